@@ -1,0 +1,151 @@
+"""Emotions: their names in order, their colours, their place on the valence-arousal plane.
+
+Everything that needs a class order, a colour or an anchor asks an `EmotionSet`; nobody else
+writes a list of emotions. A label is an index into the set, an emotion is a name.
+
+Colours start from the Okabe-Ito palette (Okabe & Ito, 2008, "Color Universal Design"), made for
+people with any form of colour blindness; the ninth colour is a mid grey.
+
+Anchors are (valence, arousal) in [-1, 1]: the places of the words on Russell's circumplex
+(Russell, 1980, "A circumplex model of affect", J. Pers. Soc. Psych. 39), rounded to the values
+commonly used to place the basic emotions; `neutral` and `uncertain` stand at the origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+COLOURS_RGB: dict[str, tuple[int, int, int]] = {
+    "anger": (213, 94, 0),
+    "contempt": (204, 121, 167),
+    "disgust": (0, 158, 115),
+    "fear": (120, 80, 180),
+    "happy": (240, 228, 66),
+    "neutral": (245, 245, 245),
+    "sad": (0, 114, 178),
+    "surprise": (86, 180, 233),
+    "uncertain": (128, 128, 128),
+}
+UNKNOWN_COLOUR_RGB = (230, 159, 0)
+
+ANCHORS_VALENCE_AROUSAL: dict[str, tuple[float, float]] = {
+    "anger": (-0.51, 0.59),
+    "contempt": (-0.55, 0.43),
+    "disgust": (-0.60, 0.35),
+    "fear": (-0.64, 0.60),
+    "happy": (0.81, 0.51),
+    "neutral": (0.0, 0.0),
+    "sad": (-0.63, -0.27),
+    "surprise": (0.40, 0.67),
+    "uncertain": (0.0, 0.0),
+}
+
+FERPLUS_VOTE_COLUMNS = (
+    "neutral",
+    "happiness",
+    "surprise",
+    "sadness",
+    "anger",
+    "disgust",
+    "fear",
+    "contempt",
+    "unknown",
+    "NF",
+)
+"""The ten vote columns of FER+'s label.csv, in file order; NF means "not a face"."""
+
+FERPLUS_TO_EMOTION: dict[str, str] = {
+    "neutral": "neutral",
+    "happiness": "happy",
+    "surprise": "surprise",
+    "sadness": "sad",
+    "anger": "anger",
+    "disgust": "disgust",
+    "fear": "fear",
+    "contempt": "contempt",
+    "unknown": "uncertain",
+}
+
+
+@dataclass(frozen=True)
+class EmotionSet:
+    """An ordered set of emotion names: the class order of a model or a data set.
+
+    Args:
+        names: Distinct names; the label of an emotion is its position.
+
+    Raises:
+        ValueError: If the set is empty or a name stands twice.
+    """
+
+    names: tuple[str, ...]
+
+    def __init__(self, names: Sequence[str]) -> None:
+        names = tuple(names)
+        if not names or len(set(names)) != len(names):
+            raise ValueError(
+                f"Expected one or more distinct emotion names. Received: {list(names)}."
+            )
+        object.__setattr__(self, "names", names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __contains__(self, emotion: object) -> bool:
+        return emotion in self.names
+
+    def label(self, emotion: str) -> int:
+        """Gives the index of an emotion.
+
+        Raises:
+            ValueError: If the emotion is not in the set; names those that are.
+        """
+        if emotion not in self.names:
+            raise ValueError(
+                f"Expected one of {list(self.names)}. Received: emotion={emotion!r}."
+            )
+        return self.names.index(emotion)
+
+    def colour_rgb(self, emotion: str) -> tuple[int, int, int]:
+        """Gives the emotion's colour, RGB 0...255; names without one of their own get orange."""
+        return COLOURS_RGB.get(emotion, UNKNOWN_COLOUR_RGB)
+
+    @property
+    def anchors(self) -> np.ndarray:
+        """Valence and arousal of each emotion, `(n, 2)` in [-1, 1]; NaN where none is known."""
+        unknown = (np.nan, np.nan)
+        return np.array([ANCHORS_VALENCE_AROUSAL.get(name, unknown) for name in self.names])
+
+
+NINE_EMOTIONS = EmotionSet(
+    (
+        "anger",
+        "contempt",
+        "disgust",
+        "fear",
+        "happy",
+        "neutral",
+        "sad",
+        "surprise",
+        "uncertain",
+    )
+)
+FERPLUS_EIGHT = EmotionSet(tuple(name for name in NINE_EMOTIONS if name != "uncertain"))
+FER2013_SEVEN = EmotionSet(tuple(name for name in FERPLUS_EIGHT if name != "contempt"))
+
+FER2013_TO_EMOTION: dict[str, str] = {
+    "angry": "anger",
+    "disgust": "disgust",
+    "fear": "fear",
+    "happy": "happy",
+    "sad": "sad",
+    "surprise": "surprise",
+    "neutral": "neutral",
+}
+"""FER2013's original seven names, in the order of its numeric labels 0...6."""

@@ -1,0 +1,195 @@
+"""The values that travel between modules: boxes, faces, and what was found in a frame.
+
+Pixel conventions: images are `(H, W, 3)` uint8 RGB; boxes are x1, y1, x2, y2 in pixels of the
+image they were found in, x to the right, y down, x2 and y2 exclusive. Times are in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels: x1, y1 inclusive, x2, y2 exclusive.
+
+    Raises:
+        ValueError: If the rectangle is turned inside out (x2 < x1 or y2 < y1).
+    """
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+    def __post_init__(self) -> None:
+        if self.x2 < self.x1 or self.y2 < self.y1:
+            raise ValueError(f"Expected x1 <= x2 and y1 <= y2. Received: {self.xyxy}.")
+
+    @property
+    def xyxy(self) -> tuple[float, float, float, float]:
+        return (self.x1, self.y1, self.x2, self.y2)
+
+    @property
+    def width(self) -> float:
+        return self.x2 - self.x1
+
+    @property
+    def height(self) -> float:
+        return self.y2 - self.y1
+
+    @property
+    def area(self) -> float:
+        return self.width * self.height
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        return ((self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2)
+
+    def square(self) -> Box:
+        """Gives the square around the same centre whose side is the longer side."""
+        (x, y), half = self.centre, max(self.width, self.height) / 2
+        return Box(x - half, y - half, x + half, y + half)
+
+    def scale(self, factor: float) -> Box:
+        """Gives the box `factor` times as wide and high around the same centre."""
+        (x, y), w, h = self.centre, self.width * factor / 2, self.height * factor / 2
+        return Box(x - w, y - h, x + w, y + h)
+
+    def shift(self, dx: float, dy: float) -> Box:
+        """Gives the box moved by `dx`, `dy` pixels."""
+        return Box(self.x1 + dx, self.y1 + dy, self.x2 + dx, self.y2 + dy)
+
+    def clip(self, width: int, height: int) -> Box:
+        """Gives the part of the box inside an image of that size (may be empty)."""
+        x1, x2 = (min(max(x, 0), width) for x in (self.x1, self.x2))
+        y1, y2 = (min(max(y, 0), height) for y in (self.y1, self.y2))
+        return Box(x1, y1, x2, y2)
+
+    def round(self) -> Box:
+        """Gives the box with whole-pixel corners."""
+        return Box(*(round(value) for value in self.xyxy))
+
+    def iou(self, other: Box) -> float:
+        """Gives intersection over union with another box, 0...1 (0 for empty boxes)."""
+        width = min(self.x2, other.x2) - max(self.x1, other.x1)
+        height = min(self.y2, other.y2) - max(self.y1, other.y1)
+        shared = max(width, 0) * max(height, 0)
+        union = self.area + other.area - shared
+        return shared / union if union > 0 else 0.0
+
+
+def crop(image: np.ndarray, box: Box) -> np.ndarray:
+    """Cuts a box out of an image; parts outside repeat the image's edge pixels.
+
+    Args:
+        image: `(H, W, 3)` uint8.
+        box: Where to cut; rounded to whole pixels, at least 1x1.
+
+    Returns:
+        `(box height, box width, 3)` uint8, a copy. A box reaching over the edge keeps its size,
+        so a square box always gives a square face.
+    """
+    height, width = image.shape[:2]
+    x1, y1 = round(box.x1), round(box.y1)
+    x2, y2 = max(round(box.x2), x1 + 1), max(round(box.y2), y1 + 1)
+    if x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height:
+        return image[y1:y2, x1:x2].copy()
+    rows = np.clip(np.arange(y1, y2), 0, height - 1)
+    columns = np.clip(np.arange(x1, x2), 0, width - 1)
+    return image[rows[:, None], columns]
+
+
+@dataclass(frozen=True)
+class Face:
+    """A detected face.
+
+    Args:
+        box: Where it is, clipped to the image.
+        score: The detector's confidence in [0, 1]; 1.0 from back ends that give none.
+        keypoints: `(k, 2)` x, y in pixels in the detector's own order, or None. Detectors that
+            give eyes put them first: the one on the left of the picture, then the right one.
+        track: The face's identity over a video, or None for still pictures.
+    """
+
+    box: Box
+    score: float
+    keypoints: np.ndarray | None = field(default=None, compare=False)
+    track: int | None = None
+
+
+@dataclass(frozen=True)
+class FaceEmotion:
+    """A face and what it shows.
+
+    Args:
+        face: The detected face.
+        probabilities: Probability of each emotion in the model's class order; they sum to 1.
+        valence: In [-1, 1], or None when the model gives none.
+        arousal: In [-1, 1], or None when the model gives none.
+    """
+
+    face: Face
+    probabilities: Mapping[str, float]
+    valence: float | None = None
+    arousal: float | None = None
+
+    @property
+    def emotion(self) -> str:
+        """The most probable emotion (the first in class order when tied)."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def probability(self) -> float:
+        """The probability of `emotion`."""
+        return self.probabilities[self.emotion]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the face as the `faces` entry of a JSON line (see `FrameResult.to_dict`)."""
+        found: dict[str, Any] = {
+            "box": [round(float(value), 1) for value in self.face.box.xyxy],
+            "detection_score": round(float(self.face.score), 4),
+            "emotion": self.emotion,
+            "probability": round(float(self.probability), 4),
+            "probabilities": {k: round(float(v), 4) for k, v in self.probabilities.items()},
+        }
+        if self.face.track is not None:
+            found["track"] = self.face.track
+        if self.valence is not None:
+            found["valence"] = round(float(self.valence), 4)
+        if self.arousal is not None:
+            found["arousal"] = round(float(self.arousal), 4)
+        return found
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What was found in one picture or one frame of a video.
+
+    Args:
+        source: File name, address or camera the picture came from ("array" for arrays).
+        frame: Index of the frame in its source, from 0.
+        time_s: When the frame is shown, seconds from the start of the source (0.0 for pictures).
+        faces: The faces, largest first.
+        image: The picture itself, `(H, W, 3)` uint8 RGB, with boxes drawn if drawing was on;
+            None when it was not kept.
+    """
+
+    source: str
+    frame: int
+    time_s: float
+    faces: tuple[FaceEmotion, ...]
+    image: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the result as one line of the `--json` output."""
+        return {
+            "source": self.source,
+            "frame": self.frame,
+            "time_s": round(self.time_s, 6),
+            "faces": [face.to_dict() for face in self.faces],
+        }

@@ -1,0 +1,68 @@
+# Everything a newcomer needs: `make demo` and `make test` build their own
+# environment in $(VENV) first, and cost nothing when it is up to date.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+OUT ?= out
+# The first of python3.11 and python3 that runs and is new enough.
+PYTHON ?= $(shell for p in python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$p; break; }; done)
+PIP = $(VENV)/bin/python -m pip install -q --disable-pip-version-check
+PYTEST_ARGS ?=
+ARGS ?=
+
+.PHONY: help demo test lint train benchmark clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) \
+		| awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.demo ## find the emotion of a real face in a real photograph
+	@mkdir -p $(OUT)
+	@$(VENV)/bin/python benchmarks/demo_photo.py $(OUT)/astronaut.png
+	@$(VENV)/bin/builder-tools img $(OUT)/astronaut.png --out $(OUT)/drawn
+	@echo "The picture with the face marked is in $(OUT)/drawn:"
+	@ls -1 $(OUT)/drawn
+
+test: $(VENV)/.full ## run every test
+	@$(VENV)/bin/python -m pytest -q $(PYTEST_ARGS)
+
+lint: $(VENV)/.lint ## check style with ruff
+	@$(VENV)/bin/python -m ruff check .
+
+train: $(VENV)/.full ## train a model on FER+ (data/README.md); more options: ARGS=...
+	@$(VENV)/bin/builder-tools train --data ferplus $(ARGS)
+
+benchmark: $(VENV)/.full ## measure this machine against the targets
+	@for script in benchmarks/*.py; do \
+		[ $$script = benchmarks/demo_photo.py ] || $(VENV)/bin/python $$script; done
+
+clean: ## remove the environment and what the demo wrote
+	rm -rf $(VENV) $(OUT)
+
+$(VENV)/bin/python:
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 or newer is needed and neither python3.11" \
+		"nor python3 is that. Install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or" \
+		"newer is needed. Received: PYTHON=$(PYTHON), $$($(PYTHON) --version 2>&1)" >&2; exit 1; }
+	@echo "Making the environment in $(VENV) with $$($(PYTHON) --version)" >&2
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml requirements.txt | $(VENV)/bin/python
+	@echo "Installing the light install (about 1 GB of disk)" >&2
+	@[ -e $(VENV)/.full ] || $(PIP) -c requirements.txt -e ".[demo]"
+	@touch $@
+
+$(VENV)/.full: pyproject.toml requirements.txt | $(VENV)/bin/python
+	@echo "Installing everything (about 4 GB of disk, some minutes)" >&2
+	@$(PIP) -r requirements.txt
+	@$(PIP) --no-deps -e .
+	@touch $@ $(VENV)/.demo $(VENV)/.lint
+
+$(VENV)/.lint: requirements.txt | $(VENV)/bin/python
+	@$(PIP) "$$(grep '^ruff==' requirements.txt)"
+	@touch $@

@@ -1,0 +1,225 @@
+"""The house rules of `docs/design.md`, read from the source with `ast`: who may import whom,
+what a light start may load, and the size and manners of every module."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "builder_tools"
+MAX_LINES = 400
+
+
+@dataclass(frozen=True)
+class Storey:
+    """One row of the table: a module (or folder) and what it may import when it is imported.
+
+    `third_party` beyond numpy. A light module belongs to the use wing.
+    """
+
+    name: str
+    third_party: frozenset[str] = frozenset()
+    light: bool = False
+
+
+def _row(name: str, *third_party: str) -> Storey:
+    return Storey(name, frozenset(third_party))
+
+
+def _light(name: str, *third_party: str) -> Storey:
+    return Storey(name, frozenset(third_party), light=True)
+
+
+STOREYS = (
+    # words
+    _light("emotions"),
+    _light("results"),
+    _light("assets"),
+    _light("cards"),
+    # pixels
+    _light("media", "cv2"),
+    _light("detectors", "cv2"),
+    _light("drawing", "cv2"),
+    # data
+    _row("datasets", "pandas", "cv2"),
+    _row("cleaning", "pandas", "cv2"),
+    _row("balancing"),
+    _row("augmentation", "keras"),
+    # networks
+    _row("networks", "keras"),
+    _row("training", "keras"),
+    _row("tuning", "keras", "keras_tuner"),
+    _row("classical", "sklearn"),
+    _row("valence_arousal", "sklearn", "keras"),
+    _row("export", "keras"),
+    # judging
+    _row("evaluation", "sklearn", "pandas"),
+    _row("plots", "matplotlib", "seaborn"),
+    # use
+    _light("classifier"),
+    _light("inference"),
+    _light("submission"),
+    _row("timeline", "pandas"),
+    # doors
+    _light("web"),
+    _light("cli"),
+    _light("__main__"),
+)
+ORDER = {storey.name: row for row, storey in enumerate(STOREYS)}
+HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "matplotlib", "seaborn")
+
+
+def _sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def _module_id(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def _storey_name(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def _imported_names(nodes: Iterator[ast.AST], path: Path) -> Iterator[str]:
+    """Absolute dotted names of everything imported by `nodes`, `from a import b` as `a.b`."""
+    package = ("builder_tools", *path.relative_to(PACKAGE).parent.parts)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _nodes_run_at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """Nodes that run when the module is imported: not functions, not `if TYPE_CHECKING`."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        yield child
+        yield from _nodes_run_at_import(child)
+
+
+def _storeys_used(tree: ast.Module, path: Path) -> set[str]:
+    names = (name.split(".") for name in _imported_names(ast.walk(tree), path))
+    used = {parts[1] for parts in names if parts[0] == "builder_tools" and len(parts) > 1}
+    return used - {"__version__"}
+
+
+every_module = pytest.mark.parametrize("path", _sources(), ids=_module_id)
+
+
+@every_module
+def test_module_is_in_the_table(path: Path) -> None:
+    assert _storey_name(path) in {*ORDER, "__init__"}, (
+        f"{_module_id(path)} has no storey: give it a row in docs/design.md and in STOREYS"
+    )
+
+
+@every_module
+def test_imports_run_downward_only(path: Path) -> None:
+    name = _storey_name(path)
+    used = _storeys_used(_tree(path), path) - {name}
+    own_row = ORDER.get(name, 0)  # the package's own __init__ stands on nothing
+    too_low = {other for other in used if ORDER.get(other, len(STOREYS)) >= own_row}
+    assert not too_low, f"{_module_id(path)} may not import {sorted(too_low)}"
+
+
+@every_module
+def test_third_party_imports_at_module_level(path: Path) -> None:
+    row = ORDER.get(_storey_name(path))
+    allowed = {"numpy", "builder_tools"} | (STOREYS[row].third_party if row is not None else set())
+    imported = _imported_names(_nodes_run_at_import(_tree(path)), path)
+    found = {name.split(".")[0] for name in imported} - set(sys.stdlib_module_names)
+    assert found <= allowed, f"{_module_id(path)}: import {sorted(found - allowed)} where used"
+
+
+@every_module
+def test_module_is_short(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= MAX_LINES, f"{_module_id(path)} has {lines} lines: make it a folder"
+
+
+@every_module
+def test_no_bare_except(path: Path) -> None:
+    handlers = [n for n in ast.walk(_tree(path)) if isinstance(n, ast.ExceptHandler)]
+    assert not [handler.lineno for handler in handlers if handler.type is None]
+
+
+def _is_property(node: ast.FunctionDef) -> bool:
+    return any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
+def _public_methods(node: ast.ClassDef) -> Iterator[ast.FunctionDef]:
+    """Methods that no base class documents; a property's name may say it all."""
+    methods = (child for child in node.body if isinstance(child, ast.FunctionDef))
+    if not node.bases:
+        yield from (m for m in methods if not m.name.startswith("_") and not _is_property(m))
+
+
+def _needs_docstring(tree: ast.Module) -> Iterator[ast.AST]:
+    """The module, its public functions and classes, and their methods."""
+    yield tree
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        if node.name.startswith("_"):
+            continue
+        yield node
+        if isinstance(node, ast.ClassDef):
+            yield from _public_methods(node)
+
+
+@every_module
+def test_public_names_have_docstrings(path: Path) -> None:
+    nodes = _needs_docstring(_tree(path))
+    missing = [getattr(node, "name", "module") for node in nodes if not ast.get_docstring(node)]
+    assert not missing, f"{_module_id(path)}: no docstring on {missing}"
+
+
+def _light_modules() -> list[str]:
+    present = {_storey_name(path) for path in _sources()}
+    names = [s.name for s in STOREYS if s.light and s.name in present and s.name != "__main__"]
+    return ["builder_tools", *(f"builder_tools.{name}" for name in names)]
+
+
+@pytest.mark.parametrize("module", _light_modules())
+def test_light_wing_loads_nothing_heavy(module: str) -> None:
+    code = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PACKAGE.parent, timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import builder_tools.media as m", {"media"}),
+        ("from builder_tools import results", {"results"}),
+        ("from builder_tools.datasets.ferplus import load", {"datasets"}),
+        ("def f():\n    from ..cli import main", {"cli"}),
+        ("from .haar import HaarDetector", {"detectors"}),
+        ("import numpy.typing", set()),
+    ],
+)
+def test_reader_of_imports(source: str, expected: set[str]) -> None:
+    path = PACKAGE / "detectors" / "made_up.py"
+    assert _storeys_used(ast.parse(source), path) == expected
+
+
+def test_imports_at_module_level_leave_out_functions_and_type_checking() -> None:
+    source = "import cv2\nif TYPE_CHECKING:\n    import keras\ndef f():\n    import pandas\n"
+    nodes = _nodes_run_at_import(ast.parse(source))
+    assert list(_imported_names(nodes, PACKAGE / "media.py")) == ["cv2"]

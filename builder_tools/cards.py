@@ -2,4 +2,215 @@
 
 A model folder `saved_models/<name>/` holds the deployable file and `card.json`. The card is the
 single source of the model's class order, input size and file hashes.
+
+Models are looked for in `builder_tools/saved_models` (an installed wheel) and then in
+`saved_models` beside the package (a clone of the repository).
 """
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+CARD_FILE = "card.json"
+DEFAULT_MODEL = "fast"
+MODEL_ROOTS = (
+    Path(__file__).resolve().parent / "saved_models",
+    Path(__file__).resolve().parent.parent / "saved_models",
+)
+"""Where models are looked for by name, first match wins."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known about a saved model; `card.json` holds exactly these fields.
+
+    Args:
+        name: The model's name, normally the name of its folder.
+        file: Name of the deployable file inside the folder.
+        emotions: Class names; the order is the order of the model's outputs.
+        input_size: Side of the square input, px.
+        preprocessing: What the model does with its RGB 0...255 input, in words.
+        training: How it was trained: data, data_sha256, seed, commit, budget, config, ...
+        metrics: Measured figures by evaluation protocol.
+        sha256: Hexadecimal SHA-256 of each file in the folder that the card vouches for.
+        licence: Licence of the weights, and terms of the data behind them.
+        intended_use: What it is for.
+        limits: Where it is known to be wrong or untested.
+        decision: Per emotion, the number to add to the log of its probability for a decision
+            that treats all classes alike (see `evaluation.apply_decision`); None if not fitted.
+
+    Raises:
+        ValueError: If the emotions are not distinct, the input size is not a positive whole
+            number, or a file name is not a bare name.
+    """
+
+    name: str
+    file: str
+    emotions: tuple[str, ...]
+    input_size: int
+    preprocessing: str
+    training: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    licence: str = ""
+    intended_use: str = ""
+    limits: str = ""
+    decision: Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "emotions", _checked_emotions(self.name, self.emotions))
+        if not isinstance(self.input_size, int) or self.input_size < 1:
+            raise ValueError(
+                f"Expected a positive whole input_size in px in the card of {self.name!r}. "
+                f"Received: {self.input_size!r}."
+            )
+        for file in (self.file, *self.sha256):
+            _check_bare(self.name, file)
+        if self.decision is not None and set(self.decision) != set(self.emotions):
+            raise ValueError(
+                f"Expected a decision bias for each of {list(self.emotions)} in the card of "
+                f"{self.name!r}. Received: {list(self.decision)}."
+            )
+
+    @classmethod
+    def read(cls, folder: str | Path) -> ModelCard:
+        """Reads the card of a model folder.
+
+        Raises:
+            ValueError: If there is no card, or it is not valid; says which file and field.
+        """
+        path = Path(folder) / CARD_FILE
+        if not path.is_file():
+            raise ValueError(
+                f"Expected a model card at {path}. Received: no such file. "
+                "Give a folder that holds a model and its card.json."
+            )
+        return cls(**_read_fields(path))
+
+
+def write_card(folder: str | Path, card: ModelCard) -> Path:
+    """Writes `card.json` into a model folder, all or nothing; gives its path.
+
+    Fields keep the order of `ModelCard`, so two cards compare line by line.
+    """
+    path = Path(folder) / CARD_FILE
+    text = json.dumps(asdict(card), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".card-", suffix=".tmp")
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+    return path
+
+
+def file_sha256(path: str | Path) -> str:
+    """Gives the hexadecimal SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def verify_files(folder: str | Path, card: ModelCard, names: Sequence[str] | None = None) -> None:
+    """Checks files of a model folder against the hashes in its card.
+
+    Args:
+        folder: The model folder.
+        card: Its card.
+        names: Files to check; None checks all that the card lists.
+
+    Raises:
+        ValueError: If a file is missing, is not listed, or has other bytes than the card says.
+    """
+    for name in (*card.sha256,) if names is None else names:
+        path = Path(folder) / name
+        expected = card.sha256.get(name)
+        received = file_sha256(path) if path.is_file() else "no such file"
+        if received != expected:
+            raise ValueError(
+                f"Expected {path} to have sha256 {expected or '(none is listed in the card)'}. "
+                f"Received: {received}. Restore the file (git checkout, reinstall) or export "
+                "the model again so that file and card agree."
+            )
+
+
+def find_model(name_or_path: str | Path | None = None) -> Path:
+    """Gives the folder of a model.
+
+    Args:
+        name_or_path: A model's name (see `list_models`), a folder with a card, or None for
+            the default model.
+
+    Raises:
+        ValueError: If there is no such model; lists those that exist.
+    """
+    wanted = DEFAULT_MODEL if name_or_path is None else name_or_path
+    known = _model_folders()
+    if isinstance(wanted, str) and wanted in known:
+        return known[wanted]
+    if (Path(wanted) / CARD_FILE).is_file():
+        return Path(wanted)
+    raise ValueError(
+        f"Expected one of the models {sorted(known)} or a folder with a {CARD_FILE}. "
+        f"Received: {str(wanted)!r}. `builder-tools models` lists what is installed."
+    )
+
+
+def list_models() -> list[ModelCard]:
+    """Gives the cards of the models that can be loaded by name, sorted by name."""
+    return [ModelCard.read(folder) for _, folder in sorted(_model_folders().items())]
+
+
+def _model_folders() -> dict[str, Path]:
+    """Gives folder name -> folder; where a name stands twice the first root wins."""
+    cards = [card for root in reversed(MODEL_ROOTS) for card in root.glob(f"*/{CARD_FILE}")]
+    return {card.parent.name: card.parent for card in cards}
+
+
+def _read_fields(path: Path) -> dict[str, Any]:
+    """Reads the fields of a card and checks that they are the fields of `ModelCard`."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"Expected JSON in {path}. Received: {error}.") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"Expected a JSON object in {path}. Received: {type(found).__name__}.")
+    allowed = {field.name: field for field in fields(ModelCard)}
+    required = {
+        name
+        for name, spec in allowed.items()
+        if spec.default is MISSING and spec.default_factory is MISSING
+    }
+    missing, unknown = required - set(found), set(found) - set(allowed)
+    if missing or unknown:
+        raise ValueError(
+            f"Expected the fields {list(allowed)} in {path}. Received: without "
+            f"{sorted(missing)}, with unknown {sorted(unknown)}. A card from a newer version "
+            "needs that version of builder_tools."
+        )
+    return found
+
+
+def _checked_emotions(name: str, emotions: Sequence[str]) -> tuple[str, ...]:
+    """Gives the emotions as a tuple of distinct names."""
+    if isinstance(emotions, str) or len(set(emotions)) != len(emotions) or not emotions:
+        raise ValueError(
+            f"Expected distinct emotion names, in output order, in the card of {name!r}. "
+            f"Received: {emotions!r}."
+        )
+    return tuple(emotions)
+
+
+def _check_bare(name: str, file: str) -> None:
+    """Refuses a file name that leads out of the model's folder."""
+    if not isinstance(file, str) or Path(file).name != file or "\\" in file:
+        raise ValueError(f"Expected bare file names in the card of {name!r}. Received: {file!r}.")

@@ -1,0 +1,234 @@
+"""Emotion from face crops, with a deployable model and no TensorFlow.
+
+Faces are RGB 0...255 of any size; the network's own preprocessing is inside the model file. The
+back end follows the file's suffix (`RUNTIMES`), so another format is one entry more.
+
+An `EmotionClassifier` may be shared by threads: ONNX Runtime sessions are safe to run from
+several threads, and the LiteRT interpreter is guarded by a lock.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from builder_tools.cards import ModelCard, find_model, verify_files
+from builder_tools.emotions import EmotionSet
+
+CHUNK_FACES = 64
+"""Faces per run of the network: larger inputs are cut up so that memory stays flat."""
+
+
+class Runtime(Protocol):
+    """A loaded network.
+
+    Attributes:
+        input_shape: `(height, width, channels)` of one input.
+        num_classes: Length of one output row.
+        emotions: Class names written in the file, or None when it carries none.
+    """
+
+    input_shape: tuple[int, ...]
+    num_classes: int
+    emotions: tuple[str, ...] | None
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Gives `(n, num_classes)` float32 for a `(n, H, W, 3)` uint8 batch."""
+        ...
+
+
+class OnnxRuntime:
+    """An `.onnx` file in ONNX Runtime on the CPU."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        entry, out = self._session.get_inputs()[0], self._session.get_outputs()[0]
+        self._name, self._dtype = entry.name, ONNX_DTYPES[entry.type]
+        self.input_shape = tuple(entry.shape[1:])
+        self.num_classes = out.shape[-1]
+        named = self._session.get_modelmeta().custom_metadata_map.get("emotions")
+        self.emotions = None if named is None else tuple(json.loads(named))
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        entry = batch.astype(self._dtype, copy=False)
+        return self._session.run(None, {self._name: entry})[0]
+
+
+class LiteRuntime:
+    """A `.tflite` file in LiteRT (`ai-edge-litert`)."""
+
+    emotions = None
+
+    def __init__(self, path: Path, threads: int) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            raise ImportError(
+                f"Running {path.name} needs LiteRT: pip install ai-edge-litert"
+            ) from error
+        self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        self._lock = threading.Lock()
+        self._entry = self._interpreter.get_input_details()[0]
+        self._out = self._interpreter.get_output_details()[0]["index"]
+        self._batch_size = 0
+        self.input_shape = tuple(int(side) for side in self._entry["shape"][1:])
+        self.num_classes = int(self._interpreter.get_output_details()[0]["shape"][-1])
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        index, dtype = self._entry["index"], self._entry["dtype"]
+        with self._lock:
+            if len(batch) != self._batch_size:
+                self._interpreter.resize_tensor_input(index, batch.shape)
+                self._interpreter.allocate_tensors()
+                self._batch_size = len(batch)
+            self._interpreter.set_tensor(index, batch.astype(dtype, copy=False))
+            self._interpreter.invoke()
+            return self._interpreter.get_tensor(self._out)
+
+
+ONNX_DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
+
+RUNTIMES: dict[str, Callable[[Path, int], Runtime]] = {
+    ".onnx": OnnxRuntime,
+    ".tflite": LiteRuntime,
+}
+"""File suffix -> the runtime that loads it, called with the path and the number of threads."""
+
+
+class EmotionClassifier:
+    """Gives the probability of each emotion for face crops.
+
+    Args:
+        path: A model's name, its folder, or None for the default model.
+        threads: CPU threads the network may use.
+        flip_average: Average each face with its mirror image: somewhat more accurate, twice
+            the work.
+
+    Attributes:
+        card: The model's card.
+        emotions: The classes, in the order of the probabilities.
+
+    Raises:
+        ValueError: If there is no such model, or its file does not match its card.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        threads: int = 1,
+        flip_average: bool = False,
+    ) -> None:
+        if threads < 1:
+            raise ValueError(f"Expected threads >= 1. Received: threads={threads!r}.")
+        folder = find_model(path)
+        self.card = ModelCard.read(folder)
+        self.emotions = EmotionSet(self.card.emotions)
+        self.flip_average = flip_average
+        self._runtime = _load_runtime(folder, self.card, threads)
+
+    def predict(self, faces: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """Gives the probability of each emotion for each face.
+
+        Args:
+            faces: `(n, H, W, 3)` uint8 RGB of any size, or a list of `(H, W, 3)` faces whose
+                sizes may differ.
+
+        Returns:
+            `(n, num_classes)` float32 in the order of `emotions`; rows sum to 1.
+
+        Raises:
+            ValueError: If a face is not `(H, W, 3)` uint8; says which and what it is.
+        """
+        _check_faces(faces)
+        parts = [self._probabilities(batch) for batch in self._batches(faces)]
+        empty = np.zeros((0, len(self.emotions)), np.float32)
+        return np.concatenate(parts) if parts else empty
+
+    def _batches(self, faces: np.ndarray | Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+        size = self.card.input_size
+        for start in range(0, len(faces), CHUNK_FACES):
+            yield resize_faces(faces[start : start + CHUNK_FACES], size)
+
+    def _probabilities(self, batch: np.ndarray) -> np.ndarray:
+        found = self._runtime.run(batch)
+        if self.flip_average:
+            found = (found + self._runtime.run(np.ascontiguousarray(batch[:, :, ::-1]))) / 2
+        return found.astype(np.float32, copy=False)
+
+
+def resize_faces(faces: np.ndarray | Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Gives faces at the network's size, `(n, size, size, 3)` uint8 RGB.
+
+    Shrinking averages the pixels covered (no aliasing), growing interpolates linearly.
+    """
+    if isinstance(faces, np.ndarray) and faces.shape[1:3] == (size, size):
+        return faces
+    import cv2
+
+    batch = np.empty((len(faces), size, size, 3), np.uint8)
+    for face, resized in zip(faces, batch, strict=True):
+        shrinks = face.shape[0] * face.shape[1] > size * size
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        resized[:] = cv2.resize(face, (size, size), interpolation=method)
+    return batch
+
+
+def _load_runtime(folder: Path, card: ModelCard, threads: int) -> Runtime:
+    """Loads the model file after checking its hash, and checks it against the card."""
+    path = folder / card.file
+    if path.suffix not in RUNTIMES:
+        raise ValueError(
+            f"Expected a model file ending in one of {list(RUNTIMES)}. Received: {card.file!r} "
+            f"in the card of {folder}. Export the model again."
+        )
+    verify_files(folder, card, [card.file])
+    runtime = RUNTIMES[path.suffix](path, threads)
+    _check_shapes(path, runtime, card)
+    return runtime
+
+
+def _check_shapes(path: Path, runtime: Runtime, card: ModelCard) -> None:
+    """Refuses a network whose input or classes are not those of the card."""
+    size = (card.input_size, card.input_size, 3)
+    facts = {
+        "classes": (len(card.emotions), runtime.num_classes),
+        "input size": (size, runtime.input_shape),
+        "class order": (card.emotions, runtime.emotions or card.emotions),
+    }
+    for what, (expected, received) in facts.items():
+        if expected != received:
+            raise ValueError(
+                f"Expected {what} {expected} in {path}, as its card says. "
+                f"Received: {received}. File and card are of different models: export the "
+                "model again."
+            )
+
+
+def _check_faces(faces: np.ndarray | Sequence[np.ndarray]) -> None:
+    """Refuses anything but `(n, H, W, 3)` uint8 or a list of `(H, W, 3)` uint8 faces."""
+    if isinstance(faces, np.ndarray) and len(faces) and faces.ndim != 4:
+        raise ValueError(
+            "Expected faces as (n, H, W, 3) uint8 RGB. "
+            f"Received: shape {faces.shape}. Give one face as face[None]."
+        )
+    for index, face in enumerate(faces[:1] if isinstance(faces, np.ndarray) else faces):
+        shape, dtype = np.shape(face), getattr(face, "dtype", type(face).__name__)
+        if len(shape) != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
+            raise ValueError(
+                "Expected every face as (H, W, 3) uint8 RGB with values 0...255. "
+                f"Received: face {index} with shape {shape} and type {dtype}."
+            )

@@ -1,0 +1,247 @@
+"""Figures from true labels and probabilities, with bootstrap intervals.
+
+Recall of a class is the share of its pictures found, mean recall averages over the classes that
+occur, macro-F1 averages F1 over the classes that occur or are predicted. All three and accuracy
+follow from the confusion matrix alone, and drawing n pictures with replacement draws that
+matrix from a multinomial distribution; so the bootstrap resamples the matrix, which is the same
+thing and takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from builder_tools.emotions import EmotionSet
+
+RESAMPLES = 1000
+CALIBRATION_BINS = 15
+DECIMALS = 4
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured share in [0, 1] and its 95 % bootstrap interval; NaN where undefined."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well probabilities agree with true labels.
+
+    Args:
+        emotions: The classes, in label order.
+        n: Number of pictures judged.
+        accuracy: Share of pictures whose most probable emotion is the true one.
+        macro_f1: Mean F1 over classes.
+        mean_recall: Mean recall over classes that occur.
+        per_class_recall: Emotion -> recall.
+        support: Emotion -> number of pictures.
+        ece: Expected calibration error, 15 equal bins of the highest probability (Guo et al.,
+            2017, "On Calibration of Modern Neural Networks").
+        confusion: `(k, k)` int, rows are true labels, columns predictions.
+    """
+
+    emotions: EmotionSet
+    n: int
+    accuracy: Figure
+    macro_f1: Figure
+    mean_recall: Figure
+    per_class_recall: Mapping[str, Figure]
+    support: Mapping[str, int]
+    ece: float
+    confusion: np.ndarray = field(compare=False, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the evaluation as JSON values rounded to four decimals, for model cards."""
+        found: dict[str, Any] = {"n": self.n}
+        for name in ("accuracy", "macro_f1", "mean_recall"):
+            figure = getattr(self, name)
+            found[name] = _rounded(figure.value)
+            found[f"{name}_95"] = _interval(figure)
+        recall = self.per_class_recall
+        return found | {
+            "ece": _rounded(self.ece),
+            "per_class_recall": {name: _rounded(f.value) for name, f in recall.items()},
+            "per_class_recall_95": {name: _interval(f) for name, f in recall.items()},
+            "support": dict(self.support),
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def evaluate(
+    y_true: np.ndarray, probabilities: np.ndarray, emotions: EmotionSet, *, seed: int = 0
+) -> Evaluation:
+    """Judges probabilities against true labels.
+
+    Args:
+        y_true: `(n,)` int labels into `emotions`, n >= 1.
+        probabilities: `(n, k)` in the order of `emotions`; the prediction is the largest.
+        emotions: The k classes.
+        seed: Seed of the bootstrap; the same input and seed give the same figures.
+
+    Raises:
+        ValueError: If shapes do not fit, a label is out of range, or a probability is not a
+            finite number.
+    """
+    y_true, probabilities = _checked(y_true, probabilities, len(emotions))
+    k = len(emotions)
+    cells = y_true * k + probabilities.argmax(axis=1)
+    confusion = np.bincount(cells, minlength=k * k).reshape(k, k)
+    drawn = _resampled(confusion, seed)
+    recall = _figures(_recall(confusion), _recall(drawn))
+    return Evaluation(
+        emotions=emotions,
+        n=len(y_true),
+        accuracy=_figure(_accuracy(confusion), _accuracy(drawn)),
+        macro_f1=_figure(_mean(_f1(confusion)), _mean(_f1(drawn))),
+        mean_recall=_figure(_mean(_recall(confusion)), _mean(_recall(drawn))),
+        per_class_recall=dict(zip(emotions, recall, strict=True)),
+        support=dict(zip(emotions, confusion.sum(axis=1).tolist(), strict=True)),
+        ece=expected_calibration_error(y_true, probabilities),
+        confusion=confusion,
+    )
+
+
+def reliability_bins(
+    y_true: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compares how sure predictions are with how often they are right.
+
+    Returns:
+        Three `(bins,)` arrays over equal bins (low, high] of the highest probability: number of
+        pictures, mean highest probability, share of right predictions (NaN in empty bins).
+    """
+    sure = np.asarray(probabilities, np.float64).max(axis=1)
+    right = np.asarray(probabilities).argmax(axis=1) == np.asarray(y_true)
+    place = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(place, minlength=bins)
+    sums = (np.bincount(place, weights=w, minlength=bins) for w in (sure, right))
+    mean_sure, share_right = (_ratio(total, count) for total in sums)
+    return count, mean_sure, share_right
+
+
+def expected_calibration_error(
+    y_true: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS
+) -> float:
+    """Gives the mean gap between certainty and rightness, 0 (calibrated) ... 1."""
+    count, sure, right = reliability_bins(y_true, probabilities, bins)
+    return float(np.nansum(count * np.abs(sure - right)) / count.sum())
+
+
+def balanced_decision(
+    y_train: np.ndarray, emotions: EmotionSet, *, strength: float = 1.0
+) -> dict[str, float]:
+    """Gives the biases of a decision that treats all classes alike.
+
+    Logit adjustment after training (Menon et al., 2021, "Long-tail learning via logit
+    adjustment"): minus `strength` times the log of each class's share of the training set,
+    shifted so that the largest class has 0.
+
+    Args:
+        y_train: `(n,)` int training labels into `emotions`.
+        emotions: The classes; each must occur.
+        strength: 0 leaves the decision as it is, 1 divides by the class shares.
+
+    Raises:
+        ValueError: If a class never occurs; names it.
+    """
+    count = np.bincount(np.asarray(y_train), minlength=len(emotions)).astype(np.float64)
+    absent = [name for name, found in zip(emotions, count, strict=True) if not found]
+    if absent:
+        raise ValueError(f"Expected every class in the training labels. Received: no {absent}.")
+    biases = strength * np.log(count.max() / count)
+    return {name: float(bias) for name, bias in zip(emotions, biases, strict=True)}
+
+
+def apply_decision(
+    probabilities: np.ndarray, emotions: EmotionSet, biases: Mapping[str, float]
+) -> np.ndarray:
+    """Gives probabilities after adding each class's bias to its log-probability.
+
+    Returns:
+        `(n, k)` float64, rows sum to 1.
+    """
+    factor = np.exp([biases[name] for name in emotions])
+    weighted = np.asarray(probabilities, np.float64) * factor
+    return weighted / weighted.sum(axis=1, keepdims=True)
+
+
+def _checked(
+    y_true: np.ndarray, probabilities: np.ndarray, num_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    y_true, probabilities = np.asarray(y_true), np.asarray(probabilities, np.float64)
+    if y_true.ndim != 1 or not len(y_true) or probabilities.shape != (len(y_true), num_classes):
+        raise ValueError(
+            f"Expected labels (n,) and probabilities (n, {num_classes}) with n >= 1. "
+            f"Received: {y_true.shape} and {probabilities.shape}."
+        )
+    if y_true.min() < 0 or y_true.max() >= num_classes:
+        raise ValueError(
+            f"Expected labels 0...{num_classes - 1}. Received: {y_true.min()}...{y_true.max()}. "
+            "Leave out the pictures labelled -1 first."
+        )
+    if not np.isfinite(probabilities).all():
+        bad = int((~np.isfinite(probabilities)).any(axis=1).sum())
+        raise ValueError(f"Expected finite probabilities. Received: {bad} rows that are not.")
+    return y_true.astype(np.int64), probabilities
+
+
+def _resampled(confusion: np.ndarray, seed: int) -> np.ndarray:
+    """Gives `(RESAMPLES, k, k)` confusion matrices of bootstrap samples."""
+    n, shape = int(confusion.sum()), confusion.shape
+    shares = confusion.ravel() / n
+    drawn = np.random.default_rng(seed).multinomial(n, shares, size=RESAMPLES)
+    return drawn.reshape(RESAMPLES, *shape)
+
+
+def _accuracy(confusion: np.ndarray) -> np.ndarray:
+    right = np.trace(confusion, axis1=-2, axis2=-1)
+    return right / confusion.sum(axis=(-2, -1))
+
+
+def _recall(confusion: np.ndarray) -> np.ndarray:
+    """Gives `(..., k)` recalls, NaN for classes that do not occur."""
+    return _ratio(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-1))
+
+
+def _f1(confusion: np.ndarray) -> np.ndarray:
+    """Gives `(..., k)` F1 scores, NaN for classes that neither occur nor are predicted."""
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    return _ratio(2 * right, confusion.sum(axis=-1) + confusion.sum(axis=-2))
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    nothing = np.full(np.shape(part), np.nan)
+    return np.divide(part, whole, out=nothing, where=np.asarray(whole) > 0)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    return np.nanmean(values, axis=-1)
+
+
+def _figures(values: np.ndarray, drawn: np.ndarray) -> list[Figure]:
+    return [_figure(value, column) for value, column in zip(values, drawn.T, strict=True)]
+
+
+def _figure(value: float, drawn: np.ndarray) -> Figure:
+    """Gives a figure with the middle 95 % of its resampled values."""
+    if math.isnan(value):
+        return Figure(math.nan, math.nan, math.nan)
+    low, high = np.nanpercentile(drawn, (2.5, 97.5))
+    return Figure(float(value), float(low), float(high))
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, DECIMALS)
+
+
+def _interval(figure: Figure) -> list[float | None]:
+    return [_rounded(figure.low), _rounded(figure.high)]

@@ -1,0 +1,168 @@
+"""The classifier on toy ONNX networks: sizes, batches, refusals, and a light import."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from builder_tools.cards import ModelCard, file_sha256, write_card
+from builder_tools.classifier import CHUNK_FACES, EmotionClassifier, resize_faces
+
+SIZE = 8
+EMOTIONS = ("happy", "neutral", "sad")
+RNG = np.random.default_rng(0)
+
+
+def save_toy(folder, *, emotions=EMOTIONS, named=None, outputs=3, size=SIZE):
+    """Writes a one-layer softmax network and a card for it."""
+    weights = np.random.default_rng(1).normal(0, 2e-3, (SIZE * SIZE * 3, outputs))
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["faces"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weights"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"]),
+        ],
+        "toy",
+        [helper.make_tensor_value_info("faces", TensorProto.FLOAT, [None, SIZE, SIZE, 3])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, outputs])],
+        [numpy_helper.from_array(weights.astype(np.float32), "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    if named is not None:
+        helper.set_model_props(model, {"emotions": json.dumps(named)})
+    onnx.save(model, folder / "model.onnx")
+    sha256 = {"model.onnx": file_sha256(folder / "model.onnx")}
+    write_card(folder, ModelCard("toy", "model.onnx", emotions, size, "none", sha256=sha256))
+    return folder
+
+
+def faces(n, height=SIZE, width=SIZE):
+    return RNG.integers(0, 256, (n, height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return save_toy(tmp_path_factory.mktemp("toy"), named=EMOTIONS)
+
+
+@pytest.fixture(scope="module")
+def classifier(folder):
+    return EmotionClassifier(folder)
+
+
+def test_emotions_and_card(classifier):
+    assert tuple(classifier.emotions) == EMOTIONS
+    assert classifier.card.name == "toy"
+
+
+def test_probabilities_of_known_faces(classifier):
+    """All-black faces have zero logits, so every class gets a third."""
+    found = classifier.predict(np.zeros((2, SIZE, SIZE, 3), np.uint8))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, np.full((2, 3), 1 / 3), atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 2, CHUNK_FACES, 2 * CHUNK_FACES + 3])
+def test_batches_do_not_change_results(classifier, n):
+    batch = faces(n, 11, 9)
+    together = classifier.predict(batch)
+    alone = np.concatenate([classifier.predict(face[None]) for face in batch])
+    assert together.shape == (n, 3)
+    np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_lists_of_different_sizes(classifier):
+    mixed = [faces(1, *side)[0] for side in ((SIZE, SIZE), (40, 30), (3, 5), (1, 1))]
+    found = classifier.predict(mixed)
+    alone = np.concatenate([classifier.predict(face[None]) for face in mixed])
+    np.testing.assert_allclose(found, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("empty", [[], np.zeros((0, 9, 9, 3), np.uint8), np.array([])])
+def test_no_faces_give_no_rows(classifier, empty):
+    found = classifier.predict(empty)
+    assert (found.shape, found.dtype) == ((0, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (np.zeros((SIZE, SIZE, 3), np.uint8), r"Give one face as face\[None\]"),
+        (np.zeros((1, SIZE, SIZE, 3), np.float32), "type float32"),
+        (np.zeros((1, SIZE, SIZE, 1), np.uint8), r"shape \(8, 8, 1\)"),
+        (np.zeros((1, 0, SIZE, 3), np.uint8), r"shape \(0, 8, 3\)"),
+        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)], r"face 1 .*\(4, 4\)"),
+        (["face.png"], "type str"),
+    ],
+)
+def test_bad_faces_are_refused(classifier, bad, message):
+    with pytest.raises(ValueError, match=message):
+        classifier.predict(bad)
+
+
+def test_flip_average_is_the_mean_of_both_sides(folder, classifier):
+    batch = faces(5)
+    both = [classifier.predict(batch), classifier.predict(batch[:, :, ::-1])]
+    averaging = EmotionClassifier(folder, flip_average=True)
+    np.testing.assert_allclose(averaging.predict(batch), np.mean(both, axis=0), atol=1e-6)
+
+
+def test_resizing_averages_when_shrinking():
+    """Columns 0, 200 average to 100; nearest or linear sampling would not, at a factor of 4."""
+    striped = np.zeros((1, 16, 16, 3), np.uint8)
+    striped[:, :, ::2] = 200
+    np.testing.assert_array_equal(resize_faces(striped, 4), np.full((1, 4, 4, 3), 100))
+
+
+def test_threads_give_the_same_answers(folder, classifier):
+    batch = faces(9)
+    found = EmotionClassifier(folder, threads=2).predict(batch)
+    np.testing.assert_allclose(found, classifier.predict(batch), atol=1e-6)
+    with pytest.raises(ValueError, match="threads >= 1"):
+        EmotionClassifier(folder, threads=0)
+
+
+def test_tampered_file_is_refused(tmp_path):
+    save_toy(tmp_path)
+    with open(tmp_path / "model.onnx", "ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ValueError, match=r"model\.onnx to have sha256"):
+        EmotionClassifier(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"outputs": 4}, "Expected classes 3 .* Received: 4"),
+        ({"size": 48}, r"Expected input size \(48, 48, 3\) .* Received: \(8, 8, 3\)"),
+        ({"named": ("sad", "neutral", "happy")}, "Expected class order"),
+    ],
+)
+def test_file_that_contradicts_its_card_is_refused(tmp_path, changes, message):
+    save_toy(tmp_path, **changes)
+    with pytest.raises(ValueError, match=message):
+        EmotionClassifier(tmp_path)
+
+
+def test_unknown_suffix_is_refused(tmp_path):
+    write_card(tmp_path, ModelCard("toy", "model.pt", EMOTIONS, SIZE, "none"))
+    with pytest.raises(ValueError, match=r"'\.onnx', '\.tflite'.*Received: 'model\.pt'"):
+        EmotionClassifier(tmp_path)
+
+
+def test_import_and_use_stay_light(folder):
+    code = (
+        "import sys, numpy\n"
+        "from builder_tools.classifier import EmotionClassifier\n"
+        f"found = EmotionClassifier({str(folder)!r}).predict("
+        "numpy.zeros((1, 20, 20, 3), numpy.uint8))\n"
+        "assert found.shape == (1, 3)\n"
+        "heavy = {'tensorflow', 'keras', 'sklearn', 'pandas', 'matplotlib', 'onnx'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -162,11 +162,26 @@ def _is_property(node: ast.FunctionDef) -> bool:
     return any("property" in ast.unparse(decorator) for decorator in node.decorator_list)
 
 
+def _protocol_methods() -> set[str]:
+    """Names that some `Protocol` of the package documents for all who implement it."""
+    classes = (node for path in _sources() for node in _tree(path).body)
+    protocols = (c for c in classes if isinstance(c, ast.ClassDef) and "Protocol" in _bases(c))
+    methods = (child for protocol in protocols for child in protocol.body)
+    return {m.name for m in methods if isinstance(m, ast.FunctionDef) and ast.get_docstring(m)}
+
+
+def _bases(node: ast.ClassDef) -> list[str]:
+    return [ast.unparse(base).split("[")[0] for base in node.bases]
+
+
 def _public_methods(node: ast.ClassDef) -> Iterator[ast.FunctionDef]:
-    """Methods that no base class documents; a property's name may say it all."""
+    """Methods that neither a base class nor a protocol documents; a property's name says it all."""
+    if set(_bases(node)) - {"Protocol"}:
+        return
+    documented = _protocol_methods() if not node.bases else set()
     methods = (child for child in node.body if isinstance(child, ast.FunctionDef))
-    if not node.bases:
-        yield from (m for m in methods if not m.name.startswith("_") and not _is_property(m))
+    named = (m for m in methods if not m.name.startswith("_") and m.name not in documented)
+    yield from (method for method in named if not _is_property(method))
 
 
 def _needs_docstring(tree: ast.Module) -> Iterator[ast.AST]:

@@ -1,0 +1,18 @@
+"""Pixels in and out: pictures, videos, cameras, windows. The only package that knows BGR.
+
+Everything that leaves or enters is `(H, W, 3)` uint8 RGB; times are seconds from the start of the
+source. PyAV is imported when the first video is opened, so still pictures never pay for it.
+"""
+
+from builder_tools.media.frame import Frame
+from builder_tools.media.images import IMAGE_SUFFIXES, list_images, read_image, write_image
+from builder_tools.media.video import VideoReader
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "Frame",
+    "VideoReader",
+    "list_images",
+    "read_image",
+    "write_image",
+]

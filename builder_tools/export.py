@@ -1,0 +1,239 @@
+"""A trained network as a folder that runs without TensorFlow: deployable file and card.
+
+Networks trained in mixed precision are rebuilt in float32 with the same weights, and networks
+that take any size are fixed to the deployed one. What is written is loaded again and compared
+with Keras on real faces; a folder is only filled when every face keeps its emotion.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+
+from builder_tools.cards import ModelCard, file_sha256, write_card
+
+MAX_DIFFERENCE = 1e-4
+"""Largest difference of a probability between Keras and the exported file."""
+
+LOW_PRECISION = {"bfloat16", "float16", "mixed_bfloat16", "mixed_float16"}
+
+
+class Predictor(Protocol):
+    """Anything that gives probabilities for faces, such as an `EmotionClassifier`."""
+
+    def predict(self, faces: np.ndarray) -> np.ndarray:
+        """Gives `(n, num_classes)` for `(n, H, W, 3)` uint8 RGB faces."""
+        ...
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far an exported file is from its Keras network.
+
+    Args:
+        faces: Number of faces compared.
+        max_abs_difference: Largest difference of a probability.
+        changed_argmax: Number of faces whose most probable emotion changed.
+    """
+
+    faces: int
+    max_abs_difference: float
+    changed_argmax: int
+
+    @property
+    def holds(self) -> bool:
+        return self.changed_argmax == 0 and self.max_abs_difference <= MAX_DIFFERENCE
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written and how well it agrees with Keras."""
+
+    card: ModelCard
+    parity: Parity
+
+
+def export_model(
+    model: keras.Model,
+    folder: str | Path,
+    faces: np.ndarray,
+    *,
+    load: Callable[[Path], Predictor],
+    suffixes: Sequence[str] = (".onnx",),
+    **card_fields: Any,
+) -> Export:
+    """Writes a trained network as a model folder with its card.
+
+    Args:
+        model: A network from `(n, size, size, 3)` RGB 0...255 to `(n, num_classes)`
+            probabilities, in any precision.
+        folder: Where to; made if it is not there.
+        faces: `(n, size, size, 3)` uint8 RGB to compare on; their side becomes the input size.
+        load: Opens a model folder for use: `EmotionClassifier`.
+        suffixes: Files to write, of `WRITERS`; the first is the one the card deploys.
+        **card_fields: Fields of the `ModelCard`; `file`, `input_size` and `sha256` are found
+            here, `name` is the folder's unless given.
+
+    Raises:
+        ValueError: If the file does not agree with Keras, or faces, suffixes or fields are
+            wrong. The folder is then left as it was.
+    """
+    _check_request(faces, suffixes)
+    folder, size = Path(folder), faces.shape[1]
+    fixed = as_float32(model, size)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as temporary:
+        place = Path(temporary)
+        fields = {"name": folder.name, **card_fields, "input_size": size}
+        card = _write_files(fixed, place, suffixes, fields)
+        parity = check_parity(fixed, load(place), faces)
+        _refuse_difference(folder, parity)
+        card = replace(card, training={**card.training, "parity": vars(parity)})
+        folder.mkdir(exist_ok=True)
+        for file in card.sha256:
+            os.replace(place / file, folder / file)
+        write_card(folder, card)
+    return Export(card, parity)
+
+
+def check_parity(model: keras.Model, classifier: Predictor, faces: np.ndarray) -> Parity:
+    """Compares an exported network with Keras.
+
+    Args:
+        model: The Keras network, in float32.
+        classifier: The exported one.
+        faces: `(n, size, size, 3)` uint8 RGB at the network's input size, n >= 1.
+    """
+    expected = model.predict(faces.astype(np.float32), batch_size=64, verbose=0)
+    received = classifier.predict(faces)
+    return Parity(
+        faces=len(faces),
+        max_abs_difference=float(np.abs(expected - received).max()),
+        changed_argmax=int((expected.argmax(axis=1) != received.argmax(axis=1)).sum()),
+    )
+
+
+def as_float32(model: keras.Model, input_size: int | None = None) -> keras.Model:
+    """Gives a copy of a network that computes in float32, with the same weights.
+
+    Args:
+        model: A functional or sequential network in any precision.
+        input_size: Side of the copy's input in pixels; None keeps the input as it is.
+    """
+    config = _in_float32(model.get_config())
+    if input_size is not None:
+        config = _with_input_size(config, input_size)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        copy = type(model).from_config(config)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def write_onnx(model: keras.Model, path: Path, emotions: Sequence[str]) -> None:
+    """Writes an ONNX file that names its classes; the batch size stays free.
+
+    The converter folds batch normalisation into the convolutions and moves the channels first
+    once, at the entry (tests hold it to both).
+    """
+    import onnx
+
+    # Keras only exports networks that have been called.
+    model(np.zeros((1, *model.input_shape[1:]), np.float32))
+    model.export(str(path), format="onnx", verbose=False)
+    graph = onnx.load(path)
+    onnx.helper.set_model_props(graph, {"emotions": json.dumps(list(emotions))})
+    for value in (*graph.graph.input, *graph.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.checker.check_model(graph)
+    onnx.save(graph, path)
+
+
+def write_tflite(model: keras.Model, path: Path, emotions: Sequence[str]) -> None:
+    """Writes a LiteRT file; it cannot name its classes, so only the card does."""
+    model.export(str(path), format="litert", verbose=False)
+
+
+def write_keras(model: keras.Model, path: Path, emotions: Sequence[str]) -> None:
+    """Writes the Keras network itself, for further training."""
+    model.save(path)
+
+
+WRITERS: dict[str, Callable[[keras.Model, Path, Sequence[str]], None]] = {
+    ".onnx": write_onnx,
+    ".tflite": write_tflite,
+    ".keras": write_keras,
+}
+"""Suffix -> what writes such a file."""
+
+
+def _write_files(
+    model: keras.Model, folder: Path, suffixes: Sequence[str], fields: dict[str, Any]
+) -> ModelCard:
+    """Writes `model.*` and the card into a folder; gives the card."""
+    files = [f"model{suffix}" for suffix in suffixes]
+    card = ModelCard(file=files[0], **fields)
+    for file, suffix in zip(files, suffixes, strict=True):
+        WRITERS[suffix](model, folder / file, card.emotions)
+    card = replace(card, sha256={file: file_sha256(folder / file) for file in files})
+    write_card(folder, card)
+    return card
+
+
+def _in_float32(config: Any) -> Any:
+    """Gives a layer configuration with every low-precision policy replaced by float32."""
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            return "float32" if config["config"]["name"] in LOW_PRECISION else config
+        return {key: _in_float32(value) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_in_float32(value) for value in config)
+    return "float32" if isinstance(config, str) and config in LOW_PRECISION else config
+
+
+def _with_input_size(config: Any, size: int) -> Any:
+    """Gives a network configuration whose input is `(size, size)` pixels."""
+    layers = []
+    for layer in config["layers"]:
+        if layer["class_name"] == "InputLayer":
+            batch, _, _, channels = layer["config"]["batch_shape"]
+            shape = (batch, size, size, channels)
+            layer = {**layer, "config": {**layer["config"], "batch_shape": shape}}
+        layers.append(layer)
+    return {**config, "layers": layers}
+
+
+def _check_request(faces: np.ndarray, suffixes: Sequence[str]) -> None:
+    unknown = [suffix for suffix in suffixes if suffix not in WRITERS]
+    if unknown or not suffixes or suffixes[0] == ".keras":
+        raise ValueError(
+            f"Expected suffixes of {list(WRITERS)}, first the one to deploy (not .keras). "
+            f"Received: {list(suffixes)}."
+        )
+    shape = np.shape(faces)
+    square = len(shape) == 4 and shape[0] > 0 and shape[1] == shape[2] and shape[3] == 3
+    if not square or faces.dtype != np.uint8:
+        raise ValueError(
+            "Expected faces to compare on as (n, size, size, 3) uint8 RGB, n >= 1. "
+            f"Received: shape {shape}, type {getattr(faces, 'dtype', type(faces).__name__)}."
+        )
+
+
+def _refuse_difference(folder: Path, parity: Parity) -> None:
+    if not parity.holds:
+        raise ValueError(
+            f"Expected the exported file to agree with Keras within {MAX_DIFFERENCE}, and no "
+            f"face to change its emotion. Received: {parity}. {folder} was left as it was. A "
+            "layer is converted wrongly: look for one that behaves differently in training."
+        )

@@ -1,0 +1,97 @@
+"""The study's figures. Each takes `ax=None` (a new figure then) and returns the axes."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from builder_tools.evaluation import (
+    Evaluation,
+    expected_calibration_error,
+    reliability_bins,
+)
+
+FIRST_COLOUR, SECOND_COLOUR = "#0072B2", "#D55E00"
+"""Blue and vermilion of the Okabe-Ito palette: told apart with any colour vision."""
+
+
+def plot_confusion(evaluation: Evaluation, ax: Axes | None = None) -> Axes:
+    """Draws the confusion matrix: colour is the share of the row, numbers are pictures.
+
+    Args:
+        evaluation: Rows are true emotions, columns predictions.
+        ax: Where to draw.
+    """
+    ax = _axes(ax, (6, 5.5))
+    confusion, names = evaluation.confusion, list(evaluation.emotions)
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(confusion):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        ax.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+    ax.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlabel="predicted", ylabel="true", title=f"accuracy {evaluation.accuracy.value:.3f}")
+    return ax
+
+
+def plot_training_curves(
+    history: pd.DataFrame, metric: str = "loss", ax: Axes | None = None
+) -> Axes:
+    """Draws a metric over the epochs, for training and, where known, validation faces.
+
+    Args:
+        history: One row an epoch, in order; the columns `metric` and maybe `val_<metric>`.
+            With a column `size`, epochs where the picture size changes are marked.
+        metric: Which column.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: If there is no such column.
+    """
+    if metric not in history:
+        raise ValueError(f"Expected a metric of {list(history)}. Received: {metric!r}.")
+    ax = _axes(ax, (6, 4))
+    epochs = np.arange(1, len(history) + 1)
+    ax.plot(epochs, history[metric], color=FIRST_COLOUR, label="training")
+    if f"val_{metric}" in history:
+        ax.plot(epochs, history[f"val_{metric}"], color=SECOND_COLOUR, label="validation")
+    if "size" in history:
+        _mark_changes(history["size"].to_numpy(), ax)
+    ax.set(xlabel="epoch", ylabel=metric.replace("_", " "))
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_reliability(y_true: np.ndarray, probabilities: np.ndarray, ax: Axes | None = None) -> Axes:
+    """Draws how often predictions are right against how sure they are; the diagonal is ideal.
+
+    Args:
+        y_true: `(n,)` int labels.
+        probabilities: `(n, k)`; the prediction is the largest.
+        ax: Where to draw. The area of a dot grows with its number of pictures.
+    """
+    ax = _axes(ax, (4.5, 4.5))
+    count, sure, right = reliability_bins(y_true, probabilities)
+    error = expected_calibration_error(y_true, probabilities)
+    ax.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
+    ax.plot(sure, right, color=FIRST_COLOUR, linewidth=1)
+    ax.scatter(sure, right, s=10 + 300 * count / count.sum(), color=FIRST_COLOUR)
+    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    ax.set(xlabel="highest probability", ylabel="share right")
+    ax.set_title(f"calibration error {error:.3f}")
+    return ax
+
+
+def _axes(ax: Axes | None, size_inches: tuple[float, float]) -> Axes:
+    return plt.subplots(figsize=size_inches, layout="constrained")[1] if ax is None else ax
+
+
+def _mark_changes(sizes: np.ndarray, ax: Axes) -> None:
+    """Draws a line with the new picture size before each epoch that changes it."""
+    for epoch in np.flatnonzero(np.diff(sizes)) + 1:
+        ax.axvline(epoch + 0.5, color="0.7", linewidth=1, linestyle=":")
+        label = f" {sizes[epoch]:g} px"
+        ax.text(epoch + 0.5, 1, label, transform=ax.get_xaxis_transform(), va="top", fontsize=8)

@@ -1,0 +1,69 @@
+"""Face detectors behind one protocol: `detect(image_rgb) -> list[Face]`, largest face first.
+
+`DETECTORS` names them all; `make_detector("yunet", min_score=0.7)` makes one. A detector's module,
+and with it its back end, is imported only when it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from builder_tools.detectors.base import FaceDetector
+
+if TYPE_CHECKING:
+    from builder_tools.detectors.mediapipe import MediaPipeDetector
+
+__all__ = [
+    "DEFAULT_DETECTOR",
+    "DETECTORS",
+    "FaceDetector",
+    "MediaPipeDetector",
+    "detector_class",
+    "make_detector",
+]
+
+DEFAULT_DETECTOR = "mediapipe"
+
+DETECTORS: dict[str, str] = {
+    "mediapipe": "builder_tools.detectors.mediapipe:MediaPipeDetector",
+    "yunet": "builder_tools.detectors.yunet:YuNetDetector",
+    "ssd": "builder_tools.detectors.ssd:SSDDetector",
+    "haar": "builder_tools.detectors.haar:HaarDetector",
+    "dlib": "builder_tools.detectors.dlib:DlibDetector",
+    "mtcnn": "builder_tools.detectors.mtcnn:MTCNNDetector",
+}
+"""Where each detector's class is, by the name it is asked for by."""
+
+
+def detector_class(name: str) -> type[Any]:
+    """Gives a detector's class without making one (its back end is not imported).
+
+    Raises:
+        ValueError: If there is none of that name; names those there are.
+    """
+    if name not in DETECTORS:
+        raise ValueError(f"Expected one of {list(DETECTORS)}. Received: detector={name!r}.")
+    module, _, attribute = DETECTORS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def make_detector(name: str = DEFAULT_DETECTOR, **options: Any) -> FaceDetector:
+    """Makes a detector.
+
+    Args:
+        name: One of `DETECTORS`.
+        **options: Its own keyword arguments; all take `min_score` and `min_size_px`.
+
+    Raises:
+        ValueError: If there is none of that name, or an option is out of range.
+        ImportError: If its back end is not installed; says how to install it.
+        FileNotFoundError: If a file it needs cannot be had; says what was tried.
+    """
+    return detector_class(name)(**options)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "MediaPipeDetector":
+        return detector_class("mediapipe")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

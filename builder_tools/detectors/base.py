@@ -1,0 +1,183 @@
+"""What every face detector is: one method, one box convention, one way to open and close.
+
+Boxes are in pixels of the given picture, clipped to it, largest first. `BaseDetector.detect` is
+the template: it checks the picture, asks the back end, and tidies what comes back.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import ClassVar, Protocol, Self, runtime_checkable
+
+import numpy as np
+
+from builder_tools.results import Box, Face
+
+logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class FaceDetector(Protocol):
+    """Anything that finds faces in a picture.
+
+    Attributes:
+        crop_scale: Side of the square face picture (framed as FER2013 frames faces) over the
+            longer side of the detector's box; the box itself is never fit to be classified.
+        crop_shift_y: How far to move the centre of that square, as a fraction of the box's
+            height; negative is up.
+    """
+
+    crop_scale: float
+    crop_shift_y: float
+
+    def detect(self, image_rgb: np.ndarray) -> list[Face]:
+        """Gives the faces in an `(H, W, 3)` uint8 RGB picture, largest first, or `[]`."""
+        ...
+
+    def close(self) -> None:
+        """Frees what the back end holds; may be called again."""
+        ...
+
+
+class BaseDetector(ABC):
+    """A detector but for its back end: subclasses write `_find` and, if need be, `_release`.
+
+    One object may be shared by threads: a lock lets one picture in at a time. For speed on
+    several threads, make one detector a thread.
+
+    Args:
+        min_score: Faces scored lower, in [0, 1], are left out.
+        min_size_px: Faces whose box has its longer side below this are left out.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    crop_scale: ClassVar[float] = 1.3
+    crop_shift_y: ClassVar[float] = 0.0
+
+    def __init__(self, *, min_score: float = 0.5, min_size_px: float = 0.0) -> None:
+        if not 0 <= min_score <= 1:
+            raise ValueError(f"Expected min_score in [0, 1]. Received: {min_score}.")
+        if not min_size_px >= 0:
+            raise ValueError(f"Expected min_size_px >= 0. Received: {min_size_px}.")
+        self.min_score = min_score
+        self.min_size_px = min_size_px
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def detect(self, image_rgb: np.ndarray) -> list[Face]:
+        """Gives the faces in a picture.
+
+        Args:
+            image_rgb: `(H, W, 3)` uint8 RGB, any size from 1x1 and any strides; left as it is.
+
+        Returns:
+            Faces, largest box first; boxes clipped to the picture, scores in [0, 1]. `[]` when
+            none is found.
+
+        Raises:
+            ValueError: If the picture has another shape or type.
+            RuntimeError: If the detector is closed.
+        """
+        check_image(image_rgb)
+        with self._lock:
+            if self._closed:
+                raise RuntimeError(f"This {type(self).__name__} is closed. Make a new one.")
+            found = self._find(np.ascontiguousarray(image_rgb))
+        return self._tidy(found, image_rgb)
+
+    def close(self) -> None:
+        """Frees what the back end holds. A second call does nothing."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def _find(self, image_rgb: np.ndarray) -> list[Face]:
+        """Asks the back end; the picture is checked and contiguous."""
+
+    def _release(self) -> None:  # noqa: B027 - most back ends hold nothing
+        """Frees what the back end holds; called once."""
+
+    def _tidy(self, faces: Iterable[Face], image_rgb: np.ndarray) -> list[Face]:
+        height, width = image_rgb.shape[:2]
+        clipped = [
+            Face(face.box.clip(width, height), min(max(face.score, 0.0), 1.0), face.keypoints)
+            for face in faces
+            if face.score >= self.min_score
+        ]
+        kept = [face for face in clipped if face.box.area > 0 and self._is_large_enough(face.box)]
+        return sorted(kept, key=lambda face: face.box.area, reverse=True)
+
+    def _is_large_enough(self, box: Box) -> bool:
+        return max(box.width, box.height) >= self.min_size_px
+
+
+def check_image(image_rgb: np.ndarray) -> None:
+    """Refuses anything but an `(H, W, 3)` uint8 array with at least one pixel.
+
+    Raises:
+        ValueError: If it is something else; names what was received.
+    """
+    if not isinstance(image_rgb, np.ndarray):
+        raise ValueError(
+            f"Expected an (H, W, 3) uint8 RGB array. Received: {type(image_rgb).__name__}."
+        )
+    shape, kind = image_rgb.shape, image_rgb.dtype
+    if kind != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
+        raise ValueError(f"Expected an (H, W, 3) uint8 RGB array. Received: {kind} {shape}.")
+
+
+def shrink(image_rgb: np.ndarray, max_side_px: int) -> tuple[np.ndarray, float]:
+    """Gives the picture with its longer side at most `max_side_px`, and the factor applied."""
+    factor = max_side_px / max(image_rgb.shape[:2])
+    if factor >= 1:
+        return image_rgb, 1.0
+    import cv2
+
+    height, width = image_rgb.shape[:2]
+    size = (max(round(width * factor), 1), max(round(height * factor), 1))
+    return cv2.resize(image_rgb, size, interpolation=cv2.INTER_AREA), factor
+
+
+def enlarge(face: Face, factor: float) -> Face:
+    """Gives a face found in a picture shrunk by `factor` in pixels of the whole picture."""
+    keypoints = None if face.keypoints is None else face.keypoints / factor
+    return Face(Box(*(value / factor for value in face.box.xyxy)), face.score, keypoints)
+
+
+def suppress_overlaps(faces: Iterable[Face], iou: float, inside: float = 0.8) -> list[Face]:
+    """Keeps the best-scored of faces that are one face seen twice.
+
+    Args:
+        faces: Candidates from several passes over one picture.
+        iou: Two boxes that overlap more are one face.
+        inside: So are two where this part of the smaller one lies within the other.
+
+    Returns:
+        The faces kept, best score first.
+    """
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: face.score, reverse=True):
+        if not any(_is_same(face.box, other.box, iou, inside) for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _is_same(one: Box, other: Box, iou: float, inside: float) -> bool:
+    width = min(one.x2, other.x2) - max(one.x1, other.x1)
+    height = min(one.y2, other.y2) - max(one.y1, other.y1)
+    shared = max(width, 0) * max(height, 0)
+    smaller = min(one.area, other.area)
+    return one.iou(other) > iou or (smaller > 0 and shared / smaller > inside)

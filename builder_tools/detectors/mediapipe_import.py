@@ -1,0 +1,124 @@
+"""Imports MediaPipe the light way and keeps its native chatter out of the terminal.
+
+MediaPipe imports TensorFlow where it is installed (for a decorator of its documentation),
+Matplotlib (to plot landmarks) and sounddevice (to record sound). None is needed to find a face;
+together they cost seconds and hundreds of megabytes. During that one import TensorFlow is made
+unimportable, which MediaPipe is prepared for, and the other two are stand-ins that import the
+real module when something of it is first used. All are importable as before afterwards.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import logging
+import os
+import re
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+BLOCKED = "tensorflow"
+DEFERRED = ("matplotlib", "matplotlib.pyplot", "sounddevice")
+
+_NATIVE_CHATTER = re.compile(rb"^(INFO: |WARNING: |[IW]\d{4} )")
+_STDERR = 2
+
+logger = logging.getLogger(__name__)
+_import_lock = threading.Lock()
+_stderr_lock = threading.Lock()
+_open_tasks: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+class _Deferred(ModuleType):
+    """Stands in for a module until an attribute of it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        real = importlib.import_module(self.__name__)
+        if real is self or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(real, name)
+
+
+def import_mediapipe() -> ModuleType:
+    """Gives the `mediapipe` module, imported without TensorFlow, Matplotlib and sounddevice.
+
+    What a process imported by itself before stays as it is. Another thread that imports
+    TensorFlow for the first time in these 0.2 s is told it is missing.
+
+    Raises:
+        ImportError: If MediaPipe is not installed; says how to install it.
+    """
+    with _import_lock:
+        if "mediapipe" not in sys.modules:
+            # Before MediaPipe's own exit handler is registered, so that it runs after it.
+            atexit.register(_close_open_tasks)
+        try:
+            with _stand_ins():
+                return importlib.import_module("mediapipe")
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                "The mediapipe face detector needs MediaPipe. Try: pip install mediapipe"
+            ) from error
+
+
+def close_at_exit(task: Any) -> None:
+    """Has a MediaPipe task closed at the end of the process, if nobody closed it before.
+
+    One that is still open then prints an exception from its destructor.
+    """
+    _open_tasks.add(task)
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keeps the native library's log lines off the terminal; they go to `logging` as DEBUG.
+
+    The library has no switch for them. File descriptor 2 is turned aside for the duration, for
+    the whole process, so keep it short; any line that is no log line is printed afterwards.
+    """
+    with _stderr_lock, contextlib.ExitStack() as undo:
+        try:
+            saved = os.dup(_STDERR)
+        except OSError:  # A process without a stderr: there is nothing to keep quiet.
+            yield
+            return
+        aside = undo.enter_context(tempfile.TemporaryFile())
+        undo.callback(_relay, aside)
+        undo.callback(os.close, saved)
+        undo.callback(os.dup2, saved, _STDERR)
+        os.dup2(aside.fileno(), _STDERR)
+        yield
+
+
+def _relay(aside: Any) -> None:
+    aside.seek(0)
+    for line in aside.read().splitlines(keepends=True):
+        if _NATIVE_CHATTER.match(line):
+            logger.debug("%s", line.decode(errors="replace").rstrip())
+        else:
+            os.write(_STDERR, line)
+
+
+@contextlib.contextmanager
+def _stand_ins() -> Iterator[None]:
+    absent = {name for name in (BLOCKED, *DEFERRED) if name not in sys.modules}
+    for name in absent:
+        sys.modules[name] = None if name == BLOCKED else _Deferred(name)  # type: ignore[assignment]
+    if {"matplotlib", "matplotlib.pyplot"} <= absent:
+        sys.modules["matplotlib"].__dict__["pyplot"] = sys.modules["matplotlib.pyplot"]
+    try:
+        yield
+    finally:
+        for name in absent:
+            sys.modules.pop(name, None)
+
+
+def _close_open_tasks() -> None:
+    for task in list(_open_tasks):
+        task.close()

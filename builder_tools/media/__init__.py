@@ -7,11 +7,13 @@ source. PyAV is imported when the first video is opened, so still pictures never
 from builder_tools.media.frame import Frame
 from builder_tools.media.images import IMAGE_SUFFIXES, list_images, read_image, write_image
 from builder_tools.media.video import VideoReader
+from builder_tools.media.video_writer import VideoWriter
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "Frame",
     "VideoReader",
+    "VideoWriter",
     "list_images",
     "read_image",
     "write_image",

@@ -1,0 +1,209 @@
+"""Writing videos that browsers play: H.264 with sound in MP4, at true times, whole or not at all."""
+
+from __future__ import annotations
+
+import math
+import os
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+from builder_tools.media.partial import partial_path
+from builder_tools.media.pyav import import_av
+from builder_tools.media.sound import SOUND_TAIL_S, SoundTrack
+
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov")
+QUALITY_CRF = "20"
+SPEED_PRESET = "veryfast"
+_CLOCK_HZ = 60_000
+"""Times are kept at least this fine."""
+
+
+class VideoWriter:
+    """Writes RGB pictures as an H.264 video (yuv420p, BT.709, faststart).
+
+    A context manager. The file appears under its name only when the `with` block ends well;
+    after an exception nothing is left. Odd sizes get their last row or column doubled, because
+    the format needs even ones.
+
+    Args:
+        path: Where to, ending in .mp4, .m4v or .mov; missing folders are made.
+        fps: Pictures a second; the step between pictures written without a time.
+        size: (width, height) in pixels of every picture.
+        audio_from: A file whose sound to carry over: AAC and MP3 bit by bit, others as AAC.
+            Its first picture is time 0; sound ends at most 1 s after the last picture written.
+
+    Raises:
+        ValueError: If the suffix, the speed or the size is not usable, or `audio_from` is no
+            media file.
+        FileNotFoundError: If there is no `audio_from`.
+        OSError: If the place cannot be written to.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        fps: float,
+        size: tuple[int, int],
+        *,
+        audio_from: str | Path | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.fps = float(fps)
+        self.size = (int(size[0]), int(size[1]))
+        self._check()
+        self._partial = partial_path(self.path)
+        self._touch()
+        self._sound: SoundTrack | None = None
+        self._container = None
+        self._last_pts = -1
+        self._time_s = 0.0
+        try:
+            self._open(audio_from)
+        except BaseException:
+            self.discard()
+            raise
+
+    def write(self, image_rgb: np.ndarray, time_s: float | None = None) -> None:
+        """Adds a picture.
+
+        Args:
+            image_rgb: `(H, W, 3)` uint8 RGB of the writer's size.
+            time_s: When it is shown, seconds from the first picture; 1/fps after the one before
+                by default.
+
+        Raises:
+            ValueError: If the size is another, or the time is not after the one before.
+        """
+        self._check_picture(image_rgb)
+        if time_s is None:
+            time_s = 0.0 if self._last_pts < 0 else self._time_s + 1 / self.fps
+        pts = round(time_s / self._clock)
+        if pts <= self._last_pts or time_s < 0:
+            raise ValueError(
+                f"Expected times that grow. Received: {time_s} s after {self._time_s} s."
+            )
+        self._container.mux(self._stream.encode(self._to_yuv(image_rgb, pts)))
+        self._last_pts, self._time_s = pts, time_s
+        if self._sound is not None:
+            self._sound.write_until(time_s)
+
+    def close(self) -> None:
+        """Finishes the file and gives it its name.
+
+        Raises:
+            ValueError: If no picture was written.
+        """
+        if self._container is None:
+            return
+        try:
+            self._finish()
+            os.replace(self._partial, self.path)
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Drops what was written and leaves no file; harmless after `close`."""
+        if self._sound is not None:
+            self._sound.close()
+        container, self._container = self._container, None
+        try:
+            if container is not None:
+                container.close()
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def _check(self) -> None:
+        if self.path.suffix.lower() not in VIDEO_SUFFIXES:
+            raise ValueError(
+                f"Expected a file name that ends in one of {list(VIDEO_SUFFIXES)}. "
+                f"Received: {self.path.name!r}."
+            )
+        if not (math.isfinite(self.fps) and self.fps > 0) or min(self.size) < 1:
+            raise ValueError(
+                f"Expected fps > 0 and a size of at least 1 x 1. "
+                f"Received: fps={self.fps}, size={self.size}."
+            )
+
+    def _check_picture(self, image: np.ndarray) -> None:
+        if self._container is None:
+            raise ValueError(f"Expected an open writer. {self.path} is already closed.")
+        expected = (self.size[1], self.size[0], 3)
+        if image.shape != expected or image.dtype != np.uint8:
+            raise ValueError(
+                f"Expected pictures of shape {expected}, uint8 RGB. "
+                f"Received: shape={image.shape}, dtype={image.dtype}."
+            )
+
+    def _touch(self) -> None:
+        """Fails now, not after an hour of work, where nothing can be written."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.is_dir():
+                raise IsADirectoryError(f"{self.path} is a folder")
+            self._partial.touch()
+        except OSError as error:
+            raise OSError(
+                f"Cannot write {self.path}: {error.strerror or error}. Try another folder."
+            ) from error
+
+    def _open(self, audio_from: str | Path | None) -> None:
+        av = import_av()
+        rate = Fraction(self.fps).limit_denominator(1001)
+        self._clock = 1 / (rate * math.ceil(_CLOCK_HZ / rate))
+        self._container = av.open(
+            str(self._partial), "w", format="mp4", options={"movflags": "+faststart"}
+        )
+        self._stream = self._container.add_stream(
+            "libx264", rate=rate, options={"preset": SPEED_PRESET, "crf": QUALITY_CRF}
+        )
+        self._set_up_codec()
+        self._reformatter = av.video.reformatter.VideoReformatter()
+        if audio_from is not None:
+            self._sound = SoundTrack(str(audio_from), self._container)
+
+    def _set_up_codec(self) -> None:
+        codec = self._stream.codec_context
+        codec.width, codec.height = (side + side % 2 for side in self.size)
+        codec.pix_fmt = "yuv420p"
+        codec.time_base = self._clock
+        codec.color_range, codec.colorspace = 1, 1
+        codec.color_primaries, codec.color_trc = 1, 1
+        codec.thread_type = "AUTO"
+
+    def _to_yuv(self, image: np.ndarray, pts: int):
+        right, below = self.size[0] % 2, self.size[1] % 2
+        if right or below:
+            image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        rgb = import_av().VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        yuv = self._reformatter.reformat(
+            rgb, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
+        )
+        yuv.pts, yuv.time_base = pts, self._clock
+        return yuv
+
+    def _finish(self) -> None:
+        if self._last_pts < 0:
+            raise ValueError(f"Expected at least one picture for {self.path}. None was written.")
+        self._container.mux(self._stream.encode(None))
+        if self._sound is not None:
+            self._sound.write_until(self._time_s + SOUND_TAIL_S)
+        container, self._container = self._container, None
+        container.close()

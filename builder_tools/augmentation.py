@@ -150,25 +150,25 @@ class RandomLight(layers.Layer):
 
 
 class FaceBatches(keras.utils.PyDataset):
-    """Batches of faces for `fit`: shuffled anew each epoch, augmented, resized, as RGB.
+    """Batches of faces for `fit`, in an order drawn anew each epoch.
+
+    Only numpy works here: Keras operations inside a data pipeline can wait for each other for
+    ever on a machine with few cores. Augmentation is part of the training graph instead (see
+    `with_augmentation`).
 
     Args:
         images: `(n, H, W)` uint8 grey or `(n, H, W, 3)` uint8 RGB.
         targets: `(n, k)` float32.
         batch_size: Faces a batch.
-        size: Side in pixels the network sees.
-        augment: A model from `augmentation_model`, or None for plain faces in their order.
-        seed: Of the shuffling; with `epoch` it fixes the order of every epoch.
+        shuffle_seed: With `epoch` it fixes the order of every epoch; None keeps the given order.
         epoch: Number of the first epoch (for a resumed run).
     """
 
-    def __init__(
-        self, images, targets, *, batch_size=64, size=48, augment=None, seed=0, epoch=0
-    ) -> None:
-        super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
+    def __init__(self, images, targets, *, batch_size=64, shuffle_seed=None, epoch=0) -> None:
+        super().__init__()
         self.images = images[..., None] if images.ndim == 3 else images
-        self.targets, self.batch_size, self.size = targets, batch_size, size
-        self.augment, self.seed, self.epoch = augment, seed, epoch
+        self.targets, self.batch_size = targets, batch_size
+        self.shuffle_seed, self.epoch = shuffle_seed, epoch
         self._start_epoch()
 
     def __len__(self) -> int:
@@ -176,13 +176,7 @@ class FaceBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int):
         chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        faces = self.images[chosen].astype(np.float32)
-        if self.augment is not None:
-            faces = self.augment(faces, training=True)
-        if faces.shape[1] != self.size:
-            faces = ops.image.resize(faces, (self.size, self.size), antialias=True)
-        faces = ops.convert_to_numpy(faces)
-        return np.broadcast_to(faces, (*faces.shape[:3], 3)), self.targets[chosen]
+        return self.images[chosen].astype(np.float32), self.targets[chosen]
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
@@ -190,8 +184,31 @@ class FaceBatches(keras.utils.PyDataset):
 
     def _start_epoch(self) -> None:
         self.order = np.arange(len(self.images))
-        if self.augment is not None:
-            np.random.default_rng((self.seed, self.epoch)).shuffle(self.order)
+        if self.shuffle_seed is not None:
+            np.random.default_rng((self.shuffle_seed, self.epoch)).shuffle(self.order)
+
+
+def with_augmentation(
+    network: keras.Model, augment: keras.Model, *, size: int, channels: int
+) -> keras.Model:
+    """Puts augmentation and resizing before a network, for training only.
+
+    Args:
+        network: Eats `(n, size, size, 3)`.
+        augment: Works on the pictures as stored, so one interpolation sees all their pixels.
+        size: Side the network trains at, px.
+        channels: 1 for stored grey pictures, 3 for RGB.
+
+    Returns:
+        A model from `(n, H, W, channels)` 0...255 to the network's outputs; it shares the
+        network's weights.
+    """
+    inputs = keras.Input((None, None, channels))
+    x = augment(inputs)
+    x = layers.Resizing(size, size, antialias=True, dtype="float32")(x)
+    if channels == 1:
+        x = layers.Concatenate(dtype="float32")([x, x, x])
+    return keras.Model(inputs, network(x), name="training")
 
 
 def _around_centre(matrix, height, width):

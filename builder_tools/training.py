@@ -20,7 +20,12 @@ import keras
 import numpy as np
 import pandas as pd
 
-from builder_tools.augmentation import AugmentationStrength, FaceBatches, augmentation_model
+from builder_tools.augmentation import (
+    AugmentationStrength,
+    FaceBatches,
+    augmentation_model,
+    with_augmentation,
+)
 from builder_tools.networks import build_network
 
 
@@ -164,7 +169,7 @@ def _model(config: TrainingConfig, samples: Samples, folder: Path) -> keras.Mode
     )
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    model.compile(optimizer, "categorical_crossentropy", metrics=["categorical_accuracy"])
+    model.compile(optimizer, "categorical_crossentropy")
     return model
 
 
@@ -175,39 +180,43 @@ def _stage_epochs(config: TrainingConfig):
         first += stage.epochs
 
 
-def _fit(model, config, stage, train, valid, folder, first, last) -> None:
-    augment = augmentation_model(config.augmentation, seed=config.seed + 1000 * (first + 1))
+def _fit(network, config, stage, train, valid, folder, first, last) -> None:
+    model = with_augmentation(
+        network,
+        augmentation_model(config.augmentation, seed=config.seed + 1000 * (first + 1)),
+        size=stage.size,
+        channels=1 if train.images.ndim == 3 else 3,
+    )
+    model.compile(network.optimizer, network.loss, metrics=["categorical_accuracy"])
     model.fit(
         FaceBatches(
             train.images,
             train.targets,
             batch_size=config.batch_size,
-            size=stage.size,
-            augment=augment,
-            seed=config.seed,
+            shuffle_seed=config.seed,
             epoch=first,
         ),
-        validation_data=FaceBatches(valid.images, valid.targets, batch_size=256, size=stage.size),
+        validation_data=FaceBatches(valid.images, valid.targets, batch_size=256),
         initial_epoch=first,
         epochs=last,
         verbose=0,
-        callbacks=[_Progress(config.epochs, stage.size), _Checkpoint(folder, stage.size)],
+        callbacks=[_Progress(config.epochs, stage.size), _Checkpoint(network, folder, stage.size)],
     )
 
 
 class _Checkpoint(keras.callbacks.Callback):
     """After each epoch: the model first, then its row of history, each atomically."""
 
-    def __init__(self, folder: Path, size: int) -> None:
+    def __init__(self, network: keras.Model, folder: Path, size: int) -> None:
         super().__init__()
-        self.folder, self.size = folder, size
+        self.network, self.folder, self.size = network, folder, size
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
         partial = self.folder / "partial.keras"
-        self.model.save(partial)
+        self.network.save(partial)
         row = {"epoch": epoch, "size": self.size, "seconds": time.monotonic() - self.started}
         history = pd.concat([_history(self.folder), pd.DataFrame([{**row, **(logs or {})}])])
         os.replace(partial, self.folder / "last.keras")

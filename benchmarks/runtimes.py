@@ -1,0 +1,163 @@
+"""ONNX Runtime against LiteRT on one float32 network: which should the use wing run?
+
+Prints Markdown: median milliseconds a run by runtime, threads and batch size, the share of the
+arithmetic floor reached (a large float32 matrix product on as many threads), and the machine.
+The runtimes take turns, so that other work on the machine meets both alike.
+
+    python benchmarks/runtimes.py [--model FOLDER] [--network compact] [--rounds 40]
+
+`--model` takes a model folder that holds `model.keras`; without it a network of the registry is
+built with random weights, which compute just as long.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from builder_tools.cards import ModelCard
+from builder_tools.classifier import RUNTIMES, EmotionClassifier
+from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.export import Export, export_model
+from builder_tools.networks import NETWORKS, build_network
+
+THREADS = (1, 2)
+BATCH_SIZES = (1, 8, 32)
+NAMES = {".onnx": "ONNX Runtime", ".tflite": "LiteRT"}
+PARITY_FACES = 64
+WARM_UP = 5
+
+
+def load_network(folder: str | None, name: str) -> tuple[keras.Model, int, tuple[str, ...]]:
+    """Gives a network, its input size in pixels and its classes.
+
+    Raises:
+        ValueError: If the folder holds no `model.keras`.
+    """
+    if folder is None:
+        size = NETWORKS[name].input_size
+        return build_network(name, len(NINE_EMOTIONS), size), size, NINE_EMOTIONS.names
+    path = Path(folder) / "model.keras"
+    if not path.is_file():
+        raise ValueError(f"Expected the Keras network at {path}. Received: no such file.")
+    card = ModelCard.read(folder)
+    return keras.models.load_model(path), card.input_size, card.emotions
+
+
+def flop(model: keras.Model) -> int:
+    """Gives the operations for one face: two for each multiply-add of a convolution or dense."""
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+            places = np.prod(layer.output.shape[1:-1], dtype=int)
+            total += 2 * int(places) * int(np.prod(layer.kernel.shape))
+    return total
+
+
+def matrix_gflops(threads: int, side: int = 1024, rounds: int = 15) -> float:
+    """Gives the speed of a float32 matrix product, GFLOP/s: the machine's floor for arithmetic."""
+    matrix = np.random.default_rng(0).random((side, side), dtype=np.float32)
+    with threadpool_limits(threads):
+        return 2 * side**3 / min(timings_s(lambda: matrix @ matrix, rounds)) / 1e9
+
+
+def timings_s(call: Callable[[], object], rounds: int) -> list[float]:
+    """Gives the seconds of each of some calls, after a warm-up."""
+    for _ in range(WARM_UP):
+        call()
+    return [one_timing_s(call) for _ in range(rounds)]
+
+
+def one_timing_s(call: Callable[[], object]) -> float:
+    """Gives the seconds of a call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def compare(folder: Path, size: int, threads: int, batch: int, rounds: int) -> dict[str, float]:
+    """Gives the median milliseconds a run of each runtime, taking turns."""
+    faces = np.random.default_rng(1).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
+    loaded = {s: open_(folder / f"model{s}", threads) for s, open_ in RUNTIMES.items()}
+    calls = {suffix: (lambda r=runtime: r.run(faces)) for suffix, runtime in loaded.items()}
+    taken: dict[str, list[float]] = {suffix: [] for suffix in calls}
+    for call in calls.values():
+        timings_s(call, 1)
+    for _ in range(rounds):
+        for suffix, call in calls.items():
+            taken[suffix].append(one_timing_s(call) * 1e3)
+    return {suffix: statistics.median(values) for suffix, values in taken.items()}
+
+
+def export(model: keras.Model, size: int, emotions: tuple[str, ...], folder: Path) -> Export:
+    """Writes the network in both formats, compared with Keras on noise."""
+    noise = np.random.default_rng(2).integers(0, 256, (PARITY_FACES, size, size, 3))
+    return export_model(
+        model,
+        folder,
+        noise.astype(np.uint8),
+        load=EmotionClassifier,
+        suffixes=tuple(RUNTIMES),
+        emotions=emotions,
+        preprocessing="inside",
+    )
+
+
+def machine() -> str:
+    """Gives the machine and the versions in one line."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    packages = ("onnxruntime", "ai-edge-litert", "keras", "numpy")
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    return f"{(names or [platform.processor()])[0]}, {os.cpu_count()} cores, {load}; {versions}"
+
+
+def print_table(folder: Path, size: int, gflop: float, rounds: int) -> None:
+    """Measures every combination and prints it as Markdown."""
+    print("| threads | batch | runtime | ms a run | ms a face | of the floor |")
+    print("|---|---|---|---|---|---|")
+    for threads in THREADS:
+        floor = matrix_gflops(threads)
+        for batch in BATCH_SIZES:
+            for suffix, ms in compare(folder, size, threads, batch, rounds).items():
+                share = gflop * batch / (ms / 1e3) / floor
+                print(
+                    f"| {threads} | {batch} | {NAMES[suffix]} | {ms:.2f} | {ms / batch:.2f} "
+                    f"| {share:.0%} of {floor:.0f} GFLOP/s |",
+                    flush=True,
+                )
+
+
+def main() -> None:
+    """Exports the network both ways, checks both files, prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", help="model folder with model.keras")
+    parser.add_argument("--network", default="compact", choices=NETWORKS)
+    parser.add_argument("--rounds", type=int, default=40)
+    arguments = parser.parse_args()
+    model, size, emotions = load_network(arguments.model, arguments.network)
+    gflop = flop(model) / 1e9
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        found = export(model, size, emotions, folder)
+        sizes = {f: (folder / f).stat().st_size / 1e6 for f in found.card.sha256}
+        print(f"\n{machine()}\n")
+        print(f"{model.name}: {model.count_params():,} parameters, {gflop:.3f} GFLOP a face, ")
+        print(", ".join(f"{file} {mb:.1f} MB" for file, mb in sizes.items()), end="; ")
+        print(f"Keras to ONNX: max difference {found.parity.max_abs_difference:.1e}\n")
+        print_table(folder, size, gflop, arguments.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -4,16 +4,20 @@ Everything that leaves or enters is `(H, W, 3)` uint8 RGB; times are seconds fro
 source. PyAV is imported when the first video is opened, so still pictures never pay for it.
 """
 
+from builder_tools.media.camera import CameraReader
 from builder_tools.media.frame import Frame
 from builder_tools.media.images import IMAGE_SUFFIXES, list_images, read_image, write_image
 from builder_tools.media.video import VideoReader
 from builder_tools.media.video_writer import VideoWriter
+from builder_tools.media.window import Window
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "CameraReader",
     "Frame",
     "VideoReader",
     "VideoWriter",
+    "Window",
     "list_images",
     "read_image",
     "write_image",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from av import VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -65,3 +67,32 @@ def video_stream_of(container: InputContainer, source: str) -> VideoStream:
         raise ValueError(f"Expected a video stream. {source!r} holds {', '.join(kinds)} only.")
     moving[0].thread_type = "AUTO"
     return moving[0]
+
+
+def decode_past_damage(
+    container: InputContainer, stream: VideoStream, report: Callable[[int], None]
+) -> Iterator[VideoFrame]:
+    """Decodes a stream to its end, going on after damaged parts.
+
+    Args:
+        container: What to read from.
+        stream: One of its video streams.
+        report: Called with the number of damaged parts just met.
+
+    Raises:
+        OSError: If the source stops answering.
+    """
+    errors = import_av().error
+    packets = container.demux(stream)
+    while True:
+        try:
+            pictures = next(packets).decode()
+        except StopIteration:
+            return
+        except (errors.InvalidDataError, errors.PatchWelcomeError):
+            report(1)
+            continue
+        damaged = sum(picture.is_corrupt for picture in pictures)
+        if damaged:
+            report(damaged)
+        yield from pictures

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from builder_tools.media.frame import Frame
-from builder_tools.media.pyav import import_av, open_input, video_stream_of
+from builder_tools.media.pyav import decode_past_damage, import_av, open_input, video_stream_of
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -100,21 +100,14 @@ class VideoReader:
         self._container.close()
 
     def _decode(self) -> Iterator[VideoFrame]:
-        """Decodes on past damaged packets, counting them."""
-        errors = import_av().error.FFmpegError
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                pictures = next(packets).decode()
-            except StopIteration:
-                return
-            except errors as error:
-                self._damaged += 1
-                if not isinstance(error, ValueError):
-                    return
-                continue
-            self._damaged += sum(picture.is_corrupt for picture in pictures)
-            yield from pictures
+        try:
+            yield from decode_past_damage(self._container, self._stream, self._count_damage)
+        except import_av().error.FFmpegError as error:
+            _logger.debug("%s stops with %s", self.source, error)
+            self._damaged += 1
+
+    def _count_damage(self, parts: int) -> None:
+        self._damaged += parts
 
     def _to_frames(self, pictures: Iterator[VideoFrame]) -> Iterator[Frame]:
         index, time_s, start_s = -1, 0.0, None

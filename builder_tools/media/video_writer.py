@@ -1,4 +1,4 @@
-"""Writing videos that browsers play: H.264 with sound in MP4, at true times, whole or not at all."""
+"""Writing videos that browsers play: H.264 and sound in MP4, at true times, whole or not at all."""
 
 from __future__ import annotations
 

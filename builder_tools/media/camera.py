@@ -1,0 +1,207 @@
+"""Live pictures: always the newest one, over interruptions, with a clear end."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from types import TracebackType
+
+import numpy as np
+
+from builder_tools.media.connections import (
+    Connection,
+    camera_name,
+    camera_of,
+    connect,
+    no_camera_message,
+)
+from builder_tools.media.frame import Frame
+
+CLOSE_TIMEOUT_S = 2.0
+
+_logger = logging.getLogger(__name__)
+
+
+class CameraReader:
+    """Pictures of a camera or a network stream, newest first: late ones are dropped, not queued.
+
+    A context manager and an iterator of `Frame`. A thread reads as fast as the camera gives and
+    keeps one picture. `Frame.index` counts every picture received, so gaps show dropped ones;
+    `Frame.time_s` is the monotonic time of arrival since the first picture. A camera that
+    vanishes is tried again `retries` times in a row, waiting `first_delay_s`, then twice as long
+    each time up to `longest_delay_s`; then iteration stops and `error` says why.
+
+    Args:
+        source: Camera index, device path or address (MJPEG over HTTP, RTSP, ...).
+        retries: Attempts to reconnect after a loss.
+        first_delay_s: Wait before the first of them.
+        longest_delay_s: The longest wait.
+        timeout_s: How long an address may stay silent before it counts as lost.
+
+    Attributes:
+        size: (width, height) of the first picture.
+        dropped: Pictures replaced by a newer one before anybody read them.
+        error: Why the pictures ended, or None while they go on and after `close`.
+        ended: Whether no picture will follow.
+
+    Raises:
+        ConnectionError: If there is no camera; lists what was tried.
+        ValueError: If `source` cannot name a camera.
+    """
+
+    def __init__(
+        self,
+        source: int | str = 0,
+        *,
+        retries: int = 5,
+        first_delay_s: float = 0.5,
+        longest_delay_s: float = 8.0,
+        timeout_s: float = 5.0,
+    ) -> None:
+        self.source = camera_of(source)
+        self.error: str | None = None
+        self.dropped = 0
+        self.ended = False
+        self._retries = retries
+        self._delays_s = (first_delay_s, longest_delay_s)
+        self._timeout_s = timeout_s
+        self._news = threading.Condition()
+        self._stop = threading.Event()
+        self._newest: Frame | None = None
+        self._unread = False
+        self._name = camera_name(self.source)
+        try:
+            connection, image = self._connect()
+        except ConnectionError as error:
+            raise ConnectionError(no_camera_message(self.source, str(error))) from error
+        self.size = (image.shape[1], image.shape[0])
+        self._start_s = time.monotonic()
+        self._publish(image)
+        self._thread = threading.Thread(
+            target=self._run, args=(connection,), name=self._name, daemon=True
+        )
+        atexit.register(self.close)
+        self._thread.start()
+
+    def read(self, timeout_s: float | None = None) -> Frame | None:
+        """Waits for a picture newer than the last one given.
+
+        Args:
+            timeout_s: The longest wait; None waits until there is one or the camera has ended.
+
+        Returns:
+            The newest picture, or None when the time is over or nothing will follow (`ended`).
+        """
+        with self._news:
+            self._news.wait_for(lambda: self._unread or self.ended, timeout_s)
+            if not self._unread:
+                return None
+            self._unread = False
+            return self._newest
+
+    def close(self) -> None:
+        """Stops; never waits longer than 2 s, even for a silent camera. May be called twice."""
+        self._stop.set()
+        self._end(None)
+        self._thread.join(timeout=CLOSE_TIMEOUT_S)
+        atexit.unregister(self.close)
+
+    def __enter__(self) -> CameraReader:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        frame = self.read()
+        if frame is None:
+            raise StopIteration
+        return frame
+
+    def _connect(self) -> tuple[Connection, np.ndarray]:
+        """Opens the camera and waits for its first picture."""
+        connection = connect(self.source, self._timeout_s)
+        try:
+            image = connection.grab()
+            if image is None:
+                raise ConnectionError("it opened but gave no picture")
+        except BaseException:
+            connection.close()
+            raise
+        return connection, image
+
+    def _run(self, connection: Connection | None) -> None:
+        """The reader thread: pictures, losses, reconnections."""
+        try:
+            while connection is not None:
+                lost = self._pump(connection)
+                connection = self._reconnect(lost) if lost else None
+            self._end(None)
+        except Exception as error:
+            _logger.exception("Reading %s failed.", self._name)
+            self._end(f"Reading {self._name} failed: {error}")
+
+    def _pump(self, connection: Connection) -> str | None:
+        """Publishes pictures until stopped or at the end (None) or lost (why)."""
+        try:
+            while not self._stop.is_set():
+                image = connection.grab()
+                if image is None:
+                    return None
+                self._publish(image)
+            return None
+        except ConnectionError as error:
+            return str(error)
+        finally:
+            connection.close()
+
+    def _reconnect(self, lost: str) -> Connection | None:
+        """Tries again with growing pauses; None when stopped or in vain."""
+        reason = lost
+        for attempt in range(1, self._retries + 1):
+            delay_s = min(self._delays_s[0] * 2 ** (attempt - 1), self._delays_s[1])
+            _logger.warning(
+                "Lost %s: %s. Attempt %d of %d to reconnect in %.1f s.",
+                *(self._name, reason, attempt, self._retries, delay_s),
+            )
+            if self._stop.wait(delay_s):
+                return None
+            try:
+                connection, image = self._connect()
+            except ConnectionError as error:
+                reason = str(error)
+                continue
+            _logger.warning("%s is back.", self._name)
+            self._publish(image)
+            return connection
+        self._end(
+            f"Lost {self._name}: {lost}. {self._retries} attempts to reconnect failed: {reason}."
+        )
+        return None
+
+    def _publish(self, image: np.ndarray) -> None:
+        time_s = time.monotonic() - self._start_s
+        with self._news:
+            index = 0 if self._newest is None else self._newest.index + 1
+            self.dropped += self._unread
+            self._newest, self._unread = Frame(index, time_s, image), True
+            self._news.notify_all()
+
+    def _end(self, error: str | None) -> None:
+        with self._news:
+            if not self.ended and error is not None:
+                self.error = error
+                _logger.error("%s", error)
+            self.ended = True
+            self._news.notify_all()

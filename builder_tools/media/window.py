@@ -1,0 +1,129 @@
+"""A window that shows pictures and listens to keys."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+_KEY_NAMES = {27: "esc", 13: "enter", 10: "enter", 9: "tab", 8: "backspace"}
+_NO_KEY = -1
+_X_PORT = 6000
+_ADVICE = "Try --headless (show_state_mode='none'), --out FILE to keep the pictures, or xvfb-run."
+
+
+class Window:
+    """A window on the screen; a context manager.
+
+    Args:
+        title: What its title bar says.
+
+    Raises:
+        RuntimeError: If there is no display. OpenCV would end the whole process, so this is
+            found out before it is asked.
+    """
+
+    def __init__(self, title: str = "builder_tools") -> None:
+        check_display()
+        self.title = title
+        self.closed = False
+        cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        self._size: tuple[int, int] | None = None
+
+    def show(self, image_rgb: np.ndarray, *, wait_ms: int = 1) -> str | None:
+        """Shows a picture and gives the key pressed meanwhile.
+
+        Args:
+            image_rgb: `(H, W, 3)` uint8 RGB.
+            wait_ms: How long to listen for a key; 0 waits until one is pressed.
+
+        Returns:
+            None, a lower-case character, "esc", "enter", "tab" or "backspace"; "esc" too when
+            the user has closed the window (then `closed` is True).
+        """
+        if self.closed:
+            return "esc"
+        size = (image_rgb.shape[1], image_rgb.shape[0])
+        if self._size is None:
+            cv2.resizeWindow(self.title, *size)
+            self._size = size
+        cv2.imshow(self.title, cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR))
+        key = cv2.waitKey(wait_ms)
+        if cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) < 1:
+            self.closed = True
+            return "esc"
+        return key_name(key)
+
+    def close(self) -> None:
+        """Closes the window; may be called twice."""
+        if not self.closed:
+            self.closed = True
+            cv2.destroyWindow(self.title)
+            cv2.waitKey(1)
+
+    def __enter__(self) -> Window:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def check_display() -> None:
+    """Refuses where no window can open.
+
+    OpenCV's wheel draws over X only; under Wayland that needs XWayland, which sets DISPLAY too.
+
+    Raises:
+        RuntimeError: If this is Linux and DISPLAY is unset or nobody answers there.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    display = os.environ.get("DISPLAY", "")
+    if not display:
+        raise RuntimeError(f"No window can be opened: DISPLAY is not set. {_ADVICE}")
+    if not _answers(display):
+        raise RuntimeError(
+            f"No window can be opened: no X server answers at DISPLAY={display!r}. {_ADVICE}"
+        )
+
+
+def _answers(display: str) -> bool:
+    """Knocks at an X display such as ":0", "localhost:10.0" or a socket's path."""
+    host, _, number = display.rpartition(":")
+    number = number.split(".")[0]
+    if not number.isdecimal():
+        return False
+    local = host in ("", "unix")
+    addresses = [f"\0/tmp/.X11-unix/X{number}", f"/tmp/.X11-unix/X{number}"]
+    tries = (
+        addresses if local else [display] * host.startswith("/") + [(host, _X_PORT + int(number))]
+    )
+    return any(_connects(address) for address in tries)
+
+
+def _connects(address: str | tuple[str, int]) -> bool:
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as knock:
+        knock.settimeout(3)
+        try:
+            knock.connect(address)
+        except OSError:
+            return False
+    return True
+
+
+def key_name(key: int) -> str | None:
+    """Gives the name of what `cv2.waitKey` returned."""
+    if key == _NO_KEY:
+        return None
+    code = key & 0xFF
+    return _KEY_NAMES.get(code) or (chr(code).lower() if 32 <= code < 127 else None)

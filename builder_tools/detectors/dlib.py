@@ -30,8 +30,8 @@ class DlibDetector(BaseDetector):
         ImportError: If dlib is not installed; says how to install it.
     """
 
-    crop_scale: ClassVar[float] = 1.0
-    crop_shift_y: ClassVar[float] = 0.0
+    crop_scale: ClassVar[float] = 1.27
+    crop_shift_y: ClassVar[float] = -0.09
 
     def __init__(
         self,

@@ -32,7 +32,7 @@ class HaarDetector(BaseDetector):
         FileNotFoundError: If this OpenCV carries no cascade (OpenCV 5 does not).
     """
 
-    crop_scale: ClassVar[float] = 1.0
+    crop_scale: ClassVar[float] = 1.01
     crop_shift_y: ClassVar[float] = 0.0
 
     def __init__(

@@ -51,6 +51,8 @@ FULL_RANGE_SCALE = 0.95
 TILE = 0.6
 TILE_OVERLAP = 0.25
 SAME_FACE_IOU = 0.3
+TALKATIVE_RUNS = 5
+"""The native library warns once, in one of its first runs; these are kept quiet."""
 
 
 class MediaPipeDetector(BaseDetector):
@@ -73,8 +75,8 @@ class MediaPipeDetector(BaseDetector):
         FileNotFoundError: If the model file cannot be had; says what was tried.
     """
 
-    crop_scale: ClassVar[float] = 1.3
-    crop_shift_y: ClassVar[float] = 0.0
+    crop_scale: ClassVar[float] = 1.17
+    crop_shift_y: ClassVar[float] = -0.10
 
     def __init__(
         self,
@@ -170,14 +172,21 @@ class _Model:
         )
         with quiet_stderr():
             self._task = tasks.vision.FaceDetector.create_from_options(options)
-            close_at_exit(self._task)
-            self.find(np.zeros((8, 8, 3), np.uint8))  # Its first run is slow and talkative.
+        close_at_exit(self._task)
+        self._talkative_runs = TALKATIVE_RUNS
 
     def find(self, image_rgb: np.ndarray) -> list[Face]:
-        image = self._mediapipe.Image(self._mediapipe.ImageFormat.SRGB, image_rgb)
         height, width = image_rgb.shape[:2]
-        faces = [_face(found, width, height) for found in self._task.detect(image).detections]
+        faces = [_face(found, width, height) for found in self._run(image_rgb).detections]
         return sorted(faces, key=lambda face: face.score, reverse=True)
+
+    def _run(self, image_rgb: np.ndarray) -> Any:
+        image = self._mediapipe.Image(self._mediapipe.ImageFormat.SRGB, image_rgb)
+        if self._talkative_runs == 0:
+            return self._task.detect(image)
+        self._talkative_runs -= 1
+        with quiet_stderr():
+            return self._task.detect(image)
 
     def close(self) -> None:
         with quiet_stderr():

@@ -22,8 +22,8 @@ class SSDDetector(BaseDetector):
         min_size_px: Faces smaller than this are left out.
     """
 
-    crop_scale: ClassVar[float] = 1.0
-    crop_shift_y: ClassVar[float] = 0.0
+    crop_scale: ClassVar[float] = 0.94
+    crop_shift_y: ClassVar[float] = 0.02
 
     def __init__(self, *, min_score: float = 0.5, min_size_px: float = 0.0) -> None:
         super().__init__(min_score=min_score, min_size_px=min_size_px)

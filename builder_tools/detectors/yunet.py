@@ -23,8 +23,8 @@ class YuNetDetector(BaseDetector):
         max_side_px: Larger pictures are searched at this size; the cost goes with its square.
     """
 
-    crop_scale: ClassVar[float] = 1.0
-    crop_shift_y: ClassVar[float] = 0.0
+    crop_scale: ClassVar[float] = 0.94
+    crop_shift_y: ClassVar[float] = 0.01
 
     def __init__(
         self, *, min_score: float = 0.6, min_size_px: float = 0.0, max_side_px: int = 1024

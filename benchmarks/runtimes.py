@@ -2,7 +2,8 @@
 
 Prints Markdown: median milliseconds a run by runtime, threads and batch size, the share of the
 arithmetic floor reached (a large float32 matrix product on as many threads), and the machine.
-The runtimes take turns, so that other work on the machine meets both alike.
+The runtimes take turns, so that other work on the machine meets both alike, and the floor is
+measured beside each pair; even so a share above 100 % says that other work disturbed it.
 
     python benchmarks/runtimes.py [--model FOLDER] [--network compact] [--rounds 40]
 
@@ -63,7 +64,7 @@ def flop(model: keras.Model) -> int:
     return total
 
 
-def matrix_gflops(threads: int, side: int = 1024, rounds: int = 15) -> float:
+def matrix_gflops(threads: int, side: int = 1024, rounds: int = 5) -> float:
     """Gives the speed of a float32 matrix product, GFLOP/s: the machine's floor for arithmetic."""
     matrix = np.random.default_rng(0).random((side, side), dtype=np.float32)
     with threadpool_limits(threads):
@@ -128,9 +129,11 @@ def print_table(folder: Path, size: int, gflop: float, rounds: int) -> None:
     print("| threads | batch | runtime | ms a run | ms a face | of the floor |")
     print("|---|---|---|---|---|---|")
     for threads in THREADS:
-        floor = matrix_gflops(threads)
         for batch in BATCH_SIZES:
-            for suffix, ms in compare(folder, size, threads, batch, rounds).items():
+            before = matrix_gflops(threads)
+            found = compare(folder, size, threads, batch, rounds)
+            floor = max(before, matrix_gflops(threads))
+            for suffix, ms in found.items():
                 share = gflop * batch / (ms / 1e3) / floor
                 print(
                     f"| {threads} | {batch} | {NAMES[suffix]} | {ms:.2f} | {ms / batch:.2f} "

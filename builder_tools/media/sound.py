@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 COPIED_CODECS = frozenset({"aac", "mp3"})
 """Sound that every browser plays inside MP4; any other codec becomes AAC."""
+AAC_RATES_HZ = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
+"""What AAC can hold and browsers play; other rates become the first."""
 SOUND_TAIL_S = 1.0
 """How long sound may run on after the last picture."""
 
@@ -45,13 +47,19 @@ class SoundTrack:
 
     def _open(self, stream: AudioStream) -> None:
         self._start_s = _start_s(self._input.streams.video or [stream])
-        if stream.codec_context.name in COPIED_CODECS:
+        if stream.codec_context.codec.canonical_name in COPIED_CODECS:
             self._stream = self._output.add_stream_from_template(stream)
             self._packets = self._copied(stream)
         else:
-            self._stream = self._output.add_stream("aac", rate=stream.codec_context.sample_rate)
-            self._stream.layout = stream.codec_context.layout
+            self._stream = self._add_aac(stream)
             self._packets = self._transcoded(stream)
+
+    def _add_aac(self, stream: AudioStream) -> AudioStream:
+        rate = stream.codec_context.sample_rate
+        layout = "mono" if stream.codec_context.channels == 1 else "stereo"
+        return self._output.add_stream(
+            "aac", rate=rate if rate in AAC_RATES_HZ else AAC_RATES_HZ[0], layout=layout
+        )
 
     def write_until(self, time_s: float) -> None:
         """Writes the sound up to a time in seconds from the first picture."""
@@ -81,7 +89,7 @@ class SoundTrack:
                 continue
             packet.pts -= shift
             packet.dts -= shift
-            if packet.pts + (packet.duration or 0) > 0:
+            if packet.pts + (packet.duration or 0) >= 0:
                 packet.stream = self._stream
                 yield packet
 

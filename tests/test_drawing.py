@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+
+from builder_tools.drawing import BLACK, WHITE, DrawBox, ink_on, luminance
+from builder_tools.emotions import COLOURS_RGB, NINE_EMOTIONS
+from builder_tools.results import Box, Face, FaceEmotion
+
+
+def _face(box, emotion="happy", probability=0.84):
+    rest = (1 - probability) / (len(NINE_EMOTIONS) - 1)
+    probabilities = {name: probability if name == emotion else rest for name in NINE_EMOTIONS}
+    return FaceEmotion(Face(Box(*box), 0.9), probabilities)
+
+
+def _has(image, colour):
+    return bool((image == colour).all(axis=-1).any())
+
+
+def test_the_given_picture_stays_and_a_new_one_comes(astronaut):
+    before = astronaut.copy()
+    drawn = DrawBox(show_bars=True).draw(astronaut, [_face((170, 70, 275, 180))], fps=29.97)
+    assert (astronaut == before).all()
+    assert drawn.shape == astronaut.shape and drawn.dtype == np.uint8
+    assert not np.shares_memory(drawn, astronaut) and (drawn != before).any()
+
+
+def test_without_faces_nothing_changes_but_the_object_is_new(astronaut):
+    drawn = DrawBox().draw(astronaut, [])
+    assert (drawn == astronaut).all() and drawn is not astronaut
+
+
+@pytest.mark.parametrize("emotion", NINE_EMOTIONS)
+def test_each_emotion_has_its_colour(emotion):
+    picture = np.full((300, 300, 3), 7, np.uint8)
+    drawn = DrawBox().draw(picture, [_face((100, 100, 200, 200), emotion)])
+    assert _has(drawn, COLOURS_RGB[emotion])
+    for other in set(NINE_EMOTIONS) - {emotion}:
+        assert not _has(drawn, COLOURS_RGB[other])
+
+
+def test_the_box_lies_on_the_edge_of_the_face_and_leaves_its_inside():
+    picture = np.full((400, 400, 3), 7, np.uint8)
+    draw = DrawBox(show_label=False, show_probability=False, line_width=3)
+    drawn = draw.draw(picture, [_face((100, 120, 200, 260))])
+    changed = np.argwhere((drawn != 7).any(axis=-1))
+    assert changed.min(axis=0).tolist() == [120, 100]
+    assert changed.max(axis=0).tolist() == [259, 199]
+    assert (drawn[130:250, 110:190] == 7).all()
+    column = drawn[190, 100:110]
+    assert (column == COLOURS_RGB["happy"]).all(axis=-1).sum() == 3
+
+
+def test_the_tag_stands_over_the_box_and_both_words_can_be_left_out():
+    picture = np.full((400, 400, 3), 7, np.uint8)
+    faces = [_face((100, 200, 300, 390))]
+
+    def drawn_above(**options):
+        above = DrawBox(**options).draw(picture, faces)[:200]
+        return (above != 7).any(axis=-1).sum()
+
+    both, name = drawn_above(), drawn_above(show_probability=False)
+    percent = drawn_above(show_label=False)
+    assert both > name > percent > 0
+    assert drawn_above(show_label=False, show_probability=False) == 0
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (0, 0, 40, 40),
+        (360, 0, 400, 40),
+        (-30, -30, 20, 20),
+        (370, 370, 460, 460),
+        (380, 380, 400, 400),
+    ],
+)
+def test_tags_of_faces_at_the_edges_stay_whole(box):
+    picture = np.full((400, 400, 3), 7, np.uint8)
+    inner = DrawBox().draw(picture, [_face((150, 150, 200, 200))])
+    edge = DrawBox().draw(picture, [_face(box)])
+    letters = [(image == BLACK).all(axis=-1).sum() for image in (inner, edge)]
+    assert _has(edge, COLOURS_RGB["happy"])
+    # the text is black on yellow; nothing of it may be cut away (the frame's rim shrinks, though)
+    text_only = DrawBox(line_width=1).draw(picture, [_face((150, 150, 151, 151))])
+    assert letters[1] >= 0.95 * (text_only == BLACK).all(axis=-1).sum()
+
+
+def test_a_face_outside_the_picture_is_not_drawn(astronaut):
+    drawn = DrawBox(show_bars=True).draw(astronaut, [_face((600, 600, 700, 700))])
+    assert (drawn == astronaut).all()
+
+
+def test_bars_are_as_long_as_the_probabilities():
+    picture = np.full((600, 600, 3), 40, np.uint8)
+    lengths = []
+    for probability in (0.4, 0.8):
+        drawn = DrawBox(show_label=False, show_probability=False, show_bars=True).draw(
+            picture, [_face((50, 50, 250, 250), "surprise", probability)]
+        )
+        beside = (drawn[:, 255:] == COLOURS_RGB["surprise"]).all(axis=-1)
+        lengths.append(beside.sum(axis=1).max())
+    assert lengths[1] == pytest.approx(2 * lengths[0], abs=1)
+    assert (drawn[:, 260:] != 40).any() and (drawn[:, 252:255] == 40).all()
+
+
+def test_bars_go_left_when_there_is_no_room_on_the_right():
+    picture = np.full((600, 600, 3), 40, np.uint8)
+    drawn = DrawBox(show_bars=True).draw(picture, [_face((380, 100, 590, 300))])
+    assert (drawn[200:260, 200:360] != 40).any()
+
+
+def test_the_speed_is_written_in_the_corner():
+    picture = np.full((400, 600, 3), 90, np.uint8)
+    slow, fast = (DrawBox().draw(picture, [], fps=fps) for fps in (5.0, 29.97))
+    changed = np.argwhere((fast != 90).any(axis=-1))
+    assert changed.max(axis=0)[0] < 60 and changed.max(axis=0)[1] < 200
+    assert (slow != fast).any()
+
+
+@pytest.mark.parametrize(
+    "size", [(1, 1), (1, 60), (60, 1), (3, 7), (24, 24), (48, 48), (2160, 3840)]
+)
+@pytest.mark.parametrize("bars", [False, True])
+def test_tiny_and_big_pictures_can_be_drawn_on(size, bars):
+    height, width = size
+    faces = [_face((0, 0, width, height), "fear"), _face((-9, -9, 2 * width, 0.5), "contempt")]
+    drawn = DrawBox(show_bars=bars).draw(np.zeros((*size, 3), np.uint8), faces, fps=12.3)
+    assert drawn.shape == (*size, 3) and drawn.any()
+
+
+def test_letters_grow_with_the_picture():
+    heights = []
+    for side in (400, 800):
+        picture = np.full((side, side, 3), 90, np.uint8)
+        rows = (DrawBox().draw(picture, [], fps=30) != 90).any(axis=(1, 2))
+        heights.append(rows.sum())
+    assert heights[1] == pytest.approx(2 * heights[0], rel=0.15)
+
+
+def test_other_alphabets_do_not_break_the_label():
+    picture = np.full((300, 300, 3), 7, np.uint8)
+    face = FaceEmotion(Face(Box(50, 100, 200, 250), 1.0), {"радость": 0.7, "café": 0.3})
+    drawn = DrawBox(show_bars=True).draw(picture, [face])
+    assert (drawn != picture).any()
+
+
+def test_text_reads_on_every_colour():
+    for colour in COLOURS_RGB.values():
+        light, ink = luminance(colour), luminance(ink_on(colour))
+        assert (max(light, ink) + 0.05) / (min(light, ink) + 0.05) >= 4.5
+    assert ink_on(WHITE) == BLACK and ink_on(BLACK) == WHITE
+    assert luminance((255, 255, 255)) == pytest.approx(1)
+    assert luminance((255, 0, 0)) == pytest.approx(0.2126)
+
+
+def test_wrong_pictures_and_widths_are_refused(astronaut):
+    for wrong in (astronaut[..., 0], astronaut / 255, np.zeros((0, 4, 3), np.uint8)):
+        with pytest.raises(ValueError, match="uint8 RGB"):
+            DrawBox().draw(wrong, [])
+    with pytest.raises(ValueError, match="line_width"):
+        DrawBox(line_width=0)

@@ -149,21 +149,20 @@ class FaceEmotion:
         return self.probabilities[self.emotion]
 
     def to_dict(self) -> dict[str, Any]:
-        """Gives the face as the `faces` entry of a JSON line (see `FrameResult.to_dict`)."""
-        found: dict[str, Any] = {
+        """Gives the face as the `faces` entry of a JSON line (see `FrameResult.to_dict`).
+
+        `track`, `valence` and `arousal` are None (null) where the source or model gives none.
+        """
+        return {
             "box": [round(float(value), 1) for value in self.face.box.xyxy],
             "detection_score": round(float(self.face.score), 4),
+            "track": self.face.track,
             "emotion": self.emotion,
             "probability": round(float(self.probability), 4),
             "probabilities": {k: round(float(v), 4) for k, v in self.probabilities.items()},
+            "valence": _rounded(self.valence),
+            "arousal": _rounded(self.arousal),
         }
-        if self.face.track is not None:
-            found["track"] = self.face.track
-        if self.valence is not None:
-            found["valence"] = round(float(self.valence), 4)
-        if self.arousal is not None:
-            found["arousal"] = round(float(self.arousal), 4)
-        return found
 
 
 @dataclass(frozen=True)
@@ -193,3 +192,7 @@ class FrameResult:
             "time_s": round(self.time_s, 6),
             "faces": [face.to_dict() for face in self.faces],
         }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 4)

@@ -66,6 +66,7 @@ STOREYS = (
     _light("inference"),
     _light("submission"),
     _row("timeline"),
+    _row("study"),
     # doors
     _light("web"),
     _light("cli"),

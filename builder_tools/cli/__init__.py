@@ -1,0 +1,59 @@
+"""`builder-tools VERB`: one verb a capability.
+
+stdout carries results only; progress and messages go to stderr. Exit codes: 0 done, 1 some items
+failed (they are listed), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from builder_tools import __version__
+from builder_tools.cli import house, study, use
+
+DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+VERBS = {**use.VERBS, **study.VERBS, **house.VERBS}
+"""Every verb by name, in the order of the help."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Builds the parser of all verbs."""
+    parser = argparse.ArgumentParser(
+        prog="builder-tools", description="Recognise nine emotions from faces, and study how."
+    )
+    parser.add_argument("--version", action="version", version=f"builder-tools {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, verb in VERBS.items():
+        own = verbs.add_parser(
+            name,
+            help=verb.help,
+            description=verb.help[0].upper() + verb.help[1:] + ".",
+            epilog="examples:\n" + "\n".join(f"  {line}" for line in verb.examples),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        verb.add_options(own)
+        own.set_defaults(run=verb.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a verb; gives the exit code."""
+    options = build_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return options.run(options) or DONE
+    except KeyboardInterrupt:
+        print("builder-tools: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our stdout went away (`| head`): nothing more to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        print(f"builder-tools {options.verb}: {error}", file=sys.stderr)
+        return WRONG_USAGE

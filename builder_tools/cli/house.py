@@ -1,0 +1,73 @@
+"""Verbs that tell what is there: weight files and models."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from builder_tools.cli.verb import Verb
+
+
+def _assets_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", help="files to fetch (default with --fetch: all)")
+    parser.add_argument("--fetch", action="store_true", help="fetch what is absent")
+
+
+def _run_assets(options: argparse.Namespace) -> int:
+    from builder_tools.assets import ASSETS, asset_path, list_assets
+
+    unknown = sorted(set(options.names) - set(ASSETS))
+    if unknown:
+        raise ValueError(f"Expected names of {sorted(ASSETS)}. Received: {unknown}.")
+    failed = 0
+    for name in options.names or (ASSETS if options.fetch else ()):
+        try:
+            asset_path(name)
+        except FileNotFoundError as error:
+            print(error, file=sys.stderr)
+            failed += 1
+    for status in list_assets():
+        place = status.path or "absent (fetched when needed, or by --fetch)"
+        print(f"{status.asset.name}\t{status.asset.licence}\t{place}")
+    return 1 if failed else 0
+
+
+def _models_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", help="show the whole card of this model")
+    parser.add_argument("--json", action="store_true", help="cards as JSON")
+
+
+def _run_models(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from builder_tools.cards import DEFAULT_MODEL, ModelCard, find_model, list_models
+
+    if options.name:
+        print(json.dumps(asdict(ModelCard.read(find_model(options.name))), indent=2))
+        return
+    cards = list_models()
+    if options.json:
+        print(json.dumps([asdict(card) for card in cards], indent=2))
+        return
+    for card in cards:
+        mark = " (default)" if card.name == DEFAULT_MODEL else ""
+        print(f"{card.name}{mark}\t{card.input_size} px\t{' '.join(card.emotions)}")
+        for protocol, found in card.metrics.get("test", {}).items():
+            print(f"\t{protocol}: accuracy {found['accuracy']}, macro-F1 {found['macro_f1']}")
+
+
+VERBS = {
+    "assets": Verb(
+        "list the third-party weight files, their licences and places",
+        ("builder-tools assets", "builder-tools assets --fetch"),
+        _assets_options,
+        _run_assets,
+    ),
+    "models": Verb(
+        "list the models that can be used by name",
+        ("builder-tools models", "builder-tools models fast"),
+        _models_options,
+        _run_models,
+    ),
+}

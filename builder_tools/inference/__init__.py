@@ -1,0 +1,391 @@
+"""`Inference`: faces and their emotions from pictures, folders, videos and cameras.
+
+There is one frame loop (`Inference._loop`). A mode is a choice of source (a picture, a folder, a
+video, a camera) and of sinks (a window, a notebook, a video file, nothing).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from builder_tools.classifier import EmotionClassifier
+from builder_tools.detectors import (
+    DEFAULT_DETECTOR,
+    FaceDetector,
+    detector_class,
+    make_detector,
+)
+from builder_tools.drawing import DrawBox
+from builder_tools.inference.batch import (
+    MULTI_FACE_POLICIES,
+    NO_FACE_POLICIES,
+    STATUSES,
+    BatchPolicy,
+    BatchRow,
+    BatchTable,
+    classify_paths,
+    prepare,
+)
+from builder_tools.inference.reader import (
+    EmotionModel,
+    classify,
+    cut_faces,
+    face_emotions,
+    face_square,
+)
+from builder_tools.inference.sinks import (
+    FrameRate,
+    InlineSink,
+    NoSink,
+    Sink,
+    VideoSink,
+    WindowSink,
+)
+from builder_tools.media import (
+    CameraReader,
+    Frame,
+    VideoReader,
+    VideoWriter,
+    list_images,
+    read_image,
+)
+from builder_tools.results import FrameResult
+
+__all__ = [
+    "MULTI_FACE_POLICIES",
+    "NO_FACE_POLICIES",
+    "STATUSES",
+    "BatchPolicy",
+    "BatchRow",
+    "BatchTable",
+    "EmotionModel",
+    "Inference",
+    "ResultStream",
+    "face_square",
+]
+
+SHOW_STATE_MODES = ("cv2", "inline", "none")
+INFERENCE_MODES = ("img", "img_batch", "video", "video_rec", "online")
+
+logger = logging.getLogger(__name__)
+
+
+class ResultStream(Iterator[FrameResult]):
+    """The results of a video or camera as they are made; close it, or read it to its end.
+
+    Args:
+        results: The results.
+        source: Where they come from: a `VideoReader` or a `CameraReader`.
+    """
+
+    def __init__(self, results: Iterator[FrameResult], source: VideoReader | CameraReader) -> None:
+        self._results, self.source = results, source
+
+    def __next__(self) -> FrameResult:
+        return next(self._results)
+
+    def __enter__(self) -> ResultStream:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def drain(self) -> int:
+        """Reads to the end; gives the number of frames."""
+        return sum(1 for _ in self)
+
+    def close(self) -> None:
+        """Ends early: closes the source, the window and the file."""
+        self._results.close()
+        self.source.close()
+
+
+class Inference:
+    """Finds faces and tells their emotions.
+
+    Without arguments: the shipped model, MediaPipe's detector, boxes drawn, results of one
+    picture shown in a window where there is a screen.
+
+    Args:
+        model_obj: Anything with `.emotions` and `.predict(faces)`; `EmotionClassifier()` if None.
+        face_det_obj: A face detector; `MediaPipeDetector()` if None.
+        draw_box_obj: Anything with `.draw(image_rgb, faces, fps)`; `DrawBox()` if None.
+        img_size: Side in px faces are resized to before `model_obj.predict`; None leaves their
+            size to the model.
+        show_state_mode: `cv2` (a window; q or Esc ends, s saves a snapshot), `inline` (a
+            notebook) or `none`.
+        inference_mode: `img`, `img_batch`, `video`, `video_rec` or `online`; see `run`.
+        batch_size: Faces classified together (`img_batch`).
+        workers: Threads that decode and detect (`img_batch`); the number of cores if None.
+        no_face: Policy of `img_batch`, one of `NO_FACE_POLICIES`.
+        multi_face: Policy of `img_batch`, one of `MULTI_FACE_POLICIES`.
+        snapshot_folder: Where the s key saves pictures.
+        detector: Name in `DETECTORS` to make detectors of, one a thread, where `face_det_obj`
+            is None.
+        detector_options: Keyword arguments of that detector.
+
+    Raises:
+        ValueError: If a mode or policy is not one of those named.
+
+    One object serves one thread at a time. Close it, or use it as a context manager.
+    """
+
+    def __init__(
+        self,
+        model_obj: EmotionModel | None = None,
+        face_det_obj: FaceDetector | None = None,
+        draw_box_obj: DrawBox | None = None,
+        img_size: int | None = None,
+        show_state_mode: str = "cv2",
+        inference_mode: str = "img",
+        *,
+        batch_size: int = 32,
+        workers: int | None = None,
+        no_face: str = "whole",
+        multi_face: str = "largest",
+        snapshot_folder: str | Path = ".",
+        detector: str = DEFAULT_DETECTOR,
+        detector_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        _check_choice("show_state_mode", show_state_mode, SHOW_STATE_MODES)
+        _check_choice("inference_mode", inference_mode, INFERENCE_MODES)
+        _check_positive(img_size=img_size, batch_size=batch_size, workers=workers)
+        self.show_state_mode, self.inference_mode = show_state_mode, inference_mode
+        self.img_size, self.batch_size = img_size, batch_size
+        self.workers = workers or os.cpu_count() or 1
+        self.snapshot_folder = Path(snapshot_folder)
+        self.model = EmotionClassifier() if model_obj is None else model_obj
+        self.policy = BatchPolicy(_frequent_emotion(self.model), no_face, multi_face)
+        self._detectors = _Detectors(face_det_obj, detector, detector_options or {})
+        self.draw_box = DrawBox() if draw_box_obj is None else draw_box_obj
+        self._draws_always = draw_box_obj is not None or inference_mode in ("img", "video_rec")
+
+    def __enter__(self) -> Inference:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the detectors this object made (not one that was given to it)."""
+        self._detectors.close()
+
+    def describe(self) -> dict[str, object]:
+        """Gives what decides the results beside the model: detector, size and policies."""
+        return {
+            "detector": self._detectors.describe(),
+            "img_size": self.img_size,
+            "no_face": self.policy.no_face,
+            "multi_face": self.policy.multi_face,
+        }
+
+    def run(self, source=None, **options):
+        """Runs the mode this object was made for.
+
+        | mode | source | options | gives |
+        |---|---|---|---|
+        | `img` | path or array `(H, W[, 3\\|4])` | | a `FrameResult` with the drawn picture |
+        | `img_batch` | folder, or paths | | a `BatchTable`, one row a picture |
+        | `video` | path or address | `max_frames` | a `ResultStream` |
+        | `video_rec` | path or address | `out` (.mp4), `max_frames` | a `ResultStream`; the \
+file is there once it is read to its end (`.drain()`) |
+        | `online` | camera index (0) or URL | `max_frames` | a `ResultStream` |
+
+        Raises:
+            FileNotFoundError, ValueError, OSError: If the source cannot be opened; at once, not
+                at the first result.
+            RuntimeError: If a window is asked for in `online` mode where there is no screen.
+        """
+        runs: dict[str, Callable] = {
+            "img": self._run_img,
+            "img_batch": self._run_img_batch,
+            "video": self._run_video,
+            "video_rec": self._run_video_rec,
+            "online": self._run_online,
+        }
+        if source is None and self.inference_mode != "online":
+            raise ValueError(f"Expected a source for {self.inference_mode!r}. Received: None.")
+        return runs[self.inference_mode](source, **options)
+
+    def batch_rows(self, paths: Iterable[Path]) -> Iterator[BatchRow]:
+        """Gives the rows of `img_batch` one by one, in the order of the paths."""
+        return classify_paths(
+            paths,
+            prepare_path=self._prepare,
+            predict=lambda faces: classify(self.model, faces, self.img_size),
+            emotions=tuple(self.model.emotions),
+            policy=self.policy,
+            batch_size=self.batch_size,
+            workers=self.workers,
+        )
+
+    def _prepare(self, path: Path):
+        with self._detectors.lend() as detector:
+            return prepare(path, detector, self.policy)
+
+    def _run_img(self, source) -> FrameResult:
+        image = read_image(source)
+        name = "array" if isinstance(source, np.ndarray) else str(source)
+        shown = self._show_sink(hold=True)
+        (result,) = self._loop([Frame(0, 0.0, image)], name, [shown])
+        return result
+
+    def _run_img_batch(self, source) -> BatchTable:
+        is_folder = isinstance(source, str | os.PathLike)
+        paths = list_images(source) if is_folder else [Path(path) for path in source]
+        return BatchTable(self.batch_rows(paths))
+
+    def _run_video(self, source, *, max_frames: int | None = None) -> ResultStream:
+        _check_positive(max_frames=max_frames)
+        shown = self._show_sink()
+        reader = VideoReader(source)
+        return self._stream(reader, [shown], max_frames)
+
+    def _run_video_rec(
+        self, source, *, out: str | Path, max_frames: int | None = None
+    ) -> ResultStream:
+        _check_positive(max_frames=max_frames)
+        shown = self._show_sink()
+        reader = VideoReader(source)
+        try:
+            writer = VideoWriter(out, reader.fps, reader.size, audio_from=source)
+        except BaseException:
+            reader.close()
+            raise
+        return self._stream(reader, [VideoSink(writer), shown], max_frames)
+
+    def _run_online(self, source=None, *, max_frames: int | None = None) -> ResultStream:
+        _check_positive(max_frames=max_frames)
+        shown = self._show_sink(required=True)
+        reader = CameraReader(0 if source is None else source)
+        return self._stream(reader, [shown], max_frames, FrameRate())
+
+    def _stream(
+        self,
+        reader: VideoReader | CameraReader,
+        sinks: list[Sink],
+        max_frames: int | None,
+        rate: FrameRate | None = None,
+    ) -> ResultStream:
+        results = self._loop(reader, str(reader.source), sinks, max_frames, rate)
+        return ResultStream(results, reader)
+
+    def _loop(
+        self,
+        frames: Iterable[Frame],
+        source: str,
+        sinks: list[Sink],
+        max_frames: int | None = None,
+        rate: FrameRate | None = None,
+    ) -> Iterator[FrameResult]:
+        """The one frame loop: detect, classify, draw, hand to the sinks, yield."""
+        with ExitStack() as stack:
+            if hasattr(frames, "close"):
+                stack.enter_context(closing(frames))
+            for sink in sinks:
+                stack.push(_closer(sink))
+            for count, frame in enumerate(frames, start=1):
+                result = self._result(frame, source, sinks, rate)
+                goes_on = all([sink.take(result) for sink in sinks])
+                yield result
+                if not goes_on or count == max_frames:
+                    return
+
+    def _result(
+        self, frame: Frame, source: str, sinks: list[Sink], rate: FrameRate | None
+    ) -> FrameResult:
+        with self._detectors.lend() as detector:
+            faces = detector.detect(frame.image)
+            pictures = cut_faces(frame.image, faces, detector)
+        found = face_emotions(self.model, faces, classify(self.model, pictures, self.img_size))
+        fps = rate.tick() if rate else None
+        needed = self._draws_always or any(not isinstance(sink, NoSink) for sink in sinks)
+        image = self.draw_box.draw(frame.image, found, fps) if needed else None
+        return FrameResult(source, frame.index, frame.time_s, found, image)
+
+    def _show_sink(self, *, hold: bool = False, required: bool = False) -> Sink:
+        """Opens what shows results; where there is no screen, only a camera needs one."""
+        if self.show_state_mode == "inline":
+            return InlineSink()
+        if self.show_state_mode == "none":
+            return NoSink()
+        try:
+            return WindowSink("builder_tools", folder=self.snapshot_folder, hold=hold)
+        except RuntimeError as error:
+            if required:
+                raise
+            logger.warning("Results are given but not shown. %s", error)
+            return NoSink()
+
+
+class _Detectors:
+    """Lends detectors, one to a thread at a time; makes them when needed.
+
+    A detector given by the user is lent to every thread: it guards itself.
+    """
+
+    def __init__(self, given: FaceDetector | None, name: str, options: Mapping[str, Any]) -> None:
+        if given is None:
+            detector_class(name)  # A wrong name is refused now, not at the first picture.
+        self.given, self.name, self.options = given, name, dict(options)
+        self._idle: list[FaceDetector] = []
+
+    def describe(self) -> dict[str, object]:
+        """Gives the kind of detector and its plain settings."""
+        if self.given is None:
+            return {"name": self.name, **self.options}
+        plain = {k: v for k, v in vars(self.given).items() if isinstance(v, str | int | float)}
+        return {"name": type(self.given).__name__, **plain}
+
+    @contextmanager
+    def lend(self) -> Iterator[FaceDetector]:
+        if self.given is not None:
+            yield self.given
+            return
+        try:
+            detector = self._idle.pop()
+        except IndexError:
+            detector = make_detector(self.name, **self.options)
+        try:
+            yield detector
+        finally:
+            self._idle.append(detector)
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+
+def _closer(sink: Sink):
+    """Closes a sink at the end of a `with`; lets it see the error it ends with, if any."""
+
+    def close(kind, error, trace) -> bool:
+        sink.close(error)
+        return False
+
+    return close
+
+
+def _frequent_emotion(model: EmotionModel) -> str:
+    """Gives the most frequent class of the training data by the card, else the first class."""
+    card = getattr(model, "card", None)
+    counts = card.training.get("class_counts") if card else None
+    return max(counts, key=counts.get) if counts else next(iter(model.emotions))
+
+
+def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"Expected {name} to be one of {list(allowed)}. Received: {value!r}.")
+
+
+def _check_positive(**values: int | None) -> None:
+    for name, value in values.items():
+        if value is not None and value < 1:
+            raise ValueError(f"Expected {name} >= 1. Received: {value}.")

@@ -1,0 +1,64 @@
+"""From a picture to its faces and what they show: detect, crop, classify."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from builder_tools.detectors import FaceDetector
+from builder_tools.emotions import EmotionSet
+from builder_tools.results import Box, Face, FaceEmotion, crop
+
+
+class EmotionModel(Protocol):
+    """Anything that gives emotion probabilities for faces.
+
+    Attributes:
+        emotions: The classes, in the order of the probabilities.
+    """
+
+    emotions: EmotionSet
+
+    def predict(self, faces: Sequence[np.ndarray]) -> np.ndarray:
+        """Gives `(n, num_classes)` for a list of `(H, W, 3)` uint8 RGB faces."""
+        ...
+
+
+def face_square(box: Box, detector: FaceDetector) -> Box:
+    """Gives the square around a face as training faces are framed.
+
+    Detectors draw their boxes differently (MediaPipe from brows to chin, SSD around the head);
+    each says by `crop_scale` and `crop_shift_y` how its box becomes such a square.
+    """
+    moved = box.shift(0, detector.crop_shift_y * box.height)
+    return moved.square().scale(detector.crop_scale)
+
+
+def cut_faces(image_rgb: np.ndarray, faces: Sequence[Face], detector: FaceDetector) -> list:
+    """Gives the square face pictures to classify, `(side, side, 3)` uint8 RGB each."""
+    return [crop(image_rgb, face_square(face.box, detector)) for face in faces]
+
+
+def classify(
+    model: EmotionModel, pictures: Sequence[np.ndarray], img_size: int | None
+) -> np.ndarray:
+    """Gives `(n, num_classes)` probabilities; faces are first resized where a size is given."""
+    if img_size is not None:
+        pictures = [cv2.resize(face, (img_size, img_size)) for face in pictures]
+    if not len(pictures):
+        return np.zeros((0, len(model.emotions)), np.float32)
+    return np.asarray(model.predict(pictures))
+
+
+def face_emotions(
+    model: EmotionModel, faces: Sequence[Face], probabilities: np.ndarray
+) -> tuple[FaceEmotion, ...]:
+    """Puts faces and their probabilities together."""
+    names = tuple(model.emotions)
+    return tuple(
+        FaceEmotion(face, dict(zip(names, map(float, row), strict=True)))
+        for face, row in zip(faces, probabilities, strict=True)
+    )

@@ -1,0 +1,143 @@
+"""Where results go while they are made: a window, a notebook, a video file.
+
+A sink is called with each `FrameResult` (its picture drawn) and answers whether to go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from builder_tools.media import VideoWriter, Window, write_image
+from builder_tools.results import FrameResult
+
+QUIT_KEYS = ("q", "esc")
+SNAPSHOT_KEY = "s"
+HOLD_POLL_MS = 30
+
+logger = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """Takes results one by one."""
+
+    def take(self, result: FrameResult) -> bool:
+        """Takes a result; False asks the loop to end."""
+        ...
+
+    def close(self, error: BaseException | None) -> None:
+        """Called once, after the last result (None) or with the error that ended the loop."""
+        ...
+
+
+class NoSink:
+    """`show_state_mode="none"`: shows nothing."""
+
+    def take(self, result: FrameResult) -> bool:
+        return True
+
+    def close(self, error: BaseException | None) -> None:
+        pass
+
+
+class WindowSink:
+    """`show_state_mode="cv2"`: a window; q or Esc ends, s saves a snapshot.
+
+    Args:
+        title: Of the window.
+        folder: Where snapshots go.
+        hold: Whether each picture stays until a key is pressed (still pictures).
+    """
+
+    def __init__(self, title: str, *, folder: str | Path = ".", hold: bool = False) -> None:
+        self._window, self._folder, self._hold = Window(title), Path(folder), hold
+
+    def take(self, result: FrameResult) -> bool:
+        key = self._window.show(result.image)
+        while self._hold and key in (None, SNAPSHOT_KEY):
+            self._snapshot_if(key, result)
+            key = self._window.show(result.image, wait_ms=HOLD_POLL_MS)
+        self._snapshot_if(key, result)
+        return key not in QUIT_KEYS
+
+    def close(self, error: BaseException | None) -> None:
+        self._window.close()
+
+    def _snapshot_if(self, key: str | None, result: FrameResult) -> None:
+        if key == SNAPSHOT_KEY:
+            name = f"snapshot_{time.strftime('%Y%m%d_%H%M%S')}_{result.frame}.png"
+            logger.warning("Saved %s", write_image(self._folder / name, result.image))
+
+
+class InlineSink:
+    """`show_state_mode="inline"`: a picture in the notebook, replaced by the next one."""
+
+    def __init__(self) -> None:
+        try:
+            from IPython.display import display
+        except ImportError as error:
+            raise ImportError(
+                "show_state_mode='inline' needs a notebook. Try `pip install notebook`, or "
+                "show_state_mode='none'."
+            ) from error
+        self._display, self._handle = display, None
+
+    def take(self, result: FrameResult) -> bool:
+        picture = self._picture(result)
+        if self._handle is None:
+            self._handle = self._display(picture, display_id=True)
+        else:
+            self._handle.update(picture)
+        return True
+
+    def close(self, error: BaseException | None) -> None:
+        pass
+
+    @staticmethod
+    def _picture(result: FrameResult):
+        from IPython.display import Image
+        from PIL import Image as Pillow
+
+        shown = Pillow.fromarray(result.image)
+        return Image(data=shown._repr_png_(), format="png")
+
+
+class VideoSink:
+    """Writes the drawn frames into a video file with the sound of their source.
+
+    Args:
+        writer: An open `VideoWriter`; the loop closes it, or discards it after an error.
+    """
+
+    def __init__(self, writer: VideoWriter) -> None:
+        self._writer = writer
+
+    def take(self, result: FrameResult) -> bool:
+        self._writer.write(result.image, result.time_s)
+        return True
+
+    def close(self, error: BaseException | None) -> None:
+        if error is None:
+            self._writer.close()
+        else:
+            self._writer.discard()
+
+
+class FrameRate:
+    """Frames a second over the last `seconds`."""
+
+    def __init__(self, seconds: float = 2.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock, self._times = seconds, clock, deque()
+
+    def tick(self) -> float | None:
+        """Counts a frame; gives the rate, or None for the first one."""
+        now = self._clock()
+        self._times.append(now)
+        while now - self._times[0] > self._seconds and len(self._times) > 2:
+            self._times.popleft()
+        span = now - self._times[0]
+        return (len(self._times) - 1) / span if span > 0 else None

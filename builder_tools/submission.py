@@ -1,0 +1,255 @@
+"""The Kaggle csv: written whole, validated, resumable; and sent when asked.
+
+`image_path,emotion`, one row for every picture, in the order of `sample_submission.csv` where
+given, else in natural order. Beside `NAME.csv` stands `NAME.log.csv` with what happened to each
+picture. While a run is under way its rows stand in `NAME.partial.jsonl`; a run that was
+interrupted goes on from there.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from builder_tools.inference import BatchRow, BatchTable, Inference
+from builder_tools.media import list_images
+
+COLUMNS = ("image_path", "emotion")
+LOG_COLUMNS = ("image_path", "status", "emotion", "probability", "num_faces", "reason")
+COMPETITION = "skillbox-computer-vision-project"
+
+
+@dataclass(frozen=True)
+class SubmissionJob:
+    """Which pictures a submission is about.
+
+    Args:
+        folder: Where the pictures are.
+        names: Bare file names in the order of the rows.
+        extra: Pictures of the folder that the sample does not ask for; they get no row.
+    """
+
+    folder: Path
+    names: tuple[str, ...]
+    extra: tuple[str, ...] = ()
+
+
+def plan_submission(folder: str | Path, sample: str | Path | None = None) -> SubmissionJob:
+    """Finds the pictures and their order.
+
+    Args:
+        folder: Folder of pictures.
+        sample: `sample_submission.csv`; its order and names are followed, a picture it names
+            and the folder lacks gets a row as unreadable.
+
+    Raises:
+        FileNotFoundError: If the folder or the sample is not there.
+        ValueError: If there are no pictures, or the sample is malformed.
+    """
+    found = [path.name for path in list_images(folder)]
+    names = found if sample is None else _sample_names(Path(sample))
+    if not names:
+        raise ValueError(f"Expected pictures in {folder}. There are none.")
+    return SubmissionJob(Path(folder), tuple(names), tuple(sorted(set(found) - set(names))))
+
+
+def make_submission(
+    inference: Inference, job: SubmissionJob, csv_path: str | Path, *, restart: bool = False
+) -> Iterator[BatchRow]:
+    """Classifies the pictures and writes the csv and its log; gives the rows as they are made.
+
+    Read it to its end: the files are written after the last row. Rows of an interrupted run of
+    the same pictures, model and policies are given first and not made again.
+
+    Args:
+        inference: Made with any mode; its batch policies count.
+        job: From `plan_submission`.
+        csv_path: The csv to write; its folder is made.
+        restart: Throw away the rows of an interrupted run.
+
+    Raises:
+        ValueError: If the csv does not pass `validate_submission` (it is then not written), or
+            an interrupted run of other pictures or settings stands in the way.
+    """
+    csv_path = Path(csv_path)
+    partial = _Partial(csv_path.with_suffix(".partial.jsonl"), _fingerprint(inference, job))
+    rows = partial.begin(restart=restart)
+    yield from rows
+    paths = [job.folder / name for name in job.names[len(rows) :]]
+    with partial.open() as file:
+        for row in inference.batch_rows(paths):
+            file.write(_line(asdict(row)))
+            rows.append(row)
+            yield row
+    write_submission(rows, csv_path, job.names, tuple(inference.model.emotions))
+    partial.remove()
+
+
+def write_submission(
+    rows: BatchTable | Sequence[BatchRow],
+    csv_path: str | Path,
+    names: Sequence[str],
+    emotions: Collection[str],
+) -> None:
+    """Writes the csv and its log, each whole or not at all, after validating the csv.
+
+    Args:
+        rows: One a picture.
+        csv_path: Where to.
+        names: The bare file names expected, in order.
+        emotions: The words allowed.
+
+    Raises:
+        ValueError: If the csv is not valid; nothing is written.
+    """
+    csv_path = Path(csv_path)
+    csv_path.parent.mkdir(parents=True, exist_ok=True)
+    checked = csv_path.with_name(f".{csv_path.name}.partial")
+    _write_rows(checked, COLUMNS, rows)
+    try:
+        validate_submission(checked, names, emotions)
+    except ValueError:
+        checked.unlink()
+        raise
+    log = log_path(csv_path)
+    log_partial = log.with_name(f".{log.name}.partial")
+    _write_rows(log_partial, LOG_COLUMNS, rows)
+    os.replace(log_partial, log)
+    os.replace(checked, csv_path)
+
+
+def log_path(csv_path: str | Path) -> Path:
+    """Gives the path of a submission's log: `NAME.log.csv` beside `NAME.csv`."""
+    return Path(csv_path).with_suffix(".log.csv")
+
+
+def validate_submission(
+    csv_path: str | Path, names: Sequence[str], emotions: Collection[str]
+) -> None:
+    """Checks a submission: header, one row for each name in order, known emotions.
+
+    Raises:
+        ValueError: Names the row, what was expected and what stands there.
+    """
+    with open(csv_path, newline="", encoding="utf-8") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    if tuple(header) != COLUMNS:
+        raise ValueError(f"Expected the header {','.join(COLUMNS)} in {csv_path}. Got: {header}.")
+    if len(rows) != len(names):
+        raise ValueError(f"Expected {len(names)} rows in {csv_path}. Received: {len(rows)}.")
+    for number, (row, name) in enumerate(zip(rows, names, strict=True), start=2):
+        if len(row) != 2 or row[0] != name or row[1] not in emotions:
+            raise ValueError(
+                f"Expected {name!r} and one of {sorted(emotions)} in {csv_path}, line {number}. "
+                f"Received: {row}."
+            )
+
+
+def send_submission(
+    csv_path: str | Path, message: str, *, competition: str = COMPETITION, dry_run: bool = True
+) -> list[str]:
+    """Sends a csv with the official `kaggle` client, or (dry run) only gives its command.
+
+    Raises:
+        FileNotFoundError: If the csv is not there.
+        ImportError: If the client is not installed.
+        RuntimeError: If the client refuses; with its words.
+    """
+    if not Path(csv_path).is_file():
+        raise FileNotFoundError(f"Expected a csv at {str(csv_path)!r}. Make one by img-batch.")
+    command = ["kaggle", "competitions", "submit", competition, "-f", str(csv_path), "-m", message]
+    if dry_run:
+        return command
+    if shutil.which("kaggle") is None:
+        raise ImportError("Sending needs the kaggle client: pip install 'builder-tools[kaggle]'.")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"kaggle refused: {(done.stderr or done.stdout).strip()}")
+    return command
+
+
+class _Partial:
+    """The rows of a run under way, one JSON line each after a line that says which run it is."""
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        self.path, self.fingerprint = path, fingerprint
+
+    def begin(self, *, restart: bool) -> list[BatchRow]:
+        """Gives the rows already made, after cutting off a line that was broken off."""
+        lines = [] if restart or not self.path.is_file() else self._whole_lines()
+        if lines and json.loads(lines[0]) != {"run": self.fingerprint}:
+            raise ValueError(
+                f"Expected {self.path} to be an interrupted run of the same pictures, model and "
+                "settings. It is of others. Use those, or start anew with --restart."
+            )
+        lines = lines or [_line({"run": self.fingerprint})]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        whole = self.path.with_name(f".{self.path.name}.partial")
+        whole.write_text("".join(lines), encoding="utf-8")
+        os.replace(whole, self.path)
+        return [BatchRow(**json.loads(line)) for line in lines[1:]]
+
+    def open(self):
+        """Opens for appending; each line is on disk when it is written."""
+        return open(self.path, "a", encoding="utf-8", buffering=1)
+
+    def remove(self) -> None:
+        self.path.unlink()
+
+    def _whole_lines(self) -> list[str]:
+        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [line for line in lines if line.endswith("\n")]
+
+
+def _line(value: dict) -> str:
+    return json.dumps(value, ensure_ascii=False) + "\n"
+
+
+def _fingerprint(inference: Inference, job: SubmissionJob) -> str:
+    """Names the pictures, the model, the detector and the policies of a run."""
+    card = getattr(inference.model, "card", None)
+    facts = {
+        "folder": str(job.folder.resolve()),
+        "names": job.names,
+        "model": dict(card.sha256) if card else type(inference.model).__name__,
+        "settings": inference.describe(),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _sample_names(path: Path) -> list[str]:
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a sample submission at {str(path)!r}. Nothing there.")
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    if not header or header[0] != COLUMNS[0]:
+        raise ValueError(f"Expected the first column {COLUMNS[0]!r} in {path}. Received: {header}.")
+    names = [Path(row[0]).name for row in rows if row]
+    twice = sorted({name for name in names if names.count(name) > 1}) if _has_twins(names) else []
+    if twice:
+        raise ValueError(f"Expected each picture once in {path}. Twice or more: {twice[:10]}.")
+    return names
+
+
+def _has_twins(names: list[str]) -> bool:
+    return len(set(names)) < len(names)
+
+
+def _write_rows(path: Path, columns: Sequence[str], rows: Sequence[BatchRow]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(getattr(row, column)) for column in columns] for row in rows)
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else value

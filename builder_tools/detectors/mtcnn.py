@@ -29,8 +29,8 @@ class MTCNNDetector(BaseDetector):
         ImportError: If mtcnn or TensorFlow is not installed; says how to install them.
     """
 
-    crop_scale: ClassVar[float] = 1.0
-    crop_shift_y: ClassVar[float] = 0.0
+    crop_scale: ClassVar[float] = 0.93
+    crop_shift_y: ClassVar[float] = -0.01
 
     def __init__(
         self, *, min_score: float = 0.9, min_size_px: float = 20.0, max_side_px: int = 1280

@@ -1,0 +1,292 @@
+"""One contract for every detector, and what is special to some."""
+
+import csv
+import importlib.util
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from builder_tools import assets
+from builder_tools.detectors import DETECTORS, FaceDetector, detector_class, make_detector
+from builder_tools.detectors.base import suppress_overlaps
+from builder_tools.results import Box, Face
+
+NEEDS = {
+    "mediapipe": ["face_detection_short_range.tflite", "face_detection_full_range_sparse.tflite"],
+    "yunet": ["face_detection_yunet_2023mar.onnx"],
+    "ssd": ["opencv_face_detector_uint8.pb", "opencv_face_detector.pbtxt"],
+}
+PACKAGES = {"dlib": "dlib", "mtcnn": "mtcnn", "mediapipe": "mediapipe"}
+GIVES_EYES = {"mediapipe", "yunet", "mtcnn"}
+FACE_SIDE_PX = 220
+SLOW = {"mtcnn"}
+ALL = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in DETECTORS]
+
+
+@pytest.fixture(scope="module")
+def crowd(astronaut):
+    """Six faces of three sizes on grey, 900x1200."""
+    import cv2
+
+    head = astronaut[0:FACE_SIDE_PX, 112 : 112 + FACE_SIDE_PX]
+    picture = np.full((900, 1200, 3), 110, np.uint8)
+    sides_px = [220, 260, 320]
+    for row, top in enumerate([40, 480]):
+        for column, side in enumerate(sides_px if row else sides_px[::-1]):
+            part = cv2.resize(head, (side, side), interpolation=cv2.INTER_AREA)
+            left = 40 + column * 390
+            picture[top : top + side, left : left + side] = part
+    return picture
+
+
+@pytest.fixture(scope="module")
+def detectors():
+    """Makes each detector once for the module; closes all at its end."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            _skip_without(name)
+            made[name] = make_detector(name)
+        return made[name]
+
+    yield get
+    for detector in made.values():
+        detector.close()
+
+
+def _skip_without(name):
+    # Looked up, not imported: importing MediaPipe plainly would bring TensorFlow in.
+    if name in PACKAGES and importlib.util.find_spec(PACKAGES[name]) is None:
+        pytest.skip(f"{PACKAGES[name]} is not installed")
+    here = {status.asset.name for status in assets.list_assets() if status.path}
+    missing = [needed for needed in NEEDS.get(name, []) if needed not in here]
+    if missing:
+        pytest.skip(f"no local file {', '.join(missing)}; tests fetch nothing")
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_blank_picture_has_no_face(detectors, name):
+    assert detectors(name).detect(np.full((240, 320, 3), 127, np.uint8)) == []
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (17, 5)])
+def test_tiny_pictures_do_no_harm(detectors, name, shape):
+    assert detectors(name).detect(np.zeros((*shape, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_one_face(detectors, name, astronaut):
+    faces = detectors(name).detect(astronaut)
+    _check_contract(faces, astronaut)
+    best = max(faces, key=lambda face: face.score)
+    assert best.box.iou(Box(165, 65, 280, 195)) > 0.4
+    if name in GIVES_EYES:
+        left_eye, right_eye = best.keypoints[:2]
+        np.testing.assert_allclose(left_eye, (201, 107), atol=10)
+        np.testing.assert_allclose(right_eye, (246, 109), atol=10)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_many_faces_come_largest_first(detectors, name, crowd):
+    faces = detectors(name).detect(crowd)
+    _check_contract(faces, crowd)
+    assert len(faces) >= 6
+    centres = [(40 + c * 390, top) for top in (40, 480) for c in range(3)]
+    for x, y in centres:
+        near = [f for f in faces if x < f.box.centre[0] < x + 320 and y < f.box.centre[1] < y + 320]
+        assert near, f"no face found in the square at {(x, y)}"
+
+
+def _check_contract(faces, image):
+    height, width = image.shape[:2]
+    areas = [face.box.area for face in faces]
+    assert areas == sorted(areas, reverse=True) and min(areas) > 0
+    for face in faces:
+        x1, y1, x2, y2 = face.box.xyxy
+        assert 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height
+        assert 0 <= face.score <= 1
+        assert face.keypoints is None or face.keypoints.ndim == 2
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_strides_do_not_matter(detectors, name, astronaut):
+    doubled = np.repeat(astronaut[:, :, ::-1], 2, axis=1)
+    view = doubled[:, ::2, ::-1]
+    assert not view.flags.c_contiguous
+    plain = [face.box for face in detectors(name).detect(astronaut)]
+    assert [face.box for face in detectors(name).detect(view)] == plain
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        [[1, 2, 3]],
+        np.zeros((10, 10), np.uint8),
+        np.zeros((10, 10, 4), np.uint8),
+        np.zeros((10, 10, 3), np.float32),
+        np.zeros((0, 10, 3), np.uint8),
+    ],
+    ids=["none", "list", "grey", "rgba", "float", "empty"],
+)
+def test_anything_else_is_refused(detectors, name, bad):
+    with pytest.raises(ValueError, match=r"Expected an \(H, W, 3\) uint8 RGB array. Received"):
+        detectors(name).detect(bad)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_size_score_and_closing(name, astronaut):
+    _skip_without(name)
+    with make_detector(name, min_size_px=400) as detector:
+        assert isinstance(detector, FaceDetector)
+        assert detector.detect(astronaut) == []
+        detector.close()
+    detector.close()
+    with pytest.raises(RuntimeError, match="is closed"):
+        detector.detect(astronaut)
+    with make_detector(name, min_score=1.0) as strict:
+        assert all(face.score == 1.0 for face in strict.detect(astronaut))
+
+
+@pytest.mark.parametrize("name", list(DETECTORS))
+def test_classes_say_how_to_crop(name):
+    kind = detector_class(name)
+    assert 0.8 < kind.crop_scale < 2 and -0.5 < kind.crop_shift_y < 0.5
+    for wrong in ({"min_score": 2}, {"min_score": float("nan")}, {"min_size_px": -1}):
+        with pytest.raises(ValueError, match="Expected min_s"):
+            kind(**wrong)
+
+
+def test_unknown_detector_lists_the_known():
+    with pytest.raises(ValueError, match=r"mediapipe.*mtcnn.*Received: detector='magic'"):
+        make_detector("magic")
+
+
+@pytest.mark.parametrize("wrong", [{"range": "long"}, {"max_tiles": -1}])
+def test_mediapipe_refuses_wrong_options(wrong):
+    _skip_without("mediapipe")
+    with pytest.raises(ValueError, match="Expected"):
+        make_detector("mediapipe", **wrong)
+
+
+def test_mediapipe_climbs_only_when_needed(astronaut):
+    _skip_without("mediapipe")
+    with make_detector("mediapipe") as detector:
+        detector.detect(astronaut)
+        assert len(detector._models) == 1
+        detector.detect(np.zeros_like(astronaut))
+        assert len(detector._models) == 2
+
+
+def test_mediapipe_finds_small_faces_in_a_large_frame(astronaut):
+    """Faces of 3 % of the frame: too small for short range, found over tiles."""
+    import cv2
+
+    _skip_without("mediapipe")
+    head = cv2.resize(astronaut[0:220, 112:332], (110, 110), interpolation=cv2.INTER_AREA)
+    picture = np.full((1080, 1920, 3), 110, np.uint8)
+    corners = [(100, 100), (900, 500), (1700, 900)]
+    for x, y in corners:
+        picture[y : y + 110, x : x + 110] = head
+    with make_detector("mediapipe", range="short") as short, make_detector("mediapipe") as auto:
+        assert short.detect(picture) == []
+        assert len(auto.detect(picture)) == len(corners)
+
+
+def test_one_detector_may_serve_threads(detectors, astronaut):
+    detector, found = detectors("mediapipe"), []
+    threads = [
+        threading.Thread(target=lambda: found.append(len(detector.detect(astronaut))))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [1] * 8
+
+
+def test_mediapipe_recall_on_group_photographs(detectors, media_dir):
+    """No worse than one missed of the 23 faces of five group photographs."""
+    import cv2
+
+    wanted = {
+        "group/facenet_multiface.jpg": 6,
+        "group/human_group-4.jpg": 5,
+        "group/human_group-6.jpg": 3,
+        "group/ultra_2.jpg": 4,
+        "group/ultra_21.jpg": 5,
+    }
+    found = {}
+    for name in wanted:
+        image = cv2.cvtColor(cv2.imread(str(media_dir / "photos" / name)), cv2.COLOR_BGR2RGB)
+        found[name] = len(detectors("mediapipe").detect(image))
+    assert all(found[name] <= wanted[name] for name in wanted), found
+    assert sum(found.values()) >= sum(wanted.values()) - 1
+
+
+def test_no_face_photographs_stay_empty(detectors, media_dir):
+    import cv2
+
+    with open(media_dir / "photos" / "photos.csv", newline="") as file:
+        names = [row["file"] for row in csv.DictReader(file) if row["category"] == "noface"]
+    for name in names:
+        image = cv2.cvtColor(cv2.imread(str(media_dir / "photos" / name)), cv2.COLOR_BGR2RGB)
+        assert detectors("mediapipe").detect(image) == [], name
+
+
+def test_mediapipe_start_is_light_and_quiet():
+    """A fresh process: no TensorFlow, no Matplotlib, nothing on the terminal, even unclosed."""
+    _skip_without("mediapipe")
+    script = (
+        "import sys, numpy\n"
+        "from builder_tools.detectors import MediaPipeDetector\n"
+        "detector = MediaPipeDetector()\n"
+        "detector.detect(numpy.zeros((64, 64, 3), numpy.uint8))\n"
+        "heavy = {'tensorflow', 'keras', 'matplotlib', 'sklearn', 'pandas', 'sounddevice'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)\n"
+    )
+    done = _run(script)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_blocked_modules_import_as_before_afterwards():
+    _skip_without("mediapipe")
+    script = (
+        "from builder_tools.detectors.mediapipe_import import import_mediapipe\n"
+        "drawing = import_mediapipe().tasks.vision.drawing_utils\n"
+        "import importlib.util, matplotlib.pyplot\n"
+        "assert drawing.plt.Figure is matplotlib.pyplot.Figure\n"
+        "importlib.util.find_spec('tensorflow')\n"
+    )
+    done = _run(script)
+    assert done.returncode == 0, done.stderr
+
+
+def _run(script):
+    root = str(Path(__file__).resolve().parents[1])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment,
+    )
+
+
+def test_one_face_seen_twice_is_one():
+    large, twin, inner = Box(0, 0, 100, 100), Box(10, 0, 110, 100), Box(30, 30, 60, 60)
+    apart = Box(300, 0, 400, 100)
+    faces = [Face(twin, 0.9), Face(large, 0.8), Face(inner, 0.7), Face(apart, 0.6)]
+    assert [face.box for face in suppress_overlaps(faces, 0.3)] == [twin, apart]

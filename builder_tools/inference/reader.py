@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import cv2
 import numpy as np
 
+from builder_tools.classifier import resize_faces
 from builder_tools.detectors import FaceDetector
 from builder_tools.emotions import EmotionSet
 from builder_tools.results import Box, Face, FaceEmotion, crop
@@ -47,7 +47,7 @@ def classify(
 ) -> np.ndarray:
     """Gives `(n, num_classes)` probabilities; faces are first resized where a size is given."""
     if img_size is not None:
-        pictures = [cv2.resize(face, (img_size, img_size)) for face in pictures]
+        pictures = resize_faces(pictures, img_size)
     if not len(pictures):
         return np.zeros((0, len(model.emotions)), np.float32)
     return np.asarray(model.predict(pictures))

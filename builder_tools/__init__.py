@@ -1,3 +1,32 @@
-"""builder_tools: recognise nine emotions from faces, and study how."""
+"""builder_tools: recognise nine emotions from faces in pictures, videos and cameras.
+
+The names below are loaded when they are first asked for, so that `import builder_tools` costs
+nothing and using a model never loads what only the study needs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
 
 __version__ = "0.1.0"
+
+_PLACES = {
+    "DrawBox": "builder_tools.drawing",
+    "EmotionClassifier": "builder_tools.classifier",
+    "EmotionSet": "builder_tools.emotions",
+    "Inference": "builder_tools.inference",
+    "MediaPipeDetector": "builder_tools.detectors",
+}
+
+__all__ = ["DrawBox", "EmotionClassifier", "EmotionSet", "Inference", "MediaPipeDetector"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(importlib.import_module(_PLACES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES})

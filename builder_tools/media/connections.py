@@ -20,11 +20,10 @@ from builder_tools.media.pyav import (
 
 _LIVE_OPTIONS = {
     "rtsp_transport": "tcp",
-    "fflags": "nobuffer",
-    "flags": "low_delay",
     "analyzeduration": "500000",
     "fpsprobesize": "0",
 }
+"""Open fast. Not "fflags nobuffer": it throws the first key frame away, and H.264 needs that."""
 
 
 class Connection(Protocol):

@@ -12,6 +12,7 @@ import numpy as np
 
 _KEY_NAMES = {27: "esc", 13: "enter", 10: "enter", 9: "tab", 8: "backspace"}
 _NO_KEY = -1
+_WINDOW_FLAGS = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
 _X_PORT = 6000
 _ADVICE = "Try --headless (show_state_mode='none'), --out FILE to keep the pictures, or xvfb-run."
 
@@ -31,7 +32,7 @@ class Window:
         check_display()
         self.title = title
         self.closed = False
-        cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        cv2.namedWindow(title, _WINDOW_FLAGS)
         self._size: tuple[int, int] | None = None
 
     def show(self, image_rgb: np.ndarray, *, wait_ms: int = 1) -> str | None:
@@ -45,25 +46,29 @@ class Window:
             None, a lower-case character, "esc", "enter", "tab" or "backspace"; "esc" too when
             the user has closed the window (then `closed` is True).
         """
-        if self.closed:
+        if self._is_gone():
             return "esc"
-        size = (image_rgb.shape[1], image_rgb.shape[0])
         if self._size is None:
-            cv2.resizeWindow(self.title, *size)
-            self._size = size
+            self._size = (image_rgb.shape[1], image_rgb.shape[0])
+            cv2.resizeWindow(self.title, *self._size)
         cv2.imshow(self.title, cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR))
         key = cv2.waitKey(wait_ms)
-        if cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) < 1:
-            self.closed = True
-            return "esc"
-        return key_name(key)
+        return "esc" if self._is_gone() else key_name(key)
+
+    def _is_gone(self) -> bool:
+        """Asks whether the user has closed the window; showing would open it anew."""
+        if self._size is not None and not self.closed:
+            try:
+                self.closed = cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) < 1
+            except cv2.error:  # so OpenCV says that its last window was closed
+                self.closed = True
+        return self.closed
 
     def close(self) -> None:
         """Closes the window; may be called twice."""
-        if not self.closed:
+        if not self._is_gone():
             self.closed = True
             cv2.destroyWindow(self.title)
-            cv2.waitKey(1)
 
     def __enter__(self) -> Window:
         return self

@@ -1,3 +1,4 @@
+import gc
 import itertools
 import logging
 import os
@@ -70,6 +71,20 @@ def test_frames_keep_their_own_pixels(face_video, astronaut):
         for first, second in itertools.pairwise(frames[20:61])
     ]
     assert min(differences) > 0.5
+
+
+def test_pictures_are_let_go(face_video):
+    """No reference cycles: with them, memory grows by gigabytes until the collector comes."""
+    gc.collect()
+    gc.disable()
+    try:
+        with VideoReader(face_video.path) as reader:
+            for _ in reader:
+                pass
+            alive = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert alive <= 3
 
 
 def _copy(source, path, num_frames=None):

@@ -73,7 +73,8 @@ class VideoReader:
         self.duration_s = self._declared_duration_s()
         self.has_audio = bool(self._container.streams.audio)
         self._coded_size = (first.width, first.height)
-        turned = _display_matrix(first)[0, 0] == 0
+        self._matrix = _display_matrix(first)
+        turned = self._matrix[0, 0] == 0
         self.size = self._coded_size[::-1] if turned else self._coded_size
         self._frames = self._to_frames(itertools.chain([first], decoded))
 
@@ -129,7 +130,7 @@ class VideoReader:
         """
         width, height = self._coded_size
         converted = self._reformatter.reformat(picture, width, height, "rgb24", threads=1)
-        return _turn(converted.to_ndarray().copy(), _display_matrix(picture))
+        return _turn(converted.to_ndarray().copy(), self._matrix)
 
     def _declared_fps(self) -> float:
         rate = self._stream.average_rate or self._stream.guessed_rate
@@ -174,6 +175,9 @@ def _check_path(source: str) -> None:
 
 def _display_matrix(picture: VideoFrame) -> np.ndarray:
     """Gives how to turn the coded picture for display: `(2, 2)` of -1, 0, 1.
+
+    Ask the first picture only: PyAV ties a picture whose side data was looked at into a reference
+    cycle, and a video full of those takes gigabytes before the garbage collector comes.
 
     FFmpeg's matrix maps a point to x' = a x + c y, y' = b x + d y; here [[a, b], [c, d]].
     """

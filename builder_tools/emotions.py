@@ -22,7 +22,7 @@ COLOURS_RGB: dict[str, tuple[int, int, int]] = {
     "anger": (213, 94, 0),
     "contempt": (204, 121, 167),
     "disgust": (0, 158, 115),
-    "fear": (120, 80, 180),
+    "fear": (80, 0, 130),  # a lighter purple is sad's blue to eyes without green cones
     "happy": (240, 228, 66),
     "neutral": (245, 245, 245),
     "sad": (0, 114, 178),
@@ -107,9 +107,7 @@ class EmotionSet:
             ValueError: If the emotion is not in the set; names those that are.
         """
         if emotion not in self.names:
-            raise ValueError(
-                f"Expected one of {list(self.names)}. Received: emotion={emotion!r}."
-            )
+            raise ValueError(f"Expected one of {list(self.names)}. Received: emotion={emotion!r}.")
         return self.names.index(emotion)
 
     def colour_rgb(self, emotion: str) -> tuple[int, int, int]:

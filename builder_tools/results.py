@@ -88,7 +88,7 @@ def crop(image: np.ndarray, box: Box) -> np.ndarray:
 
     Args:
         image: `(H, W, 3)` uint8.
-        box: Where to cut; rounded to whole pixels, at least 1x1.
+        box: Where to cut; its corner and its sides are rounded to whole pixels, at least 1x1.
 
     Returns:
         `(box height, box width, 3)` uint8, a copy. A box reaching over the edge keeps its size,
@@ -96,12 +96,17 @@ def crop(image: np.ndarray, box: Box) -> np.ndarray:
     """
     height, width = image.shape[:2]
     x1, y1 = round(box.x1), round(box.y1)
-    x2, y2 = max(round(box.x2), x1 + 1), max(round(box.y2), y1 + 1)
+    x2, y2 = x1 + _whole_px(box.width), y1 + _whole_px(box.height)
     if x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height:
         return image[y1:y2, x1:x2].copy()
     rows = np.clip(np.arange(y1, y2), 0, height - 1)
     columns = np.clip(np.arange(x1, x2), 0, width - 1)
     return image[rows[:, None], columns]
+
+
+def _whole_px(length: float) -> int:
+    """Rounds a side; sides that differ by the error of their arithmetic only stay equal."""
+    return max(round(round(length, 3)), 1)
 
 
 @dataclass(frozen=True)

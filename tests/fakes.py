@@ -1,0 +1,84 @@
+"""Stand-ins with known answers for the model and the detector, and pictures they can read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from builder_tools.emotions import EmotionSet
+from builder_tools.media import write_image
+from builder_tools.results import Box, Face
+
+FACE_PX = 16
+
+
+class FakeModel:
+    """Three classes; bright faces are happy, middling ones neutral, dark ones sad.
+
+    `calls` keeps the faces of every call. `before` is called with the number of faces seen so
+    far and may raise.
+    """
+
+    def __init__(self, before: Callable[[int], None] = lambda seen: None) -> None:
+        self.emotions = EmotionSet(("happy", "neutral", "sad"))
+        self.calls: list[list[np.ndarray]] = []
+        self._before = before
+
+    @property
+    def seen(self) -> int:
+        return sum(len(faces) for faces in self.calls)
+
+    def predict(self, faces: Sequence[np.ndarray]) -> np.ndarray:
+        self._before(self.seen)
+        self.calls.append(list(faces))
+        return np.array([self._row(float(face.mean())) for face in faces], np.float32)
+
+    @staticmethod
+    def _row(mean: float) -> list[float]:
+        label = 0 if mean > 170 else 1 if mean > 85 else 2
+        sure = 0.5 + mean / 1000
+        return [sure if index == label else (1 - sure) / 2 for index in range(3)]
+
+
+class FakeDetector:
+    """Finds as many faces as the value of the picture's first pixel says, in a row.
+
+    The first face is 16x16 px, the second 20x20, the third 24x24...; the scores fall.
+    """
+
+    crop_scale, crop_shift_y = 1.0, 0.0
+
+    def __init__(self) -> None:
+        self.pictures: list[tuple[int, ...]] = []
+        self.closed = 0
+
+    def detect(self, image_rgb: np.ndarray) -> list[Face]:
+        self.pictures.append(image_rgb.shape)
+        sides = [FACE_PX + 4 * index for index in range(int(image_rgb[0, 0, 0]))]
+        lefts = [8 + sum(sides[:index]) for index in range(len(sides))]
+        faces = [
+            Face(Box(left, 8, left + side, 8 + side), 0.9 - 0.1 * index)
+            for index, (left, side) in enumerate(zip(lefts, sides, strict=True))
+        ]
+        return faces[::-1]
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def picture(num_faces: int, *values: int, size: tuple[int, int] = (96, 64)) -> np.ndarray:
+    """Paints a picture for `FakeDetector`, each face filled with a value: `(64, 96, 3)` uint8."""
+    image = np.full((size[1], size[0], 3), 40, np.uint8)
+    image[0, 0] = num_faces
+    left = 8
+    for index, value in enumerate(values):
+        side = FACE_PX + 4 * index
+        image[8 : 8 + side, left : left + side] = value
+        left += side
+    return image
+
+
+def save_picture(path: Path, num_faces: int, *values: int) -> Path:
+    return write_image(path, picture(num_faces, *values))

@@ -1,0 +1,121 @@
+"""The words of the house: order, colours, anchors, and the tables of other data sets."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from builder_tools.emotions import (
+    FER2013_SEVEN,
+    FER2013_TO_EMOTION,
+    FERPLUS_EIGHT,
+    FERPLUS_TO_EMOTION,
+    FERPLUS_VOTE_COLUMNS,
+    NINE_EMOTIONS,
+    EmotionSet,
+)
+
+NINE = ["anger", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise", "uncertain"]
+MUSEUM = EmotionSet(["Ahegao", "Angry", "Happy", "Neutral", "Sad", "Surprise"])
+
+# How a colour looks without cones of one kind, in linear RGB: Vienot, Brettel & Mollon (1999).
+COLOUR_BLINDNESS = {
+    "none": np.eye(3),
+    "protanopia": np.array(
+        [[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]],
+    ),
+    "deuteranopia": np.array(
+        [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]],
+    ),
+}
+TO_XYZ = np.array(
+    [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]],
+)
+WHITE_XYZ = np.array([0.9505, 1.0, 1.089])
+
+
+def test_the_nine_emotions_and_their_order():
+    assert list(NINE_EMOTIONS) == NINE
+    assert [NINE_EMOTIONS.label(name) for name in NINE] == list(range(9))
+    assert len(NINE_EMOTIONS) == 9 and "happy" in NINE_EMOTIONS and "joy" not in NINE_EMOTIONS
+
+
+def test_the_smaller_sets():
+    assert list(FERPLUS_EIGHT) == NINE[:8]
+    assert list(FER2013_SEVEN) == [
+        "anger",
+        "disgust",
+        "fear",
+        "happy",
+        "neutral",
+        "sad",
+        "surprise",
+    ]
+
+
+def test_an_unknown_emotion_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"one of \['anger'.*'uncertain'\].*emotion='joy'"):
+        NINE_EMOTIONS.label("joy")
+
+
+@pytest.mark.parametrize("names", [(), ("sad", "sad")])
+def test_a_set_needs_distinct_names(names):
+    with pytest.raises(ValueError, match="distinct emotion names"):
+        EmotionSet(names)
+
+
+def test_sets_are_values():
+    assert EmotionSet(["sad", "happy"]) == EmotionSet(("sad", "happy")) != EmotionSet(["happy"])
+    assert EmotionSet(["sad", "happy"]) != EmotionSet(["happy", "sad"])
+    with pytest.raises(AttributeError):
+        NINE_EMOTIONS.names = ()
+
+
+def test_every_vote_column_but_not_a_face_has_an_emotion():
+    assert set(FERPLUS_VOTE_COLUMNS) - set(FERPLUS_TO_EMOTION) == {"NF"}
+    assert set(FERPLUS_TO_EMOTION.values()) == set(NINE)
+    assert [FERPLUS_TO_EMOTION[word] for word in ("happiness", "sadness", "unknown")] == [
+        "happy",
+        "sad",
+        "uncertain",
+    ]
+
+
+def test_fer2013_numbers():
+    """The labels 0...6 of fer2013.csv: angry, disgust, fear, happy, sad, surprise, neutral."""
+    assert list(FER2013_TO_EMOTION.values()) == [
+        *("anger", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
+    ]
+    assert set(FER2013_TO_EMOTION.values()) == set(FER2013_SEVEN)
+
+
+def test_anchors_lie_on_the_plane_where_the_words_say():
+    anchors = dict(zip(NINE, NINE_EMOTIONS.anchors, strict=True))
+    assert NINE_EMOTIONS.anchors.shape == (9, 2) and np.abs(NINE_EMOTIONS.anchors).max() <= 1
+    assert anchors["happy"][0] > 0 > anchors["sad"][0]  # pleasant, unpleasant
+    assert anchors["fear"][1] > 0 > anchors["sad"][1]  # excited, tired
+    assert anchors["neutral"].tolist() == [0, 0]
+    assert np.isnan(MUSEUM.anchors[0]).all() and MUSEUM.anchors.shape == (6, 2)
+
+
+def test_names_without_a_colour_get_one():
+    assert len(MUSEUM.colour_rgb("Ahegao")) == 3
+
+
+def _lab(colour_rgb, simulation):
+    share = np.array(colour_rgb) / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    xyz = TO_XYZ @ np.clip(simulation @ linear, 0, 1) / WHITE_XYZ
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("eyes", COLOUR_BLINDNESS)
+def test_every_two_colours_can_be_told_apart(eyes):
+    """CIE76 distance; 2.3 is just noticeable, 10 is seen at a glance."""
+    seen = {name: _lab(NINE_EMOTIONS.colour_rgb(name), COLOUR_BLINDNESS[eyes]) for name in NINE}
+    distances = {
+        pair: float(np.linalg.norm(seen[pair[0]] - seen[pair[1]])) for pair in combinations(NINE, 2)
+    }
+    closest = min(distances, key=distances.get)
+    assert distances[closest] > 10, (closest, distances[closest])

@@ -14,6 +14,7 @@ import hashlib
 import io
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,16 @@ class FaceTable:
         if name not in SPLIT_FOLDERS:
             raise ValueError(f"Expected one of {list(SPLIT_FOLDERS)}. Received: split={name!r}.")
         return self.rows((self.table["split"] == name).to_numpy())
+
+    def names_also_in_train(self) -> frozenset[str]:
+        """Gives the valid and test pictures that stand, pixel for pixel, in train, too."""
+        pixels = np.array([image.tobytes() for image in self.images], dtype=object)
+        in_train = (self.table["split"] == "train").to_numpy()
+        trained = set(pixels[in_train])
+        names = self.table["name"].to_numpy()[~in_train]
+        return frozenset(
+            name for name, own in zip(names, pixels[~in_train], strict=True) if own in trained
+        )
 
     @property
     def sha256(self) -> str:
@@ -150,11 +161,16 @@ class _ZipFiles:
         labels = [n for n in archive.namelist() if n.endswith("FER2013Train/label.csv")]
         self._root = labels[0].removesuffix("FER2013Train/label.csv") if labels else ""
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, place: str = "") -> bytes:
         try:
             return self._archive.read(self._root + name)
         except KeyError:
-            raise FileNotFoundError(f"Expected {name} in {self.name}. It is not there.") from None
+            missing = f"Expected {name} in {self.name}{place}. It is not there."
+            raise FileNotFoundError(missing) from None
+        except (zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(
+                f"Expected {name} in {self.name}{place}. It is damaged there ({error})."
+            ) from None
 
 
 class _FolderFiles:
@@ -164,10 +180,10 @@ class _FolderFiles:
         self.name = str(root)
         self._root = root
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, place: str = "") -> bytes:
         path = self._root / name
         if not path.is_file():
-            raise FileNotFoundError(f"Expected {name} in {self.name}. It is not there.")
+            raise FileNotFoundError(f"Expected {name} in {self.name}{place}. It is not there.")
         return path.read_bytes()
 
 
@@ -180,17 +196,22 @@ def _default_source() -> Path:
 def _read_official(files: _ZipFiles | _FolderFiles) -> FaceTable:
     images, rows = [], []
     for split, folder in SPLIT_FOLDERS.items():
-        for number, (name, votes) in enumerate(_label_rows(files, folder), start=1):
-            images.append(_decode(files, f"{folder}/{name}", number))
+        for number, name, votes in _label_rows(files, folder):
+            images.append(_decode(files, folder, name, number))
             rows.append((name, split, *votes))
+    if not rows:
+        raise ValueError(f"Expected at least one face in {files.name}. Every label.csv is empty.")
     return FaceTable(np.stack(images), _table(rows))
 
 
-def _label_rows(files: _ZipFiles | _FolderFiles, folder: str) -> Iterator[tuple[str, list[int]]]:
+def _label_rows(
+    files: _ZipFiles | _FolderFiles, folder: str
+) -> Iterator[tuple[int, str, list[int]]]:
+    """Gives row number (from 1), file name and votes."""
     text = files.read(f"{folder}/label.csv").decode("utf-8-sig")
     for number, row in enumerate(csv.reader(io.StringIO(text)), start=1):
         if row:
-            yield row[0], _votes(row[2:], f"{files.name}: {folder}/label.csv, row {number}")
+            yield number, row[0], _votes(row[2:], f"{files.name}: {folder}/label.csv, row {number}")
 
 
 def _votes(cells: list[str], place: str) -> list[int]:
@@ -203,13 +224,14 @@ def _votes(cells: list[str], place: str) -> list[int]:
     return votes
 
 
-def _decode(files: _ZipFiles | _FolderFiles, name: str, number: int) -> np.ndarray:
-    data = np.frombuffer(files.read(name), np.uint8)
+def _decode(files: _ZipFiles | _FolderFiles, folder: str, name: str, number: int) -> np.ndarray:
+    place = f" (row {number} of {folder}/label.csv)"
+    data = np.frombuffer(files.read(f"{folder}/{name}", place), np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
     if image is None or image.shape != (FACE_SIZE_PX, FACE_SIZE_PX):
         found = "an unreadable file" if image is None else f"{image.shape[1]}x{image.shape[0]}"
         raise ValueError(
-            f"Expected a 48x48 picture ({files.name}: {name}, row {number} of label.csv). "
+            f"Expected {folder}/{name} in {files.name}{place} to be a 48x48 picture. "
             f"Received: {found}."
         )
     return image
@@ -224,38 +246,53 @@ def _read_kaggle(folder: Path) -> FaceTable:
             f"Expected fer2013.csv or icml_face_data.csv beside {folder / 'fer2013new.csv'}. "
             "Neither is there."
         )
-    pixels = pd.read_csv(pixels_file).rename(columns=str.strip)
-    labels = pd.read_csv(folder / "fer2013new.csv").rename(columns=str.strip)
-    _check_kaggle(pixels, labels, pixels_file)
-    images = [_parse_pixels(text, pixels_file, row) for row, text in enumerate(pixels["pixels"])]
-    names = labels["Image name"].fillna("")
-    votes = labels[list(FERPLUS_VOTE_COLUMNS)].to_numpy(np.int64)
-    rows = [
-        (name, SPLIT_OF_USAGE[usage], *vote)
-        for name, usage, vote in zip(names, pixels["Usage"], votes, strict=True)
-    ]
-    named = (names != "").to_numpy()
-    return FaceTable(np.stack(images), _table(rows)).rows(named)
-
-
-def _check_kaggle(pixels: pd.DataFrame, labels: pd.DataFrame, file: Path) -> None:
-    for column in ("pixels", "Usage"):
-        if column not in pixels:
-            raise ValueError(f"Expected a column {column!r} in {file}. It has {list(pixels)}.")
-    missing = {"Image name", *FERPLUS_VOTE_COLUMNS} - set(labels)
-    if missing:
-        raise ValueError(f"Expected columns {sorted(missing)} in fer2013new.csv beside {file}.")
+    labels_file = folder / "fer2013new.csv"
+    pixels = _read_columns(pixels_file, ("pixels", "Usage"))
+    labels = _read_columns(labels_file, ("Image name", *FERPLUS_VOTE_COLUMNS))
     if len(pixels) != len(labels):
         raise ValueError(
-            f"Expected as many rows in {file.name} as in fer2013new.csv (they are joined by "
+            f"Expected as many rows in {pixels_file} as in fer2013new.csv (they are joined by "
             f"row). Received: {len(pixels)} and {len(labels)}."
         )
-    unknown = set(pixels["Usage"]) - set(SPLIT_OF_USAGE)
-    if unknown:
+    images = [_parse_pixels(text, pixels_file, row) for row, text in enumerate(pixels["pixels"])]
+    names = labels["Image name"].fillna("")
+    splits = _splits(pixels["Usage"], pixels_file)
+    votes = _whole_votes(labels[list(FERPLUS_VOTE_COLUMNS)], labels_file)
+    rows = [(n, s, *v) for n, s, v in zip(names, splits, votes, strict=True)]
+    return FaceTable(np.stack(images), _table(rows)).rows((names != "").to_numpy())
+
+
+def _read_columns(file: Path, wanted: tuple[str, ...]) -> pd.DataFrame:
+    table = pd.read_csv(file).rename(columns=str.strip)
+    missing = [column for column in wanted if column not in table]
+    if missing or table.empty:
         raise ValueError(
-            f"Expected Usage to be one of {list(SPLIT_OF_USAGE)} in {file}. "
-            f"Received: {sorted(map(str, unknown))}."
+            f"Expected rows with the columns {list(wanted)} in {file}. Received: {len(table)} "
+            f"rows, without {missing}."
         )
+    return table
+
+
+def _splits(usages: pd.Series, file: Path) -> list[str]:
+    for row, usage in enumerate(usages):
+        if usage not in SPLIT_OF_USAGE:
+            raise ValueError(
+                f"Expected Usage to be one of {list(SPLIT_OF_USAGE)} ({file}, row {row + 2}). "
+                f"Received: {usage!r}."
+            )
+    return usages.map(SPLIT_OF_USAGE).tolist()
+
+
+def _whole_votes(cells: pd.DataFrame, file: Path) -> np.ndarray:
+    votes = cells.apply(pd.to_numeric, errors="coerce")
+    good = ((votes >= 0) & (votes % 1 == 0)).all(axis=1).to_numpy()
+    if not good.all():
+        row = int(good.argmin())
+        raise ValueError(
+            f"Expected ten vote counts ({file}, row {row + 2}). Received: "
+            f"{cells.iloc[row].tolist()}."
+        )
+    return votes.to_numpy(np.int64)
 
 
 def _parse_pixels(text: str, file: Path, row: int) -> np.ndarray:

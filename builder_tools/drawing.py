@@ -24,6 +24,8 @@ PANEL: Colour = (24, 24, 24)
 PANEL_OPACITY = 0.7
 LETTERS_PER_SIDE = 40
 LINES_PER_SIDE = 200
+LETTERS_PER_FACE = 4
+SMALLEST_LETTER_PX = 8
 
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _FONT_HEIGHT_PX = 22
@@ -39,7 +41,8 @@ class DrawBox:
     Args:
         show_label: Draw the emotion's name on a tag over the box.
         show_probability: Draw its probability in per cent on the tag.
-        show_bars: Draw every emotion's probability as bars beside the box.
+        show_bars: Draw every emotion's probability as bars beside the box, largest face first;
+            left out where they would cover another face or its bars.
         line_width: Of the box in pixels; by default it follows the picture's size.
         emotions: The set whose colours to use; the nine emotions by default.
 
@@ -75,14 +78,13 @@ class DrawBox:
         pen = _Pen.for_image(canvas, self.line_width)
         visible = _visible_boxes(canvas, faces)
         if self.show_bars:
-            for face, box in visible:
-                self._draw_bars(canvas, face, box, pen)
+            self._draw_all_bars(canvas, visible, pen)
         for face, box in visible:
             _draw_rectangle(canvas, box, self._colour(face.emotion), pen)
         if fps is not None:
             _draw_tag(canvas, f"{fps:.1f} fps", (pen.gap, pen.gap), PANEL, pen)
         for face, box in visible:
-            self._draw_label(canvas, face, box, pen)
+            self._draw_label(canvas, face, box, pen.for_face(box))
         return canvas
 
     def _colour(self, emotion: str) -> Colour:
@@ -97,14 +99,23 @@ class DrawBox:
             corner = int(box.x1), above if above >= 0 else int(box.y1)
             _draw_tag(canvas, text, corner, self._colour(face.emotion), pen)
 
-    def _draw_bars(self, canvas: np.ndarray, face: FaceEmotion, box: Box, pen: _Pen) -> None:
-        rows = [
-            (_ascii(name), float(p), self._colour(name)) for name, p in face.probabilities.items()
-        ]
-        panel = _Panel.beside(box, canvas, [name for name, _, _ in rows], pen)
+    def _draw_all_bars(
+        self, canvas: np.ndarray, visible: list[tuple[FaceEmotion, Box]], pen: _Pen
+    ) -> None:
+        """Draws bars from the largest face on, where they cover no other face and no bars."""
+        taken = [box for _, box in visible]
+        for face, box in visible:
+            names = [_ascii(name) for name in face.probabilities]
+            panel = _Panel.beside(box, canvas, names, pen.for_face(box))
+            if not any(panel.box.iou(other) for other in taken if other is not box):
+                taken.append(panel.box)
+                self._draw_bars(canvas, face, panel)
+
+    def _draw_bars(self, canvas: np.ndarray, face: FaceEmotion, panel: _Panel) -> None:
         _darken(canvas, panel.box)
-        for index, (name, probability, colour) in enumerate(rows):
-            panel.draw_row(canvas, index, name, probability, colour)
+        for index, (name, probability) in enumerate(face.probabilities.items()):
+            colour = self._colour(name)
+            panel.draw_row(canvas, index, _ascii(name), float(probability), colour)
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,15 @@ class _Pen:
     @classmethod
     def for_image(cls, image: np.ndarray, line: int | None) -> _Pen:
         side = (image.shape[0] * image.shape[1]) ** 0.5
-        return cls(line or max(round(side / LINES_PER_SIDE), 1), max(side / LETTERS_PER_SIDE, 8))
+        return cls(
+            line or max(round(side / LINES_PER_SIDE), 1),
+            max(side / LETTERS_PER_SIDE, SMALLEST_LETTER_PX),
+        )
+
+    def for_face(self, face: Box) -> _Pen:
+        """Gives a pen whose letters are not too large for a small face."""
+        fitting = max(face.width / LETTERS_PER_FACE, SMALLEST_LETTER_PX)
+        return replace(self, letter=min(self.letter, fitting))
 
     @property
     def gap(self) -> int:

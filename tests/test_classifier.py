@@ -1,6 +1,7 @@
 """The classifier on toy ONNX networks: sizes, batches, refusals, and a light import."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -166,3 +167,12 @@ def test_import_and_use_stay_light(folder):
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_nothing_is_reported_to_the_runtimes_maker(folder, tmp_path):
+    code = f"from builder_tools.classifier import EmotionClassifier as C; C({str(folder)!r})"
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    environment.pop("XDG_CACHE_HOME", None)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert not list(tmp_path.rglob("*onnxruntime*"))

@@ -3,7 +3,7 @@
 MediaPipe imports TensorFlow where it is installed (for a decorator of its documentation),
 Matplotlib (to plot landmarks) and sounddevice (to record sound). None is needed to find a face;
 together they cost seconds and hundreds of megabytes. During that one import TensorFlow is made
-unimportable, which MediaPipe is prepared for, and the other two are stand-ins that import the
+unimportable but for a stand-in of its decorator, and the other two are stand-ins that import the
 real module when something of it is first used. All are importable as before afterwards.
 """
 
@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any
 
 BLOCKED = "tensorflow"
+DOCUMENTATION = "tensorflow.tools.docs"
 DEFERRED = ("matplotlib", "matplotlib.pyplot", "sounddevice")
 
 _NATIVE_CHATTER = re.compile(rb"^(INFO: |WARNING: |[IW]\d{4} )")
@@ -107,18 +108,29 @@ def _relay(aside: Any) -> None:
 
 @contextlib.contextmanager
 def _stand_ins() -> Iterator[None]:
-    absent = {name for name in (BLOCKED, *DEFERRED) if name not in sys.modules}
-    for name in absent:
-        sys.modules[name] = None if name == BLOCKED else _Deferred(name)  # type: ignore[assignment]
-    if {"matplotlib", "matplotlib.pyplot"} <= absent:
-        sys.modules["matplotlib"].__dict__["pyplot"] = sys.modules["matplotlib.pyplot"]
+    absent = [name for name in (BLOCKED, *DEFERRED) if name not in sys.modules]
+    stand_ins: dict[str, ModuleType | None] = {name: _Deferred(name) for name in absent}
+    if {"matplotlib", "matplotlib.pyplot"} <= set(absent):
+        stand_ins["matplotlib"].__dict__["pyplot"] = stand_ins["matplotlib.pyplot"]
+    if BLOCKED in absent:
+        # The decorator alone is there, so that nothing even looks for TensorFlow.
+        stand_ins |= {BLOCKED: None, DOCUMENTATION: _documentation_stand_in()}
+    sys.modules.update(stand_ins)  # type: ignore[arg-type]
     try:
         yield
     finally:
-        for name in absent:
+        for name in stand_ins:
             sys.modules.pop(name, None)
+
+
+def _documentation_stand_in() -> ModuleType:
+    module, controls = ModuleType(DOCUMENTATION), ModuleType("doc_controls")
+    controls.do_not_generate_docs = lambda decorated: decorated
+    module.doc_controls = controls
+    return module
 
 
 def _close_open_tasks() -> None:
     for task in list(_open_tasks):
-        task.close()
+        with quiet_stderr():
+            task.close()

@@ -10,7 +10,6 @@ child's peak memory is never reported below that of the process that started it.
 
 import argparse
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo_photo import write_photo
+from machine import describe_machine
 
 ROOT = Path(__file__).resolve().parents[1]
 MEGABYTE = 1e6
@@ -118,16 +118,6 @@ def _size_mb(folder: Path) -> float:
     return sum(path.lstat().st_blocks * 512 for path in files) / MEGABYTE
 
 
-def machine() -> str:
-    """The machine in one line: processor, cores, Python, load."""
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    model = re.search(r"model name\s*:\s*(.+)", text)
-    name = model.group(1) if model else platform.processor() or platform.machine()
-    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
-    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}, load {load}"
-
-
 def print_table(rows: list[tuple[str, float, Target]]) -> None:
     """Print measured values beside their targets as a Markdown table."""
     print("| what | measured | must | strive | verdict |\n|---|---|---|---|---|")
@@ -178,7 +168,7 @@ def main() -> int:
         costs = import_costs([arguments.python, "-X", "importtime", *command])
     if arguments.disk:
         rows.append(("disk of a base install", base_install_mb(), DISK))
-    print(f"Machine: {machine()}; medians of {arguments.runs} fresh processes; MB = 10^6 bytes\n")
+    print(f"{describe_machine()}; medians of {arguments.runs} fresh processes; MB = 10^6 bytes\n")
     print_table(rows)
     return 1 if print_imports(costs) else 0
 

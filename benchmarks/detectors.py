@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import platform
 import statistics
 import time
 from collections import defaultdict
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from machine import describe_machine
 
 from builder_tools.detectors import make_detector
 from builder_tools.results import Box, Face
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    lines = [_machine(), "", NOTE, "", HEADER]
+    lines = [describe_machine(["opencv-contrib-python", "mediapipe"]), "", NOTE, "", HEADER]
     truth, photos = read_truth(), read_photos(options.photos)
     for name in options.only or CONFIGURATIONS:
         lines.append(measure(name, photos, truth, options.repeats).row(name))
@@ -140,19 +140,6 @@ def _timed(detector, image: np.ndarray, repeats: int) -> tuple[list[Face], float
         faces = detector.detect(image)
         times_ms.append((time.perf_counter() - start) * 1e3)
     return faces, statistics.median(times_ms)
-
-
-def _machine() -> str:
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].partition(":")[2].strip() if names else model
-    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return (
-        f"Machine: {model}, {os.cpu_count()} cores{load}, Python {platform.python_version()}, "
-        f"OpenCV {cv2.__version__}. 37 photographs of shared media, 240 px to 4352 px."
-    )
 
 
 def _default_photos() -> Path:

@@ -12,17 +12,15 @@ built with random weights, which compute just as long.
 """
 
 import argparse
-import os
-import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 
 import keras
 import numpy as np
+from machine import describe_machine
 from threadpoolctl import threadpool_limits
 
 from builder_tools.cards import ModelCard
@@ -113,15 +111,7 @@ def export(model: keras.Model, size: int, emotions: tuple[str, ...], folder: Pat
     )
 
 
-def machine() -> str:
-    """Gives the machine and the versions in one line."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    packages = ("onnxruntime", "ai-edge-litert", "keras", "numpy")
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    return f"{(names or [platform.processor()])[0]}, {os.cpu_count()} cores, {load}; {versions}"
+PACKAGES = ("onnxruntime", "ai-edge-litert", "keras", "numpy")
 
 
 def print_table(folder: Path, size: int, gflop: float, rounds: int) -> None:
@@ -155,7 +145,7 @@ def main() -> None:
         folder = Path(temporary) / "model"
         found = export(model, size, emotions, folder)
         sizes = {f: (folder / f).stat().st_size / 1e6 for f in found.card.sha256}
-        print(f"\n{machine()}\n")
+        print(f"\n{describe_machine(PACKAGES)}\n")
         print(f"{model.name}: {model.count_params():,} parameters, {gflop:.3f} GFLOP a face, ")
         print(", ".join(f"{file} {mb:.1f} MB" for file, mb in sizes.items()), end="; ")
         print(f"Keras to ONNX: max difference {found.parity.max_abs_difference:.1e}\n")

@@ -9,19 +9,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from builder_tools.classifier import EmotionClassifier
-from builder_tools.detectors import (
-    DEFAULT_DETECTOR,
-    FaceDetector,
-    detector_class,
-    make_detector,
-)
+from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector
 from builder_tools.drawing import DrawBox
 from builder_tools.inference.batch import (
     MULTI_FACE_POLICIES,
@@ -33,6 +28,7 @@ from builder_tools.inference.batch import (
     classify_paths,
     prepare,
 )
+from builder_tools.inference.pool import DetectorPool
 from builder_tools.inference.reader import (
     EmotionModel,
     classify,
@@ -56,6 +52,7 @@ from builder_tools.media import (
     list_images,
     read_image,
 )
+from builder_tools.media.connections import camera_name
 from builder_tools.results import FrameResult
 
 __all__ = [
@@ -83,10 +80,16 @@ class ResultStream(Iterator[FrameResult]):
     Args:
         results: The results.
         source: Where they come from: a `VideoReader` or a `CameraReader`.
+        sinks: Where they go.
     """
 
-    def __init__(self, results: Iterator[FrameResult], source: VideoReader | CameraReader) -> None:
-        self._results, self.source = results, source
+    def __init__(
+        self,
+        results: Iterator[FrameResult],
+        source: VideoReader | CameraReader,
+        sinks: Iterable[Sink] = (),
+    ) -> None:
+        self._results, self.source, self._sinks = results, source, tuple(sinks)
 
     def __next__(self) -> FrameResult:
         return next(self._results)
@@ -102,8 +105,10 @@ class ResultStream(Iterator[FrameResult]):
         return sum(1 for _ in self)
 
     def close(self) -> None:
-        """Ends early: closes the source, the window and the file."""
+        """Ends early: closes the source and the window, and drops an unfinished file."""
         self._results.close()
+        for sink in self._sinks:  # A loop that never began has not closed them.
+            sink.close(GeneratorExit())
         self.source.close()
 
 
@@ -163,7 +168,7 @@ class Inference:
         self.snapshot_folder = Path(snapshot_folder)
         self.model = EmotionClassifier() if model_obj is None else model_obj
         self.policy = BatchPolicy(_frequent_emotion(self.model), no_face, multi_face)
-        self._detectors = _Detectors(face_det_obj, detector, detector_options or {})
+        self._detectors = DetectorPool(face_det_obj, detector, detector_options or {})
         self.draw_box = DrawBox() if draw_box_obj is None else draw_box_obj
         self._draws_always = draw_box_obj is not None or inference_mode in ("img", "video_rec")
 
@@ -232,7 +237,7 @@ file is there once it is read to its end (`.drain()`) |
 
     def _run_img(self, source) -> FrameResult:
         image = read_image(source)
-        name = "array" if isinstance(source, np.ndarray) else str(source)
+        name = str(source) if isinstance(source, str | Path) else _kind(source)
         shown = self._show_sink(hold=True)
         (result,) = self._loop([Frame(0, 0.0, image)], name, [shown])
         return result
@@ -243,39 +248,41 @@ file is there once it is read to its end (`.drain()`) |
         return BatchTable(self.batch_rows(paths))
 
     def _run_video(self, source, *, max_frames: int | None = None) -> ResultStream:
-        _check_positive(max_frames=max_frames)
-        shown = self._show_sink()
-        reader = VideoReader(source)
-        return self._stream(reader, [shown], max_frames)
+        return self._stream(lambda: VideoReader(source), max_frames)
 
     def _run_video_rec(
         self, source, *, out: str | Path, max_frames: int | None = None
     ) -> ResultStream:
-        _check_positive(max_frames=max_frames)
-        shown = self._show_sink()
-        reader = VideoReader(source)
-        try:
-            writer = VideoWriter(out, reader.fps, reader.size, audio_from=source)
-        except BaseException:
-            reader.close()
-            raise
-        return self._stream(reader, [VideoSink(writer), shown], max_frames)
+        _check_other_file(source, out)
+
+        def record(reader: VideoReader) -> Sink:
+            return VideoSink(VideoWriter(out, reader.fps, reader.size, audio_from=source))
+
+        return self._stream(lambda: VideoReader(source), max_frames, record=record)
 
     def _run_online(self, source=None, *, max_frames: int | None = None) -> ResultStream:
-        _check_positive(max_frames=max_frames)
-        shown = self._show_sink(required=True)
-        reader = CameraReader(0 if source is None else source)
-        return self._stream(reader, [shown], max_frames, FrameRate())
+        camera = 0 if source is None else source
+        return self._stream(lambda: CameraReader(camera), max_frames, live=True)
 
     def _stream(
         self,
-        reader: VideoReader | CameraReader,
-        sinks: list[Sink],
+        open_reader: Callable[[], VideoReader | CameraReader],
         max_frames: int | None,
-        rate: FrameRate | None = None,
+        *,
+        record: Callable[[VideoReader], Sink] | None = None,
+        live: bool = False,
     ) -> ResultStream:
-        results = self._loop(reader, str(reader.source), sinks, max_frames, rate)
-        return ResultStream(results, reader)
+        """Opens window, source and file; if one cannot be opened, none stays open."""
+        _check_positive(max_frames=max_frames)
+        with ExitStack() as opened:
+            sinks = [self._show_sink(required=live)]
+            opened.push(_closer(sinks[0]))
+            reader = opened.enter_context(closing(open_reader()))
+            sinks += [record(reader)] if record else []
+            opened.pop_all()
+        rate = FrameRate() if live else None
+        results = self._loop(reader, camera_name(reader.source), sinks, max_frames, rate)
+        return ResultStream(results, reader, sinks)
 
     def _loop(
         self,
@@ -325,44 +332,6 @@ file is there once it is read to its end (`.drain()`) |
             return NoSink()
 
 
-class _Detectors:
-    """Lends detectors, one to a thread at a time; makes them when needed.
-
-    A detector given by the user is lent to every thread: it guards itself.
-    """
-
-    def __init__(self, given: FaceDetector | None, name: str, options: Mapping[str, Any]) -> None:
-        if given is None:
-            detector_class(name)  # A wrong name is refused now, not at the first picture.
-        self.given, self.name, self.options = given, name, dict(options)
-        self._idle: list[FaceDetector] = []
-
-    def describe(self) -> dict[str, object]:
-        """Gives the kind of detector and its plain settings."""
-        if self.given is None:
-            return {"name": self.name, **self.options}
-        plain = {k: v for k, v in vars(self.given).items() if isinstance(v, str | int | float)}
-        return {"name": type(self.given).__name__, **plain}
-
-    @contextmanager
-    def lend(self) -> Iterator[FaceDetector]:
-        if self.given is not None:
-            yield self.given
-            return
-        try:
-            detector = self._idle.pop()
-        except IndexError:
-            detector = make_detector(self.name, **self.options)
-        try:
-            yield detector
-        finally:
-            self._idle.append(detector)
-
-    def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
-
-
 def _closer(sink: Sink):
     """Closes a sink at the end of a `with`; lets it see the error it ends with, if any."""
 
@@ -378,6 +347,16 @@ def _frequent_emotion(model: EmotionModel) -> str:
     card = getattr(model, "card", None)
     counts = card.training.get("class_counts") if card else None
     return max(counts, key=counts.get) if counts else next(iter(model.emotions))
+
+
+def _kind(source: object) -> str:
+    """Names a picture that has no name: `array` or `bytes`."""
+    return "array" if isinstance(source, np.ndarray) else type(source).__name__
+
+
+def _check_other_file(source: object, out: str | Path) -> None:
+    if "://" not in str(source) and Path(out).resolve() == Path(str(source)).resolve():
+        raise ValueError(f"Expected another file to write than the one to read: {out}.")
 
 
 def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

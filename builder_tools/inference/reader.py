@@ -45,12 +45,23 @@ def cut_faces(image_rgb: np.ndarray, faces: Sequence[Face], detector: FaceDetect
 def classify(
     model: EmotionModel, pictures: Sequence[np.ndarray], img_size: int | None
 ) -> np.ndarray:
-    """Gives `(n, num_classes)` probabilities; faces are first resized where a size is given."""
+    """Gives `(n, num_classes)` probabilities; faces are first resized where a size is given.
+
+    Raises:
+        ValueError: If the model gives an array of another shape.
+    """
+    expected = (len(pictures), len(model.emotions))
+    if not len(pictures):
+        return np.zeros(expected, np.float32)
     if img_size is not None:
         pictures = resize_faces(pictures, img_size)
-    if not len(pictures):
-        return np.zeros((0, len(model.emotions)), np.float32)
-    return np.asarray(model.predict(pictures))
+    found = np.asarray(model.predict(pictures))
+    if found.shape != expected:
+        raise ValueError(
+            f"Expected {type(model).__name__}.predict to give an array of shape {expected} (faces, "
+            f"emotions). Received: shape {found.shape}."
+        )
+    return found
 
 
 def face_emotions(

@@ -1,0 +1,55 @@
+"""Detectors for several threads: each is lent to one at a time, and made when there are too few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from builder_tools.detectors import FaceDetector, make_detector
+
+
+class DetectorPool:
+    """Lends detectors, one to a thread at a time; makes them when needed.
+
+    Args:
+        given: The user's own detector, lent to every thread (it guards itself) and never closed;
+            or None to make them.
+        name: Name in `DETECTORS`.
+        options: Keyword arguments of that detector.
+
+    Raises:
+        ValueError, ImportError, FileNotFoundError: If the detector cannot be made; now, not at
+            the first picture.
+    """
+
+    def __init__(self, given: FaceDetector | None, name: str, options: Mapping[str, Any]) -> None:
+        self.given, self.name, self.options = given, name, dict(options)
+        self._idle = [] if given is not None else [make_detector(name, **options)]
+
+    def describe(self) -> dict[str, object]:
+        """Gives the kind of detector and its plain settings."""
+        if self.given is None:
+            return {"name": self.name, **self.options}
+        plain = {k: v for k, v in vars(self.given).items() if isinstance(v, str | int | float)}
+        return {"name": type(self.given).__name__, **plain}
+
+    @contextmanager
+    def lend(self) -> Iterator[FaceDetector]:
+        """Lends a detector for the length of a `with`."""
+        if self.given is not None:
+            yield self.given
+            return
+        try:
+            detector = self._idle.pop()
+        except IndexError:
+            detector = make_detector(self.name, **self.options)
+        try:
+            yield detector
+        finally:
+            self._idle.append(detector)
+
+    def close(self) -> None:
+        """Closes the detectors made here; may be called twice."""
+        while self._idle:
+            self._idle.pop().close()

@@ -1,0 +1,271 @@
+"""`video` and `video_rec` on a real H.264 film with a real face and a sound track."""
+
+import os
+import sys
+from collections import Counter
+
+import av
+import numpy as np
+import pytest
+from fakes import FakeDetector, FakeModel
+
+from builder_tools.cli import main
+from builder_tools.inference import Inference
+from builder_tools.media import VideoReader, VideoWriter
+
+
+def fake_inference(mode, model=None, **options):
+    return Inference(
+        model or FakeModel(),
+        FakeDetector(),
+        show_state_mode="none",
+        inference_mode=mode,
+        **options,
+    )
+
+
+class FakeDetectorOfOne(FakeDetector):
+    """Sees one face in every picture."""
+
+    def detect(self, image_rgb):
+        image = image_rgb.copy()
+        image[0, 0] = 1
+        return super().detect(image)
+
+
+def failing_inference(mode, after):
+    def fail(seen):
+        if seen == after:
+            raise RuntimeError("the model broke")
+
+    return Inference(
+        FakeModel(fail), FakeDetectorOfOne(), show_state_mode="none", inference_mode=mode
+    )
+
+
+@pytest.fixture(scope="module")
+def recording(face_video, tmp_path_factory):
+    """The film drawn into by the defaults, and the results on the way."""
+    out = tmp_path_factory.mktemp("recording") / "drawn film.mp4"
+    with (
+        Inference(show_state_mode="none", inference_mode="video_rec") as inference,
+        inference.run(face_video.path, out=out) as stream,
+    ):
+        results = list(stream)
+    return out, results
+
+
+@pytest.fixture(scope="module")
+def cut_video(face_video, tmp_path_factory):
+    """A film that breaks off in its middle."""
+    folder = tmp_path_factory.mktemp("cut")
+    whole, cut = folder / "whole.mp4", folder / "cut.mp4"
+    with VideoReader(face_video.path) as reader, VideoWriter(whole, 30, reader.size) as writer:
+        for frame in reader:
+            writer.write(frame.image, frame.time_s)
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    return cut
+
+
+def open_files():
+    if not sys.platform.startswith("linux"):
+        pytest.skip("open files are looked up in /proc")
+    links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
+    return [os.readlink(link) for link in links if os.path.islink(link)]
+
+
+def test_frames_come_in_order_with_their_true_times(recording, face_video):
+    _, results = recording
+    assert [result.frame for result in results] == list(range(90))
+    times = [face_video.time_s(index) for index in range(90)]
+    assert [result.time_s for result in results] == pytest.approx(times, abs=1e-4)
+    assert results[89].time_s == pytest.approx(89 / 29.97, abs=1e-3)
+    assert {result.source for result in results} == {str(face_video.path)}
+
+
+def test_the_face_is_found_where_it_is_and_its_emotion_told(recording, face_video):
+    _, results = recording
+    there = [results[index] for index in face_video.face_frames]
+    assert np.mean([len(result.faces) == 1 for result in there]) > 0.95
+    assert all(len(result.faces) <= 1 for result in results)
+    emotions = Counter(face.emotion for result in there for face in result.faces)
+    assert emotions.most_common(1)[0][0] == "happy"
+    middles = [result.faces[0].face.box.centre[0] for result in there if result.faces]
+    assert np.corrcoef(middles, range(len(middles)))[0, 1] > 0.99  # it moves steadily right
+    assert results[0].faces == ()  # not faded in yet
+
+
+def test_video_gives_the_same_and_draws_nothing(recording, face_video):
+    with (
+        Inference(show_state_mode="none", inference_mode="video") as inference,
+        inference.run(str(face_video.path), max_frames=20) as stream,
+    ):
+        found = list(stream)
+    assert found == recording[1][:20]
+    assert all(result.image is None for result in found)
+
+
+def test_max_frames(face_video):
+    inference = fake_inference("video")
+    assert inference.run(face_video.path, max_frames=7).drain() == 7
+    with pytest.raises(ValueError, match="max_frames >= 1"):
+        inference.run(face_video.path, max_frames=0)
+
+
+def test_one_object_reads_one_video_after_another(face_video):
+    inference = fake_inference("video")
+    assert [inference.run(face_video.path, max_frames=3).drain() for _ in range(3)] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("frames_read", [0, 3])
+def test_an_early_close_lets_the_video_go(face_video, frames_read):
+    stream = fake_inference("video").run(face_video.path)
+    for _ in range(frames_read):
+        next(stream)
+    assert str(face_video.path) in open_files()
+    stream.close()
+    stream.close()
+    assert str(face_video.path) not in open_files()
+    assert list(stream) == []
+
+
+def test_the_end_lets_the_video_go(face_video):
+    fake_inference("video").run(face_video.path).drain()
+    assert str(face_video.path) not in open_files()
+
+
+def test_a_broken_off_video_gives_what_it_has_and_says_so(cut_video, caplog):
+    stream = fake_inference("video").run(cut_video)
+    frames = stream.drain()
+    assert 20 < frames < 80
+    assert f"{frames} pictures" in stream.source.warning and stream.source.warning in caplog.text
+
+
+@pytest.mark.parametrize("verb", ["video", "video-rec"])
+def test_a_broken_off_video_is_exit_1(cut_video, tmp_path, verb, caplog, capsys):
+    out = tmp_path / "out.mp4"
+    code = main(
+        [verb, str(cut_video), "--detector", "haar"] + ["--out", str(out)] * (verb != "video")
+    )
+    assert code == 1 and "could be read" in caplog.text
+    if verb == "video":
+        assert 20 < len(capsys.readouterr().out.splitlines()) < 80
+    else:
+        assert 20 < len(list(VideoReader(out))) < 80
+
+
+@pytest.mark.parametrize("mode", ["video", "video_rec"])
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("absent.mp4", None, "No video at"),
+        ("text.mp4", b"hello " * 200, "text.mp4"),
+        ("empty.mp4", b"", "0 bytes"),
+    ],
+)
+def test_what_is_no_video_is_refused_at_once(tmp_path, mode, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    options = {"out": tmp_path / "out.mp4"} if mode == "video_rec" else {}
+    with pytest.raises((ValueError, OSError), match=message):
+        fake_inference(mode).run(tmp_path / name, **options)
+    assert [path.name for path in tmp_path.iterdir()] == [name] * (content is not None)
+
+
+def test_the_recording_plays_in_browsers(recording, face_video):
+    out, _ = recording
+    with av.open(str(out)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec.name, stream.pix_fmt) == ("h264", "yuv420p")
+        assert (stream.width, stream.height) == face_video.size
+    head = out.read_bytes()
+    assert head.index(b"moov") < head.index(b"mdat")  # it starts before it is all loaded
+
+
+def test_the_recording_keeps_every_frame_and_its_time(recording, face_video):
+    with VideoReader(recording[0]) as reader:
+        assert reader.fps == pytest.approx(29.97, abs=0.01)
+        times = [frame.time_s for frame in reader]
+    assert times == pytest.approx([face_video.time_s(index) for index in range(90)], abs=1e-3)
+
+
+def _sound(path):
+    with av.open(str(path)) as container:
+        frames = list(container.decode(audio=0))
+    wave = np.concatenate([frame.to_ndarray()[0] for frame in frames])
+    return wave, frames[0].sample_rate
+
+
+def test_the_recording_keeps_the_sound(recording, face_video):
+    (before, rate), (after, rate_after) = _sound(face_video.path), _sound(recording[0])
+    assert rate_after == rate
+    assert len(after) == pytest.approx(len(before), rel=0.02)
+    spectrum = np.abs(np.fft.rfft(after))
+    assert np.fft.rfftfreq(len(after), 1 / rate)[spectrum.argmax()] == pytest.approx(440, abs=2)
+
+
+def test_the_box_is_really_drawn(recording, face_video):
+    out, results = recording
+    with VideoReader(face_video.path) as before, VideoReader(out) as after:
+        pairs = list(zip(before, after, results, strict=True))
+    before, after, result = pairs[40]
+    box = result.faces[0].face.box.round()
+    change = np.abs(after.image.astype(int) - before.image).max(axis=2)
+    left_edge = change[box.y1 + 20 : box.y2 - 20, box.x1 : box.x1 + 3]
+    bottom_edge = change[box.y2 - 3 : box.y2, box.x1 + 20 : box.x2 - 20]
+    inside = change[box.y1 + 20 : box.y2 - 20, box.x1 + 20 : box.x2 - 20]
+    assert np.median(left_edge) > 40 and np.median(bottom_edge) > 40
+    assert np.median(inside) < 12 and np.median(change) < 12
+    tag = change[max(box.y1 - 8, 0) : box.y1, box.x1 : box.x1 + 20]
+    assert np.median(tag) > 40  # the label above the box
+    before, after, result = pairs[0]
+    assert result.faces == ()
+    assert np.abs(after.image.astype(int) - before.image).max() < 40  # nothing but compression
+
+
+@pytest.mark.parametrize("frames_read", [0, 1, 5])
+def test_an_early_close_leaves_no_file(face_video, tmp_path, frames_read):
+    stream = fake_inference("video_rec").run(face_video.path, out=tmp_path / "out.mp4")
+    for _ in range(frames_read):
+        next(stream)
+    stream.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_leaves_no_file_and_keeps_the_old_one(face_video, tmp_path):
+    out = tmp_path / "out.mp4"
+    out.write_bytes(b"an earlier film")
+    stream = failing_inference("video_rec", after=5).run(face_video.path, out=out)
+    with pytest.raises(RuntimeError, match="the model broke"):
+        stream.drain()
+    assert list(tmp_path.iterdir()) == [out] and out.read_bytes() == b"an earlier film"
+    assert str(face_video.path) not in open_files()
+
+
+def test_max_frames_of_a_recording(face_video, tmp_path):
+    out = tmp_path / "new folder" / "short.mp4"
+    assert fake_inference("video_rec").run(face_video.path, out=out, max_frames=12).drain() == 12
+    with VideoReader(out) as reader:
+        assert len(list(reader)) == 12
+    assert [path.name for path in out.parent.iterdir()] == ["short.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [("a file/out.mp4", "Cannot write"), ("a folder.mp4", "Cannot write"), ("out.avi", ".mp4")],
+)
+def test_a_place_that_cannot_be_written_is_refused_at_once(face_video, tmp_path, out, message):
+    (tmp_path / "a file").write_text("")
+    (tmp_path / "a folder.mp4").mkdir()
+    with pytest.raises((ValueError, OSError), match=message):
+        fake_inference("video_rec").run(face_video.path, out=tmp_path / out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a file", "a folder.mp4"]
+    assert str(face_video.path) not in open_files()
+
+
+def test_a_video_is_not_written_over_itself(face_video, tmp_path):
+    film = tmp_path / "film.mp4"
+    film.write_bytes(face_video.path.read_bytes())
+    with pytest.raises(ValueError, match="another file"):
+        fake_inference("video_rec").run(film, out=tmp_path / "." / "film.mp4")
+    assert film.read_bytes() == face_video.path.read_bytes()

@@ -150,7 +150,10 @@ class RandomLight(layers.Layer):
 
 
 class FaceBatches(keras.utils.PyDataset):
-    """Batches of faces for `fit`, in an order drawn anew each epoch.
+    """Batches of faces for `fit(shuffle=False)`, in an order drawn anew for each epoch.
+
+    The order follows from seed and epoch alone. `fit` does not tell which epoch begins (Keras
+    calls `on_epoch_end` more often than epochs end), so a callback calls `start_epoch`.
 
     Only numpy works here: Keras operations inside a data pipeline can wait for each other for
     ever on a machine with few cores. Augmentation is part of the training graph instead (see
@@ -161,15 +164,14 @@ class FaceBatches(keras.utils.PyDataset):
         targets: `(n, k)` float32.
         batch_size: Faces a batch.
         shuffle_seed: With `epoch` it fixes the order of every epoch; None keeps the given order.
-        epoch: Number of the first epoch (for a resumed run).
     """
 
-    def __init__(self, images, targets, *, batch_size=64, shuffle_seed=None, epoch=0) -> None:
+    def __init__(self, images, targets, *, batch_size=64, shuffle_seed=None) -> None:
         super().__init__()
         self.images = images[..., None] if images.ndim == 3 else images
         self.targets, self.batch_size = targets, batch_size
-        self.shuffle_seed, self.epoch = shuffle_seed, epoch
-        self._start_epoch()
+        self.shuffle_seed = shuffle_seed
+        self.start_epoch(0)
 
     def __len__(self) -> int:
         return math.ceil(len(self.images) / self.batch_size)
@@ -178,14 +180,11 @@ class FaceBatches(keras.utils.PyDataset):
         chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         return self.images[chosen].astype(np.float32), self.targets[chosen]
 
-    def on_epoch_end(self) -> None:
-        self.epoch += 1
-        self._start_epoch()
-
-    def _start_epoch(self) -> None:
+    def start_epoch(self, epoch: int) -> None:
+        """Puts the faces in the order of an epoch."""
         self.order = np.arange(len(self.images))
         if self.shuffle_seed is not None:
-            np.random.default_rng((self.shuffle_seed, self.epoch)).shuffle(self.order)
+            np.random.default_rng((self.shuffle_seed, epoch)).shuffle(self.order)
 
 
 def with_augmentation(

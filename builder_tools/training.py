@@ -2,13 +2,16 @@
 
 The folder holds `config.json` (written once), `last.keras` (network, optimiser and schedule
 after the last whole epoch) and `history.csv` (one row an epoch). Calling `train` again with the
-same folder goes on where it stopped.
+same folder goes on where it stopped. The order of the faces, the augmentation and dropout
+follow from seed and epoch alone, so a run in several sessions ends with the weights of a run in
+one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
@@ -26,7 +29,10 @@ from builder_tools.augmentation import (
     augmentation_model,
     with_augmentation,
 )
-from builder_tools.networks import build_network
+from builder_tools.networks import NETWORKS, build_network
+
+DRAWS_PER_EPOCH = 1_000_000
+"""Room for the random draws of one epoch in the counter of a Keras seed generator."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,8 @@ class TrainingConfig:
     augmentation: AugmentationStrength = field(default_factory=AugmentationStrength)
 
     def __post_init__(self) -> None:
+        if self.network not in NETWORKS:
+            raise ValueError(f"Expected network of {list(NETWORKS)}. Received: {self.network!r}.")
         if not self.stages or min(min(s.size, s.epochs) for s in self.stages) < 1:
             raise ValueError(f"Expected stages of at least 1 px and 1 epoch. Got: {self.stages}.")
 
@@ -106,22 +114,22 @@ def train(config: TrainingConfig, train: Samples, valid: Samples, folder: str | 
         The `TrainingRun`.
 
     Raises:
-        ValueError: If the folder holds a run of another configuration.
+        ValueError: If the folder holds a run of another configuration or other faces.
     """
     folder = Path(folder)
     started = _begin(config, folder)
     keras.utils.set_random_seed(config.seed)
-    keras.mixed_precision.set_global_policy(config.precision)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.precision)
     try:
         model = _model(config, train, folder)
-        history = _history(folder)
+        done = _epochs_done(model, config, train, folder)
         for stage, first, last in _stage_epochs(config):
-            if len(history) < last:
-                _fit(model, config, stage, train, valid, folder, max(first, len(history)), last)
-                history = _history(folder)
+            if done < last:
+                _fit(model, config, stage, train, valid, folder, max(first, done), last)
     finally:
-        keras.mixed_precision.set_global_policy("float32")
-    return TrainingRun(model, history, started)
+        keras.config.set_dtype_policy(policy)
+    return TrainingRun(model, pd.DataFrame(_history(folder)), started)
 
 
 def commit_id() -> str:
@@ -156,10 +164,23 @@ def _begin(config: TrainingConfig, folder: Path) -> dict:
 
 
 def _model(config: TrainingConfig, samples: Samples, folder: Path) -> keras.Model:
-    if (folder / "last.keras").is_file():
-        return keras.models.load_model(folder / "last.keras")
+    """Builds network and optimiser anew, then takes their state from the checkpoint.
+
+    A loaded model would do but for its optimiser: it forgets what weight decay leaves out.
+    """
     model = build_network(config.network, samples.targets.shape[1])
-    steps = int(np.ceil(len(samples.images) / config.batch_size))
+    model.compile(_optimizer(config, _steps(config, samples)), "categorical_crossentropy")
+    model.optimizer.build(model.trainable_variables)
+    if (folder / "last.keras").is_file():
+        model.load_weights(folder / "last.keras")
+    return model
+
+
+def _steps(config: TrainingConfig, samples: Samples) -> int:
+    return math.ceil(len(samples.images) / config.batch_size)
+
+
+def _optimizer(config: TrainingConfig, steps: int) -> keras.optimizers.Optimizer:
     warmup = config.warmup_epochs * steps
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
@@ -169,8 +190,19 @@ def _model(config: TrainingConfig, samples: Samples, folder: Path) -> keras.Mode
     )
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    model.compile(optimizer, "categorical_crossentropy")
-    return model
+    return optimizer
+
+
+def _epochs_done(model: keras.Model, config, samples: Samples, folder: Path) -> int:
+    """Gives the whole epochs behind the model, which may be one fewer than rows of history."""
+    done, rest = divmod(int(model.optimizer.iterations), _steps(config, samples))
+    if rest:
+        raise ValueError(
+            f"Expected {folder} to hold a run on as many faces. Received: "
+            f"{len(samples.images)} faces, which do not fit {int(model.optimizer.iterations)} "
+            "steps. Use the same data to go on, or name another folder."
+        )
+    return done
 
 
 def _stage_epochs(config: TrainingConfig):
@@ -183,29 +215,48 @@ def _stage_epochs(config: TrainingConfig):
 def _fit(network, config, stage, train, valid, folder, first, last) -> None:
     model = with_augmentation(
         network,
-        augmentation_model(config.augmentation, seed=config.seed + 1000 * (first + 1)),
+        augmentation_model(config.augmentation),
         size=stage.size,
         channels=1 if train.images.ndim == 3 else 3,
     )
     model.compile(network.optimizer, network.loss, metrics=["categorical_accuracy"])
+    batches = FaceBatches(
+        train.images, train.targets, batch_size=config.batch_size, shuffle_seed=config.seed
+    )
     model.fit(
-        FaceBatches(
-            train.images,
-            train.targets,
-            batch_size=config.batch_size,
-            shuffle_seed=config.seed,
-            epoch=first,
-        ),
+        batches,
+        shuffle=False,
         validation_data=FaceBatches(valid.images, valid.targets, batch_size=256),
         initial_epoch=first,
         epochs=last,
         verbose=0,
-        callbacks=[_Progress(config.epochs, stage.size), _Checkpoint(network, folder, stage.size)],
+        callbacks=[
+            _EpochSeed(batches, config.seed),
+            _Progress(config.epochs, stage.size),
+            _Checkpoint(network, folder, stage.size),
+        ],
     )
 
 
+class _EpochSeed(keras.callbacks.Callback):
+    """Before each epoch: order of the faces and every random generator, from seed and epoch."""
+
+    def __init__(self, batches: FaceBatches, seed: int) -> None:
+        super().__init__()
+        self.batches, self.seed = batches, seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.start_epoch(epoch)
+        generators = [v for v in self.model.variables if v.name == "seed_generator_state"]
+        for number, state in enumerate(generators):
+            state.assign([1000 * self.seed + number, epoch * DRAWS_PER_EPOCH])
+
+
 class _Checkpoint(keras.callbacks.Callback):
-    """After each epoch: the model first, then its row of history, each atomically."""
+    """After each epoch: its row of history first, then the model, each atomically.
+
+    The model decides which epoch comes next; a row without its model is written again.
+    """
 
     def __init__(self, network: keras.Model, folder: Path, size: int) -> None:
         super().__init__()
@@ -218,9 +269,10 @@ class _Checkpoint(keras.callbacks.Callback):
         partial = self.folder / "partial.keras"
         self.network.save(partial)
         row = {"epoch": epoch, "size": self.size, "seconds": time.monotonic() - self.started}
-        history = pd.concat([_history(self.folder), pd.DataFrame([{**row, **(logs or {})}])])
-        os.replace(partial, self.folder / "last.keras")
+        earlier = [row for row in _history(self.folder) if row["epoch"] < epoch]
+        history = pd.DataFrame([*earlier, {**row, **(logs or {})}])
         _write_text(self.folder / "history.csv", history.to_csv(index=False))
+        os.replace(partial, self.folder / "last.keras")
 
 
 class _Progress(keras.callbacks.Callback):
@@ -248,9 +300,9 @@ class _Progress(keras.callbacks.Callback):
         self.bar.close()
 
 
-def _history(folder: Path) -> pd.DataFrame:
+def _history(folder: Path) -> list[dict]:
     file = folder / "history.csv"
-    return pd.read_csv(file) if file.is_file() else pd.DataFrame()
+    return pd.read_csv(file).to_dict("records") if file.is_file() else []
 
 
 def _write_text(file: Path, text: str) -> None:

@@ -25,7 +25,8 @@ class AugmentationStrength:
         shear: Horizontal shear up to this slope either way.
         brightness: Added value, share of 255, either way.
         contrast: Lowest and highest factor around the face's mean.
-        erase: Probability that a rectangle is replaced by noise.
+        erase: Highest probability that a rectangle is replaced by noise; each face draws its
+            own between 0 and this, so half of it on average.
     """
 
     rotation_deg: float = 15.0
@@ -56,7 +57,7 @@ def augmentation_model(
                 seed=seed,
             ),
             RandomLight(brightness=strength.brightness, contrast=strength.contrast, seed=seed + 1),
-            layers.RandomErasing(
+            RandomFaceErasing(
                 factor=strength.erase,
                 scale=(0.02, 0.15),
                 value_range=(0, 255),
@@ -147,6 +148,14 @@ class RandomLight(layers.Layer):
         config.pop("dtype")
         own = {"brightness": self.brightness, "contrast": self.contrast, "seed": self.seed}
         return {**config, **own}
+
+
+@keras.saving.register_keras_serializable("builder_tools")
+class RandomFaceErasing(layers.RandomErasing):
+    """Keras's `RandomErasing`, which acts unless told not to: this one acts when told to."""
+
+    def call(self, data, training=False):
+        return super().call(data, training=training)
 
 
 class FaceBatches(keras.utils.PyDataset):

@@ -17,20 +17,11 @@ from builder_tools.media import VideoReader, VideoWriter
 def fake_inference(mode, model=None, **options):
     return Inference(
         model or FakeModel(),
-        FakeDetector(),
+        FakeDetector(1),
         show_state_mode="none",
         inference_mode=mode,
         **options,
     )
-
-
-class FakeDetectorOfOne(FakeDetector):
-    """Sees one face in every picture."""
-
-    def detect(self, image_rgb):
-        image = image_rgb.copy()
-        image[0, 0] = 1
-        return super().detect(image)
 
 
 def failing_inference(mode, after):
@@ -38,9 +29,7 @@ def failing_inference(mode, after):
         if seen == after:
             raise RuntimeError("the model broke")
 
-    return Inference(
-        FakeModel(fail), FakeDetectorOfOne(), show_state_mode="none", inference_mode=mode
-    )
+    return Inference(FakeModel(fail), FakeDetector(1), show_state_mode="none", inference_mode=mode)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,289 @@
+"""`online` on a real MJPEG stream over loopback, and the real window under a virtual X display."""
+
+import functools
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+from fakes import FakeDetector, FakeModel
+
+import builder_tools.inference
+from builder_tools.cli import main
+from builder_tools.inference import Inference
+from builder_tools.media import CameraReader, read_image
+
+HEADLESS = ["online", "--headless", "--detector", "haar"]
+
+
+class PassOn:
+    """Draws nothing and remembers the speeds it was asked to write."""
+
+    def __init__(self):
+        self.speeds = []
+
+    def draw(self, image_rgb, faces, fps=None):
+        self.speeds.append(fps)
+        return image_rgb
+
+
+def online(model=None, drawer=None, **options):
+    options = {"show_state_mode": "none", **options}
+    return Inference(
+        model or FakeModel(),
+        FakeDetector(1),
+        drawer or PassOn(),
+        inference_mode="online",
+        **options,
+    )
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Cameras that are given up after half a second."""
+    quick = functools.partial(
+        CameraReader, retries=2, first_delay_s=0.1, longest_delay_s=0.1, timeout_s=1
+    )
+    monkeypatch.setattr(builder_tools.inference, "CameraReader", quick)
+
+
+def test_a_network_camera_is_watched(mjpeg_server):
+    with (
+        Inference(inference_mode="online", show_state_mode="none") as inference,
+        inference.run(mjpeg_server.url, max_frames=5) as stream,
+    ):
+        results = list(stream)
+    assert [[face.emotion for face in result.faces] for result in results] == [["happy"]] * 5
+    frames = [result.frame for result in results]
+    assert frames == sorted(set(frames))
+    assert all(one.time_s < other.time_s for one, other in itertools.pairwise(results))
+    assert {result.source for result in results} == {mjpeg_server.url}
+
+
+def test_the_speed_is_given_to_the_drawer(mjpeg_server):
+    drawer = PassOn()
+    online(drawer=drawer).run(mjpeg_server.url, max_frames=15).drain()
+    assert drawer.speeds[0] is None
+    assert 5 < drawer.speeds[-1] < 60  # the camera gives 25 pictures a second
+
+
+def test_the_newest_picture_wins(mjpeg_server):
+    """A consumer of three pictures a second skips most of the 25 and is never in the past."""
+    results = []
+    with online().run(mjpeg_server.url, max_frames=5) as stream:
+        for result in stream:
+            behind = mjpeg_server.counter - mjpeg_server.counter_in(result.image)
+            results.append((result, behind))
+            time.sleep(0.33)
+    gaps = [b.frame - a.frame for (a, _), (b, _) in itertools.pairwise(results[1:])]
+    assert min(gaps) >= 4
+    # After the sleep the picture waiting is new; a queue would fall 7 more behind each time.
+    assert max(behind for _, behind in results[1:]) <= 8
+    assert stream.source.dropped >= 12
+
+
+def test_a_camera_that_comes_back_goes_on(mjpeg_server, monkeypatch, caplog):
+    patient = functools.partial(CameraReader, retries=50, first_delay_s=0.1, longest_delay_s=0.1)
+    monkeypatch.setattr(builder_tools.inference, "CameraReader", patient)
+    with online().run(mjpeg_server.url) as stream:
+        before = [next(stream) for _ in range(3)]
+        mjpeg_server.stop()
+        back = threading.Timer(0.7, mjpeg_server.start)
+        back.start()
+        after = [next(stream) for _ in range(6)]
+        back.join()
+    assert after[-1].frame > before[-1].frame and after[-1].time_s > before[-1].time_s + 0.3
+    assert "Lost" in caplog.text and "is back" in caplog.text
+    assert stream.source.error is None
+
+
+def test_a_camera_that_stays_away_is_exit_1_and_a_sentence(mjpeg_server, impatient, capsys, caplog):
+    gone = threading.Timer(1.0, mjpeg_server.stop)
+    gone.start()
+    code = main([*HEADLESS, "--camera", mjpeg_server.url])
+    gone.join()
+    assert code == 1
+    assert "2 attempts to reconnect failed" in caplog.text and mjpeg_server.url in caplog.text
+    assert capsys.readouterr().out.count("\n") >= 1  # what was seen before
+
+
+def test_headless_prints_json_lines_and_ends(mjpeg_server, capsys):
+    code = main(["online", "--headless", "--camera", mjpeg_server.url, "--max-frames=4", "--json"])
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and len(lines) == 4
+    assert [[face["emotion"] for face in line["faces"]] for line in lines] == [["happy"]] * 4
+    assert "frames dropped to stay live" in err
+
+
+def test_a_password_is_not_printed(mjpeg_server, capsys):
+    address = mjpeg_server.url.replace("http://", "http://guest:secret@")
+    assert main([*HEADLESS, "--camera", address, "--max-frames", "1", "--json"]) == 0
+    assert "secret" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("camera", "tried"), [("61", "camera 61"), ("http://127.0.0.1:9/", "http://127.0.0.1:9/")]
+)
+def test_no_camera_is_exit_2_and_what_was_tried(camera, tried, capsys):
+    assert main([*HEADLESS, "--camera", camera]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Tried: " in err and tried in err and "Traceback" not in err
+
+
+def test_what_names_no_camera_is_exit_2(capsys):
+    assert main([*HEADLESS, "--camera", "film.mp4"]) == 2
+    assert "camera index" in capsys.readouterr().err
+
+
+def test_without_a_screen_a_window_is_refused(monkeypatch, mjpeg_server, capsys):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    with pytest.raises(RuntimeError, match=r"DISPLAY is not set.*--headless"):
+        online(show_state_mode="cv2").run(mjpeg_server.url)
+    assert main(["online", "--camera", mjpeg_server.url]) == 2
+    assert "--headless" in capsys.readouterr().err
+    assert mjpeg_server.num_clients == 0  # the camera was not even opened
+
+
+def test_an_early_close_lets_the_camera_go(mjpeg_server):
+    for frames_read in (0, 2):
+        stream = online().run(mjpeg_server.url)
+        for _ in range(frames_read):
+            next(stream)
+        assert mjpeg_server.num_clients == 1
+        stream.close()
+        _wait_until(lambda: mjpeg_server.num_clients == 0)
+        assert list(stream) == []
+
+
+def test_a_window_is_closed_where_the_source_cannot_be_opened(monkeypatch):
+    closed = []
+    sink = type("Sink", (), {"close": lambda self, error: closed.append(type(error))})()
+    inference = online()
+    monkeypatch.setattr(inference, "_show_sink", lambda **options: sink)
+    with pytest.raises(ConnectionError):
+        inference.run("http://127.0.0.1:9/")
+    assert closed == [ConnectionError]
+
+
+def _wait_until(condition, seconds=5.0):
+    deadline_s = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline_s, "waited in vain"
+        time.sleep(0.02)
+
+
+# The window. Real key presses by xdotool, in a process of its own under a virtual display.
+
+PRESSING = """
+import subprocess, sys, threading, time
+from pathlib import Path
+from builder_tools.cli import main
+
+def find_window():
+    found = ["xdotool", "search", "--sync", "--name", "^builder_tools$"]
+    return subprocess.run(found, capture_output=True, text=True, check=True).stdout.split()[0]
+
+def press(key):
+    subprocess.run(["xdotool", "windowfocus", "--sync", find_window()], check=True)
+    subprocess.run(["xdotool", "key", key], check=True)
+
+def press_until(key, done):
+    deadline_s = time.monotonic() + 20
+    while not done() and time.monotonic() < deadline_s:
+        press(key)
+        time.sleep(0.3)
+
+"""
+
+
+def _run_under_xvfb(code, *arguments, cwd):
+    for program in ("xvfb-run", "xauth", "xdotool"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    command = ["xvfb-run", "-a", "-s", "-screen 0 800x600x24", sys.executable, "-c"]
+    return subprocess.run(
+        [*command, PRESSING + textwrap.dedent(code), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("quit_key", ["q", "Escape"])
+def test_s_saves_a_snapshot_and_q_or_esc_quits(mjpeg_server, tmp_path, quit_key):
+    code = """
+        camera, quit_key = sys.argv[1:]
+        saved = lambda: any(Path("shots").glob("snapshot_*.png"))
+        ended = threading.Event()
+
+        def user():
+            press_until("s", saved)
+            press_until(quit_key, ended.is_set)
+
+        threading.Thread(target=user, daemon=True).start()
+        code = main(["online", "--camera", camera, "--window", "--snapshots", "shots"])
+        ended.set()
+        sys.exit(code)
+    """
+    done = _run_under_xvfb(code, mjpeg_server.url, quit_key, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    shots = list((tmp_path / "shots").iterdir())
+    assert shots and all(path.name.startswith("snapshot_") for path in shots)
+    assert read_image(shots[0]).shape == (512, 512, 3)
+    assert f"Saved {shots[0].relative_to(tmp_path)}" in done.stderr or len(shots) > 1
+    assert done.stdout == ""
+    _wait_until(lambda: mjpeg_server.num_clients == 0)
+
+
+def test_a_picture_stays_until_a_key_is_pressed(astronaut, tmp_path):
+    from builder_tools.media import write_image
+
+    write_image(tmp_path / "a.png", astronaut)
+    code = """
+        pressed = []
+
+        def user():
+            find_window()
+            time.sleep(0.7)
+            pressed.append(True)
+            press("q")
+
+        threading.Thread(target=user, daemon=True).start()
+        code = main(["img", "a.png", "--show"])
+        print("pressed", bool(pressed))
+        sys.exit(code)
+    """
+    done = _run_under_xvfb(code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, last = done.stdout.splitlines()
+    assert first.startswith("a.png: face 1 of 1: happy") and last == "pressed True"
+
+
+def test_q_ends_a_video_early(face_video, tmp_path):
+    code = """
+        ended = threading.Event()
+        threading.Thread(
+            target=lambda: press_until("q", ended.is_set), daemon=True
+        ).start()
+        import builder_tools.inference.sinks as sinks
+        show = sinks.Window.show
+        sinks.Window.show = lambda self, image, wait_ms=1: show(self, image, wait_ms=150)
+        code = main(["video", sys.argv[1], "--show", "--detector", "haar"])
+        ended.set()
+        sys.exit(code)
+    """
+    done = _run_under_xvfb(code, str(face_video.path), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert 1 <= len(done.stdout.splitlines()) < 60

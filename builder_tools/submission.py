@@ -11,15 +11,16 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from builder_tools.inference import BatchRow, BatchTable, Inference
 from builder_tools.media import list_images
+from builder_tools.media.partial import replacing
 
 COLUMNS = ("image_path", "emotion")
 LOG_COLUMNS = ("image_path", "status", "emotion", "probability", "num_faces", "reason")
@@ -77,8 +78,11 @@ def make_submission(
     Raises:
         ValueError: If the csv does not pass `validate_submission` (it is then not written), or
             an interrupted run of other pictures or settings stands in the way.
+        OSError: If the csv cannot be written; before the first row where that can be known.
     """
     csv_path = Path(csv_path)
+    if csv_path.is_dir():
+        raise IsADirectoryError(f"Expected a csv file to write. Received a folder: {csv_path}.")
     partial = _Partial(csv_path.with_suffix(".partial.jsonl"), _fingerprint(inference, job))
     rows = partial.begin(restart=restart)
     yield from rows
@@ -111,18 +115,10 @@ def write_submission(
     """
     csv_path = Path(csv_path)
     csv_path.parent.mkdir(parents=True, exist_ok=True)
-    checked = csv_path.with_name(f".{csv_path.name}.partial")
-    _write_rows(checked, COLUMNS, rows)
-    try:
-        validate_submission(checked, names, emotions)
-    except ValueError:
-        checked.unlink()
-        raise
-    log = log_path(csv_path)
-    log_partial = log.with_name(f".{log.name}.partial")
-    _write_rows(log_partial, LOG_COLUMNS, rows)
-    os.replace(log_partial, log)
-    os.replace(checked, csv_path)
+    with replacing(csv_path) as checked, replacing(log_path(csv_path)) as log:
+        _write_rows(checked, COLUMNS, rows)
+        _check_lines(_read_lines(checked), names, emotions, csv_path)
+        _write_rows(log, LOG_COLUMNS, rows)
 
 
 def log_path(csv_path: str | Path) -> Path:
@@ -138,18 +134,7 @@ def validate_submission(
     Raises:
         ValueError: Names the row, what was expected and what stands there.
     """
-    with open(csv_path, newline="", encoding="utf-8") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
-    if tuple(header) != COLUMNS:
-        raise ValueError(f"Expected the header {','.join(COLUMNS)} in {csv_path}. Got: {header}.")
-    if len(rows) != len(names):
-        raise ValueError(f"Expected {len(names)} rows in {csv_path}. Received: {len(rows)}.")
-    for number, (row, name) in enumerate(zip(rows, names, strict=True), start=2):
-        if len(row) != 2 or row[0] != name or row[1] not in emotions:
-            raise ValueError(
-                f"Expected {name!r} and one of {sorted(emotions)} in {csv_path}, line {number}. "
-                f"Received: {row}."
-            )
+    _check_lines(_read_lines(Path(csv_path)), names, emotions, Path(csv_path))
 
 
 def send_submission(
@@ -184,32 +169,39 @@ class _Partial:
     def begin(self, *, restart: bool) -> list[BatchRow]:
         """Gives the rows already made, after cutting off a line that was broken off."""
         lines = [] if restart or not self.path.is_file() else self._whole_lines()
-        if lines and json.loads(lines[0]) != {"run": self.fingerprint}:
-            raise ValueError(
-                f"Expected {self.path} to be an interrupted run of the same pictures, model and "
-                "settings. It is of others. Use those, or start anew with --restart."
-            )
-        lines = lines or [_line({"run": self.fingerprint})]
+        rows = self._rows(lines)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        whole = self.path.with_name(f".{self.path.name}.partial")
-        whole.write_text("".join(lines), encoding="utf-8")
-        os.replace(whole, self.path)
-        return [BatchRow(**json.loads(line)) for line in lines[1:]]
+        with replacing(self.path) as whole:
+            whole.write_bytes(b"".join(lines) or _line({"run": self.fingerprint}).encode())
+        return rows
 
     def open(self):
         """Opens for appending; each line is on disk when it is written."""
-        return open(self.path, "a", encoding="utf-8", buffering=1)
+        return open(self.path, "a", encoding="ascii", buffering=1)
 
     def remove(self) -> None:
         self.path.unlink()
 
-    def _whole_lines(self) -> list[str]:
-        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [line for line in lines if line.endswith("\n")]
+    def _whole_lines(self) -> list[bytes]:
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        return [line for line in lines if line.endswith(b"\n")]
+
+    def _rows(self, lines: list[bytes]) -> list[BatchRow]:
+        try:
+            head, *rows = [json.loads(line) for line in lines] or [{"run": self.fingerprint}]
+            if head == {"run": self.fingerprint}:
+                return [BatchRow(**row) for row in rows]
+        except (ValueError, TypeError):
+            pass  # Not even lines of such a file.
+        raise ValueError(
+            f"Expected {self.path} to be an interrupted run of the same pictures, model and "
+            "settings. It is of others, or damaged. Use those, or start anew with --restart."
+        )
 
 
 def _line(value: dict) -> str:
-    return json.dumps(value, ensure_ascii=False) + "\n"
+    """Gives a JSON line in ASCII: what breaks off never breaks a letter."""
+    return json.dumps(value) + "\n"
 
 
 def _fingerprint(inference: Inference, job: SubmissionJob) -> str:
@@ -219,6 +211,7 @@ def _fingerprint(inference: Inference, job: SubmissionJob) -> str:
         "folder": str(job.folder.resolve()),
         "names": job.names,
         "model": dict(card.sha256) if card else type(inference.model).__name__,
+        "flip_average": bool(getattr(inference.model, "flip_average", False)),
         "settings": inference.describe(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -231,19 +224,41 @@ def _sample_names(path: Path) -> list[str]:
         header, *rows = list(csv.reader(file)) or [[]]
     if not header or header[0] != COLUMNS[0]:
         raise ValueError(f"Expected the first column {COLUMNS[0]!r} in {path}. Received: {header}.")
-    names = [Path(row[0]).name for row in rows if row]
-    twice = sorted({name for name in names if names.count(name) > 1}) if _has_twins(names) else []
+    counts = Counter(Path(row[0]).name for row in rows if row)
+    if not counts:
+        raise ValueError(f"Expected rows in {path}. There are none.")
+    twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise ValueError(f"Expected each picture once in {path}. Twice or more: {twice[:10]}.")
-    return names
+    return list(counts)
 
 
-def _has_twins(names: list[str]) -> bool:
-    return len(set(names)) < len(names)
+def _check_lines(
+    lines: list[list[str]], names: Sequence[str], emotions: Collection[str], csv_path: Path
+) -> None:
+    header, *rows = lines or [[]]
+    if tuple(header) != COLUMNS:
+        raise ValueError(f"Expected the header {','.join(COLUMNS)} in {csv_path}. Got: {header}.")
+    if len(rows) != len(names):
+        raise ValueError(f"Expected {len(names)} rows in {csv_path}. Received: {len(rows)}.")
+    for number, (row, name) in enumerate(zip(rows, names, strict=True), start=2):
+        if len(row) != 2 or row[0] != name or row[1] not in emotions:
+            raise ValueError(
+                f"Expected {name!r} and one of {sorted(emotions)} in {csv_path}, line {number}. "
+                f"Received: {row}."
+            )
+
+
+# File names are bytes; those that are no UTF-8 keep them (`surrogateescape`).
+
+
+def _read_lines(path: Path) -> list[list[str]]:
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.reader(file))
 
 
 def _write_rows(path: Path, columns: Sequence[str], rows: Sequence[BatchRow]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([_cell(getattr(row, column)) for column in columns] for row in rows)

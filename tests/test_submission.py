@@ -1,0 +1,443 @@
+"""The Kaggle csv: its bytes, its order, its resumption, its validation, its sending."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections import Counter
+
+import cv2
+import numpy as np
+import pytest
+from fakes import FakeDetector, FakeModel, save_picture
+
+import builder_tools.inference
+from builder_tools.cli import main
+from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.inference import BatchRow, Inference
+from builder_tools.media import write_image
+from builder_tools.submission import (
+    log_path,
+    make_submission,
+    plan_submission,
+    send_submission,
+    validate_submission,
+    write_submission,
+)
+
+THREE = ("happy", "neutral", "sad")
+
+
+def inference(model=None, **options):
+    return Inference(
+        model or FakeModel(),
+        options.pop("detector", None) or FakeDetector(),
+        show_state_mode="none",
+        inference_mode="img_batch",
+        **options,
+    )
+
+
+def submit(folder, csv_path, model=None, *, sample=None, restart=False, **options):
+    job = plan_submission(folder, sample)
+    return list(make_submission(inference(model, **options), job, csv_path, restart=restart))
+
+
+def files_of(csv_path):
+    return csv_path.read_bytes(), log_path(csv_path).read_bytes()
+
+
+def breaks_after(faces):
+    def before(seen):
+        if seen >= faces:
+            raise RuntimeError("the model broke")
+
+    return FakeModel(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Forty pictures 0.png ... 39.png, some without a face, with two, unreadable."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for number in range(40):
+        num_faces = {3: 0, 4: 2}.get(number % 10, 1)
+        save_picture(folder / f"{number}.png", num_faces, *([6 * number] * num_faces))
+    (folder / "17.png").write_bytes(b"")
+    (folder / "28.png").write_bytes(b"broken" * 50)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(folder, tmp_path_factory):
+    """The files of a run that nothing interrupted."""
+    csv_path = tmp_path_factory.mktemp("whole") / "s.csv"
+    submit(folder, csv_path)
+    return files_of(csv_path)
+
+
+def write_sample(path, names, header="image_path,emotion"):
+    path.write_text("\n".join([header, *(f"{name},neutral" for name in names)]) + "\n")
+    return path
+
+
+def test_the_files_byte_by_byte(tmp_path):
+    pictures = tmp_path / "pictures"
+    save_picture(pictures / "10.png", 1, 20)
+    save_picture(pictures / "2.png", 2, 200, 120)
+    save_picture(pictures / "a, b.png", 0)
+    csv_path = tmp_path / "new folder" / "s.csv"
+    submit(pictures, csv_path)
+    assert csv_path.read_bytes() == (
+        b'image_path,emotion\n2.png,neutral\n10.png,sad\n"a, b.png",sad\n'
+    )
+    assert log_path(csv_path).read_text() == (
+        "image_path,status,emotion,probability,num_faces,reason\n"
+        "2.png,multi_face,neutral,0.6200,2,2 faces found; the largest one counts\n"
+        "10.png,ok,sad,0.5200,1,\n"
+        '"a, b.png",no_face,sad,0.5400,0,no face found; the whole picture was classified\n'
+    )
+    assert sorted(path.name for path in csv_path.parent.iterdir()) == ["s.csv", "s.log.csv"]
+
+
+def test_natural_order_and_statuses(folder, whole):
+    rows = list(csv.reader(whole[0].decode().splitlines()))
+    assert [row[0] for row in rows[1:]] == [f"{number}.png" for number in range(40)]
+    log = list(csv.DictReader(whole[1].decode().splitlines()))
+    statuses = {row["image_path"]: row["status"] for row in log}
+    assert statuses["17.png"] == statuses["28.png"] == "unreadable"
+    assert statuses["3.png"] == "no_face" and statuses["4.png"] == "multi_face"
+    assert Counter(statuses.values()) == {"ok": 30, "no_face": 4, "multi_face": 4, "unreadable": 2}
+    assert [row["emotion"] for row in log] == [row[1] for row in rows[1:]]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("batch_size", [1, 7, 32])
+def test_bytes_do_not_depend_on_batches_and_threads(folder, whole, tmp_path, batch_size, workers):
+    submit(folder, tmp_path / "s.csv", batch_size=batch_size, workers=workers)
+    assert files_of(tmp_path / "s.csv") == whole
+
+
+@pytest.mark.parametrize("faces", [0, 1, 16, 33])
+def test_an_interrupted_run_goes_on_where_it_stopped(folder, whole, tmp_path, faces):
+    csv_path = tmp_path / "s.csv"
+    with pytest.raises(RuntimeError, match="the model broke"):
+        submit(folder, csv_path, breaks_after(faces), batch_size=4)
+    assert [path.name for path in tmp_path.iterdir()] == ["s.partial.jsonl"]
+    done = len((tmp_path / "s.partial.jsonl").read_text().splitlines()) - 1
+    assert done <= faces + 6  # two rows of the forty are unreadable, four to a batch
+    model = FakeModel()
+    rows = submit(folder, csv_path, model, batch_size=3)
+    assert len(rows) == 40
+    assert model.seen == sum(row.status != "unreadable" for row in rows[done:])
+    assert files_of(csv_path) == whole
+    assert not (tmp_path / "s.partial.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    "tail", [b'{"image_path": "12', b"\0" * 40, '{"image_path": "ф'.encode()[:-1]]
+)
+def test_a_line_that_was_broken_off_is_made_again(folder, whole, tmp_path, tail):
+    with pytest.raises(RuntimeError):
+        submit(folder, tmp_path / "s.csv", breaks_after(12), batch_size=4)
+    with open(tmp_path / "s.partial.jsonl", "ab") as file:
+        file.write(tail)
+    submit(folder, tmp_path / "s.csv")
+    assert files_of(tmp_path / "s.csv") == whole
+
+
+def test_only_the_csv_was_missing(folder, whole, tmp_path):
+    """Killed between the last row and the csv: nothing is classified again."""
+    partial = tmp_path / "s.partial.jsonl"
+    stream = make_submission(inference(), plan_submission(folder), tmp_path / "s.csv")
+    for _ in range(40):
+        next(stream)
+    stream.close()
+    assert partial.exists() and not (tmp_path / "s.csv").exists()
+    model = FakeModel()
+    submit(folder, tmp_path / "s.csv", model)
+    assert model.seen == 0 and files_of(tmp_path / "s.csv") == whole
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"no_face": "frequent"},
+        {"multi_face": "best"},
+        {"img_size": 8},
+        {"detector": FakeDetector(1)},
+        {"flip_average": True},
+        {"picture": "41.png"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_the_rows_of_another_run_are_not_taken(folder, tmp_path, change):
+    pictures, csv_path = tmp_path / "pictures", tmp_path / "s.csv"
+    pictures.mkdir()
+    for path in folder.iterdir():
+        (pictures / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(RuntimeError, match="the model broke"):
+        submit(pictures, csv_path, breaks_after(8), batch_size=4)
+    before = (tmp_path / "s.partial.jsonl").read_bytes()
+    model, options = FakeModel(), dict(change)
+    if options.pop("flip_average", False):
+        model.flip_average = True
+    if options.pop("picture", None):
+        save_picture(pictures / "41.png", 1, 20)
+    with pytest.raises(ValueError, match=r"interrupted run of the same.*--restart"):
+        submit(pictures, csv_path, model, **options)
+    assert model.seen == 0 and (tmp_path / "s.partial.jsonl").read_bytes() == before
+    submit(pictures, csv_path, model, restart=True, **options)
+    assert model.seen >= 34 and csv_path.exists()
+
+
+@pytest.mark.parametrize("content", [b"hello\n", b"[]\n[]\n", b'{"run": 5}\n', b"\xff\xfe\n"])
+def test_a_file_of_somebody_else_is_not_taken_for_a_run(folder, tmp_path, content):
+    (tmp_path / "s.partial.jsonl").write_bytes(content)
+    with pytest.raises(ValueError, match=r"interrupted run of the same.*--restart"):
+        submit(folder, tmp_path / "s.csv")
+    assert (tmp_path / "s.partial.jsonl").read_bytes() == content
+
+
+NAMES_OF_ALL_KINDS = ["лицо 1.png", "line\u2028separator.png", "next\x85line.png", 'a"b.png']
+
+
+def test_names_of_all_kinds_survive_an_interruption(tmp_path):
+    pictures = tmp_path / "pictures"
+    for name in NAMES_OF_ALL_KINDS:
+        save_picture(pictures / name, 1, 200)
+    with pytest.raises(RuntimeError):
+        submit(pictures, tmp_path / "s.csv", breaks_after(3), batch_size=1)
+    model = FakeModel()
+    submit(pictures, tmp_path / "s.csv", model)
+    assert model.seen == 1
+    with open(tmp_path / "s.csv", newline="", encoding="utf-8") as file:
+        names = [row[0] for row in csv.reader(file)]
+    assert sorted(names[1:]) == sorted(NAMES_OF_ALL_KINDS)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_no_text_keeps_its_bytes(tmp_path):
+    pictures = tmp_path / "pictures"
+    name = b"caf\xe9.png"
+    save_picture(pictures / "x.png", 1, 200).rename(pictures / os.fsdecode(name))
+    submit(pictures, tmp_path / "s.csv")
+    assert (tmp_path / "s.csv").read_bytes() == b"image_path,emotion\n" + name + b",happy\n"
+
+
+def test_the_order_of_the_sample_is_kept(folder, tmp_path):
+    names = ["7.png", "39.png", "0.png", "nowhere.jpg", "12.png"]
+    sample = write_sample(tmp_path / "sample.csv", [f"./test_kaggle/{name}" for name in names])
+    job = plan_submission(folder, sample)
+    assert job.names == tuple(names)
+    assert len(job.extra) == 36 and "1.png" in job.extra
+    rows = submit(folder, tmp_path / "s.csv", sample=sample)
+    assert [row.image_path for row in rows] == names
+    assert rows[3].status == "unreadable" and "No picture at" in rows[3].reason
+    assert (tmp_path / "s.csv").read_text().splitlines()[4] == "nowhere.jpg,happy"
+
+
+@pytest.mark.parametrize(
+    ("header", "names", "message"),
+    [
+        ("file,emotion", ["0.png"], "first column 'image_path'"),
+        ("image_path,emotion", ["0.png", "1.png", "0.png"], r"each picture once.*\['0.png'\]"),
+        ("image_path,emotion", [], r"rows.*sample\.csv"),
+    ],
+)
+def test_a_malformed_sample_is_refused(folder, tmp_path, header, names, message):
+    sample = write_sample(tmp_path / "sample.csv", names, header)
+    with pytest.raises(ValueError, match=message):
+        plan_submission(folder, sample)
+
+
+def test_an_empty_sample_file_is_refused(folder, tmp_path):
+    (tmp_path / "sample.csv").write_text("")
+    with pytest.raises(ValueError, match="image_path"):
+        plan_submission(folder, tmp_path / "sample.csv")
+
+
+def test_what_is_absent_is_named(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="folder of pictures"):
+        plan_submission(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="sample submission"):
+        plan_submission(folder, tmp_path / "nowhere.csv")
+    with pytest.raises(ValueError, match="There are none"):
+        plan_submission(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["a folder.csv", "a file/s.csv"])
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(folder, tmp_path, place):
+    (tmp_path / "a folder.csv").mkdir()
+    (tmp_path / "a file").write_text("")
+    model = FakeModel()
+    with pytest.raises(OSError, match="a f"):
+        submit(folder, tmp_path / place, model)
+    assert model.seen == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a file", "a folder.csv"]
+
+
+GOOD = "image_path,emotion\na.png,happy\nb.png,sad\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (GOOD.replace("image_path", "path"), "header image_path,emotion"),
+        ("", "header image_path,emotion"),
+        (GOOD + "c.png,sad\n", "2 rows.*Received: 3"),
+        ("image_path,emotion\na.png,happy\n", "2 rows.*Received: 1"),
+        (GOOD.replace("b.png", "c.png"), r"'b.png'.*line 3.*'c.png'"),
+        ("image_path,emotion\nb.png,sad\na.png,happy\n", r"'a.png'.*line 2"),
+        (GOOD.replace("sad", "sadness"), r"\['happy', 'neutral', 'sad'\].*line 3.*'sadness'"),
+        (GOOD.replace("sad", "sad,0.9"), "line 3"),
+    ],
+)
+def test_an_invalid_csv_is_found_out(tmp_path, text, message):
+    path = tmp_path / "s.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        validate_submission(path, ["a.png", "b.png"], THREE)
+    path.write_text(GOOD)
+    validate_submission(path, ["a.png", "b.png"], THREE)
+
+
+def test_an_invalid_run_leaves_the_earlier_files_as_they_were(folder, tmp_path, whole):
+    csv_path = tmp_path / "s.csv"
+    submit(folder, csv_path)
+    rows = [BatchRow("0.png", "ok", "joyful", 0.5, 1, "")]
+    with pytest.raises(ValueError, match="joyful"):
+        write_submission(rows, csv_path, ["0.png"], THREE)
+    assert files_of(csv_path) == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.csv", "s.log.csv"]
+
+
+# The real model and the real command, killed for real.
+
+NUM_REAL = 300
+
+
+@pytest.fixture(scope="module")
+def real_folder(tmp_path_factory, astronaut):
+    """Three hundred photographs of one face in changing light and place, and some bad files."""
+    folder = tmp_path_factory.mktemp("photographs")
+    rng = np.random.default_rng(0)
+    for number in range(NUM_REAL):
+        x, y = rng.integers(0, 60, 2)
+        part = astronaut[y : y + 240, 90 + x : 330 + x]
+        part = cv2.convertScaleAbs(part, alpha=rng.uniform(0.5, 1.2))
+        write_image(folder / f"{number}.jpg", part)
+    (folder / "20.jpg").write_bytes(b"")
+    (folder / "200.jpg").write_bytes(b"broken" * 99)
+    write_image(folder / "210.jpg", np.full((90, 90, 3), 90, np.uint8))
+    return folder
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(real_folder, tmp_path, monkeypatch):
+    assert main(["img-batch", str(real_folder), "--csv", str(tmp_path / "whole.csv")]) == 0
+    csv_path, partial = tmp_path / "killed.csv", tmp_path / "killed.partial.jsonl"
+    command = [
+        *(sys.executable, "-m", "builder_tools", "img-batch", str(real_folder)),
+        *("--csv", str(csv_path), "--workers", "1", "--batch-size", "8"),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        _wait_for_lines(partial, 60, process)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL and not csv_path.exists()
+    done = partial.read_text().splitlines()[1:]
+    assert 50 < len(done) < NUM_REAL
+    prepared = []
+    prepare = builder_tools.inference.prepare
+    monkeypatch.setattr(
+        builder_tools.inference,
+        "prepare",
+        lambda path, *more: prepared.append(path.name) or prepare(path, *more),
+    )
+    assert main(["img-batch", str(real_folder), "--csv", str(csv_path), "--workers", "2"]) == 0
+    whole_lines = [json.loads(line)["image_path"] for line in done if line.endswith("}")]
+    assert len(prepared) == NUM_REAL - len(whole_lines)
+    assert not set(prepared) & set(whole_lines)
+    assert files_of(csv_path) == files_of(tmp_path / "whole.csv")
+
+
+def _wait_for_lines(path, count, process):
+    deadline_s = time.monotonic() + 60
+    while not path.exists() or path.read_bytes().count(b"\n") < count:
+        assert process.poll() is None and time.monotonic() < deadline_s
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+def test_the_shipped_model_gives_the_same_bytes_whatever_the_batch(real_folder, tmp_path):
+    found = []
+    for batch_size, workers in ((1, 2), (7, 1), (32, 4)):
+        csv_path = tmp_path / f"{batch_size}.csv"
+        sizes = ["--batch-size", str(batch_size), "--workers", str(workers)]
+        assert main(["img-batch", str(real_folder), "--csv", str(csv_path), *sizes]) == 0
+        found.append(files_of(csv_path))
+    assert found[0] == found[1] == found[2]
+    statuses = Counter(row["status"] for row in csv.DictReader(found[0][1].decode().splitlines()))
+    assert statuses["unreadable"] == 2 and statuses["no_face"] >= 1
+    assert sum(statuses.values()) == NUM_REAL
+
+
+NUM_FER = int(os.environ.get("BUILDER_TOOLS_TEST_FACES", 1000))
+"""How many of the 3,573 test faces the suite takes; set to 3573 for all."""
+
+
+@pytest.mark.slow
+def test_the_test_faces_of_ferplus(data_dir, tmp_path):
+    """Grey, 48x48, all face: a row each, in order, faster than the time a coffee takes."""
+    pictures = tmp_path / "faces"
+    pictures.mkdir()
+    with zipfile.ZipFile(data_dir / "ferplus.zip") as archive:
+        inside = [n for n in archive.namelist() if n.startswith("FER2013Test/") and "png" in n]
+        for name in sorted(inside)[:NUM_FER]:
+            (pictures / name.split("/")[1]).write_bytes(archive.read(name))
+    names = sorted(path.name for path in pictures.iterdir())
+    assert len(names) == NUM_FER
+    assert main(["img-batch", str(pictures), "--csv", str(tmp_path / "s.csv")]) == 0
+    with open(log_path(tmp_path / "s.csv"), newline="") as file:
+        log = list(csv.DictReader(file))
+    validate_submission(tmp_path / "s.csv", names, tuple(NINE_EMOTIONS))
+    statuses = Counter(row["status"] for row in log)
+    print(statuses)
+    assert statuses["unreadable"] == 0 and statuses["ok"] > 0.7 * NUM_FER
+    assert len({row["emotion"] for row in log}) >= 6
+
+
+def test_a_dry_run_gives_the_command(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_text(GOOD)
+    assert send_submission(path, "first try") == [
+        *("kaggle", "competitions", "submit", "skillbox-computer-vision-project"),
+        *("-f", str(path), "-m", "first try"),
+    ]
+    assert "other" in send_submission(path, "x", competition="other")
+
+
+def test_sending_needs_the_csv_and_the_client(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="img-batch"):
+        send_submission(tmp_path / "s.csv", "x")
+    (tmp_path / "s.csv").write_text(GOOD)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ImportError, match=r"kaggle client: pip install 'builder-tools\[kaggle\]'"):
+        send_submission(tmp_path / "s.csv", "x", dry_run=False)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the stand-in for the client is a shell script")
+def test_sending_calls_the_client_and_passes_its_refusal_on(tmp_path, monkeypatch):
+    client = tmp_path / "kaggle"
+    client.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ntest -z "$REFUSE" || exit 1\n')
+    client.chmod(0o755)
+    (tmp_path / "s.csv").write_text(GOOD)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    send_submission(tmp_path / "s.csv", "x", dry_run=False)
+    assert (tmp_path / "calls").read_text().startswith("competitions submit skillbox")
+    monkeypatch.setenv("REFUSE", "1")
+    with pytest.raises(RuntimeError, match="kaggle refused"):
+        send_submission(tmp_path / "s.csv", "x", dry_run=False)

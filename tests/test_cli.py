@@ -1,0 +1,370 @@
+"""The command line: every verb's help, what goes to stdout, and the exit codes."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+import builder_tools
+from builder_tools.cards import DEFAULT_MODEL, ModelCard, file_sha256, write_card
+from builder_tools.cli import VERBS, build_parser, main
+from builder_tools.detectors import DETECTORS
+from builder_tools.media import read_image, write_image
+
+CONTRACT_VERBS = {
+    *("img", "img-batch", "video", "video-rec", "online"),
+    *("train", "evaluate", "export", "assets", "models"),
+}
+LINE_FIELDS = ["source", "frame", "time_s", "faces"]
+FACE_FIELDS = [
+    *("box", "detection_score", "track", "emotion", "probability", "probabilities"),
+    *("valence", "arousal"),
+]
+
+
+@pytest.fixture(scope="module")
+def photo(astronaut, tmp_path_factory):
+    return str(write_image(tmp_path_factory.mktemp("photo") / "her face.png", astronaut))
+
+
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory):
+    path = tmp_path_factory.mktemp("blank") / "blank.png"
+    return str(write_image(path, np.full((120, 160, 3), 90, np.uint8)))
+
+
+def run_command(*arguments, **options):
+    root = os.path.dirname(os.path.dirname(builder_tools.__file__))
+    return subprocess.run(
+        [sys.executable, "-m", "builder_tools", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        env={**os.environ, "PYTHONPATH": root},
+        **options,
+    )
+
+
+def refused(arguments, capsys):
+    """Runs a wrong command line; gives what it says."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    out, err = capsys.readouterr()
+    assert ended.value.code == 2 and out == ""
+    return err
+
+
+def test_every_verb_of_the_contract_is_there():
+    assert set(VERBS) >= CONTRACT_VERBS
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_shows_examples_that_parse(verb, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([verb, "--help"])
+    text = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert f"usage: builder-tools {verb}" in text and "examples:" in text
+    for example in VERBS[verb].examples:
+        assert f"  {example}" in text
+        program, *arguments = shlex.split(example)
+        assert program == "builder-tools" and build_parser().parse_args(arguments).verb == verb
+
+
+def test_the_help_lists_every_verb(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    listed = re.findall(r"^    ([a-z-]+)", capsys.readouterr().out, flags=re.MULTILINE)
+    assert ended.value.code == 0 and listed == list(VERBS)
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"builder-tools {builder_tools.__version__}\n"
+
+
+def test_img_json_is_the_line_of_the_contract(photo, capsys):
+    assert main(["img", photo, "--json"]) == 0
+    out, err = capsys.readouterr()
+    (line,) = out.splitlines()
+    found = json.loads(line)
+    assert list(found) == LINE_FIELDS and (found["frame"], found["time_s"]) == (0, 0.0)
+    assert found["source"] == photo
+    (face,) = found["faces"]
+    assert list(face) == FACE_FIELDS
+    assert face["emotion"] == "happy" == max(face["probabilities"], key=face["probabilities"].get)
+    assert face["probability"] == face["probabilities"]["happy"] <= 1
+    assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    assert len(face["probabilities"]) == 9 and 0.5 < face["detection_score"] <= 1
+    assert len(face["box"]) == 4 and face["track"] is None
+    assert err == ""
+
+
+def test_img_in_words(photo, blank, capsys):
+    assert main(["img", photo, blank]) == 0
+    out, err = capsys.readouterr()
+    first, second = out.splitlines()
+    assert re.fullmatch(
+        rf"{re.escape(photo)}: face 1 of 1: happy \d+% at x \d+\.\.\.\d+, y \d+\.\.\.\d+", first
+    )
+    assert second == f"{blank}: no face found" and err == ""
+
+
+def test_img_writes_the_drawn_pictures(photo, astronaut, tmp_path, capsys):
+    assert main(["img", photo, photo, "--out", str(tmp_path / "new" / "drawn")]) == 0
+    assert [path.name for path in (tmp_path / "new" / "drawn").iterdir()] == ["her face.png"]
+    drawn = read_image(tmp_path / "new" / "drawn" / "her face.png")
+    assert drawn.shape == astronaut.shape and 500 < (drawn != astronaut).any(axis=2).sum() < 30000
+
+
+def test_bars_draw_more(photo, astronaut, tmp_path):
+    changed = []
+    for name, bars in (("plain", []), ("bars", ["--bars"])):
+        assert main(["img", photo, "--out", str(tmp_path / name), *bars]) == 0
+        drawn = read_image(tmp_path / name / "her face.png")
+        changed.append((drawn != astronaut).any(axis=2).sum())
+    assert changed[1] > changed[0] + 5000
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(photo, blank, tmp_path):
+    twin = str(write_image(tmp_path / "her face.jpg", read_image(blank)))
+    assert main(["img", photo, twin, "--out", str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("her face.png", "her face_2.png"),
+    ]
+    assert read_image(tmp_path / "out" / "her face.png").shape == (512, 512, 3)
+
+
+def test_a_missing_picture_is_listed_and_the_rest_is_done(photo, blank, tmp_path, capsys):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"broken" * 30)
+    assert main(["img", photo, "nowhere.jpg", str(broken), blank, "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["source"] for line in out.splitlines()] == [photo, blank]
+    failed = err.splitlines()
+    assert len(failed) == 2 and all(line.startswith("failed: ") for line in failed)
+    assert "nowhere.jpg" in failed[0] and "broken.jpg" in failed[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "VERB"),
+        (["dance"], "invalid choice: 'dance'"),
+        (["img"], "IMAGE"),
+        (["img", "a.jpg", "--detector", "retina"], "invalid choice: 'retina'"),
+        (["img", "a.jpg", "--threads", "0"], "expected a whole number >= 1, received '0'"),
+        (["img-batch", "folder"], "--csv"),
+        (["video", "a.mp4", "--max-frames", "many"], "received 'many'"),
+        (["video-rec", "a.mp4"], "--out"),
+        (["online", "--window", "--headless"], "not allowed with"),
+    ],
+)
+def test_wrong_usage_is_exit_2(arguments, message, capsys):
+    assert message in refused(arguments, capsys)
+
+
+def test_the_choice_of_detectors_is_told(capsys):
+    said = refused(["img", "a.jpg", "--detector", "retina"], capsys)
+    assert all(name in said for name in DETECTORS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["img", "PHOTO", "--min-score", "7"], "min_score in [0, 1]"),
+        (["img", "PHOTO", "--model", "nowhere"], "nowhere"),
+        (["img-batch", "nowhere", "--csv", "s.csv"], "folder of pictures"),
+        (["video", "nowhere.mp4"], "No video at 'nowhere.mp4'"),
+        (["video", "PHOTO.txt"], "PHOTO.txt"),
+        (["video-rec", "nowhere.mp4", "--out", "o.mp4"], "No video at"),
+        (["models", "nowhere"], "nowhere"),
+        (["assets", "nowhere"], "Received: ['nowhere']"),
+    ],
+)
+def test_what_cannot_be_used_at_all_is_exit_2_and_a_sentence(
+    arguments, message, photo, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "PHOTO.txt").write_text("text " * 99)
+    arguments = [photo if argument == "PHOTO" else argument for argument in arguments]
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(f"builder-tools {arguments[0]}: ") and message in err
+    assert [path.name for path in tmp_path.iterdir()] == ["PHOTO.txt"]
+
+
+def test_a_model_folder_can_be_given(photo, tmp_path, capsys):
+    """A network whose file was changed is refused; its own folder is taken."""
+    assert main(["img", photo, "--model", DEFAULT_MODEL]) == 0
+    (tmp_path / "model.onnx").write_bytes(b"changed")
+    sha256 = {"model.onnx": file_sha256(tmp_path / "model.onnx")}
+    write_card(tmp_path, ModelCard("x", "model.onnx", ("a", "b"), 48, "", sha256=sha256))
+    (tmp_path / "model.onnx").write_bytes(b"changed again")
+    assert main(["img", photo, "--model", str(tmp_path)]) == 2
+    assert "model.onnx" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("detector", ["haar", "mediapipe"])
+def test_detectors_can_be_chosen(photo, detector, capsys):
+    assert main(["img", photo, "--detector", detector, "--json"]) == 0
+    faces = json.loads(capsys.readouterr().out)["faces"]
+    assert "happy" in [face["emotion"] for face in faces]
+
+
+def test_small_faces_can_be_left_out(photo, capsys):
+    assert main(["img", photo, "--min-face", "400"]) == 0
+    assert "no face found" in capsys.readouterr().out
+
+
+def test_img_batch_writes_files_and_prints_nothing(photo, blank, tmp_path, capsys):
+    pictures = tmp_path / "pictures"
+    for number, path in enumerate([photo, blank, photo]):
+        write_image(pictures / f"{number}.png", read_image(path))
+    (pictures / "3.png").write_bytes(b"")
+    sample = tmp_path / "sample.csv"
+    sample.write_text("image_path,emotion\n3.png,sad\n2.png,sad\n1.png,sad\n")
+    csv_path = tmp_path / "s.csv"
+    command = ["img-batch", str(pictures), "--csv", str(csv_path), "--sample", str(sample)]
+    assert main(command) == 0
+    out, err = capsys.readouterr()
+    lines = csv_path.read_text().splitlines()
+    assert out == ""
+    assert [line.split(",")[0] for line in lines] == ["image_path", "3.png", "2.png", "1.png"]
+    assert lines[2] == "2.png,happy"
+    assert "3 rows (1 ok, 1 no_face, 0 multi_face, 1 unreadable)" in err
+    assert "unreadable: 3.png" in err and "left out, not in the sample: 1 pictures (0.png)" in err
+    assert main([*command, "--strict"]) == 1
+
+
+def test_img_batch_restart(photo, tmp_path, capsys):
+    pictures = tmp_path / "pictures"
+    write_image(pictures / "0.png", read_image(photo))
+    (tmp_path / "s.partial.jsonl").write_text('{"run": "another"}\n')
+    command = ["img-batch", str(pictures), "--csv", str(tmp_path / "s.csv")]
+    assert main(command) == 2
+    assert "--restart" in capsys.readouterr().err and not (tmp_path / "s.csv").exists()
+    assert main([*command, "--restart"]) == 0
+    assert (tmp_path / "s.csv").read_text() == "image_path,emotion\n0.png,happy\n"
+
+
+def test_video_prints_a_line_a_frame(face_video, capsys):
+    assert main(["video", str(face_video.path), "--max-frames", "40"]) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert len(lines) == 40 and err == ""
+    assert re.fullmatch(r" +0\.000 s  no face", lines[0])
+    assert re.fullmatch(r" +1\.301 s  [a-z]+ \d+%", lines[39])  # 39 / 29.97 s
+
+
+def test_video_json(face_video, capsys):
+    assert main(["video", str(face_video.path), "--max-frames", "3", "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [list(line) for line in found] == [LINE_FIELDS] * 3
+    assert [line["time_s"] for line in found] == pytest.approx([0, 0.033367, 0.066733], abs=1e-4)
+
+
+def test_video_rec(face_video, tmp_path, capsys):
+    out_path = tmp_path / "drawn.mp4"
+    assert main(["video-rec", str(face_video.path), "--out", str(out_path), "--max-frames=4"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "" and err.endswith(f"Written: {out_path}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["drawn.mp4"]
+
+
+def test_models_are_listed(capsys):
+    assert main(["models"]) == 0
+    first = capsys.readouterr().out.splitlines()[0].split("\t")
+    assert first[0] == f"{DEFAULT_MODEL} (default)" and first[2].startswith("anger contempt")
+    assert main(["models", "--json"]) == 0
+    cards = json.loads(capsys.readouterr().out)
+    assert DEFAULT_MODEL in [card["name"] for card in cards]
+    assert main(["models", DEFAULT_MODEL]) == 0
+    assert json.loads(capsys.readouterr().out) in cards
+
+
+def test_assets_are_listed(capsys):
+    assert main(["assets"]) == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert all(len(row) == 3 for row in rows)
+    licence = {name: licence for name, licence, _ in rows}
+    assert licence["face_detection_short_range.tflite"].startswith("Apache-2.0")
+
+
+def test_ctrl_c_is_exit_130(photo, monkeypatch, capsys):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builder_tools.inference.Inference.run", interrupted)
+    assert main(["img", photo]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+# A few in a process of their own.
+
+
+def test_python_m_builder_tools(photo):
+    done = run_command("img", photo, "--json")
+    assert done.returncode == 0 and done.stderr == ""
+    assert [face["emotion"] for face in json.loads(done.stdout)["faces"]] == ["happy"]
+
+
+def test_stdout_holds_results_only_and_stderr_the_rest(photo, tmp_path):
+    done = run_command("img", photo, "nowhere.jpg")
+    assert done.returncode == 1 and done.stdout.count("\n") == 1
+    assert done.stderr.startswith("failed: nowhere.jpg") and done.stderr.count("\n") == 1
+    done = run_command("video", str(tmp_path / "nowhere.mp4"))
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_goes_away_is_no_error(face_video):
+    """`builder-tools video film.mp4 | head -1`"""
+    root = os.path.dirname(os.path.dirname(builder_tools.__file__))
+    command = [sys.executable, "-m", "builder_tools", "video", str(face_video.path)]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": root},
+    ) as process:
+        assert "s  no face" in process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, "")
+
+
+def test_the_img_command_never_loads_tensorflow(photo):
+    root = os.path.dirname(os.path.dirname(builder_tools.__file__))
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "builder_tools", "img", photo],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        env={**os.environ, "PYTHONPATH": root},
+    )
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == 0 and "cv2" in imported
+    heavy = ("tensorflow", "keras", "sklearn", "pandas", "matplotlib", "seaborn")
+    assert not [name for name in imported if name.split(".")[0] in heavy]
+
+
+def test_many_pictures_of_every_kind_keep_their_lines(astronaut, tmp_path, capsys):
+    head = astronaut[:220, 110:340]
+    paths = [
+        str(write_image(tmp_path / f"{side} px.png", cv2.resize(head, (side, side))))
+        for side in (60, 120, 240, 480)
+    ]
+    assert main(["img", *paths, "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["source"] for line in found] == paths
+    assert [len(line["faces"]) for line in found][1:] == [1, 1, 1]

@@ -20,8 +20,9 @@ import numpy as np
 import pandas as pd
 
 from builder_tools.cards import ModelCard, write_card
-from builder_tools.classifier import EmotionClassifier
+from builder_tools.classifier import EmotionClassifier, resize_faces
 from builder_tools.datasets.ferplus import (
+    SPLIT_FOLDERS,
     FaceTable,
     data_folder,
     is_face,
@@ -34,7 +35,6 @@ from builder_tools.evaluation import (
     Judgement,
     apply_decision,
     balanced_decision,
-    duplicate_names,
     evaluate,
     judge,
     nine_class_labels,
@@ -45,28 +45,24 @@ from builder_tools.evaluation.protocols import LEFT_OUT, majority_seven_labels
 DATASETS: dict[str, Callable[[str | Path | None], FaceTable]] = {"ferplus": load_ferplus}
 """Data sets a model can be trained and judged on, by name."""
 
-DUPLICATES_FILE = "ferplus_cross_split_duplicates.csv"
 ORIGINAL_LABELS_FILE = "fer2013_labels.csv"
 PARITY_FACES = 1000
 DECISION_STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 
-LICENCE = (
-    "MIT for the weights; the labels of FER+ are MIT (Microsoft), the pictures of FER2013 were "
-    "published for research: check your use."
-)
-INTENDED_USE = (
-    "Telling the apparent expression of faces in pictures, videos and cameras, for statistics "
-    "over many faces and for exploration by the people filmed or with their consent."
-)
-LIMITS = (
-    "An expression is not a feeling. Not for decisions about people (hiring, policing, health, "
-    "credit, education). Trained on small grey web pictures in which contempt, disgust and fear "
-    "are under 3 % together: these are often missed (see per-class recall). Not checked for "
-    "equal quality over age, sex and skin colour: the data says nothing of them."
-)
-PREPROCESSING = (
-    "Inside the model: RGB 0...255 to ITU-R BT.601 grey, each face to mean 0 and variance 1."
-)
+CARD_WORDS = {
+    "preprocessing": "Inside the model: RGB 0...255 to ITU-R BT.601 grey, each face to mean 0 "
+    "and variance 1.",
+    "licence": "MIT for the weights; the labels of FER+ are MIT (Microsoft), the pictures of "
+    "FER2013 were published for research: check your use.",
+    "intended_use": "Telling the apparent expression of faces in pictures, videos and cameras, "
+    "for statistics over many faces and for exploration by the people filmed or with their "
+    "consent.",
+    "limits": "An expression is not a feeling. Not for decisions about people (hiring, policing, "
+    "health, credit, education). Trained on small grey web pictures in which contempt, disgust "
+    "and fear are under 3 % together: these are often missed (see per-class recall). Not checked "
+    "for equal quality over age, sex and skin colour: the data says nothing of them.",
+}
+"""Fields of the card that are the same for every model trained on FER+."""
 
 
 @dataclass(frozen=True)
@@ -95,27 +91,14 @@ def train_and_ship(
         run_folder: Checkpoints; a run that was interrupted goes on from there.
         model_folder: Where the deployable model goes.
     """
-    from builder_tools.training import Samples, train
+    from builder_tools.training import train
 
-    faces = _dataset(data)(source)
-    faces = faces.rows(is_face(faces.votes))
-    parts = {name: faces.split(name) for name in ("train", "valid", "test")}
-    samples = {n: Samples(p.images, vote_distribution(p.votes)) for n, p in parts.items()}
-    run = train(config, samples["train"], samples["valid"], run_folder)
-    training = {
-        "data": data,
-        "data_sha256": faces.sha256,
-        "pictures": {name: len(part) for name, part in parts.items()},
-        "class_counts": _class_counts(parts["train"]),
-        "seed": config.seed,
-        "commit": run.config["commit"],
-        "budget": _budget(run.history),
-        "config": run.config,
-    }
-    card = _export(run.model, Path(model_folder), parts["test"], training)
-    decision = _fit_decision(EmotionClassifier(model_folder), parts)
+    faces = _faces_only(_dataset(data)(source))
+    run = train(config, _samples(faces, "train"), _samples(faces, "valid"), run_folder)
+    record = {"data": data, **_data_record(faces), **_run_record(run)}
+    card = _export(run.model, Path(model_folder), faces, config.stages[-1].size, record)
+    decision = _fit_decision(EmotionClassifier(model_folder), faces)
     card = dataclasses.replace(card, decision=decision)
-    write_card(model_folder, card)
     judgements = judge_model(card, model_folder, faces)
     card = dataclasses.replace(card, metrics={"test": metrics_of(judgements)})
     write_card(model_folder, card)
@@ -127,13 +110,21 @@ def judge_model(
 ) -> dict[str, Judgement]:
     """Judges a model folder on a split under every protocol its classes and the data allow.
 
+    Args:
+        card: The card with the decision to judge.
+        model_folder: The deployed model.
+        faces: The whole data set: pictures of the split that also stand in train are left out
+            of a second figure.
+        split: train, valid or test.
+
     Returns:
         Protocol name -> judgement.
     """
+    faces = _faces_only(faces)
     part = with_original_labels(faces.split(split))
+    duplicates = faces.names_also_in_train()
     classifier = EmotionClassifier(model_folder)
     probabilities = classifier.predict(as_rgb(part.images))
-    duplicates = _duplicates()
     return {
         name: judge(
             protocol,
@@ -154,13 +145,17 @@ def metrics_of(judgements: dict[str, Judgement]) -> dict[str, Any]:
 
 
 def with_original_labels(faces: FaceTable) -> FaceTable:
-    """Adds FER2013's own labels (`emotion`, `ambiguous_labels`) where their file is at hand."""
+    """Adds FER2013's own labels (`emotion`, `ambiguous_labels`).
+
+    Where their file is absent or does not know all of the pictures, faces stay as they are.
+    """
     path = data_folder() / ORIGINAL_LABELS_FILE
     if not path.is_file():
         return faces
     labels = pd.read_csv(path).rename(columns={"image": "name"})
     columns = ["name", "emotion", "ambiguous_labels"]
-    return FaceTable(faces.images, faces.table.merge(labels[columns], on="name", how="left"))
+    table = faces.table.merge(labels[columns], on="name", how="left", validate="one_to_one")
+    return FaceTable(faces.images, table) if table["emotion"].notna().all() else faces
 
 
 def as_rgb(images: np.ndarray) -> np.ndarray:
@@ -169,15 +164,19 @@ def as_rgb(images: np.ndarray) -> np.ndarray:
 
 
 def log_experiment(path: str | Path, card: ModelCard, note: str = "") -> None:
-    """Adds a row for a judged model to the log of experiments, atomically."""
-    path, row = Path(path), _experiment_row(card, note)
-    rows = list(csv.DictReader(path.open(newline=""))) if path.is_file() else []
+    """Adds a row for a judged model to the log of experiments, atomically.
+
+    Earlier rows keep every column they have; new columns come last.
+    """
+    path = Path(path)
+    rows = [*_read_rows(path), _experiment_row(card, note)]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
     partial = path.with_suffix(".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n", restval="")
+        writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n", restval="")
         writer.writeheader()
-        writer.writerows([*rows, row])
+        writer.writerows(rows)
     os.replace(partial, path)
 
 
@@ -227,7 +226,6 @@ def export_network(
     """
     import keras
 
-    from builder_tools.classifier import resize_faces
     from builder_tools.export import export_model
 
     faces = as_rgb(load_ferplus(source).split("test").images[:PARITY_FACES])
@@ -238,11 +236,8 @@ def export_network(
         load=EmotionClassifier,
         suffixes=suffixes,
         emotions=tuple(emotions or NINE_EMOTIONS),
-        preprocessing=PREPROCESSING,
         training={"network_file": Path(network).name},
-        licence=LICENCE,
-        intended_use=INTENDED_USE,
-        limits=LIMITS,
+        **CARD_WORDS,
     )
 
 
@@ -252,28 +247,57 @@ def _dataset(name: str):
     return DATASETS[name]
 
 
-def _export(model, folder: Path, test: FaceTable, training: dict[str, Any]) -> ModelCard:
+def _faces_only(faces: FaceTable) -> FaceTable:
+    return faces.rows(is_face(faces.votes))
+
+
+def _samples(faces: FaceTable, split: str):
+    from builder_tools.training import Samples
+
+    part = faces.split(split)
+    return Samples(part.images, vote_distribution(part.votes))
+
+
+def _data_record(faces: FaceTable) -> dict[str, Any]:
+    labels = nine_class_labels(faces.split("train").votes)
+    counts = np.bincount(labels, minlength=len(NINE_EMOTIONS))
+    return {
+        "data_sha256": faces.sha256,
+        "pictures": {split: len(faces.split(split)) for split in SPLIT_FOLDERS},
+        "class_counts": dict(zip(NINE_EMOTIONS, counts.tolist(), strict=True)),
+    }
+
+
+def _run_record(run) -> dict[str, Any]:
+    budget = {
+        "epochs": len(run.history),
+        "minutes": round(float(run.history["seconds"].sum()) / 60, 1),
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
+    }
+    seed, commit = run.config["seed"], run.config["commit"]
+    return {"seed": seed, "commit": commit, "budget": budget, "config": run.config}
+
+
+def _export(model, folder: Path, faces: FaceTable, size: int, training: dict) -> ModelCard:
+    """Exports at the size of the last stage, checked on test faces."""
     from builder_tools.export import export_model
 
-    exported = export_model(
+    test = as_rgb(faces.split("test").images[:PARITY_FACES])
+    return export_model(
         model,
         folder,
-        as_rgb(test.images[:PARITY_FACES]),
+        resize_faces(test, size),
         load=EmotionClassifier,
         emotions=NINE_EMOTIONS.names,
-        preprocessing=PREPROCESSING,
         training=training,
-        licence=LICENCE,
-        intended_use=INTENDED_USE,
-        limits=LIMITS,
-    )
-    return exported.card
+        **CARD_WORDS,
+    ).card
 
 
-def _fit_decision(classifier: EmotionClassifier, parts: dict[str, FaceTable]) -> dict[str, float]:
+def _fit_decision(classifier: EmotionClassifier, faces: FaceTable) -> dict[str, float]:
     """Fits the strength of the class-balanced decision: best mean recall (7) on valid."""
-    labels = nine_class_labels(parts["train"].votes)
-    valid = parts["valid"]
+    labels = nine_class_labels(faces.split("train").votes)
+    valid = faces.split("valid")
     truth = majority_seven_labels(valid.votes)
     kept = truth != LEFT_OUT
     probabilities = classifier.predict(as_rgb(valid.images))
@@ -289,26 +313,15 @@ def _fit_decision(classifier: EmotionClassifier, parts: dict[str, FaceTable]) ->
     return {name: round(value, 4) for name, value in biases.items()}
 
 
-def _class_counts(train: FaceTable) -> dict[str, int]:
-    counts = np.bincount(nine_class_labels(train.votes), minlength=len(NINE_EMOTIONS))
-    return dict(zip(NINE_EMOTIONS, counts.tolist(), strict=True))
-
-
-def _budget(history: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "epochs": len(history),
-        "minutes": round(float(history["seconds"].sum()) / 60, 1),
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
-    }
-
-
-def _duplicates() -> frozenset[str]:
-    path = data_folder() / DUPLICATES_FILE
-    return duplicate_names(path) if path.is_file() else frozenset()
-
-
 def _has_labels(protocol, part: FaceTable) -> bool:
     return not protocol.name.startswith("fer2013") or "emotion" in part.table
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _experiment_row(card: ModelCard, note: str) -> dict[str, Any]:

@@ -37,7 +37,13 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weight-decay", type=float, default=0.05)
     parser.add_argument("--precision", choices=["mixed_bfloat16", "float32"])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--run", type=Path, help="checkpoints (default: runs/NAME); resumes there")
+    parser.add_argument(
+        "--run",
+        dest="run_folder",
+        metavar="FOLDER",
+        type=Path,
+        help="checkpoints (default: runs/NAME); resumes there",
+    )
     parser.add_argument("--models", type=Path, default=Path("saved_models"))
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     parser.add_argument("--note", default="", help="a remark for experiments.csv")
@@ -51,7 +57,7 @@ def _run_train(options: argparse.Namespace) -> None:
         _training_config(options),
         data=options.data,
         source=options.source,
-        run_folder=options.run or Path("runs") / options.name,
+        run_folder=options.run_folder or Path("runs") / options.name,
         model_folder=options.models / options.name,
     )
     log_experiment(options.reports / "experiments.csv", shipped.card, options.note)
@@ -118,6 +124,9 @@ def _compare_with_card(card, split: str, metrics: dict) -> int:
         print(f"NOT the figures of the card of {card.name}: {differing}", file=sys.stderr)
         return 1
     print(f"These are exactly the figures of the card of {card.name}.", file=sys.stderr)
+    unseen = sorted(set(card.metrics[split]) - set(metrics))
+    if unseen:
+        print(f"Not compared, labels absent: {', '.join(unseen)}", file=sys.stderr)
     return 0
 
 

@@ -1,0 +1,264 @@
+"""The study end to end through the command line, on a toy FER+ with a network of seconds."""
+
+import csv
+import dataclasses
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+keras = pytest.importorskip("keras")
+
+from toy_study import tiny_network, toy_faces, votes, write_kaggle, write_official  # noqa: E402
+
+from builder_tools.cards import ModelCard, verify_files, write_card  # noqa: E402
+from builder_tools.classifier import EmotionClassifier  # noqa: E402
+from builder_tools.cli import build_parser, main, study  # noqa: E402
+from builder_tools.datasets.ferplus import is_face, load_ferplus  # noqa: E402
+from builder_tools.emotions import NINE_EMOTIONS  # noqa: E402
+from builder_tools.evaluation import format_report  # noqa: E402
+from builder_tools.networks import NETWORKS, NetworkSpec  # noqa: E402
+from builder_tools.study import log_experiment, with_original_labels  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+PROTOCOLS = ["ferplus-majority-8", "ferplus-nine", "ferplus-majority-7"]
+
+
+def study_faces():
+    """Toy faces, of which one is no face and one test picture stands in train, too."""
+    faces = toy_faces()
+    faces[1] = dataclasses.replace(faces[1], votes=votes(NF=8, neutral=2))
+    faces[-1] = dataclasses.replace(faces[-1], image=faces[0].image)
+    return faces
+
+
+@pytest.fixture(scope="module", autouse=True)
+def surroundings(tmp_path_factory):
+    """The tiny network by name, and a data folder whose FER2013 labels are of other pictures."""
+    folder = tmp_path_factory.mktemp("data")
+    labels = "image,usage,emotion,ambiguous_labels\nother.png,Training,angry,\n"
+    (folder / "fer2013_labels.csv").write_text(labels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, "tiny", NetworkSpec(tiny_network, 24, "a toy"))
+        patch.setenv("BUILDER_TOOLS_DATA", str(folder))
+        yield
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """What `builder-tools train` leaves: the places, the command line, the card."""
+    root = tmp_path_factory.mktemp("study")
+    source = write_official(root / "ferplus", study_faces())
+    arguments = ["train", "--source", source, "--network", "tiny", "--name", "toy"]
+    arguments += ["--stages", "16:1,24:2", "--batch-size", "16", "--learning-rate", "0.02"]
+    arguments += ["--precision", "float32", "--seed", "7", "--note", "first"]
+    arguments += ["--run", root / "run", "--models", root / "models", "--reports", root / "reports"]
+    arguments = list(map(str, arguments))
+    assert main(arguments) == 0
+    model = root / "models" / "toy"
+    return SimpleNamespace(
+        root=root, source=source, arguments=arguments, model=model, card=ModelCard.read(model)
+    )
+
+
+def experiments(shipped) -> list[dict[str, str]]:
+    with (shipped.root / "reports/experiments.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def evaluate(shipped, *options: str, model: Path | None = None) -> int:
+    places = ["--source", str(shipped.source), "--model", str(model or shipped.model)]
+    return main(["evaluate", *places, *options])
+
+
+def test_the_card_says_what_the_model_is(shipped):
+    card = shipped.card
+    assert (card.name, card.file, card.emotions) == ("toy", "model.onnx", NINE_EMOTIONS.names)
+    assert card.input_size == 24, "the size of the last stage is deployed"
+    verify_files(shipped.model, card)
+    assert EmotionClassifier(shipped.model).predict(np.zeros((2, 48, 48, 3), np.uint8)).shape == (
+        2,
+        9,
+    )
+    for text in (card.licence, card.intended_use, card.limits, card.preprocessing):
+        assert text
+    assert set(card.decision) == set(NINE_EMOTIONS)
+
+
+def test_the_card_says_how_it_was_trained(shipped):
+    training = shipped.card.training
+    faces = load_ferplus(shipped.source)
+    assert training["data"] == "ferplus"
+    assert training["data_sha256"] == faces.rows(is_face(faces.votes)).sha256
+    assert training["pictures"] == {"train": 53, "valid": 27, "test": 27}
+    assert training["class_counts"] == dict.fromkeys(NINE_EMOTIONS, 6) | {"neutral": 5}
+    assert training["seed"] == 7
+    assert training["commit"]
+    assert training["budget"]["epochs"] == 3
+    assert training["budget"]["minutes"] >= 0
+    config = training["config"]
+    assert (config["network"], config["precision"], config["seed"]) == ("tiny", "float32", 7)
+    assert config["stages"] == [{"size": 16, "epochs": 1}, {"size": 24, "epochs": 2}]
+    parity = training["parity"]
+    assert (parity["faces"], parity["changed_argmax"]) == (27, 0)
+    assert parity["max_abs_difference"] < 1e-4
+
+
+def test_the_card_has_figures_of_every_protocol_the_data_allow(shipped):
+    """Original FER2013 labels of other pictures are no labels."""
+    metrics = shipped.card.metrics["test"]
+    assert list(metrics) == PROTOCOLS
+    assert [metrics[name]["n"] for name in PROTOCOLS] == [24, 27, 21]
+    assert metrics["ferplus-nine"]["without_duplicates"]["n"] == 26
+    assert all("balanced_decision" in found for found in metrics.values())
+
+
+def test_figures_are_drawn(shipped):
+    drawn = sorted((shipped.root / "reports/figures").iterdir())
+    assert [path.name for path in drawn] == ["toy_confusion.png", "toy_curves.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_a_second_time_goes_on_logs_again_and_prints_results_only(shipped, capfd):
+    before = experiments(shipped)
+    assert (len(before), before[0]["note"], before[0]["model"]) == (1, "first", "toy")
+    weights = (shipped.root / "run/last.keras").read_bytes()
+    arguments = [*shipped.arguments[:-7], "second", *shipped.arguments[-6:]]
+    capfd.readouterr()
+    assert main(arguments) == 0
+    assert capfd.readouterr().out == format_report(shipped.card.metrics["test"]) + "\n"
+    after = experiments(shipped)
+    assert after[0] == before[0]
+    assert [row["note"] for row in after] == ["first", "second"]
+    assert after[1] | {"note": "", "date": ""} == before[0] | {"note": "", "date": ""}
+    assert (shipped.root / "run/last.keras").read_bytes() == weights
+    assert ModelCard.read(shipped.model).metrics == shipped.card.metrics
+
+
+def test_evaluate_reprints_exactly_the_figures_of_the_card(shipped, capfd):
+    assert evaluate(shipped) == 0
+    out, err = capfd.readouterr()
+    assert out == format_report(shipped.card.metrics["test"]) + "\n"
+    assert "exactly the figures of the card of toy" in err
+    assert evaluate(shipped, "--json") == 0
+    assert json.loads(capfd.readouterr().out) == shipped.card.metrics["test"]
+
+
+def test_evaluate_on_another_split_says_that_the_card_is_silent(shipped, capfd):
+    assert evaluate(shipped, "--split", "valid") == 0
+    out, err = capfd.readouterr()
+    assert "ferplus-nine" in out
+    assert "holds no figures for valid" in err
+
+
+def test_evaluate_takes_the_kaggle_form(shipped, tmp_path):
+    source = write_kaggle(tmp_path / "kaggle", study_faces())
+    assert main(["evaluate", "--source", str(source), "--model", str(shipped.model)]) == 0
+
+
+def changed_model(shipped, folder: Path, change) -> Path:
+    """Copies the model with other metrics in its card."""
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes((shipped.model / "model.onnx").read_bytes())
+    card = ModelCard.read(shipped.model)
+    metrics = json.loads(json.dumps(card.metrics))
+    change(metrics["test"])
+    write_card(folder, dataclasses.replace(card, metrics=metrics))
+    return folder
+
+
+def test_a_card_with_other_figures_is_called_out(shipped, tmp_path, capfd):
+    def flatter(test):
+        test["ferplus-nine"]["accuracy"] += 0.0001
+
+    model = changed_model(shipped, tmp_path / "flattered", flatter)
+    assert evaluate(shipped, model=model) == 1
+    assert "NOT the figures of the card of toy: ['ferplus-nine']" in capfd.readouterr().err
+
+
+def test_figures_that_cannot_be_checked_here_are_named(shipped, tmp_path, capfd):
+    def more(test):
+        test["fer2013-7"] = test["ferplus-majority-7"]
+
+    model = changed_model(shipped, tmp_path / "more", more)
+    assert evaluate(shipped, model=model) == 0
+    assert "Not compared, labels absent: fer2013-7" in capfd.readouterr().err
+
+
+def test_export_turns_the_checkpoint_into_the_same_model(shipped, tmp_path, capfd):
+    arguments = ["export", str(shipped.root / "run/last.keras"), "--out", str(tmp_path / "mine")]
+    assert main([*arguments, "--size", "24", "--source", str(shipped.source)]) == 0
+    out = capfd.readouterr().out
+    assert out.startswith(f"{tmp_path / 'mine'}: 27 faces") and out.endswith("0 changed\n")
+    assert out.count("\n") == 1
+    faces = np.random.default_rng(0).integers(0, 256, (5, 24, 24, 3), np.uint8)
+    one, other = EmotionClassifier(shipped.model), EmotionClassifier(tmp_path / "mine")
+    np.testing.assert_allclose(one.predict(faces), other.predict(faces), atol=1e-6)
+
+
+def test_the_log_keeps_columns_that_are_no_longer_written(shipped, tmp_path):
+    log = tmp_path / "reports" / "experiments.csv"
+    log.parent.mkdir()
+    log.write_text("date,gone,model\n2020-01-01,kept,old\n")
+    for note in ("one", "two, with a comma"):
+        log_experiment(log, shipped.card, note)
+    rows = pd.read_csv(log, keep_default_na=False).to_dict("records")
+    assert [row["gone"] for row in rows] == ["kept", "", ""]
+    assert [row["model"] for row in rows] == ["old", "toy", "toy"]
+    assert [row["note"] for row in rows] == ["", "one", "two, with a comma"]
+    nine = shipped.card.metrics["test"]["ferplus-nine"]["accuracy"]
+    assert [row["nine_class_accuracy"] for row in rows[1:]] == [str(nine)] * 2
+    assert list(log.parent.iterdir()) == [log]
+
+
+def test_original_labels_are_joined_by_name(shipped, monkeypatch, tmp_path):
+    faces = load_ferplus(shipped.source)
+    names = faces.table["name"].to_list()[::-1]
+    table = pd.DataFrame({"image": names, "emotion": "angry", "ambiguous_labels": ""})
+    table.loc[table["image"] == names[3], "emotion"] = "happy"
+    table.to_csv(tmp_path / "fer2013_labels.csv", index=False)
+    monkeypatch.setenv("BUILDER_TOOLS_DATA", str(tmp_path))
+    found = with_original_labels(faces).table
+    assert found["name"].tolist() == names[::-1]
+    assert found.loc[found["emotion"] == "happy", "name"].tolist() == [names[3]]
+
+
+@pytest.mark.parametrize("stages", ["32", "32:x", "32:2:1", "", "32:0", "0:4", "32:2,"])
+def test_malformed_stages_are_a_clear_error(stages, tmp_path, capfd):
+    run = tmp_path / "run"
+    assert main(["train", "--stages", stages, "--run", str(run)]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("builder-tools train: Expected") and "stages" in err
+    assert not run.exists()
+
+
+def test_an_unknown_network_leaves_nothing_behind(tmp_path, capfd):
+    run = tmp_path / "run"
+    assert main(["train", "--network", "vgg99", "--run", str(run)]) == 2
+    assert "['compact'" in capfd.readouterr().err
+    assert not run.exists()
+
+
+def test_absent_data_is_a_clear_error(tmp_path, capfd):
+    assert main(["train", "--source", str(tmp_path / "no"), "--run", str(tmp_path / "run")]) == 2
+    assert "data/README.md" in capfd.readouterr().err
+
+
+def test_options_become_the_configuration():
+    def config(*options):
+        return study._training_config(build_parser().parse_args(["train", *options]))
+
+    plain = config()
+    assert (plain.precision, plain.seed, plain.network) == ("mixed_bfloat16", 0, "compact")
+    assert plain.to_dict() == type(plain)().to_dict(), "the defaults are those of TrainingConfig"
+    options = build_parser().parse_args(["train", "--run", "elsewhere"])
+    assert (options.run, options.run_folder) == (study._run_train, Path("elsewhere"))
+    chosen = config("--precision", "float32", "--seed", "5", "--weight-decay", "0.1")
+    assert (chosen.precision, chosen.seed, chosen.weight_decay) == ("float32", 5, 0.1)

@@ -184,17 +184,28 @@ def _wait_until(condition, seconds=5.0):
 # The window. Real key presses by xdotool, in a process of its own under a virtual display.
 
 PRESSING = """
-import subprocess, sys, threading, time
+import os, subprocess, sys, threading, time
 from pathlib import Path
 from builder_tools.cli import main
 
+watchdog = threading.Timer(60, os._exit, [9])
+watchdog.daemon = True
+watchdog.start()
+
+def xdotool(*words):
+    return subprocess.run(["xdotool", *words], capture_output=True, text=True)
+
 def find_window():
-    found = ["xdotool", "search", "--sync", "--name", "^builder_tools$"]
-    return subprocess.run(found, capture_output=True, text=True, check=True).stdout.split()[0]
+    found = ""
+    while not found:
+        time.sleep(0.05)
+        found = xdotool("search", "--onlyvisible", "--name", "^builder_tools$").stdout
+    return found.split()[0]
 
 def press(key):
-    subprocess.run(["xdotool", "windowfocus", "--sync", find_window()], check=True)
-    subprocess.run(["xdotool", "key", key], check=True)
+    while xdotool("windowfocus", find_window()).returncode:
+        pass  # A window that is only just coming or going takes no focus.
+    xdotool("key", key)
 
 def press_until(key, done):
     deadline_s = time.monotonic() + 20

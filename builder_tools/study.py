@@ -59,7 +59,7 @@ CARD_WORDS = {
     "consent.",
     "limits": "An expression is not a feeling. Not for decisions about people (hiring, policing, "
     "health, credit, education). Trained on small grey web pictures in which contempt, disgust "
-    "and fear are under 3 % together: these are often missed (see per-class recall). Not checked "
+    "and fear are 3 % together: these are often missed (see per-class recall). Not checked "
     "for equal quality over age, sex and skin colour: the data says nothing of them.",
 }
 """Fields of the card that are the same for every model trained on FER+."""

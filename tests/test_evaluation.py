@@ -20,7 +20,6 @@ from builder_tools.evaluation import (
     PROTOCOLS,
     apply_decision,
     balanced_decision,
-    duplicate_names,
     evaluate,
     expected_calibration_error,
     fer2013_seven_labels,
@@ -248,9 +247,7 @@ def test_judge_leaves_out_what_the_protocol_leaves_out(table):
     assert eight.without_duplicates is eight.balanced is None
 
 
-def test_judge_without_duplicates_and_with_balanced_decision(table, tmp_path):
-    path = tmp_path / "duplicates.csv"
-    path.write_text("image,split,train_twins\nc.png,Test,x.png\n")
+def test_judge_without_duplicates_and_with_balanced_decision(table):
     timid = 0.6 * certain("happy", "happy", "happy", "happy") + 0.4 * certain(
         "happy", "sad", "sad", "sad"
     )
@@ -259,19 +256,13 @@ def test_judge_without_duplicates_and_with_balanced_decision(table, tmp_path):
         table,
         timid,
         NINE_EMOTIONS,
-        duplicates=duplicate_names(path),
+        duplicates=["c.png"],
         biases={name: float(name == "sad") for name in NINE_EMOTIONS},
     )
     assert found.official.accuracy.value == pytest.approx(1 / 3)
     assert found.without_duplicates.n == 2
     assert found.without_duplicates.accuracy.value == pytest.approx(1 / 2)
     assert found.balanced.accuracy.value == 1.0
-
-
-def test_duplicates_without_image_column_are_refused(tmp_path):
-    (tmp_path / "duplicates.csv").write_text("name\nc.png\n")
-    with pytest.raises(ValueError, match="column 'image'"):
-        duplicate_names(tmp_path / "duplicates.csv")
 
 
 def test_report_names_protocol_figures_and_emotions(table):

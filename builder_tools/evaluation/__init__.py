@@ -22,7 +22,7 @@ from builder_tools.evaluation.protocols import (
     nine_class_labels,
     restrict,
 )
-from builder_tools.evaluation.report import Judgement, duplicate_names, format_report, judge
+from builder_tools.evaluation.report import Judgement, format_report, judge
 
 __all__ = [
     "PROTOCOLS",
@@ -32,7 +32,6 @@ __all__ = [
     "Protocol",
     "apply_decision",
     "balanced_decision",
-    "duplicate_names",
     "evaluate",
     "expected_calibration_error",
     "fer2013_seven_labels",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,21 +79,6 @@ def judge(
         if biases
         else None,
     )
-
-
-def duplicate_names(path: str | Path) -> frozenset[str]:
-    """Reads the names of pictures that stand, pixel for pixel, in the training split too.
-
-    Args:
-        path: csv file with a column `image`, such as `ferplus_cross_split_duplicates.csv`.
-
-    Raises:
-        ValueError: If there is no such column.
-    """
-    table = pd.read_csv(path)
-    if "image" not in table:
-        raise ValueError(f"Expected a column 'image' in {path}. Received: {list(table)}.")
-    return frozenset(table["image"])
 
 
 def format_report(metrics: Mapping[str, Mapping[str, Any]]) -> str:

@@ -44,6 +44,7 @@ from builder_tools.inference.sinks import (
     VideoSink,
     WindowSink,
 )
+from builder_tools.inference.stream import ResultStream
 from builder_tools.media import (
     CameraReader,
     Frame,
@@ -53,7 +54,7 @@ from builder_tools.media import (
     read_image,
 )
 from builder_tools.media.connections import camera_name
-from builder_tools.results import FrameResult
+from builder_tools.results import FaceEmotion, FrameResult
 
 __all__ = [
     "MULTI_FACE_POLICIES",
@@ -72,44 +73,6 @@ SHOW_STATE_MODES = ("cv2", "inline", "none")
 INFERENCE_MODES = ("img", "img_batch", "video", "video_rec", "online")
 
 logger = logging.getLogger(__name__)
-
-
-class ResultStream(Iterator[FrameResult]):
-    """The results of a video or camera as they are made; close it, or read it to its end.
-
-    Args:
-        results: The results.
-        source: Where they come from: a `VideoReader` or a `CameraReader`.
-        sinks: Where they go.
-    """
-
-    def __init__(
-        self,
-        results: Iterator[FrameResult],
-        source: VideoReader | CameraReader,
-        sinks: Iterable[Sink] = (),
-    ) -> None:
-        self._results, self.source, self._sinks = results, source, tuple(sinks)
-
-    def __next__(self) -> FrameResult:
-        return next(self._results)
-
-    def __enter__(self) -> ResultStream:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def drain(self) -> int:
-        """Reads to the end; gives the number of frames."""
-        return sum(1 for _ in self)
-
-    def close(self) -> None:
-        """Ends early: closes the source and the window, and drops an unfinished file."""
-        self._results.close()
-        for sink in self._sinks:  # A loop that never began has not closed them.
-            sink.close(GeneratorExit())
-        self.source.close()
 
 
 class Inference:
@@ -219,6 +182,13 @@ file is there once it is read to its end (`.drain()`) |
             raise ValueError(f"Expected a source for {self.inference_mode!r}. Received: None.")
         return runs[self.inference_mode](source, **options)
 
+    def analyse(self, image_rgb: np.ndarray) -> tuple[FaceEmotion, ...]:
+        """Gives the faces in one `(H, W, 3)` uint8 RGB picture, largest first; draws nothing."""
+        with self._detectors.lend() as detector:
+            faces = detector.detect(image_rgb)
+            pictures = cut_faces(image_rgb, faces, detector)
+        return face_emotions(self.model, faces, classify(self.model, pictures, self.img_size))
+
     def batch_rows(self, paths: Iterable[Path]) -> Iterator[BatchRow]:
         """Gives the rows of `img_batch` one by one, in the order of the paths."""
         return classify_paths(
@@ -308,10 +278,7 @@ file is there once it is read to its end (`.drain()`) |
     def _result(
         self, frame: Frame, source: str, sinks: list[Sink], rate: FrameRate | None
     ) -> FrameResult:
-        with self._detectors.lend() as detector:
-            faces = detector.detect(frame.image)
-            pictures = cut_faces(frame.image, faces, detector)
-        found = face_emotions(self.model, faces, classify(self.model, pictures, self.img_size))
+        found = self.analyse(frame.image)
         fps = rate.tick() if rate else None
         needed = self._draws_always or any(not isinstance(sink, NoSink) for sink in sinks)
         image = self.draw_box.draw(frame.image, found, fps) if needed else None

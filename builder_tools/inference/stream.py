@@ -1,0 +1,47 @@
+"""The results of a video or camera, one by one, and their orderly end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from builder_tools.inference.sinks import Sink
+from builder_tools.media import CameraReader, VideoReader
+from builder_tools.results import FrameResult
+
+
+class ResultStream(Iterator[FrameResult]):
+    """The results of a video or camera as they are made; close it, or read it to its end.
+
+    Args:
+        results: The results.
+        source: Where they come from: a `VideoReader` or a `CameraReader`.
+        sinks: Where they go.
+    """
+
+    def __init__(
+        self,
+        results: Iterator[FrameResult],
+        source: VideoReader | CameraReader,
+        sinks: Iterable[Sink] = (),
+    ) -> None:
+        self._results, self.source, self._sinks = results, source, tuple(sinks)
+
+    def __next__(self) -> FrameResult:
+        return next(self._results)
+
+    def __enter__(self) -> ResultStream:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def drain(self) -> int:
+        """Reads to the end; gives the number of frames."""
+        return sum(1 for _ in self)
+
+    def close(self) -> None:
+        """Ends early: closes the source and the window, and drops an unfinished file."""
+        self._results.close()
+        for sink in self._sinks:  # A loop that never began has not closed them.
+            sink.close(GeneratorExit())
+        self.source.close()

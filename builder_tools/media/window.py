@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from types import TracebackType
 
 import cv2
 import numpy as np
@@ -73,12 +72,7 @@ class Window:
     def __enter__(self) -> Window:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

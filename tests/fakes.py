@@ -10,6 +10,7 @@ import numpy as np
 from builder_tools.emotions import EmotionSet
 from builder_tools.media import write_image
 from builder_tools.results import Box, Face
+from builder_tools.submission import log_path
 
 FACE_PX = 16
 
@@ -83,3 +84,8 @@ def picture(num_faces: int, *values: int, size: tuple[int, int] = (96, 64)) -> n
 
 def save_picture(path: Path, num_faces: int, *values: int) -> Path:
     return write_image(path, picture(num_faces, *values))
+
+
+def files_of(csv_path):
+    """The bytes of a submission and of its log."""
+    return csv_path.read_bytes(), log_path(csv_path).read_bytes()

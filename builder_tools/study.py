@@ -288,6 +288,7 @@ def _export(model, folder: Path, faces: FaceTable, size: int, training: dict) ->
         folder,
         resize_faces(test, size),
         load=EmotionClassifier,
+        suffixes=(".onnx", ".keras"),
         emotions=NINE_EMOTIONS.names,
         training=training,
         **CARD_WORDS,

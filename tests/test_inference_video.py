@@ -258,3 +258,28 @@ def test_a_video_is_not_written_over_itself(face_video, tmp_path):
     with pytest.raises(ValueError, match="another file"):
         fake_inference("video_rec").run(film, out=tmp_path / "." / "film.mp4")
     assert film.read_bytes() == face_video.path.read_bytes()
+
+
+def test_threads_change_neither_order_nor_faces(face_video):
+    found = []
+    for workers in (1, 3):
+        with Inference(
+            FakeModel(), show_state_mode="none", inference_mode="video", workers=workers
+        ) as inference:
+            found.append([result.to_dict() for result in inference.run(face_video.path)])
+    assert [result["frame"] for result in found[0]] == list(range(face_video.num_frames))
+    assert found[0] == found[1]
+
+
+def test_few_frames_are_read_ahead(face_video, monkeypatch):
+    read = []
+    give = VideoReader.__next__
+    monkeypatch.setattr(VideoReader, "__next__", lambda self: read.append(1) or give(self))
+    with (
+        Inference(
+            FakeModel(), show_state_mode="none", inference_mode="video", workers=2
+        ) as inference,
+        inference.run(face_video.path) as results,
+    ):
+        next(results)
+        assert len(read) <= 4

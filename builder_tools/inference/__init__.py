@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from builder_tools.inference.batch import (
     classify_paths,
     prepare,
 )
+from builder_tools.inference.ordered import ordered_map
 from builder_tools.inference.pool import DetectorPool
 from builder_tools.inference.reader import (
     EmotionModel,
@@ -54,7 +56,7 @@ from builder_tools.media import (
     read_image,
 )
 from builder_tools.media.connections import camera_name
-from builder_tools.results import FaceEmotion, FrameResult
+from builder_tools.results import Face, FaceEmotion, FrameResult
 
 __all__ = [
     "MULTI_FACE_POLICIES",
@@ -71,6 +73,8 @@ __all__ = [
 
 SHOW_STATE_MODES = ("cv2", "inline", "none")
 INFERENCE_MODES = ("img", "img_batch", "video", "video_rec", "online")
+FRAMES_AHEAD = 2
+"""Frames of a video in work per thread; bounds the memory (a 4K frame takes 25 MB)."""
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +95,8 @@ class Inference:
             notebook) or `none`.
         inference_mode: `img`, `img_batch`, `video`, `video_rec` or `online`; see `run`.
         batch_size: Faces classified together (`img_batch`).
-        workers: Threads that decode and detect (`img_batch`); the number of cores if None.
+        workers: Threads that decode and detect (`img_batch`), or detect (`video`, `video_rec`,
+            unless `face_det_obj` is given); the number of cores if None.
         no_face: Policy of `img_batch`, one of `NO_FACE_POLICIES`.
         multi_face: Policy of `img_batch`, one of `MULTI_FACE_POLICIES`.
         snapshot_folder: Where the s key saves pictures.
@@ -184,10 +189,7 @@ file is there once it is read to its end (`.drain()`) |
 
     def analyse(self, image_rgb: np.ndarray) -> tuple[FaceEmotion, ...]:
         """Gives the faces in one `(H, W, 3)` uint8 RGB picture, largest first; draws nothing."""
-        with self._detectors.lend() as detector:
-            faces = detector.detect(image_rgb)
-            pictures = cut_faces(image_rgb, faces, detector)
-        return face_emotions(self.model, faces, classify(self.model, pictures, self.img_size))
+        return self._classify(*self._detect(image_rgb))
 
     def batch_rows(self, paths: Iterable[Path]) -> Iterator[BatchRow]:
         """Gives the rows of `img_batch` one by one, in the order of the paths."""
@@ -250,8 +252,14 @@ file is there once it is read to its end (`.drain()`) |
             reader = opened.enter_context(closing(open_reader()))
             sinks += [record(reader)] if record else []
             opened.pop_all()
-        rate = FrameRate() if live else None
-        results = self._loop(reader, camera_name(reader.source), sinks, max_frames, rate)
+        results = self._loop(
+            reader,
+            camera_name(reader.source),
+            sinks,
+            max_frames=max_frames,
+            rate=FrameRate() if live else None,
+            workers=1 if live or self._detectors.given is not None else self.workers,
+        )
         return ResultStream(results, reader, sinks)
 
     def _loop(
@@ -259,8 +267,10 @@ file is there once it is read to its end (`.drain()`) |
         frames: Iterable[Frame],
         source: str,
         sinks: list[Sink],
+        *,
         max_frames: int | None = None,
         rate: FrameRate | None = None,
+        workers: int = 1,
     ) -> Iterator[FrameResult]:
         """The one frame loop: detect, classify, draw, hand to the sinks, yield."""
         with ExitStack() as stack:
@@ -268,21 +278,45 @@ file is there once it is read to its end (`.drain()`) |
                 stack.enter_context(closing(frames))
             for sink in sinks:
                 stack.push(_closer(sink))
-            for count, frame in enumerate(frames, start=1):
-                result = self._result(frame, source, sinks, rate)
+            detected = self._detect_all(islice(frames, max_frames), workers)
+            for frame, faces, pictures in stack.enter_context(closing(detected)):
+                found = self._classify(faces, pictures)
+                fps = rate.tick() if rate else None
+                image = self._draw(frame.image, found, fps, sinks)
+                result = FrameResult(source, frame.index, frame.time_s, found, image)
                 goes_on = all([sink.take(result) for sink in sinks])
                 yield result
-                if not goes_on or count == max_frames:
+                if not goes_on:
                     return
 
-    def _result(
-        self, frame: Frame, source: str, sinks: list[Sink], rate: FrameRate | None
-    ) -> FrameResult:
-        found = self.analyse(frame.image)
-        fps = rate.tick() if rate else None
-        needed = self._draws_always or any(not isinstance(sink, NoSink) for sink in sinks)
-        image = self.draw_box.draw(frame.image, found, fps) if needed else None
-        return FrameResult(source, frame.index, frame.time_s, found, image)
+    def _detect_all(self, frames: Iterable[Frame], workers: int) -> Generator:
+        """Gives each frame with its faces and their pictures, in order."""
+
+        def detect(frame: Frame):
+            return frame, *self._detect(frame.image)
+
+        if workers == 1:
+            return (detect(frame) for frame in frames)
+        return ordered_map(detect, frames, workers=workers, ahead=FRAMES_AHEAD * workers)
+
+    def _detect(self, image_rgb: np.ndarray) -> tuple[list[Face], list[np.ndarray]]:
+        with self._detectors.lend() as detector:
+            faces = detector.detect(image_rgb)
+            return faces, cut_faces(image_rgb, faces, detector)
+
+    def _classify(self, faces: list[Face], pictures: list[np.ndarray]) -> tuple[FaceEmotion, ...]:
+        return face_emotions(self.model, faces, classify(self.model, pictures, self.img_size))
+
+    def _draw(
+        self,
+        image_rgb: np.ndarray,
+        found: tuple[FaceEmotion, ...],
+        fps: float | None,
+        sinks: list[Sink],
+    ) -> np.ndarray | None:
+        """Gives the drawn picture where somebody looks at it, else None."""
+        looked_at = self._draws_always or any(not isinstance(sink, NoSink) for sink in sinks)
+        return self.draw_box.draw(image_rgb, found, fps) if looked_at else None
 
     def _show_sink(self, *, hold: bool = False, required: bool = False) -> Sink:
         """Opens what shows results; where there is no screen, only a camera needs one."""

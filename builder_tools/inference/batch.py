@@ -5,9 +5,7 @@ Rows come in the order of the pictures, whatever the batch size or the number of
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from builder_tools.inference.ordered import ordered_map
 from builder_tools.inference.reader import cut_faces
 from builder_tools.media import read_image
 from builder_tools.results import Face
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STATUSES = ("ok", "no_face", "multi_face", "unreadable")
-LOOKAHEAD = 8
+PICTURES_AHEAD = 8
 """Pictures in work per thread; bounds the memory."""
 
 MULTI_FACE_POLICIES: dict[str, Callable[[Face], float]] = {
@@ -169,25 +168,9 @@ def classify_paths(
         batch_size: Pictures classified together.
         workers: Threads.
     """
-    prepared = _ordered_map(prepare_path, paths, workers)
+    prepared = ordered_map(prepare_path, paths, workers=workers, ahead=PICTURES_AHEAD * workers)
     while batch := list(islice(prepared, batch_size)):
         yield from _rows(batch, predict, tuple(emotions), policy)
-
-
-def _ordered_map(function, items: Iterable, workers: int) -> Iterator:
-    """Maps on threads with a bounded number of items in work; results keep the order."""
-    waiting: deque[Future] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="batch") as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= workers * LOOKAHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _rows(batch: list[_Prepared], predict, emotions, policy: BatchPolicy) -> Iterator[BatchRow]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,8 @@ class DetectorPool:
     def __init__(self, given: FaceDetector | None, name: str, options: Mapping[str, Any]) -> None:
         self.given, self.name, self.options = given, name, dict(options)
         self._idle = [] if given is not None else [make_detector(name, **options)]
+        # Whoever forgets to close has them closed, quietly, when the pool is dropped.
+        weakref.finalize(self, _close_all, self._idle)
 
     def describe(self) -> dict[str, object]:
         """Gives the kind of detector and its plain settings."""
@@ -51,5 +54,9 @@ class DetectorPool:
 
     def close(self) -> None:
         """Closes the detectors made here; may be called twice."""
-        while self._idle:
-            self._idle.pop().close()
+        _close_all(self._idle)
+
+
+def _close_all(detectors: list[FaceDetector]) -> None:
+    while detectors:
+        detectors.pop().close()

@@ -38,7 +38,7 @@ train: $(VENV)/.full ## train a model on FER+ (data/README.md); more options: AR
 	@$(VENV)/bin/builder-tools train --data ferplus $(ARGS)
 
 benchmark: $(VENV)/.full ## measure this machine against the targets
-	@for script in cold_start runtimes speed crop_margin detectors; do \
+	@for script in cold_start runtimes speed crop_margin crop_accuracy detectors; do \
 		$(VENV)/bin/python benchmarks/$$script.py; done
 
 clean: ## remove the environment and what the demo wrote

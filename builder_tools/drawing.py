@@ -174,22 +174,27 @@ class _Panel:
 
     @classmethod
     def beside(cls, face: Box, canvas: np.ndarray, names: list[str], pen: _Pen) -> _Panel:
-        """Places the panel right of a face, or left, or over it where there is no room.
+        """Places the panel where it covers the least of the face.
 
-        It shrinks to fit into the picture.
+        Tried in turn: right of it, left of it, the lower and the upper corners of the picture.
+        The panel shrinks to fit into the picture.
         """
         height, width = canvas.shape[:2]
         pen = pen.shrunk(0.8)
         size = cls._size(names, pen)
         pen = pen.shrunk(min(width / size[0], height / size[1]))
         panel_width, panel_height = cls._size(names, pen)
-        left = face.x2 + pen.gap
-        if left + panel_width > width:
-            left = face.x1 - pen.gap - panel_width
-        if left < 0:
-            left = face.x2 - panel_width
-        box = Box(left, face.y1, left + panel_width, face.y1 + panel_height)
-        return cls(_moved_inside(box, width, height), pen, cls._names_width(names, pen))
+        corners = [
+            (face.x2 + pen.gap, face.y1),
+            (face.x1 - pen.gap - panel_width, face.y1),
+            *((x, y) for y in (height, 0) for x in (0, width)),
+        ]
+        boxes = [
+            _moved_inside(Box(x, y, x + panel_width, y + panel_height), width, height)
+            for x, y in corners
+        ]
+        box = min(boxes, key=face.iou)
+        return cls(box, pen, cls._names_width(names, pen))
 
     @staticmethod
     def _names_width(names: list[str], pen: _Pen) -> int:

@@ -109,6 +109,17 @@ def test_bars_go_left_when_there_is_no_room_on_the_right():
     assert (drawn[200:260, 200:360] != 40).any()
 
 
+def test_bars_leave_a_face_free_that_fills_the_middle():
+    picture = np.full((400, 400, 3), 200, np.uint8)
+    box = (100, 60, 300, 260)
+    drawn = DrawBox(show_label=False, show_probability=False, show_bars=True).draw(
+        picture, [_face(box)]
+    )
+    inside = drawn[70:250, 110:290]
+    assert (inside == 200).all()
+    assert (drawn[280:] != 200).any()
+
+
 def test_the_speed_is_written_in_the_corner():
     picture = np.full((400, 600, 3), 90, np.uint8)
     slow, fast = (DrawBox().draw(picture, [], fps=fps) for fps in (5.0, 29.97))

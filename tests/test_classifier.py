@@ -166,7 +166,7 @@ def test_import_and_use_stay_light(folder):
         "heavy = {'tensorflow', 'keras', 'sklearn', 'pandas', 'matplotlib', 'onnx'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_nothing_is_reported_to_the_runtimes_maker(folder, tmp_path):

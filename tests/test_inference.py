@@ -335,3 +335,24 @@ def test_everything_has_a_default(tmp_path, astronaut):
     assert (done.returncode, done.stdout) == (0, "['happy']\n"), done.stderr
     assert done.stderr.startswith("Results are given but not shown.")
     assert done.stderr.count("\n") == 1  # the warning and nothing else
+
+
+def test_an_inference_dropped_without_closing_ends_quietly(tmp_path, astronaut):
+    Image.fromarray(astronaut).save(tmp_path / "a.png")
+    code = """
+        from builder_tools import Inference
+        inference = Inference(show_state_mode="none")
+        inference.run("a.png")
+        del inference
+    """
+    root = os.path.dirname(os.path.dirname(builder_tools.__file__))
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": root},
+    )
+    assert (done.returncode, done.stderr) == (0, "")

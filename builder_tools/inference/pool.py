@@ -27,8 +27,9 @@ class DetectorPool:
     def __init__(self, given: FaceDetector | None, name: str, options: Mapping[str, Any]) -> None:
         self.given, self.name, self.options = given, name, dict(options)
         self._idle = [] if given is not None else [make_detector(name, **options)]
-        # Whoever forgets to close has them closed, quietly, when the pool is dropped.
-        weakref.finalize(self, _close_all, self._idle)
+        # Forgotten detectors are closed, quietly, when the pool is dropped; at the end of the
+        # process that is too late for MediaPipe, which has an exit handler of its own.
+        weakref.finalize(self, _close_all, self._idle).atexit = False
 
     def describe(self) -> dict[str, object]:
         """Gives the kind of detector and its plain settings."""

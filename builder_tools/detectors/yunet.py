@@ -13,6 +13,9 @@ from builder_tools.results import Box, Face
 NMS_IOU = 0.3
 TOP_K = 5000
 
+SMALLEST_SIDE_PX = 64
+"""On pictures up to 32 px high OpenCV's network gives, at times, faces out of nothing."""
+
 
 class YuNetDetector(BaseDetector):
     """Faces of many sizes with five key points: eyes, nose tip, corners of the mouth.
@@ -40,9 +43,20 @@ class YuNetDetector(BaseDetector):
         import cv2
 
         small, factor = shrink(image_rgb, self.max_side_px)
+        small = _grown(small)
         self._network.setInputSize((small.shape[1], small.shape[0]))
         _, rows = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         return [] if rows is None else [enlarge(_face(row), factor) for row in rows]
+
+
+def _grown(image: np.ndarray) -> np.ndarray:
+    """Gives the picture with black added right and below, so that no side is too small."""
+    import cv2
+
+    below, right = (max(SMALLEST_SIDE_PX - side, 0) for side in image.shape[:2])
+    if not (below or right):
+        return image
+    return cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT)
 
 
 def _face(row: np.ndarray) -> Face:

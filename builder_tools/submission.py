@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from builder_tools import __version__
 from builder_tools.inference import BatchRow, BatchTable, Inference
 from builder_tools.media import list_images
 from builder_tools.media.partial import replacing
@@ -208,6 +209,7 @@ def _fingerprint(inference: Inference, job: SubmissionJob) -> str:
     """Names the pictures, the model, the detector and the policies of a run."""
     card = getattr(inference.model, "card", None)
     facts = {
+        "version": __version__,
         "folder": str(job.folder.resolve()),
         "names": job.names,
         "model": dict(card.sha256) if card else type(inference.model).__name__,

@@ -14,6 +14,7 @@ import pytest
 from builder_tools import assets
 from builder_tools.detectors import DETECTORS, FaceDetector, detector_class, make_detector
 from builder_tools.detectors.base import suppress_overlaps
+from builder_tools.detectors.mediapipe_import import import_mediapipe
 from builder_tools.results import Box, Face
 
 NEEDS = {
@@ -302,3 +303,19 @@ def test_one_face_seen_twice_is_one():
     apart = Box(300, 0, 400, 100)
     faces = [Face(twin, 0.9), Face(large, 0.8), Face(inner, 0.7), Face(apart, 0.6)]
     assert [face.box for face in suppress_overlaps(faces, 0.3)] == [twin, apart]
+
+
+def test_mediapipe_is_given_no_authority_to_trust(monkeypatch):
+    """With an empty file of certificate authorities its reports of use cannot be delivered."""
+    import_mediapipe()
+    from mediapipe.tasks.python.vision import face_detector
+
+    given = []
+    create = face_detector.FaceDetector.create_from_options
+    monkeypatch.setattr(
+        face_detector.FaceDetector,
+        "create_from_options",
+        lambda options: given.append(options.base_options.to_ctypes()) or create(options),
+    )
+    with make_detector("mediapipe", range="full"):
+        assert [options.ca_bundle_path for options in given] == [os.devnull.encode()]

@@ -313,6 +313,20 @@ def test_another_drawer_draws():
     assert (result.image == 255 - image).all()
 
 
+def run_python(code, folder, environment):
+    """Runs code in a fresh process that finds the package."""
+    root = os.path.dirname(os.path.dirname(builder_tools.__file__))
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=folder,
+        env=environment | {"PYTHONPATH": root},
+    )
+
+
 def test_everything_has_a_default(tmp_path, astronaut):
     """`Inference()` in a fresh process without a screen: a result, a warning, a quiet end."""
     Image.fromarray(astronaut).save(tmp_path / "a.png")
@@ -322,16 +336,8 @@ def test_everything_has_a_default(tmp_path, astronaut):
         result = inference.run("a.png")
         print([face.emotion for face in result.faces])
     """
-    root = os.path.dirname(os.path.dirname(builder_tools.__file__))
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=tmp_path,
-        env={k: v for k, v in os.environ.items() if k != "DISPLAY"} | {"PYTHONPATH": root},
-    )
+    screenless = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    done = run_python(code, tmp_path, screenless)
     assert (done.returncode, done.stdout) == (0, "['happy']\n"), done.stderr
     assert done.stderr.startswith("Results are given but not shown.")
     assert done.stderr.count("\n") == 1  # the warning and nothing else
@@ -345,14 +351,5 @@ def test_an_inference_dropped_without_closing_ends_quietly(tmp_path, astronaut):
         inference.run("a.png")
         del inference
     """
-    root = os.path.dirname(os.path.dirname(builder_tools.__file__))
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": root},
-    )
+    done = run_python(code, tmp_path, dict(os.environ))
     assert (done.returncode, done.stderr) == (0, "")

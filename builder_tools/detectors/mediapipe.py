@@ -31,6 +31,7 @@ from builder_tools.detectors.mediapipe_import import (
     close_at_exit,
     import_mediapipe,
     quiet_stderr,
+    without_reports,
 )
 from builder_tools.results import Box, Face
 
@@ -169,7 +170,7 @@ class _Model:
         self._mediapipe = import_mediapipe()
         tasks = self._mediapipe.tasks
         options = tasks.vision.FaceDetectorOptions(
-            base_options=tasks.BaseOptions(model_asset_path=str(path)),
+            base_options=without_reports(tasks.BaseOptions(model_asset_path=str(path))),
             min_detection_confidence=min_score,
         )
         with quiet_stderr():

@@ -76,6 +76,25 @@ def close_at_exit(task: Any) -> None:
     _open_tasks.add(task)
 
 
+def without_reports(base_options: Any) -> Any:
+    """Gives MediaPipe's `BaseOptions` such that no report of use reaches its maker.
+
+    MediaPipe 1.2 sends versions and timings (no pictures) to its maker and has no switch for it
+    (google-ai-edge/mediapipe, issue 6291). Given an empty file of certificate authorities it
+    trusts no server, so it still connects but sends nothing: checked against a server of our own
+    under that name, whose certificate the system trusted.
+    """
+    original = base_options.to_ctypes
+
+    def to_ctypes() -> Any:
+        options = original()
+        options.ca_bundle_path = os.devnull.encode()
+        return options
+
+    base_options.to_ctypes = to_ctypes
+    return base_options
+
+
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Keeps the native library's log lines off the terminal; they go to `logging` as DEBUG.

@@ -49,12 +49,11 @@ STOREYS = (
     # data
     _row("datasets", "cv2"),
     _row("cleaning", "cv2"),
-    _row("balancing"),
     _row("augmentation", "keras"),
+    _row("balancing"),
     # networks
     _row("networks", "keras"),
     _row("training", "keras"),
-    _row("tuning", "keras", "keras_tuner"),
     _row("classical", "sklearn"),
     _row("valence_arousal", "sklearn", "keras"),
     _row("export", "keras"),
@@ -67,6 +66,8 @@ STOREYS = (
     _light("submission"),
     _row("timeline"),
     _row("study"),
+    _row("tuning", "keras", "keras_tuner"),
+    _row("experiments"),
     # doors
     _light("web"),
     _light("cli"),

@@ -13,11 +13,20 @@ import sys
 from collections.abc import Sequence
 
 from builder_tools import __version__
-from builder_tools.cli import house, study, use
+from builder_tools.cli import balance, clean, data, experiment, house, study, tune, use
 
 DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
-VERBS = {**use.VERBS, **study.VERBS, **house.VERBS}
+VERBS = {
+    **use.VERBS,
+    **data.VERBS,
+    **clean.VERBS,
+    **balance.VERBS,
+    **tune.VERBS,
+    **study.VERBS,
+    **experiment.VERBS,
+    **house.VERBS,
+}
 """Every verb by name, in the order of the help."""
 
 

@@ -1,8 +1,7 @@
-"""The study's figures. Each takes `ax=None` (a new figure then) and returns the axes."""
+"""Figures of how good a model is: confusion, calibration, training curves."""
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,9 +11,7 @@ from builder_tools.evaluation import (
     expected_calibration_error,
     reliability_bins,
 )
-
-FIRST_COLOUR, SECOND_COLOUR = "#0072B2", "#D55E00"
-"""Blue and vermilion of the Okabe-Ito palette: told apart with any colour vision."""
+from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
 
 
 def plot_confusion(evaluation: Evaluation, ax: Axes | None = None) -> Axes:
@@ -24,7 +21,7 @@ def plot_confusion(evaluation: Evaluation, ax: Axes | None = None) -> Axes:
         evaluation: Rows are true emotions, columns predictions.
         ax: Where to draw.
     """
-    ax = _axes(ax, (6, 5.5))
+    ax = axes_or_new(ax, (6, 5.5))
     confusion, names = evaluation.confusion, list(evaluation.emotions)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -53,7 +50,7 @@ def plot_training_curves(
     """
     if metric not in history:
         raise ValueError(f"Expected a metric of {list(history)}. Received: {metric!r}.")
-    ax = _axes(ax, (6, 4))
+    ax = axes_or_new(ax, (6, 4))
     epochs = np.arange(1, len(history) + 1)
     ax.plot(epochs, history[metric], color=FIRST_COLOUR, label="training")
     if f"val_{metric}" in history:
@@ -73,7 +70,7 @@ def plot_reliability(y_true: np.ndarray, probabilities: np.ndarray, ax: Axes | N
         probabilities: `(n, k)`; the prediction is the largest.
         ax: Where to draw. The area of a dot grows with its number of pictures.
     """
-    ax = _axes(ax, (4.5, 4.5))
+    ax = axes_or_new(ax, (4.5, 4.5))
     count, sure, right = reliability_bins(y_true, probabilities)
     error = expected_calibration_error(y_true, probabilities)
     ax.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
@@ -83,10 +80,6 @@ def plot_reliability(y_true: np.ndarray, probabilities: np.ndarray, ax: Axes | N
     ax.set(xlabel="highest probability", ylabel="share right")
     ax.set_title(f"calibration error {error:.3f}")
     return ax
-
-
-def _axes(ax: Axes | None, size_inches: tuple[float, float]) -> Axes:
-    return plt.subplots(figsize=size_inches, layout="constrained")[1] if ax is None else ax
 
 
 def _mark_changes(sizes: np.ndarray, ax: Axes) -> None:

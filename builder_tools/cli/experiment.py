@@ -1,0 +1,7 @@
+"""The verb `experiment`."""
+
+from __future__ import annotations
+
+from builder_tools.cli.verb import Verb
+
+VERBS: dict[str, Verb] = {}

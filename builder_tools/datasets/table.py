@@ -1,0 +1,101 @@
+"""One table for every data set: pictures (files, or an array in memory), labels, splits, votes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, EmotionSet
+from builder_tools.media import read_image
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class PictureTable:
+    """Labelled pictures, row by row.
+
+    Args:
+        table: One row a picture, with the columns `name` (unique), `path` (file, "" if in memory),
+            `index` (row of `images`, -1 if a file), `label` (int), `emotion` (its name), `split`
+            (train|valid|test, "" if not yet split) and, where people voted, the ten columns of
+            `FERPLUS_VOTE_COLUMNS`.
+        emotions: The classes, in the order of `label`.
+        images: Pictures in memory, `(m, H, W)` uint8 grey or `(m, H, W, 3)` uint8 RGB.
+    """
+
+    table: pd.DataFrame
+    emotions: EmotionSet
+    images: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The labels, `(n,)` int64."""
+        return self.table["label"].to_numpy(np.int64)
+
+    @property
+    def votes(self) -> np.ndarray | None:
+        """The vote counts `(n, 10)` int64, or None where nobody voted."""
+        columns = list(FERPLUS_VOTE_COLUMNS)
+        return self.table[columns].to_numpy(np.int64) if set(columns) <= set(self.table) else None
+
+    def rows(self, mask: np.ndarray) -> PictureTable:
+        """Gives the pictures where the boolean mask `(n,)` holds."""
+        return PictureTable(self.table[mask].reset_index(drop=True), self.emotions, self.images)
+
+    def split(self, name: str) -> PictureTable:
+        """Gives the pictures of one split: train, valid or test."""
+        if name not in SPLITS:
+            raise ValueError(f"Expected one of {list(SPLITS)}. Received: split={name!r}.")
+        return self.rows((self.table["split"] == name).to_numpy())
+
+    def pictures(self, size_px: int) -> Pictures:
+        """Gives the pictures, decoded when asked for, as squares of `size_px`."""
+        return Pictures(self, size_px)
+
+
+class Pictures:
+    """Pictures of a table, decoded when asked for.
+
+    `pictures[rows]` with an array of row numbers gives `(len(rows), size, size, 3)` uint8 RGB;
+    what is not square is squeezed. Safe to ask from several threads.
+
+    Args:
+        table: Which pictures.
+        size_px: Side of what is given.
+    """
+
+    def __init__(self, table: PictureTable, size_px: int) -> None:
+        self.size_px = size_px
+        self._paths = table.table["path"].to_numpy(object)
+        self._indices = table.table["index"].to_numpy(np.int64)
+        self._images = table.images
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return len(self), self.size_px, self.size_px, 3
+
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+        numbers = np.arange(len(self))[rows]
+        found = np.empty((len(numbers), *self.shape[1:]), np.uint8)
+        for place, number in enumerate(numbers):
+            found[place] = self._square(self._picture(number))
+        return found
+
+    def _picture(self, number: int) -> np.ndarray:
+        stored = self._indices[number]
+        return read_image(self._paths[number] if stored < 0 else self._images[stored])
+
+    def _square(self, image: np.ndarray) -> np.ndarray:
+        shrinks = min(image.shape[:2]) > self.size_px
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return cv2.resize(image, (self.size_px, self.size_px), interpolation=method)

@@ -1,0 +1,51 @@
+"""What happens to the picture before the first convolution, as layers of the network.
+
+Networks trained from scratch turn colour to grey (faces of FER2013 are grey) and give every face
+mean 0 and variance 1, so exposure and contrast of the camera matter little. Published families
+get the range their weights were trained with.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+LUMINANCE_RGB = [[0.299], [0.587], [0.114]]
+"""Weights of ITU-R BT.601, the grey that image libraries compute."""
+
+
+def face_input(input_size: int | None) -> keras.KerasTensor:
+    """Gives the input of a backbone: `(n, size, size, 3)` RGB 0...255; None for any size."""
+    return keras.Input((input_size, input_size, 3), name="face")
+
+
+def grey(inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """Gives `(n, H, W, 1)` luminance 0...255, in float32 under any policy."""
+    return layers.Conv2D(
+        1,
+        1,
+        use_bias=False,
+        trainable=False,
+        kernel_initializer=keras.initializers.Constant(LUMINANCE_RGB),
+        dtype="float32",
+        name="grey",
+    )(inputs)
+
+
+def standardised_grey(inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """Gives `(n, H, W, 1)`: each face grey, with mean 0 and variance 1."""
+    # Statistics in units of 1/255 so that epsilon means a contrast nobody can see.
+    scaled = layers.Rescaling(1 / 255, dtype="float32")(grey(inputs))
+    return layers.LayerNormalization(
+        axis=(1, 2, 3), center=False, scale=False, epsilon=1e-4, dtype="float32"
+    )(scaled)
+
+
+def centred(inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """Gives the channels in -1...1."""
+    return layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32")(inputs)
+
+
+def backbone_model(inputs: keras.KerasTensor, features: keras.KerasTensor) -> keras.Model:
+    """Gives the model under the name by which networks find their backbone."""
+    return keras.Model(inputs, features, name="backbone")

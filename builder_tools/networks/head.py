@@ -1,0 +1,76 @@
+"""The head that every network shares: pooling, dropout, hidden layers, probabilities."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+POOLINGS: dict[str, type[keras.Layer]] = {
+    "average": layers.GlobalAveragePooling2D,
+    "max": layers.GlobalMaxPooling2D,
+    "flatten": layers.Flatten,
+}
+"""Name -> the layer that makes a vector of the backbone's feature map."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """What stands between a backbone's features and the probabilities.
+
+    Args:
+        dense: Widths of the hidden layers, ReLU, each followed by dropout.
+        dropout: Rate after the pooling and after each hidden layer, in [0, 1).
+        pooling: Name in `POOLINGS`; `flatten` keeps where things are and needs a fixed size.
+            Backbones that give a vector are not pooled.
+    """
+
+    dense: tuple[int, ...] = ()
+    dropout: float = 0.3
+    pooling: str = "average"
+
+    def __post_init__(self) -> None:
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"Expected pooling of {list(POOLINGS)}. Received: {self.pooling!r}.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"Expected dropout in [0, 1). Received: {self.dropout}.")
+        if any(width < 1 for width in self.dense):
+            raise ValueError(f"Expected dense widths >= 1. Received: {self.dense}.")
+
+
+def with_head(backbone: keras.Model, head: Head, num_classes: int, *, name: str) -> keras.Model:
+    """Gives a classifier: backbone, pooling, dropout, hidden layers, softmax.
+
+    Args:
+        backbone: From `(n, size, size, 3)` RGB 0...255 to features `(n, h, w, c)` or `(n, c)`.
+        head: Its shape.
+        num_classes: Length of the output.
+        name: Of the model.
+
+    Returns:
+        A model to `(n, num_classes)` float32 probabilities; the backbone is one layer of it,
+        named `backbone`, and the last layer is named `emotion`.
+
+    Raises:
+        ValueError: If `flatten` is asked of a backbone of any size.
+    """
+    inputs = keras.Input(backbone.input_shape[1:], name="face")
+    x = _pooled(backbone(inputs), head.pooling)
+    x = layers.Dropout(head.dropout, name="dropout")(x)
+    for number, width in enumerate(head.dense, start=1):
+        x = layers.Dense(width, activation="relu", name=f"hidden_{number}")(x)
+        x = layers.Dropout(head.dropout, name=f"hidden_{number}_dropout")(x)
+    outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="emotion")(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def _pooled(features: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
+    if len(features.shape) == 2:
+        return features
+    if pooling == "flatten" and None in features.shape[1:]:
+        raise ValueError(
+            "Expected an input size with pooling='flatten': the vector's length follows from it. "
+            "Received: input_size=None. Give one, or use 'average' or 'max'."
+        )
+    return POOLINGS[pooling](name="pooling")(features)

@@ -1,0 +1,37 @@
+"""A row of the registry: what is known of a network before it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+
+PRETRAINED = "pretrained"
+"""The value of `weights` that asks for a network's published weights."""
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network the study can build.
+
+    Args:
+        backbone: Called as `backbone(input_size, weights)`: `input_size` in pixels or None for
+            any; `weights` None for random ones or `PRETRAINED`. Gives a model named `backbone`
+            from `(n, size, size, 3)` RGB 0...255 to features, preprocessing inside.
+        input_size: The size it is deployed at, pixels.
+        description: One line for help and tables.
+        min_size: The smallest input it can be built for, pixels.
+        unfreeze: How many of the backbone's last layers learn in the second phase of
+            fine-tuning; None for all.
+        pretrained: Where published weights come from; None if it is trained from scratch.
+        any_size: Whether it can be built for any size (`input_size` None).
+    """
+
+    backbone: Callable[[int | None, str | None], keras.Model]
+    input_size: int
+    description: str
+    min_size: int = 32
+    unfreeze: int | None = None
+    pretrained: str | None = None
+    any_size: bool = False

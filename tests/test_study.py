@@ -14,7 +14,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras")
 
-from toy_study import tiny_network, toy_faces, votes, write_kaggle, write_official  # noqa: E402
+from toy_study import tiny_spec, toy_faces, votes, write_kaggle, write_official  # noqa: E402
 
 from builder_tools.cards import ModelCard, verify_files, write_card  # noqa: E402
 from builder_tools.classifier import EmotionClassifier  # noqa: E402
@@ -22,7 +22,7 @@ from builder_tools.cli import build_parser, main, study  # noqa: E402
 from builder_tools.datasets.ferplus import is_face, load_ferplus  # noqa: E402
 from builder_tools.emotions import NINE_EMOTIONS  # noqa: E402
 from builder_tools.evaluation import format_report  # noqa: E402
-from builder_tools.networks import NETWORKS, NetworkSpec  # noqa: E402
+from builder_tools.networks import NETWORKS  # noqa: E402
 from builder_tools.study import log_experiment, with_original_labels  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def surroundings(tmp_path_factory):
     labels = "image,usage,emotion,ambiguous_labels\nother.png,Training,angry,\n"
     (folder / "fer2013_labels.csv").write_text(labels)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(NETWORKS, "tiny", NetworkSpec(tiny_network, 24, "a toy"))
+        patch.setitem(NETWORKS, "tiny", tiny_spec(24))
         patch.setenv("BUILDER_TOOLS_DATA", str(folder))
         yield
 

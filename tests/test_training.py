@@ -14,11 +14,21 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras")
 
-from toy_study import pattern, tiny_network  # noqa: E402
+from toy_study import pattern, tiny_spec  # noqa: E402
 
-from builder_tools import training  # noqa: E402
-from builder_tools.networks import NETWORKS, NetworkSpec  # noqa: E402
-from builder_tools.training import Samples, Stage, TrainingConfig, train  # noqa: E402
+from builder_tools.networks import NETWORKS, Head  # noqa: E402
+from builder_tools.training import (  # noqa: E402
+    Samples,
+    Stage,
+    TrainingConfig,
+    checkpoints,
+    fine_tuning_stages,
+    run,
+    train,
+)
+from builder_tools.training.batches import StreamedBatches  # noqa: E402
+from builder_tools.training.callbacks import validation_figures  # noqa: E402
+from builder_tools.training.losses import EmotionLoss, class_weights  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +55,7 @@ TRAIN, VALID = toy_samples(71, 0), toy_samples(30, 1)
 @pytest.fixture(scope="module", autouse=True)
 def tiny_is_a_network():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(NETWORKS, "tiny", NetworkSpec(tiny_network, 16, "a toy"))
+        patch.setitem(NETWORKS, "tiny", tiny_spec(16))
         yield
 
 
@@ -56,7 +66,7 @@ class Killed(BaseException):
 def run_killed(folder: Path, *, epoch: int, config: TrainingConfig) -> None:
     """Trains until the second batch of an epoch (from 0)."""
 
-    class Assassin(training._Progress):
+    class Assassin(run.Progress):
         def on_epoch_begin(self, epoch, logs=None):
             self.epoch = epoch
 
@@ -68,7 +78,7 @@ def run_killed(folder: Path, *, epoch: int, config: TrainingConfig) -> None:
             pass
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(training, "_Progress", Assassin)
+        patch.setattr(run, "Progress", Assassin)
         train(config, TRAIN, VALID, folder)
 
 
@@ -100,7 +110,7 @@ def test_the_loss_falls_and_the_toy_is_learnt(tmp_path):
     longer = TrainingConfig(**{**CONFIG, "stages": (Stage(16, 12),)})
     run = train(longer, TRAIN, VALID, tmp_path)
     assert run.history["loss"].iloc[-3:].mean() < 0.6 * run.history["loss"].iloc[0]
-    assert run.history["val_categorical_accuracy"].iloc[-1] > 0.8
+    assert run.history["val_accuracy"].iloc[-1] > 0.8
 
 
 def test_the_folder_tells_the_run(whole, config):
@@ -119,8 +129,8 @@ def test_history_has_a_row_an_epoch(whole):
     assert history["epoch"].tolist() == [0, 1, 2, 3]
     assert history["size"].tolist() == [12, 12, 16, 16]
     assert (history["seconds"] > 0).all()
-    figures = {"loss", "categorical_accuracy", "val_loss", "val_categorical_accuracy"}
-    assert set(history) == {"epoch", "size", "seconds"} | figures
+    figures = {"loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1"}
+    assert set(history) == {"epoch", "phase", "size", "seconds"} | figures
 
 
 def test_the_schedule_spans_the_whole_run(whole, config):
@@ -156,13 +166,13 @@ def test_what_weight_decay_leaves_out_is_remembered(whole, config):
 
 
 def test_a_finished_run_is_only_read(whole, config, monkeypatch):
-    folder, run = whole
+    folder, first = whole
     before = (folder / "last.keras").read_bytes()
-    monkeypatch.setattr(training, "_fit", None)
+    monkeypatch.setattr(run._Session, "_fit_phase", None)
     again = train(config, TRAIN, VALID, folder)
-    pd.testing.assert_frame_equal(again.history, run.history)
+    pd.testing.assert_frame_equal(again.history, first.history)
     assert (folder / "last.keras").read_bytes() == before
-    for expected, found in zip(run.model.get_weights(), again.model.get_weights(), strict=True):
+    for expected, found in zip(first.model.get_weights(), again.model.get_weights(), strict=True):
         np.testing.assert_array_equal(found, expected)
 
 
@@ -177,14 +187,14 @@ def test_a_row_without_its_model_is_written_again(tmp_path, monkeypatch):
             raise Killed
         os.rename(source, target)
 
-    monkeypatch.setattr(training.os, "replace", replace)
+    monkeypatch.setattr(checkpoints.os, "replace", replace)
     with pytest.raises(Killed):
         train(one_epoch, TRAIN, VALID, tmp_path)
     monkeypatch.undo()
     assert len(pd.read_csv(tmp_path / "history.csv")) == 2
-    run = train(one_epoch, TRAIN, VALID, tmp_path)
-    assert run.history["epoch"].tolist() == [0, 1]
-    assert int(run.model.optimizer.iterations) == 10
+    done = train(one_epoch, TRAIN, VALID, tmp_path)
+    assert done.history["epoch"].tolist() == [0, 1]
+    assert int(done.model.optimizer.iterations) == 10
 
 
 def test_another_configuration_is_refused(whole):
@@ -195,7 +205,7 @@ def test_another_configuration_is_refused(whole):
 
 def test_other_faces_are_refused(whole, config):
     fewer = Samples(TRAIN.images[:40], TRAIN.targets[:40])
-    with pytest.raises(ValueError, match=r"as many faces.*40 faces.*20 steps"):
+    with pytest.raises(ValueError, match=r"as many faces.*40 faces, 3 steps.*71 and 5"):
         train(config, fewer, VALID, whole[0])
 
 
@@ -205,7 +215,7 @@ def test_the_policy_comes_back_whatever_happens(tmp_path, monkeypatch):
         raise RuntimeError("no")
 
     mixed = TrainingConfig(**{**CONFIG, "precision": "mixed_bfloat16"})
-    monkeypatch.setattr(training, "_fit", fail)
+    monkeypatch.setattr(run._Session, "_fit_phase", fail)
     for before in ("float32", "mixed_float16"):
         keras.config.set_dtype_policy(before)
         try:
@@ -223,6 +233,14 @@ def test_the_policy_comes_back_whatever_happens(tmp_path, monkeypatch):
         ({"stages": (Stage(0, 3),)}, "Expected stages"),
         ({"stages": (Stage(32, 3), Stage(48, 0))}, "Expected stages"),
         ({"network": "vgg99"}, "vgg99"),
+        ({"optimizer": "lion"}, r"optimizer of \['adamw', 'adam', 'sgd', 'rmsprop'\].*lion"),
+        ({"schedule": "steps"}, "schedule of.*steps"),
+        ({"monitor": "loss"}, "monitor of.*'loss'"),
+        ({"keep": "all"}, "keep of.*all"),
+        ({"learning_rate": 0.0}, "learning_rate in"),
+        ({"label_smoothing": 1.0}, "label_smoothing in"),
+        ({"patience": 0}, "patience >= 1"),
+        ({"epoch_faces": 0}, "epoch_faces >= 1"),
     ],
 )
 def test_a_bad_configuration_is_refused_before_anything_is_written(change, message):
@@ -233,7 +251,10 @@ def test_a_bad_configuration_is_refused_before_anything_is_written(change, messa
 def test_a_configuration_is_plain_json():
     config = TrainingConfig(**CONFIG)
     assert config.epochs == 4
-    assert config.to_dict()["stages"] == [{"size": 12, "epochs": 2}, {"size": 16, "epochs": 2}]
+    assert config.to_dict()["stages"] == [
+        {"size": 12, "epochs": 2, "trainable": "all"},
+        {"size": 16, "epochs": 2, "trainable": "all"},
+    ]
     assert json.loads(json.dumps(config.to_dict())) == config.to_dict()
 
 
@@ -241,11 +262,11 @@ TWO_STEPS = """
 import sys
 import numpy as np
 import keras
-from toy_study import tiny_network
-from builder_tools.networks import NETWORKS, NetworkSpec
+from toy_study import tiny_spec
+from builder_tools.networks import NETWORKS
 from builder_tools.training import Samples, Stage, TrainingConfig, train
 
-NETWORKS["tiny"] = NetworkSpec(tiny_network, 12, "a toy")
+NETWORKS["tiny"] = tiny_spec(12)
 rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (8, 16, 16), np.uint8)
 samples = Samples(images, np.eye(2, dtype=np.float32)[np.arange(8) % 2])
@@ -274,3 +295,171 @@ def test_two_steps_under_each_keras_back_end(backend, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout == f"{backend} {backend}\n"
+
+
+FINE_TUNING = {
+    **CONFIG,
+    "stages": fine_tuning_stages(16, head_epochs=2, epochs=3, unfrozen=2),
+    "fine_tune_learning_rate": 0.005,
+    "schedule": "exponential",
+    "monitor": "val_accuracy",
+    "keep": "best",
+}
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "tuned"
+    return folder, train(TrainingConfig(**FINE_TUNING), TRAIN, VALID, folder)
+
+
+def test_stages_of_fine_tuning():
+    assert fine_tuning_stages(48, head_epochs=3, epochs=5, unfrozen=4) == (
+        Stage(48, 3, "head"),
+        Stage(48, 5, 4),
+    )
+    assert fine_tuning_stages(48, head_epochs=0, epochs=5, unfrozen="all") == (Stage(48, 5),)
+
+
+def test_fine_tuning_trains_the_head_first(tmp_path):
+    only_head = TrainingConfig(**{**CONFIG, "stages": (Stage(16, 2, "head"),)})
+    model = train(only_head, TRAIN, VALID, tmp_path).model
+    keras.utils.set_random_seed(only_head.seed)
+    untrained = run.build_network("tiny", 3, None, head=only_head.head)
+    before, after = (n.get_layer("backbone").get_weights() for n in (untrained, model))
+    for expected, found in zip(before, after, strict=True):
+        np.testing.assert_array_equal(found, expected, "frozen, moving averages included")
+    assert not np.allclose(
+        model.get_layer("emotion").get_weights()[0], untrained.get_layer("emotion").get_weights()[0]
+    )
+
+
+def test_each_phase_has_a_schedule_of_its_own(tuned):
+    """71 faces are 5 batches: 15 steps of the second phase, the rate times 0.9 every 5."""
+    optimizer = tuned[1].model.optimizer
+    assert tuned[1].history["phase"].tolist() == [0, 0, 1, 1, 1]
+    assert int(optimizer.iterations) == 15
+    assert float(optimizer._learning_rate(0)) == pytest.approx(0.005)
+    assert float(optimizer._learning_rate(10)) == pytest.approx(0.005 * 0.9**2)
+
+
+def test_the_best_epoch_of_both_phases_is_kept(tuned):
+    folder, done = tuned
+    saved = keras.models.load_model(folder / "best.keras", compile=False)
+    for expected, weights in zip(saved.get_weights(), done.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, expected)
+
+
+def test_fine_tuning_in_pieces_is_fine_tuning_in_one(tuned, tmp_path):
+    config = TrainingConfig(**FINE_TUNING)
+    for epoch in (1, 2, 4):
+        run_killed(tmp_path, epoch=epoch, config=config)
+    several = train(config, TRAIN, VALID, tmp_path)
+    for expected, found in zip(
+        tuned[1].model.get_weights(), several.model.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert several.history["phase"].tolist() == tuned[1].history["phase"].tolist()
+
+
+def test_early_stopping_ends_the_phase_and_not_the_run(tmp_path):
+    """Nothing is learnt at a rate of almost nothing: the first epoch stays the best."""
+    config = TrainingConfig(
+        **{
+            **FINE_TUNING,
+            "stages": fine_tuning_stages(16, head_epochs=9, epochs=4, unfrozen="all"),
+            "learning_rate": 1e-12,
+            "fine_tune_learning_rate": 1e-12,
+            "monitor": "val_macro_f1",
+            "patience": 2,
+        }
+    )
+    history = train(config, TRAIN, VALID, tmp_path).history
+    assert len(history[history["phase"] == 0]) < 9
+    assert history[history["phase"] == 1]["epoch"].iloc[0] == 9
+    before = (tmp_path / "history.csv").read_text()
+    train(config, TRAIN, VALID, tmp_path)
+    assert (tmp_path / "history.csv").read_text() == before, "a finished run is only read"
+
+
+def test_a_run_without_a_folder_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(run.tempfile, "tempdir", str(tmp_path))
+    done = train(TrainingConfig(**{**CONFIG, "stages": (Stage(12, 1),)}), TRAIN, VALID, None)
+    assert len(done.history) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hidden_layers_come_from_the_configuration(tmp_path):
+    config = TrainingConfig(**{**CONFIG, "head": Head(dense=(7,)), "stages": (Stage(12, 1),)})
+    model = train(config, TRAIN, VALID, tmp_path).model
+    assert model.get_layer("emotion").get_weights()[0].shape == (7, 3)
+    assert json.loads((tmp_path / "config.json").read_text())["head"]["dense"] == [7]
+
+
+def test_logs_for_tensorboard(tmp_path):
+    config = TrainingConfig(**{**CONFIG, "stages": (Stage(12, 1),)})
+    train(config, TRAIN, VALID, tmp_path, tensorboard=True)
+    assert list((tmp_path / "tensorboard").rglob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd", "rmsprop"])
+def test_every_optimizer_learns(name, tmp_path):
+    config = TrainingConfig(**{**CONFIG, "optimizer": name, "stages": (Stage(12, 3),)})
+    losses = train(config, TRAIN, VALID, tmp_path).history["loss"]
+    assert losses.iloc[-1] < losses.iloc[0]
+
+
+def test_loss_by_hand():
+    """Targets (1, 0) and (1/2, 1/2), probabilities (0.8, 0.2): -ln 0.8 and -(ln 0.16) / 2."""
+    y, p = np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([[0.8, 0.2], [0.8, 0.2]])
+    plain = np.array(EmotionLoss(reduction=None)(y, p))
+    np.testing.assert_allclose(plain, [0.22314, 0.91629], atol=1e-4)
+    weighted = np.array(EmotionLoss([2.0, 1.0], reduction=None)(y, p))
+    np.testing.assert_allclose(weighted, [0.44629, 1.02786], atol=1e-4)
+    focal = np.array(EmotionLoss(gamma=2.0, reduction=None)(y, p))
+    np.testing.assert_allclose(focal, [0.22314 * 0.04, 0.0044629 + 0.515], atol=1e-4)
+    smooth = np.array(EmotionLoss(label_smoothing=0.2, reduction=None)(y, p))
+    np.testing.assert_allclose(smooth, [0.9 * 0.22314 + 0.1 * 1.60944, 0.91629], atol=1e-4)
+
+
+def test_class_weights_by_hand():
+    """Shares 3/4 and 1/4: inverse 4/3 and 4, made so that the average face weighs 1."""
+    targets = np.eye(2)[[0, 0, 0, 1]]
+    assert class_weights(targets, 0.0) is None
+    np.testing.assert_allclose(class_weights(targets, 1.0), [2 / 3, 2])
+    weights = class_weights(targets, 0.5)
+    np.testing.assert_allclose(weights[1] / weights[0], 3**0.5)
+    np.testing.assert_allclose((weights * [0.75, 0.25]).sum(), 1)
+    with pytest.raises(ValueError, match=r"face of every class.*none with label \[1\]"):
+        class_weights(np.eye(2)[[0, 0]], 1.0)
+
+
+def test_validation_figures_by_hand():
+    targets = np.eye(2)[[0, 0, 1]]
+    found = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    figures = validation_figures(targets, found)
+    assert figures["val_accuracy"] == pytest.approx(2 / 3)
+    assert figures["val_macro_f1"] == pytest.approx(2 / 3)
+    assert figures["val_loss"] == pytest.approx(-np.log([0.9, 0.4, 0.8]).mean())
+
+
+def test_an_epoch_of_any_length_goes_through_all_faces_evenly():
+    """Epochs of 4 out of 6 faces: 3 epochs are 2 whole passes."""
+    images = np.arange(6, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
+    batches = StreamedBatches(images, np.eye(6), epoch_faces=4, batch_size=3, shuffle_seed=1)
+    assert len(batches) == 2
+    seen = []
+    for epoch in range(3):
+        batches.start_epoch(epoch)
+        faces = [batches[i][0][:, 0, 0, 0] for i in range(len(batches))]
+        assert [len(batch) for batch in faces] == [3, 1]
+        seen += [int(face) for batch in faces for face in batch]
+    assert sorted(seen[:6]) == sorted(seen[6:]) == list(range(6))
+    batches.start_epoch(1)
+    assert batches[0][0][0, 0, 0, 0] == seen[4]
+
+
+def test_a_longer_epoch_than_the_faces(tmp_path):
+    config = TrainingConfig(**{**CONFIG, "stages": (Stage(12, 1),), "epoch_faces": 160})
+    model = train(config, TRAIN, VALID, tmp_path).model
+    assert int(model.optimizer.iterations) == 10

@@ -102,8 +102,8 @@ def write_kaggle(
     return root
 
 
-def tiny_network(num_classes: int, input_size: int | None = None):
-    """Builds a network of the house's contract with everything that has state."""
+def tiny_backbone(input_size: int | None, weights=None):
+    """Builds a backbone of the house's contract with everything that has state."""
     import keras
     from keras import layers
 
@@ -115,6 +115,19 @@ def tiny_network(num_classes: int, input_size: int | None = None):
     x = layers.ReLU()(layers.BatchNormalization(momentum=0.8)(x))
     x = layers.Conv2D(16, 3, strides=2, padding="same")(x)
     x = layers.ReLU()(layers.BatchNormalization(momentum=0.8)(x))
-    x = layers.Dropout(0.1)(layers.GlobalAveragePooling2D()(x))
-    outputs = layers.Dense(num_classes, activation="softmax", dtype="float32")(x)
-    return keras.Model(inputs, outputs, name="tiny")
+    return keras.Model(inputs, x, name="backbone")
+
+
+def tiny_spec(input_size: int):
+    """Gives a registry entry of the tiny network, deployed at `input_size` px."""
+    from builder_tools.networks import NetworkSpec
+
+    return NetworkSpec(
+        backbone=tiny_backbone,
+        input_size=input_size,
+        min_size=8,
+        unfreeze=None,
+        pretrained=None,
+        any_size=True,
+        description="a toy",
+    )

@@ -1,7 +1,61 @@
-"""The verb `experiment`."""
+"""The verb `experiment`: rerun the study's comparisons."""
 
 from __future__ import annotations
 
-from builder_tools.cli.verb import Verb
+import argparse
+from pathlib import Path
 
-VERBS: dict[str, Verb] = {}
+from builder_tools.cli.study import need_study
+from builder_tools.cli.verb import Verb, positive
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("plan", choices=["screening", "ablations"])
+    parser.add_argument("--source", type=Path, help="FER+ as a zip or folder")
+    parser.add_argument("--table", type=Path, default=Path("reports/experiments.csv"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"), help="checkpoints")
+    parser.add_argument("--jobs", type=positive, default=1, help="trials beside each other")
+    parser.add_argument("--group", nargs="+", default=[], help="only these groups")
+    parser.add_argument("--minutes", type=float, help="begin no trial after so long")
+    parser.add_argument("--list", action="store_true", help="print what is pending, run nothing")
+    parser.add_argument("--trial", help="run this one in this process; adds no row")
+
+
+def _run(options: argparse.Namespace) -> int | None:
+    need_study()
+    from builder_tools.experiments.plans import find_trial
+    from builder_tools.experiments.schedule import pending_trials, run_plan
+    from builder_tools.experiments.trial import run_trial
+
+    if options.trial:
+        trial = find_trial(options.plan, options.trial)
+        run_trial(trial, options.runs / trial.study / trial.key, source=options.source)
+        return None
+    if options.list:
+        for trial in pending_trials(options.plan, options.table, options.group):
+            print(trial.key)
+        return None
+    failed = run_plan(
+        options.plan,
+        table=options.table,
+        runs=options.runs,
+        source=options.source,
+        jobs=options.jobs,
+        groups=options.group,
+        minutes=options.minutes,
+    )
+    return 1 if failed else 0
+
+
+VERBS = {
+    "experiment": Verb(
+        "rerun the study's comparisons: every network, every ablation; goes on where it stopped",
+        (
+            "builder-tools experiment screening",
+            "builder-tools experiment ablations --jobs 2 --minutes 90",
+            "builder-tools experiment ablations --group balancing --list",
+        ),
+        _options,
+        _run,
+    ),
+}

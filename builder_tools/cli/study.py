@@ -10,7 +10,7 @@ from pathlib import Path
 from builder_tools.cli.verb import Verb, positive
 
 
-def _need_study() -> None:
+def need_study() -> None:
     """Refuses early, in one sentence, where the study's packages are not installed."""
     from importlib.util import find_spec
 
@@ -50,7 +50,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_train(options: argparse.Namespace) -> None:
-    _need_study()
+    need_study()
     from builder_tools.study import log_experiment, save_figures, train_and_ship
 
     shipped = train_and_ship(
@@ -100,7 +100,7 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_evaluate(options: argparse.Namespace) -> int:
-    _need_study()
+    need_study()
     import json
 
     from builder_tools.cards import ModelCard, find_model
@@ -148,7 +148,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_export(options: argparse.Namespace) -> None:
-    _need_study()
+    need_study()
     from builder_tools.study import export_network
 
     export = export_network(

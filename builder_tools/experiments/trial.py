@@ -1,0 +1,191 @@
+"""One trial from FER+ to a row of the table: prepare faces, train, judge."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from builder_tools.datasets.ferplus import FaceTable, is_face, load_ferplus, vote_distribution
+from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.evaluation import PROTOCOLS, evaluate, nine_class_labels, restrict
+from builder_tools.evaluation.protocols import LEFT_OUT
+from builder_tools.experiments.plans import Trial
+from builder_tools.media import replacing
+from builder_tools.training import Samples, TrainingRun, train
+
+JUDGED = {"eight": "ferplus-majority-8", "nine": "ferplus-nine"}
+"""Prefix of a column -> protocol."""
+
+EMBEDDING_MODEL = "fast"
+"""The model whose last features the embedding balancer looks for neighbours in. It was trained
+on the training split alone."""
+
+
+def run_trial(trial: Trial, folder: Path, *, source: str | Path | None = None) -> dict[str, Any]:
+    """Runs a trial, or goes on with it, and gives its row; the row is kept in `row.json`.
+
+    Args:
+        trial: What to run.
+        folder: Checkpoints and predictions (`valid.npy`, `test.npy`: `(n, 9)` probabilities).
+        source: Where FER+ is.
+    """
+    done = folder / "row.json"
+    if done.is_file():
+        return json.loads(done.read_text())
+    faces = load_ferplus(source)
+    faces = faces.rows(is_face(faces.votes))
+    valid = faces.split("valid")
+    run = train(
+        trial.config,
+        training_samples(trial, faces.split("train")),
+        Samples(valid.images, vote_distribution(valid.votes)),
+        folder,
+    )
+    row = {**_described(trial, run), **_judged(trial, run, faces, folder)}
+    with replacing(done) as partial:
+        partial.write_text(json.dumps(row, indent=1))
+    return row
+
+
+def training_samples(trial: Trial, faces: FaceTable) -> Samples:
+    """Gives the training faces of a trial: subset, balanced, with hard or soft targets."""
+    faces = faces if trial.train_faces is None else _subset(faces, trial)
+    labels = nine_class_labels(faces.votes)
+    if trial.balancer == "none":
+        soft = vote_distribution(faces.votes)
+        return Samples(faces.images, soft if trial.labels == "soft" else _one_hot(labels))
+    images, labels = _balanced(trial, faces.images, labels)
+    return Samples(images, _one_hot(labels))
+
+
+def _subset(faces: FaceTable, trial: Trial) -> FaceTable:
+    """Gives a stratified subset; the same for every network, whatever its seed."""
+    from sklearn.model_selection import train_test_split
+
+    rows, _ = train_test_split(
+        np.arange(len(faces)),
+        train_size=trial.train_faces,
+        stratify=nine_class_labels(faces.votes),
+        random_state=0,
+    )
+    chosen = np.zeros(len(faces), bool)
+    chosen[rows] = True
+    return faces.rows(chosen)
+
+
+def _balanced(trial: Trial, images: np.ndarray, labels: np.ndarray):
+    from builder_tools.balancing import BALANCERS
+
+    options = {"embed": _embedding()} if trial.balancer == "embedding_smote" else {}
+    images, labels, _ = BALANCERS[trial.balancer](
+        images, labels, count=int(np.bincount(labels).max()), seed=trial.config.seed, **options
+    )
+    return images, labels
+
+
+def _embedding():
+    """Gives a function from faces `(n, 48, 48)` to the features before the last layer."""
+    import keras
+
+    from builder_tools.cards import find_model
+
+    network = keras.models.load_model(find_model(EMBEDDING_MODEL) / "model.keras", compile=False)
+    pooled = next(
+        layer.output
+        for layer in network.layers
+        if isinstance(layer, keras.layers.GlobalAveragePooling2D) and layer.output.ndim == 2
+    )
+    features = keras.Model(network.inputs, pooled)
+    return lambda faces: features.predict(_as_rgb(faces), batch_size=256, verbose=0)
+
+
+def _described(trial: Trial, run: TrainingRun) -> dict[str, Any]:
+    config = trial.config
+    return {
+        "date": date.today().isoformat(),
+        "study": trial.study,
+        "trial": trial.key,
+        "group": trial.group,
+        "variant": trial.variant,
+        "network": config.network,
+        "parameters": run.model.count_params(),
+        "data": "ferplus",
+        "labels": trial.labels,
+        "balancer": trial.balancer,
+        "train_faces": trial.train_faces or "all",
+        "size": config.stages[-1].size,
+        "seed": config.seed,
+        "commit": run.config["commit"],
+        "backend": run.config["backend"],
+        "precision": config.precision,
+        "epochs": len(run.history),
+        "minutes": round(float(run.history["seconds"].sum()) / 60, 2),
+        "machine": hardware(),
+    }
+
+
+def hardware() -> str:
+    """Names what the run was made on."""
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS")
+    cores = f"{os.cpu_count()} CPU cores" + (f", {threads} thread(s) a run" if threads else "")
+    return f"{platform.machine()}, {_accelerator() or cores}"
+
+
+def _accelerator() -> str:
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        device = jax.devices()[0]
+        return "" if device.platform == "cpu" else device.device_kind
+    return ""
+
+
+def _judged(trial: Trial, run: TrainingRun, faces: FaceTable, folder: Path) -> dict[str, Any]:
+    """Judges the last (or best) epoch on valid, and on test once."""
+    row: dict[str, Any] = {}
+    for split in ("valid", "test"):
+        part = faces.split(split)
+        found = _predict(run.model, part.images, trial.config.stages[-1].size)
+        with replacing(folder / f"{split}.npy") as partial, partial.open("wb") as file:
+            np.save(file, found.astype(np.float16))
+        for prefix, protocol in JUDGED.items():
+            figures = _figures(PROTOCOLS[protocol], part, found)
+            row |= {f"{split}_{prefix}_{name}": value for name, value in figures.items()}
+    return row
+
+
+def _predict(network, images: np.ndarray, size: int) -> np.ndarray:
+    from builder_tools.classifier import resize_faces
+
+    found = [
+        network.predict(resize_faces(_as_rgb(images[i : i + 512]), size), verbose=0)
+        for i in range(0, len(images), 512)
+    ]
+    return np.concatenate(found)
+
+
+def _figures(protocol, part: FaceTable, found: np.ndarray) -> dict[str, Any]:
+    labels = protocol.labels(part.table)
+    kept = labels != LEFT_OUT
+    judged = evaluate(
+        labels[kept], restrict(found[kept], NINE_EMOTIONS, protocol.emotions), protocol.emotions
+    ).to_dict()
+    recall = {f"recall_{name}": value for name, value in judged.pop("per_class_recall").items()}
+    wanted = ("accuracy", "accuracy_95", "macro_f1", "mean_recall")
+    return {name: judged[name] for name in wanted} | recall
+
+
+def _one_hot(labels: np.ndarray) -> np.ndarray:
+    return np.eye(len(NINE_EMOTIONS), dtype=np.float32)[labels]
+
+
+def _as_rgb(images: np.ndarray) -> np.ndarray:
+    return np.repeat(images[..., None], 3, axis=-1)

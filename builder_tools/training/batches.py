@@ -1,0 +1,42 @@
+"""Batches whose epochs are as long as asked for, whatever the number of faces."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from builder_tools.augmentation import FaceBatches
+
+
+class StreamedBatches(FaceBatches):
+    """Faces in an endless row of shuffled passes, cut into epochs of equal length.
+
+    Runs on data of different size (balanced and not, say) then take the same steps, and every
+    face is seen equally often up to one time.
+
+    Args:
+        images: As in `FaceBatches`.
+        targets: As in `FaceBatches`.
+        epoch_faces: Faces an epoch.
+        batch_size: Faces a batch.
+        shuffle_seed: With the number of the pass it fixes the order of each pass.
+    """
+
+    def __init__(self, images, targets, *, epoch_faces: int, batch_size=64, shuffle_seed=0) -> None:
+        self.epoch_faces = epoch_faces
+        super().__init__(images, targets, batch_size=batch_size, shuffle_seed=shuffle_seed)
+
+    def __len__(self) -> int:
+        return math.ceil(self.epoch_faces / self.batch_size)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Puts the faces of an epoch in order."""
+        first, count = epoch * self.epoch_faces, len(self.images)
+        passes = range(first // count, (first + self.epoch_faces - 1) // count + 1)
+        stream = np.concatenate([self._shuffled(number) for number in passes])
+        start = first - passes.start * count
+        self.order = stream[start : start + self.epoch_faces]
+
+    def _shuffled(self, number: int) -> np.ndarray:
+        return np.random.default_rng((self.shuffle_seed, number)).permutation(len(self.images))

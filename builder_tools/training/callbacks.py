@@ -1,0 +1,111 @@
+"""What happens around the epochs of a run: seeds, validation, checkpoints, a bar."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import keras
+import numpy as np
+
+from builder_tools.augmentation import FaceBatches
+from builder_tools.training.checkpoints import RunFolder, has_stopped
+
+DRAWS_PER_EPOCH = 1_000_000
+"""Room for the random draws of one epoch in the counter of a Keras seed generator."""
+
+
+class EpochSeed(keras.callbacks.Callback):
+    """Before each epoch: order of the faces and every random generator, from seed and epoch."""
+
+    def __init__(self, batches: FaceBatches, seed: int) -> None:
+        super().__init__()
+        self.batches, self.seed = batches, seed
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.batches.start_epoch(epoch)
+        generators = [v for v in self.model.variables if v.name == "seed_generator_state"]
+        for number, state in enumerate(generators):
+            state.assign([1000 * self.seed + number, epoch * DRAWS_PER_EPOCH])
+
+
+class Validation(keras.callbacks.Callback):
+    """After each epoch: `val_loss` (plain cross-entropy), `val_accuracy` and `val_macro_f1`."""
+
+    def __init__(self, batches: FaceBatches, targets: np.ndarray) -> None:
+        super().__init__()
+        self.batches, self.targets = batches, targets
+
+    def on_epoch_end(self, epoch, logs=None):
+        found = self.model.predict(self.batches, verbose=0)
+        logs.update(validation_figures(self.targets, found))
+
+
+def validation_figures(targets: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """Gives `val_loss`, `val_accuracy` and `val_macro_f1`.
+
+    Args:
+        targets: `(n, k)`, maybe soft; the label is the largest.
+        found: `(n, k)` probabilities.
+    """
+    from sklearn.metrics import f1_score
+
+    labels, predicted = targets.argmax(axis=1), found.argmax(axis=1)
+    loss = -(targets * np.log(np.clip(found, 1e-7, 1))).sum(axis=1).mean()
+    return {
+        "val_loss": float(loss),
+        "val_accuracy": float((labels == predicted).mean()),
+        "val_macro_f1": float(
+            f1_score(
+                labels,
+                predicted,
+                labels=range(targets.shape[1]),
+                average="macro",
+                zero_division=0,
+            )
+        ),
+    }
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """After each epoch: a row of history and the network go to the folder; stops if it is time."""
+
+    def __init__(self, network: keras.Model, folder: RunFolder, config, phase, stage, data) -> None:
+        super().__init__()
+        self.network, self.folder, self.config = network, folder, config
+        self.phase, self.stage, self.data = phase, stage, data
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch, "phase": self.phase.number, "size": self.stage.size}
+        row = {**row, "seconds": time.monotonic() - self.started, **(logs or {})}
+        self.folder.add(row, self.network, self.config, self.data)
+        if has_stopped(self.folder.history(), self.config, self.phase):
+            self.model.stop_training = True
+
+
+class Progress(keras.callbacks.Callback):
+    """One bar an epoch on stderr."""
+
+    def __init__(self, epochs: int, stage) -> None:
+        super().__init__()
+        self.epochs, self.stage = epochs, stage
+
+    def on_epoch_begin(self, epoch, logs=None):
+        from tqdm import tqdm
+
+        self.bar = tqdm(
+            total=self.params["steps"],
+            desc=f"epoch {epoch + 1}/{self.epochs} at {self.stage.size} px",
+            file=sys.stderr,
+            mininterval=2,
+        )
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.bar.update()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.bar.set_postfix({name: f"{value:.4f}" for name, value in (logs or {}).items()})
+        self.bar.close()

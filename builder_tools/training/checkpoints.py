@@ -1,0 +1,151 @@
+"""The folder of a run: what it was begun with, its history, its checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import keras
+import pandas as pd
+
+from builder_tools.training.config import MONITORS, TrainingConfig
+
+PROGRESS_ENTRY = "progress.json"
+"""A file inside `last.keras` that says how far the run has come: they cannot disagree."""
+
+
+class RunFolder:
+    """Where a run lives.
+
+    Args:
+        folder: The place.
+        resumable: Whether a checkpoint is written after each epoch.
+    """
+
+    def __init__(self, folder: Path, *, resumable: bool = True) -> None:
+        self.folder, self.resumable = folder, resumable
+        self.last, self.best = folder / "last.keras", folder / "best.keras"
+
+    def begin(self, config: TrainingConfig) -> dict:
+        """Writes what the run is begun with, or compares with what it was begun with.
+
+        Raises:
+            ValueError: If the folder holds a run of another configuration.
+        """
+        file = self.folder / "config.json"
+        if not file.is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            begun = {
+                **config.to_dict(),
+                "commit": commit_id(),
+                "backend": keras.backend.backend(),
+                "keras": keras.__version__,
+            }
+            _write_text(file, json.dumps(begun, indent=2))
+        begun = json.loads(file.read_text())
+        other = {k: begun.get(k) for k, v in config.to_dict().items() if begun.get(k) != v}
+        if other:
+            raise ValueError(
+                f"Expected {self.folder} to hold a run of the same configuration. It was begun "
+                f"with {other}. Use those values to go on, or name another folder."
+            )
+        return begun
+
+    def epochs_done(self, steps: int, faces: int) -> int:
+        """Gives the number of the epoch that comes next.
+
+        Args:
+            steps: Steps an epoch takes with the data at hand.
+            faces: How many faces those are.
+
+        Raises:
+            ValueError: If the run was begun with other data.
+        """
+        if not self.last.is_file():
+            return 0
+        with zipfile.ZipFile(self.last) as archive:
+            progress = json.loads(archive.read(PROGRESS_ENTRY))
+        if progress["faces"] != faces or progress["steps"] != steps:
+            raise ValueError(
+                f"Expected {self.folder} to hold a run on as many faces. Received: {faces} faces, "
+                f"{steps} steps an epoch; it was begun with {progress['faces']} and "
+                f"{progress['steps']}. Use the same data to go on, or name another folder."
+            )
+        return progress["epochs_done"]
+
+    def history(self) -> list[dict]:
+        """Gives a row for each epoch so far."""
+        file = self.folder / "history.csv"
+        return pd.read_csv(file).to_dict("records") if file.is_file() else []
+
+    def add(self, row: dict, network: keras.Model, config: TrainingConfig, data: dict) -> None:
+        """Keeps an epoch: its row of history first, then the network, each atomically.
+
+        The network decides which epoch comes next; a row without its network is written again.
+
+        Args:
+            row: Of the history.
+            network: After the epoch.
+            config: Of the run.
+            data: `faces` and `steps`, to know the data again.
+        """
+        rows = [*(r for r in self.history() if r["epoch"] < row["epoch"]), row]
+        _write_text(self.folder / "history.csv", pd.DataFrame(rows).to_csv(index=False))
+        is_best = best_row(rows, config)["epoch"] == row["epoch"]
+        if config.keep == "best" and is_best:
+            self._save(network, self.best)
+        if self.resumable:
+            partial = self._save(network, self.folder / "partial.keras")
+            with zipfile.ZipFile(partial, "a") as archive:
+                done = {"epochs_done": int(row["epoch"]) + 1, **data}
+                archive.writestr(PROGRESS_ENTRY, json.dumps(done))
+            os.replace(partial, self.last)
+
+    def _save(self, network: keras.Model, file: Path) -> Path:
+        partial = file.with_name(f"saving-{file.name}")
+        try:
+            network.save(partial)
+        except OSError:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
+        os.replace(partial, file)
+        return file
+
+    def remove(self) -> None:
+        """Removes the folder and what is in it."""
+        shutil.rmtree(self.folder)
+
+
+def best_row(rows: list[dict], config: TrainingConfig) -> dict:
+    """Gives the row of the best epoch, the earliest among equals."""
+    return max(rows, key=lambda row: MONITORS[config.monitor] * row[config.monitor])
+
+
+def has_stopped(rows: list[dict], config: TrainingConfig, phase) -> bool:
+    """Tells whether early stopping has ended a phase, from the history alone."""
+    own = [row for row in rows if row["phase"] == phase.number]
+    if config.patience is None or not own:
+        return False
+    return own[-1]["epoch"] - best_row(own, config)["epoch"] >= config.patience
+
+
+def commit_id() -> str:
+    """Gives the commit the working tree stands at, "-dirty" if changed, "unknown" outside git."""
+    repository = Path(__file__).resolve().parents[2]
+    command = ["git", "-C", str(repository), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _write_text(file: Path, text: str) -> None:
+    partial = file.with_suffix(".partial")
+    partial.write_text(text)
+    os.replace(partial, file)

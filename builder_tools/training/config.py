@@ -1,0 +1,197 @@
+"""What decides how a run goes: stages, optimiser, loss, stopping."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from builder_tools.augmentation import AugmentationStrength
+from builder_tools.networks import NETWORKS, Head
+from builder_tools.training.optimizers import OPTIMIZERS, SCHEDULES
+
+MONITORS = {"val_loss": -1, "val_accuracy": 1, "val_macro_f1": 1}
+"""What the best epoch is chosen by, and whether more is better (1) or worse (-1)."""
+
+KEEP = ("last", "best")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some epochs at one picture size.
+
+    Args:
+        size: Side of the pictures, px.
+        epochs: How many.
+        trainable: `all`, `head` (the backbone is frozen), or the number of the backbone's last
+            layers that learn beside the head.
+    """
+
+    size: int
+    epochs: int
+    trainable: str | int = "all"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Consecutive stages that train the same layers with one optimiser and one schedule."""
+
+    number: int
+    trainable: str | int
+    stages: tuple[Stage, ...]
+    first_epoch: int
+
+    @property
+    def epochs(self) -> int:
+        return sum(stage.epochs for stage in self.stages)
+
+    @property
+    def end_epoch(self) -> int:
+        return self.first_epoch + self.epochs
+
+    def stage_epochs(self) -> Iterator[tuple[Stage, int, int]]:
+        """Gives each stage with its first epoch and the one after its last."""
+        first = self.first_epoch
+        for stage in self.stages:
+            yield stage, first, first + stage.epochs
+            first += stage.epochs
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides how a run goes, apart from the data.
+
+    Args:
+        network: Name in `NETWORKS`.
+        head: Pooling, hidden layers and dropout after the backbone.
+        weights: What the backbone starts from: None (random), `pretrained`, or a weights file.
+        stages: Picture sizes and what is trained; small sizes first, the deployed size last.
+        batch_size: Faces a step.
+        optimizer: Name in `OPTIMIZERS`.
+        learning_rate: Peak of the schedule.
+        fine_tune_learning_rate: Peak of every phase after the first; `learning_rate` if None.
+        schedule: Name in `SCHEDULES`: `cosine` ends at 0, `exponential` multiplies the rate by
+            `decay_rate` each epoch, `constant` stays.
+        decay_rate: Of the exponential schedule, in (0, 1].
+        weight_decay: Decoupled, for optimisers that have it; biases and normalisation left out.
+        warmup_epochs: Linear warm-up of the cosine schedule.
+        focal_gamma: 0 is cross-entropy; above, easy faces count less (Lin et al., 2017).
+        label_smoothing: Share of the target spread over all classes.
+        class_weight_power: Weight of a class = (its inverse frequency) ** power, mean weight of a
+            face 1: 0 is no weighting, 1 balanced.
+        epoch_faces: Faces an epoch, drawn in shuffled passes; None for each face once.
+        patience: A phase ends after so many epochs without a better `monitor`; None never.
+        monitor: Name in `MONITORS`: what tells the best epoch, on validation faces.
+        keep: `last` epoch, or `best` over all phases.
+        precision: Keras dtype policy: `mixed_bfloat16`, `mixed_float16` or `float32`.
+        seed: Of the weights, the order and the augmentation.
+        augmentation: How far faces are changed.
+    """
+
+    network: str = "compact"
+    head: Head = field(default_factory=Head)
+    weights: str | None = None
+    stages: tuple[Stage, ...] = (Stage(32, 14), Stage(40, 10), Stage(48, 12))
+    batch_size: int = 64
+    optimizer: str = "adamw"
+    learning_rate: float = 2e-3
+    fine_tune_learning_rate: float | None = None
+    schedule: str = "cosine"
+    decay_rate: float = 0.9
+    weight_decay: float = 0.05
+    warmup_epochs: int = 1
+    focal_gamma: float = 0.0
+    label_smoothing: float = 0.0
+    class_weight_power: float = 0.0
+    epoch_faces: int | None = None
+    patience: int | None = None
+    monitor: str = "val_loss"
+    keep: str = "last"
+    precision: str = "mixed_bfloat16"
+    seed: int = 0
+    augmentation: AugmentationStrength = field(default_factory=AugmentationStrength)
+
+    def __post_init__(self) -> None:
+        self._expect_names()
+        self._expect_stages()
+        self._expect_numbers()
+
+    @property
+    def epochs(self) -> int:
+        return sum(stage.epochs for stage in self.stages)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The phases: stages in a row that train the same layers."""
+        phases, first = [], 0
+        for trainable, group in itertools.groupby(self.stages, lambda stage: stage.trainable):
+            phases.append(Phase(len(phases), trainable, tuple(group), first))
+            first = phases[-1].end_epoch
+        return tuple(phases)
+
+    @property
+    def input_size(self) -> int | None:
+        """The one size all stages share, px; None if the network must take several."""
+        sizes = {stage.size for stage in self.stages}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    def to_dict(self) -> dict:
+        """Gives the configuration as plain JSON values."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    def _expect_names(self) -> None:
+        known = {
+            "network": NETWORKS,
+            "optimizer": OPTIMIZERS,
+            "schedule": SCHEDULES,
+            "monitor": MONITORS,
+            "keep": KEEP,
+        }
+        for name, names in known.items():
+            if getattr(self, name) not in names:
+                raise ValueError(
+                    f"Expected {name} of {list(names)}. Received: {getattr(self, name)!r}."
+                )
+
+    def _expect_stages(self) -> None:
+        if not self.stages or min(min(s.size, s.epochs) for s in self.stages) < 1:
+            raise ValueError(f"Expected stages of at least 1 px and 1 epoch. Got: {self.stages}.")
+        if self.input_size is None and not NETWORKS[self.network].any_size:
+            raise ValueError(
+                f"Expected one picture size: {self.network!r} is built for a fixed one. "
+                f"Received: {[stage.size for stage in self.stages]} px."
+            )
+
+    def _expect_numbers(self) -> None:
+        lowest = {"batch_size": 1, "warmup_epochs": 0, "focal_gamma": 0, "weight_decay": 0}
+        for name, least in lowest.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"Expected {name} >= {least}. Received: {getattr(self, name)}.")
+        for name in ("learning_rate", "decay_rate"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"Expected {name} in (0, 1]. Received: {getattr(self, name)}.")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(
+                f"Expected label_smoothing in [0, 1). Received: {self.label_smoothing}."
+            )
+        for name in ("patience", "epoch_faces"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"Expected {name} >= 1 or None. Received: {value}.")
+
+
+def fine_tuning_stages(
+    size: int, *, head_epochs: int, epochs: int, unfrozen: str | int
+) -> tuple[Stage, ...]:
+    """Gives the two phases of fine-tuning: the head alone, then the last layers, too.
+
+    Args:
+        size: Side of the pictures, px.
+        head_epochs: Epochs on frozen features; 0 leaves the phase out.
+        epochs: Epochs of the second phase; 0 leaves it out.
+        unfrozen: The backbone's last layers that learn in the second phase, or `all`.
+    """
+    stages = (Stage(size, head_epochs, "head"), Stage(size, epochs, unfrozen))
+    return tuple(stage for stage in stages if stage.epochs)

@@ -1,0 +1,58 @@
+"""Optimisers and learning-rate schedules of the study, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+from keras.optimizers import schedules
+
+OPTIMIZERS: dict[str, Callable[..., keras.optimizers.Optimizer]] = {
+    "adamw": keras.optimizers.AdamW,
+    "adam": keras.optimizers.Adam,
+    "sgd": lambda rate, **options: keras.optimizers.SGD(
+        rate, momentum=0.9, nesterov=True, **options
+    ),
+    "rmsprop": keras.optimizers.RMSprop,
+}
+"""Optimiser by name: called as `build(schedule, weight_decay=...)`."""
+
+
+def cosine(rate: float, *, steps: int, epoch_steps: int, warmup_epochs: int, decay_rate: float):
+    """Linear warm-up from 0, then half a cosine to 0."""
+    warmup = warmup_epochs * epoch_steps
+    return schedules.CosineDecay(
+        0.0, decay_steps=max(steps - warmup, 1), warmup_target=rate, warmup_steps=warmup
+    )
+
+
+def exponential(
+    rate: float, *, steps: int, epoch_steps: int, warmup_epochs: int, decay_rate: float
+):
+    """Keras's `ExponentialDecay`, smooth, by `decay_rate` an epoch; no warm-up."""
+    return schedules.ExponentialDecay(rate, decay_steps=epoch_steps, decay_rate=decay_rate)
+
+
+def constant(rate: float, *, steps: int, epoch_steps: int, warmup_epochs: int, decay_rate: float):
+    """The same rate at every step."""
+    return rate
+
+
+SCHEDULES = {"cosine": cosine, "exponential": exponential, "constant": constant}
+"""Learning rate by step, by name."""
+
+
+def build_optimizer(
+    name: str, schedule: schedules.LearningRateSchedule | float, *, weight_decay: float
+) -> keras.optimizers.Optimizer:
+    """Builds an optimiser whose decay leaves biases and normalisation alone.
+
+    Args:
+        name: In `OPTIMIZERS`.
+        schedule: A rate, or a schedule of them.
+        weight_decay: Decoupled decay a step, relative to the rate.
+    """
+    optimizer = OPTIMIZERS[name](schedule, weight_decay=weight_decay or None)
+    if weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer

@@ -1,0 +1,209 @@
+"""The run itself: build, fit phase by phase, go on where it stopped."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from builder_tools.augmentation import FaceBatches, augmentation_model, with_augmentation
+from builder_tools.networks import NETWORKS, build_network, set_trainable
+from builder_tools.training.batches import StreamedBatches
+from builder_tools.training.callbacks import Checkpoint, EpochSeed, Progress, Validation
+from builder_tools.training.checkpoints import RunFolder, has_stopped
+from builder_tools.training.config import Phase, Stage, TrainingConfig
+from builder_tools.training.losses import EmotionLoss, class_weights
+from builder_tools.training.optimizers import SCHEDULES, build_optimizer
+
+VALIDATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Faces and their targets.
+
+    Args:
+        images: `(n, H, W[, 3])` uint8, or `Pictures` that are decoded when asked for.
+        targets: `(n, k)` float32, rows sum to 1.
+    """
+
+    images: np.ndarray
+    targets: np.ndarray
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A finished run: the network, its history (one row an epoch), what it was begun with."""
+
+    model: keras.Model
+    history: pd.DataFrame
+    config: dict
+
+
+def train(
+    config: TrainingConfig,
+    train: Samples,
+    valid: Samples,
+    folder: str | Path | None,
+    *,
+    tensorboard: bool = False,
+) -> TrainingRun:
+    """Trains a network, or goes on with the run in `folder`.
+
+    Args:
+        config: How; must equal the one the folder was begun with.
+        train: Training faces.
+        valid: Faces for the curves, early stopping and the choice of the best epoch.
+        folder: Where the run lives; None for a run that need not survive a kill.
+        tensorboard: Write logs for TensorBoard to `folder/tensorboard`.
+
+    Returns:
+        The `TrainingRun`.
+
+    Raises:
+        ValueError: If the folder holds a run of another configuration or other faces.
+    """
+    run_folder = RunFolder(
+        Path(folder or tempfile.mkdtemp(prefix="run-")), resumable=folder is not None
+    )
+    begun = run_folder.begin(config)
+    keras.utils.set_random_seed(config.seed)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.precision)
+    try:
+        session = _Session(config, train, valid, run_folder, tensorboard)
+        network = session.run()
+        return TrainingRun(network, pd.DataFrame(run_folder.history()), begun)
+    finally:
+        keras.config.set_dtype_policy(policy)
+        if folder is None:
+            run_folder.remove()
+
+
+class _Session:
+    """One call of `train`: what all phases share."""
+
+    def __init__(self, config, train: Samples, valid: Samples, folder: RunFolder, tensorboard):
+        self.config, self.train, self.valid, self.folder = config, train, valid, folder
+        self.tensorboard = tensorboard
+        self.steps = len(self._batches())
+
+    def run(self) -> keras.Model:
+        done = self.folder.epochs_done(self.steps, len(self.train.images))
+        network = self._network(weights=None if done else self.config.weights)
+        phases = self.config.phases
+        begun = self._rows(done)[-1]["phase"] if done else -1
+        if done:
+            self._compile(network, phases[begun])
+            network.load_weights(self.folder.last)
+        for phase in phases[max(begun, 0) :]:
+            if done >= phase.end_epoch or has_stopped(self._rows(done), self.config, phase):
+                continue
+            if phase.number != begun:
+                self._enter(network, phase)
+            self._fit_phase(network, phase, max(done, phase.first_epoch))
+            done = phase.end_epoch
+        if self.config.keep == "best":
+            _load_weights_only(network, self.folder.best)
+        return network
+
+    def _network(self, weights: str | None) -> keras.Model:
+        size = None if NETWORKS[self.config.network].any_size else self.config.input_size
+        return build_network(
+            self.config.network,
+            self.train.targets.shape[1],
+            size,
+            head=self.config.head,
+            weights=weights,
+        )
+
+    def _rows(self, done: int) -> list[dict]:
+        return [row for row in self.folder.history() if row["epoch"] < done]
+
+    def _enter(self, network: keras.Model, phase: Phase) -> None:
+        """Begins a phase: from the best of those before, where the best is kept."""
+        if phase.number and self.config.keep == "best":
+            _load_weights_only(network, self.folder.best)
+        self._compile(network, phase)
+
+    def _compile(self, network: keras.Model, phase: Phase) -> None:
+        config = self.config
+        set_trainable(network, phase.trainable)
+        rate = config.learning_rate
+        if phase.number and config.fine_tune_learning_rate:
+            rate = config.fine_tune_learning_rate
+        schedule = SCHEDULES[config.schedule](
+            rate,
+            steps=phase.epochs * self.steps,
+            epoch_steps=self.steps,
+            warmup_epochs=config.warmup_epochs,
+            decay_rate=config.decay_rate,
+        )
+        optimizer = build_optimizer(config.optimizer, schedule, weight_decay=config.weight_decay)
+        loss = EmotionLoss(
+            class_weights(self.train.targets, config.class_weight_power),
+            config.focal_gamma,
+            config.label_smoothing,
+        )
+        network.compile(optimizer, loss)
+        optimizer.build(network.trainable_variables)
+
+    def _fit_phase(self, network: keras.Model, phase: Phase, start: int) -> None:
+        for stage, first, last in phase.stage_epochs():
+            stopped = has_stopped(self._rows(last), self.config, phase)
+            if start < last and not stopped:
+                self._fit_stage(network, phase, stage, max(first, start), last)
+
+    def _fit_stage(self, network, phase: Phase, stage: Stage, first: int, last: int) -> None:
+        config = self.config
+        model = with_augmentation(
+            network,
+            augmentation_model(config.augmentation),
+            size=stage.size,
+            channels=1 if len(self.train.images.shape) == 3 else 3,
+        )
+        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+        model.compile(network.optimizer, network.loss, metrics=[accuracy])
+        batches = self._batches()
+        model.fit(
+            batches,
+            shuffle=False,
+            initial_epoch=first,
+            epochs=last,
+            verbose=0,
+            callbacks=self._callbacks(network, phase, stage, batches),
+        )
+
+    def _batches(self) -> FaceBatches:
+        images, targets, config = self.train.images, self.train.targets, self.config
+        options = {"batch_size": config.batch_size, "shuffle_seed": config.seed}
+        if config.epoch_faces is None:
+            return FaceBatches(images, targets, **options)
+        return StreamedBatches(images, targets, epoch_faces=config.epoch_faces, **options)
+
+    def _callbacks(self, network, phase, stage, batches) -> list[keras.callbacks.Callback]:
+        valid = FaceBatches(self.valid.images, self.valid.targets, batch_size=VALIDATION_BATCH)
+        data = {"faces": len(self.train.images), "steps": self.steps}
+        callbacks = [
+            EpochSeed(batches, self.config.seed),
+            Validation(valid, self.valid.targets),
+            Progress(self.config.epochs, stage),
+            Checkpoint(network, self.folder, self.config, phase, stage, data),
+        ]
+        if self.tensorboard:
+            logs = self.folder.folder / "tensorboard"
+            callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
+        return callbacks
+
+
+def _load_weights_only(network: keras.Model, file: Path) -> None:
+    """Loads weights and leaves the optimiser alone: it may be that of another phase."""
+    optimizer, network.optimizer = network.optimizer, None
+    try:
+        network.load_weights(file)
+    finally:
+        network.optimizer = optimizer

@@ -16,7 +16,7 @@ from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.evaluation import PROTOCOLS, evaluate, nine_class_labels, restrict
 from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.experiments.plans import Trial
-from builder_tools.media import replacing
+from builder_tools.media.partial import replacing
 from builder_tools.training import Samples, TrainingRun, train
 
 JUDGED = {"eight": "ferplus-majority-8", "nine": "ferplus-nine"}

@@ -7,6 +7,7 @@ source. PyAV is imported when the first video is opened, so still pictures never
 from builder_tools.media.camera import CameraReader
 from builder_tools.media.frame import Frame
 from builder_tools.media.images import IMAGE_SUFFIXES, list_images, read_image, write_image
+from builder_tools.media.partial import replacing
 from builder_tools.media.video import VideoReader
 from builder_tools.media.video_writer import VideoWriter
 from builder_tools.media.window import Window
@@ -20,5 +21,6 @@ __all__ = [
     "Window",
     "list_images",
     "read_image",
+    "replacing",
     "write_image",
 ]

@@ -1,0 +1,11 @@
+"""Balancing faces: `FaceSMOTE` on arrays and folders, ready strategies, a flat sampler.
+
+Every made picture has a provenance: what it was made of, and how.
+"""
+
+from builder_tools.balancing.making import carry_targets
+from builder_tools.balancing.neighbours import KINDS, SPACES
+from builder_tools.balancing.registry import BALANCERS
+from builder_tools.balancing.smote import FaceSMOTE
+
+__all__ = ["BALANCERS", "KINDS", "SPACES", "FaceSMOTE", "carry_targets"]

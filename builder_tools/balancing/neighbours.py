@@ -1,0 +1,194 @@
+"""Whose neighbour is who: spaces to search in, and pairs drawn as SMOTE draws them.
+
+The rules are imbalanced-learn's (`SMOTE`, `BorderlineSMOTE` of kind borderline-1, `ADASYN`), draw
+by draw where it can be: the tests compare picture by picture. They are written out here because
+a made picture must know its parents, and because the space neighbours are searched in need not be
+the space pictures are mixed in.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+logger = logging.getLogger(__name__)
+
+SPACES = ("pixel", "pca", "embedding")
+KINDS = ("regular", "borderline", "adasyn")
+PCA_COMPONENTS = 64
+DANGER_NEIGHBOURS = 10
+"""How many neighbours of any class tell whether a face stands at the border of its class."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How neighbours are searched and pairs drawn.
+
+    Args:
+        space: `pixel` (Euclidean between pictures), `pca` (between their first 64 principal
+            components) or `embedding` (between the features `embed` gives).
+        kind: `regular` (every parent equally likely), `borderline` (only parents whose
+            neighbours are at least half, but not all, of other classes) or `adasyn` (parents in
+            proportion to the share of other classes among their neighbours).
+        k_neighbors: Same-class neighbours to choose from, at least 1.
+        embed: From faces as they were given to features `(n, d)`.
+
+    Raises:
+        ValueError: If a name is unknown, k_neighbors < 1, or `embed` is missing.
+    """
+
+    space: str
+    kind: str
+    k_neighbors: int
+    embed: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in (("space", SPACES), ("kind", KINDS)):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"Expected {name} of {list(known)}. Received: {getattr(self, name)!r}."
+                )
+        if self.k_neighbors < 1:
+            raise ValueError(f"Expected k_neighbors >= 1. Received: {self.k_neighbors!r}.")
+        if self.space == "embedding" and self.embed is None:
+            raise ValueError(
+                "Expected embed, a function from faces to features (n, d), for "
+                "space='embedding'. Received: embed=None."
+            )
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Parents and neighbours (positions among the candidates) and the neighbour's weight."""
+
+    parents: np.ndarray
+    neighbours: np.ndarray
+    weights: np.ndarray
+
+
+def features_of(images: np.ndarray, search: Search, seed: int) -> np.ndarray:
+    """Gives the pictures' places in the space of the search, `(n, d)` float32.
+
+    Raises:
+        ValueError: If `embed` does not give one row of numbers a picture.
+    """
+    if search.space == "embedding":
+        return _embedded(images, search.embed)
+    pixels = images.reshape(len(images), -1).astype(np.float32)
+    return pixels if search.space == "pixel" else _principal_components(pixels, seed)
+
+
+def draw_pairs(
+    features: np.ndarray,
+    count: int,
+    search: Search,
+    seed: int,
+    *,
+    label: object = None,
+    chances: np.ndarray | None = None,
+) -> Pairs:
+    """Draws parents among the candidates of one class, and for each one of its neighbours.
+
+    Args:
+        features: `(n, d)` of the candidates, n >= 2.
+        count: Pairs to draw.
+        search: `k_neighbors` and `kind`; k shrinks, with a message, where the class has fewer.
+        seed: Decides the draws.
+        label: Names the class in the message.
+        chances: `(n,)` from `border_chances`, for the kinds that need them.
+    """
+    k = min(search.k_neighbors, len(features) - 1)
+    if k < search.k_neighbors:
+        logger.warning(
+            "class %r: %d pictures to choose from, so k_neighbors is %d instead of %d",
+            label, len(features), k, search.k_neighbors,
+        )  # fmt: skip
+    nearest = nearest_others(features, k)
+    draws = np.random.RandomState(seed)
+    candidates = np.arange(len(features))
+    if search.kind == "adasyn":
+        parents = np.repeat(candidates, _apportion(chances, count))
+        columns = draws.choice(k, size=count)
+        return Pairs(parents, nearest[parents, columns], draws.uniform(size=count))
+    if search.kind == "borderline":
+        candidates = np.flatnonzero(chances)
+    drawn = draws.randint(0, len(candidates) * k, size=count)
+    weights, parents = draws.uniform(size=count), candidates[drawn // k]
+    return Pairs(parents, nearest[parents, drawn % k], weights)
+
+
+def nearest_others(features: np.ndarray, k: int) -> np.ndarray:
+    """Gives each row's k nearest other rows, nearest first: `(n, k)` positions.
+
+    A row is never its own neighbour, even where another one is identical to it.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    return NearestNeighbors(n_neighbors=k).fit(features).kneighbors(return_distance=False)
+
+
+def border_chances(
+    features: np.ndarray, labels: np.ndarray, rows: np.ndarray, search: Search
+) -> np.ndarray:
+    """Gives the chance of each of some rows of one class to be a parent, `(len(rows),)`.
+
+    Where no row stands at the border, all are equally likely, and a message says so.
+
+    Args:
+        features: `(n, d)` of all pictures.
+        labels: `(n,)`.
+        rows: The candidates.
+        search: Its kind: `borderline` gives 0 or 1, `adasyn` the share of other classes.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    wanted = DANGER_NEIGHBOURS if search.kind == "borderline" else search.k_neighbors
+    k = min(wanted, len(features) - 1)
+    index = NearestNeighbors(n_neighbors=k + 1).fit(features)
+    nearest = index.kneighbors(features[rows], return_distance=False)
+    others = _without_self(nearest, rows, k)
+    strangers = (labels[others] != labels[rows[0]]).sum(axis=1)
+    if search.kind == "borderline":
+        chances = ((strangers >= k / 2) & (strangers < k)).astype(np.float64)
+    else:
+        chances = strangers / k
+    if chances.any():
+        return chances
+    logger.warning("class %r: none stands at the border, all are parents", labels[rows[0]])
+    return np.ones(len(rows))
+
+
+def _without_self(nearest: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
+    """Drops each row's own number, or the farthest where twins pushed it out of the list."""
+    own = nearest == rows[:, None]
+    own[~own.any(axis=1), -1] = True
+    return nearest[~own].reshape(len(rows), k)
+
+
+def _apportion(chances: np.ndarray, count: int) -> np.ndarray:
+    """Splits a number in proportion, by largest remainders, so that it comes out exactly."""
+    exact = chances / chances.sum() * count
+    whole = np.floor(exact).astype(int)
+    order = np.argsort(whole - exact, kind="stable")
+    whole[order[: count - whole.sum()]] += 1
+    return whole
+
+
+def _embedded(images: np.ndarray, embed: Callable) -> np.ndarray:
+    features = np.asarray(embed(images), np.float32)
+    if features.ndim != 2 or len(features) != len(images) or not np.isfinite(features).all():
+        raise ValueError(
+            f"Expected embed to give finite features ({len(images)}, d). Received: "
+            f"shape={features.shape}."
+        )
+    return features
+
+
+def _principal_components(pixels: np.ndarray, seed: int) -> np.ndarray:
+    from sklearn.decomposition import PCA
+
+    components = min(PCA_COMPONENTS, *pixels.shape)
+    return PCA(components, svd_solver="randomized", random_state=seed).fit_transform(pixels)

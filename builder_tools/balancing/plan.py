@@ -1,0 +1,114 @@
+"""What balancing will do with each class: which originals stay, which may be parents, how many
+pictures are made and how.
+
+The plan of a class follows from the seed and its own originals alone, not from other classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ClassPlan:
+    """What becomes of one class.
+
+    Args:
+        label: The class.
+        kept: Rows of the originals that stay, in input order.
+        parents: Rows of the originals that pictures may be made of.
+        num_interpolated: Pictures to make between a parent and one of its neighbours.
+        num_augmented: Pictures to make by the augmentation model.
+    """
+
+    label: object
+    kept: np.ndarray
+    parents: np.ndarray
+    num_interpolated: int
+    num_augmented: int
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How missing pictures are made.
+
+    Args:
+        train_part: Share of each class's originals, in [0, 1], that is never a parent.
+        modify_coef: Share of the missing pictures, in [0, 1], that is interpolated.
+
+    Raises:
+        ValueError: If a share is outside [0, 1].
+    """
+
+    train_part: float
+    modify_coef: float
+
+    def __post_init__(self) -> None:
+        for name in ("train_part", "modify_coef"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"Expected {name} in [0, 1]. Received: {name}={value!r}.")
+
+
+def plan_classes(
+    labels: np.ndarray, count: int | None, shares: Shares, seed: int
+) -> Iterator[ClassPlan]:
+    """Gives the plan of every class, in sorted order of the labels.
+
+    Args:
+        labels: `(n,)`, n >= 1.
+        count: Pictures a class in the end; None for the size of the largest class.
+        shares: How missing pictures are made.
+        seed: Decides who is kept, thinned and held out.
+
+    Raises:
+        ValueError: If count < 1, or a class has too few originals for its plan.
+    """
+    names, sizes = np.unique(labels, return_counts=True)
+    count = int(sizes.max()) if count is None else expect_count(count)
+    for label in names:
+        rows = np.flatnonzero(labels == label)
+        yield _plan_class(
+            label.item() if hasattr(label, "item") else label, rows, count, shares, seed
+        )
+
+
+def expect_count(count: int) -> int:
+    """Gives the wanted number of pictures a class.
+
+    Raises:
+        ValueError: If it is below 1 or no whole number.
+    """
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
+        raise ValueError(
+            f"Expected smote_value as a whole number >= 1, or None for the size of the largest "
+            f"class. Received: smote_value={count!r}."
+        )
+    return int(count)
+
+
+def _plan_class(label, rows: np.ndarray, count: int, shares: Shares, seed: int) -> ClassPlan:
+    shuffled = np.random.default_rng(seed).permutation(rows)
+    if count <= len(rows):
+        return ClassPlan(label, np.sort(shuffled[:count]), rows[:0], 0, 0)
+    parents = np.sort(shuffled[round(shares.train_part * len(rows)) :])
+    missing = count - len(rows)
+    interpolated = round(shares.modify_coef * missing)
+    plan = ClassPlan(label, rows, parents, interpolated, missing - interpolated)
+    _expect_parents(plan)
+    return plan
+
+
+def _expect_parents(plan: ClassPlan) -> None:
+    needed = 2 if plan.num_interpolated else 1
+    if len(plan.parents) < needed:
+        raise ValueError(
+            f"Expected at least {needed} pictures of class {plan.label!r} to make "
+            f"{plan.num_interpolated} by interpolation and {plan.num_augmented} by augmentation. "
+            f"Received: {len(plan.parents)} of its {len(plan.kept)} pictures (train_part holds "
+            f"the others out). Try a lower train_part, modify_coef=0 (one picture is enough to "
+            f"augment), or more pictures of the class."
+        )

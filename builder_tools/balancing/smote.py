@@ -1,0 +1,143 @@
+"""`FaceSMOTE`: brings every class of a set of faces to the same number of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from builder_tools.balancing.making import carry_targets, make_images, provenance_of
+from builder_tools.balancing.neighbours import Search
+from builder_tools.balancing.plan import Shares, plan_classes
+
+
+class FaceSMOTE(BaseEstimator):
+    """Balances faces by interpolation between neighbours and by augmentation.
+
+    Classes below `smote_value` get made pictures: `modify_coef` of the missing ones are mixes of
+    a face and one of its nearest faces of the same class (SMOTE: Chawla et al., 2002,
+    arXiv:1106.1813), the rest comes from `gen_model`. Classes above it are thinned by a seeded
+    rule. Originals that stay are never changed.
+
+    A mix is always made of the pixels of the two faces, whatever the space the neighbour was
+    found in: only a mix of pixels is a picture in every space, and going back from mixed
+    principal components would give the same picture less what the components leave out (PCA is
+    linear), that is, blurred.
+
+    What is made of what (`provenance_`) and every interpolated picture follow from the arguments
+    alone. The pixels of augmented pictures also depend on the Keras back end, whose random
+    generators differ, and on the state of a `gen_model` that was handed in.
+
+    Args:
+        path_folder_train_data: Folder mode (`run`): class folders, maybe under `train/`.
+        path_save_imgs: Folder mode: where to; must not exist yet, or be empty.
+        smote_value: Pictures a class in the end; None for the size of the largest class.
+        gen_model: From `(n, H, W, C)` float32 0...255 to the same, called with `training=True`;
+            None for `augmentation_model(seed=random_state)`.
+        face_detector: Folder mode: crops the largest face of each picture first.
+        image_size: Folder mode: side pictures are resized to, px; needed where they differ.
+        train_part: Share of each class's originals, in [0, 1], that is kept out of augmentation
+            and interpolation: copied unchanged, never a parent of a made picture.
+        modify_coef: Share of the missing pictures, in [0, 1], made by interpolation.
+        k_neighbors: Neighbours to choose from; shrinks, with a message, in small classes.
+        space: Where neighbours are searched: `pixel`, `pca` (64 components) or `embedding`.
+        embed: From faces, as they were given, to features `(n, d)`; for `embedding`.
+        kind: `regular`, `borderline` or `adasyn`: which parents are likely (see
+            `neighbours.Search`). The last two look at all classes at once: arrays only.
+        random_state: A whole number >= 0.
+
+    Attributes:
+        provenance_: DataFrame, one row a picture of the result: `row`, `label`, `origin`
+            (original|interpolated|augmented), `parent` and `neighbour` (rows of the input; no
+            neighbour is -1), `weight` of the neighbour.
+    """
+
+    def __init__(
+        self,
+        path_folder_train_data: str | Path | None = None,
+        path_save_imgs: str | Path | None = None,
+        smote_value: int | None = None,
+        gen_model: Callable | None = None,
+        face_detector: object | None = None,
+        image_size: int | None = None,
+        train_part: float = 0.3,
+        modify_coef: float = 0.5,
+        *,
+        k_neighbors: int = 5,
+        space: str = "pixel",
+        embed: Callable[[np.ndarray], np.ndarray] | None = None,
+        kind: str = "regular",
+        random_state: int = 0,
+    ) -> None:
+        self.path_folder_train_data = path_folder_train_data
+        self.path_save_imgs = path_save_imgs
+        self.smote_value = smote_value
+        self.gen_model = gen_model
+        self.face_detector = face_detector
+        self.image_size = image_size
+        self.train_part = train_part
+        self.modify_coef = modify_coef
+        self.k_neighbors = k_neighbors
+        self.space = space
+        self.embed = embed
+        self.kind = kind
+        self.random_state = random_state
+
+    def fit_resample(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gives balanced pictures and their labels.
+
+        Args:
+            images: `(n, H, W)` grey or `(n, H, W, 3)` RGB, uint8.
+            labels: `(n,)` numbers or names.
+
+        Returns:
+            Pictures, uint8, and labels: first the kept originals in the given order, then what
+            was made, class by class.
+
+        Raises:
+            ValueError: If the pictures are not uint8, a number is out of its range, or a class
+                is too small for what is to be made of it.
+        """
+        images, labels = expect_faces(images, labels)
+        shares, search = Shares(self.train_part, self.modify_coef), self._search()
+        plans = list(plan_classes(labels, self.smote_value, shares, self.random_state))
+        self.provenance_ = provenance_of(images, labels, plans, search, self.random_state)
+        made = make_images(
+            images, self.provenance_, gen_model=self.gen_model, seed=self.random_state
+        )
+        return made, labels[self.provenance_["parent"].to_numpy()]
+
+    def carry_targets(self, targets: np.ndarray) -> np.ndarray:
+        """Gives the targets of the last result from those of the originals; see `carry_targets`.
+
+        Args:
+            targets: `(n, k)`, one row an original: soft labels, say.
+        """
+        return carry_targets(self.provenance_, targets)
+
+    def _search(self) -> Search:
+        return Search(self.space, self.kind, self.k_neighbors, self.embed)
+
+
+def expect_faces(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gives pictures and labels as arrays.
+
+    Raises:
+        ValueError: If they are no uint8 pictures of one size, or not as many as labels.
+    """
+    images, labels = np.asarray(images), np.asarray(labels)
+    colour = images.ndim == 4 and images.shape[3] == 3
+    if images.dtype != np.uint8 or not (images.ndim == 3 or colour):
+        raise ValueError(
+            "Expected pictures (n, H, W) or (n, H, W, 3) uint8. Received: "
+            f"shape={images.shape}, dtype={images.dtype}. Try "
+            "(images * 255).round().astype('uint8') if they run 0...1."
+        )
+    if labels.shape != (len(images),) or not len(images):
+        raise ValueError(
+            f"Expected one label a picture and at least one picture. Received: {len(images)} "
+            f"pictures, labels of shape {labels.shape}."
+        )
+    return images, labels

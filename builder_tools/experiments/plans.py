@@ -29,7 +29,7 @@ SCREENING_FACES = 4_000
 SCREENING_EPOCHS = 2
 SCREENING_SIZE = 48
 
-ABLATION_EPOCHS = 6
+ABLATION_EPOCHS = 4
 ABLATION_SIZE = 32
 ABLATION_EPOCH_FACES = 28_544
 """Faces an epoch: as many as FER+ has for training, in whole batches of 64. The same for every

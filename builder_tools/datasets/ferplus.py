@@ -23,6 +23,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from builder_tools.datasets.labels import LEFT_OUT, nine_class_labels
+from builder_tools.datasets.table import PICTURE_COLUMNS, PictureTable
 from builder_tools.emotions import FERPLUS_TO_EMOTION, FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS
 
 SPLIT_FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}
@@ -117,6 +119,27 @@ def load_ferplus(source: str | Path | None = None) -> FaceTable:
         "See data/README.md for where to get it; name its place with --source or "
         "BUILDER_TOOLS_DATA."
     )
+
+
+def ferplus_table(source: str | Path | None = None) -> PictureTable:
+    """Reads FER+ for the nine-class task, in the data set's own splits.
+
+    Args:
+        source: As `load_ferplus`.
+
+    Returns:
+        Faces in memory, labelled by `nine_class_labels`, with their votes; pictures that people
+        took for no face (NF) are left out.
+
+    Raises:
+        FileNotFoundError, ValueError: As `load_ferplus`.
+    """
+    faces = load_ferplus(source)
+    labels = nine_class_labels(faces.votes)
+    names = np.array(NINE_EMOTIONS.names, object)[labels]
+    table = faces.table.assign(path="", index=np.arange(len(faces)), label=labels, emotion=names)
+    ordered = table[[*PICTURE_COLUMNS, *FERPLUS_VOTE_COLUMNS]]
+    return PictureTable(ordered, NINE_EMOTIONS, faces.images).rows(labels != LEFT_OUT)
 
 
 def vote_distribution(votes: np.ndarray, *, no_majority_uncertain: float = 0.5) -> np.ndarray:

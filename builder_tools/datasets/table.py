@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +14,10 @@ from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, EmotionSet
 from builder_tools.media import read_image
 
 SPLITS = ("train", "valid", "test")
+PICTURE_COLUMNS = ("name", "path", "index", "label", "emotion", "split")
+
+PROGRESS = {"delay": 2, "leave": False, "disable": None}
+"""How tqdm shows the progress of reading many pictures: late, briefly, to people only."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +61,49 @@ class PictureTable:
             raise ValueError(f"Expected one of {list(SPLITS)}. Received: split={name!r}.")
         return self.rows((self.table["split"] == name).to_numpy())
 
+    def picture(self, row: int) -> np.ndarray:
+        """Gives one picture in its own size, `(H, W, 3)` uint8 RGB.
+
+        Raises:
+            FileNotFoundError, ValueError: If its file is not there or no readable picture.
+        """
+        stored = self.table["index"].iat[row]
+        return read_image(self.table["path"].iat[row] if stored < 0 else self.images[stored])
+
     def pictures(self, size_px: int) -> Pictures:
         """Gives the pictures, decoded when asked for, as squares of `size_px`."""
         return Pictures(self, size_px)
+
+
+def table_of_files(
+    names: Sequence[str],
+    paths: Sequence[Path],
+    emotions_of_rows: Sequence[str],
+    emotions: EmotionSet,
+    *,
+    splits: Sequence[str] | None = None,
+) -> PictureTable:
+    """Makes the table of labelled picture files.
+
+    Args:
+        names: Unique names.
+        paths: The files, one a name.
+        emotions_of_rows: What each shows, by name.
+        emotions: The classes.
+        splits: The split of each; none is split yet where None.
+
+    Raises:
+        ValueError: If an emotion is not in `emotions`.
+    """
+    columns = {
+        "name": list(names),
+        "path": [str(path) for path in paths],
+        "index": np.full(len(names), -1),
+        "label": np.array([emotions.label(emotion) for emotion in emotions_of_rows], np.int64),
+        "emotion": list(emotions_of_rows),
+        "split": [""] * len(names) if splits is None else list(splits),
+    }
+    return PictureTable(pd.DataFrame(columns), emotions)
 
 
 class Pictures:

@@ -1,17 +1,6 @@
 """Evaluation protocols: which pictures count, and what their true label is.
 
-The FER+ majority rule (Barsoum et al., 2016, "Training Deep Networks for Facial Expression
-Recognition with Crowd-Sourced Label Distribution"), in the reading that gives the published
-counts (train 25,045, valid 3,191, test 3,137):
-
-1. A vote count of exactly 1 becomes 0, in all ten columns.
-2. The winner is the column with more than half of the votes that remain, `unknown` and `NF`
-   included in that sum.
-3. Pictures without a winner, or won by `unknown` or `NF`, are left out of the majority
-   protocols. In the nine-class protocol no winner and `unknown` become `uncertain`, and only
-   pictures won by `NF` are left out (2 in train, none in valid and test).
-
-Label -1 means "left out".
+The label rules themselves are in `builder_tools.datasets.labels`; label -1 means "left out".
 """
 
 from __future__ import annotations
@@ -22,18 +11,25 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from builder_tools.emotions import (
-    FER2013_SEVEN,
-    FER2013_TO_EMOTION,
-    FERPLUS_EIGHT,
-    FERPLUS_TO_EMOTION,
-    FERPLUS_VOTE_COLUMNS,
-    NINE_EMOTIONS,
-    EmotionSet,
+from builder_tools.datasets.labels import (
+    LEFT_OUT,
+    fer2013_seven_labels,
+    majority_eight_labels,
+    majority_seven_labels,
+    nine_class_labels,
 )
+from builder_tools.emotions import FER2013_SEVEN, FERPLUS_EIGHT, NINE_EMOTIONS, EmotionSet
 
-LEFT_OUT = -1
-NO_MAJORITY = "no majority"
+__all__ = [
+    "LEFT_OUT",
+    "PROTOCOLS",
+    "Protocol",
+    "fer2013_seven_labels",
+    "majority_eight_labels",
+    "majority_seven_labels",
+    "nine_class_labels",
+    "restrict",
+]
 
 
 @dataclass(frozen=True)
@@ -51,59 +47,6 @@ class Protocol:
     emotions: EmotionSet
     labels: Callable[[pd.DataFrame], np.ndarray]
     description: str
-
-
-def majority_eight_labels(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
-    """Gives FER+ majority labels over eight emotions.
-
-    Args:
-        votes: `(n, 10)` vote counts in the order of `FERPLUS_VOTE_COLUMNS`, or a table that
-            has those columns.
-
-    Returns:
-        `(n,)` int labels into `FERPLUS_EIGHT`, -1 = left out.
-    """
-    return _labels(_majority_emotions(votes), FERPLUS_EIGHT)
-
-
-def majority_seven_labels(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
-    """As `majority_eight_labels` with contempt left out; labels into `FER2013_SEVEN`."""
-    return _labels(_majority_emotions(votes), FER2013_SEVEN)
-
-
-def nine_class_labels(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
-    """As `majority_eight_labels` with `uncertain` for unknown and for no majority.
-
-    Returns:
-        `(n,)` int labels into `NINE_EMOTIONS`, -1 = not a face, left out.
-    """
-    winners = _majority_emotions(votes)
-    winners[winners == NO_MAJORITY] = FERPLUS_TO_EMOTION["unknown"]
-    return _labels(winners, NINE_EMOTIONS)
-
-
-def fer2013_seven_labels(table: pd.DataFrame) -> np.ndarray:
-    """Gives the original FER2013 labels.
-
-    Args:
-        table: Columns `emotion` (FER2013's name, such as "angry") and `ambiguous_labels` (not
-            empty where identical pictures were labelled differently).
-
-    Returns:
-        `(n,)` int labels into `FER2013_SEVEN`; -1 where the label is ambiguous.
-
-    Raises:
-        ValueError: If a column is missing or an emotion is not one of FER2013's.
-    """
-    _check_columns(table, ("emotion", "ambiguous_labels"))
-    unknown = sorted(set(table["emotion"]) - set(FER2013_TO_EMOTION), key=str)
-    if unknown:
-        raise ValueError(
-            f"Expected FER2013 labels among {list(FER2013_TO_EMOTION)}. Received: {unknown}."
-        )
-    labels = _labels(table["emotion"].map(FER2013_TO_EMOTION).to_numpy(), FER2013_SEVEN)
-    marked = table["ambiguous_labels"].fillna("").astype(str).str.strip()
-    return np.where(marked.to_numpy() == "", labels, LEFT_OUT)
 
 
 def restrict(probabilities: np.ndarray, emotions: EmotionSet, wanted: EmotionSet) -> np.ndarray:
@@ -161,41 +104,3 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
     )
 }
-
-
-def _majority_emotions(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
-    """Gives the winner of each row: an emotion, "NF", or `NO_MAJORITY`."""
-    counts = _vote_counts(votes)
-    kept = np.where(counts == 1, 0, counts)
-    won = 2 * kept.max(axis=1) > kept.sum(axis=1)
-    names = np.array([FERPLUS_TO_EMOTION.get(c, c) for c in FERPLUS_VOTE_COLUMNS], dtype=object)
-    return np.where(won, names[kept.argmax(axis=1)], NO_MAJORITY)
-
-
-def _vote_counts(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
-    """Gives the votes as `(n, 10)` whole numbers."""
-    if isinstance(votes, pd.DataFrame):
-        _check_columns(votes, FERPLUS_VOTE_COLUMNS)
-        votes = votes[list(FERPLUS_VOTE_COLUMNS)].to_numpy()
-    counts = np.asarray(votes)
-    if counts.ndim != 2 or counts.shape[1] != len(FERPLUS_VOTE_COLUMNS) or (counts < 0).any():
-        raise ValueError(
-            f"Expected votes as (n, {len(FERPLUS_VOTE_COLUMNS)}) counts >= 0 in the order "
-            f"{list(FERPLUS_VOTE_COLUMNS)}. Received: shape {counts.shape}."
-        )
-    return counts
-
-
-def _check_columns(table: pd.DataFrame, wanted: tuple[str, ...]) -> None:
-    missing = [column for column in wanted if column not in table]
-    if missing:
-        raise ValueError(
-            f"Expected a table with the columns {list(wanted)}. Received: {list(table)}, "
-            f"without {missing}."
-        )
-
-
-def _labels(names: np.ndarray, emotions: EmotionSet) -> np.ndarray:
-    """Gives each name's index in the set, -1 for names outside it."""
-    index = {name: label for label, name in enumerate(emotions)}
-    return np.array([index.get(name, LEFT_OUT) for name in names], dtype=np.int64)

@@ -1,0 +1,139 @@
+"""The Kaggle competition `skillbox-computer-vision-project`, as it is downloaded.
+
+`train.csv` (first column an unnamed index, then `image_path` such as `./train/anger/0.jpg`, and
+`emotion`), the pictures it names, `test_kaggle/<n>.jpg` without labels, and
+`sample_submission.csv`, which gives the order of the answers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from builder_tools.datasets.duplicates import duplicate_groups
+from builder_tools.datasets.splits import with_splits
+from builder_tools.datasets.table import PictureTable, table_of_files
+from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.media import list_images
+
+TRAIN_CSV, SAMPLE_CSV, TEST_FOLDER = "train.csv", "sample_submission.csv", "test_kaggle"
+
+_SHOWN = 5
+
+
+def load_competition(root: str | Path, *, seed: int = 0) -> PictureTable:
+    """Reads the labelled pictures, split seeded and stratified, near-duplicates on one side.
+
+    Args:
+        root: The folder with `train.csv` and `train/`.
+        seed: Chooses the splits (`with_splits`, `duplicate_groups`).
+
+    Returns:
+        One row a row of `train.csv`, in its order; `name` is the path below `root`.
+
+    Raises:
+        FileNotFoundError: If `train.csv` or a picture it names is missing; names the rows.
+        ValueError: If `train.csv` is malformed; names the rows, as an editor counts them.
+    """
+    table = list_competition(root)
+    return with_splits(table, seed=seed, groups=duplicate_groups(table))
+
+
+def list_competition(root: str | Path) -> PictureTable:
+    """As `load_competition`, without splits (""); reads no picture, only looks that it is there."""
+    root = Path(root)
+    file = root / TRAIN_CSV
+    rows = _read_train(file)
+    names = [PurePosixPath(text).as_posix() for text in rows["image_path"]]
+    _check_rows(file, rows, [not _is_below(name) for name in names], "a path below it")
+    _check_rows(file, rows, pd.Series(names).duplicated(), "each picture once")
+    paths = [root / name for name in names]
+    known = rows["emotion"].isin(NINE_EMOTIONS.names)
+    _check_rows(file, rows, ~known, f"an emotion of {list(NINE_EMOTIONS)}")
+    absent = [not path.is_file() for path in paths]
+    if any(absent):
+        raise FileNotFoundError(_message(file, rows, absent, "a picture that is there"))
+    return table_of_files(names, paths, rows["emotion"].tolist(), NINE_EMOTIONS)
+
+
+def competition_test(root: str | Path) -> list[Path]:
+    """Gives the pictures to be classified, in the order of the answers.
+
+    Args:
+        root: The folder with `test_kaggle/` and maybe `sample_submission.csv`.
+
+    Returns:
+        Paths in the order of `sample_submission.csv` where it is there, else in natural order.
+
+    Raises:
+        FileNotFoundError: If the folder, or a picture that the sample names, is missing.
+        ValueError: If the sample is malformed or there are no pictures.
+    """
+    folder = Path(root) / TEST_FOLDER
+    found = list_images(folder)
+    sample = Path(root) / SAMPLE_CSV
+    if not found:
+        raise ValueError(f"Expected pictures in {folder}. There are none.")
+    if not sample.is_file():
+        return found
+    rows = _read_csv(sample, ("image_path",))
+    names = [PurePosixPath(text).name for text in rows["image_path"]]
+    _check_rows(sample, rows, pd.Series(names).duplicated(), "each picture once")
+    absent = ~pd.Series(names).isin({path.name for path in found})
+    if absent.any():
+        raise FileNotFoundError(_message(sample, rows, absent, f"a picture in {TEST_FOLDER}/"))
+    return [folder / name for name in names]
+
+
+def _read_train(file: Path) -> pd.DataFrame:
+    rows = _read_csv(file, ("image_path", "emotion"))
+    first = rows.columns[0]
+    if first and not first.startswith("Unnamed"):
+        raise ValueError(
+            f"Expected the columns (unnamed index), image_path, emotion in {file}. "
+            f"Received: {list(rows)}."
+        )
+    return rows
+
+
+def _read_csv(file: Path, wanted: tuple[str, ...]) -> pd.DataFrame:
+    """Reads a csv as words ("" where empty), blank lines kept so that rows are lines."""
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"Expected {file.name} in {str(file.parent)!r}. It is not there. "
+            "See data/README.md for how to get the competition's data."
+        )
+    try:
+        options = {"keep_default_na": False, "skip_blank_lines": False, "encoding": "utf-8-sig"}
+        rows = pd.read_csv(file, dtype=str, **options)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"Expected a csv with the columns {wanted}: {file}. {error}.") from error
+    missing = [column for column in wanted if column not in rows]
+    if missing or rows.empty:
+        raise ValueError(
+            f"Expected rows with the columns {list(wanted)} in {file}. Received: {len(rows)} "
+            f"rows with the columns {list(rows)}."
+        )
+    return rows.fillna("")
+
+
+def _is_below(name: str) -> bool:
+    path = PurePosixPath(name)
+    return name != "." and not path.is_absolute() and ".." not in path.parts
+
+
+def _check_rows(file: Path, rows: pd.DataFrame, bad: object, expected: str) -> None:
+    if any(bad):
+        raise ValueError(_message(file, rows, bad, expected))
+
+
+def _message(file: Path, rows: pd.DataFrame, bad: object, expected: str) -> str:
+    """Says what is wrong in which rows; row 1 is the header."""
+    wrong = [number for number, is_bad in enumerate(bad) if is_bad]
+    columns = [column for column in ("image_path", "emotion") if column in rows]
+    shown = "; ".join(
+        f"row {number + 2}: {', '.join(rows.loc[number, columns])!r}" for number in wrong[:_SHOWN]
+    )
+    more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+    return f"Expected {expected} in each row of {file}. Received: {shown}{more}."

@@ -1,0 +1,45 @@
+"""Folders written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from builder_tools.media.partial import partial_path
+
+
+def check_new_folder(path: str | Path) -> Path:
+    """Gives the path of a folder that may be written: nothing is there, or an empty folder.
+
+    Raises:
+        FileExistsError: If something is there.
+    """
+    path = Path(path)
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise FileExistsError(
+            f"Expected a new or empty folder to write. Received: {path}, which is not empty. "
+            "Name another one, or remove it first."
+        )
+    return path
+
+
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Lends a temporary folder; renames it to `path` on success, removes it on any exception.
+
+    Raises:
+        FileExistsError: If `path` is there and not empty; nothing is lent then.
+    """
+    path = check_new_folder(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(path)
+    partial.mkdir()
+    try:
+        yield partial
+        os.replace(partial, path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise

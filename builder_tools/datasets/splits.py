@@ -1,0 +1,170 @@
+"""Splits: seeded, stratified by class, near-duplicates on one side.
+
+scikit-learn's `StratifiedGroupKFold` was tried on paper and left: its sides are multiples of
+1/k, so 70/15/15 needs twenty folds, and a class with fewer pictures than folds may miss a side
+altogether. The rule here gives each side its share of each class to the picture as far as groups
+allow, and every class to every side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from builder_tools.datasets.table import SPLITS, PictureTable
+
+TAKEN_SIDES = SPLITS[1:]
+"""Sides that are taken out of train where they are not given."""
+
+
+def with_splits(
+    table: PictureTable,
+    *,
+    valid: float = 0.15,
+    test: float = 0.15,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
+) -> PictureTable:
+    """Fills the column `split`.
+
+    Sides that the table has are kept. A side that it lacks is taken out of train (and out of
+    pictures without a split, which else become train). Pictures are sorted by name first, so the
+    result does not depend on their order. Groups of several pictures are placed first, by a
+    seeded draw weighted by how much each side still lacks; single pictures then fill each side's
+    share of each class exactly.
+
+    Args:
+        table: Pictures; those with a split keep it, except that train may be divided.
+        valid: Share of the divided pictures for valid, in [0, 1); 0 leaves that side empty.
+        test: Likewise for test.
+        seed: Chooses which pictures go where.
+        groups: `(n,)` ints, equal for near-duplicates (see `duplicates.duplicate_groups`), which
+            then stay together; every picture alone by default.
+
+    Raises:
+        ValueError: If the shares are not possible, no picture is left for train, or a class has
+            fewer different pictures than there are sides to fill.
+    """
+    _check_shares(valid, test)
+    groups = np.arange(len(table)) if groups is None else np.asarray(groups)
+    if groups.shape != (len(table),):
+        raise ValueError(f"Expected one group a picture, ({len(table)},). Got: {groups.shape}.")
+    given = table.table["split"].to_numpy(object).copy()
+    pool = (given == "") | (given == "train")
+    given[pool] = "train"
+    shares = {"valid": valid, "test": test}
+    wanted = {side: shares[side] for side in TAKEN_SIDES if shares[side] and side not in given}
+    if not pool.any():
+        raise ValueError("Expected pictures for train. Received: only valid and test pictures.")
+    if wanted:
+        given[pool] = _divided(table.rows(pool), wanted, seed, groups[pool])
+    return PictureTable(table.table.assign(split=given), table.emotions, table.images)
+
+
+def _check_shares(valid: float, test: float) -> None:
+    if min(valid, test) < 0 or valid + test >= 1:
+        raise ValueError(
+            "Expected shares >= 0 that leave something for train. "
+            f"Received: valid={valid}, test={test}."
+        )
+
+
+def _divided(
+    table: PictureTable, shares: dict[str, float], seed: int, groups: np.ndarray
+) -> np.ndarray:
+    """Gives the side of each picture."""
+    order = np.argsort(table.table["name"].to_numpy(object), kind="stable")
+    labels = table.labels[order]
+    firsts, members = np.unique(groups[order], return_index=True, return_inverse=True)[1:]
+    rank_of_group = np.argsort(np.argsort(firsts))  # groups in the order of their first picture
+    plan = _Plan(table, labels, rank_of_group[members], shares)
+    plan.check_classes()
+    sides = plan.draw(np.random.default_rng(seed))
+    found = np.empty(len(table), object)
+    found[order] = np.array(["train", *shares], object)[sides]
+    return found
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be divided, in the order of names: labels, groups 0...g-1, shares of the sides."""
+
+    table: PictureTable
+    labels: np.ndarray
+    groups: np.ndarray
+    shares: dict[str, float]
+
+    def check_classes(self) -> None:
+        """Refuses classes too small to stand on every side."""
+        pairs = np.unique(np.stack([self.labels, self.groups]), axis=1)
+        count = np.bincount(pairs[0], minlength=len(self.table.emotions))
+        few = {
+            name: int(number)
+            for name, number in zip(self.table.emotions, count, strict=True)
+            if 0 < number <= len(self.shares)
+        }
+        if few:
+            raise ValueError(
+                f"Expected at least {len(self.shares) + 1} different pictures of each class "
+                f"(near-duplicates count once), to split them into train, {', '.join(self.shares)}"
+                f". Received: {few}. Add pictures, leave the class out, or give the splits as "
+                "folders train/, val/ and test/."
+            )
+
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        """Gives the side of each picture: 0 train, then the sides of `shares`."""
+        lacking = self._targets()
+        sides = np.zeros(len(self.labels), np.int64)
+        sizes = np.bincount(self.groups)
+        single = sizes[self.groups] == 1
+        for rows in self._several(rng, sizes):
+            sides[rows] = self._side_of_group(rng, lacking, self.labels[rows])
+            np.subtract.at(lacking, (sides[rows], self.labels[rows]), 1)
+        for label in range(len(self.table.emotions)):
+            rows = rng.permutation(np.flatnonzero(single & (self.labels == label)))
+            ends = np.cumsum(np.maximum(lacking[1:, label], 0))
+            for side, part in enumerate(np.split(rows, ends)[:-1], start=1):
+                sides[part] = side
+        return self._every_class_everywhere(sides)
+
+    def _targets(self) -> np.ndarray:
+        """Gives how many pictures each side should have of each class, `(sides, classes)`."""
+        count = np.bincount(self.labels, minlength=len(self.table.emotions))
+        taken = [np.maximum(np.rint(share * count), count > 0) for share in self.shares.values()]
+        return np.stack([count - np.sum(taken, axis=0), *taken]).astype(np.int64)
+
+    def _several(self, rng: np.random.Generator, sizes: np.ndarray) -> list[np.ndarray]:
+        """Gives the rows of each group of several pictures, in seeded order."""
+        rows = np.argsort(self.groups, kind="stable")
+        members = np.split(rows, np.cumsum(sizes)[:-1])
+        return [members[group] for group in rng.permutation(np.flatnonzero(sizes > 1))]
+
+    @staticmethod
+    def _side_of_group(
+        rng: np.random.Generator, lacking: np.ndarray, labels: np.ndarray
+    ) -> np.ndarray:
+        """Draws a side with room for the group, by how much it lacks; train if none has."""
+        count = np.bincount(labels, minlength=lacking.shape[1])
+        room = (lacking >= count).all(axis=1)
+        weight = np.where(room, np.maximum(lacking[:, count > 0], 0).sum(axis=1), 0)
+        return rng.choice(len(weight), p=weight / weight.sum()) if weight.any() else 0
+
+    def _every_class_everywhere(self, sides: np.ndarray) -> np.ndarray:
+        """Moves the smallest group of a class to a side without that class, where one is free."""
+        for side in range(len(self.shares) + 1):
+            for label in np.setdiff1d(self.labels, self.labels[sides == side]):
+                group = self._group_to_spare(sides, label)
+                if group is not None:
+                    sides[self.groups == group] = side
+        return sides
+
+    def _group_to_spare(self, sides: np.ndarray, label: int) -> int | None:
+        """Gives the smallest group of the class on a side that has another group of it."""
+        own = np.flatnonzero(self.labels == label)
+        for side in np.argsort(-np.bincount(sides[own]), kind="stable"):
+            groups = np.unique(self.groups[own[sides[own] == side]])
+            if len(groups) > 1:
+                sizes = np.bincount(self.groups)[groups]
+                return int(groups[sizes.argmin()])
+        return None

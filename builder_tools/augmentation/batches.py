@@ -1,0 +1,124 @@
+"""Batches of faces for training: from memory or from files, in an order that can be repeated."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import keras
+import numpy as np
+
+
+class FaceSource(Protocol):
+    """Where faces come from: an array, or `Pictures` that decode files when asked.
+
+    May be asked from several threads at once.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Gives the faces of some rows, `(k, H, W[, C])` uint8."""
+        ...
+
+
+class FaceBatches(keras.utils.PyDataset):
+    """Batches of faces for `fit(shuffle=False)`, in an order drawn anew for each epoch.
+
+    The order follows from seed and epoch alone. `fit` does not tell which epoch begins (Keras
+    calls `on_epoch_end` more often than epochs end), so a callback calls `start_epoch`.
+
+    Only numpy works here: Keras operations inside a data pipeline can wait for each other for
+    ever on a machine with few cores. Augmentation is part of the training graph instead (see
+    `with_augmentation`).
+
+    Args:
+        images: `(n, H, W)` uint8 grey, `(n, H, W, 3)` uint8 RGB, or a `FaceSource`.
+        targets: `(n, k)` float32.
+        batch_size: Faces a batch.
+        shuffle_seed: With `epoch` it fixes the order of every epoch; None keeps the given order.
+        balanced: Draw faces so that every class (largest target) is equally frequent: an epoch
+            is as long as before, the faces of small classes come several times in it, and those
+            of large classes in turn over the epochs. Needs `shuffle_seed`.
+        workers: Threads that read ahead; 1 reads in the thread that trains (TensorFlow still
+            reads ahead on its own). Worth 2 or more where files are decoded.
+        max_queue_size: Batches read ahead.
+
+    Raises:
+        ValueError: If there are not as many targets as faces, or `balanced` lacks a seed.
+    """
+
+    def __init__(
+        self,
+        images: FaceSource | np.ndarray,
+        targets: np.ndarray,
+        *,
+        batch_size: int = 64,
+        shuffle_seed: int | None = None,
+        balanced: bool = False,
+        workers: int = 1,
+        max_queue_size: int = 10,
+    ) -> None:
+        super().__init__(workers=workers, max_queue_size=max_queue_size)
+        if len(images) != len(targets):
+            raise ValueError(
+                f"Expected one target a face. Received: {len(images)} faces, {len(targets)} "
+                "targets."
+            )
+        if balanced and shuffle_seed is None:
+            raise ValueError("Expected shuffle_seed with balanced=True. Received: None.")
+        self.images, self.targets, self.batch_size = images, targets, batch_size
+        self.shuffle_seed, self.balanced = shuffle_seed, balanced
+        self.start_epoch(0)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.images) / self.batch_size)
+
+    def __getitem__(self, index: int):
+        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        faces = self.images[chosen]
+        faces = faces[..., None] if faces.ndim == 3 else faces
+        return faces.astype(np.float32), self.targets[chosen]
+
+    def start_epoch(self, epoch: int) -> None:
+        """Puts the faces in the order of an epoch."""
+        if self.balanced:
+            self.order = balanced_order(self.targets.argmax(axis=1), self.shuffle_seed, epoch)
+            return
+        self.order = np.arange(len(self.images))
+        if self.shuffle_seed is not None:
+            np.random.default_rng((self.shuffle_seed, epoch)).shuffle(self.order)
+
+
+def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Draws an epoch in which every class is equally frequent (up to one face).
+
+    Each class is an endless row of shuffled passes over its faces, and every epoch takes the
+    next piece of it: over the epochs, a class's faces come equally often (up to one time).
+
+    Args:
+        labels: `(n,)` int.
+        seed: With the epoch it decides the order.
+        epoch: From 0.
+
+    Returns:
+        `(n,)` rows.
+    """
+    classes = np.unique(labels)
+    pieces = []
+    for place, label in enumerate(classes):
+        # Sums to n over the classes in every epoch (Hermite's identity).
+        first, end = ((e * len(labels) + place) // len(classes) for e in (epoch, epoch + 1))
+        rows = np.flatnonzero(labels == label)
+        pieces.append(_piece_of_passes(rows, first, end - first, (seed, int(label))))
+    order = np.concatenate(pieces)
+    np.random.default_rng((seed, epoch)).shuffle(order)
+    return order
+
+
+def _piece_of_passes(rows: np.ndarray, first: int, size: int, seed: tuple) -> np.ndarray:
+    """Gives `size` rows from place `first` of an endless row of shuffled passes."""
+    passes = range(first // len(rows), (first + size) // len(rows) + 1)
+    stream = [np.random.default_rng((*seed, number)).permutation(rows) for number in passes]
+    start = first - passes.start * len(rows)
+    return np.concatenate(stream)[start : start + size]

@@ -70,7 +70,7 @@ class RandomFaceAffine(_RandomLayer):
         count, height, width = ops.shape(images)[:3]
         matrix = self._random_matrix(count)
         if self.tilt:
-            tilts = ops.stack([self._draw(count, self.tilt), self._draw(count, self.tilt)], -1)
+            tilts = self._draw(count, self.tilt), self._draw(count, self.tilt)
             return _sample(images, *_tilted_places(matrix, tilts, height, width))
         flat = _around_centre(matrix, height, width)
         return ops.image.affine_transform(
@@ -183,9 +183,8 @@ def _tilted_places(matrix, tilts, height, width):
     y = (ops.cast(ops.arange(height), "float32") - cy)[None, :, None]
     a, b, tx = (matrix[:, 0, i, None, None] for i in range(3))
     c, d, ty = (matrix[:, 1, i, None, None] for i in range(3))
-    nearness = (
-        1 + tilts[:, 0, None, None] * x / (cx + 0.5) + tilts[:, 1, None, None] * y / (cy + 0.5)
-    )
+    across, down = (ops.reshape(tilt, (-1, 1, 1)) for tilt in tilts)
+    nearness = 1 + across * (x / (cx + 0.5)) + down * (y / (cy + 0.5))
     return (
         cx + tx * (2 * cx + 1) + (a * x + b * y) / nearness,
         cy + ty * (2 * cy + 1) + (c * x + d * y) / nearness,

@@ -5,15 +5,15 @@ import pytest
 
 from builder_tools.cards import DEFAULT_MODEL, ModelCard, file_sha256, find_model, list_models
 from builder_tools.classifier import EmotionClassifier
-from builder_tools.datasets.ferplus import load_ferplus
+from builder_tools.datasets.ferplus import ferplus_table
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.export import check_parity
-from builder_tools.study import as_rgb, judge_model, metrics_of
+from builder_tools.study import data_sha256, judge_model, metrics_of
 
 
 @pytest.fixture(scope="module")
 def ferplus(data_dir):
-    return load_ferplus(data_dir / "ferplus.zip")
+    return ferplus_table(data_dir / "ferplus.zip")
 
 
 @pytest.mark.parametrize("card", list_models(), ids=lambda card: card.name)
@@ -32,10 +32,15 @@ def test_the_default_model_knows_nine_emotions_and_says_how_it_was_made():
 @pytest.mark.slow
 def test_the_deployed_file_agrees_with_keras_on_a_thousand_faces(ferplus):
     folder = find_model()
-    faces = as_rgb(ferplus.split("test").images[:1000])
+    faces = ferplus.split("test").pictures(48)[:1000]
     network = keras.models.load_model(folder / "model.keras")
     parity = check_parity(network, EmotionClassifier(folder), faces)
     assert parity.faces == 1000 and parity.holds
+
+
+@pytest.mark.slow
+def test_the_data_is_what_the_card_says(ferplus):
+    assert data_sha256(ferplus) == ModelCard.read(find_model()).training["data_sha256"]
 
 
 @pytest.mark.slow

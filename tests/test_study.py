@@ -19,7 +19,7 @@ from toy_study import tiny_spec, toy_faces, votes, write_kaggle, write_official 
 from builder_tools.cards import ModelCard, verify_files, write_card  # noqa: E402
 from builder_tools.classifier import EmotionClassifier  # noqa: E402
 from builder_tools.cli import build_parser, main, study  # noqa: E402
-from builder_tools.datasets.ferplus import is_face, load_ferplus  # noqa: E402
+from builder_tools.datasets.ferplus import ferplus_table, is_face, load_ferplus  # noqa: E402
 from builder_tools.emotions import NINE_EMOTIONS  # noqa: E402
 from builder_tools.evaluation import format_report  # noqa: E402
 from builder_tools.networks import NETWORKS  # noqa: E402
@@ -104,7 +104,10 @@ def test_the_card_says_how_it_was_trained(shipped):
     assert training["budget"]["minutes"] >= 0
     config = training["config"]
     assert (config["network"], config["precision"], config["seed"]) == ("tiny", "float32", 7)
-    assert config["stages"] == [{"size": 16, "epochs": 1}, {"size": 24, "epochs": 2}]
+    assert config["stages"] == [
+        {"size": 16, "epochs": 1, "trainable": "all"},
+        {"size": 24, "epochs": 2, "trainable": "all"},
+    ]
     parity = training["parity"]
     assert (parity["faces"], parity["changed_argmax"]) == (27, 0)
     assert parity["max_abs_difference"] < 1e-4
@@ -218,18 +221,19 @@ def test_the_log_keeps_columns_that_are_no_longer_written(shipped, tmp_path):
 
 
 def test_original_labels_are_joined_by_name(shipped, monkeypatch, tmp_path):
-    faces = load_ferplus(shipped.source)
+    faces = ferplus_table(shipped.source)
+    assert with_original_labels(faces) is None, "their file knows other pictures only"
     names = faces.table["name"].to_list()[::-1]
     table = pd.DataFrame({"image": names, "emotion": "angry", "ambiguous_labels": ""})
     table.loc[table["image"] == names[3], "emotion"] = "happy"
     table.to_csv(tmp_path / "fer2013_labels.csv", index=False)
     monkeypatch.setenv("BUILDER_TOOLS_DATA", str(tmp_path))
-    found = with_original_labels(faces).table
+    found = with_original_labels(faces)
     assert found["name"].tolist() == names[::-1]
     assert found.loc[found["emotion"] == "happy", "name"].tolist() == [names[3]]
 
 
-@pytest.mark.parametrize("stages", ["32", "32:x", "32:2:1", "", "32:0", "0:4", "32:2,"])
+@pytest.mark.parametrize("stages", ["32", "32:x", "32:2:1:1", "", "32:0", "0:4", "32:2,"])
 def test_malformed_stages_are_a_clear_error(stages, tmp_path, capfd):
     run = tmp_path / "run"
     assert main(["train", "--stages", stages, "--run", str(run)]) == 2
@@ -262,3 +266,22 @@ def test_options_become_the_configuration():
     assert (options.run, options.run_folder) == (study._run_train, Path("elsewhere"))
     chosen = config("--precision", "float32", "--seed", "5", "--weight-decay", "0.1")
     assert (chosen.precision, chosen.seed, chosen.weight_decay) == ("float32", 5, 0.1)
+
+
+def test_options_of_fine_tuning_become_the_configuration(tmp_path):
+    def config(*options):
+        return study._training_config(build_parser().parse_args(["train", *options]))
+
+    chosen = config("--stages", "48:3:head,48:9:4", "--dense", "64", "32", "--dropout", "0.5")
+    assert [stage.trainable for stage in chosen.stages] == ["head", 4]
+    assert (chosen.head.dense, chosen.head.dropout) == ((64, 32), 0.5)
+    last = config("--network", "vgg16", "--stages", "48:3:head,48:9:last")
+    assert last.stages[1].trainable == NETWORKS["vgg16"].unfreeze == 4
+    file = tmp_path / "best.json"
+    file.write_text(json.dumps(chosen.to_dict()))
+    assert config("--config", str(file)) == chosen
+    changed = config("--config", str(file), "--seed", "4", "--augmentation", "off")
+    assert (changed.seed, changed.head, changed.augmentation.rotation_deg) == (4, chosen.head, 0)
+    file.write_text('{"netwrok": "compact"}')
+    with pytest.raises(ValueError, match=r"Expected names of .*'netwrok'"):
+        config("--config", str(file))

@@ -10,7 +10,7 @@ from builder_tools.cli.verb import Verb, positive
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("plan", choices=["screening", "ablations"])
+    parser.add_argument("plan", choices=["screening", "ablations", "report"])
     parser.add_argument("--source", type=Path, help="FER+ as a zip or folder")
     parser.add_argument("--table", type=Path, default=Path("reports/experiments.csv"))
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"), help="checkpoints")
@@ -27,6 +27,8 @@ def _run(options: argparse.Namespace) -> int | None:
     from builder_tools.experiments.schedule import pending_trials, run_plan
     from builder_tools.experiments.trial import run_trial
 
+    if options.plan == "report":
+        return _report(options)
     if options.trial:
         trial = find_trial(options.plan, options.trial)
         run_trial(trial, options.runs / trial.study / trial.key, source=options.source)
@@ -47,6 +49,15 @@ def _run(options: argparse.Namespace) -> int | None:
     return 1 if failed else 0
 
 
+def _report(options: argparse.Namespace) -> None:
+    from builder_tools.experiments.report import write_reports
+    from builder_tools.experiments.schedule import PREDICTIONS
+
+    predictions = options.table.with_name(PREDICTIONS)
+    for path in write_reports(options.table, predictions, options.table.parent, options.source):
+        print(path)
+
+
 VERBS = {
     "experiment": Verb(
         "rerun the study's comparisons: every network, every ablation; goes on where it stopped",
@@ -54,6 +65,7 @@ VERBS = {
             "builder-tools experiment screening",
             "builder-tools experiment ablations --jobs 2 --minutes 90",
             "builder-tools experiment ablations --group balancing --list",
+            "builder-tools experiment report",
         ),
         _options,
         _run,

@@ -20,23 +20,21 @@ def need_study() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-def _add_data_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", default="ferplus", choices=["ferplus"])
-    parser.add_argument("--source", type=Path, help="zip or folder (see data/README.md)")
+DATA_NAMES = ("ferplus", "folders", "competition")
+"""Those of `datasets.DATASETS`, which is too heavy to load for a help text."""
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Adds --data and --source."""
+    parser.add_argument("--data", default="ferplus", choices=DATA_NAMES)
+    parser.add_argument(
+        "--source", type=Path, help="zip or folder of the data (see data/README.md)"
+    )
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
-    _add_data_options(parser)
+    add_data_options(parser)
     parser.add_argument("--name", default="fast", help="folder of the model in --models")
-    parser.add_argument("--network", default="compact")
-    parser.add_argument(
-        "--stages", default="32:14,40:10,48:12", help="picture size:epochs, small first"
-    )
-    parser.add_argument("--batch-size", type=positive, default=64)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--weight-decay", type=float, default=0.05)
-    parser.add_argument("--precision", choices=["mixed_bfloat16", "float32"])
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--run",
         dest="run_folder",
@@ -47,6 +45,50 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", type=Path, default=Path("saved_models"))
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     parser.add_argument("--note", default="", help="a remark for experiments.csv")
+    parser.add_argument("--tensorboard", action="store_true", help="logs in the run's folder")
+    parser.add_argument("--labels", choices=["soft", "hard"], default="soft")
+    _add_network_options(parser.add_argument_group("network"))
+    _add_schedule_options(parser.add_argument_group("schedule"))
+    _add_loss_options(parser.add_argument_group("loss and faces"))
+
+
+def _add_network_options(group) -> None:
+    group.add_argument(
+        "--config", type=Path, help="a configuration found by tune; other options change it"
+    )
+    group.add_argument("--network", help="default: compact")
+    group.add_argument("--weights", help="what the backbone starts from: pretrained, or a file")
+    group.add_argument("--dense", type=int, nargs="*", metavar="WIDTH", help="hidden layers")
+    group.add_argument("--dropout", type=float)
+    group.add_argument("--precision", choices=["mixed_bfloat16", "mixed_float16", "float32"])
+
+
+def _add_schedule_options(group) -> None:
+    group.add_argument(
+        "--stages",
+        help="size:epochs[:what learns], small sizes first; what learns is all, head, last (the "
+        "network's own number of last layers) or a number (default: 32:14,40:10,48:12)",
+    )
+    group.add_argument("--batch-size", type=positive)
+    group.add_argument("--optimizer", choices=["adamw", "adam", "sgd", "rmsprop"])
+    group.add_argument("--learning-rate", type=float)
+    group.add_argument("--fine-tune-learning-rate", type=float, help="of phases after the first")
+    group.add_argument("--schedule", choices=["cosine", "exponential", "constant"])
+    group.add_argument("--decay-rate", type=float, help="of the exponential schedule, an epoch")
+    group.add_argument("--weight-decay", type=float)
+    group.add_argument("--seed", type=int)
+    group.add_argument("--patience", type=positive, help="early stopping, epochs a phase")
+    group.add_argument("--monitor", choices=["val_loss", "val_accuracy", "val_macro_f1"])
+    group.add_argument("--keep", choices=["last", "best"], help="which epoch (default: last)")
+
+
+def _add_loss_options(group) -> None:
+    group.add_argument("--focal-gamma", type=float)
+    group.add_argument("--label-smoothing", type=float)
+    group.add_argument(
+        "--class-weight-power", type=float, help="0 no class weights, 1 balanced ones"
+    )
+    group.add_argument("--augmentation", choices=["off", "light", "full"])
 
 
 def _run_train(options: argparse.Namespace) -> None:
@@ -59,6 +101,8 @@ def _run_train(options: argparse.Namespace) -> None:
         source=options.source,
         run_folder=options.run_folder or Path("runs") / options.name,
         model_folder=options.models / options.name,
+        soft_labels=options.labels == "soft",
+        tensorboard=options.tensorboard,
     )
     log_experiment(options.reports / "experiments.csv", shipped.card, options.note)
     for path in save_figures(options.reports / "figures", shipped):
@@ -66,34 +110,82 @@ def _run_train(options: argparse.Namespace) -> None:
     _print_report(shipped.card.metrics["test"])
 
 
+PLAIN_OPTIONS = (
+    "network",
+    "weights",
+    "precision",
+    "batch_size",
+    "optimizer",
+    "learning_rate",
+    "fine_tune_learning_rate",
+    "schedule",
+    "decay_rate",
+    "weight_decay",
+    "seed",
+    "patience",
+    "monitor",
+    "keep",
+    "focal_gamma",
+    "label_smoothing",
+    "class_weight_power",
+)
+"""Options that are fields of `TrainingConfig` as they stand."""
+
+
 def _training_config(options: argparse.Namespace):
+    """Gives the configuration of --config, or the default one, with what was said changed."""
+    import dataclasses
+    import json
+
+    from builder_tools.augmentation import AUGMENTATIONS
     from builder_tools.training import TrainingConfig
 
-    return TrainingConfig(
-        network=options.network,
-        stages=_stages(options.stages),
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        weight_decay=options.weight_decay,
-        precision=options.precision or "mixed_bfloat16",
-        seed=options.seed,
-    )
+    base = TrainingConfig()
+    if options.config:
+        base = TrainingConfig.from_dict(json.loads(options.config.read_text()))
+    changes = {name: getattr(options, name) for name in PLAIN_OPTIONS}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if options.stages is not None:
+        changes["stages"] = _stages(options.stages, changes.get("network", base.network))
+    if options.augmentation:
+        changes["augmentation"] = AUGMENTATIONS[options.augmentation]
+    head = {"dense": options.dense and tuple(options.dense), "dropout": options.dropout}
+    head = {name: value for name, value in head.items() if value is not None}
+    return dataclasses.replace(base, **changes, head=dataclasses.replace(base.head, **head))
 
 
-def _stages(text: str):
+def _stages(text: str, network: str):
     from builder_tools.training import Stage
 
     try:
-        pairs = [[int(number) for number in part.split(":")] for part in text.split(",")]
-        return tuple(Stage(size, epochs) for size, epochs in pairs)
+        parts = [part.split(":") for part in text.split(",")]
+        return tuple(
+            Stage(int(size), int(epochs), *(_trainable(word, network) for word in learns))
+            for size, epochs, *learns in parts
+            if len(learns) < 2 or _refuse(text)
+        )
     except ValueError:
-        raise ValueError(
-            f"Expected --stages as size:epochs,size:epochs, e.g. 32:10,48:20. Received: {text!r}."
-        ) from None
+        _refuse(text)
+
+
+def _refuse(text: str) -> None:
+    raise ValueError(
+        "Expected --stages as size:epochs,size:epochs, e.g. 32:10,48:20 or 48:3:head,48:5:last. "
+        f"Received: {text!r}."
+    ) from None
+
+
+def _trainable(word: str, network: str) -> str | int:
+    """Gives `all`, `head` or a number; `last` is what the network's registry row says."""
+    from builder_tools.networks import NETWORKS
+
+    if word == "last" and network in NETWORKS:
+        return NETWORKS[network].unfreeze or "all"
+    return word if word in ("all", "head") else int(word)
 
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
-    _add_data_options(parser)
+    add_data_options(parser)
     parser.add_argument("--model", help="name or folder of a model")
     parser.add_argument("--split", default="test", choices=["train", "valid", "test"])
     parser.add_argument("--json", action="store_true", help="as in the card")
@@ -104,12 +196,12 @@ def _run_evaluate(options: argparse.Namespace) -> int:
     import json
 
     from builder_tools.cards import ModelCard, find_model
-    from builder_tools.study import DATASETS, judge_model, metrics_of
+    from builder_tools.study import judge_model, load_data, metrics_of
 
     folder = find_model(options.model)
     card = ModelCard.read(folder)
-    faces = DATASETS[options.data](options.source)
-    metrics = metrics_of(judge_model(card, folder, faces, options.split))
+    data = load_data(options.data, options.source)
+    metrics = metrics_of(judge_model(card, folder, data, options.split))
     print(json.dumps(metrics, indent=2)) if options.json else _print_report(metrics)
     return _compare_with_card(card, options.split, metrics)
 
@@ -137,14 +229,14 @@ def _print_report(metrics: dict) -> None:
 
 
 def _export_options(parser: argparse.ArgumentParser) -> None:
-    _add_data_options(parser)
+    add_data_options(parser)
     parser.add_argument("network", type=Path, help="a .keras file, e.g. runs/fast/last.keras")
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
     parser.add_argument("--size", type=positive, default=48, help="side of the input, px")
     parser.add_argument(
         "--format", nargs="+", default=["onnx"], choices=["onnx", "tflite", "keras"]
     )
-    parser.add_argument("--emotions", nargs="+", help="class order (default: the nine)")
+    parser.add_argument("--emotions", nargs="+", help="class order (default: that of the data)")
 
 
 def _run_export(options: argparse.Namespace) -> None:
@@ -157,6 +249,7 @@ def _run_export(options: argparse.Namespace) -> None:
         size=options.size,
         suffixes=[f".{name}" for name in options.format],
         emotions=options.emotions,
+        data=options.data,
         source=options.source,
     )
     print(
@@ -171,6 +264,10 @@ VERBS = {
         (
             "builder-tools train --data ferplus",
             "builder-tools train --stages 32:2 --name quick --note 'two epochs, a check'",
+            "builder-tools train --data folders --source faces/ --name mine --keep best",
+            "builder-tools train --network vgg16 --weights pretrained --stages 48:3:head,48:9:last"
+            " --schedule exponential --name vgg",
+            "builder-tools train --config runs/tune/compact/best.json --name tuned",
         ),
         _train_options,
         _run_train,

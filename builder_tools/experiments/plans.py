@@ -6,24 +6,11 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from builder_tools.augmentation import AugmentationStrength
+from builder_tools.augmentation import AUGMENTATIONS
 from builder_tools.networks import NETWORKS
 from builder_tools.training import Stage, TrainingConfig
 
 SEEDS = (0, 1, 2)
-
-AUGMENTATIONS = {
-    "off": None,
-    "light": AugmentationStrength(
-        rotation_deg=8.0,
-        scale=(0.92, 1.09),
-        shift=0.04,
-        shear=0.05,
-        brightness=0.08,
-        contrast=(0.85, 1.18),
-        erase=0.0,
-    ),
-}
 
 SCREENING_FACES = 4_000
 SCREENING_EPOCHS = 2
@@ -104,7 +91,10 @@ ABLATIONS: tuple[tuple[str, str, dict, dict], ...] = (
     ("balancing", "pixel_smote", {}, {"balancer": "pixel_smote"}),
     ("balancing", "embedding_smote", {}, {"balancer": "embedding_smote"}),
     ("balancing", "augmentation_smote", {}, {"balancer": "augmentation_smote"}),
+    ("balancing", "balanced_batches", {"balanced_batches": True}, {}),
     ("labels", "soft", {}, {"labels": "soft"}),
+    ("augmentation", "off", {"augmentation": AUGMENTATIONS["off"]}, {}),
+    ("augmentation", "light", {"augmentation": AUGMENTATIONS["light"]}, {}),
     ("optimizer", "adam", {"optimizer": "adam", "weight_decay": 0.0}, {}),
     ("optimizer", "sgd", {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 0.001}, {}),
     ("optimizer", "rmsprop", {"optimizer": "rmsprop", "learning_rate": 1e-3}, {}),

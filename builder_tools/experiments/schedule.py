@@ -14,9 +14,18 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+import numpy as np
+
+from builder_tools.emotions import FERPLUS_EIGHT, NINE_EMOTIONS
+from builder_tools.evaluation import restrict
 from builder_tools.experiments.plans import PLANS, Trial
-from builder_tools.experiments.table import add_rows, read_rows
+from builder_tools.experiments.summary import add_prediction
 from builder_tools.experiments.trial import run_trial
+from builder_tools.study import add_rows, read_rows
+
+PREDICTIONS = "experiments_test_labels.npz"
+"""Beside the table: the label each trial predicted for each test face, so that trials can be
+compared face by face."""
 
 
 def pending_trials(plan: str, table: Path, groups: Sequence[str] = ()) -> list[Trial]:
@@ -69,8 +78,11 @@ def run_plan(
                 failed.append(trial.key)
                 print(f"{trial.key}: {message}", file=sys.stderr)
             elif ran:
-                row = run_trial(trial, _folder(runs, trial), source=source)
+                folder = _folder(runs, trial)
+                row = run_trial(trial, folder, source=source)
                 add_rows(table, [row])
+                found = restrict(np.load(folder / "test.npy"), NINE_EMOTIONS, FERPLUS_EIGHT)
+                add_prediction(table.with_name(PREDICTIONS), trial.key, found.argmax(axis=1))
                 print(_progress(row, number, len(trials)), file=sys.stderr)
     return failed
 

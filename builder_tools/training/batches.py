@@ -18,20 +18,32 @@ class StreamedBatches(FaceBatches):
     Args:
         images: As in `FaceBatches`.
         targets: As in `FaceBatches`.
-        epoch_faces: Faces an epoch.
-        batch_size: Faces a batch.
+        epoch_faces: Faces an epoch; with `balanced` at most as many as there are.
         shuffle_seed: With the number of the pass it fixes the order of each pass.
+        **options: As in `FaceBatches`.
+
+    Raises:
+        ValueError: If `balanced` epochs are longer than the data.
     """
 
-    def __init__(self, images, targets, *, epoch_faces: int, batch_size=64, shuffle_seed=0) -> None:
+    def __init__(self, images, targets, *, epoch_faces: int, shuffle_seed=0, **options) -> None:
+        if options.get("balanced") and epoch_faces > len(images):
+            raise ValueError(
+                f"Expected epoch_faces of at most {len(images)} with balanced batches: that many "
+                f"faces there are. Received: {epoch_faces}."
+            )
         self.epoch_faces = epoch_faces
-        super().__init__(images, targets, batch_size=batch_size, shuffle_seed=shuffle_seed)
+        super().__init__(images, targets, shuffle_seed=shuffle_seed, **options)
 
     def __len__(self) -> int:
         return math.ceil(self.epoch_faces / self.batch_size)
 
     def start_epoch(self, epoch: int) -> None:
         """Puts the faces of an epoch in order."""
+        if self.balanced:
+            super().start_epoch(epoch)
+            self.order = self.order[: self.epoch_faces]
+            return
         first, count = epoch * self.epoch_faces, len(self.images)
         passes = range(first // count, (first + self.epoch_faces - 1) // count + 1)
         stream = np.concatenate([self._shuffled(number) for number in passes])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from builder_tools.augmentation import AugmentationStrength
 from builder_tools.networks import NETWORKS, Head
@@ -81,6 +82,7 @@ class TrainingConfig:
         label_smoothing: Share of the target spread over all classes.
         class_weight_power: Weight of a class = (its inverse frequency) ** power, mean weight of a
             face 1: 0 is no weighting, 1 balanced.
+        balanced_batches: Draw faces so that all classes are equally frequent.
         epoch_faces: Faces an epoch, drawn in shuffled passes; None for each face once.
         patience: A phase ends after so many epochs without a better `monitor`; None never.
         monitor: Name in `MONITORS`: what tells the best epoch, on validation faces.
@@ -105,6 +107,7 @@ class TrainingConfig:
     focal_gamma: float = 0.0
     label_smoothing: float = 0.0
     class_weight_power: float = 0.0
+    balanced_batches: bool = False
     epoch_faces: int | None = None
     patience: int | None = None
     monitor: str = "val_loss"
@@ -136,6 +139,30 @@ class TrainingConfig:
         """The one size all stages share, px; None if the network must take several."""
         sizes = {stage.size for stage in self.stages}
         return sizes.pop() if len(sizes) == 1 else None
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainingConfig:
+        """Gives the configuration that `to_dict` wrote; what is not said takes its default.
+
+        Raises:
+            ValueError: If there is a name this configuration does not know, or a bad value.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"Expected names of {sorted(known)}. Received: {unknown}.")
+        values = dict(values)
+        if "stages" in values:
+            values["stages"] = tuple(Stage(**stage) for stage in values["stages"])
+        if "head" in values:
+            head = dict(values["head"])
+            values["head"] = Head(**{**head, "dense": tuple(head.get("dense", ()))})
+        if "augmentation" in values:
+            ranges = values["augmentation"].items()
+            values["augmentation"] = AugmentationStrength(
+                **{k: tuple(v) if isinstance(v, list) else v for k, v in ranges}
+            )
+        return cls(**values)
 
     def to_dict(self) -> dict:
         """Gives the configuration as plain JSON values."""

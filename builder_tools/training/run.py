@@ -20,6 +20,8 @@ from builder_tools.training.losses import EmotionLoss, class_weights
 from builder_tools.training.optimizers import SCHEDULES, build_optimizer
 
 VALIDATION_BATCH = 256
+READERS = 2
+"""Threads that decode files ahead of training."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,12 @@ class _Session:
 
     def _batches(self) -> FaceBatches:
         images, targets, config = self.train.images, self.train.targets, self.config
-        options = {"batch_size": config.batch_size, "shuffle_seed": config.seed}
+        options = {
+            "batch_size": config.batch_size,
+            "shuffle_seed": config.seed,
+            "balanced": config.balanced_batches,
+            "workers": 1 if isinstance(images, np.ndarray) else READERS,
+        }
         if config.epoch_faces is None:
             return FaceBatches(images, targets, **options)
         return StreamedBatches(images, targets, epoch_faces=config.epoch_faces, **options)

@@ -1,0 +1,37 @@
+"""From a data set to a shipped model: train, export, judge, card, and a row of the log.
+
+Figures are measured with the exported file as users run it, on the untouched pictures of the
+split, once, after training has ended.
+"""
+
+from builder_tools.study.judging import (
+    data_sha256,
+    judge_model,
+    metrics_of,
+    names_also_in_train,
+    with_original_labels,
+)
+from builder_tools.study.log import add_rows, log_experiment, read_rows
+from builder_tools.study.ship import (
+    ShippedModel,
+    export_network,
+    load_data,
+    save_figures,
+    train_and_ship,
+)
+
+__all__ = [
+    "ShippedModel",
+    "add_rows",
+    "data_sha256",
+    "export_network",
+    "judge_model",
+    "load_data",
+    "log_experiment",
+    "metrics_of",
+    "names_also_in_train",
+    "read_rows",
+    "save_figures",
+    "train_and_ship",
+    "with_original_labels",
+]

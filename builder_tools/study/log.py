@@ -1,0 +1,79 @@
+"""The log of experiments: a csv to which rows are added, atomically; nothing is taken away."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from builder_tools.cards import ModelCard
+from builder_tools.media.partial import replacing
+
+COLUMN_PREFIXES = {
+    "ferplus-majority-8": "majority_8",
+    "ferplus-nine": "nine_class",
+    "own-labels": "own_labels",
+}
+"""Protocol -> how its columns begin."""
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Gives the rows of a csv as text, none if there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def add_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Adds rows. Earlier rows keep every column they have; new columns come last."""
+    together = [*read_rows(path), *rows]
+    columns = list(dict.fromkeys(column for row in together for column in row))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial, partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n", restval="")
+        writer.writeheader()
+        writer.writerows(together)
+
+
+def log_experiment(path: str | Path, card: ModelCard, note: str = "") -> None:
+    """Adds the row of a judged model to the log of experiments."""
+    add_rows(Path(path), [_model_row(card, note)])
+
+
+def _model_row(card: ModelCard, note: str) -> dict[str, Any]:
+    training = card.training
+    return {
+        "date": date.today().isoformat(),
+        "study": "model",
+        "model": card.name,
+        "network": training["config"]["network"],
+        "data": training["data"],
+        "data_sha256": training["data_sha256"][:12],
+        "seed": training["seed"],
+        "commit": training["commit"],
+        "epochs": training["budget"]["epochs"],
+        "minutes": training["budget"]["minutes"],
+        "machine": training["budget"]["machine"],
+        **_figures(card.metrics["test"]),
+        "note": note,
+    }
+
+
+def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives the columns of the protocols that were judged."""
+    row: dict[str, Any] = {}
+    for protocol, prefix in COLUMN_PREFIXES.items():
+        if protocol in metrics:
+            found = metrics[protocol]
+            row[f"{prefix}_accuracy"] = found["accuracy"]
+            row[f"{prefix}_macro_f1"] = found["macro_f1"]
+            row[f"{prefix}_accuracy_without_duplicates"] = found.get("without_duplicates", {}).get(
+                "accuracy"
+            )
+    if "ferplus-majority-7" in metrics:
+        balanced = metrics["ferplus-majority-7"].get("balanced_decision", {})
+        row["mean_recall_7_balanced"] = balanced.get("mean_recall")
+    return row

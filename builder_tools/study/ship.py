@@ -1,0 +1,278 @@
+"""Train, export, judge, write the card, draw the figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from builder_tools.cards import ModelCard, write_card
+from builder_tools.classifier import EmotionClassifier, resize_faces
+from builder_tools.datasets import DATASETS
+from builder_tools.datasets.table import SPLITS, PictureTable
+from builder_tools.emotions import EmotionSet
+from builder_tools.evaluation import (
+    PROTOCOLS,
+    Judgement,
+    apply_decision,
+    balanced_decision,
+    evaluate,
+    restrict,
+)
+from builder_tools.evaluation.protocols import LEFT_OUT
+from builder_tools.study.judging import (
+    OWN_LABELS,
+    data_sha256,
+    judge_model,
+    metrics_of,
+    predict_table,
+)
+
+PARITY_FACES = 1000
+DECISION_STRENGTHS = (0.25, 0.5, 0.75, 1.0)
+DECISION_PROTOCOL = "ferplus-majority-7"
+"""What the class-balanced decision is fitted for, where people voted."""
+
+INTENDED_USE = (
+    "Telling the apparent expression of faces in pictures, videos and cameras, for statistics over "
+    "many faces and for exploration by the people filmed or with their consent."
+)
+LIMITS = (
+    "An expression is not a feeling. Not for decisions about people (hiring, policing, health, "
+    "credit, education). Not checked for equal quality over age, sex and skin colour: the data "
+    "says nothing of them."
+)
+CARD_WORDS = {
+    "ferplus": {
+        "licence": "MIT for the weights; the labels of FER+ are MIT (Microsoft), the pictures of "
+        "FER2013 were published for research: check your use.",
+        "intended_use": INTENDED_USE,
+        "limits": "Trained on small grey web pictures in which contempt, disgust and fear are 3 % "
+        f"together: these are often missed (see per-class recall). {LIMITS}",
+    },
+    "other": {
+        "licence": "That of your pictures decides: it was trained on data of your own.",
+        "intended_use": INTENDED_USE,
+        "limits": f"As good as the pictures and labels it was trained on. {LIMITS}",
+    },
+}
+"""Fields of the card that follow from the data it was trained on."""
+
+GREY_INSIDE = (
+    "Inside the model: RGB 0...255 to ITU-R BT.601 grey, each face to mean 0 and variance 1."
+)
+INSIDE = "Inside the model, as its family wants it: it eats RGB 0...255."
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """A model written to a folder, its judgements by protocol, and the network's history."""
+
+    card: ModelCard
+    judgements: dict[str, Judgement]
+    history: pd.DataFrame
+
+
+def load_data(name: str, source: str | Path | None = None) -> PictureTable:
+    """Reads a data set by name, split into train, valid and test.
+
+    Raises:
+        ValueError: If the name is not in `DATASETS` or there is nothing to train on.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"Expected one of {list(DATASETS)}. Received: data={name!r}.")
+    data = DATASETS[name](source)
+    for split in SPLITS:
+        if not len(data.split(split)):
+            raise ValueError(
+                f"Expected pictures in train, valid and test. Received: none in {split} of "
+                f"{source or name}."
+            )
+    return data
+
+
+def train_and_ship(
+    config,
+    *,
+    data: str = "ferplus",
+    source: str | Path | None = None,
+    run_folder: str | Path,
+    model_folder: str | Path,
+    soft_labels: bool = True,
+    tensorboard: bool = False,
+) -> ShippedModel:
+    """Trains (or goes on), exports, judges on the test split and writes the card.
+
+    Args:
+        config: A `TrainingConfig`.
+        data: Name in `DATASETS`.
+        source: Where the data set is; its usual place if None.
+        run_folder: Checkpoints; a run that was interrupted goes on from there.
+        model_folder: Where the deployable model goes.
+        soft_labels: Train on the shares of the votes, where people voted.
+        tensorboard: Write logs for TensorBoard into the run folder.
+    """
+    from builder_tools.training import train
+    from builder_tools.training.samples import table_samples
+
+    table = load_data(data, source)
+    size = max(stage.size for stage in config.stages)
+    train_part, valid_part = (
+        table_samples(table, split, size_px=size, soft=soft_labels) for split in ("train", "valid")
+    )
+    run = train(config, train_part, valid_part, run_folder, tensorboard=tensorboard)
+    labels = "soft" if soft_labels and table.votes is not None else "hard"
+    record = {"data": data, "labels": labels, **_data_record(table), **_run_record(run)}
+    card = _export(run.model, Path(model_folder), table, config.stages[-1].size, record)
+    decision = _fit_decision(EmotionClassifier(model_folder), table)
+    card = dataclasses.replace(card, decision=decision)
+    judgements = judge_model(card, model_folder, table)
+    card = dataclasses.replace(card, metrics={"test": metrics_of(judgements)})
+    write_card(model_folder, card)
+    return ShippedModel(card, judgements, run.history)
+
+
+def save_figures(folder: str | Path, shipped: ShippedModel) -> list[Path]:
+    """Draws the curves and the confusion matrix of a model into `<folder>/<name>_*.png`."""
+    from matplotlib.figure import Figure
+
+    from builder_tools.plots import plot_confusion, plot_training_curves
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    judgements = shipped.judgements
+    widest = (judgements.get("ferplus-nine") or judgements[OWN_LABELS]).official
+    drawn = {
+        "curves": lambda ax: plot_training_curves(shipped.history, ax=ax),
+        "confusion": lambda ax: plot_confusion(widest, ax=ax),
+    }
+    paths = []
+    for what, draw in drawn.items():
+        figure = Figure(figsize=(7, 5.5), layout="constrained")
+        draw(figure.subplots())
+        paths.append(folder / f"{shipped.card.name}_{what}.png")
+        figure.savefig(paths[-1], dpi=120)
+    return paths
+
+
+def export_network(
+    network: str | Path,
+    folder: str | Path,
+    *,
+    size: int,
+    suffixes: Sequence[str] = (".onnx",),
+    emotions: Sequence[str] | None = None,
+    data: str = "ferplus",
+    source: str | Path | None = None,
+):
+    """Exports a `.keras` file into a model folder, checked on test faces of a data set.
+
+    Args:
+        network: A network from `(n, size, size, 3)` RGB 0...255 to probabilities.
+        folder: Where to.
+        size: Side of the deployed input, px.
+        suffixes: Files to write; the first is deployed.
+        emotions: Class order; that of the data set if None.
+        data: Name in `DATASETS`: where the faces for the check come from.
+        source: Where that data set is.
+
+    Returns:
+        The `Export`: card and parity.
+    """
+    import keras
+
+    from builder_tools.export import export_model
+
+    table = load_data(data, source)
+    return export_model(
+        keras.models.load_model(network, compile=False),
+        folder,
+        _parity_faces(table, size),
+        load=EmotionClassifier,
+        suffixes=suffixes,
+        emotions=tuple(emotions or table.emotions),
+        training={"network_file": Path(network).name},
+        preprocessing=INSIDE,
+        **_card_words(table),
+    )
+
+
+def _card_words(table: PictureTable) -> dict[str, str]:
+    return CARD_WORDS["other" if table.votes is None else "ferplus"]
+
+
+def _data_record(table: PictureTable) -> dict[str, Any]:
+    counts = np.bincount(table.split("train").labels, minlength=len(table.emotions))
+    return {
+        "data_sha256": data_sha256(table),
+        "pictures": {split: len(table.split(split)) for split in SPLITS},
+        "class_counts": dict(zip(table.emotions, counts.tolist(), strict=True)),
+    }
+
+
+def _run_record(run) -> dict[str, Any]:
+    budget = {
+        "epochs": len(run.history),
+        "minutes": round(float(run.history["seconds"].sum()) / 60, 1),
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
+    }
+    seed, commit = run.config["seed"], run.config["commit"]
+    return {"seed": seed, "commit": commit, "budget": budget, "config": run.config}
+
+
+def _export(model, folder: Path, table: PictureTable, size: int, training: dict) -> ModelCard:
+    """Exports at the size of the last stage, checked on test faces."""
+    from builder_tools.export import export_model
+
+    layers = {layer.name for layer in model.get_layer("backbone").layers}
+    return export_model(
+        model,
+        folder,
+        _parity_faces(table, size),
+        load=EmotionClassifier,
+        suffixes=(".onnx", ".keras"),
+        emotions=table.emotions.names,
+        training=training,
+        preprocessing=GREY_INSIDE if "grey" in layers else INSIDE,
+        **_card_words(table),
+    ).card
+
+
+def _parity_faces(table: PictureTable, size: int) -> np.ndarray:
+    test = table.split("test")
+    stored = size if table.images is None else table.images.shape[1]
+    return resize_faces(test.pictures(stored)[:PARITY_FACES], size)
+
+
+def _fit_decision(classifier: EmotionClassifier, table: PictureTable) -> dict[str, float]:
+    """Fits the strength of the class-balanced decision: best mean recall on valid."""
+    valid = table.split("valid")
+    truth, judged = _decision_labels(valid)
+    kept = truth != LEFT_OUT
+    probabilities = predict_table(classifier, valid)
+    labels = table.split("train").labels
+
+    def mean_recall(strength: float) -> float:
+        biases = balanced_decision(labels, table.emotions, strength=strength)
+        found = apply_decision(probabilities, table.emotions, biases)
+        found = restrict(found, table.emotions, judged)
+        return evaluate(truth[kept], found[kept], judged).mean_recall.value
+
+    best = max(DECISION_STRENGTHS, key=mean_recall)
+    biases = balanced_decision(labels, table.emotions, strength=best)
+    return {name: round(value, 4) for name, value in biases.items()}
+
+
+def _decision_labels(valid: PictureTable) -> tuple[np.ndarray, EmotionSet]:
+    """Gives the labels the decision is fitted to: FER+'s seven without contempt, or all."""
+    if valid.votes is None:
+        return valid.labels, valid.emotions
+    protocol = PROTOCOLS[DECISION_PROTOCOL]
+    return protocol.labels(valid.table), protocol.emotions

@@ -1,0 +1,85 @@
+"""From a table of pictures to the faces and targets that training eats."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from builder_tools.datasets.ferplus import vote_distribution
+from builder_tools.datasets.table import PictureTable
+from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.training.run import Samples
+
+
+def table_samples(table: PictureTable, split: str, *, size_px: int, soft: bool = True) -> Samples:
+    """Gives the faces and targets of one split.
+
+    Args:
+        table: Labelled pictures, split.
+        split: train, valid or test.
+        size_px: Side that files are decoded to; pictures in memory keep theirs.
+        soft: Whether targets are the shares of the votes, where people voted and the classes are
+            the nine; else 1 for the label.
+
+    Returns:
+        Images as one uint8 array where all are in memory, else `Pictures`; targets `(n, k)`
+        float32 in the order of `table.emotions`.
+
+    Raises:
+        ValueError: If the split is unknown or has no pictures.
+    """
+    part = table.split(split)
+    if not len(part):
+        raise ValueError(f"Expected pictures in {split}. Received: a table with none there.")
+    indices = part.table["index"].to_numpy(np.int64)
+    in_memory = part.images is not None and (indices >= 0).all()
+    images = part.images[indices] if in_memory else part.pictures(size_px)
+    return Samples(images, _targets(part, soft))
+
+
+def thinned(table: PictureTable, split: str, count: int, *, seed: int = 0) -> PictureTable:
+    """Gives the table with `count` pictures of one split, drawn evenly over the classes.
+
+    Every class keeps its share (to the picture, largest remainders first) and at least one
+    picture. The other splits stay whole.
+
+    Args:
+        table: Labelled pictures, split.
+        split: The split to thin out.
+        count: How many pictures to leave there; all stay where there are no more.
+        seed: Chooses them.
+
+    Raises:
+        ValueError: If `count` is below the number of classes in the split.
+    """
+    rows = np.flatnonzero((table.table["split"] == split).to_numpy())
+    if len(rows) <= count:
+        return table
+    quotas = _quotas(np.bincount(table.labels[rows], minlength=len(table.emotions)), count)
+    kept = (table.table["split"] != split).to_numpy()
+    rng = np.random.default_rng(seed)
+    for label, quota in enumerate(quotas):
+        own = rows[table.labels[rows] == label]
+        kept[rng.permutation(own)[:quota]] = True
+    return table.rows(kept)
+
+
+def _quotas(sizes: np.ndarray, count: int) -> np.ndarray:
+    """Gives how many pictures each class keeps; they sum to `count`."""
+    if count < (sizes > 0).sum():
+        raise ValueError(
+            f"Expected at least one picture of each of {(sizes > 0).sum()} classes. "
+            f"Received: {count} pictures in all."
+        )
+    exact = count * sizes / sizes.sum()
+    quotas = np.where(sizes > 0, np.maximum(np.floor(exact), 1), 0).astype(np.int64)
+    while quotas.sum() != count:
+        step = 1 if quotas.sum() < count else -1
+        possible = quotas < sizes if step > 0 else quotas > 1
+        quotas[np.where(possible, step * (exact - quotas), -np.inf).argmax()] += step
+    return quotas
+
+
+def _targets(part: PictureTable, soft: bool) -> np.ndarray:
+    if soft and part.votes is not None and part.emotions == NINE_EMOTIONS:
+        return vote_distribution(part.votes)
+    return np.eye(len(part.emotions), dtype=np.float32)[part.labels]

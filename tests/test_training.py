@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -256,6 +257,40 @@ def test_a_configuration_is_plain_json():
         {"size": 16, "epochs": 2, "trainable": "all"},
     ]
     assert json.loads(json.dumps(config.to_dict())) == config.to_dict()
+
+
+REAL_RUN = """
+import sys
+import test_training
+from toy_study import tiny_spec
+from builder_tools.networks import NETWORKS
+from builder_tools.training import Stage, TrainingConfig, train
+
+NETWORKS["tiny"] = tiny_spec(16)
+config = TrainingConfig(**{**test_training.CONFIG, "stages": (Stage(16, 12),)})
+run = train(config, test_training.TRAIN, test_training.VALID, sys.argv[1])
+"""
+
+
+def test_a_process_killed_in_the_middle_ends_where_a_whole_one_does(tmp_path):
+    """SIGKILL, somewhere in the middle of an epoch: nothing can be cleaned up."""
+    here = Path(__file__).resolve().parent
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    command = [sys.executable, "-c", REAL_RUN, str(killed)]
+    environment = os.environ | {"PYTHONPATH": str(here)}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (killed / "last.keras").is_file() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    begun = len(pd.read_csv(killed / "history.csv"))
+    assert 1 <= begun < 12
+    config = TrainingConfig(**{**CONFIG, "stages": (Stage(16, 12),)})
+    resumed, one = (train(config, TRAIN, VALID, folder) for folder in (killed, whole))
+    for expected, found in zip(one.model.get_weights(), resumed.model.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert resumed.history["epoch"].tolist() == list(range(12))
 
 
 TWO_STEPS = """

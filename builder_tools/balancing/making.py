@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -36,11 +36,32 @@ def provenance_of(
     parts = [part_of(labels[kept], ORIGINAL, kept)]
     common = None if search.kind == "regular" else features_of(images, search, seed)
     for plan in plans:
-        parts += _made_parts(images, labels, plan, search, seed, common)
+        parts += made_parts(images, labels, plan, search, seed, common=common)
     return concatenate_parts(parts)
 
 
-def _made_parts(images, labels, plan: ClassPlan, search, seed, common) -> list[pd.DataFrame]:
+def made_parts(
+    images: np.ndarray,
+    labels: np.ndarray,
+    plan: ClassPlan,
+    search: Search,
+    seed: int,
+    *,
+    common: np.ndarray | None = None,
+) -> list[pd.DataFrame]:
+    """Draws what the made pictures of one class are made of.
+
+    Args:
+        images: Those the plan's rows count.
+        labels: One an image.
+        plan: Of the class.
+        search: How neighbours are searched.
+        seed: Decides every draw.
+        common: Features of all images, for the kinds that look at other classes.
+
+    Returns:
+        Tables for `concatenate_parts`: interpolated pictures, then augmented ones.
+    """
     parts = []
     if plan.num_interpolated:
         pairs = _pairs(images, labels, plan, search, seed, common)
@@ -74,43 +95,66 @@ def each_in_turn(size: int, count: int, seed: int) -> np.ndarray:
 def make_images(
     images: np.ndarray, provenance: pd.DataFrame, *, gen_model: Callable | None, seed: int
 ) -> np.ndarray:
-    """Makes the pictures of a provenance table.
+    """Gives the pictures of a provenance table, `(len(provenance), H, W[, 3])` uint8.
 
     Args:
-        images: `(n, H, W)` or `(n, H, W, 3)` uint8.
+        images: As in `made_chunks`.
+        provenance: As `provenance_of` gives it.
+        gen_model: As in `made_chunks`.
+        seed: As in `made_chunks`.
+    """
+    made = images[provenance["parent"].to_numpy()]
+    for rows, pictures in made_chunks(images, provenance, gen_model=gen_model, seed=seed):
+        made[rows] = pictures
+    return made
+
+
+def made_chunks(
+    images: np.ndarray, provenance: pd.DataFrame, *, gen_model: Callable | None, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Makes the interpolated and augmented pictures of a table, some at a time.
+
+    Args:
+        images: `(n, H, W)` or `(n, H, W, 3)` uint8, those `parent` and `neighbour` count.
         provenance: As `provenance_of` gives it.
         gen_model: From `(n, H, W, C)` float32 0...255 to the same, called with `training=True`;
             None for `augmentation_model(seed=seed)`, begun anew for each class.
         seed: Of that model.
 
-    Returns:
-        `(len(provenance), H, W[, 3])` uint8.
+    Yields:
+        Rows of the table, `(k,)`, and their pictures, `(k, H, W[, 3])` uint8.
     """
-    made = images[provenance["parent"].to_numpy()]
-    origin = provenance["origin"].to_numpy()
-    rows = np.flatnonzero(origin == INTERPOLATED)
-    neighbours, weights = provenance["neighbour"].to_numpy(), provenance["weight"].to_numpy()
-    for part in _chunks(rows):
-        made[part] = interpolate(made[part], images[neighbours[part]], weights[part])
-    augmented = provenance[origin == AUGMENTED]
-    for _, rows in augmented.groupby("label")["row"]:
-        model = gen_model or _default_model(seed)
-        for part in _chunks(rows.to_numpy()):
-            made[part] = augment(made[part], model)
-    return made
+    made = provenance[provenance["origin"].isin((INTERPOLATED, AUGMENTED))]
+    for (_, origin), part in made.groupby(["label", "origin"], sort=False):
+        model = (gen_model or default_model(seed)) if origin == AUGMENTED else None
+        for start in range(0, len(part), CHUNK):
+            chunk = part.iloc[start : start + CHUNK]
+            parents = images[chunk["parent"].to_numpy()]
+            yield chunk["row"].to_numpy(), _make(parents, images, chunk, model)
+
+
+def _make(parents: np.ndarray, images: np.ndarray, chunk: pd.DataFrame, model) -> np.ndarray:
+    if model is not None:
+        return augment(parents, model)
+    others = images[chunk["neighbour"].to_numpy()]
+    return interpolate(parents, others, chunk["weight"].to_numpy())
 
 
 def interpolate(images: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mixes pictures pixel by pixel, through float32: `(n, ...)` uint8.
+    """Mixes pictures pixel by pixel, through floats, and gives the type they had.
+
+    Whole numbers are rounded and clipped to the range of their type: without this uint8 would
+    wrap around.
 
     Args:
-        images: `(n, ...)` uint8.
-        others: `(n, ...)` uint8.
+        images: `(n, ...)` numbers.
+        others: The same.
         weights: `(n,)` in [0, 1], the share of `others`.
     """
-    share = np.asarray(weights, np.float32).reshape(-1, *[1] * (images.ndim - 1))
-    start = images.astype(np.float32)
-    return to_uint8(start + share * (others.astype(np.float32) - start))
+    wide = np.result_type(images.dtype, np.float32)
+    share = np.asarray(weights, wide).reshape(-1, *[1] * (images.ndim - 1))
+    start = images.astype(wide)
+    return rounded(start + share * (others.astype(wide) - start), images.dtype)
 
 
 def augment(images: np.ndarray, gen_model: Callable) -> np.ndarray:
@@ -128,12 +172,15 @@ def augment(images: np.ndarray, gen_model: Callable) -> np.ndarray:
             f"Expected gen_model to give finite pictures {batch.shape}. Received: "
             f"shape={found.shape}."
         )
-    return to_uint8(found.astype(np.float32)).reshape(images.shape)
+    return rounded(np.clip(found, 0, 255), np.dtype(np.uint8)).reshape(images.shape)
 
 
-def to_uint8(pictures: np.ndarray) -> np.ndarray:
-    """Rounds, clips to 0...255 and casts: without this uint8 would wrap around."""
-    return np.clip(np.rint(pictures), 0, 255).astype(np.uint8)
+def rounded(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Gives numbers as a type: rounded and clipped to its range where it is of whole numbers."""
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        numbers = np.clip(np.rint(numbers), limits.min, limits.max)
+    return numbers.astype(dtype)
 
 
 def carry_targets(provenance: pd.DataFrame, targets: np.ndarray) -> np.ndarray:
@@ -159,7 +206,8 @@ def carry_targets(provenance: pd.DataFrame, targets: np.ndarray) -> np.ndarray:
     return own
 
 
-def _default_model(seed: int) -> Callable:
+def default_model(seed: int) -> Callable:
+    """Gives the augmentation that stands in where none is handed in."""
     from builder_tools.augmentation import augmentation_model
 
     return augmentation_model(seed=seed)
@@ -183,7 +231,3 @@ def concatenate_parts(parts: list[pd.DataFrame]) -> pd.DataFrame:
     table = pd.concat([part for part in parts if len(part)], ignore_index=True)
     table.insert(0, "row", np.arange(len(table)))
     return table
-
-
-def _chunks(rows: np.ndarray) -> list[np.ndarray]:
-    return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]

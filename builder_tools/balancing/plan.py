@@ -90,25 +90,45 @@ def expect_count(count: int) -> int:
     return int(count)
 
 
-def _plan_class(label, rows: np.ndarray, count: int, shares: Shares, seed: int) -> ClassPlan:
+def plan_made(
+    label: object, rows: np.ndarray, missing: int, shares: Shares, seed: int
+) -> ClassPlan:
+    """Gives the plan of a class that keeps all its originals.
+
+    Args:
+        label: The class.
+        rows: Its originals.
+        missing: Pictures to make.
+        shares: How.
+        seed: Decides who is held out.
+
+    Raises:
+        ValueError: If too few originals are left to make them of.
+    """
+    if not missing:
+        return ClassPlan(label, rows, rows[:0], 0, 0)
     shuffled = np.random.default_rng(seed).permutation(rows)
-    if count <= len(rows):
-        return ClassPlan(label, np.sort(shuffled[:count]), rows[:0], 0, 0)
     parents = np.sort(shuffled[round(shares.train_part * len(rows)) :])
-    missing = count - len(rows)
     interpolated = round(shares.modify_coef * missing)
     plan = ClassPlan(label, rows, parents, interpolated, missing - interpolated)
     _expect_parents(plan)
     return plan
 
 
+def _plan_class(label, rows: np.ndarray, count: int, shares: Shares, seed: int) -> ClassPlan:
+    if count >= len(rows):
+        return plan_made(label, rows, count - len(rows), shares, seed)
+    kept = np.random.default_rng(seed).permutation(rows)[:count]
+    return ClassPlan(label, np.sort(kept), rows[:0], 0, 0)
+
+
 def _expect_parents(plan: ClassPlan) -> None:
     needed = 2 if plan.num_interpolated else 1
     if len(plan.parents) < needed:
         raise ValueError(
-            f"Expected at least {needed} pictures of class {plan.label!r} to make "
-            f"{plan.num_interpolated} by interpolation and {plan.num_augmented} by augmentation. "
-            f"Received: {len(plan.parents)} of its {len(plan.kept)} pictures (train_part holds "
-            f"the others out). Try a lower train_part, modify_coef=0 (one picture is enough to "
-            f"augment), or more pictures of the class."
+            f"Expected at least {needed} picture{'s' * (needed > 1)} of class {plan.label!r} to "
+            f"make {plan.num_interpolated} by interpolation and {plan.num_augmented} by "
+            f"augmentation. Received: {len(plan.parents)} of its {len(plan.kept)} (train_part "
+            "holds the others out). Try a lower train_part, modify_coef=0 (one picture is enough "
+            "to augment), or more pictures of the class."
         )

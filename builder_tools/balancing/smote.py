@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator
 
 from builder_tools.balancing.making import carry_targets, make_images, provenance_of
@@ -52,6 +53,7 @@ class FaceSMOTE(BaseEstimator):
         provenance_: DataFrame, one row a picture of the result: `row`, `label`, `origin`
             (original|interpolated|augmented), `parent` and `neighbour` (rows of the input; no
             neighbour is -1), `weight` of the neighbour.
+        manifest_: After `run`: DataFrame, one row a written picture.
     """
 
     def __init__(
@@ -108,6 +110,34 @@ class FaceSMOTE(BaseEstimator):
             images, self.provenance_, gen_model=self.gen_model, seed=self.random_state
         )
         return made, labels[self.provenance_["parent"].to_numpy()]
+
+    def run(self) -> pd.DataFrame:
+        """Balances `path_folder_train_data` into `path_save_imgs`; see `balance_folder`.
+
+        Returns:
+            The manifest: one row a written picture (also `manifest_` and `manifest.csv`).
+        """
+        from builder_tools.balancing.folders import FaceCutter, balance_folder
+
+        for name in ("path_folder_train_data", "path_save_imgs"):
+            if getattr(self, name) is None:
+                raise ValueError(f"Expected {name}, a folder. Received: {name}=None.")
+        if self.kind != "regular":
+            raise ValueError(
+                "Expected kind='regular' for folders, which are balanced class by class. "
+                f"Received: kind={self.kind!r}. Try fit_resample on arrays."
+            )
+        self.manifest_ = balance_folder(
+            self.path_folder_train_data,
+            self.path_save_imgs,
+            count=self.smote_value,
+            shares=Shares(self.train_part, self.modify_coef),
+            search=self._search(),
+            cutter=FaceCutter(self.face_detector, self.image_size),
+            gen_model=self.gen_model,
+            seed=self.random_state,
+        )
+        return self.manifest_
 
     def carry_targets(self, targets: np.ndarray) -> np.ndarray:
         """Gives the targets of the last result from those of the originals; see `carry_targets`.

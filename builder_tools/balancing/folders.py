@@ -1,0 +1,297 @@
+"""Balancing class folders: read class by class, written whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from builder_tools.balancing.making import (
+    INTERPOLATED,
+    ORIGINAL,
+    concatenate_parts,
+    made_chunks,
+    made_parts,
+)
+from builder_tools.balancing.neighbours import Search
+from builder_tools.balancing.plan import ClassPlan, Shares, plan_classes
+from builder_tools.media import read_image, write_image
+
+MANIFEST = "manifest.csv"
+MANIFEST_COLUMNS = ("file", "split", "emotion", "origin", "parent", "neighbour", "weight")
+MAX_STEM = 80
+"""Longer names of parents are cut, so that the names of what is made of them can be written."""
+
+
+@dataclass(frozen=True)
+class FaceCutter:
+    """What is done to every picture before balancing; nothing by default.
+
+    Args:
+        detector: Cuts out the largest face, framed as the detector's own crop; a picture without
+            a found face stays whole. None leaves pictures whole.
+        size_px: Side of the square pictures are resized to; None leaves their size.
+
+    Raises:
+        ValueError: If the size is below 1.
+    """
+
+    detector: object | None = None
+    size_px: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.size_px is not None and self.size_px < 1:
+            raise ValueError(f"Expected image_size >= 1. Received: image_size={self.size_px!r}.")
+
+    @property
+    def changes(self) -> bool:
+        return self.detector is not None or self.size_px is not None
+
+    def cut(self, image_rgb: np.ndarray) -> np.ndarray:
+        """Gives the picture as it is balanced and written, `(H, W, 3)` uint8 RGB."""
+        image = image_rgb if self.detector is None else self._largest_face(image_rgb)
+        if self.size_px is None:
+            return image
+        shrinks = min(image.shape[:2]) > self.size_px
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return cv2.resize(image, (self.size_px, self.size_px), interpolation=method)
+
+    def _largest_face(self, image_rgb: np.ndarray) -> np.ndarray:
+        from builder_tools.cleaning.looking import cut_face, find_faces
+
+        faces = find_faces(self.detector, image_rgb)
+        if not faces:
+            return image_rgb
+        frame = {"margin": self.detector.crop_scale, "shift_y": self.detector.crop_shift_y}
+        return cut_face(image_rgb, faces[0], **frame)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Where pictures of one class and split go; gives each a name of its own."""
+
+    root: Path
+    folder: str
+    taken: set[str]
+
+    def place(self, stem: str, suffix: str) -> Path:
+        name, number = f"{stem}{suffix}", 1
+        while name in self.taken:
+            number += 1
+            name = f"{stem}_{number}{suffix}"
+        self.taken.add(name)
+        return self.root / self.folder / name
+
+
+def balance_folder(
+    source: str | Path,
+    out: str | Path,
+    *,
+    count: int | None,
+    shares: Shares,
+    search: Search,
+    cutter: FaceCutter,
+    gen_model: Callable | None,
+    seed: int,
+) -> pd.DataFrame:
+    """Writes a balanced copy of class folders.
+
+    Originals are copied byte for byte, unless the cutter changes pictures; made pictures are PNG
+    files named `smote_<parent>_<neighbour>_<number>.png` and `aug_<parent>_<number>.png`. Where
+    `source` holds `train`, `val` or `test`, only `train` is balanced; the other pictures are all
+    kept. `manifest.csv` says what every file is made of.
+
+    Every train picture is decoded once, so a damaged one is found before anything is written
+    under the final name. In memory are the parents of one class at a time.
+
+    Args:
+        source: Folder of class folders, or of split folders that hold them; left as it is.
+        out: A new or empty folder outside `source`.
+        count: Pictures a class; None for the size of the largest class.
+        shares: How missing pictures are made.
+        search: How neighbours are searched; its kind must be `regular`.
+        cutter: What is done to every picture first.
+        gen_model: The augmentation; None for the default.
+        seed: Decides every draw.
+
+    Returns:
+        The manifest, one row a written picture: `file` (below `out`), `split`, `emotion`,
+        `origin` (original|interpolated|augmented), `parent` and `neighbour` (below `source`, ""
+        if none) and `weight` of the neighbour.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: If there is no such source.
+        FileExistsError: If `out` is not empty.
+        ValueError: If there are no class folders, a class is empty or too small, a picture is
+            damaged or of another size than its class, or a number is out of range.
+        OSError: If `out` cannot be written; nothing is left there then.
+    """
+    from tqdm import tqdm
+
+    from builder_tools.datasets.class_folders import list_class_folders
+    from builder_tools.datasets.table import PROGRESS
+
+    source, out = Path(source), Path(out)
+    table = _listed(list_class_folders, source)
+    train = table[table["split"].isin(("train", ""))].reset_index(drop=True)
+    plans = list(plan_classes(train["emotion"].to_numpy(str), count, shares, seed))
+    others = table[~table["split"].isin(("train", ""))]
+    total = len(others) + sum(len(p.kept) + p.num_interpolated + p.num_augmented for p in plans)
+    with _output(source, out) as folder, tqdm(total=total, unit=" pictures", **PROGRESS) as bar:
+        job = _Job(source, folder, cutter, search, gen_model, seed, bar)
+        rows = [row for plan in plans for row in job.balance(train, plan)]
+        rows += [row for group in _groups(others) for row in job.copy(group)]
+        manifest = pd.DataFrame(rows, columns=MANIFEST_COLUMNS)
+        manifest.to_csv(folder / MANIFEST, index=False)
+    return manifest
+
+
+def _listed(list_class_folders: Callable, source: Path) -> pd.DataFrame:
+    """Lists the pictures; class folders may have any names."""
+    names = sorted({path.name for path in _class_folders(source)})
+    return list_class_folders(source, emotions=names or None).table
+
+
+def _class_folders(source: Path) -> Iterator[Path]:
+    from builder_tools.datasets.class_folders import SPLIT_OF_FOLDER
+
+    if not source.is_dir():
+        return
+    parts = [path for path in source.iterdir() if path.is_dir() and path.name[0] != "."]
+    splits = [path for path in parts if path.name.casefold() in SPLIT_OF_FOLDER]
+    for part in splits:
+        yield from (p for p in part.iterdir() if p.is_dir() and p.name[0] != ".")
+    if not splits:
+        yield from parts
+
+
+def _groups(table: pd.DataFrame) -> list[pd.DataFrame]:
+    return [part for _, part in table.groupby(["split", "emotion"], sort=False)]
+
+
+@contextmanager
+def _output(source: Path, out: Path) -> Iterator[Path]:
+    """Lends the folder to write to; says what went wrong where it cannot be written."""
+    from builder_tools.datasets.new_folder import check_new_folder, new_folder
+
+    check_new_folder(out)
+    if source.resolve() in (out.resolve(), *out.resolve().parents):
+        raise ValueError(
+            f"Expected an output folder outside {source}, which is left as it is. Received: {out}."
+        )
+    try:
+        with new_folder(out) as folder:
+            yield folder
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError as error:
+        raise OSError(
+            f"Cannot write the balanced pictures to {out}: {error}. Nothing was left there."
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One balancing: what all its classes share."""
+
+    source: Path
+    out: Path
+    cutter: FaceCutter
+    search: Search
+    gen_model: Callable | None
+    seed: int
+    bar: object
+
+    def balance(self, train: pd.DataFrame, plan: ClassPlan) -> list[tuple]:
+        """Writes a class of train: kept originals, then what is made of the parents."""
+        kept = train.loc[plan.kept]
+        writer = self._writer(kept)
+        parents = set(plan.parents.tolist())
+        rows, images = [], []
+        for row, name, path in kept[["name", "path"]].itertuples():
+            image = self.cutter.cut(read_image(path))
+            rows.append(self._write_original(writer, name, Path(path), image, kept))
+            if row in parents:
+                images.append(image)
+        if plan.num_interpolated + plan.num_augmented:
+            names = train.loc[plan.parents, "name"].to_numpy(str)
+            faces = _stacked(images, names)
+            del images
+            rows += self._make(writer, kept, plan, faces, names)
+        return rows
+
+    def copy(self, part: pd.DataFrame) -> list[tuple]:
+        """Writes a class of another split."""
+        writer, rows = self._writer(part), []
+        for name, path in part[["name", "path"]].itertuples(index=False):
+            image = self.cutter.cut(read_image(path)) if self.cutter.changes else None
+            rows.append(self._write_original(writer, name, Path(path), image, part))
+        return rows
+
+    def _make(self, writer, kept, plan: ClassPlan, faces, names) -> list[tuple]:
+        own = replace(plan, parents=np.arange(len(faces)))
+        labels = np.full(len(faces), plan.label)
+        table = concatenate_parts(made_parts(faces, labels, own, self.search, self.seed))
+        rows = []
+        for numbers, pictures in made_chunks(
+            faces, table, gen_model=self.gen_model, seed=self.seed
+        ):
+            for number, picture in zip(numbers, pictures, strict=True):
+                made = table.loc[number]
+                place = writer.place(_made_stem(made, names, number), ".png")
+                write_image(place, picture)
+                neighbour = names[made.neighbour] if made.origin == INTERPOLATED else ""
+                facts = made.origin, names[made.parent], neighbour, round(float(made.weight), 6)
+                rows.append(self._row(place, kept, *facts))
+        return rows
+
+    def _write_original(self, writer, name: str, path: Path, image, part) -> tuple:
+        if self.cutter.changes:
+            place = writer.place(path.stem, ".png")
+            write_image(place, image)
+        else:
+            place = writer.place(path.stem, path.suffix)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
+        return self._row(place, part, ORIGINAL, name, "", 0.0)
+
+    def _writer(self, part: pd.DataFrame) -> _Writer:
+        folder = Path(part["name"].iloc[0]).parent.as_posix()
+        return _Writer(self.out, folder, set())
+
+    def _row(self, place: Path, part, origin: str, parent: str, neighbour: str, weight) -> tuple:
+        self.bar.update()
+        split, emotion = part["split"].iloc[0], part["emotion"].iloc[0]
+        file = place.relative_to(self.out).as_posix()
+        return file, split, emotion, origin, parent, neighbour, weight
+
+
+def _made_stem(made: pd.Series, names: np.ndarray, number: int) -> str:
+    parent = Path(names[made.parent]).stem[:MAX_STEM]
+    if made.origin != INTERPOLATED:
+        return f"aug_{parent}_{number}"
+    return f"smote_{parent}_{Path(names[made.neighbour]).stem[:MAX_STEM]}_{number}"
+
+
+def _stacked(images: list[np.ndarray], names: np.ndarray) -> np.ndarray:
+    """Gives the pictures as one array, `(n, H, W)` where all are grey, so that grey stays grey.
+
+    Raises:
+        ValueError: If they are not of one size; names two that differ.
+    """
+    for image, name in zip(images, names, strict=True):
+        if image.shape != images[0].shape:
+            sizes = [f"{shape[1]}x{shape[0]}" for shape in (images[0].shape, image.shape)]
+            raise ValueError(
+                f"Expected pictures of one size in a class. Received: {names[0]} with {sizes[0]} "
+                f"and {name} with {sizes[1]} px. Try image_size (--size)."
+            )
+    faces = np.stack(images)
+    first = faces[..., :1]
+    return faces[..., 0].copy() if (faces == first).all() else faces

@@ -6,21 +6,181 @@ from pathlib import Path
 
 import keras
 
-from builder_tools.networks.architectures import baseline_cnn, compact_residual
+from builder_tools.networks import (
+    architectures,
+    bit,
+    darknet,
+    families,
+    vggface,
+    vit,
+)
+from builder_tools.networks.families import IMAGENET
 from builder_tools.networks.head import Head, with_head
 from builder_tools.networks.spec import PRETRAINED, NetworkSpec
-from builder_tools.networks.weights import load_backbone_weights
+from builder_tools.networks.weights import explained_offline, load_backbone_weights
+
+PUBLISHED_PX = 224
+"""Default side for networks with published weights: the size most were trained at."""
 
 NETWORKS: dict[str, NetworkSpec] = {
     "compact": NetworkSpec(
-        compact_residual,
+        architectures.compact_residual,
         48,
-        "residual CNN with squeeze-and-excitation, 1.6 M parameters, 0.26 GFLOP, from scratch",
+        "residual CNN with squeeze-and-excitation, from scratch; the shipped model's",
         min_size=16,
         any_size=True,
     ),
+    "vgg16": NetworkSpec(
+        families.vgg16,
+        PUBLISHED_PX,
+        "VGG16",
+        unfreeze=4,
+        pretrained=IMAGENET,
+        any_size=True,
+    ),
+    "resnet50": NetworkSpec(
+        families.resnet50,
+        PUBLISHED_PX,
+        "ResNet-50",
+        unfreeze=15,
+        pretrained=IMAGENET,
+        any_size=True,
+    ),
+    "vggface_vgg16": NetworkSpec(
+        vggface.vggface_vgg16,
+        PUBLISHED_PX,
+        "VGG16 trained on the faces of VGG-Face",
+        unfreeze=4,
+        pretrained=vggface.RELEASE + vggface.VGG16_FILE,
+        any_size=True,
+    ),
+    "vggface_resnet50": NetworkSpec(
+        vggface.vggface_resnet50,
+        PUBLISHED_PX,
+        "ResNet-50 trained on the faces of VGGFace2",
+        unfreeze=15,
+        pretrained=vggface.RELEASE + vggface.RESNET50_FILE,
+        any_size=True,
+    ),
+    "mobilenet_v2": NetworkSpec(
+        families.mobilenet_v2, PUBLISHED_PX, "MobileNetV2", unfreeze=20, pretrained=IMAGENET
+    ),
+    "mobilenet_v3": NetworkSpec(
+        families.mobilenet_v3, PUBLISHED_PX, "MobileNetV3-Large", unfreeze=18, pretrained=IMAGENET
+    ),
+    "mobilenet_v3_small": NetworkSpec(
+        families.mobilenet_v3_small,
+        PUBLISHED_PX,
+        "MobileNetV3-Small",
+        unfreeze=18,
+        pretrained=IMAGENET,
+    ),
+    "inception_v3": NetworkSpec(
+        families.inception_v3,
+        PUBLISHED_PX,
+        "Inception v3; faces under 75 px are enlarged inside",
+        unfreeze=62,
+        pretrained=IMAGENET,
+    ),
+    "inception_resnet_v2": NetworkSpec(
+        families.inception_resnet_v2,
+        PUBLISHED_PX,
+        "Inception-ResNet v2; faces under 75 px are enlarged inside",
+        unfreeze=19,
+        pretrained=IMAGENET,
+    ),
+    "xception": NetworkSpec(
+        families.xception,
+        PUBLISHED_PX,
+        "Xception; faces under 71 px are enlarged inside",
+        unfreeze=16,
+        pretrained=IMAGENET,
+    ),
+    "efficientnet_b0": NetworkSpec(
+        families.efficientnet_b0, PUBLISHED_PX, "EfficientNet-B0", unfreeze=16, pretrained=IMAGENET
+    ),
+    "efficientnet_b7": NetworkSpec(
+        families.efficientnet_b7, PUBLISHED_PX, "EfficientNet-B7", unfreeze=18, pretrained=IMAGENET
+    ),
+    "efficientnet_v2_b0": NetworkSpec(
+        families.efficientnet_v2_b0,
+        PUBLISHED_PX,
+        "EfficientNetV2-B0",
+        unfreeze=18,
+        pretrained=IMAGENET,
+        any_size=True,
+    ),
+    "efficientnet_v2_m": NetworkSpec(
+        families.efficientnet_v2_m,
+        PUBLISHED_PX,
+        "EfficientNetV2-M",
+        unfreeze=18,
+        pretrained=IMAGENET,
+        any_size=True,
+    ),
+    "bit_m_r50x1": NetworkSpec(
+        bit.bit_m_r50x1,
+        PUBLISHED_PX,
+        "Big Transfer ResNet-50x1: group normalisation, standardised weights",
+        unfreeze=36,
+        pretrained=bit.ADDRESS,
+        any_size=True,
+    ),
+    "vit_b8": NetworkSpec(
+        vit.vit_b8,
+        PUBLISHED_PX,
+        "vision transformer ViT-B over patches of 8 px",
+        unfreeze=17,
+        pretrained=vit.ADDRESS,
+    ),
+    "vit_small": NetworkSpec(
+        vit.vit_small,
+        48,
+        "small vision transformer over patches of 6 px, from scratch",
+        min_size=24,
+    ),
+    "darknet53": NetworkSpec(
+        darknet.darknet53,
+        PUBLISHED_PX,
+        "Darknet-53, the backbone of YOLOv3",
+        unfreeze=32,
+        pretrained=darknet.ADDRESS,
+        any_size=True,
+    ),
+    "vgg16_scratch": NetworkSpec(
+        architectures.vgg16_scratch,
+        48,
+        "VGG16 with batch normalisation, from scratch",
+        any_size=True,
+    ),
+    "ferplus_vgg13": NetworkSpec(
+        architectures.ferplus_vgg13, 64, "the VGG13 of the FER+ paper, from scratch", min_size=16
+    ),
+    "conv_lstm": NetworkSpec(
+        architectures.conv_lstm,
+        48,
+        "convolutional LSTM that scans the face in nine windows, from scratch",
+        min_size=16,
+    ),
+    "mini_xception": NetworkSpec(
+        architectures.mini_xception,
+        48,
+        "Mini-Xception, from scratch",
+        min_size=24,
+        any_size=True,
+    ),
+    "cifar10_convnet": NetworkSpec(
+        architectures.cifar10_convnet,
+        32,
+        "the CIFAR-10 ConvNet that judges generated pictures, from scratch",
+        min_size=16,
+    ),
     "baseline_cnn": NetworkSpec(
-        baseline_cnn, 48, "four convolutions, from scratch", min_size=16, any_size=True
+        architectures.baseline_cnn,
+        48,
+        "four convolutions, from scratch",
+        min_size=16,
+        any_size=True,
     ),
 }
 
@@ -57,7 +217,8 @@ def build_network(
     _refuse_small(name, spec, input_size)
     _refuse_unpublished(name, spec, weights)
     published = weights == PRETRAINED
-    backbone = spec.backbone(input_size, PRETRAINED if published else None)
+    with explained_offline(name, spec.pretrained or "none"):
+        backbone = spec.backbone(input_size, PRETRAINED if published else None)
     if weights is not None and not published:
         load_backbone_weights(backbone, weights)
     return with_head(backbone, head, num_classes, name=name)

@@ -1,0 +1,201 @@
+"""Published image classifiers of `keras.applications`, without their tops.
+
+Faces enter as RGB 0...255; each family's own preprocessing is the first thing inside. Random
+weights by default; `PRETRAINED` takes those trained on ImageNet (1,000 classes), which Keras
+fetches once. Networks that halve the picture five times leave 2x2 features of a 48 px face and
+1x1 of one of 32 px: faces are better enlarged for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+from keras import layers, ops
+
+from builder_tools.networks.faces import backbone_model, centred, face_input
+from builder_tools.networks.spec import PRETRAINED
+
+IMAGENET = "ImageNet-1k, fetched by keras.applications"
+"""Where the weights of every family here come from."""
+
+INCEPTION_MIN_PX = 75
+XCEPTION_MIN_PX = 71
+MEAN_RGB = (0.485, 0.456, 0.406)
+STDDEV_RGB = (0.229, 0.224, 0.225)
+
+
+def vgg16(input_size: int | None, weights: str | None = None) -> keras.Model:
+    """VGG16 (Simonyan and Zisserman, 2015, arXiv:1409.1556).
+
+    Sixteen plain layers; input BGR minus the mean of ImageNet. 14.7 M parameters with nine
+    classes.
+    """
+    prepare = keras.applications.vgg16.preprocess_input
+    return _application(keras.applications.VGG16, input_size, weights, prepare=prepare)
+
+
+def resnet50(input_size: int | None, weights: str | None = None) -> keras.Model:
+    """ResNet-50 (He et al., 2016, arXiv:1512.03385).
+
+    Input BGR minus the mean of ImageNet. 23.6 M parameters with nine classes.
+    """
+    prepare = keras.applications.resnet.preprocess_input
+    return _application(keras.applications.ResNet50, input_size, weights, prepare=prepare)
+
+
+def mobilenet_v2(input_size: int | None, weights: str | None = None) -> keras.Model:
+    """MobileNetV2 (Sandler et al., 2018, arXiv:1801.04381).
+
+    Inverted residuals; input -1...1. 2.3 M parameters with nine classes.
+    """
+    return _application(keras.applications.MobileNetV2, input_size, weights, prepare=centred)
+
+
+def mobilenet_v3(input_size: int | None, weights: str | None = None) -> keras.Model:
+    """MobileNetV3-Large (Howard et al., 2019, arXiv:1905.02244).
+
+    Found by search, with squeeze-and-excitation; rescales inside. 3.0 M parameters with nine
+    classes.
+    """
+    return _application(keras.applications.MobileNetV3Large, input_size, weights)
+
+
+def mobilenet_v3_small(input_size: int | None, weights: str | None = None) -> keras.Model:
+    """MobileNetV3-Small (Howard et al., 2019, arXiv:1905.02244).
+
+    Rescales inside. 0.9 M parameters with nine classes.
+    """
+    return _application(keras.applications.MobileNetV3Small, input_size, weights)
+
+
+def inception_v3(input_size: int | None, weights: str | None = None) -> keras.Model:
+    """Inception v3 (Szegedy et al., 2016, arXiv:1512.00567).
+
+    Input -1...1; faces under 75 px, its smallest, are enlarged to that inside. 21.8 M
+    parameters with nine classes.
+    """
+    return _application(
+        keras.applications.InceptionV3,
+        input_size,
+        weights,
+        prepare=centred,
+        enlarge_to=INCEPTION_MIN_PX,
+    )
+
+
+def inception_resnet_v2(input_size: int | None, weights: str | None = None) -> keras.Model:
+    """Inception-ResNet v2 (Szegedy et al., 2017, arXiv:1602.07261).
+
+    Input -1...1; faces under 75 px, its smallest, are enlarged to that inside. 54.4 M
+    parameters with nine classes.
+    """
+    return _application(
+        keras.applications.InceptionResNetV2,
+        input_size,
+        weights,
+        prepare=centred,
+        enlarge_to=INCEPTION_MIN_PX,
+    )
+
+
+def xception(input_size: int | None, weights: str | None = None) -> keras.Model:
+    """Xception (Chollet, 2017, arXiv:1610.02357).
+
+    Separable convolutions; input -1...1; faces under 71 px, its smallest, are enlarged to that
+    inside. 20.9 M parameters with nine classes.
+    """
+    return _application(
+        keras.applications.Xception,
+        input_size,
+        weights,
+        prepare=centred,
+        enlarge_to=XCEPTION_MIN_PX,
+    )
+
+
+def efficientnet_b0(input_size: int | None, weights: str | None = None) -> keras.Model:
+    """EfficientNet-B0 (Tan and Le, 2019, arXiv:1905.11946).
+
+    Normalises inside. 4.1 M parameters with nine classes.
+    """
+    return _efficientnet(keras.applications.EfficientNetB0, input_size, weights)
+
+
+def efficientnet_b7(input_size: int | None, weights: str | None = None) -> keras.Model:
+    """EfficientNet-B7 (Tan and Le, 2019, arXiv:1905.11946), the largest of its family.
+
+    Normalises inside. 64.1 M parameters with nine classes.
+    """
+    return _efficientnet(keras.applications.EfficientNetB7, input_size, weights)
+
+
+def efficientnet_v2_b0(input_size: int | None, weights: str | None = None) -> keras.Model:
+    """EfficientNetV2-B0 (Tan and Le, 2021, arXiv:2104.00298).
+
+    Normalises inside. 5.9 M parameters with nine classes.
+    """
+    return _application(keras.applications.EfficientNetV2B0, input_size, weights)
+
+
+def efficientnet_v2_m(input_size: int | None, weights: str | None = None) -> keras.Model:
+    """EfficientNetV2-M (Tan and Le, 2021, arXiv:2104.00298).
+
+    Rescales inside. 53.2 M parameters with nine classes.
+    """
+    return _application(keras.applications.EfficientNetV2M, input_size, weights)
+
+
+@keras.saving.register_keras_serializable("builder_tools")
+class ImageNetNormalisation(layers.Normalization):
+    """Gives `(x - mean) / stddev` of ImageNet's channels, for x in 0...1.
+
+    Keras keeps both as weights and reads them once, when they are loaded: a network whose weights
+    are set afterwards would go on with the old ones. Here they are kept so that published files
+    fit, and not read.
+    """
+
+    def call(self, inputs):
+        mean, stddev = (ops.cast(v, inputs.dtype) for v in (MEAN_RGB, STDDEV_RGB))
+        return (inputs - mean) / stddev
+
+
+def _application(
+    build: Callable[..., keras.Model],
+    input_size: int | None,
+    weights: str | None,
+    *,
+    prepare: Callable[[keras.KerasTensor], keras.KerasTensor] = lambda inputs: inputs,
+    enlarge_to: int = 0,
+) -> keras.Model:
+    inputs = face_input(input_size)
+    x = prepare(_enlarged(inputs, enlarge_to))
+    source = "imagenet" if weights == PRETRAINED else None
+    model = build(include_top=False, weights=source, input_tensor=x)
+    return backbone_model(inputs, model.output)
+
+
+def _enlarged(inputs: keras.KerasTensor, least: int) -> keras.KerasTensor:
+    size = inputs.shape[1]
+    if size is None or size >= least:
+        return inputs
+    return layers.Resizing(least, least, dtype="float32", name="enlarged")(inputs)
+
+
+def _efficientnet(
+    build: Callable[..., keras.Model], input_size: int | None, weights: str | None
+) -> keras.Model:
+    """Builds the same layers with and without published weights, so that files fit both."""
+    plain = _application(build, input_size, weights)
+    backbone = keras.models.clone_model(plain, clone_function=_with_constant_normalisation)
+    backbone.set_weights(plain.get_weights())
+    return backbone_model(backbone.input, backbone.output)
+
+
+def _with_constant_normalisation(layer: keras.Layer) -> keras.Layer:
+    """Clones a layer; what Keras adds to the normalisation for published weights goes."""
+    if isinstance(layer, layers.Normalization):
+        return ImageNetNormalisation(axis=-1, name=layer.name)
+    if isinstance(layer, layers.Rescaling) and not isinstance(layer.scale, float):
+        return layers.Identity(name=layer.name)
+    return layer.__class__.from_config(layer.get_config())

@@ -1,0 +1,202 @@
+"""Vision transformers (Dosovitskiy et al., 2021, arXiv:2010.11929), plain and pre-normalised.
+
+Built here because keras-hub's `ViTBackbone` has no published weights for patches of 8 px, costs
+238 MB of disk (its text tokenisers) and would be needed again wherever a trained network is
+loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from builder_tools.networks.faces import (
+    backbone_model,
+    centred,
+    face_input,
+    standardised_grey,
+)
+from builder_tools.networks.spec import PRETRAINED
+from builder_tools.networks.weights import fetch, set_published
+
+ADDRESS = (
+    "https://storage.googleapis.com/vit_models/augreg/"
+    "B_8-i21k-300ep-lr_0.001-aug_medium2-wd_0.1-do_0.0-sd_0.0.npz"
+)
+"""Trained on ImageNet-21k (Steiner et al., 2021, arXiv:2106.10270), at 224 px."""
+
+
+@dataclass(frozen=True)
+class TransformerShape:
+    """Patch side in pixels, width of a token, number of blocks and of heads."""
+
+    patch: int
+    width: int
+    depth: int
+    heads: int
+
+
+BASE_8 = TransformerShape(patch=8, width=768, depth=12, heads=12)
+SMALL_FACE = TransformerShape(patch=6, width=192, depth=8, heads=3)
+
+
+def vit_b8(input_size: int | None, weights: str | None = None) -> keras.Model:
+    """ViT-B/8: twelve blocks over patches of 8 px; the class token is the feature vector.
+
+    Dosovitskiy et al., 2021, arXiv:2010.11929. Input -1...1, its side a multiple of 8; the
+    published places of patches are interpolated to other sizes. 86 M parameters with nine
+    classes.
+    """
+    inputs = face_input(input_size)
+    tokens = _embedded(centred(inputs), BASE_8)
+    tokens = PlaceEmbedding(name="places")(ClassToken(name="class_token")(tokens))
+    tokens = _encoded(tokens, BASE_8)
+    backbone = backbone_model(inputs, tokens[:, 0])
+    if weights == PRETRAINED:
+        load_published(backbone, fetch(ADDRESS))
+    return backbone
+
+
+def vit_small(input_size: int | None, weights: str | None = None) -> keras.Model:
+    """A small ViT for small faces: eight blocks of width 192 over patches of 6 px, 8x8 at 48 px.
+
+    Width and heads of DeiT-Ti (Touvron et al., 2021, arXiv:2012.12877); no class token: the
+    head pools the map of patches, which learns faster from scratch (Beyer et al., 2022,
+    arXiv:2205.01580). Grey input, its side a multiple of 6. 3.6 M parameters with nine classes.
+    """
+    inputs = face_input(input_size)
+    tokens = _embedded(standardised_grey(inputs), SMALL_FACE)
+    tokens = _encoded(PlaceEmbedding(name="places")(tokens), SMALL_FACE, dropout=0.1)
+    side = input_size // SMALL_FACE.patch
+    return backbone_model(inputs, layers.Reshape((side, side, SMALL_FACE.width))(tokens))
+
+
+def load_published(backbone: keras.Model, path: str | Path) -> None:
+    """Fills a ViT-B/8 from an `.npz` file in the layout of Google's `vision_transformer`.
+
+    Raises:
+        ValueError: If an array is missing or of another shape.
+    """
+    with np.load(path) as file:
+        arrays = dict(file)
+    places = "Transformer/posembed_input/pos_embedding"
+    if places in arrays:
+        length = backbone.get_layer("places").table.shape[1]
+        arrays[places] = resized_places(arrays[places], length)
+    set_published(backbone, _published_names(BASE_8.depth), arrays)
+
+
+def resized_places(places: np.ndarray, length: int) -> np.ndarray:
+    """Interpolates learnt places of a square of patches to another number of patches.
+
+    Args:
+        places: `(1, 1 + side * side, width)`, the class token's first.
+        length: Wanted number of tokens, a square and one.
+
+    Returns:
+        `(1, length, width)`.
+    """
+    if places.shape[1] == length:
+        return places
+    width = places.shape[2]
+    old, new = (round((count - 1) ** 0.5) for count in (places.shape[1], length))
+    grid = places[:, 1:].reshape(1, old, old, width)
+    grid = ops.convert_to_numpy(ops.image.resize(grid, (new, new), antialias=new < old))
+    return np.concatenate([places[:, :1], grid.reshape(1, new * new, width)], axis=1)
+
+
+@keras.saving.register_keras_serializable("builder_tools")
+class ClassToken(layers.Layer):
+    """Puts a learnt token before the others: `(n, t, width)` to `(n, 1 + t, width)`."""
+
+    def build(self, input_shape):
+        self.token = self.add_weight(
+            shape=(1, 1, input_shape[-1]), initializer="zeros", name="token"
+        )
+
+    def call(self, tokens):
+        shape = (ops.shape(tokens)[0], 1, tokens.shape[-1])
+        first = ops.broadcast_to(ops.cast(self.token, tokens.dtype), shape)
+        return ops.concatenate([first, tokens], axis=1)
+
+    def compute_output_shape(self, input_shape):
+        batch, count, width = input_shape
+        return batch, count + 1, width
+
+
+@keras.saving.register_keras_serializable("builder_tools")
+class PlaceEmbedding(layers.Layer):
+    """Adds to each token what was learnt for its place."""
+
+    def build(self, input_shape):
+        self.table = self.add_weight(
+            shape=(1, *input_shape[1:]),
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
+            name="table",
+        )
+
+    def call(self, tokens):
+        return tokens + ops.cast(self.table, tokens.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def _embedded(x: keras.KerasTensor, shape: TransformerShape) -> keras.KerasTensor:
+    """Gives one token a patch, `(n, patches, width)`."""
+    if x.shape[1] % shape.patch:
+        raise ValueError(
+            f"Expected input_size a multiple of the patch, {shape.patch} px. "
+            f"Received: {x.shape[1]}. Try {shape.patch * round(x.shape[1] / shape.patch)}."
+        )
+    x = layers.Conv2D(shape.width, shape.patch, strides=shape.patch, name="embedding")(x)
+    return layers.Reshape((-1, shape.width))(x)
+
+
+def _encoded(tokens, shape: TransformerShape, *, dropout: float = 0.0):
+    for block in range(shape.depth):
+        tokens = _block(tokens, shape, f"block_{block}", dropout)
+    return layers.LayerNormalization(epsilon=1e-6, name="norm")(tokens)
+
+
+def _block(tokens, shape: TransformerShape, name: str, dropout: float):
+    x = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm_1")(tokens)
+    x = layers.MultiHeadAttention(
+        shape.heads, shape.width // shape.heads, dropout=dropout, name=f"{name}_attention"
+    )(x, x)
+    tokens = layers.Add(name=f"{name}_add_1")([tokens, x])
+    x = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm_2")(tokens)
+    x = layers.Dense(4 * shape.width, activation="gelu", name=f"{name}_dense_1")(x)
+    x = layers.Dense(shape.width, name=f"{name}_dense_2")(x)
+    x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
+    return layers.Add(name=f"{name}_add_2")([tokens, x])
+
+
+def _published_names(depth: int) -> Iterator[tuple[str, list[str]]]:
+    """Gives each layer's name and the names of its arrays in the file."""
+    yield "embedding", ["embedding/kernel", "embedding/bias"]
+    yield "class_token", ["cls"]
+    yield "places", ["Transformer/posembed_input/pos_embedding"]
+    for number in range(depth):
+        file, layer = f"Transformer/encoderblock_{number}", f"block_{number}"
+        attention = f"{file}/MultiHeadDotProductAttention_1"
+        parts = ("query", "key", "value", "out")
+        yield f"{layer}_norm_1", _scale_and_bias(f"{file}/LayerNorm_0")
+        yield f"{layer}_attention", [f"{attention}/{p}/{a}" for p in parts for a in KERNEL_BIAS]
+        yield f"{layer}_norm_2", _scale_and_bias(f"{file}/LayerNorm_2")
+        for dense in (1, 2):
+            names = [f"{file}/MlpBlock_3/Dense_{dense - 1}/{a}" for a in KERNEL_BIAS]
+            yield f"{layer}_dense_{dense}", names
+    yield "norm", _scale_and_bias("Transformer/encoder_norm")
+
+
+KERNEL_BIAS = ("kernel", "bias")
+
+
+def _scale_and_bias(place: str) -> list[str]:
+    return [f"{place}/scale", f"{place}/bias"]

@@ -1,0 +1,277 @@
+"""The parts of a network: head, phases of training, files of weights; and the shipped backbone."""
+
+import os
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+keras = pytest.importorskip("keras")
+
+from toy_study import pattern  # noqa: E402
+
+from builder_tools.networks import NETWORKS, Head, build_network, set_trainable  # noqa: E402
+from builder_tools.networks.faces import standardised_grey  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+
+def faces(count: int, size: int) -> np.ndarray:
+    """Gives pictures within 70...180, far from black and white, as float32."""
+    rng = np.random.default_rng(0)
+    grey = np.stack([pattern(number, size, rng) for number in range(count)])
+    colour = grey[..., None] + rng.normal(0, 25, (count, size, size, 3))
+    return (70 + 110 * np.clip(colour, 0, 255) / 255).astype(np.float32)
+
+
+def answers(network, pictures: np.ndarray) -> np.ndarray:
+    return keras.ops.convert_to_numpy(network(pictures, training=False))
+
+
+@pytest.fixture(scope="module")
+def compact():
+    """The shipped architecture with biases and a decided head, so that faces differ in answer."""
+    keras.utils.set_random_seed(0)
+    network = build_network("compact", 9)
+    rng = np.random.default_rng(1)
+    network.set_weights(
+        [w + rng.uniform(0, 0.2, w.shape) * (w.ndim == 1) for w in network.get_weights()]
+    )
+    head = network.layers[-1]
+    head.kernel.assign(head.kernel * 3)
+    return network
+
+
+def test_faces_differ_in_their_answer(compact):
+    assert answers(compact, faces(8, 48)).std(axis=0).max() > 0.01
+
+
+@pytest.mark.parametrize(("factor", "added"), [(1.0, 60), (1.0, -60), (0.5, 40), (1.4, -60)])
+def test_light_and_contrast_matter_little(compact, factor, added):
+    """Faces are standardised; the epsilon that guards flat ones leaves a trace."""
+    changed = faces(8, 48) * factor + added
+    assert changed.min() >= 0 and changed.max() <= 255
+    np.testing.assert_allclose(answers(compact, changed), answers(compact, faces(8, 48)), atol=0.02)
+
+
+def test_colour_is_its_luminance(compact):
+    grey = faces(8, 48) @ np.array([0.299, 0.587, 0.114], np.float32)
+    grey = np.repeat(grey[..., None], 3, axis=-1)
+    np.testing.assert_allclose(answers(compact, grey), answers(compact, faces(8, 48)), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [16, 32, 49])
+def test_it_works_at_other_sizes(compact, size):
+    np.testing.assert_allclose(answers(compact, faces(2, size)).sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_shipped_model_is_the_registrys_compact(compact):
+    """Files from before the backbone was a layer of its own hold the same weights in order."""
+    file = "saved_models/fast/model.keras"
+    if not os.path.isfile(file):
+        pytest.skip("the shipped Keras network is absent")
+    shipped = keras.saving.load_model(file, compile=False)
+    network = build_network("compact", 9, 48)
+    network.set_weights(shipped.get_weights())
+    np.testing.assert_allclose(
+        answers(network, faces(4, 48)), answers(shipped, faces(4, 48)), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ["compact", "vit_small", "conv_lstm", "mobilenet_v2"])
+def test_mixed_precision_still_gives_float32_probabilities(name):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        mixed = build_network(name, 9, 48)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    layers = mixed.get_layer("backbone").layers
+    assert "bfloat16" in {layer.compute_dtype for layer in layers}
+    found = answers(mixed, faces(2, 48))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_standardised_grey_worked_by_hand():
+    """Red, green and blue of 255 have the luminances 76.2, 149.7 and 29.1."""
+    inputs = keras.Input((1, 3, 3))
+    model = keras.Model(inputs, standardised_grey(inputs))
+    picture = 255 * np.eye(3, dtype=np.float32)[None, None]
+    grey = np.array([0.299, 0.587, 0.114])
+    expected = (grey - grey.mean()) / np.sqrt(grey.var() + 1e-4)
+    np.testing.assert_allclose(answers(model, picture)[0, 0, :, 0], expected, atol=1e-4)
+    assert model.trainable_variables == []
+
+
+# Parameters as published, or summed by hand from the paper's table.
+BACKBONES = {
+    "baseline_cnn": 3 + 320 + 18_496 + 73_856 + 295_168,
+    "mini_xception": 58_423 - (3 * 3 * 128 * 7 + 7) + 3,
+    "vgg16": 14_714_688,
+    "vggface_vgg16": 14_714_688,
+    "resnet50": 23_587_712,
+    "vggface_resnet50": 23_587_712 - 26_560,
+    "mobilenet_v2": 2_257_984,
+    "mobilenet_v3": 2_996_352,
+    "mobilenet_v3_small": 939_120,
+    "inception_v3": 21_802_784,
+    "xception": 20_861_480,
+    "efficientnet_b0": 4_049_571,
+    "efficientnet_v2_b0": 5_919_312,
+    "bit_m_r50x1": 25_549_352 - (2048 * 1000 + 1000),
+    "darknet53": 40_620_640,
+    # Grey input, no biases, four values of batch normalisation a channel.
+    "vgg16_scratch": 14_714_688 - 2 * 9 * 64 - 4_224 + 4 * 4_224 + 3,
+}
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_parameters_of_the_backbone(name):
+    network = build_network(name, 9, 48)
+    assert network.get_layer("backbone").count_params() == BACKBONES[name]
+    keras.utils.clear_session()
+
+
+def test_parameters_of_whole_networks_as_published():
+    """FER+'s VGG13 has 8.8 M for 8 classes, Keras' CIFAR-10 example 1,250,858 for 10."""
+    convolutions = 640 + 36_928 + 73_856 + 147_584 + 295_168 + 5 * 590_080
+    dense = 4096 * 1024 + 1024 + 1024 * 1024 + 1024 + 1024 * 8 + 8
+    assert build_network("ferplus_vgg13", 8).count_params() == convolutions + dense + 3
+    assert round((convolutions + dense) / 1e6, 1) == 8.8
+    assert build_network("cifar10_convnet", 10).count_params() == 1_250_858
+
+
+def test_parameters_of_vit_b8_as_published():
+    """12 blocks of width 768 over 28x28 patches of 8x8x3 and a class token: 85.8 M."""
+    attention, mlp, norms = 4 * (768 * 768 + 768), 2 * 4 * 768 * 768 + 5 * 768, 4 * 768
+    embedding, places, token = 8 * 8 * 3 * 768 + 768, 785 * 768, 768
+    expected = 12 * (attention + mlp + norms) + embedding + places + token + 2 * 768
+    found = build_network("vit_b8", 9).get_layer("backbone").count_params()
+    assert found == expected
+    assert round(found / 1e6, 1) == 85.8
+    keras.utils.clear_session()
+
+
+@pytest.mark.parametrize(
+    ("head", "count"),
+    [
+        (Head(), 256 * 9 + 9),
+        (Head(dense=(64, 32)), 256 * 64 + 64 + 64 * 32 + 32 + 32 * 9 + 9),
+        (Head(pooling="max"), 256 * 9 + 9),
+        (Head(pooling="flatten"), 3 * 3 * 256 * 9 + 9),
+    ],
+)
+def test_the_head_worked_by_hand(head, count):
+    """The baseline leaves 3x3x256 features of a 48 px face."""
+    network = build_network("baseline_cnn", 9, 48, head=head)
+    assert network.count_params() - network.get_layer("backbone").count_params() == count
+    rates = [x.rate for x in network.layers if isinstance(x, keras.layers.Dropout)]
+    assert rates == [0.3] * (1 + len(head.dense))
+
+
+def test_the_head_pools_as_it_says():
+    """Average and maximum of a map, seen through an identity for the last layer."""
+    pictures = faces(2, 48)
+    for pooling, pool in (("average", np.mean), ("max", np.max)):
+        network = build_network("baseline_cnn", 9, 48, head=Head(pooling=pooling))
+        features = answers(network.get_layer("backbone"), pictures)
+        pooled = answers(keras.Model(network.input, network.get_layer("pooling").output), pictures)
+        np.testing.assert_allclose(pooled, pool(features, axis=(1, 2)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("pooling", "sum"), ("dropout", 1.0), ("dense", (64, 0))]
+)
+def test_a_head_that_cannot_be_is_refused(field, value):
+    with pytest.raises(ValueError, match=f"Expected .*{field}"):
+        Head(**{field: value})
+
+
+def test_flatten_needs_a_size():
+    with pytest.raises(ValueError, match="input_size=None"):
+        build_network("compact", 9, head=Head(pooling="flatten"))
+
+
+@pytest.mark.parametrize("what", ["tail", -1, 1000, True, 2.0, None])
+def test_a_phase_that_cannot_be_is_refused(compact, what):
+    with pytest.raises(ValueError, match=r"'all', 'head' or a number of layers in 0\.\.\.91"):
+        set_trainable(compact, what)
+
+
+def test_zero_layers_are_the_head_and_all_of_them_are_all(compact):
+    def learning():
+        return [weight.path for weight in compact.trainable_weights]
+
+    set_trainable(compact, "all")
+    everything = learning()
+    assert "grey/kernel" not in everything and len(everything) > 70
+    set_trainable(compact, len(compact.get_layer("backbone").layers))
+    assert learning() == everything
+    set_trainable(compact, 0)
+    assert learning() == [weight.path for weight in compact.layers[-1].weights]
+
+
+def test_phases_survive_saving(tmp_path):
+    """A network saved in the first phase can learn in the second."""
+    network = set_trainable(build_network("compact", 9, 16), "head")
+    network.save(tmp_path / "network.keras")
+    loaded = keras.saving.load_model(tmp_path / "network.keras")
+    assert len(loaded.trainable_weights) == 2
+    assert len(set_trainable(loaded, "all").trainable_weights) == len(
+        set_trainable(network, "all").trainable_weights
+    )
+
+
+@pytest.fixture
+def donor():
+    keras.utils.set_random_seed(5)
+    return build_network("baseline_cnn", 7, 48)
+
+
+@pytest.mark.parametrize("file", ["whole.keras", "backbone.keras", "backbone.weights.h5"])
+def test_a_backbone_starts_from_a_file(donor, file, tmp_path):
+    source = donor if file.startswith("whole") else donor.get_layer("backbone")
+    save = source.save_weights if file.endswith(".h5") else source.save
+    save(tmp_path / file)
+    network = build_network("baseline_cnn", 9, weights=tmp_path / file)
+    pairs = zip(network.get_layer("backbone").weights, donor.weights, strict=False)
+    assert all(np.array_equal(mine, its) for mine, its in pairs)
+    assert network.output_shape == (None, 9)
+
+
+@pytest.mark.parametrize("file", ["whole.keras", "backbone.weights.h5", "whole.weights.h5"])
+def test_weights_of_another_network_are_refused(donor, file, tmp_path):
+    source = donor if file.startswith("whole") else donor.get_layer("backbone")
+    save = source.save_weights if file.endswith(".h5") else source.save
+    save(tmp_path / file)
+    with pytest.raises(ValueError, match=r"Expected weights of a backbone with \d+ arrays"):
+        build_network("compact", 9, weights=tmp_path / file)
+
+
+def test_files_that_are_none_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"absent\.keras"):
+        build_network("compact", 9, weights=tmp_path / "absent.keras")
+    (tmp_path / "weights.pt").write_bytes(b"torch")
+    with pytest.raises(ValueError, match=r"weights\.pt"):
+        build_network("compact", 9, weights=tmp_path / "weights.pt")
+    (tmp_path / "broken.h5").write_bytes(b"broken")
+    with pytest.raises(ValueError, match=r"broken\.h5"):
+        build_network("compact", 9, weights=tmp_path / "broken.h5")
+    (tmp_path / "broken.keras").write_bytes(b"broken")
+    with pytest.raises(ValueError, match=r"broken\.keras"):
+        build_network("compact", 9, weights=tmp_path / "broken.keras")
+
+
+def test_an_unknown_network_is_refused():
+    with pytest.raises(ValueError, match=r"\['compact'.*network='vgg99'"):
+        build_network("vgg99", 9)
+
+
+def test_a_side_that_is_no_multiple_of_the_patch_is_refused():
+    with pytest.raises(ValueError, match=r"multiple of the patch, 6 px. Received: 50. Try 48"):
+        build_network("vit_small", 9, 50)
+
+
+def test_a_network_of_one_size_is_built_for_it_unless_told_otherwise():
+    assert not NETWORKS["cifar10_convnet"].any_size
+    assert build_network("cifar10_convnet", 9).input_shape == (None, 32, 32, 3)

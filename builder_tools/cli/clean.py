@@ -2,6 +2,128 @@
 
 from __future__ import annotations
 
-from builder_tools.cli.verb import Verb
+import argparse
+import sys
+from pathlib import Path
 
-VERBS: dict[str, Verb] = {}
+from builder_tools.cli.verb import Verb, positive
+from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
+
+KEEP_OR_DROP = ("drop", "keep")
+SETTINGS = (
+    "no_face",
+    "many_faces",
+    "too_small",
+    "blurred",
+    "duplicates",
+    "conflicts",
+    "leaks",
+    "min_face_px",
+    "min_sharpness",
+    "crop",
+    "margin",
+    "shift_y",
+    "align_eyes",
+    "size_px",
+    "format",
+)
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="class folders, the competition's, or flat")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder")
+    parser.add_argument("--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR)
+    parser.add_argument("--min-score", type=float, help="leave out faces scored lower, 0...1")
+    parser.add_argument("--workers", type=positive, help="threads (default: number of cores)")
+    parser.add_argument("--restart", action="store_true", help="do not go on with an earlier run")
+    parser.add_argument("--strict", action="store_true", help="exit 1 if a picture is unreadable")
+    _add_writing_options(parser.add_argument_group("what is written"))
+    _add_keeping_options(parser.add_argument_group("what is kept"))
+
+
+def _add_writing_options(group) -> None:
+    group.add_argument("--size", dest="size_px", type=_size, metavar="PX|none", help="side")
+    group.add_argument("--margin", type=float, help="side of the crop over the face's box")
+    group.add_argument("--shift-y", type=float, help="shift of the crop, share of the box, up < 0")
+    group.add_argument("--align-eyes", action="store_true", help="turn faces upright by the eyes")
+    group.add_argument(
+        "--no-crop", dest="crop", action="store_const", const="whole", help="whole pictures"
+    )
+    group.add_argument(
+        "--already-cropped",
+        action="store_true",
+        help="the pictures are faces already (FER2013): --no-crop --no-face keep "
+        "--many-faces largest --too-small keep",
+    )
+    group.add_argument("--format", choices=("png", "jpg"), help="of what is written (png)")
+
+
+def _add_keeping_options(group) -> None:
+    group.add_argument("--min-face", dest="min_face_px", type=float, metavar="PX", help="24")
+    group.add_argument("--min-sharpness", type=float, metavar="X", help="none is blurred without")
+    group.add_argument("--no-face", choices=KEEP_OR_DROP, help="drop, or keep the whole picture")
+    group.add_argument("--many-faces", choices=("drop", "largest"))
+    group.add_argument("--too-small", choices=KEEP_OR_DROP, help="faces under --min-face")
+    group.add_argument("--blurred", choices=KEEP_OR_DROP, help="faces under --min-sharpness")
+    group.add_argument("--duplicates", choices=KEEP_OR_DROP, help="the same photo in one class")
+    group.add_argument("--conflicts", choices=KEEP_OR_DROP, help="the same photo in two classes")
+    group.add_argument("--leaks", choices=KEEP_OR_DROP, help="test's photos in train or valid")
+
+
+def _size(text: str) -> int | None:
+    return None if text == "none" else positive(text)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from builder_tools.cleaning import CleaningConfig, clean_folder
+
+    given = {name: getattr(options, name) for name in SETTINGS}
+    # Not `in`: 0 is a value and equals False.
+    changes = {k: v for k, v in given.items() if v is not None and v is not False}
+    make = CleaningConfig.already_cropped if options.already_cropped else CleaningConfig
+    report = clean_folder(
+        options.folder,
+        options.out,
+        detector=options.detector,
+        detector_options={} if options.min_score is None else {"min_score": options.min_score},
+        config=make(**changes),
+        workers=options.workers,
+        restart=options.restart,
+    )
+    _print_summary(report)
+    unreadable = report.counts["unreadable"]
+    return 1 if (options.strict and unreadable) or not report.num_kept else 0
+
+
+def _print_summary(report) -> None:
+    counts = ", ".join(f"{count} {status}" for status, count in report.counts.items() if count)
+    print(
+        f"{report.out}: {report.num_kept} kept and {report.num_dropped} dropped of "
+        f"{len(report.manifest)} pictures ({counts}); details in {report.out / 'manifest.csv'}"
+    )
+    failed = report.with_status("unreadable")
+    for path, error in zip(failed["image_path"], failed["error"], strict=True):
+        print(f"unreadable: {path}: {error}", file=sys.stderr)
+    if report.num_kept and report.emptied:
+        print(f"No picture was kept of: {', '.join(report.emptied)}.", file=sys.stderr)
+    if not report.num_kept:
+        print(
+            "No picture was kept. For pictures that are faces already try --already-cropped; "
+            "else try another --detector, or --no-face keep.",
+            file=sys.stderr,
+        )
+
+
+VERBS = {
+    "clean": Verb(
+        "write the faces of a folder's pictures to a new folder, without the unfit ones",
+        (
+            "builder-tools clean photos/ --out faces/",
+            "builder-tools clean photos/ --out faces/ --size 224 --align-eyes --many-faces largest",
+            "builder-tools clean fer2013/ --out cleaned/ --already-cropped",
+            "builder-tools clean skillbox-computer-vision-project/ --out cleaned/ --detector yunet",
+        ),
+        _options,
+        _run,
+    )
+}

@@ -1,0 +1,370 @@
+"""`clean_folder`: looks at every picture, writes the faces worth keeping, tells about all.
+
+While a run is under way its files wait in `OUT/.cleaning/`: a journal with one line a picture,
+and the pictures to write, under their numbers. When all are looked at, duplicates are resolved,
+the pictures kept move to their places, and `manifest.csv` and `cleaning.json` are written. A run
+that was interrupted goes on from its journal and ends the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from builder_tools import __version__
+from builder_tools.cleaning.config import STATUSES, CleaningConfig
+from builder_tools.cleaning.journal import Journal, journal_line
+from builder_tools.cleaning.judging import Look, faults, look_at, verdict
+from builder_tools.cleaning.manifest import make_manifest, read_manifest, write_manifest
+from builder_tools.cleaning.sources import RawPicture, list_pictures, output_names
+from builder_tools.cleaning.twins import twin_faults, twin_groups
+from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector, make_detector
+from builder_tools.media import write_image
+from builder_tools.media.partial import replacing
+
+WORK_FOLDER, JOURNAL, PLAN = ".cleaning", "journal.jsonl", "manifest.csv"
+MANIFEST, RECORD = "manifest.csv", "cleaning.json"
+
+
+@dataclass(frozen=True)
+class CleaningReport:
+    """What a cleaning run did.
+
+    Args:
+        out: The cleaned folder.
+        manifest: One row a raw picture; see `builder_tools.cleaning.manifest.COLUMNS`.
+    """
+
+    out: Path
+    manifest: pd.DataFrame = field(repr=False)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of pictures by status, in the order of `STATUSES`; all of them."""
+        found = self.manifest["status"].value_counts()
+        return {status: int(found.get(status, 0)) for status in STATUSES}
+
+    @property
+    def num_kept(self) -> int:
+        return int(self.manifest["kept"].sum())
+
+    @property
+    def num_dropped(self) -> int:
+        return len(self.manifest) - self.num_kept
+
+    @property
+    def emptied(self) -> list[str]:
+        """The classes of which no picture was kept."""
+        kept = self.manifest.groupby("emotion")["kept"].any()
+        return sorted(kept.index[~kept])
+
+    def with_status(self, status: str) -> pd.DataFrame:
+        """Gives the rows of one status.
+
+        Raises:
+            ValueError: If there is no such status.
+        """
+        if status not in STATUSES:
+            raise ValueError(f"Expected one of {list(STATUSES)}. Received: status={status!r}.")
+        return self.manifest[self.manifest["status"] == status].reset_index(drop=True)
+
+
+def clean_folder(
+    source: str | Path,
+    out: str | Path,
+    *,
+    detector: str | FaceDetector = DEFAULT_DETECTOR,
+    detector_options: Mapping[str, Any] | None = None,
+    config: CleaningConfig | None = None,
+    workers: int | None = None,
+    restart: bool = False,
+) -> CleaningReport:
+    """Writes the faces of a folder's pictures to a new folder, and a manifest of all pictures.
+
+    The source is only read. A picture that cannot be read is reported, and stops nothing. Called
+    again after an interruption, it goes on; after the end, it only gives the report again.
+
+    Args:
+        source: Class folders (with or without `train/ val/ test/`), the Kaggle competition's
+            folder, or a flat folder of pictures.
+        out: New or empty folder, or one of an interrupted run; not within the source.
+        detector: A name in `DETECTORS`, or an object, which all workers share and which stays
+            open.
+        detector_options: Keyword arguments for a detector given by name.
+        config: What to keep and what to write; None for the defaults.
+        workers: Threads; None for one a core.
+        restart: Throw away what an earlier run wrote to `out`.
+
+    Returns:
+        The report; its manifest also stands in `out/manifest.csv`.
+
+    Raises:
+        ValueError: If an argument is wrong, the source holds no pictures, or `out` holds a run of
+            other pictures or settings.
+        FileNotFoundError: If there is no such source.
+        FileExistsError: If `out` holds other files.
+        OSError: If a file cannot be written (disk full); the run can then be gone on with.
+    """
+    run = _Run.plan(Path(source), Path(out), detector, detector_options, config)
+    workers = _checked_workers(workers)
+    if restart:
+        run.forget()
+    if run.is_finished():
+        shutil.rmtree(run.work, ignore_errors=True)
+        return run.report()
+    run.check_out()
+    with ExitStack() as stack:
+        detectors = _detectors(stack, detector, dict(detector_options or {}), workers)
+        try:
+            run.finish(run.look_at_all(detectors, workers))
+        except OSError as error:
+            raise run.explained(error) from error
+    return run.report()
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run: what is to be done, and where its files are."""
+
+    out: Path
+    pictures: Sequence[RawPicture]
+    config: CleaningConfig
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def plan(cls, source: Path, out: Path, detector, detector_options, config) -> _Run:
+        config = config or CleaningConfig()
+        _check_apart(source, out)
+        pictures = list_pictures(source)
+        facts = {
+            "version": __version__,
+            "config": asdict(config),
+            "detector": _describe_detector(detector, dict(detector_options or {})),
+            "pictures": len(pictures),
+            "pictures_sha256": _hash_of(pictures),
+        }
+        return cls(out, pictures, config, facts)
+
+    @property
+    def work(self) -> Path:
+        return self.out / WORK_FOLDER
+
+    @property
+    def name(self) -> str:
+        """Names the pictures and the settings."""
+        return hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()
+
+    def is_finished(self) -> bool:
+        """Says whether this very run ended earlier; refuses if another one did."""
+        record = self.out / RECORD
+        if not record.is_file() or not (self.out / MANIFEST).is_file():
+            return False
+        earlier = json.loads(record.read_text(encoding="utf-8"))
+        if earlier.get("run") != self.name:
+            changed = [key for key, value in self.facts.items() if earlier.get(key) != value]
+            raise ValueError(
+                f"Expected {self.out} to be new, or of the same pictures and settings. It is of "
+                f"others (what differs: {', '.join(changed) or 'the run'}). Choose another "
+                "folder, or start anew with --restart."
+            )
+        return True
+
+    def check_out(self) -> None:
+        """Refuses a folder with files of others in it."""
+        if self.out.exists() and not self.out.is_dir():
+            raise NotADirectoryError(f"Expected a folder to write. Received a file: {self.out}.")
+        if not self.out.is_dir() or self.work.is_dir():
+            return
+        strangers = sorted(path.name for path in self.out.iterdir())
+        if strangers:
+            raise FileExistsError(
+                f"Expected {self.out} to be new or empty. It holds {len(strangers)} files or "
+                f"folders, such as {strangers[0]!r}. Choose another folder."
+            )
+
+    def look_at_all(self, detectors: queue.SimpleQueue, workers: int) -> list[Look]:
+        """Looks at the pictures not in the journal yet; gives all looks, in order."""
+        journal = Journal(self.work / JOURNAL, self.name)
+        looks = journal.begin()
+        todo = range(len(looks), len(self.pictures))
+        if not todo:
+            return looks
+        work = partial(self._look_and_write, detectors)
+        with journal.open() as file, closing(_in_parallel(work, todo, workers)) as found:
+            for look in _progress(found, total=len(self.pictures), initial=len(looks)):
+                file.write(journal_line(look))
+                looks.append(look)
+        return looks
+
+    def finish(self, looks: Sequence[Look]) -> None:
+        """Decides on every picture, moves those kept to their places, writes the manifest."""
+        manifest = self._manifest(looks)
+        with replacing(self.work / PLAN) as plan:
+            write_manifest(plan, manifest)
+        for number, out_path in enumerate(manifest["out_path"]):
+            if out_path:
+                self._move(self._waiting(number), self.out / out_path)
+        counts = manifest["status"].value_counts().to_dict()
+        record = {"run": self.name, **self.facts, "kept": int(manifest["kept"].sum())}
+        with replacing(self.out / RECORD) as file:
+            text = json.dumps({**record, "statuses": counts}, indent=2, sort_keys=True)
+            file.write_text(text + "\n", encoding="utf-8")
+        os.replace(self.work / PLAN, self.out / MANIFEST)
+        shutil.rmtree(self.work)
+
+    def report(self) -> CleaningReport:
+        return CleaningReport(self.out, read_manifest(self.out / MANIFEST))
+
+    def forget(self) -> None:
+        """Removes what an earlier run wrote, and nothing else."""
+        for manifest in (self.out / MANIFEST, self.work / PLAN):
+            if manifest.is_file():
+                for out_path in filter(None, read_manifest(manifest)["out_path"]):
+                    (self.out / out_path).unlink(missing_ok=True)
+                _remove_empty_folders(self.out)
+                manifest.unlink()
+        (self.out / RECORD).unlink(missing_ok=True)
+        if self.work.is_dir():
+            shutil.rmtree(self.work)
+
+    def explained(self, error: OSError) -> OSError:
+        """Gives an error of writing with what is done so far and how to go on."""
+        journal = self.work / JOURNAL
+        done = max(len(journal.read_bytes().splitlines()) - 1, 0) if journal.is_file() else 0
+        text = error.strerror or str(error)
+        return OSError(
+            error.errno,
+            f"Cannot write to {self.out}: {text}. {done} of {len(self.pictures)} pictures are "
+            "done. Make room, or see to it that the folder can be written, and run the same "
+            "again: it goes on from there.",
+        )
+
+    def _look_and_write(self, detectors: queue.SimpleQueue, number: int) -> Look:
+        detector = detectors.get()
+        try:
+            picture = self.pictures[number]
+            look, image = look_at(number, picture.path, detector, self.config)
+        finally:
+            detectors.put(detector)
+        if image is not None and self._suffix:
+            write_image(self._waiting(number), image)
+        elif image is not None:
+            _copy(picture.path, self._waiting(number))
+        return look
+
+    def _manifest(self, looks: Sequence[Look]) -> pd.DataFrame:
+        own = [faults(look, self.config) for look in looks]
+        kept = {i for i, found in enumerate(own) if not any(fault.drops for fault in found)}
+        twins = twin_faults(self.pictures, twin_groups(looks), kept, self.config)
+        verdicts = [verdict([*found, *twins.get(i, [])]) for i, found in enumerate(own)]
+        return make_manifest(
+            self.pictures, looks, verdicts, output_names(self.pictures, self._suffix)
+        )
+
+    @property
+    def _suffix(self) -> str:
+        """The suffix of what is written, "" where files are copied as they are."""
+        copies = self.config.crop == "whole" and self.config.size_px is None
+        return "" if copies else f".{self.config.format}"
+
+    def _waiting(self, number: int) -> Path:
+        suffix = self._suffix or self.pictures[number].path.suffix.lower()
+        return self.work / f"{number:07d}{suffix}"
+
+    def _move(self, waiting: Path, place: Path) -> None:
+        if waiting.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(waiting, place)
+        elif not place.exists():
+            raise ValueError(
+                f"Expected {waiting.name} in {self.work}, as the journal says. It is gone: start "
+                "anew with --restart."
+            )
+
+
+def _in_parallel(function, items: Sequence[int], workers: int) -> Iterator[Look]:
+    """Gives `function(item)` for each item, in order, made on that many threads."""
+    from joblib import Parallel, delayed
+
+    pool = Parallel(
+        workers,
+        backend="threading",
+        return_as="generator",
+        batch_size=1,
+        pre_dispatch=f"{4 * workers}",
+    )
+    return pool(delayed(function)(item) for item in items)
+
+
+def _progress(items: Iterator[Look], *, total: int, initial: int) -> Iterator[Look]:
+    from tqdm import tqdm
+
+    return tqdm(items, total=total, initial=initial, unit=" pictures", disable=None, delay=2)
+
+
+def _detectors(
+    stack: ExitStack, detector: str | FaceDetector, options: dict[str, Any], workers: int
+) -> queue.SimpleQueue:
+    """Gives a detector a worker, to be taken and put back; those made here close with `stack`."""
+    free: queue.SimpleQueue = queue.SimpleQueue()
+    for _ in range(workers):
+        if isinstance(detector, str):
+            free.put(stack.enter_context(closing(make_detector(detector, **options))))
+        else:
+            free.put(detector)
+    return free
+
+
+def _checked_workers(workers: int | None) -> int:
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        raise ValueError(f"Expected workers >= 1, or None for one a core. Received: {workers!r}.")
+    return workers or os.cpu_count() or 1
+
+
+def _check_apart(source: Path, out: Path) -> None:
+    raw, made = source.resolve(), out.resolve()
+    if raw == made or raw in made.parents or made in raw.parents:
+        raise ValueError(
+            f"Expected an output folder apart from the source, which stays as it is. Received: "
+            f"source={str(source)!r}, out={str(out)!r}."
+        )
+
+
+def _describe_detector(detector: str | FaceDetector, options: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(detector, str):
+        return {"name": detector, **options}
+    plain = {k: v for k, v in vars(detector).items() if isinstance(v, str | int | float)}
+    return {"name": type(detector).__name__, **plain}
+
+
+def _hash_of(pictures: Sequence[RawPicture]) -> str:
+    """Names the pictures: place, class, split, size and time of change of each."""
+    digest = hashlib.sha256()
+    for picture in pictures:
+        state = picture.path.stat() if picture.path.exists() else None
+        change = (state.st_size, state.st_mtime_ns) if state else None
+        fact = [picture.name, picture.emotion, picture.split, change]
+        digest.update(json.dumps(fact).encode())
+    return digest.hexdigest()
+
+
+def _copy(path: Path, place: Path) -> None:
+    with replacing(place) as partial_path:
+        shutil.copyfile(path, partial_path)
+
+
+def _remove_empty_folders(root: Path) -> None:
+    for folder in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()

@@ -1,0 +1,139 @@
+"""Several detectors over the same pictures: how much each finds, how fast, how far they agree."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from builder_tools.cleaning.judging import PICTURE_ERRORS
+from builder_tools.cleaning.looking import find_faces
+from builder_tools.datasets.table import PictureTable
+from builder_tools.detectors import DETECTORS, FaceDetector, make_detector
+from builder_tools.media import read_image
+from builder_tools.results import Box
+
+SAME_FACE_IOU = 0.3
+COLUMNS = ("detector", "pictures", "found", "many", "ms_median", "ms_p95", "agreement")
+
+Source = PictureTable | Sequence[str | Path | np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """What a detector gave for one picture: largest face, number of faces, time."""
+
+    box: Box | None
+    num_faces: int
+    taken_ms: float
+
+
+def compare_detectors(
+    source: Source,
+    detectors: Sequence[str] | Mapping[str, FaceDetector] = tuple(DETECTORS),
+    *,
+    reference: str | None = None,
+    limits: Mapping[str, int] | None = None,
+    surround: bool = True,
+) -> pd.DataFrame:
+    """Gives one row a detector: shares found, milliseconds, agreement.
+
+    Times are of finding alone, not of reading, one picture at a time, after a first picture that
+    does not count. Pictures that cannot be read are left out.
+
+    Args:
+        source: Pictures: a table, or paths or `(H, W, 3)` uint8 RGB arrays.
+        detectors: Names in `DETECTORS`, or detectors by any name; those stay open.
+        reference: The detector the others are compared with; None for the first.
+        limits: At most this many pictures, the first ones, for detectors that are slow.
+        surround: As in `find_faces`.
+
+    Returns:
+        Columns `detector`, `pictures` (number looked at), `found` (share with a face), `many`
+        (share with several), `ms_median`, `ms_p95`, and `agreement`: the share of pictures in
+        which detector and reference see no face, or largest faces that overlap by an IoU of 0.3.
+
+    Raises:
+        ValueError: If there is nothing to compare, or the reference is not among the detectors.
+        ImportError: If a detector's back end is not installed.
+    """
+    names = list(detectors)
+    reference = reference or (names[0] if names else "")
+    pictures = _pictures(source)
+    if reference not in names or not pictures:
+        raise ValueError(
+            "Expected pictures, and detectors with the reference among them. Received: "
+            f"{len(pictures)} pictures, detectors={names}, reference={reference!r}."
+        )
+    found: dict[str, dict[int, _Finding]] = {}
+    for name in names:
+        limit = (limits or {}).get(name, len(pictures))
+        with _opened(name, detectors) as detector:
+            found[name] = dict(_find_all(detector, pictures[:limit], name, surround))
+    rows = [_row(name, found[name], found[reference]) for name in names]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _pictures(source: Source) -> list[str | Path | np.ndarray]:
+    if not isinstance(source, PictureTable):
+        return list(source)
+    rows = zip(source.table["path"], source.table["index"], strict=True)
+    return [path if index < 0 else source.images[index] for path, index in rows]
+
+
+def _opened(
+    name: str, detectors: Sequence[str] | Mapping[str, FaceDetector]
+) -> AbstractContextManager[FaceDetector]:
+    if isinstance(detectors, Mapping):
+        return nullcontext(detectors[name])
+    return closing(make_detector(name))
+
+
+def _find_all(
+    detector: FaceDetector, pictures: Sequence, name: str, surround: bool
+) -> Iterator[tuple[int, _Finding]]:
+    from tqdm import tqdm
+
+    warm = False
+    watched = tqdm(pictures, name, unit=" pictures", disable=None, delay=2, file=sys.stderr)
+    for index, picture in enumerate(watched):
+        try:
+            image = read_image(picture)
+            if not warm:
+                find_faces(detector, image, surround=surround)
+                warm = True
+            start = time.perf_counter()
+            faces = find_faces(detector, image, surround=surround)
+            taken_ms = (time.perf_counter() - start) * 1e3
+        except PICTURE_ERRORS:
+            continue
+        yield index, _Finding(faces[0].box if faces else None, len(faces), taken_ms)
+
+
+def _row(name: str, own: dict[int, _Finding], reference: dict[int, _Finding]) -> tuple:
+    if not own:
+        return (name, 0, *[np.nan] * 5)
+    counts = np.array([finding.num_faces for finding in own.values()])
+    times_ms = np.array([finding.taken_ms for finding in own.values()])
+    both = [_is_same(own[index].box, reference[index].box) for index in own if index in reference]
+    return (
+        name,
+        len(own),
+        float((counts > 0).mean()),
+        float((counts > 1).mean()),
+        float(np.median(times_ms)),
+        float(np.percentile(times_ms, 95)),
+        float(np.mean(both)) if both else np.nan,
+    )
+
+
+def _is_same(one: Box | None, other: Box | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.iou(other) > SAME_FACE_IOU

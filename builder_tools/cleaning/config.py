@@ -1,0 +1,117 @@
+"""What to keep, what to drop, and what to write: the settings of a cleaning run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+STATUSES = ("ok", "unreadable", "no_face", "many_faces", "too_small", "blurred", "duplicate")
+"""What a picture can be. One with several faults has the first for which it is dropped."""
+
+KEEP_OR_DROP = ("drop", "keep")
+POLICIES: dict[str, tuple[str, ...]] = {
+    "no_face": KEEP_OR_DROP,
+    "many_faces": ("drop", "largest"),
+    "too_small": KEEP_OR_DROP,
+    "blurred": KEEP_OR_DROP,
+    "duplicates": KEEP_OR_DROP,
+    "conflicts": KEEP_OR_DROP,
+    "leaks": KEEP_OR_DROP,
+}
+"""What can be done with each kind of picture, by the name of the setting."""
+
+CROPS = ("face", "whole")
+FORMATS = ("png", "jpg")
+DEFAULT_MIN_FACE_PX = 24.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleaningConfig:
+    """The settings of a cleaning run.
+
+    A picture that is kept although something is wrong with it keeps its status in the manifest,
+    so it can still be found. Unreadable pictures are always dropped: there is nothing to write.
+
+    Args:
+        no_face: "drop", or "keep" the whole picture.
+        many_faces: "drop", or keep the "largest" face.
+        too_small: "drop" or "keep" faces smaller than `min_face_px`.
+        blurred: "drop" or "keep" faces less sharp than `min_sharpness`.
+        duplicates: The same photo again with the same emotion: "drop" all but the first, or
+            "keep" them.
+        conflicts: The same photo with different emotions: "drop" all of them, because nobody
+            knows which is right, or "keep" them.
+        leaks: The same photo in two splits: "drop" it from the one trained on (from train before
+            valid, from valid before test), or "keep" it. Whatever these three say, the test split
+            never loses a picture as a duplicate: figures on it stay comparable.
+        min_face_px: Longer side of the detector's box in pixels of the picture; 0 for any.
+        min_sharpness: See `sharpness`; None judges no picture blurred, and the manifest shows
+            the figures to choose from.
+        crop: "face" writes the square around the face, "whole" the whole picture.
+        margin: Side of the square over the longer side of the detector's box; None for the
+            detector's own `crop_scale` (framed as FER2013 frames faces).
+        shift_y: How far the square moves, as a share of the box's height, negative is up; None
+            for the detector's own `crop_shift_y`.
+        align_eyes: Turn faces upright where the detector gives eyes (mediapipe, yunet, mtcnn).
+        size_px: Side of what is written; None leaves faces as large as they are. With
+            crop="whole" pictures that are not square are squeezed, as everywhere in the house.
+        format: "png" (lossless) or "jpg". Pictures that need no change at all (crop="whole"
+            without `size_px`) are copied byte for byte with their own suffix.
+        surround: Also look at pictures amid a plain border, where detectors find faces that fill
+            the picture (see `find_faces`).
+
+    Raises:
+        ValueError: If a setting is out of its range.
+    """
+
+    no_face: str = "drop"
+    many_faces: str = "drop"
+    too_small: str = "drop"
+    blurred: str = "drop"
+    duplicates: str = "drop"
+    conflicts: str = "drop"
+    leaks: str = "drop"
+    min_face_px: float = DEFAULT_MIN_FACE_PX
+    min_sharpness: float | None = None
+    crop: str = "face"
+    margin: float | None = None
+    shift_y: float | None = None
+    align_eyes: bool = False
+    size_px: int | None = None
+    format: str = "png"
+    surround: bool = True
+
+    def __post_init__(self) -> None:
+        for name, allowed in (*POLICIES.items(), ("crop", CROPS), ("format", FORMATS)):
+            _check_choice(name, getattr(self, name), allowed)
+        _check_range("min_face_px", self.min_face_px, 0, None)
+        _check_range("min_sharpness", self.min_sharpness, 0, None)
+        _check_range("margin", self.margin, 0.5, 4)
+        _check_range("shift_y", self.shift_y, -1, 1)
+        _check_range("size_px", self.size_px, 8, 4096)
+        if self.crop == "whole" and self.align_eyes:
+            raise ValueError(
+                "Expected align_eyes with crop='face'. Received: crop='whole': a whole picture "
+                "is not turned. Try without one of them."
+            )
+
+    @classmethod
+    def already_cropped(cls, **changes: object) -> Self:
+        """Gives settings for pictures that are faces already, such as FER2013's 48x48 ones.
+
+        Whole pictures are written; a picture is flagged, not dropped, where the detector sees no
+        face or several. Unreadable ones and duplicates are dropped as ever.
+        """
+        preset = {"crop": "whole", "no_face": "keep", "many_faces": "largest", "too_small": "keep"}
+        return cls(**{**preset, **changes})
+
+
+def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"Expected {name} to be one of {list(allowed)}. Received: {value!r}.")
+
+
+def _check_range(name: str, value: float | None, low: float, high: float | None) -> None:
+    if value is not None and not (low <= value and (high is None or value <= high)):
+        limit = f"in [{low}, {high}]" if high is not None else f">= {low}"
+        raise ValueError(f"Expected {name} {limit}. Received: {value}.")

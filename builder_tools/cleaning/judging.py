@@ -1,0 +1,174 @@
+"""What one picture shows, and what is wrong with it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from builder_tools.cleaning.config import STATUSES, CleaningConfig
+from builder_tools.cleaning.looking import (
+    align_face,
+    cut_face,
+    find_faces,
+    resize_square,
+    roll_deg,
+    sharpness,
+    with_nearer_eyes,
+)
+from builder_tools.datasets.duplicates import MINIATURE_PX
+from builder_tools.detectors import FaceDetector
+from builder_tools.media import read_image
+from builder_tools.results import Face
+
+PICTURE_ERRORS = (OSError, ValueError, RuntimeError, MemoryError, cv2.error)
+"""What a bad picture may raise in a decoder or a detector; it never ends a run."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one picture shows; a line of the journal.
+
+    Args:
+        number: Which picture, from 0.
+        error: Why it could not be looked at, or "".
+        num_faces: Faces found.
+        score: The detector's score of the largest face.
+        box: x1, y1, x2, y2 of the largest face, px of the picture.
+        face_px: Longer side of that box.
+        sharpness: Of that face, or of the whole picture where there is none.
+        roll_deg: How far that face was turned back, or None where it was not.
+        miniature: The whole picture in grey at 32x32 px, base64: what duplicates are found by.
+    """
+
+    number: int
+    error: str = ""
+    num_faces: int = 0
+    score: float | None = None
+    box: tuple[float, float, float, float] | None = None
+    face_px: float | None = None
+    sharpness: float | None = None
+    roll_deg: float | None = None
+    miniature: str = ""
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The miniature, `(32, 32)` uint8."""
+        flat = np.frombuffer(base64.b64decode(self.miniature), np.uint8)
+        return flat.reshape(MINIATURE_PX, MINIATURE_PX)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something wrong with a picture.
+
+    Args:
+        status: One of `STATUSES`.
+        reason: In words.
+        drops: Whether the picture is dropped for it.
+        twin: Index of the picture it repeats, or None.
+    """
+
+    status: str
+    reason: str
+    drops: bool
+    twin: int | None = None
+
+
+def look_at(
+    number: int, path: Path, detector: FaceDetector, config: CleaningConfig
+) -> tuple[Look, np.ndarray | None]:
+    """Looks at a picture; gives what it shows and what to write of it, which is None if nothing.
+
+    Never raises for a bad picture: that is a `Look` with an error.
+    """
+    try:
+        image = read_image(path)
+        faces = find_faces(detector, image, surround=config.surround)
+    except PICTURE_ERRORS as error:
+        message = f"{type(error).__name__}: {error}" if not str(error) else str(error)
+        return Look(number, error=" ".join(message.split())), None
+    cut, roll = _cut(image, faces[0], detector, config) if faces else (image, None)
+    look = _describe(number, faces, sharpness(cut), roll)
+    look = replace(look, miniature=_miniature(image))
+    if any(fault.drops for fault in faults(look, config)):
+        return look, None
+    picture = cut if config.crop == "face" else image
+    return look, resize_square(picture, config.size_px)
+
+
+def faults(look: Look, config: CleaningConfig) -> list[Fault]:
+    """Gives what is wrong with a picture by itself, worst first; `[]` if nothing."""
+    return list(_faults(look, config))
+
+
+def verdict(found: Iterable[Fault]) -> Fault:
+    """Gives the fault that decides: the first one that drops the picture, else the first.
+
+    Its reason names all of them. Without any fault the status is "ok".
+    """
+    found = sorted(found, key=lambda fault: (not fault.drops, STATUSES.index(fault.status)))
+    if not found:
+        return Fault("ok", "", drops=False)
+    reason = "; ".join(fault.reason for fault in found)
+    twins = [fault.twin for fault in found if fault.twin is not None]
+    return Fault(found[0].status, reason, found[0].drops, twins[0] if twins else None)
+
+
+def _faults(look: Look, config: CleaningConfig) -> Iterable[Fault]:
+    if look.error:
+        yield Fault("unreadable", "it cannot be read", drops=True)
+        return
+    if look.num_faces == 0:
+        what = "" if config.no_face == "drop" else "; the whole picture is kept"
+        yield Fault("no_face", f"no face found{what}", config.no_face == "drop")
+    if look.num_faces > 1:
+        drops = config.many_faces == "drop"
+        what = "" if drops else "; the largest counts"
+        yield Fault("many_faces", f"{look.num_faces} faces found{what}", drops)
+    if look.face_px is not None and look.face_px < config.min_face_px:
+        reason = f"the face is {look.face_px:.0f} px large, under {config.min_face_px:g}"
+        yield Fault("too_small", reason, config.too_small == "drop")
+    limit = config.min_sharpness
+    if limit is not None and look.sharpness is not None and look.sharpness < limit:
+        reason = f"its sharpness is {look.sharpness:.1f}, under {limit:g}"
+        yield Fault("blurred", reason, config.blurred == "drop")
+
+
+def _cut(
+    image: np.ndarray, face: Face, detector: FaceDetector, config: CleaningConfig
+) -> tuple[np.ndarray, float | None]:
+    frame = {
+        "margin": detector.crop_scale if config.margin is None else config.margin,
+        "shift_y": detector.crop_shift_y if config.shift_y is None else config.shift_y,
+    }
+    if config.align_eyes:
+        face = with_nearer_eyes(detector, image, face)
+        return align_face(image, face, **frame), roll_deg(face)
+    return cut_face(image, face, **frame), None
+
+
+def _describe(number: int, faces: list[Face], sharp: float, roll: float | None) -> Look:
+    """Rounds as the manifest does, so that limits judge the figures that are shown."""
+    if not faces:
+        return Look(number, sharpness=round(sharp, 2))
+    box = faces[0].box
+    return Look(
+        number,
+        num_faces=len(faces),
+        score=round(float(faces[0].score), 4),
+        box=tuple(round(float(value), 1) for value in box.xyxy),
+        face_px=round(float(max(box.width, box.height)), 1),
+        sharpness=round(sharp, 2),
+        roll_deg=None if roll is None else round(roll, 1),
+    )
+
+
+def _miniature(image: np.ndarray) -> str:
+    """Shrinks once what is decoded once; duplicates need no second look at the file."""
+    small = resize_square(image, MINIATURE_PX)
+    return base64.b64encode(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)).decode("ascii")

@@ -1,0 +1,96 @@
+"""The manifest: one row a raw picture, with what it shows and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from builder_tools.cleaning.judging import Fault, Look
+from builder_tools.cleaning.sources import RawPicture
+
+NUMBER_COLUMNS = ("detection_score", "x1", "y1", "x2", "y2", "face_px", "sharpness", "roll_deg")
+COLUMNS = (
+    "image_path",
+    "emotion",
+    "split",
+    "status",
+    "kept",
+    "reason",
+    "num_faces",
+    *NUMBER_COLUMNS,
+    "duplicate_of",
+    "out_path",
+    "error",
+)
+
+
+def make_manifest(
+    pictures: Sequence[RawPicture],
+    looks: Sequence[Look],
+    verdicts: Sequence[Fault],
+    outputs: Sequence[str],
+) -> pd.DataFrame:
+    """Gives the manifest.
+
+    Args:
+        pictures: All pictures of the run.
+        looks: What each shows.
+        verdicts: What decided on each.
+        outputs: Where each goes if it is kept.
+
+    Returns:
+        One row a picture, with the columns `COLUMNS`; what is not known is NaN or "".
+    """
+    rows = zip(pictures, looks, verdicts, outputs, strict=True)
+    table = [_row(picture, look, fault, out, pictures) for picture, look, fault, out in rows]
+    return pd.DataFrame(table, columns=list(COLUMNS))
+
+
+def write_manifest(path: Path, manifest: pd.DataFrame) -> None:
+    """Writes a manifest as csv; file names that are no UTF-8 keep their bytes."""
+    manifest.to_csv(path, index=False, lineterminator="\n", errors="surrogateescape")
+
+
+def read_manifest(path: str | Path) -> pd.DataFrame:
+    """Reads a manifest as `make_manifest` gave it.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        ValueError: If it is no manifest.
+    """
+    texts = {name: str for name in COLUMNS if name not in (*NUMBER_COLUMNS, "kept", "num_faces")}
+    manifest = pd.read_csv(
+        path,
+        dtype={**texts, **dict.fromkeys(NUMBER_COLUMNS, float), "kept": bool, "num_faces": int},
+        keep_default_na=False,
+        na_values={name: [""] for name in NUMBER_COLUMNS},
+        encoding_errors="surrogateescape",
+    )
+    if list(manifest) != list(COLUMNS):
+        raise ValueError(f"Expected the columns {list(COLUMNS)} in {path}. Got: {list(manifest)}.")
+    return manifest
+
+
+def _row(
+    picture: RawPicture, look: Look, fault: Fault, out: str, pictures: Sequence[RawPicture]
+) -> Mapping[str, object]:
+    corners = look.box or (None,) * 4
+    return {
+        "image_path": picture.name,
+        "emotion": picture.emotion,
+        "split": picture.split,
+        "status": fault.status,
+        "kept": not fault.drops,
+        "reason": fault.reason,
+        "num_faces": look.num_faces,
+        "detection_score": look.score,
+        **dict(zip(("x1", "y1", "x2", "y2"), corners, strict=True)),
+        "face_px": look.face_px,
+        "sharpness": look.sharpness,
+        "roll_deg": look.roll_deg,
+        "duplicate_of": "" if fault.twin is None else pictures[fault.twin].name,
+        "out_path": "" if fault.drops else out,
+        "error": look.error,
+    }

@@ -1,0 +1,87 @@
+"""Which pictures there are, whatever way they are laid out, and where each goes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder_tools.datasets.class_folders import FOLDER_OF_SPLIT, list_class_folders
+from builder_tools.datasets.competition import TRAIN_CSV, list_competition
+from builder_tools.datasets.table import PictureTable
+from builder_tools.media import list_images
+
+
+@dataclass(frozen=True)
+class RawPicture:
+    """A picture of the source.
+
+    Args:
+        name: Its path below the source, with `/`.
+        path: The file.
+        emotion: Its class, "" in a flat folder.
+        split: train, valid, test, or "" where there are no splits.
+    """
+
+    name: str
+    path: Path
+    emotion: str
+    split: str
+
+
+def list_pictures(source: Path) -> list[RawPicture]:
+    """Lists the pictures of class folders, of the Kaggle competition, or of a flat folder.
+
+    Args:
+        source: With `train.csv` it is the competition; with pictures in subfolders they are
+            classes, with or without `train/ val/ test/` above; else a flat folder.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        ValueError: If there are no pictures, or the layout is malformed.
+    """
+    flat = list_images(source)
+    if (source / TRAIN_CSV).is_file():
+        return _of_table(list_competition(source))
+    if flat:
+        _check_not_mixed(source, flat)
+        return [RawPicture(path.name, path, "", "") for path in flat]
+    return _of_table(list_class_folders(source))
+
+
+def output_names(pictures: Sequence[RawPicture], suffix: str) -> list[str]:
+    """Gives each picture its place below the output: `<split?>/<emotion?>/<name><suffix>`.
+
+    Pictures of one folder that differ only by their suffix get a number.
+
+    Args:
+        pictures: All pictures of the run.
+        suffix: Such as ".png", or "" to keep each picture's own.
+    """
+    names, taken = [], set()
+    for picture in pictures:
+        folder = Path(FOLDER_OF_SPLIT[picture.split], picture.emotion)
+        stem, ending = picture.path.stem, suffix or picture.path.suffix.lower()
+        name, number = (folder / f"{stem}{ending}").as_posix(), 1
+        while name.casefold() in taken:
+            number += 1
+            name = (folder / f"{stem}_{number}{ending}").as_posix()
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _of_table(table: PictureTable) -> list[RawPicture]:
+    columns = table.table[["name", "path", "emotion", "split"]].itertuples(index=False)
+    return [RawPicture(name, Path(path), emotion, split) for name, path, emotion, split in columns]
+
+
+def _check_not_mixed(source: Path, flat: Sequence[Path]) -> None:
+    folders = [path for path in sorted(source.iterdir()) if path.is_dir()]
+    mixed = [path for path in folders if not path.name.startswith(".") and list_images(path)]
+    if mixed:
+        raise ValueError(
+            f"Expected pictures either in {source} or in its subfolders. Received both: "
+            f"{len(flat)} such as {flat[0].name}, and the folder {mixed[0].name}. Try to move "
+            "one of them away."
+        )

@@ -1,0 +1,183 @@
+"""Figures of a cleaning run: what became of the pictures, sharpness, detectors side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from builder_tools.cleaning import STATUSES
+from builder_tools.media import read_image
+from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
+
+STATUS_COLOURS: Mapping[str, str] = {
+    "ok": "#BBBBBB",
+    "unreadable": "#000000",
+    "no_face": "#D55E00",
+    "many_faces": "#0072B2",
+    "too_small": "#F0E442",
+    "blurred": "#56B4E9",
+    "duplicate": "#CC79A7",
+}
+"""Okabe-Ito colours, grey for what is well."""
+UNREADABLE_GREY = 200
+
+
+def plot_statuses(manifest: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draws how many pictures of each class have which status, as stacked bars.
+
+    Args:
+        manifest: As `CleaningReport.manifest`; the columns `emotion` and `status` count.
+        ax: Where to draw.
+    """
+    ax = axes_or_new(ax, (7, 4))
+    emotions = sorted(manifest["emotion"].unique())
+    counts = pd.crosstab(manifest["emotion"], manifest["status"]).reindex(index=emotions)
+    left = np.zeros(len(emotions))
+    for status in (status for status in STATUSES if status in counts):
+        widths = counts[status].to_numpy()
+        label = f"{status.replace('_', ' ')} ({widths.sum()})"
+        colour = STATUS_COLOURS[status]
+        ax.barh(range(len(emotions)), widths, left=left, color=colour, label=label)
+        left += widths
+    ax.set_yticks(range(len(emotions)), [emotion or "(no class)" for emotion in emotions])
+    ax.invert_yaxis()
+    ax.set(xlabel="pictures", xlim=(0, left.max() * 1.02 or 1))
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return ax
+
+
+def plot_sharpness(
+    manifest: pd.DataFrame, min_sharpness: float | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draws how sharp the faces are, on a logarithmic axis.
+
+    Args:
+        manifest: As `CleaningReport.manifest`; the column `sharpness` counts.
+        min_sharpness: Draws a line there and says how many are under it.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: If no picture has a sharpness above 0.
+    """
+    values = manifest["sharpness"].to_numpy(float)
+    values = values[np.isfinite(values)]
+    if not (values > 0).any():
+        raise ValueError("Expected a manifest with a sharpness over 0. Received: none.")
+    ax = axes_or_new(ax, (6, 3.5))
+    low, high = max(values[values > 0].min(), 0.1), values.max()
+    edges = np.geomspace(low, max(high, low * 1.01) * 1.001, 41)
+    ax.hist(np.maximum(values, low), edges, color=FIRST_COLOUR)
+    ax.set(xscale="log", xlabel="sharpness (variance of the Laplacian)", ylabel="pictures")
+    if min_sharpness is not None:
+        ax.axvline(min_sharpness, color=SECOND_COLOUR, linewidth=1.5)
+        under = int((values < min_sharpness).sum())
+        ax.set_title(f"{under} of {len(values)} under {min_sharpness:g}", fontsize=10)
+    return ax
+
+
+def plot_detectors(comparison: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draws share found against milliseconds, one dot a detector; bars show the 95th percentile.
+
+    Args:
+        comparison: As `compare_detectors` gives it.
+        ax: Where to draw.
+    """
+    ax = axes_or_new(ax, (6, 4))
+    rows = comparison.dropna(subset=["found"])
+    middle = rows["ms_median"].to_numpy()
+    late = np.maximum(rows["ms_p95"].to_numpy() - middle, 0)
+    ax.errorbar(
+        middle, rows["found"], xerr=[np.zeros_like(late), late], fmt="o", color=FIRST_COLOUR
+    )
+    for name, x, y in zip(rows["detector"], middle, rows["found"], strict=True):
+        ax.annotate(name, (x, y), xytext=(4, 5), textcoords="offset points", fontsize=9)
+    ax.set(xscale="log", xlabel="ms a picture (median, bar to the 95th percentile)")
+    ax.set(
+        ylabel="share of pictures with a face", ylim=(min(0.5, rows["found"].min()) - 0.05, 1.05)
+    )
+    return ax
+
+
+def plot_contact_sheet(
+    pictures: Sequence[str | Path | np.ndarray],
+    titles: Sequence[str] = (),
+    *,
+    columns: int = 10,
+    side_px: int = 48,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws many pictures small, row by row; a picture that cannot be read is a grey square.
+
+    Args:
+        pictures: Paths or `(H, W, 3)` uint8 RGB arrays; each is fitted into a square.
+        titles: Short texts above them, one a picture, or none.
+        columns: Pictures in a row.
+        side_px: Side of a square.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: If there are no pictures, or not one title each.
+    """
+    if not len(pictures) or (len(titles) and len(titles) != len(pictures)):
+        raise ValueError(
+            "Expected pictures, and a title for each or none. Received: "
+            f"{len(pictures)} pictures, {len(titles)} titles."
+        )
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    gap = side_px // 4 if len(titles) else 2
+    height, width = rows * (side_px + gap), columns * (side_px + 2)
+    sheet = np.full((height, width, 3), 255, np.uint8)
+    ax = axes_or_new(ax, (width / 60, height / 60))
+    for place, picture in enumerate(pictures):
+        top, left = place // columns * (side_px + gap) + gap, place % columns * (side_px + 2)
+        sheet[top : top + side_px, left : left + side_px] = _fitted(picture, side_px)
+        if len(titles):
+            ax.text(left, top - 1, titles[place], fontsize=5, va="bottom")
+    ax.imshow(sheet)
+    ax.set_axis_off()
+    return ax
+
+
+def plot_dropped(
+    source: str | Path, manifest: pd.DataFrame, *, most: int = 40, ax: Axes | None = None
+) -> Axes:
+    """Draws pictures that were dropped, with their status; see them before trusting a limit.
+
+    Args:
+        source: The folder that was cleaned.
+        manifest: As `CleaningReport.manifest`, all of it or the rows of interest.
+        most: At most this many, spread evenly over the manifest, sorted by status.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: If no picture was dropped.
+    """
+    dropped = manifest[~manifest["kept"]].sort_values(["status", "image_path"])
+    if dropped.empty:
+        raise ValueError("Expected dropped pictures in the manifest. Received: none.")
+    chosen = dropped.iloc[np.unique(np.linspace(0, len(dropped) - 1, most).round().astype(int))]
+    paths = [Path(source) / name for name in chosen["image_path"]]
+    return plot_contact_sheet(paths, [name.replace("_", " ") for name in chosen["status"]], ax=ax)
+
+
+def _fitted(picture: str | Path | np.ndarray, side_px: int) -> np.ndarray:
+    """Gives a picture inside a white square, its shape kept."""
+    import cv2
+
+    square = np.full((side_px, side_px, 3), 255, np.uint8)
+    try:
+        image = read_image(picture)
+    except (OSError, ValueError):
+        square[:] = UNREADABLE_GREY
+        return square
+    factor = side_px / max(image.shape[:2])
+    height, width = (max(round(side * factor), 1) for side in image.shape[:2])
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    top, left = (side_px - height) // 2, (side_px - width) // 2
+    square[top : top + height, left : left + width] = small
+    return square

@@ -1,0 +1,522 @@
+"""Cleaning a folder of pictures, with a detector of known answers and with a real one."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from fakes import FakeDetector
+
+from builder_tools.cleaning import CleaningConfig, clean_folder
+from builder_tools.cleaning.config import POLICIES
+from builder_tools.cleaning.manifest import COLUMNS
+from builder_tools.media import read_image, write_image
+from builder_tools.results import Box, Face
+
+PLAIN = CleaningConfig(surround=False, min_face_px=0)
+"""For `FakeDetector`, which reads the number of faces in the first pixel."""
+
+
+def _picture(num_faces: int, seed: int, *, size: int = 64) -> np.ndarray:
+    """A picture for `FakeDetector`, unlike that of any other seed."""
+    coarse = np.random.default_rng(seed).integers(40, 215, (8, 8, 3), np.uint8)
+    image = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_NEAREST)
+    image[0, 0] = num_faces
+    return image
+
+
+def _class_folders(root: Path, *, pictures: int = 4) -> Path:
+    for label, emotion in enumerate(("happy", "sad")):
+        for index in range(pictures):
+            picture = _picture(1, 100 * label + index)
+            write_image(root / emotion / f"{index}.png", picture)
+    return root
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def _hash(folder: Path) -> str:
+    state = [(n, hashlib.sha256(c).hexdigest()) for n, c in _files(folder).items()]
+    times = [path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))]
+    return hashlib.sha256(repr((state, times)).encode()).hexdigest()
+
+
+def _row(report, name: str) -> pd.Series:
+    rows = report.manifest[report.manifest["image_path"] == name]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def _clean(source: Path, out: Path, config: CleaningConfig = PLAIN, **more):
+    options = {"detector": FakeDetector(), "workers": 1, **more}
+    return clean_folder(source, out, config=config, **options)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Class folders with every kind of picture."""
+    root = _class_folders(tmp_path / "raw")
+    write_image(root / "happy" / "none.png", _picture(0, 50))
+    write_image(root / "happy" / "two.png", _picture(2, 51))
+    (root / "happy" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nand no more")
+    (root / "sad" / "empty.jpg").write_bytes(b"")
+    shutil.copy(root / "sad" / "0.png", root / "sad" / "9 copy.png")
+    return root
+
+
+def test_every_picture_gets_a_status_and_a_row(mixed: Path, tmp_path: Path) -> None:
+    before = _hash(mixed)
+    report = _clean(mixed, tmp_path / "out")
+    assert report.counts == {
+        "ok": 8,
+        "unreadable": 2,
+        "no_face": 1,
+        "many_faces": 1,
+        "too_small": 0,
+        "blurred": 0,
+        "duplicate": 1,
+    }
+    assert (report.num_kept, report.num_dropped) == (8, 5)
+    assert list(report.manifest) == list(COLUMNS)
+    assert _hash(mixed) == before
+    kept = {f"{emotion}/{index}.png" for emotion in ("happy", "sad") for index in range(4)}
+    assert set(_files(report.out)) == {*kept, "manifest.csv", "cleaning.json"}
+
+
+def test_rows_tell_what_was_found(mixed: Path, tmp_path: Path) -> None:
+    report = _clean(mixed, tmp_path / "out")
+    good = _row(report, "happy/0.png")
+    assert (good.status, good.kept, good.reason, good.out_path) == ("ok", True, "", "happy/0.png")
+    assert (good.x1, good.y1, good.x2, good.y2) == (8, 8, 24, 24)
+    assert (good.num_faces, good.detection_score, good.face_px) == (1, 0.9, 16)
+    two = _row(report, "happy/two.png")
+    assert (two.status, two.num_faces, two.out_path) == ("many_faces", 2, "")
+    assert two.reason == "2 faces found"
+    assert two.face_px == 20  # of the largest
+    copy = _row(report, "sad/9 copy.png")
+    assert (copy.status, copy.duplicate_of) == ("duplicate", "sad/0.png")
+    assert "empty file" in _row(report, "sad/empty.jpg").error
+    assert np.isnan(_row(report, "sad/empty.jpg").sharpness)
+
+
+def test_manifest_on_disk_is_the_report(mixed: Path, tmp_path: Path) -> None:
+    report = _clean(mixed, tmp_path / "out")
+    with open(report.out / "manifest.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image_path"] for row in rows] == report.manifest["image_path"].tolist()
+    assert rows[0]["kept"] == "True"
+    record = json.loads((report.out / "cleaning.json").read_text())
+    assert record["kept"] == 8 and record["config"]["many_faces"] == "drop"
+
+
+def test_crop_is_the_square_of_the_detector(tmp_path: Path) -> None:
+    root = _class_folders(tmp_path / "raw")
+    report = _clean(root, tmp_path / "out", replace(PLAIN, margin=1.5, shift_y=-0.25))
+    raw = read_image(root / "happy" / "1.png")
+    # Box 8...24: side 24, centre 16 moved up by 4.
+    np.testing.assert_array_equal(read_image(report.out / "happy" / "1.png"), raw[0:24, 4:28])
+
+
+def test_written_size_and_format(tmp_path: Path) -> None:
+    root = _class_folders(tmp_path / "raw")
+    report = _clean(root, tmp_path / "out", replace(PLAIN, size_px=48, format="jpg"))
+    assert report.manifest["out_path"].iloc[0] == "happy/0.jpg"
+    assert read_image(report.out / "happy" / "0.jpg").shape == (48, 48, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "kept", "shape"),
+    [
+        ({"no_face": "keep"}, "happy/none.png", True, (64, 64, 3)),
+        ({"many_faces": "largest"}, "happy/two.png", True, (20, 20, 3)),
+        ({"min_face_px": 17}, "happy/0.png", False, None),
+        ({"min_face_px": 16}, "happy/0.png", True, (16, 16, 3)),
+        ({"min_face_px": 17, "too_small": "keep"}, "happy/0.png", True, (16, 16, 3)),
+        ({"min_sharpness": 1e6}, "happy/0.png", False, None),
+        ({"min_sharpness": 1e6, "blurred": "keep"}, "happy/0.png", True, (16, 16, 3)),
+        ({"duplicates": "keep"}, "sad/9 copy.png", True, (16, 16, 3)),
+    ],
+)
+def test_policies(change: dict, name: str, kept: bool, shape, mixed: Path, tmp_path: Path) -> None:
+    report = _clean(mixed, tmp_path / "out", replace(PLAIN, **change))
+    row = _row(report, name)
+    assert row.kept == kept
+    if kept:
+        assert read_image(report.out / row.out_path).shape == shape
+
+
+def test_what_is_kept_in_spite_of_a_fault_keeps_its_status(mixed: Path, tmp_path: Path) -> None:
+    config = replace(PLAIN, no_face="keep", many_faces="largest", duplicates="keep")
+    report = _clean(mixed, tmp_path / "out", config)
+    assert report.counts["no_face"] == report.counts["many_faces"] == 1
+    assert report.counts["duplicate"] == 1
+    assert report.num_dropped == 2  # the unreadable ones
+
+
+def test_reason_names_every_fault_and_the_dropping_one_decides(mixed: Path, tmp_path: Path) -> None:
+    report = _clean(mixed, tmp_path / "out", replace(PLAIN, many_faces="largest", min_face_px=30))
+    row = _row(report, "happy/two.png")
+    assert row.status == "too_small"
+    assert row.reason == "the face is 20 px large, under 30; 2 faces found; the largest counts"
+
+
+def _splits(root: Path) -> Path:
+    """One photo in train and test, one in train and val, one under two emotions in train."""
+    for index, split in enumerate(("train", "val", "test")):
+        for label, emotion in enumerate(("happy", "sad")):
+            for number in range(2):
+                picture = _picture(1, 100 * index + 10 * label + number)
+                write_image(root / split / emotion / f"{number}.png", picture)
+    shutil.copy(root / "test/happy/0.png", root / "train/happy/leak.png")
+    shutil.copy(root / "test/sad/0.png", root / "test/sad/again.png")
+    shutil.copy(root / "val/happy/0.png", root / "train/happy/leak2.png")
+    shutil.copy(root / "train/happy/0.png", root / "train/sad/conflict.png")
+    shutil.copy(root / "test/happy/1.png", root / "test/sad/conflict.png")
+    return root
+
+
+def test_duplicates_across_splits_and_emotions(tmp_path: Path) -> None:
+    report = _clean(_splits(tmp_path / "raw"), tmp_path / "out")
+    flagged = report.with_status("duplicate").set_index("image_path")
+    assert flagged["kept"].to_dict() == {
+        "train/happy/leak.png": False,
+        "train/happy/leak2.png": False,
+        "train/happy/0.png": False,
+        "train/sad/conflict.png": False,
+        "test/sad/again.png": True,
+        "test/happy/1.png": True,
+        "test/sad/conflict.png": True,
+    }
+    leak, conflict = flagged.loc["train/happy/leak.png"], flagged.loc["train/happy/0.png"]
+    assert leak.reason == "the same photo stands in test: test/happy/0.png"
+    assert conflict.reason == "the same photo is sad in train/sad/conflict.png"
+    assert report.num_dropped == 4
+    assert (report.out / "val" / "happy" / "0.png").is_file()
+
+
+def test_duplicates_are_kept_where_asked(tmp_path: Path) -> None:
+    config = replace(PLAIN, leaks="keep", conflicts="keep", duplicates="keep")
+    report = _clean(_splits(tmp_path / "raw"), tmp_path / "out", config)
+    assert (report.counts["duplicate"], report.num_dropped) == (7, 0)
+
+
+def test_second_copy_stays_where_the_first_is_dropped_for_a_fault(tmp_path: Path) -> None:
+    root = _class_folders(tmp_path / "raw")
+    worse = read_image(root / "sad" / "3.png")
+    worse[0, 0] = 2  # two faces for the detector, the same photo for the eye
+    write_image(root / "sad" / "0.png", worse)
+    report = _clean(root, tmp_path / "out")
+    assert _row(report, "sad/0.png").status == "many_faces"
+    assert _row(report, "sad/3.png").status == "ok"
+
+
+def test_flat_folder(tmp_path: Path) -> None:
+    for index in range(3):
+        write_image(tmp_path / "raw" / f"{index}.png", _picture(1, index))
+    report = _clean(tmp_path / "raw", tmp_path / "out")
+    assert report.manifest["out_path"].tolist() == ["0.png", "1.png", "2.png"]
+    assert (report.manifest["emotion"] == "").all()
+
+
+def test_competition_becomes_class_folders(tmp_path: Path) -> None:
+    root = _class_folders(tmp_path / "raw" / "train").parent
+    lines = [",image_path,emotion"]
+    for number, path in enumerate(sorted((root / "train").rglob("*.png"))):
+        lines.append(f"{number},./{path.relative_to(root).as_posix()},{path.parent.name}")
+    (root / "train.csv").write_text("\n".join(lines) + "\n")
+    report = _clean(root, tmp_path / "out")
+    assert report.num_kept == 8
+    assert set(report.manifest["emotion"]) == {"happy", "sad"}
+    assert sorted(_files(report.out))[:2] == ["cleaning.json", "happy/0.png"]
+    assert report.manifest["image_path"].iloc[0] == "train/happy/0.png"
+
+
+def test_names_that_become_equal_get_a_number(tmp_path: Path) -> None:
+    root = _class_folders(tmp_path / "raw")
+    write_image(root / "happy" / "0.bmp", _picture(1, 900))
+    write_image(root / "happy" / "größe 1.PNG", _picture(1, 901))
+    report = _clean(root, tmp_path / "out")
+    names = set(report.manifest["out_path"])
+    assert {"happy/0.png", "happy/0_2.png", "happy/größe 1.png"} <= names
+    assert len(names) == len(report.manifest) == report.num_kept
+
+
+def test_already_cropped_pictures_are_copied_byte_for_byte(mixed: Path, tmp_path: Path) -> None:
+    config = CleaningConfig.already_cropped(surround=False)
+    report = _clean(mixed, tmp_path / "out", config)
+    assert (report.num_kept, report.counts["no_face"], report.counts["many_faces"]) == (10, 1, 1)
+    for name in report.manifest["out_path"][report.manifest["kept"]]:
+        assert (report.out / name).read_bytes() == (mixed / name).read_bytes()
+
+
+def test_two_workers_write_the_same(mixed: Path, tmp_path: Path) -> None:
+    one = _clean(mixed, tmp_path / "one")
+    two = _clean(mixed, tmp_path / "two", workers=2)
+    assert _files(one.out) == _files(two.out)
+
+
+class _BreaksOn(FakeDetector):
+    """Raises an error at one picture."""
+
+    def __init__(self, call: int, error: BaseException) -> None:
+        super().__init__()
+        self._call, self._error, self._calls = call, error, 0
+
+    def detect(self, image_rgb: np.ndarray) -> list[Face]:
+        self._calls += 1
+        if self._calls == self._call:
+            raise self._error
+        return super().detect(image_rgb)
+
+
+def test_picture_at_which_the_detector_fails_stops_nothing(tmp_path: Path) -> None:
+    root = _class_folders(tmp_path / "raw")
+    report = _clean(root, tmp_path / "out", detector=_BreaksOn(3, RuntimeError("no memory")))
+    assert report.num_kept == 7
+    row = _row(report, "happy/2.png")
+    assert (row.status, row.error) == ("unreadable", "no memory")
+
+
+def test_interrupted_run_goes_on_and_ends_the_same(mixed: Path, tmp_path: Path) -> None:
+    whole = _clean(mixed, tmp_path / "whole")
+    find = FakeDetector().detect
+    seen = []
+
+    def until_the_sixth(image: np.ndarray) -> list[Face]:
+        seen.append(1)
+        if len(seen) == 6:
+            raise KeyboardInterrupt
+        return find(image)
+
+    out = tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeDetector, "detect", lambda self, image: until_the_sixth(image))
+        with pytest.raises(KeyboardInterrupt):
+            _clean(mixed, out)
+    assert not (out / "manifest.csv").exists()
+    assert not list(out.glob("happy/*"))
+    calls = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeDetector, "detect", lambda self, im: calls.append(1) or find(im))
+        report = _clean(mixed, out)
+    assert len(calls) == 11 - 5  # of 13 pictures two cannot be read
+    assert _files(report.out) == _files(whole.out)
+
+
+_SLOW_RUN = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from test_cleaning import PLAIN, FakeDetector, clean_folder
+class FakeDetector(FakeDetector):
+    def detect(self, image):
+        time.sleep(0.03)
+        return super().detect(image)
+clean_folder({source!r}, {out!r}, detector=FakeDetector(), config=PLAIN, workers=2)
+"""
+
+
+def test_killed_process_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+    root = _class_folders(tmp_path / "raw", pictures=40)
+    whole = _clean(root, tmp_path / "whole")
+    out = tmp_path / "out"
+    code = _SLOW_RUN.format(tests=str(Path(__file__).parent), source=str(root), out=str(out))
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[1])
+    journal = out / ".cleaning" / "journal.jsonl"
+    deadline_s = time.monotonic() + 30
+    while not (journal.is_file() and len(journal.read_bytes().splitlines()) > 10):
+        assert process.poll() is None and time.monotonic() < deadline_s
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = len(journal.read_bytes().splitlines()) - 1
+    assert 10 <= done < 80
+    with open(journal, "ab") as file:
+        file.write(b'{"number": 9')  # a line that broke off
+    report = _clean(root, out, workers=2)
+    assert _files(report.out) == _files(whole.out)
+
+
+def test_finished_run_is_not_done_again(mixed: Path, tmp_path: Path) -> None:
+    first = _clean(mixed, tmp_path / "out")
+    before = _hash(first.out)
+    again = _clean(mixed, tmp_path / "out")
+    pd.testing.assert_frame_equal(first.manifest, again.manifest)
+    assert _hash(first.out) == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_run_of_other_settings_is_refused_and_can_be_replaced(
+    finished: bool, tmp_path: Path
+) -> None:
+    root, out = _class_folders(tmp_path / "raw"), tmp_path / "out"
+    if finished:
+        _clean(root, out)
+    else:
+        with pytest.raises(OSError), pytest.MonkeyPatch.context() as patch:
+            _fill_disk(patch, writes=3)
+            _clean(root, out)
+    other = replace(PLAIN, size_px=32, format="jpg")
+    before = _files(out)
+    with pytest.raises(ValueError, match="--restart"):
+        _clean(root, out, other)
+    assert _files(out) == before
+    report = _clean(root, out, other, restart=True)
+    assert sorted(_files(out)) == sorted(
+        ["cleaning.json", "manifest.csv", *report.manifest["out_path"]]
+    )
+
+
+def test_changed_source_is_another_run(tmp_path: Path) -> None:
+    root = _class_folders(tmp_path / "raw")
+    _clean(root, tmp_path / "out")
+    write_image(root / "happy" / "new.png", _picture(1, 77))
+    with pytest.raises(ValueError, match="pictures_sha256"):
+        _clean(root, tmp_path / "out")
+
+
+def _fill_disk(patch: pytest.MonkeyPatch, *, writes: int) -> None:
+    """Lets so many pictures be written; then half of one, and the disk is full."""
+    write_bytes, done = Path.write_bytes, []
+
+    def full(path: Path, data: bytes) -> int:
+        if data[:4] == b"\x89PNG":
+            done.append(path)
+        if len(done) > writes:
+            write_bytes(path, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return write_bytes(path, data)
+
+    patch.setattr(Path, "write_bytes", full)
+
+
+def test_full_disk_ends_in_a_clear_error_and_can_be_gone_on_with(tmp_path: Path) -> None:
+    root, out = _class_folders(tmp_path / "raw"), tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        _fill_disk(patch, writes=5)
+        with pytest.raises(OSError, match=r"No space left on device\. 5 of 8 pictures") as caught:
+            _clean(root, out)
+    assert caught.value.errno == errno.ENOSPC
+    left = set(_files(out))
+    assert left == {".cleaning/journal.jsonl", *(f".cleaning/{n:07d}.png" for n in range(5))}
+    report = _clean(root, out)
+    assert _files(report.out) == _files(_clean(root, tmp_path / "whole").out)
+
+
+def test_full_disk_at_the_manifest(tmp_path: Path) -> None:
+    root, out = _class_folders(tmp_path / "raw"), tmp_path / "out"
+
+    def full(*args: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pd.DataFrame, "to_csv", full)
+        with pytest.raises(OSError, match="8 of 8 pictures"):
+            _clean(root, out)
+    assert not (out / "manifest.csv").exists()
+    report = _clean(root, out)
+    assert _files(report.out) == _files(_clean(root, tmp_path / "whole").out)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        *(({name: "maybe"}, f"Expected {name} to be one of") for name in POLICIES),
+        ({"crop": "some"}, "Expected crop"),
+        ({"format": "gif"}, "Expected format"),
+        ({"min_face_px": -1}, "min_face_px >= 0"),
+        ({"min_sharpness": -0.1}, "min_sharpness >= 0"),
+        ({"margin": 0.1}, r"margin in \[0.5, 4\]"),
+        ({"shift_y": 2}, "shift_y in"),
+        ({"size_px": 0}, "size_px in"),
+        ({"size_px": float("nan")}, "size_px in"),
+        ({"crop": "whole", "align_eyes": True}, "align_eyes"),
+    ],
+)
+def test_wrong_settings(change: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        CleaningConfig(**change)
+
+
+def test_wrong_places_and_nothing_written(tmp_path: Path) -> None:
+    root = _class_folders(tmp_path / "raw")
+    (tmp_path / "file").write_text("a file")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    (tmp_path / "nothing").mkdir()
+    before = _files(tmp_path)
+    wrong = [
+        (root, root, {}, ValueError, "apart from the source"),
+        (root, root / "out", {}, ValueError, "apart from the source"),
+        (root, tmp_path / "file", {}, NotADirectoryError, "Received a file"),
+        (root, tmp_path / "mine", {}, FileExistsError, "thesis.txt"),
+        (tmp_path / "absent", tmp_path / "out", {}, FileNotFoundError, "absent"),
+        (tmp_path / "nothing", tmp_path / "out", {}, (ValueError, OSError), "nothing"),
+        (root, tmp_path / "out", {"detector": "eagle"}, ValueError, "'eagle'"),
+        (root, tmp_path / "out", {"workers": 0}, ValueError, "workers >= 1"),
+    ]
+    for source, out, more, error, words in wrong:
+        with pytest.raises(error, match=words):
+            _clean(source, out, **more)
+    assert _files(tmp_path) == before
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_beside_class_folders_are_refused(tmp_path: Path) -> None:
+    root = _class_folders(tmp_path / "raw")
+    write_image(root / "stray.png", _picture(1, 5))
+    with pytest.raises(ValueError, match=r"stray\.png"):
+        _clean(root, tmp_path / "out")
+
+
+def test_real_detector_on_real_pictures(tmp_path: Path, astronaut: np.ndarray) -> None:
+    root = tmp_path / "raw"
+    write_image(root / "happy" / "portrait.jpg", astronaut)
+    write_image(root / "happy" / "pair.jpg", np.hstack([astronaut, astronaut[:, ::-1]]))
+    write_image(root / "happy" / "ground.jpg", astronaut[300:, :200])
+    blurred = cv2.GaussianBlur(astronaut[::-1][::-1, ::-1], (0, 0), 3)
+    write_image(root / "happy" / "blurred.jpg", blurred)
+    write_image(root / "sad" / "far.jpg", cv2.resize(astronaut[:, ::-1], (140, 140)))
+    config = CleaningConfig(size_px=64, min_face_px=40, min_sharpness=100, align_eyes=True)
+    report = clean_folder(root, tmp_path / "out", config=config, workers=2)
+    found = report.manifest.set_index("image_path")["status"].to_dict()
+    assert found == {
+        "happy/blurred.jpg": "blurred",
+        "happy/ground.jpg": "no_face",
+        "happy/pair.jpg": "many_faces",
+        "happy/portrait.jpg": "ok",
+        "sad/far.jpg": "too_small",
+    }
+    assert _files(report.out).keys() == {"manifest.csv", "cleaning.json", "happy/portrait.png"}
+    portrait = _row(report, "happy/portrait.jpg")
+    assert Box(170, 60, 270, 170).iou(Box(*portrait[["x1", "y1", "x2", "y2"]])) > 0.5
+    assert abs(portrait.roll_deg) < 15
+
+
+def test_photos_are_cleaned(media_dir: Path, tmp_path: Path) -> None:
+    for kind in ("single", "noface", "group"):
+        folder = tmp_path / "raw" / kind
+        folder.mkdir(parents=True)
+        for photo in sorted((media_dir / "photos" / kind).glob("*.jpg"))[:4]:
+            shutil.copy(photo, folder)
+    config = CleaningConfig(duplicates="keep", conflicts="keep")
+    manifest = clean_folder(tmp_path / "raw", tmp_path / "out", config=config).manifest
+    shares = pd.crosstab(manifest["emotion"], manifest["status"], normalize="index")
+    assert shares.loc["noface", "no_face"] == 1
+    assert shares.loc["group", "many_faces"] >= 0.75

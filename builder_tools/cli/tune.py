@@ -1,7 +1,163 @@
-"""The verb `tune`."""
+"""The verb `tune`: search for the best head and training of a network."""
 
 from __future__ import annotations
 
-from builder_tools.cli.verb import Verb
+import argparse
+import sys
+from pathlib import Path
 
-VERBS: dict[str, Verb] = {}
+from builder_tools.cli.study import add_data_options, need_study
+from builder_tools.cli.verb import Verb, positive
+
+OBJECTIVES = {"macro-f1": "val_macro_f1", "accuracy": "val_accuracy"}
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    add_data_options(parser)
+    parser.add_argument("--network", default="compact", help="name in the registry")
+    parser.add_argument("--weights", help="what the backbone starts from: pretrained, or a file")
+    parser.add_argument("--trials", type=positive, default=20, help="in all, with those done")
+    parser.add_argument("--objective", choices=list(OBJECTIVES), default="macro-f1")
+    parser.add_argument("--folder", type=Path, help="default: runs/tune/NETWORK; goes on there")
+    parser.add_argument("--overwrite", action="store_true", help="remove the search in the folder")
+    parser.add_argument("--seed", type=int, default=0)
+    _budget_options(parser.add_argument_group("budget of a trial"))
+    _scale_options(parser.add_argument_group("several processes or machines"))
+
+
+def _budget_options(group) -> None:
+    group.add_argument("--faces", type=positive, help="training faces, stratified (default: all)")
+    group.add_argument("--size", type=positive, help="side of the faces, px")
+    group.add_argument("--head-epochs", type=positive, default=3, help="unused from scratch")
+    group.add_argument("--epochs", type=positive, default=10)
+    group.add_argument("--patience", type=positive, help="early stopping, epochs a phase")
+    group.add_argument("--batch-size", type=positive, default=64)
+    group.add_argument("--precision", choices=["mixed_bfloat16", "mixed_float16", "float32"])
+    group.add_argument(
+        "--schedules", nargs="+", choices=["exponential", "cosine", "constant"], metavar="NAME"
+    )
+
+
+def _scale_options(group) -> None:
+    role = group.add_mutually_exclusive_group()
+    role.add_argument("--chief", metavar="HOST:PORT", help="hand the trials to workers")
+    role.add_argument("--worker", metavar="HOST:PORT", help="run trials for that chief")
+    group.add_argument("--worker-name", default="tuner0", help="another for each worker")
+    group.add_argument("--patience-s", type=positive, default=60, help="wait so long for a chief")
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.worker and options.overwrite:
+        raise ValueError("Expected --overwrite at the chief: a worker has no search of its own.")
+    need_study()
+    folder = options.folder or Path("runs/tune") / options.network
+    hypermodel, train, valid = _prepared(options)
+    if options.worker:
+        return _work(options, hypermodel, train, valid, folder)
+    from builder_tools.tuning import tune
+
+    result = tune(
+        hypermodel,
+        train,
+        valid,
+        trials=options.trials,
+        folder=folder,
+        objective=OBJECTIVES[options.objective],
+        overwrite=options.overwrite,
+        seed=options.seed,
+        chief=options.chief,
+    )
+    return _print_result(result)
+
+
+def _prepared(options: argparse.Namespace):
+    """Gives the hypermodel, the training and the validation faces."""
+    from builder_tools.study import load_data
+    from builder_tools.training.samples import table_samples, thinned
+    from builder_tools.tuning import EmotionHyperModel, SearchSpace
+
+    schedules = {"schedule": tuple(options.schedules)} if options.schedules else {}
+    hypermodel = EmotionHyperModel(
+        options.network,
+        space=SearchSpace(**schedules),
+        size=options.size,
+        head_epochs=options.head_epochs,
+        epochs=options.epochs,
+        weights=options.weights,
+        batch_size=options.batch_size,
+        precision=options.precision or "mixed_bfloat16",
+        patience=options.patience,
+        seed=options.seed,
+    )
+    table = load_data(options.data, options.source)
+    hypermodel.num_classes = len(table.emotions)
+    if options.faces:
+        table = thinned(table, "train", options.faces, seed=options.seed)
+    parts = (table_samples(table, split, size_px=hypermodel.size) for split in ("train", "valid"))
+    return hypermodel, *parts
+
+
+def _work(options: argparse.Namespace, hypermodel, train, valid, folder: Path) -> int:
+    from builder_tools.tuning import Worker, join_search
+
+    worker = Worker(options.worker, options.worker_name, patience_s=options.patience_s)
+    done = join_search(
+        hypermodel,
+        train,
+        valid,
+        worker=worker,
+        folder=folder,
+        objective=OBJECTIVES[options.objective],
+    )
+    print(f"{options.worker_name}: ran {done} trials")
+    return 0
+
+
+def _print_result(result) -> int:
+    from builder_tools.tuning import hyperparameters_of
+
+    best = result.best_trial
+    print(
+        f"best trial: {best['trial']} of {len(result.trials)}, macro-F1 "
+        f"{best['val_macro_f1']:.4f}, accuracy {best['val_accuracy']:.4f} (validation)"
+    )
+    found = best[hyperparameters_of(result.trials)].dropna()
+    print("  " + ", ".join(f"{name} {value}" for name, value in found.items()))
+    print(f"trials: {result.table}\nconfiguration: {result.config}")
+    for path in _figures(result):
+        print(f"Drawn: {path}", file=sys.stderr)
+    for _, row in result.failed.iterrows():
+        print(f"failed: trial {row['trial']}: {row['error']}", file=sys.stderr)
+    return 1 if len(result.failed) else 0
+
+
+def _figures(result) -> list[Path]:
+    from matplotlib.figure import Figure
+
+    from builder_tools.plots.tuning import plot_parallel_coordinates, plot_trials
+
+    score = result.best.monitor
+    drawn = {"trials": (plot_trials, (7, 4)), "parallel": (plot_parallel_coordinates, (18, 5))}
+    paths = []
+    for name, (draw, size_inches) in drawn.items():
+        figure = Figure(figsize=size_inches, layout="constrained")
+        draw(result.trials, score, ax=figure.subplots())
+        paths.append(result.table.with_name(f"{name}.png"))
+        figure.savefig(paths[-1], dpi=110)
+    return paths
+
+
+VERBS: dict[str, Verb] = {
+    "tune": Verb(
+        "search for the best head and training of a network; goes on where it stopped",
+        (
+            "builder-tools tune --network compact --trials 20 --faces 4000 --size 32 --epochs 6",
+            "builder-tools tune --network vgg16 --weights pretrained --head-epochs 3 --epochs 9",
+            "builder-tools tune --trials 40 --chief 10.0.0.5:8000",
+            "builder-tools tune --worker 10.0.0.5:8000 --worker-name tuner1",
+            "builder-tools train --config runs/tune/compact/best.json --name tuned",
+        ),
+        _options,
+        _run,
+    ),
+}

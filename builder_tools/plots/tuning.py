@@ -1,0 +1,180 @@
+"""Figures of a search: how it went, and where in the space it found what."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+
+from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
+
+NOT_TUNED = (
+    "trial",
+    "status",
+    "score",
+    "val_accuracy",
+    "val_macro_f1",
+    "val_loss",
+    "best_epoch",
+    "epochs",
+    "seconds",
+    "parameters",
+    "error",
+)
+"""Columns of a table of trials that are not hyperparameters."""
+
+LOGARITHMIC = ("learning_rate", "fine_tune_factor", "weight_decay", "dense_width")
+"""Hyperparameters (by how their names begin) whose axis is logarithmic."""
+
+ABSENT = "none"
+"""What stands at the foot of an axis for trials in which the hyperparameter had no effect."""
+
+_ROOM = 0.12
+"""Height of that foot, in axis heights."""
+
+
+def plot_trials(trials: pd.DataFrame, score: str = "score", ax: Axes | None = None) -> Axes:
+    """Draws the score of each trial, the best so far, and which trials failed.
+
+    Args:
+        trials: One row a trial with `trial`, `status` and `score` (see `SearchResult.trials`).
+        score: What the score is, for the axis.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: If no trial was completed.
+    """
+    done = _completed(trials)
+    ax = axes_or_new(ax, (7, 4))
+    best = done["score"].cummax()
+    first = done.loc[done["score"].idxmax()]
+    ax.step(done["trial"], best, where="post", color=SECOND_COLOUR, label="best so far")
+    ax.scatter(done["trial"], done["score"], s=28, color=FIRST_COLOUR, label="trial", zorder=3)
+    failed = trials.loc[trials["status"] == "failed", "trial"]
+    if len(failed):
+        floor = np.full(len(failed), 0.02)
+        transform = ax.get_xaxis_transform()
+        ax.scatter(failed, floor, marker="x", color="0.4", transform=transform, label="failed")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.margins(y=0.12)
+    ax.set(xlabel="trial", ylabel=score.replace("_", " "))
+    ax.set_title(f"best {first['score']:.3f}, trial {first['trial']}", loc="left")
+    ax.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
+    return ax
+
+
+def plot_parallel_coordinates(
+    trials: pd.DataFrame, score: str = "score", ax: Axes | None = None
+) -> Axes:
+    """Draws each completed trial as a line through its hyperparameters, coloured by score.
+
+    Each axis has its own scale: rates logarithmic, few whole numbers evenly spaced, words from
+    the one with the worst mean score up to that with the best. Where a hyperparameter had no
+    effect in a trial, the line passes below the axis ("none"). Better trials are drawn over
+    worse ones; the last axis is the score. Hyperparameters with one value are left out.
+
+    Args:
+        trials: One row a trial (see `SearchResult.trials`).
+        score: What the score is, for the axis.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: If no trial was completed.
+    """
+    done = _completed(trials).sort_values("score", kind="stable")
+    names = [n for n in done if n not in NOT_TUNED and done[n].nunique(dropna=False) > 1]
+    scales = [_Scale(done[name], name, done["score"]) for name in names]
+    scales.append(_Scale(done["score"], score, done["score"]))
+    ax = axes_or_new(ax, (1.5 * len(scales) + 1, 5))
+    heights = np.stack([scale.heights for scale in scales], axis=1)
+    _draw_lines(heights, done["score"].to_numpy(float), ax)
+    for place, scale in enumerate(scales):
+        _draw_scale(place, scale, ax)
+    ax.set(xlim=(-0.3, len(scales) - 0.35), ylim=(-_ROOM - 0.04, 1.04), yticks=[])
+    ax.set_xticks(range(len(scales)), [_wrapped(scale.name) for scale in scales])
+    ax.tick_params(axis="x", length=0, pad=8)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def _completed(trials: pd.DataFrame) -> pd.DataFrame:
+    done = trials[trials["status"] == "completed"]
+    if done.empty:
+        raise ValueError("Expected a completed trial to draw. Received: none.")
+    return done
+
+
+class _Scale:
+    """One axis: where each value stands (0 foot ... 1 top), and what is written beside it."""
+
+    def __init__(self, values: pd.Series, name: str, scores: pd.Series) -> None:
+        self.name = name
+        known = values.dropna()
+        self.has_absent = len(known) < len(values)
+        if not pd.api.types.is_numeric_dtype(known):
+            means = scores[known.index].groupby(known).mean()
+            self._place = self._word_place(list(means.sort_values(kind="stable").index))
+        elif known.nunique() < 2 or (known.nunique() < 6 and (known % 1 == 0).all()):
+            self._place = self._word_place(sorted(known.unique()))
+        else:
+            self._place = self._number_place(known.astype(float), name)
+        self.heights = np.array([-_ROOM if pd.isna(v) else self._place(v) for v in values])
+
+    def _number_place(self, known: pd.Series, name: str):
+        convert = np.log10 if name.startswith(LOGARITHMIC) else np.asarray
+        low, high = convert(known.min()), convert(known.max())
+        ticks = _decades(known) if name.startswith(LOGARITHMIC) else _even(known)
+        self.ticks = [((convert(tick) - low) / (high - low), f"{tick:.3g}") for tick in ticks]
+        return lambda value: (convert(float(value)) - low) / (high - low)
+
+    def _word_place(self, words: list):
+        places = np.linspace(0, 1, len(words)) if len(words) > 1 else [0.5]
+        height = dict(zip(words, places, strict=True))
+        self.ticks = [
+            (place, word if isinstance(word, str) else f"{word:.3g}")
+            for word, place in height.items()
+        ]
+        return height.__getitem__
+
+
+def _decades(known: pd.Series) -> list[float]:
+    """Gives lowest, highest and the powers of ten well between them."""
+    low, high = known.min(), known.max()
+    exponents = range(int(np.ceil(np.log10(low))), int(np.floor(np.log10(high))) + 1)
+    margin = (high / low) ** 0.08
+    inner = [10.0**e for e in exponents if low * margin < 10.0**e < high / margin]
+    return [low, *inner, high]
+
+
+def _even(known: pd.Series) -> list[float]:
+    return list(np.linspace(known.min(), known.max(), 5))
+
+
+def _draw_lines(heights: np.ndarray, scores: np.ndarray, ax: Axes) -> None:
+    places = np.arange(heights.shape[1])
+    lines = [np.column_stack([places, row]) for row in heights]
+    spread = scores.max() - scores.min()
+    shares = (scores - scores.min()) / spread if spread else np.ones(len(scores))
+    collection = LineCollection(lines, array=scores, cmap="viridis_r", alpha=0.85)
+    collection.set_linewidths(0.8 + 2.2 * shares)
+    ax.add_collection(collection)
+    bar = ax.figure.colorbar(
+        mpl.cm.ScalarMappable(collection.norm, collection.cmap), ax=ax, pad=0.01, fraction=0.03
+    )
+    bar.set_label("score (darker is better)")
+
+
+def _draw_scale(place: int, scale: _Scale, ax: Axes) -> None:
+    ax.plot([place, place], [0, 1], color="0.25", linewidth=1, zorder=3)
+    ticks = [*scale.ticks, (-_ROOM, ABSENT)] if scale.has_absent else scale.ticks
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
+    for height, text in ticks:
+        ax.plot([place - 0.03, place], [height, height], color="0.25", linewidth=1, zorder=3)
+        ax.text(place + 0.04, height, text, fontsize=8, va="center", bbox=box, zorder=4)
+
+
+def _wrapped(name: str) -> str:
+    """Breaks a name before its last word, so that neighbours do not touch."""
+    return "\n".join(name.rsplit("_", 1)).replace("_", " ")

@@ -1,0 +1,24 @@
+"""Tuning: Bayesian search over head and training of a network, alone or with workers.
+
+Two functions run it: `tune` searches (or hands trials out, as chief), `join_search` is a worker's
+part. The networks, phases and resuming are those of `builder_tools.training`.
+"""
+
+from builder_tools.tuning.distribution import Worker
+from builder_tools.tuning.hypermodel import OBJECTIVES, EmotionHyperModel
+from builder_tools.tuning.results import SearchResult, hyperparameters_of, summarise_trials
+from builder_tools.tuning.search import tune
+from builder_tools.tuning.space import SearchSpace
+from builder_tools.tuning.work import join_search
+
+__all__ = [
+    "OBJECTIVES",
+    "EmotionHyperModel",
+    "SearchResult",
+    "SearchSpace",
+    "Worker",
+    "hyperparameters_of",
+    "join_search",
+    "summarise_trials",
+    "tune",
+]

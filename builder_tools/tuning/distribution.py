@@ -1,0 +1,288 @@
+"""A search over several processes or machines: a chief that chooses, workers that train.
+
+KerasTuner's own protocol carries the trials. What it lacks is added on the same port: a worker
+says hello before it begins (is a chief there, and does it search the same?) and gives a sign of
+life every few seconds, so that the trial of a worker that died is handed to another, and the
+chief ends when the work is done and the workers have left, not before and not much later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from dataclasses import dataclass, field
+
+import keras_tuner
+
+BEAT_S = 2.0
+"""Seconds between a worker's signs of life."""
+
+LOST_AFTER_S = 120.0
+"""A worker silent for so long has died; its trial goes to another."""
+
+CHIEF = "chief"
+METHOD = "/builder_tools.Search/Beat"
+_VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Chief:
+    """The process that chooses the trials.
+
+    Args:
+        address: `HOST:PORT` it listens on.
+        lost_after_s: Seconds of silence after which a worker counts as dead.
+    """
+
+    address: str
+    lost_after_s: float = LOST_AFTER_S
+    name: str = field(default=CHIEF, init=False)
+
+    def __post_init__(self) -> None:
+        split_address(self.address)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A process that runs trials.
+
+    Args:
+        address: `HOST:PORT` of the chief.
+        name: Its own name among the workers.
+        patience_s: How long it waits for the chief to answer its hello.
+    """
+
+    address: str
+    name: str = "tuner0"
+    patience_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        split_address(self.address)
+        if not self.name or CHIEF in self.name or not self.name.isprintable() or "/" in self.name:
+            raise ValueError(
+                f"Expected a worker's name without {CHIEF!r} and '/', such as tuner0. "
+                f"Received: {self.name!r}."
+            )
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Gives host and port of `HOST:PORT`.
+
+    Raises:
+        ValueError: If it is not of that form.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"Expected HOST:PORT, such as 10.0.0.5:8000. Received: {address!r}.")
+    return host, int(port)
+
+
+@contextlib.contextmanager
+def playing(role: Chief | Worker | None) -> Iterator[None]:
+    """Tells KerasTuner its role by the environment of this process, for as long as it lasts."""
+    before = {name: os.environ.pop(name, None) for name in _VARIABLES}
+    if role is not None:
+        host, port = split_address(role.address)
+        os.environ.update(zip(_VARIABLES, (role.name, host, str(port)), strict=True))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def serve(oracle, chief: Chief, key: str, *, after_trial: Callable[[object], None]) -> None:
+    """Hands trials to workers until all are done and the workers have left.
+
+    Args:
+        oracle: Chooses the trials.
+        chief: Where to listen.
+        key: Of the search; workers with another are refused.
+        after_trial: Called with the oracle when a trial has ended.
+
+    Raises:
+        OSError: If the address cannot be listened on.
+    """
+    import grpc
+    from keras_tuner.src import protos
+    from keras_tuner.src.distribute.oracle_chief import OracleServicer
+
+    attendance = _Attendance(key, chief.lost_after_s)
+    servicer = OracleServicer(oracle)
+    # KerasTuner's loop is not used: it looks every 20 s, and waits for dead workers for ever.
+    server = grpc.server(futures.ThreadPoolExecutor(8), options=(("grpc.so_reuseport", 0),))
+    protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
+    server.add_generic_rpc_handlers((_beat_handler(attendance),))
+    try:
+        server.add_insecure_port(chief.address)
+    except RuntimeError as error:
+        raise OSError(f"Cannot listen on {chief.address}: {error}. Is the port taken?") from None
+    server.start()
+    logger.info("Chief: waiting for workers on %s", chief.address)
+    try:
+        _wait(oracle, servicer, attendance, after_trial)
+    finally:
+        server.stop(grace=2).wait()
+
+
+@contextlib.contextmanager
+def attending(worker: Worker, key: str) -> Iterator[None]:
+    """Says hello to the chief, gives signs of life, says goodbye.
+
+    Raises:
+        ConnectionError: If no chief answers in time, or it stops answering.
+        ValueError: If it searches something else, or has a worker of that name.
+    """
+    import grpc
+
+    with grpc.insecure_channel(worker.address) as channel:
+        beat = channel.unary_unary(METHOD)
+        message = {"name": worker.name, "id": uuid.uuid4().hex, "key": key}
+        _say_hello(beat, message, worker)
+        left = threading.Event()
+        life = threading.Thread(target=_keep_beating, args=(beat, message, left), daemon=True)
+        life.start()
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise ConnectionError(
+                f"The chief at {worker.address} does not answer any more "
+                f"({error.code().name.lower()}). The trials that ended are safe with it: start it "
+                "again with the same folder, then the workers."
+            ) from None
+        finally:
+            left.set()
+            life.join()
+            with contextlib.suppress(grpc.RpcError):
+                beat(json.dumps({**message, "leaving": True}).encode(), timeout=5)
+
+
+def _say_hello(beat, message: dict, worker: Worker) -> None:
+    import grpc
+
+    try:
+        answer = beat(json.dumps(message).encode(), timeout=worker.patience_s, wait_for_ready=True)
+    except grpc.RpcError as error:
+        raise ConnectionError(
+            f"Expected a chief at {worker.address}. None answered within {worker.patience_s:g} s "
+            f"({error.code().name.lower()}). Start `builder-tools tune --chief HOST:PORT` first; "
+            "if it was there, its search may be over."
+        ) from None
+    refusal = json.loads(answer)["refusal"]
+    if refusal:
+        raise ValueError(refusal)
+
+
+def _keep_beating(beat, message: dict, left: threading.Event) -> None:
+    import grpc
+
+    while not left.wait(BEAT_S):
+        with contextlib.suppress(grpc.RpcError):  # a chief that is started again hears the next
+            beat(json.dumps(message).encode(), timeout=BEAT_S)
+
+
+class _Attendance:
+    """Who is at work: name -> identity and time of the last sign of life."""
+
+    def __init__(self, key: str, lost_after_s: float) -> None:
+        self._key, self._lost_after_s = key, lost_after_s
+        self._seen: dict[str, tuple[str, float]] = {}
+        self._lock = threading.Lock()
+
+    def beat(self, request: bytes, context) -> bytes:
+        message = json.loads(request)
+        with self._lock:
+            refusal = self._refusal(message)
+            if not refusal:
+                self._note(message)
+        return json.dumps({"refusal": refusal}).encode()
+
+    def lost(self) -> list[str]:
+        """Gives, once, the names of workers that have fallen silent."""
+        now = time.monotonic()
+        with self._lock:
+            names = [n for n, (_, seen) in self._seen.items() if now - seen > self._lost_after_s]
+            for name in names:
+                del self._seen[name]
+        return names
+
+    def present(self) -> list[str]:
+        with self._lock:
+            return list(self._seen)
+
+    def _refusal(self, message: dict) -> str:
+        name = message["name"]
+        if message["key"] != self._key:
+            return (
+                "Expected the chief's search: the same data, network, space and options. "
+                "Received: another. Start the worker with the options of the chief."
+            )
+        if name in self._seen and self._seen[name][0] != message["id"]:
+            return (
+                f"Expected a name of its own for each worker. Received: {name!r}, who is at work. "
+                f"Try another --worker-name, or wait {self._lost_after_s:g} s if that one died."
+            )
+        return ""
+
+    def _note(self, message: dict) -> None:
+        name = message["name"]
+        if message.get("leaving"):
+            self._seen.pop(name, None)
+            return
+        if name not in self._seen:
+            logger.info("Chief: %s is at work", name)
+        self._seen[name] = (message["id"], time.monotonic())
+
+
+def _beat_handler(attendance: _Attendance):
+    import grpc
+
+    service, method = METHOD.strip("/").split("/")
+    handler = grpc.unary_unary_rpc_method_handler(attendance.beat)
+    return grpc.method_handlers_generic_handler(service, {method: handler})
+
+
+def _wait(oracle, servicer, attendance: _Attendance, after_trial) -> None:
+    reported = oracle.num_ended
+    while True:
+        for name in attendance.lost():
+            trial = _take_back(oracle, name)
+            logger.warning("Chief: %s fell silent; trial taken back: %s", name, trial or "none")
+        ended = oracle.num_ended
+        if ended != reported:
+            after_trial(oracle)
+            reported = ended
+        if _is_over(oracle, servicer.stop_triggered) and not attendance.present():
+            return
+        time.sleep(0.2)
+
+
+@keras_tuner.synchronized
+def _is_over(oracle, exhausted: bool) -> bool:
+    """Tells whether nothing is left to do."""
+    all_ended = oracle.num_ended >= oracle.max_trials
+    return (exhausted or all_ended) and not oracle.ongoing_trials and not oracle._retry_queue
+
+
+@keras_tuner.synchronized
+def _take_back(oracle, name: str) -> str | None:
+    """Puts the trial of a lost worker first in the queue; gives its number."""
+    oracle.tuner_ids.discard(name)
+    trial = oracle.ongoing_trials.pop(name, None)
+    if trial is None:
+        return None
+    trial.metrics = type(trial.metrics)()
+    oracle._retry_queue.append(trial.trial_id)
+    oracle.save()
+    return trial.trial_id

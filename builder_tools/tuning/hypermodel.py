@@ -1,0 +1,246 @@
+"""The hypermodel: from a point of the search space to a network trained in two phases."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import pandas as pd
+
+from builder_tools import training
+from builder_tools.networks import NETWORKS, build_network, set_trainable
+from builder_tools.training import (
+    MONITORS,
+    Samples,
+    Stage,
+    TrainingConfig,
+    TrainingRun,
+    fine_tuning_stages,
+)
+from builder_tools.training.losses import EmotionLoss
+from builder_tools.training.optimizers import build_optimizer
+from builder_tools.tuning.space import ALL_LAYERS, SearchSpace, draw
+
+OBJECTIVES = ("val_accuracy", "val_macro_f1")
+"""What a search may maximise."""
+
+
+class EmotionHyperModel(keras_tuner.HyperModel):
+    """A network of the registry whose head and training are tuned.
+
+    With weights to start from, a trial has two phases: the head alone, then the backbone's last
+    layers, too. From scratch it has one.
+
+    Args:
+        network: Name in `NETWORKS`.
+        num_classes: Length of the output.
+        space: What is tuned.
+        size: Side of the faces, px; the network's own if None.
+        head_epochs: Epochs of the first phase; unused from scratch.
+        epochs: Epochs of the second phase, or of the one from scratch.
+        weights: What the backbone starts from: None, `pretrained`, or a file.
+        batch_size: Faces a step.
+        precision: Keras dtype policy of training.
+        patience: A phase ends after so many epochs without a better objective; None never.
+        seed: Of weights, order and augmentation; the same in every trial.
+
+    Raises:
+        ValueError: If the network is unknown, or a number is too small.
+    """
+
+    def __init__(
+        self,
+        network: str = "vgg16",
+        num_classes: int = 9,
+        *,
+        space: SearchSpace | None = None,
+        size: int | None = None,
+        head_epochs: int = 3,
+        epochs: int = 10,
+        weights: str | Path | None = None,
+        batch_size: int = 64,
+        precision: str = "mixed_bfloat16",
+        patience: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        if network not in NETWORKS:
+            raise ValueError(f"Expected one of {list(NETWORKS)}. Received: network={network!r}.")
+        if num_classes < 2:
+            raise ValueError(f"Expected num_classes of at least 2. Received: {num_classes}.")
+        super().__init__(name=network)
+        self.network, self.num_classes = network, num_classes
+        self.space = space or SearchSpace()
+        self.size = size or NETWORKS[network].input_size
+        self.head_epochs, self.epochs = head_epochs, epochs
+        self.weights = None if weights is None else str(weights)
+        self.batch_size, self.precision = batch_size, precision
+        self.patience, self.seed = patience, seed
+        self.config(keras_tuner.HyperParameters())  # refuses what no trial could be made of
+
+    def config(self, hp, *, monitor: str = "val_accuracy") -> TrainingConfig:
+        """Gives the configuration of a trial.
+
+        Args:
+            hp: `keras_tuner.HyperParameters`; everything that is tuned is declared in it.
+            monitor: What tells the best epoch; name in `MONITORS`.
+        """
+        drawn = draw(self.space, hp, unfrozen=self._unfrozen())
+        return TrainingConfig(
+            network=self.network,
+            weights=self.weights,
+            stages=self._stages(drawn.unfrozen),
+            batch_size=self.batch_size,
+            precision=self.precision,
+            patience=self.patience,
+            seed=self.seed,
+            monitor=monitor,
+            keep="best",
+            **drawn.fields,
+        )
+
+    def build(self, hp) -> keras.Model:
+        """Builds the network of a trial, compiled at its peak learning rate.
+
+        The schedule belongs to `fit`, which knows how many steps an epoch has.
+        """
+        config = self.config(hp)
+        with _policy(config.precision):
+            network = build_network(
+                self.network, self.num_classes, self.size, head=config.head, weights=self.weights
+            )
+        set_trainable(network, config.stages[-1].trainable)
+        rate = config.fine_tune_learning_rate or config.learning_rate
+        network.compile(
+            build_optimizer(config.optimizer, rate, weight_decay=config.weight_decay),
+            EmotionLoss(label_smoothing=config.label_smoothing),
+            metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        )
+        return network
+
+    def fit(
+        self,
+        hp,
+        model: keras.Model | None,
+        train: Samples,
+        valid: Samples,
+        *,
+        monitor: str = "val_accuracy",
+        folder: str | Path | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> dict[str, float]:
+        """Trains a trial's network in its phases, or goes on where that was interrupted.
+
+        Args:
+            hp: The trial's hyperparameters.
+            model: What `build` gave; it receives the best weights. None if nobody needs them.
+            train: Training faces.
+            valid: Faces that the objective is measured on.
+            monitor: What tells the best epoch.
+            folder: Where the run lives; by default that of the trial which KerasTuner's own
+                callbacks know, else one that is removed afterwards.
+            callbacks: See the best epoch once, as KerasTuner's own need to save the weights.
+
+        Returns:
+            Figures of the best epoch over all phases (`val_accuracy`, `val_macro_f1`,
+            `val_loss`, `best_epoch`), and what the trial took: `epochs`, `seconds`,
+            `parameters`.
+
+        Raises:
+            keras_tuner.FailedTrialError: If no epoch ended with a finite loss.
+        """
+        config = self.config(hp, monitor=monitor)
+        run = training.train(config, train, valid, folder or _trial_folder(callbacks))
+        figures = trial_figures(run, monitor)
+        if model is not None:
+            model.set_weights(run.model.get_weights())
+            _tell(callbacks, model, figures)
+        return figures
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives everything that decides what a trial means, apart from the data."""
+        return {
+            "network": self.network,
+            "num_classes": self.num_classes,
+            "weights": self.weights,
+            "size": self.size,
+            "head_epochs": self.head_epochs if self.weights else 0,
+            "epochs": self.epochs,
+            "batch_size": self.batch_size,
+            "precision": self.precision,
+            "patience": self.patience,
+            "seed": self.seed,
+            "space": dataclasses.asdict(self.space),
+        }
+
+    def _unfrozen(self) -> tuple[int | str, ...]:
+        """Gives what may be unfrozen in a second phase; nothing where there is none."""
+        if self.weights is None or not self.epochs:
+            return ()
+        if self.space.unfrozen is not None:
+            return self.space.unfrozen
+        own = NETWORKS[self.network].unfreeze
+        return (ALL_LAYERS,) if own is None else (max(own // 2, 1), own, 2 * own)
+
+    def _stages(self, unfrozen: str | int) -> tuple[Stage, ...]:
+        if self.weights is None:
+            return (Stage(self.size, self.epochs),)
+        return fine_tuning_stages(
+            self.size, head_epochs=self.head_epochs, epochs=self.epochs, unfrozen=unfrozen
+        )
+
+
+def trial_figures(run: TrainingRun, monitor: str) -> dict[str, float]:
+    """Gives the figures of a run's best epoch, and what the run took.
+
+    Args:
+        run: A finished run.
+        monitor: What tells the best epoch; epochs without a finite loss do not count.
+
+    Raises:
+        keras_tuner.FailedTrialError: If no epoch ended with a finite loss.
+    """
+    rows = run.history[np.isfinite(run.history["val_loss"])]
+    if rows.empty:
+        raise keras_tuner.FailedTrialError("The loss was not finite after any epoch: it diverged.")
+    best = rows.loc[(MONITORS[monitor] * rows[monitor]).idxmax()]
+    return {
+        **{name: float(best[name]) for name in ("val_accuracy", "val_macro_f1", "val_loss")},
+        "best_epoch": float(best["epoch"] + 1),
+        "epochs": float(len(run.history)),
+        "seconds": float(pd.to_numeric(run.history["seconds"]).sum()),
+        "parameters": float(run.model.count_params()),
+    }
+
+
+@contextlib.contextmanager
+def _policy(name: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _trial_folder(callbacks: Sequence[keras.callbacks.Callback]) -> Path | None:
+    """Gives a place in the folder of the trial that KerasTuner's own callback belongs to."""
+    for callback in callbacks:
+        if hasattr(callback, "tuner") and hasattr(callback, "trial"):
+            return Path(callback.tuner.get_trial_dir(callback.trial.trial_id)) / "run"
+    return None
+
+
+def _tell(callbacks: Sequence[keras.callbacks.Callback], model, figures: dict[str, float]) -> None:
+    """Lets the callbacks see one epoch, the best."""
+    told = keras.callbacks.CallbackList(list(callbacks), model=model)
+    epoch = int(figures["best_epoch"]) - 1
+    told.on_train_begin()
+    told.on_epoch_begin(epoch)
+    told.on_epoch_end(epoch, dict(figures))
+    told.on_train_end()

@@ -1,0 +1,163 @@
+"""What a search found: the table of trials, the best configuration, what seems to matter."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from builder_tools.media import replacing
+from builder_tools.training import TrainingConfig
+from builder_tools.tuning.space import readable
+
+FIGURES = ("val_accuracy", "val_macro_f1", "val_loss")
+TAKEN = ("best_epoch", "epochs", "seconds", "parameters")
+FIRST_COLUMNS = ("trial", "status", "score", *FIGURES)
+LAST_COLUMNS = (*TAKEN, "error")
+"""Columns of the table of trials; the hyperparameters stand between the first and the last."""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search found.
+
+    Args:
+        trials: One row a trial, in the order they began: `trial` (from 0), `status`
+            (completed|failed|running), `score`, the figures of the best epoch, a column for each
+            hyperparameter (empty where it had no effect), `best_epoch` (from 1), `epochs`,
+            `seconds`, `parameters`, `error` (the reason of a failure).
+        best: The configuration of the best trial.
+        table: The csv file of `trials`.
+        config: The json file of `best`, for `builder-tools train --config`.
+        network: The best trial's trained network, a `.keras` file; None if it is elsewhere.
+    """
+
+    trials: pd.DataFrame
+    best: TrainingConfig
+    table: Path
+    config: Path
+    network: Path | None
+
+    @property
+    def best_trial(self) -> pd.Series:
+        """The row of the best trial."""
+        return self.trials.loc[self.trials["score"].idxmax()]
+
+    @property
+    def failed(self) -> pd.DataFrame:
+        """The rows of the trials that failed."""
+        return self.trials[self.trials["status"] == "failed"]
+
+
+def hyperparameters_of(trials: pd.DataFrame) -> list[str]:
+    """Gives the columns of a table of trials that were tuned."""
+    return [name for name in trials if name not in (*FIRST_COLUMNS, *LAST_COLUMNS)]
+
+
+def trial_table(oracle, folder: Path) -> pd.DataFrame:
+    """Gives one row a trial; see `SearchResult`.
+
+    Args:
+        oracle: A KerasTuner oracle.
+        folder: That of the project, where trials keep the reasons of failures.
+    """
+    tuned = list(dict.fromkeys(hp.name for hp in oracle.hyperparameters.space))
+    rows = [_row(oracle.trials[name], folder) for name in sorted(oracle.trials, key=int)]
+    return pd.DataFrame(rows, columns=[*FIRST_COLUMNS, *tuned, *LAST_COLUMNS])
+
+
+def write_table(trials: pd.DataFrame, file: Path) -> None:
+    """Writes the table of trials, atomically."""
+    with replacing(file) as partial:
+        trials.to_csv(partial, index=False)
+
+
+def write_config(config: TrainingConfig, file: Path) -> None:
+    """Writes a configuration for `builder-tools train --config`, atomically."""
+    with replacing(file) as partial:
+        partial.write_text(json.dumps(config.to_dict(), indent=1) + "\n", encoding="utf-8")
+
+
+def summarise_trials(trials: pd.DataFrame) -> pd.DataFrame:
+    """Tells how each hyperparameter went with the score, strongest first.
+
+    A description of these trials, not an estimate: the search chose where to look, and a few
+    dozen trials prove little. Only completed trials count; where a hyperparameter had no effect,
+    the trial is left out for it.
+
+    Args:
+        trials: Of `SearchResult`, or its csv.
+
+    Returns:
+        One row a hyperparameter: `trials` (how many count), `association` (a choice: share of
+        the score's variance between its values, eta squared; a number: Spearman's rho squared;
+        both 0...1), `direction` (a number: +1 if more went with better, -1 with worse, 0 for
+        choices), `best` (its value in the best trial), `favoured` (a choice: the value with the
+        highest mean score; a number: the median of the better half of the trials).
+    """
+    done = trials[trials["status"] == "completed"]
+    rows = [_effect(done, name) for name in hyperparameters_of(trials)]
+    columns = ["hyperparameter", "trials", "association", "direction", "best", "favoured"]
+    table = pd.DataFrame(rows, columns=columns).set_index("hyperparameter")
+    return table.sort_values("association", ascending=False, kind="stable", na_position="last")
+
+
+def _row(trial, folder: Path) -> dict:
+    values = {
+        name: readable(value) if isinstance(value, float) else value
+        for name, value in trial.hyperparameters.values.items()
+    }
+    return {
+        "trial": int(trial.trial_id),
+        "status": trial.status.lower(),
+        "score": trial.score,
+        **{name: _last_value(trial, name) for name in (*FIGURES, *TAKEN)},
+        **values,
+        "error": _error(trial, folder),
+    }
+
+
+def _last_value(trial, name: str) -> float | None:
+    ended = trial.status == "COMPLETED" and trial.metrics.exists(name)
+    return trial.metrics.get_last_value(name) if ended else None
+
+
+def _error(trial, folder: Path) -> str:
+    """Gives the last line of a failure's trace; over the wire KerasTuner sends none."""
+    if trial.status != "FAILED":
+        return ""
+    file = folder / f"trial_{trial.trial_id}" / "error.txt"
+    text = trial.message or (file.read_text(encoding="utf-8") if file.is_file() else "")
+    return (text.strip() or "unknown: see the worker's messages").splitlines()[-1]
+
+
+def _effect(done: pd.DataFrame, name: str) -> dict:
+    known = done[done[name].notna()]
+    scores, values = known["score"], known[name]
+    best = done.loc[done["score"].idxmax(), name] if len(done) else None
+    found = {"hyperparameter": name, "trials": len(known), "best": best}
+    if values.nunique() < 2 or scores.nunique() < 2:
+        return {**found, "association": float("nan"), "direction": 0, "favoured": None}
+    effect = _of_number if pd.api.types.is_numeric_dtype(values) else _of_choice
+    return {**found, **effect(known, name)}
+
+
+def _of_number(known: pd.DataFrame, name: str) -> dict:
+    rho = known[name].rank().corr(known["score"].rank())
+    better = known[known["score"] >= known["score"].median()]
+    return {
+        "association": float(rho**2),
+        "direction": int(np.sign(rho)),
+        "favoured": float(better[name].median()),
+    }
+
+
+def _of_choice(known: pd.DataFrame, name: str) -> dict:
+    scores = known["score"]
+    means = known.groupby(name)["score"].transform("mean")
+    share = ((means - scores.mean()) ** 2).sum() / ((scores - scores.mean()) ** 2).sum()
+    favoured = known.groupby(name)["score"].mean().idxmax()
+    return {"association": float(share), "direction": 0, "favoured": favoured}

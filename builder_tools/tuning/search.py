@@ -1,0 +1,245 @@
+"""A search: alone in this process, or as the chief of workers.
+
+Its folder holds `search.json` (what it was begun with), `trials.csv`, `best.json` and, in a
+folder named after network and data, KerasTuner's state and one folder a trial. Calling `tune`
+again with the same folder goes on: trials that ended are kept, the one that was interrupted goes
+on after its last whole epoch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from builder_tools.media import replacing
+from builder_tools.training import Samples
+from builder_tools.tuning.distribution import Chief, playing, serve
+from builder_tools.tuning.hypermodel import OBJECTIVES, EmotionHyperModel
+from builder_tools.tuning.results import SearchResult, trial_table, write_config, write_table
+from builder_tools.tuning.tuner import EmotionOracle, EmotionTuner, drop_networks
+
+SEARCH_FILE, TABLE_FILE, CONFIG_FILE = "search.json", "trials.csv", "best.json"
+HASHED_PICTURES = 256
+"""Pictures in files that stand for all of them in the hash of the data."""
+
+logger = logging.getLogger(__name__)
+
+
+def tune(
+    hypermodel: EmotionHyperModel,
+    train: Samples,
+    valid: Samples,
+    *,
+    trials: int,
+    folder: str | Path,
+    objective: str = "val_accuracy",
+    overwrite: bool = False,
+    seed: int = 0,
+    chief: str | None = None,
+) -> SearchResult:
+    """Searches for the best configuration by Bayesian optimisation, or goes on with a search.
+
+    A trial that fails (an error, out of memory, a loss that is not finite) is recorded and the
+    search goes on.
+
+    Args:
+        hypermodel: What is tuned.
+        train: Training faces.
+        valid: Faces that the objective is measured on.
+        trials: How many in all, with those already done.
+        folder: Where the search lives.
+        objective: Name in `OBJECTIVES`; more is better.
+        overwrite: Remove the search that lives in the folder, and begin anew.
+        seed: Of the choice of points.
+        chief: `HOST:PORT` to run no trial here but to hand them to workers that call
+            `join_search` with that address; returns when all are done and the workers gone.
+
+    Returns:
+        The `SearchResult`.
+
+    Raises:
+        ValueError: If a number or name is wrong, the faces have one class only, or the folder
+            holds another search.
+        RuntimeError: If every trial failed; `trials.csv` says why.
+    """
+    if trials < 1:
+        raise ValueError(f"Expected trials >= 1. Received: {trials}.")
+    role = Chief(chief) if chief else None
+    identity = search_identity(hypermodel, train, valid, objective)
+    folder = Path(folder)
+    if overwrite:
+        _remove_search(folder)
+    _begin(folder, identity)
+    oracle = EmotionOracle(objective, trials=trials, seed=seed)
+    with _messages_to_stderr(), playing(role):
+        tuner = EmotionTuner(
+            oracle,
+            hypermodel,
+            folder=folder,
+            project=identity["project"],
+            after_trial=lambda oracle: _report(oracle, folder, identity["project"]),
+        )
+        _log_progress(oracle)
+        if role:
+            serve(oracle, role, identity["key"], after_trial=tuner.after_trial)
+        else:
+            tuner.search(train, valid)
+    return _result(hypermodel, oracle, folder, tuner.folder)
+
+
+def search_identity(
+    hypermodel: EmotionHyperModel, train: Samples, valid: Samples, objective: str
+) -> dict:
+    """Gives everything that decides what a score of the search means, and its `key`.
+
+    Args:
+        hypermodel: What is tuned.
+        train: Training faces.
+        valid: Validation faces.
+        objective: Name in `OBJECTIVES`.
+
+    Raises:
+        ValueError: If the objective is unknown, or the faces do not fit the hypermodel.
+    """
+    if objective not in OBJECTIVES:
+        raise ValueError(f"Expected one of {list(OBJECTIVES)}. Received: objective={objective!r}.")
+    _check_faces(hypermodel, train, valid)
+    data = _data_hash(train, valid)
+    identity = {**hypermodel.to_dict(), "objective": objective, "data": data}
+    identity = json.loads(json.dumps(identity))
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return {"project": f"{hypermodel.network}-{data[:12]}", "key": key[:16], **identity}
+
+
+def _check_faces(hypermodel: EmotionHyperModel, train: Samples, valid: Samples) -> None:
+    for name, samples in {"train": train, "valid": valid}.items():
+        shape = np.shape(samples.targets)
+        if len(shape) != 2 or shape[1] != hypermodel.num_classes or not shape[0]:
+            raise ValueError(
+                f"Expected {name} targets (n, {hypermodel.num_classes}), n >= 1. Received: {shape}."
+            )
+        if len(samples.images) != shape[0]:
+            raise ValueError(
+                f"Expected a target for each {name} face. Received: {len(samples.images)} faces, "
+                f"{shape[0]} targets."
+            )
+        if len(np.unique(samples.targets.argmax(axis=1))) < 2:
+            raise ValueError(
+                f"Expected {name} faces of at least two classes: with one, every configuration "
+                f"is perfect. Received: label {samples.targets[0].argmax()} only."
+            )
+
+
+def _data_hash(train: Samples, valid: Samples) -> str:
+    """A hash of faces and targets; of pictures in files, some stand for all."""
+    digest = hashlib.sha256()
+    for samples in (train, valid):
+        digest.update(repr(tuple(samples.images.shape)).encode())
+        digest.update(np.ascontiguousarray(samples.targets, np.float32).tobytes())
+        images = samples.images
+        if not isinstance(images, np.ndarray):
+            count = min(HASHED_PICTURES, len(images))
+            images = images[np.linspace(0, len(images) - 1, count).astype(int)]
+        digest.update(np.ascontiguousarray(images).tobytes())
+    return digest.hexdigest()
+
+
+def _begin(folder: Path, identity: dict) -> None:
+    """Writes what the search is begun with, or compares with what it was begun with."""
+    file = folder / SEARCH_FILE
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as partial:
+            partial.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
+        return
+    begun = _read_search(file)
+    other = {name: begun.get(name) for name, value in identity.items() if begun.get(name) != value}
+    for derived in ("project", "key"):
+        other.pop(derived, None)
+    if other:
+        raise ValueError(
+            f"Expected {folder} to hold this search or none. It holds one begun with {other}. Use "
+            "those values to go on with it, name another folder, or overwrite it."
+        )
+
+
+def _read_search(file: Path) -> dict:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"Expected {file} to say what a search was begun with. It is damaged ({error}). Name "
+            "another folder, or remove this one."
+        ) from None
+
+
+def _remove_search(folder: Path) -> None:
+    """Removes a search and nothing else; what says that there is one goes last."""
+    file = folder / SEARCH_FILE
+    if not file.is_file():
+        return
+    project = folder / Path(_read_search(file)["project"]).name
+    if project.is_dir():
+        shutil.rmtree(project)
+    for name in (TABLE_FILE, CONFIG_FILE, SEARCH_FILE):
+        (folder / name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _messages_to_stderr() -> Iterator[None]:
+    """KerasTuner prints; stdout is for results."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def _log_progress(oracle: EmotionOracle) -> None:
+    if oracle.num_ended:
+        logger.info("Going on: %d of %d trials are done.", oracle.num_ended, oracle.max_trials)
+
+
+def _report(oracle: EmotionOracle, folder: Path, project: str) -> None:
+    """Writes the table, drops what nobody needs, says how far the search has come."""
+    table = trial_table(oracle, folder / project)
+    write_table(table, folder / TABLE_FILE)
+    drop_networks(oracle, folder / project)
+    if table["score"].notna().any():
+        best = table.loc[table["score"].astype(float).idxmax()]
+        logger.info(
+            "%d of %d trials done; best %s %.4f (trial %d)",
+            oracle.num_ended,
+            oracle.max_trials,
+            oracle.objective.name,
+            best["score"],
+            best["trial"],
+        )
+
+
+def _result(
+    hypermodel: EmotionHyperModel, oracle: EmotionOracle, folder: Path, project: Path
+) -> SearchResult:
+    table = trial_table(oracle, project)
+    write_table(table, folder / TABLE_FILE)
+    best = oracle.get_best_trials(1)[0]
+    if best.status != "COMPLETED":
+        raise RuntimeError(
+            f"Expected a trial that ends well. All {len(table)} failed, the last with: "
+            f"{table['error'].iloc[-1]} See {folder / TABLE_FILE}."
+        )
+    config = hypermodel.config(best.hyperparameters, monitor=oracle.objective.name)
+    write_config(config, folder / CONFIG_FILE)
+    network = project / f"trial_{best.trial_id}" / "run" / "best.keras"
+    return SearchResult(
+        trials=table.astype({"score": float}),
+        best=config,
+        table=folder / TABLE_FILE,
+        config=folder / CONFIG_FILE,
+        network=network if network.is_file() else None,
+    )

@@ -1,0 +1,213 @@
+"""KerasTuner's Bayesian search, made to survive a kill at any moment.
+
+Three things differ from `keras_tuner.BayesianOptimization`, which is the same oracle in the same
+tuner: files are written whole or not at all, and what they say is made consistent when they are
+read again; a third of the trials is random, not three for each hyperparameter (a search of 20
+trials would be random altogether); a point is not tried twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import keras
+import keras_tuner
+from keras_tuner.oracles import BayesianOptimizationOracle
+
+from builder_tools.media import replacing
+from builder_tools.training import Samples
+from builder_tools.tuning.hypermodel import EmotionHyperModel
+
+ENDED = ("COMPLETED", "FAILED")
+MOST_STARTS = 3
+"""A trial that dies so often with its process, without an epoch more, is not tried again."""
+
+logger = logging.getLogger(__name__)
+
+
+class EmotionOracle(BayesianOptimizationOracle):
+    """Chooses the points of a search.
+
+    Args:
+        objective: What is maximised.
+        trials: How many in all.
+        seed: Of the search.
+    """
+
+    def __init__(self, objective: str, *, trials: int, seed: int) -> None:
+        super().__init__(
+            keras_tuner.Objective(objective, "max"),
+            max_trials=trials,
+            num_initial_points=max(trials // 3, 3),
+            seed=seed + 1,  # KerasTuner takes 0 for "any"
+            max_consecutive_failed_trials=trials + 1,
+        )
+        self.verbose = 0
+
+    def populate_space(self, trial_id):
+        """Gives the next point, a random one where the model proposes a point once more."""
+        with _quiet_on_one_thread():
+            found = super().populate_space(trial_id)
+        repeats = found["values"] is not None and self._duplicate(found["values"])
+        return self._random_populate_space() if repeats else found
+
+    def save(self):
+        """Writes the state, atomically."""
+        _write_json(self._get_oracle_fname(), self.get_state())
+
+    def _save_trial(self, trial):
+        _write_json(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
+
+    def reload(self):
+        """Reads the state; what had begun and not ended is run again, under the same number."""
+        super().reload()
+        names = sorted(self.trials, key=int)
+        for trial in self.trials.values():
+            self._record_values(trial)
+        pending = [name for name in names if self.trials[name].status not in ENDED]
+        for name in pending:
+            forget_metrics(self.trials[name])
+        ended = [name for name in names if name not in pending]
+        self._retry_queue = pending[::-1]
+        self.start_order = names
+        self.end_order = [name for name in self.end_order if name in ended]
+        self.end_order += [name for name in ended if name not in self.end_order]
+
+    @property
+    def num_ended(self) -> int:
+        """How many trials have ended, well or not."""
+        return sum(trial.status in ENDED for trial in self.trials.values())
+
+
+class EmotionTuner(keras_tuner.Tuner):
+    """Runs the trials that an oracle chooses.
+
+    Args:
+        oracle: Chooses them.
+        hypermodel: Makes configurations of them.
+        folder: Where the search lives.
+        project: Folder of this search in it.
+        after_trial: Called with the oracle when a trial has ended.
+    """
+
+    def __init__(
+        self,
+        oracle: EmotionOracle,
+        hypermodel: EmotionHyperModel,
+        *,
+        folder: Path,
+        project: str,
+        after_trial: Callable[[EmotionOracle], None] | None = None,
+    ) -> None:
+        self.after_trial = after_trial
+        super().__init__(oracle, hypermodel, directory=str(folder), project_name=project)
+        self.save()
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.project_dir)
+
+    def save(self):
+        """Writes the state, atomically; a worker has none."""
+        if not self._is_worker():
+            self.oracle.save()
+            _write_json(self._get_tuner_fname(), {})
+
+    def _get_tuner_fname(self):
+        """The same alone and as chief, so that one goes on with the search of the other."""
+        name = f"worker-{self.tuner_id}" if self._is_worker() else "search"
+        return os.path.join(self.project_dir, f"{name}.json")
+
+    def _populate_initial_space(self):
+        """Builds one network, to fail now if none can be built; all are declared at once."""
+        hp = self.oracle.get_space()
+        self.hypermodel.build(hp)
+        self.oracle.update_space(hp)
+
+    def run_trial(self, trial, train: Samples, valid: Samples):
+        """Trains in the trial's folder, or goes on there."""
+        keras.backend.clear_session()
+        gc.collect()
+        folder = self._run_folder(trial)
+        _count_start(folder)
+        objective = self.oracle.objective.name
+        return self.hypermodel.fit(
+            trial.hyperparameters, None, train, valid, monitor=objective, folder=folder
+        )
+
+    def on_trial_end(self, trial):
+        """Reports the end; keeps the reason of a failure beside the trial."""
+        if trial.message:
+            _write_text(Path(self.get_trial_dir(trial.trial_id)) / "error.txt", trial.message)
+            reason = trial.message.strip().splitlines()[-1]
+            logger.warning("Trial %s failed: %s", trial.trial_id, reason)
+        super().on_trial_end(trial)
+        (self._run_folder(trial) / "last.keras").unlink(missing_ok=True)
+        if self.after_trial:
+            self.after_trial(self.oracle)
+
+    def _run_folder(self, trial) -> Path:
+        return Path(self.get_trial_dir(trial.trial_id)) / "run"
+
+
+def forget_metrics(trial) -> None:
+    """Makes a trial fit to be run again."""
+    trial.metrics = type(trial.metrics)()
+
+
+def drop_networks(oracle: EmotionOracle, folder: Path) -> None:
+    """Removes the networks of trials that have ended, except the best one's.
+
+    Args:
+        oracle: Knows which those are.
+        folder: That of the project.
+    """
+    best = oracle.get_best_trials(1)
+    for name, trial in oracle.trials.items():
+        if trial.status not in ENDED:
+            continue
+        run = folder / f"trial_{name}" / "run"
+        (run / "last.keras").unlink(missing_ok=True)
+        if trial is not best[0]:
+            (run / "best.keras").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _quiet_on_one_thread() -> Iterator[None]:
+    """For thousands of tiny matrix products: more threads only wait for each other."""
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
+def _count_start(folder: Path) -> None:
+    """Counts how often a trial began at the same epoch; refuses what dies again and again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    history, file = folder / "history.csv", folder / "starts.json"
+    epoch = len(history.read_text().splitlines()) if history.is_file() else 0
+    before = json.loads(file.read_text()) if file.is_file() else {}
+    starts = before["starts"] if before.get("epoch") == epoch else 0
+    if starts >= MOST_STARTS:
+        raise keras_tuner.FailedTrialError(
+            f"Its process ended {starts} times in the same epoch: killed, or out of memory?"
+        )
+    _write_json(file, {"epoch": epoch, "starts": starts + 1})
+
+
+def _write_json(file: str | Path, value: dict) -> None:
+    _write_text(Path(file), json.dumps(value))
+
+
+def _write_text(file: Path, text: str) -> None:
+    with replacing(file) as partial:
+        partial.write_text(text, encoding="utf-8")

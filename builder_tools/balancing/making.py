@@ -19,6 +19,8 @@ from builder_tools.balancing.plan import ClassPlan
 ORIGINAL, INTERPOLATED, AUGMENTED, COPIED = "original", "interpolated", "augmented", "copied"
 NO_NEIGHBOUR = -1
 CHUNK = 256
+CHUNK_VALUES = 2_000_000
+"""Pictures made at a time: so many, but of large ones only as many as have so many values."""
 
 
 def provenance_of(
@@ -124,11 +126,12 @@ def made_chunks(
     Yields:
         Rows of the table, `(k,)`, and their pictures, `(k, H, W[, 3])` uint8.
     """
+    size = min(CHUNK, max(1, CHUNK_VALUES // images[0].size))
     made = provenance[provenance["origin"].isin((INTERPOLATED, AUGMENTED))]
     for (_, origin), part in made.groupby(["label", "origin"], sort=False):
         model = (gen_model or default_model(seed)) if origin == AUGMENTED else None
-        for start in range(0, len(part), CHUNK):
-            chunk = part.iloc[start : start + CHUNK]
+        for start in range(0, len(part), size):
+            chunk = part.iloc[start : start + size]
             parents = images[chunk["parent"].to_numpy()]
             yield chunk["row"].to_numpy(), _make(parents, images, chunk, model)
 

@@ -242,8 +242,8 @@ def test_a_full_disk_leaves_nothing(source, tmp_path, monkeypatch):
 
 def test_memory_grows_with_the_parents_not_with_the_result(tmp_path, monkeypatch):
     """Of two parents 12 and 36 pictures are made, four at a time."""
-    monkeypatch.setattr(making, "CHUNK_VALUES", 4 * 128 * 128 * 3)
-    source = write_faces(tmp_path / "faces", {"sad": 2}, side=128)
+    monkeypatch.setattr(making, "CHUNK_VALUES", 4 * 64 * 64 * 3)
+    source = write_faces(tmp_path / "faces", {"sad": 2}, side=64)
     smote(source, tmp_path / "warm", 3, train_part=0).run()
     peaks = []
     for count in (14, 38):

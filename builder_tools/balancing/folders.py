@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -58,6 +58,8 @@ class FaceCutter:
         image = image_rgb if self.detector is None else self._largest_face(image_rgb)
         if self.size_px is None:
             return image
+        import cv2
+
         shrinks = min(image.shape[:2]) > self.size_px
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         return cv2.resize(image, (self.size_px, self.size_px), interpolation=method)
@@ -238,12 +240,12 @@ class _Job:
         own = replace(plan, parents=np.arange(len(faces)))
         labels = np.full(len(faces), plan.label)
         table = concatenate_parts(made_parts(faces, labels, own, self.search, self.seed))
-        rows = []
+        made_of, rows = list(table.itertuples(index=False)), []
         for numbers, pictures in made_chunks(
             faces, table, gen_model=self.gen_model, seed=self.seed
         ):
             for number, picture in zip(numbers, pictures, strict=True):
-                made = table.loc[number]
+                made = made_of[number]
                 place = writer.place(_made_stem(made, names, number), ".png")
                 write_image(place, picture)
                 neighbour = names[made.neighbour] if made.origin == INTERPOLATED else ""
@@ -272,7 +274,7 @@ class _Job:
         return file, split, emotion, origin, parent, neighbour, weight
 
 
-def _made_stem(made: pd.Series, names: np.ndarray, number: int) -> str:
+def _made_stem(made: NamedTuple, names: np.ndarray, number: int) -> str:
     parent = Path(names[made.parent]).stem[:MAX_STEM]
     if made.origin != INTERPOLATED:
         return f"aug_{parent}_{number}"

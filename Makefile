@@ -15,7 +15,7 @@ PIP = $(VENV)/bin/python -m pip install -q --disable-pip-version-check
 PYTEST_ARGS ?=
 ARGS ?=
 
-.PHONY: help demo test lint train benchmark clean
+.PHONY: help demo test lint train notebooks benchmark clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) \
@@ -36,6 +36,10 @@ lint: $(VENV)/.lint ## check style with ruff
 
 train: $(VENV)/.full ## train a model on FER+ (data/README.md); more options: ARGS=...
 	@$(VENV)/bin/builder-tools train --data ferplus $(ARGS)
+
+notebooks: $(VENV)/.full ## run the study's notebooks again, in place (FER+: data/README.md)
+	@cd notebooks && for notebook in *.ipynb; do \
+		../$(VENV)/bin/jupyter execute --inplace $$notebook; done
 
 benchmark: $(VENV)/.full ## measure this machine against the targets
 	@for script in cold_start runtimes speed crop_margin crop_accuracy detectors; do \

@@ -14,12 +14,22 @@ __version__ = "0.1.0"
 _PLACES = {
     "DrawBox": "builder_tools.drawing",
     "EmotionClassifier": "builder_tools.classifier",
+    "EmotionHyperModel": "builder_tools.tuning",
     "EmotionSet": "builder_tools.emotions",
+    "FaceSMOTE": "builder_tools.balancing",
     "Inference": "builder_tools.inference",
     "MediaPipeDetector": "builder_tools.detectors",
 }
 
-__all__ = ["DrawBox", "EmotionClassifier", "EmotionSet", "Inference", "MediaPipeDetector"]
+__all__ = [
+    "DrawBox",
+    "EmotionClassifier",
+    "EmotionHyperModel",
+    "EmotionSet",
+    "FaceSMOTE",
+    "Inference",
+    "MediaPipeDetector",
+]
 
 
 def __getattr__(name: str) -> Any:

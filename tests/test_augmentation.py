@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -10,11 +13,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras")
 
 from builder_tools.augmentation import (  # noqa: E402
+    AUGMENTATIONS,
     AugmentationStrength,
     FaceBatches,
+    RandomColour,
     RandomFaceAffine,
     RandomLight,
     augmentation_model,
+    normalisation_from,
     with_augmentation,
 )
 
@@ -143,11 +149,152 @@ def test_zoom_keeps_the_centre_and_its_limits():
         # Where a row lies 4 px below the centre, it moves by 4 times the slope.
         ({"shear": 0.5}, (6, 4), (4, 4)),
         ({"shear": 0.5}, (6, 0), (6, 0)),
+        # Result (x, y) shows source (x, y + x / 2).
+        ({"vertical_shear": 0.5}, (6, 3), (6, 0)),
+        ({"vertical_shear": 0.5}, (0, 4), (0, 4)),
     ],
 )
 def test_the_highest_draw_worked_by_hand(limits, before, after):
     found = changed(Highest(**STILL | limits), dots(1, *before))
     np.testing.assert_allclose(offsets(found), [after], atol=1e-3)
+
+
+def test_tilt_worked_by_hand():
+    """With the highest draws a result pixel `(x, y)` px off the centre shows what lies
+    `(x, y) / (1 + (x + y) / 98)` px off it: 98 is 24.5 px over a tilt of 0.25."""
+    layer = Highest(**STILL | {"tilt": 0.25})
+    ramp = np.broadcast_to(np.arange(SIDE, dtype=np.float32)[:, None], (SIDE, SIDE))
+    images = np.stack([ramp.T, ramp], axis=-1)[None]
+    found = changed(layer, images)[0] - CENTRE
+    for x, y in ((10, 0), (10, 14), (-20, 4), (0, -24), (-24, -20)):
+        expected = np.clip(np.array([x, y]) / (1 + (x + y) / 98), -24, 24)
+        np.testing.assert_allclose(found[CENTRE + y, CENTRE + x], expected, atol=1e-3)
+
+
+def test_tilt_and_its_sampling_agree_with_the_plain_map():
+    """A tilt of almost nothing takes the other way to the same pictures."""
+    images = noise(16)
+    plain = changed(RandomFaceAffine(seed=4), images)
+    np.testing.assert_allclose(
+        changed(RandomFaceAffine(tilt=1e-9, seed=4), images), plain, atol=0.05
+    )
+
+
+def test_mirroring_has_a_probability():
+    images = noise(200, side=8)
+    for share in (0.0, 0.2, 1.0):
+        found = changed(RandomFaceAffine(**STILL, mirror=share), images)
+        mirrored = np.isclose(found, images[:, :, ::-1], atol=1e-2).all(axis=(1, 2, 3))
+        assert abs(mirrored.mean() - share) < 0.1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colour_leaves_grey_faces_bit_by_bit(channels):
+    grey = np.repeat(noise(32, channels=1), channels, axis=-1) / 7
+    layer = RandomColour(saturation=(0.0, 3.0), hue_deg=180.0)
+    np.testing.assert_array_equal(changed(layer, grey), grey)
+
+
+def test_saturation_worked_by_hand():
+    """Luma of (200, 100, 50) is 124.2; half as colourful is half way to it, 0 is grey."""
+    images = np.tile(np.float32([200, 100, 50]), (1, 4, 4, 1))
+    for factor in (0.0, 0.5, 1.0, 1.25):
+        found = changed(RandomColour(saturation=(factor, factor)), images)[0, 0, 0]
+        expected = 124.2 + factor * (np.array([200, 100, 50]) - 124.2)
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_hue_turns_colours_and_keeps_luma():
+    weights = np.array([0.299, 0.587, 0.114])
+    images = np.clip(noise(64), 90, 160)
+    found = changed(RandomColour(hue_deg=60.0), images)
+    np.testing.assert_allclose(found @ weights, images @ weights, atol=1e-2)
+    before, after = (
+        np.stack([0.492 * (p[..., 2] - p @ weights), 0.877 * (p[..., 0] - p @ weights)])
+        for p in (images, found)
+    )
+    np.testing.assert_allclose(np.hypot(*after), np.hypot(*before), atol=1e-2)
+    turn = np.degrees(np.arctan2(*after[::-1]) - np.arctan2(*before[::-1]))
+    turn = (turn + 180) % 360 - 180
+    of_face = np.median(turn, axis=(1, 2))
+    assert np.abs(of_face).max() <= 60 and of_face.max() > 30 and of_face.min() < -30
+
+
+def test_named_strengths():
+    images = noise(16)
+    assert {"off", "light", "full"} <= set(AUGMENTATIONS)
+    off = changed(augmentation_model(AUGMENTATIONS["off"]), images)
+    np.testing.assert_allclose(off, images, atol=1e-2)
+    change = {
+        name: np.abs(changed(augmentation_model(strength), images) - images).mean()
+        for name, strength in AUGMENTATIONS.items()
+    }
+    assert change["off"] < change["light"] < change["full"]
+    grey = noise(16, channels=1)
+    recipe, full = augmentation_model(), augmentation_model(AUGMENTATIONS["full"])
+    np.testing.assert_array_equal(changed(recipe, grey), changed(full, grey))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scale": (0.0, 1.0)},
+        {"contrast": (1.2, 0.8)},
+        {"saturation": (-0.1, 1.0)},
+        {"tilt": 0.5},
+        {"mirror": 1.1},
+        {"rotation_deg": -1.0},
+    ],
+)
+def test_strengths_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        AugmentationStrength(**wrong)
+
+
+def test_the_strongest_trains_in_a_compiled_graph():
+    """TensorFlow rewrites graphs; a tilted one it once broke."""
+    network = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 1)])
+    network.add(keras.layers.GlobalAveragePooling2D())
+    augment = augmentation_model(AUGMENTATIONS["strong"])
+    model = with_augmentation(network, augment, size=8, channels=3)
+    model.compile("sgd", "mse")
+    history = model.fit(noise(12), np.zeros((12, 2)), batch_size=8, epochs=1, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+
+
+TWO_STEPS = """
+import sys
+import keras
+import numpy as np
+from builder_tools.augmentation import (
+    AUGMENTATIONS, FaceBatches, augmentation_model, with_augmentation
+)
+
+network = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 1)])
+network.add(keras.layers.GlobalAveragePooling2D())
+augment = augmentation_model(AUGMENTATIONS["strong"])
+model = with_augmentation(network, augment, size=8, channels=3)
+model.compile("sgd", "mse")
+faces = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+batches = FaceBatches(faces, np.zeros((8, 2), np.float32), batch_size=4, shuffle_seed=0, workers=2)
+history = model.fit(batches, shuffle=False, verbose=0).history
+assert np.isfinite(history["loss"]).all() and int(model.optimizer.iterations) == 2
+print(keras.backend.backend())
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_the_strongest_trains_under_the_other_back_ends(backend):
+    if find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_STEPS],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"KERAS_BACKEND": backend},
+        timeout=300,
+    )
+    assert (done.returncode, done.stdout) == (0, f"{backend}\n"), done.stderr[-2000:]
 
 
 def test_edge_pixels_are_repeated():
@@ -233,6 +380,115 @@ def test_batches_keep_targets_beside_their_faces():
     assert order_of(batches) == list(range(10))
     colour = FaceBatches(np.zeros((3, 4, 4, 3), np.uint8), np.zeros((3, 2)), batch_size=2)
     assert colour[0][0].shape == (2, 4, 4, 3)
+
+
+class Files:
+    """Faces decoded when asked for: what `Pictures` of a table is."""
+
+    def __init__(self, images):
+        self.images, self.asked = np.repeat(images[..., None], 3, axis=-1), []
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, rows):
+        self.asked.append(np.asarray(rows).tolist())
+        return self.images[rows]
+
+
+def test_batches_of_what_is_decoded_when_asked_for():
+    images, targets = numbered()
+    files = Files(images)
+    batches = FaceBatches(files, targets, batch_size=4)
+    assert files.asked == [], "nothing is read ahead of its use"
+    assert order_of(batches) == list(range(10))
+    assert batches[2][0].shape == (2, 4, 4, 3)
+    assert files.asked[:3] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_balanced_epochs_hold_every_class_equally_often():
+    """Of 5, 3 and 10 faces an epoch of 18 takes six each; in time all of a class equally."""
+    labels = np.repeat([0, 1, 2], [5, 3, 10])
+    images, _ = numbered(18)
+    batches = FaceBatches(images, np.eye(3)[labels], batch_size=18, shuffle_seed=2, balanced=True)
+    uses, orders = np.zeros(18, int), []
+    for epoch in range(15):
+        batches.start_epoch(epoch)
+        faces = batches[0][0][:, 0, 0, 0].astype(int)
+        assert np.bincount(labels[faces]).tolist() == [6, 6, 6]
+        uses += np.bincount(faces, minlength=18)
+        orders.append(faces.tolist())
+    # 15 epochs draw each class 90 times: 18, 30 and 9 times each face.
+    assert uses.tolist() == [18] * 5 + [30] * 3 + [9] * 10
+    assert len(set(map(tuple, orders))) == 15
+    batches.start_epoch(3)
+    assert batches[0][0][:, 0, 0, 0].astype(int).tolist() == orders[3]
+
+
+def test_balanced_epochs_stay_as_long_as_before():
+    labels = np.repeat([0, 4, 7], [1, 6, 4])
+    batches = FaceBatches(
+        numbered(11)[0], np.eye(9)[labels], batch_size=11, shuffle_seed=0, balanced=True
+    )
+    counts = []
+    for epoch in range(6):
+        batches.start_epoch(epoch)
+        counts.append(np.bincount(labels[batches.order], minlength=9)[[0, 4, 7]])
+    assert np.sum(counts, axis=1).tolist() == [11] * 6
+    assert np.sum(counts, axis=0).tolist() == [22] * 3
+    assert np.max(counts) <= 4 and np.min(counts) >= 3
+
+
+def test_wrong_batches_are_refused():
+    images, targets = numbered()
+    with pytest.raises(ValueError, match="10 faces, 9 targets"):
+        FaceBatches(images, targets[:9])
+    with pytest.raises(ValueError, match="shuffle_seed"):
+        FaceBatches(images, targets, balanced=True)
+
+
+def test_threads_that_read_ahead_do_not_change_the_run():
+    images, targets = numbered(40)
+
+    def weights(workers, source):
+        keras.utils.set_random_seed(0)
+        batches = FaceBatches(source, targets, batch_size=4, shuffle_seed=3, workers=workers)
+        model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten()])
+        model.add(keras.layers.Dense(2))
+        model.compile(keras.optimizers.SGD(1e-6), "mse")
+        begin = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, _: batches.start_epoch(epoch)
+        )
+        model.fit(batches, shuffle=False, epochs=4, verbose=0, callbacks=[begin])
+        return model.get_weights()[0]
+
+    one, many = weights(1, Files(images)), weights(3, Files(images))
+    np.testing.assert_array_equal(one, many)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_normalisation_computed_from_the_training_faces(channels, tmp_path):
+    rng = np.random.default_rng(0)
+    faces = rng.integers(0, [[[60, 120, 250]]], (1100, 6, 6, 3)).astype(np.uint8)
+    source = faces[..., 0] if channels == 1 else faces
+    layer = normalisation_from(source)
+    found = np.asarray(layer(source[..., None] if channels == 1 else source))
+    np.testing.assert_allclose(found.mean(axis=(0, 1, 2)), 0, atol=1e-4)
+    np.testing.assert_allclose(found.std(axis=(0, 1, 2)), 1, atol=1e-4)
+    model = keras.Sequential([keras.Input((6, 6, channels)), layer])
+    model.save(tmp_path / "n.keras")
+    loaded = keras.models.load_model(tmp_path / "n.keras")
+    batch = faces[:4, ..., :channels].astype(np.float32)
+    np.testing.assert_array_equal(loaded(batch), model(batch))
+
+
+def test_normalisation_worked_by_hand():
+    """0 and 10 have mean 5 and variance 25: 20 becomes 3."""
+    layer = normalisation_from(np.array([[[0, 10]], [[10, 0]]], np.uint8))
+    np.testing.assert_allclose(layer(np.full((1, 1, 1, 1), 20.0)), 3, atol=1e-6)
+    for wrong in (np.zeros((0, 2, 2), np.uint8), np.full((3, 2, 2), 7, np.uint8)):
+        with pytest.raises(ValueError, match="channels vary"):
+            normalisation_from(wrong)
 
 
 def test_the_order_follows_from_seed_and_epoch():

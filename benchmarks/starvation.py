@@ -1,0 +1,175 @@
+"""Does reading faces from files keep the trainer waiting?
+
+Trains the compact network on 48 px at batch 64, augmentation and all, and compares the time of a
+step with faces from memory, from FER+ as 48 px PNG files, and from 224 px JPEG files made of
+them (decoded and shrunk to 48 px), with the time of a step that gets one batch again and again.
+The sources take turns, so that other work on the machine meets all alike. Then the readers run
+alone, to show how fast a trainer they could feed.
+
+    python benchmarks/starvation.py [--steps 12] [--rounds 5] [--workers 2] [--faces 4096]
+
+Prints Markdown: median milliseconds a step, and the median over the rounds of the ratio to the
+repeated batch in the same round (must: <= 1.05).
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import cv2
+import keras
+import numpy as np
+from machine import describe_machine
+from tqdm import tqdm
+
+from builder_tools.augmentation import FaceBatches, augmentation_model, with_augmentation
+from builder_tools.datasets.ferplus import load_ferplus, vote_distribution
+from builder_tools.datasets.table import Pictures, table_of_files
+from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.media import write_image
+from builder_tools.networks import build_network
+
+SIZE_PX, JPEG_PX, BATCH = 48, 224, 64
+MUST = 1.05
+SKIPPED_STEPS = 2
+REPEATED = "one batch repeated"
+
+
+class Repeated(keras.utils.PyDataset):
+    """The same batch again and again: what training costs without any reading."""
+
+    def __init__(self, batch: tuple[np.ndarray, np.ndarray], steps: int) -> None:
+        super().__init__()
+        self.batch, self.steps = batch, steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, index: int):
+        return self.batch
+
+
+class FirstSteps(FaceBatches):
+    """Batches of an epoch that ends early."""
+
+    steps = 0
+
+    def __len__(self) -> int:
+        return self.steps
+
+
+class StepTimer(keras.callbacks.Callback):
+    """Notes when each step ends."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.ends_s = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.ends_s.append(time.perf_counter())
+
+    def step_s(self) -> float:
+        """Gives the mean time of a step after the first ones."""
+        ends = self.ends_s[SKIPPED_STEPS:]
+        return (ends[-1] - ends[0]) / (len(ends) - 1)
+
+
+def write_files(folder: Path, images: np.ndarray, suffix: str, side_px: int) -> Pictures:
+    """Writes faces as files of a side and gives them back as pictures of 48 px."""
+    paths = [folder / f"{number}{suffix}" for number in range(len(images))]
+    for path, image in zip(tqdm(paths, f"writing {suffix}", delay=2), images, strict=True):
+        if image.shape[0] != side_px:
+            image = cv2.resize(image, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
+        write_image(path, image)
+    emotions = ["neutral"] * len(paths)
+    return table_of_files([p.name for p in paths], paths, emotions, NINE_EMOTIONS).pictures(SIZE_PX)
+
+
+def training_model() -> keras.Model:
+    """Builds the compact network behind its augmentation, in the precision it is trained in."""
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    network = build_network("compact", len(NINE_EMOTIONS), None)
+    model = with_augmentation(network, augmentation_model(), size=SIZE_PX, channels=3)
+    model.compile(keras.optimizers.AdamW(1e-3), "categorical_crossentropy")
+    return model
+
+
+def sources_of(folder: Path, count: int) -> tuple[dict[str, object], np.ndarray]:
+    """Gives the faces by where they come from, and their targets."""
+    faces = load_ferplus().split("train")
+    images, targets = faces.images[:count], vote_distribution(faces.votes[:count])
+    sources = {
+        "memory": np.repeat(images[..., None], 3, axis=-1),
+        "FER+ 48 px PNG files": write_files(folder / "png", images, ".png", SIZE_PX),
+        "224 px JPEG files": write_files(folder / "jpeg", images, ".jpg", JPEG_PX),
+    }
+    return sources, targets
+
+
+def rounds_of(sources, targets, options: argparse.Namespace) -> Iterator[dict[str, float]]:
+    """Gives the seconds of a step by source, round by round."""
+    model, timer = training_model(), StepTimer()
+    steps = options.steps + SKIPPED_STEPS
+    batches: dict[str, keras.utils.PyDataset] = {}
+    for name, faces in sources.items():
+        workers = 1 if name == "memory" else options.workers
+        batches[name] = FirstSteps(
+            faces, targets, batch_size=BATCH, shuffle_seed=0, workers=workers
+        )
+        batches[name].steps = steps
+    batches[REPEATED] = Repeated(batches["memory"][0], steps)
+    model.fit(batches[REPEATED], verbose=0)
+    names = list(batches)
+    for number in tqdm(range(options.rounds), "rounds"):
+        found = {}
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            if name != REPEATED:
+                batches[name].start_epoch(number)
+            model.fit(batches[name], shuffle=False, verbose=0, callbacks=[timer])
+            found[name] = timer.step_s()
+        yield found
+
+
+def reading_faces_per_s(faces, targets, repeats: int = 12) -> float:
+    """Gives how many faces a second one thread reads when nothing else is done."""
+    batches = FaceBatches(faces, targets, batch_size=BATCH, shuffle_seed=1)
+    times = []
+    for index in range(min(repeats, len(batches))):
+        start = time.perf_counter()
+        batches[index]
+        times.append(time.perf_counter() - start)
+    return BATCH / statistics.median(times)
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=12, help="timed steps a source and round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=2, help="threads that read files")
+    parser.add_argument("--faces", type=int, default=4096)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        sources, targets = sources_of(Path(folder), options.faces)
+        rounds = list(rounds_of(sources, targets, options))
+        print("| faces from | ms a step | ratio to the repeated batch | reading alone, faces/s |")
+        print("|---|---|---|---|")
+        for name in (REPEATED, *sources):
+            step_ms = statistics.median(found[name] for found in rounds) * 1e3
+            ratio = statistics.median(found[name] / found[REPEATED] for found in rounds)
+            verdict = "" if name == REPEATED else f" ({'met' if ratio <= MUST else 'NOT met'})"
+            alone = (
+                "" if name == REPEATED else f"{reading_faces_per_s(sources[name], targets):,.0f}"
+            )
+            print(f"| {name} | {step_ms:.0f} | {ratio:.3f}{verdict} | {alone} |")
+    print(f"\n{describe_machine(['keras', 'tensorflow'])}")
+
+
+if __name__ == "__main__":
+    main()

@@ -166,10 +166,8 @@ def augment(images: np.ndarray, gen_model: Callable) -> np.ndarray:
     Raises:
         ValueError: If the model gives another shape, or numbers that are not finite.
     """
-    import keras
-
     batch = images[..., None] if images.ndim == 3 else images
-    found = keras.ops.convert_to_numpy(gen_model(batch.astype(np.float32), training=True))
+    found = _as_numpy(gen_model(batch.astype(np.float32), training=True))
     if found.shape != batch.shape or not np.isfinite(found).all():
         raise ValueError(
             f"Expected gen_model to give finite pictures {batch.shape}. Received: "
@@ -207,6 +205,14 @@ def carry_targets(provenance: pd.DataFrame, targets: np.ndarray) -> np.ndarray:
     share = share.reshape(-1, *[1] * (targets.ndim - 1))
     own[mixed] += share * (targets[neighbours[mixed]] - own[mixed])
     return own
+
+
+def _as_numpy(pictures) -> np.ndarray:
+    if isinstance(pictures, np.ndarray):
+        return pictures
+    import keras
+
+    return keras.ops.convert_to_numpy(pictures)
 
 
 def default_model(seed: int) -> Callable:

@@ -222,6 +222,48 @@ def test_phases_survive_saving(tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", ["compact", "vit_small"])
+def test_it_is_deployed_with_the_same_answers(name, tmp_path):
+    """From a network of any size, and a transformer; `benchmarks/networks.py` checks them all."""
+    pytest.importorskip("tf2onnx")
+    from builder_tools.classifier import EmotionClassifier
+    from builder_tools.emotions import NINE_EMOTIONS
+    from builder_tools.export import export_model
+
+    rng = np.random.default_rng(3)
+    network = build_network(name, 9)
+    head = network.layers[-1]
+    head.kernel.assign(head.kernel * 20)
+    pictures = rng.integers(0, 256, (6, 1, 1, 3)) * rng.random((6, 48, 48, 3))
+    export = export_model(
+        network,
+        tmp_path / name,
+        pictures.astype(np.uint8),
+        load=EmotionClassifier,
+        emotions=NINE_EMOTIONS.names,
+        preprocessing="inside",
+    )
+    assert export.parity.max_abs_difference < 1e-5
+    assert export.parity.faces == 6
+
+
+def test_frames_of_zeros_survive_the_runtime(tmp_path):
+    """ONNX Runtime pools around a padding layer's zeros as if they were not there."""
+    pytest.importorskip("tf2onnx")
+    import onnxruntime
+
+    from builder_tools.export import write_onnx
+    from builder_tools.networks.bit import zero_framed
+
+    inputs = keras.Input((4, 4, 1))
+    model = keras.Model(inputs, keras.layers.MaxPooling2D(3, strides=2)(zero_framed(inputs)))
+    write_onnx(model, tmp_path / "pool.onnx", ("one",))
+    session = onnxruntime.InferenceSession(tmp_path / "pool.onnx")
+    below = -np.ones((1, 4, 4, 1), np.float32)
+    found = session.run(None, {session.get_inputs()[0].name: below})[0]
+    np.testing.assert_array_equal(found[0, :, :, 0], [[0, 0], [0, -1]])
+
+
 @pytest.fixture
 def donor():
     keras.utils.set_random_seed(5)

@@ -47,7 +47,7 @@ def bit_m_r50x1(input_size: int | None, weights: str | None = None) -> keras.Mod
     inputs = face_input(input_size)
     x = layers.ZeroPadding2D(3)(centred(inputs))
     x = _convolution(x, 64, 7, stride=2, name="root_block")
-    x = layers.MaxPooling2D(3, strides=2)(layers.ZeroPadding2D(1)(x))
+    x = layers.MaxPooling2D(3, strides=2)(zero_framed(x))
     for block, (width, units) in enumerate(STAGES, start=1):
         for unit in range(1, units + 1):
             stride = 2 if unit == 1 and block > 1 else 1
@@ -66,6 +66,18 @@ def load_published(backbone: keras.Model, path: str | Path) -> None:
     """
     with np.load(path) as arrays:
         set_published(backbone, _published_names(backbone), arrays)
+
+
+def zero_framed(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Adds a frame of zeros, one pixel wide.
+
+    Not by a padding layer: ONNX Runtime (1.31) merges one into the pooling that follows, which
+    then ignores the frame in place of seeing zeros.
+    """
+    for axis in (1, 2):
+        edge = ops.zeros_like(ops.take(x, [0], axis=axis))
+        x = ops.concatenate([edge, x, edge], axis=axis)
+    return x
 
 
 def _unit(x, width: int, *, stride: int, name: str):

@@ -8,7 +8,7 @@ get the range their weights were trained with.
 from __future__ import annotations
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 LUMINANCE_RGB = [[0.299], [0.587], [0.114]]
 """Weights of ITU-R BT.601, the grey that image libraries compute."""
@@ -44,6 +44,14 @@ def standardised_grey(inputs: keras.KerasTensor) -> keras.KerasTensor:
 def centred(inputs: keras.KerasTensor) -> keras.KerasTensor:
     """Gives the channels in -1...1."""
     return layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32")(inputs)
+
+
+def bgr_around(inputs: keras.KerasTensor, mean_rgb: tuple[float, float, float]):
+    """Gives blue, green and red minus a mean colour, as networks of Caffe were trained."""
+    offset = [-value for value in mean_rgb]
+    shifted = layers.Rescaling(1.0, offset=offset, dtype="float32")(inputs)
+    # Not [..., ::-1]: the ONNX converter makes a broken file of a negative step.
+    return ops.take(shifted, (2, 1, 0), axis=-1)
 
 
 def backbone_model(inputs: keras.KerasTensor, features: keras.KerasTensor) -> keras.Model:

@@ -9,11 +9,12 @@ fetches once. Networks that halve the picture five times leave 2x2 features of a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import keras
 from keras import layers, ops
 
-from builder_tools.networks.faces import backbone_model, centred, face_input
+from builder_tools.networks.faces import backbone_model, bgr_around, centred, face_input
 from builder_tools.networks.spec import PRETRAINED
 
 IMAGENET = "ImageNet-1k, fetched by keras.applications"
@@ -21,6 +22,7 @@ IMAGENET = "ImageNet-1k, fetched by keras.applications"
 
 INCEPTION_MIN_PX = 75
 XCEPTION_MIN_PX = 71
+CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
 MEAN_RGB = (0.485, 0.456, 0.406)
 STDDEV_RGB = (0.229, 0.224, 0.225)
 
@@ -31,7 +33,7 @@ def vgg16(input_size: int | None, weights: str | None = None) -> keras.Model:
     Sixteen plain layers; input BGR minus the mean of ImageNet. 14.7 M parameters with nine
     classes.
     """
-    prepare = keras.applications.vgg16.preprocess_input
+    prepare = partial(bgr_around, mean_rgb=CAFFE_MEAN_RGB)
     return _application(keras.applications.VGG16, input_size, weights, prepare=prepare)
 
 
@@ -40,7 +42,7 @@ def resnet50(input_size: int | None, weights: str | None = None) -> keras.Model:
 
     Input BGR minus the mean of ImageNet. 23.6 M parameters with nine classes.
     """
-    prepare = keras.applications.resnet.preprocess_input
+    prepare = partial(bgr_around, mean_rgb=CAFFE_MEAN_RGB)
     return _application(keras.applications.ResNet50, input_size, weights, prepare=prepare)
 
 

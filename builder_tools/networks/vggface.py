@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from builder_tools.networks.architectures import VGG16_BLOCKS
-from builder_tools.networks.faces import backbone_model, face_input
+from builder_tools.networks.faces import backbone_model, bgr_around, face_input
 from builder_tools.networks.spec import PRETRAINED
 from builder_tools.networks.weights import fetch, load_backbone_weights
 
@@ -31,7 +31,7 @@ def vggface_vgg16(input_size: int | None, weights: str | None = None) -> keras.M
     Input BGR minus the mean face's colour. 14.7 M parameters with nine classes.
     """
     inputs = face_input(input_size)
-    x = _bgr_around(inputs, VGGFACE_MEAN_RGB)
+    x = bgr_around(inputs, VGGFACE_MEAN_RGB)
     for block, (width, convolutions) in enumerate(VGG16_BLOCKS, start=1):
         for number in range(1, convolutions + 1):
             name = f"conv{block}_{number}"
@@ -47,7 +47,7 @@ def vggface_resnet50(input_size: int | None, weights: str | None = None) -> kera
     colour. 23.6 M parameters with nine classes.
     """
     inputs = face_input(input_size)
-    x = _bgr_around(inputs, VGGFACE2_MEAN_RGB)
+    x = bgr_around(inputs, VGGFACE2_MEAN_RGB)
     x = _convolution(x, 64, 7, stride=2, padding="same")
     x = layers.MaxPooling2D(3, strides=2)(x)
     for stage, (width, blocks) in enumerate(RESNET50_STAGES):
@@ -55,11 +55,6 @@ def vggface_resnet50(input_size: int | None, weights: str | None = None) -> kera
         for _ in range(blocks - 1):
             x = _bottleneck(x, width, stride=1, projected=False)
     return _with_published(backbone_model(inputs, x), weights, RESNET50_FILE)
-
-
-def _bgr_around(inputs, mean_rgb: tuple[float, float, float]):
-    offset = [-value for value in mean_rgb]
-    return layers.Rescaling(1.0, offset=offset, dtype="float32")(inputs)[..., ::-1]
 
 
 def _convolution(x, width: int, kernel: int, *, stride: int = 1, padding="valid", relu=True):

@@ -111,6 +111,12 @@ def resized_places(places: np.ndarray, length: int) -> np.ndarray:
 
 
 @keras.saving.register_keras_serializable("builder_tools")
+def tanh_gelu(x):
+    """The approximation of GELU that the published networks use, and that converts to ONNX."""
+    return ops.gelu(x, approximate=True)
+
+
+@keras.saving.register_keras_serializable("builder_tools")
 class ClassToken(layers.Layer):
     """Puts a learnt token before the others: `(n, t, width)` to `(n, 1 + t, width)`."""
 
@@ -171,7 +177,7 @@ def _block(tokens, shape: TransformerShape, name: str, dropout: float):
     )(x, x)
     tokens = layers.Add(name=f"{name}_add_1")([tokens, x])
     x = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm_2")(tokens)
-    x = layers.Dense(4 * shape.width, activation="gelu", name=f"{name}_dense_1")(x)
+    x = layers.Dense(4 * shape.width, activation=tanh_gelu, name=f"{name}_dense_1")(x)
     x = layers.Dense(shape.width, name=f"{name}_dense_2")(x)
     x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
     return layers.Add(name=f"{name}_add_2")([tokens, x])

@@ -54,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
     hypermodel, train, valid = _prepared(options)
     if options.worker:
         return _work(options, hypermodel, train, valid, folder)
-    from builder_tools.tuning import tune
+    from builder_tools.tuning import Chief, tune
 
     result = tune(
         hypermodel,
@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
         objective=OBJECTIVES[options.objective],
         overwrite=options.overwrite,
         seed=options.seed,
-        chief=options.chief,
+        chief=Chief(options.chief) if options.chief else None,
     )
     return _print_result(result)
 
@@ -76,9 +76,13 @@ def _prepared(options: argparse.Namespace):
     from builder_tools.training.samples import table_samples, thinned
     from builder_tools.tuning import EmotionHyperModel, SearchSpace
 
+    table = load_data(options.data, options.source)
+    if options.faces:
+        table = thinned(table, "train", options.faces, seed=options.seed)
     schedules = {"schedule": tuple(options.schedules)} if options.schedules else {}
     hypermodel = EmotionHyperModel(
         options.network,
+        len(table.emotions),
         space=SearchSpace(**schedules),
         size=options.size,
         head_epochs=options.head_epochs,
@@ -89,10 +93,6 @@ def _prepared(options: argparse.Namespace):
         patience=options.patience,
         seed=options.seed,
     )
-    table = load_data(options.data, options.source)
-    hypermodel.num_classes = len(table.emotions)
-    if options.faces:
-        table = thinned(table, "train", options.faces, seed=options.seed)
     parts = (table_samples(table, split, size_px=hypermodel.size) for split in ("train", "valid"))
     return hypermodel, *parts
 

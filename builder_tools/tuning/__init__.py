@@ -4,7 +4,7 @@ Two functions run it: `tune` searches (or hands trials out, as chief), `join_sea
 part. The networks, phases and resuming are those of `builder_tools.training`.
 """
 
-from builder_tools.tuning.distribution import Worker
+from builder_tools.tuning.distribution import Chief, Worker
 from builder_tools.tuning.hypermodel import OBJECTIVES, EmotionHyperModel
 from builder_tools.tuning.results import SearchResult, hyperparameters_of, summarise_trials
 from builder_tools.tuning.search import tune
@@ -13,6 +13,7 @@ from builder_tools.tuning.work import join_search
 
 __all__ = [
     "OBJECTIVES",
+    "Chief",
     "EmotionHyperModel",
     "SearchResult",
     "SearchSpace",

@@ -146,7 +146,8 @@ def attending(worker: Worker, key: str) -> Iterator[None]:
     """
     import grpc
 
-    with grpc.insecure_channel(worker.address) as channel:
+    options = (("grpc.max_reconnect_backoff_ms", 2000),)
+    with grpc.insecure_channel(worker.address, options) as channel:
         beat = channel.unary_unary(METHOD)
         message = {"name": worker.name, "id": uuid.uuid4().hex, "key": key}
         _say_hello(beat, message, worker)

@@ -152,7 +152,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             `parameters`.
 
         Raises:
-            keras_tuner.FailedTrialError: If no epoch ended with a finite loss.
+            keras_tuner.errors.FailedTrialError: If no epoch ended with a finite loss.
         """
         config = self.config(hp, monitor=monitor)
         run = training.train(config, train, valid, folder or _trial_folder(callbacks))
@@ -203,11 +203,13 @@ def trial_figures(run: TrainingRun, monitor: str) -> dict[str, float]:
         monitor: What tells the best epoch; epochs without a finite loss do not count.
 
     Raises:
-        keras_tuner.FailedTrialError: If no epoch ended with a finite loss.
+        keras_tuner.errors.FailedTrialError: If no epoch ended with a finite loss.
     """
     rows = run.history[np.isfinite(run.history["val_loss"])]
     if rows.empty:
-        raise keras_tuner.FailedTrialError("The loss was not finite after any epoch: it diverged.")
+        raise keras_tuner.errors.FailedTrialError(
+            "The loss was not finite after any epoch: it diverged."
+        )
     best = rows.loc[(MONITORS[monitor] * rows[monitor]).idxmax()]
     return {
         **{name: float(best[name]) for name in ("val_accuracy", "val_macro_f1", "val_loss")},

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import keras_tuner
 import numpy as np
 
 from builder_tools.media import replacing
@@ -43,7 +44,7 @@ def tune(
     objective: str = "val_accuracy",
     overwrite: bool = False,
     seed: int = 0,
-    chief: str | None = None,
+    chief: Chief | None = None,
 ) -> SearchResult:
     """Searches for the best configuration by Bayesian optimisation, or goes on with a search.
 
@@ -59,27 +60,28 @@ def tune(
         objective: Name in `OBJECTIVES`; more is better.
         overwrite: Remove the search that lives in the folder, and begin anew.
         seed: Of the choice of points.
-        chief: `HOST:PORT` to run no trial here but to hand them to workers that call
-            `join_search` with that address; returns when all are done and the workers gone.
+        chief: Run no trial here but hand them to workers that call `join_search` with its
+            address; returns when all are done and the workers gone.
 
     Returns:
         The `SearchResult`.
 
     Raises:
-        ValueError: If a number or name is wrong, the faces have one class only, or the folder
-            holds another search.
+        ValueError: If a number or name is wrong, no network can be built, the faces have one
+            class only, or the folder holds another search.
         RuntimeError: If every trial failed; `trials.csv` says why.
     """
     if trials < 1:
         raise ValueError(f"Expected trials >= 1. Received: {trials}.")
-    role = Chief(chief) if chief else None
     identity = search_identity(hypermodel, train, valid, objective)
     folder = Path(folder)
+    if overwrite or not (folder / SEARCH_FILE).is_file():
+        hypermodel.build(keras_tuner.HyperParameters())  # what cannot be built fails here
     if overwrite:
         _remove_search(folder)
     _begin(folder, identity)
     oracle = EmotionOracle(objective, trials=trials, seed=seed)
-    with _messages_to_stderr(), playing(role):
+    with _messages_to_stderr(), playing(chief):
         tuner = EmotionTuner(
             oracle,
             hypermodel,
@@ -88,8 +90,8 @@ def tune(
             after_trial=lambda oracle: _report(oracle, folder, identity["project"]),
         )
         _log_progress(oracle)
-        if role:
-            serve(oracle, role, identity["key"], after_trial=tuner.after_trial)
+        if chief:
+            serve(oracle, chief, identity["key"], after_trial=tuner.after_trial)
         else:
             tuner.search(train, valid)
     return _result(hypermodel, oracle, folder, tuner.folder)

@@ -9,23 +9,28 @@ trials would be random altogether); a point is not tried twice.
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import logging
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
 import keras_tuner
+import numpy as np
+from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.oracles import BayesianOptimizationOracle
 
 from builder_tools.media import replacing
 from builder_tools.training import Samples
 from builder_tools.tuning.hypermodel import EmotionHyperModel
 
-ENDED = ("COMPLETED", "FAILED")
+ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
+IDLE_S = 1.0
+"""How long a worker waits before it asks again whether there is a trial."""
+
 MOST_STARTS = 3
 """A trial that dies so often with its process, without an epoch more, is not tried again."""
 
@@ -53,10 +58,21 @@ class EmotionOracle(BayesianOptimizationOracle):
 
     def populate_space(self, trial_id):
         """Gives the next point, a random one where the model proposes a point once more."""
-        with _quiet_on_one_thread():
-            found = super().populate_space(trial_id)
+        try:
+            with _quiet_on_one_thread():
+                found = super().populate_space(trial_id)
+        except np.linalg.LinAlgError:  # an error here would leave KerasTuner's lock taken
+            return self._random_populate_space()
         repeats = found["values"] is not None and self._duplicate(found["values"])
         return self._random_populate_space() if repeats else found
+
+    @keras_tuner.synchronized
+    def create_trial(self, tuner_id):
+        """Gives the next trial; none yet, while a trial of another may come back."""
+        trial = super().create_trial(tuner_id)
+        if trial.status == TrialStatus.STOPPED and self.ongoing_trials:
+            trial.status = TrialStatus.IDLE
+        return trial
 
     def save(self):
         """Writes the state, atomically."""
@@ -107,6 +123,7 @@ class EmotionTuner(keras_tuner.Tuner):
         after_trial: Callable[[EmotionOracle], None] | None = None,
     ) -> None:
         self.after_trial = after_trial
+        self._asked = False
         super().__init__(oracle, hypermodel, directory=str(folder), project_name=project)
         self.save()
 
@@ -126,15 +143,25 @@ class EmotionTuner(keras_tuner.Tuner):
         return os.path.join(self.project_dir, f"{name}.json")
 
     def _populate_initial_space(self):
-        """Builds one network, to fail now if none can be built; all are declared at once."""
+        """Declares every hyperparameter at once; KerasTuner would build networks to find them."""
         hp = self.oracle.get_space()
-        self.hypermodel.build(hp)
+        self.hypermodel.config(hp)
         self.oracle.update_space(hp)
+
+    def pre_create_trial(self):
+        """Waits, if the oracle had none the last time."""
+        if self._asked:
+            time.sleep(IDLE_S)
+        self._asked = True
+
+    def on_trial_begin(self, trial):
+        """Notes that there was a trial."""
+        self._asked = False
+        super().on_trial_begin(trial)
 
     def run_trial(self, trial, train: Samples, valid: Samples):
         """Trains in the trial's folder, or goes on there."""
         keras.backend.clear_session()
-        gc.collect()
         folder = self._run_folder(trial)
         _count_start(folder)
         objective = self.oracle.objective.name
@@ -198,7 +225,7 @@ def _count_start(folder: Path) -> None:
     before = json.loads(file.read_text()) if file.is_file() else {}
     starts = before["starts"] if before.get("epoch") == epoch else 0
     if starts >= MOST_STARTS:
-        raise keras_tuner.FailedTrialError(
+        raise keras_tuner.errors.FailedTrialError(
             f"Its process ended {starts} times in the same epoch: killed, or out of memory?"
         )
     _write_json(file, {"epoch": epoch, "starts": starts + 1})

@@ -250,6 +250,43 @@ def test_an_unknown_network_leaves_nothing_behind(tmp_path, capfd):
     assert not run.exists()
 
 
+def test_an_unwritable_place_is_found_out_before_training(shipped, tmp_path, capfd):
+    (tmp_path / "file").touch()
+    arguments = ["train", "--source", str(shipped.source), "--run", str(tmp_path / "run")]
+    assert main([*arguments, "--models", str(tmp_path / "file")]) == 2
+    assert str(tmp_path / "file") in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_ends_the_run_and_it_goes_on(shipped, tmp_path, monkeypatch, capfd):
+    """The model of the second epoch does not fit; nothing half-written is left."""
+    import errno
+
+    arguments = ["train", "--source", str(shipped.source), "--network", "tiny", "--name", "full"]
+    arguments += ["--stages", "16:2", "--batch-size", "32", "--precision", "float32"]
+    for option, name in (("--run", "run"), ("--models", "models"), ("--reports", "reports")):
+        arguments += [option, str(tmp_path / name)]
+    save, saved = keras.Model.save, []
+
+    def save_once(model, path, *rest, **options):
+        saved.append(path)
+        if len(saved) == 2:
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return save(model, path, *rest, **options)
+
+    monkeypatch.setattr(keras.Model, "save", save_once)
+    assert main(arguments) == 2
+    assert "No space left on device" in capfd.readouterr().err
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "config.json",
+        "history.csv",
+        "last.keras",
+    }
+    monkeypatch.undo()
+    assert main(arguments) == 0
+
+
 def test_absent_data_is_a_clear_error(tmp_path, capfd):
     assert main(["train", "--source", str(tmp_path / "no"), "--run", str(tmp_path / "run")]) == 2
     assert "data/README.md" in capfd.readouterr().err

@@ -27,6 +27,7 @@ from builder_tools.evaluation import (
     restrict,
 )
 from builder_tools.evaluation.protocols import LEFT_OUT
+from builder_tools.media import replacing
 from builder_tools.study.judging import (
     OWN_LABELS,
     data_sha256,
@@ -123,6 +124,7 @@ def train_and_ship(
     from builder_tools.training.samples import table_samples
 
     table = load_data(data, source)
+    _expect_writable(Path(model_folder))
     size = max(stage.size for stage in config.stages)
     train_part, valid_part = (
         table_samples(table, split, size_px=size, soft=soft_labels) for split in ("train", "valid")
@@ -202,6 +204,14 @@ def export_network(
         preprocessing=INSIDE,
         **_card_words(table),
     )
+
+
+def _expect_writable(folder: Path) -> None:
+    """Finds out before hours of training that their result could not be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / ".writable") as partial:
+        partial.touch()
+    (folder / ".writable").unlink()
 
 
 def _card_words(table: PictureTable) -> dict[str, str]:

@@ -282,7 +282,19 @@ def _read_kaggle(folder: Path) -> FaceTable:
     splits = _splits(pixels["Usage"], pixels_file)
     votes = _whole_votes(labels[list(FERPLUS_VOTE_COLUMNS)], labels_file)
     rows = [(n, s, *v) for n, s, v in zip(names, splits, votes, strict=True)]
-    return FaceTable(np.stack(images), _table(rows)).rows((names != "").to_numpy())
+    kept = (names != "") & ~_misnamed(names)
+    return FaceTable(np.stack(images), _table(rows)).rows(kept.to_numpy())
+
+
+def _misnamed(names: pd.Series) -> pd.Series:
+    """Tells which rows bear the name of another row, as four of fer2013new.csv do.
+
+    Names count the rows, less those without a name: of rows that share a name, the one nearest
+    to its number is right. These are the rows that the official layout holds.
+    """
+    numbers = pd.to_numeric(names.str.extract(r"(\d+)")[0], errors="coerce")
+    distance = (numbers - np.arange(len(names))).abs()
+    return distance > distance.groupby(names).transform("min")
 
 
 def _read_columns(file: Path, wanted: tuple[str, ...]) -> pd.DataFrame:
@@ -320,15 +332,15 @@ def _whole_votes(cells: pd.DataFrame, file: Path) -> np.ndarray:
 
 def _parse_pixels(text: str, file: Path, row: int) -> np.ndarray:
     try:
-        values = np.array(str(text).split(), dtype=np.uint8)
-    except (ValueError, OverflowError):
-        values = np.empty(0, np.uint8)
-    if values.size != FACE_SIZE_PX**2:
+        values = np.fromstring(str(text), np.int64, sep=" ")
+    except ValueError:
+        values = np.empty(0, np.int64)
+    if values.size != FACE_SIZE_PX**2 or values.min() < 0 or values.max() > 255:
         raise ValueError(
             f"Expected 2304 grey values 0...255 ({file}, row {row + 2}). "
             f"Received: {len(str(text).split())} items."
         )
-    return values.reshape(FACE_SIZE_PX, FACE_SIZE_PX)
+    return values.astype(np.uint8).reshape(FACE_SIZE_PX, FACE_SIZE_PX)
 
 
 def _table(rows: list[tuple]) -> pd.DataFrame:

@@ -55,7 +55,7 @@ def thinned(table: PictureTable, split: str, count: int, *, seed: int = 0) -> Pi
     if len(rows) <= count:
         return table
     quotas = _quotas(np.bincount(table.labels[rows], minlength=len(table.emotions)), count)
-    kept = (table.table["split"] != split).to_numpy()
+    kept = (table.table["split"] != split).to_numpy(copy=True)
     rng = np.random.default_rng(seed)
     for label, quota in enumerate(quotas):
         own = rows[table.labels[rows] == label]

@@ -6,7 +6,7 @@ them (decoded and shrunk to 48 px), with the time of a step that gets one batch 
 The sources take turns, so that other work on the machine meets all alike. Then the readers run
 alone, to show how fast a trainer they could feed.
 
-    python benchmarks/starvation.py [--steps 12] [--rounds 5] [--workers 2] [--faces 4096]
+    python benchmarks/starvation.py [--steps 8] [--rounds 12] [--workers 2] [--faces 4096]
 
 Prints Markdown: median milliseconds a step, and the median over the rounds of the ratio to the
 repeated batch in the same round (must: <= 1.05).
@@ -36,6 +36,8 @@ from builder_tools.media import write_image
 from builder_tools.networks import build_network
 
 SIZE_PX, JPEG_PX, BATCH = 48, 224, 64
+QUEUE = 2
+"""Batches read ahead: few, so that a short epoch does not live on what was read before it."""
 MUST = 1.05
 SKIPPED_STEPS = 2
 REPEATED = "one batch repeated"
@@ -120,7 +122,12 @@ def rounds_of(sources, targets, options: argparse.Namespace) -> Iterator[dict[st
     for name, faces in sources.items():
         workers = 1 if name == "memory" else options.workers
         batches[name] = FirstSteps(
-            faces, targets, batch_size=BATCH, shuffle_seed=0, workers=workers
+            faces,
+            targets,
+            batch_size=BATCH,
+            shuffle_seed=0,
+            workers=workers,
+            max_queue_size=QUEUE,
         )
         batches[name].steps = steps
     batches[REPEATED] = Repeated(batches["memory"][0], steps)
@@ -150,8 +157,8 @@ def reading_faces_per_s(faces, targets, repeats: int = 12) -> float:
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=12, help="timed steps a source and round")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=8, help="timed steps a source and round")
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--workers", type=int, default=2, help="threads that read files")
     parser.add_argument("--faces", type=int, default=4096)
     options = parser.parse_args()

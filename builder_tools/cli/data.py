@@ -1,7 +1,145 @@
-"""The verb `data`."""
+"""The verb `data`: what data sets there are, fetching, verifying and rewriting them."""
 
 from __future__ import annotations
 
-from builder_tools.cli.verb import Verb
+import argparse
+import sys
+from pathlib import Path
 
-VERBS: dict[str, Verb] = {}
+from builder_tools.cli.verb import Verb, positive
+
+FETCHED = ("ferplus-labels", "fer2013", "competition")
+DATASETS = ("ferplus", "folders", "competition")
+
+
+def _need_pandas() -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in ("pandas", "scipy") if find_spec(name) is None]
+    if missing:
+        raise ImportError(f"This needs {', '.join(missing)}: pip install 'builder-tools[study]'.")
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions.add_parser("list", help="what is known, where it lies, its licence, how to get it")
+    fetch = actions.add_parser("fetch", help="fetch and verify a data set")
+    fetch.add_argument("name", choices=FETCHED)
+    fetch.add_argument("--to", type=Path, metavar="DIR", help="default: its place in the data")
+    verify = actions.add_parser("verify", help="load a data set, count by class and split")
+    verify.add_argument("name", nargs="?", choices=DATASETS, help="default: all that are there")
+    verify.add_argument("--source", type=Path, help="zip or folder (see data/README.md)")
+    folders = actions.add_parser("folders", help="write a data set as class folders")
+    folders.add_argument("name", choices=DATASETS)
+    folders.add_argument("--source", type=Path, help="zip or folder (see data/README.md)")
+    folders.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    folders.add_argument(
+        "--per-class", type=positive, help="at most so many pictures a class and split"
+    )
+    folders.add_argument("--seed", type=int, default=0, help="which pictures --per-class takes")
+
+
+def _run(options: argparse.Namespace) -> int | None:
+    _need_pandas()
+    actions = {"list": _list, "fetch": _fetch, "verify": _verify, "folders": _folders}
+    return actions[options.action](options)
+
+
+def _list(options: argparse.Namespace) -> None:
+    from builder_tools.datasets.ferplus import data_folder
+    from builder_tools.datasets.fetch import KNOWN_DATA, find_data
+
+    print(f"looked in {data_folder()} (BUILDER_TOOLS_DATA names another folder)")
+    for name, known in KNOWN_DATA.items():
+        place = find_data(known)
+        looked = " or ".join(" with ".join(files) for files in known.places)
+        state = f"present: {place}" if place else f"missing: no {looked}" if looked else "any place"
+        print(f"\n{name}: {known.about}\n  {state}\n  licence: {known.licence}")
+        if place is None:
+            command = f"builder-tools data fetch {name}. Or: " if known.fetch else ""
+            print(f"  to get it: {command}{known.to_get}")
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from builder_tools.datasets.fetch import fetch_data
+
+    print(fetch_data(options.name, options.to))
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from builder_tools.datasets.fetch import KNOWN_DATA, find_data
+
+    if options.source is not None and options.name is None:
+        raise ValueError(f"Expected a name of {list(DATASETS)} with --source. None was given.")
+    found = {name: find_data(KNOWN_DATA[name]) for name in DATASETS}
+    names = [options.name] if options.name else [name for name in DATASETS if found[name]]
+    if not names:
+        raise FileNotFoundError("No data set is at its usual place. See: builder-tools data list")
+    failed = 0
+    for name in names:
+        try:
+            _print_counts(name, _source(name, options.source, found[name]))
+        except (OSError, ValueError) as error:
+            if options.name:
+                raise
+            print(f"failed: {name}: {error}", file=sys.stderr)
+            failed += 1
+    return 1 if failed else 0
+
+
+def _source(name: str, given: Path | None, found: Path | None) -> Path | None:
+    """Gives what the loader is to be told: FER+ finds its own place, class folders are named."""
+    if given is not None or found is None or name == "ferplus":
+        return given
+    return found.parent
+
+
+def _print_counts(name: str, source: Path | None) -> None:
+    import pandas as pd
+
+    table, remark = _loaded(name, source)
+    splits = [split for split in ("train", "valid", "test") if split in set(table.table["split"])]
+    counts = pd.crosstab(table.table["emotion"], table.table["split"])
+    counts = counts.reindex(list(table.emotions), fill_value=0)[splits]
+    counts.loc["all"] = counts.sum()
+    print(f"{name}: {len(table)} pictures{remark}\n{counts.rename_axis(None).to_string()}")
+
+
+def _loaded(name: str, source: Path | None):
+    from builder_tools.datasets import DATASETS as LOADERS
+
+    if name != "ferplus":
+        return LOADERS[name](source), ""
+    from builder_tools.datasets.ferplus import load_ferplus, nine_class_table
+    from builder_tools.datasets.fetch import describe_ferplus
+
+    faces = load_ferplus(source)
+    return nine_class_table(faces), f"; {describe_ferplus(faces)}"
+
+
+def _folders(options: argparse.Namespace) -> None:
+    from builder_tools.datasets import DATASETS as LOADERS
+    from builder_tools.datasets.class_folders import write_class_folders
+    from builder_tools.datasets.fetch import KNOWN_DATA, find_data
+    from builder_tools.datasets.new_folder import check_new_folder
+
+    check_new_folder(options.out)
+    source = _source(options.name, options.source, find_data(KNOWN_DATA[options.name]))
+    table = LOADERS[options.name](source)
+    print(write_class_folders(table, options.out, per_class=options.per_class, seed=options.seed))
+
+
+VERBS: dict[str, Verb] = {
+    "data": Verb(
+        "list, fetch and verify data sets; write them as class folders",
+        (
+            "builder-tools data list",
+            "builder-tools data fetch ferplus-labels",
+            "builder-tools data fetch competition --to competition/",
+            "builder-tools data verify ferplus",
+            "builder-tools data folders ferplus --out faces/ --per-class 100",
+        ),
+        _add_options,
+        _run,
+    )
+}

@@ -122,19 +122,17 @@ def load_ferplus(source: str | Path | None = None) -> FaceTable:
 
 
 def ferplus_table(source: str | Path | None = None) -> PictureTable:
-    """Reads FER+ for the nine-class task, in the data set's own splits.
+    """Reads FER+ for the nine-class task: `nine_class_table(load_ferplus(source))`."""
+    return nine_class_table(load_ferplus(source))
 
-    Args:
-        source: As `load_ferplus`.
+
+def nine_class_table(faces: FaceTable) -> PictureTable:
+    """Gives the faces for the nine-class task, in the data set's own splits.
 
     Returns:
         Faces in memory, labelled by `nine_class_labels`, with their votes; pictures that people
         took for no face (NF) are left out.
-
-    Raises:
-        FileNotFoundError, ValueError: As `load_ferplus`.
     """
-    faces = load_ferplus(source)
     labels = nine_class_labels(faces.votes)
     names = np.array(NINE_EMOTIONS.names, object)[labels]
     table = faces.table.assign(path="", index=np.arange(len(faces)), label=labels, emotion=names)

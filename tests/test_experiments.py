@@ -59,15 +59,16 @@ def toy_trial(variant: str = "baseline", seed: int = 0, **options) -> Trial:
 @pytest.fixture
 def toy_plan(monkeypatch):
     """A plan of two variants and two seeds, run in this process."""
+    adjusted = {"decision": "balanced", "trained_as": "baseline"}
     trials = [
-        toy_trial(variant, seed, labels=labels)
+        toy_trial(variant, seed, **options)
         for seed in (0, 1)
-        for variant, labels in (("baseline", "hard"), ("soft", "soft"))
+        for variant, options in (("baseline", {}), ("adjusted", adjusted))
     ]
     monkeypatch.setitem(PLANS, "ablations", lambda: iter(trials))
 
     def run_here(trial, runs, source, jobs, deadline):
-        run_trial(trial, runs / trial.study / trial.key, source=source)
+        run_trial(trial, runs, source=source)
         return True, ""
 
     monkeypatch.setattr(schedule, "_run_in_process", run_here)
@@ -83,6 +84,8 @@ def test_every_plan_has_different_trials_that_can_be_built():
             assert trial.study == name
             assert trial.balancer in BALANCERS
             assert trial.labels in plans.LABELS
+            assert trial.decision in plans.DECISIONS
+            assert trial.training_key in keys
             assert find_trial(name, trial.key) == trial
 
 
@@ -116,14 +119,14 @@ def test_a_trial_gives_its_row_and_its_predictions(source, tmp_path):
     assert (row["trial"], row["network"], row["seed"]) == ("baseline-baseline-s0", "tiny", 0)
     assert (row["train_faces"], row["labels"], row["balancer"]) == ("all", "hard", "none")
     for split in ("valid", "test"):
-        found = np.load(tmp_path / f"{split}.npy")
+        found = np.load(tmp_path / "ablations/baseline-baseline-s0" / f"{split}.npy")
         assert found.shape == (27, 9)
         np.testing.assert_allclose(found.sum(axis=1), 1, atol=0.01)
     assert set(FERPLUS_EIGHT) == {
         c.removeprefix("test_eight_recall_") for c in row if c.startswith("test_eight_recall_")
     }
     assert 0 <= row["valid_nine_accuracy"] <= 1
-    assert json.loads((tmp_path / "row.json").read_text()) == row
+    assert json.loads((tmp_path / "ablations/baseline-baseline-s0/row.json").read_text()) == row
     assert run_trial(toy_trial(), tmp_path, source=tmp_path / "gone") == row, "only read"
 
 
@@ -153,8 +156,8 @@ def test_a_plan_goes_on_where_it_stopped(toy_plan, source, tmp_path):
     options = {"table": table, "runs": tmp_path / "runs", "source": source}
     assert run_plan("ablations", **options, groups=["baseline"]) == []
     assert [trial.key for trial in schedule.pending_trials("ablations", table)] == [
-        "toys-soft-s0",
-        "toys-soft-s1",
+        "toys-adjusted-s0",
+        "toys-adjusted-s1",
     ]
     first = table.read_text()
     assert run_plan("ablations", **options) == []
@@ -166,10 +169,13 @@ def test_a_plan_goes_on_where_it_stopped(toy_plan, source, tmp_path):
     assert set(predictions) == {trial.key for trial in toy_plan}
     assert all(labels.shape == (27,) and labels.max() < 8 for labels in predictions.values())
 
+    trained = {path.parent.name for path in (tmp_path / "runs/ablations").glob("*/last.keras")}
+    assert trained == {"baseline-baseline-s0", "baseline-baseline-s1"}, "judged twice, trained once"
+
     written = write_reports(table, tmp_path / schedule.PREDICTIONS, tmp_path, source)
     assert all(path.stat().st_size for path in written)
     report = (tmp_path / "ablations.md").read_text()
-    assert "| toys | soft | 2 |" in report and "builder-tools experiment" in report
+    assert "| toys | adjusted | 2 |" in report and "builder-tools experiment" in report
 
 
 @pytest.mark.slow

@@ -30,8 +30,7 @@ def _run(options: argparse.Namespace) -> int | None:
     if options.plan == "report":
         return _report(options)
     if options.trial:
-        trial = find_trial(options.plan, options.trial)
-        run_trial(trial, options.runs / trial.study / trial.key, source=options.source)
+        run_trial(find_trial(options.plan, options.trial), options.runs, source=options.source)
         return None
     if options.list:
         for trial in pending_trials(options.plan, options.table, options.group):

@@ -23,6 +23,7 @@ ABLATION_EPOCH_FACES = 28_544
 variant, however many faces balancing made, so that all take the same steps."""
 
 LABELS = ("hard", "soft")
+DECISIONS = ("natural", "balanced")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Trial:
         labels: `hard` (the nine-class label) or `soft` (the shares of the votes).
         balancer: Name in `BALANCERS`: raises every class to the size of the largest.
         train_faces: Size of a seeded stratified subset of the training faces; None for all.
+        decision: `natural` (the largest probability) or `balanced` (logit adjustment with the
+            strength that is best on valid).
+        trained_as: Variant of the baseline group whose network is judged; its own if None.
     """
 
     study: str
@@ -46,11 +50,22 @@ class Trial:
     labels: str = "hard"
     balancer: str = "none"
     train_faces: int | None = None
+    decision: str = "natural"
+    trained_as: str | None = None
 
     @property
     def key(self) -> str:
         """Names the trial in its plan."""
         return f"{self.group}-{self.variant}-s{self.config.seed}"
+
+    @property
+    def training_key(self) -> str:
+        """Names the trial whose network is judged."""
+        return (
+            f"{self.trained_as}-{self.trained_as}-s{self.config.seed}"
+            if self.trained_as
+            else self.key
+        )
 
 
 def screening_trials() -> Iterator[Trial]:
@@ -92,6 +107,7 @@ ABLATIONS: tuple[tuple[str, str, dict, dict], ...] = (
     ("balancing", "embedding_smote", {}, {"balancer": "embedding_smote"}),
     ("balancing", "augmentation_smote", {}, {"balancer": "augmentation_smote"}),
     ("balancing", "balanced_batches", {"balanced_batches": True}, {}),
+    ("balancing", "logit_adjustment", {}, {"decision": "balanced", "trained_as": "baseline"}),
     ("labels", "soft", {}, {"labels": "soft"}),
     ("augmentation", "off", {"augmentation": AUGMENTATIONS["off"]}, {}),
     ("augmentation", "light", {"augmentation": AUGMENTATIONS["light"]}, {}),

@@ -20,7 +20,7 @@ from builder_tools.emotions import FERPLUS_EIGHT, NINE_EMOTIONS
 from builder_tools.evaluation import restrict
 from builder_tools.experiments.plans import PLANS, Trial
 from builder_tools.experiments.summary import add_prediction
-from builder_tools.experiments.trial import run_trial
+from builder_tools.experiments.trial import run_trial, trial_folder
 from builder_tools.study import add_rows, read_rows
 
 PREDICTIONS = "experiments_test_labels.npz"
@@ -78,10 +78,11 @@ def run_plan(
                 failed.append(trial.key)
                 print(f"{trial.key}: {message}", file=sys.stderr)
             elif ran:
-                folder = _folder(runs, trial)
-                row = run_trial(trial, folder, source=source)
+                row = run_trial(trial, runs, source=source)
                 add_rows(table, [row])
-                found = restrict(np.load(folder / "test.npy"), NINE_EMOTIONS, FERPLUS_EIGHT)
+                found = restrict(
+                    np.load(trial_folder(runs, trial) / "test.npy"), NINE_EMOTIONS, FERPLUS_EIGHT
+                )
                 add_prediction(table.with_name(PREDICTIONS), trial.key, found.argmax(axis=1))
                 print(_progress(row, number, len(trials)), file=sys.stderr)
     return failed
@@ -97,7 +98,7 @@ def _run_in_process(trial: Trial, runs: Path, source, jobs: int, deadline: float
         "TF_NUM_INTEROP_THREADS": threads,
         "OMP_NUM_THREADS": threads,
     }
-    folder = _folder(runs, trial)
+    folder = trial_folder(runs, trial)
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "builder_tools", "experiment", trial.study]
     command += ["--trial", trial.key, "--runs", str(runs)]
@@ -108,10 +109,6 @@ def _run_in_process(trial: Trial, runs: Path, source, jobs: int, deadline: float
         last = (folder / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
         return True, f"exit code {code}: {' '.join(last)} (see {folder / 'log.txt'})"
     return True, ""
-
-
-def _folder(runs: Path, trial: Trial) -> Path:
-    return runs / trial.study / trial.key
 
 
 def _progress(row: dict, number: int, total: int) -> str:

@@ -13,7 +13,14 @@ import numpy as np
 
 from builder_tools.datasets.ferplus import FaceTable, is_face, load_ferplus, vote_distribution
 from builder_tools.emotions import NINE_EMOTIONS
-from builder_tools.evaluation import PROTOCOLS, evaluate, nine_class_labels, restrict
+from builder_tools.evaluation import (
+    PROTOCOLS,
+    apply_decision,
+    balanced_decision,
+    evaluate,
+    nine_class_labels,
+    restrict,
+)
 from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.experiments.plans import Trial
 from builder_tools.media.partial import replacing
@@ -22,19 +29,24 @@ from builder_tools.training import Samples, TrainingRun, train
 JUDGED = {"eight": "ferplus-majority-8", "nine": "ferplus-nine"}
 """Prefix of a column -> protocol."""
 
+STRENGTHS = (0.25, 0.5, 0.75, 1.0)
+"""Of logit adjustment; the best on valid is taken."""
+
 EMBEDDING_MODEL = "fast"
 """The model whose last features the embedding balancer looks for neighbours in. It was trained
 on the training split alone."""
 
 
-def run_trial(trial: Trial, folder: Path, *, source: str | Path | None = None) -> dict[str, Any]:
+def run_trial(trial: Trial, runs: Path, *, source: str | Path | None = None) -> dict[str, Any]:
     """Runs a trial, or goes on with it, and gives its row; the row is kept in `row.json`.
 
     Args:
         trial: What to run.
-        folder: Checkpoints and predictions (`valid.npy`, `test.npy`: `(n, 9)` probabilities).
+        runs: Where `trial_folder` is: checkpoints and predictions (`valid.npy`, `test.npy`:
+            `(n, 9)` probabilities).
         source: Where FER+ is.
     """
+    folder = trial_folder(runs, trial)
     done = folder / "row.json"
     if done.is_file():
         return json.loads(done.read_text())
@@ -45,12 +57,18 @@ def run_trial(trial: Trial, folder: Path, *, source: str | Path | None = None) -
         trial.config,
         training_samples(trial, faces.split("train")),
         Samples(valid.images, vote_distribution(valid.votes)),
-        folder,
+        runs / trial.study / trial.training_key,
     )
+    folder.mkdir(parents=True, exist_ok=True)
     row = {**_described(trial, run), **_judged(trial, run, faces, folder)}
     with replacing(done) as partial:
         partial.write_text(json.dumps(row, indent=1))
     return row
+
+
+def trial_folder(runs: Path, trial: Trial) -> Path:
+    """Gives the folder of a trial."""
+    return runs / trial.study / trial.key
 
 
 def training_samples(trial: Trial, faces: FaceTable) -> Samples:
@@ -119,6 +137,7 @@ def _described(trial: Trial, run: TrainingRun) -> dict[str, Any]:
         "labels": trial.labels,
         "balancer": trial.balancer,
         "train_faces": trial.train_faces or "all",
+        "decision": trial.decision,
         "size": config.stages[-1].size,
         "seed": config.seed,
         "commit": run.config["commit"],
@@ -151,15 +170,31 @@ def _accelerator() -> str:
 def _judged(trial: Trial, run: TrainingRun, faces: FaceTable, folder: Path) -> dict[str, Any]:
     """Judges the last (or best) epoch on valid, and on test once."""
     row: dict[str, Any] = {}
+    biases: dict[str, float] | None = None
     for split in ("valid", "test"):
         part = faces.split(split)
         found = _predict(run.model, part.images, trial.config.stages[-1].size)
+        if trial.decision == "balanced":
+            biases = biases or _best_biases(part, found, faces.split("train"))
+            found = apply_decision(found, NINE_EMOTIONS, biases)
         with replacing(folder / f"{split}.npy") as partial, partial.open("wb") as file:
             np.save(file, found.astype(np.float16))
         for prefix, protocol in JUDGED.items():
             figures = _figures(PROTOCOLS[protocol], part, found)
             row |= {f"{split}_{prefix}_{name}": value for name, value in figures.items()}
     return row
+
+
+def _best_biases(valid: FaceTable, found: np.ndarray, train: FaceTable) -> dict[str, float]:
+    """Gives the biases of the strength with the best mean recall on valid."""
+    labels, protocol = nine_class_labels(train.votes), PROTOCOLS[JUDGED["eight"]]
+
+    def mean_recall(biases: dict[str, float]) -> float:
+        decided = apply_decision(found, NINE_EMOTIONS, biases)
+        return _figures(protocol, valid, decided)["mean_recall"]
+
+    candidates = [balanced_decision(labels, NINE_EMOTIONS, strength=s) for s in STRENGTHS]
+    return max(candidates, key=mean_recall)
 
 
 def _predict(network, images: np.ndarray, size: int) -> np.ndarray:

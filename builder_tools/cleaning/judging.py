@@ -131,7 +131,7 @@ def _faults(look: Look, config: CleaningConfig) -> Iterable[Fault]:
         what = "" if drops else "; the largest counts"
         yield Fault("many_faces", f"{look.num_faces} faces found{what}", drops)
     if look.face_px is not None and look.face_px < config.min_face_px:
-        reason = f"the face is {look.face_px:.0f} px large, under {config.min_face_px:g}"
+        reason = f"the face is {look.face_px:g} px large, under {config.min_face_px:g}"
         yield Fault("too_small", reason, config.too_small == "drop")
     limit = config.min_sharpness
     if limit is not None and look.sharpness is not None and look.sharpness < limit:

@@ -24,6 +24,8 @@ STATUS_COLOURS: Mapping[str, str] = {
 }
 """Okabe-Ito colours, grey for what is well."""
 UNREADABLE_GREY = 200
+PX_AN_INCH = 100
+"""Of contact sheets, which are then as large as their pixels at the usual resolution."""
 
 
 def plot_statuses(manifest: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -132,7 +134,7 @@ def plot_contact_sheet(
     gap = side_px // 4 if len(titles) else 2
     height, width = rows * (side_px + gap), columns * (side_px + 2)
     sheet = np.full((height, width, 3), 255, np.uint8)
-    ax = axes_or_new(ax, (width / 60, height / 60))
+    ax = axes_or_new(ax, (width / PX_AN_INCH, height / PX_AN_INCH))
     for place, picture in enumerate(pictures):
         top, left = place // columns * (side_px + gap) + gap, place % columns * (side_px + 2)
         sheet[top : top + side_px, left : left + side_px] = _fitted(picture, side_px)

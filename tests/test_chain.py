@@ -101,3 +101,19 @@ def test_the_competition_ends_in_a_valid_submission(tmp_path):
     assert [row["image_path"] for row in rows] == [f"{n}.jpg" for n in reversed(range(12))]
     assert {row["emotion"] for row in rows} <= set(NINE_EMOTIONS)
     validate_submission(submission, [row["image_path"] for row in rows], NINE_EMOTIONS)
+
+
+def test_a_folder_that_was_balanced_before_it_was_split_is_refused(tmp_path, capfd):
+    """Made pictures beside their parents on the other side would flatter every figure."""
+    rng = np.random.default_rng(0)
+    for kind, emotion in enumerate(("happy", "sad")):
+        for number in range(8):
+            picture = np.repeat(pattern(kind, 24, rng)[..., None], 3, -1)
+            write_image(tmp_path / f"raw/{emotion}/{number}.png", picture)
+    run("balance", tmp_path / "raw", "--out", tmp_path / "balanced", "--value", 12)
+    capfd.readouterr()
+    places = ["--run", tmp_path / "run", "--models", tmp_path / "models"]
+    words = ["train", "--data", "folders", "--source", tmp_path / "balanced", *places]
+    assert main(list(map(str, words))) == 2
+    assert "Split first" in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()

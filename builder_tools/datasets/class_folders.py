@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from builder_tools.datasets.duplicates import duplicate_groups
 from builder_tools.datasets.new_folder import new_folder
-from builder_tools.datasets.splits import TAKEN_SIDES, with_splits
+from builder_tools.datasets.splits import TAKEN_SIDES, sample_per_class, with_splits
 from builder_tools.datasets.table import PROGRESS, PictureTable, table_of_files
 from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
 from builder_tools.media import IMAGE_SUFFIXES, list_images, write_image
@@ -27,6 +28,10 @@ SPLIT_OF_FOLDER = {
     "test": "test",
 }
 """Names of split folders that are read."""
+
+BALANCING_MANIFEST = "manifest.csv"
+MADE_ORIGINS = ("interpolated", "augmented", "copied")
+"""Values of its column `origin` that name pictures made from others."""
 
 FOLDER_OF_SPLIT = {"train": "train", "valid": "val", "test": "test", "": ""}
 """Names of split folders that are written."""
@@ -54,12 +59,28 @@ def load_class_folders(
     Raises:
         FileNotFoundError, NotADirectoryError: If there is no such folder.
         ValueError: If there are no class folders, no train, an empty class, a class that is not
-            in `emotions` (or, without them, not in train), or too few pictures to split a class.
+            in `emotions` (or, without them, not in train), too few pictures to split a class, or
+            pictures that balancing made would have to be split.
     """
     table = list_class_folders(root, emotions=emotions)
     if set(TAKEN_SIDES) <= set(table.table["split"]):
         return table
+    _refuse_made_pictures(Path(root))
     return with_splits(table, seed=seed, groups=duplicate_groups(table))
+
+
+def _refuse_made_pictures(root: Path) -> None:
+    """A made picture beside its parents on the other side of a split would flatter every figure."""
+    manifest = root / BALANCING_MANIFEST
+    if not manifest.is_file():
+        return
+    origins = pd.read_csv(manifest).get("origin", pd.Series(dtype=str))
+    if origins.isin(MADE_ORIGINS).any():
+        raise ValueError(
+            f"Expected {root} to hold val/ and test/ beside train/: it was balanced, and pictures "
+            "made from others must not be split from them. Split first "
+            "(builder-tools data folders folders --source RAW --out SPLIT), then balance."
+        )
 
 
 def list_class_folders(
@@ -108,8 +129,8 @@ def write_class_folders(
     """
     from tqdm import tqdm
 
-    _check_writable(table, per_class)
-    chosen = table if per_class is None else table.rows(_chosen(table, per_class, seed))
+    _check_writable(table)
+    chosen = table if per_class is None else sample_per_class(table, per_class, seed=seed)
     with new_folder(root) as partial:
         for place, image in tqdm(_places(chosen), "pictures", len(chosen), **PROGRESS):
             write_image(partial / place, image)
@@ -186,25 +207,13 @@ def _check_labels(root: Path, folders: set[Path], emotions: EmotionSet) -> None:
         )
 
 
-def _check_writable(table: PictureTable, per_class: int | None) -> None:
+def _check_writable(table: PictureTable) -> None:
     splits = set(table.table["split"])
     if not len(table) or ("" in splits and len(splits) > 1):
         raise ValueError(
             "Expected pictures that all have a split, or none has. Received: "
             f"{len(table)} pictures with the splits {sorted(splits)}."
         )
-    if per_class is not None and per_class < 1:
-        raise ValueError(f"Expected per_class >= 1. Received: {per_class}.")
-
-
-def _chosen(table: PictureTable, per_class: int, seed: int) -> np.ndarray:
-    """Gives the mask of at most `per_class` pictures of each class and split."""
-    rng = np.random.default_rng(seed)
-    ordered = table.table.sort_values(["split", "label", "name"])
-    mask = np.zeros(len(table), bool)
-    for _, part in ordered.groupby(["split", "label"]):
-        mask[rng.permutation(part.index.to_numpy())[:per_class]] = True
-    return mask
 
 
 def _places(table: PictureTable) -> Iterator[tuple[Path, np.ndarray]]:

@@ -63,6 +63,8 @@ def test_it_gives_probabilities_of_whole_range_pictures(built):
     found = built.answers()
     assert found.shape == (2, NUM_CLASSES) and found.dtype == np.float32
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    called_plainly = keras.ops.convert_to_numpy(built.network(built.faces()))
+    np.testing.assert_allclose(called_plainly, found, atol=1e-6, err_msg="trains unasked")
     assert built.network.input_shape == (None, built.size, built.size, 3)
     assert built.network.layers[-1].name == "emotion"
     assert built.network.name == built.name

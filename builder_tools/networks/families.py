@@ -181,7 +181,9 @@ def _enlarged(inputs: keras.KerasTensor, least: int) -> keras.KerasTensor:
     size = inputs.shape[1]
     if size is None or size >= least:
         return inputs
-    return layers.Resizing(least, least, dtype="float32", name="enlarged")(inputs)
+    # Not layers.Resizing: called without `training`, as in an export, it sets all that follow to
+    # training (Keras 3.15), and batch normalisation then uses the batch.
+    return ops.image.resize(inputs, (least, least))
 
 
 def _efficientnet(

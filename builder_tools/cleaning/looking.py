@@ -15,8 +15,8 @@ SMALL_PICTURE_PX = 128
 """Pictures up to this side are enlarged before a detector looks: they are crops of faces."""
 ENLARGED_PX = 192
 SURROUND = 0.5
-"""Width of the border over the longer side of the picture. It has the picture's mean colour: on
-any other the picture's own outline is taken for a face more often (`reports/cleaning.md`)."""
+"""Width of the border over the longer side of the picture. It has the picture's mean colour: so
+most true faces are found, and of plain colours the fewest false ones (`reports/cleaning.md`)."""
 SECOND_LOOK_UP_TO_PX = 640
 """Larger pictures without a face are not looked at again: faces there do not fill the frame."""
 SECOND_LOOK_SCORE = 0.7

@@ -28,6 +28,12 @@ SETTINGS = (
     "format",
 )
 
+WHAT_IS_KEPT = (
+    "By default everything listed here is dropped; nothing is blurred without --min-sharpness. "
+    "The test split never loses a picture as a duplicate. What is kept in spite of a fault is "
+    "flagged in manifest.csv."
+)
+
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="class folders, the competition's, or flat")
@@ -38,11 +44,13 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--restart", action="store_true", help="do not go on with an earlier run")
     parser.add_argument("--strict", action="store_true", help="exit 1 if a picture is unreadable")
     _add_writing_options(parser.add_argument_group("what is written"))
-    _add_keeping_options(parser.add_argument_group("what is kept"))
+    _add_keeping_options(parser.add_argument_group("what is kept", WHAT_IS_KEPT))
 
 
 def _add_writing_options(group) -> None:
-    group.add_argument("--size", dest="size_px", type=_size, metavar="PX|none", help="side")
+    group.add_argument(
+        "--size", dest="size_px", type=_size, metavar="PX|none", help="side of what is written"
+    )
     group.add_argument("--margin", type=float, help="side of the crop over the face's box")
     group.add_argument("--shift-y", type=float, help="shift of the crop, share of the box, up < 0")
     group.add_argument("--align-eyes", action="store_true", help="turn faces upright by the eyes")
@@ -59,8 +67,8 @@ def _add_writing_options(group) -> None:
 
 
 def _add_keeping_options(group) -> None:
-    group.add_argument("--min-face", dest="min_face_px", type=float, metavar="PX", help="24")
-    group.add_argument("--min-sharpness", type=float, metavar="X", help="none is blurred without")
+    group.add_argument("--min-face", dest="min_face_px", type=float, metavar="PX", help="side (24)")
+    group.add_argument("--min-sharpness", type=float, metavar="X", help="limit (none)")
     group.add_argument("--no-face", choices=KEEP_OR_DROP, help="drop, or keep the whole picture")
     group.add_argument("--many-faces", choices=("drop", "largest"))
     group.add_argument("--too-small", choices=KEEP_OR_DROP, help="faces under --min-face")

@@ -62,6 +62,17 @@ def nine_class_labels(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
     return _labels(winners, NINE_EMOTIONS)
 
 
+def agreement(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
+    """Tells how much people agree: the winner's share of the votes, single votes dropped.
+
+    Returns:
+        `(n,)` float in [0, 1]; 1 where all agree, 0 where no vote remains.
+    """
+    kept = _kept_votes(votes)
+    total = kept.sum(axis=1)
+    return np.divide(kept.max(axis=1), total, out=np.zeros(len(kept)), where=total > 0)
+
+
 def fer2013_seven_labels(table: pd.DataFrame) -> np.ndarray:
     """Gives the original FER2013 labels.
 
@@ -88,11 +99,16 @@ def fer2013_seven_labels(table: pd.DataFrame) -> np.ndarray:
 
 def _majority_emotions(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
     """Gives the winner of each row: an emotion, "NF", or `NO_MAJORITY`."""
-    counts = _vote_counts(votes)
-    kept = np.where(counts == 1, 0, counts)
+    kept = _kept_votes(votes)
     won = 2 * kept.max(axis=1) > kept.sum(axis=1)
     names = np.array([FERPLUS_TO_EMOTION.get(c, c) for c in FERPLUS_VOTE_COLUMNS], dtype=object)
     return np.where(won, names[kept.argmax(axis=1)], NO_MAJORITY)
+
+
+def _kept_votes(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
+    """Gives the votes with single votes dropped, `(n, 10)`."""
+    counts = _vote_counts(votes)
+    return np.where(counts == 1, 0, counts)
 
 
 def _vote_counts(votes: np.ndarray | pd.DataFrame) -> np.ndarray:

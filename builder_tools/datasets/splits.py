@@ -62,6 +62,27 @@ def with_splits(
     return PictureTable(table.table.assign(split=given), table.emotions, table.images)
 
 
+def sample_per_class(table: PictureTable, per_class: int, *, seed: int = 0) -> PictureTable:
+    """Gives at most `per_class` pictures of each class in each split, in the table's order.
+
+    Args:
+        table: Pictures.
+        per_class: At least 1.
+        seed: Chooses them; the order of the table does not matter.
+
+    Raises:
+        ValueError: If `per_class` is below 1.
+    """
+    if per_class < 1:
+        raise ValueError(f"Expected per_class >= 1. Received: {per_class}.")
+    rng = np.random.default_rng(seed)
+    ordered = table.table.reset_index(drop=True).sort_values(["split", "label", "name"])
+    mask = np.zeros(len(table), bool)
+    for _, part in ordered.groupby(["split", "label"]):
+        mask[rng.permutation(part.index.to_numpy())[:per_class]] = True
+    return table.rows(mask)
+
+
 def _check_shares(valid: float, test: float) -> None:
     if min(valid, test) < 0 or valid + test >= 1:
         raise ValueError(

@@ -1,0 +1,62 @@
+"""Notebooks: they run from top to bottom on a small sample and are committed with their outputs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+nbformat = pytest.importorskip("nbformat")
+nbclient = pytest.importorskip("nbclient")
+pytest.importorskip("ipykernel")
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+MAX_BYTES = 400_000
+TIME_LIMIT_S = 300
+MACHINE_PATH = re.compile(r"(?:/home/|/root/|/Users/|/work/|/tmp/|[A-Z]:\\\\Users)")
+
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def texts(cell) -> str:
+    """Everything a cell shows but its pictures."""
+    shown = [cell.source]
+    for output in cell.get("outputs", []):
+        shown.append(output.get("text", ""))
+        data = output.get("data", {})
+        shown += [str(value) for kind, value in data.items() if not kind.startswith("image/")]
+    return "\n".join(shown)
+
+
+@every_notebook
+def test_is_committed_with_its_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    first, last = notebook.cells[0], notebook.cells[-1]
+    assert first.cell_type == last.cell_type == "markdown"
+    assert "question" in first.source.casefold() and "data" in first.source.casefold()
+    assert re.match(r"#+\s+Findings?\b", last.source), "the last cell is headed Finding"
+    assert any("builder_tools" in cell.source for cell in code_cells(notebook))
+    numbers = [cell.execution_count for cell in code_cells(notebook)]
+    assert numbers == list(range(1, len(numbers) + 1)), "run it once, from top to bottom"
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    assert outputs and not [output for output in outputs if output.output_type == "error"]
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+    named = [cell.source for cell in notebook.cells if MACHINE_PATH.search(texts(cell))]
+    assert not named, "a path of one machine is shown"
+    assert path.stat().st_size < MAX_BYTES
+
+
+@pytest.mark.slow
+@every_notebook
+def test_runs_on_a_small_sample(path, data_dir, monkeypatch):
+    monkeypatch.setenv("BUILDER_TOOLS_QUICK", "1")
+    monkeypatch.setenv("BUILDER_TOOLS_DATA", str(data_dir.resolve()))
+    notebook = nbformat.read(path, as_version=4)
+    place = {"metadata": {"path": str(FOLDER)}}
+    nbclient.NotebookClient(notebook, timeout=TIME_LIMIT_S, resources=place).execute()
+    assert all(cell.execution_count for cell in code_cells(notebook))

@@ -83,7 +83,7 @@ def duplicate_pairs(
     members = pd.factorize(np.array([each.tobytes() for each in miniatures], object))[0]
     firsts = np.unique(members, return_index=True)[1]
     equal = np.flatnonzero(firsts[members] != np.arange(len(rows)))
-    standard = _standardised(miniatures[firsts].reshape(len(firsts), -1))
+    standard = _standardised(miniatures[firsts].reshape(-1, MINIATURE_PX**2))
     first, second, bits, correlation = _near_pairs(standard, max_distance_bits, min_correlation)
     near = np.sort(rows[firsts[np.stack([first, second])]], axis=0)
     found = {

@@ -11,10 +11,13 @@ from toy_study import toy_faces, votes, write_kaggle, write_official, write_zip
 from builder_tools.datasets.ferplus import (
     FaceTable,
     data_folder,
+    ferplus_table,
     is_face,
     load_ferplus,
     vote_distribution,
 )
+from builder_tools.datasets.fetch import FERPLUS_SHA256
+from builder_tools.datasets.labels import agreement
 from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS
 
 FACES = toy_faces({"train": 1, "valid": 1, "test": 1})
@@ -76,6 +79,45 @@ def test_the_kaggle_form_leaves_out_pictures_without_a_name(tmp_path, official):
     removed = dataclasses.replace(FACES[3], name="")
     found = load_ferplus(write_kaggle(tmp_path / "kaggle", [FACES[0], removed, *FACES[1:]]))
     assert same(found, load_ferplus(official))
+
+
+def test_a_name_that_stands_twice_belongs_to_the_row_it_counts(tmp_path, official):
+    """As four of fer2013new.csv do; there, too, the wrong row may come first or last."""
+    early = dataclasses.replace(FACES[9], name=FACES[4].name)
+    late = dataclasses.replace(FACES[9], name=FACES[2].name)
+    rows = [early, *FACES[:8], *FACES[8:], late]
+    found = load_ferplus(write_kaggle(tmp_path / "kaggle", rows))
+    order = [face.name for face in FACES]
+    assert sorted(found.table["name"]) == order
+    np.testing.assert_array_equal(found.images[4], FACES[4].image)
+    np.testing.assert_array_equal(found.images[2], FACES[2].image)
+
+
+def test_the_table_for_nine_classes_leaves_out_what_is_no_face(tmp_path):
+    counted = [votes(NF=8, neutral=2), votes(happiness=9), votes(neutral=5, fear=5)]
+    changed = [dataclasses.replace(f, votes=v) for f, v in zip(FACES[:3], counted, strict=True)]
+    table = ferplus_table(write_official(tmp_path, [*changed, *FACES[3:]]))
+    assert len(table) == 26
+    first = table.table.iloc[:2]
+    assert first["name"].tolist() == [FACES[1].name, FACES[2].name]
+    assert first["emotion"].tolist() == ["happy", "uncertain"]
+    assert first["label"].tolist() == [NINE_EMOTIONS.label(e) for e in ("happy", "uncertain")]
+    assert table.votes.tolist() == [*counted[1:], *(face.votes for face in FACES[3:])]
+    np.testing.assert_array_equal(table.picture(0)[..., 0], FACES[1].image)
+    assert table.table["split"].tolist() == [face.split for face in FACES[1:]]
+
+
+@pytest.mark.parametrize(
+    ("counts", "share"),
+    [
+        ({"happiness": 10}, 1.0),
+        ({"happiness": 6, "sadness": 3, "fear": 1}, 6 / 9),
+        ({"neutral": 5, "sadness": 5}, 0.5),
+        ({"anger": 1, "fear": 1}, 0.0),
+    ],
+)
+def test_agreement_is_the_share_of_the_winner(counts, share):
+    assert agreement(np.array([votes(**counts)])).tolist() == [share]
 
 
 def test_the_hash_tells_pictures_votes_and_splits_apart(tmp_path):
@@ -308,3 +350,4 @@ def test_the_real_data(data_dir):
     assert sum(faces.split("test").table["name"].isin(seen)) == 288
     assert sum(faces.split("valid").table["name"].isin(seen)) == 279
     assert faces.rows(is_face(faces.votes)).names_also_in_train() == seen
+    assert "label.csv" in FERPLUS_SHA256[faces.sha256]

@@ -1,6 +1,7 @@
 """The parts of a network: head, phases of training, files of weights; and the shipped backbone."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -317,3 +318,13 @@ def test_a_side_that_is_no_multiple_of_the_patch_is_refused():
 def test_a_network_of_one_size_is_built_for_it_unless_told_otherwise():
     assert not NETWORKS["cifar10_convnet"].any_size
     assert build_network("cifar10_convnet", 9).input_shape == (None, 32, 32, 3)
+
+
+def test_the_shipped_model_is_a_start_for_fine_tuning():
+    """It was saved before backbones were nested: its last layer is left out."""
+    file = Path(__file__).parents[1] / "saved_models/fast/model.keras"
+    shipped = keras.models.load_model(file, compile=False)
+    network = build_network("compact", 9, weights=file)
+    network.get_layer("emotion").set_weights(shipped.layers[-1].get_weights())
+    faces = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3)).astype(np.float32)
+    np.testing.assert_allclose(network(faces), shipped(faces), atol=1e-6)

@@ -21,8 +21,9 @@ def load_backbone_weights(backbone: keras.Model, path: str | Path) -> None:
 
     Args:
         backbone: Of `build_network(...).get_layer("backbone")`.
-        path: A `.keras` file of a backbone or of a whole network that has one; or the backbone's
-            `.weights.h5`, or `.h5` in the older layout that published weights come in.
+        path: A `.keras` file of a backbone, of a whole network that has one, or of one with a
+            single dense layer at its end; or the backbone's `.weights.h5`, or `.h5` in the older
+            layout that published weights come in.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -99,6 +100,9 @@ def _load_keras_file(backbone: keras.Model, path: Path) -> None:
     source = keras.saving.load_model(path, compile=False)
     if any(layer.name == "backbone" for layer in source.layers):
         source = source.get_layer("backbone")
+    elif isinstance(source.layers[-1], keras.layers.Dense):
+        # A whole network without nested backbone: what stands before its last layer.
+        source = keras.Model(source.inputs, source.layers[-1].input)
     _refuse_other_shapes(source, backbone, path)
     backbone.set_weights(source.get_weights())
 

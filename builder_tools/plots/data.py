@@ -118,7 +118,7 @@ def plot_samples(
     for name in present:
         own = np.flatnonzero((table.table["emotion"] == name).to_numpy())
         rows.append(pictures[np.sort(rng.permutation(own)[:per_class])])
-    ax = axes_or_new(ax, (0.5 * per_class + 1, 0.5 * len(present) + 0.2))
+    ax = axes_or_new(ax, (0.5 * per_class + 1.8, 0.5 * len(present) + 0.2))
     step = size_px + _GAP_PX
     ax.imshow(_mosaic(rows, per_class, size_px))
     ax.set_yticks(step * np.arange(len(present)) + size_px / 2, present)

@@ -42,7 +42,8 @@ notebooks: $(VENV)/.full ## run the study's notebooks again, in place (FER+: dat
 		../$(VENV)/bin/jupyter execute --inplace $$notebook; done
 
 benchmark: $(VENV)/.full ## measure this machine against the targets
-	@for script in cold_start runtimes speed crop_margin crop_accuracy detectors; do \
+	@for script in cold_start runtimes speed crop_margin crop_accuracy detectors \
+		cleaning networks starvation; do \
 		$(VENV)/bin/python benchmarks/$$script.py; done
 
 clean: ## remove the environment and what the demo wrote

@@ -50,7 +50,7 @@ STOREYS = (
     _row("datasets", "cv2"),
     _row("cleaning", "cv2"),
     _row("augmentation", "keras"),
-    _row("balancing"),
+    _row("balancing", "sklearn", "imblearn"),
     # networks
     _row("networks", "keras"),
     _row("training", "keras"),

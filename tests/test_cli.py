@@ -19,7 +19,8 @@ from builder_tools.media import read_image, write_image
 
 CONTRACT_VERBS = {
     *("img", "img-batch", "video", "video-rec", "online"),
-    *("train", "evaluate", "export", "assets", "models"),
+    *("data", "clean", "balance", "tune", "train", "evaluate", "export", "experiment"),
+    *("assets", "models"),
 }
 LINE_FIELDS = ["source", "frame", "time_s", "faces"]
 FACE_FIELDS = [

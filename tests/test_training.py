@@ -320,7 +320,8 @@ def test_two_steps_under_each_keras_back_end(backend, tmp_path):
     if find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     here = Path(__file__).resolve().parent
-    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": str(here)}
+    places = os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": places}
     done = subprocess.run(
         [sys.executable, "-c", TWO_STEPS, str(tmp_path)],
         capture_output=True,

@@ -1,4 +1,9 @@
-"""The study's figures. Each takes `ax=None` (a new figure then) and returns the axes."""
+"""The study's figures, a module a subject. Each takes `ax=None` (a new figure then) and returns
+the axes.
+
+Those of any trained model stand here; `plots.data`, `plots.cleaning`, `plots.balancing`,
+`plots.tuning` and `plots.experiments` are imported by name.
+"""
 
 from builder_tools.plots.judging import plot_confusion, plot_reliability, plot_training_curves
 

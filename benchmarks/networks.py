@@ -178,7 +178,8 @@ nine classes, on faces of one size. A GFLOP is 10^9 operations, two for each mul
 convolution or matrix product, counted from the ONNX file. Milliseconds are for one face in ONNX
 Runtime on one thread: the median of the thread's processor time. `of the floor` is how near that
 comes to a large float32 matrix product on the same thread, measured when the report is written:
-small numbers are time spent on memory and on operations too small to fill the processor.
+small numbers are time spent on memory and on operations too small to fill the processor; one past
+100 % says that other work disturbed the product more than the network.
 
 Networks made for larger pictures halve a face five times: at 48 px they see 2x2 features, and the
 Inception family and Xception enlarge the face to 75 and 71 px inside, which their figures

@@ -138,7 +138,7 @@ def conv_lstm(input_size: int | None, weights: str | None = None) -> keras.Model
 
     Features of a small stem are cut into nine windows, half overlapping, read row by row as a
     sequence; two ConvLSTM layers, and the last state of the second is the feature map. After
-    the idea of the paper, for one picture in place of a film. 0.7 M parameters with nine
+    the idea of the paper, for one picture in place of a film. 0.8 M parameters with nine
     classes.
     """
     inputs = face_input(input_size)

@@ -49,8 +49,8 @@ def vit_b8(input_size: int | None, weights: str | None = None) -> keras.Model:
     """ViT-B/8: twelve blocks over patches of 8 px; the class token is the feature vector.
 
     Dosovitskiy et al., 2021, arXiv:2010.11929. Input -1...1, its side a multiple of 8; the
-    published places of patches are interpolated to other sizes. 86 M parameters with nine
-    classes.
+    published places of patches are interpolated to other sizes. 85.8 M parameters at 224 px as
+    published.
     """
     inputs = face_input(input_size)
     tokens = _embedded(centred(inputs), BASE_8)

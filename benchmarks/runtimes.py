@@ -56,7 +56,9 @@ def flop(model: keras.Model) -> int:
     """Gives the operations for one face: two for each multiply-add of a convolution or dense."""
     total = 0
     for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
+        if isinstance(layer, keras.Model):
+            total += flop(layer)
+        elif isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
             places = np.prod(layer.output.shape[1:-1], dtype=int)
             total += 2 * int(places) * int(np.prod(layer.kernel.shape))
     return total

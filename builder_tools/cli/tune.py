@@ -21,6 +21,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, help="default: runs/tune/NETWORK; goes on there")
     parser.add_argument("--overwrite", action="store_true", help="remove the search in the folder")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--log", type=Path, metavar="CSV", help="add a row for the search there")
     _budget_options(parser.add_argument_group("budget of a trial"))
     _scale_options(parser.add_argument_group("several processes or machines"))
 
@@ -67,7 +68,49 @@ def _run(options: argparse.Namespace) -> int:
         seed=options.seed,
         chief=Chief(options.chief) if options.chief else None,
     )
+    if options.log:
+        _log(options, result, len(train.images))
     return _print_result(result)
+
+
+def _log(options: argparse.Namespace, result, faces: int) -> None:
+    """Adds the search to the log of experiments: budget, seed, machine, its best trial."""
+    import datetime
+
+    from builder_tools.study import add_rows, hardware
+
+    best = result.best_trial
+    row = {
+        "date": datetime.date.today().isoformat(),
+        "study": "search",
+        "trial": f"{options.network}, best of {len(result.trials)}",
+        "network": options.network,
+        "parameters": int(best["parameters"]),
+        "data": options.data,
+        "train_faces": faces,
+        "size": result.best.stages[-1].size,
+        "seed": options.seed,
+        "commit": _commit(result.table.parent, int(best["trial"])),
+        "precision": result.best.precision,
+        "epochs": result.best.epochs,
+        "minutes": round(float(result.trials["seconds"].sum()) / 60, 1),
+        "machine": hardware(),
+        "valid_nine_accuracy": round(float(best["val_accuracy"]), 4),
+        "valid_nine_macro_f1": round(float(best["val_macro_f1"]), 4),
+    }
+    add_rows(options.log, [row])
+
+
+def _commit(folder: Path, trial: int) -> str:
+    """Gives the commit that a trial was run at, which need not be today's."""
+    import json
+
+    (begun,) = (
+        file
+        for file in folder.glob("*/trial_*/run/config.json")
+        if int(file.parts[-3].removeprefix("trial_")) == trial
+    )
+    return json.loads(begun.read_text())["commit"]
 
 
 def _prepared(options: argparse.Namespace):
@@ -155,7 +198,6 @@ VERBS: dict[str, Verb] = {
             "builder-tools tune --network vgg16 --weights pretrained --head-epochs 3 --epochs 9",
             "builder-tools tune --trials 40 --chief 10.0.0.5:8000",
             "builder-tools tune --worker 10.0.0.5:8000 --worker-name tuner1",
-            "builder-tools train --config runs/tune/compact/best.json --name tuned",
         ),
         _options,
         _run,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from builder_tools.evaluation import (
 from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.experiments.plans import Trial
 from builder_tools.media.partial import replacing
+from builder_tools.study import hardware
 from builder_tools.training import Samples, TrainingRun, train
 
 JUDGED = {"eight": "ferplus-majority-8", "nine": "ferplus-nine"}
@@ -147,24 +146,6 @@ def _described(trial: Trial, run: TrainingRun) -> dict[str, Any]:
         "minutes": round(float(run.history["seconds"].sum()) / 60, 2),
         "machine": hardware(),
     }
-
-
-def hardware() -> str:
-    """Names what the run was made on."""
-    threads = os.environ.get("TF_NUM_INTRAOP_THREADS")
-    cores = f"{os.cpu_count()} CPU cores" + (f", {threads} thread(s) a run" if threads else "")
-    return f"{platform.machine()}, {_accelerator() or cores}"
-
-
-def _accelerator() -> str:
-    import keras
-
-    if keras.backend.backend() == "jax":
-        import jax
-
-        device = jax.devices()[0]
-        return "" if device.platform == "cpu" else device.device_kind
-    return ""
 
 
 def _judged(trial: Trial, run: TrainingRun, faces: FaceTable, folder: Path) -> dict[str, Any]:

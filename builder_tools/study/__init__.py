@@ -11,7 +11,7 @@ from builder_tools.study.judging import (
     names_also_in_train,
     with_original_labels,
 )
-from builder_tools.study.log import add_rows, log_experiment, read_rows
+from builder_tools.study.log import add_rows, hardware, log_experiment, read_rows
 from builder_tools.study.ship import (
     ShippedModel,
     export_network,
@@ -25,6 +25,7 @@ __all__ = [
     "add_rows",
     "data_sha256",
     "export_network",
+    "hardware",
     "judge_model",
     "load_data",
     "log_experiment",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import platform
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
@@ -77,3 +79,21 @@ def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
         balanced = metrics["ferplus-majority-7"].get("balanced_decision", {})
         row["mean_recall_7_balanced"] = balanced.get("mean_recall")
     return row
+
+
+def hardware() -> str:
+    """Names what the run was made on."""
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS")
+    cores = f"{os.cpu_count()} CPU cores" + (f", {threads} thread(s) a run" if threads else "")
+    return f"{platform.machine()}, {_accelerator() or cores}"
+
+
+def _accelerator() -> str:
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        device = jax.devices()[0]
+        return "" if device.platform == "cpu" else device.device_kind
+    return ""

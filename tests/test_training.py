@@ -204,6 +204,19 @@ def test_another_configuration_is_refused(whole):
         train(other, TRAIN, VALID, whole[0])
 
 
+def test_options_that_came_later_have_their_defaults(whole, config, tmp_path):
+    """A run begun before there was such an option goes on."""
+    begun = json.loads((whole[0] / "config.json").read_text())
+    del begun["balanced_batches"], begun["augmentation"]["tilt"]
+    (tmp_path / "config.json").write_text(json.dumps(begun))
+    for name in ("last.keras", "history.csv"):
+        (tmp_path / name).write_bytes((whole[0] / name).read_bytes())
+    assert len(train(config, TRAIN, VALID, tmp_path).history) == 4
+    changed = TrainingConfig(**{**CONFIG, "balanced_batches": True})
+    with pytest.raises(ValueError, match=r"begun with.*'balanced_batches': False"):
+        train(changed, TRAIN, VALID, tmp_path)
+
+
 def test_other_faces_are_refused(whole, config):
     fewer = Samples(TRAIN.images[:40], TRAIN.targets[:40])
     with pytest.raises(ValueError, match=r"as many faces.*40 faces, 3 steps.*71 and 5"):

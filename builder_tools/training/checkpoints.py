@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import zipfile
+from dataclasses import fields
 from pathlib import Path
 
 import keras
@@ -34,6 +35,8 @@ class RunFolder:
     def begin(self, config: TrainingConfig) -> dict:
         """Writes what the run is begun with, or compares with what it was begun with.
 
+        What a run begun by earlier code does not say has its default.
+
         Raises:
             ValueError: If the folder holds a run of another configuration.
         """
@@ -48,7 +51,10 @@ class RunFolder:
             }
             _write_text(file, json.dumps(begun, indent=2))
         begun = json.loads(file.read_text())
-        other = {k: begun.get(k) for k, v in config.to_dict().items() if begun.get(k) != v}
+        earlier = TrainingConfig.from_dict(
+            {field.name: begun[field.name] for field in fields(config) if field.name in begun}
+        ).to_dict()
+        other = {name: earlier[name] for name, v in config.to_dict().items() if earlier[name] != v}
         if other:
             raise ValueError(
                 f"Expected {self.folder} to hold a run of the same configuration. It was begun "

@@ -110,14 +110,21 @@ def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
         # Sums to n over the classes in every epoch (Hermite's identity).
         first, end = ((e * len(labels) + place) // len(classes) for e in (epoch, epoch + 1))
         rows = np.flatnonzero(labels == label)
-        pieces.append(_piece_of_passes(rows, first, end - first, (seed, int(label))))
+        pieces.append(piece_of_passes(rows, first, end - first, (seed, int(label))))
     order = np.concatenate(pieces)
     np.random.default_rng((seed, epoch)).shuffle(order)
     return order
 
 
-def _piece_of_passes(rows: np.ndarray, first: int, size: int, seed: tuple) -> np.ndarray:
-    """Gives `size` rows from place `first` of an endless row of shuffled passes."""
+def piece_of_passes(rows: np.ndarray, first: int, size: int, seed: tuple) -> np.ndarray:
+    """Gives a piece of an endless row of shuffled passes.
+
+    Args:
+        rows: What a pass goes through.
+        first: Place of the piece's first row.
+        size: Length of the piece.
+        seed: With the number of the pass it fixes the order of each pass.
+    """
     passes = range(first // len(rows), (first + size) // len(rows) + 1)
     stream = [np.random.default_rng((*seed, number)).permutation(rows) for number in passes]
     start = first - passes.start * len(rows)

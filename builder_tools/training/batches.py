@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from builder_tools.augmentation import FaceBatches
+from builder_tools.augmentation.batches import piece_of_passes
 
 
 class StreamedBatches(FaceBatches):
@@ -44,11 +45,5 @@ class StreamedBatches(FaceBatches):
             super().start_epoch(epoch)
             self.order = self.order[: self.epoch_faces]
             return
-        first, count = epoch * self.epoch_faces, len(self.images)
-        passes = range(first // count, (first + self.epoch_faces - 1) // count + 1)
-        stream = np.concatenate([self._shuffled(number) for number in passes])
-        start = first - passes.start * count
-        self.order = stream[start : start + self.epoch_faces]
-
-    def _shuffled(self, number: int) -> np.ndarray:
-        return np.random.default_rng((self.shuffle_seed, number)).permutation(len(self.images))
+        rows, first = np.arange(len(self.images)), epoch * self.epoch_faces
+        self.order = piece_of_passes(rows, first, self.epoch_faces, (self.shuffle_seed,))

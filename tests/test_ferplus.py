@@ -14,11 +14,13 @@ from builder_tools.datasets.ferplus import (
     ferplus_table,
     is_face,
     load_ferplus,
+    nine_class_table,
     vote_distribution,
 )
 from builder_tools.datasets.fetch import FERPLUS_SHA256
 from builder_tools.datasets.labels import agreement
 from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS
+from builder_tools.study import names_also_in_train
 
 FACES = toy_faces({"train": 1, "valid": 1, "test": 1})
 SPACED = (" emotion", " pixels", " Usage")
@@ -148,7 +150,7 @@ def test_pictures_that_also_stand_in_train_are_found(tmp_path):
     twin = dataclasses.replace(test[4], image=train[2].image)
     among_tests = dataclasses.replace(test[5], image=valid[0].image)
     faces = load_ferplus(write_official(tmp_path, [*train, *valid, *test[:4], twin, among_tests]))
-    assert faces.names_also_in_train() == {twin.name}
+    assert names_also_in_train(nine_class_table(faces)) == {twin.name}
 
 
 @pytest.mark.parametrize(
@@ -346,8 +348,7 @@ def test_the_real_data(data_dir):
     assert (~is_face(faces.votes)).sum() == 2
     shares = vote_distribution(faces.votes)
     np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
-    seen = faces.names_also_in_train()
+    seen = names_also_in_train(nine_class_table(faces))
     assert sum(faces.split("test").table["name"].isin(seen)) == 288
     assert sum(faces.split("valid").table["name"].isin(seen)) == 279
-    assert faces.rows(is_face(faces.votes)).names_also_in_train() == seen
     assert "label.csv" in FERPLUS_SHA256[faces.sha256]

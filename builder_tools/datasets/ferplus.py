@@ -63,16 +63,6 @@ class FaceTable:
             raise ValueError(f"Expected one of {list(SPLIT_FOLDERS)}. Received: split={name!r}.")
         return self.rows((self.table["split"] == name).to_numpy())
 
-    def names_also_in_train(self) -> frozenset[str]:
-        """Gives the valid and test pictures that stand, pixel for pixel, in train, too."""
-        pixels = np.array([image.tobytes() for image in self.images], dtype=object)
-        in_train = (self.table["split"] == "train").to_numpy()
-        trained = set(pixels[in_train])
-        names = self.table["name"].to_numpy()[~in_train]
-        return frozenset(
-            name for name, own in zip(names, pixels[~in_train], strict=True) if own in trained
-        )
-
     @property
     def sha256(self) -> str:
         """A hash of the pictures, splits and votes: names the data a model was trained on."""

@@ -13,7 +13,9 @@ FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MAX_BYTES = 400_000
 TIME_LIMIT_S = 300
-MACHINE_PATH = re.compile(r"(?:/home/|/root/|/Users/|/work/|/tmp/|[A-Z]:\\\\Users)")
+MACHINE_PATH = re.compile(
+    r"/home/|/root/|/Users/|/tmp/|[A-Z]:\\\\Users|" + re.escape(str(FOLDER.parent))
+)
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

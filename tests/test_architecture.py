@@ -42,10 +42,12 @@ STOREYS = (
     _light("results"),
     _light("assets"),
     _light("cards"),
+    _light("decisions"),
     # pixels
     _light("media", "cv2"),
     _light("detectors", "cv2"),
     _light("drawing", "cv2"),
+    _light("tracking"),
     # data
     _row("datasets", "cv2"),
     _row("cleaning", "cv2"),

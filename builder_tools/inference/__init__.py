@@ -29,6 +29,7 @@ from builder_tools.inference.batch import (
     classify_paths,
     prepare,
 )
+from builder_tools.inference.following import Following
 from builder_tools.inference.ordered import ordered_map
 from builder_tools.inference.pool import DetectorPool
 from builder_tools.inference.reader import (
@@ -103,9 +104,13 @@ class Inference:
         detector: Name in `DETECTORS` to make detectors of, one a thread, where `face_det_obj`
             is None.
         detector_options: Keyword arguments of that detector.
+        track: Whether faces of a stream keep their identity (`face.track`; new ones a run).
+        smooth_s: Time constant in seconds of the smoothing of each person's emotions, and of the
+            shown label's reluctance to change; 0 or None shows every picture by itself.
 
     Raises:
-        ValueError: If a mode or policy is not one of those named.
+        ValueError: If a mode or policy is not one of those named, or `smooth_s` is negative or
+            given without `track`.
 
     One object serves one thread at a time. Close it, or use it as a context manager.
     """
@@ -126,6 +131,8 @@ class Inference:
         snapshot_folder: str | Path = ".",
         detector: str = DEFAULT_DETECTOR,
         detector_options: Mapping[str, Any] | None = None,
+        track: bool = True,
+        smooth_s: float | None = None,
     ) -> None:
         _check_choice("show_state_mode", show_state_mode, SHOW_STATE_MODES)
         _check_choice("inference_mode", inference_mode, INFERENCE_MODES)
@@ -133,6 +140,7 @@ class Inference:
         self.show_state_mode, self.inference_mode = show_state_mode, inference_mode
         self.img_size, self.batch_size = img_size, batch_size
         self.workers = workers or os.cpu_count() or 1
+        self._following = Following(track=track, smooth_s=smooth_s)
         self.snapshot_folder = Path(snapshot_folder)
         self.model = EmotionClassifier() if model_obj is None else model_obj
         self.policy = BatchPolicy(_frequent_emotion(self.model), no_face, multi_face)
@@ -258,6 +266,7 @@ file is there once it is read to its end (`.drain()`) |
             sinks,
             max_frames=max_frames,
             rate=FrameRate() if live else None,
+            following=self._following.anew(),
             workers=1 if live or self._detectors.given is not None else self.workers,
         )
         return ResultStream(results, reader, sinks)
@@ -270,9 +279,10 @@ file is there once it is read to its end (`.drain()`) |
         *,
         max_frames: int | None = None,
         rate: FrameRate | None = None,
+        following: Following | None = None,
         workers: int = 1,
     ) -> Iterator[FrameResult]:
-        """The one frame loop: detect, classify, draw, hand to the sinks, yield."""
+        """The one frame loop: detect, follow, classify, draw, hand to the sinks, yield."""
         with ExitStack() as stack:
             if hasattr(frames, "close"):
                 stack.enter_context(closing(frames))
@@ -280,7 +290,7 @@ file is there once it is read to its end (`.drain()`) |
                 stack.push(_closer(sink))
             detected = self._detect_all(islice(frames, max_frames), workers)
             for frame, faces, pictures in stack.enter_context(closing(detected)):
-                found = self._classify(faces, pictures)
+                found = self._follow(following, frame.time_s, faces, pictures)
                 fps = rate.tick() if rate else None
                 image = self._draw(frame.image, found, fps, sinks)
                 result = FrameResult(source, frame.index, frame.time_s, found, image)
@@ -306,6 +316,18 @@ file is there once it is read to its end (`.drain()`) |
 
     def _classify(self, faces: list[Face], pictures: list[np.ndarray]) -> tuple[FaceEmotion, ...]:
         return face_emotions(self.model, faces, classify(self.model, pictures, self.img_size))
+
+    def _follow(
+        self,
+        following: Following | None,
+        time_s: float,
+        faces: list[Face],
+        pictures: list[np.ndarray],
+    ) -> tuple[FaceEmotion, ...]:
+        if following is None:
+            return self._classify(faces, pictures)
+        named = following.name(faces, time_s)
+        return following.steady(self._classify(named, pictures), time_s)
 
     def _draw(
         self,

@@ -1,0 +1,122 @@
+"""Emotions that do not flicker: an exponential mean in time per person, and a label that holds on.
+
+The weight of a new picture is `1 - exp(-step / time constant)`: the same time constant gives the
+same smoothing at any frame rate and at uneven steps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from builder_tools.results import FaceEmotion
+
+DEFAULT_MARGIN = 0.1
+FORGET_TIME_CONSTANTS = 5.0
+FORGET_LEAST_S = 2.0
+
+
+@dataclass(frozen=True)
+class SteadyEmotion(FaceEmotion):
+    """A face whose shown emotion was chosen with regard to the pictures before.
+
+    Args:
+        shown: The emotion to show; it may be a little less probable than another one.
+    """
+
+    shown: str = ""
+
+    @property
+    def emotion(self) -> str:
+        """The emotion shown before, unless another has become clearly more probable."""
+        return self.shown
+
+
+@dataclass
+class _State:
+    """What is remembered of a person."""
+
+    time_s: float
+    probabilities: np.ndarray
+    valence: float | None
+    arousal: float | None
+    label: int
+
+
+class EmotionSmoother:
+    """Smooths probabilities, valence and arousal per track; probabilities keep summing to 1.
+
+    A slow change is shown `time_constant_s` late; a sudden one passes half-way after 0.69 of it.
+    Memory does not grow: people unseen for five time constants (at least 2 s) are forgotten.
+
+    Args:
+        time_constant_s: In seconds.
+        margin: How much more probable another emotion must be, 0...1, before the shown one
+            changes (hysteresis).
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(self, time_constant_s: float, *, margin: float = DEFAULT_MARGIN) -> None:
+        if not (math.isfinite(time_constant_s) and time_constant_s > 0 and 0 <= margin < 1):
+            raise ValueError(
+                "Expected time_constant_s > 0 and margin in [0, 1). "
+                f"Received: time_constant_s={time_constant_s}, margin={margin}."
+            )
+        self.time_constant_s, self.margin = time_constant_s, margin
+        self._forget_s = max(FORGET_TIME_CONSTANTS * time_constant_s, FORGET_LEAST_S)
+        self._states: dict[int, _State] = {}
+
+    def update(self, found: Sequence[FaceEmotion], time_s: float) -> tuple[FaceEmotion, ...]:
+        """Gives the faces of the next picture, smoothed; those without a track stay as they are.
+
+        Args:
+            found: The faces, with `face.track` set.
+            time_s: When the picture is shown, seconds; not earlier than the one before.
+        """
+        self._forget(time_s)
+        return tuple(
+            face if face.face.track is None else self._smooth(face, time_s) for face in found
+        )
+
+    def _forget(self, time_s: float) -> None:
+        old = [t for t, state in self._states.items() if time_s - state.time_s > self._forget_s]
+        for track in old:
+            del self._states[track]
+
+    def _smooth(self, face: FaceEmotion, time_s: float) -> SteadyEmotion:
+        fresh = np.fromiter(face.probabilities.values(), float, len(face.probabilities))
+        state = self._states.get(face.face.track)
+        if state is None:
+            state = _State(time_s, fresh, face.valence, face.arousal, int(fresh.argmax()))
+            self._states[face.face.track] = state
+        else:
+            self._blend(state, face, fresh, time_s)
+        names = tuple(face.probabilities)
+        return SteadyEmotion(
+            face.face,
+            dict(zip(names, state.probabilities.tolist(), strict=True)),
+            state.valence,
+            state.arousal,
+            shown=names[state.label],
+        )
+
+    def _blend(self, state: _State, face: FaceEmotion, fresh: np.ndarray, time_s: float) -> None:
+        weight = -math.expm1(-(time_s - state.time_s) / self.time_constant_s)
+        state.probabilities = state.probabilities + weight * (fresh - state.probabilities)
+        state.valence = _mixed(state.valence, face.valence, weight)
+        state.arousal = _mixed(state.arousal, face.arousal, weight)
+        state.time_s = time_s
+        likely = int(state.probabilities.argmax())
+        if state.probabilities[likely] - state.probabilities[state.label] > self.margin:
+            state.label = likely
+
+
+def _mixed(old: float | None, new: float | None, weight: float) -> float | None:
+    if old is None or new is None:
+        return new
+    return old + weight * (new - old)

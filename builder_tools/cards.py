@@ -44,7 +44,11 @@ class ModelCard:
         intended_use: What it is for.
         limits: Where it is known to be wrong or untested.
         decision: Per emotion, the number to add to the log of its probability for a decision
-            that treats all classes alike (see `evaluation.apply_decision`); None if not fitted.
+            that treats all classes alike (see `decisions.apply_decision`); None if not fitted.
+        temperature: What the network's logits are divided by, so that a probability says how
+            often it is right; fitted on validation pictures (1: as the network gives them).
+        abstain_below: Probability under which the most probable emotion is doubtful: above it,
+            95 % of the validation pictures are right; None if not fitted or not reached.
 
     Raises:
         ValueError: If the emotions are not distinct, the input size is not a positive whole
@@ -63,6 +67,8 @@ class ModelCard:
     intended_use: str = ""
     limits: str = ""
     decision: Mapping[str, float] | None = None
+    temperature: float = 1.0
+    abstain_below: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "emotions", _checked_emotions(self.name, self.emotions))
@@ -77,6 +83,11 @@ class ModelCard:
             raise ValueError(
                 f"Expected a decision bias for each of {list(self.emotions)} in the card of "
                 f"{self.name!r}. Received: {list(self.decision)}."
+            )
+        if not self.temperature > 0:
+            raise ValueError(
+                f"Expected a temperature above 0 in the card of {self.name!r}. "
+                f"Received: {self.temperature!r}."
             )
 
     @classmethod

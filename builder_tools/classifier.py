@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from builder_tools.cards import ModelCard, find_model, verify_files
+from builder_tools.decisions import DECISIONS, apply_decision, apply_temperature
 from builder_tools.emotions import EmotionSet
 
 CHUNK_FACES = 16
@@ -125,13 +126,17 @@ class EmotionClassifier:
             for the next by spinning, which takes a core from decoding and detection.
         flip_average: Average each face with its mirror image: somewhat more accurate, twice
             the work.
+        decision: `natural`, or `balanced` for pictures in which all emotions are about equally
+            frequent: rare emotions are found far more often, at some cost in accuracy where
+            they are rare.
 
     Attributes:
         card: The model's card.
         emotions: The classes, in the order of the probabilities.
 
     Raises:
-        ValueError: If there is no such model, or its file does not match its card.
+        ValueError: If there is no such model, its file does not match its card, or the card
+            lacks the decision asked for.
     """
 
     def __init__(
@@ -140,6 +145,7 @@ class EmotionClassifier:
         *,
         threads: int = 1,
         flip_average: bool = False,
+        decision: str = "natural",
     ) -> None:
         if threads < 1:
             raise ValueError(f"Expected threads >= 1. Received: threads={threads!r}.")
@@ -147,6 +153,7 @@ class EmotionClassifier:
         self.card = ModelCard.read(folder)
         self.emotions = EmotionSet(self.card.emotions)
         self.flip_average = flip_average
+        self._biases = _biases(self.card, decision)
         self._runtime = _load_runtime(folder, self.card, threads)
 
     def predict(self, faces: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
@@ -176,6 +183,10 @@ class EmotionClassifier:
         found = self._runtime.run(batch)
         if self.flip_average:
             found = (found + self._runtime.run(np.ascontiguousarray(batch[:, :, ::-1]))) / 2
+        if self.card.temperature != 1:
+            found = apply_temperature(found, self.card.temperature)
+        if self._biases is not None:
+            found = apply_decision(found, self.emotions, self._biases)
         return found.astype(np.float32, copy=False)
 
 
@@ -194,6 +205,20 @@ def resize_faces(faces: np.ndarray | Sequence[np.ndarray], size: int) -> np.ndar
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         resized[:] = cv2.resize(face, (size, size), interpolation=method)
     return batch
+
+
+def _biases(card: ModelCard, decision: str):
+    """Gives what a decision adds to log-probabilities; None for the natural one."""
+    if decision not in DECISIONS:
+        raise ValueError(f"Expected decision of {list(DECISIONS)}. Received: {decision!r}.")
+    if decision == "natural":
+        return None
+    if card.decision is None:
+        raise ValueError(
+            f"Expected a model with a balanced decision in its card. Received: {card.name!r}, "
+            "which has none. Use decision='natural', or train or quantize it again."
+        )
+    return card.decision
 
 
 def _load_runtime(folder: Path, card: ModelCard, threads: int) -> Runtime:

@@ -57,10 +57,11 @@ STOREYS = (
     _row("networks", "keras"),
     _row("training", "keras"),
     _row("classical", "sklearn"),
-    _row("valence_arousal", "sklearn", "keras"),
     _row("export", "keras"),
+    _row("quantization"),
     # judging
     _row("evaluation", "sklearn"),
+    _row("valence_arousal", "sklearn", "keras"),
     _row("plots", "matplotlib", "seaborn"),
     # use
     _light("classifier"),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from builder_tools.decisions import apply_decision
 from builder_tools.emotions import (
     FER2013_SEVEN,
     FERPLUS_EIGHT,
@@ -18,7 +19,6 @@ from builder_tools.emotions import (
 )
 from builder_tools.evaluation import (
     PROTOCOLS,
-    apply_decision,
     balanced_decision,
     evaluate,
     expected_calibration_error,

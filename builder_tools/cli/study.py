@@ -47,6 +47,9 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--note", default="", help="a remark for experiments.csv")
     parser.add_argument("--tensorboard", action="store_true", help="logs in the run's folder")
     parser.add_argument("--labels", choices=["soft", "hard"], default="soft")
+    parser.add_argument(
+        "--int8", action="store_true", help="deploy 8-bit integers if accuracy on valid holds"
+    )
     _add_network_options(parser.add_argument_group("network"))
     _add_schedule_options(parser.add_argument_group("schedule"))
     _add_loss_options(parser.add_argument_group("loss and faces"))
@@ -103,6 +106,7 @@ def _run_train(options: argparse.Namespace) -> None:
         model_folder=options.models / options.name,
         soft_labels=options.labels == "soft",
         tensorboard=options.tensorboard,
+        int8=options.int8,
     )
     log_experiment(options.reports / "experiments.csv", shipped.card, options.note)
     for path in save_figures(options.reports / "figures", shipped):
@@ -258,6 +262,25 @@ def _run_export(options: argparse.Namespace) -> None:
     )
 
 
+def _quantize_options(parser: argparse.ArgumentParser) -> None:
+    add_data_options(parser)
+    parser.add_argument("model", help="name or folder of a float32 model")
+    parser.add_argument("--out", type=Path, required=True, help="new model folder to write")
+    parser.add_argument("--reports", type=Path, default=Path("reports"))
+    parser.add_argument("--note", default="", help="a remark for experiments.csv")
+
+
+def _run_quantize(options: argparse.Namespace) -> None:
+    need_study()
+    from builder_tools.cards import find_model
+    from builder_tools.study import load_data, log_experiment, quantize_model
+
+    data = load_data(options.data, options.source)
+    card, _ = quantize_model(find_model(options.model), options.out, data)
+    log_experiment(options.reports / "experiments.csv", card, options.note)
+    _print_report(card.metrics["test"])
+
+
 VERBS = {
     "train": Verb(
         "train a network, export it, judge it, write its card; goes on where it stopped",
@@ -280,6 +303,12 @@ VERBS = {
         ),
         _evaluate_options,
         _run_evaluate,
+    ),
+    "quantize": Verb(
+        "give a float32 model an int8 twin: faster and smaller, judged anew",
+        ("builder-tools quantize saved_models/mine --out saved_models/mine_int8",),
+        _quantize_options,
+        _run_quantize,
     ),
     "export": Verb(
         "turn a trained .keras network into a folder that runs without TensorFlow",

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from builder_tools.cli.verb import Verb, positive
+from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
 from builder_tools.results import FrameResult
 
@@ -19,6 +20,12 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-score", type=float, help="leave out faces scored lower, 0...1")
     parser.add_argument("--min-face", type=float, default=0, help="leave out smaller faces, px")
     parser.add_argument("--threads", type=positive, default=1, help="CPU threads of the model")
+    parser.add_argument(
+        "--decision",
+        choices=DECISIONS,
+        default="natural",
+        help="balanced: for pictures in which all emotions are about equally frequent",
+    )
     parser.add_argument(
         "--flip-average", action="store_true", help="average with the mirrored face (2x time)"
     )
@@ -32,7 +39,10 @@ def _inference(options: argparse.Namespace, mode: str, show: str = "none", **mor
     drawer = DrawBox(show_bars=True) if getattr(options, "bars", False) else None
     return Inference(
         EmotionClassifier(
-            options.model, threads=options.threads, flip_average=options.flip_average
+            options.model,
+            threads=options.threads,
+            flip_average=options.flip_average,
+            decision=options.decision,
         ),
         draw_box_obj=drawer,
         show_state_mode=show,

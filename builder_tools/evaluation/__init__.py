@@ -4,10 +4,10 @@
 probabilities into figures with intervals, `report` puts both together and prints them.
 """
 
+from builder_tools.evaluation.calibration import RiskCoverage, fit_temperature, risk_coverage
 from builder_tools.evaluation.metrics import (
     Evaluation,
     Figure,
-    apply_decision,
     balanced_decision,
     evaluate,
     expected_calibration_error,
@@ -22,24 +22,41 @@ from builder_tools.evaluation.protocols import (
     nine_class_labels,
     restrict,
 )
+from builder_tools.evaluation.regression import (
+    Association,
+    AxisAgreement,
+    RegressionEvaluation,
+    concordance,
+    evaluate_valence_arousal,
+    rank_correlation,
+    root_mean_squared_error,
+)
 from builder_tools.evaluation.report import Judgement, format_report, judge
 
 __all__ = [
     "PROTOCOLS",
+    "Association",
+    "AxisAgreement",
     "Evaluation",
     "Figure",
     "Judgement",
     "Protocol",
-    "apply_decision",
+    "RiskCoverage",
     "balanced_decision",
+    "concordance",
     "evaluate",
+    "evaluate_valence_arousal",
     "expected_calibration_error",
     "fer2013_seven_labels",
+    "fit_temperature",
     "format_report",
     "judge",
     "majority_eight_labels",
     "majority_seven_labels",
     "nine_class_labels",
+    "rank_correlation",
     "reliability_bins",
     "restrict",
+    "root_mean_squared_error",
+    "risk_coverage",
 ]

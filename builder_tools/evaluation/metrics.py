@@ -161,19 +161,6 @@ def balanced_decision(
     return {name: float(bias) for name, bias in zip(emotions, biases, strict=True)}
 
 
-def apply_decision(
-    probabilities: np.ndarray, emotions: EmotionSet, biases: Mapping[str, float]
-) -> np.ndarray:
-    """Gives probabilities after adding each class's bias to its log-probability.
-
-    Returns:
-        `(n, k)` float64, rows sum to 1.
-    """
-    factor = np.exp([biases[name] for name in emotions])
-    weighted = np.asarray(probabilities, np.float64) * factor
-    return weighted / weighted.sum(axis=1, keepdims=True)
-
-
 def _checked(
     y_true: np.ndarray, probabilities: np.ndarray, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from builder_tools.decisions import apply_decision
 from builder_tools.emotions import EmotionSet
-from builder_tools.evaluation.metrics import Evaluation, apply_decision, evaluate
+from builder_tools.evaluation.metrics import Evaluation, evaluate
 from builder_tools.evaluation.protocols import LEFT_OUT, Protocol, restrict
 
 WITHOUT_DUPLICATES = "without_duplicates"

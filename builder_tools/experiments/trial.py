@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from builder_tools.datasets.ferplus import FaceTable, is_face, load_ferplus, vote_distribution
+from builder_tools.decisions import apply_decision
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.evaluation import (
     PROTOCOLS,
-    apply_decision,
     balanced_decision,
     evaluate,
     nine_class_labels,

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.classifier import EmotionClassifier
 from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector
 from builder_tools.drawing import DrawBox
 from builder_tools.inference.batch import (
@@ -30,10 +29,10 @@ from builder_tools.inference.batch import (
     prepare,
 )
 from builder_tools.inference.following import Following
+from builder_tools.inference.models import EmotionModel, chosen_model, frequent_emotion
 from builder_tools.inference.ordered import ordered_map
 from builder_tools.inference.pool import DetectorPool
 from builder_tools.inference.reader import (
-    EmotionModel,
     classify,
     cut_faces,
     face_emotions,
@@ -107,10 +106,12 @@ class Inference:
         track: Whether faces of a stream keep their identity (`face.track`; new ones a run).
         smooth_s: Time constant in seconds of the smoothing of each person's emotions, and of the
             shown label's reluctance to change; 0 or None shows every picture by itself.
+        decision: `natural`, or `balanced` where all emotions are about equally frequent (see
+            `EmotionClassifier`); of the default model. A model that is given brings its own.
 
     Raises:
         ValueError: If a mode or policy is not one of those named, or `smooth_s` is negative or
-            given without `track`.
+            given without `track`, or `decision` is given beside a model.
 
     One object serves one thread at a time. Close it, or use it as a context manager.
     """
@@ -133,6 +134,7 @@ class Inference:
         detector_options: Mapping[str, Any] | None = None,
         track: bool = True,
         smooth_s: float | None = None,
+        decision: str | None = None,
     ) -> None:
         _check_choice("show_state_mode", show_state_mode, SHOW_STATE_MODES)
         _check_choice("inference_mode", inference_mode, INFERENCE_MODES)
@@ -142,8 +144,8 @@ class Inference:
         self.workers = workers or os.cpu_count() or 1
         self._following = Following(track=track, smooth_s=smooth_s)
         self.snapshot_folder = Path(snapshot_folder)
-        self.model = EmotionClassifier() if model_obj is None else model_obj
-        self.policy = BatchPolicy(_frequent_emotion(self.model), no_face, multi_face)
+        self.model = chosen_model(model_obj, decision)
+        self.policy = BatchPolicy(frequent_emotion(self.model), no_face, multi_face)
         self._detectors = DetectorPool(face_det_obj, detector, detector_options or {})
         self.draw_box = DrawBox() if draw_box_obj is None else draw_box_obj
         self._draws_always = draw_box_obj is not None or inference_mode in ("img", "video_rec")
@@ -363,13 +365,6 @@ def _closer(sink: Sink):
         return False
 
     return close
-
-
-def _frequent_emotion(model: EmotionModel) -> str:
-    """Gives the most frequent class of the training data by the card, else the first class."""
-    card = getattr(model, "card", None)
-    counts = card.training.get("class_counts") if card else None
-    return max(counts, key=counts.get) if counts else next(iter(model.emotions))
 
 
 def _kind(source: object) -> str:

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
 from builder_tools.classifier import resize_faces
 from builder_tools.detectors import FaceDetector
-from builder_tools.emotions import EmotionSet
+from builder_tools.inference.models import EmotionModel
 from builder_tools.results import Box, Face, FaceEmotion, crop
-
-
-class EmotionModel(Protocol):
-    """Anything that gives emotion probabilities for faces.
-
-    Attributes:
-        emotions: The classes, in the order of the probabilities.
-    """
-
-    emotions: EmotionSet
-
-    def predict(self, faces: Sequence[np.ndarray]) -> np.ndarray:
-        """Gives `(n, num_classes)` for a list of `(H, W, 3)` uint8 RGB faces."""
-        ...
 
 
 def face_square(box: Box, detector: FaceDetector) -> Box:

@@ -4,6 +4,7 @@ Figures are measured with the exported file as users run it, on the untouched pi
 split, once, after training has ended.
 """
 
+from builder_tools.study.deploy import quantize_model
 from builder_tools.study.judging import (
     data_sha256,
     judge_model,
@@ -31,6 +32,7 @@ __all__ = [
     "log_experiment",
     "metrics_of",
     "names_also_in_train",
+    "quantize_model",
     "read_rows",
     "save_figures",
     "train_and_ship",

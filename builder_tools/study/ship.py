@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import platform
 from collections.abc import Sequence
@@ -13,33 +12,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from builder_tools.cards import ModelCard, write_card
+from builder_tools.cards import ModelCard
 from builder_tools.classifier import EmotionClassifier, resize_faces
 from builder_tools.datasets import DATASETS
 from builder_tools.datasets.table import SPLITS, PictureTable
-from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import (
-    PROTOCOLS,
     Judgement,
-    apply_decision,
-    balanced_decision,
-    evaluate,
-    restrict,
 )
-from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.media import replacing
+from builder_tools.study.deploy import finish_model
 from builder_tools.study.judging import (
     OWN_LABELS,
     data_sha256,
-    judge_model,
-    metrics_of,
-    predict_table,
 )
 
 PARITY_FACES = 1000
-DECISION_STRENGTHS = (0.25, 0.5, 0.75, 1.0)
-DECISION_PROTOCOL = "ferplus-majority-7"
-"""What the class-balanced decision is fitted for, where people voted."""
 
 INTENDED_USE = (
     "Telling the apparent expression of faces in pictures, videos and cameras, for statistics over "
@@ -108,6 +95,7 @@ def train_and_ship(
     model_folder: str | Path,
     soft_labels: bool = True,
     tensorboard: bool = False,
+    int8: bool = False,
 ) -> ShippedModel:
     """Trains (or goes on), exports, judges on the test split and writes the card.
 
@@ -119,6 +107,7 @@ def train_and_ship(
         model_folder: Where the deployable model goes.
         soft_labels: Train on the shares of the votes, where people voted.
         tensorboard: Write logs for TensorBoard into the run folder.
+        int8: Deploy 8-bit integers if they keep the accuracy on valid within 0.3 points.
     """
     from builder_tools.training import train
     from builder_tools.training.samples import table_samples
@@ -132,12 +121,8 @@ def train_and_ship(
     run = train(config, train_part, valid_part, run_folder, tensorboard=tensorboard)
     labels = "soft" if soft_labels and table.votes is not None else "hard"
     record = {"data": data, "labels": labels, **_data_record(table), **_run_record(run)}
-    card = _export(run.model, Path(model_folder), table, config.stages[-1].size, record)
-    decision = _fit_decision(EmotionClassifier(model_folder), table)
-    card = dataclasses.replace(card, decision=decision)
-    judgements = judge_model(card, model_folder, table)
-    card = dataclasses.replace(card, metrics={"test": metrics_of(judgements)})
-    write_card(model_folder, card)
+    _export(run.model, Path(model_folder), table, config.stages[-1].size, record)
+    card, judgements = finish_model(model_folder, table, int8=int8)
     return ShippedModel(card, judgements, run.history)
 
 
@@ -237,12 +222,12 @@ def _run_record(run) -> dict[str, Any]:
     return {"seed": seed, "commit": commit, "budget": budget, "config": run.config}
 
 
-def _export(model, folder: Path, table: PictureTable, size: int, training: dict) -> ModelCard:
+def _export(model, folder: Path, table: PictureTable, size: int, training: dict) -> None:
     """Exports at the size of the last stage, checked on test faces."""
     from builder_tools.export import export_model
 
     layers = {layer.name for layer in model.get_layer("backbone").layers}
-    return export_model(
+    export_model(
         model,
         folder,
         _parity_faces(table, size),
@@ -252,37 +237,10 @@ def _export(model, folder: Path, table: PictureTable, size: int, training: dict)
         training=training,
         preprocessing=GREY_INSIDE if "grey" in layers else INSIDE,
         **_card_words(table),
-    ).card
+    )
 
 
 def _parity_faces(table: PictureTable, size: int) -> np.ndarray:
     test = table.split("test")
     stored = size if table.images is None else table.images.shape[1]
     return resize_faces(test.pictures(stored)[:PARITY_FACES], size)
-
-
-def _fit_decision(classifier: EmotionClassifier, table: PictureTable) -> dict[str, float]:
-    """Fits the strength of the class-balanced decision: best mean recall on valid."""
-    valid = table.split("valid")
-    truth, judged = _decision_labels(valid)
-    kept = truth != LEFT_OUT
-    probabilities = predict_table(classifier, valid)
-    labels = table.split("train").labels
-
-    def mean_recall(strength: float) -> float:
-        biases = balanced_decision(labels, table.emotions, strength=strength)
-        found = apply_decision(probabilities, table.emotions, biases)
-        found = restrict(found, table.emotions, judged)
-        return evaluate(truth[kept], found[kept], judged).mean_recall.value
-
-    best = max(DECISION_STRENGTHS, key=mean_recall)
-    biases = balanced_decision(labels, table.emotions, strength=best)
-    return {name: round(value, 4) for name, value in biases.items()}
-
-
-def _decision_labels(valid: PictureTable) -> tuple[np.ndarray, EmotionSet]:
-    """Gives the labels the decision is fitted to: FER+'s seven without contempt, or all."""
-    if valid.votes is None:
-        return valid.labels, valid.emotions
-    protocol = PROTOCOLS[DECISION_PROTOCOL]
-    return protocol.labels(valid.table), protocol.emotions

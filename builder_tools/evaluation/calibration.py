@@ -1,0 +1,91 @@
+"""How sure a model may be: temperature, and when to abstain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from builder_tools.decisions import LEAST_PROBABILITY, apply_temperature
+
+TEMPERATURES = (0.2, 5.0)
+"""Where the fitted temperature is looked for."""
+
+LEAST_PICTURES = 30
+"""A share of right answers over fewer pictures says nothing."""
+
+
+def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray) -> float:
+    """Gives the temperature with the least cross-entropy (Guo et al., 2017, arXiv:1706.04599).
+
+    Args:
+        y_true: `(n,)` int labels.
+        probabilities: `(n, k)` as the network gives them.
+    """
+    from scipy.optimize import minimize_scalar
+
+    rows = np.arange(len(y_true))
+
+    def cross_entropy(log_temperature: float) -> float:
+        found = apply_temperature(probabilities, np.exp(log_temperature))
+        return -np.log(np.maximum(found[rows, y_true], LEAST_PROBABILITY)).mean()
+
+    bounds = tuple(np.log(TEMPERATURES))
+    return float(np.exp(minimize_scalar(cross_entropy, bounds=bounds, method="bounded").x))
+
+
+@dataclass(frozen=True)
+class RiskCoverage:
+    """What is right among the surest predictions (El-Yaniv and Wiener, 2010, JMLR 11).
+
+    Args:
+        threshold: `(m,)` distinct certainties (highest probabilities), falling.
+        coverage: `(m,)` share of pictures that are at least so sure, rising to 1.
+        accuracy: `(m,)` share of right predictions among them.
+        pictures: How many there are in all.
+    """
+
+    threshold: np.ndarray
+    coverage: np.ndarray
+    accuracy: np.ndarray
+    pictures: int
+
+    def at_accuracy(self, wanted: float) -> tuple[float, float] | None:
+        """Gives the threshold, and its coverage, of the largest share that is so often right.
+
+        None if no share of at least 30 pictures is.
+        """
+        good = (self.accuracy >= wanted) & (self.coverage * self.pictures >= LEAST_PICTURES)
+        if not good.any():
+            return None
+        place = np.flatnonzero(good)[-1]
+        return float(self.threshold[place]), float(self.coverage[place])
+
+    def at_threshold(self, threshold: float) -> tuple[float, float]:
+        """Gives coverage and accuracy of the pictures at least so sure (accuracy NaN if none)."""
+        place = int((self.threshold >= threshold).sum()) - 1
+        if place < 0:
+            return 0.0, float("nan")
+        return float(self.coverage[place]), float(self.accuracy[place])
+
+
+def risk_coverage(y_true: np.ndarray, probabilities: np.ndarray) -> RiskCoverage:
+    """Orders pictures by certainty and counts how many of the surest are right.
+
+    Pictures equally sure are taken together, so every point belongs to a threshold.
+
+    Args:
+        y_true: `(n,)` int labels, n >= 1.
+        probabilities: `(n, k)`.
+    """
+    sure = np.asarray(probabilities, np.float64).max(axis=1)
+    right = np.asarray(probabilities).argmax(axis=1) == np.asarray(y_true)
+    order = np.argsort(-sure, kind="stable")
+    last_of_equals = np.append(np.diff(sure[order]) != 0, True)
+    count = np.arange(1, len(sure) + 1)[last_of_equals]
+    return RiskCoverage(
+        threshold=sure[order][last_of_equals],
+        coverage=count / len(sure),
+        accuracy=np.cumsum(right[order])[last_of_equals] / count,
+        pictures=len(sure),
+    )

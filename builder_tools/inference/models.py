@@ -1,0 +1,48 @@
+"""What a model must be able to do here, and which one is used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from builder_tools.classifier import EmotionClassifier
+from builder_tools.emotions import EmotionSet
+
+
+class EmotionModel(Protocol):
+    """Anything that gives emotion probabilities for faces.
+
+    Attributes:
+        emotions: The classes, in the order of the probabilities.
+    """
+
+    emotions: EmotionSet
+
+    def predict(self, faces: Sequence[np.ndarray]) -> np.ndarray:
+        """Gives `(n, num_classes)` for a list of `(H, W, 3)` uint8 RGB faces."""
+        ...
+
+
+def chosen_model(given: EmotionModel | None, decision: str | None) -> EmotionModel:
+    """Gives the model that was given, or else the default one, which decides as asked.
+
+    Raises:
+        ValueError: If a decision is asked of a model that was given.
+    """
+    if given is None:
+        return EmotionClassifier(decision=decision or "natural")
+    if decision is not None:
+        raise ValueError(
+            f"Expected decision only for the default model. Received: decision={decision!r} and "
+            "a model_obj. Give EmotionClassifier(..., decision=...) instead."
+        )
+    return given
+
+
+def frequent_emotion(model: EmotionModel) -> str:
+    """Gives the most frequent class of the training data by the card, else the first class."""
+    card = getattr(model, "card", None)
+    counts = card.training.get("class_counts") if card else None
+    return max(counts, key=counts.get) if counts else next(iter(model.emotions))

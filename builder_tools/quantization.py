@@ -1,0 +1,115 @@
+"""An ONNX network in 8-bit integers: two to three times as fast on a CPU, a quarter of the size.
+
+Static quantisation by ONNX Runtime: convolutions compute in int8, with weights scaled channel by
+channel and activations in ranges seen on calibration faces (Jacob et al., 2018,
+arXiv:1712.05877). What is small or must be exact stays float: the standardisation of the face,
+the gates of squeeze-and-excitation, the head. Whether accuracy holds is measured by the caller.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+CALIBRATION_FACES = 512
+CALIBRATION_BATCH = 32
+
+
+def quantize_onnx(path: Path, out: Path, faces: np.ndarray, emotions: Sequence[str]) -> None:
+    """Writes the int8 form of an ONNX network.
+
+    Weights take 7 of their 8 bits: processors without VNNI instructions sum pairs of products in
+    16 bits, which full weights overflow.
+
+    Args:
+        path: The float32 network, `(n, size, size, 3)` RGB 0...255 to probabilities.
+        out: Where to write.
+        faces: `(n, size, size, 3)` uint8 RGB training faces, for the ranges of activations.
+        emotions: Class order, written into the file.
+
+    Raises:
+        ValueError: If the network has no convolution to quantise, or there is no face.
+    """
+    import onnx
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    if not len(faces):
+        raise ValueError("Expected faces to calibrate on. Received: none.")
+    with tempfile.TemporaryDirectory(prefix="quantize-") as folder, _quiet():
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
+        graph = onnx.load(prepared)
+        quantization.quantize_static(
+            str(prepared),
+            str(out),
+            _faces_reader(graph.graph.input[0].name, faces),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            reduce_range=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            nodes_to_quantize=_convolutions_over_maps(path, graph),
+        )
+    written = onnx.load(out)
+    onnx.helper.set_model_props(written, {"emotions": json.dumps(list(emotions))})
+    onnx.save(written, out)
+
+
+def _convolutions_over_maps(path: Path, model) -> list[str]:
+    """Names the convolutions worth it: over maps larger than 1x1, to more than one channel."""
+    shapes = {
+        value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.value_info, *model.graph.output)
+    }
+    found = [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Conv" and _is_map(shapes.get(node.output[0], []))
+    ]
+    if not found:
+        raise ValueError(
+            f"Expected a convolutional network to quantise. Received: {path}, without a "
+            "convolution over maps larger than 1x1."
+        )
+    return found
+
+
+def _is_map(shape: list[int]) -> bool:
+    """Whether `(n, channels, height, width)` is more than a gate or a grey picture."""
+    return len(shape) == 4 and shape[1] > 1 and max(shape[2:]) > 1
+
+
+def _faces_reader(name: str, faces: np.ndarray):
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class FacesReader(CalibrationDataReader):
+        """Hands out faces in batches, then None, as ONNX Runtime asks."""
+
+        def __init__(self) -> None:
+            self._batches = self._all()
+
+        def get_next(self):
+            return next(self._batches, None)
+
+        def _all(self) -> Iterator[dict[str, np.ndarray]]:
+            for start in range(0, len(faces), CALIBRATION_BATCH):
+                yield {name: faces[start : start + CALIBRATION_BATCH].astype(np.float32)}
+
+    return FacesReader()
+
+
+class _quiet:
+    """Keeps ONNX Runtime from advising, on the root logger, what has been done already."""
+
+    def __enter__(self) -> None:
+        self._level = logging.getLogger().level
+        logging.getLogger().setLevel(logging.ERROR)
+
+    def __exit__(self, *error: object) -> None:
+        logging.getLogger().setLevel(self._level)

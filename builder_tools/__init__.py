@@ -19,6 +19,7 @@ _PLACES = {
     "FaceSMOTE": "builder_tools.balancing",
     "Inference": "builder_tools.inference",
     "MediaPipeDetector": "builder_tools.detectors",
+    "ValenceArousalLabeller": "builder_tools.valence_arousal",
 }
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "FaceSMOTE",
     "Inference",
     "MediaPipeDetector",
+    "ValenceArousalLabeller",
 ]
 
 

@@ -41,6 +41,7 @@ __all__ = [
     "Figure",
     "Judgement",
     "Protocol",
+    "RegressionEvaluation",
     "RiskCoverage",
     "balanced_decision",
     "concordance",
@@ -57,6 +58,6 @@ __all__ = [
     "rank_correlation",
     "reliability_bins",
     "restrict",
-    "root_mean_squared_error",
     "risk_coverage",
+    "root_mean_squared_error",
 ]

@@ -1,0 +1,250 @@
+"""Figures of valence and arousal against a reference, with bootstrap intervals.
+
+CCC is Lin's concordance correlation coefficient (Lin, 1989, "A concordance correlation
+coefficient to evaluate reproducibility", Biometrics 45): 1 where values agree, less where they
+differ in order, spread or level. All figures follow from sums over pictures, and drawing n of
+them with replacement weighs each picture by how often it is drawn, so the bootstrap is a matrix
+product.
+
+Rank correlations resample the ranks of all pictures (they are not ranked anew in each sample).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from builder_tools.evaluation.metrics import RESAMPLES, Figure
+
+DECIMALS = 4
+CHUNK = 50
+"""Bootstrap samples weighed at once."""
+
+
+@dataclass(frozen=True)
+class AxisAgreement:
+    """How well one axis agrees with its reference.
+
+    Args:
+        ccc: Concordance correlation, -1...1.
+        rmse: Root of the mean squared difference, >= 0.
+        pearson: Correlation, -1...1; NaN where either side is constant.
+    """
+
+    ccc: Figure
+    rmse: Figure
+    pearson: Figure
+
+
+@dataclass(frozen=True)
+class RegressionEvaluation:
+    """How well valence and arousal agree with their reference.
+
+    Args:
+        n: Number of pictures.
+        valence: Of the first column.
+        arousal: Of the second column.
+        mean_ccc: Mean of both axes' CCC.
+    """
+
+    n: int
+    valence: AxisAgreement
+    arousal: AxisAgreement
+    mean_ccc: Figure
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the evaluation as JSON values rounded to four decimals, for model cards."""
+        found: dict[str, Any] = {"n": self.n} | _entries("mean_ccc", self.mean_ccc)
+        for axis in ("valence", "arousal"):
+            for name in ("ccc", "rmse", "pearson"):
+                found |= _entries(f"{axis}_{name}", getattr(getattr(self, axis), name))
+        return found
+
+
+@dataclass(frozen=True)
+class Association:
+    """A correlation, its 95 % bootstrap interval, and how often chance gives as much.
+
+    Args:
+        n: Number of pictures.
+        correlation: With its interval; NaN where either side is constant.
+        p_value: Share of permutations whose correlation is at least as far from 0 (two-sided,
+            the given order counted as one); NaN with it.
+    """
+
+    n: int
+    correlation: Figure
+    p_value: float
+
+
+def concordance(reference: np.ndarray, predicted: np.ndarray) -> float:
+    """Gives Lin's CCC of two series `(n,)`; NaN where both are constant and equal."""
+    return float(_from_sums(_sums(*_checked_pair(reference, predicted), _ones(reference)))["ccc"])
+
+
+def root_mean_squared_error(reference: np.ndarray, predicted: np.ndarray) -> float:
+    """Gives the RMSE of two series `(n,)`."""
+    return float(_from_sums(_sums(*_checked_pair(reference, predicted), _ones(reference)))["rmse"])
+
+
+def evaluate_valence_arousal(
+    reference: np.ndarray, predicted: np.ndarray, *, seed: int = 0
+) -> RegressionEvaluation:
+    """Judges valence and arousal.
+
+    Args:
+        reference: `(n, 2)` valence and arousal, n >= 2.
+        predicted: `(n, 2)`.
+        seed: Of the bootstrap; the same input and seed give the same figures.
+
+    Raises:
+        ValueError: If shapes do not fit or a value is not finite.
+    """
+    reference, predicted = np.asarray(reference, np.float64), np.asarray(predicted, np.float64)
+    if reference.ndim != 2 or reference.shape[1:] != (2,) or reference.shape != predicted.shape:
+        raise ValueError(
+            "Expected reference and prediction (n, 2), valence and arousal. "
+            f"Received: {reference.shape} and {predicted.shape}."
+        )
+    pairs = [_checked_pair(reference[:, axis], predicted[:, axis]) for axis in (0, 1)]
+    whole = [_from_sums(_sums(*pair, _ones(pair[0]))) for pair in pairs]
+    drawn = [_from_sums(sums) for sums in _drawn_sums(pairs, seed)]
+    axes = [
+        AxisAgreement(**{name: _figure(found[name], samples[name]) for name in found})
+        for found, samples in zip(whole, drawn, strict=True)
+    ]
+    mean = (whole[0]["ccc"] + whole[1]["ccc"]) / 2
+    mean_drawn = (drawn[0]["ccc"] + drawn[1]["ccc"]) / 2
+    return RegressionEvaluation(len(reference), *axes, _figure(mean, mean_drawn))
+
+
+def rank_correlation(
+    first: np.ndarray,
+    second: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    permutations: int = 1999,
+    seed: int = 0,
+) -> Association:
+    """Gives Spearman's correlation, or what is left of it within groups.
+
+    Args:
+        first: `(n,)`.
+        second: `(n,)`.
+        groups: `(n,)` int. Where given, each group's mean rank is taken out of both sides first
+            (the partial rank correlation given the group) and order is permuted within groups.
+        permutations: Behind the p-value.
+        seed: Of bootstrap and permutations.
+
+    Raises:
+        ValueError: If lengths differ or a value is not finite.
+    """
+    from scipy.stats import rankdata
+
+    first, second = _checked_pair(first, second)
+    groups = np.zeros(len(first), np.int64) if groups is None else np.asarray(groups)
+    ranks = [_without_group_means(rankdata(side), groups) for side in (first, second)]
+    found = float(_from_sums(_sums(*ranks, _ones(first)))["pearson"])
+    if np.isnan(found):
+        return Association(len(first), Figure(np.nan, np.nan, np.nan), np.nan)
+    drawn = _from_sums(next(iter(_drawn_sums([tuple(ranks)], seed))))["pearson"]
+    chance = _permuted(ranks, groups, permutations, np.random.default_rng(seed))
+    as_far = int((np.abs(chance) >= abs(found) - 1e-12).sum())
+    return Association(len(first), _figure(found, drawn), (as_far + 1) / (permutations + 1))
+
+
+def _checked_pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if first.ndim != 1 or first.shape != second.shape or len(first) < 2:
+        raise ValueError(
+            "Expected two series of one length, at least 2. "
+            f"Received: {first.shape} and {second.shape}."
+        )
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        raise ValueError("Expected finite values. Received: NaN or infinite ones.")
+    return first, second
+
+
+def _ones(like: np.ndarray) -> np.ndarray:
+    return np.ones((1, len(like)))
+
+
+def _moments(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Gives `(n, 6)`: what is summed, around the first picture's mean for precision."""
+    first, second = first - first.mean(), second - first.mean()
+    columns = [np.ones_like(first), first, second, first**2, second**2, first * second]
+    return np.stack(columns, axis=1)
+
+
+def _sums(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return (weights @ _moments(first, second))[0]
+
+
+def _drawn_sums(pairs: list[tuple[np.ndarray, np.ndarray]], seed: int) -> list[np.ndarray]:
+    """Gives for each pair the sums `(RESAMPLES, 6)` over the same bootstrap samples."""
+    rng, length = np.random.default_rng(seed), len(pairs[0][0])
+    moments = np.concatenate([_moments(*pair) for pair in pairs], axis=1)
+    parts = []
+    for _ in range(0, RESAMPLES, CHUNK):
+        rows = rng.integers(0, length, (CHUNK, length))
+        weights = np.stack([np.bincount(row, minlength=length) for row in rows])
+        parts.append(weights.astype(np.float64) @ moments)
+    return np.split(np.concatenate(parts), len(pairs), axis=1)
+
+
+def _from_sums(sums: np.ndarray) -> dict[str, np.ndarray]:
+    count, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
+    mean_x, mean_y = x / count, y / count
+    var_x, var_y = _variance(xx / count, mean_x), _variance(yy / count, mean_y)
+    shared = xy / count - mean_x * mean_y
+    return {
+        "ccc": _ratio(2 * shared, var_x + var_y + (mean_x - mean_y) ** 2),
+        "rmse": np.sqrt(np.maximum((xx + yy - 2 * xy) / count, 0)),
+        "pearson": _ratio(shared, np.sqrt(var_x * var_y)),
+    }
+
+
+def _variance(mean_square: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Gives a variance; what is only the error of its arithmetic counts as 0."""
+    found = mean_square - mean**2
+    return np.where(found > 1e-12 * np.maximum(mean_square, 1e-300), found, 0.0)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    part, whole = np.broadcast_arrays(np.asarray(part), np.asarray(whole))
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def _without_group_means(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    _, place = np.unique(groups, return_inverse=True)
+    means = np.bincount(place, weights=values) / np.bincount(place)
+    return values - means[place]
+
+
+def _permuted(
+    ranks: list[np.ndarray], groups: np.ndarray, times: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Gives the correlations after permuting one side within groups, `(times,)`."""
+    order = np.argsort(groups, kind="stable")
+    first, second = ranks[0][order], ranks[1][order]
+    members = np.split(np.arange(len(order)), np.flatnonzero(np.diff(groups[order])) + 1)
+    whole = np.sqrt((first**2).sum() * (second**2).sum())
+    found = np.empty(times)
+    for number in range(times):
+        shuffled = np.concatenate([rng.permutation(second[rows]) for rows in members])
+        found[number] = first @ shuffled / whole
+    return found
+
+
+def _figure(value: float, drawn: np.ndarray) -> Figure:
+    if np.isnan(value):
+        return Figure(np.nan, np.nan, np.nan)
+    low, high = np.nanpercentile(drawn, (2.5, 97.5))
+    return Figure(float(value), float(low), float(high))
+
+
+def _entries(name: str, figure: Figure) -> dict[str, Any]:
+    values = [None if np.isnan(v) else round(v, DECIMALS) for v in vars(figure).values()]
+    return {name: values[0], f"{name}_95": values[1:]}

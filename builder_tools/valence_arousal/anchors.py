@@ -1,0 +1,91 @@
+"""Labels that need no picture: an emotion's anchor, and the anchor to expect of votes."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from builder_tools.datasets.ferplus import vote_distribution
+from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
+
+
+class AnchorLabeller(BaseEstimator):
+    """Places every face at the anchor of its emotion, or of several, weighted.
+
+    With hard labels it is the least a labeller can do: one place a class. With shares it gives
+    the expected anchor.
+
+    Args:
+        emotions: The classes, in label order.
+
+    Attributes:
+        anchors_: `(k, 2)` valence and arousal.
+    """
+
+    def __init__(self, *, emotions: EmotionSet = NINE_EMOTIONS) -> None:
+        self.emotions = emotions
+
+    def fit(self, images=None, labels: np.ndarray | None = None) -> AnchorLabeller:
+        """Takes the anchors; looks at nothing.
+
+        Raises:
+            ValueError: If an emotion has no anchor; names it.
+        """
+        anchors = self.emotions.anchors
+        unknown = [n for n, row in zip(self.emotions, anchors, strict=True) if np.isnan(row).any()]
+        if unknown:
+            raise ValueError(f"Expected emotions with anchors. Received: {unknown} without.")
+        self.anchors_ = anchors
+        return self
+
+    def transform(self, images, labels: np.ndarray | None = None) -> np.ndarray:
+        """Gives valence and arousal, `(n, 2)` float64.
+
+        Args:
+            images: Not looked at.
+            labels: `(n,)` int labels, or `(n, k)` shares of the classes that sum to 1.
+
+        Raises:
+            ValueError: If there are no labels.
+        """
+        if labels is None:
+            raise ValueError(
+                "Expected labels: anchors follow from them, not from pictures. Received: None."
+            )
+        labels = np.asarray(labels)
+        return self.anchors_[labels] if labels.ndim == 1 else labels @ self.anchors_
+
+    def fit_transform(self, images, labels: np.ndarray) -> np.ndarray:
+        """Gives `fit(images, labels).transform(images, labels)`."""
+        return self.fit(images, labels).transform(images, labels)
+
+
+def vote_shares(votes: np.ndarray) -> np.ndarray:
+    """Gives the shares of FER+'s votes, `(n, 9)` in `NINE_EMOTIONS` order; `unknown` is uncertain.
+
+    Args:
+        votes: `(n, 10)` counts. Single votes and votes for "no face" are dropped.
+    """
+    return vote_distribution(votes, no_majority_uncertain=0.0).astype(np.float64)
+
+
+def vote_weighted_anchors(votes: np.ndarray) -> np.ndarray:
+    """Gives the expected anchor of each face: its votes' anchors, weighted, `(n, 2)` float64.
+
+    The study's reference: it knows what ten people saw and nothing of pixels or manifolds. It is
+    no rating of valence and arousal: no such rating exists for FER+.
+
+    Args:
+        votes: `(n, 10)` counts in the order of `FERPLUS_VOTE_COLUMNS`.
+    """
+    return AnchorLabeller().fit().transform(None, vote_shares(votes))
+
+
+def vote_entropy(votes: np.ndarray) -> np.ndarray:
+    """Gives annotators' disagreement: the entropy of the vote shares in bits, `(n,)`, 0 = agreed.
+
+    Single votes count here: they are disagreement too. Votes for "no face" do not.
+    """
+    counts = np.asarray(votes, np.float64)[:, :-1]
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return -(shares * np.log2(np.where(shares > 0, shares, 1))).sum(axis=1) + 0.0

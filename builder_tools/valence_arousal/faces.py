@@ -1,0 +1,175 @@
+"""Faces to vectors: grey pixels at 48 x 48, or the features of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+SIDE_PX = 48
+CHUNK = 512
+NETWORK_BATCH = 128
+GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
+"""Of red, green and blue (ITU-R BT.601), as OpenCV has them."""
+
+
+class Faces(Protocol):
+    """Faces that are asked for in chunks: an array, or `datasets.table.Pictures`."""
+
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Gives the number of faces."""
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """Gives faces `(m, H, W)` or `(m, H, W, 3)` uint8."""
+
+
+Vectorise = Callable[[np.ndarray], np.ndarray]
+"""From faces as they came `(m, H, W[, 3])` uint8 to vectors `(m, d)` float32."""
+
+
+def check_faces(images: Faces) -> None:
+    """Refuses what is no stack of faces.
+
+    Raises:
+        ValueError: If shape or type is wrong; says so where numbers are NaN.
+    """
+    shape = tuple(getattr(images, "shape", ()))
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3) or 0 in shape:
+        raise ValueError(
+            "Expected at least one face as (n, H, W) grey or (n, H, W, 3) RGB. "
+            f"Received: shape={shape}."
+        )
+    dtype = getattr(images, "dtype", np.uint8)
+    if dtype != np.uint8:
+        raise ValueError(f"Expected faces as uint8, 0...255. Received: {_kind(images, dtype)}.")
+
+
+def pixel_vectors(images: np.ndarray) -> np.ndarray:
+    """Gives grey faces at 48 x 48 as rows, `(m, 2304)` float32 in [0, 1].
+
+    Raises:
+        ValueError: If a face is of one single grey; names its row in the chunk.
+    """
+    import cv2
+
+    squares = [cv2.resize(image, (SIDE_PX, SIDE_PX), interpolation=_method(image))
+               for image in images]  # fmt: skip
+    stacked = np.stack(squares).astype(np.float32)
+    grey = stacked @ GREY_WEIGHTS if stacked.ndim == 4 else stacked
+    vectors = grey.reshape(len(grey), -1) / 255
+    _check_not_constant(vectors)
+    return vectors
+
+
+def network_vectors(path: str | Path) -> Vectorise:
+    """Gives a function from faces to a network's features before its last layer.
+
+    Args:
+        path: A `.keras` file, or a model folder with `model.keras`.
+
+    Returns:
+        From `(m, H, W[, 3])` uint8 to `(m, d)` float32; faces are resized to the network's input.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    import keras
+
+    network = keras.models.load_model(network_file(path), compile=False)
+    features = keras.Model(network.inputs, network.layers[-1].input)
+    size = network.input_shape[1] or SIDE_PX
+
+    def vectors(images: np.ndarray) -> np.ndarray:
+        pixel_vectors(images)  # refuses blank faces alike
+        faces = np.stack([_rgb_square(image, size) for image in images]).astype(np.float32)
+        found = features.predict(faces, batch_size=NETWORK_BATCH, verbose=0)
+        found = found.reshape(len(found), -1).astype(np.float32)
+        if not np.isfinite(found).all():
+            raise ValueError(f"Expected finite features of {path}. Received: NaN or infinite ones.")
+        return found
+
+    return vectors
+
+
+def network_file(path: str | Path) -> Path:
+    """Gives the `.keras` file of a path to it or to its model folder.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+    """
+    path = Path(path)
+    file = path / "model.keras" if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"Expected a .keras file or a folder with model.keras. Nothing is at {str(file)!r}."
+        )
+    return file
+
+
+def vectors_of(
+    images: Faces, vectorise: Vectorise, finish: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Gives the vectors of all faces, made chunk by chunk so that few are in memory at once.
+
+    Args:
+        images: The faces.
+        vectorise: To vectors.
+        finish: What is kept of the vectors of a chunk, such as their projection.
+
+    Raises:
+        ValueError: If a chunk holds a blank face; names its row.
+    """
+    from tqdm import tqdm
+
+    chunks = list(_chunks(len(images)))
+    parts = []
+    for rows in tqdm(chunks, "faces read", delay=2, leave=False, disable=None):
+        try:
+            parts.append(finish(vectorise(np.asarray(images[rows]))))
+        except _BlankFaceError as error:
+            raise ValueError(error.in_rows(rows.start)) from None
+    return np.concatenate(parts)
+
+
+class _BlankFaceError(ValueError):
+    def __init__(self, rows: np.ndarray) -> None:
+        super().__init__(f"Expected faces. Received: pictures of one single grey, {rows.tolist()}.")
+        self.rows = rows
+
+    def in_rows(self, start: int) -> str:
+        return (
+            f"Expected pictures that show something. Received: {len(self.rows)} of one single "
+            f"grey, the first at row {start + int(self.rows[0])}. Try builder-tools clean."
+        )
+
+
+def _check_not_constant(vectors: np.ndarray) -> None:
+    blank = np.flatnonzero(np.ptp(vectors, axis=1) < 1 / 255)
+    if len(blank):
+        raise _BlankFaceError(blank)
+
+
+def _chunks(length: int) -> Iterator[slice]:
+    return (slice(start, min(start + CHUNK, length)) for start in range(0, length, CHUNK))
+
+
+def _method(image: np.ndarray) -> int:
+    import cv2
+
+    return cv2.INTER_AREA if min(image.shape[:2]) > SIDE_PX else cv2.INTER_LINEAR
+
+
+def _rgb_square(image: np.ndarray, size: int) -> np.ndarray:
+    import cv2
+
+    image = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+    return cv2.resize(image, (size, size), interpolation=_method(image))
+
+
+def _kind(images: Faces, dtype: np.dtype) -> str:
+    is_nan = np.issubdtype(dtype, np.floating) and bool(np.isnan(images).any())
+    return f"dtype={dtype}" + (", with NaN among the values" if is_nan else "")

@@ -1,0 +1,309 @@
+"""Valence and arousal of faces by their place on a manifold of faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
+from builder_tools.valence_arousal.faces import (
+    Faces,
+    check_faces,
+    network_file,
+    network_vectors,
+    pixel_vectors,
+    vectors_of,
+)
+from builder_tools.valence_arousal.orientation import clip_to_disc, fit_orientation, staged_shift
+from builder_tools.valence_arousal.reducers import REDUCERS, Reducer
+
+PCA_SAMPLE = 5_000
+"""Faces the principal components are found from."""
+ORIENTATIONS = ("classes", "images")
+
+
+class ValenceArousalLabeller(BaseEstimator):
+    """Gives faces valence and arousal: manifold, orientation to the anchors, pull to the class.
+
+    Grey, 48 x 48, vector, principal components, ISOMAP fitted on a stratified sample
+    (landmarks) that places all other faces; then the plane is turned and scaled so that class
+    means lie as near as can be to the emotions' anchors, and, where labels are known, each class
+    is moved to its anchor and drawn together in stages.
+
+    Args:
+        emotions: The classes, in label order.
+        manifold: Name in `REDUCERS`: isomap, pca or umap.
+        neighbours: In the graph of isomap and umap.
+        landmarks: Faces the manifold is fitted on; None takes all of them (exact).
+        pca: Principal components kept before the manifold; None keeps the vectors.
+        network: A `.keras` file or model folder whose features replace the pixels.
+        orient_on: What least squares bring to the anchors: `classes` (class means, each class
+            alike) or `images` (every face; the plane shrinks to what it can tell).
+        stages: Of the shift towards the class; 0 leaves the raw manifold.
+        pull: Share of the way to the anchor in each stage, 0...1.
+        n_jobs: Processes that search shortest paths, as in joblib.
+        random_state: Seed of landmarks, components and manifold.
+
+    Attributes:
+        landmark_rows_: Rows the manifold was fitted on.
+        mean_, axes_: Of the principal components, `(d,)` and `(pca, d)`; None without.
+        reducer_: The fitted manifold.
+        orientation_: The `Orientation`.
+        centres_: `(k, 2)` oriented mean place of each class; NaN where it had no face.
+        clipped_share_: Share of the fitted faces that lay outside the unit disc, raw.
+    """
+
+    def __init__(
+        self,
+        *,
+        emotions: EmotionSet = NINE_EMOTIONS,
+        manifold: str = "isomap",
+        neighbours: int = 10,
+        landmarks: int | None = 4000,
+        pca: int | None = 100,
+        network: str | Path | None = None,
+        orient_on: str = "classes",
+        stages: int = 3,
+        pull: float = 0.5,
+        n_jobs: int | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.emotions = emotions
+        self.manifold = manifold
+        self.neighbours = neighbours
+        self.landmarks = landmarks
+        self.pca = pca
+        self.network = network
+        self.orient_on = orient_on
+        self.stages = stages
+        self.pull = pull
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, images: Faces, labels: np.ndarray) -> ValenceArousalLabeller:
+        """Learns components, manifold and orientation.
+
+        Args:
+            images: `(n, H, W)` or `(n, H, W, 3)` uint8, or `Pictures` of a table.
+            labels: `(n,)` int into `emotions`.
+
+        Raises:
+            ValueError: If options or input are unfit: one class only, fewer faces than
+                neighbours, blank faces, NaN, a neighbour graph in several pieces.
+            FileNotFoundError: If the network is not there.
+            ImportError: If UMAP is asked for and not installed.
+        """
+        self._fit(images, labels)
+        return self
+
+    def transform(self, images: Faces, labels: np.ndarray | None = None) -> np.ndarray:
+        """Gives valence and arousal in the unit disc, `(n, 2)` float64.
+
+        Args:
+            images: As for `fit`, of any number.
+            labels: `(n,)` int. Where given, the shift towards the class applies; without, the
+                place on the oriented manifold comes as it is, which knows nothing of classes.
+
+        Raises:
+            ValueError: If the input is unfit, or a label is of a class that fit has not seen.
+        """
+        return clip_to_disc(self._path(self.oriented(images), labels)[-1])
+
+    def fit_transform(self, images: Faces, labels: np.ndarray) -> np.ndarray:
+        """Gives `fit(images, labels).transform(images, labels)`, placing each face once."""
+        places = self._fit(images, labels)
+        return clip_to_disc(self._path(places, labels)[-1])
+
+    def trajectory(self, images: Faces, labels: np.ndarray) -> np.ndarray:
+        """Gives the way of every face from the raw manifold to its label.
+
+        Returns:
+            `(stages + 1, n, 2)` in the unit disc; the last is `transform(images, labels)`.
+        """
+        return clip_to_disc(self._path(self.oriented(images), labels))
+
+    def oriented(self, images: Faces) -> np.ndarray:
+        """Gives places on the oriented manifold, `(n, 2)`, not clipped: for judging manifolds."""
+        check_is_fitted(self)
+        return self.orientation_.apply(self.reducer_.transform(self.points(images)))
+
+    def points(self, images: Faces) -> np.ndarray:
+        """Gives faces as the manifold sees them, `(n, d)` float32."""
+        check_faces(images)
+        return vectors_of(images, self._vectorise(), self._project)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the fitted labeller as one `.npz` of plain arrays (no pickle), atomically.
+
+        Raises:
+            ValueError: If the manifold is UMAP's, which has no such form.
+        """
+        from builder_tools.valence_arousal.storage import save_labeller
+
+        check_is_fitted(self)
+        return save_labeller(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> ValenceArousalLabeller:
+        """Reads what `save` wrote; runs nothing that stands in the file.
+
+        Raises:
+            FileNotFoundError: If there is no such file, or its network is gone.
+            ValueError: If it is no saved labeller, or its network has changed.
+        """
+        from builder_tools.valence_arousal.storage import load_labeller
+
+        return load_labeller(Path(path))
+
+    def _fit(self, images: Faces, labels: np.ndarray) -> np.ndarray:
+        """Learns everything; gives the oriented places of the faces."""
+        self._check_options()
+        check_faces(images)
+        labels = self._checked_labels(labels, len(images))
+        rng = np.random.default_rng(self.random_state)
+        self._embed = None
+        self._fit_components(images, rng)
+        points = self.points(images)
+        self.landmark_rows_ = stratified_sample(labels, self.landmarks, rng)
+        self.reducer_ = self._reducer().fit(points[self.landmark_rows_])
+        everything = len(self.landmark_rows_) == len(points)
+        raw = self.reducer_.embedding_ if everything else self.reducer_.transform(points)
+        self._fit_orientation(raw, labels)
+        return self.orientation_.apply(raw)
+
+    def _fit_components(self, images: Faces, rng: np.random.Generator) -> None:
+        from sklearn.decomposition import PCA
+
+        self.mean_ = self.axes_ = None
+        if self.pca is None:
+            return
+        rows = np.sort(rng.permutation(len(images))[:PCA_SAMPLE])
+        vectors = vectors_of(_Chosen(images, rows), self._vectorise(), lambda found: found)
+        kept = min(self.pca, *vectors.shape)
+        found = PCA(kept, svd_solver="randomized", random_state=self.random_state).fit(vectors)
+        self.mean_, self.axes_ = found.mean_, found.components_
+
+    def _fit_orientation(self, raw: np.ndarray, labels: np.ndarray) -> None:
+        means, anchors = class_means(raw, labels, len(self.emotions)), self.emotions.anchors
+        placed = ~np.isnan(means + anchors).any(axis=1)
+        if self.orient_on == "classes":
+            self.orientation_ = fit_orientation(means[placed], anchors[placed])
+        else:
+            known = placed[labels]
+            self.orientation_ = fit_orientation(raw[known], anchors[labels[known]])
+        self.centres_ = self.orientation_.apply(means)
+        radius = np.linalg.norm(self.orientation_.apply(raw), axis=1)
+        self.clipped_share_ = float((radius > 1).mean())
+
+    def _path(self, places: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        if labels is None:
+            return places[None]
+        labels = self._checked_labels(labels, len(places))
+        unseen = np.isnan(self.centres_).any(axis=1)[labels]
+        if unseen.any():
+            name = self.emotions.names[labels[unseen][0]]
+            raise ValueError(f"Expected classes that fit has seen. Received: {name!r}.")
+        return staged_shift(
+            places, labels, self.centres_, self.emotions.anchors, stages=self.stages, pull=self.pull
+        )
+
+    def _vectorise(self):
+        if self.network is None:
+            return pixel_vectors
+        if getattr(self, "_embed", None) is None:
+            self.network_sha256_ = _file_sha256(network_file(self.network))
+            self._embed = network_vectors(self.network)
+        return self._embed
+
+    def _project(self, vectors: np.ndarray) -> np.ndarray:
+        if self.axes_ is None:
+            return vectors
+        return ((vectors - self.mean_) @ self.axes_.T).astype(np.float32)
+
+    def _reducer(self) -> Reducer:
+        options = {
+            "isomap": {"neighbours": self.neighbours, "n_jobs": self.n_jobs},
+            "umap": {"neighbours": self.neighbours},
+        }
+        chosen = options.get(self.manifold, {})
+        return REDUCERS[self.manifold](random_state=self.random_state, **chosen)
+
+    def _check_options(self) -> None:
+        if self.manifold not in REDUCERS or self.orient_on not in ORIENTATIONS:
+            raise ValueError(
+                f"Expected manifold of {list(REDUCERS)} and orient_on of {list(ORIENTATIONS)}. "
+                f"Received: manifold={self.manifold!r}, orient_on={self.orient_on!r}."
+            )
+        counts = {"neighbours": self.neighbours, "landmarks": self.landmarks, "pca": self.pca}
+        for name, value in counts.items():
+            if value is not None and value < 2:
+                raise ValueError(f"Expected {name} >= 2. Received: {value}.")
+        if self.stages < 0 or not 0 <= self.pull <= 1:
+            raise ValueError(
+                "Expected stages >= 0 and pull in [0, 1]. "
+                f"Received: stages={self.stages}, pull={self.pull}."
+            )
+
+    def _checked_labels(self, labels: np.ndarray, length: int) -> np.ndarray:
+        labels = np.asarray(labels)
+        if labels.shape != (length,) or not np.issubdtype(labels.dtype, np.integer):
+            raise ValueError(
+                f"Expected whole-number labels ({length},), one a face. "
+                f"Received: shape={labels.shape}, dtype={labels.dtype}."
+            )
+        if labels.min() < 0 or labels.max() >= len(self.emotions):
+            raise ValueError(
+                f"Expected labels 0...{len(self.emotions) - 1}. "
+                f"Received: {labels.min()}...{labels.max()}."
+            )
+        return labels.astype(np.int64)
+
+
+def class_means(places: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Gives the mean place of each class, `(k, 2)`; NaN where it has none."""
+    count = np.bincount(labels, minlength=num_classes)
+    sums = [np.bincount(labels, weights=axis, minlength=num_classes) for axis in places.T]
+    with np.errstate(invalid="ignore"):
+        return np.stack(sums, axis=1) / count[:, None]
+
+
+def stratified_sample(labels: np.ndarray, size: int | None, rng: np.random.Generator) -> np.ndarray:
+    """Gives sorted rows of a sample in which classes keep their shares; each keeps at least one.
+
+    Args:
+        labels: `(n,)` int.
+        size: About how many; None or at least n gives all rows.
+        rng: Chooses.
+    """
+    if size is None or size >= len(labels):
+        return np.arange(len(labels))
+    chosen = []
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        wanted = max(round(size * len(rows) / len(labels)), 1)
+        chosen.append(rng.permutation(rows)[:wanted])
+    return np.sort(np.concatenate(chosen))
+
+
+class _Chosen:
+    """Some rows of faces, read in chunks."""
+
+    def __init__(self, images: Faces, rows: np.ndarray) -> None:
+        self._images, self._rows = images, rows
+        self.shape = (len(rows), *images.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return self._images[self._rows[rows]]
+
+
+def _file_sha256(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

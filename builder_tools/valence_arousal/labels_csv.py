@@ -1,0 +1,95 @@
+"""Labels as a csv: one row a picture, `name,path,split,emotion,valence,arousal`.
+
+`name` is the name in the picture table, so that labels find their pictures again whatever the
+order: `labels_by_name` gives them for a table.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from builder_tools.datasets.table import PictureTable
+from builder_tools.media.partial import replacing
+
+COLUMNS = ("name", "path", "split", "emotion", "valence", "arousal")
+DECIMALS = 5
+
+
+def write_labels(path: str | Path, table: PictureTable, labels: np.ndarray) -> Path:
+    """Writes labels, whole or not at all.
+
+    Args:
+        path: The csv; missing folders are made.
+        table: The pictures.
+        labels: `(n, 2)` valence and arousal in the unit disc.
+
+    Raises:
+        ValueError: If the number of labels is not that of the pictures, or one is not finite.
+        OSError: If the file cannot be written.
+    """
+    path, labels = Path(path), np.asarray(labels, np.float64)
+    if labels.shape != (len(table), 2) or not np.isfinite(labels).all():
+        raise ValueError(
+            f"Expected finite labels ({len(table)}, 2). Received: shape={labels.shape}, "
+            f"{int((~np.isfinite(labels)).sum())} values not finite."
+        )
+    rows = table.table[["name", "path", "split", "emotion"]].assign(
+        valence=labels[:, 0].round(DECIMALS), arousal=labels[:, 1].round(DECIMALS)
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        rows.to_csv(partial, index=False, lineterminator="\n")
+    return path
+
+
+def read_labels(path: str | Path) -> pd.DataFrame:
+    """Reads what `write_labels` wrote, checked.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a column is missing, a name stands twice, or a value lies outside the unit
+            disc; names the row.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a csv of labels. Nothing is at {str(path)!r}.")
+    try:
+        rows = pd.read_csv(path, dtype={c: str for c in COLUMNS[:4]}, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"Expected a csv of labels in {path}. {error}.") from error
+    missing = [name for name in COLUMNS if name not in rows]
+    if missing:
+        raise ValueError(f"Expected the columns {list(COLUMNS)} in {path}. Missing: {missing}.")
+    places = rows[["valence", "arousal"]].apply(pd.to_numeric, errors="coerce")
+    outside = ~(np.hypot(places["valence"], places["arousal"]) <= 1 + 10.0**-DECIMALS)
+    wrong = outside | rows["name"].duplicated()
+    if wrong.any():
+        number = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"Expected unique names and places in the unit disc in {path}. "
+            f"Received in row {number + 2}: {rows.iloc[number].to_dict()}."
+        )
+    return rows.assign(**places)[list(COLUMNS)]
+
+
+def labels_by_name(labels: pd.DataFrame, table: PictureTable) -> np.ndarray:
+    """Gives the labels of a table's pictures, `(n, 2)` float32, found by name.
+
+    Args:
+        labels: As `read_labels` gives them.
+        table: The pictures.
+
+    Raises:
+        ValueError: If a picture has no label; names it.
+    """
+    found = labels.set_index("name")[["valence", "arousal"]].reindex(table.table["name"])
+    without = found.index[found.isna().any(axis=1)]
+    if len(without):
+        raise ValueError(
+            f"Expected a label for each of {len(table)} pictures. {len(without)} have none, the "
+            f"first is {without[0]!r}."
+        )
+    return found.to_numpy(np.float32)

@@ -1,0 +1,107 @@
+"""Every labeller by name, to choose from and to compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from builder_tools.datasets.table import PictureTable
+from builder_tools.valence_arousal.anchors import AnchorLabeller, vote_shares
+from builder_tools.valence_arousal.faces import SIDE_PX
+from builder_tools.valence_arousal.labeller import ValenceArousalLabeller
+
+SHIPPED_NETWORK = Path(__file__).resolve().parents[2] / "saved_models" / "fast"
+
+
+@dataclass(frozen=True)
+class LabellerSpec:
+    """A labeller of the registry.
+
+    Args:
+        make: Called with options, gives the labeller; `fit`, `transform`, `fit_transform`.
+        description: What it goes by.
+        defaults: Options of `make` unless others are given.
+        needs_votes: It takes the shares of votes for labels.
+    """
+
+    make: Callable[..., AnchorLabeller | ValenceArousalLabeller]
+    description: str
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    needs_votes: bool = False
+
+
+LABELLERS: dict[str, LabellerSpec] = {
+    "anchor": LabellerSpec(AnchorLabeller, "the anchor of the class"),
+    "votes": LabellerSpec(
+        AnchorLabeller, "anchors weighted by ten votes (the reference)", needs_votes=True
+    ),
+    "pca": LabellerSpec(ValenceArousalLabeller, "PCA of pixels", {"manifold": "pca"}),
+    "umap": LabellerSpec(
+        ValenceArousalLabeller, "UMAP of pixels", {"manifold": "umap", "neighbours": 15}
+    ),
+    "isomap": LabellerSpec(ValenceArousalLabeller, "landmark ISOMAP of pixels"),
+    "isomap-network": LabellerSpec(
+        ValenceArousalLabeller,
+        "landmark ISOMAP of a network's features",
+        {"network": str(SHIPPED_NETWORK)},
+    ),
+}
+
+
+def make_labeller(name: str, **options: Any) -> AnchorLabeller | ValenceArousalLabeller:
+    """Gives a labeller of the registry, not yet fitted.
+
+    Args:
+        name: In `LABELLERS`.
+        **options: Of the labeller; others than the registry's defaults.
+
+    Raises:
+        ValueError: If there is no such labeller, or it has no such option.
+    """
+    if name not in LABELLERS:
+        raise ValueError(f"Expected one of {list(LABELLERS)}. Received: {name!r}.")
+    spec = LABELLERS[name]
+    known = set(spec.make().get_params(deep=False))
+    if not set(options) <= known:
+        raise ValueError(
+            f"Expected options of the labeller {name!r}: {sorted(known)}. "
+            f"Received: {sorted(set(options) - known)}."
+        )
+    return spec.make(**{**spec.defaults, **options})
+
+
+def labels_for(name: str, table: PictureTable) -> np.ndarray:
+    """Gives what the labeller takes for labels: `(n,)` classes, or `(n, 9)` shares of votes.
+
+    Raises:
+        ValueError: If it needs votes and nobody voted.
+    """
+    if not LABELLERS[name].needs_votes:
+        return table.labels
+    if table.votes is None:
+        raise ValueError(f"Expected pictures with FER+ votes for {name!r}. Received: none.")
+    return vote_shares(table.votes)
+
+
+def faces_of(table: PictureTable):
+    """Gives a table's faces, decoded chunk by chunk at the size the labellers use."""
+    return table.pictures(SIDE_PX)
+
+
+def label_table(name: str, table: PictureTable, **options: Any) -> np.ndarray:
+    """Fits a labeller on labelled pictures and labels them, `(n, 2)` valence and arousal.
+
+    Args:
+        name: In `LABELLERS`.
+        table: The pictures.
+        **options: Of the labeller.
+
+    Raises:
+        ValueError: If the labeller refuses them.
+    """
+    labeller = make_labeller(name, **({"emotions": table.emotions} | options))
+    return labeller.fit_transform(faces_of(table), labels_for(name, table))

@@ -6,10 +6,10 @@ from builder_tools.emotions import COLOURS_RGB, NINE_EMOTIONS
 from builder_tools.results import Box, Face, FaceEmotion
 
 
-def _face(box, emotion="happy", probability=0.84):
+def _face(box, emotion="happy", probability=0.84, *, va=(None, None), track=None):
     rest = (1 - probability) / (len(NINE_EMOTIONS) - 1)
     probabilities = {name: probability if name == emotion else rest for name in NINE_EMOTIONS}
-    return FaceEmotion(Face(Box(*box), 0.9), probabilities)
+    return FaceEmotion(Face(Box(*box), 0.9, track=track), probabilities, *va)
 
 
 def _has(image, colour):
@@ -170,3 +170,116 @@ def test_wrong_pictures_and_widths_are_refused(astronaut):
             DrawBox().draw(wrong, [])
     with pytest.raises(ValueError, match="line_width"):
         DrawBox(line_width=0)
+
+
+GROUND = 200
+DIAL_FACE = (100, 100, 300, 300)
+
+
+def _dial(va, *, draw=None, track=None, box=DIAL_FACE):
+    """Draws one face; gives what changed to the right of it: rows, columns, colours."""
+    draw = draw or DrawBox(show_label=False, show_probability=False)
+    picture = np.full((600, 600, 3), GROUND, np.uint8)
+    return draw.draw(picture, [_face(box, va=va, track=track)])[:, 301:]
+
+
+def _middle_of(image, colour):
+    rows, columns = np.nonzero((image == colour).all(axis=-1))
+    return np.array([columns.mean(), rows.mean()])
+
+
+def test_the_dial_needs_valence_and_arousal():
+    for missing in ((None, None), (0.5, None), (float("nan"), 0.2)):
+        assert (_dial(missing) == GROUND).all()
+    assert (_dial((0.5, 0.2)) != GROUND).any()
+    off = DrawBox(show_dial=False, show_label=False, show_probability=False)
+    assert (_dial((0.5, 0.2), draw=off) == GROUND).all()
+
+
+def test_valence_points_right_and_arousal_up():
+    places = {va: _middle_of(_dial(va), COLOURS_RGB["happy"]) for va in
+              ((0, 0), (0.6, 0), (-0.6, 0), (0, 0.6), (0, -0.6), (3, 0), (1, 0))}  # fmt: skip
+    middle = places[0, 0]
+    right, up = places[0.6, 0] - middle, places[0, 0.6] - middle
+    assert right[0] > 10 and abs(right[1]) <= 0.5
+    assert up[1] == pytest.approx(-right[0], abs=1) and abs(up[0]) <= 0.5
+    assert places[-0.6, 0] - middle == pytest.approx(-right, abs=1)
+    assert places[0, -0.6] - middle == pytest.approx(-up, abs=1)
+    assert places[3, 0] == pytest.approx(places[1, 0])  # the disc's edge is the limit
+
+
+def test_the_dial_is_a_dark_disc_beside_the_face_at_its_foot():
+    drawn = _dial((-0.5, -0.5))
+    changed = np.argwhere((drawn != GROUND).any(axis=-1))
+    (top, left), (bottom, right) = changed.min(axis=0), changed.max(axis=0)
+    assert bottom < 300 and left < 20 and right - left == pytest.approx(bottom - top, abs=2)
+    corner = drawn[top : top + 5, left : left + 5]
+    assert (corner == GROUND).all()  # the box's corners are not the disc's
+    middle = drawn[(top + bottom) // 2 - 8, (left + right) // 2 + 8]
+    assert (middle < 100).all()
+
+
+def test_the_trail_follows_one_track_and_fades():
+    draw = DrawBox(show_label=False, show_probability=False)
+    way = [(-0.8, -0.4), (-0.4, -0.4), (0.0, -0.4), (0.4, -0.4)]
+    for place in way:
+        drawn = _dial(place, draw=draw, track=7)
+    alone, other = _dial(way[-1]), _dial(way[-1], draw=draw, track=8)
+    assert (alone == other).all()  # another track has no past yet, and a still picture none
+    trail = (drawn != alone).any(axis=-1)
+    columns = np.nonzero(trail)[1]
+    dots = [_middle_of(_dial(place), COLOURS_RGB["happy"]) for place in (way[0], way[-1])]
+    assert columns.min() == pytest.approx(dots[0][0], abs=2)
+    assert columns.max() < dots[1][0]
+    row = round(dots[0][1])
+    old, young = (drawn[row, round(c)].astype(int) for c in (dots[0][0] + 3, dots[1][0] - 12))
+    assert young[0] > old[0] + 20  # happy is yellow: red tells how bright
+
+
+def test_the_trail_is_bounded_and_can_be_forgotten():
+    draw = DrawBox(show_label=False, show_probability=False, trail=2)
+    for place in ((-0.8, -0.4), (0.0, -0.4), (0.4, -0.4)):
+        drawn = _dial(place, draw=draw, track=1)
+    two = DrawBox(show_label=False, show_probability=False)
+    for place in ((0.0, -0.4), (0.4, -0.4)):
+        expected = _dial(place, draw=two, track=1)
+    assert (drawn == expected).all()
+    draw.forget()
+    assert (_dial((0.4, -0.4), draw=draw, track=1) == _dial((0.4, -0.4))).all()
+
+
+def test_old_tracks_make_room_for_new_ones_and_absent_ones_start_anew():
+    draw = DrawBox(show_label=False, show_probability=False)
+    for track in range(100):
+        _dial((0.1, 0.1), draw=draw, track=track)
+    assert (_dial((0.5, 0.1), draw=draw, track=0) == _dial((0.5, 0.1))).all()
+    assert (_dial((0.5, 0.1), draw=draw, track=99) != _dial((0.5, 0.1))).any()
+    for _ in range(100):
+        draw.draw(np.zeros((60, 60, 3), np.uint8), [])
+    assert (_dial((-0.5, 0.1), draw=draw, track=99) == _dial((-0.5, 0.1))).all()
+
+
+def test_the_dial_covers_no_face_and_no_bars():
+    picture = np.full((600, 600, 3), GROUND, np.uint8)
+    boxes = [(100, 100, 300, 300), (310, 100, 500, 300)]
+    faces = [_face(box, va=(0.5, 0.5)) for box in boxes]
+    plain = dict(show_label=False, show_probability=False, show_bars=True)
+    bars = DrawBox(**plain, show_dial=False).draw(picture, faces)
+    both = DrawBox(**plain).draw(picture, faces)
+    changed = (bars != both).any(axis=-1)
+    assert changed.any() and (bars[changed] == GROUND).all()
+    for x1, y1, x2, y2 in boxes:
+        assert not changed[y1:y2, x1:x2].any()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (24, 24), (48, 400), (2160, 3840)])
+def test_dials_on_tiny_and_big_pictures(size):
+    height, width = size
+    faces = [_face((0, 0, width, height), va=(1, 1)), _face((0, 0, 9, 9), va=(-1, 0), track=1)]
+    drawn = DrawBox().draw(np.zeros((*size, 3), np.uint8), faces)
+    assert drawn.shape == (*size, 3)
+
+
+def test_a_wrong_trail_is_refused():
+    with pytest.raises(ValueError, match="trail"):
+        DrawBox(trail=0)

@@ -1,5 +1,6 @@
 """The classifier on toy ONNX networks: sizes, batches, refusals, and a light import."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -176,3 +177,21 @@ def test_nothing_is_reported_to_the_runtimes_maker(folder, tmp_path):
     environment.pop("XDG_CACHE_HOME", None)
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
     assert not list(tmp_path.rglob("*onnxruntime*"))
+
+
+def test_decisions_that_are_not_there_are_refused(tmp_path):
+    folder = save_toy(tmp_path)
+    with pytest.raises(ValueError, match="balanced decision in its card"):
+        EmotionClassifier(folder, decision="balanced")
+    with pytest.raises(ValueError, match=r"Expected decision of \['natural', 'balanced'\]"):
+        EmotionClassifier(folder, decision="fair")
+
+
+def test_temperature_of_the_card_is_applied(tmp_path):
+    folder = save_toy(tmp_path)
+    face = np.full((1, SIZE, SIZE, 3), 60, np.uint8)
+    plain = EmotionClassifier(folder).predict(face)
+    write_card(folder, dataclasses.replace(ModelCard.read(folder), temperature=2.0))
+    root = np.sqrt(plain)
+    found = EmotionClassifier(folder).predict(face)
+    np.testing.assert_allclose(found, root / root.sum(), rtol=1e-5)

@@ -1,13 +1,14 @@
 """The model in the repository is the one its card describes: files, Keras twin, figures."""
 
 import keras
+import numpy as np
 import pytest
 
 from builder_tools.cards import DEFAULT_MODEL, ModelCard, file_sha256, find_model, list_models
-from builder_tools.classifier import EmotionClassifier
+from builder_tools.classifier import EmotionClassifier, resize_faces
 from builder_tools.datasets.ferplus import ferplus_table
+from builder_tools.decisions import apply_temperature
 from builder_tools.emotions import NINE_EMOTIONS
-from builder_tools.export import check_parity
 from builder_tools.study import data_sha256, judge_model, metrics_of
 
 
@@ -16,7 +17,13 @@ def ferplus(data_dir):
     return ferplus_table(data_dir / "ferplus.zip")
 
 
-@pytest.mark.parametrize("card", list_models(), ids=lambda card: card.name)
+every_model = pytest.mark.parametrize("card", list_models(), ids=lambda card: card.name)
+
+LEAST_ACCURACY = {"fast": 0.85, "tiny": 0.78, "accurate": 0.85}
+"""By majority of FER+, eight classes: what each shipped model must reach."""
+
+
+@every_model
 def test_every_listed_file_is_as_it_was_written(card):
     folder = find_model(card.name)
     assert {name: file_sha256(folder / name) for name in card.sha256} == card.sha256
@@ -30,24 +37,30 @@ def test_the_default_model_knows_nine_emotions_and_says_how_it_was_made():
 
 
 @pytest.mark.slow
-def test_the_deployed_file_agrees_with_keras_on_a_thousand_faces(ferplus):
-    folder = find_model()
-    faces = ferplus.split("test").pictures(48)[:1000]
+@every_model
+def test_the_deployed_file_agrees_with_keras_on_a_thousand_faces(card, ferplus):
+    folder = find_model(card.name)
+    faces = resize_faces(ferplus.split("test").pictures(48)[:1000], card.input_size)
     network = keras.models.load_model(folder / "model.keras")
-    parity = check_parity(network, EmotionClassifier(folder), faces)
-    assert parity.faces == 1000 and parity.holds
+    expected = apply_temperature(
+        network.predict(faces.astype(np.float32), verbose=0), card.temperature
+    )
+    found = EmotionClassifier(folder).predict(faces)
+    # Eight-bit integers move probabilities by hundredths and change the emotion of few faces.
+    assert np.abs(found - expected).mean() < 0.01
+    assert (found.argmax(axis=1) != expected.argmax(axis=1)).mean() < 0.04
 
 
 @pytest.mark.slow
-def test_the_data_is_what_the_card_says(ferplus):
-    assert data_sha256(ferplus) == ModelCard.read(find_model()).training["data_sha256"]
+@every_model
+def test_the_data_is_what_the_card_says(card, ferplus):
+    assert data_sha256(ferplus) == card.training["data_sha256"]
 
 
 @pytest.mark.slow
-def test_the_figures_of_the_card_come_out_again(ferplus):
-    folder = find_model()
-    card = ModelCard.read(folder)
-    found = metrics_of(judge_model(card, folder, ferplus))
+@every_model
+def test_the_figures_of_the_card_come_out_again(card, ferplus):
+    found = metrics_of(judge_model(card, find_model(card.name), ferplus))
     for protocol in ("ferplus-majority-8", "ferplus-nine"):
         for figure in ("n", "accuracy", "macro_f1"):
             # Another processor may round a face to the other side: at most one in a thousand.
@@ -55,4 +68,4 @@ def test_the_figures_of_the_card_come_out_again(ferplus):
                 card.metrics["test"][protocol][figure], abs=1e-3
             )
     assert found["ferplus-majority-8"]["n"] == 3137
-    assert found["ferplus-majority-8"]["accuracy"] >= 0.85
+    assert found["ferplus-majority-8"]["accuracy"] >= LEAST_ACCURACY[card.name]

@@ -20,6 +20,7 @@ from builder_tools.cards import ModelCard, verify_files, write_card  # noqa: E40
 from builder_tools.classifier import EmotionClassifier  # noqa: E402
 from builder_tools.cli import build_parser, main, study  # noqa: E402
 from builder_tools.datasets.ferplus import ferplus_table, is_face, load_ferplus  # noqa: E402
+from builder_tools.decisions import apply_decision, apply_temperature  # noqa: E402
 from builder_tools.emotions import NINE_EMOTIONS  # noqa: E402
 from builder_tools.evaluation import format_report  # noqa: E402
 from builder_tools.networks import NETWORKS  # noqa: E402
@@ -202,7 +203,8 @@ def test_export_turns_the_checkpoint_into_the_same_model(shipped, tmp_path, capf
     assert out.count("\n") == 1
     faces = np.random.default_rng(0).integers(0, 256, (5, 24, 24, 3), np.uint8)
     one, other = EmotionClassifier(shipped.model), EmotionClassifier(tmp_path / "mine")
-    np.testing.assert_allclose(one.predict(faces), other.predict(faces), atol=1e-6)
+    calibrated = apply_temperature(other.predict(faces), shipped.card.temperature)
+    np.testing.assert_allclose(one.predict(faces), calibrated, atol=1e-6)
 
 
 def test_the_log_keeps_columns_that_are_no_longer_written(shipped, tmp_path):
@@ -322,3 +324,43 @@ def test_options_of_fine_tuning_become_the_configuration(tmp_path):
     file.write_text('{"netwrok": "compact"}')
     with pytest.raises(ValueError, match=r"Expected names of .*'netwrok'"):
         config("--config", str(file))
+
+
+def test_quantize_gives_an_int8_twin_that_is_judged_anew(shipped, tmp_path):
+    out = tmp_path / "twin"
+    arguments = ["quantize", str(shipped.model), "--source", str(shipped.source)]
+    arguments += ["--reports", str(tmp_path / "reports")]
+    assert main([*arguments, "--out", str(out)]) == 0
+    card = ModelCard.read(out)
+    verify_files(out, card)
+    assert (out / "model.onnx").stat().st_size != (shipped.model / "model.onnx").stat().st_size
+    assert card.name == "twin" and card.metrics["test"]["ferplus-majority-8"]["n"] > 0
+    record = card.training["int8"]
+    assert record["deployed"] and record["calibration_faces"] == 53
+    faces = np.stack([face.image for face in study_faces()[:20]])[..., None].repeat(3, axis=-1)
+    one, twin = EmotionClassifier(shipped.model), EmotionClassifier(out)
+    np.testing.assert_allclose(twin.predict(faces), one.predict(faces), atol=0.2)
+    assert main([*arguments, "--out", str(out)]) == 2, "the folder is there already"
+    arguments[1] = str(out)
+    assert main([*arguments, "--out", str(tmp_path / "again")]) == 2, "it is int8 already"
+    assert not (tmp_path / "again").exists()
+
+
+def test_int8_that_costs_too_much_is_not_deployed(shipped, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("builder_tools.study.deploy.INT8_LOSS", -2.0)
+    arguments = ["quantize", str(shipped.model), "--source", str(shipped.source)]
+    arguments += ["--reports", str(tmp_path), "--out", str(tmp_path / "twin")]
+    assert main(arguments) == 2
+    assert "Use the float32 model" in capsys.readouterr().err
+    assert not (tmp_path / "twin").exists() and not list(tmp_path.glob("*.part"))
+
+
+def test_decisions_are_fitted_on_valid(shipped):
+    card = shipped.card
+    assert 0.2 <= card.temperature <= 5
+    assert card.abstain_below is None or 1 / 9 < card.abstain_below <= 1
+    faces = np.stack([face.image for face in study_faces()[:5]])[..., None].repeat(3, axis=-1)
+    natural = EmotionClassifier(shipped.model).predict(faces)
+    balanced = EmotionClassifier(shipped.model, decision="balanced").predict(faces)
+    expected = apply_decision(natural, card.emotions, card.decision)
+    np.testing.assert_allclose(balanced, expected, atol=1e-6)

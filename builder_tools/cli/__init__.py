@@ -13,12 +13,23 @@ import sys
 from collections.abc import Sequence
 
 from builder_tools import __version__
-from builder_tools.cli import balance, clean, data, experiment, house, study, tune, use
+from builder_tools.cli import (
+    balance,
+    clean,
+    data,
+    experiment,
+    highlights,
+    house,
+    study,
+    tune,
+    use,
+)
 
 DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 VERBS = {
     **use.VERBS,
+    **highlights.VERBS,
     **data.VERBS,
     **clean.VERBS,
     **balance.VERBS,

@@ -8,13 +8,22 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from builder_tools.cli.over_time import (
+    SHOWN_SMOOTH_S,
+    add_time_options,
+    check_plot,
+    plot_timeline,
+    until_interrupted,
+    writing_timeline,
+)
 from builder_tools.cli.verb import Verb, positive
 from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
 from builder_tools.results import FrameResult
 
 
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `make_inference`."""
     parser.add_argument("--model", help="name or folder of a model (see `models`)")
     parser.add_argument("--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR)
     parser.add_argument("--min-score", type=float, help="leave out faces scored lower, 0...1")
@@ -31,7 +40,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _inference(options: argparse.Namespace, mode: str, show: str = "none", **more):
+def make_inference(options: argparse.Namespace, mode: str, show: str = "none", **more):
+    """Gives the `Inference` that the options describe."""
     from builder_tools.classifier import EmotionClassifier
     from builder_tools.drawing import DrawBox
     from builder_tools.inference import Inference
@@ -79,7 +89,7 @@ def _img_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON line a picture")
     parser.add_argument("--bars", action="store_true", help="draw every emotion's probability")
     parser.add_argument("--show", action="store_true", help="show each picture in a window")
-    _add_model_options(parser)
+    add_model_options(parser)
 
 
 def _run_img(options: argparse.Namespace) -> int:
@@ -88,8 +98,8 @@ def _run_img(options: argparse.Namespace) -> int:
     failed = []
     out_names = _unique_names(options.images)
     show = "cv2" if options.show else "none"
-    with _inference(options, "img", show) as inference:
-        for image in _progress(options.images, "pictures", least=8):
+    with make_inference(options, "img", show) as inference:
+        for image in progress_bar(options.images, "pictures", least=8):
             try:
                 result = inference.run(image)
             except (OSError, ValueError) as error:
@@ -132,7 +142,7 @@ def _batch_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--multi-face", choices=list(MULTI_FACE_POLICIES), default="largest")
     parser.add_argument("--restart", action="store_true", help="do not go on with a broken run")
     parser.add_argument("--strict", action="store_true", help="exit 1 if a picture is unreadable")
-    _add_model_options(parser)
+    add_model_options(parser)
 
 
 def _run_batch(options: argparse.Namespace) -> int:
@@ -146,9 +156,9 @@ def _run_batch(options: argparse.Namespace) -> int:
         "no_face": options.no_face,
         "multi_face": options.multi_face,
     }
-    with _inference(options, "img_batch", **settings) as inference:
+    with make_inference(options, "img_batch", **settings) as inference:
         rows = make_submission(inference, job, options.csv, restart=options.restart)
-        table = BatchTable(_progress(rows, "pictures", total=len(job.names)))
+        table = BatchTable(progress_bar(rows, "pictures", total=len(job.names)))
     _report_batch(table, job.extra, options.csv)
     return 1 if options.strict and table.with_status("unreadable") else 0
 
@@ -170,36 +180,51 @@ def _report_batch(table, extra: tuple[str, ...], csv: Path) -> None:
 
 
 def _video_options(parser: argparse.ArgumentParser) -> None:
+    _add_video_options(parser)
+    add_time_options(parser, smooth_s=0.0)
+    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="draw the --timeline")
+
+
+def _add_video_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file")
     parser.add_argument("--json", action="store_true", help="one JSON line a frame")
     parser.add_argument("--show", action="store_true", help="show the frames in a window")
     parser.add_argument("--max-frames", type=positive)
     parser.add_argument("--bars", action="store_true", help="draw every emotion's probability")
-    _add_model_options(parser)
+    add_model_options(parser)
 
 
 def _run_video(options: argparse.Namespace) -> int:
+    if options.plot:
+        check_plot(options)
     show = "cv2" if options.show else "none"
     with (
-        _inference(options, "video", show) as inference,
+        make_inference(options, "video", show, smooth_s=options.smooth) as inference,
         inference.run(options.file, max_frames=options.max_frames) as results,
     ):
-        return _consume(results, options, total=_frame_count(results.source, options.max_frames))
+        total = _frame_count(results.source, options.max_frames)
+        code = _consume(results, options, total=total, emotions=inference.model.emotions)
+    if options.plot:
+        plot_timeline(options.timeline, options.plot)
+    return code
 
 
 def _record_options(parser: argparse.ArgumentParser) -> None:
-    _video_options(parser)
+    _add_video_options(parser)
+    add_time_options(parser, smooth_s=SHOWN_SMOOTH_S)
     parser.add_argument("--out", type=Path, required=True, metavar="OUT.mp4")
 
 
 def _run_record(options: argparse.Namespace) -> int:
     show = "cv2" if options.show else "none"
     with (
-        _inference(options, "video_rec", show) as inference,
+        make_inference(options, "video_rec", show, smooth_s=options.smooth) as inference,
         inference.run(options.file, out=options.out, max_frames=options.max_frames) as results,
     ):
         total = _frame_count(results.source, options.max_frames)
-        code = _consume(results, options, total=total, text=False)
+        code = _consume(
+            results, options, total=total, text=False, emotions=inference.model.emotions
+        )
     print(f"Written: {options.out}", file=sys.stderr)
     return code
 
@@ -213,28 +238,32 @@ def _online_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-frames", type=positive)
     parser.add_argument("--bars", action="store_true", help="draw every emotion's probability")
     parser.add_argument("--snapshots", type=Path, default=Path(), help="folder for the s key")
-    _add_model_options(parser)
+    add_time_options(parser, smooth_s=SHOWN_SMOOTH_S)
+    add_model_options(parser)
 
 
 def _run_online(options: argparse.Namespace) -> int:
     camera = int(options.camera) if options.camera.isdecimal() else options.camera
     show = "none" if options.headless else "cv2"
+    settings = {"snapshot_folder": options.snapshots, "smooth_s": options.smooth}
     with (
-        _inference(options, "online", show, snapshot_folder=options.snapshots) as inference,
+        make_inference(options, "online", show, **settings) as inference,
         inference.run(camera, max_frames=options.max_frames) as results,
     ):
-        code = _consume(results, options, text=options.headless)
+        code = _consume(results, options, text=options.headless, emotions=inference.model.emotions)
         print(f"{results.source.dropped} frames dropped to stay live", file=sys.stderr)
         return code
 
 
-def _consume(results, options, *, total: int | None = None, text: bool = True) -> int:
+def _consume(results, options, *, emotions, total: int | None = None, text: bool = True) -> int:
     """Prints the results of a stream; 1 if its source broke off."""
-    for result in _progress(results, "frames", total=total):
-        if options.json:
-            _print_json(result)
-        elif text:
-            _print_frame(result)
+    with writing_timeline(options.timeline, emotions) as write:
+        for result in until_interrupted(progress_bar(results, "frames", total=total), options):
+            write(result)
+            if options.json:
+                _print_json(result)
+            elif text:
+                _print_frame(result)
     broken = getattr(results.source, "error", None) or getattr(results.source, "warning", None)
     return 1 if broken else 0
 
@@ -249,7 +278,9 @@ def _frame_count(reader, max_frames: int | None) -> int | None:
     return min(filter(None, (known, max_frames)), default=None)
 
 
-def _progress(items: Iterable, unit: str, *, total: int | None = None, least: int = 0) -> Iterable:
+def progress_bar(
+    items: Iterable, unit: str, *, total: int | None = None, least: int = 0
+) -> Iterable:
     """A bar on stderr, not drawn for a few items or where stderr is no terminal."""
     if least and len(items) < least:
         return items
@@ -280,7 +311,11 @@ VERBS = {
     ),
     "video": Verb(
         "tell the emotions in a video, frame by frame",
-        ("builder-tools video film.mp4", "builder-tools video film.mp4 --json > film.jsonl"),
+        (
+            "builder-tools video film.mp4",
+            "builder-tools video film.mp4 --json > film.jsonl",
+            "builder-tools video film.mp4 --timeline film.csv --plot film.png",
+        ),
         _video_options,
         _run_video,
     ),
@@ -296,6 +331,7 @@ VERBS = {
             "builder-tools online",
             "builder-tools online --camera http://192.0.2.7:8080/video",
             "builder-tools online --headless --json --max-frames 100",
+            "builder-tools online --timeline visit.csv",
         ),
         _online_options,
         _run_online,

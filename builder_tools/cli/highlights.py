@@ -1,0 +1,98 @@
+"""The verb that finds what moved viewers most, and cuts it from the film."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from builder_tools.cli.study import need_study
+from builder_tools.cli.use import add_model_options, make_inference, progress_bar
+from builder_tools.cli.verb import Verb, positive
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "viewers",
+        nargs="+",
+        metavar="VIEWER",
+        help="recording of a viewer, or its timeline (.csv, .parquet); VIEWER@+1.25 began 1.25 s "
+        "after the film, VIEWER@-0.4 before it; else its sound tells",
+    )
+    parser.add_argument("--film", type=Path, help="what they watched; the trailer is cut from it")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--count", type=positive, default=5, help="segments at most")
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of a segment")
+    parser.add_argument(
+        "--by", default="arousal", help="arousal, valence, intensity, or an emotion of the model"
+    )
+    parser.add_argument(
+        "--prominence", type=float, default=1.0, help="least rise of a peak, sigmas"
+    )
+    parser.add_argument("--reaction", type=float, default=1.0, help="delay of a face's reaction, s")
+    parser.add_argument("--baseline", type=float, default=60.0, help="window of the usual face, s")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap over viewers")
+    add_model_options(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    need_study()
+    from builder_tools.timeline.highlights import HighlightSettings
+    from builder_tools.timeline.signals import SignalSettings
+    from builder_tools.timeline.viewers import describe, parse_viewers, search
+
+    settings = HighlightSettings(
+        count=options.count,
+        seconds=options.seconds,
+        prominence=options.prominence,
+        reaction_s=options.reaction,
+        seed=options.seed,
+        signal=SignalSettings(measure=options.by, baseline_s=options.baseline),
+    )
+    viewers = parse_viewers(options.viewers)
+    if options.film is not None and not options.film.is_file():
+        raise FileNotFoundError(f"No film at {str(options.film)!r}. Check the spelling.")
+    with make_inference(options, "video") as inference:
+        found = search(viewers, options.film, options.out, inference, settings, _progress)
+    for highlight in found.highlights:
+        print(describe(highlight))
+    _draw(found, settings, options.out / "highlights.png")
+    for line in found.problems:
+        print(line, file=sys.stderr)
+    print(f"Written: {', '.join(str(path) for path in found.files)}", file=sys.stderr)
+    return 1 if any(report.problem for report in found.reports) else 0
+
+
+def _progress(results, name: str, total: float):
+    return progress_bar(results, f"frames of {name}", total=round(total) or None)
+
+
+def _draw(found, settings, path: Path) -> None:
+    if not len(found.viewers):
+        path.unlink(missing_ok=True)
+        return
+    from builder_tools.cli.figures import save_figure, without_screen
+
+    without_screen()
+    from builder_tools.plots.timeline import plot_highlights
+    from builder_tools.timeline.highlights import common_reaction
+
+    common = common_reaction(found.viewers.to_numpy(), settings.least_share)
+    segments = [(highlight.start_s, highlight.end_s) for highlight in found.highlights]
+    ax = plot_highlights(found.viewers, common, segments, settings.signal.measure)
+    found.files.append(save_figure(ax.figure, path))
+
+
+VERBS = {
+    "highlights": Verb(
+        "find what moved a film's viewers most, and cut a trailer of it",
+        (
+            "builder-tools highlights anna.mp4 ben.mp4 --film film.mp4 --out cut --count 5",
+            "builder-tools highlights anna.mp4@+1.25 ben.mp4@-0.4 --film film.mp4 --out cut",
+            "builder-tools highlights cut/timelines/anna.csv@+1.25 --by surprise --out again",
+            "builder-tools highlights anna.mp4 --out cut",
+        ),
+        _options,
+        _run,
+    ),
+}

@@ -1,0 +1,87 @@
+"""Options and endings of the verbs whose results come over time."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from builder_tools.results import FrameResult
+
+SHOWN_SMOOTH_S = 0.3
+"""Smoothing of what people look at; results that are only counted stay as they are."""
+
+
+def add_time_options(parser: argparse.ArgumentParser, smooth_s: float) -> None:
+    """Adds --smooth and --timeline."""
+    parser.add_argument(
+        "--smooth",
+        type=float,
+        default=smooth_s,
+        metavar="SECONDS",
+        help="time constant of the smoothing of each person's emotions (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--timeline", type=Path, metavar="OUT", help="write a row a face and frame: .csv, .parquet"
+    )
+
+
+def check_plot(options: argparse.Namespace) -> None:
+    """Refuses --plot without --timeline, or without the packages it needs.
+
+    Raises:
+        ValueError, ImportError: Before anything is watched.
+    """
+    from builder_tools.cli.study import need_study
+
+    if options.timeline is None:
+        raise ValueError("Expected --timeline OUT.csv with --plot: the table is what is drawn.")
+    need_study()
+
+
+def plot_timeline(table_path: Path, path: Path) -> None:
+    """Draws a timeline into a file, if there is a face in it."""
+    from builder_tools.cli.figures import save_figure, without_screen
+
+    without_screen()
+    from builder_tools.plots.timeline import plot_video
+    from builder_tools.timeline.reading import read_timeline
+
+    table = read_timeline(table_path)
+    if table["track"].notna().any():
+        print(f"Drawn: {save_figure(plot_video(table), path)}", file=sys.stderr)
+    else:
+        print("No face was found, so nothing is drawn.", file=sys.stderr)
+
+
+def until_interrupted(results: Iterable[FrameResult], options) -> Iterator[FrameResult]:
+    """Has Ctrl-C end a camera's timeline in good order: it has no other end without a window."""
+    try:
+        yield from results
+    except KeyboardInterrupt:
+        if options.verb != "online" or options.timeline is None:
+            raise
+
+
+@contextmanager
+def writing_timeline(path: Path | None, emotions) -> Iterator[Callable[[FrameResult], None]]:
+    """Lends what writes a timeline and, at its end, says on stderr who felt what."""
+    if path is None:
+        yield lambda result: None
+        return
+    from builder_tools.timeline.summary import SummaryMaker, describe_people, describe_video
+    from builder_tools.timeline.writer import TimelineWriter
+
+    maker = SummaryMaker(tuple(emotions))
+    with TimelineWriter(path, tuple(emotions)) as writer:
+
+        def write(result: FrameResult) -> None:
+            writer.write(result)
+            maker.add(result)
+
+        yield write
+    for line in [*describe_people(maker.people()), describe_video(maker)]:
+        print(line, file=sys.stderr)
+    print(f"Written: {path}, {writer.num_rows} rows", file=sys.stderr)

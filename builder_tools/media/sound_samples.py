@@ -1,0 +1,128 @@
+"""Sound as numbers: samples of a file at true times, any rate, one or two channels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from builder_tools.media.pyav import import_av, open_input
+
+_LAYOUTS = {1: "mono", 2: "stereo"}
+_EARLIER_S = 1.0
+"""Seeking aims this much before the wanted time: sound codecs need a run-up."""
+
+_logger = logging.getLogger(__name__)
+
+
+def has_sound(source: str | Path) -> bool:
+    """Whether a file has a sound stream."""
+    with open_input(str(source)) as container:
+        return bool(container.streams.audio)
+
+
+def sound_rate_hz(source: str | Path) -> int | None:
+    """Gives the samples a second of a file's first sound stream, or None without sound."""
+    with open_input(str(source)) as container:
+        streams = container.streams.audio
+        return streams[0].codec_context.sample_rate if streams else None
+
+
+def sound_blocks(
+    source: str | Path, rate_hz: int, *, channels: int = 1, start_s: float = 0.0
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Gives a file's sound block by block, in constant memory.
+
+    Damaged parts are left out; the blocks after them keep their place.
+
+    Args:
+        source: A file with a sound stream.
+        rate_hz: Samples a second to give.
+        channels: 1 or 2.
+        start_s: From about when (a block or two earlier may come first).
+
+    Yields:
+        (place, samples): index of the first sample, 0 at the first picture (or the first sound in
+        a file without pictures; negative before it); `(channels, n)` float32 in [-1, 1].
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no media file or has no sound.
+    """
+    with open_input(str(source)) as container:
+        if not container.streams.audio:
+            raise ValueError(f"{str(source)!r} has no sound.")
+        stream = container.streams.audio[0]
+        first = (container.streams.video or [stream])[0]
+        zero_s = float((first.start_time or 0) * first.time_base)
+        if start_s > _EARLIER_S:
+            container.seek(round((start_s - _EARLIER_S + zero_s) / stream.time_base), stream=stream)
+        resampler = import_av().AudioResampler("fltp", _LAYOUTS[channels], rate_hz)
+        expected = None
+        for frame in _decoded(container, stream):
+            if frame.time is not None:
+                jumped = expected is None or abs(frame.time - expected) > 0.005
+                begin = frame.time if jumped else None
+                expected = frame.time + frame.samples / frame.sample_rate
+            else:
+                begin = None
+            if begin is not None:
+                resampler = import_av().AudioResampler("fltp", _LAYOUTS[channels], rate_hz)
+                place = round((begin - zero_s) * rate_hz)
+            frame.pts = None
+            for block in resampler.resample(frame):
+                samples = block.to_ndarray()
+                yield place, samples
+                place += samples.shape[1]
+
+
+def _decoded(container, stream) -> Iterator:
+    errors = import_av().error
+    damaged = 0
+    packets = container.demux(stream)
+    while True:
+        try:
+            frames = next(packets).decode()
+        except StopIteration:
+            break
+        except errors.InvalidDataError:
+            damaged += 1
+            continue
+        except errors.FFmpegError as error:
+            _logger.warning("The sound of %s ends early: %s", container.name, error)
+            break
+        yield from frames
+    if damaged:
+        _logger.warning("%s: %d damaged parts of its sound left out.", container.name, damaged)
+
+
+def read_sound(
+    source: str | Path, rate_hz: int, *, start_s: float, num_samples: int, channels: int = 2
+) -> np.ndarray:
+    """Gives a stretch of a file's sound, silent where there is none.
+
+    Args:
+        source: A file with a sound stream.
+        rate_hz: Samples a second to give.
+        start_s: When it begins, seconds from the first picture.
+        num_samples: Its length.
+        channels: 1 or 2.
+
+    Returns:
+        `(channels, num_samples)` float32 in [-1, 1].
+
+    Raises:
+        ValueError: If the file has no sound.
+    """
+    cut = np.zeros((channels, num_samples), np.float32)
+    begin = round(start_s * rate_hz)
+    for place, samples in sound_blocks(source, rate_hz, channels=channels, start_s=start_s):
+        at = place - begin
+        if at >= num_samples:
+            break
+        first, last = max(at, 0), min(at + samples.shape[1], num_samples)
+        if last > first:
+            cut[:, first:last] = samples[:, first - at : last - at]
+    return cut

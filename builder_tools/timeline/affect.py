@@ -1,0 +1,70 @@
+"""Valence, arousal and intensity of a face, whether or not its model gives them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from builder_tools.emotions import EmotionSet
+from builder_tools.results import FaceEmotion
+
+CALM_EMOTIONS = ("neutral", "uncertain")
+"""Emotions that count as showing none."""
+FROM_MODEL, FROM_ANCHORS = "model", "anchors"
+
+
+@dataclass(frozen=True)
+class Affect:
+    """How a face feels and how strongly.
+
+    Args:
+        valence: In [-1, 1], or None if neither the model nor the emotions' anchors tell.
+        arousal: In [-1, 1], or None.
+        intensity: In [0, 1].
+        source: `model`, or `anchors` where valence and arousal are the mean of the emotions'
+            places on the plane, weighed by their probabilities.
+    """
+
+    valence: float | None
+    arousal: float | None
+    intensity: float
+    source: str
+
+
+def affect_of(face: FaceEmotion) -> Affect:
+    """Gives the affect of a face.
+
+    With the model's own valence and arousal, intensity is the length of that vector, at most 1.
+    Without, it is the probability that the face shows anything: 1 - neutral - uncertain.
+    """
+    if face.valence is not None and face.arousal is not None:
+        length = min(math.hypot(face.valence, face.arousal), 1.0)
+        return Affect(face.valence, face.arousal, length, FROM_MODEL)
+    names = tuple(face.probabilities)
+    probabilities = np.fromiter(face.probabilities.values(), float, len(names))
+    place = _expected_place(probabilities, _anchors(names))
+    if any(name in names for name in CALM_EMOTIONS):
+        calm = sum(face.probabilities.get(name, 0.0) for name in CALM_EMOTIONS)
+        intensity = min(max(1.0 - calm, 0.0), 1.0)
+    else:
+        intensity = min(math.hypot(*place), 1.0) if place else 0.0
+    valence, arousal = place or (None, None)
+    return Affect(valence, arousal, intensity, FROM_ANCHORS)
+
+
+@lru_cache(maxsize=16)
+def _anchors(names: tuple[str, ...]) -> np.ndarray:
+    return EmotionSet(names).anchors
+
+
+def _expected_place(probabilities: np.ndarray, anchors: np.ndarray) -> tuple[float, float] | None:
+    """Gives the mean place over the emotions that have one."""
+    known = ~np.isnan(anchors[:, 0])
+    total = probabilities[known].sum()
+    if total <= 0:
+        return None
+    valence, arousal = probabilities[known] @ anchors[known] / total
+    return float(valence), float(arousal)

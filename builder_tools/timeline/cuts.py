@@ -1,0 +1,102 @@
+"""Highlights as files that editing programs read: csv, CMX3600 EDL, ffconcat."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from builder_tools.media.partial import replacing
+from builder_tools.timeline.highlights import Highlight
+
+HIGHLIGHT_COLUMNS = tuple(Highlight.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A stretch of the film in whole frames.
+
+    Args:
+        first: Index of the first frame.
+        count: Number of frames.
+    """
+
+    first: int
+    count: int
+
+    def start_s(self, fps: float) -> float:
+        """Gives when its first frame is shown."""
+        return self.first / fps
+
+    def end_s(self, fps: float) -> float:
+        """Gives when the frame after its last one is shown."""
+        return (self.first + self.count) / fps
+
+
+def cuts_of(highlights: Sequence[Highlight], fps: float) -> list[Cut]:
+    """Gives the segments in whole frames, in the order of the film."""
+    ordered = sorted(highlights, key=lambda highlight: highlight.start_s)
+    return [
+        Cut(round(h.start_s * fps), max(round((h.end_s - h.start_s) * fps), 1)) for h in ordered
+    ]
+
+
+def write_highlights(path: Path, highlights: Sequence[Highlight], measure: str) -> Path:
+    """Writes `highlights.csv`, best first; with no highlight, the header alone."""
+    table = pd.DataFrame([asdict(h) for h in highlights], columns=HIGHLIGHT_COLUMNS)
+    table["measure"] = measure
+    with replacing(path) as partial:
+        table.round(4).to_csv(partial, index=False)
+    return path
+
+
+def write_edl(path: Path, film: Path, cuts: Sequence[Cut], fps: float, *, sound: bool) -> Path:
+    """Writes an edit decision list (CMX3600).
+
+    Timecodes count frames without dropping any, at the whole number of frames a second next to
+    `fps`; so they are exact frames at 29.97 too.
+    """
+    rate, at = round(fps), 0
+    lines = [f"TITLE: {_edl_name(film.stem)}", "FCM: NON-DROP FRAME", ""]
+    for number, cut in enumerate(cuts, start=1):
+        places = (cut.first, cut.first + cut.count, at, at + cut.count)
+        codes = " ".join(_timecode(place, rate) for place in places)
+        lines.append(f"{number:03d}  AX       {'B' if sound else 'V'}     C        {codes}")
+        lines.append(f"* FROM CLIP NAME: {_edl_name(film.name)}")
+        at += cut.count
+    return _write_text(path, lines)
+
+
+def write_ffconcat(path: Path, film: Path, cuts: Sequence[Cut], fps: float) -> Path:
+    """Writes a list for `ffmpeg -f concat -safe 0 -i FILE`; the film's place is relative to it."""
+    place = Path(os.path.relpath(film.resolve(), path.parent.resolve())).as_posix()
+    quoted = place.replace("'", "'\\''")
+    lines = ["ffconcat version 1.0"]
+    for cut in cuts:
+        lines += [
+            f"file '{quoted}'",
+            f"inpoint {cut.start_s(fps):.6f}",
+            f"outpoint {cut.end_s(fps):.6f}",
+        ]
+    return _write_text(path, lines)
+
+
+def _edl_name(text: str) -> str:
+    """Gives a name in one line of ASCII, which is all an EDL holds."""
+    return " ".join(text.encode("ascii", "replace").decode().split())
+
+
+def _timecode(frame: int, rate: int) -> str:
+    seconds, frames = divmod(frame, rate)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}:{frames:02d}"
+
+
+def _write_text(path: Path, lines: Sequence[str]) -> Path:
+    with replacing(path) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path

@@ -1,0 +1,216 @@
+"""The moments that moved most viewers most: peaks of their common reaction, ranked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from builder_tools.timeline.signals import SignalSettings, reaction, sample
+
+CLEAR_REACTION = 1.0
+"""A viewer agrees with a highlight if they are this many sigmas from their usual face."""
+INTERVAL = (2.5, 97.5)
+
+
+@dataclass(frozen=True)
+class HighlightSettings:
+    """What counts as a highlight.
+
+    Args:
+        count: Most segments to give.
+        seconds: Length of a segment.
+        prominence: How far a peak must rise above its surroundings, in sigmas.
+        reaction_s: How long after its cause a face reacts; segments are centred on the cause.
+        least_share: Share of the viewers whose faces must be seen for a time to count.
+        resamples: Of the bootstrap over viewers.
+        seed: Of the bootstrap.
+        signal: How reactions are read.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+
+    count: int = 5
+    seconds: float = 6.0
+    prominence: float = 1.0
+    reaction_s: float = 1.0
+    least_share: float = 0.5
+    resamples: int = 1000
+    seed: int = 0
+    signal: SignalSettings = field(default_factory=SignalSettings)
+
+    def __post_init__(self) -> None:
+        good = (
+            self.count >= 1
+            and math.isfinite(self.seconds)
+            and self.seconds > 0
+            and self.prominence > 0
+            and self.reaction_s >= 0
+            and 0 < self.least_share <= 1
+            and self.resamples >= 1
+        )
+        if not good:
+            raise ValueError(
+                "Expected count >= 1, seconds > 0, prominence > 0, reaction_s >= 0, least_share in "
+                f"(0, 1] and resamples >= 1. Received: {self}."
+            )
+
+
+@dataclass(frozen=True)
+class Highlight:
+    """A segment of the film.
+
+    Args:
+        rank: 1 is the strongest.
+        start_s: First second of the segment, in the film's time.
+        end_s: Its end.
+        peak_s: When the viewers reacted most.
+        score: The median viewer's reaction then, in sigmas.
+        score_low: Lower end of its 95 % interval over viewers; None with one viewer.
+        score_high: Upper end.
+        viewers: How many were seen then.
+        agreeing: How many of them clearly reacted.
+    """
+
+    rank: int
+    start_s: float
+    end_s: float
+    peak_s: float
+    score: float
+    score_low: float | None
+    score_high: float | None
+    viewers: int
+    agreeing: int
+
+
+def reactions(
+    tables: Mapping[str, pd.DataFrame],
+    offsets_s: Mapping[str, float],
+    duration_s: float,
+    settings: SignalSettings,
+) -> pd.DataFrame:
+    """Gives every viewer's reaction over the film: a column a viewer, the index is `time_s`.
+
+    Args:
+        tables: Timelines by viewer.
+        offsets_s: When each recording began, in the film's seconds.
+        duration_s: Of the film.
+        settings: How to read them.
+    """
+    times_s = np.arange(max(math.floor(duration_s / settings.step_s + 1e-9), 1)) * settings.step_s
+    columns = {
+        name: reaction(sample(table, settings, times_s, offsets_s[name]), settings)
+        for name, table in tables.items()
+    }
+    return pd.DataFrame(columns, index=pd.Index(times_s, name="time_s"))
+
+
+def common_reaction(viewers: np.ndarray, least_share: float) -> np.ndarray:
+    """Gives the median over the viewers seen: `(n,)`, NaN where too few are.
+
+    Args:
+        viewers: `(n, viewers)` reactions, NaN where a face is missing.
+        least_share: Share of viewers needed.
+    """
+    seen = np.isfinite(viewers).sum(axis=1)
+    enough = seen >= max(math.ceil(least_share * viewers.shape[1] - 1e-9), 1)
+    common = np.full(len(viewers), np.nan)
+    if enough.any():
+        common[enough] = np.nanmedian(viewers[enough], axis=1)
+    return common
+
+
+def find_highlights(
+    viewers: pd.DataFrame, duration_s: float, settings: HighlightSettings
+) -> list[Highlight]:
+    """Gives the strongest segments, best first; they do not overlap. `[]` where nothing stands out.
+
+    Args:
+        viewers: Of `reactions`.
+        duration_s: Of the film; segments lie within.
+        settings: What counts.
+    """
+    values = viewers.to_numpy()
+    common = common_reaction(values, settings.least_share)
+    peaks = _peaks(common, settings)
+    chosen = _without_overlap(peaks, viewers.index.to_numpy(), duration_s, settings)
+    return [
+        _highlight(rank, peak, segment, viewers, common, settings)
+        for rank, (peak, segment) in enumerate(chosen, start=1)
+    ]
+
+
+def _peaks(common: np.ndarray, settings: HighlightSettings) -> np.ndarray:
+    """Gives the indices of the peaks, highest first; a film's ends count as its lowest place."""
+    from scipy.signal import find_peaks
+
+    if not np.isfinite(common).any():
+        return np.array([], int)
+    lowest = min(float(np.nanmin(common)), 0.0)
+    padded = np.pad(np.where(np.isfinite(common), common, lowest), 1, constant_values=lowest)
+    distance = max(settings.seconds / settings.signal.step_s, 1)
+    places, _ = find_peaks(padded, prominence=settings.prominence, distance=distance)
+    places = places - 1
+    places = places[common[places] > 0]
+    return places[np.argsort(-common[places], kind="stable")]
+
+
+def _without_overlap(
+    peaks: Sequence[int], times_s: np.ndarray, duration_s: float, settings: HighlightSettings
+) -> list[tuple[int, tuple[float, float]]]:
+    """Gives the best peaks with segments that fit in the film and beside each other."""
+    chosen: list[tuple[int, tuple[float, float]]] = []
+    for peak in peaks:
+        start, end = _segment(float(times_s[peak]), duration_s, settings)
+        if all(end <= other[0] + 1e-9 or start >= other[1] - 1e-9 for _, other in chosen):
+            chosen.append((int(peak), (start, end)))
+        if len(chosen) == settings.count:
+            break
+    return chosen
+
+
+def _segment(peak_s: float, duration_s: float, settings: HighlightSettings) -> tuple[float, float]:
+    """Centres a segment on what caused the reaction, moved to lie inside the film."""
+    length = min(settings.seconds, duration_s)
+    start = peak_s - settings.reaction_s - length / 2
+    start = min(max(start, 0.0), duration_s - length)
+    return start, start + length
+
+
+def _highlight(
+    rank: int,
+    peak: int,
+    segment: tuple[float, float],
+    viewers: pd.DataFrame,
+    common: np.ndarray,
+    settings: HighlightSettings,
+) -> Highlight:
+    at_peak = viewers.to_numpy()[peak]
+    at_peak = at_peak[np.isfinite(at_peak)]
+    low, high = bootstrap_median(at_peak, settings.resamples, settings.seed)
+    return Highlight(
+        rank=rank,
+        start_s=segment[0],
+        end_s=segment[1],
+        peak_s=float(viewers.index[peak]),
+        score=float(common[peak]),
+        score_low=low,
+        score_high=high,
+        viewers=len(at_peak),
+        agreeing=int((at_peak >= CLEAR_REACTION).sum()),
+    )
+
+
+def bootstrap_median(
+    values: np.ndarray, resamples: int, seed: int
+) -> tuple[float, float] | tuple[None, None]:
+    """Gives the 95 % interval of the median, viewers drawn with replacement; None for one value."""
+    if len(values) < 2:
+        return None, None
+    draws = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))
+    low, high = np.percentile(np.median(values[draws], axis=1), INTERVAL)
+    return float(low), float(high)

@@ -1,0 +1,155 @@
+"""When a viewer's recording began, found from its sound: the room hears the film.
+
+Waveforms of two microphones differ by echoes and loudness; what they share is when sounds begin.
+So the sound becomes, every 10 ms and in 16 bands, how much louder it got; each band is freed from
+its loudness, and the two are cross-correlated at all shifts at once by FFT. The best shift is
+refined by a parabola; it counts only where it stands out from all others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from builder_tools.media.sound_samples import sound_blocks
+
+RATE_HZ = 8000
+HOP = 80
+WINDOW = 256
+NUM_BANDS = 16
+LOWEST_HZ, HIGHEST_HZ = 150.0, 3600.0
+LEAST_OVERLAP_S = 2.0
+LEAST_OVERLAP_SHARE = 1 / 3
+"""Of the shorter of the two; less overlap fits by chance too often."""
+CLEAR_SIGMAS = 8.0
+LEAST_LEAD = 1.25
+"""A shift is believed if its correlation stands this many sigmas above the others', and this many
+times as high as the next best."""
+_NEIGHBOURS_S = 0.25
+
+
+@dataclass(frozen=True)
+class Offset:
+    """When a recording began.
+
+    Args:
+        seconds: In the film's time; add it to a time of the recording to get the film's.
+        clarity: How far the best shift stands above all others, in their sigmas.
+        runner_up: How far the next best one does.
+    """
+
+    seconds: float
+    clarity: float
+    runner_up: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it may be believed."""
+        return self.clarity >= max(CLEAR_SIGMAS, LEAST_LEAD * self.runner_up)
+
+
+def find_offset(recording: str | Path, film: str | Path) -> Offset:
+    """Gives when a recording began in the film's time, from the sound of both.
+
+    Raises:
+        FileNotFoundError: If one of the files does not exist.
+        ValueError: If one of them has no sound or less than 2 s of it.
+    """
+    return match_onsets(read_onsets(recording), read_onsets(film))
+
+
+def read_onsets(source: str | Path) -> np.ndarray:
+    """Gives how much louder a file's sound gets in each band: `(steps of 10 ms, bands)` float32.
+
+    Raises:
+        ValueError: If it has no sound, or less than 2 s of it.
+    """
+    bands, rest, energies = _bands(), np.zeros(0, np.float32), []
+    expected = 0
+    for place, samples in sound_blocks(source, RATE_HZ):
+        mono = samples[0]
+        if place < expected:
+            mono = mono[expected - place :]
+        elif place > expected:
+            mono = np.concatenate([np.zeros(place - expected, np.float32), mono])
+        expected = max(place + samples.shape[1], expected)
+        energy, rest = _energies(np.concatenate([rest, mono]), bands)
+        energies.append(energy)
+    found = np.concatenate(energies) if energies else np.zeros((0, NUM_BANDS), np.float32)
+    if len(found) * HOP < LEAST_OVERLAP_S * RATE_HZ:
+        raise ValueError(f"{str(source)!r} has less than {LEAST_OVERLAP_S:g} s of sound.")
+    return _onsets(found)
+
+
+def match_onsets(recording: np.ndarray, film: np.ndarray) -> Offset:
+    """Gives the shift at which a recording's onsets fit the film's best.
+
+    Args:
+        recording: `(n, bands)` of `read_onsets`.
+        film: `(m, bands)`.
+    """
+    size = 1 << (len(recording) + len(film) - 1).bit_length()
+    spectrum = np.fft.rfft(film, size, axis=0) * np.fft.rfft(recording, size, axis=0).conj()
+    correlation = np.fft.irfft(spectrum.sum(axis=1), size)
+    shifts = np.arange(-len(recording) + 1, len(film))
+    overlap = np.minimum(shifts + len(recording), len(film)) - np.maximum(shifts, 0)
+    shorter = min(len(recording), len(film))
+    usable = overlap >= max(LEAST_OVERLAP_S * RATE_HZ / HOP, LEAST_OVERLAP_SHARE * shorter)
+    strength = np.where(usable, correlation[shifts] / np.sqrt(np.maximum(overlap, 1)), 0.0)
+    best = int(strength.argmax())
+    seconds = float(shifts[best] + _vertex(strength, best)) * HOP / RATE_HZ
+    return Offset(seconds, *_clarity(strength, best))
+
+
+def _energies(samples: np.ndarray, bands: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gives `(steps, bands)` energies, and the samples left for the next block."""
+    steps = max((len(samples) - WINDOW) // HOP + 1, 0)
+    if not steps:
+        return np.zeros((0, NUM_BANDS), np.float32), samples
+    windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[: steps * HOP : HOP]
+    power = np.abs(np.fft.rfft(windows * np.hanning(WINDOW), axis=1)) ** 2
+    return (power @ bands).astype(np.float32), samples[steps * HOP :]
+
+
+def _bands() -> np.ndarray:
+    """Gives which frequencies belong to which band: `(WINDOW / 2 + 1, NUM_BANDS)` of 0 and 1."""
+    edges = np.geomspace(LOWEST_HZ, HIGHEST_HZ, NUM_BANDS + 1)
+    frequencies = np.fft.rfftfreq(WINDOW, 1 / RATE_HZ)
+    inside = (frequencies[:, None] >= edges[:-1]) & (frequencies[:, None] < edges[1:])
+    nearest = np.abs(frequencies[:, None] - (edges[:-1] + edges[1:]) / 2).argmin(axis=0)
+    inside[nearest, np.arange(NUM_BANDS)] = True
+    return inside.astype(float)
+
+
+def _onsets(energy: np.ndarray) -> np.ndarray:
+    floor = np.maximum(1e-3 * energy.mean(axis=0), 1e-9)
+    louder = np.diff(np.log(energy + floor), axis=0, prepend=np.log(energy[:1] + floor))
+    louder = np.maximum(louder, 0)
+    louder -= louder.mean(axis=0)
+    return louder / np.maximum(louder.std(axis=0), 1e-6)
+
+
+def _vertex(strength: np.ndarray, best: int) -> float:
+    """Gives where between the samples the parabola through the best three has its top."""
+    if not 0 < best < len(strength) - 1:
+        return 0.0
+    before, top, after = strength[best - 1 : best + 2]
+    bend = before - 2 * top + after
+    return 0.5 * float((before - after) / bend) if bend < 0 else 0.0
+
+
+def _clarity(strength: np.ndarray, best: int) -> tuple[float, float]:
+    """Gives how far the best shift and the next best, not its neighbour, stand out."""
+    reach = round(_NEIGHBOURS_S * RATE_HZ / HOP)
+    near = np.arange(max(best - reach, 0), min(best + reach, len(strength)))
+    others = np.delete(strength, near)
+    others = others[others != 0]
+    if not len(others):
+        return 0.0, 0.0
+    middle = np.median(others)
+    sigma = 1.4826 * np.median(np.abs(others - middle))
+    if not sigma > 0:
+        return 0.0, 0.0
+    return float((strength[best] - middle) / sigma), float((others.max() - middle) / sigma)

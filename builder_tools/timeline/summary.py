@@ -1,0 +1,193 @@
+"""People and videos in a few figures, gathered frame by frame.
+
+Each sight of a face counts for the time since the frame before, at most `LONGEST_STEP_S`; the
+first frame counts for nothing but its existence. Memory grows with the number of people only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from builder_tools.results import FaceEmotion, FrameResult
+from builder_tools.timeline.affect import affect_of
+from builder_tools.tracking.flicker import LONGEST_STEP_S
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What one person, or everybody in a video, showed.
+
+    Args:
+        track: The person's identity, or None for the whole video.
+        first_s: First seen, seconds.
+        last_s: Last seen.
+        seen_s: Seconds in sight (of the video: person-seconds).
+        probabilities: Mean probability of each emotion; they sum to 1.
+        shown: Share of the sights in which each emotion was the one shown.
+        valence: Mean, or None where unknown.
+        arousal: Mean, or None where unknown.
+        intensity: Mean, 0...1.
+        changes: How often the shown emotion changed.
+    """
+
+    track: int | None
+    first_s: float
+    last_s: float
+    seen_s: float
+    probabilities: dict[str, float]
+    shown: dict[str, float]
+    valence: float | None
+    arousal: float | None
+    intensity: float
+    changes: int
+
+    @property
+    def emotion(self) -> str:
+        """The emotion with the highest mean probability."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def changes_per_minute(self) -> float | None:
+        """Changes of the shown emotion a minute in sight."""
+        return 60 * self.changes / self.seen_s if self.seen_s else None
+
+
+@dataclass
+class _Sums:
+    """Weighted sums of one person."""
+
+    first_s: float
+    last_s: float
+    emotion: str
+    weight: float = 0.0
+    seen_s: float = 0.0
+    changes: int = 0
+    probabilities: np.ndarray | None = None
+    shown: dict[str, float] = field(default_factory=dict)
+    affect: np.ndarray = field(default_factory=lambda: np.zeros(4))
+
+    def add(self, other: _Sums) -> None:
+        self.first_s = min(self.first_s, other.first_s)
+        self.last_s = max(self.last_s, other.last_s)
+        self.weight += other.weight
+        self.seen_s += other.seen_s
+        self.changes += other.changes
+        self.probabilities = self.probabilities + other.probabilities
+        self.affect = self.affect + other.affect
+        for name, share in other.shown.items():
+            self.shown[name] = self.shown.get(name, 0.0) + share
+
+
+_FIRST_SIGHT_S = 1e-3
+"""What the first sight of somebody weighs, so that a single one has a mean too."""
+
+
+class SummaryMaker:
+    """Gathers a stream.
+
+    Args:
+        emotions: Class order of the model.
+
+    Attributes:
+        num_frames: Frames seen.
+        with_face: Of them, those with a face.
+    """
+
+    def __init__(self, emotions: Sequence[str]) -> None:
+        self.emotions = tuple(emotions)
+        self.num_frames = self.with_face = 0
+        self._people: dict[int | None, _Sums] = {}
+        self._time_s: float | None = None
+
+    def add(self, result: FrameResult) -> None:
+        """Takes in a frame."""
+        self.num_frames += 1
+        self.with_face += bool(result.faces)
+        self._time_s = result.time_s
+        for face in result.faces:
+            self._see(face, result.time_s)
+
+    def people(self) -> list[Summary]:
+        """Gives everybody seen, in the order of their tracks (faces without one are left out)."""
+        tracks = sorted(track for track in self._people if track is not None)
+        return [self._summary(track, self._people[track]) for track in tracks]
+
+    def whole(self) -> Summary | None:
+        """Gives all people together, or None if nobody was seen."""
+        sums = list(self._people.values())
+        if not sums:
+            return None
+        size = len(self.emotions)
+        total = _Sums(sums[0].first_s, sums[0].last_s, "", probabilities=np.zeros(size))
+        for other in sums:
+            total.add(other)
+        return self._summary(None, total)
+
+    def _see(self, face: FaceEmotion, time_s: float) -> None:
+        sums = self._people.get(face.face.track)
+        if sums is None:
+            sums = _Sums(time_s, time_s, face.emotion, probabilities=np.zeros(len(self.emotions)))
+            self._people[face.face.track] = sums
+        step_s = min(time_s - sums.last_s, LONGEST_STEP_S)
+        weight = step_s or _FIRST_SIGHT_S
+        affect = affect_of(face)
+        known = affect.valence is not None
+        values = (affect.valence or 0.0, affect.arousal or 0.0, float(known), affect.intensity)
+        sums.probabilities += weight * np.array([face.probabilities[n] for n in self.emotions])
+        sums.affect += weight * np.array(values)
+        sums.shown[face.emotion] = sums.shown.get(face.emotion, 0.0) + weight
+        sums.changes += face.emotion != sums.emotion
+        sums.weight += weight
+        sums.seen_s += step_s
+        sums.last_s, sums.emotion = time_s, face.emotion
+
+    def _summary(self, track: int | None, sums: _Sums) -> Summary:
+        valence, arousal, known, intensity = sums.affect
+        shares = sums.probabilities / sums.probabilities.sum()
+        return Summary(
+            track=track,
+            first_s=sums.first_s,
+            last_s=sums.last_s,
+            seen_s=sums.seen_s,
+            probabilities=dict(zip(self.emotions, shares.tolist(), strict=True)),
+            shown={name: sums.shown.get(name, 0.0) / sums.weight for name in self.emotions},
+            valence=valence / known if known else None,
+            arousal=arousal / known if known else None,
+            intensity=intensity / sums.weight,
+            changes=sums.changes,
+        )
+
+
+def describe_people(people: Sequence[Summary], *, most: int = 20) -> list[str]:
+    """Gives a line a person, those longest in sight first."""
+    longest = sorted(people, key=lambda person: -person.seen_s)
+    lines = [_line(f"person {person.track}", person) for person in longest[:most]]
+    if len(longest) > most:
+        lines.append(f"... and {len(longest) - most} people seen more briefly")
+    return lines
+
+
+def describe_video(maker: SummaryMaker) -> str:
+    """Gives a video's line."""
+    whole = maker.whole()
+    if whole is None:
+        return f"no face in {maker.num_frames} frames"
+    share = maker.with_face / maker.num_frames
+    return _line(f"everybody ({len(maker.people())} people, faces in {share:.0%} of frames)", whole)
+
+
+def _line(who: str, summary: Summary) -> str:
+    ranked = sorted(summary.probabilities.items(), key=lambda pair: -pair[1])[:3]
+    emotions = ", ".join(f"{name} {share:.0%}" for name, share in ranked)
+    place = (
+        ""
+        if summary.valence is None
+        else f"; valence {summary.valence:+.2f}, arousal {summary.arousal:+.2f}"
+    )
+    return (
+        f"{who}: {summary.first_s:.1f}-{summary.last_s:.1f} s, {summary.seen_s:.1f} s in sight; "
+        f"{emotions}{place}; intensity {summary.intensity:.2f}"
+    )

@@ -1,0 +1,320 @@
+"""From viewers' recordings and a film to everything `builder-tools highlights` gives."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from builder_tools.inference import Inference
+from builder_tools.media import VideoReader
+from builder_tools.media.partial import replacing
+from builder_tools.media.sound_samples import has_sound
+from builder_tools.timeline.cuts import (
+    cuts_of,
+    write_edl,
+    write_ffconcat,
+    write_highlights,
+)
+from builder_tools.timeline.highlights import (
+    Highlight,
+    HighlightSettings,
+    common_reaction,
+    find_highlights,
+    reactions,
+)
+from builder_tools.timeline.offsets import find_offset
+from builder_tools.timeline.reading import measure_column, read_timeline
+from builder_tools.timeline.trailer import cut_trailer
+from builder_tools.timeline.writer import TABLE_SUFFIXES, TimelineWriter
+
+GIVEN, BY_SOUND, ASSUMED = "given", "sound", "assumed"
+_OFFSET = re.compile(r"(?P<path>.+)@(?P<offset>[+-]\d+(?:\.\d*)?)")
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """A recording of somebody who watches a film.
+
+    Args:
+        name: What to call them; distinct.
+        path: A video, or a timeline made of one (.csv, .parquet).
+        offset_s: When the recording began, in the film's seconds; None to find out.
+    """
+
+    name: str
+    path: Path
+    offset_s: float | None
+
+
+@dataclass(frozen=True)
+class ViewerReport:
+    """What became of a recording.
+
+    Args:
+        viewer: Their name.
+        offset_s: When the recording began, in the film's seconds.
+        offset_from: `given`, `sound`, or `assumed` (to begin with the film).
+        clarity: How clearly the sound said so, in sigmas; None where it was not asked.
+        seconds: Length of the recording.
+        face_share: Share of its frames with a face.
+        problem: What was wrong with it, or empty.
+    """
+
+    viewer: str
+    offset_s: float
+    offset_from: str
+    clarity: float | None
+    seconds: float
+    face_share: float
+    problem: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything a search for highlights gave.
+
+    Args:
+        highlights: Best first.
+        reports: A report a viewer.
+        viewers: Reactions, a column a viewer; empty if no face was seen.
+        duration_s: Of the film.
+        files: What was written.
+        problems: What to tell the user.
+    """
+
+    highlights: list[Highlight]
+    reports: list[ViewerReport]
+    viewers: pd.DataFrame
+    duration_s: float
+    files: list[Path]
+    problems: list[str]
+
+
+def parse_viewers(texts: Sequence[str]) -> list[Viewer]:
+    """Reads viewers as written on a command line: `anna.mp4`, `ben.mp4@+1.25`, `c.csv@-0.4`.
+
+    The number is when the recording began, in the film's seconds. Equal names get a number.
+
+    Raises:
+        ValueError: If none is given.
+        FileNotFoundError: If a file does not exist.
+    """
+    if not texts:
+        raise ValueError("Expected one or more recordings of viewers. Received: none.")
+    viewers: list[Viewer] = []
+    for text in texts:
+        match = None if Path(text).exists() else _OFFSET.fullmatch(text)
+        path = Path(match["path"] if match else text)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"No recording at {str(path)!r}. Check the spelling; offsets are written "
+                "FILE@+1.25 or FILE@-0.4."
+            )
+        names = [viewer.name for viewer in viewers]
+        name, number = path.stem, 2
+        while name in names:
+            name, number = f"{path.stem} {number}", number + 1
+        viewers.append(Viewer(name, path, float(match["offset"]) if match else None))
+    return viewers
+
+
+def watch(
+    viewer: Viewer,
+    inference: Inference,
+    folder: Path,
+    progress: Callable[[Iterable, str, float], Iterable] = lambda items, name, total: items,
+) -> tuple[pd.DataFrame, str]:
+    """Gives a viewer's timeline, made of the recording if need be, and what was wrong with it.
+
+    Args:
+        viewer: Whose.
+        inference: In `video` mode, with tracking.
+        folder: Where the timeline is kept, as `<name>.csv`.
+        progress: Wraps the frames; called with them, the viewer's name and how many are expected.
+    """
+    if viewer.path.suffix.lower() in TABLE_SUFFIXES:
+        return read_timeline(viewer.path), ""
+    path = folder / f"{viewer.name}.csv"
+    with (
+        inference.run(viewer.path) as results,
+        TimelineWriter(path, tuple(inference.model.emotions)) as writer,
+    ):
+        expected = (results.source.duration_s or 0) * results.source.fps
+        for result in progress(results, viewer.name, expected):
+            writer.write(result)
+        problem = results.source.warning or ""
+    return read_timeline(path), problem
+
+
+def find_offsets(
+    viewers: Sequence[Viewer], film: Path | None
+) -> dict[str, tuple[float, str, float | None, str]]:
+    """Gives for each viewer: offset in seconds, where from, how clearly, what was wrong.
+
+    Without a film, recordings are laid beside the first one.
+    """
+    against = film or viewers[0].path
+    return {viewer.name: _offset(viewer, against) for viewer in viewers}
+
+
+def _offset(viewer: Viewer, film: Path) -> tuple[float, str, float | None, str]:
+    if viewer.offset_s is not None:
+        return viewer.offset_s, GIVEN, None, ""
+    if viewer.path == film:
+        return 0.0, ASSUMED, None, ""
+    advice = f"it is assumed to begin with the film; else write {viewer.path.name}@+SECONDS"
+    if any(path.suffix.lower() in TABLE_SUFFIXES for path in (viewer.path, film)):
+        return 0.0, ASSUMED, None, f"a table has no sound to find its beginning by: {advice}"
+    silent = [path.name for path in (viewer.path, film) if not has_sound(path)]
+    if silent:
+        return 0.0, ASSUMED, None, f"{' and '.join(silent)} without sound: {advice}"
+    try:
+        found = find_offset(viewer.path, film)
+    except ValueError as error:
+        return 0.0, ASSUMED, None, f"{error} So {advice}"
+    if not found.is_clear:
+        return 0.0, ASSUMED, found.clarity, f"its sound does not match the film's: {advice}"
+    return found.seconds, BY_SOUND, found.clarity, ""
+
+
+def search(
+    viewers: Sequence[Viewer],
+    film: Path | None,
+    out: Path,
+    inference: Inference,
+    settings: HighlightSettings,
+    progress: Callable[[Iterable, str, float], Iterable] = lambda items, name, total: items,
+) -> Found:
+    """Watches all viewers, finds the highlights and writes everything but the figure.
+
+    Args:
+        viewers: Who.
+        film: What they watched; None with one viewer cuts the viewer's own recording.
+        out: Folder to write into: `highlights.csv`, `viewers.csv`, `reactions.csv`,
+            `timelines/`, and, where there is a film and a highlight, `highlights.edl`,
+            `highlights.ffconcat`, `trailer.mp4`.
+        inference: In `video` mode, with tracking.
+        settings: What counts.
+        progress: Of the frames, see `watch`.
+    """
+    clip = film or (viewers[0].path if len(viewers) == 1 else None)
+    if clip is not None and clip.suffix.lower() in TABLE_SUFFIXES:
+        clip = None
+    film_s = _duration_s(film) if film else None
+    out.mkdir(parents=True, exist_ok=True)
+    offsets = find_offsets(viewers, film)
+    tables, reports = {}, []
+    for viewer in viewers:
+        table, problem = watch(viewer, inference, out / "timelines", progress)
+        measure_column(table, settings.signal.measure)
+        reports.append(_report(viewer, table, offsets[viewer.name], problem))
+        if table["face_px"].notna().any():
+            tables[viewer.name] = table
+    duration_s = film_s or max(r.offset_s + r.seconds for r in reports)
+    starts = {report.viewer: report.offset_s for report in reports}
+    seen = reactions(tables, starts, duration_s, settings.signal) if tables else pd.DataFrame()
+    highlights = find_highlights(seen, duration_s, settings) if tables else []
+    files = _write_tables(out, highlights, reports, seen, settings)
+    files += _write_cuts(out, clip, highlights)
+    problems = [f"{report.viewer}: {report.problem}" for report in reports if report.problem]
+    problems += _emptiness(tables, highlights, settings)
+    return Found(highlights, reports, seen, duration_s, files, problems)
+
+
+def _duration_s(film: Path) -> float:
+    """Gives the declared length; counts the frames where there is none."""
+    with VideoReader(film) as reader:
+        if reader.duration_s:
+            return reader.duration_s
+        return [frame.time_s for frame in reader][-1] + 1 / reader.fps
+
+
+def _report(
+    viewer: Viewer,
+    table: pd.DataFrame,
+    offset: tuple[float, str, float | None, str],
+    problem: str,
+) -> ViewerReport:
+    seconds, source, clarity, doubt = offset
+    frames = table.groupby("frame")["face_px"].count()
+    share = float((frames > 0).mean()) if len(frames) else 0.0
+    times = table["time_s"].drop_duplicates()
+    step = float(times.diff().median()) if len(times) > 1 else 0.0
+    notes = [problem, doubt, "" if share else "no face was found in it; it is left out"]
+    return ViewerReport(
+        viewer=viewer.name,
+        offset_s=seconds,
+        offset_from=source,
+        clarity=clarity,
+        seconds=float(times.max()) + step if len(times) else 0.0,
+        face_share=share,
+        problem="; ".join(note for note in notes if note),
+    )
+
+
+def _emptiness(tables: dict, highlights: list, settings: HighlightSettings) -> list[str]:
+    if not tables:
+        return ["No face was found in any recording, so there are no highlights."]
+    if not highlights:
+        return [
+            f"No moment stands out by {settings.prominence:g} sigmas in {settings.signal.measure}: "
+            "no highlights. Try a lower --prominence or another --by."
+        ]
+    return []
+
+
+def _write_tables(
+    out: Path,
+    highlights: list[Highlight],
+    reports: list[ViewerReport],
+    seen: pd.DataFrame,
+    settings: HighlightSettings,
+) -> list[Path]:
+    files = [write_highlights(out / "highlights.csv", highlights, settings.signal.measure)]
+    table = pd.DataFrame([asdict(report) for report in reports]).round(4)
+    with replacing(out / "viewers.csv") as partial:
+        table.to_csv(partial, index=False)
+    common = seen.copy()
+    if len(seen):
+        common.insert(0, "median", common_reaction(seen.to_numpy(), settings.least_share))
+    with replacing(out / "reactions.csv") as partial:
+        common.round(4).to_csv(partial)
+    return [*files, out / "viewers.csv", out / "reactions.csv"]
+
+
+def _write_cuts(out: Path, clip: Path | None, highlights: list[Highlight]) -> list[Path]:
+    """Writes the lists and the trailer; takes away those of an earlier search without any."""
+    names = ("highlights.edl", "highlights.ffconcat", "trailer.mp4")
+    edl, concat, trailer = (out / name for name in names)
+    if clip is None or not highlights:
+        for path in (edl, concat, trailer):
+            path.unlink(missing_ok=True)
+        return []
+    with VideoReader(clip) as reader:
+        fps, sound = reader.fps, reader.has_audio
+    cuts = cuts_of(highlights, fps)
+    write_edl(edl, clip, cuts, fps, sound=sound)
+    write_ffconcat(concat, clip, cuts, fps)
+    _logger.info("Cutting %s", trailer)
+    return [edl, concat, cut_trailer(clip, cuts, trailer)]
+
+
+def describe(highlight: Highlight) -> str:
+    """Gives a highlight as a line of text."""
+    interval = (
+        ""
+        if highlight.score_low is None
+        else f" (95 % {highlight.score_low:+.2f} ... {highlight.score_high:+.2f})"
+    )
+    return (
+        f"{highlight.rank:2d}. {highlight.start_s:8.2f} - {highlight.end_s:8.2f} s  "
+        f"score {highlight.score:+.2f}{interval}, {highlight.agreeing} of {highlight.viewers} "
+        f"viewers, peak at {highlight.peak_s:.2f} s"
+    )

@@ -1,0 +1,196 @@
+"""A table of a stream, written as it goes: constant memory over hours.
+
+One row a face and frame. A frame without a face gives one row with an empty `track`, so that the
+table knows when nobody was there and when nobody looked. No pixels are kept.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from builder_tools.media.partial import partial_path
+from builder_tools.results import FaceEmotion, FrameResult
+from builder_tools.timeline.affect import affect_of
+
+PROBABILITY_PREFIX = "p_"
+FIRST_COLUMNS = (
+    "frame",
+    "time_s",
+    "track",
+    "face_px",
+    "detection_score",
+    "emotion",
+    "probability",
+)
+LAST_COLUMNS = ("valence", "arousal", "intensity", "affect_from")
+TABLE_SUFFIXES = (".csv", ".parquet")
+ROWS_A_GROUP = 4096
+"""Rows kept in memory before Parquet writes them."""
+
+
+def columns_of(emotions: Sequence[str]) -> list[str]:
+    """Gives the columns of a timeline: `frame`, `time_s`, ..., `p_<emotion>`, ..., `intensity`."""
+    return [*FIRST_COLUMNS, *(PROBABILITY_PREFIX + name for name in emotions), *LAST_COLUMNS]
+
+
+def rows_of(result: FrameResult, emotions: Sequence[str]) -> Iterator[list[Any]]:
+    """Gives a frame's rows, in the order of `columns_of`; None where there is no value."""
+    start = [result.frame, round(result.time_s, 6)]
+    if not result.faces:
+        yield start + [None] * (len(columns_of(emotions)) - len(start))
+    for face in result.faces:
+        yield start + _face_cells(face, emotions)
+
+
+def _face_cells(face: FaceEmotion, emotions: Sequence[str]) -> list[Any]:
+    affect = affect_of(face)
+    return [
+        face.face.track,
+        round(max(face.face.box.width, face.face.box.height), 1),
+        round(float(face.face.score), 4),
+        face.emotion,
+        round(float(face.probability), 5),
+        *(round(float(face.probabilities[name]), 5) for name in emotions),
+        *(None if v is None else round(v, 5) for v in (affect.valence, affect.arousal)),
+        round(affect.intensity, 5),
+        affect.source,
+    ]
+
+
+class _Rows(Protocol):
+    """Where rows go."""
+
+    def write(self, row: list[Any]) -> None:
+        """Takes a row."""
+        ...
+
+    def close(self) -> None:
+        """Writes what is left."""
+        ...
+
+
+class _CsvRows:
+    def __init__(self, path: Path, columns: list[str]) -> None:
+        self._file = path.open("w", newline="", encoding="utf-8")
+        self._csv = csv.writer(self._file, lineterminator="\n")
+        self._csv.writerow(columns)
+
+    def write(self, row: list[Any]) -> None:
+        self._csv.writerow(row)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _ParquetRows:
+    def __init__(self, path: Path, columns: list[str]) -> None:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as error:
+            raise ImportError(
+                "Parquet tables need pyarrow. Try: pip install pyarrow, or a name ending in .csv."
+            ) from error
+        words, whole = {"emotion", "affect_from"}, {"frame", "track"}
+        self._schema = pyarrow.schema(
+            (
+                name,
+                pyarrow.string()
+                if name in words
+                else pyarrow.int64()
+                if name in whole
+                else pyarrow.float64(),
+            )
+            for name in columns
+        )
+        self._make_batch = pyarrow.record_batch
+        self._waiting: list[list[Any]] = []
+        self._writer = pyarrow.parquet.ParquetWriter(path, self._schema)
+
+    def write(self, row: list[Any]) -> None:
+        self._waiting.append(row)
+        if len(self._waiting) >= ROWS_A_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            columns = [list(column) for column in zip(*self._waiting, strict=True)]
+            self._writer.write_batch(self._make_batch(columns, schema=self._schema))
+            self._waiting = []
+
+
+class TimelineWriter:
+    """Writes results into a table as they come.
+
+    A context manager: the file appears under its name when the `with` block ends well; after an
+    exception nothing is left.
+
+    Args:
+        path: Ending in .csv, or in .parquet where pyarrow is installed; missing folders are made.
+        emotions: Class order of the model.
+
+    Raises:
+        ValueError: If the name ends otherwise.
+        ImportError: If Parquet is asked for without pyarrow.
+        OSError: If the place cannot be written to; at once, not after hours.
+    """
+
+    def __init__(self, path: str | Path, emotions: Sequence[str]) -> None:
+        self.path, self.emotions = Path(path), tuple(emotions)
+        self.num_rows = 0
+        kind = check_table_name(self.path)
+        self._partial = partial_path(self.path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.is_dir():
+                raise IsADirectoryError(f"{self.path} is a folder")
+            self._rows: _Rows = kind(self._partial, columns_of(self.emotions))
+        except OSError as error:
+            raise OSError(
+                f"Cannot write {self.path}: {error.strerror or error}. Try another folder."
+            ) from error
+
+    def write(self, result: FrameResult) -> None:
+        """Adds a frame."""
+        for row in rows_of(result, self.emotions):
+            self._rows.write(row)
+            self.num_rows += 1
+
+    def __enter__(self) -> TimelineWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._rows.close()
+            if kind is None:
+                os.replace(self._partial, self.path)
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+
+def check_table_name(path: Path) -> type:
+    """Gives what writes a table of that name.
+
+    Raises:
+        ValueError: If the name ends in none of `TABLE_SUFFIXES`.
+    """
+    kinds = dict(zip(TABLE_SUFFIXES, (_CsvRows, _ParquetRows), strict=True))
+    if path.suffix.lower() not in kinds:
+        raise ValueError(
+            f"Expected a table that ends in one of {list(kinds)}. Received: {path.name!r}."
+        )
+    return kinds[path.suffix.lower()]

@@ -1,0 +1,398 @@
+"""The labeller, its parts, and its file."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from toy_study import toy_faces, votes, write_official
+
+from builder_tools import ValenceArousalLabeller
+from builder_tools.datasets.ferplus import load_ferplus, nine_class_table
+from builder_tools.datasets.table import PictureTable
+from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS, EmotionSet
+from builder_tools.valence_arousal import (
+    LABELLERS,
+    AnchorLabeller,
+    label_table,
+    labels_by_name,
+    make_labeller,
+    read_labels,
+    vote_entropy,
+    vote_weighted_anchors,
+    write_labels,
+)
+from builder_tools.valence_arousal.labeller import class_means, stratified_sample
+from builder_tools.valence_arousal.orientation import clip_to_disc, fit_orientation, staged_shift
+from builder_tools.valence_arousal.reducers import (
+    IsomapReducer,
+    PcaReducer,
+    neighbour_graph,
+    shortest_paths,
+)
+from builder_tools.valence_arousal.validation import procrustes_distance
+
+QUICK = {"neighbours": 25, "landmarks": 60, "pca": 20}
+ANCHORS = NINE_EMOTIONS.anchors
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory) -> PictureTable:
+    faces = toy_faces({"train": 12, "valid": 4, "test": 4})
+    return nine_class_table(load_ferplus(write_official(tmp_path_factory.mktemp("toy"), faces)))
+
+
+@pytest.fixture(scope="module")
+def train(toy) -> tuple[np.ndarray, np.ndarray]:
+    part = toy.split("train")
+    return part.pictures(48)[np.arange(len(part))], part.labels
+
+
+@pytest.fixture(scope="module")
+def fitted(train) -> ValenceArousalLabeller:
+    return ValenceArousalLabeller(**QUICK).fit(*train)
+
+
+def _roll(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Gives a strip rolled up in three dimensions, and where its points lie on it."""
+    rng = np.random.default_rng(seed)
+    along, across = rng.uniform(5, 14, n), rng.uniform(0, 8, n)
+    points = np.stack([along * np.cos(along), across, along * np.sin(along)], axis=1)
+    arc = (along * np.sqrt(1 + along**2) + np.arcsinh(along)) / 2
+    return points.astype(np.float32), np.stack([arc, across], axis=1)
+
+
+def test_isomap_is_that_of_scikit_learn():
+    from sklearn.manifold import Isomap
+
+    points, _ = _roll(400)
+    other = _roll(60, seed=1)[0]
+    theirs = Isomap(n_neighbors=8).fit(points)
+    ours = IsomapReducer(neighbours=8).fit(points)
+    signs = np.sign((theirs.embedding_ * ours.embedding_).sum(axis=0))
+    assert ours.embedding_ == pytest.approx(theirs.embedding_ * signs, abs=2e-3)
+    assert ours.transform(other) == pytest.approx(theirs.transform(other) * signs, abs=2e-3)
+    assert ours.geodesics_ == pytest.approx(theirs.dist_matrix_, rel=1e-5)
+
+
+def test_isomap_unrolls_a_roll_which_pca_cannot():
+    points, flat = _roll(1200)
+    unrolled = IsomapReducer(neighbours=8).fit(points).embedding_
+    assert procrustes_distance(unrolled, flat) < 0.02
+    assert procrustes_distance(PcaReducer().fit(points).embedding_, flat) > 0.3
+
+
+def test_landmarks_place_themselves_where_they_were_fitted():
+    points, _ = _roll(300)
+    reducer = IsomapReducer(neighbours=8).fit(points)
+    assert reducer.transform(points[:40]) == pytest.approx(reducer.embedding_[:40], abs=1e-3)
+
+
+def test_shortest_paths_by_hand():
+    graph = neighbour_graph(np.array([[0.0], [1], [3], [6]], np.float32), 1)
+    expected = [[0, 1, 3, 6], [1, 0, 2, 5], [3, 2, 0, 3], [6, 5, 3, 0]]
+    assert shortest_paths(graph).tolist() == expected
+    assert shortest_paths(graph, n_jobs=2).tolist() == expected
+
+
+def test_a_graph_in_pieces_is_refused():
+    points = np.concatenate([_roll(30)[0], _roll(30)[0] + 1000])
+    with pytest.raises(ValueError, match=r"one piece.*falls into 2, of 30, 30.*more neighbours"):
+        IsomapReducer(neighbours=4).fit(points)
+
+
+def test_copies_of_a_face_do_not_tear_the_graph():
+    points = np.repeat(_roll(40)[0], 3, axis=0)
+    places = IsomapReducer(neighbours=16).fit(points).embedding_
+    assert places[::3] == pytest.approx(places[1::3], abs=1e-3)
+
+
+def test_orientation_finds_the_turn_that_was_made():
+    places = np.array([[0.0, 0], [2, 0], [0, 1], [1, 1]])
+    mirror = np.array([[0.0, 1], [1, 0]])
+    targets = 0.25 * places @ mirror + [0.1, -0.2]
+    found = fit_orientation(places, targets)
+    assert found.apply(places) == pytest.approx(targets)
+    assert found.scale == pytest.approx(0.25) and found.shift == pytest.approx([0.1, -0.2])
+    assert found.rotation == pytest.approx(mirror)
+
+
+def test_staged_shift_by_hand():
+    places, labels = np.array([[0.5, 0.0], [0.1, 0.0], [2.0, 2.0]]), np.array([0, 0, 1])
+    centres = np.array([[0.3, 0.0], [1.0, 1.0]])
+    anchors = np.array([[0.8, 0.5], [np.nan, np.nan]])
+    way = staged_shift(places, labels, centres, anchors, stages=2, pull=0.5)
+    assert way[0] == pytest.approx(places)
+    assert way[1] == pytest.approx(np.array([[0.9, 0.5], [0.7, 0.5], [1.5, 1.5]]))
+    assert way[2] == pytest.approx(np.array([[0.85, 0.5], [0.75, 0.5], [1.25, 1.25]]))
+    moved = staged_shift(places, labels, centres, anchors, stages=1, pull=0.0)[-1]
+    assert class_means(moved, labels, 2)[0] == pytest.approx([0.8, 0.5])
+
+
+def test_clipping_keeps_direction():
+    assert clip_to_disc(np.array([[3.0, 4.0], [0.3, 0.4]])).tolist() == [[0.6, 0.8], [0.3, 0.4]]
+
+
+def test_class_means_and_stratified_samples():
+    labels = np.array([0] * 80 + [2] * 20)
+    means = class_means(np.stack([labels, labels * 2], axis=1).astype(float), labels, 3)
+    assert means[[0, 2]].tolist() == [[0, 0], [2, 4]] and np.isnan(means[1]).all()
+    rows = stratified_sample(labels, 10, np.random.default_rng(0))
+    assert np.bincount(labels[rows]).tolist() == [8, 0, 2] and (np.diff(rows) > 0).all()
+    again = stratified_sample(labels, 10, np.random.default_rng(0))
+    assert (rows == again).all()
+    assert len(stratified_sample(labels, None, np.random.default_rng(0))) == 100
+
+
+def test_labels_lie_in_the_disc_with_classes_near_their_anchors(train, fitted):
+    images, labels = train
+    found = fitted.transform(images, labels)
+    assert found.shape == (len(images), 2) and found.dtype == np.float64
+    assert (np.linalg.norm(found, axis=1) <= 1 + 1e-12).all()
+    assert class_means(found, labels, 9) == pytest.approx(ANCHORS, abs=0.06)
+
+
+def test_no_pull_keeps_the_shape_and_full_pull_leaves_the_anchor(train):
+    images, labels = train
+    raw = ValenceArousalLabeller(**QUICK, stages=0).fit(images, labels)
+    assert (raw.transform(images, labels) == raw.transform(images)).all()
+    full = ValenceArousalLabeller(**QUICK, pull=1.0).fit_transform(images, labels)
+    assert full == pytest.approx(ANCHORS[labels])
+
+
+def test_trajectories_lead_from_the_manifold_to_the_label(train, fitted):
+    images, labels = train
+    way = fitted.trajectory(images[:7], labels[:7])
+    assert way.shape == (4, 7, 2)
+    assert (way[0] == fitted.transform(images[:7])).all()
+    assert (way[-1] == fitted.transform(images[:7], labels[:7])).all()
+    far = np.linalg.norm(way - ANCHORS[labels[:7]], axis=2)
+    assert (np.diff(far[1:], axis=0) <= 1e-12).all()
+
+
+def test_orientation_on_images_shrinks_the_plane(train):
+    images, labels = train
+    on = {way: ValenceArousalLabeller(**QUICK, orient_on=way).fit(images, labels)
+          for way in ("classes", "images")}  # fmt: skip
+    errors = {way: ((one.oriented(images) - ANCHORS[labels]) ** 2).sum() for way, one in on.items()}
+    assert errors["images"] < errors["classes"]
+    assert on["images"].orientation_.scale < on["classes"].orientation_.scale
+
+
+def test_same_seed_same_labels_and_fit_transform_is_both(train):
+    images, labels = train
+    first = ValenceArousalLabeller(**QUICK).fit_transform(images, labels)
+    second = ValenceArousalLabeller(**QUICK).fit(images, labels).transform(images, labels)
+    other = ValenceArousalLabeller(**QUICK, random_state=1).fit_transform(images, labels)
+    assert (first == second).all() and (first != other).any()
+
+
+def test_the_exact_run_takes_every_face(train):
+    images, labels = train
+    exact = ValenceArousalLabeller(**QUICK | {"landmarks": None}).fit(images, labels)
+    assert len(exact.landmark_rows_) == len(images)
+    assert exact.transform(images) == pytest.approx(
+        clip_to_disc(exact.orientation_.apply(exact.reducer_.embedding_)), abs=1e-3
+    )
+
+
+def test_scikit_learn_manners(fitted):
+    copy = clone(fitted)
+    assert copy.get_params() == fitted.get_params() and not hasattr(copy, "reducer_")
+    assert copy.set_params(stages=0).stages == 0
+    with pytest.raises(TypeError):
+        ValenceArousalLabeller(5)
+    with pytest.raises(ValueError, match="not fitted"):
+        copy.transform(np.zeros((2, 48, 48), np.uint8))
+
+
+def test_grey_colour_and_pictures_of_a_table_give_the_same(toy, train, fitted):
+    images, labels = train
+    grey = fitted.transform(images[..., 0], labels)
+    assert grey == pytest.approx(fitted.transform(images, labels), abs=1e-4)
+    pictures = toy.split("train").pictures(48)
+    assert (fitted.transform(pictures, labels) == fitted.transform(images, labels)).all()
+
+
+@pytest.mark.parametrize("manifold", ["isomap", "pca"])
+def test_a_saved_labeller_gives_the_same_labels(train, tmp_path, manifold):
+    images, labels = train
+    fitted = ValenceArousalLabeller(**QUICK, manifold=manifold, pull=0.3).fit(images, labels)
+    loaded = ValenceArousalLabeller.load(fitted.save(tmp_path / "new" / "one.npz"))
+    assert loaded.get_params() == fitted.get_params()
+    assert loaded.transform(images, labels) == pytest.approx(fitted.transform(images, labels))
+    assert loaded.clipped_share_ == fitted.clipped_share_
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["one.npz"]
+
+
+def test_loading_runs_nothing_of_the_file(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (tmp_path.joinpath("ran").touch, ())
+
+    np.savez(tmp_path / "bad.npz", about=np.array([Bomb()], dtype=object))
+    (tmp_path / "text.npz").write_text("no archive")
+    np.savez(tmp_path / "other.npz", a=np.arange(3))
+    for name in ("bad.npz", "text.npz", "other.npz"):
+        with pytest.raises(ValueError, match="Expected a saved labeller"):
+            ValenceArousalLabeller.load(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(FileNotFoundError, match="Nothing is at"):
+        ValenceArousalLabeller.load(tmp_path / "none.npz")
+
+
+def _with(images, row, value):
+    changed = images.copy()
+    changed[row] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (lambda x, y: (x[y == 4], y[y == 4]), {"neighbours": 3}, "two classes"),
+        (
+            lambda x, y: (x[(y == 5) | (y == 8)], y[(y == 5) | (y == 8)]),
+            {"neighbours": 12},
+            "two classes",
+        ),
+        (lambda x, y: (x[::22], y[::22]), {}, r"more faces than neighbours \(25\)"),
+        (lambda x, y: (_with(x, 3, 77), y), {}, "1 of one single grey, the first at row 3"),
+        (lambda x, y: (np.full(x.shape, np.nan), y), {}, "float64, with NaN"),
+        (lambda x, y: (x / 255.0, y), {}, "uint8"),
+        (lambda x, y: (x[0], y), {}, "labels"),
+        (lambda x, y: (x[0, 0], y), {}, r"\(n, H, W\)"),
+        (lambda x, y: (x[:0], y[:0]), {}, "at least one face"),
+        (lambda x, y: (x, y[:-1]), {}, "one a face"),
+        (lambda x, y: (x, y.astype(float)), {}, "whole-number"),
+        (lambda x, y: (x, y - 1), {}, r"0...8"),
+        (lambda x, y: (x, y), {"manifold": "tsne"}, "manifold of"),
+        (lambda x, y: (x, y), {"orient_on": "x"}, "orient_on of"),
+        (lambda x, y: (x, y), {"neighbours": 1}, "neighbours >= 2"),
+        (lambda x, y: (x, y), {"pull": 1.5}, "pull in"),
+        (lambda x, y: (x, y), {"stages": -1}, "stages >= 0"),
+    ],
+)
+def test_wrong_input_is_named(train, change, options, message):
+    images, labels = change(*train)
+    with pytest.raises(ValueError, match=message):
+        ValenceArousalLabeller(**QUICK | options).fit(images, labels)
+
+
+def test_a_class_that_fit_has_not_seen_is_refused(train):
+    images, labels = train
+    seen = labels != 4
+    fitted = ValenceArousalLabeller(**QUICK).fit(images[seen], labels[seen])
+    with pytest.raises(ValueError, match="'happy'"):
+        fitted.transform(images, labels)
+    assert np.isfinite(fitted.transform(images)).all()
+
+
+def test_emotions_without_an_anchor_stay_where_they_are(train):
+    images, labels = train
+    emotions = EmotionSet([*NINE_EMOTIONS.names[:8], "ahegao"])
+    fitted = ValenceArousalLabeller(**QUICK, emotions=emotions).fit(images, labels)
+    found = fitted.transform(images, labels)
+    assert np.isfinite(found).all()
+    with pytest.raises(ValueError, match="ahegao"):
+        AnchorLabeller(emotions=emotions).fit()
+
+
+def test_anchors_and_votes_by_hand():
+    assert AnchorLabeller().fit_transform(None, np.array([4, 6])).tolist() == [
+        [0.81, 0.51], [-0.63, -0.27],
+    ]  # fmt: skip
+    counted = np.array([votes(happiness=6, surprise=3, fear=1), votes(neutral=5, NF=5)])
+    found = vote_weighted_anchors(counted)  # the single vote for fear is dropped
+    assert found[0] == pytest.approx([(2 * 0.81 + 0.40) / 3, (2 * 0.51 + 0.67) / 3], abs=1e-6)
+    assert found[1] == pytest.approx([0, 0])
+    with pytest.raises(ValueError, match="Expected labels"):
+        AnchorLabeller().fit().transform(None)
+
+
+def test_entropy_of_votes_by_hand():
+    counted = np.array([votes(happiness=10), votes(happiness=5, surprise=5), votes(NF=10)])
+    assert vote_entropy(counted) == pytest.approx([0, 1, 0])
+    assert len(FERPLUS_VOTE_COLUMNS) == counted.shape[1]
+
+
+@pytest.mark.parametrize("name", sorted(set(LABELLERS) - {"umap", "isomap-network"}))
+def test_every_labeller_labels_a_table(toy, name):
+    options = {} if name in ("anchor", "votes") else {**QUICK}
+    train = toy.split("train")
+    found = label_table(name, train, **options)
+    assert found.shape == (len(train), 2) and (np.linalg.norm(found, axis=1) <= 1 + 1e-9).all()
+
+
+@pytest.mark.slow
+def test_umap_labels_and_cannot_be_saved(train, tmp_path):
+    pytest.importorskip("umap")
+    fitted = make_labeller("umap", **QUICK).fit(*train)
+    assert np.isfinite(fitted.transform(train[0][:9])).all()
+    with pytest.raises(ValueError, match="only pickle"):
+        fitted.save(tmp_path / "umap.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_features_of_a_network(train, tmp_path):
+    import keras
+    from toy_study import tiny_backbone
+
+    images, labels = train
+    backbone = tiny_backbone(24)
+    pooled = keras.layers.GlobalAveragePooling2D()(backbone.output)
+    outputs = keras.layers.Dense(9, activation="softmax")(pooled)
+    file = tmp_path / "tiny.keras"
+    keras.Model(backbone.input, outputs).save(file)
+    fitted = make_labeller("isomap-network", **QUICK, network=str(file)).fit(images, labels)
+    assert fitted.points(images[:5]).shape == (5, 16)
+    saved = fitted.save(tmp_path / "one.npz")
+    loaded = ValenceArousalLabeller.load(saved)
+    assert loaded.transform(images[:5]) == pytest.approx(fitted.transform(images[:5]), abs=1e-6)
+    keras.Model(backbone.input, keras.layers.Dense(9)(pooled)).save(file)
+    with pytest.raises(ValueError, match="has changed"):
+        ValenceArousalLabeller.load(saved)
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match=r"tiny\.keras"):
+        ValenceArousalLabeller.load(saved)
+
+
+def test_options_a_labeller_has_not_are_named():
+    with pytest.raises(ValueError, match=r"'anchor'.*neighbours"):
+        make_labeller("anchor", neighbours=5)
+    with pytest.raises(ValueError, match="Expected one of"):
+        make_labeller("magic")
+
+
+def test_labels_find_their_pictures_again(toy, tmp_path):
+    train = toy.split("train")
+    labels = label_table("isomap", train, **QUICK)
+    path = write_labels(tmp_path / "new" / "labels.csv", train, labels)
+    read = read_labels(path)
+    assert list(read) == ["name", "path", "split", "emotion", "valence", "arousal"]
+    assert read["emotion"].tolist() == train.table["emotion"].tolist()
+    backwards = train.rows(np.arange(len(train)) % 2 == 0)
+    assert labels_by_name(read.iloc[::-1], backwards) == pytest.approx(labels[::2], abs=1e-5)
+    with pytest.raises(ValueError, match=r"36 have none, the first is 'fer"):
+        labels_by_name(read, toy.split("valid"))
+
+
+def test_wrong_labels_are_not_written_or_read(toy, tmp_path):
+    train, path = toy.split("train"), tmp_path / "labels.csv"
+    with pytest.raises(ValueError, match="1 values not finite"):
+        labels = np.zeros((len(train), 2))
+        labels[4, 1] = np.nan
+        write_labels(path, train, labels)
+    assert not list(tmp_path.iterdir())
+    head = "name,path,split,emotion,valence,arousal\n"
+    for text, message in {
+        "name,valence\na,0\n": "Missing",
+        head + "a,,train,happy,0.5,0.1\na,,train,happy,0.5,0.1\n": "row 3",
+        head + "a,,train,happy,0.9,0.9\n": "row 2",
+        head + "a,,train,happy,,0.9\n": "row 2",
+        head + "a,,train,happy,x,0.9\n": "row 2",
+        "": "Expected a csv",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            read_labels(path)
+    with pytest.raises(FileNotFoundError):
+        read_labels(tmp_path / "none.csv")

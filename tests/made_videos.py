@@ -228,3 +228,142 @@ def noisy_faces(
             found.append(Face(moved, float(rng.uniform(0.3, 1.0))))
     order = rng.permutation(len(found))
     return [found[index] for index in order]
+
+
+@dataclass(frozen=True)
+class Party:
+    """A film with sound and viewers whose brightness tells how they feel.
+
+    Args:
+        film: 30 s; every frame carries its number as 12 black or white blocks.
+        viewers: By name: recordings that hear the film.
+        starts_s: By name: when each recording began, in the film's seconds.
+        peaks_s: When the viewers' planted reactions are strongest, in the film's seconds.
+        fps: Of the film.
+        sound: `(n,)` float32 of the film at `rate_hz`.
+    """
+
+    film: Path
+    viewers: Mapping[str, Path]
+    starts_s: Mapping[str, float]
+    peaks_s: tuple[float, ...]
+    fps: float
+    sound: np.ndarray
+    rate_hz: int = 16000
+
+
+def numbered_picture(number: int, size: tuple[int, int] = (96, 54)) -> np.ndarray:
+    """Paints a number as 12 blocks from left to right, the lowest bit first."""
+    image = np.full((size[1], size[0], 3), 30, np.uint8)
+    for bit in range(12):
+        image[15:40, 8 * bit : 8 * bit + 8] = 255 * (number >> bit & 1)
+    return image
+
+
+def number_in(image: np.ndarray) -> int:
+    """Reads a number painted by `numbered_picture`."""
+    return sum(int(image[27, 8 * bit + 4].mean() > 127) << bit for bit in range(12))
+
+
+def talk(seconds: float, rate_hz: int, seed: int) -> np.ndarray:
+    """Makes a sound with beginnings and ends, as speech has: `(n,)` float32 in [-1, 1]."""
+    rng = np.random.default_rng(seed)
+    sound = np.zeros(round(seconds * rate_hz), np.float32)
+    at = 0.0
+    while at < seconds - 0.35:
+        length = round(rng.uniform(0.05, 0.3) * rate_hz)
+        tone = np.sin(2 * np.pi * rng.uniform(200, 2500) * np.arange(length) / rate_hz)
+        first = round(at * rate_hz)
+        sound[first : first + length] += rng.uniform(0.1, 0.5) * np.hanning(length) * tone
+        at += rng.exponential(0.25)
+    return np.clip(sound, -1, 1)
+
+
+def heard(sound: np.ndarray, rate_hz: int, seed: int) -> np.ndarray:
+    """Gives a sound as a room's microphone hears it: quieter, with echoes and noise."""
+    rng = np.random.default_rng(seed)
+    delays = rng.integers(1, rate_hz // 5, 40)
+    echoes = sum(
+        rng.normal() * np.exp(-d / (0.06 * rate_hz)) * np.pad(sound, (d, 0))[: len(sound)]
+        for d in delays
+    )
+    return 0.3 * sound + 0.1 * echoes + rng.normal(0, 0.02, len(sound)).astype(np.float32)
+
+
+def write_wave(path: Path, sound: np.ndarray, rate_hz: int) -> Path:
+    """Writes a mono wave file."""
+    import wave
+
+    with wave.open(str(path), "wb") as output:
+        output.setnchannels(1)
+        output.setsampwidth(2)
+        output.setframerate(rate_hz)
+        output.writeframes((np.clip(sound, -1, 1) * 32000).astype("<i2").tobytes())
+    return path
+
+
+def feeling_at(time_s: float, peaks_s: Sequence[float], habit: float, strength: float) -> float:
+    """Gives how bright a viewer's face is, 0...1: a habit, and a bump of 1 s at each peak."""
+    bumps = [np.exp(-0.5 * ((time_s - peak) / 0.6) ** 2) for peak in peaks_s]
+    return float(np.clip(habit + strength * sum(bumps), 0, 1))
+
+
+def make_party(
+    folder: Path,
+    *,
+    fps: float = 25.0,
+    seconds: float = 30.0,
+    peaks_s: tuple[float, ...] = (8.0, 15.5, 24.0),
+) -> Party:
+    """Writes a film and three viewers of other habits, frame rates and starts; one looks away."""
+    rate_hz = Party.rate_hz
+    sound = talk(seconds, rate_hz, seed=5)
+    film = folder / "film.mp4"
+    wave_path = write_wave(folder / "film.wav", sound, rate_hz)
+    with VideoWriter(film, fps, (96, 54), audio_from=wave_path) as writer:
+        for number in range(round(seconds * fps)):
+            writer.write(numbered_picture(number))
+    cast = {"anna": (1.25, 25.0, 0.1, 0.5), "ben": (-1.6, 15.0, 0.45, 0.35)}
+    cast["cleo"] = (0.4, 30000 / 1001, 0.25, 0.6)
+    viewers = {}
+    for seed, (name, (start_s, viewer_fps, habit, strength)) in enumerate(cast.items()):
+        first = max(round(start_s * rate_hz), 0)
+        heard_sound = np.pad(sound[first:], (max(round(-start_s * rate_hz), 0), 0))
+        wave_path = write_wave(folder / f"{name}.wav", heard(heard_sound, rate_hz, seed), rate_hz)
+        viewers[name] = folder / f"{name}.mp4"
+        with VideoWriter(viewers[name], viewer_fps, (64, 64), audio_from=wave_path) as writer:
+            for index in range(round((seconds - start_s) * viewer_fps)):
+                film_s = index / viewer_fps + start_s
+                away = name == "cleo" and 14.0 < film_s < 17.0
+                bright = feeling_at(film_s, peaks_s, habit, strength)
+                writer.write(
+                    np.full((64, 64, 3), 0 if away else 40 + round(200 * bright), np.uint8)
+                )
+    return Party(film, viewers, {name: row[0] for name, row in cast.items()}, peaks_s, fps, sound)
+
+
+class BrightFaceDetector:
+    """Finds one face in the middle of every picture that is not black."""
+
+    crop_scale, crop_shift_y = 1.0, 0.0
+
+    def detect(self, image_rgb: np.ndarray) -> list[Face]:
+        height, width = image_rgb.shape[:2]
+        box = Box(width * 0.25, height * 0.25, width * 0.75, height * 0.75)
+        return [Face(box, 0.9)] if image_rgb.mean() > 20 else []
+
+    def close(self) -> None:
+        pass
+
+
+class BrightnessModel:
+    """Surprise is how bright the face is (40 is none, 240 all); the rest is neutral."""
+
+    def __init__(self) -> None:
+        from builder_tools.emotions import EmotionSet
+
+        self.emotions = EmotionSet(("neutral", "surprise"))
+
+    def predict(self, faces: Sequence[np.ndarray]) -> np.ndarray:
+        surprise = np.clip([(float(face.mean()) - 40) / 200 for face in faces], 0, 1)
+        return np.stack([1 - surprise, surprise], axis=1).astype(np.float32)

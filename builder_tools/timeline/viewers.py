@@ -6,8 +6,10 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from builder_tools.inference import Inference
@@ -27,7 +29,7 @@ from builder_tools.timeline.highlights import (
     find_highlights,
     reactions,
 )
-from builder_tools.timeline.offsets import find_offset
+from builder_tools.timeline.offsets import match_onsets, read_onsets
 from builder_tools.timeline.reading import measure_column, read_timeline
 from builder_tools.timeline.trailer import cut_trailer
 from builder_tools.timeline.writer import TABLE_SUFFIXES, TimelineWriter
@@ -161,10 +163,13 @@ def find_offsets(
     Without a film, recordings are laid beside the first one.
     """
     against = film or viewers[0].path
-    return {viewer.name: _offset(viewer, against) for viewer in viewers}
+    onsets = cache(lambda: read_onsets(against))  # read once, and only if somebody asks
+    return {viewer.name: _offset(viewer, against, onsets) for viewer in viewers}
 
 
-def _offset(viewer: Viewer, film: Path) -> tuple[float, str, float | None, str]:
+def _offset(
+    viewer: Viewer, film: Path, film_onsets: Callable[[], np.ndarray]
+) -> tuple[float, str, float | None, str]:
     if viewer.offset_s is not None:
         return viewer.offset_s, GIVEN, None, ""
     if viewer.path == film:
@@ -176,7 +181,7 @@ def _offset(viewer: Viewer, film: Path) -> tuple[float, str, float | None, str]:
     if silent:
         return 0.0, ASSUMED, None, f"{' and '.join(silent)} without sound: {advice}"
     try:
-        found = find_offset(viewer.path, film)
+        found = match_onsets(read_onsets(viewer.path), film_onsets())
     except ValueError as error:
         return 0.0, ASSUMED, None, f"{error} So {advice}"
     if not found.is_clear:

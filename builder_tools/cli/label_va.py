@@ -1,0 +1,176 @@
+"""The verb `label-va`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from builder_tools.cli.verb import Verb, positive
+
+METHODS = ("anchor", "votes", "pca", "umap", "isomap", "isomap-network")
+"""Those of `valence_arousal.LABELLERS`, which is too heavy to load for a help text."""
+ALL_SPLITS = "all"
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    from builder_tools.cli.study import DATA_NAMES
+
+    parser.add_argument(
+        "folder", nargs="?", type=Path, help="class folders, maybe under train/ val/ test/"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="CSV")
+    parser.add_argument("--data", choices=DATA_NAMES, help="a data set in place of a folder")
+    parser.add_argument("--source", type=Path, help="zip or folder of --data")
+    parser.add_argument(
+        "--split", default=ALL_SPLITS, choices=("train", "valid", "test", ALL_SPLITS),
+        help="which pictures to label (default: all)",
+    )  # fmt: skip
+    parser.add_argument("--method", default="isomap", choices=METHODS)
+    parser.add_argument("--neighbours", type=positive, metavar="K")
+    parser.add_argument(
+        "--landmarks", type=_landmarks, metavar="N",
+        help="faces the manifold is fitted on; 'all' is exact and slow",
+    )  # fmt: skip
+    parser.add_argument("--stages", type=int, metavar="N", help="of the shift to the class; 0 none")
+    parser.add_argument("--pull", type=float, metavar="X", help="share of the way, a stage")
+    parser.add_argument("--network", type=Path, help="its features, for isomap-network")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--labeller", type=Path, metavar="NPZ", help="use a fitted one")
+    parser.add_argument("--save", type=Path, metavar="NPZ", help="keep the fitted labeller")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw where the classes lie")
+
+
+def _landmarks(text: str) -> int | str:
+    return text if text == "all" else positive(text)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from builder_tools.cli.study import need_study
+
+    need_study()
+    _check_outputs(options)
+    from builder_tools.valence_arousal import (
+        ValenceArousalLabeller,
+        faces_of,
+        labels_for,
+        write_labels,
+    )
+
+    table = _table(options)
+    if options.labeller is not None:
+        _refuse_options(options)
+        labeller = ValenceArousalLabeller.load(options.labeller)
+        _check_emotions(labeller, table)
+        places = labeller.transform(faces_of(table), table.labels)
+    else:
+        labeller = _new_labeller(options, table)
+        places = labeller.fit_transform(faces_of(table), labels_for(options.method, table))
+    write_labels(options.out, table, places)
+    if options.save:
+        print(f"Saved: {labeller.save(options.save)}", file=sys.stderr)
+    if options.plot:
+        _plot(options, table, places)
+    _print_means(table, places)
+    print(f"Written: {options.out} ({len(table)} pictures)", file=sys.stderr)
+
+
+def _table(options: argparse.Namespace):
+    """Gives the pictures to label."""
+    from builder_tools.datasets import DATASETS
+    from builder_tools.datasets.class_folders import load_class_folders
+
+    if (options.folder is None) == (options.data is None):
+        raise ValueError("Expected a folder of class folders, or --data NAME: one of them.")
+    if options.folder is not None:
+        table = load_class_folders(options.folder)
+    else:
+        table = DATASETS[options.data](options.source)
+    chosen = table if options.split == ALL_SPLITS else table.split(options.split)
+    if not len(chosen):
+        raise ValueError(f"Expected pictures in the split {options.split!r}. There are none.")
+    return chosen
+
+
+def _new_labeller(options: argparse.Namespace, table):
+    from builder_tools.valence_arousal import make_labeller
+
+    given = _given(options)
+    if given.get("landmarks") == "all":
+        given["landmarks"] = None
+    return make_labeller(options.method, emotions=table.emotions, **given)
+
+
+def _given(options: argparse.Namespace) -> dict:
+    """Gives the options of the labeller that were said, by its names."""
+    named = {name: getattr(options, name) for name in
+             ("neighbours", "landmarks", "stages", "pull", "network")}  # fmt: skip
+    named["network"] = named["network"] and str(named["network"])
+    named["random_state"] = options.seed
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _refuse_options(options: argparse.Namespace) -> None:
+    given = sorted(_given(options))
+    if given:
+        raise ValueError(f"Expected no options of a labeller with --labeller. Received: {given}.")
+
+
+def _check_emotions(labeller, table) -> None:
+    if labeller.emotions != table.emotions:
+        raise ValueError(
+            f"Expected pictures of the labeller's classes, {list(labeller.emotions)}. "
+            f"Received: {list(table.emotions)}."
+        )
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Refuses before the work what would fail after it."""
+    if options.method == "umap" and options.save:
+        raise ValueError("Expected a method that can be saved with --save: isomap or pca.")
+    for name in ("out", "save", "plot"):
+        path = getattr(options, name)
+        if path is not None and path.is_dir():
+            raise ValueError(f"Expected a file to write with --{name}. Received a folder: {path}.")
+
+
+def _plot(options: argparse.Namespace, table, places) -> None:
+    from matplotlib.figure import Figure
+
+    from builder_tools.media.partial import replacing
+    from builder_tools.plots.valence_arousal import plot_density
+
+    figure = Figure(figsize=(6, 6), layout="constrained")
+    title = f"{options.labeller or options.method}: {len(table)} faces"
+    plot_density(places, table.labels, table.emotions, title=title, ax=figure.subplots())
+    options.plot.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(options.plot) as partial:
+        figure.savefig(partial, dpi=150, format=options.plot.suffix.lstrip(".") or "png")
+    print(f"Drawn: {options.plot}", file=sys.stderr)
+
+
+def _print_means(table, places) -> None:
+    rows = table.table[["emotion"]].assign(valence=places[:, 0], arousal=places[:, 1])
+    found = rows.groupby("emotion").agg(
+        pictures=("valence", "size"),
+        valence=("valence", "mean"),
+        valence_sd=("valence", "std"),
+        arousal=("arousal", "mean"),
+        arousal_sd=("arousal", "std"),
+    )
+    print(found.rename_axis(None).to_string(float_format="{:.3f}".format))
+
+
+VERBS = {
+    "label-va": Verb(
+        "label faces with valence and arousal, for training a regressor",
+        (
+            "builder-tools label-va faces/ --out labels.csv --plot labels.png",
+            "builder-tools label-va --data ferplus --split train --out labels.csv",
+            "builder-tools label-va faces/ --out labels.csv --method isomap-network --save va.npz",
+            "builder-tools label-va new_faces/ --out new.csv --labeller va.npz",
+        ),
+        _options,
+        _run,
+    ),
+}

@@ -1,0 +1,183 @@
+"""Figures of valence and arousal: the circumplex, ways on it, and what choices were made by."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Circle
+
+from builder_tools.emotions import EmotionSet
+from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
+
+GRID = 81
+"""Points a side that densities are drawn from."""
+MOST_FACES = 2000
+"""Faces of a class a density is estimated from."""
+DENSEST_SHARES = (0.5, 0.9)
+"""Share of a class's faces inside its contours."""
+LINE_STYLES = ("-", "--", ":", "-.")
+
+
+def plot_circumplex(
+    emotions: EmotionSet, *, title: str = "", ax: Axes | None = None
+) -> Axes:  # fmt: skip
+    """Draws the empty plane: unit disc, axes, the emotions at their anchors.
+
+    Args:
+        emotions: Those named; without an anchor they are left out.
+        title: Over it.
+        ax: Where to draw.
+    """
+    ax = axes_or_new(ax, (5.5, 5.5))
+    ax.add_patch(Circle((0, 0), 1, fill=False, color="0.4", linewidth=1))
+    for line in (ax.axhline, ax.axvline):
+        line(0, color="0.8", linewidth=0.8, zorder=0)
+    for place, names in _names_by_anchor(emotions).items():
+        ax.plot(*place, "o", color=_dark(emotions, names[0]), markeredgecolor="black", zorder=4)
+        ax.annotate(
+            "/".join(names), place, (4, 4), textcoords="offset points", fontsize=8, zorder=5
+        )
+    ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal", title=title)
+    ax.set(xlabel="valence", ylabel="arousal")
+    return ax
+
+
+def plot_density(
+    places: np.ndarray,
+    labels: np.ndarray,
+    emotions: EmotionSet,
+    *,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws where the faces of each class lie: contours around half and 90 % of them.
+
+    Args:
+        places: `(n, 2)` valence and arousal.
+        labels: `(n,)` into `emotions`. Classes with fewer than ten faces, or all at one place or
+            on one line, are drawn as dots.
+        emotions: The classes.
+        title: Over it.
+        ax: Where to draw.
+    """
+    ax = plot_circumplex(emotions, title=title, ax=ax)
+    axis = np.linspace(-1.05, 1.05, GRID)
+    for label, emotion in enumerate(emotions):
+        own, colour = places[labels == label], _dark(emotions, emotion)
+        density = _density(own, axis)
+        if density is None:
+            ax.plot(*own.T, ".", color=colour, markersize=4)
+            continue
+        grid, levels = density
+        ax.contour(axis, axis, grid, levels, colors=[colour], linewidths=[0.8, 1.6], alpha=0.9)
+    return ax
+
+
+def plot_trajectories(
+    ways: np.ndarray,
+    labels: np.ndarray,
+    emotions: EmotionSet,
+    *,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draws ways on the plane, each from a small dot to a large one, in its emotion's colour.
+
+    Args:
+        ways: `(steps, n, 2)`: stages of the labeller (`ValenceArousalLabeller.trajectory`), or
+            faces of a video over time.
+        labels: `(n,)` into `emotions`, one a way.
+        emotions: The classes.
+        title: Over it.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: If there is not one label a way.
+    """
+    if ways.ndim != 3 or ways.shape[1:] != (len(labels), 2):
+        raise ValueError(
+            f"Expected ways (steps, {len(labels)}, 2), one a label. Received: {ways.shape}."
+        )
+    ax = plot_circumplex(emotions, title=title, ax=ax)
+    for number, label in enumerate(labels):
+        colour = _dark(emotions, emotions.names[label])
+        ax.plot(*ways[:, number].T, "-", color=colour, linewidth=0.8, alpha=0.7)
+        ax.plot(*ways[0, number], ".", color=colour, markersize=3)
+        ax.plot(*ways[-1, number], ".", color=colour, markersize=7)
+    return ax
+
+
+def plot_choice(scan: pd.DataFrame, figure: str, ax: Axes | None = None) -> Axes:
+    """Draws a figure of `choice.scan_manifolds` over the neighbours, a line a landmark number.
+
+    Args:
+        scan: The scan.
+        figure: Its column: `residual_variance`, `trustworthiness`, `continuity` or `seconds`.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: If there is no such column.
+    """
+    if figure not in scan:
+        raise ValueError(f"Expected a figure of {list(scan)}. Received: {figure!r}.")
+    ax = axes_or_new(ax, (5, 3.5))
+    sizes = sorted(scan["landmarks"].unique())
+    shades = np.linspace(0.25, 1, len(sizes))
+    for number, (size, shade) in enumerate(zip(sizes, shades, strict=True)):
+        rows = scan[scan["landmarks"] == size].sort_values("neighbours")
+        style = LINE_STYLES[number % len(LINE_STYLES)]
+        colour = tuple(1 - shade * (1 - part) for part in to_rgb(FIRST_COLOUR))
+        ax.plot(rows["neighbours"], rows[figure], style, marker=".", color=colour, label=str(size))
+    ax.set(xlabel="neighbours", ylabel=figure.replace("_", " "))
+    ax.legend(title="landmarks", frameon=False, fontsize=8)
+    return ax
+
+
+def plot_pull(scans: dict[str, pd.DataFrame], ax: Axes | None = None) -> Axes:
+    """Draws the mean CCC over the strength of the shift towards the class.
+
+    Args:
+        scans: Name of a labeller -> its `choice.scan_pull`.
+        ax: Where to draw.
+    """
+    ax = axes_or_new(ax, (5, 3.5))
+    for number, (name, scan) in enumerate(scans.items()):
+        colour = (FIRST_COLOUR, SECOND_COLOUR, "0.3")[number % 3]
+        style = LINE_STYLES[number % len(LINE_STYLES)]
+        ax.plot(scan["strength"], scan["mean_ccc"], style, marker=".", color=colour, label=name)
+    ax.set(xlabel="strength of the shift (1 = the anchor itself)", ylabel="mean CCC")
+    ax.legend(frameon=False, fontsize=8)
+    return ax
+
+
+def _names_by_anchor(emotions: EmotionSet) -> dict[tuple[float, float], list[str]]:
+    found: dict[tuple[float, float], list[str]] = {}
+    for name, anchor in zip(emotions, emotions.anchors, strict=True):
+        if not np.isnan(anchor).any():
+            found.setdefault(tuple(anchor.tolist()), []).append(name)
+    return found
+
+
+def _dark(emotions: EmotionSet, emotion: str) -> tuple[float, ...]:
+    """Gives the emotion's colour, darkened where it would not show on white."""
+    colour = np.array(emotions.colour_rgb(emotion)) / 255
+    return tuple(colour * (0.75 if colour.mean() > 0.7 else 1))
+
+
+def _density(places: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, list[float]] | None:
+    """Gives the density on a grid and the levels that hold 90 % and half of it; None: too few."""
+    from scipy.stats import gaussian_kde
+
+    if len(places) < 10 or np.linalg.matrix_rank(places - places.mean(axis=0), tol=1e-6) < 2:
+        return None
+    rows = np.random.default_rng(0).permutation(len(places))[:MOST_FACES]
+    x, y = np.meshgrid(axis, axis)
+    grid = gaussian_kde(places[rows].T)(np.stack([x.ravel(), y.ravel()])).reshape(x.shape)
+    if not grid.any():  # so narrow that no point of the grid sees it
+        return None
+    ordered = np.sort(grid.ravel())[::-1]
+    share = ordered.cumsum() / ordered.sum()
+    levels = sorted(float(ordered[np.searchsorted(share, part)]) for part in DENSEST_SHARES)
+    return (grid, levels) if levels[0] < levels[1] else None

@@ -24,7 +24,8 @@ from builder_tools.decisions import apply_decision, apply_temperature  # noqa: E
 from builder_tools.emotions import NINE_EMOTIONS  # noqa: E402
 from builder_tools.evaluation import format_report  # noqa: E402
 from builder_tools.networks import NETWORKS  # noqa: E402
-from builder_tools.study import log_experiment, with_original_labels  # noqa: E402
+from builder_tools.study import Teaching, log_experiment, with_original_labels  # noqa: E402
+from builder_tools.study.targets import taught_samples  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -364,3 +365,35 @@ def test_decisions_are_fitted_on_valid(shipped):
     balanced = EmotionClassifier(shipped.model, decision="balanced").predict(faces)
     expected = apply_decision(natural, card.emotions, card.decision)
     np.testing.assert_allclose(balanced, expected, atol=1e-6)
+
+
+def test_a_student_is_taught_by_votes_a_teacher_and_second_labels(shipped, tmp_path, monkeypatch):
+    faces = study_faces()
+    names = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
+    usage = {split: usage for usage, split in names.items()}
+    rows = [f"{face.name},{usage[face.split]},angry," for face in faces]
+    (tmp_path / "fer2013_labels.csv").write_text(
+        "\n".join(["image,usage,emotion,ambiguous_labels", *rows])
+    )
+    monkeypatch.setenv("BUILDER_TOOLS_DATA", str(tmp_path))
+    table = ferplus_table(shipped.source)
+    teaching = Teaching(original_share=0.25, teachers=(str(shipped.model),), teacher_share=0.4)
+    samples = taught_samples(table, teaching, size_px=24)
+    votes_alone = taught_samples(table, Teaching(), size_px=24).targets
+    teacher = EmotionClassifier(shipped.model, flip_average=True)
+    opinion = teacher.predict(table.split("train").pictures(48)[:])
+    angry = np.eye(9)[NINE_EMOTIONS.label("anger")]
+    expected = 0.6 * (0.75 * votes_alone + 0.25 * angry) + 0.4 * opinion
+    np.testing.assert_allclose(samples.targets, expected, atol=1e-5)
+    assert teaching.to_dict()["teachers"][0].startswith("toy (")
+
+
+def test_teaching_that_cannot_be_is_refused(shipped, tmp_path, monkeypatch):
+    monkeypatch.setenv("BUILDER_TOOLS_DATA", str(tmp_path))
+    table = ferplus_table(shipped.source)
+    with pytest.raises(ValueError, match="FER2013's own labels"):
+        taught_samples(table, Teaching(original_share=0.5), size_px=24)
+    with pytest.raises(ValueError, match="teacher_share above 0"):
+        Teaching(teachers=("fast",))
+    with pytest.raises(ValueError, match=r"original_share in \[0, 1\]"):
+        Teaching(original_share=1.5)

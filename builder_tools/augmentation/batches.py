@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import keras
 import numpy as np
+
+Changes = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
 class FaceSource(Protocol):
@@ -43,9 +46,13 @@ class FaceBatches(keras.utils.PyDataset):
         workers: Threads that read ahead; 1 reads in the thread that trains (TensorFlow still
             reads ahead on its own). Worth 2 or more where files are decoded.
         max_queue_size: Batches read ahead.
+        changes: Called as `changes(faces, targets, rng)` with uint8 faces `(n, H, W[, 3])` of a
+            batch; gives what takes their place. The generator follows from seed, epoch and
+            batch. Needs `shuffle_seed`.
 
     Raises:
-        ValueError: If there are not as many targets as faces, or `balanced` lacks a seed.
+        ValueError: If there are not as many targets as faces, or `balanced` or `changes` lacks a
+            seed.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class FaceBatches(keras.utils.PyDataset):
         balanced: bool = False,
         workers: int = 1,
         max_queue_size: int = 10,
+        changes: Changes | None = None,
     ) -> None:
         super().__init__(workers=workers, max_queue_size=max_queue_size)
         if len(images) != len(targets):
@@ -65,10 +73,10 @@ class FaceBatches(keras.utils.PyDataset):
                 f"Expected one target a face. Received: {len(images)} faces, {len(targets)} "
                 "targets."
             )
-        if balanced and shuffle_seed is None:
-            raise ValueError("Expected shuffle_seed with balanced=True. Received: None.")
+        if (balanced or changes) and shuffle_seed is None:
+            raise ValueError("Expected shuffle_seed with balanced or changes. Received: None.")
         self.images, self.targets, self.batch_size = images, targets, batch_size
-        self.shuffle_seed, self.balanced = shuffle_seed, balanced
+        self.shuffle_seed, self.balanced, self.changes = shuffle_seed, balanced, changes
         self.start_epoch(0)
 
     def __len__(self) -> int:
@@ -76,12 +84,16 @@ class FaceBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int):
         chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        faces = self.images[chosen]
+        faces, targets = self.images[chosen], self.targets[chosen]
+        if self.changes:
+            rng = np.random.default_rng((self.shuffle_seed, self.epoch, index))
+            faces, targets = self.changes(faces, targets, rng)
         faces = faces[..., None] if faces.ndim == 3 else faces
-        return faces.astype(np.float32), self.targets[chosen]
+        return faces.astype(np.float32), targets
 
     def start_epoch(self, epoch: int) -> None:
         """Puts the faces in the order of an epoch."""
+        self.epoch = epoch
         if self.balanced:
             self.order = balanced_order(self.targets.argmax(axis=1), self.shuffle_seed, epoch)
             return

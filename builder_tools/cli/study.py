@@ -46,13 +46,13 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     parser.add_argument("--note", default="", help="a remark for experiments.csv")
     parser.add_argument("--tensorboard", action="store_true", help="logs in the run's folder")
-    parser.add_argument("--labels", choices=["soft", "hard"], default="soft")
     parser.add_argument(
         "--int8", action="store_true", help="deploy 8-bit integers if accuracy on valid holds"
     )
     _add_network_options(parser.add_argument_group("network"))
     _add_schedule_options(parser.add_argument_group("schedule"))
     _add_loss_options(parser.add_argument_group("loss and faces"))
+    _add_target_options(parser.add_argument_group("targets"))
 
 
 def _add_network_options(group) -> None:
@@ -91,7 +91,33 @@ def _add_loss_options(group) -> None:
     group.add_argument(
         "--class-weight-power", type=float, help="0 no class weights, 1 balanced ones"
     )
-    group.add_argument("--augmentation", choices=["off", "light", "full"])
+    group.add_argument("--augmentation", choices=["off", "light", "full", "strong"])
+    group.add_argument(
+        "--degrade", type=float, help="probability of lost resolution, blur, noise, JPEG, gamma"
+    )
+    group.add_argument("--mixup", type=float, help="alpha of mixup")
+    group.add_argument("--cutmix", type=float, help="alpha of cutmix")
+    group.add_argument("--ema-decay", type=float, help="keep averaged weights, e.g. 0.999")
+
+
+def _add_target_options(group) -> None:
+    group.add_argument("--labels", choices=["soft", "hard"], default="soft")
+    group.add_argument("--teachers", nargs="+", default=[], metavar="MODEL", help="distil these")
+    group.add_argument("--teacher-share", type=float, default=0.5, help="of each target")
+    group.add_argument(
+        "--original-share", type=float, default=0.0, help="of FER2013's own label in each target"
+    )
+
+
+def _teaching(options: argparse.Namespace):
+    from builder_tools.study import Teaching
+
+    return Teaching(
+        soft=options.labels == "soft",
+        original_share=options.original_share,
+        teachers=tuple(options.teachers),
+        teacher_share=options.teacher_share if options.teachers else 0.0,
+    )
 
 
 def _run_train(options: argparse.Namespace) -> None:
@@ -104,7 +130,7 @@ def _run_train(options: argparse.Namespace) -> None:
         source=options.source,
         run_folder=options.run_folder or Path("runs") / options.name,
         model_folder=options.models / options.name,
-        soft_labels=options.labels == "soft",
+        teaching=_teaching(options),
         tensorboard=options.tensorboard,
         int8=options.int8,
     )
@@ -132,6 +158,10 @@ PLAIN_OPTIONS = (
     "focal_gamma",
     "label_smoothing",
     "class_weight_power",
+    "degrade",
+    "mixup",
+    "cutmix",
+    "ema_decay",
 )
 """Options that are fields of `TrainingConfig` as they stand."""
 
@@ -291,6 +321,8 @@ VERBS = {
             "builder-tools train --network vgg16 --weights pretrained --stages 48:3:head,48:9:last"
             " --schedule exponential --name vgg",
             "builder-tools train --config runs/tune/compact/best.json --name tuned",
+            "builder-tools train --network compact_tiny --teachers fast --int8 --name tiny",
+            "builder-tools train --network compact_tiny --teachers fast --int8 --name tiny",
         ),
         _train_options,
         _run_train,

@@ -12,7 +12,7 @@ from builder_tools.training import Stage, TrainingConfig
 
 SEEDS = (0, 1, 2)
 
-SCREENING_FACES = 4_000
+SCREENING_FACES = 2_000
 SCREENING_EPOCHS = 2
 SCREENING_SIZE = 48
 

@@ -30,6 +30,20 @@ NETWORKS: dict[str, NetworkSpec] = {
         min_size=16,
         any_size=True,
     ),
+    "compact_tiny": NetworkSpec(
+        architectures.compact_tiny,
+        48,
+        "compact network for int8 under half a millisecond, from scratch",
+        min_size=16,
+        any_size=True,
+    ),
+    "compact_wide": NetworkSpec(
+        architectures.compact_wide,
+        48,
+        "compact network half as wide again, from scratch",
+        min_size=16,
+        any_size=True,
+    ),
     "vgg16": NetworkSpec(
         families.vgg16,
         PUBLISHED_PX,

@@ -20,9 +20,11 @@ from builder_tools.study.ship import (
     save_figures,
     train_and_ship,
 )
+from builder_tools.study.targets import Teaching
 
 __all__ = [
     "ShippedModel",
+    "Teaching",
     "add_rows",
     "data_sha256",
     "export_network",

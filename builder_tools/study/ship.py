@@ -25,6 +25,7 @@ from builder_tools.study.judging import (
     OWN_LABELS,
     data_sha256,
 )
+from builder_tools.study.targets import Teaching, taught_samples
 
 PARITY_FACES = 1000
 
@@ -93,7 +94,7 @@ def train_and_ship(
     source: str | Path | None = None,
     run_folder: str | Path,
     model_folder: str | Path,
-    soft_labels: bool = True,
+    teaching: Teaching = Teaching(),  # noqa: B008 - frozen
     tensorboard: bool = False,
     int8: bool = False,
 ) -> ShippedModel:
@@ -105,7 +106,7 @@ def train_and_ship(
         source: Where the data set is; its usual place if None.
         run_folder: Checkpoints; a run that was interrupted goes on from there.
         model_folder: Where the deployable model goes.
-        soft_labels: Train on the shares of the votes, where people voted.
+        teaching: What the targets of the training faces are made of.
         tensorboard: Write logs for TensorBoard into the run folder.
         int8: Deploy 8-bit integers if they keep the accuracy on valid within 0.3 points.
     """
@@ -115,12 +116,11 @@ def train_and_ship(
     table = load_data(data, source)
     _expect_writable(Path(model_folder))
     size = max(stage.size for stage in config.stages)
-    train_part, valid_part = (
-        table_samples(table, split, size_px=size, soft=soft_labels) for split in ("train", "valid")
-    )
+    train_part = taught_samples(table, teaching, size_px=size)
+    valid_part = table_samples(table, "valid", size_px=size, soft=teaching.soft)
     run = train(config, train_part, valid_part, run_folder, tensorboard=tensorboard)
-    labels = "soft" if soft_labels and table.votes is not None else "hard"
-    record = {"data": data, "labels": labels, **_data_record(table), **_run_record(run)}
+    record = {"data": data, "teaching": teaching.to_dict()}
+    record |= {**_data_record(table), **_run_record(run)}
     _export(run.model, Path(model_folder), table, config.stages[-1].size, record)
     card, judgements = finish_model(model_folder, table, int8=int8)
     return ShippedModel(card, judgements, run.history)

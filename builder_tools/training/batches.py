@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from builder_tools.augmentation import FaceBatches
+from builder_tools.augmentation import FaceBatches, degrade_faces, mix_faces
 from builder_tools.augmentation.batches import piece_of_passes
 
 
@@ -45,5 +46,34 @@ class StreamedBatches(FaceBatches):
             super().start_epoch(epoch)
             self.order = self.order[: self.epoch_faces]
             return
+        self.epoch = epoch
         rows, first = np.arange(len(self.images)), epoch * self.epoch_faces
         self.order = piece_of_passes(rows, first, self.epoch_faces, (self.shuffle_seed,))
+
+
+@dataclass(frozen=True)
+class BatchChanges:
+    """What happens to the faces of a training batch before they reach the network.
+
+    Args:
+        degrade: Probability that a face is degraded (see `degrade_faces`).
+        mixup: See `mix_faces`.
+        cutmix: See `mix_faces`.
+    """
+
+    degrade: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.degrade or self.mixup or self.cutmix)
+
+    def __call__(
+        self, faces: np.ndarray, targets: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Gives faces and targets in place of those given."""
+        if self.degrade:
+            faces = degrade_faces(faces, rng, probability=self.degrade)
+        if self.mixup or self.cutmix:
+            return mix_faces(faces, targets, rng, mixup=self.mixup, cutmix=self.cutmix)
+        return faces, targets

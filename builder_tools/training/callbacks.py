@@ -29,6 +29,22 @@ class EpochSeed(keras.callbacks.Callback):
             state.assign([1000 * self.seed + number, epoch * DRAWS_PER_EPOCH])
 
 
+class AveragedWeights(keras.callbacks.SwapEMAWeights):
+    """From the end of an epoch to the next one's begin, the network holds the averaged weights.
+
+    So they are what is judged and saved; training goes on from the others, which wait in the
+    optimiser. At the end of a stage both become the average.
+
+    Args:
+        in_network: Whether the network holds the average when training begins: it does unless
+            this is the first epoch of a phase.
+    """
+
+    def __init__(self, *, in_network: bool) -> None:
+        super().__init__(swap_on_epoch=True)
+        self._ema_weights_in_model = in_network
+
+
 class Validation(keras.callbacks.Callback):
     """After each epoch: `val_loss` (plain cross-entropy), `val_accuracy` and `val_macro_f1`."""
 

@@ -90,6 +90,11 @@ class TrainingConfig:
         precision: Keras dtype policy: `mixed_bfloat16`, `mixed_float16` or `float32`.
         seed: Of the weights, the order and the augmentation.
         augmentation: How far faces are changed.
+        degrade: Probability that a face is degraded as by cameras and codecs.
+        mixup: Alpha of mixup, 0 for none.
+        cutmix: Alpha of cutmix, 0 for none.
+        ema_decay: Judge and keep the exponential moving average of the weights, which keeps so
+            much of itself a step (0.999, say); 0 keeps the weights themselves.
     """
 
     network: str = "compact"
@@ -115,6 +120,10 @@ class TrainingConfig:
     precision: str = "mixed_bfloat16"
     seed: int = 0
     augmentation: AugmentationStrength = field(default_factory=AugmentationStrength)
+    degrade: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    ema_decay: float = 0.0
 
     def __post_init__(self) -> None:
         self._expect_names()
@@ -193,15 +202,22 @@ class TrainingConfig:
 
     def _expect_numbers(self) -> None:
         lowest = {"batch_size": 1, "warmup_epochs": 0, "focal_gamma": 0, "weight_decay": 0}
+        lowest |= {"mixup": 0, "cutmix": 0}
         for name, least in lowest.items():
             if getattr(self, name) < least:
                 raise ValueError(f"Expected {name} >= {least}. Received: {getattr(self, name)}.")
         for name in ("learning_rate", "decay_rate"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"Expected {name} in (0, 1]. Received: {getattr(self, name)}.")
-        if not 0 <= self.label_smoothing < 1:
+        for name in ("label_smoothing", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"Expected {name} in [0, 1). Received: {getattr(self, name)}.")
+        if not 0 <= self.degrade <= 1:
+            raise ValueError(f"Expected degrade in [0, 1]. Received: {self.degrade}.")
+        if self.ema_decay and self.patience is not None:
             raise ValueError(
-                f"Expected label_smoothing in [0, 1). Received: {self.label_smoothing}."
+                "Expected ema_decay without early stopping: an average wants the whole schedule. "
+                f"Received: ema_decay={self.ema_decay}, patience={self.patience}."
             )
         for name in ("patience", "epoch_faces"):
             value = getattr(self, name)

@@ -43,7 +43,11 @@ SCHEDULES = {"cosine": cosine, "exponential": exponential, "constant": constant}
 
 
 def build_optimizer(
-    name: str, schedule: schedules.LearningRateSchedule | float, *, weight_decay: float
+    name: str,
+    schedule: schedules.LearningRateSchedule | float,
+    *,
+    weight_decay: float,
+    ema_decay: float = 0.0,
 ) -> keras.optimizers.Optimizer:
     """Builds an optimiser whose decay leaves biases and normalisation alone.
 
@@ -51,8 +55,10 @@ def build_optimizer(
         name: In `OPTIMIZERS`.
         schedule: A rate, or a schedule of them.
         weight_decay: Decoupled decay a step, relative to the rate.
+        ema_decay: Of the moving average of the weights; 0 keeps none.
     """
-    optimizer = OPTIMIZERS[name](schedule, weight_decay=weight_decay or None)
+    average = {"use_ema": True, "ema_momentum": ema_decay} if ema_decay else {}
+    optimizer = OPTIMIZERS[name](schedule, weight_decay=weight_decay or None, **average)
     if weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

@@ -12,8 +12,14 @@ import pandas as pd
 
 from builder_tools.augmentation import FaceBatches, augmentation_model, with_augmentation
 from builder_tools.networks import NETWORKS, build_network, set_trainable
-from builder_tools.training.batches import StreamedBatches
-from builder_tools.training.callbacks import Checkpoint, EpochSeed, Progress, Validation
+from builder_tools.training.batches import BatchChanges, StreamedBatches
+from builder_tools.training.callbacks import (
+    AveragedWeights,
+    Checkpoint,
+    EpochSeed,
+    Progress,
+    Validation,
+)
 from builder_tools.training.checkpoints import RunFolder, has_stopped
 from builder_tools.training.config import Phase, Stage, TrainingConfig
 from builder_tools.training.losses import EmotionLoss, class_weights
@@ -145,7 +151,12 @@ class _Session:
             warmup_epochs=config.warmup_epochs,
             decay_rate=config.decay_rate,
         )
-        optimizer = build_optimizer(config.optimizer, schedule, weight_decay=config.weight_decay)
+        optimizer = build_optimizer(
+            config.optimizer,
+            schedule,
+            weight_decay=config.weight_decay,
+            ema_decay=config.ema_decay,
+        )
         loss = EmotionLoss(
             class_weights(self.train.targets, config.class_weight_power),
             config.focal_gamma,
@@ -177,7 +188,7 @@ class _Session:
             initial_epoch=first,
             epochs=last,
             verbose=0,
-            callbacks=self._callbacks(network, phase, stage, batches),
+            callbacks=self._callbacks(network, phase, stage, batches, first),
         )
 
     def _batches(self) -> FaceBatches:
@@ -187,12 +198,13 @@ class _Session:
             "shuffle_seed": config.seed,
             "balanced": config.balanced_batches,
             "workers": 1 if isinstance(images, np.ndarray) else READERS,
+            "changes": BatchChanges(config.degrade, config.mixup, config.cutmix) or None,
         }
         if config.epoch_faces is None:
             return FaceBatches(images, targets, **options)
         return StreamedBatches(images, targets, epoch_faces=config.epoch_faces, **options)
 
-    def _callbacks(self, network, phase, stage, batches) -> list[keras.callbacks.Callback]:
+    def _callbacks(self, network, phase, stage, batches, first) -> list[keras.callbacks.Callback]:
         valid = FaceBatches(self.valid.images, self.valid.targets, batch_size=VALIDATION_BATCH)
         data = {"faces": len(self.train.images), "steps": self.steps}
         callbacks = [
@@ -201,6 +213,8 @@ class _Session:
             Progress(self.config.epochs, stage),
             Checkpoint(network, self.folder, self.config, phase, stage, data),
         ]
+        if self.config.ema_decay:
+            callbacks.insert(0, AveragedWeights(in_network=first > phase.first_epoch))
         if self.tensorboard:
             logs = self.folder.folder / "tensorboard"
             callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))

@@ -1,0 +1,55 @@
+"""Two faces become one: mixup and cutmix, on a batch of faces and their targets."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def mix_faces(
+    faces: np.ndarray,
+    targets: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    mixup: float = 0.0,
+    cutmix: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mixes each face of a batch with another one, and their targets alike.
+
+    Mixup (Zhang et al., 2018, arXiv:1710.09412) blends two pictures; cutmix (Yun et al., 2019,
+    arXiv:1905.04899) pastes a rectangle of one into the other. Where both are wanted each face
+    draws one of them.
+
+    Args:
+        faces: `(n, H, W)` or `(n, H, W, C)`.
+        targets: `(n, k)`, rows sum to 1.
+        rng: Decides partners, shares and places.
+        mixup: Alpha of the Beta distribution of the share; 0 leaves mixup out.
+        cutmix: Alpha of the Beta distribution of the rectangle's area; 0 leaves cutmix out.
+
+    Returns:
+        Faces of the same shape, float32, and `(n, k)` float32.
+    """
+    partners = rng.permutation(len(faces))
+    blends = rng.random(len(faces)) < 0.5 if mixup and cutmix else np.full(len(faces), mixup > 0)
+    alphas = np.where(blends, mixup, cutmix)
+    kept = rng.beta(alphas, alphas)
+    masks = np.broadcast_to(kept[:, None, None], faces.shape[:3]).astype(np.float32)
+    for row in np.flatnonzero(~blends):
+        masks[row] = _rectangle_mask(faces.shape[1:3], 1 - kept[row], rng)
+    kept = masks.mean(axis=(1, 2))[:, None]
+    masks = masks if faces.ndim == 3 else masks[..., None]
+    mixed = faces * masks + faces[partners] * (1 - masks)
+    return mixed.astype(np.float32), (targets * kept + targets[partners] * (1 - kept)).astype(
+        np.float32
+    )
+
+
+def _rectangle_mask(size: tuple[int, int], area: float, rng: np.random.Generator) -> np.ndarray:
+    """Gives 1 where the face stays and 0 in a rectangle around a random point, cut at the edge."""
+    mask = np.ones(size, np.float32)
+    spans = []
+    for side in size:
+        middle, half = rng.integers(side), side * np.sqrt(area) / 2
+        spans.append(slice(max(round(middle - half), 0), max(round(middle + half), 0)))
+    mask[tuple(spans)] = 0
+    return mask

@@ -182,3 +182,34 @@ def test_scans_give_a_row_for_every_choice(mixed):
     pulls = scan_pull(labeller, valid, (0.0, 1.0))
     anchor = judge_labels(AnchorLabeller().fit_transform(None, valid.labels), valid.votes)
     assert pulls["mean_ccc"].iat[1] == pytest.approx(anchor.mean_ccc.value)
+
+
+def test_the_report_says_what_its_rows_hold(mixed):
+    import pandas as pd
+
+    from builder_tools.valence_arousal.report import (
+        Candidate,
+        compare,
+        findings,
+        labeller_table,
+        quality_table,
+        within_table,
+    )
+
+    train, test = mixed.split("train"), mixed.rows(mixed.table["split"].to_numpy() != "train")
+    points = faces_of(test)[np.arange(len(test))].reshape(len(test), -1)
+    candidates = (
+        Candidate("class anchor", "anchor"),
+        Candidate("plane", "pca", {"pca": 10, "landmarks": 70}),
+    )
+    rows = [row for one in candidates for row in compare(one, train, test, points=points)]
+    table = pd.DataFrame(rows)
+    assert table["labeller"].tolist() == ["class anchor", "plane", "plane"]
+    assert table["class_known"].tolist() == ["yes", "no", "yes"]
+    drawn = labeller_table(table).splitlines()
+    assert len(drawn) == 2 + 3 and f"{table['mean_ccc'].iat[1]:.3f} [" in drawn[3]
+    assert "constant" in within_table(table).splitlines()[2]
+    assert len(quality_table(table).splitlines()) == 2 + 1
+    said = findings(table)
+    assert "No labeller" in said[0] and f"{table['mean_ccc'].iat[0]:.3f}" in said[0]
+    assert "nothing found" in said[-1]  # the patterns know nothing of the votes

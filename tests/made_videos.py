@@ -235,7 +235,7 @@ class Party:
     """A film with sound and viewers whose brightness tells how they feel.
 
     Args:
-        film: 30 s; every frame carries its number as 12 black or white blocks.
+        film: Every frame carries its number as 12 black or white blocks.
         viewers: By name: recordings that hear the film.
         starts_s: By name: when each recording began, in the film's seconds.
         peaks_s: When the viewers' planted reactions are strongest, in the film's seconds.
@@ -312,8 +312,8 @@ def make_party(
     folder: Path,
     *,
     fps: float = 25.0,
-    seconds: float = 30.0,
-    peaks_s: tuple[float, ...] = (8.0, 15.5, 24.0),
+    seconds: float = 21.0,
+    peaks_s: tuple[float, ...] = (5.0, 10.5, 17.0),
 ) -> Party:
     """Writes a film and three viewers of other habits, frame rates and starts; one looks away."""
     rate_hz = Party.rate_hz
@@ -334,7 +334,7 @@ def make_party(
         with VideoWriter(viewers[name], viewer_fps, (64, 64), audio_from=wave_path) as writer:
             for index in range(round((seconds - start_s) * viewer_fps)):
                 film_s = index / viewer_fps + start_s
-                away = name == "cleo" and 14.0 < film_s < 17.0
+                away = name == "cleo" and 9.0 < film_s < 12.0
                 bright = feeling_at(film_s, peaks_s, habit, strength)
                 writer.write(
                     np.full((64, 64, 3), 0 if away else 40 + round(200 * bright), np.uint8)

@@ -283,3 +283,46 @@ def test_few_frames_are_read_ahead(face_video, monkeypatch):
     ):
         next(results)
         assert len(read) <= 4
+
+
+def test_one_face_keeps_one_identity(recording):
+    _, results = recording
+    assert {face.face.track for result in results for face in result.faces} == {1}
+    assert results[40].to_dict()["faces"][0]["track"] == 1
+
+
+def test_identities_begin_anew_with_each_video_and_can_be_left_out(face_video):
+    inference = fake_inference("video")
+    for _ in range(2):
+        found = list(inference.run(face_video.path, max_frames=3))
+        assert [face.face.track for result in found for face in result.faces] == [1, 1, 1]
+    (result,) = fake_inference("video", track=False).run(face_video.path, max_frames=1)
+    assert result.faces[0].face.track is None
+
+
+class AlternatingModel(FakeModel):
+    """Happy, sad, happy, sad, ..."""
+
+    def predict(self, faces):
+        row = [0.7, 0.1, 0.2] if self.seen % 2 == 0 else [0.2, 0.1, 0.7]
+        self.calls.append(list(faces))
+        return np.array([row] * len(faces), np.float32)
+
+
+def test_smoothing_calms_what_flickers(face_video):
+    found = {}
+    for smooth_s in (0, 0.5):
+        inference = fake_inference("video", AlternatingModel(), smooth_s=smooth_s)
+        found[smooth_s] = [r.faces[0] for r in inference.run(face_video.path, max_frames=40)]
+    assert [face.emotion for face in found[0][:4]] == ["happy", "sad"] * 2
+    assert {face.emotion for face in found[0.5]} == {"happy"}
+    assert found[0.5][-1].probabilities["sad"] == pytest.approx(0.45, abs=0.06)
+    for face in found[0.5]:
+        assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-6)
+        assert face.probability == face.probabilities[face.emotion]
+
+
+@pytest.mark.parametrize("options", [{"smooth_s": -1.0}, {"smooth_s": 1.0, "track": False}])
+def test_smoothing_that_cannot_be(options):
+    with pytest.raises(ValueError, match="Expected"):
+        fake_inference("video", **options)

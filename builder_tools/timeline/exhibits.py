@@ -290,7 +290,8 @@ def judge_exhibits(
     for estimates in found.values():
         if config.rank_by not in estimates:
             raise ValueError(
-                f"Expected rank_by to be one of {list(estimates)}. Received: {config.rank_by!r}."
+                f"Expected rank_by to be one of {list(estimates)}. "
+                f"Received: rank_by={config.rank_by!r}."
             )
     values = {name: estimates[config.rank_by].value for name, estimates in found.items()}
     order = sorted(found, key=lambda name: (math.isnan(values[name]), -values[name]))
@@ -313,13 +314,17 @@ def _estimates(group: Sequence[Visit], config: ExhibitConfig) -> dict[str, Estim
     draws = np.random.default_rng(config.seed).integers(
         0, len(group), (config.resamples, len(group))
     )
-    return {name: _estimate(np.array(c, float), draws) for name, c in columns.items()}
+    return {
+        name: _estimate(np.array(values, float), draws, config.minimum_group)
+        for name, values in columns.items()
+    }
 
 
-def _estimate(values: np.ndarray, draws: np.ndarray) -> Estimate:
-    if not np.isfinite(values).any():
-        return Estimate(math.nan, math.nan, math.nan)
+def _estimate(values: np.ndarray, draws: np.ndarray, minimum_group: int) -> Estimate:
+    """Gives a mean over those of whom it is known, if they are enough for a group."""
     known = np.isfinite(values)
+    if known.sum() < minimum_group:
+        return Estimate(math.nan, math.nan, math.nan)
     sums, counts = np.where(known, values, 0.0)[draws].sum(axis=1), known[draws].sum(axis=1)
     means = sums[counts > 0] / counts[counts > 0]
     low, high = np.percentile(means, INTERVAL)

@@ -1,0 +1,193 @@
+"""Exhibits: groups in figures, nothing of anybody alone, one page that needs nothing else."""
+
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_videos import BrightFaceDetector, BrightnessModel
+
+from builder_tools.cli import main
+from builder_tools.inference import Inference
+from builder_tools.media import VideoWriter, write_image
+from builder_tools.timeline.exhibits import (
+    Exhibit,
+    ExhibitConfig,
+    Visit,
+    judge_exhibits,
+    read_config,
+    watch_exhibit,
+    write_exhibits,
+)
+from builder_tools.timeline.report import write_report
+from builder_tools.timeline.summary import Summary
+
+
+def visit(dwell_s, happy, valence=0.2):
+    return Visit(
+        dwell_s,
+        Summary(
+            track=1,
+            first_s=0.0,
+            last_s=dwell_s or 0.0,
+            seen_s=dwell_s or 0.0,
+            probabilities={"happy": happy, "sad": 1 - happy},
+            shown={},
+            valence=valence,
+            arousal=0.1,
+            intensity=happy,
+            changes=0,
+        ),
+    )
+
+
+def config(*names, **options):
+    options = {"minimum_group": 3, "resamples": 500} | options
+    return ExhibitConfig(tuple(Exhibit(name, "folder") for name in names), **options)
+
+
+@pytest.fixture
+def results():
+    visits = {
+        "dull <b>": [visit(1.0, 0.1), visit(2.0, 0.2), visit(3.0, 0.3)],
+        "fun": [visit(9.0, 0.8), visit(8.0, 0.9), visit(7.0, 1.0), visit(None, 0.7)],
+        "empty": [visit(99.0, 0.5)] * 2,
+    }
+    settings = config(*visits, title="Show & tell")
+    return judge_exhibits(visits, settings), settings
+
+
+def test_exhibits_are_ranked_with_intervals(results):
+    fun, dull, _ = results[0]
+    assert [(fun.name, fun.rank), (dull.name, dull.rank)] == [("fun", 1), ("dull <b>", 2)]
+    assert fun.visits == 4
+    happy = dull.estimates["happy"]
+    assert happy.value == pytest.approx(0.2)
+    assert 0.1 <= happy.low < happy.value < happy.high <= 0.3
+    assert fun.estimates["dwell_s"].value == pytest.approx(8.0)  # the picture has none
+    assert fun.estimates["happy"].value + fun.estimates["sad"].value == pytest.approx(1)
+
+
+def test_a_group_that_is_too_small_shows_nothing(results, tmp_path):
+    (small,) = [result for result in results[0] if result.name == "empty"]
+    assert (small.rank, small.visits, small.estimates) == (None, None, {})
+    table = write_exhibits(tmp_path / "e.csv", *results)
+    page = write_report(tmp_path / "e.html", *results)
+    row = pd.read_csv(table).set_index("exhibit").loc["empty"]
+    assert row["note"] == "fewer than 3 visits: not shown"
+    assert row.drop("note").isna().all()
+    (line,) = [line for line in page.read_text().splitlines() if ">empty<" in line]
+    assert re.sub(r"<[^>]+>", "", line) == "emptyfewer than 3 visits: not shown"
+
+
+def test_a_measure_known_of_too_few_is_not_shown():
+    visits = {"a": [visit(5.0, 0.5), visit(None, 0.5), visit(None, 0.5)]}
+    (result,) = judge_exhibits(visits, config("a"))
+    assert math.isnan(result.estimates["dwell_s"].value)
+    assert result.estimates["happy"].value == pytest.approx(0.5)
+
+
+def test_the_page_needs_nothing_but_itself(results, tmp_path):
+    text = write_report(tmp_path / "new" / "e.html", *results).read_text()
+    assert "<h1>Show &amp; tell</h1>" in text and "dull &lt;b&gt;" in text and "<b>" not in text
+    sources = re.findall(r'(?:src|href)="([^"]{0,30})', text)
+    assert len(sources) == 2 and all(s.startswith("data:image/png;base64,") for s in sources)
+    assert "http" not in re.sub(r"base64,[^\"]+", "", text) and "<script" not in text
+
+
+def test_a_report_without_any_group(tmp_path):
+    settings = config("a")
+    results = judge_exhibits({"a": []}, settings)
+    assert "not shown" in write_report(tmp_path / "e.html", results, settings).read_text()
+    assert pd.read_csv(write_exhibits(tmp_path / "e.csv", results, settings)).shape[0] == 1
+
+
+def test_a_ranking_that_does_not_exist():
+    with pytest.raises(ValueError, match="rank_by='beauty'"):
+        judge_exhibits({"a": [visit(1.0, 0.5)] * 3}, config("a", rank_by="beauty"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("title = 3 3", "as TOML"),
+        ("colour = 'red'\n[[exhibit]]\nname='a'\nsource=0", r"Received: \['colour'\]"),
+        ("[[exhibit]]\nname='a'", r"Missing: \['source'\]"),
+        ("[[exhibit]]\nname='a'\nsource='absent'", "nothing at"),
+        ("", "one or more exhibits"),
+        ("[exhibit]\nname='a'\nsource=0", r"\[\[exhibit\]\] tables"),
+        ("minimum_group=1\n[[exhibit]]\nname='a'\nsource=0", "minimum_group >= 2"),
+    ],
+)
+def test_configurations_that_are_none(tmp_path, text, message):
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises((ValueError, OSError), match=message):
+        read_config(path)
+    with pytest.raises(FileNotFoundError, match="No configuration"):
+        read_config(tmp_path / "absent.toml")
+
+
+def test_a_configuration(tmp_path):
+    (tmp_path / "room").mkdir()
+    path = tmp_path / "c.toml"
+    path.write_text(
+        "title = 'T'\nrank_by = 'happy'\n[[exhibit]]\nname='room'\nsource='room'\n"
+        "[[exhibit]]\nname='door'\nsource=0\nseconds=5\n[[exhibit]]\nname='net'\n"
+        "source='http://192.0.2.1/v'"
+    )
+    found = read_config(path)
+    assert [exhibit.is_camera for exhibit in found.exhibits] == [False, True, True]
+    assert found.exhibits[0].source == str(tmp_path / "room") and found.minimum_group == 5
+
+
+def _inference(mode):
+    return Inference(
+        BrightnessModel(), BrightFaceDetector(), show_state_mode="none", inference_mode=mode
+    )
+
+
+def test_a_folder_of_recordings(tmp_path):
+    for name, frames in (("short.mp4", 10), ("long.mp4", 60)):
+        with VideoWriter(tmp_path / name, 20, (64, 64)) as writer:
+            for _ in range(frames):
+                writer.write(np.full((64, 64, 3), 140, np.uint8))
+    write_image(tmp_path / "still.png", np.full((64, 64, 3), 240, np.uint8))
+    (tmp_path / "broken.mp4").write_bytes(b"nothing" * 100)
+    visits, failed = watch_exhibit(
+        Exhibit("room", str(tmp_path)),
+        _inference("video"),
+        _inference("online"),
+        minimum_dwell_s=1.0,
+    )
+    assert [found.dwell_s for found in visits] == [pytest.approx(59 / 20, abs=0.01), None]
+    surprise = [found.summary.probabilities["surprise"] for found in visits]
+    assert surprise == pytest.approx([0.5, 1.0], abs=0.03)
+    assert len(failed) == 1 and "broken.mp4" in failed[0]
+
+
+def test_a_camera_is_watched_for_its_seconds(mjpeg_server):
+    with _inference("video") as video, _inference("online") as camera:
+        visits, failed = watch_exhibit(
+            Exhibit("door", mjpeg_server.url, seconds=1.0), video, camera, minimum_dwell_s=0.5
+        )
+    assert failed == [] and len(visits) == 1
+    assert 0.8 < visits[0].dwell_s < 1.5
+
+
+def test_the_verb_on_a_real_face(face_video, tmp_path, capsys):
+    rooms = tmp_path / "room"
+    rooms.mkdir()
+    for number in range(2):
+        (rooms / f"{number}.mp4").write_bytes(face_video.path.read_bytes())
+    (tmp_path / "c.toml").write_text(
+        "minimum_group=2\nrank_by='happy'\n[[exhibit]]\nname='room'\nsource='room'\n"
+        f"[[exhibit]]\nname='alone'\nsource='{face_video.path}'"
+    )
+    out = tmp_path / "out"
+    assert main(["exhibits", str(tmp_path / "c.toml"), "--out", str(out)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(" 1. room: 2 visits, happy ")
+    assert lines[1] == " -  alone: fewer than 2 visits: not shown"
+    assert sorted(path.name for path in out.iterdir()) == ["exhibits.csv", "exhibits.html"]

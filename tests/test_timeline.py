@@ -263,3 +263,27 @@ def test_the_video_verb_writes_a_timeline_and_draws_it(face_video, tmp_path, cap
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert main(["video", str(face_video.path), "--plot", str(plot)]) == 2
     assert "--timeline" in capsys.readouterr().err
+
+
+def test_a_camera_leaves_a_timeline_only_and_ctrl_c_ends_it_well(
+    mjpeg_server, tmp_path, monkeypatch, capsys
+):
+    from builder_tools.cli import main, use
+
+    seen = []
+
+    def interrupt(result):
+        seen.append(result)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "visit.csv"
+    options = ["online", "--headless", "--camera", mjpeg_server.url, "--timeline", str(out)]
+    assert main([*options, "--max-frames", "3"]) == 0
+    assert len(out.read_text().splitlines()) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["visit.csv"]
+    monkeypatch.setattr(use, "_print_frame", interrupt)
+    out.unlink()
+    assert main(options) == 0
+    assert "Written" in capsys.readouterr().err
+    assert len(out.read_text().splitlines()) == 5

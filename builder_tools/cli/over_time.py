@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -56,10 +56,11 @@ def plot_timeline(table_path: Path, path: Path) -> None:
         print("No face was found, so nothing is drawn.", file=sys.stderr)
 
 
-def until_interrupted(results: Iterable[FrameResult], options) -> Iterator[FrameResult]:
+@contextmanager
+def ended_by_ctrl_c(options: argparse.Namespace) -> Iterator[None]:
     """Has Ctrl-C end a camera's timeline in good order: it has no other end without a window."""
     try:
-        yield from results
+        yield
     except KeyboardInterrupt:
         if options.verb != "online" or options.timeline is None:
             raise

@@ -12,8 +12,8 @@ from builder_tools.cli.over_time import (
     SHOWN_SMOOTH_S,
     add_time_options,
     check_plot,
+    ended_by_ctrl_c,
     plot_timeline,
-    until_interrupted,
     writing_timeline,
 )
 from builder_tools.cli.verb import Verb, positive
@@ -257,8 +257,8 @@ def _run_online(options: argparse.Namespace) -> int:
 
 def _consume(results, options, *, emotions, total: int | None = None, text: bool = True) -> int:
     """Prints the results of a stream; 1 if its source broke off."""
-    with writing_timeline(options.timeline, emotions) as write:
-        for result in until_interrupted(progress_bar(results, "frames", total=total), options):
+    with writing_timeline(options.timeline, emotions) as write, ended_by_ctrl_c(options):
+        for result in progress_bar(results, "frames", total=total):
             write(result)
             if options.json:
                 _print_json(result)

@@ -123,7 +123,7 @@ def plot_highlights(
         ax.text(*place, str(rank), transform=ax.get_xaxis_transform(), ha="center", va="top")
     ax.axhline(0, color="0.4", linewidth=0.6)
     ax.set(xlabel="time in the film, s", ylabel=f"{measure}, sigmas from usual")
-    ax.legend(loc="lower right", frameon=False)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     return ax
 
 

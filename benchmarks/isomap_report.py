@@ -21,6 +21,8 @@ from builder_tools.valence_arousal.report import (
     within_table,
 )
 
+LOAD = r", load ([0-9.]+)"
+
 HEAD = """# Valence and arousal
 
 Labels for FER+ faces by several labellers (`builder_tools/valence_arousal`), fitted on train and
@@ -164,7 +166,14 @@ def _timed(reports: Path) -> str:
 
 
 def _machines(rows: pd.DataFrame) -> str:
-    return "; ".join(dict.fromkeys(rows["machine"])) + "."
+    """Names the machines once, with the range of their load: past 2, wall times are not a quiet
+    machine's."""
+    loads = rows["machine"].str.extract(LOAD, expand=False).astype(float)
+    names = rows["machine"].str.replace(LOAD, "", regex=True)
+    return "; ".join(dict.fromkeys(names)) + (
+        f". Load while measured: {loads.min():g} to {loads.max():g} on these cores; where that is "
+        "more than their number, wall times are those of a machine busy with other work."
+    )
 
 
 def _read(reports: Path, step: str) -> pd.DataFrame | None:

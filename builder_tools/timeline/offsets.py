@@ -27,7 +27,7 @@ CLEAR_SIGMAS = 8.0
 LEAST_LEAD = 2.5
 """A shift is believed if its correlation stands this many sigmas above the others', and this many
 times as high as the next best: in speech-like sound the right shift led at least 6 times, the best
-shift of unrelated sounds at most 1.7 times (benchmarks/tracking.py). Music that repeats itself is
+shift of unrelated sounds at most 1.7 times (reports/tracking.md). Music that repeats itself is
 refused rather than guessed at."""
 QUIET_SHARE = 0.1
 """What is this much quieter than the mean begins nothing."""

@@ -51,7 +51,7 @@ STOREYS = (
     # data
     _row("datasets", "cv2"),
     _row("cleaning", "cv2"),
-    _row("augmentation", "keras"),
+    _row("augmentation", "cv2", "keras"),
     _row("balancing", "sklearn", "imblearn"),
     # networks
     _row("networks", "keras"),

@@ -1,0 +1,141 @@
+"""What spoiled pictures cost the shipped pipeline, from the picture to the emotion.
+
+Faces of FER+ *test* (a seeded share, majority of eight emotions) are laid into 640x480 scenes and
+spoiled at stated levels (`scenes.py`); the detector finds them, the crop is the product's, the
+model judges. The largest face found is the answer; a face that is not found is a wrong answer in
+the last column. Writes reports/robustness.csv, reports/robustness.md and a figure.
+
+    python benchmarks/robustness.py [--models fast tiny] [--detectors mediapipe yunet]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from machine import describe_machine
+from scenes import SPOILINGS, LabelledFaces, Spoiling, labelled_faces
+from tqdm import tqdm
+
+from builder_tools import EmotionClassifier, Inference
+from builder_tools.cards import list_models
+from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
+from builder_tools.emotions import FERPLUS_EIGHT
+from builder_tools.evaluation import restrict
+from builder_tools.media import replacing
+
+NOT_FOUND = -1
+
+
+def main() -> None:
+    """Measures, writes the table and draws it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", default=[card.name for card in list_models()])
+    parser.add_argument(
+        "--detectors", nargs="+", choices=list(DETECTORS), default=[DEFAULT_DETECTOR]
+    )
+    parser.add_argument("--faces", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--reports", type=Path, default=Path("reports"))
+    options = parser.parse_args()
+    faces = labelled_faces("test", options.faces, options.seed)
+    rows = []
+    for name, detector in itertools.product(options.models, options.detectors):
+        with Inference(
+            EmotionClassifier(name), show_state_mode="none", detector=detector
+        ) as inference:
+            for spoiling in tqdm(SPOILINGS, desc=f"{name}, {detector}", file=sys.stderr):
+                found = answers(inference, faces, spoiling)
+                rows.append({"model": name, "detector": detector, **_row(spoiling, found, faces)})
+    table = pd.DataFrame(rows)
+    options.reports.mkdir(parents=True, exist_ok=True)
+    with replacing(options.reports / "robustness.csv") as partial:
+        table.to_csv(partial, index=False)
+    with replacing(options.reports / "robustness.md") as partial:
+        partial.write_text(_report(table, options, len(faces.labels)))
+    _draw(table, options.reports / "figures" / "robustness.png")
+    print(_report(table, options, len(faces.labels)))
+
+
+def answers(inference: Inference, faces: LabelledFaces, spoiling: Spoiling) -> np.ndarray:
+    """Gives the label found in each scene, -1 where no face was."""
+    found = np.full(len(faces.labels), NOT_FOUND)
+    for number, face in enumerate(faces.images):
+        seen = inference.analyse(spoiling.make(face, number))
+        if seen:
+            probabilities = np.array([list(seen[0].probabilities.values())])
+            inside = restrict(probabilities, inference.model.emotions, FERPLUS_EIGHT)
+            found[number] = inside.argmax()
+    return found
+
+
+def _row(spoiling: Spoiling, found: np.ndarray, faces: LabelledFaces) -> dict:
+    seen, right = found != NOT_FOUND, found == faces.labels
+    return {
+        "spoiling": spoiling.name,
+        "level": spoiling.level,
+        "faces": len(found),
+        "found": round(float(seen.mean()), 4),
+        "accuracy_of_found": round(float(right[seen].mean()), 4) if seen.any() else None,
+        "accuracy_of_all": round(float(right.mean()), 4),
+    }
+
+
+def _report(table: pd.DataFrame, options: argparse.Namespace, count: int) -> str:
+    lines = [
+        "# Robustness, end to end",
+        "",
+        f"{count} faces of FER+ test (seed {options.seed}) in 640x480 scenes, spoiled, found by "
+        "the detector, cropped and judged as shipped; majority of eight emotions. Written by "
+        "`python benchmarks/robustness.py`; the figures also in `robustness.csv`.",
+        "",
+        f"{describe_machine()}",
+    ]
+    for (model, detector), part in table.groupby(["model", "detector"], sort=False):
+        clean = part.iloc[0]["accuracy_of_all"]
+        lines += ["", f"## `{model}` with {detector}", ""]
+        lines += ["| spoiled by | level | found | accuracy of found | of all | to clean |"]
+        lines += ["|---|---|---|---|---|---|"]
+        for row in part.itertuples():
+            lines.append(
+                f"| {row.spoiling} | {row.level} | {row.found:.3f} "
+                f"| {_share(row.accuracy_of_found)} "
+                f"| {row.accuracy_of_all:.3f} | {row.accuracy_of_all - clean:+.3f} |"
+            )
+    lines += ["", "![robustness](figures/robustness.png)", ""]
+    return "\n".join(lines)
+
+
+def _share(value: float | None) -> str:
+    return "-" if pd.isna(value) else f"{value:.3f}"
+
+
+def _draw(table: pd.DataFrame, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    groups = list(table.groupby(["model", "detector"], sort=False))
+    first = groups[0][1]
+    names = [f"{row.spoiling} {row.level}" for row in first.itertuples()]
+    figure = Figure(figsize=(8, 8.5), layout="constrained")
+    ax = figure.subplots()
+    height = 0.8 / len(groups)
+    for place, ((model, detector), part) in enumerate(groups):
+        rows = np.arange(len(part)) + (place - (len(groups) - 1) / 2) * height
+        ax.barh(rows, part["found"], height, color="0.88")
+        ax.barh(rows, part["accuracy_of_all"], height, label=f"{model}, {detector}")
+    ax.set_yticks(np.arange(len(names)), names)
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1)
+    ax.set_xlabel("share of faces: found (grey) and judged rightly")
+    ax.set_title("What spoiled pictures cost, end to end")
+    ax.legend(loc="lower right")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()

@@ -288,8 +288,10 @@ def test_models_are_listed(capsys):
     assert main(["models", "--json"]) == 0
     cards = json.loads(capsys.readouterr().out)
     assert DEFAULT_MODEL in [card["name"] for card in cards]
-    assert main(["models", DEFAULT_MODEL]) == 0
+    assert main(["models", DEFAULT_MODEL, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) in cards
+    assert main(["models", DEFAULT_MODEL]) == 0
+    assert capsys.readouterr().out.startswith(f"# Model `{DEFAULT_MODEL}`")
 
 
 def test_assets_are_listed(capsys):

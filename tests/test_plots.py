@@ -10,10 +10,11 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from builder_tools.emotions import EmotionSet  # noqa: E402
-from builder_tools.evaluation import evaluate  # noqa: E402
+from builder_tools.evaluation import evaluate, risk_coverage  # noqa: E402
 from builder_tools.plots import (  # noqa: E402
     plot_confusion,
     plot_reliability,
+    plot_risk_coverage,
     plot_training_curves,
 )
 
@@ -36,6 +37,7 @@ def confusion(ax):
 FIGURES = {
     "confusion": confusion,
     "curves": lambda ax: plot_training_curves(HISTORY, ax=ax),
+    "risk": lambda ax: plot_risk_coverage(risk_coverage(Y_TRUE, PROBABILITIES), 0.7, ax),
     "reliability": lambda ax: plot_reliability(Y_TRUE, PROBABILITIES, ax),
 }
 

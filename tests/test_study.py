@@ -16,6 +16,7 @@ keras = pytest.importorskip("keras")
 
 from toy_study import tiny_spec, toy_faces, votes, write_kaggle, write_official  # noqa: E402
 
+from builder_tools.card_text import card_markdown  # noqa: E402
 from builder_tools.cards import ModelCard, verify_files, write_card  # noqa: E402
 from builder_tools.classifier import EmotionClassifier  # noqa: E402
 from builder_tools.cli import build_parser, main, study  # noqa: E402
@@ -397,3 +398,23 @@ def test_teaching_that_cannot_be_is_refused(shipped, tmp_path, monkeypatch):
         Teaching(teachers=("fast",))
     with pytest.raises(ValueError, match=r"original_share in \[0, 1\]"):
         Teaching(original_share=1.5)
+
+
+def test_the_card_has_slices_doubt_and_a_page(shipped):
+    card, test = shipped.card, shipped.card.metrics["test"]
+    for thirds in card.metrics["slices"].values():
+        assert sum(row["n"] for row in thirds) == test["ferplus-majority-8"]["n"]
+        assert thirds[0]["to"] <= thirds[1]["to"] <= thirds[2]["to"]
+        mean = sum(row["n"] * row["accuracy"] for row in thirds)
+        whole = test["ferplus-majority-8"]
+        assert mean == pytest.approx(whole["n"] * whole["accuracy"], abs=0.01)
+    assert {"brightness", "contrast", "sharpness"} == set(card.metrics["slices"])
+    assert ("sure" in test["ferplus-nine"]) == (card.abstain_below is not None)
+    assert "sure" not in test["ferplus-majority-8"]
+    assert (shipped.model / "README.md").read_text() == card_markdown(card)
+
+
+def test_figures_can_be_written_again(shipped, tmp_path):
+    model = changed_model(shipped, tmp_path / "old", lambda test: test.clear())
+    assert evaluate(shipped, "--update-card", model=model) == 0
+    assert ModelCard.read(model).metrics == shipped.card.metrics

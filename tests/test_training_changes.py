@@ -38,12 +38,12 @@ def test_mixup_blends_pictures_and_targets_alike():
 
 
 def test_cutmix_counts_the_pixels_that_were_pasted():
+    middles = iter([4, 4, 0, 0])
     dice = Dice(
         permutation=lambda n: np.array([1, 0]),
         beta=lambda a, b: np.array([0.75, 0.75]),
-        integers=iter([4, 4, 0, 0]).__next__,
+        integers=lambda side: next(middles),
     )
-    dice.integers = lambda side, draws=iter([4, 4, 0, 0]): next(draws)
     faces, targets = mix_faces(PAIR, TARGETS, dice, cutmix=1.0)
     # A quarter of 8x8 is 4x4: whole in the middle, a quarter of it left in the corner.
     assert (faces[0] == 200).sum() == 16 and faces[0, 2:6, 2:6].min() == 200

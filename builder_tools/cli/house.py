@@ -41,10 +41,12 @@ def _models_options(parser: argparse.ArgumentParser) -> None:
 def _run_models(options: argparse.Namespace) -> None:
     from dataclasses import asdict
 
+    from builder_tools.card_text import card_markdown
     from builder_tools.cards import DEFAULT_MODEL, ModelCard, find_model, list_models
 
     if options.name:
-        print(json.dumps(asdict(ModelCard.read(find_model(options.name))), indent=2))
+        card = ModelCard.read(find_model(options.name))
+        print(json.dumps(asdict(card), indent=2) if options.json else card_markdown(card))
         return
     cards = list_models()
     if options.json:

@@ -223,6 +223,9 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="name or folder of a model")
     parser.add_argument("--split", default="test", choices=["train", "valid", "test"])
     parser.add_argument("--json", action="store_true", help="as in the card")
+    parser.add_argument(
+        "--update-card", action="store_true", help="write the figures of test into the card"
+    )
 
 
 def _run_evaluate(options: argparse.Namespace) -> int:
@@ -230,11 +233,13 @@ def _run_evaluate(options: argparse.Namespace) -> int:
     import json
 
     from builder_tools.cards import ModelCard, find_model
-    from builder_tools.study import judge_model, load_data, metrics_of
+    from builder_tools.study import judge_and_write, judge_model, load_data, metrics_of
 
     folder = find_model(options.model)
     card = ModelCard.read(folder)
     data = load_data(options.data, options.source)
+    if options.update_card:
+        card, _ = judge_and_write(folder, card, data)
     metrics = metrics_of(judge_model(card, folder, data, options.split))
     print(json.dumps(metrics, indent=2)) if options.json else _print_report(metrics)
     return _compare_with_card(card, options.split, metrics)

@@ -19,7 +19,8 @@ def measure_pictures(table: PictureTable) -> pd.DataFrame:
 
     Returns:
         One row a picture, in order: `emotion`, `split`, `width_px`, `height_px`, `brightness`
-        (mean grey, 0...255) and `contrast` (standard deviation of grey).
+        (mean grey, 0...255), `contrast` (standard deviation of grey) and `sharpness` (variance
+        of the Laplacian of grey).
 
     Raises:
         FileNotFoundError, ValueError: If a picture is missing or cannot be read.
@@ -29,7 +30,7 @@ def measure_pictures(table: PictureTable) -> pd.DataFrame:
     with ThreadPoolExecutor() as pool:
         found = pool.map(lambda row: _measure(table.picture(row)), range(len(table)))
         measured = list(tqdm(found, "measured", len(table), **PROGRESS))
-    columns = ["width_px", "height_px", "brightness", "contrast"]
+    columns = ["width_px", "height_px", "brightness", "contrast", "sharpness"]
     known = table.table[["emotion", "split"]].reset_index(drop=True)
     return known.join(pd.DataFrame(measured, columns=columns))
 
@@ -50,10 +51,11 @@ def mean_pictures(table: PictureTable, size_px: int) -> dict[str, np.ndarray]:
     return {name: _mean(pictures, rows) for name, rows in rows_of.items() if len(rows)}
 
 
-def _measure(image: np.ndarray) -> tuple[int, int, float, float]:
+def _measure(image: np.ndarray) -> tuple[int, int, float, float, float]:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     mean, deviation = cv2.meanStdDev(grey)
-    return image.shape[1], image.shape[0], float(mean[0, 0]), float(deviation[0, 0])
+    sharpness = cv2.Laplacian(grey, cv2.CV_64F).var()
+    return (*image.shape[1::-1], float(mean[0, 0]), float(deviation[0, 0]), float(sharpness))
 
 
 def _mean(pictures, rows: np.ndarray, batch: int = 256) -> np.ndarray:

@@ -6,6 +6,7 @@ card print the same text when they agree.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +16,13 @@ import pandas as pd
 
 from builder_tools.decisions import apply_decision
 from builder_tools.emotions import EmotionSet
+from builder_tools.evaluation.calibration import risk_coverage
 from builder_tools.evaluation.metrics import Evaluation, evaluate
 from builder_tools.evaluation.protocols import LEFT_OUT, Protocol, restrict
 
 WITHOUT_DUPLICATES = "without_duplicates"
 BALANCED = "balanced_decision"
+SURE = "sure"
 
 
 @dataclass(frozen=True)
@@ -31,18 +34,25 @@ class Judgement:
         official: All pictures that the protocol keeps.
         without_duplicates: Without those named as duplicates; None where none were named.
         balanced: `official` with the card's class-balanced decision; None where none was given.
+        sure: Coverage and accuracy of the predictions that are not doubtful (see `judge`); None
+            where no threshold was given.
     """
 
     protocol: Protocol
     official: Evaluation
     without_duplicates: Evaluation | None = None
     balanced: Evaluation | None = None
+    sure: tuple[float, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the judgement as JSON values, for model cards."""
         found = {"description": self.protocol.description} | self.official.to_dict()
         extra = {WITHOUT_DUPLICATES: self.without_duplicates, BALANCED: self.balanced}
-        return found | {key: part.to_dict() for key, part in extra.items() if part is not None}
+        found |= {key: part.to_dict() for key, part in extra.items() if part is not None}
+        if self.sure is not None:
+            coverage, accuracy = (None if math.isnan(v) else round(v, 4) for v in self.sure)
+            found[SURE] = {"coverage": coverage, "accuracy": accuracy}
+        return found
 
 
 def judge(
@@ -53,6 +63,7 @@ def judge(
     *,
     duplicates: Collection[str] = (),
     biases: Mapping[str, float] | None = None,
+    abstain_below: float | None = None,
 ) -> Judgement:
     """Judges a model's probabilities under a protocol.
 
@@ -63,6 +74,9 @@ def judge(
         emotions: The model's classes (its card's).
         duplicates: Names of pictures to leave out in the second figure.
         biases: The card's class-balanced decision, for the third figure.
+        abstain_below: The card's threshold of doubt, for coverage and accuracy of the sure
+            predictions; it belongs to probabilities of all the model's classes, so only
+            protocols of the same classes use it.
     """
     labels = protocol.labels(table)
     kept = labels != LEFT_OUT
@@ -78,6 +92,9 @@ def judge(
         without_duplicates=figures(fresh, inside) if duplicates else None,
         balanced=figures(kept, apply_decision(inside, protocol.emotions, biases))
         if biases
+        else None,
+        sure=risk_coverage(labels[kept], inside[kept]).at_threshold(abstain_below)
+        if abstain_below is not None and set(protocol.emotions) == set(emotions)
         else None,
     )
 
@@ -96,6 +113,8 @@ def _format_protocol(name: str, found: Mapping[str, Any]) -> str:
     for key in (WITHOUT_DUPLICATES, BALANCED):
         if key in found:
             lines += [f"  {key.replace('_', ' ')}", *_format_figures(found[key])]
+    if SURE in found:
+        lines += ["  predictions that are not doubtful", *_format_sure(found[SURE])]
     return "\n".join([*lines, "  recall by emotion", *_format_recall(found)])
 
 
@@ -104,6 +123,10 @@ def _format_figures(found: Mapping[str, Any]) -> list[str]:
     for key in ("accuracy", "macro_f1", "mean_recall"):
         lines.append(f"    {key.replace('_', ' '):<28}{_share(found[key], found[f'{key}_95'])}")
     return [*lines, f"    {'calibration error':<28}{_number(found['ece'])}"]
+
+
+def _format_sure(sure: Mapping[str, float | None]) -> list[str]:
+    return [f"    {name:<28}{_number(sure[name])}" for name in ("coverage", "accuracy")]
 
 
 def _format_recall(found: Mapping[str, Any]) -> list[str]:

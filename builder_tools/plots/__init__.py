@@ -5,6 +5,11 @@ Those of any trained model stand here; `plots.data`, `plots.cleaning`, `plots.ba
 `plots.tuning` and `plots.experiments` are imported by name.
 """
 
-from builder_tools.plots.judging import plot_confusion, plot_reliability, plot_training_curves
+from builder_tools.plots.judging import (
+    plot_confusion,
+    plot_reliability,
+    plot_risk_coverage,
+    plot_training_curves,
+)
 
-__all__ = ["plot_confusion", "plot_reliability", "plot_training_curves"]
+__all__ = ["plot_confusion", "plot_reliability", "plot_risk_coverage", "plot_training_curves"]

@@ -8,9 +8,11 @@ from matplotlib.axes import Axes
 
 from builder_tools.evaluation import (
     Evaluation,
+    RiskCoverage,
     expected_calibration_error,
     reliability_bins,
 )
+from builder_tools.evaluation.calibration import LEAST_PICTURES
 from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
 
 
@@ -79,6 +81,28 @@ def plot_reliability(y_true: np.ndarray, probabilities: np.ndarray, ax: Axes | N
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     ax.set(xlabel="highest probability", ylabel="share right")
     ax.set_title(f"calibration error {error:.3f}")
+    return ax
+
+
+def plot_risk_coverage(
+    curve: RiskCoverage, threshold: float | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draws how often the surest predictions are right, by how many of the pictures they are.
+
+    Args:
+        curve: From `risk_coverage`.
+        threshold: A threshold of doubt to mark, or None.
+        ax: Where to draw.
+    """
+    ax = axes_or_new(ax, (5.5, 4))
+    shown = curve.coverage * curve.pictures >= LEAST_PICTURES
+    ax.plot(curve.coverage[shown], curve.accuracy[shown], color=FIRST_COLOUR)
+    if threshold is not None:
+        coverage, accuracy = curve.at_threshold(threshold)
+        ax.plot([coverage], [accuracy], "o", color=SECOND_COLOUR)
+        ax.annotate(f"{threshold:.2f}", (coverage, accuracy), (6, 6), textcoords="offset points")
+    ax.set(xlim=(0, 1), xlabel="share of pictures answered", ylabel="share of answers right")
+    ax.grid(alpha=0.3)
     return ax
 
 

@@ -4,7 +4,7 @@ Figures are measured with the exported file as users run it, on the untouched pi
 split, once, after training has ended.
 """
 
-from builder_tools.study.deploy import quantize_model
+from builder_tools.study.deploy import judge_and_write, quantize_model
 from builder_tools.study.judging import (
     data_sha256,
     judge_model,
@@ -29,6 +29,7 @@ __all__ = [
     "data_sha256",
     "export_network",
     "hardware",
+    "judge_and_write",
     "judge_model",
     "load_data",
     "log_experiment",

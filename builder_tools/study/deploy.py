@@ -11,15 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
+from builder_tools.card_text import card_markdown
 from builder_tools.cards import ModelCard, file_sha256, write_card
 from builder_tools.classifier import EmotionClassifier, resize_faces
 from builder_tools.datasets.new_folder import new_folder
 from builder_tools.datasets.table import PictureTable
 from builder_tools.evaluation import PROTOCOLS, Judgement, evaluate, restrict
 from builder_tools.evaluation.protocols import LEFT_OUT
+from builder_tools.media import replacing
 from builder_tools.quantization import CALIBRATION_FACES, quantize_onnx
 from builder_tools.study.deciding import fit_decisions
 from builder_tools.study.judging import judge_model, metrics_of, predict_table
+from builder_tools.study.slices import slice_figures
+
+CARD_PAGE = "README.md"
+"""The card as a page, beside `card.json`."""
 
 INT8_LOSS = 0.003
 """Accuracy that 8-bit integers may cost on valid."""
@@ -45,9 +51,19 @@ def finish_model(
     if int8:
         quantize_in_place(folder, table)
     card = fit_decisions(folder, table)
+    return judge_and_write(folder, card, table)
+
+
+def judge_and_write(
+    folder: str | Path, card: ModelCard, table: PictureTable
+) -> tuple[ModelCard, dict[str, Judgement]]:
+    """Judges a model folder on test and writes figures, card and the card's page."""
     judgements = judge_model(card, folder, table)
-    card = replace(card, metrics={"test": metrics_of(judgements)})
+    metrics = {"test": metrics_of(judgements), "slices": slice_figures(folder, table)}
+    card = replace(card, metrics=metrics)
     write_card(folder, card)
+    with replacing(Path(folder) / CARD_PAGE) as partial:
+        partial.write_text(card_markdown(card), encoding="utf-8")
     return card, judgements
 
 

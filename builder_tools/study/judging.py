@@ -54,6 +54,7 @@ def judge_model(
             classifier.emotions,
             duplicates=duplicates,
             biases=card.decision if set(protocol.emotions) <= set(card.decision or ()) else None,
+            abstain_below=card.abstain_below,
         )
         for protocol, table in _protocols(part, classifier)
     }

@@ -1,0 +1,154 @@
+"""A model card as a page a person reads, made from `card.json` alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from builder_tools.cards import ModelCard
+
+
+def card_markdown(card: ModelCard) -> str:
+    """Gives a card as Markdown (Mitchell et al., 2019, "Model Cards for Model Reporting")."""
+    sections = {
+        f"Model `{card.name}`": _basics(card),
+        "Intended use": card.intended_use,
+        "Limits": card.limits,
+        "Licence": card.licence,
+        "How good it is (test)": _figures(card.metrics.get("test", {})),
+        "Recall by emotion": _recalls(card.metrics.get("test", {})),
+        "Where it is better and worse": _slices(card.metrics.get("slices", {})),
+        "Certainty": _certainty(card),
+        "Training data": _data(card.training),
+        "How it was trained, and how to train it again": _training(card.training),
+    }
+    parts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
+    return "\n\n".join(parts).replace("## ", "# ", 1) + "\n"
+
+
+def _basics(card: ModelCard) -> str:
+    form = "8-bit integers" if card.training.get("int8", {}).get("deployed") else "float32"
+    rows = {
+        "file": f"`{card.file}` ({form})",
+        "classes, in order": ", ".join(card.emotions),
+        "input": f"{card.input_size}x{card.input_size} RGB, 0...255",
+        "preprocessing": card.preprocessing,
+    }
+    return _table(("what", "value"), rows.items())
+
+
+def _figures(test: Mapping[str, Any]) -> str:
+    head = ("protocol", "decision", "pictures", "accuracy", "macro-F1", "mean recall", "ECE")
+    rows = []
+    for name, found in test.items():
+        parts = {"natural": found, "class-balanced": found.get("balanced_decision")}
+        for decision, part in parts.items():
+            if part:
+                shares = (_share(part, key) for key in ("accuracy", "macro_f1", "mean_recall"))
+                rows.append((name, decision, part["n"], *shares, _number(part["ece"])))
+        fresh = found.get("without_duplicates")
+        if fresh:
+            shares = (_share(fresh, key) for key in ("accuracy", "macro_f1", "mean_recall"))
+            label = f"{name}, without pictures that stand in train"
+            rows.append((label, "natural", fresh["n"], *shares, _number(fresh["ece"])))
+    described = "".join(
+        f"\n- {name}: {found['description']}"
+        for name, found in test.items()
+        if "description" in found
+    )
+    return f"{_table(head, rows)}\n{described}" if rows else ""
+
+
+def _recalls(test: Mapping[str, Any]) -> str:
+    if not test:
+        return ""
+    names = list(dict.fromkeys(e for found in test.values() for e in found["per_class_recall"]))
+    rows = [(name, *(_recall(found, name) for found in test.values())) for name in names]
+    return _table(("emotion", *test), rows)
+
+
+def _recall(found: Mapping[str, Any], emotion: str) -> str:
+    if emotion not in found["per_class_recall"]:
+        return ""
+    low, high = found["per_class_recall_95"][emotion]
+    value = _number(found["per_class_recall"][emotion])
+    return f"{value} [{_number(low)}, {_number(high)}] of {found['support'][emotion]}"
+
+
+def _slices(slices: Mapping[str, Any]) -> str:
+    rows = [
+        (measure, row["slice"], _range(row), row["n"], _share(row, "accuracy"))
+        for measure, thirds in slices.items()
+        for row in thirds
+    ]
+    return _table(("by", "slice", "range", "pictures", "accuracy"), rows) if rows else ""
+
+
+def _range(row: Mapping[str, Any]) -> str:
+    return f"{row['from']:g}...{row['to']:g}"
+
+
+def _certainty(card: ModelCard) -> str:
+    lines = [f"Temperature, fitted on valid: {card.temperature:g}."]
+    if card.abstain_below is not None:
+        lines.append(
+            f"A prediction below probability {card.abstain_below:g} is doubtful: of those above, "
+            "95 % are right on valid."
+        )
+    for name, found in card.metrics.get("test", {}).items():
+        if "sure" in found:
+            sure = found["sure"]
+            lines.append(
+                f"On test ({name}) {_number(sure['coverage'])} of the pictures are above it and "
+                f"{_number(sure['accuracy'])} of these are right."
+            )
+    return " ".join(lines)
+
+
+def _data(training: Mapping[str, Any]) -> str:
+    if "data" not in training:
+        return ""
+    counts = training.get("class_counts", {})
+    rows = {
+        "data set": training["data"],
+        "sha256": f"`{training['data_sha256'][:16]}`",
+        "pictures": ", ".join(f"{split} {n:,}" for split, n in training["pictures"].items()),
+        "training pictures by class": ", ".join(f"{name} {n:,}" for name, n in counts.items()),
+    }
+    return _table(("what", "value"), rows.items())
+
+
+def _training(training: Mapping[str, Any]) -> str:
+    if "config" not in training:
+        return ""
+    budget = training["budget"]
+    said = (
+        f"{budget['epochs']} epochs, {budget['minutes']:g} minutes on {budget['machine']}; seed "
+        f"{training['seed']}, commit `{training['commit']}`."
+    )
+    text = f"{said} `builder-tools train --config config.json` at that commit, with\n\n"
+    text += _code(training["config"])
+    if "teaching" in training:
+        text += "\n\nand these targets (`--teachers`, `--original-share` ...):\n\n"
+        text += _code(training["teaching"])
+    return text
+
+
+def _code(values: Mapping[str, Any]) -> str:
+    return f"```json\n{json.dumps(values, indent=2)}\n```"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    head = tuple(head)
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)])
+
+
+def _share(found: Mapping[str, Any], key: str) -> str:
+    low, high = found[f"{key}_95"]
+    return f"{_number(found[key])} [{_number(low)}, {_number(high)}]"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -86,7 +86,7 @@ def _model(name: str, test: PictureTable, reports: Path) -> list[str]:
         if own:
             plot_reliability(truth[kept], after, ax=left)
             sure = curve.at_threshold(card.abstain_below or 0.0)
-    right.set_title("surest first: nine classes, and eight by majority above it")
+    right.set_title("surest first; upper line: eight by majority")
     path = reports / "figures" / f"{name}_calibration.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

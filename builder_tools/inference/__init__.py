@@ -262,6 +262,8 @@ file is there once it is read to its end (`.drain()`) |
             reader = opened.enter_context(closing(open_reader()))
             sinks += [record(reader)] if record else []
             opened.pop_all()
+        if isinstance(self.draw_box, DrawBox):
+            self.draw_box.forget()
         results = self._loop(
             reader,
             camera_name(reader.source),

@@ -214,6 +214,18 @@ def test_mediapipe_finds_small_faces_in_a_large_frame(astronaut):
         assert len(auto.detect(picture)) == len(corners)
 
 
+def test_mediapipe_looks_at_tiles_of_a_small_frame_before_it_gives_up(astronaut):
+    import cv2
+
+    _skip_without("mediapipe")
+    picture = np.full((480, 640, 3), 110, np.uint8)
+    head = cv2.resize(astronaut[0:220, 112:332], (36, 36), interpolation=cv2.INTER_AREA)
+    picture[30:66, 30:66] = head
+    with make_detector("mediapipe") as auto, make_detector("mediapipe", max_tiles=0) as whole:
+        assert whole.detect(picture) == []
+        assert len(auto.detect(picture)) == 1
+
+
 def test_one_detector_may_serve_threads(detectors, astronaut):
     detector, found = detectors("mediapipe"), []
     threads = [

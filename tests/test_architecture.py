@@ -57,7 +57,6 @@ STOREYS = (
     # networks
     _row("networks", "keras"),
     _row("training", "keras"),
-    _row("classical", "sklearn"),
     _row("export", "keras"),
     _row("quantization"),
     # judging
@@ -70,6 +69,8 @@ STOREYS = (
     _light("submission"),
     _row("timeline"),
     _row("study"),
+    # below the classifier: a stack holds shipped networks as members
+    _row("classical", "sklearn", "imblearn", "scipy", "joblib", "cv2"),
     _row("tuning", "keras", "keras_tuner"),
     _row("experiments"),
     # doors

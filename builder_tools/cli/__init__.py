@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from builder_tools import __version__
 from builder_tools.cli import (
     balance,
+    classical,
     clean,
     data,
     exhibits,
@@ -37,6 +38,7 @@ VERBS = {
     **clean.VERBS,
     **balance.VERBS,
     **tune.VERBS,
+    **classical.VERBS,
     **study.VERBS,
     **label_va.VERBS,
     **experiment.VERBS,

@@ -1,0 +1,92 @@
+"""Features kept on disk under a hash of the faces, the describer and its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import TransformerMixin
+from sklearn.pipeline import FeatureUnion
+
+from builder_tools.classical.faces import FaceFeatures
+from builder_tools.media.partial import replacing
+
+VERSION = 1
+"""Of what describers compute; a higher one forgets everything that is kept."""
+
+CHUNK_FACES = 256
+
+
+def cached_features(
+    describer: TransformerMixin,
+    faces: np.ndarray,
+    folder: str | Path,
+    *,
+    n_jobs: int | None = -1,
+) -> np.ndarray:
+    """Gives the features of faces, from disk where they were computed before.
+
+    Args:
+        describer: Something that learns nothing: `FaceFeatures`, or a `FeatureUnion` of such
+            (each is kept on its own).
+        faces: `(n, H, W)` or `(n, H, W, 3)` uint8.
+        folder: Where `<sha256>.npy` files are kept. Content decides the name, so it may be
+            removed at any time, and shared.
+        n_jobs: Processes, as in joblib.
+
+    Returns:
+        `(n, num_features)` float32.
+
+    Raises:
+        ValueError: If the describer learns from the faces.
+    """
+    if isinstance(describer, FeatureUnion):
+        parts = [each for _, each in describer.transformer_list]
+        found = [cached_features(each, faces, folder, n_jobs=n_jobs) for each in parts]
+        return np.concatenate(found, axis=1)
+    if not isinstance(describer, FaceFeatures):
+        raise ValueError(
+            "Expected a describer that learns nothing from the faces. Received: "
+            f"{type(describer).__name__}. Put it into the pipeline instead."
+        )
+    path = Path(folder) / f"{features_key(describer, faces)}.npy"
+    if path.is_file():
+        return np.load(path)
+    found = describe_all(describer, faces, n_jobs=n_jobs)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial, partial.open("wb") as file:
+        np.save(file, found)
+    return found
+
+
+def features_key(describer: FaceFeatures, faces: np.ndarray) -> str:
+    """Gives the sha256 of faces, the describer's class and options, and its weight files."""
+    about = {
+        "version": VERSION,
+        "class": type(describer).__name__,
+        "options": {name: repr(value) for name, value in sorted(describer.get_params().items())},
+        "weights": describer.weight_files(),
+        "shape": faces.shape,
+    }
+    digest = hashlib.sha256(json.dumps(about).encode())
+    digest.update(np.ascontiguousarray(faces).tobytes())
+    return digest.hexdigest()
+
+
+def describe_all(
+    describer: FaceFeatures, faces: np.ndarray, *, n_jobs: int | None = -1
+) -> np.ndarray:
+    """Gives the features of faces, in chunks, over several processes where that helps."""
+    from tqdm import tqdm
+
+    describer.fit(faces[:1])
+    starts = range(0, len(faces), CHUNK_FACES)
+    jobs = (delayed(describer.transform)(faces[s : s + CHUNK_FACES]) for s in starts)
+    alone = describer.single_process or len(starts) == 1
+    parts = Parallel(1 if alone else n_jobs, return_as="generator")(jobs)
+    name = type(describer).__name__
+    shown = tqdm(parts, name, len(starts), unit=" chunks", delay=2, leave=False, disable=None)
+    return np.concatenate(list(shown))

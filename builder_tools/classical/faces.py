@@ -1,0 +1,148 @@
+"""What every transformer from faces to numbers is, and how it takes its faces.
+
+Faces come as a stack, `(n, H, W)` grey or `(n, H, W, 3)` RGB, uint8, of any one size; or as rows
+`(n, d)` of d grey values 0...255, as scikit-learn passes tables about. A row is laid out as the
+squarest picture of d pixels: 2304 values are a face of 48 x 48.
+
+A describer (`FaceFeatures`) learns nothing from the faces: what it gives for a face depends on
+that face and its options alone, so its output can be kept on disk (`cache`) and can leak nothing
+from one fold of a cross-validation into another.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import cv2
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import validate_data
+
+FACE_PX = 48
+"""Side that faces are looked at, unless a describer wants another: FER2013's own."""
+
+MAX_GREY = 255.0
+
+
+class FaceFeatures(TransformerMixin, BaseEstimator):
+    """A describer but for its numbers: subclasses write `_describe` and `_names`.
+
+    `fit` only notes how wide rows are and checks the options; it need not be called.
+    """
+
+    single_process = False
+    """Whether it uses all cores by itself, so that asking from several processes gains nothing."""
+
+    def fit(self, faces: np.ndarray, y: np.ndarray | None = None) -> FaceFeatures:
+        """Checks options and faces.
+
+        Raises:
+            ValueError: If an option or the faces are not what they should be.
+        """
+        self._check_options()
+        self._pictures(faces, reset=True)
+        return self
+
+    def transform(self, faces: np.ndarray) -> np.ndarray:
+        """Gives the numbers of each face, `(n, num_features)` float32."""
+        self._check_options()
+        pictures = self._pictures(faces, reset=False)
+        return np.asarray(self._describe(pictures), np.float32)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Gives a name for each number, `(num_features,)` object."""
+        known = getattr(self, "n_features_in_", None)
+        if input_features is not None and known is not None and len(input_features) != known:
+            raise ValueError(
+                f"input_features should have length equal to number of features ({known}), "
+                f"got {len(input_features)}"
+            )
+        return np.array(self._names(), object)
+
+    def weight_files(self) -> tuple[str, ...]:
+        """Gives the sha256 of every weight file its numbers depend on."""
+        return ()
+
+    @abstractmethod
+    def _describe(self, pictures: np.ndarray) -> np.ndarray:
+        """Gives `(n, num_features)` for `(n, H, W[, 3])` faces, uint8 or float32 0...255."""
+
+    @abstractmethod
+    def _names(self) -> list[str]:
+        """Gives the names of the features."""
+
+    def _check_options(self) -> None:
+        """Refuses options out of range."""
+
+    def _pictures(self, faces: np.ndarray, *, reset: bool) -> np.ndarray:
+        if getattr(faces, "ndim", 2) > 2:
+            check_stack(faces)
+            if reset:
+                self.n_features_in_ = int(np.prod(faces.shape[1:3]))
+            return faces
+        rows = validate_data(self, faces, reset=reset, dtype=np.float32)
+        return np.clip(rows, 0, MAX_GREY).reshape(len(rows), *_squarest(rows.shape[1]))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.transformer_tags.preserves_dtype = []
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+def check_stack(faces: np.ndarray) -> None:
+    """Refuses anything but `(n, H, W)` or `(n, H, W, 3)` uint8 with at least one pixel."""
+    shape = faces.shape
+    good = len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)
+    if not good or 0 in shape[1:] or faces.dtype != np.uint8:
+        raise ValueError(
+            "Expected faces as (n, H, W) or (n, H, W, 3) uint8, or rows (n, d) of grey values. "
+            f"Received: shape={shape}, dtype={faces.dtype}."
+        )
+
+
+def grey_faces(pictures: np.ndarray, side_px: int) -> np.ndarray:
+    """Gives faces as grey squares, `(n, side_px, side_px)` of their own type."""
+    found = np.empty((len(pictures), side_px, side_px), pictures.dtype)
+    for place, picture in enumerate(pictures):
+        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture
+        found[place] = resized(grey, side_px)
+    return found
+
+
+def rgb_faces(pictures: np.ndarray, side_px: int) -> np.ndarray:
+    """Gives faces as RGB squares, `(n, side_px, side_px, 3)` uint8."""
+    found = np.empty((len(pictures), side_px, side_px, 3), np.uint8)
+    for place, picture in enumerate(whole_numbers(pictures)):
+        rgb = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB) if picture.ndim == 2 else picture
+        found[place] = resized(rgb, side_px)
+    return found
+
+
+def whole_numbers(pictures: np.ndarray) -> np.ndarray:
+    """Gives faces 0...255 as uint8."""
+    return pictures if pictures.dtype == np.uint8 else np.rint(pictures).astype(np.uint8)
+
+
+def resized(picture: np.ndarray, side_px: int) -> np.ndarray:
+    """Gives a picture squeezed into a square: averaged when it shrinks, else interpolated."""
+    if picture.shape[:2] == (side_px, side_px):
+        return picture
+    method = cv2.INTER_AREA if min(picture.shape[:2]) > side_px else cv2.INTER_LINEAR
+    return cv2.resize(np.ascontiguousarray(picture), (side_px, side_px), interpolation=method)
+
+
+def positive_option(**options: float) -> None:
+    """Refuses options that are not above 0; names the first."""
+    for name, value in options.items():
+        if not value > 0:
+            raise ValueError(f"Expected {name} above 0. Received: {name}={value!r}.")
+
+
+def _squarest(length: int) -> tuple[int, int]:
+    """Gives height and width, as alike as can be, of a picture of so many pixels."""
+    height = next(h for h in range(math.isqrt(length), 0, -1) if length % h == 0)
+    return height, length // height

@@ -1,0 +1,176 @@
+"""What every row of the table needs: faces, labels, features, and what the deep model says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from builder_tools.cards import file_sha256, find_model
+from builder_tools.classical.cache import cached_features
+from builder_tools.classical.faces import FACE_PX
+from builder_tools.classical.features import make_features
+from builder_tools.classifier import EmotionClassifier
+from builder_tools.datasets.table import SPLITS, PictureTable
+from builder_tools.emotions import EmotionSet
+from builder_tools.evaluation import PROTOCOLS, Judgement, Protocol, judge, restrict
+from builder_tools.evaluation.protocols import LEFT_OUT
+from builder_tools.media.partial import replacing
+from builder_tools.study.judging import (
+    OWN_LABELS,
+    data_sha256,
+    names_also_in_train,
+    predict_table,
+)
+
+LEAST_FACES = 6
+"""Of every class in a part of the training faces, where there are so many."""
+
+TABLE_PROTOCOLS = {"eight": "ferplus-majority-8", "nine": "ferplus-nine"}
+"""Prefix of a column -> protocol, where people voted."""
+
+REMEMBERED = 6
+"""Sets of features in memory: three splits of two."""
+
+
+class StudyFaces:
+    """A data set made ready for the table.
+
+    Args:
+        table: The data set, split.
+        folder: Where features and the deep model's answers are kept.
+        deep: The model all others are compared with: name or folder.
+        n_jobs: Processes, as in joblib.
+    """
+
+    def __init__(
+        self, table: PictureTable, folder: str | Path, *, deep: str = "fast", n_jobs: int = -1
+    ) -> None:
+        self.table = table
+        self.folder = Path(folder)
+        self.deep = deep
+        self.n_jobs = n_jobs
+        self.parts = {split: table.split(split) for split in SPLITS}
+        self._features = lru_cache(REMEMBERED)(self._describe)
+
+    @property
+    def emotions(self) -> EmotionSet:
+        return self.table.emotions
+
+    @cached_property
+    def faces(self) -> dict[str, np.ndarray]:
+        """Split -> faces `(n, H, W[, 3])` uint8."""
+        return {split: _stack(part) for split, part in self.parts.items()}
+
+    @cached_property
+    def data_sha256(self) -> str:
+        """Names the data."""
+        return data_sha256(self.table)
+
+    @cached_property
+    def duplicates(self) -> frozenset[str]:
+        """Names of the pictures of valid and test that stand in train, too."""
+        return names_also_in_train(self.table)
+
+    def labels(self, split: str) -> np.ndarray:
+        """Gives the labels of a split, `(n,)`."""
+        return self.parts[split].labels
+
+    def features(self, name: str, split: str) -> np.ndarray:
+        """Gives the features of all faces of a split, `(n, d)` float32."""
+        return self._features(name, split)
+
+    def some_features(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Gives the features of some training faces; computes no others.
+
+        Faces beyond half of the split are worth the whole split, kept for the next row.
+        """
+        faces = self.faces["train"]
+        if 2 * len(rows) >= len(faces):
+            return self.features(name, "train")[rows]
+        describer, _ = make_features(name)
+        return cached_features(describer, faces[rows], self._cache, n_jobs=self.n_jobs)
+
+    def deep_probabilities(self, split: str) -> np.ndarray:
+        """Gives what the deep model says of a split, `(n, k)`; kept on disk by its hash."""
+        model = find_model(self.deep)
+        key = f"deep-{file_sha256(model / 'card.json')[:16]}-{self.data_sha256[:16]}-{split}"
+        path = self._cache / f"{key}.npy"
+        if not path.is_file():
+            found = predict_table(EmotionClassifier(self.deep), self.parts[split])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as partial, partial.open("wb") as file:
+                np.save(file, found)
+        return np.load(path)
+
+    def training_rows(self, fraction: float, *, seed: int = 0) -> np.ndarray:
+        """Gives the rows of a part of the training faces; larger parts hold the smaller ones."""
+        labels = self.labels("train")
+        if fraction == 1:
+            return np.arange(len(labels))
+        rng = np.random.default_rng(seed)
+        chosen = []
+        for label in range(len(self.emotions)):
+            own = rng.permutation(np.flatnonzero(labels == label))
+            chosen.append(own[: max(round(fraction * len(own)), LEAST_FACES)])
+        return np.sort(np.concatenate(chosen))
+
+    @property
+    def protocols(self) -> dict[str, Protocol]:
+        """Prefix of a column -> protocol."""
+        if self.table.votes is not None:
+            return {prefix: PROTOCOLS[name] for prefix, name in TABLE_PROTOCOLS.items()}
+        own = Protocol(
+            OWN_LABELS,
+            self.emotions,
+            lambda table: table["label"].to_numpy(np.int64),
+            "the data set's own labels, every picture",
+        )
+        return {"own": own}
+
+    def judge(self, split: str, probabilities: np.ndarray) -> dict[str, Judgement]:
+        """Judges probabilities `(n, k)` of a split: prefix of a column -> judgement."""
+        return {
+            prefix: judge(
+                protocol,
+                self.parts[split].table,
+                probabilities,
+                self.emotions,
+                duplicates=self.duplicates if split != "train" else (),
+            )
+            for prefix, protocol in self.protocols.items()
+        }
+
+    def decided(self, split: str, prefix: str, probabilities: np.ndarray) -> Decided:
+        """Gives true and predicted labels of the faces that a protocol keeps."""
+        protocol = self.protocols[prefix]
+        truth = protocol.labels(self.parts[split].table)
+        kept = truth != LEFT_OUT
+        inside = restrict(probabilities, self.emotions, protocol.emotions)
+        return Decided(truth[kept], inside[kept].argmax(axis=1), len(protocol.emotions))
+
+    @property
+    def _cache(self) -> Path:
+        return self.folder / "features"
+
+    def _describe(self, name: str, split: str) -> np.ndarray:
+        describer, _ = make_features(name)
+        return cached_features(describer, self.faces[split], self._cache, n_jobs=self.n_jobs)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """True labels `(n,)`, predicted labels `(n,)`, number of classes."""
+
+    truth: np.ndarray
+    predicted: np.ndarray
+    num_classes: int
+
+
+def _stack(part: PictureTable) -> np.ndarray:
+    rows = part.table["index"].to_numpy(np.int64)
+    if part.images is not None and (rows >= 0).all():
+        return part.images[rows]
+    return part.pictures(FACE_PX)[:]

@@ -1,0 +1,175 @@
+"""Rows of hybrids: the best classical models of the table, voted and stacked with the deep one."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from builder_tools.classical.faces_of_study import StudyFaces
+from builder_tools.classical.features import JOINED, make_features
+from builder_tools.classical.hybrids import (
+    FOLDS,
+    DeepModel,
+    SoftVoting,
+    Stacked,
+    out_of_fold,
+)
+from builder_tools.classical.models import (
+    make_pipeline,
+    stratified_folds,
+    with_probabilities,
+)
+from builder_tools.classical.rows import described, keep_model, read_predictions
+from builder_tools.classical.search import few_rows_allowed
+from builder_tools.classical.storage import load_model
+
+MOST_MEMBERS = 3
+"""Classical members of the larger hybrids, each with features of its own."""
+
+DEEP_FEATURES = "network"
+HYBRIDS = {"vote": SoftVoting, "stack": Stacked}
+OUT_OF_FOLD = "stack_oof"
+"""Kind of the stack of classical models alone, learnt from out-of-fold predictions on train."""
+
+
+def best_classical(rows: Sequence[Mapping[str, Any]], prefix: str) -> list[Mapping[str, Any]]:
+    """Gives the best rows of classical models on valid, each with features of its own.
+
+    Args:
+        rows: Of the table.
+        prefix: The protocol's: eight, nine, own.
+
+    Returns:
+        At most three rows, best first, fitted to the largest part of the faces that any was; rows
+        with the network's features and of hybrids do not count.
+    """
+    own = [
+        row
+        for row in rows
+        if row["features"]
+        and row["model"] not in (*HYBRIDS, OUT_OF_FOLD)
+        and DEEP_FEATURES not in row["features"].split(JOINED)
+    ]
+    largest = max((float(row["fraction"]) for row in own), default=1.0)
+    own = [row for row in own if float(row["fraction"]) == largest]
+    ranked = sorted(own, key=lambda row: -float(row[f"valid_{prefix}_accuracy"]))
+    best: dict[str, Mapping[str, Any]] = {}
+    for row in ranked:
+        best.setdefault(row["features"], row)
+    return list(best.values())[:MOST_MEMBERS]
+
+
+def hybrid_keys(rows: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, tuple]:
+    """Gives the hybrids that the table's rows allow: key -> kind, keys of classical members."""
+    best = best_classical(rows, prefix)
+    if not best:
+        return {}
+    members, fraction = tuple(row["key"] for row in best), float(best[0]["fraction"])
+    end = "" if fraction == 1 else f"-{fraction:g}"
+    groups = [members[:1]] + ([members] if len(members) > 1 else [])
+    found = {
+        f"{kind}-deep+{len(group)}{end}": (kind, group) for group in groups for kind in HYBRIDS
+    }
+    if len(members) > 1:
+        found[f"{OUT_OF_FOLD}-{len(members)}{end}"] = (OUT_OF_FOLD, members)
+    return found
+
+
+def run_hybrid(
+    key: str,
+    kind: str,
+    members: Sequence[str],
+    study: StudyFaces,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Makes the row of a hybrid.
+
+    With a deep member the weights are found on valid, which no member was fitted on; figures on
+    valid are cross-validated. Without, they are found on out-of-fold predictions on train.
+
+    Args:
+        key: Name of the row.
+        kind: vote, stack or stack_oof.
+        members: Keys of classical rows.
+        study: The data.
+        rows: The rows of the members (parameters).
+        seed: Of the folds.
+    """
+    started = time.perf_counter()
+    models = [(name, load_model(study.folder / "models" / name)) for name in members]
+    answers = [read_predictions(study, name) for name in members]
+    if kind != OUT_OF_FOLD:
+        models.append(("deep", DeepModel(model=study.deep).pinned()))
+        answers.append({s: study.deep_probabilities(s) for s in ("valid", "test")})
+    valid, test = (np.stack([each[split] for each in answers]) for split in ("valid", "test"))
+    hybrid = HYBRIDS.get(kind, Stacked)(models)
+    truth = study.labels("valid")
+    if kind == OUT_OF_FOLD:
+        learnt, labels = _out_of_fold(members, study, rows, seed=seed)
+        on_valid = hybrid.fit_probabilities(learnt, labels).combine(valid)
+    else:
+        on_valid = cross_validated(hybrid, valid, truth, seed=seed)
+        hybrid.fit_probabilities(valid, truth)
+    fitted = time.perf_counter()
+    found = {"valid": on_valid, "test": hybrid.combine(test)}
+    weights = getattr(hybrid, "weights_", None)
+    params = {} if weights is None else {"weights": np.round(weights, 4).tolist()}
+    training = {"members": [name for name, _ in models], "data_sha256": study.data_sha256}
+    fraction = float(next(row["fraction"] for row in rows if row["key"] == members[0]))
+    columns = keep_model(hybrid, key, study, found, training | params)
+    return {
+        **described(key, study, seed),
+        "features": " & ".join(name for name, _ in models),
+        "model": kind,
+        "sampler": "none",
+        "fraction": fraction,
+        "train_faces": len(study.training_rows(fraction, seed=seed)),
+        "params": json.dumps(params),
+        "fit_s": round(fitted - started, 2),
+        **columns,
+    }
+
+
+def cross_validated(
+    hybrid: SoftVoting | Stacked, probabilities: np.ndarray, y: np.ndarray, *, seed: int = 0
+) -> np.ndarray:
+    """Gives a hybrid's probabilities `(n, k)`, each from weights found on other faces.
+
+    Args:
+        hybrid: Not fitted; left so.
+        probabilities: Of its members, `(m, n, k)`.
+        y: `(n,)`.
+        seed: Of the folds.
+    """
+    found = np.empty(probabilities.shape[1:])
+    for rest, own in stratified_folds(y, FOLDS, seed=seed).split(y, y):
+        fresh = type(hybrid)(hybrid.members).fit_probabilities(probabilities[:, rest], y[rest])
+        found[own] = fresh.combine(probabilities[:, own])
+    return found
+
+
+def _out_of_fold(
+    members: Sequence[str], study: StudyFaces, rows: Sequence[Mapping[str, Any]], *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gives the members' probabilities on train, each by a model that did not see the face."""
+    by_key = {row["key"]: row for row in rows}
+    own = study.training_rows(float(by_key[members[0]]["fraction"]), seed=seed)
+    labels = study.labels("train")[own]
+    folds = stratified_folds(labels, 3, seed=seed)
+    found = []
+    for name in members:
+        row = by_key[name]
+        _, learn = make_features(row["features"])
+        about = {"learn": learn, "sampler": row["sampler"], "seed": seed}
+        pipeline = make_pipeline(row["model"], params=json.loads(row["params"]), **about)
+        model = with_probabilities(row["model"], pipeline, labels, seed=seed)
+        features = study.some_features(row["features"], own)
+        with few_rows_allowed():
+            found.append(out_of_fold(model, features, labels, folds=folds, n_jobs=study.n_jobs))
+    return np.stack(found), labels

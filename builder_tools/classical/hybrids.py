@@ -1,0 +1,227 @@
+"""Classical and deep models together: soft voting and stacking.
+
+What weighs the members is found on faces that none of them was fitted on: the validation split
+where a deep model takes part (it has seen all of train, so its answers there are no evidence),
+or out-of-fold predictions on train where all members are classical (`out_of_fold`). Never test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.utils.validation import check_is_fitted
+
+from builder_tools.cards import ModelCard, file_sha256, find_model
+from builder_tools.classical.faces import check_stack, rgb_faces
+from builder_tools.classical.models import stratified_folds
+from builder_tools.classifier import EmotionClassifier
+from builder_tools.decisions import LEAST_PROBABILITY
+
+FOLDS = 5
+STACK_CS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""Strengths of the stacking regression that cross-validation chooses from."""
+
+Members = Sequence[tuple[str, Any]]
+"""Names and fitted models with `predict_proba(faces)`."""
+
+
+class DeepModel(ClassifierMixin, BaseEstimator):
+    """A shipped network as a classifier of scikit-learn; it comes trained.
+
+    Args:
+        model: Name or folder.
+        sha256: Of its file; another one is refused. `pinned()` fills it in.
+    """
+
+    def __init__(self, *, model: str = "fast", sha256: str | None = None) -> None:
+        self.model = model
+        self.sha256 = sha256
+
+    def pinned(self) -> DeepModel:
+        """Gives a copy that works with just this file, whatever replaces it later."""
+        return DeepModel(model=self.model, sha256=_model_sha256(self.model))
+
+    def fit(self, faces: np.ndarray, y: np.ndarray | None = None) -> DeepModel:
+        """Does nothing: the network is trained."""
+        return self
+
+    @property
+    def classes_(self) -> np.ndarray:
+        return np.arange(len(self._classifier().emotions))
+
+    def predict_proba(self, faces: np.ndarray) -> np.ndarray:
+        """Gives probabilities for `(n, H, W[, 3])` uint8 faces, `(n, k)` float64."""
+        check_stack(faces)
+        found = self._classifier().predict(rgb_faces(faces, faces.shape[1]))
+        return np.asarray(found, np.float64)
+
+    def predict(self, faces: np.ndarray) -> np.ndarray:
+        """Gives the most probable label of each face."""
+        return self.predict_proba(faces).argmax(axis=1)
+
+    def _classifier(self) -> EmotionClassifier:
+        if getattr(self, "_loaded", None) is None:
+            found = _model_sha256(self.model)
+            if self.sha256 not in (None, found):
+                raise ValueError(
+                    f"Expected the model {self.model!r} with sha256 {self.sha256}. Received: "
+                    f"{found}. It has changed since this hybrid was fitted: fit it again."
+                )
+            self._loaded = EmotionClassifier(self.model)
+        return self._loaded
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"model": self.model, "sha256": self.sha256}
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+class _Hybrid(ClassifierMixin, BaseEstimator):
+    """Several fitted models as one; subclasses say how their probabilities become one."""
+
+    def __init__(self, members: Members) -> None:
+        self.members = members
+
+    def fit(self, faces: np.ndarray, y: np.ndarray) -> _Hybrid:
+        """Weighs the members, which stay as they are, on faces that none was fitted on."""
+        return self.fit_probabilities(member_probabilities(self.members, faces), y)
+
+    def predict_proba(self, faces: np.ndarray) -> np.ndarray:
+        """Gives probabilities for `(n, H, W[, 3])` uint8 faces, `(n, k)` float64."""
+        check_is_fitted(self)
+        return self.combine(member_probabilities(self.members, faces))
+
+    def predict(self, faces: np.ndarray) -> np.ndarray:
+        """Gives the most probable label of each face."""
+        return self.classes_[self.predict_proba(faces).argmax(axis=1)]
+
+
+class SoftVoting(_Hybrid):
+    """The weighted mean of the members' probabilities.
+
+    Args:
+        members: Names and fitted models.
+
+    Attributes:
+        weights_: `(m,)`, not negative, sum 1: those with the least cross-entropy.
+    """
+
+    def fit_probabilities(self, probabilities: np.ndarray, y: np.ndarray) -> SoftVoting:
+        """Finds the weights from the members' probabilities `(m, n, k)` and labels `(n,)`."""
+        self.weights_ = voting_weights(probabilities, y)
+        self.classes_ = np.arange(probabilities.shape[2])
+        return self
+
+    def combine(self, probabilities: np.ndarray) -> np.ndarray:
+        """Gives `(n, k)` from the members' `(m, n, k)`."""
+        return np.tensordot(self.weights_, probabilities, axes=1)
+
+
+class Stacked(_Hybrid):
+    """A logistic regression on the logarithms of the members' probabilities.
+
+    Args:
+        members: Names and fitted models.
+
+    Attributes:
+        regression_: The regression; its strength is chosen by cross-validation.
+    """
+
+    def fit_probabilities(self, probabilities: np.ndarray, y: np.ndarray) -> Stacked:
+        """Fits the regression to the members' probabilities `(m, n, k)` and labels `(n,)`."""
+        self.regression_ = fit_stack(stack_rows(probabilities), y)
+        self.classes_ = np.arange(probabilities.shape[2])
+        return self
+
+    def combine(self, probabilities: np.ndarray) -> np.ndarray:
+        """Gives `(n, k)` from the members' `(m, n, k)`; 0 for classes that were not in `fit`."""
+        found = np.zeros(probabilities.shape[1:])
+        known = self.regression_.classes_
+        found[:, known] = self.regression_.predict_proba(stack_rows(probabilities))
+        return found
+
+
+def member_probabilities(members: Members, faces: np.ndarray) -> np.ndarray:
+    """Gives what each member says of each face, `(m, n, k)` float64."""
+    return np.stack([np.asarray(each.predict_proba(faces), np.float64) for _, each in members])
+
+
+def voting_weights(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Gives the weights `(m,)` of a mean of probabilities with the least cross-entropy.
+
+    Args:
+        probabilities: `(m, n, k)`.
+        y: `(n,)` labels.
+    """
+    of_truth = probabilities[:, np.arange(len(y)), y]
+    count = len(of_truth)
+
+    def cross_entropy(weights: np.ndarray) -> float:
+        return -np.log(np.maximum(weights @ of_truth, LEAST_PROBABILITY)).mean()
+
+    found = minimize(
+        cross_entropy,
+        np.full(count, 1 / count),
+        bounds=[(0, 1)] * count,
+        constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1},
+        method="SLSQP",
+    )
+    weights = np.clip(found.x, 0, None)
+    return weights / weights.sum()
+
+
+def stack_rows(probabilities: np.ndarray) -> np.ndarray:
+    """Gives the logarithms of the members' probabilities side by side, `(n, m * k)`."""
+    logs = np.log(np.maximum(probabilities, 1e-4))
+    return np.concatenate(list(logs), axis=1)
+
+
+def fit_stack(rows: np.ndarray, y: np.ndarray, *, seed: int = 0) -> LogisticRegression:
+    """Fits a logistic regression whose strength cross-validation has chosen."""
+    folds = stratified_folds(y, FOLDS, seed=seed)
+
+    def loss(strength: float) -> float:
+        regression = LogisticRegression(C=strength, max_iter=1000)
+        found = cross_val_predict(regression, rows, y, cv=folds, method="predict_proba")
+        truth = np.searchsorted(np.unique(y), y)
+        return -np.log(np.maximum(found[np.arange(len(y)), truth], LEAST_PROBABILITY)).mean()
+
+    return LogisticRegression(C=min(STACK_CS, key=loss), max_iter=1000).fit(rows, y)
+
+
+def out_of_fold(
+    model: Any,
+    features: np.ndarray,
+    y: np.ndarray,
+    *,
+    folds: StratifiedKFold | None = None,
+    n_jobs: int | None = -1,
+) -> np.ndarray:
+    """Gives the probability of each class for each row, by a model that did not see the row.
+
+    Args:
+        model: Unfitted, with `predict_proba`; whatever it resamples, it does within its folds.
+        features: `(n, d)`.
+        y: `(n,)`.
+        folds: Which rows are left out together.
+        n_jobs: Processes.
+
+    Returns:
+        `(n, k)` float64 in the order of `numpy.unique(y)`.
+    """
+    folds = stratified_folds(y, FOLDS) if folds is None else folds
+    return cross_val_predict(
+        clone(model), features, y, cv=folds, method="predict_proba", n_jobs=n_jobs
+    )
+
+
+def _model_sha256(model: str) -> str:
+    folder = find_model(model)
+    return file_sha256(folder / ModelCard.read(folder).file)

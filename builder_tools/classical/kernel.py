@@ -1,0 +1,19 @@
+"""The RBF kernel written in few numbers (Williams and Seeger, 2000)."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.kernel_approximation import Nystroem
+
+
+class QuietNystroem(Nystroem):
+    """`Nystroem` that uses the whole kernel, without a word, where there are fewer rows."""
+
+    def fit(self, X: np.ndarray, y: Any = None) -> QuietNystroem:
+        """Chooses the rows that the kernel is written in."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="n_components > n_samples")
+            return super().fit(X, y)

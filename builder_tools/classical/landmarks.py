@@ -1,0 +1,239 @@
+"""Where eyes, brows, nose and mouth are: dlib's landmarks and MediaPipe's key points as geometry.
+
+Points are laid level (the eyes on a horizontal line), centred between the eyes and divided by
+the inter-ocular distance (between the centres of the eyes), so neither place, size nor tilt of
+the face matters. A face whose points are not found gets NaN and `found` = 0: `IMPUTE` it in the
+pipeline, never leave it out.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import cache
+from itertools import combinations
+from typing import Any
+
+import cv2
+import numpy as np
+
+from builder_tools.classical.dlib_files import DLIB_FILES, dlib_file, import_dlib
+from builder_tools.classical.faces import FaceFeatures, positive_option, rgb_faces
+
+EYES = {68: (tuple(range(36, 42)), tuple(range(42, 48))), 5: ((2, 3), (0, 1)), 6: ((0,), (1,))}
+"""Number of points -> which are the eye on the left of the picture and the one on the right."""
+
+DISTANCES = {
+    68: (
+        *((37, 41), (38, 40), (43, 47), (44, 46), (36, 39), (42, 45)),  # eyes: height, width
+        *((19, 37), (24, 44), (21, 39), (22, 42), (17, 36), (26, 45)),  # brows over eyes
+        *((21, 22), (17, 21), (22, 26)),  # brows: gap, width
+        *((48, 54), (60, 64), (51, 57), (62, 66), (61, 67), (63, 65)),  # mouth: width, opening
+        *((33, 51), (57, 8), (33, 8), (31, 35), (27, 33)),  # nose, lip, chin
+        *((48, 36), (54, 45), (48, 31), (54, 35)),  # mouth corners to eyes and nose
+    ),
+    5: tuple(combinations(range(5), 2)),
+    6: tuple(combinations(range(6), 2)),
+}
+"""Number of points -> pairs whose distance is measured."""
+
+ANGLES = {
+    68: (
+        *((48, 51, 54), (48, 57, 54), (60, 62, 64), (60, 66, 64)),  # arcs of the lips
+        *((17, 19, 21), (22, 24, 26)),  # arcs of the brows
+        *((36, 37, 39), (42, 44, 45), (36, 41, 39), (42, 46, 45)),  # lids
+        *((31, 33, 35), (48, 33, 54), (21, 27, 22), (4, 8, 12)),
+    ),
+    5: ((0, 4, 2), (1, 4, 3)),
+    6: ((0, 2, 1), (0, 3, 1), (4, 2, 5), (4, 3, 5)),
+}
+"""Number of points -> triples whose angle at the middle point is measured, radians."""
+
+FOUND = "found"
+SMALLEST_EYE_DISTANCE = 1e-6
+KEYPOINT_NAMES = ("eye_left", "eye_right", "nose", "mouth", "ear_left", "ear_right")
+
+
+def face_geometry(points: np.ndarray) -> np.ndarray:
+    """Turns points into level coordinates, distances and angles.
+
+    Args:
+        points: `(k, 2)` x, y in pixels; k is 68 or 5 (dlib) or 6 (MediaPipe).
+
+    Returns:
+        `(m,)` float64: x, y of every point, then `DISTANCES`, then `ANGLES`; lengths are in
+        inter-ocular distances. All NaN where the eyes fall together.
+    """
+    left, right = (points[list(eye)].mean(axis=0) for eye in EYES[len(points)])
+    across = right - left
+    length = float(np.hypot(*across))
+    if length < SMALLEST_EYE_DISTANCE:
+        return np.full(len(geometry_names(len(points))), np.nan)
+    cos, sin = across / length
+    level = (points - (left + right) / 2) @ np.array([[cos, -sin], [sin, cos]]) / length
+    first, second = np.array(DISTANCES[len(points)]).T
+    distances = np.hypot(*(level[first] - level[second]).T)
+    return np.concatenate([level.ravel(), distances, _angles(level)])
+
+
+def geometry_names(num_points: int) -> list[str]:
+    """Gives the names of what `face_geometry` gives."""
+    points = KEYPOINT_NAMES if num_points == len(KEYPOINT_NAMES) else range(num_points)
+    names = [f"{axis}_{point}" for point in points for axis in "xy"]
+    names += [f"distance_{points[a]}_{points[b]}" for a, b in DISTANCES[num_points]]
+    return names + [f"angle_{points[a]}_{points[b]}_{points[c]}" for a, b, c in ANGLES[num_points]]
+
+
+def _angles(level: np.ndarray) -> np.ndarray:
+    first, middle, last = np.array(ANGLES[len(level)]).T
+    one, other = level[first] - level[middle], level[last] - level[middle]
+    lengths = np.hypot(*one.T) * np.hypot(*other.T)
+    cosine = (one * other).sum(axis=1) / np.maximum(lengths, SMALLEST_EYE_DISTANCE)
+    return np.arccos(np.clip(cosine, -1, 1))
+
+
+class _PointFeatures(FaceFeatures):
+    """A describer by points but for how they are found: subclasses write `_finder`."""
+
+    def _describe(self, pictures: np.ndarray) -> np.ndarray:
+        border = round(self.size_px * self.margin)
+        found = np.full((len(pictures), len(self._names())), np.nan, np.float32)
+        with self._finder() as find:
+            for row, face in zip(found, rgb_faces(pictures, self.size_px), strict=True):
+                framed = cv2.copyMakeBorder(face, *(border,) * 4, cv2.BORDER_REPLICATE)
+                points = find(framed)
+                if points is not None:
+                    row[:-1] = face_geometry(points)
+                row[-1] = np.isfinite(row[0])
+        return found
+
+    def _names(self) -> list[str]:
+        return [*geometry_names(self._num_points()), FOUND]
+
+    def _check_options(self) -> None:
+        positive_option(size_px=self.size_px)
+        if not 0 <= self.margin <= 1:
+            raise ValueError(f"Expected margin in [0, 1]. Received: margin={self.margin!r}.")
+
+    @abstractmethod
+    def _num_points(self) -> int:
+        """Gives how many points a face has."""
+
+    @abstractmethod
+    def _finder(self) -> Any:
+        """Gives a context of a function from a picture to points `(k, 2)`, or None."""
+
+
+class LandmarkFeatures(_PointFeatures):
+    """Geometry of dlib's landmarks (Kazemi and Sullivan, 2014), found in faces found by dlib.
+
+    Needs the `[dlib]` extra and the files of `dlib_files`. A face that dlib's detector does not
+    find has no landmarks.
+
+    Args:
+        num_points: 68 (research only), or 5: corners of the eyes and the nose.
+        size_px: Side faces are brought to before they are looked for; dlib needs 80 and more.
+        margin: Border around it, in sides, that repeats the edge.
+        min_distance: From the detector's plane; lower finds more, false ones, too.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_points: int = 68,
+        size_px: int = 144,
+        margin: float = 0.15,
+        min_distance: float = -0.5,
+    ) -> None:
+        self.num_points = num_points
+        self.size_px = size_px
+        self.margin = margin
+        self.min_distance = min_distance
+
+    def weight_files(self) -> tuple[str, ...]:
+        """Gives the sha256 of the landmark file."""
+        return (DLIB_FILES[_landmark_file(self.num_points)].sha256,)
+
+    def _check_options(self) -> None:
+        super()._check_options()
+        if self.num_points not in (5, 68):
+            raise ValueError(f"Expected num_points of 5 or 68. Received: {self.num_points!r}.")
+
+    def _num_points(self) -> int:
+        return self.num_points
+
+    def _finder(self) -> _DlibFinder:
+        return _DlibFinder(_predictor(self.num_points), self.min_distance)
+
+
+class _DlibFinder:
+    def __init__(self, predictor: Any, min_distance: float) -> None:
+        self._detector = import_dlib().get_frontal_face_detector()
+        self._predictor = predictor
+        self._min_distance = min_distance
+
+    def __enter__(self) -> _DlibFinder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray | None:
+        boxes, distances, _ = self._detector.run(picture, 0, self._min_distance)
+        if not boxes:
+            return None
+        shape = self._predictor(picture, boxes[int(np.argmax(distances))])
+        return np.array([(point.x, point.y) for point in shape.parts()], float)
+
+
+def _landmark_file(num_points: int) -> str:
+    return f"shape_predictor_{num_points}_face_landmarks.dat"
+
+
+@cache
+def _predictor(num_points: int) -> Any:
+    return import_dlib().shape_predictor(str(dlib_file(_landmark_file(num_points))))
+
+
+class KeypointFeatures(_PointFeatures):
+    """Geometry of the six key points of MediaPipe's detector: eyes, nose, mouth, ears.
+
+    Args:
+        size_px: Side faces are brought to before they are looked for.
+        margin: Border around it, in sides, that repeats the edge.
+        min_score: Faces scored lower count as not found.
+    """
+
+    def __init__(self, *, size_px: int = 144, margin: float = 0.15, min_score: float = 0.4) -> None:
+        self.size_px = size_px
+        self.margin = margin
+        self.min_score = min_score
+
+    def weight_files(self) -> tuple[str, ...]:
+        """Gives the sha256 of the detector's file."""
+        from builder_tools.assets import ASSETS
+        from builder_tools.detectors.mediapipe import SHORT_RANGE
+
+        return (ASSETS[SHORT_RANGE].sha256,)
+
+    def _num_points(self) -> int:
+        return len(KEYPOINT_NAMES)
+
+    def _finder(self) -> _MediaPipeFinder:
+        return _MediaPipeFinder(self.min_score)
+
+
+class _MediaPipeFinder:
+    def __init__(self, min_score: float) -> None:
+        from builder_tools.detectors import MediaPipeDetector
+
+        self._detector = MediaPipeDetector(range="short", min_score=min_score)
+
+    def __enter__(self) -> _MediaPipeFinder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._detector.close()
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray | None:
+        faces = self._detector.detect(picture)
+        return None if not faces else np.asarray(faces[0].keypoints, float)

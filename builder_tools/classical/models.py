@@ -1,0 +1,257 @@
+"""Every classical model, by name, and the pipeline that it is fitted in.
+
+The steps: what learns of the features (imputation, eigenfaces), `scale`, `reduce` (PCA, where
+the model wants few numbers), `sample` (SMOTE and its kin: imbalanced-learn's pipeline calls it in
+`fit` only, on the training rows only), `model`. Models without probabilities of their own are
+calibrated by cross-validation around the whole pipeline, so that no synthetic row of a fold is
+calibrated on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from imblearn.pipeline import Pipeline
+from scipy.stats import loguniform, randint
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.kernel_approximation import RBFSampler
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from builder_tools.classical.kernel import QuietNystroem
+from builder_tools.classical.sampling import NO_SAMPLER, SAMPLERS
+
+CALIBRATION_FOLDS = 3
+KERNEL_NUMBERS = 1000
+"""Numbers an approximated kernel is written in."""
+
+LEAST_GAMMA, MOST_GAMMA = 0.05, 1.0
+"""Range of the kernel's gamma, in parts of 1 / number of (standardised) features."""
+
+Space = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A row of the registry.
+
+    Args:
+        make: Makes the steps after `sample` from a seed; the last is the classifier.
+        description: One line for help and tables.
+        space: From the number of features to what a search draws from: step and parameter ->
+            list or distribution.
+        kept_variance: Share of the variance that PCA keeps before the model; None for no PCA.
+        calibrate: Whether probabilities come by cross-validated calibration.
+    """
+
+    make: Callable[[int], list[tuple[str, Any]]]
+    description: str
+    space: Callable[[int], Space] = field(default=lambda num_features: {})
+    kept_variance: float | None = None
+    calibrate: bool = False
+
+
+def _logistic(seed: int) -> list[tuple[str, Any]]:
+    return [("model", LogisticRegression(C=0.01, max_iter=200, random_state=seed))]
+
+
+def _linear_svm(seed: int) -> list[tuple[str, Any]]:
+    return [("model", LinearSVC(C=0.001, dual=False, tol=1e-2, random_state=seed))]
+
+
+def _kernel_svm(kernel: Callable[..., Any]) -> Callable[[int], list[tuple[str, Any]]]:
+    def make(seed: int) -> list[tuple[str, Any]]:
+        return [("kernel", kernel(n_components=KERNEL_NUMBERS, random_state=seed)),
+                ("model", LinearSVC(C=1.0, dual=False, tol=1e-2, random_state=seed))]  # fmt: skip
+
+    return make
+
+
+def _forest(seed: int) -> list[tuple[str, Any]]:
+    forest = RandomForestClassifier(200, min_samples_leaf=3, n_jobs=-1, random_state=seed)
+    return [("model", forest)]
+
+
+def _boosting(seed: int) -> list[tuple[str, Any]]:
+    boosting = HistGradientBoostingClassifier(
+        max_iter=100, learning_rate=0.1, max_leaf_nodes=15, early_stopping=False, random_state=seed
+    )
+    return [("model", boosting)]
+
+
+def _neighbours(seed: int) -> list[tuple[str, Any]]:
+    return [("model", KNeighborsClassifier(15, weights="distance", n_jobs=-1))]
+
+
+def _discriminant(seed: int) -> list[tuple[str, Any]]:
+    return [("model", LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto"))]
+
+
+def _kernel_space(num_features: int) -> Space:
+    low, high = LEAST_GAMMA / num_features, MOST_GAMMA / num_features
+    return {"kernel__gamma": loguniform(low, high), "model__C": loguniform(0.03, 10)}
+
+
+MODELS: dict[str, ModelSpec] = {
+    "logistic": ModelSpec(
+        _logistic,
+        "multinomial logistic regression",
+        lambda num_features: {"model__C": loguniform(1e-4, 1)},
+    ),
+    "linear_svm": ModelSpec(
+        _linear_svm,
+        "linear support vector machine, sigmoid-calibrated",
+        lambda num_features: {"model__C": loguniform(1e-5, 1e-1)},
+        calibrate=True,
+    ),
+    "rbf_svm": ModelSpec(
+        _kernel_svm(QuietNystroem),
+        "support vector machine with an RBF kernel by Nystroem, sigmoid-calibrated",
+        _kernel_space,
+        calibrate=True,
+    ),
+    "fourier_svm": ModelSpec(
+        _kernel_svm(RBFSampler),
+        "support vector machine with an RBF kernel by random Fourier features, sigmoid-calibrated",
+        _kernel_space,
+        calibrate=True,
+    ),
+    "forest": ModelSpec(
+        _forest,
+        "random forest",
+        lambda num_features: {
+            "model__min_samples_leaf": randint(2, 9),
+            "model__max_features": ["sqrt", 0.1],
+        },
+        kept_variance=0.9,
+    ),
+    "boosting": ModelSpec(
+        _boosting,
+        "histogram gradient boosting",
+        lambda num_features: {
+            "model__learning_rate": loguniform(0.05, 0.3),
+            "model__max_leaf_nodes": randint(7, 32),
+            "model__l2_regularization": loguniform(1e-3, 10),
+        },
+        kept_variance=0.9,
+    ),
+    "neighbours": ModelSpec(
+        _neighbours,
+        "k nearest neighbours",
+        lambda num_features: {"model__n_neighbors": randint(5, 60)},
+        kept_variance=0.9,
+    ),
+    "discriminant": ModelSpec(
+        _discriminant, "linear discriminant analysis with shrinkage", kept_variance=0.99
+    ),
+}
+"""Name -> model."""
+
+
+def make_pipeline(
+    model: str,
+    *,
+    learn: Sequence[tuple[str, Any]] = (),
+    sampler: str = NO_SAMPLER,
+    params: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Pipeline:
+    """Makes the pipeline of a model, not yet calibrated: what a search searches.
+
+    Args:
+        model: Of `MODELS`.
+        learn: Steps that belong to the features (`make_features`).
+        sampler: Of `SAMPLERS`.
+        params: Parameters of its steps, as a search gives them.
+        seed: Of everything random in it.
+
+    Raises:
+        ValueError: If a name is in no registry.
+    """
+    for name, value, known in (("model", model, MODELS), ("sampler", sampler, SAMPLERS)):
+        if value not in known:
+            raise ValueError(f"Expected one of {sorted(known)}. Received: {name}={value!r}.")
+    spec = MODELS[model]
+    reduce = PCA(spec.kept_variance, svd_solver="full") if spec.kept_variance else "passthrough"
+    steps = [
+        *learn,
+        ("scale", StandardScaler()),
+        ("reduce", reduce),
+        ("sample", SAMPLERS[sampler](seed)),
+        *spec.make(seed),
+    ]
+    return Pipeline(steps).set_params(**(params or {}))
+
+
+def with_probabilities(
+    model: str, pipeline: Pipeline, y: Any, *, seed: int = 0, n_jobs: int | None = None
+) -> BaseEstimator:
+    """Gives the pipeline, calibrated by cross-validation if its model needs that.
+
+    Args:
+        model: Of `MODELS`.
+        pipeline: Of `make_pipeline`.
+        y: The labels it will be fitted to: no more folds than the smallest class has rows.
+        seed: Of the folds.
+        n_jobs: Folds at the same time.
+    """
+    if not MODELS[model].calibrate:
+        return pipeline
+    folds = stratified_folds(y, CALIBRATION_FOLDS, seed=seed)
+    return CalibratedClassifierCV(
+        pipeline, method="sigmoid", cv=folds, ensemble=False, n_jobs=n_jobs
+    )
+
+
+def stratified_folds(y: Any, folds: int, *, seed: int = 0) -> StratifiedKFold:
+    """Gives shuffled folds, at most as many as the smallest class has rows (at least 2).
+
+    Raises:
+        ValueError: If a class has a single row.
+    """
+    labels, counts = np.unique(y, return_counts=True)
+    if counts.min() < 2:
+        raise ValueError(
+            f"Expected two or more faces of every class. Received: one of class "
+            f"{labels[counts.argmin()]}. Take more faces."
+        )
+    return StratifiedKFold(min(folds, int(counts.min())), shuffle=True, random_state=seed)
+
+
+def without_samplers(fitted: BaseEstimator) -> ClassifierMixin:
+    """Gives a fitted model as it is kept: without what works in `fit` only, on one thread.
+
+    Args:
+        fitted: A fitted pipeline of `make_pipeline`, or one with probabilities.
+    """
+    if isinstance(fitted, CalibratedClassifierCV):
+        for calibrated in fitted.calibrated_classifiers_:
+            calibrated.estimator = without_samplers(calibrated.estimator)
+        fitted.estimator = fitted.calibrated_classifiers_[0].estimator
+        fitted.cv = fitted.n_jobs = None
+        return fitted
+    return _plain(fitted)
+
+
+def _plain(fitted: Pipeline):
+    from sklearn.pipeline import Pipeline as PlainPipeline
+
+    kept = [(name, step) for name, step in fitted.steps if _works_in_predict(step)]
+    for _, step in kept:
+        if "n_jobs" in step.get_params():
+            step.set_params(n_jobs=None)
+    return PlainPipeline(kept)
+
+
+def _works_in_predict(step: Any) -> bool:
+    return step not in (None, "passthrough") and not hasattr(step, "fit_resample")

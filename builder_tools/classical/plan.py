@@ -1,0 +1,105 @@
+"""Which combinations of features and models the table has, in the order in which they are run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from builder_tools.classical.features import check_features
+from builder_tools.classical.models import MODELS
+from builder_tools.classical.sampling import NO_SAMPLER, SAMPLERS
+
+FEW_NUMBERS = ("landmarks", "keypoints", "eigenfaces", "network")
+"""Features of so few numbers that every model is quick on them."""
+
+MANY_NUMBERS = ("hog", "lbp", "gabor", "hog+landmarks")
+QUICK_MODELS = ("logistic", "rbf_svm", "forest", "boosting", "neighbours", "discriminant")
+"""Models that are quick on many numbers, too."""
+
+FRACTIONS = (0.01, 0.05, 0.25)
+CURVE_FEATURES = ("hog", "landmarks", "hog+landmarks", "network")
+CURVE_MODELS = ("logistic", "rbf_svm", "boosting")
+SAMPLED = ("hog+landmarks", "logistic")
+SLOW_FEATURES, SLOW_FRACTION = "dlib_embedding", 0.05
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the table.
+
+    Args:
+        features: Names of `FEATURES`, joined by `+`.
+        model: Of `MODELS`.
+        sampler: Of `SAMPLERS`.
+        fraction: Of the training faces, in (0, 1].
+
+    Raises:
+        ValueError: If a name is in no registry, or the fraction out of range.
+    """
+
+    features: str
+    model: str
+    sampler: str = NO_SAMPLER
+    fraction: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_features(self.features)
+        for name, known in (("model", MODELS), ("sampler", SAMPLERS)):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"Expected one of {sorted(known)}. Received: {name}={getattr(self, name)!r}."
+                )
+        if not 0 < self.fraction <= 1:
+            raise ValueError(f"Expected a fraction in (0, 1]. Received: {self.fraction!r}.")
+
+    @property
+    def key(self) -> str:
+        """Its name in the table, and of its folder."""
+        parts = [self.features, self.model]
+        parts += [self.sampler] if self.sampler != NO_SAMPLER else []
+        parts += [f"{self.fraction:g}"] if self.fraction != 1 else []
+        return "-".join(parts)
+
+
+def whole_plan() -> list[Entry]:
+    """Gives the rows of the study: all faces, then learning curves, then balancing."""
+    entries = [Entry(*pair) for pair in product(FEW_NUMBERS, MODELS)]
+    entries += [Entry(*pair) for pair in product(MANY_NUMBERS, QUICK_MODELS)]
+    entries.append(Entry("hog", "linear_svm"))
+    entries += [
+        Entry(features, model, fraction=fraction)
+        for features, model, fraction in product(CURVE_FEATURES, CURVE_MODELS, FRACTIONS)
+    ]
+    entries += [Entry(*SAMPLED, sampler) for sampler in SAMPLERS if sampler != NO_SAMPLER]
+    entries.append(Entry(SLOW_FEATURES, "logistic", fraction=SLOW_FRACTION))
+    return entries
+
+
+def chosen_plan(
+    features: Sequence[str] = (),
+    models: Sequence[str] = (),
+    samplers: Sequence[str] = (),
+    fractions: Sequence[float] = (),
+) -> list[Entry]:
+    """Gives every combination of what was chosen; the whole plan where nothing was.
+
+    What was not chosen is the whole of the study's features, its quick models, no sampler, all
+    training faces. A fraction alone gives the rows of the whole plan on that part of the faces.
+    """
+    if not (features or models or samplers):
+        whole = whole_plan()
+        if not fractions:
+            return whole
+        thinned = {
+            Entry(each.features, each.model, each.sampler, fraction): None
+            for each, fraction in product(whole, fractions)
+        }
+        return list(thinned)
+    combinations = product(
+        features or (*FEW_NUMBERS, *MANY_NUMBERS),
+        models or QUICK_MODELS,
+        samplers or (NO_SAMPLER,),
+        fractions or (1.0,),
+    )
+    return [Entry(*combination) for combination in combinations]

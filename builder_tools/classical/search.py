@@ -1,0 +1,94 @@
+"""Successive halving: many settings on few faces, the better third on three times as many."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from builder_tools.classical.models import MODELS, make_pipeline
+from builder_tools.classical.sampling import NO_SAMPLER
+
+CANDIDATES = 9
+FOLDS = 3
+FACTOR = 3
+MOST_FACES = 4500
+"""Faces of the last round; the best setting is then fitted on all."""
+
+
+def search_params(
+    model: str,
+    features: np.ndarray,
+    labels: np.ndarray,
+    *,
+    learn: Sequence[tuple[str, Any]] = (),
+    sampler: str = NO_SAMPLER,
+    scoring: str = "accuracy",
+    candidates: int = CANDIDATES,
+    most_faces: int = MOST_FACES,
+    n_jobs: int | None = -1,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Finds parameters of a model's pipeline by cross-validation within the training faces.
+
+    Args:
+        model: Of `MODELS`.
+        features: `(n, d)` of training faces.
+        labels: `(n,)`.
+        learn: Steps that belong to the features.
+        sampler: Of `SAMPLERS`; it only ever sees the training folds.
+        scoring: A scorer of scikit-learn.
+        candidates: Settings in the first round.
+        most_faces: Faces in the last round, at most.
+        n_jobs: Processes.
+        seed: Of draws and folds.
+
+    Returns:
+        Step and parameter -> value, plain numbers and words; {} where there is nothing to find.
+    """
+    from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+    from sklearn.model_selection import HalvingRandomSearchCV, StratifiedKFold
+
+    space = MODELS[model].space(features.shape[1])
+    if not space or candidates < 2:
+        return {}
+    last = min(most_faces, len(features))
+    rounds = max(1, int(np.log(candidates) / np.log(FACTOR)))
+    search = HalvingRandomSearchCV(
+        make_pipeline(model, learn=learn, sampler=sampler, seed=seed),
+        dict(space),
+        n_candidates=candidates,
+        factor=FACTOR,
+        min_resources=max(last // FACTOR**rounds, 2 * FOLDS),
+        max_resources=last,
+        cv=StratifiedKFold(FOLDS, shuffle=True, random_state=seed),
+        scoring=scoring,
+        refit=False,
+        random_state=seed,
+        n_jobs=n_jobs,
+    )
+    with few_rows_allowed():
+        search.fit(features, labels)
+    return plain(search.best_params_)
+
+
+@contextmanager
+def few_rows_allowed() -> Iterator[None]:
+    """Keeps still about classes with fewer rows than there are folds."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")
+        warnings.filterwarnings("ignore", message="Number of classes in training fold")
+        yield
+
+
+def plain(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives parameters without NumPy's types, floats to four digits: fit for JSON."""
+    return {name: _plain(value) for name, value in sorted(params.items())}
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if isinstance(value, np.generic) else value
+    return float(f"{value:.4g}") if isinstance(value, float) else value

@@ -1,0 +1,113 @@
+"""A fitted classical or hybrid model as a folder: `model.skops` and its card. No pickle."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from builder_tools.cards import ModelCard, file_sha256, verify_files, write_card
+from builder_tools.classical.models import without_samplers
+from builder_tools.classifier import SKOPS_FORMAT, TRUSTED_TYPES, SkopsRuntime
+from builder_tools.datasets.new_folder import new_folder
+from builder_tools.emotions import EmotionSet
+
+MODEL_FILE = "model.skops"
+PREPROCESSING = "Inside the model: RGB 0...255; its features say what they make of it."
+
+
+def face_model(describer: Any, fitted: Any):
+    """Gives describer and fitted model as one: a pipeline from faces to probabilities."""
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([("describe", describer), ("classify", without_samplers(fitted))])
+
+
+def save_model(
+    model: Any,
+    folder: str | Path,
+    emotions: EmotionSet,
+    *,
+    input_size: int,
+    training: Mapping[str, Any] | None = None,
+    licence: str = "",
+    intended_use: str = "",
+    limits: str = "",
+) -> ModelCard:
+    """Writes a model folder, whole or not at all.
+
+    Args:
+        model: Fitted, with `predict_proba(faces)` and `classes_` 0...k-1: `face_model`,
+            `SoftVoting` or `Stacked`.
+        folder: A new or empty folder.
+        emotions: Its classes, in the order of its probabilities.
+        input_size: Side of the faces it gets, px.
+        training: How it was trained, for the card.
+        licence: See `ModelCard`.
+        intended_use: See `ModelCard`.
+        limits: See `ModelCard`.
+
+    Returns:
+        The card. `study.deciding.fit_decisions` adds temperature and decision to it.
+
+    Raises:
+        ValueError: If a class has no probability, or the model holds a type that
+            `EmotionClassifier` would not trust.
+        FileExistsError: If the folder is not empty.
+    """
+    import sklearn
+    import skops.io
+
+    _check_classes(model, emotions)
+    stored = {
+        "format": SKOPS_FORMAT,
+        "emotions": list(emotions),
+        "input_size": input_size,
+        "model": model,
+    }
+    folder = Path(folder)
+    with new_folder(folder) as place:
+        path = place / MODEL_FILE
+        skops.io.dump(stored, path, compression=zipfile.ZIP_DEFLATED)
+        unknown = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES)
+        if unknown:
+            raise ValueError(
+                f"Expected a model of the types that are trusted in a file. Received: "
+                f"{sorted(unknown)}. Use the features and models of the registries."
+            )
+        card = ModelCard(
+            name=folder.name,
+            file=MODEL_FILE,
+            emotions=tuple(emotions),
+            input_size=input_size,
+            preprocessing=PREPROCESSING,
+            training={**(training or {}), "scikit-learn": sklearn.__version__},
+            sha256={MODEL_FILE: file_sha256(path)},
+            licence=licence,
+            intended_use=intended_use,
+            limits=limits,
+        )
+        write_card(place, card)
+    return card
+
+
+def load_model(folder: str | Path) -> Any:
+    """Gives the estimator of a model folder, to be a member of a hybrid.
+
+    Raises:
+        ValueError: If the file is not the one of the card, or holds a type that is not trusted.
+    """
+    card = ModelCard.read(folder)
+    verify_files(folder, card, [card.file])
+    return SkopsRuntime(Path(folder) / card.file, threads=1).model
+
+
+def _check_classes(model: Any, emotions: EmotionSet) -> None:
+    if not np.array_equal(model.classes_, np.arange(len(emotions))):
+        raise ValueError(
+            f"Expected a model of the labels 0...{len(emotions) - 1}. Received: "
+            f"{list(model.classes_)}. Fit it to faces of every class."
+        )

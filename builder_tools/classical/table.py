@@ -1,0 +1,123 @@
+"""The whole table: rows of the plan, hybrids of the best, one csv; goes on where it stopped."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from builder_tools.cards import ModelCard, find_model
+from builder_tools.classical.faces_of_study import StudyFaces
+from builder_tools.classical.hybrid_rows import hybrid_keys, run_hybrid
+from builder_tools.classical.plan import Entry
+from builder_tools.classical.rows import described, figures, gains, run_entry, speed
+from builder_tools.study.log import add_rows, read_rows
+
+DEEP_KEY = "deep"
+"""Key of the row of the deep model that the others are compared with."""
+
+
+def run_table(
+    entries: Sequence[Entry],
+    study: StudyFaces,
+    csv: str | Path,
+    *,
+    hybrids: bool = True,
+    search: bool = True,
+    minutes: float | None = None,
+    seed: int = 0,
+) -> list[str]:
+    """Runs what the csv does not hold yet, and adds a row as soon as it is there.
+
+    Args:
+        entries: Rows to make.
+        study: The data.
+        csv: The table; rows of other data or of another seed are left as they are.
+        hybrids: Whether to join the best classical models with the deep one, afterwards.
+        search: Whether each row searches for its parameters.
+        minutes: Begin no row after so long.
+        seed: Of everything random.
+
+    Returns:
+        Keys of the rows that there was no time for.
+    """
+    from tqdm import tqdm
+
+    csv, ends_at = Path(csv), time.monotonic() + 60 * (minutes or float("inf"))
+    left: list[str] = []
+    jobs = _jobs(entries, study, csv, search=search, seed=seed)
+    todo = [(key, job) for key, job in jobs if key not in _done(csv, study, seed)]
+    for key, job in tqdm(todo, "rows", delay=2, disable=None, file=sys.stderr):
+        _run(key, job, csv, ends_at, left)
+    if hybrids and not left:
+        for key, job in _hybrid_jobs(study, csv, seed=seed):
+            if key not in _done(csv, study, seed):
+                _run(key, job, csv, ends_at, left)
+    return left
+
+
+def rows_of(csv: str | Path, study: StudyFaces, seed: int = 0) -> list[dict[str, str]]:
+    """Gives the rows of this data and seed."""
+    wanted = (study.data_sha256[:12], str(seed))
+    return [row for row in read_rows(Path(csv)) if (row["data_sha256"], row["seed"]) == wanted]
+
+
+def _run(key: str, job: Callable, csv: Path, ends_at: float, left: list[str]) -> None:
+    if time.monotonic() > ends_at:
+        left.append(key)
+        return
+    started = time.perf_counter()
+    row = job()
+    row["total_s"] = round(time.perf_counter() - started, 1)
+    add_rows(csv, [row])
+
+
+def _done(csv: Path, study: StudyFaces, seed: int) -> set[str]:
+    return {row["key"] for row in rows_of(csv, study, seed)}
+
+
+def _jobs(
+    entries: Sequence[Entry], study: StudyFaces, csv: Path, *, search: bool, seed: int
+) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    yield DEEP_KEY, lambda: _deep_row(study, seed)
+    for entry in entries:
+        yield entry.key, lambda entry=entry: run_entry(entry, study, search=search, seed=seed)
+
+
+def _hybrid_jobs(
+    study: StudyFaces, csv: Path, *, seed: int
+) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    rows = rows_of(csv, study, seed)
+    prefix = next(iter(study.protocols))
+    for key, (kind, members) in hybrid_keys(rows, prefix).items():
+        yield (
+            key,
+            lambda key=key, kind=kind, members=members: run_hybrid(
+                key, kind, members, study, rows, seed=seed
+            ),
+        )
+
+
+def _deep_row(study: StudyFaces, seed: int) -> dict[str, Any]:
+    """Gives the row of the deep model as it is shipped."""
+    folder = find_model(study.deep)
+    card = ModelCard.read(folder)
+    found = {split: study.deep_probabilities(split) for split in ("valid", "test")}
+    minutes = card.training.get("budget", {}).get("minutes")
+    return {
+        **described(DEEP_KEY, study, seed),
+        "features": "",
+        "model": card.name,
+        "sampler": "none",
+        "fraction": 1.0,
+        "train_faces": card.training.get("pictures", {}).get("train"),
+        "params": "{}",
+        "fit_s": None if minutes is None else 60 * minutes,
+        **speed(folder, study.faces["test"]),
+        "size_mb": round((folder / card.file).stat().st_size / 1e6, 3),
+        "temperature": card.temperature,
+        **figures({split: study.judge(split, each) for split, each in found.items()}),
+        **gains(study, found["test"]),
+    }

@@ -1,0 +1,100 @@
+"""The verb `classical`: the table of classical and hybrid models."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from builder_tools.cli.study import add_data_options, need_study
+from builder_tools.cli.verb import Verb
+
+TABLE = "classical.csv"
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number in (0, 1], received {text!r}")
+    return value
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    add_data_options(parser)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/classical"),
+        metavar="FOLDER",
+        help="models, predictions and features; goes on there (default: runs/classical)",
+    )
+    parser.add_argument("--reports", type=Path, default=Path("reports"), metavar="FOLDER")
+    parser.add_argument(
+        "--features", nargs="+", default=[], metavar="NAME", help="one or more joined by +"
+    )
+    parser.add_argument("--models", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--samplers", nargs="+", default=[], metavar="NAME")
+    parser.add_argument(
+        "--fraction",
+        nargs="+",
+        type=_fraction,
+        default=[],
+        metavar="X",
+        help="parts of the training faces, 0...1",
+    )
+    parser.add_argument("--minutes", type=float, help="begin no row after so long")
+    parser.add_argument("--deep", default="fast", metavar="MODEL", help="to compare and join with")
+    parser.add_argument("--jobs", type=int, default=-1, help="processes (default: all cores)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-search", action="store_true", help="default parameters only")
+    parser.add_argument("--no-hybrids", action="store_true")
+    parser.add_argument("--list", action="store_true", help="print the rows, run nothing")
+
+
+def _run(options: argparse.Namespace) -> int:
+    need_study()
+    from builder_tools.classical.faces_of_study import StudyFaces
+    from builder_tools.classical.plan import chosen_plan
+    from builder_tools.classical.report import write_report
+    from builder_tools.classical.table import run_table
+    from builder_tools.study import load_data
+
+    entries = chosen_plan(options.features, options.models, options.samplers, options.fraction)
+    if options.list:
+        print("\n".join(entry.key for entry in entries))
+        return 0
+    table = load_data(options.data, options.source)
+    study = StudyFaces(table, options.out, deep=options.deep, n_jobs=options.jobs)
+    csv = options.reports / TABLE
+    left = run_table(
+        entries,
+        study,
+        csv,
+        hybrids=not options.no_hybrids,
+        search=not options.no_search,
+        minutes=options.minutes,
+        seed=options.seed,
+    )
+    for path in write_report(csv, options.reports):
+        print(path)
+    if left:
+        print(f"No time for {len(left)} rows: {', '.join(left)}", file=sys.stderr)
+    return 1 if left else 0
+
+
+VERBS = {
+    "classical": Verb(
+        "compare classical and hybrid models with the deep one; goes on where it stopped",
+        (
+            "builder-tools classical --data ferplus --out runs/classical",
+            "builder-tools classical --features hog hog+landmarks --models rbf_svm --minutes 10",
+            "builder-tools classical --features hog --models logistic --fraction 0.01 0.05",
+            "builder-tools img photo.jpg --model runs/classical/models/hog-rbf_svm",
+        ),
+        _options,
+        _run,
+    ),
+}

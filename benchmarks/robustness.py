@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument(
         "--detectors", nargs="+", choices=list(DETECTORS), default=[DEFAULT_DETECTOR]
     )
-    parser.add_argument("--faces", type=int, default=500)
+    parser.add_argument("--faces", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     options = parser.parse_args()

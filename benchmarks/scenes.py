@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -72,6 +73,7 @@ def scene(
     return _laid(ground, patch, mask, centre)
 
 
+@cache
 def _background(name: str) -> np.ndarray:
     return cv2.resize(getattr(data, name)(), SCENE_SIZE, interpolation=cv2.INTER_AREA)
 

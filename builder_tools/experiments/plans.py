@@ -14,7 +14,7 @@ SEEDS = (0, 1, 2)
 
 SCREENING_FACES = 2_000
 SCREENING_EPOCHS = 2
-SCREENING_SIZE = 48
+SCREENING_SIZE = 32
 
 ABLATION_EPOCHS = 4
 ABLATION_SIZE = 32
@@ -71,7 +71,7 @@ class Trial:
 def screening_trials() -> Iterator[Trial]:
     """Gives every network of the registry on the same faces for the same epochs, from scratch.
 
-    Networks that cannot take 48 px get the smallest size they can take.
+    Networks that cannot take 32 px get the smallest size they can take.
     """
     for name, spec in NETWORKS.items():
         size = max(SCREENING_SIZE, spec.min_size)

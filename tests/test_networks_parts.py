@@ -328,3 +328,9 @@ def test_the_shipped_model_is_a_start_for_fine_tuning():
     network.get_layer("emotion").set_weights(shipped.layers[-1].get_weights())
     faces = np.random.default_rng(0).integers(0, 256, (2, 48, 48, 3)).astype(np.float32)
     np.testing.assert_allclose(network(faces), shipped(faces), atol=1e-6)
+
+
+def test_the_next_size_a_network_can_take():
+    spec = NETWORKS["vit_small"]
+    assert [spec.size_from(least) for least in (1, 24, 32, 36, 37)] == [24, 24, 36, 36, 42]
+    assert NETWORKS["compact"].size_from(33) == 33

@@ -71,10 +71,10 @@ class Trial:
 def screening_trials() -> Iterator[Trial]:
     """Gives every network of the registry on the same faces for the same epochs, from scratch.
 
-    Networks that cannot take 32 px get the smallest size they can take.
+    Networks that cannot take 32 px get the next larger size they can take.
     """
     for name, spec in NETWORKS.items():
-        size = max(SCREENING_SIZE, spec.min_size)
+        size = spec.size_from(SCREENING_SIZE)
         config = TrainingConfig(
             network=name,
             stages=(Stage(size, SCREENING_EPOCHS),),

@@ -146,12 +146,14 @@ NETWORKS: dict[str, NetworkSpec] = {
         "vision transformer ViT-B over patches of 8 px",
         unfreeze=17,
         pretrained=vit.ADDRESS,
+        multiple_of=8,
     ),
     "vit_small": NetworkSpec(
         vit.vit_small,
         48,
         "small vision transformer over patches of 6 px, from scratch",
         min_size=24,
+        multiple_of=6,
     ),
     "darknet53": NetworkSpec(
         darknet.darknet53,

@@ -26,6 +26,7 @@ class NetworkSpec:
             fine-tuning; None for all.
         pretrained: Where published weights come from; None if it is trained from scratch.
         any_size: Whether it can be built for any size (`input_size` None).
+        multiple_of: The input's side must be a multiple of this, pixels.
     """
 
     backbone: Callable[[int | None, str | None], keras.Model]
@@ -35,3 +36,9 @@ class NetworkSpec:
     unfreeze: int | None = None
     pretrained: str | None = None
     any_size: bool = False
+    multiple_of: int = 1
+
+    def size_from(self, least: int) -> int:
+        """Gives the smallest side it can be built for that is at least so large, pixels."""
+        least = max(least, self.min_size)
+        return -(-least // self.multiple_of) * self.multiple_of

@@ -191,6 +191,13 @@ def _add_video_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show", action="store_true", help="show the frames in a window")
     parser.add_argument("--max-frames", type=positive)
     parser.add_argument("--bars", action="store_true", help="draw every emotion's probability")
+    parser.add_argument(
+        "--detect-every",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="search every N frames for faces; between them, faces move evenly (default: 1)",
+    )
     add_model_options(parser)
 
 
@@ -199,7 +206,7 @@ def _run_video(options: argparse.Namespace) -> int:
         check_plot(options)
     show = "cv2" if options.show else "none"
     with (
-        make_inference(options, "video", show, smooth_s=options.smooth) as inference,
+        make_inference(options, "video", show, **_time_settings(options)) as inference,
         inference.run(options.file, max_frames=options.max_frames) as results,
     ):
         total = _frame_count(results.source, options.max_frames)
@@ -207,6 +214,10 @@ def _run_video(options: argparse.Namespace) -> int:
     if options.plot:
         plot_timeline(options.timeline, options.plot)
     return code
+
+
+def _time_settings(options: argparse.Namespace) -> dict[str, float]:
+    return {"smooth_s": options.smooth, "detect_every": options.detect_every}
 
 
 def _record_options(parser: argparse.ArgumentParser) -> None:
@@ -218,7 +229,7 @@ def _record_options(parser: argparse.ArgumentParser) -> None:
 def _run_record(options: argparse.Namespace) -> int:
     show = "cv2" if options.show else "none"
     with (
-        make_inference(options, "video_rec", show, smooth_s=options.smooth) as inference,
+        make_inference(options, "video_rec", show, **_time_settings(options)) as inference,
         inference.run(options.file, out=options.out, max_frames=options.max_frames) as results,
     ):
         total = _frame_count(results.source, options.max_frames)

@@ -28,6 +28,7 @@ from builder_tools.inference.batch import (
     classify_paths,
     prepare,
 )
+from builder_tools.inference.between import groups_of, named_frames
 from builder_tools.inference.following import Following
 from builder_tools.inference.models import EmotionModel, chosen_model, frequent_emotion
 from builder_tools.inference.ordered import ordered_map
@@ -106,12 +107,15 @@ class Inference:
         track: Whether faces of a stream keep their identity (`face.track`; new ones a run).
         smooth_s: Time constant in seconds of the smoothing of each person's emotions, and of the
             shown label's reluctance to change; 0 or None shows every picture by itself.
+        detect_every: Search every so many frames of a video for faces (`video`, `video_rec`); in
+            the frames between, tracked faces move evenly from one place to the next.
         decision: `natural`, or `balanced` where all emotions are about equally frequent (see
             `EmotionClassifier`); of the default model. A model that is given brings its own.
 
     Raises:
         ValueError: If a mode or policy is not one of those named, or `smooth_s` is negative or
-            given without `track`, or `decision` is given beside a model.
+            given without `track`, or `detect_every` is above 1 without `track`, or `decision`
+            is given beside a model.
 
     One object serves one thread at a time. Close it, or use it as a context manager.
     """
@@ -134,11 +138,16 @@ class Inference:
         detector_options: Mapping[str, Any] | None = None,
         track: bool = True,
         smooth_s: float | None = None,
+        detect_every: int = 1,
         decision: str | None = None,
     ) -> None:
         _check_choice("show_state_mode", show_state_mode, SHOW_STATE_MODES)
         _check_choice("inference_mode", inference_mode, INFERENCE_MODES)
         _check_positive(img_size=img_size, batch_size=batch_size, workers=workers)
+        _check_positive(detect_every=detect_every)
+        if detect_every > 1 and not track:
+            raise ValueError("Expected track=True with detect_every: only tracked faces move.")
+        self.detect_every = detect_every
         self.show_state_mode, self.inference_mode = show_state_mode, inference_mode
         self.img_size, self.batch_size = img_size, batch_size
         self.workers = workers or os.cpu_count() or 1
@@ -272,6 +281,7 @@ file is there once it is read to its end (`.drain()`) |
             rate=FrameRate() if live else None,
             following=self._following.anew(),
             workers=1 if live or self._detectors.given is not None else self.workers,
+            detect_every=1 if live else self.detect_every,
         )
         return ResultStream(results, reader, sinks)
 
@@ -285,16 +295,19 @@ file is there once it is read to its end (`.drain()`) |
         rate: FrameRate | None = None,
         following: Following | None = None,
         workers: int = 1,
+        detect_every: int = 1,
     ) -> Iterator[FrameResult]:
         """The one frame loop: detect, follow, classify, draw, hand to the sinks, yield."""
+        following = following or Following(track=False, smooth_s=None)
         with ExitStack() as stack:
             if hasattr(frames, "close"):
                 stack.enter_context(closing(frames))
             for sink in sinks:
                 stack.push(_closer(sink))
-            detected = self._detect_all(islice(frames, max_frames), workers)
-            for frame, faces, pictures in stack.enter_context(closing(detected)):
-                found = self._follow(following, frame.time_s, faces, pictures)
+            groups = groups_of(islice(frames, max_frames), detect_every)
+            searched = stack.enter_context(closing(self._search(groups, workers)))
+            for frame, faces, pictures in named_frames(searched, following, self._detectors.cut):
+                found = following.steady(self._classify(faces, pictures), frame.time_s)
                 fps = rate.tick() if rate else None
                 image = self._draw(frame.image, found, fps, sinks)
                 result = FrameResult(source, frame.index, frame.time_s, found, image)
@@ -303,15 +316,15 @@ file is there once it is read to its end (`.drain()`) |
                 if not goes_on:
                     return
 
-    def _detect_all(self, frames: Iterable[Frame], workers: int) -> Generator:
-        """Gives each frame with its faces and their pictures, in order."""
+    def _search(self, groups: Iterable[list[Frame]], workers: int) -> Generator:
+        """Gives each group of frames with the faces of its first and their pictures, in order."""
 
-        def detect(frame: Frame):
-            return frame, *self._detect(frame.image)
+        def search(group: list[Frame]):
+            return group, *self._detect(group[0].image)
 
         if workers == 1:
-            return (detect(frame) for frame in frames)
-        return ordered_map(detect, frames, workers=workers, ahead=FRAMES_AHEAD * workers)
+            return (search(group) for group in groups)
+        return ordered_map(search, groups, workers=workers, ahead=FRAMES_AHEAD * workers)
 
     def _detect(self, image_rgb: np.ndarray) -> tuple[list[Face], list[np.ndarray]]:
         with self._detectors.lend() as detector:
@@ -320,18 +333,6 @@ file is there once it is read to its end (`.drain()`) |
 
     def _classify(self, faces: list[Face], pictures: list[np.ndarray]) -> tuple[FaceEmotion, ...]:
         return face_emotions(self.model, faces, classify(self.model, pictures, self.img_size))
-
-    def _follow(
-        self,
-        following: Following | None,
-        time_s: float,
-        faces: list[Face],
-        pictures: list[np.ndarray],
-    ) -> tuple[FaceEmotion, ...]:
-        if following is None:
-            return self._classify(faces, pictures)
-        named = following.name(faces, time_s)
-        return following.steady(self._classify(named, pictures), time_s)
 
     def _draw(
         self,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from builder_tools.detectors import FaceDetector, make_detector
+import numpy as np
+
+from builder_tools.detectors import FaceDetector, detector_class, make_detector
+from builder_tools.inference.reader import cut_faces
+from builder_tools.results import Face
 
 
 class DetectorPool:
@@ -52,6 +56,11 @@ class DetectorPool:
             yield detector
         finally:
             self._idle.append(detector)
+
+    def cut(self, image_rgb: np.ndarray, faces: Sequence[Face]) -> list[np.ndarray]:
+        """Gives the pictures of faces that one of these detectors found, framed as it frames."""
+        framing = detector_class(self.name) if self.given is None else self.given
+        return cut_faces(image_rgb, faces, framing)
 
     def close(self) -> None:
         """Closes the detectors made here; may be called twice."""

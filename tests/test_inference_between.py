@@ -1,0 +1,110 @@
+"""Frames that are not searched: faces move evenly between those that are."""
+
+import numpy as np
+import pytest
+from fakes import FakeModel
+
+from builder_tools.inference import Inference
+from builder_tools.inference.between import faces_between, groups_of
+from builder_tools.media import Frame
+from builder_tools.results import Box, Face
+
+
+def face(x, track, side=40, score=0.9, keypoints=None):
+    return Face(Box(x, 10, x + side, 10 + side), score, keypoints, track)
+
+
+class CountingDetector:
+    """One face that moves 4 px a frame; the frame's number is its first pixel."""
+
+    crop_scale, crop_shift_y = 1.0, 0.0
+
+    def __init__(self, vanishes_at=10**6):
+        self.searched, self.vanishes_at = [], vanishes_at
+
+    def detect(self, image_rgb):
+        number = int(image_rgb[0, 0, 0])
+        self.searched.append(number)
+        return [face(4 * number, None)] if number < self.vanishes_at else []
+
+    def close(self):
+        pass
+
+
+def film(count):
+    for number in range(count):
+        image = np.full((100, 300, 3), 200, np.uint8)
+        image[0, 0] = number
+        yield Frame(number, number / 25, image)
+
+
+def run(frames, detector, **options):
+    inference = Inference(
+        FakeModel(), detector, show_state_mode="none", inference_mode="video", workers=2, **options
+    )
+    following = inference._following.anew()
+    with inference:
+        return list(
+            inference._loop(
+                frames, "film", [], following=following, detect_every=inference.detect_every
+            )
+        )
+
+
+def test_groups_are_whole_but_the_last():
+    assert list(groups_of(iter(range(7)), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(groups_of([], 3)) == []
+
+
+def test_a_person_moves_evenly_and_others_keep_to_their_half():
+    before = [face(0, 1, keypoints=np.zeros((2, 2))), face(200, 2)]
+    after = [face(40, 1, side=80, score=0.5, keypoints=np.full((2, 2), 8.0)), face(100, 3)]
+    early, late = (faces_between(before, after, share) for share in (0.25, 0.75))
+    assert [one.track for one in early] == [1, 2] and [one.track for one in late] == [1, 3]
+    assert early[0].box.xyxy == (10, 10, 60, 60)
+    assert early[0].score == pytest.approx(0.8)
+    np.testing.assert_allclose(early[0].keypoints, 2.0)
+
+
+def test_every_frame_has_its_face_where_it_is_and_few_are_searched():
+    detector = CountingDetector()
+    results = run(film(11), detector, detect_every=4)
+    assert detector.searched == [0, 4, 8]
+    assert [result.frame for result in results] == list(range(11))
+    for result in results[:9]:
+        (found,) = result.faces
+        assert found.face.box.x1 == pytest.approx(4 * result.frame) and found.face.track == 1
+    # Nothing is known after the last search: the face waits there.
+    assert [result.faces[0].face.box.x1 for result in results[9:]] == [32, 32]
+
+
+def test_a_face_that_vanishes_is_shown_for_half_of_the_way():
+    results = run(film(9), CountingDetector(vanishes_at=5), detect_every=4)
+    assert [len(result.faces) for result in results] == [1, 1, 1, 1, 1, 1, 0, 0, 0]
+
+
+def test_every_frame_searched_is_as_before():
+    detector = CountingDetector()
+    results = run(film(5), detector)
+    assert detector.searched == [0, 1, 2, 3, 4] and len(results) == 5
+
+
+def test_on_a_real_film_faces_stay_where_they_are(face_video):
+    def faces(every):
+        with Inference(
+            FakeModel(), show_state_mode="none", inference_mode="video", detect_every=every
+        ) as inference:
+            return [[one.face for one in r.faces] for r in inference.run(face_video.path)]
+
+    each, third = faces(1), faces(3)
+    both = [(a[0], b[0]) for a, b in zip(each, third, strict=True) if a and b]
+    assert len(both) > 0.95 * len(each)
+    assert sum(map(bool, third)) >= sum(map(bool, each)), "a face missed in between is bridged"
+    assert min(a.box.iou(b.box) for a, b in both) > 0.7
+    assert {b.track for _, b in both} == {1}
+
+
+@pytest.mark.parametrize("options", [{"detect_every": 0}, {"detect_every": 2, "track": False}])
+def test_wrong_options_are_refused(options):
+    with pytest.raises(ValueError, match="detect_every"):
+        Inference(FakeModel(), CountingDetector(), show_state_mode="none", **options)

@@ -28,8 +28,8 @@ demo: $(VENV)/.demo ## find the emotion of a real face in a real photograph
 	@echo "The picture with the face marked is in $(OUT)/drawn:"
 	@ls -1 $(OUT)/drawn
 
-test: $(VENV)/.full ## run every test
-	@$(VENV)/bin/python -m pytest -q $(PYTEST_ARGS)
+test: $(VENV)/.full ## run every test, a process a core
+	@$(VENV)/bin/python -m pytest -q -n auto --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.lint ## check style with ruff
 	@$(VENV)/bin/python -m ruff check .

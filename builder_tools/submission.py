@@ -56,7 +56,7 @@ def plan_submission(folder: str | Path, sample: str | Path | None = None) -> Sub
         ValueError: If there are no pictures, or the sample is malformed.
     """
     found = [path.name for path in list_images(folder)]
-    names = found if sample is None else _sample_names(Path(sample))
+    names = found if sample is None else sample_names(Path(sample))
     if not names:
         raise ValueError(f"Expected pictures in {folder}. There are none.")
     return SubmissionJob(Path(folder), tuple(names), tuple(sorted(set(found) - set(names))))
@@ -138,6 +138,27 @@ def validate_submission(
     _check_lines(_read_lines(Path(csv_path)), names, emotions, Path(csv_path))
 
 
+def sample_names(path: Path) -> list[str]:
+    """Gives the picture names of a sample submission, in its order.
+
+    Raises:
+        FileNotFoundError, ValueError: If it is not there or no sample submission.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a sample submission at {str(path)!r}. Nothing there.")
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    if not header or header[0] != COLUMNS[0]:
+        raise ValueError(f"Expected the first column {COLUMNS[0]!r} in {path}. Received: {header}.")
+    counts = Counter(Path(row[0]).name for row in rows if row)
+    if not counts:
+        raise ValueError(f"Expected rows in {path}. There are none.")
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise ValueError(f"Expected each picture once in {path}. Twice or more: {twice[:10]}.")
+    return list(counts)
+
+
 def send_submission(
     csv_path: str | Path, message: str, *, competition: str = COMPETITION, dry_run: bool = True
 ) -> list[str]:
@@ -217,22 +238,6 @@ def _fingerprint(inference: Inference, job: SubmissionJob) -> str:
         "settings": inference.describe(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _sample_names(path: Path) -> list[str]:
-    if not path.is_file():
-        raise FileNotFoundError(f"Expected a sample submission at {str(path)!r}. Nothing there.")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
-    if not header or header[0] != COLUMNS[0]:
-        raise ValueError(f"Expected the first column {COLUMNS[0]!r} in {path}. Received: {header}.")
-    counts = Counter(Path(row[0]).name for row in rows if row)
-    if not counts:
-        raise ValueError(f"Expected rows in {path}. There are none.")
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
-        raise ValueError(f"Expected each picture once in {path}. Twice or more: {twice[:10]}.")
-    return list(counts)
 
 
 def _check_lines(

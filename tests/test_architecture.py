@@ -67,6 +67,7 @@ STOREYS = (
     _light("classifier"),
     _light("inference"),
     _light("submission"),
+    _light("timing"),
     _row("timeline"),
     _row("study"),
     # below the classifier: a stack holds shipped networks as members

@@ -20,6 +20,7 @@ from builder_tools.media import read_image, write_image
 CONTRACT_VERBS = {
     *("img", "img-batch", "video", "video-rec", "online"),
     *("data", "clean", "balance", "tune", "train", "evaluate", "export", "experiment"),
+    *("highlights", "exhibits", "label-va", "quantize", "submit", "benchmark"),
     *("assets", "models"),
 }
 LINE_FIELDS = ["source", "frame", "time_s", "faces"]
@@ -371,3 +372,27 @@ def test_many_pictures_of_every_kind_keep_their_lines(astronaut, tmp_path, capsy
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["source"] for line in found] == paths
     assert [len(line["faces"]) for line in found][1:] == [1, 1, 1]
+
+
+def test_submit_is_a_dry_run_that_checks_first(tmp_path, capsys):
+    (tmp_path / "sample.csv").write_text("image_path,emotion\n0.jpg,happy\n1.jpg,happy\n")
+    (tmp_path / "out.csv").write_text("image_path,emotion\n0.jpg,sad\n1.jpg,anger\n")
+    sample = ["--sample", str(tmp_path / "sample.csv")]
+    assert main(["submit", str(tmp_path / "out.csv"), *sample, "--message", "a b"]) == 0
+    line = capsys.readouterr().out
+    assert line.startswith("kaggle competitions submit") and "'a b'" in line
+    (tmp_path / "out.csv").write_text("image_path,emotion\n1.jpg,anger\n")
+    assert main(["submit", str(tmp_path / "out.csv"), *sample]) == 2
+    assert main(["submit", str(tmp_path / "none.csv")]) == 2
+
+
+def test_benchmark_times_models_and_pictures(photo, capsys):
+    assert main(["benchmark", photo, "--models", DEFAULT_MODEL, "--repeats", "2", "--json"]) == 0
+    alone, through = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (alone["detector"], through["detector"]) == ("", "mediapipe")
+    assert (through["pictures"], through["faces"]) == (1, 1)
+    for row in (alone, through):
+        assert 0 < row["median_ms"] <= row["p95_ms"]
+    assert main(["benchmark", "--models", DEFAULT_MODEL, "--repeats", "2"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("(alone)")
+    assert main(["benchmark", "nowhere.jpg", "--models", DEFAULT_MODEL, "--repeats", "1"]) == 2

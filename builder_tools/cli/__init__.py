@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from builder_tools import __version__
 from builder_tools.cli import (
     balance,
+    benchmark,
     classical,
     clean,
     data,
@@ -22,6 +23,7 @@ from builder_tools.cli import (
     experiment,
     highlights,
     house,
+    kaggle,
     label_va,
     study,
     tune,
@@ -32,6 +34,7 @@ DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 VERBS = {
     **use.VERBS,
+    **kaggle.VERBS,
     **highlights.VERBS,
     **exhibits.VERBS,
     **data.VERBS,
@@ -42,6 +45,7 @@ VERBS = {
     **study.VERBS,
     **label_va.VERBS,
     **experiment.VERBS,
+    **benchmark.VERBS,
     **house.VERBS,
 }
 """Every verb by name, in the order of the help."""

@@ -1,0 +1,46 @@
+"""The verb that sends a csv to the competition."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+
+from builder_tools.cli.verb import Verb
+
+
+def _submit_options(parser: argparse.ArgumentParser) -> None:
+    from builder_tools.submission import COMPETITION
+
+    parser.add_argument("csv", type=Path, help="made by img-batch")
+    parser.add_argument("--message", default="builder_tools", help="shown beside the score")
+    parser.add_argument("--competition", default=COMPETITION)
+    parser.add_argument("--sample", type=Path, help="sample_submission.csv to check against")
+    parser.add_argument(
+        "--send", action="store_true", help="really send; without it only the command is printed"
+    )
+
+
+def _run_submit(options: argparse.Namespace) -> None:
+    from builder_tools.emotions import NINE_EMOTIONS
+    from builder_tools.submission import sample_names, send_submission, validate_submission
+
+    if options.sample:
+        validate_submission(options.csv, sample_names(options.sample), NINE_EMOTIONS)
+    command = send_submission(
+        options.csv, options.message, competition=options.competition, dry_run=not options.send
+    )
+    print(shlex.join(command))
+
+
+VERBS = {
+    "submit": Verb(
+        "send a csv to the Kaggle competition with its client; a dry run unless --send",
+        (
+            "builder-tools submit out.csv --sample sample_submission.csv",
+            "builder-tools submit out.csv --message 'fast, balanced' --send",
+        ),
+        _submit_options,
+        _run_submit,
+    ),
+}

@@ -1,0 +1,83 @@
+"""How fast the product is on this machine, on somebody's own pictures."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from builder_tools.classifier import EmotionClassifier
+from builder_tools.inference import Inference
+from builder_tools.media import read_image
+
+WARM_UP = 3
+RANDOM_FACE_PX = 96
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long one way of looking took.
+
+    Args:
+        detector: Name of the detector; empty for a model alone, on one face.
+        model: Name of the model.
+        pictures: How many different pictures.
+        faces: How many faces were found in them, once each.
+        median_ms: Milliseconds a picture (a face, for a model alone).
+        p95_ms: So long or less took 95 % of the runs.
+    """
+
+    detector: str
+    model: str
+    pictures: int
+    faces: int
+    median_ms: float
+    p95_ms: float
+
+
+def time_models(models: Sequence[str], *, repeats: int = 100) -> Iterator[Timing]:
+    """Times models alone on one face of noise, resizing and preprocessing included."""
+    shape = (1, RANDOM_FACE_PX, RANDOM_FACE_PX, 3)
+    face = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    for name in models:
+        classifier = EmotionClassifier(name)
+        spent = _milliseconds([lambda c=classifier: c.predict(face)], repeats)
+        yield Timing("", name, 0, 1, *spent)
+
+
+def time_pictures(
+    pictures: Sequence[str], *, detectors: Sequence[str], models: Sequence[str], repeats: int = 10
+) -> Iterator[Timing]:
+    """Times detection and classification of pictures, read beforehand.
+
+    Args:
+        pictures: Paths or addresses.
+        detectors: Names in `DETECTORS`.
+        models: Names or folders of models.
+        repeats: Times each picture is looked at.
+
+    Raises:
+        FileNotFoundError, ValueError: If a picture cannot be read, or a name is unknown.
+    """
+    images = [read_image(picture) for picture in pictures]
+    for detector, model in itertools.product(detectors, models):
+        with Inference(EmotionClassifier(model), show_state_mode="none", detector=detector) as one:
+            faces = sum(len(one.analyse(image)) for image in images)
+            calls = [lambda image=image, one=one: one.analyse(image) for image in images]
+            yield Timing(detector, model, len(images), faces, *_milliseconds(calls, repeats))
+
+
+def _milliseconds(calls: Sequence[Callable[[], object]], repeats: int) -> tuple[float, float]:
+    """Gives median and 95th percentile; the calls take turns."""
+    for call in calls[:WARM_UP]:
+        call()
+    spent = []
+    for _ in range(repeats):
+        for call in calls:
+            start = time.perf_counter()
+            call()
+            spent.append((time.perf_counter() - start) * 1000)
+    return float(np.median(spent)), float(np.percentile(spent, 95))

@@ -1,9 +1,11 @@
 """The command line: every verb's help, what goes to stdout, and the exit codes."""
 
+import dataclasses
 import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 import builder_tools
-from builder_tools.cards import DEFAULT_MODEL, ModelCard, file_sha256, write_card
+from builder_tools.cards import DEFAULT_MODEL, ModelCard, file_sha256, find_model, write_card
 from builder_tools.cli import VERBS, build_parser, main
 from builder_tools.detectors import DETECTORS
 from builder_tools.media import read_image, write_image
@@ -396,3 +398,13 @@ def test_benchmark_times_models_and_pictures(photo, capsys):
     assert main(["benchmark", "--models", DEFAULT_MODEL, "--repeats", "2"]) == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("(alone)")
     assert main(["benchmark", "nowhere.jpg", "--models", DEFAULT_MODEL, "--repeats", "1"]) == 2
+
+
+def test_a_doubtful_answer_is_called_so(photo, tmp_path, capsys):
+    model = tmp_path / "doubting"
+    shutil.copytree(find_model(), model)
+    card = ModelCard.read(model)
+    for threshold, doubtful in ((1.01, True), (0.01, False), (None, False)):
+        write_card(model, dataclasses.replace(card, abstain_below=threshold))
+        assert main(["img", photo, "--model", str(model)]) == 0
+        assert (", doubtful at x" in capsys.readouterr().out) == doubtful

@@ -72,14 +72,15 @@ def _print_json(result: FrameResult) -> None:
     print(json.dumps(result.to_dict(), ensure_ascii=False), flush=True)
 
 
-def _print_text(result: FrameResult) -> None:
+def _print_text(result: FrameResult, doubtful_below: float | None) -> None:
     if not result.faces:
         print(f"{result.source}: no face found")
     for number, face in enumerate(result.faces, start=1):
         x1, y1, x2, y2 = (round(value) for value in face.face.box.xyxy)
+        doubt = ", doubtful" if face.probability < (doubtful_below or 0) else ""
         print(
             f"{result.source}: face {number} of {len(result.faces)}: {face.emotion} "
-            f"{face.probability:.0%} at x {x1}...{x2}, y {y1}...{y2}"
+            f"{face.probability:.0%}{doubt} at x {x1}...{x2}, y {y1}...{y2}"
         )
 
 
@@ -105,7 +106,10 @@ def _run_img(options: argparse.Namespace) -> int:
             except (OSError, ValueError) as error:
                 failed.append(f"{image}: {error}")
                 continue
-            (_print_json if options.json else _print_text)(result)
+            if options.json:
+                _print_json(result)
+            else:
+                _print_text(result, inference.model.card.abstain_below)
             if options.out:
                 write_image(options.out / out_names[image], result.image)
     return _report_failures(failed)

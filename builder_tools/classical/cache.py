@@ -68,7 +68,7 @@ def features_key(describer: FaceFeatures, faces: np.ndarray) -> str:
         "version": VERSION,
         "class": type(describer).__name__,
         "options": {name: repr(value) for name, value in sorted(describer.get_params().items())},
-        "weights": describer.weight_files(),
+        "weights": describer.weight_hashes(),
         "shape": faces.shape,
     }
     digest = hashlib.sha256(json.dumps(about).encode())

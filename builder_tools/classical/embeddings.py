@@ -51,12 +51,18 @@ class NetworkFeatures(FaceFeatures):
             network=self.network, weights=self.weights, sha256=_network_sha256(self.network)
         )
 
-    def weight_files(self) -> tuple[str, ...]:
+    def weight_hashes(self) -> tuple[str, ...]:
         """Gives the sha256 of the network's file; of one of the registry, that of its weights."""
         found = _network_sha256(self.network)
         if found is None and self.weights and Path(self.weights).is_file():
             found = _sha256(Path(self.weights))
         return (found or f"{self.network} {self.weights}",)
+
+    def files(self) -> tuple[Path, ...]:
+        """Gives the network's file; none for published weights."""
+        if _network_sha256(self.network) is not None:
+            return (_network_path(self.network),)
+        return tuple(path for path in (Path(self.weights or ""),) if path.is_file())
 
     def _check_options(self) -> None:
         found = _network_sha256(self.network)
@@ -85,9 +91,13 @@ class DlibEmbeddingFeatures(FaceFeatures):
     knowing who it is tells about what they show. About 80 ms a face.
     """
 
-    def weight_files(self) -> tuple[str, ...]:
+    def weight_hashes(self) -> tuple[str, ...]:
         """Gives the sha256 of the network's file."""
         return (DLIB_FILES[DLIB_FILE].sha256,)
+
+    def files(self) -> tuple[Path, ...]:
+        """Gives the network's file."""
+        return (dlib_file(DLIB_FILE),)
 
     def _describe(self, pictures: np.ndarray) -> np.ndarray:
         network = _dlib_network()
@@ -105,12 +115,16 @@ def _dlib_network() -> Any:
 
 def _network_sha256(network: str) -> str | None:
     """Gives the hash of the network's file; None for a name of the registry."""
-    if str(network).endswith(".keras"):
-        return _sha256(Path(network))
-    if _is_of_registry(network):
+    if not str(network).endswith(".keras") and _is_of_registry(network):
         return None
+    return _sha256(_network_path(network))
+
+
+def _network_path(network: str) -> Path:
+    if str(network).endswith(".keras"):
+        return Path(network)
     folder = find_model(network)
-    return _sha256(folder / ModelCard.read(folder).file)
+    return folder / ModelCard.read(folder).file
 
 
 def _sha256(path: Path) -> str:
@@ -189,7 +203,7 @@ def _keras_file(path: Path) -> tuple[Network, int, int]:
     import keras
 
     model = keras.saving.load_model(path, compile=False)
-    return _headless(keras.Model(model.inputs, model.layers[-1].input))
+    return _headless(keras.Model(model.inputs[0], model.layers[-1].input))
 
 
 def _registry_network(name: str, weights: str | None) -> tuple[Network, int, int]:
@@ -203,7 +217,7 @@ def _registry_network(name: str, weights: str | None) -> tuple[Network, int, int
         )
     size = NETWORKS[name].input_size
     model = build_network(name, 2, input_size=size, weights=weights)
-    return _headless(keras.Model(model.inputs, model.layers[-1].input))
+    return _headless(keras.Model(model.inputs[0], model.layers[-1].input))
 
 
 def _headless(model: Any) -> tuple[Network, int, int]:

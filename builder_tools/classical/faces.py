@@ -1,8 +1,8 @@
 """What every transformer from faces to numbers is, and how it takes its faces.
 
 Faces come as a stack, `(n, H, W)` grey or `(n, H, W, 3)` RGB, uint8, of any one size; or as rows
-`(n, d)` of d grey values 0...255, as scikit-learn passes tables about. A row is laid out as the
-squarest picture of d pixels: 2304 values are a face of 48 x 48.
+`(n, d)` of d grey values 0...255 (rounded and clipped), as scikit-learn passes tables about. A
+row is laid out as the squarest picture of d pixels: 2304 values are a face of 48 x 48.
 
 A describer (`FaceFeatures`) learns nothing from the faces: what it gives for a face depends on
 that face and its options alone, so its output can be kept on disk (`cache`) and can leak nothing
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -61,13 +62,17 @@ class FaceFeatures(TransformerMixin, BaseEstimator):
             )
         return np.array(self._names(), object)
 
-    def weight_files(self) -> tuple[str, ...]:
+    def weight_hashes(self) -> tuple[str, ...]:
         """Gives the sha256 of every weight file its numbers depend on."""
+        return ()
+
+    def files(self) -> tuple[Path, ...]:
+        """Gives those weight files, fetched where they are not there yet."""
         return ()
 
     @abstractmethod
     def _describe(self, pictures: np.ndarray) -> np.ndarray:
-        """Gives `(n, num_features)` for `(n, H, W[, 3])` faces, uint8 or float32 0...255."""
+        """Gives `(n, num_features)` for `(n, H, W[, 3])` uint8 faces."""
 
     @abstractmethod
     def _names(self) -> list[str]:
@@ -83,7 +88,8 @@ class FaceFeatures(TransformerMixin, BaseEstimator):
                 self.n_features_in_ = int(np.prod(faces.shape[1:3]))
             return faces
         rows = validate_data(self, faces, reset=reset, dtype=np.float32)
-        return np.clip(rows, 0, MAX_GREY).reshape(len(rows), *_squarest(rows.shape[1]))
+        grey = np.rint(np.clip(rows, 0, MAX_GREY)).astype(np.uint8)
+        return grey.reshape(len(rows), *_squarest(rows.shape[1]))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -105,8 +111,8 @@ def check_stack(faces: np.ndarray) -> None:
 
 
 def grey_faces(pictures: np.ndarray, side_px: int) -> np.ndarray:
-    """Gives faces as grey squares, `(n, side_px, side_px)` of their own type."""
-    found = np.empty((len(pictures), side_px, side_px), pictures.dtype)
+    """Gives faces as grey squares, `(n, side_px, side_px)` uint8."""
+    found = np.empty((len(pictures), side_px, side_px), np.uint8)
     for place, picture in enumerate(pictures):
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture
         found[place] = resized(grey, side_px)
@@ -116,15 +122,10 @@ def grey_faces(pictures: np.ndarray, side_px: int) -> np.ndarray:
 def rgb_faces(pictures: np.ndarray, side_px: int) -> np.ndarray:
     """Gives faces as RGB squares, `(n, side_px, side_px, 3)` uint8."""
     found = np.empty((len(pictures), side_px, side_px, 3), np.uint8)
-    for place, picture in enumerate(whole_numbers(pictures)):
+    for place, picture in enumerate(pictures):
         rgb = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB) if picture.ndim == 2 else picture
         found[place] = resized(rgb, side_px)
     return found
-
-
-def whole_numbers(pictures: np.ndarray) -> np.ndarray:
-    """Gives faces 0...255 as uint8."""
-    return pictures if pictures.dtype == np.uint8 else np.rint(pictures).astype(np.uint8)
 
 
 def resized(picture: np.ndarray, side_px: int) -> np.ndarray:

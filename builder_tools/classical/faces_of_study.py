@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from builder_tools.study.judging import (
     data_sha256,
     names_also_in_train,
     predict_table,
+    with_original_labels,
 )
 
 LEAST_FACES = 6
@@ -138,10 +140,25 @@ class StudyFaces:
                 self.parts[split].table,
                 probabilities,
                 self.emotions,
-                duplicates=self.duplicates if split != "train" else (),
+                duplicates=self.duplicates,
             )
             for prefix, protocol in self.protocols.items()
         }
+
+    def metrics(self, split: str, probabilities: np.ndarray) -> dict[str, Any]:
+        """Gives what a card says of a split, as `evaluate` judges it: protocol -> figures."""
+        part = self.parts[split]
+        if self.table.votes is None:
+            return {OWN_LABELS: self.judge(split, probabilities)["own"].to_dict()}
+        original = with_original_labels(part)
+        found = {}
+        for name, protocol in PROTOCOLS.items():
+            table = original if name.startswith("fer2013") else part.table
+            if table is not None and set(protocol.emotions) <= set(self.emotions):
+                found[name] = judge(
+                    protocol, table, probabilities, self.emotions, duplicates=self.duplicates
+                ).to_dict()
+        return found
 
     def decided(self, split: str, prefix: str, probabilities: np.ndarray) -> Decided:
         """Gives true and predicted labels of the faces that a protocol keeps."""

@@ -8,6 +8,7 @@ or out-of-fold predictions on train where all members are classical (`out_of_fol
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,11 @@ class DeepModel(ClassifierMixin, BaseEstimator):
     def predict(self, faces: np.ndarray) -> np.ndarray:
         """Gives the most probable label of each face."""
         return self.predict_proba(faces).argmax(axis=1)
+
+    def files(self) -> tuple[Path, ...]:
+        """Gives the network's file."""
+        folder = find_model(self.model)
+        return (folder / ModelCard.read(folder).file,)
 
     def _classifier(self) -> EmotionClassifier:
         if getattr(self, "_loaded", None) is None:
@@ -223,5 +229,4 @@ def out_of_fold(
 
 
 def _model_sha256(model: str) -> str:
-    folder = find_model(model)
-    return file_sha256(folder / ModelCard.read(folder).file)
+    return file_sha256(*DeepModel(model=model).files())

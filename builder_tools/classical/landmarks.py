@@ -8,16 +8,21 @@ pipeline, never leave it out.
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import cache
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from builder_tools.assets import ASSETS, asset_path
 from builder_tools.classical.dlib_files import DLIB_FILES, dlib_file, import_dlib
 from builder_tools.classical.faces import FaceFeatures, positive_option, rgb_faces
+from builder_tools.detectors.mediapipe import SHORT_RANGE
 
 EYES = {68: (tuple(range(36, 42)), tuple(range(42, 48))), 5: ((2, 3), (0, 1)), 6: ((0,), (1,))}
 """Number of points -> which are the eye on the left of the picture and the one on the right."""
@@ -50,6 +55,12 @@ ANGLES = {
 
 FOUND = "found"
 SMALLEST_EYE_DISTANCE = 1e-6
+_DLIB_LOCK = threading.Lock()
+"""dlib's detector works in memory of its own: one thread at a time."""
+
+Finder = Callable[[np.ndarray], np.ndarray | None]
+"""From a picture to points `(k, 2)` in its pixels, or None."""
+
 KEYPOINT_NAMES = ("eye_left", "eye_right", "nose", "mouth", "ear_left", "ear_right")
 
 
@@ -97,13 +108,13 @@ class _PointFeatures(FaceFeatures):
     def _describe(self, pictures: np.ndarray) -> np.ndarray:
         border = round(self.size_px * self.margin)
         found = np.full((len(pictures), len(self._names())), np.nan, np.float32)
-        with self._finder() as find:
-            for row, face in zip(found, rgb_faces(pictures, self.size_px), strict=True):
-                framed = cv2.copyMakeBorder(face, *(border,) * 4, cv2.BORDER_REPLICATE)
-                points = find(framed)
-                if points is not None:
-                    row[:-1] = face_geometry(points)
-                row[-1] = np.isfinite(row[0])
+        find = self._finder()
+        for row, face in zip(found, rgb_faces(pictures, self.size_px), strict=True):
+            framed = cv2.copyMakeBorder(face, *(border,) * 4, cv2.BORDER_REPLICATE)
+            points = find(framed)
+            if points is not None:
+                row[:-1] = face_geometry(points)
+            row[-1] = np.isfinite(row[0])
         return found
 
     def _names(self) -> list[str]:
@@ -119,8 +130,8 @@ class _PointFeatures(FaceFeatures):
         """Gives how many points a face has."""
 
     @abstractmethod
-    def _finder(self) -> Any:
-        """Gives a context of a function from a picture to points `(k, 2)`, or None."""
+    def _finder(self) -> Finder:
+        """Gives a function from an RGB picture to points."""
 
 
 class LandmarkFeatures(_PointFeatures):
@@ -149,9 +160,13 @@ class LandmarkFeatures(_PointFeatures):
         self.margin = margin
         self.min_distance = min_distance
 
-    def weight_files(self) -> tuple[str, ...]:
+    def weight_hashes(self) -> tuple[str, ...]:
         """Gives the sha256 of the landmark file."""
         return (DLIB_FILES[_landmark_file(self.num_points)].sha256,)
+
+    def files(self) -> tuple[Path, ...]:
+        """Gives the landmark file."""
+        return (dlib_file(_landmark_file(self.num_points)),)
 
     def _check_options(self) -> None:
         super()._check_options()
@@ -161,28 +176,28 @@ class LandmarkFeatures(_PointFeatures):
     def _num_points(self) -> int:
         return self.num_points
 
-    def _finder(self) -> _DlibFinder:
-        return _DlibFinder(_predictor(self.num_points), self.min_distance)
+    def _finder(self) -> Finder:
+        return _dlib_points(self.num_points, self.min_distance)
 
 
-class _DlibFinder:
-    def __init__(self, predictor: Any, min_distance: float) -> None:
-        self._detector = import_dlib().get_frontal_face_detector()
-        self._predictor = predictor
-        self._min_distance = min_distance
+def _dlib_points(num_points: int, min_distance: float) -> Finder:
+    detector, predictor = _dlib_detector(), _predictor(num_points)
 
-    def __enter__(self) -> _DlibFinder:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def __call__(self, picture: np.ndarray) -> np.ndarray | None:
-        boxes, distances, _ = self._detector.run(picture, 0, self._min_distance)
+    def find(picture: np.ndarray) -> np.ndarray | None:
+        with _DLIB_LOCK:
+            boxes, distances, _ = detector.run(picture, 0, min_distance)
         if not boxes:
             return None
-        shape = self._predictor(picture, boxes[int(np.argmax(distances))])
+        shape = predictor(picture, boxes[int(np.argmax(distances))])
         return np.array([(point.x, point.y) for point in shape.parts()], float)
+
+    return find
+
+
+@cache
+def _dlib_detector() -> Any:
+    """Opens dlib's detector once: that takes longer than a hundred faces."""
+    return import_dlib().get_frontal_face_detector()
 
 
 def _landmark_file(num_points: int) -> str:
@@ -208,32 +223,34 @@ class KeypointFeatures(_PointFeatures):
         self.margin = margin
         self.min_score = min_score
 
-    def weight_files(self) -> tuple[str, ...]:
+    def weight_hashes(self) -> tuple[str, ...]:
         """Gives the sha256 of the detector's file."""
-        from builder_tools.assets import ASSETS
-        from builder_tools.detectors.mediapipe import SHORT_RANGE
-
         return (ASSETS[SHORT_RANGE].sha256,)
+
+    def files(self) -> tuple[Path, ...]:
+        """Gives the detector's file."""
+        return (asset_path(SHORT_RANGE),)
 
     def _num_points(self) -> int:
         return len(KEYPOINT_NAMES)
 
-    def _finder(self) -> _MediaPipeFinder:
-        return _MediaPipeFinder(self.min_score)
+    def _finder(self) -> Finder:
+        return _mediapipe_points(self.min_score)
 
 
-class _MediaPipeFinder:
-    def __init__(self, min_score: float) -> None:
-        from builder_tools.detectors import MediaPipeDetector
+def _mediapipe_points(min_score: float) -> Finder:
+    detector = _mediapipe_detector(min_score)
 
-        self._detector = MediaPipeDetector(range="short", min_score=min_score)
-
-    def __enter__(self) -> _MediaPipeFinder:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._detector.close()
-
-    def __call__(self, picture: np.ndarray) -> np.ndarray | None:
-        faces = self._detector.detect(picture)
+    def find(picture: np.ndarray) -> np.ndarray | None:
+        faces = detector.detect(picture)
         return None if not faces else np.asarray(faces[0].keypoints, float)
+
+    return find
+
+
+@cache
+def _mediapipe_detector(min_score: float) -> Any:
+    """Opens MediaPipe's detector once; it closes at the end of the process."""
+    from builder_tools.detectors import MediaPipeDetector
+
+    return MediaPipeDetector(range="short", min_score=min_score)

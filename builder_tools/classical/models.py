@@ -69,9 +69,11 @@ def _linear_svm(seed: int) -> list[tuple[str, Any]]:
     return [("model", LinearSVC(C=0.001, dual=False, tol=1e-2, random_state=seed))]
 
 
-def _kernel_svm(kernel: Callable[..., Any]) -> Callable[[int], list[tuple[str, Any]]]:
+def _kernel_svm(
+    kernel: Callable[..., Any], **options: Any
+) -> Callable[[int], list[tuple[str, Any]]]:
     def make(seed: int) -> list[tuple[str, Any]]:
-        return [("kernel", kernel(n_components=KERNEL_NUMBERS, random_state=seed)),
+        return [("kernel", kernel(n_components=KERNEL_NUMBERS, random_state=seed, **options)),
                 ("model", LinearSVC(C=1.0, dual=False, tol=1e-2, random_state=seed))]  # fmt: skip
 
     return make
@@ -121,7 +123,7 @@ MODELS: dict[str, ModelSpec] = {
         calibrate=True,
     ),
     "fourier_svm": ModelSpec(
-        _kernel_svm(RBFSampler),
+        _kernel_svm(RBFSampler, gamma="scale"),
         "support vector machine with an RBF kernel by random Fourier features, sigmoid-calibrated",
         _kernel_space,
         calibrate=True,

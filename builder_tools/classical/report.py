@@ -105,11 +105,11 @@ def _head(rows: pd.DataFrame, main: str) -> str:
         "# Classical and hybrid models\n\n"
         f"Protocols: {', '.join(TITLES[p] for p in prefixes(rows))}; models know all classes of "
         "the data and are restricted to the protocol's. Parameters were searched by successive "
-        "halving, cross-validated within train (macro steps in `params` of the csv), temperatures "
+        "halving, cross-validated within train (found: `params` in the csv), temperatures "
         "fitted on valid, test judged once a row; sorted by accuracy on valid "
         f"({TITLES[main]}). Milliseconds are medians over single faces, one at a time, as the "
-        "model is used (describing included, one thread); size is that of the model's file "
-        "without the files of describers. "
+        "model is used (describing included, one thread); size is that of the model's file, "
+        "and after + that of the weight files its features need. "
         f"Machine: {_joined(rows['machine'])}. Commits: {_joined(rows['commit'])}. "
         f"{len(rows)} rows in {minutes:.1f} minutes. Rerun with `{RERUN}`."
     )
@@ -171,7 +171,10 @@ def _overview(part: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     ]
     found["fit s"] = part["fit_s"].map("{:.1f}".format)
     found["ms a face"] = part["ms_per_face"].map("{:.2f}".format)
-    found["MB"] = part["size_mb"].map("{:.2f}".format)
+    found["MB"] = [
+        f"{own:.2f}" + (f" + {more:.1f}" if more else "")
+        for own, more in zip(part["size_mb"], part["needs_mb"], strict=True)
+    ]
     return found
 
 

@@ -20,7 +20,7 @@ from builder_tools.classical.gains import paired_gains
 from builder_tools.classical.models import make_pipeline, with_probabilities
 from builder_tools.classical.plan import Entry
 from builder_tools.classical.search import few_rows_allowed, search_params
-from builder_tools.classical.storage import face_model, save_model
+from builder_tools.classical.storage import face_model, needed_files, save_model
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.decisions import apply_temperature
 from builder_tools.evaluation import Judgement, fit_temperature, restrict
@@ -99,9 +99,9 @@ def keep_model(
     size = study.faces["train"].shape[1]
     card = save_model(model, folder, study.emotions, input_size=size, training=training)
     temperature = _temperature(study, found["valid"])
-    finished = {split: apply_temperature(each, temperature) for split, each in found.items()}
+    finished = {split: _as_used(each, temperature) for split, each in found.items()}
     judgements = {split: study.judge(split, each) for split, each in finished.items()}
-    metrics = {split: _metrics(own) for split, own in judgements.items()}
+    metrics = {split: study.metrics(split, each) for split, each in finished.items()}
     card = replace(card, temperature=temperature, metrics=metrics)
     write_card(folder, card)
     save_predictions(study, key, found)
@@ -109,6 +109,7 @@ def keep_model(
     return {
         **speed(folder, study.faces["test"]),
         "size_mb": round(file_mb, 3),
+        "needs_mb": round(sum(path.stat().st_size for path in needed_files(model)) / 1e6, 3),
         "temperature": temperature,
         **figures(judgements),
         **gains(study, finished["test"]),
@@ -208,8 +209,9 @@ def _temperature(study: StudyFaces, valid: np.ndarray) -> float:
     return round(fit_temperature(truth[truth >= 0], inside[truth >= 0]), 4)
 
 
-def _metrics(judgements: dict[str, Judgement]) -> dict[str, Any]:
-    return {each.protocol.name: each.to_dict() for each in judgements.values()}
+def _as_used(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Gives probabilities as `EmotionClassifier` does, in its precision."""
+    return apply_temperature(probabilities.astype(np.float32), temperature).astype(np.float32)
 
 
 def _columns(start: str, judgement: Judgement) -> dict[str, Any]:

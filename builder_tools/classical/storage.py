@@ -105,6 +105,19 @@ def load_model(folder: str | Path) -> Any:
     return SkopsRuntime(Path(folder) / card.file, threads=1).model
 
 
+def needed_files(model: Any) -> frozenset[Path]:
+    """Gives the weight files that a model works with beside its own file.
+
+    Args:
+        model: `face_model`, a hybrid of such, or a describer.
+    """
+    if hasattr(model, "files"):
+        return frozenset(model.files())
+    parts = getattr(model, "members", None) or getattr(model, "transformer_list", None)
+    parts = parts or getattr(model, "steps", ())
+    return frozenset(file for _, part in parts for file in needed_files(part))
+
+
 def _check_classes(model: Any, emotions: EmotionSet) -> None:
     if not np.array_equal(model.classes_, np.arange(len(emotions))):
         raise ValueError(

@@ -117,6 +117,7 @@ def _deep_row(study: StudyFaces, seed: int) -> dict[str, Any]:
         "fit_s": None if minutes is None else 60 * minutes,
         **speed(folder, study.faces["test"]),
         "size_mb": round((folder / card.file).stat().st_size / 1e6, 3),
+        "needs_mb": 0.0,
         "temperature": card.temperature,
         **figures({split: study.judge(split, each) for split, each in found.items()}),
         **gains(study, found["test"]),

@@ -12,7 +12,6 @@ from builder_tools.classical.faces import (
     FaceFeatures,
     grey_faces,
     positive_option,
-    whole_numbers,
 )
 
 BLOCK_CELLS = 2
@@ -47,7 +46,7 @@ class HogFeatures(FaceFeatures):
 
     def _describe(self, pictures: np.ndarray) -> np.ndarray:
         hog = _hog(self.size_px, self.cell_px, self.orientations)
-        faces = whole_numbers(grey_faces(pictures, self.size_px))
+        faces = grey_faces(pictures, self.size_px)
         return np.stack([hog.compute(face).ravel() for face in faces])
 
     def _names(self) -> list[str]:
@@ -97,7 +96,7 @@ class LbpFeatures(FaceFeatures):
         cells = _cell_of_pixel(self.size_px, self.grid)
         length = self.grid**2 * LBP_CODES
         found = np.empty((len(pictures), length), np.float32)
-        for place, face in enumerate(whole_numbers(grey_faces(pictures, self.size_px))):
+        for place, face in enumerate(grey_faces(pictures, self.size_px)):
             codes = local_binary_pattern(face, 8, self.radius_px, "nri_uniform").astype(int)
             counts = np.bincount((cells * LBP_CODES + codes).ravel(), minlength=length)
             found[place] = counts

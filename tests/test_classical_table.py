@@ -1,0 +1,222 @@
+"""The table of classical and hybrid models on a toy FER+: rows, resuming, hybrids, report."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from builder_tools.cards import ModelCard
+from builder_tools.classical.faces_of_study import StudyFaces
+from builder_tools.classical.hybrid_rows import best_classical, cross_validated, hybrid_keys
+from builder_tools.classical.hybrids import SoftVoting
+from builder_tools.classical.plan import Entry, chosen_plan, whole_plan
+from builder_tools.classical.report import write_report
+from builder_tools.classical.table import rows_of, run_table
+from builder_tools.cli import main
+from builder_tools.datasets.ferplus import ferplus_table
+from tests.toy_study import toy_faces, write_official
+
+COUNTS = {"train": 12, "valid": 6, "test": 4}
+ENTRIES = [
+    Entry("hog", "logistic"),
+    Entry("eigenfaces", "neighbours"),
+    Entry("hog", "logistic", sampler="smote"),
+    Entry("hog", "logistic", fraction=0.5),
+]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return write_official(tmp_path_factory.mktemp("data") / "ferplus", toy_faces(COUNTS))
+
+
+@pytest.fixture(scope="module")
+def made(source, tmp_path_factory):
+    """A finished table: study, csv."""
+    root = tmp_path_factory.mktemp("classical")
+    study = StudyFaces(ferplus_table(source), root / "out", n_jobs=1)
+    assert run_table(ENTRIES, study, root / "classical.csv", search=False) == []
+    return study, root / "classical.csv"
+
+
+@pytest.fixture(scope="module")
+def rows(made):
+    return {row["key"]: row for row in rows_of(made[1], made[0])}
+
+
+def test_every_row_and_hybrid_is_there(rows):
+    assert set(rows) == {
+        "deep",
+        *(entry.key for entry in ENTRIES),
+        "vote-deep+1",
+        "stack-deep+1",
+        "vote-deep+2",
+        "stack-deep+2",
+        "stack_oof-2",
+    }
+
+
+def test_rows_say_what_was_measured(rows):
+    row = rows["hog-logistic"]
+    assert float(row["test_nine_accuracy"]) == 1  # the toy's classes are easily told apart
+    assert int(row["train_faces"]) == 108
+    assert int(rows["hog-logistic-0.5"]["train_faces"]) == 54
+    for name in ("fit_s", "ms_per_face", "ms_per_face_batch", "size_mb"):
+        assert float(row[name]) > 0
+    assert 0 <= float(row["test_nine_recall_happy"]) <= 1
+    gain = float(row["test_eight_accuracy"]) - float(rows["deep"]["test_eight_accuracy"])
+    assert float(row["eight_accuracy_gain"]) == pytest.approx(gain, abs=2e-4)
+    assert float(row["eight_accuracy_gain_low"]) <= gain <= float(row["eight_accuracy_gain_high"])
+    assert float(rows["deep"]["eight_macro_f1_gain"]) == 0
+
+
+def test_hybrids_lean_on_who_is_right(rows):
+    """On patterns the shipped network guesses: the classical member gets nearly all the weight."""
+    weights = json.loads(rows["vote-deep+1"]["params"])["weights"]
+    assert weights[0] > 0.8
+    assert float(rows["vote-deep+1"]["test_nine_accuracy"]) == 1
+
+
+def test_rows_are_not_made_again(made, monkeypatch):
+    from builder_tools.classical import table
+
+    monkeypatch.setattr(table, "run_entry", lambda *_, **__: pytest.fail("made again"))
+    monkeypatch.setattr(table, "run_hybrid", lambda *_, **__: pytest.fail("made again"))
+    before = made[1].read_text()
+    assert run_table(ENTRIES, *made, search=False) == []
+    assert made[1].read_text() == before
+
+
+def test_no_row_is_begun_when_the_time_is_over(made, tmp_path):
+    csv_path = tmp_path / "none.csv"
+    left = run_table(ENTRIES[:2], made[0], csv_path, minutes=1e-9)
+    assert left == ["deep", "hog-logistic", "eigenfaces-neighbours"]
+    assert not csv_path.exists()
+
+
+@pytest.mark.parametrize("key", ["hog-logistic", "vote-deep+1", "stack_oof-2"])
+def test_evaluate_gives_the_figures_of_the_card(made, source, key, capsys):
+    folder = made[0].folder / "models" / key
+    assert ModelCard.read(folder).metrics["test"]["ferplus-nine"]["n"] == 36
+    options = ["--data", "ferplus", "--source", str(source), "--split", "test"]
+    assert main(["evaluate", "--model", str(folder), *options]) == 0
+    assert "exactly the figures of the card" in capsys.readouterr().err
+
+
+def test_img_and_img_batch_take_a_classical_model(made, astronaut, tmp_path, capsys):
+    from builder_tools.media import write_image
+
+    model = str(made[0].folder / "models" / "hog-logistic")
+    photo = write_image(tmp_path / "photos" / "astronaut.png", astronaut)
+    assert main(["img", str(photo), "--model", model, "--detector", "haar", "--json"]) == 0
+    face = json.loads(capsys.readouterr().out)["faces"][0]
+    assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    out = tmp_path / "out.csv"
+    batch = ["img-batch", str(photo.parent), "--csv", str(out), "--model", model]
+    assert main([*batch, "--detector", "haar"]) == 0
+    with out.open() as file:
+        assert [row["image_path"] for row in csv.DictReader(file)] == ["astronaut.png"]
+
+
+def test_report_and_figures_are_made_from_the_table_alone(made, tmp_path):
+    written = write_report(made[1], tmp_path)
+    assert [path.name for path in written] == [
+        "classical.md",
+        "classical_grid.png",
+        "classical_curves.png",
+        "classical_gains.png",
+    ]
+    text = written[0].read_text()
+    for words in ("## Hybrids", "## Learning curves", "## Balancing", "stack_oof-2", "50 %"):
+        assert words in text
+    assert all(path.stat().st_size > 1000 for path in written)
+
+
+def test_report_needs_the_deep_row(made, tmp_path):
+    lines = made[1].read_text().splitlines()
+    broken = tmp_path / "broken.csv"
+    broken.write_text("\n".join(line for line in lines if not line.startswith("deep,")))
+    with pytest.raises(ValueError, match="Expected the row 'deep'"):
+        write_report(broken, tmp_path / "reports")
+    assert not (tmp_path / "reports").exists()
+
+
+def test_verb_runs_a_part_of_the_table(source, tmp_path, capsys):
+    options = ["--source", str(source), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    options += ["--reports", str(tmp_path), "--features", "eigenfaces", "--models", "logistic"]
+    assert main(["classical", *options, "--fraction", "0.5", "--no-hybrids"]) == 0
+    assert "classical.md" in capsys.readouterr().out
+    with (tmp_path / "classical.csv").open() as file:
+        row = list(csv.DictReader(file))[-1]
+    assert row["key"] == "eigenfaces-logistic-0.5"
+    assert "model__C" in row["params"]  # searched
+
+
+def test_verb_refuses_unknown_names(capsys):
+    assert main(["classical", "--features", "eyes", "--list"]) == 2
+    assert main(["classical", "--models", "oracle", "--list"]) == 2
+    assert "Expected" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["classical", "--fraction", "2"])
+
+
+def test_plan_covers_both_registries():
+    from builder_tools.classical import FEATURES, MODELS, SAMPLERS
+
+    plan = whole_plan()
+    assert len({entry.key for entry in plan}) == len(plan)
+    assert {entry.model for entry in plan} == set(MODELS)
+    assert {entry.sampler for entry in plan} == set(SAMPLERS)
+    used = {part for entry in plan for part in entry.features.split("+")}
+    assert set(FEATURES) - used == {"landmarks5"}
+    tenth = chosen_plan(fractions=[0.1])
+    assert {entry.fraction for entry in tenth} == {0.1}
+
+
+def test_parts_of_the_training_faces_hold_smaller_parts_and_every_class(made):
+    study = made[0]
+    small, large = (set(study.training_rows(part).tolist()) for part in (0.01, 0.6))
+    assert small < large
+    assert (np.bincount(study.labels("train")[sorted(small)]) == 6).all()
+
+
+def row_of(key: str, features: str, accuracy: float, **changes: object) -> dict:
+    row = {"key": key, "features": features, "model": "logistic", "fraction": "1.0"}
+    return row | {"valid_eight_accuracy": accuracy} | changes
+
+
+def test_members_are_chosen_on_valid_with_features_of_their_own():
+    rows = [
+        row_of("a", "hog", 0.6),
+        row_of("b", "hog", 0.7),
+        row_of("c", "lbp", 0.5),
+        row_of("d", "network", 0.9),
+        row_of("e", "gabor", 0.8, fraction="0.5"),
+        row_of("f", "b & deep", 0.9, model="vote"),
+        row_of("deep", "", 0.9),
+    ]
+    assert [row["key"] for row in best_classical(rows, "eight")] == ["b", "c"]
+    assert hybrid_keys(rows, "eight")["stack_oof-2"] == ("stack_oof", ("b", "c"))
+    assert hybrid_keys(rows[3:4], "eight") == {}
+
+
+def test_cross_validated_hybrids_never_weigh_with_the_face_itself(monkeypatch):
+    labels = np.tile([0, 1], 20)
+    asked = []
+    original = SoftVoting.fit_probabilities
+
+    def noting(self, probabilities, y):
+        asked.append(probabilities[0, :, 0].tolist())
+        return original(self, probabilities, y)
+
+    monkeypatch.setattr(SoftVoting, "fit_probabilities", noting)
+    first = np.linspace(0.01, 0.99, 40)
+    member = np.column_stack([first, 1 - first])
+    found = cross_validated(SoftVoting([]), np.stack([member, member]), labels)
+    np.testing.assert_allclose(found, member)
+    assert sorted(len(part) for part in asked) == [32] * 5
+    counts = np.unique(np.concatenate(asked), return_counts=True)[1]
+    assert (counts == 4).all()  # each face weighs for every fold but its own

@@ -21,6 +21,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from machine import describe_machine
+from networks import count_flop
 from threadpoolctl import threadpool_limits
 
 from builder_tools.cards import ModelCard
@@ -50,18 +51,6 @@ def load_network(folder: str | None, name: str) -> tuple[keras.Model, int, tuple
         raise ValueError(f"Expected the Keras network at {path}. Received: no such file.")
     card = ModelCard.read(folder)
     return keras.models.load_model(path), card.input_size, card.emotions
-
-
-def flop(model: keras.Model) -> int:
-    """Gives the operations for one face: two for each multiply-add of a convolution or dense."""
-    total = 0
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            total += flop(layer)
-        elif isinstance(layer, keras.layers.Conv2D | keras.layers.Dense):
-            places = np.prod(layer.output.shape[1:-1], dtype=int)
-            total += 2 * int(places) * int(np.prod(layer.kernel.shape))
-    return total
 
 
 def matrix_gflops(threads: int, side: int = 1024, rounds: int = 5) -> float:
@@ -142,10 +131,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     arguments = parser.parse_args()
     model, size, emotions = load_network(arguments.model, arguments.network)
-    gflop = flop(model) / 1e9
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         found = export(model, size, emotions, folder)
+        gflop = count_flop(folder / "model.onnx", np.zeros((1, size, size, 3), np.float32)) / 1e9
         sizes = {f: (folder / f).stat().st_size / 1e6 for f in found.card.sha256}
         print(f"\n{describe_machine(PACKAGES)}\n")
         print(f"{model.name}: {model.count_params():,} parameters, {gflop:.3f} GFLOP a face, ")

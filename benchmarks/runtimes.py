@@ -77,7 +77,7 @@ def one_timing_s(call: Callable[[], object]) -> float:
 def compare(folder: Path, size: int, threads: int, batch: int, rounds: int) -> dict[str, float]:
     """Gives the median milliseconds a run of each runtime, taking turns."""
     faces = np.random.default_rng(1).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
-    loaded = {s: open_(folder / f"model{s}", threads) for s, open_ in RUNTIMES.items()}
+    loaded = {s: RUNTIMES[s](folder / f"model{s}", threads) for s in NAMES}
     calls = {suffix: (lambda r=runtime: r.run(faces)) for suffix, runtime in loaded.items()}
     taken: dict[str, list[float]] = {suffix: [] for suffix in calls}
     for call in calls.values():
@@ -96,7 +96,7 @@ def export(model: keras.Model, size: int, emotions: tuple[str, ...], folder: Pat
         folder,
         noise.astype(np.uint8),
         load=EmotionClassifier,
-        suffixes=tuple(RUNTIMES),
+        suffixes=tuple(NAMES),
         emotions=emotions,
         preprocessing="inside",
     )

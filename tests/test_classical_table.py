@@ -135,6 +135,20 @@ def test_report_and_figures_are_made_from_the_table_alone(made, tmp_path):
     assert all(path.stat().st_size > 1000 for path in written)
 
 
+@pytest.mark.slow  # a network is trained
+def test_a_network_is_trained_on_the_same_faces(made):
+    from builder_tools.classical.network_curve import curve_config, run_network
+    from builder_tools.training import Stage, TrainingConfig
+
+    quick = TrainingConfig(network="compact_tiny", stages=(Stage(16, 1),), precision="float32")
+    row = run_network(0.5, made[0], config=quick)
+    assert (row["key"], row["features"], row["train_faces"]) == ("compact-0.5", "", 54)
+    assert 0 <= row["test_nine_accuracy"] <= 1
+    assert not (made[0].folder / "networks" / "compact-0.5").exists()
+    assert curve_config(300).epoch_faces == 2500
+    assert curve_config(7000).epoch_faces is None
+
+
 def test_report_needs_the_deep_row(made, tmp_path):
     lines = made[1].read_text().splitlines()
     broken = tmp_path / "broken.csv"

@@ -95,7 +95,8 @@ _HYBRID_WORDS = (
 _CURVE_WORDS = (
     "Rows with the features `network` do not belong to the question how much data is needed: that "
     "network has seen all training faces. `landmarks` rest on faces that dlib's predictor was "
-    "trained on."
+    "trained on. Rows without features are networks trained from scratch on the same faces, last "
+    "epoch."
 )
 
 

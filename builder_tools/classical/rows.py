@@ -98,8 +98,8 @@ def keep_model(
     shutil.rmtree(folder, ignore_errors=True)
     size = study.faces["train"].shape[1]
     card = save_model(model, folder, study.emotions, input_size=size, training=training)
-    temperature = _temperature(study, found["valid"])
-    finished = {split: _as_used(each, temperature) for split, each in found.items()}
+    temperature = fitted_temperature(study, found["valid"])
+    finished = {split: as_used(each, temperature) for split, each in found.items()}
     judgements = {split: study.judge(split, each) for split, each in finished.items()}
     metrics = {split: study.metrics(split, each) for split, each in finished.items()}
     card = replace(card, temperature=temperature, metrics=metrics)
@@ -154,6 +154,20 @@ def gains(study: StudyFaces, probabilities: np.ndarray) -> dict[str, Any]:
     return columns
 
 
+def fitted_temperature(study: StudyFaces, valid: np.ndarray) -> float:
+    """Gives the temperature that suits a model's probabilities on valid `(n, k)`."""
+    prefix = next(name for name in CERTAINTY if name in study.protocols)
+    own = study.protocols[prefix]
+    truth = own.labels(study.parts["valid"].table)
+    inside = restrict(valid, study.emotions, own.emotions)
+    return round(fit_temperature(truth[truth >= 0], inside[truth >= 0]), 4)
+
+
+def as_used(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Gives probabilities as `EmotionClassifier` does, in its precision."""
+    return apply_temperature(probabilities.astype(np.float32), temperature).astype(np.float32)
+
+
 def speed(folder: Path, faces: np.ndarray) -> dict[str, float]:
     """Measures a model folder as it is used, one thread: one face at a time, and many."""
     classifier = EmotionClassifier(folder)
@@ -198,20 +212,6 @@ def _training(entry: Entry, study: StudyFaces, train_faces: int, seed: int) -> d
         "class_counts": dict(zip(study.emotions, counts.tolist(), strict=True)),
         "seed": seed,
     }
-
-
-def _temperature(study: StudyFaces, valid: np.ndarray) -> float:
-    """Fits the temperature on valid, as `study.deciding` does for networks."""
-    prefix = next(name for name in CERTAINTY if name in study.protocols)
-    own = study.protocols[prefix]
-    truth = own.labels(study.parts["valid"].table)
-    inside = restrict(valid, study.emotions, own.emotions)
-    return round(fit_temperature(truth[truth >= 0], inside[truth >= 0]), 4)
-
-
-def _as_used(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Gives probabilities as `EmotionClassifier` does, in its precision."""
-    return apply_temperature(probabilities.astype(np.float32), temperature).astype(np.float32)
 
 
 def _columns(start: str, judgement: Judgement) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from builder_tools.cards import ModelCard, find_model
 from builder_tools.classical.faces_of_study import StudyFaces
 from builder_tools.classical.hybrid_rows import hybrid_keys, run_hybrid
+from builder_tools.classical.network_curve import curve_key, run_network
 from builder_tools.classical.plan import Entry
 from builder_tools.classical.rows import described, figures, gains, run_entry, speed
 from builder_tools.study.log import add_rows, read_rows
@@ -25,6 +27,7 @@ def run_table(
     csv: str | Path,
     *,
     hybrids: bool = True,
+    networks: Sequence[float] = (),
     search: bool = True,
     minutes: float | None = None,
     seed: int = 0,
@@ -36,6 +39,7 @@ def run_table(
         study: The data.
         csv: The table; rows of other data or of another seed are left as they are.
         hybrids: Whether to join the best classical models with the deep one, afterwards.
+        networks: Parts of the training faces to train the network of the learning curves on.
         search: Whether each row searches for its parameters.
         minutes: Begin no row after so long.
         seed: Of everything random.
@@ -47,10 +51,14 @@ def run_table(
 
     csv, ends_at = Path(csv), time.monotonic() + 60 * (minutes or float("inf"))
     left: list[str] = []
-    jobs = _jobs(entries, study, csv, search=search, seed=seed)
+    jobs = _jobs(entries, study, search=search, seed=seed)
     todo = [(key, job) for key, job in jobs if key not in _done(csv, study, seed)]
     for key, job in tqdm(todo, "rows", delay=2, disable=None, file=sys.stderr):
         _run(key, job, csv, ends_at, left)
+    for fraction in networks:
+        key = curve_key(fraction)
+        if key not in _done(csv, study, seed):
+            _run(key, partial(run_network, fraction, study, seed=seed), csv, ends_at, left)
     if hybrids and not left:
         for key, job in _hybrid_jobs(study, csv, seed=seed):
             if key not in _done(csv, study, seed):
@@ -79,11 +87,11 @@ def _done(csv: Path, study: StudyFaces, seed: int) -> set[str]:
 
 
 def _jobs(
-    entries: Sequence[Entry], study: StudyFaces, csv: Path, *, search: bool, seed: int
+    entries: Sequence[Entry], study: StudyFaces, *, search: bool, seed: int
 ) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
-    yield DEEP_KEY, lambda: _deep_row(study, seed)
+    yield DEEP_KEY, partial(_deep_row, study, seed)
     for entry in entries:
-        yield entry.key, lambda entry=entry: run_entry(entry, study, search=search, seed=seed)
+        yield entry.key, partial(run_entry, entry, study, search=search, seed=seed)
 
 
 def _hybrid_jobs(
@@ -92,12 +100,7 @@ def _hybrid_jobs(
     rows = rows_of(csv, study, seed)
     prefix = next(iter(study.protocols))
     for key, (kind, members) in hybrid_keys(rows, prefix).items():
-        yield (
-            key,
-            lambda key=key, kind=kind, members=members: run_hybrid(
-                key, kind, members, study, rows, seed=seed
-            ),
-        )
+        yield key, partial(run_hybrid, key, kind, members, study, rows, seed=seed)
 
 
 def _deep_row(study: StudyFaces, seed: int) -> dict[str, Any]:

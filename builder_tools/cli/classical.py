@@ -51,13 +51,19 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-search", action="store_true", help="default parameters only")
     parser.add_argument("--no-hybrids", action="store_true")
+    parser.add_argument(
+        "--networks",
+        action="store_true",
+        help="train a network on 1, 5 and 25 %% of the faces, too, for the learning curves (about "
+        "40 minutes on two quiet cores)",
+    )
     parser.add_argument("--list", action="store_true", help="print the rows, run nothing")
 
 
 def _run(options: argparse.Namespace) -> int:
     need_study()
     from builder_tools.classical.faces_of_study import StudyFaces
-    from builder_tools.classical.plan import chosen_plan
+    from builder_tools.classical.plan import FRACTIONS, chosen_plan
     from builder_tools.classical.report import write_report
     from builder_tools.classical.table import run_table
     from builder_tools.study import load_data
@@ -74,6 +80,7 @@ def _run(options: argparse.Namespace) -> int:
         study,
         csv,
         hybrids=not options.no_hybrids,
+        networks=FRACTIONS if options.networks else (),
         search=not options.no_search,
         minutes=options.minutes,
         seed=options.seed,

@@ -1,0 +1,111 @@
+"""A network from scratch on parts of the training faces: what the learning curves compare with.
+
+Each part is trained on with the recipe of the default network; where it is small, its faces come
+several times an epoch, augmented anew. The last epoch counts, so valid decides nothing but the
+temperature.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from typing import Any
+
+import numpy as np
+
+from builder_tools.classical.faces import rgb_faces
+from builder_tools.classical.faces_of_study import StudyFaces
+from builder_tools.classical.rows import (
+    as_used,
+    described,
+    figures,
+    fitted_temperature,
+    gains,
+    save_predictions,
+)
+
+NETWORK = "compact"
+LEAST_EPOCH_FACES = 2500
+"""Faces an epoch has at least: so 1 % of FER+ gets 1,400 steps."""
+
+WATCHED_FACES = 500
+"""Of valid: those whose loss is written into the history, which nothing follows from."""
+
+
+def curve_key(fraction: float) -> str:
+    """Gives the key of the row of a network trained on a part of the faces."""
+    return f"{NETWORK}-{fraction:g}"
+
+
+def curve_config(train_faces: int, *, seed: int = 0) -> Any:
+    """Gives the training on so many faces."""
+    from builder_tools.training import TrainingConfig
+
+    epoch_faces = LEAST_EPOCH_FACES if train_faces < LEAST_EPOCH_FACES else None
+    return TrainingConfig(network=NETWORK, epoch_faces=epoch_faces, seed=seed)
+
+
+def run_network(
+    fraction: float, study: StudyFaces, *, config: Any = None, seed: int = 0
+) -> dict[str, Any]:
+    """Makes the row of a network trained from scratch on a part of the training faces.
+
+    Args:
+        fraction: Of the training faces: the same faces that the classical rows get.
+        study: The data.
+        config: A `TrainingConfig`; `curve_config` if None.
+        seed: Of faces and training.
+
+    Returns:
+        Column -> value; nothing is exported, so nothing is said of speed and size.
+    """
+    from builder_tools.training import Samples, train
+
+    rows = study.training_rows(fraction, seed=seed)
+    config = config or curve_config(len(rows), seed=seed)
+    folder = study.folder / "networks" / curve_key(fraction)
+    watched = np.random.default_rng(seed).permutation(len(study.labels("valid")))[:WATCHED_FACES]
+    started = time.perf_counter()
+    run = train(config, _samples(Samples, study, "train", rows),
+                _samples(Samples, study, "valid", np.sort(watched)), folder)  # fmt: skip
+    fitted = time.perf_counter()
+    size = config.stages[-1].size
+    found = {split: _predict(run.model, study.faces[split], size) for split in ("valid", "test")}
+    temperature = fitted_temperature(study, found["valid"])
+    used = {split: as_used(each, temperature) for split, each in found.items()}
+    save_predictions(study, curve_key(fraction), found)
+    shutil.rmtree(folder, ignore_errors=True)
+    return {
+        **described(curve_key(fraction), study, seed),
+        "features": "",
+        "model": config.network,
+        "sampler": "none",
+        "fraction": fraction,
+        "train_faces": len(rows),
+        "params": json.dumps({"epochs": sum(stage.epochs for stage in config.stages)}),
+        "fit_s": round(fitted - started, 2),
+        "temperature": temperature,
+        **figures({split: study.judge(split, each) for split, each in used.items()}),
+        **gains(study, used["test"]),
+    }
+
+
+def _samples(make: Any, study: StudyFaces, split: str, rows: np.ndarray) -> Any:
+    """Gives faces with the targets that the shipped network has: shares of votes, or labels."""
+    from builder_tools.datasets.ferplus import vote_distribution
+
+    votes = study.parts[split].votes
+    if votes is not None:
+        return make(study.faces[split][rows], vote_distribution(votes[rows]))
+    targets = np.eye(len(study.emotions), dtype=np.float32)[study.labels(split)[rows]]
+    return make(study.faces[split][rows], targets)
+
+
+def _predict(network: Any, faces: np.ndarray, size: int) -> np.ndarray:
+    return np.concatenate(
+        [
+            network.predict(rgb_faces(faces[first : first + 512], size), verbose=0)
+            for first in range(0, len(faces), 512)
+        ]
+    ).astype(np.float64)

@@ -62,6 +62,13 @@ def cached_features(
     return found
 
 
+def is_cached(describer: TransformerMixin, faces: np.ndarray, folder: str | Path) -> bool:
+    """Tells whether `cached_features` would find all of these features on disk."""
+    if isinstance(describer, FeatureUnion):
+        return all(is_cached(each, faces, folder) for _, each in describer.transformer_list)
+    return (Path(folder) / f"{features_key(describer, faces)}.npy").is_file()
+
+
 def features_key(describer: FaceFeatures, faces: np.ndarray) -> str:
     """Gives the sha256 of faces, the describer's class and options, and its weight files."""
     about = {

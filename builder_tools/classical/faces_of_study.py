@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from builder_tools.cards import file_sha256, find_model
-from builder_tools.classical.cache import cached_features
+from builder_tools.classical.cache import cached_features, is_cached
 from builder_tools.classical.faces import FACE_PX
 from builder_tools.classical.features import make_features
 from builder_tools.classifier import EmotionClassifier
@@ -87,12 +87,12 @@ class StudyFaces:
     def some_features(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Gives the features of some training faces; computes no others.
 
-        Faces beyond half of the split are worth the whole split, kept for the next row.
+        From half of the split on, the whole split is computed, and kept for the next row.
         """
         faces = self.faces["train"]
-        if 2 * len(rows) >= len(faces):
-            return self.features(name, "train")[rows]
         describer, _ = make_features(name)
+        if 2 * len(rows) >= len(faces) or is_cached(describer, faces, self._cache):
+            return self.features(name, "train")[rows]
         return cached_features(describer, faces[rows], self._cache, n_jobs=self.n_jobs)
 
     def deep_probabilities(self, split: str) -> np.ndarray:

@@ -120,6 +120,25 @@ class EmotionSet:
         unknown = (np.nan, np.nan)
         return np.array([ANCHORS_VALENCE_AROUSAL.get(name, unknown) for name in self.names])
 
+    def expected_place(self, probabilities: np.ndarray) -> np.ndarray:
+        """Gives where faces lie on the valence-arousal plane: the mean of the emotions' anchors,
+        weighed by their probabilities.
+
+        Emotions without an anchor are left out of the mean.
+
+        Args:
+            probabilities: `(n, len(self))`.
+
+        Returns:
+            `(n, 2)` float64 in [-1, 1]; NaN where no emotion with an anchor is probable.
+        """
+        anchors = self.anchors
+        known = ~np.isnan(anchors[:, 0])
+        weights = np.asarray(probabilities, np.float64)[:, known]
+        total = weights.sum(axis=1, keepdims=True)
+        nowhere = np.full((len(weights), 2), np.nan)
+        return np.divide(weights @ anchors[known], total, out=nowhere, where=total > 0)
+
 
 NINE_EMOTIONS = EmotionSet(
     (

@@ -408,3 +408,9 @@ def test_a_doubtful_answer_is_called_so(photo, tmp_path, capsys):
         write_card(model, dataclasses.replace(card, abstain_below=threshold))
         assert main(["img", photo, "--model", str(model)]) == 0
         assert (", doubtful at x" in capsys.readouterr().out) == doubtful
+
+
+def test_the_default_model_places_a_face_on_the_plane(photo, capsys):
+    assert main(["img", photo, "--json"]) == 0
+    (face,) = json.loads(capsys.readouterr().out)["faces"]
+    assert face["valence"] > 0.5 and -1 <= face["arousal"] <= 1, "she smiles"

@@ -119,3 +119,12 @@ def test_every_two_colours_can_be_told_apart(eyes):
     }
     closest = min(distances, key=distances.get)
     assert distances[closest] > 10, (closest, distances[closest])
+
+
+def test_expected_place_is_the_weighed_mean_of_the_anchors():
+    emotions = EmotionSet(("happy", "sad", "unheard-of"))
+    happy, sad, _ = emotions.anchors
+    found = emotions.expected_place(np.array([[1, 0, 0], [0.3, 0.3, 0.4], [0, 0, 1]]))
+    np.testing.assert_allclose(found[:2], [happy, (happy + sad) / 2])
+    assert np.isnan(found[2]).all()
+    assert emotions.expected_place(np.zeros((0, 3))).shape == (0, 2)

@@ -99,7 +99,6 @@ VERBS = {
             "builder-tools classical --data ferplus --out runs/classical",
             "builder-tools classical --features hog hog+landmarks --models rbf_svm --minutes 10",
             "builder-tools classical --features hog --models logistic --fraction 0.01 0.05",
-            "builder-tools img photo.jpg --model runs/classical/models/hog-rbf_svm",
         ),
         _options,
         _run,

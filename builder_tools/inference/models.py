@@ -16,6 +16,9 @@ class EmotionModel(Protocol):
 
     Attributes:
         emotions: The classes, in the order of the probabilities.
+
+    One that also has `valence_arousal(probabilities) -> (n, 2)` gives faces their place on the
+    plane (NaN for none).
     """
 
     emotions: EmotionSet

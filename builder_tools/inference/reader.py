@@ -52,9 +52,19 @@ def classify(
 def face_emotions(
     model: EmotionModel, faces: Sequence[Face], probabilities: np.ndarray
 ) -> tuple[FaceEmotion, ...]:
-    """Puts faces and their probabilities together."""
+    """Puts faces, their probabilities and, where the model gives it, their place together."""
     names = tuple(model.emotions)
     return tuple(
-        FaceEmotion(face, dict(zip(names, map(float, row), strict=True)))
-        for face, row in zip(faces, probabilities, strict=True)
+        FaceEmotion(face, dict(zip(names, map(float, row), strict=True)), *place)
+        for face, row, place in zip(
+            faces, probabilities, _places(model, probabilities), strict=True
+        )
     )
+
+
+def _places(model: EmotionModel, probabilities: np.ndarray) -> list[tuple]:
+    """Gives valence and arousal of each face, None where the model gives none."""
+    if not hasattr(model, "valence_arousal"):
+        return [(None, None)] * len(probabilities)
+    found = model.valence_arousal(probabilities)
+    return [(None, None) if np.isnan(row).any() else tuple(row.tolist()) for row in found]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -45,7 +44,7 @@ def affect_of(face: FaceEmotion) -> Affect:
         return Affect(face.valence, face.arousal, length, FROM_MODEL)
     names = tuple(face.probabilities)
     probabilities = np.fromiter(face.probabilities.values(), float, len(names))
-    place = _expected_place(probabilities, _anchors(names))
+    place = _expected_place(names, probabilities)
     if any(name in names for name in CALM_EMOTIONS):
         calm = sum(face.probabilities.get(name, 0.0) for name in CALM_EMOTIONS)
         intensity = min(max(1.0 - calm, 0.0), 1.0)
@@ -55,16 +54,7 @@ def affect_of(face: FaceEmotion) -> Affect:
     return Affect(valence, arousal, intensity, FROM_ANCHORS)
 
 
-@lru_cache(maxsize=16)
-def _anchors(names: tuple[str, ...]) -> np.ndarray:
-    return EmotionSet(names).anchors
-
-
-def _expected_place(probabilities: np.ndarray, anchors: np.ndarray) -> tuple[float, float] | None:
-    """Gives the mean place over the emotions that have one."""
-    known = ~np.isnan(anchors[:, 0])
-    total = probabilities[known].sum()
-    if total <= 0:
-        return None
-    valence, arousal = probabilities[known] @ anchors[known] / total
-    return float(valence), float(arousal)
+def _expected_place(names: tuple[str, ...], probabilities: np.ndarray):
+    """Gives valence and arousal, None where no emotion with an anchor is probable."""
+    valence, arousal = EmotionSet(names).expected_place(probabilities[None])[0].tolist()
+    return None if math.isnan(valence) else (valence, arousal)

@@ -19,7 +19,7 @@ QUICK_MODELS = ("logistic", "rbf_svm", "forest", "boosting", "neighbours", "disc
 
 FRACTIONS = (0.01, 0.05, 0.25)
 CURVE_FEATURES = ("hog", "landmarks", "hog+landmarks", "network")
-CURVE_MODELS = ("logistic", "rbf_svm", "boosting")
+CURVE_MODELS = ("logistic", "rbf_svm")
 SAMPLED = ("hog+landmarks", "logistic")
 SLOW_FEATURES, SLOW_FRACTION = "dlib_embedding", 0.05
 

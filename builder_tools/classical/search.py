@@ -15,7 +15,7 @@ from builder_tools.classical.sampling import NO_SAMPLER
 CANDIDATES = 9
 FOLDS = 3
 FACTOR = 3
-MOST_FACES = 4500
+MOST_FACES = 3000
 """Faces of the last round; the best setting is then fitted on all."""
 
 

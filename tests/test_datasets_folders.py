@@ -349,9 +349,9 @@ def test_measures_worked_by_hand(tmp_path):
     table = list_class_folders(tmp_path)
     measured = measure_pictures(table)
     assert measured.drop(columns="split").to_numpy().tolist() == [
-        ["fear", 4, 8, 50, 0],
-        ["fear", 8, 8, 53, 0],
-        ["sad", 20, 10, 100, 100],
+        ["fear", 4, 8, 50, 0, 0],
+        ["fear", 8, 8, 53, 0, 0],
+        ["sad", 20, 10, 100, 100, 4000],  # 2 of 20 columns with a Laplacian of 200
     ]
     means = mean_pictures(table, 6)
     assert list(means) == ["fear", "sad"]

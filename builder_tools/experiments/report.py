@@ -12,6 +12,7 @@ from builder_tools.datasets.labels import majority_eight_labels
 from builder_tools.experiments.plans import SCREENING_EPOCHS, SCREENING_FACES
 from builder_tools.experiments.summary import figure_names, read_predictions, summarise
 from builder_tools.media import replacing
+from builder_tools.networks import NETWORKS
 
 NETWORK_COSTS = "networks.csv"
 
@@ -68,6 +69,8 @@ def _write_screening(rows: pd.DataFrame, folder: Path) -> list[Path]:
 
     costs = folder / NETWORK_COSTS
     table = screening_table(rows, pd.read_csv(costs) if costs.is_file() else None)
+    missing = sorted(set(NETWORKS) - set(rows["network"]))
+    absent = f" **Not run yet:** {', '.join(missing)}." if missing else ""
     text = (
         "# Screening: every network on the same small budget\n\n"
         f"FER+, {SCREENING_FACES:,} stratified training faces, {SCREENING_EPOCHS} epochs, soft "
@@ -75,7 +78,7 @@ def _write_screening(rows: pd.DataFrame, folder: Path) -> list[Path]:
         "(`weights=None`): a first look at what learns fast, not a ranking of what the networks "
         "can become. Majority-8 protocol; test was looked at once a network. Hardware: "
         f"{_joined(rows['machine'])}. Commit: {_joined(rows['commit'])}. Rerun with "
-        "`builder-tools experiment screening`.\n\n"
+        f"`builder-tools experiment screening`.{absent}\n\n"
         f"{_markdown(table)}\n\n![screening](figures/screening.png)\n"
     )
     drawn = table.rename(columns={"valid accuracy": "valid_accuracy"})

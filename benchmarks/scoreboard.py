@@ -48,11 +48,9 @@ PUBLISHED = """
 | who | FER+ test, eight emotions | model | source |
 |---|---|---|---|
 | Barsoum et al. | 0.8385 (majority), 0.8499 (best scheme) | VGG13, 8.8 M parameters | \
-arXiv:1608.01041, table 1 |
-| Savchenko | 0.902 | EfficientNet-B2 pretrained on faces of VGGFace2 | arXiv:2103.17107 |
+arXiv:1608.01041 |
 
-Published by others on their own machines and not run here; pretraining on millions of faces is
-what the higher one has and the models above have not.
+Published by others, on their own machines; not run here.
 """
 
 PHOTO_CODE = {

@@ -106,6 +106,8 @@ def test_screening_covers_the_registry_on_the_same_faces():
     assert len({trial.train_faces for trial in trials}) == 1
     for trial in trials:
         assert trial.config.stages[0].size >= NETWORKS[trial.config.network].min_size
+    low = {trial.config.network for trial in trials if trial.config.learning_rate < 1e-3}
+    assert {"vgg16", "vit_b8", "ferplus_vgg13"} < low and not {"compact", "resnet50"} & low
 
 
 def test_an_unknown_trial_is_refused():
@@ -268,11 +270,12 @@ def test_predictions_are_added(tmp_path):
 def test_the_screening_table_joins_costs_and_is_sorted():
     rows = pd.DataFrame(
         {
-            "network": ["slow", "quick"],
-            "parameters": [2, 1],
+            "network": ["slow", "quick", "quick"],
+            "parameters": [2, 1, 1],
             "size": 48,
-            "valid_eight_accuracy": [0.4, 0.5],
-            "test_eight_accuracy": [0.41, 0.51],
+            "learning_rate": [1e-3, 1e-3, 1e-4],
+            "valid_eight_accuracy": [0.4, 0.45, 0.5],
+            "test_eight_accuracy": [0.41, 0.55, 0.51],
             "test_eight_macro_f1": 0.2,
             "minutes": 1.0,
         }
@@ -280,4 +283,5 @@ def test_the_screening_table_joins_costs_and_is_sorted():
     costs = pd.DataFrame({"network": ["quick"], "gflop": [0.1], "ms_per_face": [2.0]})
     table = screening_table(rows, costs)
     assert table["network"].tolist() == ["quick", "slow"]
+    assert table["rate"].tolist() == [1e-4, 1e-3]  # the better on valid, whatever test says
     assert table["ms_per_face"].iloc[0] == 2.0 and np.isnan(table["ms_per_face"].iloc[1])

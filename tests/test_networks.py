@@ -17,6 +17,7 @@ keras = pytest.importorskip("keras")
 from builder_tools.networks import (  # noqa: E402
     NETWORKS,
     NetworkSpec,
+    batch_norm_layers,
     build_network,
     set_trainable,
 )
@@ -160,6 +161,10 @@ def test_it_saves_and_reloads_with_the_same_answers(built, tmp_path):
     # Untrained deep networks hardly tell faces apart, so the weights are compared, too.
     for mine, its in zip(built.network.weights, loaded.weights, strict=True):
         assert np.array_equal(mine, its), mine.path
+
+
+def test_the_registry_knows_who_normalises_by_batch(built):
+    assert built.spec.batch_norm == any(batch_norm_layers(built.network))
 
 
 def test_any_size_gives_the_answers_of_a_fixed_one(built):

@@ -17,6 +17,7 @@ from builder_tools.augmentation import (  # noqa: E402
     degrade_faces,
     mix_faces,
 )
+from builder_tools.networks import batch_norm_layers  # noqa: E402
 from builder_tools.training import TrainingConfig, train  # noqa: E402
 from builder_tools.training.batches import BatchChanges  # noqa: E402
 
@@ -136,3 +137,19 @@ def test_the_network_holds_the_average_and_not_the_last_weights(tmp_path):
         np.abs(a - b).mean() for a, b in zip(one.get_weights(), other.get_weights(), strict=True)
     ]
     assert max(far) > 1e-3
+
+
+def test_quick_batch_norm_follows_a_short_run():
+    """Two epochs of a few steps: with momentum 0.5 the running mean is that of the last steps."""
+    means = {}
+    for momentum in (0.99, 0.5):
+        config = TrainingConfig(**CONFIG | {"batch_norm_momentum": momentum, "learning_rate": 1e-6})
+        (first, *_) = batch_norm_layers(train(config, TRAIN, VALID, None).model)
+        means[momentum] = np.abs(np.asarray(first.moving_mean)).mean(), first.momentum
+    assert means[0.5][1] == 0.5
+    assert means[0.5][0] > 2 * means[0.99][0] > 0
+
+
+def test_a_batch_norm_momentum_of_one_is_refused():
+    with pytest.raises(ValueError, match=r"batch_norm_momentum in \[0, 1\).*1\.5"):
+        TrainingConfig(batch_norm_momentum=1.5)

@@ -98,6 +98,9 @@ def _add_loss_options(group) -> None:
     group.add_argument("--mixup", type=float, help="alpha of mixup")
     group.add_argument("--cutmix", type=float, help="alpha of cutmix")
     group.add_argument("--ema-decay", type=float, help="keep averaged weights, e.g. 0.999")
+    group.add_argument(
+        "--batch-norm-momentum", type=float, help="0.9 for short runs of Keras' networks"
+    )
 
 
 def _add_target_options(group) -> None:
@@ -162,6 +165,7 @@ PLAIN_OPTIONS = (
     "mixup",
     "cutmix",
     "ema_decay",
+    "batch_norm_momentum",
 )
 """Options that are fields of `TrainingConfig` as they stand."""
 

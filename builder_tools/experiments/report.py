@@ -9,7 +9,13 @@ import pandas as pd
 
 from builder_tools.datasets.ferplus import load_ferplus
 from builder_tools.datasets.labels import majority_eight_labels
-from builder_tools.experiments.plans import SCREENING_EPOCHS, SCREENING_FACES
+from builder_tools.experiments.plans import (
+    SCREENING_EPOCHS,
+    SCREENING_FACES,
+    SCREENING_LOW_RATE,
+    SCREENING_MOMENTUM,
+    SCREENING_RATE,
+)
 from builder_tools.experiments.summary import figure_names, read_predictions, summarise
 from builder_tools.media import replacing
 from builder_tools.networks import NETWORKS
@@ -44,6 +50,8 @@ def write_reports(table: Path, predictions: Path, folder: Path, source: Path | N
 def screening_table(rows: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFrame:
     """Gives a row a network, best on valid first, with its cost where that was measured.
 
+    A network that was trained at two rates stands there with the one that was better on valid.
+
     Args:
         rows: Trials of the screening.
         costs: Columns `network`, `gflop`, `ms_per_face`.
@@ -52,13 +60,14 @@ def screening_table(rows: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFr
         "network": "network",
         "parameters": "parameters",
         "size": "size",
+        "learning_rate": "rate",
         "valid_eight_accuracy": "valid accuracy",
         "test_eight_accuracy": "test accuracy",
         "test_eight_macro_f1": "test macro-F1",
         "minutes": "training minutes",
     }
-    best_first = rows.sort_values("valid_eight_accuracy", ascending=False)
-    found = best_first[list(columns)].rename(columns=columns)
+    best_first = rows.sort_values("valid_eight_accuracy", ascending=False, kind="stable")
+    found = best_first.drop_duplicates("network")[list(columns)].rename(columns=columns)
     if costs is None:
         return found.reset_index(drop=True)
     return found.merge(costs[["network", "gflop", "ms_per_face"]], on="network", how="left")
@@ -74,9 +83,11 @@ def _write_screening(rows: pd.DataFrame, folder: Path) -> list[Path]:
     text = (
         "# Screening: every network on the same small budget\n\n"
         f"FER+, {SCREENING_FACES:,} stratified training faces, {SCREENING_EPOCHS} epochs, soft "
-        "labels, light augmentation, AdamW 1e-3 with a cosine, batch 32, seed 0, from scratch "
+        f"labels, light augmentation, AdamW {SCREENING_RATE:g} with a cosine (networks without "
+        f"batch normalisation at {SCREENING_LOW_RATE:g}, too: the better rate on valid), running "
+        f"statistics with momentum {SCREENING_MOMENTUM:g}, batch 32, seed 0, from scratch "
         "(`weights=None`): a first look at what learns fast, not a ranking of what the networks "
-        "can become. Majority-8 protocol; test was looked at once a network. Hardware: "
+        "can become. Majority-8 protocol; test was looked at once a run. Hardware: "
         f"{_joined(rows['machine'])}. Commit: {_joined(rows['commit'])}. Rerun with "
         f"`builder-tools experiment screening`.{absent}\n\n"
         f"{_markdown(table)}\n\n![screening](figures/screening.png)\n"

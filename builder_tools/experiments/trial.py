@@ -31,6 +31,10 @@ JUDGED = {"eight": "ferplus-majority-8", "nine": "ferplus-nine"}
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 """Of logit adjustment; the best on valid is taken."""
 
+WATCHED_SHARE = 4
+"""A trial on a subset watches its curves on so many times fewer faces of valid; it is judged on
+all of them."""
+
 EMBEDDING_MODEL = "fast"
 """The model whose last features the embedding balancer looks for neighbours in. It was trained
 on the training split alone."""
@@ -51,11 +55,13 @@ def run_trial(trial: Trial, runs: Path, *, source: str | Path | None = None) -> 
         return json.loads(done.read_text())
     faces = load_ferplus(source)
     faces = faces.rows(is_face(faces.votes))
-    valid = faces.split("valid")
+    watched = faces.split("valid")
+    if trial.train_faces is not None:
+        watched = _subset(watched, min(trial.train_faces // WATCHED_SHARE, len(watched) // 2))
     run = train(
         trial.config,
         training_samples(trial, faces.split("train")),
-        Samples(valid.images, vote_distribution(valid.votes)),
+        Samples(watched.images, vote_distribution(watched.votes)),
         runs / trial.study / trial.training_key,
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +78,7 @@ def trial_folder(runs: Path, trial: Trial) -> Path:
 
 def training_samples(trial: Trial, faces: FaceTable) -> Samples:
     """Gives the training faces of a trial: subset, balanced, with hard or soft targets."""
-    faces = faces if trial.train_faces is None else _subset(faces, trial)
+    faces = faces if trial.train_faces is None else _subset(faces, trial.train_faces)
     labels = nine_class_labels(faces.votes)
     if trial.balancer == "none":
         soft = vote_distribution(faces.votes)
@@ -81,13 +87,13 @@ def training_samples(trial: Trial, faces: FaceTable) -> Samples:
     return Samples(images, _one_hot(labels))
 
 
-def _subset(faces: FaceTable, trial: Trial) -> FaceTable:
+def _subset(faces: FaceTable, count: int) -> FaceTable:
     """Gives a stratified subset; the same for every network, whatever its seed."""
     from sklearn.model_selection import train_test_split
 
     rows, _ = train_test_split(
         np.arange(len(faces)),
-        train_size=trial.train_faces,
+        train_size=count,
         stratify=nine_class_labels(faces.votes),
         random_state=0,
     )
@@ -139,6 +145,7 @@ def _described(trial: Trial, run: TrainingRun) -> dict[str, Any]:
         "decision": trial.decision,
         "size": config.stages[-1].size,
         "seed": config.seed,
+        "learning_rate": config.learning_rate,
         "commit": run.config["commit"],
         "backend": run.config["backend"],
         "precision": config.precision,

@@ -51,6 +51,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         unfreeze=4,
         pretrained=IMAGENET,
         any_size=True,
+        batch_norm=False,
     ),
     "resnet50": NetworkSpec(
         families.resnet50,
@@ -67,6 +68,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         unfreeze=4,
         pretrained=vggface.RELEASE + vggface.VGG16_FILE,
         any_size=True,
+        batch_norm=False,
     ),
     "vggface_resnet50": NetworkSpec(
         vggface.vggface_resnet50,
@@ -139,6 +141,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         unfreeze=36,
         pretrained=bit.ADDRESS,
         any_size=True,
+        batch_norm=False,
     ),
     "vit_b8": NetworkSpec(
         vit.vit_b8,
@@ -147,6 +150,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         unfreeze=17,
         pretrained=vit.ADDRESS,
         multiple_of=8,
+        batch_norm=False,
     ),
     "vit_small": NetworkSpec(
         vit.vit_small,
@@ -154,6 +158,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         "small vision transformer over patches of 6 px, from scratch",
         min_size=24,
         multiple_of=6,
+        batch_norm=False,
     ),
     "darknet53": NetworkSpec(
         darknet.darknet53,
@@ -170,7 +175,11 @@ NETWORKS: dict[str, NetworkSpec] = {
         any_size=True,
     ),
     "ferplus_vgg13": NetworkSpec(
-        architectures.ferplus_vgg13, 64, "the VGG13 of the FER+ paper, from scratch", min_size=16
+        architectures.ferplus_vgg13,
+        64,
+        "the VGG13 of the FER+ paper, from scratch",
+        min_size=16,
+        batch_norm=False,
     ),
     "conv_lstm": NetworkSpec(
         architectures.conv_lstm,
@@ -190,6 +199,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         32,
         "the CIFAR-10 ConvNet that judges generated pictures, from scratch",
         min_size=16,
+        batch_norm=False,
     ),
     "baseline_cnn": NetworkSpec(
         architectures.baseline_cnn,
@@ -197,6 +207,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         "four convolutions, from scratch",
         min_size=16,
         any_size=True,
+        batch_norm=False,
     ),
 }
 

@@ -27,6 +27,7 @@ class NetworkSpec:
         pretrained: Where published weights come from; None if it is trained from scratch.
         any_size: Whether it can be built for any size (`input_size` None).
         multiple_of: The input's side must be a multiple of this, pixels.
+        batch_norm: Whether it normalises by batch. Networks that do not want lower rates.
     """
 
     backbone: Callable[[int | None, str | None], keras.Model]
@@ -37,6 +38,7 @@ class NetworkSpec:
     pretrained: str | None = None
     any_size: bool = False
     multiple_of: int = 1
+    batch_norm: bool = True
 
     def size_from(self, least: int) -> int:
         """Gives the smallest side it can be built for that is at least so large, pixels."""

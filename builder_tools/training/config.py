@@ -95,6 +95,9 @@ class TrainingConfig:
         cutmix: Alpha of cutmix, 0 for none.
         ema_decay: Judge and keep the exponential moving average of the weights, which keeps so
             much of itself a step (0.999, say); 0 keeps the weights themselves.
+        batch_norm_momentum: How much of their running statistics batch normalisations keep a
+            step; None as the network has it. Runs of some hundred steps want 0.9 (see
+            `set_batch_norm_momentum`).
     """
 
     network: str = "compact"
@@ -124,6 +127,7 @@ class TrainingConfig:
     mixup: float = 0.0
     cutmix: float = 0.0
     ema_decay: float = 0.0
+    batch_norm_momentum: float | None = None
 
     def __post_init__(self) -> None:
         self._expect_names()
@@ -212,6 +216,11 @@ class TrainingConfig:
         for name in ("label_smoothing", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"Expected {name} in [0, 1). Received: {getattr(self, name)}.")
+        if not 0 <= (self.batch_norm_momentum or 0) < 1:
+            raise ValueError(
+                "Expected batch_norm_momentum in [0, 1) or None. "
+                f"Received: {self.batch_norm_momentum}."
+            )
         if not 0 <= self.degrade <= 1:
             raise ValueError(f"Expected degrade in [0, 1]. Received: {self.degrade}.")
         if self.ema_decay and self.patience is not None:

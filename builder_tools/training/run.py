@@ -11,7 +11,12 @@ import numpy as np
 import pandas as pd
 
 from builder_tools.augmentation import FaceBatches, augmentation_model, with_augmentation
-from builder_tools.networks import NETWORKS, build_network, set_trainable
+from builder_tools.networks import (
+    NETWORKS,
+    build_network,
+    set_batch_norm_momentum,
+    set_trainable,
+)
 from builder_tools.training.batches import BatchChanges, StreamedBatches
 from builder_tools.training.callbacks import (
     AveragedWeights,
@@ -121,13 +126,16 @@ class _Session:
 
     def _network(self, weights: str | None) -> keras.Model:
         size = None if NETWORKS[self.config.network].any_size else self.config.input_size
-        return build_network(
+        network = build_network(
             self.config.network,
             self.train.targets.shape[1],
             size,
             head=self.config.head,
             weights=weights,
         )
+        if self.config.batch_norm_momentum is not None:
+            set_batch_norm_momentum(network, self.config.batch_norm_momentum)
+        return network
 
     def _rows(self, done: int) -> list[dict]:
         return [row for row in self.folder.history() if row["epoch"] < done]

@@ -20,6 +20,12 @@ from typing import Any
 
 CARD_FILE = "card.json"
 DEFAULT_MODEL = "fast"
+TASKS = ("emotion", "va", "both")
+"""What a network gives for a face: the probability of each emotion, `(n, k)`; valence and arousal
+in [-1, 1], `(n, 2)`; or both side by side in this order, `(n, k + 2)`."""
+
+NUM_AFFECT = 2
+"""Outputs of valence and arousal."""
 MODEL_ROOTS = (
     Path(__file__).resolve().parent / "saved_models",
     Path(__file__).resolve().parent.parent / "saved_models",
@@ -49,10 +55,15 @@ class ModelCard:
             often it is right; fitted on validation pictures (1: as the network gives them).
         abstain_below: Probability under which the most probable emotion is doubtful: above it,
             95 % of the validation pictures are right; None if not fitted or not reached.
+        task: Name in `TASKS`. A model of `va` has no outputs for emotions: those of its card are
+            told by how near a face lies to their centres.
+        centres: Mean valence and arousal of each emotion's training faces; None for models that
+            were not taught them. Those of the task `va` need them.
 
     Raises:
         ValueError: If the emotions are not distinct, the input size is not a positive whole
-            number, or a file name is not a bare name.
+            number, a file name is not a bare name, the task is unknown, or centres are missing
+            or outside [-1, 1].
     """
 
     name: str
@@ -69,6 +80,8 @@ class ModelCard:
     decision: Mapping[str, float] | None = None
     temperature: float = 1.0
     abstain_below: float | None = None
+    task: str = "emotion"
+    centres: Mapping[str, Sequence[float]] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "emotions", _checked_emotions(self.name, self.emotions))
@@ -89,6 +102,13 @@ class ModelCard:
                 f"Expected a temperature above 0 in the card of {self.name!r}. "
                 f"Received: {self.temperature!r}."
             )
+        _check_task(self)
+
+    @property
+    def num_outputs(self) -> int:
+        """Length of one row of the network's output."""
+        classes = 0 if self.task == "va" else len(self.emotions)
+        return classes + (0 if self.task == "emotion" else NUM_AFFECT)
 
     @classmethod
     def read(cls, folder: str | Path) -> ModelCard:
@@ -219,6 +239,29 @@ def _checked_emotions(name: str, emotions: Sequence[str]) -> tuple[str, ...]:
             f"Received: {emotions!r}."
         )
     return tuple(emotions)
+
+
+def _check_task(card: ModelCard) -> None:
+    """Refuses an unknown task, and centres that are none."""
+    if card.task not in TASKS:
+        raise ValueError(
+            f"Expected a task of {list(TASKS)} in the card of {card.name!r}. "
+            f"Received: {card.task!r}."
+        )
+    if card.centres is None:
+        if card.task == "va":
+            raise ValueError(
+                f"Expected centres in the card of {card.name!r}: without them nobody knows which "
+                "emotion a place means. Received: None."
+            )
+        return
+    places = [value for place in card.centres.values() for value in place]
+    whole = len(places) == NUM_AFFECT * len(card.emotions) and all(-1 <= v <= 1 for v in places)
+    if set(card.centres) != set(card.emotions) or not whole:
+        raise ValueError(
+            f"Expected valence and arousal in [-1, 1] for each of {list(card.emotions)} in the "
+            f"card of {card.name!r}. Received: {dict(card.centres)}."
+        )
 
 
 def _check_bare(name: str, file: str) -> None:

@@ -49,6 +49,7 @@ class FaceBatches(keras.utils.PyDataset):
         changes: Called as `changes(faces, targets, rng)` with uint8 faces `(n, H, W[, 3])` of a
             batch; gives what takes their place. The generator follows from seed, epoch and
             batch. Needs `shuffle_seed`.
+        classes: `(n, k)` columns of the targets that tell the class for `balanced`; all if None.
 
     Raises:
         ValueError: If there are not as many targets as faces, or `balanced` or `changes` lacks a
@@ -66,6 +67,7 @@ class FaceBatches(keras.utils.PyDataset):
         workers: int = 1,
         max_queue_size: int = 10,
         changes: Changes | None = None,
+        classes: np.ndarray | None = None,
     ) -> None:
         super().__init__(workers=workers, max_queue_size=max_queue_size)
         if len(images) != len(targets):
@@ -76,6 +78,7 @@ class FaceBatches(keras.utils.PyDataset):
         if (balanced or changes) and shuffle_seed is None:
             raise ValueError("Expected shuffle_seed with balanced or changes. Received: None.")
         self.images, self.targets, self.batch_size = images, targets, batch_size
+        self.classes = targets if classes is None else classes
         self.shuffle_seed, self.balanced, self.changes = shuffle_seed, balanced, changes
         self.start_epoch(0)
 
@@ -95,7 +98,7 @@ class FaceBatches(keras.utils.PyDataset):
         """Puts the faces in the order of an epoch."""
         self.epoch = epoch
         if self.balanced:
-            self.order = balanced_order(self.targets.argmax(axis=1), self.shuffle_seed, epoch)
+            self.order = balanced_order(self.classes.argmax(axis=1), self.shuffle_seed, epoch)
             return
         self.order = np.arange(len(self.images))
         if self.shuffle_seed is not None:

@@ -1,4 +1,9 @@
-"""The head that every network shares: pooling, dropout, hidden layers, probabilities."""
+"""The head that every network shares: pooling, dropout, hidden layers, outputs.
+
+A head gives the probability of each emotion, valence and arousal, or both from the same features:
+then they stand side by side in one output `(n, k + 2)`, so that one pass gives both and nothing
+that handles networks needs to know of several outputs.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,8 @@ from dataclasses import dataclass
 
 import keras
 from keras import layers
+
+from builder_tools.cards import NUM_AFFECT, TASKS
 
 POOLINGS: dict[str, type[keras.Layer]] = {
     "average": layers.GlobalAveragePooling2D,
@@ -17,20 +24,24 @@ POOLINGS: dict[str, type[keras.Layer]] = {
 
 @dataclass(frozen=True)
 class Head:
-    """What stands between a backbone's features and the probabilities.
+    """What stands between a backbone's features and the outputs.
 
     Args:
         dense: Widths of the hidden layers, ReLU, each followed by dropout.
         dropout: Rate after the pooling and after each hidden layer, in [0, 1).
         pooling: Name in `POOLINGS`; `flatten` keeps where things are and needs a fixed size.
             Backbones that give a vector are not pooled.
+        task: Name in `TASKS`: what the outputs are.
     """
 
     dense: tuple[int, ...] = ()
     dropout: float = 0.3
     pooling: str = "average"
+    task: str = "emotion"
 
     def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise ValueError(f"Expected task of {list(TASKS)}. Received: {self.task!r}.")
         if self.pooling not in POOLINGS:
             raise ValueError(f"Expected pooling of {list(POOLINGS)}. Received: {self.pooling!r}.")
         if not 0 <= self.dropout < 1:
@@ -40,17 +51,18 @@ class Head:
 
 
 def with_head(backbone: keras.Model, head: Head, num_classes: int, *, name: str) -> keras.Model:
-    """Gives a classifier: backbone, pooling, dropout, hidden layers, softmax.
+    """Gives a network: backbone, pooling, dropout, hidden layers, softmax and/or tanh.
 
     Args:
         backbone: From `(n, size, size, 3)` RGB 0...255 to features `(n, h, w, c)` or `(n, c)`.
         head: Its shape.
-        num_classes: Length of the output.
+        num_classes: Number of emotions; not looked at for the task `va`.
         name: Of the model.
 
     Returns:
-        A model to `(n, num_classes)` float32 probabilities; the backbone is one layer of it,
-        named `backbone`, and the last layer is named `emotion`.
+        A model to float32: `(n, num_classes)` probabilities from a layer named `emotion`, `(n,
+        2)` valence and arousal in [-1, 1] from one named `affect`, or both, joined in this
+        order. The backbone is one layer of it, named `backbone`.
 
     Raises:
         ValueError: If `flatten` is asked of a backbone of any size.
@@ -61,8 +73,18 @@ def with_head(backbone: keras.Model, head: Head, num_classes: int, *, name: str)
     for number, width in enumerate(head.dense, start=1):
         x = layers.Dense(width, activation="relu", name=f"hidden_{number}")(x)
         x = layers.Dropout(head.dropout, name=f"hidden_{number}_dropout")(x)
-    outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="emotion")(x)
-    return keras.Model(inputs, outputs, name=name)
+    return keras.Model(inputs, _outputs(x, head.task, num_classes), name=name)
+
+
+def _outputs(features: keras.KerasTensor, task: str, num_classes: int) -> keras.KerasTensor:
+    parts = []
+    if task != "va":
+        emotion = layers.Dense(num_classes, activation="softmax", dtype="float32", name="emotion")
+        parts.append(emotion(features))
+    if task != "emotion":
+        affect = layers.Dense(NUM_AFFECT, activation="tanh", dtype="float32", name="affect")
+        parts.append(affect(features))
+    return parts[0] if len(parts) == 1 else layers.Concatenate(dtype="float32", name="both")(parts)
 
 
 def _pooled(features: keras.KerasTensor, pooling: str) -> keras.KerasTensor:

@@ -224,15 +224,16 @@ def build_network(
 
     Args:
         name: In `NETWORKS`.
-        num_classes: Length of the output.
+        num_classes: Number of emotions.
         input_size: Side of the face, pixels; None for any size, or for the network's own where
             it cannot take any.
-        head: What follows the backbone.
+        head: What follows the backbone, and what the outputs are.
         weights: What the backbone starts from: None for random weights, `pretrained` for the
             published ones, or a file (see `load_backbone_weights`).
 
     Returns:
-        A model from `(n, size, size, 3)` RGB 0...255 to `(n, num_classes)` float32.
+        A model from `(n, size, size, 3)` RGB 0...255 to `(n, num_classes)` float32 (valence and
+        arousal beside them or in their place by the head's task, see `with_head`).
 
     Raises:
         ValueError: If name, size or weights do not fit.

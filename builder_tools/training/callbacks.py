@@ -10,6 +10,8 @@ import numpy as np
 
 from builder_tools.augmentation import FaceBatches
 from builder_tools.training.checkpoints import RunFolder, has_stopped
+from builder_tools.training.config import TrainingConfig
+from builder_tools.training.tasks import task_figures
 
 DRAWS_PER_EPOCH = 1_000_000
 """Room for the random draws of one epoch in the counter of a Keras seed generator."""
@@ -46,41 +48,15 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
 
 
 class Validation(keras.callbacks.Callback):
-    """After each epoch: `val_loss` (plain cross-entropy), `val_accuracy` and `val_macro_f1`."""
+    """After each epoch: the figures on validation faces (see `task_figures`)."""
 
-    def __init__(self, batches: FaceBatches, targets: np.ndarray) -> None:
+    def __init__(self, batches: FaceBatches, targets: np.ndarray, config: TrainingConfig) -> None:
         super().__init__()
-        self.batches, self.targets = batches, targets
+        self.batches, self.targets, self.config = batches, targets, config
 
     def on_epoch_end(self, epoch, logs=None):
         found = self.model.predict(self.batches, verbose=0)
-        logs.update(validation_figures(self.targets, found))
-
-
-def validation_figures(targets: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    """Gives `val_loss`, `val_accuracy` and `val_macro_f1`.
-
-    Args:
-        targets: `(n, k)`, maybe soft; the label is the largest.
-        found: `(n, k)` probabilities.
-    """
-    from sklearn.metrics import f1_score
-
-    labels, predicted = targets.argmax(axis=1), found.argmax(axis=1)
-    loss = -(targets * np.log(np.clip(found, 1e-7, 1))).sum(axis=1).mean()
-    return {
-        "val_loss": float(loss),
-        "val_accuracy": float((labels == predicted).mean()),
-        "val_macro_f1": float(
-            f1_score(
-                labels,
-                predicted,
-                labels=range(targets.shape[1]),
-                average="macro",
-                zero_division=0,
-            )
-        ),
-    }
+        logs.update(task_figures(self.config, self.targets, found))
 
 
 class Checkpoint(keras.callbacks.Callback):

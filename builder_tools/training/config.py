@@ -13,8 +13,14 @@ from builder_tools.augmentation import AugmentationStrength
 from builder_tools.networks import NETWORKS, Head
 from builder_tools.training.optimizers import OPTIMIZERS, SCHEDULES
 
-MONITORS = {"val_loss": -1, "val_accuracy": 1, "val_macro_f1": 1}
+MONITORS = {"val_loss": -1, "val_accuracy": 1, "val_macro_f1": 1, "val_ccc": 1}
 """What the best epoch is chosen by, and whether more is better (1) or worse (-1)."""
+
+MONITORS_OF_TASK = {
+    "emotion": ("val_loss", "val_accuracy", "val_macro_f1"),
+    "va": ("val_loss", "val_ccc"),
+    "both": tuple(MONITORS),
+}
 
 KEEP = ("last", "best")
 
@@ -66,7 +72,8 @@ class TrainingConfig:
 
     Args:
         network: Name in `NETWORKS`.
-        head: Pooling, hidden layers and dropout after the backbone.
+        head: Pooling, hidden layers and dropout after the backbone, and the task: emotions,
+            valence and arousal, or both.
         weights: What the backbone starts from: None (random), `pretrained`, or a weights file.
         stages: Picture sizes and what is trained; small sizes first, the deployed size last.
         batch_size: Faces a step.
@@ -98,6 +105,9 @@ class TrainingConfig:
         batch_norm_momentum: How much of their running statistics batch normalisations keep a
             step; None as the network has it. Runs of some hundred steps want 0.9 (see
             `set_batch_norm_momentum`).
+        affect_weight: Of the loss of valence and arousal beside that of the emotions (`both`).
+        ccc_weight: Of 1 - CCC in the loss of valence and arousal.
+        mse_weight: Of the mean squared error in it.
     """
 
     network: str = "compact"
@@ -128,11 +138,20 @@ class TrainingConfig:
     cutmix: float = 0.0
     ema_decay: float = 0.0
     batch_norm_momentum: float | None = None
+    affect_weight: float = 1.0
+    ccc_weight: float = 1.0
+    mse_weight: float = 1.0
 
     def __post_init__(self) -> None:
         self._expect_names()
         self._expect_stages()
         self._expect_numbers()
+        self._expect_task()
+
+    @property
+    def task(self) -> str:
+        """Name in `TASKS`: what the network gives."""
+        return self.head.task
 
     @property
     def epochs(self) -> int:
@@ -206,7 +225,7 @@ class TrainingConfig:
 
     def _expect_numbers(self) -> None:
         lowest = {"batch_size": 1, "warmup_epochs": 0, "focal_gamma": 0, "weight_decay": 0}
-        lowest |= {"mixup": 0, "cutmix": 0}
+        lowest |= {"mixup": 0, "cutmix": 0, "affect_weight": 0, "ccc_weight": 0, "mse_weight": 0}
         for name, least in lowest.items():
             if getattr(self, name) < least:
                 raise ValueError(f"Expected {name} >= {least}. Received: {getattr(self, name)}.")
@@ -232,6 +251,26 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"Expected {name} >= 1 or None. Received: {value}.")
+
+    def _expect_task(self) -> None:
+        known = MONITORS_OF_TASK[self.task]
+        if self.monitor not in known:
+            raise ValueError(
+                f"Expected monitor of {list(known)} for the task {self.task!r}. "
+                f"Received: {self.monitor!r}."
+            )
+        if self.task != "emotion" and not self.ccc_weight + self.mse_weight > 0:
+            raise ValueError(
+                "Expected ccc_weight or mse_weight above 0 to learn valence and arousal. "
+                f"Received: {self.ccc_weight} and {self.mse_weight}."
+            )
+        of_classes = ("focal_gamma", "label_smoothing", "class_weight_power", "balanced_batches")
+        given = [name for name in of_classes if getattr(self, name)]
+        if self.task == "va" and given:
+            raise ValueError(
+                f"Expected no options of emotions for the task 'va'. Received: {given}. Leave "
+                "them out, or use the task 'both'."
+            )
 
 
 def fine_tuning_stages(

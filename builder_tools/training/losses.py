@@ -1,10 +1,13 @@
-"""The loss of the study: cross-entropy with soft targets, class weights and focus."""
+"""The losses of the study: cross-entropy with soft targets, class weights and focus; concordance
+and squared error for valence and arousal; and their sum for networks with both."""
 
 from __future__ import annotations
 
 import keras
 import numpy as np
 from keras import ops
+
+from builder_tools.cards import NUM_AFFECT
 
 
 @keras.saving.register_keras_serializable("builder_tools")
@@ -46,6 +49,95 @@ class EmotionLoss(keras.losses.Loss):
             "label_smoothing": self.label_smoothing,
         }
         return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("builder_tools")
+class AffectLoss(keras.losses.Loss):
+    """What valence and arousal lack of agreement, and how far they are off.
+
+    `ccc_weight * (1 - mean CCC of the two over the batch) + mse_weight * mean squared error`. The
+    CCC (Lin, 1989, Biometrics 45) sees order, spread and level of a batch as a whole, which keeps
+    answers from shrinking to the mean as the squared error alone lets them; the squared error
+    holds every face.
+
+    Args:
+        ccc_weight: Of the first part, >= 0.
+        mse_weight: Of the second part, >= 0.
+    """
+
+    def __init__(self, ccc_weight=1.0, mse_weight=1.0, name="loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.ccc_weight, self.mse_weight = float(ccc_weight), float(mse_weight)
+
+    def call(self, y_true, y_pred):
+        target, predicted = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
+        terms = self.mse_weight * ops.mean(ops.square(predicted - target), axis=-1)
+        if self.ccc_weight:
+            # One number a batch: added to every face of it, it stays one in their mean.
+            terms = terms + self.ccc_weight * (1 - ops.mean(concordances(target, predicted)))
+        return terms
+
+    def get_config(self):
+        own = {"ccc_weight": self.ccc_weight, "mse_weight": self.mse_weight}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("builder_tools")
+class EmotionAffectLoss(keras.losses.Loss):
+    """The loss of emotions plus that of valence and arousal, of rows that hold both.
+
+    Args:
+        emotion: Of the first columns.
+        affect: Of the last two columns.
+        affect_weight: Factor of the latter, >= 0.
+    """
+
+    def __init__(
+        self,
+        emotion: EmotionLoss,
+        affect: AffectLoss,
+        affect_weight: float = 1.0,
+        name="loss",
+        **kwargs,
+    ):
+        super().__init__(name=name, **kwargs)
+        self.emotion, self.affect, self.affect_weight = emotion, affect, float(affect_weight)
+
+    def call(self, y_true, y_pred):
+        split = (slice(None), slice(None, -NUM_AFFECT)), (slice(None), slice(-NUM_AFFECT, None))
+        emotion = self.emotion.call(y_true[split[0]], y_pred[split[0]])
+        return emotion + self.affect_weight * self.affect.call(y_true[split[1]], y_pred[split[1]])
+
+    def get_config(self):
+        own = {
+            "emotion": keras.saving.serialize_keras_object(self.emotion),
+            "affect": keras.saving.serialize_keras_object(self.affect),
+            "affect_weight": self.affect_weight,
+        }
+        return {**super().get_config(), **own}
+
+    @classmethod
+    def from_config(cls, config):
+        parts = ("emotion", "affect")
+        made = {name: keras.saving.deserialize_keras_object(config[name]) for name in parts}
+        return cls(**{**config, **made})
+
+
+def concordances(reference, predicted):
+    """Gives Lin's CCC of each column of two batches `(n, d)`, as `(d,)` float32 in -1...1.
+
+    Variances are those of the batch (divided by n). A column that is constant on either side has
+    a CCC of 0, also where both are the same constant.
+    """
+    mean_r, mean_p = ops.mean(reference, axis=0), ops.mean(predicted, axis=0)
+    off_r, off_p = reference - mean_r, predicted - mean_p
+    shared = ops.mean(off_r * off_p, axis=0)
+    spread = ops.mean(ops.square(off_r), axis=0) + ops.mean(ops.square(off_p), axis=0)
+    return 2 * shared / (spread + ops.square(mean_r - mean_p) + LEAST_SPREAD)
+
+
+LEAST_SPREAD = 1e-8
+"""Keeps a batch of equal faces from dividing 0 by 0."""
 
 
 def class_weights(targets: np.ndarray, power: float) -> np.ndarray | None:

@@ -27,8 +27,14 @@ from builder_tools.training.callbacks import (
 )
 from builder_tools.training.checkpoints import RunFolder, has_stopped
 from builder_tools.training.config import Phase, Stage, TrainingConfig
-from builder_tools.training.losses import EmotionLoss, class_weights
 from builder_tools.training.optimizers import SCHEDULES, build_optimizer
+from builder_tools.training.tasks import (
+    build_loss,
+    check_targets,
+    num_classes,
+    split_targets,
+    training_metrics,
+)
 
 VALIDATION_BATCH = 256
 READERS = 2
@@ -41,7 +47,8 @@ class Samples:
 
     Args:
         images: `(n, H, W[, 3])` uint8, or `Pictures` that are decoded when asked for.
-        targets: `(n, k)` float32, rows sum to 1.
+        targets: `(n, k)` float32, rows sum to 1; for the tasks `va` and `both` valence and
+            arousal `(n, 2)` in their place or behind them (see `training.tasks`).
     """
 
     images: np.ndarray
@@ -78,8 +85,11 @@ def train(
         The `TrainingRun`.
 
     Raises:
-        ValueError: If the folder holds a run of another configuration or other faces.
+        ValueError: If the folder holds a run of another configuration or other faces, or the
+            targets are none of the configuration's task.
     """
+    for part in (train, valid):
+        check_targets(part.targets, config.task)
     run_folder = RunFolder(
         Path(folder or tempfile.mkdtemp(prefix="run-")), resumable=folder is not None
     )
@@ -128,7 +138,7 @@ class _Session:
         size = None if NETWORKS[self.config.network].any_size else self.config.input_size
         network = build_network(
             self.config.network,
-            self.train.targets.shape[1],
+            num_classes(self.train.targets, self.config.task),
             size,
             head=self.config.head,
             weights=weights,
@@ -165,12 +175,7 @@ class _Session:
             weight_decay=config.weight_decay,
             ema_decay=config.ema_decay,
         )
-        loss = EmotionLoss(
-            class_weights(self.train.targets, config.class_weight_power),
-            config.focal_gamma,
-            config.label_smoothing,
-        )
-        network.compile(optimizer, loss)
+        network.compile(optimizer, build_loss(config, self.train.targets))
         optimizer.build(network.trainable_variables)
 
     def _fit_phase(self, network: keras.Model, phase: Phase, start: int) -> None:
@@ -187,8 +192,8 @@ class _Session:
             size=stage.size,
             channels=1 if len(self.train.images.shape) == 3 else 3,
         )
-        accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
-        model.compile(network.optimizer, network.loss, metrics=[accuracy])
+        metrics = training_metrics(config.task)
+        model.compile(network.optimizer, network.loss, metrics=metrics)
         batches = self._batches()
         model.fit(
             batches,
@@ -205,6 +210,7 @@ class _Session:
             "batch_size": config.batch_size,
             "shuffle_seed": config.seed,
             "balanced": config.balanced_batches,
+            "classes": split_targets(targets, config.task)[0],
             "workers": 1 if isinstance(images, np.ndarray) else READERS,
             "changes": BatchChanges(config.degrade, config.mixup, config.cutmix) or None,
         }
@@ -217,7 +223,7 @@ class _Session:
         data = {"faces": len(self.train.images), "steps": self.steps}
         callbacks = [
             EpochSeed(batches, self.config.seed),
-            Validation(valid, self.valid.targets),
+            Validation(valid, self.valid.targets, self.config),
             Progress(self.config.epochs, stage),
             Checkpoint(network, self.folder, self.config, phase, stage, data),
         ]

@@ -1,0 +1,156 @@
+"""What follows from a network's task: how targets are laid out, losses, metrics, figures.
+
+Targets are rows like the network's outputs: `(n, k)` shares of the emotions, `(n, 2)` valence and
+arousal, or `(n, k + 2)` with both in this order.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from builder_tools.cards import NUM_AFFECT
+from builder_tools.training.config import TrainingConfig
+from builder_tools.training.losses import (
+    AffectLoss,
+    EmotionAffectLoss,
+    EmotionLoss,
+    class_weights,
+    concordances,
+)
+
+
+def split_targets(rows: np.ndarray, task: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Gives the columns of the emotions and those of valence and arousal, None for none."""
+    if task == "emotion":
+        return rows, None
+    if task == "va":
+        return None, rows
+    return rows[:, :-NUM_AFFECT], rows[:, -NUM_AFFECT:]
+
+
+def check_targets(targets: np.ndarray, task: str) -> None:
+    """Refuses targets that are none of a task.
+
+    Raises:
+        ValueError: If there are too few or too many columns, or a place outside [-1, 1].
+    """
+    _, places = split_targets(targets, task)
+    if places is None:
+        return
+    wide = targets.shape[1] == NUM_AFFECT if task == "va" else targets.shape[1] > NUM_AFFECT + 1
+    if not wide or not (np.abs(places) <= 1).all():
+        raise ValueError(
+            f"Expected targets of the task {task!r}: (n, {'2' if task == 'va' else 'k + 2'}) with "
+            f"valence and arousal in [-1, 1] last. Received: shape {targets.shape}, "
+            f"{int((~(np.abs(places) <= 1)).sum())} values outside."
+        )
+
+
+def num_classes(targets: np.ndarray, task: str) -> int:
+    """Gives how many emotions there are; 0 without any."""
+    classes, _ = split_targets(targets, task)
+    return 0 if classes is None else classes.shape[1]
+
+
+def build_loss(config: TrainingConfig, targets: np.ndarray) -> keras.losses.Loss:
+    """Gives the loss that a configuration asks for.
+
+    Args:
+        config: Of the run.
+        targets: Of the training faces, for class weights.
+
+    Raises:
+        ValueError: If classes are to be weighed and one has no face.
+    """
+    affect = AffectLoss(config.ccc_weight, config.mse_weight)
+    if config.task == "va":
+        return affect
+    classes, _ = split_targets(targets, config.task)
+    emotion = EmotionLoss(
+        class_weights(classes, config.class_weight_power),
+        config.focal_gamma,
+        config.label_smoothing,
+    )
+    if config.task == "emotion":
+        return emotion
+    return EmotionAffectLoss(emotion, affect, config.affect_weight)
+
+
+def training_metrics(task: str) -> list[keras.metrics.Metric]:
+    """Gives what is counted while training: accuracy where there are emotions."""
+    metrics = {"emotion": keras.metrics.CategoricalAccuracy, "both": FirstColumnsAccuracy}
+    return [metrics[task](name="accuracy")] if task in metrics else []
+
+
+class FirstColumnsAccuracy(keras.metrics.CategoricalAccuracy):
+    """Accuracy of the emotions in rows that hold valence and arousal, too."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        emotions = (slice(None), slice(None, -NUM_AFFECT))
+        return super().update_state(y_true[emotions], y_pred[emotions], sample_weight)
+
+
+def task_figures(config: TrainingConfig, targets: np.ndarray, found: np.ndarray) -> dict:
+    """Gives the figures of an epoch on validation faces.
+
+    Args:
+        config: Of the run.
+        targets: `(n, width)`.
+        found: `(n, width)` outputs.
+
+    Returns:
+        `val_loss` (without class weights, focus and smoothing, over all faces at once), and where
+        the task has them `val_accuracy`, `val_macro_f1`, `val_ccc` (mean of valence and arousal),
+        `val_rmse` (root of the mean squared error over both).
+    """
+    classes, places = split_targets(targets, config.task)
+    found_classes, found_places = split_targets(found, config.task)
+    figures = {} if classes is None else validation_figures(classes, found_classes)
+    if places is None:
+        return figures
+    affect = affect_figures(places, found_places)
+    own_loss = (
+        config.ccc_weight * (1 - affect["val_ccc"]) + config.mse_weight * affect["val_rmse"] ** 2
+    )
+    weight = config.affect_weight if classes is not None else 1.0
+    return figures | affect | {"val_loss": figures.get("val_loss", 0.0) + weight * own_loss}
+
+
+def validation_figures(targets: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """Gives `val_loss` (plain cross-entropy), `val_accuracy` and `val_macro_f1`.
+
+    Args:
+        targets: `(n, k)`, maybe soft; the label is the largest.
+        found: `(n, k)` probabilities.
+    """
+    from sklearn.metrics import f1_score
+
+    labels, predicted = targets.argmax(axis=1), found.argmax(axis=1)
+    loss = -(targets * np.log(np.clip(found, 1e-7, 1))).sum(axis=1).mean()
+    return {
+        "val_loss": float(loss),
+        "val_accuracy": float((labels == predicted).mean()),
+        "val_macro_f1": float(
+            f1_score(
+                labels,
+                predicted,
+                labels=range(targets.shape[1]),
+                average="macro",
+                zero_division=0,
+            )
+        ),
+    }
+
+
+def affect_figures(places: np.ndarray, found: np.ndarray) -> dict[str, float]:
+    """Gives `val_ccc` and `val_rmse` of places `(n, 2)`."""
+    agreement = concordances(
+        keras.ops.convert_to_tensor(places, "float32"),
+        keras.ops.convert_to_tensor(found, "float32"),
+    )
+    squares = (np.asarray(places, np.float64) - found) ** 2
+    return {
+        "val_ccc": float(keras.ops.convert_to_numpy(agreement).mean()),
+        "val_rmse": float(np.sqrt(squares.mean())),
+    }

@@ -8,6 +8,17 @@ from typing import Any
 
 from builder_tools.cards import ModelCard
 
+OUTPUTS_OF_TASK = {
+    "va": "valence and arousal; an emotion is told by the nearest centre of its training faces",
+    "both": "probability of each class, valence and arousal, from one pass",
+}
+REFERENCES = {
+    "against_votes": "anchors weighted by people's votes",
+    "against_labels": "labels like those it was taught",
+}
+AGREEMENT = ("mean_ccc", "valence_ccc", "arousal_ccc", "valence_rmse", "arousal_rmse",
+             "valence_pearson", "arousal_pearson")  # fmt: skip
+
 
 def card_markdown(card: ModelCard) -> str:
     """Gives a card as Markdown (Mitchell et al., 2019, "Model Cards for Model Reporting")."""
@@ -17,6 +28,7 @@ def card_markdown(card: ModelCard) -> str:
         "Limits": card.limits,
         "Licence": card.licence,
         "How good it is (test)": _figures(card.metrics.get("test", {})),
+        "Valence and arousal": _affect(card),
         "Recall by emotion": _recalls(card.metrics.get("test", {})),
         "Where it is better and worse": _slices(card.metrics.get("slices", {})),
         "Certainty": _certainty(card),
@@ -35,6 +47,8 @@ def _basics(card: ModelCard) -> str:
         "input": f"{card.input_size}x{card.input_size} RGB, 0...255",
         "preprocessing": card.preprocessing,
     }
+    if card.task in OUTPUTS_OF_TASK:
+        rows["outputs"] = OUTPUTS_OF_TASK[card.task]
     return _table(("what", "value"), rows.items())
 
 
@@ -58,6 +72,37 @@ def _figures(test: Mapping[str, Any]) -> str:
         if "description" in found
     )
     return f"{_table(head, rows)}\n{described}" if rows else ""
+
+
+def _affect(card: ModelCard) -> str:
+    """Agreement of valence and arousal with their references, and what the nearest centre says."""
+    parts = []
+    for split, found in card.metrics.get("valence_arousal", {}).items():
+        rows = [
+            (split, words, *(_agreement(found[key], name) for name in AGREEMENT))
+            for key, words in REFERENCES.items()
+            if key in found
+        ]
+        parts += rows
+    if not parts:
+        return ""
+    head = ("split", "against", *(name.replace("_", " ") for name in AGREEMENT))
+    test = card.metrics["valence_arousal"].get("test", {})
+    ways = [
+        (way.replace("_", " "), protocol, one["n"], _share(one, "accuracy"))
+        for way in ("nearest_centre", "direct")
+        for protocol, one in test.get(way, {}).items()
+    ]
+    text = _table(head, parts)
+    if ways:
+        text += "\n\nWhich emotion, on test, by the centre nearest to valence and arousal"
+        text += " and by the outputs for emotions (direct), where there are such:\n\n"
+        text += _table(("way", "protocol", "pictures", "accuracy"), ways)
+    return text
+
+
+def _agreement(found: Mapping[str, Any], name: str) -> str:
+    return "constant" if found[name] is None else _share(found, name)
 
 
 def _recalls(test: Mapping[str, Any]) -> str:

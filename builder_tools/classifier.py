@@ -1,4 +1,4 @@
-"""Emotion from face crops, with a deployable model and no TensorFlow.
+"""Emotion, valence and arousal from face crops, with a deployable model and no TensorFlow.
 
 Faces are RGB 0...255 of any size; the network's own preprocessing is inside the model file. The
 back end follows the file's suffix (`RUNTIMES`), so another format is one entry more.
@@ -13,13 +13,14 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from builder_tools.cards import ModelCard, find_model, verify_files
-from builder_tools.decisions import DECISIONS, apply_decision, apply_temperature
+from builder_tools.decisions import DECISIONS, apply_decision, apply_temperature, nearness
 from builder_tools.emotions import EmotionSet
 
 CHUNK_FACES = 16
@@ -32,7 +33,7 @@ class Runtime(Protocol):
 
     Attributes:
         input_shape: `(height, width, channels)` of one input.
-        num_classes: Length of one output row.
+        num_classes: Length of one output row (of any task).
         emotions: Class names written in the file, or None when it carries none.
     """
 
@@ -181,8 +182,27 @@ RUNTIMES: dict[str, Callable[[Path, int], Runtime]] = {
 """File suffix -> the runtime that loads it, called with the path and the number of threads."""
 
 
+@dataclass(frozen=True)
+class Readings:
+    """What a model gives for some faces, from one pass of its network.
+
+    Args:
+        probabilities: `(n, num_classes)` float32, rows sum to 1.
+        places: `(n, 2)` float64 valence and arousal in [-1, 1]; NaN where they are not known.
+    """
+
+    probabilities: np.ndarray
+    places: np.ndarray
+
+
 class EmotionClassifier:
-    """Gives the probability of each emotion for face crops.
+    """Gives the probability of each emotion, and valence and arousal, for face crops.
+
+    Its card says by `task` what its network gives. Where that is no valence and arousal, they are
+    the expected anchor of the probabilities. Where it is nothing else (`va`), there are no
+    outputs for emotions: a face's emotion is the one whose centre is nearest, and probabilities
+    fall with the squared distance from the centres (see `nearness`), as fast as makes them fit
+    the validation faces.
 
     Args:
         path: A model's name, its folder, or None for the default model.
@@ -234,15 +254,47 @@ class EmotionClassifier:
             ValueError: If a face is not `(H, W, 3)` uint8; says which and what it is.
         """
         _check_faces(faces)
-        parts = [self._probabilities(batch) for batch in self._batches(faces)]
-        empty = np.zeros((0, len(self.emotions)), np.float32)
-        return np.concatenate(parts) if parts else empty
+        return self.read(faces).probabilities
+
+    def read(self, faces: np.ndarray | Sequence[np.ndarray]) -> Readings:
+        """Gives the probabilities, valence and arousal of each face; one pass gives both.
+
+        Args:
+            faces: As in `predict`.
+
+        Raises:
+            ValueError: If a face is not `(H, W, 3)` uint8; says which and what it is.
+        """
+        found = self.outputs(faces)
+        if self.card.task == "va":
+            probabilities, places = nearness(found, self._centres), found
+        else:
+            count = len(self.emotions)
+            probabilities, places = found[:, :count], found[:, count:]
+        probabilities = self._decided(probabilities).astype(np.float32, copy=False)
+        if self.card.task == "emotion":
+            return Readings(probabilities, self.valence_arousal(probabilities))
+        return Readings(probabilities, places.astype(np.float64))
+
+    def outputs(self, faces: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """Gives what the network itself gives, before temperature and decision.
+
+        Args:
+            faces: As in `predict`.
+
+        Returns:
+            `(n, card.num_outputs)` float32, see `cards.TASKS`.
+        """
+        _check_faces(faces)
+        parts = [self._run(batch) for batch in self._batches(faces)]
+        return np.concatenate(parts) if parts else np.zeros((0, self.card.num_outputs), np.float32)
 
     def valence_arousal(self, probabilities: np.ndarray) -> np.ndarray:
-        """Gives where faces lie on the valence-arousal plane, from their probabilities.
+        """Gives where probabilities put faces on the valence-arousal plane: `(n, 2)`.
 
-        The expected anchor of the emotions: it agrees with that of FER+'s votes with a CCC of
-        0.92 on valid (`builder_tools.evaluation.evaluate_valence_arousal`).
+        The expected anchor of the emotions: for the default model it agrees with that of FER+'s
+        votes with a CCC of 0.92 on valid (`builder_tools.evaluation.evaluate_valence_arousal`).
+        What a network of the task `va` or `both` says of faces itself is in `read(faces).places`.
 
         Returns:
             `(n, 2)` float64 in [-1, 1]; NaN where no emotion with an anchor is probable.
@@ -254,15 +306,23 @@ class EmotionClassifier:
         for start in range(0, len(faces), CHUNK_FACES):
             yield resize_faces(faces[start : start + CHUNK_FACES], size)
 
-    def _probabilities(self, batch: np.ndarray) -> np.ndarray:
+    def _run(self, batch: np.ndarray) -> np.ndarray:
         found = self._runtime.run(batch)
         if self.flip_average:
             found = (found + self._runtime.run(np.ascontiguousarray(batch[:, :, ::-1]))) / 2
+        return found
+
+    def _decided(self, probabilities: np.ndarray) -> np.ndarray:
         if self.card.temperature != 1:
-            found = apply_temperature(found, self.card.temperature)
+            probabilities = apply_temperature(probabilities, self.card.temperature)
         if self._biases is not None:
-            found = apply_decision(found, self.emotions, self._biases)
-        return found.astype(np.float32, copy=False)
+            probabilities = apply_decision(probabilities, self.emotions, self._biases)
+        return probabilities
+
+    @property
+    def _centres(self) -> np.ndarray:
+        """Places of the emotions in their order, `(k, 2)`."""
+        return np.array([self.card.centres[name] for name in self.emotions])
 
 
 def resize_faces(faces: np.ndarray | Sequence[np.ndarray], size: int) -> np.ndarray:
@@ -314,7 +374,7 @@ def _check_shapes(path: Path, runtime: Runtime, card: ModelCard) -> None:
     """Refuses a network whose input or classes are not those of the card."""
     size = (card.input_size, card.input_size, 3)
     facts = {
-        "classes": (len(card.emotions), runtime.num_classes),
+        "classes": (card.num_outputs, runtime.num_classes),
         "input size": (size, runtime.input_shape),
         "class order": (card.emotions, runtime.emotions or card.emotions),
     }

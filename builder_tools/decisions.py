@@ -1,4 +1,4 @@
-"""From a network's probabilities to the decision: temperature, class biases, doubt.
+"""From a network's outputs to the decision: temperature, class biases, doubt; nearest centres.
 
 What is fitted on validation faces stands in the model's card; here it is applied. Both keep
 `(n, k)` rows that sum to 1.
@@ -16,6 +16,9 @@ where all are alike, by the biases of the card."""
 
 LEAST_PROBABILITY = 1e-12
 """Stands for 0 where a logarithm is taken."""
+
+CENTRE_SPREAD = 0.25
+"""Standard deviation around a centre, in valence or arousal, at a temperature of 1."""
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
@@ -42,3 +45,23 @@ def apply_decision(
     factor = np.exp([biases[name] for name in emotions])
     weighted = np.asarray(probabilities, np.float64) * factor
     return weighted / weighted.sum(axis=1, keepdims=True)
+
+
+def nearness(places: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Gives how probable places on the valence-arousal plane make each centre.
+
+    Each centre is taken to be as frequent as the others, its faces to scatter normally by
+    `CENTRE_SPREAD` in every direction; so the nearest is the most probable (the first of equal
+    ones), and a temperature t stands for a spread `sqrt(t)` times as wide.
+
+    Args:
+        places: `(n, 2)` valence and arousal.
+        centres: `(k, 2)`.
+
+    Returns:
+        `(n, k)` float64, rows sum to 1.
+    """
+    offsets = np.asarray(places, np.float64)[:, None, :] - np.asarray(centres)[None]
+    logits = -(offsets**2).sum(axis=-1) / (2 * CENTRE_SPREAD**2)
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return weights / weights.sum(axis=1, keepdims=True)

@@ -18,19 +18,19 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from builder_tools.cards import ModelCard, file_sha256, write_card
+from builder_tools.cards import NUM_AFFECT, ModelCard, file_sha256, write_card
 
 MAX_DIFFERENCE = 1e-4
-"""Largest difference of a probability between Keras and the exported file."""
+"""Largest difference of an output between Keras and the exported file."""
 
 LOW_PRECISION = {"bfloat16", "float16", "mixed_bfloat16", "mixed_float16"}
 
 
 class Predictor(Protocol):
-    """Anything that gives probabilities for faces, such as an `EmotionClassifier`."""
+    """Anything that gives a network's outputs for faces, such as an `EmotionClassifier`."""
 
-    def predict(self, faces: np.ndarray) -> np.ndarray:
-        """Gives `(n, num_classes)` for `(n, H, W, 3)` uint8 RGB faces."""
+    def outputs(self, faces: np.ndarray) -> np.ndarray:
+        """Gives `(n, width)` for `(n, H, W, 3)` uint8 RGB faces (see `cards.TASKS`)."""
         ...
 
 
@@ -40,7 +40,7 @@ class Parity:
 
     Args:
         faces: Number of faces compared.
-        max_abs_difference: Largest difference of a probability.
+        max_abs_difference: Largest difference of an output.
         changed_argmax: Number of faces whose most probable emotion changed.
     """
 
@@ -73,8 +73,8 @@ def export_model(
     """Writes a trained network as a model folder with its card.
 
     Args:
-        model: A network from `(n, size, size, 3)` RGB 0...255 to `(n, num_classes)`
-            probabilities, in any precision.
+        model: A network from `(n, size, size, 3)` RGB 0...255 to the outputs of the card's task,
+            in any precision.
         folder: Where to; made if it is not there.
         faces: `(n, size, size, 3)` uint8 RGB to compare on; their side becomes the input size.
         load: Opens a model folder for use: `EmotionClassifier`.
@@ -94,7 +94,7 @@ def export_model(
         place = Path(temporary)
         fields = {"name": folder.name, **card_fields, "input_size": size}
         card = _write_files(fixed, place, suffixes, fields)
-        parity = check_parity(fixed, load(place), faces)
+        parity = check_parity(fixed, load(place), faces, num_affect=_num_affect(card))
         _refuse_difference(folder, parity)
         card = replace(card, training={**card.training, "parity": vars(parity)})
         folder.mkdir(exist_ok=True)
@@ -104,20 +104,25 @@ def export_model(
     return Export(card, parity)
 
 
-def check_parity(model: keras.Model, classifier: Predictor, faces: np.ndarray) -> Parity:
+def check_parity(
+    model: keras.Model, classifier: Predictor, faces: np.ndarray, *, num_affect: int = 0
+) -> Parity:
     """Compares an exported network with Keras.
 
     Args:
         model: The Keras network, in float32.
         classifier: The exported one.
         faces: `(n, size, size, 3)` uint8 RGB at the network's input size, n >= 1.
+        num_affect: How many of the last outputs are no probabilities of emotions.
     """
     expected = model.predict(faces.astype(np.float32), batch_size=64, verbose=0)
-    received = classifier.predict(faces)
+    received = classifier.outputs(faces)
+    count = expected.shape[1] - num_affect
+    changed = _largest(expected[:, :count]) != _largest(received[:, :count])
     return Parity(
         faces=len(faces),
         max_abs_difference=float(np.abs(expected - received).max()),
-        changed_argmax=int((expected.argmax(axis=1) != received.argmax(axis=1)).sum()),
+        changed_argmax=int(changed.sum()),
     )
 
 
@@ -189,6 +194,15 @@ def _write_files(
     card = replace(card, sha256={file: file_sha256(folder / file) for file in files})
     write_card(folder, card)
     return card
+
+
+def _num_affect(card: ModelCard) -> int:
+    return 0 if card.task == "emotion" else NUM_AFFECT
+
+
+def _largest(rows: np.ndarray) -> np.ndarray:
+    """Gives the place of the largest value of each row, 0 for rows of none."""
+    return rows.argmax(axis=1) if rows.shape[1] else np.zeros(len(rows), np.int64)
 
 
 def _in_float32(config: Any) -> Any:

@@ -138,8 +138,8 @@ def test_export_that_disagrees_is_refused(tmp_path, shift, message):
         def __init__(self, folder):
             self._classifier = EmotionClassifier(folder)
 
-        def predict(self, faces):
-            return shift(self._classifier.predict(faces))
+        def outputs(self, faces):
+            return shift(self._classifier.outputs(faces))
 
     with pytest.raises(ValueError, match=message):
         export_model(toy(), tmp_path / "toy", FACES[:3], load=Wrong, **FIELDS)
@@ -171,6 +171,8 @@ def test_parity_worked_by_hand():
 
         def predict(self, faces, **_):
             return self.rows
+
+        outputs = predict
 
     found = check_parity(
         Fixed([[0.6, 0.4], [0.5, 0.5]]), Fixed([[0.6, 0.4], [0.4, 0.6]]), FACES[:2]

@@ -19,7 +19,7 @@ from toy_study import tiny_spec, toy_faces, votes, write_kaggle, write_official 
 from builder_tools.card_text import card_markdown  # noqa: E402
 from builder_tools.cards import ModelCard, verify_files, write_card  # noqa: E402
 from builder_tools.classifier import EmotionClassifier  # noqa: E402
-from builder_tools.cli import build_parser, main, study  # noqa: E402
+from builder_tools.cli import build_parser, main, train  # noqa: E402
 from builder_tools.datasets.ferplus import ferplus_table, is_face, load_ferplus  # noqa: E402
 from builder_tools.decisions import apply_decision, apply_temperature  # noqa: E402
 from builder_tools.emotions import NINE_EMOTIONS  # noqa: E402
@@ -298,20 +298,20 @@ def test_absent_data_is_a_clear_error(tmp_path, capfd):
 
 def test_options_become_the_configuration():
     def config(*options):
-        return study._training_config(build_parser().parse_args(["train", *options]))
+        return train._training_config(build_parser().parse_args(["train", *options]))
 
     plain = config()
     assert (plain.precision, plain.seed, plain.network) == ("mixed_bfloat16", 0, "compact")
     assert plain.to_dict() == type(plain)().to_dict(), "the defaults are those of TrainingConfig"
     options = build_parser().parse_args(["train", "--run", "elsewhere"])
-    assert (options.run, options.run_folder) == (study._run_train, Path("elsewhere"))
+    assert (options.run, options.run_folder) == (train._run_train, Path("elsewhere"))
     chosen = config("--precision", "float32", "--seed", "5", "--weight-decay", "0.1")
     assert (chosen.precision, chosen.seed, chosen.weight_decay) == ("float32", 5, 0.1)
 
 
 def test_options_of_fine_tuning_become_the_configuration(tmp_path):
     def config(*options):
-        return study._training_config(build_parser().parse_args(["train", *options]))
+        return train._training_config(build_parser().parse_args(["train", *options]))
 
     chosen = config("--stages", "48:3:head,48:9:4", "--dense", "64", "32", "--dropout", "0.5")
     assert [stage.trainable for stage in chosen.stages] == ["head", 4]

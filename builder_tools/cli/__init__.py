@@ -26,6 +26,7 @@ from builder_tools.cli import (
     kaggle,
     label_va,
     study,
+    train,
     tune,
     use,
 )
@@ -42,6 +43,7 @@ VERBS = {
     **balance.VERBS,
     **tune.VERBS,
     **classical.VERBS,
+    **train.VERBS,
     **study.VERBS,
     **label_va.VERBS,
     **experiment.VERBS,

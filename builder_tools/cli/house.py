@@ -54,7 +54,8 @@ def _run_models(options: argparse.Namespace) -> None:
         return
     for card in cards:
         mark = " (default)" if card.name == DEFAULT_MODEL else ""
-        print(f"{card.name}{mark}\t{card.input_size} px\t{' '.join(card.emotions)}")
+        gives = "" if card.task == "emotion" else f"\ttask {card.task}"
+        print(f"{card.name}{mark}\t{card.input_size} px\t{' '.join(card.emotions)}{gives}")
         for protocol, found in card.metrics.get("test", {}).items():
             print(f"\t{protocol}: accuracy {found['accuracy']}, macro-F1 {found['macro_f1']}")
 

@@ -29,15 +29,16 @@ from builder_tools.inference.batch import (
     prepare,
 )
 from builder_tools.inference.between import groups_of, named_frames
+from builder_tools.inference.checks import check_choice, check_other_file, check_positive
 from builder_tools.inference.following import Following
 from builder_tools.inference.models import EmotionModel, chosen_model, frequent_emotion
 from builder_tools.inference.ordered import ordered_map
 from builder_tools.inference.pool import DetectorPool
 from builder_tools.inference.reader import (
-    classify,
     cut_faces,
     face_emotions,
     face_square,
+    read_faces,
 )
 from builder_tools.inference.sinks import (
     FrameRate,
@@ -141,10 +142,10 @@ class Inference:
         detect_every: int = 1,
         decision: str | None = None,
     ) -> None:
-        _check_choice("show_state_mode", show_state_mode, SHOW_STATE_MODES)
-        _check_choice("inference_mode", inference_mode, INFERENCE_MODES)
-        _check_positive(img_size=img_size, batch_size=batch_size, workers=workers)
-        _check_positive(detect_every=detect_every)
+        check_choice("show_state_mode", show_state_mode, SHOW_STATE_MODES)
+        check_choice("inference_mode", inference_mode, INFERENCE_MODES)
+        check_positive(img_size=img_size, batch_size=batch_size, workers=workers)
+        check_positive(detect_every=detect_every)
         if detect_every > 1 and not track:
             raise ValueError("Expected track=True with detect_every: only tracked faces move.")
         self.detect_every = detect_every
@@ -215,7 +216,7 @@ file is there once it is read to its end (`.drain()`) |
         return classify_paths(
             paths,
             prepare_path=self._prepare,
-            predict=lambda faces: classify(self.model, faces, self.img_size),
+            predict=lambda faces: read_faces(self.model, faces, self.img_size).probabilities,
             emotions=tuple(self.model.emotions),
             policy=self.policy,
             batch_size=self.batch_size,
@@ -244,7 +245,7 @@ file is there once it is read to its end (`.drain()`) |
     def _run_video_rec(
         self, source, *, out: str | Path, max_frames: int | None = None
     ) -> ResultStream:
-        _check_other_file(source, out)
+        check_other_file(source, out)
 
         def record(reader: VideoReader) -> Sink:
             return VideoSink(VideoWriter(out, reader.fps, reader.size, audio_from=source))
@@ -264,7 +265,7 @@ file is there once it is read to its end (`.drain()`) |
         live: bool = False,
     ) -> ResultStream:
         """Opens window, source and file; if one cannot be opened, none stays open."""
-        _check_positive(max_frames=max_frames)
+        check_positive(max_frames=max_frames)
         with ExitStack() as opened:
             sinks = [self._show_sink(required=live)]
             opened.push(_closer(sinks[0]))
@@ -306,10 +307,11 @@ file is there once it is read to its end (`.drain()`) |
                 stack.push(_closer(sink))
             groups = groups_of(islice(frames, max_frames), detect_every)
             searched = stack.enter_context(closing(self._search(groups, workers)))
-            for frame, faces, pictures in named_frames(searched, following, self._detectors.cut):
+            named = named_frames(searched, following, self._detectors.cut)
+            for shown, (frame, faces, pictures) in enumerate(named):
                 found = following.steady(self._classify(faces, pictures), frame.time_s)
-                fps = rate.tick() if rate else None
-                image = self._draw(frame.image, found, fps, sinks)
+                pace = {"fps": rate.tick(), "dropped": frame.index - shown} if rate else {}
+                image = self._draw(frame.image, found, pace, sinks)
                 result = FrameResult(source, frame.index, frame.time_s, found, image)
                 goes_on = all([sink.take(result) for sink in sinks])
                 yield result
@@ -332,18 +334,28 @@ file is there once it is read to its end (`.drain()`) |
             return faces, cut_faces(image_rgb, faces, detector)
 
     def _classify(self, faces: list[Face], pictures: list[np.ndarray]) -> tuple[FaceEmotion, ...]:
-        return face_emotions(self.model, faces, classify(self.model, pictures, self.img_size))
+        return face_emotions(self.model, faces, read_faces(self.model, pictures, self.img_size))
 
     def _draw(
         self,
         image_rgb: np.ndarray,
         found: tuple[FaceEmotion, ...],
-        fps: float | None,
+        pace: dict[str, float | None],
         sinks: list[Sink],
     ) -> np.ndarray | None:
-        """Gives the drawn picture where somebody looks at it, else None."""
-        looked_at = self._draws_always or any(not isinstance(sink, NoSink) for sink in sinks)
-        return self.draw_box.draw(image_rgb, found, fps) if looked_at else None
+        """Gives the drawn picture where somebody looks at it, else None.
+
+        Args:
+            image_rgb: The picture.
+            found: Its faces.
+            pace: Of a live picture: `fps`, and `dropped` for those who draw it.
+            sinks: Who looks at it.
+        """
+        if not self._draws_always and all(isinstance(sink, NoSink) for sink in sinks):
+            return None
+        if isinstance(self.draw_box, DrawBox):
+            return self.draw_box.draw(image_rgb, found, **pace)
+        return self.draw_box.draw(image_rgb, found, pace.get("fps"))
 
     def _show_sink(self, *, hold: bool = False, required: bool = False) -> Sink:
         """Opens what shows results; where there is no screen, only a camera needs one."""
@@ -373,19 +385,3 @@ def _closer(sink: Sink):
 def _kind(source: object) -> str:
     """Names a picture that has no name: `array` or `bytes`."""
     return "array" if isinstance(source, np.ndarray) else type(source).__name__
-
-
-def _check_other_file(source: object, out: str | Path) -> None:
-    if "://" not in str(source) and Path(out).resolve() == Path(str(source)).resolve():
-        raise ValueError(f"Expected another file to write than the one to read: {out}.")
-
-
-def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"Expected {name} to be one of {list(allowed)}. Received: {value!r}.")
-
-
-def _check_positive(**values: int | None) -> None:
-    for name, value in values.items():
-        if value is not None and value < 1:
-            raise ValueError(f"Expected {name} >= 1. Received: {value}.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from builder_tools.classifier import resize_faces
+from builder_tools.classifier import Readings, resize_faces
 from builder_tools.detectors import FaceDetector
 from builder_tools.inference.models import EmotionModel
 from builder_tools.results import Box, Face, FaceEmotion, crop
@@ -27,44 +27,55 @@ def cut_faces(image_rgb: np.ndarray, faces: Sequence[Face], detector: FaceDetect
     return [crop(image_rgb, face_square(face.box, detector)) for face in faces]
 
 
-def classify(
+def read_faces(
     model: EmotionModel, pictures: Sequence[np.ndarray], img_size: int | None
-) -> np.ndarray:
-    """Gives `(n, num_classes)` probabilities; faces are first resized where a size is given.
+) -> Readings:
+    """Gives probabilities `(n, num_classes)` and places `(n, 2)`, NaN where the model gives none.
+
+    The network runs once a face. Faces are first resized where a size is given.
 
     Raises:
         ValueError: If the model gives an array of another shape.
     """
     expected = (len(pictures), len(model.emotions))
     if not len(pictures):
-        return np.zeros(expected, np.float32)
+        return Readings(np.zeros(expected, np.float32), np.zeros((0, 2)))
     if img_size is not None:
         pictures = resize_faces(pictures, img_size)
-    found = np.asarray(model.predict(pictures))
-    if found.shape != expected:
-        raise ValueError(
-            f"Expected {type(model).__name__}.predict to give an array of shape {expected} (faces, "
-            f"emotions). Received: shape {found.shape}."
-        )
-    return found
+    if hasattr(model, "read"):
+        found = model.read(pictures)
+        _check_shape(model, "read", found.probabilities, expected)
+        return found
+    probabilities = np.asarray(model.predict(pictures))
+    _check_shape(model, "predict", probabilities, expected)
+    return Readings(probabilities, _places(model, probabilities))
 
 
 def face_emotions(
-    model: EmotionModel, faces: Sequence[Face], probabilities: np.ndarray
+    model: EmotionModel, faces: Sequence[Face], readings: Readings
 ) -> tuple[FaceEmotion, ...]:
-    """Puts faces, their probabilities and, where the model gives it, their place together."""
+    """Puts faces, their probabilities and, where it is known, their place together."""
     names = tuple(model.emotions)
     return tuple(
-        FaceEmotion(face, dict(zip(names, map(float, row), strict=True)), *place)
-        for face, row, place in zip(
-            faces, probabilities, _places(model, probabilities), strict=True
-        )
+        FaceEmotion(face, dict(zip(names, map(float, row), strict=True)), *_known(place))
+        for face, row, place in zip(faces, readings.probabilities, readings.places, strict=True)
     )
 
 
-def _places(model: EmotionModel, probabilities: np.ndarray) -> list[tuple]:
-    """Gives valence and arousal of each face, None where the model gives none."""
+def _check_shape(model: EmotionModel, method: str, found: np.ndarray, expected: tuple) -> None:
+    if found.shape != expected:
+        raise ValueError(
+            f"Expected {type(model).__name__}.{method} to give an array of shape {expected} "
+            f"(faces, emotions). Received: shape {found.shape}."
+        )
+
+
+def _places(model: EmotionModel, probabilities: np.ndarray) -> np.ndarray:
+    """Gives the places that probabilities mean to a model, NaN where to it they mean none."""
     if not hasattr(model, "valence_arousal"):
-        return [(None, None)] * len(probabilities)
-    found = model.valence_arousal(probabilities)
-    return [(None, None) if np.isnan(row).any() else tuple(row.tolist()) for row in found]
+        return np.full((len(probabilities), 2), np.nan)
+    return model.valence_arousal(probabilities)
+
+
+def _known(place: np.ndarray) -> tuple[float | None, float | None]:
+    return (None, None) if np.isnan(place).any() else tuple(place.tolist())

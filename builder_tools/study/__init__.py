@@ -4,6 +4,12 @@ Figures are measured with the exported file as users run it, on the untouched pi
 split, once, after training has ended.
 """
 
+from builder_tools.study.affect import (
+    VALENCE_AROUSAL,
+    format_affect,
+    judge_affect,
+    read_label_files,
+)
 from builder_tools.study.deploy import judge_and_write, quantize_model
 from builder_tools.study.judging import (
     data_sha256,
@@ -19,16 +25,20 @@ from builder_tools.study.ship import (
     load_data,
     save_figures,
     train_and_ship,
+    train_on_table,
 )
 from builder_tools.study.targets import Teaching
 
 __all__ = [
+    "VALENCE_AROUSAL",
     "ShippedModel",
     "Teaching",
     "add_rows",
     "data_sha256",
     "export_network",
+    "format_affect",
     "hardware",
+    "judge_affect",
     "judge_and_write",
     "judge_model",
     "load_data",
@@ -36,8 +46,10 @@ __all__ = [
     "metrics_of",
     "names_also_in_train",
     "quantize_model",
+    "read_label_files",
     "read_rows",
     "save_figures",
     "train_and_ship",
+    "train_on_table",
     "with_original_labels",
 ]

@@ -42,7 +42,8 @@ def fit_decisions(folder: str | Path, table: PictureTable) -> ModelCard:
         table: The data set, with a valid split.
 
     Returns:
-        The card as written.
+        The card as written. A model of valence and arousal alone has no class-balanced decision:
+        the nearest centre treats all emotions alike as it is.
     """
     plain = replace(ModelCard.read(folder), temperature=1.0, decision=None, abstain_below=None)
     write_card(folder, plain)
@@ -58,7 +59,7 @@ def fit_decisions(folder: str | Path, table: PictureTable) -> ModelCard:
     card = replace(
         plain,
         temperature=temperature,
-        decision=_fit_balanced(probabilities, table),
+        decision=None if plain.task == "va" else _fit_balanced(probabilities, table),
         abstain_below=None if sure is None else round(sure[0], 4),
     )
     write_card(folder, card)

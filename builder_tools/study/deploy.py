@@ -8,20 +8,24 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from builder_tools.card_text import card_markdown
 from builder_tools.cards import ModelCard, file_sha256, write_card
-from builder_tools.classifier import EmotionClassifier, resize_faces
+from builder_tools.classifier import EmotionClassifier, Readings, resize_faces
 from builder_tools.datasets.new_folder import new_folder
 from builder_tools.datasets.table import PictureTable
-from builder_tools.evaluation import PROTOCOLS, Judgement, evaluate, restrict
+from builder_tools.emotions import EmotionSet
+from builder_tools.evaluation import PROTOCOLS, Judgement, concordance, evaluate, restrict
 from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.media import replacing
 from builder_tools.quantization import CALIBRATION_FACES, quantize_onnx
+from builder_tools.study.affect import VALENCE_AROUSAL, judge_affect
 from builder_tools.study.deciding import fit_decisions
-from builder_tools.study.judging import judge_model, metrics_of, predict_table
+from builder_tools.study.judging import judge_model, metrics_of, read_table
 from builder_tools.study.slices import slice_figures
 
 CARD_PAGE = "README.md"
@@ -30,19 +34,28 @@ CARD_PAGE = "README.md"
 INT8_LOSS = 0.003
 """Accuracy that 8-bit integers may cost on valid."""
 
+INT8_CCC = 0.99
+"""Agreement of their valence and arousal with those of float32 on valid that they must keep."""
+
 INT8_PROTOCOL = "ferplus-majority-8"
 """By which it is measured, where people voted."""
 
 
 def finish_model(
-    folder: str | Path, table: PictureTable, *, int8: bool = False
+    folder: str | Path,
+    table: PictureTable,
+    *,
+    int8: bool = False,
+    labels: pd.DataFrame | None = None,
 ) -> tuple[ModelCard, dict[str, Judgement]]:
     """Fits what is fitted on valid, judges on test, writes the card.
 
     Args:
         folder: A model folder fresh from export; its card holds no decision and no figures yet.
         table: The data set, split.
-        int8: Deploy 8-bit integers if that keeps the accuracy on valid within 0.3 points.
+        int8: Deploy 8-bit integers if that keeps the accuracy on valid within 0.3 points, and
+            valence and arousal, where there are such, within a CCC of 0.99.
+        labels: Of valence and arousal, as it was taught.
 
     Returns:
         The card as written, and the judgements by protocol.
@@ -51,15 +64,20 @@ def finish_model(
     if int8:
         quantize_in_place(folder, table)
     card = fit_decisions(folder, table)
-    return judge_and_write(folder, card, table)
+    return judge_and_write(folder, card, table, labels=labels)
 
 
 def judge_and_write(
-    folder: str | Path, card: ModelCard, table: PictureTable
+    folder: str | Path, card: ModelCard, table: PictureTable, *, labels: pd.DataFrame | None = None
 ) -> tuple[ModelCard, dict[str, Judgement]]:
-    """Judges a model folder on test and writes figures, card and the card's page."""
+    """Judges a model folder on test and writes figures, card and the card's page.
+
+    Valence and arousal are judged on valid, too; against labels only where they are given.
+    """
     judgements = judge_model(card, folder, table)
     metrics = {"test": metrics_of(judgements), "slices": slice_figures(folder, table)}
+    if card.task != "emotion":
+        metrics[VALENCE_AROUSAL] = judge_affect(folder, table, labels=labels)
     card = replace(card, metrics=metrics)
     write_card(folder, card)
     with replacing(Path(folder) / CARD_PAGE) as partial:
@@ -68,7 +86,11 @@ def judge_and_write(
 
 
 def quantize_model(
-    source: str | Path, out: str | Path, table: PictureTable
+    source: str | Path,
+    out: str | Path,
+    table: PictureTable,
+    *,
+    labels: pd.DataFrame | None = None,
 ) -> tuple[ModelCard, dict[str, Judgement]]:
     """Gives a float32 model folder an int8 twin, with decisions and figures of its own.
 
@@ -76,9 +98,10 @@ def quantize_model(
         source: The model folder to start from.
         out: New folder to write.
         table: The data set it was trained on.
+        labels: Of valence and arousal, as it was taught.
 
     Raises:
-        ValueError: If int8 costs more accuracy than it may, or the model is int8 already;
+        ValueError: If int8 costs more than it may, or the model is int8 already;
             nothing is written then.
         FileExistsError: If `out` is not empty.
     """
@@ -90,34 +113,31 @@ def quantize_model(
         if not quantize_in_place(place, table):
             record = ModelCard.read(place).training["int8"]
             raise ValueError(
-                f"Expected int8 to cost at most {INT8_LOSS} of the accuracy on valid. "
-                f"Received: {record}. Use the float32 model."
+                f"Expected int8 to cost at most {INT8_LOSS} of the accuracy on valid, and to keep "
+                f"a CCC of {INT8_CCC} with the valence and arousal of float32 where there are "
+                f"such. Received: {record}. Use the float32 model."
             )
-        return finish_model(place, table)
+        return finish_model(place, table, labels=labels)
 
 
 def quantize_in_place(folder: Path, table: PictureTable) -> bool:
     """Deploys int8 in a model folder if accuracy on valid holds; says so if it does not.
 
-    The card's `training` tells both accuracies either way.
+    Valence and arousal, where there are such, must hold too. The card's `training` tells what
+    was measured either way.
     """
     card = ModelCard.read(folder)
     if "int8" in card.training:
         raise ValueError(f"Expected a float32 model in {folder}. Received: one that is int8.")
-    before = _valid_accuracy(folder, table)
+    before = _read_valid(folder, table)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".int8-") as temporary:
         place = Path(temporary)
         faces = _calibration_faces(table, card.input_size)
         quantize_onnx(folder / card.file, place / card.file, faces, card.emotions)
         sha256 = dict(card.sha256) | {card.file: file_sha256(place / card.file)}
         write_card(place, replace(card, sha256=sha256))
-        after = _valid_accuracy(place, table)
-        record = {
-            "calibration_faces": len(faces),
-            "valid_accuracy_float32": round(before, 4),
-            "valid_accuracy_int8": round(after, 4),
-            "deployed": after >= before - INT8_LOSS,
-        }
+        after = _read_valid(place, table)
+        record = {"calibration_faces": len(faces), **_compared(before, after, card, table)}
         card = replace(card, training=dict(card.training) | {"int8": record})
         if record["deployed"]:
             os.replace(place / card.file, folder / card.file)
@@ -128,16 +148,36 @@ def quantize_in_place(folder: Path, table: PictureTable) -> bool:
     return record["deployed"]
 
 
-def _valid_accuracy(folder: Path, table: PictureTable) -> float:
-    valid = table.split("valid")
-    classifier = EmotionClassifier(folder)
-    found = predict_table(classifier, valid)
+def _read_valid(folder: Path, table: PictureTable) -> Readings:
+    return read_table(EmotionClassifier(folder), table.split("valid"))
+
+
+def _compared(
+    before: Readings, after: Readings, card: ModelCard, table: PictureTable
+) -> dict[str, Any]:
+    """Gives what int8 costs on valid, and whether it may be deployed."""
+    emotions, valid = EmotionSet(card.emotions), table.split("valid")
+    accuracies = [_accuracy(one.probabilities, emotions, valid) for one in (before, after)]
+    found: dict[str, Any] = {
+        "valid_accuracy_float32": round(accuracies[0], 4),
+        "valid_accuracy_int8": round(accuracies[1], 4),
+    }
+    holds = accuracies[1] >= accuracies[0] - INT8_LOSS
+    if card.task != "emotion":
+        pairs = zip(before.places.T, after.places.T, strict=True)
+        agreement = min(concordance(*pair) for pair in pairs)
+        found["valid_ccc_with_float32"] = round(agreement, 4)
+        holds = holds and agreement >= INT8_CCC
+    return {**found, "deployed": bool(holds)}
+
+
+def _accuracy(probabilities: np.ndarray, emotions: EmotionSet, valid: PictureTable) -> float:
     if valid.votes is None:
-        return evaluate(valid.labels, found, valid.emotions).accuracy.value
+        return evaluate(valid.labels, probabilities, valid.emotions).accuracy.value
     protocol = PROTOCOLS[INT8_PROTOCOL]
     truth = protocol.labels(valid.table)
     kept = truth != LEFT_OUT
-    inside = restrict(found, classifier.emotions, protocol.emotions)
+    inside = restrict(probabilities, emotions, protocol.emotions)
     return evaluate(truth[kept], inside[kept], protocol.emotions).accuracy.value
 
 

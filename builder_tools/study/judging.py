@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from builder_tools.cards import ModelCard
-from builder_tools.classifier import EmotionClassifier
+from builder_tools.classifier import EmotionClassifier, Readings
 from builder_tools.datasets.ferplus import data_folder
 from builder_tools.datasets.table import PictureTable
+from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import PROTOCOLS, Judgement, Protocol, judge
 
 ORIGINAL_LABELS_FILE = "fer2013_labels.csv"
@@ -56,7 +58,7 @@ def judge_model(
             biases=card.decision if set(protocol.emotions) <= set(card.decision or ()) else None,
             abstain_below=card.abstain_below,
         )
-        for protocol, table in _protocols(part, classifier)
+        for protocol, table in protocols_for(part, classifier.emotions)
     }
 
 
@@ -67,12 +69,20 @@ def metrics_of(judgements: dict[str, Judgement]) -> dict[str, Any]:
 
 def predict_table(classifier: EmotionClassifier, part: PictureTable) -> np.ndarray:
     """Gives the probabilities `(n, k)` of all pictures of a table, some at a time."""
+    return read_table(classifier, part).probabilities
+
+
+def read_table(classifier: EmotionClassifier, part: PictureTable) -> Readings:
+    """Gives probabilities and places of all pictures of a table, some at a time."""
     pictures = part.pictures(_size_of(part, classifier))
     found = [
-        classifier.predict(pictures[first : first + PICTURES_AT_A_TIME])
+        classifier.read(pictures[first : first + PICTURES_AT_A_TIME])
         for first in range(0, len(part), PICTURES_AT_A_TIME)
     ]
-    return np.concatenate(found)
+    return Readings(
+        np.concatenate([one.probabilities for one in found]),
+        np.concatenate([one.places for one in found]),
+    )
 
 
 def names_also_in_train(data: PictureTable) -> frozenset[str]:
@@ -114,8 +124,10 @@ def with_original_labels(part: PictureTable) -> pd.DataFrame | None:
     return table if table["emotion"].notna().all() else None
 
 
-def _protocols(part: PictureTable, classifier: EmotionClassifier):
-    """Gives the protocols that apply, each with the table it reads."""
+def protocols_for(
+    part: PictureTable, emotions: EmotionSet
+) -> Iterator[tuple[Protocol, pd.DataFrame]]:
+    """Gives the protocols that pictures and a model's classes allow, each with its table."""
     if part.votes is None:
         labels = Protocol(
             OWN_LABELS,
@@ -128,7 +140,7 @@ def _protocols(part: PictureTable, classifier: EmotionClassifier):
     original = with_original_labels(part)
     for name, protocol in PROTOCOLS.items():
         table = original if name.startswith("fer2013") else part.table
-        if table is not None and set(protocol.emotions) <= set(classifier.emotions):
+        if table is not None and set(protocol.emotions) <= set(emotions):
             yield protocol, table
 
 

@@ -60,6 +60,7 @@ def _model_row(card: ModelCard, note: str) -> dict[str, Any]:
         "minutes": training["budget"]["minutes"],
         "machine": training["budget"]["machine"],
         **_figures(card.metrics["test"]),
+        **_affect_figures(card),
         "note": note,
     }
 
@@ -78,6 +79,18 @@ def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
     if "ferplus-majority-7" in metrics:
         balanced = metrics["ferplus-majority-7"].get("balanced_decision", {})
         row["mean_recall_7_balanced"] = balanced.get("mean_recall")
+    return row
+
+
+def _affect_figures(card: ModelCard) -> dict[str, Any]:
+    """Gives the columns of models that were taught valence and arousal."""
+    if card.task == "emotion":
+        return {}
+    row: dict[str, Any] = {"task": card.task, "va_labels": " ".join(card.training["va_labels"])}
+    for split, found in card.metrics["valence_arousal"].items():
+        for reference in ("votes", "labels"):
+            agreement = found.get(f"against_{reference}", {})
+            row[f"va_{split}_{reference}_ccc"] = agreement.get("mean_ccc")
     return row
 
 

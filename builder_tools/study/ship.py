@@ -20,12 +20,18 @@ from builder_tools.evaluation import (
     Judgement,
 )
 from builder_tools.media import replacing
+from builder_tools.study.affect import (
+    class_centres,
+    labels_record,
+    places_of,
+    read_label_files,
+)
 from builder_tools.study.deploy import finish_model
 from builder_tools.study.judging import (
     OWN_LABELS,
     data_sha256,
 )
-from builder_tools.study.targets import Teaching, taught_samples
+from builder_tools.study.targets import Teaching, taught_samples, with_places
 
 PARITY_FACES = 1000
 
@@ -53,6 +59,18 @@ CARD_WORDS = {
     },
 }
 """Fields of the card that follow from the data it was trained on."""
+
+_LABELS_COMPUTED = (
+    "Valence and arousal were learnt from labels that were computed from emotions and pictures; "
+    "nobody rated them. "
+)
+TASK_LIMITS = {
+    "emotion": "",
+    "va": f"{_LABELS_COMPUTED}The network has no outputs for emotions: an emotion is the one whose "
+    "centre is nearest, so those at one place (neutral and uncertain, say) are not told apart. ",
+    "both": _LABELS_COMPUTED,
+}
+"""What a card says first of its limits, by task."""
 
 GREY_INSIDE = (
     "Inside the model: RGB 0...255 to ITU-R BT.601 grey, each face to mean 0 and variance 1."
@@ -95,6 +113,7 @@ def train_and_ship(
     run_folder: str | Path,
     model_folder: str | Path,
     teaching: Teaching = Teaching(),  # noqa: B008 - frozen
+    va_labels: Sequence[str | Path] = (),
     tensorboard: bool = False,
     int8: bool = False,
 ) -> ShippedModel:
@@ -107,23 +126,107 @@ def train_and_ship(
         run_folder: Checkpoints; a run that was interrupted goes on from there.
         model_folder: Where the deployable model goes.
         teaching: What the targets of the training faces are made of.
+        va_labels: Files of valence and arousal (`label-va`) that together label train and valid,
+            for the tasks `va` and `both`.
         tensorboard: Write logs for TensorBoard into the run folder.
-        int8: Deploy 8-bit integers if they keep the accuracy on valid within 0.3 points.
+        int8: Deploy 8-bit integers if they keep the accuracy on valid within 0.3 points (and
+            valence and arousal, see `finish_model`).
+
+    Raises:
+        ValueError: If labels are missing, or given to a network of emotions; and if the model
+            folder cannot be written, or the data not be read.
+    """
+    return train_on_table(
+        config,
+        load_data(data, source),
+        data=data,
+        run_folder=run_folder,
+        model_folder=model_folder,
+        teaching=teaching,
+        va_labels=va_labels,
+        tensorboard=tensorboard,
+        int8=int8,
+    )
+
+
+def train_on_table(
+    config,
+    table: PictureTable,
+    *,
+    data: str,
+    run_folder: str | Path,
+    model_folder: str | Path,
+    teaching: Teaching = Teaching(),  # noqa: B008 - frozen
+    va_labels: Sequence[str | Path] = (),
+    tensorboard: bool = False,
+    int8: bool = False,
+) -> ShippedModel:
+    """Does what `train_and_ship` does with a data set that was read already.
+
+    Args:
+        config: A `TrainingConfig`.
+        table: The data set, split.
+        data: What the card calls it.
+        run_folder: As there, and so are the others.
+        model_folder: Where the deployable model goes.
+        teaching: What the targets of the training faces are made of.
+        va_labels: Files of valence and arousal.
+        tensorboard: Write logs.
+        int8: Deploy 8-bit integers if they hold.
     """
     from builder_tools.training import train
-    from builder_tools.training.samples import table_samples
 
-    table = load_data(data, source)
+    _expect_labels(config.task, va_labels, teaching)
+    labels = read_label_files(va_labels) if va_labels else None
     _expect_writable(Path(model_folder))
-    size = max(stage.size for stage in config.stages)
-    train_part = taught_samples(table, teaching, size_px=size)
-    valid_part = table_samples(table, "valid", size_px=size, soft=teaching.soft)
+    train_part, valid_part = _training_parts(config, table, teaching, labels)
     run = train(config, train_part, valid_part, run_folder, tensorboard=tensorboard)
     record = {"data": data, "teaching": teaching.to_dict()}
+    fields = {}
+    if labels is not None:
+        record["va_labels"] = labels_record(va_labels)
+        fields = {"task": config.task, "centres": _centres(labels, table)}
     record |= {**_data_record(table), **_run_record(run)}
-    _export(run.model, Path(model_folder), table, config.stages[-1].size, record)
-    card, judgements = finish_model(model_folder, table, int8=int8)
+    _export(run.model, Path(model_folder), table, config.stages[-1].size, record, fields)
+    card, judgements = finish_model(model_folder, table, int8=int8, labels=labels)
     return ShippedModel(card, judgements, run.history)
+
+
+def _training_parts(config, table: PictureTable, teaching: Teaching, labels):
+    """Gives the samples of train and valid with the targets of the task."""
+    from builder_tools.training.samples import table_samples
+
+    size = max(stage.size for stage in config.stages)
+    parts = {
+        "train": taught_samples(table, teaching, size_px=size),
+        "valid": table_samples(table, "valid", size_px=size, soft=teaching.soft),
+    }
+    if labels is None:
+        return tuple(parts.values())
+    return tuple(
+        with_places(part, places_of(labels, table, split), config.task)
+        for split, part in parts.items()
+    )
+
+
+def _centres(labels: pd.DataFrame, table: PictureTable) -> dict[str, list[float]]:
+    train = table.split("train")
+    return class_centres(places_of(labels, table, "train"), train.labels, table.emotions)
+
+
+def _expect_labels(task: str, va_labels: Sequence[str | Path], teaching: Teaching) -> None:
+    """Refuses labels without a use, and a use without labels."""
+    if (task == "emotion") == bool(va_labels):
+        raise ValueError(
+            "Expected labels of valence and arousal with the tasks va and both, and only with "
+            f"these. Received: task {task!r}, {len(va_labels)} file(s). `builder-tools label-va` "
+            "makes them."
+        )
+    if task == "va" and (teaching.teachers or teaching.original_share):
+        raise ValueError(
+            "Expected no teachers and no original_share for the task 'va': they teach emotions. "
+            "Use the task 'both', or leave them out."
+        )
 
 
 def save_figures(folder: str | Path, shipped: ShippedModel) -> list[Path]:
@@ -199,8 +302,9 @@ def _expect_writable(folder: Path) -> None:
     (folder / ".writable").unlink()
 
 
-def _card_words(table: PictureTable) -> dict[str, str]:
-    return CARD_WORDS["other" if table.votes is None else "ferplus"]
+def _card_words(table: PictureTable, task: str = "emotion") -> dict[str, str]:
+    words = CARD_WORDS["other" if table.votes is None else "ferplus"]
+    return {**words, "limits": f"{TASK_LIMITS[task]}{words['limits']}"}
 
 
 def _data_record(table: PictureTable) -> dict[str, Any]:
@@ -222,7 +326,9 @@ def _run_record(run) -> dict[str, Any]:
     return {"seed": seed, "commit": commit, "budget": budget, "config": run.config}
 
 
-def _export(model, folder: Path, table: PictureTable, size: int, training: dict) -> None:
+def _export(
+    model, folder: Path, table: PictureTable, size: int, training: dict, fields: dict
+) -> None:
     """Exports at the size of the last stage, checked on test faces."""
     from builder_tools.export import export_model
 
@@ -236,7 +342,8 @@ def _export(model, folder: Path, table: PictureTable, size: int, training: dict)
         emotions=table.emotions.names,
         training=training,
         preprocessing=GREY_INSIDE if "grey" in layers else INSIDE,
-        **_card_words(table),
+        **fields,
+        **_card_words(table, fields.get("task", "emotion")),
     )
 
 

@@ -83,6 +83,22 @@ def taught_samples(table: PictureTable, teaching: Teaching, *, size_px: int) -> 
     return Samples(samples.images, targets.astype(np.float32))
 
 
+def with_places(samples: Samples, places: np.ndarray | None, task: str) -> Samples:
+    """Gives samples whose targets are those of a task.
+
+    Args:
+        samples: With the targets of the emotions.
+        places: `(n, 2)` valence and arousal; None for the task `emotion`.
+        task: Name in `TASKS`.
+    """
+    from builder_tools.training import Samples
+
+    if task == "emotion":
+        return samples
+    parts = [places] if task == "va" else [samples.targets, places]
+    return Samples(samples.images, np.concatenate(parts, axis=1).astype(np.float32))
+
+
 def _with_second_opinion(targets: np.ndarray, train: PictureTable, share: float) -> np.ndarray:
     original = with_original_labels(train)
     if original is None:

@@ -65,8 +65,12 @@ def pixel_vectors(images: np.ndarray) -> np.ndarray:
     return vectors
 
 
+OUTPUT_LAYERS = ("emotion", "affect")
+"""Names of the layers that give outputs in networks of the registry; either may be missing."""
+
+
 def network_vectors(path: str | Path) -> Vectorise:
-    """Gives a function from faces to a network's features before its last layer.
+    """Gives a function from faces to a network's features before its outputs.
 
     Args:
         path: A `.keras` file, or a model folder with `model.keras`.
@@ -80,7 +84,9 @@ def network_vectors(path: str | Path) -> Vectorise:
     import keras
 
     network = keras.models.load_model(network_file(path), compile=False)
-    features = keras.Model(network.inputs, network.layers[-1].input)
+    names = [layer.name for layer in network.layers]
+    head = next((name for name in OUTPUT_LAYERS if name in names), names[-1])
+    features = keras.Model(network.inputs, network.get_layer(head).input)
     size = network.input_shape[1] or SIDE_PX
 
     def vectors(images: np.ndarray) -> np.ndarray:

@@ -1,0 +1,247 @@
+"""The verb `train`. It needs the `[study]` extra."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from builder_tools.cli.study import (
+    add_data_options,
+    add_va_labels_option,
+    affect_of,
+    need_study,
+    print_report,
+)
+from builder_tools.cli.verb import Verb, positive
+
+MONITOR_NAMES = ("val_loss", "val_accuracy", "val_macro_f1", "val_ccc")
+"""Those of `training.MONITORS`, which is too heavy, too."""
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    add_data_options(parser)
+    parser.add_argument("--name", default="fast", help="folder of the model in --models")
+    parser.add_argument(
+        "--run",
+        dest="run_folder",
+        metavar="FOLDER",
+        type=Path,
+        help="checkpoints (default: runs/NAME); resumes there",
+    )
+    parser.add_argument("--models", type=Path, default=Path("saved_models"))
+    parser.add_argument("--reports", type=Path, default=Path("reports"))
+    parser.add_argument("--note", default="", help="a remark for experiments.csv")
+    parser.add_argument("--tensorboard", action="store_true", help="logs in the run's folder")
+    parser.add_argument(
+        "--int8", action="store_true", help="deploy 8-bit integers if accuracy on valid holds"
+    )
+    _add_network_options(parser.add_argument_group("network"))
+    _add_schedule_options(parser.add_argument_group("schedule"))
+    _add_loss_options(parser.add_argument_group("loss and faces"))
+    _add_target_options(parser.add_argument_group("targets"))
+    _add_affect_options(parser.add_argument_group("valence and arousal"))
+
+
+def _add_affect_options(group) -> None:
+    group.add_argument(
+        "--task",
+        choices=["emotion", "va", "both"],
+        help="what the network gives: emotions, valence and arousal, or both in one pass "
+        "(default: emotion)",
+    )
+    add_va_labels_option(group)
+    group.add_argument("--affect-weight", type=float, help="of their loss beside the emotions' (1)")
+    group.add_argument("--ccc-weight", type=float, help="of 1 - concordance in their loss (1)")
+    group.add_argument("--mse-weight", type=float, help="of the squared error in it (1)")
+
+
+def _add_network_options(group) -> None:
+    group.add_argument(
+        "--config", type=Path, help="a configuration found by tune; other options change it"
+    )
+    group.add_argument("--network", help="default: compact")
+    group.add_argument("--weights", help="what the backbone starts from: pretrained, or a file")
+    group.add_argument("--dense", type=int, nargs="*", metavar="WIDTH", help="hidden layers")
+    group.add_argument("--dropout", type=float)
+    group.add_argument("--precision", choices=["mixed_bfloat16", "mixed_float16", "float32"])
+
+
+def _add_schedule_options(group) -> None:
+    group.add_argument(
+        "--stages",
+        help="size:epochs[:what learns], small sizes first; what learns is all, head, last (the "
+        "network's own number of last layers) or a number (default: 32:14,40:10,48:12)",
+    )
+    group.add_argument("--batch-size", type=positive)
+    group.add_argument("--optimizer", choices=["adamw", "adam", "sgd", "rmsprop"])
+    group.add_argument("--learning-rate", type=float)
+    group.add_argument("--fine-tune-learning-rate", type=float, help="of phases after the first")
+    group.add_argument("--schedule", choices=["cosine", "exponential", "constant"])
+    group.add_argument("--decay-rate", type=float, help="of the exponential schedule, an epoch")
+    group.add_argument("--weight-decay", type=float)
+    group.add_argument("--seed", type=int)
+    group.add_argument("--patience", type=positive, help="early stopping, epochs a phase")
+    group.add_argument("--monitor", choices=MONITOR_NAMES)
+    group.add_argument("--keep", choices=["last", "best"], help="which epoch (default: last)")
+
+
+def _add_loss_options(group) -> None:
+    group.add_argument("--focal-gamma", type=float)
+    group.add_argument("--label-smoothing", type=float)
+    group.add_argument(
+        "--class-weight-power", type=float, help="0 no class weights, 1 balanced ones"
+    )
+    group.add_argument("--augmentation", choices=["off", "light", "full", "strong"])
+    group.add_argument(
+        "--degrade", type=float, help="probability of lost resolution, blur, noise, JPEG, gamma"
+    )
+    group.add_argument("--mixup", type=float, help="alpha of mixup")
+    group.add_argument("--cutmix", type=float, help="alpha of cutmix")
+    group.add_argument("--ema-decay", type=float, help="keep averaged weights, e.g. 0.999")
+    group.add_argument(
+        "--batch-norm-momentum", type=float, help="0.9 for short runs of Keras' networks"
+    )
+
+
+def _add_target_options(group) -> None:
+    group.add_argument("--labels", choices=["soft", "hard"], default="soft")
+    group.add_argument("--teachers", nargs="+", default=[], metavar="MODEL", help="distil these")
+    group.add_argument("--teacher-share", type=float, default=0.5, help="of each target")
+    group.add_argument(
+        "--original-share", type=float, default=0.0, help="of FER2013's own label in each target"
+    )
+
+
+def _teaching(options: argparse.Namespace):
+    from builder_tools.study import Teaching
+
+    return Teaching(
+        soft=options.labels == "soft",
+        original_share=options.original_share,
+        teachers=tuple(options.teachers),
+        teacher_share=options.teacher_share if options.teachers else 0.0,
+    )
+
+
+def _run_train(options: argparse.Namespace) -> None:
+    need_study()
+    from builder_tools.study import log_experiment, save_figures, train_and_ship
+
+    shipped = train_and_ship(
+        _training_config(options),
+        data=options.data,
+        source=options.source,
+        run_folder=options.run_folder or Path("runs") / options.name,
+        model_folder=options.models / options.name,
+        teaching=_teaching(options),
+        va_labels=options.va_labels,
+        tensorboard=options.tensorboard,
+        int8=options.int8,
+    )
+    log_experiment(options.reports / "experiments.csv", shipped.card, options.note)
+    for path in save_figures(options.reports / "figures", shipped):
+        print(f"Drawn: {path}", file=sys.stderr)
+    print_report(shipped.card.metrics["test"], affect_of(shipped.card, "test"))
+
+
+PLAIN_OPTIONS = (
+    "network",
+    "weights",
+    "precision",
+    "batch_size",
+    "optimizer",
+    "learning_rate",
+    "fine_tune_learning_rate",
+    "schedule",
+    "decay_rate",
+    "weight_decay",
+    "seed",
+    "patience",
+    "monitor",
+    "keep",
+    "focal_gamma",
+    "label_smoothing",
+    "class_weight_power",
+    "degrade",
+    "mixup",
+    "cutmix",
+    "ema_decay",
+    "batch_norm_momentum",
+    "affect_weight",
+    "ccc_weight",
+    "mse_weight",
+)
+"""Options that are fields of `TrainingConfig` as they stand."""
+
+
+def _training_config(options: argparse.Namespace):
+    """Gives the configuration of --config, or the default one, with what was said changed."""
+    import dataclasses
+    import json
+
+    from builder_tools.augmentation import AUGMENTATIONS
+    from builder_tools.training import TrainingConfig
+
+    base = TrainingConfig()
+    if options.config:
+        base = TrainingConfig.from_dict(json.loads(options.config.read_text()))
+    changes = {name: getattr(options, name) for name in PLAIN_OPTIONS}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if options.stages is not None:
+        changes["stages"] = _stages(options.stages, changes.get("network", base.network))
+    if options.augmentation:
+        changes["augmentation"] = AUGMENTATIONS[options.augmentation]
+    head = {"dense": options.dense and tuple(options.dense), "dropout": options.dropout}
+    head["task"] = options.task
+    head = {name: value for name, value in head.items() if value is not None}
+    return dataclasses.replace(base, **changes, head=dataclasses.replace(base.head, **head))
+
+
+def _stages(text: str, network: str):
+    from builder_tools.training import Stage
+
+    try:
+        parts = [part.split(":") for part in text.split(",")]
+        return tuple(
+            Stage(int(size), int(epochs), *(_trainable(word, network) for word in learns))
+            for size, epochs, *learns in parts
+            if len(learns) < 2 or _refuse(text)
+        )
+    except ValueError:
+        _refuse(text)
+
+
+def _refuse(text: str) -> None:
+    raise ValueError(
+        "Expected --stages as size:epochs,size:epochs, e.g. 32:10,48:20 or 48:3:head,48:5:last. "
+        f"Received: {text!r}."
+    ) from None
+
+
+def _trainable(word: str, network: str) -> str | int:
+    """Gives `all`, `head` or a number; `last` is what the network's registry row says."""
+    from builder_tools.networks import NETWORKS
+
+    if word == "last" and network in NETWORKS:
+        return NETWORKS[network].unfreeze or "all"
+    return word if word in ("all", "head") else int(word)
+
+
+VERBS = {
+    "train": Verb(
+        "train a network, export it, judge it, write its card; goes on where it stopped",
+        (
+            "builder-tools train --data ferplus",
+            "builder-tools train --stages 32:2 --name quick --note 'two epochs, a check'",
+            "builder-tools train --data folders --source faces/ --name mine --keep best",
+            "builder-tools train --network vgg16 --weights pretrained --stages 48:3:head,48:9:last"
+            " --schedule exponential --name vgg",
+            "builder-tools train --config runs/tune/compact/best.json --name tuned",
+            "builder-tools train --network compact_tiny --teachers fast --int8 --name tiny",
+            "builder-tools train --task both --va-labels labels.csv --name both",
+        ),
+        _train_options,
+        _run_train,
+    ),
+}

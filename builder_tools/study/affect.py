@@ -1,0 +1,201 @@
+"""Valence and arousal in the study: labels as targets, centres of the emotions, figures.
+
+Nobody rated valence and arousal of the study's pictures. Labels are computed (see
+`valence_arousal`); where people voted on emotions, the anchors weighted by their votes are a
+reference that does not depend on the labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from builder_tools.cards import ModelCard, file_sha256
+from builder_tools.classifier import EmotionClassifier, Readings
+from builder_tools.datasets.table import PictureTable
+from builder_tools.decisions import nearness
+from builder_tools.emotions import EmotionSet
+from builder_tools.evaluation import (
+    Protocol,
+    RegressionEvaluation,
+    evaluate,
+    evaluate_valence_arousal,
+    restrict,
+)
+from builder_tools.evaluation.protocols import LEFT_OUT
+from builder_tools.study.judging import protocols_for, read_table
+from builder_tools.valence_arousal import (
+    labels_by_name,
+    read_labels,
+    vote_weighted_anchors,
+)
+
+VALENCE_AROUSAL = "valence_arousal"
+"""The key of these figures among a card's metrics: split -> `VOTES`, `LABELS`, ..."""
+
+VOTES, LABELS = "against_votes", "against_labels"
+DIRECT, NEAREST = "direct", "nearest_centre"
+JUDGED_SPLITS = ("valid", "test")
+
+
+def read_label_files(paths: Sequence[str | Path]) -> pd.DataFrame:
+    """Reads one or more csv files of labels that together label a data set.
+
+    Raises:
+        FileNotFoundError, ValueError: As `read_labels`; and if a picture is in two files.
+    """
+    rows = pd.concat([read_labels(path) for path in paths], ignore_index=True)
+    twice = rows["name"][rows["name"].duplicated()]
+    if len(twice):
+        raise ValueError(
+            f"Expected each picture in one csv of {[str(path) for path in paths]}. Received "
+            f"{len(twice)} in two, the first is {twice.iloc[0]!r}."
+        )
+    return rows
+
+
+def labels_record(paths: Sequence[str | Path]) -> dict[str, str]:
+    """Gives what a card says of its labels: file name -> hash."""
+    return {Path(path).name: file_sha256(path) for path in paths}
+
+
+def places_of(labels: pd.DataFrame, table: PictureTable, split: str) -> np.ndarray:
+    """Gives the labels of a split to train with, `(n, 2)` float32.
+
+    Raises:
+        ValueError: If a picture has none.
+    """
+    try:
+        return labels_by_name(labels, table.split(split))
+    except ValueError as error:
+        raise ValueError(
+            f"Expected labels of train and valid. In {split}: {error} Try `builder-tools label-va "
+            "--split all`, or fit on train with --save, label valid with --labeller, and name "
+            "both files."
+        ) from None
+
+
+def class_centres(
+    places: np.ndarray, labels: np.ndarray, emotions: EmotionSet
+) -> dict[str, list[float]]:
+    """Gives each emotion's mean valence and arousal, its anchor where it has no picture.
+
+    Args:
+        places: `(n, 2)`.
+        labels: `(n,)` int.
+        emotions: The classes, in label order.
+
+    Raises:
+        ValueError: If an emotion has neither pictures nor an anchor.
+    """
+    found = {}
+    for label, (name, anchor) in enumerate(zip(emotions, emotions.anchors, strict=True)):
+        own = places[labels == label]
+        centre = own.mean(axis=0, dtype=np.float64) if len(own) else anchor
+        if np.isnan(centre).any():
+            raise ValueError(
+                f"Expected training pictures of {name!r}, which has no anchor. Received: none."
+            )
+        found[name] = [round(float(value), 5) for value in centre]
+    return found
+
+
+def judge_affect(
+    folder: str | Path,
+    data: PictureTable,
+    *,
+    labels: pd.DataFrame | None = None,
+    splits: Sequence[str] = JUDGED_SPLITS,
+) -> dict[str, dict[str, Any]]:
+    """Judges valence and arousal of a model folder.
+
+    Args:
+        folder: A model of any task; one of emotions alone is judged by expected anchors.
+        data: The data set, split.
+        labels: What it was taught, for figures against it where a whole split has labels.
+        splits: Which.
+
+    Returns:
+        Split -> `against_votes` and `against_labels` (`RegressionEvaluation.to_dict()`, with 95 %
+        intervals), where there are such; and by protocol the accuracy of the `nearest_centre` to
+        a face's place and, where the model has outputs for emotions, `direct` from these.
+    """
+    classifier = EmotionClassifier(folder)
+    return {split: _judge_split(classifier, data.split(split), labels) for split in splits}
+
+
+def format_affect(found: Mapping[str, Any]) -> str:
+    """Gives the figures of one split as text for a terminal."""
+    lines = []
+    for key, what in ((VOTES, "the votes' anchors"), (LABELS, "its own kind of labels")):
+        if key in found:
+            lines += [f"valence and arousal against {what}: {found[key]['n']} pictures"]
+            lines += [f"    {name:<28}{value}" for name, value in affect_lines(found[key])]
+    for key in (NEAREST, DIRECT):
+        for protocol, part in found.get(key, {}).items():
+            low, high = part["accuracy_95"]
+            words = f"{key.replace('_', ' ')}, {protocol}"
+            lines.append(f"{words:<40}accuracy {part['accuracy']:.4f} [{low:.4f}, {high:.4f}]")
+    return "\n".join(lines)
+
+
+def affect_lines(agreement: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Gives the figures of a `RegressionEvaluation.to_dict()` by name, in words."""
+    names = [name for name in agreement if name != "n" and not name.endswith("_95")]
+    return [(name.replace("_", " "), _interval(agreement, name)) for name in names]
+
+
+def _judge_split(
+    classifier: EmotionClassifier, part: PictureTable, labels: pd.DataFrame | None
+) -> dict[str, Any]:
+    readings = read_table(classifier, part)
+    found: dict[str, Any] = {}
+    if part.votes is not None:
+        found[VOTES] = _agreement(vote_weighted_anchors(part.votes), readings.places).to_dict()
+    if labels is not None and set(part.table["name"]) <= set(labels["name"]):
+        found[LABELS] = _agreement(labels_by_name(labels, part), readings.places).to_dict()
+    for protocol, table in protocols_for(part, classifier.emotions):
+        for way, probabilities in _ways(classifier.card, readings).items():
+            judged = _accuracy(protocol, table, probabilities, classifier.emotions)
+            found.setdefault(way, {})[protocol.name] = judged
+    return found
+
+
+def _ways(card: ModelCard, readings: Readings) -> dict[str, np.ndarray]:
+    """Gives the probabilities of each way to an emotion that the model has."""
+    emotions = EmotionSet(card.emotions)
+    centres = emotions.anchors
+    if card.centres is not None:
+        centres = np.array([card.centres[name] for name in emotions])
+    ways = {}
+    if not np.isnan(centres).any():
+        ways[NEAREST] = nearness(readings.places, centres)
+    if card.task != "va":
+        ways[DIRECT] = readings.probabilities
+    return ways
+
+
+def _accuracy(
+    protocol: Protocol, table: pd.DataFrame, probabilities: np.ndarray, emotions: EmotionSet
+) -> dict[str, Any]:
+    truth = protocol.labels(table)
+    kept = truth != LEFT_OUT
+    inside = restrict(probabilities, emotions, protocol.emotions)[kept]
+    figures = evaluate(truth[kept], inside, protocol.emotions).to_dict()
+    return {name: figures[name] for name in ("n", "accuracy", "accuracy_95", "macro_f1",
+                                             "macro_f1_95")}  # fmt: skip
+
+
+def _agreement(reference: np.ndarray, places: np.ndarray) -> RegressionEvaluation:
+    return evaluate_valence_arousal(reference, places)
+
+
+def _interval(found: Mapping[str, Any], name: str) -> str:
+    if found[name] is None:
+        return "constant"
+    low, high = found[f"{name}_95"]
+    return f"{found[name]:7.4f}  [{low:.4f}, {high:.4f}]"

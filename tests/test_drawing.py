@@ -126,6 +126,9 @@ def test_the_speed_is_written_in_the_corner():
     changed = np.argwhere((fast != 90).any(axis=-1))
     assert changed.max(axis=0)[0] < 60 and changed.max(axis=0)[1] < 200
     assert (slow != fast).any()
+    behind = DrawBox().draw(picture, [], fps=29.97, dropped=12)
+    assert np.argwhere((behind != fast).any(axis=-1)).max(axis=0)[0] < 60
+    assert np.array_equal(DrawBox().draw(picture, [], fps=29.97, dropped=0), fast)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from fakes import FakeDetector, FakeModel
 
 import builder_tools.inference
 from builder_tools.cli import main
+from builder_tools.drawing import DrawBox
 from builder_tools.inference import Inference
 from builder_tools.media import CameraReader, read_image
 
@@ -71,6 +72,28 @@ def test_the_speed_is_given_to_the_drawer(mjpeg_server):
     online(drawer=drawer).run(mjpeg_server.url, max_frames=15).drain()
     assert drawer.speeds[0] is None
     assert 5 < drawer.speeds[-1] < 60  # the camera gives 25 pictures a second
+
+
+class Noting(DrawBox):
+    """Remembers what it was asked to write."""
+
+    def __init__(self):
+        super().__init__()
+        self.notes = []
+
+    def draw(self, image_rgb, faces, fps=None, *, dropped=None):
+        self.notes.append(dropped)
+        return super().draw(image_rgb, faces, fps, dropped=dropped)
+
+
+def test_dropped_pictures_are_shown(mjpeg_server):
+    drawer, results = Noting(), []
+    with online(drawer=drawer).run(mjpeg_server.url, max_frames=4) as stream:
+        for result in stream:
+            results.append(result)
+            time.sleep(0.2)
+    assert drawer.notes == [result.frame - shown for shown, result in enumerate(results)]
+    assert drawer.notes[-1] >= 6  # 25 pictures a second, 5 of them looked at
 
 
 def test_the_newest_picture_wins(mjpeg_server):

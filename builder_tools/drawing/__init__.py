@@ -72,7 +72,12 @@ class DrawBox:
         self._trails.clear()
 
     def draw(
-        self, image_rgb: np.ndarray, faces: Sequence[FaceEmotion], fps: float | None = None
+        self,
+        image_rgb: np.ndarray,
+        faces: Sequence[FaceEmotion],
+        fps: float | None = None,
+        *,
+        dropped: int | None = None,
     ) -> np.ndarray:
         """Gives a new picture with the faces drawn; the one given stays as it is.
 
@@ -80,6 +85,7 @@ class DrawBox:
             image_rgb: `(H, W, 3)` uint8 RGB.
             faces: What was found in it. Small faces are drawn last, so they stay visible.
             fps: Pictures a second, written in the upper left corner.
+            dropped: Pictures left out so far to stay live; written behind `fps`.
 
         Raises:
             ValueError: If the picture is not `(H, W, 3)` uint8.
@@ -96,7 +102,8 @@ class DrawBox:
         for face, box in visible:
             draw_rectangle(canvas, box, self._colour(face.emotion), pen)
         if fps is not None:
-            draw_tag(canvas, f"{fps:.1f} fps", (pen.gap, pen.gap), PANEL, pen)
+            pace = f"{fps:.1f} fps" + (f", {dropped} dropped" if dropped else "")
+            draw_tag(canvas, pace, (pen.gap, pen.gap), PANEL, pen)
         for face, box in visible:
             self._draw_label(canvas, face, box, pen.for_face(box))
         return canvas

@@ -75,7 +75,7 @@ STOREYS = (
     _row("tuning", "keras", "keras_tuner"),
     _row("experiments"),
     # doors
-    _light("web"),
+    _light("web", "fastapi", "starlette", "gradio"),
     _light("cli"),
     _light("__main__"),
 )

@@ -23,7 +23,7 @@ CONTRACT_VERBS = {
     *("img", "img-batch", "video", "video-rec", "online"),
     *("data", "clean", "balance", "tune", "train", "evaluate", "export", "experiment"),
     *("highlights", "exhibits", "label-va", "quantize", "submit", "benchmark"),
-    *("assets", "models"),
+    *("assets", "models", "web"),
 }
 LINE_FIELDS = ["source", "frame", "time_s", "faces"]
 FACE_FIELDS = [

@@ -29,6 +29,7 @@ from builder_tools.cli import (
     train,
     tune,
     use,
+    web,
 )
 
 DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -37,6 +38,7 @@ VERBS = {
     **use.VERBS,
     **kaggle.VERBS,
     **highlights.VERBS,
+    **web.VERBS,
     **exhibits.VERBS,
     **data.VERBS,
     **clean.VERBS,

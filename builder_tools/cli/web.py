@@ -1,0 +1,91 @@
+"""The verb that opens the web page."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from builder_tools.cli.verb import Verb
+from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
+
+PASSWORD_VARIABLE = "BUILDER_TOOLS_WEB_PASSWORD"
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    from builder_tools.web.limits import Limits
+
+    limits = Limits()
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at (default: this machine only)"
+    )
+    parser.add_argument("--port", type=int, default=7860, help="default: %(default)s")
+    parser.add_argument("--model", help="name or folder of a model (see `models`)")
+    parser.add_argument("--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR)
+    parser.add_argument(
+        "--password",
+        help=f"ask everybody for it, with any user name (or set {PASSWORD_VARIABLE}, which other "
+        "users of the machine do not see)",
+    )
+    parser.add_argument(
+        "--language", choices=("en", "ru"), help="default: what the browser asks for"
+    )
+    for name, default, text in (
+        ("upload-mb", limits.max_upload_mb, "largest upload, MB"),
+        ("video-s", limits.max_video_s, "longest video, s"),
+        ("pictures", limits.max_pictures, "most pictures in a batch"),
+    ):
+        parser.add_argument(
+            f"--max-{name}", type=float, default=default, help=f"{text} (default: {default:g})"
+        )
+    parser.add_argument(
+        "--keep-minutes",
+        type=float,
+        default=15,
+        help="how long results of videos and batches are kept (default: %(default)s)",
+    )
+
+
+def _run(options: argparse.Namespace) -> None:
+    from builder_tools.web import need_web
+
+    need_web()
+    from builder_tools.web.limits import Limits
+    from builder_tools.web.server import WebSettings, serve
+
+    settings = WebSettings(
+        host=options.host,
+        port=options.port,
+        model=options.model,
+        detector=options.detector,
+        password=options.password or os.environ.get(PASSWORD_VARIABLE) or None,
+        language=options.language,
+        limits=Limits(
+            max_upload_mb=options.max_upload_mb,
+            max_video_s=options.max_video_s,
+            max_pictures=int(options.max_pictures),
+        ),
+        keep_s=60 * options.keep_minutes,
+    )
+    if not settings.is_local and settings.password is None:
+        print(
+            f"Warning: everybody who reaches {settings.host} can use this page. Try --password.",
+            file=sys.stderr,
+        )
+    print(f"Starting http://{settings.host}:{settings.port}/ (Ctrl-C ends it)", file=sys.stderr)
+    serve(settings)
+
+
+VERBS = {
+    "web": Verb(
+        "open a web page for photos, videos, the webcam and batches",
+        (
+            "builder-tools web",
+            "builder-tools web --port 8000 --language ru --detector yunet",
+            f"{PASSWORD_VARIABLE}=secret builder-tools web --host 0.0.0.0",
+            "curl --data-binary @photo.jpg http://127.0.0.1:7860/api/photo",
+        ),
+        _options,
+        _run,
+    ),
+}

@@ -1,0 +1,152 @@
+"""Many pictures, or a zip of them, into the Kaggle csv."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+from builder_tools.inference import BatchRow
+from builder_tools.submission import log_path, write_submission
+from builder_tools.web.engine import OWN, Choice, Engine
+from builder_tools.web.limits import (
+    Limits,
+    Refused,
+    check_picture,
+    clean_name,
+    free_name,
+    unpack_pictures,
+)
+
+CSV_NAME = "submission.csv"
+LOG_NAME = log_path(CSV_NAME).name
+TELL_EVERY = 8
+"""Pictures between two words on progress."""
+
+
+@dataclass(frozen=True)
+class BatchProgress:
+    """How far a batch is: pictures done, of how many."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class BatchAnswer:
+    """The rows of a batch; `submission.csv` and its log lie in the folder.
+
+    Args:
+        rows: One a picture, in natural order.
+        renamed: What was called like another, and what it is called now.
+        ignored: Files that are no pictures.
+    """
+
+    rows: tuple[BatchRow, ...]
+    renamed: Mapping[str, str]
+    ignored: int
+
+
+def classify_uploads(
+    uploads: Sequence[tuple[Path, str]],
+    folder: Path,
+    engine: Engine,
+    limits: Limits,
+    choice: Choice = OWN,
+) -> Iterator[BatchProgress | BatchAnswer]:
+    """Classifies pictures; gives progress now and then, and the answer at the end.
+
+    Args:
+        uploads: Paths with the names they came under: pictures, or one zip.
+        folder: Where the csv and its log go. The pictures are put into `pictures` in it; delete
+            that afterwards, whatever happens.
+        engine: The models.
+        limits: What is taken.
+        choice: Model and detector.
+
+    Raises:
+        Refused: If there are too many or the zip is not taken. A single bad picture is no reason:
+            it gets its row as `unreadable`.
+    """
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    names, renamed, ignored = _gather(uploads, pictures, limits)
+    names = _in_order(pictures, names)
+    not_read = {name: why for name in names if (why := _why_not(pictures / name, limits))}
+    yield BatchProgress(0, len(names))
+    rows: list[BatchRow] = []
+    with engine.inference(choice, "img_batch") as inference:
+        model = inference.model
+        frequent = inference.policy.frequent_emotion
+        for is_refused, group in groupby(names, key=not_read.__contains__):
+            if is_refused:
+                rows += [_unread(name, frequent, not_read[name]) for name in group]
+                continue
+            with closing(inference.batch_rows([pictures / name for name in group])) as found:
+                for row in found:
+                    rows.append(replace(row, reason=_plain(row.reason, pictures)))
+                    if len(rows) % TELL_EVERY == 0:
+                        yield BatchProgress(len(rows), len(names))
+        write_submission(rows, folder / CSV_NAME, names, tuple(model.emotions))
+    yield BatchAnswer(tuple(rows), renamed, ignored)
+
+
+def _gather(
+    uploads: Sequence[tuple[Path, str]], pictures: Path, limits: Limits
+) -> tuple[list[str], dict[str, str], int]:
+    """Puts all pictures into one folder; gives their names, the renamed, the ignored."""
+    if len(uploads) == 1 and _is_zip(uploads[0][0]):
+        unpacked = unpack_pictures(uploads[0][0], pictures, limits)
+        return list(unpacked.names), dict(unpacked.renamed), unpacked.ignored
+    if len(uploads) > limits.max_pictures:
+        raise Refused("too_many_files", count=len(uploads), limit=limits.max_pictures)
+    if any(Path(name).suffix.lower() == ".zip" for _, name in uploads):
+        raise Refused("no_zip")
+    names: list[str] = []
+    renamed: dict[str, str] = {}
+    taken: set[str] = set()
+    for path, called in uploads:
+        name = free_name(clean_name(called), taken)
+        if name != clean_name(called):
+            renamed[called] = name
+        path.rename(pictures / name)
+        names.append(name)
+        taken.add(name.casefold())
+    return names, renamed, 0
+
+
+def _in_order(pictures: Path, names: Sequence[str]) -> list[str]:
+    """Gives names in natural order; those that are no pictures' names come last."""
+    from builder_tools.media import list_images
+
+    listed = [path.name for path in list_images(pictures)]
+    return [*listed, *sorted(set(names) - set(listed))]
+
+
+def _why_not(path: Path, limits: Limits) -> str:
+    """Says why a picture is not decoded; empty for those that are."""
+    try:
+        check_picture(path.read_bytes(), limits)
+    except Refused as error:
+        if error.code == "too_many_pixels":
+            return f"{error.facts['width']} x {error.facts['height']} pixels are too many"
+        if error.code == "too_big":
+            return f"{error.facts['size_mb']} MB are too many"
+        return "damaged, empty or no JPEG, PNG, WebP or BMP picture"
+    return ""
+
+
+def _unread(name: str, emotion: str, reason: str) -> BatchRow:
+    return BatchRow(name, "unreadable", emotion, None, 0, reason)
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
+
+
+def _plain(reason: str, folder: Path) -> str:
+    """Takes this machine's folders out of a sentence."""
+    return reason.replace(f"{folder}/", "")

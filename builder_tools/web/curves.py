@@ -1,0 +1,181 @@
+"""A video's emotions over time as SVG: sharp at any size, readable without colour by its text."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from builder_tools.emotions import EmotionSet
+from builder_tools.web.texts import Words
+from builder_tools.web.videos import Curves
+
+WIDTH, HEIGHT, LEFT, BOTTOM = 800, 200, 44, 34
+AFFECT_HEIGHT = 110
+VALENCE_COLOUR, AROUSAL_COLOUR = "#0072b2", "#d55e00"
+DASHES = {"valence": "", "arousal": ' stroke-dasharray="6 3"'}
+LEAST_SHARE = 0.005
+"""Emotions below this mean are left out of the legend."""
+
+
+def curves_svg(curves: Curves, highlights: Sequence, words: Words) -> str:
+    """Gives stacked probabilities, then valence and arousal, with the highlights marked.
+
+    Args:
+        curves: What to draw.
+        highlights: With `start_s`, `end_s` and `rank`.
+        words: The language.
+    """
+    ground = _Ground(curves, highlights, words)
+    return (
+        f"<h3>{words('video.timeline')}</h3>{_emotions(curves, ground, words)}"
+        f"<h3>{words('video.affect')}</h3>{_affect(curves, ground, words)}"
+    )
+
+
+def _emotions(curves: Curves, ground: _Ground, words: Words) -> str:
+    emotions = EmotionSet(tuple(curves.emotions))
+    colours = {name: _hex(emotions, name) for name in emotions}
+    shares = {name: _share(values) for name, values in curves.emotions.items()}
+    ranked = sorted(shares, key=lambda name: -shares[name])
+    said = {name: f"{words.emotion(name)} {shares[name]:.0%}" for name in ranked}
+    bands = "".join(
+        f'<path d="{path}" fill="{colours[name]}"/>' for name, path in _stacked(curves).items()
+    )
+    alt = words("video.timeline_alt", shares=", ".join(said[name] for name in ranked[:3]))
+    chart = ground.chart(bands, HEIGHT, ("0", "0.5", "1"), alt)
+    shown = [name for name in ranked if shares[name] >= LEAST_SHARE]
+    return chart + _legend([(colours[name], said[name]) for name in shown])
+
+
+def _affect(curves: Curves, ground: _Ground, words: Words) -> str:
+    drawn = (
+        ("valence", curves.valence, VALENCE_COLOUR),
+        ("arousal", curves.arousal, AROUSAL_COLOUR),
+    )
+    zero = f'<path d="M{LEFT} {AFFECT_HEIGHT / 2}H{WIDTH}" class="bt-axis"/>'
+    lines = "".join(
+        f'<path d="{_line(curves, (values + 1) / 2)}" fill="none" stroke="{colour}" '
+        f'stroke-width="2.5"{DASHES[name]}/>'
+        for name, values, colour in drawn
+    )
+    chart = ground.chart(zero + lines, AFFECT_HEIGHT, ("-1", "0", "+1"), words("video.affect"))
+    return chart + _legend([(colour, words(name)) for name, _, colour in drawn])
+
+
+def _legend(entries: Sequence[tuple[str, str]]) -> str:
+    lines = "".join(
+        f'<li><span style="background:{colour}"></span>{html.escape(text)}</li>'
+        for colour, text in entries
+    )
+    return f'<ul class="bt-legend">{lines}</ul>'
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """Axes and highlights around what is drawn."""
+
+    curves: Curves
+    highlights: Sequence
+    words: Words
+
+    def chart(self, inside: str, height: int, marks: tuple[str, str, str], alt: str) -> str:
+        """Gives the picture; `marks` stand at the foot, in the middle and at the top."""
+        label = html.escape(alt)
+        return (
+            f'<svg class="bt-chart" viewBox="0 -8 {WIDTH + 8} {height + BOTTOM + 10}" role="img" '
+            f'aria-label="{label}"><rect x="{LEFT}" y="0" width="{WIDTH - LEFT}" '
+            f'height="{height}" class="bt-ground"/>{inside}{self._moments(height)}'
+            f"{self._times(height)}{self._marks(height, marks)}</svg>"
+        )
+
+    def _marks(self, height: int, marks: tuple[str, str, str]) -> str:
+        places = zip((0.0, 0.5, 1.0), marks, strict=True)
+        return "".join(
+            f'<text x="{LEFT - 6}" y="{height * (1 - share) + 5:.0f}" text-anchor="end">{text}'
+            "</text>"
+            for share, text in places
+        )
+
+    def _times(self, height: int) -> str:
+        ticks = "".join(
+            f'<text x="{_x(self.curves, time_s):.0f}" y="{height + 16}" text-anchor="middle">'
+            f"{time_s:g}</text>"
+            for time_s in _ticks(self.curves.duration_s)
+        )
+        title = self.words("video.seconds")
+        return f'{ticks}<text x="{WIDTH}" y="{height + 32}" text-anchor="end">{title}</text>'
+
+    def _moments(self, height: int) -> str:
+        return "".join(self._moment(one, height) for one in self.highlights)
+
+    def _moment(self, one: Any, height: int) -> str:
+        start, end = (_x(self.curves, time_s) for time_s in (one.start_s, one.end_s))
+        return (
+            f'<rect x="{start:.1f}" y="0" class="bt-moment" height="{height}" '
+            f'width="{max(end - start, 1):.1f}"/><text x="{(start + end) / 2:.1f}" y="16" '
+            f'class="bt-rank" text-anchor="middle">{one.rank}</text>'
+        )
+
+
+def _stacked(curves: Curves) -> dict[str, str]:
+    """Gives each emotion's band as a path; where nobody was seen there is none."""
+    values = np.array(list(curves.emotions.values()))
+    tops = np.nancumsum(values, axis=0)
+    runs = _runs(np.isfinite(values[0]))
+    paths: dict[str, str] = {}
+    for row, name in enumerate(curves.emotions):
+        low = tops[row - 1] if row else np.zeros(len(curves.times_s))
+        paths[name] = "".join(_band(curves, low, tops[row], run) for run in runs)
+    return paths
+
+
+def _band(curves: Curves, low: np.ndarray, high: np.ndarray, run: range) -> str:
+    half = (curves.times_s[1] - curves.times_s[0]) / 2 if len(curves.times_s) > 1 else 0.5
+    ends = ((index, sign) for index in run for sign in (-1, 1))
+    there = [(_x(curves, curves.times_s[i] + sign * half), i) for i, sign in ends]
+    upper = [f"{x:.1f} {HEIGHT * (1 - min(high[i], 1)):.1f}" for x, i in there]
+    lower = [f"{x:.1f} {HEIGHT * (1 - min(low[i], 1)):.1f}" for x, i in reversed(there)]
+    return f"M{'L'.join(upper + lower)}Z"
+
+
+def _line(curves: Curves, heights: np.ndarray) -> str:
+    """Gives a line as a path, broken where nobody was seen."""
+    parts = []
+    for run in _runs(np.isfinite(heights)):
+        points = [
+            f"{_x(curves, curves.times_s[i]):.1f} {AFFECT_HEIGHT * (1 - heights[i]):.1f}"
+            for i in run
+        ]
+        parts.append("M" + "L".join(points if len(points) > 1 else points * 2))
+    return "".join(parts)
+
+
+def _runs(known: np.ndarray) -> list[range]:
+    """Gives the stretches of true values."""
+    groups = groupby(enumerate(known), key=lambda pair: bool(pair[1]))
+    stretches = [[index for index, _ in group] for is_known, group in groups if is_known]
+    return [range(stretch[0], stretch[-1] + 1) for stretch in stretches]
+
+
+def _x(curves: Curves, time_s: float) -> float:
+    share = min(max(time_s / max(curves.duration_s, 1e-6), 0.0), 1.0)
+    return LEFT + share * (WIDTH - LEFT)
+
+
+def _ticks(duration_s: float) -> list[float]:
+    steps = [1e-1, 2e-1, 5e-1, 1, 2, 5, 10, 20, 30, 60, 120, 300]
+    step = next((step for step in steps if duration_s / step <= 8), 600)
+    return [round(index * step, 2) for index in range(int(duration_s / step + 1e-9) + 1)]
+
+
+def _share(values: np.ndarray) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else 0.0
+
+
+def _hex(emotions: EmotionSet, name: str) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*emotions.colour_rgb(name))

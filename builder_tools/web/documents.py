@@ -1,0 +1,59 @@
+"""Pages of our own beside Gradio's: the camera and the API's documentation, from `static/`."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+from string import Template
+
+from builder_tools.emotions import COLOURS_RGB
+from builder_tools.web.engine import Engine
+from builder_tools.web.limits import STATUS_OF, Limits
+from builder_tools.web.texts import Words
+
+STATIC = Path(__file__).parent / "static"
+
+
+def camera_page(words: Words) -> str:
+    """Gives the page of the live camera, in one language."""
+    facts = {
+        "language": words.language,
+        "words": words.group("camera."),
+        "emotions": words.group("emotion."),
+        "colours": {name: "rgb({},{},{})".format(*rgb) for name, rgb in COLOURS_RGB.items()},
+    }
+    texts = {key: html.escape(text) for key, text in words.group("camera.").items()}
+    return _page(
+        "camera.html",
+        language=words.language,
+        title=html.escape(words("tab.camera")),
+        facts=json.dumps(facts, ensure_ascii=False).replace("<", "\\u003c"),
+        **texts,
+    )
+
+
+def documentation_page(engine: Engine, limits: Limits) -> str:
+    """Gives the API's documentation."""
+    refusals = "".join(
+        f"<tr><td><code>{code}</code></td><td>{status}</td>"
+        f"<td>{html.escape(_plain(Words('en'), code))}</td></tr>"
+        for code, status in STATUS_OF.items()
+    )
+    return _page(
+        "docs.html",
+        model=html.escape(str(engine.default.model)),
+        models=html.escape(", ".join(engine.models)),
+        detectors=html.escape(", ".join(engine.detectors)),
+        photo_mb=f"{limits.photo_bytes / 1e6:g}",
+        pixels_mp=f"{limits.max_pixels / 1e6:g}",
+        refusals=refusals,
+    )
+
+
+def _plain(words: Words, code: str) -> str:
+    return words.group("refused.")[code].replace("{", "").replace("}", "")
+
+
+def _page(name: str, **values: str) -> str:
+    return Template((STATIC / name).read_text(encoding="utf-8")).substitute(values)

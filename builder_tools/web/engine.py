@@ -1,0 +1,195 @@
+"""What all requests share: models loaded once, detectors lent to one thread at a time.
+
+A model may be run by several threads; a detector may not, so a pool lends each to one at a time.
+Nothing of a request is kept here, so answers cannot be mixed up.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from builder_tools.cards import DEFAULT_MODEL, ModelCard, list_models
+from builder_tools.classifier import EmotionClassifier
+from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
+from builder_tools.inference import Inference
+from builder_tools.inference.following import Following
+from builder_tools.inference.pool import DetectorPool
+from builder_tools.inference.reader import face_emotions, read_faces
+from builder_tools.results import FaceEmotion
+from builder_tools.web.limits import Refused
+
+MOST_WAITING = 64
+"""Pictures that may wait for their turn; more are refused at once."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which model and which detector; None stands for the engine's own.
+
+    Args:
+        model: A model's name (see `Engine.models`).
+        detector: A detector's name (see `Engine.detectors`).
+    """
+
+    model: str | None = None
+    detector: str | None = None
+
+
+OWN = Choice()
+"""The engine's own model and detector."""
+
+
+class Engine:
+    """The loaded models and detectors.
+
+    Args:
+        model: The default model: a name, or a folder with a card.
+        detector: The default detector.
+        workers: Pictures in work at once; the number of cores if None.
+
+    Raises:
+        ValueError, ImportError, FileNotFoundError: If the default model or detector cannot be
+            loaded; at the start, not at the first request.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        detector: str = DEFAULT_DETECTOR,
+        *,
+        workers: int | None = None,
+    ) -> None:
+        self.default = Choice(model or DEFAULT_MODEL, detector)
+        self.workers = workers or max(os.cpu_count() or 1, 2)
+        self._lock = threading.Lock()
+        self._turn = threading.Semaphore(self.workers)
+        self._waiting = 0
+        self._long_job = threading.Semaphore(1)
+        self._classifiers: dict[str, EmotionClassifier] = {}
+        self._pools: dict[str, DetectorPool] = {}
+        self.classifier()
+        self._pool(detector)
+
+    @property
+    def models(self) -> dict[str, ModelCard]:
+        """The cards of the models to choose from, by name, the default one first."""
+        cards = {card.name: card for card in list_models()}
+        first = str(self.default.model)
+        return {first: self.classifier().card, **cards}
+
+    @property
+    def detectors(self) -> list[str]:
+        """The names of the detectors to choose from, the default one first."""
+        first = str(self.default.detector)
+        return [first, *(name for name in DETECTORS if name != first)]
+
+    def classifier(self, choice: Choice = OWN) -> EmotionClassifier:
+        """Gives a model, loaded once.
+
+        Raises:
+            Refused: `unknown_model`; only names are taken, never paths.
+        """
+        name = choice.model or str(self.default.model)
+        with self._lock:
+            if name not in self._classifiers:
+                if name != self.default.model and name not in {c.name for c in list_models()}:
+                    raise Refused("unknown_model", model=name[:80])
+                self._classifiers[name] = EmotionClassifier(name)
+            return self._classifiers[name]
+
+    def read(
+        self,
+        image_rgb: np.ndarray,
+        choice: Choice = OWN,
+        *,
+        following: Following | None = None,
+        time_s: float = 0.0,
+    ) -> tuple[FaceEmotion, ...]:
+        """Gives the faces in a picture, largest first.
+
+        Args:
+            image_rgb: `(H, W, 3)` uint8 RGB.
+            choice: Model and detector.
+            following: What a stream knows of its past; of one stream only.
+            time_s: When the picture was taken, in a stream.
+
+        Raises:
+            Refused: `busy`, `unknown_model`, `unknown_detector` or `detector_absent`.
+        """
+        model, pool = self.classifier(choice), self._pool(choice.detector)
+        with self._in_turn():
+            with pool.lend() as detector:
+                faces = detector.detect(image_rgb)
+            faces = following.name(faces, time_s) if following else faces
+            pictures = pool.cut(image_rgb, faces)
+            found = face_emotions(model, faces, read_faces(model, pictures, None))
+        return following.steady(found, time_s) if following else found
+
+    def check(self, choice: Choice) -> None:
+        """Loads what is chosen.
+
+        Raises:
+            Refused: As `read`.
+        """
+        self.classifier(choice)
+        self._pool(choice.detector)
+
+    def inference(self, choice: Choice, mode: str, **options) -> Inference:
+        """Gives an `Inference` of one long job, on the shared model; close it.
+
+        Raises:
+            Refused: As `read`.
+        """
+        self._pool(choice.detector)  # refuses what cannot be had
+        return Inference(
+            self.classifier(choice),
+            show_state_mode="none",
+            inference_mode=mode,
+            detector=choice.detector or str(self.default.detector),
+            workers=self.workers,
+            **options,
+        )
+
+    def take_long_turn(self, timeout_s: float) -> bool:
+        """Waits for the only turn of long jobs (videos, batches); says whether it was got."""
+        return self._long_job.acquire(timeout=timeout_s)
+
+    def end_long_turn(self) -> None:
+        """Gives the turn of long jobs back."""
+        self._long_job.release()
+
+    def close(self) -> None:
+        """Closes the detectors."""
+        for pool in self._pools.values():
+            pool.close()
+
+    def _pool(self, detector: str | None) -> DetectorPool:
+        name = detector or str(self.default.detector)
+        if name not in DETECTORS:
+            raise Refused("unknown_detector", detector=name[:80])
+        with self._lock:
+            if name not in self._pools:
+                try:
+                    self._pools[name] = DetectorPool(None, name, {})
+                except (ImportError, FileNotFoundError) as error:
+                    raise Refused("detector_absent", detector=name, reason=str(error)) from error
+            return self._pools[name]
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        with self._lock:
+            if self._waiting >= MOST_WAITING:
+                raise Refused("busy")
+            self._waiting += 1
+        try:
+            with self._turn:
+                yield
+        finally:
+            with self._lock:
+                self._waiting -= 1

@@ -1,0 +1,350 @@
+"""What the page refuses, and why: sizes, pixels, seconds, wrong types, bombs and paths in zips.
+
+Everything here looks at bytes and headers only, before anything is decoded or unpacked. A file's
+own first bytes say what it is; its name says nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import stat
+import struct
+import warnings
+import zipfile
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+MEGABYTE = 1_000_000
+PICTURE_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "WEBP")
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+MOST_NAME = 120
+"""Letters of a file name that are kept."""
+
+_VIDEO_SIGNATURES = (
+    (4, b"ftyp"),
+    (4, b"moov"),
+    (4, b"mdat"),
+    (4, b"wide"),
+    (4, b"free"),
+    (0, b"\x1aE\xdf\xa3"),  # Matroska, WebM
+    (8, b"AVI "),
+    (0, b"GIF8"),
+    (0, b"OggS"),
+    (0, b"FLV\x01"),
+    (0, b"\x00\x00\x01\xba"),  # MPEG program stream
+    (0, b"\x30\x26\xb2\x75"),  # ASF, WMV
+)
+"""Containers that hold their own pictures. Playlists (HLS, DASH, concat), which make FFmpeg open
+other files and addresses, are text and none of these."""
+_CHUNK = 1 << 20
+
+
+class Refused(ValueError):
+    """An upload that is not taken; `code` and `facts` let the page say it in any language.
+
+    Args:
+        code: One of `STATUS_OF`; the text is that of `refused.<code>` in `texts`.
+        facts: What the text names.
+    """
+
+    def __init__(self, code: str, **facts: Any) -> None:
+        self.code, self.facts = code, facts
+        said = ", ".join(f"{name}={value!r}" for name, value in facts.items())
+        super().__init__(f"{code}: {said}" if said else code)
+
+    @property
+    def status(self) -> int:
+        return STATUS_OF[self.code]
+
+
+STATUS_OF: Mapping[str, int] = {
+    "empty": 422,
+    "too_big": 413,
+    "too_many_pixels": 413,
+    "too_long": 413,
+    "too_many_files": 413,
+    "unpacks_too_big": 413,
+    "no_picture": 415,
+    "no_video": 415,
+    "no_zip": 415,
+    "corrupt_picture": 422,
+    "corrupt_video": 422,
+    "corrupt_zip": 422,
+    "zip_password": 422,
+    "zip_path": 422,
+    "nothing_in_zip": 422,
+    "unknown_model": 404,
+    "unknown_detector": 404,
+    "detector_absent": 503,
+    "busy": 503,
+    "gone": 410,
+}
+"""HTTP status of each refusal."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is taken.
+
+    Args:
+        max_upload_mb: Size of any upload, in millions of bytes.
+        max_photo_mb: Size of one picture.
+        max_pixels: Of one picture; a 48-megapixel phone's are taken.
+        max_frame_pixels: Of one frame of a video; 4K is taken.
+        max_video_s: Length of a video.
+        max_pictures: In one batch.
+        max_unpacked_mb: Size of a zip's pictures when unpacked, together.
+        max_ratio: How many times its packed size a file in a zip may have.
+
+    Raises:
+        ValueError: If a limit is not positive.
+    """
+
+    max_upload_mb: float = 200
+    max_photo_mb: float = 30
+    max_pixels: int = 50_000_000
+    max_frame_pixels: int = 4096 * 2304
+    max_video_s: float = 600
+    max_pictures: int = 2000
+    max_unpacked_mb: float = 1000
+    max_ratio: float = 200
+
+    def __post_init__(self) -> None:
+        wrong = {k: v for k, v in vars(self).items() if not v > 0}
+        if wrong:
+            raise ValueError(f"Expected limits above 0. Received: {wrong}.")
+
+    @property
+    def photo_bytes(self) -> int:
+        return int(min(self.max_photo_mb, self.max_upload_mb) * MEGABYTE)
+
+    @property
+    def upload_bytes(self) -> int:
+        return int(self.max_upload_mb * MEGABYTE)
+
+
+def clean_name(name: str | None, otherwise: str = "upload") -> str:
+    """Gives a bare, printable, short file name out of what somebody calls a file."""
+    bare = re.split(r"[/\\]", name or "")[-1]
+    printable = "".join(letter for letter in bare if letter.isprintable()).strip(". ")
+    return printable[-MOST_NAME:] or otherwise
+
+
+def check_size(size: int, limit: int) -> None:
+    """Refuses a file without a byte, or with too many.
+
+    Raises:
+        Refused: `empty` or `too_big`.
+    """
+    if size == 0:
+        raise Refused("empty")
+    if size > limit:
+        raise Refused("too_big", size_mb=_mb(size), limit_mb=_mb(limit))
+
+
+def check_picture(data: bytes, limits: Limits) -> None:
+    """Refuses what is no picture, or too large a one, by its header.
+
+    Raises:
+        Refused: `empty`, `too_big`, `no_picture`, `corrupt_picture` or `too_many_pixels`.
+    """
+    check_size(len(data), limits.photo_bytes)
+    width, height = _size_in_header(data)
+    if width * height > limits.max_pixels:
+        raise Refused(
+            "too_many_pixels",
+            width=width,
+            height=height,
+            limit_mp=round(limits.max_pixels / MEGABYTE, 1),
+        )
+
+
+def _size_in_header(data: bytes) -> tuple[int, int]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
+                return picture.size
+    except UnidentifiedImageError as error:
+        raise Refused("no_picture") from error
+    except Image.DecompressionBombError as error:
+        raise Refused(
+            "too_many_pixels", width="?", height="?", limit_mp=round(Image.MAX_IMAGE_PIXELS / 1e6)
+        ) from error
+    except (OSError, ValueError, SyntaxError, struct.error, EOFError) as error:
+        raise Refused("corrupt_picture") from error
+
+
+def check_video(path: Path, limits: Limits) -> None:
+    """Refuses what is no video, or too large or too long a one, by its header.
+
+    Raises:
+        Refused: `empty`, `too_big`, `no_video`, `too_many_pixels` or `too_long`.
+    """
+    check_size(path.stat().st_size, limits.upload_bytes)
+    with path.open("rb") as file:
+        start = file.read(189)
+    if not _is_container(start):
+        raise Refused("no_video")
+    width, height, seconds = _video_header(path)
+    if width * height > limits.max_frame_pixels:
+        limit_mp = round(limits.max_frame_pixels / MEGABYTE, 1)
+        raise Refused("too_many_pixels", width=width, height=height, limit_mp=limit_mp)
+    check_duration(seconds or 0.0, limits)
+
+
+def check_duration(seconds: float, limits: Limits) -> None:
+    """Refuses a video that is, or turns out to be, too long.
+
+    Raises:
+        Refused: `too_long`.
+    """
+    if seconds > limits.max_video_s:
+        raise Refused("too_long", seconds=round(seconds), limit_s=round(limits.max_video_s))
+
+
+def _is_container(start: bytes) -> bool:
+    if start[:1] == b"G" and start[188:189] == b"G":  # MPEG transport stream
+        return True
+    return any(start[at : at + len(mark)] == mark for at, mark in _VIDEO_SIGNATURES)
+
+
+def _video_header(path: Path) -> tuple[int, int, float | None]:
+    """Gives width, height and declared seconds; FFmpeg may open this file and no other."""
+    from builder_tools.media.pyav import import_av, open_input, video_stream_of
+
+    try:
+        opened = open_input(str(path), options={"protocol_whitelist": "file"})
+    except (ValueError, OSError) as error:
+        raise Refused("corrupt_video") from error
+    with opened as container:
+        try:
+            stream = video_stream_of(container, path.name)
+        except ValueError as error:
+            raise Refused("no_video") from error
+        ticks = container.duration
+        seconds = ticks / import_av().time_base if ticks else None
+        return stream.codec_context.width, stream.codec_context.height, seconds
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """The pictures of a zip.
+
+    Args:
+        names: Bare names in the folder they were unpacked into.
+        renamed: Names whose like was taken, with the name they got.
+        ignored: Files that are no pictures.
+    """
+
+    names: tuple[str, ...]
+    renamed: Mapping[str, str]
+    ignored: int
+
+
+def unpack_pictures(path: Path, folder: Path, limits: Limits) -> Unpacked:
+    """Unpacks the pictures of a zip into a folder, flat; what the zip says of sizes is checked
+    first and then held to.
+
+    Raises:
+        Refused: `no_zip`, `corrupt_zip`, `zip_password`, `zip_path` (a name that leads out of the
+            archive), `too_many_files`, `unpacks_too_big` or `nothing_in_zip`; the folder may then
+            hold some pictures and should be thrown away.
+    """
+    check_size(path.stat().st_size, limits.upload_bytes)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _unpack(archive, folder, limits)
+    except zipfile.BadZipFile as error:
+        raise Refused("no_zip" if not zipfile.is_zipfile(path) else "corrupt_zip") from error
+    except (NotImplementedError, RuntimeError) as error:
+        raise Refused("zip_password") from error
+    except (EOFError, OSError, ValueError, struct.error) as error:
+        if isinstance(error, Refused):
+            raise
+        raise Refused("corrupt_zip") from error
+
+
+def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    for entry in entries:
+        _check_entry_name(entry.filename)
+    pictures = [entry for entry in entries if _is_picture_entry(entry)]
+    _check_entries(pictures, limits)
+    names: list[str] = []
+    taken: set[str] = set()
+    renamed: dict[str, str] = {}
+    left = int(limits.max_unpacked_mb * MEGABYTE)
+    for entry in pictures:
+        name = free_name(clean_name(entry.filename), taken)
+        if name != clean_name(entry.filename):
+            renamed[entry.filename] = name
+        names.append(name)
+        taken.add(name.casefold())
+        with archive.open(entry) as packed, (folder / name).open("xb") as out:
+            left -= _copy(packed, out, min(left, limits.photo_bytes), limits)
+    return Unpacked(tuple(names), renamed, len(entries) - len(pictures))
+
+
+def _check_entry_name(name: str) -> None:
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if ".." in parts or parts[:1] == ("/",) or re.match(r"[A-Za-z]:", name) or "\0" in name:
+        raise Refused("zip_path", name=clean_name(name))
+
+
+def _is_picture_entry(entry: zipfile.ZipInfo) -> bool:
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    name = clean_name(entry.filename)
+    hidden = PurePosixPath(entry.filename).name.startswith(".") or "__MACOSX" in entry.filename
+    is_file = kind in (0, stat.S_IFREG)
+    return is_file and not hidden and Path(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def _check_entries(entries: list[zipfile.ZipInfo], limits: Limits) -> None:
+    """Holds what the zip declares against the limits."""
+    if not entries:
+        raise Refused("nothing_in_zip")
+    if len(entries) > limits.max_pictures:
+        raise Refused("too_many_files", count=len(entries), limit=limits.max_pictures)
+    total = sum(entry.file_size for entry in entries)
+    squeezed = any(
+        entry.file_size > limits.max_ratio * max(entry.compress_size, 1000) for entry in entries
+    )
+    if total > limits.max_unpacked_mb * MEGABYTE or squeezed:
+        raise Refused("unpacks_too_big", size_mb=_mb(total), limit_mb=round(limits.max_unpacked_mb))
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """Gives the name, with a number before its suffix if it is taken.
+
+    Args:
+        name: Wanted.
+        taken: Names in use, case-folded.
+    """
+    path, number, free = Path(name), 1, name
+    while free.casefold() in taken:
+        number += 1
+        free = f"{path.stem}_{number}{path.suffix}"
+    return free
+
+
+def _copy(packed: IO[bytes], out: IO[bytes], limit: int, limits: Limits) -> int:
+    """Copies until the end or the limit, whatever the header promised; gives the bytes."""
+    copied = 0
+    while chunk := packed.read(_CHUNK):
+        copied += len(chunk)
+        if copied > limit:
+            raise Refused(
+                "unpacks_too_big", size_mb=_mb(copied), limit_mb=round(limits.max_unpacked_mb)
+            )
+        out.write(chunk)
+    return copied
+
+
+def _mb(size: float) -> float:
+    return round(size / MEGABYTE, 1)

@@ -1,0 +1,329 @@
+"""The page itself, in Gradio: tabs, uploads, buttons. It only calls what stands beside it.
+
+Answers are HTML with their pictures inside, so Gradio keeps no copy of a face; uploads lie in its
+folder until they are used (`results.ResultStore`).
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from builder_tools.card_text import card_markdown
+from builder_tools.web import markup
+from builder_tools.web.batches import BatchAnswer, classify_uploads
+from builder_tools.web.engine import Choice, Engine
+from builder_tools.web.limits import Limits, Refused, clean_name
+from builder_tools.web.photos import answer_photo
+from builder_tools.web.results import ResultStore
+from builder_tools.web.texts import Words
+from builder_tools.web.videos import VideoAnswer, watch_video
+
+HEAD = (
+    '<link rel="icon" href="/static/icon.svg"><script src="/static/page.js" defer></script>'
+    '<meta name="color-scheme" content="light dark">'
+)
+VIDEO_TYPES = [".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".gif", ".mpg", ".ts", ".wmv"]
+PHOTO_TYPES = [".jpg", ".jpeg", ".png", ".webp", ".bmp"]
+PHOTOS_AT_ONCE, LONG_AT_ONCE = 8, 8
+WAIT_S = 0.5
+EMPTIED = None
+"""What an upload field is given when its file was taken."""
+
+_logger = logging.getLogger(__name__)
+
+
+def make_theme() -> gr.themes.Base:
+    """Gives the looks: fonts of the system only, so that nothing is fetched."""
+    fonts = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
+    return gr.themes.Default(
+        primary_hue=gr.themes.colors.sky,
+        font=fonts,
+        font_mono=("ui-monospace", "DejaVu Sans Mono", "monospace"),
+    ).set(
+        button_primary_background_fill="#005a8c",
+        button_primary_background_fill_hover="#00466e",
+        button_primary_background_fill_dark="#7cc4f2",
+        button_primary_background_fill_hover_dark="#a5d8f7",
+        button_primary_text_color="#ffffff",
+        button_primary_text_color_dark="#0b1a24",
+        block_label_text_color="#1a1a1a",
+        block_label_text_color_dark="#f2f2f2",
+        body_text_color_subdued="#4a4a4a",
+        body_text_color_subdued_dark="#c4c8cf",
+    )
+
+
+class Page:
+    """The page in one language.
+
+    Args:
+        engine: The models.
+        store: Where uploads and results lie.
+        limits: What is taken.
+        words: The language.
+
+    Attributes:
+        blocks: Gradio's app, to be mounted.
+    """
+
+    def __init__(self, engine: Engine, store: ResultStore, limits: Limits, words: Words) -> None:
+        self.engine, self.store, self.limits, self.words = engine, store, limits, words
+        self.blocks = gr.Blocks(title=words("title"), analytics_enabled=False, fill_width=False)
+        with self.blocks:
+            self._build()
+
+    def _build(self) -> None:
+        words = self.words
+        gr.HTML(_header(words))
+        with gr.Tabs():
+            with gr.Tab(words("tab.photo"), id="photo"):
+                photo = self._build_photo()
+            with gr.Tab(words("tab.camera"), id="camera"):
+                gr.HTML(_camera_frame(words))
+            with gr.Tab(words("tab.video"), id="video"):
+                video = self._build_long("video", VIDEO_TYPES, "single", self._video_label())
+            with gr.Tab(words("tab.batch"), id="batch"):
+                types = [*PHOTO_TYPES, ".zip"]
+                batch = self._build_long("batch", types, "multiple", self._batch_label())
+            with gr.Tab(words("tab.models"), id="models"):
+                choice = self._build_models()
+        gr.HTML(f'<p class="bt-foot">{html.escape(words("caution"))}</p>')
+        self._wire_photo(*photo, choice)
+        self._wire_long(*video, choice, self.on_video)
+        self._wire_long(*batch, choice, self.on_batch)
+
+    def _build_photo(self) -> tuple[gr.File, gr.HTML]:
+        label = self.words("photo.drop", limit_mb=f"{self.limits.photo_bytes / 1e6:g}")
+        upload = gr.File(
+            label=label, file_types=PHOTO_TYPES, height=150, elem_id="bt-photo", type="filepath"
+        )
+        return upload, gr.HTML(markup.notice(self.words("photo.empty")), elem_id="bt-photo-result")
+
+    def _build_long(self, kind: str, types: list[str], count: str, label: str) -> tuple:
+        upload = gr.File(
+            label=label, file_types=types, file_count=count, height=150, elem_id=f"bt-{kind}"
+        )
+        with gr.Row():
+            start = gr.Button(
+                self.words(f"{kind}.start"), variant="primary", elem_id=f"bt-{kind}-start"
+            )
+            cancel = gr.Button(self.words("video.cancel"), elem_id=f"bt-{kind}-stop")
+        empty = markup.notice(self.words(f"{kind}.empty"))
+        return upload, start, cancel, gr.HTML(empty, elem_id=f"bt-{kind}-result")
+
+    def _build_models(self) -> tuple[gr.Dropdown, gr.Dropdown]:
+        models = self.engine.models
+        with gr.Row():
+            model = gr.Dropdown(
+                list(models),
+                value=next(iter(models)),
+                label=self.words("models.model"),
+                elem_id="bt-model",
+            )
+            detector = gr.Dropdown(
+                self.engine.detectors,
+                value=self.engine.detectors[0],
+                label=self.words("models.detector"),
+                elem_id="bt-detector",
+            )
+        said = f"{self.words('models.how')} {self.words('models.card_language')}"
+        gr.HTML(markup.notice(said.strip()))
+        warning = gr.HTML("")
+        card = gr.Markdown(self._card(next(iter(models))), elem_id="bt-card")
+        told = "(model, detector) => window.builderToolsChoice(model, detector)"
+        both = [model, detector]
+        _event(model.change, self._card, model, card)
+        _event(detector.change, self.on_detector, both, warning)
+        for one in both:
+            _event(one.change, None, both, None, js=told)
+        return model, detector
+
+    def _wire_photo(self, upload: gr.File, result: gr.HTML, choice: tuple) -> None:
+        _event(
+            upload.upload,
+            self.on_photo,
+            [upload, *choice],
+            [upload, result],
+            concurrency_limit=PHOTOS_AT_ONCE,
+        )
+
+    def _wire_long(
+        self,
+        upload: gr.File,
+        start: gr.Button,
+        cancel: gr.Button,
+        result: gr.HTML,
+        choice: tuple,
+        run: Callable,
+    ) -> None:
+        running = _event(
+            start.click,
+            run,
+            [upload, *choice],
+            [upload, result],
+            concurrency_limit=LONG_AT_ONCE,
+            show_progress="hidden",
+        )
+        stopped = markup.notice(self.words("video.stopped"))
+        _event(cancel.click, lambda: stopped, None, result, cancels=[running])
+
+    def _video_label(self) -> str:
+        limits = self.limits
+        facts = {"limit_mb": f"{limits.max_upload_mb:g}", "limit_s": f"{limits.max_video_s:g}"}
+        return self.words("video.drop", **facts)
+
+    def _batch_label(self) -> str:
+        limits = self.limits
+        facts = {"limit": limits.max_pictures, "limit_mb": f"{limits.max_upload_mb:g}"}
+        return self.words("batch.drop", **facts)
+
+    def on_photo(self, upload: str | None, model: str, detector: str) -> tuple[Any, str]:
+        """Gives what a photo shows, and an emptied upload field."""
+        if upload is None:
+            return EMPTIED, markup.notice(self.words("photo.empty"))
+        return EMPTIED, self._told(lambda: self._photo(upload, Choice(model, detector)))
+
+    def _photo(self, upload: str, choice: Choice) -> str:
+        data = self.store.read(upload, self.limits.photo_bytes)
+        name = clean_name(Path(upload).name)
+        result = answer_photo(data, name, self.engine, self.limits, choice)
+        doubtful_below = self.engine.classifier(choice).card.abstain_below
+        return markup.photo_html(result, self.words, doubtful_below)
+
+    def on_video(self, upload: str | None, model: str, detector: str) -> Iterator[tuple]:
+        """Gives how far a video is, and at the end what it shows."""
+        if upload is None:
+            yield EMPTIED, markup.notice(self.words("video.none"), "error")
+            return
+        yield from self._long_told(self._video(upload, Choice(model, detector)))
+
+    def _video(self, upload: str, choice: Choice) -> Iterator[str]:
+        name = clean_name(Path(upload).name)
+        with closing(_Job(self.store, [upload])) as job:
+            yield from self._turn()
+            try:
+                found = watch_video(job.paths[0], job.folder, self.engine, self.limits, choice)
+                with closing(found):
+                    for step in found:
+                        if isinstance(step, VideoAnswer):
+                            job.keep()
+                            yield markup.video_html(
+                                step, name, job.token, self.words, self.store.keep_s
+                            )
+                        else:
+                            yield markup.progress_html(step, self.words)
+            finally:
+                self.engine.end_long_turn()
+
+    def on_batch(self, uploads: list[str] | None, model: str, detector: str) -> Iterator[tuple]:
+        """Gives how far a batch is, and at the end its rows."""
+        if not uploads:
+            yield EMPTIED, markup.notice(self.words("batch.none"), "error")
+            return
+        yield from self._long_told(self._batch(uploads, Choice(model, detector)))
+
+    def _batch(self, uploads: list[str], choice: Choice) -> Iterator[str]:
+        names = [Path(upload).name for upload in uploads]
+        with closing(_Job(self.store, uploads)) as job:
+            yield from self._turn()
+            try:
+                files = list(zip(job.paths, names, strict=True))
+                found = classify_uploads(files, job.folder, self.engine, self.limits, choice)
+                with closing(found):
+                    for step in found:
+                        if isinstance(step, BatchAnswer):
+                            job.keep()
+                            yield markup.batch_html(step, job.token, self.words, self.store.keep_s)
+                        else:
+                            yield markup.count_html(step.done, step.total, self.words)
+            finally:
+                self.engine.end_long_turn()
+
+    def on_detector(self, model: str, detector: str) -> str:
+        """Says at once if a detector cannot be used here."""
+        return self._told(lambda: self.engine.check(Choice(model, detector)) or "")
+
+    def _card(self, model: str) -> str:
+        models = self.engine.models
+        return card_markdown(models[model]) if model in models else ""
+
+    def _turn(self) -> Iterator[str]:
+        """Waits for the turn of long jobs; says so while it takes."""
+        while not self.engine.take_long_turn(WAIT_S):
+            yield markup.notice(self.words("video.waiting"), "busy")
+
+    def _told(self, answer: Callable[[], str]) -> str:
+        """Gives an answer, or why there is none."""
+        try:
+            return answer()
+        except Refused as error:
+            return markup.refusal(error, self.words)
+        except Exception:  # the page goes on, whatever happens inside
+            _logger.exception("a request failed")
+            return markup.notice(self.words("refused.internal"), "error")
+
+    def _long_told(self, answers: Iterator[str]) -> Iterator[tuple]:
+        """Gives answers with an emptied upload field, and in the end why there is none."""
+        with closing(answers):
+            while True:
+                said = self._told(lambda: next(answers, ""))
+                if not said:
+                    return
+                yield EMPTIED, said
+
+
+class _Job:
+    """A folder of results with the uploads moved into it; deleted unless it is kept."""
+
+    def __init__(self, store: ResultStore, uploads: list[str]) -> None:
+        self.store = store
+        self.token, self.folder = store.new()
+        try:
+            self.paths = [store.take(upload, self.folder) for upload in uploads]
+        except BaseException:
+            store.delete(self.token)
+            raise
+        self._is_kept = False
+
+    def keep(self) -> None:
+        """Keeps the results, not the uploads."""
+        for path in self.paths:
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "pictures", ignore_errors=True)
+        self.store.finish(self.token)
+        self._is_kept = True
+
+    def close(self) -> None:
+        """Deletes everything unless it is kept."""
+        if not self._is_kept:
+            self.store.delete(self.token)
+
+
+def _event(listen: Callable, run: Callable | None, inputs, outputs, **options):
+    """Wires an event that is no endpoint of Gradio's own API."""
+    return listen(run, inputs, outputs, api_visibility="private", **options)
+
+
+def _header(words: Words) -> str:
+    other = "ru" if words.language == "en" else "en"
+    return (
+        f'<header class="bt-head"><h1>{html.escape(words("title"))}</h1><nav>'
+        f'<a href="/{other}/" lang="{other}">{words("other_language")}</a>'
+        f'<a href="/docs">{words("api_link")}</a></nav>'
+        f"<p>{html.escape(words('intro'))}</p></header>"
+    )
+
+
+def _camera_frame(words: Words) -> str:
+    return (
+        f'<iframe id="bt-camera-frame" class="bt-frame" allow="camera" '
+        f'title="{html.escape(words("tab.camera"))}" src="/camera?lang={words.language}"></iframe>'
+    )

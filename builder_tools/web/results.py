@@ -1,0 +1,183 @@
+"""Files to be fetched from the page, each under a name nobody can guess, and their end.
+
+Everything lies in one folder of this process; nothing survives it.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shutil
+import threading
+import time
+from pathlib import Path
+
+from builder_tools.web.limits import Refused
+
+SWEEP_S = 15.0
+LEFTOVER_S = 3600.0
+"""Uploads that nobody ever used are deleted after this long."""
+GRACE_S = 10.0
+"""Used uploads go after this long: somebody else may have just sent the same file, which Gradio
+keeps under the same name."""
+
+_logger = logging.getLogger(__name__)
+
+
+class ResultStore:
+    """Folders of results, by token, for a while; and uploads, until they are used.
+
+    Args:
+        root: A private folder; made if need be.
+        keep_s: How long results are kept, seconds.
+    """
+
+    def __init__(self, root: Path, keep_s: float = 900.0) -> None:
+        self.root, self.keep_s = Path(root), keep_s
+        self.uploads = self.root / "uploads"
+        self._results = self.root / "results"
+        for folder in (self.uploads, self._results):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = threading.Lock()
+        self._ends: dict[str, float] = {}
+        self._used: dict[Path, float] = {}
+        self._stopped = threading.Event()
+        self._sweeper: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begins to sweep, in a thread of its own."""
+        self._sweeper = threading.Thread(target=self._sweep_often, daemon=True, name="sweeper")
+        self._sweeper.start()
+
+    def stop(self) -> None:
+        """Stops sweeping and deletes everything."""
+        self._stopped.set()
+        if self._sweeper is not None:
+            self._sweeper.join(timeout=5)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def new(self) -> tuple[str, Path]:
+        """Makes a folder for results; gives its token and its path."""
+        token = secrets.token_urlsafe(18)
+        folder = self._results / token
+        folder.mkdir(mode=0o700)
+        with self._lock:
+            self._ends[token] = float("inf")  # until it is finished
+        return token, folder
+
+    def finish(self, token: str) -> None:
+        """Starts the time after which the results are deleted."""
+        with self._lock:
+            if token in self._ends:
+                self._ends[token] = time.monotonic() + self.keep_s
+
+    def delete(self, token: str) -> bool:
+        """Deletes results now; says whether there were any."""
+        with self._lock:
+            known = self._ends.pop(token, None) is not None
+        if known:
+            shutil.rmtree(self._results / token, ignore_errors=True)
+        return known
+
+    def find(self, token: str, name: str) -> Path:
+        """Gives a finished file of the results.
+
+        Raises:
+            Refused: `gone`, also for names that are no bare names.
+        """
+        with self._lock:
+            known = time.monotonic() < self._ends.get(token, 0.0) < float("inf")
+        path = self._results / token / name
+        if not known or Path(name).name != name or name.startswith(".") or not path.is_file():
+            raise Refused("gone")
+        return path
+
+    def take(self, upload: str | Path, folder: Path) -> Path:
+        """Moves an upload into a job's folder by a second name, and has the first one deleted.
+
+        Raises:
+            Refused: `gone`, if it is not an upload or no longer there.
+        """
+        source = self._own(upload)
+        target = folder / f".upload{source.suffix.lower()[:8]}"
+        number = 0
+        while target.exists():
+            number += 1
+            target = folder / f".upload{number}{source.suffix.lower()[:8]}"
+        try:
+            target.hardlink_to(source)
+        except FileNotFoundError as error:
+            raise Refused("gone") from error
+        self.used(source)
+        return target
+
+    def read(self, upload: str | Path, limit: int) -> bytes:
+        """Gives the bytes of an upload, at most one more than `limit`; has it deleted.
+
+        Raises:
+            Refused: `gone`, if it is not an upload or no longer there.
+        """
+        source = self._own(upload)
+        try:
+            with source.open("rb") as file:
+                data = file.read(limit + 1)
+        except OSError as error:
+            raise Refused("gone") from error
+        self.used(source)
+        return data
+
+    def used(self, upload: Path) -> None:
+        """Has an upload deleted in a moment."""
+        with self._lock:
+            self._used[upload] = time.time()
+
+    def sweep(self) -> None:
+        """Deletes what has had its time."""
+        self._sweep_results()
+        self._sweep_used()
+        old = time.time() - LEFTOVER_S
+        for path in self.uploads.rglob("*"):
+            if path.is_file() and path.stat().st_mtime < old:
+                _remove(path)
+
+    def _sweep_results(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            over = [token for token, end in self._ends.items() if end < now]
+        for token in over:
+            self.delete(token)
+
+    def _sweep_used(self) -> None:
+        with self._lock:
+            used = dict(self._used)
+        for path, since in used.items():
+            sent = path.stat().st_mtime if path.exists() else 0.0
+            over = sent <= since and time.time() - since > GRACE_S
+            if over:
+                _remove(path)
+            if over or sent > since:  # sent again: its next use counts
+                with self._lock:
+                    self._used.pop(path, None)
+
+    def _own(self, upload: str | Path) -> Path:
+        path = Path(upload)
+        inside = path.resolve().is_relative_to(self.uploads.resolve())
+        if not inside or path.is_symlink() or not path.is_file():
+            raise Refused("gone")
+        return path
+
+    def _sweep_often(self) -> None:
+        while not self._stopped.wait(SWEEP_S):
+            try:
+                self.sweep()
+            except OSError as error:
+                _logger.warning("sweeping %s: %s", self.root, error)
+
+
+def _remove(path: Path) -> None:
+    """Deletes an upload, and the folder Gradio made for it alone."""
+    path.unlink(missing_ok=True)
+    try:
+        path.parent.rmdir()
+    except OSError:
+        return  # not empty: something else lies there

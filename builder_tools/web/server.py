@@ -1,0 +1,199 @@
+"""The server: one FastAPI app with the page, the API, the camera and what stands before them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import RedirectResponse
+from fastapi.staticfiles import StaticFiles
+
+from builder_tools import __version__
+from builder_tools.detectors import DEFAULT_DETECTOR
+from builder_tools.web import need_web
+from builder_tools.web.api import add_api
+from builder_tools.web.documents import STATIC
+from builder_tools.web.engine import Engine
+from builder_tools.web.guard import LOCAL_NAMES, Guard
+from builder_tools.web.limits import Limits
+from builder_tools.web.results import ResultStore
+from builder_tools.web.texts import LANGUAGES, Words
+
+ENVIRONMENT = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "GRADIO_RUN_HISTORY": "False",
+    "GRADIO_SSR_MODE": "False",
+    "MPLBACKEND": "agg",
+}
+"""Reports of use off, nothing fetched, no history of runs."""
+STAY_OPEN_S = 5
+
+
+@dataclass(frozen=True)
+class WebSettings:
+    """How the page is served.
+
+    Args:
+        host: Address to listen at; this machine only by default.
+        port: To listen at; 0 takes a free one.
+        model: Default model: a name, or a folder with a card.
+        detector: Default detector.
+        password: Asked of everybody; None or empty asks nothing.
+        language: Of `/`, where the browser does not ask for one of ours.
+        limits: What is taken.
+        keep_s: How long results of videos and batches are kept, seconds.
+
+    Raises:
+        ValueError: If the port, the language or a limit is out of range.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 7860
+    model: str | None = None
+    detector: str = DEFAULT_DETECTOR
+    password: str | None = None
+    language: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    keep_s: float = 900.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"Expected a port of 0...65535. Received: port={self.port}.")
+        if self.language is not None:
+            Words(self.language)
+
+    @property
+    def is_local(self) -> bool:
+        return self.host in LOCAL_NAMES
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """Lends a folder only this user can read, for everything that is uploaded or made, and sets
+    this process up for the page (`ENVIRONMENT`); takes both back at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="builder_tools_web_"))
+    wanted = {**ENVIRONMENT, "GRADIO_TEMP_DIR": str(folder / "uploads")}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield folder
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None) -> Any:
+    """Gives the whole app, to be run by an ASGI server; closing it deletes what was uploaded.
+
+    Args:
+        settings: How it is served.
+        folder: Of `private_folder`, inside its `with`.
+        engine: The models; made of the settings if None.
+
+    Raises:
+        ImportError: If the page's packages are not installed.
+        ValueError, FileNotFoundError: If the model or the detector cannot be loaded.
+    """
+    need_web()
+    engine = engine or Engine(settings.model, settings.detector)
+    store = ResultStore(folder, settings.keep_s)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        store.start()
+        yield
+        store.stop()
+        engine.close()
+
+    app = FastAPI(
+        title="builder_tools",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    add_api(app, engine, store, settings.limits, settings.language or "en")
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    _add_first_page(app, settings)
+    _mount_pages(app, settings, engine, store)
+    hosts = [settings.host, *_extra_hosts()] if settings.is_local else None
+    return Guard(
+        app,
+        password=settings.password,
+        hosts=hosts,
+        max_bytes=settings.limits.upload_bytes + 100_000,
+    )
+
+
+def _extra_hosts() -> list[str]:
+    """Gives names set by BUILDER_TOOLS_WEB_HOSTS (commas between), for a server behind another."""
+    named = os.environ.get("BUILDER_TOOLS_WEB_HOSTS", "")
+    return [name.strip() for name in named.split(",") if name.strip()]
+
+
+def _add_first_page(app: FastAPI, settings: WebSettings) -> None:
+    @app.get("/", include_in_schema=False)
+    def first(request: Request) -> RedirectResponse:
+        asked = request.headers.get("accept-language", "")[:2].lower()
+        language = settings.language or (asked if asked in LANGUAGES else "en")
+        return RedirectResponse(f"/{language}/")
+
+
+def _mount_pages(app: FastAPI, settings: WebSettings, engine: Engine, store: ResultStore) -> None:
+    import gradio as gr
+
+    from builder_tools.web.page import HEAD, Page, make_theme
+
+    for language in LANGUAGES:
+        page = Page(engine, store, settings.limits, Words(language))
+        gr.mount_gradio_app(
+            app,
+            page.blocks,
+            path=f"/{language}",
+            server_name=settings.host,
+            server_port=settings.port,
+            footer_links=[],
+            run_history=False,
+            show_error=False,
+            max_file_size=settings.limits.upload_bytes,
+            ssr_mode=False,
+            enable_monitoring=False,
+            pwa=False,
+            mcp_server=False,
+            theme=make_theme(),
+            css_paths=STATIC / "page.css",
+            head=HEAD,
+        )
+
+
+def serve(settings: WebSettings) -> None:
+    """Serves the page until it is interrupted.
+
+    Raises:
+        ImportError, ValueError, OSError: If it cannot begin; says why.
+    """
+    need_web()
+    import uvicorn
+
+    with private_folder() as folder:
+        config = uvicorn.Config(
+            create_app(settings, folder),
+            host=settings.host,
+            port=settings.port,
+            log_level="warning",
+            timeout_graceful_shutdown=STAY_OPEN_S,
+            ws_max_size=8_000_000,
+            server_header=False,
+            lifespan="on",
+        )
+        uvicorn.Server(config).run()

@@ -1,0 +1,202 @@
+"use strict";
+// The live camera: takes pictures from the browser's camera, sends the newest over a WebSocket
+// and draws the faces that come back. At most IN_FLIGHT pictures are under way, so nothing queues.
+const facts = JSON.parse(document.getElementById("facts").textContent);
+const words = facts.words;
+const IN_FLIGHT = 2;
+const WIDTH = 640, HEIGHT = 480;
+const QUALITY = 0.8;
+const FIGURES_EVERY_MS = 500;
+
+const byId = (id) => document.getElementById(id);
+const video = byId("video"), overlay = byId("overlay"), stage = byId("stage");
+const grabber = document.createElement("canvas");
+const choice = Object.fromEntries(new URLSearchParams(location.search));
+let socket = null, stream = null, next = 0, sent = new Map(), times = [], toldAt = 0;
+
+function say(text, kind) {
+  const said = byId("said");
+  said.hidden = !text;
+  said.className = "bt-note bt-" + (kind || "info");
+  said.setAttribute("role", kind === "error" ? "alert" : "status");
+  said.textContent = text;
+}
+
+async function start() {
+  if (!navigator.mediaDevices) { say(words.insecure, "error"); return; }
+  say(words.starting, "busy");
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({
+      video: { width: { ideal: WIDTH }, height: { ideal: HEIGHT }, facingMode: "user" },
+      audio: false,
+    });
+  } catch (error) {
+    say(words.denied.replace("{error}", error.name), "error");
+    return;
+  }
+  video.srcObject = stream;
+  await video.play();
+  connect();
+}
+
+function connect() {
+  const asked = new URLSearchParams({ lang: facts.language });
+  for (const key of ["model", "detector"]) if (choice[key]) asked.set(key, choice[key]);
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  socket = new WebSocket(`${scheme}://${location.host}/api/camera?${asked}`);
+  socket.binaryType = "arraybuffer";
+  sent.clear();
+  times = [];
+  const own = socket;
+  socket.onopen = () => {
+    say("");
+    byId("start").textContent = words.stop;
+    for (const id of ["stage", "figures", "bars"]) byId(id).hidden = false;
+    pump(own);
+  };
+  socket.onmessage = (event) => { if (own === socket) receive(JSON.parse(event.data)); };
+  socket.onclose = () => { if (own === socket && stream) { stop(); say(words.lost, "error"); } };
+}
+
+function stop() {
+  const own = socket;
+  socket = null;
+  if (own) own.close();
+  if (stream) for (const track of stream.getTracks()) track.stop();
+  stream = null;
+  video.srcObject = null;
+  for (const id of ["stage", "figures", "bars"]) byId(id).hidden = true;
+  byId("start").textContent = words.start;
+  say(words.idle);
+}
+
+// Runs once a picture of the camera; sends it if the server is not behind.
+function pump(own) {
+  if (own !== socket) return;
+  if (sent.size < IN_FLIGHT && video.videoWidth && own.readyState === WebSocket.OPEN) grab(own);
+  if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(() => pump(own));
+  else requestAnimationFrame(() => pump(own));
+}
+
+function grab(own) {
+  const scale = Math.min(1, WIDTH / Math.max(video.videoWidth, video.videoHeight));
+  grabber.width = Math.round(video.videoWidth * scale);
+  grabber.height = Math.round(video.videoHeight * scale);
+  grabber.getContext("2d").drawImage(video, 0, 0, grabber.width, grabber.height);
+  const id = next++;
+  sent.set(id, performance.now());
+  grabber.toBlob(async (blob) => {
+    if (!blob || own !== socket) { sent.delete(id); return; }
+    const message = new Uint8Array(4 + blob.size);
+    new DataView(message.buffer).setUint32(0, id, true);
+    message.set(new Uint8Array(await blob.arrayBuffer()), 4);
+    if (own.readyState === WebSocket.OPEN) own.send(message);
+  }, "image/jpeg", QUALITY);
+}
+
+function receive(answer) {
+  if (answer.error) {
+    sent.clear();
+    stop();
+    say(answer.message, "error");
+    return;
+  }
+  const since = sent.get(answer.id);
+  for (const id of [...sent.keys()]) if (id <= answer.id) sent.delete(id);
+  draw(answer);
+  const now = performance.now();
+  times.push({ now, latency: now - since, server: answer.server_ms });
+  times = times.filter((one) => now - one.now < 2000);
+  if (now - toldAt > FIGURES_EVERY_MS) { toldAt = now; tell(now, answer); }
+}
+
+function median(values) {
+  return values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
+}
+
+function tell(now, answer) {
+  const span = now - times[0].now;
+  const fps = times.length > 1 ? (1000 * (times.length - 1)) / span : 0;
+  byId("fps").textContent = fps.toFixed(1);
+  byId("latency").textContent = median(times.map((one) => one.latency)).toFixed(0);
+  byId("server").textContent = median(times.map((one) => one.server)).toFixed(0);
+  showBars(answer.faces[0]);
+}
+
+function showBars(face) {
+  const body = byId("bars").tBodies[0];
+  body.replaceChildren();
+  if (!face) return;
+  for (const [name, value] of Object.entries(face.probabilities)) {
+    const row = body.insertRow();
+    const head = document.createElement("th");
+    head.scope = "row";
+    head.textContent = named(name);
+    row.append(head);
+    const bar = document.createElement("span");
+    bar.className = "bt-bar";
+    bar.style.width = `${100 * value}%`;
+    bar.style.background = colour(name);
+    row.insertCell().append(bar);
+    row.insertCell().textContent = `${Math.round(100 * value)}%`;
+  }
+}
+
+const named = (emotion) => facts.emotions[emotion] || emotion;
+const colour = (emotion) => facts.colours[emotion] || "rgb(230,159,0)";
+
+// Black or white, whichever is the easier to read on a colour (WCAG's relative luminance).
+function ink(emotion) {
+  const linear = colour(emotion).match(/\d+/g).map((part) => {
+    const share = part / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  const light = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+  return light > 0.179 ? "#000" : "#fff";
+}
+
+function draw(answer) {
+  overlay.width = answer.width;
+  overlay.height = answer.height;
+  const pen = overlay.getContext("2d");
+  const mirrored = byId("mirror").checked;
+  stage.classList.toggle("bt-mirrored", mirrored);
+  pen.lineWidth = Math.max(2, answer.width / 200);
+  pen.font = `bold ${Math.max(14, Math.round(answer.width / 32))}px system-ui, sans-serif`;
+  for (const face of [...answer.faces].reverse()) drawFace(pen, face, answer.width, mirrored);
+  overlay.dataset.faces = answer.faces.map((face) => face.emotion).join(" ");
+}
+
+function drawFace(pen, face, width, mirrored) {
+  const [x1, y1, x2, y2] = face.box;
+  const left = mirrored ? width - x2 : x1;
+  const size = parseInt(pen.font.match(/\d+/)[0], 10);
+  pen.strokeStyle = "#000";
+  pen.lineWidth += 2;
+  pen.strokeRect(left, y1, x2 - x1, y2 - y1);
+  pen.lineWidth -= 2;
+  pen.strokeStyle = colour(face.emotion);
+  pen.strokeRect(left, y1, x2 - x1, y2 - y1);
+  const text = `${named(face.emotion)} ${Math.round(100 * face.probability)}%`;
+  const across = pen.measureText(text).width + size * 0.6, high = size * 1.35;
+  const top = y1 - high >= 0 ? y1 - high : y1;
+  const from = Math.min(Math.max(left, 0), Math.max(width - across, 0));
+  pen.fillStyle = colour(face.emotion);
+  pen.fillRect(from, top, across, high);
+  pen.fillStyle = ink(face.emotion);
+  pen.fillText(text, from + size * 0.3, top + size);
+}
+
+byId("start").addEventListener("click", () => (stream ? stop() : start()));
+// The page around tells which model and detector were chosen.
+window.addEventListener("message", (event) => {
+  if (event.origin !== location.origin || !event.data || !event.data.builderTools) return;
+  Object.assign(choice, event.data.builderTools);
+  if (socket) {
+    const old = socket;
+    socket = null;
+    old.close();
+    connect();
+  }
+});
+window.addEventListener("pagehide", () => stream && stop());

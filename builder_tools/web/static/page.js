@@ -1,0 +1,30 @@
+"use strict";
+// What the page needs beside Gradio: play from a highlight, delete results, tell the camera which
+// model was chosen, and say which language the page is in.
+document.documentElement.lang = location.pathname.startsWith("/ru") ? "ru" : "en";
+
+document.addEventListener("click", async (event) => {
+  const seek = event.target.closest(".bt-seek");
+  if (seek) {
+    const player = seek.closest(".bt-result").querySelector("video");
+    player.currentTime = Number(seek.dataset.seek);
+    player.play();
+    player.scrollIntoView({ behavior: "smooth", block: "nearest" });
+    return;
+  }
+  const gone = event.target.closest(".bt-delete");
+  if (!gone) return;
+  const result = gone.closest(".bt-result");
+  await fetch("/results/" + result.dataset.token, { method: "DELETE" });
+  const said = document.createElement("p");
+  said.className = "bt-note bt-info";
+  said.setAttribute("role", "status");
+  said.textContent = gone.dataset.said;
+  result.replaceChildren(said);
+});
+
+window.builderToolsChoice = (model, detector) => {
+  const frame = document.getElementById("bt-camera-frame");
+  if (frame) frame.contentWindow.postMessage({ builderTools: { model, detector } }, location.origin);
+  return [model, detector];
+};

@@ -1,0 +1,236 @@
+"""A video: watched once, frame by frame, into an annotated video, tables and highlights."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from builder_tools.drawing import DrawBox
+from builder_tools.inference import ResultStream
+from builder_tools.results import FrameResult
+from builder_tools.timeline.summary import Summary, SummaryMaker
+from builder_tools.timeline.writer import TimelineWriter
+from builder_tools.web.engine import OWN, Choice, Engine
+from builder_tools.web.limits import Limits, Refused, check_duration, check_video
+
+SMOOTH_S = 0.3
+TELL_EVERY_S = 0.5
+MOST_POINTS = 300
+"""Points of a curve that is shown."""
+FILES = {
+    "video": "annotated.mp4",
+    "csv": "timeline.csv",
+    "json": "frames.jsonl",
+    "highlights": "highlights.csv",
+}
+
+
+@dataclass(frozen=True)
+class VideoProgress:
+    """How far a video is.
+
+    Args:
+        frame: Frames done.
+        total: Frames expected, or None where the header does not tell.
+        fps: Frames done a second.
+    """
+
+    frame: int
+    total: int | None
+    fps: float
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds to go, or None where nobody knows."""
+        known = self.total is not None and self.fps > 0
+        return max(self.total - self.frame, 0) / self.fps if known else None
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What everybody showed over time, at most `MOST_POINTS` points.
+
+    Args:
+        times_s: `(n,)` middles of equal stretches of time.
+        emotions: `(n,)` mean probability by emotion, NaN where nobody was seen.
+        valence: `(n,)` mean, NaN where nobody was seen.
+        arousal: `(n,)` likewise.
+        duration_s: Of the video.
+    """
+
+    times_s: np.ndarray
+    emotions: Mapping[str, np.ndarray]
+    valence: np.ndarray
+    arousal: np.ndarray
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class VideoAnswer:
+    """What a video shows; the files of `FILES` lie in its folder.
+
+    Args:
+        frames: Frames read.
+        with_face: Of them, those with a face.
+        people: Those seen, longest in sight first.
+        curves: Emotions over time, or None if nobody was seen.
+        highlights: Of `builder_tools.timeline.highlights`, best first.
+        warning: What of the video could not be read, or None.
+        duration_s: Of the part that was read.
+    """
+
+    frames: int
+    with_face: int
+    people: tuple[Summary, ...]
+    curves: Curves | None
+    highlights: tuple
+    warning: str | None
+    duration_s: float
+
+
+def watch_video(
+    path: Path, folder: Path, engine: Engine, limits: Limits, choice: Choice = OWN
+) -> Iterator[VideoProgress | VideoAnswer]:
+    """Watches a video; gives its progress now and then, and the answer at the end.
+
+    Closing the iterator early stops the work and leaves no half-written file.
+
+    Args:
+        path: The video.
+        folder: Where the files of `FILES` go.
+        engine: The models.
+        limits: What is taken.
+        choice: Model and detector.
+
+    Raises:
+        Refused: If the video is not taken, cannot be read, or turns out longer than it said.
+    """
+    check_video(path, limits)
+    maker = SummaryMaker(tuple(engine.classifier(choice).emotions))
+    with ExitStack() as opened:
+        stream = _open(path, folder, engine, choice, opened)
+        last_s = yield from _watch(stream, folder, limits, maker)
+        warning, fps = stream.source.warning, stream.source.fps
+    duration_s = last_s + 1 / fps
+    yield _answer(folder, maker, duration_s, _plain(warning, path))
+
+
+def _open(
+    path: Path, folder: Path, engine: Engine, choice: Choice, opened: ExitStack
+) -> ResultStream:
+    settings = {"draw_box_obj": DrawBox(), "smooth_s": SMOOTH_S}
+    inference = opened.enter_context(engine.inference(choice, "video_rec", **settings))
+    try:
+        return opened.enter_context(inference.run(path, out=folder / FILES["video"]))
+    except (ValueError, OSError) as error:
+        raise Refused("corrupt_video") from error
+
+
+def _watch(
+    stream: ResultStream, folder: Path, limits: Limits, maker: SummaryMaker
+) -> Iterator[VideoProgress]:
+    """Writes every frame; gives progress, and returns the last frame's time."""
+    seconds, fps = stream.source.duration_s, stream.source.fps
+    total = round(seconds * fps) if seconds else None
+    begin = told = time.monotonic()
+    last_s = 0.0
+    lines_path = folder / FILES["json"]
+    with (
+        TimelineWriter(folder / FILES["csv"], maker.emotions) as writer,
+        lines_path.open("w", encoding="utf-8") as lines,
+    ):
+        yield VideoProgress(0, total, 0.0)
+        for result in stream:
+            check_duration(result.time_s, limits)
+            writer.write(result)
+            maker.add(result)
+            lines.write(_line(result))
+            last_s, now = result.time_s, time.monotonic()
+            if now - told >= TELL_EVERY_S:
+                told = now
+                yield VideoProgress(maker.num_frames, total, maker.num_frames / (now - begin))
+    yield VideoProgress(maker.num_frames, maker.num_frames, 0.0)
+    return last_s
+
+
+def _line(result: FrameResult) -> str:
+    told = {**result.to_dict(), "source": "video"}
+    return json.dumps(told, ensure_ascii=False) + "\n"
+
+
+def _answer(
+    folder: Path, maker: SummaryMaker, duration_s: float, warning: str | None
+) -> VideoAnswer:
+    from builder_tools.timeline.reading import read_timeline
+
+    table = read_timeline(folder / FILES["csv"])
+    seen = bool(table["track"].notna().any())
+    highlights = _find_highlights(table, duration_s) if seen else []
+    _write_highlights(folder / FILES["highlights"], highlights)
+    return VideoAnswer(
+        frames=maker.num_frames,
+        with_face=maker.with_face,
+        people=tuple(sorted(maker.people(), key=lambda person: -person.seen_s)),
+        curves=curves_of(table, maker.emotions, duration_s) if seen else None,
+        highlights=tuple(highlights),
+        warning=warning,
+        duration_s=duration_s,
+    )
+
+
+def _find_highlights(table, duration_s: float) -> list:
+    from builder_tools.timeline.highlights import HighlightSettings, find_highlights, reactions
+
+    seconds = min(6.0, max(duration_s / 5, 0.5))
+    settings = HighlightSettings(seconds=seconds, reaction_s=0.0)
+    viewers = reactions({"video": table}, {"video": 0.0}, duration_s, settings.signal)
+    return find_highlights(viewers, duration_s, settings)
+
+
+def _write_highlights(path: Path, highlights: list) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("rank", "start_s", "end_s", "peak_s", "score"))
+        for one in highlights:
+            seconds = (f"{value:.3f}" for value in (one.start_s, one.end_s, one.peak_s))
+            writer.writerow((one.rank, *seconds, f"{one.score:.3f}"))
+
+
+def curves_of(table, emotions: tuple[str, ...], duration_s: float) -> Curves:
+    """Gives means over everybody in equal stretches of time.
+
+    Args:
+        table: A timeline, as `read_timeline` gives it, with at least one face.
+        emotions: Class order of the model.
+        duration_s: Of the video.
+    """
+    seen = table.dropna(subset=["track"])
+    frames = max(int(table["frame"].nunique()), 1)
+    bins = min(MOST_POINTS, frames)
+    edges = np.linspace(0, max(duration_s, 1e-6), bins + 1)
+    place = np.clip(np.searchsorted(edges, seen["time_s"], side="right") - 1, 0, bins - 1)
+    counts = np.bincount(place, minlength=bins)
+
+    def mean(column: str) -> np.ndarray:
+        sums = np.bincount(place, seen[column].to_numpy(float), bins)
+        return np.divide(sums, counts, out=np.full(bins, np.nan), where=counts > 0)
+
+    return Curves(
+        times_s=(edges[:-1] + edges[1:]) / 2,
+        emotions={name: mean(f"p_{name}") for name in emotions},
+        valence=mean("valence"),
+        arousal=mean("arousal"),
+        duration_s=duration_s,
+    )
+
+
+def _plain(warning: str | None, path: Path) -> str | None:
+    """Takes this machine's folders out of a sentence."""
+    return None if warning is None else warning.replace(f"{path}: ", "")

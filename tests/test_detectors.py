@@ -239,6 +239,17 @@ def test_one_detector_may_serve_threads(detectors, astronaut):
     assert found == [1] * 8
 
 
+def test_mediapipe_smooths_a_noisy_picture_before_it_gives_up(astronaut):
+    """Noise of sd 60 hides the face from every rung."""
+    _skip_without("mediapipe")
+    noise = np.random.default_rng(0).normal(0, 60, astronaut.shape)
+    noisy = np.clip(astronaut + noise, 0, 255).astype(np.uint8)
+    with make_detector("mediapipe") as auto, make_detector("mediapipe", range="short") as short:
+        assert short.detect(noisy) == []
+        (clean,), (found,) = auto.detect(astronaut), auto.detect(noisy)
+    assert found.box.iou(clean.box) > 0.7
+
+
 def test_mediapipe_recall_on_group_photographs(detectors, media_dir):
     """No worse than one missed of the 23 faces of five group photographs."""
     import cv2

@@ -131,7 +131,7 @@ def _why_not(path: Path, limits: Limits) -> str:
         check_picture(path.read_bytes(), limits)
     except Refused as error:
         if error.code == "too_many_pixels":
-            return f"{error.facts['width']} x {error.facts['height']} pixels are too many"
+            return f"{error.facts['pixels_mp']} million pixels are too many"
         if error.code == "too_big":
             return f"{error.facts['size_mb']} MB are too many"
         return "damaged, empty or no JPEG, PNG, WebP or BMP picture"

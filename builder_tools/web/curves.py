@@ -14,7 +14,7 @@ from builder_tools.emotions import EmotionSet
 from builder_tools.web.texts import Words
 from builder_tools.web.videos import Curves
 
-WIDTH, HEIGHT, LEFT, BOTTOM = 800, 200, 44, 34
+WIDTH, HEIGHT, LEFT, BOTTOM = 800, 220, 56, 34
 AFFECT_HEIGHT = 110
 VALENCE_COLOUR, AROUSAL_COLOUR = "#0072b2", "#d55e00"
 DASHES = {"valence": "", "arousal": ' stroke-dasharray="6 3"'}
@@ -30,7 +30,7 @@ def curves_svg(curves: Curves, highlights: Sequence, words: Words) -> str:
         highlights: With `start_s`, `end_s` and `rank`.
         words: The language.
     """
-    ground = _Ground(curves, highlights, words)
+    ground = _Ground(curves, highlights)
     return (
         f"<h3>{words('video.timeline')}</h3>{_emotions(curves, ground, words)}"
         f"<h3>{words('video.affect')}</h3>{_affect(curves, ground, words)}"
@@ -81,13 +81,12 @@ class _Ground:
 
     curves: Curves
     highlights: Sequence
-    words: Words
 
     def chart(self, inside: str, height: int, marks: tuple[str, str, str], alt: str) -> str:
         """Gives the picture; `marks` stand at the foot, in the middle and at the top."""
         label = html.escape(alt)
         return (
-            f'<svg class="bt-chart" viewBox="0 -8 {WIDTH + 8} {height + BOTTOM + 10}" role="img" '
+            f'<svg class="bt-chart" viewBox="0 -14 {WIDTH + 14} {height + BOTTOM + 14}" role="img" '
             f'aria-label="{label}"><rect x="{LEFT}" y="0" width="{WIDTH - LEFT}" '
             f'height="{height}" class="bt-ground"/>{inside}{self._moments(height)}'
             f"{self._times(height)}{self._marks(height, marks)}</svg>"
@@ -102,13 +101,11 @@ class _Ground:
         )
 
     def _times(self, height: int) -> str:
-        ticks = "".join(
-            f'<text x="{_x(self.curves, time_s):.0f}" y="{height + 16}" text-anchor="middle">'
+        return "".join(
+            f'<text x="{_x(self.curves, time_s):.0f}" y="{height + 26}" text-anchor="middle">'
             f"{time_s:g}</text>"
             for time_s in _ticks(self.curves.duration_s)
         )
-        title = self.words("video.seconds")
-        return f'{ticks}<text x="{WIDTH}" y="{height + 32}" text-anchor="end">{title}</text>'
 
     def _moments(self, height: int) -> str:
         return "".join(self._moment(one, height) for one in self.highlights)

@@ -86,11 +86,11 @@ def dial_svg(face: FaceEmotion, words: Words) -> str:
     )
     x, y = 100 * face.valence, -100 * face.arousal
     return (
-        f'<svg class="bt-dial" viewBox="-120 -120 240 240" width="{DIAL_PX}" role="img" '
+        f'<svg class="bt-dial" viewBox="-120 -144 240 264" width="{DIAL_PX}" role="img" '
         f'aria-label="{alt}"><circle r="112" class="bt-disc"/>'
         '<path d="M-112 0H112M0-112V112" class="bt-axis"/>'
         f'<text x="108" y="-5" text-anchor="end">{words("valence")}</text>'
-        f'<text x="5" y="-98">{words("arousal")}</text>{dots}'
+        f'<text x="0" y="-122" text-anchor="middle">{words("arousal")}</text>{dots}'
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="11" fill="{_hex(emotions, face.emotion)}" '
         'stroke="#000" stroke-width="3"/></svg>'
     )
@@ -104,7 +104,9 @@ def progress_html(progress: VideoProgress, words: Words) -> str:
     else:
         left = "?" if progress.left_s is None else f"{progress.left_s:.0f}"
         facts = {"frame": progress.frame, "total": progress.total, "fps": fps, "left": left}
-        if progress.frame >= progress.total:
+        if progress.frame == 0:
+            said = words("video.begin")
+        elif progress.frame >= progress.total:
             said = words("video.finishing")
         else:
             said = words("video.progress", **facts)

@@ -26,10 +26,6 @@ from builder_tools.web.results import ResultStore
 from builder_tools.web.texts import Words
 from builder_tools.web.videos import VideoAnswer, watch_video
 
-HEAD = (
-    '<link rel="icon" href="/static/icon.svg"><script src="/static/page.js" defer></script>'
-    '<meta name="color-scheme" content="light dark">'
-)
 VIDEO_TYPES = [".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".gif", ".mpg", ".ts", ".wmv"]
 PHOTO_TYPES = [".jpg", ".jpeg", ".png", ".webp", ".bmp"]
 PHOTOS_AT_ONCE, LONG_AT_ONCE = 8, 8
@@ -58,6 +54,20 @@ def make_theme() -> gr.themes.Base:
         block_label_text_color_dark="#f2f2f2",
         body_text_color_subdued="#4a4a4a",
         body_text_color_subdued_dark="#c4c8cf",
+    )
+
+
+def make_head(language: str) -> str:
+    """Gives what stands in the page's head: our style and script; and Gradio's own few words,
+    which follow the browser's language, are made to follow the page's."""
+    spoken = "".join(
+        f'Object.defineProperty(navigator, "{name}", {{get: () => {value}}});'
+        for name, value in (("language", f'"{language}"'), ("languages", f'["{language}"]'))
+    )
+    return (
+        f'<script>{spoken}</script><link rel="stylesheet" href="/static/page.css">'
+        '<link rel="icon" href="/static/icon.svg"><script src="/static/page.js" defer></script>'
+        '<meta name="color-scheme" content="light dark">'
     )
 
 
@@ -103,13 +113,13 @@ class Page:
     def _build_photo(self) -> tuple[gr.File, gr.HTML]:
         label = self.words("photo.drop", limit_mb=f"{self.limits.photo_bytes / 1e6:g}")
         upload = gr.File(
-            label=label, file_types=PHOTO_TYPES, height=150, elem_id="bt-photo", type="filepath"
+            label=label, file_types=PHOTO_TYPES, height=170, elem_id="bt-photo", type="filepath"
         )
         return upload, gr.HTML(markup.notice(self.words("photo.empty")), elem_id="bt-photo-result")
 
     def _build_long(self, kind: str, types: list[str], count: str, label: str) -> tuple:
         upload = gr.File(
-            label=label, file_types=types, file_count=count, height=150, elem_id=f"bt-{kind}"
+            label=label, file_types=types, file_count=count, height=170, elem_id=f"bt-{kind}"
         )
         with gr.Row():
             start = gr.Button(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import RedirectResponse
+from fastapi.responses import FileResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from builder_tools import __version__
@@ -148,11 +148,20 @@ def _add_first_page(app: FastAPI, settings: WebSettings) -> None:
         language = settings.language or (asked if asked in LANGUAGES else "en")
         return RedirectResponse(f"/{language}/")
 
+    @app.get("/manifest.json", include_in_schema=False)
+    def manifest() -> dict[str, object]:
+        icon = {"src": "/static/icon.svg", "sizes": "any", "type": "image/svg+xml"}
+        return {"name": "builder_tools", "icons": [icon], "start_url": "/"}
+
+    @app.get("/favicon.ico", include_in_schema=False)
+    def favicon() -> FileResponse:
+        return FileResponse(STATIC / "icon.svg")
+
 
 def _mount_pages(app: FastAPI, settings: WebSettings, engine: Engine, store: ResultStore) -> None:
     import gradio as gr
 
-    from builder_tools.web.page import HEAD, Page, make_theme
+    from builder_tools.web.page import Page, make_head, make_theme
 
     for language in LANGUAGES:
         page = Page(engine, store, settings.limits, Words(language))
@@ -171,8 +180,7 @@ def _mount_pages(app: FastAPI, settings: WebSettings, engine: Engine, store: Res
             pwa=False,
             mcp_server=False,
             theme=make_theme(),
-            css_paths=STATIC / "page.css",
-            head=HEAD,
+            head=make_head(language),
         )
 
 

@@ -101,6 +101,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Another video is being watched; yours is next in line.",
         "Обрабатывается другое видео; ваше в очереди.",
     ),
+    "video.begin": ("Opening the video ...", "Открываю видео ..."),
     "video.progress": (
         "{frame} of about {total} frames, {fps} a second, {left} s left",
         "{frame} из примерно {total} кадров, {fps} в секунду, осталось {left} с",
@@ -112,13 +113,15 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "{name}: {frames} кадров, {seconds} с; лица в {share} кадров, людей: {people}",
     ),
     "video.cut_short": ("Note: {warning}", "Замечание: {warning}"),
-    "video.timeline": ("Emotions over time", "Эмоции по времени"),
+    "video.timeline": ("Emotions over time (seconds)", "Эмоции по времени (секунды)"),
     "video.timeline_alt": (
         "Mean probability of each emotion over time: {shares}",
         "Средняя вероятность каждой эмоции по времени: {shares}",
     ),
-    "video.affect": ("Valence and arousal over time", "Валентность и возбуждение по времени"),
-    "video.seconds": ("time, s", "время, с"),
+    "video.affect": (
+        "Valence and arousal over time (seconds)",
+        "Валентность и возбуждение по времени (секунды)",
+    ),
     "video.highlights": ("Highlights", "Яркие моменты"),
     "video.highlights_how": (
         "Moments when the largest face was most above its usual arousal, in its own sigmas.",
@@ -157,7 +160,6 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Одинаковые имена в разных папках: {count} получили номер ({example})",
     ),
     "batch.shown": ("Shown are the first {count} rows.", "Показаны первые {count} строк."),
-    "batch.too_many_pixels": ("too many pixels", "слишком много пикселей"),
     "status.ok": ("one face", "одно лицо"),
     "status.no_face": ("no face", "лица нет"),
     "status.multi_face": ("several faces", "несколько лиц"),
@@ -191,9 +193,9 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Размер файла {size_mb} МБ; принимается не более {limit_mb} МБ.",
     ),
     "refused.too_many_pixels": (
-        "The picture has {width} x {height} pixels; at most {limit_mp} million are taken. "
+        "The picture has {pixels_mp} million pixels; at most {limit_mp} million are taken. "
         "Try a smaller copy.",
-        "В кадре {width} x {height} пикселей; принимается не более {limit_mp} млн. "
+        "В кадре {pixels_mp} млн пикселей; принимается не более {limit_mp} млн. "
         "Уменьшите изображение.",
     ),
     "refused.too_long": (

@@ -24,6 +24,8 @@ SMOOTH_S = 0.3
 TELL_EVERY_S = 0.5
 MOST_POINTS = 300
 """Points of a curve that is shown."""
+FRAMES_A_POINT = 3
+"""At least: frames come a little unevenly, and a stretch without any would look like a gap."""
 FILES = {
     "video": "annotated.mp4",
     "csv": "timeline.csv",
@@ -213,7 +215,7 @@ def curves_of(table, emotions: tuple[str, ...], duration_s: float) -> Curves:
     """
     seen = table.dropna(subset=["track"])
     frames = max(int(table["frame"].nunique()), 1)
-    bins = min(MOST_POINTS, frames)
+    bins = min(MOST_POINTS, max(frames // FRAMES_A_POINT, 1))
     edges = np.linspace(0, max(duration_s, 1e-6), bins + 1)
     place = np.clip(np.searchsorted(edges, seen["time_s"], side="right") - 1, 0, bins - 1)
     counts = np.bincount(place, minlength=bins)

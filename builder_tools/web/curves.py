@@ -16,7 +16,7 @@ from builder_tools.web.videos import Curves
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 800, 220, 56, 34
 AFFECT_HEIGHT = 110
-VALENCE_COLOUR, AROUSAL_COLOUR = "#0072b2", "#d55e00"
+VALENCE_COLOUR, AROUSAL_COLOUR = "var(--bt-valence)", "var(--bt-arousal)"
 DASHES = {"valence": "", "arousal": ' stroke-dasharray="6 3"'}
 LEAST_SHARE = 0.005
 """Emotions below this mean are left out of the legend."""
@@ -59,8 +59,8 @@ def _affect(curves: Curves, ground: _Ground, words: Words) -> str:
     )
     zero = f'<path d="M{LEFT} {AFFECT_HEIGHT / 2}H{WIDTH}" class="bt-axis"/>'
     lines = "".join(
-        f'<path d="{_line(curves, (values + 1) / 2)}" fill="none" stroke="{colour}" '
-        f'stroke-width="2.5"{DASHES[name]}/>'
+        f'<path d="{_line(curves, (values + 1) / 2)}" fill="none" '
+        f'style="stroke:{colour}" stroke-width="2.5"{DASHES[name]}/>'
         for name, values, colour in drawn
     )
     chart = ground.chart(zero + lines, AFFECT_HEIGHT, ("-1", "0", "+1"), words("video.affect"))

@@ -57,20 +57,6 @@ def make_theme() -> gr.themes.Base:
     )
 
 
-def make_head(language: str) -> str:
-    """Gives what stands in the page's head: our style and script; and Gradio's own few words,
-    which follow the browser's language, are made to follow the page's."""
-    spoken = "".join(
-        f'Object.defineProperty(navigator, "{name}", {{get: () => {value}}});'
-        for name, value in (("language", f'"{language}"'), ("languages", f'["{language}"]'))
-    )
-    return (
-        f'<script>{spoken}</script><link rel="stylesheet" href="/static/page.css">'
-        '<link rel="icon" href="/static/icon.svg"><script src="/static/page.js" defer></script>'
-        '<meta name="color-scheme" content="light dark">'
-    )
-
-
 class Page:
     """The page in one language.
 

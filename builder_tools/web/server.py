@@ -24,6 +24,7 @@ from builder_tools.web.engine import Engine
 from builder_tools.web.guard import LOCAL_NAMES, Guard
 from builder_tools.web.limits import Limits
 from builder_tools.web.results import ResultStore
+from builder_tools.web.rewriting import Rewriting
 from builder_tools.web.texts import LANGUAGES, Words
 
 ENVIRONMENT = {
@@ -128,7 +129,7 @@ def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None
     _mount_pages(app, settings, engine, store)
     hosts = [settings.host, *_extra_hosts()] if settings.is_local else None
     return Guard(
-        app,
+        Rewriting(app),
         password=settings.password,
         hosts=hosts,
         max_bytes=settings.limits.upload_bytes + 100_000,
@@ -161,7 +162,7 @@ def _add_first_page(app: FastAPI, settings: WebSettings) -> None:
 def _mount_pages(app: FastAPI, settings: WebSettings, engine: Engine, store: ResultStore) -> None:
     import gradio as gr
 
-    from builder_tools.web.page import Page, make_head, make_theme
+    from builder_tools.web.page import Page, make_theme
 
     for language in LANGUAGES:
         page = Page(engine, store, settings.limits, Words(language))
@@ -180,7 +181,6 @@ def _mount_pages(app: FastAPI, settings: WebSettings, engine: Engine, store: Res
             pwa=False,
             mcp_server=False,
             theme=make_theme(),
-            head=make_head(language),
         )
 
 

@@ -1,7 +1,6 @@
 "use strict";
-// What the page needs beside Gradio: play from a highlight, delete results, tell the camera which
-// model was chosen, and say which language the page is in.
-document.documentElement.lang = location.pathname.startsWith("/ru") ? "ru" : "en";
+// What the page needs beside Gradio: play from a highlight, delete results, and tell the camera
+// which model was chosen.
 
 document.addEventListener("click", async (event) => {
   const seek = event.target.closest(".bt-seek");

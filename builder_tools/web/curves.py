@@ -112,10 +112,14 @@ class _Ground:
 
     def _moment(self, one: Any, height: int) -> str:
         start, end = (_x(self.curves, time_s) for time_s in (one.start_s, one.end_s))
+        place = (
+            f'x="{start:.1f}" y="0" width="{max(end - start, 1):.1f}" height="{height}" fill="none"'
+        )
         return (
-            f'<rect x="{start:.1f}" y="0" class="bt-moment" height="{height}" '
-            f'width="{max(end - start, 1):.1f}"/><text x="{(start + end) / 2:.1f}" y="16" '
-            f'class="bt-rank" text-anchor="middle">{one.rank}</text>'
+            f'<rect {place} stroke="#000" stroke-width="4"/>'
+            f'<rect {place} stroke="#fff" stroke-width="2" stroke-dasharray="7 5"/>'
+            f'<text x="{(start + end) / 2:.1f}" y="20" class="bt-rank" text-anchor="middle">'
+            f"{one.rank}</text>"
         )
 
 

@@ -11,6 +11,7 @@ import binascii
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -82,28 +83,30 @@ class Guard:
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Counts the bytes that come, and adds the headers that go."""
-        came, begun = 0, False
+        came, begun, is_over = 0, False, False
 
         async def counted() -> Message:
-            nonlocal came
+            nonlocal came, is_over
             message = await receive()
             came += len(message.get("body") or b"")
             if scope["type"] == "http" and came > self.max_bytes:
+                is_over = True
                 raise _TooBig
             return message
 
         async def marked(message: Message) -> None:
             nonlocal begun
+            if is_over and not begun:
+                return  # what the app says of the interruption
             if message["type"] == "http.response.start":
                 begun = True
                 message["headers"] = [*message.get("headers", []), *_own_headers(message)]
             await send(message)
 
-        try:
+        with suppress(_TooBig):
             await self.app(scope, counted, marked)
-        except _TooBig:
-            if not begun:
-                await _refuse(scope, send, 413, self._too_big())
+        if is_over and not begun:
+            await _refuse(scope, send, 413, self._too_big())
 
     def _is_for_us(self, headers: dict[bytes, bytes]) -> bool:
         name = urlsplit(f"//{headers.get(b'host', b'').decode('latin-1')}").hostname

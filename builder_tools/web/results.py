@@ -136,8 +136,8 @@ class ResultStore:
         self._sweep_results()
         self._sweep_used()
         old = time.time() - LEFTOVER_S
-        for path in self.uploads.rglob("*"):
-            if path.is_file() and path.stat().st_mtime < old:
+        for path in list(self.uploads.rglob("*")):
+            if path.is_file() and _sent_at(path) < old:
                 _remove(path)
 
     def _sweep_results(self) -> None:
@@ -151,7 +151,7 @@ class ResultStore:
         with self._lock:
             used = dict(self._used)
         for path, since in used.items():
-            sent = path.stat().st_mtime if path.exists() else 0.0
+            sent = _sent_at(path)
             over = sent <= since and time.time() - since > GRACE_S
             if over:
                 _remove(path)
@@ -172,6 +172,14 @@ class ResultStore:
                 self.sweep()
             except OSError as error:
                 _logger.warning("sweeping %s: %s", self.root, error)
+
+
+def _sent_at(path: Path) -> float:
+    """Gives when an upload was written; 0 if it is no longer there."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _remove(path: Path) -> None:

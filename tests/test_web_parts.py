@@ -1,0 +1,406 @@
+"""The page's parts without a server: texts, results, the guard, answers as HTML, curves."""
+
+import base64
+import os
+import re
+import string
+import threading
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from builder_tools.results import Box, Face, FaceEmotion, FrameResult
+
+pytest.importorskip("gradio")
+
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from builder_tools.web import markup, results
+from builder_tools.web.batches import classify_uploads
+from builder_tools.web.curves import curves_svg
+from builder_tools.web.engine import Choice, Engine
+from builder_tools.web.guard import Guard
+from builder_tools.web.limits import STATUS_OF, Limits, Refused
+from builder_tools.web.results import ResultStore
+from builder_tools.web.rewriting import rewritten
+from builder_tools.web.server import WebSettings, private_folder
+from builder_tools.web.texts import LANGUAGES, TEXTS, Words
+from builder_tools.web.videos import Curves
+
+CYRILLIC = re.compile("[\u0400-\u04ff]")
+ENGLISH, RUSSIAN = Words("en"), Words("ru")
+
+
+# texts
+
+
+def fields(text):
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("key", TEXTS)
+def test_both_languages_name_the_same_facts(key):
+    english, russian = TEXTS[key]
+    assert fields(english) == fields(russian)
+
+
+def test_russian_texts_are_russian():
+    same = {"other_language", "api_link", "models.card_language"}
+    for key, (english, russian) in TEXTS.items():
+        if key not in same:
+            assert CYRILLIC.search(russian), key
+            assert not CYRILLIC.search(english), key
+
+
+def test_every_refusal_has_its_text():
+    assert {f"refused.{code}" for code in STATUS_OF} <= set(TEXTS)
+
+
+def test_words_put_facts_in_and_keep_unknown_emotions():
+    assert "3 MB" in ENGLISH.refusal(Refused("too_big", size_mb=3, limit_mb=2))
+    assert (RUSSIAN.emotion("happy"), RUSSIAN.emotion("Ahegao")) == ("радость", "Ahegao")
+    with pytest.raises(ValueError, match="language='xx'"):
+        Words("xx")
+
+
+# results
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ResultStore(tmp_path / "private", keep_s=60)
+
+
+def upload_of(store, data=b"data", name="a.jpg"):
+    folder = store.uploads / "0123abc"
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_bytes(data)
+    return folder / name
+
+
+def test_results_are_found_only_when_finished_and_by_their_names(store):
+    token, folder = store.new()
+    (folder / "a.csv").write_text("x")
+    (folder / ".upload").write_text("secret")
+    with pytest.raises(Refused):
+        store.find(token, "a.csv")
+    store.finish(token)
+    assert store.find(token, "a.csv").read_text() == "x"
+    for name in ("../a.csv", ".upload", "b.csv", "", ".", ".."):
+        with pytest.raises(Refused):
+            store.find(token, name)
+    with pytest.raises(Refused):
+        store.find("other", "a.csv")
+
+
+def test_results_are_deleted_after_their_time_and_when_asked(store, monkeypatch):
+    (token, folder), (other, other_folder) = store.new(), store.new()
+    store.finish(token)
+    store.finish(other)
+    assert store.delete(other) and not store.delete(other) and not other_folder.exists()
+    now = time.monotonic()
+    monkeypatch.setattr(results.time, "monotonic", lambda: now + 61)
+    store.sweep()
+    assert not folder.exists()
+
+
+def test_a_job_under_way_is_not_swept(store, monkeypatch):
+    _, folder = store.new()
+    now = time.monotonic()
+    monkeypatch.setattr(results.time, "monotonic", lambda: now + 1e6)
+    store.sweep()
+    assert folder.exists()
+
+
+def test_a_used_upload_is_deleted_in_a_moment(store, monkeypatch):
+    path = upload_of(store)
+    assert store.read(path, 100) == b"data"
+    store.sweep()
+    assert path.exists()
+    now = time.time()
+    monkeypatch.setattr(results.time, "time", lambda: now + results.GRACE_S + 1)
+    store.sweep()
+    assert not path.exists() and not path.parent.exists()
+
+
+def test_an_upload_sent_again_waits_for_its_own_use(store, monkeypatch):
+    path = upload_of(store)
+    store.read(path, 100)
+    later = time.time() + 5
+    os.utime(path, (later, later))
+    monkeypatch.setattr(results.time, "time", lambda: later + results.GRACE_S + 1)
+    store.sweep()
+    assert path.exists()
+
+
+def test_an_upload_nobody_used_goes_after_an_hour(store):
+    path = upload_of(store)
+    before = time.time() - results.LEFTOVER_S - 1
+    os.utime(path, (before, before))
+    store.sweep()
+    assert not path.exists()
+
+
+def test_a_job_takes_uploads_by_a_second_name(store):
+    path = upload_of(store)
+    _, folder = store.new()
+    first, second = store.take(path, folder), store.take(path, folder)
+    path.unlink()
+    assert first.read_bytes() == second.read_bytes() == b"data"
+
+
+@pytest.mark.parametrize("kind", ["outside", "link", "absent"])
+def test_only_uploads_are_read(store, tmp_path, kind):
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    path = {"outside": secret, "link": store.uploads / "l", "absent": store.uploads / "x"}[kind]
+    if kind == "link":
+        path.symlink_to(secret)
+    with pytest.raises(Refused):
+        store.read(path, 100)
+    assert secret.exists()
+
+
+def test_stopping_deletes_everything(store):
+    upload_of(store)
+    store.start()
+    store.stop()
+    assert not store.root.exists()
+
+
+# the guard
+
+
+def guarded(**options):
+    async def length(request):
+        return PlainTextResponse(str(len(await request.body())))
+
+    routes = [
+        Route("/", length, methods=["GET", "POST"]),
+        Route("/health", length, methods=["GET"]),
+    ]
+    settings = {"password": None, "hosts": [], "max_bytes": 1000, **options}
+    return TestClient(Guard(Starlette(routes=routes), **settings), base_url="http://localhost")
+
+
+def test_a_password_is_asked_for_and_taken_with_any_user_name(monkeypatch):
+    monkeypatch.setattr("builder_tools.web.guard.WRONG_PASSWORD_WAIT_S", 0)
+    client = guarded(password="sésame")
+    asked = client.get("/")
+    assert asked.status_code == 401 and "Basic" in asked.headers["www-authenticate"]
+    code = base64.b64encode("anybody:sésame".encode()).decode()
+    assert client.get("/", headers={"authorization": f"Basic {code}"}).status_code == 200
+    for wrong in ("Basic !!!", "Bearer x", "Basic " + base64.b64encode(b"a:b").decode()):
+        assert client.get("/", headers={"authorization": wrong}).status_code == 401
+    assert client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(("size", "status"), [(1000, 200), (1001, 413)])
+def test_requests_may_be_so_large_and_no_larger(size, status):
+    assert guarded().post("/", content=bytes(size)).status_code == status
+
+
+def test_a_request_that_does_not_say_its_length_is_counted():
+    parts = (bytes(300) for _ in range(4))
+    assert guarded().post("/", content=parts).status_code == 413
+
+
+def test_a_server_for_a_network_takes_any_name():
+    client = guarded(hosts=None)
+    assert client.get("/", headers={"host": "my-machine:7860"}).status_code == 200
+    assert guarded(hosts=["mine"]).get("/", headers={"host": "mine:1"}).status_code == 200
+    assert guarded().get("/", headers={"host": "other"}).status_code == 400
+
+
+def test_every_answer_forbids_loading_from_elsewhere():
+    policy = guarded().get("/").headers["content-security-policy"]
+    assert "default-src 'self'" in policy and "http" not in policy
+
+
+# how it is served
+
+
+def test_the_process_is_set_up_inside_the_with_only(monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "/mine")
+    monkeypatch.delenv("GRADIO_ANALYTICS_ENABLED", raising=False)
+    with private_folder() as folder:
+        assert os.environ["GRADIO_TEMP_DIR"] == str(folder / "uploads")
+        assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False"
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert os.environ["GRADIO_TEMP_DIR"] == "/mine"
+    assert "GRADIO_ANALYTICS_ENABLED" not in os.environ and not folder.exists()
+
+
+@pytest.mark.parametrize("wrong", [{"port": 70000}, {"language": "fr"}])
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(ValueError):
+        WebSettings(**wrong)
+
+
+def test_this_machine_only_by_default():
+    assert WebSettings().host == "127.0.0.1" and WebSettings().is_local
+    assert not WebSettings(host="0.0.0.0").is_local
+
+
+def test_gradios_html_is_rewritten():
+    page = b'<html lang="en"><head><meta property="og:image"\n content="https://x/y.jpg"/></head>'
+    found = rewritten(page, "ru").decode()
+    assert 'lang="ru"' in found and "https://" not in found and '=> "ru"' in found
+
+
+# answers as HTML
+
+
+def face(emotion="happy", probability=0.9, **more):
+    probabilities = {"happy": 0.0, "sad": 0.0, "fear": 0.0, emotion: probability}
+    found = Face(Box(10, 10, 60, 60), 0.93)
+    return FaceEmotion(found, probabilities, **{"valence": 0.5, "arousal": -0.25, **more})
+
+
+def photo(faces, name="a.jpg"):
+    return FrameResult(name, 0, 0.0, tuple(faces), np.full((100, 160, 3), 90, np.uint8))
+
+
+def test_a_photos_html_names_emotions_bars_and_place():
+    page = markup.photo_html(photo([face()]), RUSSIAN, None)
+    assert "радость" in page and "90%" in page and 'src="data:image/jpeg;base64,' in page
+    assert "Валентность +0.50, возбуждение -0.25" in page
+    assert page.count('<span class="bt-bar"') == 3
+
+
+def test_what_comes_from_outside_is_escaped():
+    evil = '<img src=x onerror="alert(1)">.jpg'
+    pages = [
+        markup.photo_html(photo([face(emotion=evil)], evil), ENGLISH, None),
+        markup.photo_html(photo([], evil), ENGLISH, None),
+        markup.refusal(Refused("unknown_model", model=evil), ENGLISH),
+    ]
+    for page in pages:
+        assert "<img src=x" not in page and "&lt;img" in page
+
+
+def test_doubtful_faces_are_called_so():
+    assert "not sure" in markup.photo_html(photo([face(probability=0.5)]), ENGLISH, 0.7)
+    assert "not sure" not in markup.photo_html(photo([face()]), ENGLISH, 0.7)
+
+
+def test_many_faces_are_cut_off_and_said():
+    page = markup.photo_html(photo([face()] * 20), ENGLISH, None)
+    assert page.count('class="bt-face"') == markup.MOST_FACES and "12 largest" in page
+
+
+def test_a_face_without_a_place_has_no_dial():
+    assert "<svg" not in markup.photo_html(photo([face(valence=None)]), ENGLISH, None)
+
+
+def test_large_photos_are_shown_small_with_their_boxes():
+    image = np.full((3000, 4000, 3), 90, np.uint8)
+    result = FrameResult("a.jpg", 0, 0.0, (face(),), image)
+    assert len(markup.photo_html(result, ENGLISH, None)) < 200_000
+
+
+# curves
+
+
+@dataclass(frozen=True)
+class Moment:
+    rank: int = 1
+    start_s: float = 1.0
+    end_s: float = 2.0
+
+
+def test_curves_are_svg_with_gaps_where_nobody_was():
+    times_s = np.arange(10) + 0.5
+    happy = np.array([1.0] * 4 + [np.nan] * 2 + [0.25] * 4)
+    curves = Curves(times_s, {"happy": happy, "sad": 1 - happy}, happy, -happy, 10.0)
+    page = curves_svg(curves, [Moment()], ENGLISH)
+    charts = [ET.fromstring(chart) for chart in re.findall("<svg.*?</svg>", page)]
+    assert len(charts) == 2
+    assert charts[0].attrib["aria-label"].endswith("happy 62%, sad 38%")
+    bands = [path.attrib["d"] for path in charts[0].iter("path")]
+    assert [band.count("M") for band in bands] == [2, 2]
+    # Of the first stretch: happy fills all from 0 s to 4 s of 10.
+    numbers = [float(x) for x in re.findall(r"[ML]([\d.]+) ", bands[0].split("Z")[0])]
+    assert (min(numbers), max(numbers)) == (56.0, pytest.approx(56 + 0.4 * 744, abs=0.1))
+    assert [text.text for text in charts[0].iter("text")].count("1") == 2  # a rank and a mark
+
+
+# the engine
+
+
+@pytest.fixture(scope="module")
+def engine():
+    made = Engine(workers=2)
+    yield made
+    made.close()
+
+
+def test_models_are_loaded_once_and_chosen_by_name_only(engine, tmp_path):
+    assert engine.classifier() is engine.classifier(Choice("fast"))
+    for name in ("nobody", str(tmp_path), "../saved_models/fast"):
+        with pytest.raises(Refused) as caught:
+            engine.classifier(Choice(name))
+        assert caught.value.code == "unknown_model"
+
+
+def test_a_detector_that_cannot_be_had_is_refused(engine, monkeypatch):
+    def absent(*_):
+        raise ImportError("Try: pip install dlib-bin")
+
+    monkeypatch.setattr("builder_tools.web.engine.DetectorPool", absent)
+    with pytest.raises(Refused) as caught:
+        engine.check(Choice(detector="dlib"))
+    assert "dlib-bin" in ENGLISH.refusal(caught.value)
+
+
+def test_too_many_waiting_are_refused(engine, monkeypatch, astronaut):
+    monkeypatch.setattr("builder_tools.web.engine.MOST_WAITING", 0)
+    with pytest.raises(Refused) as caught:
+        engine.read(astronaut)
+    assert caught.value.status == 503
+    monkeypatch.undo()
+    assert engine.read(astronaut)[0].emotion == "happy"
+
+
+def test_long_jobs_take_turns(engine):
+    assert engine.take_long_turn(0.01)
+    assert not engine.take_long_turn(0.01)
+    waiter = threading.Thread(target=lambda: engine.take_long_turn(30) and engine.end_long_turn())
+    waiter.start()
+    engine.end_long_turn()
+    waiter.join(timeout=30)
+    assert not waiter.is_alive()
+
+
+def test_a_batch_of_pictures_that_are_too_large_or_none_still_gets_every_row(
+    engine, tmp_path, astronaut
+):
+    from builder_tools.media import write_image
+    from builder_tools.submission import validate_submission
+
+    small = astronaut[::2, ::2]
+    files = [(write_image(tmp_path / f"u{n}.png", small), f"{n}.png") for n in (10, 9)]
+    files.append((write_image(tmp_path / "large.png", astronaut), "1.png"))
+    (tmp_path / "none.jpg").write_bytes(b"no picture")
+    files.append((tmp_path / "none.jpg", "2.jpg"))
+    out = tmp_path / "out"
+    out.mkdir()
+    limits = Limits(max_pixels=100_000)
+    *_, answer = classify_uploads(files, out, engine, limits)
+    names = ["1.png", "2.jpg", "9.png", "10.png"]
+    validate_submission(out / "submission.csv", names, tuple(engine.classifier().emotions))
+    rows = {row.image_path: (row.status, row.emotion) for row in answer.rows}
+    assert rows["9.png"] == rows["10.png"] == ("ok", "happy")
+    assert rows["1.png"][0] == rows["2.jpg"][0] == "unreadable"
+    log = (out / "submission.log.csv").read_text()
+    assert "0.3 million pixels are too many" in log and str(tmp_path) not in log
+
+
+def test_languages_are_those_of_the_texts():
+    assert set(LANGUAGES) == {"en", "ru"}

@@ -215,7 +215,8 @@ def time_steps(options: argparse.Namespace) -> None:
         print(
             f"{trial.network}:{trial.task} {size} px {config.precision}: {step_s * 1e3:.0f} ms a "
             f"step of {batch} ({used_s * 1e3:.0f} ms of processor time over all cores), "
-            f"{step_s * count / batch / 60:.1f} min an epoch of {count:,} faces"
+            f"{step_s * count / batch / 60:.1f} min an epoch of {count:,} faces",
+            flush=True,
         )
 
 

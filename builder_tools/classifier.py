@@ -13,7 +13,6 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +21,7 @@ import numpy as np
 from builder_tools.cards import ModelCard, find_model, verify_files
 from builder_tools.decisions import DECISIONS, apply_decision, apply_temperature, nearness
 from builder_tools.emotions import EmotionSet
+from builder_tools.results import Readings
 
 CHUNK_FACES = 16
 """Faces a run of the network. More are cut up so that memory stays flat: measured on the compact
@@ -180,19 +180,6 @@ RUNTIMES: dict[str, Callable[[Path, int], Runtime]] = {
     ".skops": SkopsRuntime,
 }
 """File suffix -> the runtime that loads it, called with the path and the number of threads."""
-
-
-@dataclass(frozen=True)
-class Readings:
-    """What a model gives for some faces, from one pass of its network.
-
-    Args:
-        probabilities: `(n, num_classes)` float32, rows sum to 1.
-        places: `(n, 2)` float64 valence and arousal in [-1, 1]; NaN where they are not known.
-    """
-
-    probabilities: np.ndarray
-    places: np.ndarray
 
 
 class EmotionClassifier:

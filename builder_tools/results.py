@@ -128,6 +128,19 @@ class Face:
 
 
 @dataclass(frozen=True)
+class Readings:
+    """What a model gives for some faces, from one pass of its network.
+
+    Args:
+        probabilities: `(n, num_classes)` float32, rows sum to 1.
+        places: `(n, 2)` float64 valence and arousal in [-1, 1]; NaN where they are not known.
+    """
+
+    probabilities: np.ndarray
+    places: np.ndarray
+
+
+@dataclass(frozen=True)
 class FaceEmotion:
     """A face and what it shows.
 

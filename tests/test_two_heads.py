@@ -192,6 +192,15 @@ def test_evaluate_reprints_the_figures_of_the_card(study, capfd):
     assert "nearest centre, ferplus-nine" in out and "direct, ferplus-nine" in out
 
 
+def test_a_card_does_not_lose_figures_when_it_is_updated(study, capfd):
+    arguments = ["evaluate", "--source", str(study.source), "--model", str(study.va)]
+    before = (study.va / "card.json").read_bytes()
+    assert main([*arguments, "--update-card"]) == 2
+    assert "--va-labels" in capfd.readouterr().err
+    assert main([*arguments, "--update-card", "--va-labels", *map(str, study.files)]) == 0
+    assert (study.va / "card.json").read_bytes() == before
+
+
 def test_a_card_with_other_places_is_called_out(study, capfd):
     card = ModelCard.read(study.va)
     metrics = json.loads(json.dumps(card.metrics))

@@ -73,6 +73,7 @@ def _run_evaluate(options: argparse.Namespace) -> int:
     card = ModelCard.read(folder)
     data, labels = load_data(options.data, options.source), _va_labels(options)
     if options.update_card:
+        _expect_labels(card, labels)
         card, _ = judge_and_write(folder, card, data, labels=labels)
     metrics, affect = metrics_of(judge_model(card, folder, data, options.split)), {}
     if card.task != "emotion":
@@ -114,6 +115,15 @@ def _va_labels(options: argparse.Namespace):
     from builder_tools.study import read_label_files
 
     return read_label_files(options.va_labels) if options.va_labels else None
+
+
+def _expect_labels(card, labels) -> None:
+    """Refuses to write figures into a card that would lose some it has."""
+    if labels is None and any("against_labels" in affect_of(card, s) for s in ("valid", "test")):
+        raise ValueError(
+            f"Expected --va-labels with --update-card: the card of {card.name!r} holds figures "
+            f"against labels, {list(card.training.get('va_labels', {}))}. Received: none."
+        )
 
 
 def affect_of(card, split: str) -> dict:

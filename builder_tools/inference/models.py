@@ -18,8 +18,8 @@ class EmotionModel(Protocol):
         emotions: The classes, in the order of the probabilities.
 
     One that also has `valence_arousal(probabilities) -> (n, 2)` gives faces their place on the
-    plane (NaN for none). One that has `read(faces) -> Readings` gives probabilities and places
-    at once and is asked that instead.
+    plane (NaN for none). One that has `read(faces) -> results.Readings` gives probabilities and
+    places at once and is asked that instead.
     """
 
     emotions: EmotionSet

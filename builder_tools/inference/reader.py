@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from builder_tools.classifier import Readings, resize_faces
+from builder_tools.classifier import resize_faces
 from builder_tools.detectors import FaceDetector
 from builder_tools.inference.models import EmotionModel
-from builder_tools.results import Box, Face, FaceEmotion, crop
+from builder_tools.results import Box, Face, FaceEmotion, Readings, crop
 
 
 def face_square(box: Box, detector: FaceDetector) -> Box:

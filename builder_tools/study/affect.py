@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from builder_tools.cards import ModelCard, file_sha256
-from builder_tools.classifier import EmotionClassifier, Readings
+from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.table import PictureTable
 from builder_tools.decisions import nearness
 from builder_tools.emotions import EmotionSet
@@ -27,6 +27,7 @@ from builder_tools.evaluation import (
     restrict,
 )
 from builder_tools.evaluation.protocols import LEFT_OUT
+from builder_tools.results import Readings
 from builder_tools.study.judging import protocols_for, read_table
 from builder_tools.valence_arousal import (
     labels_by_name,

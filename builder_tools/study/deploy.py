@@ -15,7 +15,7 @@ import pandas as pd
 
 from builder_tools.card_text import card_markdown
 from builder_tools.cards import ModelCard, file_sha256, write_card
-from builder_tools.classifier import EmotionClassifier, Readings, resize_faces
+from builder_tools.classifier import EmotionClassifier, resize_faces
 from builder_tools.datasets.new_folder import new_folder
 from builder_tools.datasets.table import PictureTable
 from builder_tools.emotions import EmotionSet
@@ -23,6 +23,7 @@ from builder_tools.evaluation import PROTOCOLS, Judgement, concordance, evaluate
 from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.media import replacing
 from builder_tools.quantization import CALIBRATION_FACES, quantize_onnx
+from builder_tools.results import Readings
 from builder_tools.study.affect import VALENCE_AROUSAL, judge_affect
 from builder_tools.study.deciding import fit_decisions
 from builder_tools.study.judging import judge_model, metrics_of, read_table

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 
 from builder_tools.cards import ModelCard
-from builder_tools.classifier import EmotionClassifier, Readings
+from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.ferplus import data_folder
 from builder_tools.datasets.table import PictureTable
 from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import PROTOCOLS, Judgement, Protocol, judge
+from builder_tools.results import Readings
 
 ORIGINAL_LABELS_FILE = "fer2013_labels.csv"
 OWN_LABELS = "own-labels"

@@ -106,8 +106,8 @@ function receive(answer) {
   draw(answer);
   const now = performance.now();
   times.push({ now, latency: now - since, server: answer.server_ms });
-  times = times.filter((one) => now - one.now < 2000);
-  if (now - toldAt > FIGURES_EVERY_MS) { toldAt = now; tell(now, answer); }
+  times = times.filter((one, index) => now - one.now < 2000 || index >= times.length - 3);
+  if (times.length > 1 && now - toldAt > FIGURES_EVERY_MS) { toldAt = now; tell(now, answer); }
 }
 
 function median(values) {
@@ -116,8 +116,7 @@ function median(values) {
 
 function tell(now, answer) {
   const span = now - times[0].now;
-  const fps = times.length > 1 ? (1000 * (times.length - 1)) / span : 0;
-  byId("fps").textContent = fps.toFixed(1);
+  byId("fps").textContent = ((1000 * (times.length - 1)) / span).toFixed(1);
   byId("latency").textContent = median(times.map((one) => one.latency)).toFixed(0);
   byId("server").textContent = median(times.map((one) => one.server)).toFixed(0);
   showBars(answer.faces[0]);

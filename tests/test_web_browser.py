@@ -1,0 +1,270 @@
+"""The page in a real browser: headless Chromium, with a camera fed from a made video of a real
+face. Skipped where Chromium or Playwright is absent.
+
+With BUILDER_TOOLS_SCREENSHOTS set to a folder, pictures of the page are left there to be looked at.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+import pytest
+from conftest import FACE_IN_ASTRONAUT
+
+from builder_tools.media import VideoWriter, write_image
+from builder_tools.submission import validate_submission
+
+pytest.importorskip("gradio", reason="the [web] extra is absent")
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is absent")
+
+from web_server import running  # noqa: E402
+
+from builder_tools.timeline.reading import read_timeline  # noqa: E402
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is absent"),
+    # Of Gradio's queue, with pandas 3.
+    pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated"),
+    pytest.mark.filterwarnings("ignore:The copy keyword is deprecated"),
+]
+
+WAIT_MS = 120_000
+LEAST_CONTRAST = 4.5
+NUMBER = re.compile(r"\d")
+PHONE = {"width": 390, "height": 844}
+
+# Gives the text of every visible element whose ink is too close to its ground (WCAG 2.1, 1.4.3).
+LOW_CONTRAST = """(least) => {
+  const parse = (c) => (c.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
+  const light = ([r, g, b]) => {
+    const f = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    return 0.2126 * f(r) + 0.7152 * f(g) + 0.0722 * f(b);
+  };
+  const ground = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = parse(getComputedStyle(e).backgroundColor);
+      if (c.length < 4 || c[3] > 0.99) return c;
+    }
+    return [255, 255, 255];
+  };
+  const low = [];
+  for (const e of document.querySelectorAll("body *")) {
+    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !e.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+    if (e.closest("svg, script, style, video, .sr-only, [disabled]")) continue;
+    const ink = parse(getComputedStyle(e).color), under = ground(e);
+    const [a, b] = [light(ink), light(under)].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < least) low.push([e.textContent.trim().slice(0, 40), ratio.toFixed(2)]);
+  }
+  return low;
+}"""
+
+
+@pytest.fixture(scope="module")
+def address():
+    with running() as (address, _):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, astronaut):
+    """A photo, a damaged one, a short video of a face that comes and goes, a camera's pictures."""
+    folder = tmp_path_factory.mktemp("files")
+    write_image(folder / "photo.jpg", astronaut)
+    (folder / "damaged.jpg").write_bytes(b"no picture")
+    head = cv2.resize(astronaut[FACE_IN_ASTRONAUT], (210, 200))
+    grey = np.full((240, 320, 3), 110, np.uint8)
+    with VideoWriter(folder / "video.mp4", 10, (320, 240)) as writer:
+        for index in range(40):
+            picture = grey.copy()
+            if not 15 <= index < 22:
+                picture[20:220, index : index + 210] = head
+            writer.write(picture)
+    _write_camera(folder / "camera.mjpeg", astronaut)
+    return folder
+
+
+def _write_camera(path: Path, astronaut) -> None:
+    with path.open("wb") as file:
+        for index in range(30):
+            picture = np.full((480, 640, 3), 90, np.uint8)
+            left = 80 + abs(index - 15)
+            picture[:, left : left + 480] = cv2.resize(astronaut, (480, 480))
+            file.write(cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes())
+
+
+@pytest.fixture(scope="module")
+def browser(files):
+    fake = [
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+        f"--use-file-for-fake-video-capture={files / 'camera.mjpeg'}",
+    ]
+    with playwright.sync_playwright() as driver:
+        yield driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", *fake])
+
+
+@pytest.fixture
+def open_page(browser, address):
+    """Opens the page; afterwards checks that nothing was asked of another server and no script
+    failed."""
+    contexts, hosts, errors = [], set(), []
+
+    def opened(language="en", **options):
+        context = browser.new_context(accept_downloads=True, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{address}/{language}/")
+        page.wait_for_selector("#bt-photo input[type=file]", state="attached")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert hosts <= {urlsplit(address).netloc, ""}
+    assert errors == []
+
+
+def keep_picture(page, name):
+    folder = os.environ.get("BUILDER_TOOLS_SCREENSHOTS")
+    if folder:
+        page.wait_for_timeout(500)
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def choose(page, kind, *paths):
+    page.set_input_files(f"#bt-{kind} input[type=file]", [str(path) for path in paths])
+
+
+def fetch(page, name, folder):
+    with page.expect_download() as caught:
+        page.click(f'a[download="{name}"]')
+    path = folder / name
+    caught.value.save_as(path)
+    return path
+
+
+def low_contrast(page):
+    page.wait_for_timeout(600)  # Gradio fades its answers in
+    return page.evaluate(LOW_CONTRAST, LEAST_CONTRAST)
+
+
+def test_a_photo_gives_its_emotion_and_a_damaged_one_a_sentence(open_page, files):
+    page = open_page()
+    choose(page, "photo", files / "photo.jpg")
+    page.wait_for_selector('.bt-face[data-emotion="happy"]')
+    assert "photo.jpg: faces found: 1" in page.inner_text("#bt-photo-result")
+    assert page.locator(".bt-photo img").evaluate("image => image.naturalWidth") == 512
+    keep_picture(page, "photo")
+    assert low_contrast(page) == []
+    choose(page, "photo", files / "damaged.jpg")
+    page.wait_for_selector("#bt-photo-result [role=alert]")
+    choose(page, "photo", files / "photo.jpg")
+    page.wait_for_selector('.bt-face[data-emotion="happy"]')
+
+
+def test_the_page_is_used_by_keyboard(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Photo").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.matches('button, a, input, [tabindex]')")
+    for name in ("Webcam", "Video"):
+        tab = page.get_by_role("tab", name=name)
+        tab.focus()
+        page.keyboard.press("Enter")
+        assert tab.get_attribute("aria-selected") == "true"
+    start = page.locator("#bt-video-start")
+    start.focus()
+    outline = start.evaluate("e => getComputedStyle(e).outlineStyle")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#bt-video-result [role=alert]")
+    assert "Choose a video first" in page.inner_text("#bt-video-result")
+    assert outline != "none"
+
+
+def test_the_webcam_shows_a_label_and_its_speed(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Webcam").click()
+    camera = page.frame_locator("#bt-camera-frame")
+    camera.locator("#start").click()
+    camera.locator("#overlay[data-faces=happy]").wait_for(state="attached")
+    camera.locator("#bars tr").first.wait_for()
+    playwright.expect(camera.locator("#fps")).to_have_text(NUMBER, timeout=WAIT_MS)
+    keep_picture(page, "webcam")
+    assert float(camera.locator("#fps").inner_text()) > 0
+    assert float(camera.locator("#latency").inner_text()) > 0
+    page.evaluate("window.builderToolsChoice('fast', 'yunet')")
+    camera.locator("#overlay[data-faces=happy]").wait_for(state="attached")
+    frame = next(frame for frame in page.frames if "/camera" in frame.url)
+    assert frame.evaluate(LOW_CONTRAST, LEAST_CONTRAST) == []
+    camera.locator("#start").click()
+    assert "off" in camera.locator("#said").inner_text()
+
+
+def test_a_video_gives_timeline_and_downloads_on_a_dark_page(open_page, files, tmp_path):
+    page = open_page(color_scheme="dark")
+    page.get_by_role("tab", name="Video").click()
+    choose(page, "video", files / "video.mp4")
+    page.wait_for_selector("#bt-video >> text=video")
+    page.click("#bt-video-start")
+    page.wait_for_selector("#bt-video-result progress")
+    page.wait_for_selector(".bt-chart")
+    assert page.locator(".bt-chart").count() == 2
+    player = page.locator(".bt-result video")
+    player.evaluate("v => v.readyState || new Promise(r => v.addEventListener('loadeddata', r))")
+    assert player.evaluate("v => v.videoWidth") == 320
+    keep_picture(page, "video_dark")
+    assert low_contrast(page) == []
+    table = read_timeline(fetch(page, "timeline.csv", tmp_path))
+    assert table["frame"].nunique() == 40
+    assert set(table["emotion"].dropna()) == {"happy"}
+    source = player.evaluate("v => v.src")
+    page.click(".bt-delete")
+    page.wait_for_selector("text=Deleted.")
+    assert page.request.get(source).status == 410
+
+
+def test_a_batch_gives_a_valid_csv(open_page, files, tmp_path):
+    page = open_page()
+    page.get_by_role("tab", name="Batch").click()
+    choose(page, "batch", files / "photo.jpg", files / "damaged.jpg")
+    page.wait_for_selector("#bt-batch >> text=damaged")
+    page.click("#bt-batch-start")
+    page.wait_for_selector("#bt-batch-result .bt-table")
+    keep_picture(page, "batch")
+    path = fetch(page, "submission.csv", tmp_path)
+    validate_submission(path, ["damaged.jpg", "photo.jpg"], ("happy", "neutral"))
+    assert "photo.jpg,happy" in path.read_text()
+
+
+def test_models_are_chosen_and_described(open_page, files):
+    page = open_page()
+    page.get_by_role("tab", name="Models").click()
+    page.wait_for_selector("#bt-card >> text=Intended use")
+    keep_picture(page, "models")
+    page.locator("#bt-detector input").click()
+    page.get_by_role("option", name="yunet").click()
+    page.get_by_role("tab", name="Photo").click()
+    choose(page, "photo", files / "photo.jpg")
+    page.wait_for_selector('.bt-face[data-emotion="happy"]')
+
+
+def test_in_russian_on_a_phone(open_page, files):
+    page = open_page("ru", viewport=PHONE, has_touch=True, is_mobile=True, locale="en-US")
+    assert "Перетащите" in page.inner_text("#bt-photo")
+    choose(page, "photo", files / "photo.jpg")
+    page.wait_for_selector('.bt-face[data-emotion="happy"]')
+    assert "радость" in page.inner_text("#bt-photo-result")
+    keep_picture(page, "phone_ru")
+    widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert widths[0] <= widths[1]
+    assert low_contrast(page) == []

@@ -15,7 +15,7 @@ PIP = $(VENV)/bin/python -m pip install -q --disable-pip-version-check
 PYTEST_ARGS ?=
 ARGS ?=
 
-.PHONY: help demo test lint train notebooks benchmark benchmarks clean
+.PHONY: help demo web test lint train notebooks benchmark benchmarks clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) \
@@ -27,6 +27,9 @@ demo: $(VENV)/.demo ## find the emotion of a real face in a real photograph
 	@$(VENV)/bin/builder-tools img $(OUT)/astronaut.png --out $(OUT)/drawn
 	@echo "The picture with the face marked is in $(OUT)/drawn:"
 	@ls -1 $(OUT)/drawn
+
+web: $(VENV)/.full ## open the web page on this machine; more options: ARGS=...
+	@$(VENV)/bin/builder-tools web $(ARGS)
 
 test: $(VENV)/.full ## run every test, a process a core
 	@$(VENV)/bin/python -m pytest -q -n auto --dist loadfile $(PYTEST_ARGS)
@@ -47,7 +50,7 @@ benchmark: $(VENV)/.full ## measure the shipped models beside fer, and this mach
 
 benchmarks: benchmark ## everything that is measured (an hour or two)
 	@for script in robustness runtimes crop_margin crop_accuracy detectors cleaning networks \
-		starvation tracking isomap; do \
+		starvation tracking isomap web; do \
 		$(VENV)/bin/python benchmarks/$$script.py; done
 
 clean: ## remove the environment and what the demo wrote

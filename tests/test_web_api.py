@@ -1,8 +1,11 @@
 """The page's HTTP API and camera socket on a running server: answers, refusals, nothing mixed."""
 
+import io
 import json
 import re
 import struct
+import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -201,6 +204,65 @@ def test_nothing_of_a_photo_is_left_on_disk(server, astronaut):
     address, folder = server
     post(address, jpeg(astronaut))
     assert [path for path in folder.rglob("*") if path.is_file()] == []
+
+
+def zip_of(files):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return packed.getvalue()
+
+
+def test_a_zip_gives_the_kaggle_csv_and_leaves_nothing(server, astronaut):
+    address, folder = server
+    data = zip_of({"test/10.jpg": jpeg(astronaut), "test/9.jpg": jpeg(astronaut)})
+    answer = httpx.post(f"{address}/api/batch", content=data, timeout=120)
+    assert answer.text == "image_path,emotion\n9.jpg,happy\n10.jpg,happy\n"
+    log = httpx.post(f"{address}/api/batch", content=data, params={"give": "log"}, timeout=120)
+    assert log.text.startswith("image_path,status,") and log.text.count(",ok,happy,") == 2
+    assert left_in(folder) == []
+
+
+def left_in(folder):
+    """Files still there once the server has had a moment to delete what it sent."""
+    end_s = time.monotonic() + 20
+    while (left := [p for p in folder.rglob("*") if p.is_file()]) and time.monotonic() < end_s:
+        time.sleep(0.1)
+    return left
+
+
+@pytest.mark.parametrize("give", ["json", "csv", "highlights", "video"])
+def test_a_video_gives_what_is_asked_for_and_leaves_nothing(server, face_video, give):
+    address, folder = server
+    url, data = f"{address}/api/video", face_video.path.read_bytes()
+    answer = httpx.post(url, content=data, params={"give": give}, timeout=240)
+    assert answer.status_code == 200, answer.text
+    if give == "json":
+        lines = [json.loads(line) for line in answer.text.splitlines()]
+        assert [line["frame"] for line in lines] == list(range(90))
+    elif give == "video":
+        assert answer.content[4:8] == b"ftyp"
+    else:
+        assert answer.text.startswith({"csv": "frame,time_s,", "highlights": "rank,"}[give])
+    assert left_in(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "code"),
+    [
+        ("video", b"#EXTM3U\n/etc/passwd", "no_video"),
+        ("video", b"", "empty"),
+        ("batch", b"no zip", "no_zip"),
+        ("batch", zip_of({"../a.jpg": b"x"}), "zip_path"),
+        ("batch", zip_of({"a.txt": b"x"}), "nothing_in_zip"),
+    ],
+)
+def test_long_jobs_that_are_refused_leave_nothing(server, path, data, code):
+    address, folder = server
+    answer = httpx.post(f"{address}/api/{path}", content=data, timeout=60)
+    assert (answer.json()["error"], answer.status_code) == (code, STATUS_OF[code])
+    assert left_in(folder) == []
 
 
 def camera(address, **options):

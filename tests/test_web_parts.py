@@ -29,7 +29,7 @@ from builder_tools.web.guard import Guard
 from builder_tools.web.limits import STATUS_OF, Limits, Refused
 from builder_tools.web.results import ResultStore
 from builder_tools.web.rewriting import rewritten
-from builder_tools.web.server import WebSettings, private_folder
+from builder_tools.web.server import WebSettings, listen, private_folder
 from builder_tools.web.texts import LANGUAGES, TEXTS, Words
 from builder_tools.web.videos import Curves
 
@@ -235,6 +235,24 @@ def test_the_process_is_set_up_inside_the_with_only(monkeypatch):
         assert folder.stat().st_mode & 0o777 == 0o700
     assert os.environ["GRADIO_TEMP_DIR"] == "/mine"
     assert "GRADIO_ANALYTICS_ENABLED" not in os.environ and not folder.exists()
+
+
+def test_what_a_killed_process_left_is_deleted_and_a_living_ones_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead = tmp_path / "builder_tools_web_99999999_abc"
+    alive = tmp_path / f"builder_tools_web_{os.getppid()}_abc"
+    other = tmp_path / "builder_tools_web_notes"
+    for folder in (dead, alive, other):
+        folder.mkdir()
+    with private_folder():
+        assert not dead.exists() and alive.exists() and other.exists()
+
+
+def test_a_taken_port_is_named():
+    with listen(WebSettings(port=0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"port {port}.*--port"):
+            listen(WebSettings(port=port))
 
 
 @pytest.mark.parametrize("wrong", [{"port": 70000}, {"language": "fr"}])

@@ -51,7 +51,7 @@ def _run(options: argparse.Namespace) -> None:
 
     need_web()
     from builder_tools.web.limits import Limits
-    from builder_tools.web.server import WebSettings, serve
+    from builder_tools.web.server import WebSettings, listen, serve
 
     settings = WebSettings(
         host=options.host,
@@ -72,8 +72,10 @@ def _run(options: argparse.Namespace) -> None:
             f"Warning: everybody who reaches {settings.host} can use this page. Try --password.",
             file=sys.stderr,
         )
-    print(f"Starting http://{settings.host}:{settings.port}/ (Ctrl-C ends it)", file=sys.stderr)
-    serve(settings)
+    listening = listen(settings)
+    port = listening.getsockname()[1]
+    print(f"Starting http://{settings.host}:{port}/ (Ctrl-C ends it)", file=sys.stderr)
+    serve(settings, listening)
 
 
 VERBS = {

@@ -12,7 +12,7 @@ its own over a WebSocket, because Gradio's streaming shows too few frames a seco
 - `markup`, `curves`: answers as HTML and SVG
 - `api`, `guard`, `page`, `server`: the doors
 
-Import the modules by name; `serve` is what `builder-tools web` calls.
+Import the modules by name; `server.serve` is what `builder-tools web` calls.
 """
 
 from __future__ import annotations

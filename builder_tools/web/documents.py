@@ -47,6 +47,9 @@ def documentation_page(engine: Engine, limits: Limits) -> str:
         detectors=html.escape(", ".join(engine.detectors)),
         photo_mb=f"{limits.photo_bytes / 1e6:g}",
         pixels_mp=f"{limits.max_pixels / 1e6:g}",
+        upload_mb=f"{limits.max_upload_mb:g}",
+        video_s=f"{limits.max_video_s:g}",
+        pictures=str(limits.max_pictures),
         refusals=refusals,
     )
 

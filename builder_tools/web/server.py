@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,6 +20,7 @@ from builder_tools import __version__
 from builder_tools.detectors import DEFAULT_DETECTOR
 from builder_tools.web import need_web
 from builder_tools.web.api import add_api
+from builder_tools.web.api_jobs import add_jobs
 from builder_tools.web.documents import STATIC
 from builder_tools.web.engine import Engine
 from builder_tools.web.guard import LOCAL_NAMES, Guard
@@ -37,6 +39,7 @@ ENVIRONMENT = {
 }
 """Reports of use off, nothing fetched, no history of runs."""
 STAY_OPEN_S = 5
+FOLDER_PREFIX = "builder_tools_web_"
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ class WebSettings:
 def private_folder() -> Iterator[Path]:
     """Lends a folder only this user can read, for everything that is uploaded or made, and sets
     this process up for the page (`ENVIRONMENT`); takes both back at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="builder_tools_web_"))
+    _remove_abandoned()
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}_"))
     wanted = {**ENVIRONMENT, "GRADIO_TEMP_DIR": str(folder / "uploads")}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
@@ -91,6 +95,24 @@ def private_folder() -> Iterator[Path]:
         for name, value in before.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned() -> None:
+    """Deletes folders of processes that were killed before they could."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*_*"):
+        number = folder.name.removeprefix(FOLDER_PREFIX).partition("_")[0]
+        if number.isdecimal() and not _runs(int(number)) and not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True
 
 
 def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None) -> Any:
@@ -124,6 +146,7 @@ def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None
         lifespan=lifespan,
     )
     add_api(app, engine, store, settings.limits, settings.language or "en")
+    add_jobs(app, engine, store, settings.limits)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _add_first_page(app, settings)
     _mount_pages(app, settings, engine, store)
@@ -184,24 +207,46 @@ def _mount_pages(app: FastAPI, settings: WebSettings, engine: Engine, store: Res
         )
 
 
-def serve(settings: WebSettings) -> None:
-    """Serves the page until it is interrupted.
+def listen(settings: WebSettings) -> socket.socket:
+    """Takes the address to listen at.
 
     Raises:
-        ImportError, ValueError, OSError: If it cannot begin; says why.
+        OSError: If it cannot be had; says what to try.
     """
-    need_web()
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+        listening.listen()
+    except OSError as error:
+        listening.close()
+        raise OSError(
+            f"Cannot listen at {settings.host}, port {settings.port}: {error.strerror}. Try "
+            "another --port, or --host 127.0.0.1."
+        ) from error
+    return listening
+
+
+def serve(settings: WebSettings, listening: socket.socket) -> None:
+    """Serves the page until it is interrupted.
+
+    Args:
+        settings: How.
+        listening: Of `listen`; closed at the end.
+
+    Raises:
+        ImportError, ValueError, FileNotFoundError: If it cannot begin; says why.
+    """
     import uvicorn
 
-    with private_folder() as folder:
+    with private_folder() as folder, listening:
         config = uvicorn.Config(
             create_app(settings, folder),
-            host=settings.host,
-            port=settings.port,
             log_level="warning",
             timeout_graceful_shutdown=STAY_OPEN_S,
             ws_max_size=8_000_000,
             server_header=False,
             lifespan="on",
         )
-        uvicorn.Server(config).run()
+        uvicorn.Server(config).run(sockets=[listening])

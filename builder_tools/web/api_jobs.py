@@ -1,0 +1,115 @@
+"""The long answers of the HTTP API: a video or a zip comes, a file goes back, nothing stays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal
+
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import FileResponse
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+
+from builder_tools.web.batches import CSV_NAME, LOG_NAME, classify_uploads
+from builder_tools.web.engine import Choice, Engine
+from builder_tools.web.limits import Limits, Refused, check_size
+from builder_tools.web.results import ResultStore
+from builder_tools.web.videos import FILES, watch_video
+
+LONGEST_WAIT_S = 30.0
+"""For the turn of long jobs; then the program is asked to come again."""
+WAIT_S = 0.2
+MEDIA_TYPES = {
+    ".csv": "text/csv",
+    ".jsonl": "application/x-ndjson",
+    ".mp4": "video/mp4",
+}
+
+
+def add_jobs(app: FastAPI, engine: Engine, store: ResultStore, limits: Limits) -> None:
+    """Adds `POST /api/video` and `POST /api/batch`."""
+    jobs = _Jobs(engine, store, limits)
+
+    @app.post("/api/video")
+    async def video(
+        request: Request,
+        model: str | None = Query(None),
+        detector: str | None = Query(None),
+        give: Literal["json", "csv", "highlights", "video"] = Query("json"),
+    ) -> FileResponse:
+        choice = Choice(model, detector)
+
+        def watch(upload: Path, folder: Path) -> Iterator[Any]:
+            return watch_video(upload, folder, engine, limits, choice)
+
+        return await jobs.answer(request, watch, FILES[give])
+
+    @app.post("/api/batch")
+    async def batch(
+        request: Request,
+        model: str | None = Query(None),
+        detector: str | None = Query(None),
+        give: Literal["csv", "log"] = Query("csv"),
+    ) -> FileResponse:
+        choice = Choice(model, detector)
+
+        def classify(upload: Path, folder: Path) -> Iterator[Any]:
+            uploads = [(upload, "upload.zip")]
+            return classify_uploads(uploads, folder, engine, limits, choice)
+
+        return await jobs.answer(request, classify, {"csv": CSV_NAME, "log": LOG_NAME}[give])
+
+
+class _Jobs:
+    """Runs long jobs step by step, one at a time, as long as somebody waits for them."""
+
+    def __init__(self, engine: Engine, store: ResultStore, limits: Limits) -> None:
+        self.engine, self.store, self.limits = engine, store, limits
+
+    async def answer(
+        self, request: Request, begin: Callable[[Path, Path], Iterator[Any]], name: str
+    ) -> FileResponse:
+        """Gives a file of the job; its folder is deleted once it is sent."""
+        token, folder = self.store.new()
+        try:
+            upload = folder / ".upload"
+            await self._save(request, upload)
+            await self._take_turn(request)
+            try:
+                await _run(request, begin(upload, folder))
+            finally:
+                self.engine.end_long_turn()
+        except BaseException:
+            self.store.delete(token)
+            raise
+        path = folder / name
+        gone = BackgroundTask(self.store.delete, token)
+        return FileResponse(
+            path, media_type=MEDIA_TYPES[path.suffix], filename=name, background=gone
+        )
+
+    async def _save(self, request: Request, path: Path) -> None:
+        size = 0
+        with path.open("wb") as file:
+            async for chunk in request.stream():
+                size += len(chunk)
+                check_size(max(size, 1), self.limits.upload_bytes)
+                file.write(chunk)
+        check_size(size, self.limits.upload_bytes)
+
+    async def _take_turn(self, request: Request) -> None:
+        end_s = time.monotonic() + LONGEST_WAIT_S
+        while not await run_in_threadpool(self.engine.take_long_turn, WAIT_S):
+            if time.monotonic() > end_s or await request.is_disconnected():
+                raise Refused("busy")
+
+
+async def _run(request: Request, steps: Iterator[Any]) -> None:
+    """Runs a job to its end, or until nobody waits for it any more."""
+    with closing(steps):
+        while await run_in_threadpool(next, steps, None) is not None:
+            if await request.is_disconnected():
+                raise Refused("gone")

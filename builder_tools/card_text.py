@@ -47,6 +47,8 @@ def _basics(card: ModelCard) -> str:
         "input": f"{card.input_size}x{card.input_size} RGB, 0...255",
         "preprocessing": card.preprocessing,
     }
+    if card.flip_average:
+        rows["in use"] = "the mean of a face and its mirror image (twice the work)"
     if card.task in OUTPUTS_OF_TASK:
         rows["outputs"] = OUTPUTS_OF_TASK[card.task]
     return _table(("what", "value"), rows.items())

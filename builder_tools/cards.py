@@ -59,6 +59,8 @@ class ModelCard:
             told by how near a face lies to their centres.
         centres: Mean valence and arousal of each emotion's training faces; None for models that
             were not taught them. Those of the task `va` need them.
+        flip_average: Whether faces are averaged with their mirror images, unless somebody asks
+            for something else.
 
     Raises:
         ValueError: If the emotions are not distinct, the input size is not a positive whole
@@ -82,6 +84,7 @@ class ModelCard:
     abstain_below: float | None = None
     task: str = "emotion"
     centres: Mapping[str, Sequence[float]] | None = None
+    flip_average: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "emotions", _checked_emotions(self.name, self.emotions))

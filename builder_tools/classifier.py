@@ -196,7 +196,7 @@ class EmotionClassifier:
         threads: CPU threads the network may use. Two nearly halve the time of one face, but wait
             for the next by spinning, which takes a core from decoding and detection.
         flip_average: Average each face with its mirror image: somewhat more accurate, twice
-            the work.
+            the work. None does what the card says.
         decision: `natural`, or `balanced` for pictures in which all emotions are about equally
             frequent: rare emotions are found far more often, at some cost in accuracy where
             they are rare.
@@ -215,7 +215,7 @@ class EmotionClassifier:
         path: str | Path | None = None,
         *,
         threads: int = 1,
-        flip_average: bool = False,
+        flip_average: bool | None = None,
         decision: str = "natural",
     ) -> None:
         if threads < 1:
@@ -223,7 +223,7 @@ class EmotionClassifier:
         folder = find_model(path)
         self.card = ModelCard.read(folder)
         self.emotions = EmotionSet(self.card.emotions)
-        self.flip_average = flip_average
+        self.flip_average = self.card.flip_average if flip_average is None else flip_average
         self._biases = _biases(self.card, decision)
         self._runtime = _load_runtime(folder, self.card, threads)
 

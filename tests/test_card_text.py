@@ -45,9 +45,11 @@ def test_figures_recalls_slices_and_doubt_are_told():
             training={"int8": {"deployed": True}},
             metrics=metrics,
             abstain_below=0.62,
+            flip_average=True,
         )
     )
     assert "`model.onnx` (8-bit integers)" in page
+    assert "a face and its mirror image" in page
     assert "| own-labels | natural | 10 | 0.800 [0.500, 1.000] |" in page
     assert "| happy | 0.900 [0.700, 1.000] of 10 |" in page
     assert "| sad | - [-, -] of 0 |" in page

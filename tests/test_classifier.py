@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -112,6 +113,16 @@ def test_flip_average_is_the_mean_of_both_sides(folder, classifier):
     both = [classifier.predict(batch), classifier.predict(batch[:, :, ::-1])]
     averaging = EmotionClassifier(folder, flip_average=True)
     np.testing.assert_allclose(averaging.predict(batch), np.mean(both, axis=0), atol=1e-6)
+
+
+def test_the_card_says_whether_to_average_unless_asked(folder, tmp_path):
+    model = shutil.copytree(folder, tmp_path / "averaging")
+    write_card(model, dataclasses.replace(ModelCard.read(model), flip_average=True))
+    batch = faces(3)
+    for asked, same_as in ((None, True), (True, True), (False, False)):
+        expected = EmotionClassifier(folder, flip_average=same_as).predict(batch)
+        found = EmotionClassifier(model, flip_average=asked).predict(batch)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_resizing_averages_when_shrinking():

@@ -389,6 +389,16 @@ def test_a_student_is_taught_by_votes_a_teacher_and_second_labels(shipped, tmp_p
     assert teaching.to_dict()["teachers"][0].startswith("toy (")
 
 
+def test_a_finished_run_ships_a_model_that_averages_both_sides(shipped, tmp_path):
+    """The run is over, so nothing is trained again; the figures are those of both sides."""
+    arguments = [*shipped.arguments, "--flip-average", "--models", str(tmp_path)]
+    assert main([*arguments, "--reports", str(tmp_path / "reports")]) == 0
+    card = ModelCard.read(tmp_path / "toy")
+    assert card.flip_average and not shipped.card.flip_average
+    assert card.training["config"] == shipped.card.training["config"]
+    assert evaluate(shipped, model=tmp_path / "toy") == 0
+
+
 def test_teaching_that_cannot_be_is_refused(shipped, tmp_path, monkeypatch):
     monkeypatch.setenv("BUILDER_TOOLS_DATA", str(tmp_path))
     table = ferplus_table(shipped.source)

@@ -36,6 +36,9 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--int8", action="store_true", help="deploy 8-bit integers if accuracy on valid holds"
     )
+    parser.add_argument(
+        "--flip-average", action="store_true", help="average with the mirrored face in use"
+    )
     _add_network_options(parser.add_argument_group("network"))
     _add_schedule_options(parser.add_argument_group("schedule"))
     _add_loss_options(parser.add_argument_group("loss and faces"))
@@ -138,6 +141,7 @@ def _run_train(options: argparse.Namespace) -> None:
         va_labels=options.va_labels,
         tensorboard=options.tensorboard,
         int8=options.int8,
+        flip_average=options.flip_average,
     )
     log_experiment(options.reports / "experiments.csv", shipped.card, options.note)
     for path in save_figures(options.reports / "figures", shipped):
@@ -239,6 +243,7 @@ VERBS = {
             " --schedule exponential --name vgg",
             "builder-tools train --config runs/tune/compact/best.json --name tuned",
             "builder-tools train --network compact_tiny --teachers fast --int8 --name tiny",
+            "builder-tools train --network compact_wide --flip-average --name accurate",
             "builder-tools train --task both --va-labels labels.csv --name both",
         ),
         _train_options,

@@ -36,7 +36,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="balanced: for pictures in which all emotions are about equally frequent",
     )
     parser.add_argument(
-        "--flip-average", action="store_true", help="average with the mirrored face (2x time)"
+        "--flip-average",
+        action=argparse.BooleanOptionalAction,
+        help="average with the mirrored face, 2x time (default: as the model's card says)",
     )
 
 

@@ -116,6 +116,7 @@ def train_and_ship(
     va_labels: Sequence[str | Path] = (),
     tensorboard: bool = False,
     int8: bool = False,
+    flip_average: bool = False,
 ) -> ShippedModel:
     """Trains (or goes on), exports, judges on the test split and writes the card.
 
@@ -131,6 +132,7 @@ def train_and_ship(
         tensorboard: Write logs for TensorBoard into the run folder.
         int8: Deploy 8-bit integers if they keep the accuracy on valid within 0.3 points (and
             valence and arousal, see `finish_model`).
+        flip_average: Average faces with their mirror images in use, and when it is judged.
 
     Raises:
         ValueError: If labels are missing, or given to a network of emotions; and if the model
@@ -146,6 +148,7 @@ def train_and_ship(
         va_labels=va_labels,
         tensorboard=tensorboard,
         int8=int8,
+        flip_average=flip_average,
     )
 
 
@@ -160,6 +163,7 @@ def train_on_table(
     va_labels: Sequence[str | Path] = (),
     tensorboard: bool = False,
     int8: bool = False,
+    flip_average: bool = False,
 ) -> ShippedModel:
     """Does what `train_and_ship` does with a data set that was read already.
 
@@ -173,6 +177,7 @@ def train_on_table(
         va_labels: Files of valence and arousal.
         tensorboard: Write logs.
         int8: Deploy 8-bit integers if they hold.
+        flip_average: Average faces with their mirror images in use.
     """
     from builder_tools.training import train
 
@@ -182,10 +187,10 @@ def train_on_table(
     train_part, valid_part = _training_parts(config, table, teaching, labels)
     run = train(config, train_part, valid_part, run_folder, tensorboard=tensorboard)
     record = {"data": data, "teaching": teaching.to_dict()}
-    fields = {}
+    fields: dict[str, Any] = {"flip_average": flip_average}
     if labels is not None:
         record["va_labels"] = labels_record(va_labels)
-        fields = {"task": config.task, "centres": _centres(labels, table)}
+        fields |= {"task": config.task, "centres": _centres(labels, table)}
     record |= {**_data_record(table), **_run_record(run)}
     _export(run.model, Path(model_folder), table, config.stages[-1].size, record, fields)
     card, judgements = finish_model(model_folder, table, int8=int8, labels=labels)
@@ -285,7 +290,7 @@ def export_network(
         keras.models.load_model(network, compile=False),
         folder,
         _parity_faces(table, size),
-        load=EmotionClassifier,
+        load=_one_sided,
         suffixes=suffixes,
         emotions=tuple(emotions or table.emotions),
         training={"network_file": Path(network).name},
@@ -337,7 +342,7 @@ def _export(
         model,
         folder,
         _parity_faces(table, size),
-        load=EmotionClassifier,
+        load=_one_sided,
         suffixes=(".onnx", ".keras"),
         emotions=table.emotions.names,
         training=training,
@@ -345,6 +350,11 @@ def _export(
         **fields,
         **_card_words(table, fields.get("task", "emotion")),
     )
+
+
+def _one_sided(folder: Path) -> EmotionClassifier:
+    """Opens a model as its file is, whatever it averages in use."""
+    return EmotionClassifier(folder, flip_average=False)
 
 
 def _parity_faces(table: PictureTable, size: int) -> np.ndarray:

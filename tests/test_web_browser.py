@@ -246,6 +246,47 @@ def test_a_batch_gives_a_valid_csv(open_page, files, tmp_path):
     assert "photo.jpg,happy" in path.read_text()
 
 
+def test_a_long_video_is_stopped_by_its_button(open_page, files, tmp_path, astronaut):
+    head = cv2.resize(astronaut[FACE_IN_ASTRONAUT], (480, 480))
+    with VideoWriter(tmp_path / "long.mp4", 30, (1280, 720)) as writer:
+        picture = np.full((720, 1280, 3), 110, np.uint8)
+        picture[100:580, 300:780] = head
+        for _ in range(600):
+            writer.write(picture)
+    page = open_page()
+    page.get_by_role("tab", name="Video").click()
+    choose(page, "video", tmp_path / "long.mp4")
+    page.wait_for_selector("#bt-video >> text=long")
+    page.click("#bt-video-start")
+    page.wait_for_selector("#bt-video-result progress")
+    page.click("#bt-video-stop")
+    page.wait_for_selector("text=Stopped; nothing was kept.")
+    page.wait_for_timeout(1500)
+    assert "Stopped" in page.inner_text("#bt-video-result")
+    choose(page, "video", files / "video.mp4")
+    page.wait_for_selector("#bt-video >> text=video")
+    page.click("#bt-video-start")
+    page.wait_for_selector(".bt-chart")
+
+
+def test_a_password_holds_for_page_and_camera(browser):
+    with running(password="open sesame") as (address, _):
+        stranger = browser.new_context()
+        assert stranger.request.get(f"{address}/en/").status == 401
+        stranger.close()
+        context = browser.new_context(
+            http_credentials={"username": "anybody", "password": "open sesame"}
+        )
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.goto(f"{address}/en/")
+        page.get_by_role("tab", name="Webcam").click()
+        camera = page.frame_locator("#bt-camera-frame")
+        camera.locator("#start").click()
+        camera.locator("#overlay[data-faces=happy]").wait_for(state="attached")
+        context.close()
+
+
 def test_models_are_chosen_and_described(open_page, files):
     page = open_page()
     page.get_by_role("tab", name="Models").click()

@@ -241,6 +241,22 @@ def test_network_features_of_the_registry_and_of_a_keras_file(tmp_path):
         describer.transform(faces)
 
 
+@pytest.mark.slow  # Keras is loaded
+def test_network_features_of_two_heads_are_what_enters_both(tmp_path):
+    import keras
+
+    from builder_tools.networks.head import Head, with_head
+
+    backbone = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Rescaling(1 / 255)], name="backbone"
+    )
+    model = with_head(backbone, Head(task="both"), 3, name="toy")
+    model.save(tmp_path / "toy.keras")
+    found = NetworkFeatures(network=str(tmp_path / "toy.keras")).transform(toy(1)[0])
+    assert found.shape == (3, 3)  # the mean of each channel
+    np.testing.assert_allclose(found[:, 0], found[:, 1])
+
+
 @pytest.mark.parametrize(
     ("describer", "faces", "message"),
     [

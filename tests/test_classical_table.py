@@ -100,7 +100,9 @@ def test_no_row_is_begun_when_the_time_is_over(made, tmp_path):
 @pytest.mark.parametrize("key", ["hog-logistic", "vote-deep+1", "stack_oof-2"])
 def test_evaluate_gives_the_figures_of_the_card(made, source, key, capsys):
     folder = made[0].folder / "models" / key
-    assert ModelCard.read(folder).metrics["test"]["ferplus-nine"]["n"] == 36
+    card = ModelCard.read(folder)
+    assert card.metrics["test"]["ferplus-nine"]["n"] == 36
+    assert "MIT" in card.licence and "An expression is not a feeling" in card.limits
     options = ["--data", "ferplus", "--source", str(source), "--split", "test"]
     assert main(["evaluate", "--model", str(folder), *options]) == 0
     assert "exactly the figures of the card" in capsys.readouterr().err

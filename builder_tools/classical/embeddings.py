@@ -16,6 +16,8 @@ from builder_tools.detectors.dlib import import_dlib
 
 BATCH_FACES = 64
 NETWORK_PX = 48
+HEADS = ("emotion", "affect")
+"""Names of the layers that `networks.head` ends with; one of them, or both joined."""
 """Side of faces for networks that take any."""
 
 DLIB_PX = 150
@@ -206,7 +208,8 @@ def _keras_file(path: Path) -> tuple[Network, int, int]:
     import keras
 
     model = keras.saving.load_model(path, compile=False)
-    return _headless(keras.Model(model.inputs[0], model.layers[-1].input))
+    heads = [layer for layer in model.layers if layer.name in HEADS] or [model.layers[-1]]
+    return _headless(keras.Model(model.inputs[0], heads[0].input))
 
 
 def _registry_network(name: str, weights: str | None) -> tuple[Network, int, int]:

@@ -26,6 +26,7 @@ from builder_tools.decisions import apply_temperature
 from builder_tools.evaluation import Judgement, fit_temperature, restrict
 from builder_tools.media.partial import replacing
 from builder_tools.study.log import hardware
+from builder_tools.study.words import card_words
 
 TIMED_FACES = 24
 BATCH_FACES = 256
@@ -97,7 +98,14 @@ def keep_model(
     folder = study.folder / "models" / key
     shutil.rmtree(folder, ignore_errors=True)
     size = study.faces["train"].shape[1]
-    card = save_model(model, folder, study.emotions, input_size=size, training=training)
+    card = save_model(
+        model,
+        folder,
+        study.emotions,
+        input_size=size,
+        training=training,
+        **card_words(study.table.votes is not None),
+    )
     temperature = fitted_temperature(study, found["valid"])
     finished = {split: as_used(each, temperature) for split, each in found.items()}
     judgements = {split: study.judge(split, each) for split, each in finished.items()}

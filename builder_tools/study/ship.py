@@ -32,45 +32,9 @@ from builder_tools.study.judging import (
     data_sha256,
 )
 from builder_tools.study.targets import Teaching, taught_samples, with_places
+from builder_tools.study.words import card_words
 
 PARITY_FACES = 1000
-
-INTENDED_USE = (
-    "Telling the apparent expression of faces in pictures, videos and cameras, for statistics over "
-    "many faces and for exploration by the people filmed or with their consent."
-)
-LIMITS = (
-    "An expression is not a feeling. Not for decisions about people (hiring, policing, health, "
-    "credit, education). Not checked for equal quality over age, sex and skin colour: the data "
-    "says nothing of them."
-)
-CARD_WORDS = {
-    "ferplus": {
-        "licence": "MIT for the weights; the labels of FER+ are MIT (Microsoft), the pictures of "
-        "FER2013 were published for research: check your use.",
-        "intended_use": INTENDED_USE,
-        "limits": "Trained on small grey web pictures in which contempt, disgust and fear are 3 % "
-        f"together: these are often missed (see per-class recall). {LIMITS}",
-    },
-    "other": {
-        "licence": "That of your pictures decides: it was trained on data of your own.",
-        "intended_use": INTENDED_USE,
-        "limits": f"As good as the pictures and labels it was trained on. {LIMITS}",
-    },
-}
-"""Fields of the card that follow from the data it was trained on."""
-
-_LABELS_COMPUTED = (
-    "Valence and arousal were learnt from labels that were computed from emotions and pictures; "
-    "nobody rated them. "
-)
-TASK_LIMITS = {
-    "emotion": "",
-    "va": f"{_LABELS_COMPUTED}The network has no outputs for emotions: an emotion is the one whose "
-    "centre is nearest, so those at one place (neutral and uncertain, say) are not told apart. ",
-    "both": _LABELS_COMPUTED,
-}
-"""What a card says first of its limits, by task."""
 
 GREY_INSIDE = (
     "Inside the model: RGB 0...255 to ITU-R BT.601 grey, each face to mean 0 and variance 1."
@@ -295,7 +259,7 @@ def export_network(
         emotions=tuple(emotions or table.emotions),
         training={"network_file": Path(network).name},
         preprocessing=INSIDE,
-        **_card_words(table),
+        **card_words(table.votes is not None),
     )
 
 
@@ -305,11 +269,6 @@ def _expect_writable(folder: Path) -> None:
     with replacing(folder / ".writable") as partial:
         partial.touch()
     (folder / ".writable").unlink()
-
-
-def _card_words(table: PictureTable, task: str = "emotion") -> dict[str, str]:
-    words = CARD_WORDS["other" if table.votes is None else "ferplus"]
-    return {**words, "limits": f"{TASK_LIMITS[task]}{words['limits']}"}
 
 
 def _data_record(table: PictureTable) -> dict[str, Any]:
@@ -348,7 +307,7 @@ def _export(
         training=training,
         preprocessing=GREY_INSIDE if "grey" in layers else INSIDE,
         **fields,
-        **_card_words(table, fields.get("task", "emotion")),
+        **card_words(table.votes is not None, fields.get("task", "emotion")),
     )
 
 

@@ -1,0 +1,51 @@
+"""What every card says of licence, use and limits."""
+
+from __future__ import annotations
+
+INTENDED_USE = (
+    "Telling the apparent expression of faces in pictures, videos and cameras, for statistics over "
+    "many faces and for exploration by the people filmed or with their consent."
+)
+LIMITS = (
+    "An expression is not a feeling. Not for decisions about people (hiring, policing, health, "
+    "credit, education). Not checked for equal quality over age, sex and skin colour: the data "
+    "says nothing of them."
+)
+CARD_WORDS = {
+    "ferplus": {
+        "licence": "MIT for the weights; the labels of FER+ are MIT (Microsoft), the pictures of "
+        "FER2013 were published for research: check your use.",
+        "intended_use": INTENDED_USE,
+        "limits": "Trained on small grey web pictures in which contempt, disgust and fear are 3 % "
+        f"together: these are often missed (see per-class recall). {LIMITS}",
+    },
+    "other": {
+        "licence": "That of your pictures decides: it was trained on data of your own.",
+        "intended_use": INTENDED_USE,
+        "limits": f"As good as the pictures and labels it was trained on. {LIMITS}",
+    },
+}
+"""Fields of the card that follow from the data it was trained on."""
+
+_LABELS_COMPUTED = (
+    "Valence and arousal were learnt from labels that were computed from emotions and pictures; "
+    "nobody rated them. "
+)
+TASK_LIMITS = {
+    "emotion": "",
+    "va": f"{_LABELS_COMPUTED}The network has no outputs for emotions: an emotion is the one whose "
+    "centre is nearest, so those at one place (neutral and uncertain, say) are not told apart. ",
+    "both": _LABELS_COMPUTED,
+}
+"""What a card says first of its limits, by task."""
+
+
+def card_words(voted: bool, task: str = "emotion") -> dict[str, str]:
+    """Gives the fields `licence`, `intended_use` and `limits` of a card.
+
+    Args:
+        voted: Whether people voted on the pictures it was trained on: FER+.
+        task: Of the card.
+    """
+    words = CARD_WORDS["ferplus" if voted else "other"]
+    return {**words, "limits": f"{TASK_LIMITS[task]}{words['limits']}"}

@@ -80,12 +80,11 @@ def _run(options: argparse.Namespace) -> None:
 
 VERBS = {
     "web": Verb(
-        "open a web page for photos, videos, the webcam and batches",
+        "open a web page for photos, the webcam, videos and batches, with an HTTP API",
         (
             "builder-tools web",
             "builder-tools web --port 8000 --language ru --detector yunet",
-            f"{PASSWORD_VARIABLE}=secret builder-tools web --host 0.0.0.0",
-            "curl --data-binary @photo.jpg http://127.0.0.1:7860/api/photo",
+            "builder-tools web --host 0.0.0.0 --password secret --max-upload-mb 50",
         ),
         _options,
         _run,

@@ -10,7 +10,7 @@ its own over a WebSocket, because Gradio's streaming shows too few frames a seco
 - `photos`, `videos`, `batches`, `camera`: what happens to an upload
 - `results`: files to be fetched, and their end
 - `markup`, `curves`: answers as HTML and SVG
-- `api`, `guard`, `page`, `server`: the doors
+- `api`, `api_jobs`, `documents`, `page`, `rewriting`, `guard`, `server`: the doors
 
 Import the modules by name; `server.serve` is what `builder-tools web` calls.
 """

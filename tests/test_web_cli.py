@@ -1,0 +1,81 @@
+"""`builder-tools web`: a server in a process of its own, and what it says where it cannot begin."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import builder_tools
+from builder_tools.cli import main
+
+ROOT = Path(builder_tools.__file__).parents[1]
+
+
+def test_what_is_missing_is_named_with_what_to_install(monkeypatch, capsys):
+    monkeypatch.setattr("builder_tools.web.find_spec", lambda name: None)
+    assert main(["web"]) == 2
+    said = capsys.readouterr().err
+    assert "gradio, scipy, websockets" in said and "pip install 'builder-tools[web]'" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--port", "70000"], "port"),
+        (["--max-upload-mb", "0"], "max_upload_mb"),
+        (["--port", "0", "--model", "nobody"], "Expected one of the models"),
+        (["--port", "0", "--host", "192.0.2.1"], "Cannot listen at 192.0.2.1"),
+    ],
+)
+def test_wrong_usage_is_said_in_one_line(arguments, said, capsys):
+    pytest.importorskip("gradio")
+    assert main(["web", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_loading_the_verb_loads_no_server():
+    heavy = ("gradio", "fastapi", "pandas")
+    code = f"import sys, builder_tools.cli; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_server_answers_and_leaves_nothing_when_it_is_ended(tmp_path):
+    httpx = pytest.importorskip("httpx")
+    pytest.importorskip("gradio")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "builder_tools", "web", "--port", "0", "--language", "ru"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    try:
+        address = re.search(r"http://127\.0\.0\.1:\d+", process.stderr.readline())[0]
+        assert _get(httpx, f"{address}/health").json()["status"] == "ok"
+        assert httpx.get(address).headers["location"] == "/ru/"
+        assert len(list(tmp_path.iterdir())) == 1
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+    finally:
+        process.kill()
+        process.stderr.close()
+        process.wait()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def _get(httpx, url):
+    """The port is taken before the server is there, so this may wait."""
+    end_s = time.monotonic() + 120
+    while True:
+        try:
+            return httpx.get(url, timeout=120)
+        except httpx.TransportError:
+            if time.monotonic() > end_s:
+                raise
+            time.sleep(0.2)

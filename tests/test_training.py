@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -221,6 +222,13 @@ def test_other_faces_are_refused(whole, config):
     fewer = Samples(TRAIN.images[:40], TRAIN.targets[:40])
     with pytest.raises(ValueError, match=r"as many faces.*40 faces, 3 steps.*71 and 5"):
         train(config, fewer, VALID, whole[0])
+
+
+def test_a_network_without_progress_is_no_checkpoint(whole, config, tmp_path):
+    shutil.copy(whole[0] / "config.json", tmp_path)
+    whole[1].model.save(tmp_path / "last.keras")
+    with pytest.raises(ValueError, match=r"checkpoint of a run.*`builder-tools export`"):
+        train(config, TRAIN, VALID, tmp_path)
 
 
 def test_the_policy_comes_back_whatever_happens(tmp_path, monkeypatch):

@@ -70,11 +70,17 @@ class RunFolder:
             faces: How many faces those are.
 
         Raises:
-            ValueError: If the run was begun with other data.
+            ValueError: If the run was begun with other data, or `last.keras` is not one of a run.
         """
         if not self.last.is_file():
             return 0
         with zipfile.ZipFile(self.last) as archive:
+            if PROGRESS_ENTRY not in archive.namelist():
+                raise ValueError(
+                    f"Expected {self.last} to be a checkpoint of a run. Received: a network "
+                    "without its progress (saved by hand, or by an earlier version). Name another "
+                    "folder to train, or use `builder-tools export` to deploy it."
+                )
             progress = json.loads(archive.read(PROGRESS_ENTRY))
         if progress["faces"] != faces or progress["steps"] != steps:
             raise ValueError(

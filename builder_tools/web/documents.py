@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from string import Template
 
-from builder_tools.emotions import COLOURS_RGB
+from builder_tools.emotions import ANCHORS_VALENCE_AROUSAL, COLOURS_RGB
 from builder_tools.web.engine import Engine
 from builder_tools.web.limits import STATUS_OF, Limits
 from builder_tools.web.texts import Words
@@ -23,11 +23,15 @@ def camera_page(words: Words) -> str:
         "emotions": words.group("emotion."),
         "colours": {name: "rgb({},{},{})".format(*rgb) for name, rgb in COLOURS_RGB.items()},
     }
+    facts["anchors"] = ANCHORS_VALENCE_AROUSAL
+    facts["dial"] = words.raw("dial.alt")
     texts = {key: html.escape(text) for key, text in words.group("camera.").items()}
     return _page(
         "camera.html",
         language=words.language,
         title=html.escape(words("tab.camera")),
+        valence=html.escape(words("valence")),
+        arousal=html.escape(words("arousal")),
         facts=json.dumps(facts, ensure_ascii=False).replace("<", "\\u003c"),
         **texts,
     )

@@ -169,7 +169,9 @@ class Page:
             show_progress="hidden",
         )
         stopped = markup.notice(self.words("video.stopped"))
-        _event(cancel.click, lambda: stopped, None, result, cancels=[running])
+        # Only once the job is cancelled: its last word on progress must not come after.
+        cancelled = _event(cancel.click, None, None, None, cancels=[running])
+        _event(cancelled.then, lambda: stopped, None, result, show_progress="hidden")
 
     def _video_label(self) -> str:
         limits = self.limits

@@ -291,6 +291,10 @@ class Words:
         """Gives a text with its facts put in."""
         return TEXTS[key][self._column].format(**facts)
 
+    def raw(self, key: str) -> str:
+        """Gives a text with its braces, for the page's scripts to put facts in."""
+        return TEXTS[key][self._column]
+
     def emotion(self, name: str) -> str:
         """Gives an emotion's name; one that the table does not know stays as it is."""
         return self(f"emotion.{name}") if f"emotion.{name}" in TEXTS else name

@@ -51,7 +51,7 @@ function connect() {
   socket.onopen = () => {
     say("");
     byId("start").textContent = words.stop;
-    for (const id of ["stage", "figures", "bars"]) byId(id).hidden = false;
+    for (const id of ["stage", "figures", "reading"]) byId(id).hidden = false;
     pump(own);
   };
   socket.onmessage = (event) => { if (own === socket) receive(JSON.parse(event.data)); };
@@ -65,7 +65,7 @@ function stop() {
   if (stream) for (const track of stream.getTracks()) track.stop();
   stream = null;
   video.srcObject = null;
-  for (const id of ["stage", "figures", "bars"]) byId(id).hidden = true;
+  for (const id of ["stage", "figures", "reading"]) byId(id).hidden = true;
   byId("start").textContent = words.start;
   say(words.idle);
 }
@@ -120,6 +120,7 @@ function tell(now, answer) {
   byId("latency").textContent = median(times.map((one) => one.latency)).toFixed(0);
   byId("server").textContent = median(times.map((one) => one.server)).toFixed(0);
   showBars(answer.faces[0]);
+  showPlace(answer.faces[0]);
 }
 
 function showBars(face) {
@@ -138,6 +139,28 @@ function showBars(face) {
     bar.style.background = colour(name);
     row.insertCell().append(bar);
     row.insertCell().textContent = `${Math.round(100 * value)}%`;
+  }
+}
+
+// The circumplex: valence to the right, arousal up, the emotions' anchors as small dots.
+function showPlace(face) {
+  const place = byId("place"), known = face && face.valence !== null;
+  place.style.visibility = known ? "visible" : "hidden";
+  if (!known) return;
+  place.setAttribute("cx", 100 * face.valence);
+  place.setAttribute("cy", -100 * face.arousal);
+  place.setAttribute("fill", colour(face.emotion));
+  const said = facts.dial.replace("{valence}", face.valence.toFixed(2));
+  byId("dial").setAttribute("aria-label", said.replace("{arousal}", face.arousal.toFixed(2)));
+}
+
+function markAnchors() {
+  for (const [name, [valence, arousal]] of Object.entries(facts.anchors)) {
+    const dot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
+    for (const [key, value] of Object.entries({ cx: 100 * valence, cy: -100 * arousal, r: 5 }))
+      dot.setAttribute(key, value);
+    dot.setAttribute("fill", colour(name));
+    byId("anchors").append(dot);
   }
 }
 
@@ -186,6 +209,7 @@ function drawFace(pen, face, width, mirrored) {
   pen.fillText(text, from + size * 0.3, top + size);
 }
 
+markAnchors();
 byId("start").addEventListener("click", () => (stream ? stop() : start()));
 // The page around tells which model and detector were chosen.
 window.addEventListener("message", (event) => {

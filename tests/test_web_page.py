@@ -5,6 +5,7 @@ import re
 import shutil
 import zipfile
 from contextlib import closing
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -129,6 +130,18 @@ def test_a_video_that_is_stopped_leaves_nothing(make_page, face_video):
     assert not results(page)
     assert page.engine.take_long_turn(0.1)
     page.engine.end_long_turn()
+
+
+def test_a_video_is_stopped_by_the_button_of_its_own_browser_only(make_page, face_video):
+    page = make_page()
+    one, other = (SimpleNamespace(session_hash=name) for name in ("one", "other"))
+    steps = page.on_video(uploaded(page, face_video.path), *CHOICE, one)
+    next(steps)
+    page.on_stop(other)
+    assert "<progress" in next(steps)[1]
+    page.on_stop(one)
+    assert "Stopped; nothing was kept." in last(steps)
+    assert not results(page)
 
 
 def test_a_second_long_job_waits_its_turn_and_says_so(make_page, face_video, monkeypatch):

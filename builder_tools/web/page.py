@@ -9,10 +9,12 @@ from __future__ import annotations
 import html
 import logging
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import gradio as gr
 
@@ -72,6 +74,8 @@ class Page:
 
     def __init__(self, engine: Engine, store: ResultStore, limits: Limits, words: Words) -> None:
         self.engine, self.store, self.limits, self.words = engine, store, limits, words
+        # By browser; the jobs hold them, and with the last job they go.
+        self._stops: WeakValueDictionary[str, threading.Event] = WeakValueDictionary()
         self.blocks = gr.Blocks(title=words("title"), analytics_enabled=False, fill_width=False)
         with self.blocks:
             self._build()
@@ -160,7 +164,7 @@ class Page:
         choice: tuple,
         run: Callable,
     ) -> None:
-        running = _event(
+        _event(
             start.click,
             run,
             [upload, *choice],
@@ -168,10 +172,7 @@ class Page:
             concurrency_limit=LONG_AT_ONCE,
             show_progress="hidden",
         )
-        stopped = markup.notice(self.words("video.stopped"))
-        # Only once the job is cancelled: its last word on progress must not come after.
-        cancelled = _event(cancel.click, None, None, None, cancels=[running])
-        _event(cancelled.then, lambda: stopped, None, result, show_progress="hidden")
+        _event(cancel.click, self.on_stop, None, None, show_progress="hidden")
 
     def _video_label(self) -> str:
         limits = self.limits
@@ -196,12 +197,20 @@ class Page:
         doubtful_below = self.engine.classifier(choice).card.abstain_below
         return markup.photo_html(result, self.words, doubtful_below)
 
-    def on_video(self, upload: str | None, model: str, detector: str) -> Iterator[tuple]:
+    def on_stop(self, request: gr.Request | None = None) -> None:
+        """Stops what this browser has begun, at its next step."""
+        stop = self._stops.get(_session(request))
+        if stop is not None:
+            stop.set()
+
+    def on_video(
+        self, upload: str | None, model: str, detector: str, request: gr.Request | None = None
+    ) -> Iterator[tuple]:
         """Gives how far a video is, and at the end what it shows."""
         if upload is None:
             yield EMPTIED, markup.notice(self.words("video.none"), "error")
             return
-        yield from self._long_told(self._video(upload, Choice(model, detector)))
+        yield from self._long_told(self._video(upload, Choice(model, detector)), request)
 
     def _video(self, upload: str, choice: Choice) -> Iterator[str]:
         name = clean_name(Path(upload).name)
@@ -221,12 +230,18 @@ class Page:
             finally:
                 self.engine.end_long_turn()
 
-    def on_batch(self, uploads: list[str] | None, model: str, detector: str) -> Iterator[tuple]:
+    def on_batch(
+        self,
+        uploads: list[str] | None,
+        model: str,
+        detector: str,
+        request: gr.Request | None = None,
+    ) -> Iterator[tuple]:
         """Gives how far a batch is, and at the end its rows."""
         if not uploads:
             yield EMPTIED, markup.notice(self.words("batch.none"), "error")
             return
-        yield from self._long_told(self._batch(uploads, Choice(model, detector)))
+        yield from self._long_told(self._batch(uploads, Choice(model, detector)), request)
 
     def _batch(self, uploads: list[str], choice: Choice) -> Iterator[str]:
         names = [Path(upload).name for upload in uploads]
@@ -268,14 +283,18 @@ class Page:
             _logger.exception("a request failed")
             return markup.notice(self.words("refused.internal"), "error")
 
-    def _long_told(self, answers: Iterator[str]) -> Iterator[tuple]:
-        """Gives answers with an emptied upload field, and in the end why there is none."""
+    def _long_told(self, answers: Iterator[str], request: gr.Request | None) -> Iterator[tuple]:
+        """Gives answers with an emptied upload field, and in the end why there is none; or that
+        it was stopped."""
+        stop = self._stops.setdefault(_session(request), threading.Event())
+        stop.clear()
         with closing(answers):
-            while True:
-                said = self._told(lambda: next(answers, ""))
-                if not said:
-                    return
+            while said := self._told(lambda: next(answers, "")):
                 yield EMPTIED, said
+                if stop.is_set():
+                    break
+        if stop.is_set():
+            yield EMPTIED, markup.notice(self.words("video.stopped"))
 
 
 class _Job:
@@ -308,6 +327,10 @@ class _Job:
 def _event(listen: Callable, run: Callable | None, inputs, outputs, **options):
     """Wires an event that is no endpoint of Gradio's own API."""
     return listen(run, inputs, outputs, api_visibility="private", **options)
+
+
+def _session(request: gr.Request | None) -> str:
+    return (request.session_hash if request is not None else None) or ""
 
 
 def _header(words: Words) -> str:

@@ -70,50 +70,20 @@ def load_data(name: str, source: str | Path | None = None) -> PictureTable:
 
 
 def train_and_ship(
-    config,
-    *,
-    data: str = "ferplus",
-    source: str | Path | None = None,
-    run_folder: str | Path,
-    model_folder: str | Path,
-    teaching: Teaching = Teaching(),  # noqa: B008 - frozen
-    va_labels: Sequence[str | Path] = (),
-    tensorboard: bool = False,
-    int8: bool = False,
-    flip_average: bool = False,
+    config, *, data: str = "ferplus", source: str | Path | None = None, **options: Any
 ) -> ShippedModel:
-    """Trains (or goes on), exports, judges on the test split and writes the card.
+    """Reads a data set, then does what `train_on_table` does.
 
     Args:
         config: A `TrainingConfig`.
         data: Name in `DATASETS`.
         source: Where the data set is; its usual place if None.
-        run_folder: Checkpoints; a run that was interrupted goes on from there.
-        model_folder: Where the deployable model goes.
-        teaching: What the targets of the training faces are made of.
-        va_labels: Files of valence and arousal (`label-va`) that together label train and valid,
-            for the tasks `va` and `both`.
-        tensorboard: Write logs for TensorBoard into the run folder.
-        int8: Deploy 8-bit integers if they keep the accuracy on valid within 0.3 points (and
-            valence and arousal, see `finish_model`).
-        flip_average: Average faces with their mirror images in use, and when it is judged.
+        **options: Of `train_on_table`.
 
     Raises:
-        ValueError: If labels are missing, or given to a network of emotions; and if the model
-            folder cannot be written, or the data not be read.
+        ValueError: If the data cannot be read, or as there.
     """
-    return train_on_table(
-        config,
-        load_data(data, source),
-        data=data,
-        run_folder=run_folder,
-        model_folder=model_folder,
-        teaching=teaching,
-        va_labels=va_labels,
-        tensorboard=tensorboard,
-        int8=int8,
-        flip_average=flip_average,
-    )
+    return train_on_table(config, load_data(data, source), data=data, **options)
 
 
 def train_on_table(
@@ -129,19 +99,25 @@ def train_on_table(
     int8: bool = False,
     flip_average: bool = False,
 ) -> ShippedModel:
-    """Does what `train_and_ship` does with a data set that was read already.
+    """Trains (or goes on), exports, judges on the test split and writes the card.
 
     Args:
         config: A `TrainingConfig`.
         table: The data set, split.
         data: What the card calls it.
-        run_folder: As there, and so are the others.
+        run_folder: Checkpoints; a run that was interrupted goes on from there.
         model_folder: Where the deployable model goes.
         teaching: What the targets of the training faces are made of.
-        va_labels: Files of valence and arousal.
-        tensorboard: Write logs.
-        int8: Deploy 8-bit integers if they hold.
-        flip_average: Average faces with their mirror images in use.
+        va_labels: Files of valence and arousal (`label-va`) that together label train and valid,
+            for the tasks `va` and `both`.
+        tensorboard: Write logs for TensorBoard into the run folder.
+        int8: Deploy 8-bit integers if they keep the accuracy on valid within 0.3 points (and
+            valence and arousal, see `finish_model`).
+        flip_average: Average faces with their mirror images in use, and when it is judged.
+
+    Raises:
+        ValueError: If labels are missing, or given to a network of emotions; and if the model
+            folder cannot be written.
     """
     from builder_tools.training import train
 

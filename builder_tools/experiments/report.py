@@ -78,6 +78,7 @@ def _write_screening(rows: pd.DataFrame, folder: Path) -> list[Path]:
 
     costs = folder / NETWORK_COSTS
     table = screening_table(rows, pd.read_csv(costs) if costs.is_file() else None)
+    readable = table.assign(parameters=[f"{n / 1e6:.2f} M" for n in table["parameters"]])
     missing = sorted(set(NETWORKS) - set(rows["network"]))
     absent = f" **Not run yet:** {', '.join(missing)}." if missing else ""
     text = (
@@ -90,7 +91,7 @@ def _write_screening(rows: pd.DataFrame, folder: Path) -> list[Path]:
         "can become. Majority-8 protocol; test was looked at once a run. Hardware: "
         f"{_joined(rows['machine'])}. Commit: {_joined(rows['commit'])}. Rerun with "
         f"`builder-tools experiment screening`.{absent}\n\n"
-        f"{_markdown(table)}\n\n![screening](figures/screening.png)\n"
+        f"{_markdown(readable)}\n\n![screening](figures/screening.png)\n"
     )
     drawn = table.rename(columns={"valid accuracy": "valid_accuracy"})
     cost = "ms_per_face" if "ms_per_face" in drawn else "parameters"

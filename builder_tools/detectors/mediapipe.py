@@ -15,9 +15,8 @@ ladder and stops at the first rung that is good enough:
    80 px, 72 % in place of 33 % at 24 px (FER+ valid, 120 faces a size).
 
 4. Where no rung found a face and the frame is noisy, rungs 1 and 2 on the smoothed frame: the
-   models' own downsizing skips pixels, and noise hides faces from it. In such scenes faces of
-   160 px found rise from 14 to 35 of 40 with noise of sd 25, from 1 to 34 with sd 50 (tiles would
-   add four at sd 25, and false faces: 3 in 12 noisy pictures without any in place of 1).
+   models' own downsizing skips pixels, and noise hides faces from it. Not on tiles, where
+   smoothed noise makes more false faces. `benchmarks/robustness.py` has rows for noise.
 
 A candidate that full range is sure of (0.75 and up) stays even if short range, which knows no
 profiles, does not see it. The score of a face is that of the model that decided. Costs and recall

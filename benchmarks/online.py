@@ -107,7 +107,7 @@ def soak(rate: float, minutes: float) -> tuple[list[float], int, int]:
             if time.monotonic() - start_s >= len(memory) * minute_s:
                 memory.append(_memory_mb())
                 print(f"minute {len(memory) - 1}: {memory[-1]:.1f} MB", flush=True)
-        return memory, shown, results.source.dropped
+        return memory, shown, results.dropped
 
 
 def online() -> Inference:

@@ -1,11 +1,16 @@
 """Frames that are not searched: faces move evenly between those that are."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from fakes import FakeModel
 
 from builder_tools.inference import Inference
+from builder_tools.inference.analysis import Analyser
 from builder_tools.inference.between import faces_between, groups_of
+from builder_tools.inference.following import Following
+from builder_tools.inference.pool import DetectorPool
 from builder_tools.media import Frame
 from builder_tools.results import Box, Face
 
@@ -38,17 +43,17 @@ def film(count):
         yield Frame(number, number / 25, image)
 
 
+@dataclass(frozen=True)
+class Seen:
+    frame: int
+    faces: tuple
+
+
 def run(frames, detector, **options):
-    inference = Inference(
-        FakeModel(), detector, show_state_mode="none", inference_mode="video", workers=2, **options
-    )
-    following = inference._following.anew()
-    with inference:
-        return list(
-            inference._loop(
-                frames, "film", [], following=following, detect_every=inference.detect_every
-            )
-        )
+    analyser = Analyser(FakeModel(), DetectorPool(detector, "haar", {}), None)
+    following = Following(track=True, smooth_s=None)
+    analysed = analyser.every(frames, following, workers=2, **options)
+    return [Seen(frame.index, faces) for frame, faces in analysed]
 
 
 def test_groups_are_whole_but_the_last():

@@ -18,6 +18,7 @@ import builder_tools.inference
 from builder_tools.cli import main
 from builder_tools.drawing import DrawBox
 from builder_tools.inference import Inference
+from builder_tools.inference.sinks import NoSink
 from builder_tools.media import CameraReader, read_image
 
 HEADLESS = ["online", "--headless", "--detector", "haar"]
@@ -108,7 +109,72 @@ def test_the_newest_picture_wins(mjpeg_server):
     assert min(gaps) >= 4
     # After the sleep the picture waiting is new; a queue would fall 7 more behind each time.
     assert max(behind for _, behind in results[1:]) <= 8
-    assert stream.source.dropped >= 12
+    assert stream.dropped >= 12
+
+
+class Slow:
+    """Does what another does, after a rest."""
+
+    def __init__(self, one, rest_s):
+        self._one, self._rest_s = one, rest_s
+
+    def __getattr__(self, name):
+        return getattr(self._one, name)
+
+    def detect(self, image_rgb):
+        time.sleep(self._rest_s)
+        return self._one.detect(image_rgb)
+
+    def predict(self, faces):
+        time.sleep(self._rest_s)
+        return self._one.predict(faces)
+
+
+def test_detector_model_and_looker_work_at_the_same_time(mjpeg_server):
+    inference = Inference(
+        Slow(FakeModel(), 0.2),
+        Slow(FakeDetector(1), 0.2),
+        PassOn(),
+        inference_mode="online",
+        show_state_mode="none",
+    )
+    with inference, inference.run(mjpeg_server.url) as stream:
+        next(stream)
+        begun_s = time.monotonic()
+        for _ in range(6):
+            result = next(stream)
+            time.sleep(0.2)
+        assert time.monotonic() - begun_s < 2.4  # one after the other they take 3.6 s
+    assert stream.dropped == result.frame - 6 > 10
+
+
+def test_what_goes_wrong_in_a_stage_is_told_and_the_camera_let_go(mjpeg_server):
+    class Broken(FakeModel):
+        def predict(self, faces):
+            raise ArithmeticError("the model broke")
+
+    with pytest.raises(ArithmeticError, match="the model broke"):
+        online(Broken()).run(mjpeg_server.url).drain()
+    _wait_until(lambda: mjpeg_server.num_clients == 0)
+
+
+def test_a_window_listens_while_the_camera_is_away(mjpeg_server, monkeypatch):
+    """Before, q was heard only with the next picture."""
+    patient = functools.partial(CameraReader, retries=50, first_delay_s=0.2, longest_delay_s=0.2)
+    monkeypatch.setattr(builder_tools.inference, "CameraReader", patient)
+
+    class Quits(NoSink):
+        def wait(self):
+            return mjpeg_server.num_clients > 0
+
+    inference = online()
+    monkeypatch.setattr(inference, "_show_sink", lambda **options: Quits())
+    with inference.run(mjpeg_server.url) as stream:
+        next(stream)
+        mjpeg_server.stop()
+        begun_s = time.monotonic()
+        stream.drain()
+        assert time.monotonic() - begun_s < 3 and stream.source.error is None
 
 
 def test_a_camera_that_comes_back_goes_on(mjpeg_server, monkeypatch, caplog):
@@ -243,7 +309,7 @@ def _run_under_xvfb(code, *arguments, cwd):
     for program in ("xvfb-run", "xauth", "xdotool"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
-    command = ["xvfb-run", "-a", "-s", "-screen 0 800x600x24", sys.executable, "-c"]
+    command = ["xvfb-run", "-a", "-s", "-screen 0 800x600x24 -noreset", sys.executable, "-c"]
     return subprocess.run(
         [*command, PRESSING + textwrap.dedent(code), *arguments],
         capture_output=True,

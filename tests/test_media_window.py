@@ -52,7 +52,7 @@ def _run_under_xvfb(code):
             "xvfb-run",
             "-a",
             "-s",
-            "-screen 0 800x600x24",
+            "-screen 0 800x600x24 -noreset",
             sys.executable,
             "-c",
             textwrap.dedent(code),

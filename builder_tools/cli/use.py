@@ -268,7 +268,7 @@ def _run_online(options: argparse.Namespace) -> int:
         inference.run(camera, max_frames=options.max_frames) as results,
     ):
         code = _consume(results, options, text=options.headless, emotions=inference.model.emotions)
-        print(f"{results.source.dropped} frames dropped to stay live", file=sys.stderr)
+        print(f"{results.dropped} frames dropped to stay live", file=sys.stderr)
         return code
 
 

@@ -1,7 +1,8 @@
 """`Inference`: faces and their emotions from pictures, folders, videos and cameras.
 
 There is one frame loop (`Inference._loop`). A mode is a choice of source (a picture, a folder, a
-video, a camera) and of sinks (a window, a notebook, a video file, nothing).
+video, a camera) and of sinks (a window, a notebook, a video file, nothing). Frames of a video are
+analysed one and all; of a camera, the newest (`Analyser`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import logging
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector
 from builder_tools.drawing import DrawBox
+from builder_tools.inference.analysis import Analysed, Analyser
 from builder_tools.inference.batch import (
     MULTI_FACE_POLICIES,
     NO_FACE_POLICIES,
@@ -28,18 +29,11 @@ from builder_tools.inference.batch import (
     classify_paths,
     prepare,
 )
-from builder_tools.inference.between import groups_of, named_frames
 from builder_tools.inference.checks import check_choice, check_other_file, check_positive
 from builder_tools.inference.following import Following
 from builder_tools.inference.models import EmotionModel, chosen_model, frequent_emotion
-from builder_tools.inference.ordered import ordered_map
 from builder_tools.inference.pool import DetectorPool
-from builder_tools.inference.reader import (
-    cut_faces,
-    face_emotions,
-    face_square,
-    read_faces,
-)
+from builder_tools.inference.reader import face_square, read_faces
 from builder_tools.inference.sinks import (
     FrameRate,
     InlineSink,
@@ -58,7 +52,7 @@ from builder_tools.media import (
     read_image,
 )
 from builder_tools.media.connections import camera_name
-from builder_tools.results import Face, FaceEmotion, FrameResult
+from builder_tools.results import FaceEmotion, FrameResult
 
 __all__ = [
     "MULTI_FACE_POLICIES",
@@ -75,8 +69,6 @@ __all__ = [
 
 SHOW_STATE_MODES = ("cv2", "inline", "none")
 INFERENCE_MODES = ("img", "img_batch", "video", "video_rec", "online")
-FRAMES_AHEAD = 2
-"""Frames of a video in work per thread; bounds the memory (a 4K frame takes 25 MB)."""
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +110,8 @@ class Inference:
             given without `track`, or `detect_every` is above 1 without `track`, or `decision`
             is given beside a model.
 
-    One object serves one thread at a time. Close it, or use it as a context manager.
+    One object serves one thread at a time (`online` runs detector and model on threads of its
+    own, so that a slow one does not hold up the others). Close it, or use it as a context manager.
     """
 
     def __init__(
@@ -157,6 +150,7 @@ class Inference:
         self.model = chosen_model(model_obj, decision)
         self.policy = BatchPolicy(frequent_emotion(self.model), no_face, multi_face)
         self._detectors = DetectorPool(face_det_obj, detector, detector_options or {})
+        self._analyser = Analyser(self.model, self._detectors, img_size)
         self.draw_box = DrawBox() if draw_box_obj is None else draw_box_obj
         self._draws_always = draw_box_obj is not None or inference_mode in ("img", "video_rec")
 
@@ -209,7 +203,7 @@ file is there once it is read to its end (`.drain()`) |
 
     def analyse(self, image_rgb: np.ndarray) -> tuple[FaceEmotion, ...]:
         """Gives the faces in one `(H, W, 3)` uint8 RGB picture, largest first; draws nothing."""
-        return self._classify(*self._detect(image_rgb))
+        return self._analyser.one(image_rgb)
 
     def batch_rows(self, paths: Iterable[Path]) -> Iterator[BatchRow]:
         """Gives the rows of `img_batch` one by one, in the order of the paths."""
@@ -231,7 +225,9 @@ file is there once it is read to its end (`.drain()`) |
         image = read_image(source)
         name = str(source) if isinstance(source, str | Path) else _kind(source)
         shown = self._show_sink(hold=True)
-        (result,) = self._loop([Frame(0, 0.0, image)], name, [shown])
+        still = Following(track=False, smooth_s=None)
+        analysed = self._analyser.every([Frame(0, 0.0, image)], still)
+        (result,) = self._loop(analysed, name, [shown])
         return result
 
     def _run_img_batch(self, source) -> BatchTable:
@@ -274,42 +270,39 @@ file is there once it is read to its end (`.drain()`) |
             opened.pop_all()
         if isinstance(self.draw_box, DrawBox):
             self.draw_box.forget()
-        results = self._loop(
-            reader,
-            camera_name(reader.source),
-            sinks,
-            max_frames=max_frames,
-            rate=FrameRate() if live else None,
-            following=self._following.anew(),
-            workers=1 if live or self._detectors.given is not None else self.workers,
-            detect_every=1 if live else self.detect_every,
-        )
+        following = self._following.anew()
+        if live:
+            analysed = self._analyser.newest(
+                reader,
+                following,
+                lambda: all([sink.wait() for sink in sinks]),
+                max_frames=max_frames,
+            )
+        else:
+            analysed = self._analyser.every(
+                reader,
+                following,
+                max_frames=max_frames,
+                workers=1 if self._detectors.given is not None else self.workers,
+                detect_every=self.detect_every,
+            )
+        rate = FrameRate() if live else None
+        results = self._loop(analysed, camera_name(reader.source), sinks, rate)
         return ResultStream(results, reader, sinks)
 
     def _loop(
         self,
-        frames: Iterable[Frame],
+        analysed: Generator[Analysed],
         source: str,
         sinks: list[Sink],
-        *,
-        max_frames: int | None = None,
         rate: FrameRate | None = None,
-        following: Following | None = None,
-        workers: int = 1,
-        detect_every: int = 1,
-    ) -> Iterator[FrameResult]:
-        """The one frame loop: detect, follow, classify, draw, hand to the sinks, yield."""
-        following = following or Following(track=False, smooth_s=None)
+    ) -> Generator[FrameResult]:
+        """The one frame loop: draw what was found, hand it to the sinks, yield."""
         with ExitStack() as stack:
-            if hasattr(frames, "close"):
-                stack.enter_context(closing(frames))
+            stack.enter_context(closing(analysed))
             for sink in sinks:
                 stack.push(_closer(sink))
-            groups = groups_of(islice(frames, max_frames), detect_every)
-            searched = stack.enter_context(closing(self._search(groups, workers)))
-            named = named_frames(searched, following, self._detectors.cut)
-            for shown, (frame, faces, pictures) in enumerate(named):
-                found = following.steady(self._classify(faces, pictures), frame.time_s)
+            for shown, (frame, found) in enumerate(analysed):
                 pace = {"fps": rate.tick(), "dropped": frame.index - shown} if rate else {}
                 image = self._draw(frame.image, found, pace, sinks)
                 result = FrameResult(source, frame.index, frame.time_s, found, image)
@@ -317,24 +310,6 @@ file is there once it is read to its end (`.drain()`) |
                 yield result
                 if not goes_on:
                     return
-
-    def _search(self, groups: Iterable[list[Frame]], workers: int) -> Generator:
-        """Gives each group of frames with the faces of its first and their pictures, in order."""
-
-        def search(group: list[Frame]):
-            return group, *self._detect(group[0].image)
-
-        if workers == 1:
-            return (search(group) for group in groups)
-        return ordered_map(search, groups, workers=workers, ahead=FRAMES_AHEAD * workers)
-
-    def _detect(self, image_rgb: np.ndarray) -> tuple[list[Face], list[np.ndarray]]:
-        with self._detectors.lend() as detector:
-            faces = detector.detect(image_rgb)
-            return faces, cut_faces(image_rgb, faces, detector)
-
-    def _classify(self, faces: list[Face], pictures: list[np.ndarray]) -> tuple[FaceEmotion, ...]:
-        return face_emotions(self.model, faces, read_faces(self.model, pictures, self.img_size))
 
     def _draw(
         self,

@@ -29,6 +29,10 @@ class Sink(Protocol):
         """Takes a result; False asks the loop to end."""
         ...
 
+    def wait(self) -> bool:
+        """Called while a live source gives nothing; False asks the loop to end."""
+        ...
+
     def close(self, error: BaseException | None) -> None:
         """Called once, after the last result (None) or with the error that ended the loop."""
         ...
@@ -38,6 +42,9 @@ class NoSink:
     """`show_state_mode="none"`: shows nothing."""
 
     def take(self, result: FrameResult) -> bool:
+        return True
+
+    def wait(self) -> bool:
         return True
 
     def close(self, error: BaseException | None) -> None:
@@ -55,6 +62,7 @@ class WindowSink:
 
     def __init__(self, title: str, *, folder: str | Path = ".", hold: bool = False) -> None:
         self._window, self._folder, self._hold = Window(title), Path(folder), hold
+        self._last: FrameResult | None = None
 
     def take(self, result: FrameResult) -> bool:
         key = self._window.show(result.image)
@@ -62,7 +70,11 @@ class WindowSink:
             self._snapshot_if(key, result)
             key = self._window.show(result.image, wait_ms=HOLD_POLL_MS)
         self._snapshot_if(key, result)
+        self._last = result
         return key not in QUIT_KEYS
+
+    def wait(self) -> bool:
+        return self._last is None or self.take(self._last)
 
     def close(self, error: BaseException | None) -> None:
         self._window.close()
@@ -94,6 +106,9 @@ class InlineSink:
             self._handle.update(picture)
         return True
 
+    def wait(self) -> bool:
+        return True
+
     def close(self, error: BaseException | None) -> None:
         pass
 
@@ -118,6 +133,9 @@ class VideoSink:
 
     def take(self, result: FrameResult) -> bool:
         self._writer.write(result.image, result.time_s)
+        return True
+
+    def wait(self) -> bool:
         return True
 
     def close(self, error: BaseException | None) -> None:

@@ -16,6 +16,10 @@ class ResultStream(Iterator[FrameResult]):
         results: The results.
         source: Where they come from: a `VideoReader` or a `CameraReader`.
         sinks: Where they go.
+
+    Attributes:
+        dropped: Pictures that came before the last result and were not given: a live source
+            drops what is late (0 for a video).
     """
 
     def __init__(
@@ -25,9 +29,13 @@ class ResultStream(Iterator[FrameResult]):
         sinks: Iterable[Sink] = (),
     ) -> None:
         self._results, self.source, self._sinks = results, source, tuple(sinks)
+        self.dropped, self._given = 0, 0
 
     def __next__(self) -> FrameResult:
-        return next(self._results)
+        result = next(self._results)
+        self.dropped = result.frame - self._given
+        self._given += 1
+        return result
 
     def __enter__(self) -> ResultStream:
         return self

@@ -1,0 +1,119 @@
+"""The faces of pictures and what they show: of one, of every frame, or of the newest ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from builder_tools.inference.between import groups_of, named_frames
+from builder_tools.inference.following import Following
+from builder_tools.inference.live import Stage, awaited
+from builder_tools.inference.models import EmotionModel
+from builder_tools.inference.ordered import ordered_map
+from builder_tools.inference.pool import DetectorPool
+from builder_tools.inference.reader import cut_faces, face_emotions, read_faces
+from builder_tools.media import CameraReader, Frame
+from builder_tools.results import Face, FaceEmotion
+
+FRAMES_AHEAD = 2
+"""Frames of a video in work per thread; bounds the memory (a 4K frame takes 25 MB)."""
+
+Analysed = tuple[Frame, tuple[FaceEmotion, ...]]
+
+
+@dataclass(frozen=True)
+class Analyser:
+    """Detects faces and classifies them.
+
+    Args:
+        model: Tells emotions.
+        detectors: Lends detectors.
+        img_size: Side in px faces are resized to before the model; None leaves it to the model.
+    """
+
+    model: EmotionModel
+    detectors: DetectorPool
+    img_size: int | None
+
+    def one(self, image_rgb: np.ndarray) -> tuple[FaceEmotion, ...]:
+        """Gives the faces in one `(H, W, 3)` uint8 RGB picture, largest first."""
+        return self._classify(*self._detect(image_rgb))
+
+    def every(
+        self,
+        frames: Iterable[Frame],
+        following: Following,
+        *,
+        workers: int = 1,
+        detect_every: int = 1,
+        max_frames: int | None = None,
+    ) -> Generator[Analysed]:
+        """Gives every frame with its faces; closes `frames` at the end, where they can be closed.
+
+        Args:
+            frames: In their order.
+            following: Names faces, calms emotions.
+            workers: Threads that detect.
+            detect_every: Search every so many frames only.
+            max_frames: Ends after so many.
+        """
+        with ExitStack() as stack:
+            if hasattr(frames, "close"):
+                stack.enter_context(closing(frames))
+            groups = groups_of(islice(frames, max_frames), detect_every)
+            searched = stack.enter_context(closing(self._search(groups, workers)))
+            for frame, faces, pictures in named_frames(searched, following, self.detectors.cut):
+                yield frame, following.steady(self._classify(faces, pictures), frame.time_s)
+
+    def newest(
+        self,
+        camera: CameraReader,
+        following: Following,
+        goes_on: Callable[[], bool],
+        *,
+        max_frames: int | None = None,
+    ) -> Generator[Analysed]:
+        """Gives the newest picture with its faces; closes `camera` at the end.
+
+        The camera, the detector, the model and whoever takes the pictures are each on a thread
+        of their own and go at their own pace.
+
+        Args:
+            camera: Gives the pictures.
+            following: Names faces, calms emotions.
+            goes_on: Asked while the camera gives nothing; False ends it.
+            max_frames: Ends after so many.
+        """
+
+        def find(frame: Frame) -> tuple[Frame, list[Face], list[np.ndarray]]:
+            faces, pictures = self._detect(frame.image)
+            return frame, following.name(faces, frame.time_s), pictures
+
+        def tell(found: tuple[Frame, list[Face], list[np.ndarray]]) -> Analysed:
+            frame, faces, pictures = found
+            return frame, following.steady(self._classify(faces, pictures), frame.time_s)
+
+        with closing(Stage(Stage(camera, find, "detector"), tell, "classifier")) as stage:
+            yield from islice(awaited(stage, goes_on), max_frames)
+
+    def _search(self, groups: Iterable[list[Frame]], workers: int) -> Generator:
+        """Gives each group of frames with the faces of its first and their pictures, in order."""
+
+        def search(group: list[Frame]):
+            return group, *self._detect(group[0].image)
+
+        if workers == 1:
+            return (search(group) for group in groups)
+        return ordered_map(search, groups, workers=workers, ahead=FRAMES_AHEAD * workers)
+
+    def _detect(self, image_rgb: np.ndarray) -> tuple[list[Face], list[np.ndarray]]:
+        with self.detectors.lend() as detector:
+            faces = detector.detect(image_rgb)
+            return faces, cut_faces(image_rgb, faces, detector)
+
+    def _classify(self, faces: list[Face], pictures: list[np.ndarray]) -> tuple[FaceEmotion, ...]:
+        return face_emotions(self.model, faces, read_faces(self.model, pictures, self.img_size))

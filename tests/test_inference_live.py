@@ -1,0 +1,109 @@
+"""Stages of live work: the newest wins, nothing waits for what comes after, ends and errors."""
+
+import threading
+import time
+
+import pytest
+
+from builder_tools.inference.live import Stage, awaited
+
+
+class Counter:
+    """A camera that counts: always the newest number, at so many a second, up to a last one."""
+
+    def __init__(self, rate=200.0, last=None):
+        self.rate, self.last, self.ended = rate, last, False
+        self.begun_s, self.given = time.monotonic(), 0
+
+    def now(self):
+        number = int((time.monotonic() - self.begun_s) * self.rate) + 1
+        return number if self.last is None else min(number, self.last)
+
+    def read(self, timeout_s=None):
+        end_s = time.monotonic() + (timeout_s or 60)
+        while not self.ended and time.monotonic() < end_s:
+            if self.now() > self.given:
+                self.given = self.now()
+                return self.given
+            self.ended = self.given == self.last
+            time.sleep(0.001)
+        return None
+
+    def close(self):
+        self.ended = True
+
+
+def slowly(seconds):
+    def work(item):
+        time.sleep(seconds)
+        return item
+
+    return work
+
+
+def numbers(stage):
+    found = []
+    while (number := stage.read()) is not None:
+        found.append(number)
+    return found
+
+
+def test_stages_work_at_the_same_time():
+    stage = Stage(Stage(Counter(), slowly(0.1), "one"), slowly(0.1), "two")
+    stage.read()
+    begun_s = time.monotonic()
+    for _ in range(5):
+        stage.read()
+    taken_s = time.monotonic() - begun_s
+    stage.close()
+    assert taken_s < 0.8  # one after the other they take 1 s
+
+
+def test_who_looks_seldom_sees_the_newest():
+    camera = Counter()
+    stage = Stage(camera, slowly(0.005), "quick")
+    behind = []
+    for _ in range(4):
+        time.sleep(0.2)  # 40 numbers
+        behind.append(camera.now() - stage.read())
+    stage.close()
+    assert max(behind) < 20
+
+
+def test_the_last_one_is_never_dropped():
+    found = numbers(Stage(Stage(Counter(last=50), slowly(0.02), "one"), slowly(0.05), "two"))
+    assert found[-1] == 50 and len(found) < 15 and found == sorted(set(found))
+
+
+def test_an_error_comes_after_the_last_result_and_ends_it():
+    def fail_at_three(item):
+        if item == 3:
+            raise ValueError("three")
+        return item
+
+    first = Stage(Counter(rate=20), fail_at_three, "failing")
+    stage = Stage(first, slowly(0), "after")
+    found = []
+    with pytest.raises(ValueError, match="three"):
+        while (number := stage.read()) is not None:
+            found.append(number)
+    assert found == [1, 2] and stage.ended
+    stage.close()
+
+
+def test_close_ends_every_thread_and_the_source():
+    camera, before = Counter(rate=0.001), threading.active_count()
+    stage = Stage(Stage(camera, slowly(0), "one"), slowly(0), "two")
+    assert stage.read() == 1
+    stage.close()
+    stage.close()
+    assert camera.ended and stage.ended and threading.active_count() == before
+
+
+def test_a_silent_source_is_waited_for_only_as_long_as_wanted():
+    stage = Stage(Counter(rate=0.001), slowly(0), "silent")
+    answers = [True, True, False]
+    begun_s = time.monotonic()
+    assert list(awaited(stage, lambda: answers.pop(0), every_s=0.02)) == [1]
+    assert answers == [] and time.monotonic() - begun_s < 2
+    stage.close()

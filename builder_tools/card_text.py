@@ -167,6 +167,8 @@ def _data(training: Mapping[str, Any]) -> str:
 
 
 def _training(training: Mapping[str, Any]) -> str:
+    if "members" in training:
+        return _members(training["members"])
     if "config" not in training:
         return ""
     budget = training["budget"]
@@ -180,6 +182,18 @@ def _training(training: Mapping[str, Any]) -> str:
         text += "\n\nand these targets (`--teachers`, `--original-share` ...):\n\n"
         text += _code(training["teaching"])
     return text
+
+
+def _members(members: Iterable[Mapping[str, Any]]) -> str:
+    """Says what a model is the mean of, and how each was trained."""
+    members = list(members)
+    names = " ".join(member["name"] for member in members)
+    parts = [
+        f"The mean of the probabilities of {len(members)} models, one file: "
+        f"`builder-tools ensemble {names} --out ...`."
+    ]
+    parts += [f"### `{member['name']}`\n\n{_training(member)}" for member in members]
+    return "\n\n".join(parts)
 
 
 def _code(values: Mapping[str, Any]) -> str:

@@ -59,6 +59,7 @@ STOREYS = (
     _row("training", "keras"),
     _row("export", "keras"),
     _row("quantization"),
+    _row("ensemble"),
     # judging
     _row("evaluation", "sklearn"),
     _row("valence_arousal", "sklearn", "keras"),

@@ -22,7 +22,7 @@ from builder_tools.media import read_image, write_image
 CONTRACT_VERBS = {
     *("img", "img-batch", "video", "video-rec", "online"),
     *("data", "clean", "balance", "tune", "train", "evaluate", "export", "experiment"),
-    *("highlights", "exhibits", "label-va", "quantize", "submit", "benchmark"),
+    *("highlights", "exhibits", "label-va", "quantize", "ensemble", "submit", "benchmark"),
     *("assets", "models", "web"),
 }
 LINE_FIELDS = ["source", "frame", "time_s", "faces"]

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -355,6 +356,50 @@ def test_int8_that_costs_too_much_is_not_deployed(shipped, tmp_path, monkeypatch
     assert main(arguments) == 2
     assert "Use the float32 model" in capsys.readouterr().err
     assert not (tmp_path / "twin").exists() and not list(tmp_path.glob("*.part"))
+
+
+def test_an_ensemble_gives_the_mean_and_is_judged_anew(shipped, tmp_path):
+    twin, out = tmp_path / "twin", tmp_path / "joined"
+    places = ["--source", str(shipped.source), "--reports", str(tmp_path / "reports")]
+    assert main(["quantize", str(shipped.model), "--out", str(twin), *places]) == 0
+    arguments = ["ensemble", str(shipped.model), str(twin), "--out", str(out), *places]
+    assert main([*arguments, "--flip-average"]) == 0
+    card = ModelCard.read(out)
+    verify_files(out, card)
+    assert sorted(path.name for path in out.iterdir()) == ["README.md", "card.json", "model.onnx"]
+    assert card.name == "joined" and card.flip_average
+    assert card.metrics["test"]["ferplus-majority-8"]["n"] > 0
+    assert [member["name"] for member in card.training["members"]] == ["toy", "twin"]
+    assert card.training["members"][0]["seed"] == 7
+    assert "### `twin`" in (out / "README.md").read_text()
+    faces = np.stack([face.image for face in study_faces()[:20]])[..., None].repeat(3, axis=-1)
+    one, other, both = (
+        EmotionClassifier(folder, flip_average=False).outputs(faces)
+        for folder in (shipped.model, twin, out)
+    )
+    assert np.abs(one - other).max() > 1e-4
+    np.testing.assert_allclose(both, (one + other) / 2, atol=1e-6)
+    with (tmp_path / "reports/experiments.csv").open(newline="") as file:
+        row = list(csv.DictReader(file))[-1]
+    assert (row["model"], row["network"], row["seed"]) == ("joined", "tiny + tiny", "7")
+    assert row["epochs"] == "6"
+    assert evaluate(shipped, model=out) == 0, "the figures of the card come out again"
+
+
+def test_models_that_do_not_go_together_are_no_ensemble(shipped, tmp_path, capsys):
+    def refused(*models):
+        arguments = ["ensemble", *map(str, models), "--out", str(tmp_path / "out")]
+        assert main([*arguments, "--source", str(shipped.source)]) == 2
+        assert not (tmp_path / "out").exists()
+        return capsys.readouterr().err
+
+    assert "at least two models" in refused(shipped.model)
+    assert "one input size" in refused(shipped.model, "fast")
+    other = tmp_path / "other"
+    shutil.copytree(shipped.model, other)
+    training = dict(shipped.card.training) | {"data_sha256": "0" * 64}
+    write_card(other, dataclasses.replace(shipped.card, name="other", training=training))
+    assert "trained on the same data" in refused(shipped.model, other)
 
 
 def test_decisions_are_fitted_on_valid(shipped):

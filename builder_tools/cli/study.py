@@ -1,4 +1,4 @@
-"""Verbs of the study: evaluate, quantize, export. They need the `[study]` extra."""
+"""Verbs of the study: evaluate, quantize, ensemble, export. They need the `[study]` extra."""
 
 from __future__ import annotations
 
@@ -194,6 +194,29 @@ def _run_quantize(options: argparse.Namespace) -> None:
     print_report(card.metrics["test"], affect_of(card, "test"))
 
 
+def _ensemble_options(parser: argparse.ArgumentParser) -> None:
+    add_data_options(parser)
+    parser.add_argument("models", nargs="+", help="names or folders of two or more models")
+    parser.add_argument("--out", type=Path, required=True, help="new model folder to write")
+    parser.add_argument(
+        "--flip-average", action="store_true", help="average with the mirrored face in use"
+    )
+    parser.add_argument("--reports", type=Path, default=Path("reports"))
+    parser.add_argument("--note", default="", help="a remark for experiments.csv")
+
+
+def _run_ensemble(options: argparse.Namespace) -> None:
+    need_study()
+    from builder_tools.cards import find_model
+    from builder_tools.study import join_models, load_data, log_experiment
+
+    data = load_data(options.data, options.source)
+    folders = [find_model(name) for name in options.models]
+    card, _ = join_models(folders, options.out, data, flip_average=options.flip_average)
+    log_experiment(options.reports / "experiments.csv", card, options.note)
+    print_report(card.metrics["test"], {})
+
+
 VERBS = {
     "evaluate": Verb(
         "judge a model under every protocol and compare with its card",
@@ -209,6 +232,15 @@ VERBS = {
         ("builder-tools quantize saved_models/mine --out saved_models/mine_int8",),
         _quantize_options,
         _run_quantize,
+    ),
+    "ensemble": Verb(
+        "make one model of several: the mean of their probabilities, judged anew",
+        (
+            "builder-tools ensemble fast saved_models/second --out saved_models/both",
+            "builder-tools ensemble fast second --flip-average --out saved_models/accurate",
+        ),
+        _ensemble_options,
+        _run_ensemble,
     ),
     "export": Verb(
         "turn a trained .keras network into a folder that runs without TensorFlow",

@@ -93,7 +93,7 @@ def fer2013_seven_labels(table: pd.DataFrame) -> np.ndarray:
             f"Expected FER2013 labels among {list(FER2013_TO_EMOTION)}. Received: {unknown}."
         )
     labels = _labels(table["emotion"].map(FER2013_TO_EMOTION).to_numpy(), FER2013_SEVEN)
-    marked = table["ambiguous_labels"].fillna("").astype(str).str.strip()
+    marked = table["ambiguous_labels"].astype(object).fillna("").astype(str).str.strip()
     return np.where(marked.to_numpy() == "", labels, LEFT_OUT)
 
 

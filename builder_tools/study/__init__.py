@@ -11,6 +11,7 @@ from builder_tools.study.affect import (
     read_label_files,
 )
 from builder_tools.study.deploy import judge_and_write, quantize_model
+from builder_tools.study.joined import join_models
 from builder_tools.study.judging import (
     data_sha256,
     judge_model,
@@ -38,6 +39,7 @@ __all__ = [
     "export_network",
     "format_affect",
     "hardware",
+    "join_models",
     "judge_affect",
     "judge_and_write",
     "judge_model",

@@ -47,22 +47,28 @@ def log_experiment(path: str | Path, card: ModelCard, note: str = "") -> None:
 
 def _model_row(card: ModelCard, note: str) -> dict[str, Any]:
     training = card.training
+    runs = training.get("members", [training])
     return {
         "date": date.today().isoformat(),
         "study": "model",
         "model": card.name,
-        "network": training["config"]["network"],
+        "network": " + ".join(run["config"]["network"] for run in runs),
         "data": training["data"],
         "data_sha256": training["data_sha256"][:12],
-        "seed": training["seed"],
-        "commit": training["commit"],
-        "epochs": training["budget"]["epochs"],
-        "minutes": training["budget"]["minutes"],
-        "machine": training["budget"]["machine"],
+        "seed": _all_of(run["seed"] for run in runs),
+        "commit": _all_of(run["commit"] for run in runs),
+        "epochs": sum(run["budget"]["epochs"] for run in runs),
+        "minutes": round(sum(run["budget"]["minutes"] for run in runs), 1),
+        "machine": _all_of(run["budget"]["machine"] for run in runs),
         **_figures(card.metrics["test"]),
         **_affect_figures(card),
         "note": note,
     }
+
+
+def _all_of(values: Iterable[Any]) -> str:
+    """Names what the runs of a model have, once where they agree."""
+    return " + ".join(dict.fromkeys(map(str, values)))
 
 
 def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,8 @@ web: $(VENV)/.full ## open the web page on this machine; more options: ARGS=...
 	@$(VENV)/bin/builder-tools web $(ARGS)
 
 test: $(VENV)/.full ## run every test, a process a core
-	@$(VENV)/bin/python -m pytest -q -n auto --dist loadfile $(PYTEST_ARGS)
+	@$(VENV)/bin/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder \
+		$(PYTEST_ARGS)
 
 lint: $(VENV)/.lint ## check style with ruff
 	@$(VENV)/bin/python -m ruff check .

@@ -347,6 +347,44 @@ def test_s_saves_a_snapshot_and_q_or_esc_quits(mjpeg_server, tmp_path, quit_key)
     _wait_until(lambda: mjpeg_server.num_clients == 0)
 
 
+def test_q_is_heard_while_the_camera_is_away(mjpeg_server, tmp_path):
+    """The camera is tried again for 15 s; q ends it at once."""
+    code = """
+        seen, gone, ended = Path("seen"), Path("gone"), threading.Event()
+
+        def user():
+            find_window()
+            time.sleep(0.5)
+            seen.touch()
+            while not gone.exists():
+                time.sleep(0.05)
+            time.sleep(1)
+            pressed_s = time.monotonic()
+            press_until("q", ended.is_set)
+            print("ended after", time.monotonic() - pressed_s)
+
+        thread = threading.Thread(target=user, daemon=True)
+        thread.start()
+        code = main(["online", "--camera", sys.argv[1], "--window"])
+        ended.set()
+        thread.join()
+        sys.exit(code)
+    """
+
+    def lose_the_camera():
+        _wait_until((tmp_path / "seen").exists, 40)
+        mjpeg_server.stop()
+        (tmp_path / "gone").touch()
+
+    losing = threading.Thread(target=lose_the_camera)
+    losing.start()
+    done = _run_under_xvfb(code, mjpeg_server.url, cwd=tmp_path)
+    losing.join()
+    assert done.returncode == 0, done.stderr
+    assert "Attempt 1 of 5" in done.stderr
+    assert float(done.stdout.split()[-1]) < 4
+
+
 def test_a_picture_stays_until_a_key_is_pressed(astronaut, tmp_path):
     from builder_tools.media import write_image
 

@@ -191,6 +191,13 @@ def test_the_page_is_used_by_keyboard(open_page):
     assert outline != "none"
 
 
+def test_the_description_of_the_api_is_readable(open_page):
+    page = open_page()
+    page.goto(page.url.split("/en/")[0] + "/docs")
+    assert page.locator("h1").count() == 1
+    assert low_contrast(page) == []
+
+
 def test_the_webcam_shows_a_label_and_its_speed(open_page):
     page = open_page()
     page.get_by_role("tab", name="Webcam").click()
@@ -242,6 +249,7 @@ def test_a_batch_gives_a_valid_csv(open_page, files, tmp_path):
     page.click("#bt-batch-start")
     page.wait_for_selector("#bt-batch-result .bt-table")
     keep_picture(page, "batch")
+    assert low_contrast(page) == []
     path = fetch(page, "submission.csv", tmp_path)
     validate_submission(path, ["damaged.jpg", "photo.jpg"], ("happy", "neutral"))
     assert "photo.jpg,happy" in path.read_text()
@@ -291,6 +299,7 @@ def test_models_are_chosen_and_described(open_page, files):
     page.get_by_role("tab", name="Models").click()
     page.wait_for_selector("#bt-card >> text=Intended use")
     keep_picture(page, "models")
+    assert low_contrast(page) == []
     page.locator("#bt-detector input").click()
     page.get_by_role("option", name="yunet").click()
     page.get_by_role("tab", name="Photo").click()

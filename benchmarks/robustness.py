@@ -6,6 +6,8 @@ model judges. The largest face found is the answer; a face that is not found is 
 the last column. Writes reports/robustness.csv, reports/robustness.md and a figure.
 
     python benchmarks/robustness.py [--models fast tiny] [--detectors mediapipe yunet]
+
+Rows that are there of models and detectors not named stay as they are.
 """
 
 from __future__ import annotations
@@ -51,14 +53,26 @@ def main() -> None:
             for spoiling in tqdm(SPOILINGS, desc=f"{name}, {detector}", file=sys.stderr):
                 found = answers(inference, faces, spoiling)
                 rows.append({"model": name, "detector": detector, **_row(spoiling, found, faces)})
-    table = pd.DataFrame(rows)
     options.reports.mkdir(parents=True, exist_ok=True)
+    table = _with_rows_before(pd.DataFrame(rows), options.reports / "robustness.csv")
     with replacing(options.reports / "robustness.csv") as partial:
         table.to_csv(partial, index=False)
     with replacing(options.reports / "robustness.md") as partial:
         partial.write_text(_report(table, options, len(faces.labels)))
     _draw(table, options.reports / "figures" / "robustness.png")
     print(_report(table, options, len(faces.labels)))
+
+
+def _with_rows_before(new: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Gives the rows with those that are there of other models and detectors, on as many faces."""
+    if not path.is_file():
+        return new
+    before = pd.read_csv(path)
+    measured = pd.MultiIndex.from_frame(new[["model", "detector"]])
+    others = ~pd.MultiIndex.from_frame(before[["model", "detector"]]).isin(measured)
+    kept = before[others & (before["faces"] == new["faces"].iloc[0])]
+    together = pd.concat([kept, new], ignore_index=True)
+    return together.sort_values(["model", "detector"], kind="stable", ignore_index=True)
 
 
 def answers(inference: Inference, faces: LabelledFaces, spoiling: Spoiling) -> np.ndarray:

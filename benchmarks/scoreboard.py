@@ -237,9 +237,10 @@ def _report(alone, through, fresh, options: argparse.Namespace) -> str:
         "machines, milliseconds do not.",
         describe_machine(packages),
         "## Models alone",
-        "FER+ test, 3,137 faces with a majority of eight emotions, as shipped (`accurate` averages both sides of a face); "
-        "95 % bootstrap interval; mean recall over the seven emotions that `fer` knows, by the "
-        "natural decision; one face on one thread, resizing and preprocessing included, medians "
+        "FER+ test, 3,137 faces with a majority of eight emotions, as shipped (`accurate` averages "
+        "both sides of a face); 95 % bootstrap interval; mean recall over the seven emotions that "
+        "`fer` knows, by the natural decision; one face on one thread, resizing and preprocessing "
+        "included, medians "
         f"of {ROUNDS} calls in turn.",
         _markdown(alone),
         "![scoreboard](figures/scoreboard.png)",

@@ -286,8 +286,9 @@ def test_video_rec(face_video, tmp_path, capsys):
 
 def test_models_are_listed(capsys):
     assert main(["models"]) == 0
-    first = capsys.readouterr().out.splitlines()[0].split("\t")
-    assert first[0] == f"{DEFAULT_MODEL} (default)" and first[2].startswith("anger contempt")
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    (default,) = (line for line in lines if line[0] == f"{DEFAULT_MODEL} (default)")
+    assert default[2].startswith("anger contempt")
     assert main(["models", "--json"]) == 0
     cards = json.loads(capsys.readouterr().out)
     assert DEFAULT_MODEL in [card["name"] for card in cards]

@@ -102,6 +102,7 @@ function receive(answer) {
     return;
   }
   const since = sent.get(answer.id);
+  if (since === undefined) return; // a newer answer has overtaken it
   for (const id of [...sent.keys()]) if (id <= answer.id) sent.delete(id);
   draw(answer);
   const now = performance.now();

@@ -144,7 +144,7 @@ def test_detector_model_and_looker_work_at_the_same_time(mjpeg_server):
         for _ in range(6):
             result = next(stream)
             time.sleep(0.2)
-        assert time.monotonic() - begun_s < 2.4  # one after the other they take 3.6 s
+        assert time.monotonic() - begun_s < 3  # one after the other they take 3.6 s
     assert stream.dropped == result.frame - 6 > 10
 
 
@@ -174,7 +174,7 @@ def test_a_window_listens_while_the_camera_is_away(mjpeg_server, monkeypatch):
         mjpeg_server.stop()
         begun_s = time.monotonic()
         stream.drain()
-        assert time.monotonic() - begun_s < 3 and stream.source.error is None
+        assert time.monotonic() - begun_s < 8 and stream.source.error is None
 
 
 def test_a_camera_that_comes_back_goes_on(mjpeg_server, monkeypatch, caplog):
@@ -263,7 +263,7 @@ def test_a_window_is_closed_where_the_source_cannot_be_opened(monkeypatch):
     assert closed == [ConnectionError]
 
 
-def _wait_until(condition, seconds=5.0):
+def _wait_until(condition, seconds=30.0):
     deadline_s = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline_s, "waited in vain"

@@ -10,7 +10,7 @@ import pytest
 from builder_tools.media import CameraReader
 from builder_tools.media.connections import camera_name, camera_of
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 """Far more than anything here takes, even on a busy machine."""
 
 
@@ -35,7 +35,7 @@ def test_a_slow_reader_sees_now_and_not_the_past(mjpeg_server):
         behind = mjpeg_server.counter - mjpeg_server.counter_in(frame.image)
         assert camera.dropped >= 10
         assert frame.index >= camera.dropped
-    assert behind <= 8  # a queue would be about 30 behind
+    assert behind <= 15  # a queue would be about 30 behind
 
 
 def test_a_read_in_vain_ends_in_time(mjpeg_server):
@@ -46,7 +46,7 @@ def test_a_read_in_vain_ends_in_time(mjpeg_server):
         camera.read(0)
         start_s = time.monotonic()
         assert camera.read(0.2) is None and not camera.ended
-        assert 0.15 < time.monotonic() - start_s < 2
+        assert 0.15 < time.monotonic() - start_s < 5
 
 
 def test_a_camera_that_comes_back_goes_on(mjpeg_server, caplog):
@@ -97,7 +97,7 @@ def test_closing_never_hangs(mjpeg_server):
     start_s = time.monotonic()
     camera.close()
     camera.close()
-    assert time.monotonic() - start_s < 5
+    assert time.monotonic() - start_s < 15
     assert camera.ended and camera.error is None
     assert list(camera)[1:] == []
 
@@ -109,7 +109,7 @@ def test_closing_ends_the_waiting_for_a_reconnection(mjpeg_server, caplog):
         _wait_until(lambda: "Attempt 1" in caplog.text)
         start_s = time.monotonic()
         camera.close()
-    assert time.monotonic() - start_s < 1.5
+    assert time.monotonic() - start_s < 10
 
 
 def test_leaving_without_close_ends_the_process_cleanly(mjpeg_server):
@@ -145,7 +145,7 @@ def test_no_camera_says_what_was_tried():
     with pytest.raises(ConnectionError, match=r"rtsp://\*\*\*@127\.0\.0\.1:9/") as caught:
         CameraReader("rtsp://user:secret@127.0.0.1:9/", timeout_s=2)
     assert "secret" not in str(caught.value)
-    assert time.monotonic() - start_s < 8
+    assert time.monotonic() - start_s < 20
 
 
 @pytest.mark.parametrize("source", ["film.mp4", "", -1, True, 1.5, None])

@@ -69,7 +69,7 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(real_folder, tmp_
 
 
 def _wait_for_lines(path, count, process):
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + 120
     while not path.exists() or path.read_bytes().count(b"\n") < count:
         assert process.poll() is None and time.monotonic() < deadline_s
         time.sleep(0.005)

@@ -126,16 +126,7 @@ def findings(rows: pd.DataFrame) -> list[str]:
     raw = rows[rows["class_known"] == UNSHIFTED].set_index("labeller")
     said = []
     if "class anchor" in known.index:
-        floor = known.loc["class anchor"]
-        above = known["mean_ccc_low"] > floor["mean_ccc_high"]
-        better = list(known.index[above])
-        said.append(
-            f"The anchor of the class alone reaches a mean CCC of {floor['mean_ccc']:.3f}: the "
-            "class is most of what votes say, and it comes from the same votes. "
-            + (f"Above it, with intervals apart: {', '.join(better)}." if better else
-               "No labeller that shifts faces towards their class is above it with intervals "
-               "apart: what it adds within the class does not bring labels nearer to the votes.")
-        )  # fmt: skip
+        said.append(_floor_sentence(known))
     for name, row in raw.iterrows():
         said.append(_raw_sentence(name, row))
     for name, row in raw.iterrows():
@@ -147,6 +138,24 @@ def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """Gives a Markdown table, the first column to the left."""
     rules = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, rules, *body))
+
+
+def _floor_sentence(known: pd.DataFrame) -> str:
+    floor, others = known.loc["class anchor"], known.drop(index="class anchor")
+    sentence = (
+        f"The anchor of the class alone reaches a mean CCC of {_interval(floor, 'mean_ccc')}: the "
+        "class is most of what votes say, and it comes from the same votes."
+    )
+    if others.empty:
+        return sentence
+    better = others.index[others["mean_ccc_low"] > floor["mean_ccc_high"]]
+    if len(better):
+        return f"{sentence} Above it, with intervals apart: {', '.join(better)}."
+    best = others.loc[others["mean_ccc"].idxmax()]
+    return (
+        f"{sentence} No labeller that shifts faces towards their class is above it with intervals "
+        f"apart; the highest, {best.name}, reaches {_interval(best, 'mean_ccc')}."
+    )
 
 
 def _raw_sentence(name: str, row: pd.Series) -> str:

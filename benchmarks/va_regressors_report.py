@@ -15,7 +15,10 @@ HOW = """Every network saw the same faces of FER+ train for the same epochs; all
 test split, with 95 % bootstrap intervals. `none` is the direct classifier: its valence and arousal
 are the expected anchors of its probabilities. *votes*: against the vote-weighted anchors, the
 reference that knows what ten people saw. *own labels*: against the labeller's labels of the same
-faces, made with their class known. Nobody rated valence and arousal of these pictures."""
+faces, made with their class known. Nobody rated valence and arousal of these pictures. Minutes and
+milliseconds (processor time of one thread) were taken beside other trainings: they are above those
+of a quiet machine and no measure of small differences. Written by
+`python benchmarks/va_regressors.py`."""
 CAVEATS = """`isomap-network` looks at the features of a network that was taught the votes of these
 training faces. The reference and the labels share the anchors, so they cannot be called
 independent of each other in level and spread."""

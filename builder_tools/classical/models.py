@@ -92,7 +92,8 @@ def _boosting(seed: int) -> list[tuple[str, Any]]:
 
 
 def _neighbours(seed: int) -> list[tuple[str, Any]]:
-    return [("model", KNeighborsClassifier(15, weights="distance", n_jobs=-1))]
+    # "brute": what a tree of few numbers is made of is not stored without pickle.
+    return [("model", KNeighborsClassifier(15, weights="distance", algorithm="brute", n_jobs=-1))]
 
 
 def _discriminant(seed: int) -> list[tuple[str, Any]]:

@@ -279,6 +279,19 @@ def test_unknown_features_are_refused(name):
         make_features(name)
 
 
+def test_neighbours_among_few_numbers_are_stored(tmp_path):
+    """There scikit-learn grows a tree by default, which no file without pickle takes."""
+    faces, labels = toy(per_class=20)
+    describer, learn = make_features("eigenfaces")
+    numbers = describer.fit(faces).transform(faces)
+    fitted = make_pipeline("neighbours", learn=learn, params={"reduce__n_components": 3}).fit(
+        numbers, labels
+    )
+    save_model(face_model(describer, fitted), tmp_path / "few", EMOTIONS, input_size=48)
+    rgb = np.repeat(faces[..., None], 3, axis=-1)
+    assert (EmotionClassifier(tmp_path / "few").predict(rgb).argmax(axis=1) == labels).all()
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_models_contract(model, tmp_path):
     """Fit with SMOTE, rows sum to 1, save, open: the same; toy faces are told apart."""

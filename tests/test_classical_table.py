@@ -17,6 +17,7 @@ from builder_tools.classical.report import write_report
 from builder_tools.classical.table import rows_of, run_table
 from builder_tools.cli import main
 from builder_tools.datasets.ferplus import ferplus_table
+from builder_tools.study.log import read_rows
 from tests.toy_study import toy_faces, write_official
 
 COUNTS = {"train": 12, "valid": 6, "test": 4}
@@ -38,7 +39,7 @@ def made(source, tmp_path_factory):
     """A finished table: study, csv."""
     root = tmp_path_factory.mktemp("classical")
     study = StudyFaces(ferplus_table(source), root / "out", n_jobs=1)
-    assert run_table(ENTRIES, study, root / "classical.csv", search=False) == []
+    assert run_table(ENTRIES, study, root / "classical.csv", search=False) == {}
     return study, root / "classical.csv"
 
 
@@ -86,15 +87,29 @@ def test_rows_are_not_made_again(made, monkeypatch):
     monkeypatch.setattr(table, "run_entry", lambda *_, **__: pytest.fail("made again"))
     monkeypatch.setattr(table, "run_hybrid", lambda *_, **__: pytest.fail("made again"))
     before = made[1].read_text()
-    assert run_table(ENTRIES, *made, search=False) == []
+    assert run_table(ENTRIES, *made, search=False) == {}
     assert made[1].read_text() == before
 
 
 def test_no_row_is_begun_when_the_time_is_over(made, tmp_path):
     csv_path = tmp_path / "none.csv"
     left = run_table(ENTRIES[:2], made[0], csv_path, minutes=1e-9)
-    assert left == ["deep", "hog-logistic", "eigenfaces-neighbours"]
+    assert left == dict.fromkeys(["deep", "hog-logistic", "eigenfaces-neighbours"], "no time")
     assert not csv_path.exists()
+
+
+def test_a_row_that_fails_does_not_end_the_table(made, tmp_path, monkeypatch):
+    from builder_tools.classical import table
+
+    def fail_on_hog(entry, study, **options):
+        if entry.features == "hog":
+            raise ValueError("no hog today")
+        return {"key": entry.key}
+
+    monkeypatch.setattr(table, "run_entry", fail_on_hog)
+    csv_path = tmp_path / "some.csv"
+    assert run_table(ENTRIES[:2], made[0], csv_path) == {"hog-logistic": "no hog today"}
+    assert [row["key"] for row in read_rows(csv_path)] == ["deep", "eigenfaces-neighbours"]
 
 
 @pytest.mark.parametrize("key", ["hog-logistic", "vote-deep+1", "stack_oof-2"])

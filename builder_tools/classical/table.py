@@ -20,6 +20,8 @@ from builder_tools.study.log import add_rows, read_rows
 DEEP_KEY = "deep"
 """Key of the row of the deep model that the others are compared with."""
 
+NO_TIME = "no time"
+
 
 def run_table(
     entries: Sequence[Entry],
@@ -31,7 +33,7 @@ def run_table(
     search: bool = True,
     minutes: float | None = None,
     seed: int = 0,
-) -> list[str]:
+) -> dict[str, str]:
     """Runs what the csv does not hold yet, and adds a row as soon as it is there.
 
     Args:
@@ -44,13 +46,15 @@ def run_table(
         minutes: Begin no row after so long.
         seed: Of everything random.
 
+    A row that cannot be made does not end the table.
+
     Returns:
-        Keys of the rows that there was no time for.
+        Rows that are missing: key -> why.
     """
     from tqdm import tqdm
 
     csv, ends_at = Path(csv), time.monotonic() + 60 * (minutes or float("inf"))
-    left: list[str] = []
+    left: dict[str, str] = {}
     jobs = _jobs(entries, study, search=search, seed=seed)
     todo = [(key, job) for key, job in jobs if key not in _done(csv, study, seed)]
     for key, job in tqdm(todo, "rows", delay=2, disable=None, file=sys.stderr):
@@ -72,12 +76,16 @@ def rows_of(csv: str | Path, study: StudyFaces, seed: int = 0) -> list[dict[str,
     return [row for row in read_rows(Path(csv)) if (row["data_sha256"], row["seed"]) == wanted]
 
 
-def _run(key: str, job: Callable, csv: Path, ends_at: float, left: list[str]) -> None:
+def _run(key: str, job: Callable, csv: Path, ends_at: float, left: dict[str, str]) -> None:
     if time.monotonic() > ends_at:
-        left.append(key)
+        left[key] = NO_TIME
         return
     started = time.perf_counter()
-    row = job()
+    try:
+        row = job()
+    except (ValueError, MemoryError) as error:
+        left[key] = str(error) or type(error).__name__
+        return
     row["total_s"] = round(time.perf_counter() - started, 1)
     add_rows(csv, [row])
 

@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
     from builder_tools.classical.faces_of_study import StudyFaces
     from builder_tools.classical.plan import FRACTIONS, chosen_plan
     from builder_tools.classical.report import write_report
-    from builder_tools.classical.table import run_table
+    from builder_tools.classical.table import DEEP_KEY, run_table
     from builder_tools.study import load_data
 
     entries = chosen_plan(options.features, options.models, options.samplers, options.fraction)
@@ -85,10 +85,13 @@ def _run(options: argparse.Namespace) -> int:
         minutes=options.minutes,
         seed=options.seed,
     )
-    for path in write_report(csv, options.reports):
-        print(path)
+    if DEEP_KEY not in left:
+        for path in write_report(csv, options.reports):
+            print(path)
     if left:
-        print(f"No time for {len(left)} rows: {', '.join(left)}", file=sys.stderr)
+        print(f"Rows that are missing: {len(left)}", file=sys.stderr)
+    for key, why in left.items():
+        print(f"    {key}: {why}", file=sys.stderr)
     return 1 if left else 0
 
 

@@ -2,14 +2,13 @@
 
 Each part is trained on with the recipe of the default network; where it is small, its faces come
 several times an epoch, augmented anew. The last epoch counts, so valid decides nothing but the
-temperature.
+temperature. The time to fit is that of the epochs, also where training was interrupted.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import time
 from typing import Any
 
 import numpy as np
@@ -66,10 +65,8 @@ def run_network(
     config = config or curve_config(len(rows), seed=seed)
     folder = study.folder / "networks" / curve_key(fraction)
     watched = np.random.default_rng(seed).permutation(len(study.labels("valid")))[:WATCHED_FACES]
-    started = time.perf_counter()
     run = train(config, _samples(Samples, study, "train", rows),
                 _samples(Samples, study, "valid", np.sort(watched)), folder)  # fmt: skip
-    fitted = time.perf_counter()
     size = config.stages[-1].size
     found = {split: _predict(run.model, study.faces[split], size) for split in ("valid", "test")}
     temperature = fitted_temperature(study, found["valid"])
@@ -84,7 +81,7 @@ def run_network(
         "fraction": fraction,
         "train_faces": len(rows),
         "params": json.dumps({"epochs": sum(stage.epochs for stage in config.stages)}),
-        "fit_s": round(fitted - started, 2),
+        "fit_s": round(float(run.history["seconds"].sum()), 2),
         "temperature": temperature,
         **figures({split: study.judge(split, each) for split, each in used.items()}),
         **gains(study, used["test"]),

@@ -56,6 +56,10 @@ def _is_classical(rows: pd.DataFrame) -> pd.Series:
     return (rows["key"] != DEEP_KEY) & ~_is_hybrid(rows) & (rows["features"] != "")
 
 
+def _is_trained_network(rows: pd.DataFrame) -> pd.Series:
+    return (rows["key"] != DEEP_KEY) & (rows["features"] == "")
+
+
 def _is_hybrid(rows: pd.DataFrame) -> pd.Series:
     return rows["model"].isin([*HYBRIDS, OUT_OF_FOLD])
 
@@ -96,12 +100,13 @@ _CURVE_WORDS = (
     "Rows with the features `network` do not belong to the question how much data is needed: that "
     "network has seen all training faces. `landmarks` rest on faces that dlib's predictor was "
     "trained on. Rows without features are networks trained from scratch on the same faces, last "
-    "epoch."
+    "epoch; on all faces that recipe gives the deep model."
 )
 
 
 def _head(rows: pd.DataFrame, main: str) -> str:
-    minutes = rows["total_s"].sum() / 60
+    trained = _is_trained_network(rows)
+    minutes, more = (rows.loc[part, "total_s"].sum() / 60 for part in (~trained, trained))
     return (
         "# Classical and hybrid models\n\n"
         f"Protocols: {', '.join(TITLES[p] for p in prefixes(rows))}; models know all classes of "
@@ -112,8 +117,10 @@ def _head(rows: pd.DataFrame, main: str) -> str:
         "model is used (describing included, one thread); size is that of the model's file, "
         "and after + that of the weight files its features need. "
         f"Machine: {_joined(rows['machine'])}. Commits: {_joined(rows['commit'])}. "
-        f"{len(rows)} rows in {minutes:.1f} minutes. Rerun with `{RERUN}`."
-    )
+        f"{(~trained).sum()} rows in {minutes:.1f} minutes. Rerun with `{RERUN}`."
+        + (f" The {trained.sum()} networks of the learning curves (`--networks`) took "
+           f"{more:.0f} minutes more, beside other work." if trained.any() else "")
+    )  # fmt: skip
 
 
 def _findings(rows: pd.DataFrame, main: str) -> str:
@@ -137,7 +144,30 @@ def _findings(rows: pd.DataFrame, main: str) -> str:
             f"- The hybrid best on valid, `{best['key']}`: {_said(best, main)}; "
             f"{_gain_said(best, main)}."
         )
-    return "\n".join(lines)
+    return "\n".join(lines + _curve_findings(rows, main))
+
+
+def _curve_findings(rows: pd.DataFrame, main: str) -> list[str]:
+    """Says for each part of the faces who is ahead: a classical model or a network from scratch."""
+    lines = []
+    for _, network in rows[_is_trained_network(rows)].sort_values("fraction").iterrows():
+        part = rows[_is_classical(rows) & (rows["fraction"] == network["fraction"])]
+        part = part[(part["sampler"] == "none") & ~part["features"].str.contains(NETWORK_ONLY)]
+        if len(part):
+            best = part.loc[part[f"valid_{main}_accuracy"].idxmax()]
+            lines.append(
+                f"- On {100 * network['fraction']:g} % of the training faces "
+                f"({network['train_faces']:.0f}) the classical model best on valid, "
+                f"`{best['key']}`, has {_with_interval(best, main)}, a network trained from "
+                f"scratch {_with_interval(network, main)}."
+            )
+    return lines
+
+
+def _with_interval(row: pd.Series, main: str) -> str:
+    ends = (f"test_{main}_accuracy{end}" for end in ("", "_low", "_high"))
+    value, low, high = (100 * row[end] for end in ends)
+    return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
 
 
 def _said(row: pd.Series, main: str) -> str:

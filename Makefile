@@ -31,7 +31,7 @@ demo: $(VENV)/.demo ## find the emotion of a real face in a real photograph
 web: $(VENV)/.full ## open the web page on this machine; more options: ARGS=...
 	@$(VENV)/bin/builder-tools web $(ARGS)
 
-# As many processes as cores: threads of their own would only take turns (three times as slow).
+# As many processes as cores: threads of their own would only take turns.
 test: $(VENV)/.full ## run every test, a process a core
 	@OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(VENV)/bin/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder \
 		$(PYTEST_ARGS)

@@ -106,7 +106,8 @@ _CURVE_WORDS = (
 
 def _head(rows: pd.DataFrame, main: str) -> str:
     trained = _is_trained_network(rows)
-    minutes, more = (rows.loc[part, "total_s"].sum() / 60 for part in (~trained, trained))
+    minutes = rows.loc[~trained, "total_s"].sum() / 60
+    more = rows.loc[trained, "fit_s"].sum() / 60
     return (
         "# Classical and hybrid models\n\n"
         f"Protocols: {', '.join(TITLES[p] for p in prefixes(rows))}; models know all classes of "

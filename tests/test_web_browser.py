@@ -198,12 +198,18 @@ def test_the_description_of_the_api_is_readable(open_page):
     assert low_contrast(page) == []
 
 
-def test_the_webcam_shows_a_label_and_its_speed(open_page):
-    page = open_page()
+def start_webcam(page):
+    """Gives the frame of the camera once a face is shown, and the locator of its inside."""
     page.get_by_role("tab", name="Webcam").click()
     camera = page.frame_locator("#bt-camera-frame")
     camera.locator("#start").click()
     camera.locator("#overlay[data-faces=happy]").wait_for(state="attached")
+    return next(frame for frame in page.frames if "/camera" in frame.url), camera
+
+
+def test_the_webcam_shows_a_label_and_its_speed(open_page):
+    page = open_page()
+    frame, camera = start_webcam(page)
     camera.locator("#bars tr").first.wait_for()
     playwright.expect(camera.locator("#fps")).to_have_text(NUMBER, timeout=WAIT_MS)
     keep_picture(page, "webcam")
@@ -212,7 +218,6 @@ def test_the_webcam_shows_a_label_and_its_speed(open_page):
     assert float(camera.locator("#latency").inner_text()) > 0
     page.evaluate("window.builderToolsChoice('fast', 'yunet')")
     camera.locator("#overlay[data-faces=happy]").wait_for(state="attached")
-    frame = next(frame for frame in page.frames if "/camera" in frame.url)
     assert frame.evaluate(LOW_CONTRAST, LEAST_CONTRAST) == []
     camera.locator("#start").click()
     assert "off" in camera.locator("#said").inner_text()
@@ -220,12 +225,7 @@ def test_the_webcam_shows_a_label_and_its_speed(open_page):
 
 def test_an_answer_that_a_newer_one_overtook_is_not_shown(open_page):
     """Its delay is not known any more: once, the page showed NaN."""
-    page = open_page()
-    page.get_by_role("tab", name="Webcam").click()
-    camera = page.frame_locator("#bt-camera-frame")
-    camera.locator("#start").click()
-    camera.locator("#overlay[data-faces=happy]").wait_for(state="attached")
-    frame = next(frame for frame in page.frames if "/camera" in frame.url)
+    frame, _ = start_webcam(open_page())
     shown = frame.evaluate(
         """() => {
           const late = { id: 0, width: 640, height: 480, faces: [], server_ms: 1 };
@@ -305,10 +305,7 @@ def test_a_password_holds_for_page_and_camera(browser):
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
         page.goto(f"{address}/en/")
-        page.get_by_role("tab", name="Webcam").click()
-        camera = page.frame_locator("#bt-camera-frame")
-        camera.locator("#start").click()
-        camera.locator("#overlay[data-faces=happy]").wait_for(state="attached")
+        start_webcam(page)
         context.close()
 
 

@@ -124,10 +124,9 @@ def _choice_in_words(rows: pd.DataFrame) -> str:
     same = rows[rows["landmarks"] == default.landmarks]
     least = same.loc[same["residual_variance"].idxmin(), "neighbours"]
     return (
-        f"The choice matters little: {ranges}. The default is {default.landmarks:,} landmarks, "
-        "which lose least against the exact plane (below) and cost seconds, and "
-        f"{default.neighbours} neighbours; residual variance is least there at {least}, and more "
-        "neighbours bring trustworthiness and continuity by thousandths."
+        f"Over all of these: {ranges}. The default is {default.landmarks:,} landmarks and "
+        f"{default.neighbours} neighbours; with so many landmarks residual variance is least at "
+        f"{least} neighbours. What landmarks lose against the exact plane stands below."
     )
 
 

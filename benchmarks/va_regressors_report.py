@@ -16,8 +16,8 @@ test split, with 95 % bootstrap intervals. `none` is the direct classifier: its 
 are the expected anchors of its probabilities. *votes*: against the vote-weighted anchors, the
 reference that knows what ten people saw. *own labels*: against the labeller's labels of the same
 faces, made with their class known. Nobody rated valence and arousal of these pictures. Minutes and
-milliseconds (processor time of one thread) were taken beside other trainings: they are above those
-of a quiet machine and no measure of small differences. Written by
+milliseconds (processor time of one thread) grow with whatever else the machine did, see its load
+below: they are no measure of small differences. Written by
 `python benchmarks/va_regressors.py`."""
 CAVEATS = """`isomap-network` looks at the features of a network that was taught the votes of these
 training faces. The reference and the labels share the anchors, so they cannot be called

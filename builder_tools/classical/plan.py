@@ -20,6 +20,8 @@ and eight minutes."""
 
 SLOWER = (("hog", "forest"), ("hog", "boosting"), ("gabor", "boosting"),
           ("hog+landmarks", "boosting"))  # fmt: skip
+"""Models that take a minute on many numbers, with the features they are fitted on all the same."""
+
 SKIPPED = (("landmarks", "fourier_svm"), ("keypoints", "fourier_svm"), ("keypoints", "rbf_svm"),
            ("eigenfaces", "fourier_svm"))  # fmt: skip
 """Two minutes each, and little: the whole table is to end within the hour."""

@@ -100,7 +100,7 @@ _CURVE_WORDS = (
     "Rows with the features `network` do not belong to the question how much data is needed: that "
     "network has seen all training faces. `landmarks` rest on faces that dlib's predictor was "
     "trained on. Rows without features are networks trained from scratch on the same faces, last "
-    "epoch; on all faces that recipe gives the deep model."
+    "epoch."
 )
 
 
@@ -120,7 +120,7 @@ def _head(rows: pd.DataFrame, main: str) -> str:
         f"Machine: {_joined(rows['machine'])}. Commits: {_joined(rows['commit'])}. "
         f"{(~trained).sum()} rows in {minutes:.1f} minutes. Rerun with `{RERUN}`."
         + (f" The {trained.sum()} networks of the learning curves (`--networks`) took "
-           f"{more:.0f} minutes more, beside other work." if trained.any() else "")
+           f"{more:.0f} minutes more." if trained.any() else "")
     )  # fmt: skip
 
 

@@ -36,6 +36,8 @@ def run_table(
 ) -> dict[str, str]:
     """Runs what the csv does not hold yet, and adds a row as soon as it is there.
 
+    A row that cannot be made does not end the table.
+
     Args:
         entries: Rows to make.
         study: The data.
@@ -45,8 +47,6 @@ def run_table(
         search: Whether each row searches for its parameters.
         minutes: Begin no row after so long.
         seed: Of everything random.
-
-    A row that cannot be made does not end the table.
 
     Returns:
         Rows that are missing: key -> why.

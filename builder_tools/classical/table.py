@@ -63,7 +63,7 @@ def run_table(
         key = curve_key(fraction)
         if key not in _done(csv, study, seed):
             _run(key, partial(run_network, fraction, study, seed=seed), csv, ends_at, left)
-    if hybrids and not left:
+    if hybrids and NO_TIME not in left.values():
         for key, job in _hybrid_jobs(study, csv, seed=seed):
             if key not in _done(csv, study, seed):
                 _run(key, job, csv, ends_at, left)

@@ -14,7 +14,13 @@ reference itself.
 
 VGG16 learns by the study's recipe (Adam, ExponentialDecay): with `--vgg-weights` (a file, such as
 a checkpoint of this repository's own VGG16, or `pretrained`) first the head on frozen features,
-then the last four layers, too; without, all layers from random weights.
+then the last four layers, too; without, all layers from random weights. The base of the report:
+
+    python benchmarks/va_regressors.py --size 32 --faces 0 --networks vgg16:emotion
+    cp runs/va_regressors/all_10_32/vgg16_emotion_none_s0/vgg16_emotion_none/model.keras \
+        runs/va_regressors/vgg16_emotions_all_10.keras
+    python benchmarks/va_regressors.py --size 32 --networks vgg16:emotion vgg16:va \
+        --vgg-weights runs/va_regressors/vgg16_emotions_all_10.keras
 
 Each row is kept in `reports/va_regressors.csv` when it is measured, and logged in
 `reports/experiments.csv`; runs are kept under `--runs`. Stopped and started, the script goes on;
@@ -60,7 +66,8 @@ ROOT = Path(__file__).resolve().parents[1]
 NO_LABELLER = "none"
 KEY = ["labeller", "network", "task", "faces", "epochs", "size", "seed", "base"]
 PACKAGES = ("keras", "tensorflow", "onnxruntime", "scikit-learn")
-VGG_RATE = 1e-4
+HEAD_RATE, VGG_RATE = 1e-3, 1e-4
+"""Of a new head on frozen features, and of VGG16's own layers."""
 LANDMARKS = 4000
 TIMED = 200
 
@@ -172,6 +179,7 @@ def configuration(trial: Trial, options: argparse.Namespace) -> TrainingConfig:
         if options.vgg_weights:
             head_epochs = max(options.epochs // 4, 1)
             unfrozen = NETWORKS["vgg16"].unfreeze
+            values |= {"learning_rate": HEAD_RATE, "fine_tune_learning_rate": VGG_RATE}
             values["stages"] = fine_tuning_stages(
                 size, head_epochs=head_epochs, epochs=options.epochs - head_epochs,
                 unfrozen=unfrozen,

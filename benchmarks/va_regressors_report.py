@@ -13,11 +13,12 @@ EIGHT, NINE = "ferplus-majority-8", "ferplus-nine"
 BUDGET = ["faces", "epochs", "size", "seed"]
 HOW = """Every network saw the same faces of FER+ train for the same epochs; all figures are of the
 test split, with 95 % bootstrap intervals. `none` is the direct classifier: its valence and arousal
-are the expected anchors of its probabilities. *votes*: against the vote-weighted anchors, the
-reference that knows what ten people saw. *own labels*: against the labeller's labels of the same
-faces, made with their class known. Nobody rated valence and arousal of these pictures. Minutes and
-milliseconds (processor time of one thread) grow with whatever else the machine did, see its load
-below: they are no measure of small differences. Written by
+are the expected anchors of its probabilities. *base*: what a network started from, random weights
+or a file; what a base has seen comes on top of the faces and epochs of its row. *votes*: against
+the vote-weighted anchors, the reference that knows what ten people saw. *own labels*: against the
+labeller's labels of the same faces, made with their class known. Nobody rated valence and arousal
+of these pictures. Minutes and milliseconds (processor time of one thread) grow with whatever else
+the machine did, see its load below: they are no measure of small differences. Written by
 `python benchmarks/va_regressors.py`."""
 CAVEATS = """`isomap-network` looks at the features of a network that was taught the votes of these
 training faces. The reference and the labels share the anchors, so they cannot be called
@@ -44,10 +45,11 @@ def findings(rows: pd.DataFrame) -> list[str]:
     """Says in sentences what the rows of one budget show."""
     named = {_name(row): row for row in rows.to_dict("records")}
     lines = []
-    direct = next((row for row in named.values() if row["task"] == "emotion"), None)
+    classifiers = {_start(row): row for row in named.values() if row["task"] == "emotion"}
     for name, row in named.items():
         if row["task"] == "emotion":
             continue
+        direct = classifiers.get(_start(row))
         if direct is not None:
             lines.append(_against_direct(name, row, direct))
         if row["task"] == "both":
@@ -60,7 +62,7 @@ def _against_direct(name: str, row: dict, direct: dict) -> str:
     ccc = "test_votes_mean_ccc"
     return (
         f"{name}: the nearest centre names the emotion with an accuracy of "
-        f"{_value(row, nearest)}, the direct classifier of the same budget with "
+        f"{_value(row, nearest)}, the direct classifier of the same start and budget with "
         f"{_value(direct, classes)} ({_apart(row, nearest, direct, classes)}). Mean CCC with the "
         f"votes {_value(row, ccc)} against {_value(direct, ccc)} of the classifier's expected "
         f"anchors ({_apart(row, ccc, direct, ccc)})."
@@ -122,7 +124,12 @@ def _words(row: dict) -> list[str]:
 
 
 def _name(row: dict) -> str:
-    return f"{row['network']} ({row['task']}) on {row['labeller']} labels"
+    base = "" if row["base"] == "random" else f" from {row['base']}"
+    return f"{row['network']} ({row['task']}){base} on {row['labeller']} labels"
+
+
+def _start(row: dict) -> tuple[str, str]:
+    return row["network"], row["base"]
 
 
 def _value(row: dict, name: str) -> str:

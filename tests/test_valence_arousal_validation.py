@@ -7,6 +7,7 @@ from toy_study import ToyFace, pattern, votes, write_official
 from builder_tools.datasets.ferplus import load_ferplus, nine_class_table
 from builder_tools.evaluation import (
     concordance,
+    concordance_gain,
     evaluate_valence_arousal,
     rank_correlation,
     root_mean_squared_error,
@@ -56,6 +57,23 @@ def test_evaluation_agrees_with_numpy_and_has_intervals():
     assert evaluate_valence_arousal(reference, predicted, seed=1) != found
     assert found.to_dict()["arousal_rmse"] == round(found.arousal.rmse.value, 4)
     assert len(found.to_dict()["mean_ccc_95"]) == 2
+
+
+def test_gain_is_the_difference_of_both_on_the_same_faces():
+    reference = RNG.normal(0, 0.4, (500, 2))
+    coarse = 0.6 * reference + RNG.normal(0, 0.2, (500, 2))
+    fine = 0.98 * coarse + 0.02 * reference
+    gain = concordance_gain(reference, fine, coarse)
+    apart = [evaluate_valence_arousal(reference, one).mean_ccc for one in (fine, coarse)]
+    assert gain.value == pytest.approx(apart[0].value - apart[1].value)
+    # each alone is too uncertain to tell them apart, on the same faces they can be
+    assert apart[0].low < apart[1].high and gain.low > 0
+    back = concordance_gain(reference, coarse, fine)
+    assert (back.value, back.low, back.high) == pytest.approx((-gain.value, -gain.high, -gain.low))
+    same = concordance_gain(reference, fine, fine)
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    with pytest.raises(ValueError, match=r"\(n, 2\)"):
+        concordance_gain(reference, fine, fine[:, 0])
 
 
 def test_wrong_series_are_refused():
@@ -211,5 +229,7 @@ def test_the_report_says_what_its_rows_hold(mixed):
     assert "constant" in within_table(table).splitlines()[2]
     assert len(quality_table(table).splitlines()) == 2 + 1
     said = findings(table)
-    assert "No labeller" in said[0] and f"{table['mean_ccc'].iat[0]:.3f}" in said[0]
+    gain = table["mean_ccc"].iat[2] - table["mean_ccc"].iat[0]
+    assert f"{table['mean_ccc'].iat[0]:.3f}" in said[0] and f"plane {gain:+.3f} [" in said[0]
+    assert said[0].endswith("no difference found.")
     assert "nothing found" in said[-1]  # the patterns know nothing of the votes

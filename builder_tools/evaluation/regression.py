@@ -21,6 +21,7 @@ from builder_tools.evaluation.metrics import RESAMPLES, Figure
 DECIMALS = 4
 CHUNK = 50
 """Bootstrap samples weighed at once."""
+_Pair = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -102,22 +103,40 @@ def evaluate_valence_arousal(
     Raises:
         ValueError: If shapes do not fit or a value is not finite.
     """
-    reference, predicted = np.asarray(reference, np.float64), np.asarray(predicted, np.float64)
-    if reference.ndim != 2 or reference.shape[1:] != (2,) or reference.shape != predicted.shape:
-        raise ValueError(
-            "Expected reference and prediction (n, 2), valence and arousal. "
-            f"Received: {reference.shape} and {predicted.shape}."
-        )
-    pairs = [_checked_pair(reference[:, axis], predicted[:, axis]) for axis in (0, 1)]
-    whole = [_from_sums(_sums(*pair, _ones(pair[0]))) for pair in pairs]
-    drawn = [_from_sums(sums) for sums in _drawn_sums(pairs, seed)]
+    pairs = _checked_axes(reference, predicted)
+    whole, drawn = _whole(pairs), _drawn(pairs, seed)
     axes = [
         AxisAgreement(**{name: _figure(found[name], samples[name]) for name in found})
         for found, samples in zip(whole, drawn, strict=True)
     ]
-    mean = (whole[0]["ccc"] + whole[1]["ccc"]) / 2
-    mean_drawn = (drawn[0]["ccc"] + drawn[1]["ccc"]) / 2
-    return RegressionEvaluation(len(reference), *axes, _figure(mean, mean_drawn))
+    mean = _figure(_mean_ccc(whole), _mean_ccc(drawn))
+    return RegressionEvaluation(len(reference), *axes, mean)
+
+
+def concordance_gain(
+    reference: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0
+) -> Figure:
+    """Gives how much more the first agrees with the reference than the second does.
+
+    Both are judged on the same bootstrap samples, so that what makes pictures hard for either
+    drops out: the interval is that of the difference.
+
+    Args:
+        reference: `(n, 2)` valence and arousal, n >= 2.
+        first: `(n, 2)`.
+        second: `(n, 2)`.
+        seed: Of the bootstrap.
+
+    Returns:
+        The mean CCC of the first less that of the second, -2...2.
+
+    Raises:
+        ValueError: If shapes do not fit or a value is not finite.
+    """
+    pairs = _checked_axes(reference, first) + _checked_axes(reference, second)
+    whole, drawn = _whole(pairs), _drawn(pairs, seed)
+    gain = _mean_ccc(whole[:2]) - _mean_ccc(whole[2:])
+    return _figure(gain, _mean_ccc(drawn[:2]) - _mean_ccc(drawn[2:]))
 
 
 def rank_correlation(
@@ -155,6 +174,17 @@ def rank_correlation(
     return Association(len(first), _figure(found, drawn), (as_far + 1) / (permutations + 1))
 
 
+def _checked_axes(reference: np.ndarray, predicted: np.ndarray) -> list[_Pair]:
+    """Gives valence of both, and arousal of both."""
+    reference, predicted = np.asarray(reference, np.float64), np.asarray(predicted, np.float64)
+    if reference.ndim != 2 or reference.shape[1:] != (2,) or reference.shape != predicted.shape:
+        raise ValueError(
+            "Expected reference and prediction (n, 2), valence and arousal. "
+            f"Received: {reference.shape} and {predicted.shape}."
+        )
+    return [_checked_pair(reference[:, axis], predicted[:, axis]) for axis in (0, 1)]
+
+
 def _checked_pair(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if first.ndim != 1 or first.shape != second.shape or len(first) < 2:
@@ -182,7 +212,19 @@ def _sums(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndar
     return (weights @ _moments(first, second))[0]
 
 
-def _drawn_sums(pairs: list[tuple[np.ndarray, np.ndarray]], seed: int) -> list[np.ndarray]:
+def _whole(pairs: list[_Pair]) -> list[dict[str, np.ndarray]]:
+    return [_from_sums(_sums(*pair, _ones(pair[0]))) for pair in pairs]
+
+
+def _drawn(pairs: list[_Pair], seed: int) -> list[dict[str, np.ndarray]]:
+    return [_from_sums(sums) for sums in _drawn_sums(pairs, seed)]
+
+
+def _mean_ccc(axes: list[dict[str, np.ndarray]]) -> np.ndarray:
+    return (axes[0]["ccc"] + axes[1]["ccc"]) / 2
+
+
+def _drawn_sums(pairs: list[_Pair], seed: int) -> list[np.ndarray]:
     """Gives for each pair the sums `(RESAMPLES, 6)` over the same bootstrap samples."""
     rng, length = np.random.default_rng(seed), len(pairs[0][0])
     moments = np.concatenate([_moments(*pair) for pair in pairs], axis=1)

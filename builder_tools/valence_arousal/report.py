@@ -10,7 +10,13 @@ import numpy as np
 import pandas as pd
 
 from builder_tools.datasets.table import PictureTable
-from builder_tools.evaluation import Association, Figure, RegressionEvaluation
+from builder_tools.evaluation import (
+    Association,
+    Figure,
+    RegressionEvaluation,
+    concordance_gain,
+)
+from builder_tools.valence_arousal.anchors import vote_weighted_anchors
 from builder_tools.valence_arousal.labeller import ValenceArousalLabeller
 from builder_tools.valence_arousal.orientation import clip_to_disc
 from builder_tools.valence_arousal.registry import LABELLERS, faces_of, make_labeller
@@ -88,7 +94,8 @@ def compare(
     raw = _row(candidate, UNSHIFTED, clip_to_disc(places), held_out, seed)
     yield raw | quality | shares
     shifted = labeller.transform(faces_of(held_out), held_out.labels)
-    yield _row(candidate, SHIFTED, shifted, held_out, seed)
+    gain = _gain_over_anchor(shifted, held_out, seed)
+    yield _row(candidate, SHIFTED, shifted, held_out, seed) | _columns("over_anchor", gain)
 
 
 def labeller_table(rows: pd.DataFrame) -> str:
@@ -146,16 +153,20 @@ def _floor_sentence(known: pd.DataFrame) -> str:
         f"The anchor of the class alone reaches a mean CCC of {_interval(floor, 'mean_ccc')}: the "
         "class is most of what votes say, and it comes from the same votes."
     )
-    if others.empty:
+    parts = [
+        f"{name} {row['over_anchor']:+.3f} [{row['over_anchor_low']:+.3f}, "
+        f"{row['over_anchor_high']:+.3f}], {_verdict(row)}"
+        for name, row in others.iterrows()
+    ]
+    if not parts:
         return sentence
-    better = others.index[others["mean_ccc_low"] > floor["mean_ccc_high"]]
-    if len(better):
-        return f"{sentence} Above it, with intervals apart: {', '.join(better)}."
-    best = others.loc[others["mean_ccc"].idxmax()]
-    return (
-        f"{sentence} No labeller that shifts faces towards their class is above it with intervals "
-        f"apart; the highest, {best.name}, reaches {_interval(best, 'mean_ccc')}."
-    )
+    return f"{sentence} With the class known, over that anchor, paired by face: {'; '.join(parts)}."
+
+
+def _verdict(row: pd.Series) -> str:
+    if row["over_anchor_low"] > 0:
+        return "more than the class"
+    return "less than the class" if row["over_anchor_high"] < 0 else "no difference found"
 
 
 def _raw_sentence(name: str, row: pd.Series) -> str:
@@ -193,6 +204,11 @@ def _row(
     row |= {"description": LABELLERS[candidate.labeller].description}
     row |= _agreement(judge_labels(labels, table.votes, seed=seed))
     return row | _within(judge_within_classes(labels, table, seed=seed))
+
+
+def _gain_over_anchor(labels: np.ndarray, table: PictureTable, seed: int) -> Figure:
+    anchors = make_labeller("anchor").fit_transform(None, table.labels)
+    return concordance_gain(vote_weighted_anchors(table.votes), labels, anchors, seed=seed)
 
 
 def _agreement(found: RegressionEvaluation) -> dict[str, float]:

@@ -50,7 +50,7 @@ benchmark: $(VENV)/.full ## measure the shipped models beside fer, and this mach
 	@for script in scoreboard speed cold_start calibration; do \
 		$(VENV)/bin/python benchmarks/$$script.py; done
 
-benchmarks: benchmark ## everything that is measured (an hour or two)
+benchmarks: benchmark ## everything that is measured without training (an hour or two)
 	@for script in robustness runtimes precisions crop_margin crop_accuracy detectors cleaning networks \
 		starvation tracking isomap web; do \
 		$(VENV)/bin/python benchmarks/$$script.py; done

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import csv
-import errno
-import hashlib
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +12,16 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from cleaning_folders import (
+    PLAIN,
+    class_folders,
+    clean,
+    files,
+    folder_hash,
+    mixed_folders,
+    picture,
+    row_of,
+)
 from fakes import FakeDetector
 
 from builder_tools.cleaning import CleaningConfig, clean_folder
@@ -27,63 +30,15 @@ from builder_tools.cleaning.manifest import COLUMNS
 from builder_tools.media import read_image, write_image
 from builder_tools.results import Box, Face
 
-PLAIN = CleaningConfig(surround=False, min_face_px=0)
-"""For `FakeDetector`, which reads the number of faces in the first pixel."""
-
-
-def _picture(num_faces: int, seed: int, *, size: int = 64) -> np.ndarray:
-    """A picture for `FakeDetector`, unlike that of any other seed."""
-    coarse = np.random.default_rng(seed).integers(40, 215, (8, 8, 3), np.uint8)
-    image = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_NEAREST)
-    image[0, 0] = num_faces
-    return image
-
-
-def _class_folders(root: Path, *, pictures: int = 4) -> Path:
-    for label, emotion in enumerate(("happy", "sad")):
-        for index in range(pictures):
-            picture = _picture(1, 100 * label + index)
-            write_image(root / emotion / f"{index}.png", picture)
-    return root
-
-
-def _files(folder: Path) -> dict[str, bytes]:
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
-
-
-def _hash(folder: Path) -> str:
-    state = [(n, hashlib.sha256(c).hexdigest()) for n, c in _files(folder).items()]
-    times = [path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))]
-    return hashlib.sha256(repr((state, times)).encode()).hexdigest()
-
-
-def _row(report, name: str) -> pd.Series:
-    rows = report.manifest[report.manifest["image_path"] == name]
-    assert len(rows) == 1
-    return rows.iloc[0]
-
-
-def _clean(source: Path, out: Path, config: CleaningConfig = PLAIN, **more):
-    options = {"detector": FakeDetector(), "workers": 1, **more}
-    return clean_folder(source, out, config=config, **options)
-
 
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
-    """Class folders with every kind of picture."""
-    root = _class_folders(tmp_path / "raw")
-    write_image(root / "happy" / "none.png", _picture(0, 50))
-    write_image(root / "happy" / "two.png", _picture(2, 51))
-    (root / "happy" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nand no more")
-    (root / "sad" / "empty.jpg").write_bytes(b"")
-    shutil.copy(root / "sad" / "0.png", root / "sad" / "9 copy.png")
-    return root
+    return mixed_folders(tmp_path / "raw")
 
 
 def test_every_picture_gets_a_status_and_a_row(mixed: Path, tmp_path: Path) -> None:
-    before = _hash(mixed)
-    report = _clean(mixed, tmp_path / "out")
+    before = folder_hash(mixed)
+    report = clean(mixed, tmp_path / "out")
     assert report.counts == {
         "ok": 8,
         "unreadable": 2,
@@ -95,29 +50,29 @@ def test_every_picture_gets_a_status_and_a_row(mixed: Path, tmp_path: Path) -> N
     }
     assert (report.num_kept, report.num_dropped) == (8, 5)
     assert list(report.manifest) == list(COLUMNS)
-    assert _hash(mixed) == before
+    assert folder_hash(mixed) == before
     kept = {f"{emotion}/{index}.png" for emotion in ("happy", "sad") for index in range(4)}
-    assert set(_files(report.out)) == {*kept, "manifest.csv", "cleaning.json"}
+    assert set(files(report.out)) == {*kept, "manifest.csv", "cleaning.json"}
 
 
 def test_rows_tell_what_was_found(mixed: Path, tmp_path: Path) -> None:
-    report = _clean(mixed, tmp_path / "out")
-    good = _row(report, "happy/0.png")
+    report = clean(mixed, tmp_path / "out")
+    good = row_of(report, "happy/0.png")
     assert (good.status, good.kept, good.reason, good.out_path) == ("ok", True, "", "happy/0.png")
     assert (good.x1, good.y1, good.x2, good.y2) == (8, 8, 24, 24)
     assert (good.num_faces, good.detection_score, good.face_px) == (1, 0.9, 16)
-    two = _row(report, "happy/two.png")
+    two = row_of(report, "happy/two.png")
     assert (two.status, two.num_faces, two.out_path) == ("many_faces", 2, "")
     assert two.reason == "2 faces found"
     assert two.face_px == 20  # of the largest
-    copy = _row(report, "sad/9 copy.png")
+    copy = row_of(report, "sad/9 copy.png")
     assert (copy.status, copy.duplicate_of) == ("duplicate", "sad/0.png")
-    assert "empty file" in _row(report, "sad/empty.jpg").error
-    assert np.isnan(_row(report, "sad/empty.jpg").sharpness)
+    assert "empty file" in row_of(report, "sad/empty.jpg").error
+    assert np.isnan(row_of(report, "sad/empty.jpg").sharpness)
 
 
 def test_manifest_on_disk_is_the_report(mixed: Path, tmp_path: Path) -> None:
-    report = _clean(mixed, tmp_path / "out")
+    report = clean(mixed, tmp_path / "out")
     with open(report.out / "manifest.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["image_path"] for row in rows] == report.manifest["image_path"].tolist()
@@ -127,16 +82,16 @@ def test_manifest_on_disk_is_the_report(mixed: Path, tmp_path: Path) -> None:
 
 
 def test_crop_is_the_square_of_the_detector(tmp_path: Path) -> None:
-    root = _class_folders(tmp_path / "raw")
-    report = _clean(root, tmp_path / "out", replace(PLAIN, margin=1.5, shift_y=-0.25))
+    root = class_folders(tmp_path / "raw")
+    report = clean(root, tmp_path / "out", replace(PLAIN, margin=1.5, shift_y=-0.25))
     raw = read_image(root / "happy" / "1.png")
     # Box 8...24: side 24, centre 16 moved up by 4.
     np.testing.assert_array_equal(read_image(report.out / "happy" / "1.png"), raw[0:24, 4:28])
 
 
 def test_written_size_and_format(tmp_path: Path) -> None:
-    root = _class_folders(tmp_path / "raw")
-    report = _clean(root, tmp_path / "out", replace(PLAIN, size_px=48, format="jpg"))
+    root = class_folders(tmp_path / "raw")
+    report = clean(root, tmp_path / "out", replace(PLAIN, size_px=48, format="jpg"))
     assert report.manifest["out_path"].iloc[0] == "happy/0.jpg"
     assert read_image(report.out / "happy" / "0.jpg").shape == (48, 48, 3)
 
@@ -155,8 +110,8 @@ def test_written_size_and_format(tmp_path: Path) -> None:
     ],
 )
 def test_policies(change: dict, name: str, kept: bool, shape, mixed: Path, tmp_path: Path) -> None:
-    report = _clean(mixed, tmp_path / "out", replace(PLAIN, **change))
-    row = _row(report, name)
+    report = clean(mixed, tmp_path / "out", replace(PLAIN, **change))
+    row = row_of(report, name)
     assert row.kept == kept
     if kept:
         assert read_image(report.out / row.out_path).shape == shape
@@ -164,15 +119,15 @@ def test_policies(change: dict, name: str, kept: bool, shape, mixed: Path, tmp_p
 
 def test_what_is_kept_in_spite_of_a_fault_keeps_its_status(mixed: Path, tmp_path: Path) -> None:
     config = replace(PLAIN, no_face="keep", many_faces="largest", duplicates="keep")
-    report = _clean(mixed, tmp_path / "out", config)
+    report = clean(mixed, tmp_path / "out", config)
     assert report.counts["no_face"] == report.counts["many_faces"] == 1
     assert report.counts["duplicate"] == 1
     assert report.num_dropped == 2  # the unreadable ones
 
 
 def test_reason_names_every_fault_and_the_dropping_one_decides(mixed: Path, tmp_path: Path) -> None:
-    report = _clean(mixed, tmp_path / "out", replace(PLAIN, many_faces="largest", min_face_px=30))
-    row = _row(report, "happy/two.png")
+    report = clean(mixed, tmp_path / "out", replace(PLAIN, many_faces="largest", min_face_px=30))
+    row = row_of(report, "happy/two.png")
     assert row.status == "too_small"
     assert row.reason == "the face is 20 px large, under 30; 2 faces found; the largest counts"
 
@@ -182,8 +137,8 @@ def _splits(root: Path) -> Path:
     for index, split in enumerate(("train", "val", "test")):
         for label, emotion in enumerate(("happy", "sad")):
             for number in range(2):
-                picture = _picture(1, 100 * index + 10 * label + number)
-                write_image(root / split / emotion / f"{number}.png", picture)
+                image = picture(1, 100 * index + 10 * label + number)
+                write_image(root / split / emotion / f"{number}.png", image)
     shutil.copy(root / "test/happy/0.png", root / "train/happy/leak.png")
     shutil.copy(root / "test/sad/0.png", root / "test/sad/again.png")
     shutil.copy(root / "val/happy/0.png", root / "train/happy/leak2.png")
@@ -193,7 +148,7 @@ def _splits(root: Path) -> Path:
 
 
 def test_duplicates_across_splits_and_emotions(tmp_path: Path) -> None:
-    report = _clean(_splits(tmp_path / "raw"), tmp_path / "out")
+    report = clean(_splits(tmp_path / "raw"), tmp_path / "out")
     flagged = report.with_status("duplicate").set_index("image_path")
     assert flagged["kept"].to_dict() == {
         "train/happy/leak.png": False,
@@ -213,46 +168,46 @@ def test_duplicates_across_splits_and_emotions(tmp_path: Path) -> None:
 
 def test_duplicates_are_kept_where_asked(tmp_path: Path) -> None:
     config = replace(PLAIN, leaks="keep", conflicts="keep", duplicates="keep")
-    report = _clean(_splits(tmp_path / "raw"), tmp_path / "out", config)
+    report = clean(_splits(tmp_path / "raw"), tmp_path / "out", config)
     assert (report.counts["duplicate"], report.num_dropped) == (7, 0)
 
 
 def test_second_copy_stays_where_the_first_is_dropped_for_a_fault(tmp_path: Path) -> None:
-    root = _class_folders(tmp_path / "raw")
+    root = class_folders(tmp_path / "raw")
     worse = read_image(root / "sad" / "3.png")
     worse[0, 0] = 2  # two faces for the detector, the same photo for the eye
     write_image(root / "sad" / "0.png", worse)
-    report = _clean(root, tmp_path / "out")
-    assert _row(report, "sad/0.png").status == "many_faces"
-    assert _row(report, "sad/3.png").status == "ok"
+    report = clean(root, tmp_path / "out")
+    assert row_of(report, "sad/0.png").status == "many_faces"
+    assert row_of(report, "sad/3.png").status == "ok"
 
 
 def test_flat_folder(tmp_path: Path) -> None:
     for index in range(3):
-        write_image(tmp_path / "raw" / f"{index}.png", _picture(1, index))
-    report = _clean(tmp_path / "raw", tmp_path / "out")
+        write_image(tmp_path / "raw" / f"{index}.png", picture(1, index))
+    report = clean(tmp_path / "raw", tmp_path / "out")
     assert report.manifest["out_path"].tolist() == ["0.png", "1.png", "2.png"]
     assert (report.manifest["emotion"] == "").all()
 
 
 def test_competition_becomes_class_folders(tmp_path: Path) -> None:
-    root = _class_folders(tmp_path / "raw" / "train").parent
+    root = class_folders(tmp_path / "raw" / "train").parent
     lines = [",image_path,emotion"]
     for number, path in enumerate(sorted((root / "train").rglob("*.png"))):
         lines.append(f"{number},./{path.relative_to(root).as_posix()},{path.parent.name}")
     (root / "train.csv").write_text("\n".join(lines) + "\n")
-    report = _clean(root, tmp_path / "out")
+    report = clean(root, tmp_path / "out")
     assert report.num_kept == 8
     assert set(report.manifest["emotion"]) == {"happy", "sad"}
-    assert sorted(_files(report.out))[:2] == ["cleaning.json", "happy/0.png"]
+    assert sorted(files(report.out))[:2] == ["cleaning.json", "happy/0.png"]
     assert report.manifest["image_path"].iloc[0] == "train/happy/0.png"
 
 
 def test_names_that_become_equal_get_a_number(tmp_path: Path) -> None:
-    root = _class_folders(tmp_path / "raw")
-    write_image(root / "happy" / "0.bmp", _picture(1, 900))
-    write_image(root / "happy" / "größe 1.PNG", _picture(1, 901))
-    report = _clean(root, tmp_path / "out")
+    root = class_folders(tmp_path / "raw")
+    write_image(root / "happy" / "0.bmp", picture(1, 900))
+    write_image(root / "happy" / "größe 1.PNG", picture(1, 901))
+    report = clean(root, tmp_path / "out")
     names = set(report.manifest["out_path"])
     assert {"happy/0.png", "happy/0_2.png", "happy/größe 1.png"} <= names
     assert len(names) == len(report.manifest) == report.num_kept
@@ -260,16 +215,16 @@ def test_names_that_become_equal_get_a_number(tmp_path: Path) -> None:
 
 def test_already_cropped_pictures_are_copied_byte_for_byte(mixed: Path, tmp_path: Path) -> None:
     config = CleaningConfig.already_cropped(surround=False)
-    report = _clean(mixed, tmp_path / "out", config)
+    report = clean(mixed, tmp_path / "out", config)
     assert (report.num_kept, report.counts["no_face"], report.counts["many_faces"]) == (10, 1, 1)
     for name in report.manifest["out_path"][report.manifest["kept"]]:
         assert (report.out / name).read_bytes() == (mixed / name).read_bytes()
 
 
 def test_two_workers_write_the_same(mixed: Path, tmp_path: Path) -> None:
-    one = _clean(mixed, tmp_path / "one")
-    two = _clean(mixed, tmp_path / "two", workers=2)
-    assert _files(one.out) == _files(two.out)
+    one = clean(mixed, tmp_path / "one")
+    two = clean(mixed, tmp_path / "two", workers=2)
+    assert files(one.out) == files(two.out)
 
 
 class _BreaksOn(FakeDetector):
@@ -287,151 +242,11 @@ class _BreaksOn(FakeDetector):
 
 
 def test_picture_at_which_the_detector_fails_stops_nothing(tmp_path: Path) -> None:
-    root = _class_folders(tmp_path / "raw")
-    report = _clean(root, tmp_path / "out", detector=_BreaksOn(3, RuntimeError("no memory")))
+    root = class_folders(tmp_path / "raw")
+    report = clean(root, tmp_path / "out", detector=_BreaksOn(3, RuntimeError("no memory")))
     assert report.num_kept == 7
-    row = _row(report, "happy/2.png")
+    row = row_of(report, "happy/2.png")
     assert (row.status, row.error) == ("unreadable", "no memory")
-
-
-def test_interrupted_run_goes_on_and_ends_the_same(mixed: Path, tmp_path: Path) -> None:
-    whole = _clean(mixed, tmp_path / "whole")
-    find = FakeDetector().detect
-    seen = []
-
-    def until_the_sixth(image: np.ndarray) -> list[Face]:
-        seen.append(1)
-        if len(seen) == 6:
-            raise KeyboardInterrupt
-        return find(image)
-
-    out = tmp_path / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FakeDetector, "detect", lambda self, image: until_the_sixth(image))
-        with pytest.raises(KeyboardInterrupt):
-            _clean(mixed, out)
-    assert not (out / "manifest.csv").exists()
-    assert not list(out.glob("happy/*"))
-    calls = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FakeDetector, "detect", lambda self, im: calls.append(1) or find(im))
-        report = _clean(mixed, out)
-    assert len(calls) == 11 - 5  # of 13 pictures two cannot be read
-    assert _files(report.out) == _files(whole.out)
-
-
-_SLOW_RUN = """
-import sys, time
-sys.path.insert(0, {tests!r})
-from test_cleaning import PLAIN, FakeDetector, clean_folder
-class FakeDetector(FakeDetector):
-    def detect(self, image):
-        time.sleep(0.03)
-        return super().detect(image)
-clean_folder({source!r}, {out!r}, detector=FakeDetector(), config=PLAIN, workers=2)
-"""
-
-
-def test_killed_process_goes_on_and_ends_the_same(tmp_path: Path) -> None:
-    root = _class_folders(tmp_path / "raw", pictures=40)
-    whole = _clean(root, tmp_path / "whole")
-    out = tmp_path / "out"
-    code = _SLOW_RUN.format(tests=str(Path(__file__).parent), source=str(root), out=str(out))
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[1])
-    journal = out / ".cleaning" / "journal.jsonl"
-    deadline_s = time.monotonic() + 120
-    while not (journal.is_file() and len(journal.read_bytes().splitlines()) > 10):
-        assert process.poll() is None and time.monotonic() < deadline_s
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    done = len(journal.read_bytes().splitlines()) - 1
-    assert 10 <= done < 80
-    with open(journal, "ab") as file:
-        file.write(b'{"number": 9')  # a line that broke off
-    report = _clean(root, out, workers=2)
-    assert _files(report.out) == _files(whole.out)
-
-
-def test_finished_run_is_not_done_again(mixed: Path, tmp_path: Path) -> None:
-    first = _clean(mixed, tmp_path / "out")
-    before = _hash(first.out)
-    again = _clean(mixed, tmp_path / "out")
-    pd.testing.assert_frame_equal(first.manifest, again.manifest)
-    assert _hash(first.out) == before
-
-
-@pytest.mark.parametrize("finished", [True, False])
-def test_run_of_other_settings_is_refused_and_can_be_replaced(
-    finished: bool, tmp_path: Path
-) -> None:
-    root, out = _class_folders(tmp_path / "raw"), tmp_path / "out"
-    if finished:
-        _clean(root, out)
-    else:
-        with pytest.raises(OSError), pytest.MonkeyPatch.context() as patch:
-            _fill_disk(patch, writes=3)
-            _clean(root, out)
-    other = replace(PLAIN, size_px=32, format="jpg")
-    before = _files(out)
-    with pytest.raises(ValueError, match="--restart"):
-        _clean(root, out, other)
-    assert _files(out) == before
-    report = _clean(root, out, other, restart=True)
-    assert sorted(_files(out)) == sorted(
-        ["cleaning.json", "manifest.csv", *report.manifest["out_path"]]
-    )
-
-
-def test_changed_source_is_another_run(tmp_path: Path) -> None:
-    root = _class_folders(tmp_path / "raw")
-    _clean(root, tmp_path / "out")
-    write_image(root / "happy" / "new.png", _picture(1, 77))
-    with pytest.raises(ValueError, match="pictures_sha256"):
-        _clean(root, tmp_path / "out")
-
-
-def _fill_disk(patch: pytest.MonkeyPatch, *, writes: int) -> None:
-    """Lets so many pictures be written; then half of one, and the disk is full."""
-    write_bytes, done = Path.write_bytes, []
-
-    def full(path: Path, data: bytes) -> int:
-        if data[:4] == b"\x89PNG":
-            done.append(path)
-        if len(done) > writes:
-            write_bytes(path, data[: len(data) // 2])
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        return write_bytes(path, data)
-
-    patch.setattr(Path, "write_bytes", full)
-
-
-def test_full_disk_ends_in_a_clear_error_and_can_be_gone_on_with(tmp_path: Path) -> None:
-    root, out = _class_folders(tmp_path / "raw"), tmp_path / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        _fill_disk(patch, writes=5)
-        with pytest.raises(OSError, match=r"No space left on device\. 5 of 8 pictures") as caught:
-            _clean(root, out)
-    assert caught.value.errno == errno.ENOSPC
-    left = set(_files(out))
-    assert left == {".cleaning/journal.jsonl", *(f".cleaning/{n:07d}.png" for n in range(5))}
-    report = _clean(root, out)
-    assert _files(report.out) == _files(_clean(root, tmp_path / "whole").out)
-
-
-def test_full_disk_at_the_manifest(tmp_path: Path) -> None:
-    root, out = _class_folders(tmp_path / "raw"), tmp_path / "out"
-
-    def full(*args: object, **options: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pd.DataFrame, "to_csv", full)
-        with pytest.raises(OSError, match="8 of 8 pictures"):
-            _clean(root, out)
-    assert not (out / "manifest.csv").exists()
-    report = _clean(root, out)
-    assert _files(report.out) == _files(_clean(root, tmp_path / "whole").out)
 
 
 @pytest.mark.parametrize(
@@ -455,12 +270,12 @@ def test_wrong_settings(change: dict, words: str) -> None:
 
 
 def test_wrong_places_and_nothing_written(tmp_path: Path) -> None:
-    root = _class_folders(tmp_path / "raw")
+    root = class_folders(tmp_path / "raw")
     (tmp_path / "file").write_text("a file")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
     (tmp_path / "nothing").mkdir()
-    before = _files(tmp_path)
+    before = files(tmp_path)
     wrong = [
         (root, root, {}, ValueError, "apart from the source"),
         (root, root / "out", {}, ValueError, "apart from the source"),
@@ -473,16 +288,16 @@ def test_wrong_places_and_nothing_written(tmp_path: Path) -> None:
     ]
     for source, out, more, error, words in wrong:
         with pytest.raises(error, match=words):
-            _clean(source, out, **more)
-    assert _files(tmp_path) == before
+            clean(source, out, **more)
+    assert files(tmp_path) == before
     assert not (tmp_path / "out").exists()
 
 
 def test_pictures_beside_class_folders_are_refused(tmp_path: Path) -> None:
-    root = _class_folders(tmp_path / "raw")
-    write_image(root / "stray.png", _picture(1, 5))
+    root = class_folders(tmp_path / "raw")
+    write_image(root / "stray.png", picture(1, 5))
     with pytest.raises(ValueError, match=r"stray\.png"):
-        _clean(root, tmp_path / "out")
+        clean(root, tmp_path / "out")
 
 
 def test_real_detector_on_real_pictures(tmp_path: Path, astronaut: np.ndarray) -> None:
@@ -503,8 +318,8 @@ def test_real_detector_on_real_pictures(tmp_path: Path, astronaut: np.ndarray) -
         "happy/portrait.jpg": "ok",
         "sad/far.jpg": "too_small",
     }
-    assert _files(report.out).keys() == {"manifest.csv", "cleaning.json", "happy/portrait.png"}
-    portrait = _row(report, "happy/portrait.jpg")
+    assert files(report.out).keys() == {"manifest.csv", "cleaning.json", "happy/portrait.png"}
+    portrait = row_of(report, "happy/portrait.jpg")
     assert Box(170, 60, 270, 170).iou(Box(*portrait[["x1", "y1", "x2", "y2"]])) > 0.5
     assert abs(portrait.roll_deg) < 15
 

@@ -16,15 +16,21 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras")
 
-from toy_study import pattern, tiny_spec  # noqa: E402
+from toy_training import (  # noqa: E402, F401
+    CONFIG,
+    TRAIN,
+    VALID,
+    Killed,
+    run_killed,
+    tiny_is_a_network,
+)
 
-from builder_tools.networks import NETWORKS, Head  # noqa: E402
+from builder_tools.networks import Head  # noqa: E402
 from builder_tools.training import (  # noqa: E402
     Samples,
     Stage,
     TrainingConfig,
     checkpoints,
-    fine_tuning_stages,
     run,
     train,
 )
@@ -33,55 +39,6 @@ from builder_tools.training.losses import EmotionLoss, class_weights  # noqa: E4
 from builder_tools.training.tasks import validation_figures  # noqa: E402
 
 pytestmark = pytest.mark.slow
-
-CONFIG = {
-    "network": "tiny",
-    "stages": (Stage(12, 2), Stage(16, 2)),
-    "batch_size": 16,
-    "learning_rate": 0.02,
-    "precision": "float32",
-    "seed": 3,
-}
-
-
-def toy_samples(count: int, seed: int) -> Samples:
-    rng = np.random.default_rng(seed)
-    labels = np.arange(count) % 3
-    images = np.stack([pattern(int(label), 20, rng) for label in labels])
-    return Samples(images, np.eye(3, dtype=np.float32)[labels])
-
-
-TRAIN, VALID = toy_samples(71, 0), toy_samples(30, 1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny_is_a_network():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(NETWORKS, "tiny", tiny_spec(16))
-        yield
-
-
-class Killed(BaseException):
-    """What ends a run from outside."""
-
-
-def run_killed(folder: Path, *, epoch: int, config: TrainingConfig) -> None:
-    """Trains until the second batch of an epoch (from 0)."""
-
-    class Assassin(run.Progress):
-        def on_epoch_begin(self, epoch, logs=None):
-            self.epoch = epoch
-
-        def on_train_batch_end(self, batch, logs=None):
-            if self.epoch == epoch and batch == 1:
-                raise Killed
-
-        def on_epoch_end(self, epoch, logs=None):
-            pass
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(run, "Progress", Assassin)
-        train(config, TRAIN, VALID, folder)
 
 
 @pytest.fixture(scope="module")
@@ -282,14 +239,14 @@ def test_a_configuration_is_plain_json():
 
 REAL_RUN = """
 import sys
-import test_training
+import toy_training
 from toy_study import tiny_spec
 from builder_tools.networks import NETWORKS
 from builder_tools.training import Stage, TrainingConfig, train
 
 NETWORKS["tiny"] = tiny_spec(16)
-config = TrainingConfig(**{**test_training.CONFIG, "stages": (Stage(16, 12),)})
-run = train(config, test_training.TRAIN, test_training.VALID, sys.argv[1])
+config = TrainingConfig(**{**toy_training.CONFIG, "stages": (Stage(16, 12),)})
+run = train(config, toy_training.TRAIN, toy_training.VALID, sys.argv[1])
 """
 
 
@@ -352,91 +309,6 @@ def test_two_steps_under_each_keras_back_end(backend, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout == f"{backend} {backend}\n"
-
-
-FINE_TUNING = {
-    **CONFIG,
-    "stages": fine_tuning_stages(16, head_epochs=2, epochs=3, unfrozen=2),
-    "fine_tune_learning_rate": 0.005,
-    "schedule": "exponential",
-    "monitor": "val_accuracy",
-    "keep": "best",
-}
-
-
-@pytest.fixture(scope="module")
-def tuned(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "tuned"
-    return folder, train(TrainingConfig(**FINE_TUNING), TRAIN, VALID, folder)
-
-
-def test_stages_of_fine_tuning():
-    assert fine_tuning_stages(48, head_epochs=3, epochs=5, unfrozen=4) == (
-        Stage(48, 3, "head"),
-        Stage(48, 5, 4),
-    )
-    assert fine_tuning_stages(48, head_epochs=0, epochs=5, unfrozen="all") == (Stage(48, 5),)
-
-
-def test_fine_tuning_trains_the_head_first(tmp_path):
-    only_head = TrainingConfig(**{**CONFIG, "stages": (Stage(16, 2, "head"),)})
-    model = train(only_head, TRAIN, VALID, tmp_path).model
-    keras.utils.set_random_seed(only_head.seed)
-    untrained = run.build_network("tiny", 3, None, head=only_head.head)
-    before, after = (n.get_layer("backbone").get_weights() for n in (untrained, model))
-    for expected, found in zip(before, after, strict=True):
-        np.testing.assert_array_equal(found, expected, "frozen, moving averages included")
-    assert not np.allclose(
-        model.get_layer("emotion").get_weights()[0], untrained.get_layer("emotion").get_weights()[0]
-    )
-
-
-def test_each_phase_has_a_schedule_of_its_own(tuned):
-    """71 faces are 5 batches: 15 steps of the second phase, the rate times 0.9 every 5."""
-    optimizer = tuned[1].model.optimizer
-    assert tuned[1].history["phase"].tolist() == [0, 0, 1, 1, 1]
-    assert int(optimizer.iterations) == 15
-    assert float(optimizer._learning_rate(0)) == pytest.approx(0.005)
-    assert float(optimizer._learning_rate(10)) == pytest.approx(0.005 * 0.9**2)
-
-
-def test_the_best_epoch_of_both_phases_is_kept(tuned):
-    folder, done = tuned
-    saved = keras.models.load_model(folder / "best.keras", compile=False)
-    for expected, weights in zip(saved.get_weights(), done.model.get_weights(), strict=True):
-        np.testing.assert_array_equal(weights, expected)
-
-
-def test_fine_tuning_in_pieces_is_fine_tuning_in_one(tuned, tmp_path):
-    config = TrainingConfig(**FINE_TUNING)
-    for epoch in (1, 2, 4):
-        run_killed(tmp_path, epoch=epoch, config=config)
-    several = train(config, TRAIN, VALID, tmp_path)
-    for expected, found in zip(
-        tuned[1].model.get_weights(), several.model.get_weights(), strict=True
-    ):
-        np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert several.history["phase"].tolist() == tuned[1].history["phase"].tolist()
-
-
-def test_early_stopping_ends_the_phase_and_not_the_run(tmp_path):
-    """Nothing is learnt at a rate of almost nothing: the first epoch stays the best."""
-    config = TrainingConfig(
-        **{
-            **FINE_TUNING,
-            "stages": fine_tuning_stages(16, head_epochs=9, epochs=4, unfrozen="all"),
-            "learning_rate": 1e-12,
-            "fine_tune_learning_rate": 1e-12,
-            "monitor": "val_macro_f1",
-            "patience": 2,
-        }
-    )
-    history = train(config, TRAIN, VALID, tmp_path).history
-    assert len(history[history["phase"] == 0]) < 9
-    assert history[history["phase"] == 1]["epoch"].iloc[0] == 9
-    before = (tmp_path / "history.csv").read_text()
-    train(config, TRAIN, VALID, tmp_path)
-    assert (tmp_path / "history.csv").read_text() == before, "a finished run is only read"
 
 
 def test_a_run_without_a_folder_leaves_nothing(tmp_path, monkeypatch):

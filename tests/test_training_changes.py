@@ -9,7 +9,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras")
 
-from test_training import CONFIG, TRAIN, VALID, run_killed, tiny_is_a_network  # noqa: E402, F401
+from toy_training import CONFIG, TRAIN, VALID, run_killed, tiny_is_a_network  # noqa: E402, F401
 
 from builder_tools.augmentation import (  # noqa: E402
     DEGRADATIONS,

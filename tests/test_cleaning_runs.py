@@ -1,0 +1,174 @@
+"""Runs of cleaning that are interrupted, killed, out of space, finished or other than before."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from cleaning_folders import (
+    PLAIN,
+    class_folders,
+    clean,
+    files,
+    folder_hash,
+    mixed_folders,
+    picture,
+)
+from fakes import FakeDetector
+
+from builder_tools.media import write_image
+from builder_tools.results import Face
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    return mixed_folders(tmp_path / "raw")
+
+
+def test_interrupted_run_goes_on_and_ends_the_same(mixed: Path, tmp_path: Path) -> None:
+    whole = clean(mixed, tmp_path / "whole")
+    find = FakeDetector().detect
+    seen = []
+
+    def until_the_sixth(image: np.ndarray) -> list[Face]:
+        seen.append(1)
+        if len(seen) == 6:
+            raise KeyboardInterrupt
+        return find(image)
+
+    out = tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeDetector, "detect", lambda self, image: until_the_sixth(image))
+        with pytest.raises(KeyboardInterrupt):
+            clean(mixed, out)
+    assert not (out / "manifest.csv").exists()
+    assert not list(out.glob("happy/*"))
+    calls = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeDetector, "detect", lambda self, im: calls.append(1) or find(im))
+        report = clean(mixed, out)
+    assert len(calls) == 11 - 5  # of 13 pictures two cannot be read
+    assert files(report.out) == files(whole.out)
+
+
+_SLOW_RUN = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from cleaning_folders import PLAIN, FakeDetector, clean_folder
+class FakeDetector(FakeDetector):
+    def detect(self, image):
+        time.sleep(0.03)
+        return super().detect(image)
+clean_folder({source!r}, {out!r}, detector=FakeDetector(), config=PLAIN, workers=2)
+"""
+
+
+def test_killed_process_goes_on_and_ends_the_same(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "raw", pictures=40)
+    whole = clean(root, tmp_path / "whole")
+    out = tmp_path / "out"
+    code = _SLOW_RUN.format(tests=str(Path(__file__).parent), source=str(root), out=str(out))
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[1])
+    journal = out / ".cleaning" / "journal.jsonl"
+    deadline_s = time.monotonic() + 120
+    while not (journal.is_file() and len(journal.read_bytes().splitlines()) > 10):
+        assert process.poll() is None and time.monotonic() < deadline_s
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = len(journal.read_bytes().splitlines()) - 1
+    assert 10 <= done < 80
+    with open(journal, "ab") as file:
+        file.write(b'{"number": 9')  # a line that broke off
+    report = clean(root, out, workers=2)
+    assert files(report.out) == files(whole.out)
+
+
+def test_finished_run_is_not_done_again(mixed: Path, tmp_path: Path) -> None:
+    first = clean(mixed, tmp_path / "out")
+    before = folder_hash(first.out)
+    again = clean(mixed, tmp_path / "out")
+    pd.testing.assert_frame_equal(first.manifest, again.manifest)
+    assert folder_hash(first.out) == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_run_of_other_settings_is_refused_and_can_be_replaced(
+    finished: bool, tmp_path: Path
+) -> None:
+    root, out = class_folders(tmp_path / "raw"), tmp_path / "out"
+    if finished:
+        clean(root, out)
+    else:
+        with pytest.raises(OSError), pytest.MonkeyPatch.context() as patch:
+            _fill_disk(patch, writes=3)
+            clean(root, out)
+    other = replace(PLAIN, size_px=32, format="jpg")
+    before = files(out)
+    with pytest.raises(ValueError, match="--restart"):
+        clean(root, out, other)
+    assert files(out) == before
+    report = clean(root, out, other, restart=True)
+    assert sorted(files(out)) == sorted(
+        ["cleaning.json", "manifest.csv", *report.manifest["out_path"]]
+    )
+
+
+def test_changed_source_is_another_run(tmp_path: Path) -> None:
+    root = class_folders(tmp_path / "raw")
+    clean(root, tmp_path / "out")
+    write_image(root / "happy" / "new.png", picture(1, 77))
+    with pytest.raises(ValueError, match="pictures_sha256"):
+        clean(root, tmp_path / "out")
+
+
+def _fill_disk(patch: pytest.MonkeyPatch, *, writes: int) -> None:
+    """Lets so many pictures be written; then half of one, and the disk is full."""
+    write_bytes, done = Path.write_bytes, []
+
+    def full(path: Path, data: bytes) -> int:
+        if data[:4] == b"\x89PNG":
+            done.append(path)
+        if len(done) > writes:
+            write_bytes(path, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return write_bytes(path, data)
+
+    patch.setattr(Path, "write_bytes", full)
+
+
+def test_full_disk_ends_in_a_clear_error_and_can_be_gone_on_with(tmp_path: Path) -> None:
+    root, out = class_folders(tmp_path / "raw"), tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        _fill_disk(patch, writes=5)
+        with pytest.raises(OSError, match=r"No space left on device\. 5 of 8 pictures") as caught:
+            clean(root, out)
+    assert caught.value.errno == errno.ENOSPC
+    left = set(files(out))
+    assert left == {".cleaning/journal.jsonl", *(f".cleaning/{n:07d}.png" for n in range(5))}
+    report = clean(root, out)
+    assert files(report.out) == files(clean(root, tmp_path / "whole").out)
+
+
+def test_full_disk_at_the_manifest(tmp_path: Path) -> None:
+    root, out = class_folders(tmp_path / "raw"), tmp_path / "out"
+
+    def full(*args: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pd.DataFrame, "to_csv", full)
+        with pytest.raises(OSError, match="8 of 8 pictures"):
+            clean(root, out)
+    assert not (out / "manifest.csv").exists()
+    report = clean(root, out)
+    assert files(report.out) == files(clean(root, tmp_path / "whole").out)

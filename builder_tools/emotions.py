@@ -9,6 +9,9 @@ people with any form of colour blindness; the ninth colour is a mid grey.
 Anchors are (valence, arousal) in [-1, 1]: the places of the words on Russell's circumplex
 (Russell, 1980, "A circumplex model of affect", J. Pers. Soc. Psych. 39), rounded to the values
 commonly used to place the basic emotions; `neutral` and `uncertain` stand at the origin.
+
+Sets of other names keep them; those that only say the same in another word (`Angry`, `happiness`)
+have the colour and anchor of ours.
 """
 
 from __future__ import annotations
@@ -112,13 +115,14 @@ class EmotionSet:
 
     def colour_rgb(self, emotion: str) -> tuple[int, int, int]:
         """Gives the emotion's colour, RGB 0...255; names without one of their own get orange."""
-        return COLOURS_RGB.get(emotion, UNKNOWN_COLOUR_RGB)
+        return COLOURS_RGB.get(own_word(emotion), UNKNOWN_COLOUR_RGB)
 
     @property
     def anchors(self) -> np.ndarray:
         """Valence and arousal of each emotion, `(n, 2)` in [-1, 1]; NaN where none is known."""
         unknown = (np.nan, np.nan)
-        return np.array([ANCHORS_VALENCE_AROUSAL.get(name, unknown) for name in self.names])
+        places = ANCHORS_VALENCE_AROUSAL
+        return np.array([places.get(own_word(name), unknown) for name in self.names])
 
     def expected_place(self, probabilities: np.ndarray) -> np.ndarray:
         """Gives where faces lie on the valence-arousal plane: the mean of the emotions' anchors,
@@ -166,3 +170,19 @@ FER2013_TO_EMOTION: dict[str, str] = {
     "neutral": "neutral",
 }
 """FER2013's original seven names, in the order of its numeric labels 0...6."""
+
+OTHER_WORDS: dict[str, str] = {
+    **{word: name for word, name in FERPLUS_TO_EMOTION.items() if word != name},
+    "angry": "anger",
+    "contemptuous": "contempt",
+    "disgusted": "disgust",
+    "fearful": "fear",
+    "surprised": "surprise",
+}
+"""What data sets and libraries write, in lower case, for one of the nine."""
+
+
+def own_word(name: str) -> str:
+    """Gives the word of the nine that says the same as a name, in any case; else the name."""
+    word = OTHER_WORDS.get(name.casefold(), name.casefold())
+    return word if word in NINE_EMOTIONS else name

@@ -12,7 +12,9 @@ from builder_tools.emotions import (
     FERPLUS_TO_EMOTION,
     FERPLUS_VOTE_COLUMNS,
     NINE_EMOTIONS,
+    UNKNOWN_COLOUR_RGB,
     EmotionSet,
+    own_word,
 )
 
 NINE = ["anger", "contempt", "disgust", "fear", "happy", "neutral", "sad", "surprise", "uncertain"]
@@ -96,6 +98,23 @@ def test_anchors_lie_on_the_plane_where_the_words_say():
     assert anchors["fear"][1] > 0 > anchors["sad"][1]  # excited, tired
     assert anchors["neutral"].tolist() == [0, 0]
     assert np.isnan(MUSEUM.anchors[0]).all() and MUSEUM.anchors.shape == (6, 2)
+
+
+def test_words_of_other_data_sets_have_the_place_and_colour_of_ours():
+    """Museum, FER2013 and RAF-DB write them so."""
+    pairs = {"Angry": "anger", "HAPPY": "happy", "Happiness": "happy", "Sadness": "sad",
+             "Surprised": "surprise", "fearful": "fear", "Disgusted": "disgust",
+             "unknown": "uncertain"}  # fmt: skip
+    theirs, ours = EmotionSet(pairs), EmotionSet(dict.fromkeys(pairs.values()))
+    for name, word in pairs.items():
+        assert own_word(name) == word
+        assert theirs.colour_rgb(name) == ours.colour_rgb(word) != UNKNOWN_COLOUR_RGB
+        place = theirs.anchors[theirs.label(name)]
+        assert place.tolist() == ours.anchors[ours.label(word)].tolist()
+    assert own_word("Ahegao") == "Ahegao"
+    assert len({MUSEUM.colour_rgb(name) for name in MUSEUM}) == len(MUSEUM)
+    found = MUSEUM.expected_place(np.array([[0.5, 0, 0.5, 0, 0, 0]]))
+    assert found[0].tolist() == MUSEUM.anchors[MUSEUM.label("Happy")].tolist()
 
 
 def test_names_without_a_colour_get_one():

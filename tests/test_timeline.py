@@ -49,6 +49,13 @@ def test_affect_from_the_probabilities():
     assert affect.intensity == pytest.approx(0.7) and affect.source == "anchors"
 
 
+def test_affect_in_the_words_of_another_data_set():
+    shares = {"Ahegao": 0.1, "Angry": 0.2, "Neutral": 0.7}
+    affect = affect_of(FaceEmotion(Face(Box(0, 0, 9, 9), 1.0), shares))
+    assert affect.intensity == pytest.approx(0.3)
+    assert affect.valence == pytest.approx(0.2 / 0.9 * -0.51)
+
+
 def test_affect_of_emotions_without_a_place():
     face = FaceEmotion(Face(Box(0, 0, 9, 9), 1.0), {"bored": 0.7, "amused": 0.3})
     assert affect_of(face).valence is None and affect_of(face).intensity == 0.0

@@ -277,6 +277,15 @@ def test_wrong_input_is_named(train, change, options, message):
         ValenceArousalLabeller(**QUICK | options).fit(images, labels)
 
 
+def test_classes_of_other_words_only_are_named(train, recwarn):
+    images, labels = train
+    emotions = EmotionSet(("awake", "Happy", "tired"))
+    placed = r"\['Happy'\] with a place, \['awake', 'tired'\] without"
+    with pytest.raises(ValueError, match=placed):
+        ValenceArousalLabeller(**QUICK, emotions=emotions).fit(images, labels % 3)
+    assert not recwarn
+
+
 def test_a_class_that_fit_has_not_seen_is_refused(train):
     images, labels = train
     seen = labels != 4

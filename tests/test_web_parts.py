@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.results import Box, Face, FaceEmotion, FrameResult
 
 pytest.importorskip("gradio")
@@ -24,6 +25,7 @@ from starlette.testclient import TestClient
 from builder_tools.web import markup, results
 from builder_tools.web.batches import classify_uploads
 from builder_tools.web.curves import curves_svg
+from builder_tools.web.documents import camera_page
 from builder_tools.web.engine import Choice, Engine
 from builder_tools.web.guard import Guard
 from builder_tools.web.limits import STATUS_OF, Limits, Refused
@@ -65,8 +67,15 @@ def test_every_refusal_has_its_text():
 def test_words_put_facts_in_and_keep_unknown_emotions():
     assert "3 MB" in ENGLISH.refusal(Refused("too_big", size_mb=3, limit_mb=2))
     assert (RUSSIAN.emotion("happy"), RUSSIAN.emotion("Ahegao")) == ("радость", "Ahegao")
+    assert (RUSSIAN.emotion("Angry"), ENGLISH.emotion("Angry")) == ("гнев", "Angry")
     with pytest.raises(ValueError, match="language='xx'"):
         Words("xx")
+
+
+def test_the_camera_page_knows_the_words_of_other_models():
+    page = camera_page(RUSSIAN)
+    anger = "rgb({},{},{})".format(*NINE_EMOTIONS.colour_rgb("anger"))
+    assert '"angry": "гнев"' in page and page.count(f'"angry": "{anger}"') == 1
 
 
 # results

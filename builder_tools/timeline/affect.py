@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from builder_tools.emotions import EmotionSet
+from builder_tools.emotions import EmotionSet, own_word
 from builder_tools.results import FaceEmotion
 
 CALM_EMOTIONS = ("neutral", "uncertain")
@@ -45,9 +45,9 @@ def affect_of(face: FaceEmotion) -> Affect:
     names = tuple(face.probabilities)
     probabilities = np.fromiter(face.probabilities.values(), float, len(names))
     place = _expected_place(names, probabilities)
-    if any(name in names for name in CALM_EMOTIONS):
-        calm = sum(face.probabilities.get(name, 0.0) for name in CALM_EMOTIONS)
-        intensity = min(max(1.0 - calm, 0.0), 1.0)
+    calm = [own_word(name) in CALM_EMOTIONS for name in names]
+    if any(calm):
+        intensity = min(max(1.0 - float(probabilities[calm].sum()), 0.0), 1.0)
     else:
         intensity = min(math.hypot(*place), 1.0) if place else 0.0
     valence, arousal = place or (None, None)

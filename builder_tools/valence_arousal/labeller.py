@@ -163,6 +163,7 @@ class ValenceArousalLabeller(BaseEstimator):
         self._check_options()
         check_faces(images)
         labels = self._checked_labels(labels, len(images))
+        self._check_anchors(labels)
         rng = np.random.default_rng(self.random_state)
         self._embed = None
         self._fit_components(images, rng)
@@ -245,6 +246,19 @@ class ValenceArousalLabeller(BaseEstimator):
             raise ValueError(
                 "Expected stages >= 0 and pull in [0, 1]. "
                 f"Received: stages={self.stages}, pull={self.pull}."
+            )
+
+    def _check_anchors(self, labels: np.ndarray) -> None:
+        """Two places of classes are what a plane can be turned by; it refuses what has fewer."""
+        anchors, present = self.emotions.anchors, np.unique(labels)
+        known = ~np.isnan(anchors[present]).any(axis=1)
+        if len(np.unique(anchors[present[known]], axis=0)) < 2:
+            names = np.array(self.emotions.names)
+            raise ValueError(
+                "Expected faces of at least two classes whose emotions have different places on "
+                f"the circumplex. Received: {names[present[known]].tolist()} with a place, "
+                f"{names[present[~known]].tolist()} without. Known words: "
+                f"{', '.join(NINE_EMOTIONS)}."
             )
 
     def _checked_labels(self, labels: np.ndarray, length: int) -> np.ndarray:

@@ -7,7 +7,12 @@ import json
 from pathlib import Path
 from string import Template
 
-from builder_tools.emotions import ANCHORS_VALENCE_AROUSAL, COLOURS_RGB
+from builder_tools.emotions import (
+    ANCHORS_VALENCE_AROUSAL,
+    NINE_EMOTIONS,
+    OTHER_WORDS,
+    EmotionSet,
+)
 from builder_tools.web.engine import Engine
 from builder_tools.web.limits import STATUS_OF, Limits
 from builder_tools.web.texts import Words
@@ -17,14 +22,15 @@ STATIC = Path(__file__).parent / "static"
 
 def camera_page(words: Words) -> str:
     """Gives the page of the live camera, in one language."""
+    known = EmotionSet((*NINE_EMOTIONS, *OTHER_WORDS))
     facts = {
         "language": words.language,
         "words": words.group("camera."),
-        "emotions": words.group("emotion."),
-        "colours": {name: "rgb({},{},{})".format(*rgb) for name, rgb in COLOURS_RGB.items()},
+        "emotions": {name: words.emotion(name) for name in known},
+        "colours": {name: "rgb({},{},{})".format(*known.colour_rgb(name)) for name in known},
+        "anchors": ANCHORS_VALENCE_AROUSAL,
+        "dial": words.raw("dial.alt"),
     }
-    facts["anchors"] = ANCHORS_VALENCE_AROUSAL
-    facts["dial"] = words.raw("dial.alt")
     texts = {key: html.escape(text) for key, text in words.group("camera.").items()}
     return _page(
         "camera.html",

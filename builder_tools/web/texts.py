@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from builder_tools.emotions import own_word
 from builder_tools.web.limits import Refused
 
 LANGUAGES = ("en", "ru")
@@ -296,8 +297,10 @@ class Words:
         return TEXTS[key][self._column]
 
     def emotion(self, name: str) -> str:
-        """Gives an emotion's name; one that the table does not know stays as it is."""
-        return self(f"emotion.{name}") if f"emotion.{name}" in TEXTS else name
+        """Gives an emotion's name in this language; English names stay as they are, and others
+        that say none of the nine."""
+        key = f"emotion.{own_word(name)}"
+        return name if self.language == "en" or key not in TEXTS else self(key)
 
     def refusal(self, error: Refused) -> str:
         """Gives why an upload was not taken."""

@@ -165,8 +165,9 @@ function markAnchors() {
   }
 }
 
-const named = (emotion) => facts.emotions[emotion] || emotion;
-const colour = (emotion) => facts.colours[emotion] || "rgb(230,159,0)";
+// A model may write the names of emotions otherwise: "Angry" has the colour of anger.
+const named = (emotion) => facts.emotions[emotion.toLowerCase()] || emotion;
+const colour = (emotion) => facts.colours[emotion.toLowerCase()] || "rgb(230,159,0)";
 
 // Black or white, whichever is the easier to read on a colour (WCAG's relative luminance).
 function ink(emotion) {

@@ -1,11 +1,9 @@
-"""The page's parts without a server: texts, results, the guard, answers as HTML, curves."""
+"""The page's parts without a server: texts, how it is served, answers as HTML, curves."""
 
-import base64
 import os
 import re
 import string
 import threading
-import time
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
@@ -17,19 +15,13 @@ from builder_tools.results import Box, Face, FaceEmotion, FrameResult
 
 pytest.importorskip("gradio")
 
-from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route
-from starlette.testclient import TestClient
 
-from builder_tools.web import markup, results
+from builder_tools.web import markup
 from builder_tools.web.batches import classify_uploads
 from builder_tools.web.curves import curves_svg
 from builder_tools.web.documents import camera_page
 from builder_tools.web.engine import Choice, Engine
-from builder_tools.web.guard import Guard
 from builder_tools.web.limits import STATUS_OF, Limits, Refused
-from builder_tools.web.results import ResultStore
 from builder_tools.web.rewriting import rewritten
 from builder_tools.web.server import WebSettings, listen, private_folder
 from builder_tools.web.texts import LANGUAGES, TEXTS, Words
@@ -76,160 +68,6 @@ def test_the_camera_page_knows_the_words_of_other_models():
     page = camera_page(RUSSIAN)
     anger = "rgb({},{},{})".format(*NINE_EMOTIONS.colour_rgb("anger"))
     assert '"angry": "гнев"' in page and page.count(f'"angry": "{anger}"') == 1
-
-
-# results
-
-
-@pytest.fixture
-def store(tmp_path):
-    return ResultStore(tmp_path / "private", keep_s=60)
-
-
-def upload_of(store, data=b"data", name="a.jpg"):
-    folder = store.uploads / "0123abc"
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_bytes(data)
-    return folder / name
-
-
-def test_results_are_found_only_when_finished_and_by_their_names(store):
-    token, folder = store.new()
-    (folder / "a.csv").write_text("x")
-    (folder / ".upload").write_text("secret")
-    with pytest.raises(Refused):
-        store.find(token, "a.csv")
-    store.finish(token)
-    assert store.find(token, "a.csv").read_text() == "x"
-    for name in ("../a.csv", ".upload", "b.csv", "", ".", ".."):
-        with pytest.raises(Refused):
-            store.find(token, name)
-    with pytest.raises(Refused):
-        store.find("other", "a.csv")
-
-
-def test_results_are_deleted_after_their_time_and_when_asked(store, monkeypatch):
-    (token, folder), (other, other_folder) = store.new(), store.new()
-    store.finish(token)
-    store.finish(other)
-    assert store.delete(other) and not store.delete(other) and not other_folder.exists()
-    now = time.monotonic()
-    monkeypatch.setattr(results.time, "monotonic", lambda: now + 61)
-    store.sweep()
-    assert not folder.exists()
-
-
-def test_a_job_under_way_is_not_swept(store, monkeypatch):
-    _, folder = store.new()
-    now = time.monotonic()
-    monkeypatch.setattr(results.time, "monotonic", lambda: now + 1e6)
-    store.sweep()
-    assert folder.exists()
-
-
-def test_a_used_upload_is_deleted_in_a_moment(store, monkeypatch):
-    path = upload_of(store)
-    assert store.read(path, 100) == b"data"
-    store.sweep()
-    assert path.exists()
-    now = time.time()
-    monkeypatch.setattr(results.time, "time", lambda: now + results.GRACE_S + 1)
-    store.sweep()
-    assert not path.exists() and not path.parent.exists()
-
-
-def test_an_upload_sent_again_waits_for_its_own_use(store, monkeypatch):
-    path = upload_of(store)
-    store.read(path, 100)
-    later = time.time() + 5
-    os.utime(path, (later, later))
-    monkeypatch.setattr(results.time, "time", lambda: later + results.GRACE_S + 1)
-    store.sweep()
-    assert path.exists()
-
-
-def test_an_upload_nobody_used_goes_after_an_hour(store):
-    path = upload_of(store)
-    before = time.time() - results.LEFTOVER_S - 1
-    os.utime(path, (before, before))
-    store.sweep()
-    assert not path.exists()
-
-
-def test_a_job_takes_uploads_by_a_second_name(store):
-    path = upload_of(store)
-    _, folder = store.new()
-    first, second = store.take(path, folder), store.take(path, folder)
-    path.unlink()
-    assert first.read_bytes() == second.read_bytes() == b"data"
-
-
-@pytest.mark.parametrize("kind", ["outside", "link", "absent"])
-def test_only_uploads_are_read(store, tmp_path, kind):
-    secret = tmp_path / "secret"
-    secret.write_text("secret")
-    path = {"outside": secret, "link": store.uploads / "l", "absent": store.uploads / "x"}[kind]
-    if kind == "link":
-        path.symlink_to(secret)
-    with pytest.raises(Refused):
-        store.read(path, 100)
-    assert secret.exists()
-
-
-def test_stopping_deletes_everything(store):
-    upload_of(store)
-    store.start()
-    store.stop()
-    assert not store.root.exists()
-
-
-# the guard
-
-
-def guarded(**options):
-    async def length(request):
-        return PlainTextResponse(str(len(await request.body())))
-
-    routes = [
-        Route("/", length, methods=["GET", "POST"]),
-        Route("/health", length, methods=["GET"]),
-    ]
-    settings = {"password": None, "hosts": [], "max_bytes": 1000, **options}
-    return TestClient(Guard(Starlette(routes=routes), **settings), base_url="http://localhost")
-
-
-def test_a_password_is_asked_for_and_taken_with_any_user_name(monkeypatch):
-    monkeypatch.setattr("builder_tools.web.guard.WRONG_PASSWORD_WAIT_S", 0)
-    client = guarded(password="sésame")
-    asked = client.get("/")
-    assert asked.status_code == 401 and "Basic" in asked.headers["www-authenticate"]
-    code = base64.b64encode("anybody:sésame".encode()).decode()
-    assert client.get("/", headers={"authorization": f"Basic {code}"}).status_code == 200
-    for wrong in ("Basic !!!", "Bearer x", "Basic " + base64.b64encode(b"a:b").decode()):
-        assert client.get("/", headers={"authorization": wrong}).status_code == 401
-    assert client.get("/health").status_code == 200
-
-
-@pytest.mark.parametrize(("size", "status"), [(1000, 200), (1001, 413)])
-def test_requests_may_be_so_large_and_no_larger(size, status):
-    assert guarded().post("/", content=bytes(size)).status_code == status
-
-
-def test_a_request_that_does_not_say_its_length_is_counted():
-    parts = (bytes(300) for _ in range(4))
-    assert guarded().post("/", content=parts).status_code == 413
-
-
-def test_a_server_for_a_network_takes_any_name():
-    client = guarded(hosts=None)
-    assert client.get("/", headers={"host": "my-machine:7860"}).status_code == 200
-    assert guarded(hosts=["mine"]).get("/", headers={"host": "mine:1"}).status_code == 200
-    assert guarded().get("/", headers={"host": "other"}).status_code == 400
-
-
-def test_every_answer_forbids_loading_from_elsewhere():
-    policy = guarded().get("/").headers["content-security-policy"]
-    assert "default-src 'self'" in policy and "http" not in policy
 
 
 # how it is served

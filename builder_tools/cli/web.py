@@ -33,6 +33,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     for name, default, text in (
         ("upload-mb", limits.max_upload_mb, "largest upload, MB"),
         ("video-s", limits.max_video_s, "longest video, s"),
+        ("stored-mb", limits.max_stored_mb, "most uploads and results at once, MB"),
         ("pictures", limits.max_pictures, "most pictures in a batch"),
     ):
         parser.add_argument(
@@ -63,6 +64,7 @@ def _run(options: argparse.Namespace) -> None:
         limits=Limits(
             max_upload_mb=options.max_upload_mb,
             max_video_s=options.max_video_s,
+            max_stored_mb=options.max_stored_mb,
             max_pictures=int(options.max_pictures),
         ),
         keep_s=60 * options.keep_minutes,

@@ -26,6 +26,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 OPEN_PATHS = ("/health",)
 """Paths that need no password."""
+KEPT_PATHS = ("/upload", "/api/video", "/api/batch")
+"""Ends of paths whose requests end up on the disk: Gradio's uploads, and the API's jobs."""
 WRONG_PASSWORD_WAIT_S = 0.5
 CONTENT_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
@@ -42,6 +44,7 @@ HEADERS = {
     "permissions-policy": "camera=(self), microphone=(), geolocation=()",
 }
 _TOO_BIG = "too_big"
+_FULL = "full: the server holds as many files as it may. Try again in some minutes."
 
 
 class Guard:
@@ -54,12 +57,19 @@ class Guard:
             server for a network). Another name is refused: else a page elsewhere whose name is
             made to point here could read the answers.
         max_bytes: Size of any request.
+        has_room: Says whether so many bytes more may come; None takes them always.
     """
 
     def __init__(
-        self, app: App, *, password: str | None, hosts: Iterable[str] | None, max_bytes: int
+        self,
+        app: App,
+        *,
+        password: str | None,
+        hosts: Iterable[str] | None,
+        max_bytes: int,
+        has_room: Callable[[int], bool] | None = None,
     ) -> None:
-        self.app, self.max_bytes = app, max_bytes
+        self.app, self.max_bytes, self._has_room = app, max_bytes, has_room
         self._password = password.encode() if password else None
         self._hosts = None if hosts is None else {*LOCAL_NAMES, *hosts}
 
@@ -78,6 +88,8 @@ class Guard:
             await _refuse(scope, send, 401, "A password is needed.", ask)
         elif _length(headers) > self.max_bytes:
             await _refuse(scope, send, 413, self._too_big())
+        elif not await self._fits(scope, headers):
+            await _refuse(scope, send, 503, _FULL, [(b"retry-after", b"60")])
         else:
             await self._pass(scope, receive, send)
 
@@ -121,6 +133,14 @@ class Guard:
         except binascii.Error:
             return False
         return kind.lower() == b"basic" and secrets.compare_digest(given, self._password)
+
+    async def _fits(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
+        """Says whether there is room for what a request brings; the store looks at the disk."""
+        keeps = scope.get("method") == "POST" and scope["path"].endswith(KEPT_PATHS)
+        if self._has_room is None or not keeps:
+            return True
+        coming = _length(headers) if b"content-length" in headers else self.max_bytes
+        return await asyncio.to_thread(self._has_room, coming)
 
     def _too_big(self) -> str:
         return f"{_TOO_BIG}: at most {self.max_bytes / MEGABYTE:g} MB are taken."

@@ -80,6 +80,7 @@ STATUS_OF: Mapping[str, int] = {
     "unknown_detector": 404,
     "detector_absent": 503,
     "busy": 503,
+    "full": 503,
     "gone": 410,
 }
 """HTTP status of each refusal."""
@@ -97,6 +98,7 @@ class Limits:
         max_video_s: Length of a video.
         max_pictures: In one batch.
         max_unpacked_mb: Size of a zip's pictures when unpacked, together.
+        max_stored_mb: Of all uploads and results that lie on the disk at once; about.
         max_ratio: How many times its packed size a file in a zip may have.
 
     Raises:
@@ -110,6 +112,7 @@ class Limits:
     max_video_s: float = 600
     max_pictures: int = 2000
     max_unpacked_mb: float = 1000
+    max_stored_mb: float = 5000
     max_ratio: float = 200
 
     def __post_init__(self) -> None:
@@ -124,6 +127,10 @@ class Limits:
     @property
     def upload_bytes(self) -> int:
         return int(self.max_upload_mb * MEGABYTE)
+
+    @property
+    def stored_bytes(self) -> int:
+        return int(self.max_stored_mb * MEGABYTE)
 
 
 def clean_name(name: str | None, otherwise: str = "upload") -> str:

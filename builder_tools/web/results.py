@@ -6,15 +6,19 @@ Everything lies in one folder of this process; nothing survives it.
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import shutil
+import stat
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from builder_tools.web.limits import Refused
 
 SWEEP_S = 15.0
+MEASURED_S = 2.0
 LEFTOVER_S = 3600.0
 """Uploads that nobody ever used are deleted after this long."""
 GRACE_S = 10.0
@@ -30,10 +34,11 @@ class ResultStore:
     Args:
         root: A private folder; made if need be.
         keep_s: How long results are kept, seconds.
+        most_bytes: How much there may be of both, together; None for what the disk takes.
     """
 
-    def __init__(self, root: Path, keep_s: float = 900.0) -> None:
-        self.root, self.keep_s = Path(root), keep_s
+    def __init__(self, root: Path, keep_s: float = 900.0, most_bytes: int | None = None) -> None:
+        self.root, self.keep_s, self.most_bytes = Path(root), keep_s, most_bytes
         self.uploads = self.root / "uploads"
         self._results = self.root / "results"
         for folder in (self.uploads, self._results):
@@ -41,6 +46,7 @@ class ResultStore:
         self._lock = threading.Lock()
         self._ends: dict[str, float] = {}
         self._used: dict[Path, float] = {}
+        self._held, self._measured_at = 0, -math.inf
         self._stopped = threading.Event()
         self._sweeper: threading.Thread | None = None
 
@@ -91,6 +97,21 @@ class ResultStore:
         if not known or Path(name).name != name or name.startswith(".") or not path.is_file():
             raise Refused("gone")
         return path
+
+    def has_room(self, coming: int) -> bool:
+        """Says whether so many bytes more may come; if so, they count as if they were there.
+
+        The folder is measured every `MEASURED_S` seconds, so it is full at about `most_bytes`.
+        """
+        if self.most_bytes is None:
+            return True
+        with self._lock:
+            now = time.monotonic()
+            if now - self._measured_at > MEASURED_S:
+                self._held, self._measured_at = _bytes_below(self.root), now
+            fits = self._held + coming <= self.most_bytes
+            self._held += coming if fits else 0
+        return fits
 
     def take(self, upload: str | Path, folder: Path) -> Path:
         """Moves an upload into a job's folder by a second name, and has the first one deleted.
@@ -172,6 +193,16 @@ class ResultStore:
                 self.sweep()
             except OSError as error:
                 _logger.warning("sweeping %s: %s", self.root, error)
+
+
+def _bytes_below(folder: Path) -> int:
+    """Gives the size of all files; one that goes while it is looked at counts as nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            about = path.lstat()
+            total += about.st_size if stat.S_ISREG(about.st_mode) else 0
+    return total
 
 
 def _sent_at(path: Path) -> float:

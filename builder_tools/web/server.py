@@ -129,7 +129,7 @@ def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None
     """
     need_web()
     engine = engine or Engine(settings.model, settings.detector)
-    store = ResultStore(folder, settings.keep_s)
+    store = ResultStore(folder, settings.keep_s, settings.limits.stored_bytes)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -156,6 +156,7 @@ def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None
         password=settings.password,
         hosts=hosts,
         max_bytes=settings.limits.upload_bytes + 100_000,
+        has_room=store.has_room,
     )
 
 

@@ -251,6 +251,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Too many requests at once. Try again in a moment.",
         "Слишком много запросов сразу. Попробуйте чуть позже.",
     ),
+    "refused.full": (
+        "The server holds as many files as it may. Try again in some minutes.",
+        "Сервер хранит столько файлов, сколько может. Попробуйте через несколько минут.",
+    ),
     "refused.gone": (
         "The upload is no longer there. Choose the file again.",
         "Загруженного файла уже нет. Выберите файл снова.",

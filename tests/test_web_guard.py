@@ -7,9 +7,9 @@ import time
 import pytest
 from web_server import running
 
-httpx = pytest.importorskip("httpx")
 pytest.importorskip("gradio")
 
+import httpx
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route

@@ -37,8 +37,9 @@ def write_report(rows_file: Path, page: Path, machine: str) -> None:
         parts.append(_accuracy_table(group))
         parts.append("\n".join(f"- {line}" for line in findings(group)))
     parts += [CAVEATS, f"{machine}. Trained on: {', '.join(rows['machine'].unique())}."]
+    text = "\n\n".join(part for part in parts if part)
     with replacing(page) as partial:
-        partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+        partial.write_text(text + "\n", encoding="utf-8")
 
 
 def findings(rows: pd.DataFrame) -> list[str]:

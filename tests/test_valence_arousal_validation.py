@@ -230,6 +230,6 @@ def test_the_report_says_what_its_rows_hold(mixed):
     assert len(quality_table(table).splitlines()) == 2 + 1
     said = findings(table)
     gain = table["mean_ccc"].iat[2] - table["mean_ccc"].iat[0]
-    assert f"{table['mean_ccc'].iat[0]:.3f}" in said[0] and f"plane {gain:+.3f} [" in said[0]
+    assert f"{table['mean_ccc'].iat[0]:.3f}" in said[0] and f"plane {gain:+.4f} [" in said[0]
     assert said[0].endswith("no difference found.")
     assert "nothing found" in said[-1]  # the patterns know nothing of the votes

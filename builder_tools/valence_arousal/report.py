@@ -154,8 +154,8 @@ def _floor_sentence(known: pd.DataFrame) -> str:
         "class is most of what votes say, and it comes from the same votes."
     )
     parts = [
-        f"{name} {row['over_anchor']:+.3f} [{row['over_anchor_low']:+.3f}, "
-        f"{row['over_anchor_high']:+.3f}], {_verdict(row)}"
+        f"{name} {row['over_anchor']:+.4f} [{row['over_anchor_low']:+.4f}, "
+        f"{row['over_anchor_high']:+.4f}], {_verdict(row)}"
         for name, row in others.iterrows()
     ]
     if not parts:

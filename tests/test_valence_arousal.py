@@ -20,6 +20,7 @@ from builder_tools.valence_arousal import (
     vote_weighted_anchors,
     write_labels,
 )
+from builder_tools.valence_arousal import labeller as labeller_module
 from builder_tools.valence_arousal.labeller import class_means, stratified_sample
 from builder_tools.valence_arousal.orientation import clip_to_disc, fit_orientation, staged_shift
 from builder_tools.valence_arousal.reducers import (
@@ -362,6 +363,21 @@ def test_features_of_a_network(train, tmp_path):
     file.unlink()
     with pytest.raises(FileNotFoundError, match=r"tiny\.keras"):
         ValenceArousalLabeller.load(saved)
+
+
+def test_fitting_asks_a_network_once_about_each_face(train, monkeypatch):
+    images, labels = train
+    asked = []
+
+    def vectors(faces):
+        asked.append(len(faces))
+        return faces.reshape(len(faces), 24, -1).mean(axis=2, dtype=np.float32)
+
+    monkeypatch.setattr(labeller_module, "network_vectors", lambda _: vectors)
+    monkeypatch.setattr(labeller_module, "network_file", lambda _: __file__)
+    monkeypatch.setattr(labeller_module, "_file_sha256", str)
+    fitted = make_labeller("isomap-network", **QUICK).fit(images, labels)
+    assert sum(asked) == len(images) and fitted.axes_.shape == (20, 24)
 
 
 def test_options_a_labeller_has_not_are_named():

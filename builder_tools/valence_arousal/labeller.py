@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -166,8 +167,7 @@ class ValenceArousalLabeller(BaseEstimator):
         self._check_anchors(labels)
         rng = np.random.default_rng(self.random_state)
         self._embed = None
-        self._fit_components(images, rng)
-        points = self.points(images)
+        points = self._fit_points(images, rng)
         self.landmark_rows_ = stratified_sample(labels, self.landmarks, rng)
         self.reducer_ = self._reducer().fit(points[self.landmark_rows_])
         everything = len(self.landmark_rows_) == len(points)
@@ -175,14 +175,27 @@ class ValenceArousalLabeller(BaseEstimator):
         self._fit_orientation(raw, labels)
         return self.orientation_.apply(raw)
 
-    def _fit_components(self, images: Faces, rng: np.random.Generator) -> None:
+    def _fit_points(self, images: Faces, rng: np.random.Generator) -> np.ndarray:
+        """Learns the components; gives the faces as the manifold sees them."""
+        vectorise = self._vectorise()
+        if self.network is None:  # vectors of pixels are quickly made twice, and large
+            self._fit_components(
+                len(images), rng, lambda rows: vectors_of(_Chosen(images, rows), vectorise, _same)
+            )
+            return self.points(images)
+        vectors = vectors_of(images, vectorise, _same)
+        self._fit_components(len(images), rng, lambda rows: vectors[rows])
+        return self._project(vectors)
+
+    def _fit_components(
+        self, count: int, rng: np.random.Generator, vectors_at: Callable[[np.ndarray], np.ndarray]
+    ) -> None:
         from sklearn.decomposition import PCA
 
         self.mean_ = self.axes_ = None
         if self.pca is None:
             return
-        rows = np.sort(rng.permutation(len(images))[:PCA_SAMPLE])
-        vectors = vectors_of(_Chosen(images, rows), self._vectorise(), lambda found: found)
+        vectors = vectors_at(np.sort(rng.permutation(count)[:PCA_SAMPLE]))
         kept = min(self.pca, *vectors.shape)
         found = PCA(kept, svd_solver="randomized", random_state=self.random_state).fit(vectors)
         self.mean_, self.axes_ = found.mean_, found.components_
@@ -314,6 +327,10 @@ class _Chosen:
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         return self._images[self._rows[rows]]
+
+
+def _same(vectors: np.ndarray) -> np.ndarray:
+    return vectors
 
 
 def _file_sha256(path: Path) -> str:

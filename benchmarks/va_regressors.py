@@ -1,7 +1,8 @@
 """Trains regressors of valence and arousal on the labels of every labeller, and judges them.
 
-    python benchmarks/va_regressors.py [--labellers votes anchor isomap isomap-network]
-        [--networks compact:va compact:both vgg16:va compact:emotion] [--faces 8000] [--epochs 10]
+    python benchmarks/va_regressors.py [--labellers votes anchor pca umap isomap isomap-network]
+        [--networks compact:emotion compact:va compact:both]
+        [--faces 8000] [--epochs 10] [--size 32]
 
 A network is named with its task: `va` (two tanh outputs), `both` (beside nine emotions, one pass)
 or `emotion` (the direct classifier to compare with: no labels, its valence and arousal are the
@@ -14,12 +15,13 @@ reference itself.
 
 VGG16 learns by the study's recipe (Adam, ExponentialDecay): with `--vgg-weights` (a file, such as
 a checkpoint of this repository's own VGG16, or `pretrained`) first the head on frozen features,
-then the last four layers, too; without, all layers from random weights. The base of the report:
+then the last four layers, too; without, all layers from random weights. The report is of the
+command without options, and of these (some four hours on two cores, all together):
 
-    python benchmarks/va_regressors.py --size 32 --faces 0 --networks vgg16:emotion
+    python benchmarks/va_regressors.py --faces 0 --networks vgg16:emotion
     cp runs/va_regressors/all_10_32/vgg16_emotion_none_s0/vgg16_emotion_none/model.keras \
         runs/va_regressors/vgg16_emotions_all_10.keras
-    python benchmarks/va_regressors.py --size 32 --networks vgg16:emotion vgg16:va \
+    python benchmarks/va_regressors.py --networks vgg16:emotion vgg16:va \
         --vgg-weights runs/va_regressors/vgg16_emotions_all_10.keras
 
 Each row is kept in `reports/va_regressors.csv` when it is measured, and logged in
@@ -297,13 +299,12 @@ def _network(text: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--labellers", nargs="+", choices=LABELLERS,
-        default=["votes", "anchor", "isomap", "isomap-network"])  # fmt: skip
+    add("--labellers", nargs="+", choices=LABELLERS, default=list(LABELLERS))
     add("--networks", nargs="+", type=_network,
-        default=["compact:emotion", "compact:va", "compact:both", "vgg16:va"])  # fmt: skip
+        default=["compact:emotion", "compact:va", "compact:both"])  # fmt: skip
     add("--faces", type=int, default=8000, help="of train, evenly over classes; 0 for all")
     add("--epochs", type=int, default=10)
-    add("--size", type=int, default=48, help="side of the faces, px")
+    add("--size", type=int, default=32, help="side of the faces, px")
     add("--seed", type=int, default=0)
     add("--precision", default="mixed_bfloat16", help="Keras dtype policy of training")
     add("--vgg-weights", help="what VGG16 starts from: a file, or pretrained")

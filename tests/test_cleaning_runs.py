@@ -50,8 +50,7 @@ def test_interrupted_run_goes_on_and_ends_the_same(mixed: Path, tmp_path: Path) 
         patch.setattr(FakeDetector, "detect", lambda self, image: until_the_sixth(image))
         with pytest.raises(KeyboardInterrupt):
             clean(mixed, out)
-    assert not (out / "manifest.csv").exists()
-    assert not list(out.glob("happy/*"))
+    assert not out.exists()
     calls = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FakeDetector, "detect", lambda self, im: calls.append(1) or find(im))
@@ -78,19 +77,49 @@ def test_killed_process_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     out = tmp_path / "out"
     code = _SLOW_RUN.format(tests=str(Path(__file__).parent), source=str(root), out=str(out))
     process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[1])
-    journal = out / ".cleaning" / "journal.jsonl"
+    journal = tmp_path / "out.unfinished" / "journal.jsonl"
     deadline_s = time.monotonic() + 120
     while not (journal.is_file() and len(journal.read_bytes().splitlines()) > 10):
         assert process.poll() is None and time.monotonic() < deadline_s
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    assert not out.exists()
     done = len(journal.read_bytes().splitlines()) - 1
     assert 10 <= done < 80
     with open(journal, "ab") as file:
         file.write(b'{"number": 9')  # a line that broke off
     report = clean(root, out, workers=2)
     assert files(report.out) == files(whole.out)
+
+
+@pytest.mark.parametrize("there_before", [False, True])
+def test_killed_at_the_last_step_no_folder_is_half_made(there_before: bool, tmp_path: Path) -> None:
+    """A folder that is there before may be another disk: then only within it can files wait."""
+    root, out = class_folders(tmp_path / "raw"), tmp_path / "out"
+    if there_before:
+        out.mkdir()
+    replace_file, moved = os.replace, []
+
+    def stop_in_the_middle(source, target) -> None:
+        moved.append(target)
+        if Path(target).suffix == ".png" and "happy" in str(target):
+            raise KeyboardInterrupt
+        replace_file(source, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", stop_in_the_middle)
+        with pytest.raises(KeyboardInterrupt):
+            clean(root, out)
+    assert out.exists() == there_before
+    assert set(files(out)) <= {f".cleaning/{name}" for name in _work_files(8)}
+    report = clean(root, out)
+    assert files(report.out) == files(clean(root, tmp_path / "whole").out)
+    assert not (tmp_path / "out.unfinished").exists()
+
+
+def _work_files(count: int) -> set[str]:
+    return {"journal.jsonl", "manifest.csv", *(f"{n:07d}.png" for n in range(count))}
 
 
 def test_finished_run_is_not_done_again(mixed: Path, tmp_path: Path) -> None:
@@ -113,10 +142,10 @@ def test_run_of_other_settings_is_refused_and_can_be_replaced(
             _fill_disk(patch, writes=3)
             clean(root, out)
     other = replace(PLAIN, size_px=32, format="jpg")
-    before = files(out)
+    before = files(tmp_path)
     with pytest.raises(ValueError, match="--restart"):
         clean(root, out, other)
-    assert files(out) == before
+    assert files(tmp_path) == before
     report = clean(root, out, other, restart=True)
     assert sorted(files(out)) == sorted(
         ["cleaning.json", "manifest.csv", *report.manifest["out_path"]]
@@ -153,8 +182,8 @@ def test_full_disk_ends_in_a_clear_error_and_can_be_gone_on_with(tmp_path: Path)
         with pytest.raises(OSError, match=r"No space left on device\. 5 of 8 pictures") as caught:
             clean(root, out)
     assert caught.value.errno == errno.ENOSPC
-    left = set(files(out))
-    assert left == {".cleaning/journal.jsonl", *(f".cleaning/{n:07d}.png" for n in range(5))}
+    left = set(files(tmp_path / "out.unfinished"))
+    assert left == {"journal.jsonl", *(f"{n:07d}.png" for n in range(5))}
     report = clean(root, out)
     assert files(report.out) == files(clean(root, tmp_path / "whole").out)
 
@@ -169,6 +198,6 @@ def test_full_disk_at_the_manifest(tmp_path: Path) -> None:
         patch.setattr(pd.DataFrame, "to_csv", full)
         with pytest.raises(OSError, match="8 of 8 pictures"):
             clean(root, out)
-    assert not (out / "manifest.csv").exists()
+    assert not out.exists()
     report = clean(root, out)
     assert files(report.out) == files(clean(root, tmp_path / "whole").out)

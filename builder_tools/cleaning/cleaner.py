@@ -1,15 +1,18 @@
 """`clean_folder`: looks at every picture, writes the faces worth keeping, tells about all.
 
-While a run is under way its files wait in `OUT/.cleaning/`: a journal with one line a picture,
-and the pictures to write, under their numbers. When all are looked at, duplicates are resolved,
-the pictures kept move to their places, and `manifest.csv` and `cleaning.json` are written. A run
-that was interrupted goes on from its journal and ends the same.
+While a run is under way its files wait in `OUT.unfinished/` beside the folder to be made: a journal
+with one line a picture, and the pictures to write, under their numbers. When all are looked at,
+duplicates are resolved, the pictures kept move to their places, `manifest.csv` and `cleaning.json`
+are written, and the whole gets its name in one step: a folder `OUT` is a finished one. A run that
+was interrupted goes on from its journal and ends the same. An empty `OUT` that is there before may
+be a disk of its own, to which nothing beside it can be renamed; its files wait in `OUT/.cleaning/`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import queue
 import shutil
@@ -34,7 +37,10 @@ from builder_tools.media import write_image
 from builder_tools.media.partial import replacing
 
 WORK_FOLDER, JOURNAL, PLAN = ".cleaning", "journal.jsonl", "manifest.csv"
+UNFINISHED, CLEANED = ".unfinished", "cleaned"
 MANIFEST, RECORD = "manifest.csv", "cleaning.json"
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -130,6 +136,9 @@ def clean_folder(
             run.finish(run.look_at_all(detectors, workers))
         except OSError as error:
             raise run.explained(error) from error
+        except KeyboardInterrupt:
+            run.tell_how_to_go_on()
+            raise
     return run.report()
 
 
@@ -158,7 +167,14 @@ class _Run:
 
     @property
     def work(self) -> Path:
-        return self.out / WORK_FOLDER
+        """Where files wait."""
+        beside = self.out.with_name(self.out.name + UNFINISHED)
+        return self.out / WORK_FOLDER if self.out.is_dir() and not beside.is_dir() else beside
+
+    @property
+    def made(self) -> Path:
+        """The folder that is put together: `out`, or what is renamed to it."""
+        return self.out if self.work.parent == self.out else self.work / CLEANED
 
     @property
     def name(self) -> str:
@@ -184,7 +200,7 @@ class _Run:
         """Refuses a folder with files of others in it."""
         if self.out.exists() and not self.out.is_dir():
             raise NotADirectoryError(f"Expected a folder to write. Received a file: {self.out}.")
-        if not self.out.is_dir() or self.work.is_dir():
+        if not self.out.is_dir() or (self.out / WORK_FOLDER).is_dir():
             return
         strangers = sorted(path.name for path in self.out.iterdir())
         if strangers:
@@ -209,19 +225,22 @@ class _Run:
 
     def finish(self, looks: Sequence[Look]) -> None:
         """Decides on every picture, moves those kept to their places, writes the manifest."""
-        manifest = self._manifest(looks)
-        with replacing(self.work / PLAN) as plan:
+        manifest, work, made = self._manifest(looks), self.work, self.made
+        made.mkdir(exist_ok=True)
+        with replacing(work / PLAN) as plan:
             write_manifest(plan, manifest)
         for number, out_path in enumerate(manifest["out_path"]):
             if out_path:
-                self._move(self._waiting(number), self.out / out_path)
+                self._move(self._waiting(number), made / out_path)
         counts = manifest["status"].value_counts().to_dict()
         record = {"run": self.name, **self.facts, "kept": int(manifest["kept"].sum())}
-        with replacing(self.out / RECORD) as file:
+        with replacing(made / RECORD) as file:
             text = json.dumps({**record, "statuses": counts}, indent=2, sort_keys=True)
             file.write_text(text + "\n", encoding="utf-8")
-        os.replace(self.work / PLAN, self.out / MANIFEST)
-        shutil.rmtree(self.work)
+        os.replace(work / PLAN, made / MANIFEST)
+        if made != self.out:
+            os.replace(made, self.out)
+        shutil.rmtree(work)
 
     def report(self) -> CleaningReport:
         return CleaningReport(self.out, read_manifest(self.out / MANIFEST))
@@ -235,20 +254,29 @@ class _Run:
                 _remove_empty_folders(self.out)
                 manifest.unlink()
         (self.out / RECORD).unlink(missing_ok=True)
-        if self.work.is_dir():
-            shutil.rmtree(self.work)
+        for work in (self.work, self.out / WORK_FOLDER):
+            shutil.rmtree(work, ignore_errors=True)
 
     def explained(self, error: OSError) -> OSError:
         """Gives an error of writing with what is done so far and how to go on."""
-        journal = self.work / JOURNAL
-        done = max(len(journal.read_bytes().splitlines()) - 1, 0) if journal.is_file() else 0
         text = error.strerror or str(error)
         return OSError(
             error.errno,
-            f"Cannot write to {self.out}: {text}. {done} of {len(self.pictures)} pictures are "
-            "done. Make room, or see to it that the folder can be written, and run the same "
-            "again: it goes on from there.",
+            f"Cannot write to {self.out}: {text}. {self._progress_so_far()} Make room, or see to "
+            "it that the folder can be written, and run the same again: it goes on from there.",
         )
+
+    def tell_how_to_go_on(self) -> None:
+        """Says, after an interruption, what is done so far."""
+        _logger.warning(
+            "%s They wait in %s; run the same again: it goes on from there.",
+            *(self._progress_so_far(), self.work),
+        )
+
+    def _progress_so_far(self) -> str:
+        journal = self.work / JOURNAL
+        done = max(len(journal.read_bytes().splitlines()) - 1, 0) if journal.is_file() else 0
+        return f"{done} of {len(self.pictures)} pictures are done."
 
     def _look_and_write(self, detectors: queue.SimpleQueue, number: int) -> Look:
         detector = detectors.get()

@@ -55,7 +55,7 @@ class Journal:
             head, looks = None, []  # Not even lines of such a file.
         if head != {"run": self.run} or [look.number for look in looks] != list(range(len(looks))):
             raise ValueError(
-                f"Expected {self.path.parent.parent} to hold an interrupted run of the same "
+                f"Expected {self.path.parent} to hold an interrupted run of the same "
                 "pictures and settings. It is of others, or damaged. Use those, choose another "
                 "folder, or start anew with --restart."
             )

@@ -132,7 +132,7 @@ def test_too_many_pixels_are_refused_before_decoding(portrait, astronaut):
         read_image(astronaut, max_pixels=1000)
     bomb = bytearray(_encoded(Image.new("1", (8, 8)), "PNG")[:33])
     bomb[16:24] = (60000).to_bytes(4, "big") * 2
-    with pytest.raises(ValueError, match=r"size of the picture|at most"):
+    with pytest.raises(ValueError, match="at most 100000000 pixels"):
         read_image(bytes(bomb), max_pixels=10**8)
 
 
@@ -146,11 +146,15 @@ def test_an_rgb_array_is_passed_through(astronaut):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((4, 4, 3), np.float32), "dtype=float32"),
-        (np.zeros((4, 4, 3), bool), "dtype=bool"),
-        (np.zeros((4, 4, 3), np.int64), "dtype=int64"),
-        (np.zeros((3, 40, 40), np.uint8), r"shape=\(3, 40, 40\)"),
-        (np.zeros((2, 4, 4, 3), np.uint8), r"shape=\(2, 4, 4, 3\)"),
+        (np.full((4, 4, 3), np.nan), "values of nan"),
+        (np.full((4, 4), -0.5), "values of -0.5"),
+        (np.full((4, 4), 256.0), "0...255.*values of 256"),
+        (np.full((4, 4), np.inf, np.float16), "values of inf"),
+        (np.zeros((4, 4, 3), np.int64), "dtype=int64.*astype"),
+        (np.zeros((4, 4, 3), complex), "dtype=complex128"),
+        (np.zeros((3, 40, 40), np.uint8), r"shape=\(3, 40, 40\).*channels come first.*moveaxis"),
+        (np.zeros((2, 4, 4, 3), np.uint8), r"shape=\(2, 4, 4, 3\).*one by one"),
+        (np.zeros((4, 4, 2), np.uint8), r"shape=\(4, 4, 2\)"),
         (np.zeros((0, 4, 3), np.uint8), r"shape=\(0, 4, 3\)"),
         (np.zeros(9, np.uint8), r"shape=\(9,\)"),
     ],
@@ -168,9 +172,10 @@ def test_files_that_are_no_pictures_are_named(tmp_path, portrait):
     contents = {
         "empty": (b"", "0 bytes"),
         "text": (b"hello, I am no picture", "no picture"),
-        "cut": (_encoded(portrait, "PNG")[:20000], "cut short"),
+        "cut": (_encoded(portrait, "PNG")[:30], "cut short"),
+        "zeros": (bytes(2_000_000), "full of zeros"),
         "page": (b"%PDF-1.7 and so on", "PDF"),
-        "phone": (b"\0\0\0\x18ftypheic" + bytes(40), "HEIC"),
+        "film": (b"\0\0\0\x18ftypisom" + bytes(40), "MP4 or MOV"),
     }
     for name, (data, message) in contents.items():
         path = tmp_path / f"{name}.jpg"
@@ -209,8 +214,10 @@ def test_writing_refuses_unknown_formats_and_wrong_arrays(tmp_path, astronaut):
     for name in ("a.xyz", "a", "a.gif"):
         with pytest.raises(ValueError, match="ends in one of"):
             write_image(tmp_path / name, astronaut)
-    with pytest.raises(ValueError, match="dtype=float64"):
-        write_image(tmp_path / "a.png", astronaut / 255)
+    with pytest.raises(ValueError, match="dtype=int32"):
+        write_image(tmp_path / "a.png", astronaut.astype(np.int32))
+    with pytest.raises(ValueError, match=r"too large for that format"):
+        write_image(tmp_path / "a.jpg", np.zeros((1, 70_000, 3), np.uint8))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -218,18 +225,6 @@ def test_a_very_long_name_can_be_written(tmp_path):
     path = tmp_path / ("x" * 250 + ".png")
     write_image(path, np.zeros((2, 2, 3), np.uint8))
     assert read_image(path).shape == (2, 2, 3)
-
-
-def test_pictures_are_listed_in_natural_order(tmp_path):
-    for name in ("10.jpg", "2.JPG", "1.png", "0.webp", "b2.bmp", "b10.jpeg", "a.txt", ".9.jpg"):
-        (tmp_path / name).touch()
-    (tmp_path / "3.jpg").mkdir()
-    names = [path.name for path in list_images(tmp_path)]
-    assert names == ["0.webp", "1.png", "2.JPG", "10.jpg", "b2.bmp", "b10.jpeg"]
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        list_images(tmp_path / "nowhere")
-    with pytest.raises(NotADirectoryError):
-        list_images(tmp_path / "1.png")
 
 
 def test_every_shared_photo_can_be_read(media_dir):

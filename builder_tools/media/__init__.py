@@ -5,8 +5,11 @@ source. PyAV is imported when the first video is opened, so still pictures never
 """
 
 from builder_tools.media.camera import CameraReader
+from builder_tools.media.formats import IMAGE_SUFFIXES, WRITTEN_SUFFIXES
 from builder_tools.media.frame import Frame
-from builder_tools.media.images import IMAGE_SUFFIXES, list_images, read_image, write_image
+from builder_tools.media.images import open_image, read_image, write_image
+from builder_tools.media.limits import PictureError, PictureLimits
+from builder_tools.media.listing import FoundImages, find_images, list_images
 from builder_tools.media.partial import replacing
 from builder_tools.media.video import VideoReader
 from builder_tools.media.video_writer import VideoWriter
@@ -14,12 +17,18 @@ from builder_tools.media.window import Window
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "WRITTEN_SUFFIXES",
     "CameraReader",
+    "FoundImages",
     "Frame",
+    "PictureError",
+    "PictureLimits",
     "VideoReader",
     "VideoWriter",
     "Window",
+    "find_images",
     "list_images",
+    "open_image",
     "read_image",
     "replacing",
     "write_image",

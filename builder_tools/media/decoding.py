@@ -1,0 +1,129 @@
+"""The bytes of a picture file as RGB pixels: the one place where decoders are called.
+
+Whatever a decoder raises ends here as a `PictureError`, the reason of a row. JPEG, PNG, WebP and
+BMP are decoded by OpenCV, the rest by Pillow; what the one cannot read the other may. A picture
+that is cut short or damaged gives what is there of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from builder_tools.media.arrays import array_to_rgb, over_white
+from builder_tools.media.headers import PictureHeader, no_picture
+from builder_tools.media.limits import PictureError
+
+_BY_OPENCV = frozenset({"JPEG", "PNG", "WEBP", "BMP"})
+Decoded = tuple[np.ndarray, str]
+
+
+def decode(data: bytes, header: PictureHeader, name: str) -> Decoded:
+    """Return a picture as `(H, W, 3)` uint8 RGB, upright, and a note on it ("" for none).
+
+    Args:
+        data: The file.
+        header: From `picture_header`, checked against the limits.
+        name: What to call it in messages.
+
+    Raises:
+        PictureError: If it cannot be decoded, whatever the reason; names it.
+    """
+    failed: list[Exception] = []
+    for attempt in _attempts(data, header):
+        try:
+            return attempt()
+        except PictureError as error:  # decoded, but no picture; says why
+            raise PictureError(f"Cannot use {name}: {error}") from error
+        except Exception as error:  # whatever a damaged file makes of a decoder
+            failed.append(error)
+    reason = next((text for error in failed if (text := _text(error))), "")
+    raise PictureError(f"{no_picture(data, name)}{reason}") from failed[-1]
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return " There is not enough memory for it."
+    return f" The decoder said: {error}." if str(error) else ""
+
+
+def _attempts(data: bytes, header: PictureHeader) -> Iterator:
+    kind = header.format
+    if kind in _BY_OPENCV:
+        yield lambda: _by_opencv(data, header)
+    if kind == "TIFF" and header.depth > 8:  # Pillow knows few of these
+        yield lambda: _deep(data)
+    yield lambda: _by_pillow(data, kind, truncated=False)
+    yield lambda: _cut_short(*_by_pillow(data, kind, truncated=True))
+
+
+def _by_opencv(data: bytes, header: PictureHeader) -> Decoded:
+    if header.format == "PNG" and header.depth > 8:
+        return _deep(data)
+    if not _may_be_transparent(data):
+        return _imdecode(data, cv2.IMREAD_COLOR_RGB), ""
+    image = _imdecode(data, cv2.IMREAD_UNCHANGED)
+    if image.ndim == 3:
+        swap = cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
+        image = cv2.cvtColor(image, swap)
+    image, note = (over_white(image), "") if image.shape[2:] == (4,) else array_to_rgb(image)
+    return _upright(image, data, header.format), note
+
+
+def _deep(data: bytes) -> Decoded:
+    """Decode more than 8 bits a channel, or floats."""
+    image = _imdecode(data, cv2.IMREAD_UNCHANGED)
+    if image.ndim == 3 and image.shape[2] in (3, 4):
+        image = image[..., [2, 1, 0, 3][: image.shape[2]]]
+    image, note = array_to_rgb(image)
+    return _upright(image, data, "PNG" if data[:4] == b"\x89PNG" else "TIFF"), note
+
+
+def _imdecode(data: bytes, flags: int) -> np.ndarray:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None:
+        raise ValueError("")
+    return image
+
+
+def _by_pillow(data: bytes, kind: str, *, truncated: bool) -> Decoded:
+    from builder_tools.media.pillow import decode_by_pillow
+
+    return decode_by_pillow(data, kind, truncated=truncated)
+
+
+def _upright(image: np.ndarray, data: bytes, kind: str) -> np.ndarray:
+    """Turn what OpenCV has not turned: it leaves pictures alone that it decodes unchanged."""
+    from builder_tools.media.pillow import open_picture, orientation_of, turn_upright
+
+    try:
+        with open_picture(data, (kind,)) as picture:
+            orientation = orientation_of(picture)
+    except Exception:  # the pixels are fine; who only tells how they lie is not
+        return image
+    return turn_upright(image, orientation)
+
+
+def _cut_short(image: np.ndarray, note: str) -> Decoded:
+    """Say how much of a picture is missing: as many of its last rows as are of one colour."""
+    last = image[-1, -1]
+    filled = (image != last).any(axis=(1, 2))
+    if not filled.any():
+        raise ValueError("nothing of its pixels is there")
+    missing = int(filled[::-1].argmax()) / len(filled)
+    said = f"it is cut short or damaged; about {1 - missing:.0%} of it could be decoded"
+    return image, "; ".join(part for part in (said, note) if part)
+
+
+def _may_be_transparent(data: bytes) -> bool:
+    """Look for an alpha channel in the headers of PNG and WebP."""
+    start = data[:1024]
+    if start.startswith(b"\x89PNG"):
+        return start[25:26] in (b"\x04", b"\x06") or b"tRNS" in start.split(b"IDAT")[0]
+    if start[8:15] == b"WEBPVP8":
+        return (start[15:16] == b"X" and bool(start[20] & 0x10)) or (
+            start[15:16] == b"L" and bool(start[24] & 0x10)
+        )
+    return False

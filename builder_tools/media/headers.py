@@ -1,0 +1,157 @@
+"""Format, width and height of a picture by its first bytes, before anything is decoded.
+
+JPEG, PNG, WebP and BMP, which come by the thousand, are read here; the rest by Pillow, which is
+imported only then.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+
+from builder_tools.media.formats import format_of, formats_in_words
+from builder_tools.media.limits import PictureError
+
+_SIZES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+_START_OF_SCAN = 0xDA
+_OTHERS = (
+    (b"%PDF", "a PDF document"),
+    (b"RIFF", "a RIFF file other than WebP (AVI or WAV?)"),
+    (b"<svg", "an SVG drawing"),
+    (b"<!DO", "a web page"),
+    (b"<htm", "a web page"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"8BPS", "a Photoshop document"),
+    (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
+)
+
+
+@dataclass(frozen=True)
+class PictureHeader:
+    """What the first bytes of a picture say.
+
+    Args:
+        format: Its name, one of `FORMAT_NAMES`.
+        width: Of the picture as it is stored, px.
+        height: The same.
+        depth: Bits a channel, where they are known to be more than 8; else 8.
+    """
+
+    format: str
+    width: int
+    height: int
+    depth: int = 8
+
+
+def picture_header(data: bytes, name: str = "the picture") -> PictureHeader:
+    """Return format and size of a picture file.
+
+    Args:
+        data: The file, or as many of its first bytes as hold its header.
+        name: What to call it in messages.
+
+    Raises:
+        PictureError: If it is no picture, or its header is damaged or cut off.
+        ImportError: If its format needs a package that is not installed.
+    """
+    kind = format_of(data)
+    read = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "BMP": _bmp}.get(kind)
+    try:
+        header = _by_pillow(kind, data) if read is None else read(data)
+    except ImportError:
+        raise
+    except Exception as error:  # whatever a damaged header makes of a parser
+        raise PictureError(no_picture(data, name)) from error
+    if header.width < 1 or header.height < 1:
+        raise PictureError(no_picture(data, name))
+    return header
+
+
+def no_picture(data: bytes, name: str) -> str:
+    """Return the sentence on a file that cannot be read as a picture."""
+    start = bytes(data[:16])
+    kind = f"it is damaged, cut short or no picture (it starts with {start[:8]!r})"
+    for mark, other in _OTHERS:
+        if start.startswith(mark) and start[8:12] != b"WEBP":
+            kind = f"it looks like {other}"
+    if start[4:8] == b"ftyp" and format_of(data) is None:
+        kind = "it looks like an MP4 or MOV video"
+    return (
+        f"Cannot read {name} ({len(data)} bytes) as a picture: {kind}. Formats that are read: "
+        f"{formats_in_words()}. Try to open it in a viewer and save it as JPEG or PNG."
+    )
+
+
+def _jpeg(data: bytes) -> PictureHeader:
+    at = 2
+    while (at := data.find(b"\xff", at)) >= 0:
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+        elif marker in _SIZES:
+            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
+            return PictureHeader("JPEG", width, height)
+        elif marker == 0 or marker in _ALONE:
+            at += 2
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+            if marker == _START_OF_SCAN:
+                break
+    raise ValueError("no size before the pixels")
+
+
+def _png(data: bytes) -> PictureHeader:
+    width, height, depth = struct.unpack(">LLB", data[16:25])
+    return PictureHeader("PNG", width, height, depth)
+
+
+def _webp(data: bytes) -> PictureHeader:
+    chunk = data[12:16]
+    if chunk == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+        if len(data) < 30:
+            raise ValueError("cut off")
+        return PictureHeader("WEBP", width, height)
+    if chunk == b"VP8L":
+        (bits,) = struct.unpack("<L", data[21:25])
+        return PictureHeader("WEBP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    if chunk != b"VP8 ":
+        raise ValueError("no such chunk")
+    width, height = struct.unpack("<HH", data[26:30])
+    return PictureHeader("WEBP", width & 0x3FFF, height & 0x3FFF)
+
+
+def _bmp(data: bytes) -> PictureHeader:
+    (size,) = struct.unpack("<L", data[14:18])
+    kind, end = ("<HH", 22) if size == 12 else ("<ll", 26)
+    width, height = struct.unpack(kind, data[18:end])
+    return PictureHeader("BMP", width, abs(height))
+
+
+def _by_pillow(kind: str | None, data: bytes) -> PictureHeader:
+    from builder_tools.media.pillow import open_heif, open_picture
+
+    if kind == "HEIF":
+        width, height = open_heif(data).size
+        return PictureHeader("HEIF", width, height)
+    if kind == "TIFF":
+        return _tiff(data)
+    with open_picture(data, ("TGA",) if kind is None else (kind,)) as picture:
+        return PictureHeader(kind or "TGA", *picture.size)
+
+
+def _tiff(data: bytes) -> PictureHeader:
+    """Read the first directory alone: Pillow itself refuses kinds of pixels that OpenCV reads."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    file = io.BytesIO(data)
+    start = file.read(8)
+    start += file.read(8) if start[2:4] in (b"+\0", b"\0+") else b""
+    tags = ImageFileDirectory_v2(start)
+    file.seek(tags.next)
+    tags.load(file)
+    depth = tags.get(258, 1)
+    depth = max(depth) if isinstance(depth, tuple) else depth
+    return PictureHeader("TIFF", int(tags[256]), int(tags[257]), int(depth))

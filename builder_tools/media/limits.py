@@ -1,0 +1,112 @@
+"""How large a picture may be: one limit at the door, for pages, programs and the command line.
+
+Without it, a file of some kilobytes may ask for gigabytes. The limits can be changed: by the
+environment variables `BUILDER_TOOLS_MAX_MEGAPIXELS` and `BUILDER_TOOLS_MAX_SIDE`, or by argument.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MEGAPIXELS_VARIABLE = "BUILDER_TOOLS_MAX_MEGAPIXELS"
+SIDE_VARIABLE = "BUILDER_TOOLS_MAX_SIDE"
+MOST_PIXELS = 500_000_000
+"""No limit goes beyond: pictures of 2^31 bytes and more crash the libraries that process them."""
+MOST_SIDE = 1_000_000
+_BYTES_PER_PIXEL = 4
+_LEAST_FILE_BYTES = 64_000_000
+
+
+class PictureError(ValueError):
+    """A picture that is not read, and why; the reason of its row."""
+
+
+@dataclass(frozen=True)
+class PictureLimits:
+    """How large a picture may be.
+
+    Args:
+        max_pixels: Width times height; 200 million by default, the largest cameras' of phones.
+        max_side: Longer side in px; 100,000 by default, for long screenshots.
+
+    Raises:
+        ValueError: If a limit is below 1 or beyond what can be processed safely.
+    """
+
+    max_pixels: int = 200_000_000
+    max_side: int = 100_000
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_pixels <= MOST_PIXELS or not 1 <= self.max_side <= MOST_SIDE:
+            raise ValueError(
+                f"Expected limits of 1...{MOST_PIXELS} pixels and sides of 1...{MOST_SIDE} px. "
+                f"Received: {self.max_pixels} pixels, {self.max_side} px."
+            )
+
+    @property
+    def max_bytes(self) -> int:
+        """Size of a picture's file in bytes: more is read of none."""
+        return max(self.max_pixels * _BYTES_PER_PIXEL, _LEAST_FILE_BYTES)
+
+    def check_bytes(self, size: int, name: str) -> None:
+        """Refuse a file that is too large.
+
+        Raises:
+            PictureError: If it is.
+        """
+        if size > self.max_bytes:
+            raise PictureError(
+                f"Expected a picture's file of at most {self.max_bytes / 1e6:.0f} MB. "
+                f"Received: {name} with {size / 1e6:.0f} MB. Try a smaller copy{_OR_MORE}."
+            )
+
+    def check(self, size: Sequence[int], name: str) -> None:
+        """Refuse a picture that is too large.
+
+        Args:
+            size: `(height, width)` in px.
+            name: What it is called in the message.
+
+        Raises:
+            PictureError: If it is.
+        """
+        height, width = (int(side) for side in size[:2])
+        if height * width > self.max_pixels:
+            what = f"{self.max_pixels} pixels"
+        elif max(height, width) > self.max_side:
+            what = f"{self.max_side} px a side"
+        else:
+            return
+        raise PictureError(
+            f"Expected at most {what}. Received: {name} with {width} x {height}. "
+            f"Try a smaller copy{_OR_MORE}."
+        )
+
+
+_OR_MORE = f", or a higher limit (environment: {MEGAPIXELS_VARIABLE}, {SIDE_VARIABLE})"
+
+
+def picture_limits(max_pixels: int | None = None, max_side: int | None = None) -> PictureLimits:
+    """Return the limits that are given, else those of the environment, else the default ones.
+
+    Raises:
+        ValueError: If one is no number, below 1 or too high.
+    """
+    pixels = _of_environment(MEGAPIXELS_VARIABLE, 1e6) if max_pixels is None else max_pixels
+    side = _of_environment(SIDE_VARIABLE, 1) if max_side is None else max_side
+    given = {"max_pixels": pixels, "max_side": side}
+    return PictureLimits(**{name: value for name, value in given.items() if value is not None})
+
+
+def _of_environment(variable: str, unit: float) -> int | None:
+    text = os.environ.get(variable, "").strip()
+    if not text:
+        return None
+    try:
+        return int(float(text) * unit)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(
+            f"Expected a number in the environment's {variable}. Got: {text!r}."
+        ) from error

@@ -1,0 +1,151 @@
+"""Which pictures a folder holds, and what else lies there.
+
+A file is a picture if its name ends like one (`IMAGE_SUFFIXES`) or its first bytes are surely a
+picture's. Those that cannot be read (empty, damaged, a link that leads nowhere) are listed all
+the same: they are somebody's pictures, and whoever reads them says what is wrong. Hidden files and
+folders, and the `._` files that a Mac leaves, are not looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder_tools.media.formats import (
+    IMAGE_SUFFIXES,
+    SIGNATURE_BYTES,
+    formats_in_words,
+    is_surely_picture,
+)
+
+NO_PICTURE = f"no picture of a known format ({formats_in_words()})"
+_IGNORED_NAMES = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """The pictures of a folder.
+
+    Args:
+        folder: Where they are.
+        paths: The pictures, in natural order; a folder's own before those of its sub-folders.
+        left_out: Why something was left out -> its names below `folder`.
+    """
+
+    folder: Path
+    paths: tuple[Path, ...]
+    left_out: Mapping[str, tuple[str, ...]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names below the folder with `/`; of pictures directly inside, their bare names."""
+        return tuple(path.relative_to(self.folder).as_posix() for path in self.paths)
+
+    def sentences(self) -> list[str]:
+        """Return what to tell the user: `3 left out because ...: notes.txt, ...`, one a reason."""
+        return [
+            f"{len(names)} left out because {'it is' if len(names) == 1 else 'they are'} {reason}: "
+            f"{', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
+            for reason, names in self.left_out.items()
+        ]
+
+
+def list_images(folder: str | Path) -> list[Path]:
+    """List the pictures directly inside a folder in natural order (0, 1, 2, ..., 10).
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        NotADirectoryError: If it is a file.
+    """
+    folder = _checked(folder)
+    found = (entry for entry in _visible(folder) if _why_not(entry) is None)
+    return sorted((Path(entry.path) for entry in found), key=lambda path: _natural(path.name))
+
+
+def find_images(folder: str | Path) -> FoundImages:
+    """List the pictures of a folder and of all folders below it, and what was left out.
+
+    A linked folder is looked into, but none twice.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        NotADirectoryError: If it is a file.
+    """
+    folder = _checked(folder)
+    paths: list[Path] = []
+    left_out: dict[str, list[str]] = {}
+    for entry, reason in _walk(folder, set()):
+        path = Path(entry)
+        if reason is None:
+            paths.append(path)
+        else:
+            left_out.setdefault(reason, []).append(path.relative_to(folder).as_posix())
+    return FoundImages(folder, tuple(paths), {why: tuple(names) for why, names in left_out.items()})
+
+
+def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[str, str | None]]:
+    """Yield every file below a folder and why it is left out, None for pictures."""
+    try:
+        here = folder.stat()
+        entries = sorted(_visible(folder), key=lambda entry: _natural(entry.name))
+    except OSError as error:
+        yield str(folder), f"a folder that cannot be opened ({error.strerror})"
+        return
+    if (here.st_dev, here.st_ino) in seen:
+        return
+    seen.add((here.st_dev, here.st_ino))
+    for entry in entries:
+        if not _is_folder(entry):
+            yield entry.path, _why_not(entry)
+    for entry in entries:
+        if _is_folder(entry):
+            yield from _walk(Path(entry.path), seen)
+
+
+def _checked(folder: str | Path) -> Path:
+    folder = Path(folder)
+    if not folder.exists():
+        raise FileNotFoundError(f"Expected a folder of pictures. Nothing is at {str(folder)!r}.")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"Expected a folder of pictures. Received a file: {folder}.")
+    return folder
+
+
+def _visible(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return [
+            entry
+            for entry in entries
+            if not entry.name.startswith(".") and entry.name.casefold() not in _IGNORED_NAMES
+        ]
+
+
+def _why_not(entry: os.DirEntry[str]) -> str | None:
+    """Return why a file is no picture; None where it is one, be it a damaged one."""
+    if _is_folder(entry):
+        return "a folder"
+    if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
+        return None
+    try:
+        if not entry.is_file():
+            return "no file with content (a dead link, a pipe, a device)"
+        with open(entry.path, "rb") as file:
+            return None if is_surely_picture(file.read(SIGNATURE_BYTES)) else NO_PICTURE
+    except OSError as error:
+        return f"a file that cannot be opened ({error.strerror})"
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    parts = re.split(r"(\d+)", name.casefold())
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name

@@ -1,0 +1,123 @@
+"""Pictures by Pillow: formats that OpenCV reads not, or less well, and pictures of Pillow's own.
+
+Pillow takes 45 ms to start, so it is imported when the first such picture comes.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from builder_tools.media.arrays import array_to_rgb
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+ORIENTATION_TAG = 0x0112
+_TRANSPOSING = frozenset({5, 6, 7, 8})
+_FLIP_BY_ORIENTATION = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}
+_WITH_ALPHA = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
+_settings = threading.Lock()
+
+
+@contextmanager
+def _pillow_settings(*, truncated: bool = False) -> Iterator[None]:
+    """Let Pillow open what our own limits take, quietly, and leave its settings as they were."""
+    from PIL import Image, ImageFile
+
+    with _settings, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = None, truncated
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def open_picture(data: bytes, formats: Sequence[str]) -> Image:
+    """Return a picture of one of some formats, its pixels not yet decoded."""
+    from PIL import Image
+
+    with _pillow_settings():
+        return Image.open(io.BytesIO(data), formats=formats)
+
+
+def open_heif(data: bytes):
+    """Return a HEIF picture, its pixels not yet decoded.
+
+    Raises:
+        ImportError: If pillow-heif is not installed; says how to install it.
+    """
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise ImportError(
+            "Reading HEIC and HEIF pictures needs pillow-heif: pip install 'builder-tools[heif]'"
+        ) from error
+    return pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+
+
+def decode_by_pillow(data: bytes, kind: str, *, truncated: bool = False) -> tuple[np.ndarray, str]:
+    """Decode a picture; gives it and a note as `array_to_rgb` does.
+
+    Args:
+        data: The file.
+        kind: Its format.
+        truncated: Decode what there is of a picture that is cut short or damaged.
+
+    Raises:
+        Exception: Whatever a damaged file makes of a decoder.
+    """
+    if kind == "HEIF":
+        return picture_to_rgb(open_heif(data).to_pillow())
+    with open_picture(data, (kind,)) as picture:
+        if truncated:
+            with _pillow_settings(truncated=True):
+                picture.load()
+        else:
+            picture.load()
+        return picture_to_rgb(picture)
+
+
+def picture_to_rgb(picture: Image) -> tuple[np.ndarray, str]:
+    """Return a Pillow picture of any mode, turned upright, as `array_to_rgb` gives it."""
+    orientation = orientation_of(picture)
+    if picture.mode in _WITH_ALPHA or "transparency" in picture.info:
+        image, note = array_to_rgb(np.asarray(picture.convert("RGBA")))
+    elif picture.mode == "F":
+        image, note = array_to_rgb(np.asarray(picture))
+    elif picture.mode == "I" or picture.mode.startswith("I;16"):
+        image, note = array_to_rgb(_sixteen_bits(np.asarray(picture)))
+    else:
+        image, note = np.array(picture.convert("RGB")), ""
+    return turn_upright(image, orientation), note
+
+
+def orientation_of(picture: Image) -> int:
+    """Return the EXIF orientation, 1...8; 1 where there is none or the EXIF data is damaged."""
+    try:
+        return int(picture.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # a damaged tag leaves the picture as it is
+        return 1
+
+
+def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Return a picture turned as its EXIF orientation says."""
+    if orientation in _TRANSPOSING:
+        image = cv2.transpose(image)
+    flip = _FLIP_BY_ORIENTATION.get(orientation)
+    return image if flip is None else cv2.flip(image, flip)
+
+
+def _sixteen_bits(values: np.ndarray) -> np.ndarray:
+    if values.min() < 0 or values.max() > 0xFFFF:
+        raise ValueError(f"its values run {values.min()}...{values.max()}, beyond 16 bits")
+    return values.astype(np.uint16)

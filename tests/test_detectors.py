@@ -95,6 +95,51 @@ def test_tiny_pictures_do_no_harm(detectors, name, shape):
 
 
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("shape", [(1, 32_767), (40_000, 1), (3, 100_000), (17_000, 40)])
+def test_very_long_pictures_do_no_harm(detectors, name, shape):
+    """A side of 32,767 px or more aborts MediaPipe's process; other back ends refuse it."""
+    assert detectors(name).detect(np.zeros((*shape, 3), np.uint8)) == []
+
+
+@pytest.mark.parametrize("tall", [True, False])
+def test_faces_in_a_long_screenshot_are_found_once_and_in_place(detectors, astronaut, tall):
+    _skip_without("mediapipe")
+    page = np.full((40_000, 600, 3), 235, np.uint8)
+    tops = (0, 2_300, 20_000, 39_780)  # the second one crosses the end of the first strip
+    for top in tops:
+        page[top : top + 220, 200:420] = astronaut[:220, 112:332]
+    faces = detectors("mediapipe").detect(page if tall else page.transpose(1, 0, 2)[:, ::-1])
+    if not tall:  # turned by a quarter, faces lie on their sides; nothing may break
+        return
+    sure = sorted((f for f in faces if f.score > 0.8), key=lambda face: face.box.y1)
+    assert [face.box.centre[1] for face in sure] == pytest.approx([t + 126 for t in tops], abs=15)
+    for face in sure:
+        assert face.keypoints[0][1] == pytest.approx(face.box.centre[1], abs=60)
+
+
+def test_huge_panoramas_are_looked_at_shrunk(monkeypatch):
+    from builder_tools.detectors import base
+
+    monkeypatch.setattr(base, "LONGEST_SIDE_PX", 400)
+    monkeypatch.setattr(base, "SHRUNK_SIDE_PX", 200)
+    seen = []
+
+    def find(image):
+        seen.append(image.shape)
+        return [Face(Box(10, 20, 30, 40), 0.9, np.array([[15.0, 25.0]]))]
+
+    (face,) = base.find_in_parts(find, np.zeros((300, 800, 3), np.uint8))
+    assert seen == [(75, 200, 3)] and face.box == Box(40, 80, 120, 160)
+    assert face.keypoints.tolist() == [[60, 100]]
+
+
+def test_arrays_of_two_gibibytes_are_refused():
+    image = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (27_000, 27_000, 3))
+    with pytest.raises(ValueError, match="less than 2 GiB"):
+        make_detector("haar").detect(image)
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_one_face(detectors, name, astronaut):
     faces = detectors(name).detect(astronaut)
     _check_contract(faces, astronaut)

@@ -145,7 +145,7 @@ def test_many_faces_are_told_apart_and_the_largest_comes_first():
     [
         (None, ValueError, "Expected a source for 'img'"),
         ("nowhere.jpg", FileNotFoundError, "No picture at 'nowhere.jpg'"),
-        (np.zeros((8, 8, 3), np.float32), ValueError, "uint8"),
+        (np.zeros((8, 8, 3), np.int32), ValueError, "uint8"),
         (np.zeros((2, 8, 8, 3), np.uint8), ValueError, "one picture"),
         (3.5, ValueError, "Expected a path"),
     ],

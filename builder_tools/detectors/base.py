@@ -2,6 +2,10 @@
 
 Boxes are in pixels of the given picture, clipped to it, largest first. `BaseDetector.detect` is
 the template: it checks the picture, asks the back end, and tidies what comes back.
+
+No back end is shown a picture longer than `LONGEST_SIDE_PX`: MediaPipe's native library ends the
+process on a side of 32,767 px, OpenCV's functions that remap pixels refuse one, and screenshots of
+long pages have such. They are looked at strip by strip; faces in them would be specks otherwise.
 """
 
 from __future__ import annotations
@@ -9,12 +13,23 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from builder_tools.results import Box, Face
+
+LONGEST_SIDE_PX = 16_000
+"""Longer pictures are not looked at whole."""
+SHRUNK_SIDE_PX = 8_192
+"""Longer side of what is looked at in their place where they are no strips."""
+STRIP = 4.0
+"""A picture at least so many times as long as it is wide is cut into strips of this shape."""
+LEAST_STRIP_PX = 2_048
+SAME_FACE_IOU = 0.3
+MOST_BYTES = 2**31 - 1
+"""Larger arrays crash the libraries that process them."""
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +102,7 @@ class BaseDetector(ABC):
         with self._lock:
             if self._closed:
                 raise RuntimeError(f"This {type(self).__name__} is closed. Make a new one.")
-            found = self._find(np.ascontiguousarray(image_rgb))
+            found = find_in_parts(self._find, image_rgb)
         return self._tidy(found, image_rgb)
 
     def close(self) -> None:
@@ -137,6 +152,38 @@ def check_image(image_rgb: np.ndarray) -> None:
     shape, kind = image_rgb.shape, image_rgb.dtype
     if kind != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
         raise ValueError(f"Expected an (H, W, 3) uint8 RGB array. Received: {kind} {shape}.")
+    if image_rgb.nbytes > MOST_BYTES:
+        raise ValueError(
+            f"Expected a picture of less than 2 GiB. Received: {kind} {shape}. Try a smaller copy."
+        )
+
+
+def find_in_parts(find: Callable[[np.ndarray], list[Face]], image_rgb: np.ndarray) -> list[Face]:
+    """Return the faces of a picture of any size, by a function that takes none too long.
+
+    Strips overlap by their own width (at most half their length), so a face that one cuts lies
+    whole in the next.
+
+    Args:
+        find: Gives the faces of a contiguous `(H, W, 3)` uint8 RGB picture.
+        image_rgb: `(H, W, 3)` uint8 RGB.
+    """
+    longer, shorter = max(image_rgb.shape[:2]), min(image_rgb.shape[:2])
+    if longer <= LONGEST_SIDE_PX:
+        return find(np.ascontiguousarray(image_rgb))
+    if longer < STRIP * shorter:
+        small, factor = shrink(image_rgb, SHRUNK_SIDE_PX)
+        return [enlarge(face, factor) for face in find(small)]
+    length = min(max(round(STRIP * shorter), LEAST_STRIP_PX), LONGEST_SIDE_PX)
+    step = length - min(shorter, length // 2)
+    is_tall = image_rgb.shape[0] == longer
+    found: list[Face] = []
+    for start in range(0, longer - length + step, step):
+        at = min(start, longer - length)
+        part = image_rgb[at : at + length] if is_tall else image_rgb[:, at : at + length]
+        faces = find(np.ascontiguousarray(part))
+        found += [moved(face, 0, at) if is_tall else moved(face, at, 0) for face in faces]
+    return suppress_overlaps(found, SAME_FACE_IOU)
 
 
 def shrink(image_rgb: np.ndarray, max_side_px: int) -> tuple[np.ndarray, float]:
@@ -155,6 +202,12 @@ def enlarge(face: Face, factor: float) -> Face:
     """Gives a face found in a picture shrunk by `factor` in pixels of the whole picture."""
     keypoints = None if face.keypoints is None else face.keypoints / factor
     return Face(Box(*(value / factor for value in face.box.xyxy)), face.score, keypoints)
+
+
+def moved(face: Face, dx: float, dy: float) -> Face:
+    """Return a face found in a part of a picture in pixels of the whole picture."""
+    keypoints = None if face.keypoints is None else np.add(face.keypoints, (dx, dy))
+    return Face(face.box.shift(dx, dy), face.score, keypoints)
 
 
 def suppress_overlaps(faces: Iterable[Face], iou: float, inside: float = 0.8) -> list[Face]:

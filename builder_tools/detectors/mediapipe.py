@@ -34,7 +34,7 @@ import cv2
 import numpy as np
 
 from builder_tools.assets import asset_path
-from builder_tools.detectors.base import BaseDetector, suppress_overlaps
+from builder_tools.detectors.base import SAME_FACE_IOU, BaseDetector, moved, suppress_overlaps
 from builder_tools.detectors.mediapipe_import import (
     close_at_exit,
     import_mediapipe,
@@ -62,7 +62,6 @@ SMALLEST_TILED_PX = 240
 smaller ones is no face of a useful size."""
 TILE = 0.6
 TILE_OVERLAP = 0.25
-SAME_FACE_IOU = 0.3
 NOISY = 5.0
 """Standard deviation of the noise in grey levels from which a frame counts as noisy."""
 SMOOTHING_PX = 2.5
@@ -174,7 +173,7 @@ class MediaPipeDetector(BaseDetector):
         if x2 <= x1 or y2 <= y1:
             return []
         part = np.ascontiguousarray(image_rgb[y1:y2, x1:x2])
-        return [_moved(face, x1, y1) for face in self._model(name).find(part)]
+        return [moved(face, x1, y1) for face in self._model(name).find(part)]
 
     def _model(self, name: str) -> _Model:
         if name not in self._models:
@@ -235,11 +234,6 @@ def _merge(faces: Iterable[Face]) -> list[Face]:
 
 def _as_short_range(face: Face) -> Face:
     return Face(face.box.scale(FULL_RANGE_SCALE), face.score, face.keypoints)
-
-
-def _moved(face: Face, dx: int, dy: int) -> Face:
-    keypoints = None if face.keypoints is None else np.add(face.keypoints, (dx, dy))
-    return Face(face.box.shift(dx, dy), face.score, keypoints)
 
 
 def _holds(box: Box, point: tuple[float, float]) -> bool:

@@ -3,7 +3,7 @@
 `image_path,emotion`, one row for every picture, in the order of `sample_submission.csv` where
 given, else in natural order. Beside `NAME.csv` stands `NAME.log.csv` with what happened to each
 picture. While a run is under way its rows stand in `NAME.partial.jsonl`; a run that was
-interrupted goes on from there.
+interrupted goes on from there, up to the first picture that was replaced since.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ import hashlib
 import json
 import shutil
 import subprocess
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from builder_tools import __version__
 from builder_tools.inference import BatchRow, BatchTable, Inference
-from builder_tools.media import list_images
+from builder_tools.inference.partial_rows import PartialRows, Stamp, stamp_of
+from builder_tools.media import find_images
 from builder_tools.media.partial import replacing
 
 COLUMNS = ("image_path", "emotion")
@@ -34,32 +36,45 @@ class SubmissionJob:
 
     Args:
         folder: Where the pictures are.
-        names: Bare file names in the order of the rows.
+        names: What the rows call them, in order: names below the folder with `/`, which are bare
+            file names where they lie directly in it; with a sample, its names.
+        paths: Where each picture is, or would be.
         extra: Pictures of the folder that the sample does not ask for; they get no row.
+        left_out: Sentences on the other files of the folder: how many, why, which.
     """
 
     folder: Path
     names: tuple[str, ...]
+    paths: tuple[Path, ...]
     extra: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def plan_submission(folder: str | Path, sample: str | Path | None = None) -> SubmissionJob:
     """Finds the pictures and their order.
 
     Args:
-        folder: Folder of pictures.
+        folder: Folder of pictures, which may lie in sub-folders.
         sample: `sample_submission.csv`; its order and names are followed, a picture it names
-            and the folder lacks gets a row as unreadable.
+            and the folder lacks gets a row as unreadable. A name that is not in the folder
+            itself means the only picture of that name in a sub-folder.
 
     Raises:
         FileNotFoundError: If the folder or the sample is not there.
         ValueError: If there are no pictures, or the sample is malformed.
     """
-    found = [path.name for path in list_images(folder)]
-    names = found if sample is None else sample_names(Path(sample))
+    found = find_images(folder)
+    names = found.names if sample is None else tuple(sample_names(Path(sample)))
     if not names:
-        raise ValueError(f"Expected pictures in {folder}. There are none.")
-    return SubmissionJob(Path(folder), tuple(names), tuple(sorted(set(found) - set(names))))
+        reasons = "".join(f" {sentence}." for sentence in found.sentences())
+        raise ValueError(f"Expected pictures in {folder}. There are none.{reasons}")
+    known = dict(zip(found.names, found.paths, strict=True))
+    twice = Counter(path.name for path in found.paths)
+    alone = {path.name: path for path in found.paths if twice[path.name] == 1}
+    paths = tuple(known.get(name) or alone.get(name, found.folder / name) for name in names)
+    wanted = set(paths)
+    extra = tuple(sorted(name for name, path in known.items() if path not in wanted))
+    return SubmissionJob(Path(folder), names, paths, extra, tuple(found.sentences()))
 
 
 def make_submission(
@@ -68,7 +83,8 @@ def make_submission(
     """Classifies the pictures and writes the csv and its log; gives the rows as they are made.
 
     Read it to its end: the files are written after the last row. Rows of an interrupted run of
-    the same pictures, model and policies are given first and not made again.
+    the same pictures, model and policies are given first and not made again; from the first
+    picture on whose file has changed since, they are.
 
     Args:
         inference: Made with any mode; its batch policies count.
@@ -79,22 +95,31 @@ def make_submission(
     Raises:
         ValueError: If the csv does not pass `validate_submission` (it is then not written), or
             an interrupted run of other pictures or settings stands in the way.
+        BlockingIOError: If another process is writing this csv.
         OSError: If the csv cannot be written; before the first row where that can be known.
     """
     csv_path = Path(csv_path)
     if csv_path.is_dir():
         raise IsADirectoryError(f"Expected a csv file to write. Received a folder: {csv_path}.")
-    partial = _Partial(csv_path.with_suffix(".partial.jsonl"), _fingerprint(inference, job))
-    rows = partial.begin(restart=restart)
-    yield from rows
-    paths = [job.folder / name for name in job.names[len(rows) :]]
-    with partial.open() as file:
-        for row in inference.batch_rows(paths):
-            file.write(_line(asdict(row)))
+    csv_path.parent.mkdir(parents=True, exist_ok=True)
+    partial = csv_path.with_suffix(".partial.jsonl")
+    with PartialRows(partial, _fingerprint(inference, job)) as kept:
+        rows = kept.begin(job.paths, restart=restart)
+        yield from rows
+        left = list(zip(job.names, job.paths, strict=True))[len(rows) :]
+        stamps: deque[Stamp] = deque()
+
+        def stamped() -> Iterator[Path]:
+            for _, path in left:
+                stamps.append(stamp_of(path))  # before it is read
+                yield path
+
+        for row in inference.batch_rows(stamped(), [name for name, _ in left]):
+            kept.add(row, stamps.popleft())
             rows.append(row)
             yield row
-    write_submission(rows, csv_path, job.names, tuple(inference.model.emotions))
-    partial.remove()
+        write_submission(rows, csv_path, job.names, tuple(inference.model.emotions))
+        kept.remove()
 
 
 def write_submission(
@@ -182,52 +207,8 @@ def send_submission(
     return command
 
 
-class _Partial:
-    """The rows of a run under way, one JSON line each after a line that says which run it is."""
-
-    def __init__(self, path: Path, fingerprint: str) -> None:
-        self.path, self.fingerprint = path, fingerprint
-
-    def begin(self, *, restart: bool) -> list[BatchRow]:
-        """Gives the rows already made, after cutting off a line that was broken off."""
-        lines = [] if restart or not self.path.is_file() else self._whole_lines()
-        rows = self._rows(lines)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(self.path) as whole:
-            whole.write_bytes(b"".join(lines) or _line({"run": self.fingerprint}).encode())
-        return rows
-
-    def open(self):
-        """Opens for appending; each line is on disk when it is written."""
-        return open(self.path, "a", encoding="ascii", buffering=1)
-
-    def remove(self) -> None:
-        self.path.unlink()
-
-    def _whole_lines(self) -> list[bytes]:
-        lines = self.path.read_bytes().splitlines(keepends=True)
-        return [line for line in lines if line.endswith(b"\n")]
-
-    def _rows(self, lines: list[bytes]) -> list[BatchRow]:
-        try:
-            head, *rows = [json.loads(line) for line in lines] or [{"run": self.fingerprint}]
-            if head == {"run": self.fingerprint}:
-                return [BatchRow(**row) for row in rows]
-        except (ValueError, TypeError):
-            pass  # Not even lines of such a file.
-        raise ValueError(
-            f"Expected {self.path} to be an interrupted run of the same pictures, model and "
-            "settings. It is of others, or damaged. Use those, or start anew with --restart."
-        )
-
-
-def _line(value: dict) -> str:
-    """Gives a JSON line in ASCII: what breaks off never breaks a letter."""
-    return json.dumps(value) + "\n"
-
-
 def _fingerprint(inference: Inference, job: SubmissionJob) -> str:
-    """Names the pictures, the model, the detector and the policies of a run."""
+    """Name the pictures, the model, the detector and the policies of a run."""
     card = getattr(inference.model, "card", None)
     facts = {
         "version": __version__,
@@ -266,9 +247,20 @@ def _read_lines(path: Path) -> list[list[str]]:
 
 def _write_rows(path: Path, columns: Sequence[str], rows: Sequence[BatchRow]) -> None:
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(_LineFeeds(file), lineterminator="\r\n")
         writer.writerow(columns)
         writer.writerows([_cell(getattr(row, column)) for column in columns] for row in rows)
+
+
+class _LineFeeds:
+    """Ends lines in a line feed alone, though csv is told otherwise: only characters of the line's
+    end make it quote a cell, and a name may hold a carriage return."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, line: str) -> None:
+        self._file.write(line.removesuffix("\r\n") + "\n")
 
 
 def _cell(value: object) -> object:

@@ -1,11 +1,18 @@
 """`img_batch`: one row a picture, in order, whatever the picture, the batch or the threads."""
 
+import threading
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fakes import FakeDetector, FakeModel, save_picture
 
 from builder_tools.cards import ModelCard
 from builder_tools.inference import BatchRow, BatchTable, Inference
+from builder_tools.inference import batch as batch_module
+from builder_tools.inference.budget import Budget
+from builder_tools.media import open_image, write_image
 
 NAMES = [f"{number}.png" for number in range(12)]
 
@@ -144,6 +151,95 @@ def test_only_a_few_pictures_are_in_work_at_a_time(folder):
     assert len(read) < 50
 
 
+@pytest.mark.parametrize("name", ["0.png", "2.png"])
+def test_only_what_the_model_needs_is_kept(folder, tmp_path, name):
+    """Neither faces nor pictures without one wait whole until their batch is classified."""
+    model = _with_card({"happy": 1})
+    batch(model).run([folder / name])
+    assert model.calls[0][0].shape == (8, 8, 3)  # the card's input size
+    unknown = FakeModel()
+    batch(unknown).run([write_image(tmp_path / "large.png", np.zeros((40, 3000, 3), np.uint8))])
+    assert unknown.calls[0][0].shape == (14, 1024, 3)
+
+
+def test_pictures_that_are_decoded_share_a_budget(folder, monkeypatch):
+    monkeypatch.setattr(batch_module, "open_image", _opened_with(lambda: gate()))
+    running, most = [], []
+
+    def gate():
+        running.append(1)
+        most.append(len(running))
+        time.sleep(0.005)
+        running.pop()
+
+    rows = batch(workers=4)
+    rows_of = rows.batch_rows([folder / "0.png"] * 24)
+    assert len(list(rows_of)) == 24 and max(most) == 2
+
+
+def _opened_with(before):
+    def open_it(source):
+        opened = open_image(source)
+
+        def decode():
+            before()
+            return opened.decode()
+
+        return replace(opened, needed_bytes=2 * batch_module.BYTES_PER_WORKER, decode=decode)
+
+    return open_it
+
+
+def test_who_needs_more_than_the_budget_gets_it_alone():
+    budget = Budget(10)
+    with budget.lend(10**12):
+        waiting = threading.Thread(target=lambda: budget.lend(1).__enter__(), daemon=True)
+        waiting.start()
+        waiting.join(0.05)
+        assert waiting.is_alive()
+    waiting.join(5)
+    assert not waiting.is_alive()
+
+
+class TroubledDetector(FakeDetector):
+    def detect(self, image_rgb):
+        if image_rgb[0, 0, 0] == 2:
+            raise RuntimeError("remap\nfailed")
+        return super().detect(image_rgb)
+
+
+def test_a_picture_no_detector_takes_is_a_row(folder):
+    inference = Inference(
+        FakeModel(), TroubledDetector(), show_state_mode="none", inference_mode="img_batch"
+    )
+    rows = inference.run([folder / "0.png", folder / "1.png", folder / "5.png"])
+    assert [row.status for row in rows] == ["ok", "unreadable", "ok"]
+    assert rows[1].reason == "the detector failed: remap failed"
+
+
+def test_sources_of_all_kinds_have_names(folder):
+    data = (folder / "0.png").read_bytes()
+    sources = [folder / "0.png", data, np.zeros((64, 96, 3), np.uint8), 3.5]
+    rows = batch().run(sources)
+    assert [row.image_path for row in rows] == ["0.png", "bytes 1", "array 2", "float 3"]
+    assert [row.status for row in rows] == ["ok", "ok", "no_face", "unreadable"]
+
+
+def test_a_row_says_what_was_decoded(tmp_path):
+    path = save_picture(tmp_path / "1.png", 1, 200)
+    path.write_bytes(path.read_bytes()[:-40])
+    (row,) = batch().run(tmp_path)
+    assert row.status == "ok" and row.reason.startswith("it is cut short or damaged; about ")
+
+
+def test_sub_folders_are_looked_into_and_the_rest_is_said(folder, tmp_path, caplog):
+    save_picture(tmp_path / "a" / "1.png", 1, 200)
+    save_picture(tmp_path / "1.png", 1, 200)
+    (tmp_path / "b.txt").touch()
+    assert [row.image_path for row in batch().run(tmp_path)] == ["1.png", "a/1.png"]
+    assert "1 left out because it is no picture" in caplog.text
+
+
 def test_a_failure_of_the_model_ends_the_run(folder):
     def fail(seen):
         if seen >= 4:
@@ -155,8 +251,6 @@ def test_a_failure_of_the_model_ends_the_run(folder):
 
 
 def test_the_defaults_on_real_pictures(tmp_path, astronaut):
-    from builder_tools.media import write_image
-
     write_image(tmp_path / "2 one face.jpg", astronaut)
     write_image(tmp_path / "10 two faces.jpg", np.concatenate([astronaut, astronaut], axis=1))
     write_image(tmp_path / "1 лицо.png", astronaut[:200, 120:330])

@@ -331,3 +331,91 @@ def test_sending_calls_the_client_and_passes_its_refusal_on(tmp_path, monkeypatc
     monkeypatch.setenv("REFUSE", "1")
     with pytest.raises(RuntimeError, match="kaggle refused"):
         send_submission(tmp_path / "s.csv", "x", dry_run=False)
+
+
+def test_sub_folders_give_relative_names_and_keep_twins_apart(tmp_path):
+    pictures = tmp_path / "pictures"
+    for name, value in (("1.png", 200), ("happy/person7/1.png", 120), ("sad/1.png", 20)):
+        save_picture(pictures / name, 1, value)
+    (pictures / "notes.txt").write_text("no picture")
+    (pictures / "empty.tif").touch()
+    (pictures / "dead.jpg").symlink_to("nowhere")
+    job = plan_submission(pictures)
+    assert job.left_out[0].startswith("1 left out because it is no picture of a known format")
+    submit(pictures, tmp_path / "s.csv")
+    assert (tmp_path / "s.csv").read_text().splitlines()[1:] == [
+        *("1.png,happy", "dead.jpg,happy", "empty.tif,happy"),
+        *("happy/person7/1.png,neutral", "sad/1.png,sad"),
+    ]
+    log = list(csv.DictReader(log_path(tmp_path / "s.csv").read_text().splitlines()))
+    assert "link to 'nowhere'" in log[1]["reason"] and "0 bytes" in log[2]["reason"]
+
+
+def test_a_folder_without_pictures_says_what_is_there(tmp_path):
+    (tmp_path / "film.mp4").write_bytes(b"\0\0\0\x18ftypisom")
+    with pytest.raises(ValueError, match=r"There are none. 1 left out because .*: film.mp4"):
+        plan_submission(tmp_path)
+
+
+def test_a_sample_finds_pictures_in_sub_folders(tmp_path):
+    pictures = tmp_path / "pictures"
+    for name in ("a/1.png", "b/2.png", "c/2.png"):
+        save_picture(pictures / name, 1, 200)
+    sample = write_sample(tmp_path / "sample.csv", ["1.png", "2.png"])
+    job = plan_submission(pictures, sample)
+    assert job.names == ("1.png", "2.png")
+    assert job.paths == (pictures / "a" / "1.png", pictures / "2.png")  # which 2.png, nobody knows
+    assert job.extra == ("b/2.png", "c/2.png")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("name", ["a\rb.png", "a\r\nb.png", "a\nb.png", "\r.png"])
+def test_names_with_line_ends_get_their_rows(tmp_path, name):
+    pictures = tmp_path / "pictures"
+    for each in ("0.png", name, "z.png"):
+        save_picture(pictures / each, 1, 200)
+    submit(pictures, tmp_path / "s.csv")
+    with open(tmp_path / "s.csv", newline="", encoding="utf-8") as file:
+        assert {row[0] for row in csv.reader(file)} == {"image_path", "0.png", name, "z.png"}
+
+
+def test_a_picture_that_was_replaced_is_classified_again(folder, tmp_path):
+    pictures, csv_path = tmp_path / "pictures", tmp_path / "s.csv"
+    pictures.mkdir()
+    for number in range(12):
+        save_picture(pictures / f"{number}.png", 1, 200)
+    with pytest.raises(RuntimeError, match="the model broke"):
+        submit(pictures, csv_path, breaks_after(9), batch_size=3)
+    save_picture(pictures / "7.png", 1, 20)
+    model = FakeModel()
+    rows = submit(pictures, csv_path, model, batch_size=3)
+    assert [row.emotion for row in rows] == 7 * ["happy"] + ["sad"] + 4 * ["happy"]
+    assert model.seen == 5  # 7 ... 11
+
+
+def test_a_picture_that_came_or_went_is_looked_at_again(folder, tmp_path):
+    names = ["0.png", "1.png", "2.png", "3.png"]
+    pictures, csv_path = tmp_path / "pictures", tmp_path / "s.csv"
+    sample = write_sample(tmp_path / "sample.csv", names)
+    save_picture(pictures / "0.png", 1, 20)
+    save_picture(pictures / "3.png", 1, 20)
+    stream = make_submission(inference(), plan_submission(pictures, sample), csv_path)
+    assert [next(stream).status for _ in range(3)] == ["ok", "unreadable", "unreadable"]
+    stream.close()
+    save_picture(pictures / "2.png", 1, 20)
+    rows = submit(pictures, csv_path, sample=sample)
+    assert [row.status for row in rows] == ["ok", "unreadable", "ok", "ok"]
+
+
+def test_a_second_run_for_the_same_csv_is_refused(folder, whole, tmp_path):
+    first = make_submission(inference(), plan_submission(folder), tmp_path / "s.csv")
+    next(first)
+    model = FakeModel()
+    for restart in (False, True):
+        with pytest.raises(BlockingIOError, match="Another process is at it"):
+            submit(folder, tmp_path / "s.csv", model, restart=restart)
+    assert model.seen == 0
+    list(first)
+    assert files_of(tmp_path / "s.csv") == whole
+    submit(folder, tmp_path / "s.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.csv", "s.log.csv"]

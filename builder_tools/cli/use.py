@@ -96,7 +96,7 @@ def _img_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_img(options: argparse.Namespace) -> int:
-    from builder_tools.media import write_image
+    from builder_tools.media import PICTURE_ERRORS, write_image
 
     failed = []
     out_names = _unique_names(options.images)
@@ -105,7 +105,7 @@ def _run_img(options: argparse.Namespace) -> int:
         for image in progress_bar(options.images, "pictures", least=8):
             try:
                 result = inference.run(image)
-            except (OSError, ValueError) as error:
+            except PICTURE_ERRORS as error:
                 failed.append(f"{image}: {error}")
                 continue
             if options.json:
@@ -165,11 +165,11 @@ def _run_batch(options: argparse.Namespace) -> int:
     with make_inference(options, "img_batch", **settings) as inference:
         rows = make_submission(inference, job, options.csv, restart=options.restart)
         table = BatchTable(progress_bar(rows, "pictures", total=len(job.names)))
-    _report_batch(table, job.extra, options.csv)
+    _report_batch(table, job, options.csv)
     return 1 if options.strict and table.with_status("unreadable") else 0
 
 
-def _report_batch(table, extra: tuple[str, ...], csv: Path) -> None:
+def _report_batch(table, job, csv: Path) -> None:
     from builder_tools.inference import STATUSES
     from builder_tools.submission import log_path
 
@@ -177,12 +177,14 @@ def _report_batch(table, extra: tuple[str, ...], csv: Path) -> None:
     print(f"{csv}: {len(table)} rows ({counts}); details in {log_path(csv)}", file=sys.stderr)
     for row in table.with_status("unreadable"):
         print(f"unreadable: {row.image_path}: {row.reason}", file=sys.stderr)
-    if extra:
+    if job.extra:
         print(
-            f"left out, not in the sample: {len(extra)} pictures ({', '.join(extra[:5])}"
-            f"{', ...' if len(extra) > 5 else ''})",
+            f"left out, not in the sample: {len(job.extra)} pictures ({', '.join(job.extra[:5])}"
+            f"{', ...' if len(job.extra) > 5 else ''})",
             file=sys.stderr,
         )
+    for sentence in job.left_out:
+        print(sentence, file=sys.stderr)
 
 
 def _video_options(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from builder_tools.detectors.base import FaceDetector
+from builder_tools.detectors.base import DETECTOR_ERRORS, FaceDetector
 
 if TYPE_CHECKING:
     from builder_tools.detectors.mediapipe import MediaPipeDetector
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_DETECTOR",
     "DETECTORS",
+    "DETECTOR_ERRORS",
     "FaceDetector",
     "MediaPipeDetector",
     "detector_class",

@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
+import cv2
 import numpy as np
 
 from builder_tools.results import Box, Face
@@ -30,6 +31,10 @@ LEAST_STRIP_PX = 2_048
 SAME_FACE_IOU = 0.3
 MOST_BYTES = 2**31 - 1
 """Larger arrays crash the libraries that process them."""
+
+DETECTOR_ERRORS = (ValueError, RuntimeError, MemoryError, cv2.error)
+"""What a detector may raise for a picture that it cannot take. A missing file of its own (an
+OSError) is not among them: that would be so for every picture."""
 
 logger = logging.getLogger(__name__)
 
@@ -191,8 +196,6 @@ def shrink(image_rgb: np.ndarray, max_side_px: int) -> tuple[np.ndarray, float]:
     factor = max_side_px / max(image_rgb.shape[:2])
     if factor >= 1:
         return image_rgb, 1.0
-    import cv2
-
     height, width = image_rgb.shape[:2]
     size = (max(round(width * factor), 1), max(round(height * factor), 1))
     return cv2.resize(image_rgb, size, interpolation=cv2.INTER_AREA), factor

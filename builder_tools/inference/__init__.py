@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,17 @@ from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector
 from builder_tools.drawing import DrawBox
 from builder_tools.inference.analysis import Analysed, Analyser
 from builder_tools.inference.batch import (
+    BYTES_PER_WORKER,
     MULTI_FACE_POLICIES,
     NO_FACE_POLICIES,
     STATUSES,
     BatchPolicy,
     BatchRow,
     BatchTable,
-    classify_paths,
-    prepare,
+    Preparer,
+    classify_pictures,
 )
+from builder_tools.inference.budget import Budget
 from builder_tools.inference.checks import check_choice, check_other_file, check_positive
 from builder_tools.inference.following import Following
 from builder_tools.inference.models import EmotionModel, chosen_model, frequent_emotion
@@ -48,10 +51,11 @@ from builder_tools.media import (
     Frame,
     VideoReader,
     VideoWriter,
-    list_images,
+    find_images,
     read_image,
 )
 from builder_tools.media.connections import camera_name
+from builder_tools.media.images import name_of
 from builder_tools.results import FaceEmotion, FrameResult
 
 __all__ = [
@@ -178,12 +182,17 @@ class Inference:
 
         | mode | source | options | gives |
         |---|---|---|---|
-        | `img` | path or array `(H, W[, 3\\|4])` | | a `FrameResult` with the drawn picture |
-        | `img_batch` | folder, or paths | | a `BatchTable`, one row a picture |
+        | `img` | a picture, or a list of them | | a `FrameResult` with the drawn picture; of a \
+list, a list |
+        | `img_batch` | folder with its sub-folders, or pictures | | a `BatchTable`, one row a \
+picture |
         | `video` | path or address | `max_frames` | a `ResultStream` |
         | `video_rec` | path or address | `out` (.mp4), `max_frames` | a `ResultStream`; the \
 file is there once it is read to its end (`.drain()`) |
         | `online` | camera index (0) or URL | `max_frames` | a `ResultStream` |
+
+        A picture is a path, an http(s) address, a file's bytes, an open file, a picture of
+        Pillow, an array or a tensor (see `media.read_image`).
 
         Raises:
             FileNotFoundError, ValueError, OSError: If the source cannot be opened; at once, not
@@ -205,11 +214,26 @@ file is there once it is read to its end (`.drain()`) |
         """Gives the faces in one `(H, W, 3)` uint8 RGB picture, largest first; draws nothing."""
         return self._analyser.one(image_rgb)
 
-    def batch_rows(self, paths: Iterable[Path]) -> Iterator[BatchRow]:
-        """Gives the rows of `img_batch` one by one, in the order of the paths."""
-        return classify_paths(
-            paths,
-            prepare_path=self._prepare,
+    def batch_rows(
+        self, sources: Iterable[Any], names: Iterable[str] | None = None
+    ) -> Iterator[BatchRow]:
+        """Yield the rows of `img_batch` one by one, in the order of the pictures.
+
+        Args:
+            sources: Paths, or anything else that `read_image` takes.
+            names: What the rows call them; None takes the bare names of files, and for the rest
+                what they are and their number.
+        """
+        prepare = Preparer(
+            self._detectors.lend,
+            self.policy,
+            self.img_size or getattr(getattr(self.model, "card", None), "input_size", None),
+            Budget(BYTES_PER_WORKER * self.workers),
+        )
+        named = zip(names, sources) if names is not None else map(_named, count(), sources)  # noqa: B905
+        return classify_pictures(
+            named,
+            prepare=prepare,
             predict=lambda faces: read_faces(self.model, faces, self.img_size).probabilities,
             emotions=tuple(self.model.emotions),
             policy=self.policy,
@@ -217,13 +241,10 @@ file is there once it is read to its end (`.drain()`) |
             workers=self.workers,
         )
 
-    def _prepare(self, path: Path):
-        with self._detectors.lend() as detector:
-            return prepare(path, detector, self.policy)
-
-    def _run_img(self, source) -> FrameResult:
-        image = read_image(source)
-        name = str(source) if isinstance(source, str | Path) else _kind(source)
+    def _run_img(self, source) -> FrameResult | list[FrameResult]:
+        if isinstance(source, list | tuple):
+            return [self._run_img(each) for each in source]
+        image, name = read_image(source), name_of(source)
         shown = self._show_sink(hold=True)
         still = Following(track=False, smooth_s=None)
         analysed = self._analyser.every([Frame(0, 0.0, image)], still)
@@ -231,9 +252,12 @@ file is there once it is read to its end (`.drain()`) |
         return result
 
     def _run_img_batch(self, source) -> BatchTable:
-        is_folder = isinstance(source, str | os.PathLike)
-        paths = list_images(source) if is_folder else [Path(path) for path in source]
-        return BatchTable(self.batch_rows(paths))
+        if not isinstance(source, str | os.PathLike):
+            return BatchTable(self.batch_rows(source))
+        found = find_images(source)
+        for sentence in found.sentences():
+            logger.warning("%s: %s", source, sentence)
+        return BatchTable(self.batch_rows(found.paths, found.names))
 
     def _run_video(self, source, *, max_frames: int | None = None) -> ResultStream:
         return self._stream(lambda: VideoReader(source), max_frames)
@@ -357,6 +381,8 @@ def _closer(sink: Sink):
     return close
 
 
-def _kind(source: object) -> str:
-    """Names a picture that has no name: `array` or `bytes`."""
-    return "array" if isinstance(source, np.ndarray) else type(source).__name__
+def _named(number: int, source: Any) -> tuple[str, Any]:
+    """Name the row of a picture: by its bare file name, else by what it is and its number."""
+    name = name_of(source)
+    is_named = isinstance(source, str | os.PathLike) or name not in ("array", type(source).__name__)
+    return (os.path.basename(name) if is_named else f"{name} {number}"), source

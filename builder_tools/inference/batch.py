@@ -1,6 +1,8 @@
 """Many pictures at once: decoding and detection on several threads, classification in batches.
 
-Rows come in the order of the pictures, whatever the batch size or the number of threads.
+Rows come in the order of the pictures, whatever the batch size or the number of threads. Memory is
+bounded whatever the pictures: those being decoded share `BYTES_PER_WORKER` a thread (one that needs
+more is alone), and of a picture that was looked at only what the model needs is kept.
 """
 
 from __future__ import annotations
@@ -8,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from builder_tools.detectors import DETECTOR_ERRORS
+from builder_tools.inference.budget import Budget
 from builder_tools.inference.ordered import ordered_map
-from builder_tools.inference.reader import cut_faces
-from builder_tools.media import read_image
+from builder_tools.inference.reader import cut_faces, shrink_face
+from builder_tools.media import PICTURE_ERRORS, open_image
 from builder_tools.results import Face
 
 if TYPE_CHECKING:
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
 
 STATUSES = ("ok", "no_face", "multi_face", "unreadable")
 PICTURES_AHEAD = 8
-"""Pictures in work per thread; bounds the memory."""
+"""Pictures in work per thread."""
+BYTES_PER_WORKER = 256_000_000
+"""Memory for pictures that are decoded and looked at, a thread; all threads share it."""
 
 MULTI_FACE_POLICIES: dict[str, Callable[[Face], float]] = {
     "largest": lambda face: face.box.area,
@@ -40,7 +45,8 @@ class BatchRow:
     """What one picture of a batch shows.
 
     Args:
-        image_path: Bare file name.
+        image_path: Its name below the folder, with `/`: the bare file name where it lies directly
+            in it; of other sources what they are called, or what they are and their number.
         status: ok, no_face, multi_face or unreadable.
         emotion: The emotion; by policy where there is no single face.
         probability: Of that emotion, or None where nothing was classified.
@@ -116,7 +122,7 @@ class BatchPolicy:
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """A picture after decoding and detection; `face` is what to classify, if anything."""
 
     name: str
@@ -126,54 +132,90 @@ class _Prepared:
     face: np.ndarray | None
 
 
-def prepare(path: Path, detector, policy: BatchPolicy) -> _Prepared:
-    """Decodes a picture and picks what to classify; never raises for a bad file."""
-    try:
-        image = read_image(path)
-    except (OSError, ValueError) as error:
-        return _Prepared(path.name, "unreadable", 0, " ".join(str(error).split()), None)
-    faces = detector.detect(image)
-    if not faces:
-        whole = image if policy.no_face == "whole" else None
-        reason = "no face found; " + (
-            "the whole picture was classified" if whole is not None else "most frequent class"
-        )
-        return _Prepared(path.name, "no_face", 0, reason, whole)
-    chosen = max(faces, key=MULTI_FACE_POLICIES[policy.multi_face])
-    (picture,) = cut_faces(image, [chosen], detector)
-    if len(faces) == 1:
-        return _Prepared(path.name, "ok", 1, "", picture)
-    reason = f"{len(faces)} faces found; the {policy.multi_face} one counts"
-    return _Prepared(path.name, "multi_face", len(faces), reason, picture)
+@dataclass(frozen=True)
+class Preparer:
+    """Decodes pictures and picks what to classify.
+
+    Args:
+        lend_detector: Gives a detector for the length of a `with`.
+        policy: For pictures without exactly one face.
+        face_px: Side the model wants its faces at; None if that is not known.
+        budget: Memory for decoding.
+    """
+
+    lend_detector: Callable[[], Any]
+    policy: BatchPolicy
+    face_px: int | None
+    budget: Budget
+
+    def __call__(self, named: tuple[str, Any]) -> Prepared:
+        """Return what a picture shows; never raises for a bad one."""
+        name, source = named
+        try:
+            opened = open_image(source)
+            with self.budget.lend(opened.needed_bytes):
+                image, note = opened.decode()
+                return self._look(name, image, note)
+        except PICTURE_ERRORS as error:
+            return Prepared(name, "unreadable", 0, _in_one_line(error), None)
+
+    def _look(self, name: str, image: np.ndarray, note: str) -> Prepared:
+        with self.lend_detector() as detector:
+            try:
+                faces = detector.detect(image)
+            except DETECTOR_ERRORS as error:
+                reason = f"the detector failed: {_in_one_line(error)}"
+                return Prepared(name, "unreadable", 0, reason, None)
+            if not faces:
+                whole = self.policy.no_face == "whole"
+                done = "the whole picture was classified" if whole else "most frequent class"
+                reason = _joined(f"no face found; {done}", note)
+                face = shrink_face(image, self.face_px) if whole else None
+                return Prepared(name, "no_face", 0, reason, face)
+            chosen = max(faces, key=MULTI_FACE_POLICIES[self.policy.multi_face])
+            (face,) = cut_faces(image, [chosen], detector)
+        face = shrink_face(face, self.face_px)
+        if len(faces) == 1:
+            return Prepared(name, "ok", 1, note, face)
+        reason = f"{len(faces)} faces found; the {self.policy.multi_face} one counts"
+        return Prepared(name, "multi_face", len(faces), _joined(reason, note), face)
 
 
-def classify_paths(
-    paths: Iterable[Path],
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+def classify_pictures(
+    named: Iterable[tuple[str, Any]],
     *,
-    prepare_path: Callable[[Path], _Prepared],
+    prepare: Callable[[tuple[str, Any]], Prepared],
     predict: Callable[[list[np.ndarray]], np.ndarray],
     emotions: Sequence[str],
     policy: BatchPolicy,
     batch_size: int,
     workers: int,
 ) -> Iterator[BatchRow]:
-    """Gives a row for each picture, in order.
+    """Yield a row for each picture, in order.
 
     Args:
-        paths: The pictures.
-        prepare_path: Decodes and detects; called on `workers` threads.
+        named: The pictures, each with the name of its row.
+        prepare: Decodes and detects; called on `workers` threads.
         predict: Classifies up to `batch_size` faces; called on the caller's thread.
         emotions: Class order of `predict`.
         policy: For pictures without exactly one face.
         batch_size: Pictures classified together.
         workers: Threads.
     """
-    prepared = ordered_map(prepare_path, paths, workers=workers, ahead=PICTURES_AHEAD * workers)
+    prepared = ordered_map(prepare, named, workers=workers, ahead=PICTURES_AHEAD * workers)
     while batch := list(islice(prepared, batch_size)):
         yield from _rows(batch, predict, tuple(emotions), policy)
 
 
-def _rows(batch: list[_Prepared], predict, emotions, policy: BatchPolicy) -> Iterator[BatchRow]:
+def _rows(batch: list[Prepared], predict, emotions, policy: BatchPolicy) -> Iterator[BatchRow]:
     faces = [item.face for item in batch if item.face is not None]
     probabilities = iter(predict(faces))
     for item in batch:

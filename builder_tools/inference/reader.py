@@ -11,6 +11,9 @@ from builder_tools.detectors import FaceDetector
 from builder_tools.inference.models import EmotionModel
 from builder_tools.results import Box, Face, FaceEmotion, Readings, crop
 
+LARGEST_FACE_PX = 1024
+"""Longer side of a face, or of a picture without one, that a model of unknown input is given."""
+
 
 def face_square(box: Box, detector: FaceDetector) -> Box:
     """Gives the square around a face as training faces are framed.
@@ -25,6 +28,25 @@ def face_square(box: Box, detector: FaceDetector) -> Box:
 def cut_faces(image_rgb: np.ndarray, faces: Sequence[Face], detector: FaceDetector) -> list:
     """Gives the square face pictures to classify, `(side, side, 3)` uint8 RGB each."""
     return [crop(image_rgb, face_square(face.box, detector)) for face in faces]
+
+
+def shrink_face(face: np.ndarray, face_px: int | None) -> np.ndarray:
+    """Return a face of the size that the model needs: no more of it has to be kept.
+
+    Args:
+        face: `(H, W, 3)` uint8 RGB.
+        face_px: The model's side; None where it is not known: then only what is larger than
+            `LARGEST_FACE_PX` is shrunk to that.
+    """
+    if face_px is not None:
+        return resize_faces([face], face_px)[0]
+    factor = LARGEST_FACE_PX / max(face.shape[:2])
+    if factor >= 1:
+        return face
+    import cv2
+
+    size = [max(round(side * factor), 1) for side in face.shape[1::-1]]
+    return cv2.resize(face, size, interpolation=cv2.INTER_AREA)
 
 
 def read_faces(

@@ -7,7 +7,7 @@ source. PyAV is imported when the first video is opened, so still pictures never
 from builder_tools.media.camera import CameraReader
 from builder_tools.media.formats import IMAGE_SUFFIXES, WRITTEN_SUFFIXES
 from builder_tools.media.frame import Frame
-from builder_tools.media.images import open_image, read_image, write_image
+from builder_tools.media.images import PICTURE_ERRORS, open_image, read_image, write_image
 from builder_tools.media.limits import PictureError, PictureLimits
 from builder_tools.media.listing import FoundImages, find_images, list_images
 from builder_tools.media.partial import replacing
@@ -17,6 +17,7 @@ from builder_tools.media.window import Window
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "PICTURE_ERRORS",
     "WRITTEN_SUFFIXES",
     "CameraReader",
     "FoundImages",

@@ -36,6 +36,10 @@ JPEG_QUALITY = 95
 _NEEDED_BYTES_PER_PIXEL = 12
 """What decoding and looking at a picture takes at most, whatever its kind; about."""
 
+PICTURE_ERRORS = (OSError, ValueError, ImportError, MemoryError)
+"""What `open_image` and `read_image` raise for a picture that cannot be had: no reason to end a
+batch."""
+
 logger = logging.getLogger(__name__)
 
 

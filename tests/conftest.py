@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import http.server
+import importlib.util
+import inspect
 import os
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,15 +19,59 @@ import cv2
 import numpy as np
 import pytest
 
+from builder_tools.assets import asset_path
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 FACE_IN_ASTRONAUT = (slice(0, 200), slice(120, 330))
 """Rows and columns of scikit-image's astronaut with the head and some ground."""
 
+DETECTOR_PACKAGES = {"dlib": "dlib", "mtcnn": "mtcnn", "mediapipe": "mediapipe"}
+DETECTOR_FILES = {
+    "mediapipe": ("face_detection_short_range.tflite", "face_detection_full_range_sparse.tflite"),
+    "yunet": ("face_detection_yunet_2023mar.onnx",),
+    "ssd": ("opencv_face_detector_uint8.pb", "opencv_face_detector.pbtxt"),
+}
+OUTSIDE_FIXTURES = {"media_dir", "data_dir", "needs_detector"}
+OUTSIDE_NAMES = re.compile(r"\b(yunet|ssd|dlib)\b")
+"""Words in a test that say it uses files which need not be there."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts files with slow tests first, so that several processes end at about the same time."""
+    """Puts files with slow tests first, so that several processes end at about the same time.
+
+    And marks the tests that use outside files: `.ci/run` runs those with the files hidden, too.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+    for item in items:
+        words = item.name + inspect.getsource(item.function)
+        if OUTSIDE_FIXTURES & set(item.fixturenames) or OUTSIDE_NAMES.search(words):
+            item.add_marker("outside")
+
+
+@pytest.fixture(scope="session")
+def needs_detector() -> Callable[[str], None]:
+    """Skips a test whose detector's package or files are not here and cannot be had."""
+
+    def need(name: str) -> None:
+        # Looked up, not imported: importing MediaPipe plainly would bring TensorFlow in.
+        package = DETECTOR_PACKAGES.get(name)
+        if package and importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+        for reason in filter(None, map(_why_absent, DETECTOR_FILES.get(name, ()))):
+            pytest.skip(reason)
+
+    return need
+
+
+@functools.cache
+def _why_absent(file: str) -> str:
+    """Fetches a weight file once; gives why it cannot be had, or nothing."""
+    try:
+        asset_path(file)
+    except FileNotFoundError as error:
+        return f"not to be had: {str(error).splitlines()[0]}"
+    return ""
 
 
 @pytest.fixture(scope="session")

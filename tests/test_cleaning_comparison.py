@@ -79,7 +79,8 @@ def test_nothing_to_compare(pictures: list, detectors: list, reference: str | No
         compare_detectors(pictures, detectors, reference=reference)
 
 
-def test_real_detectors_agree_on_a_portrait(astronaut: np.ndarray) -> None:
+def test_real_detectors_agree_on_a_portrait(astronaut: np.ndarray, needs_detector) -> None:
+    needs_detector("yunet")
     found = compare_detectors([astronaut, astronaut[300:, :200]], ["mediapipe", "yunet"])
     assert found["found"].tolist() == [0.5, 0.5]
     assert found["agreement"].tolist() == [1.0, 1.0]

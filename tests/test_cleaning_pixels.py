@@ -173,9 +173,10 @@ def test_picture_without_a_face_is_looked_at_again_if_not_large(side: int, looks
 
 
 @pytest.mark.parametrize("name", ["mediapipe", "yunet", "dlib"])
-def test_face_that_fills_a_small_picture_is_found(name: str, astronaut: np.ndarray) -> None:
-    if name == "dlib":
-        pytest.importorskip("dlib")
+def test_face_that_fills_a_small_picture_is_found(
+    name: str, astronaut: np.ndarray, needs_detector
+) -> None:
+    needs_detector(name)
     tight = cv2.resize(astronaut[FACE_ROWS, FACE_COLUMNS], (48, 48), interpolation=cv2.INTER_AREA)
     with make_detector(name) as detector:
         (face,) = find_faces(detector, tight)

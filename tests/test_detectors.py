@@ -1,7 +1,6 @@
 """One contract for every detector, and what is special to some."""
 
 import csv
-import importlib.util
 import os
 import subprocess
 import sys
@@ -11,18 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builder_tools import assets
 from builder_tools.detectors import DETECTORS, FaceDetector, detector_class, make_detector
 from builder_tools.detectors.base import suppress_overlaps
 from builder_tools.detectors.mediapipe_import import import_mediapipe
 from builder_tools.results import Box, Face
 
-NEEDS = {
-    "mediapipe": ["face_detection_short_range.tflite", "face_detection_full_range_sparse.tflite"],
-    "yunet": ["face_detection_yunet_2023mar.onnx"],
-    "ssd": ["opencv_face_detector_uint8.pb", "opencv_face_detector.pbtxt"],
-}
-PACKAGES = {"dlib": "dlib", "mtcnn": "mtcnn", "mediapipe": "mediapipe"}
 GIVES_EYES = {"mediapipe", "yunet", "mtcnn"}
 FACE_SIDE_PX = 220
 SLOW = {"mtcnn"}
@@ -46,13 +38,13 @@ def crowd(astronaut):
 
 
 @pytest.fixture(scope="module")
-def detectors():
+def detectors(needs_detector):
     """Makes each detector once for the module; closes all at its end."""
     made = {}
 
     def get(name):
         if name not in made:
-            _skip_without(name)
+            needs_detector(name)
             made[name] = make_detector(name)
         return made[name]
 
@@ -61,22 +53,13 @@ def detectors():
         detector.close()
 
 
-def _skip_without(name):
-    # Looked up, not imported: importing MediaPipe plainly would bring TensorFlow in.
-    if name in PACKAGES and importlib.util.find_spec(PACKAGES[name]) is None:
-        pytest.skip(f"{PACKAGES[name]} is not installed")
-    here = {status.asset.name for status in assets.list_assets() if status.path}
-    missing = [needed for needed in NEEDS.get(name, []) if needed not in here]
-    if missing:
-        pytest.skip(f"no local file {', '.join(missing)}; tests fetch nothing")
-
-
 @pytest.mark.parametrize("name", ALL)
 def test_blank_picture_has_no_face(detectors, name):
     assert detectors(name).detect(np.full((240, 320, 3), 127, np.uint8)) == []
 
 
-def test_yunet_sees_no_faces_in_flat_black_strips(astronaut):
+def test_yunet_sees_no_faces_in_flat_black_strips(astronaut, needs_detector):
+    needs_detector("yunet")
     """OpenCV's network answers there with what freed memory holds: a fresh one shows it soon."""
     strip, found = np.zeros((3, 640, 3), np.uint8), []
     for number in range(25):
@@ -201,8 +184,8 @@ def test_anything_else_is_refused(detectors, name, bad):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_size_score_and_closing(name, astronaut):
-    _skip_without(name)
+def test_size_score_and_closing(name, astronaut, needs_detector):
+    needs_detector(name)
     with make_detector(name, min_size_px=400) as detector:
         assert isinstance(detector, FaceDetector)
         assert detector.detect(astronaut) == []
@@ -229,14 +212,14 @@ def test_unknown_detector_lists_the_known():
 
 
 @pytest.mark.parametrize("wrong", [{"range": "long"}, {"max_tiles": -1}])
-def test_mediapipe_refuses_wrong_options(wrong):
-    _skip_without("mediapipe")
+def test_mediapipe_refuses_wrong_options(wrong, needs_detector):
+    needs_detector("mediapipe")
     with pytest.raises(ValueError, match="Expected"):
         make_detector("mediapipe", **wrong)
 
 
-def test_mediapipe_climbs_only_when_needed(astronaut):
-    _skip_without("mediapipe")
+def test_mediapipe_climbs_only_when_needed(astronaut, needs_detector):
+    needs_detector("mediapipe")
     with make_detector("mediapipe") as detector:
         detector.detect(astronaut)
         assert len(detector._models) == 1
@@ -244,11 +227,11 @@ def test_mediapipe_climbs_only_when_needed(astronaut):
         assert len(detector._models) == 2
 
 
-def test_mediapipe_finds_small_faces_in_a_large_frame(astronaut):
+def test_mediapipe_finds_small_faces_in_a_large_frame(astronaut, needs_detector):
     """Faces of 3 % of the frame: too small for short range, found over tiles."""
     import cv2
 
-    _skip_without("mediapipe")
+    needs_detector("mediapipe")
     head = cv2.resize(astronaut[0:220, 112:332], (110, 110), interpolation=cv2.INTER_AREA)
     picture = np.full((1080, 1920, 3), 110, np.uint8)
     corners = [(100, 100), (900, 500), (1700, 900)]
@@ -259,10 +242,10 @@ def test_mediapipe_finds_small_faces_in_a_large_frame(astronaut):
         assert len(auto.detect(picture)) == len(corners)
 
 
-def test_mediapipe_looks_at_tiles_of_a_small_frame_before_it_gives_up(astronaut):
+def test_mediapipe_looks_at_tiles_of_a_small_frame_before_it_gives_up(astronaut, needs_detector):
     import cv2
 
-    _skip_without("mediapipe")
+    needs_detector("mediapipe")
     picture = np.full((480, 640, 3), 110, np.uint8)
     head = cv2.resize(astronaut[0:220, 112:332], (36, 36), interpolation=cv2.INTER_AREA)
     picture[30:66, 30:66] = head
@@ -284,9 +267,9 @@ def test_one_detector_may_serve_threads(detectors, astronaut):
     assert found == [1] * 8
 
 
-def test_mediapipe_smooths_a_noisy_picture_before_it_gives_up(astronaut):
+def test_mediapipe_smooths_a_noisy_picture_before_it_gives_up(astronaut, needs_detector):
     """Noise of sd 60 hides the face from every rung."""
-    _skip_without("mediapipe")
+    needs_detector("mediapipe")
     noise = np.random.default_rng(0).normal(0, 60, astronaut.shape)
     noisy = np.clip(astronaut + noise, 0, 255).astype(np.uint8)
     with make_detector("mediapipe") as auto, make_detector("mediapipe", range="short") as short:
@@ -324,9 +307,9 @@ def test_no_face_photographs_stay_empty(detectors, media_dir):
         assert detectors("mediapipe").detect(image) == [], name
 
 
-def test_mediapipe_start_is_light_and_quiet():
+def test_mediapipe_start_is_light_and_quiet(needs_detector):
     """A fresh process: no TensorFlow, no Matplotlib, nothing on the terminal, even unclosed."""
-    _skip_without("mediapipe")
+    needs_detector("mediapipe")
     script = (
         "import sys, numpy\n"
         "from builder_tools.detectors import MediaPipeDetector\n"
@@ -339,8 +322,8 @@ def test_mediapipe_start_is_light_and_quiet():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_blocked_modules_import_as_before_afterwards():
-    _skip_without("mediapipe")
+def test_blocked_modules_import_as_before_afterwards(needs_detector):
+    needs_detector("mediapipe")
     script = (
         "from builder_tools.detectors.mediapipe_import import import_mediapipe\n"
         "drawing = import_mediapipe().tasks.vision.drawing_utils\n"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ from builder_tools.tuning import (  # noqa: E402
 )
 from builder_tools.tuning.distribution import METHOD, playing, split_address  # noqa: E402
 from builder_tools.tuning.search import search_identity  # noqa: E402
+from builder_tools.tuning.tuner import EmotionOracle  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -88,10 +90,7 @@ def searched(tmp_path_factory):
     address, folder = free_address(), root / "search"
     shared = ["tune", "--source", str(faces), "--network", "tiny", "--size", "16"]
     shared += ["--epochs", "1", "--precision", "float32", "--folder", str(folder)]
-    workers = [
-        Process(*shared, "--worker", address, "--worker-name", f"tuner{n}", "--patience-s", "200")
-        for n in (0, 1)
-    ]
+    workers = [Process(*shared, "--worker", address, "--worker-name", f"tuner{n}") for n in (0, 1)]
     chief = Process(*shared, "--trials", str(TRIALS), "--chief", address)
     processes = [*workers, chief]
     try:
@@ -155,14 +154,17 @@ FACES = (toy_samples(12, 0), toy_samples(6, 1))
 class RunningChief:
     """A chief of three trials in a thread, quick to notice that a worker is silent."""
 
-    def __init__(self, folder: Path) -> None:
-        self.address, self.folder = free_address(), folder
+    def __init__(self, folder: Path, patience_s: float = 60) -> None:
+        self.address, self.folder, self.patience_s = free_address(), folder, patience_s
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
-        chief = Chief(self.address, lost_after_s=4)
-        self.result = tune(Imagined(), *FACES, trials=3, folder=self.folder, chief=chief)
+        chief = Chief(self.address, lost_after_s=4, patience_s=self.patience_s)
+        try:
+            self.result = tune(Imagined(), *FACES, trials=3, folder=self.folder, chief=chief)
+        except ConnectionError as error:
+            self.result = error
 
     def worker(self, name: str = "tuner0") -> Worker:
         return Worker(self.address, name, patience_s=60)
@@ -243,6 +245,77 @@ def test_a_worker_without_a_chief_says_so_in_time(tmp_path):
         join_search(Imagined(), *FACES, worker=worker, folder=tmp_path / "new")
     assert time.monotonic() - began_s < 30
     assert not (tmp_path / "new").exists()
+
+
+def test_a_chief_without_workers_says_so_in_time(tmp_path):
+    chief = Chief(free_address(), patience_s=1)
+    began_s = time.monotonic()
+    with pytest.raises(ConnectionError, match=r"For 1 s there was none. 0 of 3 trials.*--worker"):
+        tune(Imagined(), *FACES, trials=3, folder=tmp_path, chief=chief)
+    assert time.monotonic() - began_s < 30
+
+
+@pytest.mark.parametrize("role", ["--chief", "--worker"])
+def test_no_partner_is_exit_1_and_a_sentence(role, tmp_path, capsys):
+    from builder_tools.cli import main
+
+    faces = write_official(tmp_path / "data", toy_faces({"train": 6, "valid": 3, "test": 1}))
+    command = ["tune", "--source", str(faces), "--network", "tiny", "--size", "16", "--patience-s"]
+    command += ["1", "--folder", str(tmp_path / "search"), role, free_address()]
+    assert main(command) == 1
+    assert "builder-tools tune: Expected " in capsys.readouterr().err
+
+
+def test_a_worker_whose_chief_goes_ends_in_time(tmp_path, monkeypatch):
+    """Its process would be killed; here the server is stopped under the worker."""
+    servers, make = [], grpc.server
+    monkeypatch.setattr(grpc, "server", lambda *a, **o: servers.append(make(*a, **o)) or servers[0])
+
+    class Orphaned(Imagined):
+        def fit(self, hp, *arguments, **options):
+            servers[0].stop(grace=0).wait()
+            return super().fit(hp, *arguments, **options)
+
+    chief = RunningChief(tmp_path / "chief", patience_s=6)
+    worker = Worker(chief.address, patience_s=5)
+    with pytest.raises(ConnectionError, match="does not answer any more"):
+        join_search(Orphaned(), *FACES, worker=worker, folder=chief.folder)
+    assert isinstance(chief.end(), ConnectionError)
+
+
+def test_the_trial_of_a_worker_that_left_goes_to_another(chief):
+    class Interrupted(Imagined):
+        def fit(self, hp, *arguments, **options):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        join_search(Interrupted(), *FACES, worker=chief.worker("brief"), folder=chief.folder)
+    assert join_search(Imagined(), *FACES, worker=chief.worker(), folder=chief.folder) == 3
+    assert (chief.end().trials["status"] == "completed").all()
+
+
+def test_trials_are_counted_while_none_is_added():
+    """Else the chief dies of a changed dictionary, and its workers wait for it."""
+    oracle = EmotionOracle("val_accuracy", trials=3, seed=0)
+    counted = []
+    with ThreadPoolExecutor() as threads:
+
+        @keras_tuner.synchronized
+        def meanwhile(oracle):
+            counting = threads.submit(lambda: counted.append(oracle.num_ended))
+            with pytest.raises(TimeoutError):
+                counting.result(timeout=0.2)
+
+        meanwhile(oracle)
+    assert counted == [0]
+
+
+def test_a_request_that_fails_leaves_the_next_one_its_turn():
+    oracle = EmotionOracle("val_accuracy", trials=3, seed=0)
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        with pytest.raises(KeyError):
+            one.submit(oracle.update_trial, "unknown", {}).result()
+        assert other.submit(lambda: oracle.num_ended).result(timeout=5) == 0
 
 
 def test_a_taken_port_is_told(tmp_path):

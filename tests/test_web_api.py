@@ -75,7 +75,8 @@ def test_a_photo_gives_the_line_of_the_contract(address, astronaut, way):
     assert answer.json()["faces"][0]["emotion"] == "happy"
 
 
-def test_another_detector_may_be_chosen(address, astronaut):
+def test_another_detector_may_be_chosen(address, astronaut, needs_detector):
+    needs_detector("yunet")
     one, other = (
         post(address, jpeg(astronaut), params={"detector": name}).json()["faces"][0]["box"]
         for name in ("mediapipe", "yunet")

@@ -309,7 +309,8 @@ def test_a_password_holds_for_page_and_camera(browser):
         context.close()
 
 
-def test_models_are_chosen_and_described(open_page, files):
+def test_models_are_chosen_and_described(open_page, files, needs_detector):
+    needs_detector("yunet")
     page = open_page()
     page.get_by_role("tab", name="Models").click()
     page.wait_for_selector("#bt-card >> text=Intended use")

@@ -44,7 +44,13 @@ def _scale_options(group) -> None:
     role.add_argument("--chief", metavar="HOST:PORT", help="hand the trials to workers")
     role.add_argument("--worker", metavar="HOST:PORT", help="run trials for that chief")
     group.add_argument("--worker-name", default="tuner0", help="another for each worker")
-    group.add_argument("--patience-s", type=positive, default=60, help="wait so long for a chief")
+    group.add_argument(
+        "--patience-s",
+        type=positive,
+        default=300,
+        metavar="S",
+        help="give up after so long without a chief or any worker (default: %(default)s)",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -53,8 +59,16 @@ def _run(options: argparse.Namespace) -> int:
     need_study()
     folder = options.folder or Path("runs/tune") / options.network
     hypermodel, train, valid = _prepared(options)
-    if options.worker:
-        return _work(options, hypermodel, train, valid, folder)
+    try:
+        if options.worker:
+            return _work(options, hypermodel, train, valid, folder)
+        return _search(options, hypermodel, train, valid, folder)
+    except ConnectionError as error:
+        print(f"builder-tools tune: {error}", file=sys.stderr)
+        return 1
+
+
+def _search(options: argparse.Namespace, hypermodel, train, valid, folder: Path) -> int:
     from builder_tools.tuning import Chief, tune
 
     result = tune(
@@ -66,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
         objective=OBJECTIVES[options.objective],
         overwrite=options.overwrite,
         seed=options.seed,
-        chief=Chief(options.chief) if options.chief else None,
+        chief=Chief(options.chief, patience_s=options.patience_s) if options.chief else None,
     )
     if options.log:
         _log(options, result, len(train.images))

@@ -2,8 +2,9 @@
 
 KerasTuner's own protocol carries the trials. What it lacks is added on the same port: a worker
 says hello before it begins (is a chief there, and does it search the same?) and gives a sign of
-life every few seconds, so that the trial of a worker that died is handed to another, and the
-chief ends when the work is done and the workers have left, not before and not much later.
+life every few seconds, so that the trial of a worker that died or left is handed to another, and
+the chief ends when the work is done and the workers have left, not before and not much later.
+Nobody waits for ever: without a partner, both end after `patience_s`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ BEAT_S = 2.0
 LOST_AFTER_S = 120.0
 """A worker silent for so long has died; its trial goes to another."""
 
+PATIENCE_S = 300.0
+"""How long a chief waits for any worker, and a worker for an answer of the chief."""
+
 CHIEF = "chief"
 METHOD = "/builder_tools.Search/Beat"
 _VARIABLES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
@@ -41,10 +45,12 @@ class Chief:
     Args:
         address: `HOST:PORT` it listens on.
         lost_after_s: Seconds of silence after which a worker counts as dead.
+        patience_s: How long it waits without any worker before it gives up.
     """
 
     address: str
     lost_after_s: float = LOST_AFTER_S
+    patience_s: float = PATIENCE_S
     name: str = field(default=CHIEF, init=False)
 
     def __post_init__(self) -> None:
@@ -58,12 +64,12 @@ class Worker:
     Args:
         address: `HOST:PORT` of the chief.
         name: Its own name among the workers.
-        patience_s: How long it waits for the chief to answer its hello.
+        patience_s: How long it waits for an answer of the chief, at any time.
     """
 
     address: str
     name: str = "tuner0"
-    patience_s: float = 60.0
+    patience_s: float = PATIENCE_S
 
     def __post_init__(self) -> None:
         split_address(self.address)
@@ -113,6 +119,7 @@ def serve(oracle, chief: Chief, key: str, *, after_trial: Callable[[object], Non
 
     Raises:
         OSError: If the address cannot be listened on.
+        ConnectionError: If no worker is there for as long as the chief's patience.
     """
     import grpc
     from keras_tuner.src import protos
@@ -131,7 +138,7 @@ def serve(oracle, chief: Chief, key: str, *, after_trial: Callable[[object], Non
     server.start()
     logger.info("Chief: waiting for workers on %s", chief.address)
     try:
-        _wait(oracle, servicer, attendance, after_trial)
+        _wait(oracle, servicer, attendance, chief, after_trial)
     finally:
         server.stop(grace=2).wait()
 
@@ -155,7 +162,8 @@ def attending(worker: Worker, key: str) -> Iterator[None]:
         life = threading.Thread(target=_keep_beating, args=(beat, message, left), daemon=True)
         life.start()
         try:
-            yield
+            with _bounded_calls(worker.patience_s):
+                yield
         except grpc.RpcError as error:
             raise ConnectionError(
                 f"The chief at {worker.address} does not answer any more "
@@ -167,6 +175,18 @@ def attending(worker: Worker, key: str) -> Iterator[None]:
             life.join()
             with contextlib.suppress(grpc.RpcError):
                 beat(json.dumps({**message, "leaving": True}).encode(), timeout=5)
+
+
+@contextlib.contextmanager
+def _bounded_calls(seconds: float) -> Iterator[None]:
+    """Has KerasTuner's calls wait so long for a chief that has gone; its own hour is a hang."""
+    from keras_tuner.src.distribute import oracle_client
+
+    before, oracle_client.TIMEOUT = oracle_client.TIMEOUT, seconds
+    try:
+        yield
+    finally:
+        oracle_client.TIMEOUT = before
 
 
 def _say_hello(beat, message: dict, worker: Worker) -> None:
@@ -199,6 +219,7 @@ class _Attendance:
     def __init__(self, key: str, lost_after_s: float) -> None:
         self._key, self._lost_after_s = key, lost_after_s
         self._seen: dict[str, tuple[str, float]] = {}
+        self._left: list[str] = []
         self._lock = threading.Lock()
 
     def beat(self, request: bytes, context) -> bytes:
@@ -209,14 +230,17 @@ class _Attendance:
                 self._note(message)
         return json.dumps({"refusal": refusal}).encode()
 
-    def lost(self) -> list[str]:
-        """Gives, once, the names of workers that have fallen silent."""
+    def gone(self) -> dict[str, str]:
+        """Gives, once, the workers that are there no more and how they went."""
         now = time.monotonic()
         with self._lock:
-            names = [n for n, (_, seen) in self._seen.items() if now - seen > self._lost_after_s]
-            for name in names:
-                del self._seen[name]
-        return names
+            went = dict.fromkeys(self._left, "left")
+            self._left.clear()
+            for name, (_, seen) in list(self._seen.items()):
+                if now - seen > self._lost_after_s:
+                    went[name] = "fell silent"
+                    del self._seen[name]
+        return went
 
     def present(self) -> list[str]:
         with self._lock:
@@ -239,7 +263,8 @@ class _Attendance:
     def _note(self, message: dict) -> None:
         name = message["name"]
         if message.get("leaving"):
-            self._seen.pop(name, None)
+            if self._seen.pop(name, None):
+                self._left.append(name)
             return
         if name not in self._seen:
             logger.info("Chief: %s is at work", name)
@@ -254,19 +279,34 @@ def _beat_handler(attendance: _Attendance):
     return grpc.method_handlers_generic_handler(service, {method: handler})
 
 
-def _wait(oracle, servicer, attendance: _Attendance, after_trial) -> None:
-    reported = oracle.num_ended
+def _wait(oracle, servicer, attendance: _Attendance, chief: Chief, after_trial) -> None:
+    reported, met_s = oracle.num_ended, time.monotonic()
     while True:
-        for name in attendance.lost():
+        for name, how in attendance.gone().items():
             trial = _take_back(oracle, name)
-            logger.warning("Chief: %s fell silent; trial taken back: %s", name, trial or "none")
+            if trial is not None or how != "left":
+                logger.warning("Chief: %s %s; trial taken back: %s", name, how, trial or "none")
         ended = oracle.num_ended
         if ended != reported:
-            after_trial(oracle)
+            _tell(oracle, after_trial)
             reported = ended
-        if _is_over(oracle, servicer.stop_triggered) and not attendance.present():
+        present = attendance.present()
+        if not present and _is_over(oracle, servicer.stop_triggered):
             return
+        met_s = time.monotonic() if present else met_s
+        if time.monotonic() - met_s > chief.patience_s:
+            raise ConnectionError(
+                f"Expected workers at {chief.address}. For {chief.patience_s:g} s there was none. "
+                f"{ended} of {oracle.max_trials} trials are done and safe: start the chief again "
+                "with the same folder, and `builder-tools tune --worker HOST:PORT` beside it."
+            )
         time.sleep(0.2)
+
+
+@keras_tuner.synchronized
+def _tell(oracle, after_trial) -> None:
+    """Calls back while no worker can change the trials."""
+    after_trial(oracle)
 
 
 @keras_tuner.synchronized
@@ -278,7 +318,7 @@ def _is_over(oracle, exhausted: bool) -> bool:
 
 @keras_tuner.synchronized
 def _take_back(oracle, name: str) -> str | None:
-    """Puts the trial of a lost worker first in the queue; gives its number."""
+    """Puts the trial of a worker that went first in the queue; gives its number."""
     oracle.tuner_ids.discard(name)
     trial = oracle.ongoing_trials.pop(name, None)
     if trial is None:

@@ -9,9 +9,11 @@ trials would be random altogether); a point is not tried twice.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import os
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.engine.trial import TrialStatus
 from keras_tuner.oracles import BayesianOptimizationOracle
+from keras_tuner.src.engine import oracle as locks
 
 from builder_tools.media import replacing
 from builder_tools.training import Samples
@@ -35,6 +38,22 @@ MOST_STARTS = 3
 """A trial that dies so often with its process, without an epoch more, is not tried again."""
 
 logger = logging.getLogger(__name__)
+
+
+def _frees_lock(method):
+    """Has a method that fails free KerasTuner's lock, or nobody would ever get a trial again."""
+
+    @functools.wraps(method)
+    def guarded(oracle, *arguments, **options):
+        try:
+            return method(oracle, *arguments, **options)
+        except Exception:
+            if locks.THREADS[oracle] == threading.current_thread().name:
+                locks.THREADS[oracle] = None
+                locks.LOCKS[oracle].release()
+            raise
+
+    return guarded
 
 
 class EmotionOracle(BayesianOptimizationOracle):
@@ -61,11 +80,12 @@ class EmotionOracle(BayesianOptimizationOracle):
         try:
             with _quiet_on_one_thread():
                 found = super().populate_space(trial_id)
-        except np.linalg.LinAlgError:  # an error here would leave KerasTuner's lock taken
+        except np.linalg.LinAlgError:
             return self._random_populate_space()
         repeats = found["values"] is not None and self._duplicate(found["values"])
         return self._random_populate_space() if repeats else found
 
+    @_frees_lock
     @keras_tuner.synchronized
     def create_trial(self, tuner_id):
         """Gives the next trial; none yet, while a trial of another may come back."""
@@ -73,6 +93,16 @@ class EmotionOracle(BayesianOptimizationOracle):
         if trial.status == TrialStatus.STOPPED and self.ongoing_trials:
             trial.status = TrialStatus.IDLE
         return trial
+
+    @_frees_lock
+    def update_trial(self, trial_id, metrics, step=0):
+        """Notes the measures of a trial."""
+        return super().update_trial(trial_id, metrics, step=step)
+
+    @_frees_lock
+    def end_trial(self, trial):
+        """Notes the end of a trial."""
+        super().end_trial(trial)
 
     def save(self):
         """Writes the state, atomically."""
@@ -99,7 +129,13 @@ class EmotionOracle(BayesianOptimizationOracle):
     @property
     def num_ended(self) -> int:
         """How many trials have ended, well or not."""
-        return sum(trial.status in ENDED for trial in self.trials.values())
+        return _num_ended(self)
+
+
+@keras_tuner.synchronized
+def _num_ended(oracle: EmotionOracle) -> int:
+    """Counts while no worker's request changes the trials."""
+    return sum(trial.status in ENDED for trial in oracle.trials.values())
 
 
 class EmotionTuner(keras_tuner.Tuner):

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+DOUBTFUL_BELOW = 0.5
+"""Probability under which an emotion is doubtful, where nobody measured another threshold."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -149,12 +152,14 @@ class FaceEmotion:
         probabilities: Probability of each emotion in the model's class order; they sum to 1.
         valence: In [-1, 1], or None when the model gives none.
         arousal: In [-1, 1], or None when the model gives none.
+        doubtful_below: Probability under which the emotion is doubtful, by the model's card.
     """
 
     face: Face
     probabilities: Mapping[str, float]
     valence: float | None = None
     arousal: float | None = None
+    doubtful_below: float = DOUBTFUL_BELOW
 
     @property
     def emotion(self) -> str:
@@ -165,6 +170,11 @@ class FaceEmotion:
     def probability(self) -> float:
         """The probability of `emotion`."""
         return self.probabilities[self.emotion]
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether `probability` is too low to go by."""
+        return self.probability < self.doubtful_below
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the face as the `faces` entry of a JSON line (see `FrameResult.to_dict`).
@@ -180,6 +190,7 @@ class FaceEmotion:
             "probabilities": {k: round(float(v), 4) for k, v in self.probabilities.items()},
             "valence": _rounded(self.valence),
             "arousal": _rounded(self.arousal),
+            "doubtful": bool(self.doubtful),
         }
 
 

@@ -70,7 +70,7 @@ def _why_absent(file: str) -> str:
     try:
         asset_path(file)
     except FileNotFoundError as error:
-        return f"not to be had: {str(error).splitlines()[0]}"
+        return f"not to be had: {str(error).partition(' Tried:')[0]}"
     return ""
 
 

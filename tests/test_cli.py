@@ -28,7 +28,7 @@ CONTRACT_VERBS = {
 LINE_FIELDS = ["source", "frame", "time_s", "faces"]
 FACE_FIELDS = [
     *("box", "detection_score", "track", "emotion", "probability", "probabilities"),
-    *("valence", "arousal"),
+    *("valence", "arousal", "doubtful"),
 ]
 
 
@@ -409,6 +409,9 @@ def test_a_doubtful_answer_is_called_so(photo, tmp_path, capsys):
         write_card(model, dataclasses.replace(card, abstain_below=threshold))
         assert main(["img", photo, "--model", str(model)]) == 0
         assert (", doubtful at x" in capsys.readouterr().out) == doubtful
+        assert main(["img", photo, "--model", str(model), "--json"]) == 0
+        (face,) = json.loads(capsys.readouterr().out)["faces"]
+        assert face["doubtful"] is doubtful
 
 
 def test_the_default_model_places_a_face_on_the_plane(photo, capsys):

@@ -286,3 +286,12 @@ def test_dials_on_tiny_and_big_pictures(size):
 def test_a_wrong_trail_is_refused():
     with pytest.raises(ValueError, match="trail"):
         DrawBox(trail=0)
+
+
+def test_a_doubtful_emotion_is_drawn_with_a_question_mark(monkeypatch):
+    drawn = []
+    monkeypatch.setattr("builder_tools.drawing.draw_tag", lambda c, text, *rest: drawn.append(text))
+    picture = np.full((300, 300, 3), 7, np.uint8)
+    DrawBox().draw(picture, [_face((100, 100, 200, 200), "sad", 0.49)])
+    DrawBox().draw(picture, [_face((100, 100, 200, 200), "sad", 0.5)])
+    assert drawn == ["sad? 49%", "sad 50%"]

@@ -120,8 +120,16 @@ def test_the_json_line_is_that_of_the_contract():
         '{"source": "a b.jpg", "frame": 2, "time_s": 0.066733, "faces": [{"box": [1.0, 2.0, 30.2, '
         '40.0], "detection_score": 0.9234, "track": null, "emotion": "happy", "probability": 0.97, '
         '"probabilities": {"anger": 0.01, "happy": 0.97, "neutral": 0.02}, "valence": null, '
-        '"arousal": null}]}'
+        '"arousal": null, "doubtful": false}]}'
     )
+
+
+@pytest.mark.parametrize(("threshold", "doubtful"), [({}, False), ({"doubtful_below": 0.98}, True)])
+def test_an_emotion_is_doubtful_below_a_threshold(threshold, doubtful):
+    assert _face(**threshold).doubtful is doubtful
+    assert _face(**threshold).to_dict()["doubtful"] is doubtful
+    tied = FaceEmotion(Face(Box(0, 0, 1, 1), 1.0), {"sad": 0.2, "anger": 0.4, "fear": 0.4})
+    assert tied.doubtful, "0.4 is below the 0.5 of models without a threshold"
 
 
 def test_valence_arousal_and_track_are_written_where_known():

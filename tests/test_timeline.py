@@ -72,6 +72,7 @@ def test_a_timeline_has_a_row_a_face_and_one_for_nobody(tmp_path):
     assert [row["time_s"] for row in rows] == ["0.0", "0.0", "0.5", "1.0"]
     assert [row["emotion"] for row in rows] == ["happy", "neutral", "", "sad"]
     assert rows[0]["p_happy"] == "0.9" and rows[0]["affect_from"] == "anchors"
+    assert rows[0]["doubtful"] == "0"
     assert rows[1]["intensity"] == "0.1" and rows[2]["p_sad"] == ""
     assert [p.name for p in path.parent.iterdir()] == ["t.csv"]
 

@@ -133,7 +133,7 @@ def photo(faces, name="a.jpg"):
 
 
 def test_a_photos_html_names_emotions_bars_and_place():
-    page = markup.photo_html(photo([face()]), RUSSIAN, None)
+    page = markup.photo_html(photo([face()]), RUSSIAN)
     assert "радость" in page and "90%" in page and 'src="data:image/jpeg;base64,' in page
     assert "Валентность +0.50, возбуждение -0.25" in page
     assert page.count('<span class="bt-bar"') == 3
@@ -142,8 +142,8 @@ def test_a_photos_html_names_emotions_bars_and_place():
 def test_what_comes_from_outside_is_escaped():
     evil = '<img src=x onerror="alert(1)">.jpg'
     pages = [
-        markup.photo_html(photo([face(emotion=evil)], evil), ENGLISH, None),
-        markup.photo_html(photo([], evil), ENGLISH, None),
+        markup.photo_html(photo([face(emotion=evil)], evil), ENGLISH),
+        markup.photo_html(photo([], evil), ENGLISH),
         markup.refusal(Refused("unknown_model", model=evil), ENGLISH),
     ]
     for page in pages:
@@ -151,23 +151,25 @@ def test_what_comes_from_outside_is_escaped():
 
 
 def test_doubtful_faces_are_called_so():
-    assert "not sure" in markup.photo_html(photo([face(probability=0.5)]), ENGLISH, 0.7)
-    assert "not sure" not in markup.photo_html(photo([face()]), ENGLISH, 0.7)
+    assert "not sure" in markup.photo_html(
+        photo([face(probability=0.5, doubtful_below=0.7)]), ENGLISH
+    )
+    assert "not sure" not in markup.photo_html(photo([face()]), ENGLISH)
 
 
 def test_many_faces_are_cut_off_and_said():
-    page = markup.photo_html(photo([face()] * 20), ENGLISH, None)
+    page = markup.photo_html(photo([face()] * 20), ENGLISH)
     assert page.count('class="bt-face"') == markup.MOST_FACES and "12 largest" in page
 
 
 def test_a_face_without_a_place_has_no_dial():
-    assert "<svg" not in markup.photo_html(photo([face(valence=None)]), ENGLISH, None)
+    assert "<svg" not in markup.photo_html(photo([face(valence=None)]), ENGLISH)
 
 
 def test_large_photos_are_shown_small_with_their_boxes():
     image = np.full((3000, 4000, 3), 90, np.uint8)
     result = FrameResult("a.jpg", 0, 0.0, (face(),), image)
-    assert len(markup.photo_html(result, ENGLISH, None)) < 200_000
+    assert len(markup.photo_html(result, ENGLISH)) < 200_000
 
 
 # curves

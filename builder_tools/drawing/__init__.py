@@ -35,7 +35,8 @@ class DrawBox:
     """Draws faces with their emotions; each emotion has its own colour.
 
     Args:
-        show_label: Draw the emotion's name on a tag over the box.
+        show_label: Draw the emotion's name on a tag over the box, with a question mark where it
+            is doubtful.
         show_probability: Draw its probability in per cent on the tag.
         show_bars: Draw every emotion's probability as bars beside the box, largest face first;
             left out where they would cover another face or its bars.
@@ -112,7 +113,8 @@ class DrawBox:
         return (self.emotions or NINE_EMOTIONS).colour_rgb(emotion)
 
     def _draw_label(self, canvas: np.ndarray, face: FaceEmotion, box: Box, pen: Pen) -> None:
-        name = face.emotion if self.show_label else ""
+        mark = "?" if face.doubtful else ""
+        name = face.emotion + mark if self.show_label else ""
         percent = f"{face.probability:.0%}" if self.show_probability else ""
         text = f"{name} {percent}".strip()
         if text:

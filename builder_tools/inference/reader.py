@@ -9,7 +9,7 @@ import numpy as np
 from builder_tools.classifier import resize_faces
 from builder_tools.detectors import FaceDetector
 from builder_tools.inference.models import EmotionModel
-from builder_tools.results import Box, Face, FaceEmotion, Readings, crop
+from builder_tools.results import DOUBTFUL_BELOW, Box, Face, FaceEmotion, Readings, crop
 
 LARGEST_FACE_PX = 1024
 """Longer side of a face, or of a picture without one, that a model of unknown input is given."""
@@ -77,11 +77,17 @@ def face_emotions(
     model: EmotionModel, faces: Sequence[Face], readings: Readings
 ) -> tuple[FaceEmotion, ...]:
     """Puts faces, their probabilities and, where it is known, their place together."""
-    names = tuple(model.emotions)
+    names, threshold = tuple(model.emotions), doubtful_below(model)
     return tuple(
-        FaceEmotion(face, dict(zip(names, map(float, row), strict=True)), *_known(place))
+        FaceEmotion(face, dict(zip(names, map(float, row), strict=True)), *_known(place), threshold)
         for face, row, place in zip(faces, readings.probabilities, readings.places, strict=True)
     )
+
+
+def doubtful_below(model: EmotionModel) -> float:
+    """Return the probability under which an emotion is doubtful: by the model's card, else 0.5."""
+    threshold = getattr(getattr(model, "card", None), "abstain_below", None)
+    return DOUBTFUL_BELOW if threshold is None else threshold
 
 
 def _check_shape(model: EmotionModel, method: str, found: np.ndarray, expected: tuple) -> None:

@@ -27,6 +27,8 @@ FIRST_COLUMNS = (
     "emotion",
     "probability",
 )
+DOUBTFUL = "doubtful"
+"""The last column: 1 where the emotion is too uncertain to go by, else 0; older tables lack it."""
 LAST_COLUMNS = ("valence", "arousal", "intensity", "affect_from")
 TABLE_SUFFIXES = (".csv", ".parquet")
 ROWS_A_GROUP = 4096
@@ -35,7 +37,12 @@ ROWS_A_GROUP = 4096
 
 def columns_of(emotions: Sequence[str]) -> list[str]:
     """Gives the columns of a timeline: `frame`, `time_s`, ..., `p_<emotion>`, ..., `intensity`."""
-    return [*FIRST_COLUMNS, *(PROBABILITY_PREFIX + name for name in emotions), *LAST_COLUMNS]
+    return [
+        *FIRST_COLUMNS,
+        *(PROBABILITY_PREFIX + name for name in emotions),
+        *LAST_COLUMNS,
+        DOUBTFUL,
+    ]
 
 
 def rows_of(result: FrameResult, emotions: Sequence[str]) -> Iterator[list[Any]]:
@@ -59,6 +66,7 @@ def _face_cells(face: FaceEmotion, emotions: Sequence[str]) -> list[Any]:
         *(None if v is None else round(v, 5) for v in (affect.valence, affect.arousal)),
         round(affect.intensity, 5),
         affect.source,
+        int(face.doubtful),
     ]
 
 
@@ -96,7 +104,7 @@ class _ParquetRows:
             raise ImportError(
                 "Parquet tables need pyarrow. Try: pip install pyarrow, or a name ending in .csv."
             ) from error
-        words, whole = {"emotion", "affect_from"}, {"frame", "track"}
+        words, whole = {"emotion", "affect_from"}, {"frame", "track", DOUBTFUL}
         self._schema = pyarrow.schema(
             (
                 name,

@@ -102,6 +102,7 @@ class EmotionSmoother:
             dict(zip(names, state.probabilities.tolist(), strict=True)),
             state.valence,
             state.arousal,
+            face.doubtful_below,
             shown=names[state.label],
         )
 

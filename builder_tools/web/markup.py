@@ -36,7 +36,7 @@ def refusal(error: Refused, words: Words) -> str:
     return notice(words.refusal(error), "error")
 
 
-def photo_html(result: FrameResult, words: Words, doubtful_below: float | None) -> str:
+def photo_html(result: FrameResult, words: Words) -> str:
     """Gives a photo with boxes, and each face's bars and dial."""
     name, count = html.escape(result.source), len(result.faces)
     said = words("photo.found" if count else "photo.no_face", name=name, count=count)
@@ -48,7 +48,7 @@ def photo_html(result: FrameResult, words: Words, doubtful_below: float | None) 
         f'<div class="bt-photo"><img alt="{alt}" src="{_data_address(drawn)}">',
         '<ol class="bt-faces">',
         *(
-            face_html(face, number, words, doubtful_below)
+            face_html(face, number, words)
             for number, face in enumerate(faces[:MOST_FACES], start=1)
         ),
         "</ol></div>",
@@ -58,10 +58,9 @@ def photo_html(result: FrameResult, words: Words, doubtful_below: float | None) 
     return "".join(parts)
 
 
-def face_html(face: FaceEmotion, number: int, words: Words, doubtful_below: float | None) -> str:
+def face_html(face: FaceEmotion, number: int, words: Words) -> str:
     """Gives one face's emotion, its bars and its dial."""
-    doubtful = face.probability < (doubtful_below or 0.0)
-    doubt = f' <small class="bt-doubt">{words("photo.doubtful")}</small>' if doubtful else ""
+    doubt = f' <small class="bt-doubt">{words("photo.doubtful")}</small>' if face.doubtful else ""
     score = words("face.score", score=f"{face.face.score:.2f}")
     return (
         f'<li class="bt-face" data-emotion="{html.escape(face.emotion)}">'

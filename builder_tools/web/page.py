@@ -194,8 +194,7 @@ class Page:
         data = self.store.read(upload, self.limits.photo_bytes)
         name = clean_name(Path(upload).name)
         result = answer_photo(data, name, self.engine, self.limits, choice)
-        doubtful_below = self.engine.classifier(choice).card.abstain_below
-        return markup.photo_html(result, self.words, doubtful_below)
+        return markup.photo_html(result, self.words)
 
     def on_stop(self, request: gr.Request | None = None) -> None:
         """Stops what this browser has begun, at its next step."""

@@ -85,8 +85,10 @@ def test_very_long_pictures_do_no_harm(detectors, name, shape):
 
 
 @pytest.mark.parametrize("tall", [True, False])
-def test_faces_in_a_long_screenshot_are_found_once_and_in_place(detectors, astronaut, tall):
-    _skip_without("mediapipe")
+def test_faces_in_a_long_screenshot_are_found_once_and_in_place(
+    detectors, astronaut, tall, needs_detector
+):
+    needs_detector("mediapipe")
     page = np.full((40_000, 600, 3), 235, np.uint8)
     tops = (0, 2_300, 20_000, 39_780)  # the second one crosses the end of the first strip
     for top in tops:

@@ -1,6 +1,7 @@
 """The classifier on toy ONNX networks: sizes, batches, refusals, and a light import."""
 
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -11,18 +12,22 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from builder_tools.cards import ModelCard, file_sha256, write_card
 from builder_tools.classifier import CHUNK_FACES, EmotionClassifier, resize_faces
+from builder_tools.media import write_image
 
 SIZE = 8
 EMOTIONS = ("happy", "neutral", "sad")
 RNG = np.random.default_rng(0)
 
 
-def save_toy(folder, *, emotions=EMOTIONS, named=None, outputs=3, size=SIZE):
+def save_toy(folder, *, emotions=EMOTIONS, named=None, outputs=3, size=SIZE, weight=None):
     """Writes a one-layer softmax network and a card for it."""
     weights = np.random.default_rng(1).normal(0, 2e-3, (SIZE * SIZE * 3, outputs))
+    if weight is not None:
+        weights[0] = weight
     graph = helper.make_graph(
         [
             helper.make_node("Flatten", ["faces"], ["flat"]),
@@ -95,17 +100,73 @@ def test_no_faces_give_no_rows(classifier, empty):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (np.zeros((SIZE, SIZE, 3), np.uint8), r"Give one face as face\[None\]"),
-        (np.zeros((1, SIZE, SIZE, 3), np.float32), "type float32"),
-        (np.zeros((1, SIZE, SIZE, 1), np.uint8), r"shape \(8, 8, 1\)"),
-        (np.zeros((1, 0, SIZE, 3), np.uint8), r"shape \(0, 8, 3\)"),
-        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)], r"face 1 .*\(4, 4\)"),
-        (["face.png"], "type str"),
+        (np.zeros((1, SIZE, SIZE, 3), np.int32), "dtype=int32"),
+        (np.full((2, SIZE, SIZE, 3), np.nan), "values of nan"),
+        (np.zeros((2, SIZE, SIZE, 2), np.uint8), r"shape \(2, 8, 8, 2\)"),
+        (np.zeros((1, 0, SIZE, 3), np.uint8), r"shape \(1, 0, 8, 3\)"),
+        (np.zeros((1, 1, SIZE, SIZE, 3), np.uint8), r"shape \(1, 1, 8, 8, 3\)"),
+        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 2), np.uint8)], r"Face 1: .*\(4, 4, 2\)"),
+        ([np.zeros((4, 4, 3), np.uint8), b"no picture at all"], "Face 1: Cannot read bytes"),
+        ([3.5], "Face 0: Expected a path.*float"),
     ],
 )
 def test_bad_faces_are_refused(classifier, bad, message):
     with pytest.raises(ValueError, match=message):
         classifier.predict(bad)
+
+
+class Tensor:
+    """Like a tensor of some framework: no array, but says how to become one."""
+
+    def __init__(self, values):
+        self._values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self._values, dtype)
+
+    @property
+    def shape(self):
+        return self._values.shape
+
+
+def test_faces_of_all_kinds_give_the_same(classifier, tmp_path):
+    face = faces(1)[0]
+    path = write_image(tmp_path / "face.png", face)
+    expected = classifier.predict(face[None])
+    same = [
+        face,
+        [face],
+        face[None] / 255,
+        face.astype(float),
+        face.astype(np.uint16) * 257,
+        np.dstack([face, np.full((SIZE, SIZE), 255, np.uint8)]),
+        Tensor(face),
+        Tensor(face[None]),
+        path,
+        str(path),
+        [path],
+        path.read_bytes(),
+        bytearray(path.read_bytes()),
+        memoryview(path.read_bytes()),
+        io.BytesIO(path.read_bytes()),
+        Image.fromarray(face),
+        (face for face in [face]),
+    ]
+    for number, given in enumerate(same):
+        found = classifier.predict(given)
+        assert found.shape == (1, 3), number
+        np.testing.assert_allclose(found, expected, atol=1e-6, err_msg=str(number))
+    grey = np.repeat(face[..., :1], 3, axis=2)
+    expected = classifier.predict(np.stack([grey, grey]))
+    for given in (np.stack([face[..., 0]] * 2), [face[..., 0], face[..., :1]]):
+        np.testing.assert_array_equal(classifier.predict(given), expected)
+
+
+def test_floats_of_a_batch_have_one_range(classifier):
+    """A dark face beside a bright one is dark, not stretched by itself."""
+    batch = np.stack([np.full((SIZE, SIZE, 3), 1.0), np.full((SIZE, SIZE, 3), 200.0)])
+    found = classifier.predict(batch)
+    np.testing.assert_array_equal(found, classifier.predict(batch.astype(np.uint8)))
 
 
 def test_flip_average_is_the_mean_of_both_sides(folder, classifier):
@@ -206,3 +267,36 @@ def test_temperature_of_the_card_is_applied(tmp_path):
     root = np.sqrt(plain)
     found = EmotionClassifier(folder).predict(face)
     np.testing.assert_allclose(found, root / root.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".skops", ".tflite"])
+@pytest.mark.parametrize("content", [b"", b"no model at all" * 40, b"PK\x03\x04" + bytes(90)])
+def test_a_damaged_file_is_refused_in_a_sentence(tmp_path, suffix, content):
+    """Its hash is right: whoever damaged it wrote the card, too."""
+    if suffix != ".onnx":
+        pytest.importorskip({".skops": "skops", ".tflite": "ai_edge_litert"}[suffix])
+    file = tmp_path / f"model{suffix}"
+    file.write_bytes(content)
+    card = ModelCard("toy", file.name, EMOTIONS, SIZE, "", sha256={file.name: file_sha256(file)})
+    write_card(tmp_path, card)
+    with pytest.raises(ValueError, match="Expected a model"):
+        EmotionClassifier(tmp_path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_model_that_gives_no_numbers_is_refused(tmp_path, value):
+    folder = save_toy(tmp_path, weight=value)
+    with pytest.raises(ValueError, match=r"Expected numbers from the model 'toy'.*weights"):
+        EmotionClassifier(folder).predict(faces(1))
+
+
+def test_weights_outside_the_hashed_file_are_refused(tmp_path, monkeypatch):
+    save_toy(tmp_path)
+    model = onnx.load(tmp_path / "model.onnx")
+    external = {"save_as_external_data": True, "location": "w.bin", "size_threshold": 0}
+    onnx.save(model, tmp_path / "model.onnx", **external)
+    sha256 = {"model.onnx": file_sha256(tmp_path / "model.onnx")}
+    write_card(tmp_path, ModelCard("toy", "model.onnx", EMOTIONS, SIZE, "none", sha256=sha256))
+    monkeypatch.chdir(tmp_path)  # where a file given as bytes would have its weights sought
+    with pytest.raises(ValueError, match=r"Expected a model in .*External data"):
+        EmotionClassifier(tmp_path)

@@ -57,7 +57,7 @@ def read_faces(
     The network runs once a face. Faces are first resized where a size is given.
 
     Raises:
-        ValueError: If the model gives an array of another shape.
+        ValueError: If the model gives an array of another shape, or what is no number.
     """
     expected = (len(pictures), len(model.emotions))
     if not len(pictures):
@@ -95,6 +95,10 @@ def _check_shape(model: EmotionModel, method: str, found: np.ndarray, expected: 
         raise ValueError(
             f"Expected {type(model).__name__}.{method} to give an array of shape {expected} "
             f"(faces, emotions). Received: shape {found.shape}."
+        )
+    if not np.isfinite(found).all():
+        raise ValueError(
+            f"Expected {type(model).__name__}.{method} to give numbers. Received: NaN or infinity."
         )
 
 

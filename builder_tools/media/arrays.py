@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -10,6 +12,21 @@ from builder_tools.media.limits import PictureError
 STRIP_PIXELS = 4_000_000
 """Pixels converted at once where a conversion needs more room than the picture."""
 _SENSOR_BITS = (8, 10, 12, 14, 16)
+
+
+def as_array(source: Any) -> np.ndarray:
+    """Return an array, a tensor or anything else with `__array__` as a numpy array.
+
+    Raises:
+        PictureError: If it does not let itself be made one; says what to do.
+    """
+    try:
+        return np.asarray(source)
+    except Exception as error:  # a tensor on a GPU, or one that is being trained
+        raise PictureError(
+            f"Cannot make an array of this {type(source).__name__}: {error}. Try "
+            ".detach().cpu().numpy() or .numpy()."
+        ) from error
 
 
 def array_to_rgb(image: np.ndarray) -> tuple[np.ndarray, str]:
@@ -51,6 +68,19 @@ def sensor_bits(highest: int) -> int:
     Nothing but zeros is black in any of them; it is taken for the full range.
     """
     return next((b for b in _SENSOR_BITS if highest < 1 << b), 16) if highest else 16
+
+
+def as_sixteen_bits(values: np.ndarray) -> np.ndarray:
+    """Return whole numbers of another width as uint16.
+
+    Raises:
+        PictureError: If they do not lie in 0...65535.
+    """
+    if values.min() < 0 or values.max() > 0xFFFF:
+        raise PictureError(
+            f"Expected values of 0...65535. Received: {values.min()}...{values.max()}."
+        )
+    return values.astype(np.uint16)
 
 
 def over_white(image_rgba: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from builder_tools.media.arrays import array_to_rgb, over_white
+from builder_tools.media.arrays import array_to_rgb, as_sixteen_bits, over_white
 from builder_tools.media.headers import PictureHeader, no_picture
 from builder_tools.media.limits import PictureError
 
@@ -77,6 +77,8 @@ def _deep(data: bytes) -> Decoded:
     image = _imdecode(data, cv2.IMREAD_UNCHANGED)
     if image.ndim == 3 and image.shape[2] in (3, 4):
         image = image[..., [2, 1, 0, 3][: image.shape[2]]]
+    if image.dtype.kind == "i" or (image.dtype.itemsize > 2 and image.dtype.kind == "u"):
+        image = as_sixteen_bits(image)
     image, note = array_to_rgb(image)
     return _upright(image, data, "PNG" if data[:4] == b"\x89PNG" else "TIFF"), note
 

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 
 from builder_tools.media.addresses import fetch_picture, is_address
-from builder_tools.media.arrays import array_to_rgb
+from builder_tools.media.arrays import array_to_rgb, as_array
 from builder_tools.media.decoding import decode
 from builder_tools.media.formats import WRITTEN_SUFFIXES
 from builder_tools.media.headers import picture_header
@@ -106,7 +106,7 @@ def open_image(
         return _of_bytes(_read_open_file(source, limits), name, limits)
     if _is_pillow_picture(source):
         return _of_pillow(source, name, limits)
-    image = _as_array(source)
+    image = _array_of(source)
     limits.check((*image.shape[:2], 1, 1)[:2], name)
     return OpenedPicture(name, image.nbytes, lambda: array_to_rgb(image))
 
@@ -217,15 +217,9 @@ def _is_pillow_picture(source: Any) -> bool:
     return pillow is not None and isinstance(source, pillow.Image)
 
 
-def _as_array(source: Any) -> np.ndarray:
-    if isinstance(source, np.ndarray | memoryview) or hasattr(source, "__array__"):
-        try:
-            return np.asarray(source)
-        except Exception as error:  # a tensor on a GPU, or one that is being trained
-            raise PictureError(
-                f"Cannot make an array of this {type(source).__name__}: {error}. Try "
-                ".detach().cpu().numpy() or .numpy()."
-            ) from error
+def _array_of(source: Any) -> np.ndarray:
+    if isinstance(source, memoryview) or hasattr(source, "__array__"):
+        return as_array(source)
     raise PictureError(
         "Expected a path, an http(s) address, the bytes of a picture, an open file, a picture of "
         "Pillow or an array (H, W, 3) in RGB. "

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from builder_tools.media.arrays import array_to_rgb
+from builder_tools.media.arrays import array_to_rgb, as_sixteen_bits
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -95,7 +95,7 @@ def picture_to_rgb(picture: Image) -> tuple[np.ndarray, str]:
     elif picture.mode == "F":
         image, note = array_to_rgb(np.asarray(picture))
     elif picture.mode == "I" or picture.mode.startswith("I;16"):
-        image, note = array_to_rgb(_sixteen_bits(np.asarray(picture)))
+        image, note = array_to_rgb(as_sixteen_bits(np.asarray(picture)))
     else:
         image, note = np.array(picture.convert("RGB")), ""
     return turn_upright(image, orientation), note
@@ -115,9 +115,3 @@ def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
         image = cv2.transpose(image)
     flip = _FLIP_BY_ORIENTATION.get(orientation)
     return image if flip is None else cv2.flip(image, flip)
-
-
-def _sixteen_bits(values: np.ndarray) -> np.ndarray:
-    if values.min() < 0 or values.max() > 0xFFFF:
-        raise ValueError(f"its values run {values.min()}...{values.max()}, beyond 16 bits")
-    return values.astype(np.uint16)

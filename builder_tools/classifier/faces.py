@@ -1,0 +1,90 @@
+"""Faces as a network takes them: any picture in, `(n, size, size, 3)` uint8 RGB out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from builder_tools.media import read_image
+from builder_tools.media.arrays import array_to_rgb, as_array
+
+CHANNELS = (1, 3, 4)
+
+
+def as_faces(faces: Any) -> np.ndarray | list[np.ndarray]:
+    """Return faces as `(n, H, W, 3)` uint8 RGB, or as a list of `(H, W, 3)` of different sizes.
+
+    Args:
+        faces: One face or several, each anything that `media.read_image` takes. Arrays may be one
+            face `(H, W)`, `(H, W, 1|3|4)`, or several `(n, H, W)`, `(n, H, W, 1|3|4)`.
+
+    Raises:
+        ValueError: If one is no picture; says which and what it is.
+        OSError: If one cannot be read.
+    """
+    if _is_one(faces):
+        faces = [faces]
+    if hasattr(faces, "__array__"):
+        return _batch(as_array(faces))
+    return [_face(index, face) for index, face in enumerate(faces)]
+
+
+def resize_faces(faces: np.ndarray | Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Gives faces at the network's size, `(n, size, size, 3)` uint8 RGB.
+
+    Shrinking averages the pixels covered (no aliasing), growing interpolates linearly.
+    """
+    if isinstance(faces, np.ndarray) and faces.shape[1:3] == (size, size):
+        return faces
+    import cv2
+
+    batch = np.empty((len(faces), size, size, 3), np.uint8)
+    for face, resized in zip(faces, batch, strict=True):
+        shrinks = face.shape[0] * face.shape[1] > size * size
+        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        resized[:] = cv2.resize(face, (size, size), interpolation=method)
+    return batch
+
+
+def _is_one(faces: Any) -> bool:
+    """Return whether this is one face, not several."""
+    if hasattr(faces, "__array__"):
+        shape = np.shape(faces)
+        return len(shape) == 2 or (len(shape) == 3 and shape[2] in CHANNELS)
+    if isinstance(faces, str | bytes | bytearray | memoryview) or hasattr(faces, "read"):
+        return True
+    return not hasattr(faces, "__iter__")
+
+
+def _batch(faces: np.ndarray) -> np.ndarray | list[np.ndarray]:
+    """Convert several faces of one size at once, so that floats have one range."""
+    if not len(faces):
+        return []
+    if faces.ndim == 3:
+        faces = faces[..., None]
+    if faces.ndim != 4 or faces.shape[3] not in CHANNELS or not faces.size:
+        raise ValueError(
+            "Expected faces as (n, H, W, 3), (n, H, W) or (n, H, W, 1 or 4). "
+            f"Received: shape {faces.shape}."
+        )
+    if faces.dtype == np.uint8 and faces.shape[3] == 3:
+        return faces
+    count, height, width, channels = faces.shape
+    rows, _ = array_to_rgb(faces.reshape(count * height, width, channels))
+    return rows.reshape(count, height, width, 3)
+
+
+def _face(index: int, face: Any) -> np.ndarray:
+    if (
+        isinstance(face, np.ndarray)
+        and face.dtype == np.uint8
+        and face.shape[2:] == (3,)
+        and (face.size)
+    ):
+        return face
+    try:
+        return read_image(face)
+    except ValueError as error:
+        raise ValueError(f"Face {index}: {error}") from error

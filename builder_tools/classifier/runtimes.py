@@ -1,0 +1,225 @@
+"""What runs a deployable model: a back end for each suffix of its file (`RUNTIMES`).
+
+Another format is one entry more. ONNX Runtime sessions are safe to run from several threads; the
+LiteRT interpreter is guarded by a lock.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from builder_tools.cards import ModelCard, verify_files
+
+
+class Runtime(Protocol):
+    """A loaded network.
+
+    Attributes:
+        input_shape: `(height, width, channels)` of one input.
+        num_classes: Length of one output row (of any task).
+        emotions: Class names written in the file, or None when it carries none.
+    """
+
+    input_shape: tuple[int, ...]
+    num_classes: int
+    emotions: tuple[str, ...] | None
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        """Gives `(n, num_classes)` float32 for a `(n, H, W, 3)` uint8 batch."""
+        ...
+
+
+class OnnxRuntime:
+    """An `.onnx` file in ONNX Runtime on the CPU.
+
+    ONNX Runtime reports its use to its maker unless told otherwise before it is imported; here
+    it is told, so that nothing about anybody's faces leaves the machine. Set
+    `ORT_DISABLE_TELEMETRY=0` to allow it.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # The card vouches for this file alone: weights in other files are sought where none is.
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", str(path)
+        )
+        self._session = onnxruntime.InferenceSession(
+            path.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+        entry, out = self._session.get_inputs()[0], self._session.get_outputs()[0]
+        self._name, self._dtype = entry.name, ONNX_DTYPES[entry.type]
+        self.input_shape = tuple(entry.shape[1:])
+        self.num_classes = out.shape[-1]
+        named = self._session.get_modelmeta().custom_metadata_map.get("emotions")
+        self.emotions = None if named is None else tuple(json.loads(named))
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        entry = batch.astype(self._dtype, copy=False)
+        return self._session.run(None, {self._name: entry})[0]
+
+
+class LiteRuntime:
+    """A `.tflite` file in LiteRT (`ai-edge-litert`)."""
+
+    emotions = None
+
+    def __init__(self, path: Path, threads: int) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            raise ImportError(
+                f"Running {path.name} needs LiteRT: pip install ai-edge-litert"
+            ) from error
+        self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
+        self._lock = threading.Lock()
+        self._entry = self._interpreter.get_input_details()[0]
+        self._out = self._interpreter.get_output_details()[0]["index"]
+        self._batch_size = 0
+        self.input_shape = tuple(int(side) for side in self._entry["shape"][1:])
+        self.num_classes = int(self._interpreter.get_output_details()[0]["shape"][-1])
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        index, dtype = self._entry["index"], self._entry["dtype"]
+        with self._lock:
+            if len(batch) != self._batch_size:
+                self._interpreter.resize_tensor_input(index, batch.shape)
+                self._interpreter.allocate_tensors()
+                self._batch_size = len(batch)
+            self._interpreter.set_tensor(index, batch.astype(dtype, copy=False))
+            self._interpreter.invoke()
+            return self._interpreter.get_tensor(self._out)
+
+
+class SkopsRuntime:
+    """A `.skops` file: a classical or hybrid model of scikit-learn, without pickle.
+
+    skops builds only types that it knows to be harmless and those of `TRUSTED_TYPES`; a file
+    with any other is refused before anything of it is built. scikit-learn is imported here, and
+    only here.
+
+    Attributes:
+        model: The estimator, from `(n, H, W, 3)` uint8 faces to probabilities.
+    """
+
+    def __init__(self, path: Path, threads: int) -> None:
+        try:
+            import skops.io
+        except ImportError as error:
+            raise ImportError(
+                f"Running {path.name} needs scikit-learn and skops: "
+                "pip install 'builder-tools[study]'"
+            ) from error
+        unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
+        if unknown:
+            raise ValueError(
+                f"Expected a model of trusted types only in {path}. Received: {unknown}. "
+                "Do not use the file, unless you know who made it and why."
+            )
+        stored = skops.io.load(path, trusted=list(TRUSTED_TYPES))
+        if not isinstance(stored, dict) or stored.get("format") != SKOPS_FORMAT:
+            raise ValueError(f"Expected a model of the format {SKOPS_FORMAT!r} in {path}.")
+        self.model = stored["model"]
+        self.emotions = tuple(stored["emotions"])
+        self.num_classes = len(self.model.classes_)
+        self.input_shape = (stored["input_size"], stored["input_size"], 3)
+
+    def run(self, batch: np.ndarray) -> np.ndarray:
+        return self.model.predict_proba(batch).astype(np.float32)
+
+
+SKOPS_FORMAT = "builder_tools classical model 1"
+
+_CLASSICAL = "builder_tools.classical"
+TRUSTED_TYPES = (
+    f"{_CLASSICAL}.eigenfaces.MainDirections",
+    f"{_CLASSICAL}.embeddings.DlibEmbeddingFeatures",
+    f"{_CLASSICAL}.embeddings.NetworkFeatures",
+    f"{_CLASSICAL}.hybrids.DeepModel",
+    f"{_CLASSICAL}.hybrids.SoftVoting",
+    f"{_CLASSICAL}.hybrids.Stacked",
+    f"{_CLASSICAL}.kernel.QuietNystroem",
+    f"{_CLASSICAL}.landmarks.KeypointFeatures",
+    f"{_CLASSICAL}.landmarks.LandmarkFeatures",
+    f"{_CLASSICAL}.texture.GaborFeatures",
+    f"{_CLASSICAL}.texture.HogFeatures",
+    f"{_CLASSICAL}.texture.LbpFeatures",
+    f"{_CLASSICAL}.texture.PixelFeatures",
+    "numpy.dtype",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
+)
+"""What a `.skops` file may hold beside what skops itself trusts: options and arrays. Nobody
+checks the indices in trees; that they are those of the maker is what the card's hash is for."""
+
+ONNX_DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
+
+RUNTIMES: dict[str, Callable[[Path, int], Runtime]] = {
+    ".onnx": OnnxRuntime,
+    ".tflite": LiteRuntime,
+    ".skops": SkopsRuntime,
+}
+"""File suffix -> the runtime that loads it, called with the path and the number of threads."""
+
+
+def load_runtime(folder: Path, card: ModelCard, threads: int) -> Runtime:
+    """Load a model's file after checking its hash, and check it against its card.
+
+    Args:
+        folder: The model's folder.
+        card: Its card.
+        threads: CPU threads the network may use.
+
+    Raises:
+        ValueError: If the file is not the card's, is damaged or of another network.
+        ImportError: If its runtime is not installed; says how to install it.
+    """
+    path = folder / card.file
+    if path.suffix not in RUNTIMES:
+        raise ValueError(
+            f"Expected a model file ending in one of {list(RUNTIMES)}. Received: {card.file!r} "
+            f"in the card of {folder}. Export the model again."
+        )
+    verify_files(folder, card, [card.file])
+    try:
+        runtime = RUNTIMES[path.suffix](path, threads)
+    except ImportError:
+        raise
+    except Exception as error:  # whatever a damaged file makes of a runtime
+        raise ValueError(
+            f"Expected a model in {path} that can be loaded. Received: {type(error).__name__}: "
+            f"{' '.join(str(error).split())}. Restore the file, or export the model again."
+        ) from error
+    _check_shapes(path, runtime, card)
+    return runtime
+
+
+def _check_shapes(path: Path, runtime: Runtime, card: ModelCard) -> None:
+    """Refuses a network whose input or classes are not those of the card."""
+    size = (card.input_size, card.input_size, 3)
+    facts = {
+        "classes": (card.num_outputs, runtime.num_classes),
+        "input size": (size, runtime.input_shape),
+        "class order": (card.emotions, runtime.emotions or card.emotions),
+    }
+    for what, (expected, received) in facts.items():
+        if expected != received:
+            raise ValueError(
+                f"Expected {what} {expected} in {path}, as its card says. "
+                f"Received: {received}. File and card are of different models: export the "
+                "model again."
+            )

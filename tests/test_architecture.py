@@ -41,6 +41,7 @@ STOREYS = (
     _light("emotions"),
     _light("results"),
     _light("assets"),
+    _light("machine"),
     _light("cards"),
     _light("card_text"),
     _light("decisions"),

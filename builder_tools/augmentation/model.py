@@ -60,26 +60,38 @@ def augmentation_model(
 
 
 def with_augmentation(
-    network: keras.Model, augment: keras.Model, *, size: int, channels: int
+    network: keras.Model,
+    augment: keras.Model,
+    *,
+    size: int,
+    channels: int,
+    teacher: keras.Model | None = None,
 ) -> keras.Model:
-    """Puts augmentation and resizing before a network, for training only.
+    """Put augmentation and resizing before a network, for training only.
 
     Args:
         network: Eats `(n, size, size, 3)`.
         augment: Works on the pictures as stored, so one interpolation sees all their pixels.
         size: Side the network trains at, px.
         channels: 1 for stored grey pictures, 3 for RGB.
+        teacher: Frozen, of the stored size; it sees the augmented faces, and its outputs stand
+            behind the network's.
 
     Returns:
         A model from `(n, H, W, channels)` 0...255 to the network's outputs; it shares the
         network's weights.
     """
-    inputs = keras.Input((None, None, channels))
-    x = augment(inputs)
-    x = layers.Resizing(size, size, antialias=True, dtype="float32")(x)
+    stored = teacher.input_shape[1:3] if teacher else (None, None)
+    inputs = keras.Input((*stored, channels))
+    seen = augment(inputs)
+    x = layers.Resizing(size, size, antialias=True, dtype="float32")(seen)
     if channels == 1:
-        x = layers.Concatenate(dtype="float32")([x, x, x])
-    return keras.Model(inputs, network(x), name="training")
+        x, seen = (layers.Concatenate(dtype="float32")([grey] * 3) for grey in (x, seen))
+    outputs = network(x)
+    if teacher:
+        teacher.trainable = False
+        outputs = layers.Concatenate(dtype="float32")([outputs, teacher(seen)])
+    return keras.Model(inputs, outputs, name="training")
 
 
 def normalisation_from(pictures) -> layers.Normalization:

@@ -24,8 +24,8 @@ from builder_tools.classical.storage import face_model, needed_files, save_model
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.decisions import apply_temperature
 from builder_tools.evaluation import Judgement, fit_temperature, restrict
+from builder_tools.machine import hardware
 from builder_tools.media.partial import replacing
-from builder_tools.study.log import hardware
 from builder_tools.study.words import card_words
 
 TIMED_FACES = 24

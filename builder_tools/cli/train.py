@@ -32,6 +32,12 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", type=Path, default=Path("saved_models"))
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     parser.add_argument("--note", default="", help="a remark for experiments.csv")
+    parser.add_argument(
+        "--train-only",
+        action="store_true",
+        help="stop after training; without it, also on another machine with the run's folder, "
+        "the same command goes on to export and judge",
+    )
     parser.add_argument("--tensorboard", action="store_true", help="logs in the run's folder")
     parser.add_argument(
         "--int8", action="store_true", help="deploy 8-bit integers if accuracy on valid holds"
@@ -109,7 +115,27 @@ def _add_loss_options(group) -> None:
 
 def _add_target_options(group) -> None:
     group.add_argument("--labels", choices=["soft", "hard"], default="soft")
-    group.add_argument("--teachers", nargs="+", default=[], metavar="MODEL", help="distil these")
+    group.add_argument(
+        "--teachers",
+        nargs="+",
+        default=[],
+        metavar="MODEL[=WEIGHT]",
+        help="distil these: models by name or folder, face_expression (fetched, verified), or "
+        ".keras files; weights of their mean are equal unless said",
+    )
+    group.add_argument(
+        "--match-teachers",
+        action="store_true",
+        help="ask the teachers about the very faces trained on, augmented and mixed",
+    )
+    group.add_argument(
+        "--unlabelled",
+        nargs="+",
+        default=[],
+        type=Path,
+        metavar="FOLDER|ZIP",
+        help="faces without labels, taught by the teachers alone",
+    )
     group.add_argument("--teacher-share", type=float, default=0.5, help="of each target")
     group.add_argument(
         "--original-share", type=float, default=0.0, help="of FER2013's own label in each target"
@@ -119,11 +145,16 @@ def _add_target_options(group) -> None:
 def _teaching(options: argparse.Namespace):
     from builder_tools.study import Teaching
 
+    named = [teacher.partition("=") for teacher in options.teachers]
+    weighted = any(weight for _, _, weight in named)
     return Teaching(
         soft=options.labels == "soft",
         original_share=options.original_share,
-        teachers=tuple(options.teachers),
+        teachers=tuple(name for name, _, _ in named),
         teacher_share=options.teacher_share if options.teachers else 0.0,
+        teacher_weights=tuple(float(weight or 1) for _, _, weight in named) if weighted else (),
+        match=options.match_teachers,
+        unlabelled=tuple(map(str, options.unlabelled)),
     )
 
 
@@ -142,7 +173,11 @@ def _run_train(options: argparse.Namespace) -> None:
         tensorboard=options.tensorboard,
         int8=options.int8,
         flip_average=options.flip_average,
+        train_only=options.train_only,
     )
+    if shipped is None:
+        print("Trained. The same command without --train-only does the rest.", file=sys.stderr)
+        return
     log_experiment(options.reports / "experiments.csv", shipped.card, options.note)
     for path in save_figures(options.reports / "figures", shipped):
         print(f"Drawn: {path}", file=sys.stderr)

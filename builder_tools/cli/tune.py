@@ -91,7 +91,8 @@ def _log(options: argparse.Namespace, result, faces: int) -> None:
     """Adds the search to the log of experiments: budget, seed, machine, its best trial."""
     import datetime
 
-    from builder_tools.study import add_rows, hardware
+    from builder_tools.machine import hardware
+    from builder_tools.study import add_rows
 
     best = result.best_trial
     row = {

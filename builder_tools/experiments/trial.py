@@ -21,8 +21,8 @@ from builder_tools.evaluation import (
 )
 from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.experiments.plans import Trial
+from builder_tools.machine import hardware
 from builder_tools.media.partial import replacing
-from builder_tools.study import hardware
 from builder_tools.training import Samples, TrainingRun, train
 
 JUDGED = {"eight": "ferplus-majority-8", "nine": "ferplus-nine"}

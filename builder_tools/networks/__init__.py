@@ -6,7 +6,11 @@ head of the same shape for all.
 """
 
 from builder_tools.networks.head import POOLINGS, Head, with_head
-from builder_tools.networks.normalisation import batch_norm_layers, set_batch_norm_momentum
+from builder_tools.networks.normalisation import (
+    batch_norm_layers,
+    restore_batch_norm,
+    set_batch_norm_momentum,
+)
 from builder_tools.networks.registry import NETWORKS, build_network
 from builder_tools.networks.spec import PRETRAINED, NetworkSpec
 from builder_tools.networks.trainable import set_trainable
@@ -21,6 +25,7 @@ __all__ = [
     "batch_norm_layers",
     "build_network",
     "load_backbone_weights",
+    "restore_batch_norm",
     "set_batch_norm_momentum",
     "set_trainable",
     "with_head",

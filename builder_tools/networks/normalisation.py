@@ -1,10 +1,12 @@
-"""How fast batch normalisation follows what it sees."""
+"""Batch normalisation: how fast it follows what it sees; putting it back where it was folded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import keras
+import numpy as np
+from keras import ops
 
 
 def batch_norm_layers(network: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
@@ -30,3 +32,36 @@ def set_batch_norm_momentum(network: keras.Model, momentum: float) -> keras.Mode
     for layer in batch_norm_layers(network):
         layer.momentum = momentum
     return network
+
+
+def restore_batch_norm(backbone: keras.Model, faces: np.ndarray) -> keras.Model:
+    """Give batch normalisations the statistics of faces; outputs stay what they were.
+
+    Published networks come with normalisation folded into the convolutions: layers that stand in
+    its place have statistics of no data, and training would start by moving every activation.
+    Here each layer gets mean and variance of what it sees, and the scale and offset that undo
+    the change.
+
+    Args:
+        backbone: A functional model whose normalisations run over the last axis.
+        faces: `(n, size, size, 3)` RGB 0...255 of the size it is trained at, some hundred.
+
+    Returns:
+        The backbone.
+    """
+    normalisations = list(batch_norm_layers(backbone))
+    sums = [
+        (ops.mean(layer.input, axis=(1, 2)), ops.mean(ops.square(layer.input), axis=(1, 2)))
+        for layer in normalisations
+    ]
+    probe = keras.Model(backbone.inputs, sums)
+    found = probe.predict(faces.astype(np.float32), batch_size=32, verbose=0)
+    for layer, (means, squares) in zip(normalisations, found, strict=True):
+        gamma, beta, old_mean, old_variance = layer.get_weights()
+        scale = gamma / np.sqrt(old_variance + layer.epsilon)
+        offset = beta - scale * old_mean
+        mean = means.astype(np.float64).mean(axis=0)
+        variance = np.maximum(squares.astype(np.float64).mean(axis=0) - mean**2, 0)
+        new = scale * np.sqrt(variance + layer.epsilon), offset + scale * mean, mean, variance
+        layer.set_weights([values.astype(np.float32) for values in new])
+    return backbone

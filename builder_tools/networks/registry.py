@@ -10,6 +10,7 @@ from builder_tools.networks import (
     architectures,
     bit,
     darknet,
+    face_mobilenet,
     families,
     vggface,
     vit,
@@ -77,6 +78,15 @@ NETWORKS: dict[str, NetworkSpec] = {
         unfreeze=15,
         pretrained=vggface.RELEASE + vggface.RESNET50_FILE,
         any_size=True,
+    ),
+    "face_mobilenet": NetworkSpec(
+        face_mobilenet.face_mobilenet,
+        96,
+        "MobileNet v1 trained on the faces of VGGFace2",
+        unfreeze=15,
+        pretrained=face_mobilenet.SOURCE,
+        any_size=True,
+        folded=True,
     ),
     "mobilenet_v2": NetworkSpec(
         families.mobilenet_v2, PUBLISHED_PX, "MobileNetV2", unfreeze=20, pretrained=IMAGENET

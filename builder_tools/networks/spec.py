@@ -28,6 +28,8 @@ class NetworkSpec:
         any_size: Whether it can be built for any size (`input_size` None).
         multiple_of: The input's side must be a multiple of this, pixels.
         batch_norm: Whether it normalises by batch. Networks that do not want lower rates.
+        folded: Whether published weights come without the statistics of batch normalisation,
+            which are then measured on training faces (`restore_batch_norm`).
     """
 
     backbone: Callable[[int | None, str | None], keras.Model]
@@ -39,6 +41,7 @@ class NetworkSpec:
     any_size: bool = False
     multiple_of: int = 1
     batch_norm: bool = True
+    folded: bool = False
 
     def size_from(self, least: int) -> int:
         """Gives the smallest side it can be built for that is at least so large, pixels."""

@@ -19,7 +19,7 @@ from builder_tools.study.judging import (
     names_also_in_train,
     with_original_labels,
 )
-from builder_tools.study.log import add_rows, hardware, log_experiment, read_rows
+from builder_tools.study.log import add_rows, log_experiment, read_rows
 from builder_tools.study.ship import (
     ShippedModel,
     export_network,
@@ -38,7 +38,6 @@ __all__ = [
     "data_sha256",
     "export_network",
     "format_affect",
-    "hardware",
     "join_models",
     "judge_affect",
     "judge_and_write",

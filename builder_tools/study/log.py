@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import platform
 from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
@@ -98,21 +96,3 @@ def _affect_figures(card: ModelCard) -> dict[str, Any]:
             agreement = found.get(f"against_{reference}", {})
             row[f"va_{split}_{reference}_ccc"] = agreement.get("mean_ccc")
     return row
-
-
-def hardware() -> str:
-    """Names what the run was made on."""
-    threads = os.environ.get("TF_NUM_INTRAOP_THREADS")
-    cores = f"{os.cpu_count()} CPU cores" + (f", {threads} thread(s) a run" if threads else "")
-    return f"{platform.machine()}, {_accelerator() or cores}"
-
-
-def _accelerator() -> str:
-    import keras
-
-    if keras.backend.backend() == "jax":
-        import jax
-
-        device = jax.devices()[0]
-        return "" if device.platform == "cpu" else device.device_kind
-    return ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +14,11 @@ from builder_tools.cards import ModelCard
 from builder_tools.classifier import EmotionClassifier, resize_faces
 from builder_tools.datasets import DATASETS
 from builder_tools.datasets.table import SPLITS, PictureTable
+from builder_tools.datasets.unlabelled import resized
 from builder_tools.evaluation import (
     Judgement,
 )
+from builder_tools.machine import hardware
 from builder_tools.media import replacing
 from builder_tools.study.affect import (
     class_centres,
@@ -31,7 +31,12 @@ from builder_tools.study.judging import (
     OWN_LABELS,
     data_sha256,
 )
-from builder_tools.study.targets import Teaching, taught_samples, with_places
+from builder_tools.study.targets import (
+    Teaching,
+    matching_teacher,
+    taught_samples,
+    with_places,
+)
 from builder_tools.study.words import card_words
 
 PARITY_FACES = 1000
@@ -98,8 +103,9 @@ def train_on_table(
     tensorboard: bool = False,
     int8: bool = False,
     flip_average: bool = False,
-) -> ShippedModel:
-    """Trains (or goes on), exports, judges on the test split and writes the card.
+    train_only: bool = False,
+) -> ShippedModel | None:
+    """Train (or go on), export, judges on the test split and writes the card.
 
     Args:
         config: A `TrainingConfig`.
@@ -114,6 +120,8 @@ def train_on_table(
         int8: Deploy 8-bit integers if they keep the accuracy on valid within 0.3 points (and
             valence and arousal, see `finish_model`).
         flip_average: Average faces with their mirror images in use, and when it is judged.
+        train_only: Stop after training and return None: the same call without it, on this or
+            another machine, finds the run finished and does the rest.
 
     Raises:
         ValueError: If labels are missing, or given to a network of emotions; and if the model
@@ -125,7 +133,12 @@ def train_on_table(
     labels = read_label_files(va_labels) if va_labels else None
     _expect_writable(Path(model_folder))
     train_part, valid_part = _training_parts(config, table, teaching, labels)
-    run = train(config, train_part, valid_part, run_folder, tensorboard=tensorboard)
+    size_px = train_part.images.shape[1]
+    teacher = matching_teacher(table, teaching, size_px=size_px)
+    options = {"tensorboard": tensorboard, "teacher": teacher}
+    run = train(config, train_part, valid_part, run_folder, **options)
+    if train_only:
+        return None
     record = {"data": data, "teaching": teaching.to_dict()}
     fields: dict[str, Any] = {"flip_average": flip_average}
     if labels is not None:
@@ -139,6 +152,7 @@ def train_on_table(
 
 def _training_parts(config, table: PictureTable, teaching: Teaching, labels):
     """Gives the samples of train and valid with the targets of the task."""
+    from builder_tools.training import Samples
     from builder_tools.training.samples import table_samples
 
     size = max(stage.size for stage in config.stages)
@@ -146,6 +160,8 @@ def _training_parts(config, table: PictureTable, teaching: Teaching, labels):
         "train": taught_samples(table, teaching, size_px=size),
         "valid": table_samples(table, "valid", size_px=size, soft=teaching.soft),
     }
+    if teaching.unlabelled:
+        parts["valid"] = Samples(resized(parts["valid"].images, size), parts["valid"].targets)
     if labels is None:
         return tuple(parts.values())
     return tuple(
@@ -260,7 +276,7 @@ def _run_record(run) -> dict[str, Any]:
     budget = {
         "epochs": len(run.history),
         "minutes": round(float(run.history["seconds"].sum()) / 60, 1),
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores",
+        "machine": run.config.get("machine", hardware()),
     }
     seed, commit = run.config["seed"], run.config["commit"]
     return {"seed": seed, "commit": commit, "budget": budget, "config": run.config}

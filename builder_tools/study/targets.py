@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder_tools.cards import ModelCard, file_sha256, find_model
-from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.unlabelled import resized, unlabelled_faces
 from builder_tools.evaluation import PROTOCOLS
 from builder_tools.evaluation.protocols import LEFT_OUT
-from builder_tools.study.judging import predict_table, with_original_labels
+from builder_tools.study.judging import with_original_labels
+from builder_tools.study.teachers import mean_answers, mean_teacher, teacher_record
 
 if TYPE_CHECKING:
     from builder_tools.training import Samples
@@ -33,16 +33,26 @@ class Teaching:
         teachers: Models, by name or folder, whose mean probability is part of the target
             (knowledge distillation, Hinton et al., 2015, arXiv:1503.02531). Each looks at a face
             and at its mirror image.
+            Expression networks of others count by name (`face_expression`), and so do `.keras`
+            files of networks with the table's classes.
         teacher_share: How much of each target that mean is.
+        teacher_weights: Weight of each teacher in the mean; equal if empty.
+        match: Ask the teachers about the very faces that are trained on, augmented and mixed,
+            in place of once about the stored ones (see `training.matching`).
+        unlabelled: Folders or zips of faces without labels, taught by the teachers alone.
 
     Raises:
-        ValueError: If a share is not in [0, 1], or there is a share without a teacher.
+        ValueError: If a share is not in [0, 1], there is a share without a teacher, a teacher
+            without a weight, or unlabelled faces without a teacher.
     """
 
     soft: bool = True
     original_share: float = 0.0
     teachers: tuple[str, ...] = ()
     teacher_share: float = 0.0
+    teacher_weights: tuple[float, ...] = ()
+    match: bool = False
+    unlabelled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("original_share", "teacher_share"):
@@ -53,34 +63,86 @@ class Teaching:
                 "Expected teachers together with a teacher_share above 0. Received: "
                 f"teachers={list(self.teachers)}, teacher_share={self.teacher_share}."
             )
+        weights = self.teacher_weights
+        if weights and (len(weights) != len(self.teachers) or min(weights) <= 0):
+            raise ValueError(
+                f"Expected a weight above 0 for each of {len(self.teachers)} teachers, or none. "
+                f"Received: {list(weights)}."
+            )
+        if (self.unlabelled or self.match) and not self.teachers:
+            raise ValueError(
+                "Expected teachers for unlabelled faces and for matching. Received: none. Name "
+                "some, or leave these options out."
+            )
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Weight of each teacher."""
+        return self.teacher_weights or (1.0,) * len(self.teachers)
 
     def to_dict(self) -> dict:
-        """Gives what a card says of it: teachers with the hash of their file."""
-        return dataclasses.asdict(self) | {"teachers": [_named(name) for name in self.teachers]}
+        """Return what a card says of it: teachers with the hash of their file."""
+        told = dataclasses.asdict(self) | {
+            "teachers": [teacher_record(name) for name in self.teachers],
+            "unlabelled": [Path(name).name for name in self.unlabelled],
+        }
+        later = ("teacher_weights", "match", "unlabelled")
+        return {name: value for name, value in told.items() if value or name not in later}
 
 
 def taught_samples(table: PictureTable, teaching: Teaching, *, size_px: int) -> Samples:
-    """Gives the training faces with the targets that a teaching makes.
+    """Return the training faces with the targets that a teaching makes.
 
     Args:
         table: The data set, split.
-        teaching: What the targets are made of.
-        size_px: Side that files are decoded to.
+        teaching: What the targets are made of. With `match` the part of the teachers is left
+            open: rows sum to 1 - `teacher_share`, those of unlabelled faces to 0.
+        size_px: Side that files are decoded to; where there are unlabelled faces, that of all.
 
     Raises:
-        ValueError: If FER2013's labels are wanted and absent, or a teacher has other classes.
+        ValueError: If FER2013's labels are wanted and absent, a teacher has other classes, or
+            a place of unlabelled faces holds none.
     """
     from builder_tools.training import Samples
     from builder_tools.training.samples import table_samples
 
     samples = table_samples(table, "train", size_px=size_px, soft=teaching.soft)
-    targets, train = samples.targets, table.split("train")
+    images, targets, train = samples.images, samples.targets, table.split("train")
     if teaching.original_share:
         targets = _with_second_opinion(targets, train, teaching.original_share)
     if teaching.teachers:
-        taught = _mean_opinion(train, teaching.teachers)
-        targets = (1 - teaching.teacher_share) * targets + teaching.teacher_share * taught
-    return Samples(samples.images, targets.astype(np.float32))
+        targets = (1 - teaching.teacher_share) * targets
+    if teaching.teachers and not teaching.match:
+        faces = train.pictures(size_px if len(images.shape) == 4 else images.shape[1])
+        targets = targets + teaching.teacher_share * _mean_opinion(teaching, faces, table)
+    if teaching.unlabelled:
+        grey = len(images.shape) == 3
+        images = resized(images, size_px)
+        found = unlabelled_faces(teaching.unlabelled, size_px=size_px, grey=grey)
+        images = np.concatenate([images, found])
+        answers = np.zeros((len(found), targets.shape[1]))
+        if not teaching.match:
+            colour = np.repeat(found[..., None], 3, axis=-1) if grey else found
+            answers = _mean_opinion(teaching, colour, table)
+        targets = np.concatenate([targets, answers])
+    return Samples(images, targets.astype(np.float32))
+
+
+def matching_teacher(table: PictureTable, teaching: Teaching, *, size_px: int):
+    """Return the network that answers while a student is trained, or None.
+
+    Args:
+        table: The data set.
+        teaching: With `match` or without.
+        size_px: Side of the stored faces.
+    """
+    if not teaching.match:
+        return None
+    return mean_teacher(teaching.teachers, teaching.weights, table.emotions.names, size_px)
+
+
+def _mean_opinion(teaching: Teaching, faces, table: PictureTable) -> np.ndarray:
+    return mean_answers(teaching.teachers, teaching.weights, faces, table.emotions.names)
 
 
 def with_places(samples: Samples, places: np.ndarray | None, task: str) -> Samples:
@@ -115,23 +177,3 @@ def _with_second_opinion(targets: np.ndarray, train: PictureTable, share: float)
     mixed[known] *= 1 - share
     mixed[np.flatnonzero(known), places[labels[known]]] += share
     return mixed
-
-
-def _mean_opinion(train: PictureTable, teachers: Sequence[str]) -> np.ndarray:
-    """Gives the mean of the teachers' probabilities, `(n, k)` in the order of the table."""
-    total = np.zeros((len(train), len(train.emotions)))
-    for name in teachers:
-        teacher = EmotionClassifier(name, flip_average=True)
-        if tuple(teacher.emotions) != tuple(train.emotions):
-            raise ValueError(
-                f"Expected a teacher of the classes {list(train.emotions)}. Received: {name!r} "
-                f"with {list(teacher.emotions)}."
-            )
-        total += predict_table(teacher, train)
-    return total / len(teachers)
-
-
-def _named(teacher: str) -> str:
-    folder = find_model(teacher)
-    card = ModelCard.read(folder)
-    return f"{card.name} ({file_sha256(folder / card.file)[:12]})"

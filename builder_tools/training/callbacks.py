@@ -48,14 +48,17 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
 
 
 class Validation(keras.callbacks.Callback):
-    """After each epoch: the figures on validation faces (see `task_figures`)."""
+    """After each epoch: the figures on validation faces (see `task_figures`).
+
+    What a teacher answers beside the network is left out.
+    """
 
     def __init__(self, batches: FaceBatches, targets: np.ndarray, config: TrainingConfig) -> None:
         super().__init__()
         self.batches, self.targets, self.config = batches, targets, config
 
     def on_epoch_end(self, epoch, logs=None):
-        found = self.model.predict(self.batches, verbose=0)
+        found = self.model.predict(self.batches, verbose=0)[:, : self.targets.shape[1]]
         logs.update(task_figures(self.config, self.targets, found))
 
 

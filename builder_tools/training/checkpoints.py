@@ -14,6 +14,7 @@ from pathlib import Path
 import keras
 import pandas as pd
 
+from builder_tools.machine import hardware
 from builder_tools.training.config import MONITORS, TrainingConfig
 
 PROGRESS_ENTRY = "progress.json"
@@ -48,6 +49,7 @@ class RunFolder:
                 "commit": commit_id(),
                 "backend": keras.backend.backend(),
                 "keras": keras.__version__,
+                "machine": hardware(),
             }
             _write_text(file, json.dumps(begun, indent=2))
         begun = json.loads(file.read_text())
@@ -99,6 +101,7 @@ class RunFolder:
         """Keeps an epoch: its row of history first, then the network, each atomically.
 
         The network decides which epoch comes next; a row without its network is written again.
+        After the last epoch it is kept without its optimiser: nothing goes on from there.
 
         Args:
             row: Of the history.
@@ -112,16 +115,17 @@ class RunFolder:
         if config.keep == "best" and is_best:
             self._save(network, self.best)
         if self.resumable:
-            partial = self._save(network, self.folder / "partial.keras")
+            finished = int(row["epoch"]) + 1 == config.epochs
+            partial = self._save(network, self.folder / "partial.keras", optimizer=not finished)
             with zipfile.ZipFile(partial, "a") as archive:
                 done = {"epochs_done": int(row["epoch"]) + 1, **data}
                 archive.writestr(PROGRESS_ENTRY, json.dumps(done))
             os.replace(partial, self.last)
 
-    def _save(self, network: keras.Model, file: Path) -> Path:
+    def _save(self, network: keras.Model, file: Path, *, optimizer: bool = True) -> Path:
         partial = file.with_name(f"saving-{file.name}")
         try:
-            network.save(partial)
+            network.save(partial, include_optimizer=optimizer)
         except OSError:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
@@ -148,13 +152,17 @@ def has_stopped(rows: list[dict], config: TrainingConfig, phase) -> bool:
 
 
 def commit_id() -> str:
-    """Gives the commit the working tree stands at, "-dirty" if changed, "unknown" outside git."""
+    """Return the commit the working tree stands at, "-dirty" if changed.
+
+    Outside git it is what `BUILDER_TOOLS_COMMIT` says (a copy of a commit on another machine), or
+    "unknown".
+    """
     repository = Path(__file__).resolve().parents[2]
     command = ["git", "-C", str(repository), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return os.environ.get("BUILDER_TOOLS_COMMIT", "unknown")
 
 
 def _write_text(file: Path, text: str) -> None:

@@ -13,7 +13,9 @@ import pandas as pd
 from builder_tools.augmentation import FaceBatches, augmentation_model, with_augmentation
 from builder_tools.networks import (
     NETWORKS,
+    PRETRAINED,
     build_network,
+    restore_batch_norm,
     set_batch_norm_momentum,
     set_trainable,
 )
@@ -27,6 +29,7 @@ from builder_tools.training.callbacks import (
 )
 from builder_tools.training.checkpoints import RunFolder, has_stopped
 from builder_tools.training.config import Phase, Stage, TrainingConfig
+from builder_tools.training.matching import MatchingLoss
 from builder_tools.training.optimizers import SCHEDULES, build_optimizer
 from builder_tools.training.tasks import (
     build_loss,
@@ -37,6 +40,7 @@ from builder_tools.training.tasks import (
 )
 
 VALIDATION_BATCH = 256
+CALIBRATION_FACES = 256
 READERS = 2
 """Threads that decode files ahead of training."""
 
@@ -71,8 +75,9 @@ def train(
     folder: str | Path | None,
     *,
     tensorboard: bool = False,
+    teacher: keras.Model | None = None,
 ) -> TrainingRun:
-    """Trains a network, or goes on with the run in `folder`.
+    """Train a network, or go on with the run in `folder`.
 
     Args:
         config: How; must equal the one the folder was begun with.
@@ -80,6 +85,9 @@ def train(
         valid: Faces for the curves, early stopping and the choice of the best epoch.
         folder: Where the run lives; None for a run that need not survive a kill.
         tensorboard: Write logs for TensorBoard to `folder/tensorboard`.
+        teacher: From stored faces `(n, H, W, 3)` to probabilities `(n, k)`: what the training
+            targets leave open is filled with its answer about the same augmented face (see
+            `training.matching`). For the task `emotion`.
 
     Returns:
         The `TrainingRun`.
@@ -98,7 +106,7 @@ def train(
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(config.precision)
     try:
-        session = _Session(config, train, valid, run_folder, tensorboard)
+        session = _Session(config, train, valid, run_folder, tensorboard, teacher)
         network = session.run()
         return TrainingRun(network, pd.DataFrame(run_folder.history()), begun)
     finally:
@@ -110,9 +118,11 @@ def train(
 class _Session:
     """One call of `train`: what all phases share."""
 
-    def __init__(self, config, train: Samples, valid: Samples, folder: RunFolder, tensorboard):
+    def __init__(
+        self, config, train: Samples, valid: Samples, folder: RunFolder, tensorboard, teacher
+    ):
         self.config, self.train, self.valid, self.folder = config, train, valid, folder
-        self.tensorboard = tensorboard
+        self.tensorboard, self.teacher = tensorboard, teacher
         self.steps = len(self._batches())
 
     def run(self) -> keras.Model:
@@ -120,7 +130,10 @@ class _Session:
         network = self._network(weights=None if done else self.config.weights)
         phases = self.config.phases
         begun = self._rows(done)[-1]["phase"] if done else -1
-        if done:
+        if done == self.config.epochs:
+            network.load_weights(self.folder.last)
+            self._compile(network, phases[begun])
+        elif done:
             self._compile(network, phases[begun])
             network.load_weights(self.folder.last)
         for phase in phases[max(begun, 0) :]:
@@ -143,9 +156,19 @@ class _Session:
             head=self.config.head,
             weights=weights,
         )
+        if weights == PRETRAINED and NETWORKS[self.config.network].folded:
+            self._restore_batch_norm(network)
         if self.config.batch_norm_momentum is not None:
             set_batch_norm_momentum(network, self.config.batch_norm_momentum)
         return network
+
+    def _restore_batch_norm(self, network: keras.Model) -> None:
+        rows = np.random.default_rng(self.config.seed).permutation(len(self.train.images))
+        faces = self.train.images[rows[:CALIBRATION_FACES]]
+        faces = np.repeat(faces[..., None], 3, axis=-1) if faces.ndim == 3 else faces
+        size = self.config.stages[0].size
+        faces = keras.ops.image.resize(faces.astype(np.float32), (size, size), antialias=True)
+        restore_batch_norm(network.get_layer("backbone"), keras.ops.convert_to_numpy(faces))
 
     def _rows(self, done: int) -> list[dict]:
         return [row for row in self.folder.history() if row["epoch"] < done]
@@ -191,9 +214,12 @@ class _Session:
             augmentation_model(config.augmentation),
             size=stage.size,
             channels=1 if len(self.train.images.shape) == 3 else 3,
+            teacher=self.teacher,
         )
-        metrics = training_metrics(config.task)
-        model.compile(network.optimizer, network.loss, metrics=metrics)
+        if self.teacher is None:
+            model.compile(network.optimizer, network.loss, metrics=training_metrics(config.task))
+        else:
+            model.compile(network.optimizer, MatchingLoss(network.loss))
         batches = self._batches()
         model.fit(
             batches,
@@ -211,12 +237,18 @@ class _Session:
             "shuffle_seed": config.seed,
             "balanced": config.balanced_batches,
             "classes": split_targets(targets, config.task)[0],
-            "workers": 1 if isinstance(images, np.ndarray) else READERS,
+            "workers": self._readers(),
             "changes": BatchChanges(config.degrade, config.mixup, config.cutmix) or None,
         }
         if config.epoch_faces is None:
             return FaceBatches(images, targets, **options)
         return StreamedBatches(images, targets, epoch_faces=config.epoch_faces, **options)
+
+    def _readers(self) -> int:
+        """Return how many threads make batches: TensorFlow reads ahead on its own."""
+        if isinstance(self.train.images, np.ndarray) and keras.backend.backend() == "tensorflow":
+            return 1
+        return READERS
 
     def _callbacks(self, network, phase, stage, batches, first) -> list[keras.callbacks.Callback]:
         valid = FaceBatches(self.valid.images, self.valid.targets, batch_size=VALIDATION_BATCH)
@@ -237,7 +269,7 @@ class _Session:
 
 def _load_weights_only(network: keras.Model, file: Path) -> None:
     """Loads weights and leaves the optimiser alone: it may be that of another phase."""
-    optimizer, network.optimizer = network.optimizer, None
+    optimizer, network.optimizer = getattr(network, "optimizer", None), None
     try:
         network.load_weights(file)
     finally:

@@ -1,0 +1,67 @@
+"""Faces without labels: every picture of a folder or a zip, for teachers to label."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+UNLABELLED_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.ndarray:
+    """Read every picture of some folders and zips, whatever it is called and labelled.
+
+    Args:
+        places: Folders (with all below them) or zips.
+        size_px: Side of the faces; what is not square is squeezed.
+        grey: Whether to read one channel.
+
+    Returns:
+        `(n, size, size)` or `(n, size, size, 3)` RGB uint8, in the order of places and names.
+
+    Raises:
+        FileNotFoundError: If a place is not there.
+        ValueError: If a place holds no picture, or one that cannot be read: says which.
+    """
+    faces = []
+    for place in places:
+        before = len(faces)
+        for name, content in _picture_files(Path(place)):
+            flag = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
+            if image is None:
+                raise ValueError(f"Expected pictures in {place}. Received: {name}, unreadable.")
+            faces.append(_resized(image, size_px))
+        if len(faces) == before:
+            raise ValueError(f"Expected faces in {place}. Received: no picture there.")
+    return np.stack(faces)
+
+
+def _picture_files(place: Path) -> Iterator[tuple[str, bytes]]:
+    if place.is_dir():
+        for path in sorted(place.rglob("*")):
+            if path.suffix.lower() in UNLABELLED_SUFFIXES:
+                yield str(path.relative_to(place)), path.read_bytes()
+        return
+    with zipfile.ZipFile(place) as archive:
+        for name in sorted(archive.namelist()):
+            if Path(name).suffix.lower() in UNLABELLED_SUFFIXES:
+                yield name, archive.read(name)
+
+
+def resized(images, size_px: int) -> np.ndarray:
+    """Return pictures, `(n, H, W[, 3])` or decoded when asked for, as one array of one side."""
+    rows = np.arange(len(images))
+    return np.stack([_resized(images[row : row + 1][0], size_px) for row in rows])
+
+
+def _resized(image: np.ndarray, size_px: int) -> np.ndarray:
+    if image.shape[:2] == (size_px, size_px):
+        return image
+    shrinks = min(image.shape[:2]) > size_px
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (size_px, size_px), interpolation=method)

@@ -1,0 +1,63 @@
+"""Weights that TensorFlow.js publishes: a JSON that lists arrays, and their bytes beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+
+def read_tensorflow_js(manifest: str | Path, data: str | Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a TensorFlow.js model.
+
+    Quantised arrays are restored as `value * scale + min`.
+
+    Args:
+        manifest: A weights manifest (a JSON list), or a model's JSON that holds one under
+            `weightsManifest`.
+        data: The bytes of all arrays, little-endian, in the order of the manifest.
+
+    Returns:
+        Name -> array, float32 (int32 where the manifest says so).
+
+    Raises:
+        ValueError: If the JSON is no manifest, or the bytes are more or fewer than it lists.
+    """
+    manifest, data = Path(manifest), Path(data)
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+        groups = content["weightsManifest"] if isinstance(content, dict) else content
+        listed = [weight for group in groups for weight in group["weights"]]
+        layout = [_layout(weight) for weight in listed]
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"Expected a TensorFlow.js manifest of weights. Received: {manifest} ({error!r})."
+        ) from error
+    content = data.read_bytes()
+    expected = sum(int(np.prod(shape)) * stored.itemsize for _, shape, stored, _ in layout)
+    if len(content) != expected:
+        raise ValueError(
+            f"Expected {expected:,} bytes of weights, as {manifest.name} lists. "
+            f"Received: {len(content):,} in {data}."
+        )
+    arrays, start = {}, 0
+    for name, shape, stored, quantisation in layout:
+        count = int(np.prod(shape))
+        values = np.frombuffer(content, stored, count, start).reshape(shape)
+        start += count * stored.itemsize
+        if quantisation:
+            values = values * np.float32(quantisation["scale"]) + np.float32(quantisation["min"])
+        arrays[name] = values.astype(np.int32 if values.dtype.kind == "i" else np.float32)
+    return arrays
+
+
+def _layout(weight: dict) -> tuple[str, tuple[int, ...], np.dtype, dict | None]:
+    quantisation = weight.get("quantization")
+    stored = quantisation["dtype"] if quantisation else weight["dtype"]
+    return (
+        weight["name"],
+        tuple(weight["shape"]),
+        np.dtype(stored).newbyteorder("<"),
+        quantisation,
+    )

@@ -1,0 +1,138 @@
+"""Teachers: models of this study and expression networks of others, asked about faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from builder_tools.cards import ModelCard, file_sha256, find_model
+from builder_tools.classifier import EmotionClassifier
+
+if TYPE_CHECKING:
+    import keras
+
+ASKED_AT_ONCE = 256
+KERAS_FILE = "model.keras"
+
+
+def mean_answers(
+    names: Sequence[str], weights: Sequence[float], faces: np.ndarray, emotions: Sequence[str]
+) -> np.ndarray:
+    """Return the weighted mean of the teachers' probabilities, each asked about both sides.
+
+    Args:
+        names: Models by name or folder, expression networks by name, or `.keras` files.
+        weights: Of each, above 0; they are brought to a sum of 1.
+        faces: `(n, H, W, 3)` RGB uint8, or anything sliced into such (`Pictures`).
+        emotions: Classes of the answers, in order.
+
+    Returns:
+        `(n, k)`.
+
+    Raises:
+        ValueError: If a teacher knows other classes.
+    """
+    shares = np.asarray(weights, np.float64) / np.sum(weights)
+    total = np.zeros((len(faces), len(emotions)))
+    for name, share in zip(names, shares, strict=True):
+        for start in range(0, len(faces), ASKED_AT_ONCE):
+            rows = slice(start, min(start + ASKED_AT_ONCE, len(faces)))
+            total[rows] += share * _asker(name, emotions)(faces[rows])
+    return total
+
+
+def mean_teacher(
+    names: Sequence[str], weights: Sequence[float], emotions: Sequence[str], size_px: int
+) -> keras.Model:
+    """Return one frozen network that gives the weighted mean of the teachers' probabilities.
+
+    Args:
+        names: As in `mean_answers`; of models the `model.keras` is needed.
+        weights: As in `mean_answers`.
+        emotions: Classes of the answers, in order.
+        size_px: Side of the faces it is asked about.
+
+    Raises:
+        FileNotFoundError: If a model has no `model.keras`.
+        ValueError: If a teacher knows other classes.
+    """
+    import keras
+
+    shares = np.asarray(weights, np.float64) / np.sum(weights)
+    inputs = keras.Input((size_px, size_px, 3), name="face")
+    answers = [
+        _network(name, emotions, size_px)(inputs) * float(share)
+        for name, share in zip(names, shares, strict=True)
+    ]
+    mean = answers[0] if len(answers) == 1 else keras.layers.Add(dtype="float32")(answers)
+    teacher = keras.Model(inputs, mean, name="teacher")
+    teacher.trainable = False
+    return teacher
+
+
+def teacher_record(name: str) -> str:
+    """Return what a card says of a teacher: its name and the hash of its file."""
+    from builder_tools.networks.teachers import EXPRESSION_NETWORKS
+
+    if name in EXPRESSION_NETWORKS:
+        from builder_tools.assets import ASSETS
+
+        return f"{name} ({ASSETS[EXPRESSION_NETWORKS[name].files[-1]].sha256[:12]})"
+    if name.endswith(".keras"):
+        return f"{Path(name).parent.name}/{Path(name).name} ({file_sha256(Path(name))[:12]})"
+    folder = find_model(name)
+    card = ModelCard.read(folder)
+    return f"{card.name} ({file_sha256(folder / card.file)[:12]})"
+
+
+def _asker(name: str, emotions: Sequence[str]):
+    """Return a function from faces to probabilities, over both sides of each face."""
+    from builder_tools.networks.teachers import EXPRESSION_NETWORKS
+
+    if name in EXPRESSION_NETWORKS or name.endswith(".keras"):
+        return lambda faces: _both_sides(_network(name, emotions, faces.shape[1]), faces)
+    teacher = EmotionClassifier(name, flip_average=True)
+    if tuple(teacher.emotions) != tuple(emotions):
+        raise ValueError(
+            f"Expected a teacher of the classes {list(emotions)}. Received: {name!r} "
+            f"with {list(teacher.emotions)}."
+        )
+    return teacher.predict
+
+
+def _both_sides(network: keras.Model, faces: np.ndarray) -> np.ndarray:
+    sides = [faces, faces[:, :, ::-1]]
+    return np.mean([network.predict_on_batch(side.astype(np.float32)) for side in sides], axis=0)
+
+
+def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
+    """Return a teacher from faces of one size to probabilities in the order of `emotions`."""
+    import keras
+
+    from builder_tools.networks.teachers import EXPRESSION_NETWORKS, placed
+
+    if name in EXPRESSION_NETWORKS:
+        spec = EXPRESSION_NETWORKS[name]
+        return placed(spec.build(size_px), spec.emotions, emotions)
+    if name.endswith(".keras"):
+        path, own, inside = Path(name), tuple(emotions), None
+    else:
+        folder = find_model(name)
+        card = ModelCard.read(folder)
+        path, own, inside = folder / KERAS_FILE, card.emotions, card.input_size
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Expected {path}: a teacher that answers while a student is trained is needed as a "
+            "Keras network. Received: no such file. Take a model that keeps one, or leave "
+            "--match-teachers out."
+        )
+    network = keras.saving.load_model(path, compile=False)
+    inside = inside or network.input_shape[1] or size_px
+    if inside != size_px:
+        inputs = keras.Input((size_px, size_px, 3))
+        resized = keras.layers.Resizing(inside, inside, antialias=True, dtype="float32")(inputs)
+        network = keras.Model(inputs, network(resized), name=path.parent.name or "network")
+    return placed(network, own, emotions)

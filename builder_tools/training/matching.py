@@ -1,0 +1,45 @@
+"""Teachers that answer about the very faces a network is trained on (function matching).
+
+Beyer et al., 2022, arXiv:2106.05237: a student learns most from a teacher that sees the same
+warped and mixed picture, over many epochs. So the teacher stands beside the student in the
+training graph, and what the targets leave open is filled with its answer: a row of targets that
+sums to 0.7 gets 0.3 of the teacher, an unlabelled face (a row of zeros) the teacher alone.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from builder_tools.training.losses import EmotionLoss
+
+
+@keras.saving.register_keras_serializable("builder_tools")
+class MatchingLoss(keras.losses.Loss):
+    """An emotion loss whose targets are filled up with the answers of a teacher.
+
+    Args:
+        emotion: The loss of the student's probabilities.
+    """
+
+    def __init__(self, emotion: EmotionLoss, name="loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.emotion = emotion
+
+    def call(self, y_true, y_pred):
+        student, teacher = ops.split(y_pred, 2, axis=-1)
+        target = ops.cast(y_true, "float32")
+        left = 1 - ops.sum(target, axis=-1, keepdims=True)
+        return self.emotion.call(target + left * ops.stop_gradient(teacher), student)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "emotion": keras.saving.serialize_keras_object(self.emotion),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(
+            **{**config, "emotion": keras.saving.deserialize_keras_object(config["emotion"])}
+        )

@@ -43,7 +43,7 @@ def test_every_picture_gets_a_status_and_a_row(mixed: Path, tmp_path: Path) -> N
         "ok": 8,
         "unreadable": 2,
         "no_face": 1,
-        "many_faces": 1,
+        "multi_face": 1,
         "too_small": 0,
         "blurred": 0,
         "duplicate": 1,
@@ -62,7 +62,7 @@ def test_rows_tell_what_was_found(mixed: Path, tmp_path: Path) -> None:
     assert (good.x1, good.y1, good.x2, good.y2) == (8, 8, 24, 24)
     assert (good.num_faces, good.detection_score, good.face_px) == (1, 0.9, 16)
     two = row_of(report, "happy/two.png")
-    assert (two.status, two.num_faces, two.out_path) == ("many_faces", 2, "")
+    assert (two.status, two.num_faces, two.out_path) == ("multi_face", 2, "")
     assert two.reason == "2 faces found"
     assert two.face_px == 20  # of the largest
     copy = row_of(report, "sad/9 copy.png")
@@ -78,7 +78,7 @@ def test_manifest_on_disk_is_the_report(mixed: Path, tmp_path: Path) -> None:
     assert [row["image_path"] for row in rows] == report.manifest["image_path"].tolist()
     assert rows[0]["kept"] == "True"
     record = json.loads((report.out / "cleaning.json").read_text())
-    assert record["kept"] == 8 and record["config"]["many_faces"] == "drop"
+    assert record["kept"] == 8 and record["config"]["multi_face"] == "drop"
 
 
 def test_crop_is_the_square_of_the_detector(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_written_size_and_format(tmp_path: Path) -> None:
     ("change", "name", "kept", "shape"),
     [
         ({"no_face": "keep"}, "happy/none.png", True, (64, 64, 3)),
-        ({"many_faces": "largest"}, "happy/two.png", True, (20, 20, 3)),
+        ({"multi_face": "largest"}, "happy/two.png", True, (20, 20, 3)),
         ({"min_face_px": 17}, "happy/0.png", False, None),
         ({"min_face_px": 16}, "happy/0.png", True, (16, 16, 3)),
         ({"min_face_px": 17, "too_small": "keep"}, "happy/0.png", True, (16, 16, 3)),
@@ -118,15 +118,15 @@ def test_policies(change: dict, name: str, kept: bool, shape, mixed: Path, tmp_p
 
 
 def test_what_is_kept_in_spite_of_a_fault_keeps_its_status(mixed: Path, tmp_path: Path) -> None:
-    config = replace(PLAIN, no_face="keep", many_faces="largest", duplicates="keep")
+    config = replace(PLAIN, no_face="keep", multi_face="largest", duplicates="keep")
     report = clean(mixed, tmp_path / "out", config)
-    assert report.counts["no_face"] == report.counts["many_faces"] == 1
+    assert report.counts["no_face"] == report.counts["multi_face"] == 1
     assert report.counts["duplicate"] == 1
     assert report.num_dropped == 2  # the unreadable ones
 
 
 def test_reason_names_every_fault_and_the_dropping_one_decides(mixed: Path, tmp_path: Path) -> None:
-    report = clean(mixed, tmp_path / "out", replace(PLAIN, many_faces="largest", min_face_px=30))
+    report = clean(mixed, tmp_path / "out", replace(PLAIN, multi_face="largest", min_face_px=30))
     row = row_of(report, "happy/two.png")
     assert row.status == "too_small"
     assert row.reason == "the face is 20 px large, under 30; 2 faces found; the largest counts"
@@ -178,7 +178,7 @@ def test_second_copy_stays_where_the_first_is_dropped_for_a_fault(tmp_path: Path
     worse[0, 0] = 2  # two faces for the detector, the same photo for the eye
     write_image(root / "sad" / "0.png", worse)
     report = clean(root, tmp_path / "out")
-    assert row_of(report, "sad/0.png").status == "many_faces"
+    assert row_of(report, "sad/0.png").status == "multi_face"
     assert row_of(report, "sad/3.png").status == "ok"
 
 
@@ -216,7 +216,7 @@ def test_names_that_become_equal_get_a_number(tmp_path: Path) -> None:
 def test_already_cropped_pictures_are_copied_byte_for_byte(mixed: Path, tmp_path: Path) -> None:
     config = CleaningConfig.already_cropped(surround=False)
     report = clean(mixed, tmp_path / "out", config)
-    assert (report.num_kept, report.counts["no_face"], report.counts["many_faces"]) == (10, 1, 1)
+    assert (report.num_kept, report.counts["no_face"], report.counts["multi_face"]) == (10, 1, 1)
     for name in report.manifest["out_path"][report.manifest["kept"]]:
         assert (report.out / name).read_bytes() == (mixed / name).read_bytes()
 
@@ -314,7 +314,7 @@ def test_real_detector_on_real_pictures(tmp_path: Path, astronaut: np.ndarray) -
     assert found == {
         "happy/blurred.jpg": "blurred",
         "happy/ground.jpg": "no_face",
-        "happy/pair.jpg": "many_faces",
+        "happy/pair.jpg": "multi_face",
         "happy/portrait.jpg": "ok",
         "sad/far.jpg": "too_small",
     }
@@ -334,4 +334,4 @@ def test_photos_are_cleaned(media_dir: Path, tmp_path: Path) -> None:
     manifest = clean_folder(tmp_path / "raw", tmp_path / "out", config=config).manifest
     shares = pd.crosstab(manifest["emotion"], manifest["status"], normalize="index")
     assert shares.loc["noface", "no_face"] == 1
-    assert shares.loc["group", "many_faces"] >= 0.75
+    assert shares.loc["group", "multi_face"] >= 0.75

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-STATUSES = ("ok", "unreadable", "no_face", "many_faces", "too_small", "blurred", "duplicate")
+STATUSES = ("ok", "unreadable", "no_face", "multi_face", "too_small", "blurred", "duplicate")
 """What a picture can be. One with several faults has the first for which it is dropped."""
 
 KEEP_OR_DROP = ("drop", "keep")
 POLICIES: dict[str, tuple[str, ...]] = {
     "no_face": KEEP_OR_DROP,
-    "many_faces": ("drop", "largest"),
+    "multi_face": ("drop", "largest"),
     "too_small": KEEP_OR_DROP,
     "blurred": KEEP_OR_DROP,
     "duplicates": KEEP_OR_DROP,
@@ -34,7 +34,7 @@ class CleaningConfig:
 
     Args:
         no_face: "drop", or "keep" the whole picture.
-        many_faces: "drop", or keep the "largest" face.
+        multi_face: "drop", or keep the "largest" face.
         too_small: "drop" or "keep" faces smaller than `min_face_px`.
         blurred: "drop" or "keep" faces less sharp than `min_sharpness`.
         duplicates: The same photo again with the same emotion: "drop" all but the first, or
@@ -65,7 +65,7 @@ class CleaningConfig:
     """
 
     no_face: str = "drop"
-    many_faces: str = "drop"
+    multi_face: str = "drop"
     too_small: str = "drop"
     blurred: str = "drop"
     duplicates: str = "drop"
@@ -102,7 +102,7 @@ class CleaningConfig:
         Whole pictures are written; a picture is flagged, not dropped, where the detector sees no
         face or several. Unreadable ones and duplicates are dropped as ever.
         """
-        preset = {"crop": "whole", "no_face": "keep", "many_faces": "largest", "too_small": "keep"}
+        preset = {"crop": "whole", "no_face": "keep", "multi_face": "largest", "too_small": "keep"}
         return cls(**{**preset, **changes})
 
 

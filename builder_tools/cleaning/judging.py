@@ -127,9 +127,9 @@ def _faults(look: Look, config: CleaningConfig) -> Iterable[Fault]:
         what = "" if config.no_face == "drop" else "; the whole picture is kept"
         yield Fault("no_face", f"no face found{what}", config.no_face == "drop")
     if look.num_faces > 1:
-        drops = config.many_faces == "drop"
+        drops = config.multi_face == "drop"
         what = "" if drops else "; the largest counts"
-        yield Fault("many_faces", f"{look.num_faces} faces found{what}", drops)
+        yield Fault("multi_face", f"{look.num_faces} faces found{what}", drops)
     if look.face_px is not None and look.face_px < config.min_face_px:
         reason = f"the face is {look.face_px:g} px large, under {config.min_face_px:g}"
         yield Fault("too_small", reason, config.too_small == "drop")

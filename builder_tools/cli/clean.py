@@ -12,7 +12,7 @@ from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
 KEEP_OR_DROP = ("drop", "keep")
 SETTINGS = (
     "no_face",
-    "many_faces",
+    "multi_face",
     "too_small",
     "blurred",
     "duplicates",

@@ -17,7 +17,7 @@ STATUS_COLOURS: Mapping[str, str] = {
     "ok": "#BBBBBB",
     "unreadable": "#000000",
     "no_face": "#D55E00",
-    "many_faces": "#0072B2",
+    "multi_face": "#0072B2",
     "too_small": "#F0E442",
     "blurred": "#56B4E9",
     "duplicate": "#CC79A7",

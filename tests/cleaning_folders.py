@@ -52,7 +52,7 @@ def row_of(report, name: str) -> pd.Series:
 
 
 def clean(source: Path, out: Path, config: CleaningConfig = PLAIN, **more):
-    options = {"detector": FakeDetector(), "workers": 1, **more}
+    options = {"detector": FakeDetector(), "workers": 1, "max_dropped": 1, **more}
     return clean_folder(source, out, config=config, **options)
 
 

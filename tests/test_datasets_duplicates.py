@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from made_faces import with_other_mouth
 
 from builder_tools.datasets.duplicates import (
     duplicate_groups,
@@ -39,15 +40,6 @@ def in_memory(images, emotions=None, splits="train") -> PictureTable:
 def recompressed(image):
     coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 30])[1]
     return cv2.imdecode(coded, cv2.IMREAD_COLOR)
-
-
-def with_other_mouth(image, shift_px):
-    """Bends the corners of the mouth up (or down) and leaves everything else as it is."""
-    height, width = image.shape[:2]
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    beside, below = (x / width - 0.5) / 0.13, (y / height - 0.8) / 0.06
-    bend = np.exp(-(beside**2) - below**2) * (beside**2 - 0.3)
-    return cv2.remap(image, x, y + np.float32(shift_px * 2 * bend), cv2.INTER_LINEAR)
 
 
 CHANGES = {

@@ -5,10 +5,11 @@ those worth keeping to a new folder, with `manifest.csv` telling what became of 
 `compare_detectors` runs several detectors over the same pictures.
 """
 
-from builder_tools.cleaning.cleaner import CleaningReport, clean_folder
+from builder_tools.cleaning.cleaner import clean_folder
 from builder_tools.cleaning.comparison import compare_detectors
 from builder_tools.cleaning.config import STATUSES, CleaningConfig
 from builder_tools.cleaning.looking import align_face, cut_face, find_faces, sharpness
+from builder_tools.cleaning.manifest import CleaningReport
 
 __all__ = [
     "STATUSES",

@@ -16,74 +16,47 @@ import logging
 import os
 import queue
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from builder_tools import __version__
-from builder_tools.cleaning.config import STATUSES, CleaningConfig
+from builder_tools.cleaning.config import CleaningConfig
 from builder_tools.cleaning.journal import Journal, journal_line
 from builder_tools.cleaning.judging import Look, faults, look_at, verdict
-from builder_tools.cleaning.manifest import make_manifest, read_manifest, write_manifest
+from builder_tools.cleaning.manifest import (
+    CleaningReport,
+    make_manifest,
+    read_manifest,
+    write_manifest,
+)
+from builder_tools.cleaning.preview import write_preview
 from builder_tools.cleaning.sources import RawPicture, list_pictures, output_names
 from builder_tools.cleaning.twins import twin_faults, twin_groups
-from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector, make_detector
+from builder_tools.cleaning.workers import (
+    checked_workers,
+    describe_detector,
+    detectors,
+    in_parallel,
+    progress,
+)
+from builder_tools.datasets.duplicates import MINIATURE_PX
+from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector
 from builder_tools.media import write_image
 from builder_tools.media.partial import replacing
 
 WORK_FOLDER, JOURNAL, PLAN = ".cleaning", "journal.jsonl", "manifest.csv"
-UNFINISHED, CLEANED = ".unfinished", "cleaned"
+UNFINISHED, CLEANED, PREVIEW = ".unfinished", "cleaned", "preview"
 MANIFEST, RECORD = "manifest.csv", "cleaning.json"
+MAX_DROPPED = 0.2
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class CleaningReport:
-    """What a cleaning run did.
-
-    Args:
-        out: The cleaned folder.
-        manifest: One row a raw picture; see `builder_tools.cleaning.manifest.COLUMNS`.
-    """
-
-    out: Path
-    manifest: pd.DataFrame = field(repr=False)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Number of pictures by status, in the order of `STATUSES`; all of them."""
-        found = self.manifest["status"].value_counts()
-        return {status: int(found.get(status, 0)) for status in STATUSES}
-
-    @property
-    def num_kept(self) -> int:
-        return int(self.manifest["kept"].sum())
-
-    @property
-    def num_dropped(self) -> int:
-        return len(self.manifest) - self.num_kept
-
-    @property
-    def emptied(self) -> list[str]:
-        """The classes of which no picture was kept."""
-        kept = self.manifest.groupby("emotion")["kept"].any()
-        return sorted(kept.index[~kept])
-
-    def with_status(self, status: str) -> pd.DataFrame:
-        """Gives the rows of one status.
-
-        Raises:
-            ValueError: If there is no such status.
-        """
-        if status not in STATUSES:
-            raise ValueError(f"Expected one of {list(STATUSES)}. Received: status={status!r}.")
-        return self.manifest[self.manifest["status"] == status].reset_index(drop=True)
 
 
 def clean_folder(
@@ -95,6 +68,8 @@ def clean_folder(
     config: CleaningConfig | None = None,
     workers: int | None = None,
     restart: bool = False,
+    preview: bool = False,
+    max_dropped: float = MAX_DROPPED,
 ) -> CleaningReport:
     """Writes the faces of a folder's pictures to a new folder, and a manifest of all pictures.
 
@@ -111,19 +86,25 @@ def clean_folder(
         config: What to keep and what to write; None for the defaults.
         workers: Threads; None for one a core.
         restart: Throw away what an earlier run wrote to `out`.
+        preview: Only look, and write a contact sheet of the pictures of each status that is not
+            well; the next call goes on from there.
+        max_dropped: Share of the readable pictures that may be dropped, in [0, 1]. If more would
+            go, a preview is written and the run stops: a limit may be wrong, not the pictures.
 
     Returns:
         The report; its manifest also stands in `out/manifest.csv`.
 
     Raises:
-        ValueError: If an argument is wrong, the source holds no pictures, or `out` holds a run of
-            other pictures or settings.
+        ValueError: If an argument is wrong, the source holds no pictures, `out` holds a run of
+            other pictures or settings, or more than `max_dropped` would be dropped.
         FileNotFoundError: If there is no such source.
         FileExistsError: If `out` holds other files.
         OSError: If a file cannot be written (disk full); the run can then be gone on with.
     """
     run = _Run.plan(Path(source), Path(out), detector, detector_options, config)
-    workers = _checked_workers(workers)
+    workers = checked_workers(workers)
+    if not 0 <= max_dropped <= 1:
+        raise ValueError(f"Expected max_dropped in [0, 1]. Received: {max_dropped}.")
     if restart:
         run.forget()
     if run.is_finished():
@@ -131,9 +112,13 @@ def clean_folder(
         return run.report()
     run.check_out()
     with ExitStack() as stack:
-        detectors = _detectors(stack, detector, dict(detector_options or {}), workers)
+        free = detectors(stack, detector, dict(detector_options or {}), workers)
         try:
-            run.finish(run.look_at_all(detectors, workers))
+            manifest = run.judge(run.look_at_all(free, workers))
+            if preview:
+                return CleaningReport(run.show(manifest), manifest)
+            run.check_dropped(manifest, max_dropped)
+            run.finish(manifest)
         except OSError as error:
             raise run.explained(error) from error
         except KeyboardInterrupt:
@@ -159,7 +144,8 @@ class _Run:
         facts = {
             "version": __version__,
             "config": asdict(config),
-            "detector": _describe_detector(detector, dict(detector_options or {})),
+            "detector": describe_detector(detector, dict(detector_options or {})),
+            "miniature_px": MINIATURE_PX,
             "pictures": len(pictures),
             "pictures_sha256": _hash_of(pictures),
         }
@@ -209,23 +195,48 @@ class _Run:
                 f"folders, such as {strangers[0]!r}. Choose another folder."
             )
 
-    def look_at_all(self, detectors: queue.SimpleQueue, workers: int) -> list[Look]:
+    def look_at_all(self, free: queue.SimpleQueue, workers: int) -> list[Look]:
         """Looks at the pictures not in the journal yet; gives all looks, in order."""
         journal = Journal(self.work / JOURNAL, self.name)
         looks = journal.begin()
         todo = range(len(looks), len(self.pictures))
         if not todo:
             return looks
-        work = partial(self._look_and_write, detectors)
-        with journal.open() as file, closing(_in_parallel(work, todo, workers)) as found:
-            for look in _progress(found, total=len(self.pictures), initial=len(looks)):
+        work = partial(self._look_and_write, free)
+        with journal.open() as file, closing(in_parallel(work, todo, workers)) as found:
+            for look in progress(found, total=len(self.pictures), initial=len(looks)):
                 file.write(journal_line(look))
                 looks.append(look)
         return looks
 
-    def finish(self, looks: Sequence[Look]) -> None:
-        """Decides on every picture, moves those kept to their places, writes the manifest."""
-        manifest, work, made = self._manifest(looks), self.work, self.made
+    def show(self, manifest: pd.DataFrame) -> Path:
+        """Write contact sheets of what would be dropped or flagged, and return their folder."""
+        folder = self.work / PREVIEW
+        folder.mkdir(exist_ok=True)
+        write_preview(folder, self.pictures, manifest)
+        with replacing(folder / MANIFEST) as file:
+            write_manifest(file, manifest)
+        return folder
+
+    def check_dropped(self, manifest: pd.DataFrame, most: float) -> None:
+        """Stop, before anything is written, where more would be dropped than may be."""
+        readable = manifest[manifest["status"] != "unreadable"]
+        dropped = readable[~readable["kept"]]
+        share = len(dropped) / max(len(readable), 1)
+        if share > most:
+            counts = ", ".join(
+                f"{n} {name}" for name, n in dropped["status"].value_counts().items()
+            )
+            raise ValueError(
+                f"Expected to drop at most {most:.0%} of {len(readable)} pictures. Received: "
+                f"{len(dropped)} would go ({counts}). Nothing was dropped. Look at them in "
+                f"{self.show(manifest)}; then keep more (see --help), or allow it with "
+                f"--max-dropped {np.ceil(share * 100) / 100:g}."
+            )
+
+    def finish(self, manifest: pd.DataFrame) -> None:
+        """Moves the pictures kept to their places, writes the manifest."""
+        work, made = self.work, self.made
         made.mkdir(exist_ok=True)
         with replacing(work / PLAN) as plan:
             write_manifest(plan, manifest)
@@ -278,23 +289,24 @@ class _Run:
         done = max(len(journal.read_bytes().splitlines()) - 1, 0) if journal.is_file() else 0
         return f"{done} of {len(self.pictures)} pictures are done."
 
-    def _look_and_write(self, detectors: queue.SimpleQueue, number: int) -> Look:
-        detector = detectors.get()
+    def _look_and_write(self, free: queue.SimpleQueue, number: int) -> Look:
+        detector = free.get()
         try:
             picture = self.pictures[number]
             look, image = look_at(number, picture.path, detector, self.config)
         finally:
-            detectors.put(detector)
+            free.put(detector)
         if image is not None and self._suffix:
             write_image(self._waiting(number), image)
         elif image is not None:
             _copy(picture.path, self._waiting(number))
         return look
 
-    def _manifest(self, looks: Sequence[Look]) -> pd.DataFrame:
+    def judge(self, looks: Sequence[Look]) -> pd.DataFrame:
+        """Decide on every picture; return the manifest."""
         own = [faults(look, self.config) for look in looks]
         kept = {i for i, found in enumerate(own) if not any(fault.drops for fault in found)}
-        twins = twin_faults(self.pictures, twin_groups(looks), kept, self.config)
+        twins = twin_faults(self.pictures, twin_groups(self.pictures, looks), kept, self.config)
         verdicts = [verdict([*found, *twins.get(i, [])]) for i, found in enumerate(own)]
         return make_manifest(
             self.pictures, looks, verdicts, output_names(self.pictures, self._suffix)
@@ -321,45 +333,6 @@ class _Run:
             )
 
 
-def _in_parallel(function, items: Sequence[int], workers: int) -> Iterator[Look]:
-    """Gives `function(item)` for each item, in order, made on that many threads."""
-    from joblib import Parallel, delayed
-
-    pool = Parallel(
-        workers,
-        backend="threading",
-        return_as="generator",
-        batch_size=1,
-        pre_dispatch=f"{4 * workers}",
-    )
-    return pool(delayed(function)(item) for item in items)
-
-
-def _progress(items: Iterator[Look], *, total: int, initial: int) -> Iterator[Look]:
-    from tqdm import tqdm
-
-    return tqdm(items, total=total, initial=initial, unit=" pictures", disable=None, delay=2)
-
-
-def _detectors(
-    stack: ExitStack, detector: str | FaceDetector, options: dict[str, Any], workers: int
-) -> queue.SimpleQueue:
-    """Gives a detector a worker, to be taken and put back; those made here close with `stack`."""
-    free: queue.SimpleQueue = queue.SimpleQueue()
-    for _ in range(workers):
-        if isinstance(detector, str):
-            free.put(stack.enter_context(closing(make_detector(detector, **options))))
-        else:
-            free.put(detector)
-    return free
-
-
-def _checked_workers(workers: int | None) -> int:
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        raise ValueError(f"Expected workers >= 1, or None for one a core. Received: {workers!r}.")
-    return workers or os.cpu_count() or 1
-
-
 def _check_apart(source: Path, out: Path) -> None:
     raw, made = source.resolve(), out.resolve()
     if raw == made or raw in made.parents or made in raw.parents:
@@ -367,13 +340,6 @@ def _check_apart(source: Path, out: Path) -> None:
             f"Expected an output folder apart from the source, which stays as it is. Received: "
             f"source={str(source)!r}, out={str(out)!r}."
         )
-
-
-def _describe_detector(detector: str | FaceDetector, options: dict[str, Any]) -> dict[str, Any]:
-    if isinstance(detector, str):
-        return {"name": detector, **options}
-    plain = {k: v for k, v in vars(detector).items() if isinstance(v, str | int | float)}
-    return {"name": type(detector).__name__, **plain}
 
 
 def _hash_of(pictures: Sequence[RawPicture]) -> str:

@@ -38,9 +38,9 @@ class CleaningConfig:
         too_small: "drop" or "keep" faces smaller than `min_face_px`.
         blurred: "drop" or "keep" faces less sharp than `min_sharpness`.
         duplicates: The same photo again with the same emotion: "drop" all but the first, or
-            "keep" them.
-        conflicts: The same photo with different emotions: "drop" all of them, because nobody
-            knows which is right, or "keep" them.
+            "keep" them. Expressions of one person before one background are different photos.
+        conflicts: The same photo with different emotions: "keep" one of each and report them, or
+            "drop" all of them, because nobody knows which is right.
         leaks: The same photo in two splits: "drop" it from the one trained on (from train before
             valid, from valid before test), or "keep" it. Whatever these three say, the test split
             never loses a picture as a duplicate: figures on it stay comparable.
@@ -69,7 +69,7 @@ class CleaningConfig:
     too_small: str = "drop"
     blurred: str = "drop"
     duplicates: str = "drop"
-    conflicts: str = "drop"
+    conflicts: str = "keep"
     leaks: str = "drop"
     min_face_px: float = DEFAULT_MIN_FACE_PX
     min_sharpness: float | None = None

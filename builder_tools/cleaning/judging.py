@@ -42,7 +42,8 @@ class Look:
         face_px: Longer side of that box.
         sharpness: Of that face, or of the whole picture where there is none.
         roll_deg: How far that face was turned back, or None where it was not.
-        miniature: The whole picture in grey at 32x32 px, base64: what duplicates are found by.
+        miniature: The whole picture in grey at 48x48 px, base64: what duplicates are found by.
+        size_px: Width and height of the picture.
     """
 
     number: int
@@ -54,10 +55,11 @@ class Look:
     sharpness: float | None = None
     roll_deg: float | None = None
     miniature: str = ""
+    size_px: tuple[int, int] | None = None
 
     @property
     def pixels(self) -> np.ndarray:
-        """The miniature, `(32, 32)` uint8."""
+        """The miniature, `(48, 48)` uint8."""
         flat = np.frombuffer(base64.b64decode(self.miniature), np.uint8)
         return flat.reshape(MINIATURE_PX, MINIATURE_PX)
 
@@ -94,7 +96,7 @@ def look_at(
         return Look(number, error=" ".join(message.split())), None
     cut, roll = _cut(image, faces[0], detector, config) if faces else (image, None)
     look = _describe(number, faces, sharpness(cut), roll)
-    look = replace(look, miniature=_miniature(image))
+    look = replace(look, miniature=_miniature(image), size_px=image.shape[1::-1])
     if any(fault.drops for fault in faults(look, config)):
         return look, None
     picture = cut if config.crop == "face" else image

@@ -1,12 +1,14 @@
-"""The manifest: one row a raw picture, with what it shows and what became of it."""
+"""The manifest: one row a raw picture, with what it shows and what became of it; the report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
+from builder_tools.cleaning.config import STATUSES
 from builder_tools.cleaning.judging import Fault, Look
 from builder_tools.cleaning.sources import RawPicture
 
@@ -24,6 +26,49 @@ COLUMNS = (
     "out_path",
     "error",
 )
+
+
+@dataclass(frozen=True)
+class CleaningReport:
+    """What a cleaning run did.
+
+    Args:
+        out: The cleaned folder; of a preview, the folder of its contact sheets.
+        manifest: One row a raw picture; see `COLUMNS`.
+    """
+
+    out: Path
+    manifest: pd.DataFrame = field(repr=False)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of pictures by status, in the order of `STATUSES`; all of them."""
+        found = self.manifest["status"].value_counts()
+        return {status: int(found.get(status, 0)) for status in STATUSES}
+
+    @property
+    def num_kept(self) -> int:
+        return int(self.manifest["kept"].sum())
+
+    @property
+    def num_dropped(self) -> int:
+        return len(self.manifest) - self.num_kept
+
+    @property
+    def emptied(self) -> list[str]:
+        """The classes of which no picture was kept."""
+        kept = self.manifest.groupby("emotion")["kept"].any()
+        return sorted(kept.index[~kept])
+
+    def with_status(self, status: str) -> pd.DataFrame:
+        """Gives the rows of one status.
+
+        Raises:
+            ValueError: If there is no such status.
+        """
+        if status not in STATUSES:
+            raise ValueError(f"Expected one of {list(STATUSES)}. Received: status={status!r}.")
+        return self.manifest[self.manifest["status"] == status].reset_index(drop=True)
 
 
 def make_manifest(

@@ -4,24 +4,39 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 
+import cv2
 import numpy as np
 import pandas as pd
 
 from builder_tools.cleaning.config import CleaningConfig
 from builder_tools.cleaning.judging import Fault, Look
+from builder_tools.cleaning.looking import resize_square
 from builder_tools.cleaning.sources import RawPicture
-from builder_tools.datasets.duplicates import duplicate_groups
+from builder_tools.datasets.copies import COMPARED_PX, MAX_DIFFERENCE, worst_difference
+from builder_tools.datasets.duplicates import duplicate_pairs, groups_of_pairs
 from builder_tools.datasets.table import PictureTable
 from builder_tools.emotions import EmotionSet
+from builder_tools.media import read_image
+from builder_tools.results import Box
 
 RANKS = {"test": 0, "valid": 1, "train": 2, "": 2}
 """Of a photo in two splits, the copy in the split of the lower rank stays."""
 NO_EMOTION = EmotionSet(("",))
 
 
-def twin_groups(looks: Sequence[Look]) -> dict[int, int]:
-    """Gives the group of near-duplicates of each readable picture, by its number."""
+FACE_FILLS = 0.6
+"""Where the face takes this share of the picture's shorter side, the picture is the face."""
+AROUND_FACE = 1.3
+
+
+def twin_groups(pictures: Sequence[RawPicture], looks: Sequence[Look]) -> dict[int, int]:
+    """Return the group of copies of each readable picture, by its number.
+
+    Where the largest face is a small part of the picture, copies must also be equal there: before a
+    fixed camera, whole photographs of two expressions hardly differ.
+    """
     readable = [look for look in looks if look.miniature]
     if not readable:
         return {}
@@ -29,8 +44,43 @@ def twin_groups(looks: Sequence[Look]) -> dict[int, int]:
     columns = {"name": numbers, "path": "", "index": range(len(readable))}
     table = pd.DataFrame({**columns, "label": 0, "emotion": "", "split": ""})
     miniatures = np.stack([look.pixels for look in readable])
-    groups = duplicate_groups(PictureTable(table, NO_EMOTION, miniatures))
+    pairs = duplicate_pairs(PictureTable(table, NO_EMOTION, miniatures))
+    faces = _Faces(pictures)
+    equal = [
+        faces.are_equal(readable[first], readable[second])
+        for first, second in zip(pairs["first"], pairs["second"], strict=True)
+    ]
+    groups = groups_of_pairs(pairs[np.array(equal, bool)], len(readable))
     return dict(zip(numbers, groups.tolist(), strict=True))
+
+
+class _Faces:
+    """Compares the largest faces of pictures that look alike as wholes."""
+
+    def __init__(self, pictures: Sequence[RawPicture]) -> None:
+        self._pictures = pictures
+        self._read = lru_cache(maxsize=64)(self._grey)
+
+    def are_equal(self, first: Look, second: Look) -> bool:
+        """Tell whether a face is the same in both, at the place where either picture has it."""
+        seen = next((look for look in (first, second) if look.box), None)
+        if seen is None or seen.face_px >= FACE_FILLS * min(seen.size_px):
+            return True
+        width, height = seen.size_px
+        around = Box(*seen.box).square().scale(AROUND_FACE).clip(width, height)
+        left, top, right, bottom = np.divide(around.xyxy, (width, height, width, height))
+        cuts = []
+        for grey in (self._read(look.number) for look in (first, second)):
+            rows, columns = grey.shape
+            part = grey[
+                round(top * rows) : max(round(bottom * rows), round(top * rows) + 1),
+                round(left * columns) : max(round(right * columns), round(left * columns) + 1),
+            ]
+            cuts.append(resize_square(part, COMPARED_PX))
+        return worst_difference(*cuts) <= MAX_DIFFERENCE
+
+    def _grey(self, number: int) -> np.ndarray:
+        return cv2.cvtColor(read_image(self._pictures[number].path), cv2.COLOR_RGB2GRAY)
 
 
 def twin_faults(
@@ -39,7 +89,7 @@ def twin_faults(
     kept: set[int],
     config: CleaningConfig,
 ) -> dict[int, list[Fault]]:
-    """Gives what is wrong with pictures because of other pictures.
+    """Return what is wrong with pictures because of other pictures.
 
     Args:
         pictures: All of them.

@@ -29,9 +29,10 @@ SETTINGS = (
 )
 
 WHAT_IS_KEPT = (
-    "By default everything listed here is dropped; nothing is blurred without --min-sharpness. "
-    "The test split never loses a picture as a duplicate. What is kept in spite of a fault is "
-    "flagged in manifest.csv."
+    "By default everything listed here is dropped but conflicts, which are reported; nothing is "
+    "blurred without --min-sharpness. Expressions of one person before one background are no "
+    "duplicates. The test split never loses a picture as a duplicate. What is kept in spite of a "
+    "fault is flagged in manifest.csv."
 )
 
 
@@ -42,6 +43,18 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-score", type=float, help="leave out faces scored lower, 0...1")
     parser.add_argument("--workers", type=positive, help="threads (default: number of cores)")
     parser.add_argument("--restart", action="store_true", help="do not go on with an earlier run")
+    parser.add_argument(
+        "--preview",
+        action="store_true",
+        help="only look, and write contact sheets of what would go; then run the same without it",
+    )
+    parser.add_argument(
+        "--max-dropped",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="stop, with a preview, if more than this share of the pictures would go (0.2)",
+    )
     parser.add_argument("--strict", action="store_true", help="exit 1 if a picture is unreadable")
     _add_writing_options(parser.add_argument_group("what is written"))
     _add_keeping_options(parser.add_argument_group("what is kept", WHAT_IS_KEPT))
@@ -61,7 +74,7 @@ def _add_writing_options(group) -> None:
         "--already-cropped",
         action="store_true",
         help="the pictures are faces already (FER2013): --no-crop --no-face keep "
-        "--many-faces largest --too-small keep",
+        "--multi-face largest --too-small keep",
     )
     group.add_argument("--format", choices=("png", "jpg"), help="of what is written (png)")
 
@@ -70,7 +83,7 @@ def _add_keeping_options(group) -> None:
     group.add_argument("--min-face", dest="min_face_px", type=float, metavar="PX", help="side (24)")
     group.add_argument("--min-sharpness", type=float, metavar="X", help="limit (none)")
     group.add_argument("--no-face", choices=KEEP_OR_DROP, help="drop, or keep the whole picture")
-    group.add_argument("--many-faces", choices=("drop", "largest"))
+    group.add_argument("--multi-face", "--many-faces", choices=("drop", "largest"))
     group.add_argument("--too-small", choices=KEEP_OR_DROP, help="faces under --min-face")
     group.add_argument("--blurred", choices=KEEP_OR_DROP, help="faces under --min-sharpness")
     group.add_argument("--duplicates", choices=KEEP_OR_DROP, help="the same photo in one class")
@@ -97,10 +110,24 @@ def _run(options: argparse.Namespace) -> int:
         config=make(**changes),
         workers=options.workers,
         restart=options.restart,
+        preview=options.preview,
+        max_dropped=options.max_dropped,
     )
+    if options.preview:
+        return _print_preview(report)
     _print_summary(report)
     unreadable = report.counts["unreadable"]
     return 1 if (options.strict and unreadable) or not report.num_kept else 0
+
+
+def _print_preview(report) -> int:
+    dropped = report.manifest[~report.manifest["kept"]]["status"].value_counts().items()
+    counts = ", ".join(f"{count} {status}" for status, count in dropped) or "none"
+    print(
+        f"{report.out}: contact sheets and manifest.csv; {report.num_dropped} of "
+        f"{len(report.manifest)} pictures would go ({counts}). Nothing was dropped yet."
+    )
+    return 0
 
 
 def _print_summary(report) -> None:
@@ -126,8 +153,9 @@ VERBS = {
     "clean": Verb(
         "write the faces of a folder's pictures to a new folder, without the unfit ones",
         (
+            "builder-tools clean photos/ --out faces/ --preview",
             "builder-tools clean photos/ --out faces/",
-            "builder-tools clean photos/ --out faces/ --size 224 --align-eyes --many-faces largest",
+            "builder-tools clean photos/ --out faces/ --size 224 --align-eyes --multi-face largest",
             "builder-tools clean fer2013/ --out cleaned/ --already-cropped",
             "builder-tools clean skillbox-computer-vision-project/ --out cleaned/ --detector yunet",
         ),

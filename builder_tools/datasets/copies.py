@@ -10,10 +10,10 @@ places. So a difference counts by its size, and by how many times it is that of 
 
 The limits were chosen on 958 alike pairs of JAFFE (ten people, one background each, several shots
 of each expression), on copies of its and of FER+'s pictures, and on a portrait whose mouth alone
-was bent. The least different two shots of one expression differ by 0.065 (but for one pair, 0.025),
+was bent. The least different two shots of one expression differ by 0.065 (but for one pair, 0.025);
 copies of JAFFE's 256 px pictures by at most 0.058 (a quarter of the size, JPEG quality 10, cut 2 %
-closer, shifted by 2 %); copies of FER+'s 48 px faces by at most 0.063 in 95 of 100 cases when halved
-or saved at JPEG quality 50. Where a mark is written across the face they are taken for different.
+closer, shifted by 2 %), 95 in 100 copies of FER+'s 48 px faces by at most 0.063 (halved, or saved
+at JPEG quality 50). Pictures with a mark written across the face are taken for different.
 """
 
 from __future__ import annotations

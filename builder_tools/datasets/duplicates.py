@@ -97,8 +97,9 @@ def duplicate_pairs(
 
     Returns:
         Columns `first`, `second` (rows of the table, first < second), `distance_bits`,
-        `correlation` and `difference` (of the worst part). A picture whose miniature equals an earlier one's is paired with the first
-        such picture only, so a thousand equal pictures give 999 pairs.
+        `correlation` and `difference` (of the worst part). A picture whose miniature equals an
+        earlier one's is paired with the first such picture only, so a thousand equal pictures
+        give 999 pairs.
     """
     rows, miniatures = _miniatures(table)
     members = pd.factorize(np.array([each.tobytes() for each in miniatures], object))[0]

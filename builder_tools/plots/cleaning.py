@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from builder_tools.cleaning import STATUSES
-from builder_tools.media import read_image
+from builder_tools.cleaning.preview import contact_sheet
 from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
 
 STATUS_COLOURS: Mapping[str, str] = {
@@ -23,7 +23,6 @@ STATUS_COLOURS: Mapping[str, str] = {
     "duplicate": "#CC79A7",
 }
 """Okabe-Ito colours, grey for what is well."""
-UNREADABLE_GREY = 200
 PX_AN_INCH = 100
 """Of contact sheets, which are then as large as their pixels at the usual resolution."""
 
@@ -129,17 +128,12 @@ def plot_contact_sheet(
             "Expected pictures, and a title for each or none. Received: "
             f"{len(pictures)} pictures, {len(titles)} titles."
         )
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
-    gap = side_px // 4 if len(titles) else 2
-    height, width = rows * (side_px + gap), columns * (side_px + 2)
-    sheet = np.full((height, width, 3), 255, np.uint8)
-    ax = axes_or_new(ax, (width / PX_AN_INCH, height / PX_AN_INCH))
-    for place, picture in enumerate(pictures):
+    columns, gap = min(columns, len(pictures)), side_px // 4 if len(titles) else 2
+    sheet = contact_sheet(pictures, columns=columns, side_px=side_px, gap_px=gap)
+    ax = axes_or_new(ax, (sheet.shape[1] / PX_AN_INCH, sheet.shape[0] / PX_AN_INCH))
+    for place, title in enumerate(titles):
         top, left = place // columns * (side_px + gap) + gap, place % columns * (side_px + 2)
-        sheet[top : top + side_px, left : left + side_px] = _fitted(picture, side_px)
-        if len(titles):
-            ax.text(left, top - 1, titles[place], fontsize=5, va="bottom")
+        ax.text(left, top - 1, title, fontsize=5, va="bottom")
     ax.imshow(sheet)
     ax.set_axis_off()
     return ax
@@ -165,21 +159,3 @@ def plot_dropped(
     chosen = dropped.iloc[np.unique(np.linspace(0, len(dropped) - 1, most).round().astype(int))]
     paths = [Path(source) / name for name in chosen["image_path"]]
     return plot_contact_sheet(paths, [name.replace("_", " ") for name in chosen["status"]], ax=ax)
-
-
-def _fitted(picture: str | Path | np.ndarray, side_px: int) -> np.ndarray:
-    """Gives a picture inside a white square, its shape kept."""
-    import cv2
-
-    square = np.full((side_px, side_px, 3), 255, np.uint8)
-    try:
-        image = read_image(picture)
-    except (OSError, ValueError):
-        square[:] = UNREADABLE_GREY
-        return square
-    factor = side_px / max(image.shape[:2])
-    height, width = (max(round(side * factor), 1) for side in image.shape[:2])
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    top, left = (side_px - height) // 2, (side_px - width) // 2
-    square[top : top + height, left : left + width] = small
-    return square

@@ -1,0 +1,103 @@
+"""Contact sheets: pictures small, row by row, to be looked at before anything is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from builder_tools.cleaning.sources import RawPicture
+from builder_tools.media import read_image, write_image
+
+SHOWN = ("no_face", "multi_face", "too_small", "blurred", "duplicate")
+"""Statuses that get a sheet; of the unreadable ones there is nothing to see."""
+MOST = 200
+"""Pictures on a sheet, spread evenly over those of the status."""
+SIDE_PX, CAPTION_PX, COLUMNS = 112, 14, 10
+UNREADABLE_GREY = 200
+DROPPED_RGB, KEPT_RGB, TEXT_RGB = (213, 94, 0), (0, 158, 115), (0, 0, 0)
+
+
+def write_preview(folder: Path, pictures: Sequence[RawPicture], manifest: pd.DataFrame) -> None:
+    """Write `<status>.png` for each status that occurs and is not well.
+
+    Each picture has its row of the manifest (as a table program counts, the header is 1) above it
+    and the box of its largest face in it; orange where it would be dropped, green where it stays.
+    A duplicate stands beside the picture it repeats.
+    """
+    row_of = {name: row for row, name in enumerate(manifest["image_path"])}
+    for status in SHOWN:
+        rows = np.flatnonzero(manifest["status"] == status)
+        if len(rows) > MOST:
+            rows = rows[np.unique(np.linspace(0, len(rows) - 1, MOST).round().astype(int))]
+        if status == "duplicate":
+            originals = [row_of[name] for name in manifest["duplicate_of"].iloc[rows]]
+            rows = np.stack([rows, originals], axis=1).ravel()
+        if len(rows):
+            shown = [_with_box(pictures[row].path, manifest.iloc[row]) for row in rows]
+            write_image(folder / f"{status}.png", contact_sheet(shown, [f"{r + 2}" for r in rows]))
+
+
+def contact_sheet(
+    pictures: Sequence[str | Path | np.ndarray],
+    captions: Sequence[str] = (),
+    *,
+    columns: int = COLUMNS,
+    side_px: int = SIDE_PX,
+    gap_px: int = CAPTION_PX,
+) -> np.ndarray:
+    """Return pictures small, row by row, `(H, W, 3)` uint8 RGB.
+
+    Args:
+        pictures: Paths or `(H, W, 3)` uint8 RGB arrays; each is fitted into a white square, one
+            that cannot be read is a grey square.
+        captions: Short ASCII texts written above them, one a picture, or none.
+        columns: Pictures in a row.
+        side_px: Side of a square.
+        gap_px: Height left above each row.
+    """
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    size = (rows * (side_px + gap_px), columns * (side_px + 2), 3)
+    sheet = np.full(size, 255, np.uint8)
+    for place, picture in enumerate(pictures):
+        top, left = place // columns * (side_px + gap_px) + gap_px, place % columns * (side_px + 2)
+        sheet[top : top + side_px, left : left + side_px] = _fitted(picture, side_px)
+        if len(captions):
+            cv2.putText(sheet, captions[place], (left, top - 3), 0, 0.35, TEXT_RGB, 1, cv2.LINE_AA)
+    return sheet
+
+
+def _with_box(path: Path, row: pd.Series) -> Path | np.ndarray:
+    """Return the picture with a frame that says what becomes of it, and its face's box."""
+    try:
+        image = read_image(path).copy()
+    except (OSError, ValueError):
+        return path
+    colour = KEPT_RGB if row["kept"] else DROPPED_RGB
+    height, width = image.shape[:2]
+    thick = max(round(max(height, width) / SIDE_PX * 2), 1)
+    cv2.rectangle(image, (0, 0), (width - 1, height - 1), colour, thick)
+    if np.isfinite(row["x1"]):
+        corners = [round(float(row[name])) for name in ("x1", "y1", "x2", "y2")]
+        cv2.rectangle(image, corners[:2], corners[2:], colour, max(thick // 2, 1))
+    return image
+
+
+def _fitted(picture: str | Path | np.ndarray, side_px: int) -> np.ndarray:
+    """Return a picture inside a white square, its shape kept."""
+    square = np.full((side_px, side_px, 3), 255, np.uint8)
+    try:
+        image = read_image(picture)
+    except (OSError, ValueError):
+        square[:] = UNREADABLE_GREY
+        return square
+    factor = side_px / max(image.shape[:2])
+    height, width = (max(round(side * factor), 1) for side in image.shape[:2])
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    top, left = (side_px - height) // 2, (side_px - width) // 2
+    square[top : top + height, left : left + width] = small
+    return square

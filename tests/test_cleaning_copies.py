@@ -103,15 +103,16 @@ def test_preview_shows_what_would_go_and_drops_nothing(tmp_path: Path, capsys) -
 
 def test_preview_on_the_command_line(astronaut, tmp_path: Path, capsys) -> None:
     root = fixed_camera(tmp_path / "raw", astronaut, (slice(0, 240), slice(100, 340)))
-    write_image(root / "sad" / "ground.png", astronaut[300:, :200])
+    for top in (300, 330, 360):
+        write_image(root / "sad" / f"ground {top}.png", astronaut[top : top + 150, :200])
     command = ["clean", str(root), "--out", str(tmp_path / "out")]
     assert main([*command, "--preview"]) == 0
     said = capsys.readouterr().out
-    assert "1 of 5 pictures would go (1 no_face). Nothing was dropped" in said
-    assert main([*command, "--max-dropped", "0.1"]) == 2
-    assert "Expected to drop at most 10% of 5 pictures" in capsys.readouterr().err
-    assert main(command) == 0
-    assert "4 kept and 1 dropped" in capsys.readouterr().out
+    assert "3 of 7 pictures would go (3 no_face). Nothing was dropped" in said
+    assert main(command) == 2
+    assert "Expected to drop at most 20% of 7 pictures" in capsys.readouterr().err
+    assert main([*command, "--max-dropped", "0.5"]) == 0
+    assert "4 kept and 3 dropped" in capsys.readouterr().out
     assert main([*command, "--max-dropped", "2"]) == 2
 
 

@@ -90,7 +90,9 @@ class TestReading:
         root = write_folders(tmp_path, {"sad": 12, "happy": 12})
         for number in range(1, 7):
             image = read_image(root / f"sad/{number}.png")
-            write_image(root / f"happy/again{number}.jpg", cv2.convertScaleAbs(image, beta=9))
+            write_image(
+                root / f"happy/again{number}.jpg", cv2.convertScaleAbs(image, alpha=0.9, beta=9)
+            )
         for seed in range(4):
             side = load_class_folders(root, seed=seed).table.set_index("name")["split"]
             pairs = [(f"sad/{n}.png", f"happy/again{n}.jpg") for n in range(1, 7)]

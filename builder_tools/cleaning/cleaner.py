@@ -55,6 +55,8 @@ WORK_FOLDER, JOURNAL, PLAN = ".cleaning", "journal.jsonl", "manifest.csv"
 UNFINISHED, CLEANED, PREVIEW = ".unfinished", "cleaned", "preview"
 MANIFEST, RECORD = "manifest.csv", "cleaning.json"
 MAX_DROPPED = 0.2
+STOPS_FROM = 3
+"""One or two pictures that would go never stop a run."""
 
 _logger = logging.getLogger(__name__)
 
@@ -89,7 +91,8 @@ def clean_folder(
         preview: Only look, and write a contact sheet of the pictures of each status that is not
             well; the next call goes on from there.
         max_dropped: Share of the readable pictures that may be dropped, in [0, 1]. If more would
-            go, a preview is written and the run stops: a limit may be wrong, not the pictures.
+            go (and not just one or two), a preview is written and the run stops: a limit may be
+            wrong, not the pictures.
 
     Returns:
         The report; its manifest also stands in `out/manifest.csv`.
@@ -223,7 +226,7 @@ class _Run:
         readable = manifest[manifest["status"] != "unreadable"]
         dropped = readable[~readable["kept"]]
         share = len(dropped) / max(len(readable), 1)
-        if share > most:
+        if share > most and len(dropped) >= STOPS_FROM:
             counts = ", ".join(
                 f"{n} {name}" for name, n in dropped["status"].value_counts().items()
             )

@@ -81,7 +81,7 @@ def _with_box(path: Path, row: pd.Series) -> Path | np.ndarray:
     height, width = image.shape[:2]
     thick = max(round(max(height, width) / SIDE_PX * 2), 1)
     cv2.rectangle(image, (0, 0), (width - 1, height - 1), colour, thick)
-    if np.isfinite(row["x1"]):
+    if pd.notna(row["x1"]):
         corners = [round(float(row[name])) for name in ("x1", "y1", "x2", "y2")]
         cv2.rectangle(image, corners[:2], corners[2:], colour, max(thick // 2, 1))
     return image

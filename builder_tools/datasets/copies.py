@@ -13,7 +13,8 @@ of each expression), on copies of its and of FER+'s pictures, and on a portrait 
 was bent. The least different two shots of one expression differ by 0.065 (but for one pair, 0.025);
 copies of JAFFE's 256 px pictures by at most 0.058 (a quarter of the size, JPEG quality 10, cut 2 %
 closer, shifted by 2 %), 95 in 100 copies of FER+'s 48 px faces by at most 0.063 (halved, or saved
-at JPEG quality 50). Pictures with a mark written across the face are taken for different.
+at JPEG quality 50). Pictures with a mark written across the face, or
+of another tone curve (gamma, clipped light), are taken for different.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _STEPS = 12
 _STILL_PX = 0.01
 _HOPELESS_AFTER, _HOPELESS = 3, 0.25
 """After so many steps copies differ by less."""
+_STILL_TERMS = 3
+"""Of those that make up a copy: all but its motions."""
 _LEAST_SHARED = 0.5
 """Pictures that overlap in less of their area are not compared."""
 
@@ -115,7 +118,9 @@ def _fitted(terms: np.ndarray, moved: np.ndarray) -> np.ndarray:
 def _worst_part(
     terms: np.ndarray, moved: np.ndarray, shared: np.ndarray, weights: np.ndarray
 ) -> float:
-    rest = np.where(shared, moved - terms[..., :3] @ weights[:3], 0).astype(np.float32)
+    rest = np.where(shared, moved - terms[..., :_STILL_TERMS] @ weights[:_STILL_TERMS], 0).astype(
+        np.float32
+    )
     size = (_PART_PX, _PART_PX)
     means = cv2.boxFilter(rest**2, -1, size, borderType=cv2.BORDER_CONSTANT)
     parts = np.sqrt(np.maximum(means, 0)) / (moved[shared].std() + 1e-6)
@@ -128,7 +133,7 @@ def _worst_part(
 def _displacement(weights: np.ndarray) -> np.ndarray:
     """Return how far the second picture still lies beside the first, `(3, 3)`, in sides."""
     found = np.zeros((3, 3))
-    right, down, *affine = weights[3:] / max(float(weights[1]), 0.2) / COMPARED_PX
+    right, down, *affine = weights[_STILL_TERMS:] / max(float(weights[1]), 0.2) / COMPARED_PX
     found[0] = affine[0], affine[1], right
     found[1] = affine[2], affine[3], down
     return found

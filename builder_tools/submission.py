@@ -21,8 +21,9 @@ from typing import TextIO
 
 from builder_tools import __version__
 from builder_tools.inference import BatchRow, BatchTable, Inference
-from builder_tools.inference.partial_rows import PartialRows, Stamp, stamp_of
+from builder_tools.inference.partial_rows import RUN_MARK, PartialRows, Stamp, stamp_of
 from builder_tools.media import find_images
+from builder_tools.media.guarding import check_outputs, check_own
 from builder_tools.media.partial import replacing
 
 COLUMNS = ("image_path", "emotion")
@@ -41,6 +42,7 @@ class SubmissionJob:
         paths: Where each picture is, or would be.
         extra: Pictures of the folder that the sample does not ask for; they get no row.
         left_out: Sentences on the other files of the folder: how many, why, which.
+        sample: The sample that was followed, if any.
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class SubmissionJob:
     paths: tuple[Path, ...]
     extra: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    sample: Path | None = None
 
 
 def plan_submission(folder: str | Path, sample: str | Path | None = None) -> SubmissionJob:
@@ -63,8 +66,8 @@ def plan_submission(folder: str | Path, sample: str | Path | None = None) -> Sub
         FileNotFoundError: If the folder or the sample is not there.
         ValueError: If there are no pictures, or the sample is malformed.
     """
-    found = find_images(folder)
-    names = found.names if sample is None else tuple(sample_names(Path(sample)))
+    found, followed = find_images(folder), None if sample is None else Path(sample)
+    names = found.names if followed is None else tuple(sample_names(followed))
     if not names:
         reasons = "".join(f" {sentence}." for sentence in found.sentences())
         raise ValueError(f"Expected pictures in {folder}. There are none.{reasons}")
@@ -74,7 +77,7 @@ def plan_submission(folder: str | Path, sample: str | Path | None = None) -> Sub
     paths = tuple(known.get(name) or alone.get(name, found.folder / name) for name in names)
     wanted = set(paths)
     extra = tuple(sorted(name for name, path in known.items() if path not in wanted))
-    return SubmissionJob(Path(folder), names, paths, extra, tuple(found.sentences()))
+    return SubmissionJob(Path(folder), names, paths, extra, tuple(found.sentences()), followed)
 
 
 def make_submission(
@@ -101,8 +104,13 @@ def make_submission(
     csv_path = Path(csv_path)
     if csv_path.is_dir():
         raise IsADirectoryError(f"Expected a csv file to write. Received a folder: {csv_path}.")
+    partial, log = csv_path.with_suffix(".partial.jsonl"), log_path(csv_path)
+    outputs = {"the csv": csv_path, "its log": log, "its rows under way": partial}
+    check_outputs(outputs, [*([job.sample] if job.sample else []), *job.paths])
+    check_own(log, ",".join(LOG_COLUMNS))
+    if restart:
+        check_own(partial, RUN_MARK)
     csv_path.parent.mkdir(parents=True, exist_ok=True)
-    partial = csv_path.with_suffix(".partial.jsonl")
     with PartialRows(partial, _fingerprint(inference, job)) as kept:
         rows = kept.begin(job.paths, restart=restart)
         yield from rows

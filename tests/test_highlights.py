@@ -224,6 +224,7 @@ def test_recordings_without_highlights(tmp_path, value, frames, message):
     video = _constant_video(tmp_path / "v.mp4", value, frames)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "trailer.mp4").write_text("of an earlier search")
+    (tmp_path / "out" / "viewers.csv").write_text("viewer,offset_s,\n")
     result = search(parse_viewers([str(video)]), None, tmp_path / "out", watching(), SETTINGS)
     assert result.highlights == [] and any(message in line for line in result.problems)
     assert len((tmp_path / "out" / "highlights.csv").read_text().splitlines()) == 1

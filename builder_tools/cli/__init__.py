@@ -25,6 +25,7 @@ from builder_tools.cli import (
     house,
     kaggle,
     label_va,
+    pictures,
     study,
     train,
     tune,
@@ -35,6 +36,7 @@ from builder_tools.cli import (
 DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 VERBS = {
+    **pictures.VERBS,
     **use.VERBS,
     **kaggle.VERBS,
     **highlights.VERBS,
@@ -80,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
+        VERBS[options.verb].guard(options)
         return options.run(options) or DONE
     except KeyboardInterrupt:
         print("builder-tools: interrupted", file=sys.stderr)

@@ -21,16 +21,20 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     need_study()
     without_screen()
+    from builder_tools.media.guarding import check_outputs, check_own
     from builder_tools.timeline.exhibits import judge_exhibits, read_config, write_exhibits
     from builder_tools.timeline.report import write_report
 
     config = read_config(options.config)
+    files = {name: options.out / name for name in ("exhibits.csv", "exhibits.html")}
+    check_outputs(files, [options.config, *(exhibit.source for exhibit in config.exhibits)])
+    check_own(files["exhibits.csv"], "exhibit,rank,visits,")
     visits, failed = _watch_all(config, options)
     results = judge_exhibits(visits, config)
     for result in results:
         print(_line(result, config))
-    table = write_exhibits(options.out / "exhibits.csv", results, config)
-    page = write_report(options.out / "exhibits.html", results, config)
+    table = write_exhibits(files["exhibits.csv"], results, config)
+    page = write_report(files["exhibits.html"], results, config)
     for line in failed:
         print(f"failed: {line}", file=sys.stderr)
     print(f"Written: {table}, {page}", file=sys.stderr)

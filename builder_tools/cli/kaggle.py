@@ -42,5 +42,6 @@ VERBS = {
         ),
         _submit_options,
         _run_submit,
+        reads=("csv", "sample"),
     ),
 }

@@ -172,5 +172,7 @@ VERBS = {
         ),
         _options,
         _run,
+        reads=("folder", "source", "labeller", "network"),
+        writes=("out", "save", "plot"),
     ),
 }

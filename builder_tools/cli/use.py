@@ -1,4 +1,4 @@
-"""Verbs that use a model: pictures, folders, videos, cameras."""
+"""Verbs that use a model over time: videos, cameras; and the options of all that use one."""
 
 from __future__ import annotations
 
@@ -70,121 +70,9 @@ def _detector_options(options: argparse.Namespace) -> dict[str, float]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _print_json(result: FrameResult) -> None:
+def print_json(result: FrameResult) -> None:
+    """Prints a result as one line of JSON."""
     print(json.dumps(result.to_dict(), ensure_ascii=False), flush=True)
-
-
-def _print_text(result: FrameResult, doubtful_below: float | None) -> None:
-    if not result.faces:
-        print(f"{result.source}: no face found")
-    for number, face in enumerate(result.faces, start=1):
-        x1, y1, x2, y2 = (round(value) for value in face.face.box.xyxy)
-        doubt = ", doubtful" if face.probability < (doubtful_below or 0) else ""
-        print(
-            f"{result.source}: face {number} of {len(result.faces)}: {face.emotion} "
-            f"{face.probability:.0%}{doubt} at x {x1}...{x2}, y {y1}...{y2}"
-        )
-
-
-def _img_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", nargs="+", metavar="IMAGE")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write the drawn pictures here")
-    parser.add_argument("--json", action="store_true", help="one JSON line a picture")
-    parser.add_argument("--bars", action="store_true", help="draw every emotion's probability")
-    parser.add_argument("--show", action="store_true", help="show each picture in a window")
-    add_model_options(parser)
-
-
-def _run_img(options: argparse.Namespace) -> int:
-    from builder_tools.media import PICTURE_ERRORS, write_image
-
-    failed = []
-    out_names = _unique_names(options.images)
-    show = "cv2" if options.show else "none"
-    with make_inference(options, "img", show) as inference:
-        for image in progress_bar(options.images, "pictures", least=8):
-            try:
-                result = inference.run(image)
-            except PICTURE_ERRORS as error:
-                failed.append(f"{image}: {error}")
-                continue
-            if options.json:
-                _print_json(result)
-            else:
-                _print_text(result, inference.model.card.abstain_below)
-            if options.out:
-                write_image(options.out / out_names[image], result.image)
-    return _report_failures(failed)
-
-
-def _unique_names(images: list[str]) -> dict[str, str]:
-    """Gives each picture a name to be drawn under; same names of two folders get a number."""
-    names: dict[str, str] = {}
-    for image in images:
-        path, number = Path(image), 1
-        name = f"{path.stem}.png"
-        while name in names.values() and image not in names:
-            number += 1
-            name = f"{path.stem}_{number}.png"
-        names.setdefault(image, name)
-    return names
-
-
-def _report_failures(failed: list[str]) -> int:
-    for line in failed:
-        print(f"failed: {line}", file=sys.stderr)
-    return 1 if failed else 0
-
-
-def _batch_options(parser: argparse.ArgumentParser) -> None:
-    from builder_tools.inference.batch import MULTI_FACE_POLICIES, NO_FACE_POLICIES
-
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--csv", type=Path, required=True, metavar="OUT", help="csv to write")
-    parser.add_argument("--sample", type=Path, help="sample_submission.csv whose order to follow")
-    parser.add_argument("--batch-size", type=positive, default=32)
-    parser.add_argument("--workers", type=positive, help="threads (default: number of cores)")
-    parser.add_argument("--no-face", choices=NO_FACE_POLICIES, default="whole")
-    parser.add_argument("--multi-face", choices=list(MULTI_FACE_POLICIES), default="largest")
-    parser.add_argument("--restart", action="store_true", help="do not go on with a broken run")
-    parser.add_argument("--strict", action="store_true", help="exit 1 if a picture is unreadable")
-    add_model_options(parser)
-
-
-def _run_batch(options: argparse.Namespace) -> int:
-    from builder_tools.inference import BatchTable
-    from builder_tools.submission import make_submission, plan_submission
-
-    job = plan_submission(options.folder, options.sample)
-    settings = {
-        "batch_size": options.batch_size,
-        "workers": options.workers,
-        "no_face": options.no_face,
-        "multi_face": options.multi_face,
-    }
-    with make_inference(options, "img_batch", **settings) as inference:
-        rows = make_submission(inference, job, options.csv, restart=options.restart)
-        table = BatchTable(progress_bar(rows, "pictures", total=len(job.names)))
-    _report_batch(table, job, options.csv)
-    return 1 if options.strict and table.with_status("unreadable") else 0
-
-
-def _report_batch(table, job, csv: Path) -> None:
-    from builder_tools.inference import STATUSES
-    from builder_tools.submission import log_path
-
-    counts = ", ".join(f"{len(table.with_status(status))} {status}" for status in STATUSES)
-    print(f"{csv}: {len(table)} rows ({counts}); details in {log_path(csv)}", file=sys.stderr)
-    for row in table.with_status("unreadable"):
-        print(f"unreadable: {row.image_path}: {row.reason}", file=sys.stderr)
-    if job.extra:
-        print(
-            f"left out, not in the sample: {len(job.extra)} pictures ({', '.join(job.extra[:5])}"
-            f"{', ...' if len(job.extra) > 5 else ''})",
-            file=sys.stderr,
-        )
-    for sentence in job.left_out:
-        print(sentence, file=sys.stderr)
 
 
 def _video_options(parser: argparse.ArgumentParser) -> None:
@@ -280,7 +168,7 @@ def _consume(results, options, *, emotions, total: int | None = None, text: bool
         for result in progress_bar(results, "frames", total=total):
             write(result)
             if options.json:
-                _print_json(result)
+                print_json(result)
             elif text:
                 _print_frame(result)
     broken = getattr(results.source, "error", None) or getattr(results.source, "warning", None)
@@ -309,25 +197,6 @@ def progress_bar(
 
 
 VERBS = {
-    "img": Verb(
-        "find the faces in pictures and tell their emotions",
-        (
-            "builder-tools img photo.jpg",
-            "builder-tools img *.jpg --out drawn/ --bars",
-            "builder-tools img photo.jpg --json",
-        ),
-        _img_options,
-        _run_img,
-    ),
-    "img-batch": Verb(
-        "classify a folder of pictures into a csv (Kaggle format)",
-        (
-            "builder-tools img-batch test_kaggle/ --csv submission.csv",
-            "builder-tools img-batch test_kaggle/ --csv s.csv --sample sample_submission.csv",
-        ),
-        _batch_options,
-        _run_batch,
-    ),
     "video": Verb(
         "tell the emotions in a video, frame by frame",
         (
@@ -337,12 +206,16 @@ VERBS = {
         ),
         _video_options,
         _run_video,
+        reads=("file",),
+        writes=("timeline", "plot"),
     ),
     "video-rec": Verb(
         "draw the emotions into a copy of a video, with its sound",
         ("builder-tools video-rec film.mp4 --out drawn.mp4",),
         _record_options,
         _run_record,
+        reads=("file",),
+        writes=("out", "timeline"),
     ),
     "online": Verb(
         "watch a camera (q or Esc quits, s saves a snapshot)",
@@ -354,5 +227,7 @@ VERBS = {
         ),
         _online_options,
         _run_online,
+        reads=("camera",),
+        writes=("timeline",),
     ),
 }

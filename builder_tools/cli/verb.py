@@ -16,12 +16,32 @@ class Verb:
         examples: Command lines that work.
         add_options: Adds the options to the verb's parser.
         run: Called with the parsed options; gives the exit code, or None for 0.
+        reads: Names of the options whose files or folders are read.
+        writes: Names of the options whose files are written; none may be one that is read.
     """
 
     help: str
     examples: tuple[str, ...]
     add_options: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int | None]
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+
+    def guard(self, options: argparse.Namespace) -> None:
+        """Refuses to write over what is read.
+
+        Raises:
+            ValueError: Names the option and the file.
+        """
+        from builder_tools.media.guarding import check_outputs
+
+        read = [value for name in self.reads for value in _values(getattr(options, name))]
+        check_outputs({f"--{name}": getattr(options, name) for name in self.writes}, read)
+
+
+def _values(option: object) -> list:
+    """Gives what an option holds as a list, which many options are and None is not."""
+    return [] if option is None else option if isinstance(option, list) else [option]
 
 
 def positive(text: str) -> int:

@@ -32,7 +32,7 @@ from builder_tools.inference.batch import (
     classify_pictures,
 )
 from builder_tools.inference.budget import Budget
-from builder_tools.inference.checks import check_choice, check_other_file, check_positive
+from builder_tools.inference.checks import check_choice, check_positive
 from builder_tools.inference.following import Following
 from builder_tools.inference.models import EmotionModel, chosen_model, frequent_emotion
 from builder_tools.inference.pool import DetectorPool
@@ -55,6 +55,7 @@ from builder_tools.media import (
     read_image,
 )
 from builder_tools.media.connections import camera_name
+from builder_tools.media.guarding import check_outputs
 from builder_tools.media.images import name_of
 from builder_tools.results import FaceEmotion, FrameResult
 
@@ -265,7 +266,7 @@ file is there once it is read to its end (`.drain()`) |
     def _run_video_rec(
         self, source, *, out: str | Path, max_frames: int | None = None
     ) -> ResultStream:
-        check_other_file(source, out)
+        check_outputs({"out": out}, [source])
 
         def record(reader: VideoReader) -> Sink:
             return VideoSink(VideoWriter(out, reader.fps, reader.size, audio_from=source))

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-
-def check_other_file(source: object, out: str | Path) -> None:
-    """Raises a ValueError if the file to write is the one to read."""
-    if "://" not in str(source) and Path(out).resolve() == Path(str(source)).resolve():
-        raise ValueError(f"Expected another file to write than the one to read: {out}.")
-
 
 def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """Raises a ValueError if a named argument is none of those allowed."""

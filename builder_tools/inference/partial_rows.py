@@ -15,6 +15,9 @@ from typing import IO, Self
 
 from builder_tools.inference.batch import BatchRow
 
+RUN_MARK = '{"run": '
+"""How the file of a run begins."""
+
 Stamp = tuple[int, int, int] | None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from builder_tools.media import VideoWriter, Window, write_image
+from builder_tools.media.guarding import unused_path
 from builder_tools.results import FrameResult
 
 QUIT_KEYS = ("q", "esc")
@@ -82,7 +83,8 @@ class WindowSink:
     def _snapshot_if(self, key: str | None, result: FrameResult) -> None:
         if key == SNAPSHOT_KEY:
             name = f"snapshot_{time.strftime('%Y%m%d_%H%M%S')}_{result.frame}.png"
-            logger.warning("Saved %s", write_image(self._folder / name, result.image))
+            path = unused_path(self._folder / name)
+            logger.warning("Saved %s", write_image(path, result.image))
 
 
 class InlineSink:

@@ -41,6 +41,9 @@ FORMAT_NAMES = tuple(each.name for each in PICTURE_FORMATS)
 IMAGE_SUFFIXES = frozenset(suffix for each in PICTURE_FORMATS for suffix in each.suffixes)
 """Names of files that are pictures end in one of these, in small or capital letters."""
 
+LOSSY_FORMATS = frozenset({"JPEG", "AVIF", "JPEG2000", "MPO", "HEIF"})
+"""Formats that photographs come in, smaller for what the eye does not miss."""
+
 WRITTEN_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 """Formats that pictures are written in."""
 
@@ -83,6 +86,11 @@ def format_of(start: bytes) -> str | None:
     if start[:1] == b"P" and start[1:2] in b"1234567f" and start[2:3] in b" \t\r\n":
         return "PPM"
     return None
+
+
+def format_of_suffix(suffix: str) -> str | None:
+    """Return the name of the format whose files end so; None for no picture's suffix."""
+    return next((each.name for each in PICTURE_FORMATS if suffix.lower() in each.suffixes), None)
 
 
 def is_surely_picture(start: bytes) -> bool:

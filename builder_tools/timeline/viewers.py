@@ -14,6 +14,7 @@ import pandas as pd
 
 from builder_tools.inference import Inference
 from builder_tools.media import VideoReader
+from builder_tools.media.guarding import check_outputs, check_own
 from builder_tools.media.partial import replacing
 from builder_tools.media.sound_samples import has_sound
 from builder_tools.timeline.cuts import (
@@ -119,9 +120,9 @@ def parse_viewers(texts: Sequence[str]) -> list[Viewer]:
                 f"No recording at {str(path)!r}. Check the spelling; offsets are written "
                 "FILE@+1.25 or FILE@-0.4."
             )
-        names = [viewer.name for viewer in viewers]
+        names = [viewer.name.casefold() for viewer in viewers]
         name, number = path.stem, 2
-        while name in names:
+        while name.casefold() in names:
             name, number = f"{path.stem} {number}", number + 1
         viewers.append(Viewer(name, path, float(match["offset"]) if match else None))
     return viewers
@@ -209,6 +210,7 @@ def search(
         settings: What counts.
         progress: Of the frames, see `watch`.
     """
+    check_folder(out, viewers, film)
     clip = film or (viewers[0].path if len(viewers) == 1 else None)
     if clip is not None and clip.suffix.lower() in TABLE_SUFFIXES:
         clip = None
@@ -231,6 +233,33 @@ def search(
     problems = [f"{report.viewer}: {report.problem}" for report in reports if report.problem]
     problems += _emptiness(tables, highlights, settings)
     return Found(highlights, reports, seen, duration_s, files, problems)
+
+
+OUT_FILES = (
+    *("highlights.csv", "viewers.csv", "reactions.csv", "highlights.png"),
+    *("highlights.edl", "highlights.ffconcat", "trailer.mp4"),
+)
+"""What a search writes into its folder, or takes away if there is nothing to write."""
+
+
+def check_folder(out: Path, viewers: Sequence[Viewer], film: Path | None) -> None:
+    """Refuse a folder in which something that is read, or not of a search, would be replaced.
+
+    Raises:
+        ValueError: Names the file.
+    """
+    made = [
+        f"timelines/{v.name}.csv" for v in viewers if v.path.suffix.lower() not in TABLE_SUFFIXES
+    ]
+    outputs = {name: out / name for name in (*OUT_FILES, *made)}
+    check_outputs(outputs, [*(viewer.path for viewer in viewers), *([film] if film else [])])
+    check_own(out / "viewers.csv", "viewer,offset_s,")
+    there = [name for name in (*OUT_FILES, *made) if (out / name).exists()]
+    if there and not (out / "viewers.csv").is_file():
+        raise ValueError(
+            f"Expected a new folder for --out, or that of an earlier search. {out} holds {there}, "
+            "which would be replaced. Name another folder."
+        )
 
 
 def _duration_s(film: Path) -> float:

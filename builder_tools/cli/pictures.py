@@ -1,0 +1,178 @@
+"""Verbs that use a model on still pictures: some, or a whole folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from builder_tools.cli.use import add_model_options, make_inference, print_json, progress_bar
+from builder_tools.cli.verb import Verb, positive
+from builder_tools.results import FrameResult
+
+OUT_FORMATS = ("jpg", "png", "webp", "bmp")
+
+
+def _print_text(result: FrameResult) -> None:
+    if not result.faces:
+        print(f"{result.source}: no face found")
+    for number, face in enumerate(result.faces, start=1):
+        x1, y1, x2, y2 = (round(value) for value in face.face.box.xyxy)
+        doubt = ", doubtful" if face.doubtful else ""
+        print(
+            f"{result.source}: face {number} of {len(result.faces)}: {face.emotion} "
+            f"{face.probability:.0%}{doubt} at x {x1}...{x2}, y {y1}...{y2}"
+        )
+
+
+def _img_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write the drawn pictures here; what is there stays, and they get a number",
+    )
+    parser.add_argument(
+        "--out-format",
+        choices=OUT_FORMATS,
+        help="of the drawn pictures (default: that of each picture where it can be written, else "
+        "jpg for photo formats and png)",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON line a picture")
+    parser.add_argument("--bars", action="store_true", help="draw every emotion's probability")
+    parser.add_argument("--show", action="store_true", help="show each picture in a window")
+    add_model_options(parser)
+
+
+def _run_img(options: argparse.Namespace) -> int:
+    from builder_tools.media import PICTURE_ERRORS
+
+    if options.out and options.out.exists() and not options.out.is_dir():
+        raise ValueError(f"Expected a folder for --out. Received a file: {options.out}.")
+    failed: list[str] = []
+    drawn: dict[str, Path] = {}
+    show = "cv2" if options.show else "none"
+    with make_inference(options, "img", show) as inference:
+        for image in progress_bar(options.images, "pictures", least=8):
+            try:
+                result = inference.run(image)
+            except PICTURE_ERRORS as error:
+                failed.append(f"{image}: {error}")
+                continue
+            print_json(result) if options.json else _print_text(result)
+            try:
+                if options.out:
+                    _write_drawn(result, image, options, drawn)
+            except (OSError, ValueError) as error:
+                failed.append(f"{image}: cannot write it drawn: {error}")
+    for line in failed:
+        print(f"failed: {line}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _write_drawn(
+    result: FrameResult, image: str, options: argparse.Namespace, drawn: dict[str, Path]
+) -> None:
+    """Writes a drawn picture where nothing is yet; the same picture named twice is written once."""
+    from builder_tools.media import write_image
+    from builder_tools.media.guarding import unused_path
+
+    if image in drawn:
+        return
+    wanted = options.out / _drawn_name(image, options.out_format)
+    drawn[image] = unused_path(wanted, drawn.values())
+    write_image(drawn[image], result.image)
+    if drawn[image] != wanted:
+        print(f"{wanted} is there already; written: {drawn[image]}", file=sys.stderr)
+
+
+def _drawn_name(image: str, out_format: str | None) -> str:
+    """Gives the name of a drawn picture."""
+    from builder_tools.media import WRITTEN_SUFFIXES
+    from builder_tools.media.formats import LOSSY_FORMATS, format_of_suffix
+
+    path = Path(urlsplit(image).path if "://" in image else image)
+    if out_format:
+        return f"{path.stem or 'picture'}.{out_format}"
+    if path.suffix.lower() in WRITTEN_SUFFIXES:
+        return path.name
+    lossy = format_of_suffix(path.suffix) in LOSSY_FORMATS
+    return f"{path.stem or 'picture'}.{'jpg' if lossy else 'png'}"
+
+
+def _batch_options(parser: argparse.ArgumentParser) -> None:
+    from builder_tools.inference.batch import MULTI_FACE_POLICIES, NO_FACE_POLICIES
+
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--csv", type=Path, required=True, metavar="OUT", help="csv to write")
+    parser.add_argument("--sample", type=Path, help="sample_submission.csv whose order to follow")
+    parser.add_argument("--batch-size", type=positive, default=32)
+    parser.add_argument("--workers", type=positive, help="threads (default: number of cores)")
+    parser.add_argument("--no-face", choices=NO_FACE_POLICIES, default="whole")
+    parser.add_argument("--multi-face", choices=list(MULTI_FACE_POLICIES), default="largest")
+    parser.add_argument("--restart", action="store_true", help="do not go on with a broken run")
+    add_model_options(parser)
+
+
+def _run_batch(options: argparse.Namespace) -> int:
+    from builder_tools.inference import BatchTable
+    from builder_tools.submission import make_submission, plan_submission
+
+    job = plan_submission(options.folder, options.sample)
+    settings = {
+        "batch_size": options.batch_size,
+        "workers": options.workers,
+        "no_face": options.no_face,
+        "multi_face": options.multi_face,
+    }
+    with make_inference(options, "img_batch", **settings) as inference:
+        rows = make_submission(inference, job, options.csv, restart=options.restart)
+        table = BatchTable(progress_bar(rows, "pictures", total=len(job.names)))
+    _report_batch(table, job, options.csv)
+    return 1 if table.with_status("unreadable") else 0
+
+
+def _report_batch(table, job, csv: Path) -> None:
+    from builder_tools.inference import STATUSES
+    from builder_tools.submission import log_path
+
+    counts = ", ".join(f"{len(table.with_status(status))} {status}" for status in STATUSES)
+    print(f"{csv}: {len(table)} rows ({counts}); details in {log_path(csv)}", file=sys.stderr)
+    for row in table.with_status("unreadable"):
+        print(f"unreadable: {row.image_path}: {row.reason}", file=sys.stderr)
+    if job.extra:
+        print(
+            f"left out, not in the sample: {len(job.extra)} pictures ({', '.join(job.extra[:5])}"
+            f"{', ...' if len(job.extra) > 5 else ''})",
+            file=sys.stderr,
+        )
+    for sentence in job.left_out:
+        print(sentence, file=sys.stderr)
+
+
+VERBS = {
+    "img": Verb(
+        "find the faces in pictures and tell their emotions",
+        (
+            "builder-tools img photo.jpg",
+            "builder-tools img *.jpg --out drawn/ --bars",
+            "builder-tools img photo.heic --out drawn/ --out-format webp",
+            "builder-tools img photo.jpg --json",
+        ),
+        _img_options,
+        _run_img,
+    ),
+    "img-batch": Verb(
+        "classify a folder of pictures into a csv (Kaggle format)",
+        (
+            "builder-tools img-batch test_kaggle/ --csv submission.csv",
+            "builder-tools img-batch test_kaggle/ --csv s.csv --sample sample_submission.csv",
+        ),
+        _batch_options,
+        _run_batch,
+        reads=("folder", "sample"),
+        writes=("csv",),
+    ),
+}

@@ -1,0 +1,111 @@
+"""What is written takes the place neither of what is read nor of a file that nobody named.
+
+Files are compared as the file system sees them: hard and symbolic links count, and so do names that
+differ only in case or in their Unicode form, since many file systems take them for one.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from builder_tools.media.formats import IMAGE_SUFFIXES
+
+
+def check_outputs(
+    outputs: Mapping[str, str | os.PathLike | None], inputs: Iterable[str | os.PathLike]
+) -> None:
+    """Refuse to write over something that is read, and two outputs in one place.
+
+    Args:
+        outputs: What each file to write is called -> its path, or None if it is not asked for.
+        inputs: What is read: files, and folders with the pictures in them. What is no file
+            (an address, a camera) is no matter.
+
+    Raises:
+        ValueError: Names the output and what stands in its way.
+    """
+    places: dict[str, str] = {}
+    existing: list[tuple[str, Path, os.stat_result]] = []
+    for name, path in outputs.items():
+        found = None if path is None else _stat(path)
+        if path is None or (found and not _keeps(found.st_mode)):
+            continue  # a device keeps nothing
+        other = places.setdefault(place_key(path), name)
+        if other != name:
+            raise ValueError(f"Expected different files for {other} and {name}. Received: {path}.")
+        if found:
+            existing.append((name, Path(path), found))
+    for source in inputs if existing else ():
+        status = _stat(source)
+        for name, path, found in existing if status else ():
+            if os.path.samestat(status, found) or _is_picture_of(path, source, status):
+                raise ValueError(
+                    f"Expected another file to write than the one to read. Received for {name}: "
+                    f"{path}, which is {source} or in it. Name another one."
+                )
+
+
+def check_own(path: Path, start: str) -> None:
+    """Refuse to replace a file that only shares its name with one that is written beside others.
+
+    Args:
+        path: The file that would be replaced; nothing need be there.
+        start: What it begins with if it was written here.
+
+    Raises:
+        ValueError: If something else is there.
+    """
+    if not os.path.lexists(path) or (path.is_file() and not path.stat().st_size):
+        return
+    mark, found = start.encode(), b""
+    if path.is_file():
+        with path.open("rb") as file:
+            found = file.read(len(mark))
+    if found != mark:
+        raise ValueError(
+            f"Expected nothing at {path}, or what an earlier run wrote there (it begins with "
+            f"{start!r}). Something else is there: move it away, or name another output."
+        )
+
+
+def unused_path(path: Path, taken: Collection[Path] = ()) -> Path:
+    """Return the path, with a number in its name where something is already: `photo_2.png`.
+
+    Args:
+        path: Where to write.
+        taken: Paths that are given away, though nothing may be there yet.
+    """
+    keys, number, free = {place_key(other) for other in taken}, 1, path
+    while os.path.lexists(free) or place_key(free) in keys:
+        number += 1
+        free = path.with_name(f"{path.stem}_{number}{path.suffix}")
+    return free
+
+
+def place_key(path: str | os.PathLike) -> str:
+    """Return what is equal for paths that some file system may take for one."""
+    folder, name = os.path.split(os.path.abspath(path))
+    return unicodedata.normalize("NFC", os.path.join(os.path.realpath(folder), name)).casefold()
+
+
+def _keeps(mode: int) -> bool:
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
+def _stat(path: object) -> os.stat_result | None:
+    if not isinstance(path, str | os.PathLike):
+        return None
+    try:
+        return os.stat(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _is_picture_of(path: Path, folder: str | os.PathLike, status: os.stat_result) -> bool:
+    if not stat.S_ISDIR(status.st_mode) or path.suffix.lower() not in IMAGE_SUFFIXES:
+        return False
+    return Path(folder).resolve() in path.resolve().parents

@@ -1,0 +1,75 @@
+"""Outputs never take the place of inputs: links, cases, numbers."""
+
+import os
+
+import pytest
+
+from builder_tools.media.guarding import check_outputs, check_own, unused_path
+
+
+def linked(kind, path):
+    other = path.with_name("other.csv")
+    os.link(path, other) if kind == "hard" else other.symlink_to(path)
+    return other
+
+
+@pytest.fixture
+def read(tmp_path):
+    path = tmp_path / "read.csv"
+    path.write_text("mine")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["hard", "symbolic"])
+def test_a_link_to_an_input_is_an_input(kind, read):
+    with pytest.raises(ValueError, match=r"the one to read. Received for --csv: .*other.csv"):
+        check_outputs({"--csv": linked(kind, read)}, [read])
+
+
+def test_other_ways_to_write_an_input_s_name(read, monkeypatch):
+    monkeypatch.chdir(read.parent)
+    for way in ("read.csv", "./read.csv", f"../{read.parent.name}/read.csv"):
+        with pytest.raises(ValueError, match="the one to read"):
+            check_outputs({"out": way}, [str(read)])
+
+
+def test_a_picture_in_a_folder_that_is_read(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.jpg").write_bytes(b"a")
+    (tmp_path / "out.csv").write_text("of an earlier run")
+    with pytest.raises(ValueError, match="in it"):
+        check_outputs({"out": tmp_path / "deep" / "a.jpg"}, [tmp_path])
+    check_outputs({"out": tmp_path / "out.csv"}, [tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("a.csv", "a.csv"), ("a.csv", "A.CSV"), ("caf\u00e9", "cafe\u0301")]
+)
+def test_two_outputs_of_one_name(one, other, tmp_path):
+    with pytest.raises(ValueError, match="different files for --csv and --plot"):
+        check_outputs({"--csv": tmp_path / one, "--plot": tmp_path / other}, [])
+
+
+def test_what_is_allowed(read):
+    new = read.with_name("new.csv")
+    check_outputs({"a": new, "b": None}, [read, "http://host/new.csv", 0, "nowhere"])
+    check_outputs({"a": "/dev/null", "b": "/dev/null"}, [read])
+
+
+def test_a_number_where_something_is(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"")
+    (tmp_path / "a_2.jpg").symlink_to("nowhere")
+    assert unused_path(tmp_path / "a.jpg") == tmp_path / "a_3.jpg"
+    assert unused_path(tmp_path / "b.jpg", [tmp_path / "B.JPG"]) == tmp_path / "b_2.jpg"
+    assert unused_path(tmp_path / "c.jpg") == tmp_path / "c.jpg"
+
+
+def test_a_file_beside_an_output_is_replaced_only_if_it_was_written_here(tmp_path):
+    path = tmp_path / "out.log.csv"
+    check_own(path, "image_path,")
+    for content in ("", "image_path,status\n"):
+        path.write_text(content)
+        check_own(path, "image_path,")
+    path.write_text("my diary")
+    with pytest.raises(ValueError, match=r"Something else is there"):
+        check_own(path, "image_path,")

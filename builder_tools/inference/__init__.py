@@ -269,7 +269,7 @@ file is there once it is read to its end (`.drain()`) |
         check_outputs({"out": out}, [source])
 
         def record(reader: VideoReader) -> Sink:
-            return VideoSink(VideoWriter(out, reader.fps, reader.size, audio_from=source))
+            return VideoSink(VideoWriter(out, reader.fps, reader.size, audio_from=reader.opened))
 
         return self._stream(lambda: VideoReader(source), max_frames, record=record)
 

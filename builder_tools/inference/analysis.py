@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from builder_tools.results import Face, FaceEmotion
 
 FRAMES_AHEAD = 2
 """Frames of a video in work per thread; bounds the memory (a 4K frame takes 25 MB)."""
+BYTES_AHEAD = 400_000_000
+"""Of larger frames so many bytes are in work, however many threads there are."""
 
 Analysed = tuple[Frame, tuple[FaceEmotion, ...]]
 
@@ -65,7 +67,10 @@ class Analyser:
             if hasattr(frames, "close"):
                 stack.enter_context(closing(frames))
             groups = groups_of(islice(frames, max_frames), detect_every)
-            searched = stack.enter_context(closing(self._search(groups, workers)))
+            first = next(groups, [])
+            ahead = _groups_ahead(first, workers)
+            groups = chain([first] if first else [], groups)
+            searched = stack.enter_context(closing(self._search(groups, workers, ahead)))
             for frame, faces, pictures in named_frames(searched, following, self.detectors.cut):
                 yield frame, following.steady(self._classify(faces, pictures), frame.time_s)
 
@@ -100,7 +105,7 @@ class Analyser:
         with closing(Stage(Stage(camera, find, "detector"), tell, "classifier")) as stage:
             yield from islice(awaited(stage, goes_on), max_frames)
 
-    def _search(self, groups: Iterable[list[Frame]], workers: int) -> Generator:
+    def _search(self, groups: Iterable[list[Frame]], workers: int, ahead: int) -> Generator:
         """Gives each group of frames with the faces of its first and their pictures, in order."""
 
         def search(group: list[Frame]):
@@ -108,7 +113,7 @@ class Analyser:
 
         if workers == 1:
             return (search(group) for group in groups)
-        return ordered_map(search, groups, workers=workers, ahead=FRAMES_AHEAD * workers)
+        return ordered_map(search, groups, workers=workers, ahead=ahead)
 
     def _detect(self, image_rgb: np.ndarray) -> tuple[list[Face], list[np.ndarray]]:
         with self.detectors.lend() as detector:
@@ -117,3 +122,9 @@ class Analyser:
 
     def _classify(self, faces: list[Face], pictures: list[np.ndarray]) -> tuple[FaceEmotion, ...]:
         return face_emotions(self.model, faces, read_faces(self.model, pictures, self.img_size))
+
+
+def _groups_ahead(group: list[Frame], workers: int) -> int:
+    """Return how many groups like this one may be in work at a time."""
+    needed = sum(frame.image.nbytes for frame in group) or 1
+    return max(min(FRAMES_AHEAD * workers, BYTES_AHEAD // needed), 1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder_tools.media.pyav import decode_past_damage, import_av
+from builder_tools.media.pyav import decode_past_damage, explained
 from builder_tools.media.video import VideoReader
 
 if TYPE_CHECKING:
@@ -65,12 +65,15 @@ class ClipReader(VideoReader):
 
     def _decoded_from(self, time_s: float) -> Iterator[VideoFrame]:
         place = max(time_s, 0.0) + self._zero_s
-        self._container.seek(round(place / self._stream.time_base), stream=self._stream)
+        with explained(self.source):
+            self._container.seek(round(place / self._stream.time_base), stream=self._stream)
         try:
-            for picture in decode_past_damage(self._container, self._stream, self._count_damage):
+            for picture in decode_past_damage(
+                self._container, self._stream, self._count_damage, self.source
+            ):
                 if picture.time is not None:
                     yield picture
-        except import_av().error.FFmpegError:
+        except OSError:
             self._damaged += 1
 
     @property

@@ -13,6 +13,7 @@ import numpy as np
 
 from builder_tools.media.pyav import (
     decode_past_damage,
+    explained,
     import_av,
     open_input,
     video_stream_of,
@@ -122,27 +123,29 @@ class _DeviceConnection:
 
 class _AddressConnection:
     def __init__(self, address: str, timeout_s: float) -> None:
-        errors = (OSError, ValueError, import_av().error.FFmpegError)
         self._timeout_s = timeout_s
         try:
             self._container = open_input(
                 address, timeout=(timeout_s, timeout_s), options=_LIVE_OPTIONS
             )
-        except errors as error:
+        except (OSError, ValueError) as error:
             raise ConnectionError(self._reason(error)) from error
         self._pictures = self._decode(address)
 
     def _decode(self, address: str) -> Iterator[np.ndarray]:
-        stream = video_stream_of(self._container, camera_name(address))
+        name = camera_name(address)
+        stream = video_stream_of(self._container, name)
         stream.thread_type = "SLICE"  # frame threads would show pictures late
         reformatter = import_av().video.reformatter.VideoReformatter()
-        for picture in decode_past_damage(self._container, stream, lambda parts: None):
-            yield reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray().copy()
+        for picture in decode_past_damage(self._container, stream, lambda parts: None, name):
+            with explained(name):
+                image = reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray().copy()
+            yield image
 
     def grab(self) -> np.ndarray | None:
         try:
             picture = next(self._pictures, None)
-        except (ValueError, import_av().error.FFmpegError) as error:
+        except (OSError, ValueError) as error:
             raise ConnectionError(self._reason(error)) from error
         if picture is None and self._container.duration is None:
             raise ConnectionError("it closed the stream")

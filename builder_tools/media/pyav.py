@@ -1,22 +1,41 @@
-"""Opening things with PyAV: one import, one set of error sentences."""
+"""Opening and decoding with PyAV: one import, one set of errors.
+
+Whatever FFmpeg or PyAV end with leaves here as an OSError (the source stopped answering) or a
+ValueError (it cannot be decoded) with a sentence, so that nobody else need know their exceptions.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from builder_tools.media.animations import animation_as_video
+from builder_tools.media.pipes import Pipe
+
 if TYPE_CHECKING:
-    from av import VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+VIDEO_MEGAPIXELS_VARIABLE = "BUILDER_TOOLS_MAX_VIDEO_MEGAPIXELS"
+DEFAULT_VIDEO_MEGAPIXELS = 68.0
+"""8192 x 8192: several pictures of a video are in memory at a time, so fewer than of a photo."""
+
 _NOT_VIDEO_FORMATS = frozenset({"tty", "bin", "xbin", "idf", "adf", "image2"})
 """What FFmpeg calls text art and still pictures, which it would gladly play as videos."""
+_NAMES_OTHER_FILES = {
+    *("concat", "dash", "hds", "hls", "imf", "mlv", "rtp", "rtsp", "sap", "sdp", "vobsub"),
+    *("smoothstreaming", "webm_dash_manifest", "avisynth", "lavfi", "vapoursynth"),
+}
+"""Formats whose files name other files or addresses, which FFmpeg would then open, and scripts."""
 
 
 def import_av() -> ModuleType:
-    """Gives PyAV, or an ImportError that says what to install."""
+    """Return PyAV, or raise an ImportError that says what to install."""
     try:
         import av
     except ImportError as error:
@@ -24,11 +43,55 @@ def import_av() -> ModuleType:
     return av
 
 
-def open_input(source: str, **options: Any) -> InputContainer:
-    """Opens a file or an address for reading.
+@contextmanager
+def explained(source: str) -> Iterator[None]:
+    """Turn whatever FFmpeg or PyAV raise within a `with` into an OSError or a ValueError.
+
+    Put nothing but their calls into it.
 
     Args:
-        source: Path or address.
+        source: What to call the file or address.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        OSError: If it cannot be reached, or stops answering.
+        ValueError: If it cannot be decoded.
+    """
+    av = import_av()
+    try:
+        yield
+    except av.error.FileNotFoundError as error:
+        raise FileNotFoundError(f"No video at {source!r}. Check the spelling.") from error
+    except (av.error.ExitError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise OSError(f"Cannot read {source!r}: {reason}.") from error
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ValueError(
+            f"Cannot read {source!r} as a video: damaged, cut short before its index, a playlist, "
+            f"or no video at all ({reason}). Try to play it, or to convert it to MP4."
+        ) from error
+
+
+@contextmanager
+def explained_writing(what: str | Path) -> Iterator[None]:
+    """Turn whatever PyAV raises while it encodes or writes into an OSError or a ValueError."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"Cannot write {what}: {error.strerror or error}.") from error
+    except Exception as error:
+        raise ValueError(f"Cannot write {what} as a video: {error}.") from error
+
+
+def open_input(source: str | Pipe, **options: Any) -> InputContainer:
+    """Open a file, a pipe or an address for reading.
+
+    A file cannot make FFmpeg open other files or addresses: playlists are refused. An animated
+    WebP, which FFmpeg does not know, is opened as a video of the same pictures.
+
+    Args:
+        source: Path, address or pipe.
         **options: What `av.open` takes (`timeout`, `options`, ...).
 
     Raises:
@@ -37,22 +100,42 @@ def open_input(source: str, **options: Any) -> InputContainer:
         OSError: If an address does not answer.
     """
     av = import_av()
-    try:
-        return av.open(source, metadata_errors="replace", **options)
-    except av.error.FileNotFoundError as error:
-        raise FileNotFoundError(f"No video at {source!r}. Check the spelling.") from error
-    except (av.error.InvalidDataError, av.error.EOFError) as error:
-        raise ValueError(
-            f"Cannot read {source!r} as a video: damaged, cut short before its index, or no video "
-            f"at all ({error.strerror}). Try to play it, or to convert it to MP4."
-        ) from error
+    if isinstance(source, str) and "://" in source:
+        with explained(source):
+            return av.open(source, metadata_errors="replace", **options)
+    options["options"] = {"format_whitelist": _whitelist(), **options.get("options", {})}
+    start = source.start() if isinstance(source, Pipe) else _start_of(source)
+    tries = [animation_as_video(source, start)]
+    if tries == [None]:
+        # A live stream has no end to seek to, an MP4 may have its index there.
+        is_pipe = isinstance(source, Pipe)
+        tries = [source.forward(), source.view()] if is_pipe else [f"file:{source}"]
+    for opened in tries[:-1]:
+        with suppress(ValueError), explained(str(source)):
+            return av.open(opened, metadata_errors="replace", **options)
+    with explained(str(source)):
+        return av.open(tries[-1], metadata_errors="replace", **options)
+
+
+def _start_of(path: str, size: int = 16) -> bytes:
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"No video at {path!r}. Check the spelling and the folder.")
+    with Path(path).open("rb") as file:
+        return file.read(size)
+
+
+@cache
+def _whitelist() -> str:
+    """Return FFmpeg's formats but those that name other files."""
+    return ",".join(sorted(import_av().formats_available - _NAMES_OTHER_FILES))
 
 
 def video_stream_of(container: InputContainer, source: str) -> VideoStream:
-    """Gives the first moving-picture stream, set to decode on several threads.
+    """Return the first moving-picture stream, set to decode on several threads.
 
     Raises:
-        ValueError: If there is none, or `source` is text or a still picture.
+        ValueError: If there is none, `source` is text or a still picture, or its pictures are
+            too large.
     """
     kind = container.format.name
     if kind in _NOT_VIDEO_FORMATS or kind.endswith("_pipe"):
@@ -65,34 +148,83 @@ def video_stream_of(container: InputContainer, source: str) -> VideoStream:
     if not moving:
         kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
         raise ValueError(f"Expected a video stream. {source!r} holds {', '.join(kinds)} only.")
-    moving[0].thread_type = "AUTO"
-    return moving[0]
+    # An animated AVIF has a still picture before its moving ones.
+    stream = next((stream for stream in moving if stream.frames != 1), moving[0])
+    codec = stream.codec_context
+    check_video_size((codec.width, codec.height), source)
+    with explained(source):
+        codec.options = {"max_pixels": str(most_video_pixels())}  # of pictures that grow later
+        stream.thread_type = "AUTO"
+    return stream
+
+
+def most_video_pixels() -> int:
+    """Return how many pixels a picture of a video may have at most.
+
+    Raises:
+        ValueError: If the environment's limit is no number of at least 0.01.
+    """
+    text = os.environ.get(VIDEO_MEGAPIXELS_VARIABLE, "").strip()
+    try:
+        megapixels = float(text or DEFAULT_VIDEO_MEGAPIXELS)
+        if not 0.01 <= megapixels <= 500:
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f"Expected 0.01...500 in the environment's {VIDEO_MEGAPIXELS_VARIABLE}. "
+            f"Received: {text!r}."
+        ) from None
+    return round(megapixels * 1e6)
+
+
+def check_video_size(size: tuple[int, int], source: str) -> None:
+    """Refuse a video whose pictures, (width, height), are too large to be held in memory.
+
+    Raises:
+        ValueError: If they are.
+    """
+    if size[0] * size[1] > most_video_pixels():
+        raise ValueError(
+            f"Expected pictures of at most {most_video_pixels() / 1e6:g} megapixels. Received: "
+            f"{source!r} with {size[0]} x {size[1]}. Try a smaller copy, or a higher limit "
+            f"(environment: {VIDEO_MEGAPIXELS_VARIABLE})."
+        )
 
 
 def decode_past_damage(
-    container: InputContainer, stream: VideoStream, report: Callable[[int], None]
-) -> Iterator[VideoFrame]:
-    """Decodes a stream to its end, going on after damaged parts.
+    container: InputContainer, stream: Any, report: Callable[[int], None], source: str
+) -> Iterator[Any]:
+    """Decode a stream of pictures or sound to its end, going on after damaged parts.
 
     Args:
         container: What to read from.
-        stream: One of its video streams.
+        stream: One of its streams.
         report: Called with the number of damaged parts just met.
+        source: What to call it in errors.
+
+    Yields:
+        `av.VideoFrame` or `av.AudioFrame`.
 
     Raises:
         OSError: If the source stops answering.
     """
-    errors = import_av().error
     packets = container.demux(stream)
     while True:
         try:
-            pictures = next(packets).decode()
-        except StopIteration:
+            with explained(source):
+                packet = next(packets, None)
+        except ValueError:
+            report(1)
             return
-        except (errors.InvalidDataError, errors.PatchWelcomeError):
+        if packet is None:
+            return
+        try:
+            with explained(source):
+                decoded = packet.decode()
+        except ValueError:
             report(1)
             continue
-        damaged = sum(picture.is_corrupt for picture in pictures)
+        damaged = sum(frame.is_corrupt for frame in decoded)
         if damaged:
             report(damaged)
-        yield from pictures
+        yield from decoded

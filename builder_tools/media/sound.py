@@ -7,7 +7,11 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from builder_tools.media.pyav import import_av, open_input
+import numpy as np
+
+from builder_tools.media.pipes import Pipe
+from builder_tools.media.pyav import explained, explained_writing, import_av, open_input
+from builder_tools.media.sound_samples import CLOCK_RESTARTS_S, sound_blocks
 
 if TYPE_CHECKING:
     from av import AudioStream, Packet
@@ -15,10 +19,17 @@ if TYPE_CHECKING:
 
 COPIED_CODECS = frozenset({"aac", "mp3"})
 """Sound that every browser plays inside MP4; any other codec becomes AAC."""
+FIXED_SOUND_FORMATS = ("mov", "matroska")
+"""Formats whose AAC says once what it is; in others it may change on the way, so it is decoded."""
 AAC_RATES_HZ = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 """What AAC can hold and browsers play; other rates become the first."""
 SOUND_TAIL_S = 1.0
 """How long sound may run on after the last picture."""
+_AAC_FRAME = 1024
+_LONGEST_SILENCE_S = 60.0
+"""Shorter gaps are filled with silence, which every player keeps time with."""
+_LONGEST_GAP_S = 3600.0
+"""MP4 cannot hold gaps of many hours: sound ends there."""
 
 _logger = logging.getLogger(__name__)
 
@@ -27,9 +38,10 @@ class SoundTrack:
     """The first sound stream of a file, written into an open container as time goes on.
 
     Time 0 is the first picture of the file, as in `VideoReader`; earlier sound is left out.
+    Damaged sound is left out too, whatever is wrong with it: it never costs the pictures.
 
     Args:
-        source: Path of a file with sound (a file without any gives no sound).
+        source: A file or pipe with sound (one without any gives no sound).
         output: The container to write to; the stream is added to it at once.
 
     Raises:
@@ -37,72 +49,137 @@ class SoundTrack:
         ValueError: If it is no media file.
     """
 
-    def __init__(self, source: str, output: OutputContainer) -> None:
+    def __init__(self, source: str | Pipe, output: OutputContainer) -> None:
+        self._source, self._output = source, output
         self._input = open_input(source)
-        self._output = output
         self._waiting: Packet | None = None
+        self._last_dts: int | None = None
         self._packets: Iterator[Packet] = iter(())
         if self._input.streams.audio:
             self._open(self._input.streams.audio[0])
 
     def _open(self, stream: AudioStream) -> None:
-        self._start_s = _start_s(self._input.streams.video or [stream])
-        if stream.codec_context.codec.canonical_name in COPIED_CODECS:
+        first = (self._input.streams.video or [stream])[0]
+        self._start_s = (first.start_time or 0) * first.time_base
+        if self._may_be_copied(stream):
             self._stream = self._output.add_stream_from_template(stream)
             self._packets = self._copied(stream)
         else:
-            self._stream = self._add_aac(stream)
-            self._packets = self._transcoded(stream)
+            rate = stream.codec_context.sample_rate
+            layout = "mono" if stream.codec_context.channels == 1 else "stereo"
+            self._stream = self._output.add_stream(
+                "aac", rate=rate if rate in AAC_RATES_HZ else AAC_RATES_HZ[0], layout=layout
+            )
+            self._packets = self._encoded(1 if layout == "mono" else 2)
 
-    def _add_aac(self, stream: AudioStream) -> AudioStream:
-        rate = stream.codec_context.sample_rate
-        layout = "mono" if stream.codec_context.channels == 1 else "stereo"
-        return self._output.add_stream(
-            "aac", rate=rate if rate in AAC_RATES_HZ else AAC_RATES_HZ[0], layout=layout
-        )
+    def _may_be_copied(self, stream: AudioStream) -> bool:
+        codec = stream.codec_context
+        if not (codec.sample_rate and codec.channels):
+            return False
+        if codec.codec.canonical_name == "aac":
+            container = self._input.format.name
+            return bool(codec.extradata) and any(n in container for n in FIXED_SOUND_FORMATS)
+        return codec.codec.canonical_name in COPIED_CODECS
 
     def write_until(self, time_s: float) -> None:
-        """Writes the sound up to a time in seconds from the first picture."""
+        """Write the sound up to a time in seconds from the first picture."""
         while self._waiting is not None or self._take():
             packet = self._waiting
             if packet.pts * packet.time_base > time_s:
                 return
-            self._output.mux(packet)
             self._waiting = None
+            try:
+                with explained_writing("its sound"):
+                    self._output.mux(packet)
+            except ValueError as error:
+                _logger.warning("The sound of %s ends early: %s", self._source, error)
+                self._packets = iter(())
 
     def close(self) -> None:
+        """Let the file go; may be called twice."""
         self._packets = iter(())
         self._input.close()
 
     def _take(self) -> bool:
-        try:
-            self._waiting = next(self._packets, None)
-        except import_av().error.FFmpegError as error:
-            _logger.warning("The sound of %s ends early: %s", self._input.name, error)
-            self._packets = iter(())
-        return self._waiting is not None
+        """Take the next packet that can be written."""
+        while True:
+            try:
+                with explained(str(self._source)):
+                    packet = next(self._packets, None)
+            except (OSError, ValueError) as error:
+                _logger.warning("The sound ends early: %s", error)
+                packet = None
+            if packet is None or self._is_too_far(packet):
+                self._packets, self._waiting = iter(()), None
+                return False
+            if packet.size and (self._last_dts is None or packet.dts > self._last_dts):
+                self._last_dts, self._waiting = packet.dts, packet
+                packet.pts = max(packet.pts, packet.dts)
+                return True
+
+    def _is_too_far(self, packet: Packet) -> bool:
+        gap_s = (packet.dts - (self._last_dts or 0)) * packet.time_base
+        if gap_s > _LONGEST_GAP_S:
+            _logger.warning("%s: its sound jumps by %.0f s and ends there.", self._source, gap_s)
+        return gap_s > _LONGEST_GAP_S
 
     def _copied(self, stream: AudioStream) -> Iterator[Packet]:
-        shift = round(self._start_s / stream.time_base)
+        shift, end = round(self._start_s / stream.time_base), None
         for packet in self._input.demux(stream):
             if packet.dts is None or packet.pts is None:
                 continue
+            if end is not None and (end - packet.dts) * stream.time_base > CLOCK_RESTARTS_S:
+                shift -= end - packet.dts
+            end = packet.dts + (packet.duration or 0)
             packet.pts -= shift
             packet.dts -= shift
             if packet.pts + (packet.duration or 0) >= 0:
                 packet.stream = self._stream
                 yield packet
 
-    def _transcoded(self, stream: AudioStream) -> Iterator[Packet]:
-        shift = round(self._start_s / stream.time_base)
-        for sound in self._input.decode(stream):
-            if sound.pts is not None:
-                sound.pts -= round(shift * stream.time_base / sound.time_base)
-                if sound.pts < 0:
-                    continue
+    def _encoded(self, channels: int) -> Iterator[Packet]:
+        rate = self._stream.rate
+        for place, samples in _frames(sound_blocks(self._source, rate, channels=channels), rate):
+            sound = import_av().AudioFrame.from_ndarray(
+                samples, format="fltp", layout=self._stream.layout.name
+            )
+            sound.sample_rate, sound.time_base, sound.pts = rate, Fraction(1, rate), place
             yield from self._stream.encode(sound)
         yield from self._stream.encode(None)
 
 
-def _start_s(streams: list) -> Fraction:
-    return (streams[0].start_time or 0) * streams[0].time_base
+def _frames(
+    blocks: Iterator[tuple[int, np.ndarray]], rate: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Cut blocks of sound into frames of 1024 samples, in order, with silence in short gaps.
+
+    Args:
+        blocks: From `sound_blocks`; those before place 0 are left out.
+        rate: Samples a second.
+
+    Yields:
+        (place, samples): growing; `(channels, 1024)` float32, the last one of a stretch padded.
+    """
+    waiting, begin = None, 0
+    for place, samples in blocks:
+        end = begin if waiting is None else begin + waiting.shape[1]
+        skipped = max(end - place, 0)
+        place, samples = place + skipped, samples[:, skipped:]
+        if not samples.shape[1]:
+            continue
+        if waiting is not None and place - end > _LONGEST_SILENCE_S * rate:
+            yield begin, _padded(waiting)
+            waiting = None
+        if waiting is None:
+            waiting, begin, end = samples[:, :0], place, place
+        silence = np.zeros((samples.shape[0], place - end), np.float32)
+        waiting = np.concatenate([waiting, silence, samples], axis=1)
+        while waiting.shape[1] >= _AAC_FRAME:
+            yield begin, np.ascontiguousarray(waiting[:, :_AAC_FRAME])
+            waiting, begin = waiting[:, _AAC_FRAME:], begin + _AAC_FRAME
+    if waiting is not None and waiting.shape[1]:
+        yield begin, _padded(waiting)
+
+
+def _padded(samples: np.ndarray) -> np.ndarray:
+    return np.pad(samples, ((0, 0), (0, _AAC_FRAME - samples.shape[1])))

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from builder_tools.media.pyav import import_av, open_input
+from builder_tools.media.pipes import Pipe
+from builder_tools.media.pyav import decode_past_damage, explained, import_av, open_input
 
 _LAYOUTS = {1: "mono", 2: "stereo"}
 _EARLIER_S = 1.0
 """Seeking aims this much before the wanted time: sound codecs need a run-up."""
+CLOCK_RESTARTS_S = 1.0
+"""Sound that jumps back by more goes on where it was, as pictures do."""
 
 _logger = logging.getLogger(__name__)
 
@@ -31,11 +34,12 @@ def sound_rate_hz(source: str | Path) -> int | None:
 
 
 def sound_blocks(
-    source: str | Path, rate_hz: int, *, channels: int = 1, start_s: float = 0.0
+    source: str | Path | Pipe, rate_hz: int, *, channels: int = 1, start_s: float = 0.0
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Gives a file's sound block by block, in constant memory.
 
-    Damaged parts are left out; the blocks after them keep their place.
+    Damaged parts are left out; the blocks after them keep their place. Sound whose rate or
+    channels change on the way is carried on in the wanted ones.
 
     Args:
         source: A file with a sound stream.
@@ -51,51 +55,51 @@ def sound_blocks(
         FileNotFoundError: If there is no such file.
         ValueError: If it is no media file or has no sound.
     """
-    with open_input(str(source)) as container:
+    with open_input(source if isinstance(source, Pipe) else str(source)) as container:
         if not container.streams.audio:
             raise ValueError(f"{str(source)!r} has no sound.")
         stream = container.streams.audio[0]
         first = (container.streams.video or [stream])[0]
         zero_s = float((first.start_time or 0) * first.time_base)
         if start_s > _EARLIER_S:
-            container.seek(round((start_s - _EARLIER_S + zero_s) / stream.time_base), stream=stream)
-        resampler = import_av().AudioResampler("fltp", _LAYOUTS[channels], rate_hz)
-        expected = None
-        for frame in _decoded(container, stream):
+            place = round((start_s - _EARLIER_S + zero_s) / stream.time_base)
+            with explained(str(source)):
+                container.seek(place, stream=stream)
+        expected, kind, resampler, place, shift_s = None, None, None, 0, 0.0
+        for frame in _decoded(container, stream, str(source)):
+            jumped = False
             if frame.time is not None:
-                jumped = expected is None or abs(frame.time - expected) > 0.005
-                begin = frame.time if jumped else None
-                expected = frame.time + frame.samples / frame.sample_rate
-            else:
-                begin = None
-            if begin is not None:
+                time_s = frame.time + shift_s
+                if expected is not None and time_s < expected - CLOCK_RESTARTS_S:
+                    shift_s, time_s = shift_s + expected - time_s, expected
+                jumped = expected is None or abs(time_s - expected) > 0.005
+                expected = time_s + frame.samples / frame.sample_rate
+            changed, kind = kind, (frame.sample_rate, frame.layout.name, frame.format.name)
+            if jumped or changed != kind:
                 resampler = import_av().AudioResampler("fltp", _LAYOUTS[channels], rate_hz)
-                place = round((begin - zero_s) * rate_hz)
+            if jumped:
+                place = round((time_s - zero_s) * rate_hz)
             frame.pts = None
-            for block in resampler.resample(frame):
-                samples = block.to_ndarray()
+            try:
+                with explained(str(source)):
+                    blocks = [block.to_ndarray() for block in resampler.resample(frame)]
+            except ValueError as error:
+                _logger.debug("A part of the sound of %s is left out: %s", source, error)
+                kind = None
+                continue
+            for samples in blocks:
                 yield place, samples
                 place += samples.shape[1]
 
 
-def _decoded(container, stream) -> Iterator:
-    errors = import_av().error
-    damaged = 0
-    packets = container.demux(stream)
-    while True:
-        try:
-            frames = next(packets).decode()
-        except StopIteration:
-            break
-        except errors.InvalidDataError:
-            damaged += 1
-            continue
-        except errors.FFmpegError as error:
-            _logger.warning("The sound of %s ends early: %s", container.name, error)
-            break
-        yield from frames
+def _decoded(container, stream, source: str) -> Iterator:
+    damaged: list[int] = []
+    try:
+        yield from decode_past_damage(container, stream, damaged.append, source)
+    except OSError as error:
+        _logger.warning("The sound of %s ends early: %s", source, error)
     if damaged:
-        _logger.warning("%s: %d damaged parts of its sound left out.", container.name, damaged)
+        _logger.warning("%s: %d damaged parts of its sound left out.", source, sum(damaged))
 
 
 def read_sound(

@@ -1,7 +1,9 @@
 """Reading videos: every picture with its true time, upright, in RGB.
 
-Colours follow the stream's own matrix and range (swscale). Non-square pixels are not stretched.
-A damaged video gives what can be read and then says so in `VideoReader.warning`.
+Colours follow the stream's own matrix and range (swscale); transparent pixels are laid over white.
+Pixels that are not square are made so. All pictures have the size of the first: where a stream
+changes its size, later ones are fitted into it, with black around them. A damaged video gives what
+can be read and then says so in `VideoReader.warning`.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +19,15 @@ import cv2
 import numpy as np
 
 from builder_tools.media.frame import Frame
-from builder_tools.media.pyav import decode_past_damage, import_av, open_input, video_stream_of
+from builder_tools.media.pipes import Pipe, check_file, is_pipe
+from builder_tools.media.pyav import (
+    check_video_size,
+    decode_past_damage,
+    explained,
+    import_av,
+    open_input,
+    video_stream_of,
+)
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -24,45 +35,60 @@ if TYPE_CHECKING:
 DEFAULT_FPS = 25.0
 EARLY_END_S = 1.0
 """A video that ends this much before its declared end is reported as cut short."""
+LONGEST_GAP_S = 3e7
+"""A year: a timestamp further from the one before is no time."""
+MOST_SQUEEZED = 8
+"""Pixels that claim to be so many times as wide as high, or more, are taken for square."""
 
 _logger = logging.getLogger(__name__)
 
 
 class VideoReader:
-    """The pictures of a video file or address, one by one, in constant memory.
+    """The pictures of a video file, pipe or address, one by one, in constant memory.
 
     An iterator of `Frame` and a context manager; it can be read once. A missing or backward
     timestamp becomes the previous one plus 1/fps, so times always increase.
 
     Args:
-        source: Path or address of the video; a GIF counts as one.
+        source: Path or address of the video; `-` for standard input. Animated GIF, PNG and WebP
+            count as videos. What comes through a pipe is kept in a temporary file meanwhile.
 
     Attributes:
         fps: Mean pictures a second as the header says (29.97 stays 29.97...).
-        size: (width, height) in pixels after rotation.
+        size: (width, height) in square pixels after rotation.
         duration_s: Declared length in seconds, or None when unknown.
         has_audio: Whether there is a sound stream.
+        opened: What `VideoWriter(audio_from=...)` takes to carry the sound over.
         warning: None, or after the last picture a sentence on what could not be read.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no video, or not one picture can be decoded.
+        ValueError: If it is no video, too large, or not one picture can be decoded.
+        OSError: If it cannot be read, or an address does not answer.
     """
 
     def __init__(self, source: str | Path) -> None:
         self.source = str(source)
         self.warning: str | None = None
-        _check_path(self.source)
-        self._container = open_input(self.source)
+        self.opened: str | Pipe = self.source
+        if is_pipe(self.source):
+            self.opened = Pipe(self.source)
+        elif "://" not in self.source:
+            check_file(self.source)
         try:
-            self._open_stream()
+            self._container = open_input(self.opened)
+            try:
+                self._open_stream()
+            except BaseException:
+                self._container.close()
+                raise
         except BaseException:
-            self._container.close()
+            self._close_pipe()
             raise
 
     def _open_stream(self) -> None:
         self._stream = video_stream_of(self._container, self.source)
-        self._damaged = 0
+        self._damaged = self._discarded = 0
         self._reformatter = import_av().video.reformatter.VideoReformatter()
         decoded = self._decode()
         first = next(decoded, None)
@@ -71,10 +97,11 @@ class VideoReader:
         self.fps = self._declared_fps()
         self.duration_s = self._declared_duration_s()
         self.has_audio = bool(self._container.streams.audio)
-        self._coded_size = (first.width, first.height)
         self._matrix = _display_matrix(first)
+        self._shown_size = self._square_size(first)
+        check_video_size(self._shown_size, self.source)
         turned = self._matrix[0, 0] == 0
-        self.size = self._coded_size[::-1] if turned else self._coded_size
+        self.size = self._shown_size[::-1] if turned else self._shown_size
         self._frames = self._to_frames(itertools.chain([first], decoded))
 
     def __enter__(self) -> VideoReader:
@@ -90,14 +117,21 @@ class VideoReader:
         return next(self._frames)
 
     def close(self) -> None:
-        """Closes the file; may be called twice."""
+        """Close the file; may be called twice."""
         self._frames.close()
         self._container.close()
+        self._close_pipe()
+
+    def _close_pipe(self) -> None:
+        if isinstance(self.opened, Pipe):
+            self.opened.close()
 
     def _decode(self) -> Iterator[VideoFrame]:
         try:
-            yield from decode_past_damage(self._container, self._stream, self._count_damage)
-        except import_av().error.FFmpegError as error:
+            yield from decode_past_damage(
+                self._container, self._stream, self._count_damage, self.source
+            )
+        except OSError as error:
             _logger.debug("%s stops with %s", self.source, error)
             self._damaged += 1
 
@@ -106,25 +140,53 @@ class VideoReader:
 
     def _to_frames(self, pictures: Iterator[VideoFrame]) -> Iterator[Frame]:
         index, time_s, start_s = -1, 0.0, None
-        for index, picture in enumerate(pictures):
+        for picture in pictures:
+            try:
+                image = self._to_rgb(picture)
+            except ValueError as error:
+                _logger.debug("%s: a picture cannot be shown: %s", self.source, error)
+                self._damaged += 1
+                continue
+            index += 1
             stamp_s = picture.time
             if start_s is None:
                 start_s = stamp_s or 0.0
-            elif stamp_s is None or stamp_s - start_s <= time_s:
+            elif stamp_s is None or not 0 < stamp_s - start_s - time_s < LONGEST_GAP_S:
                 time_s += 1 / self.fps
             else:
                 time_s = stamp_s - start_s
-            yield Frame(index, time_s, self._to_rgb(picture))
+            yield Frame(index, time_s, image)
         self._warn(index + 1, time_s)
 
     def _to_rgb(self, picture: VideoFrame) -> np.ndarray:
-        """Converts in FFmpeg's buffer, which is used again for the next picture, then copies.
+        """Return `(H, W, 3)` uint8 RGB of the reader's size, upright.
 
+        Converts in FFmpeg's buffer, which is used again for the next picture, then copies.
         Handing that buffer out instead costs a fresh one a picture: half the speed at 720p.
         """
-        width, height = self._coded_size
-        converted = self._reformatter.reformat(picture, width, height, "rgb24", threads=1)
-        return _turn(converted.to_ndarray().copy(), self._matrix)
+        size, canvas = self._shown_size, None
+        own = self._square_size(picture)
+        if own != size:
+            scale = min(size[0] / own[0], size[1] / own[1])
+            own = tuple(max(round(side * scale), 1) for side in own)
+            canvas = np.zeros((size[1], size[0], 3), np.uint8)
+        kind = "rgba" if _has_alpha(picture) else "rgb24"
+        with explained(self.source):
+            converted = self._reformatter.reformat(picture, *own, kind, threads=1).to_ndarray()
+        image = converted.copy() if kind == "rgb24" else _over_white(converted)
+        if canvas is not None:
+            left, top = (size[0] - own[0]) // 2, (size[1] - own[1]) // 2
+            canvas[top : top + own[1], left : left + own[0]] = image
+            image = canvas
+        return _turn(image, self._matrix)
+
+    def _square_size(self, picture: VideoFrame) -> tuple[int, int]:
+        """Return (width, height) of a picture, not yet turned, in square pixels."""
+        width, height = picture.width, picture.height
+        aspect = self._stream.sample_aspect_ratio or Fraction(1)
+        if not Fraction(1, MOST_SQUEEZED) < aspect < MOST_SQUEEZED:
+            return width, height
+        return (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))
 
     def _declared_fps(self) -> float:
         rate = self._stream.average_rate or self._stream.guessed_rate
@@ -140,8 +202,8 @@ class VideoReader:
         return None
 
     def _warn(self, read: int, end_s: float) -> None:
-        """Says what is missing, once all is read."""
-        promised, found = self._stream.frames, []
+        """Say what is missing, once all is read."""
+        promised, found = self._promised(), []
         if self._damaged:
             found.append(f"{self._damaged} damaged parts")
         if promised > read:
@@ -154,21 +216,23 @@ class VideoReader:
             )
             _logger.warning("%s", self.warning)
 
+    def _promised(self) -> int:
+        """Return the number of pictures the header promises, 0 where it does not say.
 
-def _check_path(source: str) -> None:
-    if "://" in source:
-        return
-    path = Path(source)
-    if not path.exists():
-        raise FileNotFoundError(f"No video at {source!r}. Check the spelling and the folder.")
-    if path.is_dir():
-        raise ValueError(f"Expected a video file. Received a folder: {source!r}.")
-    if path.stat().st_size == 0:
-        raise ValueError(f"Expected a video. Received an empty file (0 bytes): {source!r}.")
+        An edit list (of a clip that was trimmed) leaves out pictures that are in the file.
+        """
+        promised = self._stream.frames
+        if promised and "mov" in self._container.format.name:
+            shown = sum(not entry.is_discard for entry in self._stream.index_entries)
+            return min(promised, shown or promised)
+        return promised
 
 
 def _display_matrix(picture: VideoFrame) -> np.ndarray:
-    """Gives how to turn the coded picture for display: `(2, 2)` of -1, 0, 1.
+    """Return how to turn the coded picture for display: `(2, 2)` of -1, 0, 1.
+
+    Quarter turns and mirrorings only: a matrix of another angle means the nearest of them, and
+    whatever scale it has is left out.
 
     Ask the first picture only: PyAV ties a picture whose side data was looked at into a reference
     cycle, and a video full of those takes gigabytes before the garbage collector comes.
@@ -178,8 +242,20 @@ def _display_matrix(picture: VideoFrame) -> np.ndarray:
     data: Any = picture.side_data.get("DISPLAYMATRIX")
     if data is None:
         return np.eye(2, dtype=int)
-    matrix = np.frombuffer(data, np.int32).reshape(3, 3)[:2, :2] / 65536
-    return np.rint(matrix).astype(int)
+    given = np.frombuffer(data, np.int32)[:9].reshape(3, 3)[:2, :2].astype(float)
+    straight = abs(given[0, 0]) + abs(given[1, 1]) >= abs(given[0, 1]) + abs(given[1, 0])
+    signs = np.where(given < 0, -1, 1)
+    return signs * (np.eye(2, dtype=int) if straight else 1 - np.eye(2, dtype=int))
+
+
+def _has_alpha(picture: VideoFrame) -> bool:
+    return any(component.is_alpha for component in picture.format.components)
+
+
+def _over_white(image_rgba: np.ndarray) -> np.ndarray:
+    alpha = image_rgba[..., 3:].astype(np.uint32)
+    over = (image_rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return over.astype(np.uint8)
 
 
 def _turn(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -7,19 +7,30 @@ import os
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from builder_tools.media.partial import partial_path
-from builder_tools.media.pyav import import_av
+from builder_tools.media.pipes import Pipe
+from builder_tools.media.pyav import explained_writing, import_av
 from builder_tools.media.sound import SOUND_TAIL_S, SoundTrack
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov")
 QUALITY_CRF = "20"
 SPEED_PRESET = "veryfast"
 _CLOCK_HZ = 60_000
 """Times are kept at least this fine."""
+_FINEST_CLOCK_HZ = 1_000_000
+_MOST_TICKS = 2**28
+"""How long MP4 can show a picture, a third of an hour or more; one shown longer comes again."""
+_LEAN_PIXELS = 3840 * 2160
+"""Pictures larger than this are encoded without looking ahead: that holds dozens of them."""
+_LEAN = "rc-lookahead=0:sync-lookahead=0:bframes=0:sliced-threads=1:ref=1"
 
 
 class VideoWriter:
@@ -33,8 +44,9 @@ class VideoWriter:
         path: Where to, ending in .mp4, .m4v or .mov; missing folders are made.
         fps: Pictures a second; the step between pictures written without a time.
         size: (width, height) in pixels of every picture.
-        audio_from: A file whose sound to carry over: AAC and MP3 bit by bit, others as AAC.
-            Its first picture is time 0; sound ends at most 1 s after the last picture written.
+        audio_from: A file (or `VideoReader.opened`) whose sound to carry over: MP3, and the AAC
+            of MP4 and Matroska, bit by bit, others as AAC. Its first picture is time 0; sound
+            ends at most 1 s after the last picture written. Damaged sound is left out.
 
     Raises:
         ValueError: If the suffix, the speed or the size is not usable, or `audio_from` is no
@@ -49,7 +61,7 @@ class VideoWriter:
         fps: float,
         size: tuple[int, int],
         *,
-        audio_from: str | Path | None = None,
+        audio_from: str | Path | Pipe | None = None,
     ) -> None:
         self.path = Path(path)
         self.fps = float(fps)
@@ -79,15 +91,19 @@ class VideoWriter:
             ValueError: If the size is another, or the time is not after the one before.
         """
         self._check_picture(image_rgb)
+        begun = self._last_pts >= 0
         if time_s is None:
-            time_s = 0.0 if self._last_pts < 0 else self._time_s + 1 / self.fps
-        pts = round(time_s / self._clock)
-        if pts <= self._last_pts or time_s < 0:
+            time_s = self._time_s + 1 / self.fps if begun else 0.0
+        if time_s < 0 or (begun and time_s <= self._time_s):
             raise ValueError(
                 f"Expected times that grow. Received: {time_s} s after {self._time_s} s."
             )
-        self._container.mux(self._stream.encode(self._to_yuv(image_rgb, pts)))
-        self._last_pts, self._time_s = pts, time_s
+        pts = max(round(time_s / self._clock), self._last_pts + 1)
+        with explained_writing(self.path):
+            while begun and pts - self._last_pts > _MOST_TICKS:
+                self._encode(self._last_yuv, self._last_pts + _MOST_TICKS)
+            self._encode(self._to_yuv(image_rgb), pts)
+        self._time_s = time_s
         if self._sound is not None:
             self._sound.write_until(time_s)
 
@@ -164,20 +180,24 @@ class VideoWriter:
                 f"Cannot write {self.path}: {error.strerror or error}. Try another folder."
             ) from error
 
-    def _open(self, audio_from: str | Path | None) -> None:
+    def _open(self, audio_from: str | Path | Pipe | None) -> None:
         av = import_av()
-        rate = Fraction(self.fps).limit_denominator(1001)
-        self._clock = 1 / (rate * math.ceil(_CLOCK_HZ / rate))
+        rate = _simple_rate(self.fps)
+        # A picture's share of a second is a whole number of ticks.
+        hz = rate.numerator * math.ceil(_CLOCK_HZ / rate.numerator)
+        self._clock = Fraction(1, min(hz, _FINEST_CLOCK_HZ))
         self._container = av.open(
             str(self._partial), "w", format="mp4", options={"movflags": "+faststart"}
         )
+        lean = {"x264-params": _LEAN} if self.size[0] * self.size[1] > _LEAN_PIXELS else {}
         self._stream = self._container.add_stream(
-            "libx264", rate=rate, options={"preset": SPEED_PRESET, "crf": QUALITY_CRF}
+            "libx264", rate=rate, options={"preset": SPEED_PRESET, "crf": QUALITY_CRF, **lean}
         )
         self._set_up_codec()
         self._reformatter = av.video.reformatter.VideoReformatter()
         if audio_from is not None:
-            self._sound = SoundTrack(str(audio_from), self._container)
+            source = audio_from if isinstance(audio_from, Pipe) else str(audio_from)
+            self._sound = SoundTrack(source, self._container)
 
     def _set_up_codec(self) -> None:
         codec = self._stream.codec_context
@@ -188,22 +208,33 @@ class VideoWriter:
         codec.color_primaries, codec.color_trc = 1, 1
         codec.thread_type = "AUTO"
 
-    def _to_yuv(self, image: np.ndarray, pts: int):
+    def _encode(self, yuv: VideoFrame, pts: int) -> None:
+        yuv.pts, yuv.time_base = pts, self._clock
+        self._container.mux(self._stream.encode(yuv))
+        self._last_yuv, self._last_pts = yuv, pts
+
+    def _to_yuv(self, image: np.ndarray) -> VideoFrame:
         right, below = self.size[0] % 2, self.size[1] % 2
         if right or below:
             image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
         rgb = import_av().VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        yuv = self._reformatter.reformat(
+        return self._reformatter.reformat(
             rgb, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
         )
-        yuv.pts, yuv.time_base = pts, self._clock
-        return yuv
 
     def _finish(self) -> None:
         if self._last_pts < 0:
             raise ValueError(f"Expected at least one picture for {self.path}. None was written.")
-        self._container.mux(self._stream.encode(None))
+        with explained_writing(self.path):
+            self._container.mux(self._stream.encode(None))
         if self._sound is not None:
             self._sound.write_until(self._time_s + SOUND_TAIL_S)
         container, self._container = self._container, None
         container.close()
+
+
+def _simple_rate(fps: float) -> Fraction:
+    """Return pictures a second, or seconds a picture, with a denominator of at most 1001."""
+    if fps >= 1:
+        return Fraction(fps).limit_denominator(1001)
+    return 1 / Fraction(1 / fps).limit_denominator(1001)

@@ -1,0 +1,79 @@
+"""Animated WebP as a video: FFmpeg does not know it, Pillow does."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from builder_tools.media.pipes import Pipe
+
+SHORTEST_MS, INSTEAD_MS = 10, 100
+"""As browsers do: pictures shown this briefly or less are shown so long."""
+
+
+def animation_as_video(source: str | Pipe, start: bytes) -> IO[bytes] | None:
+    """Return a temporary video with the pictures of an animated WebP at their times.
+
+    Lossless; transparent pixels are laid over white, as a page shows them.
+
+    Args:
+        source: Path or pipe.
+        start: Its first 16 bytes or more.
+
+    Returns:
+        A file object that is removed when closed, or None if it is no animated WebP.
+
+    Raises:
+        ValueError: If it cannot be decoded, or is a still picture.
+    """
+    if start[:4] != b"RIFF" or start[8:12] != b"WEBP":
+        return None
+    import av
+    from PIL import Image
+
+    file = tempfile.TemporaryFile(prefix="builder_tools_")  # noqa: SIM115
+    try:
+        with Image.open(source if isinstance(source, str) else source.view()) as animation:
+            if getattr(animation, "n_frames", 1) < 2:
+                raise ValueError("it is a still picture (try img for pictures)")
+            with av.open(file, "w", format="matroska") as output:
+                durations_ms = list(_durations_ms(animation))
+                rate = Fraction(1000 * len(durations_ms), sum(durations_ms))
+                stream = output.add_stream("ffv1", rate=rate.limit_denominator(1001))
+                stream.width, stream.height = animation.size
+                stream.pix_fmt, stream.codec_context.time_base = "bgr0", Fraction(1, 1000)
+                shown_ms = 0
+                for index, duration_ms in enumerate(durations_ms):
+                    picture = av.VideoFrame.from_ndarray(_over_white(animation, index))
+                    picture.pts, picture.time_base = shown_ms, Fraction(1, 1000)
+                    output.mux(stream.encode(picture))
+                    shown_ms += duration_ms
+                output.mux(stream.encode(None))
+    except Exception as error:  # any exception of a decoder is the file's
+        file.close()
+        raise ValueError(f"Cannot read {str(source)!r} as a video: {error}.") from error
+    file.seek(0)
+    return file
+
+
+def _durations_ms(animation) -> Iterator[int]:
+    for index in range(animation.n_frames):
+        animation.seek(index)
+        animation.load()  # only then is its duration known
+        duration_ms = round(animation.info.get("duration", 0))
+        yield duration_ms if duration_ms > SHORTEST_MS else INSTEAD_MS
+
+
+def _over_white(animation, index: int) -> np.ndarray:
+    """Return a picture of an animation, `(H, W, 3)` uint8 RGB."""
+    from PIL import Image
+
+    animation.seek(index)
+    rgba = animation.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, "white")
+    return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))

@@ -18,6 +18,18 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from builder_tools.fields import (
+    check_fields,
+    is_flag,
+    is_list_of,
+    is_nothing_or,
+    is_number,
+    is_table,
+    is_table_of,
+    is_text,
+    is_whole,
+)
+
 CARD_FILE = "card.json"
 DEFAULT_MODEL = "fast"
 TASKS = ("emotion", "va", "both")
@@ -26,6 +38,7 @@ in [-1, 1], `(n, 2)`; or both side by side in this order, `(n, k + 2)`."""
 
 NUM_AFFECT = 2
 """Outputs of valence and arousal."""
+MOST_INPUT_PX = 4096
 MODEL_ROOTS = (
     Path(__file__).resolve().parent / "saved_models",
     Path(__file__).resolve().parent.parent / "saved_models",
@@ -87,23 +100,14 @@ class ModelCard:
     flip_average: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(f"the card of {self.name!r}", vars(self), _KINDS)
         object.__setattr__(self, "emotions", _checked_emotions(self.name, self.emotions))
-        if not isinstance(self.input_size, int) or self.input_size < 1:
-            raise ValueError(
-                f"Expected a positive whole input_size in px in the card of {self.name!r}. "
-                f"Received: {self.input_size!r}."
-            )
         for file in (self.file, *self.sha256):
             _check_bare(self.name, file)
         if self.decision is not None and set(self.decision) != set(self.emotions):
             raise ValueError(
                 f"Expected a decision bias for each of {list(self.emotions)} in the card of "
                 f"{self.name!r}. Received: {list(self.decision)}."
-            )
-        if not self.temperature > 0:
-            raise ValueError(
-                f"Expected a temperature above 0 in the card of {self.name!r}. "
-                f"Received: {self.temperature!r}."
             )
         _check_task(self)
 
@@ -127,6 +131,30 @@ class ModelCard:
                 "Give a folder that holds a model and its card.json."
             )
         return cls(**_read_fields(path))
+
+
+_KINDS = {
+    "name": (is_text, "a text"),
+    "file": (is_text, "a text"),
+    "emotions": (is_list_of(is_text), "a list of distinct emotion names, in output order"),
+    "input_size": (
+        lambda side: is_whole(side) and 1 <= side <= MOST_INPUT_PX,
+        f"a positive whole number of px, at most {MOST_INPUT_PX}",
+    ),
+    "preprocessing": (is_text, "a text"),
+    "training": (is_table, "a table"),
+    "metrics": (is_table, "a table"),
+    "sha256": (is_table_of(is_text), "a table of texts"),
+    "licence": (is_text, "a text"),
+    "intended_use": (is_text, "a text"),
+    "limits": (is_text, "a text"),
+    "decision": (is_nothing_or(is_table_of(is_number)), "a table of numbers, or null"),
+    "temperature": (lambda value: is_number(value) and value > 0, "a number above 0"),
+    "abstain_below": (is_nothing_or(is_number), "a number, or null"),
+    "task": (is_text, "a text"),
+    "centres": (is_nothing_or(is_table_of(is_list_of(is_number))), "a table of places, or null"),
+    "flip_average": (is_flag, "true or false"),
+}
 
 
 def write_card(folder: str | Path, card: ModelCard) -> Path:
@@ -214,7 +242,7 @@ def _read_fields(path: Path) -> dict[str, Any]:
     """Reads the fields of a card and checks that they are the fields of `ModelCard`."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"Expected JSON in {path}. Received: {error}.") from error
     if not isinstance(found, dict):
         raise ValueError(f"Expected a JSON object in {path}. Received: {type(found).__name__}.")

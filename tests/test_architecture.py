@@ -42,6 +42,7 @@ STOREYS = (
     _light("results"),
     _light("assets"),
     _light("machine"),
+    _light("fields"),
     _light("cards"),
     _light("card_text"),
     _light("decisions"),

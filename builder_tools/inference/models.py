@@ -9,6 +9,7 @@ import numpy as np
 
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.emotions import EmotionSet
+from builder_tools.fields import is_number, is_table
 
 
 class EmotionModel(Protocol):
@@ -46,7 +47,9 @@ def chosen_model(given: EmotionModel | None, decision: str | None) -> EmotionMod
 
 
 def frequent_emotion(model: EmotionModel) -> str:
-    """Gives the most frequent class of the training data by the card, else the first class."""
+    """Return the most frequent class of the training data by the card, else the first class."""
     card = getattr(model, "card", None)
     counts = card.training.get("class_counts") if card else None
-    return max(counts, key=counts.get) if counts else next(iter(model.emotions))
+    known = {name: counts.get(name) for name in model.emotions} if is_table(counts) else {}
+    known = {name: count for name, count in known.items() if is_number(count)}
+    return max(known, key=known.get) if known else next(iter(model.emotions))

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from builder_tools.fields import check_fields, is_number, is_text, is_whole
 from builder_tools.inference import Inference
 from builder_tools.media import IMAGE_SUFFIXES, read_image
 from builder_tools.media.partial import replacing
@@ -32,6 +33,24 @@ LEAST_GROUP = 5
 INTERVAL = (2.5, 97.5)
 DEFAULT_CAMERA_S = 60.0
 MEASURES = ("dwell_s", "intensity", "valence", "arousal")
+
+
+_EXHIBIT_KINDS = {
+    "name": (is_text, "a text"),
+    "source": (
+        lambda source: is_text(source) or (is_whole(source) and source >= 0),
+        "a path or address (a text), or a camera's index (0, 1, ...)",
+    ),
+    "seconds": (lambda value: is_number(value) and value > 0, "a number of seconds above 0"),
+}
+_CONFIG_KINDS = {
+    "title": (is_text, "a text"),
+    "minimum_group": (is_whole, "a whole number"),
+    "minimum_dwell_s": (is_number, "a number of seconds"),
+    "rank_by": (is_text, "a text"),
+    "resamples": (lambda count: is_whole(count) and count <= 1_000_000, "a whole number"),
+    "seed": (lambda seed: is_whole(seed) and seed >= 0, "a whole number, at least 0"),
+}
 
 
 @dataclass(frozen=True)
@@ -47,6 +66,9 @@ class Exhibit:
     name: str
     source: str | int
     seconds: float = DEFAULT_CAMERA_S
+
+    def __post_init__(self) -> None:
+        check_fields(f"the exhibit {self.name!r}", vars(self), _EXHIBIT_KINDS)
 
     @property
     def is_camera(self) -> bool:
@@ -80,6 +102,7 @@ class ExhibitConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields("the configuration", vars(self), _CONFIG_KINDS)
         names = [exhibit.name for exhibit in self.exhibits]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"Expected one or more exhibits of distinct names. Received: {names}.")
@@ -119,7 +142,7 @@ def read_config(path: str | Path) -> ExhibitConfig:
         raise FileNotFoundError(f"No configuration at {str(path)!r}. Check the spelling.")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"Cannot read {path} as TOML: {error}.") from error
     rows = content.pop("exhibit", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -134,6 +157,7 @@ def _exhibit(row: dict[str, Any], folder: Path) -> Exhibit:
     missing = {"name", "source"} - set(row)
     if missing:
         raise ValueError(f"Expected name and source of an [[exhibit]]. Missing: {sorted(missing)}.")
+    check_fields(f"the exhibit {row['name']!r}", row, _EXHIBIT_KINDS)
     source = row["source"]
     if isinstance(source, str) and "://" not in source:
         source = str(folder / source)

@@ -1,0 +1,71 @@
+"""What values written by hand must be: the fields of cards (JSON) and configurations (TOML)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite number; True and False are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) < 2**63 and math.isfinite(value)
+
+
+def is_whole(value: Any) -> bool:
+    """Return whether a value is a whole number; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_text(value: Any) -> bool:
+    """Return whether a value is a text."""
+    return isinstance(value, str)
+
+
+def is_flag(value: Any) -> bool:
+    """Return whether a value is true or false."""
+    return isinstance(value, bool)
+
+
+def is_table(value: Any) -> bool:
+    """Return whether a value is a table (a JSON object) with texts as keys."""
+    return isinstance(value, Mapping) and all(map(is_text, value))
+
+
+def is_table_of(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return a check for tables whose values are of one kind."""
+    return lambda value: is_table(value) and all(map(kind, value.values()))
+
+
+def is_list_of(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return a check for lists of one kind; a text is no list."""
+    return lambda value: (
+        isinstance(value, Sequence) and not is_text(value) and all(map(kind, value))
+    )
+
+
+def is_nothing_or(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Return a check for values of one kind, or none."""
+    return lambda value: value is None or kind(value)
+
+
+def check_fields(
+    where: str, values: Mapping[str, Any], kinds: Mapping[str, tuple[Callable[[Any], bool], str]]
+) -> None:
+    """Refuse values that are not of their field's kind.
+
+    Args:
+        where: What they are written in, for the message.
+        values: By the names of the fields.
+        kinds: The check and its words, by the names of the fields.
+
+    Raises:
+        ValueError: Names the field, what was expected and what stands there.
+    """
+    for name, (is_right, words) in kinds.items():
+        if name in values and not is_right(values[name]):
+            raise ValueError(
+                f"Expected {name} in {where} to be {words}. Received: {values[name]!r}."
+            )

@@ -129,6 +129,10 @@ class Face:
     keypoints: np.ndarray | None = field(default=None, compare=False)
     track: int | None = None
 
+    def __repr__(self) -> str:
+        track = "" if self.track is None else f", track {self.track}"
+        return f"Face({_place(self.box)}, score {self.score:.2f}{track})"
+
 
 @dataclass(frozen=True)
 class Readings:
@@ -160,6 +164,12 @@ class FaceEmotion:
     valence: float | None = None
     arousal: float | None = None
     doubtful_below: float = DOUBTFUL_BELOW
+
+    def __repr__(self) -> str:
+        track = "" if self.face.track is None else f", track {self.face.track}"
+        doubt = ", doubtful" if self.doubtful else ""
+        shown = f"{self.emotion} {self.probability:.0%}{doubt}"
+        return f"FaceEmotion({shown} at {_place(self.face.box)}{track})"
 
     @property
     def emotion(self) -> str:
@@ -213,6 +223,11 @@ class FrameResult:
     faces: tuple[FaceEmotion, ...]
     image: np.ndarray | None = field(default=None, compare=False, repr=False)
 
+    def __repr__(self) -> str:
+        when = f", frame {self.frame} at {self.time_s:.3f} s" if self.frame or self.time_s else ""
+        faces = ", ".join(map(repr, self.faces)) or "no face"
+        return f"FrameResult({self.source!r}{when}: {faces})"
+
     def to_dict(self) -> dict[str, Any]:
         """Gives the result as one line of the `--json` output."""
         return {
@@ -221,6 +236,10 @@ class FrameResult:
             "time_s": round(self.time_s, 6),
             "faces": [face.to_dict() for face in self.faces],
         }
+
+
+def _place(box: Box) -> str:
+    return f"x {box.x1:.0f}...{box.x2:.0f}, y {box.y1:.0f}...{box.y2:.0f}"
 
 
 def _rounded(value: float | None) -> float | None:

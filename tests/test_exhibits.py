@@ -108,6 +108,9 @@ def test_a_ranking_that_does_not_exist():
         judge_exhibits({"a": [visit(1.0, 0.5)] * 3}, config("a", rank_by="beauty"))
 
 
+ONE = "\n[[exhibit]]\nname='a'\nsource=0"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -118,13 +121,13 @@ def test_a_ranking_that_does_not_exist():
         ("", "one or more exhibits"),
         ("[exhibit]\nname='a'\nsource=0", r"\[\[exhibit\]\] tables"),
         ("minimum_group=1\n[[exhibit]]\nname='a'\nsource=0", "minimum_group >= 2"),
-        ("minimum_group='5'\n[[exhibit]]\nname='a'\nsource=0", "minimum_group .* whole number.*'5'"),
-        ("minimum_dwell_s='long'\n[[exhibit]]\nname='a'\nsource=0", "minimum_dwell_s .* number of seconds"),
-        ("minimum_dwell_s=nan\n[[exhibit]]\nname='a'\nsource=0", "minimum_dwell_s .* number of seconds"),
+        ("minimum_group='5'" + ONE, "minimum_group .* whole number.*'5'"),
+        ("minimum_dwell_s='long'" + ONE, "minimum_dwell_s .* number of seconds"),
+        ("minimum_dwell_s=nan" + ONE, "minimum_dwell_s .* number of seconds"),
         ("title=['T']\n[[exhibit]]\nname='a'\nsource=0", "title .* text"),
-        ("rank_by=3\n[[exhibit]]\nname='a'\nsource=0", "rank_by .* text"),
-        ("resamples=2.5\n[[exhibit]]\nname='a'\nsource=0", "resamples .* whole number"),
-        ("seed=-1\n[[exhibit]]\nname='a'\nsource=0", "seed .* at least 0"),
+        ("rank_by=3" + ONE, "rank_by .* text"),
+        ("resamples=2.5" + ONE, "resamples .* whole number"),
+        ("seed=-1" + ONE, "seed .* at least 0"),
         ("[[exhibit]]\nname=3\nsource=0", "name .* text"),
         ("[[exhibit]]\nname='a'\nsource=[0]", "source .* camera's index"),
         ("[[exhibit]]\nname='a'\nsource=-1", "source .* camera's index"),

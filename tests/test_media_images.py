@@ -1,12 +1,20 @@
+import contextlib
+import http.server
 import io
 import os
+import struct
+import sys
+import threading
+import tracemalloc
+import zlib
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from builder_tools.media import list_images, read_image, write_image
+from builder_tools.media import PictureError, list_images, read_image, write_image
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +45,19 @@ def _mean_difference(first: np.ndarray, second: np.ndarray) -> float:
         ("PNG", "P", 0),
         ("GIF", "P", 0),
         ("PNG", "RGBA", 0),
+        ("TIFF", "CMYK", 0),
+        ("TIFF", "1", 0),
+        ("TIFF", "LAB", 1),
+        ("AVIF", "RGB", 4),
+        ("AVIF", "RGBA", 4),
+        ("JPEG2000", "RGB", 0),
+        ("JPEG2000", "L", 0),
+        ("PPM", "RGB", 0),
+        ("PPM", "1", 0),
+        ("MPO", "RGB", 4),
+        ("TGA", "RGB", 0),
+        ("TGA", "RGBA", 0),
+        ("TGA", "P", 0),
     ],
 )
 def test_every_format_comes_out_as_rgb(portrait, kind, mode, limit):
@@ -61,6 +82,56 @@ def test_sixteen_bits_keep_the_high_byte():
     from_file = read_image(cv2.imencode(".png", grey)[1].tobytes())
     assert (from_file[..., 0] == grey >> 8).all()
     assert (read_image(grey) == from_file).all()
+
+
+def test_an_icon_gives_its_largest_picture(portrait):
+    assert read_image(_encoded(portrait, "ICO", sizes=[(16, 16), (64, 64)])).shape == (64, 64, 3)
+
+
+def test_heif_is_read_with_its_package_and_said_to_need_it_without(portrait, monkeypatch):
+    heif = pytest.importorskip("pillow_heif")
+    stream = io.BytesIO()
+    picture = portrait.resize((320, 200))
+    heif.from_pillow(picture).save(stream)
+    image = read_image(stream.getvalue())
+    assert _mean_difference(image, np.asarray(picture)) < 4
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ImportError, match=r"pip install 'builder-tools\[heif\]'"):
+        read_image(stream.getvalue())
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_of_a_sensor_with_fewer_are_stretched(suffix, bits, channels, caplog):
+    """A 10-bit picture in 16 bits would be black if its high byte were taken."""
+    grey = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    stored = np.repeat(grey[..., None] << (bits - 8), channels, axis=2)
+    image = read_image(cv2.imencode(suffix, stored)[1].tobytes())
+    assert (image == grey[..., None]).all()
+    assert (f"read as {bits} bits" in caplog.text) is (bits < 16)
+    assert (read_image(stored) == image).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1, 255])
+def test_float_tiffs_are_pictures(channels, dtype, scale):
+    ramp = np.repeat(np.linspace(0, 1, 256).reshape(16, 16, 1), channels, 2)
+    data = cv2.imencode(".tiff", (ramp * scale).astype(dtype))[1].tobytes()
+    assert (read_image(data) == np.arange(256).reshape(16, 16, 1)).all()
+
+
+def test_whole_numbers_of_32_bits_in_a_tiff():
+    values = np.arange(256, dtype=np.int32).reshape(16, 16) * 256
+    assert (read_image(_encoded(Image.fromarray(values), "TIFF"))[..., 0] == values >> 8).all()
+
+
+def test_a_tiff_of_negative_values_says_so_and_is_not_called_damaged():
+    data = cv2.imencode(".tif", np.full((4, 4), -1.5, np.float32))[1].tobytes()
+    with pytest.raises(PictureError, match=r"values of -1.5") as caught:
+        read_image(data)
+    assert "damaged" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
@@ -106,6 +177,110 @@ def test_exif_orientation_is_undone(kind, mode, orientation):
     assert corner[0] > 200 and corner[1] < 60 and corner[2] < 60
 
 
+@pytest.mark.parametrize("kind", ["TIFF", "AVIF"])
+def test_pillow_formats_are_turned_upright(kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = np.full((24, 40, 3), 255, np.uint8)
+    stored[:8, :8, 1:3] = 0
+    image = read_image(_encoded(Image.fromarray(stored), kind, exif=exif))
+    assert image.shape == (40, 24, 3) and image[4, -4, 1] < 60
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F"])
+def test_pictures_of_pillow_are_taken_in_every_mode(portrait, mode):
+    given = portrait.resize((60, 40)).convert(mode)
+    expected = given.convert("L" if mode in "IF" else "RGB").convert("RGB")
+    assert _mean_difference(read_image(given), np.asarray(expected)) <= 0.5
+
+
+def test_a_picture_of_pillow_is_turned_and_laid_over_white():
+    given = Image.new("RGBA", (40, 24), (200, 100, 50, 0))
+    given.getexif()[0x0112] = 6
+    image = read_image(given)
+    assert image.shape == (40, 24, 3) and (image == 255).all()
+
+
+class Tensor:
+    """Like a tensor of some framework: no array, but says how to become one, or that it won't."""
+
+    def __init__(self, values, error=None):
+        self._values, self._error = values, error
+
+    def __array__(self, dtype=None, copy=None):
+        if self._error:
+            raise self._error
+        return np.asarray(self._values, dtype)
+
+
+def test_sources_of_all_kinds_give_the_same(portrait, tmp_path):
+    small = np.asarray(portrait.resize((40, 30)))
+    path = write_image(tmp_path / "лицо.png", small)
+    data = path.read_bytes()
+    with open(path, "rb") as file:
+        given = [
+            *(path, str(path), os.fsencode(path).decode(), data, bytearray(data)),
+            *(memoryview(data), file, io.BytesIO(data), Image.fromarray(small), Image.open(path)),
+            *(small, small / 255, small.astype(np.float16), small.astype(np.uint16) * 257),
+            *(small.astype(">u2") * 257, Tensor(small), memoryview(small), small[::-1][::-1]),
+            np.dstack([small, np.full(small.shape[:2], 255, np.uint8)]),
+        ]
+        for number, source in enumerate(given):
+            assert _mean_difference(read_image(source), small) <= 0.05, number
+    assert (read_image(small[..., 0] > 100) == 255 * (small[..., :1] > 100)).all()
+
+
+def test_sources_that_give_no_picture_say_what_to_do(tmp_path):
+    with pytest.raises(PictureError, match=r"opened for bytes.*open\(path, 'rb'\)"):
+        read_image(io.StringIO("text"))
+    with pytest.raises(PictureError, match=r"file\.seek\(0\)"):
+        read_image(io.BytesIO())
+    with pytest.raises(PictureError, match=r"cuda.*\.detach\(\)\.cpu\(\)"):
+        read_image(Tensor(None, TypeError("can't convert cuda tensor")))
+    with pytest.raises(FileNotFoundError, match="null"):
+        read_image("a\0b.jpg")
+
+
+class Site(http.server.BaseHTTPRequestHandler):
+    """Answers `/picture`, and `/endless` without an end."""
+
+    picture = b""
+
+    def do_GET(self):
+        self.send_response({"/picture": 200, "/endless": 200}.get(self.path, 404))
+        if self.path == "/large":
+            self.send_header("Content-Length", str(10**12))
+        self.end_headers()
+        if self.path == "/picture":
+            self.wfile.write(self.picture)
+        with contextlib.suppress(OSError):
+            while self.path == "/endless":
+                self.wfile.write(bytes(1 << 20))
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def site(portrait):
+    Site.picture = _encoded(portrait.resize((40, 30)), "PNG")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_addresses_are_fetched_up_to_a_size(site):
+    assert read_image(f"{site}/picture").shape == (30, 40, 3)
+    with pytest.raises(OSError, match=r"Cannot fetch the picture .*/absent: HTTP Error 404"):
+        read_image(f"{site}/absent")
+    with pytest.raises(PictureError, match="file of at most 64 MB"):
+        read_image(f"{site}/endless", max_pixels=1000)
+    with pytest.raises(FileNotFoundError):
+        read_image(Path(f"{site}/picture"))  # a path is never an address
+
+
 @pytest.mark.parametrize("kind", ["GIF", "WEBP"])
 def test_the_first_picture_of_an_animation_counts(kind):
     first, second = Image.new("RGB", (20, 10), (250, 0, 0)), Image.new("RGB", (20, 10), (0, 0, 250))
@@ -134,6 +309,130 @@ def test_too_many_pixels_are_refused_before_decoding(portrait, astronaut):
     bomb[16:24] = (60000).to_bytes(4, "big") * 2
     with pytest.raises(ValueError, match="at most 100000000 pixels"):
         read_image(bytes(bomb), max_pixels=10**8)
+
+
+def test_sides_are_bounded_and_limits_can_be_changed(monkeypatch):
+    line = _encoded(Image.new("L", (100_001, 1)), "PNG")
+    with pytest.raises(PictureError, match=r"at most 100000 px a side.*100001 x 1.*MAX_SIDE"):
+        read_image(line)
+    with pytest.raises(PictureError, match="at most 100000 px"):
+        read_image(np.zeros((1, 100_001, 3), np.uint8))
+    assert read_image(line, max_side=200_000).shape == (1, 100_001, 3)
+    monkeypatch.setenv("BUILDER_TOOLS_MAX_SIDE", "200000")
+    assert read_image(line).shape == (1, 100_001, 3)
+    monkeypatch.setenv("BUILDER_TOOLS_MAX_MEGAPIXELS", "0.1")
+    with pytest.raises(PictureError, match="at most 100000 pixels"):
+        read_image(line)
+    monkeypatch.setenv("BUILDER_TOOLS_MAX_MEGAPIXELS", "many")
+    with pytest.raises(ValueError, match=r"number in the environment's .*MEGAPIXELS.*'many'"):
+        read_image(line)
+    monkeypatch.setenv("BUILDER_TOOLS_MAX_MEGAPIXELS", "1000")
+    with pytest.raises(ValueError, match=r"limits of 1\.\.\.500000000 pixels"):
+        read_image(line)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "TGA", "PPM"])
+def test_bombs_of_every_format_are_refused_by_their_header(kind):
+    """A file of some bytes that says it has 60000 x 60000 pixels is never decoded."""
+    at = {"PNG": (16, ">LL"), "BMP": (18, "<ll"), "GIF": (6, "<HH"), "TGA": (12, "<HH")}
+    data = bytearray(_encoded(Image.new("RGB", (250, 250)), kind))
+    if kind in at:
+        place, layout = at[kind]
+        struct.pack_into(layout, data, place, 60_000, 60_000)
+    elif kind == "PPM":
+        data = data.replace(b"250 250", b"60000 60000", 1)
+    elif kind == "JPEG":
+        struct.pack_into(">HH", data, data.index(b"\xff\xc0") + 5, 60_000, 60_000)
+    elif kind == "WEBP":
+        data = bytearray(b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\x5f\xea\0\x5f\xea\0")
+    else:
+        data = data.replace(struct.pack("<L", 250), struct.pack("<L", 60_000))
+    with pytest.raises(PictureError, match="at most 200000000 pixels"):
+        read_image(bytes(data))
+
+
+def test_reading_is_bounded(tmp_path):
+    huge = tmp_path / "huge.jpg"
+    with open(huge, "wb") as file:
+        file.truncate(200 * 10**9)
+    with pytest.raises(PictureError, match=r"at most 800 MB.*200000 MB"):
+        read_image(huge)
+    with open(huge, "wb") as file:
+        file.truncate(700 * 10**6)
+    tracemalloc.start()
+    with pytest.raises(PictureError, match="full of zeros"):
+        read_image(huge)
+    assert tracemalloc.get_traced_memory()[1] < 10 * 10**6
+    tracemalloc.stop()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path in (tmp_path / "pipe.jpg", "/dev/zero", "/dev/tty"):
+        if Path(path).exists():
+            with pytest.raises(PictureError, match="a pipe or device"):
+                read_image(path)
+    (tmp_path / "dead.jpg").symlink_to("nowhere.jpg")
+    with pytest.raises(FileNotFoundError, match=r"a link to 'nowhere.jpg'"):
+        read_image(tmp_path / "dead.jpg")
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        *(("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("BMP", {})),
+        *(("GIF", {"interlace": 0}), ("TIFF", {}), ("PPM", {}), ("TGA", {}), ("MPO", {})),
+    ],
+)
+def test_a_picture_without_its_last_bytes_gives_what_is_there(portrait, kind, options, caplog):
+    whole = read_image(portrait)
+    data = _encoded(portrait, kind, **options)
+    almost = read_image(data[:-2])
+    assert _mean_difference(almost[:400], whole[:400]) < 6
+    half = read_image(data[: len(data) // 2])
+    begins_below = kind in ("BMP", "TGA")
+    there = slice(-150, None) if begins_below else slice(150)
+    assert half.shape == whole.shape and _mean_difference(half[there], whole[there]) < 25
+    assert "it is cut short or damaged; about " in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_picture_of_which_nothing_is_there_is_unreadable(portrait, kind):
+    data = _encoded(portrait, kind)
+    start = data.index(b"\xff\xda") + 14 if kind == "JPEG" else 33
+    with pytest.raises(PictureError, match="cut short"):
+        read_image(data[:start])
+
+
+@pytest.mark.parametrize("length", range(8, 40))
+def test_no_start_of_a_webp_ends_in_another_error(length):
+    data = b"RIFF\x1a\0\0\0WEBPVP8X\x0a\0\0\0\x10\0\0\0\x07\0\0\x07\0\0ALPH\0\0\0\0"
+    with pytest.raises(PictureError):
+        read_image(data[:length])
+
+
+def test_metadata_that_is_damaged_is_no_reason_to_refuse_a_picture():
+    """A transparent PNG whose eXIf chunk is no TIFF."""
+    data = _encoded(Image.new("RGBA", (8, 8), (10, 20, 30, 255)), "PNG")
+    text = b"eXIfno TIFF at all"
+    chunk = struct.pack(">L", len(text) - 4) + text + struct.pack(">L", zlib.crc32(text))
+    assert read_image(data[:33] + chunk + data[33:])[0, 0].tolist() == [10, 20, 30]
+
+
+@pytest.mark.parametrize("error", [IndexError("x"), SyntaxError("x"), MemoryError(), KeyError(1)])
+def test_whatever_a_decoder_raises_is_a_sentence(portrait, monkeypatch, error):
+    from builder_tools.media import decoding, pillow
+
+    def fail(*args, **options):
+        raise error
+
+    monkeypatch.setattr(decoding.cv2, "imdecode", fail)
+    monkeypatch.setattr(pillow, "decode_by_pillow", fail)
+    with pytest.raises(PictureError, match="Cannot read bytes"):
+        read_image(_encoded(portrait, "JPEG"))
+    with pytest.raises(PictureError, match="Cannot read bytes"):
+        read_image(_encoded(portrait, "TIFF"))
 
 
 def test_an_rgb_array_is_passed_through(astronaut):

@@ -158,3 +158,17 @@ def test_pictures_do_not_decide_whether_results_are_equal():
     one = FrameResult("x", 0, 0.0, (_face(),), RAMP)
     assert one == FrameResult("x", 0, 0.0, (_face(),), None)
     assert one != FrameResult("x", 1, 0.0, (_face(),), RAMP)
+
+
+def test_results_can_be_read_by_a_person():
+    box = Box(177.2, 82, 272, 177.4)
+    face = FaceEmotion(Face(box, 0.9217, np.zeros((6, 2))), {"happy": 0.97, "sad": 0.03})
+    assert repr(face.face) == "Face(x 177...272, y 82...177, score 0.92)"
+    assert repr(face) == "FaceEmotion(happy 97% at x 177...272, y 82...177)"
+    unsure = FaceEmotion(Face(box, 0.9, track=3), {"happy": 0.4, "sad": 0.35})
+    assert repr(unsure) == "FaceEmotion(happy 40%, doubtful at x 177...272, y 82...177, track 3)"
+    still = FrameResult("a.jpg", 0, 0.0, (face,), np.zeros((9, 9, 3), np.uint8))
+    assert repr(still) == f"FrameResult('a.jpg': {face!r})"
+    assert repr(FrameResult("b.mp4", 30, 1.0, ())) == (
+        "FrameResult('b.mp4', frame 30 at 1.000 s: no face)"
+    )

@@ -17,6 +17,8 @@ from builder_tools.media.headers import PictureHeader, no_picture
 from builder_tools.media.limits import PictureError
 
 _BY_OPENCV = frozenset({"JPEG", "PNG", "WEBP", "BMP"})
+LEAST_PART = 0.05
+"""A picture of which less can be decoded is unreadable: one row of JPEG's blocks is always made."""
 Decoded = tuple[np.ndarray, str]
 
 
@@ -109,14 +111,21 @@ def _upright(image: np.ndarray, data: bytes, kind: str) -> np.ndarray:
 
 
 def _cut_short(image: np.ndarray, note: str) -> Decoded:
-    """Say how much of a picture is missing: as many of its last rows as are of one colour."""
-    last = image[-1, -1]
-    filled = (image != last).any(axis=(1, 2))
-    if not filled.any():
-        raise ValueError("nothing of its pixels is there")
-    missing = int(filled[::-1].argmax()) / len(filled)
+    """Say how much of a picture there is: rows of one colour at its end were not decoded.
+
+    Of formats that begin with the last row, they are at its top.
+    """
+    missing = max(_plain_rows(image), _plain_rows(image[::-1, ::-1])) / len(image)
+    if 1 - missing < LEAST_PART:
+        raise ValueError(f"only about {1 - missing:.0%} of it could be decoded")
     said = f"it is cut short or damaged; about {1 - missing:.0%} of it could be decoded"
     return image, "; ".join(part for part in (said, note) if part)
+
+
+def _plain_rows(image: np.ndarray) -> int:
+    """Count the rows from the top on that are of the first pixel's colour."""
+    differs = (image != image[0, 0]).any(axis=(1, 2))
+    return int(differs.argmax()) if differs.any() else len(image)
 
 
 def _may_be_transparent(data: bytes) -> bool:

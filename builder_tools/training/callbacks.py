@@ -46,6 +46,12 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
         super().__init__(swap_on_epoch=True)
         self._ema_weights_in_model = in_network
 
+    def _backend_finalize_ema_values(self, optimizer):
+        """Copies: under jax two variables of one array would be given away together."""
+        averages = optimizer._model_variables_moving_average
+        for variable, average in zip(optimizer._trainable_variables, averages, strict=True):
+            average.assign(keras.ops.copy(variable))
+
 
 class Validation(keras.callbacks.Callback):
     """After each epoch: the figures on validation faces (see `task_figures`).

@@ -124,12 +124,15 @@ class RunFolder:
 
     def _save(self, network: keras.Model, file: Path, *, optimizer: bool = True) -> Path:
         partial = file.with_name(f"saving-{file.name}")
+        kept, network.optimizer = network.optimizer, network.optimizer if optimizer else None
         try:
-            network.save(partial, include_optimizer=optimizer)
+            network.save(partial)
         except OSError:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise
+        finally:
+            network.optimizer = kept
         os.replace(partial, file)
         return file
 

@@ -8,8 +8,10 @@ from collections import Counter
 import pytest
 from fakes import FakeDetector, FakeModel, files_of, save_picture
 
+from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.inference import BatchRow, Inference
 from builder_tools.submission import (
+    check_submission,
     log_path,
     make_submission,
     plan_submission,
@@ -237,6 +239,99 @@ def test_a_malformed_sample_is_refused(folder, tmp_path, header, names, message)
     sample = write_sample(tmp_path / "sample.csv", names, header)
     with pytest.raises(ValueError, match=message):
         plan_submission(folder, sample)
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "pictures"),
+    [
+        ("image_path;emotion\n0.png;sad\n2.png;sad\n", "0.png 2.png", "0.png 2.png"),
+        ("\ufeffimage_path\temotion\r\n2.png\tsad\r\n", "2.png", "2.png"),
+        ("sep=;\nimage_path;emotion\n2.png;sad\n", "2.png", "2.png"),
+        ("Image_Path|Emotion\n2.png|sad\n", "2.png", "2.png"),
+        ("image_path\n2\n10\n", "2 10", "2.png 10.png"),
+        ("image_path,emotion\n2.PNG,sad\n", "2.PNG", "2.png"),
+        ("image_path,emotion\n.\\test_kaggle\\2.png,sad\n", "2.png", "2.png"),
+        ("image_path,emotion\n/data/test/2,sad\n", "2", "2.png"),
+        ("image_path,emotion\n\n 2.png ,sad\n,\n", "2.png", "2.png"),
+    ],
+)
+def test_samples_of_many_hands_are_understood(folder, tmp_path, text, names, pictures):
+    """An id keeps its spelling in the csv: Kaggle compares it with its own."""
+    sample = tmp_path / "sample.csv"
+    sample.write_text(text, encoding="utf-8", newline="")
+    job = plan_submission(folder, sample)
+    assert " ".join(job.names) == names
+    assert job.paths == tuple(folder / name for name in pictures.split())
+    submit(folder, tmp_path / "s.csv", sample=sample)
+    lines = (tmp_path / "s.csv").read_text().splitlines()
+    assert lines[0] == "image_path,emotion"
+    assert " ".join(line.split(",")[0] for line in lines[1:]) == names
+    assert "sample.csv" in check_submission(tmp_path / "s.csv", NINE_EMOTIONS, sample)
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (["1000.png", "1001.png"], r"None of its ids means one.*'1000.png'.*'0.png'"),
+        (["sad/0.png/"], "None of its ids"),
+        (["0.png", "0"], r"different pictures. Several mean \['0.png'\]"),
+        (["0.png", "0.PNG"], r"different pictures"),
+        (["0.png", ""], "picture's name in row 3"),
+    ],
+)
+def test_a_sample_of_other_pictures_is_refused(folder, tmp_path, ids, message):
+    pictures = tmp_path / "deep"
+    save_picture(pictures / "happy" / "7.png", 1, 200)
+    sample = tmp_path / "sample.csv"
+    sample.write_text("image_path,emotion\n" + "".join(f"{name},sad\n" for name in ids))
+    where = pictures if ids[0].startswith("sad/") else folder
+    with pytest.raises(ValueError, match=message):
+        plan_submission(where, sample)
+
+
+def test_the_same_name_in_two_folders_is_told_apart_by_the_sample(tmp_path):
+    pictures = tmp_path / "pictures"
+    for name in ("a/1.png", "b/1.png"):
+        save_picture(pictures / name, 1, 200)
+    sample = write_sample(tmp_path / "sample.csv", ["test/b/1.png", "test/a/1"])
+    job = plan_submission(pictures, sample)
+    assert job.names == ("b/1.png", "a/1")
+    assert job.paths == (pictures / "b" / "1.png", pictures / "a" / "1.png")
+
+
+GOOD = "image_path,emotion\n0.jpg,sad\n1.jpg,anger\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (GOOD.replace("anger", "Anger!"), r"line 3.*'Anger!'"),
+        (GOOD.replace("anger", ""), "line 3"),
+        (GOOD + "0.jpg,sad\n", r"each picture once.*'0.jpg'"),
+        (GOOD.replace("image_path", "id"), "header"),
+        (GOOD.replace(",", ";"), "header"),
+        (GOOD + ",sad\n", "name in every row"),
+        (GOOD + "2.jpg,sad,1\n", "line 4"),
+        ("image_path,emotion\n", "at least"),
+        ("", "header"),
+    ],
+)
+def test_a_wrong_submission_is_refused_without_a_sample_too(text, message, tmp_path):
+    csv_path = tmp_path / "s.csv"
+    csv_path.write_text(GOOD)
+    assert "itself only" in check_submission(csv_path, NINE_EMOTIONS)
+    csv_path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        check_submission(csv_path, NINE_EMOTIONS)
+
+
+def test_a_submission_is_compared_with_its_log(folder, tmp_path):
+    submit(folder, tmp_path / "s.csv")
+    assert "s.log.csv" in check_submission(tmp_path / "s.csv", NINE_EMOTIONS)
+    lines = (tmp_path / "s.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "s.csv").write_text("".join(lines[:-1]))
+    with pytest.raises(ValueError, match=r"Expected 40 rows.*Received: 39"):
+        check_submission(tmp_path / "s.csv", NINE_EMOTIONS)
 
 
 def test_an_empty_sample_file_is_refused(folder, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import sys
 from pathlib import Path
 
 from builder_tools.cli.verb import Verb
@@ -15,7 +16,11 @@ def _submit_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("csv", type=Path, help="made by img-batch")
     parser.add_argument("--message", default="builder_tools", help="shown beside the score")
     parser.add_argument("--competition", default=COMPETITION)
-    parser.add_argument("--sample", type=Path, help="sample_submission.csv to check against")
+    parser.add_argument(
+        "--sample",
+        type=Path,
+        help="sample_submission.csv to check against; without it, the csv's log or itself only",
+    )
     parser.add_argument(
         "--send", action="store_true", help="really send; without it only the command is printed"
     )
@@ -23,10 +28,13 @@ def _submit_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_submit(options: argparse.Namespace) -> None:
     from builder_tools.emotions import NINE_EMOTIONS
-    from builder_tools.submission import sample_names, send_submission, validate_submission
+    from builder_tools.submission import check_submission, send_submission
 
-    if options.sample:
-        validate_submission(options.csv, sample_names(options.sample), NINE_EMOTIONS)
+    against = check_submission(options.csv, NINE_EMOTIONS, options.sample)
+    print(
+        f"{options.csv}: header, words and ids are valid; checked against {against}",
+        file=sys.stderr,
+    )
     command = send_submission(
         options.csv, options.message, competition=options.competition, dry_run=not options.send
     )

@@ -16,7 +16,7 @@ import subprocess
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TextIO
 
 from builder_tools import __version__
@@ -25,6 +25,7 @@ from builder_tools.inference.partial_rows import RUN_MARK, PartialRows, Stamp, s
 from builder_tools.media import find_images
 from builder_tools.media.guarding import check_outputs, check_own
 from builder_tools.media.partial import replacing
+from builder_tools.submission.sample import match_ids, read_sample
 
 COLUMNS = ("image_path", "emotion")
 LOG_COLUMNS = ("image_path", "status", "emotion", "probability", "num_faces", "reason")
@@ -58,26 +59,30 @@ def plan_submission(folder: str | Path, sample: str | Path | None = None) -> Sub
 
     Args:
         folder: Folder of pictures, which may lie in sub-folders.
-        sample: `sample_submission.csv`; its order and names are followed, a picture it names
-            and the folder lacks gets a row as unreadable. A name that is not in the folder
-            itself means the only picture of that name in a sub-folder.
+        sample: `sample_submission.csv`; its order and ids are followed (see `match_ids`), a
+            picture it names and the folder lacks gets a row as unreadable.
 
     Raises:
         FileNotFoundError: If the folder or the sample is not there.
-        ValueError: If there are no pictures, or the sample is malformed.
+        ValueError: If there are no pictures, or the sample is malformed or of other pictures.
     """
     found, followed = find_images(folder), None if sample is None else Path(sample)
-    names = found.names if followed is None else tuple(sample_names(followed))
-    if not names:
+    ids = None if followed is None else read_sample(followed)
+    if not found.names and ids is None:
         reasons = "".join(f" {sentence}." for sentence in found.sentences())
         raise ValueError(f"Expected pictures in {folder}. There are none.{reasons}")
     known = dict(zip(found.names, found.paths, strict=True))
-    twice = Counter(path.name for path in found.paths)
-    alone = {path.name: path for path in found.paths if twice[path.name] == 1}
-    paths = tuple(known.get(name) or alone.get(name, found.folder / name) for name in names)
-    wanted = set(paths)
-    extra = tuple(sorted(name for name, path in known.items() if path not in wanted))
-    return SubmissionJob(Path(folder), names, paths, extra, tuple(found.sentences()), followed)
+    matched = [(name, name) for name in known] if ids is None else match_ids(ids, found.names)
+    paths = tuple(known[picture] if picture else found.folder / row for row, picture in matched)
+    wanted = {picture for _, picture in matched}
+    return SubmissionJob(
+        Path(folder),
+        tuple(row for row, _ in matched),
+        paths,
+        tuple(sorted(name for name in known if name not in wanted)),
+        tuple(found.sentences()),
+        followed,
+    )
 
 
 def make_submission(
@@ -171,25 +176,54 @@ def validate_submission(
     _check_lines(_read_lines(Path(csv_path)), names, emotions, Path(csv_path))
 
 
-def sample_names(path: Path) -> list[str]:
-    """Gives the picture names of a sample submission, in its order.
+def check_submission(
+    csv_path: str | Path, emotions: Collection[str], sample: str | Path | None = None
+) -> str:
+    """Check a submission before it is sent, by everything that is at hand.
+
+    Always: the header, one name and one known emotion a row, no name twice. Against the sample if
+    it is given, else against the log that `img-batch` left beside the csv: count, names, order.
+
+    Args:
+        csv_path: The submission.
+        emotions: The words allowed.
+        sample: `sample_submission.csv`.
+
+    Returns:
+        What it was checked against, in words.
 
     Raises:
-        FileNotFoundError, ValueError: If it is not there or no sample submission.
+        FileNotFoundError: If the csv or the sample is not there.
+        ValueError: Names the row, what was expected and what stands there.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"Expected a sample submission at {str(path)!r}. Nothing there.")
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
-    if not header or header[0] != COLUMNS[0]:
-        raise ValueError(f"Expected the first column {COLUMNS[0]!r} in {path}. Received: {header}.")
-    counts = Counter(Path(row[0]).name for row in rows if row)
-    if not counts:
-        raise ValueError(f"Expected rows in {path}. There are none.")
-    twice = [name for name, count in counts.items() if count > 1]
+    csv_path = Path(csv_path)
+    if not csv_path.is_file():
+        raise FileNotFoundError(f"Expected a csv at {str(csv_path)!r}. Make one by img-batch.")
+    lines, log = _read_lines(csv_path), log_path(csv_path)
+    given = [row[0] if row else "" for row in lines[1:]]
+    twice = [name for name, count in Counter(given).items() if count > 1]
     if twice:
-        raise ValueError(f"Expected each picture once in {path}. Twice or more: {twice[:10]}.")
-    return list(counts)
+        raise ValueError(f"Expected each picture once in {csv_path}. Twice or more: {twice[:10]}.")
+    if sample is not None:
+        names, against = (
+            _spelt_alike(read_sample(sample), given),
+            f"the {len(given)} ids of {sample}",
+        )
+    elif log.is_file():
+        names, against = [row[0] for row in _read_lines(log)[1:]], f"the log {log}"
+    else:
+        names, against = given, "itself only: give --sample to compare count, ids and order"
+    _check_lines(lines, names, emotions, csv_path)
+    if not given or not all(name.strip() for name in given):
+        raise ValueError(f"Expected a picture's name in every row of {csv_path}, one at least.")
+    return against
+
+
+def _spelt_alike(ids: Sequence[PurePosixPath], given: Sequence[str]) -> list[str]:
+    """Return the names of ids: with as many folders as the rows have, which may be none."""
+    depths = [len(PurePosixPath(name).parts) for name in given]
+    depths += [1] * (len(ids) - len(depths))
+    return [str(PurePosixPath(*name.parts[-n:])) for name, n in zip(ids, depths)]  # noqa: B905
 
 
 def send_submission(

@@ -1,0 +1,137 @@
+"""The sample submission: which ids Kaggle asks for, in which order, and which picture each means.
+
+Samples come from many hands: with `,`, `;`, tabs or `|` between the cells, from Excel, with or
+without the pictures' suffixes, with folders before the names, with `\\` in paths and capital
+letters where the files have small ones. An id keeps its own spelling in the submission, since
+Kaggle compares it with its own.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+
+from builder_tools.media import IMAGE_SUFFIXES
+
+ID_COLUMN = "image_path"
+DELIMITERS = (",", ";", "\t", "|")
+_SHOWN = 10
+
+
+def read_sample(path: str | Path) -> list[PurePosixPath]:
+    """Return the ids of a sample submission as paths, in its order.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        ValueError: If it is no sample submission; says what was expected and found.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a sample submission at {str(path)!r}. Nothing there.")
+    lines = _text(path.read_bytes()).removeprefix("sep=;\n").removeprefix("sep=,\n")
+    header = lines.partition("\n")[0].strip()
+    delimiter = max(DELIMITERS, key=header.count)
+    names, *rows = list(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter)) or [[]]
+    if not names or names[0].strip().casefold() != ID_COLUMN:
+        raise ValueError(f"Expected the first column {ID_COLUMN!r} in {path}. Received: {names}.")
+    ids = []
+    for number, row in enumerate(rows, start=2):
+        if any(cell.strip() for cell in row):
+            name = PurePosixPath(row[0].strip().replace("\\", "/"))
+            if not name.name:
+                raise ValueError(f"Expected a picture's name in row {number} of {path}: {row}.")
+            ids.append(PurePosixPath(*(part for part in name.parts if part != "/")))
+    if not ids:
+        raise ValueError(f"Expected rows in {path}. There are none.")
+    twice = [str(name) for name, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise ValueError(f"Expected each picture once in {path}. Twice or more: {twice[:_SHOWN]}.")
+    return ids
+
+
+def match_ids(ids: Sequence[PurePosixPath], names: Sequence[str]) -> list[tuple[str, str | None]]:
+    """Return for each id what its row is called and the name of its picture; None without one.
+
+    An id means the picture whose path ends like it, or whose whole path is its end, first in the
+    same spelling, then in any case, then without suffixes. Where several do, it means none: nobody
+    knows which.
+
+    Args:
+        ids: From `read_sample`.
+        names: The pictures below the folder, with `/`.
+
+    Raises:
+        ValueError: If no id means a picture, or two mean the same one.
+    """
+    spellings = ((_as_is, _as_is), (_in_small, _in_small), (_in_small, _without_suffix))
+    indexes = [(of_ids, *_index(names, of_names)) for of_ids, of_names in spellings]
+    matched = []
+    for name in ids:
+        meant = (_lookup(spell(name), whole, ends) for spell, whole, ends in indexes)
+        picture = next(filter(None, meant), None)
+        depth = len(PurePosixPath(picture).parts) if picture else 1
+        matched.append((str(PurePosixPath(*name.parts[-depth:])), picture))
+    _check(matched, ids, names)
+    return matched
+
+
+def _as_is(path: PurePosixPath) -> PurePosixPath:
+    return path
+
+
+def _in_small(path: PurePosixPath) -> PurePosixPath:
+    return PurePosixPath(str(path).casefold())
+
+
+def _without_suffix(path: PurePosixPath) -> PurePosixPath:
+    return _in_small(path.with_suffix("") if path.suffix.lower() in IMAGE_SUFFIXES else path)
+
+
+def _index(names: Sequence[str], spelling: Callable) -> tuple[dict, dict]:
+    """Return the pictures by their whole path, and by every end of it."""
+    whole, ends = defaultdict(set), defaultdict(set)
+    for name in names:
+        path = spelling(PurePosixPath(name))
+        whole[path].add(name)
+        for start in range(len(path.parts)):
+            ends[PurePosixPath(*path.parts[start:])].add(name)
+    return whole, ends
+
+
+def _lookup(name: PurePosixPath, whole: dict, ends: dict) -> str | None:
+    for start in range(len(name.parts)):
+        found = whole.get(PurePosixPath(*name.parts[start:]), ())
+        if len(found) == 1:
+            return next(iter(found))
+    found = ends.get(name, ())
+    return next(iter(found)) if len(found) == 1 else None
+
+
+def _check(
+    matched: list[tuple[str, str | None]], ids: Sequence[PurePosixPath], names: Sequence[str]
+) -> None:
+    pictures = [picture for _, picture in matched if picture]
+    if not pictures:
+        raise ValueError(
+            "Expected a sample of these pictures. None of its ids means one: it asks for "
+            f"{[str(name) for name in ids[:3]]}, the folder has {list(names[:3])}. Is it the "
+            "right folder?"
+        )
+    for what, found in (("pictures", pictures), ("names", [row for row, _ in matched])):
+        twice = [str(name) for name, count in Counter(found).items() if count > 1]
+        if twice:
+            raise ValueError(
+                f"Expected ids that mean different {what}. Several mean {twice[:_SHOWN]}."
+            )
+
+
+def _text(data: bytes) -> str:
+    """Return a csv's text; bytes of names that are no UTF-8 stay what they are."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = data.decode("utf-16")
+    else:
+        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    return text.replace("\r\n", "\n")

@@ -312,10 +312,18 @@ def test_a_camera_that_sends_rubbish_is_told_and_may_go_on(address, astronaut):
     with camera(address) as socket:
         socket.send(struct.pack("<I", 0) + b"rubbish")
         assert json.loads(socket.recv(timeout=60))["error"] == "no_picture"
+        socket.send(struct.pack("<I", 0) + b"RIFF\x08\0\0\0WEBPVP8X")
+        assert json.loads(socket.recv(timeout=60))["error"] == "no_picture"
+        socket.send(struct.pack("<I", 0) + png_of(np.full((1, 32_767, 3), 90, np.uint8)))
+        assert json.loads(socket.recv(timeout=60))["faces"] == []
         socket.send("text")
         socket.send(b"x")
         socket.send(frame(1, astronaut))
         assert json.loads(socket.recv(timeout=60))["id"] == 1
+
+
+def png_of(image):
+    return cv2.imencode(".png", image)[1].tobytes()
 
 
 def test_a_camera_of_another_page_is_refused(address):

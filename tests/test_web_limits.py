@@ -48,8 +48,8 @@ def refused(call, *arguments):
     return caught.value
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp"])
-def test_pictures_of_the_four_formats_are_taken(astronaut, suffix):
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tiff", ".jp2", ".ppm"])
+def test_pictures_of_all_formats_are_taken(astronaut, suffix):
     check_picture(encoded(astronaut, suffix), LIMITS)
 
 
@@ -63,6 +63,8 @@ def test_pictures_of_the_four_formats_are_taken(astronaut, suffix):
         (b"GIF89a" + bytes(100), "no_picture"),
         (png_header(40_000, 40_000), "too_many_pixels"),
         (png_header(10_000, 10_000), "too_many_pixels"),
+        (png_header(200_000, 1), "too_long_side"),
+        (b"RIFF\0\0\0\0WEBPVP8X", "no_picture"),
         (b"\x89PNG\r\n\x1a\n", "no_picture"),
         (bytes(31_000_000), "too_big"),
     ],
@@ -113,23 +115,43 @@ def folder(tmp_path):
     return tmp_path / "out"
 
 
-def test_a_zip_is_unpacked_flat(tmp_path, folder, astronaut):
+def test_a_zip_keeps_its_folders_apart(tmp_path, folder, astronaut):
     small = encoded(astronaut[:100, :100])
     files = {
-        "test/10.jpg": small,
-        "test/2.jpg": small,
-        "other/2.JPG": small,
-        "other/2.jpg": small,
+        "all/test/10.jpg": small,
+        "all/test/2.jpg": small,
+        "all/other/2.JPG": small,
+        "all/other/2.jpg": small,
+        "all/other/2.jpg/3.jpg": small,
         "notes.txt": b"text",
         ".hidden.jpg": small,
+        "all/.cache/1.jpg": small,
         "__MACOSX/._2.jpg": b"mac",
     }
     found = unpack_pictures(make_zip(tmp_path / "a.zip", files), folder, LIMITS)
-    assert found.names == ("10.jpg", "2.jpg", "2_2.JPG", "2_3.jpg")
-    assert found.renamed == {"other/2.JPG": "2_2.JPG", "other/2.jpg": "2_3.jpg"}
-    assert found.ignored == 3
-    assert sorted(path.name for path in folder.iterdir()) == sorted(found.names)
-    assert read_image(folder / "10.jpg").shape == (100, 100, 3)
+    assert list(found.paths) == [
+        *("test/10.jpg", "test/2.jpg", "other/2.JPG", "other/2_2.jpg", "other/2.jpg/3.jpg"),
+    ]
+    assert found.renamed == {"all/other/2.jpg": "other/2_2.jpg"}
+    assert found.ignored == 4
+    assert sorted(path.name for path in folder.iterdir()) == [f"{n}.jpg" for n in range(5)]
+    assert read_image(found.paths["test/10.jpg"]).shape == (100, 100, 3)
+
+
+def test_a_zip_of_one_folder_gives_bare_names_of_any_length_and_language(tmp_path, folder):
+    names = ["лицо.jpg", "笑" * 110 + ".jpg", "x.tif"]
+    files = {f"test_kaggle/{name}": b"x" for name in names}
+    found = unpack_pictures(make_zip(tmp_path / "a.zip", files), folder, LIMITS)
+    assert list(found.paths) == names and not found.renamed
+
+
+def test_a_damaged_stream_in_a_zip_is_a_refusal(tmp_path, folder):
+    path = make_zip(tmp_path / "a.zip", {"a.jpg": bytes(range(256)) * 40})
+    data = bytearray(path.read_bytes())
+    for at in range(36, 60):
+        data[at] ^= 0xFF
+    path.write_bytes(data)
+    assert refused(unpack_pictures, path, folder, LIMITS).code == "corrupt_zip"
 
 
 @pytest.mark.parametrize(
@@ -149,7 +171,7 @@ def test_a_link_in_a_zip_is_left_out(tmp_path, folder):
         archive.writestr(entry, "/etc/passwd")
         archive.writestr("good.jpg", b"x")
     found = unpack_pictures(tmp_path / "a.zip", folder, LIMITS)
-    assert (found.names, found.ignored) == (("good.jpg",), 1)
+    assert (list(found.paths), found.ignored) == (["good.jpg"], 1)
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, folder):

@@ -1,5 +1,7 @@
 """The page's parts without a server: texts, how it is served, answers as HTML, curves."""
 
+import asyncio
+import json
 import os
 import re
 import string
@@ -271,3 +273,34 @@ def test_a_batch_of_pictures_that_are_too_large_or_none_still_gets_every_row(
 
 def test_languages_are_those_of_the_texts():
     assert set(LANGUAGES) == {"en", "ru"}
+
+
+def test_a_camera_survives_whatever_a_picture_does(monkeypatch):
+    """The first picture fails in a way nobody foresaw; the second one is answered."""
+    from builder_tools.web import camera
+
+    said = []
+
+    class Socket:
+        async def send_text(self, text):
+            said.append(json.loads(text))
+
+    def answer(self, data, choice, following, time_s):
+        if data == b"bad":
+            raise KeyError("nobody foresaw this")
+        return {"id": 2}
+
+    async def serve():
+        slot = camera._Slot()
+        cameras = camera.Cameras(engine=None)
+        task = asyncio.create_task(cameras._answer_all(Socket(), slot, Choice(), ENGLISH))
+        for data in (b"bad", b"good"):
+            slot.put(data)
+            while len(said) < (1 if data == b"bad" else 2):
+                await asyncio.sleep(0.005)
+        slot.end()
+        await task
+
+    monkeypatch.setattr(camera.Cameras, "_answer", answer)
+    asyncio.run(asyncio.wait_for(serve(), 30))
+    assert said[0]["error"] == "internal" and said[1]["id"] == 2

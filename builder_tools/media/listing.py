@@ -146,6 +146,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def natural_key(name: str) -> list[tuple[bool, tuple[list[str | int], str]]]:
+    """Return what sorts names below a folder naturally, a folder's files before its sub-folders."""
+    *folders, last = name.split("/")
+    return [*((True, _natural(folder)) for folder in folders), (False, _natural(last))]
+
+
 def _natural(name: str) -> tuple[list[str | int], str]:
     parts = re.split(r"(\d+)", name.casefold())
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name

@@ -9,6 +9,8 @@ from itertools import groupby
 from pathlib import Path
 
 from builder_tools.inference import BatchRow
+from builder_tools.media.formats import formats_in_words
+from builder_tools.media.listing import natural_key
 from builder_tools.submission import log_path, write_submission
 from builder_tools.web.engine import OWN, Choice, Engine
 from builder_tools.web.limits import (
@@ -17,6 +19,7 @@ from builder_tools.web.limits import (
     check_picture,
     clean_name,
     free_name,
+    numbered_name,
     unpack_pictures,
 )
 
@@ -72,21 +75,24 @@ def classify_uploads(
     """
     pictures = folder / "pictures"
     pictures.mkdir()
-    names, renamed, ignored = _gather(uploads, pictures, limits)
-    names = _in_order(pictures, names)
-    not_read = {name: why for name in names if (why := _why_not(pictures / name, limits))}
+    paths, renamed, ignored = _gather(uploads, pictures, limits)
+    names = sorted(paths, key=natural_key)
+    not_read = {name: why for name in names if (why := _why_not(paths[name], limits))}
     yield BatchProgress(0, len(names))
     rows: list[BatchRow] = []
     with engine.inference(choice, "img_batch") as inference:
         model = inference.model
         frequent = inference.policy.frequent_emotion
         for is_refused, group in groupby(names, key=not_read.__contains__):
+            group = list(group)
             if is_refused:
                 rows += [_unread(name, frequent, not_read[name]) for name in group]
                 continue
-            with closing(inference.batch_rows([pictures / name for name in group])) as found:
+            files = [paths[name] for name in group]
+            with closing(inference.batch_rows(files, group)) as found:
                 for row in found:
-                    rows.append(replace(row, reason=_plain(row.reason, pictures)))
+                    place = str(paths[row.image_path])  # none of this machine's is shown
+                    rows.append(replace(row, reason=row.reason.replace(place, row.image_path)))
                     if len(rows) % TELL_EVERY == 0:
                         yield BatchProgress(len(rows), len(names))
         write_submission(rows, folder / CSV_NAME, names, tuple(model.emotions))
@@ -95,34 +101,25 @@ def classify_uploads(
 
 def _gather(
     uploads: Sequence[tuple[Path, str]], pictures: Path, limits: Limits
-) -> tuple[list[str], dict[str, str], int]:
-    """Puts all pictures into one folder; gives their names, the renamed, the ignored."""
+) -> tuple[dict[str, Path], dict[str, str], int]:
+    """Put all pictures into one folder; gives their paths by name, the renamed, the ignored."""
     if len(uploads) == 1 and _is_zip(uploads[0][0]):
         unpacked = unpack_pictures(uploads[0][0], pictures, limits)
-        return list(unpacked.names), dict(unpacked.renamed), unpacked.ignored
+        return dict(unpacked.paths), dict(unpacked.renamed), unpacked.ignored
     if len(uploads) > limits.max_pictures:
         raise Refused("too_many_files", count=len(uploads), limit=limits.max_pictures)
     if any(Path(name).suffix.lower() == ".zip" for _, name in uploads):
         raise Refused("no_zip")
-    names: list[str] = []
+    paths: dict[str, Path] = {}
     renamed: dict[str, str] = {}
     taken: set[str] = set()
     for path, called in uploads:
         name = free_name(clean_name(called), taken)
         if name != clean_name(called):
             renamed[called] = name
-        path.rename(pictures / name)
-        names.append(name)
+        paths[name] = path.rename(pictures / numbered_name(len(paths), name))
         taken.add(name.casefold())
-    return names, renamed, 0
-
-
-def _in_order(pictures: Path, names: Sequence[str]) -> list[str]:
-    """Gives names in natural order; those that are no pictures' names come last."""
-    from builder_tools.media import list_images
-
-    listed = [path.name for path in list_images(pictures)]
-    return [*listed, *sorted(set(names) - set(listed))]
+    return paths, renamed, 0
 
 
 def _why_not(path: Path, limits: Limits) -> str:
@@ -134,7 +131,9 @@ def _why_not(path: Path, limits: Limits) -> str:
             return f"{error.facts['pixels_mp']} million pixels are too many"
         if error.code == "too_big":
             return f"{error.facts['size_mb']} MB are too many"
-        return "damaged, empty or no JPEG, PNG, WebP or BMP picture"
+        if error.code == "too_long_side":
+            return f"a side of {error.facts['side_px']} px is too long"
+        return f"damaged, empty or no picture ({formats_in_words()})"
     return ""
 
 
@@ -145,8 +144,3 @@ def _unread(name: str, emotion: str, reason: str) -> BatchRow:
 def _is_zip(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(2) == b"PK"
-
-
-def _plain(reason: str, folder: Path) -> str:
-    """Takes this machine's folders out of a sentence."""
-    return reason.replace(f"{folder}/", "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import struct
 import time
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from builder_tools.web.engine import Choice, Engine
 from builder_tools.web.limits import Limits, Refused
 from builder_tools.web.photos import decode
 from builder_tools.web.texts import Words
+
+logger = logging.getLogger(__name__)
 
 SMOOTH_S = 0.3
 MOST_CAMERAS = 8
@@ -98,6 +101,10 @@ class Cameras:
                 answer = await run_in_threadpool(self._answer, data, choice, following, time_s)
             except Refused as error:
                 await _say_refused(socket, error, words)
+                continue
+            except Exception:  # one picture may fail in any way; the next one is answered
+                logger.exception("A picture of a camera could not be answered")
+                await _say_refused(socket, Refused("internal"), words)
                 continue
             await socket.send_text(json.dumps({**answer, "dropped": slot.dropped}))
 

@@ -6,20 +6,19 @@ own first bytes say what it is; its name says nothing.
 
 from __future__ import annotations
 
-import io
 import re
 import stat
-import struct
-import warnings
 import zipfile
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from builder_tools.media import IMAGE_SUFFIXES, PictureError, PictureLimits
+from builder_tools.media.headers import picture_header
+from builder_tools.media.zip_names import zip_entry_name
+
 MEGABYTE = 1_000_000
-PICTURE_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 MOST_NAME = 120
 """Letters of a file name that are kept."""
 
@@ -64,6 +63,7 @@ STATUS_OF: Mapping[str, int] = {
     "empty": 422,
     "too_big": 413,
     "too_many_pixels": 413,
+    "too_long_side": 413,
     "too_long": 413,
     "too_many_files": 413,
     "unpacks_too_big": 413,
@@ -82,6 +82,7 @@ STATUS_OF: Mapping[str, int] = {
     "busy": 503,
     "full": 503,
     "gone": 410,
+    "internal": 500,
 }
 """HTTP status of each refusal."""
 
@@ -94,6 +95,7 @@ class Limits:
         max_upload_mb: Size of any upload, in millions of bytes.
         max_photo_mb: Size of one picture.
         max_pixels: Of one picture; a 48-megapixel phone's are taken.
+        max_side: Longer side of a picture or frame, px.
         max_frame_pixels: Of one frame of a video; 4K is taken.
         max_video_s: Length of a video.
         max_pictures: In one batch.
@@ -108,6 +110,7 @@ class Limits:
     max_upload_mb: float = 200
     max_photo_mb: float = 30
     max_pixels: int = 50_000_000
+    max_side: int = PictureLimits.max_side
     max_frame_pixels: int = 4096 * 2304
     max_video_s: float = 600
     max_pictures: int = 2000
@@ -153,43 +156,31 @@ def check_size(size: int, limit: int) -> None:
 
 
 def check_picture(data: bytes, limits: Limits) -> None:
-    """Refuses what is no picture, or too large a one, by its header.
+    """Refuse what is no picture, or too large a one, by its header.
 
     Raises:
-        Refused: `empty`, `too_big`, `no_picture`, `corrupt_picture` or `too_many_pixels`.
+        Refused: `empty`, `too_big`, `no_picture`, `too_many_pixels` or `too_long_side`.
     """
     check_size(len(data), limits.photo_bytes)
-    width, height = _size_in_header(data, limits)
-    _check_pixels(width * height, limits.max_pixels)
-
-
-def _check_pixels(pixels: int, limit: int) -> None:
-    if pixels > limit:
-        raise Refused("too_many_pixels", pixels_mp=_mb(pixels), limit_mp=_mb(limit))
-
-
-def _size_in_header(data: bytes, limits: Limits) -> tuple[int, int]:
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=PICTURE_FORMATS) as picture:
-                return picture.size
-    except UnidentifiedImageError as error:
+        header = picture_header(data)
+    except (PictureError, ImportError) as error:
         raise Refused("no_picture") from error
-    except Image.DecompressionBombError as error:  # far beyond our own limit
-        _check_pixels(int(re.search(r"\d+", str(error))[0]), limits.max_pixels)
-        raise Refused("corrupt_picture") from error
-    except (OSError, ValueError, SyntaxError, struct.error, EOFError) as error:
-        raise Refused("corrupt_picture") from error
+    _check_pixels(header.width, header.height, limits.max_pixels, limits)
+
+
+def _check_pixels(width: int, height: int, limit: int, limits: Limits) -> None:
+    if width * height > limit:
+        raise Refused("too_many_pixels", pixels_mp=_mb(width * height), limit_mp=_mb(limit))
+    if max(width, height) > limits.max_side:
+        raise Refused("too_long_side", side_px=max(width, height), limit_px=limits.max_side)
 
 
 def check_video(path: Path, limits: Limits) -> None:
     """Refuses what is no video, or too large or too long a one, by its header.
 
     Raises:
-        Refused: `empty`, `too_big`, `no_video`, `too_many_pixels` or `too_long`.
+        Refused: `empty`, `too_big`, `no_video`, `too_many_pixels`, `too_long_side` or `too_long`.
     """
     check_size(path.stat().st_size, limits.upload_bytes)
     with path.open("rb") as file:
@@ -197,7 +188,7 @@ def check_video(path: Path, limits: Limits) -> None:
     if not _is_container(start):
         raise Refused("no_video")
     width, height, seconds = _video_header(path)
-    _check_pixels(width * height, limits.max_frame_pixels)
+    _check_pixels(width, height, limits.max_frame_pixels, limits)
     check_duration(seconds or 0.0, limits)
 
 
@@ -240,19 +231,21 @@ class Unpacked:
     """The pictures of a zip.
 
     Args:
-        names: Bare names in the folder they were unpacked into.
+        paths: By their names, where they were unpacked to: numbered files, so that no name can do
+            harm or clash. A name is that in the zip, cleaned, with `/` between folders, without
+            the folders that all pictures lie in.
         renamed: Names whose like was taken, with the name they got.
         ignored: Files that are no pictures.
     """
 
-    names: tuple[str, ...]
+    paths: Mapping[str, Path]
     renamed: Mapping[str, str]
     ignored: int
 
 
 def unpack_pictures(path: Path, folder: Path, limits: Limits) -> Unpacked:
-    """Unpacks the pictures of a zip into a folder, flat; what the zip says of sizes is checked
-    first and then held to.
+    """Unpack the pictures of a zip into a folder; what the zip says of sizes is checked first and
+    then held to.
 
     Raises:
         Refused: `no_zip`, `corrupt_zip`, `zip_password`, `zip_path` (a name that leads out of the
@@ -263,35 +256,57 @@ def unpack_pictures(path: Path, folder: Path, limits: Limits) -> Unpacked:
     try:
         with zipfile.ZipFile(path) as archive:
             return _unpack(archive, folder, limits)
+    except Refused:
+        raise
     except zipfile.BadZipFile as error:
         raise Refused("no_zip" if not zipfile.is_zipfile(path) else "corrupt_zip") from error
     except (NotImplementedError, RuntimeError) as error:
         raise Refused("zip_password") from error
-    except (EOFError, OSError, ValueError, struct.error) as error:
-        if isinstance(error, Refused):
-            raise
+    except Exception as error:  # whatever damaged bytes make of a decompressor
         raise Refused("corrupt_zip") from error
 
 
 def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:
-    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-    for entry in entries:
+    entries = [(zip_entry_name(one), one) for one in archive.infolist() if not one.is_dir()]
+    for name, entry in entries:
+        _check_entry_name(name)
         _check_entry_name(entry.filename)
-    pictures = [entry for entry in entries if _is_picture_entry(entry)]
-    _check_entries(pictures, limits)
-    names: list[str] = []
+    pictures = [(name, entry) for name, entry in entries if _is_picture_entry(name, entry)]
+    _check_entries([entry for _, entry in pictures], limits)
+    paths: dict[str, Path] = {}
     taken: set[str] = set()
     renamed: dict[str, str] = {}
     left = int(limits.max_unpacked_mb * MEGABYTE)
-    for entry in pictures:
-        name = free_name(clean_name(entry.filename), taken)
-        if name != clean_name(entry.filename):
-            renamed[entry.filename] = name
-        names.append(name)
+    names = _below_common_folder([_clean_path(name) for name, _ in pictures])
+    for wanted, (called, entry) in zip(names, pictures, strict=True):
+        name = free_name(wanted, taken)
+        if name != wanted:
+            renamed[called] = name
         taken.add(name.casefold())
-        with archive.open(entry) as packed, (folder / name).open("xb") as out:
+        paths[name] = folder / numbered_name(len(paths), name)
+        with archive.open(entry) as packed, paths[name].open("xb") as out:
             left -= _copy(packed, out, min(left, limits.photo_bytes), limits)
-    return Unpacked(tuple(names), renamed, len(entries) - len(pictures))
+    return Unpacked(paths, renamed, len(entries) - len(pictures))
+
+
+def numbered_name(number: int, name: str) -> str:
+    """Return what the file of a picture is called on the disk, whatever it is called outside."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return f"{number}{suffix if suffix in IMAGE_SUFFIXES else ''}"
+
+
+def _clean_path(name: str) -> str:
+    return "/".join(clean_name(part) for part in PurePosixPath(name.replace("\\", "/")).parts)
+
+
+def _below_common_folder(names: list[str]) -> list[str]:
+    """Take away the folders that all names begin with."""
+    common = 0
+    for level in zip(*(name.split("/")[:-1] for name in names), strict=False):
+        if len(set(level)) > 1:
+            break
+        common += 1
+    return ["/".join(name.split("/")[common:]) for name in names]
 
 
 def _check_entry_name(name: str) -> None:
@@ -300,12 +315,11 @@ def _check_entry_name(name: str) -> None:
         raise Refused("zip_path", name=clean_name(name))
 
 
-def _is_picture_entry(entry: zipfile.ZipInfo) -> bool:
+def _is_picture_entry(name: str, entry: zipfile.ZipInfo) -> bool:
     kind = stat.S_IFMT(entry.external_attr >> 16)
-    name = clean_name(entry.filename)
-    hidden = PurePosixPath(entry.filename).name.startswith(".") or "__MACOSX" in entry.filename
-    is_file = kind in (0, stat.S_IFREG)
-    return is_file and not hidden and Path(name).suffix.lower() in PICTURE_SUFFIXES
+    path = PurePosixPath(name.replace("\\", "/"))
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return kind in (0, stat.S_IFREG) and not hidden and path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], limits: Limits) -> None:
@@ -329,10 +343,10 @@ def free_name(name: str, taken: Container[str]) -> str:
         name: Wanted.
         taken: Names in use, case-folded.
     """
-    path, number, free = Path(name), 1, name
+    path, number, free = PurePosixPath(name), 1, name
     while free.casefold() in taken:
         number += 1
-        free = f"{path.stem}_{number}{path.suffix}"
+        free = path.with_name(f"{path.stem}_{number}{path.suffix}").as_posix()
     return free
 
 

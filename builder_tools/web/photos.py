@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from builder_tools.media import read_image
+from builder_tools.media import PICTURE_ERRORS, read_image
 from builder_tools.results import FrameResult
 from builder_tools.web.engine import OWN, Choice, Engine
 from builder_tools.web.limits import Limits, Refused, check_picture
@@ -37,6 +37,6 @@ def decode(data: bytes, limits: Limits) -> np.ndarray:
     """
     check_picture(data, limits)
     try:
-        return read_image(data, max_pixels=limits.max_pixels)
-    except (ValueError, OSError) as error:
+        return read_image(data, max_pixels=limits.max_pixels, max_side=limits.max_side)
+    except PICTURE_ERRORS as error:
         raise Refused("corrupt_picture") from error

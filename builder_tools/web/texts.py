@@ -38,8 +38,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "tab.models": ("Models", "Модели"),
     # photo
     "photo.drop": (
-        "A photo: JPEG, PNG, WebP or BMP, up to {limit_mb} MB",
-        "Фото: JPEG, PNG, WebP или BMP, до {limit_mb} МБ",
+        "A photo: JPEG, PNG, WebP, TIFF, AVIF ..., up to {limit_mb} MB",
+        "Фото: JPEG, PNG, WebP, TIFF, AVIF ..., до {limit_mb} МБ",
     ),
     "photo.empty": (
         "Drop a photo above: boxes, emotions and their probabilities appear here.",
@@ -199,6 +199,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "В кадре {pixels_mp} млн пикселей; принимается не более {limit_mp} млн. "
         "Уменьшите изображение.",
     ),
+    "refused.too_long_side": (
+        "A side has {side_px} px; at most {limit_px} are taken. Try a smaller copy.",
+        "Сторона {side_px} пикселей; принимается не более {limit_px}. Уменьшите изображение.",
+    ),
     "refused.too_long": (
         "The video is longer than {limit_s} s ({seconds} s). Cut it first.",
         "Видео длиннее {limit_s} с ({seconds} с). Сначала обрежьте его.",
@@ -212,8 +216,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Zip распаковывается более чем в {limit_mb} МБ или сжат так, как бывают только zip-бомбы.",
     ),
     "refused.no_picture": (
-        "This is no JPEG, PNG, WebP or BMP picture. Save it as one of these.",
-        "Это не изображение JPEG, PNG, WebP или BMP. Сохраните его в одном из этих форматов.",
+        "This is no picture that can be read (JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, JPEG 2000, "
+        "PPM, TGA, ICO; HEIC where its package is installed). Save it as JPEG.",
+        "Это не изображение, которое можно прочитать (JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, "
+        "JPEG 2000, PPM, TGA, ICO; HEIC, если установлен его пакет). Сохраните его как JPEG.",
     ),
     "refused.no_video": (
         "This is no video that can be read (MP4, MOV, WebM, MKV, AVI, GIF ...).",
@@ -238,8 +244,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "В zip есть имя, ведущее за его пределы ({name}); архив не распакован.",
     ),
     "refused.nothing_in_zip": (
-        "There are no JPEG, PNG, WebP or BMP pictures in the zip.",
-        "В zip нет изображений JPEG, PNG, WebP или BMP.",
+        "There are no pictures in the zip (JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF ...).",
+        "В zip нет изображений (JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF ...).",
     ),
     "refused.unknown_model": ("There is no model {model}.", "Модели {model} нет."),
     "refused.unknown_detector": ("There is no detector {detector}.", "Детектора {detector} нет."),

@@ -19,7 +19,7 @@ from builder_tools.cli import main
 from builder_tools.drawing import DrawBox
 from builder_tools.inference import Inference
 from builder_tools.inference.sinks import NoSink
-from builder_tools.media import CameraReader, read_image
+from builder_tools.media import CameraReader, VideoReader, read_image
 
 HEADLESS = ["online", "--headless", "--detector", "haar"]
 
@@ -240,6 +240,27 @@ def test_without_a_screen_a_window_is_refused(monkeypatch, mjpeg_server, capsys)
     assert main(["online", "--camera", mjpeg_server.url]) == 2
     assert "--headless" in capsys.readouterr().err
     assert mjpeg_server.num_clients == 0  # the camera was not even opened
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_what_a_camera_shows_is_recorded(mjpeg_server, tmp_path, early):
+    """A camera has no end of its own, so one that is ended early keeps its film."""
+    out = tmp_path / "visit.mp4"
+    with online() as inference:
+        results = inference.run(mjpeg_server.url, out=out, max_frames=6)
+        taken = [next(results) for _ in range(5)] if early else list(results)
+        results.close()
+    with VideoReader(out) as film:
+        times = [frame.time_s for frame in film]
+    wanted = [result.time_s - taken[0].time_s for result in taken]
+    assert times == pytest.approx(wanted, abs=0.001)
+    assert [path.name for path in tmp_path.iterdir()] == ["visit.mp4"]
+
+
+def test_a_camera_that_is_not_looked_at_leaves_no_film(mjpeg_server, tmp_path):
+    with online() as inference:
+        inference.run(mjpeg_server.url, out=tmp_path / "visit.mp4").close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_early_close_lets_the_camera_go(mjpeg_server):

@@ -265,7 +265,8 @@ def test_the_video_verb_writes_a_timeline_and_draws_it(face_video, tmp_path, cap
     options = ["--timeline", str(out), "--plot", str(plot), "--max-frames", "40", "--smooth", "0.2"]
     assert main(["video", str(face_video.path), *options]) == 0
     text = capsys.readouterr()
-    assert "person 1" in text.err and "1 people" in text.err
+    lines = text.out.splitlines()
+    assert len(lines) == 2 and "person 1" in lines[0] and "1 people" in lines[1]
     rows = out.read_text().splitlines()
     assert len(rows) == 41 and rows[0].startswith("frame,time_s,track")
     assert plot.read_bytes().startswith(b"\x89PNG")
@@ -273,7 +274,7 @@ def test_the_video_verb_writes_a_timeline_and_draws_it(face_video, tmp_path, cap
     assert "--timeline" in capsys.readouterr().err
 
 
-def test_a_camera_leaves_a_timeline_only_and_ctrl_c_ends_it_well(
+def test_a_camera_leaves_a_timeline_only_and_ctrl_c_keeps_it(
     mjpeg_server, tmp_path, monkeypatch, capsys
 ):
     from builder_tools.cli import main, use
@@ -290,8 +291,8 @@ def test_a_camera_leaves_a_timeline_only_and_ctrl_c_ends_it_well(
     assert main([*options, "--max-frames", "3"]) == 0
     assert len(out.read_text().splitlines()) == 4
     assert [path.name for path in tmp_path.iterdir()] == ["visit.csv"]
-    monkeypatch.setattr(use, "_print_frame", interrupt)
+    monkeypatch.setattr(use, "print_json", interrupt)
     out.unlink()
-    assert main(options) == 0
+    assert main([*options, "--json"]) == 130
     assert "Written" in capsys.readouterr().err
     assert len(out.read_text().splitlines()) == 5

@@ -1,7 +1,7 @@
 """`builder-tools VERB`: one verb a capability.
 
 stdout carries results only; progress and messages go to stderr. Exit codes: 0 done, 1 some items
-failed (they are listed), 2 wrong usage.
+failed (they are listed), 2 wrong usage; 130, 143 and 129 ended by Ctrl-C, SIGTERM and SIGHUP.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from builder_tools.cli import (
     use,
     web,
 )
+from builder_tools.cli.process import allow_any_letter, ended_by_signals, exit_code_of
 
-DONE, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 
 VERBS = {
     **pictures.VERBS,
@@ -79,18 +80,20 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb; gives the exit code."""
+    allow_any_letter()
     options = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        VERBS[options.verb].guard(options)
-        return options.run(options) or DONE
-    except KeyboardInterrupt:
-        print("builder-tools: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        with ended_by_signals():
+            VERBS[options.verb].guard(options)
+            return options.run(options) or DONE
+    except KeyboardInterrupt as end:
+        print(f"builder-tools: interrupted ({str(end) or 'SIGINT'})", file=sys.stderr)
+        return exit_code_of(end)
     except BrokenPipeError:
         # The reader of our stdout went away (`| head`): nothing more to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        print(f"builder-tools {options.verb}: {error}", file=sys.stderr)
+    except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
+        print(f"builder-tools {options.verb}: {str(error) or 'out of memory'}", file=sys.stderr)
         return WRONG_USAGE

@@ -7,24 +7,27 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from builder_tools.results import FrameResult
 
-SHOWN_SMOOTH_S = 0.3
-"""Smoothing of what people look at; results that are only counted stay as they are."""
+SMOOTH_S = 0.3
 
 
-def add_time_options(parser: argparse.ArgumentParser, smooth_s: float) -> None:
+def add_time_options(parser: argparse.ArgumentParser) -> None:
     """Adds --smooth and --timeline."""
     parser.add_argument(
         "--smooth",
         type=float,
-        default=smooth_s,
+        default=SMOOTH_S,
         metavar="SECONDS",
         help="time constant of the smoothing of each person's emotions (default: %(default)s)",
     )
     parser.add_argument(
-        "--timeline", type=Path, metavar="OUT", help="write a row a face and frame: .csv, .parquet"
+        "--timeline",
+        type=Path,
+        metavar="OUT",
+        help="write a row a face and frame (.csv, .parquet) and print a summary in place of them",
     )
 
 
@@ -57,32 +60,36 @@ def plot_timeline(table_path: Path, path: Path) -> None:
 
 
 @contextmanager
-def ended_by_ctrl_c(options: argparse.Namespace) -> Iterator[None]:
-    """Has Ctrl-C end a camera's timeline in good order: it has no other end without a window."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if options.verb != "online" or options.timeline is None:
-            raise
+def writing_timeline(
+    path: Path | None, emotions, tell: TextIO
+) -> Iterator[Callable[[FrameResult], None]]:
+    """Lend what writes a timeline and, at its end, tells who felt what.
 
-
-@contextmanager
-def writing_timeline(path: Path | None, emotions) -> Iterator[Callable[[FrameResult], None]]:
-    """Lends what writes a timeline and, at its end, says on stderr who felt what."""
+    Whatever ends it early (a signal, a full disk, a reader that went away), the rows so far are
+    kept.
+    """
     if path is None:
         yield lambda result: None
         return
     from builder_tools.timeline.summary import SummaryMaker, describe_people, describe_video
     from builder_tools.timeline.writer import TimelineWriter
 
-    maker = SummaryMaker(tuple(emotions))
+    maker, early_end = SummaryMaker(tuple(emotions)), None
     with TimelineWriter(path, tuple(emotions)) as writer:
 
         def write(result: FrameResult) -> None:
             writer.write(result)
             maker.add(result)
 
-        yield write
-    for line in [*describe_people(maker.people()), describe_video(maker)]:
-        print(line, file=sys.stderr)
+        try:
+            yield write
+        except BaseException as error:
+            if not writer.num_rows:
+                raise
+            early_end = error
     print(f"Written: {path}, {writer.num_rows} rows", file=sys.stderr)
+    if not isinstance(early_end, OSError):
+        for line in [*describe_people(maker.people()), describe_video(maker)]:
+            print(line, file=tell)
+    if early_end is not None:
+        raise early_end

@@ -9,13 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from builder_tools.cli.over_time import (
-    SHOWN_SMOOTH_S,
     add_time_options,
     check_plot,
-    ended_by_ctrl_c,
     plot_timeline,
     writing_timeline,
 )
+from builder_tools.cli.process import speaks_unicode
 from builder_tools.cli.verb import Verb, positive
 from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
@@ -72,17 +71,17 @@ def _detector_options(options: argparse.Namespace) -> dict[str, float]:
 
 def print_json(result: FrameResult) -> None:
     """Prints a result as one line of JSON."""
-    print(json.dumps(result.to_dict(), ensure_ascii=False), flush=True)
+    print(json.dumps(result.to_dict(), ensure_ascii=not speaks_unicode()), flush=True)
 
 
 def _video_options(parser: argparse.ArgumentParser) -> None:
     _add_video_options(parser)
-    add_time_options(parser, smooth_s=0.0)
+    add_time_options(parser)
     parser.add_argument("--plot", type=Path, metavar="OUT.png", help="draw the --timeline")
 
 
 def _add_video_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file")
+    parser.add_argument("file", help="a video, an address, or - for standard input")
     parser.add_argument("--json", action="store_true", help="one JSON line a frame")
     parser.add_argument("--show", action="store_true", help="show the frames in a window")
     parser.add_argument("--max-frames", type=positive)
@@ -118,7 +117,7 @@ def _time_settings(options: argparse.Namespace) -> dict[str, float]:
 
 def _record_options(parser: argparse.ArgumentParser) -> None:
     _add_video_options(parser)
-    add_time_options(parser, smooth_s=SHOWN_SMOOTH_S)
+    add_time_options(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="OUT.mp4")
 
 
@@ -144,8 +143,11 @@ def _online_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON line a frame")
     parser.add_argument("--max-frames", type=positive)
     parser.add_argument("--bars", action="store_true", help="draw every emotion's probability")
+    parser.add_argument(
+        "--record", type=Path, metavar="OUT.mp4", help="write what is shown into a video"
+    )
     parser.add_argument("--snapshots", type=Path, default=Path(), help="folder for the s key")
-    add_time_options(parser, smooth_s=SHOWN_SMOOTH_S)
+    add_time_options(parser)
     add_model_options(parser)
 
 
@@ -155,21 +157,22 @@ def _run_online(options: argparse.Namespace) -> int:
     settings = {"snapshot_folder": options.snapshots, "smooth_s": options.smooth}
     with (
         make_inference(options, "online", show, **settings) as inference,
-        inference.run(camera, max_frames=options.max_frames) as results,
+        inference.run(camera, out=options.record, max_frames=options.max_frames) as results,
     ):
         code = _consume(results, options, text=options.headless, emotions=inference.model.emotions)
         print(f"{results.dropped} frames dropped to stay live", file=sys.stderr)
-        return code
+    return code
 
 
 def _consume(results, options, *, emotions, total: int | None = None, text: bool = True) -> int:
-    """Prints the results of a stream; 1 if its source broke off."""
-    with writing_timeline(options.timeline, emotions) as write, ended_by_ctrl_c(options):
+    """Prints the results of a stream, or with a timeline a summary; 1 if its source broke off."""
+    summary = sys.stderr if options.json else sys.stdout
+    with writing_timeline(options.timeline, emotions, summary) as write:
         for result in progress_bar(results, "frames", total=total):
             write(result)
             if options.json:
                 print_json(result)
-            elif text:
+            elif text and not options.timeline:
                 _print_frame(result)
     broken = getattr(results.source, "error", None) or getattr(results.source, "warning", None)
     return 1 if broken else 0
@@ -223,11 +226,11 @@ VERBS = {
             "builder-tools online",
             "builder-tools online --camera http://192.0.2.7:8080/video",
             "builder-tools online --headless --json --max-frames 100",
-            "builder-tools online --timeline visit.csv",
+            "builder-tools online --timeline visit.csv --record visit.mp4",
         ),
         _online_options,
         _run_online,
         reads=("camera",),
-        writes=("timeline",),
+        writes=("record", "timeline"),
     ),
 }

@@ -40,6 +40,7 @@ from builder_tools.inference.reader import face_square, read_faces
 from builder_tools.inference.sinks import (
     FrameRate,
     InlineSink,
+    LiveVideoSink,
     NoSink,
     Sink,
     VideoSink,
@@ -57,6 +58,7 @@ from builder_tools.media import (
 from builder_tools.media.connections import camera_name
 from builder_tools.media.guarding import check_outputs
 from builder_tools.media.images import name_of
+from builder_tools.media.video import DEFAULT_FPS
 from builder_tools.results import FaceEmotion, FrameResult
 
 __all__ = [
@@ -190,7 +192,8 @@ picture |
         | `video` | path or address | `max_frames` | a `ResultStream` |
         | `video_rec` | path or address | `out` (.mp4), `max_frames` | a `ResultStream`; the \
 file is there once it is read to its end (`.drain()`) |
-        | `online` | camera index (0) or URL | `max_frames` | a `ResultStream` |
+        | `online` | camera index (0) or URL | `out` (.mp4), `max_frames` | a `ResultStream`; \
+however it ends, the file is kept |
 
         A picture is a path, an http(s) address, a file's bytes, an open file, a picture of
         Pillow, an array or a tensor (see `media.read_image`).
@@ -273,16 +276,24 @@ file is there once it is read to its end (`.drain()`) |
 
         return self._stream(lambda: VideoReader(source), max_frames, record=record)
 
-    def _run_online(self, source=None, *, max_frames: int | None = None) -> ResultStream:
+    def _run_online(
+        self, source=None, *, out: str | Path | None = None, max_frames: int | None = None
+    ) -> ResultStream:
         camera = 0 if source is None else source
-        return self._stream(lambda: CameraReader(camera), max_frames, live=True)
+
+        def record(reader: CameraReader) -> Sink:
+            return LiveVideoSink(VideoWriter(out, DEFAULT_FPS, reader.size))
+
+        return self._stream(
+            lambda: CameraReader(camera), max_frames, record=record if out else None, live=True
+        )
 
     def _stream(
         self,
         open_reader: Callable[[], VideoReader | CameraReader],
         max_frames: int | None,
         *,
-        record: Callable[[VideoReader], Sink] | None = None,
+        record: Callable[[Any], Sink] | None = None,
         live: bool = False,
     ) -> ResultStream:
         """Opens window, source and file; if one cannot be opened, none stays open."""

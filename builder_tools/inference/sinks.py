@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from builder_tools.media import VideoWriter, Window, write_image
+from builder_tools.media.frame import fitted
 from builder_tools.media.guarding import unused_path
 from builder_tools.results import FrameResult
 
@@ -127,7 +128,8 @@ class VideoSink:
     """Writes the drawn frames into a video file with the sound of their source.
 
     Args:
-        writer: An open `VideoWriter`; the loop closes it, or discards it after an error.
+        writer: An open `VideoWriter`; the loop closes it, or discards it after an error or an
+            early end.
     """
 
     def __init__(self, writer: VideoWriter) -> None:
@@ -145,6 +147,21 @@ class VideoSink:
             self._writer.close()
         else:
             self._writer.discard()
+
+
+class LiveVideoSink(VideoSink):
+    """Writes the drawn pictures of a camera, which has no end but an early one: the film is kept.
+
+    Pictures of another size (a camera that came back) are fitted in, with black around them.
+    """
+
+    def take(self, result: FrameResult) -> bool:
+        self._writer.write(fitted(result.image, self._writer.size), result.time_s)
+        return True
+
+    def close(self, error: BaseException | None) -> None:
+        ended = error is None or isinstance(error, KeyboardInterrupt | GeneratorExit)
+        super().close(None if ended and self._writer.has_pictures else error or GeneratorExit())
 
 
 class FrameRate:

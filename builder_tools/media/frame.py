@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
 
@@ -20,3 +21,23 @@ class Frame:
     index: int
     time_s: float
     image: np.ndarray = field(compare=False, repr=False)
+
+
+def fitted(image_rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return a picture of that (width, height): as large as fits, its shape kept, black around.
+
+    Args:
+        image_rgb: `(H, W, 3)` uint8 RGB; given back as it is where it has that size.
+        size: In px.
+    """
+    height, width = image_rgb.shape[:2]
+    if (width, height) == size:
+        return image_rgb
+    scale = min(size[0] / width, size[1] / height)
+    own = max(round(width * scale), 1), max(round(height * scale), 1)
+    left, top = (size[0] - own[0]) // 2, (size[1] - own[1]) // 2
+    canvas = np.zeros((size[1], size[0], 3), np.uint8)
+    canvas[top : top + own[1], left : left + own[0]] = cv2.resize(
+        image_rgb, own, interpolation=cv2.INTER_AREA
+    )
+    return canvas

@@ -1,12 +1,22 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all.
+
+Whoever takes a partial path removes it. What a signal prevented them from removing is removed at
+the end of the process.
+"""
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_MOST_REMEMBERED = 256
+_given: list[tuple[Path, int]] = []
+"""Partial paths that may still be there, and the process they are of."""
 
 
 def partial_path(path: Path) -> Path:
@@ -14,7 +24,23 @@ def partial_path(path: Path) -> Path:
 
     The name does not repeat the final one, so it stays short enough for any file system.
     """
-    return path.with_name(f".{uuid.uuid4().hex}.part")
+    partial = path.with_name(f".{uuid.uuid4().hex}.part")
+    if len(_given) >= _MOST_REMEMBERED:
+        _given[:] = [given for given in _given if given[0].exists()]
+    _given.append((partial.absolute(), os.getpid()))
+    return partial
+
+
+@atexit.register
+def _remove_left() -> None:
+    for partial, process in _given:
+        if process != os.getpid():  # a forked process has its parent's list
+            continue
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from builder_tools.media.frame import Frame
+from builder_tools.media.frame import Frame, fitted
 from builder_tools.media.pipes import Pipe, check_file, is_pipe
 from builder_tools.media.pyav import (
     check_video_size,
@@ -37,7 +37,7 @@ EARLY_END_S = 1.0
 """A video that ends this much before its declared end is reported as cut short."""
 LONGEST_GAP_S = 3e7
 """A year: a timestamp further from the one before is no time."""
-MOST_SQUEEZED = 8
+MOST_SQUEEZED = 4
 """Pixels that claim to be so many times as wide as high, or more, are taken for square."""
 
 _logger = logging.getLogger(__name__)
@@ -164,21 +164,12 @@ class VideoReader:
         Converts in FFmpeg's buffer, which is used again for the next picture, then copies.
         Handing that buffer out instead costs a fresh one a picture: half the speed at 720p.
         """
-        size, canvas = self._shown_size, None
         own = self._square_size(picture)
-        if own != size:
-            scale = min(size[0] / own[0], size[1] / own[1])
-            own = tuple(max(round(side * scale), 1) for side in own)
-            canvas = np.zeros((size[1], size[0], 3), np.uint8)
         kind = "rgba" if _has_alpha(picture) else "rgb24"
         with explained(self.source):
             converted = self._reformatter.reformat(picture, *own, kind, threads=1).to_ndarray()
         image = converted.copy() if kind == "rgb24" else _over_white(converted)
-        if canvas is not None:
-            left, top = (size[0] - own[0]) // 2, (size[1] - own[1]) // 2
-            canvas[top : top + own[1], left : left + own[0]] = image
-            image = canvas
-        return _turn(image, self._matrix)
+        return _turn(fitted(image, self._shown_size), self._matrix)
 
     def _square_size(self, picture: VideoFrame) -> tuple[int, int]:
         """Return (width, height) of a picture, not yet turned, in square pixels."""

@@ -79,6 +79,11 @@ class VideoWriter:
             self.discard()
             raise
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether a picture was written."""
+        return self._last_pts >= 0
+
     def write(self, image_rgb: np.ndarray, time_s: float | None = None) -> None:
         """Adds a picture.
 
@@ -91,7 +96,7 @@ class VideoWriter:
             ValueError: If the size is another, or the time is not after the one before.
         """
         self._check_picture(image_rgb)
-        begun = self._last_pts >= 0
+        begun = self.has_pictures
         if time_s is None:
             time_s = self._time_s + 1 / self.fps if begun else 0.0
         if time_s < 0 or (begun and time_s <= self._time_s):
@@ -223,7 +228,7 @@ class VideoWriter:
         )
 
     def _finish(self) -> None:
-        if self._last_pts < 0:
+        if not self.has_pictures:
             raise ValueError(f"Expected at least one picture for {self.path}. None was written.")
         with explained_writing(self.path):
             self._container.mux(self._stream.encode(None))

@@ -1,0 +1,73 @@
+"""What surrounds a command: signals that end it, and where its words go."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Ctrl-C; `kill`, `docker stop` and the system's end; a terminal or connection that closes."""
+ONE_END_S = 2.0
+"""Signals that follow so soon are the same end: many senders send two."""
+
+
+class Ended(KeyboardInterrupt):
+    """A signal asks the process to end; whatever tidies up after Ctrl-C does after this too.
+
+    Args:
+        number: The signal's.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Have `SIGNALS` raise `Ended` in the main thread within a `with`.
+
+    One that is ignored (as by `nohup`) or handled already stays so.
+    """
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        last_s = [-ONE_END_S]
+
+        def end(number: int, frame: FrameType | None) -> None:
+            before_s, last_s[0] = last_s[0], time.monotonic()
+            if last_s[0] - before_s >= ONE_END_S:
+                raise Ended(number)
+
+        unhandled = (signal.SIG_DFL, signal.default_int_handler)
+        numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+        handlers = {n: signal.signal(n, end) for n in numbers if signal.getsignal(n) in unhandled}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def exit_code_of(end: KeyboardInterrupt) -> int:
+    """Return the exit code that says by which signal a command was ended: 130 for Ctrl-C."""
+    return 128 + getattr(end, "number", signal.SIGINT)
+
+
+def allow_any_letter() -> None:
+    """Have stdout and stderr write letters they cannot show as escapes, and not fail.
+
+    A name of 笑.jpg must not end a batch where the terminal speaks cp1252 or ASCII.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def speaks_unicode() -> bool:
+    """Whether stdout can show every letter."""
+    return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")

@@ -1,0 +1,185 @@
+"""Commands that end early: by Ctrl-C, `kill`, a terminal that closes."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from builder_tools.cli import main, use
+from builder_tools.media import VideoReader, write_image
+
+ROOT = Path(__file__).resolve().parents[1]
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+
+
+@pytest.fixture
+def endless(tmp_path_factory, astronaut):
+    """A FIFO through which a video comes that never ends."""
+    folder = tmp_path_factory.mktemp("endless")
+    with av.open(str(folder / "film.mkv"), "w", options={"live": "1"}) as output:
+        stream = output.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 512, 512, "yuvj420p"
+        for _ in range(60):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(astronaut, format="rgb24")))
+        output.mux(stream.encode(None))
+    os.mkfifo(folder / "fifo")
+    over = threading.Event()
+
+    def give() -> None:
+        with (folder / "fifo").open("wb", 0) as pipe:
+            pipe.write((folder / "film.mkv").read_bytes())
+            over.wait(120)
+
+    threading.Thread(target=give, daemon=True).start()
+    yield folder / "fifo"
+    over.set()
+
+
+def end(command, number, *, lines=5, repeat=1) -> tuple[int, str]:
+    """Send a signal once so many lines are printed; give exit code and stderr."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "builder_tools", *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    try:
+        for _ in range(lines):
+            assert process.stdout.readline(), process.stderr.read()
+        for _ in range(repeat):
+            process.send_signal(number)
+        _, words = process.communicate(timeout=60)
+        return process.returncode, words
+    finally:
+        process.kill()
+
+
+def rows_of(path: Path) -> list[dict]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("number", EXIT_CODES)
+def test_the_rows_of_a_video_are_kept(endless, tmp_path, number):
+    command = ["video", endless, "--json", "--timeline", tmp_path / "rows.csv"]
+    code, words = end(command, number)
+    assert code == EXIT_CODES[number], words
+    rows = rows_of(tmp_path / "rows.csv")
+    assert len(rows) >= 4 and all(row["emotion"] for row in rows)
+    assert f"{len(rows)} rows" in words and "person 1" in words
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+@pytest.mark.parametrize("number", EXIT_CODES)
+def test_a_film_is_removed_wholly_and_its_rows_are_kept(endless, tmp_path, number):
+    command = ["video-rec", endless, "--out", tmp_path / "o.mp4", "--json"]
+    code, words = end([*command, "--timeline", tmp_path / "rows.csv"], number, repeat=3)
+    assert code == EXIT_CODES[number], words
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+@pytest.mark.parametrize("number", EXIT_CODES)
+def test_what_a_camera_gave_is_kept(mjpeg_server, tmp_path, number):
+    command = ["online", "--headless", "--json", "--camera", mjpeg_server.url]
+    more = ["--record", tmp_path / "visit.mp4", "--timeline", tmp_path / "visit.csv"]
+    code, words = end([*command, *more], number)
+    assert code == EXIT_CODES[number], words
+    assert {path.name for path in tmp_path.iterdir()} == {"visit.mp4", "visit.csv"}
+    with VideoReader(tmp_path / "visit.mp4") as film:
+        pictures = list(film)
+    assert len(rows_of(tmp_path / "visit.csv")) >= 4 and len(pictures) >= 4
+
+
+def test_an_end_before_the_first_result_leaves_nothing(tmp_path):
+    """A FIFO nobody writes to: the command waits for its first byte."""
+    os.mkfifo(tmp_path / "fifo")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "builder_tools", "video-rec", "fifo", "--out", "o.mp4"],
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        time.sleep(3)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 143
+    finally:
+        process.kill()
+    assert [path.name for path in tmp_path.iterdir()] == ["fifo"]
+
+
+@pytest.mark.parametrize("verb", ["balance", "clean"])
+def test_a_folder_half_made_has_no_final_name(tmp_path, verb):
+    rng = np.random.default_rng(0)
+    for index in range(300):
+        emotion = "happy" if index % 10 else "sad"
+        write_image(
+            tmp_path / "raw" / emotion / f"{index}.png",
+            rng.integers(0, 255, (48, 48, 3), np.uint8),
+        )
+    command = [sys.executable, "-m", "builder_tools", verb, "raw", "--out", "out"]
+    command += ["--already-cropped"] if verb == "clean" else []
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline_s = time.monotonic() + 60
+        while not [p for p in tmp_path.iterdir() if p.name not in ("raw", "out")]:
+            assert process.poll() is None and time.monotonic() < deadline_s, process.stderr.read()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, words = process.communicate(timeout=60)
+        assert process.returncode == 143, words
+    finally:
+        process.kill()
+    left = {path.name for path in tmp_path.iterdir()} - {"raw"}
+    assert left == ({"out.unfinished"} if verb == "clean" else set())
+
+
+def test_the_rows_are_kept_when_the_disk_is_full(face_video, tmp_path, monkeypatch, capsys):
+    printed = []
+
+    def full(result) -> None:
+        printed.append(result)
+        if len(printed) == 3:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(use, "print_json", full)
+    rows = tmp_path / "rows.csv"
+    assert main(["video", str(face_video.path), "--json", "--timeline", str(rows)]) == 2
+    assert len(rows_of(rows)) == 3 and "No space" in capsys.readouterr().err
+
+
+def test_signals_that_are_ignored_stay_ignored(endless, tmp_path):
+    """`nohup builder-tools ...` goes on when the terminal closes."""
+    code = (
+        "import os, signal, sys; from builder_tools.cli import main;"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN);"
+        f"sys.exit(main(['video', {str(endless)!r}, '--json']))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)
+    try:
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        assert all(process.stdout.readline() for _ in range(5))
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 143
+    finally:
+        process.kill()

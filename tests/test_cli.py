@@ -322,6 +322,17 @@ def test_img_batch_writes_files_and_prints_nothing(photo, blank, tmp_path, capsy
     assert "unreadable: 3.png" in err and "left out, not in the sample: 1 pictures (0.png)" in err
 
 
+def test_img_batch_writes_every_face(photo, tmp_path, capsys):
+    write_image(tmp_path / "pictures" / "0.png", read_image(photo))
+    files = ["--csv", str(tmp_path / "s.csv"), "--faces-csv", str(tmp_path / "faces.csv")]
+    assert main(["img-batch", str(tmp_path / "pictures"), *files]) == 0
+    header, face = (tmp_path / "faces.csv").read_text().splitlines()
+    found = dict(zip(header.split(","), face.split(","), strict=True))
+    assert found["image_path"] == "0.png" and found["emotion"] == "happy"
+    assert sum(float(found[name]) for name in found if name.startswith("p_")) == pytest.approx(1)
+    assert float(found["valence"]) > 0.5 and found["doubtful"] == "0"
+
+
 def test_img_batch_restart(photo, tmp_path, capsys):
     pictures = tmp_path / "pictures"
     write_image(pictures / "0.png", read_image(photo))

@@ -107,6 +107,12 @@ def _batch_options(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("folder", type=Path)
     parser.add_argument("--csv", type=Path, required=True, metavar="OUT", help="csv to write")
+    parser.add_argument(
+        "--faces-csv",
+        type=Path,
+        metavar="OUT",
+        help="csv of every face: box, all probabilities, valence, arousal, whether doubtful",
+    )
     parser.add_argument("--sample", type=Path, help="sample_submission.csv whose order to follow")
     parser.add_argument("--batch-size", type=positive, default=32)
     parser.add_argument("--workers", type=positive, help="threads (default: number of cores)")
@@ -126,9 +132,12 @@ def _run_batch(options: argparse.Namespace) -> int:
         "workers": options.workers,
         "no_face": options.no_face,
         "multi_face": options.multi_face,
+        "every_face": options.faces_csv is not None,
     }
     with make_inference(options, "img_batch", **settings) as inference:
-        rows = make_submission(inference, job, options.csv, restart=options.restart)
+        rows = make_submission(
+            inference, job, options.csv, faces_csv=options.faces_csv, restart=options.restart
+        )
         table = BatchTable(progress_bar(rows, "pictures", total=len(job.names)))
     _report_batch(table, job, options.csv)
     return 1 if table.with_status("unreadable") else 0
@@ -169,10 +178,11 @@ VERBS = {
         (
             "builder-tools img-batch test_kaggle/ --csv submission.csv",
             "builder-tools img-batch test_kaggle/ --csv s.csv --sample sample_submission.csv",
+            "builder-tools img-batch photos/ --csv out.csv --faces-csv faces.csv",
         ),
         _batch_options,
         _run_batch,
         reads=("folder", "sample"),
-        writes=("csv",),
+        writes=("csv", "faces_csv"),
     ),
 }

@@ -36,7 +36,9 @@ class Verb:
         from builder_tools.media.guarding import check_outputs
 
         read = [value for name in self.reads for value in _values(getattr(options, name))]
-        check_outputs({f"--{name}": getattr(options, name) for name in self.writes}, read)
+        check_outputs(
+            {f"--{name.replace('_', '-')}": getattr(options, name) for name in self.writes}, read
+        )
 
 
 def _values(option: object) -> list:

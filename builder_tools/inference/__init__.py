@@ -100,6 +100,7 @@ class Inference:
             unless `face_det_obj` is given); the number of cores if None.
         no_face: Policy of `img_batch`, one of `NO_FACE_POLICIES`.
         multi_face: Policy of `img_batch`, one of `MULTI_FACE_POLICIES`.
+        every_face: Whether rows of `img_batch` hold every face (`row.faces`).
         snapshot_folder: Where the s key saves pictures.
         detector: Name in `DETECTORS` to make detectors of, one a thread, where `face_det_obj`
             is None.
@@ -134,6 +135,7 @@ class Inference:
         workers: int | None = None,
         no_face: str = "whole",
         multi_face: str = "largest",
+        every_face: bool = False,
         snapshot_folder: str | Path = ".",
         detector: str = DEFAULT_DETECTOR,
         detector_options: Mapping[str, Any] | None = None,
@@ -155,7 +157,7 @@ class Inference:
         self._following = Following(track=track, smooth_s=smooth_s)
         self.snapshot_folder = Path(snapshot_folder)
         self.model = chosen_model(model_obj, decision)
-        self.policy = BatchPolicy(frequent_emotion(self.model), no_face, multi_face)
+        self.policy = BatchPolicy(frequent_emotion(self.model), no_face, multi_face, every_face)
         self._detectors = DetectorPool(face_det_obj, detector, detector_options or {})
         self._analyser = Analyser(self.model, self._detectors, img_size)
         self.draw_box = DrawBox() if draw_box_obj is None else draw_box_obj
@@ -178,6 +180,7 @@ class Inference:
             "img_size": self.img_size,
             "no_face": self.policy.no_face,
             "multi_face": self.policy.multi_face,
+            "every_face": self.policy.every_face,
         }
 
     def run(self, source=None, **options):
@@ -238,8 +241,8 @@ however it ends, the file is kept |
         return classify_pictures(
             named,
             prepare=prepare,
-            predict=lambda faces: read_faces(self.model, faces, self.img_size).probabilities,
-            emotions=tuple(self.model.emotions),
+            read=lambda faces: read_faces(self.model, faces, self.img_size),
+            model=self.model,
             policy=self.policy,
             batch_size=self.batch_size,
             workers=self.workers,

@@ -7,8 +7,8 @@ more is alone), and of a picture that was looked at only what the model needs is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,16 @@ import numpy as np
 
 from builder_tools.detectors import DETECTOR_ERRORS
 from builder_tools.inference.budget import Budget
+from builder_tools.inference.models import EmotionModel
 from builder_tools.inference.ordered import ordered_map
-from builder_tools.inference.reader import cut_faces, shrink_face
+from builder_tools.inference.reader import (
+    cut_faces,
+    doubtful_below,
+    face_emotions,
+    shrink_face,
+)
 from builder_tools.media import PICTURE_ERRORS, open_image
-from builder_tools.results import Face
+from builder_tools.results import Face, Readings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +57,9 @@ class BatchRow:
         emotion: The emotion; by policy where there is no single face.
         probability: Of that emotion, or None where nothing was classified.
         num_faces: Faces found.
-        reason: Empty for `ok`, else why the row is what it is.
+        reason: Why the row is what it is, `doubtful` among it where the emotion is; else empty.
+        faces: Every face, largest first, each as in a line of `--json`; only where the policy
+            asks for every face.
     """
 
     image_path: str
@@ -60,6 +68,7 @@ class BatchRow:
     probability: float | None
     num_faces: int
     reason: str
+    faces: tuple[Mapping[str, Any], ...] = field(default=(), compare=False, repr=False)
 
 
 class BatchTable(Sequence[BatchRow]):
@@ -86,10 +95,11 @@ class BatchTable(Sequence[BatchRow]):
         """Gives the rows as a DataFrame, one column a field (needs pandas)."""
         import pandas as pd
 
-        return pd.DataFrame([asdict(row) for row in self._rows], columns=list(_COLUMNS))
+        rows = [[getattr(row, column) for column in _COLUMNS] for row in self._rows]
+        return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
-_COLUMNS = tuple(BatchRow.__dataclass_fields__)
+_COLUMNS = tuple(name for name in BatchRow.__dataclass_fields__ if name != "faces")
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,8 @@ class BatchPolicy:
         no_face: One of `NO_FACE_POLICIES`.
         multi_face: One of `MULTI_FACE_POLICIES`.
         frequent_emotion: For unreadable pictures: the most frequent class of the training data.
+        every_face: Whether every face is classified and kept in its picture's row, not only the
+            one that counts.
 
     Raises:
         ValueError: If a policy is unknown.
@@ -108,6 +120,7 @@ class BatchPolicy:
     frequent_emotion: str
     no_face: str = "whole"
     multi_face: str = "largest"
+    every_face: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in (
@@ -123,13 +136,25 @@ class BatchPolicy:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A picture after decoding and detection; `face` is what to classify, if anything."""
+    """A picture after decoding and detection.
+
+    Args:
+        name: What its row calls it.
+        status: See `BatchRow`.
+        num_faces: Faces found.
+        reason: See `BatchRow`.
+        pictures: What to classify: faces, or the whole picture; empty for nothing.
+        faces: The faces of `pictures`; empty where these are the whole picture.
+        chosen: Which of `pictures` counts.
+    """
 
     name: str
     status: str
     num_faces: int
     reason: str
-    face: np.ndarray | None
+    pictures: tuple[np.ndarray, ...] = ()
+    faces: tuple[Face, ...] = ()
+    chosen: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,7 +182,7 @@ class Preparer:
                 image, note = opened.decode()
                 return self._look(name, image, note)
         except PICTURE_ERRORS as error:
-            return Prepared(name, "unreadable", 0, _in_one_line(error), None)
+            return Prepared(name, "unreadable", 0, _in_one_line(error))
 
     def _look(self, name: str, image: np.ndarray, note: str) -> Prepared:
         with self.lend_detector() as detector:
@@ -165,20 +190,25 @@ class Preparer:
                 faces = detector.detect(image)
             except DETECTOR_ERRORS as error:
                 reason = f"the detector failed: {_in_one_line(error)}"
-                return Prepared(name, "unreadable", 0, reason, None)
+                return Prepared(name, "unreadable", 0, reason)
             if not faces:
                 whole = self.policy.no_face == "whole"
                 done = "the whole picture was classified" if whole else "most frequent class"
                 reason = _joined(f"no face found; {done}", note)
-                face = shrink_face(image, self.face_px) if whole else None
-                return Prepared(name, "no_face", 0, reason, face)
-            chosen = max(faces, key=MULTI_FACE_POLICIES[self.policy.multi_face])
-            (face,) = cut_faces(image, [chosen], detector)
-        face = shrink_face(face, self.face_px)
+                pictures = (shrink_face(image, self.face_px),) if whole else ()
+                return Prepared(name, "no_face", 0, reason, pictures)
+            counts = max(faces, key=MULTI_FACE_POLICIES[self.policy.multi_face])
+            kept = faces if self.policy.every_face else [counts]
+            cut = cut_faces(image, kept, detector)
+        looked_at = (
+            tuple(shrink_face(face, self.face_px) for face in cut),
+            tuple(kept),
+            next(index for index, face in enumerate(kept) if face is counts),
+        )
         if len(faces) == 1:
-            return Prepared(name, "ok", 1, note, face)
+            return Prepared(name, "ok", 1, note, *looked_at)
         reason = f"{len(faces)} faces found; the {self.policy.multi_face} one counts"
-        return Prepared(name, "multi_face", len(faces), _joined(reason, note), face)
+        return Prepared(name, "multi_face", len(faces), _joined(reason, note), *looked_at)
 
 
 def _in_one_line(error: Exception) -> str:
@@ -193,8 +223,8 @@ def classify_pictures(
     named: Iterable[tuple[str, Any]],
     *,
     prepare: Callable[[tuple[str, Any]], Prepared],
-    predict: Callable[[list[np.ndarray]], np.ndarray],
-    emotions: Sequence[str],
+    read: Callable[[list[np.ndarray]], Readings],
+    model: EmotionModel,
     policy: BatchPolicy,
     batch_size: int,
     workers: int,
@@ -204,24 +234,35 @@ def classify_pictures(
     Args:
         named: The pictures, each with the name of its row.
         prepare: Decodes and detects; called on `workers` threads.
-        predict: Classifies up to `batch_size` faces; called on the caller's thread.
-        emotions: Class order of `predict`.
+        read: Classifies the faces of up to `batch_size` pictures; called on the caller's thread.
+        model: Whose classes and threshold of doubt count.
         policy: For pictures without exactly one face.
         batch_size: Pictures classified together.
         workers: Threads.
     """
     prepared = ordered_map(prepare, named, workers=workers, ahead=PICTURES_AHEAD * workers)
     while batch := list(islice(prepared, batch_size)):
-        yield from _rows(batch, predict, tuple(emotions), policy)
+        yield from _rows(batch, read, model, policy)
 
 
-def _rows(batch: list[Prepared], predict, emotions, policy: BatchPolicy) -> Iterator[BatchRow]:
-    faces = [item.face for item in batch if item.face is not None]
-    probabilities = iter(predict(faces))
+def _rows(
+    batch: list[Prepared],
+    read: Callable[[list[np.ndarray]], Readings],
+    model: EmotionModel,
+    policy: BatchPolicy,
+) -> Iterator[BatchRow]:
+    readings = read([picture for item in batch for picture in item.pictures])
+    emotions, threshold, start = tuple(model.emotions), doubtful_below(model), 0
     for item in batch:
-        if item.face is None:
-            emotion, probability = policy.frequent_emotion, None
-        else:
-            row = next(probabilities)
+        mine = slice(start, start + len(item.pictures))
+        start = mine.stop
+        emotion, probability, reason = policy.frequent_emotion, None, item.reason
+        if item.pictures:
+            row = readings.probabilities[mine][item.chosen]
             emotion, probability = emotions[int(row.argmax())], float(row.max())
-        yield BatchRow(item.name, item.status, emotion, probability, item.num_faces, item.reason)
+            reason = _joined(reason, "doubtful" if probability < threshold else "")
+        faces: tuple[Mapping[str, Any], ...] = ()
+        if policy.every_face and item.faces:
+            own = Readings(readings.probabilities[mine], readings.places[mine])
+            faces = tuple(face.to_dict() for face in face_emotions(model, item.faces, own))
+        yield BatchRow(item.name, item.status, emotion, probability, item.num_faces, reason, faces)

@@ -103,7 +103,8 @@ class PartialRows:
             head, *found = [json.loads(line) for line in lines] or [{"run": self.fingerprint}]
             if head == {"run": self.fingerprint}:
                 stamps = [tuple(one["stamp"]) if one["stamp"] else None for one in found]
-                return [BatchRow(**one["row"]) for one in found], stamps
+                rows = [{**one["row"], "faces": tuple(one["row"]["faces"])} for one in found]
+                return [BatchRow(**row) for row in rows], stamps
         except (ValueError, TypeError, KeyError):
             pass  # Not even lines of such a file.
         raise ValueError(

@@ -8,7 +8,6 @@ interrupted goes on from there, up to the first picture that was replaced since.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import shutil
@@ -17,7 +16,6 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TextIO
 
 from builder_tools import __version__
 from builder_tools.inference import BatchRow, BatchTable, Inference
@@ -25,7 +23,9 @@ from builder_tools.inference.partial_rows import RUN_MARK, PartialRows, Stamp, s
 from builder_tools.media import find_images
 from builder_tools.media.guarding import check_outputs, check_own
 from builder_tools.media.partial import replacing
+from builder_tools.submission.faces import write_faces
 from builder_tools.submission.sample import match_ids, read_sample
+from builder_tools.submission.tables import read_csv, write_csv
 
 COLUMNS = ("image_path", "emotion")
 LOG_COLUMNS = ("image_path", "status", "emotion", "probability", "num_faces", "reason")
@@ -86,7 +86,12 @@ def plan_submission(folder: str | Path, sample: str | Path | None = None) -> Sub
 
 
 def make_submission(
-    inference: Inference, job: SubmissionJob, csv_path: str | Path, *, restart: bool = False
+    inference: Inference,
+    job: SubmissionJob,
+    csv_path: str | Path,
+    *,
+    faces_csv: str | Path | None = None,
+    restart: bool = False,
 ) -> Iterator[BatchRow]:
     """Classifies the pictures and writes the csv and its log; gives the rows as they are made.
 
@@ -98,6 +103,8 @@ def make_submission(
         inference: Made with any mode; its batch policies count.
         job: From `plan_submission`.
         csv_path: The csv to write; its folder is made.
+        faces_csv: A table of every face to write, see `write_faces`; needs an `Inference` with
+            `every_face`.
         restart: Throw away the rows of an interrupted run.
 
     Raises:
@@ -111,6 +118,9 @@ def make_submission(
         raise IsADirectoryError(f"Expected a csv file to write. Received a folder: {csv_path}.")
     partial, log = csv_path.with_suffix(".partial.jsonl"), log_path(csv_path)
     outputs = {"the csv": csv_path, "its log": log, "its rows under way": partial}
+    outputs["the csv of faces"] = faces_csv
+    if faces_csv is not None and not inference.policy.every_face:
+        raise ValueError("Expected Inference(every_face=True) with faces_csv. Received: without.")
     check_outputs(outputs, [*([job.sample] if job.sample else []), *job.paths])
     check_own(log, ",".join(LOG_COLUMNS))
     if restart:
@@ -131,7 +141,10 @@ def make_submission(
             kept.add(row, stamps.popleft())
             rows.append(row)
             yield row
-        write_submission(rows, csv_path, job.names, tuple(inference.model.emotions))
+        emotions = tuple(inference.model.emotions)
+        if faces_csv is not None:
+            write_faces(Path(faces_csv), rows, emotions)
+        write_submission(rows, csv_path, job.names, emotions)
         kept.remove()
 
 
@@ -155,9 +168,9 @@ def write_submission(
     csv_path = Path(csv_path)
     csv_path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(csv_path) as checked, replacing(log_path(csv_path)) as log:
-        _write_rows(checked, COLUMNS, rows)
-        _check_lines(_read_lines(checked), names, emotions, csv_path)
-        _write_rows(log, LOG_COLUMNS, rows)
+        write_csv(checked, COLUMNS, _cells(rows, COLUMNS))
+        _check_lines(read_csv(checked), names, emotions, csv_path)
+        write_csv(log, LOG_COLUMNS, _cells(rows, LOG_COLUMNS))
 
 
 def log_path(csv_path: str | Path) -> Path:
@@ -173,7 +186,7 @@ def validate_submission(
     Raises:
         ValueError: Names the row, what was expected and what stands there.
     """
-    _check_lines(_read_lines(Path(csv_path)), names, emotions, Path(csv_path))
+    _check_lines(read_csv(Path(csv_path)), names, emotions, Path(csv_path))
 
 
 def check_submission(
@@ -199,7 +212,7 @@ def check_submission(
     csv_path = Path(csv_path)
     if not csv_path.is_file():
         raise FileNotFoundError(f"Expected a csv at {str(csv_path)!r}. Make one by img-batch.")
-    lines, log = _read_lines(csv_path), log_path(csv_path)
+    lines, log = read_csv(csv_path), log_path(csv_path)
     given = [row[0] if row else "" for row in lines[1:]]
     twice = [name for name, count in Counter(given).items() if count > 1]
     if twice:
@@ -210,7 +223,7 @@ def check_submission(
             f"the {len(given)} ids of {sample}",
         )
     elif log.is_file():
-        names, against = [row[0] for row in _read_lines(log)[1:]], f"the log {log}"
+        names, against = [row[0] for row in read_csv(log)[1:]], f"the log {log}"
     else:
         names, against = given, "itself only: give --sample to compare count, ids and order"
     _check_lines(lines, names, emotions, csv_path)
@@ -279,33 +292,7 @@ def _check_lines(
             )
 
 
-# File names are bytes; those that are no UTF-8 keep them (`surrogateescape`).
-
-
-def _read_lines(path: Path) -> list[list[str]]:
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return list(csv.reader(file))
-
-
-def _write_rows(path: Path, columns: Sequence[str], rows: Sequence[BatchRow]) -> None:
-    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.writer(_LineFeeds(file), lineterminator="\r\n")
-        writer.writerow(columns)
-        writer.writerows([_cell(getattr(row, column)) for column in columns] for row in rows)
-
-
-class _LineFeeds:
-    """Ends lines in a line feed alone, though csv is told otherwise: only characters of the line's
-    end make it quote a cell, and a name may hold a carriage return."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-
-    def write(self, line: str) -> None:
-        self._file.write(line.removesuffix("\r\n") + "\n")
-
-
-def _cell(value: object) -> object:
-    if value is None:
-        return ""
-    return f"{value:.4f}" if isinstance(value, float) else value
+def _cells(rows: Sequence[BatchRow], columns: Sequence[str]) -> Iterator[list[object]]:
+    for row in rows:
+        values = (getattr(row, column) for column in columns)
+        yield [f"{value:.4f}" if isinstance(value, float) else value for value in values]

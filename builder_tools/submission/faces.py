@@ -1,0 +1,47 @@
+"""The table of every face of a batch: a row a face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from builder_tools.inference import BatchRow
+from builder_tools.media.partial import replacing
+from builder_tools.submission.tables import write_csv
+
+FIRST_COLUMNS = (
+    *("image_path", "face", "x1", "y1", "x2", "y2", "detection_score"),
+    *("emotion", "probability", "doubtful"),
+)
+
+
+def write_faces(path: Path, rows: Iterable[BatchRow], emotions: Sequence[str]) -> None:
+    """Write a csv of every face, whole or not at all.
+
+    Columns: `image_path`, `face` (its number in the picture, the largest is 1), the box in pixels,
+    `detection_score`, `emotion`, its `probability`, `doubtful` (1 or 0), `p_<emotion>` for each,
+    `valence` and `arousal` (empty where the model gives none). A picture without a face has no row.
+
+    Args:
+        path: Where to; its folder is made.
+        rows: Of an `Inference` with `every_face`.
+        emotions: The model's classes, in order.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = [*FIRST_COLUMNS, *(f"p_{name}" for name in emotions), "valence", "arousal"]
+    with replacing(path) as partial:
+        write_csv(partial, columns, _cells(rows, emotions))
+
+
+def _cells(rows: Iterable[BatchRow], emotions: Sequence[str]) -> Iterator[list[object]]:
+    for row in rows:
+        for number, face in enumerate(row.faces, start=1):
+            yield [
+                *(row.image_path, number, *face["box"], face["detection_score"]),
+                *(face["emotion"], face["probability"], int(face["doubtful"])),
+                *(face["probabilities"][name] for name in emotions),
+                *(face["valence"], face["arousal"]),
+            ]

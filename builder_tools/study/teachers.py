@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,8 @@ def mean_answers(
     """Return the weighted mean of the teachers' probabilities, each asked about both sides.
 
     Args:
-        names: Models by name or folder, expression networks by name, or `.keras` files.
+        names: Models by name or folder, expression networks by name, or `.keras` files (of a
+            run's folder: asked at the size it was trained at last).
         weights: Of each, above 0; they are brought to a sum of 1.
         faces: `(n, H, W, 3)` RGB uint8, or anything sliced into such (`Pictures`).
         emotions: Classes of the answers, in order.
@@ -118,7 +120,7 @@ def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
         spec = EXPRESSION_NETWORKS[name]
         return placed(spec.build(size_px), spec.emotions, emotions)
     if name.endswith(".keras"):
-        path, own, inside = Path(name), tuple(emotions), None
+        path, own, inside = Path(name), tuple(emotions), _size_of_run(Path(name))
     else:
         folder = find_model(name)
         card = ModelCard.read(folder)
@@ -136,3 +138,9 @@ def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
         resized = keras.layers.Resizing(inside, inside, antialias=True, dtype="float32")(inputs)
         network = keras.Model(inputs, network(resized), name=path.parent.name or "network")
     return placed(network, own, emotions)
+
+
+def _size_of_run(network: Path) -> int | None:
+    """Return the side that a run's network was trained at last, None for other files."""
+    begun = network.with_name("config.json")
+    return json.loads(begun.read_text())["stages"][-1]["size"] if begun.is_file() else None

@@ -41,8 +41,8 @@ from builder_tools.training.tasks import (
 
 VALIDATION_BATCH = 256
 CALIBRATION_FACES = 256
-READERS = 2
-"""Threads that decode files ahead of training."""
+READERS = 4
+"""Threads that make batches ahead of training."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from builder_tools.cleaning.judging import PICTURE_ERRORS
+from builder_tools.cleaning.judging import LOOKING_ERRORS
 from builder_tools.cleaning.looking import find_faces
 from builder_tools.datasets.table import PictureTable
 from builder_tools.detectors import DETECTORS, FaceDetector, make_detector
@@ -111,7 +111,7 @@ def _find_all(
             start = time.perf_counter()
             faces = find_faces(detector, image, surround=surround)
             taken_ms = (time.perf_counter() - start) * 1e3
-        except PICTURE_ERRORS:
+        except LOOKING_ERRORS:
             continue
         yield index, _Finding(faces[0].box if faces else None, len(faces), taken_ms)
 

@@ -21,11 +21,11 @@ from builder_tools.cleaning.looking import (
     with_nearer_eyes,
 )
 from builder_tools.datasets.duplicates import MINIATURE_PX
-from builder_tools.detectors import FaceDetector
-from builder_tools.media import read_image
+from builder_tools.detectors import DETECTOR_ERRORS, FaceDetector
+from builder_tools.media import PICTURE_ERRORS, read_image
 from builder_tools.results import Face
 
-PICTURE_ERRORS = (OSError, ValueError, RuntimeError, MemoryError, cv2.error)
+LOOKING_ERRORS = (*PICTURE_ERRORS, *DETECTOR_ERRORS)
 """What a bad picture may raise in a decoder or a detector; it never ends a run."""
 
 
@@ -91,7 +91,7 @@ def look_at(
     try:
         image = read_image(path)
         faces = find_faces(detector, image, surround=config.surround)
-    except PICTURE_ERRORS as error:
+    except LOOKING_ERRORS as error:
         message = f"{type(error).__name__}: {error}" if not str(error) else str(error)
         return Look(number, error=" ".join(message.split())), None
     cut, roll = _cut(image, faces[0], detector, config) if faces else (image, None)

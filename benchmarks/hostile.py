@@ -1,0 +1,396 @@
+"""The campaign of hostile files: nothing ends a run, hangs it, loses a row or leaves a file behind.
+
+Pictures go through `builder-tools img-batch`, as a user would give them, some hundred a folder;
+videos through `Inference` in `video` mode and zips through the page's unpacking, in a process of
+their own that is watched: whatever ends that process is a crash, and it is started again behind the
+file that did it. Counted are
+
+- crashes: a process that ended by a signal or with a traceback, or an error that is no sentence;
+- hangs: a file, or a folder, that took longer than its time;
+- missing rows: pictures without a row in the csv;
+- left files: anything left in the output's or the system's temporary folder, or written outside;
+- peak memory of the processes, which has a stated bound.
+
+Raw requests to the page are sent by `hostile_requests.py`, where it is there.
+
+    python benchmarks/hostile.py                        # 10,000 inputs, an hour or so
+    python benchmarks/hostile.py --pictures 400 --videos 40 --zips 60 --seed 7 --no-report
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import hostile_inputs
+from machine import describe_machine
+
+REPORT = Path(__file__).resolve().parent.parent / "reports" / "reliability.md"
+START, END = "<!-- hostile.py: begin -->", "<!-- hostile.py: end -->"
+FOLDER = 100
+"""Pictures a run of `img-batch`."""
+MEMORY_BOUND_MB = 1_200
+"""For `img-batch` on two threads: some 200 MB for the program, and 256 MB a thread for decoding; or
+one picture alone (the largest of the campaign have 36 megapixels, some 430 MB)."""
+FOLDER_S, FILE_S = 300.0, 60.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a part of the campaign gave.
+
+    Args:
+        kind: What was tried.
+        inputs: How many files.
+        answered: How many gave a result; the rest were refused in a sentence.
+        crashes, hangs, missing_rows, left_files: Counts; all are to be 0.
+        peak_mb: Largest memory of a process.
+        seconds: How long it took.
+        notes: What happened where something did: which file, what was said.
+    """
+
+    kind: str
+    inputs: int = 0
+    answered: int = 0
+    crashes: int = 0
+    hangs: int = 0
+    missing_rows: int = 0
+    left_files: int = 0
+    peak_mb: float = 0.0
+    seconds: float = 0.0
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def faults(self) -> int:
+        """How many things went wrong; memory over the bound is one."""
+        over = self.peak_mb > MEMORY_BOUND_MB
+        return self.crashes + self.hangs + self.missing_rows + self.left_files + over
+
+    def __add__(self, other: Outcome) -> Outcome:
+        return Outcome(
+            self.kind,
+            *(getattr(self, name) + getattr(other, name) for name in _COUNTS),
+            peak_mb=max(self.peak_mb, other.peak_mb),
+            seconds=self.seconds + other.seconds,
+            notes=self.notes + other.notes,
+        )
+
+
+_COUNTS = ("inputs", "answered", "crashes", "hangs", "missing_rows", "left_files")
+
+
+def try_pictures(seed: int, count: int, work: Path) -> Outcome:
+    """Give pictures to `img-batch`, a folder at a time."""
+    total = Outcome("pictures")
+    for start in range(0, count, FOLDER):
+        numbers = range(start, min(start + FOLDER, count))
+        with tempfile.TemporaryDirectory(dir=work) as place:
+            total += _try_folder(seed, numbers, Path(place))
+    return total
+
+
+def _try_folder(seed: int, numbers: range, place: Path) -> Outcome:
+    pictures, out, temporary = (place / name for name in ("pictures", "out", "tmp"))
+    for folder in (pictures, out, temporary):
+        folder.mkdir()
+    names = {hostile_inputs.put_picture(pictures, seed, number).name for number in numbers}
+    command = [sys.executable, "-m", "builder_tools", "img-batch", str(pictures)]
+    command += ["--csv", str(out / "s.csv"), "--workers", "2"]
+    done = _watched(command, FOLDER_S, temporary)
+    rows = _rows(out / "s.log.csv")
+    left = [*temporary.rglob("*"), *(p for p in out.iterdir() if p.name not in _WRITTEN)]
+    crashed = done.code not in (0, 1) or "Traceback" in done.errors
+    notes = []
+    if crashed and not done.hung:
+        notes.append(f"seed {seed}, {numbers}: exit {done.code}: {done.errors[-300:]}")
+    if missing := names - set(rows):
+        notes.append(f"seed {seed}, {numbers}: no row of {sorted(missing)[:5]}")
+    notes += [f"seed {seed}, {numbers}: left {path.name}" for path in left[:5]]
+    return Outcome(
+        "pictures",
+        len(names),
+        sum(status != "unreadable" for status in rows.values()),
+        int(crashed and not done.hung),
+        int(done.hung),
+        len(missing),
+        len(left),
+        done.peak_mb,
+        done.seconds,
+        tuple(notes),
+    )
+
+
+_WRITTEN = ("s.csv", "s.log.csv")
+
+
+def _rows(log: Path) -> dict[str, str]:
+    if not log.is_file():
+        return {}
+    with open(log, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return {row["image_path"]: row["status"] for row in csv.DictReader(file)}
+
+
+@dataclass(frozen=True)
+class _Done:
+    code: int
+    hung: bool
+    errors: str
+    peak_mb: float
+    seconds: float
+
+
+def _watched(command: list[str], limit_s: float, temporary: Path) -> _Done:
+    """Run a process to its end, or kill it; with its peak memory."""
+    begin_s = time.monotonic()
+    environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    late = threading.Timer(limit_s, process.kill)
+    late.start()
+    errors = process.stderr.read().decode(errors="replace")
+    _, status, usage = os.wait4(process.pid, 0)
+    hung = not late.is_alive()
+    late.cancel()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.monotonic() - begin_s
+    return _Done(process.returncode, hung, errors, usage.ru_maxrss / 1024, seconds)
+
+
+def try_files(kind: str, seed: int, count: int, work: Path) -> Outcome:
+    """Give videos or zips to a process that tries one after another; restart it where it ends."""
+    total, number = Outcome(kind), 0
+    while number < count:
+        with tempfile.TemporaryDirectory(dir=work) as place:
+            command = [sys.executable, __file__, "--worker", kind]
+            command += [str(seed), str(number), str(count), place]
+            begin_s = time.monotonic()
+            told, done = _followed(command, Path(place))
+            ended = [line for line in told if "peak_mb" in line]
+            answered = sum(line["answered"] for line in ended)
+            bad = [line for line in ended if line["error"] or line["left"]]
+            part = Outcome(
+                kind,
+                len(ended),
+                answered,
+                sum(bool(line["error"]) for line in ended),
+                left_files=sum(line["left"] for line in ended),
+                peak_mb=max((line["peak_mb"] for line in ended), default=0.0),
+                notes=tuple(
+                    f"seed {seed}, {kind} {line['number']}: {line['error'] or 'left files'}"
+                    for line in bad
+                ),
+            )
+            number += len(ended)
+            if number < count:  # it ended at this one
+                part = replace(
+                    part,
+                    inputs=part.inputs + 1,
+                    crashes=part.crashes + (not done.hung),
+                    hangs=part.hangs + done.hung,
+                    notes=(*part.notes, f"seed {seed}, {kind} {number}: exit {done.code}"),
+                )
+                number += 1
+            total += replace(part, seconds=time.monotonic() - begin_s)
+    return total
+
+
+def _followed(command: list[str], temporary: Path) -> tuple[list[dict], _Done]:
+    """Read what a worker tells, line by line; kill it when one file takes too long."""
+    environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    told, hung = [], threading.Event()
+
+    def kill() -> None:
+        hung.set()
+        process.kill()
+
+    late = threading.Timer(FILE_S, kill)
+    late.start()
+    for line in process.stdout:
+        late.cancel()
+        told.append(json.loads(line))
+        late = threading.Timer(FILE_S, kill)
+        late.start()
+    code = process.wait()
+    late.cancel()
+    return told, _Done(code, hung.is_set(), "", 0.0, 0.0)
+
+
+def work_through(kind: str, seed: int, first: int, count: int, place: Path) -> None:
+    """Try files one after another and tell a JSON line of each: what a worker does."""
+    import resource
+
+    attempts = {"videos": _videos, "zips": _zips}[kind](seed, range(first, count), place)
+    for number, answered, error, left in attempts:
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        told = {"number": number, "answered": answered, "error": error, "left": left}
+        print(json.dumps({**told, "peak_mb": peak_mb}), flush=True)
+
+
+Attempt = tuple[int, bool, str, int]
+
+
+def _videos(seed: int, numbers: range, place: Path) -> Iterator[Attempt]:
+    from builder_tools import Inference
+
+    folder = place / "videos"
+    folder.mkdir()
+    with Inference(inference_mode="video", show_state_mode="none", workers=1) as inference:
+        for number in numbers:
+            name, data = hostile_inputs.video(seed, number)
+            (folder / name).write_bytes(data)
+            answered, error = False, ""
+            try:
+                with inference.run(folder / name, max_frames=50) as results:
+                    answered = sum(1 for _ in results) > 0
+            except (OSError, ValueError):
+                pass  # refused in a sentence
+            except Exception as other:
+                error = f"{type(other).__name__}: {other}"
+            (folder / name).unlink()
+            yield number, answered, error, _left(place, folder)
+
+
+def _zips(seed: int, numbers: range, place: Path) -> Iterator[Attempt]:
+    from builder_tools.media import PICTURE_ERRORS, read_image
+    from builder_tools.web.limits import Limits, Refused, unpack_pictures
+
+    folder, out = place / "zips", place / "zips" / "out"
+    folder.mkdir()
+    for number in numbers:
+        name, data = hostile_inputs.archive(seed, number)
+        (folder / name).write_bytes(data)
+        out.mkdir()
+        answered, error = False, ""
+        try:
+            found = unpack_pictures(folder / name, out, Limits(max_unpacked_mb=20))
+            for path in found.paths.values():
+                try:
+                    read_image(path)
+                except PICTURE_ERRORS:
+                    continue
+            answered = True
+        except Refused:
+            pass
+        except Exception as other:
+            error = f"{type(other).__name__}: {other}"
+        for path in out.iterdir():
+            path.unlink()
+        out.rmdir()
+        (folder / name).unlink()
+        yield number, answered, error, _left(place, folder)
+
+
+def _left(place: Path, own: Path) -> int:
+    """Count what lies in the temporary folder beside the worker's own, and in that."""
+    return len([path for path in place.rglob("*") if path != own])
+
+
+def try_requests(seed: int, count: int) -> Outcome | None:
+    """Send raw requests by `hostile_requests.campaign(seed, count)`; None where it is not there.
+
+    It returns a mapping with some of the fields of `Outcome`.
+    """
+    if not count or importlib.util.find_spec("hostile_requests") is None:
+        return None
+    import hostile_requests
+
+    begin_s = time.monotonic()
+    found = dict(hostile_requests.campaign(seed, count))
+    return Outcome("requests", **{"seconds": time.monotonic() - begin_s, **found})
+
+
+def run_campaign(
+    seed: int, *, pictures: int = 0, videos: int = 0, zips: int = 0, requests: int = 0
+) -> list[Outcome]:
+    """Run the campaign; one outcome a kind of input."""
+    with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
+        work = Path(folder)
+        outcomes = [
+            try_pictures(seed, pictures, work) if pictures else None,
+            try_files("videos", seed, videos, work) if videos else None,
+            try_files("zips", seed, zips, work) if zips else None,
+            try_requests(seed, requests),
+        ]
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+_HEADER = (
+    *("inputs", "number", "answered", "crashes", "hangs", "missing rows", "left files"),
+    *("peak MB", "min"),
+)
+
+
+def table(outcomes: list[Outcome], seed: int) -> str:
+    """Return the report's part of this campaign in Markdown."""
+    lines = [
+        f"{describe_machine(['opencv-contrib-python', 'pillow', 'av', 'mediapipe'])}. Seed {seed}.",
+        "",
+        f"| {' | '.join(_HEADER)} |",
+        "|---" * len(_HEADER) + "|",
+    ]
+    for one in outcomes:
+        counts = f"{one.crashes} | {one.hangs} | {one.missing_rows} | {one.left_files}"
+        lines.append(
+            f"| {one.kind} | {one.inputs:,} | {one.answered:,} | {counts} | {one.peak_mb:.0f} | "
+            f"{one.seconds / 60:.1f} |"
+        )
+    notes = [f"- {note}" for one in outcomes for note in one.notes[:20]]
+    return "\n".join([*lines, "", *(notes or ["Nothing happened that should not."])])
+
+
+def write_report(text: str) -> None:
+    """Put this campaign's part between its marks in the report; the rest stays."""
+    before, after = "# Reliability\n\nHostile inputs, made by scripts of this project.\n\n", "\n"
+    if REPORT.is_file():
+        whole = REPORT.read_text(encoding="utf-8")
+        before, after = (*whole.split(START), "\n")[:2] if START in whole else (f"{whole}\n", "\n")
+        after = after.split(END)[-1]
+    about = "## Files and requests\n\n" + _ABOUT
+    REPORT.write_text(f"{before}{START}\n{about}\n\n{text}\n{END}{after}", encoding="utf-8")
+
+
+_ABOUT = f"""`python benchmarks/hostile.py` makes the inputs from a seed (nobody's pictures) and
+counts what went wrong. Pictures go through `img-batch`; "answered" are those that could be read,
+the rest got a row as unreadable with its reason. Stated bound of memory: {MEMORY_BOUND_MB:,} MB."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pictures", type=int, default=8_000)
+    parser.add_argument("--videos", type=int, default=800)
+    parser.add_argument("--zips", type=int, default=800)
+    parser.add_argument("--requests", type=int, default=400)
+    parser.add_argument("--no-report", action="store_true", help="print only")
+    parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        kind, seed, first, count, place = options.worker
+        work_through(kind, int(seed), int(first), int(count), Path(place))
+        return 0
+    numbers = {name: getattr(options, name) for name in ("pictures", "videos", "zips", "requests")}
+    outcomes = run_campaign(options.seed, **numbers)
+    text = table(outcomes, options.seed)
+    print(text)
+    if not options.no_report:
+        write_report(text)
+    return int(any(one.faults for one in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

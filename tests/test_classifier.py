@@ -300,3 +300,48 @@ def test_weights_outside_the_hashed_file_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where a file given as bytes would have its weights sought
     with pytest.raises(ValueError, match=r"Expected a model in .*External data"):
         EmotionClassifier(tmp_path)
+
+
+class _Session:
+    """Stands in for ONNX Runtime's on a machine with a GPU, or with one that does not work."""
+
+    works = True
+
+    def __init__(self, *arguments, providers, **options):
+        self._session = _Session.made(*arguments, providers=["CPUExecutionProvider"], **options)
+        self._providers = providers if self.works else ["CPUExecutionProvider"]
+
+    def get_providers(self):
+        return self._providers
+
+    def __getattr__(self, name):
+        return getattr(self._session, name)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    import onnxruntime
+
+    monkeypatch.setattr(_Session, "made", onnxruntime.InferenceSession, raising=False)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", _Session)
+    there = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: there)
+
+
+@pytest.mark.parametrize(("device", "used"), [("cpu", "cpu"), ("cuda", "cuda"), ("auto", "cuda")])
+def test_a_gpu_is_used_if_it_is_asked_for(gpu, device, used):
+    assert EmotionClassifier(device=device)._runtime.device == used
+
+
+def test_a_gpu_that_cannot_be_used_is_told_or_done_without(gpu, monkeypatch):
+    monkeypatch.setattr(_Session, "works", False)
+    with pytest.raises(RuntimeError, match=r"could not use one here.*device='cpu'"):
+        EmotionClassifier(device="cuda")
+    assert EmotionClassifier(device="auto")._runtime.device == "cpu"
+
+
+def test_devices_are_named():
+    with pytest.raises(ValueError, match=r"device to be one of \['cpu', 'cuda', 'auto'\].*'tpu'"):
+        EmotionClassifier(device="tpu")
+    with pytest.raises(ImportError, match="onnxruntime-gpu"):
+        EmotionClassifier(device="cuda")

@@ -1,6 +1,7 @@
 """The command line: every verb's help, what goes to stdout, and the exit codes."""
 
 import dataclasses
+import inspect
 import json
 import os
 import re
@@ -14,9 +15,11 @@ import numpy as np
 import pytest
 
 import builder_tools
+from builder_tools import classifier
 from builder_tools.cards import DEFAULT_MODEL, ModelCard, file_sha256, find_model, write_card
 from builder_tools.cli import VERBS, build_parser, main
-from builder_tools.detectors import DETECTORS
+from builder_tools.cli.use import DEVICES
+from builder_tools.detectors import DEFAULT_MIN_SCORES, DETECTORS, detector_class
 from builder_tools.media import read_image, write_image
 
 CONTRACT_VERBS = {
@@ -296,6 +299,25 @@ def test_detectors_can_be_chosen(photo, detector, capsys):
     assert main(["img", photo, "--detector", detector, "--json"]) == 0
     faces = json.loads(capsys.readouterr().out)["faces"]
     assert "happy" in [face["emotion"] for face in faces]
+
+
+def test_help_tells_the_defaults_of_what_decides(capsys):
+    with pytest.raises(SystemExit):
+        main(["img", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for part in ("mediapipe 0.6, yunet 0.6", "(default: natural)", "(default: cpu)"):
+        assert part in said
+    assert DEFAULT_MIN_SCORES.keys() == DETECTORS.keys()
+    for name, score in DEFAULT_MIN_SCORES.items():
+        options = inspect.signature(detector_class(name)).parameters
+        assert options["min_score"].default == score, name
+
+
+def test_a_device_that_is_not_there_is_exit_2(photo, capsys):
+    assert main(["img", photo, "--device", "auto"]) == 0
+    assert main(["img", photo, "--device", "cuda"]) == 2
+    assert "pip install onnxruntime-gpu" in capsys.readouterr().err
+    assert DEVICES == classifier.DEVICES
 
 
 def test_small_faces_can_be_left_out(photo, capsys):

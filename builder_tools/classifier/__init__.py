@@ -18,6 +18,7 @@ import numpy as np
 from builder_tools.cards import ModelCard, find_model
 from builder_tools.classifier.faces import as_faces, resize_faces
 from builder_tools.classifier.runtimes import (
+    DEVICES,
     RUNTIMES,
     SKOPS_FORMAT,
     TRUSTED_TYPES,
@@ -31,6 +32,7 @@ from builder_tools.results import Readings
 
 __all__ = [
     "CHUNK_FACES",
+    "DEVICES",
     "RUNTIMES",
     "SKOPS_FORMAT",
     "TRUSTED_TYPES",
@@ -63,6 +65,8 @@ class EmotionClassifier:
         decision: `natural`, or `balanced` for pictures in which all emotions are about equally
             frequent: rare emotions are found far more often, at some cost in accuracy where
             they are rare.
+        device: `cpu`; `cuda` for an Nvidia GPU (`onnxruntime-gpu`), which pays for large batches
+            and large networks; or `auto`: the GPU where ONNX Runtime has one.
 
     Attributes:
         card: The model's card.
@@ -71,6 +75,7 @@ class EmotionClassifier:
     Raises:
         ValueError: If there is no such model, its file does not match its card, or the card
             lacks the decision asked for.
+        RuntimeError: If a GPU is asked for and cannot be had.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class EmotionClassifier:
         threads: int = 1,
         flip_average: bool | None = None,
         decision: str = "natural",
+        device: str = "cpu",
     ) -> None:
         if threads < 1:
             raise ValueError(f"Expected threads >= 1. Received: threads={threads!r}.")
@@ -88,7 +94,7 @@ class EmotionClassifier:
         self.emotions = EmotionSet(self.card.emotions)
         self.flip_average = self.card.flip_average if flip_average is None else flip_average
         self._biases = _biases(self.card, decision)
-        self._runtime = load_runtime(folder, self.card, threads)
+        self._runtime = load_runtime(folder, self.card, threads, device)
 
     def predict(self, faces: Any) -> np.ndarray:
         """Return the probability of each emotion for each face.

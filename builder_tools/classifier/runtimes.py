@@ -36,15 +36,31 @@ class Runtime(Protocol):
         ...
 
 
+DEVICES = ("cpu", "cuda", "auto")
+"""What a network may run on: the CPU, an Nvidia GPU, or the GPU where there is one to be had."""
+_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
 class OnnxRuntime:
-    """An `.onnx` file in ONNX Runtime on the CPU.
+    """An `.onnx` file in ONNX Runtime, on the CPU unless a GPU is asked for.
 
     ONNX Runtime reports its use to its maker unless told otherwise before it is imported; here
     it is told, so that nothing about anybody's faces leaves the machine. Set
     `ORT_DISABLE_TELEMETRY=0` to allow it.
+
+    Args:
+        path: The file.
+        threads: CPU threads it may use.
+        device: One of `DEVICES`.
+
+    Attributes:
+        device: `cpu` or `cuda`: what it runs on.
+
+    Raises:
+        ImportError: If a GPU is asked for and this ONNX Runtime is made without.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, device: str = "cpu") -> None:
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
@@ -57,8 +73,11 @@ class OnnxRuntime:
             "session.model_external_initializers_file_folder_path", str(path)
         )
         self._session = onnxruntime.InferenceSession(
-            path.read_bytes(), options, providers=["CPUExecutionProvider"]
+            path.read_bytes(),
+            options,
+            providers=_providers(device, onnxruntime.get_available_providers()),
         )
+        self.device = "cuda" if _CUDA in self._session.get_providers() else "cpu"
         entry, out = self._session.get_inputs()[0], self._session.get_outputs()[0]
         self._name, self._dtype = entry.name, ONNX_DTYPES[entry.type]
         self.input_shape = tuple(entry.shape[1:])
@@ -69,6 +88,16 @@ class OnnxRuntime:
     def run(self, batch: np.ndarray) -> np.ndarray:
         entry = batch.astype(self._dtype, copy=False)
         return self._session.run(None, {self._name: entry})[0]
+
+
+def _providers(device: str, available: list[str]) -> list[str]:
+    """Return what ONNX Runtime is to try, in order."""
+    if device == "cuda" and _CUDA not in available:
+        raise ImportError(
+            f"Expected an ONNX Runtime with CUDA. Received one with {available}. Try: pip install "
+            "onnxruntime-gpu (in place of onnxruntime), or device='cpu'."
+        )
+    return [_CUDA, _CPU] if device != "cpu" and _CUDA in available else [_CPU]
 
 
 class LiteRuntime:
@@ -176,15 +205,17 @@ RUNTIMES: dict[str, Callable[[Path, int], Runtime]] = {
 """File suffix -> the runtime that loads it, called with the path and the number of threads."""
 
 
-def load_runtime(folder: Path, card: ModelCard, threads: int) -> Runtime:
+def load_runtime(folder: Path, card: ModelCard, threads: int, device: str = "cpu") -> Runtime:
     """Load a model's file after checking its hash, and check it against its card.
 
     Args:
         folder: The model's folder.
         card: Its card.
         threads: CPU threads the network may use.
+        device: One of `DEVICES`; only `.onnx` files run on a GPU.
 
     Raises:
+        RuntimeError: If a GPU is asked for and cannot be had.
         ValueError: If the file is not the card's, is damaged or of another network.
         ImportError: If its runtime is not installed; says how to install it.
     """
@@ -194,9 +225,14 @@ def load_runtime(folder: Path, card: ModelCard, threads: int) -> Runtime:
             f"Expected a model file ending in one of {list(RUNTIMES)}. Received: {card.file!r} "
             f"in the card of {folder}. Export the model again."
         )
+    if device not in DEVICES:
+        raise ValueError(f"Expected device to be one of {list(DEVICES)}. Received: {device!r}.")
+    if device == "cuda" and path.suffix != ".onnx":
+        raise ValueError(f"Expected an .onnx model for device='cuda'. Received: {path.name}.")
     verify_files(folder, card, [card.file])
+    options = {"device": device} if path.suffix == ".onnx" else {}
     try:
-        runtime = RUNTIMES[path.suffix](path, threads)
+        runtime = RUNTIMES[path.suffix](path, threads, **options)
     except ImportError:
         raise
     except Exception as error:  # whatever a damaged file makes of a runtime
@@ -204,6 +240,11 @@ def load_runtime(folder: Path, card: ModelCard, threads: int) -> Runtime:
             f"Expected a model in {path} that can be loaded. Received: {type(error).__name__}: "
             f"{' '.join(str(error).split())}. Restore the file, or export the model again."
         ) from error
+    if device == "cuda" and runtime.device != device:
+        raise RuntimeError(
+            "Expected a CUDA device. ONNX Runtime could not use one here: see whether `nvidia-smi` "
+            "finds it and CUDA and cuDNN are those it wants, or try device='cpu'."
+        )
     _check_shapes(path, runtime, card)
     return runtime
 

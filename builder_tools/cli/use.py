@@ -17,22 +17,55 @@ from builder_tools.cli.over_time import (
 from builder_tools.cli.process import speaks_unicode
 from builder_tools.cli.verb import Verb, positive
 from builder_tools.decisions import DECISIONS
-from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
+from builder_tools.detectors import DEFAULT_DETECTOR, DEFAULT_MIN_SCORES, DETECTORS
 from builder_tools.results import FrameResult
+
+DEVICES = ("cpu", "cuda", "auto")
+"""Those of `classifier.DEVICES`, which is too heavy to load for a help text."""
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `make_inference`."""
     parser.add_argument("--model", help="name or folder of a model (see `models`)")
-    parser.add_argument("--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR)
-    parser.add_argument("--min-score", type=float, help="leave out faces scored lower, 0...1")
-    parser.add_argument("--min-face", type=float, default=0, help="leave out smaller faces, px")
-    parser.add_argument("--threads", type=positive, default=1, help="CPU threads of the model")
+    parser.add_argument(
+        "--detector",
+        choices=list(DETECTORS),
+        default=DEFAULT_DETECTOR,
+        help="what finds faces (default: %(default)s)",
+    )
+    own = ", ".join(f"{name} {score:g}" for name, score in DEFAULT_MIN_SCORES.items())
+    parser.add_argument(
+        "--min-score",
+        type=float,
+        metavar="SCORE",
+        help=f"leave out faces scored lower, 0...1 (default: the detector's own: {own})",
+    )
+    parser.add_argument(
+        "--min-face",
+        type=float,
+        default=0,
+        metavar="PX",
+        help="leave out smaller faces, px (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="CPU threads of the model (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default="cpu",
+        help="what the model runs on; cuda needs onnxruntime-gpu (default: %(default)s)",
+    )
     parser.add_argument(
         "--decision",
         choices=DECISIONS,
         default="natural",
-        help="balanced: for pictures in which all emotions are about equally frequent",
+        help="natural: as probable as in the training data; balanced: for pictures in which all "
+        "emotions are about equally frequent (default: %(default)s)",
     )
     parser.add_argument(
         "--flip-average",
@@ -54,6 +87,7 @@ def make_inference(options: argparse.Namespace, mode: str, show: str = "none", *
             threads=options.threads,
             flip_average=options.flip_average,
             decision=options.decision,
+            device=options.device,
         ),
         draw_box_obj=drawer,
         show_state_mode=show,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_DETECTOR",
+    "DEFAULT_MIN_SCORES",
     "DETECTORS",
     "DETECTOR_ERRORS",
     "FaceDetector",
@@ -35,6 +36,17 @@ DETECTORS: dict[str, str] = {
     "mtcnn": "builder_tools.detectors.mtcnn:MTCNNDetector",
 }
 """Where each detector's class is, by the name it is asked for by."""
+
+
+DEFAULT_MIN_SCORES = {
+    "mediapipe": 0.6,
+    "yunet": 0.6,
+    "ssd": 0.5,
+    "haar": 0.5,
+    "dlib": 0.5,
+    "mtcnn": 0.9,
+}
+"""Each detector's own `min_score`, for help texts: their modules are too heavy to be asked."""
 
 
 def detector_class(name: str) -> type[Any]:

@@ -45,6 +45,7 @@ from builder_tools.inference.sinks import (
     Sink,
     VideoSink,
     WindowSink,
+    closer,
 )
 from builder_tools.inference.stream import ResultStream
 from builder_tools.media import (
@@ -303,7 +304,7 @@ however it ends, the file is kept |
         check_positive(max_frames=max_frames)
         with ExitStack() as opened:
             sinks = [self._show_sink(required=live)]
-            opened.push(_closer(sinks[0]))
+            opened.push(closer(sinks[0]))
             reader = opened.enter_context(closing(open_reader()))
             sinks += [record(reader)] if record else []
             opened.pop_all()
@@ -340,7 +341,7 @@ however it ends, the file is kept |
         with ExitStack() as stack:
             stack.enter_context(closing(analysed))
             for sink in sinks:
-                stack.push(_closer(sink))
+                stack.push(closer(sink))
             for shown, (frame, found) in enumerate(analysed):
                 pace = {"fps": rate.tick(), "dropped": frame.index - shown} if rate else {}
                 image = self._draw(frame.image, found, pace, sinks)
@@ -384,16 +385,6 @@ however it ends, the file is kept |
                 raise
             logger.warning("Results are given but not shown. %s", error)
             return NoSink()
-
-
-def _closer(sink: Sink):
-    """Closes a sink at the end of a `with`; lets it see the error it ends with, if any."""
-
-    def close(kind, error, trace) -> bool:
-        sink.close(error)
-        return False
-
-    return close
 
 
 def _named(number: int, source: Any) -> tuple[str, Any]:

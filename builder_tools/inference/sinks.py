@@ -164,6 +164,16 @@ class LiveVideoSink(VideoSink):
         super().close(None if ended and self._writer.has_pictures else error or GeneratorExit())
 
 
+def closer(sink: Sink):
+    """Return what closes a sink at the end of a `with` and shows it the error it ends with."""
+
+    def close(kind, error, trace) -> bool:
+        sink.close(error)
+        return False
+
+    return close
+
+
 class FrameRate:
     """Frames a second over the last `seconds`."""
 

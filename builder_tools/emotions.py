@@ -10,12 +10,14 @@ Anchors are (valence, arousal) in [-1, 1]: the places of the words on Russell's 
 (Russell, 1980, "A circumplex model of affect", J. Pers. Soc. Psych. 39), rounded to the values
 commonly used to place the basic emotions; `neutral` and `uncertain` stand at the origin.
 
-Sets of other names keep them; those that only say the same in another word (`Angry`, `happiness`)
-have the colour and anchor of ours.
+Sets of other names keep them; those that only say the same in another word or language (`Angry`,
+`happiness`, `злость`: `SYNONYMS`) have the colour and anchor of ours.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -171,18 +173,44 @@ FER2013_TO_EMOTION: dict[str, str] = {
 }
 """FER2013's original seven names, in the order of its numeric labels 0...6."""
 
-OTHER_WORDS: dict[str, str] = {
-    **{word: name for word, name in FERPLUS_TO_EMOTION.items() if word != name},
-    "angry": "anger",
-    "contemptuous": "contempt",
-    "disgusted": "disgust",
-    "fearful": "fear",
-    "surprised": "surprise",
+SYNONYMS: dict[str, str] = {
+    "anger": "angry anger ang an rage fury mad annoyed annoyance злость злой злая гнев гневный "
+    "ярость wut ärger wütend verärgert zorn colère fâché ira enojo enfado enojado rabbia raiva",
+    "contempt": "contempt contemptuous con co scorn презрение презрительный verachtung mépris "
+    "desprecio disprezzo desprezo",
+    "disgust": "disgust disgusted dis di отвращение брезгливость ekel angeekelt dégoût asco "
+    "disgusto nojo",
+    "fear": "fear fearful fea fe afraid scared scare frightened fright terror страх испуг "
+    "испуганный angst furcht ängstlich peur miedo temor paura medo",
+    "happy": "happy happiness hap ha joy joyful smile smiling glad радость радостный счастье "
+    "счастливый улыбка freude glücklich fröhlich joie heureux bonheur alegría feliz felicidad "
+    "gioia felice alegria felicidade",
+    "neutral": "neutral neutrality neu ne calm normal natural нейтральный нейтральное "
+    "нейтральность нейтрально спокойствие neutre neutro neutrale",
+    "sad": "sad sadness sa unhappy sorrow sorrowful грусть грустный печаль печальный traurigkeit "
+    "traurig trauer tristesse triste tristeza tristezza",
+    "surprise": "surprise surprised sur su surprising astonished astonishment amazed удивление "
+    "удивленный überraschung überrascht étonnement sorpresa sorprendido surpresa",
+    "uncertain": "uncertain uncertainty unknown unsure ambiguous неуверенность неопределенность "
+    "неуверенный неизвестно unsicher unbekannt incertain incierto incerto",
 }
-"""What data sets and libraries write, in lower case, for one of the nine."""
+"""What data sets, libraries and people call each of the nine, in small letters: one table."""
+
+OTHER_WORDS: dict[str, str] = {
+    word: name for name, words in SYNONYMS.items() for word in words.split() if word != name
+}
+"""The same the other way round."""
+
+_NO_WORDS = frozenset({"", "face", "faces", "emotion", "emotions", "expression", "class", "images"})
 
 
 def own_word(name: str) -> str:
-    """Gives the word of the nine that says the same as a name, in any case; else the name."""
-    word = OTHER_WORDS.get(name.casefold(), name.casefold())
-    return word if word in NINE_EMOTIONS else name
+    """Return the word of the nine that says the same as a name; else the name itself.
+
+    Case, a number in front (`0_angry`), an ending `_faces` and the like, and the dots over a
+    Russian letter make no difference.
+    """
+    plain = unicodedata.normalize("NFC", name).casefold().replace("\u0451", "\u0435")
+    words = [word for word in re.split(r"[\W\d_]+", plain) if word not in _NO_WORDS]
+    word = words[0] if len(words) == 1 else ""
+    return word if word in NINE_EMOTIONS else OTHER_WORDS.get(word, name)

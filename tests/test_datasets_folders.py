@@ -1,5 +1,6 @@
 """Class folders and the Kaggle layout: what is read, what is written, and every wrong input."""
 
+import logging
 from pathlib import Path
 
 import cv2
@@ -106,17 +107,85 @@ class TestReading:
         assert table.emotions == given
         assert table.labels.tolist() == [2] * 3 + [1] * 3 + [0] * 3
 
+    @pytest.mark.parametrize(
+        "folders",
+        [
+            ("angry", "Happiness", "SURPRISED"),
+            ("злость", "радость", "удивление"),
+            ("0_anger", "3-happy", "5 surprise faces"),
+            ("AN", "HA", "SU"),
+        ],
+    )
+    def test_classes_by_synonym_case_and_language(self, tmp_path, folders, caplog):
+        with caplog.at_level(logging.INFO):
+            table = load_class_folders(write_folders(tmp_path, dict.fromkeys(folders, 4)))
+        assert table.emotions == NINE_EMOTIONS
+        assert set(table.table["emotion"]) == {"anger", "happy", "surprise"}
+        assert f"{folders[0]} = anger" in caplog.text
+
+    def test_what_a_word_means_can_be_said(self, tmp_path):
+        root = write_folders(tmp_path, {"angry": 4, "Glee": 4, "Blah": 4})
+        classes = {"glee": "happy", "BLAH": ""}
+        table = load_class_folders(root, classes=classes)
+        assert table.emotions == NINE_EMOTIONS
+        assert table.table["emotion"].value_counts().to_dict() == {"anger": 4, "happy": 4}
+        kept = load_class_folders(root, classes={"angry": "Wrath"})
+        assert kept.emotions.names == ("Blah", "Glee", "Wrath")
+
+    @pytest.mark.parametrize(
+        "layout",
+        [
+            "archive/images/{split}/{name}",
+            "{split}/{name}/person 3",
+            "data/{name}/{split}",
+            "{split} set/faces/{name}/session/1",
+        ],
+    )
+    def test_levels_above_between_and_below_are_seen_through(self, tmp_path, layout):
+        names = {"Training": "train", "PublicTest": "valid", "Private_Test": "test"}
+        words = {"angry": "anger", "sadness": "sad"}
+        layout = layout.replace(" set", "")
+        folders = {layout.format(split=s, name=n): 2 for s in names for n in words}
+        table = load_class_folders(write_folders(tmp_path, folders))
+        assert counts_of(table) == {s: {"anger": 2, "sad": 2} for s in names.values()}
+
+    def test_a_person_a_folder_below_the_class_or_above_it(self, tmp_path):
+        folders = {f"{n}/{who}": 2 for n in ("happy", "sad") for who in ("anna", "boris")}
+        below = list_class_folders(write_folders(tmp_path / "below", folders))
+        folders = {f"{who}/{n}": 2 for n in ("happy", "sad") for who in ("anna", "boris")}
+        above = list_class_folders(write_folders(tmp_path / "above", folders))
+        for table in (below, above):
+            assert table.table["emotion"].value_counts().to_dict() == {"happy": 4, "sad": 4}
+
+    def test_a_class_with_a_single_picture_stays_in_train(self, tmp_path, caplog):
+        table = load_class_folders(write_folders(tmp_path, {"sad": 8, "fear": 8, "disgust": 1}))
+        assert counts_of(table)["train"]["disgust"] == 1
+        assert "disgust (1)" in caplog.text
+
+    def test_shares_are_chosen(self, tmp_path):
+        root = write_folders(tmp_path, {"sad": 20, "fear": 20})
+        table = load_class_folders(root, valid=0.2, test=0)
+        assert table.table["split"].value_counts().to_dict() == {"train": 32, "valid": 8}
+
+    def test_tables_and_notes_beside_the_folders_are_left_alone(self, tmp_path):
+        root = write_folders(tmp_path, dict.fromkeys(("Ahegao", "Angry", "Happy"), 4))
+        (root / "data.csv").write_text(",path,label\n0,Surprise/0.jpg,Surprise\n")
+        table = load_class_folders(root)
+        assert table.emotions.names == ("Ahegao", "Angry", "Happy")
+        assert len(table) == 12
+
     def test_every_kind_of_picture_and_nothing_else(self, tmp_path):
         root = tmp_path / "set"
         for suffix in (".jpg", ".jpeg", ".png", ".bmp", ".webp"):
             write_image(root / f"sad/{suffix[1:]}{suffix}", picture(len(suffix)))
+        cv2.imwrite(str(root / "sad/scan.tiff"), picture(9))
         (root / "sad/jpg.jpg").rename(root / "sad/camera.JPG")
         (root / "sad/notes.txt").write_text("left alone")
         (root / "sad/.hidden.png").write_bytes(b"")
         (root / ".cache").mkdir()
         (root / "licence.txt").write_text("left alone")
         table = list_class_folders(root)
-        assert len(table) == 5 and set(table.table["split"]) == {""}
+        assert len(table) == 6 and set(table.table["split"]) == {""}
 
     def test_damaged_pictures_are_listed_and_split(self, tmp_path):
         root = write_folders(tmp_path, {"sad": 6})
@@ -131,7 +200,10 @@ WRONG_FOLDERS = {
     "no class folders": ({}, r"class folders \(root/<emotion>.*There are none"),
     "no class folders in train": ({"train": 0}, "There are none"),
     "an empty class": ({"sad": 4, "fear": 0}, r"none in .*fear\. Add some or remove"),
-    "one picture in a class": ({"sad": 4, "fear": 1}, r"at least 3 different.*\{'fear': 1\}"),
+    "one picture a class": (
+        {"sad": 1, "fear": 2},
+        r"at least 3 different.*\{'fear': 2, 'sad': 1\}",
+    ),
     "train is missing": ({"test/sad": 3, "val/sad": 3}, r"folder train .*\['test', 'val'\]"),
     "two of a split": (
         {"train/sad": 3, "val/sad": 3, "valid/sad": 3},
@@ -142,8 +214,8 @@ WRONG_FOLDERS = {
         r"Received both: \['happy'\] beside \['train'\]",
     ),
     "a class that train lacks": (
-        {"train/Sad": 3, "test/Sad": 3, "test/Glad": 3},
-        r"classes that are in train \(\['Sad'\]\).*\['Glad'\]",
+        {"train/Sad": 3, "test/Sad": 3, "test/Ahegao": 3},
+        r"classes that are in train \(\['Sad'\]\).*\['Ahegao'\]",
     ),
 }
 
@@ -155,8 +227,8 @@ def test_wrong_folders_are_explained(tmp_path, counts, message):
 
 
 def test_labels_outside_the_set_are_named(tmp_path):
-    root = write_folders(tmp_path, {"sad": 3, "joy": 3})
-    with pytest.raises(ValueError, match=r"one of \['happy', 'sad'\].*Received: \['joy'\]"):
+    root = write_folders(tmp_path, {"sad": 3, "jaw": 3})
+    with pytest.raises(ValueError, match=r"one of \['happy', 'sad'\].*Received: \['jaw'\]"):
         load_class_folders(root, emotions=("happy", "sad"))
 
 
@@ -175,7 +247,16 @@ class TestWriting:
 
     def test_what_is_written_reads_back(self, tmp_path, faces):
         root = write_class_folders(faces, tmp_path / "out/faces")
-        assert sorted(path.name for path in root.iterdir()) == ["test", "train", "val"]
+        assert sorted(path.name for path in root.iterdir()) == [
+            "manifest.csv",
+            "test",
+            "train",
+            "val",
+        ]
+        manifest = pd.read_csv(root / "manifest.csv", keep_default_na=False)
+        assert list(manifest) == ["file", "split", "emotion", "source"]
+        assert sorted(manifest["source"]) == sorted(faces.table["name"])
+        assert all((root / file).is_file() for file in manifest["file"])
         again = load_class_folders(root)
         assert counts_of(again) == counts_of(faces) and again.emotions == faces.emotions
         name = faces.table["name"].iloc[0]

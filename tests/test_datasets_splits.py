@@ -1,5 +1,7 @@
 """Splits: shares of each class, groups on one side, given splits kept, seeded, order-free."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -113,14 +115,22 @@ def test_given_splits_are_kept_and_what_is_missing_comes_out_of_train():
     pd.testing.assert_frame_equal(whole.table, found.table)
 
 
-def test_a_class_too_small_to_split_is_named():
-    with pytest.raises(ValueError, match=r"at least 3 different pictures.*\{'sad': 1\}.*train/"):
-        with_splits(pictures(sad=1))
+def test_a_class_too_small_to_split_stays_in_train_and_is_named(caplog):
+    with caplog.at_level(logging.WARNING):
+        found = counts(with_splits(pictures(sad=1)))
+    assert [side[2] for side in found.values()] == [1, 0, 0]
+    assert [side[0] for side in found.values()] == [28, 6, 6]
+    assert "all stay in train: sad (1)" in caplog.text
     twins = np.concatenate([np.arange(80), np.full(20, 80)])
-    with pytest.raises(ValueError, match=r"near-duplicates count once.*\{'sad': 1\}"):
-        with_splits(pictures(), groups=twins)
+    found = counts(with_splits(pictures(), groups=twins))
+    assert [side[2] for side in found.values()] == [20, 0, 0]
     assert counts(with_splits(pictures(sad=2), test=0))["valid"] == [6, 6, 1]
     assert counts(with_splits(pictures(sad=0)))["test"] == [6, 6, 0], "an absent class is no error"
+
+
+def test_classes_that_are_all_too_small_are_named():
+    with pytest.raises(ValueError, match=r"at least 3 different.*\{'anger': 2, 'sad': 1\}.*train/"):
+        with_splits(pictures(anger=2, happy=0, sad=1))
 
 
 @pytest.mark.parametrize("shares", [{"valid": -0.1}, {"valid": 0.5, "test": 0.5}, {"test": 1}])

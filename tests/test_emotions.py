@@ -117,6 +117,29 @@ def test_words_of_other_data_sets_have_the_place_and_colour_of_ours():
     assert found[0].tolist() == MUSEUM.anchors[MUSEUM.label("Happy")].tolist()
 
 
+@pytest.mark.parametrize(
+    ("word", "names"),
+    {
+        "anger": ["angry", "ANGRY", "Angry_faces", "0_anger", "злость", "Гнев", "AN", "Ärger"],
+        "happy": ["happiness", "03-Happy", "Радость", "joy", "HA", "glücklich"],
+        "surprise": ["Surprised", "удивлённый", "удивление"],
+        "sad": ["sadness", "грусть", "tristeza"],
+        "fear": ["Fear", "страх", "afraid"],
+        "disgust": ["disgusted", "отвращение"],
+        "neutral": ["Neutral ", "нейтральный", "neutre"],
+        "contempt": ["презрение"],
+        "uncertain": ["неуверенность", "unknown"],
+    }.items(),
+)
+def test_one_table_knows_synonyms_in_several_languages(word, names):
+    assert [own_word(name) for name in names] == [word] * len(names)
+
+
+@pytest.mark.parametrize("name", ["Ahegao", "happy sad", "unhappily", "1", "", "joystick"])
+def test_other_words_stay_as_they_are(name):
+    assert own_word(name) == name
+
+
 def test_names_without_a_colour_get_one():
     assert len(MUSEUM.colour_rgb("Ahegao")) == 3
 

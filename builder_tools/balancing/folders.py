@@ -136,11 +136,11 @@ def balance_folder(
     """
     from tqdm import tqdm
 
-    from builder_tools.datasets.class_folders import list_class_folders
+    from builder_tools.datasets.class_folders import list_as_written
     from builder_tools.datasets.table import PROGRESS
 
     source, out = Path(source), Path(out)
-    table = _listed(list_class_folders, source)
+    table = list_as_written(source).table
     train = table[table["split"].isin(("train", ""))].reset_index(drop=True)
     plans = list(plan_classes(train["emotion"].to_numpy(str), count, shares, seed))
     others = table[~table["split"].isin(("train", ""))]
@@ -152,25 +152,6 @@ def balance_folder(
         manifest = pd.DataFrame(rows, columns=MANIFEST_COLUMNS)
         manifest.to_csv(folder / MANIFEST, index=False)
     return manifest
-
-
-def _listed(list_class_folders: Callable, source: Path) -> pd.DataFrame:
-    """Lists the pictures; class folders may have any names."""
-    names = sorted({path.name for path in _class_folders(source)})
-    return list_class_folders(source, emotions=names or None).table
-
-
-def _class_folders(source: Path) -> Iterator[Path]:
-    from builder_tools.datasets.class_folders import SPLIT_OF_FOLDER
-
-    if not source.is_dir():
-        return
-    parts = [path for path in source.iterdir() if path.is_dir() and path.name[0] != "."]
-    splits = [path for path in parts if path.name.casefold() in SPLIT_OF_FOLDER]
-    for part in splits:
-        yield from (p for p in part.iterdir() if p.is_dir() and p.name[0] != ".")
-    if not splits:
-        yield from parts
 
 
 def _groups(table: pd.DataFrame) -> list[pd.DataFrame]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from builder_tools.datasets.class_folders import FOLDER_OF_SPLIT, list_class_folders
+from builder_tools.datasets.class_folders import FOLDER_OF_SPLIT, list_as_written
 from builder_tools.datasets.competition import TRAIN_CSV, list_competition
 from builder_tools.datasets.table import PictureTable
 from builder_tools.media import list_images
@@ -46,7 +46,7 @@ def list_pictures(source: Path) -> list[RawPicture]:
     if flat:
         _check_not_mixed(source, flat)
         return [RawPicture(path.name, path, "", "") for path in flat]
-    return _of_table(list_class_folders(source))
+    return _of_table(list_as_written(source))
 
 
 def output_names(pictures: Sequence[RawPicture], suffix: str) -> list[str]:

@@ -1,56 +1,86 @@
 """Class folders: `root/<emotion>/*.jpg`, with or without `train/`, `val/`, `test/` above.
 
-Read into one table, and written from any table. Pictures are those of
-`builder_tools.media.IMAGE_SUFFIXES` directly inside a class folder; what else lies there is left
-alone. Folders whose names start with a dot are not looked into.
+Read into one table, and written from any table. Levels above, between and below (`archive/images/
+train/angry/person 3/1.jpg`) are allowed: of the folders on the way to a picture one names the split
+and one the class. Folders whose names start with a dot are not looked into.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
+from builder_tools.datasets.class_words import as_written, class_of, say_classes
 from builder_tools.datasets.duplicates import duplicate_groups
 from builder_tools.datasets.new_folder import new_folder
 from builder_tools.datasets.splits import TAKEN_SIDES, sample_per_class, with_splits
 from builder_tools.datasets.table import PROGRESS, PictureTable, table_of_files
-from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
-from builder_tools.media import IMAGE_SUFFIXES, list_images, write_image
+from builder_tools.emotions import NINE_EMOTIONS, EmotionSet, own_word
+from builder_tools.media import list_images, write_image
 
 SPLIT_OF_FOLDER = {
     "train": "train",
+    "training": "train",
     "val": "valid",
     "valid": "valid",
     "validation": "valid",
+    "dev": "valid",
+    "publictest": "valid",
     "test": "test",
+    "testing": "test",
+    "privatetest": "test",
 }
-"""Names of split folders that are read."""
+"""Names of split folders that are read, in small letters without signs between: also FER2013's
+(`Training`, `PublicTest`, `PrivateTest`)."""
 
-BALANCING_MANIFEST = "manifest.csv"
+MANIFEST = "manifest.csv"
+MANIFEST_COLUMNS = ("file", "split", "emotion", "source")
 MADE_ORIGINS = ("interpolated", "augmented", "copied")
-"""Values of its column `origin` that name pictures made from others."""
+"""Values of the column `origin` of a balancing's manifest: pictures made from others."""
 
 FOLDER_OF_SPLIT = {"train": "train", "valid": "val", "test": "test", "": ""}
 """Names of split folders that are written."""
+
+_NOT_DATA = frozenset({"__macosx", "__pycache__"})
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """A folder with pictures of one class.
+
+    Args:
+        split: train, valid, test, or "" where there are no splits.
+        name: The name of the folder that says the class.
+        paths: Its pictures, in natural order.
+    """
+
+    split: str
+    name: str
+    paths: tuple[Path, ...]
 
 
 def load_class_folders(
     root: str | Path,
     *,
     emotions: EmotionSet | Sequence[str] | None = None,
+    classes: Mapping[str, str] | None = None,
+    valid: float = 0.15,
+    test: float = 0.15,
     seed: int = 0,
 ) -> PictureTable:
-    """Reads class folders into a table with every split filled.
+    """Read class folders into a table with every split filled.
 
     Args:
         root: The folder of class folders, or of split folders that hold them.
-        emotions: The classes in label order. None: the nine where every folder's name is among
-            them, else the folders' names, sorted.
-        seed: Chooses the splits that are not given: they are taken out of train, near-duplicates
-            on one side (`with_splits`, `duplicate_groups`).
+        emotions: The classes in label order. None: the nine where every folder says one of them,
+            in whatever word (`own_word`), else the folders' names as they are, sorted.
+        classes: Folder name -> class, where the words' own meaning is not wanted; "" leaves the
+            folder out.
+        valid, test: Shares of the splits that are not given (`with_splits`).
+        seed: Chooses them: they are taken out of train, near-duplicates on one side.
 
     Returns:
         Splits in order, then classes by name, then pictures in natural order; `name` is the path
@@ -59,19 +89,26 @@ def load_class_folders(
     Raises:
         FileNotFoundError, NotADirectoryError: If there is no such folder.
         ValueError: If there are no class folders, no train, an empty class, a class that is not
-            in `emotions` (or, without them, not in train), too few pictures to split a class, or
-            pictures that balancing made would have to be split.
+            in `emotions` (or, without them, not in train), too few pictures to split any class,
+            or pictures that balancing made would have to be split.
     """
-    table = list_class_folders(root, emotions=emotions)
-    if set(TAKEN_SIDES) <= set(table.table["split"]):
+    table = list_class_folders(root, emotions=emotions, classes=classes)
+    splits = set(table.table["split"])
+    if not splits & {"", "train"}:
+        raise ValueError(
+            f"Expected a folder train in {root}. Received only: "
+            f"{sorted(FOLDER_OF_SPLIT[split] for split in splits)}."
+        )
+    if set(TAKEN_SIDES) <= splits:
         return table
     _refuse_made_pictures(Path(root))
-    return with_splits(table, seed=seed, groups=duplicate_groups(table))
+    groups = duplicate_groups(table)
+    return with_splits(table, valid=valid, test=test, seed=seed, groups=groups)
 
 
 def _refuse_made_pictures(root: Path) -> None:
     """A made picture beside its parents on the other side of a split would flatter every figure."""
-    manifest = root / BALANCING_MANIFEST
+    manifest = root / MANIFEST
     if not manifest.is_file():
         return
     origins = pd.read_csv(manifest).get("origin", pd.Series(dtype=str))
@@ -84,31 +121,83 @@ def _refuse_made_pictures(root: Path) -> None:
 
 
 def list_class_folders(
-    root: str | Path, *, emotions: EmotionSet | Sequence[str] | None = None
+    root: str | Path,
+    *,
+    emotions: EmotionSet | Sequence[str] | None = None,
+    classes: Mapping[str, str] | None = None,
 ) -> PictureTable:
     """As `load_class_folders`, but takes the splits as they are ("" where there are none).
 
     Reads no picture, so damaged ones are listed, too.
     """
-    root = Path(root)
-    found = [
-        (split, folder, list_images(folder))
-        for split, parent in _split_folders(root)
-        for folder in _folders(parent)
-    ]
-    _check_classes(root, found)
-    emotions = _emotions_of(root, found) if emotions is None else EmotionSet(tuple(emotions))
-    rows = [(path, folder.name, split) for split, folder, paths in found for path in paths]
-    _check_labels(root, {folder for _, folder, _ in found}, emotions)
+    root, classes = Path(root), classes or {}
+    names_of = find_class_folders(root)
+    wanted = None if emotions is None else EmotionSet(tuple(emotions))
+    found = [(folder, class_of(folder.name, wanted, classes)) for folder in names_of]
+    if wanted is None and not {name for _, name in found if name} <= set(NINE_EMOTIONS):
+        # A set of its own keeps its words: only what was asked for is changed.
+        found = [(folder, as_written(folder.name, classes)) for folder in names_of]
+    found = [(folder, name) for folder, name in found if name]
+    if not found:
+        raise ValueError(f"Expected a class that is not left out in {root}. Received: {classes}.")
+    if wanted is None:
+        wanted = _emotions_of(root, found)
+    _check_labels(root, found, wanted)
+    say_classes({folder.name: name for folder, name in found})
+    rows = [(path, name, folder.split) for folder, name in found for path in folder.paths]
     paths, names_of_emotions, splits = zip(*rows, strict=True)
     names = [path.relative_to(root).as_posix() for path in paths]
-    return table_of_files(names, paths, names_of_emotions, emotions, splits=splits)
+    return table_of_files(names, paths, names_of_emotions, wanted, splits=splits)
+
+
+def list_as_written(root: str | Path) -> PictureTable:
+    """As `list_class_folders`, with the folders' names as classes: for what is written again."""
+    names = {folder.name for folder in find_class_folders(root)}
+    return list_class_folders(root, emotions=sorted(names))
+
+
+def find_class_folders(root: str | Path) -> list[ClassFolder]:
+    """List the folders that hold pictures, with the split and the class that the way there names.
+
+    The class is the one folder on the way whose name is an emotion in some word; where none or
+    several are, the first that is not shared by all.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: If there is no such folder.
+        ValueError: If there are none, a class is empty, or splits and classes stand side by side.
+    """
+    root = Path(root)
+    if not root.exists():
+        raise FileNotFoundError(f"Expected class folders in {str(root)!r}. Nothing is there.")
+    if not root.is_dir():
+        raise NotADirectoryError(f"Expected a folder of class folders. Received a file: {root}.")
+    leaves = [leaf for leaf in _leaves(root, root) if leaf[0]]
+    if not any(_class_parts(parts) for parts, _ in leaves):
+        raise ValueError(
+            f"Expected class folders (root/<emotion>/*.jpg, with or without train/, val/, test/ "
+            f"above) in {root}. There are none."
+        )
+    empty = [str(Path(root, *parts)) for parts, paths in leaves if not paths]
+    if empty:
+        raise ValueError(
+            f"Expected pictures in each class folder. There are none in {', '.join(empty)}. Add "
+            "some or remove the folder."
+        )
+    _check_parts(root, [parts for parts, _ in leaves])
+    leaves = [(parts, paths) for parts, paths in leaves if _class_parts(parts)]
+    shared = _shared_parts([_class_parts(parts) for parts, _ in leaves])
+    found = [
+        ClassFolder(_split_of(parts), _class_name(_class_parts(parts), shared), tuple(paths))
+        for parts, paths in leaves
+    ]
+    order = ["", "train", *TAKEN_SIDES]
+    return sorted(found, key=lambda each: (order.index(each.split), each.name))
 
 
 def write_class_folders(
     table: PictureTable, root: str | Path, *, per_class: int | None = None, seed: int = 0
 ) -> Path:
-    """Writes pictures as class folders, whole or not at all.
+    """Write pictures as class folders with a `manifest.csv`, whole or not at all.
 
     Args:
         table: Any pictures. With splits they go to `root/train|val|test/<emotion>/<name>.png`,
@@ -132,65 +221,78 @@ def write_class_folders(
     _check_writable(table)
     chosen = table if per_class is None else sample_per_class(table, per_class, seed=seed)
     with new_folder(root) as partial:
-        for place, image in tqdm(_places(chosen), "pictures", len(chosen), **PROGRESS):
-            write_image(partial / place, image)
+        rows = []
+        for row, place in enumerate(tqdm(_places(chosen), "pictures", len(chosen), **PROGRESS)):
+            write_image(partial / place, chosen.picture(row))
+            facts = chosen.table.iloc[row]
+            rows.append((place.as_posix(), facts["split"], facts["emotion"], facts["name"]))
+        manifest = pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS))
+        manifest.to_csv(partial / MANIFEST, index=False, errors="surrogateescape")
     return Path(root)
 
 
-def _split_folders(root: Path) -> list[tuple[str, Path]]:
-    """Gives split and folder of each part: one part without a split where there are none."""
-    if not root.exists():
-        raise FileNotFoundError(f"Expected class folders in {str(root)!r}. Nothing is there.")
-    if not root.is_dir():
-        raise NotADirectoryError(f"Expected a folder of class folders. Received a file: {root}.")
-    folders = _folders(root)
-    parts = [(SPLIT_OF_FOLDER.get(path.name.casefold(), ""), path) for path in folders]
-    if not any(split for split, _ in parts):
-        return [("", root)]
-    _check_parts(root, parts)
-    order = ["train", *TAKEN_SIDES]
-    return sorted(parts, key=lambda part: order.index(part[0]))
+def _leaves(folder: Path, root: Path) -> Iterator[tuple[tuple[str, ...], list[Path]]]:
+    """Yield each folder with pictures, or with nothing below it, as the parts of its path."""
+    below = sorted(
+        (path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."),
+        key=lambda path: path.name,
+    )
+    below = [path for path in below if path.name.casefold() not in _NOT_DATA]
+    paths = list_images(folder)
+    if paths or not below:
+        yield folder.relative_to(root).parts, paths
+    for path in below:
+        yield from _leaves(path, root)
 
 
-def _check_parts(root: Path, parts: list[tuple[str, Path]]) -> None:
-    splits, names = [split for split, _ in parts], [path.name for _, path in parts]
-    if "" in splits:
-        others = [path.name for split, path in parts if not split]
+def _split_word(part: str) -> str:
+    return SPLIT_OF_FOLDER.get("".join(filter(str.isalpha, part.casefold())), "")
+
+
+def _split_of(parts: Sequence[str]) -> str:
+    return next(filter(None, map(_split_word, parts)), "")
+
+
+def _class_parts(parts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(part for part in parts if not _split_word(part))
+
+
+def _shared_parts(ways: Sequence[tuple[str, ...]]) -> int:
+    """Return how many first parts all ways share, so that one of each is left."""
+    shared = 0
+    while min(map(len, ways)) > shared + 1 and len({way[shared] for way in ways}) == 1:
+        shared += 1
+    return shared
+
+
+def _class_name(way: tuple[str, ...], shared: int) -> str:
+    said = [part for part in way if own_word(part) in NINE_EMOTIONS]
+    return said[0] if len(said) == 1 else way[min(shared, len(way) - 1)]
+
+
+def _check_parts(root: Path, leaves: list[tuple[str, ...]]) -> None:
+    """Refuse class folders beside split folders, and two folders of one split."""
+    splits = [_split_of(parts) for parts in leaves]
+    if not any(splits):
+        return
+    folders = {(_split_word(part), part) for parts in leaves for part in parts if _split_word(part)}
+    if not all(splits):
+        others = sorted({parts[0] for parts in leaves if not _split_of(parts)})
         raise ValueError(
             f"Expected in {root} either class folders or split folders {list(SPLIT_OF_FOLDER)}. "
-            f"Received both: {others} beside {[name for name in names if name not in others]}."
+            f"Received both: {others} beside {sorted(name for _, name in folders)}."
         )
-    if len(set(splits)) < len(splits):
+    if len({split for split, _ in folders}) < len(folders):
+        names = sorted(name for _, name in folders)
         raise ValueError(f"Expected each split once in {root}. Received: {names}.")
-    if "train" not in splits:
-        raise ValueError(f"Expected a folder train in {root}. Received only: {names}.")
 
 
-def _folders(parent: Path) -> list[Path]:
-    found = (path for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return sorted(found, key=lambda path: path.name)
-
-
-def _check_classes(root: Path, found: list[tuple[str, Path, list[Path]]]) -> None:
-    if not found:
-        raise ValueError(
-            f"Expected class folders (root/<emotion>/*.jpg, with or without train/, val/, test/ "
-            f"above) in {root}. There are none."
-        )
-    empty = [str(folder) for _, folder, paths in found if not paths]
-    if empty:
-        raise ValueError(
-            f"Expected pictures ({', '.join(sorted(IMAGE_SUFFIXES))}) in each class folder. "
-            f"There are none in {', '.join(empty)}. Add some or remove the folder."
-        )
-
-
-def _emotions_of(root: Path, found: list[tuple[str, Path, list[Path]]]) -> EmotionSet:
-    names = {folder.name for _, folder, _ in found}
-    trained = {folder.name for split, folder, _ in found if split in ("", "train")}
+def _emotions_of(root: Path, found: Sequence[tuple[ClassFolder, str]]) -> EmotionSet:
+    names = {name for _, name in found}
+    trained = {name for folder, name in found if folder.split in ("", "train")}
     if names <= set(NINE_EMOTIONS):
         return NINE_EMOTIONS
-    if names != trained:
+    if trained and names != trained:
         raise ValueError(
             f"Expected only classes that are in train ({sorted(trained)}) in {root}. "
             f"Received in valid or test: {sorted(names - trained)}."
@@ -198,12 +300,14 @@ def _emotions_of(root: Path, found: list[tuple[str, Path, list[Path]]]) -> Emoti
     return EmotionSet(tuple(sorted(names)))
 
 
-def _check_labels(root: Path, folders: set[Path], emotions: EmotionSet) -> None:
-    unknown = sorted(str(path.relative_to(root)) for path in folders if path.name not in emotions)
+def _check_labels(
+    root: Path, found: Sequence[tuple[ClassFolder, str]], emotions: EmotionSet
+) -> None:
+    unknown = sorted({folder.name for folder, name in found if name not in emotions})
     if unknown:
         raise ValueError(
             f"Expected class folders named after one of {list(emotions)} in {root}. "
-            f"Received: {unknown}. Rename them, or name the classes you have."
+            f"Received: {unknown}. Rename them, or say what they are: --classes NAME=CLASS."
         )
 
 
@@ -216,15 +320,15 @@ def _check_writable(table: PictureTable) -> None:
         )
 
 
-def _places(table: PictureTable) -> Iterator[tuple[Path, np.ndarray]]:
-    """Gives where each picture goes, below the root, and the picture."""
+def _places(table: PictureTable) -> Iterator[Path]:
+    """Yield where each picture goes, below the root."""
     taken: set[Path] = set()
     columns = table.table[["name", "emotion", "split"]].itertuples(index=False)
-    for row, (name, emotion, split) in enumerate(columns):
+    for name, emotion, split in columns:
         folder, stem, number = Path(FOLDER_OF_SPLIT[split]) / emotion, Path(name).stem, 1
         place = folder / f"{stem}.png"
         while place in taken:
             number += 1
             place = folder / f"{stem}_{number}.png"
         taken.add(place)
-        yield place, table.picture(row)
+        yield place

@@ -8,11 +8,14 @@ allow, and every class to every side.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 
 from builder_tools.datasets.table import SPLITS, PictureTable
+
+logger = logging.getLogger(__name__)
 
 TAKEN_SIDES = SPLITS[1:]
 """Sides that are taken out of train where they are not given."""
@@ -43,8 +46,9 @@ def with_splits(
             then stay together; every picture alone by default.
 
     Raises:
-        ValueError: If the shares are not possible, no picture is left for train, or a class has
-            fewer different pictures than there are sides to fill.
+        ValueError: If the shares are not possible, no picture is left for train, or every class
+            has fewer different pictures than there are sides to fill. Where only some have, their
+            pictures stay in train, and a warning names them.
     """
     _check_shares(valid, test)
     groups = np.arange(len(table)) if groups is None else np.asarray(groups)
@@ -116,21 +120,30 @@ class _Plan:
     groups: np.ndarray
     shares: dict[str, float]
 
-    def check_classes(self) -> None:
-        """Refuses classes too small to stand on every side."""
+    @property
+    def few(self) -> np.ndarray:
+        """Which classes have too few different pictures to stand on every side, `(k,)` bool."""
         pairs = np.unique(np.stack([self.labels, self.groups]), axis=1)
         count = np.bincount(pairs[0], minlength=len(self.table.emotions))
+        return (count > 0) & (count <= len(self.shares))
+
+    def check_classes(self) -> None:
+        """Tell which classes stay in train; refuse a table of such classes only."""
+        count = np.bincount(self.labels, minlength=len(self.table.emotions))
         few = {
-            name: int(number)
-            for name, number in zip(self.table.emotions, count, strict=True)
-            if 0 < number <= len(self.shares)
+            self.table.emotions.names[label]: int(count[label]) for label in self.few.nonzero()[0]
         }
-        if few:
+        if few and len(few) == np.count_nonzero(count):
             raise ValueError(
-                f"Expected at least {len(self.shares) + 1} different pictures of each class "
+                f"Expected at least {len(self.shares) + 1} different pictures of a class "
                 f"(near-duplicates count once), to split them into train, {', '.join(self.shares)}"
-                f". Received: {few}. Add pictures, leave the class out, or give the splits as "
-                "folders train/, val/ and test/."
+                f". Received: {few}. Add pictures, or give the splits as folders train/, val/ and "
+                "test/."
+            )
+        if few:
+            logger.warning(
+                "too few different pictures to split, all stay in train: %s",
+                ", ".join(f"{name} ({number})" for name, number in few.items()),
             )
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
@@ -152,7 +165,8 @@ class _Plan:
     def _targets(self) -> np.ndarray:
         """Gives how many pictures each side should have of each class, `(sides, classes)`."""
         count = np.bincount(self.labels, minlength=len(self.table.emotions))
-        taken = [np.maximum(np.rint(share * count), count > 0) for share in self.shares.values()]
+        split = np.where(self.few, 0, count)
+        taken = [np.maximum(np.rint(share * split), split > 0) for share in self.shares.values()]
         return np.stack([count - np.sum(taken, axis=0), *taken]).astype(np.int64)
 
     def _several(self, rng: np.random.Generator, sizes: np.ndarray) -> list[np.ndarray]:
@@ -174,7 +188,9 @@ class _Plan:
     def _every_class_everywhere(self, sides: np.ndarray) -> np.ndarray:
         """Moves the smallest group of a class to a side without that class, where one is free."""
         for side in range(len(self.shares) + 1):
-            for label in np.setdiff1d(self.labels, self.labels[sides == side]):
+            for label in np.setdiff1d(
+                self.labels[~self.few[self.labels]], self.labels[sides == side]
+            ):
                 group = self._group_to_spare(sides, label)
                 if group is not None:
                     sides[self.groups == group] = side

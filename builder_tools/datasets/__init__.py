@@ -8,26 +8,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from builder_tools.datasets.table import PictureTable
 
 
-def _ferplus(source: str | Path | None = None) -> PictureTable:
+def _ferplus(source: str | Path | None = None, **options: Any) -> PictureTable:
     from builder_tools.datasets.ferplus import ferplus_table
 
+    if options:
+        raise ValueError(
+            f"Expected no {sorted(options)} with FER+, which has its classes and splits. Write it "
+            "as class folders (data folders ferplus) and use these, or leave them out."
+        )
     return ferplus_table(source)
 
 
-def _folders(source: str | Path | None = None) -> PictureTable:
-    from builder_tools.datasets.class_folders import load_class_folders
+def _folders(source: str | Path | None = None, **options: Any) -> PictureTable:
+    from builder_tools.datasets.labelled import load_labelled
 
-    return load_class_folders(_named("folders", source, "root/<emotion>/*.jpg"))
+    layout = "root/<emotion>/*.jpg, a table of labels, or a zip of these"
+    return load_labelled(_named("folders", source, layout), **options)
 
 
-def _competition(source: str | Path | None = None) -> PictureTable:
+def _competition(source: str | Path | None = None, **options: Any) -> PictureTable:
     from builder_tools.datasets.competition import load_competition
 
-    return load_competition(_named("competition", source, "train.csv and train/"))
+    source = _named("competition", source, "train.csv and train/")
+    if {"classes", "columns"} & set(options):
+        raise ValueError(
+            "Expected no classes or columns with the competition, which has its own. Read its "
+            "table as any other: --data folders --source train.csv."
+        )
+    return load_competition(source, **options)
 
 
 def _named(name: str, source: str | Path | None, layout: str) -> str | Path:
@@ -39,9 +52,10 @@ def _named(name: str, source: str | Path | None, layout: str) -> str | Path:
     return source
 
 
-DATASETS: dict[str, Callable[[str | Path | None], PictureTable]] = {
+DATASETS: dict[str, Callable[..., PictureTable]] = {
     "ferplus": _ferplus,
     "folders": _folders,
     "competition": _competition,
 }
-"""Loaders by name. `source` is a folder (or FER+'s zip); only FER+ has a usual place."""
+"""Loaders by name. `source` is a folder (or FER+'s zip); only FER+ has a usual place. Options, where
+a data set takes them: `classes`, `columns`, `valid`, `test`, `seed` (`labelled.load_labelled`)."""

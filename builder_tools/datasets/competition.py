@@ -22,11 +22,14 @@ TRAIN_CSV, SAMPLE_CSV, TEST_FOLDER = "train.csv", "sample_submission.csv", "test
 _SHOWN = 5
 
 
-def load_competition(root: str | Path, *, seed: int = 0) -> PictureTable:
+def load_competition(
+    root: str | Path, *, valid: float = 0.15, test: float = 0.15, seed: int = 0
+) -> PictureTable:
     """Reads the labelled pictures, split seeded and stratified, near-duplicates on one side.
 
     Args:
         root: The folder with `train.csv` and `train/`.
+        valid, test: Shares of the splits.
         seed: Chooses the splits (`with_splits`, `duplicate_groups`).
 
     Returns:
@@ -37,7 +40,8 @@ def load_competition(root: str | Path, *, seed: int = 0) -> PictureTable:
         ValueError: If `train.csv` is malformed; names the rows, as an editor counts them.
     """
     table = list_competition(root)
-    return with_splits(table, seed=seed, groups=duplicate_groups(table))
+    groups = duplicate_groups(table)
+    return with_splits(table, valid=valid, test=test, seed=seed, groups=groups)
 
 
 def list_competition(root: str | Path) -> PictureTable:

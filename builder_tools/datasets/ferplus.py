@@ -265,7 +265,7 @@ def _read_kaggle(folder: Path) -> FaceTable:
             f"Expected as many rows in {pixels_file} as in fer2013new.csv (they are joined by "
             f"row). Received: {len(pixels)} and {len(labels)}."
         )
-    images = [_parse_pixels(text, pixels_file, row) for row, text in enumerate(pixels["pixels"])]
+    images = [parse_pixels(text, pixels_file, row) for row, text in enumerate(pixels["pixels"])]
     names = labels["Image name"].fillna("")
     splits = _splits(pixels["Usage"], pixels_file)
     votes = _whole_votes(labels[list(FERPLUS_VOTE_COLUMNS)], labels_file)
@@ -318,7 +318,8 @@ def _whole_votes(cells: pd.DataFrame, file: Path) -> np.ndarray:
     return votes.to_numpy(np.int64)
 
 
-def _parse_pixels(text: str, file: Path, row: int) -> np.ndarray:
+def parse_pixels(text: str, file: Path, row: int) -> np.ndarray:
+    """Read one cell of FER2013's `pixels`, `(48, 48)` uint8 grey; errors name file and row."""
     try:
         values = np.fromstring(str(text), np.int64, sep=" ")
     except ValueError:

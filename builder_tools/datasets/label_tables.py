@@ -1,0 +1,220 @@
+"""Tables of labels: a csv that names pictures and says what each shows, or holds their pixels.
+
+Columns are found by what they are usually called, in any case, or as the caller says. The form of
+FER2013 (`emotion,pixels,Usage`, emotions 0...6) is known, too.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from builder_tools.datasets.class_folders import SPLIT_OF_FOLDER
+from builder_tools.datasets.class_words import as_written, class_of, say_classes
+from builder_tools.datasets.ferplus import parse_pixels
+from builder_tools.datasets.table import PICTURE_COLUMNS, PictureTable, table_of_files
+from builder_tools.emotions import FER2013_TO_EMOTION, NINE_EMOTIONS, EmotionSet
+from builder_tools.media import find_images
+
+COLUMN_NAMES = {
+    "path": (
+        *("image_path", "path", "file", "filename", "file_name", "filepath", "file_path", "pth"),
+        *("image", "img", "image_name", "img_path", "picture", "name"),
+    ),
+    "emotion": ("emotion", "label", "labels", "class", "expression", "emotion_label", "target"),
+    "split": ("split", "usage", "subset", "set", "partition"),
+}
+"""What a column is usually called; the first that is there counts."""
+PIXELS = "pixels"
+TABLE_SUFFIXES = (".csv", ".tsv")
+NO_TABLES = frozenset({"manifest.csv", "sample_submission.csv", "submission.csv"})
+_SHOWN = 5
+
+
+def find_label_table(folder: Path, columns: Mapping[str, str] | None = None) -> Path | None:
+    """Return the one table of labels directly in a folder, or None.
+
+    Raises:
+        ValueError: If there are several; names them.
+    """
+    files = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in TABLE_SUFFIXES)
+    found = [
+        path
+        for path in files
+        if path.name.casefold() not in NO_TABLES and _is_label_table(path, columns or {})
+    ]
+    if len(found) > 1:
+        raise ValueError(
+            f"Expected one table of labels in {folder}. Received: {[p.name for p in found]}. Name "
+            "the one you mean as the source."
+        )
+    return found[0] if found else None
+
+
+def list_label_table(
+    file: str | Path,
+    *,
+    classes: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> PictureTable:
+    """Read a table of labels; splits are taken as they are ("" where there are none).
+
+    Args:
+        file: A csv; pictures are looked for beside it and below its folder.
+        classes: As `list_class_folders`.
+        columns: What the columns `path`, `emotion` and `split` are called in the file.
+
+    Raises:
+        FileNotFoundError: If the file or a picture that it names is not there; names the rows.
+        ValueError: If a column is missing, a label is empty or a number without a meaning, a
+            picture stands twice, or pixels are malformed; names the rows as an editor counts them.
+    """
+    file, classes = Path(file), classes or {}
+    rows = _read(file)
+    places = _columns_of(rows, columns or {}, file)
+    words = rows[places["emotion"]].str.strip()
+    if PIXELS in places:
+        numbers = {str(number): name for number, name in enumerate(FER2013_TO_EMOTION)}
+        words = words.map(lambda word: numbers.get(word, word))
+    numeric = sorted({w for w in words if w.isdigit() and as_written(w, classes) == w})
+    if numeric:
+        raise ValueError(
+            f"Expected words in the column {places['emotion']!r} of {file}. Received the numbers "
+            f"{numeric}: say what they mean, --classes {numeric[0]}=anger ..."
+        )
+    _refuse_rows(file, words == "", "a label", rows[places["emotion"]])
+    named = [class_of(word, None, classes) for word in words]
+    if not {name for name in named if name} <= set(NINE_EMOTIONS):
+        named = [as_written(word, classes) for word in words]
+    say_classes(dict(zip(words, named, strict=True)))
+    kept = np.array([bool(name) for name in named])
+    emotions = [name for name in named if name]
+    own = (
+        NINE_EMOTIONS if set(emotions) <= set(NINE_EMOTIONS) else EmotionSet(sorted(set(emotions)))
+    )
+    splits = _splits_of(file, rows, places)[kept]
+    if PIXELS in places:
+        images = [parse_pixels(text, file, row) for row, text in enumerate(rows[places[PIXELS]])]
+        return _in_memory(np.stack(images)[kept], emotions, own, splits)
+    names, paths = _pictures_of(file, rows[places["path"]])
+    names = [name for name, keep in zip(names, kept, strict=True) if keep]
+    paths = [path for path, keep in zip(paths, kept, strict=True) if keep]
+    return table_of_files(names, paths, emotions, own, splits=splits.tolist())
+
+
+def _read(file: Path) -> pd.DataFrame:
+    if not file.is_file():
+        raise FileNotFoundError(f"Expected a table of labels. Nothing is at {str(file)!r}.")
+    try:
+        rows = pd.read_csv(
+            file, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=_separator(file)
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"Expected a csv in UTF-8: {file}. {error}.") from error
+    return rows.fillna("").rename(columns=lambda name: str(name).strip())
+
+
+def _separator(file: Path) -> str:
+    with file.open(encoding="utf-8-sig", newline="", errors="replace") as lines:
+        head = lines.readline(65536)
+    return max(",;\t|", key=lambda sign: len(next(csv.reader([head], delimiter=sign), [])))
+
+
+def _is_label_table(file: Path, columns: Mapping[str, str]) -> bool:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            head = next(csv.reader([lines.readline(65536)], delimiter=_separator(file)), [])
+        _columns_of(pd.DataFrame(columns=[name.strip() for name in head]), columns, file)
+    except (ValueError, OSError):
+        return False
+    return True
+
+
+def _columns_of(rows: pd.DataFrame, asked: Mapping[str, str], file: Path) -> dict[str, str]:
+    """Return what the columns are called in the file, by what they hold."""
+    unknown = sorted(set(asked) - set(COLUMN_NAMES))
+    absent = sorted(name for name in asked.values() if name not in rows)
+    if unknown or absent:
+        raise ValueError(
+            f"Expected columns as {list(COLUMN_NAMES)}=NAME with names among {list(rows)} in "
+            f"{file}. Received: {dict(asked)}."
+        )
+    by_name = {str(name).casefold().replace(" ", "_"): str(name) for name in rows}
+    found = {
+        what: next((by_name[name] for name in names if name in by_name), None)
+        for what, names in COLUMN_NAMES.items()
+    }
+    found = {what: name for what, name in found.items() if name} | dict(asked)
+    if PIXELS in by_name and "path" not in asked:
+        found[PIXELS] = by_name[PIXELS]
+    if "emotion" not in found or not {"path", PIXELS} & set(found):
+        raise ValueError(
+            f"Expected in {file} a column of pictures ({', '.join(COLUMN_NAMES['path'])}, or "
+            f"pixels) and one of labels ({', '.join(COLUMN_NAMES['emotion'])}). Received: "
+            f"{list(rows)}. Say which they are: --columns path=NAME emotion=NAME."
+        )
+    return found
+
+
+def _splits_of(file: Path, rows: pd.DataFrame, places: Mapping[str, str]) -> np.ndarray:
+    if "split" not in places:
+        return np.full(len(rows), "", object)
+    words = rows[places["split"]].str.strip()
+    plain = words.map(lambda word: "".join(filter(str.isalpha, word.casefold())))
+    known = plain.map(SPLIT_OF_FOLDER)
+    _refuse_rows(file, known.isna(), f"a split of {sorted(SPLIT_OF_FOLDER)}", words)
+    return known.to_numpy(object)
+
+
+def _pictures_of(file: Path, texts: pd.Series) -> tuple[list[str], list[Path]]:
+    """Find each picture: at its path from the table's folder, else by its name, if that is one."""
+    folder = file.parent
+    names = [PurePosixPath(text.strip().replace("\\", "/")).as_posix() for text in texts]
+    doubled = pd.Series(names).duplicated()
+    _refuse_rows(file, doubled, "each picture once", texts)
+    outside = [PurePosixPath(n).is_absolute() or ".." in PurePosixPath(n).parts for n in names]
+    _refuse_rows(file, pd.Series(outside), "a path below the table's folder", texts)
+    paths = [folder / name for name in names]
+    absent = [not path.is_file() for path in paths]
+    if any(absent):
+        places: dict[str, list[Path]] = {}
+        for path in find_images(folder).paths:
+            places.setdefault(path.name, []).append(path)
+        for row in np.flatnonzero(absent):
+            same = places.get(paths[row].name, [])
+            if len(same) == 1:
+                paths[row] = same[0]
+        absent = [not path.is_file() for path in paths]
+        if any(absent):
+            raise FileNotFoundError(_wrong_rows(file, absent, "a picture that is there", texts))
+    return names, paths
+
+
+def _in_memory(
+    images: np.ndarray, names: Sequence[str], emotions: EmotionSet, splits: np.ndarray
+) -> PictureTable:
+    columns = {
+        "name": [f"{row:07d}.png" for row in range(len(images))],
+        "path": "",
+        "index": np.arange(len(images)),
+        "label": [emotions.label(name) for name in names],
+        "emotion": list(names),
+        "split": splits,
+    }
+    return PictureTable(pd.DataFrame(columns)[list(PICTURE_COLUMNS)], emotions, images)
+
+
+def _refuse_rows(file: Path, wrong: pd.Series, expected: str, texts: pd.Series) -> None:
+    if wrong.any():
+        raise ValueError(_wrong_rows(file, wrong, expected, texts))
+
+
+def _wrong_rows(file: Path, wrong: Sequence[bool], expected: str, texts: pd.Series) -> str:
+    numbers = np.flatnonzero(np.asarray(wrong, bool))
+    shown = "; ".join(f"row {number + 2}: {texts.iloc[number]!r}" for number in numbers[:_SHOWN])
+    more = f"; and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
+    return f"Expected {expected} in each row of {file}. Received: {shown}{more}."

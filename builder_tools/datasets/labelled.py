@@ -1,0 +1,112 @@
+"""Any labelled folder: class folders, a table of labels beside pictures, a zip of either."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from builder_tools.datasets.class_folders import (
+    find_class_folders,
+    list_class_folders,
+    load_class_folders,
+)
+from builder_tools.datasets.duplicates import duplicate_groups
+from builder_tools.datasets.label_tables import (
+    TABLE_SUFFIXES,
+    find_label_table,
+    list_label_table,
+)
+from builder_tools.datasets.splits import TAKEN_SIDES, with_splits
+from builder_tools.datasets.table import PictureTable
+from builder_tools.emotions import NINE_EMOTIONS, own_word
+
+
+def list_labelled(
+    source: str | Path,
+    *,
+    classes: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> PictureTable:
+    """Read labelled pictures, with the splits they have ("" where they have none).
+
+    Args:
+        source: Class folders; a folder with a table of labels (`label_tables`), where no folder's
+            name says an emotion; the table itself; or a zip of these, which is unpacked until the
+            process ends.
+        classes: Word -> class, before the words' own meaning; "" leaves a class out.
+        columns: What the columns `path`, `emotion` and `split` of a table are called.
+
+    Raises:
+        FileNotFoundError: If there is nothing, or a picture is missing.
+        ValueError: If it is none of these, or malformed.
+    """
+    place = labelled_place(source, columns)
+    if place.is_dir():
+        return list_class_folders(place, classes=classes)
+    return list_label_table(place, classes=classes, columns=columns)
+
+
+def load_labelled(
+    source: str | Path,
+    *,
+    classes: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    valid: float = 0.15,
+    test: float = 0.15,
+    seed: int = 0,
+) -> PictureTable:
+    """As `list_labelled`, with every split filled (`with_splits`), near-duplicates on one side."""
+    place = labelled_place(source, columns)
+    if place.is_dir():
+        return load_class_folders(place, classes=classes, valid=valid, test=test, seed=seed)
+    table = list_label_table(place, classes=classes, columns=columns)
+    if set(TAKEN_SIDES) <= set(table.table["split"]):
+        return table
+    return with_splits(table, valid=valid, test=test, seed=seed, groups=duplicate_groups(table))
+
+
+def labelled_place(source: str | Path, columns: Mapping[str, str] | None = None) -> Path:
+    """Return the folder of class folders, or the table of labels, that a source is."""
+    source = Path(source)
+    if source.is_file():
+        if source.suffix.lower() in TABLE_SUFFIXES:
+            return source
+        if zipfile.is_zipfile(source):
+            return labelled_place(_unpacked(source.resolve(), source.stat().st_mtime_ns), columns)
+        raise ValueError(
+            f"Expected a folder of pictures, a zip or a csv. Received: {source}, which is none."
+        )
+    if not source.exists():
+        raise FileNotFoundError(f"Expected labelled pictures in {str(source)!r}. Nothing is there.")
+    table = find_label_table(source, columns)
+    if table is None or (not columns and _says_emotions(source)):
+        return source
+    return table
+
+
+def _says_emotions(folder: Path) -> bool:
+    try:
+        return any(own_word(each.name) in NINE_EMOTIONS for each in find_class_folders(folder))
+    except ValueError:
+        return False
+
+
+_kept: list[TemporaryDirectory] = []
+
+
+@lru_cache(maxsize=8)
+def _unpacked(source: Path, changed_ns: int) -> Path:
+    """Unpack a zip once a process, into a folder that goes when the process ends."""
+    folder = TemporaryDirectory(prefix="builder-tools-")
+    try:
+        with zipfile.ZipFile(source) as archive:
+            archive.extractall(folder.name)
+    except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        folder.cleanup()
+        raise ValueError(f"Expected a whole zip without a password: {source}. {error}.") from error
+    _kept.append(folder)
+    return Path(folder.name)

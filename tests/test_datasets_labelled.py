@@ -1,0 +1,147 @@
+"""Any labelled folder: tables with columns of any name, FER2013's csv, zips of all these."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_datasets_folders import counts_of, write_folders
+
+from builder_tools.datasets import DATASETS
+from builder_tools.datasets.labelled import list_labelled, load_labelled
+from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.media import read_image
+
+
+def flat_folder(root: Path, header: str, row: str, name: str = "labels.csv") -> Path:
+    """Write `images/1.png` ... beside a table: `row` is formatted with path, word and split."""
+    words = ["happy", "Sadness"] * 6
+    write_folders(root, {"images": len(words)})
+    lines = [header]
+    for number, word in enumerate(words, start=1):
+        split = "Training" if number > 4 else "PublicTest" if number > 2 else "PrivateTest"
+        lines.append(row.format(path=f"images/{number}.png", n=number, word=word, split=split))
+    (root / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "name"),
+    [
+        ("file,emotion,person", "{path},{word},x", "labels.csv"),
+        (",path,label", "{n},./{path},{word}", "data.csv"),
+        ("Image Name;Expression", "{n}.png;{word}", "list.csv"),
+        ("filename\tclass", "{n}.png\t{word}", "all.tsv"),
+    ],
+)
+def test_tables_are_read_by_what_columns_are_called(tmp_path, header, row, name):
+    root = flat_folder(tmp_path / "set", header, row, name)
+    for source in (root, root / name):
+        table = list_labelled(source)
+        assert table.emotions == NINE_EMOTIONS
+        assert table.table["emotion"].tolist() == ["happy", "sad"] * 6
+        np.testing.assert_array_equal(table.picture(3), read_image(root / "images/4.png"))
+
+
+def test_columns_and_classes_can_be_said(tmp_path):
+    root = flat_folder(tmp_path / "set", "who,emotion,mood", "{path},person,{word}")
+    columns = {"path": "who", "emotion": "mood"}
+    table = load_labelled(root, columns=columns, classes={"sadness": "Blue"}, valid=0.2, test=0)
+    assert table.emotions.names == ("Blue", "happy")
+    assert table.table["split"].value_counts().to_dict() == {"train": 10, "valid": 2}
+    left_out = list_labelled(root, columns=columns, classes={"sadness": ""})
+    assert len(left_out) == 6 and set(left_out.table["emotion"]) == {"happy"}
+    with pytest.raises(ValueError, match=r"names among \['who', 'emotion', 'mood'\]"):
+        list_labelled(root / "labels.csv", columns={"path": "nowhere"})
+
+
+def test_splits_of_a_table_are_kept(tmp_path):
+    root = flat_folder(tmp_path / "set", "image,label,Usage", "{path},{word},{split}")
+    assert counts_of(load_labelled(root)) == {
+        "test": {"happy": 1, "sad": 1},
+        "train": {"happy": 4, "sad": 4},
+        "valid": {"happy": 1, "sad": 1},
+    }
+
+
+def test_folders_that_say_emotions_go_before_a_table(tmp_path):
+    root = write_folders(tmp_path / "set", {"angry": 2, "sad": 2})
+    (root / "data.csv").write_text("path,label\nangry/1.png,happy\n")
+    assert set(list_labelled(root).table["emotion"]) == {"anger", "sad"}
+    assert list_labelled(root / "data.csv").table["emotion"].tolist() == ["happy"]
+
+
+def test_plain_fer2013(tmp_path):
+    cells = [" ".join(["7"] * 2304), " ".join(str(i % 256) for i in range(2304))]
+    usages = ["Training", "PublicTest", "PrivateTest"]
+    rows = [f"{label},{cells[label % 2]},{usage}" for usage in usages for label in range(7)]
+    file = tmp_path / "fer2013.csv"
+    file.write_text("\n".join(["emotion, pixels, Usage", *rows]) + "\n")
+    for source in (file, tmp_path):
+        table = DATASETS["folders"](source)
+        assert table.emotions == NINE_EMOTIONS
+        own = ["anger", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+        assert table.split("test").table["emotion"].tolist() == own
+        assert table.images.shape == (21, 48, 48) and table.images[1, 0, 5] == 5
+    file.write_text(file.read_text().replace("7 7 7", "7 7", 1))
+    with pytest.raises(ValueError, match=r"2304 grey values.*row 2"):
+        list_labelled(file)
+
+
+@pytest.mark.parametrize("top", ["", "some name/"])
+def test_zips_of_folders_and_of_tables(tmp_path, top):
+    root = write_folders(tmp_path / "a" / top, {"happy": 2, "sad": 2})
+    (root / "labels.csv").write_text("file,emotion,person\nhappy/1.png,happy,x\n")
+    packed = shutil.make_archive(str(tmp_path / "faces"), "zip", tmp_path / "a")
+    table = list_labelled(packed)
+    assert table.table["emotion"].tolist() == ["happy"] * 2 + ["sad"] * 2
+    assert table.picture(0).shape == (32, 40, 3)
+    flat_folder(tmp_path / "b", "file,label", "{path},{word}")
+    assert (
+        len(list_labelled(shutil.make_archive(str(tmp_path / "flat"), "zip", tmp_path / "b"))) == 12
+    )
+    Path(packed).write_bytes(Path(packed).read_bytes()[:-30])
+    with pytest.raises(ValueError, match="zip"):
+        list_labelled(packed)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "message"),
+    [
+        ("images/3.png,", "images/33.png,", FileNotFoundError, "is there.*row 4: 'images/33.png'"),
+        ("images/3.png,", "images/2.png,", ValueError, r"each picture once.*row 4"),
+        ("images/3.png,", "../3.png,", ValueError, r"below the table's folder.*row 4"),
+        ("images/3.png,happy", "images/3.png,", ValueError, r"a label in.*row 4"),
+        ("images/3.png,happy", "images/3.png,3", ValueError, r"numbers \['3'\].*--classes 3="),
+        ("file,", "what,", ValueError, r"--columns path=NAME emotion=NAME"),
+    ],
+)
+def test_a_wrong_row_is_named(tmp_path, old, new, error, message):
+    root = flat_folder(tmp_path / "set", "file,emotion", "{path},{word}")
+    table = root / "labels.csv"
+    assert old in table.read_text()
+    table.write_text(table.read_text().replace(old, new, 1))
+    with pytest.raises(error, match=message):
+        list_labelled(table)
+
+
+def test_two_tables_are_not_guessed_between(tmp_path):
+    root = flat_folder(tmp_path / "set", "file,emotion", "{path},{word}")
+    shutil.copy(root / "labels.csv", root / "other.csv")
+    with pytest.raises(ValueError, match=r"one table.*labels\.csv', 'other\.csv"):
+        list_labelled(root)
+
+
+def test_other_files_are_no_labelled_pictures(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(ValueError, match="a folder of pictures, a zip or a csv"):
+        list_labelled(tmp_path / "notes.txt")
+    with pytest.raises(FileNotFoundError, match="Nothing is there"):
+        list_labelled(tmp_path / "absent")
+
+
+def test_options_where_a_data_set_has_none(tmp_path):
+    with pytest.raises(ValueError, match=r"no \['classes'\] with FER\+"):
+        DATASETS["ferplus"](None, classes={"a": "b"})
+    with pytest.raises(ValueError, match="--data folders --source train.csv"):
+        DATASETS["competition"](tmp_path, columns={"path": "b"})

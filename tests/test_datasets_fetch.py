@@ -256,7 +256,7 @@ class TestCompetition:
 
 class TestVerb:
     def test_its_choices_are_the_registries(self):
-        assert tuple(FETCHED) == verb.FETCHED and tuple(DATASETS) == verb.DATASETS
+        assert tuple(FETCHED) == verb.FETCHED and tuple(DATASETS) == verb.DATA_NAMES
 
     def test_the_list_says_where_and_what_to_do(self, data_folder, capsys):
         code, out, err = run(capsys, "list")

@@ -143,5 +143,5 @@ def test_other_files_are_no_labelled_pictures(tmp_path):
 def test_options_where_a_data_set_has_none(tmp_path):
     with pytest.raises(ValueError, match=r"no \['classes'\] with FER\+"):
         DATASETS["ferplus"](None, classes={"a": "b"})
-    with pytest.raises(ValueError, match="--data folders --source train.csv"):
+    with pytest.raises(ValueError, match=r"--data folders --source train\.csv"):
         DATASETS["competition"](tmp_path, columns={"path": "b"})

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from builder_tools.cli.study import add_data_options, need_study
+from builder_tools.cli.reading import add_data_options, reading_options
+from builder_tools.cli.study import need_study
 from builder_tools.cli.verb import Verb
 
 TABLE = "classical.csv"
@@ -72,7 +73,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.list:
         print("\n".join(entry.key for entry in entries))
         return 0
-    table = load_data(options.data, options.source)
+    table = load_data(options.data, options.source, **reading_options(options))
     study = StudyFaces(table, options.out, deep=options.deep, n_jobs=options.jobs)
     csv = options.reports / TABLE
     left = run_table(

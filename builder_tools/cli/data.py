@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from builder_tools.cli.reading import DATA_NAMES, add_reading_options, reading_options
 from builder_tools.cli.verb import Verb, positive
 
 FETCHED = ("ferplus-labels", "fer2013", "competition")
-DATASETS = ("ferplus", "folders", "competition")
 
 
 def _need_pandas() -> None:
@@ -27,15 +27,17 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     fetch.add_argument("name", choices=FETCHED)
     fetch.add_argument("--to", type=Path, metavar="DIR", help="default: its place in the data")
     verify = actions.add_parser("verify", help="load a data set, count by class and split")
-    verify.add_argument("name", nargs="?", choices=DATASETS, help="default: all that are there")
-    verify.add_argument("--source", type=Path, help="zip or folder (see data/README.md)")
+    verify.add_argument("name", nargs="?", choices=DATA_NAMES, help="default: all that are there")
+    verify.add_argument("--source", type=Path, help="zip, folder or table (see data/README.md)")
+    add_reading_options(verify)
     folders = actions.add_parser("folders", help="write a data set as class folders")
-    folders.add_argument("name", choices=DATASETS)
-    folders.add_argument("--source", type=Path, help="zip or folder (see data/README.md)")
+    folders.add_argument("name", choices=DATA_NAMES)
+    folders.add_argument("--source", type=Path, help="zip, folder or table (see data/README.md)")
     folders.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
     folders.add_argument(
         "--per-class", type=positive, help="at most so many pictures a class and split"
     )
+    add_reading_options(folders)
     folders.add_argument("--seed", type=int, default=0, help="which pictures --per-class takes")
 
 
@@ -70,15 +72,16 @@ def _verify(options: argparse.Namespace) -> int:
     from builder_tools.datasets.fetch import KNOWN_DATA, find_data
 
     if options.source is not None and options.name is None:
-        raise ValueError(f"Expected a name of {list(DATASETS)} with --source. None was given.")
-    found = {name: find_data(KNOWN_DATA[name]) for name in DATASETS}
-    names = [options.name] if options.name else [name for name in DATASETS if found[name]]
+        raise ValueError(f"Expected a name of {list(DATA_NAMES)} with --source. None was given.")
+    found = {name: find_data(KNOWN_DATA[name]) for name in DATA_NAMES}
+    names = [options.name] if options.name else [name for name in DATA_NAMES if found[name]]
     if not names:
         raise FileNotFoundError("No data set is at its usual place. See: builder-tools data list")
     failed = 0
     for name in names:
         try:
-            _print_counts(name, _source(name, options.source, found[name]))
+            source = _source(name, options.source, found[name])
+            _print_counts(name, source, reading_options(options))
         except (OSError, ValueError) as error:
             if options.name:
                 raise
@@ -94,10 +97,10 @@ def _source(name: str, given: Path | None, found: Path | None) -> Path | None:
     return found.parent
 
 
-def _print_counts(name: str, source: Path | None) -> None:
+def _print_counts(name: str, source: Path | None, reading: dict) -> None:
     import pandas as pd
 
-    table, remark = _loaded(name, source)
+    table, remark = _loaded(name, source, reading)
     splits = [split for split in ("train", "valid", "test") if split in set(table.table["split"])]
     counts = pd.crosstab(table.table["emotion"], table.table["split"])
     counts = counts.reindex(list(table.emotions), fill_value=0)[splits]
@@ -105,11 +108,11 @@ def _print_counts(name: str, source: Path | None) -> None:
     print(f"{name}: {len(table)} pictures{remark}\n{counts.rename_axis(None).to_string()}")
 
 
-def _loaded(name: str, source: Path | None):
+def _loaded(name: str, source: Path | None, reading: dict):
     from builder_tools.datasets import DATASETS as LOADERS
 
-    if name != "ferplus":
-        return LOADERS[name](source), ""
+    if name != "ferplus" or reading:
+        return LOADERS[name](source, **reading), ""
     from builder_tools.datasets.ferplus import load_ferplus, nine_class_table
     from builder_tools.datasets.fetch import describe_ferplus
 
@@ -125,7 +128,7 @@ def _folders(options: argparse.Namespace) -> None:
 
     check_new_folder(options.out)
     source = _source(options.name, options.source, find_data(KNOWN_DATA[options.name]))
-    table = LOADERS[options.name](source)
+    table = LOADERS[options.name](source, **reading_options(options))
     print(write_class_folders(table, options.out, per_class=options.per_class, seed=options.seed))
 
 
@@ -138,6 +141,8 @@ VERBS: dict[str, Verb] = {
             "builder-tools data fetch competition --to competition/",
             "builder-tools data verify ferplus",
             "builder-tools data folders ferplus --out faces/ --per-class 100",
+            "builder-tools data folders folders --source raw/ --shares 80/20 --out split/",
+            "builder-tools data verify folders --source labels.csv --columns emotion=mood",
         ),
         _add_options,
         _run,

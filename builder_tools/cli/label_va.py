@@ -14,7 +14,7 @@ ALL_SPLITS = "all"
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    from builder_tools.cli.study import DATA_NAMES
+    from builder_tools.cli.reading import DATA_NAMES
 
     parser.add_argument(
         "folder", nargs="?", type=Path, help="class folders, maybe under train/ val/ test/"

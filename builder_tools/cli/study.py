@@ -7,7 +7,10 @@ import os
 import sys
 from pathlib import Path
 
+from builder_tools.cli.reading import add_data_options, reading_options
 from builder_tools.cli.verb import Verb, positive
+from builder_tools.decisions import DECISIONS
+from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
 
 
 def need_study() -> None:
@@ -18,18 +21,6 @@ def need_study() -> None:
     if missing:
         raise ImportError(f"This needs {', '.join(missing)}: pip install 'builder-tools[study]'.")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-
-DATA_NAMES = ("ferplus", "folders", "competition")
-"""Those of `datasets.DATASETS`, which is too heavy to load for a help text."""
-
-
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """Adds --data and --source."""
-    parser.add_argument("--data", default="ferplus", choices=DATA_NAMES)
-    parser.add_argument(
-        "--source", type=Path, help="zip or folder of the data (see data/README.md)"
-    )
 
 
 def add_va_labels_option(parser) -> None:
@@ -45,9 +36,25 @@ def add_va_labels_option(parser) -> None:
 
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
-    add_data_options(parser)
+    add_data_options(parser, sources="+")
     parser.add_argument("--model", help="name or folder of a model")
-    parser.add_argument("--split", default="test", choices=["train", "valid", "test"])
+    parser.add_argument(
+        "--split",
+        choices=["train", "valid", "test", "all"],
+        help="default: test, or all of a labelled folder that has no splits",
+    )
+    parser.add_argument(
+        "--detect",
+        action="store_true",
+        help="on labelled folders: find the face first, as in use; whole pictures without",
+    )
+    parser.add_argument("--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR)
+    parser.add_argument(
+        "--decision",
+        choices=DECISIONS,
+        default="natural",
+        help="on labelled folders: balanced where classes are about equally frequent",
+    )
     parser.add_argument("--json", action="store_true", help="as in the card")
     parser.add_argument(
         "--update-card", action="store_true", help="write the figures of test into the card"
@@ -57,32 +64,95 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_evaluate(options: argparse.Namespace) -> int:
     need_study()
+    from builder_tools.cards import ModelCard, find_model
+    from builder_tools.study import load_data
+
+    folder = find_model(options.model)
+    card = ModelCard.read(folder)
+    sources = options.source or [None]
+    if options.data == "folders":
+        data = _data_of_the_card(options, card, sources)
+        if data is None:
+            return _judge_elsewhere(options, folder, sources)
+    elif len(sources) > 1 or options.detect or options.split == "all":
+        raise ValueError(
+            f"Expected one source and a split with --data {options.data}. Several sources, --split "
+            "all and --detect are for --data folders."
+        )
+    else:
+        data = load_data(options.data, sources[0], **reading_options(options))
+    return _judge_as_the_card(options, folder, card, data)
+
+
+def _data_of_the_card(options: argparse.Namespace, card, sources: list[Path | None]):
+    """Return the data set if the model was trained on it (or figures go to its card), else None."""
+    from builder_tools.study import data_sha256, load_data
+
+    asked = options.update_card or options.va_labels
+    trained = card.training.get("data") == "folders" and len(sources) == 1
+    if not asked and (not trained or options.detect or options.split == "all"):
+        return None
+    try:
+        data = load_data(options.data, sources[0], **reading_options(options))
+    except ValueError:
+        if asked:
+            raise
+        return None
+    same = asked or data_sha256(data) == card.training.get("data_sha256")
+    return data if same else None
+
+
+def _judge_elsewhere(options: argparse.Namespace, folder: Path, sources: list[Path]) -> int:
+    """Judge on labelled folders that the model was not trained on."""
     import json
 
-    from builder_tools.cards import ModelCard, find_model
+    from builder_tools.evaluation import format_cross, format_cross_table
+    from builder_tools.study import judge_on, labelled_set
+
+    if sources == [None]:
+        raise ValueError("Expected labelled folders, tables or zips: say where with --source.")
+    reading = reading_options(options)
+    if {"valid", "test"} & set(reading):
+        raise ValueError("Expected no --shares here: the whole set is judged on, or its --split.")
+    judged = judge_on(
+        folder,
+        [labelled_set(source, split=options.split, **reading) for source in sources],
+        detector=options.detector if options.detect else None,
+        decision=options.decision,
+    )
+    found = [each.to_dict() | {"model": folder.name} for each in judged]
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    print("\n\n".join(map(format_cross, found)))
+    if len(found) > 1:
+        print(f"\n{format_cross_table(found)}")
+    return 0
+
+
+def _judge_as_the_card(options: argparse.Namespace, folder: Path, card, data) -> int:
+    import json
+
     from builder_tools.study import (
         VALENCE_AROUSAL,
         judge_affect,
         judge_and_write,
         judge_model,
-        load_data,
         metrics_of,
     )
 
-    folder = find_model(options.model)
-    card = ModelCard.read(folder)
-    data, labels = load_data(options.data, options.source), _va_labels(options)
+    labels, split = _va_labels(options), options.split or "test"
     if options.update_card:
         _expect_labels(card, labels)
         card, _ = judge_and_write(folder, card, data, labels=labels)
-    metrics, affect = metrics_of(judge_model(card, folder, data, options.split)), {}
+    metrics, affect = metrics_of(judge_model(card, folder, data, split)), {}
     if card.task != "emotion":
-        affect = judge_affect(folder, data, labels=labels, splits=[options.split])[options.split]
+        affect = judge_affect(folder, data, labels=labels, splits=[split])[split]
     if options.json:
         print(json.dumps(metrics | ({VALENCE_AROUSAL: affect} if affect else {}), indent=2))
     else:
         print_report(metrics, affect)
-    return _compare_with_card(card, options.split, metrics, affect)
+    return _compare_with_card(card, split, metrics, affect)
 
 
 def _compare_with_card(card, split: str, metrics: dict, affect: dict) -> int:
@@ -166,6 +236,7 @@ def _run_export(options: argparse.Namespace) -> None:
         emotions=options.emotions,
         data=options.data,
         source=options.source,
+        reading=reading_options(options),
     )
     print(
         f"{options.out}: {export.parity.faces} faces, largest difference "
@@ -187,7 +258,7 @@ def _run_quantize(options: argparse.Namespace) -> None:
     from builder_tools.cards import find_model
     from builder_tools.study import load_data, log_experiment, quantize_model
 
-    data = load_data(options.data, options.source)
+    data = load_data(options.data, options.source, **reading_options(options))
     labels = _va_labels(options)
     card, _ = quantize_model(find_model(options.model), options.out, data, labels=labels)
     log_experiment(options.reports / "experiments.csv", card, options.note)
@@ -210,7 +281,7 @@ def _run_ensemble(options: argparse.Namespace) -> None:
     from builder_tools.cards import find_model
     from builder_tools.study import join_models, load_data, log_experiment
 
-    data = load_data(options.data, options.source)
+    data = load_data(options.data, options.source, **reading_options(options))
     folders = [find_model(name) for name in options.models]
     card, _ = join_models(folders, options.out, data, flip_average=options.flip_average)
     log_experiment(options.reports / "experiments.csv", card, options.note)
@@ -219,10 +290,11 @@ def _run_ensemble(options: argparse.Namespace) -> None:
 
 VERBS = {
     "evaluate": Verb(
-        "judge a model under every protocol and compare with its card",
+        "judge a model under every protocol, or on any labelled folders",
         (
             "builder-tools evaluate --data ferplus --split test",
             "builder-tools evaluate --model saved_models/fast --split valid --json",
+            "builder-tools evaluate --data folders --source faces/ more.zip --model fast",
         ),
         _evaluate_options,
         _run_evaluate,

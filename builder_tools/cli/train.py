@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from builder_tools.cli.reading import add_data_options, reading_options
 from builder_tools.cli.study import (
-    add_data_options,
     add_va_labels_option,
     affect_of,
     need_study,
@@ -166,6 +166,7 @@ def _run_train(options: argparse.Namespace) -> None:
         _training_config(options),
         data=options.data,
         source=options.source,
+        reading=reading_options(options),
         run_folder=options.run_folder or Path("runs") / options.name,
         model_folder=options.models / options.name,
         teaching=_teaching(options),

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from builder_tools.cli.study import add_data_options, need_study
+from builder_tools.cli.reading import add_data_options, reading_options
+from builder_tools.cli.study import need_study
 from builder_tools.cli.verb import Verb, positive
 
 OBJECTIVES = {"macro-f1": "val_macro_f1", "accuracy": "val_accuracy"}
@@ -134,7 +135,7 @@ def _prepared(options: argparse.Namespace):
     from builder_tools.training.samples import table_samples, thinned
     from builder_tools.tuning import EmotionHyperModel, SearchSpace
 
-    table = load_data(options.data, options.source)
+    table = load_data(options.data, options.source, **reading_options(options))
     if options.faces:
         table = thinned(table, "train", options.faces, seed=options.seed)
     schedules = {"schedule": tuple(options.schedules)} if options.schedules else {}

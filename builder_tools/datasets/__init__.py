@@ -57,5 +57,5 @@ DATASETS: dict[str, Callable[..., PictureTable]] = {
     "folders": _folders,
     "competition": _competition,
 }
-"""Loaders by name. `source` is a folder (or FER+'s zip); only FER+ has a usual place. Options, where
-a data set takes them: `classes`, `columns`, `valid`, `test`, `seed` (`labelled.load_labelled`)."""
+"""Loaders by name. `source` is a folder (or FER+'s zip); only FER+ has a usual place. Options,
+where a data set takes them: `classes`, `columns`, `valid`, `test`, `seed` (`load_labelled`)."""

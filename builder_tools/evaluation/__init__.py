@@ -1,10 +1,17 @@
 """Judging: figures from true labels and probabilities, under named protocols.
 
 `protocols` says which pictures count and what their true label is, `metrics` turns labels and
-probabilities into figures with intervals, `report` puts both together and prints them.
+probabilities into figures with intervals, `report` puts both together and prints them,
+`cross_data` judges on data sets of other words and classes.
 """
 
 from builder_tools.evaluation.calibration import RiskCoverage, fit_temperature, risk_coverage
+from builder_tools.evaluation.cross_data import (
+    CrossJudgement,
+    format_cross,
+    format_cross_table,
+    judge_common,
+)
 from builder_tools.evaluation.metrics import (
     Evaluation,
     Figure,
@@ -38,6 +45,7 @@ __all__ = [
     "PROTOCOLS",
     "Association",
     "AxisAgreement",
+    "CrossJudgement",
     "Evaluation",
     "Figure",
     "Judgement",
@@ -52,8 +60,11 @@ __all__ = [
     "expected_calibration_error",
     "fer2013_seven_labels",
     "fit_temperature",
+    "format_cross",
+    "format_cross_table",
     "format_report",
     "judge",
+    "judge_common",
     "majority_eight_labels",
     "majority_seven_labels",
     "nine_class_labels",

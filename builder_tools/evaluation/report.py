@@ -109,19 +109,22 @@ def format_report(metrics: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _format_protocol(name: str, found: Mapping[str, Any]) -> str:
-    lines = [f"{name}: {found.get('description', '')}".rstrip(": "), *_format_figures(found)]
+    lines = [f"{name}: {found.get('description', '')}".rstrip(": "), *format_figures(found)]
     for key in (WITHOUT_DUPLICATES, BALANCED):
         if key in found:
-            lines += [f"  {key.replace('_', ' ')}", *_format_figures(found[key])]
+            lines += [f"  {key.replace('_', ' ')}", *format_figures(found[key])]
     if SURE in found:
         lines += ["  predictions that are not doubtful", *_format_sure(found[SURE])]
-    return "\n".join([*lines, "  recall by emotion", *_format_recall(found)])
+    return "\n".join([*lines, "  recall by emotion", *format_recall(found)])
 
 
-def _format_figures(found: Mapping[str, Any]) -> list[str]:
+def format_figures(found: Mapping[str, Any]) -> list[str]:
+    """Return the lines of number, accuracy, macro-F1, mean recall and calibration."""
     lines = [f"    {'pictures':<28}{found['n']:>7}"]
     for key in ("accuracy", "macro_f1", "mean_recall"):
-        lines.append(f"    {key.replace('_', ' '):<28}{_share(found[key], found[f'{key}_95'])}")
+        lines.append(
+            f"    {key.replace('_', ' '):<28}{format_share(found[key], found[f'{key}_95'])}"
+        )
     return [*lines, f"    {'calibration error':<28}{_number(found['ece'])}"]
 
 
@@ -129,15 +132,17 @@ def _format_sure(sure: Mapping[str, float | None]) -> list[str]:
     return [f"    {name:<28}{_number(sure[name])}" for name in ("coverage", "accuracy")]
 
 
-def _format_recall(found: Mapping[str, Any]) -> list[str]:
+def format_recall(found: Mapping[str, Any]) -> list[str]:
+    """Return a line a class."""
     return [
         f"    {name:<12}{found['support'][name]:>7} pictures"
-        f"{_share(value, found['per_class_recall_95'][name])}"
+        f"{format_share(value, found['per_class_recall_95'][name])}"
         for name, value in found["per_class_recall"].items()
     ]
 
 
-def _share(value: float | None, interval: list[float | None]) -> str:
+def format_share(value: float | None, interval: list[float | None]) -> str:
+    """Return a figure with its interval."""
     return f"{_number(value)}  [{_number(interval[0])}, {_number(interval[1])}]"
 
 

@@ -10,6 +10,7 @@ from builder_tools.study.affect import (
     judge_affect,
     read_label_files,
 )
+from builder_tools.study.cross_data import judge_on, labelled_set
 from builder_tools.study.deploy import judge_and_write, quantize_model
 from builder_tools.study.joined import join_models
 from builder_tools.study.judging import (
@@ -42,6 +43,8 @@ __all__ = [
     "judge_affect",
     "judge_and_write",
     "judge_model",
+    "judge_on",
+    "labelled_set",
     "load_data",
     "log_experiment",
     "metrics_of",

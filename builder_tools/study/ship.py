@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,15 +56,20 @@ class ShippedModel:
     history: pd.DataFrame
 
 
-def load_data(name: str, source: str | Path | None = None) -> PictureTable:
-    """Reads a data set by name, split into train, valid and test.
+def load_data(name: str, source: str | Path | None = None, **reading: Any) -> PictureTable:
+    """Read a data set by name, split into train, valid and test.
+
+    Args:
+        name: In `DATASETS`.
+        source: Where the data set is; its usual place if None.
+        **reading: Options of its loader: `classes`, `columns`, `valid`, `test`.
 
     Raises:
         ValueError: If the name is not in `DATASETS` or there is nothing to train on.
     """
     if name not in DATASETS:
         raise ValueError(f"Expected one of {list(DATASETS)}. Received: data={name!r}.")
-    data = DATASETS[name](source)
+    data = DATASETS[name](source, **reading)
     for split in SPLITS:
         if not len(data.split(split)):
             raise ValueError(
@@ -75,7 +80,12 @@ def load_data(name: str, source: str | Path | None = None) -> PictureTable:
 
 
 def train_and_ship(
-    config, *, data: str = "ferplus", source: str | Path | None = None, **options: Any
+    config,
+    *,
+    data: str = "ferplus",
+    source: str | Path | None = None,
+    reading: Mapping[str, Any] | None = None,
+    **options: Any,
 ) -> ShippedModel:
     """Reads a data set, then does what `train_on_table` does.
 
@@ -83,12 +93,14 @@ def train_and_ship(
         config: A `TrainingConfig`.
         data: Name in `DATASETS`.
         source: Where the data set is; its usual place if None.
+        reading: Options of its loader (`load_data`).
         **options: Of `train_on_table`.
 
     Raises:
         ValueError: If the data cannot be read, or as there.
     """
-    return train_on_table(config, load_data(data, source), data=data, **options)
+    table = load_data(data, source, **(reading or {}))
+    return train_on_table(config, table, data=data, **options)
 
 
 def train_on_table(
@@ -222,6 +234,7 @@ def export_network(
     emotions: Sequence[str] | None = None,
     data: str = "ferplus",
     source: str | Path | None = None,
+    reading: Mapping[str, Any] | None = None,
 ):
     """Exports a `.keras` file into a model folder, checked on test faces of a data set.
 
@@ -233,6 +246,7 @@ def export_network(
         emotions: Class order; that of the data set if None.
         data: Name in `DATASETS`: where the faces for the check come from.
         source: Where that data set is.
+        reading: Options of its loader (`load_data`).
 
     Returns:
         The `Export`: card and parity.
@@ -241,7 +255,7 @@ def export_network(
 
     from builder_tools.export import export_model
 
-    table = load_data(data, source)
+    table = load_data(data, source, **(reading or {}))
     return export_model(
         keras.models.load_model(network, compile=False),
         folder,

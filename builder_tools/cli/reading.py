@@ -1,0 +1,94 @@
+"""Options of every verb that reads a labelled data set."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+DATA_NAMES = ("ferplus", "folders", "competition")
+"""Those of `datasets.DATASETS`, which is too heavy to load for a help text."""
+
+
+def add_data_options(parser: argparse.ArgumentParser, *, sources: str | None = None) -> None:
+    """Add --data, --source and how it is read.
+
+    Args:
+        parser: Where to.
+        sources: How many sources (argparse's `nargs`); None for one.
+    """
+    parser.add_argument("--data", default="ferplus", choices=DATA_NAMES)
+    parser.add_argument(
+        "--source",
+        type=Path,
+        nargs=sources,
+        help="zip, folder or table of the data (see data/README.md)",
+    )
+    add_reading_options(parser)
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a labelled folder's words, columns and shares are."""
+    parser.add_argument(
+        "--classes",
+        nargs="+",
+        default=[],
+        metavar="NAME=CLASS",
+        help="what class words of --data folders mean, where synonyms, case and language do not "
+        "say it (angry=anger; NAME= leaves a class out)",
+    )
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        default=[],
+        metavar="WHAT=NAME",
+        help="what the columns path, emotion and split of a table of labels are called",
+    )
+    parser.add_argument(
+        "--shares",
+        metavar="TRAIN/TEST",
+        help="of pictures without splits: 80/20 (valid then comes out of train), or "
+        "train/valid/test, 70/15/15 (default)",
+    )
+
+
+def reading_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what was said of reading, as the loaders of `DATASETS` take it.
+
+    Raises:
+        ValueError: If a text is of another form.
+    """
+    from builder_tools.datasets.class_words import parse_classes
+
+    found: dict[str, Any] = {}
+    if options.classes:
+        found["classes"] = parse_classes(options.classes)
+    if options.columns:
+        found["columns"] = _columns(options.columns)
+    if options.shares:
+        found |= _shares(options.shares)
+    return found
+
+
+def _columns(texts: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    if not all(what and name for what, _, name in pairs):
+        raise ValueError(f"Expected --columns as path=NAME emotion=NAME. Received: {texts}.")
+    return {what: name for what, _, name in pairs}
+
+
+def _shares(text: str) -> dict[str, float]:
+    try:
+        shares = [float(part) for part in text.split("/")]
+    except ValueError:
+        shares = []
+    if len(shares) not in (2, 3) or min(shares) < 0 or not shares[0] or sum(shares) <= 0:
+        raise ValueError(
+            f"Expected --shares as 80/20 (train/test) or 70/15/15 (train/valid/test). Received: "
+            f"{text!r}."
+        )
+    whole = sum(shares)
+    if len(shares) == 2:
+        test = shares[1] / whole
+        return {"valid": round(0.15 * (1 - test), 6), "test": round(test, 6)}
+    return {"valid": round(shares[1] / whole, 6), "test": round(shares[2] / whole, 6)}

@@ -1,0 +1,129 @@
+"""A model judged on a data set of other words and classes: on those that both know."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from builder_tools.emotions import EmotionSet, own_word
+from builder_tools.evaluation.metrics import Evaluation, evaluate
+from builder_tools.evaluation.protocols import restrict
+from builder_tools.evaluation.report import format_figures, format_recall, format_share
+
+
+@dataclass(frozen=True)
+class CrossJudgement:
+    """A model judged on one data set.
+
+    Args:
+        name: Of the data set.
+        free: The prediction is the most probable of all the model's classes.
+        restricted: The prediction is the most probable of the classes that both know.
+        left_out: Class of the data set that the model does not know -> its number of pictures.
+        found: Share of the pictures in which a face was found; None where none was looked for.
+    """
+
+    name: str
+    free: Evaluation
+    restricted: Evaluation
+    left_out: Mapping[str, int]
+    found: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the judgement as JSON values."""
+        free = self.free.to_dict()
+        return {
+            "set": self.name,
+            "classes": list(self.restricted.emotions),
+            "left_out": dict(self.left_out),
+            "found": None if self.found is None else round(self.found, 4),
+            "accuracy_free": free["accuracy"],
+            "accuracy_free_95": free["accuracy_95"],
+            **self.restricted.to_dict(),
+        }
+
+
+def judge_common(
+    name: str,
+    words: Sequence[str],
+    probabilities: np.ndarray,
+    emotions: EmotionSet,
+    *,
+    found: np.ndarray | None = None,
+) -> CrossJudgement:
+    """Judge a model on the classes that it shares with a data set, whatever words each uses.
+
+    Args:
+        name: Of the data set.
+        words: The class of each picture, as the data set calls it.
+        probabilities: `(n, k)` in the order of `emotions`.
+        emotions: The model's classes.
+        found: `(n,)` bool, where a face was found; None where none was looked for.
+
+    Raises:
+        ValueError: If there is no common class, or no picture.
+    """
+    mine = {own_word(emotion): label for label, emotion in enumerate(emotions)}
+    labels = np.array([mine.get(own_word(word), -1) for word in words], np.int64)
+    kept = labels >= 0
+    if not kept.any():
+        raise ValueError(
+            f"Expected a class of {name} that the model knows ({', '.join(emotions)}). Received: "
+            f"{', '.join(sorted(set(words))) or 'no picture'}. Say what they mean: "
+            "--classes NAME=CLASS."
+        )
+    common = EmotionSet([emotions.names[label] for label in np.unique(labels[kept])])
+    place = {emotions.label(emotion): number for number, emotion in enumerate(common)}
+    inside = restrict(probabilities[kept], emotions, common)
+    unknown = Counter(word for word, keep in zip(words, kept, strict=True) if not keep)
+    return CrossJudgement(
+        name=name,
+        free=evaluate(labels[kept], probabilities[kept], emotions),
+        restricted=evaluate(np.array([place[n] for n in labels[kept]]), inside, common),
+        left_out=dict(sorted(unknown.items())),
+        found=None if found is None else float(found[kept].mean()),
+    )
+
+
+def format_cross(found: Mapping[str, Any]) -> str:
+    """Return a judgement (`CrossJudgement.to_dict`) as text for a terminal."""
+    classes = found["classes"]
+    lines = [f"{found['set']}: {found['n']} pictures of {len(classes)} classes that both know"]
+    if found["left_out"]:
+        counts = ", ".join(f"{name} ({number})" for name, number in found["left_out"].items())
+        lines.append(f"    left out, unknown to the model: {counts}")
+    if found["found"] is not None:
+        lines.append(f"    {'faces found':<28}{found['found']:7.4f}")
+    free = format_share(found["accuracy_free"], found["accuracy_free_95"])
+    lines.append(f"    {'accuracy, any class':<28}{free}")
+    lines.append("  among the common classes")
+    lines += [*format_figures(found), "  recall by emotion", *format_recall(found)]
+    width = max(map(len, classes)) + 2
+    lines.append("  confusion: true in rows, predicted in columns")
+    lines.append("    " + " " * width + "".join(f"{name[:8]:>9}" for name in classes))
+    for name, row in zip(classes, found["confusion"], strict=True):
+        lines.append(f"    {name:<{width}}" + "".join(f"{number:>9}" for number in row))
+    return "\n".join(lines)
+
+
+def format_cross_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return several judgements as one table in Markdown; a row may name its `model`."""
+    lines = [
+        "| set | model | pictures | classes | faces found | accuracy, any class "
+        "| accuracy, common classes | macro-F1 | mean recall | recall by emotion |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        found = "-" if row["found"] is None else f"{row['found']:.3f}"
+        figures = [
+            f"{row[name]:.3f} [{row[f'{name}_95'][0]:.3f}, {row[f'{name}_95'][1]:.3f}]"
+            for name in ("accuracy_free", "accuracy", "macro_f1", "mean_recall")
+        ]
+        recalls = ", ".join(f"{n} {value:.2f}" for n, value in row["per_class_recall"].items())
+        cells = [row["set"], row.get("model", ""), row["n"], len(row["classes"]), found]
+        lines.append(f"| {' | '.join(map(str, [*cells, *figures, recalls]))} |")
+    return "\n".join(lines)

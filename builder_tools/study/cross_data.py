@@ -1,0 +1,114 @@
+"""Models read on data sets that they never saw, as they are or through a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from builder_tools.classifier import EmotionClassifier
+from builder_tools.datasets.labelled import list_labelled, load_labelled
+from builder_tools.datasets.table import PictureTable
+from builder_tools.decisions import apply_decision
+from builder_tools.evaluation import CrossJudgement, judge_common
+from builder_tools.inference import Inference
+from builder_tools.study.judging import predict_table
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Pictures to judge on, and what to call them."""
+
+    name: str
+    pictures: PictureTable
+
+
+def labelled_set(
+    source: str | Path,
+    *,
+    split: str | None = None,
+    classes: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> LabelledSet:
+    """Read a labelled folder, table or zip to judge on.
+
+    Args:
+        source: See `datasets.labelled.list_labelled`.
+        split: train, valid, test or "all"; None: test where the set has one of its own, else all.
+        classes: Word -> class.
+        columns: What the columns of a table are called.
+
+    Raises:
+        ValueError: If the split holds no picture.
+    """
+    table = list_labelled(source, classes=classes, columns=columns)
+    own = set(table.table["split"])
+    if split is None:
+        split = "test" if "test" in own else ALL
+    if split != ALL and "" in own:
+        table = load_labelled(source, classes=classes, columns=columns)
+    part = table if split == ALL else table.split(split)
+    if not len(part):
+        raise ValueError(f"Expected pictures in the split {split!r} of {source}. There are none.")
+    return LabelledSet(Path(source).name, part)
+
+
+def judge_on(
+    model: str | Path | EmotionClassifier,
+    sets: Sequence[LabelledSet],
+    *,
+    detector: str | None = None,
+    decision: str = "natural",
+) -> list[CrossJudgement]:
+    """Judge a model on labelled sets, each on the classes that both know.
+
+    Args:
+        model: A model's name, folder, or the loaded model.
+        sets: Of `labelled_set`.
+        detector: None classifies whole pictures; else the largest face that it finds, framed as
+            in use, and whole pictures where it finds none.
+        decision: natural, or balanced by the biases of the card.
+
+    Raises:
+        ValueError: If a set shares no class with the model, or the card holds no biases.
+    """
+    classifier = model if isinstance(model, EmotionClassifier) else EmotionClassifier(model)
+    biases = classifier.card.decision
+    if decision == "balanced" and not biases:
+        raise ValueError(
+            f"Expected a model with a balanced decision. The card of {classifier.card.name!r} "
+            "holds none; leave out the decision."
+        )
+    judged = []
+    for each in sets:
+        words = each.pictures.table["emotion"].tolist()
+        # Refuses sets without a common class before hours of reading.
+        blank = np.ones((len(words), len(classifier.emotions)))
+        judge_common(each.name, words, blank, classifier.emotions)
+        probabilities, found = predict_table(classifier, each.pictures), None
+        if detector is not None:
+            probabilities, found = _through_detector(classifier, detector, each, probabilities)
+        if decision == "balanced":
+            probabilities = apply_decision(probabilities, classifier.emotions, biases)
+        judged.append(
+            judge_common(each.name, words, probabilities, classifier.emotions, found=found)
+        )
+    return judged
+
+
+def _through_detector(
+    classifier: EmotionClassifier, detector: str, part: LabelledSet, whole: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probabilities of the largest faces, of whole pictures where there is none."""
+    probabilities, found = np.array(whole, np.float64), np.zeros(len(whole), bool)
+    with Inference(classifier, show_state_mode="none", detector=detector) as inference:
+        for row in range(len(whole)):
+            faces = inference.analyse(part.pictures.picture(row))
+            if faces:
+                found[row] = True
+                probabilities[row] = [faces[0].probabilities[e] for e in classifier.emotions]
+    return probabilities, found

@@ -105,8 +105,7 @@ def test_faces_in_a_long_screenshot_are_found_once_and_in_place(
 def test_huge_panoramas_are_looked_at_shrunk(monkeypatch):
     from builder_tools.detectors import base
 
-    monkeypatch.setattr(base, "LONGEST_SIDE_PX", 400)
-    monkeypatch.setattr(base, "SHRUNK_SIDE_PX", 200)
+    monkeypatch.setattr(base, "LONGEST_SIDE_PX", 200)
     seen = []
 
     def find(image):

@@ -331,6 +331,13 @@ def test_sides_are_bounded_and_limits_can_be_changed(monkeypatch):
         read_image(line)
 
 
+def test_deep_pictures_of_two_gibibytes_are_refused():
+    header = struct.pack(">LLBBBBB", 19_000, 19_000, 16, 6, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">L", 13) + b"IHDR" + header + bytes(4)
+    with pytest.raises(PictureError, match=r"less than 2 GiB.*19000 x 19000 pixels of 16 bits"):
+        read_image(data, max_pixels=400_000_000)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "TGA", "PPM"])
 def test_bombs_of_every_format_are_refused_by_their_header(kind):
     """A file of some bytes that says it has 60000 x 60000 pixels is never decoded."""

@@ -19,19 +19,15 @@ from typing import ClassVar, Protocol, Self, runtime_checkable
 import cv2
 import numpy as np
 
+from builder_tools.media.limits import MOST_BYTES
 from builder_tools.results import Box, Face
 
-LONGEST_SIDE_PX = 16_000
-"""Longer pictures are not looked at whole."""
-SHRUNK_SIDE_PX = 8_192
-"""Longer side of what is looked at in their place where they are no strips."""
+LONGEST_SIDE_PX = 8_192
+"""Longer pictures are not looked at whole: in strips, or shrunk to this."""
 STRIP = 4.0
 """A picture at least so many times as long as it is wide is cut into strips of this shape."""
 LEAST_STRIP_PX = 2_048
 SAME_FACE_IOU = 0.3
-MOST_BYTES = 2**31 - 1
-"""Larger arrays crash the libraries that process them."""
-
 DETECTOR_ERRORS = (ValueError, RuntimeError, MemoryError, cv2.error)
 """What a detector may raise for a picture that it cannot take. A missing file of its own (an
 OSError) is not among them: that would be so for every picture."""
@@ -177,7 +173,7 @@ def find_in_parts(find: Callable[[np.ndarray], list[Face]], image_rgb: np.ndarra
     if longer <= LONGEST_SIDE_PX:
         return find(np.ascontiguousarray(image_rgb))
     if longer < STRIP * shorter:
-        small, factor = shrink(image_rgb, SHRUNK_SIDE_PX)
+        small, factor = shrink(image_rgb, LONGEST_SIDE_PX)
         return [enlarge(face, factor) for face in find(small)]
     length = min(max(round(STRIP * shorter), LEAST_STRIP_PX), LONGEST_SIDE_PX)
     step = length - min(shorter, length // 2)

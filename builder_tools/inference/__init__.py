@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from builder_tools.inference.batch import (
     BatchTable,
     Preparer,
     classify_pictures,
+    named_pictures,
 )
 from builder_tools.inference.budget import Budget
 from builder_tools.inference.checks import check_choice, check_positive
@@ -238,9 +238,8 @@ however it ends, the file is kept |
             self.img_size or getattr(getattr(self.model, "card", None), "input_size", None),
             Budget(BYTES_PER_WORKER * self.workers),
         )
-        named = zip(names, sources) if names is not None else map(_named, count(), sources)  # noqa: B905
         return classify_pictures(
-            named,
+            named_pictures(sources, names),
             prepare=prepare,
             read=lambda faces: read_faces(self.model, faces, self.img_size),
             model=self.model,
@@ -385,10 +384,3 @@ however it ends, the file is kept |
                 raise
             logger.warning("Results are given but not shown. %s", error)
             return NoSink()
-
-
-def _named(number: int, source: Any) -> tuple[str, Any]:
-    """Name the row of a picture: by its bare file name, else by what it is and its number."""
-    name = name_of(source)
-    is_named = isinstance(source, str | os.PathLike) or name not in ("array", type(source).__name__)
-    return (os.path.basename(name) if is_named else f"{name} {number}"), source

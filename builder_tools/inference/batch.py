@@ -7,6 +7,7 @@ more is alone), and of a picture that was looked at only what the model needs is
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -25,6 +26,7 @@ from builder_tools.inference.reader import (
     shrink_face,
 )
 from builder_tools.media import PICTURE_ERRORS, open_image
+from builder_tools.media.images import name_of
 from builder_tools.results import Face, Readings
 
 if TYPE_CHECKING:
@@ -209,6 +211,27 @@ class Preparer:
             return Prepared(name, "ok", 1, note, *looked_at)
         reason = f"{len(faces)} faces found; the {self.policy.multi_face} one counts"
         return Prepared(name, "multi_face", len(faces), _joined(reason, note), *looked_at)
+
+
+def named_pictures(
+    sources: Iterable[Any], names: Iterable[str] | None = None
+) -> Iterator[tuple[str, Any]]:
+    """Yield each picture with the name of its row.
+
+    Args:
+        sources: The pictures.
+        names: What to call them; None takes the bare names of files, and for the rest what they
+            are and their number.
+    """
+    if names is not None:
+        yield from zip(names, sources, strict=False)
+        return
+    for number, source in enumerate(sources):
+        name = name_of(source)
+        nameless = not isinstance(source, str | os.PathLike) and name in (
+            *("array", type(source).__name__),
+        )
+        yield f"{name} {number}" if nameless else os.path.basename(name), source
 
 
 def _in_one_line(error: Exception) -> str:

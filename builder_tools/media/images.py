@@ -29,7 +29,7 @@ from builder_tools.media.arrays import array_to_rgb, as_array
 from builder_tools.media.decoding import decode
 from builder_tools.media.formats import WRITTEN_SUFFIXES
 from builder_tools.media.headers import picture_header
-from builder_tools.media.limits import PictureError, PictureLimits, picture_limits
+from builder_tools.media.limits import MOST_BYTES, PictureError, PictureLimits, picture_limits
 from builder_tools.media.partial import replacing
 
 JPEG_QUALITY = 95
@@ -149,6 +149,11 @@ def _of_bytes(data: bytes, name: str, limits: PictureLimits) -> OpenedPicture:
         raise PictureError(f"Expected a picture. Received an empty file (0 bytes): {name}.")
     header = picture_header(data, name)
     limits.check((header.height, header.width), name)
+    if header.width * header.height * (header.depth + 7) // 8 * 4 > MOST_BYTES:
+        raise PictureError(
+            f"Expected a picture of less than 2 GiB when decoded. Received: {name} with "
+            f"{header.width} x {header.height} pixels of {header.depth} bits. Try a smaller copy."
+        )
     needed = len(data) + header.width * header.height * _NEEDED_BYTES_PER_PIXEL
     return OpenedPicture(name, needed, lambda: decode(data, header, name))
 

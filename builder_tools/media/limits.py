@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 MEGAPIXELS_VARIABLE = "BUILDER_TOOLS_MAX_MEGAPIXELS"
 SIDE_VARIABLE = "BUILDER_TOOLS_MAX_SIDE"
+MOST_BYTES = 2**31 - 1
+"""Larger pictures crash the libraries that decode and process them."""
 MOST_PIXELS = 500_000_000
-"""No limit goes beyond: pictures of 2^31 bytes and more crash the libraries that process them."""
+"""No limit goes beyond: so many pixels of four bytes are just under `MOST_BYTES`."""
 MOST_SIDE = 1_000_000
 _BYTES_PER_PIXEL = 4
 _LEAST_FILE_BYTES = 64_000_000

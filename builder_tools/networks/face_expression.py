@@ -104,7 +104,7 @@ class _CornerBilinear(layers.Layer):
         self.size = size
 
     def build(self, input_shape) -> None:
-        self.matrix = _interpolation_matrix(input_shape[1], self.size)
+        self.matrix = interpolation_matrix(input_shape[1], self.size)
         super().build(input_shape)
 
     def call(self, images):
@@ -119,7 +119,7 @@ class _CornerBilinear(layers.Layer):
         return {**super().get_config(), "size": self.size}
 
 
-def _interpolation_matrix(source: int, target: int) -> np.ndarray:
+def interpolation_matrix(source: int, target: int) -> np.ndarray:
     """Return `(target, source)` weights, rows sum to 1."""
     places = np.arange(target) * (source / target)
     low = np.floor(places).astype(int)

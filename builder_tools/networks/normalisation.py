@@ -50,13 +50,15 @@ def restore_batch_norm(backbone: keras.Model, faces: np.ndarray) -> keras.Model:
         The backbone.
     """
     normalisations = list(batch_norm_layers(backbone))
-    sums = [
-        (ops.mean(layer.input, axis=(1, 2)), ops.mean(ops.square(layer.input), axis=(1, 2)))
-        for layer in normalisations
+    moments = [
+        ops.stack([ops.mean(power, axis=(1, 2)) for power in (seen, ops.square(seen))], axis=1)
+        for seen in (layer.input for layer in normalisations)
     ]
-    probe = keras.Model(backbone.inputs, sums)
+    probe = keras.Model(backbone.inputs, ops.concatenate(moments, axis=-1))
     found = probe.predict(faces.astype(np.float32), batch_size=32, verbose=0)
-    for layer, (means, squares) in zip(normalisations, found, strict=True):
+    widths = np.cumsum([layer.gamma.shape[0] for layer in normalisations])
+    for layer, of_layer in zip(normalisations, np.split(found, widths[:-1], axis=-1), strict=True):
+        means, squares = of_layer[:, 0], of_layer[:, 1]
         gamma, beta, old_mean, old_variance = layer.get_weights()
         scale = gamma / np.sqrt(old_variance + layer.epsilon)
         offset = beta - scale * old_mean

@@ -1,0 +1,152 @@
+"""Networks of another schooling: their files are read right, and what they teach is exact."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+keras = pytest.importorskip("keras")
+
+from builder_tools.assets import asset_path  # noqa: E402
+from builder_tools.networks import NETWORKS, build_network, restore_batch_norm  # noqa: E402
+from builder_tools.networks.face_expression import (  # noqa: E402
+    EMOTIONS,
+    face_expression,
+    interpolation_matrix,
+)
+from builder_tools.networks.face_mobilenet import load_published  # noqa: E402
+from builder_tools.networks.normalisation import batch_norm_layers  # noqa: E402
+from builder_tools.networks.teachers import placed  # noqa: E402
+from builder_tools.networks.tensorflow_js import read_tensorflow_js  # noqa: E402
+from builder_tools.training.losses import EmotionLoss  # noqa: E402
+from builder_tools.training.matching import MatchingLoss  # noqa: E402
+
+RNG = np.random.default_rng(0)
+
+
+def need_asset(*names):
+    try:
+        return [asset_path(name) for name in names]
+    except FileNotFoundError:
+        pytest.skip(f"{names[0]} is not at hand")
+
+
+def write_model(folder, listed, content):
+    (folder / "m.json").write_text(json.dumps([{"paths": ["m.bin"], "weights": listed}]))
+    (folder / "m.bin").write_bytes(content)
+    return folder / "m.json", folder / "m.bin"
+
+
+def test_arrays_of_tensorflow_js_are_read_in_order_and_restored(tmp_path):
+    plain = np.array([[1.5, -2.0]], "<f4")
+    packed = np.array([0, 10, 255], np.uint8)
+    listed = [
+        {"name": "a", "shape": [1, 2], "dtype": "float32"},
+        {
+            "name": "b",
+            "shape": [3],
+            "dtype": "float32",
+            "quantization": {"dtype": "uint8", "scale": 0.5, "min": -1.0},
+        },
+    ]
+    files = write_model(tmp_path, listed, plain.tobytes() + packed.tobytes())
+    arrays = read_tensorflow_js(*files)
+    np.testing.assert_array_equal(arrays["a"], [[1.5, -2.0]])
+    np.testing.assert_allclose(arrays["b"], [-1.0, 4.0, 126.5])
+
+
+@pytest.mark.parametrize("more", [-1, 1])
+def test_bytes_that_do_not_fit_the_manifest_are_refused(tmp_path, more):
+    listed = [{"name": "a", "shape": [2], "dtype": "float32"}]
+    files = write_model(tmp_path, listed, bytes(8 + more))
+    with pytest.raises(ValueError, match=f"Expected 8 bytes of weights.*Received: {8 + more} in"):
+        read_tensorflow_js(*files)
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "no json", '[{"weights": [{"name": "a"}]}]'])
+def test_what_is_no_manifest_is_refused(tmp_path, text):
+    (tmp_path / "m.json").write_text(text)
+    (tmp_path / "m.bin").write_bytes(b"")
+    with pytest.raises(ValueError, match="Expected a TensorFlow.js manifest"):
+        read_tensorflow_js(tmp_path / "m.json", tmp_path / "m.bin")
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    listed = [{"name": "a", "shape": [2], "dtype": "float32"}]
+    files = write_model(tmp_path, listed, bytes(8))
+    backbone = build_network("face_mobilenet", 9, 32).get_layer("backbone")
+    with pytest.raises(ValueError, match="Expected the arrays of a face MobileNet"):
+        load_published(backbone, *files)
+    with pytest.raises(ValueError, match="Expected the arrays of face-api's expression network"):
+        face_expression(48, *files)
+
+
+def test_resizing_without_half_pixel_centres():
+    """Two pixels to four: sources 0, 0.5, 1, 1.5, and the last pixel repeats."""
+    expected = [[1, 0], [0.5, 0.5], [0, 1], [0, 1]]
+    np.testing.assert_allclose(interpolation_matrix(2, 4), expected)
+    np.testing.assert_allclose(interpolation_matrix(112, 112), np.eye(112))
+
+
+@pytest.mark.slow
+def test_the_expression_network_gives_probabilities_at_any_size():
+    files = need_asset("face_expression_model-weights_manifest.json", "face_expression_model.bin")
+    network = face_expression(48, *files)
+    assert network.count_params() == 323_687
+    faces = RNG.uniform(0, 255, (2, 48, 48, 3)).astype(np.float32)
+    found = network.predict(faces, verbose=0)
+    assert found.shape == (2, len(EMOTIONS))
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    matrix = interpolation_matrix(48, 112)
+    large = np.einsum("ah,nhwc,bw->nabc", matrix, faces, matrix)
+    at_once = face_expression(112, *files).predict(large.astype(np.float32), verbose=0)
+    np.testing.assert_allclose(found, at_once, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_published_face_weights_keep_their_answers_when_statistics_are_measured():
+    need_asset("faceres-deep.json", "faceres-deep.bin")
+    backbone = build_network("face_mobilenet", 9, weights="pretrained").get_layer("backbone")
+    assert NETWORKS["face_mobilenet"].folded
+    faces = RNG.uniform(0, 255, (16, 64, 64, 3)).astype(np.float32)
+    before = backbone.predict(faces, verbose=0)
+    restore_batch_norm(backbone, faces)
+    np.testing.assert_allclose(backbone.predict(faces, verbose=0), before, atol=1e-4)
+    trained = keras.ops.convert_to_numpy(backbone(faces, training=True))
+    # By the statistics of the same faces training and use agree.
+    np.testing.assert_allclose(trained, before, atol=5e-2)
+
+
+def test_restored_normalisation_has_the_statistics_of_what_it_sees():
+    inputs = keras.Input((4, 4, 1))
+    backbone = keras.Model(inputs, keras.layers.BatchNormalization(epsilon=1e-3)(inputs))
+    values = ([2], [1], [0], [1])
+    next(batch_norm_layers(backbone)).set_weights([np.array(v, np.float32) for v in values])
+    faces = RNG.normal(5, 3, (64, 4, 4, 1)).astype(np.float32)
+    before = backbone.predict(faces, verbose=0)
+    restore_batch_norm(backbone, faces)
+    gamma, beta, mean, variance = next(batch_norm_layers(backbone)).get_weights()
+    assert mean == pytest.approx(faces.mean(), rel=1e-3)
+    assert variance == pytest.approx(faces.var(), rel=1e-3)
+    np.testing.assert_allclose(backbone.predict(faces, verbose=0), before, atol=1e-4)
+
+
+def test_what_targets_leave_open_is_filled_by_the_teacher():
+    """-log of student 0.5 and 0.25: a row at 0.7 gets 0.3 of the teacher, a row of zeros all."""
+    student = np.array([[0.5, 0.5], [0.25, 0.75]], np.float32)
+    teacher = np.array([[0.0, 1.0], [1.0, 0.0]], np.float32)
+    targets = np.array([[0.7, 0.0], [0.0, 0.0]], np.float32)
+    loss = MatchingLoss(EmotionLoss()).call(targets, np.concatenate([student, teacher], axis=1))
+    expected = [0.7 * np.log(2) + 0.3 * np.log(2), np.log(4)]
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(loss), expected, rtol=1e-5)
+
+
+def test_a_teacher_of_fewer_classes_is_put_in_order():
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Identity()(inputs), name="two")
+    wide = placed(model, ("sad", "happy"), ("happy", "neutral", "sad"))
+    np.testing.assert_allclose(wide.predict(np.array([[0.2, 0.8]]), verbose=0), [[0.8, 0, 0.2]])
+    with pytest.raises(ValueError, match=r"also knows \['sad'\]"):
+        placed(model, ("sad", "happy"), ("happy", "neutral"))

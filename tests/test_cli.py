@@ -13,6 +13,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 import builder_tools
 from builder_tools import classifier
@@ -342,6 +343,23 @@ def test_img_batch_writes_files_and_prints_nothing(photo, blank, tmp_path, capsy
     assert lines[2] == "2.png,happy"
     assert "3 rows (1 ok, 1 no_face, 0 multi_face, 1 unreadable)" in err
     assert "unreadable: 3.png" in err and "left out, not in the sample: 1 pictures (0.png)" in err
+
+
+def test_img_batch_takes_every_picture_or_says_why_not(photo, blank, tmp_path, capsys):
+    pictures = tmp_path / "pictures"
+    for name in ("0.tif", "1.gif", "a/2.jp2", "a/b/3.TGA"):
+        (pictures / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.open(photo).convert("RGB").save(pictures / name)
+    (pictures / "notes.txt").write_text("none")
+    (pictures / "a" / "dead.jpg").symlink_to("nowhere")
+    code = main(["img-batch", str(pictures), "--csv", str(tmp_path / "s.csv")])
+    said = capsys.readouterr().err
+    assert code == 1 and "unreadable: a/dead.jpg: No picture at" in said
+    assert "1 left out because it is no picture of a known format" in said and "notes.txt" in said
+    lines = (tmp_path / "s.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[0] for line in lines] == [
+        *("0.tif", "1.gif", "a/2.jp2", "a/dead.jpg", "a/b/3.TGA"),
+    ]
 
 
 def test_img_batch_writes_every_face(photo, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """`Inference` on still pictures: what goes in, what comes out, what is refused, what is shown."""
 
+import io
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import types
 import cv2
 import numpy as np
 import pytest
-from fakes import FakeDetector, FakeModel, picture
+from fakes import FakeDetector, FakeModel, picture, save_picture
 from PIL import Image
 
 import builder_tools
@@ -132,6 +133,22 @@ def test_the_bytes_of_a_file_are_a_picture_too(inference, tmp_path, astronaut):
     Image.fromarray(astronaut).save(path)
     result = inference.run(path.read_bytes())
     assert len(result.faces) == 1 and result.source == "bytes"
+
+
+def test_pictures_of_all_kinds_and_lists_of_them_are_taken(tmp_path):
+    image = picture(2, 200, 120)
+    path = save_picture(tmp_path / "a.png", 2, 200, 120)
+    data = path.read_bytes()
+    sources = [path, str(path), data, memoryview(data), io.BytesIO(data), Image.open(path)]
+    sources += [image, image / 255, image.astype(np.uint16) * 257, Image.fromarray(image)]
+    with open(path, "rb") as file:
+        results = fake_inference().run([*sources, file])
+    assert all([face.emotion for face in one.faces] == ["neutral", "happy"] for one in results)
+    assert [one.source for one in results] == [
+        *(str(path), str(path), "bytes", "memoryview", "BytesIO", str(path)),
+        *("array", "array", "array", "Image", str(path)),
+    ]
+    assert "neutral 62%" in repr(results[0])
 
 
 def test_many_faces_are_told_apart_and_the_largest_comes_first():

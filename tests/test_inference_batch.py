@@ -225,6 +225,11 @@ def test_sources_of_all_kinds_have_names(folder):
     assert [row.status for row in rows] == ["ok", "ok", "no_face", "unreadable"]
 
 
+def test_one_picture_is_a_batch_of_one(folder):
+    for source in ((folder / "0.png").read_bytes(), np.zeros((64, 96, 3), np.uint8)):
+        assert len(batch().run(source)) == 1
+
+
 def test_a_row_says_what_was_decoded(tmp_path):
     path = save_picture(tmp_path / "1.png", 1, 200)
     path.write_bytes(path.read_bytes()[:-40])

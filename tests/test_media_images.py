@@ -96,7 +96,7 @@ def test_heif_is_read_with_its_package_and_said_to_need_it_without(portrait, mon
     image = read_image(stream.getvalue())
     assert _mean_difference(image, np.asarray(picture)) < 4
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(ImportError, match=r"pip install 'builder-tools\[heif\]'"):
+    with pytest.raises(PictureError, match=r"pip install 'builder-tools\[heif\]'"):
         read_image(stream.getvalue())
 
 

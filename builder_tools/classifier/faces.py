@@ -9,6 +9,7 @@ import numpy as np
 
 from builder_tools.media import read_image
 from builder_tools.media.arrays import array_to_rgb, as_array
+from builder_tools.media.images import is_one_picture
 
 CHANNELS = (1, 3, 4)
 
@@ -24,7 +25,7 @@ def as_faces(faces: Any) -> np.ndarray | list[np.ndarray]:
         ValueError: If one is no picture; says which and what it is.
         OSError: If one cannot be read.
     """
-    if _is_one(faces):
+    if is_one_picture(faces):
         faces = [faces]
     if hasattr(faces, "__array__"):
         return _batch(as_array(faces))
@@ -46,16 +47,6 @@ def resize_faces(faces: np.ndarray | Sequence[np.ndarray], size: int) -> np.ndar
         method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         resized[:] = cv2.resize(face, (size, size), interpolation=method)
     return batch
-
-
-def _is_one(faces: Any) -> bool:
-    """Return whether this is one face, not several."""
-    if hasattr(faces, "__array__"):
-        shape = np.shape(faces)
-        return len(shape) == 2 or (len(shape) == 3 and shape[2] in CHANNELS)
-    if isinstance(faces, str | bytes | bytearray | memoryview) or hasattr(faces, "read"):
-        return True
-    return not hasattr(faces, "__iter__")
 
 
 def _batch(faces: np.ndarray) -> np.ndarray | list[np.ndarray]:

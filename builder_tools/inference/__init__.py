@@ -58,7 +58,7 @@ from builder_tools.media import (
 )
 from builder_tools.media.connections import camera_name
 from builder_tools.media.guarding import check_outputs
-from builder_tools.media.images import name_of
+from builder_tools.media.images import is_one_picture, name_of
 from builder_tools.media.video import DEFAULT_FPS
 from builder_tools.results import FaceEmotion, FrameResult
 
@@ -260,7 +260,8 @@ however it ends, the file is kept |
 
     def _run_img_batch(self, source) -> BatchTable:
         if not isinstance(source, str | os.PathLike):
-            return BatchTable(self.batch_rows(source))
+            sources = [source] if is_one_picture(source) else source
+            return BatchTable(self.batch_rows(sources))
         found = find_images(source)
         for sentence in found.sentences():
             logger.warning("%s: %s", source, sentence)

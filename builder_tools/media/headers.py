@@ -53,14 +53,14 @@ def picture_header(data: bytes, name: str = "the picture") -> PictureHeader:
         name: What to call it in messages.
 
     Raises:
-        PictureError: If it is no picture, or its header is damaged or cut off.
-        ImportError: If its format needs a package that is not installed.
+        PictureError: If it is no picture, its header is damaged or cut off, or its format needs a
+            package that is not installed.
     """
     kind = format_of(data)
     read = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "BMP": _bmp}.get(kind)
     try:
         header = _by_pillow(kind, data) if read is None else read(data)
-    except ImportError:
+    except PictureError:
         raise
     except Exception as error:  # whatever a damaged header makes of a parser
         raise PictureError(no_picture(data, name)) from error

@@ -36,7 +36,7 @@ JPEG_QUALITY = 95
 _NEEDED_BYTES_PER_PIXEL = 12
 """What decoding and looking at a picture takes at most, whatever its kind; about."""
 
-PICTURE_ERRORS = (OSError, ValueError, ImportError, MemoryError)
+PICTURE_ERRORS = (OSError, ValueError, MemoryError)
 """What `open_image` and `read_image` raise for a picture that cannot be had: no reason to end a
 batch."""
 
@@ -79,8 +79,8 @@ def read_image(
     Raises:
         FileNotFoundError: If there is no such file.
         OSError: If it cannot be read or fetched.
-        ImportError: If its format needs a package that is not installed.
-        PictureError: A ValueError: if it is no readable picture or too large.
+        PictureError: A ValueError: if it is no readable picture or too large, or its format
+            needs a package that is not installed.
     """
     opened = open_image(source, max_pixels=max_pixels, max_side=max_side)
     image, note = opened.decode()
@@ -119,6 +119,16 @@ def name_of(source: Any) -> str:
     if isinstance(named, str) and named and not isinstance(source, np.ndarray):
         return named
     return "array" if hasattr(source, "__array__") else type(source).__name__
+
+
+def is_one_picture(source: Any) -> bool:
+    """Return whether a source is one picture, not several of them."""
+    if hasattr(source, "__array__"):
+        shape = np.shape(source)
+        return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))
+    if isinstance(source, str | bytes | bytearray | memoryview) or hasattr(source, "read"):
+        return True
+    return not hasattr(source, "__iter__")
 
 
 def write_image(path: str | Path, image_rgb: np.ndarray) -> Path:

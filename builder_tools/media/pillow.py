@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from builder_tools.media.arrays import array_to_rgb, as_sixteen_bits
+from builder_tools.media.limits import PictureError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,12 +55,12 @@ def open_heif(data: bytes):
     """Return a HEIF picture, its pixels not yet decoded.
 
     Raises:
-        ImportError: If pillow-heif is not installed; says how to install it.
+        PictureError: If pillow-heif is not installed; says how to install it.
     """
     try:
         import pillow_heif
     except ImportError as error:
-        raise ImportError(
+        raise PictureError(
             "Reading HEIC and HEIF pictures needs pillow-heif: pip install 'builder-tools[heif]'"
         ) from error
     return pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)

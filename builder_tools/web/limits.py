@@ -164,7 +164,7 @@ def check_picture(data: bytes, limits: Limits) -> None:
     check_size(len(data), limits.photo_bytes)
     try:
         header = picture_header(data)
-    except (PictureError, ImportError) as error:
+    except PictureError as error:
         raise Refused("no_picture") from error
     _check_pixels(header.width, header.height, limits.max_pixels, limits)
 

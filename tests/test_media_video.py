@@ -365,3 +365,14 @@ def test_sound_that_starts_before_the_pictures_stays_in_step(media_dir, tmp_path
     wanted = {data: time_s - 10214 / 11988 for time_s, data in _packets(source, "audio")}
     shifts = [time_s - wanted[data] for time_s, data in _packets(path, "audio")]
     assert len(shifts) > 380 and np.abs(shifts).max() < 0.002
+
+
+def test_a_video_of_an_unknown_codec_says_so(face_video, tmp_path):
+    path = tmp_path / "unknown.mp4"
+    data = face_video.path.read_bytes()
+    path.write_bytes(data.replace(b"avc1", b"zz\0z").replace(b"avcC", b"zzzC"))
+    with pytest.raises(ValueError, match=r"codec that is known|Not one picture"):
+        VideoReader(path)
+    path.write_bytes(data.replace(b"mp4a", b"zz\0z").replace(b"esds", b"zzzs"))
+    with VideoReader(path) as reader:
+        assert not reader.has_audio

@@ -7,7 +7,7 @@ ValueError (it cannot be decoded) with a sentence, so that nobody else need know
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -144,7 +144,10 @@ def video_stream_of(container: InputContainer, source: str) -> VideoStream:
             f"(FFmpeg format {kind}). Try img for pictures."
         )
     attached = import_av().stream.Disposition.attached_pic
-    moving = [stream for stream in container.streams.video if not stream.disposition & attached]
+    known = known_streams(container.streams.video)
+    moving = [stream for stream in known if not stream.disposition & attached]
+    if not moving and len(known) < len(container.streams.video):
+        raise ValueError(f"Expected a video of a codec that is known. {source!r} is of none.")
     if not moving:
         kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
         raise ValueError(f"Expected a video stream. {source!r} holds {', '.join(kinds)} only.")
@@ -156,6 +159,11 @@ def video_stream_of(container: InputContainer, source: str) -> VideoStream:
         codec.options = {"max_pixels": str(most_video_pixels())}  # of pictures that grow later
         stream.thread_type = "AUTO"
     return stream
+
+
+def known_streams(streams: Iterable[Any]) -> list[Any]:
+    """Return the streams whose codec FFmpeg knows; damaged headers may name any."""
+    return [stream for stream in streams if stream.codec_context is not None]
 
 
 def most_video_pixels() -> int:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder_tools.media.pipes import Pipe
-from builder_tools.media.pyav import explained, explained_writing, import_av, open_input
+from builder_tools.media.pyav import (
+    explained,
+    explained_writing,
+    import_av,
+    known_streams,
+    open_input,
+)
 from builder_tools.media.sound_samples import CLOCK_RESTARTS_S, sound_blocks
 
 if TYPE_CHECKING:
@@ -55,8 +61,8 @@ class SoundTrack:
         self._waiting: Packet | None = None
         self._last_dts: int | None = None
         self._packets: Iterator[Packet] = iter(())
-        if self._input.streams.audio:
-            self._open(self._input.streams.audio[0])
+        for stream in known_streams(self._input.streams.audio)[:1]:
+            self._open(stream)
 
     def _open(self, stream: AudioStream) -> None:
         first = (self._input.streams.video or [stream])[0]

@@ -9,7 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from builder_tools.media.pipes import Pipe
-from builder_tools.media.pyav import decode_past_damage, explained, import_av, open_input
+from builder_tools.media.pyav import (
+    decode_past_damage,
+    explained,
+    import_av,
+    known_streams,
+    open_input,
+)
 
 _LAYOUTS = {1: "mono", 2: "stereo"}
 _EARLIER_S = 1.0
@@ -23,13 +29,13 @@ _logger = logging.getLogger(__name__)
 def has_sound(source: str | Path) -> bool:
     """Whether a file has a sound stream."""
     with open_input(str(source)) as container:
-        return bool(container.streams.audio)
+        return bool(known_streams(container.streams.audio))
 
 
 def sound_rate_hz(source: str | Path) -> int | None:
     """Gives the samples a second of a file's first sound stream, or None without sound."""
     with open_input(str(source)) as container:
-        streams = container.streams.audio
+        streams = known_streams(container.streams.audio)
         return streams[0].codec_context.sample_rate if streams else None
 
 
@@ -56,9 +62,10 @@ def sound_blocks(
         ValueError: If it is no media file or has no sound.
     """
     with open_input(source if isinstance(source, Pipe) else str(source)) as container:
-        if not container.streams.audio:
+        streams = known_streams(container.streams.audio)
+        if not streams:
             raise ValueError(f"{str(source)!r} has no sound.")
-        stream = container.streams.audio[0]
+        stream = streams[0]
         first = (container.streams.video or [stream])[0]
         zero_s = float((first.start_time or 0) * first.time_base)
         if start_s > _EARLIER_S:

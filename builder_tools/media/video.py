@@ -25,6 +25,7 @@ from builder_tools.media.pyav import (
     decode_past_damage,
     explained,
     import_av,
+    known_streams,
     open_input,
     video_stream_of,
 )
@@ -96,7 +97,7 @@ class VideoReader:
             raise ValueError(f"Not one picture of the video {self.source!r} could be decoded.")
         self.fps = self._declared_fps()
         self.duration_s = self._declared_duration_s()
-        self.has_audio = bool(self._container.streams.audio)
+        self.has_audio = bool(known_streams(self._container.streams.audio))
         self._matrix = _display_matrix(first)
         self._shown_size = self._square_size(first)
         check_video_size(self._shown_size, self.source)

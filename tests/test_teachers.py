@@ -69,7 +69,7 @@ def test_bytes_that_do_not_fit_the_manifest_are_refused(tmp_path, more):
 def test_what_is_no_manifest_is_refused(tmp_path, text):
     (tmp_path / "m.json").write_text(text)
     (tmp_path / "m.bin").write_bytes(b"")
-    with pytest.raises(ValueError, match="Expected a TensorFlow.js manifest"):
+    with pytest.raises(ValueError, match=r"Expected a TensorFlow.js manifest"):
         read_tensorflow_js(tmp_path / "m.json", tmp_path / "m.bin")
 
 
@@ -127,7 +127,7 @@ def test_restored_normalisation_has_the_statistics_of_what_it_sees():
     faces = RNG.normal(5, 3, (64, 4, 4, 1)).astype(np.float32)
     before = backbone.predict(faces, verbose=0)
     restore_batch_norm(backbone, faces)
-    gamma, beta, mean, variance = next(batch_norm_layers(backbone)).get_weights()
+    _, _, mean, variance = next(batch_norm_layers(backbone)).get_weights()
     assert mean == pytest.approx(faces.mean(), rel=1e-3)
     assert variance == pytest.approx(faces.var(), rel=1e-3)
     np.testing.assert_allclose(backbone.predict(faces, verbose=0), before, atol=1e-4)

@@ -331,6 +331,19 @@ def test_sides_are_bounded_and_limits_can_be_changed(monkeypatch):
         read_image(line)
 
 
+@pytest.mark.parametrize(("side", "scans", "most"), [(64, 300, 200), (9000, 60, 49)])
+def test_a_jpeg_of_very_many_scans_is_refused(side, scans, most):
+    """57 kilobytes took ten seconds of decoding; a megabyte would take minutes."""
+    data = _encoded(Image.new("L", (side, side)), "JPEG", progressive=True)
+    own = data.count(b"\xff\xda")
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    with pytest.raises(PictureError, match=f"more than {most} scans"):
+        read_image(data[:-2] + scan * scans + b"\xff\xd9")
+    few = data[:-2] + scan * 5 + b"\xff\xd9"
+    junk = b"\xff\xda\0\x08" * 500  # behind the picture: a film that some phones append
+    assert own + 5 < most and read_image(few[:] + junk).shape == (side, side, 3)
+
+
 def test_deep_pictures_of_two_gibibytes_are_refused():
     header = struct.pack(">LLBBBBB", 19_000, 19_000, 16, 6, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + struct.pack(">L", 13) + b"IHDR" + header + bytes(4)

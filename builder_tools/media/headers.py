@@ -7,6 +7,7 @@ imported only then.
 from __future__ import annotations
 
 import io
+import re
 import struct
 from dataclasses import dataclass
 
@@ -16,6 +17,12 @@ from builder_tools.media.limits import PictureError
 _SIZES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _START_OF_SCAN = 0xDA
+_SCAN, _END_OF_PICTURE = b"\xff\xda", b"\xff\xd9"
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+MOST_SCANS, USUAL_SCANS = 200, 20
+SCANNED_PIXELS = 4_000_000_000
+"""So many pixels are gone over at most in the scans of one JPEG: some two minutes. Progressive ones
+have about ten scans."""
 _OTHERS = (
     (b"%PDF", "a PDF document"),
     (b"RIFF", "a RIFF file other than WebP (AVI or WAV?)"),
@@ -60,8 +67,8 @@ def picture_header(data: bytes, name: str = "the picture") -> PictureHeader:
     read = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "BMP": _bmp}.get(kind)
     try:
         header = _by_pillow(kind, data) if read is None else read(data)
-    except PictureError:
-        raise
+    except PictureError as error:
+        raise PictureError(f"Cannot read {name}: {error}") from error
     except Exception as error:  # whatever a damaged header makes of a parser
         raise PictureError(no_picture(data, name)) from error
     if header.width < 1 or header.height < 1:
@@ -92,6 +99,7 @@ def _jpeg(data: bytes) -> PictureHeader:
             at += 1
         elif marker in _SIZES:
             height, width = struct.unpack(">HH", data[at + 5 : at + 9])
+            _check_scans(data, at, width * height)
             return PictureHeader("JPEG", width, height)
         elif marker == 0 or marker in _ALONE:
             at += 2
@@ -100,6 +108,25 @@ def _jpeg(data: bytes) -> PictureHeader:
             if marker == _START_OF_SCAN:
                 break
     raise ValueError("no size before the pixels")
+
+
+def _check_scans(data: bytes, start: int, pixels: int) -> None:
+    """Refuse a JPEG whose pixels are gone over again and again: some kilobytes could take hours."""
+    most = min(MOST_SCANS, max(USUAL_SCANS, SCANNED_PIXELS // max(pixels, 1)))
+    if data.count(_SCAN, start) <= most:
+        return
+    scans, at = 0, start
+    while (at := data.find(_SCAN, at)) >= 0 and scans <= most:
+        scans += 1
+        after = _MARKER.search(data, at + 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
+        if after is None or after.group() == _END_OF_PICTURE:
+            break
+        at = after.start()
+    if scans > most:
+        raise PictureError(
+            f"it is a JPEG of more than {most} scans, which would take very long to decode. "
+            "Try to save it anew."
+        )
 
 
 def _png(data: bytes) -> PictureHeader:

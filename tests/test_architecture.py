@@ -78,7 +78,7 @@ STOREYS = (
     _row("tuning", "keras", "keras_tuner"),
     _row("experiments"),
     # doors
-    _light("web", "fastapi", "starlette", "gradio"),
+    _light("web", "fastapi", "starlette", "gradio", "uvicorn"),
     _light("cli"),
     _light("__main__"),
 )

@@ -29,7 +29,8 @@ def test_what_is_missing_is_named_with_what_to_install(monkeypatch, capsys):
         (["--port", "70000"], "port"),
         (["--max-upload-mb", "0"], "max_upload_mb"),
         (["--port", "0", "--model", "nobody"], "Expected one of the models"),
-        (["--port", "0", "--host", "192.0.2.1"], "Cannot listen at 192.0.2.1"),
+        (["--port", "0", "--host", "192.0.2.1", "--no-password"], "Cannot listen at 192.0.2.1"),
+        (["--port", "0", "--host", "0.0.0.0"], "--no-password if that is meant"),
     ],
 )
 def test_wrong_usage_is_said_in_one_line(arguments, said, capsys):

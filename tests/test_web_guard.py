@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from builder_tools.web import results
+from builder_tools.web import guard, results
 from builder_tools.web.guard import Guard
 from builder_tools.web.limits import Limits, Refused
 from builder_tools.web.results import ResultStore
@@ -155,16 +155,55 @@ def guarded(**options):
     return TestClient(Guard(Starlette(routes=routes), **settings), base_url="http://localhost")
 
 
-def test_a_password_is_asked_for_and_taken_with_any_user_name(monkeypatch):
-    monkeypatch.setattr("builder_tools.web.guard.WRONG_PASSWORD_WAIT_S", 0)
+def basic(password, user="anybody"):
+    code = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return {"authorization": f"Basic {code}"}
+
+
+def test_a_password_is_asked_for_and_taken_with_any_user_name():
     client = guarded(password="sésame")
     asked = client.get("/")
     assert asked.status_code == 401 and "Basic" in asked.headers["www-authenticate"]
-    code = base64.b64encode("anybody:sésame".encode()).decode()
-    assert client.get("/", headers={"authorization": f"Basic {code}"}).status_code == 200
-    for wrong in ("Basic !!!", "Bearer x", "Basic " + base64.b64encode(b"a:b").decode()):
+    assert client.get("/", headers=basic("sésame")).status_code == 200
+    for wrong in ("Basic !!!", "Bearer x", "Basic", basic("b")["authorization"]):
         assert client.get("/", headers={"authorization": wrong}).status_code == 401
     assert client.get("/health").status_code == 200
+
+
+def test_guesses_are_slowed_whatever_they_are(monkeypatch):
+    """Five are free; then one in a second, in two, in four ... and at last one a minute."""
+    now = 1000.0
+    monkeypatch.setattr(guard.time, "monotonic", lambda: now)
+    guesses, count = guard.Guesses(), 0
+    for second in range(3600):
+        now = 1000.0 + second
+        while not guesses.wait_s("client"):
+            guesses.wrong("client")
+            count += 1
+    assert 5 + 6 + 58 <= count <= 5 + 6 + 60
+
+
+def test_who_guessed_wrong_is_not_listened_to_for_a_while(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(guard.time, "monotonic", lambda: now)
+    client = guarded(password="right")
+    answers = [client.get("/", headers=basic("wrong")).status_code for _ in range(7)]
+    assert answers == [401] * 5 + [429] * 2
+    refused = client.get("/", headers=basic("right"))
+    assert refused.status_code == 429 and int(refused.headers["retry-after"]) >= 1
+    assert client.get("/").status_code == 401, "the browser may ask its user"
+    now += 2
+    assert client.get("/", headers=basic("right")).status_code == 200
+
+
+def test_one_clients_guesses_are_no_others():
+    guesses = guard.Guesses()
+    for number in range(10):
+        guesses.wrong("192.0.2.1")
+        guesses.wrong(f"client {number}")
+    assert guesses.wait_s("192.0.2.1") > 1 and guesses.wait_s("192.0.2.2") == 0
+    assert guard._client({"client": ("2001:db8:1:2:3::4", 1)}) == "2001:db8:1:2"
+    assert guard._client({"client": ("::ffff:192.0.2.1", 1)}) == "::ffff:192.0.2.1"
 
 
 @pytest.mark.parametrize(("size", "status"), [(1000, 200), (1001, 413)])
@@ -196,11 +235,62 @@ def test_uploads_are_refused_where_there_is_no_room():
     assert asked == [499, 500, 1000]
 
 
-def test_a_server_for_a_network_takes_any_name():
-    client = guarded(hosts=None)
-    assert client.get("/", headers={"host": "my-machine:7860"}).status_code == 200
-    assert guarded(hosts=["mine"]).get("/", headers={"host": "mine:1"}).status_code == 200
-    assert guarded().get("/", headers={"host": "other"}).status_code == 400
+def test_a_server_is_called_by_its_names_only():
+    """One for a network by any IP address too: no name can be made to point to another one."""
+    for host, hosts, addresses, status in (
+        ("localhost:7860", [], False, 200),
+        ("LOCALHOST", [], False, 200),
+        ("[::1]:7860", [], False, 200),
+        ("mine:1", ["Mine"], False, 200),
+        ("other", ["mine"], True, 400),
+        ("192.0.2.7:7860", [], True, 200),
+        ("[2001:db8::1]", [], True, 200),
+        ("192.0.2.7", [], False, 400),
+        ("192.0.2.7.evil.example", [], True, 400),
+        ("evil.example:localhost", [], True, 400),
+        ("localhost, evil.example", [], True, 400),
+    ):
+        client = guarded(hosts=hosts, addresses=addresses)
+        assert client.get("/", headers={"host": host}).status_code == status, host
+        forwarded = {"x-forwarded-host": host, "origin": f"https://{host}"}
+        assert client.get("/", headers=forwarded).status_code == status, host
+
+
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        ({}, 200),
+        ({"origin": "http://localhost"}, 200),
+        ({"origin": "http://localhost:1234"}, 403),
+        ({"origin": "http://localhost.evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": ""}, 403),
+        ({"origin": "http://["}, 403),
+        ({"sec-fetch-site": "same-origin"}, 200),
+        ({"sec-fetch-site": "none", "sec-fetch-mode": "navigate"}, 200),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, 403),
+        (
+            {
+                "sec-fetch-site": "cross-site",
+                "sec-fetch-mode": "navigate",
+                "sec-fetch-dest": "document",
+            },
+            200,
+        ),
+        (
+            {
+                "sec-fetch-site": "cross-site",
+                "sec-fetch-mode": "navigate",
+                "sec-fetch-dest": "iframe",
+            },
+            403,
+        ),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_other_pages_may_link_here_and_nothing_else(told, status, method):
+    assert guarded().request(method, "/", headers=told).status_code == status
 
 
 def test_every_answer_forbids_loading_from_elsewhere():

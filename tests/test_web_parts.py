@@ -104,7 +104,18 @@ def test_a_taken_port_is_named():
             listen(WebSettings(port=port))
 
 
-@pytest.mark.parametrize("wrong", [{"port": 70000}, {"language": "fr"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"port": 70000},
+        {"language": "fr"},
+        {"host": "0.0.0.0"},
+        {"host": "::"},
+        {"host": ""},
+        {"host": "192.0.2.1", "password": ""},
+        {"password": "secret", "no_password": True},
+    ],
+)
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError):
         WebSettings(**wrong)
@@ -112,7 +123,9 @@ def test_settings_out_of_range_are_refused(wrong):
 
 def test_this_machine_only_by_default():
     assert WebSettings().host == "127.0.0.1" and WebSettings().is_local
-    assert not WebSettings(host="0.0.0.0").is_local
+    assert WebSettings(host="127.0.0.2").is_local and WebSettings(host="::1").is_local
+    assert not WebSettings(host="0.0.0.0", password="secret").is_local
+    assert not WebSettings(host="0.0.0.0", no_password=True).is_local
 
 
 def test_gradios_html_is_rewritten():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -21,14 +20,19 @@ def running(**settings) -> Iterator[tuple[str, Path]]:
     """
     import uvicorn
 
-    from builder_tools.web.server import WebSettings, create_app, private_folder
+    from builder_tools.web.server import (
+        WebSettings,
+        create_app,
+        listen,
+        private_folder,
+        server_config,
+    )
 
-    with private_folder() as folder, socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
+    with private_folder() as folder, listen(WebSettings(port=0)) as listening:
         port = listening.getsockname()[1]
         app = create_app(WebSettings(port=port, **settings), folder)
-        options = {"log_level": "error", "timeout_graceful_shutdown": 2, "ws_max_size": 8_000_000}
-        server = uvicorn.Server(uvicorn.Config(app, **options))
+        options = {"log_level": "error", "timeout_graceful_shutdown": 2}
+        server = uvicorn.Server(server_config(app, **options))
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
         try:

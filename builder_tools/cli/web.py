@@ -28,6 +28,16 @@ def _options(parser: argparse.ArgumentParser) -> None:
         "users of the machine do not see)",
     )
     parser.add_argument(
+        "--no-password", action="store_true", help="let everybody in, on a network too"
+    )
+    parser.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        help="name this server is called by on its network, beside this machine's own and its IP "
+        "addresses; other names are refused (repeatable)",
+    )
+    parser.add_argument(
         "--language", choices=("en", "ru"), help="default: what the browser asks for"
     )
     for name, default, text in (
@@ -60,6 +70,8 @@ def _run(options: argparse.Namespace) -> None:
         model=options.model,
         detector=options.detector,
         password=options.password or os.environ.get(PASSWORD_VARIABLE) or None,
+        no_password=options.no_password,
+        names=tuple(options.name),
         language=options.language,
         limits=Limits(
             max_upload_mb=options.max_upload_mb,
@@ -69,11 +81,6 @@ def _run(options: argparse.Namespace) -> None:
         ),
         keep_s=60 * options.keep_minutes,
     )
-    if not settings.is_local and settings.password is None:
-        print(
-            f"Warning: everybody who reaches {settings.host} can use this page. Try --password.",
-            file=sys.stderr,
-        )
     listening = listen(settings)
     port = listening.getsockname()[1]
     print(f"Starting http://{settings.host}:{port}/ (Ctrl-C ends it)", file=sys.stderr)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import ipaddress
 import json
+import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from builder_tools.web.limits import MEGABYTE
 
@@ -28,7 +30,10 @@ OPEN_PATHS = ("/health",)
 """Paths that need no password."""
 KEPT_PATHS = ("/upload", "/api/video", "/api/batch")
 """Ends of paths whose requests end up on the disk: Gradio's uploads, and the API's jobs."""
-WRONG_PASSWORD_WAIT_S = 0.5
+BODY_S, STALL_S = 30.0, 30.0
+"""For a request's body to come, beside a second for every `SLOWEST_BYTES`; between two parts."""
+SLOWEST_BYTES = 10_000
+MOST_HEADER_BYTES = 32_768
 CONTENT_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; "
@@ -42,8 +47,11 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "x-frame-options": "SAMEORIGIN",
     "permissions-policy": "camera=(self), microphone=(), geolocation=()",
+    "cross-origin-resource-policy": "same-origin",
 }
-_TOO_BIG = "too_big"
+_HOST_HEADERS = (b"host", b"x-forwarded-host")
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[\w.\-]+)(?::(\d{1,5}))?", re.ASCII)
+_TOO_BIG, _TOO_SLOW = "too_big", "too_slow: the request took too long to come."
 _FULL = "full: the server holds as many files as it may. Try again in some minutes."
 
 
@@ -53,9 +61,10 @@ class Guard:
     Args:
         app: What it stands before.
         password: Asked for by HTTP Basic authentication, with any user name; None asks nothing.
-        hosts: Names this server is called by, beside this machine's own; `None` takes any (a
-            server for a network). Another name is refused: else a page elsewhere whose name is
-            made to point here could read the answers.
+        hosts: Names this server is called by, beside those of `LOCAL_NAMES`. Another name is
+            refused: else a page elsewhere whose name is made to point here could read the answers.
+        addresses: Whether it may be called by any IP address too (a server for a network), which
+            nobody can make to point elsewhere.
         max_bytes: Size of any request.
         has_room: Says whether so many bytes more may come; None takes them always.
     """
@@ -65,74 +74,110 @@ class Guard:
         app: App,
         *,
         password: str | None,
-        hosts: Iterable[str] | None,
+        hosts: Iterable[str],
         max_bytes: int,
+        addresses: bool = False,
         has_room: Callable[[int], bool] | None = None,
     ) -> None:
         self.app, self.max_bytes, self._has_room = app, max_bytes, has_room
         self._password = password.encode() if password else None
-        self._hosts = None if hosts is None else {*LOCAL_NAMES, *hosts}
+        self._hosts = {*LOCAL_NAMES, *(host.lower() for host in hosts)}
+        self._addresses = addresses
+        self._guesses = Guesses()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         headers = {key.lower(): value for key, value in scope["headers"]}
-        if not self._is_for_us(headers):
-            await _refuse(scope, send, 400, "This server is not called by that name.")
-        elif not _is_own_origin(scope, headers):
-            await _refuse(scope, send, 403, "Requests from other pages are not taken.")
+        if not self._is_for_us(scope):
+            await answer_refusal(scope, send, 400, "This server is not called by that name.")
+        elif sum(len(key) + len(value) for key, value in scope["headers"]) > MOST_HEADER_BYTES:
+            await answer_refusal(scope, send, 431, "The headers are too long.")
+        elif not _is_own_page(headers):
+            await answer_refusal(scope, send, 403, "Requests from other pages are not taken.")
+        elif wait_s := self._wait_s(scope, headers):
+            after = [(b"retry-after", str(round(wait_s + 0.5)).encode())]
+            await answer_refusal(scope, send, 429, "Too many wrong passwords. Wait.", after)
         elif not self._may_pass(scope, headers):
-            await asyncio.sleep(WRONG_PASSWORD_WAIT_S if b"authorization" in headers else 0)
             ask = [(b"www-authenticate", b'Basic realm="builder-tools", charset="UTF-8"')]
-            await _refuse(scope, send, 401, "A password is needed.", ask)
+            await answer_refusal(scope, send, 401, "A password is needed.", ask)
         elif _length(headers) > self.max_bytes:
-            await _refuse(scope, send, 413, self._too_big())
+            await answer_refusal(scope, send, 413, self._too_big())
         elif not await self._fits(scope, headers):
-            await _refuse(scope, send, 503, _FULL, [(b"retry-after", b"60")])
+            await answer_refusal(scope, send, 503, _FULL, [(b"retry-after", b"60")])
         else:
             await self._pass(scope, receive, send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Counts the bytes that come, and adds the headers that go."""
-        came, begun, is_over = 0, False, False
+        came, begun, broken = 0, False, None
+        begin_s, is_whole = time.monotonic(), False
 
         async def counted() -> Message:
-            nonlocal came, is_over
-            message = await receive()
+            nonlocal came, broken, is_whole
+            if scope["type"] != "http" or is_whole:
+                return await receive()
+            left_s = begin_s + BODY_S + came / SLOWEST_BYTES - time.monotonic()
+            try:
+                message = await asyncio.wait_for(receive(), max(min(left_s, STALL_S), 0.001))
+            except TimeoutError:
+                broken = (408, _TOO_SLOW)
+                raise _Broken from None
+            is_whole = not message.get("more_body")
             came += len(message.get("body") or b"")
-            if scope["type"] == "http" and came > self.max_bytes:
-                is_over = True
-                raise _TooBig
+            if came > self.max_bytes:
+                broken = (413, self._too_big())
+                raise _Broken
             return message
 
         async def marked(message: Message) -> None:
             nonlocal begun
-            if is_over and not begun:
+            if broken and not begun:
                 return  # what the app says of the interruption
             if message["type"] == "http.response.start":
                 begun = True
-                message["headers"] = [*message.get("headers", []), *_own_headers(message)]
+                message["headers"] = _own_headers(message)
             await send(message)
 
-        with suppress(_TooBig):
+        with suppress(_Broken):
             await self.app(scope, counted, marked)
-        if is_over and not begun:
-            await _refuse(scope, send, 413, self._too_big())
+        if broken and not begun:
+            await answer_refusal(scope, send, *broken, [(b"connection", b"close")])
 
-    def _is_for_us(self, headers: dict[bytes, bytes]) -> bool:
-        name = urlsplit(f"//{headers.get(b'host', b'').decode('latin-1')}").hostname
-        return self._hosts is None or name in self._hosts
+    def _is_for_us(self, scope: Scope) -> bool:
+        """Say whether every name a request calls this server by is one of its names.
+
+        `X-Forwarded-Host`, which Gradio believes, is a name like `Host`.
+        """
+        told = [value for key, value in scope["headers"] if key.lower() in _HOST_HEADERS]
+        called = [name.strip() for value in told for name in value.split(b",")]
+        return bool(called) and all(self._is_our_name(name) for name in called)
+
+    def _is_our_name(self, host: bytes) -> bool:
+        found = _HOST.fullmatch(host)
+        name = found[1].decode().strip("[]").lower() if found else ""
+        return name in self._hosts or (self._addresses and _is_address(name))
+
+    def _wait_s(self, scope: Scope, headers: dict[bytes, bytes]) -> float:
+        """Return how long no password is looked at any more, seconds; 0 for those that are."""
+        asks = self._password is not None and b"authorization" in headers
+        return self._guesses.wait_s(_client(scope)) if asks else 0.0
 
     def _may_pass(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
         if self._password is None or scope["path"] in OPEN_PATHS:
             return True
-        kind, _, code = headers.get(b"authorization", b"").partition(b" ")
+        if b"authorization" not in headers:
+            return False
+        kind, _, code = headers[b"authorization"].partition(b" ")
         try:
             given = base64.b64decode(code, validate=True).partition(b":")[2]
         except binascii.Error:
-            return False
-        return kind.lower() == b"basic" and secrets.compare_digest(given, self._password)
+            given = b""
+        is_right = kind.lower() == b"basic" and secrets.compare_digest(given, self._password)
+        if not is_right:
+            self._guesses.wrong(_client(scope))
+        return is_right
 
     async def _fits(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
         """Says whether there is room for what a request brings; the store looks at the disk."""
@@ -146,16 +191,72 @@ class Guard:
         return f"{_TOO_BIG}: at most {self.max_bytes / MEGABYTE:g} MB are taken."
 
 
-class _TooBig(Exception):
-    """A request that goes on past the limit."""
+class Guesses:
+    """Wrong passwords by whoever sent them: after some, each next one has to wait twice as long.
+
+    Who waits is not listened to at all, be the password right or wrong: what is sent at once, by
+    many connections, is no way round.
+    """
+
+    FREE = 5
+    LONGEST_S = 60.0
+    FORGOTTEN_S = 900.0
+    MOST_CLIENTS = 10_000
+
+    def __init__(self) -> None:
+        self._wrong: dict[str, tuple[int, float]] = {}
+
+    def wait_s(self, client: str) -> float:
+        """Return how long a client has to wait, seconds."""
+        count, last_s = self._wrong.get(client, (0, 0.0))
+        if count < self.FREE:
+            return 0.0
+        wait_s = min(2.0 ** (count - self.FREE), self.LONGEST_S)
+        return max(last_s + wait_s - time.monotonic(), 0.0)
+
+    def wrong(self, client: str) -> None:
+        """Count a wrong password."""
+        now = time.monotonic()
+        if len(self._wrong) >= self.MOST_CLIENTS:
+            self._wrong = {
+                key: told for key, told in self._wrong.items() if now - told[1] < self.LONGEST_S
+            }
+        count, last_s = self._wrong.pop(client, (0, now))
+        self._wrong[client] = (1 if now - last_s > self.FORGOTTEN_S else count + 1, now)
 
 
-def _is_own_origin(scope: Scope, headers: dict[bytes, bytes]) -> bool:
-    """Says whether a request that may do something comes from this page, or from no page."""
+def _client(scope: Scope) -> str:
+    """Return whose request it is: an IPv4 address, or the half of an IPv6 one that is given out."""
+    host = (scope.get("client") or ("",))[0]
+    return ":".join(host.split(":")[:4]) if ":" in host and "." not in host else host
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+class _Broken(Exception):
+    """A request that goes on past a limit."""
+
+
+def _is_own_page(headers: dict[bytes, bytes]) -> bool:
+    """Say whether a request comes from this page, or from no page; a link to it may be followed.
+
+    Browsers name the page in `Origin`, and in `Sec-Fetch-Site` where they leave the former out.
+    """
     origin = headers.get(b"origin")
-    if origin is None or scope.get("method") in ("GET", "HEAD"):
-        return True
-    return urlsplit(origin.decode("latin-1")).netloc == headers.get(b"host", b"").decode("latin-1")
+    ours = [headers.get(name) for name in _HOST_HEADERS]
+    if origin is not None and origin.partition(b"://")[2] not in ours:
+        return False
+    site = headers.get(b"sec-fetch-site", b"none")
+    follows_link = headers.get(b"sec-fetch-mode") == b"navigate" and (
+        headers.get(b"sec-fetch-dest") == b"document"
+    )
+    return site in (b"none", b"same-origin") or follows_link
 
 
 def _length(headers: dict[bytes, bytes]) -> int:
@@ -164,22 +265,27 @@ def _length(headers: dict[bytes, bytes]) -> int:
 
 
 def _own_headers(message: Message) -> list[tuple[bytes, bytes]]:
-    there = {key.lower() for key, _ in message.get("headers", [])}
+    """Return the headers of an answer with ours, and none that open it to other pages."""
+    told = message.get("headers", [])
+    kept = [pair for pair in told if not pair[0].lower().startswith(b"access-control-")]
+    there = {key.lower() for key, _ in kept}
     pairs = ((key.encode(), value.encode()) for key, value in HEADERS.items())
-    return [(key, value) for key, value in pairs if key not in there]
+    return [*kept, *((key, value) for key, value in pairs if key not in there)]
 
 
-async def _refuse(
+async def answer_refusal(
     scope: Scope,
     send: Send,
     status: int,
     text: str,
     headers: list[tuple[bytes, bytes]] | None = None,
 ) -> None:
+    """Answer a request with why it is not taken; hang up a WebSocket."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": text})
         return
     body = json.dumps({"error": text.partition(":")[0], "message": text}).encode()
-    start = [(b"content-type", b"application/json"), *(headers or [])]
+    length = str(len(body)).encode()
+    start = [(b"content-type", b"application/json"), (b"content-length", length), *(headers or [])]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})

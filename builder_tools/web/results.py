@@ -21,6 +21,8 @@ SWEEP_S = 15.0
 MEASURED_S = 2.0
 LEFTOVER_S = 3600.0
 """Uploads that nobody ever used are deleted after this long."""
+BROKEN_OFF_S = 60.0
+"""And those that broke off, of which no more came for this long."""
 GRACE_S = 10.0
 """Used uploads go after this long: somebody else may have just sent the same file, which Gradio
 keeps under the same name."""
@@ -156,9 +158,11 @@ class ResultStore:
         """Deletes what has had its time."""
         self._sweep_results()
         self._sweep_used()
-        old = time.time() - LEFTOVER_S
+        now = time.time()
         for path in list(self.uploads.rglob("*")):
-            if path.is_file() and _sent_at(path) < old:
+            # Gradio gives a file its own folder when it is whole.
+            kept_s = BROKEN_OFF_S if path.parent == self.uploads else LEFTOVER_S
+            if path.is_file() and _sent_at(path) < now - kept_s:
                 _remove(path)
 
     def _sweep_results(self) -> None:
@@ -180,12 +184,22 @@ class ResultStore:
                 with self._lock:
                     self._used.pop(path, None)
 
+    def is_upload(self, path: str | Path) -> bool:
+        """Return whether a path is that of a whole upload: a plain file in a folder of its own, and
+        no other way of writing that path, no link, device or pipe."""
+        try:
+            about = Path(path).lstat()
+            folder = Path(path).parent
+            is_own = stat.S_ISREG(about.st_mode) and stat.S_ISDIR(folder.lstat().st_mode)
+        except (OSError, ValueError):
+            return False
+        plain = str(path) == str(self.uploads / folder.name / Path(path).name)
+        return is_own and plain and ".." not in Path(path).parts
+
     def _own(self, upload: str | Path) -> Path:
-        path = Path(upload)
-        inside = path.resolve().is_relative_to(self.uploads.resolve())
-        if not inside or path.is_symlink() or not path.is_file():
+        if not self.is_upload(upload):
             raise Refused("gone")
-        return path
+        return Path(upload)
 
     def _sweep_often(self) -> None:
         while not self._stopped.wait(SWEEP_S):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import socket
@@ -22,8 +23,9 @@ from builder_tools.web import need_web
 from builder_tools.web.api import add_api
 from builder_tools.web.api_jobs import add_jobs
 from builder_tools.web.documents import STATIC
+from builder_tools.web.door import Door
 from builder_tools.web.engine import Engine
-from builder_tools.web.guard import LOCAL_NAMES, Guard
+from builder_tools.web.guard import LOCAL_NAMES, MOST_HEADER_BYTES, Guard
 from builder_tools.web.limits import Limits
 from builder_tools.web.results import ResultStore
 from builder_tools.web.rewriting import Rewriting
@@ -52,12 +54,16 @@ class WebSettings:
         model: Default model: a name, or a folder with a card.
         detector: Default detector.
         password: Asked of everybody; None or empty asks nothing.
+        no_password: That nothing is asked on a network, on purpose.
+        names: Names this server is called by, beside its host's; a server for a network is called
+            by any IP address too.
         language: Of `/`, where the browser does not ask for one of ours.
         limits: What is taken.
         keep_s: How long results of videos and batches are kept, seconds.
 
     Raises:
-        ValueError: If the port, the language or a limit is out of range.
+        ValueError: If the port, the language or a limit is out of range; if a server for a network
+            has no password and `no_password` does not say so.
     """
 
     host: str = "127.0.0.1"
@@ -65,6 +71,8 @@ class WebSettings:
     model: str | None = None
     detector: str = DEFAULT_DETECTOR
     password: str | None = None
+    no_password: bool = False
+    names: tuple[str, ...] = ()
     language: str | None = None
     limits: Limits = field(default_factory=Limits)
     keep_s: float = 900.0
@@ -74,10 +82,21 @@ class WebSettings:
             raise ValueError(f"Expected a port of 0...65535. Received: port={self.port}.")
         if self.language is not None:
             Words(self.language)
+        if self.no_password and self.password:
+            raise ValueError("Expected a password or no_password. Received: both.")
+        if not (self.is_local or self.password or self.no_password):
+            raise ValueError(
+                f"Everybody who reaches {self.host or 'this machine'} could use the page. Try "
+                "--password, or --no-password if that is meant."
+            )
 
     @property
     def is_local(self) -> bool:
-        return self.host in LOCAL_NAMES
+        """Whether only this machine reaches the server."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host in LOCAL_NAMES
 
 
 @contextmanager
@@ -150,20 +169,22 @@ def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _add_first_page(app, settings)
     _mount_pages(app, settings, engine, store)
-    hosts = [settings.host, *_extra_hosts()] if settings.is_local else None
     return Guard(
-        Rewriting(app),
+        Door(Rewriting(app), store.is_upload),
         password=settings.password,
-        hosts=hosts,
+        hosts=_names(settings),
+        addresses=not settings.is_local,
         max_bytes=settings.limits.upload_bytes + 100_000,
         has_room=store.has_room,
     )
 
 
-def _extra_hosts() -> list[str]:
-    """Gives names set by BUILDER_TOOLS_WEB_HOSTS (commas between), for a server behind another."""
-    named = os.environ.get("BUILDER_TOOLS_WEB_HOSTS", "")
-    return [name.strip() for name in named.split(",") if name.strip()]
+def _names(settings: WebSettings) -> list[str]:
+    """Return what this server is called; BUILDER_TOOLS_WEB_HOSTS adds names, commas between."""
+    named = os.environ.get("BUILDER_TOOLS_WEB_HOSTS", "").split(",")
+    machine = socket.gethostname()
+    own = [] if settings.is_local else [machine, f"{machine}.local"]
+    return [settings.host, *own, *settings.names, *(name.strip() for name in named if name)]
 
 
 def _add_first_page(app: FastAPI, settings: WebSettings) -> None:
@@ -190,6 +211,7 @@ def _mount_pages(app: FastAPI, settings: WebSettings, engine: Engine, store: Res
 
     for language in LANGUAGES:
         page = Page(engine, store, settings.limits, Words(language))
+        page.blocks.has_launched = True  # else Gradio does not check paths of its own accord
         gr.mount_gradio_app(
             app,
             page.blocks,
@@ -215,7 +237,8 @@ def listen(settings: WebSettings) -> socket.socket:
         OSError: If it cannot be had; says what to try.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family)
+    # With its protocol named, asyncio sends at once; else every answer takes 40 ms.
+    listening = socket.socket(family, proto=socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
@@ -242,12 +265,27 @@ def serve(settings: WebSettings, listening: socket.socket) -> None:
     import uvicorn
 
     with private_folder() as folder, listening:
-        config = uvicorn.Config(
-            create_app(settings, folder),
-            log_level="warning",
-            timeout_graceful_shutdown=STAY_OPEN_S,
-            ws_max_size=8_000_000,
-            server_header=False,
-            lifespan="on",
-        )
-        uvicorn.Server(config).run(sockets=[listening])
+        uvicorn.Server(server_config(create_app(settings, folder))).run(sockets=[listening])
+
+
+def server_config(app: Any, **options: Any) -> Any:
+    """Return uvicorn's settings for the app of `create_app`: what is waited for, and how long.
+
+    Args:
+        app: The app.
+        **options: More of `uvicorn.Config`.
+    """
+    import uvicorn
+
+    from builder_tools.web.connections import ImpatientProtocol
+
+    settings = {
+        "http": ImpatientProtocol,
+        "h11_max_incomplete_event_size": MOST_HEADER_BYTES,
+        "log_level": "warning",
+        "timeout_graceful_shutdown": STAY_OPEN_S,
+        "ws_max_size": 8_000_000,
+        "server_header": False,
+        "lifespan": "on",
+    }
+    return uvicorn.Config(app, **{**settings, **options})

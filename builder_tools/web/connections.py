@@ -1,0 +1,86 @@
+"""Connections that keep the server waiting: how many there may be, and for how long.
+
+A connection that sends no whole request costs nothing to make and a file handle to hold; without a
+limit some thousand of them make the server deaf. Here each has its time, and where there are too
+many, the one that waits longest makes room for the newest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEADERS_S = 10.0
+"""For the headers of a request to come, all of them."""
+MOST_CONNECTIONS = 500
+
+
+def most_connections() -> int:
+    """Return how many connections are held at once: half of what the system lets this process
+    open, and no more than `MOST_CONNECTIONS`."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return MOST_CONNECTIONS
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, soft // 2)
+
+
+class ImpatientProtocol(H11Protocol):
+    """HTTP/1.1 of uvicorn, with an end to waiting."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._end: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        if len(self.connections) >= most_connections() and not self._make_room():
+            transport.abort()
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.is_waiting():
+            self._wait()
+        else:
+            self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def is_waiting(self) -> bool:
+        """Return whether no request is being answered and none has wholly come."""
+        is_ours = self.transport.get_protocol() is self  # else it became a WebSocket
+        return is_ours and (self.cycle is None or self.cycle.response_complete)
+
+    def _wait(self) -> None:
+        if self._end is None and not self.transport.is_closing():
+            self._end = self.loop.call_later(HEADERS_S, self._hang_up)
+
+    def _stop_waiting(self) -> None:
+        if self._end is not None:
+            self._end.cancel()
+            self._end = None
+
+    def _hang_up(self) -> None:
+        self._end = None
+        if self.is_waiting():
+            self.transport.abort()
+
+    def _make_room(self) -> bool:
+        """Hang up the connection that has waited longest; say whether there was one."""
+        waiting = [
+            one
+            for one in self.connections
+            if isinstance(one, ImpatientProtocol) and one.is_waiting()
+        ]
+        if not waiting:
+            return False
+        oldest = min(waiting, key=lambda one: one._end.when() if one._end else 0.0)
+        oldest.transport.abort()
+        self.connections.discard(oldest)
+        return True

@@ -372,7 +372,7 @@ the rest got a row as unreadable with its reason. Stated bound of memory: {MEMOR
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--pictures", type=int, default=8_000)
+    parser.add_argument("--pictures", type=int, default=8_500)
     parser.add_argument("--videos", type=int, default=800)
     parser.add_argument("--zips", type=int, default=800)
     parser.add_argument("--requests", type=int, default=400)

@@ -6,8 +6,10 @@ own first bytes say what it is; its name says nothing.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
+import struct
 import zipfile
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
@@ -19,6 +21,11 @@ from builder_tools.media.headers import picture_header
 from builder_tools.media.zip_names import zip_entry_name
 
 MEGABYTE = 1_000_000
+MOST_DIRECTORY_BYTES = 5_000_000
+"""Of a zip's list of files: 50,000 of usual names."""
+_ENTRY_BYTES = 100
+_ZIP_END_BYTES = 1 << 17
+"""The end of a zip that holds where its list is, behind a comment of up to 65,535 bytes."""
 MOST_NAME = 120
 """Letters of a file name that are kept."""
 
@@ -253,6 +260,7 @@ def unpack_pictures(path: Path, folder: Path, limits: Limits) -> Unpacked:
             hold some pictures and should be thrown away.
     """
     check_size(path.stat().st_size, limits.upload_bytes)
+    _check_directory(path)
     try:
         with zipfile.ZipFile(path) as archive:
             return _unpack(archive, folder, limits)
@@ -264,6 +272,25 @@ def unpack_pictures(path: Path, folder: Path, limits: Limits) -> Unpacked:
         raise Refused("zip_password") from error
     except Exception as error:  # whatever damaged bytes make of a decompressor
         raise Refused("corrupt_zip") from error
+
+
+def _check_directory(path: Path) -> None:
+    """Refuse a zip whose list of files is so long that reading it would take minutes."""
+    with path.open("rb") as file:
+        file.seek(-min(path.stat().st_size, _ZIP_END_BYTES), os.SEEK_END)
+        end = file.read()
+    sizes = []
+    for mark, place, kind in ((b"PK\5\6", 12, "<L"), (b"PK\6\6", 40, "<Q")):
+        at = end.rfind(mark)
+        field = end[at + place : at + place + struct.calcsize(kind)]
+        if at >= 0 and len(field) == struct.calcsize(kind):
+            sizes += [size for size in struct.unpack(kind, field) if size != 0xFFFFFFFF]
+    if max(sizes, default=0) > MOST_DIRECTORY_BYTES:
+        raise Refused(
+            "too_many_files",
+            count=max(sizes) // _ENTRY_BYTES,
+            limit=MOST_DIRECTORY_BYTES // _ENTRY_BYTES,
+        )
 
 
 def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:

@@ -40,7 +40,7 @@ lint: $(VENV)/.lint ## check style with ruff
 	@$(VENV)/bin/python -m ruff check .
 
 train: $(VENV)/.full ## train a model on FER+ (data/README.md); more options: ARGS=...
-	@$(VENV)/bin/builder-tools train --data ferplus $(ARGS)
+	@$(VENV)/bin/builder-tools train --data ferplus --reports reports $(ARGS)
 
 notebooks: $(VENV)/.full ## run the study's notebooks again, in place (FER+: data/README.md)
 	@cd notebooks && for notebook in *.ipynb; do \

@@ -22,6 +22,13 @@ _PLACES = {
     "ValenceArousalLabeller": "builder_tools.valence_arousal",
 }
 
+_EXTRAS = {
+    "EmotionHyperModel": "study",
+    "FaceSMOTE": "study",
+    "ValenceArousalLabeller": "study",
+}
+"""The extra that a name needs, where it is more than the base install."""
+
 __all__ = [
     "DrawBox",
     "EmotionClassifier",
@@ -36,7 +43,13 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
-        return getattr(importlib.import_module(_PLACES[name]), name)
+        try:
+            return getattr(importlib.import_module(_PLACES[name]), name)
+        except ModuleNotFoundError as error:
+            if name not in _EXTRAS or (error.name or "").startswith(__name__):
+                raise
+            extra = f"pip install 'builder-tools[{_EXTRAS[name]}]'"
+            raise ImportError(f"{name} needs {error.name}: {extra}", name=error.name) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

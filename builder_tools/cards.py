@@ -3,8 +3,10 @@
 A model folder `saved_models/<name>/` holds the deployable file and `card.json`. The card is the
 single source of the model's class order, input size and file hashes.
 
-Models are looked for in `builder_tools/saved_models` (an installed wheel) and then in
-`saved_models` beside the package (a clone of the repository).
+Models are looked for in `builder_tools/saved_models` (an installed wheel), in `saved_models` beside
+the package (a clone of the repository), in `saved_models` of the current folder (where `train` puts
+them) and in the user's data folder (`XDG_DATA_HOME` or `~/.local/share`, then
+`builder_tools/saved_models`).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -43,7 +46,7 @@ MODEL_ROOTS = (
     Path(__file__).resolve().parent / "saved_models",
     Path(__file__).resolve().parent.parent / "saved_models",
 )
-"""Where models are looked for by name, first match wins."""
+"""Where shipped models are looked for by name, first match wins; see `model_roots`."""
 
 
 @dataclass(frozen=True)
@@ -205,12 +208,25 @@ def verify_files(folder: str | Path, card: ModelCard, names: Sequence[str] | Non
             )
 
 
+def model_roots() -> tuple[Path, ...]:
+    """Return where models are looked for by name: first match wins, so nobody's own model takes
+    the place of a shipped one.
+    """
+    roots = list(MODEL_ROOTS)
+    with suppress(OSError):  # the current folder may be gone
+        roots.append(Path.cwd() / "saved_models")
+    with suppress(RuntimeError):  # a user need not have a home
+        data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+        roots.append(Path(data) / "builder_tools" / "saved_models")
+    return tuple(roots)
+
+
 def find_model(name_or_path: str | Path | None = None) -> Path:
     """Gives the folder of a model.
 
     Args:
-        name_or_path: A model's name (see `list_models`), a folder with a card, or None for
-            the default model.
+        name_or_path: A model's name (see `list_models`, `model_roots`), a folder with a card, or
+            None for the default model.
 
     Raises:
         ValueError: If there is no such model; lists those that exist.
@@ -234,8 +250,15 @@ def list_models() -> list[ModelCard]:
 
 def _model_folders() -> dict[str, Path]:
     """Gives folder name -> folder; where a name stands twice the first root wins."""
-    cards = [card for root in reversed(MODEL_ROOTS) for card in root.glob(f"*/{CARD_FILE}")]
+    cards = [card for root in reversed(model_roots()) for card in _cards_in(root)]
     return {card.parent.name: card.parent for card in cards}
+
+
+def _cards_in(root: Path) -> list[Path]:
+    try:
+        return list(root.glob(f"*/{CARD_FILE}"))
+    except OSError:
+        return []  # a folder that this user may not look into
 
 
 def _read_fields(path: Path) -> dict[str, Any]:

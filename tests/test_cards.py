@@ -41,6 +41,8 @@ def folder(tmp_path):
 def roots(tmp_path, monkeypatch):
     roots = (tmp_path / "wheel", tmp_path / "clone")
     monkeypatch.setattr(cards, "MODEL_ROOTS", roots)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return roots
 
 
@@ -172,3 +174,31 @@ def test_unknown_model_lists_what_exists(roots):
     put(roots[1], "tiny")
     with pytest.raises(ValueError, match=r"models \['tiny'\].*Received: 'huge'"):
         find_model("huge")
+
+
+def test_own_models_are_found_after_the_shipped_ones(roots, tmp_path, monkeypatch):
+    own, data = tmp_path / "saved_models", tmp_path / "data" / "builder_tools" / "saved_models"
+    for root in (roots[0], own, data):
+        put(root, "both")
+    put(own, "mine")
+    put(data, "kept")
+    assert find_model("both") == roots[0] / "both"
+    assert (find_model("mine"), find_model("kept")) == (own / "mine", data / "kept")
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    put(tmp_path / "home" / ".local" / "share" / "builder_tools" / "saved_models", "hers")
+    assert [card.name for card in list_models()] == ["both", "hers", "mine"]
+
+
+def test_models_are_found_without_a_home_and_a_current_folder(roots, monkeypatch):
+    def gone():
+        raise FileNotFoundError("the current folder is gone")
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    put(roots[0], "tiny")
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setattr(cards.Path, "home", homeless)
+    monkeypatch.setattr(cards.Path, "cwd", gone)
+    assert [card.name for card in list_models()] == ["tiny"]

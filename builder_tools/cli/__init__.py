@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+import builder_tools
 from builder_tools import __version__
 from builder_tools.cli import (
     balance,
@@ -94,6 +95,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our stdout went away (`| head`): nothing more to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == builder_tools.__name__:
+            raise
+        extra = VERBS[options.verb].extra
+        print(
+            f"builder-tools {options.verb}: This needs {package}: "
+            f"pip install 'builder-tools[{extra}]'.",
+            file=sys.stderr,
+        )
+        return WRONG_USAGE
     except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
         print(f"builder-tools {options.verb}: {str(error) or 'out of memory'}", file=sys.stderr)
         return WRONG_USAGE

@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 from builder_tools.cli.figures import without_screen
-from builder_tools.cli.study import need_study
 from builder_tools.cli.use import add_model_options, make_inference, progress_bar
-from builder_tools.cli.verb import Verb
+from builder_tools.cli.verb import Verb, need_video
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +18,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    need_study()
+    need_video()
     without_screen()
     from builder_tools.media.guarding import check_outputs, check_own
     from builder_tools.timeline.exhibits import judge_exhibits, read_config, write_exhibits

@@ -6,9 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from builder_tools.cli.study import need_study
 from builder_tools.cli.use import add_model_options, make_inference, progress_bar
-from builder_tools.cli.verb import Verb, positive
+from builder_tools.cli.verb import Verb, need_video, positive
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +35,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    need_study()
+    need_video()
     from builder_tools.timeline.highlights import HighlightSettings
     from builder_tools.timeline.signals import SignalSettings
     from builder_tools.timeline.viewers import describe, parse_viewers, search

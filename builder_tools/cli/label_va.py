@@ -34,7 +34,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--stages", type=int, metavar="N", help="of the shift to the class; 0 none")
     parser.add_argument("--pull", type=float, metavar="X", help="share of the way, a stage")
-    parser.add_argument("--network", type=Path, help="its features, for isomap-network")
+    parser.add_argument(
+        "--network", type=Path, help="name, folder or .keras file, for isomap-network"
+    )
     parser.add_argument("--seed", type=int)
     parser.add_argument("--labeller", type=Path, metavar="NPZ", help="use a fitted one")
     parser.add_argument("--save", type=Path, metavar="NPZ", help="keep the fitted labeller")

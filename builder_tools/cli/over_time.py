@@ -37,11 +37,11 @@ def check_plot(options: argparse.Namespace) -> None:
     Raises:
         ValueError, ImportError: Before anything is watched.
     """
-    from builder_tools.cli.study import need_study
+    from builder_tools.cli.verb import need_video
 
     if options.timeline is None:
         raise ValueError("Expected --timeline OUT.csv with --plot: the table is what is drawn.")
-    need_study()
+    need_video()
 
 
 def plot_timeline(table_path: Path, path: Path) -> None:

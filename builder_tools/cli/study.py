@@ -8,19 +8,38 @@ import sys
 from pathlib import Path
 
 from builder_tools.cli.reading import add_data_options, reading_options
-from builder_tools.cli.verb import Verb, positive
+from builder_tools.cli.verb import Verb, need_extra, positive
 from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
 
 
 def need_study() -> None:
     """Refuses early, in one sentence, where the study's packages are not installed."""
-    from importlib.util import find_spec
-
-    missing = [name for name in ("keras", "pandas", "sklearn") if find_spec(name) is None]
-    if missing:
-        raise ImportError(f"This needs {', '.join(missing)}: pip install 'builder-tools[study]'.")
+    need_extra("study", "keras", "pandas", "sklearn")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+RUNS = Path("runs")
+"""Where runs are kept, and the log of all of them, `experiments.csv`."""
+
+
+def add_reports_option(parser: argparse.ArgumentParser) -> None:
+    """Adds --reports."""
+    parser.add_argument(
+        "--reports",
+        type=Path,
+        metavar="DIR",
+        help="add the row of runs/experiments.csv to DIR/experiments.csv, too, and draw figures "
+        "there (the repository's: reports)",
+    )
+
+
+def log_run(card, note: str, runs: Path, reports: Path | None) -> None:
+    """Adds the row of a model to the log of the runs, and to that of the reports if asked for."""
+    from builder_tools.study import log_experiment
+
+    for folder in dict.fromkeys([runs, reports or runs]):
+        log_experiment(folder / "experiments.csv", card, note)
 
 
 def add_va_labels_option(parser) -> None:
@@ -248,7 +267,7 @@ def _quantize_options(parser: argparse.ArgumentParser) -> None:
     add_data_options(parser)
     parser.add_argument("model", help="name or folder of a float32 model")
     parser.add_argument("--out", type=Path, required=True, help="new model folder to write")
-    parser.add_argument("--reports", type=Path, default=Path("reports"))
+    add_reports_option(parser)
     parser.add_argument("--note", default="", help="a remark for experiments.csv")
     add_va_labels_option(parser)
 
@@ -256,12 +275,12 @@ def _quantize_options(parser: argparse.ArgumentParser) -> None:
 def _run_quantize(options: argparse.Namespace) -> None:
     need_study()
     from builder_tools.cards import find_model
-    from builder_tools.study import load_data, log_experiment, quantize_model
+    from builder_tools.study import load_data, quantize_model
 
     data = load_data(options.data, options.source, **reading_options(options))
     labels = _va_labels(options)
     card, _ = quantize_model(find_model(options.model), options.out, data, labels=labels)
-    log_experiment(options.reports / "experiments.csv", card, options.note)
+    log_run(card, options.note, RUNS, options.reports)
     print_report(card.metrics["test"], affect_of(card, "test"))
 
 
@@ -272,19 +291,19 @@ def _ensemble_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--flip-average", action="store_true", help="average with the mirrored face in use"
     )
-    parser.add_argument("--reports", type=Path, default=Path("reports"))
+    add_reports_option(parser)
     parser.add_argument("--note", default="", help="a remark for experiments.csv")
 
 
 def _run_ensemble(options: argparse.Namespace) -> None:
     need_study()
     from builder_tools.cards import find_model
-    from builder_tools.study import join_models, load_data, log_experiment
+    from builder_tools.study import join_models, load_data
 
     data = load_data(options.data, options.source, **reading_options(options))
     folders = [find_model(name) for name in options.models]
     card, _ = join_models(folders, options.out, data, flip_average=options.flip_average)
-    log_experiment(options.reports / "experiments.csv", card, options.note)
+    log_run(card, options.note, RUNS, options.reports)
     print_report(card.metrics["test"], {})
 
 

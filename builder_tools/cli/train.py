@@ -8,8 +8,11 @@ from pathlib import Path
 
 from builder_tools.cli.reading import add_data_options, reading_options
 from builder_tools.cli.study import (
+    RUNS,
+    add_reports_option,
     add_va_labels_option,
     affect_of,
+    log_run,
     need_study,
     print_report,
 )
@@ -30,7 +33,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         help="checkpoints (default: runs/NAME); resumes there",
     )
     parser.add_argument("--models", type=Path, default=Path("saved_models"))
-    parser.add_argument("--reports", type=Path, default=Path("reports"))
+    add_reports_option(parser)
     parser.add_argument("--note", default="", help="a remark for experiments.csv")
     parser.add_argument(
         "--train-only",
@@ -160,14 +163,15 @@ def _teaching(options: argparse.Namespace):
 
 def _run_train(options: argparse.Namespace) -> None:
     need_study()
-    from builder_tools.study import log_experiment, save_figures, train_and_ship
+    from builder_tools.study import save_figures, train_and_ship
 
+    run_folder = options.run_folder or RUNS / options.name
     shipped = train_and_ship(
         _training_config(options),
         data=options.data,
         source=options.source,
         reading=reading_options(options),
-        run_folder=options.run_folder or Path("runs") / options.name,
+        run_folder=run_folder,
         model_folder=options.models / options.name,
         teaching=_teaching(options),
         va_labels=options.va_labels,
@@ -179,8 +183,8 @@ def _run_train(options: argparse.Namespace) -> None:
     if shipped is None:
         print("Trained. The same command without --train-only does the rest.", file=sys.stderr)
         return
-    log_experiment(options.reports / "experiments.csv", shipped.card, options.note)
-    for path in save_figures(options.reports / "figures", shipped):
+    log_run(shipped.card, options.note, run_folder.parent, options.reports)
+    for path in save_figures((options.reports or run_folder) / "figures", shipped):
         print(f"Drawn: {path}", file=sys.stderr)
     print_report(shipped.card.metrics["test"], affect_of(shipped.card, "test"))
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from builder_tools.cli.reading import add_data_options, reading_options
-from builder_tools.cli.study import need_study
+from builder_tools.cli.study import RUNS, add_reports_option, need_study
 from builder_tools.cli.verb import Verb, positive
 
 OBJECTIVES = {"macro-f1": "val_macro_f1", "accuracy": "val_accuracy"}
@@ -22,7 +22,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, help="default: runs/tune/NETWORK; goes on there")
     parser.add_argument("--overwrite", action="store_true", help="remove the search in the folder")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--log", type=Path, metavar="CSV", help="add a row for the search there")
+    add_reports_option(parser)
     _budget_options(parser.add_argument_group("budget of a trial"))
     _scale_options(parser.add_argument_group("several processes or machines"))
 
@@ -58,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.worker and options.overwrite:
         raise ValueError("Expected --overwrite at the chief: a worker has no search of its own.")
     need_study()
-    folder = options.folder or Path("runs/tune") / options.network
+    folder = options.folder or RUNS / "tune" / options.network
     hypermodel, train, valid = _prepared(options)
     try:
         if options.worker:
@@ -70,6 +70,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _search(options: argparse.Namespace, hypermodel, train, valid, folder: Path) -> int:
+    from builder_tools.study import add_rows
     from builder_tools.tuning import Chief, tune
 
     result = tune(
@@ -83,20 +84,21 @@ def _search(options: argparse.Namespace, hypermodel, train, valid, folder: Path)
         seed=options.seed,
         chief=Chief(options.chief, patience_s=options.patience_s) if options.chief else None,
     )
-    if options.log:
-        _log(options, result, len(train.images))
+    row = _row(options, result, len(train.images))
+    runs = options.folder.parent if options.folder else RUNS
+    for logged in dict.fromkeys([runs, options.reports or runs]):
+        add_rows(logged / "experiments.csv", [row])
     return _print_result(result)
 
 
-def _log(options: argparse.Namespace, result, faces: int) -> None:
-    """Adds the search to the log of experiments: budget, seed, machine, its best trial."""
+def _row(options: argparse.Namespace, result, faces: int) -> dict:
+    """Gives the row of a search in the log of runs: budget, seed, machine, its best trial."""
     import datetime
 
     from builder_tools.machine import hardware
-    from builder_tools.study import add_rows
 
     best = result.best_trial
-    row = {
+    return {
         "date": datetime.date.today().isoformat(),
         "study": "search",
         "trial": f"{options.network}, best of {len(result.trials)}",
@@ -114,7 +116,6 @@ def _log(options: argparse.Namespace, result, faces: int) -> None:
         "valid_nine_accuracy": round(float(best["val_accuracy"]), 4),
         "valid_nine_macro_f1": round(float(best["val_macro_f1"]), 4),
     }
-    add_rows(options.log, [row])
 
 
 def _commit(folder: Path, trial: int) -> str:

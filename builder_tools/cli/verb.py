@@ -18,6 +18,7 @@ class Verb:
         run: Called with the parsed options; gives the exit code, or None for 0.
         reads: Names of the options whose files or folders are read.
         writes: Names of the options whose files are written; none may be one that is read.
+        extra: What to install if a package is missing.
     """
 
     help: str
@@ -26,6 +27,7 @@ class Verb:
     run: Callable[[argparse.Namespace], int | None]
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    extra: str = "study"
 
     def guard(self, options: argparse.Namespace) -> None:
         """Refuses to write over what is read.
@@ -44,6 +46,24 @@ class Verb:
 def _values(option: object) -> list:
     """Gives what an option holds as a list, which many options are and None is not."""
     return [] if option is None else option if isinstance(option, list) else [option]
+
+
+def need_extra(extra: str, *modules: str) -> None:
+    """Refuses early, in one sentence, where the packages of an extra are not installed.
+
+    Raises:
+        ImportError: Names what is missing and the pip command.
+    """
+    from importlib.util import find_spec
+
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        raise ImportError(f"This needs {', '.join(missing)}: pip install 'builder-tools[{extra}]'.")
+
+
+def need_video() -> None:
+    """Refuses early where the packages for tables and figures over time are not installed."""
+    need_extra("video", "pandas", "matplotlib", "scipy")
 
 
 def positive(text: str) -> int:

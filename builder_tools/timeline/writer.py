@@ -102,7 +102,8 @@ class _ParquetRows:
             import pyarrow.parquet
         except ImportError as error:
             raise ImportError(
-                "Parquet tables need pyarrow. Try: pip install pyarrow, or a name ending in .csv."
+                "Parquet tables need pyarrow: pip install pyarrow (or 'builder-tools[video]'), or "
+                "name a .csv."
             ) from error
         words, whole = {"emotion", "affect_from"}, {"frame", "track", DOUBTFUL}
         self._schema = pyarrow.schema(

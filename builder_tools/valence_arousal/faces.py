@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+
+from builder_tools.cards import find_model
 
 SIDE_PX = 48
 CHUNK = 512
@@ -73,7 +76,7 @@ def network_vectors(path: str | Path) -> Vectorise:
     """Gives a function from faces to a network's features before its outputs.
 
     Args:
-        path: A `.keras` file, or a model folder with `model.keras`.
+        path: A `.keras` file, a model folder with `model.keras`, or the name of such a model.
 
     Returns:
         From `(m, H, W[, 3])` uint8 to `(m, d)` float32; faces are resized to the network's input.
@@ -102,16 +105,20 @@ def network_vectors(path: str | Path) -> Vectorise:
 
 
 def network_file(path: str | Path) -> Path:
-    """Gives the `.keras` file of a path to it or to its model folder.
+    """Gives the `.keras` file of a path to it, to its model folder, or of a model's name.
 
     Raises:
         FileNotFoundError: If it is not there.
     """
     path = Path(path)
+    if not path.exists() and len(path.parts) == 1 and not path.suffix:
+        with contextlib.suppress(ValueError):
+            path = find_model(str(path))
     file = path / "model.keras" if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(
-            f"Expected a .keras file or a folder with model.keras. Nothing is at {str(file)!r}."
+            "Expected a .keras file, a folder with model.keras or the name of a model that has "
+            f"one. Nothing is at {str(file)!r}."
         )
     return file
 

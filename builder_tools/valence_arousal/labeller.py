@@ -40,7 +40,7 @@ class ValenceArousalLabeller(BaseEstimator):
         neighbours: In the graph of isomap and umap.
         landmarks: Faces the manifold is fitted on; None takes all of them (exact).
         pca: Principal components kept before the manifold; None keeps the vectors.
-        network: A `.keras` file or model folder whose features replace the pixels.
+        network: A `.keras` file, model folder or name of a model whose features replace the pixels.
         orient_on: What least squares bring to the anchors: `classes` (class means, each class
             alike) or `images` (every face; the plane shrinks to what it can tell).
         stages: Of the shift towards the class; 0 leaves the raw manifold.

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from builder_tools.cards import DEFAULT_MODEL
 from builder_tools.datasets.table import PictureTable
 from builder_tools.valence_arousal.anchors import AnchorLabeller, vote_shares
 from builder_tools.valence_arousal.faces import SIDE_PX
 from builder_tools.valence_arousal.labeller import ValenceArousalLabeller
-
-SHIPPED_NETWORK = Path(__file__).resolve().parents[2] / "saved_models" / "fast"
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ LABELLERS: dict[str, LabellerSpec] = {
     "isomap-network": LabellerSpec(
         ValenceArousalLabeller,
         "landmark ISOMAP of a network's features",
-        {"network": str(SHIPPED_NETWORK)},
+        {"network": DEFAULT_MODEL},
     ),
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -156,7 +157,9 @@ def write_onnx(model: keras.Model, path: Path, emotions: Sequence[str]) -> None:
 
     # Keras only exports networks that have been called.
     model(np.zeros((1, *model.input_shape[1:]), np.float32))
-    model.export(str(path), format="onnx", verbose=False)
+    with warnings.catch_warnings():  # of Keras, about its own use of NumPy
+        warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
+        model.export(str(path), format="onnx", verbose=False)
     graph = onnx.load(path)
     onnx.helper.set_model_props(graph, {"emotions": json.dumps(list(emotions))})
     for value in (*graph.graph.input, *graph.graph.output):

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import builder_tools
 from builder_tools import __version__
@@ -34,6 +35,7 @@ from builder_tools.cli import (
     web,
 )
 from builder_tools.cli.process import allow_any_letter, ended_by_signals, exit_code_of
+from builder_tools.cli.quiet import without_chatter
 
 DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -57,6 +59,14 @@ VERBS = {
     **house.VERBS,
 }
 """Every verb by name, in the order of the help."""
+
+
+STUDY_VERBS = {
+    name
+    for module in (balance, classical, experiment, label_va, study, train, tune)
+    for name in module.VERBS
+}
+"""Those that load TensorFlow."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -83,7 +93,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb; gives the exit code."""
     allow_any_letter()
     options = build_parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    quiet = without_chatter() if options.verb in STUDY_VERBS else nullcontext()
+    with quiet:
+        logging.basicConfig(format="%(message)s", stream=sys.stderr)
+        logging.getLogger(builder_tools.__name__).setLevel(logging.INFO)
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Runs the verb that was chosen; says in a sentence why it could not."""
     try:
         with ended_by_signals():
             VERBS[options.verb].guard(options)

@@ -1,0 +1,71 @@
+"""Keeps the chatter of native libraries off stderr: it is for progress and for what went wrong.
+
+TensorFlow's C++ code writes a dozen lines about its drivers and instruction sets straight to file
+descriptor 2, whatever its log level. Here that goes through a filter; what Python writes does not.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+CHATTER = re.compile(
+    rb"WARNING: All log messages before absl::"
+    rb"|[IWE]\d{4} \d\d:\d\d:\d\d"  # Abseil's
+    rb"|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] "  # TensorFlow's own
+    rb"|To enable the following instructions: "
+    rb"|INFO: Created TensorFlow Lite "
+)
+"""How lines of chatter begin."""
+LAST_WORDS_S = 1.0
+"""How long the end waits for lines of child processes."""
+
+
+@contextmanager
+def without_chatter() -> Iterator[None]:
+    """Filter what is written to file descriptor 2, until the end of the `with`."""
+    try:
+        terminal = os.dup(2)
+    except OSError:  # started without stderr
+        yield
+        return
+    reader, writer = os.pipe()
+    before, sys.stderr = sys.stderr, _straight_to(terminal, sys.stderr)
+    os.dup2(writer, 2)
+    os.close(writer)
+    filtering = threading.Thread(target=_filter, args=(reader, terminal), daemon=True)
+    filtering.start()
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        sys.stderr = before
+        os.dup2(terminal, 2)
+        filtering.join(LAST_WORDS_S)  # `terminal` stays open: a logger may hold it
+
+
+def _straight_to(terminal: int, stream):
+    """Return Python's stderr, past the filter if it would go through it."""
+    try:
+        filtered = stream.fileno() == 2
+    except (AttributeError, OSError, ValueError):
+        filtered = False  # a notebook's, a test's
+    if not filtered:
+        return stream
+    stream.flush()
+    file = open(terminal, "wb", buffering=0, closefd=False)  # noqa: SIM115 - it stays open
+    return io.TextIOWrapper(
+        file, encoding=stream.encoding, errors=stream.errors, write_through=True
+    )
+
+
+def _filter(reader: int, terminal: int) -> None:
+    with open(reader, "rb") as lines:
+        for line in lines:
+            if not CHATTER.match(line):
+                os.write(terminal, line)

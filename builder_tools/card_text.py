@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from builder_tools.cards import ModelCard
+from builder_tools.results import DOUBTFUL_BELOW
 
 OUTPUTS_OF_TASK = {
     "va": "valence and arousal; an emotion is told by the nearest centre of its training faces",
@@ -142,6 +143,11 @@ def _certainty(card: ModelCard) -> str:
         lines.append(
             f"A prediction below probability {card.abstain_below:g} is doubtful: of those above, "
             "95 % are right on valid."
+        )
+    else:
+        lines.append(
+            f"No threshold of doubt was fitted: below {DOUBTFUL_BELOW:g} a prediction is called "
+            "doubtful."
         )
     for name, found in card.metrics.get("test", {}).items():
         if "sure" in found:

@@ -10,6 +10,7 @@ from builder_tools.cards import ModelCard, find_model, list_models
 
 def test_a_bare_card_is_a_short_page():
     page = card_markdown(ModelCard("toy", "model.onnx", ("happy", "sad"), 48, "none"))
+    assert "below 0.5 a prediction is called doubtful" in page
     assert page.startswith("# Model `toy`")
     assert "happy, sad" in page and "48x48" in page
     assert "How good" not in page and "Training data" not in page

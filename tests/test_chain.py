@@ -37,8 +37,10 @@ def study(cleaned: Path, root: Path, *, per_class: int) -> Path:
     run("tune", *data, *network, "--trials", 3, "--folder", root / "tuned")
     (best,) = (root / "tuned").rglob("best.json")
     train = ("train", *data, "--config", best, "--name", "chain", "--keep", "best")
-    places = ("--run", root / "run", "--models", root / "models", "--reports", root / "reports")
-    run(*train, *places)
+    run(*train, "--run", root / "run", "--models", root / "models")
+    with (root / "experiments.csv").open(newline="") as log:
+        assert [row["study"] for row in csv.DictReader(log)] == ["search", "model"]
+    assert (root / "run" / "figures" / "chain_curves.png").is_file()
     run("evaluate", *data, "--model", root / "models/chain")
     out = root / "models/exported"
     run("export", root / "run/best.keras", *data, "--size", 24, "--out", out, "--format", "onnx")

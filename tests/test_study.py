@@ -76,6 +76,12 @@ def experiments(shipped) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_every_run_is_in_the_log_beside_it_too(shipped):
+    """`runs/experiments.csv`, where `--run` names no other place."""
+    with (shipped.root / "experiments.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == experiments(shipped)[:1]
+
+
 def evaluate(shipped, *options: str, model: Path | None = None) -> int:
     places = ["--source", str(shipped.source), "--model", str(model or shipped.model)]
     return main(["evaluate", *places, *options])

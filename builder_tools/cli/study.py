@@ -34,7 +34,7 @@ def add_reports_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def log_run(card, note: str, runs: Path, reports: Path | None) -> None:
+def log_run(card, note: str, runs: Path, reports: Path | None = None) -> None:
     """Adds the row of a model to the log of the runs, and to that of the reports if asked for."""
     from builder_tools.study import log_experiment
 
@@ -280,7 +280,7 @@ def _run_quantize(options: argparse.Namespace) -> None:
     data = load_data(options.data, options.source, **reading_options(options))
     labels = _va_labels(options)
     card, _ = quantize_model(find_model(options.model), options.out, data, labels=labels)
-    log_run(card, options.note, RUNS, options.reports)
+    log_run(card, options.note, options.reports or RUNS)
     print_report(card.metrics["test"], affect_of(card, "test"))
 
 
@@ -303,7 +303,7 @@ def _run_ensemble(options: argparse.Namespace) -> None:
     data = load_data(options.data, options.source, **reading_options(options))
     folders = [find_model(name) for name in options.models]
     card, _ = join_models(folders, options.out, data, flip_average=options.flip_average)
-    log_run(card, options.note, RUNS, options.reports)
+    log_run(card, options.note, options.reports or RUNS)
     print_report(card.metrics["test"], {})
 
 

@@ -35,6 +35,8 @@ class Verb:
         Raises:
             ValueError: Names the option and the file.
         """
+        if not self.writes:
+            return
         from builder_tools.media.guarding import check_outputs
 
         read = [value for name in self.reads for value in _values(getattr(options, name))]

@@ -52,7 +52,7 @@ benchmark: $(VENV)/.full ## measure the shipped models beside fer, and this mach
 
 benchmarks: benchmark ## everything that is measured without training (an hour or two)
 	@for script in robustness runtimes precisions crop_margin crop_accuracy detectors cleaning networks \
-		starvation tracking isomap web; do \
+		starvation tracking isomap web hostile; do \
 		$(VENV)/bin/python benchmarks/$$script.py; done
 
 clean: ## remove the environment and what the demo wrote

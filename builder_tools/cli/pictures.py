@@ -27,7 +27,11 @@ def _print_text(result: FrameResult) -> None:
 
 
 def _img_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    from builder_tools.media.limits import LIMITS_IN_WORDS
+
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help=f"files or http(s) addresses; {LIMITS_IN_WORDS}"
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -104,8 +108,11 @@ def _drawn_name(image: str, out_format: str | None) -> str:
 
 def _batch_options(parser: argparse.ArgumentParser) -> None:
     from builder_tools.inference.batch import MULTI_FACE_POLICIES, NO_FACE_POLICIES
+    from builder_tools.media.limits import LIMITS_IN_WORDS
 
-    parser.add_argument("folder", type=Path)
+    parser.add_argument(
+        "folder", type=Path, help=f"with the pictures, also in sub-folders; {LIMITS_IN_WORDS}"
+    )
     parser.add_argument("--csv", type=Path, required=True, metavar="OUT", help="csv to write")
     parser.add_argument(
         "--faces-csv",

@@ -87,6 +87,10 @@ class PictureLimits:
         )
 
 
+LIMITS_IN_WORDS = (
+    f"at most {PictureLimits.max_pixels // 1_000_000} megapixels and {PictureLimits.max_side} px a "
+    f"side each (environment: {MEGAPIXELS_VARIABLE}, {SIDE_VARIABLE})"
+)
 _OR_MORE = f", or a higher limit (environment: {MEGAPIXELS_VARIABLE}, {SIDE_VARIABLE})"
 
 

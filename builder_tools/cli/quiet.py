@@ -58,9 +58,9 @@ def _straight_to(terminal: int, stream):
     if not filtered:
         return stream
     stream.flush()
-    file = open(terminal, "wb", buffering=0, closefd=False)  # noqa: SIM115 - it stays open
+    file = open(terminal, "wb", closefd=False)  # noqa: SIM115 - it stays open
     return io.TextIOWrapper(
-        file, encoding=stream.encoding, errors=stream.errors, write_through=True
+        file, encoding=stream.encoding, errors=stream.errors, line_buffering=True
     )
 
 

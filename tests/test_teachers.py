@@ -20,6 +20,7 @@ from builder_tools.networks.face_mobilenet import load_published  # noqa: E402
 from builder_tools.networks.normalisation import batch_norm_layers  # noqa: E402
 from builder_tools.networks.teachers import placed  # noqa: E402
 from builder_tools.networks.tensorflow_js import read_tensorflow_js  # noqa: E402
+from builder_tools.study.teachers import mean_teacher  # noqa: E402
 from builder_tools.training.losses import EmotionLoss  # noqa: E402
 from builder_tools.training.matching import MatchingLoss  # noqa: E402
 
@@ -69,7 +70,7 @@ def test_bytes_that_do_not_fit_the_manifest_are_refused(tmp_path, more):
 def test_what_is_no_manifest_is_refused(tmp_path, text):
     (tmp_path / "m.json").write_text(text)
     (tmp_path / "m.bin").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"Expected a TensorFlow.js manifest"):
+    with pytest.raises(ValueError, match=r"Expected a TensorFlow\.js manifest"):
         read_tensorflow_js(tmp_path / "m.json", tmp_path / "m.bin")
 
 
@@ -150,3 +151,19 @@ def test_a_teacher_of_fewer_classes_is_put_in_order():
     np.testing.assert_allclose(wide.predict(np.array([[0.2, 0.8]]), verbose=0), [[0.8, 0, 0.2]])
     with pytest.raises(ValueError, match=r"also knows \['sad'\]"):
         placed(model, ("sad", "happy"), ("happy", "neutral"))
+
+
+def test_teachers_of_one_kind_answer_together(tmp_path):
+    """The weighted mean of two networks of one name, one of a run that saw other sizes."""
+    one, two = (build_network("compact_tiny", 3) for _ in range(2))
+    (tmp_path / "run").mkdir()
+    one.save(tmp_path / "one.keras")
+    two.save(tmp_path / "run/last.keras")
+    (tmp_path / "run/config.json").write_text(json.dumps({"stages": [{"size": 32}]}))
+    names = [str(tmp_path / "one.keras"), str(tmp_path / "run/last.keras")]
+    teacher = mean_teacher(names, [3, 1], ("a", "b", "c"), 16)
+    faces = RNG.uniform(0, 255, (2, 16, 16, 3)).astype(np.float32)
+    large = keras.layers.Resizing(32, 32, antialias=True)(faces)
+    expected = 0.75 * one.predict(faces, verbose=0) + 0.25 * two.predict(large, verbose=0)
+    np.testing.assert_allclose(teacher.predict(faces, verbose=0), expected, atol=1e-5)
+    assert not teacher.trainable_variables

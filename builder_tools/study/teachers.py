@@ -65,9 +65,14 @@ def mean_teacher(
 
     shares = np.asarray(weights, np.float64) / np.sum(weights)
     inputs = keras.Input((size_px, size_px, 3), name="face")
+    networks = [_network(name, emotions, size_px) for name in names]
+    # Under names of their own: two may be of one kind, or of the student's.
+    networks = [
+        keras.Model(network.inputs, network.outputs[0], name=f"teacher_{number}")
+        for number, network in enumerate(networks)
+    ]
     answers = [
-        _network(name, emotions, size_px)(inputs) * float(share)
-        for name, share in zip(names, shares, strict=True)
+        network(inputs) * float(share) for network, share in zip(networks, shares, strict=True)
     ]
     mean = answers[0] if len(answers) == 1 else keras.layers.Add(dtype="float32")(answers)
     teacher = keras.Model(inputs, mean, name="teacher")

@@ -43,6 +43,7 @@ STOREYS = (
     _light("assets"),
     _light("machine"),
     _light("fields"),
+    _light("csv_files"),
     _light("cards"),
     _light("card_text"),
     _light("decisions"),

@@ -21,6 +21,7 @@ from builder_tools.balancing.making import (
 )
 from builder_tools.balancing.neighbours import Search
 from builder_tools.balancing.plan import ClassPlan, Shares, plan_classes
+from builder_tools.csv_files import write_table
 from builder_tools.media import read_image, write_image
 
 MANIFEST = "manifest.csv"
@@ -150,7 +151,7 @@ def balance_folder(
         rows = [row for plan in plans for row in job.balance(train, plan)]
         rows += [row for group in _groups(others) for row in job.copy(group)]
         manifest = pd.DataFrame(rows, columns=MANIFEST_COLUMNS)
-        manifest.to_csv(folder / MANIFEST, index=False)
+        write_table(folder / MANIFEST, manifest)
     return manifest
 
 

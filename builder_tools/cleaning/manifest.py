@@ -11,6 +11,7 @@ import pandas as pd
 from builder_tools.cleaning.config import STATUSES
 from builder_tools.cleaning.judging import Fault, Look
 from builder_tools.cleaning.sources import RawPicture
+from builder_tools.csv_files import write_table
 
 NUMBER_COLUMNS = ("detection_score", "x1", "y1", "x2", "y2", "face_px", "sharpness", "roll_deg")
 COLUMNS = (
@@ -95,7 +96,7 @@ def make_manifest(
 
 def write_manifest(path: Path, manifest: pd.DataFrame) -> None:
     """Writes a manifest as csv; file names that are no UTF-8 keep their bytes."""
-    manifest.to_csv(path, index=False, lineterminator="\n", errors="surrogateescape")
+    write_table(path, manifest)
 
 
 def read_manifest(path: str | Path) -> pd.DataFrame:

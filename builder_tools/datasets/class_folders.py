@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from builder_tools.csv_files import write_table
 from builder_tools.datasets.class_words import as_written, class_of, say_classes
 from builder_tools.datasets.duplicates import duplicate_groups
 from builder_tools.datasets.new_folder import new_folder
@@ -227,7 +228,7 @@ def write_class_folders(
             facts = chosen.table.iloc[row]
             rows.append((place.as_posix(), facts["split"], facts["emotion"], facts["name"]))
         manifest = pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS))
-        manifest.to_csv(partial / MANIFEST, index=False, errors="surrogateescape")
+        write_table(partial / MANIFEST, manifest)
     return Path(root)
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from builder_tools import __version__
+from builder_tools.csv_files import read_csv, write_csv
 from builder_tools.inference import BatchRow, BatchTable, Inference
 from builder_tools.inference.partial_rows import RUN_MARK, PartialRows, Stamp, stamp_of
 from builder_tools.media import find_images
@@ -25,7 +26,6 @@ from builder_tools.media.guarding import check_outputs, check_own
 from builder_tools.media.partial import replacing
 from builder_tools.submission.faces import write_faces
 from builder_tools.submission.sample import match_ids, read_sample
-from builder_tools.submission.tables import read_csv, write_csv
 
 COLUMNS = ("image_path", "emotion")
 LOG_COLUMNS = ("image_path", "status", "emotion", "probability", "num_faces", "reason")

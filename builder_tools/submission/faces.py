@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from builder_tools.csv_files import write_csv
 from builder_tools.inference import BatchRow
 from builder_tools.media.partial import replacing
-from builder_tools.submission.tables import write_csv
 
 FIRST_COLUMNS = (
     *("image_path", "face", "x1", "y1", "x2", "y2", "detection_score"),

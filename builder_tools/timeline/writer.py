@@ -6,13 +6,13 @@ table knows when nobody was there and when nobody looked. No pixels are kept.
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+from builder_tools.csv_files import csv_writer
 from builder_tools.media.partial import partial_path
 from builder_tools.results import FaceEmotion, FrameResult
 from builder_tools.timeline.affect import affect_of
@@ -85,7 +85,7 @@ class _Rows(Protocol):
 class _CsvRows:
     def __init__(self, path: Path, columns: list[str]) -> None:
         self._file = path.open("w", newline="", encoding="utf-8")
-        self._csv = csv.writer(self._file, lineterminator="\n")
+        self._csv = csv_writer(self._file)
         self._csv.writerow(columns)
 
     def write(self, row: list[Any]) -> None:

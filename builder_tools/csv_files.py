@@ -1,0 +1,65 @@
+"""Csv files with names of files in them, which may hold anything but a NUL.
+
+Lines end in a line feed alone. The csv module quotes a cell for the characters of the line's end,
+and only for those; a carriage return that is not quoted ends a row where it is read again. So it
+is told that lines end in both, and `LineFeeds` takes the carriage return away.
+
+Names are bytes; those that are no UTF-8 keep them (`surrogateescape`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BOTH = "\r\n"
+
+
+class LineFeeds(io.TextIOBase):
+    """A text file to write whole csv lines to that end in `\\r\\n`; it ends them in `\\n`.
+
+    Args:
+        file: Opened for text with `newline=""`.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, line: str) -> int:
+        """Write one line."""
+        return self._file.write(line.removesuffix(_BOTH) + "\n")
+
+
+def csv_writer(file: TextIO) -> Any:
+    """Return a `csv.writer` whose rows read back whole, whatever stands in their cells.
+
+    Args:
+        file: Opened for text with `newline=""`.
+    """
+    return csv.writer(LineFeeds(file), lineterminator=_BOTH)
+
+
+def read_csv(path: Path) -> list[list[str]]:
+    """Return the rows of a csv, the header among them."""
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.reader(file))
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a csv; None becomes an empty cell."""
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv_writer(file)
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a DataFrame as csv, without its index."""
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        table.to_csv(LineFeeds(file), index=False, lineterminator=_BOTH)

@@ -1,0 +1,24 @@
+"""Csv files whose cells hold any name of a file."""
+
+import pandas as pd
+import pytest
+
+from builder_tools.csv_files import read_csv, write_csv, write_table
+
+NAMES = ["a\rb", "a\r\nb", "a\nb", "\r", "a,b", 'a"b', "лицо", "line\u2028separator", "caf\udce9"]
+
+
+def test_every_name_reads_back(tmp_path):
+    rows = [[name, str(number)] for number, name in enumerate(NAMES)]
+    write_csv(tmp_path / "a.csv", ("name", "number"), rows)
+    assert read_csv(tmp_path / "a.csv") == [["name", "number"], *rows]
+    write_table(tmp_path / "b.csv", pd.DataFrame(rows, columns=["name", "number"]))
+    assert (tmp_path / "b.csv").read_bytes() == (tmp_path / "a.csv").read_bytes()
+    read = pd.read_csv(tmp_path / "b.csv", encoding_errors="surrogateescape")
+    assert read["name"].tolist() == NAMES
+
+
+@pytest.mark.parametrize("name", ["plain", "a b"])
+def test_lines_end_in_line_feeds_alone(tmp_path, name):
+    write_csv(tmp_path / "a.csv", ("name",), [[name]])
+    assert (tmp_path / "a.csv").read_bytes() == f"name\n{name}\n".encode()

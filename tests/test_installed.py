@@ -1,6 +1,7 @@
 """What somebody meets who installed less than everything, or works outside a checkout."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,26 @@ def test_videos_over_time_need_no_study(face_video, tmp_path):
     assert done.returncode == 0, done.stderr
     for made in ("p.png", "cut/highlights.csv", "report/exhibits.html"):
         assert (tmp_path / made).is_file()
+
+
+def test_an_installed_package_looks_for_nothing_beside_itself(tmp_path):
+    """Its data are in the current folder, and the repository it lies in is not its own."""
+    site = tmp_path / "project" / "site-packages"
+    shutil.copytree(
+        ROOT / "builder_tools", site / "builder_tools", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    code = (
+        f"import sys; sys.path.insert(0, {str(site)!r})\n"
+        "from builder_tools.datasets.ferplus import data_folder\n"
+        "from builder_tools.training.checkpoints import commit_id\n"
+        "print(data_folder(), commit_id())\n"
+    )
+    variables = ("BUILDER_TOOLS_DATA", "BUILDER_TOOLS_COMMIT")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in variables:
+            patch.delenv(name, raising=False)
+        done = without(code=code, cwd=tmp_path)
+    assert done.stdout == "data unknown\n", done.stderr
 
 
 CHATTERING = """

@@ -26,6 +26,7 @@ import pandas as pd
 from builder_tools.datasets.labels import LEFT_OUT, nine_class_labels
 from builder_tools.datasets.table import PICTURE_COLUMNS, PictureTable
 from builder_tools.emotions import FERPLUS_TO_EMOTION, FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS
+from builder_tools.machine import clone
 
 SPLIT_FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}
 SPLIT_OF_USAGE = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
@@ -76,12 +77,14 @@ def data_folder() -> Path:
     """Gives the folder data sets are looked for in.
 
     `BUILDER_TOOLS_DATA` where set, else `../shared/data` beside the repository where it exists,
-    else the repository's `data/`.
+    else the repository's `data/`; of an installed package, `data/` in the current folder.
     """
     named = os.environ.get("BUILDER_TOOLS_DATA")
     if named:
         return Path(named)
-    repository = Path(__file__).resolve().parents[2]
+    repository = clone()
+    if repository is None:
+        return Path("data")
     beside = repository.parent / "shared" / "data"
     return beside if beside.is_dir() else repository / "data"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import pandas as pd
 
-from builder_tools.machine import hardware
+from builder_tools.machine import clone, hardware
 from builder_tools.training.config import MONITORS, TrainingConfig
 
 PROGRESS_ENTRY = "progress.json"
@@ -157,10 +157,12 @@ def has_stopped(rows: list[dict], config: TrainingConfig, phase) -> bool:
 def commit_id() -> str:
     """Return the commit the working tree stands at, "-dirty" if changed.
 
-    Outside git it is what `BUILDER_TOOLS_COMMIT` says (a copy of a commit on another machine), or
-    "unknown".
+    Outside git, and of an installed package, it is what `BUILDER_TOOLS_COMMIT` says (a copy of a
+    commit on another machine), or "unknown".
     """
-    repository = Path(__file__).resolve().parents[2]
+    repository = clone()
+    if repository is None:
+        return os.environ.get("BUILDER_TOOLS_COMMIT", "unknown")
     command = ["git", "-C", str(repository), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

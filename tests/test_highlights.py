@@ -338,3 +338,15 @@ def test_the_verb_refuses(tmp_path, face_video, capsys):
         assert main(["highlights", *arguments, "--out", str(tmp_path / "out")]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_search_that_was_broken_off_is_begun_again(tmp_path):
+    video, out = _constant_video(tmp_path / "v.mp4", 120, 5), tmp_path / "out"
+    (out / "timelines").mkdir(parents=True)
+    timeline = out / "timelines" / "v.csv"
+    timeline.write_text("frame,time_s,track,face_px\n")
+    search(parse_viewers([str(video)]), None, out, watching(), SETTINGS)
+    assert len(timeline.read_text().splitlines()) == 6
+    timeline.write_text("my diary")
+    with pytest.raises(ValueError, match=r"v\.csv.*Something else is there"):
+        search(parse_viewers([str(video)]), None, out, watching(), SETTINGS)

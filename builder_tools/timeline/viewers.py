@@ -33,7 +33,7 @@ from builder_tools.timeline.highlights import (
 from builder_tools.timeline.offsets import match_onsets, read_onsets
 from builder_tools.timeline.reading import measure_column, read_timeline
 from builder_tools.timeline.trailer import cut_trailer
-from builder_tools.timeline.writer import TABLE_SUFFIXES, TimelineWriter
+from builder_tools.timeline.writer import FIRST_COLUMNS, TABLE_SUFFIXES, TimelineWriter
 
 GIVEN, BY_SOUND, ASSUMED = "given", "sound", "assumed"
 _OFFSET = re.compile(r"(?P<path>.+)@(?P<offset>[+-]\d+(?:\.\d*)?)")
@@ -254,7 +254,9 @@ def check_folder(out: Path, viewers: Sequence[Viewer], film: Path | None) -> Non
     outputs = {name: out / name for name in (*OUT_FILES, *made)}
     check_outputs(outputs, [*(viewer.path for viewer in viewers), *([film] if film else [])])
     check_own(out / "viewers.csv", "viewer,offset_s,")
-    there = [name for name in (*OUT_FILES, *made) if (out / name).exists()]
+    for name in made:  # that of a search that was broken off is no reason
+        check_own(out / name, ",".join(FIRST_COLUMNS[:3]))
+    there = [name for name in OUT_FILES if (out / name).exists()]
     if there and not (out / "viewers.csv").is_file():
         raise ValueError(
             f"Expected a new folder for --out, or that of an earlier search. {out} holds {there}, "

@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 import gradio as gr
 
 from builder_tools.card_text import card_markdown
+from builder_tools.media import IMAGE_SUFFIXES
 from builder_tools.web import markup
 from builder_tools.web.batches import BatchAnswer, classify_uploads
 from builder_tools.web.engine import Choice, Engine
@@ -29,7 +30,7 @@ from builder_tools.web.texts import Words
 from builder_tools.web.videos import VideoAnswer, watch_video
 
 VIDEO_TYPES = [".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".gif", ".mpg", ".ts", ".wmv"]
-PHOTO_TYPES = [".jpg", ".jpeg", ".png", ".webp", ".bmp"]
+PHOTO_TYPES = sorted(IMAGE_SUFFIXES)
 PHOTOS_AT_ONCE, LONG_AT_ONCE = 8, 8
 WAIT_S = 0.5
 EMPTIED = None

@@ -127,6 +127,29 @@ def test_whole_numbers_of_32_bits_in_a_tiff():
     assert (read_image(_encoded(Image.fromarray(values), "TIFF"))[..., 0] == values >> 8).all()
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiffs_in_which_zero_is_white(dtype):
+    tifffile = pytest.importorskip("tifffile")
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    highest = np.iinfo(dtype).max
+    stream = io.BytesIO()
+    stored = (highest - grey.astype(dtype) * (highest // 255)).astype(dtype)
+    tifffile.imwrite(stream, stored, photometric="miniswhite")
+    assert (read_image(stream.getvalue()) == grey[..., None]).all()
+
+
+def test_a_kind_of_pixels_that_is_not_read_is_never_shown_wrong():
+    tifffile = pytest.importorskip("tifffile")
+    for pixels, options in (
+        (np.zeros((3, 16, 16), np.uint16), {"photometric": "rgb", "planarconfig": "separate"}),
+        (np.zeros((16, 16), np.complex64), {"photometric": "minisblack"}),
+    ):
+        stream = io.BytesIO()
+        tifffile.imwrite(stream, pixels, **options)
+        with pytest.raises(PictureError, match="not read"):
+            read_image(stream.getvalue())
+
+
 def test_a_tiff_of_negative_values_says_so_and_is_not_called_damaged():
     data = cv2.imencode(".tif", np.full((4, 4), -1.5, np.float32))[1].tobytes()
     with pytest.raises(PictureError, match=r"values of -1.5") as caught:

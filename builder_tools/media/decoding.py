@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from builder_tools.media.arrays import array_to_rgb, as_sixteen_bits, over_white
-from builder_tools.media.headers import PictureHeader, no_picture
+from builder_tools.media.headers import PictureHeader
 from builder_tools.media.limits import PictureError
 
 _BY_OPENCV = frozenset({"JPEG", "PNG", "WEBP", "BMP"})
@@ -42,7 +42,11 @@ def decode(data: bytes, header: PictureHeader, name: str) -> Decoded:
         except Exception as error:  # whatever a damaged file makes of a decoder
             failed.append(error)
     reason = next((text for error in failed if (text := _text(error))), "")
-    raise PictureError(f"{no_picture(data, name)}{reason}") from failed[-1]
+    raise PictureError(
+        f"Cannot read {name}, by its header a {header.format} picture of {header.width} x "
+        f"{header.height} px: it is damaged, cut short or its pixels are of a kind that is not "
+        f"read.{reason} Try to open it in a viewer and save it as JPEG or PNG."
+    ) from failed[-1]
 
 
 def _text(error: Exception) -> str:
@@ -56,14 +60,14 @@ def _attempts(data: bytes, header: PictureHeader) -> Iterator:
     if kind in _BY_OPENCV:
         yield lambda: _by_opencv(data, header)
     if kind == "TIFF" and header.depth > 8:  # Pillow knows few of these
-        yield lambda: _deep(data)
+        yield lambda: _deep_tiff(data, header)
     yield lambda: _by_pillow(data, kind, truncated=False)
     yield lambda: _cut_short(*_by_pillow(data, kind, truncated=True))
 
 
 def _by_opencv(data: bytes, header: PictureHeader) -> Decoded:
     if header.format == "PNG" and header.depth > 8:
-        return _deep(data)
+        return _deep(data, inverted=False)
     if not _may_be_transparent(data):
         return _imdecode(data, cv2.IMREAD_COLOR_RGB), ""
     image = _imdecode(data, cv2.IMREAD_UNCHANGED)
@@ -74,14 +78,25 @@ def _by_opencv(data: bytes, header: PictureHeader) -> Decoded:
     return _upright(image, data, header.format), note
 
 
-def _deep(data: bytes) -> Decoded:
-    """Decode more than 8 bits a channel, or floats."""
+def _deep_tiff(data: bytes, header: PictureHeader) -> Decoded:
+    if header.is_planar:  # both decoders mix their pixels up
+        raise PictureError(
+            f"its channels of {header.depth} bits are stored one after the other, which is not "
+            "read. Try to save it as PNG."
+        )
+    return _deep(data, inverted=header.is_inverted)
+
+
+def _deep(data: bytes, *, inverted: bool) -> Decoded:
+    """Decode more than 8 bits a channel, or floats; 0 is white where they are inverted."""
     image = _imdecode(data, cv2.IMREAD_UNCHANGED)
     if image.ndim == 3 and image.shape[2] in (3, 4):
         image = image[..., [2, 1, 0, 3][: image.shape[2]]]
     if image.dtype.kind == "i" or (image.dtype.itemsize > 2 and image.dtype.kind == "u"):
         image = as_sixteen_bits(image)
     image, note = array_to_rgb(image)
+    if inverted:
+        image = 255 - image
     return _upright(image, data, "PNG" if data[:4] == b"\x89PNG" else "TIFF"), note
 
 

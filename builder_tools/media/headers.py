@@ -44,12 +44,16 @@ class PictureHeader:
         width: Of the picture as it is stored, px.
         height: The same.
         depth: Bits a channel, where they are known to be more than 8; else 8.
+        is_inverted: Whether 0 is white (some TIFFs).
+        is_planar: Whether channels are stored one after the other (some TIFFs).
     """
 
     format: str
     width: int
     height: int
     depth: int = 8
+    is_inverted: bool = False
+    is_planar: bool = False
 
 
 def picture_header(data: bytes, name: str = "the picture") -> PictureHeader:
@@ -181,4 +185,5 @@ def _tiff(data: bytes) -> PictureHeader:
     tags.load(file)
     depth = tags.get(258, 1)
     depth = max(depth) if isinstance(depth, tuple) else depth
-    return PictureHeader("TIFF", int(tags[256]), int(tags[257]), int(depth))
+    inverted, planar = tags.get(262) == 0, tags.get(284) == 2 and tags.get(277, 1) > 1
+    return PictureHeader("TIFF", int(tags[256]), int(tags[257]), int(depth), inverted, planar)

@@ -440,6 +440,14 @@ def test_a_picture_without_its_last_bytes_gives_what_is_there(portrait, kind, op
     assert "it is cut short or damaged; about " in caplog.text
 
 
+def test_a_progressive_jpeg_may_be_cut_anywhere_behind_its_first_scan(portrait):
+    data = _encoded(portrait, "JPEG", progressive=True)
+    scans = [place for place in range(len(data)) if data[place : place + 2] == b"\xff\xda"]
+    for scan in scans[1:]:
+        for length in range(scan - 6, scan + 12, 3):
+            assert read_image(data[:length]).std() > 40
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_picture_of_which_nothing_is_there_is_unreadable(portrait, kind):
     data = _encoded(portrait, kind)

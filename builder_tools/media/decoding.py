@@ -19,6 +19,7 @@ from builder_tools.media.limits import PictureError
 _BY_OPENCV = frozenset({"JPEG", "PNG", "WEBP", "BMP"})
 LEAST_PART = 0.05
 """A picture of which less can be decoded is unreadable: one row of JPEG's blocks is always made."""
+_BEFORE_SCANS = (b"\xff\xc4", b"\xff\xda", b"\xff\xdb", b"\xff\xdd")
 Decoded = tuple[np.ndarray, str]
 
 
@@ -63,6 +64,8 @@ def _attempts(data: bytes, header: PictureHeader) -> Iterator:
         yield lambda: _deep_tiff(data, header)
     yield lambda: _by_pillow(data, kind, truncated=False)
     yield lambda: _cut_short(*_by_pillow(data, kind, truncated=True))
+    if kind == "JPEG":
+        yield lambda: _cut_short(*_by_opencv(_to_whole_scans(data), header))
 
 
 def _by_opencv(data: bytes, header: PictureHeader) -> Decoded:
@@ -135,6 +138,11 @@ def _cut_short(image: np.ndarray, note: str) -> Decoded:
         raise ValueError(f"only about {1 - missing:.0%} of it could be decoded")
     said = f"it is cut short or damaged; about {1 - missing:.0%} of it could be decoded"
     return image, "; ".join(part for part in (said, note) if part)
+
+
+def _to_whole_scans(data: bytes) -> bytes:
+    """Return a progressive JPEG without the scan that it is cut short in the beginning of."""
+    return data[: max(map(data.rfind, _BEFORE_SCANS))] + b"\xff\xd9"
 
 
 def _plain_rows(image: np.ndarray) -> int:

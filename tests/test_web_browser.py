@@ -216,7 +216,7 @@ def test_the_webcam_shows_a_label_and_its_speed(open_page):
     assert float(camera.locator("#place").get_attribute("cx")) > 50  # happy: to the right
     assert float(camera.locator("#fps").inner_text()) > 0
     assert float(camera.locator("#latency").inner_text()) > 0
-    page.evaluate("window.builderToolsChoice('fast', 'yunet')")
+    page.evaluate("window.builderToolsChoice('fast', 'haar')")
     camera.locator("#overlay[data-faces=happy]").wait_for(state="attached")
     assert frame.evaluate(LOW_CONTRAST, LEAST_CONTRAST) == []
     camera.locator("#start").click()

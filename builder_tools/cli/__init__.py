@@ -34,7 +34,12 @@ from builder_tools.cli import (
     use,
     web,
 )
-from builder_tools.cli.process import allow_any_letter, ended_by_signals, exit_code_of
+from builder_tools.cli.process import (
+    advice_on_place,
+    allow_any_letter,
+    ended_by_signals,
+    exit_code_of,
+)
 from builder_tools.cli.quiet import without_chatter
 
 DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
@@ -125,5 +130,6 @@ def _run(options: argparse.Namespace) -> int:
         )
         return WRONG_USAGE
     except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
-        print(f"builder-tools {options.verb}: {str(error) or 'out of memory'}", file=sys.stderr)
+        words = f"{str(error) or 'out of memory'}{advice_on_place()}"
+        print(f"builder-tools {options.verb}: {words}", file=sys.stderr)
         return WRONG_USAGE

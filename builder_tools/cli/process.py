@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -56,6 +57,15 @@ def ended_by_signals() -> Iterator[None]:
 def exit_code_of(end: KeyboardInterrupt) -> int:
     """Return the exit code that says by which signal a command was ended: 130 for Ctrl-C."""
     return 128 + getattr(end, "number", signal.SIGINT)
+
+
+def advice_on_place() -> str:
+    """Return what to say after an error where the current folder is gone, else ""."""
+    try:
+        os.getcwd()
+    except OSError:
+        return " The current folder was removed: change to another one."
+    return ""
 
 
 def allow_any_letter() -> None:

@@ -229,7 +229,7 @@ def _training_config(options: argparse.Namespace):
 
     base = TrainingConfig()
     if options.config:
-        base = TrainingConfig.from_dict(json.loads(options.config.read_text()))
+        base = TrainingConfig.from_dict(json.loads(options.config.read_text(encoding="utf-8")))
     changes = {name: getattr(options, name) for name in PLAIN_OPTIONS}
     changes = {name: value for name, value in changes.items() if value is not None}
     if options.stages is not None:

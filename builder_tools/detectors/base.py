@@ -10,8 +10,11 @@ long pages have such. They are looked at strip by strip; faces in them would be 
 
 from __future__ import annotations
 
+import importlib
 import logging
+import os
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Protocol, Self, runtime_checkable
@@ -31,6 +34,8 @@ SAME_FACE_IOU = 0.3
 DETECTOR_ERRORS = (ValueError, RuntimeError, MemoryError, cv2.error)
 """What a detector may raise for a picture that it cannot take. A missing file of its own (an
 OSError) is not among them: that would be so for every picture."""
+
+LONGEST_WAIT_S = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +67,7 @@ class BaseDetector(ABC):
     """A detector but for its back end: subclasses write `_find` and, if need be, `_release`.
 
     One object may be shared by threads: a lock lets one picture in at a time. For speed on
-    several threads, make one detector a thread.
+    several threads, make one detector a thread. A forked process may go on with its parent's.
 
     Args:
         min_score: Faces scored lower, in [0, 1], are left out.
@@ -83,7 +88,8 @@ class BaseDetector(ABC):
         self.min_score = min_score
         self.min_size_px = min_size_px
         self._closed = False
-        self._lock = threading.Lock()
+        self._lock, self._process = threading.Lock(), os.getpid()
+        _alive.add(self)
 
     def detect(self, image_rgb: np.ndarray) -> list[Face]:
         """Gives the faces in a picture.
@@ -97,10 +103,11 @@ class BaseDetector(ABC):
 
         Raises:
             ValueError: If the picture has another shape or type.
-            RuntimeError: If the detector is closed.
+            RuntimeError: If the detector is closed, or cannot be used in a forked process.
         """
         check_image(image_rgb)
-        with self._lock:
+        _none_forks.wait(LONGEST_WAIT_S)
+        with self._own_lock():
             if self._closed:
                 raise RuntimeError(f"This {type(self).__name__} is closed. Make a new one.")
             found = find_in_parts(self._find, image_rgb)
@@ -108,7 +115,7 @@ class BaseDetector(ABC):
 
     def close(self) -> None:
         """Frees what the back end holds. A second call does nothing."""
-        with self._lock:
+        with self._own_lock():
             if not self._closed:
                 self._closed = True
                 self._release()
@@ -122,6 +129,20 @@ class BaseDetector(ABC):
     @abstractmethod
     def _find(self, image_rgb: np.ndarray) -> list[Face]:
         """Asks the back end; the picture is checked and contiguous."""
+
+    def _own_lock(self) -> threading.Lock:
+        """Return this process's lock: a fork copies the object, held locks too, but no threads."""
+        if self._process != os.getpid():
+            self._leave_to_parent()
+            self._lock, self._process = threading.Lock(), os.getpid()
+        return self._lock
+
+    def _leave_to_parent(self) -> None:  # noqa: B027 - most back ends survive a fork
+        """Let go, without closing it, of what works in the process only that made it.
+
+        Raises:
+            RuntimeError: If nothing can be made in its place; says what to do.
+        """
 
     def _release(self) -> None:  # noqa: B027 - most back ends hold nothing
         """Frees what the back end holds; called once."""
@@ -138,6 +159,40 @@ class BaseDetector(ABC):
 
     def _is_large_enough(self, box: Box) -> bool:
         return max(box.width, box.height) >= self.min_size_px
+
+
+_alive: weakref.WeakSet[BaseDetector] = weakref.WeakSet()
+_held: list[threading.Lock] = []
+_none_forks = threading.Event()
+_none_forks.set()
+
+
+def _wait_for_all() -> None:
+    """Let no process be forked while a back end works: its native locks would stay locked there."""
+    _none_forks.clear()
+    locks = [detector._lock for detector in _alive]
+    _held.extend(lock for lock in locks if lock.acquire(timeout=LONGEST_WAIT_S))
+
+
+def _let_all_go_on() -> None:
+    while _held:
+        _held.pop().release()
+    _none_forks.set()
+
+
+def _begin_in_child() -> None:
+    global _none_forks
+    _none_forks = threading.Event()
+    _none_forks.set()
+    _held.clear()  # each detector makes a lock of its own
+
+
+if hasattr(os, "register_at_fork"):
+    # Later handlers are called earlier. That of this module locks executors, which work may need.
+    importlib.import_module("concurrent.futures.thread")
+    os.register_at_fork(
+        before=_wait_for_all, after_in_parent=_let_all_go_on, after_in_child=_begin_in_child
+    )
 
 
 def check_image(image_rgb: np.ndarray) -> None:

@@ -112,7 +112,8 @@ class MediaPipeDetector(BaseDetector):
         self.range = range
         self.max_tiles = max_tiles
         self._models: dict[str, _Model] = {}
-        self._model(FULL_RANGE if range == "full" else SHORT_RANGE)
+        with self._lock:
+            self._model(FULL_RANGE if range == "full" else SHORT_RANGE)
 
     def _find(self, image_rgb: np.ndarray) -> list[Face]:
         if self.range == "full":
@@ -180,6 +181,9 @@ class MediaPipeDetector(BaseDetector):
             lowest = CANDIDATE_SCORE if name == FULL_RANGE else self.min_score
             self._models[name] = _Model(asset_path(name), min(lowest, self.min_score))
         return self._models[name]
+
+    def _leave_to_parent(self) -> None:
+        self._models = {}  # the threads of those are in the parent: to run them hangs for ever
 
     def _release(self) -> None:
         for model in self._models.values():

@@ -149,6 +149,19 @@ def _documentation_stand_in() -> ModuleType:
     return module
 
 
+def _forked() -> None:
+    """In a forked process: fresh locks; to close the parent's tasks would wait for its threads."""
+    global _import_lock, _stderr_lock
+    _import_lock, _stderr_lock = threading.Lock(), threading.Lock()
+    for task in _open_tasks:
+        task._handle = None  # so that its `close` has nothing to do
+    _open_tasks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 def _close_open_tasks() -> None:
     for task in list(_open_tasks):
         with quiet_stderr():

@@ -49,6 +49,13 @@ class MTCNNDetector(BaseDetector):
         )
         return [enlarge(_face(one), factor) for one in found]
 
+    def _leave_to_parent(self) -> None:
+        raise RuntimeError(
+            "Expected MTCNNDetector in the process that made it: TensorFlow does not survive a "
+            "fork. Start processes by multiprocessing.get_context('spawn'), or take another "
+            "detector."
+        )
+
 
 def _face(found: dict[str, Any]) -> Face:
     x, y, width, height = (float(value) for value in found["box"])

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from builder_tools.inference.sinks import Sink
 from builder_tools.media import CameraReader, VideoReader
+from builder_tools.media.own_process import OwnProcess
 from builder_tools.results import FrameResult
 
 
@@ -30,8 +31,10 @@ class ResultStream(Iterator[FrameResult]):
     ) -> None:
         self._results, self.source, self._sinks = results, source, tuple(sinks)
         self.dropped, self._given = 0, 0
+        self._owner = OwnProcess("a stream of results", "Run the video or camera there anew.")
 
     def __next__(self) -> FrameResult:
+        self._owner.check()
         result = next(self._results)
         self.dropped = result.frame - self._given
         self._given += 1

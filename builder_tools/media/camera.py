@@ -18,6 +18,7 @@ from builder_tools.media.connections import (
     no_camera_message,
 )
 from builder_tools.media.frame import Frame
+from builder_tools.media.own_process import OwnProcess
 
 CLOSE_TIMEOUT_S = 2.0
 
@@ -72,6 +73,7 @@ class CameraReader:
         self._newest: Frame | None = None
         self._unread = False
         self._name = camera_name(self.source)
+        self._owner = OwnProcess(self._name, "Open it there by itself.")
         try:
             connection, image = self._connect()
         except ConnectionError as error:
@@ -93,7 +95,11 @@ class CameraReader:
 
         Returns:
             The newest picture, or None when the time is over or nothing will follow (`ended`).
+
+        Raises:
+            RuntimeError: In a forked process.
         """
+        self._owner.check()
         with self._news:
             self._news.wait_for(lambda: self._unread or self.ended, timeout_s)
             if not self._unread:

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from builder_tools.media.frame import Frame, fitted
+from builder_tools.media.own_process import OwnProcess
 from builder_tools.media.pipes import Pipe, check_file, is_pipe
 from builder_tools.media.pyav import (
     check_video_size,
@@ -71,6 +72,7 @@ class VideoReader:
     def __init__(self, source: str | Path) -> None:
         self.source = str(source)
         self.warning: str | None = None
+        self._owner = OwnProcess("a video", "Open it there by itself.")
         self.opened: str | Pipe = self.source
         if is_pipe(self.source):
             self.opened = Pipe(self.source)
@@ -115,12 +117,16 @@ class VideoReader:
         return self
 
     def __next__(self) -> Frame:
+        self._owner.check()
         return next(self._frames)
 
     def close(self) -> None:
         """Close the file; may be called twice."""
         self._frames.close()
-        self._container.close()
+        if self._container is not None:
+            self._container.close()
+        # The decoder's threads end with it; a process forked later must not find it open.
+        self._container = self._stream = None
         self._close_pipe()
 
     def _close_pipe(self) -> None:

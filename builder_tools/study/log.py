@@ -23,7 +23,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """Gives the rows of a csv as text, none if there is no such file."""
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -32,7 +32,7 @@ def add_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     together = [*read_rows(path), *rows]
     columns = list(dict.fromkeys(column for row in together for column in row))
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial, partial.open("w", newline="") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n", restval="")
         writer.writeheader()
         writer.writerows(together)

@@ -1,0 +1,180 @@
+"""The same work in other surroundings: no home, other letters, no folder, forked processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from builder_tools import assets
+from builder_tools.media import write_image
+
+ROOT = Path(__file__).resolve().parents[1]
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="forks and homes as POSIX knows them")
+
+
+@pytest.fixture
+def photo(astronaut, tmp_path):
+    return write_image(tmp_path / "笑.png", astronaut)
+
+
+def run(arguments, *, cwd, before="", **environment):
+    """Run a command in a process of its own, after some code; keys of None are taken away."""
+    changed = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    code = f"{before}\nimport sys\nfrom builder_tools.cli import main\nsys.exit(main(sys.argv[1:]))"
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        capture_output=True,
+        cwd=cwd,
+        env={name: value for name, value in changed.items() if value is not None},
+        check=False,
+        timeout=120,
+    )
+
+
+WITHOUT_PASSWD = """
+import pwd
+def nobody(*about):
+    raise KeyError("no entry")
+pwd.getpwuid = pwd.getpwnam = nobody
+"""
+
+
+@pytest.mark.parametrize("verb", ["img", "video", "assets", "models"])
+def test_a_user_without_home_and_name(photo, face_video, tmp_path, verb):
+    arguments = {"img": ["img", photo], "video": ["video", face_video.path, "--max-frames", "2"]}
+    nothing = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "USER", "LOGNAME"))
+    done = run(arguments.get(verb, [verb]), cwd=tmp_path, before=WITHOUT_PASSWD, **nothing)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout
+
+
+def test_files_are_kept_where_the_cache_cannot_be_written(monkeypatch, tmp_path):
+    """The cache's place is a file here: not even root can write into it."""
+    asset = next(iter(assets.ASSETS.values()))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "cache"))
+    (tmp_path / "file").touch()
+    monkeypatch.delenv("BUILDER_TOOLS_ASSETS", raising=False)
+    monkeypatch.setattr(assets, "asset_folder", lambda: None)
+    monkeypatch.setattr(assets.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    monkeypatch.setattr(assets, "from_address", lambda asset: b"weights")
+    monkeypatch.setattr(assets, "_verify", lambda asset, content: None)
+    kept = assets.asset_path(asset.name)
+    assert kept.read_bytes() == b"weights" and (tmp_path / "temporary") in kept.parents
+    assert assets.asset_path(asset.name, fetch=False) == kept
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_any_name_on_any_terminal(photo, tmp_path, encoding):
+    odd = photo.rename(tmp_path / os.fsdecode(b"\xff\xe7\xac.png"))
+    plain = write_image(tmp_path / "笑é.png", _read(odd))
+    names = [plain.name, odd.name]
+    done = run(["img", *names, "nowhere笑.png"], cwd=tmp_path, PYTHONIOENCODING=encoding)
+    assert done.returncode == 1 and done.stdout.count(b"happy") == 2, done.stderr
+    done = run(["img", *names, "--json"], cwd=tmp_path, PYTHONIOENCODING=encoding)
+    lines = done.stdout.decode(encoding).splitlines()
+    assert [json.loads(line)["source"] for line in lines] == names, done.stderr
+    done = run(["img-batch", ".", "--csv", "笑.csv"], cwd=tmp_path, PYTHONIOENCODING=encoding)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "笑.csv").read_bytes().splitlines()) == 3
+
+
+def _read(path):
+    from builder_tools.media import read_image
+
+    return read_image(path)
+
+
+def test_the_current_folder_may_be_gone(photo, tmp_path):
+    gone = "import os, tempfile; f = tempfile.mkdtemp(); os.chdir(f); os.rmdir(f)"
+    done = run(["img", photo], cwd=tmp_path, before=gone)
+    assert done.returncode == 0 and b"happy" in done.stdout, done.stderr
+    done = run(["models", "nowhere"], cwd=tmp_path, before=gone)
+    assert done.returncode == 2 and b"current folder was removed" in done.stderr
+
+
+FORKS = """
+import multiprocessing, os, sys, threading
+from builder_tools import Inference
+from builder_tools.media import VideoReader
+
+photo, film = sys.argv[1:]
+one = Inference(show_state_mode="none")
+watching = Inference(show_state_mode="none", inference_mode="video", workers=2)
+results, reader = watching.run(film), VideoReader(film)
+print([face.emotion for face in one.run(photo).faces], next(results).frame, next(reader).index)
+over = threading.Event()
+
+def go_on():
+    while not over.is_set():
+        one.run(photo)
+
+busy = threading.Thread(target=go_on, daemon=True)
+busy.start()
+
+def work(number):
+    said = [face.emotion for face in one.run(photo).faces]
+    for of_parent in (results, reader):
+        try:
+            next(of_parent)
+        except RuntimeError as error:
+            said.append("fork" in str(error) and "there" in str(error))
+    own = Inference(show_state_mode="none", inference_mode="video").run(film, max_frames=2)
+    return [*said, own.drain()]
+
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(pool.map_async(work, range(4)).get(timeout=60))
+over.set()
+busy.join()
+results.close()
+reader.close()
+child = os.fork()
+if not child:  # as pre-forking servers do: the child ends by itself
+    assert one.run(photo).faces
+    one.close()
+    sys.exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print([face.emotion for face in one.run(photo).faces])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_goes_on_with_its_parents_inference(photo, face_video):
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS, str(photo), str(face_video.path)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    first, pool, code, last = done.stdout.splitlines()
+    assert first == "['happy'] 0 0" and pool == str([["happy", True, True, 2]] * 4)
+    assert (code, last) == ("7", "['happy']")
+
+
+THREADS = """
+import sys, threading
+from builder_tools import Inference
+found = []
+def work():
+    with Inference(show_state_mode="none") as inference:
+        found.append([face.emotion for face in inference.run(sys.argv[1]).faces])
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(found)
+"""
+
+
+def test_threads_each_make_their_own(photo):
+    command = [sys.executable, "-c", THREADS, str(photo)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout == f"{[['happy']] * 4}\n", done.stderr

@@ -11,8 +11,8 @@ from fakes import FakeDetector, FakeModel, save_picture
 from builder_tools.cards import ModelCard
 from builder_tools.inference import BatchRow, BatchTable, Inference
 from builder_tools.inference import batch as batch_module
-from builder_tools.inference.budget import Budget
 from builder_tools.media import open_image, write_image
+from builder_tools.media.budget import BYTES_PER_WORKER, Budget
 
 NAMES = [f"{number}.png" for number in range(12)]
 
@@ -185,7 +185,7 @@ def _opened_with(before):
             before()
             return opened.decode()
 
-        return replace(opened, needed_bytes=2 * batch_module.BYTES_PER_WORKER, decode=decode)
+        return replace(opened, needed_bytes=2 * BYTES_PER_WORKER, decode=decode)
 
     return open_it
 

@@ -49,6 +49,7 @@ from builder_tools.cleaning.workers import (
 from builder_tools.datasets.duplicates import MINIATURE_PX
 from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector
 from builder_tools.media import write_image
+from builder_tools.media.budget import BYTES_PER_WORKER, Budget
 from builder_tools.media.partial import replacing
 
 WORK_FOLDER, JOURNAL, PLAN = ".cleaning", "journal.jsonl", "manifest.csv"
@@ -205,7 +206,7 @@ class _Run:
         todo = range(len(looks), len(self.pictures))
         if not todo:
             return looks
-        work = partial(self._look_and_write, free)
+        work = partial(self._look_and_write, free, Budget(BYTES_PER_WORKER * workers))
         with journal.open() as file, closing(in_parallel(work, todo, workers)) as found:
             for look in progress(found, total=len(self.pictures), initial=len(looks)):
                 file.write(journal_line(look))
@@ -292,11 +293,11 @@ class _Run:
         done = max(len(journal.read_bytes().splitlines()) - 1, 0) if journal.is_file() else 0
         return f"{done} of {len(self.pictures)} pictures are done."
 
-    def _look_and_write(self, free: queue.SimpleQueue, number: int) -> Look:
+    def _look_and_write(self, free: queue.SimpleQueue, budget: Budget, number: int) -> Look:
         detector = free.get()
         try:
             picture = self.pictures[number]
-            look, image = look_at(number, picture.path, detector, self.config)
+            look, image = look_at(number, picture.path, detector, self.config, budget)
         finally:
             free.put(detector)
         if image is not None and self._suffix:

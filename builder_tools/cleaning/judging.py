@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,8 +24,11 @@ from builder_tools.cleaning.looking import (
 )
 from builder_tools.datasets.duplicates import MINIATURE_PX
 from builder_tools.detectors import DETECTOR_ERRORS, FaceDetector
-from builder_tools.media import PICTURE_ERRORS, read_image
+from builder_tools.media import PICTURE_ERRORS, open_image
+from builder_tools.media.budget import Budget
 from builder_tools.results import Face
+
+_logger = logging.getLogger(__name__)
 
 LOOKING_ERRORS = (*PICTURE_ERRORS, *DETECTOR_ERRORS)
 """What a bad picture may raise in a decoder or a detector; it never ends a run."""
@@ -82,25 +87,31 @@ class Fault:
 
 
 def look_at(
-    number: int, path: Path, detector: FaceDetector, config: CleaningConfig
+    number: int, path: Path, detector: FaceDetector, config: CleaningConfig, budget: Budget
 ) -> tuple[Look, np.ndarray | None]:
-    """Looks at a picture; gives what it shows and what to write of it, which is None if nothing.
+    """Look at a picture; gives what it shows and what to write of it, which is None if nothing.
 
-    Never raises for a bad picture: that is a `Look` with an error.
+    Never raises for a bad picture: that is a `Look` with an error. It is decoded when there is
+    room in the budget.
     """
-    try:
-        image = read_image(path)
-        faces = find_faces(detector, image, surround=config.surround)
-    except LOOKING_ERRORS as error:
-        message = f"{type(error).__name__}: {error}" if not str(error) else str(error)
-        return Look(number, error=" ".join(message.split())), None
-    cut, roll = _cut(image, faces[0], detector, config) if faces else (image, None)
-    look = _describe(number, faces, sharpness(cut), roll)
-    look = replace(look, miniature=_miniature(image), size_px=image.shape[1::-1])
-    if any(fault.drops for fault in faults(look, config)):
-        return look, None
-    picture = cut if config.crop == "face" else image
-    return look, resize_square(picture, config.size_px)
+    with ExitStack() as held:
+        try:
+            opened = open_image(path)
+            held.enter_context(budget.lend(opened.needed_bytes))
+            image, note = opened.decode()
+            faces = find_faces(detector, image, surround=config.surround)
+        except LOOKING_ERRORS as error:
+            message = f"{type(error).__name__}: {error}" if not str(error) else str(error)
+            return Look(number, error=" ".join(message.split())), None
+        if note:
+            _logger.warning("%s: %s.", path, note)
+        cut, roll = _cut(image, faces[0], detector, config) if faces else (image, None)
+        look = _describe(number, faces, sharpness(cut), roll)
+        look = replace(look, miniature=_miniature(image), size_px=image.shape[1::-1])
+        if any(fault.drops for fault in faults(look, config)):
+            return look, None
+        picture = cut if config.crop == "face" else image
+        return look, resize_square(picture, config.size_px)
 
 
 def faults(look: Look, config: CleaningConfig) -> list[Fault]:

@@ -20,7 +20,6 @@ from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector
 from builder_tools.drawing import DrawBox
 from builder_tools.inference.analysis import Analysed, Analyser
 from builder_tools.inference.batch import (
-    BYTES_PER_WORKER,
     MULTI_FACE_POLICIES,
     NO_FACE_POLICIES,
     STATUSES,
@@ -31,7 +30,6 @@ from builder_tools.inference.batch import (
     classify_pictures,
     named_pictures,
 )
-from builder_tools.inference.budget import Budget
 from builder_tools.inference.checks import check_choice, check_positive
 from builder_tools.inference.following import Following
 from builder_tools.inference.models import EmotionModel, chosen_model, frequent_emotion
@@ -56,6 +54,7 @@ from builder_tools.media import (
     find_images,
     read_image,
 )
+from builder_tools.media.budget import BYTES_PER_WORKER, Budget
 from builder_tools.media.connections import camera_name
 from builder_tools.media.guarding import check_outputs
 from builder_tools.media.images import is_one_picture, name_of

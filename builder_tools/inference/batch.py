@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from builder_tools.detectors import DETECTOR_ERRORS
-from builder_tools.inference.budget import Budget
 from builder_tools.inference.models import EmotionModel
 from builder_tools.inference.ordered import ordered_map
 from builder_tools.inference.reader import (
@@ -26,6 +25,7 @@ from builder_tools.inference.reader import (
     shrink_face,
 )
 from builder_tools.media import PICTURE_ERRORS, open_image
+from builder_tools.media.budget import Budget
 from builder_tools.media.images import name_of
 from builder_tools.results import Face, Readings
 
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 STATUSES = ("ok", "no_face", "multi_face", "unreadable")
 PICTURES_AHEAD = 8
 """Pictures in work per thread."""
-BYTES_PER_WORKER = 256_000_000
-"""Memory for pictures that are decoded and looked at, a thread; all threads share it."""
 
 MULTI_FACE_POLICIES: dict[str, Callable[[Face], float]] = {
     "largest": lambda face: face.box.area,

@@ -1,10 +1,13 @@
-"""Memory that threads share: who needs much waits until there is room."""
+"""Memory that threads share for pictures: who needs much waits until there is room."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+BYTES_PER_WORKER = 256_000_000
+"""Memory for pictures that are decoded and looked at, a thread; all threads share it."""
 
 
 class Budget:

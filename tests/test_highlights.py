@@ -1,5 +1,6 @@
 """Highlights, offsets and trailers against a made film and viewers whose feelings are planted."""
 
+import os
 import re
 
 import av
@@ -296,6 +297,34 @@ def test_settings_out_of_range(wrong):
 
 def _highlight(start, end):
     return Highlight(1, start, end, end, 1.0, None, None, 1, 1)
+
+
+def test_pipes_are_refused_with_a_sentence(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="Save it first"):
+        parse_viewers([str(tmp_path / "pipe")])
+    (tmp_path / "anna.csv").touch()
+    command = ["highlights", str(tmp_path / "anna.csv"), "--film", str(tmp_path / "pipe")]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
+    assert "Save it first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("fps", "end"), [(0.4, "00:00:10:00"), (0.02, "00:02:30:00")])
+def test_a_film_slower_than_a_frame_a_second(tmp_path, fps, end):
+    """Seconds, in timecodes of 25 parts: frames 1...3 of 0.4 a second end after 10 s."""
+    film = tmp_path / "film.mp4"
+    with VideoWriter(film, fps, (96, 54)) as writer:
+        for number in range(6):
+            writer.write(numbered_picture(number))
+    cuts = [Cut(1, 3)] if fps > 0.1 else [Cut(1, 2)]
+    text = write_edl(tmp_path / "a.edl", film, cuts, fps, sound=False).read_text()
+    codes = re.findall(r"\d\d:\d\d:\d\d:\d\d", text)
+    assert codes[1] == end and codes[2] == "00:00:00:00"
+    cut_trailer(film, cuts, tmp_path / "trailer.mp4")
+    with VideoReader(tmp_path / "trailer.mp4") as trailer:
+        frames = list(trailer)
+    assert [number_in(frame.image) for frame in frames] == [1, 2, 3][: cuts[0].count]
+    assert frames[1].time_s == pytest.approx(1 / fps, rel=1e-4)
 
 
 def test_lists_for_editing_programs(tmp_path):

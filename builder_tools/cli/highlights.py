@@ -36,6 +36,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     need_video()
+    from builder_tools.media.pipes import refuse_pipe
     from builder_tools.timeline.highlights import HighlightSettings
     from builder_tools.timeline.signals import SignalSettings
     from builder_tools.timeline.viewers import describe, parse_viewers, search
@@ -49,6 +50,8 @@ def _run(options: argparse.Namespace) -> int:
         signal=SignalSettings(measure=options.by, baseline_s=options.baseline),
     )
     viewers = parse_viewers(options.viewers)
+    if options.film is not None:
+        refuse_pipe(options.film)
     if options.film is not None and not options.film.is_file():
         raise FileNotFoundError(f"No film at {str(options.film)!r}. Check the spelling.")
     with make_inference(options, "video") as inference:

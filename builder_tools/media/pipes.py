@@ -123,6 +123,19 @@ def is_pipe(source: str) -> bool:
         return False
 
 
+def refuse_pipe(source: str | Path) -> None:
+    """Refuse a pipe where a file is read several times.
+
+    Raises:
+        ValueError: If it is one.
+    """
+    if is_pipe(str(source)):
+        raise ValueError(
+            f"Expected a file, which is read several times. Received a pipe: {str(source)!r}. "
+            "Save it first."
+        )
+
+
 def check_file(source: str) -> None:
     """Refuse a path that holds no video for sure.
 

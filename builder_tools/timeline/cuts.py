@@ -12,6 +12,7 @@ import pandas as pd
 from builder_tools.media.partial import replacing
 from builder_tools.timeline.highlights import Highlight
 
+_PARTS_A_SECOND = 25
 HIGHLIGHT_COLUMNS = tuple(Highlight.__dataclass_fields__)
 
 
@@ -57,13 +58,15 @@ def write_edl(path: Path, film: Path, cuts: Sequence[Cut], fps: float, *, sound:
     """Writes an edit decision list (CMX3600).
 
     Timecodes count frames without dropping any, at the whole number of frames a second next to
-    `fps`; so they are exact frames at 29.97 too.
+    `fps`; so they are exact frames at 29.97 too. A film of less than a frame a second, as no
+    editing program knows, is counted in parts of 1/25 s.
     """
-    rate, at = round(fps), 0
+    part = 1.0 if fps >= 1 else _PARTS_A_SECOND / fps
+    rate, at = round(fps) if fps >= 1 else _PARTS_A_SECOND, 0
     lines = [f"TITLE: {_edl_name(film.stem)}", "FCM: NON-DROP FRAME", ""]
     for number, cut in enumerate(cuts, start=1):
         places = (cut.first, cut.first + cut.count, at, at + cut.count)
-        codes = " ".join(_timecode(place, rate) for place in places)
+        codes = " ".join(_timecode(round(place * part), rate) for place in places)
         lines.append(f"{number:03d}  AX       {'B' if sound else 'V'}     C        {codes}")
         lines.append(f"* FROM CLIP NAME: {_edl_name(film.name)}")
         at += cut.count

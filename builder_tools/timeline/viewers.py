@@ -16,6 +16,7 @@ from builder_tools.inference import Inference
 from builder_tools.media import VideoReader
 from builder_tools.media.guarding import check_outputs, check_own
 from builder_tools.media.partial import replacing
+from builder_tools.media.pipes import refuse_pipe
 from builder_tools.media.sound_samples import has_sound
 from builder_tools.timeline.cuts import (
     cuts_of,
@@ -106,7 +107,7 @@ def parse_viewers(texts: Sequence[str]) -> list[Viewer]:
     The number is when the recording began, in the film's seconds. Equal names get a number.
 
     Raises:
-        ValueError: If none is given.
+        ValueError: If none is given, or one is a pipe.
         FileNotFoundError: If a file does not exist.
     """
     if not texts:
@@ -115,6 +116,7 @@ def parse_viewers(texts: Sequence[str]) -> list[Viewer]:
     for text in texts:
         match = None if Path(text).exists() else _OFFSET.fullmatch(text)
         path = Path(match["path"] if match else text)
+        refuse_pipe(path)
         if not path.is_file():
             raise FileNotFoundError(
                 f"No recording at {str(path)!r}. Check the spelling; offsets are written "
@@ -183,7 +185,7 @@ def _offset(
         return 0.0, ASSUMED, None, f"{' and '.join(silent)} without sound: {advice}"
     try:
         found = match_onsets(read_onsets(viewer.path), film_onsets())
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         return 0.0, ASSUMED, None, f"{error} So {advice}"
     if not found.is_clear:
         return 0.0, ASSUMED, found.clarity, f"its sound does not match the film's: {advice}"

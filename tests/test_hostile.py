@@ -48,3 +48,13 @@ def test_a_crash_is_counted_and_the_next_file_tried(tmp_path, monkeypatch):
     outcome = hostile.try_files("videos", 5, 4, tmp_path)
     assert (outcome.inputs, outcome.answered, outcome.crashes, outcome.hangs) == (4, 3, 1, 0)
     assert outcome.faults == 1 and "videos 1: exit -6" in outcome.notes[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="it watches processes as POSIX has them")
+def test_a_hundred_hostile_requests_do_no_harm():
+    for needed in ("gradio", "websockets"):
+        pytest.importorskip(needed, reason="the [web] extra is absent")
+    (found,) = hostile.run_campaign(SEED, requests=120)
+    assert not found.notes
+    assert (found.inputs, found.faults) == (120, 0) and found.answered > 60

@@ -1,5 +1,6 @@
 """The page's HTTP API and camera socket on a running server: answers, refusals, nothing mixed."""
 
+import csv
 import io
 import json
 import os
@@ -225,6 +226,20 @@ def test_a_zip_gives_the_kaggle_csv_and_leaves_nothing(server, astronaut):
     log = httpx.post(f"{address}/api/batch", content=data, params={"give": "log"}, timeout=120)
     assert log.text.startswith("image_path,status,") and log.text.count(",ok,happy,") == 2
     assert left_in(folder) == []
+
+
+def test_no_name_in_a_csv_is_a_formula(address, astronaut):
+    """What a spreadsheet would reckon begins with a letter instead, in the folders of a zip too."""
+    small = jpeg(astronaut[::4, ::4])
+    names = ("=1+1.jpg", "@SUM(A1).jpg", "+1.jpg", "-2+3.jpg", "d/=2.jpg", "=d/3.jpg", "d/\t=4.jpg")
+    for give in ("csv", "log"):
+        data = zip_of({name: small for name in names})
+        answer = httpx.post(
+            f"{address}/api/batch", content=data, params={"give": give}, timeout=120
+        )
+        rows = list(csv.reader(io.StringIO(answer.text)))
+        assert len(rows) == 1 + len(names)
+        assert not [cell for row in rows for cell in row if cell[:1] in tuple("=+-@\t\r")]
 
 
 def left_in(folder):

@@ -95,6 +95,11 @@ def test_a_bomb_is_refused_without_being_decoded(monkeypatch, side, pixels_mp):
         ("", "upload"),
         (None, "upload"),
         ("лицо 1.jpg", "лицо 1.jpg"),
+        ("=1+1.jpg", "_=1+1.jpg"),
+        ("@SUM(A1).jpg", "_@SUM(A1).jpg"),
+        ("\t+1.jpg", "_+1.jpg"),
+        ("a/-2+3.jpg", "_-2+3.jpg"),
+        ("1=1.jpg", "1=1.jpg"),
         ("x" * 300 + ".jpg", "x" * 116 + ".jpg"),
     ],
 )

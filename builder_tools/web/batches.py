@@ -43,7 +43,8 @@ class BatchAnswer:
 
     Args:
         rows: One a picture, in natural order.
-        renamed: What was called like another, and what it is called now.
+        renamed: What was called like another, or as a formula of a spreadsheet is, and what it is
+            called now.
         ignored: Files that are no pictures.
     """
 
@@ -115,7 +116,7 @@ def _gather(
     taken: set[str] = set()
     for path, called in uploads:
         name = free_name(clean_name(called), taken)
-        if name != clean_name(called):
+        if name != called:
             renamed[called] = name
         paths[name] = path.rename(pictures / numbered_name(len(paths), name))
         taken.add(name.casefold())

@@ -52,6 +52,25 @@ class ImpatientProtocol(H11Protocol):
         self._stop_waiting()
         super().connection_lost(exc)
 
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        """Hand the connection over to a WebSocket, whose handshake has its time too."""
+        super().handle_websocket_upgrade(event)
+        self.loop.call_later(HEADERS_S, self._check_handshake, self.transport.get_protocol())
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that a request is none, and tell who was reading it that no more will come."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self.transport.abort()
+                return
+        super().send_400_response(msg)
+
+    def _check_handshake(self, socket: Any) -> None:
+        if not socket.handshake_complete:
+            self.transport.abort()
+
     def is_waiting(self) -> bool:
         """Return whether no request is being answered and none has wholly come."""
         is_ours = self.transport.get_protocol() is self  # else it became a WebSocket

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from builder_tools.web.guard import App, Message, Receive, Scope, Send, answer_refusal
@@ -17,7 +17,7 @@ from builder_tools.web.texts import LANGUAGES
 
 MOST_BODY = 1_000_000
 """Bytes of a call: some thousand uploads are named."""
-MOST_DEPTH = 8
+MOST_TEXT = 200
 _READ = re.compile(
     r"(?:|config|theme\.css|(?:assets|static|svelte)/[\w\-./@+]+"
     r"|gradio_api/(?:info|theme\.css|startup-events|upload_progress|queue/data|heartbeat/\w+))"
@@ -40,11 +40,14 @@ class Door:
 
     Args:
         app: The whole app; only paths below a language's (`/en/`) are looked at.
+        functions: What each function of the page takes, by its number: `file`, `files`, `text`.
         is_upload: Says whether a path is that of a file uploaded to this server.
     """
 
-    def __init__(self, app: App, is_upload: Callable[[str], bool]) -> None:
-        self.app, self._is_upload = app, is_upload
+    def __init__(
+        self, app: App, functions: Mapping[int, Sequence[str]], is_upload: Callable[[str], bool]
+    ) -> None:
+        self.app, self._functions, self._is_upload = app, functions, is_upload
         self._page = re.compile(rf"/(?:{'|'.join(LANGUAGES)})/(.*)", re.DOTALL)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,24 +88,29 @@ class Door:
             raise NotTaken("Expected fn_index and trigger_id to be numbers.")
         if rest != "gradio_api/queue/join":
             return json.dumps({**named, **numbers}).encode()
-        if numbers.get("fn_index") is None or "session_hash" not in named:
-            raise NotTaken("Expected fn_index and session_hash.")
-        if not isinstance(told.get("data"), list):
-            raise NotTaken("Expected data to be a list.")
+        wanted, data = self._functions.get(numbers.get("fn_index")), told.get("data")
+        if wanted is None or "session_hash" not in named:
+            raise NotTaken("Expected session_hash and the fn_index of a function of the page.")
+        if not isinstance(data, list) or len(data) != len(wanted):
+            raise NotTaken(f"Expected data to be a list of {len(wanted)}.")
         named.pop("event_id", None)
-        data = self._plain(told["data"], MOST_DEPTH)
+        data = [self._plain(value, kind) for value, kind in zip(data, wanted, strict=True)]
         return json.dumps({**named, **numbers, "data": data, "event_data": None}).encode()
 
-    def _plain(self, value: Any, depth: int) -> Any:
-        """Return data with nothing but plain values, lists, and uploads."""
-        if depth == 0:
-            raise NotTaken("Expected data that is not nested so deeply.")
-        if isinstance(value, list):
-            return [self._plain(one, depth - 1) for one in value]
-        return self._file(value) if isinstance(value, dict) else value
+    def _plain(self, value: Any, kind: str) -> Any:
+        """Return an input of a function: nothing, a text, an upload or several."""
+        if value is None:
+            return None
+        if kind == "text" and isinstance(value, str) and len(value) <= MOST_TEXT:
+            return value
+        if kind == "file" and isinstance(value, dict):
+            return self._file(value)
+        if kind == "files" and isinstance(value, list):
+            return [self._file(one) for one in value]
+        raise NotTaken(f"Expected a {kind}. Received: a {type(value).__name__}.")
 
-    def _file(self, told: Mapping[str, Any]) -> dict[str, Any]:
-        path = told.get("path")
+    def _file(self, told: Any) -> dict[str, Any]:
+        path = told.get("path") if isinstance(told, dict) else None
         if not isinstance(path, str) or not self._is_upload(path):
             raise NotTaken("Expected a file that was uploaded here. Upload it again.")
         kept = {

@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import suppress
 from typing import Any
 
+from starlette.requests import ClientDisconnect
+
 from builder_tools.web.limits import MEGABYTE
 
 Scope = MutableMapping[str, Any]
@@ -140,7 +142,7 @@ class Guard:
                 message["headers"] = _own_headers(message)
             await send(message)
 
-        with suppress(_Broken):
+        with suppress(_Broken, ClientDisconnect):  # who hung up needs no answer
             await self.app(scope, counted, marked)
         if broken and not begun:
             await answer_refusal(scope, send, *broken, [(b"connection", b"close")])

@@ -28,6 +28,8 @@ _ZIP_END_BYTES = 1 << 17
 """The end of a zip that holds where its list is, behind a comment of up to 65,535 bytes."""
 MOST_NAME = 120
 """Letters of a file name that are kept."""
+FORMULAS = ("=", "+", "-", "@")
+"""What formulas of spreadsheets begin with; names stand in csv files that people open in these."""
 
 _VIDEO_SIGNATURES = (
     (4, b"ftyp"),
@@ -144,10 +146,14 @@ class Limits:
 
 
 def clean_name(name: str | None, otherwise: str = "upload") -> str:
-    """Gives a bare, printable, short file name out of what somebody calls a file."""
+    """Return a bare, printable, short file name out of what somebody calls a file.
+
+    A name that a spreadsheet would take for a formula (`=1+1.jpg`) begins with `_`.
+    """
     bare = re.split(r"[/\\]", name or "")[-1]
     printable = "".join(letter for letter in bare if letter.isprintable()).strip(". ")
-    return printable[-MOST_NAME:] or otherwise
+    name = printable[-MOST_NAME:] or otherwise
+    return f"_{name}" if name.startswith(FORMULAS) else name
 
 
 def check_size(size: int, limit: int) -> None:
@@ -241,7 +247,7 @@ class Unpacked:
         paths: By their names, where they were unpacked to: numbered files, so that no name can do
             harm or clash. A name is that in the zip, cleaned, with `/` between folders, without
             the folders that all pictures lie in.
-        renamed: Names whose like was taken, with the name they got.
+        renamed: Names whose like was taken or that cannot be kept, with the name they got.
         ignored: Files that are no pictures.
     """
 
@@ -307,7 +313,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:
     names = _below_common_folder([_clean_path(name) for name, _ in pictures])
     for wanted, (called, entry) in zip(names, pictures, strict=True):
         name = free_name(wanted, taken)
-        if name != wanted:
+        if PurePosixPath(name).name != PurePosixPath(called).name:
             renamed[called] = name
         taken.add(name.casefold())
         paths[name] = folder / numbered_name(len(paths), name)

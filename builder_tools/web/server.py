@@ -168,9 +168,9 @@ def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None
     add_jobs(app, engine, store, settings.limits)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _add_first_page(app, settings)
-    _mount_pages(app, settings, engine, store)
+    functions = _mount_pages(app, settings, engine, store)
     return Guard(
-        Door(Rewriting(app), store.is_upload),
+        Door(Rewriting(app), functions, store.is_upload),
         password=settings.password,
         hosts=_names(settings),
         addresses=not settings.is_local,
@@ -204,7 +204,10 @@ def _add_first_page(app: FastAPI, settings: WebSettings) -> None:
         return FileResponse(STATIC / "icon.svg")
 
 
-def _mount_pages(app: FastAPI, settings: WebSettings, engine: Engine, store: ResultStore) -> None:
+def _mount_pages(
+    app: FastAPI, settings: WebSettings, engine: Engine, store: ResultStore
+) -> dict[int, list[str]]:
+    """Mount the page in each language; return what its functions take, as `Door` wants it."""
     import gradio as gr
 
     from builder_tools.web.page import Page, make_theme
@@ -228,6 +231,18 @@ def _mount_pages(app: FastAPI, settings: WebSettings, engine: Engine, store: Res
             mcp_server=False,
             theme=make_theme(),
         )
+    return {
+        number: [_kind(component) for component in one.inputs]
+        for number, one in page.blocks.fns.items()
+    }
+
+
+def _kind(component: Any) -> str:
+    import gradio as gr
+
+    if not isinstance(component, gr.File):
+        return "text"
+    return "files" if component.file_count == "multiple" else "file"
 
 
 def listen(settings: WebSettings) -> socket.socket:

@@ -4,16 +4,19 @@ face. Skipped where Chromium or Playwright is absent.
 With BUILDER_TOOLS_SCREENSHOTS set to a folder, pictures of the page are left there to be looked at.
 """
 
+import json
 import os
 import re
 import shutil
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 import pytest
-from conftest import FACE_IN_ASTRONAUT
+from conftest import FACE_IN_ASTRONAUT, REPOSITORY
 
 from builder_tools.media import VideoWriter, write_image
 from builder_tools.submission import validate_submission
@@ -321,6 +324,62 @@ def test_models_are_chosen_and_described(open_page, files, needs_detector):
     page.get_by_role("tab", name="Photo").click()
     choose(page, "photo", files / "photo.jpg")
     page.wait_for_selector('.bt-face[data-emotion="happy"]')
+
+
+EVIL = "<img src=x onerror=pwned()>"
+"""What would run, were it taken for HTML: in names of files, tables, JSON and cards."""
+
+
+@pytest.fixture
+def evil_model(tmp_path):
+    """A model whose card is not to be trusted; names of classes are those of its file."""
+    folder = Path(shutil.copytree(REPOSITORY / "saved_models" / "tiny", tmp_path / "tiny"))
+    card = json.loads((folder / "card.json").read_text())
+    for key in ("intended_use", "limits", "licence"):
+        card[key] = f"{EVIL} [link](javascript:pwned()) <svg onload=pwned()> **{key}**"
+    (folder / "card.json").write_text(json.dumps(card))
+    return folder
+
+
+def test_no_name_and_no_text_runs_as_a_script(browser, evil_model, files, tmp_path):
+    """Names of files in answers, a zip's names, a csv and JSON opened as pages, a model's card."""
+    photo = shutil.copy(files / "photo.jpg", tmp_path / f"{EVIL}.jpg")
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        for name in (f"{EVIL}.jpg", f"{EVIL}.JPG", '"><script>pwned()</script>.png'):
+            archive.write(photo, name)
+    with running(model=str(evil_model)) as (address, _):
+        ran = []
+        context = browser.new_context()
+        context.expose_function("pwned", lambda: ran.append(True))
+        context.on("dialog", lambda dialog: ran.append(dialog.message))
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.goto(f"{address}/en/")
+        choose(page, "photo", photo)
+        page.wait_for_selector("#bt-photo-result .bt-face")
+        page.get_by_role("tab", name="Batch").click()
+        choose(page, "batch", tmp_path / "evil.zip")
+        page.wait_for_selector("#bt-batch >> text=evil")
+        page.click("#bt-batch-start")
+        page.wait_for_selector("#bt-batch-result .bt-table")
+        assert "onerror=pwned()" in page.inner_text("#bt-batch-result")
+        page.get_by_role("tab", name="Models").click()
+        page.wait_for_selector("#bt-card >> text=intended_use")
+        page.wait_for_selector("#bt-card >> text=link")
+        for link in page.locator("#bt-card a").all():
+            assert not (link.get_attribute("href") or "").startswith("javascript")
+        keep_picture(page, "evil")
+        csv_path = page.locator('a[download="submission.csv"]').get_attribute("href")
+        for path in (csv_path, "/api/models", "/docs", "/camera", "/en/config", f"/{EVIL}"):
+            with suppress(playwright.Error):  # a csv is a download
+                page.goto(f"{address}{path}")
+        page.wait_for_timeout(500)
+        assert ran == []
+        page.goto(f"{address}/en/")
+        page.evaluate("evil => document.body.insertAdjacentHTML('beforeend', evil)", EVIL)
+        page.wait_for_timeout(500)
+        assert ran == [True], "it runs where it is taken for HTML"
+        context.close()
 
 
 def test_in_russian_on_a_phone(open_page, files):

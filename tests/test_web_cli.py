@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -46,8 +47,9 @@ def test_loading_the_verb_loads_no_server():
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_the_server_answers_and_leaves_nothing_when_it_is_ended(tmp_path):
-    httpx = pytest.importorskip("httpx")
+@pytest.fixture
+def server(tmp_path):
+    """A server in a process of its own: the process, and its address."""
     pytest.importorskip("gradio")
     process = subprocess.Popen(
         [sys.executable, "-m", "builder_tools", "web", "--port", "0", "--language", "ru"],
@@ -57,16 +59,38 @@ def test_the_server_answers_and_leaves_nothing_when_it_is_ended(tmp_path):
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     try:
-        address = re.search(r"http://127\.0\.0\.1:\d+", process.stderr.readline())[0]
-        assert _get(httpx, f"{address}/health").json()["status"] == "ok"
-        assert httpx.get(address).headers["location"] == "/ru/"
-        assert len(list(tmp_path.iterdir())) == 1
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
+        yield process, re.search(r"http://127\.0\.0\.1:\d+", process.stderr.readline())[0]
     finally:
         process.kill()
         process.stderr.close()
         process.wait()
+
+
+def test_the_server_answers_and_leaves_nothing_when_it_is_ended(server, tmp_path):
+    httpx = pytest.importorskip("httpx")
+    process, address = server
+    assert _get(httpx, f"{address}/health").json()["status"] == "ok"
+    assert httpx.get(address).headers["location"] == "/ru/"
+    assert len(list(tmp_path.iterdir())) == 1
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / "a.jpg")
+    url = f"{address}/en/gradio_api/queue/join"
+    for path in ("/dev/zero", str(tmp_path / "pipe" / "a.jpg"), "/proc/kmsg", "/dev/stdin"):
+        told = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        for number in range(8):
+            for data in ([told, "fast", "mediapipe"], [[told], "fast", "mediapipe"], [told]):
+                body = {"data": data, "fn_index": number, "session_hash": "me"}
+                assert httpx.post(url, json=body, timeout=30).status_code == 422
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as broken_off:
+        head = f"POST /en/gradio_api/upload HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99\r\n"
+        broken_off.sendall(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode())
+        broken_off.sendall(
+            b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+        )
+        _get(httpx, f"{address}/health")
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 

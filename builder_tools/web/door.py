@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 from builder_tools.web.guard import App, Message, Receive, Scope, Send, answer_refusal
 from builder_tools.web.texts import LANGUAGES
 
@@ -63,7 +65,7 @@ class Door:
             return
         scope = _plain_scope(scope, rest)
         if not is_call:
-            await self.app(scope, receive, send)
+            await self._answer(scope, receive, send)
             return
         try:
             body = self._checked(rest, await _read(receive))
@@ -71,6 +73,15 @@ class Door:
             await answer_refusal(scope, send, 422, str(error))
             return
         await self.app(_with_body(scope, body), _once(body, receive), send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self.app(scope, receive, send)
+        except RuntimeError as error:
+            if not isinstance(error.__cause__, HTTPException):
+                raise
+            # Gradio ends the news of a session that somebody else has ended by an answer, in the
+            # midst of another one; the connection is closed, and that is all.
 
     def _checked(self, rest: str, body: bytes) -> bytes:
         """Return the body of a call, written anew."""

@@ -41,6 +41,8 @@ ENVIRONMENT = {
 }
 """Reports of use off, nothing fetched, no history of runs."""
 STAY_OPEN_S = 5
+ACCEPTED_AT_ONCE = 100
+"""Connections; of more, the first would not yet be counted when the last takes the last handle."""
 FOLDER_PREFIX = "builder_tools_web_"
 
 
@@ -297,6 +299,7 @@ def server_config(app: Any, **options: Any) -> Any:
     settings = {
         "http": ImpatientProtocol,
         "h11_max_incomplete_event_size": MOST_HEADER_BYTES,
+        "backlog": ACCEPTED_AT_ONCE,
         "log_level": "warning",
         "timeout_graceful_shutdown": STAY_OPEN_S,
         "ws_max_size": 8_000_000,

@@ -19,12 +19,14 @@ class ExpressionNetwork:
     Args:
         build: Called as `build(size_px)`; gives a frozen model from `(n, size, size, 3)` RGB
             0...255 to probabilities.
+        input_size: Side of the faces it was trained on, pixels.
         emotions: The order of its outputs, by our names.
         files: Its assets, by name.
         reservation: What whoever is taught by it must say.
     """
 
     build: Callable[[int], keras.Model]
+    input_size: int
     emotions: tuple[str, ...]
     files: tuple[str, ...]
     reservation: str
@@ -37,6 +39,7 @@ EXPRESSION_NETWORKS: dict[str, ExpressionNetwork] = {
             asset_path(face_expression.MANIFEST_FILE),
             asset_path(face_expression.DATA_FILE),
         ),
+        face_expression.INSIDE_PX,
         face_expression.EMOTIONS,
         (face_expression.MANIFEST_FILE, face_expression.DATA_FILE),
         "What face-api's expression network was taught on is not known: public data sets and "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder_tools.cards import ModelCard, file_sha256, find_model
-from builder_tools.classifier import EmotionClassifier
+from builder_tools.classifier import EmotionClassifier, resize_faces
 
 if TYPE_CHECKING:
     import keras
@@ -28,7 +28,8 @@ def mean_answers(
         names: Models by name or folder, expression networks by name, or `.keras` files (of a
             run's folder: asked at the size it was trained at last).
         weights: Of each, above 0; they are brought to a sum of 1.
-        faces: `(n, H, W, 3)` RGB uint8, or anything sliced into such (`Pictures`).
+        faces: RGB uint8: `(n, H, W, 3)`, a list of faces of any sizes, or what is sliced into
+            either (`Pictures`).
         emotions: Classes of the answers, in order.
 
     Returns:
@@ -40,9 +41,10 @@ def mean_answers(
     shares = np.asarray(weights, np.float64) / np.sum(weights)
     total = np.zeros((len(faces), len(emotions)))
     for name, share in zip(names, shares, strict=True):
+        ask = _asker(name, emotions)
         for start in range(0, len(faces), ASKED_AT_ONCE):
             rows = slice(start, min(start + ASKED_AT_ONCE, len(faces)))
-            total[rows] += share * _asker(name, emotions)(faces[rows])
+            total[rows] += share * ask(faces[rows])
     return total
 
 
@@ -100,7 +102,8 @@ def _asker(name: str, emotions: Sequence[str]):
     from builder_tools.networks.teachers import EXPRESSION_NETWORKS
 
     if name in EXPRESSION_NETWORKS or name.endswith(".keras"):
-        return lambda faces: _both_sides(_network(name, emotions, faces.shape[1]), faces)
+        network = _network(name, emotions, _own_size(name))
+        return lambda faces: _both_sides(network, resize_faces(faces, network.input_shape[1]))
     teacher = EmotionClassifier(name, flip_average=True)
     if tuple(teacher.emotions) != tuple(emotions):
         raise ValueError(
@@ -138,11 +141,27 @@ def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
         )
     network = keras.saving.load_model(path, compile=False)
     inside = inside or network.input_shape[1] or size_px
+    inputs = keras.Input((size_px, size_px, 3))
+    seen = inputs
     if inside != size_px:
-        inputs = keras.Input((size_px, size_px, 3))
-        resized = keras.layers.Resizing(inside, inside, antialias=True, dtype="float32")(inputs)
-        network = keras.Model(inputs, network(resized), name=path.parent.name or "network")
+        seen = keras.layers.Resizing(inside, inside, antialias=True, dtype="float32")(inputs)
+    network = keras.Model(inputs, network(seen), name="teacher")
     return placed(network, own, emotions)
+
+
+def _own_size(name: str) -> int:
+    """Return the side of the faces a network is asked about when nothing else is wanted."""
+    from builder_tools.networks.teachers import EXPRESSION_NETWORKS
+
+    if name in EXPRESSION_NETWORKS:
+        return EXPRESSION_NETWORKS[name].input_size
+    size = _size_of_run(Path(name))
+    if size is None:
+        raise ValueError(
+            f"Expected {name} in the folder of its run, whose config.json tells the size of its "
+            "faces. Received: none there."
+        )
+    return size
 
 
 def _size_of_run(network: Path) -> int | None:

@@ -1,0 +1,149 @@
+"""What networks of several schoolings know alone, and what their means know.
+
+    python benchmarks/committees.py fast accurate face_expression runs/wide/last.keras \\
+        --mean fast=4 face_expression=1 --mean fast=1 runs/wide/last.keras=1
+
+Members are models by name or folder, expression networks of others by name, and `.keras` files of
+runs. Each is asked about both sides of every face, once: FER+ valid, and the two development sets
+(class folders or zips): `wild_dev` as whole crops, `posed_dev` through the default detector. No
+test picture is used: the table is for choosing. Accuracies on the development sets are among the
+set's own classes; in brackets 95 % bootstrap intervals over faces. Written to
+`reports/committees.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from machine import describe_machine
+
+from builder_tools.datasets.ferplus import data_folder
+from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.evaluation import PROTOCOLS, evaluate, judge_common, restrict
+from builder_tools.evaluation.protocols import LEFT_OUT
+from builder_tools.inference import Inference
+from builder_tools.media import replacing
+from builder_tools.study import load_data
+from builder_tools.study.cross_data import labelled_set
+from builder_tools.study.teachers import mean_answers
+
+WILD, POSED = "wild_dev", "posed_dev"
+PROTOCOL = PROTOCOLS["ferplus-majority-8"]
+
+
+@dataclasses.dataclass
+class CropKeeper:
+    """In the place of a model: keeps the crop that `Inference` would have classified."""
+
+    emotions = NINE_EMOTIONS
+    crops: list[np.ndarray] = dataclasses.field(default_factory=list)
+
+    def predict(self, faces) -> np.ndarray:
+        """Keep the first face; answer that nothing is known."""
+        self.crops.append(faces[0])
+        return np.full((len(faces), len(self.emotions)), 1 / len(self.emotions))
+
+
+def main() -> None:
+    """Ask the members, judge them and their means, write the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("members", nargs="+")
+    parser.add_argument("--mean", nargs="+", action="append", default=[], metavar="MEMBER=WEIGHT")
+    parser.add_argument("--data", type=Path, default=data_folder(), help="of the development sets")
+    parser.add_argument("--reports", type=Path, default=Path("reports"))
+    options = parser.parse_args()
+    means = [dict(_weighted(word) for word in mean) for mean in options.mean]
+    unknown = {name for mean in means for name in mean} - set(options.members)
+    if unknown:
+        parser.error(f"Expected means of members. Received: {sorted(unknown)}.")
+    valid = load_data("ferplus").split("valid")
+    words, faces = {}, {"valid": valid.pictures(valid.images.shape[1])}
+    for name in (WILD, POSED):
+        words[name], faces[name] = _faces(options.data / f"{name}.zip", detect=name == POSED)
+    answers = {
+        member: {
+            name: mean_answers([member], [1.0], part, NINE_EMOTIONS.names)
+            for name, part in faces.items()
+        }
+        for member in options.members
+    }
+    rows = [_row(_short(member), answers[member], valid, words) for member in options.members]
+    for mean in means:
+        total = sum(mean.values())
+        mixed = {
+            name: sum(w / total * answers[member][name] for member, w in mean.items())
+            for name in faces
+        }
+        title = " + ".join(f"{w / total:.2g} {_short(member)}" for member, w in mean.items())
+        rows.append(_row(title, mixed, valid, words))
+    _write(options.reports / "committees.md", rows)
+
+
+def _weighted(word: str) -> tuple[str, float]:
+    name, _, weight = word.rpartition("=")
+    return name, float(weight)
+
+
+def _short(member: str) -> str:
+    path = Path(member)
+    return path.parent.name if path.suffix == ".keras" else path.name
+
+
+def _faces(source: Path, *, detect: bool):
+    """Return the classes' words and the faces of a set; whole pictures where none is found."""
+    pictures = labelled_set(source, split="all").pictures
+    faces = [pictures.picture(row) for row in range(len(pictures))]
+    if detect:
+        keeper = CropKeeper()
+        with Inference(keeper, show_state_mode="none") as inference:
+            for place, picture in enumerate(faces):
+                if inference.analyse(picture):
+                    faces[place] = keeper.crops[-1]
+    return pictures.table["emotion"].tolist(), faces
+
+
+def _row(title: str, answers, valid, words) -> str:
+    labels = PROTOCOL.labels(valid.table)
+    kept = labels != LEFT_OUT
+    restricted = restrict(answers["valid"][kept], NINE_EMOTIONS, PROTOCOL.emotions)
+    of_valid = evaluate(labels[kept], restricted, PROTOCOL.emotions).to_dict()
+    cells = [
+        title,
+        _share(of_valid),
+        f"{of_valid['macro_f1']:.3f}",
+        f"{of_valid['mean_recall']:.3f}",
+    ]
+    for name in (WILD, POSED):
+        found = judge_common(name, words[name], answers[name], NINE_EMOTIONS).restricted.to_dict()
+        cells += [_share(found), f"{found['macro_f1']:.3f}"]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _share(found) -> str:
+    low, high = found["accuracy_95"]
+    return f"{found['accuracy']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _write(path: Path, rows: list[str]) -> None:
+    head = [
+        "# Networks of several schoolings, and their means\n",
+        "Written by `benchmarks/committees.py` (its head says how each set is read). Both sides of "
+        "every face; valid and development sets only, for choosing.\n",
+        f"{describe_machine(('keras', 'tensorflow', 'onnxruntime'))}\n",
+        "| network | FER+ valid, majority-8 | macro-F1 | mean recall | wild_dev | macro-F1 "
+        "| posed_dev | macro-F1 |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        partial.write_text("\n".join([*head, *rows]) + "\n", encoding="utf-8")
+    print(path.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()

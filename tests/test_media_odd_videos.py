@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builder_tools.media import VideoReader, VideoWriter
+from builder_tools.media import CameraReader, VideoReader, VideoWriter
 from builder_tools.media.clips import ClipReader
 from builder_tools.media.pyav import explained
 
@@ -96,6 +96,22 @@ def test_pixels_are_made_square(tmp_path, aspect, size):
     assert reader.size == size and frames[0].image.shape == (size[1], size[0], 3)
     assert frames[0].image[:, : size[0] // 2 - 2].mean() == pytest.approx(200, abs=4)
     assert read(record(path, tmp_path / "out.mp4"))[0].size == tuple(s + s % 2 for s in size)
+
+
+def test_pixels_of_a_network_camera_are_made_square(tmp_path):
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    encode(tmp_path / "live.ts", [grey(90)] * 50, sar=Fraction(2))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with CameraReader(f"http://127.0.0.1:{server.server_port}/live.ts") as camera:
+            assert camera.size == (128, 48)
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_a_squeezed_video_that_is_turned(tmp_path):

@@ -16,6 +16,7 @@ from builder_tools.media.pyav import (
     explained,
     import_av,
     open_input,
+    square_size,
     video_stream_of,
 )
 
@@ -139,7 +140,9 @@ class _AddressConnection:
         reformatter = import_av().video.reformatter.VideoReformatter()
         for picture in decode_past_damage(self._container, stream, lambda parts: None, name):
             with explained(name):
-                image = reformatter.reformat(picture, format="rgb24", threads=1).to_ndarray().copy()
+                size = square_size(picture, stream)
+                shown = reformatter.reformat(picture, *size, "rgb24", threads=1)
+                image = shown.to_ndarray().copy()
             yield image
 
     def grab(self) -> np.ndarray | None:

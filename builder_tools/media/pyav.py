@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -18,12 +19,15 @@ from builder_tools.media.animations import animation_as_video
 from builder_tools.media.pipes import Pipe
 
 if TYPE_CHECKING:
+    from av import VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
 VIDEO_MEGAPIXELS_VARIABLE = "BUILDER_TOOLS_MAX_VIDEO_MEGAPIXELS"
 DEFAULT_VIDEO_MEGAPIXELS = 68.0
 """8192 x 8192: several pictures of a video are in memory at a time, so fewer than of a photo."""
+MOST_SQUEEZED = 4
+"""Pixels that claim to be so many times as wide as high, or more, are taken for square."""
 
 _NOT_VIDEO_FORMATS = frozenset({"tty", "bin", "xbin", "idf", "adf", "image2"})
 """What FFmpeg calls text art and still pictures, which it would gladly play as videos."""
@@ -164,6 +168,15 @@ def video_stream_of(container: InputContainer, source: str) -> VideoStream:
 def known_streams(streams: Iterable[Any]) -> list[Any]:
     """Return the streams whose codec FFmpeg knows; damaged headers may name any."""
     return [stream for stream in streams if stream.codec_context is not None]
+
+
+def square_size(picture: VideoFrame, stream: VideoStream) -> tuple[int, int]:
+    """Return (width, height) of a picture, as it is stored, with its pixels made square."""
+    width, height = picture.width, picture.height
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    if not Fraction(1, MOST_SQUEEZED) < aspect < MOST_SQUEEZED:
+        return width, height
+    return (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))
 
 
 def most_video_pixels() -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from builder_tools.media.pyav import (
     import_av,
     known_streams,
     open_input,
+    square_size,
     video_stream_of,
 )
 
@@ -39,8 +39,6 @@ EARLY_END_S = 1.0
 """A video that ends this much before its declared end is reported as cut short."""
 LONGEST_GAP_S = 3e7
 """A year: a timestamp further from the one before is no time."""
-MOST_SQUEEZED = 4
-"""Pixels that claim to be so many times as wide as high, or more, are taken for square."""
 
 _logger = logging.getLogger(__name__)
 
@@ -101,7 +99,7 @@ class VideoReader:
         self.duration_s = self._declared_duration_s()
         self.has_audio = bool(known_streams(self._container.streams.audio))
         self._matrix = _display_matrix(first)
-        self._shown_size = self._square_size(first)
+        self._shown_size = square_size(first, self._stream)
         check_video_size(self._shown_size, self.source)
         turned = self._matrix[0, 0] == 0
         self.size = self._shown_size[::-1] if turned else self._shown_size
@@ -171,20 +169,12 @@ class VideoReader:
         Converts in FFmpeg's buffer, which is used again for the next picture, then copies.
         Handing that buffer out instead costs a fresh one a picture: half the speed at 720p.
         """
-        own = self._square_size(picture)
+        own = square_size(picture, self._stream)
         kind = "rgba" if _has_alpha(picture) else "rgb24"
         with explained(self.source):
             converted = self._reformatter.reformat(picture, *own, kind, threads=1).to_ndarray()
         image = converted.copy() if kind == "rgb24" else _over_white(converted)
         return _turn(fitted(image, self._shown_size), self._matrix)
-
-    def _square_size(self, picture: VideoFrame) -> tuple[int, int]:
-        """Return (width, height) of a picture, not yet turned, in square pixels."""
-        width, height = picture.width, picture.height
-        aspect = self._stream.sample_aspect_ratio or Fraction(1)
-        if not Fraction(1, MOST_SQUEEZED) < aspect < MOST_SQUEEZED:
-            return width, height
-        return (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))
 
     def _declared_fps(self) -> float:
         rate = self._stream.average_rate or self._stream.guessed_rate

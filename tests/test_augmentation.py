@@ -19,7 +19,6 @@ from builder_tools.augmentation import (  # noqa: E402
     RandomFaceAffine,
     RandomLight,
     augmentation_model,
-    normalisation_from,
     with_augmentation,
 )
 
@@ -351,31 +350,6 @@ def test_it_runs_in_float32_under_any_policy():
     finally:
         keras.config.set_dtype_policy("float32")
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_normalisation_computed_from_the_training_faces(channels, tmp_path):
-    rng = np.random.default_rng(0)
-    faces = rng.integers(0, [[[60, 120, 250]]], (1100, 6, 6, 3)).astype(np.uint8)
-    source = faces[..., 0] if channels == 1 else faces
-    layer = normalisation_from(source)
-    found = np.asarray(layer(source[..., None] if channels == 1 else source))
-    np.testing.assert_allclose(found.mean(axis=(0, 1, 2)), 0, atol=1e-4)
-    np.testing.assert_allclose(found.std(axis=(0, 1, 2)), 1, atol=1e-4)
-    model = keras.Sequential([keras.Input((6, 6, channels)), layer])
-    model.save(tmp_path / "n.keras")
-    loaded = keras.models.load_model(tmp_path / "n.keras")
-    batch = faces[:4, ..., :channels].astype(np.float32)
-    np.testing.assert_array_equal(loaded(batch), model(batch))
-
-
-def test_normalisation_worked_by_hand():
-    """0 and 10 have mean 5 and variance 25: 20 becomes 3."""
-    layer = normalisation_from(np.array([[[0, 10]], [[10, 0]]], np.uint8))
-    np.testing.assert_allclose(layer(np.full((1, 1, 1, 1), 20.0)), 3, atol=1e-6)
-    for wrong in (np.zeros((0, 2, 2), np.uint8), np.full((3, 2, 2), 7, np.uint8)):
-        with pytest.raises(ValueError, match="channels vary"):
-            normalisation_from(wrong)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

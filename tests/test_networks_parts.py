@@ -106,7 +106,7 @@ def test_standardised_grey_worked_by_hand():
 
 # Parameters as published, or summed by hand from the paper's table.
 BACKBONES = {
-    "baseline_cnn": 3 + 320 + 18_496 + 73_856 + 295_168,
+    "baseline_cnn": 3 + 320 + 9_248 + 36_992 + 147_584 + (12 * 12 * 128 + 1) * 256,
     "mini_xception": 58_423 - (3 * 3 * 128 * 7 + 7) + 3,
     "vgg16": 14_714_688,
     "vggface_vgg16": 14_714_688,
@@ -142,6 +142,22 @@ def test_parameters_of_whole_networks_as_published():
     assert build_network("cifar10_convnet", 10).count_params() == 1_250_858
 
 
+def test_the_baseline_is_that_of_the_documents():
+    """32-32-pool-128-128-pool-256-6."""
+    network = build_network("baseline_cnn", 6, 48)
+    layers = network.get_layer("backbone").layers
+    shown = []
+    for layer in layers:
+        if isinstance(layer, keras.layers.MaxPooling2D):
+            shown.append("pool")
+        elif isinstance(layer, keras.layers.Dense):
+            shown.append(layer.units)
+        elif isinstance(layer, keras.layers.Conv2D) and layer.trainable:
+            shown.append(layer.filters)
+    assert shown == [32, 32, "pool", 128, 128, "pool", 256]
+    assert network.output_shape == (None, 6)
+
+
 def test_parameters_of_vit_b8_as_published():
     """12 blocks of width 768 over 28x28 patches of 8x8x3 and a class token: 85.8 M."""
     attention, mlp, norms = 4 * (768 * 768 + 768), 2 * 4 * 768 * 768 + 5 * 768, 4 * 768
@@ -156,15 +172,15 @@ def test_parameters_of_vit_b8_as_published():
 @pytest.mark.parametrize(
     ("head", "count"),
     [
-        (Head(), 256 * 9 + 9),
-        (Head(dense=(64, 32)), 256 * 64 + 64 + 64 * 32 + 32 + 32 * 9 + 9),
-        (Head(pooling="max"), 256 * 9 + 9),
-        (Head(pooling="flatten"), 3 * 3 * 256 * 9 + 9),
+        (Head(), 128 * 9 + 9),
+        (Head(dense=(64, 32)), 128 * 64 + 64 + 64 * 32 + 32 + 32 * 9 + 9),
+        (Head(pooling="max"), 128 * 9 + 9),
+        (Head(pooling="flatten"), 3 * 3 * 128 * 9 + 9),
     ],
 )
 def test_the_head_worked_by_hand(head, count):
-    """The baseline leaves 3x3x256 features of a 48 px face."""
-    network = build_network("baseline_cnn", 9, 48, head=head)
+    """Mini-Xception leaves 3x3x128 features of a 48 px face."""
+    network = build_network("mini_xception", 9, 48, head=head)
     assert network.count_params() - network.get_layer("backbone").count_params() == count
     rates = [x.rate for x in network.layers if isinstance(x, keras.layers.Dropout)]
     assert rates == [0.3] * (1 + len(head.dense))
@@ -174,7 +190,7 @@ def test_the_head_pools_as_it_says():
     """Average and maximum of a map, seen through an identity for the last layer."""
     pictures = faces(2, 48)
     for pooling, pool in (("average", np.mean), ("max", np.max)):
-        network = build_network("baseline_cnn", 9, 48, head=Head(pooling=pooling))
+        network = build_network("mini_xception", 9, 48, head=Head(pooling=pooling))
         features = answers(network.get_layer("backbone"), pictures)
         pooled = answers(keras.Model(network.input, network.get_layer("pooling").output), pictures)
         np.testing.assert_allclose(pooled, pool(features, axis=(1, 2)), atol=1e-5)

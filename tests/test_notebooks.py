@@ -1,9 +1,14 @@
 """Notebooks: they run from top to bottom on a small sample and are committed with their outputs."""
 
+import base64
 import re
 from pathlib import Path
 
+import cv2
 import pytest
+
+from builder_tools.detectors import make_detector
+from builder_tools.media import read_image
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
@@ -62,3 +67,34 @@ def test_runs_on_a_small_sample(path, data_dir, monkeypatch):
     place = {"metadata": {"path": str(FOLDER)}}
     nbclient.NotebookClient(notebook, timeout=TIME_LIMIT_S, resources=place).execute()
     assert all(cell.execution_count for cell in code_cells(notebook))
+
+
+PERMITTED = re.compile(r"\bastronaut\b|\bheads\b")
+"""Pictures of faces may be of scikit-image's astronaut (public domain), or made of her."""
+COMPOSITES = re.compile(r"\bplot_mean_faces\b|\bMainDirections\b")
+"""Means and directions of thousands of faces: nobody's."""
+OF_DATA_SETS = re.compile(
+    r"\b(?:plot_contact_sheet|plot_dropped|plot_interpolations|plot_augmentations|imshow)\("
+    r"[^)]*\b(?:raw|images|faces|paths|sample|ferplus)\b"
+)
+
+
+@every_notebook
+def test_no_face_of_a_data_set_is_shown(path):
+    """FER2013's faces are not ours to show: a detector looks at every picture in the outputs."""
+    with make_detector("haar") as detector:
+        for cell in code_cells(nbformat.read(path, as_version=4)):
+            assert not OF_DATA_SETS.search(cell.source), cell.source
+            if PERMITTED.search(cell.source) or COMPOSITES.search(cell.source):
+                continue
+            for image in pictures(cell):
+                large = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+                assert not detector.detect(image) and not detector.detect(large), cell.source
+
+
+def pictures(cell):
+    """Yield the pictures that a cell shows, RGB."""
+    for output in cell.get("outputs", []):
+        for kind, value in output.get("data", {}).items():
+            if kind in ("image/png", "image/jpeg"):
+                yield read_image(base64.b64decode("".join(value)))

@@ -15,7 +15,6 @@ from builder_tools.augmentation.layers import (
 from builder_tools.augmentation.mixing import mix_faces
 from builder_tools.augmentation.model import (
     augmentation_model,
-    normalisation_from,
     with_augmentation,
 )
 from builder_tools.augmentation.strength import AUGMENTATIONS, AugmentationStrength
@@ -34,6 +33,5 @@ __all__ = [
     "balanced_order",
     "degrade_faces",
     "mix_faces",
-    "normalisation_from",
     "with_augmentation",
 ]

@@ -1,9 +1,8 @@
-"""The augmentation as one Keras model, its place before a network, and normalisation."""
+"""The augmentation as one Keras model, and its place before a network."""
 
 from __future__ import annotations
 
 import keras
-import numpy as np
 from keras import layers
 
 from builder_tools.augmentation.layers import (
@@ -13,8 +12,6 @@ from builder_tools.augmentation.layers import (
     RandomLight,
 )
 from builder_tools.augmentation.strength import AugmentationStrength
-
-NORMALISATION_CHUNK = 512
 
 
 def augmentation_model(
@@ -92,36 +89,3 @@ def with_augmentation(
         teacher.trainable = False
         outputs = layers.Concatenate(dtype="float32")([outputs, teacher(seen)])
     return keras.Model(inputs, outputs, name="training")
-
-
-def normalisation_from(pictures) -> layers.Normalization:
-    """Gives a layer that brings each channel to mean 0 and variance 1 over these pictures.
-
-    Args:
-        pictures: Training pictures: `(n, H, W)` or `(n, H, W, 3)` uint8, or `Pictures` that are
-            decoded when asked for. They are read once, some at a time.
-
-    Returns:
-        A float32 `keras.layers.Normalization` for `(n, H, W, C)` 0...255; mean and variance are
-        part of its configuration and so of a saved model.
-
-    Raises:
-        ValueError: If there is no picture, or a channel has one value throughout.
-    """
-    count, total, squares = 0, 0.0, 0.0
-    for start in range(0, len(pictures), NORMALISATION_CHUNK):
-        rows = np.arange(start, min(start + NORMALISATION_CHUNK, len(pictures)))
-        chunk = np.asarray(pictures[rows])
-        values = chunk.reshape(-1, chunk.shape[3] if chunk.ndim == 4 else 1).astype(np.float64)
-        count, total = count + len(values), total + values.sum(axis=0)
-        squares = squares + (values**2).sum(axis=0)
-    mean = total / max(count, 1)
-    variance = np.atleast_1d(squares / max(count, 1) - mean**2)
-    if not count or (variance <= 1e-6).any():
-        raise ValueError(
-            f"Expected pictures whose channels vary. Received: {len(pictures)} pictures with "
-            f"variances {variance.tolist()}."
-        )
-    return layers.Normalization(
-        axis=-1, mean=np.atleast_1d(mean).tolist(), variance=variance.tolist(), dtype="float32"
-    )

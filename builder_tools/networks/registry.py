@@ -207,16 +207,15 @@ NETWORKS: dict[str, NetworkSpec] = {
     "cifar10_convnet": NetworkSpec(
         architectures.cifar10_convnet,
         32,
-        "the CIFAR-10 ConvNet that judges generated pictures, from scratch",
+        "a small ConvNet after Keras' CIFAR-10 example, from scratch",
         min_size=16,
         batch_norm=False,
     ),
     "baseline_cnn": NetworkSpec(
         architectures.baseline_cnn,
         48,
-        "four convolutions, from scratch",
+        "four convolutions and a dense layer (32-32-128-128-256), from scratch",
         min_size=16,
-        any_size=True,
         batch_norm=False,
     ),
 }

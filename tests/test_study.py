@@ -25,6 +25,7 @@ from builder_tools.datasets.ferplus import ferplus_table, is_face, load_ferplus 
 from builder_tools.decisions import apply_decision, apply_temperature  # noqa: E402
 from builder_tools.emotions import NINE_EMOTIONS  # noqa: E402
 from builder_tools.evaluation import format_report  # noqa: E402
+from builder_tools.media import write_image  # noqa: E402
 from builder_tools.networks import NETWORKS  # noqa: E402
 from builder_tools.study import Teaching, log_experiment, with_original_labels  # noqa: E402
 from builder_tools.study.targets import taught_samples  # noqa: E402
@@ -450,6 +451,35 @@ def test_a_finished_run_ships_a_model_that_averages_both_sides(shipped, tmp_path
     assert evaluate(shipped, model=tmp_path / "toy") == 0
 
 
+def test_a_student_is_matched_with_a_run_beside_faces_without_labels(shipped, tmp_path):
+    """Trained alone first, then finished by the same command: the card says who taught it."""
+    rng = np.random.default_rng(0)
+    for number in range(5):
+        face = rng.integers(0, 256, (30, 30, 3), np.uint8)
+        write_image(tmp_path / f"others/{number}.png", face)
+    teacher = str(shipped.root / "run/last.keras")
+    arguments = ["train", "--source", shipped.source, "--network", "tiny", "--name", "student"]
+    arguments += ["--stages", "24:1", "--precision", "float32", "--teachers", f"{teacher}=2"]
+    arguments += ["--teacher-share", "0.4", "--match-teachers", "--unlabelled", tmp_path / "others"]
+    arguments += [
+        "--run",
+        tmp_path / "run",
+        "--models",
+        tmp_path,
+        "--reports",
+        tmp_path / "reports",
+    ]
+    arguments = list(map(str, arguments))
+    assert main([*arguments, "--train-only"]) == 0
+    assert not (tmp_path / "student/card.json").exists()
+    assert main(arguments) == 0
+    card = ModelCard.read(tmp_path / "student")
+    teaching = card.training["teaching"]
+    assert teaching["match"] and teaching["unlabelled"] == ["others"]
+    assert teaching["teachers"][0].startswith("run/last.keras (")
+    assert card.training["pictures"]["train"] == 53, "labelled faces are counted, others named"
+
+
 def test_teaching_that_cannot_be_is_refused(shipped, tmp_path, monkeypatch):
     monkeypatch.setenv("BUILDER_TOOLS_DATA", str(tmp_path))
     table = ferplus_table(shipped.source)
@@ -457,6 +487,10 @@ def test_teaching_that_cannot_be_is_refused(shipped, tmp_path, monkeypatch):
         taught_samples(table, Teaching(original_share=0.5), size_px=24)
     with pytest.raises(ValueError, match="teacher_share above 0"):
         Teaching(teachers=("fast",))
+    with pytest.raises(ValueError, match="a weight above 0 for each of 1 teachers"):
+        Teaching(teachers=("fast",), teacher_share=0.5, teacher_weights=(1.0, 2.0))
+    with pytest.raises(ValueError, match="teachers for unlabelled faces"):
+        Teaching(unlabelled=("faces",))
     with pytest.raises(ValueError, match=r"original_share in \[0, 1\]"):
         Teaching(original_share=1.5)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras")
 
 from builder_tools.assets import asset_path  # noqa: E402
+from builder_tools.datasets.unlabelled import unlabelled_faces  # noqa: E402
+from builder_tools.media import write_image  # noqa: E402
 from builder_tools.networks import NETWORKS, build_network, restore_batch_norm  # noqa: E402
 from builder_tools.networks.face_expression import (  # noqa: E402
     EMOTIONS,
@@ -167,3 +170,37 @@ def test_teachers_of_one_kind_answer_together(tmp_path):
     expected = 0.75 * one.predict(faces, verbose=0) + 0.25 * two.predict(large, verbose=0)
     np.testing.assert_allclose(teacher.predict(faces, verbose=0), expected, atol=1e-5)
     assert not teacher.trainable_variables
+
+
+def write_faces(folder, count):
+    folder.mkdir(parents=True)
+    faces = RNG.integers(0, 256, (count, 20, 20), np.uint8)
+    for number, face in enumerate(faces):
+        write_image(folder / f"{number}.png", np.repeat(face[..., None], 3, axis=-1))
+    return faces
+
+
+def test_unlabelled_faces_of_folders_and_zips_come_in_order_and_grey(tmp_path):
+    faces = write_faces(tmp_path / "faces/deep", 3)
+    (tmp_path / "faces/notes.txt").write_text("no picture")
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+        archive.write(tmp_path / "faces/deep/1.png", "some/1.png")
+    found = unlabelled_faces(
+        [str(tmp_path / "faces"), str(tmp_path / "faces.zip")], size_px=20, grey=True
+    )
+    np.testing.assert_array_equal(found, np.concatenate([faces, faces[1:2]]))
+
+
+def test_places_without_faces_are_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/a.png").write_bytes(b"no picture")
+    (tmp_path / "words.zip").write_text("no zip")
+    for place, error, words in (
+        ("empty", ValueError, "no picture there"),
+        ("broken", ValueError, "a.png"),
+        ("words.zip", ValueError, "neither"),
+        ("absent", FileNotFoundError, "not there"),
+    ):
+        with pytest.raises(error, match=words):
+            unlabelled_faces([str(tmp_path / place)], size_px=20, grey=True)

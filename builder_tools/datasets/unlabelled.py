@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-UNLABELLED_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+from builder_tools.media import IMAGE_SUFFIXES, read_image
 
 
 def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.ndarray:
@@ -31,10 +31,13 @@ def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.n
     for place in places:
         before = len(faces)
         for name, content in _picture_files(Path(place)):
-            flag = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
-            if image is None:
-                raise ValueError(f"Expected pictures in {place}. Received: {name}, unreadable.")
+            try:
+                image = read_image(content)
+            except (OSError, ValueError) as error:
+                raise ValueError(
+                    f"Expected pictures in {place}. Received: {name}: {error}"
+                ) from error
+            image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if grey else image
             faces.append(_resized(image, size_px))
         if len(faces) == before:
             raise ValueError(f"Expected faces in {place}. Received: no picture there.")
@@ -42,14 +45,18 @@ def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.n
 
 
 def _picture_files(place: Path) -> Iterator[tuple[str, bytes]]:
+    if not place.exists():
+        raise FileNotFoundError(f"Expected a folder or zip of faces. Received: {place}, not there.")
     if place.is_dir():
         for path in sorted(place.rglob("*")):
-            if path.suffix.lower() in UNLABELLED_SUFFIXES:
+            if path.suffix.lower() in IMAGE_SUFFIXES:
                 yield str(path.relative_to(place)), path.read_bytes()
         return
+    if not zipfile.is_zipfile(place):
+        raise ValueError(f"Expected a folder or zip of faces. Received: {place}, neither.")
     with zipfile.ZipFile(place) as archive:
         for name in sorted(archive.namelist()):
-            if Path(name).suffix.lower() in UNLABELLED_SUFFIXES:
+            if Path(name).suffix.lower() in IMAGE_SUFFIXES:
                 yield name, archive.read(name)
 
 

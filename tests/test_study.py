@@ -294,6 +294,7 @@ def test_a_full_disk_ends_the_run_and_it_goes_on(shipped, tmp_path, monkeypatch,
         "config.json",
         "history.csv",
         "last.keras",
+        "teaching.json",
     }
     monkeypatch.undo()
     assert main(arguments) == 0
@@ -477,6 +478,7 @@ def test_a_student_is_matched_with_a_run_beside_faces_without_labels(shipped, tm
     teaching = card.training["teaching"]
     assert teaching["match"] and teaching["unlabelled"] == ["others"]
     assert teaching["teachers"][0].startswith("run/last.keras (")
+    assert teaching["taught_by"][teaching["teachers"][0]]["teachers"] == []
     assert card.training["pictures"]["train"] == 53, "labelled faces are counted, others named"
 
 

@@ -21,9 +21,10 @@ from builder_tools.networks.face_expression import (  # noqa: E402
 )
 from builder_tools.networks.face_mobilenet import load_published  # noqa: E402
 from builder_tools.networks.normalisation import batch_norm_layers  # noqa: E402
-from builder_tools.networks.teachers import placed  # noqa: E402
+from builder_tools.networks.teachers import EXPRESSION_NETWORKS, placed  # noqa: E402
 from builder_tools.networks.tensorflow_js import read_tensorflow_js  # noqa: E402
-from builder_tools.study.teachers import mean_teacher  # noqa: E402
+from builder_tools.study.teachers import mean_teacher, reservations  # noqa: E402
+from builder_tools.study.words import card_words  # noqa: E402
 from builder_tools.training.losses import EmotionLoss  # noqa: E402
 from builder_tools.training.matching import MatchingLoss  # noqa: E402
 
@@ -204,3 +205,12 @@ def test_places_without_faces_are_refused(tmp_path):
     ):
         with pytest.raises(error, match=words):
             unlabelled_faces([str(tmp_path / place)], size_px=20, grey=True)
+
+
+def test_what_is_not_known_of_a_teacher_is_said_of_its_pupils_pupils():
+    word = EXPRESSION_NETWORKS["face_expression"].reservation
+    taught = {"teachers": ["face_expression (9a9840f2cf1f)", "fast (000000000000)"]}
+    later = {"teachers": ["run/last.keras (1)"], "taught_by": {"run/last.keras (1)": taught}}
+    assert reservations({"teachers": ["fast (000000000000)"]}) == []
+    assert reservations(taught) == reservations(later) == [word]
+    assert card_words(True, reservations=[word])["limits"].endswith(word)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ from builder_tools.study.targets import (
     taught_samples,
     with_places,
 )
+from builder_tools.study.teachers import TEACHING_FILE, reservations
 from builder_tools.study.words import card_words
 
 PARITY_FACES = 1000
@@ -145,13 +147,15 @@ def train_on_table(
     labels = read_label_files(va_labels) if va_labels else None
     _expect_writable(Path(model_folder))
     train_part, valid_part = _training_parts(config, table, teaching, labels)
+    taught = teaching.to_dict()
+    _write_teaching(Path(run_folder), taught)
     size_px = train_part.images.shape[1]
     teacher = matching_teacher(table, teaching, size_px=size_px)
     options = {"tensorboard": tensorboard, "teacher": teacher}
     run = train(config, train_part, valid_part, run_folder, **options)
     if train_only:
         return None
-    record = {"data": data, "teaching": teaching.to_dict()}
+    record = {"data": data, "teaching": taught}
     fields: dict[str, Any] = {"flip_average": flip_average}
     if labels is not None:
         record["va_labels"] = labels_record(va_labels)
@@ -185,6 +189,13 @@ def _training_parts(config, table: PictureTable, teaching: Teaching, labels):
 def _centres(labels: pd.DataFrame, table: PictureTable) -> dict[str, list[float]]:
     train = table.split("train")
     return class_centres(places_of(labels, table, "train"), train.labels, table.emotions)
+
+
+def _write_teaching(run_folder: Path, taught: dict[str, Any]) -> None:
+    """Keeps beside the run what it is taught, for the cards of those it may teach."""
+    run_folder.mkdir(parents=True, exist_ok=True)
+    with replacing(run_folder / TEACHING_FILE) as partial:
+        partial.write_text(json.dumps(taught, indent=2), encoding="utf-8")
 
 
 def _expect_labels(task: str, va_labels: Sequence[str | Path], teaching: Teaching) -> None:
@@ -313,7 +324,11 @@ def _export(
         training=training,
         preprocessing=GREY_INSIDE if "grey" in layers else INSIDE,
         **fields,
-        **card_words(table.votes is not None, fields.get("task", "emotion")),
+        **card_words(
+            table.votes is not None,
+            fields.get("task", "emotion"),
+            reservations(training["teaching"]),
+        ),
     )
 
 

@@ -14,7 +14,12 @@ from builder_tools.datasets.unlabelled import resized, unlabelled_faces
 from builder_tools.evaluation import PROTOCOLS
 from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.study.judging import with_original_labels
-from builder_tools.study.teachers import mean_answers, mean_teacher, teacher_record
+from builder_tools.study.teachers import (
+    mean_answers,
+    mean_teacher,
+    teacher_record,
+    teaching_of,
+)
 
 if TYPE_CHECKING:
     from builder_tools.training import Samples
@@ -81,12 +86,14 @@ class Teaching:
         return self.teacher_weights or (1.0,) * len(self.teachers)
 
     def to_dict(self) -> dict:
-        """Return what a card says of it: teachers with the hash of their file."""
+        """Return what a card says of it: teachers with the hash of their file, and their own."""
+        taught_by = {teacher_record(name): teaching_of(name) for name in self.teachers}
         told = dataclasses.asdict(self) | {
             "teachers": [teacher_record(name) for name in self.teachers],
             "unlabelled": [Path(name).name for name in self.unlabelled],
+            "taught_by": {name: teaching for name, teaching in taught_by.items() if teaching},
         }
-        later = ("teacher_weights", "match", "unlabelled")
+        later = ("teacher_weights", "match", "unlabelled", "taught_by")
         return {name: value for name, value in told.items() if value or name not in later}
 
 

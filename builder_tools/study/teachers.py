@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ASKED_AT_ONCE = 256
 KERAS_FILE = "model.keras"
+TEACHING_FILE = "teaching.json"
+"""In a run's folder: what its network is taught."""
 
 
 def mean_answers(
@@ -95,6 +97,33 @@ def teacher_record(name: str) -> str:
     folder = find_model(name)
     card = ModelCard.read(folder)
     return f"{card.name} ({file_sha256(folder / card.file)[:12]})"
+
+
+def teaching_of(name: str) -> dict:
+    """Return what a teacher was itself taught, as its run or card says; {} where nothing does."""
+    from builder_tools.networks.teachers import EXPRESSION_NETWORKS
+
+    if name in EXPRESSION_NETWORKS:
+        return {}
+    if name.endswith(".keras"):
+        file = Path(name).with_name(TEACHING_FILE)
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return dict(ModelCard.read(find_model(name)).training.get("teaching", {}))
+
+
+def reservations(teaching: Mapping) -> list[str]:
+    """Return what must be said of models that expression networks of others had a part in.
+
+    Args:
+        teaching: As a card keeps it (`Teaching.to_dict`); teachers' own teaching is looked into.
+    """
+    from builder_tools.networks.teachers import EXPRESSION_NETWORKS
+
+    names = [told.partition(" (")[0] for told in teaching.get("teachers", ())]
+    found = [EXPRESSION_NETWORKS[name].reservation for name in names if name in EXPRESSION_NETWORKS]
+    for earlier in teaching.get("taught_by", {}).values():
+        found += reservations(earlier)
+    return list(dict.fromkeys(found))
 
 
 def _asker(name: str, emotions: Sequence[str]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 INTENDED_USE = (
     "Telling the apparent expression of faces in pictures, videos and cameras, for statistics over "
     "many faces and for exploration by the people filmed or with their consent."
@@ -40,12 +42,16 @@ TASK_LIMITS = {
 """What a card says first of its limits, by task."""
 
 
-def card_words(voted: bool, task: str = "emotion") -> dict[str, str]:
-    """Gives the fields `licence`, `intended_use` and `limits` of a card.
+def card_words(
+    voted: bool, task: str = "emotion", reservations: Sequence[str] = ()
+) -> dict[str, str]:
+    """Return the fields `licence`, `intended_use` and `limits` of a card.
 
     Args:
         voted: Whether people voted on the pictures it was trained on: FER+.
         task: Of the card.
+        reservations: Sentences about those who taught it.
     """
     words = CARD_WORDS["ferplus" if voted else "other"]
-    return {**words, "limits": f"{TASK_LIMITS[task]}{words['limits']}"}
+    said = "".join(f" {sentence}" for sentence in reservations)
+    return {**words, "limits": f"{TASK_LIMITS[task]}{words['limits']}{said}"}

@@ -34,7 +34,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import hostile_inputs
-from machine import describe_machine
+from machine import describe_machine, peak_mb
 
 REPORT = Path(__file__).resolve().parent.parent / "reports" / "reliability.md"
 START, END = "<!-- hostile.py: begin -->", "<!-- hostile.py: end -->"
@@ -44,6 +44,8 @@ MEMORY_BOUND_MB = 1_200
 """For `img-batch` on two threads: some 200 MB for the program, and 256 MB a thread for decoding; or
 one picture alone (the largest of the campaign have 36 megapixels, some 430 MB)."""
 FOLDER_S, FILE_S = 300.0, 60.0
+WATCH_S = 0.02
+"""How often a process's memory is looked at."""
 
 
 @dataclass(frozen=True)
@@ -159,13 +161,22 @@ def _watched(command: list[str], limit_s: float, temporary: Path) -> _Done:
     )
     late = threading.Timer(limit_s, process.kill)
     late.start()
+    peaks = [0.0]
+    watch = threading.Thread(target=_watch_memory, args=(process, peaks))
+    watch.start()
     errors = process.stderr.read().decode(errors="replace")
-    _, status, usage = os.wait4(process.pid, 0)
+    process.wait()
     hung = not late.is_alive()
     late.cancel()
-    process.returncode = os.waitstatus_to_exitcode(status)
+    watch.join()
     seconds = time.monotonic() - begin_s
-    return _Done(process.returncode, hung, errors, usage.ru_maxrss / 1024, seconds)
+    return _Done(process.returncode, hung, errors, max(peaks), seconds)
+
+
+def _watch_memory(process: subprocess.Popen, peaks: list[float]) -> None:
+    while process.poll() is None:
+        peaks.append(peak_mb(process.pid))
+        time.sleep(WATCH_S)
 
 
 def try_files(kind: str, seed: int, count: int, work: Path) -> Outcome:
@@ -232,13 +243,10 @@ def _followed(command: list[str], temporary: Path) -> tuple[list[dict], _Done]:
 
 def work_through(kind: str, seed: int, first: int, count: int, place: Path) -> None:
     """Try files one after another and tell a JSON line of each: what a worker does."""
-    import resource
-
     attempts = {"videos": _videos, "zips": _zips}[kind](seed, range(first, count), place)
     for number, answered, error, left in attempts:
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         told = {"number": number, "answered": answered, "error": error, "left": left}
-        print(json.dumps({**told, "peak_mb": peak_mb}), flush=True)
+        print(json.dumps({**told, "peak_mb": peak_mb()}), flush=True)
 
 
 Attempt = tuple[int, bool, str, int]

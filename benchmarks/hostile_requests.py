@@ -36,6 +36,7 @@ from urllib.request import urlopen
 
 import hostile_inputs
 import numpy as np
+from machine import peak_mb
 
 Rng = np.random.Generator
 
@@ -256,7 +257,7 @@ def campaign(seed: int, count: int) -> dict[str, object]:
                 )
                 inputs = sum(done)
             _check_alive(address, process, found, "at the end")
-            found.peak_mb = _peak_mb(process)
+            found.peak_mb = peak_mb(process.pid)
         if fetched:
             found.crashes += len(fetched)
             found.notes.append(f"requests: the server fetched {fetched[:3]}")
@@ -390,14 +391,6 @@ def _wait_for(log: Path, process: subprocess.Popen) -> str:
                 pass
         time.sleep(0.1)
     raise RuntimeError(f"The server did not start: {log.read_text()[-500:]}")
-
-
-def _peak_mb(process: subprocess.Popen) -> float:
-    try:
-        status = Path(f"/proc/{process.pid}/status").read_text()
-    except OSError:
-        return 0.0
-    return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
 
 
 @contextmanager

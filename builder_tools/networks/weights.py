@@ -100,7 +100,7 @@ def _load_keras_file(backbone: keras.Model, path: Path) -> None:
     source = keras.saving.load_model(path, compile=False)
     if any(layer.name == "backbone" for layer in source.layers):
         source = source.get_layer("backbone")
-    elif isinstance(source.layers[-1], keras.layers.Dense):
+    elif not _same_shapes(source, backbone) and isinstance(source.layers[-1], keras.layers.Dense):
         # A whole network without nested backbone: what stands before its last layer.
         source = keras.Model(source.inputs, source.layers[-1].input)
     _refuse_other_shapes(source, backbone, path)
@@ -119,6 +119,10 @@ def _load_h5_file(backbone: keras.Model, path: Path) -> None:
             f"{backbone.count_params():,} parameters in {path}. Received: {_first_line(error)} "
             "A whole network's weights are read from its .keras file."
         ) from error
+
+
+def _same_shapes(one: keras.Model, other: keras.Model) -> bool:
+    return [tuple(w.shape) for w in one.weights] == [tuple(w.shape) for w in other.weights]
 
 
 def _refuse_other_shapes(source: keras.Model, backbone: keras.Model, path: Path) -> None:

@@ -19,6 +19,7 @@ _PLACES = {
     "FaceSMOTE": "builder_tools.balancing",
     "Inference": "builder_tools.inference",
     "MediaPipeDetector": "builder_tools.detectors",
+    "RestingFace": "builder_tools.rest",
     "ValenceArousalLabeller": "builder_tools.valence_arousal",
 }
 
@@ -37,6 +38,7 @@ __all__ = [
     "FaceSMOTE",
     "Inference",
     "MediaPipeDetector",
+    "RestingFace",
     "ValenceArousalLabeller",
 ]
 

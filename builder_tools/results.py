@@ -157,6 +157,8 @@ class FaceEmotion:
         valence: In [-1, 1], or None when the model gives none.
         arousal: In [-1, 1], or None when the model gives none.
         doubtful_below: Probability under which the emotion is doubtful, by the model's card.
+        relative_probabilities: The same of what the face shows compared with its rest; None where
+            nobody asked for it.
     """
 
     face: Face
@@ -164,6 +166,7 @@ class FaceEmotion:
     valence: float | None = None
     arousal: float | None = None
     doubtful_below: float = DOUBTFUL_BELOW
+    relative_probabilities: Mapping[str, float] | None = field(default=None, kw_only=True)
 
     def __repr__(self) -> str:
         track = "" if self.face.track is None else f", track {self.face.track}"
@@ -186,21 +189,42 @@ class FaceEmotion:
         """Whether `probability` is too low to go by."""
         return self.probability < self.doubtful_below
 
+    @property
+    def relative_emotion(self) -> str | None:
+        """The most probable emotion compared with the face's rest; None where nobody asked."""
+        relative = self.relative_probabilities
+        return None if relative is None else max(relative, key=relative.__getitem__)
+
+    @property
+    def relative_probability(self) -> float | None:
+        """The probability of `relative_emotion`."""
+        emotion = self.relative_emotion
+        return None if emotion is None else self.relative_probabilities[emotion]
+
     def to_dict(self) -> dict[str, Any]:
         """Gives the face as the `faces` entry of a JSON line (see `FrameResult.to_dict`).
 
-        `track`, `valence` and `arousal` are None (null) where the source or model gives none.
+        `track`, `valence` and `arousal` are None (null) where the source or model gives none. The
+        keys `relative_...` are there only where the face was compared with its rest.
         """
+        relative = {}
+        if self.relative_probabilities is not None:
+            relative = {
+                "relative_emotion": self.relative_emotion,
+                "relative_probability": round(float(self.relative_probability), 4),
+                "relative_probabilities": _rounded_all(self.relative_probabilities),
+            }
         return {
             "box": [round(float(value), 1) for value in self.face.box.xyxy],
             "detection_score": round(float(self.face.score), 4),
             "track": self.face.track,
             "emotion": self.emotion,
             "probability": round(float(self.probability), 4),
-            "probabilities": {k: round(float(v), 4) for k, v in self.probabilities.items()},
+            "probabilities": _rounded_all(self.probabilities),
             "valence": _rounded(self.valence),
             "arousal": _rounded(self.arousal),
             "doubtful": bool(self.doubtful),
+            **relative,
         }
 
 
@@ -240,6 +264,10 @@ class FrameResult:
 
 def _place(box: Box) -> str:
     return f"x {box.x1:.0f}...{box.x2:.0f}, y {box.y1:.0f}...{box.y2:.0f}"
+
+
+def _rounded_all(probabilities: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(float(value), 4) for name, value in probabilities.items()}
 
 
 def _rounded(value: float | None) -> float | None:

@@ -47,6 +47,7 @@ STOREYS = (
     _light("cards"),
     _light("card_text"),
     _light("decisions"),
+    _light("rest"),
     # pixels
     _light("media", "cv2"),
     _light("detectors", "cv2"),

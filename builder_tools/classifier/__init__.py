@@ -28,6 +28,7 @@ from builder_tools.classifier.runtimes import (
 )
 from builder_tools.decisions import DECISIONS, apply_decision, apply_temperature, nearness
 from builder_tools.emotions import EmotionSet
+from builder_tools.rest import RestingFace
 from builder_tools.results import Readings
 
 __all__ = [
@@ -96,7 +97,7 @@ class EmotionClassifier:
         self._biases = _biases(self.card, decision)
         self._runtime = load_runtime(folder, self.card, threads, device)
 
-    def predict(self, faces: Any) -> np.ndarray:
+    def predict(self, faces: Any, *, rest: RestingFace | None = None) -> np.ndarray:
         """Return the probability of each emotion for each face.
 
         Args:
@@ -104,16 +105,39 @@ class EmotionClassifier:
                 sizes may differ. Also one face, or several, of any other kind that
                 `media.read_image` takes: paths, addresses, bytes, open files, pictures of
                 Pillow, arrays of other types and channels, tensors.
+            rest: How the face of the person looks at rest (`resting_face`): the answer is then
+                what the faces show compared with it. None: what they show.
 
         Returns:
             `(n, num_classes)` float32 in the order of `emotions`; rows sum to 1.
 
         Raises:
-            ValueError: If a face is no picture (says which and what it is), or the model gives
-                something that is no number.
+            ValueError: If a face is no picture (says which and what it is), the model gives
+                something that is no number, or the rest is of another model or class order.
             OSError: If one cannot be read.
         """
-        return self.read(faces).probabilities
+        if rest is None:
+            return self.read(faces).probabilities
+        rest.check_model(self.emotions, self.identity)
+        return rest.relative(self.read(faces).probabilities).astype(np.float32)
+
+    def resting_face(self, faces: Any) -> RestingFace:
+        """Return how a person's face looks to this model at rest, for `predict(..., rest=...)`.
+
+        Args:
+            faces: Neutral pictures of one person, as `predict` takes them; two or three suffice.
+
+        Raises:
+            ValueError: If there is none, or as `predict`.
+        """
+        return RestingFace.from_probabilities(
+            self.predict(faces), emotions=self.emotions, model=self.identity
+        )
+
+    @property
+    def identity(self) -> str:
+        """The model's name and the start of its file's hash: other weights, another identity."""
+        return f"{self.card.name} {self.card.sha256.get(self.card.file, '')[:12]}".strip()
 
     def read(self, faces: Any) -> Readings:
         """Return the probabilities, valence and arousal of each face; one pass gives both.

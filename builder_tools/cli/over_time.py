@@ -3,15 +3,50 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from builder_tools.rest import RestingFace
 from builder_tools.results import FrameResult
+from builder_tools.tracking.resting import AUTO
 
 SMOOTH_S = 0.3
+SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
+
+
+def add_rest_option(parser: argparse.ArgumentParser) -> None:
+    """Adds --rest."""
+    parser.add_argument(
+        "--rest",
+        default="off",
+        metavar="off|auto|3s|FILE",
+        help="tell besides what each face shows compared with its own resting face: auto "
+        "(estimated on the way), 3s (each person's first three seconds are rest) or a file of "
+        "RestingFace.save (default: %(default)s)",
+    )
+
+
+def rest_of(text: str) -> RestingFace | str | float | None:
+    """Gives what `Inference` takes as rest.
+
+    Raises:
+        ValueError, FileNotFoundError: If the text says none.
+    """
+    if text in ("off", AUTO):
+        return None if text == "off" else text
+    seconds = SECONDS.fullmatch(text)
+    if seconds and not Path(text).is_file():
+        return float(seconds[1])
+    try:
+        return RestingFace.load(text)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"Expected --rest off, auto, seconds (3s) or a file. Received: {text!r}, which is none."
+        ) from error
 
 
 def add_time_options(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +96,7 @@ def plot_timeline(table_path: Path, path: Path) -> None:
 
 @contextmanager
 def writing_timeline(
-    path: Path | None, emotions, tell: TextIO
+    path: Path | None, emotions, tell: TextIO, *, relative: bool = False
 ) -> Iterator[Callable[[FrameResult], None]]:
     """Lend what writes a timeline and, at its end, tells who felt what.
 
@@ -75,7 +110,7 @@ def writing_timeline(
     from builder_tools.timeline.writer import TimelineWriter
 
     maker, early_end = SummaryMaker(tuple(emotions)), None
-    with TimelineWriter(path, tuple(emotions)) as writer:
+    with TimelineWriter(path, tuple(emotions), relative=relative) as writer:
 
         def write(result: FrameResult) -> None:
             writer.write(result)

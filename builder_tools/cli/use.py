@@ -7,18 +7,21 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from builder_tools.cli.over_time import (
+    add_rest_option,
     add_time_options,
     check_plot,
     plot_timeline,
+    rest_of,
     writing_timeline,
 )
 from builder_tools.cli.process import speaks_unicode
 from builder_tools.cli.verb import Verb, positive
 from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DEFAULT_MIN_SCORES, DETECTORS
-from builder_tools.results import FrameResult
+from builder_tools.results import FaceEmotion, FrameResult
 
 DEVICES = ("cpu", "cuda", "auto")
 """Those of `classifier.DEVICES`, which is too heavy to load for a help text."""
@@ -111,6 +114,7 @@ def print_json(result: FrameResult) -> None:
 def _video_options(parser: argparse.ArgumentParser) -> None:
     _add_video_options(parser)
     add_time_options(parser)
+    add_rest_option(parser)
     parser.add_argument("--plot", type=Path, metavar="OUT.png", help="draw the --timeline")
 
 
@@ -145,13 +149,18 @@ def _run_video(options: argparse.Namespace) -> int:
     return code
 
 
-def _time_settings(options: argparse.Namespace) -> dict[str, float]:
-    return {"smooth_s": options.smooth, "detect_every": options.detect_every}
+def _time_settings(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "smooth_s": options.smooth,
+        "detect_every": options.detect_every,
+        "rest": rest_of(options.rest),
+    }
 
 
 def _record_options(parser: argparse.ArgumentParser) -> None:
     _add_video_options(parser)
     add_time_options(parser)
+    add_rest_option(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="OUT.mp4")
 
 
@@ -182,13 +191,18 @@ def _online_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--snapshots", type=Path, default=Path(), help="folder for the s key")
     add_time_options(parser)
+    add_rest_option(parser)
     add_model_options(parser)
 
 
 def _run_online(options: argparse.Namespace) -> int:
     camera = int(options.camera) if options.camera.isdecimal() else options.camera
     show = "none" if options.headless else "cv2"
-    settings = {"snapshot_folder": options.snapshots, "smooth_s": options.smooth}
+    settings = {
+        "snapshot_folder": options.snapshots,
+        "smooth_s": options.smooth,
+        "rest": rest_of(options.rest),
+    }
     with (
         make_inference(options, "online", show, **settings) as inference,
         inference.run(camera, out=options.record, max_frames=options.max_frames) as results,
@@ -201,7 +215,8 @@ def _run_online(options: argparse.Namespace) -> int:
 def _consume(results, options, *, emotions, total: int | None = None, text: bool = True) -> int:
     """Prints the results of a stream, or with a timeline a summary; 1 if its source broke off."""
     summary = sys.stderr if options.json else sys.stdout
-    with writing_timeline(options.timeline, emotions, summary) as write:
+    relative = options.rest != "off"
+    with writing_timeline(options.timeline, emotions, summary, relative=relative) as write:
         for result in progress_bar(results, "frames", total=total):
             write(result)
             if options.json:
@@ -213,8 +228,15 @@ def _consume(results, options, *, emotions, total: int | None = None, text: bool
 
 
 def _print_frame(result: FrameResult) -> None:
-    faces = ", ".join(f"{face.emotion} {face.probability:.0%}" for face in result.faces)
+    faces = ", ".join(map(_shown, result.faces))
     print(f"{result.time_s:9.3f} s  {faces or 'no face'}", flush=True)
+
+
+def _shown(face: FaceEmotion) -> str:
+    shown = f"{face.emotion} {face.probability:.0%}"
+    if face.relative_probabilities is None:
+        return shown
+    return f"{shown} (beside rest: {face.relative_emotion} {face.relative_probability:.0%})"
 
 
 def _frame_count(reader, max_frames: int | None) -> int | None:

@@ -59,6 +59,7 @@ from builder_tools.media.connections import camera_name
 from builder_tools.media.guarding import check_outputs
 from builder_tools.media.images import is_one_picture, name_of
 from builder_tools.media.video import DEFAULT_FPS
+from builder_tools.rest import RestingFace
 from builder_tools.results import FaceEmotion, FrameResult
 
 __all__ = [
@@ -112,11 +113,15 @@ class Inference:
             the frames between, tracked faces move evenly from one place to the next.
         decision: `natural`, or `balanced` where all emotions are about equally frequent (see
             `EmotionClassifier`); of the default model. A model that is given brings its own.
+        rest: What faces of a stream are compared with besides (`face.relative_emotion`): `auto`,
+            each person's rest as it is estimated on the way; a number of seconds, the first ones
+            of each person, in which they look neutral; a `RestingFace`, where one person is
+            filmed. None leaves the comparison out.
 
     Raises:
         ValueError: If a mode or policy is not one of those named, or `smooth_s` is negative or
             given without `track`, or `detect_every` is above 1 without `track`, or `decision`
-            is given beside a model.
+            is given beside a model, or `rest` is none of these or of another model.
 
     One object serves one thread at a time (`online` runs detector and model on threads of its
     own, so that a slow one does not hold up the others). Close it, or use it as a context manager.
@@ -143,6 +148,7 @@ class Inference:
         smooth_s: float | None = None,
         detect_every: int = 1,
         decision: str | None = None,
+        rest: RestingFace | str | float | None = None,
     ) -> None:
         check_choice("show_state_mode", show_state_mode, SHOW_STATE_MODES)
         check_choice("inference_mode", inference_mode, INFERENCE_MODES)
@@ -154,9 +160,11 @@ class Inference:
         self.show_state_mode, self.inference_mode = show_state_mode, inference_mode
         self.img_size, self.batch_size = img_size, batch_size
         self.workers = workers or os.cpu_count() or 1
-        self._following = Following(track=track, smooth_s=smooth_s)
+        self._following = Following(track=track, smooth_s=smooth_s, rest=rest)
         self.snapshot_folder = Path(snapshot_folder)
         self.model = chosen_model(model_obj, decision)
+        if isinstance(rest, RestingFace):
+            rest.check_model(self.model.emotions, getattr(self.model, "identity", None))
         self.policy = BatchPolicy(frequent_emotion(self.model), no_face, multi_face, every_face)
         self._detectors = DetectorPool(face_det_obj, detector, detector_options or {})
         self._analyser = Analyser(self.model, self._detectors, img_size)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from builder_tools.rest import RestingFace
 from builder_tools.results import Face, FaceEmotion
-from builder_tools.tracking import EmotionSmoother, FaceTracker
+from builder_tools.tracking import EmotionSmoother, FaceTracker, RestTracker
 
 
 class Following:
@@ -14,17 +15,28 @@ class Following:
     Args:
         track: Whether faces keep their identity.
         smooth_s: Time constant of the smoothing in seconds; 0 or None for none.
+        rest: What faces are compared with, as `RestTracker` takes it; None for nothing.
 
     Raises:
-        ValueError: If `smooth_s` is negative, or given without `track`.
+        ValueError: If `smooth_s` is negative, or given without `track`, or a rest that has to be
+            estimated is.
     """
 
-    def __init__(self, *, track: bool, smooth_s: float | None) -> None:
+    def __init__(
+        self,
+        *,
+        track: bool,
+        smooth_s: float | None,
+        rest: RestingFace | str | float | None = None,
+    ) -> None:
         if smooth_s and not track:
             raise ValueError("Expected track=True with smooth_s: emotions are smoothed per person.")
-        self._settings = {"track": track, "smooth_s": smooth_s}
+        if rest is not None and not isinstance(rest, RestingFace) and not track:
+            raise ValueError("Expected track=True with rest: it is estimated per person.")
+        self._settings = {"track": track, "smooth_s": smooth_s, "rest": rest}
         self._tracker = FaceTracker() if track else None
         self._smoother = EmotionSmoother(smooth_s) if smooth_s else None
+        self._rests = None if rest is None else RestTracker(rest)
 
     def anew(self) -> Following:
         """Gives one with the same settings that has seen nothing yet."""
@@ -35,5 +47,6 @@ class Following:
         return faces if self._tracker is None else self._tracker.update(faces, time_s)
 
     def steady(self, found: Sequence[FaceEmotion], time_s: float) -> tuple[FaceEmotion, ...]:
-        """Gives the faces of the next picture with smoothed emotions."""
-        return tuple(found) if self._smoother is None else self._smoother.update(found, time_s)
+        """Gives the faces of the next picture, smoothed and compared with their rest."""
+        calmed = tuple(found) if self._smoother is None else self._smoother.update(found, time_s)
+        return calmed if self._rests is None else self._rests.update(calmed, time_s)

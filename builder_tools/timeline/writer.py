@@ -27,31 +27,44 @@ FIRST_COLUMNS = (
     "emotion",
     "probability",
 )
+RELATIVE_COLUMNS = ("relative_emotion", "relative_probability")
+RELATIVE_PREFIX = "relative_p_"
 DOUBTFUL = "doubtful"
-"""The last column: 1 where the emotion is too uncertain to go by, else 0; older tables lack it."""
+"""A column after them: 1 where the emotion is too uncertain to go by; older tables lack it."""
 LAST_COLUMNS = ("valence", "arousal", "intensity", "affect_from")
 TABLE_SUFFIXES = (".csv", ".parquet")
 ROWS_A_GROUP = 4096
 """Rows kept in memory before Parquet writes them."""
 
 
-def columns_of(emotions: Sequence[str]) -> list[str]:
-    """Gives the columns of a timeline: `frame`, `time_s`, ..., `p_<emotion>`, ..., `intensity`."""
+def columns_of(emotions: Sequence[str], *, relative: bool = False) -> list[str]:
+    """Gives the columns of a timeline: `frame`, `time_s`, ..., `p_<emotion>`, ..., `intensity`.
+
+    Args:
+        emotions: Class order of the model.
+        relative: Whether faces were compared with their rest: `relative_emotion`,
+            `relative_probability` and `relative_p_<emotion>` follow.
+    """
     return [
         *FIRST_COLUMNS,
         *(PROBABILITY_PREFIX + name for name in emotions),
         *LAST_COLUMNS,
         DOUBTFUL,
+        *(RELATIVE_COLUMNS if relative else ()),
+        *(RELATIVE_PREFIX + name for name in emotions if relative),
     ]
 
 
-def rows_of(result: FrameResult, emotions: Sequence[str]) -> Iterator[list[Any]]:
+def rows_of(
+    result: FrameResult, emotions: Sequence[str], *, relative: bool = False
+) -> Iterator[list[Any]]:
     """Gives a frame's rows, in the order of `columns_of`; None where there is no value."""
     start = [result.frame, round(result.time_s, 6)]
     if not result.faces:
-        yield start + [None] * (len(columns_of(emotions)) - len(start))
+        yield start + [None] * (len(columns_of(emotions, relative=relative)) - len(start))
     for face in result.faces:
-        yield start + _face_cells(face, emotions)
+        cells = _face_cells(face, emotions)
+        yield start + cells + (_relative_cells(face, emotions) if relative else [])
 
 
 def _face_cells(face: FaceEmotion, emotions: Sequence[str]) -> list[Any]:
@@ -67,6 +80,16 @@ def _face_cells(face: FaceEmotion, emotions: Sequence[str]) -> list[Any]:
         round(affect.intensity, 5),
         affect.source,
         int(face.doubtful),
+    ]
+
+
+def _relative_cells(face: FaceEmotion, emotions: Sequence[str]) -> list[Any]:
+    if face.relative_probabilities is None:
+        return [None] * (len(RELATIVE_COLUMNS) + len(emotions))
+    return [
+        face.relative_emotion,
+        round(float(face.relative_probability), 5),
+        *(round(float(face.relative_probabilities[name]), 5) for name in emotions),
     ]
 
 
@@ -105,7 +128,7 @@ class _ParquetRows:
                 "Parquet tables need pyarrow: pip install pyarrow (or 'builder-tools[video]'), or "
                 "name a .csv."
             ) from error
-        words, whole = {"emotion", "affect_from"}, {"frame", "track", DOUBTFUL}
+        words, whole = {"emotion", "affect_from", "relative_emotion"}, {"frame", "track", DOUBTFUL}
         self._schema = pyarrow.schema(
             (
                 name,
@@ -146,6 +169,7 @@ class TimelineWriter:
     Args:
         path: Ending in .csv, or in .parquet where pyarrow is installed; missing folders are made.
         emotions: Class order of the model.
+        relative: Whether faces were compared with their rest (`columns_of`).
 
     Raises:
         ValueError: If the name ends otherwise.
@@ -153,8 +177,10 @@ class TimelineWriter:
         OSError: If the place cannot be written to; at once, not after hours.
     """
 
-    def __init__(self, path: str | Path, emotions: Sequence[str]) -> None:
-        self.path, self.emotions = Path(path), tuple(emotions)
+    def __init__(
+        self, path: str | Path, emotions: Sequence[str], *, relative: bool = False
+    ) -> None:
+        self.path, self.emotions, self.relative = Path(path), tuple(emotions), relative
         self.num_rows = 0
         kind = check_table_name(self.path)
         self._partial = partial_path(self.path)
@@ -162,7 +188,7 @@ class TimelineWriter:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_dir():
                 raise IsADirectoryError(f"{self.path} is a folder")
-            self._rows: _Rows = kind(self._partial, columns_of(self.emotions))
+            self._rows: _Rows = kind(self._partial, columns_of(self.emotions, relative=relative))
         except OSError as error:
             raise OSError(
                 f"Cannot write {self.path}: {error.strerror or error}. Try another folder."
@@ -170,7 +196,7 @@ class TimelineWriter:
 
     def write(self, result: FrameResult) -> None:
         """Adds a frame."""
-        for row in rows_of(result, self.emotions):
+        for row in rows_of(result, self.emotions, relative=self.relative):
             self._rows.write(row)
             self.num_rows += 1
 

@@ -1,10 +1,12 @@
 """Who is who over time: face identities through a video, and emotions that do not flicker.
 
 Light enough for every stream: numpy only. `FaceTracker` names the faces, `EmotionSmoother` calms
-what they show, `score_tracks` judges a tracker against known truth.
+what they show, `RestTracker` compares it with their rest, `score_tracks` judges a tracker against
+known truth.
 """
 
 from builder_tools.tracking.flicker import label_changes_per_minute
+from builder_tools.tracking.resting import RestTracker
 from builder_tools.tracking.scores import TrackScores, score_tracks
 from builder_tools.tracking.smoothing import EmotionSmoother, SteadyEmotion
 from builder_tools.tracking.tracker import FaceTracker, TrackEvent
@@ -12,6 +14,7 @@ from builder_tools.tracking.tracker import FaceTracker, TrackEvent
 __all__ = [
     "EmotionSmoother",
     "FaceTracker",
+    "RestTracker",
     "SteadyEmotion",
     "TrackEvent",
     "TrackScores",

@@ -1,0 +1,266 @@
+"""A face against its own rest: what it shows compared with how it looks when it shows nothing.
+
+Some faces look stern, sad or surprised at rest, and a network that knows nobody says so for an
+hour. Where neutral pictures of the same person are known, their mean log-probability `r` says what
+the resting face alone makes the network believe. By Bayes' rule the evidence of a picture beyond
+that is `log p - r`; yet most of `r` is no habit of this person but of people (a resting face *is*
+neutral), which must not be taken away, or no face would ever be neutral again. So
+
+    log q = log max(p, FLOOR) - share * trust * (r - POPULATION_SHARE * population) + constant
+
+with the mean log-probabilities of other people's neutral faces as `population`. A share of 0
+changes nothing, a population share of 0 flatters posed sets and destroys neutral ones, and one of
+1 undoes most of the gain. The constants were chosen on two development sets of other people by the
+rule that `benchmarks/rest.py` states, measures and writes into reports/rest.md.
+
+A resting face holds no picture and no embedding: a few means, and how much they rest on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from builder_tools.emotions import NINE_EMOTIONS, own_word
+from builder_tools.fields import (
+    check_fields,
+    is_list_of,
+    is_nothing_or,
+    is_number,
+    is_text,
+    is_whole,
+)
+
+SHARE = 0.7
+"""How much of a person's rest is taken away (s)."""
+POPULATION_SHARE = 0.6
+"""How much of the population's rest stays (u)."""
+FLOOR = 1e-5
+"""Least probability of which a logarithm is taken: below it, a network's numbers are noise."""
+FULL_TRUST_PICTURES = 0.25
+"""n independent pictures are trusted n / (n + this): one 0.8, two 0.89, three 0.92."""
+POPULATION = {
+    "anger": -6.25,
+    "contempt": -6.29,
+    "disgust": -8.66,
+    "fear": -9.33,
+    "happy": -6.97,
+    "neutral": -0.39,
+    "sad": -3.45,
+    "surprise": -7.38,
+    "uncertain": -3.56,
+}
+"""Mean log-probabilities (floor 1e-5) that `fast` gives FER+'s neutral faces (valid, 1,180)."""
+
+
+@dataclass(frozen=True)
+class RestingFace:
+    """How one person's face looks to one model when it shows nothing.
+
+    Args:
+        emotions: The model's classes, in its order.
+        log_probabilities: Mean log-probability of each class over the resting pictures, at most 0.
+        population: The same over many people's neutral faces.
+        frames: How many pictures it rests on, at least 1.
+        trust: How far it is believed, 0...1.
+        model: Which model said so (`EmotionClassifier.identity`); None binds it to the classes
+            only.
+
+    Raises:
+        ValueError: If a field is of another kind or length, or there is no picture behind it.
+    """
+
+    emotions: tuple[str, ...]
+    log_probabilities: tuple[float, ...]
+    population: tuple[float, ...]
+    frames: int
+    trust: float = 1.0
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        check_fields("a resting face", vars(self), _KINDS)
+        for name in ("emotions", "log_probabilities", "population"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        count = len(self.emotions)
+        lengths = (len(self.log_probabilities), len(self.population), len(set(self.emotions)))
+        if lengths != (count,) * 3:
+            raise ValueError(
+                f"Expected one number for each of {count} distinct emotions in a resting face. "
+                f"Received: {len(self.log_probabilities)} log_probabilities, "
+                f"{len(self.population)} of the population, emotions {list(self.emotions)}."
+            )
+
+    @classmethod
+    def from_probabilities(
+        cls,
+        probabilities: Any,
+        *,
+        emotions: Iterable[str] = NINE_EMOTIONS,
+        population: Mapping[str, float] = POPULATION,
+        model: str | None = None,
+    ) -> RestingFace:
+        """Return the resting face behind independent pictures of one person's neutral face.
+
+        Args:
+            probabilities: `(n, k)` of `EmotionClassifier.predict`, n at least 1.
+            emotions: The model's classes, in the order of the columns.
+            population: Class -> mean log-probability of many people's neutral faces.
+            model: Which model gave them; None for any of these classes.
+
+        Raises:
+            ValueError: If there is no row, one is no probability, or a class has no population.
+        """
+        names = tuple(emotions)
+        rows = checked_probabilities(probabilities, names)
+        if not len(rows):
+            raise ValueError(
+                "Expected at least one picture of the resting face. Received: 0. Give neutral "
+                "pictures of the same person."
+            )
+        means = np.log(np.maximum(rows, FLOOR)).mean(axis=0)
+        return cls(
+            names,
+            tuple(means.tolist()),
+            population_of(names, population),
+            len(rows),
+            len(rows) / (len(rows) + FULL_TRUST_PICTURES),
+            model,
+        )
+
+    def relative(self, probabilities: Any, share: float | None = None) -> np.ndarray:
+        """Return what faces of this person show compared with their rest.
+
+        Args:
+            probabilities: `(n, k)` in the order of `emotions`.
+            share: How much of the rest is taken away, 0...1; None for `SHARE`. 0 gives the
+                probabilities themselves.
+
+        Returns:
+            `(n, k)` float64, rows sum to 1.
+
+        Raises:
+            ValueError: If a row is no probability, or the share is out of its range.
+        """
+        rows = checked_probabilities(probabilities, self.emotions)
+        if share is not None and not (is_number(share) and 0 <= share <= 1):
+            raise ValueError(f"Expected share in [0, 1], or None. Received: share={share!r}.")
+        strength = (SHARE if share is None else share) * self.trust
+        if strength == 0:
+            return rows.copy()
+        own, usual = np.array(self.log_probabilities), np.array(self.population)
+        logs = np.log(np.maximum(rows, FLOOR)) - strength * (own - POPULATION_SHARE * usual)
+        weights = np.exp(logs - logs.max(axis=1, keepdims=True))
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    def check_model(self, emotions: Iterable[str], model: str | None = None) -> None:
+        """Refuse a model of other classes, another order of them, or other weights.
+
+        Raises:
+            ValueError: Says which, and what to do.
+        """
+        names = tuple(emotions)
+        if names != self.emotions:
+            raise ValueError(
+                f"Expected a resting face of the classes {list(names)} in this order. Received: "
+                f"{list(self.emotions)}. Make it anew with this model."
+            )
+        if self.model is not None and model is not None and self.model != model:
+            raise ValueError(
+                f"Expected a resting face made with the model {model}. Received: one made with "
+                f"{self.model}. Make it anew with this model."
+            )
+
+    def save(self, path: str | Path) -> Path:
+        """Write the resting face as JSON and return its path.
+
+        Raises:
+            OSError: If the place cannot be written to.
+        """
+        path = Path(path)
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> RestingFace:
+        """Return the resting face that `save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it holds no resting face; says the file and the field.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"No resting face at {str(path)!r}. Check the spelling.")
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"Expected a resting face in {path}, as JSON: {error}.") from error
+        if not isinstance(values, dict) or set(values) != set(_KINDS):
+            raise ValueError(
+                f"Expected the fields {sorted(_KINDS)} in the resting face {path}. Received: "
+                f"{sorted(values) if isinstance(values, dict) else type(values).__name__}."
+            )
+        try:
+            return cls(**values)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+
+_KINDS = {
+    "emotions": (is_list_of(is_text), "a list of emotion names"),
+    "log_probabilities": (
+        is_list_of(lambda value: is_number(value) and value <= 0),
+        "a list of numbers, none above 0",
+    ),
+    "population": (
+        is_list_of(lambda value: is_number(value) and value <= 0),
+        "a list of numbers, none above 0",
+    ),
+    "frames": (lambda count: is_whole(count) and count >= 1, "a whole number, at least 1"),
+    "trust": (lambda value: is_number(value) and 0 <= value <= 1, "a number, 0...1"),
+    "model": (is_nothing_or(is_text), "a text or null"),
+}
+
+
+def population_of(
+    emotions: Iterable[str], population: Mapping[str, float] = POPULATION
+) -> tuple[float, ...]:
+    """Return the population's rest in the order of a model's classes, whatever words it uses.
+
+    Raises:
+        ValueError: If a class has none.
+    """
+    known = {own_word(name): value for name, value in population.items()}
+    missing = [name for name in emotions if own_word(name) not in known]
+    if missing:
+        raise ValueError(
+            f"Expected what many neutral faces give each class, as population. Received: none for "
+            f"{missing}. Give population={{class: mean log-probability}}."
+        )
+    return tuple(float(known[own_word(name)]) for name in emotions)
+
+
+def checked_probabilities(probabilities: Any, emotions: tuple[str, ...]) -> np.ndarray:
+    """Return probabilities as `(n, k)` float64.
+
+    Raises:
+        ValueError: If their shape is another, or one is NaN, negative or above 1.
+    """
+    rows = np.asarray(probabilities, np.float64)
+    if rows.ndim != 2 or rows.shape[1] != len(emotions):
+        raise ValueError(
+            f"Expected probabilities of shape (n, {len(emotions)}), a column a class. Received: "
+            f"shape {rows.shape}."
+        )
+    if not ((rows >= 0) & (rows <= 1 + 1e-4)).all():
+        worst = rows[~((rows >= 0) & (rows <= 1 + 1e-4))][0]
+        raise ValueError(f"Expected probabilities, 0...1. Received: {worst}.")
+    if len(rows) and not math.isclose(float(np.abs(rows.sum(axis=1) - 1).max()), 0, abs_tol=1e-3):
+        raise ValueError("Expected rows of probabilities that sum to 1. Received: others.")
+    return rows

@@ -1,0 +1,292 @@
+"""A face against its own rest: by hand, as a file, and in streams."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from fakes import FakeDetector, FakeModel
+
+from builder_tools import EmotionClassifier, Inference, RestingFace
+from builder_tools.cli import main
+from builder_tools.cli.over_time import rest_of
+from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.rest import POPULATION, POPULATION_SHARE, SHARE
+from builder_tools.results import Box, Face, FaceEmotion
+from builder_tools.timeline.reading import emotions_of, measure_column, read_timeline
+from builder_tools.tracking import RestTracker
+from builder_tools.tracking.resting import HALF_TRUST_S
+
+TWO = ("neutral", "sad")
+PEOPLE = {"neutral": math.log(0.9), "sad": math.log(0.1)}
+
+
+def two(*rows, **options):
+    return RestingFace.from_probabilities(list(rows), emotions=TWO, population=PEOPLE, **options)
+
+
+def sure(neutral, sad):
+    """A resting face believed wholly."""
+    logs = (math.log(neutral), math.log(sad))
+    return RestingFace(TWO, logs, tuple(PEOPLE.values()), frames=9)
+
+
+def seen(track, *probabilities, names=NINE_EMOTIONS):
+    face = Face(Box(0, 0, 10, 10), 1.0, track=track)
+    return FaceEmotion(face, dict(zip(names, probabilities, strict=True)))
+
+
+def nine(**most):
+    """Probabilities of the nine emotions; what is left is shared alike."""
+    left = (1 - sum(most.values())) / (len(NINE_EMOTIONS) - len(most))
+    return [most.get(name, left) for name in NINE_EMOTIONS]
+
+
+CALM = nine(neutral=0.72, sad=0.25)
+SAD = nine(neutral=0.45, sad=0.5)
+HAPPY = nine(happy=0.9)
+
+
+def test_the_mean_of_logarithms_and_the_trust():
+    rest = two([0.8, 0.2], [0.2, 0.8])
+    assert rest.log_probabilities == pytest.approx([math.log(0.4)] * 2)  # sqrt(0.8 * 0.2)
+    assert (rest.frames, rest.trust) == (2, pytest.approx(2 / 2.25))
+
+
+def test_relative_by_hand():
+    """Log q = log p - (log rest - 0.6 log population): q goes as p / rest * population ** 0.6."""
+    assert POPULATION_SHARE == 0.6
+    found = sure(0.5, 0.5).relative([[0.5, 0.5], [0.25, 0.75]], share=1)
+    odds = 9**0.6  # of neutral, where a face looks as it does at rest
+    assert found == pytest.approx(
+        np.array([[odds / (1 + odds), 1 / (1 + odds)], [odds / (3 + odds), 3 / (3 + odds)]])
+    )
+
+
+def test_a_stern_face_is_no_longer_sad_at_rest_and_still_can_be():
+    stern = sure(0.3, 0.7)
+    at_rest, grieving = stern.relative([[0.3, 0.7], [0.001, 0.999]]).argmax(axis=1)
+    assert (TWO[at_rest], TWO[grieving]) == ("neutral", "sad")
+
+
+def test_share_says_how_much_and_trust_weakens_it():
+    rest, rows = two([0.3, 0.7]), np.array([[0.3, 0.7]])
+    assert np.array_equal(rest.relative(rows, share=0), rows)
+    assert rest.relative(rows) == pytest.approx(rest.relative(rows, share=SHARE))
+    assert rest.relative(rows, share=0.5) == pytest.approx(
+        sure(0.3, 0.7).relative(rows, share=0.5 * 0.8)
+    )
+    assert rest.relative(np.zeros((0, 2))).shape == (0, 2)
+
+
+def test_zeros_are_lifted_to_the_floor():
+    found = two([1.0, 0.0]).relative([[1.0, 0.0], [0.0, 1.0]])
+    assert np.isfinite(found).all() and found.sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (np.zeros((0, 2)), "at least one picture"),
+        ([[math.nan, 0.5]], "Received: nan"),
+        ([[1.5, -0.5]], "0...1"),
+        ([[0.5, 0.2]], "sum to 1"),
+        ([[0.2, 0.3, 0.5]], r"shape \(n, 2\)"),
+        ([0.5, 0.5], r"shape \(n, 2\)"),
+    ],
+)
+def test_rows_that_are_none(rows, words):
+    with pytest.raises(ValueError, match=words):
+        RestingFace.from_probabilities(rows, emotions=TWO, population=PEOPLE)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, math.nan, "all"])
+def test_shares_that_are_none(share):
+    with pytest.raises(ValueError, match="share"):
+        two([0.5, 0.5]).relative([[0.5, 0.5]], share)
+
+
+def test_classes_of_other_words_and_unknown_ones():
+    rest = RestingFace.from_probabilities([[0.5, 0.5]], emotions=["Sadness", "Neutral"])
+    assert rest.population == (POPULATION["sad"], POPULATION["neutral"])
+    with pytest.raises(ValueError, match="Ahegao"):
+        RestingFace.from_probabilities([[0.5, 0.5]], emotions=["Ahegao", "Neutral"])
+
+
+def test_a_file_and_back(tmp_path):
+    rest = two([0.3, 0.7], model="fast 0123")
+    assert RestingFace.load(rest.save(tmp_path / "me.json")) == rest
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"frames": 0}, "frames"),
+        ({"log_probabilities": [math.nan, -1]}, "log_probabilities"),
+        ({"log_probabilities": [-1]}, "one number for each"),
+        ({"emotions": ["sad", "sad"]}, "distinct"),
+        ({"trust": 2}, "trust"),
+        ({"age": 3}, "age"),
+    ],
+)
+def test_files_that_are_none(tmp_path, change, words):
+    path = two([0.3, 0.7]).save(tmp_path / "me.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=words):
+        RestingFace.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "\x00", "[" * 100_000])
+def test_files_of_something_else(tmp_path, text):
+    path = tmp_path / "me.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"me\.json"):
+        RestingFace.load(path)
+
+
+def test_no_text_at_all_and_no_file(tmp_path):
+    path = tmp_path / "me.json"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"me\.json"):
+        RestingFace.load(path)
+    with pytest.raises(FileNotFoundError, match="Check the spelling"):
+        RestingFace.load(tmp_path / "you.json")
+
+
+def test_another_model_and_another_order():
+    rest = two([0.3, 0.7], model="fast 0123")
+    rest.check_model(TWO, "fast 0123")
+    with pytest.raises(ValueError, match="in this order"):
+        rest.check_model(("sad", "neutral"), "fast 0123")
+    with pytest.raises(ValueError, match="made with fast 0123"):
+        rest.check_model(TWO, "fast 4567")
+
+
+def test_the_classifier_compares(astronaut):
+    classifier = EmotionClassifier()
+    faces = [astronaut[:256, 128:384], astronaut[:200, 128:328]]
+    rest = classifier.resting_face(faces[:1])
+    plain = classifier.predict(faces)
+    assert (rest.frames, rest.model) == (1, classifier.identity)
+    assert classifier.predict(faces, rest=rest) == pytest.approx(rest.relative(plain), abs=1e-5)
+    other = RestingFace.from_probabilities(plain, model="tiny 0123")
+    with pytest.raises(ValueError, match="made with tiny 0123"):
+        classifier.predict(faces, rest=other)
+
+
+def test_auto_learns_slowly_and_lifts_a_stern_rest():
+    tracker = RestTracker("auto")
+    first = tracker.update([seen(1, *CALM)], 0.0)[0]
+    assert first.relative_probabilities == first.probabilities  # nothing is known yet
+    for step in range(1, 601):
+        tracker.update([seen(1, *CALM)], step / 10)
+    (later,) = tracker.update([seen(1, *SAD)], 60.1)
+    assert (later.emotion, later.relative_emotion) == ("sad", "neutral")
+    trust = 60 / (60 + HALF_TRUST_S)
+    rest = RestingFace.from_probabilities([CALM])
+    assert list(later.relative_probabilities.values()) == pytest.approx(
+        rest.relative([SAD], share=SHARE * trust / rest.trust)[0]
+    )
+
+
+def test_a_long_laugh_is_no_rest():
+    tracker = RestTracker("auto")
+    for step in range(100):
+        tracker.update([seen(1, *CALM)], step / 10)
+    (before,) = tracker.update([seen(1, *HAPPY)], 10.0)
+    for step in range(6000):
+        (after,) = tracker.update([seen(1, *HAPPY)], 10.1 + step / 10)
+    assert after.relative_probabilities == before.relative_probabilities
+
+
+def test_people_have_rests_of_their_own_and_strangers_none():
+    tracker = RestTracker("auto")
+    for step in range(300):
+        tracker.update([seen(1, *CALM), seen(2, *HAPPY), seen(None, *CALM)], step / 10)
+    known, happy, nameless = tracker.update([seen(1, *SAD), seen(2, *SAD), seen(None, *SAD)], 30.0)
+    assert known.relative_emotion == "neutral"
+    assert happy.relative_probabilities == happy.probabilities
+    assert nameless.relative_probabilities == nameless.probabilities
+
+
+def test_the_first_seconds_are_rest_whatever_they_show():
+    tracker = RestTracker(3.0)
+    for step in range(31):
+        (early,) = tracker.update([seen(1, *SAD)], step / 10)
+    assert early.relative_probabilities == early.probabilities
+    (later,) = tracker.update([seen(1, *SAD)], 3.1)
+    assert (later.emotion, later.relative_emotion) == ("sad", "neutral")
+
+
+@pytest.mark.parametrize("rest", ["off", 0, -1.0, math.nan, math.inf, None])
+def test_rests_that_are_none(rest):
+    with pytest.raises(ValueError, match="Expected rest"):
+        RestTracker(rest)
+
+
+def test_auto_needs_a_class_neutral():
+    with pytest.raises(ValueError, match="class neutral"):
+        RestTracker("auto").update([seen(1, 0.5, 0.5, names=("happy", "sad"))], 0.0)
+
+
+def test_json_has_both_answers_only_where_asked():
+    plain = seen(1, *SAD)
+    assert not [key for key in plain.to_dict() if key.startswith("relative")]
+    (both,) = RestTracker(RestingFace.from_probabilities([SAD, SAD])).update([plain], 0.0)
+    told = both.to_dict()
+    assert (told["emotion"], told["relative_emotion"]) == ("sad", "neutral")
+    assert told["relative_probability"] == max(told["relative_probabilities"].values())
+    assert list(told["relative_probabilities"]) == list(NINE_EMOTIONS)
+
+
+def test_streams_give_both_and_keep_what_they_gave(face_video):
+    def results(**options):
+        model, detector = FakeModel(), FakeDetector(1)
+        with Inference(
+            model, detector, show_state_mode="none", inference_mode="video", smooth_s=0.3, **options
+        ) as inference:
+            return [face for result in inference.run(face_video.path) for face in result.faces]
+
+    plain, both = results(), results(rest="auto")
+    assert [face.probabilities for face in plain] == [face.probabilities for face in both]
+    assert all(face.relative_probabilities is None for face in plain)
+    assert all(sum(face.relative_probabilities.values()) == pytest.approx(1) for face in both)
+
+
+def test_a_stream_refuses_the_rest_of_another_model():
+    with pytest.raises(ValueError, match="in this order"):
+        Inference(FakeModel(), FakeDetector(1), show_state_mode="none", rest=sure(0.5, 0.5))
+    with pytest.raises(ValueError, match="track=True with rest"):
+        Inference(FakeModel(), FakeDetector(1), show_state_mode="none", rest="auto", track=False)
+
+
+def test_the_option(tmp_path):
+    path = two([0.3, 0.7]).save(tmp_path / "me.json")
+    assert rest_of("off") is None
+    assert [rest_of("auto"), rest_of("3s"), rest_of("0.5s")] == ["auto", 3.0, 0.5]
+    assert rest_of(str(path)) == two([0.3, 0.7])
+    with pytest.raises(FileNotFoundError, match="--rest off, auto, seconds"):
+        rest_of("3 s")
+
+
+def test_a_timeline_keeps_both_and_curves_read_the_first(face_video, tmp_path, capsys):
+    """`highlights` takes a viewer's usual face away itself: one baseline, never two."""
+    out = tmp_path / "film.csv"
+    options = ["--rest", "auto", "--timeline", str(out), "--max-frames", "5"]
+    assert main(["video", str(face_video.path), *options]) == 0
+    table = read_timeline(out)
+    relative = [column for column in table if column.startswith("relative_p_")]
+    assert [column.removeprefix("relative_p_") for column in relative] == list(NINE_EMOTIONS)
+    table = table.dropna(subset="track")
+    assert table[relative].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-3)
+    assert set(table["relative_emotion"]) <= set(NINE_EMOTIONS)
+    assert emotions_of(table).names == NINE_EMOTIONS.names
+    assert measure_column(table, "sad") == "p_sad"
+
+
+def test_bad_rest_files_end_in_a_sentence(face_video, tmp_path, capsys):
+    path = two([0.3, 0.7]).save(tmp_path / "me.json")
+    assert main(["video", str(face_video.path), "--rest", str(path)]) == 2
+    assert "in this order" in capsys.readouterr().err
+    assert main(["video", str(face_video.path), "--rest", str(tmp_path / "no.json")]) == 2
+    assert "Expected --rest" in capsys.readouterr().err

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from machine import describe_machine
 
 from builder_tools.datasets.ferplus import data_folder
@@ -28,7 +30,7 @@ from builder_tools.inference import Inference
 from builder_tools.media import replacing
 from builder_tools.study import load_data
 from builder_tools.study.cross_data import labelled_set
-from builder_tools.study.teachers import mean_answers
+from builder_tools.study.teachers import TEACHING_FILE, mean_answers
 
 WILD, POSED = "wild_dev", "posed_dev"
 PROTOCOL = PROTOCOLS["ferplus-majority-8"]
@@ -81,7 +83,8 @@ def main() -> None:
         }
         title = " + ".join(f"{w / total:.2g} {_short(member)}" for member, w in mean.items())
         rows.append(_row(title, mixed, valid, words))
-    _write(options.reports / "committees.md", rows)
+    runs = [_run_row(Path(name)) for name in options.members if name.endswith(".keras")]
+    _write(options.reports / "committees.md", rows, runs)
 
 
 def _weighted(word: str) -> tuple[str, float]:
@@ -124,12 +127,37 @@ def _row(title: str, answers, valid, words) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def _run_row(network: Path) -> str:
+    """Return how a run's network was trained, as its folder tells."""
+    config = json.loads(network.with_name("config.json").read_text(encoding="utf-8"))
+    history = pd.read_csv(network.with_name("history.csv"))
+    told = network.with_name(TEACHING_FILE)
+    teaching = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
+    weights = teaching.get("teacher_weights") or [1.0] * len(teaching.get("teachers", ()))
+    teachers = ", ".join(
+        f"{name.partition(' (')[0]} {weight:g}"
+        for name, weight in zip(teaching.get("teachers", ()), weights, strict=True)
+    )
+    faces = f"{config['epoch_faces']:,}" if config["epoch_faces"] else "all"
+    cells = [
+        _short(str(network)),
+        f"{config['network']}, {config['stages'][-1]['size']} px",
+        str(config["weights"] or "random"),
+        f"{len(history)} x {faces}, batch {config['batch_size']}, seed {config['seed']}",
+        f"{teaching.get('teacher_share', 0):g} of {teachers}"
+        + (" (matched)" if teaching.get("match") else ""),
+        f"{history['seconds'].sum() / 60:.1f} min, {config['machine']}",
+        str(config["commit"]),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
 def _share(found) -> str:
     low, high = found["accuracy_95"]
     return f"{found['accuracy']:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _write(path: Path, rows: list[str]) -> None:
+def _write(path: Path, rows: list[str], runs: list[str]) -> None:
     head = [
         "# Networks of several schoolings, and their means\n",
         "Written by `benchmarks/committees.py` (its head says how each set is read). Both sides of "
@@ -139,9 +167,17 @@ def _write(path: Path, rows: list[str]) -> None:
         "| posed_dev | macro-F1 |",
         "|---|---|---|---|---|---|---|---|",
     ]
+    told = [
+        "\nThe runs among them. Times are those of the epochs; runs on one accelerator shared it.\n",
+        "| run | network | begun from | epochs x faces | targets | time | commit |",
+        "|---|---|---|---|---|---|---|",
+        *runs,
+    ]
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
-        partial.write_text("\n".join([*head, *rows]) + "\n", encoding="utf-8")
+        partial.write_text(
+            "\n".join([*head, *rows, *(told if runs else [])]) + "\n", encoding="utf-8"
+        )
     print(path.read_text(encoding="utf-8"))
 
 

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from fakes import FakeDetector, FakeModel
+from fakes import FakeDetector, FakeModel, picture
 
 from builder_tools import EmotionClassifier, Inference, RestingFace
 from builder_tools.cli import main
@@ -258,6 +258,22 @@ def test_a_stream_refuses_the_rest_of_another_model():
         Inference(FakeModel(), FakeDetector(1), show_state_mode="none", rest=sure(0.5, 0.5))
     with pytest.raises(ValueError, match="track=True with rest"):
         Inference(FakeModel(), FakeDetector(1), show_state_mode="none", rest="auto", track=False)
+
+
+def test_pictures_of_one_person_are_compared_and_a_rest_to_learn_needs_a_stream():
+    model = FakeModel()
+    stern = RestingFace.from_probabilities(
+        np.full((2, len(model.emotions)), 1 / len(model.emotions)), emotions=model.emotions
+    )
+    with Inference(model, FakeDetector(1), show_state_mode="none", rest=stern) as inference:
+        (shown,) = inference.run(picture(1)).faces
+        (analysed,) = inference.analyse(picture(1))
+    expected = stern.relative([list(shown.probabilities.values())])[0]
+    for face in (shown, analysed):
+        assert list(face.relative_probabilities.values()) == pytest.approx(expected)
+    for mode, rest in (("img", "auto"), ("img", 3.0), ("img_batch", "auto"), ("img_batch", stern)):
+        with pytest.raises(ValueError, match=f"inference_mode='{mode}'"):
+            Inference(model, FakeDetector(1), inference_mode=mode, rest=rest)
 
 
 def test_the_option(tmp_path):

@@ -30,7 +30,7 @@ from builder_tools.inference.batch import (
     classify_pictures,
     named_pictures,
 )
-from builder_tools.inference.checks import check_choice, check_positive
+from builder_tools.inference.checks import check_choice, check_positive, check_rest
 from builder_tools.inference.following import Following
 from builder_tools.inference.models import EmotionModel, chosen_model, frequent_emotion
 from builder_tools.inference.pool import DetectorPool
@@ -113,10 +113,10 @@ class Inference:
             the frames between, tracked faces move evenly from one place to the next.
         decision: `natural`, or `balanced` where all emotions are about equally frequent (see
             `EmotionClassifier`); of the default model. A model that is given brings its own.
-        rest: What faces of a stream are compared with besides (`face.relative_emotion`): `auto`,
+        rest: What faces are compared with besides (`face.relative_emotion`). In streams: `auto`,
             each person's rest as it is estimated on the way; a number of seconds, the first ones
             of each person, in which they look neutral; a `RestingFace`, where one person is
-            filmed. None leaves the comparison out.
+            filmed; in `img`, that only. None leaves the comparison out.
 
     Raises:
         ValueError: If a mode or policy is not one of those named, or `smooth_s` is negative or
@@ -163,8 +163,9 @@ class Inference:
         self._following = Following(track=track, smooth_s=smooth_s, rest=rest)
         self.snapshot_folder = Path(snapshot_folder)
         self.model = chosen_model(model_obj, decision)
-        if isinstance(rest, RestingFace):
-            rest.check_model(self.model.emotions, getattr(self.model, "identity", None))
+        check_rest(rest, inference_mode, self.model)
+        known_rest = rest if isinstance(rest, RestingFace) else None
+        self._still = Following(track=False, smooth_s=None, rest=known_rest)
         self.policy = BatchPolicy(frequent_emotion(self.model), no_face, multi_face, every_face)
         self._detectors = DetectorPool(face_det_obj, detector, detector_options or {})
         self._analyser = Analyser(self.model, self._detectors, img_size)
@@ -227,7 +228,7 @@ however it ends, the file is kept |
 
     def analyse(self, image_rgb: np.ndarray) -> tuple[FaceEmotion, ...]:
         """Gives the faces in one `(H, W, 3)` uint8 RGB picture, largest first; draws nothing."""
-        return self._analyser.one(image_rgb)
+        return self._still.steady(self._analyser.one(image_rgb), 0.0)
 
     def batch_rows(
         self, sources: Iterable[Any], names: Iterable[str] | None = None
@@ -260,8 +261,7 @@ however it ends, the file is kept |
             return [self._run_img(each) for each in source]
         image, name = read_image(source), name_of(source)
         shown = self._show_sink(hold=True)
-        still = Following(track=False, smooth_s=None)
-        analysed = self._analyser.every([Frame(0, 0.0, image)], still)
+        analysed = self._analyser.every([Frame(0, 0.0, image)], self._still)
         (result,) = self._loop(analysed, name, [shown])
         return result
 

@@ -168,7 +168,8 @@ def _write(path: Path, rows: list[str], runs: list[str]) -> None:
         "|---|---|---|---|---|---|---|---|",
     ]
     told = [
-        "\nThe runs among them. Times are those of the epochs; runs on one accelerator shared it.\n",
+        "\nThe runs among them. Times are those of the epochs; "
+        "runs on one accelerator shared it.\n",
         "| run | network | begun from | epochs x faces | targets | time | commit |",
         "|---|---|---|---|---|---|---|",
         *runs,

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -295,3 +297,22 @@ def test_a_doubtful_emotion_is_drawn_with_a_question_mark(monkeypatch):
     DrawBox().draw(picture, [_face((100, 100, 200, 200), "sad", 0.49)])
     DrawBox().draw(picture, [_face((100, 100, 200, 200), "sad", 0.5)])
     assert drawn == ["sad? 49%", "sad 50%"]
+
+
+def test_what_a_face_shows_from_its_rest_stands_at_its_foot(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "builder_tools.drawing.draw_tag",
+        lambda canvas, text, corner, *more: drawn.append((text, corner)),
+    )
+    picture = np.full((300, 300, 3), 7, np.uint8)
+    plain = _face((100, 100, 200, 200), "sad", 0.9)
+    face = replace(plain, relative_probabilities={"sad": 0.2, "neutral": 0.8})
+    DrawBox().draw(picture, [face])
+    DrawBox(show_relative=False).draw(picture, [face])
+    DrawBox().draw(picture, [plain])
+    texts = [text for text, _ in drawn]
+    assert texts == ["sad 90%", "from rest: neutral 80%", "sad 90%", "sad 90%"]
+    assert drawn[1][1] == (100, 200)
+    DrawBox().draw(picture, [replace(face, face=Face(Box(100, 100, 200, 300), 1.0))])
+    assert 200 < drawn[-1][1][1] < 300  # inside the picture

@@ -236,7 +236,7 @@ def _shown(face: FaceEmotion) -> str:
     shown = f"{face.emotion} {face.probability:.0%}"
     if face.relative_probabilities is None:
         return shown
-    return f"{shown} (beside rest: {face.relative_emotion} {face.relative_probability:.0%})"
+    return f"{shown} (from rest: {face.relative_emotion} {face.relative_probability:.0%})"
 
 
 def _frame_count(reader, max_frames: int | None) -> int | None:

@@ -48,6 +48,8 @@ class DrawBox:
         trail: Recent places of a tracked face drawn on its dial, the older the fainter; 1 draws
             the present one only. They are kept here, for the last few tracks; `forget` clears
             them, between two videos.
+        show_relative: Draw what a face shows compared with its rest on a second tag, at the foot
+            of the box, where it was compared.
 
     Raises:
         ValueError: If `line_width` or `trail` is below 1.
@@ -60,6 +62,7 @@ class DrawBox:
     emotions: EmotionSet | None = None
     show_dial: bool = True
     trail: int = 30
+    show_relative: bool = True
     _trails: Trails = field(default_factory=Trails, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -121,6 +124,11 @@ class DrawBox:
             above = int(box.y1) - pen.tag_height
             corner = int(box.x1), above if above >= 0 else int(box.y1)
             draw_tag(canvas, text, corner, self._colour(face.emotion), pen)
+        if self.show_relative and face.relative_emotion is not None:
+            below = int(box.y2)
+            corner = int(box.x1), min(below, max(canvas.shape[0] - pen.tag_height, 0))
+            text = f"from rest: {face.relative_emotion} {face.relative_probability:.0%}"
+            draw_tag(canvas, text, corner, self._colour(face.relative_emotion), pen)
 
     def _draw_all_bars(
         self, canvas: np.ndarray, visible: list[tuple[FaceEmotion, Box]], pen: Pen

@@ -119,6 +119,8 @@ BACKBONES = {
     "xception": 20_861_480,
     "efficientnet_b0": 4_049_571,
     "efficientnet_v2_b0": 5_919_312,
+    # Its statistics of normalisation count too: two for each of 21,008 channels.
+    "efficientnet_lite0": 4_652_008 - (1280 * 1000 + 1000) + 2 * 21_008,
     "bit_m_r50x1": 25_549_352 - (2048 * 1000 + 1000),
     "darknet53": 40_620_640,
     # Grey input, no biases, four values of batch normalisation a channel.

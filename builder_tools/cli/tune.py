@@ -16,7 +16,10 @@ OBJECTIVES = {"macro-f1": "val_macro_f1", "accuracy": "val_accuracy"}
 def _options(parser: argparse.ArgumentParser) -> None:
     add_data_options(parser)
     parser.add_argument("--network", default="compact", help="name in the registry")
-    parser.add_argument("--weights", help="what the backbone starts from: pretrained, or a file")
+    parser.add_argument(
+        "--weights",
+        help="what the backbone starts from: pretrained, or a file (.keras, .h5, or as published)",
+    )
     parser.add_argument("--trials", type=positive, default=20, help="in all, with those done")
     parser.add_argument("--objective", choices=list(OBJECTIVES), default="macro-f1")
     parser.add_argument("--folder", type=Path, help="default: runs/tune/NETWORK; goes on there")

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import keras
-import numpy as np
 from keras import layers, ops
 
 from builder_tools.networks.faces import backbone_model, centred, face_input
 from builder_tools.networks.spec import PRETRAINED
-from builder_tools.networks.weights import fetch, set_published
+from builder_tools.networks.weights import load_fetched, opened_npz, set_published
 
 ADDRESS = "https://storage.googleapis.com/bit_models/BiT-M-R50x1.npz"
 """Trained on ImageNet-21k."""
@@ -54,7 +53,7 @@ def bit_m_r50x1(input_size: int | None, weights: str | None = None) -> keras.Mod
             x = _unit(x, width, stride=stride, name=f"block{block}_unit{unit:02d}")
     backbone = backbone_model(inputs, _normalised(x, "norm"))
     if weights == PRETRAINED:
-        load_published(backbone, fetch(ADDRESS))
+        load_fetched(backbone, ADDRESS, load_published)
     return backbone
 
 
@@ -64,7 +63,7 @@ def load_published(backbone: keras.Model, path: str | Path) -> None:
     Raises:
         ValueError: If an array is missing or of another shape.
     """
-    with np.load(path) as arrays:
+    with opened_npz(path) as arrays:
         set_published(backbone, _published_names(backbone), arrays)
 
 

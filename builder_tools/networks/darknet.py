@@ -10,12 +10,17 @@ from keras import layers
 
 from builder_tools.networks.faces import backbone_model, face_input
 from builder_tools.networks.spec import PRETRAINED
-from builder_tools.networks.weights import fetch
+from builder_tools.networks.weights import load_fetched
 
 ADDRESS = "https://pjreddie.com/media/files/darknet53.conv.74"
 """Trained on ImageNet-1k; the first 75 layers of YOLOv3's configuration."""
 
-HEADER_BYTES = 20
+YOLO_V3_NUMBERS = 62_001_757
+"""All numbers of `yolov3.weights`; the first of them are those of the backbone."""
+
+HEADER_BYTES = {1: 16, 2: 20}
+"""Length of the header by minor version (the major one is 0): the count of pictures grew."""
+
 STAGES = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))
 """Channels and residual blocks of each halving."""
 
@@ -35,29 +40,48 @@ def darknet53(input_size: int | None, weights: str | None = None) -> keras.Model
             x = layers.Add()([x, y])
     backbone = backbone_model(inputs, x)
     if weights == PRETRAINED:
-        load_published(backbone, fetch(ADDRESS))
+        load_fetched(backbone, ADDRESS, load_published)
     return backbone
 
 
 def load_published(backbone: keras.Model, path: str | Path) -> None:
     """Fills the backbone from a file of the Darknet framework.
 
-    The file holds a header and then, for each convolution, beta, gamma, mean and variance of
+    It is `darknet53.conv.74`, or all of `yolov3.weights`, which begins with the same layers. The
+    file holds a header and then, for each convolution, beta, gamma, mean and variance of
     its normalisation and its kernel, output channels first, as float32.
 
     Raises:
-        ValueError: If the file's length does not fit.
+        ValueError: If header or length do not fit, or what stands where variances should is
+            negative: then the file is of another network. Nothing is filled then.
     """
-    values = np.frombuffer(Path(path).read_bytes()[HEADER_BYTES:], "<f4")
-    if len(values) != backbone.count_params():
+    content = Path(path).read_bytes()
+    major, minor = np.frombuffer(content[:8].ljust(8, b"\xff"), "<i4")
+    if major != 0 or minor not in HEADER_BYTES:
         raise ValueError(
-            f"Expected {backbone.count_params():,} numbers after the header of {path}. "
-            f"Received: {len(values):,}."
+            f"Expected a file of Darknet, version 0.1 or 0.2. Received: {path}, which begins "
+            f"with {major}.{minor}."
         )
-    numbers = iter(_layer_pairs(backbone))
-    start = 0
-    for convolution, normalisation in numbers:
-        start = _fill(convolution, normalisation, values, start)
+    size = len(content) - HEADER_BYTES[minor]
+    expected = backbone.count_params()
+    if size not in (4 * expected, 4 * YOLO_V3_NUMBERS):
+        raise ValueError(
+            f"Expected {expected:,} numbers after the header of {path}, or all "
+            f"{YOLO_V3_NUMBERS:,} of YOLOv3. Received: {size / 4:,g}."
+        )
+    values = np.frombuffer(content, "<f4", expected, HEADER_BYTES[minor])
+    filled, start = [], 0
+    for convolution, normalisation in _layer_pairs(backbone):
+        arrays, start = _arrays(convolution, values, start)
+        filled.append((convolution, normalisation, *arrays))
+    if not np.isfinite(values).all() or any(norm[3].min() < 0 for _, _, norm, _ in filled):
+        raise ValueError(
+            f"Expected weights of Darknet-53 in {path}. Received: numbers that are not finite, "
+            "or negative variances: another network, or a tampered file."
+        )
+    for convolution, normalisation, norm, kernel in filled:
+        normalisation.set_weights(norm)
+        convolution.set_weights([kernel])
 
 
 def _convolution(x, width: int, kernel: int, *, stride: int = 1):
@@ -77,13 +101,11 @@ def _layer_pairs(backbone: keras.Model):
     return zip(convolutions, normalisations, strict=True)
 
 
-def _fill(convolution, normalisation, values: np.ndarray, start: int) -> int:
-    """Fills two layers from a place of the file; gives the place after them."""
+def _arrays(convolution, values: np.ndarray, start: int):
+    """Gives a layer's normalisation and kernel from a place of the file, and the place after."""
     height, width, inward, outward = convolution.kernel.shape
     beta, gamma, mean, variance = values[start : start + 4 * outward].reshape(4, outward)
-    normalisation.set_weights([gamma, beta, mean, variance])
     start += 4 * outward
     count = height * width * inward * outward
     kernel = values[start : start + count].reshape(outward, inward, height, width)
-    convolution.set_weights([kernel.transpose(2, 3, 1, 0)])
-    return start + count
+    return ([gamma, beta, mean, variance], kernel.transpose(2, 3, 1, 0)), start + count

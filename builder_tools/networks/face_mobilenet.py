@@ -72,8 +72,15 @@ def face_mobilenet(input_size: int | None, weights: str | None = None) -> keras.
     return backbone
 
 
-def load_published(backbone: keras.Model, manifest: str | Path, data: str | Path) -> None:
+def load_published(
+    backbone: keras.Model, manifest: str | Path, data: str | Path | None = None
+) -> None:
     """Fill the backbone from the published files.
+
+    Args:
+        backbone: Of `face_mobilenet`.
+        manifest: The published graph.
+        data: Its bytes; None for the file beside it that it names.
 
     Raises:
         ValueError: If the files are others, or of another network.

@@ -16,10 +16,15 @@ from keras import layers, ops
 
 from builder_tools.networks.faces import backbone_model, bgr_around, centred, face_input
 from builder_tools.networks.spec import PRETRAINED
+from builder_tools.networks.weights import load_fetched
 
 IMAGENET = "ImageNet-1k, fetched by keras.applications"
 """Where the weights of every family here come from."""
 
+MOBILENET_V2_ADDRESS = (
+    "https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/"
+    "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
+)
 INCEPTION_MIN_PX = 75
 XCEPTION_MIN_PX = 71
 CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
@@ -51,7 +56,10 @@ def mobilenet_v2(input_size: int | None, weights: str | None = None) -> keras.Mo
 
     Inverted residuals; input -1...1. 2.3 M parameters with nine classes.
     """
-    return _application(keras.applications.MobileNetV2, input_size, weights, prepare=centred)
+    backbone = _application(keras.applications.MobileNetV2, input_size, None, prepare=centred)
+    if weights == PRETRAINED:
+        load_fetched(backbone, MOBILENET_V2_ADDRESS)  # the only one that Keras does not verify
+    return backbone
 
 
 def mobilenet_v3(input_size: int | None, weights: str | None = None) -> keras.Model:
@@ -173,7 +181,7 @@ def _application(
     enlarge_to: int = 0,
 ) -> keras.Model:
     inputs = face_input(input_size)
-    x = prepare(_enlarged(inputs, enlarge_to))
+    x = prepare(enlarged(inputs, enlarge_to))
     source = "imagenet" if weights == PRETRAINED else None
     model = build(include_top=False, weights=source, input_tensor=x)
     return backbone_model(inputs, model.output)
@@ -187,7 +195,7 @@ def _imagenet_normalised(inputs: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Rescaling(scale, offset=offset, dtype="float32")(inputs)
 
 
-def _enlarged(inputs: keras.KerasTensor, least: int) -> keras.KerasTensor:
+def enlarged(inputs: keras.KerasTensor, least: int) -> keras.KerasTensor:
     size = inputs.shape[1]
     if size is None or size >= least:
         return inputs

@@ -10,7 +10,9 @@ from builder_tools.networks import (
     architectures,
     bit,
     darknet,
+    efficientnet_lite,
     face_mobilenet,
+    face_resnet,
     families,
     vggface,
     vit,
@@ -87,6 +89,25 @@ NETWORKS: dict[str, NetworkSpec] = {
         pretrained=face_mobilenet.SOURCE,
         any_size=True,
         folded=True,
+        readers={".json": face_mobilenet.load_published},
+    ),
+    "face_resnet": NetworkSpec(
+        face_resnet.face_resnet,
+        150,
+        "dlib's ResNet trained on faces",
+        unfreeze=16,
+        pretrained=face_resnet.SOURCE,
+        folded=True,
+        readers={".json": face_resnet.load_published},
+    ),
+    "efficientnet_lite0": NetworkSpec(
+        efficientnet_lite.efficientnet_lite0,
+        PUBLISHED_PX,
+        "EfficientNet-Lite0",
+        unfreeze=20,
+        pretrained=efficientnet_lite.SOURCE,
+        any_size=True,
+        readers={".pth": efficientnet_lite.load_published},
     ),
     "mobilenet_v2": NetworkSpec(
         families.mobilenet_v2, PUBLISHED_PX, "MobileNetV2", unfreeze=20, pretrained=IMAGENET
@@ -149,6 +170,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         PUBLISHED_PX,
         "Big Transfer ResNet-50x1: group normalisation, standardised weights",
         unfreeze=36,
+        readers={".npz": bit.load_published},
         pretrained=bit.ADDRESS,
         any_size=True,
         batch_norm=False,
@@ -158,6 +180,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         PUBLISHED_PX,
         "vision transformer ViT-B over patches of 8 px",
         unfreeze=17,
+        readers={".npz": vit.load_published},
         pretrained=vit.ADDRESS,
         multiple_of=8,
         batch_norm=False,
@@ -175,6 +198,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         PUBLISHED_PX,
         "Darknet-53, the backbone of YOLOv3",
         unfreeze=32,
+        readers={".74": darknet.load_published, ".weights": darknet.load_published},
         pretrained=darknet.ADDRESS,
         any_size=True,
     ),
@@ -257,7 +281,7 @@ def build_network(
     with explained_offline(name, spec.pretrained or "none"):
         backbone = spec.backbone(input_size, PRETRAINED if published else None)
     if weights is not None and not published:
-        load_backbone_weights(backbone, weights)
+        load_backbone_weights(backbone, weights, spec.readers)
     return with_head(backbone, head, num_classes, name=name)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import keras
 
@@ -30,6 +31,8 @@ class NetworkSpec:
         batch_norm: Whether it normalises by batch. Networks that do not want lower rates.
         folded: Whether published weights come without the statistics of batch normalisation,
             which are then measured on training faces (`restore_batch_norm`).
+        readers: How files in its publisher's layout are read, by suffix: called as
+            `reader(backbone, path)`. Keras' own `.keras` and `.h5` need none.
     """
 
     backbone: Callable[[int | None, str | None], keras.Model]
@@ -42,6 +45,7 @@ class NetworkSpec:
     multiple_of: int = 1
     batch_norm: bool = True
     folded: bool = False
+    readers: Mapping[str, Callable[[keras.Model, Path], None]] = field(default_factory=dict)
 
     def size_from(self, least: int) -> int:
         """Gives the smallest side it can be built for that is at least so large, pixels."""

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 
-def read_tensorflow_js(manifest: str | Path, data: str | Path) -> dict[str, np.ndarray]:
+def read_tensorflow_js(
+    manifest: str | Path, data: str | Path | None = None
+) -> dict[str, np.ndarray]:
     """Return the arrays of a TensorFlow.js model.
 
     Quantised arrays are restored as `value * scale + min`.
@@ -16,15 +18,17 @@ def read_tensorflow_js(manifest: str | Path, data: str | Path) -> dict[str, np.n
     Args:
         manifest: A weights manifest (a JSON list), or a model's JSON that holds one under
             `weightsManifest`.
-        data: The bytes of all arrays, little-endian, in the order of the manifest.
+        data: The bytes of all arrays, little-endian, in the order of the manifest; None for the
+            files beside the manifest that it names.
 
     Returns:
         Name -> array, float32 (int32 where the manifest says so).
 
     Raises:
+        FileNotFoundError: If a file that the manifest names is not beside it.
         ValueError: If the JSON is no manifest, or the bytes are more or fewer than it lists.
     """
-    manifest, data = Path(manifest), Path(data)
+    manifest = Path(manifest)
     try:
         content = json.loads(manifest.read_text(encoding="utf-8"))
         groups = content["weightsManifest"] if isinstance(content, dict) else content
@@ -34,12 +38,18 @@ def read_tensorflow_js(manifest: str | Path, data: str | Path) -> dict[str, np.n
         raise ValueError(
             f"Expected a TensorFlow.js manifest of weights. Received: {manifest} ({error!r})."
         ) from error
-    content = data.read_bytes()
+    files = [Path(data)] if data else [manifest.with_name(name) for name in _named(groups)]
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"Expected the bytes that {manifest.name} lists beside it. Received: no {missing}."
+        )
+    content = b"".join(file.read_bytes() for file in files)
     expected = sum(int(np.prod(shape)) * stored.itemsize for _, shape, stored, _ in layout)
     if len(content) != expected:
         raise ValueError(
             f"Expected {expected:,} bytes of weights, as {manifest.name} lists. "
-            f"Received: {len(content):,} in {data}."
+            f"Received: {len(content):,} in {', '.join(map(str, files))}."
         )
     arrays, start = {}, 0
     for name, shape, stored, quantisation in layout:
@@ -50,6 +60,11 @@ def read_tensorflow_js(manifest: str | Path, data: str | Path) -> dict[str, np.n
             values = values * np.float32(quantisation["scale"]) + np.float32(quantisation["min"])
         arrays[name] = values.astype(np.int32 if values.dtype.kind == "i" else np.float32)
     return arrays
+
+
+def _named(groups: list[dict]) -> list[str]:
+    """Gives the names of files a manifest lists, without folders: only files beside it are read."""
+    return [Path(path).name for group in groups for path in group.get("paths", [])]
 
 
 def _layout(weight: dict) -> tuple[str, tuple[int, ...], np.dtype, dict | None]:

@@ -12,7 +12,7 @@ from keras import layers
 from builder_tools.networks.architectures import VGG16_BLOCKS
 from builder_tools.networks.faces import backbone_model, bgr_around, face_input
 from builder_tools.networks.spec import PRETRAINED
-from builder_tools.networks.weights import fetch, load_backbone_weights
+from builder_tools.networks.weights import load_fetched
 
 RELEASE = "https://github.com/rcmalli/keras-vggface/releases/download/v2.0/"
 VGG16_FILE = "rcmalli_vggface_tf_notop_vgg16.h5"
@@ -75,5 +75,5 @@ def _bottleneck(x, width: int, *, stride: int, projected: bool):
 
 def _with_published(backbone: keras.Model, weights: str | None, file: str) -> keras.Model:
     if weights == PRETRAINED:
-        load_backbone_weights(backbone, fetch(RELEASE + file))
+        load_fetched(backbone, RELEASE + file)
     return backbone

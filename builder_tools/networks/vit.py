@@ -22,7 +22,7 @@ from builder_tools.networks.faces import (
     standardised_grey,
 )
 from builder_tools.networks.spec import PRETRAINED
-from builder_tools.networks.weights import fetch, set_published
+from builder_tools.networks.weights import load_fetched, opened_npz, set_published
 
 ADDRESS = (
     "https://storage.googleapis.com/vit_models/augreg/"
@@ -58,7 +58,7 @@ def vit_b8(input_size: int | None, weights: str | None = None) -> keras.Model:
     tokens = _encoded(tokens, BASE_8)
     backbone = backbone_model(inputs, tokens[:, 0])
     if weights == PRETRAINED:
-        load_published(backbone, fetch(ADDRESS))
+        load_fetched(backbone, ADDRESS, load_published)
     return backbone
 
 
@@ -82,7 +82,7 @@ def load_published(backbone: keras.Model, path: str | Path) -> None:
     Raises:
         ValueError: If an array is missing or of another shape.
     """
-    with np.load(path) as file:
+    with opened_npz(path) as file:
         arrays = dict(file)
     places = "Transformer/posembed_input/pos_embedding"
     if places in arrays:

@@ -1,12 +1,18 @@
 """Weights that come from outside: files of this study and of others, and published ones.
 
-Published files are fetched by Keras into its own cache (`~/.keras`, or `KERAS_HOME`), once.
+Published files are fetched by Keras into its own cache (`~/.keras`, or `KERAS_HOME`), once. Where
+their publishers tell no hash, that of the file which first filled a network is kept beside it in
+`<file>.sha256` (as `sha256sum -c` reads it), and a file that differs later is refused.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,15 +21,23 @@ import numpy as np
 
 SUFFIXES = (".keras", ".h5")
 
+logger = logging.getLogger(__name__)
 
-def load_backbone_weights(backbone: keras.Model, path: str | Path) -> None:
+
+def load_backbone_weights(
+    backbone: keras.Model,
+    path: str | Path,
+    readers: Mapping[str, Callable[[keras.Model, Path], None]] = {},
+) -> None:
     """Fills a backbone with the weights of a file.
 
     Args:
         backbone: Of `build_network(...).get_layer("backbone")`.
         path: A `.keras` file of a backbone, of a whole network that has one, or of one with a
             single dense layer at its end; or the backbone's `.weights.h5`, or `.h5` in the older
-            layout that published weights come in.
+            layout that published weights come in; or a file in the layout of the network's
+            publisher.
+        readers: For publishers' layouts, by suffix (`NetworkSpec.readers`).
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -32,15 +46,61 @@ def load_backbone_weights(backbone: keras.Model, path: str | Path) -> None:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected a file of weights. Received: no such file as {path}.")
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"Expected weights as one of {SUFFIXES}. Received: {path.name}.")
-    load = _load_keras_file if path.suffix == ".keras" else _load_h5_file
+    known = {".keras": _load_keras_file, ".h5": _load_h5_file, **readers}
+    if path.suffix not in known:
+        raise ValueError(f"Expected weights as one of {tuple(known)}. Received: {path.name}.")
+    known[path.suffix](backbone, path)
+
+
+def load_fetched(
+    backbone: keras.Model,
+    address: str,
+    load: Callable[[keras.Model, Path], None] = load_backbone_weights,
+) -> None:
+    """Fill a backbone from a published file whose hash its publisher does not tell.
+
+    Args:
+        backbone: What to fill.
+        address: Of the file; it is fetched when it is not in the cache yet.
+        load: Called as `load(backbone, path)`; refuses files that do not fit.
+
+    Raises:
+        ValueError: If the file does not fit, or is not the one that was loaded first.
+    """
+    path = Path(keras.utils.get_file(origin=address, cache_subdir="models"))
+    record = path.with_name(f"{path.name}.sha256")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    recorded = record.read_text(encoding="utf-8").split()[:1] if record.is_file() else None
+    if recorded is not None and recorded != [found]:
+        raise ValueError(
+            f"Expected {path} as it was first loaded, sha256 {''.join(recorded) or 'unknown'}. "
+            f"Received: sha256 {found}. Delete it and {record.name} to fetch it again."
+        )
     load(backbone, path)
+    if recorded is None:
+        try:
+            record.write_text(f"{found}  {path.name}\n", encoding="utf-8")
+        except OSError as error:
+            logger.warning("Cannot keep the hash of %s, to verify it later: %s", path, error)
 
 
-def fetch(address: str) -> Path:
-    """Gives the local copy of a published file, fetched when it is not there yet."""
-    return Path(keras.utils.get_file(origin=address, cache_subdir="models"))
+@contextmanager
+def opened_npz(path: str | Path) -> Iterator[Mapping[str, np.ndarray]]:
+    """Open a file of NumPy arrays, each read when it is asked for.
+
+    Raises:
+        ValueError: If it is no such file, or cut.
+    """
+    try:
+        if not zipfile.is_zipfile(path):
+            raise zipfile.BadZipFile("no archive, or its end is missing")
+        with np.load(path) as arrays:
+            yield arrays
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(
+            f"Expected a whole .npz file of arrays. Received: {path} ({error})."
+        ) from error
 
 
 def set_published(
@@ -97,6 +157,10 @@ def _array(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) 
 
 
 def _load_keras_file(backbone: keras.Model, path: Path) -> None:
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"Expected a whole .keras file. Received: {path}, which is none, or was cut."
+        )
     source = keras.saving.load_model(path, compile=False)
     if any(layer.name == "backbone" for layer in source.layers):
         source = source.get_layer("backbone")

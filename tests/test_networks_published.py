@@ -230,7 +230,7 @@ def test_a_fetched_file_that_differs_from_the_first_is_refused(monkeypatch, tmp_
         build_network("darknet53", 9, 32, weights="pretrained")
     assert record.read_text() == f"{hashlib.sha256(content).hexdigest()}  darknet53.conv.74\n"
     file.write_bytes(content[:-1] + b"\x00")
-    with pytest.raises(ValueError, match="as it was first loaded.*Delete it and darknet53"):
+    with pytest.raises(ValueError, match=r"as it was first loaded.*Delete it and darknet53"):
         build_network("darknet53", 9, 32, weights="pretrained")
 
 

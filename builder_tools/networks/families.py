@@ -196,6 +196,7 @@ def _imagenet_normalised(inputs: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def enlarged(inputs: keras.KerasTensor, least: int) -> keras.KerasTensor:
+    """Return pictures of at least so many pixels a side; those of unknown size as they are."""
     size = inputs.shape[1]
     if size is None or size >= least:
         return inputs

@@ -92,7 +92,6 @@ PREPROCESSED = {
     "efficientnet_b0": (IMAGENET_WHITE, IMAGENET_RED),
     "efficientnet_b7": (IMAGENET_WHITE, IMAGENET_RED),
     "efficientnet_lite0": ([1] * 3, [1, -127 / 128, -127 / 128]),
-    "face_mobilenet": CAFFE,
     "face_resnet": ([0.5185, 0.54117, 0.59099], [0.5185, -0.45883, -0.40901]),
     "efficientnet_v2_b0": (IMAGENET_WHITE, IMAGENET_RED),
     "efficientnet_v2_m": ([127 / 128] * 3, [127 / 128, -1, -1]),

@@ -321,6 +321,14 @@ def test_files_that_are_none_are_refused(tmp_path):
     (tmp_path / "broken.keras").write_bytes(b"broken")
     with pytest.raises(ValueError, match=r"broken\.keras"):
         build_network("compact", 9, weights=tmp_path / "broken.keras")
+    build_network("compact_tiny", 9).save(tmp_path / "whole.keras")
+    whole = (tmp_path / "whole.keras").read_bytes()
+    middle = len(whole) // 2
+    changed = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    for content in (whole[:-50], changed):
+        (tmp_path / "broken.keras").write_bytes(content)
+        with pytest.raises(ValueError, match=r"Expected a whole \.keras file.*broken\.keras"):
+            build_network("compact_tiny", 9, weights=tmp_path / "broken.keras")
 
 
 def test_an_unknown_network_is_refused():

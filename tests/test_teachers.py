@@ -70,7 +70,10 @@ def test_bytes_that_do_not_fit_the_manifest_are_refused(tmp_path, more):
         read_tensorflow_js(*files)
 
 
-@pytest.mark.parametrize("text", ["{}", "[1]", "no json", '[{"weights": [{"name": "a"}]}]'])
+PACKED = '[{"weights": [{"name": "a", "shape": [1], "quantization": {"dtype": "uint8"}}]}]'
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "no json", '[{"weights": [{"name": "a"}]}]', PACKED])
 def test_what_is_no_manifest_is_refused(tmp_path, text):
     (tmp_path / "m.json").write_text(text)
     (tmp_path / "m.bin").write_bytes(b"")

@@ -70,6 +70,8 @@ def _named(groups: list[dict]) -> list[str]:
 def _layout(weight: dict) -> tuple[str, tuple[int, ...], np.dtype, dict | None]:
     quantisation = weight.get("quantization")
     stored = quantisation["dtype"] if quantisation else weight["dtype"]
+    if quantisation and not quantisation.keys() >= {"scale", "min"}:
+        raise KeyError(f"scale and min of {weight['name']}")
     return (
         weight["name"],
         tuple(weight["shape"]),

@@ -157,9 +157,15 @@ def _array(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) 
 
 
 def _load_keras_file(backbone: keras.Model, path: Path) -> None:
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        damaged = str(error)
+    if damaged:
         raise ValueError(
-            f"Expected a whole .keras file. Received: {path}, which is none, or was cut."
+            f"Expected a whole .keras file. Received: {path}, which is none, or was cut or "
+            f"changed ({damaged})."
         )
     source = keras.saving.load_model(path, compile=False)
     if any(layer.name == "backbone" for layer in source.layers):

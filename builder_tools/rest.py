@@ -212,6 +212,34 @@ class RestingFace:
             raise ValueError(f"{path}: {error}") from error
 
 
+def relative_by_person(
+    probabilities: np.ndarray,
+    emotions: Iterable[str],
+    persons: Iterable[str],
+    is_neutral: np.ndarray,
+) -> np.ndarray:
+    """Return what each picture shows compared with its person's *other* neutral pictures.
+
+    Args:
+        probabilities: `(n, k)` in the order of `emotions`.
+        emotions: The model's classes.
+        persons: Who is on each picture, n of them; "" for nobody known.
+        is_neutral: `(n,)` bool, which pictures are known to be neutral.
+
+    Returns:
+        `(n, k)` float64; pictures of people without another neutral one keep their rows.
+    """
+    names, found = tuple(emotions), np.array(probabilities, np.float64)
+    rows, people = found.copy(), np.array(list(persons), object)
+    for number, person in enumerate(people):
+        rest = (people == person) & np.asarray(is_neutral, bool)
+        rest[number] = False
+        if person and rest.any():
+            own = RestingFace.from_probabilities(rows[rest], emotions=names)
+            found[number] = own.relative(rows[number : number + 1])[0]
+    return found
+
+
 _KINDS = {
     "emotions": (is_list_of(is_text), "a list of emotion names"),
     "log_probabilities": (

@@ -5,14 +5,15 @@ import math
 
 import numpy as np
 import pytest
-from fakes import FakeDetector, FakeModel, picture
+from fakes import FakeDetector, FakeModel, picture, save_picture
 
 from builder_tools import EmotionClassifier, Inference, RestingFace
 from builder_tools.cli import main
 from builder_tools.cli.over_time import rest_of
 from builder_tools.emotions import NINE_EMOTIONS
-from builder_tools.rest import POPULATION, POPULATION_SHARE, SHARE
+from builder_tools.rest import POPULATION, POPULATION_SHARE, SHARE, relative_by_person
 from builder_tools.results import Box, Face, FaceEmotion
+from builder_tools.study import labelled_set
 from builder_tools.timeline.reading import emotions_of, measure_column, read_timeline
 from builder_tools.tracking import RestTracker
 from builder_tools.tracking.resting import HALF_TRUST_S
@@ -274,6 +275,49 @@ def test_pictures_of_one_person_are_compared_and_a_rest_to_learn_needs_a_stream(
     for mode, rest in (("img", "auto"), ("img", 3.0), ("img_batch", "auto"), ("img_batch", stern)):
         with pytest.raises(ValueError, match=f"inference_mode='{mode}'"):
             Inference(model, FakeDetector(1), inference_mode=mode, rest=rest)
+
+
+def test_each_picture_is_left_out_of_its_own_rest():
+    rows = [[0.3, 0.7], [0.4, 0.6], [0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]
+    persons, calm = ["a", "a", "a", "b", ""], np.array([True, True, False, True, True])
+    found = relative_by_person(np.array(rows), TWO, persons, calm)
+
+    def beside(*others):
+        return RestingFace.from_probabilities(others, emotions=TWO)
+
+    assert found[0] == pytest.approx(beside(rows[1]).relative(rows[:1])[0])
+    assert found[1] == pytest.approx(beside(rows[0]).relative(rows[1:2])[0])
+    assert found[2] == pytest.approx(beside(rows[0], rows[1]).relative(rows[2:3])[0])
+    assert found[3:].tolist() == rows[3:]  # no other neutral picture; nobody known
+
+
+@pytest.fixture
+def people(tmp_path):
+    """A table of labels with two people, and pictures that are named after them."""
+    (tmp_path / "faces").mkdir()
+    lines = ["file,emotion,who"]
+    for number, (who, emotion) in enumerate([("ann", "neutral"), ("ann", "sad"), ("bob", "happy")]):
+        save_picture(tmp_path / "faces" / f"{who}-{number}.png", 1, 100)
+        lines.append(f"faces/{who}-{number}.png,{emotion},{who}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("person", ["who", r"(\w+)-\d"])
+def test_persons_by_column_and_by_pattern(people, person, capsys):
+    found = labelled_set(people / "labels.csv", person=person)
+    assert found.pictures.table["person"].tolist() == ["ann", "ann", "bob"]
+    command = ["evaluate", "--data", "folders", "--source", str(people / "labels.csv")]
+    assert main([*command, "--person", person]) == 0
+    assert "3 pictures of 3 classes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("person", "words"), [("age", "age"), ("(zz)", "none"), ("(", "expression"), ("(?:a)", "group")]
+)
+def test_persons_that_are_none(people, person, words):
+    with pytest.raises(ValueError, match=words):
+        labelled_set(people / "labels.csv", person=person)
 
 
 def test_the_option(tmp_path):

@@ -69,6 +69,13 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR)
     parser.add_argument(
+        "--person",
+        metavar="COLUMN|PATTERN",
+        help="on labelled folders: judge each picture against the other neutral pictures of its "
+        "person, whom a column of the table names, or the group of a regular expression on the "
+        "pictures' names",
+    )
+    parser.add_argument(
         "--decision",
         choices=DECISIONS,
         default="natural",
@@ -93,10 +100,10 @@ def _run_evaluate(options: argparse.Namespace) -> int:
         data = _data_of_the_card(options, card, sources)
         if data is None:
             return _judge_elsewhere(options, folder, sources)
-    elif len(sources) > 1 or options.detect or options.split == "all":
+    elif len(sources) > 1 or options.detect or options.person or options.split == "all":
         raise ValueError(
             f"Expected one source and a split with --data {options.data}. Several sources, --split "
-            "all and --detect are for --data folders."
+            "all, --detect and --person are for --data folders."
         )
     else:
         data = load_data(options.data, sources[0], **reading_options(options))
@@ -109,7 +116,10 @@ def _data_of_the_card(options: argparse.Namespace, card, sources: list[Path | No
 
     asked = options.update_card or options.va_labels
     trained = card.training.get("data") == "folders" and len(sources) == 1
-    if not asked and (not trained or options.detect or options.split == "all"):
+    if options.person and asked:
+        raise ValueError("Expected no --person with --update-card or --va-labels.")
+    elsewhere = options.detect or options.person or options.split == "all"
+    if not asked and (not trained or elsewhere):
         return None
     try:
         data = load_data(options.data, sources[0], **reading_options(options))
@@ -135,7 +145,10 @@ def _judge_elsewhere(options: argparse.Namespace, folder: Path, sources: list[Pa
         raise ValueError("Expected no --shares here: the whole set is judged on, or its --split.")
     judged = judge_on(
         folder,
-        [labelled_set(source, split=options.split, **reading) for source in sources],
+        [
+            labelled_set(source, split=options.split, person=options.person, **reading)
+            for source in sources
+        ],
         detector=options.detector if options.detect else None,
         decision=options.decision,
     )

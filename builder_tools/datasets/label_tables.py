@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -27,8 +28,9 @@ COLUMN_NAMES = {
     ),
     "emotion": ("emotion", "label", "labels", "class", "expression", "emotion_label", "target"),
     "split": ("split", "usage", "subset", "set", "partition"),
+    "person": (),
 }
-"""What a column is usually called; the first that is there counts."""
+"""What a column is usually called; the first that is there counts. Persons only if asked for."""
 PIXELS = "pixels"
 TABLE_SUFFIXES = (".csv", ".tsv")
 NO_TABLES = frozenset({"manifest.csv", "sample_submission.csv", "submission.csv"})
@@ -66,7 +68,8 @@ def list_label_table(
     Args:
         file: A csv; pictures are looked for beside it and below its folder.
         classes: As `list_class_folders`.
-        columns: What the columns `path`, `emotion` and `split` are called in the file.
+        columns: What the columns `path`, `emotion` and `split` are called in the file; and
+            `person`, which the table then has, too.
 
     Raises:
         FileNotFoundError: If the file or a picture that it names is not there; names the rows.
@@ -97,13 +100,20 @@ def list_label_table(
         NINE_EMOTIONS if set(emotions) <= set(NINE_EMOTIONS) else EmotionSet(sorted(set(emotions)))
     )
     splits = _splits_of(file, rows, places)[kept]
+    persons = {"person": rows[places["person"]].str.strip()[kept]} if "person" in places else {}
     if PIXELS in places:
         images = [parse_pixels(text, file, row) for row, text in enumerate(rows[places[PIXELS]])]
-        return _in_memory(np.stack(images)[kept], emotions, own, splits)
+        return _with(_in_memory(np.stack(images)[kept], emotions, own, splits), persons)
     names, paths = _pictures_of(file, rows[places["path"]])
     names = [name for name, keep in zip(names, kept, strict=True) if keep]
     paths = [path for path, keep in zip(paths, kept, strict=True) if keep]
-    return table_of_files(names, paths, emotions, own, splits=splits.tolist())
+    return _with(table_of_files(names, paths, emotions, own, splits=splits.tolist()), persons)
+
+
+def _with(pictures: PictureTable, columns: Mapping[str, pd.Series]) -> PictureTable:
+    """Return the pictures with more columns, which have a row a picture."""
+    more = {name: values.to_numpy(object) for name, values in columns.items()}
+    return replace(pictures, table=pictures.table.assign(**more))
 
 
 def _read(file: Path) -> pd.DataFrame:

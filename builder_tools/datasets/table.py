@@ -27,8 +27,8 @@ class PictureTable:
     Args:
         table: One row a picture, with the columns `name` (unique), `path` (file, "" if in memory),
             `index` (row of `images`, -1 if a file), `label` (int), `emotion` (its name), `split`
-            (train|valid|test, "" if not yet split) and, where people voted, the ten columns of
-            `FERPLUS_VOTE_COLUMNS`.
+            (train|valid|test, "" if not yet split); where people voted, the ten columns of
+            `FERPLUS_VOTE_COLUMNS`; where it is known, `person`.
         emotions: The classes, in the order of `label`.
         images: Pictures in memory, `(m, H, W)` uint8 grey or `(m, H, W, 3)` uint8 RGB.
     """

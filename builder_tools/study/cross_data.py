@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.labelled import list_labelled, load_labelled
 from builder_tools.datasets.table import PictureTable
 from builder_tools.decisions import apply_decision
+from builder_tools.emotions import own_word
 from builder_tools.evaluation import CrossJudgement, judge_common
 from builder_tools.inference import Inference
+from builder_tools.rest import relative_by_person
 from builder_tools.study.judging import predict_table
 
 ALL = "all"
@@ -33,6 +36,7 @@ def labelled_set(
     split: str | None = None,
     classes: Mapping[str, str] | None = None,
     columns: Mapping[str, str] | None = None,
+    person: str | None = None,
 ) -> LabelledSet:
     """Read a labelled folder, table or zip to judge on.
 
@@ -41,10 +45,14 @@ def labelled_set(
         split: train, valid, test or "all"; None: test where the set has one of its own, else all.
         classes: Word -> class.
         columns: What the columns of a table are called.
+        person: Who is on each picture: a column of the table; or, with a group in brackets, a
+            regular expression that is searched in the pictures' names (`(..)\\.` or `/(\\w+)/`).
 
     Raises:
-        ValueError: If the split holds no picture.
+        ValueError: If the split holds no picture, or nobody is found on any.
     """
+    if person is not None and "(" not in person:
+        columns = {**(columns or {}), "person": person}
     table = list_labelled(source, classes=classes, columns=columns)
     own = set(table.table["split"])
     if split is None:
@@ -54,7 +62,28 @@ def labelled_set(
     part = table if split == ALL else table.split(split)
     if not len(part):
         raise ValueError(f"Expected pictures in the split {split!r} of {source}. There are none.")
+    if person is not None and "(" in person:
+        part = replace(part, table=part.table.assign(person=_persons_in(part, person)))
+    if person is not None and not ("person" in part.table and part.table["person"].any()):
+        raise ValueError(
+            f"Expected persons of {source} by {person!r}. Received: none. Give the column of a "
+            "table of labels, or a regular expression with one group, such as '/(\\w+)-[0-9]+'."
+        )
     return LabelledSet(Path(source).name, part)
+
+
+def _persons_in(pictures: PictureTable, pattern: str) -> list[str]:
+    """Return the first group of a pattern in each picture's name, "" where it is not found."""
+    try:
+        searched = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"Expected a regular expression. Received: {pattern!r}: {error}."
+        ) from error
+    if searched.groups < 1:
+        raise ValueError(f"Expected a group in brackets in {pattern!r}. Received: none.")
+    matches = [searched.search(name) for name in pictures.table["name"]]
+    return [(match[1] or "") if match else "" for match in matches]
 
 
 def judge_on(
@@ -71,7 +100,8 @@ def judge_on(
         sets: Of `labelled_set`.
         detector: None classifies whole pictures; else the largest face that it finds, framed as
             in use, and whole pictures where it finds none.
-        decision: natural, or balanced by the biases of the card.
+        decision: natural, or balanced by the biases of the card. Sets with persons are judged
+            against their rest (`rest.relative_by_person`) before it.
 
     Raises:
         ValueError: If a set shares no class with the model, or the card holds no biases.
@@ -92,6 +122,10 @@ def judge_on(
         probabilities, found = predict_table(classifier, each.pictures), None
         if detector is not None:
             probabilities, found = _through_detector(classifier, detector, each, probabilities)
+        if "person" in each.pictures.table:
+            calm = np.array([own_word(word) == "neutral" for word in words])
+            persons = each.pictures.table["person"]
+            probabilities = relative_by_person(probabilities, classifier.emotions, persons, calm)
         if decision == "balanced":
             probabilities = apply_decision(probabilities, classifier.emotions, biases)
         judged.append(

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from builder_tools import assets
@@ -83,6 +84,20 @@ def test_any_name_on_any_terminal(photo, tmp_path, encoding):
     done = run(["img-batch", ".", "--csv", "笑.csv"], cwd=tmp_path, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "笑.csv").read_bytes().splitlines()) == 3
+
+
+def test_a_csv_is_the_same_in_a_locale_without_letters(photo, tmp_path):
+    """The file system's names are ASCII there, and all else is kept as bytes."""
+    photo.rename(tmp_path / os.fsdecode(b"\xff.png")).write_bytes(b"no picture")
+    write_image(tmp_path / "笑é.png", np.zeros((40, 40, 3), np.uint8))
+    surroundings = {"plain": {}, "bare": {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0"}}
+    for name, environment in surroundings.items():
+        arguments = ["img-batch", ".", "--csv", f"{name}.csv", "--faces-csv", f"{name}_faces.csv"]
+        done = run(arguments, cwd=tmp_path, **environment)
+        assert done.returncode == 1 and b"unreadable" in done.stderr, done.stderr
+    for ending in (".csv", ".log.csv", "_faces.csv"):
+        plain, bare = ((tmp_path / f"{name}{ending}").read_bytes() for name in surroundings)
+        assert plain == bare
 
 
 def _read(path):

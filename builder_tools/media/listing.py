@@ -42,8 +42,12 @@ class FoundImages:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names below the folder with `/`; of pictures directly inside, their bare names."""
-        return tuple(path.relative_to(self.folder).as_posix() for path in self.paths)
+        """Names below the folder with `/`; of pictures directly inside, their bare names.
+
+        Spelled as UTF-8 has it, whatever the surroundings call the file system's encoding: csv
+        files are written and read so.
+        """
+        return tuple(_as_utf8(path.relative_to(self.folder).as_posix()) for path in self.paths)
 
     def sentences(self) -> list[str]:
         """Return what to tell the user: `3 left out because ...: notes.txt, ...`, one a reason."""
@@ -52,6 +56,11 @@ class FoundImages:
             f"{', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
             for reason, names in self.left_out.items()
         ]
+
+
+def _as_utf8(name: str) -> str:
+    """Return a name by its bytes, read as UTF-8; bytes that are none stay what they are."""
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def list_images(folder: str | Path) -> list[Path]:

@@ -41,7 +41,7 @@ def needs_files(features: str) -> None:
         try:
             asset_path(name, fetch=False)
         except FileNotFoundError as error:
-            pytest.skip(f"shared data absent: {error}")
+            pytest.skip(f"dlib's file was not fetched yet: {error}")
 
 
 @parametrize_with_checks(

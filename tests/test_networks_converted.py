@@ -247,7 +247,7 @@ def need_asset(*names):
         try:
             asset_path(name, fetch=False)
         except FileNotFoundError:
-            pytest.skip(f"{name} is not at hand")
+            pytest.skip(f"{name} was not fetched yet")
 
 
 @pytest.mark.slow

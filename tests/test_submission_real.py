@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from fakes import files_of
 
-import builder_tools.inference
 from builder_tools.cli import main
 from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.inference import batch
 from builder_tools.media import write_image
 from builder_tools.submission import log_path, validate_submission
 
@@ -42,7 +42,7 @@ def real_folder(tmp_path_factory, astronaut):
 
 @pytest.mark.slow
 def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(real_folder, tmp_path, monkeypatch):
-    assert main(["img-batch", str(real_folder), "--csv", str(tmp_path / "whole.csv")]) == 0
+    assert main(["img-batch", str(real_folder), "--csv", str(tmp_path / "whole.csv")]) == 1
     csv_path, partial = tmp_path / "killed.csv", tmp_path / "killed.partial.jsonl"
     command = [
         *(sys.executable, "-m", "builder_tools", "img-batch", str(real_folder)),
@@ -55,13 +55,14 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(real_folder, tmp_
     done = partial.read_text().splitlines()[1:]
     assert 50 < len(done) < NUM_REAL
     prepared = []
-    prepare = builder_tools.inference.prepare
+    open_image = batch.open_image
     monkeypatch.setattr(
-        builder_tools.inference,
-        "prepare",
-        lambda path, *more: prepared.append(path.name) or prepare(path, *more),
+        batch,
+        "open_image",
+        lambda path, *more, **options: prepared.append(path.name)
+        or open_image(path, *more, **options),
     )
-    assert main(["img-batch", str(real_folder), "--csv", str(csv_path), "--workers", "2"]) == 0
+    assert main(["img-batch", str(real_folder), "--csv", str(csv_path), "--workers", "2"]) == 1
     whole_lines = [json.loads(line)["image_path"] for line in done if line.endswith("}")]
     assert len(prepared) == NUM_REAL - len(whole_lines)
     assert not set(prepared) & set(whole_lines)
@@ -81,7 +82,7 @@ def test_the_shipped_model_gives_the_same_bytes_whatever_the_batch(real_folder, 
     for batch_size, workers in ((1, 2), (7, 1), (32, 4)):
         csv_path = tmp_path / f"{batch_size}.csv"
         sizes = ["--batch-size", str(batch_size), "--workers", str(workers)]
-        assert main(["img-batch", str(real_folder), "--csv", str(csv_path), *sizes]) == 0
+        assert main(["img-batch", str(real_folder), "--csv", str(csv_path), *sizes]) == 1
         found.append(files_of(csv_path))
     assert found[0] == found[1] == found[2]
     statuses = Counter(row["status"] for row in csv.DictReader(found[0][1].decode().splitlines()))

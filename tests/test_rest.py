@@ -217,6 +217,22 @@ def test_the_first_seconds_are_rest_whatever_they_show():
     assert early.relative_probabilities == early.probabilities
     (later,) = tracker.update([seen(1, *SAD)], 3.1)
     assert (later.emotion, later.relative_emotion) == ("sad", "neutral")
+    rest = RestingFace.from_probabilities([SAD])
+    assert list(later.relative_probabilities.values()) == pytest.approx(
+        rest.relative([SAD], share=SHARE * (3 / 3.5) / rest.trust)[0]
+    )
+
+
+def test_everybody_looks_neutral_on_request():
+    tracker = RestTracker("auto")
+    for step in range(300):
+        tracker.update([seen(1, *CALM)], step / 10)
+    tracker.look_neutral()
+    for step in range(31):
+        (asked,) = tracker.update([seen(1, *HAPPY)], 30 + step / 10)
+    assert asked.relative_probabilities == asked.probabilities
+    (later,) = tracker.update([seen(1, *HAPPY)], 33.1)
+    assert later.relative_probabilities["happy"] < later.probabilities["happy"]
 
 
 @pytest.mark.parametrize("rest", ["off", 0, -1.0, math.nan, math.inf, None])
@@ -252,6 +268,29 @@ def test_streams_give_both_and_keep_what_they_gave(face_video):
     assert [face.probabilities for face in plain] == [face.probabilities for face in both]
     assert all(face.relative_probabilities is None for face in plain)
     assert all(sum(face.relative_probabilities.values()) == pytest.approx(1) for face in both)
+
+
+def test_the_key_c_asks_everybody_to_look_neutral(face_video, monkeypatch, caplog):
+    class Keys:
+        """A window in which somebody presses c once."""
+
+        def __init__(self, title):
+            self.pressed = ["c"]
+
+        def show(self, image_rgb, *, wait_ms=1):
+            return self.pressed.pop() if self.pressed else None
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("builder_tools.inference.sinks.Window", Keys)
+    for rest, said in (("auto", 1), (None, 0)):
+        caplog.clear()
+        with Inference(
+            FakeModel(), FakeDetector(1), inference_mode="video", rest=rest
+        ) as inference:
+            inference.run(face_video.path, max_frames=3).drain()
+        assert caplog.text.count("Look neutral for three seconds") == said
 
 
 def test_a_stream_refuses_the_rest_of_another_model():

@@ -277,7 +277,7 @@ VERBS = {
         writes=("out", "timeline"),
     ),
     "online": Verb(
-        "watch a camera (q or Esc quits, s saves a snapshot)",
+        "watch a camera (q or Esc quits, s saves a snapshot, c begins --rest anew)",
         (
             "builder-tools online",
             "builder-tools online --camera http://192.0.2.7:8080/video",

@@ -310,14 +310,14 @@ however it ends, the file is kept |
         """Opens window, source and file; if one cannot be opened, none stays open."""
         check_positive(max_frames=max_frames)
         with ExitStack() as opened:
-            sinks = [self._show_sink(required=live)]
+            following = self._following.anew()
+            sinks = [self._show_sink(required=live, on_rest_key=following.look_neutral)]
             opened.push(closer(sinks[0]))
             reader = opened.enter_context(closing(open_reader()))
             sinks += [record(reader)] if record else []
             opened.pop_all()
         if isinstance(self.draw_box, DrawBox):
             self.draw_box.forget()
-        following = self._following.anew()
         if live:
             analysed = self._analyser.newest(
                 reader,
@@ -379,14 +379,14 @@ however it ends, the file is kept |
             return self.draw_box.draw(image_rgb, found, **pace)
         return self.draw_box.draw(image_rgb, found, pace.get("fps"))
 
-    def _show_sink(self, *, hold: bool = False, required: bool = False) -> Sink:
+    def _show_sink(self, *, required: bool = False, **window: Any) -> Sink:
         """Opens what shows results; where there is no screen, only a camera needs one."""
         if self.show_state_mode == "inline":
             return InlineSink()
         if self.show_state_mode == "none":
             return NoSink()
         try:
-            return WindowSink("builder_tools", folder=self.snapshot_folder, hold=hold)
+            return WindowSink("builder_tools", folder=self.snapshot_folder, **window)
         except RuntimeError as error:
             if required:
                 raise

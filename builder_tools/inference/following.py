@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from builder_tools.rest import RestingFace
 from builder_tools.results import Face, FaceEmotion
 from builder_tools.tracking import EmotionSmoother, FaceTracker, RestTracker
+
+logger = logging.getLogger(__name__)
 
 
 class Following:
@@ -41,6 +44,12 @@ class Following:
     def anew(self) -> Following:
         """Gives one with the same settings that has seen nothing yet."""
         return Following(**self._settings)
+
+    def look_neutral(self) -> None:
+        """Take everybody's next three seconds as rest, where faces are compared with theirs."""
+        if self._rests is not None:
+            logger.warning("Look neutral for three seconds")
+            self._rests.look_neutral()
 
     def name(self, faces: list[Face], time_s: float) -> list[Face]:
         """Gives the faces of the next picture with their tracks."""

@@ -19,6 +19,7 @@ from builder_tools.results import FrameResult
 
 QUIT_KEYS = ("q", "esc")
 SNAPSHOT_KEY = "s"
+REST_KEY = "c"
 HOLD_POLL_MS = 30
 
 logger = logging.getLogger(__name__)
@@ -60,10 +61,19 @@ class WindowSink:
         title: Of the window.
         folder: Where snapshots go.
         hold: Whether each picture stays until a key is pressed (still pictures).
+        on_rest_key: What the c key does.
     """
 
-    def __init__(self, title: str, *, folder: str | Path = ".", hold: bool = False) -> None:
+    def __init__(
+        self,
+        title: str,
+        *,
+        folder: str | Path = ".",
+        hold: bool = False,
+        on_rest_key: Callable[[], None] = lambda: None,
+    ) -> None:
         self._window, self._folder, self._hold = Window(title), Path(folder), hold
+        self._on_rest_key = on_rest_key
         self._last: FrameResult | None = None
 
     def take(self, result: FrameResult) -> bool:
@@ -72,6 +82,8 @@ class WindowSink:
             self._snapshot_if(key, result)
             key = self._window.show(result.image, wait_ms=HOLD_POLL_MS)
         self._snapshot_if(key, result)
+        if key == REST_KEY:
+            self._on_rest_key()
         self._last = result
         return key not in QUIT_KEYS
 

@@ -28,7 +28,11 @@ FAR = 1.5
 SURE_AFTER_S = 3.0
 """Seconds of rest after which distance from the estimate counts."""
 HALF_TRUST_S = 10.0
-"""t seconds of rest are trusted t / (t + this)."""
+"""t seconds of rest that nobody promised are trusted t / (t + this)."""
+HALF_TRUST_TOLD_S = 0.5
+"""The same of seconds that somebody said are rest: three are trusted like two pictures."""
+LOOK_NEUTRAL_S = 3.0
+"""For how long people look neutral when they are asked to."""
 MEMORY_S = 120.0
 """Rest of longer ago weighs less and less."""
 LONGEST_STEP_S = 0.5
@@ -76,6 +80,15 @@ class RestTracker:
         self.rest = rest
         self._states: dict[int, _Rest] = {}
         self._classes: _Classes | None = None
+        self._begins_anew = False
+
+    def look_neutral(self) -> None:
+        """Take the next three seconds of everybody as their rest, in place of what is known.
+
+        People who come later have theirs in their own first three seconds. May be called from
+        another thread.
+        """
+        self._begins_anew = True
 
     def update(self, found: Sequence[FaceEmotion], time_s: float) -> tuple[FaceEmotion, ...]:
         """Return the faces of the next picture with `relative_probabilities`.
@@ -90,6 +103,9 @@ class RestTracker:
             ValueError: If a class has no population (`auto`, seconds), or the resting face is of
                 other classes.
         """
+        if self._begins_anew:
+            self.rest, self._classes, self._begins_anew = LOOK_NEUTRAL_S, None, False
+            self._states.clear()
         for track in [t for t, s in self._states.items() if time_s - s.last_s > FORGET_S]:
             del self._states[track]
         return tuple(self._compared(face, time_s) for face in found)
@@ -127,10 +143,11 @@ class RestTracker:
         if self.rest == AUTO:
             if self._looks_calm(logs) and not _is_far(logs, state):
                 _take_in(state, logs, step_s)
-        elif time_s - state.first_s <= self.rest:
+            return state.mean, state.seconds / (state.seconds + HALF_TRUST_S)
+        if time_s - state.first_s <= self.rest:
             _take_in(state, logs, step_s)
             return state.mean, 0.0
-        return state.mean, state.seconds / (state.seconds + HALF_TRUST_S)
+        return state.mean, state.seconds / (state.seconds + HALF_TRUST_TOLD_S)
 
     def _looks_calm(self, logs: list[float]) -> bool:
         return any(logs[label] >= math.log(CLEARLY_NEUTRAL) for label in self._classes.neutral)

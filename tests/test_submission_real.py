@@ -63,7 +63,7 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(real_folder, tmp_
         or open_image(path, *more, **options),
     )
     assert main(["img-batch", str(real_folder), "--csv", str(csv_path), "--workers", "2"]) == 1
-    whole_lines = [json.loads(line)["image_path"] for line in done if line.endswith("}")]
+    whole_lines = [json.loads(line)["row"]["image_path"] for line in done if line.endswith("}")]
     assert len(prepared) == NUM_REAL - len(whole_lines)
     assert not set(prepared) & set(whole_lines)
     assert files_of(csv_path) == files_of(tmp_path / "whole.csv")

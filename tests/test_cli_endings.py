@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import av
 import numpy as np
 import pytest
 
-from builder_tools.cli import main, use
+from builder_tools.cli import VERBS, main, use
 from builder_tools.media import VideoReader, write_image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -183,3 +184,18 @@ def test_signals_that_are_ignored_stay_ignored(endless, tmp_path):
         assert process.returncode == 143
     finally:
         process.kill()
+
+
+@pytest.mark.parametrize("number", EXIT_CODES)
+def test_what_fails_while_work_is_ended_is_that_end(monkeypatch, capsys, number):
+    """A pool that is shut down refuses the next picture: no error of the user's."""
+
+    def run(options):
+        try:
+            signal.raise_signal(number)
+        finally:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    monkeypatch.setitem(VERBS, "models", dataclasses.replace(VERBS["models"], run=run))
+    assert main(["models"]) == EXIT_CODES[number]
+    assert capsys.readouterr().err == f"builder-tools: interrupted ({number.name})\n"

@@ -33,22 +33,28 @@ class Ended(KeyboardInterrupt):
 def ended_by_signals() -> Iterator[None]:
     """Have `SIGNALS` raise `Ended` in the main thread within a `with`.
 
-    One that is ignored (as by `nohup`) or handled already stays so.
+    One that is ignored (as by `nohup`) or handled already stays so. What fails because the work is
+    being ended (a pool that takes no more, say) is that end, too.
     """
-    handlers = {}
+    handlers, ends = {}, []
     if threading.current_thread() is threading.main_thread():
         last_s = [-ONE_END_S]
 
         def end(number: int, frame: FrameType | None) -> None:
             before_s, last_s[0] = last_s[0], time.monotonic()
             if last_s[0] - before_s >= ONE_END_S:
-                raise Ended(number)
+                ends.append(Ended(number))
+                raise ends[-1]
 
         unhandled = (signal.SIG_DFL, signal.default_int_handler)
         numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
         handlers = {n: signal.signal(n, end) for n in numbers if signal.getsignal(n) in unhandled}
     try:
         yield
+    except Exception as error:
+        if ends:
+            raise ends[-1] from error
+        raise
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

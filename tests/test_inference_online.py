@@ -193,7 +193,7 @@ def test_a_camera_that_comes_back_goes_on(mjpeg_server, monkeypatch, caplog):
 
 
 def test_a_camera_that_stays_away_is_exit_1_and_a_sentence(mjpeg_server, impatient, capsys, caplog):
-    gone = threading.Timer(1.0, mjpeg_server.stop)
+    gone = threading.Timer(4.0, mjpeg_server.stop)
     gone.start()
     code = main([*HEADLESS, "--camera", mjpeg_server.url])
     gone.join()

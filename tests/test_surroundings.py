@@ -100,6 +100,23 @@ def test_a_csv_is_the_same_in_a_locale_without_letters(photo, tmp_path):
         assert plain == bare
 
 
+@pytest.mark.parametrize("verb", ["clean", "data"])
+def test_names_that_are_no_text_go_through_tables(astronaut, tmp_path, verb):
+    """With pyarrow installed, too: its strings are UTF-8 only."""
+    pytest.importorskip("pandas")
+    for number in range(4):
+        name = os.fsdecode(b"x\xe9%d.png" % number)
+        write_image(tmp_path / "faces/happy" / name, np.roll(astronaut, 60 * number, axis=1))
+    arguments = {
+        "clean": ["clean", "faces"],
+        "data": ["data", "folders", "folders", "--source", "faces"],
+    }
+    done = run([*arguments[verb], "--out", "out"], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    kept = [path for path in (tmp_path / "out").rglob("*.*") if path.suffix in (".png", ".jpg")]
+    assert len(kept) == 4
+
+
 def _read(path):
     from builder_tools.media import read_image
 

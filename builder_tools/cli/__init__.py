@@ -39,6 +39,7 @@ from builder_tools.cli.process import (
     allow_any_letter,
     ended_by_signals,
     exit_code_of,
+    keep_any_name_in_tables,
 )
 from builder_tools.cli.quiet import without_chatter
 
@@ -72,6 +73,8 @@ STUDY_VERBS = {
     for name in module.VERBS
 }
 """Those that load TensorFlow."""
+TABLE_VERBS = {*STUDY_VERBS, *clean.VERBS, *data.VERBS}
+"""Those that keep names of files in pandas' tables."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -98,6 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a verb; gives the exit code."""
     allow_any_letter()
     options = build_parser().parse_args(arguments)
+    if options.verb in TABLE_VERBS:
+        keep_any_name_in_tables()
     quiet = without_chatter() if options.verb in STUDY_VERBS else nullcontext()
     with quiet:
         logging.basicConfig(format="%(message)s", stream=sys.stderr)

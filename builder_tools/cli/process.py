@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from types import FrameType
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -82,6 +83,14 @@ def allow_any_letter() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def keep_any_name_in_tables() -> None:
+    """Have pandas keep names that are no UTF-8: the strings of Arrow, where it is, refuse them."""
+    if find_spec("pandas"):
+        import pandas as pd
+
+        pd.set_option("mode.string_storage", "python")
 
 
 def speaks_unicode() -> bool:

@@ -1,5 +1,6 @@
 """Training on a toy that is learnt in seconds: it learns, and a run in pieces is the run in one."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -392,3 +393,11 @@ def test_a_longer_epoch_than_the_faces(tmp_path):
     config = TrainingConfig(**{**CONFIG, "stages": (Stage(12, 1),), "epoch_faces": 160})
     model = train(config, TRAIN, VALID, tmp_path).model
     assert int(model.optimizer.iterations) == 10
+
+
+def test_a_run_that_could_not_begin_may_begin_otherwise(config, tmp_path):
+    refused = dataclasses.replace(config, weights=str(tmp_path / "absent.keras"))
+    with pytest.raises(FileNotFoundError, match="absent"):
+        train(refused, TRAIN, VALID, tmp_path / "run")
+    begun = train(config, TRAIN, VALID, tmp_path / "run")
+    assert begun.config["weights"] is None

@@ -64,6 +64,11 @@ class RunFolder:
             )
         return begun
 
+    def forget_unless_trained(self) -> None:
+        """Forget what the run was begun with while no epoch is done: it may begin otherwise."""
+        if not self.last.is_file() and not self.history():
+            (self.folder / "config.json").unlink(missing_ok=True)
+
     def epochs_done(self, steps: int, faces: int) -> int:
         """Gives the number of the epoch that comes next.
 

@@ -109,6 +109,9 @@ def train(
         session = _Session(config, train, valid, run_folder, tensorboard, teacher)
         network = session.run()
         return TrainingRun(network, pd.DataFrame(run_folder.history()), begun)
+    except (ValueError, OSError):
+        run_folder.forget_unless_trained()
+        raise
     finally:
         keras.config.set_dtype_policy(policy)
         if folder is None:

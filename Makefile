@@ -25,7 +25,7 @@ demo: $(VENV)/.demo ## find the emotion of a real face in a real photograph
 	@mkdir -p $(OUT)
 	@$(VENV)/bin/python benchmarks/demo_photo.py $(OUT)/astronaut.png
 	@$(VENV)/bin/builder-tools img $(OUT)/astronaut.png --out $(OUT)/drawn
-	@echo "The picture with the face marked is in $(OUT)/drawn:"
+	@echo "The image with the face marked is in $(OUT)/drawn:"
 	@ls -1 $(OUT)/drawn
 
 web: $(VENV)/.full ## open the web page on this machine; more options: ARGS=...

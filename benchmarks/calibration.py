@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from builder_tools import EmotionClassifier
 from builder_tools.cards import list_models
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.decisions import apply_temperature
 from builder_tools.evaluation import (
     PROTOCOLS,
@@ -34,7 +34,7 @@ WANTED = (0.9, 0.95, 0.98)
 
 
 def main() -> None:
-    """Measures and writes."""
+    """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=[card.name for card in list_models()])
     parser.add_argument("--reports", type=Path, default=Path("reports"))
@@ -44,7 +44,7 @@ def main() -> None:
         "# Calibration and doubt",
         "FER+ test; temperature and threshold of doubt were fitted on valid and stand in the "
         "cards. ECE: expected calibration error, 15 bins. Coverage: the largest share of "
-        "pictures, the surest first, of which so many are right. Written by "
+        "images, the surest first, of which so many are right. Written by "
         "`python benchmarks/calibration.py`.",
     ]
     for name in options.models:
@@ -55,15 +55,15 @@ def main() -> None:
     print(text)
 
 
-def _model(name: str, test: PictureTable, reports: Path) -> list[str]:
-    """Gives the parts of the report of one model and draws its figure."""
+def _model(name: str, test: ImageTable, reports: Path) -> list[str]:
+    """Return the parts of the report of one model and draw its figure."""
     classifier = EmotionClassifier(name)
     card = classifier.card
     calibrated = predict_table(classifier, test)
     plain = apply_temperature(calibrated, 1 / card.temperature)
     figure = Figure(figsize=(9.5, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    head = "| protocol | pictures | ECE as trained | ECE at temperature "
+    head = "| protocol | images | ECE as trained | ECE at temperature "
     head += "".join(f"| coverage at {wanted:.0%} right " for wanted in WANTED) + "|"
     lines = [head, "|---" * (4 + len(WANTED)) + "|"]
     for protocol in (PROTOCOLS[name] for name in JUDGED):

@@ -1,4 +1,4 @@
-"""What cleaning finds and how fast: detectors on the same pictures, eyes of leaning faces, speed.
+"""What cleaning finds and how fast: detectors on the same images, eyes of leaning faces, speed.
 
 Faces: a seeded sample of FER+ test, 48x48 face crops, written as class folders of PNG files. No
 faces: squares cut at random out of photographs without people. Photographs: all of the media
@@ -26,7 +26,7 @@ from machine import describe_machine
 from builder_tools.cleaning import CleaningConfig, clean_folder, compare_detectors
 from builder_tools.cleaning.looking import (
     ENLARGED_PX,
-    SMALL_PICTURE_PX,
+    SMALL_IMAGE_PX,
     SURROUND,
     find_faces,
     roll_deg,
@@ -65,12 +65,12 @@ PRESETS = {
 
 
 def main() -> None:
-    """Measures and writes the report."""
+    """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, default=_default_photos())
     parser.add_argument("--faces", type=int, default=400, help="of FER+ test")
-    parser.add_argument("--slow", type=int, default=100, help="pictures for ssd, haar and dlib")
-    parser.add_argument("--slowest", type=int, default=30, help="pictures for mtcnn")
+    parser.add_argument("--slow", type=int, default=100, help="images for ssd, haar and dlib")
+    parser.add_argument("--slowest", type=int, default=30, help="images for mtcnn")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--note", default="", help="added to the line of the machine")
     parser.add_argument("--out", type=Path)
@@ -102,7 +102,7 @@ def _parts(options: argparse.Namespace) -> Iterator[str]:
 
 
 def write_faces(root: Path, count: int, seed: int) -> None:
-    """Writes labelled faces of FER+ test as class folders."""
+    """Write labelled faces of FER+ test as class folders."""
     faces = load_ferplus().split("test")
     labels = majority_eight_labels(faces.votes)
     kept = np.flatnonzero(labels >= 0)
@@ -112,7 +112,7 @@ def write_faces(root: Path, count: int, seed: int) -> None:
 
 
 def write_photos(root: Path, photos: Path) -> None:
-    """Copies the portraits under several names, so that a run takes longer than its start."""
+    """Copy the portraits under several names, so that a run takes longer than its start."""
     root.mkdir()
     for copy in range(PHOTO_COPIES):
         for photo in sorted(photos.iterdir()):
@@ -120,7 +120,7 @@ def write_photos(root: Path, photos: Path) -> None:
 
 
 def found_table(raw: Path, photos: dict[str, np.ndarray], options: argparse.Namespace) -> str:
-    """Compares the detectors on faces and on no faces, with and without the border."""
+    """Compare the detectors on faces and on no faces, with and without the border."""
     faces = sorted(raw.rglob("*.png"), key=lambda path: path.name)
     empty = list(squares_without_faces(photos, options.seed))
     limits = {**dict.fromkeys(SLOW, options.slow), "mtcnn": options.slowest}
@@ -154,11 +154,11 @@ def found_table(raw: Path, photos: dict[str, np.ndarray], options: argparse.Name
 
 
 def border_table(raw: Path, photos: dict[str, np.ndarray], seed: int) -> str:
-    """Compares what is put around a face crop before the default detector looks."""
+    """Compare what is put around a face crop before the default detector looks."""
     faces = [read_image(path) for path in sorted(raw.rglob("*.png"))]
     empty = list(squares_without_faces(photos, seed))
     lines = [
-        f"**What to put around a small picture** (mediapipe, {len(faces)} faces, {len(empty)} "
+        f"**What to put around a small image** (mediapipe, {len(faces)} faces, {len(empty)} "
         "squares without one): share found by the least score asked for.",
         "",
         "| border | faces, 0.6 | faces, 0.7 | no faces, 0.6 | no faces, 0.7 |",
@@ -172,13 +172,13 @@ def border_table(raw: Path, photos: dict[str, np.ndarray], seed: int) -> str:
     return "\n".join(lines)
 
 
-def _best_scores(detector, surround, pictures: list[np.ndarray]) -> np.ndarray:
-    faces = (detector.detect(surround(_enlarged(picture))) for picture in pictures)
+def _best_scores(detector, surround, images: list[np.ndarray]) -> np.ndarray:
+    faces = (detector.detect(surround(_enlarged(image))) for image in images)
     return np.array([max((face.score for face in found), default=0.0) for found in faces])
 
 
 def _enlarged(image: np.ndarray) -> np.ndarray:
-    if max(image.shape[:2]) > SMALL_PICTURE_PX:
+    if max(image.shape[:2]) > SMALL_IMAGE_PX:
         return image
     factor = ENLARGED_PX / max(image.shape[:2])
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
@@ -190,7 +190,7 @@ def _bordered(image: np.ndarray, kind: int, colour: tuple[float, ...] = ()) -> n
 
 
 def squares_without_faces(photos: dict[str, np.ndarray], seed: int) -> Iterator[np.ndarray]:
-    """Cuts squares out of photographs without people, four a photograph and size."""
+    """Cut squares out of photographs without people, four a photograph and size."""
     rng = np.random.default_rng(seed)
     for name in sorted(photos):
         if not name.startswith("noface/"):
@@ -209,7 +209,7 @@ def _false_shares(empty: list[np.ndarray], limits: dict[str, int]) -> dict[str, 
 
 
 def status_table(raw: Path, folder: Path) -> str:
-    """Tells what becomes of FER+ faces, and how sharp they are."""
+    """Return what becomes of FER+ faces, and how sharp they are."""
     reports = {
         name: clean_folder(raw, folder / f"status {number}", config=config)
         for number, (name, config) in enumerate(PRESETS.items())
@@ -227,14 +227,14 @@ def status_table(raw: Path, folder: Path) -> str:
 
 
 def eyes_table(photos: dict[str, np.ndarray], slowest: int) -> str:
-    """Turns portraits and asks how much of the turn the line of the eyes shows."""
+    """Turn portraits and ask how much of the turn the line of the eyes shows."""
     portraits = [_shrunk(photos[n]) for n in sorted(photos) if n.startswith("single/")]
     lines = [
         f"**Eyes of leaning faces**: {len(portraits)} portraits turned by "
         f"{', '.join(map(str, TURNS_DEG))} degrees; the change of the line of the eyes against "
         "the upright portrait should be that turn. `--align-eyes` looks from near by.",
         "",
-        "| detector | measured | error in the whole picture, median | from near by, median |",
+        "| detector | measured | error in the whole image, median | from near by, median |",
         "|---|---|---|---|",
     ]
     for name in WITH_EYES:
@@ -267,7 +267,7 @@ def _rolls(detector, image: np.ndarray) -> tuple[float | None, float | None]:
 
 
 def speed_table(what: str, raw: Path, folder: Path) -> str:
-    """Times whole runs of `clean_folder`, duplicates and files included, by number of workers."""
+    """Time whole runs of `clean_folder`, duplicates and files included, by number of workers."""
     config = CleaningConfig(size_px=48)
     rates: dict[int, list[float]] = {1: [], 2: []}
     costs_ms: dict[int, list[float]] = {1: [], 2: []}
@@ -282,8 +282,8 @@ def speed_table(what: str, raw: Path, folder: Path) -> str:
     cpu_one, cpu_two = (statistics.median(found) for found in costs_ms.values())
     return (
         f"**Speed on {count} {what}** (mediapipe, `--size 48`, from start to manifest, medians of "
-        f"{REPEATS}): {one:.0f} pictures/s with one worker, {two:.0f} with two "
-        f"({two / one:.2f}x); {cpu_one:.1f} and {cpu_two:.1f} ms of processor time a picture."
+        f"{REPEATS}): {one:.0f} images/s with one worker, {two:.0f} with two "
+        f"({two / one:.2f}x); {cpu_one:.1f} and {cpu_two:.1f} ms of processor time an image."
     )
 
 

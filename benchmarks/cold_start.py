@@ -152,7 +152,7 @@ def measured_rows(command: list[str], runs: int) -> list[tuple[str, float, Targe
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure a light start.")
     parser.add_argument("--runs", type=int, default=10, help="fresh processes (default: 10)")
-    parser.add_argument("--photo", type=Path, help="picture (default: the astronaut)")
+    parser.add_argument("--photo", type=Path, help="image (default: the astronaut)")
     parser.add_argument("--python", default=sys.executable, help="interpreter to measure")
     parser.add_argument("--disk", action="store_true", help="also make and weigh a base install")
     return parser.parse_args()

@@ -6,7 +6,7 @@
 Members are models by name or folder, expression networks of others by name, and `.keras` files of
 runs. Each is asked about both sides of every face, once: FER+ valid, and the two development sets
 (class folders or zips): `wild_dev` as whole crops, `posed_dev` through the default detector. No
-test picture is used: the table is for choosing. Accuracies on the development sets are among the
+test image is used: the table is for choosing. Accuracies on the development sets are among the
 set's own classes; in brackets 95 % bootstrap intervals over faces. Written to
 `reports/committees.md`.
 """
@@ -64,7 +64,7 @@ def main() -> None:
     if unknown:
         parser.error(f"Expected means of members. Received: {sorted(unknown)}.")
     valid = load_data("ferplus").split("valid")
-    words, faces = {}, {"valid": valid.pictures(valid.images.shape[1])}
+    words, faces = {}, {"valid": valid.resized(valid.images.shape[1])}
     for name in (WILD, POSED):
         words[name], faces[name] = _faces(options.data / f"{name}.zip", detect=name == POSED)
     answers = {
@@ -98,16 +98,16 @@ def _short(member: str) -> str:
 
 
 def _faces(source: Path, *, detect: bool):
-    """Return the classes' words and the faces of a set; whole pictures where none is found."""
-    pictures = labelled_set(source, split="all").pictures
-    faces = [pictures.picture(row) for row in range(len(pictures))]
+    """Return the classes' words and the faces of a set; whole images where none is found."""
+    images = labelled_set(source, split="all").images
+    faces = [images.image(row) for row in range(len(images))]
     if detect:
         keeper = CropKeeper()
         with Inference(keeper, show_state_mode="none") as inference:
-            for place, picture in enumerate(faces):
-                if inference.analyse(picture):
+            for place, image in enumerate(faces):
+                if inference.analyse(image):
                     faces[place] = keeper.crops[-1]
-    return pictures.table["emotion"].tolist(), faces
+    return images.table["emotion"].tolist(), faces
 
 
 def _row(title: str, answers, valid, words) -> str:

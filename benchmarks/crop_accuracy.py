@@ -2,7 +2,7 @@
 
 Puts labelled faces of FER+ *valid* into larger scenes as `crop_margin.py` does, lets a detector
 find them, crops by each scale and shift, and prints accuracy on the majority of eight emotions.
-What lies outside a FER+ picture is unknown, so wide crops see blurred surroundings: read the
+What lies outside a FER+ image is unknown, so wide crops see blurred surroundings: read the
 table for where it is flat, not for the last half point.
 Run from the repository root: `python benchmarks/crop_accuracy.py`.
 """
@@ -27,15 +27,15 @@ SHIFTS = (-0.2, -0.1, 0.0, 0.1)
 
 
 def main() -> None:
-    """Measures and prints the table."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR)
     parser.add_argument("--model")
-    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     classifier = EmotionClassifier(options.model)
-    scenes, labels = labelled_scenes(options.pictures, options.seed)
+    scenes, labels = labelled_scenes(options.images, options.seed)
     with make_detector(options.detector) as detector:
         boxes = [found[0].box if (found := detector.detect(one)) else None for one in scenes]
         own = f"{detector.crop_scale} and {detector.crop_shift_y}"
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def labelled_scenes(count: int, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Gives scenes with one face each, and their labels into `FERPLUS_EIGHT`."""
+    """Return scenes with one face each, and their labels into `FERPLUS_EIGHT`."""
     faces = load_ferplus().split("valid")
     labels = majority_eight_labels(faces.votes)
     kept = np.flatnonzero(labels >= 0)
@@ -69,7 +69,7 @@ def labelled_scenes(count: int, seed: int) -> tuple[list[np.ndarray], np.ndarray
 
 
 def accuracy(classifier: EmotionClassifier, faces: list[np.ndarray], labels: np.ndarray) -> float:
-    """Gives the share of faces whose most probable of eight emotions is the true one."""
+    """Return the share of faces whose most probable of eight emotions is the true one."""
     found = restrict(classifier.predict(faces), classifier.emotions, FERPLUS_EIGHT)
     return float((found.argmax(axis=1) == labels).mean())
 

@@ -1,7 +1,7 @@
 """How far to widen and shift a detector's box so that it frames a face as FER2013 does.
 
-Takes pictures of FER+'s *valid* split, which are face crops, enlarges them, repeats their edges
-blurred around them, and lets each detector find the face. A picture's own square is then the crop
+Takes images of FER+'s *valid* split, which are face crops, enlarges them, repeats their edges
+blurred around them, and lets each detector find the face. An image's own square is then the crop
 wanted: `crop_scale` is the median of its side over the side of the detector's square box,
 `crop_shift_y` the median of (centre wanted - centre of the box) over the height of the box.
 No label is used. Run from the repository root: `python benchmarks/crop_margin.py`.
@@ -22,7 +22,7 @@ from builder_tools.detectors import DETECTORS, FaceDetector, make_detector
 SIDE_PX = 48
 ENLARGE = 4
 PAD = 1.0
-"""Width of the border on each side over the side of the face picture."""
+"""Width of the border on each side over the side of the face image."""
 FOLDER = "FER2013Valid/"
 
 
@@ -30,11 +30,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=_default_data())
     parser.add_argument("--detectors", nargs="+", choices=list(DETECTORS), default=list(DETECTORS))
-    parser.add_argument("--pictures", type=int, default=600)
+    parser.add_argument("--images", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    faces = read_faces(options.data, options.pictures, options.seed)
-    print(f"{len(faces)} pictures of FER+ valid, {ENLARGE}x, border {PAD:g} of the side\n")
+    faces = read_faces(options.data, options.images, options.seed)
+    print(f"{len(faces)} images of FER+ valid, {ENLARGE}x, border {PAD:g} of the side\n")
     print("| detector | found | crop_scale (quartiles) | crop_shift_y (quartiles) | shift_x |")
     print("|---|---|---|---|---|")
     for name in options.detectors:
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def read_faces(data: Path, count: int, seed: int) -> list[np.ndarray]:
-    """Reads `count` random pictures of the valid split, `(48, 48)` uint8 grey."""
+    """Read `count` random images of the valid split, `(48, 48)` uint8 grey."""
     with zipfile.ZipFile(data) as archive:
         names = [name for name in archive.namelist() if FOLDER in name and name.endswith(".png")]
         chosen = np.random.default_rng(seed).permutation(sorted(names))[:count]
@@ -52,7 +52,7 @@ def read_faces(data: Path, count: int, seed: int) -> list[np.ndarray]:
 
 
 def margins(detector: FaceDetector, faces: list[np.ndarray]) -> list[tuple[float, float, float]]:
-    """Gives scale, vertical and horizontal shift for each picture whose face is found."""
+    """Return scale, vertical and horizontal shift for each image whose face is found."""
     measured = []
     for face in faces:
         found = detector.detect(scene(face))
@@ -62,7 +62,7 @@ def margins(detector: FaceDetector, faces: list[np.ndarray]) -> list[tuple[float
 
 
 def scene(face: np.ndarray) -> np.ndarray:
-    """Puts an enlarged face picture amid its own blurred surroundings: RGB, three sides wide."""
+    """Put an enlarged face image amid its own blurred surroundings: RGB, three sides wide."""
     side = SIDE_PX * ENLARGE
     large = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
     border = round(side * PAD)

@@ -1,8 +1,8 @@
 """Models on labelled data sets that they never saw, with `fer`'s model in the same run.
 
 Each is judged on the classes that it shares with a set, by synonyms; predictions among these
-classes only. Both read whole pictures, or, with `--detect`, the largest face that their own
-detectors find, and whole pictures where these find none.
+classes only. Both read whole images, or, with `--detect`, the largest face that their own
+detectors find, and whole images where these find none.
 
     python benchmarks/crossdata.py SET... [--models fast tiny] [--detect] [--no-peer]
 
@@ -50,7 +50,7 @@ def main() -> None:
         peer = FerPeer()
         rows += [_of_peer(peer, each, options.detect) | {"model": "fer"} for each in sets]
     rows.sort(key=lambda row: [each.name for each in sets].index(row["set"]))
-    how = "the largest face found" if options.detect else "whole pictures"
+    how = "the largest face found" if options.detect else "whole images"
     text = "\n\n".join(
         [
             "# Other people's faces",
@@ -67,8 +67,8 @@ def main() -> None:
 
 
 def _of_peer(peer: FerPeer, each: LabelledSet, detect: bool) -> dict:
-    table = each.pictures
-    images = [table.picture(row) for row in range(len(table))]
+    table = each.images
+    images = [table.image(row) for row in range(len(table))]
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
     probabilities, found = np.array(peer.predict(grey), np.float64), None
     if detect:

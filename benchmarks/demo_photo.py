@@ -1,6 +1,6 @@
 """Write the astronaut photograph to a file, for the demo and the benchmarks.
 
-The picture (Eileen Collins, NASA, public domain) lies inside the scikit-image
+The image (Eileen Collins, NASA, public domain) lies inside the scikit-image
 package; it is copied from there, so neither a network nor scikit-image's own
 (slow) import is needed.
 """
@@ -30,5 +30,5 @@ def write_photo(target: Path) -> Path:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("Expected one argument: python benchmarks/demo_photo.py PICTURE.png")
+        sys.exit("Expected one argument: python benchmarks/demo_photo.py IMAGE.png")
     write_photo(Path(sys.argv[1]))

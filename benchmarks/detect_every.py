@@ -24,7 +24,7 @@ SAME_PLACE = 0.3
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("videos", nargs="+", type=Path)
     parser.add_argument("--every", nargs="+", type=int, default=[2, 3, 5])

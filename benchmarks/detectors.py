@@ -2,7 +2,7 @@
 
 A face found is one whose box overlaps a face of `photo_faces.csv` by an IoU of 0.3 or more (each
 face counts once). Faces marked `optional` there (half hidden, far in the background) count
-neither as missed nor as false. Times are of `detect` alone, warm, one picture at a time.
+neither as missed nor as false. Times are of `detect` alone, warm, one image at a time.
 Run from the repository root: `python benchmarks/detectors.py --out reports/detectors.md`.
 """
 
@@ -42,7 +42,7 @@ NOTE = (
     "MediaPipe's ladder was tuned on these same photographs, so its figures here are optimistic."
 )
 HEADER = (
-    "| detector | found | recall | false | false on no-face pictures | ms median | ms p95 |\n"
+    "| detector | found | recall | false | false on no-face images | ms median | ms p95 |\n"
     "|---|---|---|---|---|---|---|"
 )
 
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def measure(name: str, photos: dict, truth: dict, repeats: int) -> Tally:
-    """Runs one configuration over all photographs; each one's time is its median run."""
+    """Run one configuration over all photographs; each one's time is its median run."""
     detector, options = CONFIGURATIONS[name]
     tally = Tally()
     with make_detector(detector, **options) as made:
@@ -96,7 +96,7 @@ def measure(name: str, photos: dict, truth: dict, repeats: int) -> Tally:
 
 
 def read_truth() -> dict[str, list[tuple[Box, bool]]]:
-    """Reads the faces of each photograph: box, and whether finding it is optional."""
+    """Read the faces of each photograph: box, and whether finding it is optional."""
     truth: dict[str, list[tuple[Box, bool]]] = defaultdict(list)
     with open(Path(__file__).with_name("photo_faces.csv"), newline="") as file:
         for row in csv.DictReader(file):
@@ -106,7 +106,7 @@ def read_truth() -> dict[str, list[tuple[Box, bool]]]:
 
 
 def read_photos(folder: Path) -> dict[str, np.ndarray]:
-    """Reads every photograph named in `photos.csv`, `(H, W, 3)` uint8 RGB."""
+    """Read every photograph named in `photos.csv`, `(H, W, 3)` uint8 RGB."""
     with open(folder / "photos.csv", newline="") as file:
         names = [row["file"] for row in csv.DictReader(file)]
     images = {name: cv2.imread(str(folder / name)) for name in names}
@@ -114,7 +114,7 @@ def read_photos(folder: Path) -> dict[str, np.ndarray]:
 
 
 def match(faces: list[Face], wanted: list[tuple[Box, bool]]) -> tuple[int, int]:
-    """Gives how many faces wanted were found, and how many faces found are none."""
+    """Return how many faces wanted were found, and how many faces found are none."""
     free, found, false = list(wanted), 0, 0
     for face in sorted(faces, key=lambda face: face.score, reverse=True):
         best = max(free, key=lambda one: one[0].iou(face.box), default=None)

@@ -1,20 +1,20 @@
 """The campaign of hostile files: nothing ends a run, hangs it, loses a row or leaves a file behind.
 
-Pictures go through `builder-tools img-batch`, as a user would give them, some hundred a folder;
+Images go through `builder-tools img-batch`, as a user would give them, some hundred a folder;
 videos through `Inference` in `video` mode and zips through the page's unpacking, in a process of
 their own that is watched: whatever ends that process is a crash, and it is started again behind the
 file that did it. Counted are
 
 - crashes: a process that ended by a signal or with a traceback, or an error that is no sentence;
 - hangs: a file, or a folder, that took longer than its time;
-- missing rows: pictures without a row in the csv;
+- missing rows: images without a row in the csv;
 - left files: anything left in the output's or the system's temporary folder, or written outside;
 - peak memory of the processes, which has a stated bound.
 
 Raw requests to the page are sent by `hostile_requests.py`, where it is there.
 
     python benchmarks/hostile.py                        # 10,000 inputs, an hour or so
-    python benchmarks/hostile.py --pictures 400 --videos 40 --zips 60 --seed 7 --no-report
+    python benchmarks/hostile.py --images 400 --videos 40 --zips 60 --seed 7 --no-report
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from machine import describe_machine, peak_mb
 REPORT = Path(__file__).resolve().parent.parent / "reports" / "reliability.md"
 START, END = "<!-- hostile.py: begin -->", "<!-- hostile.py: end -->"
 FOLDER = 100
-"""Pictures a run of `img-batch`."""
+"""Images a run of `img-batch`."""
 MEMORY_BOUND_MB = 1_200
 """For `img-batch` on two threads: some 200 MB for the program, and 256 MB a thread for decoding; or
-one picture alone (the largest of the campaign have 36 megapixels, some 430 MB)."""
+one image alone (the largest of the campaign have 36 megapixels, some 430 MB)."""
 FOLDER_S, FILE_S = 300.0, 60.0
 WATCH_S = 0.02
 """How often a process's memory is looked at."""
@@ -92,9 +92,9 @@ class Outcome:
 _COUNTS = ("inputs", "answered", "crashes", "hangs", "missing_rows", "left_files")
 
 
-def try_pictures(seed: int, count: int, work: Path) -> Outcome:
-    """Give pictures to `img-batch`, a folder at a time."""
-    total = Outcome("pictures")
+def try_images(seed: int, count: int, work: Path) -> Outcome:
+    """Give images to `img-batch`, a folder at a time."""
+    total = Outcome("images")
     for start in range(0, count, FOLDER):
         numbers = range(start, min(start + FOLDER, count))
         with tempfile.TemporaryDirectory(dir=work) as place:
@@ -103,11 +103,11 @@ def try_pictures(seed: int, count: int, work: Path) -> Outcome:
 
 
 def _try_folder(seed: int, numbers: range, place: Path) -> Outcome:
-    pictures, out, temporary = (place / name for name in ("pictures", "out", "tmp"))
-    for folder in (pictures, out, temporary):
+    images, out, temporary = (place / name for name in ("images", "out", "tmp"))
+    for folder in (images, out, temporary):
         folder.mkdir()
-    names = {hostile_inputs.put_picture(pictures, seed, number).name for number in numbers}
-    command = [sys.executable, "-m", "builder_tools", "img-batch", str(pictures)]
+    names = {hostile_inputs.put_image(images, seed, number).name for number in numbers}
+    command = [sys.executable, "-m", "builder_tools", "img-batch", str(images)]
     command += ["--csv", str(out / "s.csv"), "--workers", "2"]
     done = _watched(command, FOLDER_S, temporary)
     rows = _rows(out / "s.log.csv")
@@ -120,7 +120,7 @@ def _try_folder(seed: int, numbers: range, place: Path) -> Outcome:
         notes.append(f"seed {seed}, {numbers}: no row of {sorted(missing)[:5]}")
     notes += [f"seed {seed}, {numbers}: left {path.name}" for path in left[:5]]
     return Outcome(
-        "pictures",
+        "images",
         len(names),
         sum(status != "unreadable" for status in rows.values()),
         int(crashed and not done.hung),
@@ -274,8 +274,8 @@ def _videos(seed: int, numbers: range, place: Path) -> Iterator[Attempt]:
 
 
 def _zips(seed: int, numbers: range, place: Path) -> Iterator[Attempt]:
-    from builder_tools.media import PICTURE_ERRORS, read_image
-    from builder_tools.web.limits import Limits, Refused, unpack_pictures
+    from builder_tools.media import IMAGE_ERRORS, read_image
+    from builder_tools.web.limits import Limits, Refused, unpack_images
 
     folder, out = place / "zips", place / "zips" / "out"
     folder.mkdir()
@@ -285,11 +285,11 @@ def _zips(seed: int, numbers: range, place: Path) -> Iterator[Attempt]:
         out.mkdir()
         answered, error = False, ""
         try:
-            found = unpack_pictures(folder / name, out, Limits(max_unpacked_mb=20))
+            found = unpack_images(folder / name, out, Limits(max_unpacked_mb=20))
             for path in found.paths.values():
                 try:
                     read_image(path)
-                except PICTURE_ERRORS:
+                except IMAGE_ERRORS:
                     continue
             answered = True
         except Refused:
@@ -323,13 +323,13 @@ def try_requests(seed: int, count: int) -> Outcome | None:
 
 
 def run_campaign(
-    seed: int, *, pictures: int = 0, videos: int = 0, zips: int = 0, requests: int = 0
+    seed: int, *, images: int = 0, videos: int = 0, zips: int = 0, requests: int = 0
 ) -> list[Outcome]:
     """Run the campaign; one outcome a kind of input."""
     with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
         work = Path(folder)
         outcomes = [
-            try_pictures(seed, pictures, work) if pictures else None,
+            try_images(seed, images, work) if images else None,
             try_files("videos", seed, videos, work) if videos else None,
             try_files("zips", seed, zips, work) if zips else None,
             try_requests(seed, requests),
@@ -372,15 +372,15 @@ def write_report(text: str) -> None:
     REPORT.write_text(f"{before}{START}\n{about}\n\n{text}\n{END}{after}", encoding="utf-8")
 
 
-_ABOUT = f"""`python benchmarks/hostile.py` makes the inputs from a seed (nobody's pictures) and
-counts what went wrong. Pictures go through `img-batch`; "answered" are those that could be read,
+_ABOUT = f"""`python benchmarks/hostile.py` makes the inputs from a seed (nobody's images) and
+counts what went wrong. Images go through `img-batch`; "answered" are those that could be read,
 the rest got a row as unreadable with its reason. Stated bound of memory: {MEMORY_BOUND_MB:,} MB."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--pictures", type=int, default=8_500)
+    parser.add_argument("--images", type=int, default=8_500)
     parser.add_argument("--videos", type=int, default=800)
     parser.add_argument("--zips", type=int, default=800)
     parser.add_argument("--requests", type=int, default=400)
@@ -391,7 +391,7 @@ def main() -> int:
         kind, seed, first, count, place = options.worker
         work_through(kind, int(seed), int(first), int(count), Path(place))
         return 0
-    numbers = {name: getattr(options, name) for name in ("pictures", "videos", "zips", "requests")}
+    numbers = {name: getattr(options, name) for name in ("images", "videos", "zips", "requests")}
     outcomes = run_campaign(options.seed, **numbers)
     text = table(outcomes, options.seed)
     print(text)

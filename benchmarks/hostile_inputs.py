@@ -1,4 +1,4 @@
-"""Hostile files, made from a seed: pictures, videos and zips that nobody's camera made.
+"""Hostile files, made from a seed: images, videos and zips that nobody's camera made.
 
 Every case is a small well-formed file (drawn here, nobody's face) that some mutators spoil: bits
 flipped, sizes in headers blown up, parts dropped and doubled, check sums made good again so that
@@ -26,7 +26,7 @@ from PIL import Image
 Rng = np.random.Generator
 Mutator = Callable[[bytes, Rng], bytes]
 
-PICTURE_KINDS = (
+IMAGE_KINDS = (
     *(("JPEG", ".jpg"), ("PNG", ".png"), ("WEBP", ".webp"), ("BMP", ".bmp"), ("TIFF", ".tif")),
     *(("GIF", ".gif"), ("AVIF", ".avif"), ("JPEG2000", ".jp2"), ("PPM", ".ppm"), ("TGA", ".tga")),
     *(("ICO", ".ico"), ("MPO", ".mpo")),
@@ -37,13 +37,13 @@ LONG_SIDES = (32_766, 32_767, 32_768, 40_000, 65_536, 99_999, 100_000, 100_001, 
 NAMES = ("a\rb", "a\nb", "лицо", "笑", "a,b", '"a"', "-rf", "=1+1", "a\u2028b", "x" * 200, " ")
 
 
-def picture(seed: int, number: int) -> tuple[str, bytes]:
-    """Return the name and the bytes of a hostile picture."""
+def image_file(seed: int, number: int) -> tuple[str, bytes]:
+    """Return the name and the bytes of a hostile image."""
     rng = np.random.default_rng([seed, 1, number])
-    kind, suffix = PICTURE_KINDS[rng.integers(len(PICTURE_KINDS))]
+    kind, suffix = IMAGE_KINDS[rng.integers(len(IMAGE_KINDS))]
     roll = rng.random()
     if roll < 0.04:
-        data = _long_picture(rng)
+        data = _long_image(rng)
         suffix = ".png"
     elif roll < 0.06:
         data, suffix = _large_png(rng), ".png"
@@ -52,7 +52,7 @@ def picture(seed: int, number: int) -> tuple[str, bytes]:
     else:
         data = _spoilt(_drawn(kind, int(rng.integers(6))), rng)
     if rng.random() < 0.15:  # dressed as another
-        suffix = PICTURE_KINDS[rng.integers(len(PICTURE_KINDS))][1]
+        suffix = IMAGE_KINDS[rng.integers(len(IMAGE_KINDS))][1]
     stem = f"{number}"
     if rng.random() < 0.05:
         stem += NAMES[rng.integers(len(NAMES))]
@@ -70,7 +70,7 @@ def video(seed: int, number: int) -> tuple[str, bytes]:
 
 
 def archive(seed: int, number: int) -> tuple[str, bytes]:
-    """Return the name and the bytes of a hostile zip of pictures."""
+    """Return the name and the bytes of a hostile zip of images."""
     rng = np.random.default_rng([seed, 3, number])
     stream = io.BytesIO()
     warnings.filterwarnings("ignore", "Duplicate name")  # one of the tricks
@@ -84,9 +84,9 @@ def archive(seed: int, number: int) -> tuple[str, bytes]:
     return f"{number}.zip", data if rng.random() < 0.2 else _spoilt(data, rng)
 
 
-def put_picture(folder: Path, seed: int, number: int) -> Path:
-    """Write a hostile picture into a folder; some are no files but links, pipes and folders."""
-    name, data = picture(seed, number)
+def put_image(folder: Path, seed: int, number: int) -> Path:
+    """Write a hostile image into a folder; some are no files but links, pipes and folders."""
+    name, data = image_file(seed, number)
     path = folder / name
     roll = np.random.default_rng([seed, 4, number]).random()
     if roll < 0.01:
@@ -116,7 +116,7 @@ def _entry(index: int, rng: Rng) -> zipfile.ZipInfo:
 
 @cache
 def _drawn(kind: str, number: int) -> bytes:
-    """Draw a small picture of some mode and encode it."""
+    """Draw a small image of some mode and encode it."""
     mode = ("RGB", "L", "P", "RGBA", "CMYK", "1")[number]
     x, y = np.meshgrid(np.linspace(0, 6, 96), np.linspace(0, 4, 64))
     waves = [127 + 120 * np.sin(x * (1 + c)) * np.cos(y * (1 + number)) for c in range(3)]
@@ -138,26 +138,26 @@ def _filmed(suffix: str, codec: str) -> bytes:
     stream = io.BytesIO()
     container = {".mp4": "mp4", ".mkv": "matroska", ".avi": "avi", ".webm": "webm"}[suffix]
     with av.open(stream, "w", format=container) as output:
-        pictures = output.add_stream(codec, rate=Fraction(25))
-        pictures.width, pictures.height = 128, 96
-        pictures.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        images = output.add_stream(codec, rate=Fraction(25))
+        images.width, images.height = 128, 96
+        images.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         for index in range(10):
             image = np.full((96, 128, 3), 60, np.uint8)
             image[20:60, 5 * index : 5 * index + 40] = 200
-            output.mux(pictures.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        output.mux(pictures.encode(None))
+            output.mux(images.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        output.mux(images.encode(None))
     return stream.getvalue()
 
 
-def _long_picture(rng: Rng) -> bytes:
-    """Encode a picture that is one or some pixels wide and very long."""
+def _long_image(rng: Rng) -> bytes:
+    """Encode an image that is one or some pixels wide and very long."""
     side, other = int(rng.choice(LONG_SIDES)), int(rng.integers(1, 9))
     shape = (side, other) if rng.random() < 0.5 else (other, side)
     return cv2.imencode(".png", np.full(shape, int(rng.integers(256)), np.uint8))[1].tobytes()
 
 
 def _large_png(rng: Rng) -> bytes:
-    """Encode a plain picture of many megapixels in a few kilobytes, or the header of a huge one."""
+    """Encode a plain image of many megapixels in a few kilobytes, or the header of a huge one."""
     side = int(rng.choice([2_000, 4_000, 6_000, 20_000, 60_000]))
     rows = zlib.compressobj(9)
     num_rows = side if side <= 6_000 else 10
@@ -245,7 +245,7 @@ def _extreme(data: bytes, rng: Rng) -> bytes:
 
 
 def _glue(data: bytes, rng: Rng) -> bytes:
-    kind, _ = PICTURE_KINDS[rng.integers(len(PICTURE_KINDS))]
+    kind, _ = IMAGE_KINDS[rng.integers(len(IMAGE_KINDS))]
     other = _drawn(kind, int(rng.integers(6)))
     return data[: int(rng.integers(0, len(data) + 1))] + other[int(rng.integers(0, len(other))) :]
 

@@ -201,7 +201,7 @@ def _call(rng: Rng, places: Places, case):
 
 
 def _upload(rng: Rng, places: Places, case):
-    name, data = hostile_inputs.picture(*case)
+    name, data = hostile_inputs.image_file(*case)
     names = (name, "../../a.jpg", "<img src=x>.jpg", "a" * 5000, "", "=1+1.jpg", "\x00", "/etc/a")
     field_name = ("files", "files", "files", "file", "")[rng.integers(5)]
     routes = ("/en/gradio_api/upload", "/en/gradio_api/upload?upload_id=u", "/api/photo",
@@ -217,7 +217,7 @@ def _form(path: str, field_name: str, name: str, data: bytes):
 
 
 def _photo(rng: Rng, places: Places, case):
-    return "POST", "/api/photo?name=a.jpg", [], hostile_inputs.picture(*case)[1]
+    return "POST", "/api/photo?name=a.jpg", [], hostile_inputs.image_file(*case)[1]
 
 
 def _batch(rng: Rng, places: Places, case):
@@ -340,7 +340,7 @@ def _places(work: Path, address: str, url: str) -> Places:
     link.symlink_to(secret)
     upload = private / "uploads" / "1" / "a.png"
     upload.parent.mkdir()
-    upload.write_bytes(hostile_inputs.picture(0, 0)[1])
+    upload.write_bytes(hostile_inputs.image_file(0, 0)[1])
     files = (secret, work / "pipe.jpg", link, "/dev/zero", "/etc/passwd", "/proc/self/environ",
              private, f"{upload.parent}/../0/link.jpg")  # fmt: skip
     return Places(tuple(map(str, files)), str(upload), url)

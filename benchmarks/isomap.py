@@ -56,7 +56,7 @@ PACKAGES = ("scikit-learn", "scipy", "numpy")
 
 
 def main() -> None:
-    """Runs the steps and writes the report."""
+    """Run the steps and write the report."""
     options = _parser().parse_args()
     if options.child:
         print(json.dumps(CHILDREN[options.child](options)))
@@ -71,14 +71,14 @@ def main() -> None:
 
 
 def time_landmarks(options: argparse.Namespace) -> None:
-    """Measures labels for all training faces, a process a round."""
+    """Measure labels for all training faces, a process a round."""
     rounds = range(options.rounds)
     for _ in tqdm(rounds, "rounds of landmark ISOMAP", file=sys.stderr):
         _add(_file("time"), [_in_a_process("landmarks", options)])
 
 
 def choose(options: argparse.Namespace) -> None:
-    """Scans neighbours and landmarks."""
+    """Scan neighbours and landmarks."""
     table = ferplus_table(options.source)
     train, valid = table.split("train"), table.split("valid")
     labeller = ValenceArousalLabeller(landmarks=500).fit(faces_of(train), train.labels)
@@ -91,12 +91,12 @@ def choose(options: argparse.Namespace) -> None:
 
 
 def exact(options: argparse.Namespace) -> None:
-    """Compares landmarks with the exact run."""
+    """Compare landmarks with the exact run."""
     _add(_file("exact"), _in_a_process("exact", options))
 
 
 def pull(options: argparse.Namespace) -> None:
-    """Scans the strength of the shift."""
+    """Scan the strength of the shift."""
     table = ferplus_table(options.source)
     train, valid = table.split("train"), table.split("valid")
     for name, method in tqdm(PULLED.items(), "labellers pulled", file=sys.stderr):
@@ -107,7 +107,7 @@ def pull(options: argparse.Namespace) -> None:
 
 
 def compare_all(options: argparse.Namespace) -> None:
-    """Judges every labeller on test."""
+    """Judge every labeller on test."""
     table = ferplus_table(options.source)
     train, test = table.split("train"), table.split("test")
     pixels = ValenceArousalLabeller(manifold="pca", landmarks=500)
@@ -147,7 +147,7 @@ def child_landmarks(options: argparse.Namespace) -> dict[str, object]:
 
 
 def child_exact(options: argparse.Namespace) -> list[dict[str, object]]:
-    """Runs exact ISOMAP and landmarks on the same faces; gives the rows of the exact step."""
+    """Run exact ISOMAP and landmarks on the same faces; return the rows of the exact step."""
     train = ferplus_table(options.source).split("train")
     size = None if options.exact else options.subset
     subset = train.rows(_mask(stratified_sample(train.labels, size, _rng()), len(train)))
@@ -202,13 +202,13 @@ def _mask(rows: np.ndarray, length: int) -> np.ndarray:
 
 
 def _busy_s() -> float:
-    """Gives the processor seconds of this process and of those it has waited for."""
+    """Return the processor seconds of this process and of those it has waited for."""
     spent = os.times()
     return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def _peak_mb(jobs: int = 0) -> float:
-    """Gives the peak memory of this process, and `jobs` times that of its largest child."""
+    """Return the peak memory of this process, and `jobs` times that of its largest child."""
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if jobs > 1 else 0
     return (own + jobs * child) / 1024

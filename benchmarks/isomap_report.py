@@ -32,7 +32,7 @@ vote-weighted anchor: the mean of the emotions' anchors over the ten votes of a 
 nothing of pixels, but it moves only between anchors and shares its votes with the class label;
 agreement with it is agreement with votes on emotions, not with felt arousal.
 
-"Class known: no" is the place on the oriented manifold, from the picture alone; "yes" is the label
+"Class known: no" is the place on the oriented manifold, from the image alone; "yes" is the label
 after the class's centre was moved to its anchor and the face drawn towards it (three stages of
 0.5). Brackets are 95 % bootstrap intervals; p from 1,999 permutations. Manifolds see 48x48 grey
 pixels as 100 principal components. `ISOMAP on network` sees the features that the shipped model
@@ -43,7 +43,7 @@ its manifold has seen what votes look like, the pixel manifolds have not. Writte
 
 
 def write_figures(reports: Path) -> None:
-    """Draws what there are rows of."""
+    """Draw what there are rows of."""
     folder = reports / "figures"
     folder.mkdir(exist_ok=True)
     choice, pulled = _read(reports, "choose"), _read(reports, "pull")
@@ -59,7 +59,7 @@ def write_figures(reports: Path) -> None:
 
 
 def write_report(reports: Path) -> None:
-    """Writes the report of what there are rows of."""
+    """Write the report of what there are rows of."""
     parts = [HEAD]
     for write in (_findings, _compared, _chosen, _pulled, _exact, _timed):
         parts.append(write(reports))
@@ -183,7 +183,7 @@ def _timed(reports: Path) -> str:
 
 
 def _machines(rows: pd.DataFrame) -> str:
-    """Names the machines once, with the range of their load: past 2, wall times are not a quiet
+    """Name the machines once, with the range of their load: past 2, wall times are not a quiet
     machine's."""
     loads = rows["machine"].str.extract(LOAD, expand=False).astype(float)
     names = rows["machine"].str.replace(LOAD, "", regex=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def describe_machine(packages: Iterable[str] = ()) -> str:
-    """Gives processor, cores, load, Python and the versions of some packages."""
+    """Return processor, cores, load, Python and the versions of some packages."""
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     versions = "".join(f", {name} {version(name)}" for name in packages)
     return (

@@ -47,7 +47,7 @@ MAX_SECONDS = 20.0
 
 
 def main() -> None:
-    """Measures what is missing and writes both reports."""
+    """Measure what is missing and write both reports."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     parser.add_argument("--size", type=int, default=48, help="side of the face, px")
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def measure(name: str, size: int, rounds: int) -> dict[str, object]:
-    """Gives the row of one network.
+    """Return the row of one network.
 
     Raises:
         ValueError: If the ONNX file does not give Keras' answers.
@@ -85,7 +85,7 @@ def measure(name: str, size: int, rounds: int) -> dict[str, object]:
 
 
 def count_flop(file: Path, face: np.ndarray) -> int:
-    """Gives the operations for one face: two for each multiply-add of a convolution or product."""
+    """Return the operations for one face: two for each multiply-add of a convolution or product."""
     model = onnx.load(file)
     nodes = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
     constants = {array.name: tuple(array.dims) for array in model.graph.initializer}
@@ -101,7 +101,7 @@ def count_flop(file: Path, face: np.ndarray) -> int:
 
 
 def time_ms(file: Path, face: np.ndarray, rounds: int) -> float:
-    """Gives the median milliseconds of the thread's processor time for one face."""
+    """Return the median milliseconds of the thread's processor time for one face."""
     session = _session(str(file))
     feed = {session.get_inputs()[0].name: face}
     for _ in range(WARM_UP):
@@ -161,7 +161,7 @@ def _is_measured(path: Path, name: str, size: int) -> bool:
 
 
 def _add_row(path: Path, row: dict[str, object]) -> None:
-    """Adds a row, or replaces the network's, in the order of the registry, atomically."""
+    """Add a row, or replace the network's, in the order of the registry, atomically."""
     rows = _read(path)
     kept = rows[rows["network"] != row["network"]].to_dict("records")
     order = {name: number for number, name in enumerate(NETWORKS)}
@@ -181,7 +181,7 @@ comes to a large float32 matrix product on the same thread, measured when the re
 small numbers are time spent on memory and on operations too small to fill the processor; one past
 100 % says that other work disturbed the product more than the network.
 
-Networks made for larger pictures halve a face five times: at 48 px they see 2x2 features, and the
+Networks made for larger images halve a face five times: at 48 px they see 2x2 features, and the
 Inception family and Xception enlarge the face to 75 and 71 px inside, which their figures
 include. Times say what a network costs, not how good it is: for that see the screening in
 `experiments.md`. Written by `python benchmarks/networks.py`.

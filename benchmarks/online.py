@@ -1,10 +1,10 @@
-"""Measures `online`: latency from camera to screen, speed, dropped pictures, memory over time.
+"""Measures `online`: latency from camera to screen, speed, dropped images, memory over time.
 
     python benchmarks/online.py [--rates 15 30 60] [--seconds 20] [--soak-minutes 60]
 
 The camera is another process: MJPEG over HTTP on loopback, 640x480, a real face (scikit-image's
 astronaut) that drifts, and in its lowest rows the time it was made, as 32 black or white blocks.
-The time is read out of the drawn picture when `Inference` gives it, after it was shown: in a window
+The time is read out of the drawn image when `Inference` gives it, after it was shown: in a window
 where there is a screen (`DISPLAY`; `xvfb-run -a python benchmarks/online.py` makes one), else
 nowhere. So the latency holds encoding, the network, decoding, waiting, detection, tracking, the
 model, drawing and showing; it does not hold a real camera's exposure and a real screen's refresh.
@@ -36,10 +36,10 @@ WARM_UP_S = 2.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rates", type=float, nargs="*", default=[15, 30, 60], help="pictures/s")
+    parser.add_argument("--rates", type=float, nargs="*", default=[15, 30, 60], help="images/s")
     parser.add_argument("--seconds", type=float, default=20.0, help="a rate is watched")
     parser.add_argument("--soak-minutes", type=float, default=0.0, help="of the memory check")
-    parser.add_argument("--soak-rate", type=float, default=15.0, help="pictures/s of that check")
+    parser.add_argument("--soak-rate", type=float, default=15.0, help="images/s of that check")
     parser.add_argument("--note", default="", help="a remark for the report, such as other load")
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     options = parser.parse_args()
@@ -63,10 +63,10 @@ class Watched:
     """What watching a camera came to.
 
     Args:
-        rate: Pictures a second the camera makes.
-        shown: Pictures a second that were shown.
-        dropped: Share of the pictures received that were dropped.
-        latencies_ms: Of each picture shown, from made to shown.
+        rate: Frames a second the camera makes.
+        shown: Frames a second that were shown.
+        dropped: Share of the images received that were dropped.
+        latencies_ms: Of each image shown, from made to shown.
         processor: Processor seconds a second.
     """
 
@@ -78,7 +78,7 @@ class Watched:
 
 
 def watch(rate: float, seconds: float) -> Watched:
-    """Watches a camera of that rate after a warm-up."""
+    """Watch a camera of that rate after a warm-up."""
     with Camera(rate) as camera, online() as inference, inference.run(camera.url) as results:
         start_s = time.monotonic()
         while time.monotonic() - start_s < WARM_UP_S:
@@ -97,7 +97,7 @@ def watch(rate: float, seconds: float) -> Watched:
 
 
 def soak(rate: float, minutes: float) -> tuple[list[float], int, int]:
-    """Watches for so long; gives the memory in MB each minute, pictures shown and dropped."""
+    """Watch for so long; return the memory in MB each minute, images shown and dropped."""
     memory, shown, minute_s = [], 0, 60.0
     with Camera(rate) as camera, online() as inference, inference.run(camera.url) as results:
         start_s = time.monotonic()
@@ -111,9 +111,9 @@ def soak(rate: float, minutes: float) -> tuple[list[float], int, int]:
 
 
 def online() -> Inference:
-    """Gives what `builder-tools online` uses, in a window where there is a screen."""
+    """Return what `builder-tools online` uses, in a window where there is a screen."""
     show = "cv2" if os.environ.get("DISPLAY") else "none"
-    drawer = DrawBox()  # given, so that pictures are drawn where nobody looks, too
+    drawer = DrawBox()  # given, so that images are drawn where nobody looks, too
     return Inference(
         draw_box_obj=drawer, show_state_mode=show, inference_mode="online", smooth_s=0.3
     )
@@ -140,25 +140,25 @@ class Camera:
 
 def _serve(rate: float, queue) -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.rate, server.pictures = rate, _pictures()
+    server.rate, server.images = rate, _images()
     queue.put(server.server_address[1])
     threading.Thread(target=server.serve_forever, daemon=True).start()
     while True:
         time.sleep(60)
 
 
-def _pictures(count: int = 60) -> list[np.ndarray]:
-    """Gives BGR pictures in which the face drifts to and fro."""
+def _images(count: int = 60) -> list[np.ndarray]:
+    """Return BGR images in which the face drifts to and fro."""
     from skimage.data import astronaut
 
     face = cv2.resize(astronaut()[..., ::-1], (480, 480))
-    pictures = []
+    images = []
     for index in range(count):
-        picture = np.full((SIZE[1], SIZE[0], 3), 90, np.uint8)
+        image = np.full((SIZE[1], SIZE[0], 3), 90, np.uint8)
         left = round(80 + 70 * np.sin(2 * np.pi * index / count))
-        picture[:, left : left + 480] = face
-        pictures.append(picture)
-    return pictures
+        image[:, left : left + 480] = face
+        images.append(image)
+    return images
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -167,34 +167,32 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=image")
         self.end_headers()
         begun_s, number = time.monotonic(), 0
         try:
             while True:
                 time.sleep(max(begun_s + number / self.server.rate - time.monotonic(), 0))
-                picture = self.server.pictures[number % len(self.server.pictures)].copy()
-                jpeg = _with_time(picture)
-                head = (
-                    f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                )
+                image = self.server.images[number % len(self.server.images)].copy()
+                jpeg = _with_time(image)
+                head = f"--image\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
                 self.wfile.write(head.encode() + jpeg + b"\r\n")
                 number += 1
         except (BrokenPipeError, ConnectionResetError):
             return
 
 
-def _with_time(picture_bgr: np.ndarray) -> bytes:
-    """Burns the time into the lowest rows; gives the JPEG."""
+def _with_time(image_bgr: np.ndarray) -> bytes:
+    """Burn the time into the lowest rows; return the JPEG."""
     stamp = int(time.monotonic() * 1000)
     for bit in range(BITS):
         left = bit * BLOCK_PX
-        picture_bgr[-BLOCK_PX:, left : left + BLOCK_PX] = 255 * (stamp >> bit & 1)
-    return cv2.imencode(".jpg", picture_bgr)[1].tobytes()
+        image_bgr[-BLOCK_PX:, left : left + BLOCK_PX] = 255 * (stamp >> bit & 1)
+    return cv2.imencode(".jpg", image_bgr)[1].tobytes()
 
 
 def _age_ms(image_rgb: np.ndarray) -> float:
-    """Gives how long ago the picture was made."""
+    """Return how long ago the image was made."""
     middle = BLOCK_PX // 2
     row = image_rgb[-middle, middle : BITS * BLOCK_PX : BLOCK_PX].mean(axis=1)
     stamp = sum(int(value > 127) << bit for bit, value in enumerate(row))
@@ -212,14 +210,14 @@ def _head(note: str) -> str:
     remark = f" {note}" if note else ""
     return (
         "# Live: from camera to screen\n\nWritten by `python benchmarks/online.py`: MJPEG over "
-        "loopback, 640x480, one face, the time of making burnt into each picture and read again "
-        f"after it was drawn; pictures were {shown}.{remark}\n\n{machine}\n"
+        "loopback, 640x480, one face, the time of making burnt into each image and read again "
+        f"after it was drawn; images were {shown}.{remark}\n\n{machine}\n"
     )
 
 
 def _latency_table(rows: list[Watched]) -> list[str]:
     lines = [
-        "| camera, pictures/s | shown, pictures/s | dropped | latency p50, ms | p95, ms | "
+        "| camera, images/s | shown, images/s | dropped | latency p50, ms | p95, ms | "
         "largest, ms | processor s/s |",
         "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
@@ -236,9 +234,9 @@ def _latency_table(rows: list[Watched]) -> list[str]:
 def _soak_table(rate: float, memory: list[float], shown: int, dropped: int) -> list[str]:
     settled = memory[min(5, len(memory) - 1)]
     lines = [
-        f"## Memory over {len(memory) - 1} minutes at {rate:g} pictures/s\n",
-        f"{shown:,} pictures shown, {dropped:,} dropped. Resident memory: {memory[0]:.1f} MB at "
-        f"the first picture, {settled:.1f} MB after 5 minutes, {memory[-1]:.1f} MB at the end, "
+        f"## Memory over {len(memory) - 1} minutes at {rate:g} images/s\n",
+        f"{shown:,} images shown, {dropped:,} dropped. Resident memory: {memory[0]:.1f} MB at "
+        f"the first image, {settled:.1f} MB after 5 minutes, {memory[-1]:.1f} MB at the end, "
         f"{max(memory):.1f} MB at most.",
     ]
     print("\n".join(lines), flush=True)

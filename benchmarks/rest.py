@@ -1,8 +1,8 @@
 """A face against its own rest: the table of settings, the choice, and made streams.
 
 Two development sets with persons: posed faces (read through the detector, as in use) and faces in
-the wild (tight crops, read whole). Each judged picture is left out of its own rest; only people
-with another neutral picture are judged. Intervals: bootstrap over people. Writes reports/rest.md.
+the wild (tight crops, read whole). Each judged image is left out of its own rest; only people
+with another neutral image are judged. Intervals: bootstrap over people. Writes reports/rest.md.
 
     python benchmarks/rest.py --posed posed_dev.zip --wild wild_dev.zip [--cache predictions.npz]
         [--videos film.mp4 ...]
@@ -30,7 +30,7 @@ from builder_tools.emotions import FERPLUS_EIGHT
 from builder_tools.evaluation import majority_eight_labels
 from builder_tools.inference import Inference
 from builder_tools.media import read_image, replacing
-from builder_tools.rest import FULL_TRUST_PICTURES, SHARE
+from builder_tools.rest import FULL_TRUST_IMAGES, SHARE
 from builder_tools.results import Box, Face, FaceEmotion
 from builder_tools.tracking.resting import AUTO, RestTracker
 
@@ -61,7 +61,7 @@ STREAMS = {
 
 @dataclass(frozen=True)
 class People:
-    """Pictures of people: `(n, k)` probabilities, `(n,)` labels and persons, and who is judged."""
+    """Images of people: `(n, k)` probabilities, `(n,)` labels and persons, and who is judged."""
 
     name: str
     emotions: tuple[str, ...]
@@ -74,7 +74,7 @@ class People:
         return self.emotions.index("neutral")
 
     def neutrals_beside(self, row: int) -> np.ndarray:
-        """Gives the other neutral pictures of the person of a picture."""
+        """Return the other neutral images of the person of an image."""
         same = (self.persons == self.persons[row]) & (self.labels == self.neutral)
         return np.flatnonzero(same & (np.arange(len(same)) != row))
 
@@ -82,19 +82,19 @@ class People:
         return [row for row in range(len(self.labels)) if len(self.neutrals_beside(row))]
 
     def other_person(self, row: int) -> np.ndarray:
-        """Gives the neutral pictures of the next person who has some: always the same one."""
+        """Return the neutral images of the next person who has some: always the same one."""
         names = sorted(set(self.persons[self.labels == self.neutral]) | {self.persons[row]})
         other = names[(names.index(self.persons[row]) + 1) % len(names)]
         return np.flatnonzero((self.persons == other) & (self.labels == self.neutral))
 
     def right(self, rows: list[int], scores: np.ndarray) -> np.ndarray:
-        """Gives whether the best of the set's classes is the true one."""
+        """Return whether the best of the set's classes is the true one."""
         common = np.unique(self.labels)
         return common[scores[:, common].argmax(axis=1)] == self.labels[rows]
 
 
 def main() -> None:
-    """Predicts once, measures and writes."""
+    """Predict once, measures and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--posed", type=Path, required=True, help="zip with labels.csv (person)")
     parser.add_argument("--wild", type=Path, required=True, help="zip with labels.csv (person)")
@@ -114,9 +114,9 @@ def main() -> None:
             f"Chosen: share {chosen[0]:g}, population share {chosen[1]:g}, floor {chosen[2]:g}; in "
             f"the package: {SHARE:g}, {constants.POPULATION_SHARE:g}, {constants.FLOOR:g}.",
             _table(sets, neutral_faces, chosen),
-            "## Streams\n\nMade of single pictures, held for a second at 10 frames a second, a "
-            "minute a judged picture, which is not in its own stream; the rest is estimated "
-            "unaided (`auto`) and the picture then judged against it.",
+            "## Streams\n\nMade of single images, held for a second at 10 frames a second, a "
+            "minute a judged image, which is not in its own stream; the rest is estimated "
+            "unaided (`auto`) and the image then judged against it.",
             _stream_table(sets),
             "## Real films\n\nFaces a label, shown and compared with their rest (`auto`, smoothed "
             "with 0.3 s, at most 450 frames of a film).",
@@ -132,7 +132,7 @@ def main() -> None:
 
 
 def _predictions(options: argparse.Namespace) -> tuple[list[People], np.ndarray]:
-    """Gives both sets and the probabilities of FER+ valid's neutral faces."""
+    """Return both sets and the probabilities of FER+ valid's neutral faces."""
     names = ("posed", "wild")
     if options.cache is None or not options.cache.is_file():
         classifier = EmotionClassifier(options.model)
@@ -159,12 +159,12 @@ def _predictions(options: argparse.Namespace) -> tuple[list[People], np.ndarray]
 def _read(path: Path, classifier: EmotionClassifier, detect: bool) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
         rows = list(csv.DictReader(io.StringIO(archive.read("labels.csv").decode())))
-        pictures = [read_image(archive.read(row["file"])) for row in rows]
-    probabilities = classifier.predict(pictures)
+        images = [read_image(archive.read(row["file"])) for row in rows]
+    probabilities = classifier.predict(images)
     if detect:
         with Inference(classifier, show_state_mode="none") as inference:
-            for number, picture in enumerate(pictures):
-                if faces := inference.analyse(picture):
+            for number, image in enumerate(images):
+                if faces := inference.analyse(image):
                     probabilities[number] = list(faces[0].probabilities.values())
     return {
         "probabilities": probabilities,
@@ -174,16 +174,16 @@ def _read(path: Path, classifier: EmotionClassifier, detect: bool) -> dict[str, 
 
 
 def _scores(people: People, rows, rests, population, share, population_share, floor):
-    """Gives log-probabilities freed from the mean of the pictures that `rests` names, by row."""
+    """Return log-probabilities freed from the mean of the images that `rests` names, by row."""
     logs = np.log(np.maximum(people.probabilities, floor))
     means = np.stack([logs[rests(row)].mean(axis=0) for row in rows])
     counts = np.array([len(rests(row)) for row in rows], float)
-    trust = (counts / (counts + FULL_TRUST_PICTURES))[:, None]
+    trust = (counts / (counts + FULL_TRUST_IMAGES))[:, None]
     return logs[rows] - share * trust * (means - population_share * population)
 
 
 def _choose(sets: list[People], neutral_faces: np.ndarray) -> tuple[float, float, float]:
-    """Gives share, population share and floor by the rule."""
+    """Return share, population share and floor by the rule."""
     best = None
     for floor in FLOORS:
         population = np.log(np.maximum(neutral_faces, floor)).mean(axis=0)
@@ -194,7 +194,7 @@ def _choose(sets: list[People], neutral_faces: np.ndarray) -> tuple[float, float
             rests = [people.neutrals_beside(row) for row in rows]
             means = np.stack([logs[rest].mean(axis=0) for rest in rests])
             counts = np.array([[len(rest)] for rest in rests], float)
-            parts.append((people, rows, logs[rows], means, counts / (counts + FULL_TRUST_PICTURES)))
+            parts.append((people, rows, logs[rows], means, counts / (counts + FULL_TRUST_IMAGES)))
         for share, kept in product(SHARES, POPULATION_SHARES):
             accuracies = []
             for people, rows, logs, means, trust in parts:
@@ -213,7 +213,7 @@ def _choose(sets: list[People], neutral_faces: np.ndarray) -> tuple[float, float
 
 
 def _interval(people: People, rows: list[int], gains: np.ndarray) -> str:
-    """Gives the mean gain in points with a 95 % interval by bootstrap over people."""
+    """Return the mean gain in points with a 95 % interval by bootstrap over people."""
     owners = people.persons[rows]
     names = np.unique(owners)
     sums = np.array([gains[owners == name].sum() for name in names], float)
@@ -224,7 +224,7 @@ def _interval(people: People, rows: list[int], gains: np.ndarray) -> str:
 
 
 def _cells(people: People, rows: list[int], scores: np.ndarray) -> list[str]:
-    """Gives accuracy, mean recall, neutral and anger found, gain with its interval."""
+    """Return accuracy, mean recall, neutral and anger found, gain with its interval."""
     right, today = people.right(rows, scores), people.right(rows, people.probabilities[rows])
     labels = people.labels[rows]
     recall = np.mean([right[labels == label].mean() for label in np.unique(labels)])
@@ -274,7 +274,7 @@ def _stream_table(sets: list[People]) -> str:
 
 
 def _after_stream(people: People, row: int, calm: float, foreign: float, random) -> np.ndarray:
-    """Gives what a picture shows compared with the rest that its person's stream taught."""
+    """Return what an image shows compared with the rest that its person's stream taught."""
     same = (people.persons == people.persons[row]) & (np.arange(len(people.labels)) != row)
     neutrals = people.neutrals_beside(row)
     moving = np.flatnonzero(same & (people.labels != people.neutral))
@@ -316,7 +316,7 @@ def _face(people: People, row: int) -> FaceEmotion:
 
 
 def _cost_us(people: People) -> float:
-    """Gives what a picture that counts as rest costs, which is the dearest kind."""
+    """Return what an image that counts as rest costs, which is the dearest kind."""
     calmest = int(people.probabilities[:, people.neutral].argmax())
     tracker, face = RestTracker(AUTO), _face(people, calmest)
     rounds = []

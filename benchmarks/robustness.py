@@ -1,4 +1,4 @@
-"""What spoiled pictures cost the shipped pipeline, from the picture to the emotion.
+"""What spoiled images cost the shipped pipeline, from the image to the emotion.
 
 Faces of FER+ *test* (a seeded share, majority of eight emotions) are laid into 640x480 scenes and
 spoiled at stated levels (`scenes.py`); the detector finds them, the crop is the product's, the
@@ -34,7 +34,7 @@ NOT_FOUND = -1
 
 
 def main() -> None:
-    """Measures, writes the table and draws it."""
+    """Measure, write the table and draw it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=[card.name for card in list_models()])
     parser.add_argument(
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def _with_rows_before(new: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Gives the rows with those that are there of other models and detectors, on as many faces."""
+    """Return the rows with those that are there of other models and detectors, on as many faces."""
     if not path.is_file():
         return new
     before = pd.read_csv(path)
@@ -76,7 +76,7 @@ def _with_rows_before(new: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def answers(inference: Inference, faces: LabelledFaces, spoiling: Spoiling) -> np.ndarray:
-    """Gives the label found in each scene, -1 where no face was."""
+    """Return the label found in each scene, -1 where no face was."""
     found = np.full(len(faces.labels), NOT_FOUND)
     for number, face in enumerate(faces.images):
         seen = inference.analyse(spoiling.make(face, number))
@@ -146,7 +146,7 @@ def _draw(table: pd.DataFrame, path: Path) -> None:
     ax.invert_yaxis()
     ax.set_xlim(0, 1)
     ax.set_xlabel("share of faces: found (grey) and judged rightly")
-    ax.set_title("What spoiled pictures cost, end to end")
+    ax.set_title("What spoiled images cost, end to end")
     ax.legend(loc="lower right")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)

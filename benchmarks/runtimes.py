@@ -38,7 +38,7 @@ WARM_UP = 5
 
 
 def load_network(folder: str | None, name: str) -> tuple[keras.Model, int, tuple[str, ...]]:
-    """Gives a network, its input size in pixels and its classes.
+    """Return a network, its input size in pixels and its classes.
 
     Raises:
         ValueError: If the folder holds no `model.keras`.
@@ -54,28 +54,28 @@ def load_network(folder: str | None, name: str) -> tuple[keras.Model, int, tuple
 
 
 def matrix_gflops(threads: int, side: int = 1024, rounds: int = 5) -> float:
-    """Gives the speed of a float32 matrix product, GFLOP/s: the machine's floor for arithmetic."""
+    """Return the speed of a float32 matrix product, GFLOP/s: the machine's floor for arithmetic."""
     matrix = np.random.default_rng(0).random((side, side), dtype=np.float32)
     with threadpool_limits(threads):
         return 2 * side**3 / min(timings_s(lambda: matrix @ matrix, rounds)) / 1e9
 
 
 def timings_s(call: Callable[[], object], rounds: int) -> list[float]:
-    """Gives the seconds of each of some calls, after a warm-up."""
+    """Return the seconds of each of some calls, after a warm-up."""
     for _ in range(WARM_UP):
         call()
     return [one_timing_s(call) for _ in range(rounds)]
 
 
 def one_timing_s(call: Callable[[], object]) -> float:
-    """Gives the seconds of a call."""
+    """Return the seconds of a call."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
 def compare(folder: Path, size: int, threads: int, batch: int, rounds: int) -> dict[str, float]:
-    """Gives the median milliseconds a run of each runtime, taking turns."""
+    """Return the median milliseconds a run of each runtime, taking turns."""
     faces = np.random.default_rng(1).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
     loaded = {s: RUNTIMES[s](folder / f"model{s}", threads) for s in NAMES}
     calls = {suffix: (lambda r=runtime: r.run(faces)) for suffix, runtime in loaded.items()}
@@ -89,7 +89,7 @@ def compare(folder: Path, size: int, threads: int, batch: int, rounds: int) -> d
 
 
 def export(model: keras.Model, size: int, emotions: tuple[str, ...], folder: Path) -> Export:
-    """Writes the network in both formats, compared with Keras on noise."""
+    """Write the network in both formats, compared with Keras on noise."""
     noise = np.random.default_rng(2).integers(0, 256, (PARITY_FACES, size, size, 3))
     return export_model(
         model,
@@ -106,7 +106,7 @@ PACKAGES = ("onnxruntime", "ai-edge-litert", "keras", "numpy")
 
 
 def print_table(folder: Path, size: int, gflop: float, rounds: int) -> None:
-    """Measures every combination and prints it as Markdown."""
+    """Measure every combination and print it as Markdown."""
     print("| threads | batch | runtime | ms a run | ms a face | of the floor |")
     print("|---|---|---|---|---|---|")
     for threads in THREADS:
@@ -124,7 +124,7 @@ def print_table(folder: Path, size: int, gflop: float, rounds: int) -> None:
 
 
 def main() -> None:
-    """Exports the network both ways, checks both files, prints the table."""
+    """Export the network both ways, check both files, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help="model folder with model.keras")
     parser.add_argument("--network", default="compact", choices=NETWORKS)

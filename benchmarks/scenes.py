@@ -1,7 +1,7 @@
-"""Labelled faces in larger pictures, clean and spoiled, for measuring end to end.
+"""Labelled faces in larger images, clean and spoiled, for measuring end to end.
 
 A face of FER+ is enlarged, continued outwards by its own blurred edge (what lies outside a FER+
-picture is unknown), and laid with a soft rim on a photograph without people. Everything follows
+image is unknown), and laid with a soft rim on a photograph without people. Everything follows
 from the seed.
 """
 
@@ -43,7 +43,7 @@ class LabelledFaces:
 
 
 def labelled_faces(split: str, count: int | None, seed: int = 0) -> LabelledFaces:
-    """Gives faces of a split that have a majority of eight emotions, a seeded share of them."""
+    """Return faces of a split that have a majority of eight emotions, a seeded share of them."""
     part = DATASETS["ferplus"](None).split(split)
     labels = majority_eight_labels(part.table)
     kept = np.flatnonzero(labels != LEFT_OUT)
@@ -55,12 +55,12 @@ def labelled_faces(split: str, count: int | None, seed: int = 0) -> LabelledFace
 def scene(
     face: np.ndarray, number: int, *, side_px: int = FACE_PX, turn_deg: float = 0.0
 ) -> np.ndarray:
-    """Gives a 640x480 RGB scene with the face in it.
+    """Return a 640x480 RGB scene with the face in it.
 
     Args:
         face: `(48, 48)` uint8 grey.
         number: Decides background and place.
-        side_px: Side of the face picture in the scene.
+        side_px: Side of the face image in the scene.
         turn_deg: Rotation of the face in the plane.
     """
     rng = np.random.default_rng(number)
@@ -79,7 +79,7 @@ def _background(name: str) -> np.ndarray:
 
 
 def _patch(face: np.ndarray, side_px: int, turn_deg: float) -> tuple[np.ndarray, np.ndarray]:
-    """Gives the face with its rim, `(m, m)` grey, and how much of it covers the ground, 0...1."""
+    """Return the face with its rim, `(m, m)` grey, and how much of it covers the ground, 0...1."""
     method = cv2.INTER_CUBIC if side_px > face.shape[0] else cv2.INTER_AREA
     large = cv2.resize(face, (side_px, side_px), interpolation=method)
     rim = max(round(side_px * RIM), 1)
@@ -100,7 +100,7 @@ def _patch(face: np.ndarray, side_px: int, turn_deg: float) -> tuple[np.ndarray,
 
 
 def _laid(ground: np.ndarray, patch: np.ndarray, mask: np.ndarray, centre) -> np.ndarray:
-    """Lays the patch on the ground around a centre; what reaches over the edge is cut."""
+    """Lay the patch on the ground around a centre; what reaches over the edge is cut."""
     scene_rgb, (height, width) = ground.copy(), patch.shape
     left, top = centre[0] - width // 2, centre[1] - height // 2
     x1, y1 = max(left, 0), max(top, 0)
@@ -114,7 +114,7 @@ def _laid(ground: np.ndarray, patch: np.ndarray, mask: np.ndarray, centre) -> np
 
 
 def _covered(face: np.ndarray, top: float, bottom: float, left: float, right: float):
-    """Gives the face with a dark bar over a part of it, in shares of its side."""
+    """Return the face with a dark bar over a part of it, in shares of its side."""
     covered, side = face.copy(), face.shape[0]
     rows = slice(round(top * side), round(bottom * side))
     covered[rows, round(left * side) : round(right * side)] = 20

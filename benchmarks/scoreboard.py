@@ -65,7 +65,7 @@ PHOTO_CODE = {
 
 
 def main() -> None:
-    """Measures, writes and prints."""
+    """Measure, write and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=[card.name for card in list_models()])
     parser.add_argument(
@@ -117,7 +117,7 @@ def _alone(models: dict[str, EmotionClassifier], peer: FerPeer | None) -> list[d
 
 
 def _figures(faces: LabelledFaces, probabilities: np.ndarray, emotions: EmotionSet) -> dict:
-    """Gives accuracy and macro-F1 over eight emotions and mean recall over seven of them.
+    """Return accuracy and macro-F1 over eight emotions and mean recall over seven of them.
 
     A model without contempt never says it.
     """
@@ -137,7 +137,7 @@ def _figures(faces: LabelledFaces, probabilities: np.ndarray, emotions: EmotionS
 
 
 def _gain(faces: LabelledFaces, found: np.ndarray, base: np.ndarray | None) -> dict:
-    """Gives how much more accurate than the default model, paired over the faces."""
+    """Return how much more accurate than the default model, paired over the faces."""
     if base is None:
         return {}
     gain = paired_gains(faces.labels, found, base, len(FERPLUS_EIGHT))["accuracy"]
@@ -147,7 +147,7 @@ def _gain(faces: LabelledFaces, found: np.ndarray, base: np.ndarray | None) -> d
 
 
 def _widened(probabilities: np.ndarray, emotions: EmotionSet, wanted: EmotionSet) -> np.ndarray:
-    """Gives the columns of the wanted emotions; 0 for those the model does not know."""
+    """Return the columns of the wanted emotions; 0 for those the model does not know."""
     known = EmotionSet(tuple(name for name in wanted if name in emotions))
     wide = np.zeros((len(probabilities), len(wanted)))
     places = [wanted.label(name) for name in known]
@@ -156,7 +156,7 @@ def _widened(probabilities: np.ndarray, emotions: EmotionSet, wanted: EmotionSet
 
 
 def _in_turn(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Gives median milliseconds; the calls take turns, so a disturbance meets all alike."""
+    """Return median milliseconds; the calls take turns, so a disturbance meets all alike."""
     spent = {name: [] for name in calls}
     for number in range(ROUNDS + 20):
         for name, call in calls.items():
@@ -175,15 +175,15 @@ def _end_to_end(models, peer: FerPeer | None, options: argparse.Namespace) -> li
         for name, model in models.items():
             with Inference(model, show_state_mode="none", detector=detector) as inference:
 
-                def answer(picture, inference=inference):
-                    seen = inference.analyse(picture)
+                def answer(image, inference=inference):
+                    seen = inference.analyse(image)
                     return dict(seen[0].probabilities) if seen else {}
 
                 rows.append(_scene_row(detector, name, answer, scenes, faces.labels))
     if peer:
 
-        def of_peer(picture):
-            return next(iter(peer.analyse(picture)), {})
+        def of_peer(image):
+            return next(iter(peer.analyse(image)), {})
 
         rows.append(_scene_row("haar (its own)", "fer", of_peer, scenes, faces.labels))
     return rows
@@ -192,9 +192,9 @@ def _end_to_end(models, peer: FerPeer | None, options: argparse.Namespace) -> li
 def _scene_row(detector: str, model: str, answer, scenes, labels: np.ndarray) -> dict:
     answer(scenes[0])
     found, spent = np.full(len(scenes), NOT_FOUND), []
-    for number, picture in enumerate(tqdm(scenes, desc=f"{detector}, {model}", file=sys.stderr)):
+    for number, image in enumerate(tqdm(scenes, desc=f"{detector}, {model}", file=sys.stderr)):
         start = time.perf_counter()
-        seen = {k: v for k, v in answer(picture).items() if k in FERPLUS_EIGHT}
+        seen = {k: v for k, v in answer(image).items() if k in FERPLUS_EIGHT}
         spent.append((time.perf_counter() - start) * 1000)
         if seen:
             found[number] = FERPLUS_EIGHT.label(max(seen, key=seen.get))
@@ -212,7 +212,7 @@ def _scene_row(detector: str, model: str, answer, scenes, labels: np.ndarray) ->
 
 
 def _fresh(options: argparse.Namespace) -> list[dict]:
-    """Measures fresh processes on scikit-image's astronaut photo."""
+    """Measure fresh processes on scikit-image's astronaut photo."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         photo = str(Path(folder) / "astronaut.png")
@@ -227,7 +227,7 @@ def _fresh(options: argparse.Namespace) -> list[dict]:
 
 
 def _process(code: str) -> tuple[float, float]:
-    """Gives seconds and peak megabytes of a fresh interpreter."""
+    """Return seconds and peak megabytes of a fresh interpreter."""
     # ru_maxrss would begin at the size of the process that starts this one.
     measured = (
         f"import sys\n{code}\nstatus = open('/proc/self/status').read()\n"

@@ -1,6 +1,6 @@
-"""Measures the use wing, warm: one photo, a 720p video, a folder of pictures.
+"""Measures the use wing, warm: one photo, a 720p video, a folder of images.
 
-The pictures are made of scikit-image's astronaut photo: the photo as it is (512x512, one face),
+The images are made of scikit-image's astronaut photo: the photo as it is (512x512, one face),
 a 1280x720 H.264 video in which the photo moves (one face of about 180 px), and 640x480 JPEG files.
 Prints a Markdown table: median, target, machine. Nothing else should run meanwhile.
 """
@@ -29,10 +29,10 @@ PHOTO_RUNS = 200
 
 
 def main() -> None:
-    """Measures and prints the table."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3, help="of the video and the batch")
-    parser.add_argument("--pictures", type=int, default=300, help="in the batch")
+    parser.add_argument("--images", type=int, default=300, help="in the batch")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = [
@@ -92,7 +92,7 @@ def _video_rows(path: Path, repeats: int) -> list[tuple[str, str, str, str]]:
 
 
 def _recorded(path: Path) -> str:
-    """Gives the speed of a recording, and how many times real time that is."""
+    """Return the speed of a recording, and how many times real time that is."""
     with Inference(inference_mode="video_rec", show_state_mode="none", smooth_s=0.3) as inference:
         rate = _rate(lambda: inference.run(path, out=path.with_name("drawn.mp4")).drain())
     return f"{rate:.0f} fps, {rate / VIDEO_FPS:.1f} x real time"
@@ -114,7 +114,7 @@ def _rate(count: Callable[[], int]) -> float:
 
 
 def _write_video(path: Path) -> None:
-    """Moves the photo, enlarged so that its face is 180 px, in a slow circle."""
+    """Move the photo, enlarged so that its face is 180 px, in a slow circle."""
     photo = cv2.resize(data.astronaut(), None, fx=1.9, fy=1.9)
     ground = cv2.copyMakeBorder(photo, 200, 200, 400, 400, cv2.BORDER_REFLECT)
     width, height = VIDEO_SIZE
@@ -127,13 +127,13 @@ def _write_video(path: Path) -> None:
 
 def _batch_rate(folder: Path, options: argparse.Namespace) -> tuple[str, str, str]:
     photo = cv2.resize(data.astronaut(), (480, 480))
-    for index in range(options.pictures):
-        picture = np.roll(cv2.copyMakeBorder(photo, 0, 0, 80, 80, cv2.BORDER_REFLECT), index, 1)
-        write_image(folder / "pictures" / f"{index}.jpg", picture)
+    for index in range(options.images):
+        image = np.roll(cv2.copyMakeBorder(photo, 0, 0, 80, 80, cv2.BORDER_REFLECT), index, 1)
+        write_image(folder / "images" / f"{index}.jpg", image)
     rates = []
     for _ in range(options.repeats):
         with Inference(inference_mode="img_batch", show_state_mode="none") as inference:
-            rates.append(_rate(lambda: len(inference.run(folder / "pictures"))))
+            rates.append(_rate(lambda: len(inference.run(folder / "images"))))
     return f"{statistics.median(rates):.0f} images/s", "100 images/s", ""
 
 

@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 from builder_tools.augmentation import FaceBatches, augmentation_model, with_augmentation
 from builder_tools.datasets.ferplus import load_ferplus, vote_distribution
-from builder_tools.datasets.table import Pictures, table_of_files
+from builder_tools.datasets.table import ResizedImages, table_of_files
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.media import write_image
 from builder_tools.networks import build_network
@@ -79,24 +79,24 @@ class StepTimer(keras.callbacks.Callback):
         self.ends_s.append((time.perf_counter(), time.process_time()))
 
     def step_s(self) -> np.ndarray:
-        """Gives the mean wall and processor time of a step after the first ones."""
+        """Return the mean wall and processor time of a step after the first ones."""
         ends = np.array(self.ends_s[SKIPPED_STEPS:])
         return (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
-def write_files(folder: Path, images: np.ndarray, suffix: str, side_px: int) -> Pictures:
-    """Writes faces as files of a side and gives them back as pictures of 48 px."""
+def write_files(folder: Path, images: np.ndarray, suffix: str, side_px: int) -> ResizedImages:
+    """Write faces as files of a side and return them back as images of 48 px."""
     paths = [folder / f"{number}{suffix}" for number in range(len(images))]
     for path, image in zip(tqdm(paths, f"writing {suffix}", delay=2), images, strict=True):
         if image.shape[0] != side_px:
             image = cv2.resize(image, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
         write_image(path, image)
     emotions = ["neutral"] * len(paths)
-    return table_of_files([p.name for p in paths], paths, emotions, NINE_EMOTIONS).pictures(SIZE_PX)
+    return table_of_files([p.name for p in paths], paths, emotions, NINE_EMOTIONS).resized(SIZE_PX)
 
 
 def training_model() -> keras.Model:
-    """Builds the compact network behind its augmentation, in the precision it is trained in."""
+    """Build the compact network behind its augmentation, in the precision it is trained in."""
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("mixed_bfloat16")
     network = build_network("compact", len(NINE_EMOTIONS), None)
@@ -106,7 +106,7 @@ def training_model() -> keras.Model:
 
 
 def sources_of(folder: Path, count: int) -> tuple[dict[str, object], np.ndarray]:
-    """Gives the faces by where they come from, and their targets."""
+    """Return the faces by where they come from, and their targets."""
     faces = load_ferplus().split("train")
     images, targets = faces.images[:count], vote_distribution(faces.votes[:count])
     sources = {
@@ -118,7 +118,7 @@ def sources_of(folder: Path, count: int) -> tuple[dict[str, object], np.ndarray]
 
 
 def rounds_of(sources, targets, options: argparse.Namespace) -> Iterator[dict[str, np.ndarray]]:
-    """Gives wall and processor seconds of a step by source, round by round."""
+    """Yield wall and processor seconds of a step by source, round by round."""
     model, timer = training_model(), StepTimer()
     steps = options.steps + SKIPPED_STEPS
     batches: dict[str, keras.utils.PyDataset] = {}
@@ -147,7 +147,7 @@ def rounds_of(sources, targets, options: argparse.Namespace) -> Iterator[dict[st
 
 
 def reading_s(faces, targets, repeats: int = 24) -> float:
-    """Gives the median processor seconds of reading a batch when nothing else is done."""
+    """Return the median processor seconds of reading a batch when nothing else is done."""
     batches = FaceBatches(faces, targets, batch_size=BATCH, shuffle_seed=1)
     times = []
     for index in range(min(repeats, len(batches))):
@@ -158,7 +158,7 @@ def reading_s(faces, targets, repeats: int = 24) -> float:
 
 
 def report(rounds: list[dict[str, np.ndarray]], sources, targets) -> Iterator[str]:
-    """Gives the lines of the table."""
+    """Yield the lines of the table."""
     yield "| faces from | ms a step | ratio to repeated | reading, CPU ms a batch | share |"
     yield "|---|---|---|---|---|"
     step_ms = {n: statistics.median(r[n][0] for r in rounds) * 1e3 for n in rounds[0]}
@@ -175,7 +175,7 @@ def report(rounds: list[dict[str, np.ndarray]], sources, targets) -> Iterator[st
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=8, help="timed steps a source and round")
     parser.add_argument("--rounds", type=int, default=12)

@@ -119,7 +119,7 @@ def main() -> None:
 
 
 def _heads(media: Path | None) -> tuple[list[np.ndarray], list]:
-    """Gives four heads and where their faces are, by the default detector."""
+    """Return four heads and where their faces are, by the default detector."""
     from skimage.data import astronaut
 
     if media is None:

@@ -48,7 +48,7 @@ from tqdm import tqdm
 from va_regressors_report import write_report
 
 from builder_tools.classifier import EmotionClassifier
-from builder_tools.datasets.table import SPLITS, PictureTable
+from builder_tools.datasets.table import SPLITS, ImageTable
 from builder_tools.media.partial import replacing
 from builder_tools.networks import NETWORKS, Head, build_network
 from builder_tools.study import judge_affect, load_data, log_experiment, train_on_table
@@ -88,7 +88,7 @@ class Trial:
 
 
 def main() -> None:
-    """Measures what is missing and writes the report."""
+    """Measure what is missing and write the report."""
     options = _parser().parse_args()
     if options.steps:
         time_steps(options)
@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def trials(options: argparse.Namespace) -> list[Trial]:
-    """Gives the trials that were asked for; classifiers need no labeller."""
+    """Return the trials that were asked for; classifiers need no labeller."""
     found = []
     for text in options.networks:
         network, _, task = text.partition(":")
@@ -113,8 +113,8 @@ def trials(options: argparse.Namespace) -> list[Trial]:
     return found
 
 
-def measure(trial: Trial, table: PictureTable, options: argparse.Namespace) -> dict[str, object]:
-    """Trains, ships, judges and logs one network; gives its row."""
+def measure(trial: Trial, table: ImageTable, options: argparse.Namespace) -> dict[str, object]:
+    """Train, ships, judge and logs one network; return its row."""
     place = options.runs / f"{options.faces or 'all'}_{options.epochs}_{options.size}"
     folder = place / f"{trial.name}_s{options.seed}"
     files = []
@@ -148,8 +148,8 @@ def measure(trial: Trial, table: PictureTable, options: argparse.Namespace) -> d
     }
 
 
-def label_file(labeller: str, table: PictureTable, place: Path, seed: int) -> Path:
-    """Gives the csv of a labeller, written where it is not there yet."""
+def label_file(labeller: str, table: ImageTable, place: Path, seed: int) -> Path:
+    """Return the csv of a labeller, written where it is not there yet."""
     path = place / f"labels_{labeller}_s{seed}.csv"
     if path.is_file():
         return path
@@ -165,7 +165,7 @@ def label_file(labeller: str, table: PictureTable, place: Path, seed: int) -> Pa
 
 
 def configuration(trial: Trial, options: argparse.Namespace) -> TrainingConfig:
-    """Gives how a trial is trained."""
+    """Return how a trial is trained."""
     size = NETWORKS[trial.network].size_from(options.size)
     values = {
         "network": trial.network,
@@ -190,7 +190,7 @@ def configuration(trial: Trial, options: argparse.Namespace) -> TrainingConfig:
 
 
 def ms_per_face(folder: Path) -> float:
-    """Gives the median milliseconds of processor time for everything a model says of one face."""
+    """Return the median milliseconds of processor time for everything a model says of one face."""
     model = EmotionClassifier(folder)
     side = model.card.input_size
     face = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
@@ -203,7 +203,7 @@ def ms_per_face(folder: Path) -> float:
 
 
 def time_steps(options: argparse.Namespace) -> None:
-    """Prints what a training step of each network takes, and an epoch by it."""
+    """Print what a training step of each network takes, and an epoch by it."""
     import keras
 
     for trial in dict.fromkeys(Trial(NO_LABELLER, t.network, t.task) for t in trials(options)):
@@ -239,7 +239,7 @@ def _labeller_options(labeller: str, count: int, seed: int) -> dict[str, object]
 
 
 def _columns(found: dict) -> dict[str, object]:
-    """Gives the figures of a split as columns; intervals as `_low` and `_high`."""
+    """Return the figures of a split as columns; intervals as `_low` and `_high`."""
     flat: dict[str, object] = {}
     for reference in ("votes", "labels"):
         for name, value in found.get(f"against_{reference}", {}).items():

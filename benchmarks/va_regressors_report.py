@@ -17,7 +17,7 @@ are the expected anchors of its probabilities. *base*: what a network started fr
 or a file; what a base has seen comes on top of the faces and epochs of its row. *votes*: against
 the vote-weighted anchors, the reference that knows what ten people saw. *own labels*: against the
 labeller's labels of the same faces, made with their class known. Nobody rated valence and arousal
-of these pictures. Minutes and milliseconds (processor time of one thread) grow with whatever else
+of these images. Minutes and milliseconds (processor time of one thread) grow with whatever else
 the machine did, see its load below: they are no measure of small differences. Written by
 `python benchmarks/va_regressors.py`."""
 CAVEATS = """`isomap-network` looks at the features of a network that was taught the votes of these
@@ -26,7 +26,7 @@ independent of each other in level and spread."""
 
 
 def write_report(rows_file: Path, page: Path, machine: str) -> None:
-    """Writes the page, a section a budget."""
+    """Write the page, a section a budget."""
     rows = pd.read_csv(rows_file)
     parts = ["# Regressors of valence and arousal", HOW]
     for budget, group in rows.groupby(BUDGET, sort=False):
@@ -43,7 +43,7 @@ def write_report(rows_file: Path, page: Path, machine: str) -> None:
 
 
 def findings(rows: pd.DataFrame) -> list[str]:
-    """Says in sentences what the rows of one budget show."""
+    """Describe in sentences what the rows of one budget show."""
     named = {_name(row): row for row in rows.to_dict("records")}
     lines = []
     classifiers = {_start(row): row for row in named.values() if row["task"] == "emotion"}

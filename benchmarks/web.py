@@ -63,7 +63,7 @@ class Load:
     seconds: float = 0.0
 
     def percentile_ms(self, share: float) -> float:
-        """Gives a percentile of the latency in milliseconds."""
+        """Return a percentile of the latency in milliseconds."""
         return 1000 * float(np.quantile(self.latencies_s, share))
 
     @property
@@ -84,16 +84,16 @@ class Camera:
 
 
 def photos() -> list[bytes]:
-    """Gives eight photos with different answers: places, sizes, no face, two faces."""
+    """Return eight photos with different answers: places, sizes, no face, two faces."""
     image = astronaut()
     made = [np.roll(image, 23 * n, axis=1) for n in range(4)]
     made += [cv2.resize(image, (side, side)) for side in (300, 400)]
     made += [np.full((300, 400, 3), 120, np.uint8), np.hstack([image, image[:, ::-1]])]
-    return [cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes() for picture in made]
+    return [cv2.imencode(".jpg", photo[..., ::-1])[1].tobytes() for photo in made]
 
 
 def free_port() -> int:
-    """Gives a port nobody listens at."""
+    """Return a port nobody listens at."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return taken.getsockname()[1]
@@ -101,7 +101,7 @@ def free_port() -> int:
 
 @contextmanager
 def serving(command: list[str], port: int, path: str) -> Iterator[tuple[str, int]]:
-    """Runs a server; gives its address and process id once it answers."""
+    """Run a server; return its address and process id once it answers."""
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT)
     address = f"http://127.0.0.1:{port}"
     try:
@@ -124,24 +124,24 @@ def _wait_for(url: str, process: subprocess.Popen) -> None:
 
 
 def resident_mb(pid: int) -> float:
-    """Gives the resident memory of a process (Linux), MB = 10^6 bytes."""
+    """Return the resident memory of a process (Linux), MB = 10^6 bytes."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def measure_load(address: str, pid: int, clients: int, seconds: float) -> Load:
-    """Lets clients ask without a pause, each its own photos, and watches the memory."""
-    pictures = photos()
+    """Let clients ask without a pause, each its own photos, and watch the memory."""
+    images = photos()
     url = f"{address}/api/photo"
-    expected = [httpx.post(url, content=data, timeout=60).json()["faces"] for data in pictures]
+    expected = [httpx.post(url, content=data, timeout=60).json()["faces"] for data in images]
     load, lock, begin_s = Load(seconds=seconds), threading.Lock(), time.monotonic()
 
     def ask(client: int) -> None:
         with httpx.Client(timeout=120) as http:
             number = client
             while time.monotonic() - begin_s < seconds:
-                number = (number + 1) % len(pictures)
-                seen = _ask_once(http, url, pictures[number], f"{client}.jpg")
+                number = (number + 1) % len(images)
+                seen = _ask_once(http, url, images[number], f"{client}.jpg")
                 with lock:
                     _count(load, seen, (f"{client}.jpg", expected[number]))
 
@@ -156,7 +156,7 @@ def measure_load(address: str, pid: int, clients: int, seconds: float) -> Load:
 
 
 def _ask_once(http: httpx.Client, url: str, data: bytes, name: str):
-    """Gives the latency and the answer, or None where there was none."""
+    """Return the latency and the answer, or None where there was none."""
     sent_s = time.perf_counter()
     try:
         answer = http.post(url, content=data, params={"name": name})
@@ -174,19 +174,19 @@ def _count(load: Load, seen: tuple, expected: tuple) -> None:
 
 
 def write_camera(path: Path) -> Path:
-    """Writes what the fake camera shows: 640x480, 30 frames of a face that moves."""
+    """Write what the fake camera shows: 640x480, 30 frames of a face that moves."""
     with path.open("wb") as file:
         for index in range(30):
-            picture = np.full((480, 640, 3), 90, np.uint8)
+            image = np.full((480, 640, 3), 90, np.uint8)
             left = 80 + abs(index - 15)
-            picture[:, left : left + 480] = cv2.resize(astronaut(), (480, 480))
-            file.write(cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes())
+            image[:, left : left + 480] = cv2.resize(astronaut(), (480, 480))
+            file.write(cv2.imencode(".jpg", image[..., ::-1])[1].tobytes())
     return path
 
 
 @contextmanager
 def browsing(folder: Path) -> Iterator:
-    """Lends a page of headless Chromium with a fake camera."""
+    """Lend a page of headless Chromium with a fake camera."""
     from playwright.sync_api import sync_playwright
 
     fake = [
@@ -204,7 +204,7 @@ def browsing(folder: Path) -> Iterator:
 
 
 def measure_camera(page, address: str, seconds: float) -> Camera:
-    """Watches our webcam page and reads the figures it shows."""
+    """Watch our webcam page and read the figures it shows."""
     page.goto(f"{address}/camera")
     page.click("#start")
     page.wait_for_selector("#overlay[data-faces=happy]", state="attached")
@@ -218,7 +218,7 @@ def measure_camera(page, address: str, seconds: float) -> Camera:
 
 
 def measure_gradio_stream(page, address: str, seconds: float) -> Camera:
-    """Counts the pictures that Gradio's own streaming shows."""
+    """Count the images that Gradio's own streaming shows."""
     page.goto(address)
     buttons = page.locator("#camera button:visible")
     buttons.first.click()
@@ -240,7 +240,7 @@ def measure_gradio_stream(page, address: str, seconds: float) -> Camera:
 
 
 def load_table(load: Load, clients: int) -> str:
-    """Gives the load run as Markdown."""
+    """Return the load run as Markdown."""
     memory = [mb for _, mb in load.memory_mb]
     rows = [
         ("answers", f"{len(load.latencies_s):,}", ""),
@@ -260,7 +260,7 @@ def load_table(load: Load, clients: int) -> str:
 
 
 def camera_table(ours: Camera, gradio: Camera) -> str:
-    """Gives the webcam as Markdown, ours beside Gradio's own streaming."""
+    """Return the webcam as Markdown, ours beside Gradio's own streaming."""
     required = f"{LEAST_FPS:.0f} fps: {_verdict(ours.fps >= LEAST_FPS)}"
     return (
         "| webcam 640x480, one user | frames a second | latency | of it the model | required |\n"
@@ -286,7 +286,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def measure_cameras(seconds: float) -> str:
-    """Gives the webcam's table, or why there is none."""
+    """Return the webcam's table, or why there is none."""
     try:
         import playwright  # noqa: F401
     except ImportError:
@@ -304,7 +304,7 @@ def measure_cameras(seconds: float) -> str:
 
 
 def main() -> int:
-    """Measures and writes the report; gives 1 if an answer was mixed or failed."""
+    """Measure and write the report; return 1 if an answer was mixed or failed."""
     arguments = _arguments()
     port = free_port()
     machine = describe_machine(("gradio", "onnxruntime"))

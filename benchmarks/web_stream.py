@@ -12,14 +12,14 @@ from builder_tools import Inference
 
 
 def main() -> None:
-    """Serves a page with one streaming picture in and one picture out."""
+    """Serve a page with one streaming image in and one image out."""
     inference, lock = Inference(show_state_mode="none"), threading.Lock()
 
-    def draw(picture):
-        if picture is None:
+    def draw(image):
+        if image is None:
             return None
         with lock:
-            return inference.run(picture).image
+            return inference.run(image).image
 
     with gr.Blocks(analytics_enabled=False) as blocks:
         camera = gr.Image(

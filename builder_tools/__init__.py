@@ -1,4 +1,4 @@
-"""builder_tools: recognise nine emotions from faces in pictures, videos and cameras.
+"""builder_tools: recognise nine emotions from faces in images, videos and cameras.
 
 The names below are loaded when they are first asked for, so that `import builder_tools` costs
 nothing and using a model never loads what only the study needs.

@@ -22,7 +22,7 @@ AGREEMENT = ("mean_ccc", "valence_ccc", "arousal_ccc", "valence_rmse", "arousal_
 
 
 def card_markdown(card: ModelCard) -> str:
-    """Gives a card as Markdown (Mitchell et al., 2019, "Model Cards for Model Reporting")."""
+    """Return a card as Markdown (Mitchell et al., 2019, "Model Cards for Model Reporting")."""
     sections = {
         f"Model `{card.name}`": _basics(card),
         "Intended use": card.intended_use,
@@ -56,7 +56,7 @@ def _basics(card: ModelCard) -> str:
 
 
 def _figures(test: Mapping[str, Any]) -> str:
-    head = ("protocol", "decision", "pictures", "accuracy", "macro-F1", "mean recall", "ECE")
+    head = ("protocol", "decision", "images", "accuracy", "macro-F1", "mean recall", "ECE")
     rows = []
     for name, found in test.items():
         parts = {"natural": found, "class-balanced": found.get("balanced_decision")}
@@ -67,7 +67,7 @@ def _figures(test: Mapping[str, Any]) -> str:
         fresh = found.get("without_duplicates")
         if fresh:
             shares = (_share(fresh, key) for key in ("accuracy", "macro_f1", "mean_recall"))
-            label = f"{name}, without pictures that stand in train"
+            label = f"{name}, without images that stand in train"
             rows.append((label, "natural", fresh["n"], *shares, _number(fresh["ece"])))
     described = "".join(
         f"\n- {name}: {found['description']}"
@@ -100,7 +100,7 @@ def _affect(card: ModelCard) -> str:
     if ways:
         text += "\n\nWhich emotion, on test, by the centre nearest to valence and arousal"
         text += " and by the outputs for emotions (direct), where there are such:\n\n"
-        text += _table(("way", "protocol", "pictures", "accuracy"), ways)
+        text += _table(("way", "protocol", "images", "accuracy"), ways)
     return text
 
 
@@ -130,7 +130,7 @@ def _slices(slices: Mapping[str, Any]) -> str:
         for measure, thirds in slices.items()
         for row in thirds
     ]
-    return _table(("by", "slice", "range", "pictures", "accuracy"), rows) if rows else ""
+    return _table(("by", "slice", "range", "images", "accuracy"), rows) if rows else ""
 
 
 def _range(row: Mapping[str, Any]) -> str:
@@ -153,7 +153,7 @@ def _certainty(card: ModelCard) -> str:
         if "sure" in found:
             sure = found["sure"]
             lines.append(
-                f"On test ({name}) {_number(sure['coverage'])} of the pictures are above it and "
+                f"On test ({name}) {_number(sure['coverage'])} of the images are above it and "
                 f"{_number(sure['accuracy'])} of these are right."
             )
     return " ".join(lines)
@@ -166,8 +166,8 @@ def _data(training: Mapping[str, Any]) -> str:
     rows = {
         "data set": training["data"],
         "sha256": f"`{training['data_sha256'][:16]}`",
-        "pictures": ", ".join(f"{split} {n:,}" for split, n in training["pictures"].items()),
-        "training pictures by class": ", ".join(f"{name} {n:,}" for name, n in counts.items()),
+        "images": ", ".join(f"{split} {n:,}" for split, n in training["pictures"].items()),
+        "training images by class": ", ".join(f"{name} {n:,}" for name, n in counts.items()),
     }
     return _table(("what", "value"), rows.items())
 
@@ -191,7 +191,7 @@ def _training(training: Mapping[str, Any]) -> str:
 
 
 def _members(members: Iterable[Mapping[str, Any]]) -> str:
-    """Says what a model is the mean of, and how each was trained."""
+    """Return what a model is the mean of, and how each was trained."""
     members = list(members)
     names = " ".join(member["name"] for member in members)
     parts = [

@@ -68,9 +68,9 @@ class ModelCard:
         decision: Per emotion, the number to add to the log of its probability for a decision
             that treats all classes alike (see `decisions.apply_decision`); None if not fitted.
         temperature: What the network's logits are divided by, so that a probability says how
-            often it is right; fitted on validation pictures (1: as the network gives them).
+            often it is right; fitted on validation images (1: as the network gives them).
         abstain_below: Probability under which the most probable emotion is doubtful: above it,
-            95 % of the validation pictures are right; None if not fitted or not reached.
+            95 % of the validation images are right; None if not fitted or not reached.
         task: Name in `TASKS`. A model of `va` has no outputs for emotions: those of its card are
             told by how near a face lies to their centres.
         centres: Mean valence and arousal of each emotion's training faces; None for models that
@@ -122,7 +122,7 @@ class ModelCard:
 
     @classmethod
     def read(cls, folder: str | Path) -> ModelCard:
-        """Reads the card of a model folder.
+        """Read the card of a model folder.
 
         Raises:
             ValueError: If there is no card, or it is not valid; says which file and field.
@@ -161,7 +161,7 @@ _KINDS = {
 
 
 def write_card(folder: str | Path, card: ModelCard) -> Path:
-    """Writes `card.json` into a model folder, all or nothing; gives its path.
+    """Write `card.json` into a model folder, all or nothing; return its path.
 
     Fields keep the order of `ModelCard`, so two cards compare line by line.
     """
@@ -180,13 +180,13 @@ def write_card(folder: str | Path, card: ModelCard) -> Path:
 
 
 def file_sha256(path: str | Path) -> str:
-    """Gives the hexadecimal SHA-256 of a file's bytes."""
+    """Return the hexadecimal SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify_files(folder: str | Path, card: ModelCard, names: Sequence[str] | None = None) -> None:
-    """Checks files of a model folder against the hashes in its card.
+    """Check files of a model folder against the hashes in its card.
 
     Args:
         folder: The model folder.
@@ -222,7 +222,7 @@ def model_roots() -> tuple[Path, ...]:
 
 
 def find_model(name_or_path: str | Path | None = None) -> Path:
-    """Gives the folder of a model.
+    """Return the folder of a model.
 
     Args:
         name_or_path: A model's name (see `list_models`, `model_roots`), a folder with a card, or
@@ -244,12 +244,12 @@ def find_model(name_or_path: str | Path | None = None) -> Path:
 
 
 def list_models() -> list[ModelCard]:
-    """Gives the cards of the models that can be loaded by name, sorted by name."""
+    """Return the cards of the models that can be loaded by name, sorted by name."""
     return [ModelCard.read(folder) for _, folder in sorted(_model_folders().items())]
 
 
 def _model_folders() -> dict[str, Path]:
-    """Gives folder name -> folder; where a name stands twice the first root wins."""
+    """Return folder name -> folder; where a name stands twice the first root wins."""
     cards = [card for root in reversed(model_roots()) for card in _cards_in(root)]
     return {card.parent.name: card.parent for card in cards}
 
@@ -262,7 +262,7 @@ def _cards_in(root: Path) -> list[Path]:
 
 
 def _read_fields(path: Path) -> dict[str, Any]:
-    """Reads the fields of a card and checks that they are the fields of `ModelCard`."""
+    """Read the fields of a card and check that they are the fields of `ModelCard`."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -286,7 +286,7 @@ def _read_fields(path: Path) -> dict[str, Any]:
 
 
 def _checked_emotions(name: str, emotions: Sequence[str]) -> tuple[str, ...]:
-    """Gives the emotions as a tuple of distinct names."""
+    """Return the emotions as a tuple of distinct names."""
     if isinstance(emotions, str) or len(set(emotions)) != len(emotions) or not emotions:
         raise ValueError(
             f"Expected distinct emotion names, in output order, in the card of {name!r}. "
@@ -296,7 +296,7 @@ def _checked_emotions(name: str, emotions: Sequence[str]) -> tuple[str, ...]:
 
 
 def _check_task(card: ModelCard) -> None:
-    """Refuses an unknown task, and centres that are none."""
+    """Refuse an unknown task, and centres that are none."""
     if card.task not in TASKS:
         raise ValueError(
             f"Expected a task of {list(TASKS)} in the card of {card.name!r}. "
@@ -321,6 +321,6 @@ def _check_task(card: ModelCard) -> None:
 
 
 def _check_bare(name: str, file: str) -> None:
-    """Refuses a file name that leads out of the model's folder."""
+    """Refuse a file name that leads out of the model's folder."""
     if not isinstance(file, str) or Path(file).name != file or "\\" in file:
         raise ValueError(f"Expected bare file names in the card of {name!r}. Received: {file!r}.")

@@ -22,7 +22,7 @@ CENTRE_SPREAD = 0.25
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Gives probabilities sharpened (below 1) or softened (above 1); their order stays.
+    """Return probabilities sharpened (below 1) or softened (above 1); their order stays.
 
     Temperature scaling (Guo et al., 2017, arXiv:1706.04599): the same as dividing the logits.
 
@@ -37,7 +37,7 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
 def apply_decision(
     probabilities: np.ndarray, emotions: Iterable[str], biases: Mapping[str, float]
 ) -> np.ndarray:
-    """Gives probabilities after adding each class's bias to its log-probability.
+    """Return probabilities after adding each class's bias to its log-probability.
 
     Returns:
         `(n, k)` float64, rows sum to 1.
@@ -48,7 +48,7 @@ def apply_decision(
 
 
 def nearness(places: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Gives how probable places on the valence-arousal plane make each centre.
+    """Return how probable places on the valence-arousal plane make each centre.
 
     Each centre is taken to be as frequent as the others, its faces to scatter normally by
     `CENTRE_SPREAD` in every direction; so the nearest is the most probable (the first of equal

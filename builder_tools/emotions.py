@@ -106,7 +106,7 @@ class EmotionSet:
         return emotion in self.names
 
     def label(self, emotion: str) -> int:
-        """Gives the index of an emotion.
+        """Return the index of an emotion.
 
         Raises:
             ValueError: If the emotion is not in the set; names those that are.
@@ -116,7 +116,7 @@ class EmotionSet:
         return self.names.index(emotion)
 
     def colour_rgb(self, emotion: str) -> tuple[int, int, int]:
-        """Gives the emotion's colour, RGB 0...255; names without one of their own get orange."""
+        """Return the emotion's colour, RGB 0...255; names without one of their own get orange."""
         return COLOURS_RGB.get(own_word(emotion), UNKNOWN_COLOUR_RGB)
 
     @property
@@ -127,7 +127,7 @@ class EmotionSet:
         return np.array([places.get(own_word(name), unknown) for name in self.names])
 
     def expected_place(self, probabilities: np.ndarray) -> np.ndarray:
-        """Gives where faces lie on the valence-arousal plane: the mean of the emotions' anchors,
+        """Return where faces lie on the valence-arousal plane: the mean of the emotions' anchors,
         weighed by their probabilities.
 
         Emotions without an anchor are left out of the mean.

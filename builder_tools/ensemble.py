@@ -14,7 +14,7 @@ FACES, PROBABILITIES = "faces", "probabilities"
 
 
 def ensemble_onnx(paths: Sequence[Path], out: Path, emotions: Sequence[str]) -> None:
-    """Writes the mean of several networks as one.
+    """Write the mean of several networks as one.
 
     Args:
         paths: Networks from `(n, size, size, 3)` RGB 0...255 to probabilities; at least two, all
@@ -58,7 +58,7 @@ def ensemble_onnx(paths: Sequence[Path], out: Path, emotions: Sequence[str]) -> 
 
 
 def _kind(value) -> tuple[int, list[int | str]]:
-    """Gives element type and shape; the batch size stays free."""
+    """Return element type and shape; the batch size stays free."""
     tensor = value.type.tensor_type
     return tensor.elem_type, ["batch", *(size.dim_value for size in tensor.shape.dim[1:])]
 

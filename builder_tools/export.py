@@ -31,7 +31,7 @@ class Predictor(Protocol):
     """Anything that gives a network's outputs for faces, such as an `EmotionClassifier`."""
 
     def outputs(self, faces: np.ndarray) -> np.ndarray:
-        """Gives `(n, width)` for `(n, H, W, 3)` uint8 RGB faces (see `cards.TASKS`)."""
+        """Return `(n, width)` for `(n, H, W, 3)` uint8 RGB faces (see `cards.TASKS`)."""
         ...
 
 
@@ -71,7 +71,7 @@ def export_model(
     suffixes: Sequence[str] = (".onnx",),
     **card_fields: Any,
 ) -> Export:
-    """Writes a trained network as a model folder with its card.
+    """Write a trained network as a model folder with its card.
 
     Args:
         model: A network from `(n, size, size, 3)` RGB 0...255 to the outputs of the card's task,
@@ -108,7 +108,7 @@ def export_model(
 def check_parity(
     model: keras.Model, classifier: Predictor, faces: np.ndarray, *, num_affect: int = 0
 ) -> Parity:
-    """Compares an exported network with Keras.
+    """Compare an exported network with Keras.
 
     Args:
         model: The Keras network, in float32.
@@ -128,7 +128,7 @@ def check_parity(
 
 
 def as_float32(model: keras.Model, input_size: int | None = None) -> keras.Model:
-    """Gives a copy of a network that computes in float32, with the same weights.
+    """Return a copy of a network that computes in float32, with the same weights.
 
     Args:
         model: A functional or sequential network in any precision.
@@ -148,7 +148,7 @@ def as_float32(model: keras.Model, input_size: int | None = None) -> keras.Model
 
 
 def write_onnx(model: keras.Model, path: Path, emotions: Sequence[str]) -> None:
-    """Writes an ONNX file that names its classes; the batch size stays free.
+    """Write an ONNX file that names its classes; the batch size stays free.
 
     The converter folds batch normalisation into the convolutions and moves the channels first
     once, at the entry (tests hold it to both).
@@ -169,12 +169,12 @@ def write_onnx(model: keras.Model, path: Path, emotions: Sequence[str]) -> None:
 
 
 def write_tflite(model: keras.Model, path: Path, emotions: Sequence[str]) -> None:
-    """Writes a LiteRT file; it cannot name its classes, so only the card does."""
+    """Write a LiteRT file; it cannot name its classes, so only the card does."""
     model.export(str(path), format="litert", verbose=False)
 
 
 def write_keras(model: keras.Model, path: Path, emotions: Sequence[str]) -> None:
-    """Writes the Keras network itself, for further training."""
+    """Write the Keras network itself, for further training."""
     model.save(path)
 
 
@@ -189,7 +189,7 @@ WRITERS: dict[str, Callable[[keras.Model, Path, Sequence[str]], None]] = {
 def _write_files(
     model: keras.Model, folder: Path, suffixes: Sequence[str], fields: dict[str, Any]
 ) -> ModelCard:
-    """Writes `model.*` and the card into a folder; gives the card."""
+    """Write `model.*` and the card into a folder; return the card."""
     files = [f"model{suffix}" for suffix in suffixes]
     card = ModelCard(file=files[0], **fields)
     for file, suffix in zip(files, suffixes, strict=True):
@@ -204,12 +204,12 @@ def _num_affect(card: ModelCard) -> int:
 
 
 def _largest(rows: np.ndarray) -> np.ndarray:
-    """Gives the place of the largest value of each row, 0 for rows of none."""
+    """Return the place of the largest value of each row, 0 for rows of none."""
     return rows.argmax(axis=1) if rows.shape[1] else np.zeros(len(rows), np.int64)
 
 
 def _in_float32(config: Any) -> Any:
-    """Gives a layer configuration with every low-precision policy replaced by float32."""
+    """Return a layer configuration with every low-precision policy replaced by float32."""
     if isinstance(config, dict):
         if config.get("class_name") == "DTypePolicy":
             return "float32" if config["config"]["name"] in LOW_PRECISION else config
@@ -220,7 +220,7 @@ def _in_float32(config: Any) -> Any:
 
 
 def _with_input_size(config: Any, size: int) -> Any:
-    """Gives a network configuration whose input is `(size, size)` pixels."""
+    """Return a network configuration whose input is `(size, size)` pixels."""
     layers = []
     for layer in config["layers"]:
         if layer["class_name"] == "InputLayer":

@@ -21,7 +21,7 @@ CALIBRATION_BATCH = 32
 
 
 def quantize_onnx(path: Path, out: Path, faces: np.ndarray, emotions: Sequence[str]) -> None:
-    """Writes the int8 form of an ONNX network.
+    """Write the int8 form of an ONNX network.
 
     Weights take 7 of their 8 bits: processors without VNNI instructions sum pairs of products in
     16 bits, which full weights overflow.
@@ -62,7 +62,7 @@ def quantize_onnx(path: Path, out: Path, faces: np.ndarray, emotions: Sequence[s
 
 
 def _convolutions_over_maps(path: Path, model) -> list[str]:
-    """Names the convolutions worth it: over maps larger than 1x1, to more than one channel."""
+    """Name the convolutions worth it: over maps larger than 1x1, to more than one channel."""
     shapes = {
         value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
         for value in (*model.graph.value_info, *model.graph.output)
@@ -81,7 +81,7 @@ def _convolutions_over_maps(path: Path, model) -> list[str]:
 
 
 def _is_map(shape: list[int]) -> bool:
-    """Whether `(n, channels, height, width)` is more than a gate or a grey picture."""
+    """Whether `(n, channels, height, width)` is more than a gate or a grey image."""
     return len(shape) == 4 and shape[1] > 1 and max(shape[2:]) > 1
 
 

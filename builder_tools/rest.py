@@ -1,8 +1,8 @@
 """A face against its own rest: what it shows compared with how it looks when it shows nothing.
 
 Some faces look stern, sad or surprised at rest, and a network that knows nobody says so for an
-hour. Where neutral pictures of the same person are known, their mean log-probability `r` says what
-the resting face alone makes the network believe. By Bayes' rule the evidence of a picture beyond
+hour. Where neutral images of the same person are known, their mean log-probability `r` says what
+the resting face alone makes the network believe. By Bayes' rule the evidence of an image beyond
 that is `log p - r`; yet most of `r` is no habit of this person but of people (a resting face *is*
 neutral), which must not be taken away, or no face would ever be neutral again. So
 
@@ -13,7 +13,7 @@ changes nothing, a population share of 0 flatters posed sets and destroys neutra
 1 undoes most of the gain. The constants were chosen on two development sets of other people by the
 rule that `benchmarks/rest.py` states, measures and writes into reports/rest.md.
 
-A resting face holds no picture and no embedding: a few means, and how much they rest on.
+A resting face holds no image and no embedding: a few means, and how much they rest on.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ POPULATION_SHARE = 0.6
 """How much of the population's rest stays (u)."""
 FLOOR = 1e-5
 """Least probability of which a logarithm is taken: below it, a network's numbers are noise."""
-FULL_TRUST_PICTURES = 0.25
-"""n independent pictures are trusted n / (n + this): one 0.8, two 0.89, three 0.92."""
+FULL_TRUST_IMAGES = 0.25
+"""n independent images are trusted n / (n + this): one 0.8, two 0.89, three 0.92."""
 POPULATION = {
     "anger": -6.25,
     "contempt": -6.29,
@@ -65,15 +65,15 @@ class RestingFace:
 
     Args:
         emotions: The model's classes, in its order.
-        log_probabilities: Mean log-probability of each class over the resting pictures, at most 0.
+        log_probabilities: Mean log-probability of each class over the resting images, at most 0.
         population: The same over many people's neutral faces.
-        frames: How many pictures it rests on, at least 1.
+        frames: How many images it rests on, at least 1.
         trust: How far it is believed, 0...1.
         model: Which model said so (`EmotionClassifier.identity`); None binds it to the classes
             only.
 
     Raises:
-        ValueError: If a field is of another kind or length, or there is no picture behind it.
+        ValueError: If a field is of another kind or length, or there is no image behind it.
     """
 
     emotions: tuple[str, ...]
@@ -105,7 +105,7 @@ class RestingFace:
         population: Mapping[str, float] = POPULATION,
         model: str | None = None,
     ) -> RestingFace:
-        """Return the resting face behind independent pictures of one person's neutral face.
+        """Return the resting face behind independent images of one person's neutral face.
 
         Args:
             probabilities: `(n, k)` of `EmotionClassifier.predict`, n at least 1.
@@ -120,8 +120,8 @@ class RestingFace:
         rows = checked_probabilities(probabilities, names)
         if not len(rows):
             raise ValueError(
-                "Expected at least one picture of the resting face. Received: 0. Give neutral "
-                "pictures of the same person."
+                "Expected at least one image of the resting face. Received: 0. Give neutral "
+                "images of the same person."
             )
         means = np.log(np.maximum(rows, FLOOR)).mean(axis=0)
         return cls(
@@ -129,7 +129,7 @@ class RestingFace:
             tuple(means.tolist()),
             population_of(names, population),
             len(rows),
-            len(rows) / (len(rows) + FULL_TRUST_PICTURES),
+            len(rows) / (len(rows) + FULL_TRUST_IMAGES),
             model,
         )
 
@@ -218,16 +218,16 @@ def relative_by_person(
     persons: Iterable[str],
     is_neutral: np.ndarray,
 ) -> np.ndarray:
-    """Return what each picture shows compared with its person's *other* neutral pictures.
+    """Return what each image shows compared with its person's *other* neutral images.
 
     Args:
         probabilities: `(n, k)` in the order of `emotions`.
         emotions: The model's classes.
-        persons: Who is on each picture, n of them; "" for nobody known.
-        is_neutral: `(n,)` bool, which pictures are known to be neutral.
+        persons: Who is on each image, n of them; "" for nobody known.
+        is_neutral: `(n,)` bool, which images are known to be neutral.
 
     Returns:
-        `(n, k)` float64; pictures of people without another neutral one keep their rows.
+        `(n, k)` float64; images of people without another neutral one keep their rows.
     """
     names, found = tuple(emotions), np.array(probabilities, np.float64)
     rows, people = found.copy(), np.array(list(persons), object)

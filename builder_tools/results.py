@@ -54,31 +54,31 @@ class Box:
         return ((self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2)
 
     def square(self) -> Box:
-        """Gives the square around the same centre whose side is the longer side."""
+        """Return the square around the same centre whose side is the longer side."""
         (x, y), half = self.centre, max(self.width, self.height) / 2
         return Box(x - half, y - half, x + half, y + half)
 
     def scale(self, factor: float) -> Box:
-        """Gives the box `factor` times as wide and high around the same centre."""
+        """Return the box `factor` times as wide and high around the same centre."""
         (x, y), w, h = self.centre, self.width * factor / 2, self.height * factor / 2
         return Box(x - w, y - h, x + w, y + h)
 
     def shift(self, dx: float, dy: float) -> Box:
-        """Gives the box moved by `dx`, `dy` pixels."""
+        """Return the box moved by `dx`, `dy` pixels."""
         return Box(self.x1 + dx, self.y1 + dy, self.x2 + dx, self.y2 + dy)
 
     def clip(self, width: int, height: int) -> Box:
-        """Gives the part of the box inside an image of that size (may be empty)."""
+        """Return the part of the box inside an image of that size (may be empty)."""
         x1, x2 = (min(max(x, 0), width) for x in (self.x1, self.x2))
         y1, y2 = (min(max(y, 0), height) for y in (self.y1, self.y2))
         return Box(x1, y1, x2, y2)
 
     def round(self) -> Box:
-        """Gives the box with whole-pixel corners."""
+        """Return the box with whole-pixel corners."""
         return Box(*(round(value) for value in self.xyxy))
 
     def iou(self, other: Box) -> float:
-        """Gives intersection over union with another box, 0...1 (0 for empty boxes)."""
+        """Return intersection over union with another box, 0...1 (0 for empty boxes)."""
         width = min(self.x2, other.x2) - max(self.x1, other.x1)
         height = min(self.y2, other.y2) - max(self.y1, other.y1)
         shared = max(width, 0) * max(height, 0)
@@ -87,7 +87,7 @@ class Box:
 
 
 def crop(image: np.ndarray, box: Box) -> np.ndarray:
-    """Cuts a box out of an image; parts outside repeat the image's edge pixels.
+    """Cut a box out of an image; parts outside repeat the image's edge pixels.
 
     Args:
         image: `(H, W, 3)` uint8.
@@ -108,7 +108,7 @@ def crop(image: np.ndarray, box: Box) -> np.ndarray:
 
 
 def _whole_px(length: float) -> int:
-    """Rounds a side; sides that differ by the error of their arithmetic only stay equal."""
+    """Round a side; sides that differ by the error of their arithmetic only stay equal."""
     return max(round(round(length, 3)), 1)
 
 
@@ -120,8 +120,8 @@ class Face:
         box: Where it is, clipped to the image.
         score: The detector's confidence in [0, 1]; 1.0 from back ends that give none.
         keypoints: `(k, 2)` x, y in pixels in the detector's own order, or None. Detectors that
-            give eyes put them first: the one on the left of the picture, then the right one.
-        track: The face's identity over a video, or None for still pictures.
+            give eyes put them first: the one on the left of the image, then the right one.
+        track: The face's identity over a video, or None for still images.
     """
 
     box: Box
@@ -202,7 +202,7 @@ class FaceEmotion:
         return None if emotion is None else self.relative_probabilities[emotion]
 
     def to_dict(self) -> dict[str, Any]:
-        """Gives the face as the `faces` entry of a JSON line (see `FrameResult.to_dict`).
+        """Return the face as the `faces` entry of a JSON line (see `FrameResult.to_dict`).
 
         `track`, `valence` and `arousal` are None (null) where the source or model gives none. The
         keys `relative_...` are there only where the face was compared with its rest.
@@ -230,14 +230,14 @@ class FaceEmotion:
 
 @dataclass(frozen=True)
 class FrameResult:
-    """What was found in one picture or one frame of a video.
+    """What was found in one image or one frame of a video.
 
     Args:
-        source: File name, address or camera the picture came from ("array" for arrays).
+        source: File name, address or camera the image came from ("array" for arrays).
         frame: Index of the frame in its source, from 0.
-        time_s: When the frame is shown, seconds from the start of the source (0.0 for pictures).
+        time_s: When the frame is shown, seconds from the start of the source (0.0 for images).
         faces: The faces, largest first.
-        image: The picture itself, `(H, W, 3)` uint8 RGB, with boxes drawn if drawing was on;
+        image: The image itself, `(H, W, 3)` uint8 RGB, with boxes drawn if drawing was on;
             None when it was not kept.
     """
 
@@ -253,7 +253,7 @@ class FrameResult:
         return f"FrameResult({self.source!r}{when}: {faces})"
 
     def to_dict(self) -> dict[str, Any]:
-        """Gives the result as one line of the `--json` output."""
+        """Return the result as one line of the `--json` output."""
         return {
             "source": self.source,
             "frame": self.frame,

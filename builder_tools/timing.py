@@ -1,4 +1,4 @@
-"""How fast the product is on this machine, on somebody's own pictures."""
+"""How fast the product is on this machine, on somebody's own images."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ class Timing:
     Args:
         detector: Name of the detector; empty for a model alone, on one face.
         model: Name of the model.
-        pictures: How many different pictures.
+        images: How many different images.
         faces: How many faces were found in them, once each.
-        median_ms: Milliseconds a picture (a face, for a model alone).
+        median_ms: Milliseconds an image (a face, for a model alone).
         p95_ms: So long or less took 95 % of the runs.
     """
 
     detector: str
     model: str
-    pictures: int
+    images: int
     faces: int
     median_ms: float
     p95_ms: float
 
 
 def time_models(models: Sequence[str], *, repeats: int = 100) -> Iterator[Timing]:
-    """Times models alone on one face of noise, resizing and preprocessing included."""
+    """Time models alone on one face of noise, resizing and preprocessing included."""
     shape = (1, RANDOM_FACE_PX, RANDOM_FACE_PX, 3)
     face = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     for name in models:
@@ -48,21 +48,21 @@ def time_models(models: Sequence[str], *, repeats: int = 100) -> Iterator[Timing
         yield Timing("", name, 0, 1, *spent)
 
 
-def time_pictures(
-    pictures: Sequence[str], *, detectors: Sequence[str], models: Sequence[str], repeats: int = 10
+def time_images(
+    sources: Sequence[str], *, detectors: Sequence[str], models: Sequence[str], repeats: int = 10
 ) -> Iterator[Timing]:
-    """Times detection and classification of pictures, read beforehand.
+    """Time detection and classification of sources, read beforehand.
 
     Args:
-        pictures: Paths or addresses.
+        sources: Paths or addresses.
         detectors: Names in `DETECTORS`.
         models: Names or folders of models.
-        repeats: Times each picture is looked at.
+        repeats: Times each source is looked at.
 
     Raises:
-        FileNotFoundError, ValueError: If a picture cannot be read, or a name is unknown.
+        FileNotFoundError, ValueError: If a source cannot be read, or a name is unknown.
     """
-    images = [read_image(picture) for picture in pictures]
+    images = [read_image(source) for source in sources]
     for detector, model in itertools.product(detectors, models):
         with Inference(EmotionClassifier(model), show_state_mode="none", detector=detector) as one:
             faces = sum(len(one.analyse(image)) for image in images)
@@ -71,7 +71,7 @@ def time_pictures(
 
 
 def _milliseconds(calls: Sequence[Callable[[], object]], repeats: int) -> tuple[float, float]:
-    """Gives median and 95th percentile; the calls take turns."""
+    """Return median and 95th percentile; the calls take turns."""
     for call in calls[:WARM_UP]:
         call()
     spent = []

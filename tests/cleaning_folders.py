@@ -1,4 +1,4 @@
-"""Folders of pictures to be cleaned with a detector of known answers."""
+"""Folders of images to be cleaned with a detector of known answers."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ PLAIN = CleaningConfig(surround=False, min_face_px=0)
 """For `FakeDetector`, which reads the number of faces in the first pixel."""
 
 
-def picture(num_faces: int, seed: int, *, size: int = 64) -> np.ndarray:
-    """A picture for `FakeDetector`, unlike that of any other seed."""
+def made_image(num_faces: int, seed: int, *, size: int = 64) -> np.ndarray:
+    """An image for `FakeDetector`, unlike that of any other seed."""
     coarse = np.random.default_rng(seed).integers(40, 215, (8, 8, 3), np.uint8)
     image = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_NEAREST)
     image[0, 0] = num_faces
     return image
 
 
-def class_folders(root: Path, *, pictures: int = 4) -> Path:
+def class_folders(root: Path, *, images: int = 4) -> Path:
     for label, emotion in enumerate(("happy", "sad")):
-        for index in range(pictures):
-            image = picture(1, 100 * label + index)
+        for index in range(images):
+            image = made_image(1, 100 * label + index)
             write_image(root / emotion / f"{index}.png", image)
     return root
 
@@ -57,10 +57,10 @@ def clean(source: Path, out: Path, config: CleaningConfig = PLAIN, **more):
 
 
 def mixed_folders(root: Path) -> Path:
-    """Writes class folders with every kind of picture."""
+    """Writes class folders with every kind of image."""
     class_folders(root)
-    write_image(root / "happy" / "none.png", picture(0, 50))
-    write_image(root / "happy" / "two.png", picture(2, 51))
+    write_image(root / "happy" / "none.png", made_image(0, 50))
+    write_image(root / "happy" / "two.png", made_image(2, 51))
     (root / "happy" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nand no more")
     (root / "sad" / "empty.jpg").write_bytes(b"")
     shutil.copy(root / "sad" / "0.png", root / "sad" / "9 copy.png")

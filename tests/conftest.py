@@ -122,32 +122,32 @@ class FaceVideo:
         return self.time_s(self.num_frames)
 
 
-def face_picture(video: FaceVideo, index: int, head: np.ndarray) -> np.ndarray:
+def face_image(video: FaceVideo, index: int, head: np.ndarray) -> np.ndarray:
     """Paints frame `index`: `(360, 640, 3)` uint8 RGB."""
     width, height = video.size
     ramp = np.linspace(60, 150, width, dtype=np.float32)
-    picture = np.repeat(np.repeat(ramp[None, :, None], height, 0), 3, 2)
+    image = np.repeat(np.repeat(ramp[None, :, None], height, 0), 3, 2)
     side = 160 + index
     face = cv2.resize(head, (side, side)).astype(np.float32)
     left, top = 40 + 3 * index, 60 + index // 3
     fade = min(index / video.face_frames.start, 1.0, (video.num_frames - 1 - index) / 14)
-    spot = picture[top : top + side, left : left + side]
+    spot = image[top : top + side, left : left + side]
     spot += fade * (face[: spot.shape[0], : spot.shape[1]] - spot)
-    return np.rint(picture).astype(np.uint8)
+    return np.rint(image).astype(np.uint8)
 
 
 def _write_face_video(video: FaceVideo, head: np.ndarray) -> None:
     import av
 
     with av.open(str(video.path), "w") as output:
-        pictures = output.add_stream("libx264", rate=video.fps)
-        pictures.width, pictures.height = video.size
-        pictures.pix_fmt = "yuv420p"
+        images = output.add_stream("libx264", rate=video.fps)
+        images.width, images.height = video.size
+        images.pix_fmt = "yuv420p"
         sound = output.add_stream("aac", rate=video.sound_rate, layout="mono")
         for index in range(video.num_frames):
-            image = face_picture(video, index, head)
-            output.mux(pictures.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        output.mux(pictures.encode(None))
+            image = face_image(video, index, head)
+            output.mux(images.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        output.mux(images.encode(None))
         times = np.arange(round(video.duration_s * video.sound_rate)) / video.sound_rate
         wave = 0.3 * np.sin(2 * np.pi * video.sound_hz * times).astype(np.float32)
         samples = av.AudioFrame.from_ndarray(wave[None], format="fltp", layout="mono")
@@ -166,9 +166,9 @@ def face_video(tmp_path_factory: pytest.TempPathFactory, astronaut: np.ndarray) 
 
 
 class MjpegServer:
-    """A network camera on loopback: MJPEG over HTTP, with a counter burnt into every picture.
+    """A network camera on loopback: MJPEG over HTTP, with a counter burnt into every image.
 
-    `counter` is the number of the newest picture made; it grows with time whether or not
+    `counter` is the number of the newest image made; it grows with time whether or not
     anybody looks. `stop()` is a camera that vanishes, `start()` brings it back at the same
     address, `silent = True` keeps the connection but sends nothing.
     """
@@ -176,11 +176,11 @@ class MjpegServer:
     BLOCK_PX = 16
     BITS = 16
 
-    def __init__(self, picture: np.ndarray, fps: float = 25.0) -> None:
+    def __init__(self, image: np.ndarray, fps: float = 25.0) -> None:
         self.fps = fps
         self.silent = False
         self.num_clients = 0
-        self._picture = picture
+        self._image = image
         self._port = 0
         self._start_s = time.monotonic()
         self._server: http.server.ThreadingHTTPServer | None = None
@@ -214,14 +214,14 @@ class MjpegServer:
             time.sleep(0.01)
 
     def jpeg(self, counter: int) -> bytes:
-        image = self._picture.copy()
+        image = self._image.copy()
         for bit in range(self.BITS):
             left = bit * self.BLOCK_PX
             image[: self.BLOCK_PX, left : left + self.BLOCK_PX] = 255 * (counter >> bit & 1)
         return cv2.imencode(".jpg", image[..., ::-1])[1].tobytes()
 
     def counter_in(self, image_rgb: np.ndarray) -> int:
-        """Reads the counter out of a received picture."""
+        """Reads the counter out of a received image."""
         middle = self.BLOCK_PX // 2
         row = image_rgb[middle, middle : self.BITS * self.BLOCK_PX : self.BLOCK_PX]
         return sum(int(value > 127) << bit for bit, value in enumerate(row.mean(axis=1)))
@@ -266,7 +266,7 @@ class _CameraHandler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def mjpeg_server(astronaut: np.ndarray) -> Iterator[MjpegServer]:
-    """A running network camera that shows the astronaut at 25 pictures a second."""
+    """A running network camera that shows the astronaut at 25 frames a second."""
     server = MjpegServer(astronaut)
     server.start()
     yield server

@@ -1,4 +1,4 @@
-"""Stand-ins with known answers for the model and the detector, and pictures they can read."""
+"""Stand-ins with known answers for the model and the detector, and images they can read."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class FakeModel:
 
 
 class FakeDetector:
-    """Finds as many faces as the value of the picture's first pixel says, in a row.
+    """Finds as many faces as the value of the image's first pixel says, in a row.
 
     Or always `num_faces`, where that is given. The first face is 16x16 px, the second 20x20, the
     third 24x24...; the scores fall.
@@ -70,8 +70,8 @@ class FakeDetector:
         self.closed += 1
 
 
-def picture(num_faces: int, *values: int, size: tuple[int, int] = (96, 64)) -> np.ndarray:
-    """Paints a picture for `FakeDetector`, each face filled with a value: `(64, 96, 3)` uint8."""
+def made_image(num_faces: int, *values: int, size: tuple[int, int] = (96, 64)) -> np.ndarray:
+    """Paints an image for `FakeDetector`, each face filled with a value: `(64, 96, 3)` uint8."""
     image = np.full((size[1], size[0], 3), 40, np.uint8)
     image[0, 0] = num_faces
     left = 8
@@ -82,8 +82,8 @@ def picture(num_faces: int, *values: int, size: tuple[int, int] = (96, 64)) -> n
     return image
 
 
-def save_picture(path: Path, num_faces: int, *values: int) -> Path:
-    return write_image(path, picture(num_faces, *values))
+def save_image(path: Path, num_faces: int, *values: int) -> Path:
+    return write_image(path, made_image(num_faces, *values))
 
 
 def files_of(csv_path):

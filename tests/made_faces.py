@@ -11,7 +11,7 @@ def with_other_mouth(image: np.ndarray, shift_px: float, *, middle=(0.5, 0.8), s
 
     Args:
         image: `(H, W, 3)` uint8.
-        shift_px: How far, in pixels of the picture.
+        shift_px: How far, in pixels of the image.
         middle: Of the mouth, in shares of width and height.
         size: Of the mouth, likewise.
     """

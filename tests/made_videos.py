@@ -23,28 +23,28 @@ class Actor:
 
     Args:
         name: Who.
-        picture: `(h, w, 3)` uint8 RGB with the face in its middle.
-        place: Gives the (x, y) centre of the picture at a time in seconds, in shares of the
+        image: `(h, w, 3)` uint8 RGB with the face in its middle.
+        place: Gives the (x, y) centre of the image at a time in seconds, in shares of the
             video's sides, or None while away. Later actors stand before earlier ones.
-        face: Where the face is in the picture, shares of its sides.
-        height: Of the picture, as a share of the video's height.
+        face: Where the face is in the image, shares of its sides.
+        height: Of the image, as a share of the video's height.
         blur_px: Length of the motion blur along x.
     """
 
     name: str
-    picture: np.ndarray
+    image: np.ndarray
     place: Callable[[float], tuple[float, float] | None]
     face: tuple[float, float, float, float] = FACE_IN_HEAD
     height: float = 0.45
     blur_px: int = 0
 
     def box(self, time_s: float, size: tuple[int, int]) -> Box | None:
-        """Gives the whole picture's box in px, or None while away."""
+        """Gives the whole image's box in px, or None while away."""
         place = self.place(time_s)
         if place is None:
             return None
         height = self.height * size[1]
-        width = height * self.picture.shape[1] / self.picture.shape[0]
+        width = height * self.image.shape[1] / self.image.shape[0]
         x, y = place[0] * size[0], place[1] * size[1]
         return Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
 
@@ -76,7 +76,7 @@ class Scene:
         return [index / self.fps for index in range(round(self.seconds * self.fps))]
 
     def paint(self, time_s: float) -> np.ndarray:
-        """Gives the picture at a time: `(height, width, 3)` uint8 RGB."""
+        """Gives the image at a time: `(height, width, 3)` uint8 RGB."""
         width, height = self.size
         ramp = np.linspace(60, 150, width, dtype=np.float32)
         canvas = np.repeat(np.repeat(ramp[None, :, None], height, 0), 3, 2).astype(np.uint8)
@@ -87,7 +87,7 @@ class Scene:
         return canvas
 
     def truth(self, time_s: float, most_hidden: float = 0.5) -> dict[str, Box]:
-        """Gives who is to be seen where: the face inside the picture and not hidden too far."""
+        """Gives who is to be seen where: the face inside the image and not hidden too far."""
         width, height = self.size
         seen: dict[str, Box] = {}
         before: list[Box] = []
@@ -112,13 +112,13 @@ class Scene:
 
 def _paste(canvas: np.ndarray, actor: Actor, box: Box) -> None:
     width, height = int(box.width), int(box.height)
-    picture = cv2.resize(actor.picture, (width, height), interpolation=cv2.INTER_AREA)
+    image = cv2.resize(actor.image, (width, height), interpolation=cv2.INTER_AREA)
     if actor.blur_px > 1:
-        picture = cv2.blur(picture, (actor.blur_px, 1))
+        image = cv2.blur(image, (actor.blur_px, 1))
     shown = box.clip(canvas.shape[1], canvas.shape[0])
     x1, y1, x2, y2 = (int(value) for value in shown.xyxy)
     left, top = x1 - int(box.x1), y1 - int(box.y1)
-    canvas[y1:y2, x1:x2] = picture[top : top + y2 - y1, left : left + x2 - x1]
+    canvas[y1:y2, x1:x2] = image[top : top + y2 - y1, left : left + x2 - x1]
 
 
 def _shared(a: Box, b: Box) -> float:
@@ -164,9 +164,9 @@ def scenes(heads: Sequence[np.ndarray], faces=None, *, fps: float = 25.0) -> dic
     """Gives the scripts a tracker must pass, played by two to four heads.
 
     Args:
-        heads: Four pictures of heads.
+        heads: Four images of heads.
         faces: Where the face is in each of them, shares; that of the astronaut's by default.
-        fps: Pictures a second.
+        fps: Frames a second.
     """
     faces = faces or [FACE_IN_HEAD] * len(heads)
 
@@ -252,7 +252,7 @@ class Party:
     rate_hz: int = 16000
 
 
-def numbered_picture(number: int, size: tuple[int, int] = (96, 54)) -> np.ndarray:
+def numbered_image(number: int, size: tuple[int, int] = (96, 54)) -> np.ndarray:
     """Paints a number as 12 blocks from left to right, the lowest bit first."""
     image = np.full((size[1], size[0], 3), 30, np.uint8)
     for bit in range(12):
@@ -261,7 +261,7 @@ def numbered_picture(number: int, size: tuple[int, int] = (96, 54)) -> np.ndarra
 
 
 def number_in(image: np.ndarray) -> int:
-    """Reads a number painted by `numbered_picture`."""
+    """Reads a number painted by `numbered_image`."""
     return sum(int(image[27, 8 * bit + 4].mean() > 127) << bit for bit in range(12))
 
 
@@ -322,7 +322,7 @@ def make_party(
     wave_path = write_wave(folder / "film.wav", sound, rate_hz)
     with VideoWriter(film, fps, (96, 54), audio_from=wave_path) as writer:
         for number in range(round(seconds * fps)):
-            writer.write(numbered_picture(number))
+            writer.write(numbered_image(number))
     cast = {"anna": (1.25, 25.0, 0.1, 0.5), "ben": (-1.6, 15.0, 0.45, 0.35)}
     cast["cleo"] = (0.4, 30000 / 1001, 0.25, 0.6)
     viewers = {}
@@ -343,7 +343,7 @@ def make_party(
 
 
 class BrightFaceDetector:
-    """Finds one face in the middle of every picture that is not black."""
+    """Finds one face in the middle of every image that is not black."""
 
     crop_scale, crop_shift_y = 1.0, 0.0
 

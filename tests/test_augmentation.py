@@ -1,4 +1,4 @@
-"""Augmentation on pictures small enough to say where every dot must go."""
+"""Augmentation on images small enough to say where every dot must go."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def noise(count=64, side=16, channels=3) -> np.ndarray:
 
 
 def dots(count=64, dx=0, dy=0) -> np.ndarray:
-    """Gives black pictures with one bright dot `(dx, dy)` px right of and below the centre."""
+    """Gives black images with one bright dot `(dx, dy)` px right of and below the centre."""
     images = np.zeros((count, SIDE, SIDE, 1), np.float32)
     images[:, CENTRE + dy, CENTRE + dx] = 200
     return images
@@ -170,7 +170,7 @@ def test_tilt_worked_by_hand():
 
 
 def test_tilt_and_its_sampling_agree_with_the_plain_map():
-    """A tilt of almost nothing takes the other way to the same pictures."""
+    """A tilt of almost nothing takes the other way to the same images."""
     images = noise(16)
     plain = changed(RandomFaceAffine(seed=4), images)
     np.testing.assert_allclose(

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def numbered(count=10):
-    """Gives pictures and targets that both tell their number."""
+    """Gives images and targets that both tell their number."""
     numbers = np.arange(count)
     images = np.broadcast_to(numbers[:, None, None], (count, 4, 4)).astype(np.uint8)
     return images, np.stack([numbers, -numbers], axis=1).astype(np.float32)
@@ -42,7 +42,7 @@ def test_batches_keep_targets_beside_their_faces():
 
 
 class Files:
-    """Faces decoded when asked for: what `Pictures` of a table is."""
+    """Faces decoded when asked for: what `ResizedImages` of a table is."""
 
     def __init__(self, images):
         self.images, self.asked = np.repeat(images[..., None], 3, axis=-1), []

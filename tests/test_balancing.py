@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 def faces(sizes=(12, 30, 5), side=6, channels=None, seed=0):
-    """Gives noise pictures and labels 0, 1, 2, ... shuffled."""
+    """Gives noise images and labels 0, 1, 2, ... shuffled."""
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
     shape = (len(labels), side, side) if channels is None else (len(labels), side, side, channels)
@@ -68,7 +68,7 @@ def test_modify_coef_is_the_share_that_is_interpolated():
     assert (counts["interpolated"], counts["augmented"]) == (30, 70)
 
 
-def test_pictures_are_what_their_provenance_says():
+def test_images_are_what_their_provenance_says():
     images, labels = faces()
     smote = FaceSMOTE(smote_value=25, gen_model=Darker())
     made, found = smote.fit_resample(images, labels)
@@ -209,9 +209,9 @@ def test_neighbours_in_an_embedding():
     images[labels == 0] = np.sort(images[labels == 0], axis=0)
     seen = []
 
-    def embed(pictures):
-        seen.append(pictures.shape)
-        return pictures.reshape(len(pictures), -1).mean(axis=1, keepdims=True)
+    def embed(batch):
+        seen.append(batch.shape)
+        return batch.reshape(len(batch), -1).mean(axis=1, keepdims=True)
 
     smote = FaceSMOTE(space="embedding", embed=embed, k_neighbors=1, modify_coef=1, train_part=0)
     made, _ = smote.fit_resample(images, labels)
@@ -239,18 +239,16 @@ def test_targets_are_mixed_as_the_pixels_are():
         np.testing.assert_allclose(found[row.row], expected, atol=1e-6)
 
 
-def test_few_pictures_shrink_the_neighbourhood_with_a_message(caplog):
+def test_few_images_shrink_the_neighbourhood_with_a_message(caplog):
     images, labels = faces((3, 20))
     with caplog.at_level(logging.WARNING):
         FaceSMOTE(modify_coef=1, train_part=0).fit_resample(images, labels)
-    assert "class 0: 3 pictures to choose from, so k_neighbors is 2 instead of 5" in caplog.text
+    assert "class 0: 3 images to choose from, so k_neighbors is 2 instead of 5" in caplog.text
 
 
-def test_one_picture_can_be_augmented_but_not_interpolated():
+def test_one_image_can_be_augmented_but_not_interpolated():
     images, labels = faces((1, 4))
-    with pytest.raises(
-        ValueError, match=r"at least 2 pictures of class 0 .*Try a lower train_part"
-    ):
+    with pytest.raises(ValueError, match=r"at least 2 images of class 0 .*Try a lower train_part"):
         FaceSMOTE().fit_resample(images, labels)
     _, found = FaceSMOTE(modify_coef=0, gen_model=Darker()).fit_resample(images, labels)
     assert np.bincount(found).tolist() == [4, 4]
@@ -263,14 +261,14 @@ def test_one_picture_can_be_augmented_but_not_interpolated():
         ({"smote_value": 2.5}, "smote_value=2.5"),
         ({"modify_coef": 1.1}, "modify_coef=1.1"),
         ({"train_part": -0.1}, "train_part=-0.1"),
-        ({"train_part": 1.0}, "Expected at least 2 pictures of class 0"),
-        ({"train_part": 1.0, "modify_coef": 0}, "Expected at least 1 picture of class 0"),
+        ({"train_part": 1.0}, "Expected at least 2 images of class 0"),
+        ({"train_part": 1.0, "modify_coef": 0}, "Expected at least 1 image of class 0"),
         ({"k_neighbors": 0}, "k_neighbors >= 1"),
         ({"space": "voxel"}, "'voxel'"),
         ({"kind": "svm"}, "'svm'"),
         ({"space": "embedding"}, "embed=None"),
         ({"space": "embedding", "embed": lambda x: x[:3]}, "finite features"),
-        ({"gen_model": lambda x, training: x[:, :2]}, "gen_model to give finite pictures"),
+        ({"gen_model": lambda x, training: x[:, :2]}, "gen_model to give finite images"),
     ],
 )
 def test_wrong_settings_are_explained(options, message):
@@ -278,15 +276,15 @@ def test_wrong_settings_are_explained(options, message):
         FaceSMOTE(**options).fit_resample(*faces())
 
 
-def test_wrong_pictures_are_explained():
+def test_wrong_images_are_explained():
     images, labels = faces()
     for wrong in (images / 255, images[0], images[..., None], images.astype(np.int64)):
         with pytest.raises(ValueError, match="uint8"):
             FaceSMOTE().fit_resample(wrong, labels)
     for wrong in (labels[:-1], np.empty((0,))):
-        with pytest.raises(ValueError, match="one label a picture"):
+        with pytest.raises(ValueError, match="one label an image"):
             FaceSMOTE().fit_resample(images, wrong)
-    with pytest.raises(ValueError, match="at least one picture"):
+    with pytest.raises(ValueError, match="at least one image"):
         FaceSMOTE().fit_resample(images[:0], labels[:0])
 
 
@@ -303,13 +301,13 @@ def test_the_default_model_augments_grey_and_colour(astronaut):
     head = astronaut[40:168, 160:288]
     images = np.stack([head, head[:, ::-1], np.roll(head, 4, 1), head[::-1]])
     labels = np.array([0, 0, 0, 1])
-    for pictures in (images, images[..., 1]):
+    for batch in (images, images[..., 1]):
         options = {"modify_coef": 0, "random_state": 2}
-        made, _ = FaceSMOTE(**options).fit_resample(pictures, labels)
-        again, _ = FaceSMOTE(**options).fit_resample(pictures, labels)
+        made, _ = FaceSMOTE(**options).fit_resample(batch, labels)
+        again, _ = FaceSMOTE(**options).fit_resample(batch, labels)
         np.testing.assert_array_equal(made, again)
-        assert made.shape == (6, *pictures.shape[1:])
-        assert (np.abs(made[4:].astype(int) - pictures[3]).mean() > 3).all()
+        assert made.shape == (6, *batch.shape[1:])
+        assert (np.abs(made[4:].astype(int) - batch[3]).mean() > 3).all()
 
 
 @pytest.mark.parametrize("name", BALANCERS)
@@ -367,7 +365,7 @@ def test_the_sampler_is_smote_on_floats_and_rounds_whole_numbers():
     np.testing.assert_allclose(whole, expected, atol=0.51)
 
 
-def test_the_sampler_augments_pictures_in_a_pipeline():
+def test_the_sampler_augments_images_in_a_pipeline():
     images, labels = faces((6, 20), side=4, channels=3)
     rows = images.reshape(len(images), -1)
     sampler = FaceSampler(

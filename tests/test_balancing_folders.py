@@ -70,7 +70,7 @@ def test_a_folder_is_balanced_and_the_source_left_alone(source, tmp_path):
     assert sorted(os.listdir(out.parent)) == ["out"], "nothing is left of the temporary folder"
 
 
-def test_made_pictures_are_what_the_manifest_says(source, tmp_path):
+def test_made_images_are_what_the_manifest_says(source, tmp_path):
     smote(source, tmp_path / "out", 20).run()
     manifest = pd.read_csv(tmp_path / "out" / "manifest.csv", keep_default_na=False)
     parents = set()
@@ -124,7 +124,7 @@ def test_any_class_names_will_do(tmp_path):
 
 
 class Corner:
-    """A detector that finds one face in the upper left, unless the picture is dark there."""
+    """A detector that finds one face in the upper left, unless the image is dark there."""
 
     crop_scale, crop_shift_y = 1.0, 0.0
 
@@ -186,7 +186,7 @@ def test_names_that_are_taken_get_a_number_and_long_ones_are_cut(tmp_path):
     ("sizes", "options", "error", "message"),
     [
         ({"happy": 3, "sad": 0}, {}, ValueError, "none in .*sad"),
-        ({"happy": 3, "sad": 1}, {}, ValueError, "at least 2 pictures of class 'sad'"),
+        ({"happy": 3, "sad": 1}, {}, ValueError, "at least 2 images of class 'sad'"),
         ({}, {}, ValueError, "Expected class folders"),
         ({"happy": 3}, {"smote_value": 0}, ValueError, "smote_value=0"),
         ({"happy": 3}, {"image_size": 0}, ValueError, "image_size=0"),
@@ -204,8 +204,8 @@ def test_wrong_input_ends_in_a_clear_error(sizes, options, error, message, tmp_p
     assert os.listdir(tmp_path) == ["faces"]
 
 
-def test_a_damaged_picture_is_named(source, tmp_path):
-    (source / "sad" / "3.png").write_bytes(b"no picture")
+def test_a_damaged_image_is_named(source, tmp_path):
+    (source / "sad" / "3.png").write_bytes(b"no image")
     with pytest.raises(ValueError, match=r"sad/3\.png"):
         smote(source, tmp_path / "out").run()
     assert os.listdir(tmp_path) == ["faces"]
@@ -241,7 +241,7 @@ def test_a_full_disk_leaves_nothing(source, tmp_path, monkeypatch):
 
 
 def test_memory_grows_with_the_parents_not_with_the_result(tmp_path, monkeypatch):
-    """Of two parents 12 and 36 pictures are made, four at a time."""
+    """Of two parents 12 and 36 images are made, four at a time."""
     monkeypatch.setattr(making, "CHUNK_VALUES", 4 * 64 * 64 * 3)
     source = write_faces(tmp_path / "faces", {"sad": 2}, side=64)
     smote(source, tmp_path / "warm", 3, train_part=0).run()
@@ -261,6 +261,6 @@ def test_the_verb(source, tmp_path, capsys):
     printed = capsys.readouterr()
     assert printed.out.splitlines()[0].split() == ["origin", "interpolated", "original", "all"]
     assert printed.out.splitlines()[-1].split() == ["sad", "3", "4", "7"]
-    assert "14 pictures" in printed.err
+    assert "14 images" in printed.err
     assert main([*arguments]) == 2
     assert "not empty" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Figures about made pictures, worked by hand on flat ones."""
+"""Figures about made images, worked by hand on flat ones."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def flat(*values):
     return np.stack([np.full((8, 8), value, np.uint8) for value in values])
 
 
-def test_distances_to_real_pictures_worked_by_hand():
+def test_distances_to_real_images_worked_by_hand():
     """Augmentation adds 3: 10 becomes 13, 3 from its parent and 7 from the stranger 20."""
     images, labels = flat(10, 20, 50, 100, 101, 102, 103), np.array([0, 0, 0, 1, 1, 1, 1])
     smote = FaceSMOTE(
@@ -32,7 +32,7 @@ def test_distances_to_real_pictures_worked_by_hand():
         ("augmented", 13): (3, 7), ("augmented", 23): (3, 13), ("augmented", 53): (3, 33),
     }  # fmt: skip
     assert not table["is_copy"][table["label"] == 0].any()
-    assert (table["sharpness"] == 0).all(), "flat pictures have no edges"
+    assert (table["sharpness"] == 0).all(), "flat images have no edges"
 
 
 def test_a_mix_of_twins_is_a_copy():

@@ -24,7 +24,7 @@ def test_fitted_temperature_is_that_of_the_logits():
     assert fit_temperature(labels, true) == pytest.approx(1.0, rel=0.05)
 
 
-def test_risk_coverage_takes_equally_sure_pictures_together():
+def test_risk_coverage_takes_equally_sure_images_together():
     sure = np.array([0.9, 0.8, 0.8, 0.6])
     probabilities = np.column_stack([sure, 1 - sure])
     curve = risk_coverage(np.array([0, 0, 1, 0]), probabilities)
@@ -33,7 +33,7 @@ def test_risk_coverage_takes_equally_sure_pictures_together():
     np.testing.assert_allclose(curve.accuracy, [1.0, 2 / 3, 0.75])
     assert curve.at_threshold(0.7) == (0.75, pytest.approx(2 / 3))
     assert curve.at_threshold(0.95)[0] == 0.0
-    assert curve.at_accuracy(0.7) is None  # four pictures are too few to say
+    assert curve.at_accuracy(0.7) is None  # four images are too few to say
 
 
 def test_the_largest_share_that_is_right_often_enough():

@@ -56,7 +56,7 @@ def test_figures_recalls_slices_and_doubt_are_told():
     assert "| sad | - [-, -] of 0 |" in page
     assert "| brightness | lowest third | 3...90.5 | 4 | 0.500 [0.100, 0.900] |" in page
     assert "below probability 0.62 is doubtful" in page
-    assert "0.600 of the pictures are above it and 0.960 of these are right" in page
+    assert "0.600 of the images are above it and 0.960 of these are right" in page
 
 
 @pytest.mark.parametrize("card", list_models(), ids=lambda card: card.name)

@@ -1,4 +1,4 @@
-"""The whole study as one chain of commands: raw pictures in, a model that `Inference` uses out."""
+"""The whole study as one chain of commands: raw images in, a model that `Inference` uses out."""
 
 import csv
 import json
@@ -74,7 +74,7 @@ def competition(root: Path) -> Path:
             name = f"./train/{emotion}/{number}.jpg"
             cv2.imwrite(str(root / name), pattern(kind, 64, rng))
             with_index.append([len(with_index) - 1, name, emotion])
-    (root / "train/anger/0.jpg").write_bytes(b"no picture")
+    (root / "train/anger/0.jpg").write_bytes(b"no image")
     (root / "test_kaggle").mkdir()
     names = [f"{number}.jpg" for number in range(12)]
     for number, name in enumerate(names):
@@ -106,12 +106,12 @@ def test_the_competition_ends_in_a_valid_submission(tmp_path):
 
 
 def test_a_folder_that_was_balanced_before_it_was_split_is_refused(tmp_path, capfd):
-    """Made pictures beside their parents on the other side would flatter every figure."""
+    """Made images beside their parents on the other side would flatter every figure."""
     rng = np.random.default_rng(0)
     for kind, emotion in enumerate(("happy", "sad")):
         for number in range(8):
-            picture = np.repeat(pattern(kind, 24, rng)[..., None], 3, -1)
-            write_image(tmp_path / f"raw/{emotion}/{number}.png", picture)
+            image = np.repeat(pattern(kind, 24, rng)[..., None], 3, -1)
+            write_image(tmp_path / f"raw/{emotion}/{number}.png", image)
     run("balance", tmp_path / "raw", "--out", tmp_path / "balanced", "--value", 12)
     capfd.readouterr()
     places = ["--run", tmp_path / "run", "--models", tmp_path / "models"]

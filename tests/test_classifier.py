@@ -106,7 +106,7 @@ def test_no_faces_give_no_rows(classifier, empty):
         (np.zeros((1, 0, SIZE, 3), np.uint8), r"shape \(1, 0, 8, 3\)"),
         (np.zeros((1, 1, SIZE, SIZE, 3), np.uint8), r"shape \(1, 1, 8, 8, 3\)"),
         ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 2), np.uint8)], r"Face 1: .*\(4, 4, 2\)"),
-        ([np.zeros((4, 4, 3), np.uint8), b"no picture at all"], "Face 1: Cannot read bytes"),
+        ([np.zeros((4, 4, 3), np.uint8), b"no image at all"], "Face 1: Cannot read bytes"),
         ([3.5], "Face 0: Expected a path.*float"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Cleaning a folder of pictures, with a detector of known answers and with a real one."""
+"""Cleaning a folder of images, with a detector of known answers and with a real one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from cleaning_folders import (
     clean,
     files,
     folder_hash,
+    made_image,
     mixed_folders,
-    picture,
     row_of,
 )
 from fakes import FakeDetector
@@ -36,7 +36,7 @@ def mixed(tmp_path: Path) -> Path:
     return mixed_folders(tmp_path / "raw")
 
 
-def test_every_picture_gets_a_status_and_a_row(mixed: Path, tmp_path: Path) -> None:
+def test_every_image_gets_a_status_and_a_row(mixed: Path, tmp_path: Path) -> None:
     before = folder_hash(mixed)
     report = clean(mixed, tmp_path / "out")
     assert report.counts == {
@@ -137,7 +137,7 @@ def _splits(root: Path) -> Path:
     for index, split in enumerate(("train", "val", "test")):
         for label, emotion in enumerate(("happy", "sad")):
             for number in range(2):
-                image = picture(1, 100 * index + 10 * label + number)
+                image = made_image(1, 100 * index + 10 * label + number)
                 write_image(root / split / emotion / f"{number}.png", image)
     shutil.copy(root / "test/happy/0.png", root / "train/happy/leak.png")
     shutil.copy(root / "test/sad/0.png", root / "test/sad/again.png")
@@ -184,7 +184,7 @@ def test_second_copy_stays_where_the_first_is_dropped_for_a_fault(tmp_path: Path
 
 def test_flat_folder(tmp_path: Path) -> None:
     for index in range(3):
-        write_image(tmp_path / "raw" / f"{index}.png", picture(1, index))
+        write_image(tmp_path / "raw" / f"{index}.png", made_image(1, index))
     report = clean(tmp_path / "raw", tmp_path / "out")
     assert report.manifest["out_path"].tolist() == ["0.png", "1.png", "2.png"]
     assert (report.manifest["emotion"] == "").all()
@@ -205,15 +205,15 @@ def test_competition_becomes_class_folders(tmp_path: Path) -> None:
 
 def test_names_that_become_equal_get_a_number(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "raw")
-    write_image(root / "happy" / "0.bmp", picture(1, 900))
-    write_image(root / "happy" / "größe 1.PNG", picture(1, 901))
+    write_image(root / "happy" / "0.bmp", made_image(1, 900))
+    write_image(root / "happy" / "größe 1.PNG", made_image(1, 901))
     report = clean(root, tmp_path / "out")
     names = set(report.manifest["out_path"])
     assert {"happy/0.png", "happy/0_2.png", "happy/größe 1.png"} <= names
     assert len(names) == len(report.manifest) == report.num_kept
 
 
-def test_already_cropped_pictures_are_copied_byte_for_byte(mixed: Path, tmp_path: Path) -> None:
+def test_already_cropped_images_are_copied_byte_for_byte(mixed: Path, tmp_path: Path) -> None:
     config = CleaningConfig.already_cropped(surround=False)
     report = clean(mixed, tmp_path / "out", config)
     assert (report.num_kept, report.counts["no_face"], report.counts["multi_face"]) == (10, 1, 1)
@@ -228,7 +228,7 @@ def test_two_workers_write_the_same(mixed: Path, tmp_path: Path) -> None:
 
 
 class _BreaksOn(FakeDetector):
-    """Raises an error at one picture."""
+    """Raises an error at one image."""
 
     def __init__(self, call: int, error: BaseException) -> None:
         super().__init__()
@@ -241,7 +241,7 @@ class _BreaksOn(FakeDetector):
         return super().detect(image_rgb)
 
 
-def test_picture_at_which_the_detector_fails_stops_nothing(tmp_path: Path) -> None:
+def test_image_at_which_the_detector_fails_stops_nothing(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "raw")
     report = clean(root, tmp_path / "out", detector=_BreaksOn(3, RuntimeError("no memory")))
     assert report.num_kept == 7
@@ -293,14 +293,14 @@ def test_wrong_places_and_nothing_written(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_pictures_beside_class_folders_are_refused(tmp_path: Path) -> None:
+def test_images_beside_class_folders_are_refused(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "raw")
-    write_image(root / "stray.png", picture(1, 5))
+    write_image(root / "stray.png", made_image(1, 5))
     with pytest.raises(ValueError, match=r"stray\.png"):
         clean(root, tmp_path / "out")
 
 
-def test_real_detector_on_real_pictures(tmp_path: Path, astronaut: np.ndarray) -> None:
+def test_real_detector_on_real_images(tmp_path: Path, astronaut: np.ndarray) -> None:
     root = tmp_path / "raw"
     write_image(root / "happy" / "portrait.jpg", astronaut)
     write_image(root / "happy" / "pair.jpg", np.hstack([astronaut, astronaut[:, ::-1]]))

@@ -1,4 +1,4 @@
-"""Detectors compared on the same pictures, the figures of cleaning, and the verb `clean`."""
+"""Detectors compared on the same images, the figures of cleaning, and the verb `clean`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import FakeDetector, picture
+from fakes import FakeDetector, made_image
 
 from builder_tools.cleaning import compare_detectors
 from builder_tools.cli import main
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import EmotionSet
 from builder_tools.media import read_image, write_image
 from builder_tools.plots.cleaning import (
@@ -36,10 +36,10 @@ class _Shifted(FakeDetector):
 
 
 def test_shares_and_agreement_by_hand() -> None:
-    pictures = [picture(n) for n in (0, 1, 1, 2)]
+    images = [made_image(n) for n in (0, 1, 1, 2)]
     detectors = {"fake": FakeDetector(), "one": FakeDetector(1), "shifted": _Shifted()}
-    found = compare_detectors(pictures, detectors, surround=False).set_index("detector")
-    assert found["pictures"].tolist() == [4, 4, 4]
+    found = compare_detectors(images, detectors, surround=False).set_index("detector")
+    assert found["images"].tolist() == [4, 4, 4]
     assert found["found"].tolist() == [0.75, 1.0, 0.75]
     assert found["many"].tolist() == [0.25, 0.0, 0.25]
     # "one" sees a face where there is none, and of two faces the other one.
@@ -48,9 +48,9 @@ def test_shares_and_agreement_by_hand() -> None:
     assert (found["ms_p95"] >= found["ms_median"]).all()
 
 
-def test_reference_limits_and_unreadable_pictures(tmp_path: Path) -> None:
-    paths = [write_image(tmp_path / f"{n}.png", picture(n)) for n in (1, 0, 1)]
-    (tmp_path / "broken.png").write_bytes(b"no picture")
+def test_reference_limits_and_unreadable_images(tmp_path: Path) -> None:
+    paths = [write_image(tmp_path / f"{n}.png", made_image(n)) for n in (1, 0, 1)]
+    (tmp_path / "broken.png").write_bytes(b"no image")
     found = compare_detectors(
         [tmp_path / "broken.png", *paths],
         {"one": FakeDetector(1), "fake": FakeDetector()},
@@ -58,25 +58,25 @@ def test_reference_limits_and_unreadable_pictures(tmp_path: Path) -> None:
         limits={"one": 3},
         surround=False,
     ).set_index("detector")
-    assert found["pictures"].to_dict() == {"one": 2, "fake": 3}
+    assert found["images"].to_dict() == {"one": 2, "fake": 3}
     assert found["agreement"].to_dict() == {"one": 0.5, "fake": 1.0}
 
 
-def test_pictures_of_a_table_in_memory() -> None:
+def test_images_of_a_table_in_memory() -> None:
     rows = {"name": ["a", "b"], "path": "", "index": [1, 0], "label": 0, "emotion": "happy"}
-    images = np.stack([picture(0), picture(1)])
-    table = PictureTable(pd.DataFrame({**rows, "split": ""}), EmotionSet(("happy",)), images)
+    images = np.stack([made_image(0), made_image(1)])
+    table = ImageTable(pd.DataFrame({**rows, "split": ""}), EmotionSet(("happy",)), images)
     found = compare_detectors(table, {"fake": FakeDetector()}, surround=False)
     assert found["found"].tolist() == [0.5]
 
 
 @pytest.mark.parametrize(
-    ("pictures", "detectors", "reference"),
-    [([], ["haar"], None), ([picture(1)], [], None), ([picture(1)], ["haar"], "yunet")],
+    ("images", "detectors", "reference"),
+    [([], ["haar"], None), ([made_image(1)], [], None), ([made_image(1)], ["haar"], "yunet")],
 )
-def test_nothing_to_compare(pictures: list, detectors: list, reference: str | None) -> None:
+def test_nothing_to_compare(images: list, detectors: list, reference: str | None) -> None:
     with pytest.raises(ValueError, match="reference among them"):
-        compare_detectors(pictures, detectors, reference=reference)
+        compare_detectors(images, detectors, reference=reference)
 
 
 def test_real_detectors_agree_on_a_portrait(astronaut: np.ndarray, needs_detector) -> None:
@@ -123,7 +123,7 @@ def test_detectors_are_named_in_their_figure() -> None:
     assert [text.get_text() for text in ax.texts] == ["quick", "slow"]
 
 
-def test_contact_sheet_of_pictures_and_one_that_cannot_be_read(tmp_path: Path) -> None:
+def test_contact_sheet_of_images_and_one_that_cannot_be_read(tmp_path: Path) -> None:
     red = np.full((10, 20, 3), (255, 0, 0), np.uint8)
     ax = plot_contact_sheet([red, red, tmp_path / "absent.png"], columns=2, side_px=20)
     sheet = ax.images[0].get_array()
@@ -132,13 +132,11 @@ def test_contact_sheet_of_pictures_and_one_that_cannot_be_read(tmp_path: Path) -
     assert sheet[4, 10].tolist() == [255, 255, 255]  # above it: wider than high
     assert sheet[34, 10].tolist() == [200, 200, 200]
     for wrong in ([], [red]):
-        with pytest.raises(ValueError, match="pictures"):
+        with pytest.raises(ValueError, match="images"):
             plot_contact_sheet(wrong, ["one", "two"])
 
 
-def test_dropped_pictures_are_shown_with_their_status(
-    manifest: pd.DataFrame, tmp_path: Path
-) -> None:
+def test_dropped_images_are_shown_with_their_status(manifest: pd.DataFrame, tmp_path: Path) -> None:
     for name in ("c.png", "d.png"):
         write_image(tmp_path / name, np.zeros((8, 8, 3), np.uint8))
     ax = plot_dropped(tmp_path, manifest)
@@ -159,7 +157,7 @@ def portraits(tmp_path: Path, astronaut: np.ndarray) -> Path:
 def test_verb_writes_a_folder_and_a_summary(portraits: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     assert main(["clean", str(portraits), "--out", str(out), "--size", "48"]) == 0
-    assert "2 kept and 1 dropped of 3 pictures (2 ok, 1 no_face)" in capsys.readouterr().out
+    assert "2 kept and 1 dropped of 3 images (2 ok, 1 no_face)" in capsys.readouterr().out
     assert read_image(out / "happy" / "portrait.png").shape == (48, 48, 3)
 
 
@@ -175,7 +173,7 @@ def test_verb_takes_zero_for_a_value_and_presets(portraits: Path, tmp_path: Path
     assert '"shift_y": 0.0' in settings and '"min_face_px": 0.0' in settings
 
 
-def test_verb_tells_of_unreadable_pictures(portraits: Path, tmp_path: Path, capsys) -> None:
+def test_verb_tells_of_unreadable_images(portraits: Path, tmp_path: Path, capsys) -> None:
     (portraits / "sad" / "broken.jpg").write_bytes(b"")
     arguments = ["clean", str(portraits), "--out", str(tmp_path / "out")]
     assert main(arguments) == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from cleaning_folders import PLAIN, class_folders, clean, files, picture
+from cleaning_folders import PLAIN, class_folders, clean, files, made_image
 from made_faces import with_other_mouth
 
 from builder_tools.cleaning import CleaningConfig, clean_folder
@@ -65,10 +65,10 @@ def test_one_photograph_in_two_classes_is_reported_and_kept(tmp_path: Path) -> N
 
 
 def test_stops_where_more_than_a_fifth_would_go_and_goes_on_when_allowed(tmp_path: Path) -> None:
-    root, out = class_folders(tmp_path / "raw", pictures=4), tmp_path / "out"
+    root, out = class_folders(tmp_path / "raw", images=4), tmp_path / "out"
     for index in range(3):
-        write_image(root / "happy" / f"none {index}.png", picture(0, 50 + index))
-    sentence = r"at most 20% of 11 pictures\. Received: 3 would go \(3 no_face\)\. Nothing was"
+        write_image(root / "happy" / f"none {index}.png", made_image(0, 50 + index))
+    sentence = r"at most 20% of 11 images\. Received: 3 would go \(3 no_face\)\. Nothing was"
     with pytest.raises(ValueError, match=sentence) as caught:
         clean(root, out, max_dropped=0.2)
     assert not out.exists()
@@ -80,7 +80,7 @@ def test_stops_where_more_than_a_fifth_would_go_and_goes_on_when_allowed(tmp_pat
     assert not list(tmp_path.rglob("preview"))
 
 
-def test_unreadable_pictures_do_not_count_for_the_stop(tmp_path: Path) -> None:
+def test_unreadable_images_do_not_count_for_the_stop(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "raw")
     for index in range(5):
         (root / "happy" / f"broken {index}.png").write_bytes(b"\x89PNG\r\n\x1a\nand no more")
@@ -88,9 +88,9 @@ def test_unreadable_pictures_do_not_count_for_the_stop(tmp_path: Path) -> None:
 
 
 def test_preview_shows_what_would_go_and_drops_nothing(tmp_path: Path, capsys) -> None:
-    root, out = class_folders(tmp_path / "raw", pictures=12), tmp_path / "out"
-    write_image(root / "happy" / "none.png", picture(0, 50))
-    write_image(root / "happy" / "two.png", picture(2, 51))
+    root, out = class_folders(tmp_path / "raw", images=12), tmp_path / "out"
+    write_image(root / "happy" / "none.png", made_image(0, 50))
+    write_image(root / "happy" / "two.png", made_image(2, 51))
     write_image(root / "sad" / "copy.png", read_image(root / "sad/0.png"))
     preview = clean(root, out, preview=True)
     assert not out.exists() and preview.num_dropped == 3
@@ -108,9 +108,9 @@ def test_preview_on_the_command_line(astronaut, tmp_path: Path, capsys) -> None:
     command = ["clean", str(root), "--out", str(tmp_path / "out")]
     assert main([*command, "--preview"]) == 0
     said = capsys.readouterr().out
-    assert "3 of 7 pictures would go (3 no_face). Nothing was dropped" in said
+    assert "3 of 7 images would go (3 no_face). Nothing was dropped" in said
     assert main(command) == 2
-    assert "Expected to drop at most 20% of 7 pictures" in capsys.readouterr().err
+    assert "Expected to drop at most 20% of 7 images" in capsys.readouterr().err
     assert main([*command, "--max-dropped", "0.5"]) == 0
     assert "4 kept and 3 dropped" in capsys.readouterr().out
     assert main([*command, "--max-dropped", "2"]) == 2

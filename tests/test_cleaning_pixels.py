@@ -1,4 +1,4 @@
-"""What cleaning does with the pixels of one picture."""
+"""What cleaning does with the pixels of one image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def mediapipe():
 
 
 def _turned(image: np.ndarray, degrees: float) -> np.ndarray:
-    """Turns a picture clockwise around its middle."""
+    """Turns an image clockwise around its middle."""
     height, width = image.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1)
     return cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
@@ -36,7 +36,7 @@ def test_sharpness_of_one_bright_pixel_by_hand() -> None:
     assert sharpness(face) == pytest.approx(20 * 64**2 / 64**2)
 
 
-def test_sharpness_of_a_blank_picture_is_zero() -> None:
+def test_sharpness_of_a_blank_image_is_zero() -> None:
     assert sharpness(np.full((10, 30, 3), 99, np.uint8)) == 0
 
 
@@ -142,7 +142,7 @@ class _MiddleDetector:
         pass
 
 
-def test_small_picture_is_shown_large_amid_a_border() -> None:
+def test_small_image_is_shown_large_amid_a_border() -> None:
     detector = _MiddleDetector()
     (face,) = find_faces(detector, np.zeros((48, 48, 3), np.uint8))
     assert detector.shown == [(384, 384, 3)]  # 192 px and a border of 96 px
@@ -150,7 +150,7 @@ def test_small_picture_is_shown_large_amid_a_border() -> None:
     np.testing.assert_allclose(face.keypoints, [(24, 24)])
 
 
-def test_small_picture_that_is_not_square() -> None:
+def test_small_image_that_is_not_square() -> None:
     detector = _MiddleDetector()
     (face,) = find_faces(detector, np.zeros((24, 48, 3), np.uint8))
     assert detector.shown == [(288, 384, 3)]  # 96 x 192 px, the border is of the longer side
@@ -158,14 +158,14 @@ def test_small_picture_that_is_not_square() -> None:
     assert face.box == Box(0, 0, 48, 24)  # clipped: the detector's half reached over
 
 
-def test_picture_is_shown_as_it_is_where_asked() -> None:
+def test_image_is_shown_as_it_is_where_asked() -> None:
     detector = _MiddleDetector()
     find_faces(detector, np.zeros((48, 48, 3), np.uint8), surround=False)
     assert detector.shown == [(48, 48, 3)]
 
 
 @pytest.mark.parametrize(("side", "looks"), [(300, 2), (900, 1)])
-def test_picture_without_a_face_is_looked_at_again_if_not_large(side: int, looks: int) -> None:
+def test_image_without_a_face_is_looked_at_again_if_not_large(side: int, looks: int) -> None:
     detector = _MiddleDetector()
     detector.detect = lambda image: detector.shown.append(image.shape) or []
     assert find_faces(detector, np.zeros((side, side, 3), np.uint8)) == []
@@ -173,7 +173,7 @@ def test_picture_without_a_face_is_looked_at_again_if_not_large(side: int, looks
 
 
 @pytest.mark.parametrize("name", ["mediapipe", "yunet", "dlib"])
-def test_face_that_fills_a_small_picture_is_found(
+def test_face_that_fills_a_small_image_is_found(
     name: str, astronaut: np.ndarray, needs_detector
 ) -> None:
     needs_detector(name)

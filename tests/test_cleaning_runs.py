@@ -20,8 +20,8 @@ from cleaning_folders import (
     clean,
     files,
     folder_hash,
+    made_image,
     mixed_folders,
-    picture,
 )
 from fakes import FakeDetector
 
@@ -55,7 +55,7 @@ def test_interrupted_run_goes_on_and_ends_the_same(mixed: Path, tmp_path: Path) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FakeDetector, "detect", lambda self, im: calls.append(1) or find(im))
         report = clean(mixed, out)
-    assert len(calls) == 11 - 5  # of 13 pictures two cannot be read
+    assert len(calls) == 11 - 5  # of 13 images two cannot be read
     assert files(report.out) == files(whole.out)
 
 
@@ -72,7 +72,7 @@ clean_folder({source!r}, {out!r}, detector=FakeDetector(), config=PLAIN, workers
 
 
 def test_killed_process_goes_on_and_ends_the_same(tmp_path: Path) -> None:
-    root = class_folders(tmp_path / "raw", pictures=40)
+    root = class_folders(tmp_path / "raw", images=40)
     whole = clean(root, tmp_path / "whole")
     out = tmp_path / "out"
     code = _SLOW_RUN.format(tests=str(Path(__file__).parent), source=str(root), out=str(out))
@@ -155,13 +155,13 @@ def test_run_of_other_settings_is_refused_and_can_be_replaced(
 def test_changed_source_is_another_run(tmp_path: Path) -> None:
     root = class_folders(tmp_path / "raw")
     clean(root, tmp_path / "out")
-    write_image(root / "happy" / "new.png", picture(1, 77))
-    with pytest.raises(ValueError, match="pictures_sha256"):
+    write_image(root / "happy" / "new.png", made_image(1, 77))
+    with pytest.raises(ValueError, match="images_sha256"):
         clean(root, tmp_path / "out")
 
 
 def _fill_disk(patch: pytest.MonkeyPatch, *, writes: int) -> None:
-    """Lets so many pictures be written; then half of one, and the disk is full."""
+    """Lets so many images be written; then half of one, and the disk is full."""
     write_bytes, done = Path.write_bytes, []
 
     def full(path: Path, data: bytes) -> int:
@@ -179,7 +179,7 @@ def test_full_disk_ends_in_a_clear_error_and_can_be_gone_on_with(tmp_path: Path)
     root, out = class_folders(tmp_path / "raw"), tmp_path / "out"
     with pytest.MonkeyPatch.context() as patch:
         _fill_disk(patch, writes=5)
-        with pytest.raises(OSError, match=r"No space left on device\. 5 of 8 pictures") as caught:
+        with pytest.raises(OSError, match=r"No space left on device\. 5 of 8 images") as caught:
             clean(root, out)
     assert caught.value.errno == errno.ENOSPC
     left = set(files(tmp_path / "out.unfinished"))
@@ -196,7 +196,7 @@ def test_full_disk_at_the_manifest(tmp_path: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pd.DataFrame, "to_csv", full)
-        with pytest.raises(OSError, match="8 of 8 pictures"):
+        with pytest.raises(OSError, match="8 of 8 images"):
             clean(root, out)
     assert not out.exists()
     report = clean(root, out)

@@ -126,7 +126,7 @@ def test_img_in_words(photo, blank, capsys):
     assert second == f"{blank}: no face found" and err == ""
 
 
-def test_img_writes_the_drawn_pictures(photo, astronaut, tmp_path, capsys):
+def test_img_writes_the_drawn_images(photo, astronaut, tmp_path, capsys):
     assert main(["img", photo, photo, "--out", str(tmp_path / "new" / "drawn")]) == 0
     assert [path.name for path in (tmp_path / "new" / "drawn").iterdir()] == ["her face.png"]
     drawn = read_image(tmp_path / "new" / "drawn" / "her face.png")
@@ -142,7 +142,7 @@ def test_bars_draw_more(photo, astronaut, tmp_path):
     assert changed[1] > changed[0] + 5000
 
 
-def test_pictures_of_one_name_do_not_overwrite_each_other(photo, blank, tmp_path):
+def test_images_of_one_name_do_not_overwrite_each_other(photo, blank, tmp_path):
     twin = str(write_image(tmp_path / "her face.jpg", read_image(blank)))
     assert main(["img", photo, twin, "--out", str(tmp_path / "out")]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
@@ -156,8 +156,8 @@ def test_pictures_of_one_name_do_not_overwrite_each_other(photo, blank, tmp_path
     ]
 
 
-def test_a_drawn_picture_replaces_nothing(astronaut, tmp_path, capsys, monkeypatch):
-    """Neither the picture itself nor another one that only has its name."""
+def test_a_drawn_image_replaces_nothing(astronaut, tmp_path, capsys, monkeypatch):
+    """Neither the image itself nor another one that only has its name."""
     monkeypatch.chdir(tmp_path)
     for name in ("holiday.jpg", "holiday.png"):
         write_image(tmp_path / name, astronaut)
@@ -175,7 +175,7 @@ def test_a_drawn_picture_replaces_nothing(astronaut, tmp_path, capsys, monkeypat
     [("a.JPG", "a.JPG"), ("a.webp", "a.webp"), ("a.jfif", "a.jpg"), ("a.gif", "a.png"),
      ("a.tif", "a.png"), ("noname", "noname.png")],
 )  # fmt: skip
-def test_a_drawn_picture_has_its_picture_s_format_where_it_can(name, drawn, astronaut, tmp_path):
+def test_a_drawn_image_has_its_image_s_format_where_it_can(name, drawn, astronaut, tmp_path):
     import PIL.Image
 
     kind = {".gif": "GIF", ".tif": "TIFF", ".webp": "WEBP"}.get(name[1:], "JPEG")
@@ -192,10 +192,10 @@ def test_a_drawn_picture_has_its_picture_s_format_where_it_can(name, drawn, astr
         ["video", "film.mp4", "--timeline", "t.csv", "--plot", "T.CSV"],
         ["video-rec", "film.mp4", "--out", "link.mp4"],
         ["video-rec", "film.mp4", "--out", "new.mp4", "--timeline", "New.mp4"],
-        ["img-batch", "pictures", "--csv", "s.csv", "--sample", "s.csv"],
-        ["img-batch", "pictures", "--csv", "s.csv", "--sample", "s.log.csv"],
-        ["img-batch", "pictures", "--csv", "pictures/0.png"],
-        ["img-batch", "pictures", "--csv", "diary.csv"],
+        ["img-batch", "images", "--csv", "s.csv", "--sample", "s.csv"],
+        ["img-batch", "images", "--csv", "s.csv", "--sample", "s.log.csv"],
+        ["img-batch", "images", "--csv", "images/0.png"],
+        ["img-batch", "images", "--csv", "diary.csv"],
         ["highlights", "film.mp4", "--out", "."],
     ],
 )
@@ -205,7 +205,7 @@ def test_no_verb_writes_over_what_is_read_or_not_named(
     monkeypatch.chdir(tmp_path)
     shutil.copy(face_video.path, tmp_path / "film.mp4")
     os.link(tmp_path / "film.mp4", tmp_path / "link.mp4")
-    write_image(tmp_path / "pictures" / "0.png", astronaut)
+    write_image(tmp_path / "images" / "0.png", astronaut)
     for name in ("s.csv", "s.log.csv"):
         (tmp_path / name).write_text("image_path,emotion\n0.png,sad\n")
     for name in ("diary.log.csv", "trailer.mp4"):
@@ -225,7 +225,7 @@ def test_every_verb_says_which_files_it_reads_and_writes():
         assert named <= {*VERBS[name].writes, *VERBS[name].reads}, name
 
 
-def test_a_missing_picture_is_listed_and_the_rest_is_done(photo, blank, tmp_path, capsys):
+def test_a_missing_image_is_listed_and_the_rest_is_done(photo, blank, tmp_path, capsys):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"broken" * 30)
     assert main(["img", photo, "nowhere.jpg", str(broken), blank, "--json"]) == 1
@@ -264,7 +264,7 @@ def test_the_choice_of_detectors_is_told(capsys):
     [
         (["img", "PHOTO", "--min-score", "7"], "min_score in [0, 1]"),
         (["img", "PHOTO", "--model", "nowhere"], "nowhere"),
-        (["img-batch", "nowhere", "--csv", "s.csv"], "folder of pictures"),
+        (["img-batch", "nowhere", "--csv", "s.csv"], "folder of images"),
         (["video", "nowhere.mp4"], "No video at 'nowhere.mp4'"),
         (["video", "PHOTO.txt"], "PHOTO.txt"),
         (["video-rec", "nowhere.mp4", "--out", "o.mp4"], "No video at"),
@@ -327,35 +327,35 @@ def test_small_faces_can_be_left_out(photo, capsys):
 
 
 def test_img_batch_writes_files_and_prints_nothing(photo, blank, tmp_path, capsys):
-    pictures = tmp_path / "pictures"
+    images = tmp_path / "images"
     for number, path in enumerate([photo, blank, photo]):
-        write_image(pictures / f"{number}.png", read_image(path))
-    (pictures / "3.png").write_bytes(b"")
+        write_image(images / f"{number}.png", read_image(path))
+    (images / "3.png").write_bytes(b"")
     sample = tmp_path / "sample.csv"
     sample.write_text("image_path,emotion\n3.png,sad\n2.png,sad\n1.png,sad\n")
     csv_path = tmp_path / "s.csv"
-    command = ["img-batch", str(pictures), "--csv", str(csv_path), "--sample", str(sample)]
-    assert main(command) == 1, "a picture is unreadable"
+    command = ["img-batch", str(images), "--csv", str(csv_path), "--sample", str(sample)]
+    assert main(command) == 1, "an image is unreadable"
     out, err = capsys.readouterr()
     lines = csv_path.read_text().splitlines()
     assert out == ""
     assert [line.split(",")[0] for line in lines] == ["image_path", "3.png", "2.png", "1.png"]
     assert lines[2] == "2.png,happy"
     assert "3 rows (1 ok, 1 no_face, 0 multi_face, 1 unreadable)" in err
-    assert "unreadable: 3.png" in err and "left out, not in the sample: 1 pictures (0.png)" in err
+    assert "unreadable: 3.png" in err and "left out, not in the sample: 1 images (0.png)" in err
 
 
-def test_img_batch_takes_every_picture_or_says_why_not(photo, blank, tmp_path, capsys):
-    pictures = tmp_path / "pictures"
+def test_img_batch_takes_every_image_or_says_why_not(photo, blank, tmp_path, capsys):
+    images = tmp_path / "images"
     for name in ("0.tif", "1.gif", "a/2.jp2", "a/b/3.TGA"):
-        (pictures / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.open(photo).convert("RGB").save(pictures / name)
-    (pictures / "notes.txt").write_text("none")
-    (pictures / "a" / "dead.jpg").symlink_to("nowhere")
-    code = main(["img-batch", str(pictures), "--csv", str(tmp_path / "s.csv")])
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.open(photo).convert("RGB").save(images / name)
+    (images / "notes.txt").write_text("none")
+    (images / "a" / "dead.jpg").symlink_to("nowhere")
+    code = main(["img-batch", str(images), "--csv", str(tmp_path / "s.csv")])
     said = capsys.readouterr().err
-    assert code == 1 and "unreadable: a/dead.jpg: No picture at" in said
-    assert "1 left out because it is no picture of a known format" in said and "notes.txt" in said
+    assert code == 1 and "unreadable: a/dead.jpg: No image at" in said
+    assert "1 left out because it is no image of a known format" in said and "notes.txt" in said
     lines = (tmp_path / "s.csv").read_text().splitlines()[1:]
     assert [line.split(",")[0] for line in lines] == [
         *("0.tif", "1.gif", "a/2.jp2", "a/dead.jpg", "a/b/3.TGA"),
@@ -363,9 +363,9 @@ def test_img_batch_takes_every_picture_or_says_why_not(photo, blank, tmp_path, c
 
 
 def test_img_batch_writes_every_face(photo, tmp_path, capsys):
-    write_image(tmp_path / "pictures" / "0.png", read_image(photo))
+    write_image(tmp_path / "images" / "0.png", read_image(photo))
     files = ["--csv", str(tmp_path / "s.csv"), "--faces-csv", str(tmp_path / "faces.csv")]
-    assert main(["img-batch", str(tmp_path / "pictures"), *files]) == 0
+    assert main(["img-batch", str(tmp_path / "images"), *files]) == 0
     header, face = (tmp_path / "faces.csv").read_text().splitlines()
     found = dict(zip(header.split(","), face.split(","), strict=True))
     assert found["image_path"] == "0.png" and found["emotion"] == "happy"
@@ -374,10 +374,10 @@ def test_img_batch_writes_every_face(photo, tmp_path, capsys):
 
 
 def test_img_batch_restart(photo, tmp_path, capsys):
-    pictures = tmp_path / "pictures"
-    write_image(pictures / "0.png", read_image(photo))
+    images = tmp_path / "images"
+    write_image(images / "0.png", read_image(photo))
     (tmp_path / "s.partial.jsonl").write_text('{"run": "another"}\n')
-    command = ["img-batch", str(pictures), "--csv", str(tmp_path / "s.csv")]
+    command = ["img-batch", str(images), "--csv", str(tmp_path / "s.csv")]
     assert main(command) == 2
     assert "--restart" in capsys.readouterr().err and not (tmp_path / "s.csv").exists()
     assert main([*command, "--restart"]) == 0
@@ -489,7 +489,7 @@ def test_the_img_command_never_loads_tensorflow(photo):
     assert not [name for name in imported if name.split(".")[0] in heavy]
 
 
-def test_many_pictures_of_every_kind_keep_their_lines(astronaut, tmp_path, capsys):
+def test_many_images_of_every_kind_keep_their_lines(astronaut, tmp_path, capsys):
     head = astronaut[:220, 110:340]
     paths = [
         str(write_image(tmp_path / f"{side} px.png", cv2.resize(head, (side, side))))
@@ -513,11 +513,11 @@ def test_submit_is_a_dry_run_that_checks_first(tmp_path, capsys):
     assert main(["submit", str(tmp_path / "none.csv")]) == 2
 
 
-def test_benchmark_times_models_and_pictures(photo, capsys):
+def test_benchmark_times_models_and_images(photo, capsys):
     assert main(["benchmark", photo, "--models", DEFAULT_MODEL, "--repeats", "2", "--json"]) == 0
     alone, through = map(json.loads, capsys.readouterr().out.splitlines())
     assert (alone["detector"], through["detector"]) == ("", "mediapipe")
-    assert (through["pictures"], through["faces"]) == (1, 1)
+    assert (through["images"], through["faces"]) == (1, 1)
     for row in (alone, through):
         assert 0 < row["median_ms"] <= row["p95_ms"]
     assert main(["benchmark", "--models", DEFAULT_MODEL, "--repeats", "2"]) == 0

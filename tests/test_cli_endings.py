@@ -98,8 +98,8 @@ def test_what_a_camera_gave_is_kept(mjpeg_server, tmp_path, number):
     assert code == EXIT_CODES[number], words
     assert {path.name for path in tmp_path.iterdir()} == {"visit.mp4", "visit.csv"}
     with VideoReader(tmp_path / "visit.mp4") as film:
-        pictures = list(film)
-    assert len(rows_of(tmp_path / "visit.csv")) >= 4 and len(pictures) >= 4
+        images = list(film)
+    assert len(rows_of(tmp_path / "visit.csv")) >= 4 and len(images) >= 4
 
 
 def test_an_end_before_the_first_result_leaves_nothing(tmp_path):
@@ -188,7 +188,7 @@ def test_signals_that_are_ignored_stay_ignored(endless, tmp_path):
 
 @pytest.mark.parametrize("number", EXIT_CODES)
 def test_what_fails_while_work_is_ended_is_that_end(monkeypatch, capsys, number):
-    """A pool that is shut down refuses the next picture: no error of the user's."""
+    """A pool that is shut down refuses the next image: no error of the user's."""
 
     def run(options):
         try:

@@ -66,7 +66,7 @@ def test_texts_hold_the_figures():
 
 @pytest.fixture
 def faces(tmp_path: Path, astronaut) -> Path:
-    """Six pictures of one smiling face, three of which are said to be angry."""
+    """Six images of one smiling face, three of which are said to be angry."""
     head = astronaut[0:240, 100:340]
     for number in range(3):
         write_image(tmp_path / "faces" / "Happiness" / f"{number}.png", head[number:])

@@ -17,12 +17,12 @@ from builder_tools.datasets.duplicates import (
     duplicates_across_splits,
 )
 from builder_tools.datasets.ferplus import ferplus_table
-from builder_tools.datasets.table import PictureTable, table_of_files
+from builder_tools.datasets.table import ImageTable, table_of_files
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.media import write_image
 
 
-def in_memory(images, emotions=None, splits="train") -> PictureTable:
+def in_memory(images, emotions=None, splits="train") -> ImageTable:
     emotions = emotions or ["happy"] * len(images)
     table = pd.DataFrame(
         {
@@ -34,7 +34,7 @@ def in_memory(images, emotions=None, splits="train") -> PictureTable:
             "split": splits,
         }
     )
-    return PictureTable(table, NINE_EMOTIONS, np.stack(images))
+    return ImageTable(table, NINE_EMOTIONS, np.stack(images))
 
 
 def recompressed(image):
@@ -75,7 +75,7 @@ def test_a_changed_copy_is_found_among_others(face, others, change):
 
 @pytest.mark.parametrize("side", [96, 160, 320])
 def test_expressions_before_a_fixed_camera_are_no_copies(face, side):
-    """Four mouths in one picture: everything else is equal, so the whole correlates above 0.99."""
+    """Four mouths in one image: everything else is equal, so the whole correlates above 0.99."""
     portrait = cv2.resize(face, (side, side))
     shots = [with_other_mouth(portrait, shift * side / 160) for shift in (-12, -6, 0, 10)]
     small = [cv2.resize(shot, (48, 48), interpolation=cv2.INTER_AREA).ravel() for shot in shots]
@@ -106,7 +106,7 @@ def test_pairs_say_how_alike_they_are(face, others):
     assert pairs["difference"].tolist()[::2] == [0, 0] and 0 < pairs["difference"][1] <= 0.06
 
 
-def test_groups_reach_over_a_picture_between(face):
+def test_groups_reach_over_a_image_between(face):
     """A fade: neighbours are alike, its ends are not."""
     end = face[::-1]
     fade = [np.rint((1 - t) * face + t * end).astype(np.uint8) for t in np.linspace(0, 1, 13)]
@@ -125,7 +125,7 @@ def test_thresholds_can_be_chosen(face):
     assert len(duplicate_pairs(table, **anything)) == 3
 
 
-def test_blank_pictures_are_twins_and_disturb_nobody(face):
+def test_blank_images_are_twins_and_disturb_nobody(face):
     blank = [np.full_like(face, grey) for grey in (0, 128, 255)]
     assert duplicate_groups(in_memory([blank[0], face, *blank[1:]])).tolist() == [0, 1, 0, 0]
 
@@ -133,12 +133,12 @@ def test_blank_pictures_are_twins_and_disturb_nobody(face):
 def test_files_that_cannot_be_read_stand_alone(tmp_path, face, caplog):
     paths = [tmp_path / name for name in ("a.png", "b.png", "c.jpg", "d.jpg")]
     write_image(paths[0], face)
-    paths[1].write_bytes(b"no picture")
+    paths[1].write_bytes(b"no image")
     write_image(paths[2], face)
     table = table_of_files([p.name for p in paths], paths, ["happy"] * 4, NINE_EMOTIONS)
     with caplog.at_level(logging.WARNING):
         assert duplicate_groups(table).tolist() == [0, 1, 0, 2]
-    assert "2 pictures cannot be read" in caplog.text
+    assert "2 images cannot be read" in caplog.text
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -156,7 +156,7 @@ def test_groups_over_classes_and_splits_are_listed():
     across = duplicates_across_splits(table, groups)
     assert across.to_dict("list") == {
         "group": [0, 1],
-        "pictures": [2, 2],
+        "images": [2, 2],
         "emotions": ["happy|happy", "sad|sad"],
         "splits": ["train|valid", "train|test"],
         "names": ["0.png|4.png", "1.png|2.png"],

@@ -96,11 +96,11 @@ def competition_zip(kaggle: Path, *, without: str = "") -> None:
     coarse = np.random.default_rng(0).integers(0, 255, (20, 4, 4, 3), np.uint8)
     with zipfile.ZipFile(kaggle / "competition.zip", "w") as archive:
         for number, name in enumerate(rows + tests):
-            picture = write_image(
+            image = write_image(
                 kaggle.parent / "p.png", np.kron(coarse[number], np.ones((8, 8, 1), np.uint8))
             )
             if name != without:
-                archive.writestr(name, picture.read_bytes())
+                archive.writestr(name, image.read_bytes())
         lines = [f"{n},./{name},{name.split('/')[1]}" for n, name in enumerate(rows)]
         archive.writestr("train.csv", "\n".join([",image_path,emotion", *lines]))
         sample = [f"{name.split('/')[1]},sad" for name in tests]
@@ -175,7 +175,7 @@ class TestPixels:
         assert [path.name for path in place.parent.iterdir()] == [place.name]
         (place.parent / "fer2013new.csv").write_bytes((given / "fer2013new.csv").read_bytes())
         code, out, _ = run(capsys, "verify", "ferplus")
-        assert code == 0 and out.startswith("ferplus: 27 pictures; no complete form of FER+")
+        assert code == 0 and out.startswith("ferplus: 27 images; no complete form of FER+")
 
     @pytest.mark.parametrize(
         ("old", "new", "message"),
@@ -204,7 +204,7 @@ class TestCompetition:
         assert run(capsys, "fetch", "competition") == (0, f"{place}\n", "")
         names = sorted(path.name for path in place.iterdir())
         assert names == ["sample_submission.csv", "test_kaggle", "train", "train.csv"]
-        assert run(capsys, "verify", "competition")[1].startswith("competition: 10 pictures\n")
+        assert run(capsys, "verify", "competition")[1].startswith("competition: 10 images\n")
         assert len(DATASETS["competition"](place)) == 10
         (kaggle / "competition.zip").unlink()
         assert run(capsys, "fetch", "competition")[0] == 0, "not asked for again"
@@ -213,7 +213,7 @@ class TestCompetition:
         assert code == 2 and "train/sad/0.jpg" in err
 
     @pytest.mark.parametrize("without", ["train/fear/3.jpg", "test_kaggle/2.jpg"])
-    def test_a_missing_picture_is_named_and_nothing_kept(self, kaggle, tmp_path, capsys, without):
+    def test_a_missing_image_is_named_and_nothing_kept(self, kaggle, tmp_path, capsys, without):
         competition_zip(kaggle, without=without)
         code, _, err = run(capsys, "fetch", "competition", "--to", tmp_path / "here")
         assert code == 2 and without.split("/")[-1] in err and str(tmp_path / "here") in err

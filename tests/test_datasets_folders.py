@@ -17,30 +17,30 @@ from builder_tools.datasets.class_folders import (
 )
 from builder_tools.datasets.competition import competition_test, load_competition
 from builder_tools.datasets.ferplus import ferplus_table
-from builder_tools.datasets.measures import mean_pictures, measure_pictures
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.measures import mean_images, measure_images
+from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
 from builder_tools.media import read_image, write_image
 
 
-def picture(number: int) -> np.ndarray:
-    """A picture unlike all others: coarse noise."""
+def made_image(number: int) -> np.ndarray:
+    """An image unlike all others: coarse noise."""
     coarse = np.random.default_rng(number).integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return cv2.resize(coarse, (40, 32), interpolation=cv2.INTER_CUBIC)
 
 
 def write_folders(root: Path, counts: dict[str, int], suffix: str = ".png") -> Path:
-    """Writes so many different pictures into each folder, named 1, 2, ..., 10, ..."""
+    """Writes so many different images into each folder, named 1, 2, ..., 10, ..."""
     number = 0
     for folder, count in counts.items():
         (root / folder).mkdir(parents=True)
         for own in range(1, count + 1):
             number += 1
-            write_image(root / folder / f"{own}{suffix}", picture(number))
+            write_image(root / folder / f"{own}{suffix}", made_image(number))
     return root
 
 
-def counts_of(table: PictureTable) -> dict[str, dict[str, int]]:
+def counts_of(table: ImageTable) -> dict[str, dict[str, int]]:
     counts = pd.crosstab(table.table["split"], table.table["emotion"])
     return {split: row[row > 0].to_dict() for split, row in counts.iterrows()}
 
@@ -61,7 +61,7 @@ class TestReading:
         last = table.table.iloc[-1]
         assert (last["emotion"], last["label"], last["index"]) == ("sad", 6, -1)
         assert Path(last["path"]) == tmp_path / "sad/20.png"
-        np.testing.assert_array_equal(table.picture(31), picture(20))
+        np.testing.assert_array_equal(table.image(31), made_image(20))
         assert table.votes is None
 
     def test_the_seed_chooses_the_splits(self, tmp_path):
@@ -157,7 +157,7 @@ class TestReading:
         for table in (below, above):
             assert table.table["emotion"].value_counts().to_dict() == {"happy": 4, "sad": 4}
 
-    def test_a_class_with_a_single_picture_stays_in_train(self, tmp_path, caplog):
+    def test_a_class_with_a_single_image_stays_in_train(self, tmp_path, caplog):
         table = load_class_folders(write_folders(tmp_path, {"sad": 8, "fear": 8, "disgust": 1}))
         assert counts_of(table)["train"]["disgust"] == 1
         assert "disgust (1)" in caplog.text
@@ -174,11 +174,11 @@ class TestReading:
         assert table.emotions.names == ("Ahegao", "Angry", "Happy")
         assert len(table) == 12
 
-    def test_every_kind_of_picture_and_nothing_else(self, tmp_path):
+    def test_every_kind_of_image_and_nothing_else(self, tmp_path):
         root = tmp_path / "set"
         for suffix in (".jpg", ".jpeg", ".png", ".bmp", ".webp"):
-            write_image(root / f"sad/{suffix[1:]}{suffix}", picture(len(suffix)))
-        cv2.imwrite(str(root / "sad/scan.tiff"), picture(9))
+            write_image(root / f"sad/{suffix[1:]}{suffix}", made_image(len(suffix)))
+        cv2.imwrite(str(root / "sad/scan.tiff"), made_image(9))
         (root / "sad/jpg.jpg").rename(root / "sad/camera.JPG")
         (root / "sad/notes.txt").write_text("left alone")
         (root / "sad/.hidden.png").write_bytes(b"")
@@ -187,20 +187,20 @@ class TestReading:
         table = list_class_folders(root)
         assert len(table) == 6 and set(table.table["split"]) == {""}
 
-    def test_damaged_pictures_are_listed_and_split(self, tmp_path):
+    def test_damaged_images_are_listed_and_split(self, tmp_path):
         root = write_folders(tmp_path, {"sad": 6})
         (root / "sad/7.png").write_bytes(b"damaged")
         table = load_class_folders(root)
         assert len(table) == 7 and "" not in set(table.table["split"])
         with pytest.raises(ValueError, match=r"7\.png"):
-            table.picture(6)
+            table.image(6)
 
 
 WRONG_FOLDERS = {
     "no class folders": ({}, r"class folders \(root/<emotion>.*There are none"),
     "no class folders in train": ({"train": 0}, "There are none"),
     "an empty class": ({"sad": 4, "fear": 0}, r"none in .*fear\. Add some or remove"),
-    "one picture a class": (
+    "one image a class": (
         {"sad": 1, "fear": 2},
         r"at least 3 different.*\{'fear': 2, 'sad': 1\}",
     ),
@@ -262,7 +262,7 @@ class TestWriting:
         name = faces.table["name"].iloc[0]
         written = again.table["path"].str.endswith(name)
         row = int(np.flatnonzero(written)[0])
-        np.testing.assert_array_equal(again.picture(row), faces.picture(0))
+        np.testing.assert_array_equal(again.image(row), faces.image(0))
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["faces"]
 
     def test_a_subset_is_seeded(self, tmp_path, faces):
@@ -276,7 +276,7 @@ class TestWriting:
 
     def test_without_splits_there_are_only_classes(self, tmp_path):
         root = write_folders(tmp_path / "in", {"sad": 3, "happy": 2}, ".jpg")
-        write_image(root / "sad/1.bmp", picture(99))
+        write_image(root / "sad/1.bmp", made_image(99))
         out = write_class_folders(list_class_folders(root), tmp_path / "out")
         written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
         assert written == [
@@ -291,7 +291,7 @@ class TestWriting:
             write_class_folders(faces, tmp_path / "out")
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
-    def test_nothing_is_left_when_a_picture_is_damaged(self, tmp_path):
+    def test_nothing_is_left_when_a_image_is_damaged(self, tmp_path):
         root = write_folders(tmp_path / "in", {"sad": 3})
         (root / "sad/2.png").write_bytes(b"damaged")
         with pytest.raises(ValueError, match=r"2\.png"):
@@ -315,22 +315,22 @@ class TestWriting:
         faces.table.loc[0, "split"] = ""
         with pytest.raises(ValueError, match="all have a split, or none"):
             write_class_folders(faces, tmp_path / "out")
-        with pytest.raises(ValueError, match="0 pictures"):
+        with pytest.raises(ValueError, match="0 images"):
             write_class_folders(faces.rows(np.zeros(len(faces), bool)), tmp_path / "out")
 
 
 @pytest.fixture
 def competition(tmp_path) -> Path:
-    """The Kaggle layout: seven pictures of each of three classes, five to be classified."""
+    """The Kaggle layout: seven images of each of three classes, five to be classified."""
     root = tmp_path / "competition"
     lines = [",image_path,emotion"]
     for folder in ("anger", "happy", "uncertain"):
         for number in range(7):
-            write_image(root / f"train/{folder}/{number}.jpg", picture(len(lines)))
+            write_image(root / f"train/{folder}/{number}.jpg", made_image(len(lines)))
             lines.append(f"{len(lines) - 1},./train/{folder}/{number}.jpg,{folder}")
     (root / "train.csv").write_text("\n".join(lines) + "\n")
     for number in (0, 1, 2, 10, 11):
-        write_image(root / f"test_kaggle/{number}.jpg", picture(100 + number))
+        write_image(root / f"test_kaggle/{number}.jpg", made_image(100 + number))
     return root
 
 
@@ -344,10 +344,10 @@ class TestCompetition:
             "test": {"anger": 1, "happy": 1, "uncertain": 1},
         }
         assert table.table["name"].iloc[0] == "train/anger/0.jpg"
-        assert table.picture(20).shape == (32, 40, 3)
+        assert table.image(20).shape == (32, 40, 3)
         assert DATASETS["competition"](competition).table.equals(table.table)
 
-    def test_the_test_pictures_come_in_the_order_of_the_sample(self, competition):
+    def test_the_test_images_come_in_the_order_of_the_sample(self, competition):
         names = [path.name for path in competition_test(competition)]
         assert names == ["0.jpg", "1.jpg", "2.jpg", "10.jpg", "11.jpg"]
         sample = competition / "sample_submission.csv"
@@ -420,7 +420,7 @@ class TestRegistry:
             assert table.table["name"].is_unique
             expected = [table.emotions.names[label] for label in table.labels]
             assert table.table["emotion"].tolist() == expected
-            assert table.pictures(16)[:2].shape == (2, 16, 16, 3)
+            assert table.resized(16)[:2].shape == (2, 16, 16, 3)
 
 
 def test_measures_worked_by_hand(tmp_path):
@@ -430,12 +430,12 @@ def test_measures_worked_by_hand(tmp_path):
     write_image(tmp_path / "fear/1.png", np.full((8, 4, 3), 50, np.uint8))
     write_image(tmp_path / "fear/2.png", np.full((8, 8, 3), 53, np.uint8))
     table = list_class_folders(tmp_path)
-    measured = measure_pictures(table)
+    measured = measure_images(table)
     assert measured.drop(columns="split").to_numpy().tolist() == [
         ["fear", 4, 8, 50, 0, 0],
         ["fear", 8, 8, 53, 0, 0],
         ["sad", 20, 10, 100, 100, 4000],  # 2 of 20 columns with a Laplacian of 200
     ]
-    means = mean_pictures(table, 6)
+    means = mean_images(table, 6)
     assert list(means) == ["fear", "sad"]
     assert means["fear"].shape == (6, 6, 3) and set(means["fear"].ravel()) == {52}

@@ -40,7 +40,7 @@ def test_tables_are_read_by_what_columns_are_called(tmp_path, header, row, name)
         table = list_labelled(source)
         assert table.emotions == NINE_EMOTIONS
         assert table.table["emotion"].tolist() == ["happy", "sad"] * 6
-        np.testing.assert_array_equal(table.picture(3), read_image(root / "images/4.png"))
+        np.testing.assert_array_equal(table.image(3), read_image(root / "images/4.png"))
 
 
 def test_columns_and_classes_can_be_said(tmp_path):
@@ -95,7 +95,7 @@ def test_zips_of_folders_and_of_tables(tmp_path, top):
     packed = shutil.make_archive(str(tmp_path / "faces"), "zip", tmp_path / "a")
     table = list_labelled(packed)
     assert table.table["emotion"].tolist() == ["happy"] * 2 + ["sad"] * 2
-    assert table.picture(0).shape == (32, 40, 3)
+    assert table.image(0).shape == (32, 40, 3)
     flat_folder(tmp_path / "b", "file,label", "{path},{word}")
     assert (
         len(list_labelled(shutil.make_archive(str(tmp_path / "flat"), "zip", tmp_path / "b"))) == 12
@@ -109,7 +109,7 @@ def test_zips_of_folders_and_of_tables(tmp_path, top):
     ("old", "new", "error", "message"),
     [
         ("images/3.png,", "images/33.png,", FileNotFoundError, "is there.*row 4: 'images/33.png'"),
-        ("images/3.png,", "images/2.png,", ValueError, r"each picture once.*row 4"),
+        ("images/3.png,", "images/2.png,", ValueError, r"each image once.*row 4"),
         ("images/3.png,", "../3.png,", ValueError, r"below the table's folder.*row 4"),
         ("images/3.png,happy", "images/3.png,", ValueError, r"a label in.*row 4"),
         ("images/3.png,happy", "images/3.png,3", ValueError, r"numbers \['3'\].*--classes 3="),
@@ -132,9 +132,9 @@ def test_two_tables_are_not_guessed_between(tmp_path):
         list_labelled(root)
 
 
-def test_other_files_are_no_labelled_pictures(tmp_path):
+def test_other_files_are_no_labelled_images(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(ValueError, match="a folder of pictures, a zip or a csv"):
+    with pytest.raises(ValueError, match="a folder of images, a zip or a csv"):
         list_labelled(tmp_path / "notes.txt")
     with pytest.raises(FileNotFoundError, match="Nothing is there"):
         list_labelled(tmp_path / "absent")

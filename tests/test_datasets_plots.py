@@ -9,15 +9,15 @@ matplotlib.use("agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 
-from builder_tools.datasets.measures import measure_pictures  # noqa: E402
-from builder_tools.datasets.table import PictureTable, table_of_files  # noqa: E402
+from builder_tools.datasets.measures import measure_images  # noqa: E402
+from builder_tools.datasets.table import ImageTable, table_of_files  # noqa: E402
 from builder_tools.emotions import EmotionSet  # noqa: E402
 from builder_tools.media import write_image  # noqa: E402
 from builder_tools.plots.data import (  # noqa: E402
     plot_by_class,
     plot_class_balance,
+    plot_image_sizes,
     plot_mean_faces,
-    plot_picture_sizes,
     plot_samples,
 )
 
@@ -32,8 +32,8 @@ def close_figures():
 
 
 @pytest.fixture
-def files(tmp_path) -> PictureTable:
-    """Three angry pictures of 20x20, one happy of 30x10, no fear; not split."""
+def files(tmp_path) -> ImageTable:
+    """Three angry images of 20x20, one happy of 30x10, no fear; not split."""
     rows = [(name, grey) for name, greys in GREYS.items() for grey in greys]
     paths = []
     for number, (name, grey) in enumerate(rows):
@@ -44,23 +44,23 @@ def files(tmp_path) -> PictureTable:
 
 
 @pytest.fixture
-def grey(files) -> PictureTable:
+def grey(files) -> ImageTable:
     """The same in memory, as grey squares, with splits."""
     images = np.stack(
         [np.full((8, 8), grey, np.uint8) for greys in GREYS.values() for grey in greys]
     )
     splits = ["train", "train", "test", "train"]
     table = files.table.assign(path="", index=np.arange(4), split=splits)
-    return PictureTable(table, EMOTIONS, images)
+    return ImageTable(table, EMOTIONS, images)
 
 
 FIGURES = {
     "balance": plot_class_balance,
     "samples": plot_samples,
     "mean faces": plot_mean_faces,
-    "sizes": lambda table, ax: plot_picture_sizes(measure_pictures(table), ax),
-    "brightness": lambda table, ax: plot_by_class(measure_pictures(table), "brightness", ax),
-    "contrast": lambda table, ax: plot_by_class(measure_pictures(table), "contrast", ax),
+    "sizes": lambda table, ax: plot_image_sizes(measure_images(table), ax),
+    "brightness": lambda table, ax: plot_by_class(measure_images(table), "brightness", ax),
+    "contrast": lambda table, ax: plot_by_class(measure_images(table), "contrast", ax),
 }
 
 
@@ -84,16 +84,16 @@ def test_balance_shows_shares_and_counts(grey):
     assert [tick.get_text() for tick in ax.get_xticklabels()] == list(EMOTIONS)
 
 
-def test_sizes_are_dots_whose_area_grows_with_the_pictures(files):
-    ax = plot_picture_sizes(measure_pictures(files))
+def test_sizes_are_dots_whose_area_grows_with_the_images(files):
+    ax = plot_image_sizes(measure_images(files))
     (dots,) = ax.collections
     assert dots.get_offsets().tolist() == [[20, 20], [30, 10]]
     large, small = dots.get_sizes()
-    assert large > small and ax.get_title() == "4 pictures, 2 sizes"
+    assert large > small and ax.get_title() == "4 images, 2 sizes"
 
 
 def test_by_class_shows_medians(files):
-    ax = plot_by_class(measure_pictures(files))
+    ax = plot_by_class(measure_images(files))
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["anger", "happy"]
     medians = {line.get_ydata()[0] for line in ax.lines if len(set(line.get_ydata())) == 1}
     assert {30, 200} <= medians
@@ -101,12 +101,12 @@ def test_by_class_shows_medians(files):
         plot_by_class(pd.DataFrame(), "hue")
 
 
-def test_samples_and_means_are_the_pictures(grey):
+def test_samples_and_means_are_the_images(grey):
     ax = plot_samples(grey, per_class=2, size_px=4)
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["anger", "happy"]
     shown = ax.images[0].get_array()
     assert shown.shape == (10, 10, 3)
     assert set(shown[:4, :4].ravel()) <= {10, 30, 50} and set(shown[6:, :4].ravel()) == {200}
-    assert set(shown[6:, 6:].ravel()) == {255}, "there is but one happy picture"
+    assert set(shown[6:, 6:].ravel()) == {255}, "there is but one happy image"
     means = plot_mean_faces(grey, size_px=4).images[0].get_array()
     assert set(means[:, :4].ravel()) == {30} and set(means[:, 6:].ravel()) == {200}

@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from builder_tools.datasets.splits import sample_per_class, with_splits
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import EmotionSet
 
 EMOTIONS = EmotionSet(("anger", "happy", "sad"))
 
 
-def pictures(anger=40, happy=40, sad=20, split="") -> PictureTable:
+def images(anger=40, happy=40, sad=20, split="") -> ImageTable:
     labels = np.repeat(range(3), (anger, happy, sad))
     table = pd.DataFrame(
         {
@@ -25,10 +25,10 @@ def pictures(anger=40, happy=40, sad=20, split="") -> PictureTable:
             "split": split,
         }
     )
-    return PictureTable(table, EMOTIONS, np.zeros((len(labels), 4, 4), np.uint8))
+    return ImageTable(table, EMOTIONS, np.zeros((len(labels), 4, 4), np.uint8))
 
 
-def counts(table: PictureTable) -> dict[str, list[int]]:
+def counts(table: ImageTable) -> dict[str, list[int]]:
     return {
         side: np.bincount(table.split(side).labels, minlength=3).tolist()
         for side in ("train", "valid", "test")
@@ -36,7 +36,7 @@ def counts(table: PictureTable) -> dict[str, list[int]]:
 
 
 def test_each_side_gets_its_share_of_each_class():
-    assert counts(with_splits(pictures())) == {
+    assert counts(with_splits(images())) == {
         "train": [28, 28, 14],
         "valid": [6, 6, 3],
         "test": [6, 6, 3],
@@ -54,13 +54,13 @@ def test_each_side_gets_its_share_of_each_class():
     ],
 )
 def test_shares_can_be_chosen(shares, expected):
-    assert list(counts(with_splits(pictures(), **shares)).values()) == expected
+    assert list(counts(with_splits(images(), **shares)).values()) == expected
 
 
 def test_the_seed_chooses_and_the_order_does_not_matter():
-    table = pictures()
+    table = images()
     shuffled = np.random.default_rng(3).permutation(len(table))
-    other = PictureTable(table.table.iloc[shuffled].reset_index(drop=True), EMOTIONS, table.images)
+    other = ImageTable(table.table.iloc[shuffled].reset_index(drop=True), EMOTIONS, table.images)
     groups = np.arange(len(table)) // 2
 
     def sides(of, own_groups, seed=0):
@@ -72,7 +72,7 @@ def test_the_seed_chooses_and_the_order_does_not_matter():
 
 
 def test_the_rest_of_the_table_is_untouched():
-    table = pictures()
+    table = images()
     found = with_splits(table)
     rest = [each.table.drop(columns="split") for each in (found, table)]
     pd.testing.assert_frame_equal(*rest)
@@ -81,8 +81,8 @@ def test_the_rest_of_the_table_is_untouched():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_groups_stay_together_and_shares_hold(seed):
-    """Thirty pairs, six triples and a dozen: more than half of the pictures have a twin."""
-    table = pictures(120, 60, 30)
+    """Thirty pairs, six triples and a dozen: more than half of the images have a twin."""
+    table = images(120, 60, 30)
     rng = np.random.default_rng(seed)
     groups = np.arange(len(table))
     for size, times in ((2, 30), (3, 6), (12, 1)):
@@ -99,14 +99,14 @@ def test_groups_stay_together_and_shares_hold(seed):
 
 def test_every_class_is_everywhere_even_if_it_is_all_twins():
     """Three groups of five in a class of fifteen: none fits a share of two."""
-    table = pictures(40, 40, 15)
+    table = images(40, 40, 15)
     groups = np.concatenate([np.arange(80), 80 + np.arange(15) // 5])
     found = counts(with_splits(table, groups=groups))
     assert [side[2] for side in found.values()] == [5, 5, 5]
 
 
 def test_given_splits_are_kept_and_what_is_missing_comes_out_of_train():
-    table = pictures(split=["test" if number % 4 == 0 else "train" for number in range(100)])
+    table = images(split=["test" if number % 4 == 0 else "train" for number in range(100)])
     found = with_splits(table, valid=0.2, test=0.5)
     given = (table.table["split"] == "test").to_numpy()
     assert ((found.table["split"] == "test") == given).all()
@@ -117,44 +117,44 @@ def test_given_splits_are_kept_and_what_is_missing_comes_out_of_train():
 
 def test_a_class_too_small_to_split_stays_in_train_and_is_named(caplog):
     with caplog.at_level(logging.WARNING):
-        found = counts(with_splits(pictures(sad=1)))
+        found = counts(with_splits(images(sad=1)))
     assert [side[2] for side in found.values()] == [1, 0, 0]
     assert [side[0] for side in found.values()] == [28, 6, 6]
     assert "all stay in train: sad (1)" in caplog.text
     twins = np.concatenate([np.arange(80), np.full(20, 80)])
-    found = counts(with_splits(pictures(), groups=twins))
+    found = counts(with_splits(images(), groups=twins))
     assert [side[2] for side in found.values()] == [20, 0, 0]
-    assert counts(with_splits(pictures(sad=2), test=0))["valid"] == [6, 6, 1]
-    assert counts(with_splits(pictures(sad=0)))["test"] == [6, 6, 0], "an absent class is no error"
+    assert counts(with_splits(images(sad=2), test=0))["valid"] == [6, 6, 1]
+    assert counts(with_splits(images(sad=0)))["test"] == [6, 6, 0], "an absent class is no error"
 
 
 def test_classes_that_are_all_too_small_are_named():
     with pytest.raises(ValueError, match=r"at least 3 different.*\{'anger': 2, 'sad': 1\}.*train/"):
-        with_splits(pictures(anger=2, happy=0, sad=1))
+        with_splits(images(anger=2, happy=0, sad=1))
 
 
 @pytest.mark.parametrize("shares", [{"valid": -0.1}, {"valid": 0.5, "test": 0.5}, {"test": 1}])
 def test_impossible_shares_are_refused(shares):
     with pytest.raises(ValueError, match=r"leave something for train\. Received: valid="):
-        with_splits(pictures(), **shares)
+        with_splits(images(), **shares)
 
 
 def test_a_table_without_train_is_refused():
     with pytest.raises(ValueError, match="only valid and test"):
-        with_splits(pictures(split="test"))
+        with_splits(images(split="test"))
 
 
 def test_groups_of_another_length_are_refused():
-    with pytest.raises(ValueError, match=r"one group a picture, \(100,\)\. Got: \(3,\)"):
-        with_splits(pictures(), groups=np.arange(3))
+    with pytest.raises(ValueError, match=r"one group an image, \(100,\)\. Got: \(3,\)"):
+        with_splits(images(), groups=np.arange(3))
 
 
 def test_a_sample_has_at_most_so_many_of_each_class_and_split():
-    found = sample_per_class(with_splits(pictures()), 4)
+    found = sample_per_class(with_splits(images()), 4)
     assert counts(found) == {"train": [4, 4, 4], "valid": [4, 4, 3], "test": [4, 4, 3]}
     names = found.table["name"].tolist()
     assert names == sorted(names)
-    assert names == sample_per_class(with_splits(pictures()), 4).table["name"].tolist()
-    assert names != sample_per_class(with_splits(pictures()), 4, seed=1).table["name"].tolist()
+    assert names == sample_per_class(with_splits(images()), 4).table["name"].tolist()
+    assert names != sample_per_class(with_splits(images()), 4, seed=1).table["name"].tolist()
     with pytest.raises(ValueError, match="Received: 0"):
-        sample_per_class(pictures(), 0)
+        sample_per_class(images(), 0)

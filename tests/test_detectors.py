@@ -27,14 +27,14 @@ def crowd(astronaut):
     import cv2
 
     head = astronaut[0:FACE_SIDE_PX, 112 : 112 + FACE_SIDE_PX]
-    picture = np.full((900, 1200, 3), 110, np.uint8)
+    image = np.full((900, 1200, 3), 110, np.uint8)
     sides_px = [220, 260, 320]
     for row, top in enumerate([40, 480]):
         for column, side in enumerate(sides_px if row else sides_px[::-1]):
             part = cv2.resize(head, (side, side), interpolation=cv2.INTER_AREA)
             left = 40 + column * 390
-            picture[top : top + side, left : left + side] = part
-    return picture
+            image[top : top + side, left : left + side] = part
+    return image
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def detectors(needs_detector):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_blank_picture_has_no_face(detectors, name):
+def test_blank_image_has_no_face(detectors, name):
     assert detectors(name).detect(np.full((240, 320, 3), 127, np.uint8)) == []
 
 
@@ -73,13 +73,13 @@ def test_yunet_sees_no_faces_in_flat_black_strips(astronaut, needs_detector):
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("shape", [(1, 1), (3, 200), (17, 5)])
-def test_tiny_pictures_do_no_harm(detectors, name, shape):
+def test_tiny_images_do_no_harm(detectors, name, shape):
     assert detectors(name).detect(np.zeros((*shape, 3), np.uint8)) == []
 
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("shape", [(1, 32_767), (40_000, 1), (3, 100_000), (17_000, 40)])
-def test_very_long_pictures_do_no_harm(detectors, name, shape):
+def test_very_long_images_do_no_harm(detectors, name, shape):
     """A side of 32,767 px or more aborts MediaPipe's process; other back ends refuse it."""
     assert detectors(name).detect(np.zeros((*shape, 3), np.uint8)) == []
 
@@ -234,25 +234,25 @@ def test_mediapipe_finds_small_faces_in_a_large_frame(astronaut, needs_detector)
 
     needs_detector("mediapipe")
     head = cv2.resize(astronaut[0:220, 112:332], (110, 110), interpolation=cv2.INTER_AREA)
-    picture = np.full((1080, 1920, 3), 110, np.uint8)
+    image = np.full((1080, 1920, 3), 110, np.uint8)
     corners = [(100, 100), (900, 500), (1700, 900)]
     for x, y in corners:
-        picture[y : y + 110, x : x + 110] = head
+        image[y : y + 110, x : x + 110] = head
     with make_detector("mediapipe", range="short") as short, make_detector("mediapipe") as auto:
-        assert short.detect(picture) == []
-        assert len(auto.detect(picture)) == len(corners)
+        assert short.detect(image) == []
+        assert len(auto.detect(image)) == len(corners)
 
 
 def test_mediapipe_looks_at_tiles_of_a_small_frame_before_it_gives_up(astronaut, needs_detector):
     import cv2
 
     needs_detector("mediapipe")
-    picture = np.full((480, 640, 3), 110, np.uint8)
+    image = np.full((480, 640, 3), 110, np.uint8)
     head = cv2.resize(astronaut[0:220, 112:332], (36, 36), interpolation=cv2.INTER_AREA)
-    picture[30:66, 30:66] = head
+    image[30:66, 30:66] = head
     with make_detector("mediapipe") as auto, make_detector("mediapipe", max_tiles=0) as whole:
-        assert whole.detect(picture) == []
-        assert len(auto.detect(picture)) == 1
+        assert whole.detect(image) == []
+        assert len(auto.detect(image)) == 1
 
 
 def test_one_detector_may_serve_threads(detectors, astronaut):
@@ -268,7 +268,7 @@ def test_one_detector_may_serve_threads(detectors, astronaut):
     assert found == [1] * 8
 
 
-def test_mediapipe_smooths_a_noisy_picture_before_it_gives_up(astronaut, needs_detector):
+def test_mediapipe_smooths_a_noisy_image_before_it_gives_up(astronaut, needs_detector):
     """Noise of sd 60 hides the face from every rung."""
     needs_detector("mediapipe")
     noise = np.random.default_rng(0).normal(0, 60, astronaut.shape)

@@ -18,7 +18,7 @@ def _has(image, colour):
     return bool((image == colour).all(axis=-1).any())
 
 
-def test_the_given_picture_stays_and_a_new_one_comes(astronaut):
+def test_the_given_image_stays_and_a_new_one_comes(astronaut):
     before = astronaut.copy()
     drawn = DrawBox(show_bars=True).draw(astronaut, [_face((170, 70, 275, 180))], fps=29.97)
     assert (astronaut == before).all()
@@ -33,17 +33,17 @@ def test_without_faces_nothing_changes_but_the_object_is_new(astronaut):
 
 @pytest.mark.parametrize("emotion", NINE_EMOTIONS)
 def test_each_emotion_has_its_colour(emotion):
-    picture = np.full((300, 300, 3), 7, np.uint8)
-    drawn = DrawBox().draw(picture, [_face((100, 100, 200, 200), emotion)])
+    image = np.full((300, 300, 3), 7, np.uint8)
+    drawn = DrawBox().draw(image, [_face((100, 100, 200, 200), emotion)])
     assert _has(drawn, COLOURS_RGB[emotion])
     for other in set(NINE_EMOTIONS) - {emotion}:
         assert not _has(drawn, COLOURS_RGB[other])
 
 
 def test_the_box_lies_on_the_edge_of_the_face_and_leaves_its_inside():
-    picture = np.full((400, 400, 3), 7, np.uint8)
+    image = np.full((400, 400, 3), 7, np.uint8)
     draw = DrawBox(show_label=False, show_probability=False, line_width=3)
-    drawn = draw.draw(picture, [_face((100, 120, 200, 260))])
+    drawn = draw.draw(image, [_face((100, 120, 200, 260))])
     changed = np.argwhere((drawn != 7).any(axis=-1))
     assert changed.min(axis=0).tolist() == [120, 100]
     assert changed.max(axis=0).tolist() == [259, 199]
@@ -53,11 +53,11 @@ def test_the_box_lies_on_the_edge_of_the_face_and_leaves_its_inside():
 
 
 def test_the_tag_stands_over_the_box_and_both_words_can_be_left_out():
-    picture = np.full((400, 400, 3), 7, np.uint8)
+    image = np.full((400, 400, 3), 7, np.uint8)
     faces = [_face((100, 200, 300, 390))]
 
     def drawn_above(**options):
-        above = DrawBox(**options).draw(picture, faces)[:200]
+        above = DrawBox(**options).draw(image, faces)[:200]
         return (above != 7).any(axis=-1).sum()
 
     both, name = drawn_above(), drawn_above(show_probability=False)
@@ -77,27 +77,27 @@ def test_the_tag_stands_over_the_box_and_both_words_can_be_left_out():
     ],
 )
 def test_tags_of_faces_at_the_edges_stay_whole(box):
-    picture = np.full((400, 400, 3), 7, np.uint8)
-    inner = DrawBox().draw(picture, [_face((150, 150, 200, 200))])
-    edge = DrawBox().draw(picture, [_face(box)])
+    ground = np.full((400, 400, 3), 7, np.uint8)
+    inner = DrawBox().draw(ground, [_face((150, 150, 200, 200))])
+    edge = DrawBox().draw(ground, [_face(box)])
     letters = [(image == BLACK).all(axis=-1).sum() for image in (inner, edge)]
     assert _has(edge, COLOURS_RGB["happy"])
     # the text is black on yellow; nothing of it may be cut away (the frame's rim shrinks, though)
-    text_only = DrawBox(line_width=1).draw(picture, [_face((150, 150, 151, 151))])
+    text_only = DrawBox(line_width=1).draw(ground, [_face((150, 150, 151, 151))])
     assert letters[1] >= 0.95 * (text_only == BLACK).all(axis=-1).sum()
 
 
-def test_a_face_outside_the_picture_is_not_drawn(astronaut):
+def test_a_face_outside_the_image_is_not_drawn(astronaut):
     drawn = DrawBox(show_bars=True).draw(astronaut, [_face((600, 600, 700, 700))])
     assert (drawn == astronaut).all()
 
 
 def test_bars_are_as_long_as_the_probabilities():
-    picture = np.full((600, 600, 3), 40, np.uint8)
+    image = np.full((600, 600, 3), 40, np.uint8)
     lengths = []
     for probability in (0.4, 0.8):
         drawn = DrawBox(show_label=False, show_probability=False, show_bars=True).draw(
-            picture, [_face((50, 50, 250, 250), "surprise", probability)]
+            image, [_face((50, 50, 250, 250), "surprise", probability)]
         )
         beside = (drawn[:, 255:] == COLOURS_RGB["surprise"]).all(axis=-1)
         lengths.append(beside.sum(axis=1).max())
@@ -106,16 +106,16 @@ def test_bars_are_as_long_as_the_probabilities():
 
 
 def test_bars_go_left_when_there_is_no_room_on_the_right():
-    picture = np.full((600, 600, 3), 40, np.uint8)
-    drawn = DrawBox(show_bars=True).draw(picture, [_face((380, 100, 590, 300))])
+    image = np.full((600, 600, 3), 40, np.uint8)
+    drawn = DrawBox(show_bars=True).draw(image, [_face((380, 100, 590, 300))])
     assert (drawn[200:260, 200:360] != 40).any()
 
 
 def test_bars_leave_a_face_free_that_fills_the_middle():
-    picture = np.full((400, 400, 3), 200, np.uint8)
+    image = np.full((400, 400, 3), 200, np.uint8)
     box = (100, 60, 300, 260)
     drawn = DrawBox(show_label=False, show_probability=False, show_bars=True).draw(
-        picture, [_face(box)]
+        image, [_face(box)]
     )
     inside = drawn[70:250, 110:290]
     assert (inside == 200).all()
@@ -123,41 +123,41 @@ def test_bars_leave_a_face_free_that_fills_the_middle():
 
 
 def test_the_speed_is_written_in_the_corner():
-    picture = np.full((400, 600, 3), 90, np.uint8)
-    slow, fast = (DrawBox().draw(picture, [], fps=fps) for fps in (5.0, 29.97))
+    image = np.full((400, 600, 3), 90, np.uint8)
+    slow, fast = (DrawBox().draw(image, [], fps=fps) for fps in (5.0, 29.97))
     changed = np.argwhere((fast != 90).any(axis=-1))
     assert changed.max(axis=0)[0] < 60 and changed.max(axis=0)[1] < 200
     assert (slow != fast).any()
-    behind = DrawBox().draw(picture, [], fps=29.97, dropped=12)
+    behind = DrawBox().draw(image, [], fps=29.97, dropped=12)
     assert np.argwhere((behind != fast).any(axis=-1)).max(axis=0)[0] < 60
-    assert np.array_equal(DrawBox().draw(picture, [], fps=29.97, dropped=0), fast)
+    assert np.array_equal(DrawBox().draw(image, [], fps=29.97, dropped=0), fast)
 
 
 @pytest.mark.parametrize(
     "size", [(1, 1), (1, 60), (60, 1), (3, 7), (24, 24), (48, 48), (2160, 3840)]
 )
 @pytest.mark.parametrize("bars", [False, True])
-def test_tiny_and_big_pictures_can_be_drawn_on(size, bars):
+def test_tiny_and_big_images_can_be_drawn_on(size, bars):
     height, width = size
     faces = [_face((0, 0, width, height), "fear"), _face((-9, -9, 2 * width, 0.5), "contempt")]
     drawn = DrawBox(show_bars=bars).draw(np.zeros((*size, 3), np.uint8), faces, fps=12.3)
     assert drawn.shape == (*size, 3) and drawn.any()
 
 
-def test_letters_grow_with_the_picture():
+def test_letters_grow_with_the_image():
     heights = []
     for side in (400, 800):
-        picture = np.full((side, side, 3), 90, np.uint8)
-        rows = (DrawBox().draw(picture, [], fps=30) != 90).any(axis=(1, 2))
+        image = np.full((side, side, 3), 90, np.uint8)
+        rows = (DrawBox().draw(image, [], fps=30) != 90).any(axis=(1, 2))
         heights.append(rows.sum())
     assert heights[1] == pytest.approx(2 * heights[0], rel=0.15)
 
 
 def test_other_alphabets_do_not_break_the_label():
-    picture = np.full((300, 300, 3), 7, np.uint8)
+    image = np.full((300, 300, 3), 7, np.uint8)
     face = FaceEmotion(Face(Box(50, 100, 200, 250), 1.0), {"радость": 0.7, "café": 0.3})
-    drawn = DrawBox(show_bars=True).draw(picture, [face])
-    assert (drawn != picture).any()
+    drawn = DrawBox(show_bars=True).draw(image, [face])
+    assert (drawn != image).any()
 
 
 def test_text_reads_on_every_colour():
@@ -169,7 +169,7 @@ def test_text_reads_on_every_colour():
     assert luminance((255, 0, 0)) == pytest.approx(0.2126)
 
 
-def test_wrong_pictures_and_widths_are_refused(astronaut):
+def test_wrong_images_and_widths_are_refused(astronaut):
     for wrong in (astronaut[..., 0], astronaut / 255, np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(ValueError, match="uint8 RGB"):
             DrawBox().draw(wrong, [])
@@ -184,8 +184,8 @@ DIAL_FACE = (100, 100, 300, 300)
 def _dial(va, *, draw=None, track=None, box=DIAL_FACE):
     """Draws one face; gives what changed to the right of it: rows, columns, colours."""
     draw = draw or DrawBox(show_label=False, show_probability=False)
-    picture = np.full((600, 600, 3), GROUND, np.uint8)
-    return draw.draw(picture, [_face(box, va=va, track=track)])[:, 301:]
+    image = np.full((600, 600, 3), GROUND, np.uint8)
+    return draw.draw(image, [_face(box, va=va, track=track)])[:, 301:]
 
 
 def _middle_of(image, colour):
@@ -230,7 +230,7 @@ def test_the_trail_follows_one_track_and_fades():
     for place in way:
         drawn = _dial(place, draw=draw, track=7)
     alone, other = _dial(way[-1]), _dial(way[-1], draw=draw, track=8)
-    assert (alone == other).all()  # another track has no past yet, and a still picture none
+    assert (alone == other).all()  # another track has no past yet, and a still image none
     trail = (drawn != alone).any(axis=-1)
     columns = np.nonzero(trail)[1]
     dots = [_middle_of(_dial(place), COLOURS_RGB["happy"]) for place in (way[0], way[-1])]
@@ -265,12 +265,12 @@ def test_old_tracks_make_room_for_new_ones_and_absent_ones_start_anew():
 
 
 def test_the_dial_covers_no_face_and_no_bars():
-    picture = np.full((600, 600, 3), GROUND, np.uint8)
+    image = np.full((600, 600, 3), GROUND, np.uint8)
     boxes = [(100, 100, 300, 300), (310, 100, 500, 300)]
     faces = [_face(box, va=(0.5, 0.5)) for box in boxes]
     plain = dict(show_label=False, show_probability=False, show_bars=True)
-    bars = DrawBox(**plain, show_dial=False).draw(picture, faces)
-    both = DrawBox(**plain).draw(picture, faces)
+    bars = DrawBox(**plain, show_dial=False).draw(image, faces)
+    both = DrawBox(**plain).draw(image, faces)
     changed = (bars != both).any(axis=-1)
     assert changed.any() and (bars[changed] == GROUND).all()
     for x1, y1, x2, y2 in boxes:
@@ -278,7 +278,7 @@ def test_the_dial_covers_no_face_and_no_bars():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (24, 24), (48, 400), (2160, 3840)])
-def test_dials_on_tiny_and_big_pictures(size):
+def test_dials_on_tiny_and_big_images(size):
     height, width = size
     faces = [_face((0, 0, width, height), va=(1, 1)), _face((0, 0, 9, 9), va=(-1, 0), track=1)]
     drawn = DrawBox().draw(np.zeros((*size, 3), np.uint8), faces)
@@ -293,9 +293,9 @@ def test_a_wrong_trail_is_refused():
 def test_a_doubtful_emotion_is_drawn_with_a_question_mark(monkeypatch):
     drawn = []
     monkeypatch.setattr("builder_tools.drawing.draw_tag", lambda c, text, *rest: drawn.append(text))
-    picture = np.full((300, 300, 3), 7, np.uint8)
-    DrawBox().draw(picture, [_face((100, 100, 200, 200), "sad", 0.49)])
-    DrawBox().draw(picture, [_face((100, 100, 200, 200), "sad", 0.5)])
+    image = np.full((300, 300, 3), 7, np.uint8)
+    DrawBox().draw(image, [_face((100, 100, 200, 200), "sad", 0.49)])
+    DrawBox().draw(image, [_face((100, 100, 200, 200), "sad", 0.5)])
     assert drawn == ["sad? 49%", "sad 50%"]
 
 
@@ -305,14 +305,14 @@ def test_what_a_face_shows_from_its_rest_stands_at_its_foot(monkeypatch):
         "builder_tools.drawing.draw_tag",
         lambda canvas, text, corner, *more: drawn.append((text, corner)),
     )
-    picture = np.full((300, 300, 3), 7, np.uint8)
+    image = np.full((300, 300, 3), 7, np.uint8)
     plain = _face((100, 100, 200, 200), "sad", 0.9)
     face = replace(plain, relative_probabilities={"sad": 0.2, "neutral": 0.8})
-    DrawBox().draw(picture, [face])
-    DrawBox(show_relative=False).draw(picture, [face])
-    DrawBox().draw(picture, [plain])
+    DrawBox().draw(image, [face])
+    DrawBox(show_relative=False).draw(image, [face])
+    DrawBox().draw(image, [plain])
     texts = [text for text, _ in drawn]
     assert texts == ["sad 90%", "from rest: neutral 80%", "sad 90%", "sad 90%"]
     assert drawn[1][1] == (100, 200)
-    DrawBox().draw(picture, [replace(face, face=Face(Box(100, 100, 200, 300), 1.0))])
-    assert 200 < drawn[-1][1][1] < 300  # inside the picture
+    DrawBox().draw(image, [replace(face, face=Face(Box(100, 100, 200, 300), 1.0))])
+    assert 200 < drawn[-1][1][1] < 300  # inside the image

@@ -103,7 +103,7 @@ def test_counts_of_the_real_splits(split, total, eight, nine):
     assert (nine_class_labels(table) >= 0).sum() == nine
 
 
-def test_fer2013_labels_leave_out_ambiguous_pictures():
+def test_fer2013_labels_leave_out_ambiguous_images():
     table = pd.DataFrame(
         {"emotion": ["angry", "neutral", "happy"], "ambiguous_labels": [None, "", "happy|sad"]}
     )
@@ -148,7 +148,7 @@ def test_figures_worked_by_hand():
     assert found.support == {"happy": 4, "sad": 2}
 
 
-def test_intervals_match_resampling_pictures_one_by_one():
+def test_intervals_match_resampling_images_one_by_one():
     rng = np.random.default_rng(5)
     y_true = rng.integers(0, 2, 400)
     probabilities = rng.dirichlet((1, 1), 400) + 0.7 * np.eye(2)[y_true]
@@ -274,4 +274,4 @@ def test_report_names_protocol_figures_and_emotions(table):
     assert text.startswith("ferplus-majority-8: FER+ majority")
     assert "accuracy                     0.6667" in text
     assert "without duplicates" in text
-    assert "contempt          0 pictures      -" in text
+    assert "contempt          0 images      -" in text

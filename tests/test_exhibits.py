@@ -65,7 +65,7 @@ def test_exhibits_are_ranked_with_intervals(results):
     happy = dull.estimates["happy"]
     assert happy.value == pytest.approx(0.2)
     assert 0.1 <= happy.low < happy.value < happy.high <= 0.3
-    assert fun.estimates["dwell_s"].value == pytest.approx(8.0)  # the picture has none
+    assert fun.estimates["dwell_s"].value == pytest.approx(8.0)  # the image has none
     assert fun.estimates["happy"].value + fun.estimates["sad"].value == pytest.approx(1)
 
 

@@ -49,7 +49,7 @@ def distribution(**counts) -> dict[str, float]:
     return {name: round(float(s), 4) for name, s in zip(NINE_EMOTIONS, shares, strict=True) if s}
 
 
-def test_the_official_folder_gives_pictures_splits_and_votes(official):
+def test_the_official_folder_gives_images_splits_and_votes(official):
     found = load_ferplus(official)
     assert (found.images.shape, found.images.dtype) == ((27, 48, 48), np.uint8)
     np.testing.assert_array_equal(found.images, [face.image for face in FACES])
@@ -76,8 +76,8 @@ def test_the_kaggle_form_gives_the_same_as_the_folder(tmp_path, official, option
     assert same(found, load_ferplus(official))
 
 
-def test_the_kaggle_form_leaves_out_pictures_without_a_name(tmp_path, official):
-    """FER+ removed some pictures of FER2013: their rows have votes but no name."""
+def test_the_kaggle_form_leaves_out_images_without_a_name(tmp_path, official):
+    """FER+ removed some images of FER2013: their rows have votes but no name."""
     removed = dataclasses.replace(FACES[3], name="")
     found = load_ferplus(write_kaggle(tmp_path / "kaggle", [FACES[0], removed, *FACES[1:]]))
     assert same(found, load_ferplus(official))
@@ -105,7 +105,7 @@ def test_the_table_for_nine_classes_leaves_out_what_is_no_face(tmp_path):
     assert first["emotion"].tolist() == ["happy", "uncertain"]
     assert first["label"].tolist() == [NINE_EMOTIONS.label(e) for e in ("happy", "uncertain")]
     assert table.votes.tolist() == [*counted[1:], *(face.votes for face in FACES[3:])]
-    np.testing.assert_array_equal(table.picture(0)[..., 0], FACES[1].image)
+    np.testing.assert_array_equal(table.image(0)[..., 0], FACES[1].image)
     assert table.table["split"].tolist() == [face.split for face in FACES[1:]]
 
 
@@ -122,7 +122,7 @@ def test_agreement_is_the_share_of_the_winner(counts, share):
     assert agreement(np.array([votes(**counts)])).tolist() == [share]
 
 
-def test_the_hash_tells_pictures_votes_and_splits_apart(tmp_path):
+def test_the_hash_tells_images_votes_and_splits_apart(tmp_path):
     hashes = set()
     for number, change in enumerate(
         ({}, {"image": FACES[0].image[::-1]}, {"votes": FACES[1].votes}, {"split": "valid"})
@@ -132,7 +132,7 @@ def test_the_hash_tells_pictures_votes_and_splits_apart(tmp_path):
     assert len(hashes) == 4
 
 
-def test_rows_and_splits_keep_pictures_beside_their_votes(official):
+def test_rows_and_splits_keep_images_beside_their_votes(official):
     faces = load_ferplus(official)
     valid = faces.split("valid")
     assert set(valid.table["split"]) == {"valid"}
@@ -144,7 +144,7 @@ def test_rows_and_splits_keep_pictures_beside_their_votes(official):
         faces.split("dev")
 
 
-def test_pictures_that_also_stand_in_train_are_found(tmp_path):
+def test_images_that_also_stand_in_train_are_found(tmp_path):
     by_split = {s: [f for f in FACES if f.split == s] for s in ("train", "valid", "test")}
     train, valid, test = by_split.values()
     twin = dataclasses.replace(test[4], image=train[2].image)
@@ -179,7 +179,7 @@ def test_a_missing_label_file_is_named(tmp_path, official):
             load_ferplus(source)
 
 
-def test_a_missing_picture_is_named_with_its_row(tmp_path, official):
+def test_a_missing_image_is_named_with_its_row(tmp_path, official):
     """Blank lines count: the row is where an editor shows it."""
     name = FACES[1].name
     (official / "FER2013Train" / name).unlink()
@@ -195,11 +195,11 @@ def test_a_missing_picture_is_named_with_its_row(tmp_path, official):
     ("content", "message"),
     [
         (cv2.imencode(".png", np.zeros((40, 48), np.uint8))[1].tobytes(), "48x40"),
-        (b"no picture", "an unreadable file"),
+        (b"no image", "an unreadable file"),
         (b"", "an unreadable file"),
     ],
 )
-def test_a_bad_picture_is_named_with_its_row(official, content, message):
+def test_a_bad_image_is_named_with_its_row(official, content, message):
     name = FACES[2].name
     (official / "FER2013Train" / name).write_bytes(content)
     expected = rf"FER2013Train/{name} in .*row 3 of FER2013Train/label\.csv.*Received: {message}"

@@ -12,7 +12,7 @@ from made_videos import (
     BrightnessModel,
     make_party,
     number_in,
-    numbered_picture,
+    numbered_image,
     talk,
     write_wave,
 )
@@ -97,7 +97,7 @@ def test_the_files_say_the_same(found, party):
     assert pd.read_csv(out / "viewers.csv")["offset_from"].tolist() == ["sound"] * 3
 
 
-def test_the_trailer_has_the_right_pictures_length_and_sound(found, party):
+def test_the_trailer_has_the_right_images_length_and_sound(found, party):
     result, out = found
     cuts = cuts_of(result.highlights, party.fps)
     with VideoReader(out / "trailer.mp4") as reader:
@@ -138,7 +138,7 @@ def test_cuts_are_exact_at_any_frame_rate(tmp_path, fps):
     film = tmp_path / "film.mp4"
     with VideoWriter(film, fps, (96, 54)) as writer:
         for number in range(120):
-            writer.write(numbered_picture(number))
+            writer.write(numbered_image(number))
     cuts = [Cut(61, 20), Cut(3, 10), Cut(115, 8)]  # the last one runs over the end
     cut_trailer(film, cuts, tmp_path / "t.mp4")
     with VideoReader(tmp_path / "t.mp4") as reader:
@@ -152,7 +152,7 @@ def test_a_clip_reader_goes_back_and_forth(party):
     with ClipReader(party.film) as reader:
         for wanted in ([400, 401], [3], [250, 255]):
             times = [number / party.fps for number in wanted]
-            assert [number_in(image) for image in reader.pictures_at(times)] == wanted
+            assert [number_in(image) for image in reader.images_at(times)] == wanted
 
 
 def test_a_trailer_of_nothing(party, tmp_path):
@@ -177,7 +177,7 @@ def test_a_viewer_with_other_sound_is_assumed_to_begin_with_the_film(party, tmp_
     film = tmp_path / "silent.mp4"
     with VideoWriter(film, 25, (96, 54)) as writer:
         for number in range(100):
-            writer.write(numbered_picture(number))
+            writer.write(numbered_image(number))
     viewers = parse_viewers([str(party.viewers["anna"])])
     result = search(viewers, film, tmp_path / "out", watching(), SETTINGS)
     (report,) = result.reports
@@ -315,7 +315,7 @@ def test_a_film_slower_than_a_frame_a_second(tmp_path, fps, end):
     film = tmp_path / "film.mp4"
     with VideoWriter(film, fps, (96, 54)) as writer:
         for number in range(6):
-            writer.write(numbered_picture(number))
+            writer.write(numbered_image(number))
     cuts = [Cut(1, 3)] if fps > 0.1 else [Cut(1, 2)]
     text = write_edl(tmp_path / "a.edl", film, cuts, fps, sound=False).read_text()
     codes = re.findall(r"\d\d:\d\d:\d\d:\d\d", text)

@@ -14,7 +14,7 @@ SEED = 2026
 
 
 def test_the_same_seed_makes_the_same_files():
-    for make in (hostile_inputs.picture, hostile_inputs.archive):
+    for make in (hostile_inputs.image, hostile_inputs.archive):
         assert [make(3, number) for number in range(20)] == [
             make(3, number) for number in range(20)
         ]
@@ -25,7 +25,7 @@ def test_the_same_seed_makes_the_same_files():
 @pytest.mark.skipif(sys.platform == "win32", reason="it watches processes as POSIX has them")
 def test_a_few_hundred_hostile_files_do_no_harm():
     pytest.importorskip("fastapi", reason="zips are unpacked by the page")
-    found = hostile.run_campaign(SEED, pictures=200, videos=30, zips=60)
+    found = hostile.run_campaign(SEED, images=200, videos=30, zips=60)
     assert [outcome.inputs for outcome in found] == [200, 30, 60]
     assert not [note for outcome in found for note in outcome.notes]
     assert [outcome.faults for outcome in found] == [0, 0, 0]

@@ -1,4 +1,4 @@
-"""`Inference` on still pictures: what goes in, what comes out, what is refused, what is shown."""
+"""`Inference` on still images: what goes in, what comes out, what is refused, what is shown."""
 
 import io
 import os
@@ -10,7 +10,7 @@ import types
 import cv2
 import numpy as np
 import pytest
-from fakes import FakeDetector, FakeModel, picture, save_picture
+from fakes import FakeDetector, FakeModel, made_image, save_image
 from PIL import Image
 
 import builder_tools
@@ -50,7 +50,7 @@ def test_the_astronaut_is_happy(astronaut_result, astronaut):
     )
 
 
-def test_the_result_carries_the_drawn_picture(astronaut_result, astronaut):
+def test_the_result_carries_the_drawn_image(astronaut_result, astronaut):
     drawn, box = astronaut_result.image, astronaut_result.faces[0].face.box.round()
     changed = (drawn != astronaut).any(axis=2)
     assert drawn.shape == astronaut.shape and drawn.dtype == np.uint8
@@ -59,32 +59,32 @@ def test_the_result_carries_the_drawn_picture(astronaut_result, astronaut):
     assert not changed[box.y2 + 5 :].any()  # nothing is drawn below the box
 
 
-def _exif_turned(picture, path):
+def _exif_turned(image, path):
     """Stored lying on its side with the tag that says so, as phones do."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    picture.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=95)
+    image.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif, quality=95)
 
 
-def _sixteen_bits(picture, path):
-    cv2.imwrite(str(path), np.asarray(picture)[..., ::-1].astype(np.uint16) * 257)
+def _sixteen_bits(image, path):
+    cv2.imwrite(str(path), np.asarray(image)[..., ::-1].astype(np.uint16) * 257)
 
 
 WRITERS = {
-    "grey.png": lambda picture, path: picture.convert("L").save(path),
-    "transparent.png": lambda picture, path: picture.convert("RGBA").save(path),
+    "grey.png": lambda image, path: image.convert("L").save(path),
+    "transparent.png": lambda image, path: image.convert("RGBA").save(path),
     "16 bits.png": _sixteen_bits,
-    "cmyk.jpg": lambda picture, path: picture.convert("CMYK").save(path, quality=95),
-    "palette.png": lambda picture, path: picture.quantize(256).save(path),
+    "cmyk.jpg": lambda image, path: image.convert("CMYK").save(path, quality=95),
+    "palette.png": lambda image, path: image.quantize(256).save(path),
     "turned.jpg": _exif_turned,
-    "plain.bmp": lambda picture, path: picture.save(path),
-    "plain.webp": lambda picture, path: picture.save(path, quality=90),
-    "a b/счастливое лицо.jpg": lambda picture, path: picture.save(path, quality=95),
+    "plain.bmp": lambda image, path: image.save(path),
+    "plain.webp": lambda image, path: image.save(path, quality=90),
+    "a b/счастливое лицо.jpg": lambda image, path: image.save(path, quality=95),
 }
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_any_kind_of_picture(tmp_path, inference, astronaut, astronaut_result, name):
+def test_any_kind_of_image(tmp_path, inference, astronaut, astronaut_result, name):
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     WRITERS[name](Image.fromarray(astronaut), path)
@@ -128,16 +128,16 @@ def test_no_face_is_an_empty_result(inference, image):
     assert result.image.shape == image.shape
 
 
-def test_the_bytes_of_a_file_are_a_picture_too(inference, tmp_path, astronaut):
+def test_the_bytes_of_a_file_are_a_image_too(inference, tmp_path, astronaut):
     path = tmp_path / "a.jpg"
     Image.fromarray(astronaut).save(path)
     result = inference.run(path.read_bytes())
     assert len(result.faces) == 1 and result.source == "bytes"
 
 
-def test_pictures_of_all_kinds_and_lists_of_them_are_taken(tmp_path):
-    image = picture(2, 200, 120)
-    path = save_picture(tmp_path / "a.png", 2, 200, 120)
+def test_images_of_all_kinds_and_lists_of_them_are_taken(tmp_path):
+    image = made_image(2, 200, 120)
+    path = save_image(tmp_path / "a.png", 2, 200, 120)
     data = path.read_bytes()
     sources = [path, str(path), data, memoryview(data), io.BytesIO(data), Image.open(path)]
     sources += [image, image / 255, image.astype(np.uint16) * 257, Image.fromarray(image)]
@@ -152,7 +152,7 @@ def test_pictures_of_all_kinds_and_lists_of_them_are_taken(tmp_path):
 
 
 def test_many_faces_are_told_apart_and_the_largest_comes_first():
-    result = fake_inference().run(picture(3, 200, 120, 20))
+    result = fake_inference().run(made_image(3, 200, 120, 20))
     assert [face.emotion for face in result.faces] == ["sad", "neutral", "happy"]
     assert [face.face.box.width for face in result.faces] == [24, 20, 16]
 
@@ -161,13 +161,13 @@ def test_many_faces_are_told_apart_and_the_largest_comes_first():
     ("source", "error", "message"),
     [
         (None, ValueError, "Expected a source for 'img'"),
-        ("nowhere.jpg", FileNotFoundError, "No picture at 'nowhere.jpg'"),
+        ("nowhere.jpg", FileNotFoundError, "No image at 'nowhere.jpg'"),
         (np.zeros((8, 8, 3), np.int32), ValueError, "uint8"),
-        (np.zeros((2, 8, 8, 3), np.uint8), ValueError, "one picture"),
+        (np.zeros((2, 8, 8, 3), np.uint8), ValueError, "one image"),
         (3.5, ValueError, "Expected a path"),
     ],
 )
-def test_what_is_no_picture_is_refused(source, error, message):
+def test_what_is_no_image_is_refused(source, error, message):
     with pytest.raises(error, match=message):
         fake_inference().run(source)
 
@@ -199,7 +199,7 @@ def test_wrong_options_are_refused_with_the_choices(options, message):
         ({"detector_options": {"min_score": 7}}, r"min_score in \[0, 1\]. Received: 7"),
     ],
 )
-def test_a_wrong_detector_is_refused_before_the_first_picture(options, message):
+def test_a_wrong_detector_is_refused_before_the_first_image(options, message):
     with pytest.raises(ValueError, match=message):
         Inference(FakeModel(), show_state_mode="none", **options)
 
@@ -213,7 +213,7 @@ def test_an_option_of_another_mode_is_refused(mode):
 def test_any_model_and_detector_serve():
     model, detector = FakeModel(), FakeDetector()
     with Inference(model, detector, show_state_mode="none") as inference:
-        (face,) = inference.run(picture(1, 200)).faces
+        (face,) = inference.run(made_image(1, 200)).faces
     assert list(face.probabilities) == ["happy", "neutral", "sad"]
     assert face.emotion == "happy" and face.probability == pytest.approx(0.7, abs=1e-6)
     assert model.calls[0][0].shape == (16, 16, 3) and (model.calls[0][0] == 200).all()
@@ -224,14 +224,14 @@ def test_the_crop_follows_the_detector():
     """A 16 px box, twice as wide, moved down by half its height: 32 px, from y 8 to 40."""
     model, detector = FakeModel(), FakeDetector()
     detector.crop_scale, detector.crop_shift_y = 2.0, 0.5
-    image = picture(1, 200)
+    image = made_image(1, 200)
     Inference(model, detector, show_state_mode="none").run(image)
     assert (model.calls[0][0] == image[8:40, 0:32]).all()
 
 
 def test_faces_are_resized_where_a_size_is_given():
     model = FakeModel()
-    fake_inference(model=model, img_size=10).run(picture(3, 200, 120, 20))
+    fake_inference(model=model, img_size=10).run(made_image(3, 200, 120, 20))
     assert [face.shape for face in model.calls[0]] == [(10, 10, 3)] * 3
 
 
@@ -239,7 +239,7 @@ def test_a_model_that_breaks_its_promise_is_named():
     model = FakeModel()
     model.predict = lambda faces: np.ones((len(faces), 2), np.float32) / 2
     with pytest.raises(ValueError, match=r"FakeModel.*\(1, 3\).*\(1, 2\)"):
-        fake_inference(model=model).run(picture(1, 200))
+        fake_inference(model=model).run(made_image(1, 200))
 
 
 def test_detectors_made_here_are_closed_here(astronaut):
@@ -258,7 +258,7 @@ def test_results_of_two_objects_in_two_threads_do_not_mix():
 
     def emotions(value):
         with fake_inference() as inference:
-            return {inference.run(picture(1, value)).faces[0].emotion for _ in range(50)}
+            return {inference.run(made_image(1, value)).faces[0].emotion for _ in range(50)}
 
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(emotions, (200, 120, 20))) == [{"happy"}, {"neutral"}, {"sad"}]
@@ -291,9 +291,9 @@ def notebook(monkeypatch):
     return display
 
 
-def test_inline_shows_the_drawn_picture(notebook):
+def test_inline_shows_the_drawn_image(notebook):
     inference = fake_inference(show_state_mode="inline")
-    results = [inference.run(picture(1, value)) for value in (200, 20)]
+    results = [inference.run(made_image(1, value)) for value in (200, 20)]
     assert notebook.updated == []
     for shown, result in zip(notebook.shown, results, strict=True):
         assert (read_image(shown) == result.image).all()
@@ -309,13 +309,13 @@ def test_inline_without_a_notebook_says_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", None)
     monkeypatch.setitem(sys.modules, "IPython.display", None)
     with pytest.raises(ImportError, match=r"needs a notebook.*pip install"):
-        fake_inference(show_state_mode="inline").run(picture(0))
+        fake_inference(show_state_mode="inline").run(made_image(0))
 
 
-def test_without_a_screen_a_picture_is_still_read(monkeypatch, caplog):
+def test_without_a_screen_a_image_is_still_read(monkeypatch, caplog):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
-    result = fake_inference(show_state_mode="cv2").run(picture(1, 200))
+    result = fake_inference(show_state_mode="cv2").run(made_image(1, 200))
     assert len(result.faces) == 1
     assert "not shown" in caplog.text and "DISPLAY is not set" in caplog.text
 
@@ -325,7 +325,7 @@ def test_another_drawer_draws():
         def draw(self, image_rgb, faces, fps=None):
             return 255 - image_rgb
 
-    image = picture(1, 200)
+    image = made_image(1, 200)
     result = fake_inference(draw_box_obj=Negative()).run(image)
     assert (result.image == 255 - image).all()
 

@@ -1,4 +1,4 @@
-"""`img_batch`: one row a picture, in order, whatever the picture, the batch or the threads."""
+"""`img_batch`: one row an image, in order, whatever the image, the batch or the threads."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import FakeDetector, FakeModel, save_picture
+from fakes import FakeDetector, FakeModel, save_image
 
 from builder_tools.cards import ModelCard
 from builder_tools.inference import BatchRow, BatchTable, Inference
@@ -19,16 +19,16 @@ NAMES = [f"{number}.png" for number in range(12)]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Twelve pictures: one face, two, none, empty, broken, and again one."""
-    folder = tmp_path_factory.mktemp("mixed pictures")
+    """Twelve images: one face, two, none, empty, broken, and again one."""
+    folder = tmp_path_factory.mktemp("mixed images")
     for number in range(12):
-        save_picture(folder / f"{number}.png", 1, 200)
-    save_picture(folder / "1.png", 2, 20, 120)  # the larger face is the second
-    save_picture(folder / "2.png", 0)
+        save_image(folder / f"{number}.png", 1, 200)
+    save_image(folder / "1.png", 2, 20, 120)  # the larger face is the second
+    save_image(folder / "2.png", 0)
     (folder / "3.png").write_bytes(b"")
-    (folder / "4.png").write_bytes(b"no picture at all" * 9)
-    save_picture(folder / "10.png", 1, 20)
-    (folder / "notes.txt").write_text("not a picture")
+    (folder / "4.png").write_bytes(b"no image at all" * 9)
+    save_image(folder / "10.png", 1, 20)
+    (folder / "notes.txt").write_text("not an image")
     return folder
 
 
@@ -42,14 +42,14 @@ def batch(model=None, **options):
     )
 
 
-def test_one_row_a_picture_in_natural_order(folder):
+def test_one_row_a_image_in_natural_order(folder):
     table = batch().run(folder)
     assert [row.image_path for row in table] == NAMES
     statuses = ["ok", "multi_face", "no_face", "unreadable", "unreadable"] + 7 * ["ok"]
     assert [row.status for row in table] == statuses
     assert [row.num_faces for row in table] == [1, 2, 0, 0, 0] + 7 * [1]
     assert repr(table) == (
-        "BatchTable(12 pictures: {'ok': 8, 'no_face': 1, 'multi_face': 1, 'unreadable': 2})"
+        "BatchTable(12 images: {'ok': 8, 'no_face': 1, 'multi_face': 1, 'unreadable': 2})"
     )
 
 
@@ -57,7 +57,7 @@ def test_what_the_rows_say(folder):
     table = batch().run(str(folder))
     assert table[0] == BatchRow("0.png", "ok", "happy", pytest.approx(0.7, abs=1e-6), 1, "")
     assert table[10].emotion == "sad"
-    assert "0 bytes" in table[3].reason and "no picture" in table[4].reason
+    assert "0 bytes" in table[3].reason and "no image" in table[4].reason
     assert table[3].probability is None
     assert "\n" not in "".join(row.reason for row in table)
 
@@ -72,7 +72,7 @@ def test_policies_for_many_faces(folder, policy, expected):
 def test_policies_for_no_face(folder):
     model = FakeModel()
     whole = batch(model, no_face="whole").run(folder)[2]
-    assert whole.emotion == "sad" and whole.probability > 0.5  # the picture is dark
+    assert whole.emotion == "sad" and whole.probability > 0.5  # the image is dark
     assert (64, 96, 3) in [face.shape for call in model.calls for face in call]
     frequent = batch(_with_card({"sad": 3, "neutral": 9, "happy": 1}), no_face="frequent")
     row = frequent.run(folder)[2]
@@ -88,7 +88,7 @@ def _with_card(class_counts):
     return model
 
 
-def test_an_unreadable_picture_gets_the_most_frequent_class_of_the_training(folder):
+def test_an_unreadable_image_gets_the_most_frequent_class_of_the_training(folder):
     assert batch().run(folder)[3].emotion == "happy"  # nothing is known: the first class
     assert batch(_with_card({"happy": 1, "sad": 5})).run(folder)[3].emotion == "sad"
 
@@ -100,7 +100,7 @@ def test_batches_and_threads_do_not_matter(folder, batch_size, workers):
     model = FakeModel()
     assert list(batch(model, batch_size=batch_size, workers=workers).run(folder)) == expected
     assert max(map(len, model.calls)) <= batch_size
-    assert model.seen == 10  # twelve pictures less two unreadable ones
+    assert model.seen == 10  # twelve images less two unreadable ones
 
 
 def test_paths_instead_of_a_folder_keep_their_order(folder):
@@ -119,7 +119,7 @@ def test_an_empty_folder_is_an_empty_table(tmp_path):
     ("name", "error"), [("nowhere", FileNotFoundError), ("0.png", NotADirectoryError)]
 )
 def test_what_is_no_folder_is_refused(folder, name, error):
-    with pytest.raises(error, match="Expected a folder of pictures"):
+    with pytest.raises(error, match="Expected a folder of images"):
         batch().run(folder / name)
 
 
@@ -135,8 +135,8 @@ def test_the_table_is_a_sequence_and_a_frame(folder):
     assert table[-1].image_path == "11.png" and len(table[2:4]) == 2
 
 
-def test_only_a_few_pictures_are_in_work_at_a_time(folder):
-    """A folder of any size runs in constant memory: pictures are read as rows are taken."""
+def test_only_a_few_images_are_in_work_at_a_time(folder):
+    """A folder of any size runs in constant memory: images are read as rows are taken."""
     read = []
 
     def paths():
@@ -153,7 +153,7 @@ def test_only_a_few_pictures_are_in_work_at_a_time(folder):
 
 @pytest.mark.parametrize("name", ["0.png", "2.png"])
 def test_only_what_the_model_needs_is_kept(folder, tmp_path, name):
-    """Neither faces nor pictures without one wait whole until their batch is classified."""
+    """Neither faces nor images without one wait whole until their batch is classified."""
     model = _with_card({"happy": 1})
     batch(model).run([folder / name])
     assert model.calls[0][0].shape == (8, 8, 3)  # the card's input size
@@ -162,7 +162,7 @@ def test_only_what_the_model_needs_is_kept(folder, tmp_path, name):
     assert unknown.calls[0][0].shape == (14, 1024, 3)
 
 
-def test_pictures_that_are_decoded_share_a_budget(folder, monkeypatch):
+def test_images_that_are_decoded_share_a_budget(folder, monkeypatch):
     monkeypatch.setattr(batch_module, "open_image", _opened_with(lambda: gate()))
     running, most = [], []
 
@@ -208,7 +208,7 @@ class TroubledDetector(FakeDetector):
         return super().detect(image_rgb)
 
 
-def test_a_picture_no_detector_takes_is_a_row(folder):
+def test_a_image_no_detector_takes_is_a_row(folder):
     inference = Inference(
         FakeModel(), TroubledDetector(), show_state_mode="none", inference_mode="img_batch"
     )
@@ -225,24 +225,24 @@ def test_sources_of_all_kinds_have_names(folder):
     assert [row.status for row in rows] == ["ok", "ok", "no_face", "unreadable"]
 
 
-def test_one_picture_is_a_batch_of_one(folder):
+def test_one_image_is_a_batch_of_one(folder):
     for source in ((folder / "0.png").read_bytes(), np.zeros((64, 96, 3), np.uint8)):
         assert len(batch().run(source)) == 1
 
 
 def test_a_row_says_what_was_decoded(tmp_path):
-    path = save_picture(tmp_path / "1.png", 1, 200)
+    path = save_image(tmp_path / "1.png", 1, 200)
     path.write_bytes(path.read_bytes()[:-40])
     (row,) = batch().run(tmp_path)
     assert row.status == "ok" and row.reason.startswith("it is cut short or damaged; about ")
 
 
 def test_sub_folders_are_looked_into_and_the_rest_is_said(folder, tmp_path, caplog):
-    save_picture(tmp_path / "a" / "1.png", 1, 200)
-    save_picture(tmp_path / "1.png", 1, 200)
+    save_image(tmp_path / "a" / "1.png", 1, 200)
+    save_image(tmp_path / "1.png", 1, 200)
     (tmp_path / "b.txt").touch()
     assert [row.image_path for row in batch().run(tmp_path)] == ["1.png", "a/1.png"]
-    assert "1 left out because it is no picture" in caplog.text
+    assert "1 left out because it is no image" in caplog.text
 
 
 def test_a_failure_of_the_model_ends_the_run(folder):
@@ -255,7 +255,7 @@ def test_a_failure_of_the_model_ends_the_run(folder):
         list(rows)
 
 
-def test_the_defaults_on_real_pictures(tmp_path, astronaut):
+def test_the_defaults_on_real_images(tmp_path, astronaut):
     write_image(tmp_path / "2 one face.jpg", astronaut)
     write_image(tmp_path / "10 two faces.jpg", np.concatenate([astronaut, astronaut], axis=1))
     write_image(tmp_path / "1 лицо.png", astronaut[:200, 120:330])

@@ -72,7 +72,7 @@ def test_the_speed_is_given_to_the_drawer(mjpeg_server):
     drawer = PassOn()
     online(drawer=drawer).run(mjpeg_server.url, max_frames=15).drain()
     assert drawer.speeds[0] is None
-    assert 5 < drawer.speeds[-1] < 60  # the camera gives 25 pictures a second
+    assert 5 < drawer.speeds[-1] < 60  # the camera gives 25 frames a second
 
 
 class Noting(DrawBox):
@@ -87,18 +87,18 @@ class Noting(DrawBox):
         return super().draw(image_rgb, faces, fps, dropped=dropped)
 
 
-def test_dropped_pictures_are_shown(mjpeg_server):
+def test_dropped_images_are_shown(mjpeg_server):
     drawer, results = Noting(), []
     with online(drawer=drawer).run(mjpeg_server.url, max_frames=4) as stream:
         for result in stream:
             results.append(result)
             time.sleep(0.2)
     assert drawer.notes == [result.frame - shown for shown, result in enumerate(results)]
-    assert drawer.notes[-1] >= 6  # 25 pictures a second, 5 of them looked at
+    assert drawer.notes[-1] >= 6  # 25 frames a second, 5 of them looked at
 
 
-def test_the_newest_picture_wins(mjpeg_server):
-    """A consumer of three pictures a second skips most of the 25 and is never in the past."""
+def test_the_newest_image_wins(mjpeg_server):
+    """A consumer of three frames a second skips most of the 25 and is never in the past."""
     results = []
     with online().run(mjpeg_server.url, max_frames=5) as stream:
         for result in stream:
@@ -107,7 +107,7 @@ def test_the_newest_picture_wins(mjpeg_server):
             time.sleep(0.33)
     gaps = [b.frame - a.frame for (a, _), (b, _) in itertools.pairwise(results[1:])]
     assert min(gaps) >= 4
-    # After the sleep the picture waiting is new; a queue would fall 7 more behind each time.
+    # After the sleep the image waiting is new; a queue would fall 7 more behind each time.
     assert max(behind for _, behind in results[1:]) <= 8
     assert stream.dropped >= 12
 
@@ -159,7 +159,7 @@ def test_what_goes_wrong_in_a_stage_is_told_and_the_camera_let_go(mjpeg_server):
 
 
 def test_a_window_listens_while_the_camera_is_away(mjpeg_server, monkeypatch):
-    """Before, q was heard only with the next picture."""
+    """Before, q was heard only with the next image."""
     patient = functools.partial(CameraReader, retries=50, first_delay_s=0.2, longest_delay_s=0.2)
     monkeypatch.setattr(builder_tools.inference, "CameraReader", patient)
 
@@ -406,7 +406,7 @@ def test_q_is_heard_while_the_camera_is_away(mjpeg_server, tmp_path):
     assert float(done.stdout.split()[-1]) < 4
 
 
-def test_a_picture_stays_until_a_key_is_pressed(astronaut, tmp_path):
+def test_a_image_stays_until_a_key_is_pressed(astronaut, tmp_path):
     from builder_tools.media import write_image
 
     write_image(tmp_path / "a.png", astronaut)

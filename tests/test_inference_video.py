@@ -127,7 +127,7 @@ def test_a_broken_off_video_gives_what_it_has_and_says_so(cut_video, caplog):
     stream = fake_inference("video").run(cut_video)
     frames = stream.drain()
     assert 20 < frames < 80
-    assert f"{frames} pictures" in stream.source.warning and stream.source.warning in caplog.text
+    assert f"{frames} images" in stream.source.warning and stream.source.warning in caplog.text
 
 
 @pytest.mark.parametrize("verb", ["video", "video-rec"])

@@ -14,7 +14,7 @@ PATIENCE_S = 30.0
 """Far more than anything here takes, even on a busy machine."""
 
 
-def test_every_read_is_a_newer_picture(mjpeg_server, astronaut):
+def test_every_read_is_a_newer_image(mjpeg_server, astronaut):
     with CameraReader(mjpeg_server.url) as camera:
         frames = [camera.read(PATIENCE_S) for _ in range(12)]
         assert camera.size == (512, 512)
@@ -23,8 +23,8 @@ def test_every_read_is_a_newer_picture(mjpeg_server, astronaut):
     assert (np.diff([frame.index for frame in frames]) > 0).all()
     assert (np.diff([frame.time_s for frame in frames]) > 0).all()
     assert 0 <= frames[0].time_s < 5
-    picture = frames[-1].image[32:].astype(int)
-    assert np.abs(picture - astronaut[32:]).mean() < 6  # red is red and blue is blue
+    image = frames[-1].image[32:].astype(int)
+    assert np.abs(image - astronaut[32:]).mean() < 6  # red is red and blue is blue
 
 
 def test_a_slow_reader_sees_now_and_not_the_past(mjpeg_server):
@@ -160,7 +160,7 @@ def test_sources_are_understood():
 
 
 class _FakeCapture:
-    """Stands in for a webcam, which test machines lack: five pictures, then unplugged."""
+    """Stands in for a webcam, which test machines lack: five images, then unplugged."""
 
     opened = 0
 
@@ -177,9 +177,9 @@ class _FakeCapture:
     def read(self):
         time.sleep(0.02)
         self._left -= 1
-        picture = np.zeros((48, 64, 3), np.uint8)
-        picture[..., 0] = 255  # blue, as OpenCV orders it
-        return (True, picture) if self._left >= 0 else (False, None)
+        image = np.zeros((48, 64, 3), np.uint8)
+        image[..., 0] = 255  # blue, as OpenCV orders it
+        return (True, image) if self._left >= 0 else (False, None)
 
     def release(self):
         pass
@@ -194,7 +194,7 @@ def test_a_webcam_is_read_as_rgb_and_opened_again(monkeypatch):
     assert frames[0].image[0, 0].tolist() == [0, 0, 255] and camera.size == (64, 48)
     assert frames[-1].index == 9 and camera.dropped == 10 - len(frames)
     assert camera.error == (
-        "Lost camera 0: it gives no picture. 1 attempts to reconnect failed: it does not open."
+        "Lost camera 0: it gives no image. 1 attempts to reconnect failed: it does not open."
     )
 
 

@@ -33,7 +33,7 @@ def test_other_ways_to_write_an_input_s_name(read, monkeypatch):
             check_outputs({"out": way}, [str(read)])
 
 
-def test_a_picture_in_a_folder_that_is_read(tmp_path):
+def test_a_image_in_a_folder_that_is_read(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a.jpg").write_bytes(b"a")
     (tmp_path / "out.csv").write_text("of an earlier run")

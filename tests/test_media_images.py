@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from builder_tools.media import PictureError, list_images, read_image, write_image
+from builder_tools.media import ImageError, list_images, read_image, write_image
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,9 @@ def portrait(astronaut) -> Image.Image:
     return Image.fromarray(astronaut)
 
 
-def _encoded(picture: Image.Image, kind: str, **options) -> bytes:
+def _encoded(image: Image.Image, kind: str, **options) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, kind, **options)
+    image.save(stream, kind, **options)
     return stream.getvalue()
 
 
@@ -61,16 +61,16 @@ def _mean_difference(first: np.ndarray, second: np.ndarray) -> float:
     ],
 )
 def test_every_format_comes_out_as_rgb(portrait, kind, mode, limit):
-    picture = portrait.convert(mode)
-    image = read_image(_encoded(picture, kind))
+    original = portrait.convert(mode)
+    image = read_image(_encoded(original, kind))
     assert image.dtype == np.uint8 and image.flags.c_contiguous
-    assert _mean_difference(image, np.asarray(picture.convert("RGB"))) <= limit
+    assert _mean_difference(image, np.asarray(original.convert("RGB"))) <= limit
 
 
 @pytest.mark.parametrize(
     ("kind", "mode"), [("PNG", "L"), ("PNG", "LA"), ("JPEG", "L"), ("PNG", "1")]
 )
-def test_grey_pictures_get_three_equal_channels(portrait, kind, mode):
+def test_grey_images_get_three_equal_channels(portrait, kind, mode):
     grey = portrait.convert(mode)
     image = read_image(_encoded(grey, kind))
     assert (image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all()
@@ -84,19 +84,19 @@ def test_sixteen_bits_keep_the_high_byte():
     assert (read_image(grey) == from_file).all()
 
 
-def test_an_icon_gives_its_largest_picture(portrait):
+def test_an_icon_gives_its_largest_image(portrait):
     assert read_image(_encoded(portrait, "ICO", sizes=[(16, 16), (64, 64)])).shape == (64, 64, 3)
 
 
 def test_heif_is_read_with_its_package_and_said_to_need_it_without(portrait, monkeypatch):
     heif = pytest.importorskip("pillow_heif")
     stream = io.BytesIO()
-    picture = portrait.resize((320, 200))
-    heif.from_pillow(picture).save(stream)
+    original = portrait.resize((320, 200))
+    heif.from_pillow(original).save(stream)
     image = read_image(stream.getvalue())
-    assert _mean_difference(image, np.asarray(picture)) < 4
+    assert _mean_difference(image, np.asarray(original)) < 4
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(PictureError, match=r"pip install 'builder-tools\[heif\]'"):
+    with pytest.raises(ImageError, match=r"pip install 'builder-tools\[heif\]'"):
         read_image(stream.getvalue())
 
 
@@ -104,7 +104,7 @@ def test_heif_is_read_with_its_package_and_said_to_need_it_without(portrait, mon
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_sixteen_bits_of_a_sensor_with_fewer_are_stretched(suffix, bits, channels, caplog):
-    """A 10-bit picture in 16 bits would be black if its high byte were taken."""
+    """A 10-bit image in 16 bits would be black if its high byte were taken."""
     grey = np.arange(256, dtype=np.uint16).reshape(16, 16)
     stored = np.repeat(grey[..., None] << (bits - 8), channels, axis=2)
     image = read_image(cv2.imencode(suffix, stored)[1].tobytes())
@@ -116,7 +116,7 @@ def test_sixteen_bits_of_a_sensor_with_fewer_are_stretched(suffix, bits, channel
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("scale", [1, 255])
-def test_float_tiffs_are_pictures(channels, dtype, scale):
+def test_float_tiffs_are_images(channels, dtype, scale):
     ramp = np.repeat(np.linspace(0, 1, 256).reshape(16, 16, 1), channels, 2)
     data = cv2.imencode(".tiff", (ramp * scale).astype(dtype))[1].tobytes()
     assert (read_image(data) == np.arange(256).reshape(16, 16, 1)).all()
@@ -146,13 +146,13 @@ def test_a_kind_of_pixels_that_is_not_read_is_never_shown_wrong():
     ):
         stream = io.BytesIO()
         tifffile.imwrite(stream, pixels, **options)
-        with pytest.raises(PictureError, match="not read"):
+        with pytest.raises(ImageError, match="not read"):
             read_image(stream.getvalue())
 
 
 def test_a_tiff_of_negative_values_says_so_and_is_not_called_damaged():
     data = cv2.imencode(".tif", np.full((4, 4), -1.5, np.float32))[1].tobytes()
-    with pytest.raises(PictureError, match=r"values of -1.5") as caught:
+    with pytest.raises(ImageError, match=r"values of -1.5") as caught:
         read_image(data)
     assert "damaged" not in str(caught.value)
 
@@ -173,10 +173,10 @@ def test_transparent_pixels_are_laid_over_white(kind):
 
 
 def test_palette_transparency_is_seen():
-    picture = Image.new("P", (3, 3), 1)
-    picture.putpalette([10, 20, 30, 200, 100, 50])
-    picture.putpixel((0, 0), 0)
-    image = read_image(_encoded(picture, "PNG", transparency=0))
+    original = Image.new("P", (3, 3), 1)
+    original.putpalette([10, 20, 30, 200, 100, 50])
+    original.putpixel((0, 0), 0)
+    image = read_image(_encoded(original, "PNG", transparency=0))
     assert image[0, 0].tolist() == [255, 255, 255]
     assert image[1, 1].tolist() == [200, 100, 50]
 
@@ -211,13 +211,13 @@ def test_pillow_formats_are_turned_upright(kind):
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I", "F"])
-def test_pictures_of_pillow_are_taken_in_every_mode(portrait, mode):
+def test_images_of_pillow_are_taken_in_every_mode(portrait, mode):
     given = portrait.resize((60, 40)).convert(mode)
     expected = given.convert("L" if mode in "IF" else "RGB").convert("RGB")
     assert _mean_difference(read_image(given), np.asarray(expected)) <= 0.5
 
 
-def test_a_picture_of_pillow_is_turned_and_laid_over_white():
+def test_a_image_of_pillow_is_turned_and_laid_over_white():
     given = Image.new("RGBA", (40, 24), (200, 100, 50, 0))
     given.getexif()[0x0112] = 6
     image = read_image(given)
@@ -253,29 +253,29 @@ def test_sources_of_all_kinds_give_the_same(portrait, tmp_path):
     assert (read_image(small[..., 0] > 100) == 255 * (small[..., :1] > 100)).all()
 
 
-def test_sources_that_give_no_picture_say_what_to_do(tmp_path):
-    with pytest.raises(PictureError, match=r"opened for bytes.*open\(path, 'rb'\)"):
+def test_sources_that_give_no_image_say_what_to_do(tmp_path):
+    with pytest.raises(ImageError, match=r"opened for bytes.*open\(path, 'rb'\)"):
         read_image(io.StringIO("text"))
-    with pytest.raises(PictureError, match=r"file\.seek\(0\)"):
+    with pytest.raises(ImageError, match=r"file\.seek\(0\)"):
         read_image(io.BytesIO())
-    with pytest.raises(PictureError, match=r"cuda.*\.detach\(\)\.cpu\(\)"):
+    with pytest.raises(ImageError, match=r"cuda.*\.detach\(\)\.cpu\(\)"):
         read_image(Tensor(None, TypeError("can't convert cuda tensor")))
     with pytest.raises(FileNotFoundError, match="null"):
         read_image("a\0b.jpg")
 
 
 class Site(http.server.BaseHTTPRequestHandler):
-    """Answers `/picture`, and `/endless` without an end."""
+    """Answers `/image`, and `/endless` without an end."""
 
-    picture = b""
+    image = b""
 
     def do_GET(self):
-        self.send_response({"/picture": 200, "/endless": 200}.get(self.path, 404))
+        self.send_response({"/image": 200, "/endless": 200}.get(self.path, 404))
         if self.path == "/large":
             self.send_header("Content-Length", str(10**12))
         self.end_headers()
-        if self.path == "/picture":
-            self.wfile.write(self.picture)
+        if self.path == "/image":
+            self.wfile.write(self.image)
         with contextlib.suppress(OSError):
             while self.path == "/endless":
                 self.wfile.write(bytes(1 << 20))
@@ -286,7 +286,7 @@ class Site(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site(portrait):
-    Site.picture = _encoded(portrait.resize((40, 30)), "PNG")
+    Site.image = _encoded(portrait.resize((40, 30)), "PNG")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -295,17 +295,17 @@ def site(portrait):
 
 
 def test_addresses_are_fetched_up_to_a_size(site):
-    assert read_image(f"{site}/picture").shape == (30, 40, 3)
-    with pytest.raises(OSError, match=r"Cannot fetch the picture .*/absent: HTTP Error 404"):
+    assert read_image(f"{site}/image").shape == (30, 40, 3)
+    with pytest.raises(OSError, match=r"Cannot fetch the image .*/absent: HTTP Error 404"):
         read_image(f"{site}/absent")
-    with pytest.raises(PictureError, match="file of at most 64 MB"):
+    with pytest.raises(ImageError, match="file of at most 64 MB"):
         read_image(f"{site}/endless", max_pixels=1000)
     with pytest.raises(FileNotFoundError):
-        read_image(Path(f"{site}/picture"))  # a path is never an address
+        read_image(Path(f"{site}/image"))  # a path is never an address
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP"])
-def test_the_first_picture_of_an_animation_counts(kind):
+def test_the_first_image_of_an_animation_counts(kind):
     first, second = Image.new("RGB", (20, 10), (250, 0, 0)), Image.new("RGB", (20, 10), (0, 0, 250))
     data = _encoded(first, kind, save_all=True, append_images=[second])
     red, _, blue = read_image(data)[5, 10]
@@ -336,15 +336,15 @@ def test_too_many_pixels_are_refused_before_decoding(portrait, astronaut):
 
 def test_sides_are_bounded_and_limits_can_be_changed(monkeypatch):
     line = _encoded(Image.new("L", (100_001, 1)), "PNG")
-    with pytest.raises(PictureError, match=r"at most 100000 px a side.*100001 x 1.*MAX_SIDE"):
+    with pytest.raises(ImageError, match=r"at most 100000 px a side.*100001 x 1.*MAX_SIDE"):
         read_image(line)
-    with pytest.raises(PictureError, match="at most 100000 px"):
+    with pytest.raises(ImageError, match="at most 100000 px"):
         read_image(np.zeros((1, 100_001, 3), np.uint8))
     assert read_image(line, max_side=200_000).shape == (1, 100_001, 3)
     monkeypatch.setenv("BUILDER_TOOLS_MAX_SIDE", "200000")
     assert read_image(line).shape == (1, 100_001, 3)
     monkeypatch.setenv("BUILDER_TOOLS_MAX_MEGAPIXELS", "0.1")
-    with pytest.raises(PictureError, match="at most 100000 pixels"):
+    with pytest.raises(ImageError, match="at most 100000 pixels"):
         read_image(line)
     monkeypatch.setenv("BUILDER_TOOLS_MAX_MEGAPIXELS", "many")
     with pytest.raises(ValueError, match=r"number in the environment's .*MEGAPIXELS.*'many'"):
@@ -360,17 +360,17 @@ def test_a_jpeg_of_very_many_scans_is_refused(side, scans, most):
     data = _encoded(Image.new("L", (side, side)), "JPEG", progressive=True)
     own = data.count(b"\xff\xda")
     scan = data[data.rindex(b"\xff\xda") : -2]
-    with pytest.raises(PictureError, match=f"more than {most} scans"):
+    with pytest.raises(ImageError, match=f"more than {most} scans"):
         read_image(data[:-2] + scan * scans + b"\xff\xd9")
     few = data[:-2] + scan * 5 + b"\xff\xd9"
-    junk = b"\xff\xda\0\x08" * 500  # behind the picture: a film that some phones append
+    junk = b"\xff\xda\0\x08" * 500  # behind the image: a film that some phones append
     assert own + 5 < most and read_image(few[:] + junk).shape == (side, side, 3)
 
 
-def test_deep_pictures_of_two_gibibytes_are_refused():
+def test_deep_images_of_two_gibibytes_are_refused():
     header = struct.pack(">LLBBBBB", 19_000, 19_000, 16, 6, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + struct.pack(">L", 13) + b"IHDR" + header + bytes(4)
-    with pytest.raises(PictureError, match=r"less than 2 GiB.*19000 x 19000 pixels of 16 bits"):
+    with pytest.raises(ImageError, match=r"less than 2 GiB.*19000 x 19000 pixels of 16 bits"):
         read_image(data, max_pixels=400_000_000)
 
 
@@ -390,7 +390,7 @@ def test_bombs_of_every_format_are_refused_by_their_header(kind):
         data = bytearray(b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\x5f\xea\0\x5f\xea\0")
     else:
         data = data.replace(struct.pack("<L", 250), struct.pack("<L", 60_000))
-    with pytest.raises(PictureError, match="at most 200000000 pixels"):
+    with pytest.raises(ImageError, match="at most 200000000 pixels"):
         read_image(bytes(data))
 
 
@@ -398,12 +398,12 @@ def test_reading_is_bounded(tmp_path):
     huge = tmp_path / "huge.jpg"
     with open(huge, "wb") as file:
         file.truncate(200 * 10**9)
-    with pytest.raises(PictureError, match=r"at most 800 MB.*200000 MB"):
+    with pytest.raises(ImageError, match=r"at most 800 MB.*200000 MB"):
         read_image(huge)
     with open(huge, "wb") as file:
         file.truncate(700 * 10**6)
     tracemalloc.start()
-    with pytest.raises(PictureError, match="full of zeros"):
+    with pytest.raises(ImageError, match="full of zeros"):
         read_image(huge)
     assert tracemalloc.get_traced_memory()[1] < 10 * 10**6
     tracemalloc.stop()
@@ -414,7 +414,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     for path in (tmp_path / "pipe.jpg", "/dev/zero", "/dev/tty"):
         if Path(path).exists():
-            with pytest.raises(PictureError, match="a pipe or device"):
+            with pytest.raises(ImageError, match="a pipe or device"):
                 read_image(path)
     (tmp_path / "dead.jpg").symlink_to("nowhere.jpg")
     with pytest.raises(FileNotFoundError, match=r"a link to 'nowhere.jpg'"):
@@ -428,7 +428,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
         *(("GIF", {"interlace": 0}), ("TIFF", {}), ("PPM", {}), ("TGA", {}), ("MPO", {})),
     ],
 )
-def test_a_picture_without_its_last_bytes_gives_what_is_there(portrait, kind, options, caplog):
+def test_a_image_without_its_last_bytes_gives_what_is_there(portrait, kind, options, caplog):
     whole = read_image(portrait)
     data = _encoded(portrait, kind, **options)
     almost = read_image(data[:-2])
@@ -449,21 +449,21 @@ def test_a_progressive_jpeg_may_be_cut_anywhere_behind_its_first_scan(portrait):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_picture_of_which_nothing_is_there_is_unreadable(portrait, kind):
+def test_a_image_of_which_nothing_is_there_is_unreadable(portrait, kind):
     data = _encoded(portrait, kind)
     start = data.index(b"\xff\xda") + 14 if kind == "JPEG" else 33
-    with pytest.raises(PictureError, match="cut short"):
+    with pytest.raises(ImageError, match="cut short"):
         read_image(data[:start])
 
 
 @pytest.mark.parametrize("length", range(8, 40))
 def test_no_start_of_a_webp_ends_in_another_error(length):
     data = b"RIFF\x1a\0\0\0WEBPVP8X\x0a\0\0\0\x10\0\0\0\x07\0\0\x07\0\0ALPH\0\0\0\0"
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         read_image(data[:length])
 
 
-def test_metadata_that_is_damaged_is_no_reason_to_refuse_a_picture():
+def test_metadata_that_is_damaged_is_no_reason_to_refuse_a_image():
     """A transparent PNG whose eXIf chunk is no TIFF."""
     data = _encoded(Image.new("RGBA", (8, 8), (10, 20, 30, 255)), "PNG")
     text = b"eXIfno TIFF at all"
@@ -480,9 +480,9 @@ def test_whatever_a_decoder_raises_is_a_sentence(portrait, monkeypatch, error):
 
     monkeypatch.setattr(decoding.cv2, "imdecode", fail)
     monkeypatch.setattr(pillow, "decode_by_pillow", fail)
-    with pytest.raises(PictureError, match="Cannot read bytes"):
+    with pytest.raises(ImageError, match="Cannot read bytes"):
         read_image(_encoded(portrait, "JPEG"))
-    with pytest.raises(PictureError, match="Cannot read bytes"):
+    with pytest.raises(ImageError, match="Cannot read bytes"):
         read_image(_encoded(portrait, "TIFF"))
 
 
@@ -509,19 +509,19 @@ def test_an_rgb_array_is_passed_through(astronaut):
         (np.zeros(9, np.uint8), r"shape=\(9,\)"),
     ],
 )
-def test_arrays_that_are_no_pictures_are_named(array, message):
+def test_arrays_that_are_no_images_are_named(array, message):
     with pytest.raises(ValueError, match=message):
         read_image(array)
 
 
-def test_files_that_are_no_pictures_are_named(tmp_path, portrait):
+def test_files_that_are_no_images_are_named(tmp_path, portrait):
     with pytest.raises(FileNotFoundError, match=r"missing\.jpg"):
         read_image(tmp_path / "missing.jpg")
     with pytest.raises(ValueError, match="folder"):
         read_image(tmp_path)
     contents = {
         "empty": (b"", "0 bytes"),
-        "text": (b"hello, I am no picture", "no picture"),
+        "text": (b"hello, I am no image", "no image"),
         "cut": (_encoded(portrait, "PNG")[:30], "cut short"),
         "zeros": (bytes(2_000_000), "full of zeros"),
         "page": (b"%PDF-1.7 and so on", "PDF"),
@@ -538,7 +538,7 @@ def test_files_that_are_no_pictures_are_named(tmp_path, portrait):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp", ".JPEG"])
-def test_written_pictures_come_back(tmp_path, astronaut, suffix):
+def test_written_images_come_back(tmp_path, astronaut, suffix):
     path = tmp_path / "новая папка" / f"лицо один{suffix}"
     assert write_image(str(path), astronaut) == path
     limit = 0 if suffix in (".png", ".bmp") else 3

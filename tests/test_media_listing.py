@@ -1,4 +1,4 @@
-"""Which pictures a folder holds, what is left out and why, and names in zips."""
+"""Which images a folder holds, what is left out and why, and names in zips."""
 
 import io
 import os
@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from builder_tools.media import find_images, list_images
-from builder_tools.media.formats import IMAGE_SUFFIXES, format_of, is_surely_picture
+from builder_tools.media.formats import IMAGE_SUFFIXES, format_of, is_surely_image
 from builder_tools.media.zip_names import zip_entry_name
 
 
-def test_pictures_are_listed_in_natural_order(tmp_path):
+def test_images_are_listed_in_natural_order(tmp_path):
     for name in ("10.jpg", "2.JPG", "1.png", "0.webp", "b2.bmp", "b10.jpeg", "a.txt", ".9.jpg"):
         (tmp_path / name).touch()
     (tmp_path / "3.jpg").mkdir()
@@ -32,7 +32,7 @@ def _jpeg() -> bytes:
     return stream.getvalue()
 
 
-def test_pictures_are_found_in_sub_folders_under_their_relative_names(tmp_path):
+def test_images_are_found_in_sub_folders_under_their_relative_names(tmp_path):
     for name in ("b/10.jpg", "b/9.jpg", "2.png", "1.png", "a b/x/1.jpg", "b/x.tif/1.gif"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -58,11 +58,11 @@ def test_what_is_left_out_is_said_and_hidden_files_are_not(tmp_path):
     found = find_images(tmp_path)
     assert found.names == ("1.jpg",)
     (sentence,) = found.sentences()
-    assert sentence.startswith("2 left out because they are no picture of a known format (JPEG, ")
+    assert sentence.startswith("2 left out because they are no image of a known format (JPEG, ")
     assert sentence.endswith(": notes.txt, sub/film.mp4")
 
 
-def test_pictures_under_other_names_are_pictures(tmp_path):
+def test_images_under_other_names_are_images(tmp_path):
     for name in ("photo", "photo.jpg.bak", "photo.thm"):
         (tmp_path / name).write_bytes(_jpeg())
     assert len(list_images(tmp_path)) == 3
@@ -109,7 +109,7 @@ def test_linked_folders_are_looked_into_but_none_twice(tmp_path):
 )
 def test_first_bytes_say_what_a_file_is(start, kind, sure):
     assert format_of(start) == kind
-    assert is_surely_picture(start) is sure
+    assert is_surely_image(start) is sure
 
 
 def _names_read(raw: bytes, *, utf8: bool = False, extra: bytes = b"") -> str:

@@ -24,26 +24,26 @@ def grey(value: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
     return np.full((size[1], size[0], 3), value, np.uint8)
 
 
-def encode(path, pictures, *, times=None, sar=None, codec="libx264", sound=None, **options):
-    """Encode pictures without our writer; times in ms, sound as (codec, rate, hz)."""
+def encode(path, images, *, times=None, sar=None, codec="libx264", sound=None, **options):
+    """Encode images without our writer; times in ms, sound as (codec, rate, hz)."""
     with av.open(str(path), "w", **options) as output:
         stream = output.add_stream(codec, rate=25)
-        stream.height, stream.width = pictures[0].shape[:2]
+        stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         if sar:
             stream.codec_context.sample_aspect_ratio = sar
         if times:
             stream.codec_context.time_base = Fraction(1, 1000)
         voice = output.add_stream(sound[0], rate=sound[1], layout="mono") if sound else None
-        for index, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for index, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             if times:
                 frame.pts, frame.time_base = times[index], Fraction(1, 1000)
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
         if voice:
             _, rate, hz = sound
-            tone = np.sin(2 * np.pi * hz * np.arange(rate * len(pictures) // 25) / rate)
+            tone = np.sin(2 * np.pi * hz * np.arange(rate * len(images) // 25) / rate)
             samples = (8000 * tone).astype(np.int16)[None]
             heard = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
             heard.sample_rate = rate
@@ -58,7 +58,7 @@ def read(source) -> tuple[VideoReader, list]:
 
 
 def record(source, out):
-    """Write the pictures of a video again, with its sound, as `video-rec` does."""
+    """Write the images of a video again, with its sound, as `video-rec` does."""
     with (
         VideoReader(source) as reader,
         VideoWriter(out, reader.fps, reader.size, audio_from=reader.opened) as writer,
@@ -89,9 +89,9 @@ def tone_of(path) -> tuple[float, float]:
     ],
 )
 def test_pixels_are_made_square(tmp_path, aspect, size):
-    picture = grey(40)
-    picture[:, :32] = 200
-    path = encode(tmp_path / "squeezed.mp4", [picture] * 3, sar=aspect)
+    image = grey(40)
+    image[:, :32] = 200
+    path = encode(tmp_path / "squeezed.mp4", [image] * 3, sar=aspect)
     reader, frames = read(path)
     assert reader.size == size and frames[0].image.shape == (size[1], size[0], 3)
     assert frames[0].image[:, : size[0] // 2 - 2].mean() == pytest.approx(200, abs=4)
@@ -161,7 +161,7 @@ def test_any_display_matrix(tmp_path, entries, turned):
 
 
 def test_a_trimmed_clip_is_whole(tmp_path):
-    """A phone trims by an edit list: pictures before the first key frame stay in the file."""
+    """A phone trims by an edit list: images before the first key frame stay in the file."""
     whole = encode(tmp_path / "whole.mp4", [grey(5 * index) for index in range(50)])
     trimmed = tmp_path / "trimmed.mp4"
     options = {"use_editlist": "1", "avoid_negative_ts": "disabled"}
@@ -208,7 +208,7 @@ def test_standard_input_is_a_video(tmp_path):
 
 
 def test_what_comes_through_a_pipe_is_shown_as_it_comes(tmp_path):
-    """A live stream has no end; its first pictures must not wait for it."""
+    """A live stream has no end; its first images must not wait for it."""
     noise = np.random.default_rng(0).integers(0, 255, (60, 48, 64, 3), np.uint8)
     path = encode(tmp_path / "film.mkv", list(noise), codec="mjpeg", options={"live": "1"})
     fifo, data, more = tmp_path / "fifo", path.read_bytes(), threading.Event()
@@ -242,16 +242,14 @@ def test_an_empty_pipe_is_no_video(tmp_path):
 )
 def test_animations_are_videos(tmp_path, suffix, more):
     path = tmp_path / f"a.{suffix}"
-    pictures = [Image.fromarray(grey(value)) for value in (0, 80, 160)]
-    pictures[0].save(
-        path, save_all=True, append_images=pictures[1:], duration=[100, 200, 300], **more
-    )
+    images = [Image.fromarray(grey(value)) for value in (0, 80, 160)]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=[100, 200, 300], **more)
     reader, frames = read(path)
     assert [frame.time_s for frame in frames] == pytest.approx([0, 0.1, 0.3])
     assert [frame.image.mean() for frame in frames] == pytest.approx([0, 80, 160], abs=3)
     assert reader.size == (64, 48) and reader.warning is None
     with ClipReader(path) as clip:
-        (shown,) = clip.pictures_at([0.35])
+        (shown,) = clip.images_at([0.35])
     assert shown.mean() == pytest.approx(160, abs=3)
 
 
@@ -261,8 +259,8 @@ def test_transparent_pixels_of_an_animation_are_white(tmp_path, suffix, more):
     shades = [
         np.dstack([grey(v), np.full((48, 64, 1), a, np.uint8)]) for v, a in ((0, 255), (9, 0))
     ]
-    pictures = [Image.fromarray(shade) for shade in shades]
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100, **more)
+    images = [Image.fromarray(shade) for shade in shades]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=100, **more)
     assert [frame.image.mean() for frame in read(path)[1]] == [0, 255]
 
 
@@ -274,7 +272,7 @@ def test_a_still_or_damaged_webp_is_no_video(tmp_path):
             VideoReader(tmp_path / name)
 
 
-def test_pictures_that_change_their_size_keep_their_shape(tmp_path):
+def test_images_that_change_their_size_keep_their_shape(tmp_path):
     parts = [
         encode(tmp_path / "a.ts", [grey(200, (96, 48))] * 10, codec="mpeg2video"),
         encode(tmp_path / "b.ts", [grey(200, (48, 96))] * 10, codec="mpeg2video"),
@@ -291,9 +289,9 @@ def test_pictures_that_change_their_size_keep_their_shape(tmp_path):
 
 
 def test_sound_that_changes_its_rate_stays_right(tmp_path):
-    pictures = [grey(90)] * 25
+    images = [grey(90)] * 25
     parts = [
-        encode(tmp_path / f"{rate}.ts", pictures, codec="mpeg2video", sound=("aac", rate, 600))
+        encode(tmp_path / f"{rate}.ts", images, codec="mpeg2video", sound=("aac", rate, 600))
         for rate in (48000, 32000)
     ]
     path = tmp_path / "both.ts"
@@ -306,7 +304,7 @@ def test_sound_that_changes_its_rate_stays_right(tmp_path):
 @pytest.mark.parametrize(
     "times",
     [
-        [0, 3_000_000, 6_000_000],  # 1/3000 pictures a second
+        [0, 3_000_000, 6_000_000],  # 1/3000 frames a second
         [0, 40, 1_000_000_000, 1_000_000_040],  # a gap of 10^6 s
         [0, 40, 40, 40, 80],
         [0, 40, 80, 10, 50, 90],
@@ -388,7 +386,7 @@ def test_names_that_look_like_addresses(tmp_path, monkeypatch):
         os.replace(name, "film.mp4")
 
 
-def test_huge_pictures_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
+def test_huge_images_are_refused_before_they_are_decoded(tmp_path, monkeypatch):
     (tmp_path / "huge.y4m").write_bytes(
         b"YUV4MPEG2 W9000 H9000 F25:1 C420jpeg\nFRAME\n" + bytes(64)
     )
@@ -405,7 +403,7 @@ def test_huge_pictures_are_refused_before_they_are_decoded(tmp_path, monkeypatch
         VideoReader(path)
 
 
-def test_pictures_that_grow_beyond_the_limit_are_left_out(tmp_path, monkeypatch):
+def test_images_that_grow_beyond_the_limit_are_left_out(tmp_path, monkeypatch):
     small = encode(tmp_path / "a.ts", [grey(200, (96, 48))] * 10, codec="mpeg2video")
     large = encode(tmp_path / "b.ts", [grey(200, (256, 256))] * 10, codec="mpeg2video")
     path = tmp_path / "both.ts"

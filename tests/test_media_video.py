@@ -34,16 +34,16 @@ def _tone_hz(path):
     return spectrum.argmax() * rate / len(samples), len(samples) / rate
 
 
-def _write(path, pictures, fps=25, **options):
-    """Encodes pictures without our writer; options are set on the stream."""
+def _write(path, images, fps=25, **options):
+    """Encodes images without our writer; options are set on the stream."""
     with av.open(str(path), "w") as output:
         stream = output.add_stream(options.pop("codec", "libx264"), rate=fps)
-        stream.height, stream.width = pictures[0].shape[:2]
+        stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = options.pop("pix_fmt", "yuv420p")
         if "rotation" in options:
             stream.set_display_rotation(options["rotation"], hflip=options.get("hflip", False))
-        for picture in pictures:
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for image in images:
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         output.mux(stream.encode(None))
     return path
 
@@ -73,7 +73,7 @@ def test_frames_keep_their_own_pixels(face_video, astronaut):
     assert min(differences) > 0.5
 
 
-def test_pictures_are_let_go(face_video):
+def test_images_are_let_go(face_video):
     """No reference cycles: with them, memory grows by gigabytes until the collector comes."""
     gc.collect()
     gc.disable()
@@ -88,7 +88,7 @@ def test_pictures_are_let_go(face_video):
 
 
 def _copy(source, path, num_frames=None):
-    """Writes the pictures of a video again, with its sound."""
+    """Writes the images of a video again, with its sound."""
     reader = VideoReader(source)
     with reader, VideoWriter(path, reader.fps, reader.size, audio_from=source) as writer:
         for frame in itertools.islice(reader, num_frames):
@@ -98,11 +98,11 @@ def _copy(source, path, num_frames=None):
 
 @pytest.mark.parametrize("colour", [(200, 40, 40), (40, 200, 40), (40, 40, 200), (128, 128, 128)])
 def test_colours_are_right(tmp_path, colour):
-    picture = np.full((64, 64, 3), colour, np.uint8)
-    with VideoReader(_write(tmp_path / "theirs.mp4", [picture])) as reader:
+    image = np.full((64, 64, 3), colour, np.uint8)
+    with VideoReader(_write(tmp_path / "theirs.mp4", [image])) as reader:
         assert next(reader).image.mean(axis=(0, 1)) == pytest.approx(colour, abs=4)
     with VideoWriter(tmp_path / "ours.mp4", 25, (64, 64)) as writer:
-        writer.write(picture)
+        writer.write(image)
     with VideoReader(tmp_path / "ours.mp4") as reader:
         assert next(reader).image.mean(axis=(0, 1)) == pytest.approx(colour, abs=4)
 
@@ -148,8 +148,8 @@ def test_a_stream_that_starts_late_starts_at_zero(tmp_path, astronaut):
 
 def test_a_gif_counts_as_a_video(tmp_path):
     path = tmp_path / "a.gif"
-    pictures = [np.full((32, 32, 3), value, np.uint8) for value in (0, 80, 160)]
-    _write(path, pictures, fps=10, codec="gif", pix_fmt="rgb8")
+    images = [np.full((32, 32, 3), value, np.uint8) for value in (0, 80, 160)]
+    _write(path, images, fps=10, codec="gif", pix_fmt="rgb8")
     with VideoReader(path) as reader:
         frames = list(reader)
     assert [round(frame.time_s, 3) for frame in frames] == [0.0, 0.1, 0.2]
@@ -166,7 +166,7 @@ def test_a_truncated_video_gives_what_it_has_and_says_so(tmp_path, face_video, c
     with caplog.at_level(logging.WARNING), VideoReader(cut) as reader:
         frames = list(reader)
     assert 20 < len(frames) < 80
-    assert f"{len(frames)} pictures" in reader.warning and "90" in reader.warning
+    assert f"{len(frames)} images" in reader.warning and "90" in reader.warning
     assert reader.warning in caplog.text
 
 
@@ -197,8 +197,8 @@ def test_what_is_no_video_is_named(tmp_path, face_video, astronaut):
     no_index.write_bytes(face_video.path.read_bytes()[:4000])
     for name, message in {
         "text.mp4": "as a video",
-        "text.txt": "text or a still picture",
-        "still.png": "text or a still picture",
+        "text.txt": "text or a still image",
+        "still.png": "text or a still image",
         "empty.mp4": "0 bytes",
         "a.m4a": "audio only",
         "no_index.mp4": "as a video",
@@ -273,7 +273,7 @@ def test_any_sound_is_carried_over(tmp_path, astronaut, name, codec, rate, layou
     assert tone_hz == pytest.approx(660, abs=2) and length_s == pytest.approx(3, abs=0.15)
 
 
-def test_sound_ends_soon_after_the_last_picture(tmp_path, face_video):
+def test_sound_ends_soon_after_the_last_image(tmp_path, face_video):
     path = tmp_path / "short.mp4"
     _copy(face_video.path, path, num_frames=30)
     assert _packets(path, "audio")[-1][0] == pytest.approx(29 * 1001 / 30000 + 1, abs=0.05)
@@ -281,13 +281,13 @@ def test_sound_ends_soon_after_the_last_picture(tmp_path, face_video):
 
 @pytest.mark.parametrize("size", [(639, 359), (1, 1), (33, 64), (64, 33)])
 def test_odd_sizes_keep_every_pixel(tmp_path, astronaut, size):
-    picture = cv2.resize(astronaut, size)
+    drawn = cv2.resize(astronaut, size)
     with VideoWriter(tmp_path / "odd.mp4", 25, size) as writer:
-        writer.write(picture)
+        writer.write(drawn)
     with VideoReader(tmp_path / "odd.mp4") as reader:
         image = next(reader).image
     assert reader.size == tuple(side + side % 2 for side in size)
-    assert np.abs(image[: size[1], : size[0]].astype(int) - picture).mean() < 12
+    assert np.abs(image[: size[1], : size[0]].astype(int) - drawn).mean() < 12
 
 
 def test_nothing_is_left_after_an_exception(tmp_path, astronaut):
@@ -308,7 +308,7 @@ def test_wrong_use_of_the_writer_is_named(tmp_path, astronaut):
     ]:
         with pytest.raises(ValueError, match=message):
             VideoWriter(tmp_path / arguments[0], *arguments[1:])
-    with pytest.raises(ValueError, match="at least one picture"):
+    with pytest.raises(ValueError, match="at least one image"):
         VideoWriter(tmp_path / "a.mp4", 25, (64, 64)).close()
     with VideoWriter(tmp_path / "b.mp4", 25, (512, 512)) as writer:
         with pytest.raises(ValueError, match=r"\(512, 512, 3\).*\(100, 512, 3\)"):
@@ -332,7 +332,7 @@ def test_unwritable_places_are_found_out_at_once(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.mp4"]
 
 
-def test_still_pictures_do_not_pay_for_videos():
+def test_still_images_do_not_pay_for_videos():
     code = (
         "import sys, builder_tools.media, builder_tools.drawing;"
         "sys.exit(any(name in sys.modules for name in ('av', 'PIL', 'tensorflow')))"
@@ -358,8 +358,8 @@ def test_real_videos(media_dir, name, num_frames, size, sound, warned):
     assert times[0] == 0 and (np.diff(times) > 0).all()
 
 
-def test_sound_that_starts_before_the_pictures_stays_in_step(media_dir, tmp_path):
-    """The pictures of this clip start 0.852 s after its clock, the sound at 0.008 s."""
+def test_sound_that_starts_before_the_images_stays_in_step(media_dir, tmp_path):
+    """The images of this clip start 0.852 s after its clock, the sound at 0.008 s."""
     source, path = media_dir / "videos" / "short_hamilton_clip.mp4", tmp_path / "out.mp4"
     _copy(source, path)
     wanted = {data: time_s - 10214 / 11988 for time_s, data in _packets(source, "audio")}
@@ -371,7 +371,7 @@ def test_a_video_of_an_unknown_codec_says_so(face_video, tmp_path):
     path = tmp_path / "unknown.mp4"
     data = face_video.path.read_bytes()
     path.write_bytes(data.replace(b"avc1", b"zz\0z").replace(b"avcC", b"zzzC"))
-    with pytest.raises(ValueError, match=r"codec that is known|Not one picture"):
+    with pytest.raises(ValueError, match=r"codec that is known|Not one image"):
         VideoReader(path)
     path.write_bytes(data.replace(b"mp4a", b"zz\0z").replace(b"esds", b"zzzs"))
     with VideoReader(path) as reader:

@@ -74,9 +74,9 @@ def test_a_real_key_press_is_seen():
         import numpy as np
         from builder_tools.media import Window
 
-        picture = np.zeros((120, 160, 3), np.uint8)
+        image = np.zeros((120, 160, 3), np.uint8)
         with Window("faces") as window:
-            assert window.show(picture, wait_ms=50) is None
+            assert window.show(image, wait_ms=50) is None
             found = subprocess.run(
                 ["xdotool", "search", "--name", "^faces$"], capture_output=True, text=True
             )
@@ -86,7 +86,7 @@ def test_a_real_key_press_is_seen():
                 subprocess.run(["xdotool", "key", key], check=True)
                 deadline_s, seen = time.monotonic() + 20, None
                 while seen is None and time.monotonic() < deadline_s:
-                    seen = window.show(picture, wait_ms=20)
+                    seen = window.show(image, wait_ms=20)
                 print(seen)
         """
     )
@@ -94,7 +94,7 @@ def test_a_real_key_press_is_seen():
     assert done.returncode == 0
 
 
-def test_the_picture_is_shown_in_its_colours():
+def test_the_image_is_shown_in_its_colours():
     done = _run_under_xvfb(
         """
         import os, time
@@ -120,27 +120,27 @@ def test_a_window_closed_by_the_user_stays_closed():
         import cv2, numpy as np
         from builder_tools.media import Window
 
-        picture = np.zeros((120, 160, 3), np.uint8)
+        image = np.zeros((120, 160, 3), np.uint8)
         with Window("faces") as window:
-            assert window.show(picture, wait_ms=20) is None and not window.closed
+            assert window.show(image, wait_ms=20) is None and not window.closed
             cv2.destroyWindow("faces")
-            print(window.show(picture), window.show(picture), window.closed)
+            print(window.show(image), window.show(image), window.closed)
         """
     )
     assert done.stdout.split() == ["esc", "esc", "True"], done.stderr
 
 
-def test_pictures_given_to_a_window_are_not_changed():
+def test_images_given_to_a_window_are_not_changed():
     done = _run_under_xvfb(
         """
         import numpy as np
         from builder_tools.media import Window
 
-        picture = np.arange(120 * 160 * 3, dtype=np.uint32).astype(np.uint8).reshape(120, 160, 3)
-        before = picture.copy()
+        image = np.arange(120 * 160 * 3, dtype=np.uint32).astype(np.uint8).reshape(120, 160, 3)
+        before = image.copy()
         with Window() as window:
-            window.show(picture)
-        print((picture == before).all())
+            window.show(image)
+        print((image == before).all())
         """
     )
     assert done.stdout.strip() == "True", done.stderr

@@ -61,7 +61,7 @@ def built(request):
     gc.collect()
 
 
-def test_it_gives_probabilities_of_whole_range_pictures(built):
+def test_it_gives_probabilities_of_whole_range_images(built):
     found = built.answers()
     assert found.shape == (2, NUM_CLASSES) and found.dtype == np.float32
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)

@@ -254,9 +254,9 @@ def need_asset(*names):
 def test_efficientnet_lite_knows_coffee():
     need_asset(EFFICIENTNET)
     data = pytest.importorskip("skimage.data")
-    picture = data.coffee()[:, 100:500].astype(np.float32)[None]
+    image = data.coffee()[:, 100:500].astype(np.float32)[None]
     backbone = build_network("efficientnet_lite0", 9, weights="pretrained").get_layer("backbone")
-    small = keras.ops.image.resize(picture, (224, 224), antialias=True)
+    small = keras.ops.image.resize(image, (224, 224), antialias=True)
     features = keras.ops.convert_to_numpy(backbone(small, training=False)).mean(axis=(1, 2))
     arrays = read_pytorch(asset_path(EFFICIENTNET))
     logits = features @ arrays["_fc.weight"].T + arrays["_fc.bias"]

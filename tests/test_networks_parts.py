@@ -18,15 +18,15 @@ pytestmark = pytest.mark.slow
 
 
 def faces(count: int, size: int) -> np.ndarray:
-    """Gives pictures within 70...180, far from black and white, as float32."""
+    """Gives images within 70...180, far from black and white, as float32."""
     rng = np.random.default_rng(0)
     grey = np.stack([pattern(number, size, rng) for number in range(count)])
     colour = grey[..., None] + rng.normal(0, 25, (count, size, size, 3))
     return (70 + 110 * np.clip(colour, 0, 255) / 255).astype(np.float32)
 
 
-def answers(network, pictures: np.ndarray) -> np.ndarray:
-    return keras.ops.convert_to_numpy(network(pictures, training=False))
+def answers(network, images: np.ndarray) -> np.ndarray:
+    return keras.ops.convert_to_numpy(network(images, training=False))
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +97,10 @@ def test_standardised_grey_worked_by_hand():
     """Red, green and blue of 255 have the luminances 76.2, 149.7 and 29.1."""
     inputs = keras.Input((1, 3, 3))
     model = keras.Model(inputs, standardised_grey(inputs))
-    picture = 255 * np.eye(3, dtype=np.float32)[None, None]
+    image = 255 * np.eye(3, dtype=np.float32)[None, None]
     grey = np.array([0.299, 0.587, 0.114])
     expected = (grey - grey.mean()) / np.sqrt(grey.var() + 1e-4)
-    np.testing.assert_allclose(answers(model, picture)[0, 0, :, 0], expected, atol=1e-4)
+    np.testing.assert_allclose(answers(model, image)[0, 0, :, 0], expected, atol=1e-4)
     assert model.trainable_variables == []
 
 
@@ -190,11 +190,11 @@ def test_the_head_worked_by_hand(head, count):
 
 def test_the_head_pools_as_it_says():
     """Average and maximum of a map, seen through an identity for the last layer."""
-    pictures = faces(2, 48)
+    images = faces(2, 48)
     for pooling, pool in (("average", np.mean), ("max", np.max)):
         network = build_network("mini_xception", 9, 48, head=Head(pooling=pooling))
-        features = answers(network.get_layer("backbone"), pictures)
-        pooled = answers(keras.Model(network.input, network.get_layer("pooling").output), pictures)
+        features = answers(network.get_layer("backbone"), images)
+        pooled = answers(keras.Model(network.input, network.get_layer("pooling").output), images)
         np.testing.assert_allclose(pooled, pool(features, axis=(1, 2)), atol=1e-5)
 
 
@@ -253,11 +253,11 @@ def test_it_is_deployed_with_the_same_answers(name, tmp_path):
     network = build_network(name, 9)
     head = network.layers[-1]
     head.kernel.assign(head.kernel * 20)
-    pictures = rng.integers(0, 256, (6, 1, 1, 3)) * rng.random((6, 48, 48, 3))
+    images = rng.integers(0, 256, (6, 1, 1, 3)) * rng.random((6, 48, 48, 3))
     export = export_model(
         network,
         tmp_path / name,
-        pictures.astype(np.uint8),
+        images.astype(np.uint8),
         load=EmotionClassifier,
         emotions=NINE_EMOTIONS.names,
         preprocessing="inside",

@@ -30,7 +30,7 @@ def code_cells(notebook):
 
 
 def texts(cell) -> str:
-    """Everything a cell shows but its pictures."""
+    """Everything a cell shows but its images."""
     shown = [cell.source]
     for output in cell.get("outputs", []):
         shown.append(output.get("text", ""))
@@ -70,7 +70,7 @@ def test_runs_on_a_small_sample(path, data_dir, monkeypatch):
 
 
 PERMITTED = re.compile(r"\bastronaut\b|\bheads\b")
-"""Pictures of faces may be of scikit-image's astronaut (public domain), or made of her."""
+"""Images of faces may be of scikit-image's astronaut (public domain), or made of her."""
 COMPOSITES = re.compile(r"\bplot_mean_faces\b|\bMainDirections\b")
 """Means and directions of thousands of faces: nobody's."""
 OF_DATA_SETS = re.compile(
@@ -81,19 +81,19 @@ OF_DATA_SETS = re.compile(
 
 @every_notebook
 def test_no_face_of_a_data_set_is_shown(path):
-    """FER2013's faces are not ours to show: a detector looks at every picture in the outputs."""
+    """FER2013's faces are not ours to show: a detector looks at every image in the outputs."""
     with make_detector("haar") as detector:
         for cell in code_cells(nbformat.read(path, as_version=4)):
             assert not OF_DATA_SETS.search(cell.source), cell.source
             if PERMITTED.search(cell.source) or COMPOSITES.search(cell.source):
                 continue
-            for image in pictures(cell):
+            for image in images(cell):
                 large = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
                 assert not detector.detect(image) and not detector.detect(large), cell.source
 
 
-def pictures(cell):
-    """Yield the pictures that a cell shows, RGB."""
+def images(cell):
+    """Yield the images that a cell shows, RGB."""
     for output in cell.get("outputs", []):
         for kind, value in output.get("data", {}).items():
             if kind in ("image/png", "image/jpeg"):

@@ -73,5 +73,5 @@ def test_curves_without_validation_or_metric():
 
 
 def test_reliability_names_its_error():
-    """Each picture in its own bin: gaps 0.1, 0.2, 0.7, 0.4 of four, mean 0.35."""
+    """Each image in its own bin: gaps 0.1, 0.2, 0.7, 0.4 of four, mean 0.35."""
     assert plot_reliability(Y_TRUE, PROBABILITIES).get_title() == "calibration error 0.350"

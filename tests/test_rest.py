@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from fakes import FakeDetector, FakeModel, picture, save_picture
+from fakes import FakeDetector, FakeModel, made_image, save_image
 
 from builder_tools import EmotionClassifier, Inference, RestingFace
 from builder_tools.cli import main
@@ -88,7 +88,7 @@ def test_zeros_are_lifted_to_the_floor():
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        (np.zeros((0, 2)), "at least one picture"),
+        (np.zeros((0, 2)), "at least one image"),
         ([[math.nan, 0.5]], "Received: nan"),
         ([[1.5, -0.5]], "0...1"),
         ([[0.5, 0.2]], "sum to 1"),
@@ -300,14 +300,14 @@ def test_a_stream_refuses_the_rest_of_another_model():
         Inference(FakeModel(), FakeDetector(1), show_state_mode="none", rest="auto", track=False)
 
 
-def test_pictures_of_one_person_are_compared_and_a_rest_to_learn_needs_a_stream():
+def test_images_of_one_person_are_compared_and_a_rest_to_learn_needs_a_stream():
     model = FakeModel()
     stern = RestingFace.from_probabilities(
         np.full((2, len(model.emotions)), 1 / len(model.emotions)), emotions=model.emotions
     )
     with Inference(model, FakeDetector(1), show_state_mode="none", rest=stern) as inference:
-        (shown,) = inference.run(picture(1)).faces
-        (analysed,) = inference.analyse(picture(1))
+        (shown,) = inference.run(made_image(1)).faces
+        (analysed,) = inference.analyse(made_image(1))
     expected = stern.relative([list(shown.probabilities.values())])[0]
     for face in (shown, analysed):
         assert list(face.relative_probabilities.values()) == pytest.approx(expected)
@@ -316,7 +316,7 @@ def test_pictures_of_one_person_are_compared_and_a_rest_to_learn_needs_a_stream(
             Inference(model, FakeDetector(1), inference_mode=mode, rest=rest)
 
 
-def test_each_picture_is_left_out_of_its_own_rest():
+def test_each_image_is_left_out_of_its_own_rest():
     rows = [[0.3, 0.7], [0.4, 0.6], [0.2, 0.8], [0.9, 0.1], [0.3, 0.7]]
     persons, calm = ["a", "a", "a", "b", ""], np.array([True, True, False, True, True])
     found = relative_by_person(np.array(rows), TWO, persons, calm)
@@ -327,16 +327,16 @@ def test_each_picture_is_left_out_of_its_own_rest():
     assert found[0] == pytest.approx(beside(rows[1]).relative(rows[:1])[0])
     assert found[1] == pytest.approx(beside(rows[0]).relative(rows[1:2])[0])
     assert found[2] == pytest.approx(beside(rows[0], rows[1]).relative(rows[2:3])[0])
-    assert found[3:].tolist() == rows[3:]  # no other neutral picture; nobody known
+    assert found[3:].tolist() == rows[3:]  # no other neutral image; nobody known
 
 
 @pytest.fixture
 def people(tmp_path):
-    """A table of labels with two people, and pictures that are named after them."""
+    """A table of labels with two people, and images that are named after them."""
     (tmp_path / "faces").mkdir()
     lines = ["file,emotion,who"]
     for number, (who, emotion) in enumerate([("ann", "neutral"), ("ann", "sad"), ("bob", "happy")]):
-        save_picture(tmp_path / "faces" / f"{who}-{number}.png", 1, 100)
+        save_image(tmp_path / "faces" / f"{who}-{number}.png", 1, 100)
         lines.append(f"faces/{who}-{number}.png,{emotion},{who}")
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     return tmp_path
@@ -345,10 +345,10 @@ def people(tmp_path):
 @pytest.mark.parametrize("person", ["who", r"(\w+)-\d"])
 def test_persons_by_column_and_by_pattern(people, person, capsys):
     found = labelled_set(people / "labels.csv", person=person)
-    assert found.pictures.table["person"].tolist() == ["ann", "ann", "bob"]
+    assert found.images.table["person"].tolist() == ["ann", "ann", "bob"]
     command = ["evaluate", "--data", "folders", "--source", str(people / "labels.csv")]
     assert main([*command, "--person", person]) == 0
-    assert "3 pictures of 3 classes" in capsys.readouterr().out
+    assert "3 images of 3 classes" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

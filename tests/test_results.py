@@ -154,7 +154,7 @@ def test_nothing_found_is_an_empty_list():
     }
 
 
-def test_pictures_do_not_decide_whether_results_are_equal():
+def test_images_do_not_decide_whether_results_are_equal():
     one = FrameResult("x", 0, 0.0, (_face(),), RAMP)
     assert one == FrameResult("x", 0, 0.0, (_face(),), None)
     assert one != FrameResult("x", 1, 0.0, (_face(),), RAMP)

@@ -46,7 +46,7 @@ def test_the_default_model_knows_nine_emotions_and_says_how_it_was_made():
 @with_keras
 def test_the_deployed_file_agrees_with_keras_on_a_thousand_faces(card, ferplus):
     folder = find_model(card.name)
-    faces = resize_faces(ferplus.split("test").pictures(48)[:1000], card.input_size)
+    faces = resize_faces(ferplus.split("test").resized(48)[:1000], card.input_size)
     network = keras.models.load_model(folder / "model.keras")
     expected = apply_temperature(
         network.predict(faces.astype(np.float32), verbose=0), card.temperature

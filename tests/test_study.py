@@ -36,7 +36,7 @@ PROTOCOLS = ["ferplus-majority-8", "ferplus-nine", "ferplus-majority-7"]
 
 
 def study_faces():
-    """Toy faces, of which one is no face and one test picture stands in train, too."""
+    """Toy faces, of which one is no face and one test image stands in train, too."""
     faces = toy_faces()
     faces[1] = dataclasses.replace(faces[1], votes=votes(NF=8, neutral=2))
     faces[-1] = dataclasses.replace(faces[-1], image=faces[0].image)
@@ -45,7 +45,7 @@ def study_faces():
 
 @pytest.fixture(scope="module", autouse=True)
 def surroundings(tmp_path_factory):
-    """The tiny network by name, and a data folder whose FER2013 labels are of other pictures."""
+    """The tiny network by name, and a data folder whose FER2013 labels are of other images."""
     folder = tmp_path_factory.mktemp("data")
     labels = "image,usage,emotion,ambiguous_labels\nother.png,Training,angry,\n"
     (folder / "fer2013_labels.csv").write_text(labels)
@@ -125,7 +125,7 @@ def test_the_card_says_how_it_was_trained(shipped):
 
 
 def test_the_card_has_figures_of_every_protocol_the_data_allow(shipped):
-    """Original FER2013 labels of other pictures are no labels."""
+    """Original FER2013 labels of other images are no labels."""
     metrics = shipped.card.metrics["test"]
     assert list(metrics) == PROTOCOLS
     assert [metrics[name]["n"] for name in PROTOCOLS] == [24, 27, 21]
@@ -234,7 +234,7 @@ def test_the_log_keeps_columns_that_are_no_longer_written(shipped, tmp_path):
 
 def test_original_labels_are_joined_by_name(shipped, monkeypatch, tmp_path):
     faces = ferplus_table(shipped.source)
-    assert with_original_labels(faces) is None, "their file knows other pictures only"
+    assert with_original_labels(faces) is None, "their file knows other images only"
     names = faces.table["name"].to_list()[::-1]
     table = pd.DataFrame({"image": names, "emotion": "angry", "ambiguous_labels": ""})
     table.loc[table["image"] == names[3], "emotion"] = "happy"
@@ -435,7 +435,7 @@ def test_a_student_is_taught_by_votes_a_teacher_and_second_labels(shipped, tmp_p
     samples = taught_samples(table, teaching, size_px=24)
     votes_alone = taught_samples(table, Teaching(), size_px=24).targets
     teacher = EmotionClassifier(shipped.model, flip_average=True)
-    opinion = teacher.predict(table.split("train").pictures(48)[:])
+    opinion = teacher.predict(table.split("train").resized(48)[:])
     angry = np.eye(9)[NINE_EMOTIONS.label("anger")]
     expected = 0.6 * (0.75 * votes_alone + 0.25 * angry) + 0.4 * opinion
     np.testing.assert_allclose(samples.targets, expected, atol=1e-5)

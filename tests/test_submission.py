@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 
 import pytest
-from fakes import FakeDetector, FakeModel, files_of, save_picture
+from fakes import FakeDetector, FakeModel, files_of, save_image
 
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.inference import BatchRow, Inference
@@ -48,11 +48,11 @@ def breaks_after(faces):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Forty pictures 0.png ... 39.png, some without a face, with two, unreadable."""
-    folder = tmp_path_factory.mktemp("pictures")
+    """Forty images 0.png ... 39.png, some without a face, with two, unreadable."""
+    folder = tmp_path_factory.mktemp("images")
     for number in range(40):
         num_faces = {3: 0, 4: 2}.get(number % 10, 1)
-        save_picture(folder / f"{number}.png", num_faces, *([6 * number] * num_faces))
+        save_image(folder / f"{number}.png", num_faces, *([6 * number] * num_faces))
     (folder / "17.png").write_bytes(b"")
     (folder / "28.png").write_bytes(b"broken" * 50)
     return folder
@@ -72,12 +72,12 @@ def write_sample(path, names, header="image_path,emotion"):
 
 
 def test_the_files_byte_by_byte(tmp_path):
-    pictures = tmp_path / "pictures"
-    save_picture(pictures / "10.png", 1, 20)
-    save_picture(pictures / "2.png", 2, 200, 120)
-    save_picture(pictures / "a, b.png", 0)
+    images = tmp_path / "images"
+    save_image(images / "10.png", 1, 20)
+    save_image(images / "2.png", 2, 200, 120)
+    save_image(images / "a, b.png", 0)
     csv_path = tmp_path / "new folder" / "s.csv"
-    submit(pictures, csv_path)
+    submit(images, csv_path)
     assert csv_path.read_bytes() == (
         b'image_path,emotion\n2.png,neutral\n10.png,sad\n"a, b.png",sad\n'
     )
@@ -85,7 +85,7 @@ def test_the_files_byte_by_byte(tmp_path):
         "image_path,status,emotion,probability,num_faces,reason\n"
         "2.png,multi_face,neutral,0.6200,2,2 faces found; the largest one counts\n"
         "10.png,ok,sad,0.5200,1,\n"
-        '"a, b.png",no_face,sad,0.5400,0,no face found; the whole picture was classified\n'
+        '"a, b.png",no_face,sad,0.5400,0,no face found; the whole image was classified\n'
     )
     assert sorted(path.name for path in csv_path.parent.iterdir()) == ["s.csv", "s.log.csv"]
 
@@ -157,27 +157,27 @@ def test_only_the_csv_was_missing(folder, whole, tmp_path):
         {"img_size": 8},
         {"detector": FakeDetector(1)},
         {"flip_average": True},
-        {"picture": "41.png"},
+        {"image": "41.png"},
     ],
     ids=lambda change: next(iter(change)),
 )
 def test_the_rows_of_another_run_are_not_taken(folder, tmp_path, change):
-    pictures, csv_path = tmp_path / "pictures", tmp_path / "s.csv"
-    pictures.mkdir()
+    images, csv_path = tmp_path / "images", tmp_path / "s.csv"
+    images.mkdir()
     for path in folder.iterdir():
-        (pictures / path.name).write_bytes(path.read_bytes())
+        (images / path.name).write_bytes(path.read_bytes())
     with pytest.raises(RuntimeError, match="the model broke"):
-        submit(pictures, csv_path, breaks_after(8), batch_size=4)
+        submit(images, csv_path, breaks_after(8), batch_size=4)
     before = (tmp_path / "s.partial.jsonl").read_bytes()
     model, options = FakeModel(), dict(change)
     if options.pop("flip_average", False):
         model.flip_average = True
-    if options.pop("picture", None):
-        save_picture(pictures / "41.png", 1, 20)
+    if options.pop("image", None):
+        save_image(images / "41.png", 1, 20)
     with pytest.raises(ValueError, match=r"interrupted run of the same.*--restart"):
-        submit(pictures, csv_path, model, **options)
+        submit(images, csv_path, model, **options)
     assert model.seen == 0 and (tmp_path / "s.partial.jsonl").read_bytes() == before
-    submit(pictures, csv_path, model, restart=True, **options)
+    submit(images, csv_path, model, restart=True, **options)
     assert model.seen >= 34 and csv_path.exists()
 
 
@@ -193,13 +193,13 @@ NAMES_OF_ALL_KINDS = ["лицо 1.png", "line\u2028separator.png", "next\x85line
 
 
 def test_names_of_all_kinds_survive_an_interruption(tmp_path):
-    pictures = tmp_path / "pictures"
+    images = tmp_path / "images"
     for name in NAMES_OF_ALL_KINDS:
-        save_picture(pictures / name, 1, 200)
+        save_image(images / name, 1, 200)
     with pytest.raises(RuntimeError):
-        submit(pictures, tmp_path / "s.csv", breaks_after(3), batch_size=1)
+        submit(images, tmp_path / "s.csv", breaks_after(3), batch_size=1)
     model = FakeModel()
-    submit(pictures, tmp_path / "s.csv", model)
+    submit(images, tmp_path / "s.csv", model)
     assert model.seen == 1
     with open(tmp_path / "s.csv", newline="", encoding="utf-8") as file:
         names = [row[0] for row in csv.reader(file)]
@@ -208,10 +208,10 @@ def test_names_of_all_kinds_survive_an_interruption(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
 def test_a_name_that_is_no_text_keeps_its_bytes(tmp_path):
-    pictures = tmp_path / "pictures"
+    images = tmp_path / "images"
     name = b"caf\xe9.png"
-    save_picture(pictures / "x.png", 1, 200).rename(pictures / os.fsdecode(name))
-    submit(pictures, tmp_path / "s.csv")
+    save_image(images / "x.png", 1, 200).rename(images / os.fsdecode(name))
+    submit(images, tmp_path / "s.csv")
     assert (tmp_path / "s.csv").read_bytes() == b"image_path,emotion\n" + name + b",happy\n"
 
 
@@ -223,7 +223,7 @@ def test_the_order_of_the_sample_is_kept(folder, tmp_path):
     assert len(job.extra) == 36 and "1.png" in job.extra
     rows = submit(folder, tmp_path / "s.csv", sample=sample)
     assert [row.image_path for row in rows] == names
-    assert rows[3].status == "unreadable" and "No picture at" in rows[3].reason
+    assert rows[3].status == "unreadable" and "No image at" in rows[3].reason
     assert (tmp_path / "s.csv").read_text().splitlines()[4] == "nowhere.jpg,happy"
 
 
@@ -231,7 +231,7 @@ def test_the_order_of_the_sample_is_kept(folder, tmp_path):
     ("header", "names", "message"),
     [
         ("file,emotion", ["0.png"], "first column 'image_path'"),
-        ("image_path,emotion", ["0.png", "1.png", "0.png"], r"each picture once.*\['0.png'\]"),
+        ("image_path,emotion", ["0.png", "1.png", "0.png"], r"each image once.*\['0.png'\]"),
         ("image_path,emotion", [], r"rows.*sample\.csv"),
     ],
 )
@@ -242,7 +242,7 @@ def test_a_malformed_sample_is_refused(folder, tmp_path, header, names, message)
 
 
 @pytest.mark.parametrize(
-    ("text", "names", "pictures"),
+    ("text", "names", "images"),
     [
         ("image_path;emotion\n0.png;sad\n2.png;sad\n", "0.png 2.png", "0.png 2.png"),
         ("\ufeffimage_path\temotion\r\n2.png\tsad\r\n", "2.png", "2.png"),
@@ -255,13 +255,13 @@ def test_a_malformed_sample_is_refused(folder, tmp_path, header, names, message)
         ("image_path,emotion\n\n 2.png ,sad\n,\n", "2.png", "2.png"),
     ],
 )
-def test_samples_of_many_hands_are_understood(folder, tmp_path, text, names, pictures):
+def test_samples_of_many_hands_are_understood(folder, tmp_path, text, names, images):
     """An id keeps its spelling in the csv: Kaggle compares it with its own."""
     sample = tmp_path / "sample.csv"
     sample.write_text(text, encoding="utf-8", newline="")
     job = plan_submission(folder, sample)
     assert " ".join(job.names) == names
-    assert job.paths == tuple(folder / name for name in pictures.split())
+    assert job.paths == tuple(folder / name for name in images.split())
     submit(folder, tmp_path / "s.csv", sample=sample)
     lines = (tmp_path / "s.csv").read_text().splitlines()
     assert lines[0] == "image_path,emotion"
@@ -274,29 +274,29 @@ def test_samples_of_many_hands_are_understood(folder, tmp_path, text, names, pic
     [
         (["1000.png", "1001.png"], r"None of its ids means one.*'1000.png'.*'0.png'"),
         (["sad/0.png/"], "None of its ids"),
-        (["0.png", "0"], r"different pictures. Several mean \['0.png'\]"),
-        (["0.png", "0.PNG"], r"different pictures"),
-        (["0.png", ""], "picture's name in row 3"),
+        (["0.png", "0"], r"different images. Several mean \['0.png'\]"),
+        (["0.png", "0.PNG"], r"different images"),
+        (["0.png", ""], "image's name in row 3"),
     ],
 )
-def test_a_sample_of_other_pictures_is_refused(folder, tmp_path, ids, message):
-    pictures = tmp_path / "deep"
-    save_picture(pictures / "happy" / "7.png", 1, 200)
+def test_a_sample_of_other_images_is_refused(folder, tmp_path, ids, message):
+    images = tmp_path / "deep"
+    save_image(images / "happy" / "7.png", 1, 200)
     sample = tmp_path / "sample.csv"
     sample.write_text("image_path,emotion\n" + "".join(f"{name},sad\n" for name in ids))
-    where = pictures if ids[0].startswith("sad/") else folder
+    where = images if ids[0].startswith("sad/") else folder
     with pytest.raises(ValueError, match=message):
         plan_submission(where, sample)
 
 
 def test_the_same_name_in_two_folders_is_told_apart_by_the_sample(tmp_path):
-    pictures = tmp_path / "pictures"
+    images = tmp_path / "images"
     for name in ("a/1.png", "b/1.png"):
-        save_picture(pictures / name, 1, 200)
+        save_image(images / name, 1, 200)
     sample = write_sample(tmp_path / "sample.csv", ["test/b/1.png", "test/a/1"])
-    job = plan_submission(pictures, sample)
+    job = plan_submission(images, sample)
     assert job.names == ("b/1.png", "a/1")
-    assert job.paths == (pictures / "b" / "1.png", pictures / "a" / "1.png")
+    assert job.paths == (images / "b" / "1.png", images / "a" / "1.png")
 
 
 GOOD = "image_path,emotion\n0.jpg,sad\n1.jpg,anger\n"
@@ -307,7 +307,7 @@ GOOD = "image_path,emotion\n0.jpg,sad\n1.jpg,anger\n"
     [
         (GOOD.replace("anger", "Anger!"), r"line 3.*'Anger!'"),
         (GOOD.replace("anger", ""), "line 3"),
-        (GOOD + "0.jpg,sad\n", r"each picture once.*'0.jpg'"),
+        (GOOD + "0.jpg,sad\n", r"each image once.*'0.jpg'"),
         (GOOD.replace("image_path", "id"), "header"),
         (GOOD.replace(",", ";"), "header"),
         (GOOD + ",sad\n", "name in every row"),
@@ -341,7 +341,7 @@ def test_an_empty_sample_file_is_refused(folder, tmp_path):
 
 
 def test_what_is_absent_is_named(folder, tmp_path):
-    with pytest.raises(FileNotFoundError, match="folder of pictures"):
+    with pytest.raises(FileNotFoundError, match="folder of images"):
         plan_submission(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="sample submission"):
         plan_submission(folder, tmp_path / "nowhere.csv")
@@ -429,15 +429,15 @@ def test_sending_calls_the_client_and_passes_its_refusal_on(tmp_path, monkeypatc
 
 
 def test_sub_folders_give_relative_names_and_keep_twins_apart(tmp_path):
-    pictures = tmp_path / "pictures"
+    images = tmp_path / "images"
     for name, value in (("1.png", 200), ("happy/person7/1.png", 120), ("sad/1.png", 20)):
-        save_picture(pictures / name, 1, value)
-    (pictures / "notes.txt").write_text("no picture")
-    (pictures / "empty.tif").touch()
-    (pictures / "dead.jpg").symlink_to("nowhere")
-    job = plan_submission(pictures)
-    assert job.left_out[0].startswith("1 left out because it is no picture of a known format")
-    submit(pictures, tmp_path / "s.csv")
+        save_image(images / name, 1, value)
+    (images / "notes.txt").write_text("no image")
+    (images / "empty.tif").touch()
+    (images / "dead.jpg").symlink_to("nowhere")
+    job = plan_submission(images)
+    assert job.left_out[0].startswith("1 left out because it is no image of a known format")
+    submit(images, tmp_path / "s.csv")
     assert (tmp_path / "s.csv").read_text().splitlines()[1:] == [
         *("1.png,happy", "dead.jpg,happy", "empty.tif,happy"),
         *("happy/person7/1.png,neutral", "sad/1.png,sad"),
@@ -446,59 +446,59 @@ def test_sub_folders_give_relative_names_and_keep_twins_apart(tmp_path):
     assert "link to 'nowhere'" in log[1]["reason"] and "0 bytes" in log[2]["reason"]
 
 
-def test_a_folder_without_pictures_says_what_is_there(tmp_path):
+def test_a_folder_without_images_says_what_is_there(tmp_path):
     (tmp_path / "film.mp4").write_bytes(b"\0\0\0\x18ftypisom")
     with pytest.raises(ValueError, match=r"There are none. 1 left out because .*: film.mp4"):
         plan_submission(tmp_path)
 
 
-def test_a_sample_finds_pictures_in_sub_folders(tmp_path):
-    pictures = tmp_path / "pictures"
+def test_a_sample_finds_images_in_sub_folders(tmp_path):
+    images = tmp_path / "images"
     for name in ("a/1.png", "b/2.png", "c/2.png"):
-        save_picture(pictures / name, 1, 200)
+        save_image(images / name, 1, 200)
     sample = write_sample(tmp_path / "sample.csv", ["1.png", "2.png"])
-    job = plan_submission(pictures, sample)
+    job = plan_submission(images, sample)
     assert job.names == ("1.png", "2.png")
-    assert job.paths == (pictures / "a" / "1.png", pictures / "2.png")  # which 2.png, nobody knows
+    assert job.paths == (images / "a" / "1.png", images / "2.png")  # which 2.png, nobody knows
     assert job.extra == ("b/2.png", "c/2.png")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
 @pytest.mark.parametrize("name", ["a\rb.png", "a\r\nb.png", "a\nb.png", "\r.png"])
 def test_names_with_line_ends_get_their_rows(tmp_path, name):
-    pictures = tmp_path / "pictures"
+    images = tmp_path / "images"
     for each in ("0.png", name, "z.png"):
-        save_picture(pictures / each, 1, 200)
-    submit(pictures, tmp_path / "s.csv")
+        save_image(images / each, 1, 200)
+    submit(images, tmp_path / "s.csv")
     with open(tmp_path / "s.csv", newline="", encoding="utf-8") as file:
         assert {row[0] for row in csv.reader(file)} == {"image_path", "0.png", name, "z.png"}
 
 
-def test_a_picture_that_was_replaced_is_classified_again(folder, tmp_path):
-    pictures, csv_path = tmp_path / "pictures", tmp_path / "s.csv"
-    pictures.mkdir()
+def test_a_image_that_was_replaced_is_classified_again(folder, tmp_path):
+    images, csv_path = tmp_path / "images", tmp_path / "s.csv"
+    images.mkdir()
     for number in range(12):
-        save_picture(pictures / f"{number}.png", 1, 200)
+        save_image(images / f"{number}.png", 1, 200)
     with pytest.raises(RuntimeError, match="the model broke"):
-        submit(pictures, csv_path, breaks_after(9), batch_size=3)
-    save_picture(pictures / "7.png", 1, 20)
+        submit(images, csv_path, breaks_after(9), batch_size=3)
+    save_image(images / "7.png", 1, 20)
     model = FakeModel()
-    rows = submit(pictures, csv_path, model, batch_size=3)
+    rows = submit(images, csv_path, model, batch_size=3)
     assert [row.emotion for row in rows] == 7 * ["happy"] + ["sad"] + 4 * ["happy"]
     assert model.seen == 5  # 7 ... 11
 
 
-def test_a_picture_that_came_or_went_is_looked_at_again(folder, tmp_path):
+def test_a_image_that_came_or_went_is_looked_at_again(folder, tmp_path):
     names = ["0.png", "1.png", "2.png", "3.png"]
-    pictures, csv_path = tmp_path / "pictures", tmp_path / "s.csv"
+    images, csv_path = tmp_path / "images", tmp_path / "s.csv"
     sample = write_sample(tmp_path / "sample.csv", names)
-    save_picture(pictures / "0.png", 1, 20)
-    save_picture(pictures / "3.png", 1, 20)
-    stream = make_submission(inference(), plan_submission(pictures, sample), csv_path)
+    save_image(images / "0.png", 1, 20)
+    save_image(images / "3.png", 1, 20)
+    stream = make_submission(inference(), plan_submission(images, sample), csv_path)
     assert [next(stream).status for _ in range(3)] == ["ok", "unreadable", "unreadable"]
     stream.close()
-    save_picture(pictures / "2.png", 1, 20)
-    rows = submit(pictures, csv_path, sample=sample)
+    save_image(images / "2.png", 1, 20)
+    rows = submit(images, csv_path, sample=sample)
     assert [row.status for row in rows] == ["ok", "unreadable", "ok", "ok"]
 
 

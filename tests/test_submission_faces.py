@@ -3,7 +3,7 @@
 import csv
 
 import pytest
-from fakes import FakeDetector, FakeModel, save_picture
+from fakes import FakeDetector, FakeModel, save_image
 
 from builder_tools.inference import Inference
 from builder_tools.submission import make_submission, plan_submission
@@ -26,12 +26,12 @@ def submit(folder, out, model=None, **options):
 @pytest.fixture
 def folder(tmp_path):
     """Two faces of one and 200, none, one, and one that cannot be read."""
-    pictures = tmp_path / "pictures"
-    save_picture(pictures / "two.png", 2, 200, 10)
-    save_picture(pictures / "none.png", 0)
-    save_picture(pictures / "deep" / "one.png", 1, 100)
-    (pictures / "broken.png").write_bytes(b"")
-    return pictures
+    images = tmp_path / "images"
+    save_image(images / "two.png", 2, 200, 10)
+    save_image(images / "none.png", 0)
+    save_image(images / "deep" / "one.png", 1, 100)
+    (images / "broken.png").write_bytes(b"")
+    return images
 
 
 def test_every_face_has_a_row_with_all_that_is_known(folder, tmp_path):
@@ -76,7 +76,7 @@ def test_doubt_stands_in_the_log_and_with_the_face(tmp_path):
         def predict(self, faces):
             return super().predict(faces) * 0 + [0.2, 0.32, 0.48]
 
-    save_picture(tmp_path / "p" / "a.png", 1, 200)
+    save_image(tmp_path / "p" / "a.png", 1, 200)
     submit(tmp_path / "p", tmp_path, Unsure())
     with open(tmp_path / "faces.csv", newline="") as file:
         (face,) = csv.DictReader(file)
@@ -85,7 +85,7 @@ def test_doubt_stands_in_the_log_and_with_the_face(tmp_path):
 
 
 def test_the_faces_csv_needs_every_face(tmp_path):
-    save_picture(tmp_path / "p" / "a.png", 1, 200)
+    save_image(tmp_path / "p" / "a.png", 1, 200)
     with Inference(FakeModel(), FakeDetector(), show_state_mode="none") as inference:
         stream = make_submission(
             inference, plan_submission(tmp_path / "p"), tmp_path / "s.csv", faces_csv="f.csv"

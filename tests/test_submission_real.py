@@ -59,8 +59,9 @@ def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(real_folder, tmp_
     monkeypatch.setattr(
         batch,
         "open_image",
-        lambda path, *more, **options: prepared.append(path.name)
-        or open_image(path, *more, **options),
+        lambda path, *more, **options: (
+            prepared.append(path.name) or open_image(path, *more, **options)
+        ),
     )
     assert main(["img-batch", str(real_folder), "--csv", str(csv_path), "--workers", "2"]) == 1
     whole_lines = [json.loads(line)["row"]["image_path"] for line in done if line.endswith("}")]
@@ -97,15 +98,15 @@ NUM_FER = int(os.environ.get("BUILDER_TOOLS_TEST_FACES", 1000))
 @pytest.mark.slow
 def test_the_test_faces_of_ferplus(data_dir, tmp_path):
     """Grey, 48x48, all face: a row each, in order, faster than the time a coffee takes."""
-    pictures = tmp_path / "faces"
-    pictures.mkdir()
+    images = tmp_path / "faces"
+    images.mkdir()
     with zipfile.ZipFile(data_dir / "ferplus.zip") as archive:
         inside = [n for n in archive.namelist() if n.startswith("FER2013Test/") and "png" in n]
         for name in sorted(inside)[:NUM_FER]:
-            (pictures / name.split("/")[1]).write_bytes(archive.read(name))
-    names = sorted(path.name for path in pictures.iterdir())
+            (images / name.split("/")[1]).write_bytes(archive.read(name))
+    names = sorted(path.name for path in images.iterdir())
     assert len(names) == NUM_FER
-    assert main(["img-batch", str(pictures), "--csv", str(tmp_path / "s.csv")]) == 0
+    assert main(["img-batch", str(images), "--csv", str(tmp_path / "s.csv")]) == 0
     with open(log_path(tmp_path / "s.csv"), newline="") as file:
         log = list(csv.DictReader(file))
     validate_submission(tmp_path / "s.csv", names, tuple(NINE_EMOTIONS))

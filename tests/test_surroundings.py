@@ -88,7 +88,7 @@ def test_any_name_on_any_terminal(photo, tmp_path, encoding):
 
 def test_a_csv_is_the_same_in_a_locale_without_letters(photo, tmp_path):
     """The file system's names are ASCII there, and all else is kept as bytes."""
-    photo.rename(tmp_path / os.fsdecode(b"\xff.png")).write_bytes(b"no picture")
+    photo.rename(tmp_path / os.fsdecode(b"\xff.png")).write_bytes(b"no image")
     write_image(tmp_path / "笑é.png", np.zeros((40, 40, 3), np.uint8))
     surroundings = {"plain": {}, "bare": {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0"}}
     for name, environment in surroundings.items():

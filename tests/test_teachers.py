@@ -186,7 +186,7 @@ def write_faces(folder, count):
 
 def test_unlabelled_faces_of_folders_and_zips_come_in_order_and_grey(tmp_path):
     faces = write_faces(tmp_path / "faces/deep", 3)
-    (tmp_path / "faces/notes.txt").write_text("no picture")
+    (tmp_path / "faces/notes.txt").write_text("no image")
     with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
         archive.write(tmp_path / "faces/deep/1.png", "some/1.png")
     found = unlabelled_faces(
@@ -198,10 +198,10 @@ def test_unlabelled_faces_of_folders_and_zips_come_in_order_and_grey(tmp_path):
 def test_places_without_faces_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken/a.png").write_bytes(b"no picture")
+    (tmp_path / "broken/a.png").write_bytes(b"no image")
     (tmp_path / "words.zip").write_text("no zip")
     for place, error, words in (
-        ("empty", ValueError, "no picture there"),
+        ("empty", ValueError, "no image there"),
         ("broken", ValueError, "a.png"),
         ("words.zip", ValueError, "neither"),
         ("absent", FileNotFoundError, "not there"),

@@ -30,7 +30,7 @@ class Dice(SimpleNamespace):
     """A generator whose draws are known."""
 
 
-def test_mixup_blends_pictures_and_targets_alike():
+def test_mixup_blends_images_and_targets_alike():
     dice = Dice(permutation=lambda n: np.array([1, 0]), beta=lambda a, b: np.array([0.75, 0.4]))
     faces, targets = mix_faces(PAIR, TARGETS, dice, mixup=0.2)
     np.testing.assert_allclose(faces[0], 50, rtol=1e-6)  # 0.75 * 0 + 0.25 * 200
@@ -73,7 +73,7 @@ def test_each_degradation_keeps_shape_and_changes_more_when_stronger(number, sha
     changed = [change(image, strength, RNG(4)) for strength in (weak, strong)]
     far = [np.abs(c.astype(int) - image).mean() for c in changed]
     assert all(c.shape == shape and c.dtype == np.uint8 for c in changed)
-    assert far[1] > far[0], "the stronger one is farther from the picture"
+    assert far[1] > far[0], "the stronger one is farther from the image"
 
 
 def test_degrading_touches_the_share_asked_for():

@@ -14,7 +14,7 @@ matplotlib.use("Agg")
 from matplotlib.collections import LineCollection  # noqa: E402
 from toy_study import pattern, votes  # noqa: E402
 
-from builder_tools.datasets.table import Pictures, PictureTable  # noqa: E402
+from builder_tools.datasets.table import ImageTable, ResizedImages  # noqa: E402
 from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS, EmotionSet  # noqa: E402
 from builder_tools.media import write_image  # noqa: E402
 from builder_tools.plots.tuning import (  # noqa: E402
@@ -103,7 +103,7 @@ def test_without_a_completed_trial_there_is_nothing_to_draw(plot, trials):
         plot(trials[-1:])
 
 
-def picture_table(labels, split="train", emotions=NINE_EMOTIONS, size=12) -> PictureTable:
+def image_table(labels, split="train", emotions=NINE_EMOTIONS, size=12) -> ImageTable:
     rng = np.random.default_rng(0)
     images = np.stack([pattern(int(label), size, rng) for label in labels])
     count = len(labels)
@@ -113,16 +113,16 @@ def picture_table(labels, split="train", emotions=NINE_EMOTIONS, size=12) -> Pic
         "index": np.arange(count)[::-1],
     }
     table |= {"label": labels, "emotion": [emotions.names[n] for n in labels], "split": split}
-    return PictureTable(pd.DataFrame(table), emotions, images)
+    return ImageTable(pd.DataFrame(table), emotions, images)
 
 
-def with_votes(table: PictureTable, *counts: list[int]) -> PictureTable:
+def with_votes(table: ImageTable, *counts: list[int]) -> ImageTable:
     columns = pd.DataFrame(list(counts), columns=list(FERPLUS_VOTE_COLUMNS))
-    return PictureTable(pd.concat([table.table, columns], axis=1), table.emotions, table.images)
+    return ImageTable(pd.concat([table.table, columns], axis=1), table.emotions, table.images)
 
 
 def test_samples_in_memory_stay_an_array_in_the_order_of_the_table():
-    table = picture_table([4, 0, 4], emotions=NINE_EMOTIONS)
+    table = image_table([4, 0, 4], emotions=NINE_EMOTIONS)
     samples = table_samples(table, "train", size_px=48)
     assert samples.images.dtype == np.uint8
     np.testing.assert_array_equal(samples.images, table.images[[2, 1, 0]])
@@ -130,7 +130,7 @@ def test_samples_in_memory_stay_an_array_in_the_order_of_the_table():
 
 
 def test_samples_are_the_shares_of_the_votes_where_people_voted():
-    table = picture_table([4, 5], split="valid")
+    table = image_table([4, 5], split="valid")
     voted = with_votes(table, votes(happiness=8, sadness=2), votes(neutral=10))
     targets = table_samples(voted, "valid", size_px=12).targets
     assert targets[0, [4, 6]].tolist() == pytest.approx([0.8, 0.2])
@@ -139,23 +139,23 @@ def test_samples_are_the_shares_of_the_votes_where_people_voted():
 
 
 def test_samples_in_files_are_decoded_when_asked_for(tmp_path):
-    table = picture_table([0, 1], emotions=EmotionSet(("calm", "wild")))
+    table = image_table([0, 1], emotions=EmotionSet(("calm", "wild")))
     paths = [tmp_path / name for name in table.table["name"]]
     for path, image in zip(paths, table.images, strict=True):
         write_image(path, np.repeat(image[..., None], 3, -1))
     rows = table.table.assign(path=[str(path) for path in paths], index=-1)
-    samples = table_samples(PictureTable(rows, table.emotions), "train", size_px=6)
-    assert isinstance(samples.images, Pictures) and samples.images[:].shape == (2, 6, 6, 3)
+    samples = table_samples(ImageTable(rows, table.emotions), "train", size_px=6)
+    assert isinstance(samples.images, ResizedImages) and samples.images[:].shape == (2, 6, 6, 3)
     assert samples.targets.tolist() == [[1, 0], [0, 1]]
 
 
 def test_an_empty_split_is_refused():
-    with pytest.raises(ValueError, match="Expected pictures in test"):
-        table_samples(picture_table([0]), "test", size_px=12)
+    with pytest.raises(ValueError, match="Expected images in test"):
+        table_samples(image_table([0]), "test", size_px=12)
 
 
 def test_thinning_keeps_shares_every_class_and_the_other_splits():
-    table = picture_table(np.repeat([0, 1, 2], [60, 38, 2]))
+    table = image_table(np.repeat([0, 1, 2], [60, 38, 2]))
     table.table.loc[:9, "split"] = "valid"  # ten of class 0: 50, 38 and 2 are left
     thin = thinned(table, "train", 9, seed=1)
     train = thin.split("train")
@@ -169,4 +169,4 @@ def test_thinning_keeps_shares_every_class_and_the_other_splits():
 
 def test_thinning_below_the_number_of_classes_is_refused():
     with pytest.raises(ValueError, match=r"each of 3 classes. Received: 2"):
-        thinned(picture_table([0, 1, 2, 2]), "train", 2)
+        thinned(image_table([0, 1, 2, 2]), "train", 2)

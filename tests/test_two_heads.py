@@ -73,7 +73,7 @@ def held_out(study):
 
 
 def faces_of(study) -> np.ndarray:
-    return held_out(study).pictures(48)[:]
+    return held_out(study).resized(48)[:]
 
 
 @pytest.mark.parametrize("task", ["both", "va"])
@@ -163,7 +163,7 @@ def test_mirrored_faces_are_averaged_in_places_too(study):
     np.testing.assert_allclose(averaged, np.mean(sides, axis=0), atol=1e-5)
 
 
-def test_json_of_a_picture_keeps_the_contract(study, astronaut, tmp_path, capsys):
+def test_json_of_a_image_keeps_the_contract(study, astronaut, tmp_path, capsys):
     from builder_tools.media import write_image
 
     photo = tmp_path / "photo.png"

@@ -7,7 +7,7 @@ from toy_study import toy_faces, votes, write_official
 
 from builder_tools import ValenceArousalLabeller
 from builder_tools.datasets.ferplus import load_ferplus, nine_class_table
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS, EmotionSet
 from builder_tools.valence_arousal import (
     LABELLERS,
@@ -36,7 +36,7 @@ ANCHORS = NINE_EMOTIONS.anchors
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory) -> PictureTable:
+def toy(tmp_path_factory) -> ImageTable:
     faces = toy_faces({"train": 12, "valid": 4, "test": 4})
     return nine_class_table(load_ferplus(write_official(tmp_path_factory.mktemp("toy"), faces)))
 
@@ -44,7 +44,7 @@ def toy(tmp_path_factory) -> PictureTable:
 @pytest.fixture(scope="module")
 def train(toy) -> tuple[np.ndarray, np.ndarray]:
     part = toy.split("train")
-    return part.pictures(48)[np.arange(len(part))], part.labels
+    return part.resized(48)[np.arange(len(part))], part.labels
 
 
 @pytest.fixture(scope="module")
@@ -205,12 +205,12 @@ def test_scikit_learn_manners(fitted):
         copy.transform(np.zeros((2, 48, 48), np.uint8))
 
 
-def test_grey_colour_and_pictures_of_a_table_give_the_same(toy, train, fitted):
+def test_grey_colour_and_images_of_a_table_give_the_same(toy, train, fitted):
     images, labels = train
     grey = fitted.transform(images[..., 0], labels)
     assert grey == pytest.approx(fitted.transform(images, labels), abs=1e-4)
-    pictures = toy.split("train").pictures(48)
-    assert (fitted.transform(pictures, labels) == fitted.transform(images, labels)).all()
+    lazy = toy.split("train").resized(48)
+    assert (fitted.transform(lazy, labels) == fitted.transform(images, labels)).all()
 
 
 @pytest.mark.parametrize("manifold", ["isomap", "pca"])
@@ -387,7 +387,7 @@ def test_options_a_labeller_has_not_are_named():
         make_labeller("magic")
 
 
-def test_labels_find_their_pictures_again(toy, tmp_path):
+def test_labels_find_their_images_again(toy, tmp_path):
     train = toy.split("train")
     labels = label_table("isomap", train, **QUICK)
     path = write_labels(tmp_path / "new" / "labels.csv", train, labels)

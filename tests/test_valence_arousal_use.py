@@ -62,7 +62,7 @@ def test_a_folder_is_labelled_saved_and_drawn(folders, tmp_path, capsys):
     arguments = [str(folders), "--out", str(out), *QUICK, "--save", str(kept)]
     assert main(["label-va", *arguments, "--plot", str(drawn)]) == 0
     printed = capsys.readouterr()
-    assert printed.out.split()[:3] == ["pictures", "valence", "valence_sd"]
+    assert printed.out.split()[:3] == ["images", "valence", "valence_sd"]
     assert "happy" in printed.out and "Written" in printed.err
     rows = read_labels(out)
     assert len(rows) == 180 and set(rows["emotion"]) == set(NINE_EMOTIONS)

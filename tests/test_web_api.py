@@ -93,7 +93,7 @@ def test_a_photo_without_a_face_gives_an_empty_list(address):
     ("data", "options", "code"),
     [
         (b"", {}, "empty"),
-        (b"no picture", {}, "no_picture"),
+        (b"no image", {}, "no_picture"),
         (b"PK\x03\x04zip", {}, "no_picture"),
         (b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(50), {}, "no_picture"),
         (bytes(4_000_000), {}, "too_big"),
@@ -122,7 +122,7 @@ def cut_png(image):
 
 
 def test_refusals_are_told_in_russian_where_asked(address):
-    answer = post(address, b"no picture", headers={"accept-language": "ru-RU,ru;q=0.9"})
+    answer = post(address, b"no image", headers={"accept-language": "ru-RU,ru;q=0.9"})
     assert "Это не изображение" in answer.json()["message"]
 
 
@@ -299,18 +299,18 @@ def frame(number, image):
     return struct.pack("<I", number) + jpeg(image, 80)
 
 
-def test_the_camera_answers_every_picture_with_faces_and_tracks(address, astronaut):
-    picture = cv2.resize(astronaut, (480, 480))
+def test_the_camera_answers_every_image_with_faces_and_tracks(address, astronaut):
+    image = cv2.resize(astronaut, (480, 480))
     with camera(address) as socket:
         for number in range(3):
-            socket.send(frame(number, picture))
+            socket.send(frame(number, image))
             answer = json.loads(socket.recv(timeout=60))
             assert (answer["id"], answer["width"]) == (number, 480)
             face = answer["faces"][0]
             assert (face["emotion"], face["track"]) == ("happy", 1)
 
 
-def test_the_newest_picture_wins(address, astronaut):
+def test_the_newest_image_wins(address, astronaut):
     last = 29
     with camera(address) as socket:
         for number in range(last + 1):

@@ -1,7 +1,7 @@
 """The page in a real browser: headless Chromium, with a camera fed from a made video of a real
 face. Skipped where Chromium or Playwright is absent.
 
-With BUILDER_TOOLS_SCREENSHOTS set to a folder, pictures of the page are left there to be looked at.
+With BUILDER_TOOLS_SCREENSHOTS set to a folder, images of the page are left there to be looked at.
 """
 
 import json
@@ -77,18 +77,18 @@ def address():
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory, astronaut):
-    """A photo, a damaged one, a short video of a face that comes and goes, a camera's pictures."""
+    """A photo, a damaged one, a short video of a face that comes and goes, a camera's images."""
     folder = tmp_path_factory.mktemp("files")
     write_image(folder / "photo.jpg", astronaut)
-    (folder / "damaged.jpg").write_bytes(b"no picture")
+    (folder / "damaged.jpg").write_bytes(b"no image")
     head = cv2.resize(astronaut[FACE_IN_ASTRONAUT], (210, 200))
     grey = np.full((240, 320, 3), 110, np.uint8)
     with VideoWriter(folder / "video.mp4", 10, (320, 240)) as writer:
         for index in range(40):
-            picture = grey.copy()
+            image = grey.copy()
             if not 15 <= index < 22:
-                picture[20:220, index : index + 210] = head
-            writer.write(picture)
+                image[20:220, index : index + 210] = head
+            writer.write(image)
     _write_camera(folder / "camera.mjpeg", astronaut)
     return folder
 
@@ -96,10 +96,10 @@ def files(tmp_path_factory, astronaut):
 def _write_camera(path: Path, astronaut) -> None:
     with path.open("wb") as file:
         for index in range(30):
-            picture = np.full((480, 640, 3), 90, np.uint8)
+            image = np.full((480, 640, 3), 90, np.uint8)
             left = 80 + abs(index - 15)
-            picture[:, left : left + 480] = cv2.resize(astronaut, (480, 480))
-            file.write(cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes())
+            image[:, left : left + 480] = cv2.resize(astronaut, (480, 480))
+            file.write(cv2.imencode(".jpg", image[..., ::-1])[1].tobytes())
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def open_page(browser, address):
     assert errors == []
 
 
-def keep_picture(page, name):
+def keep_image(page, name):
     folder = os.environ.get("BUILDER_TOOLS_SCREENSHOTS")
     if folder:
         page.wait_for_timeout(500)
@@ -167,7 +167,7 @@ def test_a_photo_gives_its_emotion_and_a_damaged_one_a_sentence(open_page, files
     page.wait_for_selector('.bt-face[data-emotion="happy"]')
     assert "photo.jpg: faces found: 1" in page.inner_text("#bt-photo-result")
     assert page.locator(".bt-photo img").evaluate("image => image.naturalWidth") == 512
-    keep_picture(page, "photo")
+    keep_image(page, "photo")
     assert low_contrast(page) == []
     choose(page, "photo", files / "damaged.jpg")
     page.wait_for_selector("#bt-photo-result [role=alert]")
@@ -215,7 +215,7 @@ def test_the_webcam_shows_a_label_and_its_speed(open_page):
     frame, camera = start_webcam(page)
     camera.locator("#bars tr").first.wait_for()
     playwright.expect(camera.locator("#fps")).to_have_text(NUMBER, timeout=WAIT_MS)
-    keep_picture(page, "webcam")
+    keep_image(page, "webcam")
     assert float(camera.locator("#place").get_attribute("cx")) > 50  # happy: to the right
     assert float(camera.locator("#fps").inner_text()) > 0
     assert float(camera.locator("#latency").inner_text()) > 0
@@ -251,7 +251,7 @@ def test_a_video_gives_timeline_and_downloads_on_a_dark_page(open_page, files, t
     player = page.locator(".bt-result video")
     player.evaluate("v => v.readyState || new Promise(r => v.addEventListener('loadeddata', r))")
     assert player.evaluate("v => v.videoWidth") == 320
-    keep_picture(page, "video_dark")
+    keep_image(page, "video_dark")
     assert low_contrast(page) == []
     table = read_timeline(fetch(page, "timeline.csv", tmp_path))
     assert table["frame"].nunique() == 40
@@ -269,7 +269,7 @@ def test_a_batch_gives_a_valid_csv(open_page, files, tmp_path):
     page.wait_for_selector("#bt-batch >> text=damaged")
     page.click("#bt-batch-start")
     page.wait_for_selector("#bt-batch-result .bt-table")
-    keep_picture(page, "batch")
+    keep_image(page, "batch")
     assert low_contrast(page) == []
     path = fetch(page, "submission.csv", tmp_path)
     validate_submission(path, ["damaged.jpg", "photo.jpg"], ("happy", "neutral"))
@@ -278,9 +278,9 @@ def test_a_batch_gives_a_valid_csv(open_page, files, tmp_path):
 
 def test_a_long_video_is_stopped_by_its_button(open_page, files, tmp_path, astronaut):
     with VideoWriter(tmp_path / "long.mp4", 30, (640, 640)) as writer:
-        picture = cv2.resize(astronaut, (640, 640))
+        image = cv2.resize(astronaut, (640, 640))
         for _ in range(500):
-            writer.write(picture)
+            writer.write(image)
     page = open_page()
     page.get_by_role("tab", name="Video").click()
     choose(page, "video", tmp_path / "long.mp4")
@@ -317,7 +317,7 @@ def test_models_are_chosen_and_described(open_page, files, needs_detector):
     page = open_page()
     page.get_by_role("tab", name="Models").click()
     page.wait_for_selector("#bt-card >> text=Intended use")
-    keep_picture(page, "models")
+    keep_image(page, "models")
     assert low_contrast(page) == []
     page.locator("#bt-detector input").click()
     page.get_by_role("option", name="yunet").click()
@@ -368,7 +368,7 @@ def test_no_name_and_no_text_runs_as_a_script(browser, evil_model, files, tmp_pa
         page.wait_for_selector("#bt-card >> text=link")
         for link in page.locator("#bt-card a").all():
             assert not (link.get_attribute("href") or "").startswith("javascript")
-        keep_picture(page, "evil")
+        keep_image(page, "evil")
         csv_path = page.locator('a[download="submission.csv"]').get_attribute("href")
         for path in (csv_path, "/api/models", "/docs", "/camera", "/en/config", f"/{EVIL}"):
             with suppress(playwright.Error):  # a csv is a download
@@ -388,7 +388,7 @@ def test_in_russian_on_a_phone(open_page, files):
     choose(page, "photo", files / "photo.jpg")
     page.wait_for_selector('.bt-face[data-emotion="happy"]')
     assert "радость" in page.inner_text("#bt-photo-result")
-    keep_picture(page, "phone_ru")
+    keep_image(page, "phone_ru")
     widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert widths[0] <= widths[1]
     assert low_contrast(page) == []

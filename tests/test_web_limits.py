@@ -16,10 +16,10 @@ from builder_tools.web.limits import (
     Limits,
     Refused,
     check_duration,
-    check_picture,
+    check_image,
     check_video,
     clean_name,
-    unpack_pictures,
+    unpack_images,
 )
 
 LIMITS = Limits()
@@ -49,8 +49,8 @@ def refused(call, *arguments):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tiff", ".jp2", ".ppm"])
-def test_pictures_of_all_formats_are_taken(astronaut, suffix):
-    check_picture(encoded(astronaut, suffix), LIMITS)
+def test_images_of_all_formats_are_taken(astronaut, suffix):
+    check_image(encoded(astronaut, suffix), LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_pictures_of_all_formats_are_taken(astronaut, suffix):
         (bytes(31_000_000), "too_big"),
     ],
 )
-def test_pictures_that_are_refused_by_their_first_bytes(data, code):
-    assert refused(check_picture, data, LIMITS).code == code
+def test_images_that_are_refused_by_their_first_bytes(data, code):
+    assert refused(check_image, data, LIMITS).code == code
 
 
 @pytest.mark.parametrize(("side", "pixels_mp"), [(8_000, 64.0), (20_000, 400.0)])
@@ -79,7 +79,7 @@ def test_a_bomb_is_refused_without_being_decoded(monkeypatch, side, pixels_mp):
     data = b"".join(rows.compress(bytes(side + 1)) for _ in range(100)) + rows.flush()
     bomb = png_header(side, side, data)
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
-    error = refused(check_picture, bomb, LIMITS)
+    error = refused(check_image, bomb, LIMITS)
     assert error.code == "too_many_pixels"
     assert error.facts == {"pixels_mp": pixels_mp, "limit_mp": 50.0}
 
@@ -133,7 +133,7 @@ def test_a_zip_keeps_its_folders_apart(tmp_path, folder, astronaut):
         "all/.cache/1.jpg": small,
         "__MACOSX/._2.jpg": b"mac",
     }
-    found = unpack_pictures(make_zip(tmp_path / "a.zip", files), folder, LIMITS)
+    found = unpack_images(make_zip(tmp_path / "a.zip", files), folder, LIMITS)
     assert list(found.paths) == [
         *("test/10.jpg", "test/2.jpg", "other/2.JPG", "other/2_2.jpg", "other/2.jpg/3.jpg"),
     ]
@@ -146,7 +146,7 @@ def test_a_zip_keeps_its_folders_apart(tmp_path, folder, astronaut):
 def test_a_zip_of_one_folder_gives_bare_names_of_any_length_and_language(tmp_path, folder):
     names = ["лицо.jpg", "笑" * 110 + ".jpg", "x.tif"]
     files = {f"test_kaggle/{name}": b"x" for name in names}
-    found = unpack_pictures(make_zip(tmp_path / "a.zip", files), folder, LIMITS)
+    found = unpack_images(make_zip(tmp_path / "a.zip", files), folder, LIMITS)
     assert list(found.paths) == names and not found.renamed
 
 
@@ -157,7 +157,7 @@ def test_a_zip_of_very_many_names_is_refused_before_they_are_read(tmp_path, fold
         for number in range(60_000):
             archive.writestr(f"{number:0>60}.jpg", b"")
     monkeypatch.setattr(zipfile, "ZipFile", lambda *_: pytest.fail("it was read"))
-    error = refused(unpack_pictures, path, folder, LIMITS)
+    error = refused(unpack_images, path, folder, LIMITS)
     assert (error.code, error.facts["limit"]) == ("too_many_files", 50_000)
 
 
@@ -167,7 +167,7 @@ def test_a_damaged_stream_in_a_zip_is_a_refusal(tmp_path, folder):
     for at in range(36, 60):
         data[at] ^= 0xFF
     path.write_bytes(data)
-    assert refused(unpack_pictures, path, folder, LIMITS).code == "corrupt_zip"
+    assert refused(unpack_images, path, folder, LIMITS).code == "corrupt_zip"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_damaged_stream_in_a_zip_is_a_refusal(tmp_path, folder):
 )
 def test_names_that_lead_out_of_a_zip_are_refused(tmp_path, folder, name):
     path = make_zip(tmp_path / "a.zip", {"good.jpg": b"x", name: b"x"})
-    error = refused(unpack_pictures, path, folder, LIMITS)
+    error = refused(unpack_images, path, folder, LIMITS)
     assert (error.code, error.facts["name"]) == ("zip_path", "evil.jpg")
     assert not list(folder.iterdir()) and not (tmp_path / "evil.jpg").exists()
 
@@ -186,14 +186,14 @@ def test_a_link_in_a_zip_is_left_out(tmp_path, folder):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr(entry, "/etc/passwd")
         archive.writestr("good.jpg", b"x")
-    found = unpack_pictures(tmp_path / "a.zip", folder, LIMITS)
+    found = unpack_images(tmp_path / "a.zip", folder, LIMITS)
     assert (list(found.paths), found.ignored) == (["good.jpg"], 1)
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, folder):
     path = make_zip(tmp_path / "a.zip", {"bomb.jpg": bytes(50_000_000)})
     assert path.stat().st_size < 100_000
-    assert refused(unpack_pictures, path, folder, LIMITS).code == "unpacks_too_big"
+    assert refused(unpack_images, path, folder, LIMITS).code == "unpacks_too_big"
     assert not list(folder.iterdir())
 
 
@@ -204,14 +204,14 @@ def test_a_zip_that_lies_about_its_sizes_is_cut_off(tmp_path, folder):
     told = struct.pack("<I", 5_000_000)
     data = data.replace(told, struct.pack("<I", 10))
     path.write_bytes(data)
-    assert refused(unpack_pictures, path, folder, LIMITS).code == "corrupt_zip"
+    assert refused(unpack_images, path, folder, LIMITS).code == "corrupt_zip"
     assert sum(file.stat().st_size for file in folder.iterdir()) <= 10
 
 
 @pytest.mark.parametrize(
     ("files", "limits", "code"),
     [
-        ({f"{n}.jpg": b"x" for n in range(5)}, Limits(max_pictures=4), "too_many_files"),
+        ({f"{n}.jpg": b"x" for n in range(5)}, Limits(max_images=4), "too_many_files"),
         ({"a.txt": b"x"}, LIMITS, "nothing_in_zip"),
         ({}, LIMITS, "nothing_in_zip"),
         (
@@ -223,21 +223,21 @@ def test_a_zip_that_lies_about_its_sizes_is_cut_off(tmp_path, folder):
 )
 def test_zips_that_are_refused(tmp_path, folder, files, limits, code):
     path = make_zip(tmp_path / "a.zip", files)
-    assert refused(unpack_pictures, path, folder, limits).code == code
+    assert refused(unpack_images, path, folder, limits).code == code
 
 
 def test_what_is_no_zip_or_a_damaged_or_locked_one(tmp_path, folder):
     path = tmp_path / "a.zip"
     path.write_bytes(b"PK\x03\x04 and then nothing")
-    assert refused(unpack_pictures, path, folder, LIMITS).code == "no_zip"
+    assert refused(unpack_images, path, folder, LIMITS).code == "no_zip"
     whole = make_zip(path, {"a.jpg": np.random.default_rng(0).bytes(50_000)}).read_bytes()
     path.write_bytes(whole[:20_000] + bytes(1000) + whole[21_000:])
-    assert refused(unpack_pictures, path, folder, LIMITS).code == "corrupt_zip"
+    assert refused(unpack_images, path, folder, LIMITS).code == "corrupt_zip"
     locked = bytearray(make_zip(path, {"b.jpg": b"x" * 100}).read_bytes())
     locked[6] |= 1  # flag of the entry, and of the directory
     locked[locked.find(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(locked)
-    assert refused(unpack_pictures, path, folder, LIMITS).code == "zip_password"
+    assert refused(unpack_images, path, folder, LIMITS).code == "zip_password"
 
 
 def test_a_video_is_taken_and_its_limits_hold(face_video):
@@ -273,7 +273,7 @@ def test_what_is_no_video_is_refused(tmp_path, data, code):
     assert refused(check_video, path, LIMITS).code == code
 
 
-def test_a_picture_called_video_is_refused(tmp_path, astronaut):
+def test_a_image_called_video_is_refused(tmp_path, astronaut):
     path = tmp_path / "video.mp4"
     path.write_bytes(encoded(astronaut))
     assert refused(check_video, path, LIMITS).code == "no_video"

@@ -76,7 +76,7 @@ def test_a_photo_is_answered_and_its_upload_marked_for_deletion(make_page, photo
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"no picture", "Это не изображение"), (b"", "Файл пуст")]
+    ("content", "said"), [(b"no image", "Это не изображение"), (b"", "Файл пуст")]
 )
 def test_what_is_no_photo_is_refused_in_the_pages_language(make_page, tmp_path, content, said):
     page = make_page("ru")
@@ -212,7 +212,7 @@ def test_photos_of_one_name_all_get_a_row(make_page, tmp_path, photo):
 
 
 def test_batches_that_are_refused_leave_nothing(make_page, tmp_path, photo):
-    page = make_page(max_pictures=1)
+    page = make_page(max_images=1)
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
         archive.writestr("../evil.jpg", b"x")
     for uploads, said in (

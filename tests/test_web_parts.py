@@ -260,7 +260,7 @@ def test_long_jobs_take_turns(engine):
     assert not waiter.is_alive()
 
 
-def test_a_batch_of_pictures_that_are_too_large_or_none_still_gets_every_row(
+def test_a_batch_of_images_that_are_too_large_or_none_still_gets_every_row(
     engine, tmp_path, astronaut
 ):
     from builder_tools.media import write_image
@@ -269,7 +269,7 @@ def test_a_batch_of_pictures_that_are_too_large_or_none_still_gets_every_row(
     small = astronaut[::2, ::2]
     files = [(write_image(tmp_path / f"u{n}.png", small), f"{n}.png") for n in (10, 9)]
     files.append((write_image(tmp_path / "large.png", astronaut), "1.png"))
-    (tmp_path / "none.jpg").write_bytes(b"no picture")
+    (tmp_path / "none.jpg").write_bytes(b"no image")
     files.append((tmp_path / "none.jpg", "2.jpg"))
     out = tmp_path / "out"
     out.mkdir()
@@ -288,8 +288,8 @@ def test_languages_are_those_of_the_texts():
     assert set(LANGUAGES) == {"en", "ru"}
 
 
-def test_a_camera_survives_whatever_a_picture_does(monkeypatch):
-    """The first picture fails in a way nobody foresaw; the second one is answered."""
+def test_a_camera_survives_whatever_a_image_does(monkeypatch):
+    """The first image fails in a way nobody foresaw; the second one is answered."""
     from builder_tools.web import camera
 
     said = []

@@ -36,13 +36,13 @@ class ToyFace:
 
 
 def pattern(kind: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Gives a noisy `(size, size)` uint8 picture, symmetric left to right, one a kind."""
+    """Gives a noisy `(size, size)` uint8 image, symmetric left to right, one a kind."""
     middle = np.abs(np.linspace(-1, 1, size))
     row, column = middle[:, None] * np.ones(size), middle * np.ones((size, 1))
     waves = [row, column, row + column, row - column, 2 * row, 2 * column, row * column]
     waves += [3 * row, 3 * column]
-    picture = 128 + 70 * np.cos(np.pi * waves[kind % len(waves)] * (1 + kind // len(waves)))
-    return np.clip(picture + rng.normal(0, 12, (size, size)), 0, 255).astype(np.uint8)
+    image = 128 + 70 * np.cos(np.pi * waves[kind % len(waves)] * (1 + kind // len(waves)))
+    return np.clip(image + rng.normal(0, 12, (size, size)), 0, 255).astype(np.uint8)
 
 
 def toy_faces(per_class: dict[str, int] | None = None, size: int = 48) -> list[ToyFace]:

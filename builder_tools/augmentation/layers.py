@@ -78,7 +78,7 @@ class RandomFaceAffine(_RandomLayer):
         )
 
     def _random_matrix(self, count):
-        """Draws `(n, 2, 3)` output-to-input maps; shifts in shares of the side."""
+        """Draw `(n, 2, 3)` output-to-input maps; shifts in shares of the side."""
         angle = self._draw(count, self.rotation_deg * math.pi / 180)
         low, high = (math.log(value) for value in self.scale)
         factor = ops.exp(-self._uniform(count, low, high))
@@ -150,7 +150,7 @@ class RandomFaceErasing(layers.RandomErasing):
 
 
 def _turn_colours(images, cos, sin):
-    """Turns and stretches the colour differences in the plane of U and V (BT.601)."""
+    """Turn and stretches the colour differences in the plane of U and V (BT.601)."""
     red, green, blue = images[..., 0], images[..., 1], images[..., 2]
     luma = green + LUMA_RED * (red - green) + LUMA_BLUE * (blue - green)
     u, v = 0.492 * (blue - luma), 0.877 * (red - luma)
@@ -161,7 +161,7 @@ def _turn_colours(images, cos, sin):
 
 
 def _around_centre(matrix, height, width):
-    """Gives the `(n, 8)` projective form of maps about the picture's centre."""
+    """Return the `(n, 8)` projective form of maps about the image's centre."""
     height, width = ops.cast(height, "float32"), ops.cast(width, "float32")
     cx, cy = (width - 1) / 2, (height - 1) / 2
     a, b, tx = matrix[:, 0, 0], matrix[:, 0, 1], matrix[:, 0, 2] * width
@@ -173,7 +173,7 @@ def _around_centre(matrix, height, width):
 
 
 def _tilted_places(matrix, tilts, height, width):
-    """Gives where each pixel of the result lies in the source, `(n, H, W)` x and y.
+    """Return where each pixel of the result lies in the source, `(n, H, W)` x and y.
 
     `ops.image.affine_transform` leaves out the perspective part under jax and torch.
     """
@@ -192,7 +192,7 @@ def _tilted_places(matrix, tilts, height, width):
 
 
 def _sample(images, x, y):
-    """Interpolates pictures `(n, H, W, C)` between pixels; edges are repeated."""
+    """Interpolate images `(n, H, W, C)` between pixels; edges are repeated."""
     count, height, width, channels = ops.shape(images)
     x = ops.clip(x, 0.0, ops.cast(width - 1, "float32"))
     y = ops.clip(y, 0.0, ops.cast(height - 1, "float32"))

@@ -13,9 +13,9 @@ def mix_faces(
     mixup: float = 0.0,
     cutmix: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mixes each face of a batch with another one, and their targets alike.
+    """Mix each face of a batch with another one, and their targets alike.
 
-    Mixup (Zhang et al., 2018, arXiv:1710.09412) blends two pictures; cutmix (Yun et al., 2019,
+    Mixup (Zhang et al., 2018, arXiv:1710.09412) blends two images; cutmix (Yun et al., 2019,
     arXiv:1905.04899) pastes a rectangle of one into the other. Where both are wanted each face
     draws one of them.
 
@@ -45,7 +45,7 @@ def mix_faces(
 
 
 def _rectangle_mask(size: tuple[int, int], area: float, rng: np.random.Generator) -> np.ndarray:
-    """Gives 1 where the face stays and 0 in a rectangle around a random point, cut at the edge."""
+    """Return 1 where the face stays and 0 in a rectangle around a random point, cut at the edge."""
     mask = np.ones(size, np.float32)
     spans = []
     for side in size:

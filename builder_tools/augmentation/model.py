@@ -17,7 +17,7 @@ from builder_tools.augmentation.strength import AugmentationStrength
 def augmentation_model(
     strength: AugmentationStrength | None = None, *, seed: int = 0
 ) -> keras.Sequential:
-    """Builds the augmentation of the study: mirror, affine and tilt, light, erasing, colour.
+    """Build the augmentation of the study: mirror, affine and tilt, light, erasing, colour.
 
     Colour comes last, and only where its strength is not nothing: grey faces meet the same draws
     with and without it.
@@ -68,9 +68,9 @@ def with_augmentation(
 
     Args:
         network: Eats `(n, size, size, 3)`.
-        augment: Works on the pictures as stored, so one interpolation sees all their pixels.
+        augment: Works on the images as stored, so one interpolation sees all their pixels.
         size: Side the network trains at, px.
-        channels: 1 for stored grey pictures, 3 for RGB.
+        channels: 1 for stored grey images, 3 for RGB.
         teacher: Frozen, of the stored size; it sees the augmented faces, and its outputs stand
             behind the network's.
 

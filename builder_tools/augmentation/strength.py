@@ -22,7 +22,7 @@ class AugmentationStrength:
             own between 0 and this, so half of it on average.
         vertical_shear: Vertical shear up to this slope either way.
         tilt: Perspective: one edge comes nearer by up to this share and the opposite one goes
-            away, up to this much in both directions of the picture; below 0.5.
+            away, up to this much in both directions of the image; below 0.5.
         mirror: Probability that a face is mirrored.
         saturation: Lowest and highest factor of colourfulness (0 = grey). Grey faces stay
             exactly as they are.

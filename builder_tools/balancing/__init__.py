@@ -1,6 +1,6 @@
 """Balancing faces: `FaceSMOTE` on arrays and folders, ready strategies, a flat sampler.
 
-Every made picture has a provenance: what it was made of, and how.
+Every made image has a provenance: what it was made of, and how.
 """
 
 from builder_tools.balancing.making import carry_targets

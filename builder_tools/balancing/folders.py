@@ -32,12 +32,12 @@ MAX_STEM = 80
 
 @dataclass(frozen=True)
 class FaceCutter:
-    """What is done to every picture before balancing; nothing by default.
+    """What is done to every image before balancing; nothing by default.
 
     Args:
-        detector: Cuts out the largest face, framed as the detector's own crop; a picture without
-            a found face stays whole. None leaves pictures whole.
-        size_px: Side of the square pictures are resized to; None leaves their size.
+        detector: Cuts out the largest face, framed as the detector's own crop; an image without
+            a found face stays whole. None leaves images whole.
+        size_px: Side of the square images are resized to; None leaves their size.
 
     Raises:
         ValueError: If the size is below 1.
@@ -55,7 +55,7 @@ class FaceCutter:
         return self.detector is not None or self.size_px is not None
 
     def cut(self, image_rgb: np.ndarray) -> np.ndarray:
-        """Gives the picture as it is balanced and written, `(H, W, 3)` uint8 RGB."""
+        """Return the image as it is balanced and written, `(H, W, 3)` uint8 RGB."""
         image = image_rgb if self.detector is None else self._largest_face(image_rgb)
         if self.size_px is None:
             return image
@@ -77,7 +77,7 @@ class FaceCutter:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Where pictures of one class and split go; gives each a name of its own."""
+    """Where images of one class and split go; gives each a name of its own."""
 
     root: Path
     folder: str
@@ -103,35 +103,35 @@ def balance_folder(
     gen_model: Callable | None,
     seed: int,
 ) -> pd.DataFrame:
-    """Writes a balanced copy of class folders.
+    """Write a balanced copy of class folders.
 
-    Originals are copied byte for byte, unless the cutter changes pictures; made pictures are PNG
+    Originals are copied byte for byte, unless the cutter changes images; made images are PNG
     files named `smote_<parent>_<neighbour>_<number>.png` and `aug_<parent>_<number>.png`. Where
-    `source` holds `train`, `val` or `test`, only `train` is balanced; the other pictures are all
+    `source` holds `train`, `val` or `test`, only `train` is balanced; the other images are all
     kept. `manifest.csv` says what every file is made of.
 
-    Every train picture is decoded once, so a damaged one is found before anything is written
+    Every train image is decoded once, so a damaged one is found before anything is written
     under the final name. In memory are the parents of one class at a time.
 
     Args:
         source: Folder of class folders, or of split folders that hold them; left as it is.
         out: A new or empty folder outside `source`.
-        count: Pictures a class; None for the size of the largest class.
-        shares: How missing pictures are made.
+        count: Images a class; None for the size of the largest class.
+        shares: How missing images are made.
         search: How neighbours are searched; its kind must be `regular`.
-        cutter: What is done to every picture first.
+        cutter: What is done to every image first.
         gen_model: The augmentation; None for the default.
         seed: Decides every draw.
 
     Returns:
-        The manifest, one row a written picture: `file` (below `out`), `split`, `emotion`,
+        The manifest, one row a written image: `file` (below `out`), `split`, `emotion`,
         `origin` (original|interpolated|augmented), `parent` and `neighbour` (below `source`, ""
         if none) and `weight` of the neighbour.
 
     Raises:
         FileNotFoundError, NotADirectoryError: If there is no such source.
         FileExistsError: If `out` is not empty.
-        ValueError: If there are no class folders, a class is empty or too small, a picture is
+        ValueError: If there are no class folders, a class is empty or too small, an image is
             damaged or of another size than its class, or a number is out of range.
         OSError: If `out` cannot be written; nothing is left there then.
     """
@@ -146,7 +146,7 @@ def balance_folder(
     plans = list(plan_classes(train["emotion"].to_numpy(str), count, shares, seed))
     others = table[~table["split"].isin(("train", ""))]
     total = len(others) + sum(len(p.kept) + p.num_interpolated + p.num_augmented for p in plans)
-    with _output(source, out) as folder, tqdm(total=total, unit=" pictures", **PROGRESS) as bar:
+    with _output(source, out) as folder, tqdm(total=total, unit=" images", **PROGRESS) as bar:
         job = _Job(source, folder, cutter, search, gen_model, seed, bar)
         rows = [row for plan in plans for row in job.balance(train, plan)]
         rows += [row for group in _groups(others) for row in job.copy(group)]
@@ -161,7 +161,7 @@ def _groups(table: pd.DataFrame) -> list[pd.DataFrame]:
 
 @contextmanager
 def _output(source: Path, out: Path) -> Iterator[Path]:
-    """Lends the folder to write to; says what went wrong where it cannot be written."""
+    """Lend the folder to write to; say what went wrong where it cannot be written."""
     from builder_tools.datasets.new_folder import check_new_folder, new_folder
 
     check_new_folder(out)
@@ -176,7 +176,7 @@ def _output(source: Path, out: Path) -> Iterator[Path]:
         raise
     except OSError as error:
         raise OSError(
-            f"Cannot write the balanced pictures to {out}: {error}. Nothing was left there."
+            f"Cannot write the balanced images to {out}: {error}. Nothing was left there."
         ) from error
 
 
@@ -193,7 +193,7 @@ class _Job:
     bar: object
 
     def balance(self, train: pd.DataFrame, plan: ClassPlan) -> list[tuple]:
-        """Writes a class of train: kept originals, then what is made of the parents."""
+        """Write a class of train: kept originals, then what is made of the parents."""
         kept = train.loc[plan.kept]
         writer = self._writer(kept)
         parents = set(plan.parents.tolist())
@@ -211,7 +211,7 @@ class _Job:
         return rows
 
     def copy(self, part: pd.DataFrame) -> list[tuple]:
-        """Writes a class of another split."""
+        """Write a class of another split."""
         writer, rows = self._writer(part), []
         for name, path in part[["name", "path"]].itertuples(index=False):
             image = self.cutter.cut(read_image(path)) if self.cutter.changes else None
@@ -223,13 +223,11 @@ class _Job:
         labels = np.full(len(faces), plan.label)
         table = concatenate_parts(made_parts(faces, labels, own, self.search, self.seed))
         made_of, rows = list(table.itertuples(index=False)), []
-        for numbers, pictures in made_chunks(
-            faces, table, gen_model=self.gen_model, seed=self.seed
-        ):
-            for number, picture in zip(numbers, pictures, strict=True):
+        for numbers, images in made_chunks(faces, table, gen_model=self.gen_model, seed=self.seed):
+            for number, image in zip(numbers, images, strict=True):
                 made = made_of[number]
                 place = writer.place(_made_stem(made, names, number), ".png")
-                write_image(place, picture)
+                write_image(place, image)
                 neighbour = names[made.neighbour] if made.origin == INTERPOLATED else ""
                 facts = made.origin, names[made.parent], neighbour, round(float(made.weight), 6)
                 rows.append(self._row(place, kept, *facts))
@@ -264,7 +262,7 @@ def _made_stem(made: NamedTuple, names: np.ndarray, number: int) -> str:
 
 
 def _stacked(images: list[np.ndarray], names: np.ndarray) -> np.ndarray:
-    """Gives the pictures as one array, `(n, H, W)` where all are grey, so that grey stays grey.
+    """Return the images as one array, `(n, H, W)` where all are grey, so that grey stays grey.
 
     Raises:
         ValueError: If they are not of one size; names two that differ.
@@ -273,7 +271,7 @@ def _stacked(images: list[np.ndarray], names: np.ndarray) -> np.ndarray:
         if image.shape != images[0].shape:
             sizes = [f"{shape[1]}x{shape[0]}" for shape in (images[0].shape, image.shape)]
             raise ValueError(
-                f"Expected pictures of one size in a class. Received: {names[0]} with {sizes[0]} "
+                f"Expected images of one size in a class. Received: {names[0]} with {sizes[0]} "
                 f"and {name} with {sizes[1]} px. Try image_size (--size)."
             )
     faces = np.stack(images)

@@ -1,4 +1,4 @@
-"""Provenance tables, and the pictures they describe."""
+"""Provenance tables, and the images they describe."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ ORIGINAL, INTERPOLATED, AUGMENTED, COPIED = "original", "interpolated", "augment
 NO_NEIGHBOUR = -1
 CHUNK = 256
 CHUNK_VALUES = 2_000_000
-"""Pictures made at a time: so many, but of large ones only as many as have so many values."""
+"""Images made at a time: so many, but of large ones only as many as have so many values."""
 
 
 def provenance_of(
     images: np.ndarray, labels: np.ndarray, plans: list[ClassPlan], search: Search, seed: int
 ) -> pd.DataFrame:
-    """Draws what every picture of the result is made of.
+    """Draw what every image of the result is made of.
 
     Returns:
-        One row a picture, originals first (in input order), then made pictures class by class:
+        One row an image, originals first (in input order), then made images class by class:
         `row` (of the result), `label`, `origin` (original|interpolated|augmented), `parent` (row
         of the input), `neighbour` (row of the input, -1 if none) and `weight` of the neighbour in
         [0, 1).
@@ -51,7 +51,7 @@ def made_parts(
     *,
     common: np.ndarray | None = None,
 ) -> list[pd.DataFrame]:
-    """Draws what the made pictures of one class are made of.
+    """Draw what the made images of one class are made of.
 
     Args:
         images: Those the plan's rows count.
@@ -62,7 +62,7 @@ def made_parts(
         common: Features of all images, for the kinds that look at other classes.
 
     Returns:
-        Tables for `concatenate_parts`: interpolated pictures, then augmented ones.
+        Tables for `concatenate_parts`: interpolated images, then augmented ones.
     """
     parts = []
     if plan.num_interpolated:
@@ -88,7 +88,7 @@ def _pairs(images, labels, plan: ClassPlan, search: Search, seed: int, common) -
 
 
 def each_in_turn(size: int, count: int, seed: int) -> np.ndarray:
-    """Draws `count` of `size` positions, in shuffled passes: none twice as often as another."""
+    """Draw `count` of `size` positions, in shuffled passes: none twice as often as another."""
     draws = np.random.default_rng((seed, 1))
     passes = [draws.permutation(size) for _ in range(-(-count // size))]
     return np.concatenate(passes)[:count]
@@ -97,7 +97,7 @@ def each_in_turn(size: int, count: int, seed: int) -> np.ndarray:
 def make_images(
     images: np.ndarray, provenance: pd.DataFrame, *, gen_model: Callable | None, seed: int
 ) -> np.ndarray:
-    """Gives the pictures of a provenance table, `(len(provenance), H, W[, 3])` uint8.
+    """Return the chunk of a provenance table, `(len(provenance), H, W[, 3])` uint8.
 
     Args:
         images: As in `made_chunks`.
@@ -106,15 +106,15 @@ def make_images(
         seed: As in `made_chunks`.
     """
     made = images[provenance["parent"].to_numpy()]
-    for rows, pictures in made_chunks(images, provenance, gen_model=gen_model, seed=seed):
-        made[rows] = pictures
+    for rows, chunk in made_chunks(images, provenance, gen_model=gen_model, seed=seed):
+        made[rows] = chunk
     return made
 
 
 def made_chunks(
     images: np.ndarray, provenance: pd.DataFrame, *, gen_model: Callable | None, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Makes the interpolated and augmented pictures of a table, some at a time.
+    """Make the interpolated and augmented images of a table, some at a time.
 
     Args:
         images: `(n, H, W)` or `(n, H, W, 3)` uint8, those `parent` and `neighbour` count.
@@ -124,7 +124,7 @@ def made_chunks(
         seed: Of that model.
 
     Yields:
-        Rows of the table, `(k,)`, and their pictures, `(k, H, W[, 3])` uint8.
+        Rows of the table, `(k,)`, and their images, `(k, H, W[, 3])` uint8.
     """
     size = min(CHUNK, max(1, CHUNK_VALUES // images[0].size))
     made = provenance[provenance["origin"].isin((INTERPOLATED, AUGMENTED))]
@@ -144,7 +144,7 @@ def _make(parents: np.ndarray, images: np.ndarray, chunk: pd.DataFrame, model) -
 
 
 def interpolate(images: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mixes pictures pixel by pixel, through floats, and gives the type they had.
+    """Mix images pixel by pixel, through floats, and return the type they had.
 
     Whole numbers are rounded and clipped to the range of their type: without this uint8 would
     wrap around.
@@ -161,7 +161,7 @@ def interpolate(images: np.ndarray, others: np.ndarray, weights: np.ndarray) -> 
 
 
 def augment(images: np.ndarray, gen_model: Callable) -> np.ndarray:
-    """Gives what the augmentation model makes of uint8 pictures, as uint8.
+    """Return what the augmentation model makes of uint8 images, as uint8.
 
     Raises:
         ValueError: If the model gives another shape, or numbers that are not finite.
@@ -170,14 +170,14 @@ def augment(images: np.ndarray, gen_model: Callable) -> np.ndarray:
     found = _as_numpy(gen_model(batch.astype(np.float32), training=True))
     if found.shape != batch.shape or not np.isfinite(found).all():
         raise ValueError(
-            f"Expected gen_model to give finite pictures {batch.shape}. Received: "
+            f"Expected gen_model to give finite images {batch.shape}. Received: "
             f"shape={found.shape}."
         )
     return rounded(np.clip(found, 0, 255), np.dtype(np.uint8)).reshape(images.shape)
 
 
 def rounded(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Gives numbers as a type: rounded and clipped to its range where it is of whole numbers."""
+    """Return numbers as a type: rounded and clipped to its range where it is of whole numbers."""
     if np.issubdtype(dtype, np.integer):
         limits = np.iinfo(dtype)
         numbers = np.clip(np.rint(numbers), limits.min, limits.max)
@@ -185,9 +185,9 @@ def rounded(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def carry_targets(provenance: pd.DataFrame, targets: np.ndarray) -> np.ndarray:
-    """Gives the targets of balanced pictures from those of the originals.
+    """Return the targets of balanced images from those of the originals.
 
-    A made picture has its parent's target; an interpolated one the mix of its parents', with the
+    A made image has its parent's target; an interpolated one the mix of its parents', with the
     weights their pixels were mixed with.
 
     Args:
@@ -207,23 +207,23 @@ def carry_targets(provenance: pd.DataFrame, targets: np.ndarray) -> np.ndarray:
     return own
 
 
-def _as_numpy(pictures) -> np.ndarray:
-    if isinstance(pictures, np.ndarray):
-        return pictures
+def _as_numpy(images) -> np.ndarray:
+    if isinstance(images, np.ndarray):
+        return images
     import keras
 
-    return keras.ops.convert_to_numpy(pictures)
+    return keras.ops.convert_to_numpy(images)
 
 
 def default_model(seed: int) -> Callable:
-    """Gives the augmentation that stands in where none is handed in."""
+    """Return the augmentation that stands in where none is handed in."""
     from builder_tools.augmentation import augmentation_model
 
     return augmentation_model(seed=seed)
 
 
 def part_of(labels, origin: str, parents, neighbours=NO_NEIGHBOUR, weights=0.0) -> pd.DataFrame:
-    """Gives rows of a provenance table that share an origin, still without `row`."""
+    """Return rows of a provenance table that share an origin, still without `row`."""
     return pd.DataFrame(
         {
             "label": labels,
@@ -236,7 +236,7 @@ def part_of(labels, origin: str, parents, neighbours=NO_NEIGHBOUR, weights=0.0) 
 
 
 def concatenate_parts(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Gives the provenance table of some parts, with `row` counted through."""
+    """Return the provenance table of some parts, with `row` counted through."""
     table = pd.concat([part for part in parts if len(part)], ignore_index=True)
     table.insert(0, "row", np.arange(len(table)))
     return table

@@ -1,9 +1,9 @@
 """Whose neighbour is who: spaces to search in, and pairs drawn as SMOTE draws them.
 
 The rules are imbalanced-learn's (`SMOTE`, `BorderlineSMOTE` of kind borderline-1, `ADASYN`), draw
-by draw where it can be: the tests compare picture by picture. They are written out here because
-a made picture must know its parents, and because the space neighbours are searched in need not be
-the space pictures are mixed in.
+by draw where it can be: the tests compare image by image. They are written out here because
+a made image must know its parents, and because the space neighbours are searched in need not be
+the space images are mixed in.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Search:
     """How neighbours are searched and pairs drawn.
 
     Args:
-        space: `pixel` (Euclidean between pictures), `pca` (between their first 64 principal
+        space: `pixel` (Euclidean between images), `pca` (between their first 64 principal
             components) or `embedding` (between the features `embed` gives).
         kind: `regular` (every parent equally likely), `borderline` (only parents whose
             neighbours are at least half, but not all, of other classes) or `adasyn` (parents in
@@ -70,10 +70,10 @@ class Pairs:
 
 
 def features_of(images: np.ndarray, search: Search, seed: int) -> np.ndarray:
-    """Gives the pictures' places in the space of the search, `(n, d)` float32.
+    """Return the images' places in the space of the search, `(n, d)` float32.
 
     Raises:
-        ValueError: If `embed` does not give one row of numbers a picture.
+        ValueError: If `embed` does not give one row of numbers an image.
     """
     if search.space == "embedding":
         return _embedded(images, search.embed)
@@ -90,7 +90,7 @@ def draw_pairs(
     label: object = None,
     chances: np.ndarray | None = None,
 ) -> Pairs:
-    """Draws parents among the candidates of one class, and for each one of its neighbours.
+    """Draw parents among the candidates of one class, and for each one of its neighbours.
 
     Args:
         features: `(n, d)` of the candidates, n >= 2.
@@ -103,7 +103,7 @@ def draw_pairs(
     k = min(search.k_neighbors, len(features) - 1)
     if k < search.k_neighbors:
         logger.warning(
-            "class %r: %d pictures to choose from, so k_neighbors is %d instead of %d",
+            "class %r: %d images to choose from, so k_neighbors is %d instead of %d",
             label, len(features), k, search.k_neighbors,
         )  # fmt: skip
     nearest = nearest_others(features, k)
@@ -121,7 +121,7 @@ def draw_pairs(
 
 
 def nearest_others(features: np.ndarray, k: int) -> np.ndarray:
-    """Gives each row's k nearest other rows, nearest first: `(n, k)` positions.
+    """Return each row's k nearest other rows, nearest first: `(n, k)` positions.
 
     A row is never its own neighbour, even where another one is identical to it.
     """
@@ -133,12 +133,12 @@ def nearest_others(features: np.ndarray, k: int) -> np.ndarray:
 def border_chances(
     features: np.ndarray, labels: np.ndarray, rows: np.ndarray, search: Search
 ) -> np.ndarray:
-    """Gives the chance of each of some rows of one class to be a parent, `(len(rows),)`.
+    """Return the chance of each of some rows of one class to be a parent, `(len(rows),)`.
 
     Where no row stands at the border, all are equally likely, and a message says so.
 
     Args:
-        features: `(n, d)` of all pictures.
+        features: `(n, d)` of all images.
         labels: `(n,)`.
         rows: The candidates.
         search: Its kind: `borderline` gives 0 or 1, `adasyn` the share of other classes.
@@ -162,14 +162,14 @@ def border_chances(
 
 
 def _without_self(nearest: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
-    """Drops each row's own number, or the farthest where twins pushed it out of the list."""
+    """Drop each row's own number, or the farthest where twins pushed it out of the list."""
     own = nearest == rows[:, None]
     own[~own.any(axis=1), -1] = True
     return nearest[~own].reshape(len(rows), k)
 
 
 def _apportion(chances: np.ndarray, count: int) -> np.ndarray:
-    """Splits a number in proportion, by largest remainders, so that it comes out exactly."""
+    """Split a number in proportion, by largest remainders, so that it comes out exactly."""
     exact = chances / chances.sum() * count
     whole = np.floor(exact).astype(int)
     order = np.argsort(whole - exact, kind="stable")

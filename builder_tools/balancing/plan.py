@@ -1,5 +1,5 @@
 """What balancing will do with each class: which originals stay, which may be parents, how many
-pictures are made and how.
+images are made and how.
 
 The plan of a class follows from the seed and its own originals alone, not from other classes.
 """
@@ -19,9 +19,9 @@ class ClassPlan:
     Args:
         label: The class.
         kept: Rows of the originals that stay, in input order.
-        parents: Rows of the originals that pictures may be made of.
-        num_interpolated: Pictures to make between a parent and one of its neighbours.
-        num_augmented: Pictures to make by the augmentation model.
+        parents: Rows of the originals that images may be made of.
+        num_interpolated: Images to make between a parent and one of its neighbours.
+        num_augmented: Images to make by the augmentation model.
     """
 
     label: object
@@ -33,11 +33,11 @@ class ClassPlan:
 
 @dataclass(frozen=True)
 class Shares:
-    """How missing pictures are made.
+    """How missing images are made.
 
     Args:
         train_part: Share of each class's originals, in [0, 1], that is never a parent.
-        modify_coef: Share of the missing pictures, in [0, 1], that is interpolated.
+        modify_coef: Share of the missing images, in [0, 1], that is interpolated.
 
     Raises:
         ValueError: If a share is outside [0, 1].
@@ -56,12 +56,12 @@ class Shares:
 def plan_classes(
     labels: np.ndarray, count: int | None, shares: Shares, seed: int
 ) -> Iterator[ClassPlan]:
-    """Gives the plan of every class, in sorted order of the labels.
+    """Yield the plan of every class, in sorted order of the labels.
 
     Args:
         labels: `(n,)`, n >= 1.
-        count: Pictures a class in the end; None for the size of the largest class.
-        shares: How missing pictures are made.
+        count: Images a class in the end; None for the size of the largest class.
+        shares: How missing images are made.
         seed: Decides who is kept, thinned and held out.
 
     Raises:
@@ -77,7 +77,7 @@ def plan_classes(
 
 
 def expect_count(count: int) -> int:
-    """Gives the wanted number of pictures a class.
+    """Return the wanted number of images a class.
 
     Raises:
         ValueError: If it is below 1 or no whole number.
@@ -93,12 +93,12 @@ def expect_count(count: int) -> int:
 def plan_made(
     label: object, rows: np.ndarray, missing: int, shares: Shares, seed: int
 ) -> ClassPlan:
-    """Gives the plan of a class that keeps all its originals.
+    """Return the plan of a class that keeps all its originals.
 
     Args:
         label: The class.
         rows: Its originals.
-        missing: Pictures to make.
+        missing: Images to make.
         shares: How.
         seed: Decides who is held out.
 
@@ -126,9 +126,9 @@ def _expect_parents(plan: ClassPlan) -> None:
     needed = 2 if plan.num_interpolated else 1
     if len(plan.parents) < needed:
         raise ValueError(
-            f"Expected at least {needed} picture{'s' * (needed > 1)} of class {plan.label!r} to "
+            f"Expected at least {needed} image{'s' * (needed > 1)} of class {plan.label!r} to "
             f"make {plan.num_interpolated} by interpolation and {plan.num_augmented} by "
             f"augmentation. Received: {len(plan.parents)} of its {len(plan.kept)} (train_part "
-            "holds the others out). Try a lower train_part, modify_coef=0 (one picture is enough "
-            "to augment), or more pictures of the class."
+            "holds the others out). Try a lower train_part, modify_coef=0 (one image is enough "
+            "to augment), or more images of the class."
         )

@@ -1,4 +1,4 @@
-"""How good made pictures are: how near to real ones, how sharp."""
+"""How good made images are: how near to real ones, how sharp."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import pandas as pd
 from builder_tools.balancing.making import ORIGINAL
 
 COPY_RMS = 1.0
-"""A made picture nearer than this to a real one, in grey levels, is the same picture to the eye."""
+"""A made image nearer than this to a real one, in grey levels, is the same image to the eye."""
 
 
 def judge_made(
     images: np.ndarray, labels: np.ndarray, balanced: np.ndarray, provenance: pd.DataFrame
 ) -> pd.DataFrame:
-    """Measures pictures of the classes that something was made of, made ones and originals.
+    """Measure images of the classes that something was made of, made ones and originals.
 
     Distances are root mean squares over the pixels, in grey levels 0...255. "Real" are all
-    originals of the same class; an original's nearest real picture is another one.
+    originals of the same class; an original's nearest real image is another one.
 
     Args:
         images: The originals, `(n, H, W)` or `(n, H, W, 3)` uint8.
@@ -26,8 +26,8 @@ def judge_made(
         provenance: Of the result.
 
     Returns:
-        One row a picture: `row`, `label`, `origin`, `nearest_real` (distance), `nearest_stranger`
-        (distance to the nearest real picture that is not one of its own parents), `sharpness`
+        One row an image: `row`, `label`, `origin`, `nearest_real` (distance), `nearest_stranger`
+        (distance to the nearest real image that is not one of its own parents), `sharpness`
         (`builder_tools.cleaning.looking.sharpness`) and `is_copy` (`nearest_real` below 1).
     """
     from builder_tools.cleaning.looking import sharpness
@@ -53,7 +53,7 @@ def judge_made(
 
 
 def _nearest(images, real: np.ndarray, balanced, table: pd.DataFrame) -> np.ndarray:
-    """Gives distances `(n, 2)` to the nearest real picture and the nearest stranger."""
+    """Return distances `(n, 2)` to the nearest real image and the nearest stranger."""
     from sklearn.neighbors import NearestNeighbors
 
     pixels = images[real].reshape(len(real), -1).astype(np.float32)

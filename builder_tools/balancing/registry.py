@@ -15,7 +15,7 @@ Balanced = tuple[np.ndarray, np.ndarray, pd.DataFrame]
 
 
 def keep_all(images: np.ndarray, labels: np.ndarray, *, count: int, seed: int) -> Balanced:
-    """Gives everything unchanged."""
+    """Return everything unchanged."""
     images, labels = expect_faces(images, labels)
     return images, labels, concatenate_parts([part_of(labels, ORIGINAL, np.arange(len(labels)))])
 
@@ -23,7 +23,7 @@ def keep_all(images: np.ndarray, labels: np.ndarray, *, count: int, seed: int) -
 def oversample_randomly(
     images: np.ndarray, labels: np.ndarray, *, count: int, seed: int
 ) -> Balanced:
-    """Repeats randomly drawn originals (imbalanced-learn's `RandomOverSampler`).
+    """Repeat randomly drawn originals (imbalanced-learn's `RandomOverSampler`).
 
     Repeats have the origin `copied`. Classes above `count` are thinned.
     """
@@ -63,5 +63,5 @@ BALANCERS: dict[str, Callable[..., Balanced]] = {
     "embedding_smote": _balancer(modify_coef=1.0, space="embedding"),
     "augmentation_smote": _balancer(modify_coef=0.0),
 }
-"""Balancer by name: from pictures, labels, `count` (pictures a class) and `seed` to pictures,
+"""Balancer by name: from images, labels, `count` (images a class) and `seed` to images,
 labels and provenance. `embedding_smote` needs `embed`, too."""

@@ -33,14 +33,14 @@ class FaceSampler(BaseOverSampler):
 
     Args:
         sampling_strategy: As in imbalanced-learn: which classes get how many rows.
-        image_shape: Shape of a row as a picture, `(H, W)` or `(H, W, 3)`; needed where pictures
+        image_shape: Shape of a row as an image, `(H, W)` or `(H, W, 3)`; needed where images
             are augmented (`modify_coef` < 1) or embedded.
         train_part: As in `FaceSMOTE`, 0 by default.
         modify_coef: As in `FaceSMOTE`, 1 by default: interpolation only.
         gen_model: As in `FaceSMOTE`.
         k_neighbors: As in `FaceSMOTE`.
         space: As in `FaceSMOTE`.
-        embed: As in `FaceSMOTE`; gets pictures of `image_shape` where it is given, else rows.
+        embed: As in `FaceSMOTE`; gets images of `image_shape` where it is given, else rows.
         kind: As in `FaceSMOTE`.
         random_state: Whole number, `numpy.random.RandomState`, or None for other draws each time.
 
@@ -83,7 +83,7 @@ class FaceSampler(BaseOverSampler):
         return super()._check_X_y(X, y, accept_sparse=False)
 
     def _fit_resample(self, X, y):
-        faces = X if self.image_shape is None else self._as_pictures(X)
+        faces = X if self.image_shape is None else self._as_images(X)
         shares = Shares(self.train_part, self.modify_coef)
         search = Search(self.space, self.kind, self.k_neighbors, self.embed)
         seed = self._seed()
@@ -106,11 +106,11 @@ class FaceSampler(BaseOverSampler):
         made = table[~table["origin"].isin((ORIGINAL, INTERPOLATED))]
         for _, part in made.groupby("label", sort=False):
             model = self.gen_model or default_model(seed)
-            pictures = augment(faces[part["parent"].to_numpy()], model)
-            found[part["row"]] = pictures.reshape(len(part), -1)
+            images = augment(faces[part["parent"].to_numpy()], model)
+            found[part["row"]] = images.reshape(len(part), -1)
         return found
 
-    def _as_pictures(self, X: np.ndarray) -> np.ndarray:
+    def _as_images(self, X: np.ndarray) -> np.ndarray:
         if np.prod(self.image_shape) != X.shape[1]:
             raise ValueError(
                 f"Expected rows of {np.prod(self.image_shape)} numbers for "

@@ -1,4 +1,4 @@
-"""`FaceSMOTE`: brings every class of a set of faces to the same number of pictures."""
+"""`FaceSMOTE`: brings every class of a set of faces to the same number of images."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from builder_tools.balancing.plan import Shares, plan_classes
 class FaceSMOTE(BaseEstimator):
     """Balances faces by interpolation between neighbours and by augmentation.
 
-    Classes below `smote_value` get made pictures: `modify_coef` of the missing ones are mixes of
+    Classes below `smote_value` get made images: `modify_coef` of the missing ones are mixes of
     a face and one of its nearest faces of the same class (SMOTE: Chawla et al., 2002,
     arXiv:1106.1813), the rest comes from `gen_model`. Classes above it are thinned by a seeded
     rule. Originals that stay are never changed.
 
     A mix is always made of the pixels of the two faces, whatever the space the neighbour was
-    found in: only a mix of pixels is a picture in every space, and going back from mixed
-    principal components would give the same picture less what the components leave out (PCA is
+    found in: only a mix of pixels is an image in every space, and going back from mixed
+    principal components would give the same image less what the components leave out (PCA is
     linear), that is, blurred.
 
-    What is made of what (`provenance_`) and every interpolated picture follow from the arguments
-    alone. The pixels of augmented pictures also depend on the Keras back end, whose random
+    What is made of what (`provenance_`) and every interpolated image follow from the arguments
+    alone. The pixels of augmented images also depend on the Keras back end, whose random
     generators differ, and on the state of a `gen_model` that was handed in.
 
     Args:
         path_folder_train_data: Folder mode (`run`): class folders, maybe under `train/`.
         path_save_imgs: Folder mode: where to; must not exist yet, or be empty.
-        smote_value: Pictures a class in the end; None for the size of the largest class.
+        smote_value: Images a class in the end; None for the size of the largest class.
         gen_model: From `(n, H, W, C)` float32 0...255 to the same, called with `training=True`;
             None for `augmentation_model(seed=random_state)`.
-        face_detector: Folder mode: crops the largest face of each picture first.
-        image_size: Folder mode: side pictures are resized to, px; needed where they differ.
+        face_detector: Folder mode: crops the largest face of each image first.
+        image_size: Folder mode: side images are resized to, px; needed where they differ.
         train_part: Share of each class's originals, in [0, 1], that is kept out of augmentation
-            and interpolation: copied unchanged, never a parent of a made picture.
-        modify_coef: Share of the missing pictures, in [0, 1], made by interpolation.
+            and interpolation: copied unchanged, never a parent of a made image.
+        modify_coef: Share of the missing images, in [0, 1], made by interpolation.
         k_neighbors: Neighbours to choose from; shrinks, with a message, in small classes.
         space: Where neighbours are searched: `pixel`, `pca` (64 components) or `embedding`.
         embed: From faces, as they were given, to features `(n, d)`; for `embedding`.
@@ -50,10 +50,10 @@ class FaceSMOTE(BaseEstimator):
         random_state: A whole number >= 0.
 
     Attributes:
-        provenance_: DataFrame, one row a picture of the result: `row`, `label`, `origin`
+        provenance_: DataFrame, one row an image of the result: `row`, `label`, `origin`
             (original|interpolated|augmented), `parent` and `neighbour` (rows of the input; no
             neighbour is -1), `weight` of the neighbour.
-        manifest_: After `run`: DataFrame, one row a written picture.
+        manifest_: After `run`: DataFrame, one row a written image.
     """
 
     def __init__(
@@ -88,18 +88,18 @@ class FaceSMOTE(BaseEstimator):
         self.random_state = random_state
 
     def fit_resample(self, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gives balanced pictures and their labels.
+        """Return balanced images and their labels.
 
         Args:
             images: `(n, H, W)` grey or `(n, H, W, 3)` RGB, uint8.
             labels: `(n,)` numbers or names.
 
         Returns:
-            Pictures, uint8, and labels: first the kept originals in the given order, then what
+            Images, uint8, and labels: first the kept originals in the given order, then what
             was made, class by class.
 
         Raises:
-            ValueError: If the pictures are not uint8, a number is out of its range, or a class
+            ValueError: If the images are not uint8, a number is out of its range, or a class
                 is too small for what is to be made of it.
         """
         images, labels = expect_faces(images, labels)
@@ -112,10 +112,10 @@ class FaceSMOTE(BaseEstimator):
         return made, labels[self.provenance_["parent"].to_numpy()]
 
     def run(self) -> pd.DataFrame:
-        """Balances `path_folder_train_data` into `path_save_imgs`; see `balance_folder`.
+        """Balance `path_folder_train_data` into `path_save_imgs`; see `balance_folder`.
 
         Returns:
-            The manifest: one row a written picture (also `manifest_` and `manifest.csv`).
+            The manifest: one row a written image (also `manifest_` and `manifest.csv`).
         """
         from builder_tools.balancing.folders import FaceCutter, balance_folder
 
@@ -140,7 +140,7 @@ class FaceSMOTE(BaseEstimator):
         return self.manifest_
 
     def carry_targets(self, targets: np.ndarray) -> np.ndarray:
-        """Gives the targets of the last result from those of the originals; see `carry_targets`.
+        """Return the targets of the last result from those of the originals; see `carry_targets`.
 
         Args:
             targets: `(n, k)`, one row an original: soft labels, say.
@@ -152,22 +152,22 @@ class FaceSMOTE(BaseEstimator):
 
 
 def expect_faces(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gives pictures and labels as arrays.
+    """Return images and labels as arrays.
 
     Raises:
-        ValueError: If they are no uint8 pictures of one size, or not as many as labels.
+        ValueError: If they are no uint8 images of one size, or not as many as labels.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     colour = images.ndim == 4 and images.shape[3] == 3
     if images.dtype != np.uint8 or not (images.ndim == 3 or colour):
         raise ValueError(
-            "Expected pictures (n, H, W) or (n, H, W, 3) uint8. Received: "
+            "Expected images (n, H, W) or (n, H, W, 3) uint8. Received: "
             f"shape={images.shape}, dtype={images.dtype}. Try "
             "(images * 255).round().astype('uint8') if they run 0...1."
         )
     if labels.shape != (len(images),) or not len(images):
         raise ValueError(
-            f"Expected one label a picture and at least one picture. Received: {len(images)} "
-            f"pictures, labels of shape {labels.shape}."
+            f"Expected one label an image and at least one image. Received: {len(images)} "
+            f"images, labels of shape {labels.shape}."
         )
     return images, labels

@@ -27,7 +27,7 @@ def cached_features(
     *,
     n_jobs: int | None = -1,
 ) -> np.ndarray:
-    """Gives the features of faces, from disk where they were computed before.
+    """Return the features of faces, from disk where they were computed before.
 
     Args:
         describer: Something that learns nothing: `FaceFeatures`, or a `FeatureUnion` of such
@@ -63,14 +63,14 @@ def cached_features(
 
 
 def is_cached(describer: TransformerMixin, faces: np.ndarray, folder: str | Path) -> bool:
-    """Tells whether `cached_features` would find all of these features on disk."""
+    """Return whether `cached_features` would find all of these features on disk."""
     if isinstance(describer, FeatureUnion):
         return all(is_cached(each, faces, folder) for _, each in describer.transformer_list)
     return (Path(folder) / f"{features_key(describer, faces)}.npy").is_file()
 
 
 def features_key(describer: FaceFeatures, faces: np.ndarray) -> str:
-    """Gives the sha256 of faces, the describer's class and options, and its weight files."""
+    """Return the sha256 of faces, the describer's class and options, and its weight files."""
     about = {
         "version": VERSION,
         "class": type(describer).__name__,
@@ -86,7 +86,7 @@ def features_key(describer: FaceFeatures, faces: np.ndarray) -> str:
 def describe_all(
     describer: FaceFeatures, faces: np.ndarray, *, n_jobs: int | None = -1
 ) -> np.ndarray:
-    """Gives the features of faces, in chunks, over several processes where that helps."""
+    """Return the features of faces, in chunks, over several processes where that helps."""
     from tqdm import tqdm
 
     describer.fit(faces[:1])

@@ -27,7 +27,7 @@ class MainDirections(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, rows: np.ndarray, y: np.ndarray | None = None) -> MainDirections:
-        """Finds the directions of rows `(n, d)`.
+        """Find the directions of rows `(n, d)`.
 
         Raises:
             ValueError: If there are fewer than two rows, or an option is out of range.
@@ -40,13 +40,13 @@ class MainDirections(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, rows: np.ndarray) -> np.ndarray:
-        """Gives how far each row goes in each direction, `(n, num_directions)` float32."""
+        """Return how far each row goes in each direction, `(n, num_directions)` float32."""
         check_is_fitted(self)
         rows = validate_data(self, rows, reset=False, dtype=np.float32)
         return self.pca_.transform(rows).astype(np.float32)
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
-        """Gives a name for each direction, the strongest first."""
+        """Return a name for each direction, the strongest first."""
         check_is_fitted(self)
         return self.pca_.get_feature_names_out(input_features).astype(object)
 

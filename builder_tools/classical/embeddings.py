@@ -49,20 +49,20 @@ class NetworkFeatures(FaceFeatures):
         self.sha256 = sha256
 
     def pinned(self) -> NetworkFeatures:
-        """Gives a copy that works with just this network's file, whatever replaces it later."""
+        """Return a copy that works with just this network's file, whatever replaces it later."""
         return NetworkFeatures(
             network=self.network, weights=self.weights, sha256=_network_sha256(self.network)
         )
 
     def weight_hashes(self) -> tuple[str, ...]:
-        """Gives the sha256 of the network's file; of one of the registry, that of its weights."""
+        """Return the sha256 of the network's file; of one of the registry, that of its weights."""
         found = _network_sha256(self.network)
         if found is None and self.weights and Path(self.weights).is_file():
             found = _sha256(Path(self.weights))
         return (found or f"{self.network} {self.weights}",)
 
     def files(self) -> tuple[Path, ...]:
-        """Gives the network's file; none for published weights."""
+        """Return the network's file; none for published weights."""
         if _network_sha256(self.network) is not None:
             return (_network_path(self.network),)
         return tuple(path for path in (Path(self.weights or ""),) if path.is_file())
@@ -75,11 +75,11 @@ class NetworkFeatures(FaceFeatures):
                 f"{found}. It has changed since this was fitted: fit again."
             )
 
-    def _describe(self, pictures: np.ndarray) -> np.ndarray:
+    def _describe(self, images: np.ndarray) -> np.ndarray:
         run, size, _ = _network(str(self.network), self.weights)
         parts = (
-            run(rgb_faces(pictures[first : first + BATCH_FACES], size))
-            for first in range(0, len(pictures), BATCH_FACES)
+            run(rgb_faces(images[first : first + BATCH_FACES], size))
+            for first in range(0, len(images), BATCH_FACES)
         )
         return np.concatenate(list(parts))
 
@@ -95,16 +95,16 @@ class DlibEmbeddingFeatures(FaceFeatures):
     """
 
     def weight_hashes(self) -> tuple[str, ...]:
-        """Gives the sha256 of the network's file."""
+        """Return the sha256 of the network's file."""
         return (ASSETS[DLIB_FILE].sha256,)
 
     def files(self) -> tuple[Path, ...]:
-        """Gives the network's file."""
+        """Return the network's file."""
         return (asset_path(DLIB_FILE),)
 
-    def _describe(self, pictures: np.ndarray) -> np.ndarray:
+    def _describe(self, images: np.ndarray) -> np.ndarray:
         network = _dlib_network()
-        faces = rgb_faces(pictures, DLIB_PX)
+        faces = rgb_faces(images, DLIB_PX)
         return np.array([np.array(network.compute_face_descriptor(face)) for face in faces])
 
     def _names(self) -> list[str]:
@@ -119,7 +119,7 @@ def _dlib_network() -> Any:
 
 
 def _network_sha256(network: str) -> str | None:
-    """Gives the hash of the network's file; None for a name of the registry."""
+    """Return the hash of the network's file; None for a name of the registry."""
     if not str(network).endswith(".keras") and _is_of_registry(network):
         return None
     return _sha256(_network_path(network))
@@ -139,12 +139,12 @@ def _sha256(path: Path) -> str:
 
 @cache
 def _sha256_of_state(path: Path, mtime_ns: int, size: int) -> str:
-    """Hashes a file once as long as it stays as it is: every call of `transform` asks."""
+    """Hash a file once as long as it stays as it is: every call of `transform` asks."""
     return file_sha256(path)
 
 
 def _is_of_registry(network: str) -> bool:
-    """Tells a name of the registry from a model; only the registry needs Keras."""
+    """Distinguish a name of the registry from a model; only the registry needs Keras."""
     try:
         find_model(network)
     except ValueError:
@@ -158,7 +158,7 @@ def _is_of_registry(network: str) -> bool:
 
 @cache
 def _network(network: str, weights: str | None) -> tuple[Network, int, int]:
-    """Gives the network's function, the side of its faces and how many numbers it gives."""
+    """Return the network's function, the side of its faces and how many numbers it gives."""
     if network.endswith(".keras"):
         return _keras_file(Path(network))
     if _is_of_registry(network):
@@ -167,7 +167,7 @@ def _network(network: str, weights: str | None) -> tuple[Network, int, int]:
 
 
 def _deployed(folder: Path) -> tuple[Network, int, int]:
-    """Opens the ONNX file of a model folder with what enters its last layer as its output."""
+    """Open the ONNX file of a model folder with what enters its last layer as its output."""
     card = ModelCard.read(folder)
     if not card.file.endswith(".onnx"):
         raise ValueError(
@@ -197,7 +197,7 @@ def _deployed(folder: Path) -> tuple[Network, int, int]:
 
 
 def _entry_of_last_layer(model: Any, folder: Path) -> str:
-    """Gives what enters the last dense layer (Gemm, or MatMul) of an ONNX network."""
+    """Return what enters the last dense layer (Gemm, or MatMul) of an ONNX network."""
     for node in reversed(model.graph.node):
         if node.op_type in ("Gemm", "MatMul"):
             return node.input[0]

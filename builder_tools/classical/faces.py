@@ -2,7 +2,7 @@
 
 Faces come as a stack, `(n, H, W)` grey or `(n, H, W, 3)` RGB, uint8, of any one size; or as rows
 `(n, d)` of d grey values 0...255 (rounded and clipped), as scikit-learn passes tables about. A
-row is laid out as the squarest picture of d pixels: 2304 values are a face of 48 x 48.
+row is laid out as the squarest image of d pixels: 2304 values are a face of 48 x 48.
 
 A describer (`FaceFeatures`) learns nothing from the faces: what it gives for a face depends on
 that face and its options alone, so its output can be kept on disk (`cache`) and can leak nothing
@@ -37,23 +37,23 @@ class FaceFeatures(TransformerMixin, BaseEstimator):
     """Whether it uses all cores by itself, so that asking from several processes gains nothing."""
 
     def fit(self, faces: np.ndarray, y: np.ndarray | None = None) -> FaceFeatures:
-        """Checks options and faces.
+        """Check options and faces.
 
         Raises:
             ValueError: If an option or the faces are not what they should be.
         """
         self._check_options()
-        self._pictures(faces, reset=True)
+        self._images(faces, reset=True)
         return self
 
     def transform(self, faces: np.ndarray) -> np.ndarray:
-        """Gives the numbers of each face, `(n, num_features)` float32."""
+        """Return the numbers of each face, `(n, num_features)` float32."""
         self._check_options()
-        pictures = self._pictures(faces, reset=False)
-        return np.asarray(self._describe(pictures), np.float32)
+        images = self._images(faces, reset=False)
+        return np.asarray(self._describe(images), np.float32)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Gives a name for each number, `(num_features,)` object."""
+        """Return a name for each number, `(num_features,)` object."""
         known = getattr(self, "n_features_in_", None)
         if input_features is not None and known is not None and len(input_features) != known:
             raise ValueError(
@@ -63,25 +63,25 @@ class FaceFeatures(TransformerMixin, BaseEstimator):
         return np.array(self._names(), object)
 
     def weight_hashes(self) -> tuple[str, ...]:
-        """Gives the sha256 of every weight file its numbers depend on."""
+        """Return the sha256 of every weight file its numbers depend on."""
         return ()
 
     def files(self) -> tuple[Path, ...]:
-        """Gives those weight files, fetched where they are not there yet."""
+        """Return those weight files, fetched where they are not there yet."""
         return ()
 
     @abstractmethod
-    def _describe(self, pictures: np.ndarray) -> np.ndarray:
-        """Gives `(n, num_features)` for `(n, H, W[, 3])` uint8 faces."""
+    def _describe(self, images: np.ndarray) -> np.ndarray:
+        """Return `(n, num_features)` for `(n, H, W[, 3])` uint8 faces."""
 
     @abstractmethod
     def _names(self) -> list[str]:
-        """Gives the names of the features."""
+        """Return the names of the features."""
 
     def _check_options(self) -> None:
-        """Refuses options out of range."""
+        """Refuse options out of range."""
 
-    def _pictures(self, faces: np.ndarray, *, reset: bool) -> np.ndarray:
+    def _images(self, faces: np.ndarray, *, reset: bool) -> np.ndarray:
         if getattr(faces, "ndim", 2) > 2:
             check_stack(faces)
             if reset:
@@ -100,7 +100,7 @@ class FaceFeatures(TransformerMixin, BaseEstimator):
 
 
 def check_stack(faces: np.ndarray) -> None:
-    """Refuses anything but `(n, H, W)` or `(n, H, W, 3)` uint8 with at least one pixel."""
+    """Refuse anything but `(n, H, W)` or `(n, H, W, 3)` uint8 with at least one pixel."""
     shape = faces.shape
     good = len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)
     if not good or 0 in shape[1:] or faces.dtype != np.uint8:
@@ -110,40 +110,40 @@ def check_stack(faces: np.ndarray) -> None:
         )
 
 
-def grey_faces(pictures: np.ndarray, side_px: int) -> np.ndarray:
-    """Gives faces as grey squares, `(n, side_px, side_px)` uint8."""
-    found = np.empty((len(pictures), side_px, side_px), np.uint8)
-    for place, picture in enumerate(pictures):
-        grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) if picture.ndim == 3 else picture
+def grey_faces(images: np.ndarray, side_px: int) -> np.ndarray:
+    """Return faces as grey squares, `(n, side_px, side_px)` uint8."""
+    found = np.empty((len(images), side_px, side_px), np.uint8)
+    for place, image in enumerate(images):
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
         found[place] = resized(grey, side_px)
     return found
 
 
-def rgb_faces(pictures: np.ndarray, side_px: int) -> np.ndarray:
-    """Gives faces as RGB squares, `(n, side_px, side_px, 3)` uint8."""
-    found = np.empty((len(pictures), side_px, side_px, 3), np.uint8)
-    for place, picture in enumerate(pictures):
-        rgb = cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB) if picture.ndim == 2 else picture
+def rgb_faces(images: np.ndarray, side_px: int) -> np.ndarray:
+    """Return faces as RGB squares, `(n, side_px, side_px, 3)` uint8."""
+    found = np.empty((len(images), side_px, side_px, 3), np.uint8)
+    for place, image in enumerate(images):
+        rgb = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image
         found[place] = resized(rgb, side_px)
     return found
 
 
-def resized(picture: np.ndarray, side_px: int) -> np.ndarray:
-    """Gives a picture squeezed into a square: averaged when it shrinks, else interpolated."""
-    if picture.shape[:2] == (side_px, side_px):
-        return picture
-    method = cv2.INTER_AREA if min(picture.shape[:2]) > side_px else cv2.INTER_LINEAR
-    return cv2.resize(np.ascontiguousarray(picture), (side_px, side_px), interpolation=method)
+def resized(image: np.ndarray, side_px: int) -> np.ndarray:
+    """Return an image squeezed into a square: averaged when it shrinks, else interpolated."""
+    if image.shape[:2] == (side_px, side_px):
+        return image
+    method = cv2.INTER_AREA if min(image.shape[:2]) > side_px else cv2.INTER_LINEAR
+    return cv2.resize(np.ascontiguousarray(image), (side_px, side_px), interpolation=method)
 
 
 def positive_option(**options: float) -> None:
-    """Refuses options that are not above 0; names the first."""
+    """Refuse options that are not above 0; names the first."""
     for name, value in options.items():
         if not value > 0:
             raise ValueError(f"Expected {name} above 0. Received: {name}={value!r}.")
 
 
 def _squarest(length: int) -> tuple[int, int]:
-    """Gives height and width, as alike as can be, of a picture of so many pixels."""
+    """Return height and width, as alike as can be, of an image of so many pixels."""
     height = next(h for h in range(math.isqrt(length), 0, -1) if length % h == 0)
     return height, length // height

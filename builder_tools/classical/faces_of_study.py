@@ -14,7 +14,7 @@ from builder_tools.classical.cache import cached_features, is_cached
 from builder_tools.classical.faces import FACE_PX
 from builder_tools.classical.features import make_features
 from builder_tools.classifier import EmotionClassifier
-from builder_tools.datasets.table import SPLITS, PictureTable
+from builder_tools.datasets.table import SPLITS, ImageTable
 from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import PROTOCOLS, Judgement, Protocol, judge, restrict
 from builder_tools.evaluation.protocols import LEFT_OUT
@@ -48,7 +48,7 @@ class StudyFaces:
     """
 
     def __init__(
-        self, table: PictureTable, folder: str | Path, *, deep: str = "fast", n_jobs: int = -1
+        self, table: ImageTable, folder: str | Path, *, deep: str = "fast", n_jobs: int = -1
     ) -> None:
         self.table = table
         self.folder = Path(folder)
@@ -68,24 +68,24 @@ class StudyFaces:
 
     @cached_property
     def data_sha256(self) -> str:
-        """Names the data."""
+        """Name the data."""
         return data_sha256(self.table)
 
     @cached_property
     def duplicates(self) -> frozenset[str]:
-        """Names of the pictures of valid and test that stand in train, too."""
+        """Name of the images of valid and test that stand in train, too."""
         return names_also_in_train(self.table)
 
     def labels(self, split: str) -> np.ndarray:
-        """Gives the labels of a split, `(n,)`."""
+        """Return the labels of a split, `(n,)`."""
         return self.parts[split].labels
 
     def features(self, name: str, split: str) -> np.ndarray:
-        """Gives the features of all faces of a split, `(n, d)` float32."""
+        """Return the features of all faces of a split, `(n, d)` float32."""
         return self._features(name, split)
 
     def some_features(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """Gives the features of some training faces; computes no others.
+        """Return the features of some training faces; compute no others.
 
         From half of the split on, the whole split is computed, and kept for the next row.
         """
@@ -96,7 +96,7 @@ class StudyFaces:
         return cached_features(describer, faces[rows], self._cache, n_jobs=self.n_jobs)
 
     def deep_probabilities(self, split: str) -> np.ndarray:
-        """Gives what the deep model says of a split, `(n, k)`; kept on disk by its hash."""
+        """Return what the deep model says of a split, `(n, k)`; kept on disk by its hash."""
         model = find_model(self.deep)
         key = f"deep-{file_sha256(model / 'card.json')[:16]}-{self.data_sha256[:16]}-{split}"
         path = self._cache / f"{key}.npy"
@@ -108,7 +108,7 @@ class StudyFaces:
         return np.load(path)
 
     def training_rows(self, fraction: float, *, seed: int = 0) -> np.ndarray:
-        """Gives the rows of a part of the training faces; larger parts hold the smaller ones."""
+        """Return the rows of a part of the training faces; larger parts hold the smaller ones."""
         labels = self.labels("train")
         if fraction == 1:
             return np.arange(len(labels))
@@ -128,12 +128,12 @@ class StudyFaces:
             OWN_LABELS,
             self.emotions,
             lambda table: table["label"].to_numpy(np.int64),
-            "the data set's own labels, every picture",
+            "the data set's own labels, every image",
         )
         return {"own": own}
 
     def judge(self, split: str, probabilities: np.ndarray) -> dict[str, Judgement]:
-        """Judges probabilities `(n, k)` of a split: prefix of a column -> judgement."""
+        """Judge probabilities `(n, k)` of a split: prefix of a column -> judgement."""
         return {
             prefix: judge(
                 protocol,
@@ -146,7 +146,7 @@ class StudyFaces:
         }
 
     def metrics(self, split: str, probabilities: np.ndarray) -> dict[str, Any]:
-        """Gives what a card says of a split, as `evaluate` judges it: protocol -> figures."""
+        """Return what a card says of a split, as `evaluate` judges it: protocol -> figures."""
         part = self.parts[split]
         if self.table.votes is None:
             return {OWN_LABELS: self.judge(split, probabilities)["own"].to_dict()}
@@ -161,7 +161,7 @@ class StudyFaces:
         return found
 
     def decided(self, split: str, prefix: str, probabilities: np.ndarray) -> Decided:
-        """Gives true and predicted labels of the faces that a protocol keeps."""
+        """Return true and predicted labels of the faces that a protocol keeps."""
         protocol = self.protocols[prefix]
         truth = protocol.labels(self.parts[split].table)
         kept = truth != LEFT_OUT
@@ -186,8 +186,8 @@ class Decided:
     num_classes: int
 
 
-def _stack(part: PictureTable) -> np.ndarray:
+def _stack(part: ImageTable) -> np.ndarray:
     rows = part.table["index"].to_numpy(np.int64)
     if part.images is not None and (rows >= 0).all():
         return part.images[rows]
-    return part.pictures(FACE_PX)[:]
+    return part.resized(FACE_PX)[:]

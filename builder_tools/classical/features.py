@@ -43,7 +43,7 @@ class FeatureSpec:
 
 
 def impute() -> SimpleImputer:
-    """Gives what fills the numbers of faces whose points were not found: their median.
+    """Return what fills the numbers of faces whose points were not found: their median.
 
     `found` among the features stays 0 for those faces, so a model can tell them apart.
     """
@@ -90,7 +90,7 @@ FEATURES: dict[str, FeatureSpec] = {
 
 
 def make_features(name: str) -> tuple[TransformerMixin, list[tuple[str, Any]]]:
-    """Gives the describer of some features, and the steps that learn after it.
+    """Return the describer of some features, and the steps that learn after it.
 
     Args:
         name: Of `FEATURES`, or several joined by `+`.
@@ -110,7 +110,7 @@ def make_features(name: str) -> tuple[TransformerMixin, list[tuple[str, Any]]]:
 
 
 def check_features(name: str) -> list[str]:
-    """Gives the parts of a name of features.
+    """Return the parts of a name of features.
 
     Raises:
         ValueError: If one is not in the registry, or stands twice.

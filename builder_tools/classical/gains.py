@@ -13,7 +13,7 @@ GAINS = ("accuracy", "macro_f1", "mean_recall")
 def paired_gains(
     y_true: np.ndarray, found: np.ndarray, base: np.ndarray, num_classes: int, *, seed: int = 0
 ) -> dict[str, Figure]:
-    """Gives how much better a model is than another, with 95 % bootstrap intervals.
+    """Return how much better a model is than another, with 95 % bootstrap intervals.
 
     A face counts with its truth and both predictions, so drawing n faces with replacement is
     drawing the table of these triples from a multinomial distribution.
@@ -47,7 +47,7 @@ def paired_gains(
 
 
 def _figures(confusion: np.ndarray) -> np.ndarray:
-    """Gives accuracy, macro-F1 and mean recall of confusion matrices, `(m, 3)`."""
+    """Return accuracy, macro-F1 and mean recall of confusion matrices, `(m, 3)`."""
     right = np.diagonal(confusion, axis1=1, axis2=2)
     true, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
     recall = np.divide(right, true, out=np.full(true.shape, np.nan), where=true > 0)

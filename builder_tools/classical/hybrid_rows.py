@@ -37,7 +37,7 @@ OUT_OF_FOLD = "stack_oof"
 
 
 def best_classical(rows: Sequence[Mapping[str, Any]], prefix: str) -> list[Mapping[str, Any]]:
-    """Gives the best rows of classical models on valid, each with features of its own.
+    """Return the best rows of classical models on valid, each with features of its own.
 
     Args:
         rows: Of the table.
@@ -64,7 +64,7 @@ def best_classical(rows: Sequence[Mapping[str, Any]], prefix: str) -> list[Mappi
 
 
 def hybrid_keys(rows: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, tuple]:
-    """Gives the hybrids that the table's rows allow: key -> kind, keys of classical members."""
+    """Return the hybrids that the table's rows allow: key -> kind, keys of classical members."""
     best = best_classical(rows, prefix)
     if not best:
         return {}
@@ -88,7 +88,7 @@ def run_hybrid(
     *,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Makes the row of a hybrid.
+    """Make the row of a hybrid.
 
     With a deep member the weights are found on valid, which no member was fitted on; figures on
     valid are cross-validated. Without, they are found on out-of-fold predictions on train.
@@ -139,7 +139,7 @@ def run_hybrid(
 def cross_validated(
     hybrid: SoftVoting | Stacked, probabilities: np.ndarray, y: np.ndarray, *, seed: int = 0
 ) -> np.ndarray:
-    """Gives a hybrid's probabilities `(n, k)`, each from weights found on other faces.
+    """Return a hybrid's probabilities `(n, k)`, each from weights found on other faces.
 
     Args:
         hybrid: Not fitted; left so.
@@ -157,7 +157,7 @@ def cross_validated(
 def _out_of_fold(
     members: Sequence[str], study: StudyFaces, rows: Sequence[Mapping[str, Any]], *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gives the members' probabilities on train, each by a model that did not see the face."""
+    """Return the members' probabilities on train, each by a model that did not see the face."""
     by_key = {row["key"]: row for row in rows}
     own = study.training_rows(float(by_key[members[0]]["fraction"]), seed=seed)
     labels = study.labels("train")[own]

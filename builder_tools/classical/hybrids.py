@@ -45,11 +45,11 @@ class DeepModel(ClassifierMixin, BaseEstimator):
         self.sha256 = sha256
 
     def pinned(self) -> DeepModel:
-        """Gives a copy that works with just this file, whatever replaces it later."""
+        """Return a copy that works with just this file, whatever replaces it later."""
         return DeepModel(model=self.model, sha256=_model_sha256(self.model))
 
     def fit(self, faces: np.ndarray, y: np.ndarray | None = None) -> DeepModel:
-        """Does nothing: the network is trained."""
+        """Do nothing: the network is trained."""
         return self
 
     @property
@@ -57,17 +57,17 @@ class DeepModel(ClassifierMixin, BaseEstimator):
         return np.arange(len(self._classifier().emotions))
 
     def predict_proba(self, faces: np.ndarray) -> np.ndarray:
-        """Gives probabilities for `(n, H, W[, 3])` uint8 faces, `(n, k)` float64."""
+        """Return probabilities for `(n, H, W[, 3])` uint8 faces, `(n, k)` float64."""
         check_stack(faces)
         found = self._classifier().predict(rgb_faces(faces, faces.shape[1]))
         return np.asarray(found, np.float64)
 
     def predict(self, faces: np.ndarray) -> np.ndarray:
-        """Gives the most probable label of each face."""
+        """Return the most probable label of each face."""
         return self.predict_proba(faces).argmax(axis=1)
 
     def files(self) -> tuple[Path, ...]:
-        """Gives the network's file."""
+        """Return the network's file."""
         folder = find_model(self.model)
         return (folder / ModelCard.read(folder).file,)
 
@@ -96,16 +96,16 @@ class _Hybrid(ClassifierMixin, BaseEstimator):
         self.members = members
 
     def fit(self, faces: np.ndarray, y: np.ndarray) -> _Hybrid:
-        """Weighs the members, which stay as they are, on faces that none was fitted on."""
+        """Weigh the members, which stay as they are, on faces that none was fitted on."""
         return self.fit_probabilities(member_probabilities(self.members, faces), y)
 
     def predict_proba(self, faces: np.ndarray) -> np.ndarray:
-        """Gives probabilities for `(n, H, W[, 3])` uint8 faces, `(n, k)` float64."""
+        """Return probabilities for `(n, H, W[, 3])` uint8 faces, `(n, k)` float64."""
         check_is_fitted(self)
         return self.combine(member_probabilities(self.members, faces))
 
     def predict(self, faces: np.ndarray) -> np.ndarray:
-        """Gives the most probable label of each face."""
+        """Return the most probable label of each face."""
         return self.classes_[self.predict_proba(faces).argmax(axis=1)]
 
 
@@ -120,13 +120,13 @@ class SoftVoting(_Hybrid):
     """
 
     def fit_probabilities(self, probabilities: np.ndarray, y: np.ndarray) -> SoftVoting:
-        """Finds the weights from the members' probabilities `(m, n, k)` and labels `(n,)`."""
+        """Find the weights from the members' probabilities `(m, n, k)` and labels `(n,)`."""
         self.weights_ = voting_weights(probabilities, y)
         self.classes_ = np.arange(probabilities.shape[2])
         return self
 
     def combine(self, probabilities: np.ndarray) -> np.ndarray:
-        """Gives `(n, k)` from the members' `(m, n, k)`."""
+        """Return `(n, k)` from the members' `(m, n, k)`."""
         return np.tensordot(self.weights_, probabilities, axes=1)
 
 
@@ -141,13 +141,13 @@ class Stacked(_Hybrid):
     """
 
     def fit_probabilities(self, probabilities: np.ndarray, y: np.ndarray) -> Stacked:
-        """Fits the regression to the members' probabilities `(m, n, k)` and labels `(n,)`."""
+        """Fit the regression to the members' probabilities `(m, n, k)` and labels `(n,)`."""
         self.regression_ = fit_stack(stack_rows(probabilities), y)
         self.classes_ = np.arange(probabilities.shape[2])
         return self
 
     def combine(self, probabilities: np.ndarray) -> np.ndarray:
-        """Gives `(n, k)` from the members' `(m, n, k)`; 0 for classes that were not in `fit`."""
+        """Return `(n, k)` from the members' `(m, n, k)`; 0 for classes that were not in `fit`."""
         found = np.zeros(probabilities.shape[1:])
         known = self.regression_.classes_
         found[:, known] = self.regression_.predict_proba(stack_rows(probabilities))
@@ -155,12 +155,12 @@ class Stacked(_Hybrid):
 
 
 def member_probabilities(members: Members, faces: np.ndarray) -> np.ndarray:
-    """Gives what each member says of each face, `(m, n, k)` float64."""
+    """Return what each member says of each face, `(m, n, k)` float64."""
     return np.stack([np.asarray(each.predict_proba(faces), np.float64) for _, each in members])
 
 
 def voting_weights(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Gives the weights `(m,)` of a mean of probabilities with the least cross-entropy.
+    """Return the weights `(m,)` of a mean of probabilities with the least cross-entropy.
 
     Args:
         probabilities: `(m, n, k)`.
@@ -184,13 +184,13 @@ def voting_weights(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def stack_rows(probabilities: np.ndarray) -> np.ndarray:
-    """Gives the logarithms of the members' probabilities side by side, `(n, m * k)`."""
+    """Return the logarithms of the members' probabilities side by side, `(n, m * k)`."""
     logs = np.log(np.maximum(probabilities, 1e-4))
     return np.concatenate(list(logs), axis=1)
 
 
 def fit_stack(rows: np.ndarray, y: np.ndarray, *, seed: int = 0) -> LogisticRegression:
-    """Fits a logistic regression whose strength cross-validation has chosen."""
+    """Fit a logistic regression whose strength cross-validation has chosen."""
     folds = stratified_folds(y, FOLDS, seed=seed)
 
     def loss(strength: float) -> float:
@@ -215,7 +215,7 @@ def out_of_fold(
     folds: StratifiedKFold | None = None,
     n_jobs: int | None = -1,
 ) -> np.ndarray:
-    """Gives the probability of each class for each row, by a model that did not see the row.
+    """Return the probability of each class for each row, by a model that did not see the row.
 
     Args:
         model: Unfitted, with `predict_proba`; whatever it resamples, it does within its folds.

@@ -13,7 +13,7 @@ class QuietNystroem(Nystroem):
     """`Nystroem` that uses the whole kernel, without a word, where there are fewer rows."""
 
     def fit(self, X: np.ndarray, y: Any = None) -> QuietNystroem:
-        """Chooses the rows that the kernel is written in."""
+        """Choose the rows that the kernel is written in."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="n_components > n_samples")
             return super().fit(X, y)

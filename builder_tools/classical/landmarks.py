@@ -25,7 +25,7 @@ from builder_tools.detectors.dlib import import_dlib
 from builder_tools.detectors.mediapipe import SHORT_RANGE
 
 EYES = {68: (tuple(range(36, 42)), tuple(range(42, 48))), 5: ((2, 3), (0, 1)), 6: ((0,), (1,))}
-"""Number of points -> which are the eye on the left of the picture and the one on the right."""
+"""Number of points -> which are the eye on the left of the image and the one on the right."""
 
 DISTANCES = {
     68: (
@@ -59,13 +59,13 @@ _DLIB_LOCK = threading.Lock()
 """dlib's detector works in memory of its own: one thread at a time."""
 
 Finder = Callable[[np.ndarray], np.ndarray | None]
-"""From a picture to points `(k, 2)` in its pixels, or None."""
+"""From an image to points `(k, 2)` in its pixels, or None."""
 
 KEYPOINT_NAMES = ("eye_left", "eye_right", "nose", "mouth", "ear_left", "ear_right")
 
 
 def face_geometry(points: np.ndarray) -> np.ndarray:
-    """Turns points into level coordinates, distances and angles.
+    """Turn points into level coordinates, distances and angles.
 
     Args:
         points: `(k, 2)` x, y in pixels; k is 68 or 5 (dlib) or 6 (MediaPipe).
@@ -87,7 +87,7 @@ def face_geometry(points: np.ndarray) -> np.ndarray:
 
 
 def geometry_names(num_points: int) -> list[str]:
-    """Gives the names of what `face_geometry` gives."""
+    """Return the names of what `face_geometry` gives."""
     points = KEYPOINT_NAMES if num_points == len(KEYPOINT_NAMES) else range(num_points)
     names = [f"{axis}_{point}" for point in points for axis in "xy"]
     names += [f"distance_{points[a]}_{points[b]}" for a, b in DISTANCES[num_points]]
@@ -105,11 +105,11 @@ def _angles(level: np.ndarray) -> np.ndarray:
 class _PointFeatures(FaceFeatures):
     """A describer by points but for how they are found: subclasses write `_finder`."""
 
-    def _describe(self, pictures: np.ndarray) -> np.ndarray:
+    def _describe(self, images: np.ndarray) -> np.ndarray:
         border = round(self.size_px * self.margin)
-        found = np.full((len(pictures), len(self._names())), np.nan, np.float32)
+        found = np.full((len(images), len(self._names())), np.nan, np.float32)
         find = self._finder()
-        for row, face in zip(found, rgb_faces(pictures, self.size_px), strict=True):
+        for row, face in zip(found, rgb_faces(images, self.size_px), strict=True):
             framed = cv2.copyMakeBorder(face, *(border,) * 4, cv2.BORDER_REPLICATE)
             points = find(framed)
             if points is not None:
@@ -127,11 +127,11 @@ class _PointFeatures(FaceFeatures):
 
     @abstractmethod
     def _num_points(self) -> int:
-        """Gives how many points a face has."""
+        """Return how many points a face has."""
 
     @abstractmethod
     def _finder(self) -> Finder:
-        """Gives a function from an RGB picture to points."""
+        """Return a function from an RGB image to points."""
 
 
 class LandmarkFeatures(_PointFeatures):
@@ -161,11 +161,11 @@ class LandmarkFeatures(_PointFeatures):
         self.min_distance = min_distance
 
     def weight_hashes(self) -> tuple[str, ...]:
-        """Gives the sha256 of the landmark file."""
+        """Return the sha256 of the landmark file."""
         return (ASSETS[_landmark_file(self.num_points)].sha256,)
 
     def files(self) -> tuple[Path, ...]:
-        """Gives the landmark file."""
+        """Return the landmark file."""
         return (asset_path(_landmark_file(self.num_points)),)
 
     def _check_options(self) -> None:
@@ -183,12 +183,12 @@ class LandmarkFeatures(_PointFeatures):
 def _dlib_points(num_points: int, min_distance: float) -> Finder:
     detector, predictor = _dlib_detector(), _predictor(num_points)
 
-    def find(picture: np.ndarray) -> np.ndarray | None:
+    def find(image: np.ndarray) -> np.ndarray | None:
         with _DLIB_LOCK:
-            boxes, distances, _ = detector.run(picture, 0, min_distance)
+            boxes, distances, _ = detector.run(image, 0, min_distance)
         if not boxes:
             return None
-        shape = predictor(picture, boxes[int(np.argmax(distances))])
+        shape = predictor(image, boxes[int(np.argmax(distances))])
         return np.array([(point.x, point.y) for point in shape.parts()], float)
 
     return find
@@ -196,7 +196,7 @@ def _dlib_points(num_points: int, min_distance: float) -> Finder:
 
 @cache
 def _dlib_detector() -> Any:
-    """Opens dlib's detector once: that takes longer than a hundred faces."""
+    """Open dlib's detector once: that takes longer than a hundred faces."""
     return import_dlib("dlib's landmarks").get_frontal_face_detector()
 
 
@@ -226,11 +226,11 @@ class KeypointFeatures(_PointFeatures):
         self.min_score = min_score
 
     def weight_hashes(self) -> tuple[str, ...]:
-        """Gives the sha256 of the detector's file."""
+        """Return the sha256 of the detector's file."""
         return (ASSETS[SHORT_RANGE].sha256,)
 
     def files(self) -> tuple[Path, ...]:
-        """Gives the detector's file."""
+        """Return the detector's file."""
         return (asset_path(SHORT_RANGE),)
 
     def _num_points(self) -> int:
@@ -243,8 +243,8 @@ class KeypointFeatures(_PointFeatures):
 def _mediapipe_points(min_score: float) -> Finder:
     detector = _mediapipe_detector(min_score)
 
-    def find(picture: np.ndarray) -> np.ndarray | None:
-        faces = detector.detect(picture)
+    def find(image: np.ndarray) -> np.ndarray | None:
+        faces = detector.detect(image)
         return None if not faces else np.asarray(faces[0].keypoints, float)
 
     return find
@@ -252,7 +252,7 @@ def _mediapipe_points(min_score: float) -> Finder:
 
 @cache
 def _mediapipe_detector(min_score: float) -> Any:
-    """Opens MediaPipe's detector once; it closes at the end of the process."""
+    """Open MediaPipe's detector once; it closes at the end of the process."""
     from builder_tools.detectors import MediaPipeDetector
 
     return MediaPipeDetector(range="short", min_score=min_score)

@@ -169,7 +169,7 @@ def make_pipeline(
     params: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Pipeline:
-    """Makes the pipeline of a model, not yet calibrated: what a search searches.
+    """Make the pipeline of a model, not yet calibrated: what a search searches.
 
     Args:
         model: Of `MODELS`.
@@ -199,7 +199,7 @@ def make_pipeline(
 def with_probabilities(
     model: str, pipeline: Pipeline, y: Any, *, seed: int = 0, n_jobs: int | None = None
 ) -> BaseEstimator:
-    """Gives the pipeline, calibrated by cross-validation if its model needs that.
+    """Return the pipeline, calibrated by cross-validation if its model needs that.
 
     Args:
         model: Of `MODELS`.
@@ -217,7 +217,7 @@ def with_probabilities(
 
 
 def stratified_folds(y: Any, folds: int, *, seed: int = 0) -> StratifiedKFold:
-    """Gives shuffled folds, at most as many as the smallest class has rows (at least 2).
+    """Return shuffled folds, at most as many as the smallest class has rows (at least 2).
 
     Raises:
         ValueError: If a class has a single row.
@@ -232,7 +232,7 @@ def stratified_folds(y: Any, folds: int, *, seed: int = 0) -> StratifiedKFold:
 
 
 def without_samplers(fitted: BaseEstimator) -> ClassifierMixin:
-    """Gives a fitted model as it is kept: without what works in `fit` only, on one thread.
+    """Return a fitted model as it is kept: without what works in `fit` only, on one thread.
 
     Args:
         fitted: A fitted pipeline of `make_pipeline`, or one with probabilities.

@@ -33,12 +33,12 @@ WATCHED_FACES = 500
 
 
 def curve_key(fraction: float) -> str:
-    """Gives the key of the row of a network trained on a part of the faces."""
+    """Return the key of the row of a network trained on a part of the faces."""
     return f"{NETWORK}-{fraction:g}"
 
 
 def curve_config(train_faces: int, *, seed: int = 0) -> Any:
-    """Gives the training on so many faces."""
+    """Return the training on so many faces."""
     from builder_tools.training import TrainingConfig
 
     epoch_faces = LEAST_EPOCH_FACES if train_faces < LEAST_EPOCH_FACES else None
@@ -48,7 +48,7 @@ def curve_config(train_faces: int, *, seed: int = 0) -> Any:
 def run_network(
     fraction: float, study: StudyFaces, *, config: Any = None, seed: int = 0
 ) -> dict[str, Any]:
-    """Makes the row of a network trained from scratch on a part of the training faces.
+    """Make the row of a network trained from scratch on a part of the training faces.
 
     Args:
         fraction: Of the training faces: the same faces that the classical rows get.
@@ -89,7 +89,7 @@ def run_network(
 
 
 def _samples(make: Any, study: StudyFaces, split: str, rows: np.ndarray) -> Any:
-    """Gives faces with the targets that the shipped network has: shares of votes, or labels."""
+    """Return faces with the targets that the shipped network has: shares of votes, or labels."""
     from builder_tools.datasets.ferplus import vote_distribution
 
     votes = study.parts[split].votes

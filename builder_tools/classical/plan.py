@@ -72,7 +72,7 @@ class Entry:
 
 
 def whole_plan() -> list[Entry]:
-    """Gives the rows of the study: all faces, then learning curves, then balancing."""
+    """Return the rows of the study: all faces, then learning curves, then balancing."""
     pairs = [pair for pair in product(FEW_NUMBERS, MODELS) if pair not in SKIPPED]
     entries = [Entry(*pair) for pair in pairs]
     entries += [Entry(*pair) for pair in product(MANY_NUMBERS, QUICK_MODELS)]
@@ -92,7 +92,7 @@ def chosen_plan(
     samplers: Sequence[str] = (),
     fractions: Sequence[float] = (),
 ) -> list[Entry]:
-    """Gives every combination of what was chosen; the whole plan where nothing was.
+    """Return every combination of what was chosen; the whole plan where nothing was.
 
     What was not chosen is the whole of the study's features, its quick models, no sampler, all
     training faces. A fraction alone gives the rows of the whole plan on that part of the faces.

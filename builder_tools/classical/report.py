@@ -17,7 +17,7 @@ NETWORK_ONLY = "network"
 
 
 def write_report(table: str | Path, folder: str | Path) -> list[Path]:
-    """Writes `classical.md` and `figures/classical_*.png`.
+    """Write `classical.md` and `figures/classical_*.png`.
 
     Args:
         table: The csv of `run_table`.
@@ -42,12 +42,12 @@ def write_report(table: str | Path, folder: str | Path) -> list[Path]:
 
 
 def prefixes(rows: pd.DataFrame) -> list[str]:
-    """Gives the protocols of a table, by the prefix of their columns."""
+    """Return the protocols of a table, by the prefix of their columns."""
     return [prefix for prefix in TITLES if f"test_{prefix}_accuracy" in rows]
 
 
 def full_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Gives the classical rows on the largest part of the faces, without balancing."""
+    """Return the classical rows on the largest part of the faces, without balancing."""
     own = rows[_is_classical(rows) & (rows["sampler"] == "none")]
     return own[own["fraction"] == own["fraction"].max()]
 
@@ -125,7 +125,7 @@ def _head(rows: pd.DataFrame, main: str) -> str:
 
 
 def _findings(rows: pd.DataFrame, main: str) -> str:
-    """Says what the figures say, no more."""
+    """Return what the figures say, no more."""
     deep = rows[rows["key"] == DEEP_KEY].iloc[0]
     whole, score = full_rows(rows), f"valid_{main}_accuracy"
     alone = whole[~whole["features"].str.contains(NETWORK_ONLY)]
@@ -149,7 +149,7 @@ def _findings(rows: pd.DataFrame, main: str) -> str:
 
 
 def _curve_findings(rows: pd.DataFrame, main: str) -> list[str]:
-    """Says for each part of the faces who is ahead: a classical model or a network from scratch."""
+    """Describe for each part of the faces who is ahead: classical or from scratch."""
     lines = []
     for _, network in rows[_is_trained_network(rows)].sort_values("fraction").iterrows():
         part = rows[_is_classical(rows) & (rows["fraction"] == network["fraction"])]
@@ -224,7 +224,7 @@ def _recalls(part: pd.DataFrame, main: str) -> pd.DataFrame:
 
 
 def _has_curve(rows: pd.DataFrame) -> pd.Series:
-    """Tells the rows of combinations that were fitted to several parts of the faces."""
+    """Describe the rows of combinations that were fitted to several parts of the faces."""
     own = (rows["sampler"] == "none") & (rows["key"] != DEEP_KEY) & ~_is_hybrid(rows)
     parts = rows[own].groupby(["features", "model"])["fraction"].transform("nunique")
     return own & (parts.reindex(rows.index).fillna(0) > 1)

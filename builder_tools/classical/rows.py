@@ -35,7 +35,7 @@ CERTAINTY = ("nine", "own")
 
 
 def run_entry(entry: Entry, study: StudyFaces, *, search: bool = True, seed: int = 0) -> dict:
-    """Makes a row: everything that is chosen is chosen on train and valid; test is judged once.
+    """Make a row: everything that is chosen is chosen on train and valid; test is judged once.
 
     The model is left in `<study.folder>/models/<key>`, its probabilities on valid and test in
     `<study.folder>/predictions/<key>.npz`.
@@ -86,7 +86,7 @@ def run_entry(entry: Entry, study: StudyFaces, *, search: bool = True, seed: int
 def keep_model(
     model: Any, key: str, study: StudyFaces, found: dict[str, np.ndarray], training: dict
 ) -> dict[str, Any]:
-    """Writes model folder and predictions; gives the columns of size, speed and figures.
+    """Write model folder and predictions; return the columns of size, speed and figures.
 
     Args:
         model: From faces to probabilities.
@@ -125,7 +125,7 @@ def keep_model(
 
 
 def described(key: str, study: StudyFaces, seed: int) -> dict[str, Any]:
-    """Gives the columns that say what, when, where and on what a row was made."""
+    """Return the columns that say what, when, where and on what a row was made."""
     from builder_tools.training import commit_id
 
     return {
@@ -139,7 +139,7 @@ def described(key: str, study: StudyFaces, seed: int) -> dict[str, Any]:
 
 
 def figures(judgements: dict[str, dict[str, Judgement]]) -> dict[str, Any]:
-    """Gives the columns of figures by split and protocol."""
+    """Return the columns of figures by split and protocol."""
     columns: dict[str, Any] = {}
     for split, own in judgements.items():
         for prefix, judgement in own.items():
@@ -148,7 +148,7 @@ def figures(judgements: dict[str, dict[str, Judgement]]) -> dict[str, Any]:
 
 
 def gains(study: StudyFaces, probabilities: np.ndarray) -> dict[str, Any]:
-    """Gives the columns of the gain on the deep model on test, paired."""
+    """Return the columns of the gain on the deep model on test, paired."""
     columns = {}
     deep = study.deep_probabilities("test")
     for prefix in study.protocols:
@@ -163,7 +163,7 @@ def gains(study: StudyFaces, probabilities: np.ndarray) -> dict[str, Any]:
 
 
 def fitted_temperature(study: StudyFaces, valid: np.ndarray) -> float:
-    """Gives the temperature that suits a model's probabilities on valid `(n, k)`."""
+    """Return the temperature that suits a model's probabilities on valid `(n, k)`."""
     prefix = next(name for name in CERTAINTY if name in study.protocols)
     own = study.protocols[prefix]
     truth = own.labels(study.parts["valid"].table)
@@ -172,12 +172,12 @@ def fitted_temperature(study: StudyFaces, valid: np.ndarray) -> float:
 
 
 def as_used(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Gives probabilities as `EmotionClassifier` does, in its precision."""
+    """Return probabilities as `EmotionClassifier` does, in its precision."""
     return apply_temperature(probabilities.astype(np.float32), temperature).astype(np.float32)
 
 
 def speed(folder: Path, faces: np.ndarray) -> dict[str, float]:
-    """Measures a model folder as it is used, one thread: one face at a time, and many."""
+    """Measure a model folder as it is used, one thread: one face at a time, and many."""
     classifier = EmotionClassifier(folder)
     rgb = np.repeat(faces[..., None], 3, axis=-1) if faces.ndim == 3 else faces
     alone = [_seconds(classifier, rgb[n : n + 1]) for n in range(min(TIMED_FACES, len(rgb)))]
@@ -189,7 +189,7 @@ def speed(folder: Path, faces: np.ndarray) -> dict[str, float]:
 
 
 def save_predictions(study: StudyFaces, key: str, found: dict[str, np.ndarray]) -> None:
-    """Keeps a model's probabilities by split, before temperature."""
+    """Keep a model's probabilities by split, before temperature."""
     path = predictions_path(study, key)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial, partial.open("wb") as file:
@@ -199,13 +199,13 @@ def save_predictions(study: StudyFaces, key: str, found: dict[str, np.ndarray]) 
 
 
 def read_predictions(study: StudyFaces, key: str) -> dict[str, np.ndarray]:
-    """Gives a model's probabilities by split, before temperature."""
+    """Return a model's probabilities by split, before temperature."""
     with np.load(predictions_path(study, key)) as archive:
         return {split: archive[split].astype(np.float64) for split in archive.files}
 
 
 def predictions_path(study: StudyFaces, key: str) -> Path:
-    """Gives the file of a model's probabilities."""
+    """Return the file of a model's probabilities."""
     return study.folder / "predictions" / f"{key}.npz"
 
 

@@ -17,7 +17,7 @@ NEIGHBOURS = 5
 
 
 def fill_up(y: np.ndarray) -> dict[Any, int]:
-    """Gives how many rows each class should have: at least a quarter of the largest's."""
+    """Return how many rows each class should have: at least a quarter of the largest's."""
     counts = Counter(y.tolist())
     least = round(FILL_SHARE * max(counts.values()))
     return {label: max(count, least) for label, count in counts.items()}

@@ -32,7 +32,7 @@ def search_params(
     n_jobs: int | None = -1,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Finds parameters of a model's pipeline by cross-validation within the training faces.
+    """Find parameters of a model's pipeline by cross-validation within the training faces.
 
     Args:
         model: Of `MODELS`.
@@ -77,7 +77,7 @@ def search_params(
 
 @contextmanager
 def few_rows_allowed() -> Iterator[None]:
-    """Keeps still about classes with fewer rows than there are folds."""
+    """Keep still about classes with fewer rows than there are folds."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")
         warnings.filterwarnings("ignore", message="Number of classes in training fold")
@@ -85,7 +85,7 @@ def few_rows_allowed() -> Iterator[None]:
 
 
 def plain(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Gives parameters without NumPy's types, floats to four digits: fit for JSON."""
+    """Return parameters without NumPy's types, floats to four digits: fit for JSON."""
     return {name: _plain(value) for name, value in sorted(params.items())}
 
 

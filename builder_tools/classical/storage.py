@@ -20,7 +20,7 @@ PREPROCESSING = "Inside the model: RGB 0...255; its features say what they make 
 
 
 def face_model(describer: Any, fitted: Any):
-    """Gives describer and fitted model as one: a pipeline from faces to probabilities."""
+    """Return describer and fitted model as one: a pipeline from faces to probabilities."""
     from sklearn.pipeline import Pipeline
 
     return Pipeline([("describe", describer), ("classify", without_samplers(fitted))])
@@ -37,7 +37,7 @@ def save_model(
     intended_use: str = "",
     limits: str = "",
 ) -> ModelCard:
-    """Writes a model folder, whole or not at all.
+    """Write a model folder, whole or not at all.
 
     Args:
         model: Fitted, with `predict_proba(faces)` and `classes_` 0...k-1: `face_model`,
@@ -95,7 +95,7 @@ def save_model(
 
 
 def load_model(folder: str | Path) -> Any:
-    """Gives the estimator of a model folder, to be a member of a hybrid.
+    """Return the estimator of a model folder, to be a member of a hybrid.
 
     Raises:
         ValueError: If the file is not the one of the card, or holds a type that is not trusted.
@@ -106,7 +106,7 @@ def load_model(folder: str | Path) -> Any:
 
 
 def needed_files(model: Any) -> frozenset[Path]:
-    """Gives the weight files that a model works with beside its own file.
+    """Return the weight files that a model works with beside its own file.
 
     Args:
         model: `face_model`, a hybrid of such, or a describer.

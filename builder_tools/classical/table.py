@@ -34,7 +34,7 @@ def run_table(
     minutes: float | None = None,
     seed: int = 0,
 ) -> dict[str, str]:
-    """Runs what the csv does not hold yet, and adds a row as soon as it is there.
+    """Run what the csv does not hold yet, and add a row as soon as it is there.
 
     A row that cannot be made does not end the table.
 
@@ -71,7 +71,7 @@ def run_table(
 
 
 def rows_of(csv: str | Path, study: StudyFaces, seed: int = 0) -> list[dict[str, str]]:
-    """Gives the rows of this data and seed."""
+    """Return the rows of this data and seed."""
     wanted = (study.data_sha256[:12], str(seed))
     return [row for row in read_rows(Path(csv)) if (row["data_sha256"], row["seed"]) == wanted]
 
@@ -112,7 +112,7 @@ def _hybrid_jobs(
 
 
 def _deep_row(study: StudyFaces, seed: int) -> dict[str, Any]:
-    """Gives the row of the deep model as it is shipped."""
+    """Return the row of the deep model as it is shipped."""
     folder = find_model(study.deep)
     card = ModelCard.read(folder)
     found = {split: study.deep_probabilities(split) for split in ("valid", "test")}

@@ -44,9 +44,9 @@ class HogFeatures(FaceFeatures):
                 f"size_px={self.size_px}, cell_px={self.cell_px}."
             )
 
-    def _describe(self, pictures: np.ndarray) -> np.ndarray:
+    def _describe(self, images: np.ndarray) -> np.ndarray:
         hog = _hog(self.size_px, self.cell_px, self.orientations)
-        faces = grey_faces(pictures, self.size_px)
+        faces = grey_faces(images, self.size_px)
         return np.stack([hog.compute(face).ravel() for face in faces])
 
     def _names(self) -> list[str]:
@@ -90,13 +90,13 @@ class LbpFeatures(FaceFeatures):
     def _check_options(self) -> None:
         positive_option(size_px=self.size_px, grid=self.grid, radius_px=self.radius_px)
 
-    def _describe(self, pictures: np.ndarray) -> np.ndarray:
+    def _describe(self, images: np.ndarray) -> np.ndarray:
         from skimage.feature import local_binary_pattern
 
         cells = _cell_of_pixel(self.size_px, self.grid)
         length = self.grid**2 * LBP_CODES
-        found = np.empty((len(pictures), length), np.float32)
-        for place, face in enumerate(grey_faces(pictures, self.size_px)):
+        found = np.empty((len(images), length), np.float32)
+        for place, face in enumerate(grey_faces(images, self.size_px)):
             codes = local_binary_pattern(face, 8, self.radius_px, "nri_uniform").astype(int)
             counts = np.bincount((cells * LBP_CODES + codes).ravel(), minlength=length)
             found[place] = counts
@@ -109,7 +109,7 @@ class LbpFeatures(FaceFeatures):
 
 
 def _cell_of_pixel(size_px: int, grid: int) -> np.ndarray:
-    """Gives the number of each pixel's cell, `(size_px, size_px)`, row by row."""
+    """Return the number of each pixel's cell, `(size_px, size_px)`, row by row."""
     line = np.arange(size_px) * grid // size_px
     return line[:, None] * grid + line
 
@@ -144,9 +144,9 @@ class GaborFeatures(FaceFeatures):
         positive_option(size_px=self.size_px, orientations=self.orientations, grid=self.grid)
         positive_option(shortest_wavelength_px=min(self.wavelengths_px, default=0))
 
-    def _describe(self, pictures: np.ndarray) -> np.ndarray:
+    def _describe(self, images: np.ndarray) -> np.ndarray:
         pairs = _gabor_pairs(tuple(self.wavelengths_px), self.orientations)
-        faces = standardised(grey_faces(pictures, self.size_px))
+        faces = standardised(grey_faces(images, self.size_px))
         found = np.empty((len(faces), len(pairs), self.grid, self.grid), np.float32)
         for place, face in enumerate(faces):
             for number, (even, odd) in enumerate(pairs):
@@ -179,7 +179,7 @@ def _gabor_pairs(
 
 
 def _gabor(wavelength_px: float, angle: float, phase: float) -> np.ndarray:
-    """Gives a filter one octave wide, without answer to even light, of unit length."""
+    """Return a filter one octave wide, without answer to even light, of unit length."""
     sigma = 0.56 * wavelength_px
     side = 2 * round(2.5 * sigma) + 1
     kernel = cv2.getGaborKernel((side, side), sigma, angle, wavelength_px, 1.0, phase)
@@ -200,15 +200,15 @@ class PixelFeatures(FaceFeatures):
     def _check_options(self) -> None:
         positive_option(size_px=self.size_px)
 
-    def _describe(self, pictures: np.ndarray) -> np.ndarray:
-        return standardised(grey_faces(pictures, self.size_px)).reshape(len(pictures), -1)
+    def _describe(self, images: np.ndarray) -> np.ndarray:
+        return standardised(grey_faces(images, self.size_px)).reshape(len(images), -1)
 
     def _names(self) -> list[str]:
         return [f"pixel_{r}_{c}" for r, c in np.ndindex(self.size_px, self.size_px)]
 
 
 def standardised(faces: np.ndarray) -> np.ndarray:
-    """Gives grey faces at mean 0 and variance 1, float32; a blank one is all 0."""
+    """Return grey faces at mean 0 and variance 1, float32; a blank one is all 0."""
     values = np.asarray(faces, np.float32)
     mean = values.mean(axis=(1, 2), keepdims=True)
     spread = values.std(axis=(1, 2), keepdims=True)

@@ -49,7 +49,7 @@ network, 64 at once take 80 MB of buffers and no less time a face than 8."""
 
 
 class EmotionClassifier:
-    """Gives the probability of each emotion, and valence and arousal, for face crops.
+    """Predict the probability of each emotion, and valence and arousal, for face crops.
 
     Its card says by `task` what its network gives. Where that is no valence and arousal, they are
     the expected anchor of the probabilities. Where it is nothing else (`va`), there are no
@@ -63,7 +63,7 @@ class EmotionClassifier:
             for the next by spinning, which takes a core from decoding and detection.
         flip_average: Average each face with its mirror image: somewhat more accurate, twice
             the work. None does what the card says.
-        decision: `natural`, or `balanced` for pictures in which all emotions are about equally
+        decision: `natural`, or `balanced` for images in which all emotions are about equally
             frequent: rare emotions are found far more often, at some cost in accuracy where
             they are rare.
         device: `cpu`; `cuda` for an Nvidia GPU (`onnxruntime-gpu`), which pays for large batches
@@ -103,7 +103,7 @@ class EmotionClassifier:
         Args:
             faces: `(n, H, W, 3)` uint8 RGB of any size, or a list of `(H, W, 3)` faces whose
                 sizes may differ. Also one face, or several, of any other kind that
-                `media.read_image` takes: paths, addresses, bytes, open files, pictures of
+                `media.read_image` takes: paths, addresses, bytes, open files, images of
                 Pillow, arrays of other types and channels, tensors.
             rest: How the face of the person looks at rest (`resting_face`): the answer is then
                 what the faces show compared with it. None: what they show.
@@ -112,7 +112,7 @@ class EmotionClassifier:
             `(n, num_classes)` float32 in the order of `emotions`; rows sum to 1.
 
         Raises:
-            ValueError: If a face is no picture (says which and what it is), the model gives
+            ValueError: If a face is no image (says which and what it is), the model gives
                 something that is no number, or the rest is of another model or class order.
             OSError: If one cannot be read.
         """
@@ -125,7 +125,7 @@ class EmotionClassifier:
         """Return how a person's face looks to this model at rest, for `predict(..., rest=...)`.
 
         Args:
-            faces: Neutral pictures of one person, as `predict` takes them; two or three suffice.
+            faces: Neutral images of one person, as `predict` takes them; two or three suffice.
 
         Raises:
             ValueError: If there is none, or as `predict`.
@@ -175,7 +175,7 @@ class EmotionClassifier:
         return found
 
     def valence_arousal(self, probabilities: np.ndarray) -> np.ndarray:
-        """Gives where probabilities put faces on the valence-arousal plane: `(n, 2)`.
+        """Return where probabilities put faces on the valence-arousal plane: `(n, 2)`.
 
         The expected anchor of the emotions: for the default model it agrees with that of FER+'s
         votes with a CCC of 0.92 on valid (`builder_tools.evaluation.evaluate_valence_arousal`).
@@ -206,12 +206,12 @@ class EmotionClassifier:
 
     @property
     def _centres(self) -> np.ndarray:
-        """Places of the emotions in their order, `(k, 2)`."""
+        """Place of the emotions in their order, `(k, 2)`."""
         return np.array([self.card.centres[name] for name in self.emotions])
 
 
 def _biases(card: ModelCard, decision: str):
-    """Gives what a decision adds to log-probabilities; None for the natural one."""
+    """Return what a decision adds to log-probabilities; None for the natural one."""
     if decision not in DECISIONS:
         raise ValueError(f"Expected decision of {list(DECISIONS)}. Received: {decision!r}.")
     if decision == "natural":

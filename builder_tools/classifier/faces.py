@@ -1,4 +1,4 @@
-"""Faces as a network takes them: any picture in, `(n, size, size, 3)` uint8 RGB out."""
+"""Faces as a network takes them: any image in, `(n, size, size, 3)` uint8 RGB out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from builder_tools.media import read_image
 from builder_tools.media.arrays import array_to_rgb, as_array
-from builder_tools.media.images import is_one_picture
+from builder_tools.media.images import is_one_image
 
 CHANNELS = (1, 3, 4)
 
@@ -22,10 +22,10 @@ def as_faces(faces: Any) -> np.ndarray | list[np.ndarray]:
             face `(H, W)`, `(H, W, 1|3|4)`, or several `(n, H, W)`, `(n, H, W, 1|3|4)`.
 
     Raises:
-        ValueError: If one is no picture; says which and what it is.
+        ValueError: If one is no image; says which and what it is.
         OSError: If one cannot be read.
     """
-    if is_one_picture(faces):
+    if is_one_image(faces):
         faces = [faces]
     if hasattr(faces, "__array__"):
         return _batch(as_array(faces))
@@ -33,7 +33,7 @@ def as_faces(faces: Any) -> np.ndarray | list[np.ndarray]:
 
 
 def resize_faces(faces: np.ndarray | Sequence[np.ndarray], size: int) -> np.ndarray:
-    """Gives faces at the network's size, `(n, size, size, 3)` uint8 RGB.
+    """Return faces at the network's size, `(n, size, size, 3)` uint8 RGB.
 
     Shrinking averages the pixels covered (no aliasing), growing interpolates linearly.
     """

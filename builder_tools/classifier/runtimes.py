@@ -32,7 +32,7 @@ class Runtime(Protocol):
     emotions: tuple[str, ...] | None
 
     def run(self, batch: np.ndarray) -> np.ndarray:
-        """Gives `(n, num_classes)` float32 for a `(n, H, W, 3)` uint8 batch."""
+        """Return `(n, num_classes)` float32 for a `(n, H, W, 3)` uint8 batch."""
         ...
 
 
@@ -250,7 +250,7 @@ def load_runtime(folder: Path, card: ModelCard, threads: int, device: str = "cpu
 
 
 def _check_shapes(path: Path, runtime: Runtime, card: ModelCard) -> None:
-    """Refuses a network whose input or classes are not those of the card."""
+    """Refuse a network whose input or classes are not those of the card."""
     size = (card.input_size, card.input_size, 3)
     facts = {
         "classes": (card.num_outputs, runtime.num_classes),

@@ -1,8 +1,8 @@
-"""From raw pictures to a folder of faces fit to train on; the raw pictures stay as they are.
+"""From raw images to a folder of faces fit to train on; the raw images stay as they are.
 
-`clean_folder` looks at every picture with a detector, gives it a status, and writes the faces of
-those worth keeping to a new folder, with `manifest.csv` telling what became of every picture.
-`compare_detectors` runs several detectors over the same pictures.
+`clean_folder` looks at every image with a detector, gives it a status, and writes the faces of
+those worth keeping to a new folder, with `manifest.csv` telling what became of every image.
+`compare_detectors` runs several detectors over the same images.
 """
 
 from builder_tools.cleaning.cleaner import clean_folder

@@ -1,8 +1,8 @@
-"""`clean_folder`: looks at every picture, writes the faces worth keeping, tells about all.
+"""`clean_folder`: looks at every image, writes the faces worth keeping, tells about all.
 
 While a run is under way its files wait in `OUT.unfinished/` beside the folder to be made: a journal
-with one line a picture, and the pictures to write, under their numbers. When all are looked at,
-duplicates are resolved, the pictures kept move to their places, `manifest.csv` and `cleaning.json`
+with one line an image, and the images to write, under their numbers. When all are looked at,
+duplicates are resolved, the images kept move to their places, `manifest.csv` and `cleaning.json`
 are written, and the whole gets its name in one step: a folder `OUT` is a finished one. A run that
 was interrupted goes on from its journal and ends the same. An empty `OUT` that is there before may
 be a disk of its own, to which nothing beside it can be renamed; its files wait in `OUT/.cleaning/`.
@@ -37,7 +37,7 @@ from builder_tools.cleaning.manifest import (
     write_manifest,
 )
 from builder_tools.cleaning.preview import write_preview
-from builder_tools.cleaning.sources import RawPicture, list_pictures, output_names
+from builder_tools.cleaning.sources import RawImage, list_raw_images, output_names
 from builder_tools.cleaning.twins import twin_faults, twin_groups
 from builder_tools.cleaning.workers import (
     checked_workers,
@@ -57,7 +57,7 @@ UNFINISHED, CLEANED, PREVIEW = ".unfinished", "cleaned", "preview"
 MANIFEST, RECORD = "manifest.csv", "cleaning.json"
 MAX_DROPPED = 0.2
 STOPS_FROM = 3
-"""One or two pictures that would go never stop a run."""
+"""One or two images that would go never stop a run."""
 
 _logger = logging.getLogger(__name__)
 
@@ -74,14 +74,14 @@ def clean_folder(
     preview: bool = False,
     max_dropped: float = MAX_DROPPED,
 ) -> CleaningReport:
-    """Writes the faces of a folder's pictures to a new folder, and a manifest of all pictures.
+    """Write the faces of a folder's images to a new folder, and a manifest of all images.
 
-    The source is only read. A picture that cannot be read is reported, and stops nothing. Called
+    The source is only read. An image that cannot be read is reported, and stops nothing. Called
     again after an interruption, it goes on; after the end, it only gives the report again.
 
     Args:
         source: Class folders (with or without `train/ val/ test/`), the Kaggle competition's
-            folder, or a flat folder of pictures.
+            folder, or a flat folder of images.
         out: New or empty folder, or one of an interrupted run; not within the source.
         detector: A name in `DETECTORS`, or an object, which all workers share and which stays
             open.
@@ -89,18 +89,18 @@ def clean_folder(
         config: What to keep and what to write; None for the defaults.
         workers: Threads; None for one a core.
         restart: Throw away what an earlier run wrote to `out`.
-        preview: Only look, and write a contact sheet of the pictures of each status that is not
+        preview: Only look, and write a contact sheet of the images of each status that is not
             well; the next call goes on from there.
-        max_dropped: Share of the readable pictures that may be dropped, in [0, 1]. If more would
+        max_dropped: Share of the readable images that may be dropped, in [0, 1]. If more would
             go (and not just one or two), a preview is written and the run stops: a limit may be
-            wrong, not the pictures.
+            wrong, not the images.
 
     Returns:
         The report; its manifest also stands in `out/manifest.csv`.
 
     Raises:
-        ValueError: If an argument is wrong, the source holds no pictures, `out` holds a run of
-            other pictures or settings, or more than `max_dropped` would be dropped.
+        ValueError: If an argument is wrong, the source holds no images, `out` holds a run of
+            other images or settings, or more than `max_dropped` would be dropped.
         FileNotFoundError: If there is no such source.
         FileExistsError: If `out` holds other files.
         OSError: If a file cannot be written (disk full); the run can then be gone on with.
@@ -136,7 +136,7 @@ class _Run:
     """One run: what is to be done, and where its files are."""
 
     out: Path
-    pictures: Sequence[RawPicture]
+    images: Sequence[RawImage]
     config: CleaningConfig
     facts: Mapping[str, Any]
 
@@ -144,16 +144,16 @@ class _Run:
     def plan(cls, source: Path, out: Path, detector, detector_options, config) -> _Run:
         config = config or CleaningConfig()
         _check_apart(source, out)
-        pictures = list_pictures(source)
+        images = list_raw_images(source)
         facts = {
             "version": __version__,
             "config": asdict(config),
             "detector": describe_detector(detector, dict(detector_options or {})),
             "miniature_px": MINIATURE_PX,
-            "pictures": len(pictures),
-            "pictures_sha256": _hash_of(pictures),
+            "images": len(images),
+            "images_sha256": _hash_of(images),
         }
-        return cls(out, pictures, config, facts)
+        return cls(out, images, config, facts)
 
     @property
     def work(self) -> Path:
@@ -168,11 +168,11 @@ class _Run:
 
     @property
     def name(self) -> str:
-        """Names the pictures and the settings."""
+        """Name the images and the settings."""
         return hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()
 
     def is_finished(self) -> bool:
-        """Says whether this very run ended earlier; refuses if another one did."""
+        """Return whether this very run ended earlier; refuse if another one did."""
         record = self.out / RECORD
         if not record.is_file() or not (self.out / MANIFEST).is_file():
             return False
@@ -180,14 +180,14 @@ class _Run:
         if earlier.get("run") != self.name:
             changed = [key for key, value in self.facts.items() if earlier.get(key) != value]
             raise ValueError(
-                f"Expected {self.out} to be new, or of the same pictures and settings. It is of "
+                f"Expected {self.out} to be new, or of the same images and settings. It is of "
                 f"others (what differs: {', '.join(changed) or 'the run'}). Choose another "
                 "folder, or start anew with --restart."
             )
         return True
 
     def check_out(self) -> None:
-        """Refuses a folder with files of others in it."""
+        """Refuse a folder with files of others in it."""
         if self.out.exists() and not self.out.is_dir():
             raise NotADirectoryError(f"Expected a folder to write. Received a file: {self.out}.")
         if not self.out.is_dir() or (self.out / WORK_FOLDER).is_dir():
@@ -200,15 +200,15 @@ class _Run:
             )
 
     def look_at_all(self, free: queue.SimpleQueue, workers: int) -> list[Look]:
-        """Looks at the pictures not in the journal yet; gives all looks, in order."""
+        """Look at the images not in the journal yet; return all looks, in order."""
         journal = Journal(self.work / JOURNAL, self.name)
         looks = journal.begin()
-        todo = range(len(looks), len(self.pictures))
+        todo = range(len(looks), len(self.images))
         if not todo:
             return looks
         work = partial(self._look_and_write, free, Budget(BYTES_PER_WORKER * workers))
         with journal.open() as file, closing(in_parallel(work, todo, workers)) as found:
-            for look in progress(found, total=len(self.pictures), initial=len(looks)):
+            for look in progress(found, total=len(self.images), initial=len(looks)):
                 file.write(journal_line(look))
                 looks.append(look)
         return looks
@@ -217,7 +217,7 @@ class _Run:
         """Write contact sheets of what would be dropped or flagged, and return their folder."""
         folder = self.work / PREVIEW
         folder.mkdir(exist_ok=True)
-        write_preview(folder, self.pictures, manifest)
+        write_preview(folder, self.images, manifest)
         with replacing(folder / MANIFEST) as file:
             write_manifest(file, manifest)
         return folder
@@ -232,14 +232,14 @@ class _Run:
                 f"{n} {name}" for name, n in dropped["status"].value_counts().items()
             )
             raise ValueError(
-                f"Expected to drop at most {most:.0%} of {len(readable)} pictures. Received: "
+                f"Expected to drop at most {most:.0%} of {len(readable)} images. Received: "
                 f"{len(dropped)} would go ({counts}). Nothing was dropped. Look at them in "
                 f"{self.show(manifest)}; then keep more (see --help), or allow it with "
                 f"--max-dropped {np.ceil(share * 100) / 100:g}."
             )
 
     def finish(self, manifest: pd.DataFrame) -> None:
-        """Moves the pictures kept to their places, writes the manifest."""
+        """Move the images kept to their places, write the manifest."""
         work, made = self.work, self.made
         made.mkdir(exist_ok=True)
         with replacing(work / PLAN) as plan:
@@ -261,7 +261,7 @@ class _Run:
         return CleaningReport(self.out, read_manifest(self.out / MANIFEST))
 
     def forget(self) -> None:
-        """Removes what an earlier run wrote, and nothing else."""
+        """Remove what an earlier run wrote, and nothing else."""
         for manifest in (self.out / MANIFEST, self.work / PLAN):
             if manifest.is_file():
                 for out_path in filter(None, read_manifest(manifest)["out_path"]):
@@ -273,7 +273,7 @@ class _Run:
             shutil.rmtree(work, ignore_errors=True)
 
     def explained(self, error: OSError) -> OSError:
-        """Gives an error of writing with what is done so far and how to go on."""
+        """Return an error of writing with what is done so far and how to go on."""
         text = error.strerror or str(error)
         return OSError(
             error.errno,
@@ -282,7 +282,7 @@ class _Run:
         )
 
     def tell_how_to_go_on(self) -> None:
-        """Says, after an interruption, what is done so far."""
+        """Log, after an interruption, what is done so far."""
         _logger.warning(
             "%s They wait in %s; run the same again: it goes on from there.",
             *(self._progress_so_far(), self.work),
@@ -291,30 +291,28 @@ class _Run:
     def _progress_so_far(self) -> str:
         journal = self.work / JOURNAL
         done = max(len(journal.read_bytes().splitlines()) - 1, 0) if journal.is_file() else 0
-        return f"{done} of {len(self.pictures)} pictures are done."
+        return f"{done} of {len(self.images)} images are done."
 
     def _look_and_write(self, free: queue.SimpleQueue, budget: Budget, number: int) -> Look:
         detector = free.get()
         try:
-            picture = self.pictures[number]
-            look, image = look_at(number, picture.path, detector, self.config, budget)
+            raw = self.images[number]
+            look, image = look_at(number, raw.path, detector, self.config, budget)
         finally:
             free.put(detector)
         if image is not None and self._suffix:
             write_image(self._waiting(number), image)
         elif image is not None:
-            _copy(picture.path, self._waiting(number))
+            _copy(raw.path, self._waiting(number))
         return look
 
     def judge(self, looks: Sequence[Look]) -> pd.DataFrame:
-        """Decide on every picture; return the manifest."""
+        """Decide on every image; return the manifest."""
         own = [faults(look, self.config) for look in looks]
         kept = {i for i, found in enumerate(own) if not any(fault.drops for fault in found)}
-        twins = twin_faults(self.pictures, twin_groups(self.pictures, looks), kept, self.config)
+        twins = twin_faults(self.images, twin_groups(self.images, looks), kept, self.config)
         verdicts = [verdict([*found, *twins.get(i, [])]) for i, found in enumerate(own)]
-        return make_manifest(
-            self.pictures, looks, verdicts, output_names(self.pictures, self._suffix)
-        )
+        return make_manifest(self.images, looks, verdicts, output_names(self.images, self._suffix))
 
     @property
     def _suffix(self) -> str:
@@ -323,7 +321,7 @@ class _Run:
         return "" if copies else f".{self.config.format}"
 
     def _waiting(self, number: int) -> Path:
-        suffix = self._suffix or self.pictures[number].path.suffix.lower()
+        suffix = self._suffix or self.images[number].path.suffix.lower()
         return self.work / f"{number:07d}{suffix}"
 
     def _move(self, waiting: Path, place: Path) -> None:
@@ -346,13 +344,13 @@ def _check_apart(source: Path, out: Path) -> None:
         )
 
 
-def _hash_of(pictures: Sequence[RawPicture]) -> str:
-    """Names the pictures: place, class, split, size and time of change of each."""
+def _hash_of(images: Sequence[RawImage]) -> str:
+    """Name the images: place, class, split, size and time of change of each."""
     digest = hashlib.sha256()
-    for picture in pictures:
-        state = picture.path.stat() if picture.path.exists() else None
+    for image in images:
+        state = image.path.stat() if image.path.exists() else None
         change = (state.st_size, state.st_mtime_ns) if state else None
-        fact = [picture.name, picture.emotion, picture.split, change]
+        fact = [image.name, image.emotion, image.split, change]
         digest.update(json.dumps(fact).encode())
     return digest.hexdigest()
 

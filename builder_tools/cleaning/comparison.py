@@ -1,4 +1,4 @@
-"""Several detectors over the same pictures: how much each finds, how fast, how far they agree."""
+"""Several detectors over the same images: how much each finds, how fast, how far they agree."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import pandas as pd
 
 from builder_tools.cleaning.judging import LOOKING_ERRORS
 from builder_tools.cleaning.looking import find_faces
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.detectors import DETECTORS, FaceDetector, make_detector
 from builder_tools.media import read_image
 from builder_tools.results import Box
 
 SAME_FACE_IOU = 0.3
-COLUMNS = ("detector", "pictures", "found", "many", "ms_median", "ms_p95", "agreement")
+COLUMNS = ("detector", "images", "found", "many", "ms_median", "ms_p95", "agreement")
 
-Source = PictureTable | Sequence[str | Path | np.ndarray]
+Source = ImageTable | Sequence[str | Path | np.ndarray]
 
 
 @dataclass(frozen=True)
 class _Finding:
-    """What a detector gave for one picture: largest face, number of faces, time."""
+    """What a detector gave for one image: largest face, number of faces, time."""
 
     box: Box | None
     num_faces: int
@@ -42,21 +42,21 @@ def compare_detectors(
     limits: Mapping[str, int] | None = None,
     surround: bool = True,
 ) -> pd.DataFrame:
-    """Gives one row a detector: shares found, milliseconds, agreement.
+    """Return one row a detector: shares found, milliseconds, agreement.
 
-    Times are of finding alone, not of reading, one picture at a time, after a first picture that
-    does not count. Pictures that cannot be read are left out.
+    Times are of finding alone, not of reading, one image at a time, after a first image that
+    does not count. Images that cannot be read are left out.
 
     Args:
-        source: Pictures: a table, or paths or `(H, W, 3)` uint8 RGB arrays.
+        source: Images: a table, or paths or `(H, W, 3)` uint8 RGB arrays.
         detectors: Names in `DETECTORS`, or detectors by any name; those stay open.
         reference: The detector the others are compared with; None for the first.
-        limits: At most this many pictures, the first ones, for detectors that are slow.
+        limits: At most this many images, the first ones, for detectors that are slow.
         surround: As in `find_faces`.
 
     Returns:
-        Columns `detector`, `pictures` (number looked at), `found` (share with a face), `many`
-        (share with several), `ms_median`, `ms_p95`, and `agreement`: the share of pictures in
+        Columns `detector`, `images` (number looked at), `found` (share with a face), `many`
+        (share with several), `ms_median`, `ms_p95`, and `agreement`: the share of images in
         which detector and reference see no face, or largest faces that overlap by an IoU of 0.3.
 
     Raises:
@@ -65,23 +65,23 @@ def compare_detectors(
     """
     names = list(detectors)
     reference = reference or (names[0] if names else "")
-    pictures = _pictures(source)
-    if reference not in names or not pictures:
+    images = _images(source)
+    if reference not in names or not images:
         raise ValueError(
-            "Expected pictures, and detectors with the reference among them. Received: "
-            f"{len(pictures)} pictures, detectors={names}, reference={reference!r}."
+            "Expected images, and detectors with the reference among them. Received: "
+            f"{len(images)} images, detectors={names}, reference={reference!r}."
         )
     found: dict[str, dict[int, _Finding]] = {}
     for name in names:
-        limit = (limits or {}).get(name, len(pictures))
+        limit = (limits or {}).get(name, len(images))
         with _opened(name, detectors) as detector:
-            found[name] = dict(_find_all(detector, pictures[:limit], name, surround))
+            found[name] = dict(_find_all(detector, images[:limit], name, surround))
     rows = [_row(name, found[name], found[reference]) for name in names]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _pictures(source: Source) -> list[str | Path | np.ndarray]:
-    if not isinstance(source, PictureTable):
+def _images(source: Source) -> list[str | Path | np.ndarray]:
+    if not isinstance(source, ImageTable):
         return list(source)
     rows = zip(source.table["path"], source.table["index"], strict=True)
     return [path if index < 0 else source.images[index] for path, index in rows]
@@ -96,15 +96,15 @@ def _opened(
 
 
 def _find_all(
-    detector: FaceDetector, pictures: Sequence, name: str, surround: bool
+    detector: FaceDetector, images: Sequence, name: str, surround: bool
 ) -> Iterator[tuple[int, _Finding]]:
     from tqdm import tqdm
 
     warm = False
-    watched = tqdm(pictures, name, unit=" pictures", disable=None, delay=2, file=sys.stderr)
-    for index, picture in enumerate(watched):
+    watched = tqdm(images, name, unit=" images", disable=None, delay=2, file=sys.stderr)
+    for index, source in enumerate(watched):
         try:
-            image = read_image(picture)
+            image = read_image(source)
             if not warm:
                 find_faces(detector, image, surround=surround)
                 warm = True

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 STATUSES = ("ok", "unreadable", "no_face", "multi_face", "too_small", "blurred", "duplicate")
-"""What a picture can be. One with several faults has the first for which it is dropped."""
+"""What an image can be. One with several faults has the first for which it is dropped."""
 
 KEEP_OR_DROP = ("drop", "keep")
 POLICIES: dict[str, tuple[str, ...]] = {
@@ -18,7 +18,7 @@ POLICIES: dict[str, tuple[str, ...]] = {
     "conflicts": KEEP_OR_DROP,
     "leaks": KEEP_OR_DROP,
 }
-"""What can be done with each kind of picture, by the name of the setting."""
+"""What can be done with each kind of image, by the name of the setting."""
 
 CROPS = ("face", "whole")
 FORMATS = ("png", "jpg")
@@ -29,11 +29,11 @@ DEFAULT_MIN_FACE_PX = 24.0
 class CleaningConfig:
     """The settings of a cleaning run.
 
-    A picture that is kept although something is wrong with it keeps its status in the manifest,
-    so it can still be found. Unreadable pictures are always dropped: there is nothing to write.
+    An image that is kept although something is wrong with it keeps its status in the manifest,
+    so it can still be found. Unreadable images are always dropped: there is nothing to write.
 
     Args:
-        no_face: "drop", or "keep" the whole picture.
+        no_face: "drop", or "keep" the whole image.
         multi_face: "drop", or keep the "largest" face.
         too_small: "drop" or "keep" faces smaller than `min_face_px`.
         blurred: "drop" or "keep" faces less sharp than `min_sharpness`.
@@ -43,22 +43,22 @@ class CleaningConfig:
             "drop" all of them, because nobody knows which is right.
         leaks: The same photo in two splits: "drop" it from the one trained on (from train before
             valid, from valid before test), or "keep" it. Whatever these three say, the test split
-            never loses a picture as a duplicate: figures on it stay comparable.
-        min_face_px: Longer side of the detector's box in pixels of the picture; 0 for any.
-        min_sharpness: See `sharpness`; None judges no picture blurred, and the manifest shows
+            never loses an image as a duplicate: figures on it stay comparable.
+        min_face_px: Longer side of the detector's box in pixels of the image; 0 for any.
+        min_sharpness: See `sharpness`; None judges no image blurred, and the manifest shows
             the figures to choose from.
-        crop: "face" writes the square around the face, "whole" the whole picture.
+        crop: "face" writes the square around the face, "whole" the whole image.
         margin: Side of the square over the longer side of the detector's box; None for the
             detector's own `crop_scale` (framed as FER2013 frames faces).
         shift_y: How far the square moves, as a share of the box's height, negative is up; None
             for the detector's own `crop_shift_y`.
         align_eyes: Turn faces upright where the detector gives eyes (mediapipe, yunet, mtcnn).
         size_px: Side of what is written; None leaves faces as large as they are. With
-            crop="whole" pictures that are not square are squeezed, as everywhere in the house.
-        format: "png" (lossless) or "jpg". Pictures that need no change at all (crop="whole"
+            crop="whole" images that are not square are squeezed, as everywhere in the house.
+        format: "png" (lossless) or "jpg". Images that need no change at all (crop="whole"
             without `size_px`) are copied byte for byte with their own suffix.
-        surround: Also look at pictures amid a plain border, where detectors find faces that fill
-            the picture (see `find_faces`).
+        surround: Also look at images amid a plain border, where detectors find faces that fill
+            the image (see `find_faces`).
 
     Raises:
         ValueError: If a setting is out of its range.
@@ -91,15 +91,15 @@ class CleaningConfig:
         _check_range("size_px", self.size_px, 8, 4096)
         if self.crop == "whole" and self.align_eyes:
             raise ValueError(
-                "Expected align_eyes with crop='face'. Received: crop='whole': a whole picture "
+                "Expected align_eyes with crop='face'. Received: crop='whole': a whole image "
                 "is not turned. Try without one of them."
             )
 
     @classmethod
     def already_cropped(cls, **changes: object) -> Self:
-        """Gives settings for pictures that are faces already, such as FER2013's 48x48 ones.
+        """Return settings for images that are faces already, such as FER2013's 48x48 ones.
 
-        Whole pictures are written; a picture is flagged, not dropped, where the detector sees no
+        Whole images are written; an image is flagged, not dropped, where the detector sees no
         face or several. Unreadable ones and duplicates are dropped as ever.
         """
         preset = {"crop": "whole", "no_face": "keep", "multi_face": "largest", "too_small": "keep"}

@@ -1,7 +1,7 @@
 """The record of a run under way, so that an interrupted run goes on where it stopped.
 
-One JSON line a picture, after a first line that says which run it is. A line is written once the
-picture's file is in place; a line that broke off is cut off when the run goes on.
+One JSON line an image, after a first line that says which run it is. A line is written once the
+image's file is in place; a line that broke off is cut off when the run goes on.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class Journal:
 
     Args:
         path: The file.
-        run: Names the run: its pictures and settings.
+        run: Names the run: its images and settings.
     """
 
     def __init__(self, path: Path, run: str) -> None:
         self.path, self.run = path, run
 
     def begin(self) -> list[Look]:
-        """Gives the pictures already looked at, in order, and makes the file ready to append to.
+        """Return the images already looked at, in order, and make the file ready to append to.
 
         Raises:
             ValueError: If the file is of another run, or damaged.
@@ -40,7 +40,7 @@ class Journal:
         return looks
 
     def open(self) -> IO[str]:
-        """Opens for appending; each line reaches the file when it is written."""
+        """Open for appending; each line reaches the file when it is written."""
         return open(self.path, "a", encoding="ascii", buffering=1)
 
     def _whole_lines(self) -> list[bytes]:
@@ -56,14 +56,14 @@ class Journal:
         if head != {"run": self.run} or [look.number for look in looks] != list(range(len(looks))):
             raise ValueError(
                 f"Expected {self.path.parent} to hold an interrupted run of the same "
-                "pictures and settings. It is of others, or damaged. Use those, choose another "
+                "images and settings. It is of others, or damaged. Use those, choose another "
                 "folder, or start anew with --restart."
             )
         return looks
 
 
 def journal_line(look: Look) -> str:
-    """Gives the line of one picture, in ASCII: what breaks off never breaks a letter."""
+    """Return the line of one image, in ASCII: what breaks off never breaks a letter."""
     return _line(asdict(look))
 
 

@@ -1,4 +1,4 @@
-"""What one picture shows, and what is wrong with it."""
+"""What one image shows, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from builder_tools.cleaning.looking import (
 )
 from builder_tools.datasets.duplicates import MINIATURE_PX
 from builder_tools.detectors import DETECTOR_ERRORS, FaceDetector
-from builder_tools.media import PICTURE_ERRORS, open_image
+from builder_tools.media import IMAGE_ERRORS, open_image
 from builder_tools.media.budget import Budget
 from builder_tools.results import Face
 
 _logger = logging.getLogger(__name__)
 
-LOOKING_ERRORS = (*PICTURE_ERRORS, *DETECTOR_ERRORS)
-"""What a bad picture may raise in a decoder or a detector; it never ends a run."""
+LOOKING_ERRORS = (*IMAGE_ERRORS, *DETECTOR_ERRORS)
+"""What a bad image may raise in a decoder or a detector; it never ends a run."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What one picture shows; a line of the journal.
+    """What one image shows; a line of the journal.
 
     Args:
-        number: Which picture, from 0.
+        number: Which image, from 0.
         error: Why it could not be looked at, or "".
         num_faces: Faces found.
         score: The detector's score of the largest face.
-        box: x1, y1, x2, y2 of the largest face, px of the picture.
+        box: x1, y1, x2, y2 of the largest face, px of the image.
         face_px: Longer side of that box.
-        sharpness: Of that face, or of the whole picture where there is none.
+        sharpness: Of that face, or of the whole image where there is none.
         roll_deg: How far that face was turned back, or None where it was not.
-        miniature: The whole picture in grey at 48x48 px, base64: what duplicates are found by.
-        size_px: Width and height of the picture.
+        miniature: The whole image in grey at 48x48 px, base64: what duplicates are found by.
+        size_px: Width and height of the image.
     """
 
     number: int
@@ -71,13 +71,13 @@ class Look:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something wrong with a picture.
+    """Something wrong with an image.
 
     Args:
         status: One of `STATUSES`.
         reason: In words.
-        drops: Whether the picture is dropped for it.
-        twin: Index of the picture it repeats, or None.
+        drops: Whether the image is dropped for it.
+        twin: Index of the image it repeats, or None.
     """
 
     status: str
@@ -89,9 +89,9 @@ class Fault:
 def look_at(
     number: int, path: Path, detector: FaceDetector, config: CleaningConfig, budget: Budget
 ) -> tuple[Look, np.ndarray | None]:
-    """Look at a picture; gives what it shows and what to write of it, which is None if nothing.
+    """Look at an image; return what it shows and what to write of it, which is None if nothing.
 
-    Never raises for a bad picture: that is a `Look` with an error. It is decoded when there is
+    Never raises for a bad image: that is a `Look` with an error. It is decoded when there is
     room in the budget.
     """
     with ExitStack() as held:
@@ -110,17 +110,17 @@ def look_at(
         look = replace(look, miniature=_miniature(image), size_px=image.shape[1::-1])
         if any(fault.drops for fault in faults(look, config)):
             return look, None
-        picture = cut if config.crop == "face" else image
-        return look, resize_square(picture, config.size_px)
+        kept = cut if config.crop == "face" else image
+        return look, resize_square(kept, config.size_px)
 
 
 def faults(look: Look, config: CleaningConfig) -> list[Fault]:
-    """Gives what is wrong with a picture by itself, worst first; `[]` if nothing."""
+    """Return what is wrong with an image by itself, worst first; `[]` if nothing."""
     return list(_faults(look, config))
 
 
 def verdict(found: Iterable[Fault]) -> Fault:
-    """Gives the fault that decides: the first one that drops the picture, else the first.
+    """Return the fault that decides: the first one that drops the image, else the first.
 
     Its reason names all of them. Without any fault the status is "ok".
     """
@@ -137,7 +137,7 @@ def _faults(look: Look, config: CleaningConfig) -> Iterable[Fault]:
         yield Fault("unreadable", "it cannot be read", drops=True)
         return
     if look.num_faces == 0:
-        what = "" if config.no_face == "drop" else "; the whole picture is kept"
+        what = "" if config.no_face == "drop" else "; the whole image is kept"
         yield Fault("no_face", f"no face found{what}", config.no_face == "drop")
     if look.num_faces > 1:
         drops = config.multi_face == "drop"
@@ -166,7 +166,7 @@ def _cut(
 
 
 def _describe(number: int, faces: list[Face], sharp: float, roll: float | None) -> Look:
-    """Rounds as the manifest does, so that limits judge the figures that are shown."""
+    """Round as the manifest does, so that limits judge the figures that are shown."""
     if not faces:
         return Look(number, sharpness=round(sharp, 2))
     box = faces[0].box
@@ -182,6 +182,6 @@ def _describe(number: int, faces: list[Face], sharp: float, roll: float | None) 
 
 
 def _miniature(image: np.ndarray) -> str:
-    """Shrinks once what is decoded once; duplicates need no second look at the file."""
+    """Shrink once what is decoded once; duplicates need no second look at the file."""
     small = resize_square(image, MINIATURE_PX)
     return base64.b64encode(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)).decode("ascii")

@@ -1,4 +1,4 @@
-"""What is done with the pixels of one picture: find faces, judge sharpness, cut, turn upright."""
+"""What is done with the pixels of one image: find faces, judge sharpness, cut, turn upright."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from builder_tools.detectors import FaceDetector
 from builder_tools.results import Box, Face, crop
 
-SMALL_PICTURE_PX = 128
-"""Pictures up to this side are enlarged before a detector looks: they are crops of faces."""
+SMALL_IMAGE_PX = 128
+"""Images up to this side are enlarged before a detector looks: they are crops of faces."""
 ENLARGED_PX = 192
 SURROUND = 0.5
-"""Width of the border over the longer side of the picture. It has the picture's mean colour: so
+"""Width of the border over the longer side of the image. It has the image's mean colour: so
 most true faces are found, and of plain colours the fewest false ones (`reports/cleaning.md`)."""
 SECOND_LOOK_UP_TO_PX = 640
-"""Larger pictures without a face are not looked at again: faces there do not fill the frame."""
+"""Larger images without a face are not looked at again: faces there do not fill the frame."""
 SECOND_LOOK_SCORE = 0.7
 """A second look sees more faces where there are none, but is not sure of them."""
 
@@ -35,24 +35,24 @@ MIN_EYE_DISTANCE = 0.15
 def find_faces(
     detector: FaceDetector, image_rgb: np.ndarray, *, surround: bool = True
 ) -> list[Face]:
-    """Gives the faces in a picture, in pixels of the picture, also where a face fills it.
+    """Return the faces in an image, in pixels of the image, also where a face fills it.
 
-    Detectors are made for faces with something around them; of FER2013's 48x48 face pictures the
-    default one misses an eighth, dlib all. So pictures up to 128 px are looked at enlarged to 192
-    px amid a plain border of half a side, and pictures up to 640 px in which nothing was found are
+    Detectors are made for faces with something around them; of FER2013's 48x48 face images the
+    default one misses an eighth, dlib all. So images up to 128 px are looked at enlarged to 192
+    px amid a plain border of half a side, and images up to 640 px in which nothing was found are
     looked at again amid such a border, where only faces scored 0.7 and more count
     (`reports/cleaning.md` has the shares).
 
     Args:
         detector: Any face detector.
         image_rgb: `(H, W, 3)` uint8 RGB.
-        surround: False asks the detector once, for the picture as it is.
+        surround: False asks the detector once, for the image as it is.
 
     Returns:
-        Faces, largest first; boxes clipped to the picture.
+        Faces, largest first; boxes clipped to the image.
     """
     longer_px = max(image_rgb.shape[:2])
-    if surround and longer_px <= SMALL_PICTURE_PX:
+    if surround and longer_px <= SMALL_IMAGE_PX:
         return _find_amid_border(detector, image_rgb, ENLARGED_PX / longer_px)
     faces = detector.detect(image_rgb)
     if faces or not surround or longer_px > SECOND_LOOK_UP_TO_PX:
@@ -62,10 +62,10 @@ def find_faces(
 
 
 def sharpness(face_rgb: np.ndarray) -> float:
-    """Gives the variance of the Laplacian of the grey face at 64x64 px: the higher, the sharper.
+    """Return the variance of the Laplacian of the grey face at 64x64 px: the higher, the sharper.
 
     The fixed size makes faces of all sizes comparable. It also grows with contrast and noise, so
-    choose a limit by looking at the pictures under it. (Pech-Pacheco et al., 2000, "Diatom
+    choose a limit by looking at the images under it. (Pech-Pacheco et al., 2000, "Diatom
     autofocusing in brightfield microscopy".)
 
     Args:
@@ -76,7 +76,7 @@ def sharpness(face_rgb: np.ndarray) -> float:
 
 
 def cut_face(image_rgb: np.ndarray, face: Face, *, margin: float, shift_y: float) -> np.ndarray:
-    """Cuts the square around a face; parts outside the picture repeat its edge.
+    """Cut the square around a face; parts outside the image repeat its edge.
 
     Args:
         image_rgb: `(H, W, 3)` uint8 RGB.
@@ -92,7 +92,7 @@ def cut_face(image_rgb: np.ndarray, face: Face, *, margin: float, shift_y: float
 
 
 def align_face(image_rgb: np.ndarray, face: Face, *, margin: float, shift_y: float) -> np.ndarray:
-    """Cuts the square around a face as `cut_face`, turned so that the line of the eyes is level.
+    """Cut the square around a face as `cut_face`, turned so that the line of the eyes is level.
 
     The square has the same side; it is turned around the centre of the box, and shifted along
     the face's own axis. Without usable eyes (`roll_deg` gives None) it is `cut_face`.
@@ -116,7 +116,7 @@ def align_face(image_rgb: np.ndarray, face: Face, *, margin: float, shift_y: flo
 
 
 def with_nearer_eyes(detector: FaceDetector, image_rgb: np.ndarray, face: Face) -> Face:
-    """Gives the face with key points found from near by, where the detector gives key points.
+    """Return the face with key points found from near by, where the detector gives key points.
 
     Seen in a whole photo, a leaning face's eyes are often given too level; in the square around
     the face, 512 px large, they are less so (`reports/cleaning.md` has the degrees).
@@ -135,7 +135,7 @@ def with_nearer_eyes(detector: FaceDetector, image_rgb: np.ndarray, face: Face) 
 
 
 def roll_deg(face: Face) -> float | None:
-    """Gives how far the line of the eyes leans, in degrees, clockwise in the picture positive.
+    """Return how far the line of the eyes leans, in degrees, clockwise in the image positive.
 
     None where the detector gives no eyes, where they are too near together to tell (a profile),
     or where the line leans more than 45 degrees (which then is more often an error than a face).
@@ -150,7 +150,7 @@ def roll_deg(face: Face) -> float | None:
 
 
 def resize_square(image_rgb: np.ndarray, size_px: int | None) -> np.ndarray:
-    """Gives the picture as a square of `size_px`, or itself where that is None."""
+    """Return the image as a square of `size_px`, or itself where that is None."""
     return image_rgb if size_px is None else _resized(image_rgb, size_px)
 
 
@@ -179,7 +179,7 @@ def _to_window(box: Box, corner: np.ndarray, factor: float) -> Box:
 
 
 def _back(face: Face, border: int, factor: float) -> Face:
-    """Gives a face found in the enlarged, bordered picture in pixels of the picture."""
+    """Return a face found in the enlarged, bordered image in pixels of the image."""
     box = Box(*((value - border) / factor for value in face.box.xyxy))
     keypoints = None if face.keypoints is None else (face.keypoints - border) / factor
     return replace(face, box=box, keypoints=keypoints)

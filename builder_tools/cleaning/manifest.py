@@ -1,4 +1,4 @@
-"""The manifest: one row a raw picture, with what it shows and what became of it; the report."""
+"""The manifest: one row a raw image, with what it shows and what became of it; the report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from builder_tools.cleaning.config import STATUSES
 from builder_tools.cleaning.judging import Fault, Look
-from builder_tools.cleaning.sources import RawPicture
+from builder_tools.cleaning.sources import RawImage
 from builder_tools.csv_files import write_table
 
 NUMBER_COLUMNS = ("detection_score", "x1", "y1", "x2", "y2", "face_px", "sharpness", "roll_deg")
@@ -35,7 +35,7 @@ class CleaningReport:
 
     Args:
         out: The cleaned folder; of a preview, the folder of its contact sheets.
-        manifest: One row a raw picture; see `COLUMNS`.
+        manifest: One row a raw image; see `COLUMNS`.
     """
 
     out: Path
@@ -43,7 +43,7 @@ class CleaningReport:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of pictures by status, in the order of `STATUSES`; all of them."""
+        """Number of images by status, in the order of `STATUSES`; all of them."""
         found = self.manifest["status"].value_counts()
         return {status: int(found.get(status, 0)) for status in STATUSES}
 
@@ -57,12 +57,12 @@ class CleaningReport:
 
     @property
     def emptied(self) -> list[str]:
-        """The classes of which no picture was kept."""
+        """The classes of which no image was kept."""
         kept = self.manifest.groupby("emotion")["kept"].any()
         return sorted(kept.index[~kept])
 
     def with_status(self, status: str) -> pd.DataFrame:
-        """Gives the rows of one status.
+        """Return the rows of one status.
 
         Raises:
             ValueError: If there is no such status.
@@ -73,34 +73,34 @@ class CleaningReport:
 
 
 def make_manifest(
-    pictures: Sequence[RawPicture],
+    images: Sequence[RawImage],
     looks: Sequence[Look],
     verdicts: Sequence[Fault],
     outputs: Sequence[str],
 ) -> pd.DataFrame:
-    """Gives the manifest.
+    """Return the manifest.
 
     Args:
-        pictures: All pictures of the run.
+        images: All images of the run.
         looks: What each shows.
         verdicts: What decided on each.
         outputs: Where each goes if it is kept.
 
     Returns:
-        One row a picture, with the columns `COLUMNS`; what is not known is NaN or "".
+        One row an image, with the columns `COLUMNS`; what is not known is NaN or "".
     """
-    rows = zip(pictures, looks, verdicts, outputs, strict=True)
-    table = [_row(picture, look, fault, out, pictures) for picture, look, fault, out in rows]
+    rows = zip(images, looks, verdicts, outputs, strict=True)
+    table = [_row(image, look, fault, out, images) for image, look, fault, out in rows]
     return pd.DataFrame(table, columns=list(COLUMNS))
 
 
 def write_manifest(path: Path, manifest: pd.DataFrame) -> None:
-    """Writes a manifest as csv; file names that are no UTF-8 keep their bytes."""
+    """Write a manifest as csv; file names that are no UTF-8 keep their bytes."""
     write_table(path, manifest)
 
 
 def read_manifest(path: str | Path) -> pd.DataFrame:
-    """Reads a manifest as `make_manifest` gave it.
+    """Read a manifest as `make_manifest` gave it.
 
     Raises:
         FileNotFoundError: If it is not there.
@@ -120,13 +120,13 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
 
 
 def _row(
-    picture: RawPicture, look: Look, fault: Fault, out: str, pictures: Sequence[RawPicture]
+    image: RawImage, look: Look, fault: Fault, out: str, images: Sequence[RawImage]
 ) -> Mapping[str, object]:
     corners = look.box or (None,) * 4
     return {
-        "image_path": picture.name,
-        "emotion": picture.emotion,
-        "split": picture.split,
+        "image_path": image.name,
+        "emotion": image.emotion,
+        "split": image.split,
         "status": fault.status,
         "kept": not fault.drops,
         "reason": fault.reason,
@@ -136,7 +136,7 @@ def _row(
         "face_px": look.face_px,
         "sharpness": look.sharpness,
         "roll_deg": look.roll_deg,
-        "duplicate_of": "" if fault.twin is None else pictures[fault.twin].name,
+        "duplicate_of": "" if fault.twin is None else images[fault.twin].name,
         "out_path": "" if fault.drops else out,
         "error": look.error,
     }

@@ -1,4 +1,4 @@
-"""Contact sheets: pictures small, row by row, to be looked at before anything is dropped."""
+"""Contact sheets: images small, row by row, to be looked at before anything is dropped."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from builder_tools.cleaning.sources import RawPicture
+from builder_tools.cleaning.sources import RawImage
 from builder_tools.media import read_image, write_image
 
 SHOWN = ("no_face", "multi_face", "too_small", "blurred", "duplicate")
 """Statuses that get a sheet; of the unreadable ones there is nothing to see."""
 MOST = 200
-"""Pictures on a sheet, spread evenly over those of the status."""
+"""Images on a sheet, spread evenly over those of the status."""
 SIDE_PX, CAPTION_PX, COLUMNS = 112, 14, 10
 UNREADABLE_GREY = 200
 DROPPED_RGB, KEPT_RGB, TEXT_RGB = (213, 94, 0), (0, 158, 115), (0, 0, 0)
 
 
-def write_preview(folder: Path, pictures: Sequence[RawPicture], manifest: pd.DataFrame) -> None:
+def write_preview(folder: Path, images: Sequence[RawImage], manifest: pd.DataFrame) -> None:
     """Write `<status>.png` for each status that occurs and is not well.
 
-    Each picture has its row of the manifest (as a table program counts, the header is 1) above it
+    Each image has its row of the manifest (as a table program counts, the header is 1) above it
     and the box of its largest face in it; orange where it would be dropped, green where it stays.
-    A duplicate stands beside the picture it repeats.
+    A duplicate stands beside the image it repeats.
     """
     row_of = {name: row for row, name in enumerate(manifest["image_path"])}
     for status in SHOWN:
@@ -37,42 +37,42 @@ def write_preview(folder: Path, pictures: Sequence[RawPicture], manifest: pd.Dat
             originals = [row_of[name] for name in manifest["duplicate_of"].iloc[rows]]
             rows = np.stack([rows, originals], axis=1).ravel()
         if len(rows):
-            shown = [_with_box(pictures[row].path, manifest.iloc[row]) for row in rows]
+            shown = [_with_box(images[row].path, manifest.iloc[row]) for row in rows]
             write_image(folder / f"{status}.png", contact_sheet(shown, [f"{r + 2}" for r in rows]))
 
 
 def contact_sheet(
-    pictures: Sequence[str | Path | np.ndarray],
+    images: Sequence[str | Path | np.ndarray],
     captions: Sequence[str] = (),
     *,
     columns: int = COLUMNS,
     side_px: int = SIDE_PX,
     gap_px: int = CAPTION_PX,
 ) -> np.ndarray:
-    """Return pictures small, row by row, `(H, W, 3)` uint8 RGB.
+    """Return images small, row by row, `(H, W, 3)` uint8 RGB.
 
     Args:
-        pictures: Paths or `(H, W, 3)` uint8 RGB arrays; each is fitted into a white square, one
+        images: Paths or `(H, W, 3)` uint8 RGB arrays; each is fitted into a white square, one
             that cannot be read is a grey square.
-        captions: Short ASCII texts written above them, one a picture, or none.
-        columns: Pictures in a row.
+        captions: Short ASCII texts written above them, one an image, or none.
+        columns: Images in a row.
         side_px: Side of a square.
         gap_px: Height left above each row.
     """
-    columns = min(columns, len(pictures))
-    rows = -(-len(pictures) // columns)
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
     size = (rows * (side_px + gap_px), columns * (side_px + 2), 3)
     sheet = np.full(size, 255, np.uint8)
-    for place, picture in enumerate(pictures):
+    for place, image in enumerate(images):
         top, left = place // columns * (side_px + gap_px) + gap_px, place % columns * (side_px + 2)
-        sheet[top : top + side_px, left : left + side_px] = _fitted(picture, side_px)
+        sheet[top : top + side_px, left : left + side_px] = _fitted(image, side_px)
         if len(captions):
             cv2.putText(sheet, captions[place], (left, top - 3), 0, 0.35, TEXT_RGB, 1, cv2.LINE_AA)
     return sheet
 
 
 def _with_box(path: Path, row: pd.Series) -> Path | np.ndarray:
-    """Return the picture with a frame that says what becomes of it, and its face's box."""
+    """Return the image with a frame that says what becomes of it, and its face's box."""
     try:
         image = read_image(path).copy()
     except (OSError, ValueError):
@@ -87,11 +87,11 @@ def _with_box(path: Path, row: pd.Series) -> Path | np.ndarray:
     return image
 
 
-def _fitted(picture: str | Path | np.ndarray, side_px: int) -> np.ndarray:
-    """Return a picture inside a white square, its shape kept."""
+def _fitted(source: str | Path | np.ndarray, side_px: int) -> np.ndarray:
+    """Return a source inside a white square, its shape kept."""
     square = np.full((side_px, side_px, 3), 255, np.uint8)
     try:
-        image = read_image(picture)
+        image = read_image(source)
     except (OSError, ValueError):
         square[:] = UNREADABLE_GREY
         return square

@@ -1,4 +1,4 @@
-"""Which pictures there are, whatever way they are laid out, and where each goes."""
+"""Which images there are, whatever way they are laid out, and where each goes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 from builder_tools.datasets.class_folders import FOLDER_OF_SPLIT, list_as_written
 from builder_tools.datasets.competition import TRAIN_CSV, list_competition
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.media import list_images
 
 
 @dataclass(frozen=True)
-class RawPicture:
-    """A picture of the source.
+class RawImage:
+    """An image of the source.
 
     Args:
         name: Its path below the source, with `/`.
@@ -29,39 +29,39 @@ class RawPicture:
     split: str
 
 
-def list_pictures(source: Path) -> list[RawPicture]:
-    """Lists the pictures of class folders, of the Kaggle competition, or of a flat folder.
+def list_raw_images(source: Path) -> list[RawImage]:
+    """List the images of class folders, of the Kaggle competition, or of a flat folder.
 
     Args:
-        source: With `train.csv` it is the competition; with pictures in subfolders they are
+        source: With `train.csv` it is the competition; with images in subfolders they are
             classes, with or without `train/ val/ test/` above; else a flat folder.
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        ValueError: If there are no pictures, or the layout is malformed.
+        ValueError: If there are no images, or the layout is malformed.
     """
     flat = list_images(source)
     if (source / TRAIN_CSV).is_file():
         return _of_table(list_competition(source))
     if flat:
         _check_not_mixed(source, flat)
-        return [RawPicture(path.name, path, "", "") for path in flat]
+        return [RawImage(path.name, path, "", "") for path in flat]
     return _of_table(list_as_written(source))
 
 
-def output_names(pictures: Sequence[RawPicture], suffix: str) -> list[str]:
-    """Gives each picture its place below the output: `<split?>/<emotion?>/<name><suffix>`.
+def output_names(images: Sequence[RawImage], suffix: str) -> list[str]:
+    """Return each image its place below the output: `<split?>/<emotion?>/<name><suffix>`.
 
-    Pictures of one folder that differ only by their suffix get a number.
+    Images of one folder that differ only by their suffix get a number.
 
     Args:
-        pictures: All pictures of the run.
-        suffix: Such as ".png", or "" to keep each picture's own.
+        images: All images of the run.
+        suffix: Such as ".png", or "" to keep each image's own.
     """
     names, taken = [], set()
-    for picture in pictures:
-        folder = Path(FOLDER_OF_SPLIT[picture.split], picture.emotion)
-        stem, ending = picture.path.stem, suffix or picture.path.suffix.lower()
+    for image in images:
+        folder = Path(FOLDER_OF_SPLIT[image.split], image.emotion)
+        stem, ending = image.path.stem, suffix or image.path.suffix.lower()
         name, number = (folder / f"{stem}{ending}").as_posix(), 1
         while name.casefold() in taken:
             number += 1
@@ -71,9 +71,9 @@ def output_names(pictures: Sequence[RawPicture], suffix: str) -> list[str]:
     return names
 
 
-def _of_table(table: PictureTable) -> list[RawPicture]:
+def _of_table(table: ImageTable) -> list[RawImage]:
     columns = table.table[["name", "path", "emotion", "split"]].itertuples(index=False)
-    return [RawPicture(name, Path(path), emotion, split) for name, path, emotion, split in columns]
+    return [RawImage(name, Path(path), emotion, split) for name, path, emotion, split in columns]
 
 
 def _check_not_mixed(source: Path, flat: Sequence[Path]) -> None:
@@ -81,7 +81,7 @@ def _check_not_mixed(source: Path, flat: Sequence[Path]) -> None:
     mixed = [path for path in folders if not path.name.startswith(".") and list_images(path)]
     if mixed:
         raise ValueError(
-            f"Expected pictures either in {source} or in its subfolders. Received both: "
+            f"Expected images either in {source} or in its subfolders. Received both: "
             f"{len(flat)} such as {flat[0].name}, and the folder {mixed[0].name}. Try to move "
             "one of them away."
         )

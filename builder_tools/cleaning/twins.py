@@ -13,10 +13,10 @@ import pandas as pd
 from builder_tools.cleaning.config import CleaningConfig
 from builder_tools.cleaning.judging import Fault, Look
 from builder_tools.cleaning.looking import resize_square
-from builder_tools.cleaning.sources import RawPicture
+from builder_tools.cleaning.sources import RawImage
 from builder_tools.datasets.copies import COMPARED_PX, MAX_DIFFERENCE, worst_difference
 from builder_tools.datasets.duplicates import duplicate_pairs, groups_of_pairs
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import EmotionSet
 from builder_tools.media import read_image
 from builder_tools.results import Box
@@ -27,14 +27,14 @@ NO_EMOTION = EmotionSet(("",))
 
 
 FACE_FILLS = 0.6
-"""Where the face takes this share of the picture's shorter side, the picture is the face."""
+"""Where the face takes this share of the image's shorter side, the image is the face."""
 AROUND_FACE = 1.3
 
 
-def twin_groups(pictures: Sequence[RawPicture], looks: Sequence[Look]) -> dict[int, int]:
-    """Return the group of copies of each readable picture, by its number.
+def twin_groups(images: Sequence[RawImage], looks: Sequence[Look]) -> dict[int, int]:
+    """Return the group of copies of each readable image, by its number.
 
-    Where the largest face is a small part of the picture, copies must also be equal there: before a
+    Where the largest face is a small part of the image, copies must also be equal there: before a
     fixed camera, whole photographs of two expressions hardly differ.
     """
     readable = [look for look in looks if look.miniature]
@@ -44,8 +44,8 @@ def twin_groups(pictures: Sequence[RawPicture], looks: Sequence[Look]) -> dict[i
     columns = {"name": numbers, "path": "", "index": range(len(readable))}
     table = pd.DataFrame({**columns, "label": 0, "emotion": "", "split": ""})
     miniatures = np.stack([look.pixels for look in readable])
-    pairs = duplicate_pairs(PictureTable(table, NO_EMOTION, miniatures))
-    faces = _Faces(pictures)
+    pairs = duplicate_pairs(ImageTable(table, NO_EMOTION, miniatures))
+    faces = _Faces(images)
     equal = [
         faces.are_equal(readable[first], readable[second])
         for first, second in zip(pairs["first"], pairs["second"], strict=True)
@@ -55,14 +55,14 @@ def twin_groups(pictures: Sequence[RawPicture], looks: Sequence[Look]) -> dict[i
 
 
 class _Faces:
-    """Compares the largest faces of pictures that look alike as wholes."""
+    """Compares the largest faces of images that look alike as wholes."""
 
-    def __init__(self, pictures: Sequence[RawPicture]) -> None:
-        self._pictures = pictures
+    def __init__(self, images: Sequence[RawImage]) -> None:
+        self._images = images
         self._read = lru_cache(maxsize=64)(self._grey)
 
     def are_equal(self, first: Look, second: Look) -> bool:
-        """Tell whether a face is the same in both, at the place where either picture has it."""
+        """Return whether a face is the same in both, at the place where either image has it."""
         seen = next((look for look in (first, second) if look.box), None)
         if seen is None or seen.face_px >= FACE_FILLS * min(seen.size_px):
             return True
@@ -80,21 +80,21 @@ class _Faces:
         return worst_difference(*cuts) <= MAX_DIFFERENCE
 
     def _grey(self, number: int) -> np.ndarray:
-        return cv2.cvtColor(read_image(self._pictures[number].path), cv2.COLOR_RGB2GRAY)
+        return cv2.cvtColor(read_image(self._images[number].path), cv2.COLOR_RGB2GRAY)
 
 
 def twin_faults(
-    pictures: Sequence[RawPicture],
+    images: Sequence[RawImage],
     groups: Mapping[int, int],
     kept: set[int],
     config: CleaningConfig,
 ) -> dict[int, list[Fault]]:
-    """Return what is wrong with pictures because of other pictures.
+    """Return what is wrong with images because of other images.
 
     Args:
-        pictures: All of them.
-        groups: The group of near-duplicates of each readable picture, by its index.
-        kept: Indices of the pictures not dropped for faults of their own; only these get faults,
+        images: All of them.
+        groups: The group of near-duplicates of each readable image, by its index.
+        kept: Indices of the images not dropped for faults of their own; only these get faults,
             and only these count as the copy that stays. Emotions are compared with all of them.
         config: Its `duplicates`, `conflicts` and `leaks` count.
     """
@@ -104,29 +104,29 @@ def twin_faults(
     found: dict[int, list[Fault]] = defaultdict(list)
     for group in members.values():
         if len(group) > 1:
-            for index, fault in _group_faults(pictures, group, kept, config):
+            for index, fault in _group_faults(images, group, kept, config):
                 found[index].append(fault)
     return dict(found)
 
 
 def _group_faults(
-    pictures: Sequence[RawPicture], group: list[int], kept: set[int], config: CleaningConfig
+    images: Sequence[RawImage], group: list[int], kept: set[int], config: CleaningConfig
 ) -> Iterator[tuple[int, Fault]]:
-    staying = sorted((i for i in group if i in kept), key=lambda i: (RANKS[pictures[i].split], i))
+    staying = sorted((i for i in group if i in kept), key=lambda i: (RANKS[images[i].split], i))
     first_of: dict[tuple[str, str], int] = {}
     for index in staying:
-        own, best = pictures[index], pictures[staying[0]]
+        own, best = images[index], images[staying[0]]
         may_drop = own.split != "test"
         if RANKS[own.split] > RANKS[best.split]:
             reason = f"the same photo stands in {best.split}: {best.name}"
             yield index, Fault("duplicate", reason, config.leaks == "drop", staying[0])
-        other = next((i for i in group if pictures[i].emotion != own.emotion), None)
+        other = next((i for i in group if images[i].emotion != own.emotion), None)
         if other is not None:
-            reason = f"the same photo is {pictures[other].emotion} in {pictures[other].name}"
+            reason = f"the same photo is {images[other].emotion} in {images[other].name}"
             drops = may_drop and config.conflicts == "drop"
             yield index, Fault("duplicate", reason, drops, other)
         first = first_of.setdefault((own.split, own.emotion), index)
         if first != index:
             drops = may_drop and config.duplicates == "drop"
-            reason = f"the same photo as {pictures[first].name}"
+            reason = f"the same photo as {images[first].name}"
             yield index, Fault("duplicate", reason, drops, first)

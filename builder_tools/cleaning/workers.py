@@ -1,4 +1,4 @@
-"""Threads that look at pictures, each with a detector of its own."""
+"""Threads that look at images, each with a detector of its own."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def progress(items: Iterator[Look], *, total: int, initial: int) -> Iterator[Loo
     """Show people how far it is, after two seconds."""
     from tqdm import tqdm
 
-    return tqdm(items, total=total, initial=initial, unit=" pictures", disable=None, delay=2)
+    return tqdm(items, total=total, initial=initial, unit=" images", disable=None, delay=2)
 
 
 def detectors(

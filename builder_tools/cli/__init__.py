@@ -25,9 +25,9 @@ from builder_tools.cli import (
     experiment,
     highlights,
     house,
+    images,
     kaggle,
     label_va,
-    pictures,
     study,
     train,
     tune,
@@ -46,7 +46,7 @@ from builder_tools.cli.quiet import without_chatter
 DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 
 VERBS = {
-    **pictures.VERBS,
+    **images.VERBS,
     **use.VERBS,
     **kaggle.VERBS,
     **highlights.VERBS,
@@ -78,7 +78,7 @@ TABLE_VERBS = {*STUDY_VERBS, *clean.VERBS, *data.VERBS}
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Builds the parser of all verbs."""
+    """Build the parser of all verbs."""
     parser = argparse.ArgumentParser(
         prog="builder-tools", description="Recognise nine emotions from faces, and study how."
     )
@@ -98,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a verb; gives the exit code."""
+    """Run a verb; return the exit code."""
     allow_any_letter()
     options = build_parser().parse_args(arguments)
     if options.verb in TABLE_VERBS:
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Runs the verb that was chosen; says in a sentence why it could not."""
+    """Run the verb that was chosen; say in a sentence why it could not."""
     try:
         with ended_by_signals():
             VERBS[options.verb].guard(options)

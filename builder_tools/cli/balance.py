@@ -15,11 +15,11 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="class folders, maybe under train/ val/ test/")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder")
     parser.add_argument(
-        "--value", type=positive, metavar="N", help="pictures a class (default: the largest class)"
+        "--value", type=positive, metavar="N", help="images a class (default: the largest class)"
     )
     parser.add_argument(
         "--modify-coef", type=float, default=0.5, metavar="X",
-        help="share of the missing pictures made by interpolation, 0...1 (default 0.5)",
+        help="share of the missing images made by interpolation, 0...1 (default 0.5)",
     )  # fmt: skip
     parser.add_argument(
         "--train-part", type=float, default=0.3, metavar="X",
@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace) -> None:
             random_state=options.seed,
         ).run()
     _print_counts(manifest)
-    print(f"Written: {options.out} ({len(manifest)} pictures, manifest.csv)", file=sys.stderr)
+    print(f"Written: {options.out} ({len(manifest)} images, manifest.csv)", file=sys.stderr)
 
 
 def _print_counts(manifest) -> None:
@@ -68,7 +68,7 @@ def _print_counts(manifest) -> None:
 
 VERBS = {
     "balance": Verb(
-        "bring every class of a folder to the same number of pictures",
+        "bring every class of a folder to the same number of images",
         (
             "builder-tools balance faces/ --out balanced/ --value 1000",
             "builder-tools balance faces/ --out b/ --value 500 --modify-coef 1 --space pca",

@@ -16,48 +16,48 @@ from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "pictures", nargs="*", metavar="PICTURE", help="your own; without any, models alone"
+        "images", nargs="*", metavar="IMAGE", help="your own; without any, models alone"
     )
     parser.add_argument("--models", nargs="+", help="names or folders (default: all installed)")
     parser.add_argument(
         "--detectors", nargs="+", choices=list(DETECTORS), default=[DEFAULT_DETECTOR]
     )
-    parser.add_argument("--repeats", type=positive, default=20, help="of each picture")
+    parser.add_argument("--repeats", type=positive, default=20, help="of each image")
     parser.add_argument("--json", action="store_true", help="one JSON line a row")
 
 
 def _run(options: argparse.Namespace) -> None:
     from builder_tools.cards import list_models
     from builder_tools.cli.use import progress_bar
-    from builder_tools.timing import time_models, time_pictures
+    from builder_tools.timing import time_images, time_models
 
     models = options.models or [card.name for card in list_models()]
     rows = itertools.chain(
         time_models(models, repeats=5 * options.repeats),
-        time_pictures(
-            options.pictures, detectors=options.detectors, models=models, repeats=options.repeats
+        time_images(
+            options.images, detectors=options.detectors, models=models, repeats=options.repeats
         )
-        if options.pictures
+        if options.images
         else (),
     )
-    count = len(models) * (1 + len(options.detectors) * bool(options.pictures))
+    count = len(models) * (1 + len(options.detectors) * bool(options.images))
     print(f"{platform.machine()}, {os.cpu_count()} cores", file=sys.stderr)
     if not options.json:
-        print(f"{'detector':<12}{'model':<12}{'pictures':>9}{'faces':>7}{'median':>11}{'95 %':>11}")
+        print(f"{'detector':<12}{'model':<12}{'images':>9}{'faces':>7}{'median':>11}{'95 %':>11}")
     for row in progress_bar(rows, "timed", total=count):
         print(json.dumps(asdict(row)) if options.json else _line(row), flush=True)
 
 
 def _line(row) -> str:
     return (
-        f"{row.detector or '(alone)':<12}{row.model:<12}{row.pictures:>9}{row.faces:>7}"
+        f"{row.detector or '(alone)':<12}{row.model:<12}{row.images:>9}{row.faces:>7}"
         f"{row.median_ms:>8.2f} ms{row.p95_ms:>8.2f} ms"
     )
 
 
 VERBS = {
     "benchmark": Verb(
-        "time models and detectors on this machine, on your own pictures",
+        "time models and detectors on this machine, on your own images",
         (
             "builder-tools benchmark",
             "builder-tools benchmark photo.jpg group.jpg --detectors mediapipe yunet",

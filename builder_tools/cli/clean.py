@@ -31,7 +31,7 @@ SETTINGS = (
 WHAT_IS_KEPT = (
     "By default everything listed here is dropped but conflicts, which are reported; nothing is "
     "blurred without --min-sharpness. Expressions of one person before one background are no "
-    "duplicates. The test split never loses a picture as a duplicate. What is kept in spite of a "
+    "duplicates. The test split never loses an image as a duplicate. What is kept in spite of a "
     "fault is flagged in manifest.csv."
 )
 
@@ -53,9 +53,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.2,
         metavar="SHARE",
-        help="stop, with a preview, if more than this share of the pictures would go (0.2)",
+        help="stop, with a preview, if more than this share of the images would go (0.2)",
     )
-    parser.add_argument("--strict", action="store_true", help="exit 1 if a picture is unreadable")
+    parser.add_argument("--strict", action="store_true", help="exit 1 if an image is unreadable")
     _add_writing_options(parser.add_argument_group("what is written"))
     _add_keeping_options(parser.add_argument_group("what is kept", WHAT_IS_KEPT))
 
@@ -68,12 +68,12 @@ def _add_writing_options(group) -> None:
     group.add_argument("--shift-y", type=float, help="shift of the crop, share of the box, up < 0")
     group.add_argument("--align-eyes", action="store_true", help="turn faces upright by the eyes")
     group.add_argument(
-        "--no-crop", dest="crop", action="store_const", const="whole", help="whole pictures"
+        "--no-crop", dest="crop", action="store_const", const="whole", help="whole images"
     )
     group.add_argument(
         "--already-cropped",
         action="store_true",
-        help="the pictures are faces already (FER2013): --no-crop --no-face keep "
+        help="the images are faces already (FER2013): --no-crop --no-face keep "
         "--multi-face largest --too-small keep",
     )
     group.add_argument("--format", choices=("png", "jpg"), help="of what is written (png)")
@@ -82,7 +82,7 @@ def _add_writing_options(group) -> None:
 def _add_keeping_options(group) -> None:
     group.add_argument("--min-face", dest="min_face_px", type=float, metavar="PX", help="side (24)")
     group.add_argument("--min-sharpness", type=float, metavar="X", help="limit (none)")
-    group.add_argument("--no-face", choices=KEEP_OR_DROP, help="drop, or keep the whole picture")
+    group.add_argument("--no-face", choices=KEEP_OR_DROP, help="drop, or keep the whole image")
     group.add_argument("--multi-face", "--many-faces", choices=("drop", "largest"))
     group.add_argument("--too-small", choices=KEEP_OR_DROP, help="faces under --min-face")
     group.add_argument("--blurred", choices=KEEP_OR_DROP, help="faces under --min-sharpness")
@@ -125,7 +125,7 @@ def _print_preview(report) -> int:
     counts = ", ".join(f"{count} {status}" for status, count in dropped) or "none"
     print(
         f"{report.out}: contact sheets and manifest.csv; {report.num_dropped} of "
-        f"{len(report.manifest)} pictures would go ({counts}). Nothing was dropped yet."
+        f"{len(report.manifest)} images would go ({counts}). Nothing was dropped yet."
     )
     return 0
 
@@ -134,16 +134,16 @@ def _print_summary(report) -> None:
     counts = ", ".join(f"{count} {status}" for status, count in report.counts.items() if count)
     print(
         f"{report.out}: {report.num_kept} kept and {report.num_dropped} dropped of "
-        f"{len(report.manifest)} pictures ({counts}); details in {report.out / 'manifest.csv'}"
+        f"{len(report.manifest)} images ({counts}); details in {report.out / 'manifest.csv'}"
     )
     failed = report.with_status("unreadable")
     for path, error in zip(failed["image_path"], failed["error"], strict=True):
         print(f"unreadable: {path}: {error}", file=sys.stderr)
     if report.num_kept and report.emptied:
-        print(f"No picture was kept of: {', '.join(report.emptied)}.", file=sys.stderr)
+        print(f"No image was kept of: {', '.join(report.emptied)}.", file=sys.stderr)
     if not report.num_kept:
         print(
-            "No picture was kept. For pictures that are faces already try --already-cropped; "
+            "No image was kept. For images that are faces already try --already-cropped; "
             "else try another --detector, or --no-face keep.",
             file=sys.stderr,
         )
@@ -151,7 +151,7 @@ def _print_summary(report) -> None:
 
 VERBS = {
     "clean": Verb(
-        "write the faces of a folder's pictures to a new folder, without the unfit ones",
+        "write the faces of a folder's images to a new folder, without the unfit ones",
         (
             "builder-tools clean photos/ --out faces/ --preview",
             "builder-tools clean photos/ --out faces/",

@@ -35,10 +35,10 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     folders.add_argument("--source", type=Path, help="zip, folder or table (see data/README.md)")
     folders.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
     folders.add_argument(
-        "--per-class", type=positive, help="at most so many pictures a class and split"
+        "--per-class", type=positive, help="at most so many images a class and split"
     )
     add_reading_options(folders)
-    folders.add_argument("--seed", type=int, default=0, help="which pictures --per-class takes")
+    folders.add_argument("--seed", type=int, default=0, help="which images --per-class takes")
 
 
 def _run(options: argparse.Namespace) -> int | None:
@@ -91,7 +91,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _source(name: str, given: Path | None, found: Path | None) -> Path | None:
-    """Gives what the loader is to be told: FER+ finds its own place, class folders are named."""
+    """Return what the loader is to be told: FER+ finds its own place, class folders are named."""
     if given is not None or found is None or name == "ferplus":
         return given
     return found.parent
@@ -105,7 +105,7 @@ def _print_counts(name: str, source: Path | None, reading: dict) -> None:
     counts = pd.crosstab(table.table["emotion"], table.table["split"])
     counts = counts.reindex(list(table.emotions), fill_value=0)[splits]
     counts.loc["all"] = counts.sum()
-    print(f"{name}: {len(table)} pictures{remark}\n{counts.rename_axis(None).to_string()}")
+    print(f"{name}: {len(table)} images{remark}\n{counts.rename_axis(None).to_string()}")
 
 
 def _loaded(name: str, source: Path | None, reading: dict):

@@ -14,14 +14,14 @@ DPI = 120
 
 
 def without_screen() -> None:
-    """Has matplotlib draw into memory; before the first figure."""
+    """Have matplotlib draw into memory; before the first figure."""
     import matplotlib
 
     matplotlib.use("agg")
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Writes a figure as PNG and closes it."""
+    """Write a figure as PNG and close it."""
     import matplotlib.pyplot as plt
 
     path.parent.mkdir(parents=True, exist_ok=True)

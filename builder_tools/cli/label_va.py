@@ -24,7 +24,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", type=Path, help="zip or folder of --data")
     parser.add_argument(
         "--split", default=ALL_SPLITS, choices=("train", "valid", "test", ALL_SPLITS),
-        help="which pictures to label (default: all)",
+        help="which images to label (default: all)",
     )  # fmt: skip
     parser.add_argument("--method", default="isomap", choices=METHODS)
     parser.add_argument("--neighbours", type=positive, metavar="K")
@@ -74,11 +74,11 @@ def _run(options: argparse.Namespace) -> None:
     if options.plot:
         _plot(options, table, places)
     _print_means(table, places)
-    print(f"Written: {options.out} ({len(table)} pictures)", file=sys.stderr)
+    print(f"Written: {options.out} ({len(table)} images)", file=sys.stderr)
 
 
 def _table(options: argparse.Namespace):
-    """Gives the pictures to label."""
+    """Return the images to label."""
     from builder_tools.datasets import DATASETS
     from builder_tools.datasets.class_folders import load_class_folders
 
@@ -90,7 +90,7 @@ def _table(options: argparse.Namespace):
         table = DATASETS[options.data](options.source)
     chosen = table if options.split == ALL_SPLITS else table.split(options.split)
     if not len(chosen):
-        raise ValueError(f"Expected pictures in the split {options.split!r}. There are none.")
+        raise ValueError(f"Expected images in the split {options.split!r}. There are none.")
     return chosen
 
 
@@ -104,7 +104,7 @@ def _new_labeller(options: argparse.Namespace, table):
 
 
 def _given(options: argparse.Namespace) -> dict:
-    """Gives the options of the labeller that were said, by its names."""
+    """Return the options of the labeller that were said, by its names."""
     named = {name: getattr(options, name) for name in
              ("neighbours", "landmarks", "stages", "pull", "network")}  # fmt: skip
     named["network"] = named["network"] and str(named["network"])
@@ -121,13 +121,13 @@ def _refuse_options(options: argparse.Namespace) -> None:
 def _check_emotions(labeller, table) -> None:
     if labeller.emotions != table.emotions:
         raise ValueError(
-            f"Expected pictures of the labeller's classes, {list(labeller.emotions)}. "
+            f"Expected images of the labeller's classes, {list(labeller.emotions)}. "
             f"Received: {list(table.emotions)}."
         )
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
-    """Refuses before the work what would fail after it."""
+    """Refuse before the work what would fail after it."""
     if options.method == "umap" and options.save:
         raise ValueError("Expected a method that can be saved with --save: isomap or pca.")
     for name in ("out", "save", "plot"):
@@ -154,7 +154,7 @@ def _plot(options: argparse.Namespace, table, places) -> None:
 def _print_means(table, places) -> None:
     rows = table.table[["emotion"]].assign(valence=places[:, 0], arousal=places[:, 1])
     found = rows.groupby("emotion").agg(
-        pictures=("valence", "size"),
+        images=("valence", "size"),
         valence=("valence", "mean"),
         valence_sd=("valence", "std"),
         arousal=("arousal", "mean"),

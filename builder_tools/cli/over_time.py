@@ -19,7 +19,7 @@ SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
 def add_rest_option(parser: argparse.ArgumentParser) -> None:
-    """Adds --rest."""
+    """Add --rest."""
     parser.add_argument(
         "--rest",
         default="off",
@@ -31,7 +31,7 @@ def add_rest_option(parser: argparse.ArgumentParser) -> None:
 
 
 def rest_of(text: str) -> RestingFace | str | float | None:
-    """Gives what `Inference` takes as rest.
+    """Return what `Inference` takes as rest.
 
     Raises:
         ValueError, FileNotFoundError: If the text says none.
@@ -50,7 +50,7 @@ def rest_of(text: str) -> RestingFace | str | float | None:
 
 
 def add_time_options(parser: argparse.ArgumentParser) -> None:
-    """Adds --smooth and --timeline."""
+    """Add --smooth and --timeline."""
     parser.add_argument(
         "--smooth",
         type=float,
@@ -67,7 +67,7 @@ def add_time_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_plot(options: argparse.Namespace) -> None:
-    """Refuses --plot without --timeline, or without the packages it needs.
+    """Refuse --plot without --timeline, or without the packages it needs.
 
     Raises:
         ValueError, ImportError: Before anything is watched.
@@ -80,7 +80,7 @@ def check_plot(options: argparse.Namespace) -> None:
 
 
 def plot_timeline(table_path: Path, path: Path) -> None:
-    """Draws a timeline into a file, if there is a face in it."""
+    """Draw a timeline into a file, if there is a face in it."""
     from builder_tools.cli.figures import save_figure, without_screen
 
     without_screen()
@@ -98,7 +98,7 @@ def plot_timeline(table_path: Path, path: Path) -> None:
 def writing_timeline(
     path: Path | None, emotions, tell: TextIO, *, relative: bool = False
 ) -> Iterator[Callable[[FrameResult], None]]:
-    """Lend what writes a timeline and, at its end, tells who felt what.
+    """Lend what writes a timeline and, at its end, tell who felt what.
 
     Whatever ends it early (a signal, a full disk, a reader that went away), the rows so far are
     kept.

@@ -47,7 +47,7 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shares",
         metavar="TRAIN/TEST",
-        help="of pictures without splits: 80/20 (valid then comes out of train), or "
+        help="of images without splits: 80/20 (valid then comes out of train), or "
         "train/valid/test, 70/15/15 (default)",
     )
 

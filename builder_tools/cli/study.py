@@ -14,7 +14,7 @@ from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
 
 
 def need_study() -> None:
-    """Refuses early, in one sentence, where the study's packages are not installed."""
+    """Refuse early, in one sentence, where the study's packages are not installed."""
     need_extra("study", "keras", "pandas", "sklearn")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -24,7 +24,7 @@ RUNS = Path("runs")
 
 
 def add_reports_option(parser: argparse.ArgumentParser) -> None:
-    """Adds --reports."""
+    """Add --reports."""
     parser.add_argument(
         "--reports",
         type=Path,
@@ -35,7 +35,7 @@ def add_reports_option(parser: argparse.ArgumentParser) -> None:
 
 
 def log_run(card, note: str, runs: Path, reports: Path | None = None) -> None:
-    """Adds the row of a model to the log of the runs, and to that of the reports if asked for."""
+    """Add the row of a model to the log of the runs, and to that of the reports if asked for."""
     from builder_tools.study import log_experiment
 
     for folder in dict.fromkeys([runs, reports or runs]):
@@ -43,7 +43,7 @@ def log_run(card, note: str, runs: Path, reports: Path | None = None) -> None:
 
 
 def add_va_labels_option(parser) -> None:
-    """Adds --va-labels."""
+    """Add --va-labels."""
     parser.add_argument(
         "--va-labels",
         nargs="+",
@@ -65,15 +65,15 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--detect",
         action="store_true",
-        help="on labelled folders: find the face first, as in use; whole pictures without",
+        help="on labelled folders: find the face first, as in use; whole images without",
     )
     parser.add_argument("--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR)
     parser.add_argument(
         "--person",
         metavar="COLUMN|PATTERN",
-        help="on labelled folders: judge each picture against the other neutral pictures of its "
+        help="on labelled folders: judge each image against the other neutral images of its "
         "person, whom a column of the table names, or the group of a regular expression on the "
-        "pictures' names",
+        "images' names",
     )
     parser.add_argument(
         "--decision",
@@ -188,7 +188,7 @@ def _judge_as_the_card(options: argparse.Namespace, folder: Path, card, data) ->
 
 
 def _compare_with_card(card, split: str, metrics: dict, affect: dict) -> int:
-    """Says whether the figures are those of the card; 1 if they are not.
+    """Return whether the figures are those of the card; 1 if they are not.
 
     Those of valence and arousal are compared as far as both have them: figures against labels
     need the labels.
@@ -213,14 +213,14 @@ def _compare_with_card(card, split: str, metrics: dict, affect: dict) -> int:
 
 
 def _va_labels(options: argparse.Namespace):
-    """Gives the labels of --va-labels, None without."""
+    """Return the labels of --va-labels, None without."""
     from builder_tools.study import read_label_files
 
     return read_label_files(options.va_labels) if options.va_labels else None
 
 
 def _expect_labels(card, labels) -> None:
-    """Refuses to write figures into a card that would lose some it has."""
+    """Refuse to write figures into a card that would lose some it has."""
     if labels is None and any("against_labels" in affect_of(card, s) for s in ("valid", "test")):
         raise ValueError(
             f"Expected --va-labels with --update-card: the card of {card.name!r} holds figures "
@@ -229,14 +229,14 @@ def _expect_labels(card, labels) -> None:
 
 
 def affect_of(card, split: str) -> dict:
-    """Gives a card's figures of valence and arousal on a split, none for models without."""
+    """Return a card's figures of valence and arousal on a split, none for models without."""
     from builder_tools.study import VALENCE_AROUSAL
 
     return card.metrics.get(VALENCE_AROUSAL, {}).get(split, {})
 
 
 def print_report(metrics: dict, affect: dict) -> None:
-    """Prints figures by protocol, and those of valence and arousal if there are any."""
+    """Print figures by protocol, and those of valence and arousal if there are any."""
     from builder_tools.evaluation import format_report
     from builder_tools.study import format_affect
 

@@ -223,7 +223,7 @@ PLAIN_OPTIONS = (
 
 
 def _training_config(options: argparse.Namespace):
-    """Gives the configuration of --config, or the default one, with what was said changed."""
+    """Return the configuration of --config, or the default one, with what was said changed."""
     import dataclasses
     import json
 
@@ -267,7 +267,7 @@ def _refuse(text: str) -> None:
 
 
 def _trainable(word: str, network: str) -> str | int:
-    """Gives `all`, `head` or a number; `last` is what the network's registry row says."""
+    """Return `all`, `head` or a number; `last` is what the network's registry row says."""
     from builder_tools.networks import NETWORKS
 
     if word == "last" and network in NETWORKS:

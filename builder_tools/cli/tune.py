@@ -95,7 +95,7 @@ def _search(options: argparse.Namespace, hypermodel, train, valid, folder: Path)
 
 
 def _row(options: argparse.Namespace, result, faces: int) -> dict:
-    """Gives the row of a search in the log of runs: budget, seed, machine, its best trial."""
+    """Return the row of a search in the log of runs: budget, seed, machine, its best trial."""
     import datetime
 
     from builder_tools.machine import hardware
@@ -122,7 +122,7 @@ def _row(options: argparse.Namespace, result, faces: int) -> dict:
 
 
 def _commit(folder: Path, trial: int) -> str:
-    """Gives the commit that a trial was run at, which need not be today's."""
+    """Return the commit that a trial was run at, which need not be today's."""
     import json
 
     (begun,) = (
@@ -134,7 +134,7 @@ def _commit(folder: Path, trial: int) -> str:
 
 
 def _prepared(options: argparse.Namespace):
-    """Gives the hypermodel, the training and the validation faces."""
+    """Return the hypermodel, the training and the validation faces."""
     from builder_tools.study import load_data
     from builder_tools.training.samples import table_samples, thinned
     from builder_tools.tuning import EmotionHyperModel, SearchSpace

@@ -28,7 +28,7 @@ DEVICES = ("cpu", "cuda", "auto")
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `make_inference`."""
+    """Add the options of `make_inference`."""
     parser.add_argument("--model", help="name or folder of a model (see `models`)")
     parser.add_argument(
         "--detector",
@@ -67,7 +67,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--decision",
         choices=DECISIONS,
         default="natural",
-        help="natural: as probable as in the training data; balanced: for pictures in which all "
+        help="natural: as probable as in the training data; balanced: for images in which all "
         "emotions are about equally frequent (default: %(default)s)",
     )
     parser.add_argument(
@@ -78,7 +78,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def make_inference(options: argparse.Namespace, mode: str, show: str = "none", **more):
-    """Gives the `Inference` that the options describe."""
+    """Return the `Inference` that the options describe."""
     from builder_tools.classifier import EmotionClassifier
     from builder_tools.drawing import DrawBox
     from builder_tools.inference import Inference
@@ -107,7 +107,7 @@ def _detector_options(options: argparse.Namespace) -> dict[str, float]:
 
 
 def print_json(result: FrameResult) -> None:
-    """Prints a result as one line of JSON."""
+    """Print a result as one line of JSON."""
     print(json.dumps(result.to_dict(), ensure_ascii=not speaks_unicode()), flush=True)
 
 
@@ -213,7 +213,7 @@ def _run_online(options: argparse.Namespace) -> int:
 
 
 def _consume(results, options, *, emotions, total: int | None = None, text: bool = True) -> int:
-    """Prints the results of a stream, or with a timeline a summary; 1 if its source broke off."""
+    """Print the results of a stream, or with a timeline a summary; 1 if its source broke off."""
     summary = sys.stderr if options.json else sys.stdout
     relative = options.rest != "off"
     with writing_timeline(options.timeline, emotions, summary, relative=relative) as write:

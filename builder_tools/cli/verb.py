@@ -30,7 +30,7 @@ class Verb:
     extra: str = "study"
 
     def guard(self, options: argparse.Namespace) -> None:
-        """Refuses to write over what is read.
+        """Refuse to write over what is read.
 
         Raises:
             ValueError: Names the option and the file.
@@ -46,12 +46,12 @@ class Verb:
 
 
 def _values(option: object) -> list:
-    """Gives what an option holds as a list, which many options are and None is not."""
+    """Return what an option holds as a list, which many options are and None is not."""
     return [] if option is None else option if isinstance(option, list) else [option]
 
 
 def need_extra(extra: str, *modules: str) -> None:
-    """Refuses early, in one sentence, where the packages of an extra are not installed.
+    """Refuse early, in one sentence, where the packages of an extra are not installed.
 
     Raises:
         ImportError: Names what is missing and the pip command.
@@ -64,12 +64,12 @@ def need_extra(extra: str, *modules: str) -> None:
 
 
 def need_video() -> None:
-    """Refuses early where the packages for tables and figures over time are not installed."""
+    """Refuse early where the packages for tables and figures over time are not installed."""
     need_extra("video", "pandas", "matplotlib", "scipy")
 
 
 def positive(text: str) -> int:
-    """Parses a whole number of at least 1."""
+    """Parse a whole number of at least 1."""
     try:
         value = int(text)
     except ValueError:

@@ -44,7 +44,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         ("upload-mb", limits.max_upload_mb, "largest upload, MB"),
         ("video-s", limits.max_video_s, "longest video, s"),
         ("stored-mb", limits.max_stored_mb, "most uploads and results at once, MB"),
-        ("pictures", limits.max_pictures, "most pictures in a batch"),
+        ("images", limits.max_images, "most images in a batch"),
     ):
         parser.add_argument(
             f"--max-{name}", type=float, default=default, help=f"{text} (default: {default:g})"
@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace) -> None:
             max_upload_mb=options.max_upload_mb,
             max_video_s=options.max_video_s,
             max_stored_mb=options.max_stored_mb,
-            max_pictures=int(options.max_pictures),
+            max_images=int(options.max_images),
         ),
         keep_s=60 * options.keep_minutes,
     )

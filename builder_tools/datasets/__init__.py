@@ -1,6 +1,6 @@
-"""Data sets read into one table: pictures in files or in memory, labels, splits, votes.
+"""Data sets read into one table: images in files or in memory, labels, splits, votes.
 
-`DATASETS[name](source)` gives a `PictureTable` with every split filled. Where a data set has no
+`DATASETS[name](source)` gives a `ImageTable` with every split filled. Where a data set has no
 splits of its own they are seeded, stratified, and keep near-duplicates on one side.
 """
 
@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 
 
-def _ferplus(source: str | Path | None = None, **options: Any) -> PictureTable:
+def _ferplus(source: str | Path | None = None, **options: Any) -> ImageTable:
     from builder_tools.datasets.ferplus import ferplus_table
 
     if options:
@@ -24,14 +24,14 @@ def _ferplus(source: str | Path | None = None, **options: Any) -> PictureTable:
     return ferplus_table(source)
 
 
-def _folders(source: str | Path | None = None, **options: Any) -> PictureTable:
+def _folders(source: str | Path | None = None, **options: Any) -> ImageTable:
     from builder_tools.datasets.labelled import load_labelled
 
     layout = "root/<emotion>/*.jpg, a table of labels, or a zip of these"
     return load_labelled(_named("folders", source, layout), **options)
 
 
-def _competition(source: str | Path | None = None, **options: Any) -> PictureTable:
+def _competition(source: str | Path | None = None, **options: Any) -> ImageTable:
     from builder_tools.datasets.competition import load_competition
 
     source = _named("competition", source, "train.csv and train/")
@@ -52,7 +52,7 @@ def _named(name: str, source: str | Path | None, layout: str) -> str | Path:
     return source
 
 
-DATASETS: dict[str, Callable[..., PictureTable]] = {
+DATASETS: dict[str, Callable[..., ImageTable]] = {
     "ferplus": _ferplus,
     "folders": _folders,
     "competition": _competition,

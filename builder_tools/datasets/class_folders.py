@@ -1,7 +1,7 @@
 """Class folders: `root/<emotion>/*.jpg`, with or without `train/`, `val/`, `test/` above.
 
 Read into one table, and written from any table. Levels above, between and below (`archive/images/
-train/angry/person 3/1.jpg`) are allowed: of the folders on the way to a picture one names the split
+train/angry/person 3/1.jpg`) are allowed: of the folders on the way to an image one names the split
 and one the class. Folders whose names start with a dot are not looked into.
 """
 
@@ -18,7 +18,7 @@ from builder_tools.datasets.class_words import as_written, class_of, say_classes
 from builder_tools.datasets.duplicates import duplicate_groups
 from builder_tools.datasets.new_folder import new_folder
 from builder_tools.datasets.splits import TAKEN_SIDES, sample_per_class, with_splits
-from builder_tools.datasets.table import PROGRESS, PictureTable, table_of_files
+from builder_tools.datasets.table import PROGRESS, ImageTable, table_of_files
 from builder_tools.emotions import NINE_EMOTIONS, EmotionSet, own_word
 from builder_tools.media import list_images, write_image
 
@@ -40,7 +40,7 @@ SPLIT_OF_FOLDER = {
 MANIFEST = "manifest.csv"
 MANIFEST_COLUMNS = ("file", "split", "emotion", "source")
 MADE_ORIGINS = ("interpolated", "augmented", "copied")
-"""Values of the column `origin` of a balancing's manifest: pictures made from others."""
+"""Values of the column `origin` of a balancing's manifest: images made from others."""
 
 FOLDER_OF_SPLIT = {"train": "train", "valid": "val", "test": "test", "": ""}
 """Names of split folders that are written."""
@@ -50,12 +50,12 @@ _NOT_DATA = frozenset({"__macosx", "__pycache__"})
 
 @dataclass(frozen=True)
 class ClassFolder:
-    """A folder with pictures of one class.
+    """A folder with images of one class.
 
     Args:
         split: train, valid, test, or "" where there are no splits.
         name: The name of the folder that says the class.
-        paths: Its pictures, in natural order.
+        paths: Its images, in natural order.
     """
 
     split: str
@@ -71,7 +71,7 @@ def load_class_folders(
     valid: float = 0.15,
     test: float = 0.15,
     seed: int = 0,
-) -> PictureTable:
+) -> ImageTable:
     """Read class folders into a table with every split filled.
 
     Args:
@@ -84,14 +84,14 @@ def load_class_folders(
         seed: Chooses them: they are taken out of train, near-duplicates on one side.
 
     Returns:
-        Splits in order, then classes by name, then pictures in natural order; `name` is the path
+        Splits in order, then classes by name, then images in natural order; `name` is the path
         below `root` with "/".
 
     Raises:
         FileNotFoundError, NotADirectoryError: If there is no such folder.
         ValueError: If there are no class folders, no train, an empty class, a class that is not
-            in `emotions` (or, without them, not in train), too few pictures to split any class,
-            or pictures that balancing made would have to be split.
+            in `emotions` (or, without them, not in train), too few images to split any class,
+            or images that balancing made would have to be split.
     """
     table = list_class_folders(root, emotions=emotions, classes=classes)
     splits = set(table.table["split"])
@@ -102,20 +102,20 @@ def load_class_folders(
         )
     if set(TAKEN_SIDES) <= splits:
         return table
-    _refuse_made_pictures(Path(root))
+    _refuse_made_images(Path(root))
     groups = duplicate_groups(table)
     return with_splits(table, valid=valid, test=test, seed=seed, groups=groups)
 
 
-def _refuse_made_pictures(root: Path) -> None:
-    """A made picture beside its parents on the other side of a split would flatter every figure."""
+def _refuse_made_images(root: Path) -> None:
+    """A made image beside its parents on the other side of a split would flatter every figure."""
     manifest = root / MANIFEST
     if not manifest.is_file():
         return
     origins = pd.read_csv(manifest).get("origin", pd.Series(dtype=str))
     if origins.isin(MADE_ORIGINS).any():
         raise ValueError(
-            f"Expected {root} to hold val/ and test/ beside train/: it was balanced, and pictures "
+            f"Expected {root} to hold val/ and test/ beside train/: it was balanced, and images "
             "made from others must not be split from them. Split first "
             "(builder-tools data folders folders --source RAW --out SPLIT), then balance."
         )
@@ -126,10 +126,10 @@ def list_class_folders(
     *,
     emotions: EmotionSet | Sequence[str] | None = None,
     classes: Mapping[str, str] | None = None,
-) -> PictureTable:
+) -> ImageTable:
     """As `load_class_folders`, but takes the splits as they are ("" where there are none).
 
-    Reads no picture, so damaged ones are listed, too.
+    Reads no image, so damaged ones are listed, too.
     """
     root, classes = Path(root), classes or {}
     names_of = find_class_folders(root)
@@ -151,14 +151,14 @@ def list_class_folders(
     return table_of_files(names, paths, names_of_emotions, wanted, splits=splits)
 
 
-def list_as_written(root: str | Path) -> PictureTable:
+def list_as_written(root: str | Path) -> ImageTable:
     """As `list_class_folders`, with the folders' names as classes: for what is written again."""
     names = {folder.name for folder in find_class_folders(root)}
     return list_class_folders(root, emotions=sorted(names))
 
 
 def find_class_folders(root: str | Path) -> list[ClassFolder]:
-    """List the folders that hold pictures, with the split and the class that the way there names.
+    """List the folders that hold images, with the split and the class that the way there names.
 
     The class is the one folder on the way whose name is an emotion in some word; where none or
     several are, the first that is not shared by all.
@@ -181,7 +181,7 @@ def find_class_folders(root: str | Path) -> list[ClassFolder]:
     empty = [str(Path(root, *parts)) for parts, paths in leaves if not paths]
     if empty:
         raise ValueError(
-            f"Expected pictures in each class folder. There are none in {', '.join(empty)}. Add "
+            f"Expected images in each class folder. There are none in {', '.join(empty)}. Add "
             "some or remove the folder."
         )
     _check_parts(root, [parts for parts, _ in leaves])
@@ -196,16 +196,16 @@ def find_class_folders(root: str | Path) -> list[ClassFolder]:
 
 
 def write_class_folders(
-    table: PictureTable, root: str | Path, *, per_class: int | None = None, seed: int = 0
+    table: ImageTable, root: str | Path, *, per_class: int | None = None, seed: int = 0
 ) -> Path:
-    """Write pictures as class folders with a `manifest.csv`, whole or not at all.
+    """Write images as class folders with a `manifest.csv`, whole or not at all.
 
     Args:
-        table: Any pictures. With splits they go to `root/train|val|test/<emotion>/<name>.png`,
-            without to `root/<emotion>/<name>.png`. Pictures of one folder whose names differ
+        table: Any images. With splits they go to `root/train|val|test/<emotion>/<name>.png`,
+            without to `root/<emotion>/<name>.png`. Images of one folder whose names differ
             only in suffix or in folders above get a number.
         root: A new or empty folder.
-        per_class: At most so many pictures of each class in each split, chosen by `seed`.
+        per_class: At most so many images of each class in each split, chosen by `seed`.
         seed: See `per_class`.
 
     Returns:
@@ -213,7 +213,7 @@ def write_class_folders(
 
     Raises:
         FileExistsError: If `root` is not empty.
-        ValueError: If there is nothing to write, a picture cannot be read, or only some have a
+        ValueError: If there is nothing to write, an image cannot be read, or only some have a
             split.
         OSError: If it cannot be written; nothing is left then.
     """
@@ -223,8 +223,8 @@ def write_class_folders(
     chosen = table if per_class is None else sample_per_class(table, per_class, seed=seed)
     with new_folder(root) as partial:
         rows = []
-        for row, place in enumerate(tqdm(_places(chosen), "pictures", len(chosen), **PROGRESS)):
-            write_image(partial / place, chosen.picture(row))
+        for row, place in enumerate(tqdm(_places(chosen), "images", len(chosen), **PROGRESS)):
+            write_image(partial / place, chosen.image(row))
             facts = chosen.table.iloc[row]
             rows.append((place.as_posix(), facts["split"], facts["emotion"], facts["name"]))
         manifest = pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS))
@@ -233,7 +233,7 @@ def write_class_folders(
 
 
 def _leaves(folder: Path, root: Path) -> Iterator[tuple[tuple[str, ...], list[Path]]]:
-    """Yield each folder with pictures, or with nothing below it, as the parts of its path."""
+    """Yield each folder with images, or with nothing below it, as the parts of its path."""
     below = sorted(
         (path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."),
         key=lambda path: path.name,
@@ -312,17 +312,17 @@ def _check_labels(
         )
 
 
-def _check_writable(table: PictureTable) -> None:
+def _check_writable(table: ImageTable) -> None:
     splits = set(table.table["split"])
     if not len(table) or ("" in splits and len(splits) > 1):
         raise ValueError(
-            "Expected pictures that all have a split, or none has. Received: "
-            f"{len(table)} pictures with the splits {sorted(splits)}."
+            "Expected images that all have a split, or none has. Received: "
+            f"{len(table)} images with the splits {sorted(splits)}."
         )
 
 
-def _places(table: PictureTable) -> Iterator[Path]:
-    """Yield where each picture goes, below the root."""
+def _places(table: ImageTable) -> Iterator[Path]:
+    """Yield where each image goes, below the root."""
     taken: set[Path] = set()
     columns = table.table[["name", "emotion", "split"]].itertuples(index=False)
     for name, emotion, split in columns:

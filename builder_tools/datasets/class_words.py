@@ -53,7 +53,7 @@ def parse_classes(texts: Sequence[str]) -> dict[str, str]:
 
 
 def say_classes(meant: Mapping[str, str]) -> None:
-    """Tell, once a data set, which of its words are read as another; nothing if none is."""
+    """Log, once a data set, which of its words are read as another; nothing if none is."""
     changed = [f"{word} = {name}" for word, name in sorted(meant.items()) if word != name]
     if changed:
         logger.info("classes: %s (--classes NAME=CLASS changes that)", ", ".join(changed))

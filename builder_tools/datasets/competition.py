@@ -1,7 +1,7 @@
 """The Kaggle competition `skillbox-computer-vision-project`, as it is downloaded.
 
 `train.csv` (first column an unnamed index, then `image_path` such as `./train/anger/0.jpg`, and
-`emotion`), the pictures it names, `test_kaggle/<n>.jpg` without labels, and
+`emotion`), the images it names, `test_kaggle/<n>.jpg` without labels, and
 `sample_submission.csv`, which gives the order of the answers.
 """
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from builder_tools.datasets.duplicates import duplicate_groups
 from builder_tools.datasets.splits import with_splits
-from builder_tools.datasets.table import PictureTable, table_of_files
+from builder_tools.datasets.table import ImageTable, table_of_files
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.media import list_images
 
@@ -24,8 +24,8 @@ _SHOWN = 5
 
 def load_competition(
     root: str | Path, *, valid: float = 0.15, test: float = 0.15, seed: int = 0
-) -> PictureTable:
-    """Reads the labelled pictures, split seeded and stratified, near-duplicates on one side.
+) -> ImageTable:
+    """Read the labelled images, split seeded and stratified, near-duplicates on one side.
 
     Args:
         root: The folder with `train.csv` and `train/`.
@@ -36,7 +36,7 @@ def load_competition(
         One row a row of `train.csv`, in its order; `name` is the path below `root`.
 
     Raises:
-        FileNotFoundError: If `train.csv` or a picture it names is missing; names the rows.
+        FileNotFoundError: If `train.csv` or an image it names is missing; names the rows.
         ValueError: If `train.csv` is malformed; names the rows, as an editor counts them.
     """
     table = list_competition(root)
@@ -44,25 +44,25 @@ def load_competition(
     return with_splits(table, valid=valid, test=test, seed=seed, groups=groups)
 
 
-def list_competition(root: str | Path) -> PictureTable:
-    """As `load_competition`, without splits (""); reads no picture, only looks that it is there."""
+def list_competition(root: str | Path) -> ImageTable:
+    """As `load_competition`, without splits (""); reads no image, only looks that it is there."""
     root = Path(root)
     file = root / TRAIN_CSV
     rows = _read_train(file)
     names = [PurePosixPath(text).as_posix() for text in rows["image_path"]]
     _check_rows(file, rows, [not _is_below(name) for name in names], "a path below it")
-    _check_rows(file, rows, pd.Series(names).duplicated(), "each picture once")
+    _check_rows(file, rows, pd.Series(names).duplicated(), "each image once")
     paths = [root / name for name in names]
     known = rows["emotion"].isin(NINE_EMOTIONS.names)
     _check_rows(file, rows, ~known, f"an emotion of {list(NINE_EMOTIONS)}")
     absent = [not path.is_file() for path in paths]
     if any(absent):
-        raise FileNotFoundError(_message(file, rows, absent, "a picture that is there"))
+        raise FileNotFoundError(_message(file, rows, absent, "an image that is there"))
     return table_of_files(names, paths, rows["emotion"].tolist(), NINE_EMOTIONS)
 
 
 def competition_test(root: str | Path) -> list[Path]:
-    """Gives the pictures to be classified, in the order of the answers.
+    """Return the images to be classified, in the order of the answers.
 
     Args:
         root: The folder with `test_kaggle/` and maybe `sample_submission.csv`.
@@ -71,22 +71,22 @@ def competition_test(root: str | Path) -> list[Path]:
         Paths in the order of `sample_submission.csv` where it is there, else in natural order.
 
     Raises:
-        FileNotFoundError: If the folder, or a picture that the sample names, is missing.
-        ValueError: If the sample is malformed or there are no pictures.
+        FileNotFoundError: If the folder, or an image that the sample names, is missing.
+        ValueError: If the sample is malformed or there are no images.
     """
     folder = Path(root) / TEST_FOLDER
     found = list_images(folder)
     sample = Path(root) / SAMPLE_CSV
     if not found:
-        raise ValueError(f"Expected pictures in {folder}. There are none.")
+        raise ValueError(f"Expected images in {folder}. There are none.")
     if not sample.is_file():
         return found
     rows = _read_csv(sample, ("image_path",))
     names = [PurePosixPath(text).name for text in rows["image_path"]]
-    _check_rows(sample, rows, pd.Series(names).duplicated(), "each picture once")
+    _check_rows(sample, rows, pd.Series(names).duplicated(), "each image once")
     absent = ~pd.Series(names).isin({path.name for path in found})
     if absent.any():
-        raise FileNotFoundError(_message(sample, rows, absent, f"a picture in {TEST_FOLDER}/"))
+        raise FileNotFoundError(_message(sample, rows, absent, f"an image in {TEST_FOLDER}/"))
     return [folder / name for name in names]
 
 
@@ -102,7 +102,7 @@ def _read_train(file: Path) -> pd.DataFrame:
 
 
 def _read_csv(file: Path, wanted: tuple[str, ...]) -> pd.DataFrame:
-    """Reads a csv as words ("" where empty), blank lines kept so that rows are lines."""
+    """Read a csv as words ("" where empty), blank lines kept so that rows are lines."""
     if not file.is_file():
         raise FileNotFoundError(
             f"Expected {file.name} in {str(file.parent)!r}. It is not there. "
@@ -133,7 +133,7 @@ def _check_rows(file: Path, rows: pd.DataFrame, bad: object, expected: str) -> N
 
 
 def _message(file: Path, rows: pd.DataFrame, bad: object, expected: str) -> str:
-    """Says what is wrong in which rows; row 1 is the header."""
+    """Return what is wrong in which rows; row 1 is the header."""
     wrong = [number for number, is_bad in enumerate(bad) if is_bad]
     columns = [column for column in ("image_path", "emotion") if column in rows]
     shown = "; ".join(

@@ -1,4 +1,4 @@
-"""Whether two pictures that look alike are copies of one photograph, or two of one scene.
+"""Whether two images that look alike are copies of one photograph, or two of one scene.
 
 Before a fixed camera, two expressions of one person correlate above 0.95: the frame is equal, only
 mouth and eyes are not. So two miniatures are laid onto one another (shift, turn, zoom, shear by
@@ -9,11 +9,11 @@ Copies differ a little everywhere, by compression and resampling; another expres
 places. So a difference counts by its size, and by how many times it is that of the usual part.
 
 The limits were chosen on 958 alike pairs of JAFFE (ten people, one background each, several shots
-of each expression), on copies of its and of FER+'s pictures, and on a portrait whose mouth alone
+of each expression), on copies of its and of FER+'s images, and on a portrait whose mouth alone
 was bent. The least different two shots of one expression differ by 0.065 (but for one pair, 0.025);
-copies of JAFFE's 256 px pictures by at most 0.058 (a quarter of the size, JPEG quality 10, cut 2 %
+copies of JAFFE's 256 px images by at most 0.058 (a quarter of the size, JPEG quality 10, cut 2 %
 closer, shifted by 2 %), 95 in 100 copies of FER+'s 48 px faces by at most 0.063 (halved, or saved
-at JPEG quality 50). Pictures with a mark written across the face, or
+at JPEG quality 50). Images with a mark written across the face, or
 of another tone curve (gamma, clipped light), are taken for different.
 """
 
@@ -33,7 +33,7 @@ LEAST_USUAL = 0.01
 _BLUR_PX = 1.5
 _BORDER_PX = 3
 _PART_PX = COMPARED_PX // 6
-"""About the height of a mouth in a face that fills the picture."""
+"""About the height of a mouth in a face that fills the image."""
 _STEPS = 12
 _STILL_PX = 0.01
 _HOPELESS_AFTER, _HOPELESS = 3, 0.25
@@ -41,7 +41,7 @@ _HOPELESS_AFTER, _HOPELESS = 3, 0.25
 _STILL_TERMS = 3
 """Of those that make up a copy: all but its motions."""
 _LEAST_SHARED = 0.5
-"""Pictures that overlap in less of their area are not compared."""
+"""Images that overlap in less of their area are not compared."""
 
 _MIDDLE = (COMPARED_PX - 1) / 2
 _Y, _X = (np.mgrid[:COMPARED_PX, :COMPARED_PX].astype(np.float32) - _MIDDLE) / COMPARED_PX
@@ -50,7 +50,7 @@ _INNER[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = True
 
 
 def worst_difference(first: np.ndarray, second: np.ndarray) -> float:
-    """Return how much the most different part of two pictures differs.
+    """Return how much the most different part of two images differs.
 
     Args:
         first: `(48, 48)` uint8 grey.
@@ -58,7 +58,7 @@ def worst_difference(first: np.ndarray, second: np.ndarray) -> float:
 
     Returns:
         Root mean square over the worst part (a sixth of the side, squared), in shares of the
-        standard deviation of the picture: 0 for equal pictures, about 1 for unlike parts. Where
+        standard deviation of the image: 0 for equal images, about 1 for unlike parts. Where
         it is over `MAX_TIMES_USUAL` times that of the median part, it counts as more, so that one
         limit, `MAX_DIFFERENCE`, holds for both.
     """
@@ -105,7 +105,7 @@ def _on_grid(values: np.ndarray) -> np.ndarray:
 def _fitted(terms: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """Return the weights of the terms by least squares; what differs much counts less.
 
-    So an expression that changed pulls at the mouth only, not at the whole picture.
+    So an expression that changed pulls at the mouth only, not at the whole image.
     """
     ridge = 1e-3 * np.eye(terms.shape[1], dtype=np.float32)
     weights = np.linalg.solve(terms.T @ terms + ridge, terms.T @ moved)
@@ -131,7 +131,7 @@ def _worst_part(
 
 
 def _displacement(weights: np.ndarray) -> np.ndarray:
-    """Return how far the second picture still lies beside the first, `(3, 3)`, in sides."""
+    """Return how far the second image still lies beside the first, `(3, 3)`, in sides."""
     found = np.zeros((3, 3))
     right, down, *affine = weights[_STILL_TERMS:] / max(float(weights[1]), 0.2) / COMPARED_PX
     found[0] = affine[0], affine[1], right

@@ -1,6 +1,6 @@
 """Near-duplicates: copies of one photograph, scaled, recompressed, shifted, cut a little closer.
 
-Each picture becomes a 48x48 grey miniature. Candidates are pairs whose 64-bit perceptual hashes
+Each image becomes a 48x48 grey miniature. Candidates are pairs whose 64-bit perceptual hashes
 (signs of the 8x8 lowest DCT frequencies around their median; Zauner, 2010, "Implementation and
 Benchmarking of Perceptual Image Hash Functions") differ in few bits and whose miniatures correlate;
 they are confirmed part by part (`copies.worst_difference`), because two expressions of one person
@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from builder_tools.datasets.copies import COMPARED_PX, MAX_DIFFERENCE, worst_difference
-from builder_tools.datasets.table import PROGRESS, PictureTable
+from builder_tools.datasets.table import PROGRESS, ImageTable
 
 MINIATURE_PX = COMPARED_PX
 HASH_FREQUENCIES = 8
@@ -36,23 +36,23 @@ logger = logging.getLogger(__name__)
 
 
 def duplicate_groups(
-    table: PictureTable,
+    table: ImageTable,
     *,
     max_distance_bits: int = MAX_DISTANCE_BITS,
     min_correlation: float = MIN_CORRELATION,
     max_difference: float = MAX_DIFFERENCE,
 ) -> np.ndarray:
-    """Numbers the groups of near-duplicates.
+    """Number the groups of near-duplicates.
 
     Args:
-        table: Pictures; those that cannot be read stand alone (a warning tells how many).
+        table: Images; those that cannot be read stand alone (a warning tells how many).
         max_distance_bits: Pairs whose hashes differ in more bits are not looked at, 0...63.
         min_correlation: Pairs whose miniatures correlate less are not looked at, in [-1, 1].
         max_difference: Pairs of which a part differs more are not duplicates; in shares of the
-            picture's contrast (`copies.worst_difference`).
+            image's contrast (`copies.worst_difference`).
 
     Returns:
-        `(n,)` int64 group numbers from 0, in the order of first appearance; equal where pictures
+        `(n,)` int64 group numbers from 0, in the order of first appearance; equal where images
         are near-duplicates, directly or by way of others.
     """
     pairs = duplicate_pairs(
@@ -69,7 +69,7 @@ def groups_of_pairs(pairs: pd.DataFrame, count: int) -> np.ndarray:
 
     Args:
         pairs: Its columns `first` and `second` count.
-        count: How many pictures there are.
+        count: How many images there are.
 
     Returns:
         `(count,)` int64 group numbers from 0, in the order of first appearance.
@@ -84,21 +84,21 @@ def groups_of_pairs(pairs: pd.DataFrame, count: int) -> np.ndarray:
 
 
 def duplicate_pairs(
-    table: PictureTable,
+    table: ImageTable,
     *,
     max_distance_bits: int = MAX_DISTANCE_BITS,
     min_correlation: float = MIN_CORRELATION,
     max_difference: float = MAX_DIFFERENCE,
 ) -> pd.DataFrame:
-    """Finds pairs of near-duplicates.
+    """Find pairs of near-duplicates.
 
     Args:
         table: As `duplicate_groups`, like the other arguments.
 
     Returns:
         Columns `first`, `second` (rows of the table, first < second), `distance_bits`,
-        `correlation` and `difference` (of the worst part). A picture whose miniature equals an
-        earlier one's is paired with the first such picture only, so a thousand equal pictures
+        `correlation` and `difference` (of the worst part). An image whose miniature equals an
+        earlier one's is paired with the first such image only, so a thousand equal images
         give 999 pairs.
     """
     rows, miniatures = _miniatures(table)
@@ -123,33 +123,33 @@ def duplicate_pairs(
     return pd.DataFrame(found).sort_values(["first", "second"], ignore_index=True)
 
 
-def duplicates_across_classes(table: PictureTable, groups: np.ndarray) -> pd.DataFrame:
-    """Lists the groups of near-duplicates that stand in several classes: conflicting labels.
+def duplicates_across_classes(table: ImageTable, groups: np.ndarray) -> pd.DataFrame:
+    """List the groups of near-duplicates that stand in several classes: conflicting labels.
 
     Args:
-        table: Pictures.
+        table: Images.
         groups: `(n,)` from `duplicate_groups`.
 
     Returns:
-        One row a group: `group`, `pictures` (count), `emotions`, `splits` and `names`, the last
-        three with "|" between the pictures' values, in the order of the table.
+        One row a group: `group`, `images` (count), `emotions`, `splits` and `names`, the last
+        three with "|" between the images' values, in the order of the table.
     """
     return _groups_across(table, groups, "emotion")
 
 
-def duplicates_across_splits(table: PictureTable, groups: np.ndarray) -> pd.DataFrame:
+def duplicates_across_splits(table: ImageTable, groups: np.ndarray) -> pd.DataFrame:
     """As `duplicates_across_classes`, for groups that stand in several splits: leaks."""
     return _groups_across(table, groups, "split")
 
 
-def _groups_across(table: PictureTable, groups: np.ndarray, column: str) -> pd.DataFrame:
-    pictures = table.table[["name", "emotion", "split"]].assign(group=groups)
-    different = pictures.groupby("group")[column].transform("nunique") > 1
+def _groups_across(table: ImageTable, groups: np.ndarray, column: str) -> pd.DataFrame:
+    images = table.table[["name", "emotion", "split"]].assign(group=groups)
+    different = images.groupby("group")[column].transform("nunique") > 1
     joined = (
-        pictures[different]
+        images[different]
         .groupby("group")
         .agg(
-            pictures=("name", "size"),
+            images=("name", "size"),
             emotions=("emotion", "|".join),
             splits=("split", "|".join),
             names=("name", "|".join),
@@ -158,15 +158,15 @@ def _groups_across(table: PictureTable, groups: np.ndarray, column: str) -> pd.D
     return joined.reset_index()
 
 
-def _miniatures(table: PictureTable) -> tuple[np.ndarray, np.ndarray]:
+def _miniatures(table: ImageTable) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows that can be read and their grey miniatures, `(n, 48, 48)` uint8."""
     from tqdm import tqdm
 
-    pictures = table.pictures(MINIATURE_PX)
+    images = table.resized(MINIATURE_PX)
 
     def miniature(row: int) -> np.ndarray | None:
         try:
-            return cv2.cvtColor(pictures[row : row + 1][0], cv2.COLOR_RGB2GRAY)
+            return cv2.cvtColor(images[row : row + 1][0], cv2.COLOR_RGB2GRAY)
         except (OSError, ValueError) as error:
             logger.debug("not compared: %s", error)
             return None
@@ -176,13 +176,13 @@ def _miniatures(table: PictureTable) -> tuple[np.ndarray, np.ndarray]:
         all_found = list(tqdm(found, "miniatures", len(table), **PROGRESS))
     rows = np.array([row for row, each in enumerate(all_found) if each is not None], np.int64)
     if len(rows) < len(table):
-        logger.warning("%d pictures cannot be read and were not compared", len(table) - len(rows))
+        logger.warning("%d images cannot be read and were not compared", len(table) - len(rows))
     read = [each for each in all_found if each is not None]
     return rows, np.array(read, np.uint8).reshape(-1, MINIATURE_PX, MINIATURE_PX)
 
 
 def _standardised(flat: np.ndarray) -> np.ndarray:
-    """Gives rows of mean 0 and length 1, float32; a blank picture becomes the same unit row."""
+    """Return rows of mean 0 and length 1, float32; a blank image becomes the same unit row."""
     centred = flat.astype(np.float32)
     centred -= centred.mean(axis=1, keepdims=True)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
@@ -191,7 +191,7 @@ def _standardised(flat: np.ndarray) -> np.ndarray:
 
 
 def _hashes(standard: np.ndarray) -> np.ndarray:
-    """Gives the perceptual hashes, `(n,)` uint64; the bit of the mean is always 0."""
+    """Return the perceptual hashes, `(n,)` uint64; the bit of the mean is always 0."""
     identity = np.eye(MINIATURE_PX, dtype=np.float32)
     cosines = cv2.dct(identity, flags=cv2.DCT_ROWS).T[:HASH_FREQUENCIES]
     squares = standard.reshape(-1, MINIATURE_PX, MINIATURE_PX)
@@ -204,7 +204,7 @@ def _hashes(standard: np.ndarray) -> np.ndarray:
 def _near_pairs(
     standard: np.ndarray, max_distance_bits: int, min_correlation: float
 ) -> tuple[np.ndarray, ...]:
-    """Gives first, second, distance and correlation of all near pairs, block by block."""
+    """Return first, second, distance and correlation of all near pairs, block by block."""
     hashes = _hashes(standard)
     step = max(_CELLS_AT_ONCE // max(len(hashes), 1), 1)
     found = [(np.empty(0, np.int64),) * 3 + (np.empty(0, np.float32),)]

@@ -1,9 +1,9 @@
-"""FER+: the pictures of FER2013 with ten crowd votes each (Barsoum et al., 2016, arXiv:1608.01041).
+"""FER+: the images of FER2013 with ten crowd votes each (Barsoum et al., 2016, arXiv:1608.01041).
 
 Two layouts are read: the official one (folders `FER2013Train`, `FER2013Valid`, `FER2013Test`
 with `ferNNNNNNN.png` and `label.csv`, in a folder or one zip) and the Kaggle one (`fer2013.csv`
 or `icml_face_data.csv` with columns `emotion,pixels,Usage`, joined by row with
-`fer2013new.csv`). The labels are MIT licensed (Microsoft); the pictures are FER2013's, for
+`fer2013new.csv`). The labels are MIT licensed (Microsoft); the images are FER2013's, for
 research use.
 """
 
@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from builder_tools.datasets.labels import LEFT_OUT, nine_class_labels
-from builder_tools.datasets.table import PICTURE_COLUMNS, PictureTable
+from builder_tools.datasets.table import IMAGE_COLUMNS, ImageTable
 from builder_tools.emotions import FERPLUS_TO_EMOTION, FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS
 from builder_tools.machine import clone
 
@@ -55,18 +55,18 @@ class FaceTable:
         return self.table[list(FERPLUS_VOTE_COLUMNS)].to_numpy(np.int64)
 
     def rows(self, mask: np.ndarray) -> FaceTable:
-        """Gives the faces where the boolean mask `(n,)` holds."""
+        """Return the faces where the boolean mask `(n,)` holds."""
         return FaceTable(self.images[mask], self.table[mask].reset_index(drop=True))
 
     def split(self, name: str) -> FaceTable:
-        """Gives the faces of one split: train, valid or test."""
+        """Return the faces of one split: train, valid or test."""
         if name not in SPLIT_FOLDERS:
             raise ValueError(f"Expected one of {list(SPLIT_FOLDERS)}. Received: split={name!r}.")
         return self.rows((self.table["split"] == name).to_numpy())
 
     @property
     def sha256(self) -> str:
-        """A hash of the pictures, splits and votes: names the data a model was trained on."""
+        """A hash of the images, splits and votes: names the data a model was trained on."""
         digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes())
         digest.update(self.votes.tobytes())
         digest.update("\n".join(self.table["split"]).encode())
@@ -74,7 +74,7 @@ class FaceTable:
 
 
 def data_folder() -> Path:
-    """Gives the folder data sets are looked for in.
+    """Return the folder data sets are looked for in.
 
     `BUILDER_TOOLS_DATA` where set, else `../shared/data` beside the repository where it exists,
     else the repository's `data/`; of an installed package, `data/` in the current folder.
@@ -90,7 +90,7 @@ def data_folder() -> Path:
 
 
 def load_ferplus(source: str | Path | None = None) -> FaceTable:
-    """Reads FER+ from a zip, a folder of the official layout, or a folder of the Kaggle form.
+    """Read FER+ from a zip, a folder of the official layout, or a folder of the Kaggle form.
 
     Args:
         source: The zip or folder; by default `ferplus.zip`, then `ferplus/`, in `data_folder()`.
@@ -114,27 +114,27 @@ def load_ferplus(source: str | Path | None = None) -> FaceTable:
     )
 
 
-def ferplus_table(source: str | Path | None = None) -> PictureTable:
-    """Reads FER+ for the nine-class task: `nine_class_table(load_ferplus(source))`."""
+def ferplus_table(source: str | Path | None = None) -> ImageTable:
+    """Read FER+ for the nine-class task: `nine_class_table(load_ferplus(source))`."""
     return nine_class_table(load_ferplus(source))
 
 
-def nine_class_table(faces: FaceTable) -> PictureTable:
-    """Gives the faces for the nine-class task, in the data set's own splits.
+def nine_class_table(faces: FaceTable) -> ImageTable:
+    """Return the faces for the nine-class task, in the data set's own splits.
 
     Returns:
-        Faces in memory, labelled by `nine_class_labels`, with their votes; pictures that people
+        Faces in memory, labelled by `nine_class_labels`, with their votes; images that people
         took for no face (NF) are left out.
     """
     labels = nine_class_labels(faces.votes)
     names = np.array(NINE_EMOTIONS.names, object)[labels]
     table = faces.table.assign(path="", index=np.arange(len(faces)), label=labels, emotion=names)
-    ordered = table[[*PICTURE_COLUMNS, *FERPLUS_VOTE_COLUMNS]]
-    return PictureTable(ordered, NINE_EMOTIONS, faces.images).rows(labels != LEFT_OUT)
+    ordered = table[[*IMAGE_COLUMNS, *FERPLUS_VOTE_COLUMNS]]
+    return ImageTable(ordered, NINE_EMOTIONS, faces.images).rows(labels != LEFT_OUT)
 
 
 def vote_distribution(votes: np.ndarray, *, no_majority_uncertain: float = 0.5) -> np.ndarray:
-    """Gives the soft label of each face: the share of its votes by emotion.
+    """Return the soft label of each face: the share of its votes by emotion.
 
     Single votes are dropped as in the FER+ paper. Votes for "not a face" are left out. Where no
     class holds more than half of the votes, people disagree, and `no_majority_uncertain` of the
@@ -161,7 +161,7 @@ def vote_distribution(votes: np.ndarray, *, no_majority_uncertain: float = 0.5) 
 
 
 def is_face(votes: np.ndarray) -> np.ndarray:
-    """Tells which pictures people took for faces: `(n,)` bool, False where NF has the majority."""
+    """Return which images people took for faces: `(n,)` bool, False where NF has the majority."""
     kept = np.where(votes > 1, votes, 0)
     return kept[:, -1] * 2 <= kept.sum(axis=1)
 
@@ -221,7 +221,7 @@ def _read_official(files: _ZipFiles | _FolderFiles) -> FaceTable:
 def _label_rows(
     files: _ZipFiles | _FolderFiles, folder: str
 ) -> Iterator[tuple[int, str, list[int]]]:
-    """Gives row number (from 1), file name and votes."""
+    """Yield row number (from 1), file name and votes."""
     text = files.read(f"{folder}/label.csv").decode("utf-8-sig")
     for number, row in enumerate(csv.reader(io.StringIO(text)), start=1):
         if row:
@@ -245,7 +245,7 @@ def _decode(files: _ZipFiles | _FolderFiles, folder: str, name: str, number: int
     if image is None or image.shape != (FACE_SIZE_PX, FACE_SIZE_PX):
         found = "an unreadable file" if image is None else f"{image.shape[1]}x{image.shape[0]}"
         raise ValueError(
-            f"Expected {folder}/{name} in {files.name}{place} to be a 48x48 picture. "
+            f"Expected {folder}/{name} in {files.name}{place} to be a 48x48 image. "
             f"Received: {found}."
         )
     return image
@@ -278,7 +278,7 @@ def _read_kaggle(folder: Path) -> FaceTable:
 
 
 def _misnamed(names: pd.Series) -> pd.Series:
-    """Tells which rows bear the name of another row, as four of fer2013new.csv do.
+    """Return which rows bear the name of another row, as four of fer2013new.csv do.
 
     Names count the rows, less those without a name: of rows that share a name, the one nearest
     to its number is right. These are the rows that the official layout holds.

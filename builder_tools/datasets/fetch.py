@@ -1,6 +1,6 @@
 """Getting data sets: what is known, where it lies, its licence; fetched, verified, written whole.
 
-FER+'s labels come from Microsoft's repository, FER2013's pictures and the competition through the
+FER+'s labels come from Microsoft's repository, FER2013's images and the competition through the
 official `kaggle` client (the `[kaggle]` extra) with its own credentials. The client is run as a
 program, because importing it asks for credentials. Nothing is fetched unless it is asked for, and
 what does not pass its check is not kept.
@@ -43,7 +43,7 @@ FERPLUS_SHA256 = {
     "2d9afe24cce44da2fdb5e148a06f62d6dcbb763e85b7521c9de1c3573d8036d4": "FER+ with the votes of "
     "its label.csv files, the ones the project's figures are measured with",
     "81aae90452ad6a6adf6c172020147507ac7edcc2b4c287e1ffcf6a81450e3444": "FER+ with the votes of "
-    "fer2013new.csv; they differ from label.csv's for 1,601 pictures (377 nine-class labels)",
+    "fer2013new.csv; they differ from label.csv's for 1,601 images (377 nine-class labels)",
 }
 """`FaceTable.sha256` of the two complete forms of FER+."""
 
@@ -72,7 +72,7 @@ class KnownData:
 
 
 def find_data(known: KnownData) -> Path | None:
-    """Gives where a data set lies in `data_folder()`, or None where it is not there."""
+    """Return where a data set lies in `data_folder()`, or None where it is not there."""
     for files in known.places:
         paths = [data_folder() / file for file in files]
         if all(path.exists() for path in paths):
@@ -81,7 +81,7 @@ def find_data(known: KnownData) -> Path | None:
 
 
 def fetch_data(name: str, folder: str | Path | None = None) -> Path:
-    """Fetches and verifies a data set; gives the file or folder.
+    """Fetch and verify a data set; return the file or folder.
 
     Args:
         name: One of `FETCHED`.
@@ -107,7 +107,7 @@ def fetch_data(name: str, folder: str | Path | None = None) -> Path:
 
 
 def describe_ferplus(faces: FaceTable) -> str:
-    """Says which known form of FER+ this is, by its hash, or that it is none."""
+    """Return which known form of FER+ this is, by its hash, or that it is none."""
     return FERPLUS_SHA256.get(
         faces.sha256, f"no complete form of FER+ that is known (sha256 {faces.sha256})"
     )
@@ -189,7 +189,7 @@ def _fetch_competition(folder: Path) -> Path:
 
 
 def _check_competition(root: Path, shown: Path) -> None:
-    """Looks that every picture that the csv files name is there."""
+    """Look that every image that the csv files name is there."""
     try:
         list_competition(root)
         competition_test(root)
@@ -198,7 +198,7 @@ def _check_competition(root: Path, shown: Path) -> None:
 
 
 def _run_kaggle(competition: str, folder: Path, *options: str) -> None:
-    """Runs `kaggle competitions download`, its progress shown to people on stderr."""
+    """Run `kaggle competitions download`, its progress shown to people on stderr."""
     command = [*_kaggle_client(), "competitions", "download", competition]
     process = subprocess.Popen(
         [*command, "--path", str(folder), *options],
@@ -217,7 +217,7 @@ def _run_kaggle(competition: str, folder: Path, *options: str) -> None:
 
 
 def _kaggle_client() -> list[str]:
-    """Gives the command that starts the client."""
+    """Return the command that starts the client."""
     found = shutil.which("kaggle")
     if found:
         return [found]
@@ -227,7 +227,7 @@ def _kaggle_client() -> list[str]:
 
 
 def _refusal(said: str, competition: str) -> str:
-    """Gives the reason for a refusal in one line."""
+    """Return the reason for a refusal in one line."""
     if "Authentication required" in said or "401" in said:
         return "the kaggle client has no credentials: `kaggle auth login` gives it some"
     if "403" in said:
@@ -238,7 +238,7 @@ def _refusal(said: str, competition: str) -> str:
 
 
 def _unpack(folder: Path) -> None:
-    """Unpacks the zips of a folder in their place."""
+    """Unpack the zips of a folder in their place."""
     for packed in folder.glob("*.zip"):
         try:
             with zipfile.ZipFile(packed) as archive:
@@ -250,7 +250,7 @@ def _unpack(folder: Path) -> None:
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """Lends a folder on the same disk as `folder`, which may not be there yet."""
+    """Lend a folder on the same disk as `folder`, which may not be there yet."""
     parent = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
     with TemporaryDirectory(dir=parent, prefix=".fetch-") as scratch:
         yield Path(scratch)
@@ -261,7 +261,7 @@ def _place(file: Path, final: Path) -> None:
     os.replace(file, final)
 
 
-_FER2013_LICENCE = "FER2013's pictures are for research use (Goodfellow et al., 2013)"
+_FER2013_LICENCE = "FER2013's images are for research use (Goodfellow et al., 2013)"
 _LABELS_LICENCE = "FER+'s labels are MIT (Microsoft)"
 
 KNOWN_DATA: dict[str, KnownData] = {
@@ -292,7 +292,7 @@ KNOWN_DATA: dict[str, KnownData] = {
         ),
         KnownData(
             "fer2013",
-            "the pictures of FER+ (icml_face_data.csv)",
+            "the images of FER+ (icml_face_data.csv)",
             f"{_FER2013_LICENCE}; Kaggle's rules of the challenge hold",
             (("ferplus/icml_face_data.csv",), ("ferplus/fer2013.csv",), ("ferplus.zip",)),
             f"With internet at hand, `kaggle competitions download {PIXELS_COMPETITION} "
@@ -303,7 +303,7 @@ KNOWN_DATA: dict[str, KnownData] = {
         KnownData(
             "competition",
             f"the Kaggle competition {COMPETITION}: nine classes, photos",
-            "the competition's rules hold; the pictures are not to be passed on",
+            "the competition's rules hold; the images are not to be passed on",
             (("competition/train.csv",),),
             f"With internet at hand, `kaggle competitions download {COMPETITION}`, and unpack it "
             "into competition/ of the data folder",
@@ -312,7 +312,7 @@ KNOWN_DATA: dict[str, KnownData] = {
         ),
         KnownData(
             "folders",
-            "your own pictures as class folders: root/<emotion>/*.jpg",
+            "your own images as class folders: root/<emotion>/*.jpg",
             "yours to know",
             (),
             "Name the folder with --source",

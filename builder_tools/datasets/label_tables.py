@@ -1,4 +1,4 @@
-"""Tables of labels: a csv that names pictures and says what each shows, or holds their pixels.
+"""Tables of labels: a csv that names images and says what each shows, or holds their pixels.
 
 Columns are found by what they are usually called, in any case, or as the caller says. The form of
 FER2013 (`emotion,pixels,Usage`, emotions 0...6) is known, too.
@@ -17,7 +17,7 @@ import pandas as pd
 from builder_tools.datasets.class_folders import SPLIT_OF_FOLDER
 from builder_tools.datasets.class_words import as_written, class_of, say_classes
 from builder_tools.datasets.ferplus import parse_pixels
-from builder_tools.datasets.table import PICTURE_COLUMNS, PictureTable, table_of_files
+from builder_tools.datasets.table import IMAGE_COLUMNS, ImageTable, table_of_files
 from builder_tools.emotions import FER2013_TO_EMOTION, NINE_EMOTIONS, EmotionSet
 from builder_tools.media import find_images
 
@@ -62,19 +62,19 @@ def list_label_table(
     *,
     classes: Mapping[str, str] | None = None,
     columns: Mapping[str, str] | None = None,
-) -> PictureTable:
+) -> ImageTable:
     """Read a table of labels; splits are taken as they are ("" where there are none).
 
     Args:
-        file: A csv; pictures are looked for beside it and below its folder.
+        file: A csv; images are looked for beside it and below its folder.
         classes: As `list_class_folders`.
         columns: What the columns `path`, `emotion` and `split` are called in the file; and
             `person`, which the table then has, too.
 
     Raises:
-        FileNotFoundError: If the file or a picture that it names is not there; names the rows.
-        ValueError: If a column is missing, a label is empty or a number without a meaning, a
-            picture stands twice, or pixels are malformed; names the rows as an editor counts them.
+        FileNotFoundError: If the file or an image that it names is not there; names the rows.
+        ValueError: If a column is missing, a label is empty or a number without a meaning, an
+            image stands twice, or pixels are malformed; names the rows as an editor counts them.
     """
     file, classes = Path(file), classes or {}
     rows = _read(file)
@@ -104,16 +104,16 @@ def list_label_table(
     if PIXELS in places:
         images = [parse_pixels(text, file, row) for row, text in enumerate(rows[places[PIXELS]])]
         return _with(_in_memory(np.stack(images)[kept], emotions, own, splits), persons)
-    names, paths = _pictures_of(file, rows[places["path"]])
+    names, paths = _images_of(file, rows[places["path"]])
     names = [name for name, keep in zip(names, kept, strict=True) if keep]
     paths = [path for path, keep in zip(paths, kept, strict=True) if keep]
     return _with(table_of_files(names, paths, emotions, own, splits=splits.tolist()), persons)
 
 
-def _with(pictures: PictureTable, columns: Mapping[str, pd.Series]) -> PictureTable:
-    """Return the pictures with more columns, which have a row a picture."""
+def _with(images: ImageTable, columns: Mapping[str, pd.Series]) -> ImageTable:
+    """Return the images with more columns, which have a row an image."""
     more = {name: values.to_numpy(object) for name, values in columns.items()}
-    return replace(pictures, table=pictures.table.assign(**more))
+    return replace(images, table=images.table.assign(**more))
 
 
 def _read(file: Path) -> pd.DataFrame:
@@ -163,7 +163,7 @@ def _columns_of(rows: pd.DataFrame, asked: Mapping[str, str], file: Path) -> dic
         found[PIXELS] = by_name[PIXELS]
     if "emotion" not in found or not {"path", PIXELS} & set(found):
         raise ValueError(
-            f"Expected in {file} a column of pictures ({', '.join(COLUMN_NAMES['path'])}, or "
+            f"Expected in {file} a column of images ({', '.join(COLUMN_NAMES['path'])}, or "
             f"pixels) and one of labels ({', '.join(COLUMN_NAMES['emotion'])}). Received: "
             f"{list(rows)}. Say which they are: --columns path=NAME emotion=NAME."
         )
@@ -180,12 +180,12 @@ def _splits_of(file: Path, rows: pd.DataFrame, places: Mapping[str, str]) -> np.
     return known.to_numpy(object)
 
 
-def _pictures_of(file: Path, texts: pd.Series) -> tuple[list[str], list[Path]]:
-    """Find each picture: at its path from the table's folder, else by its name, if that is one."""
+def _images_of(file: Path, texts: pd.Series) -> tuple[list[str], list[Path]]:
+    """Find each image: at its path from the table's folder, else by its name, if that is one."""
     folder = file.parent
     names = [PurePosixPath(text.strip().replace("\\", "/")).as_posix() for text in texts]
     doubled = pd.Series(names).duplicated()
-    _refuse_rows(file, doubled, "each picture once", texts)
+    _refuse_rows(file, doubled, "each image once", texts)
     outside = [PurePosixPath(n).is_absolute() or ".." in PurePosixPath(n).parts for n in names]
     _refuse_rows(file, pd.Series(outside), "a path below the table's folder", texts)
     paths = [folder / name for name in names]
@@ -200,13 +200,13 @@ def _pictures_of(file: Path, texts: pd.Series) -> tuple[list[str], list[Path]]:
                 paths[row] = same[0]
         absent = [not path.is_file() for path in paths]
         if any(absent):
-            raise FileNotFoundError(_wrong_rows(file, absent, "a picture that is there", texts))
+            raise FileNotFoundError(_wrong_rows(file, absent, "an image that is there", texts))
     return names, paths
 
 
 def _in_memory(
     images: np.ndarray, names: Sequence[str], emotions: EmotionSet, splits: np.ndarray
-) -> PictureTable:
+) -> ImageTable:
     columns = {
         "name": [f"{row:07d}.png" for row in range(len(images))],
         "path": "",
@@ -215,7 +215,7 @@ def _in_memory(
         "emotion": list(names),
         "split": splits,
     }
-    return PictureTable(pd.DataFrame(columns)[list(PICTURE_COLUMNS)], emotions, images)
+    return ImageTable(pd.DataFrame(columns)[list(IMAGE_COLUMNS)], emotions, images)
 
 
 def _refuse_rows(file: Path, wrong: pd.Series, expected: str, texts: pd.Series) -> None:

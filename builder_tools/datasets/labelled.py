@@ -1,4 +1,4 @@
-"""Any labelled folder: class folders, a table of labels beside pictures, a zip of either."""
+"""Any labelled folder: class folders, a table of labels beside images, a zip of either."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from builder_tools.datasets.label_tables import (
     list_label_table,
 )
 from builder_tools.datasets.splits import TAKEN_SIDES, with_splits
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import NINE_EMOTIONS, own_word
 
 
@@ -30,8 +30,8 @@ def list_labelled(
     *,
     classes: Mapping[str, str] | None = None,
     columns: Mapping[str, str] | None = None,
-) -> PictureTable:
-    """Read labelled pictures, with the splits they have ("" where they have none).
+) -> ImageTable:
+    """Read labelled images, with the splits they have ("" where they have none).
 
     Args:
         source: Class folders; a folder with a table of labels (`label_tables`), where no folder's
@@ -41,7 +41,7 @@ def list_labelled(
         columns: What the columns `path`, `emotion` and `split` of a table are called.
 
     Raises:
-        FileNotFoundError: If there is nothing, or a picture is missing.
+        FileNotFoundError: If there is nothing, or an image is missing.
         ValueError: If it is none of these, or malformed.
     """
     place = labelled_place(source, columns)
@@ -58,7 +58,7 @@ def load_labelled(
     valid: float = 0.15,
     test: float = 0.15,
     seed: int = 0,
-) -> PictureTable:
+) -> ImageTable:
     """As `list_labelled`, with every split filled (`with_splits`), near-duplicates on one side."""
     place = labelled_place(source, columns)
     if place.is_dir():
@@ -78,10 +78,10 @@ def labelled_place(source: str | Path, columns: Mapping[str, str] | None = None)
         if zipfile.is_zipfile(source):
             return labelled_place(_unpacked(source.resolve(), source.stat().st_mtime_ns), columns)
         raise ValueError(
-            f"Expected a folder of pictures, a zip or a csv. Received: {source}, which is none."
+            f"Expected a folder of images, a zip or a csv. Received: {source}, which is none."
         )
     if not source.exists():
-        raise FileNotFoundError(f"Expected labelled pictures in {str(source)!r}. Nothing is there.")
+        raise FileNotFoundError(f"Expected labelled images in {str(source)!r}. Nothing is there.")
     table = find_label_table(source, columns)
     if table is None or (not columns and _says_emotions(source)):
         return source

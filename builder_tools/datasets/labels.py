@@ -7,9 +7,9 @@ counts (train 25,045, valid 3,191, test 3,137):
 1. A vote count of exactly 1 becomes 0, in all ten columns.
 2. The winner is the column with more than half of the votes that remain, `unknown` and `NF`
    included in that sum.
-3. Pictures without a winner, or won by `unknown` or `NF`, are left out of the majority
+3. Images without a winner, or won by `unknown` or `NF`, are left out of the majority
    labels. In the nine-class labels no winner and `unknown` become `uncertain`, and only
-   pictures won by `NF` are left out (2 in train, none in valid and test).
+   images won by `NF` are left out (2 in train, none in valid and test).
 
 Label -1 means "left out".
 """
@@ -34,7 +34,7 @@ NO_MAJORITY = "no majority"
 
 
 def majority_eight_labels(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
-    """Gives FER+ majority labels over eight emotions.
+    """Return FER+ majority labels over eight emotions.
 
     Args:
         votes: `(n, 10)` vote counts in the order of `FERPLUS_VOTE_COLUMNS`, or a table that
@@ -63,7 +63,7 @@ def nine_class_labels(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
 
 
 def agreement(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
-    """Tells how much people agree: the winner's share of the votes, single votes dropped.
+    """Return how much people agree: the winner's share of the votes, single votes dropped.
 
     Returns:
         `(n,)` float in [0, 1]; 1 where all agree, 0 where no vote remains.
@@ -74,11 +74,11 @@ def agreement(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
 
 
 def fer2013_seven_labels(table: pd.DataFrame) -> np.ndarray:
-    """Gives the original FER2013 labels.
+    """Return the original FER2013 labels.
 
     Args:
         table: Columns `emotion` (FER2013's name, such as "angry") and `ambiguous_labels` (not
-            empty where identical pictures were labelled differently).
+            empty where identical images were labelled differently).
 
     Returns:
         `(n,)` int labels into `FER2013_SEVEN`; -1 where the label is ambiguous.
@@ -98,7 +98,7 @@ def fer2013_seven_labels(table: pd.DataFrame) -> np.ndarray:
 
 
 def _majority_emotions(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
-    """Gives the winner of each row: an emotion, "NF", or `NO_MAJORITY`."""
+    """Return the winner of each row: an emotion, "NF", or `NO_MAJORITY`."""
     kept = _kept_votes(votes)
     won = 2 * kept.max(axis=1) > kept.sum(axis=1)
     names = np.array([FERPLUS_TO_EMOTION.get(c, c) for c in FERPLUS_VOTE_COLUMNS], dtype=object)
@@ -106,13 +106,13 @@ def _majority_emotions(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
 
 
 def _kept_votes(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
-    """Gives the votes with single votes dropped, `(n, 10)`."""
+    """Return the votes with single votes dropped, `(n, 10)`."""
     counts = _vote_counts(votes)
     return np.where(counts == 1, 0, counts)
 
 
 def _vote_counts(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
-    """Gives the votes as `(n, 10)` whole numbers."""
+    """Return the votes as `(n, 10)` whole numbers."""
     if isinstance(votes, pd.DataFrame):
         _check_columns(votes, FERPLUS_VOTE_COLUMNS)
         votes = votes[list(FERPLUS_VOTE_COLUMNS)].to_numpy()
@@ -135,6 +135,6 @@ def _check_columns(table: pd.DataFrame, wanted: tuple[str, ...]) -> None:
 
 
 def _labels(names: np.ndarray, emotions: EmotionSet) -> np.ndarray:
-    """Gives each name's index in the set, -1 for names outside it."""
+    """Return each name's index in the set, -1 for names outside it."""
     index = {name: label for label, name in enumerate(emotions)}
     return np.array([index.get(name, LEFT_OUT) for name in names], dtype=np.int64)

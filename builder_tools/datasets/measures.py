@@ -1,4 +1,4 @@
-"""What can be measured of each picture without knowing what it shows."""
+"""What can be measured of each image without knowing what it shows."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from builder_tools.datasets.table import PROGRESS, PictureTable
+from builder_tools.datasets.table import PROGRESS, ImageTable
 
 
-def measure_pictures(table: PictureTable) -> pd.DataFrame:
-    """Measures every picture, in its own size.
+def measure_images(table: ImageTable) -> pd.DataFrame:
+    """Measure every image, in its own size.
 
     Args:
-        table: Pictures.
+        table: Images.
 
     Returns:
-        One row a picture, in order: `emotion`, `split`, `width_px`, `height_px`, `brightness`
+        One row an image, in order: `emotion`, `split`, `width_px`, `height_px`, `brightness`
         (mean grey, 0...255), `contrast` (standard deviation of grey) and `sharpness` (variance
         of the Laplacian of grey).
 
     Raises:
-        FileNotFoundError, ValueError: If a picture is missing or cannot be read.
+        FileNotFoundError, ValueError: If an image is missing or cannot be read.
     """
     from tqdm import tqdm
 
     with ThreadPoolExecutor() as pool:
-        found = pool.map(lambda row: _measure(table.picture(row)), range(len(table)))
+        found = pool.map(lambda row: _measure(table.image(row)), range(len(table)))
         measured = list(tqdm(found, "measured", len(table), **PROGRESS))
     columns = ["width_px", "height_px", "brightness", "contrast", "sharpness"]
     known = table.table[["emotion", "split"]].reset_index(drop=True)
     return known.join(pd.DataFrame(measured, columns=columns))
 
 
-def mean_pictures(table: PictureTable, size_px: int) -> dict[str, np.ndarray]:
-    """Averages the pictures of each class.
+def mean_images(table: ImageTable, size_px: int) -> dict[str, np.ndarray]:
+    """Average the images of each class.
 
     Args:
-        table: Pictures.
+        table: Images.
         size_px: Side of the averages; what is not square is squeezed.
 
     Returns:
         Emotion -> `(size, size, 3)` uint8 RGB, in class order, without classes that have no
-        picture.
+        image.
     """
-    pictures, labels = table.pictures(size_px), table.labels
+    images, labels = table.resized(size_px), table.labels
     rows_of = {name: np.flatnonzero(labels == label) for label, name in enumerate(table.emotions)}
-    return {name: _mean(pictures, rows) for name, rows in rows_of.items() if len(rows)}
+    return {name: _mean(images, rows) for name, rows in rows_of.items() if len(rows)}
 
 
 def _measure(image: np.ndarray) -> tuple[int, int, float, float, float]:
@@ -58,7 +58,7 @@ def _measure(image: np.ndarray) -> tuple[int, int, float, float, float]:
     return (*image.shape[1::-1], float(mean[0, 0]), float(deviation[0, 0]), float(sharpness))
 
 
-def _mean(pictures, rows: np.ndarray, batch: int = 256) -> np.ndarray:
+def _mean(images, rows: np.ndarray, batch: int = 256) -> np.ndarray:
     parts = np.split(rows, range(batch, len(rows), batch))
-    total = sum(pictures[part].sum(axis=0, dtype=np.int64) for part in parts)
+    total = sum(images[part].sum(axis=0, dtype=np.int64) for part in parts)
     return np.rint(total / len(rows)).astype(np.uint8)

@@ -12,7 +12,7 @@ from builder_tools.media.partial import partial_path
 
 
 def check_new_folder(path: str | Path) -> Path:
-    """Gives the path of a folder that may be written: nothing is there, or an empty folder.
+    """Return the path of a folder that may be written: nothing is there, or an empty folder.
 
     Raises:
         FileExistsError: If something is there.
@@ -28,7 +28,7 @@ def check_new_folder(path: str | Path) -> Path:
 
 @contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
-    """Lends a temporary folder; renames it to `path` on success, removes it on any exception.
+    """Lend a temporary folder; rename it to `path` on success, remove it on any exception.
 
     Raises:
         FileExistsError: If `path` is there and not empty; nothing is lent then.

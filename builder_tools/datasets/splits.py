@@ -1,8 +1,8 @@
 """Splits: seeded, stratified by class, near-duplicates on one side.
 
 scikit-learn's `StratifiedGroupKFold` was tried on paper and left: its sides are multiples of
-1/k, so 70/15/15 needs twenty folds, and a class with fewer pictures than folds may miss a side
-altogether. The rule here gives each side its share of each class to the picture as far as groups
+1/k, so 70/15/15 needs twenty folds, and a class with fewer images than folds may miss a side
+altogether. The rule here gives each side its share of each class to the image as far as groups
 allow, and every class to every side.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from builder_tools.datasets.table import SPLITS, PictureTable
+from builder_tools.datasets.table import SPLITS, ImageTable
 
 logger = logging.getLogger(__name__)
 
@@ -22,55 +22,55 @@ TAKEN_SIDES = SPLITS[1:]
 
 
 def with_splits(
-    table: PictureTable,
+    table: ImageTable,
     *,
     valid: float = 0.15,
     test: float = 0.15,
     seed: int = 0,
     groups: np.ndarray | None = None,
-) -> PictureTable:
-    """Fills the column `split`.
+) -> ImageTable:
+    """Fill the column `split`.
 
     Sides that the table has are kept. A side that it lacks is taken out of train (and out of
-    pictures without a split, which else become train). Pictures are sorted by name first, so the
-    result does not depend on their order. Groups of several pictures are placed first, by a
-    seeded draw weighted by how much each side still lacks; single pictures then fill each side's
+    images without a split, which else become train). Images are sorted by name first, so the
+    result does not depend on their order. Groups of several images are placed first, by a
+    seeded draw weighted by how much each side still lacks; single images then fill each side's
     share of each class exactly.
 
     Args:
-        table: Pictures; those with a split keep it, except that train may be divided.
-        valid: Share of the divided pictures for valid, in [0, 1); 0 leaves that side empty.
+        table: Images; those with a split keep it, except that train may be divided.
+        valid: Share of the divided images for valid, in [0, 1); 0 leaves that side empty.
         test: Likewise for test.
-        seed: Chooses which pictures go where.
+        seed: Chooses which images go where.
         groups: `(n,)` ints, equal for near-duplicates (see `duplicates.duplicate_groups`), which
-            then stay together; every picture alone by default.
+            then stay together; every image alone by default.
 
     Raises:
-        ValueError: If the shares are not possible, no picture is left for train, or every class
-            has fewer different pictures than there are sides to fill. Where only some have, their
-            pictures stay in train, and a warning names them.
+        ValueError: If the shares are not possible, no image is left for train, or every class
+            has fewer different images than there are sides to fill. Where only some have, their
+            images stay in train, and a warning names them.
     """
     _check_shares(valid, test)
     groups = np.arange(len(table)) if groups is None else np.asarray(groups)
     if groups.shape != (len(table),):
-        raise ValueError(f"Expected one group a picture, ({len(table)},). Got: {groups.shape}.")
+        raise ValueError(f"Expected one group an image, ({len(table)},). Got: {groups.shape}.")
     given = table.table["split"].to_numpy(object).copy()
     pool = (given == "") | (given == "train")
     given[pool] = "train"
     shares = {"valid": valid, "test": test}
     wanted = {side: shares[side] for side in TAKEN_SIDES if shares[side] and side not in given}
     if not pool.any():
-        raise ValueError("Expected pictures for train. Received: only valid and test pictures.")
+        raise ValueError("Expected images for train. Received: only valid and test images.")
     if wanted:
         given[pool] = _divided(table.rows(pool), wanted, seed, groups[pool])
-    return PictureTable(table.table.assign(split=given), table.emotions, table.images)
+    return ImageTable(table.table.assign(split=given), table.emotions, table.images)
 
 
-def sample_per_class(table: PictureTable, per_class: int, *, seed: int = 0) -> PictureTable:
-    """Gives at most `per_class` pictures of each class in each split, in the table's order.
+def sample_per_class(table: ImageTable, per_class: int, *, seed: int = 0) -> ImageTable:
+    """Return at most `per_class` images of each class in each split, in the table's order.
 
     Args:
-        table: Pictures.
+        table: Images.
         per_class: At least 1.
         seed: Chooses them; the order of the table does not matter.
 
@@ -96,13 +96,13 @@ def _check_shares(valid: float, test: float) -> None:
 
 
 def _divided(
-    table: PictureTable, shares: dict[str, float], seed: int, groups: np.ndarray
+    table: ImageTable, shares: dict[str, float], seed: int, groups: np.ndarray
 ) -> np.ndarray:
-    """Gives the side of each picture."""
+    """Return the side of each image."""
     order = np.argsort(table.table["name"].to_numpy(object), kind="stable")
     labels = table.labels[order]
     firsts, members = np.unique(groups[order], return_index=True, return_inverse=True)[1:]
-    rank_of_group = np.argsort(np.argsort(firsts))  # groups in the order of their first picture
+    rank_of_group = np.argsort(np.argsort(firsts))  # groups in the order of their first image
     plan = _Plan(table, labels, rank_of_group[members], shares)
     plan.check_classes()
     sides = plan.draw(np.random.default_rng(seed))
@@ -115,39 +115,39 @@ def _divided(
 class _Plan:
     """What is to be divided, in the order of names: labels, groups 0...g-1, shares of the sides."""
 
-    table: PictureTable
+    table: ImageTable
     labels: np.ndarray
     groups: np.ndarray
     shares: dict[str, float]
 
     @property
     def few(self) -> np.ndarray:
-        """Which classes have too few different pictures to stand on every side, `(k,)` bool."""
+        """Which classes have too few different images to stand on every side, `(k,)` bool."""
         pairs = np.unique(np.stack([self.labels, self.groups]), axis=1)
         count = np.bincount(pairs[0], minlength=len(self.table.emotions))
         return (count > 0) & (count <= len(self.shares))
 
     def check_classes(self) -> None:
-        """Tell which classes stay in train; refuse a table of such classes only."""
+        """Log which classes stay in train; refuse a table of such classes only."""
         count = np.bincount(self.labels, minlength=len(self.table.emotions))
         few = {
             self.table.emotions.names[label]: int(count[label]) for label in self.few.nonzero()[0]
         }
         if few and len(few) == np.count_nonzero(count):
             raise ValueError(
-                f"Expected at least {len(self.shares) + 1} different pictures of a class "
+                f"Expected at least {len(self.shares) + 1} different images of a class "
                 f"(near-duplicates count once), to split them into train, {', '.join(self.shares)}"
-                f". Received: {few}. Add pictures, or give the splits as folders train/, val/ and "
+                f". Received: {few}. Add images, or give the splits as folders train/, val/ and "
                 "test/."
             )
         if few:
             logger.warning(
-                "too few different pictures to split, all stay in train: %s",
+                "too few different images to split, all stay in train: %s",
                 ", ".join(f"{name} ({number})" for name, number in few.items()),
             )
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """Gives the side of each picture: 0 train, then the sides of `shares`."""
+        """Return the side of each image: 0 train, then the sides of `shares`."""
         lacking = self._targets()
         sides = np.zeros(len(self.labels), np.int64)
         sizes = np.bincount(self.groups)
@@ -163,14 +163,14 @@ class _Plan:
         return self._every_class_everywhere(sides)
 
     def _targets(self) -> np.ndarray:
-        """Gives how many pictures each side should have of each class, `(sides, classes)`."""
+        """Return how many images each side should have of each class, `(sides, classes)`."""
         count = np.bincount(self.labels, minlength=len(self.table.emotions))
         split = np.where(self.few, 0, count)
         taken = [np.maximum(np.rint(share * split), split > 0) for share in self.shares.values()]
         return np.stack([count - np.sum(taken, axis=0), *taken]).astype(np.int64)
 
     def _several(self, rng: np.random.Generator, sizes: np.ndarray) -> list[np.ndarray]:
-        """Gives the rows of each group of several pictures, in seeded order."""
+        """Return the rows of each group of several images, in seeded order."""
         rows = np.argsort(self.groups, kind="stable")
         members = np.split(rows, np.cumsum(sizes)[:-1])
         return [members[group] for group in rng.permutation(np.flatnonzero(sizes > 1))]
@@ -179,14 +179,14 @@ class _Plan:
     def _side_of_group(
         rng: np.random.Generator, lacking: np.ndarray, labels: np.ndarray
     ) -> np.ndarray:
-        """Draws a side with room for the group, by how much it lacks; train if none has."""
+        """Draw a side with room for the group, by how much it lacks; train if none has."""
         count = np.bincount(labels, minlength=lacking.shape[1])
         room = (lacking >= count).all(axis=1)
         weight = np.where(room, np.maximum(lacking[:, count > 0], 0).sum(axis=1), 0)
         return rng.choice(len(weight), p=weight / weight.sum()) if weight.any() else 0
 
     def _every_class_everywhere(self, sides: np.ndarray) -> np.ndarray:
-        """Moves the smallest group of a class to a side without that class, where one is free."""
+        """Move the smallest group of a class to a side without that class, where one is free."""
         for side in range(len(self.shares) + 1):
             for label in np.setdiff1d(
                 self.labels[~self.few[self.labels]], self.labels[sides == side]
@@ -197,7 +197,7 @@ class _Plan:
         return sides
 
     def _group_to_spare(self, sides: np.ndarray, label: int) -> int | None:
-        """Gives the smallest group of the class on a side that has another group of it."""
+        """Return the smallest group of the class on a side that has another group of it."""
         own = np.flatnonzero(self.labels == label)
         for side in np.argsort(-np.bincount(sides[own]), kind="stable"):
             groups = np.unique(self.groups[own[sides[own] == side]])

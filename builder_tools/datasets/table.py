@@ -1,4 +1,4 @@
-"""One table for every data set: pictures (files, or an array in memory), labels, splits, votes."""
+"""One table for every data set: images (files, or an array in memory), labels, splits, votes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, EmotionSet
 from builder_tools.media import read_image
 
 SPLITS = ("train", "valid", "test")
-PICTURE_COLUMNS = ("name", "path", "index", "label", "emotion", "split")
+IMAGE_COLUMNS = ("name", "path", "index", "label", "emotion", "split")
 
 PROGRESS = {"delay": 2, "leave": False, "disable": None}
-"""How tqdm shows the progress of reading many pictures: late, briefly, to people only."""
+"""How tqdm shows the progress of reading many images: late, briefly, to people only."""
 
 
 @dataclass(frozen=True)
-class PictureTable:
-    """Labelled pictures, row by row.
+class ImageTable:
+    """Labelled images, row by row.
 
     Args:
-        table: One row a picture, with the columns `name` (unique), `path` (file, "" if in memory),
+        table: One row an image, with the columns `name` (unique), `path` (file, "" if in memory),
             `index` (row of `images`, -1 if a file), `label` (int), `emotion` (its name), `split`
             (train|valid|test, "" if not yet split); where people voted, the ten columns of
             `FERPLUS_VOTE_COLUMNS`; where it is known, `person`.
         emotions: The classes, in the order of `label`.
-        images: Pictures in memory, `(m, H, W)` uint8 grey or `(m, H, W, 3)` uint8 RGB.
+        images: Images in memory, `(m, H, W)` uint8 grey or `(m, H, W, 3)` uint8 RGB.
     """
 
     table: pd.DataFrame
@@ -51,28 +51,28 @@ class PictureTable:
         columns = list(FERPLUS_VOTE_COLUMNS)
         return self.table[columns].to_numpy(np.int64) if set(columns) <= set(self.table) else None
 
-    def rows(self, mask: np.ndarray) -> PictureTable:
-        """Gives the pictures where the boolean mask `(n,)` holds."""
-        return PictureTable(self.table[mask].reset_index(drop=True), self.emotions, self.images)
+    def rows(self, mask: np.ndarray) -> ImageTable:
+        """Return the images where the boolean mask `(n,)` holds."""
+        return ImageTable(self.table[mask].reset_index(drop=True), self.emotions, self.images)
 
-    def split(self, name: str) -> PictureTable:
-        """Gives the pictures of one split: train, valid or test."""
+    def split(self, name: str) -> ImageTable:
+        """Return the images of one split: train, valid or test."""
         if name not in SPLITS:
             raise ValueError(f"Expected one of {list(SPLITS)}. Received: split={name!r}.")
         return self.rows((self.table["split"] == name).to_numpy())
 
-    def picture(self, row: int) -> np.ndarray:
-        """Gives one picture in its own size, `(H, W, 3)` uint8 RGB.
+    def image(self, row: int) -> np.ndarray:
+        """Return one image in its own size, `(H, W, 3)` uint8 RGB.
 
         Raises:
-            FileNotFoundError, ValueError: If its file is not there or no readable picture.
+            FileNotFoundError, ValueError: If its file is not there or no readable image.
         """
         stored = self.table["index"].iat[row]
         return read_image(self.table["path"].iat[row] if stored < 0 else self.images[stored])
 
-    def pictures(self, size_px: int) -> Pictures:
-        """Gives the pictures, decoded when asked for, as squares of `size_px`."""
-        return Pictures(self, size_px)
+    def resized(self, size_px: int) -> ResizedImages:
+        """Return the images, decoded when asked for, as squares of `size_px`."""
+        return ResizedImages(self, size_px)
 
 
 def table_of_files(
@@ -82,8 +82,8 @@ def table_of_files(
     emotions: EmotionSet,
     *,
     splits: Sequence[str] | None = None,
-) -> PictureTable:
-    """Makes the table of labelled picture files.
+) -> ImageTable:
+    """Make the table of labelled image files.
 
     Args:
         names: Unique names.
@@ -103,21 +103,21 @@ def table_of_files(
         "emotion": list(emotions_of_rows),
         "split": [""] * len(names) if splits is None else list(splits),
     }
-    return PictureTable(pd.DataFrame(columns), emotions)
+    return ImageTable(pd.DataFrame(columns), emotions)
 
 
-class Pictures:
-    """Pictures of a table, decoded when asked for.
+class ResizedImages:
+    """Images of a table, decoded when asked for.
 
-    `pictures[rows]` with an array of row numbers gives `(len(rows), size, size, 3)` uint8 RGB;
+    `images[rows]` with an array of row numbers gives `(len(rows), size, size, 3)` uint8 RGB;
     what is not square is squeezed. Safe to ask from several threads.
 
     Args:
-        table: Which pictures.
+        table: Which images.
         size_px: Side of what is given.
     """
 
-    def __init__(self, table: PictureTable, size_px: int) -> None:
+    def __init__(self, table: ImageTable, size_px: int) -> None:
         self.size_px = size_px
         self._paths = table.table["path"].to_numpy(object)
         self._indices = table.table["index"].to_numpy(np.int64)
@@ -134,10 +134,10 @@ class Pictures:
         numbers = np.arange(len(self))[rows]
         found = np.empty((len(numbers), *self.shape[1:]), np.uint8)
         for place, number in enumerate(numbers):
-            found[place] = self._square(self._picture(number))
+            found[place] = self._square(self._image(number))
         return found
 
-    def _picture(self, number: int) -> np.ndarray:
+    def _image(self, number: int) -> np.ndarray:
         stored = self._indices[number]
         return read_image(self._paths[number] if stored < 0 else self._images[stored])
 

@@ -1,4 +1,4 @@
-"""Faces without labels: every picture of a folder or a zip, for teachers to label."""
+"""Faces without labels: every image of a folder or a zip, for teachers to label."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from builder_tools.media import IMAGE_SUFFIXES, read_image
 
 
 def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.ndarray:
-    """Read every picture of some folders and zips, whatever it is called and labelled.
+    """Read every image of some folders and zips, whatever it is called and labelled.
 
     Args:
         places: Folders (with all below them) or zips.
@@ -25,26 +25,26 @@ def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.n
 
     Raises:
         FileNotFoundError: If a place is not there.
-        ValueError: If a place holds no picture, or one that cannot be read: says which.
+        ValueError: If a place holds no image, or one that cannot be read: says which.
     """
     faces = []
     for place in places:
         before = len(faces)
-        for name, content in _picture_files(Path(place)):
+        for name, content in _image_files(Path(place)):
             try:
                 image = read_image(content)
             except (OSError, ValueError) as error:
                 raise ValueError(
-                    f"Expected pictures in {place}. Received: {name}: {error}"
+                    f"Expected images in {place}. Received: {name}: {error}"
                 ) from error
             image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if grey else image
             faces.append(_resized(image, size_px))
         if len(faces) == before:
-            raise ValueError(f"Expected faces in {place}. Received: no picture there.")
+            raise ValueError(f"Expected faces in {place}. Received: no image there.")
     return np.stack(faces)
 
 
-def _picture_files(place: Path) -> Iterator[tuple[str, bytes]]:
+def _image_files(place: Path) -> Iterator[tuple[str, bytes]]:
     if not place.exists():
         raise FileNotFoundError(f"Expected a folder or zip of faces. Received: {place}, not there.")
     if place.is_dir():
@@ -61,7 +61,7 @@ def _picture_files(place: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def resized(images, size_px: int) -> np.ndarray:
-    """Return pictures, `(n, H, W[, 3])` or decoded when asked for, as one array of one side."""
+    """Return images, `(n, H, W[, 3])` or decoded when asked for, as one array of one side."""
     rows = np.arange(len(images))
     return np.stack([_resized(images[row : row + 1][0], size_px) for row in rows])
 

@@ -50,7 +50,7 @@ DEFAULT_MIN_SCORES = {
 
 
 def detector_class(name: str) -> type[Any]:
-    """Gives a detector's class without making one (its back end is not imported).
+    """Return a detector's class without making one (its back end is not imported).
 
     Raises:
         ValueError: If there is none of that name; names those there are.
@@ -62,7 +62,7 @@ def detector_class(name: str) -> type[Any]:
 
 
 def make_detector(name: str = DEFAULT_DETECTOR, **options: Any) -> FaceDetector:
-    """Makes a detector.
+    """Make a detector.
 
     Args:
         name: One of `DETECTORS`.

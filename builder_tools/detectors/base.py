@@ -1,9 +1,9 @@
 """What every face detector is: one method, one box convention, one way to open and close.
 
-Boxes are in pixels of the given picture, clipped to it, largest first. `BaseDetector.detect` is
-the template: it checks the picture, asks the back end, and tidies what comes back.
+Boxes are in pixels of the given image, clipped to it, largest first. `BaseDetector.detect` is
+the template: it checks the image, asks the back end, and tidies what comes back.
 
-No back end is shown a picture longer than `LONGEST_SIDE_PX`: MediaPipe's native library ends the
+No back end is shown an image longer than `LONGEST_SIDE_PX`: MediaPipe's native library ends the
 process on a side of 32,767 px, OpenCV's functions that remap pixels refuse one, and screenshots of
 long pages have such. They are looked at strip by strip; faces in them would be specks otherwise.
 """
@@ -26,14 +26,14 @@ from builder_tools.media.limits import MOST_BYTES
 from builder_tools.results import Box, Face
 
 LONGEST_SIDE_PX = 8_192
-"""Longer pictures are not looked at whole: in strips, or shrunk to this."""
+"""Longer images are not looked at whole: in strips, or shrunk to this."""
 STRIP = 4.0
-"""A picture at least so many times as long as it is wide is cut into strips of this shape."""
+"""An image at least so many times as long as it is wide is cut into strips of this shape."""
 LEAST_STRIP_PX = 2_048
 SAME_FACE_IOU = 0.3
 DETECTOR_ERRORS = (ValueError, RuntimeError, MemoryError, cv2.error)
-"""What a detector may raise for a picture that it cannot take. A missing file of its own (an
-OSError) is not among them: that would be so for every picture."""
+"""What a detector may raise for an image that it cannot take. A missing file of its own (an
+OSError) is not among them: that would be so for every image."""
 
 LONGEST_WAIT_S = 10.0
 
@@ -42,10 +42,10 @@ logger = logging.getLogger(__name__)
 
 @runtime_checkable
 class FaceDetector(Protocol):
-    """Anything that finds faces in a picture.
+    """Anything that finds faces in an image.
 
     Attributes:
-        crop_scale: Side of the square face picture (framed as FER2013 frames faces) over the
+        crop_scale: Side of the square face image (framed as FER2013 frames faces) over the
             longer side of the detector's box; the box itself is never fit to be classified.
         crop_shift_y: How far to move the centre of that square, as a fraction of the box's
             height; negative is up.
@@ -55,18 +55,18 @@ class FaceDetector(Protocol):
     crop_shift_y: float
 
     def detect(self, image_rgb: np.ndarray) -> list[Face]:
-        """Gives the faces in an `(H, W, 3)` uint8 RGB picture, largest first, or `[]`."""
+        """Return the faces in an `(H, W, 3)` uint8 RGB image, largest first, or `[]`."""
         ...
 
     def close(self) -> None:
-        """Frees what the back end holds; may be called again."""
+        """Free what the back end holds; may be called again."""
         ...
 
 
 class BaseDetector(ABC):
     """A detector but for its back end: subclasses write `_find` and, if need be, `_release`.
 
-    One object may be shared by threads: a lock lets one picture in at a time. For speed on
+    One object may be shared by threads: a lock lets one image in at a time. For speed on
     several threads, make one detector a thread. A forked process may go on with its parent's.
 
     Args:
@@ -92,17 +92,17 @@ class BaseDetector(ABC):
         _alive.add(self)
 
     def detect(self, image_rgb: np.ndarray) -> list[Face]:
-        """Gives the faces in a picture.
+        """Return the faces in an image.
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB, any size from 1x1 and any strides; left as it is.
 
         Returns:
-            Faces, largest box first; boxes clipped to the picture, scores in [0, 1]. `[]` when
+            Faces, largest box first; boxes clipped to the image, scores in [0, 1]. `[]` when
             none is found.
 
         Raises:
-            ValueError: If the picture has another shape or type.
+            ValueError: If the image has another shape or type.
             RuntimeError: If the detector is closed, or cannot be used in a forked process.
         """
         check_image(image_rgb)
@@ -114,7 +114,7 @@ class BaseDetector(ABC):
         return self._tidy(found, image_rgb)
 
     def close(self) -> None:
-        """Frees what the back end holds. A second call does nothing."""
+        """Free what the back end holds. A second call does nothing."""
         with self._own_lock():
             if not self._closed:
                 self._closed = True
@@ -128,7 +128,7 @@ class BaseDetector(ABC):
 
     @abstractmethod
     def _find(self, image_rgb: np.ndarray) -> list[Face]:
-        """Asks the back end; the picture is checked and contiguous."""
+        """Ask the back end; the image is checked and contiguous."""
 
     def _own_lock(self) -> threading.Lock:
         """Return this process's lock: a fork copies the object, held locks too, but no threads."""
@@ -145,7 +145,7 @@ class BaseDetector(ABC):
         """
 
     def _release(self) -> None:  # noqa: B027 - most back ends hold nothing
-        """Frees what the back end holds; called once."""
+        """Free what the back end holds; called once."""
 
     def _tidy(self, faces: Iterable[Face], image_rgb: np.ndarray) -> list[Face]:
         height, width = image_rgb.shape[:2]
@@ -196,7 +196,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def check_image(image_rgb: np.ndarray) -> None:
-    """Refuses anything but an `(H, W, 3)` uint8 array with at least one pixel.
+    """Refuse anything but an `(H, W, 3)` uint8 array with at least one pixel.
 
     Raises:
         ValueError: If it is something else; names what was received.
@@ -210,18 +210,18 @@ def check_image(image_rgb: np.ndarray) -> None:
         raise ValueError(f"Expected an (H, W, 3) uint8 RGB array. Received: {kind} {shape}.")
     if image_rgb.nbytes > MOST_BYTES:
         raise ValueError(
-            f"Expected a picture of less than 2 GiB. Received: {kind} {shape}. Try a smaller copy."
+            f"Expected an image of less than 2 GiB. Received: {kind} {shape}. Try a smaller copy."
         )
 
 
 def find_in_parts(find: Callable[[np.ndarray], list[Face]], image_rgb: np.ndarray) -> list[Face]:
-    """Return the faces of a picture of any size, by a function that takes none too long.
+    """Return the faces of an image of any size, by a function that takes none too long.
 
     Strips overlap by their own width (at most half their length), so a face that one cuts lies
     whole in the next.
 
     Args:
-        find: Gives the faces of a contiguous `(H, W, 3)` uint8 RGB picture.
+        find: Gives the faces of a contiguous `(H, W, 3)` uint8 RGB image.
         image_rgb: `(H, W, 3)` uint8 RGB.
     """
     longer, shorter = max(image_rgb.shape[:2]), min(image_rgb.shape[:2])
@@ -243,7 +243,7 @@ def find_in_parts(find: Callable[[np.ndarray], list[Face]], image_rgb: np.ndarra
 
 
 def shrink(image_rgb: np.ndarray, max_side_px: int) -> tuple[np.ndarray, float]:
-    """Gives the picture with its longer side at most `max_side_px`, and the factor applied."""
+    """Return the image with its longer side at most `max_side_px`, and the factor applied."""
     factor = max_side_px / max(image_rgb.shape[:2])
     if factor >= 1:
         return image_rgb, 1.0
@@ -253,22 +253,22 @@ def shrink(image_rgb: np.ndarray, max_side_px: int) -> tuple[np.ndarray, float]:
 
 
 def enlarge(face: Face, factor: float) -> Face:
-    """Gives a face found in a picture shrunk by `factor` in pixels of the whole picture."""
+    """Return a face found in an image shrunk by `factor` in pixels of the whole image."""
     keypoints = None if face.keypoints is None else face.keypoints / factor
     return Face(Box(*(value / factor for value in face.box.xyxy)), face.score, keypoints)
 
 
 def moved(face: Face, dx: float, dy: float) -> Face:
-    """Return a face found in a part of a picture in pixels of the whole picture."""
+    """Return a face found in a part of an image in pixels of the whole image."""
     keypoints = None if face.keypoints is None else np.add(face.keypoints, (dx, dy))
     return Face(face.box.shift(dx, dy), face.score, keypoints)
 
 
 def suppress_overlaps(faces: Iterable[Face], iou: float, inside: float = 0.8) -> list[Face]:
-    """Keeps the best-scored of faces that are one face seen twice.
+    """Keep the best-scored of faces that are one face seen twice.
 
     Args:
-        faces: Candidates from several passes over one picture.
+        faces: Candidates from several passes over one image.
         iou: Two boxes that overlap more are one face.
         inside: So are two where this part of the smaller one lies within the other.
 

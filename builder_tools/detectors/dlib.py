@@ -23,8 +23,8 @@ class DlibDetector(BaseDetector):
     Args:
         min_score: See the module; under 0.5 finds more, false ones too.
         min_size_px: Faces smaller than this are left out.
-        max_side_px: Larger pictures are searched at this size.
-        upsample: How many times the picture is doubled first; each makes it four times slower.
+        max_side_px: Larger images are searched at this size.
+        upsample: How many times the image is doubled first; each makes it four times slower.
 
     Raises:
         ImportError: If dlib is not installed; says how to install it.
@@ -65,7 +65,7 @@ def _logit(score: float) -> float:
 
 
 def import_dlib(what: str) -> Any:
-    """Imports dlib.
+    """Import dlib.
 
     Args:
         what: Needs it, as in "The dlib face detector".

@@ -19,12 +19,12 @@ HALF_SCORE_SUM = 2.0
 
 
 class HaarDetector(BaseDetector):
-    """Frontal faces by a Haar cascade on the grey picture.
+    """Frontal faces by a Haar cascade on the grey image.
 
     Args:
         min_score: See the module; 0 keeps all the cascade accepts.
-        min_size_px: Smallest face, in pixels of the picture; larger is faster.
-        max_side_px: Larger pictures are searched at this size.
+        min_size_px: Smallest face, in pixels of the image; larger is faster.
+        max_side_px: Larger images are searched at this size.
         scale_factor: Step between the sizes searched, over 1; nearer to 1 finds more, slower.
         min_neighbours: Overlapping hits that make a face; more means fewer false ones.
 

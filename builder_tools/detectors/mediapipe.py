@@ -74,8 +74,8 @@ TALKATIVE_RUNS = 5
 class MediaPipeDetector(BaseDetector):
     """Faces by MediaPipe BlazeFace, with six key points.
 
-    Key points: eyes (left of the picture first), nose tip, mouth centre, ears (the same way).
-    May be shared by threads, one picture at a time; for speed make one a thread. Close it, or
+    Key points: eyes (left of the image first), nose tip, mouth centre, ears (the same way).
+    May be shared by threads, one image at a time; for speed make one a thread. Close it, or
     use it in a `with`; one left open is closed at the end of the process.
 
     Args:
@@ -126,7 +126,7 @@ class MediaPipeDetector(BaseDetector):
         return self._climb(cv2.GaussianBlur(image_rgb, (0, 0), SMOOTHING_PX), tiled=False)
 
     def _climb(self, image_rgb: np.ndarray, *, tiled: bool) -> list[Face]:
-        """Goes up the ladder until a rung is good enough."""
+        """Go up the ladder until a rung is good enough."""
         near = self._model(SHORT_RANGE).find(image_rgb)
         if _is_enough(near, image_rgb, NEAR_FACE):
             return near
@@ -138,11 +138,11 @@ class MediaPipeDetector(BaseDetector):
         return _merge([*middle, *self._look_at_tiles(image_rgb, middle)])
 
     def _look_closer(self, image_rgb: np.ndarray) -> list[Face]:
-        """Finds candidates with full range and has short range decide on each."""
+        """Find candidates with full range and have short range decide on each."""
         return self._decide_all(image_rgb, self._model(FULL_RANGE).find(image_rgb))
 
     def _look_at_tiles(self, image_rgb: np.ndarray, known: list[Face]) -> list[Face]:
-        """Does the same tile by tile, but for candidates that are faces known already."""
+        """Do the same tile by tile, but for candidates that are faces known already."""
         tiles = _tiles(image_rgb.shape[1], image_rgb.shape[0], self.max_tiles)
         seen = (self._find_within(FULL_RANGE, image_rgb, tile) for tile in tiles)
         candidates = _merge(candidate for faces in seen for candidate in faces)
@@ -245,14 +245,14 @@ def _holds(box: Box, point: tuple[float, float]) -> bool:
 
 
 def _is_enough(faces: list[Face], image_rgb: np.ndarray, part: float) -> bool:
-    """Says whether a face was found and the frame is small or the largest face is not."""
+    """Return whether a face was found and the frame is small or the largest face is not."""
     longer_px = max(image_rgb.shape[:2])
     largest_px = max((max(face.box.width, face.box.height) for face in faces), default=0.0)
     return bool(faces) and (longer_px <= SMALL_FRAME_PX or largest_px >= part * longer_px)
 
 
 def _noise(image_rgb: np.ndarray) -> float:
-    """Estimates the noise in the middle of a frame, in grey levels (Immerkaer, 1996)."""
+    """Estimate the noise in the middle of a frame, in grey levels (Immerkaer, 1996)."""
     height, width = image_rgb.shape[:2]
     top, left = max((height - NOISE_WINDOW_PX) // 2, 0), max((width - NOISE_WINDOW_PX) // 2, 0)
     middle = image_rgb[top : top + NOISE_WINDOW_PX, left : left + NOISE_WINDOW_PX]
@@ -265,7 +265,7 @@ def _noise(image_rgb: np.ndarray) -> float:
 
 
 def _tiles(width: int, height: int, max_tiles: int) -> Iterator[Box]:
-    """Gives overlapping squares that cover the frame; larger ones if there are too many."""
+    """Yield overlapping squares that cover the frame; larger ones if there are too many."""
     side = TILE * min(width, height)
     columns, rows = _count(width, side), _count(height, side)
     while columns * rows > max_tiles and columns * rows > 1:

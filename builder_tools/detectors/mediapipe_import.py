@@ -47,7 +47,7 @@ class _Deferred(ModuleType):
 
 
 def import_mediapipe() -> ModuleType:
-    """Gives the `mediapipe` module, imported without TensorFlow, Matplotlib and sounddevice.
+    """Return the `mediapipe` module, imported without TensorFlow, Matplotlib and sounddevice.
 
     What a process imported by itself before stays as it is. Another thread that imports
     TensorFlow for the first time in these 0.2 s is told it is missing.
@@ -69,7 +69,7 @@ def import_mediapipe() -> ModuleType:
 
 
 def close_at_exit(task: Any) -> None:
-    """Has a MediaPipe task closed at the end of the process, if nobody closed it before.
+    """Have a MediaPipe task closed at the end of the process, if nobody closed it before.
 
     One that is still open then prints an exception from its destructor.
     """
@@ -77,9 +77,9 @@ def close_at_exit(task: Any) -> None:
 
 
 def without_reports(base_options: Any) -> Any:
-    """Gives MediaPipe's `BaseOptions` such that no report of use reaches its maker.
+    """Return MediaPipe's `BaseOptions` such that no report of use reaches its maker.
 
-    MediaPipe 1.2 sends versions and timings (no pictures) to its maker and has no switch for it
+    MediaPipe 1.2 sends versions and timings (no images) to its maker and has no switch for it
     (google-ai-edge/mediapipe, issue 6291). Given an empty file of certificate authorities it
     trusts no server, so it still connects but sends nothing: checked against a server of our own
     under that name, whose certificate the system trusted.
@@ -97,7 +97,7 @@ def without_reports(base_options: Any) -> Any:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Keeps the native library's log lines off the terminal; they go to `logging` as DEBUG.
+    """Keep the native library's log lines off the terminal; they go to `logging` as DEBUG.
 
     The library has no switch for them. File descriptor 2 is turned aside for the duration, for
     the whole process, so keep it short; any line that is no log line is printed afterwards.

@@ -13,7 +13,7 @@ from builder_tools.detectors.base import BaseDetector, enlarge, shrink
 from builder_tools.results import Box, Face
 
 KEYPOINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
-"""The package's names, as seen in the picture: its left eye is the one on the left."""
+"""The package's names, as seen in the image: its left eye is the one on the left."""
 SMALLEST_SIDE_PX = 12
 
 
@@ -22,8 +22,8 @@ class MTCNNDetector(BaseDetector):
 
     Args:
         min_score: Faces scored lower are left out.
-        min_size_px: Smallest face, in pixels of the picture; larger is faster.
-        max_side_px: Larger pictures are searched at this size.
+        min_size_px: Smallest face, in pixels of the image; larger is faster.
+        max_side_px: Larger images are searched at this size.
 
     Raises:
         ImportError: If mtcnn or TensorFlow is not installed; says how to install them.

@@ -15,7 +15,7 @@ MEAN_RGB = (123.0, 177.0, 104.0)
 
 
 class SSDDetector(BaseDetector):
-    """Faces by OpenCV's SSD; made for one or few faces that fill a good part of the picture.
+    """Faces by OpenCV's SSD; made for one or few faces that fill a good part of the image.
 
     Args:
         min_score: Faces scored lower are left out.

@@ -14,7 +14,7 @@ NMS_IOU = 0.3
 TOP_K = 5000
 
 SMALLEST_SIDE_PX = 64
-"""On pictures up to 32 px high OpenCV's network gives, at times, faces out of nothing."""
+"""On images up to 32 px high OpenCV's network gives, at times, faces out of nothing."""
 
 
 class YuNetDetector(BaseDetector):
@@ -23,7 +23,7 @@ class YuNetDetector(BaseDetector):
     Args:
         min_score: Faces scored lower are left out.
         min_size_px: Faces smaller than this are left out.
-        max_side_px: Larger pictures are searched at this size; the cost goes with its square.
+        max_side_px: Larger images are searched at this size; the cost goes with its square.
     """
 
     crop_scale: ClassVar[float] = 0.94
@@ -50,7 +50,7 @@ class YuNetDetector(BaseDetector):
 
 
 def _grown(image: np.ndarray) -> np.ndarray:
-    """Gives the picture with black added right and below, so that no side is too small."""
+    """Return the image with black added right and below, so that no side is too small."""
     import cv2
 
     below, right = (max(SMALLEST_SIDE_PX - side, 0) for side in image.shape[:2])

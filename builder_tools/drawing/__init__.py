@@ -1,5 +1,5 @@
 """Drawing what was found: a box, a label, probability bars, a valence-arousal dial and the speed,
-on an RGB picture. Sizes follow the picture.
+on an RGB image. Sizes follow the image.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class DrawBox:
         show_probability: Draw its probability in per cent on the tag.
         show_bars: Draw every emotion's probability as bars beside the box, largest face first;
             left out where they would cover another face or its bars.
-        line_width: Of the box in pixels; by default it follows the picture's size.
+        line_width: Of the box in pixels; by default it follows the image's size.
         emotions: The set whose colours to use; the nine emotions by default.
         show_dial: Draw where the face lies on the circumplex (valence to the right, arousal up,
             the emotions' anchors as small dots), beside the box of every face whose model gives
@@ -72,7 +72,7 @@ class DrawBox:
             raise ValueError(f"Expected trail >= 1. Received: {self.trail}.")
 
     def forget(self) -> None:
-        """Forgets the trails of all faces, as a new video needs whose tracks count from 1 again."""
+        """Forget the trails of all faces, as a new video needs whose tracks count from 1 again."""
         self._trails.clear()
 
     def draw(
@@ -83,16 +83,16 @@ class DrawBox:
         *,
         dropped: int | None = None,
     ) -> np.ndarray:
-        """Gives a new picture with the faces drawn; the one given stays as it is.
+        """Return a new image with the faces drawn; the one given stays as it is.
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
             faces: What was found in it. Small faces are drawn last, so they stay visible.
-            fps: Pictures a second, written in the upper left corner.
-            dropped: Pictures left out so far to stay live; written behind `fps`.
+            fps: Frames a second, written in the upper left corner.
+            dropped: Images left out so far to stay live; written behind `fps`.
 
         Raises:
-            ValueError: If the picture is not `(H, W, 3)` uint8.
+            ValueError: If the image is not `(H, W, 3)` uint8.
         """
         _check_image(image_rgb)
         canvas = np.array(image_rgb, order="C")
@@ -133,7 +133,7 @@ class DrawBox:
     def _draw_all_bars(
         self, canvas: np.ndarray, visible: list[tuple[FaceEmotion, Box]], pen: Pen
     ) -> list[Box]:
-        """Draws bars from the largest face on, where they cover no other face and no bars.
+        """Draw bars from the largest face on, where they cover no other face and no bars.
 
         Returns:
             What they cover.
@@ -160,7 +160,7 @@ class DrawBox:
         taken: list[Box],
         pen: Pen,
     ) -> None:
-        """Draws dials from the largest face on, where they cover nothing that is drawn."""
+        """Draw dials from the largest face on, where they cover nothing that is drawn."""
         self._trails.tick()
         for face, box in visible:
             place = place_of(face)
@@ -176,15 +176,15 @@ class DrawBox:
 def _check_image(image: np.ndarray) -> None:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise ValueError(
-            "Expected a picture (H, W, 3) uint8 RGB. "
-            f"Received: shape={image.shape}, dtype={image.dtype}. Try media.read_image(picture)."
+            "Expected an image (H, W, 3) uint8 RGB. "
+            f"Received: shape={image.shape}, dtype={image.dtype}. Try media.read_image(image)."
         )
 
 
 def _visible_boxes(
     canvas: np.ndarray, faces: Sequence[FaceEmotion]
 ) -> list[tuple[FaceEmotion, Box]]:
-    """Gives the faces that reach into the picture with their clipped boxes, largest first."""
+    """Return the faces that reach into the image with their clipped boxes, largest first."""
     height, width = canvas.shape[:2]
     clipped = [(face, face.face.box.clip(width, height).round()) for face in faces]
     visible = [(face, box) for face, box in clipped if box.area > 0]

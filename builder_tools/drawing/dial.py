@@ -19,7 +19,7 @@ DIAL_LETTERS = 6
 SMALLEST_DIAL_PX = 17
 TRACKS_KEPT = 32
 ABSENT_DRAWS = 90
-"""A track that was not drawn for so many pictures starts a new trail."""
+"""A track that was not drawn for so many images starts a new trail."""
 
 Place = tuple[float, float]
 """Valence and arousal."""
@@ -34,7 +34,7 @@ class Dial:
 
     @classmethod
     def beside(cls, face: Box, canvas: np.ndarray, taken: list[Box], pen: Pen) -> Dial | None:
-        """Places the dial on what is free, near the foot of the face first; None: no room."""
+        """Place the dial on what is free, near the foot of the face first; None: no room."""
         height, width = canvas.shape[:2]
         side = min(round(DIAL_LETTERS * pen.letter), height, width)
         right, left, gap = face.x2 + pen.gap, face.x1 - pen.gap - side, pen.gap
@@ -52,7 +52,7 @@ class Dial:
     def draw(
         self, canvas: np.ndarray, way: Sequence[Place], colour: Colour, emotions: EmotionSet
     ) -> None:
-        """Draws disc, axes, anchors and the way, oldest place first."""
+        """Draw disc, axes, anchors and the way, oldest place first."""
         x1, y1, x2, y2 = (int(value) for value in self.box.xyxy)
         region = canvas[y1:y2, x1:x2]
         self._draw_ground(region)
@@ -85,7 +85,7 @@ class Dial:
         cv2.circle(region, middle, radius - self.stroke // 2, grey, self.stroke, cv2.LINE_AA)
 
     def _pixel(self, place: Sequence[float]) -> tuple[int, int]:
-        """Gives a place's column and row; what lies outside the disc is drawn on its edge."""
+        """Return a place's column and row; what lies outside the disc is drawn on its edge."""
         valence, arousal = place
         reach = 0.9 * self._radius / max(math.hypot(valence, arousal), 1)
         return round(self._radius + reach * valence), round(self._radius - reach * arousal)
@@ -100,16 +100,16 @@ class Trails:
     now: int = 0
 
     def tick(self) -> None:
-        """Counts a picture."""
+        """Count an image."""
         self.now += 1
 
     def clear(self) -> None:
-        """Forgets all tracks."""
+        """Forget all tracks."""
         self.places.clear()
         self.drawn.clear()
 
     def extended(self, track: int | None, place: Place, length: int) -> Sequence[Place]:
-        """Gives the track's places with this one as the last, at most `length`."""
+        """Return the track's places with this one as the last, at most `length`."""
         if track is None:
             return [place]
         if self.now - self.drawn.get(track, self.now) > ABSENT_DRAWS:
@@ -125,7 +125,7 @@ class Trails:
 
 
 def place_of(face: FaceEmotion) -> Place | None:
-    """Gives a face's valence and arousal, or None where one is not known or not finite."""
+    """Return a face's valence and arousal, or None where one is not known or not finite."""
     if face.valence is None or face.arousal is None:
         return None
     place = float(face.valence), float(face.arousal)
@@ -133,6 +133,6 @@ def place_of(face: FaceEmotion) -> Place | None:
 
 
 def _ageing(way: Sequence[Place]) -> Iterator[tuple[float, tuple[Place, Place]]]:
-    """Gives each step of a way with how young it is, 0...1."""
+    """Return each step of a way with how young it is, 0...1."""
     steps = list(zip(list(way)[:-1], list(way)[1:], strict=True))
     return (((number + 1) / len(steps), step) for number, step in enumerate(steps))

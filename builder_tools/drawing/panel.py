@@ -23,10 +23,10 @@ class Panel:
 
     @classmethod
     def beside(cls, face: Box, canvas: np.ndarray, names: list[str], pen: Pen) -> Panel:
-        """Places the panel where it covers the least of the face.
+        """Place the panel where it covers the least of the face.
 
-        Tried in turn: right of it, left of it, the lower and the upper corners of the picture.
-        The panel shrinks to fit into the picture.
+        Tried in turn: right of it, left of it, the lower and the upper corners of the image.
+        The panel shrinks to fit into the image.
         """
         height, width = canvas.shape[:2]
         pen = pen.shrunk(0.8)
@@ -57,7 +57,7 @@ class Panel:
     def draw_row(
         self, canvas: np.ndarray, index: int, name: str, probability: float, colour: Colour
     ) -> None:
-        """Draws one emotion's name and bar, in place."""
+        """Draw one emotion's name and bar, in place."""
         left, top = int(self.box.x1) + self.pen.gap, int(self.box.y1) + index * self.pen.tag_height
         base = top + self.pen.gap + round(self.pen.letter)
         self.pen.write(canvas, name, left, base, WHITE)

@@ -1,6 +1,6 @@
-"""What every drawing stands on: sizes that follow the picture, frames, tags, colours.
+"""What every drawing stands on: sizes that follow the image, frames, tags, colours.
 
-Letters are about 1/40 of the picture's mean side high, lines about 1/200 wide. OpenCV's letters
+Letters are about 1/40 of the image's mean side high, lines about 1/200 wide. OpenCV's letters
 are ASCII: other characters lose their accents or become "?".
 """
 
@@ -32,14 +32,14 @@ _FONT_HEIGHT_PX = 22
 
 @dataclass(frozen=True)
 class Pen:
-    """Sizes in pixels that follow the picture."""
+    """Sizes in pixels that follow the image."""
 
     line: int
     letter: float
 
     @classmethod
     def for_image(cls, image: np.ndarray, line: int | None) -> Pen:
-        """Gives the pen for a picture; `line` is a width in pixels to keep to."""
+        """Return the pen for an image; `line` is a width in pixels to keep to."""
         side = (image.shape[0] * image.shape[1]) ** 0.5
         return cls(
             line or max(round(side / LINES_PER_SIDE), 1),
@@ -47,7 +47,7 @@ class Pen:
         )
 
     def for_face(self, face: Box) -> Pen:
-        """Gives a pen whose letters are not too large for a small face."""
+        """Return a pen whose letters are not too large for a small face."""
         fitting = max(face.width / LETTERS_PER_FACE, SMALLEST_LETTER_PX)
         return replace(self, letter=min(self.letter, fitting))
 
@@ -68,20 +68,20 @@ class Pen:
         return max(round(self.letter / 16), 1)
 
     def shrunk(self, factor: float) -> Pen:
-        """Gives a pen with smaller letters; a factor above 1 changes nothing."""
+        """Return a pen with smaller letters; a factor above 1 changes nothing."""
         return self if factor >= 1 else replace(self, letter=self.letter * factor)
 
     def text_width(self, text: str) -> int:
-        """Gives the width of a line of text in pixels."""
+        """Return the width of a line of text in pixels."""
         return cv2.getTextSize(text, _FONT, self.scale, self.stroke)[0][0]
 
     def write(self, canvas: np.ndarray, text: str, left: int, base: int, colour: Colour) -> None:
-        """Writes text from a left edge on a base line, in pixels."""
+        """Write text from a left edge on a base line, in pixels."""
         cv2.putText(canvas, text, (left, base), _FONT, self.scale, colour, self.stroke, cv2.LINE_AA)
 
 
 def draw_rectangle(canvas: np.ndarray, box: Box, colour: Colour, pen: Pen) -> None:
-    """Draws a frame that lies inside the box, with a thin edge that shows on any ground."""
+    """Draw a frame that lies inside the box, with a thin edge that shows on any ground."""
     x1, y1, x2, y2 = (int(value) for value in box.xyxy)
     _draw_frame(canvas, (x1, y1, x2, y2), pen.line + 2 * pen.stroke, ink_on(colour))
     inset = min(pen.stroke, (x2 - x1) // 3, (y2 - y1) // 3)
@@ -91,7 +91,7 @@ def draw_rectangle(canvas: np.ndarray, box: Box, colour: Colour, pen: Pen) -> No
 def draw_tag(
     canvas: np.ndarray, text: str, corner: tuple[int, int], colour: Colour, pen: Pen
 ) -> None:
-    """Writes text on a filled tag, shrunk and moved to lie inside the picture."""
+    """Write text on a filled tag, shrunk and moved to lie inside the image."""
     height, width = canvas.shape[:2]
     text = ascii_only(text)
     needed = pen.text_width(text) + 2 * pen.gap
@@ -106,14 +106,14 @@ def draw_tag(
 
 
 def moved_inside(box: Box, width: int, height: int) -> Box:
-    """Moves a box into a picture; what is larger than the picture is cut."""
+    """Move a box into an image; what is larger than the image is cut."""
     x = min(max(box.x1, 0), max(width - box.width, 0))
     y = min(max(box.y1, 0), max(height - box.height, 0))
     return box.shift(x - box.x1, y - box.y1).clip(width, height).round()
 
 
 def darken(canvas: np.ndarray, box: Box) -> None:
-    """Lays the panel's dark over a box, in place."""
+    """Lay the panel's dark over a box, in place."""
     x1, y1, x2, y2 = (int(value) for value in box.xyxy)
     if x2 > x1 and y2 > y1:
         region = canvas[y1:y2, x1:x2]
@@ -122,26 +122,26 @@ def darken(canvas: np.ndarray, box: Box) -> None:
 
 
 def mixed(colour: Colour, share: float) -> Colour:
-    """Gives a colour with the panel's dark shining through."""
+    """Return a colour with the panel's dark shining through."""
     mixed = (round(share * c + (1 - share) * p) for c, p in zip(colour, PANEL, strict=True))
     return tuple(mixed)
 
 
 def luminance(colour: Colour) -> float:
-    """Gives the relative luminance of an sRGB colour, 0 (black) ... 1 (white), as in WCAG 2."""
+    """Return the relative luminance of an sRGB colour, 0 (black) ... 1 (white), as in WCAG 2."""
     share = np.array(colour) / 255
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
     return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
 def ink_on(colour: Colour) -> Colour:
-    """Gives black or white, whichever reads better on a colour (contrast at least 4.5 : 1)."""
+    """Return black or white, whichever reads better on a colour (contrast at least 4.5 : 1)."""
     light = luminance(colour)
     return BLACK if (light + 0.05) / 0.05 > 1.05 / (light + 0.05) else WHITE
 
 
 def ascii_only(text: str) -> str:
-    """Gives text without accents, other alphabets as question marks."""
+    """Return text without accents, other alphabets as question marks."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return "".join(c if " " <= c <= "~" else "?" for c in plain)
 

@@ -1,6 +1,6 @@
 """Judging: figures from true labels and probabilities, under named protocols.
 
-`protocols` says which pictures count and what their true label is, `metrics` turns labels and
+`protocols` says which images count and what their true label is, `metrics` turns labels and
 probabilities into figures with intervals, `report` puts both together and prints them,
 `cross_data` judges on data sets of other words and classes.
 """

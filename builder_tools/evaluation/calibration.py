@@ -11,12 +11,12 @@ from builder_tools.decisions import LEAST_PROBABILITY, apply_temperature
 TEMPERATURES = (0.2, 5.0)
 """Where the fitted temperature is looked for."""
 
-LEAST_PICTURES = 30
-"""A share of right answers over fewer pictures says nothing."""
+LEAST_IMAGES = 30
+"""A share of right answers over fewer images says nothing."""
 
 
 def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray) -> float:
-    """Gives the temperature with the least cross-entropy (Guo et al., 2017, arXiv:1706.04599).
+    """Return the temperature with the least cross-entropy (Guo et al., 2017, arXiv:1706.04599).
 
     Args:
         y_true: `(n,)` int labels.
@@ -40,29 +40,29 @@ class RiskCoverage:
 
     Args:
         threshold: `(m,)` distinct certainties (highest probabilities), falling.
-        coverage: `(m,)` share of pictures that are at least so sure, rising to 1.
+        coverage: `(m,)` share of images that are at least so sure, rising to 1.
         accuracy: `(m,)` share of right predictions among them.
-        pictures: How many there are in all.
+        images: How many there are in all.
     """
 
     threshold: np.ndarray
     coverage: np.ndarray
     accuracy: np.ndarray
-    pictures: int
+    images: int
 
     def at_accuracy(self, wanted: float) -> tuple[float, float] | None:
-        """Gives the threshold, and its coverage, of the largest share that is so often right.
+        """Return the threshold, and its coverage, of the largest share that is so often right.
 
-        None if no share of at least 30 pictures is.
+        None if no share of at least 30 images is.
         """
-        good = (self.accuracy >= wanted) & (self.coverage * self.pictures >= LEAST_PICTURES)
+        good = (self.accuracy >= wanted) & (self.coverage * self.images >= LEAST_IMAGES)
         if not good.any():
             return None
         place = np.flatnonzero(good)[-1]
         return float(self.threshold[place]), float(self.coverage[place])
 
     def at_threshold(self, threshold: float) -> tuple[float, float]:
-        """Gives coverage and accuracy of the pictures at least so sure (accuracy NaN if none)."""
+        """Return coverage and accuracy of the images at least so sure (accuracy NaN if none)."""
         place = int((self.threshold >= threshold).sum()) - 1
         if place < 0:
             return 0.0, float("nan")
@@ -70,9 +70,9 @@ class RiskCoverage:
 
 
 def risk_coverage(y_true: np.ndarray, probabilities: np.ndarray) -> RiskCoverage:
-    """Orders pictures by certainty and counts how many of the surest are right.
+    """Order images by certainty and counts how many of the surest are right.
 
-    Pictures equally sure are taken together, so every point belongs to a threshold.
+    Images equally sure are taken together, so every point belongs to a threshold.
 
     Args:
         y_true: `(n,)` int labels, n >= 1.
@@ -87,5 +87,5 @@ def risk_coverage(y_true: np.ndarray, probabilities: np.ndarray) -> RiskCoverage
         threshold=sure[order][last_of_equals],
         coverage=count / len(sure),
         accuracy=np.cumsum(right[order])[last_of_equals] / count,
-        pictures=len(sure),
+        images=len(sure),
     )

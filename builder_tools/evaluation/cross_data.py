@@ -23,8 +23,8 @@ class CrossJudgement:
         name: Of the data set.
         free: The prediction is the most probable of all the model's classes.
         restricted: The prediction is the most probable of the classes that both know.
-        left_out: Class of the data set that the model does not know -> its number of pictures.
-        found: Share of the pictures in which a face was found; None where none was looked for.
+        left_out: Class of the data set that the model does not know -> its number of images.
+        found: Share of the images in which a face was found; None where none was looked for.
     """
 
     name: str
@@ -59,13 +59,13 @@ def judge_common(
 
     Args:
         name: Of the data set.
-        words: The class of each picture, as the data set calls it.
+        words: The class of each image, as the data set calls it.
         probabilities: `(n, k)` in the order of `emotions`.
         emotions: The model's classes.
         found: `(n,)` bool, where a face was found; None where none was looked for.
 
     Raises:
-        ValueError: If there is no common class, or no picture.
+        ValueError: If there is no common class, or no image.
     """
     mine = {own_word(emotion): label for label, emotion in enumerate(emotions)}
     labels = np.array([mine.get(own_word(word), -1) for word in words], np.int64)
@@ -73,7 +73,7 @@ def judge_common(
     if not kept.any():
         raise ValueError(
             f"Expected a class of {name} that the model knows ({', '.join(emotions)}). Received: "
-            f"{', '.join(sorted(set(words))) or 'no picture'}. Say what they mean: "
+            f"{', '.join(sorted(set(words))) or 'no image'}. Say what they mean: "
             "--classes NAME=CLASS."
         )
     common = EmotionSet([emotions.names[label] for label in np.unique(labels[kept])])
@@ -92,7 +92,7 @@ def judge_common(
 def format_cross(found: Mapping[str, Any]) -> str:
     """Return a judgement (`CrossJudgement.to_dict`) as text for a terminal."""
     classes = found["classes"]
-    lines = [f"{found['set']}: {found['n']} pictures of {len(classes)} classes that both know"]
+    lines = [f"{found['set']}: {found['n']} images of {len(classes)} classes that both know"]
     if found["left_out"]:
         counts = ", ".join(f"{name} ({number})" for name, number in found["left_out"].items())
         lines.append(f"    left out, unknown to the model: {counts}")
@@ -113,7 +113,7 @@ def format_cross(found: Mapping[str, Any]) -> str:
 def format_cross_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return several judgements as one table in Markdown; a row may name its `model`."""
     lines = [
-        "| set | model | pictures | classes | faces found | accuracy, any class "
+        "| set | model | images | classes | faces found | accuracy, any class "
         "| accuracy, common classes | macro-F1 | mean recall | recall by emotion |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]

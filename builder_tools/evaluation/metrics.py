@@ -1,8 +1,8 @@
 """Figures from true labels and probabilities, with bootstrap intervals.
 
-Recall of a class is the share of its pictures found, mean recall averages over the classes that
+Recall of a class is the share of its images found, mean recall averages over the classes that
 occur, macro-F1 averages F1 over the classes that occur or are predicted. All three and accuracy
-follow from the confusion matrix alone, and drawing n pictures with replacement draws that
+follow from the confusion matrix alone, and drawing n images with replacement draws that
 matrix from a multinomial distribution; so the bootstrap resamples the matrix, which is the same
 thing and takes milliseconds.
 """
@@ -38,12 +38,12 @@ class Evaluation:
 
     Args:
         emotions: The classes, in label order.
-        n: Number of pictures judged.
-        accuracy: Share of pictures whose most probable emotion is the true one.
+        n: Number of images judged.
+        accuracy: Share of images whose most probable emotion is the true one.
         macro_f1: Mean F1 over classes.
         mean_recall: Mean recall over classes that occur.
         per_class_recall: Emotion -> recall.
-        support: Emotion -> number of pictures.
+        support: Emotion -> number of images.
         ece: Expected calibration error, 15 equal bins of the highest probability (Guo et al.,
             2017, "On Calibration of Modern Neural Networks").
         confusion: `(k, k)` int, rows are true labels, columns predictions.
@@ -60,7 +60,7 @@ class Evaluation:
     confusion: np.ndarray = field(compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Gives the evaluation as JSON values rounded to four decimals, for model cards."""
+        """Return the evaluation as JSON values rounded to four decimals, for model cards."""
         found: dict[str, Any] = {"n": self.n}
         for name in ("accuracy", "macro_f1", "mean_recall"):
             figure = getattr(self, name)
@@ -79,7 +79,7 @@ class Evaluation:
 def evaluate(
     y_true: np.ndarray, probabilities: np.ndarray, emotions: EmotionSet, *, seed: int = 0
 ) -> Evaluation:
-    """Judges probabilities against true labels.
+    """Judge probabilities against true labels.
 
     Args:
         y_true: `(n,)` int labels into `emotions`, n >= 1.
@@ -113,11 +113,11 @@ def evaluate(
 def reliability_bins(
     y_true: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compares how sure predictions are with how often they are right.
+    """Compare how sure predictions are with how often they are right.
 
     Returns:
         Three `(bins,)` arrays over equal bins (low, high] of the highest probability: number of
-        pictures, mean highest probability, share of right predictions (NaN in empty bins).
+        images, mean highest probability, share of right predictions (NaN in empty bins).
     """
     sure = np.asarray(probabilities, np.float64).max(axis=1)
     right = np.asarray(probabilities).argmax(axis=1) == np.asarray(y_true)
@@ -131,7 +131,7 @@ def reliability_bins(
 def expected_calibration_error(
     y_true: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> float:
-    """Gives the mean gap between certainty and rightness, 0 (calibrated) ... 1."""
+    """Return the mean gap between certainty and rightness, 0 (calibrated) ... 1."""
     count, sure, right = reliability_bins(y_true, probabilities, bins)
     return float(np.nansum(count * np.abs(sure - right)) / count.sum())
 
@@ -139,7 +139,7 @@ def expected_calibration_error(
 def balanced_decision(
     y_train: np.ndarray, emotions: EmotionSet, *, strength: float = 1.0
 ) -> dict[str, float]:
-    """Gives the biases of a decision that treats all classes alike.
+    """Return the biases of a decision that treats all classes alike.
 
     Logit adjustment after training (Menon et al., 2021, "Long-tail learning via logit
     adjustment"): minus `strength` times the log of each class's share of the training set,
@@ -173,7 +173,7 @@ def _checked(
     if y_true.min() < 0 or y_true.max() >= num_classes:
         raise ValueError(
             f"Expected labels 0...{num_classes - 1}. Received: {y_true.min()}...{y_true.max()}. "
-            "Leave out the pictures labelled -1 first."
+            "Leave out the images labelled -1 first."
         )
     if not np.isfinite(probabilities).all():
         bad = int((~np.isfinite(probabilities)).any(axis=1).sum())
@@ -182,7 +182,7 @@ def _checked(
 
 
 def _resampled(confusion: np.ndarray, seed: int) -> np.ndarray:
-    """Gives `(RESAMPLES, k, k)` confusion matrices of bootstrap samples."""
+    """Return `(RESAMPLES, k, k)` confusion matrices of bootstrap samples."""
     n, shape = int(confusion.sum()), confusion.shape
     shares = confusion.ravel() / n
     drawn = np.random.default_rng(seed).multinomial(n, shares, size=RESAMPLES)
@@ -195,12 +195,12 @@ def _accuracy(confusion: np.ndarray) -> np.ndarray:
 
 
 def _recall(confusion: np.ndarray) -> np.ndarray:
-    """Gives `(..., k)` recalls, NaN for classes that do not occur."""
+    """Return `(..., k)` recalls, NaN for classes that do not occur."""
     return _ratio(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-1))
 
 
 def _f1(confusion: np.ndarray) -> np.ndarray:
-    """Gives `(..., k)` F1 scores, NaN for classes that neither occur nor are predicted."""
+    """Return `(..., k)` F1 scores, NaN for classes that neither occur nor are predicted."""
     right = np.diagonal(confusion, axis1=-2, axis2=-1)
     return _ratio(2 * right, confusion.sum(axis=-1) + confusion.sum(axis=-2))
 
@@ -219,7 +219,7 @@ def _figures(values: np.ndarray, drawn: np.ndarray) -> list[Figure]:
 
 
 def _figure(value: float, drawn: np.ndarray) -> Figure:
-    """Gives a figure with the middle 95 % of its resampled values."""
+    """Return a figure with the middle 95 % of its resampled values."""
     if math.isnan(value):
         return Figure(math.nan, math.nan, math.nan)
     low, high = np.nanpercentile(drawn, (2.5, 97.5))

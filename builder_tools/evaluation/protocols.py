@@ -1,4 +1,4 @@
-"""Evaluation protocols: which pictures count, and what their true label is.
+"""Evaluation protocols: which images count, and what their true label is.
 
 The label rules themselves are in `builder_tools.datasets.labels`; label -1 means "left out".
 """
@@ -50,7 +50,7 @@ class Protocol:
 
 
 def restrict(probabilities: np.ndarray, emotions: EmotionSet, wanted: EmotionSet) -> np.ndarray:
-    """Gives the probabilities among some of the classes, picked by name.
+    """Return the probabilities among some of the classes, picked by name.
 
     Args:
         probabilities: `(n, len(emotions))`.
@@ -100,7 +100,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "fer2013-7",
             FER2013_SEVEN,
             fer2013_seven_labels,
-            "FER2013's original labels, pictures with conflicting twins left out",
+            "FER2013's original labels, images with conflicting twins left out",
         ),
     )
 }

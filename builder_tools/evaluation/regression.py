@@ -2,11 +2,11 @@
 
 CCC is Lin's concordance correlation coefficient (Lin, 1989, "A concordance correlation
 coefficient to evaluate reproducibility", Biometrics 45): 1 where values agree, less where they
-differ in order, spread or level. All figures follow from sums over pictures, and drawing n of
-them with replacement weighs each picture by how often it is drawn, so the bootstrap is a matrix
+differ in order, spread or level. All figures follow from sums over images, and drawing n of
+them with replacement weighs each image by how often it is drawn, so the bootstrap is a matrix
 product.
 
-Rank correlations resample the ranks of all pictures (they are not ranked anew in each sample).
+Rank correlations resample the ranks of all images (they are not ranked anew in each sample).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class RegressionEvaluation:
     """How well valence and arousal agree with their reference.
 
     Args:
-        n: Number of pictures.
+        n: Number of images.
         valence: Of the first column.
         arousal: Of the second column.
         mean_ccc: Mean of both axes' CCC.
@@ -56,7 +56,7 @@ class RegressionEvaluation:
     mean_ccc: Figure
 
     def to_dict(self) -> dict[str, Any]:
-        """Gives the evaluation as JSON values rounded to four decimals, for model cards."""
+        """Return the evaluation as JSON values rounded to four decimals, for model cards."""
         found: dict[str, Any] = {"n": self.n} | _entries("mean_ccc", self.mean_ccc)
         for axis in ("valence", "arousal"):
             for name in ("ccc", "rmse", "pearson"):
@@ -69,7 +69,7 @@ class Association:
     """A correlation, its 95 % bootstrap interval, and how often chance gives as much.
 
     Args:
-        n: Number of pictures.
+        n: Number of images.
         correlation: With its interval; NaN where either side is constant.
         p_value: Share of permutations whose correlation is at least as far from 0 (two-sided,
             the given order counted as one); NaN with it.
@@ -81,19 +81,19 @@ class Association:
 
 
 def concordance(reference: np.ndarray, predicted: np.ndarray) -> float:
-    """Gives Lin's CCC of two series `(n,)`; NaN where both are constant and equal."""
+    """Return Lin's CCC of two series `(n,)`; NaN where both are constant and equal."""
     return float(_from_sums(_sums(*_checked_pair(reference, predicted), _ones(reference)))["ccc"])
 
 
 def root_mean_squared_error(reference: np.ndarray, predicted: np.ndarray) -> float:
-    """Gives the RMSE of two series `(n,)`."""
+    """Return the RMSE of two series `(n,)`."""
     return float(_from_sums(_sums(*_checked_pair(reference, predicted), _ones(reference)))["rmse"])
 
 
 def evaluate_valence_arousal(
     reference: np.ndarray, predicted: np.ndarray, *, seed: int = 0
 ) -> RegressionEvaluation:
-    """Judges valence and arousal.
+    """Judge valence and arousal.
 
     Args:
         reference: `(n, 2)` valence and arousal, n >= 2.
@@ -116,9 +116,9 @@ def evaluate_valence_arousal(
 def concordance_gain(
     reference: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0
 ) -> Figure:
-    """Gives how much more the first agrees with the reference than the second does.
+    """Return how much more the first agrees with the reference than the second does.
 
-    Both are judged on the same bootstrap samples, so that what makes pictures hard for either
+    Both are judged on the same bootstrap samples, so that what makes images hard for either
     drops out: the interval is that of the difference.
 
     Args:
@@ -147,7 +147,7 @@ def rank_correlation(
     permutations: int = 1999,
     seed: int = 0,
 ) -> Association:
-    """Gives Spearman's correlation, or what is left of it within groups.
+    """Return Spearman's correlation, or what is left of it within groups.
 
     Args:
         first: `(n,)`.
@@ -175,7 +175,7 @@ def rank_correlation(
 
 
 def _checked_axes(reference: np.ndarray, predicted: np.ndarray) -> list[_Pair]:
-    """Gives valence of both, and arousal of both."""
+    """Return valence of both, and arousal of both."""
     reference, predicted = np.asarray(reference, np.float64), np.asarray(predicted, np.float64)
     if reference.ndim != 2 or reference.shape[1:] != (2,) or reference.shape != predicted.shape:
         raise ValueError(
@@ -202,7 +202,7 @@ def _ones(like: np.ndarray) -> np.ndarray:
 
 
 def _moments(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Gives `(n, 6)`: what is summed, around the first picture's mean for precision."""
+    """Return `(n, 6)`: what is summed, around the first image's mean for precision."""
     first, second = first - first.mean(), second - first.mean()
     columns = [np.ones_like(first), first, second, first**2, second**2, first * second]
     return np.stack(columns, axis=1)
@@ -225,7 +225,7 @@ def _mean_ccc(axes: list[dict[str, np.ndarray]]) -> np.ndarray:
 
 
 def _drawn_sums(pairs: list[_Pair], seed: int) -> list[np.ndarray]:
-    """Gives for each pair the sums `(RESAMPLES, 6)` over the same bootstrap samples."""
+    """Return for each pair the sums `(RESAMPLES, 6)` over the same bootstrap samples."""
     rng, length = np.random.default_rng(seed), len(pairs[0][0])
     moments = np.concatenate([_moments(*pair) for pair in pairs], axis=1)
     parts = []
@@ -249,7 +249,7 @@ def _from_sums(sums: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _variance(mean_square: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Gives a variance; what is only the error of its arithmetic counts as 0."""
+    """Return a variance; what is only the error of its arithmetic counts as 0."""
     found = mean_square - mean**2
     return np.where(found > 1e-12 * np.maximum(mean_square, 1e-300), found, 0.0)
 
@@ -268,7 +268,7 @@ def _without_group_means(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
 def _permuted(
     ranks: list[np.ndarray], groups: np.ndarray, times: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Gives the correlations after permuting one side within groups, `(times,)`."""
+    """Return the correlations after permuting one side within groups, `(times,)`."""
     order = np.argsort(groups, kind="stable")
     first, second = ranks[0][order], ranks[1][order]
     members = np.split(np.arange(len(order)), np.flatnonzero(np.diff(groups[order])) + 1)

@@ -1,4 +1,4 @@
-"""A model judged under a protocol, beside the same without pictures that stand in train.
+"""A model judged under a protocol, beside the same without images that stand in train.
 
 Reports are printed from the dictionaries that cards hold, so a fresh evaluation and a shipped
 card print the same text when they agree.
@@ -31,7 +31,7 @@ class Judgement:
 
     Args:
         protocol: Which.
-        official: All pictures that the protocol keeps.
+        official: All images that the protocol keeps.
         without_duplicates: Without those named as duplicates; None where none were named.
         balanced: `official` with the card's class-balanced decision; None where none was given.
         sure: Coverage and accuracy of the predictions that are not doubtful (see `judge`); None
@@ -45,7 +45,7 @@ class Judgement:
     sure: tuple[float, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Gives the judgement as JSON values, for model cards."""
+        """Return the judgement as JSON values, for model cards."""
         found = {"description": self.protocol.description} | self.official.to_dict()
         extra = {WITHOUT_DUPLICATES: self.without_duplicates, BALANCED: self.balanced}
         found |= {key: part.to_dict() for key, part in extra.items() if part is not None}
@@ -65,14 +65,14 @@ def judge(
     biases: Mapping[str, float] | None = None,
     abstain_below: float | None = None,
 ) -> Judgement:
-    """Judges a model's probabilities under a protocol.
+    """Judge a model's probabilities under a protocol.
 
     Args:
-        protocol: Which pictures count and what their label is.
-        table: One row a picture; the columns the protocol reads, and `name`.
+        protocol: Which images count and what their label is.
+        table: One row an image; the columns the protocol reads, and `name`.
         probabilities: `(len(table), k)` in the order of `emotions`.
         emotions: The model's classes (its card's).
-        duplicates: Names of pictures to leave out in the second figure.
+        duplicates: Names of images to leave out in the second figure.
         biases: The card's class-balanced decision, for the third figure.
         abstain_below: The card's threshold of doubt, for coverage and accuracy of the sure
             predictions; it belongs to probabilities of all the model's classes, so only
@@ -100,7 +100,7 @@ def judge(
 
 
 def format_report(metrics: Mapping[str, Mapping[str, Any]]) -> str:
-    """Gives the figures as text for a terminal.
+    """Return the figures as text for a terminal.
 
     Args:
         metrics: Protocol name -> `Judgement.to_dict()`, as in a card's `metrics`.
@@ -120,7 +120,7 @@ def _format_protocol(name: str, found: Mapping[str, Any]) -> str:
 
 def format_figures(found: Mapping[str, Any]) -> list[str]:
     """Return the lines of number, accuracy, macro-F1, mean recall and calibration."""
-    lines = [f"    {'pictures':<28}{found['n']:>7}"]
+    lines = [f"    {'images':<28}{found['n']:>7}"]
     for key in ("accuracy", "macro_f1", "mean_recall"):
         lines.append(
             f"    {key.replace('_', ' '):<28}{format_share(found[key], found[f'{key}_95'])}"
@@ -135,7 +135,7 @@ def _format_sure(sure: Mapping[str, float | None]) -> list[str]:
 def format_recall(found: Mapping[str, Any]) -> list[str]:
     """Return a line a class."""
     return [
-        f"    {name:<12}{found['support'][name]:>7} pictures"
+        f"    {name:<12}{found['support'][name]:>7} images"
         f"{format_share(value, found['per_class_recall_95'][name])}"
         for name, value in found["per_class_recall"].items()
     ]

@@ -63,12 +63,12 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """Names the trial in its plan."""
+        """Name the trial in its plan."""
         return f"{self.group}-{self.variant}-s{self.config.seed}"
 
     @property
     def training_key(self) -> str:
-        """Names the trial whose network is judged."""
+        """Name the trial whose network is judged."""
         return (
             f"{self.trained_as}-{self.trained_as}-s{self.config.seed}"
             if self.trained_as
@@ -77,7 +77,7 @@ class Trial:
 
 
 def screening_trials() -> Iterator[Trial]:
-    """Gives every network of the registry on the same faces for the same epochs, from scratch.
+    """Yield every network of the registry on the same faces for the same epochs, from scratch.
 
     Networks that cannot take 32 px get the next larger size they can take. Networks without batch
     normalisation are trained at a second, lower rate, too.
@@ -104,7 +104,7 @@ def _screening_trial(name: str, rate: float) -> Trial:
 
 
 def ablation_trials() -> Iterator[Trial]:
-    """Gives the ablations: one choice at a time differs from the baseline, three seeds each.
+    """Yield the ablations: one choice at a time differs from the baseline, three seeds each.
 
     The first seed of everything comes before the second of anything.
     """
@@ -144,7 +144,7 @@ PLANS: dict[str, Callable[[], Iterator[Trial]]] = {
 
 
 def find_trial(plan: str, key: str) -> Trial:
-    """Gives a trial of a plan by its key.
+    """Return a trial of a plan by its key.
 
     Raises:
         ValueError: If there is none.

@@ -24,7 +24,7 @@ NETWORK_COSTS = "networks.csv"
 
 
 def write_reports(table: Path, predictions: Path, folder: Path, source: Path | None) -> list[Path]:
-    """Writes `screening.md`, `ablations.md`, `ablations.csv` and their figures.
+    """Write `screening.md`, `ablations.md`, `ablations.csv` and their figures.
 
     Args:
         table: The log of experiments.
@@ -48,7 +48,7 @@ def write_reports(table: Path, predictions: Path, folder: Path, source: Path | N
 
 
 def screening_table(rows: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFrame:
-    """Gives a row a network, best on valid first, with its cost where that was measured.
+    """Return a row a network, best on valid first, with its cost where that was measured.
 
     A network that was trained at two rates stands there with the one that was better on valid.
 

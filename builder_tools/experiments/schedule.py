@@ -29,7 +29,7 @@ compared face by face."""
 
 
 def pending_trials(plan: str, table: Path, groups: Sequence[str] = ()) -> list[Trial]:
-    """Gives the trials of a plan that do not stand in the table."""
+    """Return the trials of a plan that do not stand in the table."""
     done = {row.get("trial") for row in read_rows(table) if row.get("study") == plan}
     return [
         trial
@@ -48,7 +48,7 @@ def run_plan(
     groups: Sequence[str] = (),
     minutes: float | None = None,
 ) -> list[str]:
-    """Runs what is pending; each finished trial adds its row to the table at once.
+    """Run what is pending; each finished trial adds its row to the table at once.
 
     Args:
         plan: Name in `PLANS`.
@@ -89,7 +89,7 @@ def run_plan(
 
 
 def _run_in_process(trial: Trial, runs: Path, source, jobs: int, deadline: float):
-    """Gives whether the trial ran, and its last words if it failed."""
+    """Return whether the trial ran, and its last words if it failed."""
     if time.monotonic() > deadline:
         return False, ""
     threads = str(max((os.cpu_count() or 1) // jobs, 1))

@@ -22,7 +22,7 @@ FIGURES = ("accuracy", "macro_f1", "mean_recall")
 
 
 def read_predictions(path: Path) -> dict[str, np.ndarray]:
-    """Gives trial -> predicted labels of the test faces, none if there is no such file."""
+    """Return trial -> predicted labels of the test faces, none if there is no such file."""
     if not path.is_file():
         return {}
     with np.load(path) as archive:
@@ -30,7 +30,7 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
 
 
 def add_prediction(path: Path, trial: str, labels: np.ndarray) -> None:
-    """Adds the labels `(n,)` that a trial predicted on the test faces, atomically."""
+    """Add the labels `(n,)` that a trial predicted on the test faces, atomically."""
     together = {**read_predictions(path), trial: labels.astype(np.uint8)}
     with replacing(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **together)
@@ -39,7 +39,7 @@ def add_prediction(path: Path, trial: str, labels: np.ndarray) -> None:
 def summarise(
     trials: pd.DataFrame, predictions: Mapping[str, np.ndarray], labels: np.ndarray
 ) -> pd.DataFrame:
-    """Gives a row a variant.
+    """Return a row a variant.
 
     Args:
         trials: Rows of the experiments: `trial`, `group`, `variant`, `seed`.
@@ -73,12 +73,12 @@ def summarise(
 
 
 def figure_names() -> Sequence[str]:
-    """Gives the figures in the order in which they are computed."""
+    """Return the figures in the order in which they are computed."""
     return (*FIGURES, *(f"recall_{name}" for name in FERPLUS_EIGHT))
 
 
 def _draws(labels: np.ndarray) -> np.ndarray:
-    """Gives how often each face is drawn: `(1 + RESAMPLES, n)`; first the faces as they are."""
+    """Return how often each face is drawn: `(1 + RESAMPLES, n)`; first the faces as they are."""
     rng = np.random.default_rng(0)
     kept = (labels >= 0).astype(float)
     drawn = rng.multinomial(int(kept.sum()), kept / kept.sum(), size=RESAMPLES)
@@ -86,7 +86,7 @@ def _draws(labels: np.ndarray) -> np.ndarray:
 
 
 def _figures(labels: np.ndarray, predicted: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Gives `(1 + RESAMPLES, figures)`."""
+    """Return `(1 + RESAMPLES, figures)`."""
     k = len(FERPLUS_EIGHT)
     cell = np.where(labels >= 0, labels * k + predicted, 0)
     hits = np.zeros((len(labels), k * k))

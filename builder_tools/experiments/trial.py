@@ -41,7 +41,7 @@ on the training split alone."""
 
 
 def run_trial(trial: Trial, runs: Path, *, source: str | Path | None = None) -> dict[str, Any]:
-    """Runs a trial, or goes on with it, and gives its row; the row is kept in `row.json`.
+    """Run a trial, or go on with it, and return its row; the row is kept in `row.json`.
 
     Args:
         trial: What to run.
@@ -72,12 +72,12 @@ def run_trial(trial: Trial, runs: Path, *, source: str | Path | None = None) -> 
 
 
 def trial_folder(runs: Path, trial: Trial) -> Path:
-    """Gives the folder of a trial."""
+    """Return the folder of a trial."""
     return runs / trial.study / trial.key
 
 
 def training_samples(trial: Trial, faces: FaceTable) -> Samples:
-    """Gives the training faces of a trial: subset, balanced, with hard or soft targets."""
+    """Return the training faces of a trial: subset, balanced, with hard or soft targets."""
     faces = faces if trial.train_faces is None else _subset(faces, trial.train_faces)
     labels = nine_class_labels(faces.votes)
     if trial.balancer == "none":
@@ -88,7 +88,7 @@ def training_samples(trial: Trial, faces: FaceTable) -> Samples:
 
 
 def _subset(faces: FaceTable, count: int) -> FaceTable:
-    """Gives a stratified subset; the same for every network, whatever its seed."""
+    """Return a stratified subset; the same for every network, whatever its seed."""
     from sklearn.model_selection import train_test_split
 
     rows, _ = train_test_split(
@@ -113,7 +113,7 @@ def _balanced(trial: Trial, images: np.ndarray, labels: np.ndarray):
 
 
 def _embedding():
-    """Gives a function from faces `(n, 48, 48)` to the features before the last layer."""
+    """Return a function from faces `(n, 48, 48)` to the features before the last layer."""
     import keras
 
     from builder_tools.cards import find_model
@@ -156,7 +156,7 @@ def _described(trial: Trial, run: TrainingRun) -> dict[str, Any]:
 
 
 def _judged(trial: Trial, run: TrainingRun, faces: FaceTable, folder: Path) -> dict[str, Any]:
-    """Judges the last (or best) epoch on valid, and on test once."""
+    """Judge the last (or best) epoch on valid, and on test once."""
     row: dict[str, Any] = {}
     biases: dict[str, float] | None = None
     for split in ("valid", "test"):
@@ -174,7 +174,7 @@ def _judged(trial: Trial, run: TrainingRun, faces: FaceTable, folder: Path) -> d
 
 
 def _best_biases(valid: FaceTable, found: np.ndarray, train: FaceTable) -> dict[str, float]:
-    """Gives the biases of the strength with the best mean recall on valid."""
+    """Return the biases of the strength with the best mean recall on valid."""
     labels, protocol = nine_class_labels(train.votes), PROTOCOLS[JUDGED["eight"]]
 
     def mean_recall(biases: dict[str, float]) -> float:

@@ -1,6 +1,6 @@
-"""`Inference`: faces and their emotions from pictures, folders, videos and cameras.
+"""`Inference`: faces and their emotions from images, folders, videos and cameras.
 
-There is one frame loop (`Inference._loop`). A mode is a choice of source (a picture, a folder, a
+There is one frame loop (`Inference._loop`). A mode is a choice of source (an image, a folder, a
 video, a camera) and of sinks (a window, a notebook, a video file, nothing). Frames of a video are
 analysed one and all; of a camera, the newest (`Analyser`).
 """
@@ -27,8 +27,8 @@ from builder_tools.inference.batch import (
     BatchRow,
     BatchTable,
     Preparer,
-    classify_pictures,
-    named_pictures,
+    classify_images,
+    named_images,
 )
 from builder_tools.inference.checks import check_choice, check_positive, check_rest
 from builder_tools.inference.following import Following
@@ -57,7 +57,7 @@ from builder_tools.media import (
 from builder_tools.media.budget import BYTES_PER_WORKER, Budget
 from builder_tools.media.connections import camera_name
 from builder_tools.media.guarding import check_outputs
-from builder_tools.media.images import is_one_picture, name_of
+from builder_tools.media.images import is_one_image, name_of
 from builder_tools.media.video import DEFAULT_FPS
 from builder_tools.rest import RestingFace
 from builder_tools.results import FaceEmotion, FrameResult
@@ -85,7 +85,7 @@ class Inference:
     """Finds faces and tells their emotions.
 
     Without arguments: the shipped model, MediaPipe's detector, boxes drawn, results of one
-    picture shown in a window where there is a screen.
+    image shown in a window where there is a screen.
 
     Args:
         model_obj: Anything with `.emotions` and `.predict(faces)`; `EmotionClassifier()` if None.
@@ -102,13 +102,13 @@ class Inference:
         no_face: Policy of `img_batch`, one of `NO_FACE_POLICIES`.
         multi_face: Policy of `img_batch`, one of `MULTI_FACE_POLICIES`.
         every_face: Whether rows of `img_batch` hold every face (`row.faces`).
-        snapshot_folder: Where the s key saves pictures.
+        snapshot_folder: Where the s key saves images.
         detector: Name in `DETECTORS` to make detectors of, one a thread, where `face_det_obj`
             is None.
         detector_options: Keyword arguments of that detector.
         track: Whether faces of a stream keep their identity (`face.track`; new ones a run).
         smooth_s: Time constant in seconds of the smoothing of each person's emotions, and of the
-            shown label's reluctance to change; 0 or None shows every picture by itself.
+            shown label's reluctance to change; 0 or None shows every image by itself.
         detect_every: Search every so many frames of a video for faces (`video`, `video_rec`); in
             the frames between, tracked faces move evenly from one place to the next.
         decision: `natural`, or `balanced` where all emotions are about equally frequent (see
@@ -179,11 +179,11 @@ class Inference:
         self.close()
 
     def close(self) -> None:
-        """Closes the detectors this object made (not one that was given to it)."""
+        """Close the detectors this object made (not one that was given to it)."""
         self._detectors.close()
 
     def describe(self) -> dict[str, object]:
-        """Gives what decides the results beside the model: detector, size and policies."""
+        """Return what decides the results beside the model: detector, size and policies."""
         return {
             "detector": self._detectors.describe(),
             "img_size": self.img_size,
@@ -193,21 +193,21 @@ class Inference:
         }
 
     def run(self, source=None, **options):
-        """Runs the mode this object was made for.
+        """Run the mode this object was made for.
 
         | mode | source | options | gives |
         |---|---|---|---|
-        | `img` | a picture, or a list of them | | a `FrameResult` with the drawn picture; of a \
+        | `img` | an image, or a list of them | | a `FrameResult` with the drawn image; of a \
 list, a list |
-        | `img_batch` | folder with its sub-folders, or pictures | | a `BatchTable`, one row a \
-picture |
+        | `img_batch` | folder with its sub-folders, or images | | a `BatchTable`, one row a \
+image |
         | `video` | path or address | `max_frames` | a `ResultStream` |
         | `video_rec` | path or address | `out` (.mp4), `max_frames` | a `ResultStream`; the \
 file is there once it is read to its end (`.drain()`) |
         | `online` | camera index (0) or URL | `out` (.mp4), `max_frames` | a `ResultStream`; \
 however it ends, the file is kept |
 
-        A picture is a path, an http(s) address, a file's bytes, an open file, a picture of
+        An image is a path, an http(s) address, a file's bytes, an open file, an image of
         Pillow, an array or a tensor (see `media.read_image`).
 
         Raises:
@@ -227,13 +227,13 @@ however it ends, the file is kept |
         return runs[self.inference_mode](source, **options)
 
     def analyse(self, image_rgb: np.ndarray) -> tuple[FaceEmotion, ...]:
-        """Gives the faces in one `(H, W, 3)` uint8 RGB picture, largest first; draws nothing."""
+        """Return the faces in one `(H, W, 3)` uint8 RGB image, largest first; draw nothing."""
         return self._still.steady(self._analyser.one(image_rgb), 0.0)
 
     def batch_rows(
         self, sources: Iterable[Any], names: Iterable[str] | None = None
     ) -> Iterator[BatchRow]:
-        """Yield the rows of `img_batch` one by one, in the order of the pictures.
+        """Yield the rows of `img_batch` one by one, in the order of the images.
 
         Args:
             sources: Paths, or anything else that `read_image` takes.
@@ -246,8 +246,8 @@ however it ends, the file is kept |
             self.img_size or getattr(getattr(self.model, "card", None), "input_size", None),
             Budget(BYTES_PER_WORKER * self.workers),
         )
-        return classify_pictures(
-            named_pictures(sources, names),
+        return classify_images(
+            named_images(sources, names),
             prepare=prepare,
             read=lambda faces: read_faces(self.model, faces, self.img_size),
             model=self.model,
@@ -267,7 +267,7 @@ however it ends, the file is kept |
 
     def _run_img_batch(self, source) -> BatchTable:
         if not isinstance(source, str | os.PathLike):
-            sources = [source] if is_one_picture(source) else source
+            sources = [source] if is_one_image(source) else source
             return BatchTable(self.batch_rows(sources))
         found = find_images(source)
         for sentence in found.sentences():
@@ -307,7 +307,7 @@ however it ends, the file is kept |
         record: Callable[[Any], Sink] | None = None,
         live: bool = False,
     ) -> ResultStream:
-        """Opens window, source and file; if one cannot be opened, none stays open."""
+        """Open window, source and file; if one cannot be opened, none stays open."""
         check_positive(max_frames=max_frames)
         with ExitStack() as opened:
             following = self._following.anew()
@@ -365,12 +365,12 @@ however it ends, the file is kept |
         pace: dict[str, float | None],
         sinks: list[Sink],
     ) -> np.ndarray | None:
-        """Gives the drawn picture where somebody looks at it, else None.
+        """Return the drawn image where somebody looks at it, else None.
 
         Args:
-            image_rgb: The picture.
+            image_rgb: The image.
             found: Its faces.
-            pace: Of a live picture: `fps`, and `dropped` for those who draw it.
+            pace: Of a live image: `fps`, and `dropped` for those who draw it.
             sinks: Who looks at it.
         """
         if not self._draws_always and all(isinstance(sink, NoSink) for sink in sinks):
@@ -380,7 +380,7 @@ however it ends, the file is kept |
         return self.draw_box.draw(image_rgb, found, pace.get("fps"))
 
     def _show_sink(self, *, required: bool = False, **window: Any) -> Sink:
-        """Opens what shows results; where there is no screen, only a camera needs one."""
+        """Open what shows results; where there is no screen, only a camera needs one."""
         if self.show_state_mode == "inline":
             return InlineSink()
         if self.show_state_mode == "none":

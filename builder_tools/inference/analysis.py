@@ -1,4 +1,4 @@
-"""The faces of pictures and what they show: of one, of every frame, or of the newest ones."""
+"""The faces of images and what they show: of one, of every frame, or of the newest ones."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Analyser:
     img_size: int | None
 
     def one(self, image_rgb: np.ndarray) -> tuple[FaceEmotion, ...]:
-        """Gives the faces in one `(H, W, 3)` uint8 RGB picture, largest first."""
+        """Return the faces in one `(H, W, 3)` uint8 RGB image, largest first."""
         return self._classify(*self._detect(image_rgb))
 
     def every(
@@ -54,7 +54,7 @@ class Analyser:
         detect_every: int = 1,
         max_frames: int | None = None,
     ) -> Generator[Analysed]:
-        """Gives every frame with its faces; closes `frames` at the end, where they can be closed.
+        """Yield every frame with its faces; close `frames` at the end, where they can be closed.
 
         Args:
             frames: In their order.
@@ -71,8 +71,8 @@ class Analyser:
             ahead = _groups_ahead(first, workers)
             groups = chain([first] if first else [], groups)
             searched = stack.enter_context(closing(self._search(groups, workers, ahead)))
-            for frame, faces, pictures in named_frames(searched, following, self.detectors.cut):
-                yield frame, following.steady(self._classify(faces, pictures), frame.time_s)
+            for frame, faces, images in named_frames(searched, following, self.detectors.cut):
+                yield frame, following.steady(self._classify(faces, images), frame.time_s)
 
     def newest(
         self,
@@ -82,31 +82,31 @@ class Analyser:
         *,
         max_frames: int | None = None,
     ) -> Generator[Analysed]:
-        """Gives the newest picture with its faces; closes `camera` at the end.
+        """Yield the newest image with its faces; close `camera` at the end.
 
-        The camera, the detector, the model and whoever takes the pictures are each on a thread
+        The camera, the detector, the model and whoever takes the images are each on a thread
         of their own and go at their own pace.
 
         Args:
-            camera: Gives the pictures.
+            camera: Gives the images.
             following: Names faces, calms emotions.
             goes_on: Asked while the camera gives nothing; False ends it.
             max_frames: Ends after so many.
         """
 
         def find(frame: Frame) -> tuple[Frame, list[Face], list[np.ndarray]]:
-            faces, pictures = self._detect(frame.image)
-            return frame, following.name(faces, frame.time_s), pictures
+            faces, images = self._detect(frame.image)
+            return frame, following.name(faces, frame.time_s), images
 
         def tell(found: tuple[Frame, list[Face], list[np.ndarray]]) -> Analysed:
-            frame, faces, pictures = found
-            return frame, following.steady(self._classify(faces, pictures), frame.time_s)
+            frame, faces, images = found
+            return frame, following.steady(self._classify(faces, images), frame.time_s)
 
         with closing(Stage(Stage(camera, find, "detector"), tell, "classifier")) as stage:
             yield from islice(awaited(stage, goes_on), max_frames)
 
     def _search(self, groups: Iterable[list[Frame]], workers: int, ahead: int) -> Generator:
-        """Gives each group of frames with the faces of its first and their pictures, in order."""
+        """Return each group of frames with the faces of its first and their images, in order."""
 
         def search(group: list[Frame]):
             return group, *self._detect(group[0].image)
@@ -120,8 +120,8 @@ class Analyser:
             faces = detector.detect(image_rgb)
             return faces, cut_faces(image_rgb, faces, detector)
 
-    def _classify(self, faces: list[Face], pictures: list[np.ndarray]) -> tuple[FaceEmotion, ...]:
-        return face_emotions(self.model, faces, read_faces(self.model, pictures, self.img_size))
+    def _classify(self, faces: list[Face], images: list[np.ndarray]) -> tuple[FaceEmotion, ...]:
+        return face_emotions(self.model, faces, read_faces(self.model, images, self.img_size))
 
 
 def _groups_ahead(group: list[Frame], workers: int) -> int:

@@ -1,8 +1,8 @@
-"""Many pictures at once: decoding and detection on several threads, classification in batches.
+"""Many images at once: decoding and detection on several threads, classification in batches.
 
-Rows come in the order of the pictures, whatever the batch size or the number of threads. Memory is
-bounded whatever the pictures: those being decoded share `BYTES_PER_WORKER` a thread (one that needs
-more is alone), and of a picture that was looked at only what the model needs is kept.
+Rows come in the order of the images, whatever the batch size or the number of threads. Memory is
+bounded whatever the images: those being decoded share `BYTES_PER_WORKER` a thread (one that needs
+more is alone), and of an image that was looked at only what the model needs is kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from builder_tools.inference.reader import (
     face_emotions,
     shrink_face,
 )
-from builder_tools.media import PICTURE_ERRORS, open_image
+from builder_tools.media import IMAGE_ERRORS, open_image
 from builder_tools.media.budget import Budget
 from builder_tools.media.images import name_of
 from builder_tools.results import Face, Readings
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STATUSES = ("ok", "no_face", "multi_face", "unreadable")
-PICTURES_AHEAD = 8
-"""Pictures in work per thread."""
+IMAGES_AHEAD = 8
+"""Images in work per thread."""
 
 MULTI_FACE_POLICIES: dict[str, Callable[[Face], float]] = {
     "largest": lambda face: face.box.area,
@@ -43,12 +43,12 @@ MULTI_FACE_POLICIES: dict[str, Callable[[Face], float]] = {
 """Which of many faces counts: the largest, or the one the detector is surest of."""
 
 NO_FACE_POLICIES = ("whole", "frequent")
-"""What a picture without a face gets: the whole picture classified, or the frequent class."""
+"""What an image without a face gets: the whole image classified, or the frequent class."""
 
 
 @dataclass(frozen=True)
 class BatchRow:
-    """What one picture of a batch shows.
+    """What one image of a batch shows.
 
     Args:
         image_path: Its name below the folder, with `/`: the bare file name where it lies directly
@@ -72,7 +72,7 @@ class BatchRow:
 
 
 class BatchTable(Sequence[BatchRow]):
-    """The rows of a batch, one a picture, in order."""
+    """The rows of a batch, one an image, in order."""
 
     def __init__(self, rows: Iterable[BatchRow]) -> None:
         self._rows = tuple(rows)
@@ -85,14 +85,14 @@ class BatchTable(Sequence[BatchRow]):
 
     def __repr__(self) -> str:
         counts = {status: len(self.with_status(status)) for status in STATUSES}
-        return f"BatchTable({len(self)} pictures: {counts})"
+        return f"BatchTable({len(self)} images: {counts})"
 
     def with_status(self, status: str) -> list[BatchRow]:
-        """Gives the rows of one status."""
+        """Return the rows of one status."""
         return [row for row in self._rows if row.status == status]
 
     def to_pandas(self) -> pd.DataFrame:
-        """Gives the rows as a DataFrame, one column a field (needs pandas)."""
+        """Return the rows as a DataFrame, one column a field (needs pandas)."""
         import pandas as pd
 
         rows = [[getattr(row, column) for column in _COLUMNS] for row in self._rows]
@@ -104,13 +104,13 @@ _COLUMNS = tuple(name for name in BatchRow.__dataclass_fields__ if name != "face
 
 @dataclass(frozen=True)
 class BatchPolicy:
-    """What to do with pictures that do not show exactly one face.
+    """What to do with images that do not show exactly one face.
 
     Args:
         no_face: One of `NO_FACE_POLICIES`.
         multi_face: One of `MULTI_FACE_POLICIES`.
-        frequent_emotion: For unreadable pictures: the most frequent class of the training data.
-        every_face: Whether every face is classified and kept in its picture's row, not only the
+        frequent_emotion: For unreadable images: the most frequent class of the training data.
+        every_face: Whether every face is classified and kept in its image's row, not only the
             one that counts.
 
     Raises:
@@ -136,34 +136,34 @@ class BatchPolicy:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A picture after decoding and detection.
+    """An image after decoding and detection.
 
     Args:
         name: What its row calls it.
         status: See `BatchRow`.
         num_faces: Faces found.
         reason: See `BatchRow`.
-        pictures: What to classify: faces, or the whole picture; empty for nothing.
-        faces: The faces of `pictures`; empty where these are the whole picture.
-        chosen: Which of `pictures` counts.
+        images: What to classify: faces, or the whole image; empty for nothing.
+        faces: The faces of `images`; empty where these are the whole image.
+        chosen: Which of `images` counts.
     """
 
     name: str
     status: str
     num_faces: int
     reason: str
-    pictures: tuple[np.ndarray, ...] = ()
+    images: tuple[np.ndarray, ...] = ()
     faces: tuple[Face, ...] = ()
     chosen: int = 0
 
 
 @dataclass(frozen=True)
 class Preparer:
-    """Decodes pictures and picks what to classify.
+    """Decodes images and picks what to classify.
 
     Args:
         lend_detector: Gives a detector for the length of a `with`.
-        policy: For pictures without exactly one face.
+        policy: For images without exactly one face.
         face_px: Side the model wants its faces at; None if that is not known.
         budget: Memory for decoding.
     """
@@ -174,14 +174,14 @@ class Preparer:
     budget: Budget
 
     def __call__(self, named: tuple[str, Any]) -> Prepared:
-        """Return what a picture shows; never raises for a bad one."""
+        """Return what an image shows; never raises for a bad one."""
         name, source = named
         try:
             opened = open_image(source)
             with self.budget.lend(opened.needed_bytes):
                 image, note = opened.decode()
                 return self._look(name, image, note)
-        except PICTURE_ERRORS as error:
+        except IMAGE_ERRORS as error:
             return Prepared(name, "unreadable", 0, _in_one_line(error))
 
     def _look(self, name: str, image: np.ndarray, note: str) -> Prepared:
@@ -193,10 +193,10 @@ class Preparer:
                 return Prepared(name, "unreadable", 0, reason)
             if not faces:
                 whole = self.policy.no_face == "whole"
-                done = "the whole picture was classified" if whole else "most frequent class"
+                done = "the whole image was classified" if whole else "most frequent class"
                 reason = _joined(f"no face found; {done}", note)
-                pictures = (shrink_face(image, self.face_px),) if whole else ()
-                return Prepared(name, "no_face", 0, reason, pictures)
+                images = (shrink_face(image, self.face_px),) if whole else ()
+                return Prepared(name, "no_face", 0, reason, images)
             counts = max(faces, key=MULTI_FACE_POLICIES[self.policy.multi_face])
             kept = faces if self.policy.every_face else [counts]
             cut = cut_faces(image, kept, detector)
@@ -211,13 +211,13 @@ class Preparer:
         return Prepared(name, "multi_face", len(faces), _joined(reason, note), *looked_at)
 
 
-def named_pictures(
+def named_images(
     sources: Iterable[Any], names: Iterable[str] | None = None
 ) -> Iterator[tuple[str, Any]]:
-    """Yield each picture with the name of its row.
+    """Yield each image with the name of its row.
 
     Args:
-        sources: The pictures.
+        sources: The images.
         names: What to call them; None takes the bare names of files, and for the rest what they
             are and their number.
     """
@@ -240,7 +240,7 @@ def _joined(*parts: str) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def classify_pictures(
+def classify_images(
     named: Iterable[tuple[str, Any]],
     *,
     prepare: Callable[[tuple[str, Any]], Prepared],
@@ -250,18 +250,18 @@ def classify_pictures(
     batch_size: int,
     workers: int,
 ) -> Iterator[BatchRow]:
-    """Yield a row for each picture, in order.
+    """Yield a row for each image, in order.
 
     Args:
-        named: The pictures, each with the name of its row.
+        named: The images, each with the name of its row.
         prepare: Decodes and detects; called on `workers` threads.
-        read: Classifies the faces of up to `batch_size` pictures; called on the caller's thread.
+        read: Classifies the faces of up to `batch_size` images; called on the caller's thread.
         model: Whose classes and threshold of doubt count.
-        policy: For pictures without exactly one face.
-        batch_size: Pictures classified together.
+        policy: For images without exactly one face.
+        batch_size: Images classified together.
         workers: Threads.
     """
-    prepared = ordered_map(prepare, named, workers=workers, ahead=PICTURES_AHEAD * workers)
+    prepared = ordered_map(prepare, named, workers=workers, ahead=IMAGES_AHEAD * workers)
     while batch := list(islice(prepared, batch_size)):
         yield from _rows(batch, read, model, policy)
 
@@ -272,13 +272,13 @@ def _rows(
     model: EmotionModel,
     policy: BatchPolicy,
 ) -> Iterator[BatchRow]:
-    readings = read([picture for item in batch for picture in item.pictures])
+    readings = read([image for item in batch for image in item.images])
     emotions, threshold, start = tuple(model.emotions), doubtful_below(model), 0
     for item in batch:
-        mine = slice(start, start + len(item.pictures))
+        mine = slice(start, start + len(item.images))
         start = mine.stop
         emotion, probability, reason = policy.frequent_emotion, None, item.reason
-        if item.pictures:
+        if item.images:
             row = readings.probabilities[mine][item.chosen]
             emotion, probability = emotions[int(row.argmax())], float(row.max())
             reason = _joined(reason, "doubtful" if probability < threshold else "")

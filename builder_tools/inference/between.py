@@ -18,14 +18,14 @@ ROUNDING = 1e-9
 
 
 def groups_of(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
-    """Gives the frames in groups of `size`, the last one maybe shorter."""
+    """Yield the frames in groups of `size`, the last one maybe shorter."""
     source = iter(frames)
     while group := list(islice(source, size)):
         yield group
 
 
 def faces_between(before: Sequence[Face], after: Sequence[Face], share: float) -> list[Face]:
-    """Gives the faces part of the way between two searched frames, largest first.
+    """Return the faces part of the way between two searched frames, largest first.
 
     A person seen in both moves evenly from one place to the other. A face seen in one of them
     only stays where it is, in the half of the way that is nearer to its frame.
@@ -53,25 +53,25 @@ def named_frames(
     following: Following,
     cut: Callable[[np.ndarray, Sequence[Face]], list[np.ndarray]],
 ) -> Iterator[tuple[Frame, list[Face], list[np.ndarray]]]:
-    """Gives every frame with its faces, named, and their pictures.
+    """Yield every frame with its faces, named, and their images.
 
     Args:
-        searched: Groups of frames, with the faces and their pictures of each first frame.
+        searched: Groups of frames, with the faces and their images of each first frame.
         following: Names faces.
-        cut: Cuts the pictures of faces out of a frame that was not searched.
+        cut: Cuts the images of faces out of a frame that was not searched.
     """
     group: list[Frame] = []
     before: list[Face] = []
-    for coming, faces, pictures in searched:
+    for coming, faces, images in searched:
         named = following.name(faces, coming[0].time_s)
         yield from _between(group, before, named, coming[0].time_s, cut)
-        yield coming[0], named, pictures
+        yield coming[0], named, images
         group, before = coming, named
     yield from _between(group, before, before, math.inf, cut)
 
 
 def _between(group: Sequence[Frame], before, after, end_s: float, cut) -> Iterator:
-    """Gives the frames of a group but its first, with faces on their way to the next group."""
+    """Yield the frames of a group but its first, with faces on their way to the next group."""
     for frame in group[1:]:
         share = (frame.time_s - group[0].time_s) / (end_s - group[0].time_s)
         faces = faces_between(before, after, share)

@@ -8,13 +8,13 @@ from builder_tools.rest import RestingFace
 
 
 def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Raises a ValueError if a named argument is none of those allowed."""
+    """Raise a ValueError if a named argument is none of those allowed."""
     if value not in allowed:
         raise ValueError(f"Expected {name} to be one of {list(allowed)}. Received: {value!r}.")
 
 
 def check_positive(**values: int | None) -> None:
-    """Raises a ValueError if a named argument is given and below 1."""
+    """Raise a ValueError if a named argument is given and below 1."""
     for name, value in values.items():
         if value is not None and value < 1:
             raise ValueError(f"Expected {name} >= 1. Received: {value}.")
@@ -30,8 +30,8 @@ def check_rest(rest: RestingFace | str | float | None, mode: str, model: Any) ->
         rest.check_model(model.emotions, getattr(model, "identity", None))
     if mode == "img_batch" and rest is not None:
         raise ValueError(
-            "Expected no rest with inference_mode='img_batch', whose pictures are of many people. "
-            "Use inference_mode='img' for the pictures of one, or EmotionClassifier.predict."
+            "Expected no rest with inference_mode='img_batch', whose images are of many people. "
+            "Use inference_mode='img' for the images of one, or EmotionClassifier.predict."
         )
     if mode == "img" and not (rest is None or isinstance(rest, RestingFace)):
         raise ValueError(

@@ -42,7 +42,7 @@ class Following:
         self._rests = None if rest is None else RestTracker(rest)
 
     def anew(self) -> Following:
-        """Gives one with the same settings that has seen nothing yet."""
+        """Return one with the same settings that has seen nothing yet."""
         return Following(**self._settings)
 
     def look_neutral(self) -> None:
@@ -52,10 +52,10 @@ class Following:
             self._rests.look_neutral()
 
     def name(self, faces: list[Face], time_s: float) -> list[Face]:
-        """Gives the faces of the next picture with their tracks."""
+        """Return the faces of the next image with their tracks."""
         return faces if self._tracker is None else self._tracker.update(faces, time_s)
 
     def steady(self, found: Sequence[FaceEmotion], time_s: float) -> tuple[FaceEmotion, ...]:
-        """Gives the faces of the next picture, smoothed and compared with their rest."""
+        """Return the faces of the next image, smoothed and compared with their rest."""
         calmed = tuple(found) if self._smoother is None else self._smoother.update(found, time_s)
         return calmed if self._rests is None else self._rests.update(calmed, time_s)

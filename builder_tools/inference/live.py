@@ -22,11 +22,11 @@ class Live(Protocol[Item]):
     ended: bool
 
     def read(self, timeout_s: float | None = None) -> Item | None:
-        """Waits for something newer than the last; None when the time is over or at the end."""
+        """Wait for something newer than the last; None when the time is over or at the end."""
         ...
 
     def close(self) -> None:
-        """Ends; may be called twice."""
+        """End; may be called twice."""
         ...
 
 
@@ -56,7 +56,7 @@ class Stage(Generic[Item, Result]):
         self._thread.start()
 
     def read(self, timeout_s: float | None = None) -> Result | None:
-        """Waits for a result newer than the last one given.
+        """Wait for a result newer than the last one given.
 
         Args:
             timeout_s: The longest wait; None waits until there is one or none will follow.
@@ -75,7 +75,7 @@ class Stage(Generic[Item, Result]):
             return newest
 
     def close(self) -> None:
-        """Stops the stages before and this one; may be called twice."""
+        """Stop the stages before and this one; may be called twice."""
         self._stopped = True
         self._source.close()
         self._thread.join(timeout=CLOSE_TIMEOUT_S)
@@ -100,7 +100,7 @@ class Stage(Generic[Item, Result]):
 def awaited(
     source: Live[Item], goes_on: Callable[[], bool], *, every_s: float = 0.05
 ) -> Iterator[Item]:
-    """Gives what a live source gives; asks at least so often whether to go on."""
+    """Yield what a live source gives; ask at least so often whether to go on."""
     while True:
         ended = source.ended  # asked before, so that a last item just coming is not lost
         item = source.read(every_s)

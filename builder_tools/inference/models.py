@@ -26,12 +26,12 @@ class EmotionModel(Protocol):
     emotions: EmotionSet
 
     def predict(self, faces: Sequence[np.ndarray]) -> np.ndarray:
-        """Gives `(n, num_classes)` for a list of `(H, W, 3)` uint8 RGB faces."""
+        """Return `(n, num_classes)` for a list of `(H, W, 3)` uint8 RGB faces."""
         ...
 
 
 def chosen_model(given: EmotionModel | None, decision: str | None) -> EmotionModel:
-    """Gives the model that was given, or else the default one, which decides as asked.
+    """Return the model that was given, or else the default one, which decides as asked.
 
     Raises:
         ValueError: If a decision is asked of a model that was given.

@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int
 ) -> Iterator[Result]:
-    """Gives `function(item)` for each item, in order; close it to stop early.
+    """Yield `function(item)` for each item, in order; close it to stop early.
 
     Args:
         function: Called on `workers` threads; what it raises is raised in its turn.

@@ -1,6 +1,6 @@
 """The rows of a batch under way, kept so that an interrupted run can go on.
 
-One JSON line a row, after a line that says which run it is. With each row stands what its picture's
+One JSON line a row, after a line that says which run it is. With each row stands what its image's
 file was when it was read: rows from the first file on that is another now are made again.
 """
 
@@ -38,7 +38,7 @@ class PartialRows:
 
     Args:
         path: The file; it is made, and stays if the work is not finished.
-        fingerprint: Names the pictures, the model and the settings of the run.
+        fingerprint: Names the images, the model and the settings of the run.
 
     Raises:
         BlockingIOError: If another process works on it.
@@ -59,7 +59,7 @@ class PartialRows:
         """Return the rows that still hold; what follows them in the file is cut off.
 
         Args:
-            paths: The pictures in the order of the rows.
+            paths: The images in the order of the rows.
             restart: Throw all rows away.
 
         Raises:
@@ -80,7 +80,7 @@ class PartialRows:
 
         Args:
             row: The row.
-            stamp: Of its picture, from before it was read.
+            stamp: Of its image, from before it was read.
         """
         self._write({"row": asdict(row), "stamp": stamp})
 
@@ -108,7 +108,7 @@ class PartialRows:
         except (ValueError, TypeError, KeyError):
             pass  # Not even lines of such a file.
         raise ValueError(
-            f"Expected {self.path} to be an interrupted run of the same pictures, model and "
+            f"Expected {self.path} to be an interrupted run of the same images, model and "
             "settings. It is of others, or damaged. Use those, or start anew with --restart."
         )
 

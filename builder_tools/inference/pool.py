@@ -25,7 +25,7 @@ class DetectorPool:
 
     Raises:
         ValueError, ImportError, FileNotFoundError: If the detector cannot be made; now, not at
-            the first picture.
+            the first image.
     """
 
     def __init__(self, given: FaceDetector | None, name: str, options: Mapping[str, Any]) -> None:
@@ -36,7 +36,7 @@ class DetectorPool:
         weakref.finalize(self, _close_all, self._idle).atexit = False
 
     def describe(self) -> dict[str, object]:
-        """Gives the kind of detector and its plain settings."""
+        """Return the kind of detector and its plain settings."""
         if self.given is None:
             return {"name": self.name, **self.options}
         plain = {k: v for k, v in vars(self.given).items() if isinstance(v, str | int | float)}
@@ -44,7 +44,7 @@ class DetectorPool:
 
     @contextmanager
     def lend(self) -> Iterator[FaceDetector]:
-        """Lends a detector for the length of a `with`."""
+        """Lend a detector for the length of a `with`."""
         if self.given is not None:
             yield self.given
             return
@@ -58,12 +58,12 @@ class DetectorPool:
             self._idle.append(detector)
 
     def cut(self, image_rgb: np.ndarray, faces: Sequence[Face]) -> list[np.ndarray]:
-        """Gives the pictures of faces that one of these detectors found, framed as it frames."""
+        """Return the images of faces that one of these detectors found, framed as it frames."""
         framing = detector_class(self.name) if self.given is None else self.given
         return cut_faces(image_rgb, faces, framing)
 
     def close(self) -> None:
-        """Closes the detectors made here; may be called twice."""
+        """Close the detectors made here; may be called twice."""
         _close_all(self._idle)
 
 

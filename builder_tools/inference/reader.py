@@ -1,4 +1,4 @@
-"""From a picture to its faces and what they show: detect, crop, classify."""
+"""From an image to its faces and what they show: detect, crop, classify."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from builder_tools.inference.models import EmotionModel
 from builder_tools.results import DOUBTFUL_BELOW, Box, Face, FaceEmotion, Readings, crop
 
 LARGEST_FACE_PX = 1024
-"""Longer side of a face, or of a picture without one, that a model of unknown input is given."""
+"""Longer side of a face, or of an image without one, that a model of unknown input is given."""
 
 
 def face_square(box: Box, detector: FaceDetector) -> Box:
-    """Gives the square around a face as training faces are framed.
+    """Return the square around a face as training faces are framed.
 
     Detectors draw their boxes differently (MediaPipe from brows to chin, SSD around the head);
     each says by `crop_scale` and `crop_shift_y` how its box becomes such a square.
@@ -26,7 +26,7 @@ def face_square(box: Box, detector: FaceDetector) -> Box:
 
 
 def cut_faces(image_rgb: np.ndarray, faces: Sequence[Face], detector: FaceDetector) -> list:
-    """Gives the square face pictures to classify, `(side, side, 3)` uint8 RGB each."""
+    """Return the square face images to classify, `(side, side, 3)` uint8 RGB each."""
     return [crop(image_rgb, face_square(face.box, detector)) for face in faces]
 
 
@@ -49,26 +49,24 @@ def shrink_face(face: np.ndarray, face_px: int | None) -> np.ndarray:
     return cv2.resize(face, size, interpolation=cv2.INTER_AREA)
 
 
-def read_faces(
-    model: EmotionModel, pictures: Sequence[np.ndarray], img_size: int | None
-) -> Readings:
-    """Gives probabilities `(n, num_classes)` and places `(n, 2)`, NaN where the model gives none.
+def read_faces(model: EmotionModel, images: Sequence[np.ndarray], img_size: int | None) -> Readings:
+    """Return probabilities `(n, num_classes)` and places `(n, 2)`, NaN where the model gives none.
 
     The network runs once a face. Faces are first resized where a size is given.
 
     Raises:
         ValueError: If the model gives an array of another shape, or what is no number.
     """
-    expected = (len(pictures), len(model.emotions))
-    if not len(pictures):
+    expected = (len(images), len(model.emotions))
+    if not len(images):
         return Readings(np.zeros(expected, np.float32), np.zeros((0, 2)))
     if img_size is not None:
-        pictures = resize_faces(pictures, img_size)
+        images = resize_faces(images, img_size)
     if hasattr(model, "read"):
-        found = model.read(pictures)
+        found = model.read(images)
         _check_shape(model, "read", found.probabilities, expected)
         return found
-    probabilities = np.asarray(model.predict(pictures))
+    probabilities = np.asarray(model.predict(images))
     _check_shape(model, "predict", probabilities, expected)
     return Readings(probabilities, _places(model, probabilities))
 
@@ -76,7 +74,7 @@ def read_faces(
 def face_emotions(
     model: EmotionModel, faces: Sequence[Face], readings: Readings
 ) -> tuple[FaceEmotion, ...]:
-    """Puts faces, their probabilities and, where it is known, their place together."""
+    """Put faces, their probabilities and, where it is known, their place together."""
     names, threshold = tuple(model.emotions), doubtful_below(model)
     return tuple(
         FaceEmotion(face, dict(zip(names, map(float, row), strict=True)), *_known(place), threshold)
@@ -103,7 +101,7 @@ def _check_shape(model: EmotionModel, method: str, found: np.ndarray, expected: 
 
 
 def _places(model: EmotionModel, probabilities: np.ndarray) -> np.ndarray:
-    """Gives the places that probabilities mean to a model, NaN where to it they mean none."""
+    """Return the places that probabilities mean to a model, NaN where to it they mean none."""
     if not hasattr(model, "valence_arousal"):
         return np.full((len(probabilities), 2), np.nan)
     return model.valence_arousal(probabilities)

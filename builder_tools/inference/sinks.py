@@ -1,6 +1,6 @@
 """Where results go while they are made: a window, a notebook, a video file.
 
-A sink is called with each `FrameResult` (its picture drawn) and answers whether to go on.
+A sink is called with each `FrameResult` (its image drawn) and answers whether to go on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Sink(Protocol):
     """Takes results one by one."""
 
     def take(self, result: FrameResult) -> bool:
-        """Takes a result; False asks the loop to end."""
+        """Take a result; False asks the loop to end."""
         ...
 
     def wait(self) -> bool:
@@ -60,7 +60,7 @@ class WindowSink:
     Args:
         title: Of the window.
         folder: Where snapshots go.
-        hold: Whether each picture stays until a key is pressed (still pictures).
+        hold: Whether each image stays until a key is pressed (still images).
         on_rest_key: What the c key does.
     """
 
@@ -101,7 +101,7 @@ class WindowSink:
 
 
 class InlineSink:
-    """`show_state_mode="inline"`: a picture in the notebook, replaced by the next one."""
+    """`show_state_mode="inline"`: an image in the notebook, replaced by the next one."""
 
     def __init__(self) -> None:
         try:
@@ -114,11 +114,11 @@ class InlineSink:
         self._display, self._handle = display, None
 
     def take(self, result: FrameResult) -> bool:
-        picture = self._picture(result)
+        image = self._image(result)
         if self._handle is None:
-            self._handle = self._display(picture, display_id=True)
+            self._handle = self._display(image, display_id=True)
         else:
-            self._handle.update(picture)
+            self._handle.update(image)
         return True
 
     def wait(self) -> bool:
@@ -128,7 +128,7 @@ class InlineSink:
         pass
 
     @staticmethod
-    def _picture(result: FrameResult):
+    def _image(result: FrameResult):
         from IPython.display import Image
         from PIL import Image as Pillow
 
@@ -162,9 +162,9 @@ class VideoSink:
 
 
 class LiveVideoSink(VideoSink):
-    """Writes the drawn pictures of a camera, which has no end but an early one: the film is kept.
+    """Writes the drawn images of a camera, which has no end but an early one: the film is kept.
 
-    Pictures of another size (a camera that came back) are fitted in, with black around them.
+    Images of another size (a camera that came back) are fitted in, with black around them.
     """
 
     def take(self, result: FrameResult) -> bool:
@@ -173,11 +173,11 @@ class LiveVideoSink(VideoSink):
 
     def close(self, error: BaseException | None) -> None:
         ended = error is None or isinstance(error, KeyboardInterrupt | GeneratorExit)
-        super().close(None if ended and self._writer.has_pictures else error or GeneratorExit())
+        super().close(None if ended and self._writer.has_images else error or GeneratorExit())
 
 
 def closer(sink: Sink):
-    """Return what closes a sink at the end of a `with` and shows it the error it ends with."""
+    """Return what closes a sink at the end of a `with` and show it the error it ends with."""
 
     def close(kind, error, trace) -> bool:
         sink.close(error)
@@ -193,7 +193,7 @@ class FrameRate:
         self._seconds, self._clock, self._times = seconds, clock, deque()
 
     def tick(self) -> float | None:
-        """Counts a frame; gives the rate, or None for the first one."""
+        """Count a frame; return the rate, or None for the first one."""
         now = self._clock()
         self._times.append(now)
         while now - self._times[0] > self._seconds and len(self._times) > 2:

@@ -19,7 +19,7 @@ class ResultStream(Iterator[FrameResult]):
         sinks: Where they go.
 
     Attributes:
-        dropped: Pictures that came before the last result and were not given: a live source
+        dropped: Images that came before the last result and were not given: a live source
             drops what is late (0 for a video).
     """
 
@@ -47,11 +47,11 @@ class ResultStream(Iterator[FrameResult]):
         self.close()
 
     def drain(self) -> int:
-        """Reads to the end; gives the number of frames."""
+        """Read to the end; return the number of frames."""
         return sum(1 for _ in self)
 
     def close(self) -> None:
-        """Ends early: closes the source and the window, and drops an unfinished file."""
+        """End early: closes the source and the window, and drop an unfinished file."""
         self._results.close()
         for sink in self._sinks:  # A loop that never began has not closed them.
             sink.close(GeneratorExit())

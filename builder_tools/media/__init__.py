@@ -1,14 +1,14 @@
-"""Pixels in and out: pictures, videos, cameras, windows. The only package that knows BGR.
+"""Pixels in and out: images, videos, cameras, windows. The only package that knows BGR.
 
 Everything that leaves or enters is `(H, W, 3)` uint8 RGB; times are seconds from the start of the
-source. PyAV is imported when the first video is opened, so still pictures never pay for it.
+source. PyAV is imported when the first video is opened, so still images never pay for it.
 """
 
 from builder_tools.media.camera import CameraReader
 from builder_tools.media.formats import IMAGE_SUFFIXES, WRITTEN_SUFFIXES
 from builder_tools.media.frame import Frame
-from builder_tools.media.images import PICTURE_ERRORS, open_image, read_image, write_image
-from builder_tools.media.limits import PictureError, PictureLimits
+from builder_tools.media.images import IMAGE_ERRORS, open_image, read_image, write_image
+from builder_tools.media.limits import ImageError, ImageLimits
 from builder_tools.media.listing import FoundImages, find_images, list_images
 from builder_tools.media.partial import replacing
 from builder_tools.media.video import VideoReader
@@ -16,14 +16,14 @@ from builder_tools.media.video_writer import VideoWriter
 from builder_tools.media.window import Window
 
 __all__ = [
+    "IMAGE_ERRORS",
     "IMAGE_SUFFIXES",
-    "PICTURE_ERRORS",
     "WRITTEN_SUFFIXES",
     "CameraReader",
     "FoundImages",
     "Frame",
-    "PictureError",
-    "PictureLimits",
+    "ImageError",
+    "ImageLimits",
     "VideoReader",
     "VideoWriter",
     "Window",

@@ -1,31 +1,31 @@
-"""Pictures from the web by their address, of bounded size and in bounded time."""
+"""Images from the web by their address, of bounded size and in bounded time."""
 
 from __future__ import annotations
 
 import time
 
-from builder_tools.media.limits import PictureLimits
+from builder_tools.media.limits import ImageLimits
 
 TIMEOUT_S = 15.0
 """The longest silence of a server."""
 MOST_SECONDS = 120.0
-"""The longest time for one picture."""
+"""The longest time for one image."""
 _CHUNK = 1 << 16
 
 
 def is_address(source: object) -> bool:
-    """Return whether a source is the address of a picture: a str with `http://` or `https://`."""
+    """Return whether a source is the address of an image: a str with `http://` or `https://`."""
     return isinstance(source, str) and source[:8].lower().startswith(("http://", "https://"))
 
 
-def fetch_picture(address: str, limits: PictureLimits) -> bytes:
+def fetch_image(address: str, limits: ImageLimits) -> bytes:
     """Return the bytes behind an http(s) address.
 
     Only the command line and Python come here: the page's server hands over bytes, never
     addresses.
 
     Raises:
-        PictureError: If it is larger than the limits allow.
+        ImageError: If it is larger than the limits allow.
         OSError: If it cannot be had; says why.
     """
     # Imported here: with its TLS it costs 50 ms.
@@ -46,7 +46,7 @@ def fetch_picture(address: str, limits: PictureLimits) -> bytes:
                 if time.monotonic() > end_s:
                     raise TimeoutError(f"it took more than {MOST_SECONDS:.0f} s")
     except (OSError, HTTPException) as error:
-        raise OSError(
-            f"Cannot fetch the picture {address}: {error or type(error).__name__}."
-        ) from (error)
+        raise OSError(f"Cannot fetch the image {address}: {error or type(error).__name__}.") from (
+            error
+        )
     return b"".join(parts)

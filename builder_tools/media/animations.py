@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from builder_tools.media.pipes import Pipe
 
 SHORTEST_MS, INSTEAD_MS = 10, 100
-"""As browsers do: pictures shown this briefly or less are shown so long."""
+"""As browsers do: images shown this briefly or less are shown so long."""
 
 
 def animation_as_video(source: str | Pipe, start: bytes) -> IO[bytes] | None:
-    """Return a temporary video with the pictures of an animated WebP at their times.
+    """Return a temporary video with the images of an animated WebP at their times.
 
     Lossless; transparent pixels are laid over white, as a page shows them.
 
@@ -29,7 +29,7 @@ def animation_as_video(source: str | Pipe, start: bytes) -> IO[bytes] | None:
         A file object that is removed when closed, or None if it is no animated WebP.
 
     Raises:
-        ValueError: If it cannot be decoded, or is a still picture.
+        ValueError: If it cannot be decoded, or is a still image.
     """
     if start[:4] != b"RIFF" or start[8:12] != b"WEBP":
         return None
@@ -40,7 +40,7 @@ def animation_as_video(source: str | Pipe, start: bytes) -> IO[bytes] | None:
     try:
         with Image.open(source if isinstance(source, str) else source.view()) as animation:
             if getattr(animation, "n_frames", 1) < 2:
-                raise ValueError("it is a still picture (try img for pictures)")
+                raise ValueError("it is a still image (try img for images)")
             with av.open(file, "w", format="matroska") as output:
                 durations_ms = list(_durations_ms(animation))
                 rate = Fraction(1000 * len(durations_ms), sum(durations_ms))
@@ -49,9 +49,9 @@ def animation_as_video(source: str | Pipe, start: bytes) -> IO[bytes] | None:
                 stream.pix_fmt, stream.codec_context.time_base = "bgr0", Fraction(1, 1000)
                 shown_ms = 0
                 for index, duration_ms in enumerate(durations_ms):
-                    picture = av.VideoFrame.from_ndarray(_over_white(animation, index))
-                    picture.pts, picture.time_base = shown_ms, Fraction(1, 1000)
-                    output.mux(stream.encode(picture))
+                    image = av.VideoFrame.from_ndarray(_over_white(animation, index))
+                    image.pts, image.time_base = shown_ms, Fraction(1, 1000)
+                    output.mux(stream.encode(image))
                     shown_ms += duration_ms
                 output.mux(stream.encode(None))
     except Exception as error:  # any exception of a decoder is the file's
@@ -70,7 +70,7 @@ def _durations_ms(animation) -> Iterator[int]:
 
 
 def _over_white(animation, index: int) -> np.ndarray:
-    """Return a picture of an animation, `(H, W, 3)` uint8 RGB."""
+    """Return an image of an animation, `(H, W, 3)` uint8 RGB."""
     from PIL import Image
 
     animation.seek(index)

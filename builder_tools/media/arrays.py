@@ -1,4 +1,4 @@
-"""Any array that means a picture, as `(H, W, 3)` uint8 RGB."""
+"""Any array that means an image, as `(H, W, 3)` uint8 RGB."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from builder_tools.media.limits import PictureError
+from builder_tools.media.limits import ImageError
 
 STRIP_PIXELS = 4_000_000
-"""Pixels converted at once where a conversion needs more room than the picture."""
+"""Pixels converted at once where a conversion needs more room than the image."""
 _SENSOR_BITS = (8, 10, 12, 14, 16)
 
 
@@ -18,19 +18,19 @@ def as_array(source: Any) -> np.ndarray:
     """Return an array, a tensor or anything else with `__array__` as a numpy array.
 
     Raises:
-        PictureError: If it does not let itself be made one; says what to do.
+        ImageError: If it does not let itself be made one; says what to do.
     """
     try:
         return np.asarray(source)
     except Exception as error:  # a tensor on a GPU, or one that is being trained
-        raise PictureError(
+        raise ImageError(
             f"Cannot make an array of this {type(source).__name__}: {error}. Try "
             ".detach().cpu().numpy() or .numpy()."
         ) from error
 
 
 def array_to_rgb(image: np.ndarray) -> tuple[np.ndarray, str]:
-    """Return an array as a picture, and a note on how its values were read ("" if as they are).
+    """Return an array as an image, and a note on how its values were read ("" if as they are).
 
     Args:
         image: `(H, W)`, `(H, W, 1)`, `(H, W, 3)` RGB or `(H, W, 4)` RGBA of uint8, uint16, bool
@@ -42,7 +42,7 @@ def array_to_rgb(image: np.ndarray) -> tuple[np.ndarray, str]:
         where it is that already.
 
     Raises:
-        PictureError: If it is no picture; says what it is and what to do.
+        ImageError: If it is no image; says what it is and what to do.
     """
     _check_shape(image)
     if image.dtype == np.uint8:
@@ -56,8 +56,8 @@ def array_to_rgb(image: np.ndarray) -> tuple[np.ndarray, str]:
     if image.dtype.kind == "f":
         scale = _float_scale(image)
         return _channels_to_rgb(_in_strips(image, lambda part: _rounded(part * scale))), ""
-    raise PictureError(
-        f"Expected a picture of uint8, uint16, bool or floats. Received: dtype={image.dtype}. "
+    raise ImageError(
+        f"Expected an image of uint8, uint16, bool or floats. Received: dtype={image.dtype}. "
         "Try image.astype('uint8') if its values run 0...255."
     )
 
@@ -74,10 +74,10 @@ def as_sixteen_bits(values: np.ndarray) -> np.ndarray:
     """Return whole numbers of another width as uint16.
 
     Raises:
-        PictureError: If they do not lie in 0...65535.
+        ImageError: If they do not lie in 0...65535.
     """
     if values.min() < 0 or values.max() > 0xFFFF:
-        raise PictureError(
+        raise ImageError(
             f"Expected values of 0...65535. Received: {values.min()}...{values.max()}."
         )
     return values.astype(np.uint16)
@@ -101,9 +101,9 @@ def _check_shape(image: np.ndarray) -> None:
     if image.ndim == 3 and image.shape[0] in (1, 3, 4) and image.size:
         hint = " Its channels come first: try numpy.moveaxis(image, 0, -1)."
     elif image.ndim == 4 and image.size:
-        hint = " These are several pictures: give them one by one, or as a list."
-    raise PictureError(
-        "Expected one picture of shape (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA. "
+        hint = " These are several images: give them one by one, or as a list."
+    raise ImageError(
+        "Expected one image of shape (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA. "
         f"Received: shape={image.shape}.{hint}"
     )
 
@@ -117,8 +117,8 @@ def _channels_to_rgb(image: np.ndarray) -> np.ndarray:
 def _float_scale(image: np.ndarray) -> float:
     low, high = float(image.min()), float(image.max())
     if not (low >= 0 and high <= 255):  # NaN is neither
-        raise PictureError(
-            f"Expected values of 0...1 or 0...255 in a picture of floats (dtype={image.dtype}). "
+        raise ImageError(
+            f"Expected values of 0...1 or 0...255 in an image of floats (dtype={image.dtype}). "
             f"Received: values of {low:g}...{high:g}. Try numpy.clip, numpy.nan_to_num or "
             "255 * (image - image.min()) / (image.max() - image.min())."
         )

@@ -1,4 +1,4 @@
-"""Memory that threads share for pictures: who needs much waits until there is room."""
+"""Memory that threads share for images: who needs much waits until there is room."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 BYTES_PER_WORKER = 256_000_000
-"""Memory for pictures that are decoded and looked at, a thread; all threads share it."""
+"""Memory for images that are decoded and looked at, a thread; all threads share it."""
 
 
 class Budget:

@@ -1,4 +1,4 @@
-"""Live pictures: always the newest one, over interruptions, with a clear end."""
+"""Live images: always the newest one, over interruptions, with a clear end."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _logger = logging.getLogger(__name__)
 
 
 class CameraReader:
-    """Pictures of a camera or a network stream, newest first: late ones are dropped, not queued.
+    """Images of a camera or a network stream, newest first: late ones are dropped, not queued.
 
     A context manager and an iterator of `Frame`. A thread reads as fast as the camera gives and
-    keeps one picture. `Frame.index` counts every picture received, so gaps show dropped ones;
-    `Frame.time_s` is the monotonic time of arrival since the first picture. A camera that
+    keeps one image. `Frame.index` counts every image received, so gaps show dropped ones;
+    `Frame.time_s` is the monotonic time of arrival since the first image. A camera that
     vanishes is tried again `retries` times in a row, waiting `first_delay_s`, then twice as long
     each time up to `longest_delay_s`; then iteration stops and `error` says why.
 
@@ -42,10 +42,10 @@ class CameraReader:
         timeout_s: How long an address may stay silent before it counts as lost.
 
     Attributes:
-        size: (width, height) of the first picture.
-        dropped: Pictures replaced by a newer one before anybody read them.
-        error: Why the pictures ended, or None while they go on and after `close`.
-        ended: Whether no picture will follow.
+        size: (width, height) of the first image.
+        dropped: Images replaced by a newer one before anybody read them.
+        error: Why the images ended, or None while they go on and after `close`.
+        ended: Whether no image will follow.
 
     Raises:
         ConnectionError: If there is no camera; lists what was tried.
@@ -88,13 +88,13 @@ class CameraReader:
         self._thread.start()
 
     def read(self, timeout_s: float | None = None) -> Frame | None:
-        """Waits for a picture newer than the last one given.
+        """Wait for an image newer than the last one given.
 
         Args:
             timeout_s: The longest wait; None waits until there is one or the camera has ended.
 
         Returns:
-            The newest picture, or None when the time is over or nothing will follow (`ended`).
+            The newest image, or None when the time is over or nothing will follow (`ended`).
 
         Raises:
             RuntimeError: In a forked process.
@@ -108,7 +108,7 @@ class CameraReader:
             return self._newest
 
     def close(self) -> None:
-        """Stops; never waits longer than 2 s, even for a silent camera. May be called twice."""
+        """Stop; never waits longer than 2 s, even for a silent camera. May be called twice."""
         self._stop.set()
         self._end(None)
         self._thread.join(timeout=CLOSE_TIMEOUT_S)
@@ -130,19 +130,19 @@ class CameraReader:
         return frame
 
     def _connect(self) -> tuple[Connection, np.ndarray]:
-        """Opens the camera and waits for its first picture."""
+        """Open the camera and wait for its first image."""
         connection = connect(self.source, self._timeout_s)
         try:
             image = connection.grab()
             if image is None:
-                raise ConnectionError("it opened but gave no picture")
+                raise ConnectionError("it opened but gave no image")
         except BaseException:
             connection.close()
             raise
         return connection, image
 
     def _run(self, connection: Connection | None) -> None:
-        """The reader thread: pictures, losses, reconnections."""
+        """The reader thread: images, losses, reconnections."""
         try:
             while connection is not None:
                 lost = self._pump(connection)
@@ -153,7 +153,7 @@ class CameraReader:
             self._end(f"Reading {self._name} failed: {error}")
 
     def _pump(self, connection: Connection) -> str | None:
-        """Publishes pictures until stopped or at the end (None) or lost (why)."""
+        """Publish images until stopped or at the end (None) or lost (why)."""
         try:
             while not self._stop.is_set():
                 image = connection.grab()
@@ -167,7 +167,7 @@ class CameraReader:
             connection.close()
 
     def _reconnect(self, lost: str) -> Connection | None:
-        """Tries again with growing pauses; None when stopped or in vain."""
+        """Try again with growing pauses; None when stopped or in vain."""
         reason = lost
         for attempt in range(1, self._retries + 1):
             delay_s = min(self._delays_s[0] * 2 ** (attempt - 1), self._delays_s[1])

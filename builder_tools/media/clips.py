@@ -1,4 +1,4 @@
-"""Stretches of a video, picture by picture at wanted times, not only from key frames."""
+"""Stretches of a video, image by image at wanted times, not only from key frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 _TOLERANCE_FRAMES = 0.25
-"""Times that miss a picture's by this part of a frame mean it."""
+"""Times that miss an image's by this part of a frame mean it."""
 _EARLIER_S = 10.0
 
 
@@ -24,18 +24,18 @@ class ClipReader(VideoReader):
     Arguments, attributes and errors are those of `VideoReader`.
     """
 
-    def pictures_at(self, times_s: Sequence[float]) -> Iterator[np.ndarray]:
-        """Gives the picture that is shown at each time.
+    def images_at(self, times_s: Sequence[float]) -> Iterator[np.ndarray]:
+        """Yield the image that is shown at each time.
 
         Args:
-            times_s: Growing, seconds from the first picture. Where pictures are missing or
+            times_s: Growing, seconds from the first image. Where images are missing or
                 damaged the one before stays; after the last one it stays too.
 
         Yields:
             `(H, W, 3)` uint8 RGB.
 
         Raises:
-            ValueError: If no picture can be decoded there.
+            ValueError: If no image can be decoded there.
         """
         if not len(times_s):
             return
@@ -49,12 +49,12 @@ class ClipReader(VideoReader):
             if shown is None:
                 shown = following
             if shown is None:
-                raise ValueError(f"No picture of {self.source!r} at {time_s:.3f} s.")
+                raise ValueError(f"No image of {self.source!r} at {time_s:.3f} s.")
             image = self._to_rgb(shown) if image is None else image
             yield image
 
     def _from(self, time_s: float) -> Iterator[VideoFrame]:
-        """Decodes from a key frame at or before a time; earlier where that seeks too far."""
+        """Decode from a key frame at or before a time; earlier where that seeks too far."""
         for earlier_s in (0.0, _EARLIER_S, time_s):
             decoded = self._decoded_from(time_s - earlier_s)
             first = next(decoded, None)
@@ -68,11 +68,11 @@ class ClipReader(VideoReader):
         with explained(self.source):
             self._container.seek(round(place / self._stream.time_base), stream=self._stream)
         try:
-            for picture in decode_past_damage(
+            for image in decode_past_damage(
                 self._container, self._stream, self._count_damage, self.source
             ):
-                if picture.time is not None:
-                    yield picture
+                if image.time is not None:
+                    yield image
         except OSError:
             self._damaged += 1
 
@@ -80,5 +80,5 @@ class ClipReader(VideoReader):
     def _zero_s(self) -> float:
         return float((self._stream.start_time or 0) * self._stream.time_base)
 
-    def _time_s(self, picture: VideoFrame) -> float:
-        return picture.time - self._zero_s
+    def _time_s(self, image: VideoFrame) -> float:
+        return image.time - self._zero_s

@@ -32,18 +32,18 @@ class Connection(Protocol):
     """A camera that is open now."""
 
     def grab(self) -> np.ndarray | None:
-        """Waits for the next picture, `(H, W, 3)` uint8 RGB; None at the end of a finite source.
+        """Wait for the next image, `(H, W, 3)` uint8 RGB; None at the end of a finite source.
 
         Raises:
             ConnectionError: If the camera is gone; the message is the short reason.
         """
 
     def close(self) -> None:
-        """Lets the camera go."""
+        """Let the camera go."""
 
 
 def camera_of(source: int | str) -> int | str:
-    """Gives what a source names: an index, a device path or an address ("1" is index 1).
+    """Return what a source names: an index, a device path or an address ("1" is index 1).
 
     Raises:
         ValueError: If it names none of these.
@@ -62,7 +62,7 @@ def camera_of(source: int | str) -> int | str:
 
 
 def connect(camera: int | str, timeout_s: float) -> Connection:
-    """Opens a camera.
+    """Open a camera.
 
     Args:
         camera: From `camera_of`.
@@ -77,14 +77,14 @@ def connect(camera: int | str, timeout_s: float) -> Connection:
 
 
 def camera_name(camera: int | str) -> str:
-    """Gives a name for messages, without the password of an address."""
+    """Return a name for messages, without the password of an address."""
     if isinstance(camera, int):
         return f"camera {camera}"
     return re.sub(r"//[^/@]*@", "//***@", camera)
 
 
 def no_camera_message(camera: int | str, reason: str) -> str:
-    """Says what was tried in vain and what to do."""
+    """Return what was tried in vain and what to do."""
     name = camera_name(camera)
     if isinstance(camera, str) and "://" in camera:
         return (
@@ -115,7 +115,7 @@ class _DeviceConnection:
     def grab(self) -> np.ndarray | None:
         got, image_bgr = self._capture.read()
         if not got:
-            raise ConnectionError("it gives no picture")
+            raise ConnectionError("it gives no image")
         return cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB)
 
     def close(self) -> None:
@@ -131,31 +131,31 @@ class _AddressConnection:
             )
         except (OSError, ValueError) as error:
             raise ConnectionError(self._reason(error)) from error
-        self._pictures = self._decode(address)
+        self._images = self._decode(address)
 
     def _decode(self, address: str) -> Iterator[np.ndarray]:
         name = camera_name(address)
         stream = video_stream_of(self._container, name)
-        stream.thread_type = "SLICE"  # frame threads would show pictures late
+        stream.thread_type = "SLICE"  # frame threads would show images late
         reformatter = import_av().video.reformatter.VideoReformatter()
-        for picture in decode_past_damage(self._container, stream, lambda parts: None, name):
+        for decoded in decode_past_damage(self._container, stream, lambda parts: None, name):
             with explained(name):
-                size = square_size(picture, stream)
-                shown = reformatter.reformat(picture, *size, "rgb24", threads=1)
+                size = square_size(decoded, stream)
+                shown = reformatter.reformat(decoded, *size, "rgb24", threads=1)
                 image = shown.to_ndarray().copy()
             yield image
 
     def grab(self) -> np.ndarray | None:
         try:
-            picture = next(self._pictures, None)
+            image = next(self._images, None)
         except (OSError, ValueError) as error:
             raise ConnectionError(self._reason(error)) from error
-        if picture is None and self._container.duration is None:
+        if image is None and self._container.duration is None:
             raise ConnectionError("it closed the stream")
-        return picture
+        return image
 
     def close(self) -> None:
-        self._pictures.close()
+        self._images.close()
         self._container.close()
 
     def _reason(self, error: BaseException) -> str:

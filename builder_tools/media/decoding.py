@@ -1,7 +1,7 @@
-"""The bytes of a picture file as RGB pixels: the one place where decoders are called.
+"""The bytes of an image file as RGB pixels: the one place where decoders are called.
 
-Whatever a decoder raises ends here as a `PictureError`, the reason of a row. JPEG, PNG, WebP and
-BMP are decoded by OpenCV, the rest by Pillow; what the one cannot read the other may. A picture
+Whatever a decoder raises ends here as a `ImageError`, the reason of a row. JPEG, PNG, WebP and
+BMP are decoded by OpenCV, the rest by Pillow; what the one cannot read the other may. An image
 that is cut short or damaged gives what is there of it.
 """
 
@@ -13,38 +13,38 @@ import cv2
 import numpy as np
 
 from builder_tools.media.arrays import array_to_rgb, as_sixteen_bits, over_white
-from builder_tools.media.headers import PictureHeader
-from builder_tools.media.limits import PictureError
+from builder_tools.media.headers import ImageHeader
+from builder_tools.media.limits import ImageError
 
 _BY_OPENCV = frozenset({"JPEG", "PNG", "WEBP", "BMP"})
 LEAST_PART = 0.05
-"""A picture of which less can be decoded is unreadable: one row of JPEG's blocks is always made."""
+"""An image of which less can be decoded is unreadable: one row of JPEG's blocks is always made."""
 _BEFORE_SCANS = (b"\xff\xc4", b"\xff\xda", b"\xff\xdb", b"\xff\xdd")
 Decoded = tuple[np.ndarray, str]
 
 
-def decode(data: bytes, header: PictureHeader, name: str) -> Decoded:
-    """Return a picture as `(H, W, 3)` uint8 RGB, upright, and a note on it ("" for none).
+def decode(data: bytes, header: ImageHeader, name: str) -> Decoded:
+    """Return an image as `(H, W, 3)` uint8 RGB, upright, and a note on it ("" for none).
 
     Args:
         data: The file.
-        header: From `picture_header`, checked against the limits.
+        header: From `image_header`, checked against the limits.
         name: What to call it in messages.
 
     Raises:
-        PictureError: If it cannot be decoded, whatever the reason; names it.
+        ImageError: If it cannot be decoded, whatever the reason; names it.
     """
     failed: list[Exception] = []
     for attempt in _attempts(data, header):
         try:
             return attempt()
-        except PictureError as error:  # decoded, but no picture; says why
-            raise PictureError(f"Cannot use {name}: {error}") from error
+        except ImageError as error:  # decoded, but no image; says why
+            raise ImageError(f"Cannot use {name}: {error}") from error
         except Exception as error:  # whatever a damaged file makes of a decoder
             failed.append(error)
     reason = next((text for error in failed if (text := _text(error))), "")
-    raise PictureError(
-        f"Cannot read {name}, by its header a {header.format} picture of {header.width} x "
+    raise ImageError(
+        f"Cannot read {name}, by its header a {header.format} image of {header.width} x "
         f"{header.height} px: it is damaged, cut short or its pixels are of a kind that is not "
         f"read.{reason} Try to open it in a viewer and save it as JPEG or PNG."
     ) from failed[-1]
@@ -56,7 +56,7 @@ def _text(error: Exception) -> str:
     return f" The decoder said: {error}." if str(error) else ""
 
 
-def _attempts(data: bytes, header: PictureHeader) -> Iterator:
+def _attempts(data: bytes, header: ImageHeader) -> Iterator:
     kind = header.format
     if kind in _BY_OPENCV:
         yield lambda: _by_opencv(data, header)
@@ -68,7 +68,7 @@ def _attempts(data: bytes, header: PictureHeader) -> Iterator:
         yield lambda: _cut_short(*_by_opencv(_to_whole_scans(data), header))
 
 
-def _by_opencv(data: bytes, header: PictureHeader) -> Decoded:
+def _by_opencv(data: bytes, header: ImageHeader) -> Decoded:
     if header.format == "PNG" and header.depth > 8:
         return _deep(data, inverted=False)
     if not _may_be_transparent(data):
@@ -81,9 +81,9 @@ def _by_opencv(data: bytes, header: PictureHeader) -> Decoded:
     return _upright(image, data, header.format), note
 
 
-def _deep_tiff(data: bytes, header: PictureHeader) -> Decoded:
+def _deep_tiff(data: bytes, header: ImageHeader) -> Decoded:
     if header.is_planar:  # both decoders mix their pixels up
-        raise PictureError(
+        raise ImageError(
             f"its channels of {header.depth} bits are stored one after the other, which is not "
             "read. Try to save it as PNG."
         )
@@ -117,19 +117,19 @@ def _by_pillow(data: bytes, kind: str, *, truncated: bool) -> Decoded:
 
 
 def _upright(image: np.ndarray, data: bytes, kind: str) -> np.ndarray:
-    """Turn what OpenCV has not turned: it leaves pictures alone that it decodes unchanged."""
-    from builder_tools.media.pillow import open_picture, orientation_of, turn_upright
+    """Turn what OpenCV has not turned: it leaves images alone that it decodes unchanged."""
+    from builder_tools.media.pillow import open_with_pillow, orientation_of, turn_upright
 
     try:
-        with open_picture(data, (kind,)) as picture:
-            orientation = orientation_of(picture)
+        with open_with_pillow(data, (kind,)) as opened:
+            orientation = orientation_of(opened)
     except Exception:  # the pixels are fine; who only tells how they lie is not
         return image
     return turn_upright(image, orientation)
 
 
 def _cut_short(image: np.ndarray, note: str) -> Decoded:
-    """Say how much of a picture there is: rows of one colour at its end were not decoded.
+    """Describe how much of an image there is: rows of one colour at its end were not decoded.
 
     Of formats that begin with the last row, they are at its top.
     """

@@ -1,4 +1,4 @@
-"""The formats of still pictures: the one list that every verb, loader, zip and page goes by.
+"""The formats of still images: the one list that every verb, loader, zip and page goes by.
 
 What a file is, its first bytes say; its name is asked only where a format has no such bytes (TGA)
 and when a folder is listed.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class PictureFormat:
+class ImageFormat:
     """A format that can be read.
 
     Args:
@@ -22,30 +22,30 @@ class PictureFormat:
     suffixes: tuple[str, ...]
 
 
-PICTURE_FORMATS = (
-    PictureFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".jif")),
-    PictureFormat("PNG", (".png", ".apng")),
-    PictureFormat("WEBP", (".webp",)),
-    PictureFormat("BMP", (".bmp", ".dib")),
-    PictureFormat("TIFF", (".tif", ".tiff")),
-    PictureFormat("GIF", (".gif",)),
-    PictureFormat("AVIF", (".avif",)),
-    PictureFormat("JPEG2000", (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc")),
-    PictureFormat("PPM", (".ppm", ".pgm", ".pbm", ".pnm")),
-    PictureFormat("MPO", (".mpo",)),
-    PictureFormat("TGA", (".tga",)),
-    PictureFormat("ICO", (".ico",)),
-    PictureFormat("HEIF", (".heic", ".heif", ".hif")),
+IMAGE_FORMATS = (
+    ImageFormat("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif", ".jif")),
+    ImageFormat("PNG", (".png", ".apng")),
+    ImageFormat("WEBP", (".webp",)),
+    ImageFormat("BMP", (".bmp", ".dib")),
+    ImageFormat("TIFF", (".tif", ".tiff")),
+    ImageFormat("GIF", (".gif",)),
+    ImageFormat("AVIF", (".avif",)),
+    ImageFormat("JPEG2000", (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc")),
+    ImageFormat("PPM", (".ppm", ".pgm", ".pbm", ".pnm")),
+    ImageFormat("MPO", (".mpo",)),
+    ImageFormat("TGA", (".tga",)),
+    ImageFormat("ICO", (".ico",)),
+    ImageFormat("HEIF", (".heic", ".heif", ".hif")),
 )
-FORMAT_NAMES = tuple(each.name for each in PICTURE_FORMATS)
-IMAGE_SUFFIXES = frozenset(suffix for each in PICTURE_FORMATS for suffix in each.suffixes)
-"""Names of files that are pictures end in one of these, in small or capital letters."""
+FORMAT_NAMES = tuple(each.name for each in IMAGE_FORMATS)
+IMAGE_SUFFIXES = frozenset(suffix for each in IMAGE_FORMATS for suffix in each.suffixes)
+"""Names of files that are images end in one of these, in small or capital letters."""
 
 LOSSY_FORMATS = frozenset({"JPEG", "AVIF", "JPEG2000", "MPO", "HEIF"})
 """Formats that photographs come in, smaller for what the eye does not miss."""
 
 WRITTEN_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-"""Formats that pictures are written in."""
+"""Formats that images are written in."""
 
 SIGNATURE_BYTES = 64
 """So many first bytes of a file are enough for `format_of`."""
@@ -89,12 +89,12 @@ def format_of(start: bytes) -> str | None:
 
 
 def format_of_suffix(suffix: str) -> str | None:
-    """Return the name of the format whose files end so; None for no picture's suffix."""
-    return next((each.name for each in PICTURE_FORMATS if suffix.lower() in each.suffixes), None)
+    """Return the name of the format whose files end so; None for no image's suffix."""
+    return next((each.name for each in IMAGE_FORMATS if suffix.lower() in each.suffixes), None)
 
 
-def is_surely_picture(start: bytes) -> bool:
-    """Return whether first bytes are a picture's whatever its name says.
+def is_surely_image(start: bytes) -> bool:
+    """Return whether first bytes are an image's whatever its name says.
 
     TIFF is not among them, since raw files of cameras begin alike; nor are formats whose mark is
     too short to be no chance.

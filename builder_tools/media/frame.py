@@ -1,4 +1,4 @@
-"""One picture of a video or a camera, and when it is shown."""
+"""One image of a video or a camera, and when it is shown."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture of a stream.
+    """An image of a stream.
 
     Args:
-        index: Position among the pictures the stream delivered, from 0.
-        time_s: When it is shown, seconds from the first picture of the source.
+        index: Position among the images the stream delivered, from 0.
+        time_s: When it is shown, seconds from the first image of the source.
         image: `(H, W, 3)` uint8 RGB.
     """
 
@@ -24,7 +24,7 @@ class Frame:
 
 
 def fitted(image_rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return a picture of that (width, height): as large as fits, its shape kept, black around.
+    """Return an image of that (width, height): as large as fits, its shape kept, black around.
 
     Args:
         image_rgb: `(H, W, 3)` uint8 RGB; given back as it is where it has that size.

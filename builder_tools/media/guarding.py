@@ -22,7 +22,7 @@ def check_outputs(
 
     Args:
         outputs: What each file to write is called -> its path, or None if it is not asked for.
-        inputs: What is read: files, and folders with the pictures in them. What is no file
+        inputs: What is read: files, and folders with the images in them. What is no file
             (an address, a camera) is no matter.
 
     Raises:
@@ -42,7 +42,7 @@ def check_outputs(
     for source in inputs if existing else ():
         status = _stat(source)
         for name, path, found in existing if status else ():
-            if os.path.samestat(status, found) or _is_picture_of(path, source, status):
+            if os.path.samestat(status, found) or _is_image_of(path, source, status):
                 raise ValueError(
                     f"Expected another file to write than the one to read. Received for {name}: "
                     f"{path}, which is {source} or in it. Name another one."
@@ -105,7 +105,7 @@ def _stat(path: object) -> os.stat_result | None:
         return None
 
 
-def _is_picture_of(path: Path, folder: str | os.PathLike, status: os.stat_result) -> bool:
+def _is_image_of(path: Path, folder: str | os.PathLike, status: os.stat_result) -> bool:
     if not stat.S_ISDIR(status.st_mode) or path.suffix.lower() not in IMAGE_SUFFIXES:
         return False
     return Path(folder).resolve() in path.resolve().parents

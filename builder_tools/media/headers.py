@@ -1,4 +1,4 @@
-"""Format, width and height of a picture by its first bytes, before anything is decoded.
+"""Format, width and height of an image by its first bytes, before anything is decoded.
 
 JPEG, PNG, WebP and BMP, which come by the thousand, are read here; the rest by Pillow, which is
 imported only then.
@@ -12,12 +12,12 @@ import struct
 from dataclasses import dataclass
 
 from builder_tools.media.formats import format_of, formats_in_words
-from builder_tools.media.limits import PictureError
+from builder_tools.media.limits import ImageError
 
 _SIZES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _START_OF_SCAN = 0xDA
-_SCAN, _END_OF_PICTURE = b"\xff\xda", b"\xff\xd9"
+_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 MOST_SCANS, USUAL_SCANS = 200, 20
 SCANNED_PIXELS = 4_000_000_000
@@ -36,12 +36,12 @@ _OTHERS = (
 
 
 @dataclass(frozen=True)
-class PictureHeader:
-    """What the first bytes of a picture say.
+class ImageHeader:
+    """What the first bytes of an image say.
 
     Args:
         format: Its name, one of `FORMAT_NAMES`.
-        width: Of the picture as it is stored, px.
+        width: Of the image as it is stored, px.
         height: The same.
         depth: Bits a channel, where they are known to be more than 8; else 8.
         is_inverted: Whether 0 is white (some TIFFs).
@@ -56,46 +56,46 @@ class PictureHeader:
     is_planar: bool = False
 
 
-def picture_header(data: bytes, name: str = "the picture") -> PictureHeader:
-    """Return format and size of a picture file.
+def image_header(data: bytes, name: str = "the image") -> ImageHeader:
+    """Return format and size of an image file.
 
     Args:
         data: The file, or as many of its first bytes as hold its header.
         name: What to call it in messages.
 
     Raises:
-        PictureError: If it is no picture, its header is damaged or cut off, or its format needs a
+        ImageError: If it is no image, its header is damaged or cut off, or its format needs a
             package that is not installed.
     """
     kind = format_of(data)
     read = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "BMP": _bmp}.get(kind)
     try:
         header = _by_pillow(kind, data) if read is None else read(data)
-    except PictureError as error:
-        raise PictureError(f"Cannot read {name}: {error}") from error
+    except ImageError as error:
+        raise ImageError(f"Cannot read {name}: {error}") from error
     except Exception as error:  # whatever a damaged header makes of a parser
-        raise PictureError(no_picture(data, name)) from error
+        raise ImageError(no_image(data, name)) from error
     if header.width < 1 or header.height < 1:
-        raise PictureError(no_picture(data, name))
+        raise ImageError(no_image(data, name))
     return header
 
 
-def no_picture(data: bytes, name: str) -> str:
-    """Return the sentence on a file that cannot be read as a picture."""
+def no_image(data: bytes, name: str) -> str:
+    """Return the sentence on a file that cannot be read as an image."""
     start = bytes(data[:16])
-    kind = f"it is damaged, cut short or no picture (it starts with {start[:8]!r})"
+    kind = f"it is damaged, cut short or no image (it starts with {start[:8]!r})"
     for mark, other in _OTHERS:
         if start.startswith(mark) and start[8:12] != b"WEBP":
             kind = f"it looks like {other}"
     if start[4:8] == b"ftyp" and format_of(data) is None:
         kind = "it looks like an MP4 or MOV video"
     return (
-        f"Cannot read {name} ({len(data)} bytes) as a picture: {kind}. Formats that are read: "
+        f"Cannot read {name} ({len(data)} bytes) as an image: {kind}. Formats that are read: "
         f"{formats_in_words()}. Try to open it in a viewer and save it as JPEG or PNG."
     )
 
 
-def _jpeg(data: bytes) -> PictureHeader:
+def _jpeg(data: bytes) -> ImageHeader:
     at = 2
     while (at := data.find(b"\xff", at)) >= 0:
         marker = data[at + 1]
@@ -104,7 +104,7 @@ def _jpeg(data: bytes) -> PictureHeader:
         elif marker in _SIZES:
             height, width = struct.unpack(">HH", data[at + 5 : at + 9])
             _check_scans(data, at, width * height)
-            return PictureHeader("JPEG", width, height)
+            return ImageHeader("JPEG", width, height)
         elif marker == 0 or marker in _ALONE:
             at += 2
         else:
@@ -123,57 +123,57 @@ def _check_scans(data: bytes, start: int, pixels: int) -> None:
     while (at := data.find(_SCAN, at)) >= 0 and scans <= most:
         scans += 1
         after = _MARKER.search(data, at + 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
-        if after is None or after.group() == _END_OF_PICTURE:
+        if after is None or after.group() == _END_OF_IMAGE:
             break
         at = after.start()
     if scans > most:
-        raise PictureError(
+        raise ImageError(
             f"it is a JPEG of more than {most} scans, which would take very long to decode. "
             "Try to save it anew."
         )
 
 
-def _png(data: bytes) -> PictureHeader:
+def _png(data: bytes) -> ImageHeader:
     width, height, depth = struct.unpack(">LLB", data[16:25])
-    return PictureHeader("PNG", width, height, depth)
+    return ImageHeader("PNG", width, height, depth)
 
 
-def _webp(data: bytes) -> PictureHeader:
+def _webp(data: bytes) -> ImageHeader:
     chunk = data[12:16]
     if chunk == b"VP8X":
         width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
         if len(data) < 30:
             raise ValueError("cut off")
-        return PictureHeader("WEBP", width, height)
+        return ImageHeader("WEBP", width, height)
     if chunk == b"VP8L":
         (bits,) = struct.unpack("<L", data[21:25])
-        return PictureHeader("WEBP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+        return ImageHeader("WEBP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
     if chunk != b"VP8 ":
         raise ValueError("no such chunk")
     width, height = struct.unpack("<HH", data[26:30])
-    return PictureHeader("WEBP", width & 0x3FFF, height & 0x3FFF)
+    return ImageHeader("WEBP", width & 0x3FFF, height & 0x3FFF)
 
 
-def _bmp(data: bytes) -> PictureHeader:
+def _bmp(data: bytes) -> ImageHeader:
     (size,) = struct.unpack("<L", data[14:18])
     kind, end = ("<HH", 22) if size == 12 else ("<ll", 26)
     width, height = struct.unpack(kind, data[18:end])
-    return PictureHeader("BMP", width, abs(height))
+    return ImageHeader("BMP", width, abs(height))
 
 
-def _by_pillow(kind: str | None, data: bytes) -> PictureHeader:
-    from builder_tools.media.pillow import open_heif, open_picture
+def _by_pillow(kind: str | None, data: bytes) -> ImageHeader:
+    from builder_tools.media.pillow import open_heif, open_with_pillow
 
     if kind == "HEIF":
         width, height = open_heif(data).size
-        return PictureHeader("HEIF", width, height)
+        return ImageHeader("HEIF", width, height)
     if kind == "TIFF":
         return _tiff(data)
-    with open_picture(data, ("TGA",) if kind is None else (kind,)) as picture:
-        return PictureHeader(kind or "TGA", *picture.size)
+    with open_with_pillow(data, ("TGA",) if kind is None else (kind,)) as image:
+        return ImageHeader(kind or "TGA", *image.size)
 
 
-def _tiff(data: bytes) -> PictureHeader:
+def _tiff(data: bytes) -> ImageHeader:
     """Read the first directory alone: Pillow itself refuses kinds of pixels that OpenCV reads."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
@@ -186,4 +186,4 @@ def _tiff(data: bytes) -> PictureHeader:
     depth = tags.get(258, 1)
     depth = max(depth) if isinstance(depth, tuple) else depth
     inverted, planar = tags.get(262) == 0, tags.get(284) == 2 and tags.get(277, 1) > 1
-    return PictureHeader("TIFF", int(tags[256]), int(tags[257]), int(depth), inverted, planar)
+    return ImageHeader("TIFF", int(tags[256]), int(tags[257]), int(depth), inverted, planar)

@@ -1,13 +1,13 @@
-"""Still pictures: read and write.
+"""Still images: read and write.
 
 Whatever comes (grey, palette, 16 bits, floats, CMYK, transparent, turned by its EXIF tag, in any of
-`formats.PICTURE_FORMATS`), `(H, W, 3)` uint8 RGB leaves. The rules:
+`formats.IMAGE_FORMATS`), `(H, W, 3)` uint8 RGB leaves. The rules:
 
 - 16 bits a channel keep their high byte; where all values lie in a sensor's 10, 12 or 14 bits,
   the high byte of those, with a note;
 - transparent pixels are laid over white, as a page shows them;
-- of an animation the first frame counts, of several pictures the first (of an icon the largest);
-- of a picture that is cut short, what is there is decoded, with a note.
+- of an animation the first frame counts, of several images the first (of an icon the largest);
+- of an image that is cut short, what is there is decoded, with a note.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from typing import IO, Any
 import cv2
 import numpy as np
 
-from builder_tools.media.addresses import fetch_picture, is_address
+from builder_tools.media.addresses import fetch_image, is_address
 from builder_tools.media.arrays import array_to_rgb, as_array
 from builder_tools.media.decoding import decode
 from builder_tools.media.formats import WRITTEN_SUFFIXES
-from builder_tools.media.headers import picture_header
-from builder_tools.media.limits import MOST_BYTES, PictureError, PictureLimits, picture_limits
+from builder_tools.media.headers import image_header
+from builder_tools.media.limits import MOST_BYTES, ImageError, ImageLimits, image_limits
 from builder_tools.media.partial import replacing
 
 JPEG_QUALITY = 95
 _NEEDED_BYTES_PER_PIXEL = 12
-"""What decoding and looking at a picture takes at most, whatever its kind; about."""
+"""What decoding and looking at an image takes at most, whatever its kind; about."""
 
-PICTURE_ERRORS = (OSError, ValueError, MemoryError)
-"""What `open_image` and `read_image` raise for a picture that cannot be had: no reason to end a
+IMAGE_ERRORS = (OSError, ValueError, MemoryError)
+"""What `open_image` and `read_image` raise for an image that cannot be had: no reason to end a
 batch."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class OpenedPicture:
-    """A picture whose size is known and within the limits, not yet decoded.
+class OpenedImage:
+    """An image whose size is known and within the limits, not yet decoded.
 
     Args:
         name: What it is called: its path or address, or what it is.
         needed_bytes: About how much memory decoding it and looking at it will take.
         decode: Gives `(H, W, 3)` uint8 RGB and a note, "" where there is nothing to say; raises
-            a `PictureError` where it cannot.
+            a `ImageError` where it cannot.
     """
 
     name: str
@@ -62,15 +62,15 @@ class OpenedPicture:
 def read_image(
     source: Any, *, max_pixels: int | None = None, max_side: int | None = None
 ) -> np.ndarray:
-    """Return a picture as RGB, turned upright.
+    """Return an image as RGB, turned upright.
 
     Args:
-        source: A path or an http(s) address; the bytes of a picture file (bytes, bytearray,
-            memoryview) or an open one; a picture of Pillow; an array, or a tensor or anything
+        source: A path or an http(s) address; the bytes of an image file (bytes, bytearray,
+            memoryview) or an open one; an image of Pillow; an array, or a tensor or anything
             else with `__array__`: `(H, W)`, `(H, W, 1)`, `(H, W, 3)` RGB or `(H, W, 4)` RGBA of
             uint8, uint16, bool or floats (see `array_to_rgb`).
-        max_pixels: Refuse pictures with more pixels, before decoding them; None takes the limit
-            of the environment, or the default one (see `PictureLimits`).
+        max_pixels: Refuse images with more pixels, before decoding them; None takes the limit
+            of the environment, or the default one (see `ImageLimits`).
         max_side: The same of the longer side in px.
 
     Returns:
@@ -79,7 +79,7 @@ def read_image(
     Raises:
         FileNotFoundError: If there is no such file.
         OSError: If it cannot be read or fetched.
-        PictureError: A ValueError: if it is no readable picture or too large, or its format
+        ImageError: A ValueError: if it is no readable image or too large, or its format
             needs a package that is not installed.
     """
     opened = open_image(source, max_pixels=max_pixels, max_side=max_side)
@@ -91,12 +91,12 @@ def read_image(
 
 def open_image(
     source: Any, *, max_pixels: int | None = None, max_side: int | None = None
-) -> OpenedPicture:
-    """Return a picture ready to be decoded; arguments and errors are those of `read_image`."""
-    limits = picture_limits(max_pixels, max_side)
+) -> OpenedImage:
+    """Return an image ready to be decoded; arguments and errors are those of `read_image`."""
+    limits = image_limits(max_pixels, max_side)
     name = name_of(source)
     if is_address(source):
-        return _of_bytes(fetch_picture(source, limits), name, limits)
+        return _of_bytes(fetch_image(source, limits), name, limits)
     if isinstance(source, str | os.PathLike):
         return _of_bytes(_read_file(Path(source), limits), name, limits)
     if isinstance(source, bytes | bytearray) or _is_flat(source):
@@ -104,25 +104,25 @@ def open_image(
         return _of_bytes(bytes(source), name, limits)
     if hasattr(source, "read"):
         return _of_bytes(_read_open_file(source, limits), name, limits)
-    if _is_pillow_picture(source):
+    if _is_pillow_image(source):
         return _of_pillow(source, name, limits)
     image = _array_of(source)
     limits.check((*image.shape[:2], 1, 1)[:2], name)
-    return OpenedPicture(name, image.nbytes, lambda: array_to_rgb(image))
+    return OpenedImage(name, image.nbytes, lambda: array_to_rgb(image))
 
 
 def name_of(source: Any) -> str:
     """Return what to call a source: its path, address or file name, else what it is."""
     if isinstance(source, str | os.PathLike):
         return os.fspath(source)
-    named = getattr(source, "filename" if _is_pillow_picture(source) else "name", None)
+    named = getattr(source, "filename" if _is_pillow_image(source) else "name", None)
     if isinstance(named, str) and named and not isinstance(source, np.ndarray):
         return named
     return "array" if hasattr(source, "__array__") else type(source).__name__
 
 
-def is_one_picture(source: Any) -> bool:
-    """Return whether a source is one picture, not several of them."""
+def is_one_image(source: Any) -> bool:
+    """Return whether a source is one image, not several of them."""
     if hasattr(source, "__array__"):
         shape = np.shape(source)
         return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))
@@ -132,7 +132,7 @@ def is_one_picture(source: Any) -> bool:
 
 
 def write_image(path: str | Path, image_rgb: np.ndarray) -> Path:
-    """Write a picture, whole or not at all; the suffix of the path chooses the format.
+    """Write an image, whole or not at all; the suffix of the path chooses the format.
 
     Args:
         path: Where to; missing folders are made, an existing file is replaced.
@@ -142,7 +142,7 @@ def write_image(path: str | Path, image_rgb: np.ndarray) -> Path:
         The path.
 
     Raises:
-        ValueError: If the suffix is not one of `WRITTEN_SUFFIXES`, the array is no picture, or
+        ValueError: If the suffix is not one of `WRITTEN_SUFFIXES`, the array is no image, or
             it is too large for the format.
         OSError: If the file cannot be written.
     """
@@ -154,69 +154,69 @@ def write_image(path: str | Path, image_rgb: np.ndarray) -> Path:
     return path
 
 
-def _of_bytes(data: bytes, name: str, limits: PictureLimits) -> OpenedPicture:
+def _of_bytes(data: bytes, name: str, limits: ImageLimits) -> OpenedImage:
     if not data:
-        raise PictureError(f"Expected a picture. Received an empty file (0 bytes): {name}.")
-    header = picture_header(data, name)
+        raise ImageError(f"Expected an image. Received an empty file (0 bytes): {name}.")
+    header = image_header(data, name)
     limits.check((header.height, header.width), name)
     if header.width * header.height * (header.depth + 7) // 8 * 4 > MOST_BYTES:
-        raise PictureError(
-            f"Expected a picture of less than 2 GiB when decoded. Received: {name} with "
+        raise ImageError(
+            f"Expected an image of less than 2 GiB when decoded. Received: {name} with "
             f"{header.width} x {header.height} pixels of {header.depth} bits. Try a smaller copy."
         )
     needed = len(data) + header.width * header.height * _NEEDED_BYTES_PER_PIXEL
-    return OpenedPicture(name, needed, lambda: decode(data, header, name))
+    return OpenedImage(name, needed, lambda: decode(data, header, name))
 
 
-def _of_pillow(picture, name: str, limits: PictureLimits) -> OpenedPicture:
-    from builder_tools.media.pillow import picture_to_rgb
+def _of_pillow(image, name: str, limits: ImageLimits) -> OpenedImage:
+    from builder_tools.media.pillow import pillow_to_rgb
 
     def convert() -> tuple[np.ndarray, str]:
         try:
-            return picture_to_rgb(picture)
+            return pillow_to_rgb(image)
         except Exception as error:  # pixels may be decoded only now
-            raise PictureError(f"Cannot read the picture {name}: {error}") from error
+            raise ImageError(f"Cannot read the image {name}: {error}") from error
 
-    limits.check(picture.size[::-1], name)
-    return OpenedPicture(name, picture.width * picture.height * _NEEDED_BYTES_PER_PIXEL, convert)
+    limits.check(image.size[::-1], name)
+    return OpenedImage(name, image.width * image.height * _NEEDED_BYTES_PER_PIXEL, convert)
 
 
-def _read_file(path: Path, limits: PictureLimits) -> bytes:
-    """Read a file of a size that a picture may have, and only if it begins like one."""
+def _read_file(path: Path, limits: ImageLimits) -> bytes:
+    """Read a file of a size that an image may have, and only if it begins like one."""
     try:
         found = path.stat()
     except FileNotFoundError as error:
         dead = f" It is a link to {os.readlink(path)!r}." if path.is_symlink() else ""
         raise FileNotFoundError(
-            f"No picture at {str(path)!r}. Check the spelling and the folder.{dead}"
+            f"No image at {str(path)!r}. Check the spelling and the folder.{dead}"
         ) from error
     except ValueError as error:  # a name with a NUL
-        raise FileNotFoundError(f"No picture at {str(path)!r}: {error}.") from error
+        raise FileNotFoundError(f"No image at {str(path)!r}: {error}.") from error
     if stat.S_ISDIR(found.st_mode):
-        raise PictureError(f"Expected one picture. Received a folder: {path}. Try img-batch.")
+        raise ImageError(f"Expected one image. Received a folder: {path}. Try img-batch.")
     if not stat.S_ISREG(found.st_mode):
-        raise PictureError(f"Expected a picture's file. Received a pipe or device: {path}.")
+        raise ImageError(f"Expected an image's file. Received a pipe or device: {path}.")
     limits.check_bytes(found.st_size, str(path))
     with open(path, "rb") as file:
         data = file.read(_FIRST_BYTES)
         if len(data) == _FIRST_BYTES and not any(data):
-            raise PictureError(f"Expected a picture. Received a file full of zeros: {path}.")
+            raise ImageError(f"Expected an image. Received a file full of zeros: {path}.")
         return data + file.read(limits.max_bytes - len(data) + 1)
 
 
 _FIRST_BYTES = 1 << 20
 
 
-def _read_open_file(file: IO[bytes], limits: PictureLimits) -> bytes:
+def _read_open_file(file: IO[bytes], limits: ImageLimits) -> bytes:
     data = file.read(limits.max_bytes + 1)
     if isinstance(data, str):
-        raise PictureError(
+        raise ImageError(
             "Expected a file opened for bytes. Received one that gives text. Try open(path, 'rb')."
         )
     limits.check_bytes(len(data), name_of(file))
     if not data:
-        raise PictureError(
-            f"Expected a picture. Received an open file that gives nothing more: {name_of(file)}. "
+        raise ImageError(
+            f"Expected an image. Received an open file that gives nothing more: {name_of(file)}. "
             "Try file.seek(0)."
         )
     return bytes(data)
@@ -227,18 +227,18 @@ def _is_flat(source: Any) -> bool:
     return isinstance(source, memoryview) and source.ndim == 1 and source.itemsize == 1
 
 
-def _is_pillow_picture(source: Any) -> bool:
-    pillow = sys.modules.get("PIL.Image")  # where it is not imported nobody has such a picture
+def _is_pillow_image(source: Any) -> bool:
+    pillow = sys.modules.get("PIL.Image")  # where it is not imported nobody has such an image
     return pillow is not None and isinstance(source, pillow.Image)
 
 
 def _array_of(source: Any) -> np.ndarray:
     if isinstance(source, memoryview) or hasattr(source, "__array__"):
         return as_array(source)
-    raise PictureError(
-        "Expected a path, an http(s) address, the bytes of a picture, an open file, a picture of "
+    raise ImageError(
+        "Expected a path, an http(s) address, the bytes of an image, an open file, an image of "
         "Pillow or an array (H, W, 3) in RGB. "
-        f"Received: {type(source).__name__}. Try numpy.asarray(picture)."
+        f"Received: {type(source).__name__}. Try numpy.asarray(image)."
     )
 
 
@@ -255,7 +255,7 @@ def _encode(image_rgb: np.ndarray, suffix: str) -> bytes:
         done = False
     if not done:
         raise ValueError(
-            f"Cannot encode a picture of shape {image_rgb.shape} as {suffix}: it may be too large "
+            f"Cannot encode an image of shape {image_rgb.shape} as {suffix}: it may be too large "
             "for that format. Try .png."
         )
     return encoded.tobytes()

@@ -1,4 +1,4 @@
-"""How large a picture may be: one limit at the door, for pages, programs and the command line.
+"""How large an image may be: one limit at the door, for pages, programs and the command line.
 
 Without it, a file of some kilobytes may ask for gigabytes. The limits can be changed: by the
 environment variables `BUILDER_TOOLS_MAX_MEGAPIXELS` and `BUILDER_TOOLS_MAX_SIDE`, or by argument.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 MEGAPIXELS_VARIABLE = "BUILDER_TOOLS_MAX_MEGAPIXELS"
 SIDE_VARIABLE = "BUILDER_TOOLS_MAX_SIDE"
 MOST_BYTES = 2**31 - 1
-"""Larger pictures crash the libraries that decode and process them."""
+"""Larger images crash the libraries that decode and process them."""
 MOST_PIXELS = 500_000_000
 """No limit goes beyond: so many pixels of four bytes are just under `MOST_BYTES`."""
 MOST_SIDE = 1_000_000
@@ -21,13 +21,13 @@ _BYTES_PER_PIXEL = 4
 _LEAST_FILE_BYTES = 64_000_000
 
 
-class PictureError(ValueError):
-    """A picture that is not read, and why; the reason of its row."""
+class ImageError(ValueError):
+    """An image that is not read, and why; the reason of its row."""
 
 
 @dataclass(frozen=True)
-class PictureLimits:
-    """How large a picture may be.
+class ImageLimits:
+    """How large an image may be.
 
     Args:
         max_pixels: Width times height; 200 million by default, the largest cameras' of phones.
@@ -49,30 +49,30 @@ class PictureLimits:
 
     @property
     def max_bytes(self) -> int:
-        """Size of a picture's file in bytes: more is read of none."""
+        """Size of an image's file in bytes: more is read of none."""
         return max(self.max_pixels * _BYTES_PER_PIXEL, _LEAST_FILE_BYTES)
 
     def check_bytes(self, size: int, name: str) -> None:
         """Refuse a file that is too large.
 
         Raises:
-            PictureError: If it is.
+            ImageError: If it is.
         """
         if size > self.max_bytes:
-            raise PictureError(
-                f"Expected a picture's file of at most {self.max_bytes / 1e6:.0f} MB. "
+            raise ImageError(
+                f"Expected an image's file of at most {self.max_bytes / 1e6:.0f} MB. "
                 f"Received: {name} with {size / 1e6:.0f} MB. Try a smaller copy{_OR_MORE}."
             )
 
     def check(self, size: Sequence[int], name: str) -> None:
-        """Refuse a picture that is too large.
+        """Refuse an image that is too large.
 
         Args:
             size: `(height, width)` in px.
             name: What it is called in the message.
 
         Raises:
-            PictureError: If it is.
+            ImageError: If it is.
         """
         height, width = (int(side) for side in size[:2])
         if height * width > self.max_pixels:
@@ -81,20 +81,20 @@ class PictureLimits:
             what = f"{self.max_side} px a side"
         else:
             return
-        raise PictureError(
+        raise ImageError(
             f"Expected at most {what}. Received: {name} with {width} x {height}. "
             f"Try a smaller copy{_OR_MORE}."
         )
 
 
 LIMITS_IN_WORDS = (
-    f"at most {PictureLimits.max_pixels // 1_000_000} megapixels and {PictureLimits.max_side} px a "
+    f"at most {ImageLimits.max_pixels // 1_000_000} megapixels and {ImageLimits.max_side} px a "
     f"side each (environment: {MEGAPIXELS_VARIABLE}, {SIDE_VARIABLE})"
 )
 _OR_MORE = f", or a higher limit (environment: {MEGAPIXELS_VARIABLE}, {SIDE_VARIABLE})"
 
 
-def picture_limits(max_pixels: int | None = None, max_side: int | None = None) -> PictureLimits:
+def image_limits(max_pixels: int | None = None, max_side: int | None = None) -> ImageLimits:
     """Return the limits that are given, else those of the environment, else the default ones.
 
     Raises:
@@ -103,7 +103,7 @@ def picture_limits(max_pixels: int | None = None, max_side: int | None = None) -
     pixels = _of_environment(MEGAPIXELS_VARIABLE, 1e6) if max_pixels is None else max_pixels
     side = _of_environment(SIDE_VARIABLE, 1) if max_side is None else max_side
     given = {"max_pixels": pixels, "max_side": side}
-    return PictureLimits(**{name: value for name, value in given.items() if value is not None})
+    return ImageLimits(**{name: value for name, value in given.items() if value is not None})
 
 
 def _of_environment(variable: str, unit: float) -> int | None:

@@ -1,8 +1,8 @@
-"""Which pictures a folder holds, and what else lies there.
+"""Which images a folder holds, and what else lies there.
 
-A file is a picture if its name ends like one (`IMAGE_SUFFIXES`) or its first bytes are surely a
-picture's. Those that cannot be read (empty, damaged, a link that leads nowhere) are listed all
-the same: they are somebody's pictures, and whoever reads them says what is wrong. Hidden files and
+A file is an image if its name ends like one (`IMAGE_SUFFIXES`) or its first bytes are surely an
+image's. Those that cannot be read (empty, damaged, a link that leads nowhere) are listed all
+the same: they are somebody's images, and whoever reads them says what is wrong. Hidden files and
 folders, and the `._` files that a Mac leaves, are not looked at.
 """
 
@@ -18,21 +18,21 @@ from builder_tools.media.formats import (
     IMAGE_SUFFIXES,
     SIGNATURE_BYTES,
     formats_in_words,
-    is_surely_picture,
+    is_surely_image,
 )
 
-NO_PICTURE = f"no picture of a known format ({formats_in_words()})"
+NO_IMAGE = f"no image of a known format ({formats_in_words()})"
 _IGNORED_NAMES = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class FoundImages:
-    """The pictures of a folder.
+    """The images of a folder.
 
     Args:
         folder: Where they are.
-        paths: The pictures, in natural order; a folder's own before those of its sub-folders.
+        paths: The images, in natural order; a folder's own before those of its sub-folders.
         left_out: Why something was left out -> its names below `folder`.
     """
 
@@ -42,7 +42,7 @@ class FoundImages:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names below the folder with `/`; of pictures directly inside, their bare names.
+        """Name below the folder with `/`; of images directly inside, their bare names.
 
         Spelled as UTF-8 has it, whatever the surroundings call the file system's encoding: csv
         files are written and read so.
@@ -64,7 +64,7 @@ def _as_utf8(name: str) -> str:
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """List the pictures directly inside a folder in natural order (0, 1, 2, ..., 10).
+    """List the images directly inside a folder in natural order (0, 1, 2, ..., 10).
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -76,7 +76,7 @@ def list_images(folder: str | Path) -> list[Path]:
 
 
 def find_images(folder: str | Path) -> FoundImages:
-    """List the pictures of a folder and of all folders below it, and what was left out.
+    """List the images of a folder and of all folders below it, and what was left out.
 
     A linked folder is looked into, but none twice.
 
@@ -97,7 +97,7 @@ def find_images(folder: str | Path) -> FoundImages:
 
 
 def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[str, str | None]]:
-    """Yield every file below a folder and why it is left out, None for pictures."""
+    """Yield every file below a folder and why it is left out, None for images."""
     try:
         here = folder.stat()
         entries = sorted(_visible(folder), key=lambda entry: _natural(entry.name))
@@ -118,9 +118,9 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[str, str |
 def _checked(folder: str | Path) -> Path:
     folder = Path(folder)
     if not folder.exists():
-        raise FileNotFoundError(f"Expected a folder of pictures. Nothing is at {str(folder)!r}.")
+        raise FileNotFoundError(f"Expected a folder of images. Nothing is at {str(folder)!r}.")
     if not folder.is_dir():
-        raise NotADirectoryError(f"Expected a folder of pictures. Received a file: {folder}.")
+        raise NotADirectoryError(f"Expected a folder of images. Received a file: {folder}.")
     return folder
 
 
@@ -134,7 +134,7 @@ def _visible(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _why_not(entry: os.DirEntry[str]) -> str | None:
-    """Return why a file is no picture; None where it is one, be it a damaged one."""
+    """Return why a file is no image; None where it is one, be it a damaged one."""
     if _is_folder(entry):
         return "a folder"
     if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
@@ -143,7 +143,7 @@ def _why_not(entry: os.DirEntry[str]) -> str | None:
         if not entry.is_file():
             return "no file with content (a dead link, a pipe, a device)"
         with open(entry.path, "rb") as file:
-            return None if is_surely_picture(file.read(SIGNATURE_BYTES)) else NO_PICTURE
+            return None if is_surely_image(file.read(SIGNATURE_BYTES)) else NO_IMAGE
     except OSError as error:
         return f"a file that cannot be opened ({error.strerror})"
 

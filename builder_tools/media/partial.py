@@ -20,7 +20,7 @@ _given: list[tuple[Path, int]] = []
 
 
 def partial_path(path: Path) -> Path:
-    """Gives an unused name in the folder of `path`, to be renamed to `path` when complete.
+    """Return an unused name in the folder of `path`, to be renamed to `path` when complete.
 
     The name does not repeat the final one, so it stays short enough for any file system.
     """
@@ -45,7 +45,7 @@ def _remove_left() -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Lends a temporary path; renames it to `path` on success, removes it on any exception."""
+    """Lend a temporary path; rename it to `path` on success, remove it on any exception."""
     partial = partial_path(path)
     try:
         yield partial

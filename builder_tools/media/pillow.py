@@ -1,6 +1,6 @@
-"""Pictures by Pillow: formats that OpenCV reads not, or less well, and pictures of Pillow's own.
+"""Images by Pillow: formats that OpenCV reads not, or less well, and images of Pillow's own.
 
-Pillow takes 45 ms to start, so it is imported when the first such picture comes.
+Pillow takes 45 ms to start, so it is imported when the first such image comes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from builder_tools.media.arrays import array_to_rgb, as_sixteen_bits
-from builder_tools.media.limits import PictureError
+from builder_tools.media.limits import ImageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,8 +43,8 @@ def _pillow_settings(*, truncated: bool = False) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
-def open_picture(data: bytes, formats: Sequence[str]) -> Image:
-    """Return a picture of one of some formats, its pixels not yet decoded."""
+def open_with_pillow(data: bytes, formats: Sequence[str]) -> Image:
+    """Return an image of one of some formats, its pixels not yet decoded."""
     from PIL import Image
 
     with _pillow_settings():
@@ -52,66 +52,66 @@ def open_picture(data: bytes, formats: Sequence[str]) -> Image:
 
 
 def open_heif(data: bytes):
-    """Return a HEIF picture, its pixels not yet decoded.
+    """Return a HEIF image, its pixels not yet decoded.
 
     Raises:
-        PictureError: If pillow-heif is not installed; says how to install it.
+        ImageError: If pillow-heif is not installed; says how to install it.
     """
     try:
         import pillow_heif
     except ImportError as error:
-        raise PictureError(
-            "Reading HEIC and HEIF pictures needs pillow-heif: pip install 'builder-tools[heif]'"
+        raise ImageError(
+            "Reading HEIC and HEIF images needs pillow-heif: pip install 'builder-tools[heif]'"
         ) from error
     return pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
 
 
 def decode_by_pillow(data: bytes, kind: str, *, truncated: bool = False) -> tuple[np.ndarray, str]:
-    """Decode a picture; gives it and a note as `array_to_rgb` does.
+    """Decode an image; return it and a note as `array_to_rgb` does.
 
     Args:
         data: The file.
         kind: Its format.
-        truncated: Decode what there is of a picture that is cut short or damaged.
+        truncated: Decode what there is of an image that is cut short or damaged.
 
     Raises:
         Exception: Whatever a damaged file makes of a decoder.
     """
     if kind == "HEIF":
-        return picture_to_rgb(open_heif(data).to_pillow())
-    with open_picture(data, (kind,)) as picture:
+        return pillow_to_rgb(open_heif(data).to_pillow())
+    with open_with_pillow(data, (kind,)) as image:
         if truncated:
             with _pillow_settings(truncated=True):
-                picture.load()
+                image.load()
         else:
-            picture.load()
-        return picture_to_rgb(picture)
+            image.load()
+        return pillow_to_rgb(image)
 
 
-def picture_to_rgb(picture: Image) -> tuple[np.ndarray, str]:
-    """Return a Pillow picture of any mode, turned upright, as `array_to_rgb` gives it."""
-    orientation = orientation_of(picture)
-    if picture.mode in _WITH_ALPHA or "transparency" in picture.info:
-        image, note = array_to_rgb(np.asarray(picture.convert("RGBA")))
-    elif picture.mode == "F":
-        image, note = array_to_rgb(np.asarray(picture))
-    elif picture.mode == "I" or picture.mode.startswith("I;16"):
-        image, note = array_to_rgb(as_sixteen_bits(np.asarray(picture)))
+def pillow_to_rgb(pillow_image: Image) -> tuple[np.ndarray, str]:
+    """Return a Pillow pillow_image of any mode, turned upright, as `array_to_rgb` gives it."""
+    orientation = orientation_of(pillow_image)
+    if pillow_image.mode in _WITH_ALPHA or "transparency" in pillow_image.info:
+        image, note = array_to_rgb(np.asarray(pillow_image.convert("RGBA")))
+    elif pillow_image.mode == "F":
+        image, note = array_to_rgb(np.asarray(pillow_image))
+    elif pillow_image.mode == "I" or pillow_image.mode.startswith("I;16"):
+        image, note = array_to_rgb(as_sixteen_bits(np.asarray(pillow_image)))
     else:
-        image, note = np.array(picture.convert("RGB")), ""
+        image, note = np.array(pillow_image.convert("RGB")), ""
     return turn_upright(image, orientation), note
 
 
-def orientation_of(picture: Image) -> int:
+def orientation_of(image: Image) -> int:
     """Return the EXIF orientation, 1...8; 1 where there is none or the EXIF data is damaged."""
     try:
-        return int(picture.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # a damaged tag leaves the picture as it is
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:  # a damaged tag leaves the image as it is
         return 1
 
 
 def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Return a picture turned as its EXIF orientation says."""
+    """Return an image turned as its EXIF orientation says."""
     if orientation in _TRANSPOSING:
         image = cv2.transpose(image)
     flip = _FLIP_BY_ORIENTATION.get(orientation)

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 VIDEO_MEGAPIXELS_VARIABLE = "BUILDER_TOOLS_MAX_VIDEO_MEGAPIXELS"
 DEFAULT_VIDEO_MEGAPIXELS = 68.0
-"""8192 x 8192: several pictures of a video are in memory at a time, so fewer than of a photo."""
+"""8192 x 8192: several images of a video are in memory at a time, so fewer than of a photo."""
 MOST_SQUEEZED = 4
 """Pixels that claim to be so many times as wide as high, or more, are taken for square."""
 
 _NOT_VIDEO_FORMATS = frozenset({"tty", "bin", "xbin", "idf", "adf", "image2"})
-"""What FFmpeg calls text art and still pictures, which it would gladly play as videos."""
+"""What FFmpeg calls text art and still images, which it would gladly play as videos."""
 _NAMES_OTHER_FILES = {
     *("concat", "dash", "hds", "hls", "imf", "mlv", "rtp", "rtsp", "sap", "sdp", "vobsub"),
     *("smoothstreaming", "webm_dash_manifest", "avisynth", "lavfi", "vapoursynth"),
@@ -79,7 +79,7 @@ def explained(source: str) -> Iterator[None]:
 
 @contextmanager
 def explained_writing(what: str | Path) -> Iterator[None]:
-    """Turn whatever PyAV raises while it encodes or writes into an OSError or a ValueError."""
+    """Turn whatever PyAV raises while it encodes or write into an OSError or a ValueError."""
     try:
         yield
     except OSError as error:
@@ -92,7 +92,7 @@ def open_input(source: str | Pipe, **options: Any) -> InputContainer:
     """Open a file, a pipe or an address for reading.
 
     A file cannot make FFmpeg open other files or addresses: playlists are refused. An animated
-    WebP, which FFmpeg does not know, is opened as a video of the same pictures.
+    WebP, which FFmpeg does not know, is opened as a video of the same images.
 
     Args:
         source: Path, address or pipe.
@@ -135,17 +135,17 @@ def _whitelist() -> str:
 
 
 def video_stream_of(container: InputContainer, source: str) -> VideoStream:
-    """Return the first moving-picture stream, set to decode on several threads.
+    """Return the first moving-image stream, set to decode on several threads.
 
     Raises:
-        ValueError: If there is none, `source` is text or a still picture, or its pictures are
+        ValueError: If there is none, `source` is text or a still image, or its images are
             too large.
     """
     kind = container.format.name
     if kind in _NOT_VIDEO_FORMATS or kind.endswith("_pipe"):
         raise ValueError(
-            f"Expected a video. Received: {source!r}, which is text or a still picture "
-            f"(FFmpeg format {kind}). Try img for pictures."
+            f"Expected a video. Received: {source!r}, which is text or a still image "
+            f"(FFmpeg format {kind}). Try img for images."
         )
     attached = import_av().stream.Disposition.attached_pic
     known = known_streams(container.streams.video)
@@ -155,12 +155,12 @@ def video_stream_of(container: InputContainer, source: str) -> VideoStream:
     if not moving:
         kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
         raise ValueError(f"Expected a video stream. {source!r} holds {', '.join(kinds)} only.")
-    # An animated AVIF has a still picture before its moving ones.
+    # An animated AVIF has a still image before its moving ones.
     stream = next((stream for stream in moving if stream.frames != 1), moving[0])
     codec = stream.codec_context
     check_video_size((codec.width, codec.height), source)
     with explained(source):
-        codec.options = {"max_pixels": str(most_video_pixels())}  # of pictures that grow later
+        codec.options = {"max_pixels": str(most_video_pixels())}  # of images that grow later
         stream.thread_type = "AUTO"
     return stream
 
@@ -170,9 +170,9 @@ def known_streams(streams: Iterable[Any]) -> list[Any]:
     return [stream for stream in streams if stream.codec_context is not None]
 
 
-def square_size(picture: VideoFrame, stream: VideoStream) -> tuple[int, int]:
-    """Return (width, height) of a picture, as it is stored, with its pixels made square."""
-    width, height = picture.width, picture.height
+def square_size(image: VideoFrame, stream: VideoStream) -> tuple[int, int]:
+    """Return (width, height) of an image, as it is stored, with its pixels made square."""
+    width, height = image.width, image.height
     aspect = stream.sample_aspect_ratio or Fraction(1)
     if not Fraction(1, MOST_SQUEEZED) < aspect < MOST_SQUEEZED:
         return width, height
@@ -180,7 +180,7 @@ def square_size(picture: VideoFrame, stream: VideoStream) -> tuple[int, int]:
 
 
 def most_video_pixels() -> int:
-    """Return how many pixels a picture of a video may have at most.
+    """Return how many pixels an image of a video may have at most.
 
     Raises:
         ValueError: If the environment's limit is no number of at least 0.01.
@@ -199,14 +199,14 @@ def most_video_pixels() -> int:
 
 
 def check_video_size(size: tuple[int, int], source: str) -> None:
-    """Refuse a video whose pictures, (width, height), are too large to be held in memory.
+    """Refuse a video whose images, (width, height), are too large to be held in memory.
 
     Raises:
         ValueError: If they are.
     """
     if size[0] * size[1] > most_video_pixels():
         raise ValueError(
-            f"Expected pictures of at most {most_video_pixels() / 1e6:g} megapixels. Received: "
+            f"Expected images of at most {most_video_pixels() / 1e6:g} megapixels. Received: "
             f"{source!r} with {size[0]} x {size[1]}. Try a smaller copy, or a higher limit "
             f"(environment: {VIDEO_MEGAPIXELS_VARIABLE})."
         )
@@ -215,7 +215,7 @@ def check_video_size(size: tuple[int, int], source: str) -> None:
 def decode_past_damage(
     container: InputContainer, stream: Any, report: Callable[[int], None], source: str
 ) -> Iterator[Any]:
-    """Decode a stream of pictures or sound to its end, going on after damaged parts.
+    """Decode a stream of images or sound to its end, going on after damaged parts.
 
     Args:
         container: What to read from.

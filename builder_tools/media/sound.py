@@ -1,4 +1,4 @@
-"""Carrying the sound of one file over to another, in step with the pictures."""
+"""Carrying the sound of one file over to another, in step with the images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FIXED_SOUND_FORMATS = ("mov", "matroska")
 AAC_RATES_HZ = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 """What AAC can hold and browsers play; other rates become the first."""
 SOUND_TAIL_S = 1.0
-"""How long sound may run on after the last picture."""
+"""How long sound may run on after the last image."""
 _AAC_FRAME = 1024
 _LONGEST_SILENCE_S = 60.0
 """Shorter gaps are filled with silence, which every player keeps time with."""
@@ -43,8 +43,8 @@ _logger = logging.getLogger(__name__)
 class SoundTrack:
     """The first sound stream of a file, written into an open container as time goes on.
 
-    Time 0 is the first picture of the file, as in `VideoReader`; earlier sound is left out.
-    Damaged sound is left out too, whatever is wrong with it: it never costs the pictures.
+    Time 0 is the first image of the file, as in `VideoReader`; earlier sound is left out.
+    Damaged sound is left out too, whatever is wrong with it: it never costs the images.
 
     Args:
         source: A file or pipe with sound (one without any gives no sound).
@@ -88,7 +88,7 @@ class SoundTrack:
         return codec.codec.canonical_name in COPIED_CODECS
 
     def write_until(self, time_s: float) -> None:
-        """Write the sound up to a time in seconds from the first picture."""
+        """Write the sound up to a time in seconds from the first image."""
         while self._waiting is not None or self._take():
             packet = self._waiting
             if packet.pts * packet.time_base > time_s:

@@ -21,7 +21,7 @@ _LAYOUTS = {1: "mono", 2: "stereo"}
 _EARLIER_S = 1.0
 """Seeking aims this much before the wanted time: sound codecs need a run-up."""
 CLOCK_RESTARTS_S = 1.0
-"""Sound that jumps back by more goes on where it was, as pictures do."""
+"""Sound that jumps back by more goes on where it was, as images do."""
 
 _logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def has_sound(source: str | Path) -> bool:
 
 
 def sound_rate_hz(source: str | Path) -> int | None:
-    """Gives the samples a second of a file's first sound stream, or None without sound."""
+    """Return the samples a second of a file's first sound stream, or None without sound."""
     with open_input(str(source)) as container:
         streams = known_streams(container.streams.audio)
         return streams[0].codec_context.sample_rate if streams else None
@@ -42,7 +42,7 @@ def sound_rate_hz(source: str | Path) -> int | None:
 def sound_blocks(
     source: str | Path | Pipe, rate_hz: int, *, channels: int = 1, start_s: float = 0.0
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Gives a file's sound block by block, in constant memory.
+    """Yield a file's sound block by block, in constant memory.
 
     Damaged parts are left out; the blocks after them keep their place. Sound whose rate or
     channels change on the way is carried on in the wanted ones.
@@ -54,8 +54,8 @@ def sound_blocks(
         start_s: From about when (a block or two earlier may come first).
 
     Yields:
-        (place, samples): index of the first sample, 0 at the first picture (or the first sound in
-        a file without pictures; negative before it); `(channels, n)` float32 in [-1, 1].
+        (place, samples): index of the first sample, 0 at the first image (or the first sound in
+        a file without images; negative before it); `(channels, n)` float32 in [-1, 1].
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -112,12 +112,12 @@ def _decoded(container, stream, source: str) -> Iterator:
 def read_sound(
     source: str | Path, rate_hz: int, *, start_s: float, num_samples: int, channels: int = 2
 ) -> np.ndarray:
-    """Gives a stretch of a file's sound, silent where there is none.
+    """Return a stretch of a file's sound, silent where there is none.
 
     Args:
         source: A file with a sound stream.
         rate_hz: Samples a second to give.
-        start_s: When it begins, seconds from the first picture.
+        start_s: When it begins, seconds from the first image.
         num_samples: Its length.
         channels: 1 or 2.
 

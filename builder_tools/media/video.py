@@ -1,7 +1,7 @@
-"""Reading videos: every picture with its true time, upright, in RGB.
+"""Reading videos: every image with its true time, upright, in RGB.
 
 Colours follow the stream's own matrix and range (swscale); transparent pixels are laid over white.
-Pixels that are not square are made so. All pictures have the size of the first: where a stream
+Pixels that are not square are made so. All images have the size of the first: where a stream
 changes its size, later ones are fitted into it, with black around them. A damaged video gives what
 can be read and then says so in `VideoReader.warning`.
 """
@@ -44,7 +44,7 @@ _logger = logging.getLogger(__name__)
 
 
 class VideoReader:
-    """The pictures of a video file, pipe or address, one by one, in constant memory.
+    """The images of a video file, pipe or address, one by one, in constant memory.
 
     An iterator of `Frame` and a context manager; it can be read once. A missing or backward
     timestamp becomes the previous one plus 1/fps, so times always increase.
@@ -54,16 +54,16 @@ class VideoReader:
             count as videos. What comes through a pipe is kept in a temporary file meanwhile.
 
     Attributes:
-        fps: Mean pictures a second as the header says (29.97 stays 29.97...).
+        fps: Mean frames a second as the header says (29.97 stays 29.97...).
         size: (width, height) in square pixels after rotation.
         duration_s: Declared length in seconds, or None when unknown.
         has_audio: Whether there is a sound stream.
         opened: What `VideoWriter(audio_from=...)` takes to carry the sound over.
-        warning: None, or after the last picture a sentence on what could not be read.
+        warning: None, or after the last image a sentence on what could not be read.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no video, too large, or not one picture can be decoded.
+        ValueError: If it is no video, too large, or not one image can be decoded.
         OSError: If it cannot be read, or an address does not answer.
     """
 
@@ -94,7 +94,7 @@ class VideoReader:
         decoded = self._decode()
         first = next(decoded, None)
         if first is None:
-            raise ValueError(f"Not one picture of the video {self.source!r} could be decoded.")
+            raise ValueError(f"Not one image of the video {self.source!r} could be decoded.")
         self.fps = self._declared_fps()
         self.duration_s = self._declared_duration_s()
         self.has_audio = bool(known_streams(self._container.streams.audio))
@@ -143,17 +143,17 @@ class VideoReader:
     def _count_damage(self, parts: int) -> None:
         self._damaged += parts
 
-    def _to_frames(self, pictures: Iterator[VideoFrame]) -> Iterator[Frame]:
+    def _to_frames(self, stream: Iterator[VideoFrame]) -> Iterator[Frame]:
         index, time_s, start_s = -1, 0.0, None
-        for picture in pictures:
+        for decoded in stream:
             try:
-                image = self._to_rgb(picture)
+                image = self._to_rgb(decoded)
             except ValueError as error:
-                _logger.debug("%s: a picture cannot be shown: %s", self.source, error)
+                _logger.debug("%s: a decoded cannot be shown: %s", self.source, error)
                 self._damaged += 1
                 continue
             index += 1
-            stamp_s = picture.time
+            stamp_s = decoded.time
             if start_s is None:
                 start_s = stamp_s or 0.0
             elif stamp_s is None or not 0 < stamp_s - start_s - time_s < LONGEST_GAP_S:
@@ -163,16 +163,16 @@ class VideoReader:
             yield Frame(index, time_s, image)
         self._warn(index + 1, time_s)
 
-    def _to_rgb(self, picture: VideoFrame) -> np.ndarray:
+    def _to_rgb(self, decoded: VideoFrame) -> np.ndarray:
         """Return `(H, W, 3)` uint8 RGB of the reader's size, upright.
 
-        Converts in FFmpeg's buffer, which is used again for the next picture, then copies.
-        Handing that buffer out instead costs a fresh one a picture: half the speed at 720p.
+        Converts in FFmpeg's buffer, which is used again for the next decoded, then copies.
+        Handing that buffer out instead costs a fresh one a decoded: half the speed at 720p.
         """
-        own = square_size(picture, self._stream)
-        kind = "rgba" if _has_alpha(picture) else "rgb24"
+        own = square_size(decoded, self._stream)
+        kind = "rgba" if _has_alpha(decoded) else "rgb24"
         with explained(self.source):
-            converted = self._reformatter.reformat(picture, *own, kind, threads=1).to_ndarray()
+            converted = self._reformatter.reformat(decoded, *own, kind, threads=1).to_ndarray()
         image = converted.copy() if kind == "rgb24" else _over_white(converted)
         return _turn(fitted(image, self._shown_size), self._matrix)
 
@@ -190,24 +190,24 @@ class VideoReader:
         return None
 
     def _warn(self, read: int, end_s: float) -> None:
-        """Say what is missing, once all is read."""
+        """Log what is missing, once all is read."""
         promised, found = self._promised(), []
         if self._damaged:
             found.append(f"{self._damaged} damaged parts")
         if promised > read:
-            found.append(f"its header promises {promised} pictures")
+            found.append(f"its header promises {promised} images")
         if not promised and (self.duration_s or 0) - end_s - 1 / self.fps > EARLY_END_S:
             found.append(f"its header promises {self.duration_s:.1f} s")
         if found:
             self.warning = (
-                f"{self.source}: {read} pictures ({end_s:.1f} s) could be read; {', '.join(found)}."
+                f"{self.source}: {read} images ({end_s:.1f} s) could be read; {', '.join(found)}."
             )
             _logger.warning("%s", self.warning)
 
     def _promised(self) -> int:
-        """Return the number of pictures the header promises, 0 where it does not say.
+        """Return the number of images the header promises, 0 where it does not say.
 
-        An edit list (of a clip that was trimmed) leaves out pictures that are in the file.
+        An edit list (of a clip that was trimmed) leaves out images that are in the file.
         """
         promised = self._stream.frames
         if promised and "mov" in self._container.format.name:
@@ -216,18 +216,18 @@ class VideoReader:
         return promised
 
 
-def _display_matrix(picture: VideoFrame) -> np.ndarray:
-    """Return how to turn the coded picture for display: `(2, 2)` of -1, 0, 1.
+def _display_matrix(image: VideoFrame) -> np.ndarray:
+    """Return how to turn the coded image for display: `(2, 2)` of -1, 0, 1.
 
     Quarter turns and mirrorings only: a matrix of another angle means the nearest of them, and
     whatever scale it has is left out.
 
-    Ask the first picture only: PyAV ties a picture whose side data was looked at into a reference
+    Ask the first image only: PyAV ties an image whose side data was looked at into a reference
     cycle, and a video full of those takes gigabytes before the garbage collector comes.
 
     FFmpeg's matrix maps a point to x' = a x + c y, y' = b x + d y; here [[a, b], [c, d]].
     """
-    data: Any = picture.side_data.get("DISPLAYMATRIX")
+    data: Any = image.side_data.get("DISPLAYMATRIX")
     if data is None:
         return np.eye(2, dtype=int)
     given = np.frombuffer(data, np.int32)[:9].reshape(3, 3)[:2, :2].astype(float)
@@ -236,8 +236,8 @@ def _display_matrix(picture: VideoFrame) -> np.ndarray:
     return signs * (np.eye(2, dtype=int) if straight else 1 - np.eye(2, dtype=int))
 
 
-def _has_alpha(picture: VideoFrame) -> bool:
-    return any(component.is_alpha for component in picture.format.components)
+def _has_alpha(image: VideoFrame) -> bool:
+    return any(component.is_alpha for component in image.format.components)
 
 
 def _over_white(image_rgba: np.ndarray) -> np.ndarray:

@@ -27,14 +27,14 @@ _CLOCK_HZ = 60_000
 """Times are kept at least this fine."""
 _FINEST_CLOCK_HZ = 1_000_000
 _MOST_TICKS = 2**28
-"""How long MP4 can show a picture, a third of an hour or more; one shown longer comes again."""
+"""How long MP4 can show an image, a third of an hour or more; one shown longer comes again."""
 _LEAN_PIXELS = 3840 * 2160
-"""Pictures larger than this are encoded without looking ahead: that holds dozens of them."""
+"""Images larger than this are encoded without looking ahead: that holds dozens of them."""
 _LEAN = "rc-lookahead=0:sync-lookahead=0:bframes=0:sliced-threads=1:ref=1"
 
 
 class VideoWriter:
-    """Writes RGB pictures as an H.264 video (yuv420p, BT.709, faststart).
+    """Writes RGB images as an H.264 video (yuv420p, BT.709, faststart).
 
     A context manager. The file appears under its name only when the `with` block ends well;
     after an exception nothing is left. Odd sizes get their last row or column doubled, because
@@ -42,11 +42,11 @@ class VideoWriter:
 
     Args:
         path: Where to, ending in .mp4, .m4v or .mov; missing folders are made.
-        fps: Pictures a second; the step between pictures written without a time.
-        size: (width, height) in pixels of every picture.
+        fps: Frames a second; the step between images written without a time.
+        size: (width, height) in pixels of every image.
         audio_from: A file (or `VideoReader.opened`) whose sound to carry over: MP3, and the AAC
-            of MP4 and Matroska, bit by bit, others as AAC. Its first picture is time 0; sound
-            ends at most 1 s after the last picture written. Damaged sound is left out.
+            of MP4 and Matroska, bit by bit, others as AAC. Its first image is time 0; sound
+            ends at most 1 s after the last image written. Damaged sound is left out.
 
     Raises:
         ValueError: If the suffix, the speed or the size is not usable, or `audio_from` is no
@@ -80,23 +80,23 @@ class VideoWriter:
             raise
 
     @property
-    def has_pictures(self) -> bool:
-        """Whether a picture was written."""
+    def has_images(self) -> bool:
+        """Whether an image was written."""
         return self._last_pts >= 0
 
     def write(self, image_rgb: np.ndarray, time_s: float | None = None) -> None:
-        """Adds a picture.
+        """Add an image.
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB of the writer's size.
-            time_s: When it is shown, seconds from the first picture; 1/fps after the one before
+            time_s: When it is shown, seconds from the first image; 1/fps after the one before
                 by default.
 
         Raises:
             ValueError: If the size is another, or the time is not after the one before.
         """
-        self._check_picture(image_rgb)
-        begun = self.has_pictures
+        self._check_frame(image_rgb)
+        begun = self.has_images
         if time_s is None:
             time_s = self._time_s + 1 / self.fps if begun else 0.0
         if time_s < 0 or (begun and time_s <= self._time_s):
@@ -113,10 +113,10 @@ class VideoWriter:
             self._sound.write_until(time_s)
 
     def close(self) -> None:
-        """Finishes the file and gives it its name.
+        """Finish the file and return it its name.
 
         Raises:
-            ValueError: If no picture was written.
+            ValueError: If no image was written.
         """
         if self._container is None:
             return
@@ -127,7 +127,7 @@ class VideoWriter:
             self.discard()
 
     def discard(self) -> None:
-        """Drops what was written and leaves no file; harmless after `close`."""
+        """Drop what was written and leave no file; harmless after `close`."""
         if self._sound is not None:
             self._sound.close()
         container, self._container = self._container, None
@@ -163,18 +163,18 @@ class VideoWriter:
                 f"Received: fps={self.fps}, size={self.size}."
             )
 
-    def _check_picture(self, image: np.ndarray) -> None:
+    def _check_frame(self, image: np.ndarray) -> None:
         if self._container is None:
             raise ValueError(f"Expected an open writer. {self.path} is already closed.")
         expected = (self.size[1], self.size[0], 3)
         if image.shape != expected or image.dtype != np.uint8:
             raise ValueError(
-                f"Expected pictures of shape {expected}, uint8 RGB. "
+                f"Expected images of shape {expected}, uint8 RGB. "
                 f"Received: shape={image.shape}, dtype={image.dtype}."
             )
 
     def _touch(self) -> None:
-        """Fails now, not after an hour of work, where nothing can be written."""
+        """Fail now, not after an hour of work, where nothing can be written."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_dir():
@@ -188,7 +188,7 @@ class VideoWriter:
     def _open(self, audio_from: str | Path | Pipe | None) -> None:
         av = import_av()
         rate = _simple_rate(self.fps)
-        # A picture's share of a second is a whole number of ticks.
+        # An image's share of a second is a whole number of ticks.
         hz = rate.numerator * math.ceil(_CLOCK_HZ / rate.numerator)
         self._clock = Fraction(1, min(hz, _FINEST_CLOCK_HZ))
         self._container = av.open(
@@ -228,8 +228,8 @@ class VideoWriter:
         )
 
     def _finish(self) -> None:
-        if not self.has_pictures:
-            raise ValueError(f"Expected at least one picture for {self.path}. None was written.")
+        if not self.has_images:
+            raise ValueError(f"Expected at least one image for {self.path}. None was written.")
         with explained_writing(self.path):
             self._container.mux(self._stream.encode(None))
         if self._sound is not None:
@@ -239,7 +239,7 @@ class VideoWriter:
 
 
 def _simple_rate(fps: float) -> Fraction:
-    """Return pictures a second, or seconds a picture, with a denominator of at most 1001."""
+    """Return frames a second, or seconds an image, with a denominator of at most 1001."""
     if fps >= 1:
         return Fraction(fps).limit_denominator(1001)
     return 1 / Fraction(1 / fps).limit_denominator(1001)

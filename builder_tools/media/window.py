@@ -1,4 +1,4 @@
-"""A window that shows pictures and listens to keys."""
+"""A window that shows images and listens to keys."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _KEY_NAMES = {27: "esc", 13: "enter", 10: "enter", 9: "tab", 8: "backspace"}
 _NO_KEY = -1
 _WINDOW_FLAGS = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
 _X_PORT = 6000
-_ADVICE = "Try --headless (show_state_mode='none'), --out FILE to keep the pictures, or xvfb-run."
+_ADVICE = "Try --headless (show_state_mode='none'), --out FILE to keep the images, or xvfb-run."
 
 
 class Window:
@@ -35,7 +35,7 @@ class Window:
         self._size: tuple[int, int] | None = None
 
     def show(self, image_rgb: np.ndarray, *, wait_ms: int = 1) -> str | None:
-        """Shows a picture and gives the key pressed meanwhile.
+        """Show an image and return the key pressed meanwhile.
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
@@ -55,7 +55,7 @@ class Window:
         return "esc" if self._is_gone() else key_name(key)
 
     def _is_gone(self) -> bool:
-        """Asks whether the user has closed the window; showing would open it anew."""
+        """Ask whether the user has closed the window; showing would open it anew."""
         if self._size is not None and not self.closed:
             try:
                 self.closed = cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) < 1
@@ -64,7 +64,7 @@ class Window:
         return self.closed
 
     def close(self) -> None:
-        """Closes the window; may be called twice."""
+        """Close the window; may be called twice."""
         if not self._is_gone():
             self.closed = True
             cv2.destroyWindow(self.title)
@@ -77,7 +77,7 @@ class Window:
 
 
 def check_display() -> None:
-    """Refuses where no window can open.
+    """Refuse where no window can open.
 
     OpenCV's wheel draws over X only; under Wayland that needs XWayland, which sets DISPLAY too.
 
@@ -96,7 +96,7 @@ def check_display() -> None:
 
 
 def _answers(display: str) -> bool:
-    """Knocks at an X display such as ":0", "localhost:10.0" or a socket's path."""
+    """Knock at an X display such as ":0", "localhost:10.0" or a socket's path."""
     host, _, number = display.rpartition(":")
     number = number.split(".")[0]
     if not number.isdecimal():
@@ -121,7 +121,7 @@ def _connects(address: str | tuple[str, int]) -> bool:
 
 
 def key_name(key: int) -> str | None:
-    """Gives the name of what `cv2.waitKey` returned."""
+    """Return the name of what `cv2.waitKey` returned."""
     if key == _NO_KEY:
         return None
     code = key & 0xFF

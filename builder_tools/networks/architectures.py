@@ -34,7 +34,7 @@ def compact_residual(
 
     A 3x3 stem, then for each width `blocks` residual blocks (He et al., 2016, arXiv:1512.03385)
     with squeeze-and-excitation (Hu et al., 2018, arXiv:1709.01507), the first of them halving
-    the picture. 1.6 M parameters with nine classes.
+    the image. 1.6 M parameters with nine classes.
 
     Args:
         input_size: Side of the face in pixels, or None for any.
@@ -42,7 +42,7 @@ def compact_residual(
         stem_width: Channels of the stem.
         widths: Channels of each stage.
         blocks: Residual blocks a stage.
-        stem_stride: 2 halves the picture in the stem.
+        stem_stride: 2 halves the image in the stem.
         squeeze_excite: Whether blocks have gates.
     """
     inputs = face_input(input_size)
@@ -58,7 +58,7 @@ def compact_tiny(input_size: int | None, weights: str | None = None) -> keras.Mo
     """A compact network for processors that have no millisecond.
 
     In 8-bit integers a convolution costs little and every small step between two much: so the
-    stem halves the picture, and there are two wide stages without gates. 0.66 M parameters with
+    stem halves the image, and there are two wide stages without gates. 0.66 M parameters with
     nine classes.
     """
     return compact_residual(
@@ -125,7 +125,7 @@ def ferplus_vgg13(input_size: int | None, weights: str | None = None) -> keras.M
 def cifar10_convnet(input_size: int | None, weights: str | None = None) -> keras.Model:
     """A small ConvNet after Keras' example `cifar10_cnn.py`.
 
-    Works that compare real with generated pictures train a classifier of CIFAR-10 on either; which
+    Works that compare real with generated images train a classifier of CIFAR-10 on either; which
     one a document means by "the CIFAR-10 ConvNet" is seldom said, and this claims to be none of
     them. Colour input 0...1; its dense layer of 512 belongs to the backbone and the head's dropout
     takes the place of the last. 1.3 M parameters at 32 px, as that example has.
@@ -162,7 +162,7 @@ def conv_lstm(input_size: int | None, weights: str | None = None) -> keras.Model
 
     Features of a small stem are cut into nine windows, half overlapping, read row by row as a
     sequence; two ConvLSTM layers, and the last state of the second is the feature map. After
-    the idea of the paper, for one picture in place of a film. 0.8 M parameters with nine
+    the idea of the paper, for one image in place of a film. 0.8 M parameters with nine
     classes.
     """
     inputs = face_input(input_size)
@@ -177,7 +177,7 @@ def conv_lstm(input_size: int | None, weights: str | None = None) -> keras.Model
 
 
 def _glances(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Gives `(n, 9, side, side, c)`: windows of half the side, a quarter apart."""
+    """Return `(n, 9, side, side, c)`: windows of half the side, a quarter apart."""
     step = x.shape[1] // (GLANCES + 1)
     starts = [step * number for number in range(GLANCES)]
     windows = [

@@ -30,7 +30,7 @@ class StandardisedConv2D(layers.Conv2D):
     """
 
     def convolution_op(self, inputs, kernel):
-        """Convolves with the standardised kernel."""
+        """Convolve with the standardised kernel."""
         full = ops.cast(kernel, "float32")
         mean, variance = ops.moments(full, axes=(0, 1, 2), keepdims=True)
         standardised = (full - mean) * ops.rsqrt(variance + 1e-10)
@@ -58,7 +58,7 @@ def bit_m_r50x1(input_size: int | None, weights: str | None = None) -> keras.Mod
 
 
 def load_published(backbone: keras.Model, path: str | Path) -> None:
-    """Fills the backbone from an `.npz` file in the layout of Big Transfer.
+    """Fill the backbone from an `.npz` file in the layout of Big Transfer.
 
     Raises:
         ValueError: If an array is missing or of another shape.
@@ -68,7 +68,7 @@ def load_published(backbone: keras.Model, path: str | Path) -> None:
 
 
 def zero_framed(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Adds a frame of zeros, one pixel wide.
+    """Add a frame of zeros, one pixel wide.
 
     Not by a padding layer: ONNX Runtime (1.31) merges one into the pooling that follows, which
     then ignores the frame in place of seeing zeros.
@@ -102,7 +102,7 @@ def _normalised(x, name: str):
 
 
 def _published_names(backbone: keras.Model) -> Iterator[tuple[str, list[str]]]:
-    """Gives each layer's name and the names of its arrays in the file."""
+    """Yield each layer's name and the names of its arrays in the file."""
     for layer in backbone.layers:
         if isinstance(layer, StandardisedConv2D):
             place = layer.name.replace("_proj", "_a_proj")

@@ -19,7 +19,7 @@ YOLO_V3_NUMBERS = 62_001_757
 """All numbers of `yolov3.weights`; the first of them are those of the backbone."""
 
 HEADER_BYTES = {1: 16, 2: 20}
-"""Length of the header by minor version (the major one is 0): the count of pictures grew."""
+"""Length of the header by minor version (the major one is 0): the count of images grew."""
 
 STAGES = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))
 """Channels and residual blocks of each halving."""
@@ -45,7 +45,7 @@ def darknet53(input_size: int | None, weights: str | None = None) -> keras.Model
 
 
 def load_published(backbone: keras.Model, path: str | Path) -> None:
-    """Fills the backbone from a file of the Darknet framework.
+    """Fill the backbone from a file of the Darknet framework.
 
     It is `darknet53.conv.74`, or all of `yolov3.weights`, which begins with the same layers. The
     file holds a header and then, for each convolution, beta, gamma, mean and variance of
@@ -102,7 +102,7 @@ def _layer_pairs(backbone: keras.Model):
 
 
 def _arrays(convolution, values: np.ndarray, start: int):
-    """Gives a layer's normalisation and kernel from a place of the file, and the place after."""
+    """Return a layer's normalisation and kernel from a place of the file, and the place after."""
     height, width, inward, outward = convolution.kernel.shape
     beta, gamma, mean, variance = values[start : start + 4 * outward].reshape(4, outward)
     start += 4 * outward

@@ -32,7 +32,7 @@ def efficientnet_lite0(input_size: int | None, weights: str | None = None) -> ke
     """Build EfficientNet-Lite0 (Tan and Le, 2019, arXiv:1905.11946; Liu, 2020).
 
     EfficientNet-B0 without squeeze-and-excitation and with ReLU6 in place of swish. Input
-    (x - 127) / 128, as in its first publication: the converted weights are surer of pictures so
+    (x - 127) / 128, as in its first publication: the converted weights are surer of images so
     than with ImageNet's mean and deviation. 3.4 M parameters with nine classes.
 
     Args:

@@ -1,7 +1,7 @@
 """The expression network of face-api: a teacher of another schooling.
 
 323,687 parameters, seven emotions. What it was taught on is described only as public data sets
-and pictures of the web, so it may have seen any data set that judges its students.
+and images of the web, so it may have seen any data set that judges its students.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _dense_block(x, width: int, block: int):
 
 @keras.saving.register_keras_serializable("builder_tools")
 class _CornerBilinear(layers.Layer):
-    """Resize pictures `(n, S, S, c)` bilinearly with corners aligned at 0: source = index * scale.
+    """Resize images `(n, S, S, c)` bilinearly with corners aligned at 0: source = index * scale.
 
     The last source pixel is repeated at the far edge.
     """

@@ -1,4 +1,4 @@
-"""What happens to the picture before the first convolution, as layers of the network.
+"""What happens to the image before the first convolution, as layers of the network.
 
 Networks trained from scratch turn colour to grey (faces of FER2013 are grey) and give every face
 mean 0 and variance 1, so exposure and contrast of the camera matter little. Published families
@@ -15,12 +15,12 @@ LUMINANCE_RGB = [[0.299], [0.587], [0.114]]
 
 
 def face_input(input_size: int | None) -> keras.KerasTensor:
-    """Gives the input of a backbone: `(n, size, size, 3)` RGB 0...255; None for any size."""
+    """Return the input of a backbone: `(n, size, size, 3)` RGB 0...255; None for any size."""
     return keras.Input((input_size, input_size, 3), name="face")
 
 
 def grey(inputs: keras.KerasTensor) -> keras.KerasTensor:
-    """Gives `(n, H, W, 1)` luminance 0...255, in float32 under any policy."""
+    """Return `(n, H, W, 1)` luminance 0...255, in float32 under any policy."""
     return layers.Conv2D(
         1,
         1,
@@ -33,7 +33,7 @@ def grey(inputs: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def standardised_grey(inputs: keras.KerasTensor) -> keras.KerasTensor:
-    """Gives `(n, H, W, 1)`: each face grey, with mean 0 and variance 1."""
+    """Return `(n, H, W, 1)`: each face grey, with mean 0 and variance 1."""
     # Statistics in units of 1/255 so that epsilon means a contrast nobody can see.
     scaled = layers.Rescaling(1 / 255, dtype="float32")(grey(inputs))
     return layers.LayerNormalization(
@@ -42,12 +42,12 @@ def standardised_grey(inputs: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def centred(inputs: keras.KerasTensor) -> keras.KerasTensor:
-    """Gives the channels in -1...1."""
+    """Return the channels in -1...1."""
     return layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32")(inputs)
 
 
 def bgr_around(inputs: keras.KerasTensor, mean_rgb: tuple[float, float, float]):
-    """Gives blue, green and red minus a mean colour, as networks of Caffe were trained."""
+    """Return blue, green and red minus a mean colour, as networks of Caffe were trained."""
     offset = [-value for value in mean_rgb]
     shifted = layers.Rescaling(1.0, offset=offset, dtype="float32")(inputs)
     # Not [..., ::-1]: the ONNX converter makes a broken file of a negative step.
@@ -55,5 +55,5 @@ def bgr_around(inputs: keras.KerasTensor, mean_rgb: tuple[float, float, float]):
 
 
 def backbone_model(inputs: keras.KerasTensor, features: keras.KerasTensor) -> keras.Model:
-    """Gives the model under the name by which networks find their backbone."""
+    """Return the model under the name by which networks find their backbone."""
     return keras.Model(inputs, features, name="backbone")

@@ -2,7 +2,7 @@
 
 Faces enter as RGB 0...255; each family's own preprocessing is the first thing inside. Random
 weights by default; `PRETRAINED` takes those trained on ImageNet (1,000 classes), which Keras
-fetches once. Networks that halve the picture five times leave 2x2 features of a 48 px face and
+fetches once. Networks that halve the image five times leave 2x2 features of a 48 px face and
 1x1 of one of 32 px: faces are better enlarged for them.
 """
 
@@ -160,7 +160,7 @@ def efficientnet_v2_m(input_size: int | None, weights: str | None = None) -> ker
 
 @keras.saving.register_keras_serializable("builder_tools")
 class ImageNetNormalisation(layers.Normalization):
-    """Gives `(x - mean) / stddev` of ImageNet's channels, for x in 0...1.
+    """Normalise: `(x - mean) / stddev` of ImageNet's channels, for x in 0...1.
 
     Keras keeps both as weights and reads them once, when they are loaded: a network whose weights
     are set afterwards would go on with the old ones. Here they are kept so that published files
@@ -188,7 +188,7 @@ def _application(
 
 
 def _imagenet_normalised(inputs: keras.KerasTensor) -> keras.KerasTensor:
-    """Gives `(x / 255 - mean) / stddev`, channel by channel."""
+    """Return `(x / 255 - mean) / stddev`, channel by channel."""
     pairs = list(zip(MEAN_RGB, STDDEV_RGB, strict=True))
     scale = [1 / (255 * stddev) for _, stddev in pairs]
     offset = [-mean / stddev for mean, stddev in pairs]
@@ -196,7 +196,7 @@ def _imagenet_normalised(inputs: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def enlarged(inputs: keras.KerasTensor, least: int) -> keras.KerasTensor:
-    """Return pictures of at least so many pixels a side; those of unknown size as they are."""
+    """Return images of at least so many pixels a side; those of unknown size as they are."""
     size = inputs.shape[1]
     if size is None or size >= least:
         return inputs
@@ -208,7 +208,7 @@ def enlarged(inputs: keras.KerasTensor, least: int) -> keras.KerasTensor:
 def _efficientnet(
     build: Callable[..., keras.Model], input_size: int | None, weights: str | None
 ) -> keras.Model:
-    """Builds the same layers with and without published weights, so that files fit both."""
+    """Build the same layers with and without published weights, so that files fit both."""
     plain = _application(build, input_size, weights)
     backbone = keras.models.clone_model(plain, clone_function=_with_constant_normalisation)
     backbone.set_weights(plain.get_weights())
@@ -216,7 +216,7 @@ def _efficientnet(
 
 
 def _with_constant_normalisation(layer: keras.Layer) -> keras.Layer:
-    """Clones a layer; what Keras adds to the normalisation for published weights goes."""
+    """Clone a layer; what Keras adds to the normalisation for published weights goes."""
     if isinstance(layer, layers.Normalization):
         return ImageNetNormalisation(axis=-1, name=layer.name)
     if isinstance(layer, layers.Rescaling) and not isinstance(layer.scale, float):

@@ -51,7 +51,7 @@ class Head:
 
 
 def with_head(backbone: keras.Model, head: Head, num_classes: int, *, name: str) -> keras.Model:
-    """Gives a network: backbone, pooling, dropout, hidden layers, softmax and/or tanh.
+    """Return a network: backbone, pooling, dropout, hidden layers, softmax and/or tanh.
 
     Args:
         backbone: From `(n, size, size, 3)` RGB 0...255 to features `(n, h, w, c)` or `(n, c)`.

@@ -121,7 +121,7 @@ def _content(file: BinaryIO, storage: _Storage) -> np.ndarray:
 
 
 def _array(content: np.ndarray, tensor: _Tensor) -> np.ndarray:
-    """Copies a tensor out of its storage; its strides may be of any order, never outside."""
+    """Copy a tensor out of its storage; its strides may be of any order, never outside."""
     sides = [(int(n), int(step)) for n, step in zip(tensor.shape, tensor.strides, strict=True)]
     count = int(np.prod([n for n, _ in sides], dtype=object))
     last = tensor.offset + sum((n - 1) * step for n, step in sides)

@@ -253,7 +253,7 @@ def build_network(
     head: Head = Head(),  # noqa: B008 - frozen
     weights: str | Path | None = None,
 ) -> keras.Model:
-    """Builds a network of the registry.
+    """Build a network of the registry.
 
     Args:
         name: In `NETWORKS`.

@@ -48,6 +48,6 @@ class NetworkSpec:
     readers: Mapping[str, Callable[[keras.Model, Path], None]] = field(default_factory=dict)
 
     def size_from(self, least: int) -> int:
-        """Gives the smallest side it can be built for that is at least so large, pixels."""
+        """Return the smallest side it can be built for that is at least so large, pixels."""
         least = max(least, self.min_size)
         return -(-least // self.multiple_of) * self.multiple_of

@@ -43,7 +43,7 @@ EXPRESSION_NETWORKS: dict[str, ExpressionNetwork] = {
         face_expression.EMOTIONS,
         (face_expression.MANIFEST_FILE, face_expression.DATA_FILE),
         "What face-api's expression network was taught on is not known: public data sets and "
-        "pictures of the web. It may have seen the sets that judge this model.",
+        "images of the web. It may have seen the sets that judge this model.",
     ),
 }
 """Expression networks by name."""

@@ -63,7 +63,7 @@ def read_tensorflow_js(
 
 
 def _named(groups: list[dict]) -> list[str]:
-    """Gives the names of files a manifest lists, without folders: only files beside it are read."""
+    """Return the names of a manifest's files, without folders: only files beside it are read."""
     return [Path(path).name for group in groups for path in group.get("paths", [])]
 
 

@@ -9,7 +9,7 @@ FIXED_LAYERS = frozenset({"grey"})
 
 
 def set_trainable(network: keras.Model, what: str | int) -> keras.Model:
-    """Chooses what learns; compile afterwards, or the choice has no effect.
+    """Choose what learns; compile afterwards, or the choice has no effect.
 
     Batch normalisation in the frozen part runs with its stored statistics, in training, too.
 

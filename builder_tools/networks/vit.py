@@ -77,7 +77,7 @@ def vit_small(input_size: int | None, weights: str | None = None) -> keras.Model
 
 
 def load_published(backbone: keras.Model, path: str | Path) -> None:
-    """Fills a ViT-B/8 from an `.npz` file in the layout of Google's `vision_transformer`.
+    """Fill a ViT-B/8 from an `.npz` file in the layout of Google's `vision_transformer`.
 
     Raises:
         ValueError: If an array is missing or of another shape.
@@ -92,7 +92,7 @@ def load_published(backbone: keras.Model, path: str | Path) -> None:
 
 
 def resized_places(places: np.ndarray, length: int) -> np.ndarray:
-    """Interpolates learnt places of a square of patches to another number of patches.
+    """Interpolate learnt places of a square of patches to another number of patches.
 
     Args:
         places: `(1, 1 + side * side, width)`, the class token's first.
@@ -154,7 +154,7 @@ class PlaceEmbedding(layers.Layer):
 
 
 def _embedded(x: keras.KerasTensor, shape: TransformerShape) -> keras.KerasTensor:
-    """Gives one token a patch, `(n, patches, width)`."""
+    """Return one token a patch, `(n, patches, width)`."""
     if x.shape[1] % shape.patch:
         raise ValueError(
             f"Expected input_size a multiple of the patch, {shape.patch} px. "
@@ -184,7 +184,7 @@ def _block(tokens, shape: TransformerShape, name: str, dropout: float):
 
 
 def _published_names(depth: int) -> Iterator[tuple[str, list[str]]]:
-    """Gives each layer's name and the names of its arrays in the file."""
+    """Yield each layer's name and the names of its arrays in the file."""
     yield "embedding", ["embedding/kernel", "embedding/bias"]
     yield "class_token", ["cls"]
     yield "places", ["Transformer/posembed_input/pos_embedding"]

@@ -29,7 +29,7 @@ def load_backbone_weights(
     path: str | Path,
     readers: Mapping[str, Callable[[keras.Model, Path], None]] = {},
 ) -> None:
-    """Fills a backbone with the weights of a file.
+    """Fill a backbone with the weights of a file.
 
     Args:
         backbone: Of `build_network(...).get_layer("backbone")`.
@@ -108,7 +108,7 @@ def set_published(
     names: Iterable[tuple[str, list[str]]],
     arrays: Mapping[str, np.ndarray],
 ) -> None:
-    """Fills layers with named arrays, which may differ in shape only by axes of length 1.
+    """Fill layers with named arrays, which may differ in shape only by axes of length 1.
 
     Args:
         backbone: What to fill.
@@ -130,7 +130,7 @@ def set_published(
 
 @contextmanager
 def explained_offline(network: str, source: str) -> Iterator[None]:
-    """Turns the error of a failed download into one that says what to do.
+    """Turn the error of a failed download into one that says what to do.
 
     Raises:
         ConnectionError: If Keras could not fetch a file.

@@ -24,7 +24,7 @@ GAP_PX = 2
 def plot_class_counts(
     labels: np.ndarray, provenance: pd.DataFrame, names: list[str], ax: Axes | None = None
 ) -> Axes:
-    """Draws each class's number of pictures before (outlined) and after balancing, by origin.
+    """Draw each class's number of images before (outlined) and after balancing, by origin.
 
     Args:
         labels: `(n,)` of the originals.
@@ -44,7 +44,7 @@ def plot_class_counts(
             bottom += counts
     ax.bar(places, before, 0.85, fill=False, edgecolor="black", linewidth=1, label="before")
     ax.set_xticks(places, names, rotation=45, ha="right")
-    ax.set(ylabel="pictures", title="class sizes before and after balancing")
+    ax.set(ylabel="images", title="class sizes before and after balancing")
     ax.legend(frameon=False)
     return ax
 
@@ -56,7 +56,7 @@ def plot_interpolations(
     rows: np.ndarray,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws strips of parent, made picture and neighbour, one a row.
+    """Draw strips of parent, made image and neighbour, one a row.
 
     Args:
         images: The originals, `(n, H, W)` or `(n, H, W, 3)` uint8.
@@ -66,12 +66,12 @@ def plot_interpolations(
         ax: Where to draw.
 
     Raises:
-        ValueError: If a row is not of an interpolated picture.
+        ValueError: If a row is not of an interpolated image.
     """
     table = provenance.iloc[np.asarray(rows)]
     if not len(table) or (table["origin"] != INTERPOLATED).any():
         raise ValueError(
-            f"Expected rows of interpolated pictures. Received: {table['origin'].tolist()}."
+            f"Expected rows of interpolated images. Received: {table['origin'].tolist()}."
         )
     columns = images[table["parent"]], balanced[table["row"]], images[table["neighbour"]]
     ax = _show(np.stack(columns, axis=1), ax)
@@ -90,7 +90,7 @@ def plot_augmentations(
     draws: int = 7,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws faces, each with some augmented forms beside it.
+    """Draw faces, each with some augmented forms beside it.
 
     Args:
         images: `(n, H, W)` or `(n, H, W, 3)` uint8, one a row of the figure.
@@ -107,15 +107,15 @@ def plot_augmentations(
     return ax
 
 
-def _show(pictures: np.ndarray, ax: Axes | None) -> Axes:
-    """Shows pictures `(rows, columns, H, W[, 3])` as a grid with white gaps."""
-    rows, columns, height, width = pictures.shape[:4]
+def _show(images: np.ndarray, ax: Axes | None) -> Axes:
+    """Show images `(rows, columns, H, W[, 3])` as a grid with white gaps."""
+    rows, columns, height, width = images.shape[:4]
     grid = np.full(
-        (rows * (height + GAP_PX), columns * (width + GAP_PX), *pictures.shape[4:]), 255, np.uint8
+        (rows * (height + GAP_PX), columns * (width + GAP_PX), *images.shape[4:]), 255, np.uint8
     )
     for row, column in np.ndindex(rows, columns):
         top, left = row * (height + GAP_PX), column * (width + GAP_PX)
-        grid[top : top + height, left : left + width] = pictures[row, column]
+        grid[top : top + height, left : left + width] = images[row, column]
     ax = axes_or_new(ax, (0.8 * columns + 0.8, 0.8 * rows + 0.5))
     ax.imshow(grid, cmap="gray", vmin=0, vmax=255)
     ax.spines[:].set_visible(False)

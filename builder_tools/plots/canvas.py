@@ -10,5 +10,5 @@ FIRST_COLOUR, SECOND_COLOUR = "#0072B2", "#D55E00"
 
 
 def axes_or_new(ax: Axes | None, size_inches: tuple[float, float]) -> Axes:
-    """Gives `ax`, or the axes of a new figure of that size."""
+    """Return `ax`, or the axes of a new figure of that size."""
     return plt.subplots(figsize=size_inches, layout="constrained")[1] if ax is None else ax

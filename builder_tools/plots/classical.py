@@ -19,7 +19,7 @@ MARKERS = "os^vDPX*"
 def plot_grid(
     table: pd.DataFrame, score: str = "test_eight_accuracy", ax: Axes | None = None
 ) -> Axes:
-    """Draws a score by features (rows) and model (columns), in per cent.
+    """Draw a score by features (rows) and model (columns), in per cent.
 
     Args:
         table: One row a combination: `features`, `model` and the score, 0...1.
@@ -45,7 +45,7 @@ def plot_grid(
 def plot_learning_curves(
     table: pd.DataFrame, score: str = "test_eight_accuracy", ax: Axes | None = None
 ) -> Axes:
-    """Draws a score against the number of training faces, a line a combination.
+    """Draw a score against the number of training faces, a line a combination.
 
     Args:
         table: One row a trial: `features`, `model`, `train_faces` and the score, 0...1.
@@ -77,7 +77,7 @@ def plot_hybrid_gains(
     prefix: str = "eight",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws each model's gain on the deep one with its paired 95 % interval, in points.
+    """Draw each model's gain on the deep one with its paired 95 % interval, in points.
 
     Args:
         table: One row a model: `key` and `<prefix>_<figure>_gain[_low|_high]`.

@@ -1,4 +1,4 @@
-"""Figures of a cleaning run: what became of the pictures, sharpness, detectors side by side."""
+"""Figures of a cleaning run: what became of the images, sharpness, detectors side by side."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PX_AN_INCH = 100
 
 
 def plot_statuses(manifest: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draws how many pictures of each class have which status, as stacked bars.
+    """Draw how many images of each class have which status, as stacked bars.
 
     Args:
         manifest: As `CleaningReport.manifest`; the columns `emotion` and `status` count.
@@ -46,7 +46,7 @@ def plot_statuses(manifest: pd.DataFrame, ax: Axes | None = None) -> Axes:
         left += widths
     ax.set_yticks(range(len(emotions)), [emotion or "(no class)" for emotion in emotions])
     ax.invert_yaxis()
-    ax.set(xlabel="pictures", xlim=(0, left.max() * 1.02 or 1))
+    ax.set(xlabel="images", xlim=(0, left.max() * 1.02 or 1))
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax
 
@@ -54,7 +54,7 @@ def plot_statuses(manifest: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_sharpness(
     manifest: pd.DataFrame, min_sharpness: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draws how sharp the faces are, on a logarithmic axis.
+    """Draw how sharp the faces are, on a logarithmic axis.
 
     Args:
         manifest: As `CleaningReport.manifest`; the column `sharpness` counts.
@@ -62,7 +62,7 @@ def plot_sharpness(
         ax: Where to draw.
 
     Raises:
-        ValueError: If no picture has a sharpness above 0.
+        ValueError: If no image has a sharpness above 0.
     """
     values = manifest["sharpness"].to_numpy(float)
     values = values[np.isfinite(values)]
@@ -72,7 +72,7 @@ def plot_sharpness(
     low, high = max(values[values > 0].min(), 0.1), values.max()
     edges = np.geomspace(low, max(high, low * 1.01) * 1.001, 41)
     ax.hist(np.maximum(values, low), edges, color=FIRST_COLOUR)
-    ax.set(xscale="log", xlabel="sharpness (variance of the Laplacian)", ylabel="pictures")
+    ax.set(xscale="log", xlabel="sharpness (variance of the Laplacian)", ylabel="images")
     if min_sharpness is not None:
         ax.axvline(min_sharpness, color=SECOND_COLOUR, linewidth=1.5)
         under = int((values < min_sharpness).sum())
@@ -81,7 +81,7 @@ def plot_sharpness(
 
 
 def plot_detectors(comparison: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draws share found against milliseconds, one dot a detector; bars show the 95th percentile.
+    """Draw share found against milliseconds, one dot a detector; bars show the 95th percentile.
 
     Args:
         comparison: As `compare_detectors` gives it.
@@ -96,40 +96,38 @@ def plot_detectors(comparison: pd.DataFrame, ax: Axes | None = None) -> Axes:
     )
     for name, x, y in zip(rows["detector"], middle, rows["found"], strict=True):
         ax.annotate(name, (x, y), xytext=(4, 5), textcoords="offset points", fontsize=9)
-    ax.set(xscale="log", xlabel="ms a picture (median, bar to the 95th percentile)")
-    ax.set(
-        ylabel="share of pictures with a face", ylim=(min(0.5, rows["found"].min()) - 0.05, 1.05)
-    )
+    ax.set(xscale="log", xlabel="ms an image (median, bar to the 95th percentile)")
+    ax.set(ylabel="share of images with a face", ylim=(min(0.5, rows["found"].min()) - 0.05, 1.05))
     return ax
 
 
 def plot_contact_sheet(
-    pictures: Sequence[str | Path | np.ndarray],
+    images: Sequence[str | Path | np.ndarray],
     titles: Sequence[str] = (),
     *,
     columns: int = 10,
     side_px: int = 48,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws many pictures small, row by row; a picture that cannot be read is a grey square.
+    """Draw many images small, row by row; an image that cannot be read is a grey square.
 
     Args:
-        pictures: Paths or `(H, W, 3)` uint8 RGB arrays; each is fitted into a square.
-        titles: Short texts above them, one a picture, or none.
-        columns: Pictures in a row.
+        images: Paths or `(H, W, 3)` uint8 RGB arrays; each is fitted into a square.
+        titles: Short texts above them, one an image, or none.
+        columns: Images in a row.
         side_px: Side of a square.
         ax: Where to draw.
 
     Raises:
-        ValueError: If there are no pictures, or not one title each.
+        ValueError: If there are no images, or not one title each.
     """
-    if not len(pictures) or (len(titles) and len(titles) != len(pictures)):
+    if not len(images) or (len(titles) and len(titles) != len(images)):
         raise ValueError(
-            "Expected pictures, and a title for each or none. Received: "
-            f"{len(pictures)} pictures, {len(titles)} titles."
+            "Expected images, and a title for each or none. Received: "
+            f"{len(images)} images, {len(titles)} titles."
         )
-    columns, gap = min(columns, len(pictures)), side_px // 4 if len(titles) else 2
-    sheet = contact_sheet(pictures, columns=columns, side_px=side_px, gap_px=gap)
+    columns, gap = min(columns, len(images)), side_px // 4 if len(titles) else 2
+    sheet = contact_sheet(images, columns=columns, side_px=side_px, gap_px=gap)
     ax = axes_or_new(ax, (sheet.shape[1] / PX_AN_INCH, sheet.shape[0] / PX_AN_INCH))
     for place, title in enumerate(titles):
         top, left = place // columns * (side_px + gap) + gap, place % columns * (side_px + 2)
@@ -142,7 +140,7 @@ def plot_contact_sheet(
 def plot_dropped(
     source: str | Path, manifest: pd.DataFrame, *, most: int = 40, ax: Axes | None = None
 ) -> Axes:
-    """Draws pictures that were dropped, with their status; see them before trusting a limit.
+    """Draw images that were dropped, with their status; see them before trusting a limit.
 
     Args:
         source: The folder that was cleaned.
@@ -151,11 +149,11 @@ def plot_dropped(
         ax: Where to draw.
 
     Raises:
-        ValueError: If no picture was dropped.
+        ValueError: If no image was dropped.
     """
     dropped = manifest[~manifest["kept"]].sort_values(["status", "image_path"])
     if dropped.empty:
-        raise ValueError("Expected dropped pictures in the manifest. Received: none.")
+        raise ValueError("Expected dropped images in the manifest. Received: none.")
     chosen = dropped.iloc[np.unique(np.linspace(0, len(dropped) - 1, most).round().astype(int))]
     paths = [Path(source) / name for name in chosen["image_path"]]
     return plot_contact_sheet(paths, [name.replace("_", " ") for name in chosen["status"]], ax=ax)

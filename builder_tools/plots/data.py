@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from builder_tools.datasets.measures import mean_pictures
-from builder_tools.datasets.table import SPLITS, PictureTable
+from builder_tools.datasets.measures import mean_images
+from builder_tools.datasets.table import SPLITS, ImageTable
 from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
 
 THIRD_COLOUR, NO_SPLIT_COLOUR = "#009E73", "0.6"
@@ -22,11 +22,11 @@ MEASURES = {"brightness": "mean grey, 0...255", "contrast": "standard deviation 
 _GAP_PX = 2
 
 
-def plot_class_balance(table: PictureTable, ax: Axes | None = None) -> Axes:
-    """Draws the share of each class in each split; the legend has the number of pictures.
+def plot_class_balance(table: ImageTable, ax: Axes | None = None) -> Axes:
+    """Draw the share of each class in each split; the legend has the number of images.
 
     Args:
-        table: Pictures.
+        table: Images.
         ax: Where to draw.
     """
     ax = axes_or_new(ax, (7, 3.6))
@@ -44,11 +44,11 @@ def plot_class_balance(table: PictureTable, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plot_picture_sizes(measures: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draws width against height; the area of a dot grows with its number of pictures.
+def plot_image_sizes(measures: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw width against height; the area of a dot grows with its number of images.
 
     Args:
-        measures: From `measure_pictures`.
+        measures: From `measure_images`.
         ax: Where to draw.
     """
     ax = axes_or_new(ax, (4.5, 4))
@@ -60,17 +60,17 @@ def plot_picture_sizes(measures: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.plot([0, longest], [0, longest], color="0.8", linewidth=1, zorder=0)
     ax.set(xlim=(0, longest), ylim=(0, longest), xlabel="width, px", ylabel="height, px")
     sizes = "one size" if len(count) == 1 else f"{len(count):,} sizes"
-    ax.set_title(f"{len(measures):,} pictures, {sizes}")
+    ax.set_title(f"{len(measures):,} images, {sizes}")
     return ax
 
 
 def plot_by_class(
     measures: pd.DataFrame, measure: str = "brightness", ax: Axes | None = None
 ) -> Axes:
-    """Draws how a measure spreads in each class: median, quartiles, 5 % and 95 %.
+    """Draw how a measure spreads in each class: median, quartiles, 5 % and 95 %.
 
     Args:
-        measures: From `measure_pictures`.
+        measures: From `measure_images`.
         measure: One of `MEASURES`.
         ax: Where to draw.
 
@@ -96,28 +96,28 @@ def plot_by_class(
 
 
 def plot_samples(
-    table: PictureTable,
+    table: ImageTable,
     ax: Axes | None = None,
     *,
     per_class: int = 10,
     size_px: int = 48,
     seed: int = 0,
 ) -> Axes:
-    """Draws some pictures of each class, a row a class.
+    """Draw some images of each class, a row a class.
 
     Args:
-        table: Pictures.
+        table: Images.
         ax: Where to draw.
         per_class: How many of each, fewer where there are no more.
         size_px: Side of each.
         seed: Chooses them.
     """
-    rng, pictures = np.random.default_rng(seed), table.pictures(size_px)
+    rng, images = np.random.default_rng(seed), table.resized(size_px)
     present = [name for name in table.emotions if (table.table["emotion"] == name).any()]
     rows = []
     for name in present:
         own = np.flatnonzero((table.table["emotion"] == name).to_numpy())
-        rows.append(pictures[np.sort(rng.permutation(own)[:per_class])])
+        rows.append(images[np.sort(rng.permutation(own)[:per_class])])
     ax = axes_or_new(ax, (0.5 * per_class + 1.8, 0.5 * len(present) + 0.2))
     step = size_px + _GAP_PX
     ax.imshow(_mosaic(rows, per_class, size_px))
@@ -126,15 +126,15 @@ def plot_samples(
     return _bare(ax)
 
 
-def plot_mean_faces(table: PictureTable, ax: Axes | None = None, *, size_px: int = 48) -> Axes:
-    """Draws the mean picture of each class side by side.
+def plot_mean_faces(table: ImageTable, ax: Axes | None = None, *, size_px: int = 48) -> Axes:
+    """Draw the mean image of each class side by side.
 
     Args:
-        table: Pictures.
+        table: Images.
         ax: Where to draw.
         size_px: Side of each.
     """
-    means = mean_pictures(table, size_px)
+    means = mean_images(table, size_px)
     ax = axes_or_new(ax, (0.9 * len(means) + 0.3, 1.4))
     ax.imshow(_mosaic([np.stack(list(means.values()))], len(means), size_px))
     step = size_px + _GAP_PX
@@ -144,18 +144,18 @@ def plot_mean_faces(table: PictureTable, ax: Axes | None = None, *, size_px: int
 
 
 def _mosaic(rows: list[np.ndarray], columns: int, size_px: int) -> np.ndarray:
-    """Lays pictures out on white, `(rows, columns)` cells."""
+    """Lay images out on white, `(rows, columns)` cells."""
     step = size_px + _GAP_PX
     canvas = np.full((len(rows) * step - _GAP_PX, columns * step - _GAP_PX, 3), 255, np.uint8)
-    for row, pictures in enumerate(rows):
-        for column, picture in enumerate(pictures):
+    for row, images in enumerate(rows):
+        for column, image in enumerate(images):
             top, left = row * step, column * step
-            canvas[top : top + size_px, left : left + size_px] = picture
+            canvas[top : top + size_px, left : left + size_px] = image
     return canvas
 
 
 def _bare(ax: Axes) -> Axes:
-    """Takes frame and tick marks off a picture's axes."""
+    """Take frame and tick marks off an image's axes."""
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return ax

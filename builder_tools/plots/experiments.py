@@ -15,7 +15,7 @@ def plot_screening(
     score: str = "valid_eight_accuracy",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws each network's score against its cost (log scale), named.
+    """Draw each network's score against its cost (log scale), named.
 
     Args:
         table: One row a network: `network`, `cost` and `score` columns.
@@ -40,7 +40,7 @@ def plot_screening(
 
 
 def plot_gains(summary: pd.DataFrame, figure: str = "accuracy", ax: Axes | None = None) -> Axes:
-    """Draws each variant's gain on the baseline with its interval, in points.
+    """Draw each variant's gain on the baseline with its interval, in points.
 
     Args:
         summary: Of `experiments.summary.summarise`.
@@ -61,7 +61,7 @@ def plot_gains(summary: pd.DataFrame, figure: str = "accuracy", ax: Axes | None 
 
 
 def plot_recalls(summary: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draws recall by emotion (columns) and variant (rows), in percent.
+    """Draw recall by emotion (columns) and variant (rows), in percent.
 
     Args:
         summary: Of `experiments.summary.summarise`.

@@ -12,12 +12,12 @@ from builder_tools.evaluation import (
     expected_calibration_error,
     reliability_bins,
 )
-from builder_tools.evaluation.calibration import LEAST_PICTURES
+from builder_tools.evaluation.calibration import LEAST_IMAGES
 from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
 
 
 def plot_confusion(evaluation: Evaluation, ax: Axes | None = None) -> Axes:
-    """Draws the confusion matrix: colour is the share of the row, numbers are pictures.
+    """Draw the confusion matrix: colour is the share of the row, numbers are images.
 
     Args:
         evaluation: Rows are true emotions, columns predictions.
@@ -39,11 +39,11 @@ def plot_confusion(evaluation: Evaluation, ax: Axes | None = None) -> Axes:
 def plot_training_curves(
     history: pd.DataFrame, metric: str = "loss", ax: Axes | None = None
 ) -> Axes:
-    """Draws a metric over the epochs, for training and, where known, validation faces.
+    """Draw a metric over the epochs, for training and, where known, validation faces.
 
     Args:
         history: One row an epoch, in order; the columns `metric` and maybe `val_<metric>`.
-            With a column `size`, epochs where the picture size changes are marked.
+            With a column `size`, epochs where the image size changes are marked.
         metric: Which column.
         ax: Where to draw.
 
@@ -65,12 +65,12 @@ def plot_training_curves(
 
 
 def plot_reliability(y_true: np.ndarray, probabilities: np.ndarray, ax: Axes | None = None) -> Axes:
-    """Draws how often predictions are right against how sure they are; the diagonal is ideal.
+    """Draw how often predictions are right against how sure they are; the diagonal is ideal.
 
     Args:
         y_true: `(n,)` int labels.
         probabilities: `(n, k)`; the prediction is the largest.
-        ax: Where to draw. The area of a dot grows with its number of pictures.
+        ax: Where to draw. The area of a dot grows with its number of images.
     """
     ax = axes_or_new(ax, (4.5, 4.5))
     count, sure, right = reliability_bins(y_true, probabilities)
@@ -87,7 +87,7 @@ def plot_reliability(y_true: np.ndarray, probabilities: np.ndarray, ax: Axes | N
 def plot_risk_coverage(
     curve: RiskCoverage, threshold: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draws how often the surest predictions are right, by how many of the pictures they are.
+    """Draw how often the surest predictions are right, by how many of the images they are.
 
     Args:
         curve: From `risk_coverage`.
@@ -95,19 +95,19 @@ def plot_risk_coverage(
         ax: Where to draw.
     """
     ax = axes_or_new(ax, (5.5, 4))
-    shown = curve.coverage * curve.pictures >= LEAST_PICTURES
+    shown = curve.coverage * curve.images >= LEAST_IMAGES
     ax.plot(curve.coverage[shown], curve.accuracy[shown], color=FIRST_COLOUR)
     if threshold is not None:
         coverage, accuracy = curve.at_threshold(threshold)
         ax.plot([coverage], [accuracy], "o", color=SECOND_COLOUR)
         ax.annotate(f"{threshold:.2f}", (coverage, accuracy), (6, 6), textcoords="offset points")
-    ax.set(xlim=(0, 1), xlabel="share of pictures answered", ylabel="share of answers right")
+    ax.set(xlim=(0, 1), xlabel="share of images answered", ylabel="share of answers right")
     ax.grid(alpha=0.3)
     return ax
 
 
 def _mark_changes(sizes: np.ndarray, ax: Axes) -> None:
-    """Draws a line with the new picture size before each epoch that changes it."""
+    """Draw a line with the new image size before each epoch that changes it."""
     for epoch in np.flatnonzero(np.diff(sizes)) + 1:
         ax.axvline(epoch + 0.5, color="0.7", linewidth=1, linestyle=":")
         label = f" {sizes[epoch]:g} px"

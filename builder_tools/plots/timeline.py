@@ -21,7 +21,7 @@ PREFIX = "p_"
 def plot_emotions_over_time(
     table: pd.DataFrame, track: int | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draws the probabilities stacked over time, hatched where nobody was seen.
+    """Draw the probabilities stacked over time, hatched where nobody was seen.
 
     Args:
         table: A timeline (`time_s`, `track`, `p_<emotion>`, ...).
@@ -49,7 +49,7 @@ def plot_emotions_over_time(
 
 
 def plot_affect_path(table: pd.DataFrame, track: int | None = None, ax: Axes | None = None) -> Axes:
-    """Draws the path on the valence-arousal plane, from dark (early) to bright (late).
+    """Draw the path on the valence-arousal plane, from dark (early) to bright (late).
 
     Args:
         table: A timeline with `valence` and `arousal`.
@@ -76,7 +76,7 @@ def plot_affect_path(table: pd.DataFrame, track: int | None = None, ax: Axes | N
 
 
 def plot_video(table: pd.DataFrame, most_people: int = 3) -> Figure:
-    """Draws a video: emotions over time and path of affect, of those longest in sight.
+    """Draw a video: emotions over time and path of affect, of those longest in sight.
 
     Args:
         table: A timeline with at least one face.
@@ -104,7 +104,7 @@ def plot_highlights(
     measure: str,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws every viewer's reaction, the common one, and the segments chosen.
+    """Draw every viewer's reaction, the common one, and the segments chosen.
 
     Args:
         viewers: A column a viewer, index `time_s`, in sigmas; NaN where a face is missing.
@@ -132,7 +132,7 @@ def plot_shares(
     shares: Sequence[dict[str, tuple[float, float, float]]],
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws the emotions' shares of several places as bars with their intervals.
+    """Draw the emotions' shares of several places as bars with their intervals.
 
     Args:
         names: Of the places.
@@ -158,7 +158,7 @@ def plot_places(
     emotions: EmotionSet,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws places on the valence-arousal plane with their intervals.
+    """Draw places on the valence-arousal plane with their intervals.
 
     Args:
         places: By name: (value, low, high) of valence, and of arousal.
@@ -175,7 +175,7 @@ def plot_places(
 
 
 def _mean_by_time(table: pd.DataFrame, track: int | None, columns: list[str]) -> pd.DataFrame:
-    """Gives means over at most `MOST_POINTS` equal stretches of time; NaN where nobody was."""
+    """Return means over at most `MOST_POINTS` equal stretches of time; NaN where nobody was."""
     rows = table if track is None else table[table["track"] == track]
     seen = rows.dropna(subset=columns)
     if not len(seen):

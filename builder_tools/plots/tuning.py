@@ -36,7 +36,7 @@ _ROOM = 0.12
 
 
 def plot_trials(trials: pd.DataFrame, score: str = "score", ax: Axes | None = None) -> Axes:
-    """Draws the score of each trial, the best so far, and which trials failed.
+    """Draw the score of each trial, the best so far, and which trials failed.
 
     Args:
         trials: One row a trial with `trial`, `status` and `score` (see `SearchResult.trials`).
@@ -68,7 +68,7 @@ def plot_trials(trials: pd.DataFrame, score: str = "score", ax: Axes | None = No
 def plot_parallel_coordinates(
     trials: pd.DataFrame, score: str = "score", ax: Axes | None = None
 ) -> Axes:
-    """Draws each completed trial as a line through its hyperparameters, coloured by score.
+    """Draw each completed trial as a line through its hyperparameters, coloured by score.
 
     Each axis has its own scale: rates logarithmic, few whole numbers evenly spaced, words from
     the one with the worst mean score up to that with the best. Where a hyperparameter had no
@@ -140,7 +140,7 @@ class _Scale:
 
 
 def _decades(known: pd.Series) -> list[float]:
-    """Gives lowest, highest and the powers of ten well between them."""
+    """Return lowest, highest and the powers of ten well between them."""
     low, high = known.min(), known.max()
     exponents = range(int(np.ceil(np.log10(low))), int(np.floor(np.log10(high))) + 1)
     margin = (high / low) ** 0.08
@@ -176,5 +176,5 @@ def _draw_scale(place: int, scale: _Scale, ax: Axes) -> None:
 
 
 def _wrapped(name: str) -> str:
-    """Breaks a name before its last word, so that neighbours do not touch."""
+    """Break a name before its last word, so that neighbours do not touch."""
     return "\n".join(name.rsplit("_", 1)).replace("_", " ")

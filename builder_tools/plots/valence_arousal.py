@@ -23,7 +23,7 @@ LINE_STYLES = ("-", "--", ":", "-.")
 def plot_circumplex(
     emotions: EmotionSet, *, title: str = "", ax: Axes | None = None
 ) -> Axes:  # fmt: skip
-    """Draws the empty plane: unit disc, axes, the emotions at their anchors.
+    """Draw the empty plane: unit disc, axes, the emotions at their anchors.
 
     Args:
         emotions: Those named; without an anchor they are left out.
@@ -52,7 +52,7 @@ def plot_density(
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws where the faces of each class lie: contours around half and 90 % of them.
+    """Draw where the faces of each class lie: contours around half and 90 % of them.
 
     Args:
         places: `(n, 2)` valence and arousal.
@@ -83,7 +83,7 @@ def plot_trajectories(
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draws ways on the plane, each from a small dot to a large one, in its emotion's colour.
+    """Draw ways on the plane, each from a small dot to a large one, in its emotion's colour.
 
     Args:
         ways: `(steps, n, 2)`: stages of the labeller (`ValenceArousalLabeller.trajectory`), or
@@ -110,7 +110,7 @@ def plot_trajectories(
 
 
 def plot_choice(scan: pd.DataFrame, figure: str, ax: Axes | None = None) -> Axes:
-    """Draws a figure of `choice.scan_manifolds` over the neighbours, a line a landmark number.
+    """Draw a figure of `choice.scan_manifolds` over the neighbours, a line a landmark number.
 
     Args:
         scan: The scan.
@@ -136,7 +136,7 @@ def plot_choice(scan: pd.DataFrame, figure: str, ax: Axes | None = None) -> Axes
 
 
 def plot_pull(scans: dict[str, pd.DataFrame], ax: Axes | None = None) -> Axes:
-    """Draws the mean CCC over the strength of the shift towards the class.
+    """Draw the mean CCC over the strength of the shift towards the class.
 
     Args:
         scans: Name of a labeller -> its `choice.scan_pull`.
@@ -161,13 +161,13 @@ def _names_by_anchor(emotions: EmotionSet) -> dict[tuple[float, float], list[str
 
 
 def _dark(emotions: EmotionSet, emotion: str) -> tuple[float, ...]:
-    """Gives the emotion's colour, darkened where it would not show on white."""
+    """Return the emotion's colour, darkened where it would not show on white."""
     colour = np.array(emotions.colour_rgb(emotion)) / 255
     return tuple(colour * (0.75 if colour.mean() > 0.7 else 1))
 
 
 def _density(places: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, list[float]] | None:
-    """Gives the density on a grid and the levels that hold 90 % and half of it; None: too few."""
+    """Return the density on a grid and the levels that hold 90 % and half of it; None: too few."""
     from scipy.stats import gaussian_kde
 
     if len(places) < 10 or np.linalg.matrix_rank(places - places.mean(axis=0), tol=1e-6) < 2:

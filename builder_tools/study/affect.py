@@ -1,6 +1,6 @@
 """Valence and arousal in the study: labels as targets, centres of the emotions, figures.
 
-Nobody rated valence and arousal of the study's pictures. Labels are computed (see
+Nobody rated valence and arousal of the study's images. Labels are computed (see
 `valence_arousal`); where people voted on emotions, the anchors weighted by their votes are a
 reference that does not depend on the labels.
 """
@@ -16,7 +16,7 @@ import pandas as pd
 
 from builder_tools.cards import ModelCard, file_sha256
 from builder_tools.classifier import EmotionClassifier
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.decisions import nearness
 from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import (
@@ -44,31 +44,31 @@ JUDGED_SPLITS = ("valid", "test")
 
 
 def read_label_files(paths: Sequence[str | Path]) -> pd.DataFrame:
-    """Reads one or more csv files of labels that together label a data set.
+    """Read one or more csv files of labels that together label a data set.
 
     Raises:
-        FileNotFoundError, ValueError: As `read_labels`; and if a picture is in two files.
+        FileNotFoundError, ValueError: As `read_labels`; and if an image is in two files.
     """
     rows = pd.concat([read_labels(path) for path in paths], ignore_index=True)
     twice = rows["name"][rows["name"].duplicated()]
     if len(twice):
         raise ValueError(
-            f"Expected each picture in one csv of {[str(path) for path in paths]}. Received "
+            f"Expected each image in one csv of {[str(path) for path in paths]}. Received "
             f"{len(twice)} in two, the first is {twice.iloc[0]!r}."
         )
     return rows
 
 
 def labels_record(paths: Sequence[str | Path]) -> dict[str, str]:
-    """Gives what a card says of its labels: file name -> hash."""
+    """Return what a card says of its labels: file name -> hash."""
     return {Path(path).name: file_sha256(path) for path in paths}
 
 
-def places_of(labels: pd.DataFrame, table: PictureTable, split: str) -> np.ndarray:
-    """Gives the labels of a split to train with, `(n, 2)` float32.
+def places_of(labels: pd.DataFrame, table: ImageTable, split: str) -> np.ndarray:
+    """Return the labels of a split to train with, `(n, 2)` float32.
 
     Raises:
-        ValueError: If a picture has none.
+        ValueError: If an image has none.
     """
     try:
         return labels_by_name(labels, table.split(split))
@@ -83,7 +83,7 @@ def places_of(labels: pd.DataFrame, table: PictureTable, split: str) -> np.ndarr
 def class_centres(
     places: np.ndarray, labels: np.ndarray, emotions: EmotionSet
 ) -> dict[str, list[float]]:
-    """Gives each emotion's mean valence and arousal, its anchor where it has no picture.
+    """Return each emotion's mean valence and arousal, its anchor where it has no image.
 
     Args:
         places: `(n, 2)`.
@@ -91,7 +91,7 @@ def class_centres(
         emotions: The classes, in label order.
 
     Raises:
-        ValueError: If an emotion has neither pictures nor an anchor.
+        ValueError: If an emotion has neither images nor an anchor.
     """
     found = {}
     for label, (name, anchor) in enumerate(zip(emotions, emotions.anchors, strict=True)):
@@ -99,7 +99,7 @@ def class_centres(
         centre = own.mean(axis=0, dtype=np.float64) if len(own) else anchor
         if np.isnan(centre).any():
             raise ValueError(
-                f"Expected training pictures of {name!r}, which has no anchor. Received: none."
+                f"Expected training images of {name!r}, which has no anchor. Received: none."
             )
         found[name] = [round(float(value), 5) for value in centre]
     return found
@@ -107,12 +107,12 @@ def class_centres(
 
 def judge_affect(
     folder: str | Path,
-    data: PictureTable,
+    data: ImageTable,
     *,
     labels: pd.DataFrame | None = None,
     splits: Sequence[str] = JUDGED_SPLITS,
 ) -> dict[str, dict[str, Any]]:
-    """Judges valence and arousal of a model folder.
+    """Judge valence and arousal of a model folder.
 
     Args:
         folder: A model of any task; one of emotions alone is judged by expected anchors.
@@ -130,11 +130,11 @@ def judge_affect(
 
 
 def format_affect(found: Mapping[str, Any]) -> str:
-    """Gives the figures of one split as text for a terminal."""
+    """Return the figures of one split as text for a terminal."""
     lines = []
     for key, what in ((VOTES, "the votes' anchors"), (LABELS, "its own kind of labels")):
         if key in found:
-            lines += [f"valence and arousal against {what}: {found[key]['n']} pictures"]
+            lines += [f"valence and arousal against {what}: {found[key]['n']} images"]
             lines += [f"    {name:<28}{value}" for name, value in affect_lines(found[key])]
     for key in (NEAREST, DIRECT):
         for protocol, part in found.get(key, {}).items():
@@ -145,13 +145,13 @@ def format_affect(found: Mapping[str, Any]) -> str:
 
 
 def affect_lines(agreement: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Gives the figures of a `RegressionEvaluation.to_dict()` by name, in words."""
+    """Return the figures of a `RegressionEvaluation.to_dict()` by name, in words."""
     names = [name for name in agreement if name != "n" and not name.endswith("_95")]
     return [(name.replace("_", " "), _interval(agreement, name)) for name in names]
 
 
 def _judge_split(
-    classifier: EmotionClassifier, part: PictureTable, labels: pd.DataFrame | None
+    classifier: EmotionClassifier, part: ImageTable, labels: pd.DataFrame | None
 ) -> dict[str, Any]:
     readings = read_table(classifier, part)
     found: dict[str, Any] = {}
@@ -167,7 +167,7 @@ def _judge_split(
 
 
 def _ways(card: ModelCard, readings: Readings) -> dict[str, np.ndarray]:
-    """Gives the probabilities of each way to an emotion that the model has."""
+    """Return the probabilities of each way to an emotion that the model has."""
     emotions = EmotionSet(card.emotions)
     centres = emotions.anchors
     if card.centres is not None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.labelled import list_labelled, load_labelled
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.decisions import apply_decision
 from builder_tools.emotions import own_word
 from builder_tools.evaluation import CrossJudgement, judge_common
@@ -24,10 +24,10 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Pictures to judge on, and what to call them."""
+    """Images to judge on, and what to call them."""
 
     name: str
-    pictures: PictureTable
+    images: ImageTable
 
 
 def labelled_set(
@@ -45,11 +45,11 @@ def labelled_set(
         split: train, valid, test or "all"; None: test where the set has one of its own, else all.
         classes: Word -> class.
         columns: What the columns of a table are called.
-        person: Who is on each picture: a column of the table; or, with a group in brackets, a
-            regular expression that is searched in the pictures' names (`(..)\\.` or `/(\\w+)/`).
+        person: Who is on each image: a column of the table; or, with a group in brackets, a
+            regular expression that is searched in the images' names (`(..)\\.` or `/(\\w+)/`).
 
     Raises:
-        ValueError: If the split holds no picture, or nobody is found on any.
+        ValueError: If the split holds no image, or nobody is found on any.
     """
     if person is not None and "(" not in person:
         columns = {**(columns or {}), "person": person}
@@ -61,7 +61,7 @@ def labelled_set(
         table = load_labelled(source, classes=classes, columns=columns)
     part = table if split == ALL else table.split(split)
     if not len(part):
-        raise ValueError(f"Expected pictures in the split {split!r} of {source}. There are none.")
+        raise ValueError(f"Expected images in the split {split!r} of {source}. There are none.")
     if person is not None and "(" in person:
         part = replace(part, table=part.table.assign(person=_persons_in(part, person)))
     if person is not None and not ("person" in part.table and part.table["person"].any()):
@@ -72,8 +72,8 @@ def labelled_set(
     return LabelledSet(Path(source).name, part)
 
 
-def _persons_in(pictures: PictureTable, pattern: str) -> list[str]:
-    """Return the first group of a pattern in each picture's name, "" where it is not found."""
+def _persons_in(images: ImageTable, pattern: str) -> list[str]:
+    """Return the first group of a pattern in each image's name, "" where it is not found."""
     try:
         searched = re.compile(pattern)
     except re.error as error:
@@ -82,7 +82,7 @@ def _persons_in(pictures: PictureTable, pattern: str) -> list[str]:
         ) from error
     if searched.groups < 1:
         raise ValueError(f"Expected a group in brackets in {pattern!r}. Received: none.")
-    matches = [searched.search(name) for name in pictures.table["name"]]
+    matches = [searched.search(name) for name in images.table["name"]]
     return [(match[1] or "") if match else "" for match in matches]
 
 
@@ -98,8 +98,8 @@ def judge_on(
     Args:
         model: A model's name, folder, or the loaded model.
         sets: Of `labelled_set`.
-        detector: None classifies whole pictures; else the largest face that it finds, framed as
-            in use, and whole pictures where it finds none.
+        detector: None classifies whole images; else the largest face that it finds, framed as
+            in use, and whole images where it finds none.
         decision: natural, or balanced by the biases of the card. Sets with persons are judged
             against their rest (`rest.relative_by_person`) before it.
 
@@ -115,16 +115,16 @@ def judge_on(
         )
     judged = []
     for each in sets:
-        words = each.pictures.table["emotion"].tolist()
+        words = each.images.table["emotion"].tolist()
         # Refuses sets without a common class before hours of reading.
         blank = np.ones((len(words), len(classifier.emotions)))
         judge_common(each.name, words, blank, classifier.emotions)
-        probabilities, found = predict_table(classifier, each.pictures), None
+        probabilities, found = predict_table(classifier, each.images), None
         if detector is not None:
             probabilities, found = _through_detector(classifier, detector, each, probabilities)
-        if "person" in each.pictures.table:
+        if "person" in each.images.table:
             calm = np.array([own_word(word) == "neutral" for word in words])
-            persons = each.pictures.table["person"]
+            persons = each.images.table["person"]
             probabilities = relative_by_person(probabilities, classifier.emotions, persons, calm)
         if decision == "balanced":
             probabilities = apply_decision(probabilities, classifier.emotions, biases)
@@ -137,11 +137,11 @@ def judge_on(
 def _through_detector(
     classifier: EmotionClassifier, detector: str, part: LabelledSet, whole: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the probabilities of the largest faces, of whole pictures where there is none."""
+    """Return the probabilities of the largest faces, of whole images where there is none."""
     probabilities, found = np.array(whole, np.float64), np.zeros(len(whole), bool)
     with Inference(classifier, show_state_mode="none", detector=detector) as inference:
         for row in range(len(whole)):
-            faces = inference.analyse(part.pictures.picture(row))
+            faces = inference.analyse(part.images.image(row))
             if faces:
                 found[row] = True
                 probabilities[row] = [faces[0].probabilities[e] for e in classifier.emotions]

@@ -1,4 +1,4 @@
-"""What is fitted on validation pictures after training: temperature, biases, doubt."""
+"""What is fitted on validation images after training: temperature, biases, doubt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from builder_tools.cards import ModelCard, write_card
 from builder_tools.classifier import EmotionClassifier
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.decisions import apply_decision, apply_temperature
 from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import (
@@ -34,8 +34,8 @@ SURE_ACCURACY = 0.95
 """A prediction is doubtful under the certainty above which so many are right."""
 
 
-def fit_decisions(folder: str | Path, table: PictureTable) -> ModelCard:
-    """Fits temperature, class-balanced decision and doubt on valid, and writes them to the card.
+def fit_decisions(folder: str | Path, table: ImageTable) -> ModelCard:
+    """Fit temperature, class-balanced decision and doubt on valid, and write them to the card.
 
     Args:
         folder: A model folder; what its card held of the three is replaced.
@@ -66,8 +66,8 @@ def fit_decisions(folder: str | Path, table: PictureTable) -> ModelCard:
     return card
 
 
-def _fit_balanced(probabilities: np.ndarray, table: PictureTable) -> dict[str, float]:
-    """Fits the strength of the class-balanced decision: best mean recall on valid."""
+def _fit_balanced(probabilities: np.ndarray, table: ImageTable) -> dict[str, float]:
+    """Fit the strength of the class-balanced decision: best mean recall on valid."""
     truth, judged = _labels(table.split("valid"), DECISION_PROTOCOL)
     kept = truth != LEFT_OUT
     labels = table.split("train").labels
@@ -83,8 +83,8 @@ def _fit_balanced(probabilities: np.ndarray, table: PictureTable) -> dict[str, f
     return {name: round(value, 4) for name, value in biases.items()}
 
 
-def _labels(valid: PictureTable, protocol: str) -> tuple[np.ndarray, EmotionSet]:
-    """Gives the labels to fit to: those of a protocol where people voted, else their own."""
+def _labels(valid: ImageTable, protocol: str) -> tuple[np.ndarray, EmotionSet]:
+    """Return the labels to fit to: those of a protocol where people voted, else their own."""
     if valid.votes is None:
         return valid.labels, valid.emotions
     chosen = PROTOCOLS[protocol]

@@ -17,7 +17,7 @@ from builder_tools.card_text import card_markdown
 from builder_tools.cards import ModelCard, file_sha256, write_card
 from builder_tools.classifier import EmotionClassifier, resize_faces
 from builder_tools.datasets.new_folder import new_folder
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import PROTOCOLS, Judgement, concordance, evaluate, restrict
 from builder_tools.evaluation.protocols import LEFT_OUT
@@ -44,12 +44,12 @@ INT8_PROTOCOL = "ferplus-majority-8"
 
 def finish_model(
     folder: str | Path,
-    table: PictureTable,
+    table: ImageTable,
     *,
     int8: bool = False,
     labels: pd.DataFrame | None = None,
 ) -> tuple[ModelCard, dict[str, Judgement]]:
-    """Fits what is fitted on valid, judges on test, writes the card.
+    """Fit what is fitted on valid, judge on test, write the card.
 
     Args:
         folder: A model folder fresh from export; its card holds no decision and no figures yet.
@@ -69,9 +69,9 @@ def finish_model(
 
 
 def judge_and_write(
-    folder: str | Path, card: ModelCard, table: PictureTable, *, labels: pd.DataFrame | None = None
+    folder: str | Path, card: ModelCard, table: ImageTable, *, labels: pd.DataFrame | None = None
 ) -> tuple[ModelCard, dict[str, Judgement]]:
-    """Judges a model folder on test and writes figures, card and the card's page.
+    """Judge a model folder on test and write figures, card and the card's page.
 
     Valence and arousal are judged on valid, too; against labels only where they are given.
     """
@@ -89,11 +89,11 @@ def judge_and_write(
 def quantize_model(
     source: str | Path,
     out: str | Path,
-    table: PictureTable,
+    table: ImageTable,
     *,
     labels: pd.DataFrame | None = None,
 ) -> tuple[ModelCard, dict[str, Judgement]]:
-    """Gives a float32 model folder an int8 twin, with decisions and figures of its own.
+    """Return a float32 model folder an int8 twin, with decisions and figures of its own.
 
     Args:
         source: The model folder to start from.
@@ -121,8 +121,8 @@ def quantize_model(
         return finish_model(place, table, labels=labels)
 
 
-def quantize_in_place(folder: Path, table: PictureTable) -> bool:
-    """Deploys int8 in a model folder if accuracy on valid holds; says so if it does not.
+def quantize_in_place(folder: Path, table: ImageTable) -> bool:
+    """Deploy int8 in a model folder if accuracy on valid holds; say so if it does not.
 
     Valence and arousal, where there are such, must hold too. The card's `training` tells what
     was measured either way.
@@ -149,14 +149,14 @@ def quantize_in_place(folder: Path, table: PictureTable) -> bool:
     return record["deployed"]
 
 
-def _read_valid(folder: Path, table: PictureTable) -> Readings:
+def _read_valid(folder: Path, table: ImageTable) -> Readings:
     return read_table(EmotionClassifier(folder), table.split("valid"))
 
 
 def _compared(
-    before: Readings, after: Readings, card: ModelCard, table: PictureTable
+    before: Readings, after: Readings, card: ModelCard, table: ImageTable
 ) -> dict[str, Any]:
-    """Gives what int8 costs on valid, and whether it may be deployed."""
+    """Return what int8 costs on valid, and whether it may be deployed."""
     emotions, valid = EmotionSet(card.emotions), table.split("valid")
     accuracies = [_accuracy(one.probabilities, emotions, valid) for one in (before, after)]
     found: dict[str, Any] = {
@@ -172,7 +172,7 @@ def _compared(
     return {**found, "deployed": bool(holds)}
 
 
-def _accuracy(probabilities: np.ndarray, emotions: EmotionSet, valid: PictureTable) -> float:
+def _accuracy(probabilities: np.ndarray, emotions: EmotionSet, valid: ImageTable) -> float:
     if valid.votes is None:
         return evaluate(valid.labels, probabilities, valid.emotions).accuracy.value
     protocol = PROTOCOLS[INT8_PROTOCOL]
@@ -182,9 +182,9 @@ def _accuracy(probabilities: np.ndarray, emotions: EmotionSet, valid: PictureTab
     return evaluate(truth[kept], inside[kept], protocol.emotions).accuracy.value
 
 
-def _calibration_faces(table: PictureTable, size: int) -> np.ndarray:
-    """Gives seeded training faces at the network's size."""
+def _calibration_faces(table: ImageTable, size: int) -> np.ndarray:
+    """Return seeded training faces at the network's size."""
     train = table.split("train")
     rows = np.random.default_rng(0).permutation(len(train))[:CALIBRATION_FACES]
     stored = size if table.images is None else table.images.shape[1]
-    return resize_faces(train.pictures(stored)[np.sort(rows)], size)
+    return resize_faces(train.resized(stored)[np.sort(rows)], size)

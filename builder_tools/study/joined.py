@@ -9,7 +9,7 @@ from typing import Any
 
 from builder_tools.cards import ModelCard, file_sha256, write_card
 from builder_tools.datasets.new_folder import new_folder
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.ensemble import ensemble_onnx
 from builder_tools.evaluation import Judgement
 from builder_tools.study.deploy import finish_model
@@ -21,11 +21,11 @@ SHARED = ("data", "data_sha256", "pictures", "class_counts")
 def join_models(
     sources: Sequence[str | Path],
     out: str | Path,
-    table: PictureTable,
+    table: ImageTable,
     *,
     flip_average: bool = False,
 ) -> tuple[ModelCard, dict[str, Judgement]]:
-    """Writes the mean of several models as one, with decisions and figures of its own.
+    """Write the mean of several models as one, with decisions and figures of its own.
 
     Args:
         sources: Folders of models in ONNX, each of emotions alone; float32 or int8.
@@ -63,7 +63,7 @@ def join_models(
 
 
 def _record(cards: Sequence[ModelCard]) -> dict[str, Any]:
-    """Gives how it was made: each member as its card says."""
+    """Return how it was made: each member as its card says."""
     shared = {name: cards[0].training[name] for name in SHARED}
     members = [
         {

@@ -13,27 +13,27 @@ import pandas as pd
 from builder_tools.cards import ModelCard
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.ferplus import data_folder
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import PROTOCOLS, Judgement, Protocol, judge
 from builder_tools.results import Readings
 
 ORIGINAL_LABELS_FILE = "fer2013_labels.csv"
 OWN_LABELS = "own-labels"
-"""The protocol of data sets on which nobody voted: their own labels, all pictures."""
+"""The protocol of data sets on which nobody voted: their own labels, all images."""
 
-PICTURES_AT_A_TIME = 512
+IMAGES_AT_A_TIME = 512
 
 
 def judge_model(
-    card: ModelCard, model_folder: str | Path, data: PictureTable, split: str = "test"
+    card: ModelCard, model_folder: str | Path, data: ImageTable, split: str = "test"
 ) -> dict[str, Judgement]:
-    """Judges a model folder on a split under every protocol its classes and the data allow.
+    """Judge a model folder on a split under every protocol its classes and the data allow.
 
     Args:
         card: The card with the decision to judge.
         model_folder: The deployed model.
-        data: The whole data set: pictures of the split that also stand in train are left out
+        data: The whole data set: images of the split that also stand in train are left out
             of a second figure.
         split: train, valid or test.
 
@@ -45,7 +45,7 @@ def judge_model(
     """
     part = data.split(split)
     if not len(part):
-        raise ValueError(f"Expected pictures to judge on. Received: a {split} split without any.")
+        raise ValueError(f"Expected images to judge on. Received: a {split} split without any.")
     classifier = EmotionClassifier(model_folder)
     probabilities = predict_table(classifier, part)
     duplicates = names_also_in_train(data)
@@ -64,21 +64,21 @@ def judge_model(
 
 
 def metrics_of(judgements: dict[str, Judgement]) -> dict[str, Any]:
-    """Gives judgements as a card keeps them under a split's name."""
+    """Return judgements as a card keeps them under a split's name."""
     return {name: judgement.to_dict() for name, judgement in judgements.items()}
 
 
-def predict_table(classifier: EmotionClassifier, part: PictureTable) -> np.ndarray:
-    """Gives the probabilities `(n, k)` of all pictures of a table, some at a time."""
+def predict_table(classifier: EmotionClassifier, part: ImageTable) -> np.ndarray:
+    """Return the probabilities `(n, k)` of all images of a table, some at a time."""
     return read_table(classifier, part).probabilities
 
 
-def read_table(classifier: EmotionClassifier, part: PictureTable) -> Readings:
-    """Gives probabilities and places of all pictures of a table, some at a time."""
-    pictures = part.pictures(_size_of(part, classifier))
+def read_table(classifier: EmotionClassifier, part: ImageTable) -> Readings:
+    """Return probabilities and places of all images of a table, some at a time."""
+    images = part.resized(_size_of(part, classifier))
     found = [
-        classifier.read(pictures[first : first + PICTURES_AT_A_TIME])
-        for first in range(0, len(part), PICTURES_AT_A_TIME)
+        classifier.read(images[first : first + IMAGES_AT_A_TIME])
+        for first in range(0, len(part), IMAGES_AT_A_TIME)
     ]
     return Readings(
         np.concatenate([one.probabilities for one in found]),
@@ -86,8 +86,8 @@ def read_table(classifier: EmotionClassifier, part: PictureTable) -> Readings:
     )
 
 
-def names_also_in_train(data: PictureTable) -> frozenset[str]:
-    """Gives the valid and test pictures that stand, byte for byte, in train, too."""
+def names_also_in_train(data: ImageTable) -> frozenset[str]:
+    """Return the valid and test images that stand, byte for byte, in train, too."""
     contents = np.array([_content(data, row) for row in range(len(data))], object)
     in_train = (data.table["split"] == "train").to_numpy()
     trained = set(contents[in_train])
@@ -97,8 +97,8 @@ def names_also_in_train(data: PictureTable) -> frozenset[str]:
     )
 
 
-def data_sha256(data: PictureTable) -> str:
-    """A hash of pictures, labels (votes where there are some) and splits: names the data."""
+def data_sha256(data: ImageTable) -> str:
+    """A hash of images, labels (votes where there are some) and splits: names the data."""
     digest = hashlib.sha256()
     if data.images is not None:
         chosen = data.images[data.table["index"].to_numpy()]
@@ -110,10 +110,10 @@ def data_sha256(data: PictureTable) -> str:
     return digest.hexdigest()
 
 
-def with_original_labels(part: PictureTable) -> pd.DataFrame | None:
-    """Gives the table with FER2013's own labels (`emotion`, `ambiguous_labels`).
+def with_original_labels(part: ImageTable) -> pd.DataFrame | None:
+    """Return the table with FER2013's own labels (`emotion`, `ambiguous_labels`).
 
-    None where their file is absent or does not know all of the pictures.
+    None where their file is absent or does not know all of the images.
     """
     path = data_folder() / ORIGINAL_LABELS_FILE
     if not path.is_file():
@@ -126,15 +126,15 @@ def with_original_labels(part: PictureTable) -> pd.DataFrame | None:
 
 
 def protocols_for(
-    part: PictureTable, emotions: EmotionSet
+    part: ImageTable, emotions: EmotionSet
 ) -> Iterator[tuple[Protocol, pd.DataFrame]]:
-    """Gives the protocols that pictures and a model's classes allow, each with its table."""
+    """Yield the protocols that images and a model's classes allow, each with its table."""
     if part.votes is None:
         labels = Protocol(
             OWN_LABELS,
             part.emotions,
             lambda table: table["label"].to_numpy(np.int64),
-            "the data set's own labels, every picture",
+            "the data set's own labels, every image",
         )
         yield labels, part.table
         return
@@ -145,12 +145,12 @@ def protocols_for(
             yield protocol, table
 
 
-def _size_of(part: PictureTable, classifier: EmotionClassifier) -> int:
+def _size_of(part: ImageTable, classifier: EmotionClassifier) -> int:
     """Stored faces stay as they are, for the classifier to resize; files are read at its size."""
     return classifier.card.input_size if part.images is None else part.images.shape[1]
 
 
-def _content(data: PictureTable, row: int) -> str:
+def _content(data: ImageTable, row: int) -> str:
     number = data.table["index"].iat[row]
     if number >= 0:
         return hashlib.sha256(data.images[number].tobytes()).hexdigest()

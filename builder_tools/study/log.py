@@ -20,7 +20,7 @@ COLUMN_PREFIXES = {
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Gives the rows of a csv as text, none if there is no such file."""
+    """Return the rows of a csv as text, none if there is no such file."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -28,7 +28,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def add_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Adds rows. Earlier rows keep every column they have; new columns come last."""
+    """Add rows. Earlier rows keep every column they have; new columns come last."""
     together = [*read_rows(path), *rows]
     columns = list(dict.fromkeys(column for row in together for column in row))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def add_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def log_experiment(path: str | Path, card: ModelCard, note: str = "") -> None:
-    """Adds the row of a judged model to the log of experiments."""
+    """Add the row of a judged model to the log of experiments."""
     add_rows(Path(path), [_model_row(card, note)])
 
 
@@ -65,12 +65,12 @@ def _model_row(card: ModelCard, note: str) -> dict[str, Any]:
 
 
 def _all_of(values: Iterable[Any]) -> str:
-    """Names what the runs of a model have, once where they agree."""
+    """Name what the runs of a model have, once where they agree."""
     return " + ".join(dict.fromkeys(map(str, values)))
 
 
 def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Gives the columns of the protocols that were judged."""
+    """Return the columns of the protocols that were judged."""
     row: dict[str, Any] = {}
     for protocol, prefix in COLUMN_PREFIXES.items():
         if protocol in metrics:
@@ -87,7 +87,7 @@ def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _affect_figures(card: ModelCard) -> dict[str, Any]:
-    """Gives the columns of models that were taught valence and arousal."""
+    """Return the columns of models that were taught valence and arousal."""
     if card.task == "emotion":
         return {}
     row: dict[str, Any] = {"task": card.task, "va_labels": " ".join(card.training["va_labels"])}

@@ -14,7 +14,7 @@ import pandas as pd
 from builder_tools.cards import ModelCard
 from builder_tools.classifier import EmotionClassifier, resize_faces
 from builder_tools.datasets import DATASETS
-from builder_tools.datasets.table import SPLITS, PictureTable
+from builder_tools.datasets.table import SPLITS, ImageTable
 from builder_tools.datasets.unlabelled import resized
 from builder_tools.evaluation import (
     Judgement,
@@ -58,7 +58,7 @@ class ShippedModel:
     history: pd.DataFrame
 
 
-def load_data(name: str, source: str | Path | None = None, **reading: Any) -> PictureTable:
+def load_data(name: str, source: str | Path | None = None, **reading: Any) -> ImageTable:
     """Read a data set by name, split into train, valid and test.
 
     Args:
@@ -75,7 +75,7 @@ def load_data(name: str, source: str | Path | None = None, **reading: Any) -> Pi
     for split in SPLITS:
         if not len(data.split(split)):
             raise ValueError(
-                f"Expected pictures in train, valid and test. Received: none in {split} of "
+                f"Expected images in train, valid and test. Received: none in {split} of "
                 f"{source or name}."
             )
     return data
@@ -89,7 +89,7 @@ def train_and_ship(
     reading: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> ShippedModel:
-    """Reads a data set, then does what `train_on_table` does.
+    """Read a data set, then do what `train_on_table` does.
 
     Args:
         config: A `TrainingConfig`.
@@ -107,7 +107,7 @@ def train_and_ship(
 
 def train_on_table(
     config,
-    table: PictureTable,
+    table: ImageTable,
     *,
     data: str,
     run_folder: str | Path,
@@ -119,7 +119,7 @@ def train_on_table(
     flip_average: bool = False,
     train_only: bool = False,
 ) -> ShippedModel | None:
-    """Train (or go on), export, judges on the test split and writes the card.
+    """Train (or go on), export, judge on the test split and write the card.
 
     Args:
         config: A `TrainingConfig`.
@@ -166,8 +166,8 @@ def train_on_table(
     return ShippedModel(card, judgements, run.history)
 
 
-def _training_parts(config, table: PictureTable, teaching: Teaching, labels):
-    """Gives the samples of train and valid with the targets of the task."""
+def _training_parts(config, table: ImageTable, teaching: Teaching, labels):
+    """Return the samples of train and valid with the targets of the task."""
     from builder_tools.training import Samples
     from builder_tools.training.samples import table_samples
 
@@ -186,20 +186,20 @@ def _training_parts(config, table: PictureTable, teaching: Teaching, labels):
     )
 
 
-def _centres(labels: pd.DataFrame, table: PictureTable) -> dict[str, list[float]]:
+def _centres(labels: pd.DataFrame, table: ImageTable) -> dict[str, list[float]]:
     train = table.split("train")
     return class_centres(places_of(labels, table, "train"), train.labels, table.emotions)
 
 
 def _write_teaching(run_folder: Path, taught: dict[str, Any]) -> None:
-    """Keeps beside the run what it is taught, for the cards of those it may teach."""
+    """Keep beside the run what it is taught, for the cards of those it may teach."""
     run_folder.mkdir(parents=True, exist_ok=True)
     with replacing(run_folder / TEACHING_FILE) as partial:
         partial.write_text(json.dumps(taught, indent=2), encoding="utf-8")
 
 
 def _expect_labels(task: str, va_labels: Sequence[str | Path], teaching: Teaching) -> None:
-    """Refuses labels without a use, and a use without labels."""
+    """Refuse labels without a use, and a use without labels."""
     if (task == "emotion") == bool(va_labels):
         raise ValueError(
             "Expected labels of valence and arousal with the tasks va and both, and only with "
@@ -214,7 +214,7 @@ def _expect_labels(task: str, va_labels: Sequence[str | Path], teaching: Teachin
 
 
 def save_figures(folder: str | Path, shipped: ShippedModel) -> list[Path]:
-    """Draws the curves and the confusion matrix of a model into `<folder>/<name>_*.png`."""
+    """Draw the curves and the confusion matrix of a model into `<folder>/<name>_*.png`."""
     from matplotlib.figure import Figure
 
     from builder_tools.plots import plot_confusion, plot_training_curves
@@ -247,7 +247,7 @@ def export_network(
     source: str | Path | None = None,
     reading: Mapping[str, Any] | None = None,
 ):
-    """Exports a `.keras` file into a model folder, checked on test faces of a data set.
+    """Export a `.keras` file into a model folder, checked on test faces of a data set.
 
     Args:
         network: A network from `(n, size, size, 3)` RGB 0...255 to probabilities.
@@ -281,14 +281,14 @@ def export_network(
 
 
 def _expect_writable(folder: Path) -> None:
-    """Finds out before hours of training that their result could not be written."""
+    """Find out before hours of training that their result could not be written."""
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / ".writable") as partial:
         partial.touch()
     (folder / ".writable").unlink()
 
 
-def _data_record(table: PictureTable) -> dict[str, Any]:
+def _data_record(table: ImageTable) -> dict[str, Any]:
     counts = np.bincount(table.split("train").labels, minlength=len(table.emotions))
     return {
         "data_sha256": data_sha256(table),
@@ -308,9 +308,9 @@ def _run_record(run) -> dict[str, Any]:
 
 
 def _export(
-    model, folder: Path, table: PictureTable, size: int, training: dict, fields: dict
+    model, folder: Path, table: ImageTable, size: int, training: dict, fields: dict
 ) -> None:
-    """Exports at the size of the last stage, checked on test faces."""
+    """Export at the size of the last stage, checked on test faces."""
     from builder_tools.export import export_model
 
     layers = {layer.name for layer in model.get_layer("backbone").layers}
@@ -333,11 +333,11 @@ def _export(
 
 
 def _one_sided(folder: Path) -> EmotionClassifier:
-    """Opens a model as its file is, whatever it averages in use."""
+    """Open a model as its file is, whatever it averages in use."""
     return EmotionClassifier(folder, flip_average=False)
 
 
-def _parity_faces(table: PictureTable, size: int) -> np.ndarray:
+def _parity_faces(table: ImageTable, size: int) -> np.ndarray:
     test = table.split("test")
     stored = size if table.images is None else table.images.shape[1]
-    return resize_faces(test.pictures(stored)[:PARITY_FACES], size)
+    return resize_faces(test.resized(stored)[:PARITY_FACES], size)

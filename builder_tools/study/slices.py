@@ -1,4 +1,4 @@
-"""Where a model is better and where worse: accuracy on thirds of the pictures."""
+"""Where a model is better and where worse: accuracy on thirds of the images."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from builder_tools.classifier import EmotionClassifier
-from builder_tools.datasets.measures import measure_pictures
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.measures import measure_images
+from builder_tools.datasets.table import ImageTable
 from builder_tools.evaluation import PROTOCOLS, evaluate, restrict
 from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.study.judging import predict_table
@@ -17,13 +17,13 @@ from builder_tools.study.judging import predict_table
 SLICED_BY = ("brightness", "contrast", "sharpness", "width_px")
 SLICES = ("lowest third", "middle third", "highest third")
 SLICE_PROTOCOL = "ferplus-majority-8"
-"""Which pictures count where people voted."""
+"""Which images count where people voted."""
 
 
 def slice_figures(
-    folder: str | Path, data: PictureTable, split: str = "test"
+    folder: str | Path, data: ImageTable, split: str = "test"
 ) -> dict[str, list[dict[str, Any]]]:
-    """Judges a model on thirds of a split, by what can be measured of the pictures.
+    """Judge a model on thirds of a split, by what can be measured of the images.
 
     Args:
         folder: The model folder.
@@ -42,7 +42,7 @@ def slice_figures(
         truth = PROTOCOLS[SLICE_PROTOCOL].labels(part.table)
     kept = truth != LEFT_OUT
     found = restrict(predict_table(classifier, part), classifier.emotions, judged)[kept]
-    measures = measure_pictures(part)[kept]
+    measures = measure_images(part)[kept]
     return {
         name: _thirds(measures[name].to_numpy(np.float64), truth[kept], found, judged)
         for name in SLICED_BY

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.datasets.unlabelled import resized, unlabelled_faces
 from builder_tools.evaluation import PROTOCOLS
 from builder_tools.evaluation.protocols import LEFT_OUT
@@ -34,7 +34,7 @@ class Teaching:
     Args:
         soft: The shares of the votes where people voted; else 1 for the label.
         original_share: How much of each target is FER2013's own label (a second opinion on the
-            same pictures; those it is in two minds about keep their target).
+            same images; those it is in two minds about keep their target).
         teachers: Models, by name or folder, whose mean probability is part of the target
             (knowledge distillation, Hinton et al., 2015, arXiv:1503.02531). Each looks at a face
             and at its mirror image.
@@ -97,7 +97,7 @@ class Teaching:
         return {name: value for name, value in told.items() if value or name not in later}
 
 
-def taught_samples(table: PictureTable, teaching: Teaching, *, size_px: int) -> Samples:
+def taught_samples(table: ImageTable, teaching: Teaching, *, size_px: int) -> Samples:
     """Return the training faces with the targets that a teaching makes.
 
     Args:
@@ -120,7 +120,7 @@ def taught_samples(table: PictureTable, teaching: Teaching, *, size_px: int) -> 
     if teaching.teachers:
         targets = (1 - teaching.teacher_share) * targets
     if teaching.teachers and not teaching.match:
-        faces = train.pictures(size_px if len(images.shape) == 4 else images.shape[1])
+        faces = train.resized(size_px if len(images.shape) == 4 else images.shape[1])
         targets = targets + teaching.teacher_share * _mean_opinion(teaching, faces, table)
     if teaching.unlabelled:
         grey = len(images.shape) == 3
@@ -135,7 +135,7 @@ def taught_samples(table: PictureTable, teaching: Teaching, *, size_px: int) -> 
     return Samples(images, targets.astype(np.float32))
 
 
-def matching_teacher(table: PictureTable, teaching: Teaching, *, size_px: int):
+def matching_teacher(table: ImageTable, teaching: Teaching, *, size_px: int):
     """Return the network that answers while a student is trained, or None.
 
     Args:
@@ -148,12 +148,12 @@ def matching_teacher(table: PictureTable, teaching: Teaching, *, size_px: int):
     return mean_teacher(teaching.teachers, teaching.weights, table.emotions.names, size_px)
 
 
-def _mean_opinion(teaching: Teaching, faces, table: PictureTable) -> np.ndarray:
+def _mean_opinion(teaching: Teaching, faces, table: ImageTable) -> np.ndarray:
     return mean_answers(teaching.teachers, teaching.weights, faces, table.emotions.names)
 
 
 def with_places(samples: Samples, places: np.ndarray | None, task: str) -> Samples:
-    """Gives samples whose targets are those of a task.
+    """Return samples whose targets are those of a task.
 
     Args:
         samples: With the targets of the emotions.
@@ -168,12 +168,12 @@ def with_places(samples: Samples, places: np.ndarray | None, task: str) -> Sampl
     return Samples(samples.images, np.concatenate(parts, axis=1).astype(np.float32))
 
 
-def _with_second_opinion(targets: np.ndarray, train: PictureTable, share: float) -> np.ndarray:
+def _with_second_opinion(targets: np.ndarray, train: ImageTable, share: float) -> np.ndarray:
     original = with_original_labels(train)
     if original is None:
         raise ValueError(
             "Expected FER2013's own labels (fer2013_labels.csv in the data folder) for "
-            "original_share. Received: none for these pictures. Leave the share out, or see "
+            "original_share. Received: none for these images. Leave the share out, or see "
             "data/README.md."
         )
     protocol = PROTOCOLS[ORIGINAL_PROTOCOL]

@@ -31,7 +31,7 @@ def mean_answers(
             run's folder: asked at the size it was trained at last).
         weights: Of each, above 0; they are brought to a sum of 1.
         faces: RGB uint8: `(n, H, W, 3)`, a list of faces of any sizes, or what is sliced into
-            either (`Pictures`).
+            either (`ResizedImages`).
         emotions: Classes of the answers, in order.
 
     Returns:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 INTENDED_USE = (
-    "Telling the apparent expression of faces in pictures, videos and cameras, for statistics over "
+    "Telling the apparent expression of faces in images, videos and cameras, for statistics over "
     "many faces and for exploration by the people filmed or with their consent."
 )
 LIMITS = (
@@ -15,22 +15,22 @@ LIMITS = (
 )
 CARD_WORDS = {
     "ferplus": {
-        "licence": "MIT for the weights; the labels of FER+ are MIT (Microsoft), the pictures of "
+        "licence": "MIT for the weights; the labels of FER+ are MIT (Microsoft), the images of "
         "FER2013 were published for research: check your use.",
         "intended_use": INTENDED_USE,
-        "limits": "Trained on small grey web pictures in which contempt, disgust and fear are 3 % "
+        "limits": "Trained on small grey web images in which contempt, disgust and fear are 3 % "
         f"together: these are often missed (see per-class recall). {LIMITS}",
     },
     "other": {
-        "licence": "That of your pictures decides: it was trained on data of your own.",
+        "licence": "That of your images decides: it was trained on data of your own.",
         "intended_use": INTENDED_USE,
-        "limits": f"As good as the pictures and labels it was trained on. {LIMITS}",
+        "limits": f"As good as the images and labels it was trained on. {LIMITS}",
     },
 }
 """Fields of the card that follow from the data it was trained on."""
 
 _LABELS_COMPUTED = (
-    "Valence and arousal were learnt from labels that were computed from emotions and pictures; "
+    "Valence and arousal were learnt from labels that were computed from emotions and images; "
     "nobody rated them. "
 )
 TASK_LIMITS = {
@@ -48,7 +48,7 @@ def card_words(
     """Return the fields `licence`, `intended_use` and `limits` of a card.
 
     Args:
-        voted: Whether people voted on the pictures it was trained on: FER+.
+        voted: Whether people voted on the images it was trained on: FER+.
         task: Of the card.
         reservations: Sentences about those who taught it.
     """

@@ -1,9 +1,9 @@
 """The Kaggle csv: written whole, validated, resumable; and sent when asked.
 
-`image_path,emotion`, one row for every picture, in the order of `sample_submission.csv` where
+`image_path,emotion`, one row for every image, in the order of `sample_submission.csv` where
 given, else in natural order. Beside `NAME.csv` stands `NAME.log.csv` with what happened to each
-picture. While a run is under way its rows stand in `NAME.partial.jsonl`; a run that was
-interrupted goes on from there, up to the first picture that was replaced since.
+image. While a run is under way its rows stand in `NAME.partial.jsonl`; a run that was
+interrupted goes on from there, up to the first image that was replaced since.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ COMPETITION = "skillbox-computer-vision-project"
 
 @dataclass(frozen=True)
 class SubmissionJob:
-    """Which pictures a submission is about.
+    """Which images a submission is about.
 
     Args:
-        folder: Where the pictures are.
+        folder: Where the images are.
         names: What the rows call them, in order: names below the folder with `/`, which are bare
             file names where they lie directly in it; with a sample, its names.
-        paths: Where each picture is, or would be.
-        extra: Pictures of the folder that the sample does not ask for; they get no row.
+        paths: Where each image is, or would be.
+        extra: Images of the folder that the sample does not ask for; they get no row.
         left_out: Sentences on the other files of the folder: how many, why, which.
         sample: The sample that was followed, if any.
     """
@@ -55,26 +55,26 @@ class SubmissionJob:
 
 
 def plan_submission(folder: str | Path, sample: str | Path | None = None) -> SubmissionJob:
-    """Finds the pictures and their order.
+    """Find the images and their order.
 
     Args:
-        folder: Folder of pictures, which may lie in sub-folders.
-        sample: `sample_submission.csv`; its order and ids are followed (see `match_ids`), a
-            picture it names and the folder lacks gets a row as unreadable.
+        folder: Folder of images, which may lie in sub-folders.
+        sample: `sample_submission.csv`; its order and ids are followed (see `match_ids`), an
+            image it names and the folder lacks gets a row as unreadable.
 
     Raises:
         FileNotFoundError: If the folder or the sample is not there.
-        ValueError: If there are no pictures, or the sample is malformed or of other pictures.
+        ValueError: If there are no images, or the sample is malformed or of other images.
     """
     found, followed = find_images(folder), None if sample is None else Path(sample)
     ids = None if followed is None else read_sample(followed)
     if not found.names and ids is None:
         reasons = "".join(f" {sentence}." for sentence in found.sentences())
-        raise ValueError(f"Expected pictures in {folder}. There are none.{reasons}")
+        raise ValueError(f"Expected images in {folder}. There are none.{reasons}")
     known = dict(zip(found.names, found.paths, strict=True))
     matched = [(name, name) for name in known] if ids is None else match_ids(ids, found.names)
-    paths = tuple(known[picture] if picture else found.folder / row for row, picture in matched)
-    wanted = {picture for _, picture in matched}
+    paths = tuple(known[image] if image else found.folder / row for row, image in matched)
+    wanted = {image for _, image in matched}
     return SubmissionJob(
         Path(folder),
         tuple(row for row, _ in matched),
@@ -93,11 +93,11 @@ def make_submission(
     faces_csv: str | Path | None = None,
     restart: bool = False,
 ) -> Iterator[BatchRow]:
-    """Classifies the pictures and writes the csv and its log; gives the rows as they are made.
+    """Classify the images and write the csv and its log; return the rows as they are made.
 
     Read it to its end: the files are written after the last row. Rows of an interrupted run of
-    the same pictures, model and policies are given first and not made again; from the first
-    picture on whose file has changed since, they are.
+    the same images, model and policies are given first and not made again; from the first
+    image on whose file has changed since, they are.
 
     Args:
         inference: Made with any mode; its batch policies count.
@@ -109,7 +109,7 @@ def make_submission(
 
     Raises:
         ValueError: If the csv does not pass `validate_submission` (it is then not written), or
-            an interrupted run of other pictures or settings stands in the way.
+            an interrupted run of other images or settings stands in the way.
         BlockingIOError: If another process is writing this csv.
         OSError: If the csv cannot be written; before the first row where that can be known.
     """
@@ -154,10 +154,10 @@ def write_submission(
     names: Sequence[str],
     emotions: Collection[str],
 ) -> None:
-    """Writes the csv and its log, each whole or not at all, after validating the csv.
+    """Write the csv and its log, each whole or not at all, after validating the csv.
 
     Args:
-        rows: One a picture.
+        rows: One an image.
         csv_path: Where to.
         names: The bare file names expected, in order.
         emotions: The words allowed.
@@ -174,14 +174,14 @@ def write_submission(
 
 
 def log_path(csv_path: str | Path) -> Path:
-    """Gives the path of a submission's log: `NAME.log.csv` beside `NAME.csv`."""
+    """Return the path of a submission's log: `NAME.log.csv` beside `NAME.csv`."""
     return Path(csv_path).with_suffix(".log.csv")
 
 
 def validate_submission(
     csv_path: str | Path, names: Sequence[str], emotions: Collection[str]
 ) -> None:
-    """Checks a submission: header, one row for each name in order, known emotions.
+    """Check a submission: header, one row for each name in order, known emotions.
 
     Raises:
         ValueError: Names the row, what was expected and what stands there.
@@ -216,7 +216,7 @@ def check_submission(
     given = [row[0] if row else "" for row in lines[1:]]
     twice = [name for name, count in Counter(given).items() if count > 1]
     if twice:
-        raise ValueError(f"Expected each picture once in {csv_path}. Twice or more: {twice[:10]}.")
+        raise ValueError(f"Expected each image once in {csv_path}. Twice or more: {twice[:10]}.")
     if sample is not None:
         names, against = (
             _spelt_alike(read_sample(sample), given),
@@ -228,7 +228,7 @@ def check_submission(
         names, against = given, "itself only: give --sample to compare count, ids and order"
     _check_lines(lines, names, emotions, csv_path)
     if not given or not all(name.strip() for name in given):
-        raise ValueError(f"Expected a picture's name in every row of {csv_path}, one at least.")
+        raise ValueError(f"Expected an image's name in every row of {csv_path}, one at least.")
     return against
 
 
@@ -242,7 +242,7 @@ def _spelt_alike(ids: Sequence[PurePosixPath], given: Sequence[str]) -> list[str
 def send_submission(
     csv_path: str | Path, message: str, *, competition: str = COMPETITION, dry_run: bool = True
 ) -> list[str]:
-    """Sends a csv with the official `kaggle` client, or (dry run) only gives its command.
+    """Send a csv with the official `kaggle` client, or (dry run) only gives its command.
 
     Raises:
         FileNotFoundError: If the csv is not there.
@@ -263,7 +263,7 @@ def send_submission(
 
 
 def _fingerprint(inference: Inference, job: SubmissionJob) -> str:
-    """Name the pictures, the model, the detector and the policies of a run."""
+    """Name the images, the model, the detector and the policies of a run."""
     card = getattr(inference.model, "card", None)
     facts = {
         "version": __version__,

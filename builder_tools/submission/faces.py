@@ -18,9 +18,9 @@ FIRST_COLUMNS = (
 def write_faces(path: Path, rows: Iterable[BatchRow], emotions: Sequence[str]) -> None:
     """Write a csv of every face, whole or not at all.
 
-    Columns: `image_path`, `face` (its number in the picture, the largest is 1), the box in pixels,
+    Columns: `image_path`, `face` (its number in the image, the largest is 1), the box in pixels,
     `detection_score`, `emotion`, its `probability`, `doubtful` (1 or 0), `p_<emotion>` for each,
-    `valence` and `arousal` (empty where the model gives none). A picture without a face has no row.
+    `valence` and `arousal` (empty where the model gives none). An image without a face has no row.
 
     Args:
         path: Where to; its folder is made.

@@ -1,7 +1,7 @@
-"""The sample submission: which ids Kaggle asks for, in which order, and which picture each means.
+"""The sample submission: which ids Kaggle asks for, in which order, and which image each means.
 
 Samples come from many hands: with `,`, `;`, tabs or `|` between the cells, from Excel, with or
-without the pictures' suffixes, with folders before the names, with `\\` in paths and capital
+without the images' suffixes, with folders before the names, with `\\` in paths and capital
 letters where the files have small ones. An id keeps its own spelling in the submission, since
 Kaggle compares it with its own.
 """
@@ -42,38 +42,38 @@ def read_sample(path: str | Path) -> list[PurePosixPath]:
         if any(cell.strip() for cell in row):
             name = PurePosixPath(row[0].strip().replace("\\", "/"))
             if not name.name:
-                raise ValueError(f"Expected a picture's name in row {number} of {path}: {row}.")
+                raise ValueError(f"Expected an image's name in row {number} of {path}: {row}.")
             ids.append(PurePosixPath(*(part for part in name.parts if part != "/")))
     if not ids:
         raise ValueError(f"Expected rows in {path}. There are none.")
     twice = [str(name) for name, count in Counter(ids).items() if count > 1]
     if twice:
-        raise ValueError(f"Expected each picture once in {path}. Twice or more: {twice[:_SHOWN]}.")
+        raise ValueError(f"Expected each image once in {path}. Twice or more: {twice[:_SHOWN]}.")
     return ids
 
 
 def match_ids(ids: Sequence[PurePosixPath], names: Sequence[str]) -> list[tuple[str, str | None]]:
-    """Return for each id what its row is called and the name of its picture; None without one.
+    """Return for each id what its row is called and the name of its image; None without one.
 
-    An id means the picture whose path ends like it, or whose whole path is its end, first in the
+    An id means the image whose path ends like it, or whose whole path is its end, first in the
     same spelling, then in any case, then without suffixes. Where several do, it means none: nobody
     knows which.
 
     Args:
         ids: From `read_sample`.
-        names: The pictures below the folder, with `/`.
+        names: The images below the folder, with `/`.
 
     Raises:
-        ValueError: If no id means a picture, or two mean the same one.
+        ValueError: If no id means an image, or two mean the same one.
     """
     spellings = ((_as_is, _as_is), (_in_small, _in_small), (_in_small, _without_suffix))
     indexes = [(of_ids, *_index(names, of_names)) for of_ids, of_names in spellings]
     matched = []
     for name in ids:
         meant = (_lookup(spell(name), whole, ends) for spell, whole, ends in indexes)
-        picture = next(filter(None, meant), None)
-        depth = len(PurePosixPath(picture).parts) if picture else 1
-        matched.append((str(PurePosixPath(*name.parts[-depth:])), picture))
+        image = next(filter(None, meant), None)
+        depth = len(PurePosixPath(image).parts) if image else 1
+        matched.append((str(PurePosixPath(*name.parts[-depth:])), image))
     _check(matched, ids, names)
     return matched
 
@@ -91,7 +91,7 @@ def _without_suffix(path: PurePosixPath) -> PurePosixPath:
 
 
 def _index(names: Sequence[str], spelling: Callable) -> tuple[dict, dict]:
-    """Return the pictures by their whole path, and by every end of it."""
+    """Return the images by their whole path, and by every end of it."""
     whole, ends = defaultdict(set), defaultdict(set)
     for name in names:
         path = spelling(PurePosixPath(name))
@@ -113,14 +113,14 @@ def _lookup(name: PurePosixPath, whole: dict, ends: dict) -> str | None:
 def _check(
     matched: list[tuple[str, str | None]], ids: Sequence[PurePosixPath], names: Sequence[str]
 ) -> None:
-    pictures = [picture for _, picture in matched if picture]
-    if not pictures:
+    images = [image for _, image in matched if image]
+    if not images:
         raise ValueError(
-            "Expected a sample of these pictures. None of its ids means one: it asks for "
+            "Expected a sample of these images. None of its ids means one: it asks for "
             f"{[str(name) for name in ids[:3]]}, the folder has {list(names[:3])}. Is it the "
             "right folder?"
         )
-    for what, found in (("pictures", pictures), ("names", [row for row, _ in matched])):
+    for what, found in (("images", images), ("names", [row for row, _ in matched])):
         twice = [str(name) for name, count in Counter(found).items() if count > 1]
         if twice:
             raise ValueError(

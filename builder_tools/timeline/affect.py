@@ -34,7 +34,7 @@ class Affect:
 
 
 def affect_of(face: FaceEmotion) -> Affect:
-    """Gives the affect of a face.
+    """Return the affect of a face.
 
     With the model's own valence and arousal, intensity is the length of that vector, at most 1.
     Without, it is the probability that the face shows anything: 1 - neutral - uncertain.
@@ -55,6 +55,6 @@ def affect_of(face: FaceEmotion) -> Affect:
 
 
 def _expected_place(names: tuple[str, ...], probabilities: np.ndarray):
-    """Gives valence and arousal, None where no emotion with an anchor is probable."""
+    """Return valence and arousal, None where no emotion with an anchor is probable."""
     valence, arousal = EmotionSet(names).expected_place(probabilities[None])[0].tolist()
     return None if math.isnan(valence) else (valence, arousal)

@@ -29,16 +29,16 @@ class Cut:
     count: int
 
     def start_s(self, fps: float) -> float:
-        """Gives when its first frame is shown."""
+        """Return when its first frame is shown."""
         return self.first / fps
 
     def end_s(self, fps: float) -> float:
-        """Gives when the frame after its last one is shown."""
+        """Return when the frame after its last one is shown."""
         return (self.first + self.count) / fps
 
 
 def cuts_of(highlights: Sequence[Highlight], fps: float) -> list[Cut]:
-    """Gives the segments in whole frames, in the order of the film."""
+    """Return the segments in whole frames, in the order of the film."""
     ordered = sorted(highlights, key=lambda highlight: highlight.start_s)
     return [
         Cut(round(h.start_s * fps), max(round((h.end_s - h.start_s) * fps), 1)) for h in ordered
@@ -46,7 +46,7 @@ def cuts_of(highlights: Sequence[Highlight], fps: float) -> list[Cut]:
 
 
 def write_highlights(path: Path, highlights: Sequence[Highlight], measure: str) -> Path:
-    """Writes `highlights.csv`, best first; with no highlight, the header alone."""
+    """Write `highlights.csv`, best first; with no highlight, the header alone."""
     table = pd.DataFrame([asdict(h) for h in highlights], columns=HIGHLIGHT_COLUMNS)
     table["measure"] = measure
     with replacing(path) as partial:
@@ -55,7 +55,7 @@ def write_highlights(path: Path, highlights: Sequence[Highlight], measure: str) 
 
 
 def write_edl(path: Path, film: Path, cuts: Sequence[Cut], fps: float, *, sound: bool) -> Path:
-    """Writes an edit decision list (CMX3600).
+    """Write an edit decision list (CMX3600).
 
     Timecodes count frames without dropping any, at the whole number of frames a second next to
     `fps`; so they are exact frames at 29.97 too. A film of less than a frame a second, as no
@@ -74,7 +74,7 @@ def write_edl(path: Path, film: Path, cuts: Sequence[Cut], fps: float, *, sound:
 
 
 def write_ffconcat(path: Path, film: Path, cuts: Sequence[Cut], fps: float) -> Path:
-    """Writes a list for `ffmpeg -f concat -safe 0 -i FILE`; the film's place is relative to it."""
+    """Write a list for `ffmpeg -f concat -safe 0 -i FILE`; the film's place is relative to it."""
     place = Path(os.path.relpath(film.resolve(), path.parent.resolve())).as_posix()
     quoted = place.replace("'", "'\\''")
     lines = ["ffconcat version 1.0"]
@@ -88,7 +88,7 @@ def write_ffconcat(path: Path, film: Path, cuts: Sequence[Cut], fps: float) -> P
 
 
 def _edl_name(text: str) -> str:
-    """Gives a name in one line of ASCII, which is all an EDL holds."""
+    """Return a name in one line of ASCII, which is all an EDL holds."""
     return " ".join(text.encode("ascii", "replace").decode().split())
 
 

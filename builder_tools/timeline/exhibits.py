@@ -1,7 +1,7 @@
 """What visitors felt at each exhibit: dwell time, emotions, affect, with uncertainty.
 
 Only figures of groups leave this module: an exhibit with fewer visitors than the minimum group
-size shows nothing at all, not even how many there were. No face, no picture and no single
+size shows nothing at all, not even how many there were. No face, no image and no single
 visitor's figures are stored.
 
 A visit is a track: the same person at two exhibits, or back after a while, is two visits, since
@@ -59,7 +59,7 @@ class Exhibit:
 
     Args:
         name: What it is called in the report.
-        source: Folder of videos and pictures, a video, a camera's index or an address.
+        source: Folder of videos and images, a video, a camera's index or an address.
         seconds: How long to watch a camera.
     """
 
@@ -84,7 +84,7 @@ class ExhibitConfig:
         exhibits: Where to look.
         title: Of the report.
         minimum_group: Visits an exhibit needs before anything of it is shown.
-        minimum_dwell_s: Shorter visits are passers-by and do not count (pictures have no dwell).
+        minimum_dwell_s: Shorter visits are passers-by and do not count (images have no dwell).
         rank_by: `dwell_s`, `intensity`, `valence`, `arousal` or an emotion.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
@@ -115,7 +115,7 @@ class ExhibitConfig:
 
 
 def read_config(path: str | Path) -> ExhibitConfig:
-    """Reads a configuration.
+    """Read a configuration.
 
     ```toml
     title = "Spring show"
@@ -177,7 +177,7 @@ class Visit:
     """A visitor before an exhibit; kept in memory only.
 
     Args:
-        dwell_s: First to last sight, seconds; None in a still picture.
+        dwell_s: First to last sight, seconds; None in a still image.
         summary: What they showed.
     """
 
@@ -193,7 +193,7 @@ def watch_exhibit(
     minimum_dwell_s: float,
     progress: Callable[[Iterable, str], Iterable] = lambda items, name: items,
 ) -> tuple[list[Visit], list[str]]:
-    """Gives the visits to an exhibit, and what could not be read.
+    """Return the visits to an exhibit, and what could not be read.
 
     Args:
         exhibit: Where.
@@ -213,7 +213,7 @@ def watch_exhibit(
     for path in _recordings(Path(exhibit.source)):
         try:
             if path.suffix.lower() in STILL_SUFFIXES:
-                visits += _picture_visits(path, video)
+                visits += _image_visits(path, video)
                 continue
             with video.run(path) as results:
                 people = _people(progress(results, f"{exhibit.name}: {path.name}"), video)
@@ -233,7 +233,7 @@ def _for_seconds(results: Iterable[FrameResult], seconds: float) -> Iterable[Fra
 
 
 def _recordings(source: Path) -> list[Path]:
-    """Gives a video itself, or a folder's videos and pictures by name.
+    """Return a video itself, or a folder's videos and images by name.
 
     Raises:
         ValueError: If the folder has none.
@@ -243,7 +243,7 @@ def _recordings(source: Path) -> list[Path]:
     kinds = {*VIDEO_SUFFIXES, *STILL_SUFFIXES}
     found = sorted(path for path in source.rglob("*") if path.suffix.lower() in kinds)
     if not found:
-        raise ValueError(f"Expected videos or pictures in {str(source)!r}. Found none.")
+        raise ValueError(f"Expected videos or images in {str(source)!r}. Found none.")
     return found
 
 
@@ -254,8 +254,8 @@ def _people(results: Iterable[FrameResult], inference: Inference) -> list[Summar
     return maker.people()
 
 
-def _picture_visits(path: Path, inference: Inference) -> list[Visit]:
-    """Gives a still picture's faces as visits without dwell."""
+def _image_visits(path: Path, inference: Inference) -> list[Visit]:
+    """Return a still image's faces as visits without dwell."""
     maker = SummaryMaker(tuple(inference.model.emotions))
     found = inference.analyse(read_image(path))
     named = tuple(
@@ -300,7 +300,7 @@ class ExhibitResult:
 def judge_exhibits(
     visits: dict[str, Sequence[Visit]], config: ExhibitConfig
 ) -> list[ExhibitResult]:
-    """Gives the exhibits by rank; those with too few visits last and empty.
+    """Return the exhibits by rank; those with too few visits last and empty.
 
     Args:
         visits: By exhibit.
@@ -345,7 +345,7 @@ def _estimates(group: Sequence[Visit], config: ExhibitConfig) -> dict[str, Estim
 
 
 def _estimate(values: np.ndarray, draws: np.ndarray, minimum_group: int) -> Estimate:
-    """Gives a mean over those of whom it is known, if they are enough for a group."""
+    """Return a mean over those of whom it is known, if they are enough for a group."""
     known = np.isfinite(values)
     if known.sum() < minimum_group:
         return Estimate(math.nan, math.nan, math.nan)
@@ -356,7 +356,7 @@ def _estimate(values: np.ndarray, draws: np.ndarray, minimum_group: int) -> Esti
 
 
 def write_exhibits(path: Path, results: Sequence[ExhibitResult], config: ExhibitConfig) -> Path:
-    """Writes a row an exhibit: `exhibit, rank, visits, note, <measure>, <measure>_low, ...`."""
+    """Write a row an exhibit: `exhibit, rank, visits, note, <measure>, <measure>_low, ...`."""
     rows = []
     for result in results:
         note = "" if result.rank else too_few(config)
@@ -376,5 +376,5 @@ def write_exhibits(path: Path, results: Sequence[ExhibitResult], config: Exhibit
 
 
 def too_few(config: ExhibitConfig) -> str:
-    """Gives what is said of a group that is too small."""
+    """Return what is said of a group that is too small."""
     return f"fewer than {config.minimum_group} visits: not shown"

@@ -93,7 +93,7 @@ def reactions(
     duration_s: float,
     settings: SignalSettings,
 ) -> pd.DataFrame:
-    """Gives every viewer's reaction over the film: a column a viewer, the index is `time_s`.
+    """Return every viewer's reaction over the film: a column a viewer, the index is `time_s`.
 
     Args:
         tables: Timelines by viewer.
@@ -110,7 +110,7 @@ def reactions(
 
 
 def common_reaction(viewers: np.ndarray, least_share: float) -> np.ndarray:
-    """Gives the median over the viewers seen: `(n,)`, NaN where too few are.
+    """Return the median over the viewers seen: `(n,)`, NaN where too few are.
 
     Args:
         viewers: `(n, viewers)` reactions, NaN where a face is missing.
@@ -127,7 +127,7 @@ def common_reaction(viewers: np.ndarray, least_share: float) -> np.ndarray:
 def find_highlights(
     viewers: pd.DataFrame, duration_s: float, settings: HighlightSettings
 ) -> list[Highlight]:
-    """Gives the strongest segments, best first; they do not overlap. `[]` where nothing stands out.
+    """Return the strongest segments, best first, without overlap. `[]` where nothing stands out.
 
     Args:
         viewers: Of `reactions`.
@@ -145,7 +145,7 @@ def find_highlights(
 
 
 def _peaks(common: np.ndarray, settings: HighlightSettings) -> np.ndarray:
-    """Gives the indices of the peaks, highest first; a film's ends count as its lowest place."""
+    """Return the indices of the peaks, highest first; a film's ends count as its lowest place."""
     from scipy.signal import find_peaks
 
     if not np.isfinite(common).any():
@@ -162,7 +162,7 @@ def _peaks(common: np.ndarray, settings: HighlightSettings) -> np.ndarray:
 def _without_overlap(
     peaks: Sequence[int], times_s: np.ndarray, duration_s: float, settings: HighlightSettings
 ) -> list[tuple[int, tuple[float, float]]]:
-    """Gives the best peaks with segments that fit in the film and beside each other."""
+    """Return the best peaks with segments that fit in the film and beside each other."""
     chosen: list[tuple[int, tuple[float, float]]] = []
     for peak in peaks:
         start, end = _segment(float(times_s[peak]), duration_s, settings)
@@ -208,7 +208,7 @@ def _highlight(
 def bootstrap_median(
     values: np.ndarray, resamples: int, seed: int
 ) -> tuple[float, float] | tuple[None, None]:
-    """Gives the 95 % interval of the median, viewers drawn with replacement; None for one value."""
+    """Return the 95 % interval of the median, viewers with replacement; None for one value."""
     if len(values) < 2:
         return None, None
     draws = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))

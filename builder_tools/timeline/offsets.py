@@ -57,7 +57,7 @@ class Offset:
 
 
 def find_offset(recording: str | Path, film: str | Path) -> Offset:
-    """Gives when a recording began in the film's time, from the sound of both.
+    """Return when a recording began in the film's time, from the sound of both.
 
     Raises:
         FileNotFoundError: If one of the files does not exist.
@@ -67,7 +67,7 @@ def find_offset(recording: str | Path, film: str | Path) -> Offset:
 
 
 def read_onsets(source: str | Path) -> np.ndarray:
-    """Gives how much louder a file's sound gets in each band: `(steps of 10 ms, bands)` float32.
+    """Return how much louder a file's sound gets in each band: `(steps of 10 ms, bands)` float32.
 
     Raises:
         ValueError: If it has no sound, or less than 2 s of it.
@@ -90,7 +90,7 @@ def read_onsets(source: str | Path) -> np.ndarray:
 
 
 def match_onsets(recording: np.ndarray, film: np.ndarray) -> Offset:
-    """Gives the shift at which a recording's onsets fit the film's best.
+    """Return the shift at which a recording's onsets fit the film's best.
 
     Args:
         recording: `(n, bands)` of `read_onsets`.
@@ -110,7 +110,7 @@ def match_onsets(recording: np.ndarray, film: np.ndarray) -> Offset:
 
 
 def _energies(samples: np.ndarray, bands: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gives `(steps, bands)` energies, and the samples left for the next block."""
+    """Return `(steps, bands)` energies, and the samples left for the next block."""
     steps = max((len(samples) - WINDOW) // HOP + 1, 0)
     if not steps:
         return np.zeros((0, NUM_BANDS), np.float32), samples
@@ -120,7 +120,7 @@ def _energies(samples: np.ndarray, bands: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _bands() -> np.ndarray:
-    """Gives which frequencies belong to which band: `(WINDOW / 2 + 1, NUM_BANDS)` of 0 and 1."""
+    """Return which frequencies belong to which band: `(WINDOW / 2 + 1, NUM_BANDS)` of 0 and 1."""
     edges = np.geomspace(LOWEST_HZ, HIGHEST_HZ, NUM_BANDS + 1)
     frequencies = np.fft.rfftfreq(WINDOW, 1 / RATE_HZ)
     inside = (frequencies[:, None] >= edges[:-1]) & (frequencies[:, None] < edges[1:])
@@ -138,7 +138,7 @@ def _onsets(energy: np.ndarray) -> np.ndarray:
 
 
 def _vertex(strength: np.ndarray, best: int) -> float:
-    """Gives where between the samples the parabola through the best three has its top."""
+    """Return where between the samples the parabola through the best three has its top."""
     if not 0 < best < len(strength) - 1:
         return 0.0
     before, top, after = strength[best - 1 : best + 2]
@@ -147,7 +147,7 @@ def _vertex(strength: np.ndarray, best: int) -> float:
 
 
 def _clarity(strength: np.ndarray, best: int) -> tuple[float, float]:
-    """Gives how far the best shift and the next best, not its neighbour, stand out."""
+    """Return how far the best shift and the next best, not its neighbour, stand out."""
     reach = round(_NEIGHBOURS_S * RATE_HZ / HOP)
     near = np.arange(max(best - reach, 0), min(best + reach, len(strength)))
     others = np.delete(strength, near)

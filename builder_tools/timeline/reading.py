@@ -16,7 +16,7 @@ from builder_tools.timeline.writer import (
 
 
 def read_timeline(path: str | Path) -> pd.DataFrame:
-    """Gives a timeline that `TimelineWriter` wrote, rows in order of time.
+    """Return a timeline that `TimelineWriter` wrote, rows in order of time.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -36,7 +36,7 @@ def read_timeline(path: str | Path) -> pd.DataFrame:
 
 
 def check_timeline(table: pd.DataFrame, name: str) -> None:
-    """Refuses a table without the columns of a timeline."""
+    """Refuse a table without the columns of a timeline."""
     missing = [column for column in (*FIRST_COLUMNS, *LAST_COLUMNS) if column not in table]
     if missing or not probability_columns(table):
         raise ValueError(
@@ -46,17 +46,17 @@ def check_timeline(table: pd.DataFrame, name: str) -> None:
 
 
 def probability_columns(table: pd.DataFrame) -> list[str]:
-    """Gives the columns with probabilities, in class order."""
+    """Return the columns with probabilities, in class order."""
     return [column for column in table if column.startswith(PROBABILITY_PREFIX)]
 
 
 def emotions_of(table: pd.DataFrame) -> EmotionSet:
-    """Gives the emotions of a timeline, in class order."""
+    """Return the emotions of a timeline, in class order."""
     return EmotionSet([c.removeprefix(PROBABILITY_PREFIX) for c in probability_columns(table)])
 
 
 def measure_column(table: pd.DataFrame, measure: str) -> str:
-    """Gives the column of a measure: `valence`, `arousal`, `intensity` or an emotion.
+    """Return the column of a measure: `valence`, `arousal`, `intensity` or an emotion.
 
     Raises:
         ValueError: If there is none of that name.

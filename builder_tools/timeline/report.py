@@ -42,14 +42,14 @@ _TITLES = {
 
 
 def write_report(path: Path, results: Sequence[ExhibitResult], config: ExhibitConfig) -> Path:
-    """Writes the page; it names no visitor, shows no face and loads nothing from elsewhere."""
+    """Write the page; it names no visitor, show no face and load nothing from elsewhere."""
     shown = [result for result in results if result.rank]
     parts = [
         f"<h1>{html.escape(config.title)}</h1>",
         f"<p>{html.escape(_introduction(config))}</p>",
         _table(results, config),
     ]
-    parts += [_picture(*figure) for figure in _figures(shown)]
+    parts += [_image(*figure) for figure in _figures(shown)]
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
@@ -123,7 +123,7 @@ def _figures(shown: Sequence[ExhibitResult]) -> list[tuple[str, Figure]]:
     return figures
 
 
-def _picture(title: str, figure: Figure) -> str:
+def _image(title: str, figure: Figure) -> str:
     import matplotlib.pyplot as plt
 
     data = io.BytesIO()

@@ -50,7 +50,7 @@ class SignalSettings:
 
 
 def largest_faces(table: pd.DataFrame) -> pd.DataFrame:
-    """Gives the row of the largest face of each frame: the viewer, not who passes behind.
+    """Return the row of the largest face of each frame: the viewer, not who passes behind.
 
     Frames without a face keep their empty row.
     """
@@ -61,7 +61,7 @@ def largest_faces(table: pd.DataFrame) -> pd.DataFrame:
 def sample(
     table: pd.DataFrame, settings: SignalSettings, times_s: np.ndarray, offset_s: float = 0.0
 ) -> np.ndarray:
-    """Gives a viewer's measure at evenly spaced times of the film, NaN where no face was seen.
+    """Return a viewer's measure at evenly spaced times of the film, NaN where no face was seen.
 
     Args:
         table: The viewer's timeline.
@@ -81,7 +81,7 @@ def sample(
 
 
 def _bridged(values: np.ndarray, settings: SignalSettings) -> np.ndarray:
-    """Fills short gaps between samples along a straight line; longer ones stay whole."""
+    """Fill short gaps between samples along a straight line; longer ones stay whole."""
     known = np.flatnonzero(np.isfinite(values))
     if not len(known):
         return values
@@ -106,7 +106,7 @@ def _smoothed(values: np.ndarray, settings: SignalSettings) -> np.ndarray:
 
 
 def reaction(values: np.ndarray, settings: SignalSettings) -> np.ndarray:
-    """Gives how far a viewer is from their usual face, in their usual restlessness.
+    """Return how far a viewer is from their usual face, in their usual restlessness.
 
     The usual is the running median, the restlessness the running median of the distance from it
     (as a standard deviation, at least 0.05); both leave gaps out.

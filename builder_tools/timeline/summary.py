@@ -51,7 +51,7 @@ class Summary:
 
     @property
     def changes_per_minute(self) -> float | None:
-        """Changes of the shown emotion a minute in sight."""
+        """Change of the shown emotion a minute in sight."""
         return 60 * self.changes / self.seen_s if self.seen_s else None
 
 
@@ -103,7 +103,7 @@ class SummaryMaker:
         self._time_s: float | None = None
 
     def add(self, result: FrameResult) -> None:
-        """Takes in a frame."""
+        """Take in a frame."""
         self.num_frames += 1
         self.with_face += bool(result.faces)
         self._time_s = result.time_s
@@ -111,12 +111,12 @@ class SummaryMaker:
             self._see(face, result.time_s)
 
     def people(self) -> list[Summary]:
-        """Gives everybody seen, in the order of their tracks (faces without one are left out)."""
+        """Return everybody seen, in the order of their tracks (faces without one are left out)."""
         tracks = sorted(track for track in self._people if track is not None)
         return [self._summary(track, self._people[track]) for track in tracks]
 
     def whole(self) -> Summary | None:
-        """Gives all people together, or None if nobody was seen."""
+        """Return all people together, or None if nobody was seen."""
         sums = list(self._people.values())
         if not sums:
             return None
@@ -162,7 +162,7 @@ class SummaryMaker:
 
 
 def describe_people(people: Sequence[Summary], *, most: int = 20) -> list[str]:
-    """Gives a line a person, those longest in sight first."""
+    """Return a line a person, those longest in sight first."""
     longest = sorted(people, key=lambda person: -person.seen_s)
     lines = [_line(f"person {person.track}", person) for person in longest[:most]]
     if len(longest) > most:
@@ -171,7 +171,7 @@ def describe_people(people: Sequence[Summary], *, most: int = 20) -> list[str]:
 
 
 def describe_video(maker: SummaryMaker) -> str:
-    """Gives a video's line."""
+    """Return a video's line."""
     whole = maker.whole()
     if whole is None:
         return f"no face in {maker.num_frames} frames"

@@ -20,10 +20,10 @@ FADE_S = 0.01
 
 
 def cut_trailer(film: str | Path, cuts: Sequence[Cut], out: str | Path) -> Path:
-    """Cuts stretches out of a film and puts them one after another: H.264 and AAC in MP4.
+    """Cut stretches out of a film and put them one after another: H.264 and AAC in MP4.
 
     Everything is encoded anew, so cuts fall on any frame, not only on key frames; the length is
-    that of the cuts to the frame, and sound starts and ends with its pictures to the sample. A
+    that of the cuts to the frame, and sound starts and ends with its images to the sample. A
     film whose frames come unevenly gets its mean rate.
 
     Args:
@@ -42,13 +42,13 @@ def cut_trailer(film: str | Path, cuts: Sequence[Cut], out: str | Path) -> Path:
         with VideoWriter(out, reader.fps, reader.size, audio_from=sound) as writer:
             for cut in cuts:
                 times_s = (cut.first + np.arange(cut.count)) / reader.fps
-                for image in reader.pictures_at(times_s.tolist()):
+                for image in reader.images_at(times_s.tolist()):
                     writer.write(image)
     return Path(out)
 
 
 def _write_sound(path: Path, film: str | Path, cuts: Sequence[Cut], fps: float) -> Path | None:
-    """Writes the cuts' sound as a wave file; gives None for a silent film."""
+    """Write the cuts' sound as a wave file; return None for a silent film."""
     rate = sound_rate_hz(film)
     if rate is None:
         return None

@@ -102,7 +102,7 @@ class Found:
 
 
 def parse_viewers(texts: Sequence[str]) -> list[Viewer]:
-    """Reads viewers as written on a command line: `anna.mp4`, `ben.mp4@+1.25`, `c.csv@-0.4`.
+    """Read viewers as written on a command line: `anna.mp4`, `ben.mp4@+1.25`, `c.csv@-0.4`.
 
     The number is when the recording began, in the film's seconds. Equal names get a number.
 
@@ -136,7 +136,7 @@ def watch(
     folder: Path,
     progress: Callable[[Iterable, str, float], Iterable] = lambda items, name, total: items,
 ) -> tuple[pd.DataFrame, str]:
-    """Gives a viewer's timeline, made of the recording if need be, and what was wrong with it.
+    """Return a viewer's timeline, made of the recording if need be, and what was wrong with it.
 
     Args:
         viewer: Whose.
@@ -161,7 +161,7 @@ def watch(
 def find_offsets(
     viewers: Sequence[Viewer], film: Path | None
 ) -> dict[str, tuple[float, str, float | None, str]]:
-    """Gives for each viewer: offset in seconds, where from, how clearly, what was wrong.
+    """Return for each viewer: offset in seconds, where from, how clearly, what was wrong.
 
     Without a film, recordings are laid beside the first one.
     """
@@ -200,7 +200,7 @@ def search(
     settings: HighlightSettings,
     progress: Callable[[Iterable, str, float], Iterable] = lambda items, name, total: items,
 ) -> Found:
-    """Watches all viewers, finds the highlights and writes everything but the figure.
+    """Watch all viewers, find the highlights and write everything but the figure.
 
     Args:
         viewers: Who.
@@ -267,7 +267,7 @@ def check_folder(out: Path, viewers: Sequence[Viewer], film: Path | None) -> Non
 
 
 def _duration_s(film: Path) -> float:
-    """Gives the declared length; counts the frames where there is none."""
+    """Return the declared length; counts the frames where there is none."""
     with VideoReader(film) as reader:
         if reader.duration_s:
             return reader.duration_s
@@ -328,7 +328,7 @@ def _write_tables(
 
 
 def _write_cuts(out: Path, clip: Path | None, highlights: list[Highlight]) -> list[Path]:
-    """Writes the lists and the trailer; takes away those of an earlier search without any."""
+    """Write the lists and the trailer; take away those of an earlier search without any."""
     names = ("highlights.edl", "highlights.ffconcat", "trailer.mp4")
     edl, concat, trailer = (out / name for name in names)
     if clip is None or not highlights:
@@ -345,7 +345,7 @@ def _write_cuts(out: Path, clip: Path | None, highlights: list[Highlight]) -> li
 
 
 def describe(highlight: Highlight) -> str:
-    """Gives a highlight as a line of text."""
+    """Return a highlight as a line of text."""
     interval = (
         ""
         if highlight.score_low is None

@@ -38,7 +38,7 @@ ROWS_A_GROUP = 4096
 
 
 def columns_of(emotions: Sequence[str], *, relative: bool = False) -> list[str]:
-    """Gives the columns of a timeline: `frame`, `time_s`, ..., `p_<emotion>`, ..., `intensity`.
+    """Return the columns of a timeline: `frame`, `time_s`, ..., `p_<emotion>`, ..., `intensity`.
 
     Args:
         emotions: Class order of the model.
@@ -58,7 +58,7 @@ def columns_of(emotions: Sequence[str], *, relative: bool = False) -> list[str]:
 def rows_of(
     result: FrameResult, emotions: Sequence[str], *, relative: bool = False
 ) -> Iterator[list[Any]]:
-    """Gives a frame's rows, in the order of `columns_of`; None where there is no value."""
+    """Yield a frame's rows, in the order of `columns_of`; None where there is no value."""
     start = [result.frame, round(result.time_s, 6)]
     if not result.faces:
         yield start + [None] * (len(columns_of(emotions, relative=relative)) - len(start))
@@ -97,11 +97,11 @@ class _Rows(Protocol):
     """Where rows go."""
 
     def write(self, row: list[Any]) -> None:
-        """Takes a row."""
+        """Take a row."""
         ...
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Write what is left."""
         ...
 
 
@@ -195,7 +195,7 @@ class TimelineWriter:
             ) from error
 
     def write(self, result: FrameResult) -> None:
-        """Adds a frame."""
+        """Add a frame."""
         for row in rows_of(result, self.emotions, relative=self.relative):
             self._rows.write(row)
             self.num_rows += 1
@@ -218,7 +218,7 @@ class TimelineWriter:
 
 
 def check_table_name(path: Path) -> type:
-    """Gives what writes a table of that name.
+    """Return what writes a table of that name.
 
     Raises:
         ValueError: If the name ends in none of `TABLE_SUFFIXES`.

@@ -8,7 +8,7 @@ _FORBIDDEN_FACTOR = 1e6
 
 
 def assign(cost: np.ndarray) -> list[tuple[int, int]]:
-    """Gives the pairs that assign as many rows to columns as possible, at the least total cost.
+    """Return the pairs that assign as many rows to columns as possible, at the least total cost.
 
     The shortest augmenting paths of Jonker and Volgenant (1987, "A shortest augmenting path
     algorithm for dense and sparse linear assignment problems", Computing 38), as
@@ -37,7 +37,7 @@ def assign(cost: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _distinct_minima(cost: np.ndarray, allowed: np.ndarray) -> list[tuple[int, int]] | None:
-    """Gives each row its cheapest column where no two rows want the same, else None."""
+    """Return each row its cheapest column where no two rows want the same, else None."""
     rows = np.flatnonzero(allowed.any(axis=1))
     columns = cost[rows].argmin(axis=1).tolist()
     if len(set(columns)) < len(columns):
@@ -46,7 +46,7 @@ def _distinct_minima(cost: np.ndarray, allowed: np.ndarray) -> list[tuple[int, i
 
 
 def _without_infinity(cost: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Makes forbidden pairs dearer than any number of allowed ones."""
+    """Make forbidden pairs dearer than any number of allowed ones."""
     largest = cost[allowed].max(initial=1.0)
     return np.where(allowed, cost, max(largest, 1.0) * _FORBIDDEN_FACTOR)
 
@@ -69,7 +69,7 @@ def _augment(
     column_price: np.ndarray,
     row_of: np.ndarray,
 ) -> None:
-    """Finds the cheapest way to a free column for one more row, and shifts the pairs along it."""
+    """Find the cheapest way to a free column for one more row, and shifts the pairs along it."""
     distance = np.full(cost.shape[1], np.inf)
     before = np.full(cost.shape[1], start)
     done = np.zeros(cost.shape[1], bool)
@@ -96,6 +96,6 @@ def _augment(
 
 
 def _column_of(row_of: np.ndarray, row: int, new_column: int) -> int:
-    """Gives the column a row had before it moves to a new one (itself if it had none)."""
+    """Return the column a row had before it moves to a new one (itself if it had none)."""
     held = np.flatnonzero(row_of == row)
     return int(held[0]) if len(held) else new_column

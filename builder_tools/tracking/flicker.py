@@ -11,7 +11,7 @@ LONGEST_STEP_S = 1.0
 
 
 def label_changes_per_minute(results: Iterable[FrameResult]) -> float:
-    """Gives how often the shown emotion of a person changes, per minute in sight.
+    """Return how often the shown emotion of a person changes, per minute in sight.
 
     Args:
         results: Frames in order, their faces with tracks (faces without are left out).

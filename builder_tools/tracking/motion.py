@@ -52,7 +52,7 @@ class Motion:
         return Box(self.x - w, self.y - h, self.x + w, self.y + h)
 
     def predict(self, seconds: float) -> None:
-        """Moves on by a time."""
+        """Move on by a time."""
         self.x += self.vx * seconds
         self.y += self.vy * seconds
         noise = (ACCELERATION_SIDES * self.side) ** 2
@@ -61,7 +61,7 @@ class Motion:
         self._speed += noise * seconds
 
     def correct(self, box: Box) -> None:
-        """Takes in where the face was really seen."""
+        """Take in where the face was really seen."""
         total = self._place + (MEASURED_SIDES * self.side) ** 2
         for_place, for_speed = self._place / total, self._both / total
         (x, y), old_x, old_y = box.centre, self.x, self.y

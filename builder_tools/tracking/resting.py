@@ -1,10 +1,10 @@
 """Each person's rest in a stream, estimated while it runs, and what they show compared with it.
 
-`auto` believes nobody at first: trust grows with the seconds in which a face looked at rest. A
-picture counts as rest while it is clearly neutral and, once there is an estimate, near it; else
+`auto` believes nobody at first: trust grows with the seconds in which a face looked at rest. An
+image counts as rest while it is clearly neutral and, once there is an estimate, near it; else
 the estimate stands still, so that a long laugh does not become the rest. So it never learns a rest
-that the model calls by another name: for such a face, give the first seconds or pictures. It knows
-only the past (`online` and videos alike). No pictures are kept.
+that the model calls by another name: for such a face, give the first seconds or images. It knows
+only the past (`online` and videos alike). No images are kept.
 
 The constants were compared on made streams of two development sets: see reports/rest.md.
 """
@@ -21,7 +21,7 @@ from builder_tools.results import FaceEmotion
 
 AUTO = "auto"
 CLEARLY_NEUTRAL = 0.7
-"""Least probability of neutral of a picture that may be rest. Where less is enough, people who are
+"""Least probability of neutral of an image that may be rest. Where less is enough, people who are
 never neutral are judged against a mood."""
 FAR = 1.5
 """Root mean square distance in log-probabilities beyond which a face is no longer near its rest."""
@@ -30,13 +30,13 @@ SURE_AFTER_S = 3.0
 HALF_TRUST_S = 10.0
 """t seconds of rest that nobody promised are trusted t / (t + this)."""
 HALF_TRUST_TOLD_S = 0.5
-"""The same of seconds that somebody said are rest: three are trusted like two pictures."""
+"""The same of seconds that somebody said are rest: three are trusted like two images."""
 LOOK_NEUTRAL_S = 3.0
 """For how long people look neutral when they are asked to."""
 MEMORY_S = 120.0
 """Rest of longer ago weighs less and less."""
 LONGEST_STEP_S = 0.5
-"""A picture stands for no more than this, however long ago the one before it was."""
+"""An image stands for no more than this, however long ago the one before it was."""
 FORGET_S = 60.0
 """People unseen for so long are forgotten."""
 
@@ -91,13 +91,13 @@ class RestTracker:
         self._begins_anew = True
 
     def update(self, found: Sequence[FaceEmotion], time_s: float) -> tuple[FaceEmotion, ...]:
-        """Return the faces of the next picture with `relative_probabilities`.
+        """Return the faces of the next image with `relative_probabilities`.
 
         A face whose rest is not known shows the same compared with it.
 
         Args:
             found: The faces; those with `face.track` set have a rest of their own.
-            time_s: When the picture is shown, seconds; not earlier than the one before.
+            time_s: When the image is shown, seconds; not earlier than the one before.
 
         Raises:
             ValueError: If a class has no population (`auto`, seconds), or the resting face is of
@@ -130,7 +130,7 @@ class RestTracker:
     def _rest_of(
         self, track: int | None, logs: list[float], time_s: float
     ) -> tuple[Sequence[float], float]:
-        """Return the mean and its trust, with this picture taken in."""
+        """Return the mean and its trust, with this image taken in."""
         if isinstance(self.rest, RestingFace):
             return self.rest.log_probabilities, self.rest.trust
         if track is None:

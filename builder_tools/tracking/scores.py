@@ -54,7 +54,7 @@ class TrackScores:
 def score_tracks(
     truth: Sequence[Mapping[str, Box]], found: Sequence[Sequence[Face]], *, least_iou: float = 0.3
 ) -> TrackScores:
-    """Compares tracked faces with the truth, frame by frame.
+    """Compare tracked faces with the truth, frame by frame.
 
     Args:
         truth: For each frame, who is where.
@@ -99,7 +99,7 @@ def score_tracks(
 def _owners(
     people: Mapping[str, Box], faces: Sequence[Face], last: Mapping[str, int], least_iou: float
 ) -> dict[str, int]:
-    """Gives each person found their track: the one of before while it fits, else the best."""
+    """Return each person found their track: the one of before while it fits, else the best."""
     pairs = [(name, face.track) for name, face in _pairs(people, faces, least_iou)]
     owners = {name: track for name, track in pairs if last.get(name) == track}
     names = [name for name in people if name not in owners]
@@ -122,7 +122,7 @@ def _pairs(people: Mapping[str, Box], faces: Sequence[Face], least_iou: float):
 
 
 def _best_naming(together: Counter[tuple[str, int]]) -> int:
-    """Gives how many boxes agree when each track is named after one person, and vice versa."""
+    """Return how many boxes agree when each track is named after one person, and vice versa."""
     if not together:
         return 0
     people = sorted({person for person, _ in together})

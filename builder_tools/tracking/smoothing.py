@@ -1,6 +1,6 @@
 """Emotions that do not flicker: an exponential mean in time per person, and a label that holds on.
 
-The weight of a new picture is `1 - exp(-step / time constant)`: the same time constant gives the
+The weight of a new image is `1 - exp(-step / time constant)`: the same time constant gives the
 same smoothing at any frame rate and at uneven steps.
 """
 
@@ -21,7 +21,7 @@ FORGET_LEAST_S = 2.0
 
 @dataclass(frozen=True)
 class SteadyEmotion(FaceEmotion):
-    """A face whose shown emotion was chosen with regard to the pictures before.
+    """A face whose shown emotion was chosen with regard to the images before.
 
     Args:
         shown: The emotion to show; it may be a little less probable than another one.
@@ -72,11 +72,11 @@ class EmotionSmoother:
         self._states: dict[int, _State] = {}
 
     def update(self, found: Sequence[FaceEmotion], time_s: float) -> tuple[FaceEmotion, ...]:
-        """Gives the faces of the next picture, smoothed; those without a track stay as they are.
+        """Return the faces of the next image, smoothed; those without a track stay as they are.
 
         Args:
             found: The faces, with `face.track` set.
-            time_s: When the picture is shown, seconds; not earlier than the one before.
+            time_s: When the image is shown, seconds; not earlier than the one before.
         """
         self._forget(time_s)
         return tuple(

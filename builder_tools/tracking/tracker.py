@@ -63,7 +63,7 @@ class _Track:
 
 
 class FaceTracker:
-    """Gives each face of a stream the identity of the person it belongs to.
+    """Give each face of a stream the identity of the person it belongs to.
 
     Identities are 1, 2, 3, ... in the order of appearance and never used again. The same faces at
     the same times always get the same identities. Somebody away for longer than `max_gap_s` comes
@@ -100,11 +100,11 @@ class FaceTracker:
         return tuple(track.identity for track in self._tracks)
 
     def update(self, faces: Sequence[Face], time_s: float) -> list[Face]:
-        """Names the faces of the next picture.
+        """Name the faces of the next image.
 
         Args:
-            faces: What the detector found, in any order; none is a picture without a face.
-            time_s: When the picture is shown, seconds; never earlier than the one before.
+            faces: What the detector found, in any order; none is an image without a face.
+            time_s: When the image is shown, seconds; never earlier than the one before.
 
         Returns:
             The same faces in the same order with `track` set; None for a poorly scored face that
@@ -128,7 +128,7 @@ class FaceTracker:
         ]
 
     def _advance(self, time_s: float, events: list[TrackEvent]) -> None:
-        """Moves every track on to now; gives up those unseen for too long."""
+        """Move every track on to now; return up those unseen for too long."""
         step_s = 0.0 if self._time_s is None else time_s - self._time_s
         if not step_s >= 0:
             raise ValueError(f"Expected a time >= {self._time_s} s. Received: {time_s} s.")
@@ -143,7 +143,7 @@ class FaceTracker:
         self._tracks = kept
 
     def _associate(self, faces: Sequence[Face], time_s: float) -> dict[int, _Track]:
-        """Gives the track of each face that continues one, by the face's index."""
+        """Return the track of each face that continues one, by the face's index."""
         if not faces or not self._tracks:
             return {}
         cost = _costs(self._tracks, faces, time_s)
@@ -172,7 +172,7 @@ class FaceTracker:
 
 
 def _costs(tracks: Sequence[_Track], faces: Sequence[Face], time_s: float) -> np.ndarray:
-    """Gives `(tracks, faces)`: distance + missing overlap + change of size + absence.
+    """Return `(tracks, faces)`: distance + missing overlap + change of size + absence.
 
     Infinite where the face lies out of reach or is of another size.
     """
@@ -197,7 +197,7 @@ def _reach_and_gap(track: _Track, time_s: float) -> tuple[float, float]:
 
 
 def _overlap(a: np.ndarray, b: np.ndarray, a_area: np.ndarray, b_area: np.ndarray) -> np.ndarray:
-    """Gives intersection over union of boxes `(n, 1, 4)` and `(1, m, 4)`: `(n, m)`."""
+    """Return intersection over union of boxes `(n, 1, 4)` and `(1, m, 4)`: `(n, m)`."""
     size = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     shared = np.maximum(size, 0).prod(axis=2)
     return shared / (a_area + b_area - shared)

@@ -41,7 +41,7 @@ class StreamedBatches(FaceBatches):
         return math.ceil(self.epoch_faces / self.batch_size)
 
     def start_epoch(self, epoch: int) -> None:
-        """Puts the faces of an epoch in order."""
+        """Put the faces of an epoch in order."""
         if self.balanced:
             super().start_epoch(epoch)
             self.order = self.order[: self.epoch_faces]
@@ -71,7 +71,7 @@ class BatchChanges:
     def __call__(
         self, faces: np.ndarray, targets: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Gives faces and targets in place of those given."""
+        """Return faces and targets in place of those given."""
         if self.degrade:
             faces = degrade_faces(faces, rng, probability=self.degrade)
         if self.mixup or self.cutmix:

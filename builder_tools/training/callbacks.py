@@ -47,7 +47,7 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
         self._ema_weights_in_model = in_network
 
     def _backend_finalize_ema_values(self, optimizer):
-        """Copies: under jax two variables of one array would be given away together."""
+        """Copy: under jax two variables of one array would be given away together."""
         averages = optimizer._model_variables_moving_average
         for variable, average in zip(optimizer._trainable_variables, averages, strict=True):
             average.assign(keras.ops.copy(variable))

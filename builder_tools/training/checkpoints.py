@@ -34,7 +34,7 @@ class RunFolder:
         self.last, self.best = folder / "last.keras", folder / "best.keras"
 
     def begin(self, config: TrainingConfig) -> dict:
-        """Writes what the run is begun with, or compares with what it was begun with.
+        """Write what the run is begun with, or compare with what it was begun with.
 
         What a run begun by earlier code does not say has its default.
 
@@ -70,7 +70,7 @@ class RunFolder:
             (self.folder / "config.json").unlink(missing_ok=True)
 
     def epochs_done(self, steps: int, faces: int) -> int:
-        """Gives the number of the epoch that comes next.
+        """Return the number of the epoch that comes next.
 
         Args:
             steps: Steps an epoch takes with the data at hand.
@@ -98,12 +98,12 @@ class RunFolder:
         return progress["epochs_done"]
 
     def history(self) -> list[dict]:
-        """Gives a row for each epoch so far."""
+        """Return a row for each epoch so far."""
         file = self.folder / "history.csv"
         return pd.read_csv(file).to_dict("records") if file.is_file() else []
 
     def add(self, row: dict, network: keras.Model, config: TrainingConfig, data: dict) -> None:
-        """Keeps an epoch: its row of history first, then the network, each atomically.
+        """Keep an epoch: its row of history first, then the network, each atomically.
 
         The network decides which epoch comes next; a row without its network is written again.
         After the last epoch it is kept without its optimiser: nothing goes on from there.
@@ -142,17 +142,17 @@ class RunFolder:
         return file
 
     def remove(self) -> None:
-        """Removes the folder and what is in it."""
+        """Remove the folder and what is in it."""
         shutil.rmtree(self.folder)
 
 
 def best_row(rows: list[dict], config: TrainingConfig) -> dict:
-    """Gives the row of the best epoch, the earliest among equals."""
+    """Return the row of the best epoch, the earliest among equals."""
     return max(rows, key=lambda row: MONITORS[config.monitor] * row[config.monitor])
 
 
 def has_stopped(rows: list[dict], config: TrainingConfig, phase) -> bool:
-    """Tells whether early stopping has ended a phase, from the history alone."""
+    """Return whether early stopping has ended a phase, from the history alone."""
     own = [row for row in rows if row["phase"] == phase.number]
     if config.patience is None or not own:
         return False

@@ -27,10 +27,10 @@ KEEP = ("last", "best")
 
 @dataclass(frozen=True)
 class Stage:
-    """Some epochs at one picture size.
+    """Some epochs at one image size.
 
     Args:
-        size: Side of the pictures, px.
+        size: Side of the images, px.
         epochs: How many.
         trainable: `all`, `head` (the backbone is frozen), or the number of the backbone's last
             layers that learn beside the head.
@@ -59,7 +59,7 @@ class Phase:
         return self.first_epoch + self.epochs
 
     def stage_epochs(self) -> Iterator[tuple[Stage, int, int]]:
-        """Gives each stage with its first epoch and the one after its last."""
+        """Yield each stage with its first epoch and the one after its last."""
         first = self.first_epoch
         for stage in self.stages:
             yield stage, first, first + stage.epochs
@@ -75,7 +75,7 @@ class TrainingConfig:
         head: Pooling, hidden layers and dropout after the backbone, and the task: emotions,
             valence and arousal, or both.
         weights: What the backbone starts from: None (random), `pretrained`, or a weights file.
-        stages: Picture sizes and what is trained; small sizes first, the deployed size last.
+        stages: Image sizes and what is trained; small sizes first, the deployed size last.
         batch_size: Faces a step.
         optimizer: Name in `OPTIMIZERS`.
         learning_rate: Peak of the schedule.
@@ -174,7 +174,7 @@ class TrainingConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingConfig:
-        """Gives the configuration that `to_dict` wrote; what is not said takes its default.
+        """Return the configuration that `to_dict` wrote; what is not said takes its default.
 
         Raises:
             ValueError: If there is a name this configuration does not know, or a bad value.
@@ -197,7 +197,7 @@ class TrainingConfig:
         return cls(**values)
 
     def to_dict(self) -> dict:
-        """Gives the configuration as plain JSON values."""
+        """Return the configuration as plain JSON values."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     def _expect_names(self) -> None:
@@ -219,7 +219,7 @@ class TrainingConfig:
             raise ValueError(f"Expected stages of at least 1 px and 1 epoch. Got: {self.stages}.")
         if self.input_size is None and not NETWORKS[self.network].any_size:
             raise ValueError(
-                f"Expected one picture size: {self.network!r} is built for a fixed one. "
+                f"Expected one image size: {self.network!r} is built for a fixed one. "
                 f"Received: {[stage.size for stage in self.stages]} px."
             )
 
@@ -276,10 +276,10 @@ class TrainingConfig:
 def fine_tuning_stages(
     size: int, *, head_epochs: int, epochs: int, unfrozen: str | int
 ) -> tuple[Stage, ...]:
-    """Gives the two phases of fine-tuning: the head alone, then the last layers, too.
+    """Return the two phases of fine-tuning: the head alone, then the last layers, too.
 
     Args:
-        size: Side of the pictures, px.
+        size: Side of the images, px.
         head_epochs: Epochs on frozen features; 0 leaves the phase out.
         epochs: Epochs of the second phase; 0 leaves it out.
         unfrozen: The backbone's last layers that learn in the second phase, or `all`.

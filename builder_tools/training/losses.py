@@ -124,7 +124,7 @@ class EmotionAffectLoss(keras.losses.Loss):
 
 
 def concordances(reference, predicted):
-    """Gives Lin's CCC of each column of two batches `(n, d)`, as `(d,)` float32 in -1...1.
+    """Return Lin's CCC of each column of two batches `(n, d)`, as `(d,)` float32 in -1...1.
 
     Variances are those of the batch (divided by n). A column that is constant on either side has
     a CCC of 0, also where both are the same constant.
@@ -141,7 +141,7 @@ LEAST_SPREAD = 1e-8
 
 
 def class_weights(targets: np.ndarray, power: float) -> np.ndarray | None:
-    """Gives a weight a class: inverse frequency to a power, 1 for the average face.
+    """Return a weight a class: inverse frequency to a power, 1 for the average face.
 
     Args:
         targets: `(n, k)` of the training faces; each class must have some mass.

@@ -1,7 +1,7 @@
 """Teachers that answer about the very faces a network is trained on (function matching).
 
 Beyer et al., 2022, arXiv:2106.05237: a student learns most from a teacher that sees the same
-warped and mixed picture, over many epochs. So the teacher stands beside the student in the
+warped and mixed image, over many epochs. So the teacher stands beside the student in the
 training graph, and what the targets leave open is filled with its answer: a row of targets that
 sums to 0.7 gets 0.3 of the teacher, an unlabelled face (a row of zeros) the teacher alone.
 """

@@ -49,7 +49,7 @@ def build_optimizer(
     weight_decay: float,
     ema_decay: float = 0.0,
 ) -> keras.optimizers.Optimizer:
-    """Builds an optimiser whose decay leaves biases and normalisation alone.
+    """Build an optimiser whose decay leaves biases and normalisation alone.
 
     Args:
         name: In `OPTIMIZERS`.

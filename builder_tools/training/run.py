@@ -50,7 +50,7 @@ class Samples:
     """Faces and their targets.
 
     Args:
-        images: `(n, H, W[, 3])` uint8, or `Pictures` that are decoded when asked for.
+        images: `(n, H, W[, 3])` uint8, or `ResizedImages` that are decoded when asked for.
         targets: `(n, k)` float32, rows sum to 1; for the tasks `va` and `both` valence and
             arousal `(n, 2)` in their place or behind them (see `training.tasks`).
     """
@@ -177,7 +177,7 @@ class _Session:
         return [row for row in self.folder.history() if row["epoch"] < done]
 
     def _enter(self, network: keras.Model, phase: Phase) -> None:
-        """Begins a phase: from the best of those before, where the best is kept."""
+        """Begin a phase: from the best of those before, where the best is kept."""
         if phase.number and self.config.keep == "best":
             _load_weights_only(network, self.folder.best)
         self._compile(network, phase)
@@ -271,7 +271,7 @@ class _Session:
 
 
 def _load_weights_only(network: keras.Model, file: Path) -> None:
-    """Loads weights and leaves the optimiser alone: it may be that of another phase."""
+    """Load weights and leave the optimiser alone: it may be that of another phase."""
     optimizer, network.optimizer = getattr(network, "optimizer", None), None
     try:
         network.load_weights(file)

@@ -1,51 +1,51 @@
-"""From a table of pictures to the faces and targets that training eats."""
+"""From a table of images to the faces and targets that training eats."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from builder_tools.datasets.ferplus import vote_distribution
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.training.run import Samples
 
 
-def table_samples(table: PictureTable, split: str, *, size_px: int, soft: bool = True) -> Samples:
-    """Gives the faces and targets of one split.
+def table_samples(table: ImageTable, split: str, *, size_px: int, soft: bool = True) -> Samples:
+    """Return the faces and targets of one split.
 
     Args:
-        table: Labelled pictures, split.
+        table: Labelled images, split.
         split: train, valid or test.
-        size_px: Side that files are decoded to; pictures in memory keep theirs.
+        size_px: Side that files are decoded to; images in memory keep theirs.
         soft: Whether targets are the shares of the votes, where people voted and the classes are
             the nine; else 1 for the label.
 
     Returns:
-        Images as one uint8 array where all are in memory, else `Pictures`; targets `(n, k)`
+        Images as one uint8 array where all are in memory, else `ResizedImages`; targets `(n, k)`
         float32 in the order of `table.emotions`.
 
     Raises:
-        ValueError: If the split is unknown or has no pictures.
+        ValueError: If the split is unknown or has no images.
     """
     part = table.split(split)
     if not len(part):
-        raise ValueError(f"Expected pictures in {split}. Received: a table with none there.")
+        raise ValueError(f"Expected images in {split}. Received: a table with none there.")
     indices = part.table["index"].to_numpy(np.int64)
     in_memory = part.images is not None and (indices >= 0).all()
-    images = part.images[indices] if in_memory else part.pictures(size_px)
+    images = part.images[indices] if in_memory else part.resized(size_px)
     return Samples(images, _targets(part, soft))
 
 
-def thinned(table: PictureTable, split: str, count: int, *, seed: int = 0) -> PictureTable:
-    """Gives the table with `count` pictures of one split, drawn evenly over the classes.
+def thinned(table: ImageTable, split: str, count: int, *, seed: int = 0) -> ImageTable:
+    """Return the table with `count` images of one split, drawn evenly over the classes.
 
-    Every class keeps its share (to the picture, largest remainders first) and at least one
-    picture. The other splits stay whole.
+    Every class keeps its share (to the image, largest remainders first) and at least one
+    image. The other splits stay whole.
 
     Args:
-        table: Labelled pictures, split.
+        table: Labelled images, split.
         split: The split to thin out.
-        count: How many pictures to leave there; all stay where there are no more.
+        count: How many images to leave there; all stay where there are no more.
         seed: Chooses them.
 
     Raises:
@@ -64,11 +64,11 @@ def thinned(table: PictureTable, split: str, count: int, *, seed: int = 0) -> Pi
 
 
 def _quotas(sizes: np.ndarray, count: int) -> np.ndarray:
-    """Gives how many pictures each class keeps; they sum to `count`."""
+    """Return how many images each class keeps; they sum to `count`."""
     if count < (sizes > 0).sum():
         raise ValueError(
-            f"Expected at least one picture of each of {(sizes > 0).sum()} classes. "
-            f"Received: {count} pictures in all."
+            f"Expected at least one image of each of {(sizes > 0).sum()} classes. "
+            f"Received: {count} images in all."
         )
     exact = count * sizes / sizes.sum()
     quotas = np.where(sizes > 0, np.maximum(np.floor(exact), 1), 0).astype(np.int64)
@@ -79,7 +79,7 @@ def _quotas(sizes: np.ndarray, count: int) -> np.ndarray:
     return quotas
 
 
-def _targets(part: PictureTable, soft: bool) -> np.ndarray:
+def _targets(part: ImageTable, soft: bool) -> np.ndarray:
     if soft and part.votes is not None and part.emotions == NINE_EMOTIONS:
         return vote_distribution(part.votes)
     return np.eye(len(part.emotions), dtype=np.float32)[part.labels]

@@ -21,7 +21,7 @@ from builder_tools.training.losses import (
 
 
 def split_targets(rows: np.ndarray, task: str) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Gives the columns of the emotions and those of valence and arousal, None for none."""
+    """Return the columns of the emotions and those of valence and arousal, None for none."""
     if task == "emotion":
         return rows, None
     if task == "va":
@@ -30,7 +30,7 @@ def split_targets(rows: np.ndarray, task: str) -> tuple[np.ndarray | None, np.nd
 
 
 def check_targets(targets: np.ndarray, task: str) -> None:
-    """Refuses targets that are none of a task.
+    """Refuse targets that are none of a task.
 
     Raises:
         ValueError: If there are too few or too many columns, or a place outside [-1, 1].
@@ -48,13 +48,13 @@ def check_targets(targets: np.ndarray, task: str) -> None:
 
 
 def num_classes(targets: np.ndarray, task: str) -> int:
-    """Gives how many emotions there are; 0 without any."""
+    """Return how many emotions there are; 0 without any."""
     classes, _ = split_targets(targets, task)
     return 0 if classes is None else classes.shape[1]
 
 
 def build_loss(config: TrainingConfig, targets: np.ndarray) -> keras.losses.Loss:
-    """Gives the loss that a configuration asks for.
+    """Return the loss that a configuration asks for.
 
     Args:
         config: Of the run.
@@ -78,7 +78,7 @@ def build_loss(config: TrainingConfig, targets: np.ndarray) -> keras.losses.Loss
 
 
 def training_metrics(task: str) -> list[keras.metrics.Metric]:
-    """Gives what is counted while training: accuracy where there are emotions."""
+    """Return what is counted while training: accuracy where there are emotions."""
     metrics = {"emotion": keras.metrics.CategoricalAccuracy, "both": FirstColumnsAccuracy}
     return [metrics[task](name="accuracy")] if task in metrics else []
 
@@ -92,7 +92,7 @@ class FirstColumnsAccuracy(keras.metrics.CategoricalAccuracy):
 
 
 def task_figures(config: TrainingConfig, targets: np.ndarray, found: np.ndarray) -> dict:
-    """Gives the figures of an epoch on validation faces.
+    """Return the figures of an epoch on validation faces.
 
     Args:
         config: Of the run.
@@ -118,7 +118,7 @@ def task_figures(config: TrainingConfig, targets: np.ndarray, found: np.ndarray)
 
 
 def validation_figures(targets: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    """Gives `val_loss` (plain cross-entropy), `val_accuracy` and `val_macro_f1`.
+    """Return `val_loss` (plain cross-entropy), `val_accuracy` and `val_macro_f1`.
 
     Args:
         targets: `(n, k)`, maybe soft; the label is the largest.
@@ -144,7 +144,7 @@ def validation_figures(targets: np.ndarray, found: np.ndarray) -> dict[str, floa
 
 
 def affect_figures(places: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    """Gives `val_ccc` and `val_rmse` of places `(n, 2)`."""
+    """Return `val_ccc` and `val_rmse` of places `(n, 2)`."""
     agreement = concordances(
         keras.ops.convert_to_tensor(places, "float32"),
         keras.ops.convert_to_tensor(found, "float32"),

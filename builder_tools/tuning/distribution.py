@@ -81,7 +81,7 @@ class Worker:
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Gives host and port of `HOST:PORT`.
+    """Return host and port of `HOST:PORT`.
 
     Raises:
         ValueError: If it is not of that form.
@@ -94,7 +94,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 @contextlib.contextmanager
 def playing(role: Chief | Worker | None) -> Iterator[None]:
-    """Tells KerasTuner its role by the environment of this process, for as long as it lasts."""
+    """Set KerasTuner's role by the environment of this process, for as long as it lasts."""
     before = {name: os.environ.pop(name, None) for name in _VARIABLES}
     if role is not None:
         host, port = split_address(role.address)
@@ -109,7 +109,7 @@ def playing(role: Chief | Worker | None) -> Iterator[None]:
 
 
 def serve(oracle, chief: Chief, key: str, *, after_trial: Callable[[object], None]) -> None:
-    """Hands trials to workers until all are done and the workers have left.
+    """Hand trials to workers until all are done and the workers have left.
 
     Args:
         oracle: Chooses the trials.
@@ -145,7 +145,7 @@ def serve(oracle, chief: Chief, key: str, *, after_trial: Callable[[object], Non
 
 @contextlib.contextmanager
 def attending(worker: Worker, key: str) -> Iterator[None]:
-    """Says hello to the chief, gives signs of life, says goodbye.
+    """Greet the chief, send signs of life, say goodbye.
 
     Raises:
         ConnectionError: If no chief answers in time, or it stops answering.
@@ -179,7 +179,7 @@ def attending(worker: Worker, key: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _bounded_calls(seconds: float) -> Iterator[None]:
-    """Has KerasTuner's calls wait so long for a chief that has gone; its own hour is a hang."""
+    """Have KerasTuner's calls wait so long for a chief that has gone; its own hour is a hang."""
     from keras_tuner.src.distribute import oracle_client
 
     before, oracle_client.TIMEOUT = oracle_client.TIMEOUT, seconds
@@ -231,7 +231,7 @@ class _Attendance:
         return json.dumps({"refusal": refusal}).encode()
 
     def gone(self) -> dict[str, str]:
-        """Gives, once, the workers that are there no more and how they went."""
+        """Return, once, the workers that are there no more and how they went."""
         now = time.monotonic()
         with self._lock:
             went = dict.fromkeys(self._left, "left")
@@ -305,20 +305,20 @@ def _wait(oracle, servicer, attendance: _Attendance, chief: Chief, after_trial) 
 
 @keras_tuner.synchronized
 def _tell(oracle, after_trial) -> None:
-    """Calls back while no worker can change the trials."""
+    """Call back while no worker can change the trials."""
     after_trial(oracle)
 
 
 @keras_tuner.synchronized
 def _is_over(oracle, exhausted: bool) -> bool:
-    """Tells whether nothing is left to do."""
+    """Return whether nothing is left to do."""
     all_ended = oracle.num_ended >= oracle.max_trials
     return (exhausted or all_ended) and not oracle.ongoing_trials and not oracle._retry_queue
 
 
 @keras_tuner.synchronized
 def _take_back(oracle, name: str) -> str | None:
-    """Puts the trial of a worker that went first in the queue; gives its number."""
+    """Put the trial of a worker that went first in the queue; return its number."""
     oracle.tuner_ids.discard(name)
     trial = oracle.ongoing_trials.pop(name, None)
     if trial is None:

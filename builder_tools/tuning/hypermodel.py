@@ -84,7 +84,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         self.config(keras_tuner.HyperParameters())  # refuses what no trial could be made of
 
     def config(self, hp, *, monitor: str = "val_accuracy") -> TrainingConfig:
-        """Gives the configuration of a trial.
+        """Return the configuration of a trial.
 
         Args:
             hp: `keras_tuner.HyperParameters`; everything that is tuned is declared in it.
@@ -105,7 +105,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         )
 
     def build(self, hp) -> keras.Model:
-        """Builds the network of a trial, compiled at its peak learning rate.
+        """Build the network of a trial, compiled at its peak learning rate.
 
         The schedule belongs to `fit`, which knows how many steps an epoch has.
         """
@@ -134,7 +134,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         folder: str | Path | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> dict[str, float]:
-        """Trains a trial's network in its phases, or goes on where that was interrupted.
+        """Train a trial's network in its phases, or go on where that was interrupted.
 
         Args:
             hp: The trial's hyperparameters.
@@ -163,7 +163,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         return figures
 
     def to_dict(self) -> dict[str, Any]:
-        """Gives everything that decides what a trial means, apart from the data."""
+        """Return everything that decides what a trial means, apart from the data."""
         return {
             "network": self.network,
             "num_classes": self.num_classes,
@@ -179,7 +179,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         }
 
     def _unfrozen(self) -> tuple[int | str, ...]:
-        """Gives what may be unfrozen in a second phase; nothing where there is none."""
+        """Return what may be unfrozen in a second phase; nothing where there is none."""
         if self.weights is None or not self.epochs:
             return ()
         if self.space.unfrozen is not None:
@@ -196,7 +196,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
 
 
 def trial_figures(run: TrainingRun, monitor: str) -> dict[str, float]:
-    """Gives the figures of a run's best epoch, and what the run took.
+    """Return the figures of a run's best epoch, and what the run took.
 
     Args:
         run: A finished run.
@@ -231,7 +231,7 @@ def _policy(name: str) -> Iterator[None]:
 
 
 def _trial_folder(callbacks: Sequence[keras.callbacks.Callback]) -> Path | None:
-    """Gives a place in the folder of the trial that KerasTuner's own callback belongs to."""
+    """Return a place in the folder of the trial that KerasTuner's own callback belongs to."""
     for callback in callbacks:
         if hasattr(callback, "tuner") and hasattr(callback, "trial"):
             return Path(callback.tuner.get_trial_dir(callback.trial.trial_id)) / "run"
@@ -239,7 +239,7 @@ def _trial_folder(callbacks: Sequence[keras.callbacks.Callback]) -> Path | None:
 
 
 def _tell(callbacks: Sequence[keras.callbacks.Callback], model, figures: dict[str, float]) -> None:
-    """Lets the callbacks see one epoch, the best."""
+    """Let the callbacks see one epoch, the best."""
     told = keras.callbacks.CallbackList(list(callbacks), model=model)
     epoch = int(figures["best_epoch"]) - 1
     told.on_train_begin()

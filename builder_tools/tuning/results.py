@@ -53,12 +53,12 @@ class SearchResult:
 
 
 def hyperparameters_of(trials: pd.DataFrame) -> list[str]:
-    """Gives the columns of a table of trials that were tuned."""
+    """Return the columns of a table of trials that were tuned."""
     return [name for name in trials if name not in (*FIRST_COLUMNS, *LAST_COLUMNS)]
 
 
 def trial_table(oracle, folder: Path) -> pd.DataFrame:
-    """Gives one row a trial; see `SearchResult`.
+    """Return one row a trial; see `SearchResult`.
 
     Args:
         oracle: A KerasTuner oracle.
@@ -70,19 +70,19 @@ def trial_table(oracle, folder: Path) -> pd.DataFrame:
 
 
 def write_table(trials: pd.DataFrame, file: Path) -> None:
-    """Writes the table of trials, atomically."""
+    """Write the table of trials, atomically."""
     with replacing(file) as partial:
         trials.to_csv(partial, index=False)
 
 
 def write_config(config: TrainingConfig, file: Path) -> None:
-    """Writes a configuration for `builder-tools train --config`, atomically."""
+    """Write a configuration for `builder-tools train --config`, atomically."""
     with replacing(file) as partial:
         partial.write_text(json.dumps(config.to_dict(), indent=1) + "\n", encoding="utf-8")
 
 
 def summarise_trials(trials: pd.DataFrame) -> pd.DataFrame:
-    """Tells how each hyperparameter went with the score, strongest first.
+    """Return how each hyperparameter went with the score, strongest first.
 
     A description of these trials, not an estimate: the search chose where to look, and a few
     dozen trials prove little. Only completed trials count; where a hyperparameter had no effect,
@@ -126,7 +126,7 @@ def _last_value(trial, name: str) -> float | None:
 
 
 def _error(trial, folder: Path) -> str:
-    """Gives the last line of a failure's trace; over the wire KerasTuner sends none."""
+    """Return the last line of a failure's trace; over the wire KerasTuner sends none."""
     if trial.status != "FAILED":
         return ""
     file = folder / f"trial_{trial.trial_id}" / "error.txt"

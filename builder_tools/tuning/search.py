@@ -28,8 +28,8 @@ from builder_tools.tuning.results import SearchResult, trial_table, write_config
 from builder_tools.tuning.tuner import EmotionOracle, EmotionTuner, drop_networks
 
 SEARCH_FILE, TABLE_FILE, CONFIG_FILE = "search.json", "trials.csv", "best.json"
-HASHED_PICTURES = 256
-"""Pictures in files that stand for all of them in the hash of the data."""
+HASHED_IMAGES = 256
+"""Images in files that stand for all of them in the hash of the data."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def tune(
     seed: int = 0,
     chief: Chief | None = None,
 ) -> SearchResult:
-    """Searches for the best configuration by Bayesian optimisation, or goes on with a search.
+    """Search for the best configuration by Bayesian optimisation, or go on with a search.
 
     A trial that fails (an error, out of memory, a loss that is not finite) is recorded and the
     search goes on.
@@ -100,7 +100,7 @@ def tune(
 def search_identity(
     hypermodel: EmotionHyperModel, train: Samples, valid: Samples, objective: str
 ) -> dict:
-    """Gives everything that decides what a score of the search means, and its `key`.
+    """Return everything that decides what a score of the search means, and its `key`.
 
     Args:
         hypermodel: What is tuned.
@@ -141,21 +141,21 @@ def _check_faces(hypermodel: EmotionHyperModel, train: Samples, valid: Samples) 
 
 
 def _data_hash(train: Samples, valid: Samples) -> str:
-    """A hash of faces and targets; of pictures in files, some stand for all."""
+    """A hash of faces and targets; of images in files, some stand for all."""
     digest = hashlib.sha256()
     for samples in (train, valid):
         digest.update(repr(tuple(samples.images.shape)).encode())
         digest.update(np.ascontiguousarray(samples.targets, np.float32).tobytes())
         images = samples.images
         if not isinstance(images, np.ndarray):
-            count = min(HASHED_PICTURES, len(images))
+            count = min(HASHED_IMAGES, len(images))
             images = images[np.linspace(0, len(images) - 1, count).astype(int)]
         digest.update(np.ascontiguousarray(images).tobytes())
     return digest.hexdigest()
 
 
 def _begin(folder: Path, identity: dict) -> None:
-    """Writes what the search is begun with, or compares with what it was begun with."""
+    """Write what the search is begun with, or compare with what it was begun with."""
     file = folder / SEARCH_FILE
     if not file.is_file():
         folder.mkdir(parents=True, exist_ok=True)
@@ -184,7 +184,7 @@ def _read_search(file: Path) -> dict:
 
 
 def _remove_search(folder: Path) -> None:
-    """Removes a search and nothing else; what says that there is one goes last."""
+    """Remove a search and nothing else; what says that there is one goes last."""
     file = folder / SEARCH_FILE
     if not file.is_file():
         return
@@ -208,7 +208,7 @@ def _log_progress(oracle: EmotionOracle) -> None:
 
 
 def _report(oracle: EmotionOracle, folder: Path, project: str) -> None:
-    """Writes the table, drops what nobody needs, says how far the search has come."""
+    """Write the table, drop what nobody needs, say how far the search has come."""
     table = trial_table(oracle, folder / project)
     write_table(table, folder / TABLE_FILE)
     drop_networks(oracle, folder / project)

@@ -82,7 +82,7 @@ class Draw:
 
 
 def draw(space: SearchSpace, hp, *, unfrozen: Sequence[int | str]) -> Draw:
-    """Takes a point of the space from KerasTuner, declaring every hyperparameter.
+    """Take a point of the space from KerasTuner, declaring every hyperparameter.
 
     Args:
         space: The space.
@@ -110,12 +110,12 @@ def draw(space: SearchSpace, hp, *, unfrozen: Sequence[int | str]) -> Draw:
 
 
 def readable(value: float) -> float:
-    """Gives four significant digits: what a float keeps on its way between processes."""
+    """Return four significant digits: what a float keeps on its way between processes."""
     return float(f"{value:.4g}")
 
 
 def _dense(space: SearchSpace, hp) -> tuple[int, ...]:
-    """Gives the widths of the hidden layers; each has a width of its own."""
+    """Return the widths of the hidden layers; each has a width of its own."""
     counts = range(space.dense_layers[0], space.dense_layers[1] + 1)
     count = _choice(hp, "dense_layers", counts)
     widths = []
@@ -127,7 +127,7 @@ def _dense(space: SearchSpace, hp) -> tuple[int, ...]:
 
 
 def _only(hp, space: SearchSpace, parent: str, wanted: str, name: str) -> float | None:
-    """Gives a number that there is only with one choice of another hyperparameter."""
+    """Return a number that there is only with one choice of another hyperparameter."""
     choices = getattr(space, parent)
     if wanted not in choices:
         return None
@@ -148,7 +148,7 @@ def _choice(hp, name: str, values: Sequence) -> Any:
 
 
 def _number(hp, name: str, bounds: tuple[float, float]) -> float | None:
-    """Gives a number in bounds, None where it is not active."""
+    """Return a number in bounds, None where it is not active."""
     low, high = bounds
     if low == high:
         return low

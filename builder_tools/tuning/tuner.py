@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 def _frees_lock(method):
-    """Has a method that fails free KerasTuner's lock, or nobody would ever get a trial again."""
+    """Have a method that fails free KerasTuner's lock, or nobody would ever get a trial again."""
 
     @functools.wraps(method)
     def guarded(oracle, *arguments, **options):
@@ -76,7 +76,7 @@ class EmotionOracle(BayesianOptimizationOracle):
         self.verbose = 0
 
     def populate_space(self, trial_id):
-        """Gives the next point, a random one where the model proposes a point once more."""
+        """Return the next point, a random one where the model proposes a point once more."""
         try:
             with _quiet_on_one_thread():
                 found = super().populate_space(trial_id)
@@ -88,7 +88,7 @@ class EmotionOracle(BayesianOptimizationOracle):
     @_frees_lock
     @keras_tuner.synchronized
     def create_trial(self, tuner_id):
-        """Gives the next trial; none yet, while a trial of another may come back."""
+        """Return the next trial; none yet, while a trial of another may come back."""
         trial = super().create_trial(tuner_id)
         if trial.status == TrialStatus.STOPPED and self.ongoing_trials:
             trial.status = TrialStatus.IDLE
@@ -96,23 +96,23 @@ class EmotionOracle(BayesianOptimizationOracle):
 
     @_frees_lock
     def update_trial(self, trial_id, metrics, step=0):
-        """Notes the measures of a trial."""
+        """Note the measures of a trial."""
         return super().update_trial(trial_id, metrics, step=step)
 
     @_frees_lock
     def end_trial(self, trial):
-        """Notes the end of a trial."""
+        """Note the end of a trial."""
         super().end_trial(trial)
 
     def save(self):
-        """Writes the state, atomically."""
+        """Write the state, atomically."""
         _write_json(self._get_oracle_fname(), self.get_state())
 
     def _save_trial(self, trial):
         _write_json(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
 
     def reload(self):
-        """Reads the state; what had begun and not ended is run again, under the same number."""
+        """Read the state; what had begun and not ended is run again, under the same number."""
         super().reload()
         names = sorted(self.trials, key=int)
         for trial in self.trials.values():
@@ -134,7 +134,7 @@ class EmotionOracle(BayesianOptimizationOracle):
 
 @keras_tuner.synchronized
 def _num_ended(oracle: EmotionOracle) -> int:
-    """Counts while no worker's request changes the trials."""
+    """Count while no worker's request changes the trials."""
     return sum(trial.status in ENDED for trial in oracle.trials.values())
 
 
@@ -168,7 +168,7 @@ class EmotionTuner(keras_tuner.Tuner):
         return Path(self.project_dir)
 
     def save(self):
-        """Writes the state, atomically; a worker has none."""
+        """Write the state, atomically; a worker has none."""
         if not self._is_worker():
             self.oracle.save()
             _write_json(self._get_tuner_fname(), {})
@@ -179,24 +179,24 @@ class EmotionTuner(keras_tuner.Tuner):
         return os.path.join(self.project_dir, f"{name}.json")
 
     def _populate_initial_space(self):
-        """Declares every hyperparameter at once; KerasTuner would build networks to find them."""
+        """Declare every hyperparameter at once; KerasTuner would build networks to find them."""
         hp = self.oracle.get_space()
         self.hypermodel.config(hp)
         self.oracle.update_space(hp)
 
     def pre_create_trial(self):
-        """Waits, if the oracle had none the last time."""
+        """Wait, if the oracle had none the last time."""
         if self._asked:
             time.sleep(IDLE_S)
         self._asked = True
 
     def on_trial_begin(self, trial):
-        """Notes that there was a trial."""
+        """Note that there was a trial."""
         self._asked = False
         super().on_trial_begin(trial)
 
     def run_trial(self, trial, train: Samples, valid: Samples):
-        """Trains in the trial's folder, or goes on there."""
+        """Train in the trial's folder, or go on there."""
         keras.backend.clear_session()
         folder = self._run_folder(trial)
         _count_start(folder)
@@ -206,7 +206,7 @@ class EmotionTuner(keras_tuner.Tuner):
         )
 
     def on_trial_end(self, trial):
-        """Reports the end; keeps the reason of a failure beside the trial."""
+        """Report the end; keep the reason of a failure beside the trial."""
         if trial.message:
             _write_text(Path(self.get_trial_dir(trial.trial_id)) / "error.txt", trial.message)
             reason = trial.message.strip().splitlines()[-1]
@@ -221,12 +221,12 @@ class EmotionTuner(keras_tuner.Tuner):
 
 
 def forget_metrics(trial) -> None:
-    """Makes a trial fit to be run again."""
+    """Make a trial fit to be run again."""
     trial.metrics = type(trial.metrics)()
 
 
 def drop_networks(oracle: EmotionOracle, folder: Path) -> None:
-    """Removes the networks of trials that have ended, except the best one's.
+    """Remove the networks of trials that have ended, except the best one's.
 
     Args:
         oracle: Knows which those are.
@@ -254,7 +254,7 @@ def _quiet_on_one_thread() -> Iterator[None]:
 
 
 def _count_start(folder: Path) -> None:
-    """Counts how often a trial began at the same epoch; refuses what dies again and again."""
+    """Count how often a trial began at the same epoch; refuse what dies again and again."""
     folder.mkdir(parents=True, exist_ok=True)
     history, file = folder / "history.csv", folder / "starts.json"
     epoch = len(history.read_text().splitlines()) if history.is_file() else 0

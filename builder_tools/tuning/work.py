@@ -22,7 +22,7 @@ def join_search(
     folder: str | Path,
     objective: str = "val_accuracy",
 ) -> int:
-    """Runs trials that a chief chooses, until it has no more; gives how many.
+    """Run trials that a chief chooses, until it has no more; return how many.
 
     Args:
         hypermodel: What is tuned, as at the chief.

@@ -1,6 +1,6 @@
 """Valence and arousal: labels for faces, from manifolds, anchors and votes, and their judgement.
 
-`labeller` is the study's method (ISOMAP), `anchors` what needs no picture, `registry` names all
+`labeller` is the study's method (ISOMAP), `anchors` what needs no image, `registry` names all
 of them, `labels_csv` keeps labels, `validation` and `choice` judge them.
 """
 

@@ -1,4 +1,4 @@
-"""Labels that need no picture: an emotion's anchor, and the anchor to expect of votes."""
+"""Labels that need no image: an emotion's anchor, and the anchor to expect of votes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class AnchorLabeller(BaseEstimator):
         self.emotions = emotions
 
     def fit(self, images=None, labels: np.ndarray | None = None) -> AnchorLabeller:
-        """Takes the anchors; looks at nothing.
+        """Take the anchors; look at nothing.
 
         Raises:
             ValueError: If an emotion has no anchor; names it.
@@ -39,7 +39,7 @@ class AnchorLabeller(BaseEstimator):
         return self
 
     def transform(self, images, labels: np.ndarray | None = None) -> np.ndarray:
-        """Gives valence and arousal, `(n, 2)` float64.
+        """Return valence and arousal, `(n, 2)` float64.
 
         Args:
             images: Not looked at.
@@ -50,18 +50,18 @@ class AnchorLabeller(BaseEstimator):
         """
         if labels is None:
             raise ValueError(
-                "Expected labels: anchors follow from them, not from pictures. Received: None."
+                "Expected labels: anchors follow from them, not from images. Received: None."
             )
         labels = np.asarray(labels)
         return self.anchors_[labels] if labels.ndim == 1 else labels @ self.anchors_
 
     def fit_transform(self, images, labels: np.ndarray) -> np.ndarray:
-        """Gives `fit(images, labels).transform(images, labels)`."""
+        """Return `fit(images, labels).transform(images, labels)`."""
         return self.fit(images, labels).transform(images, labels)
 
 
 def vote_shares(votes: np.ndarray) -> np.ndarray:
-    """Gives the shares of FER+'s votes, `(n, 9)` in `NINE_EMOTIONS` order; `unknown` is uncertain.
+    """Return the shares of FER+'s votes, `(n, 9)` in `NINE_EMOTIONS` order; `unknown` is uncertain.
 
     Args:
         votes: `(n, 10)` counts. Single votes and votes for "no face" are dropped.
@@ -70,7 +70,7 @@ def vote_shares(votes: np.ndarray) -> np.ndarray:
 
 
 def vote_weighted_anchors(votes: np.ndarray) -> np.ndarray:
-    """Gives the expected anchor of each face: its votes' anchors, weighted, `(n, 2)` float64.
+    """Return the expected anchor of each face: its votes' anchors, weighted, `(n, 2)` float64.
 
     The study's reference: it knows what ten people saw and nothing of pixels or manifolds. It is
     no rating of valence and arousal: no such rating exists for FER+.
@@ -82,7 +82,7 @@ def vote_weighted_anchors(votes: np.ndarray) -> np.ndarray:
 
 
 def vote_entropy(votes: np.ndarray) -> np.ndarray:
-    """Gives annotators' disagreement: the entropy of the vote shares in bits, `(n,)`, 0 = agreed.
+    """Return annotators' disagreement: the entropy of the vote shares in bits, `(n,)`, 0 = agreed.
 
     Single votes count here: they are disagreement too. Votes for "no face" do not.
     """

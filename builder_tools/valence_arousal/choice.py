@@ -1,4 +1,4 @@
-"""Choosing neighbours, landmarks and pull by what they do to held-out pictures."""
+"""Choosing neighbours, landmarks and pull by what they do to held-out images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from time import process_time
 import numpy as np
 import pandas as pd
 
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.valence_arousal.labeller import ValenceArousalLabeller, stratified_sample
 from builder_tools.valence_arousal.orientation import clip_to_disc, staged_shift
 from builder_tools.valence_arousal.reducers import IsomapReducer
@@ -29,7 +29,7 @@ def scan_manifolds(
     landmarks: Sequence[int],
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Fits ISOMAP with every number of neighbours and landmarks, and judges it on other faces.
+    """Fit ISOMAP with every number of neighbours and landmarks, and judge it on other faces.
 
     Args:
         points: `(n, d)` of training faces, as `ValenceArousalLabeller.points` gives them.
@@ -56,13 +56,13 @@ def scan_manifolds(
 
 
 def scan_pull(
-    labeller: ValenceArousalLabeller, table: PictureTable, strengths: Iterable[float]
+    labeller: ValenceArousalLabeller, table: ImageTable, strengths: Iterable[float]
 ) -> pd.DataFrame:
-    """Judges labels of held-out faces for every strength of the shift towards the class.
+    """Judge labels of held-out faces for every strength of the shift towards the class.
 
     Args:
         labeller: Fitted.
-        table: Pictures with FER+ votes.
+        table: Images with FER+ votes.
         strengths: Share of the way to the anchor, 0 (centres moved, nothing drawn in) ... 1 (the
             anchor itself).
 

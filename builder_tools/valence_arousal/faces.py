@@ -19,15 +19,15 @@ GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class Faces(Protocol):
-    """Faces that are asked for in chunks: an array, or `datasets.table.Pictures`."""
+    """Faces that are asked for in chunks: an array, or `datasets.table.ResizedImages`."""
 
     shape: tuple[int, ...]
 
     def __len__(self) -> int:
-        """Gives the number of faces."""
+        """Return the number of faces."""
 
     def __getitem__(self, rows: slice) -> np.ndarray:
-        """Gives faces `(m, H, W)` or `(m, H, W, 3)` uint8."""
+        """Return faces `(m, H, W)` or `(m, H, W, 3)` uint8."""
 
 
 Vectorise = Callable[[np.ndarray], np.ndarray]
@@ -35,7 +35,7 @@ Vectorise = Callable[[np.ndarray], np.ndarray]
 
 
 def check_faces(images: Faces) -> None:
-    """Refuses what is no stack of faces.
+    """Refuse what is no stack of faces.
 
     Raises:
         ValueError: If shape or type is wrong; says so where numbers are NaN.
@@ -52,7 +52,7 @@ def check_faces(images: Faces) -> None:
 
 
 def pixel_vectors(images: np.ndarray) -> np.ndarray:
-    """Gives grey faces at 48 x 48 as rows, `(m, 2304)` float32 in [0, 1].
+    """Return grey faces at 48 x 48 as rows, `(m, 2304)` float32 in [0, 1].
 
     Raises:
         ValueError: If a face is of one single grey; names its row in the chunk.
@@ -73,7 +73,7 @@ OUTPUT_LAYERS = ("emotion", "affect")
 
 
 def network_vectors(path: str | Path) -> Vectorise:
-    """Gives a function from faces to a network's features before its outputs.
+    """Return a function from faces to a network's features before its outputs.
 
     Args:
         path: A `.keras` file, a model folder with `model.keras`, or the name of such a model.
@@ -105,7 +105,7 @@ def network_vectors(path: str | Path) -> Vectorise:
 
 
 def network_file(path: str | Path) -> Path:
-    """Gives the `.keras` file of a path to it, to its model folder, or of a model's name.
+    """Return the `.keras` file of a path to it, to its model folder, or of a model's name.
 
     Raises:
         FileNotFoundError: If it is not there.
@@ -126,7 +126,7 @@ def network_file(path: str | Path) -> Path:
 def vectors_of(
     images: Faces, vectorise: Vectorise, finish: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """Gives the vectors of all faces, made chunk by chunk so that few are in memory at once.
+    """Return the vectors of all faces, made chunk by chunk so that few are in memory at once.
 
     Args:
         images: The faces.
@@ -150,12 +150,12 @@ def vectors_of(
 
 class _BlankFaceError(ValueError):
     def __init__(self, rows: np.ndarray) -> None:
-        super().__init__(f"Expected faces. Received: pictures of one single grey, {rows.tolist()}.")
+        super().__init__(f"Expected faces. Received: images of one single grey, {rows.tolist()}.")
         self.rows = rows
 
     def in_rows(self, start: int) -> str:
         return (
-            f"Expected pictures that show something. Received: {len(self.rows)} of one single "
+            f"Expected images that show something. Received: {len(self.rows)} of one single "
             f"grey, the first at row {start + int(self.rows[0])}. Try builder-tools clean."
         )
 

@@ -27,7 +27,7 @@ ORIENTATIONS = ("classes", "images")
 
 
 class ValenceArousalLabeller(BaseEstimator):
-    """Gives faces valence and arousal: manifold, orientation to the anchors, pull to the class.
+    """Label faces with valence, arousal: manifold, orientation to the anchors, pull to class.
 
     Grey, 48 x 48, vector, principal components, ISOMAP fitted on a stratified sample
     (landmarks) that places all other faces; then the plane is turned and scaled so that class
@@ -85,10 +85,10 @@ class ValenceArousalLabeller(BaseEstimator):
         self.random_state = random_state
 
     def fit(self, images: Faces, labels: np.ndarray) -> ValenceArousalLabeller:
-        """Learns components, manifold and orientation.
+        """Learn components, manifold and orientation.
 
         Args:
-            images: `(n, H, W)` or `(n, H, W, 3)` uint8, or `Pictures` of a table.
+            images: `(n, H, W)` or `(n, H, W, 3)` uint8, or `ResizedImages` of a table.
             labels: `(n,)` int into `emotions`.
 
         Raises:
@@ -101,7 +101,7 @@ class ValenceArousalLabeller(BaseEstimator):
         return self
 
     def transform(self, images: Faces, labels: np.ndarray | None = None) -> np.ndarray:
-        """Gives valence and arousal in the unit disc, `(n, 2)` float64.
+        """Return valence and arousal in the unit disc, `(n, 2)` float64.
 
         Args:
             images: As for `fit`, of any number.
@@ -114,12 +114,12 @@ class ValenceArousalLabeller(BaseEstimator):
         return clip_to_disc(self._path(self.oriented(images), labels)[-1])
 
     def fit_transform(self, images: Faces, labels: np.ndarray) -> np.ndarray:
-        """Gives `fit(images, labels).transform(images, labels)`, placing each face once."""
+        """Return `fit(images, labels).transform(images, labels)`, placing each face once."""
         places = self._fit(images, labels)
         return clip_to_disc(self._path(places, labels)[-1])
 
     def trajectory(self, images: Faces, labels: np.ndarray) -> np.ndarray:
-        """Gives the way of every face from the raw manifold to its label.
+        """Return the way of every face from the raw manifold to its label.
 
         Returns:
             `(stages + 1, n, 2)` in the unit disc; the last is `transform(images, labels)`.
@@ -127,17 +127,17 @@ class ValenceArousalLabeller(BaseEstimator):
         return clip_to_disc(self._path(self.oriented(images), labels))
 
     def oriented(self, images: Faces) -> np.ndarray:
-        """Gives places on the oriented manifold, `(n, 2)`, not clipped: for judging manifolds."""
+        """Return places on the oriented manifold, `(n, 2)`, not clipped: for judging manifolds."""
         check_is_fitted(self)
         return self.orientation_.apply(self.reducer_.transform(self.points(images)))
 
     def points(self, images: Faces) -> np.ndarray:
-        """Gives faces as the manifold sees them, `(n, d)` float32."""
+        """Return faces as the manifold sees them, `(n, d)` float32."""
         check_faces(images)
         return vectors_of(images, self._vectorise(), self._project)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the fitted labeller as one `.npz` of plain arrays (no pickle), atomically.
+        """Write the fitted labeller as one `.npz` of plain arrays (no pickle), atomically.
 
         Raises:
             ValueError: If the manifold is UMAP's, which has no such form.
@@ -149,7 +149,7 @@ class ValenceArousalLabeller(BaseEstimator):
 
     @classmethod
     def load(cls, path: str | Path) -> ValenceArousalLabeller:
-        """Reads what `save` wrote; runs nothing that stands in the file.
+        """Read what `save` wrote; run nothing that stands in the file.
 
         Raises:
             FileNotFoundError: If there is no such file, or its network is gone.
@@ -160,7 +160,7 @@ class ValenceArousalLabeller(BaseEstimator):
         return load_labeller(Path(path))
 
     def _fit(self, images: Faces, labels: np.ndarray) -> np.ndarray:
-        """Learns everything; gives the oriented places of the faces."""
+        """Learn everything; return the oriented places of the faces."""
         self._check_options()
         check_faces(images)
         labels = self._checked_labels(labels, len(images))
@@ -176,7 +176,7 @@ class ValenceArousalLabeller(BaseEstimator):
         return self.orientation_.apply(raw)
 
     def _fit_points(self, images: Faces, rng: np.random.Generator) -> np.ndarray:
-        """Learns the components; gives the faces as the manifold sees them."""
+        """Learn the components; return the faces as the manifold sees them."""
         vectorise = self._vectorise()
         if self.network is None:  # vectors of pixels are quickly made twice, and large
             self._fit_components(
@@ -290,7 +290,7 @@ class ValenceArousalLabeller(BaseEstimator):
 
 
 def class_means(places: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Gives the mean place of each class, `(k, 2)`; NaN where it has none."""
+    """Return the mean place of each class, `(k, 2)`; NaN where it has none."""
     count = np.bincount(labels, minlength=num_classes)
     sums = [np.bincount(labels, weights=axis, minlength=num_classes) for axis in places.T]
     with np.errstate(invalid="ignore"):
@@ -298,7 +298,7 @@ def class_means(places: np.ndarray, labels: np.ndarray, num_classes: int) -> np.
 
 
 def stratified_sample(labels: np.ndarray, size: int | None, rng: np.random.Generator) -> np.ndarray:
-    """Gives sorted rows of a sample in which classes keep their shares; each keeps at least one.
+    """Return sorted rows of a sample in which classes keep their shares; each keeps at least one.
 
     Args:
         labels: `(n,)` int.

@@ -1,6 +1,6 @@
-"""Labels as a csv: one row a picture, `name,path,split,emotion,valence,arousal`.
+"""Labels as a csv: one row an image, `name,path,split,emotion,valence,arousal`.
 
-`name` is the name in the picture table, so that labels find their pictures again whatever the
+`name` is the name in the image table, so that labels find their images again whatever the
 order: `labels_by_name` gives them for a table.
 """
 
@@ -11,23 +11,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.media.partial import replacing
 
 COLUMNS = ("name", "path", "split", "emotion", "valence", "arousal")
 DECIMALS = 5
 
 
-def write_labels(path: str | Path, table: PictureTable, labels: np.ndarray) -> Path:
-    """Writes labels, whole or not at all.
+def write_labels(path: str | Path, table: ImageTable, labels: np.ndarray) -> Path:
+    """Write labels, whole or not at all.
 
     Args:
         path: The csv; missing folders are made.
-        table: The pictures.
+        table: The images.
         labels: `(n, 2)` valence and arousal in the unit disc.
 
     Raises:
-        ValueError: If the number of labels is not that of the pictures, or one is not finite.
+        ValueError: If the number of labels is not that of the images, or one is not finite.
         OSError: If the file cannot be written.
     """
     path, labels = Path(path), np.asarray(labels, np.float64)
@@ -46,7 +46,7 @@ def write_labels(path: str | Path, table: PictureTable, labels: np.ndarray) -> P
 
 
 def read_labels(path: str | Path) -> pd.DataFrame:
-    """Reads what `write_labels` wrote, checked.
+    """Read what `write_labels` wrote, checked.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -75,21 +75,21 @@ def read_labels(path: str | Path) -> pd.DataFrame:
     return rows.assign(**places)[list(COLUMNS)]
 
 
-def labels_by_name(labels: pd.DataFrame, table: PictureTable) -> np.ndarray:
-    """Gives the labels of a table's pictures, `(n, 2)` float32, found by name.
+def labels_by_name(labels: pd.DataFrame, table: ImageTable) -> np.ndarray:
+    """Return the labels of a table's images, `(n, 2)` float32, found by name.
 
     Args:
         labels: As `read_labels` gives them.
-        table: The pictures.
+        table: The images.
 
     Raises:
-        ValueError: If a picture has no label; names it.
+        ValueError: If an image has no label; names it.
     """
     found = labels.set_index("name")[["valence", "arousal"]].reindex(table.table["name"])
     without = found.index[found.isna().any(axis=1)]
     if len(without):
         raise ValueError(
-            f"Expected a label for each of {len(table)} pictures. {len(without)} have none, the "
+            f"Expected a label for each of {len(table)} images. {len(without)} have none, the "
             f"first is {without[0]!r}."
         )
     return found.to_numpy(np.float32)

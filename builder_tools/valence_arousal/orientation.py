@@ -28,12 +28,12 @@ class Orientation:
     shift: np.ndarray
 
     def apply(self, places: np.ndarray) -> np.ndarray:
-        """Gives the turned places, `(n, 2)` float64."""
+        """Return the turned places, `(n, 2)` float64."""
         return self.scale * (np.asarray(places, np.float64) @ self.rotation) + self.shift
 
 
 def fit_orientation(places: np.ndarray, targets: np.ndarray) -> Orientation:
-    """Gives what brings places nearest to their targets, in the sense of least squares.
+    """Return what brings places nearest to their targets, in the sense of least squares.
 
     Args:
         places: `(n, 2)`.
@@ -64,7 +64,7 @@ def staged_shift(
     stages: int,
     pull: float,
 ) -> np.ndarray:
-    """Gives the way of every place towards the anchor of its class.
+    """Return the way of every place towards the anchor of its class.
 
     Stage 0 is the place itself. In stage 1 the class's centre moves to its anchor and all its
     places with it; every stage draws them `pull` of the way that is left to the anchor.
@@ -87,6 +87,6 @@ def staged_shift(
 
 
 def clip_to_disc(places: np.ndarray) -> np.ndarray:
-    """Gives places `(..., 2)` with those outside the unit disc drawn in to its edge."""
+    """Return places `(..., 2)` with those outside the unit disc drawn in to its edge."""
     radius = np.linalg.norm(places, axis=-1, keepdims=True)
     return places / np.maximum(radius, 1.0)

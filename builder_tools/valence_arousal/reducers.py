@@ -24,16 +24,16 @@ class Reducer(Protocol):
     """A map from points to the plane."""
 
     def fit(self, points: np.ndarray) -> Reducer:
-        """Learns the map from points `(n, d)` float32; `embedding_` are their places `(n, 2)`."""
+        """Learn the map from points `(n, d)` float32; `embedding_` are their places `(n, 2)`."""
 
     def transform(self, points: np.ndarray) -> np.ndarray:
-        """Gives the places `(m, 2)` float64 of any points `(m, d)`."""
+        """Return the places `(m, 2)` float64 of any points `(m, d)`."""
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Gives the fitted map as plain arrays."""
+        """Return the fitted map as plain arrays."""
 
     def from_arrays(self, arrays: Mapping[str, np.ndarray]) -> Reducer:
-        """Takes a fitted map over from plain arrays."""
+        """Take a fitted map over from plain arrays."""
 
 
 class IsomapReducer:
@@ -190,7 +190,7 @@ REDUCERS: dict[str, Callable[..., Reducer]] = {
 
 
 def neighbour_graph(points: np.ndarray, neighbours: int):
-    """Gives the graph of nearest neighbours, an edge where either is a neighbour of the other.
+    """Return the graph of nearest neighbours, an edge where either is a neighbour of the other.
 
     Args:
         points: `(n, d)` float32.
@@ -221,7 +221,7 @@ def neighbour_graph(points: np.ndarray, neighbours: int):
 
 
 def shortest_paths(graph, *, n_jobs: int | None = None) -> np.ndarray:
-    """Gives the lengths of all shortest paths, `(n, n)` float32, in chunks.
+    """Return the lengths of all shortest paths, `(n, n)` float32, in chunks.
 
     Args:
         graph: Symmetric, sparse, in one piece.
@@ -249,7 +249,7 @@ def _paths_from(graph, rows: range) -> np.ndarray:
 
 
 def _paths_over(geodesics: np.ndarray, step: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Gives the shortest ways from new points over their neighbours to all fitted points."""
+    """Return the shortest ways from new points over their neighbours to all fitted points."""
     best = step[:, :1].astype(np.float32) + geodesics[place[:, 0]]
     for number in range(1, step.shape[1]):
         other = geodesics[place[:, number]]
@@ -259,13 +259,13 @@ def _paths_over(geodesics: np.ndarray, step: np.ndarray, place: np.ndarray) -> n
 
 
 def _mean_squares(distances: np.ndarray) -> np.ndarray:
-    """Gives the mean squared distance of each point to all, `(n,)` float64."""
+    """Return the mean squared distance of each point to all, `(n,)` float64."""
     rows = (np.square(row, dtype=np.float64).mean() for row in distances)
     return np.fromiter(rows, np.float64, len(distances))
 
 
 def _top_eigenvectors(distances: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gives the two largest eigenvalues of the centred kernel -J D^2 J / 2, and their vectors."""
+    """Return the two largest eigenvalues of the centred kernel -J D^2 J / 2, and their vectors."""
     from scipy.sparse.linalg import LinearOperator, eigsh
 
     length = len(distances)

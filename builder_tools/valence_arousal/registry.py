@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from builder_tools.cards import DEFAULT_MODEL
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.valence_arousal.anchors import AnchorLabeller, vote_shares
 from builder_tools.valence_arousal.faces import SIDE_PX
 from builder_tools.valence_arousal.labeller import ValenceArousalLabeller
@@ -51,7 +51,7 @@ LABELLERS: dict[str, LabellerSpec] = {
 
 
 def make_labeller(name: str, **options: Any) -> AnchorLabeller | ValenceArousalLabeller:
-    """Gives a labeller of the registry, not yet fitted.
+    """Return a labeller of the registry, not yet fitted.
 
     Args:
         name: In `LABELLERS`.
@@ -72,8 +72,8 @@ def make_labeller(name: str, **options: Any) -> AnchorLabeller | ValenceArousalL
     return spec.make(**{**spec.defaults, **options})
 
 
-def labels_for(name: str, table: PictureTable) -> np.ndarray:
-    """Gives what the labeller takes for labels: `(n,)` classes, or `(n, 9)` shares of votes.
+def labels_for(name: str, table: ImageTable) -> np.ndarray:
+    """Return what the labeller takes for labels: `(n,)` classes, or `(n, 9)` shares of votes.
 
     Raises:
         ValueError: If it needs votes and nobody voted.
@@ -81,21 +81,21 @@ def labels_for(name: str, table: PictureTable) -> np.ndarray:
     if not LABELLERS[name].needs_votes:
         return table.labels
     if table.votes is None:
-        raise ValueError(f"Expected pictures with FER+ votes for {name!r}. Received: none.")
+        raise ValueError(f"Expected images with FER+ votes for {name!r}. Received: none.")
     return vote_shares(table.votes)
 
 
-def faces_of(table: PictureTable):
-    """Gives a table's faces, decoded chunk by chunk at the size the labellers use."""
-    return table.pictures(SIDE_PX)
+def faces_of(table: ImageTable):
+    """Return a table's faces, decoded chunk by chunk at the size the labellers use."""
+    return table.resized(SIDE_PX)
 
 
-def label_table(name: str, table: PictureTable, **options: Any) -> np.ndarray:
-    """Fits a labeller on labelled pictures and labels them, `(n, 2)` valence and arousal.
+def label_table(name: str, table: ImageTable, **options: Any) -> np.ndarray:
+    """Fit a labeller on labelled images and labels them, `(n, 2)` valence and arousal.
 
     Args:
         name: In `LABELLERS`.
-        table: The pictures.
+        table: The images.
         **options: Of the labeller.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.evaluation import (
     Association,
     Figure,
@@ -61,13 +61,13 @@ CANDIDATES = (
 
 def compare(
     candidate: Candidate,
-    train: PictureTable,
-    held_out: PictureTable,
+    train: ImageTable,
+    held_out: ImageTable,
     *,
     points: np.ndarray,
     seed: int = 0,
 ) -> Iterator[dict[str, Any]]:
-    """Fits a labeller on train and judges it on other faces, without and with their class.
+    """Fit a labeller on train and judge it on other faces, without and with their class.
 
     Args:
         candidate: What to fit.
@@ -99,7 +99,7 @@ def compare(
 
 
 def labeller_table(rows: pd.DataFrame) -> str:
-    """Gives the Markdown table of agreement with the votes."""
+    """Return the Markdown table of agreement with the votes."""
     head = ["labeller", "class known", "CCC mean", "CCC valence", "CCC arousal",
             "RMSE valence", "RMSE arousal", "r valence", "r arousal"]  # fmt: skip
     names = ["mean_ccc", "valence_ccc", "arousal_ccc", "valence_rmse", "arousal_rmse",
@@ -110,7 +110,7 @@ def labeller_table(rows: pd.DataFrame) -> str:
 
 
 def within_table(rows: pd.DataFrame) -> str:
-    """Gives the Markdown table of what labels say beyond the class."""
+    """Return the Markdown table of what labels say beyond the class."""
     head = ["labeller", "class known", "valence given the class", "arousal given the class",
             "happy: arousal and surprise votes", "distance and disagreement"]  # fmt: skip
     body = [[row["labeller"], row["class_known"], *(_association(row, n) for n in ASSOCIATIONS)]
@@ -119,7 +119,7 @@ def within_table(rows: pd.DataFrame) -> str:
 
 
 def quality_table(rows: pd.DataFrame) -> str:
-    """Gives the Markdown table of what the raw manifolds keep."""
+    """Return the Markdown table of what the raw manifolds keep."""
     head = ["manifold", "trustworthiness", "continuity", "outside the disc"]
     found = rows[(rows["class_known"] == UNSHIFTED)]
     body = [[row["labeller"], f"{row['trustworthiness']:.3f}", f"{row['continuity']:.3f}",
@@ -128,7 +128,7 @@ def quality_table(rows: pd.DataFrame) -> str:
 
 
 def findings(rows: pd.DataFrame) -> list[str]:
-    """Says in sentences what the rows show; nothing that is not in them."""
+    """Describe in sentences what the rows show; nothing that is not in them."""
     known = rows[rows["class_known"] == SHIFTED].set_index("labeller")
     raw = rows[rows["class_known"] == UNSHIFTED].set_index("labeller")
     said = []
@@ -142,7 +142,7 @@ def findings(rows: pd.DataFrame) -> list[str]:
 
 
 def markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """Gives a Markdown table, the first column to the left."""
+    """Return a Markdown table, the first column to the left."""
     rules = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, rules, *body))
 
@@ -198,7 +198,7 @@ def _beyond_sentence(name: str, row: pd.Series) -> str:
 
 
 def _row(
-    candidate: Candidate, class_known: str, labels: np.ndarray, table: PictureTable, seed: int
+    candidate: Candidate, class_known: str, labels: np.ndarray, table: ImageTable, seed: int
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"labeller": candidate.name, "class_known": class_known}
     row |= {"description": LABELLERS[candidate.labeller].description}
@@ -206,7 +206,7 @@ def _row(
     return row | _within(judge_within_classes(labels, table, seed=seed))
 
 
-def _gain_over_anchor(labels: np.ndarray, table: PictureTable, seed: int) -> Figure:
+def _gain_over_anchor(labels: np.ndarray, table: ImageTable, seed: int) -> Figure:
     anchors = make_labeller("anchor").fit_transform(None, table.labels)
     return concordance_gain(vote_weighted_anchors(table.votes), labels, anchors, seed=seed)
 

@@ -21,7 +21,7 @@ _REDUCER = "reducer_"
 
 
 def save_labeller(labeller: ValenceArousalLabeller, path: Path) -> Path:
-    """Writes a fitted labeller; see `ValenceArousalLabeller.save`."""
+    """Write a fitted labeller; see `ValenceArousalLabeller.save`."""
     arrays = {f"{_REDUCER}{name}": value for name, value in labeller.reducer_.to_arrays().items()}
     arrays |= {
         "landmark_rows": labeller.landmark_rows_,
@@ -38,7 +38,7 @@ def save_labeller(labeller: ValenceArousalLabeller, path: Path) -> Path:
 
 
 def load_labeller(path: Path) -> ValenceArousalLabeller:
-    """Reads a fitted labeller; see `ValenceArousalLabeller.load`."""
+    """Read a fitted labeller; see `ValenceArousalLabeller.load`."""
     from builder_tools.valence_arousal.labeller import ValenceArousalLabeller
 
     if not path.is_file():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from builder_tools.datasets.table import PictureTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.evaluation import (
     Association,
     RegressionEvaluation,
@@ -61,7 +61,7 @@ class WithinClass:
 def manifold_quality(
     points: np.ndarray, places: np.ndarray, *, neighbours: int = NEAREST
 ) -> ManifoldQuality:
-    """Judges a plane by the neighbours it keeps.
+    """Judge a plane by the neighbours it keeps.
 
     Args:
         points: `(n, d)`, before. Memory is n x n: sample some thousands.
@@ -77,7 +77,7 @@ def manifold_quality(
 
 
 def residual_variance(geodesics: np.ndarray, places: np.ndarray, rows: np.ndarray) -> float:
-    """Gives the share of the variance of geodesic distances that the plane leaves unexplained.
+    """Return the share of the variance of geodesic distances that the plane leaves unexplained.
 
     1 - r^2 of the distances before and after (Tenenbaum et al., 2000): 0 is a perfect map.
 
@@ -104,7 +104,7 @@ def residual_variance(geodesics: np.ndarray, places: np.ndarray, rows: np.ndarra
 
 
 def procrustes_distance(places: np.ndarray, reference: np.ndarray) -> float:
-    """Gives what is left between two planes after moving, turning and scaling one onto the other.
+    """Return what is left between two planes after moving, turning and scaling one onto the other.
 
     Returns:
         The share of the reference's sum of squares that remains, 0 (same shape) ... 1.
@@ -115,7 +115,7 @@ def procrustes_distance(places: np.ndarray, reference: np.ndarray) -> float:
 
 
 def judge_labels(labels: np.ndarray, votes: np.ndarray, *, seed: int = 0) -> RegressionEvaluation:
-    """Judges labels against the vote-weighted anchors.
+    """Judge labels against the vote-weighted anchors.
 
     Args:
         labels: `(n, 2)` valence and arousal.
@@ -125,8 +125,8 @@ def judge_labels(labels: np.ndarray, votes: np.ndarray, *, seed: int = 0) -> Reg
     return evaluate_valence_arousal(vote_weighted_anchors(votes), labels, seed=seed)
 
 
-def judge_within_classes(labels: np.ndarray, table: PictureTable, *, seed: int = 0) -> WithinClass:
-    """Judges what labels say beyond the class, on pictures with votes.
+def judge_within_classes(labels: np.ndarray, table: ImageTable, *, seed: int = 0) -> WithinClass:
+    """Judge what labels say beyond the class, on images with votes.
 
     The reference varies within a class, because votes do; so whatever labels know of a face
     beyond its class shows as a correlation there. Labels that are one place a class have none
@@ -134,14 +134,14 @@ def judge_within_classes(labels: np.ndarray, table: PictureTable, *, seed: int =
 
     Args:
         labels: `(n, 2)` valence and arousal.
-        table: FER+ pictures.
+        table: FER+ images.
         seed: Of bootstrap and permutations.
 
     Raises:
         ValueError: If nobody voted.
     """
     if table.votes is None:
-        raise ValueError("Expected pictures with FER+ votes. Received: none.")
+        raise ValueError("Expected images with FER+ votes. Received: none.")
     reference, classes = vote_weighted_anchors(table.votes), table.labels
     happy = classes == table.emotions.label("happy")
     surprise = vote_shares(table.votes)[:, table.emotions.label("surprise")]

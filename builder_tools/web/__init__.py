@@ -1,7 +1,7 @@
 """The web page and its HTTP API, on this machine and for this machine unless told otherwise.
 
 Gradio draws the page; it brings FastAPI, which serves the API beside it. The camera has a page of
-its own over a WebSocket, because Gradio's streaming keeps files of the pictures and shows 20 a
+its own over a WebSocket, because Gradio's streaming keeps files of the images and shows 20 a
 second where ours shows 30 (`reports/web.md`). Pure parts stand apart from the doors:
 
 - `limits`: what is refused, before it is decoded
@@ -24,7 +24,7 @@ NEEDED = ("gradio", "scipy", "websockets")
 
 
 def need_web() -> None:
-    """Refuses early, in one sentence, where the page's packages are not installed.
+    """Refuse early, in one sentence, where the page's packages are not installed.
 
     Raises:
         ImportError: Names what is missing and what to install.

@@ -22,7 +22,7 @@ from builder_tools.web.texts import LANGUAGES, Words
 def add_api(
     app: FastAPI, engine: Engine, store: ResultStore, limits: Limits, language: str
 ) -> None:
-    """Adds the API, the camera's page and its socket, and the files to be fetched."""
+    """Add the API, the camera's page and its socket, and the files to be fetched."""
     router = APIRouter()
     _add_answers(router, engine, limits)
     _add_files(router, store)
@@ -68,7 +68,7 @@ def _add_answers(router: APIRouter, engine: Engine, limits: Limits) -> None:
 
 
 async def _read_upload(request: Request, limits: Limits) -> tuple[bytes, str | None]:
-    """Gives the bytes of a picture and its name, sent as a form's `file` or as the whole body."""
+    """Return the bytes of an image and its name, sent as a form's `file` or as the whole body."""
     kind = request.headers.get("content-type", "")
     if kind.startswith("multipart/form-data"):
         async with request.form(max_files=1, max_fields=8) as form:
@@ -118,7 +118,7 @@ def _words(language: str, otherwise: str) -> Words:
 
 
 def _say_refused(request: Request, error: Exception) -> JSONResponse:
-    """Says why, in the language asked for by `Accept-Language` where it is one of ours."""
+    """Return why, in the language asked for by `Accept-Language` where it is one of ours."""
     assert isinstance(error, Refused)
     wanted = request.headers.get("accept-language", "en")[:2].lower()
     said = {"error": error.code, "message": _words(wanted, "en").refusal(error)}

@@ -30,7 +30,7 @@ MEDIA_TYPES = {
 
 
 def add_jobs(app: FastAPI, engine: Engine, store: ResultStore, limits: Limits) -> None:
-    """Adds `POST /api/video` and `POST /api/batch`."""
+    """Add `POST /api/video` and `POST /api/batch`."""
     jobs = _Jobs(engine, store, limits)
 
     @app.post("/api/video")
@@ -72,7 +72,7 @@ class _Jobs:
     async def answer(
         self, request: Request, begin: Callable[[Path, Path], Iterator[Any]], name: str
     ) -> FileResponse:
-        """Gives a file of the job; its folder is deleted once it is sent."""
+        """Return a file of the job; its folder is deleted once it is sent."""
         token, folder = self.store.new()
         try:
             upload = folder / ".upload"
@@ -108,7 +108,7 @@ class _Jobs:
 
 
 async def _run(request: Request, steps: Iterator[Any]) -> None:
-    """Runs a job to its end, or until nobody waits for it any more."""
+    """Run a job to its end, or until nobody waits for it any more."""
     with closing(steps):
         while await run_in_threadpool(next, steps, None) is not None:
             if await request.is_disconnected():

@@ -1,4 +1,4 @@
-"""Many pictures, or a zip of them, into the Kaggle csv."""
+"""Many images, or a zip of them, into the Kaggle csv."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from builder_tools.web.engine import OWN, Choice, Engine
 from builder_tools.web.limits import (
     Limits,
     Refused,
-    check_picture,
+    check_photo,
     clean_name,
     free_name,
     numbered_name,
-    unpack_pictures,
+    unpack_images,
 )
 
 CSV_NAME = "submission.csv"
 LOG_NAME = log_path(CSV_NAME).name
 TELL_EVERY = 8
-"""Pictures between two words on progress."""
+"""Images between two words on progress."""
 
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """How far a batch is: pictures done, of how many."""
+    """How far a batch is: images done, of how many."""
 
     done: int
     total: int
@@ -42,10 +42,10 @@ class BatchAnswer:
     """The rows of a batch; `submission.csv` and its log lie in the folder.
 
     Args:
-        rows: One a picture, in natural order.
+        rows: One an image, in natural order.
         renamed: What was called like another, or as a formula of a spreadsheet is, and what it is
             called now.
-        ignored: Files that are no pictures.
+        ignored: Files that are no images.
     """
 
     rows: tuple[BatchRow, ...]
@@ -60,23 +60,23 @@ def classify_uploads(
     limits: Limits,
     choice: Choice = OWN,
 ) -> Iterator[BatchProgress | BatchAnswer]:
-    """Classifies pictures; gives progress now and then, and the answer at the end.
+    """Classify images; return progress now and then, and the answer at the end.
 
     Args:
-        uploads: Paths with the names they came under: pictures, or one zip.
-        folder: Where the csv and its log go. The pictures are put into `pictures` in it; delete
+        uploads: Paths with the names they came under: images, or one zip.
+        folder: Where the csv and its log go. The images are put into `images` in it; delete
             that afterwards, whatever happens.
         engine: The models.
         limits: What is taken.
         choice: Model and detector.
 
     Raises:
-        Refused: If there are too many or the zip is not taken. A single bad picture is no reason:
+        Refused: If there are too many or the zip is not taken. A single bad image is no reason:
             it gets its row as `unreadable`.
     """
-    pictures = folder / "pictures"
-    pictures.mkdir()
-    paths, renamed, ignored = _gather(uploads, pictures, limits)
+    images = folder / "images"
+    images.mkdir()
+    paths, renamed, ignored = _gather(uploads, images, limits)
     names = sorted(paths, key=natural_key)
     not_read = {name: why for name in names if (why := _why_not(paths[name], limits))}
     yield BatchProgress(0, len(names))
@@ -101,14 +101,14 @@ def classify_uploads(
 
 
 def _gather(
-    uploads: Sequence[tuple[Path, str]], pictures: Path, limits: Limits
+    uploads: Sequence[tuple[Path, str]], images: Path, limits: Limits
 ) -> tuple[dict[str, Path], dict[str, str], int]:
-    """Put all pictures into one folder; gives their paths by name, the renamed, the ignored."""
+    """Put all images into one folder; return their paths by name, the renamed, the ignored."""
     if len(uploads) == 1 and _is_zip(uploads[0][0]):
-        unpacked = unpack_pictures(uploads[0][0], pictures, limits)
+        unpacked = unpack_images(uploads[0][0], images, limits)
         return dict(unpacked.paths), dict(unpacked.renamed), unpacked.ignored
-    if len(uploads) > limits.max_pictures:
-        raise Refused("too_many_files", count=len(uploads), limit=limits.max_pictures)
+    if len(uploads) > limits.max_images:
+        raise Refused("too_many_files", count=len(uploads), limit=limits.max_images)
     if any(Path(name).suffix.lower() == ".zip" for _, name in uploads):
         raise Refused("no_zip")
     paths: dict[str, Path] = {}
@@ -118,15 +118,15 @@ def _gather(
         name = free_name(clean_name(called), taken)
         if name != called:
             renamed[called] = name
-        paths[name] = path.rename(pictures / numbered_name(len(paths), name))
+        paths[name] = path.rename(images / numbered_name(len(paths), name))
         taken.add(name.casefold())
     return paths, renamed, 0
 
 
 def _why_not(path: Path, limits: Limits) -> str:
-    """Says why a picture is not decoded; empty for those that are."""
+    """Return why an image is not decoded; empty for those that are."""
     try:
-        check_picture(path.read_bytes(), limits)
+        check_photo(path.read_bytes(), limits)
     except Refused as error:
         if error.code == "too_many_pixels":
             return f"{error.facts['pixels_mp']} million pixels are too many"
@@ -134,7 +134,7 @@ def _why_not(path: Path, limits: Limits) -> str:
             return f"{error.facts['size_mb']} MB are too many"
         if error.code == "too_long_side":
             return f"a side of {error.facts['side_px']} px is too long"
-        return f"damaged, empty or no picture ({formats_in_words()})"
+        return f"damaged, empty or no image ({formats_in_words()})"
     return ""
 
 

@@ -1,6 +1,6 @@
-"""The live camera: pictures come over a WebSocket, faces go back; the newest picture wins.
+"""The live camera: images come over a WebSocket, faces go back; the newest image wins.
 
-A message of the browser is four bytes (the picture's number, little endian) and a JPEG; one of
+A message of the browser is four bytes (the image's number, little endian) and a JPEG; one of
 the server is JSON: `id`, `width`, `height`, `server_ms`, `dropped` and `faces` as in the
 contract. Who is who and what they showed a moment ago lives as long as the connection.
 """
@@ -36,7 +36,7 @@ IDLE_S = 60.0
 
 @dataclass
 class _Slot:
-    """The newest picture that waits; a newer one takes its place."""
+    """The newest image that waits; a newer one takes its place."""
 
     data: bytes | None = None
     dropped: int = 0
@@ -55,7 +55,7 @@ class _Slot:
         self._filled.set()
 
     async def take(self) -> bytes | None:
-        """Gives the picture, or None at the end."""
+        """Return the image, or None at the end."""
         await self._filled.wait()
         self._filled.clear()
         data, self.data = self.data, None
@@ -74,7 +74,7 @@ class Cameras:
         self.open = 0
 
     async def serve(self, socket: WebSocket, choice: Choice, words: Words) -> None:
-        """Answers one camera until it hangs up."""
+        """Answer one camera until it hangs up."""
         await socket.accept()
         if self.open >= MOST_CAMERAS:
             await _say_refused(socket, Refused("busy"), words)
@@ -102,8 +102,8 @@ class Cameras:
             except Refused as error:
                 await _say_refused(socket, error, words)
                 continue
-            except Exception:  # one picture may fail in any way; the next one is answered
-                logger.exception("A picture of a camera could not be answered")
+            except Exception:  # one image may fail in any way; the next one is answered
+                logger.exception("An image of a camera could not be answered")
                 await _say_refused(socket, Refused("internal"), words)
                 continue
             await socket.send_text(json.dumps({**answer, "dropped": slot.dropped}))

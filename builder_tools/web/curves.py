@@ -23,7 +23,7 @@ LEAST_SHARE = 0.005
 
 
 def curves_svg(curves: Curves, highlights: Sequence, words: Words) -> str:
-    """Gives stacked probabilities, then valence and arousal, with the highlights marked.
+    """Return stacked probabilities, then valence and arousal, with the highlights marked.
 
     Args:
         curves: What to draw.
@@ -83,7 +83,7 @@ class _Ground:
     highlights: Sequence
 
     def chart(self, inside: str, height: int, marks: tuple[str, str, str], alt: str) -> str:
-        """Gives the picture; `marks` stand at the foot, in the middle and at the top."""
+        """Return the image; `marks` stand at the foot, in the middle and at the top."""
         label = html.escape(alt)
         return (
             f'<svg class="bt-chart" viewBox="0 -14 {WIDTH + 14} {height + BOTTOM + 14}" role="img" '
@@ -124,7 +124,7 @@ class _Ground:
 
 
 def _stacked(curves: Curves) -> dict[str, str]:
-    """Gives each emotion's band as a path; where nobody was seen there is none."""
+    """Return each emotion's band as a path; where nobody was seen there is none."""
     values = np.array(list(curves.emotions.values()))
     tops = np.nancumsum(values, axis=0)
     runs = _runs(np.isfinite(values[0]))
@@ -145,7 +145,7 @@ def _band(curves: Curves, low: np.ndarray, high: np.ndarray, run: range) -> str:
 
 
 def _line(curves: Curves, heights: np.ndarray) -> str:
-    """Gives a line as a path, broken where nobody was seen."""
+    """Return a line as a path, broken where nobody was seen."""
     parts = []
     for run in _runs(np.isfinite(heights)):
         points = [
@@ -157,7 +157,7 @@ def _line(curves: Curves, heights: np.ndarray) -> str:
 
 
 def _runs(known: np.ndarray) -> list[range]:
-    """Gives the stretches of true values."""
+    """Return the stretches of true values."""
     groups = groupby(enumerate(known), key=lambda pair: bool(pair[1]))
     stretches = [[index for index, _ in group] for is_known, group in groups if is_known]
     return [range(stretch[0], stretch[-1] + 1) for stretch in stretches]

@@ -21,7 +21,7 @@ STATIC = Path(__file__).parent / "static"
 
 
 def camera_page(words: Words) -> str:
-    """Gives the page of the live camera, in one language."""
+    """Return the page of the live camera, in one language."""
     known = EmotionSet((*NINE_EMOTIONS, *OTHER_WORDS))
     facts = {
         "language": words.language,
@@ -44,7 +44,7 @@ def camera_page(words: Words) -> str:
 
 
 def documentation_page(engine: Engine, limits: Limits) -> str:
-    """Gives the API's documentation."""
+    """Return the API's documentation."""
     refusals = "".join(
         f"<tr><td><code>{code}</code></td><td>{status}</td>"
         f"<td>{html.escape(_plain(Words('en'), code))}</td></tr>"
@@ -59,7 +59,7 @@ def documentation_page(engine: Engine, limits: Limits) -> str:
         pixels_mp=f"{limits.max_pixels / 1e6:g}",
         upload_mb=f"{limits.max_upload_mb:g}",
         video_s=f"{limits.max_video_s:g}",
-        pictures=str(limits.max_pictures),
+        images=str(limits.max_images),
         refusals=refusals,
     )
 

@@ -25,7 +25,7 @@ from builder_tools.results import FaceEmotion
 from builder_tools.web.limits import Refused
 
 MOST_WAITING = 64
-"""Pictures that may wait for their turn; more are refused at once."""
+"""Images that may wait for their turn; more are refused at once."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Engine:
     Args:
         model: The default model: a name, or a folder with a card.
         detector: The default detector.
-        workers: Pictures in work at once; the number of cores if None.
+        workers: Images in work at once; the number of cores if None.
 
     Raises:
         ValueError, ImportError, FileNotFoundError: If the default model or detector cannot be
@@ -90,7 +90,7 @@ class Engine:
         return [first, *(name for name in DETECTORS if name != first)]
 
     def classifier(self, choice: Choice = OWN) -> EmotionClassifier:
-        """Gives a model, loaded once.
+        """Return a model, loaded once.
 
         Raises:
             Refused: `unknown_model`; only names are taken, never paths.
@@ -111,13 +111,13 @@ class Engine:
         following: Following | None = None,
         time_s: float = 0.0,
     ) -> tuple[FaceEmotion, ...]:
-        """Gives the faces in a picture, largest first.
+        """Return the faces in an image, largest first.
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
             choice: Model and detector.
             following: What a stream knows of its past; of one stream only.
-            time_s: When the picture was taken, in a stream.
+            time_s: When the image was taken, in a stream.
 
         Raises:
             Refused: `busy`, `unknown_model`, `unknown_detector` or `detector_absent`.
@@ -127,12 +127,12 @@ class Engine:
             with pool.lend() as detector:
                 faces = detector.detect(image_rgb)
             faces = following.name(faces, time_s) if following else faces
-            pictures = pool.cut(image_rgb, faces)
-            found = face_emotions(model, faces, read_faces(model, pictures, None))
+            images = pool.cut(image_rgb, faces)
+            found = face_emotions(model, faces, read_faces(model, images, None))
         return following.steady(found, time_s) if following else found
 
     def check(self, choice: Choice) -> None:
-        """Loads what is chosen.
+        """Load what is chosen.
 
         Raises:
             Refused: As `read`.
@@ -141,7 +141,7 @@ class Engine:
         self._pool(choice.detector)
 
     def inference(self, choice: Choice, mode: str, **options) -> Inference:
-        """Gives an `Inference` of one long job, on the shared model; close it.
+        """Return an `Inference` of one long job, on the shared model; close it.
 
         Raises:
             Refused: As `read`.
@@ -157,15 +157,15 @@ class Engine:
         )
 
     def take_long_turn(self, timeout_s: float) -> bool:
-        """Waits for the only turn of long jobs (videos, batches); says whether it was got."""
+        """Wait for the only turn of long jobs (videos, batches); say whether it was got."""
         return self._long_job.acquire(timeout=timeout_s)
 
     def end_long_turn(self) -> None:
-        """Gives the turn of long jobs back."""
+        """Return the turn of long jobs back."""
         self._long_job.release()
 
     def close(self) -> None:
-        """Closes the detectors."""
+        """Close the detectors."""
         for pool in self._pools.values():
             pool.close()
 

@@ -112,7 +112,7 @@ class Guard:
             await self._pass(scope, receive, send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Counts the bytes that come, and adds the headers that go."""
+        """Count the bytes that come, and add the headers that go."""
         came, begun, broken = 0, False, None
         begin_s, is_whole = time.monotonic(), False
 
@@ -148,7 +148,7 @@ class Guard:
             await answer_refusal(scope, send, *broken, [(b"connection", b"close")])
 
     def _is_for_us(self, scope: Scope) -> bool:
-        """Say whether every name a request calls this server by is one of its names.
+        """Return whether every name a request calls this server by is one of its names.
 
         `X-Forwarded-Host`, which Gradio believes, is a name like `Host`.
         """
@@ -182,7 +182,7 @@ class Guard:
         return is_right
 
     async def _fits(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
-        """Says whether there is room for what a request brings; the store looks at the disk."""
+        """Return whether there is room for what a request brings; the store looks at the disk."""
         keeps = scope.get("method") == "POST" and scope["path"].endswith(KEPT_PATHS)
         if self._has_room is None or not keeps:
             return True
@@ -246,7 +246,7 @@ class _Broken(Exception):
 
 
 def _is_own_page(headers: dict[bytes, bytes]) -> bool:
-    """Say whether a request comes from this page, or from no page; a link to it may be followed.
+    """Return whether a request comes from this page, or from no page; a link to it may be followed.
 
     Browsers name the page in `Origin`, and in `Sec-Fetch-Site` where they leave the former out.
     """

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from builder_tools.media import IMAGE_SUFFIXES, PictureError, PictureLimits
-from builder_tools.media.headers import picture_header
+from builder_tools.media import IMAGE_SUFFIXES, ImageError, ImageLimits
+from builder_tools.media.headers import image_header
 from builder_tools.media.zip_names import zip_entry_name
 
 MEGABYTE = 1_000_000
@@ -45,7 +45,7 @@ _VIDEO_SIGNATURES = (
     (0, b"\x00\x00\x01\xba"),  # MPEG program stream
     (0, b"\x30\x26\xb2\x75"),  # ASF, WMV
 )
-"""Containers that hold their own pictures. Playlists (HLS, DASH, concat), which make FFmpeg open
+"""Containers that hold their own images. Playlists (HLS, DASH, concat), which make FFmpeg open
 other files and addresses, are text and none of these."""
 _CHUNK = 1 << 20
 
@@ -102,13 +102,13 @@ class Limits:
 
     Args:
         max_upload_mb: Size of any upload, in millions of bytes.
-        max_photo_mb: Size of one picture.
-        max_pixels: Of one picture; a 48-megapixel phone's are taken.
-        max_side: Longer side of a picture or frame, px.
+        max_photo_mb: Size of one image.
+        max_pixels: Of one image; a 48-megapixel phone's are taken.
+        max_side: Longer side of an image or frame, px.
         max_frame_pixels: Of one frame of a video; 4K is taken.
         max_video_s: Length of a video.
-        max_pictures: In one batch.
-        max_unpacked_mb: Size of a zip's pictures when unpacked, together.
+        max_images: In one batch.
+        max_unpacked_mb: Size of a zip's images when unpacked, together.
         max_stored_mb: Of all uploads and results that lie on the disk at once; about.
         max_ratio: How many times its packed size a file in a zip may have.
 
@@ -119,10 +119,10 @@ class Limits:
     max_upload_mb: float = 200
     max_photo_mb: float = 30
     max_pixels: int = 50_000_000
-    max_side: int = PictureLimits.max_side
+    max_side: int = ImageLimits.max_side
     max_frame_pixels: int = 4096 * 2304
     max_video_s: float = 600
-    max_pictures: int = 2000
+    max_images: int = 2000
     max_unpacked_mb: float = 1000
     max_stored_mb: float = 5000
     max_ratio: float = 200
@@ -157,7 +157,7 @@ def clean_name(name: str | None, otherwise: str = "upload") -> str:
 
 
 def check_size(size: int, limit: int) -> None:
-    """Refuses a file without a byte, or with too many.
+    """Refuse a file without a byte, or with too many.
 
     Raises:
         Refused: `empty` or `too_big`.
@@ -168,16 +168,16 @@ def check_size(size: int, limit: int) -> None:
         raise Refused("too_big", size_mb=_mb(size), limit_mb=_mb(limit))
 
 
-def check_picture(data: bytes, limits: Limits) -> None:
-    """Refuse what is no picture, or too large a one, by its header.
+def check_photo(data: bytes, limits: Limits) -> None:
+    """Refuse what is no image, or too large a one, by its header.
 
     Raises:
         Refused: `empty`, `too_big`, `no_picture`, `too_many_pixels` or `too_long_side`.
     """
     check_size(len(data), limits.photo_bytes)
     try:
-        header = picture_header(data)
-    except PictureError as error:
+        header = image_header(data)
+    except ImageError as error:
         raise Refused("no_picture") from error
     _check_pixels(header.width, header.height, limits.max_pixels, limits)
 
@@ -190,7 +190,7 @@ def _check_pixels(width: int, height: int, limit: int, limits: Limits) -> None:
 
 
 def check_video(path: Path, limits: Limits) -> None:
-    """Refuses what is no video, or too large or too long a one, by its header.
+    """Refuse what is no video, or too large or too long a one, by its header.
 
     Raises:
         Refused: `empty`, `too_big`, `no_video`, `too_many_pixels`, `too_long_side` or `too_long`.
@@ -206,7 +206,7 @@ def check_video(path: Path, limits: Limits) -> None:
 
 
 def check_duration(seconds: float, limits: Limits) -> None:
-    """Refuses a video that is, or turns out to be, too long.
+    """Refuse a video that is, or turn out to be, too long.
 
     Raises:
         Refused: `too_long`.
@@ -222,7 +222,7 @@ def _is_container(start: bytes) -> bool:
 
 
 def _video_header(path: Path) -> tuple[int, int, float | None]:
-    """Gives width, height and declared seconds; FFmpeg may open this file and no other."""
+    """Return width, height and declared seconds; FFmpeg may open this file and no other."""
     from builder_tools.media.pyav import import_av, open_input, video_stream_of
 
     try:
@@ -241,14 +241,14 @@ def _video_header(path: Path) -> tuple[int, int, float | None]:
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The pictures of a zip.
+    """The images of a zip.
 
     Args:
         paths: By their names, where they were unpacked to: numbered files, so that no name can do
             harm or clash. A name is that in the zip, cleaned, with `/` between folders, without
-            the folders that all pictures lie in.
+            the folders that all images lie in.
         renamed: Names whose like was taken or that cannot be kept, with the name they got.
-        ignored: Files that are no pictures.
+        ignored: Files that are no images.
     """
 
     paths: Mapping[str, Path]
@@ -256,14 +256,14 @@ class Unpacked:
     ignored: int
 
 
-def unpack_pictures(path: Path, folder: Path, limits: Limits) -> Unpacked:
-    """Unpack the pictures of a zip into a folder; what the zip says of sizes is checked first and
+def unpack_images(path: Path, folder: Path, limits: Limits) -> Unpacked:
+    """Unpack the images of a zip into a folder; what the zip says of sizes is checked first and
     then held to.
 
     Raises:
         Refused: `no_zip`, `corrupt_zip`, `zip_password`, `zip_path` (a name that leads out of the
             archive), `too_many_files`, `unpacks_too_big` or `nothing_in_zip`; the folder may then
-            hold some pictures and should be thrown away.
+            hold some images and should be thrown away.
     """
     check_size(path.stat().st_size, limits.upload_bytes)
     _check_directory(path)
@@ -304,14 +304,14 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:
     for name, entry in entries:
         _check_entry_name(name)
         _check_entry_name(entry.filename)
-    pictures = [(name, entry) for name, entry in entries if _is_picture_entry(name, entry)]
-    _check_entries([entry for _, entry in pictures], limits)
+    images = [(name, entry) for name, entry in entries if _is_image_entry(name, entry)]
+    _check_entries([entry for _, entry in images], limits)
     paths: dict[str, Path] = {}
     taken: set[str] = set()
     renamed: dict[str, str] = {}
     left = int(limits.max_unpacked_mb * MEGABYTE)
-    names = _below_common_folder([_clean_path(name) for name, _ in pictures])
-    for wanted, (called, entry) in zip(names, pictures, strict=True):
+    names = _below_common_folder([_clean_path(name) for name, _ in images])
+    for wanted, (called, entry) in zip(names, images, strict=True):
         name = free_name(wanted, taken)
         if PurePosixPath(name).name != PurePosixPath(called).name:
             renamed[called] = name
@@ -319,11 +319,11 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:
         paths[name] = folder / numbered_name(len(paths), name)
         with archive.open(entry) as packed, paths[name].open("xb") as out:
             left -= _copy(packed, out, min(left, limits.photo_bytes), limits)
-    return Unpacked(paths, renamed, len(entries) - len(pictures))
+    return Unpacked(paths, renamed, len(entries) - len(images))
 
 
 def numbered_name(number: int, name: str) -> str:
-    """Return what the file of a picture is called on the disk, whatever it is called outside."""
+    """Return what the file of an image is called on the disk, whatever it is called outside."""
     suffix = PurePosixPath(name).suffix.lower()
     return f"{number}{suffix if suffix in IMAGE_SUFFIXES else ''}"
 
@@ -348,7 +348,7 @@ def _check_entry_name(name: str) -> None:
         raise Refused("zip_path", name=clean_name(name))
 
 
-def _is_picture_entry(name: str, entry: zipfile.ZipInfo) -> bool:
+def _is_image_entry(name: str, entry: zipfile.ZipInfo) -> bool:
     kind = stat.S_IFMT(entry.external_attr >> 16)
     path = PurePosixPath(name.replace("\\", "/"))
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
@@ -356,11 +356,11 @@ def _is_picture_entry(name: str, entry: zipfile.ZipInfo) -> bool:
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], limits: Limits) -> None:
-    """Holds what the zip declares against the limits."""
+    """Hold what the zip declares against the limits."""
     if not entries:
         raise Refused("nothing_in_zip")
-    if len(entries) > limits.max_pictures:
-        raise Refused("too_many_files", count=len(entries), limit=limits.max_pictures)
+    if len(entries) > limits.max_images:
+        raise Refused("too_many_files", count=len(entries), limit=limits.max_images)
     total = sum(entry.file_size for entry in entries)
     squeezed = any(
         entry.file_size > limits.max_ratio * max(entry.compress_size, 1000) for entry in entries
@@ -370,7 +370,7 @@ def _check_entries(entries: list[zipfile.ZipInfo], limits: Limits) -> None:
 
 
 def free_name(name: str, taken: Container[str]) -> str:
-    """Gives the name, with a number before its suffix if it is taken.
+    """Return the name, with a number before its suffix if it is taken.
 
     Args:
         name: Wanted.
@@ -384,7 +384,7 @@ def free_name(name: str, taken: Container[str]) -> str:
 
 
 def _copy(packed: IO[bytes], out: IO[bytes], limit: int, limits: Limits) -> int:
-    """Copies until the end or the limit, whatever the header promised; gives the bytes."""
+    """Copy until the end or the limit, whatever the header promised; return the bytes."""
     copied = 0
     while chunk := packed.read(_CHUNK):
         copied += len(chunk)

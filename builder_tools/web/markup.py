@@ -1,4 +1,4 @@
-"""Answers as HTML: pictures inside it, nothing stored. Whatever comes from outside is escaped."""
+"""Answers as HTML: images inside it, nothing stored. Whatever comes from outside is escaped."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ MOST_FACES = 12
 MOST_ROWS = 200
 MOST_PEOPLE = 8
 SHOWN_PX = 1280
-"""Longer side of a picture that is shown."""
+"""Longer side of an image that is shown."""
 DIAL_PX = 132
 
 
 def notice(text: str, kind: str = "info") -> str:
-    """Gives a sentence that screen readers say at once; `kind` is info, busy or error."""
+    """Return a sentence that screen readers say at once; `kind` is info, busy or error."""
     role = "alert" if kind == "error" else "status"
     return f'<p class="bt-note bt-{kind}" role="{role}">{html.escape(text)}</p>'
 
 
 def refusal(error: Refused, words: Words) -> str:
-    """Gives why an upload was not taken."""
+    """Return why an upload was not taken."""
     return notice(words.refusal(error), "error")
 
 
 def photo_html(result: FrameResult, words: Words) -> str:
-    """Gives a photo with boxes, and each face's bars and dial."""
+    """Return a photo with boxes, and each face's bars and dial."""
     name, count = html.escape(result.source), len(result.faces)
     said = words("photo.found" if count else "photo.no_face", name=name, count=count)
     shown, faces = _shown(result)
@@ -59,7 +59,7 @@ def photo_html(result: FrameResult, words: Words) -> str:
 
 
 def face_html(face: FaceEmotion, number: int, words: Words) -> str:
-    """Gives one face's emotion, its bars and its dial."""
+    """Return one face's emotion, its bars and its dial."""
     doubt = f' <small class="bt-doubt">{words("photo.doubtful")}</small>' if face.doubtful else ""
     score = words("face.score", score=f"{face.face.score:.2f}")
     return (
@@ -71,7 +71,7 @@ def face_html(face: FaceEmotion, number: int, words: Words) -> str:
 
 
 def dial_svg(face: FaceEmotion, words: Words) -> str:
-    """Gives the circumplex with the emotions' anchors and the face's place; nothing without one."""
+    """Return the circumplex with the anchors and the face's place; nothing without one."""
     if face.valence is None or face.arousal is None:
         return ""
     place = f"{face.valence:+.2f}", f"{face.arousal:+.2f}"
@@ -96,7 +96,7 @@ def dial_svg(face: FaceEmotion, words: Words) -> str:
 
 
 def progress_html(progress: VideoProgress, words: Words) -> str:
-    """Gives how far a video is."""
+    """Return how far a video is."""
     fps = f"{progress.fps:.0f}"
     if progress.total is None:
         said, bar = words("video.progress_open", frame=progress.frame, fps=fps), "<progress>"
@@ -114,14 +114,14 @@ def progress_html(progress: VideoProgress, words: Words) -> str:
 
 
 def count_html(done: int, total: int, words: Words) -> str:
-    """Gives how far a batch is."""
+    """Return how far a batch is."""
     said = words("batch.progress", done=done, total=total)
     bar = f'<progress max="{max(total, 1)}" value="{done}">'
     return f"{notice(said, 'busy')}{_labelled(bar, said)}"
 
 
 def video_html(answer: VideoAnswer, name: str, token: str, words: Words, keep_s: float) -> str:
-    """Gives a video's player, timeline, highlights, people and files."""
+    """Return a video's player, timeline, highlights, people and files."""
     share = answer.with_face / answer.frames if answer.frames else 0.0
     said = words(
         "video.done",
@@ -147,7 +147,7 @@ def video_html(answer: VideoAnswer, name: str, token: str, words: Words, keep_s:
 
 
 def batch_html(answer: BatchAnswer, token: str, words: Words, keep_s: float) -> str:
-    """Gives the rows of a batch and its files."""
+    """Return the rows of a batch and its files."""
     statuses = [row.status for row in answer.rows]
     counts = ", ".join(
         f"{words(f'status.{status}')} {statuses.count(status)}"
@@ -231,7 +231,7 @@ def _bars(face: FaceEmotion, words: Words) -> str:
 
 
 def _emotion(name: str, words: Words) -> str:
-    """Gives an emotion's name on its own colour, in black or white, whichever is readable."""
+    """Return an emotion's name on its own colour, in black or white, whichever is readable."""
     emotions = EmotionSet((name,))
     ink = "#{:02x}{:02x}{:02x}".format(*ink_on(emotions.colour_rgb(name)))
     return (
@@ -254,7 +254,7 @@ def _labelled(bar: str, said: str) -> str:
 
 
 def _shown(result: FrameResult) -> tuple[np.ndarray, list[FaceEmotion]]:
-    """Gives a picture small enough to be sent, and its faces where they then are."""
+    """Return an image small enough to be sent, and its faces where they then are."""
     from dataclasses import replace
 
     from builder_tools.detectors.base import shrink

@@ -1,6 +1,6 @@
 """The page itself, in Gradio: tabs, uploads, buttons. It only calls what stands beside it.
 
-Answers are HTML with their pictures inside, so Gradio keeps no copy of a face; uploads lie in its
+Answers are HTML with their images inside, so Gradio keeps no copy of a face; uploads lie in its
 folder until they are used (`results.ResultStore`).
 """
 
@@ -40,7 +40,7 @@ _logger = logging.getLogger(__name__)
 
 
 def make_theme() -> gr.themes.Base:
-    """Gives the looks: fonts of the system only, so that nothing is fetched."""
+    """Return the looks: fonts of the system only, so that nothing is fetched."""
     fonts = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
     return gr.themes.Default(
         primary_hue=gr.themes.colors.sky,
@@ -182,11 +182,11 @@ class Page:
 
     def _batch_label(self) -> str:
         limits = self.limits
-        facts = {"limit": limits.max_pictures, "limit_mb": f"{limits.max_upload_mb:g}"}
+        facts = {"limit": limits.max_images, "limit_mb": f"{limits.max_upload_mb:g}"}
         return self.words("batch.drop", **facts)
 
     def on_photo(self, upload: str | None, model: str, detector: str) -> tuple[Any, str]:
-        """Gives what a photo shows, and an emptied upload field."""
+        """Return what a photo shows, and an emptied upload field."""
         if upload is None:
             return EMPTIED, markup.notice(self.words("photo.empty"))
         return EMPTIED, self._told(lambda: self._photo(upload, Choice(model, detector)))
@@ -198,7 +198,7 @@ class Page:
         return markup.photo_html(result, self.words)
 
     def on_stop(self, request: gr.Request | None = None) -> None:
-        """Stops what this browser has begun, at its next step."""
+        """Stop what this browser has begun, at its next step."""
         stop = self._stops.get(_session(request))
         if stop is not None:
             stop.set()
@@ -206,7 +206,7 @@ class Page:
     def on_video(
         self, upload: str | None, model: str, detector: str, request: gr.Request | None = None
     ) -> Iterator[tuple]:
-        """Gives how far a video is, and at the end what it shows."""
+        """Yield how far a video is, and at the end what it shows."""
         if upload is None:
             yield EMPTIED, markup.notice(self.words("video.none"), "error")
             return
@@ -237,7 +237,7 @@ class Page:
         detector: str,
         request: gr.Request | None = None,
     ) -> Iterator[tuple]:
-        """Gives how far a batch is, and at the end its rows."""
+        """Yield how far a batch is, and at the end its rows."""
         if not uploads:
             yield EMPTIED, markup.notice(self.words("batch.none"), "error")
             return
@@ -261,7 +261,7 @@ class Page:
                 self.engine.end_long_turn()
 
     def on_detector(self, model: str, detector: str) -> str:
-        """Says at once if a detector cannot be used here."""
+        """Raise at once if a detector cannot be used here."""
         return self._told(lambda: self.engine.check(Choice(model, detector)) or "")
 
     def _card(self, model: str) -> str:
@@ -269,12 +269,12 @@ class Page:
         return card_markdown(models[model]) if model in models else ""
 
     def _turn(self) -> Iterator[str]:
-        """Waits for the turn of long jobs; says so while it takes."""
+        """Wait for the turn of long jobs; say so while it takes."""
         while not self.engine.take_long_turn(WAIT_S):
             yield markup.notice(self.words("video.waiting"), "busy")
 
     def _told(self, answer: Callable[[], str]) -> str:
-        """Gives an answer, or why there is none."""
+        """Return an answer, or why there is none."""
         try:
             return answer()
         except Refused as error:
@@ -284,7 +284,7 @@ class Page:
             return markup.notice(self.words("refused.internal"), "error")
 
     def _long_told(self, answers: Iterator[str], request: gr.Request | None) -> Iterator[tuple]:
-        """Gives answers with an emptied upload field, and in the end why there is none; or that
+        """Yield answers with an emptied upload field, and in the end why there is none; or that
         it was stopped."""
         stop = self._stops.setdefault(_session(request), threading.Event())
         stop.clear()
@@ -311,21 +311,21 @@ class _Job:
         self._is_kept = False
 
     def keep(self) -> None:
-        """Keeps the results, not the uploads."""
+        """Keep the results, not the uploads."""
         for path in self.paths:
             path.unlink(missing_ok=True)
-        shutil.rmtree(self.folder / "pictures", ignore_errors=True)
+        shutil.rmtree(self.folder / "images", ignore_errors=True)
         self.store.finish(self.token)
         self._is_kept = True
 
     def close(self) -> None:
-        """Deletes everything unless it is kept."""
+        """Delete everything unless it is kept."""
         if not self._is_kept:
             self.store.delete(self.token)
 
 
 def _event(listen: Callable, run: Callable | None, inputs, outputs, **options):
-    """Wires an event that is no endpoint of Gradio's own API."""
+    """Wire an event that is no endpoint of Gradio's own API."""
     return listen(run, inputs, outputs, api_visibility="private", **options)
 
 

@@ -53,19 +53,19 @@ class ResultStore:
         self._sweeper: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begins to sweep, in a thread of its own."""
+        """Begin to sweep, in a thread of its own."""
         self._sweeper = threading.Thread(target=self._sweep_often, daemon=True, name="sweeper")
         self._sweeper.start()
 
     def stop(self) -> None:
-        """Stops sweeping and deletes everything."""
+        """Stop sweeping and delete everything."""
         self._stopped.set()
         if self._sweeper is not None:
             self._sweeper.join(timeout=5)
         shutil.rmtree(self.root, ignore_errors=True)
 
     def new(self) -> tuple[str, Path]:
-        """Makes a folder for results; gives its token and its path."""
+        """Make a folder for results; return its token and its path."""
         token = secrets.token_urlsafe(18)
         folder = self._results / token
         folder.mkdir(mode=0o700)
@@ -74,13 +74,13 @@ class ResultStore:
         return token, folder
 
     def finish(self, token: str) -> None:
-        """Starts the time after which the results are deleted."""
+        """Start the time after which the results are deleted."""
         with self._lock:
             if token in self._ends:
                 self._ends[token] = time.monotonic() + self.keep_s
 
     def delete(self, token: str) -> bool:
-        """Deletes results now; says whether there were any."""
+        """Delete results now; say whether there were any."""
         with self._lock:
             known = self._ends.pop(token, None) is not None
         if known:
@@ -88,7 +88,7 @@ class ResultStore:
         return known
 
     def find(self, token: str, name: str) -> Path:
-        """Gives a finished file of the results.
+        """Return a finished file of the results.
 
         Raises:
             Refused: `gone`, also for names that are no bare names.
@@ -101,7 +101,7 @@ class ResultStore:
         return path
 
     def has_room(self, coming: int) -> bool:
-        """Says whether so many bytes more may come; if so, they count as if they were there.
+        """Return whether so many bytes more may come; if so, they count as if they were there.
 
         The folder is measured every `MEASURED_S` seconds, so it is full at about `most_bytes`.
         """
@@ -116,7 +116,7 @@ class ResultStore:
         return fits
 
     def take(self, upload: str | Path, folder: Path) -> Path:
-        """Moves an upload into a job's folder by a second name, and has the first one deleted.
+        """Move an upload into a job's folder by a second name, and have the first one deleted.
 
         Raises:
             Refused: `gone`, if it is not an upload or no longer there.
@@ -135,7 +135,7 @@ class ResultStore:
         return target
 
     def read(self, upload: str | Path, limit: int) -> bytes:
-        """Gives the bytes of an upload, at most one more than `limit`; has it deleted.
+        """Return the bytes of an upload, at most one more than `limit`; have it deleted.
 
         Raises:
             Refused: `gone`, if it is not an upload or no longer there.
@@ -150,12 +150,12 @@ class ResultStore:
         return data
 
     def used(self, upload: Path) -> None:
-        """Has an upload deleted in a moment."""
+        """Have an upload deleted in a moment."""
         with self._lock:
             self._used[upload] = time.time()
 
     def sweep(self) -> None:
-        """Deletes what has had its time."""
+        """Delete what has had its time."""
         self._sweep_results()
         self._sweep_used()
         now = time.time()
@@ -210,7 +210,7 @@ class ResultStore:
 
 
 def _bytes_below(folder: Path) -> int:
-    """Gives the size of all files; one that goes while it is looked at counts as nothing."""
+    """Return the size of all files; one that goes while it is looked at counts as nothing."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):
@@ -220,7 +220,7 @@ def _bytes_below(folder: Path) -> int:
 
 
 def _sent_at(path: Path) -> float:
-    """Gives when an upload was written; 0 if it is no longer there."""
+    """Return when an upload was written; 0 if it is no longer there."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
@@ -228,7 +228,7 @@ def _sent_at(path: Path) -> float:
 
 
 def _remove(path: Path) -> None:
-    """Deletes an upload, and the folder Gradio made for it alone."""
+    """Delete an upload, and the folder Gradio made for it alone."""
     path.unlink(missing_ok=True)
     try:
         path.parent.rmdir()

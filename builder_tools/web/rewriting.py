@@ -1,6 +1,6 @@
 """Gradio's first HTML, made to speak the page's language and to name no other server.
 
-Gradio's own few words follow the browser's language, and its HTML names pictures elsewhere for
+Gradio's own few words follow the browser's language, and its HTML names images elsewhere for
 previews in social networks. Neither can be set, so both are changed in the HTML on its way out.
 """
 
@@ -54,7 +54,7 @@ class Rewriting:
 
 
 def rewritten(page: bytes, language: str) -> bytes:
-    """Gives the HTML in its language, with our style and script, without addresses elsewhere.
+    """Return the HTML in its language, with our style and script, without addresses elsewhere.
 
     Args:
         page: Gradio's HTML.

@@ -103,8 +103,8 @@ class WebSettings:
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """Lends a folder only this user can read, for everything that is uploaded or made, and sets
-    this process up for the page (`ENVIRONMENT`); takes both back at the end."""
+    """Lend a folder only this user can read, for everything that is uploaded or made, and set
+    this process up for the page (`ENVIRONMENT`); take both back at the end."""
     _remove_abandoned()
     folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}_"))
     wanted = {**ENVIRONMENT, "GRADIO_TEMP_DIR": str(folder / "uploads")}
@@ -119,7 +119,7 @@ def private_folder() -> Iterator[Path]:
 
 
 def _remove_abandoned() -> None:
-    """Deletes folders of processes that were killed before they could."""
+    """Delete folders of processes that were killed before they could."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*_*"):
         number = folder.name.removeprefix(FOLDER_PREFIX).partition("_")[0]
         if number.isdecimal() and not _runs(int(number)) and not folder.is_symlink():
@@ -137,7 +137,7 @@ def _runs(process: int) -> bool:
 
 
 def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None) -> Any:
-    """Gives the whole app, to be run by an ASGI server; closing it deletes what was uploaded.
+    """Yield the whole app, to be run by an ASGI server; closing it deletes what was uploaded.
 
     Args:
         settings: How it is served.
@@ -248,7 +248,7 @@ def _kind(component: Any) -> str:
 
 
 def listen(settings: WebSettings) -> socket.socket:
-    """Takes the address to listen at.
+    """Take the address to listen at.
 
     Raises:
         OSError: If it cannot be had; says what to try.
@@ -270,7 +270,7 @@ def listen(settings: WebSettings) -> socket.socket:
 
 
 def serve(settings: WebSettings, listening: socket.socket) -> None:
-    """Serves the page until it is interrupted.
+    """Serve the page until it is interrupted.
 
     Args:
         settings: How.

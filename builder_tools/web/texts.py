@@ -66,7 +66,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "camera.stop": ("Stop camera", "Выключить камеру"),
     "camera.mirror": ("Mirror", "Зеркально"),
     "camera.idle": (
-        "The camera is off. Pictures go to this machine only and are not kept.",
+        "The camera is off. Images go to this machine only and are not kept.",
         "Камера выключена. Кадры идут только на этот компьютер и не сохраняются.",
     ),
     "camera.starting": ("Starting the camera ...", "Камера включается ..."),
@@ -194,7 +194,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Размер файла {size_mb} МБ; принимается не более {limit_mb} МБ.",
     ),
     "refused.too_many_pixels": (
-        "The picture has {pixels_mp} million pixels; at most {limit_mp} million are taken. "
+        "The image has {pixels_mp} million pixels; at most {limit_mp} million are taken. "
         "Try a smaller copy.",
         "В кадре {pixels_mp} млн пикселей; принимается не более {limit_mp} млн. "
         "Уменьшите изображение.",
@@ -216,7 +216,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Zip распаковывается более чем в {limit_mb} МБ или сжат так, как бывают только zip-бомбы.",
     ),
     "refused.no_picture": (
-        "This is no picture that can be read (JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, JPEG 2000, "
+        "This is no image that can be read (JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, JPEG 2000, "
         "PPM, TGA, ICO; HEIC where its package is installed). Save it as JPEG.",
         "Это не изображение, которое можно прочитать (JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF, "
         "JPEG 2000, PPM, TGA, ICO; HEIC, если установлен его пакет). Сохраните его как JPEG.",
@@ -227,7 +227,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     ),
     "refused.no_zip": ("This is no zip archive.", "Это не zip-архив."),
     "refused.corrupt_picture": (
-        "The picture is damaged or cut short and cannot be read.",
+        "The image is damaged or cut short and cannot be read.",
         "Изображение повреждено или обрезано и не читается.",
     ),
     "refused.corrupt_video": (
@@ -244,7 +244,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "В zip есть имя, ведущее за его пределы ({name}); архив не распакован.",
     ),
     "refused.nothing_in_zip": (
-        "There are no pictures in the zip (JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF ...).",
+        "There are no images in the zip (JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF ...).",
         "В zip нет изображений (JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF ...).",
     ),
     "refused.unknown_model": ("There is no model {model}.", "Модели {model} нет."),
@@ -299,25 +299,25 @@ class Words:
         self._column = LANGUAGES.index(language)
 
     def __call__(self, key: str, **facts: Any) -> str:
-        """Gives a text with its facts put in."""
+        """Return a text with its facts put in."""
         return TEXTS[key][self._column].format(**facts)
 
     def raw(self, key: str) -> str:
-        """Gives a text with its braces, for the page's scripts to put facts in."""
+        """Return a text with its braces, for the page's scripts to put facts in."""
         return TEXTS[key][self._column]
 
     def emotion(self, name: str) -> str:
-        """Gives an emotion's name in this language; English names stay as they are, and others
+        """Return an emotion's name in this language; English names stay as they are, and others
         that say none of the nine."""
         key = f"emotion.{own_word(name)}"
         return name if self.language == "en" or key not in TEXTS else self(key)
 
     def refusal(self, error: Refused) -> str:
-        """Gives why an upload was not taken."""
+        """Return why an upload was not taken."""
         return self(f"refused.{error.code}", **error.facts)
 
     def group(self, prefix: str) -> dict[str, str]:
-        """Gives the raw texts under a prefix, by what follows it; for the page's scripts."""
+        """Return the raw texts under a prefix, by what follows it; for the page's scripts."""
         return {
             key.removeprefix(prefix): texts[self._column]
             for key, texts in TEXTS.items()

@@ -100,7 +100,7 @@ class VideoAnswer:
 def watch_video(
     path: Path, folder: Path, engine: Engine, limits: Limits, choice: Choice = OWN
 ) -> Iterator[VideoProgress | VideoAnswer]:
-    """Watches a video; gives its progress now and then, and the answer at the end.
+    """Watch a video; return its progress now and then, and the answer at the end.
 
     Closing the iterator early stops the work and leaves no half-written file.
 
@@ -138,7 +138,7 @@ def _open(
 def _watch(
     stream: ResultStream, folder: Path, limits: Limits, maker: SummaryMaker
 ) -> Iterator[VideoProgress]:
-    """Writes every frame; gives progress, and returns the last frame's time."""
+    """Write every frame; return progress, and return the last frame's time."""
     seconds, fps = stream.source.duration_s, stream.source.fps
     total = round(seconds * fps) if seconds else None
     begin = told = time.monotonic()
@@ -206,7 +206,7 @@ def _write_highlights(path: Path, highlights: list) -> None:
 
 
 def curves_of(table, emotions: tuple[str, ...], duration_s: float) -> Curves:
-    """Gives means over everybody in equal stretches of time.
+    """Return means over everybody in equal stretches of time.
 
     Args:
         table: A timeline, as `read_timeline` gives it, with at least one face.
@@ -234,5 +234,5 @@ def curves_of(table, emotions: tuple[str, ...], duration_s: float) -> Curves:
 
 
 def _plain(warning: str | None, path: Path) -> str | None:
-    """Takes this machine's folders out of a sentence."""
+    """Take this machine's folders out of a sentence."""
     return None if warning is None else warning.replace(f"{path}: ", "")

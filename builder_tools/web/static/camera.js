@@ -1,6 +1,6 @@
 "use strict";
-// The live camera: takes pictures from the browser's camera, sends the newest over a WebSocket
-// and draws the faces that come back. At most IN_FLIGHT pictures are under way, so nothing queues.
+// The live camera: takes images from the browser's camera, sends the newest over a WebSocket
+// and draws the faces that come back. At most IN_FLIGHT images are under way, so nothing queues.
 const facts = JSON.parse(document.getElementById("facts").textContent);
 const words = facts.words;
 const IN_FLIGHT = 2;
@@ -70,7 +70,7 @@ function stop() {
   say(words.idle);
 }
 
-// Runs once a picture of the camera; sends it if the server is not behind.
+// Runs once an image of the camera; sends it if the server is not behind.
 function pump(own) {
   if (own !== socket) return;
   if (sent.size < IN_FLIGHT && video.videoWidth && own.readyState === WebSocket.OPEN) grab(own);

@@ -1,4 +1,4 @@
-"""Verbs that use a model on still pictures: some, or a whole folder."""
+"""Verbs that use a model on still images: some, or a whole folder."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ def _img_options(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help="write the drawn pictures here; what is there stays, and they get a number",
+        help="write the drawn images here; what is there stays, and they get a number",
     )
     parser.add_argument(
         "--out-format",
         choices=OUT_FORMATS,
-        help="of the drawn pictures (default: that of each picture where it can be written, else "
+        help="of the drawn images (default: that of each image where it can be written, else "
         "jpg for photo formats and png)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON line a picture")
+    parser.add_argument("--json", action="store_true", help="one JSON line an image")
     parser.add_argument("--bars", action="store_true", help="draw every emotion's probability")
-    parser.add_argument("--show", action="store_true", help="show each picture in a window")
+    parser.add_argument("--show", action="store_true", help="show each image in a window")
     add_model_options(parser)
 
 
 def _run_img(options: argparse.Namespace) -> int:
-    from builder_tools.media import PICTURE_ERRORS
+    from builder_tools.media import IMAGE_ERRORS
 
     if options.out and options.out.exists() and not options.out.is_dir():
         raise ValueError(f"Expected a folder for --out. Received a file: {options.out}.")
@@ -59,10 +59,10 @@ def _run_img(options: argparse.Namespace) -> int:
     drawn: dict[str, Path] = {}
     show = "cv2" if options.show else "none"
     with make_inference(options, "img", show) as inference:
-        for image in progress_bar(options.images, "pictures", least=8):
+        for image in progress_bar(options.images, "images", least=8):
             try:
                 result = inference.run(image)
-            except PICTURE_ERRORS as error:
+            except IMAGE_ERRORS as error:
                 failed.append(f"{image}: {error}")
                 continue
             print_json(result) if options.json else _print_text(result)
@@ -79,7 +79,7 @@ def _run_img(options: argparse.Namespace) -> int:
 def _write_drawn(
     result: FrameResult, image: str, options: argparse.Namespace, drawn: dict[str, Path]
 ) -> None:
-    """Writes a drawn picture where nothing is yet; the same picture named twice is written once."""
+    """Write a drawn image where nothing is yet; the same image named twice is written once."""
     from builder_tools.media import write_image
     from builder_tools.media.guarding import unused_path
 
@@ -93,17 +93,17 @@ def _write_drawn(
 
 
 def _drawn_name(image: str, out_format: str | None) -> str:
-    """Gives the name of a drawn picture."""
+    """Return the name of a drawn image."""
     from builder_tools.media import WRITTEN_SUFFIXES
     from builder_tools.media.formats import LOSSY_FORMATS, format_of_suffix
 
     path = Path(urlsplit(image).path if "://" in image else image)
     if out_format:
-        return f"{path.stem or 'picture'}.{out_format}"
+        return f"{path.stem or 'image'}.{out_format}"
     if path.suffix.lower() in WRITTEN_SUFFIXES:
         return path.name
     lossy = format_of_suffix(path.suffix) in LOSSY_FORMATS
-    return f"{path.stem or 'picture'}.{'jpg' if lossy else 'png'}"
+    return f"{path.stem or 'image'}.{'jpg' if lossy else 'png'}"
 
 
 def _batch_options(parser: argparse.ArgumentParser) -> None:
@@ -111,7 +111,7 @@ def _batch_options(parser: argparse.ArgumentParser) -> None:
     from builder_tools.media.limits import LIMITS_IN_WORDS
 
     parser.add_argument(
-        "folder", type=Path, help=f"with the pictures, also in sub-folders; {LIMITS_IN_WORDS}"
+        "folder", type=Path, help=f"with the images, also in sub-folders; {LIMITS_IN_WORDS}"
     )
     parser.add_argument("--csv", type=Path, required=True, metavar="OUT", help="csv to write")
     parser.add_argument(
@@ -145,7 +145,7 @@ def _run_batch(options: argparse.Namespace) -> int:
         rows = make_submission(
             inference, job, options.csv, faces_csv=options.faces_csv, restart=options.restart
         )
-        table = BatchTable(progress_bar(rows, "pictures", total=len(job.names)))
+        table = BatchTable(progress_bar(rows, "images", total=len(job.names)))
     _report_batch(table, job, options.csv)
     return 1 if table.with_status("unreadable") else 0
 
@@ -160,7 +160,7 @@ def _report_batch(table, job, csv: Path) -> None:
         print(f"unreadable: {row.image_path}: {row.reason}", file=sys.stderr)
     if job.extra:
         print(
-            f"left out, not in the sample: {len(job.extra)} pictures ({', '.join(job.extra[:5])}"
+            f"left out, not in the sample: {len(job.extra)} images ({', '.join(job.extra[:5])}"
             f"{', ...' if len(job.extra) > 5 else ''})",
             file=sys.stderr,
         )
@@ -170,7 +170,7 @@ def _report_batch(table, job, csv: Path) -> None:
 
 VERBS = {
     "img": Verb(
-        "find the faces in pictures and tell their emotions",
+        "find the faces in images and tell their emotions",
         (
             "builder-tools img photo.jpg",
             "builder-tools img *.jpg --out drawn/ --bars",
@@ -181,7 +181,7 @@ VERBS = {
         _run_img,
     ),
     "img-batch": Verb(
-        "classify a folder of pictures into a csv (Kaggle format)",
+        "classify a folder of images into a csv (Kaggle format)",
         (
             "builder-tools img-batch test_kaggle/ --csv submission.csv",
             "builder-tools img-batch test_kaggle/ --csv s.csv --sample sample_submission.csv",

@@ -1,4 +1,4 @@
-"""What `img-batch` and `img` make of pictures as large as they are allowed to be."""
+"""What `img-batch` and `img` make of images as large as they are allowed to be."""
 
 import subprocess
 import sys
@@ -29,9 +29,9 @@ def run_measured(*arguments):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it reads /proc")
-def test_memory_of_a_batch_is_bounded_whatever_the_pictures(tmp_path):
+def test_memory_of_a_batch_is_bounded_whatever_the_images(tmp_path):
     """Some kilobytes each, 75 MB decoded, without a face: once they were all held until the end."""
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     data = cv2.imencode(".png", np.zeros((5000, 5000), np.uint8))[1].tobytes()
     for number in range(16):

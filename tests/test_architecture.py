@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "builder_tools"
+DESIGN = PACKAGE.parent / "docs" / "design.md"
 MAX_LINES = 400
+TELLING = ("Gives", "Tells", "Says", "Returns", "Reads", "Writes", "Draws", "Makes", "Takes")
 
 
 @dataclass(frozen=True)
@@ -28,62 +30,19 @@ class Storey:
     light: bool = False
 
 
-def _row(name: str, *third_party: str) -> Storey:
-    return Storey(name, frozenset({"pandas", *third_party}))
+def _read_storeys(text: str) -> Iterator[Storey]:
+    """Yield the rows of the table of `docs/design.md`, whose second column names a module."""
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) != 5 or not cells[1].startswith("`"):
+            continue
+        light = cells[2] == "yes"
+        third_party = {name.strip() for name in cells[4].split(",") if name.strip()}
+        third_party |= set() if light else {"pandas"}
+        yield Storey(cells[1].strip("`"), frozenset(third_party), light)
 
 
-def _light(name: str, *third_party: str) -> Storey:
-    return Storey(name, frozenset(third_party), light=True)
-
-
-STOREYS = (
-    # words
-    _light("emotions"),
-    _light("results"),
-    _light("assets"),
-    _light("machine"),
-    _light("fields"),
-    _light("csv_files"),
-    _light("cards"),
-    _light("card_text"),
-    _light("decisions"),
-    _light("rest"),
-    # pixels
-    _light("media", "cv2"),
-    _light("detectors", "cv2"),
-    _light("drawing", "cv2"),
-    _light("tracking"),
-    # data
-    _row("datasets", "cv2"),
-    _row("cleaning", "cv2"),
-    _row("augmentation", "cv2", "keras"),
-    _row("balancing", "sklearn", "imblearn"),
-    # networks
-    _row("networks", "keras"),
-    _row("training", "keras"),
-    _row("export", "keras"),
-    _row("quantization"),
-    _row("ensemble"),
-    # judging
-    _row("evaluation", "sklearn"),
-    _row("valence_arousal", "sklearn", "keras"),
-    _row("plots", "matplotlib", "seaborn"),
-    # use
-    _light("classifier"),
-    _light("inference"),
-    _light("submission"),
-    _light("timing"),
-    _row("timeline"),
-    _row("study"),
-    # below the classifier: a stack holds shipped networks as members
-    _row("classical", "sklearn", "imblearn", "scipy", "joblib", "cv2"),
-    _row("tuning", "keras", "keras_tuner"),
-    _row("experiments"),
-    # doors
-    _light("web", "fastapi", "starlette", "gradio", "uvicorn"),
-    _light("cli"),
-    _light("__main__"),
-)
+STOREYS = tuple(_read_storeys(DESIGN.read_text(encoding="utf-8")))
 ORDER = {storey.name: row for row, storey in enumerate(STOREYS)}
 HEAVY = ("tensorflow", "keras", "sklearn", "pandas", "matplotlib", "seaborn")
 
@@ -137,10 +96,17 @@ def _storeys_used(tree: ast.Module, path: Path) -> set[str]:
 every_module = pytest.mark.parametrize("path", _sources(), ids=_module_id)
 
 
+def test_every_row_of_the_table_is_there() -> None:
+    assert len(STOREYS) > 30, "the table of docs/design.md could not be read"
+    assert {storey.name for storey in STOREYS} == {_storey_name(path) for path in _sources()} - {
+        "__init__"
+    }
+
+
 @every_module
 def test_module_is_in_the_table(path: Path) -> None:
     assert _storey_name(path) in {*ORDER, "__init__"}, (
-        f"{_module_id(path)} has no storey: give it a row in docs/design.md and in STOREYS"
+        f"{_module_id(path)} has no storey: give it a row in docs/design.md"
     )
 
 
@@ -219,6 +185,22 @@ def test_public_names_have_docstrings(path: Path) -> None:
     nodes = _needs_docstring(_tree(path))
     missing = [getattr(node, "name", "module") for node in nodes if not ast.get_docstring(node)]
     assert not missing, f"{_module_id(path)}: no docstring on {missing}"
+
+
+def _documented_functions() -> Iterator[str]:
+    for path in _sources():
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                words = (ast.get_docstring(node) or "").split()
+                yield from words[:1]
+
+
+def test_docstrings_begin_with_an_imperative() -> None:
+    first = list(_documented_functions())
+    telling = [word for word in first if word.rstrip(",;:") in TELLING]
+    assert len(telling) < 0.02 * len(first), (
+        f"{len(telling)} of {len(first)} begin like {telling[:5]}"
+    )
 
 
 def _light_modules() -> list[str]:

@@ -28,9 +28,9 @@ from builder_tools.evaluation import PROTOCOLS, evaluate, judge_common, restrict
 from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.inference import Inference
 from builder_tools.media import replacing
-from builder_tools.study import load_data
-from builder_tools.study.cross_data import labelled_set
-from builder_tools.study.teachers import TEACHING_FILE, mean_answers
+from builder_tools.release import load_data
+from builder_tools.release.labelled_sets import labelled_set
+from builder_tools.release.teachers import TEACHING_FILE, mean_answers
 
 WILD, POSED = "wild_dev", "posed_dev"
 PROTOCOL = PROTOCOLS["ferplus-majority-8"]

@@ -24,7 +24,7 @@ from builder_tools.datasets.ferplus import data_folder
 from builder_tools.detectors import DEFAULT_DETECTOR
 from builder_tools.evaluation import format_cross_table, judge_common
 from builder_tools.media import replacing
-from builder_tools.study.cross_data import LabelledSet, judge_on, labelled_set
+from builder_tools.release.labelled_sets import LabelledSet, judge_on, labelled_set
 
 DEVELOPMENT_SETS = ("wild_dev.zip", "posed_dev.zip")
 

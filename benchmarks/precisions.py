@@ -29,8 +29,8 @@ from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.export import as_float32, write_onnx
 from builder_tools.media import replacing
 from builder_tools.quantization import CALIBRATION_FACES, quantize_onnx
-from builder_tools.study import load_data
-from builder_tools.study.judging import read_table
+from builder_tools.release import load_data
+from builder_tools.release.judging import read_table
 
 PROTOCOL = PROTOCOLS["ferplus-majority-8"]
 PACKAGES = ("onnxruntime", "onnx", "keras")

@@ -51,8 +51,8 @@ from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.table import SPLITS, ImageTable
 from builder_tools.media.partial import replacing
 from builder_tools.networks import NETWORKS, Head, build_network
-from builder_tools.study import judge_affect, load_data, log_experiment, train_on_table
-from builder_tools.study.affect import read_label_files
+from builder_tools.release import judge_affect, load_data, log_experiment, train_on_table
+from builder_tools.release.affect import read_label_files
 from builder_tools.training import Stage, TrainingConfig, fine_tuning_stages
 from builder_tools.training.samples import thinned
 from builder_tools.training.tasks import build_loss

@@ -17,7 +17,7 @@ from builder_tools.classical.report import write_report
 from builder_tools.classical.table import rows_of, run_table
 from builder_tools.cli import main
 from builder_tools.datasets.ferplus import ferplus_table
-from builder_tools.study.log import read_rows
+from builder_tools.release.log import read_rows
 from tests.toy_study import toy_faces, write_official
 
 COUNTS = {"train": 12, "valid": 6, "test": 4}

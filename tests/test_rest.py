@@ -11,9 +11,9 @@ from builder_tools import EmotionClassifier, Inference, RestingFace
 from builder_tools.cli import main
 from builder_tools.cli.over_time import rest_of
 from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.release import labelled_set
 from builder_tools.rest import POPULATION, POPULATION_SHARE, SHARE, relative_by_person
 from builder_tools.results import Box, Face, FaceEmotion
-from builder_tools.study import labelled_set
 from builder_tools.timeline.reading import emotions_of, measure_column, read_timeline
 from builder_tools.tracking import RestTracker
 from builder_tools.tracking.resting import HALF_TRUST_S

@@ -9,7 +9,7 @@ from builder_tools.classifier import EmotionClassifier, resize_faces
 from builder_tools.datasets.ferplus import ferplus_table
 from builder_tools.decisions import apply_temperature
 from builder_tools.emotions import NINE_EMOTIONS
-from builder_tools.study import data_sha256, judge_model, metrics_of
+from builder_tools.release import data_sha256, judge_model, metrics_of
 
 
 @pytest.fixture(scope="module")

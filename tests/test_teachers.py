@@ -23,8 +23,8 @@ from builder_tools.networks.face_mobilenet import load_published  # noqa: E402
 from builder_tools.networks.normalisation import batch_norm_layers  # noqa: E402
 from builder_tools.networks.teachers import EXPRESSION_NETWORKS, placed  # noqa: E402
 from builder_tools.networks.tensorflow_js import read_tensorflow_js  # noqa: E402
-from builder_tools.study.teachers import mean_teacher, reservations  # noqa: E402
-from builder_tools.study.words import card_words  # noqa: E402
+from builder_tools.release.teachers import mean_teacher, reservations  # noqa: E402
+from builder_tools.release.words import card_words  # noqa: E402
 from builder_tools.training.losses import EmotionLoss  # noqa: E402
 from builder_tools.training.matching import MatchingLoss  # noqa: E402
 

@@ -19,7 +19,7 @@ from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import PROTOCOLS, Judgement, Protocol, judge, restrict
 from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.media.partial import replacing
-from builder_tools.study.judging import (
+from builder_tools.release.judging import (
     OWN_LABELS,
     data_sha256,
     names_also_in_train,

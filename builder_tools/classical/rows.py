@@ -26,7 +26,7 @@ from builder_tools.decisions import apply_temperature
 from builder_tools.evaluation import Judgement, fit_temperature, restrict
 from builder_tools.machine import hardware
 from builder_tools.media.partial import replacing
-from builder_tools.study.words import card_words
+from builder_tools.release.words import card_words
 
 TIMED_FACES = 24
 BATCH_FACES = 256

@@ -15,7 +15,7 @@ from builder_tools.classical.hybrid_rows import hybrid_keys, run_hybrid
 from builder_tools.classical.network_curve import curve_key, run_network
 from builder_tools.classical.plan import Entry
 from builder_tools.classical.rows import described, figures, gains, run_entry, speed
-from builder_tools.study.log import add_rows, read_rows
+from builder_tools.release.log import add_rows, read_rows
 
 DEEP_KEY = "deep"
 """Key of the row of the deep model that the others are compared with."""

@@ -28,7 +28,7 @@ from builder_tools.cli import (
     images,
     kaggle,
     label_va,
-    study,
+    release,
     train,
     tune,
     use,
@@ -58,7 +58,7 @@ VERBS = {
     **tune.VERBS,
     **classical.VERBS,
     **train.VERBS,
-    **study.VERBS,
+    **release.VERBS,
     **label_va.VERBS,
     **experiment.VERBS,
     **benchmark.VERBS,
@@ -69,7 +69,7 @@ VERBS = {
 
 STUDY_VERBS = {
     name
-    for module in (balance, classical, experiment, label_va, study, train, tune)
+    for module in (balance, classical, experiment, label_va, release, train, tune)
     for name in module.VERBS
 }
 """Those that load TensorFlow."""

@@ -37,7 +37,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from builder_tools.cli.study import need_study
+    from builder_tools.cli.release import need_study
 
     need_study()
     from builder_tools.balancing import FaceSMOTE

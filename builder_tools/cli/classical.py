@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from builder_tools.cli.reading import add_data_options, reading_options
-from builder_tools.cli.study import need_study
+from builder_tools.cli.release import need_study
 from builder_tools.cli.verb import Verb
 
 TABLE = "classical.csv"
@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace) -> int:
     from builder_tools.classical.plan import FRACTIONS, chosen_plan
     from builder_tools.classical.report import write_report
     from builder_tools.classical.table import DEEP_KEY, run_table
-    from builder_tools.study import load_data
+    from builder_tools.release import load_data
 
     entries = chosen_plan(options.features, options.models, options.samplers, options.fraction)
     if options.list:

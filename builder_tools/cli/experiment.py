@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from builder_tools.cli.study import need_study
+from builder_tools.cli.release import need_study
 from builder_tools.cli.verb import Verb, positive
 
 

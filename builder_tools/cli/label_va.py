@@ -48,7 +48,7 @@ def _landmarks(text: str) -> int | str:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from builder_tools.cli.study import need_study
+    from builder_tools.cli.release import need_study
 
     need_study()
     _check_outputs(options)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from builder_tools.cli.reading import add_data_options, reading_options
-from builder_tools.cli.study import (
+from builder_tools.cli.release import (
     RUNS,
     add_reports_option,
     add_va_labels_option,
@@ -149,7 +149,7 @@ def _add_target_options(group) -> None:
 
 
 def _teaching(options: argparse.Namespace):
-    from builder_tools.study import Teaching
+    from builder_tools.release import Teaching
 
     named = [teacher.partition("=") for teacher in options.teachers]
     weighted = any(weight for _, _, weight in named)
@@ -166,7 +166,7 @@ def _teaching(options: argparse.Namespace):
 
 def _run_train(options: argparse.Namespace) -> None:
     need_study()
-    from builder_tools.study import save_figures, train_and_ship
+    from builder_tools.release import save_figures, train_and_ship
 
     run_folder = options.run_folder or RUNS / options.name
     shipped = train_and_ship(

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from builder_tools.cli.reading import add_data_options, reading_options
-from builder_tools.cli.study import RUNS, add_reports_option, need_study
+from builder_tools.cli.release import RUNS, add_reports_option, need_study
 from builder_tools.cli.verb import Verb, positive
 
 OBJECTIVES = {"macro-f1": "val_macro_f1", "accuracy": "val_accuracy"}
@@ -73,7 +73,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _search(options: argparse.Namespace, hypermodel, train, valid, folder: Path) -> int:
-    from builder_tools.study import add_rows
+    from builder_tools.release import add_rows
     from builder_tools.tuning import Chief, tune
 
     result = tune(
@@ -135,7 +135,7 @@ def _commit(folder: Path, trial: int) -> str:
 
 def _prepared(options: argparse.Namespace):
     """Return the hypermodel, the training and the validation faces."""
-    from builder_tools.study import load_data
+    from builder_tools.release import load_data
     from builder_tools.training.samples import table_samples, thinned
     from builder_tools.tuning import EmotionHyperModel, SearchSpace
 

@@ -21,7 +21,7 @@ from builder_tools.evaluation import restrict
 from builder_tools.experiments.plans import PLANS, Trial
 from builder_tools.experiments.summary import add_prediction
 from builder_tools.experiments.trial import run_trial, trial_folder
-from builder_tools.study import add_rows, read_rows
+from builder_tools.release import add_rows, read_rows
 
 PREDICTIONS = "experiments_test_labels.npz"
 """Beside the table: the label each trial predicted for each test face, so that trials can be

@@ -21,7 +21,7 @@ from builder_tools.evaluation import (
     risk_coverage,
 )
 from builder_tools.evaluation.protocols import LEFT_OUT
-from builder_tools.study.judging import predict_table
+from builder_tools.release.judging import predict_table
 
 DECISION_STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 DECISION_PROTOCOL = "ferplus-majority-7"

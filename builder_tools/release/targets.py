@@ -13,8 +13,8 @@ from builder_tools.datasets.table import ImageTable
 from builder_tools.datasets.unlabelled import resized, unlabelled_faces
 from builder_tools.evaluation import PROTOCOLS
 from builder_tools.evaluation.protocols import LEFT_OUT
-from builder_tools.study.judging import with_original_labels
-from builder_tools.study.teachers import (
+from builder_tools.release.judging import with_original_labels
+from builder_tools.release.teachers import (
     mean_answers,
     mean_teacher,
     teacher_record,

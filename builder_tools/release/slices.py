@@ -12,7 +12,7 @@ from builder_tools.datasets.measures import measure_images
 from builder_tools.datasets.table import ImageTable
 from builder_tools.evaluation import PROTOCOLS, evaluate, restrict
 from builder_tools.evaluation.protocols import LEFT_OUT
-from builder_tools.study.judging import predict_table
+from builder_tools.release.judging import predict_table
 
 SLICED_BY = ("brightness", "contrast", "sharpness", "width_px")
 SLICES = ("lowest third", "middle third", "highest third")

@@ -27,8 +27,8 @@ from builder_tools.evaluation import (
     restrict,
 )
 from builder_tools.evaluation.protocols import LEFT_OUT
+from builder_tools.release.judging import protocols_for, read_table
 from builder_tools.results import Readings
-from builder_tools.study.judging import protocols_for, read_table
 from builder_tools.valence_arousal import (
     labels_by_name,
     read_labels,

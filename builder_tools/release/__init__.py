@@ -4,24 +4,24 @@ Figures are measured with the exported file as users run it, on the untouched im
 split, once, after training has ended.
 """
 
-from builder_tools.study.affect import (
+from builder_tools.release.affect import (
     VALENCE_AROUSAL,
     format_affect,
     judge_affect,
     read_label_files,
 )
-from builder_tools.study.cross_data import judge_on, labelled_set
-from builder_tools.study.deploy import judge_and_write, quantize_model
-from builder_tools.study.joined import join_models
-from builder_tools.study.judging import (
+from builder_tools.release.deploy import judge_and_write, quantize_model
+from builder_tools.release.joined import join_models
+from builder_tools.release.judging import (
     data_sha256,
     judge_model,
     metrics_of,
     names_also_in_train,
     with_original_labels,
 )
-from builder_tools.study.log import add_rows, log_experiment, read_rows
-from builder_tools.study.ship import (
+from builder_tools.release.labelled_sets import judge_on, labelled_set
+from builder_tools.release.log import add_rows, log_experiment, read_rows
+from builder_tools.release.ship import (
     ShippedModel,
     export_network,
     load_data,
@@ -29,7 +29,7 @@ from builder_tools.study.ship import (
     train_and_ship,
     train_on_table,
 )
-from builder_tools.study.targets import Teaching
+from builder_tools.release.targets import Teaching
 
 __all__ = [
     "VALENCE_AROUSAL",

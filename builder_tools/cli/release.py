@@ -36,7 +36,7 @@ def add_reports_option(parser: argparse.ArgumentParser) -> None:
 
 def log_run(card, note: str, runs: Path, reports: Path | None = None) -> None:
     """Add the row of a model to the log of the runs, and to that of the reports if asked for."""
-    from builder_tools.study import log_experiment
+    from builder_tools.release import log_experiment
 
     for folder in dict.fromkeys([runs, reports or runs]):
         log_experiment(folder / "experiments.csv", card, note)
@@ -91,7 +91,7 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
 def _run_evaluate(options: argparse.Namespace) -> int:
     need_study()
     from builder_tools.cards import ModelCard, find_model
-    from builder_tools.study import load_data
+    from builder_tools.release import load_data
 
     folder = find_model(options.model)
     card = ModelCard.read(folder)
@@ -112,7 +112,7 @@ def _run_evaluate(options: argparse.Namespace) -> int:
 
 def _data_of_the_card(options: argparse.Namespace, card, sources: list[Path | None]):
     """Return the data set if the model was trained on it (or figures go to its card), else None."""
-    from builder_tools.study import data_sha256, load_data
+    from builder_tools.release import data_sha256, load_data
 
     asked = options.update_card or options.va_labels
     trained = card.training.get("data") == "folders" and len(sources) == 1
@@ -136,7 +136,7 @@ def _judge_elsewhere(options: argparse.Namespace, folder: Path, sources: list[Pa
     import json
 
     from builder_tools.evaluation import format_cross, format_cross_table
-    from builder_tools.study import judge_on, labelled_set
+    from builder_tools.release import judge_on, labelled_set
 
     if sources == [None]:
         raise ValueError("Expected labelled folders, tables or zips: say where with --source.")
@@ -165,7 +165,7 @@ def _judge_elsewhere(options: argparse.Namespace, folder: Path, sources: list[Pa
 def _judge_as_the_card(options: argparse.Namespace, folder: Path, card, data) -> int:
     import json
 
-    from builder_tools.study import (
+    from builder_tools.release import (
         VALENCE_AROUSAL,
         judge_affect,
         judge_and_write,
@@ -214,7 +214,7 @@ def _compare_with_card(card, split: str, metrics: dict, affect: dict) -> int:
 
 def _va_labels(options: argparse.Namespace):
     """Return the labels of --va-labels, None without."""
-    from builder_tools.study import read_label_files
+    from builder_tools.release import read_label_files
 
     return read_label_files(options.va_labels) if options.va_labels else None
 
@@ -230,7 +230,7 @@ def _expect_labels(card, labels) -> None:
 
 def affect_of(card, split: str) -> dict:
     """Return a card's figures of valence and arousal on a split, none for models without."""
-    from builder_tools.study import VALENCE_AROUSAL
+    from builder_tools.release import VALENCE_AROUSAL
 
     return card.metrics.get(VALENCE_AROUSAL, {}).get(split, {})
 
@@ -238,7 +238,7 @@ def affect_of(card, split: str) -> dict:
 def print_report(metrics: dict, affect: dict) -> None:
     """Print figures by protocol, and those of valence and arousal if there are any."""
     from builder_tools.evaluation import format_report
-    from builder_tools.study import format_affect
+    from builder_tools.release import format_affect
 
     print(format_report(metrics))
     if affect:
@@ -258,7 +258,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_export(options: argparse.Namespace) -> None:
     need_study()
-    from builder_tools.study import export_network
+    from builder_tools.release import export_network
 
     export = export_network(
         options.network,
@@ -288,7 +288,7 @@ def _quantize_options(parser: argparse.ArgumentParser) -> None:
 def _run_quantize(options: argparse.Namespace) -> None:
     need_study()
     from builder_tools.cards import find_model
-    from builder_tools.study import load_data, quantize_model
+    from builder_tools.release import load_data, quantize_model
 
     data = load_data(options.data, options.source, **reading_options(options))
     labels = _va_labels(options)
@@ -311,7 +311,7 @@ def _ensemble_options(parser: argparse.ArgumentParser) -> None:
 def _run_ensemble(options: argparse.Namespace) -> None:
     need_study()
     from builder_tools.cards import find_model
-    from builder_tools.study import join_models, load_data
+    from builder_tools.release import join_models, load_data
 
     data = load_data(options.data, options.source, **reading_options(options))
     folders = [find_model(name) for name in options.models]

@@ -23,11 +23,11 @@ from builder_tools.evaluation import PROTOCOLS, Judgement, concordance, evaluate
 from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.media import replacing
 from builder_tools.quantization import CALIBRATION_FACES, quantize_onnx
+from builder_tools.release.affect import VALENCE_AROUSAL, judge_affect
+from builder_tools.release.deciding import fit_decisions
+from builder_tools.release.judging import judge_model, metrics_of, read_table
+from builder_tools.release.slices import slice_figures
 from builder_tools.results import Readings
-from builder_tools.study.affect import VALENCE_AROUSAL, judge_affect
-from builder_tools.study.deciding import fit_decisions
-from builder_tools.study.judging import judge_model, metrics_of, read_table
-from builder_tools.study.slices import slice_figures
 
 CARD_PAGE = "README.md"
 """The card as a page, beside `card.json`."""

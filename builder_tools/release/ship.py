@@ -21,25 +21,25 @@ from builder_tools.evaluation import (
 )
 from builder_tools.machine import hardware
 from builder_tools.media import replacing
-from builder_tools.study.affect import (
+from builder_tools.release.affect import (
     class_centres,
     labels_record,
     places_of,
     read_label_files,
 )
-from builder_tools.study.deploy import finish_model
-from builder_tools.study.judging import (
+from builder_tools.release.deploy import finish_model
+from builder_tools.release.judging import (
     OWN_LABELS,
     data_sha256,
 )
-from builder_tools.study.targets import (
+from builder_tools.release.targets import (
     Teaching,
     matching_teacher,
     taught_samples,
     with_places,
 )
-from builder_tools.study.teachers import TEACHING_FILE, reservations
-from builder_tools.study.words import card_words
+from builder_tools.release.teachers import TEACHING_FILE, reservations
+from builder_tools.release.words import card_words
 
 PARITY_FACES = 1000
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from made_videos import numbered_picture
+from PIL import Image
 
 from builder_tools.cli import VERBS, main, use
-from builder_tools.media import VideoReader, write_image
+from builder_tools.cli.process import Ended, ended_by_signals
+from builder_tools.media import VideoReader, pipes, write_image
 
 ROOT = Path(__file__).resolve().parents[1]
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -199,3 +204,86 @@ def test_what_fails_while_work_is_ended_is_that_end(monkeypatch, capsys, number)
     monkeypatch.setitem(VERBS, "models", dataclasses.replace(VERBS["models"], run=run))
     assert main(["models"]) == EXIT_CODES[number]
     assert capsys.readouterr().err == f"builder-tools: interrupted ({number.name})\n"
+
+
+def small_film(form: str) -> bytes:
+    """Make a video of 20 pictures that fits into a pipe."""
+    pictures, file = [numbered_picture(number) for number in range(20)], io.BytesIO()
+    if form == "webp":
+        first, *others = map(Image.fromarray, pictures)
+        first.save(file, "webp", save_all=True, append_images=others, lossless=True)
+        return file.getvalue()
+    codec, live = ("mjpeg", {"live": "1"}) if form == "matroska" else ("libx264", {})
+    with av.open(file, "w", format=form, options=live) as output:
+        stream = output.add_stream(codec, rate=25)
+        stream.width, stream.height = 96, 54
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for picture in pictures:
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        output.mux(stream.encode(None))
+    return file.getvalue()
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="pipes have no names here")
+@pytest.mark.parametrize("place", ["read", "readinto", "seek"])
+@pytest.mark.parametrize("form", ["matroska", "mp4", "webp"])
+def test_an_end_is_heard_while_a_decoder_reads_a_pipe(monkeypatch, capfd, form, place):
+    """FFmpeg calls Python to read it, and cannot pass on what Python raises there.
+
+    The signal comes in the first call, then, from the beginning again, in the second, ...
+    """
+    film, read = small_film(form), os.read
+
+    def read_little(pipe: int, _: int) -> bytes:
+        """Give 1 kB; after the film its end, but silence once the signal came."""
+        data = read(pipe, 1024) if sum(given) < len(film) or len(calls) >= call else b""
+        given.append(len(data))
+        return data
+
+    def counted(*arguments):
+        calls.append(None)
+        if len(calls) == call:
+            signal.raise_signal(signal.SIGTERM)
+        return called(*arguments)
+
+    called = read_little if place == "read" else getattr(pipes._View, place)
+    monkeypatch.setattr(os, "read", read_little)
+    monkeypatch.setattr(os if place == "read" else pipes._View, place, counted)
+    for call in range(1, 1000):
+        calls, given = [], []
+        receiving, giving = os.pipe()
+        os.write(giving, film)
+        too_late = threading.Timer(20, os.close, [giving])
+        too_late.start()
+        with suppress(Ended), ended_by_signals(), VideoReader(f"/dev/fd/{receiving}") as reader:
+            assert sum(1 for _ in reader) == 20
+        assert too_late.is_alive()
+        too_late.cancel()
+        os.close(giving)
+        os.close(receiving)
+        if len(calls) < call:
+            break
+    assert capfd.readouterr() == ("", "")
+
+
+class Gone:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_an_end_is_heard_while_an_object_is_destroyed(capfd):
+    """Python forgets what a destructor raises; so it does in callbacks of weak references."""
+    with pytest.raises(Ended), ended_by_signals():
+        things = [Gone()]
+        things.clear()
+        time.sleep(20)
+        raise AssertionError
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_lost_end_does_not_come_when_all_is_over(capfd):
+    with pytest.raises(Ended), ended_by_signals():
+        things = [Gone()]
+        things.clear()
+    time.sleep(0.2)
+    assert capfd.readouterr() == ("", "")

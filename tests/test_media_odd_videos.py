@@ -196,6 +196,24 @@ def test_a_fifo_is_read_whole(tmp_path, container):
     assert tone_of(out) == pytest.approx((440, 1), abs=6)
 
 
+@pytest.mark.parametrize("piece", [700, 1 << 16])
+def test_an_mp4_comes_through_a_pipe_with_its_index_last(tmp_path, piece):
+    """More than FFmpeg keeps in memory, to which it could go back."""
+    noise = np.random.default_rng(0).integers(0, 255, (30, 48, 64, 3), np.uint8)
+    data = encode(tmp_path / "film.mp4", list(noise)).read_bytes()
+    assert len(data) > 1 << 17 and data.index(b"mdat") < data.index(b"moov")
+    receiving, giving = os.pipe()
+
+    def write() -> None:
+        with open(giving, "wb", 0) as pipe:
+            for place in range(0, len(data), piece):
+                pipe.write(data[place : place + piece])
+
+    threading.Thread(target=write, daemon=True).start()
+    assert len(read(f"/dev/fd/{receiving}")[1]) == 30
+    os.close(receiving)
+
+
 def test_standard_input_is_a_video(tmp_path):
     path = encode(tmp_path / "film.mp4", [grey(8 * i) for i in range(5)])
     code = "from builder_tools.media import VideoReader as V; print(len(list(V('-'))))"

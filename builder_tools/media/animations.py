@@ -5,12 +5,11 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from builder_tools.media.pipes import Pipe
+from builder_tools.media.pipes import Interrupted, Pipe
 
 SHORTEST_MS, INSTEAD_MS = 10, 100
 """As browsers do: images shown this briefly or less are shown so long."""
@@ -54,6 +53,8 @@ def animation_as_video(source: str | Pipe, start: bytes) -> IO[bytes] | None:
                     output.mux(stream.encode(image))
                     shown_ms += duration_ms
                 output.mux(stream.encode(None))
+    except Interrupted as error:
+        raise error.__cause__ from None
     except Exception as error:  # any exception of a decoder is the file's
         file.close()
         raise ValueError(f"Cannot read {str(source)!r} as a video: {error}.") from error

@@ -11,6 +11,8 @@ import os
 import stat
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -40,8 +42,27 @@ class Pipe:
         return self.name
 
     def start(self, size: int = 16) -> bytes:
-        """Return the first bytes."""
+        """Return the first bytes; waits for all of them."""
+        self._pull(size)
         return self.bytes_at(0, size)
+
+    def has_late_index(self) -> bool:
+        """Whether it is an MP4 (or MOV) whose pictures come before the index one needs for them.
+
+        Waits for whichever of the two comes first.
+        """
+        place = 0
+        while True:
+            self._pull(place + 16)
+            head = self.bytes_at(place, 16)
+            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if kind in (b"mdat", b"moov") or not (place or kind == b"ftyp"):
+                return kind == b"mdat"
+            if size == 1:
+                size = int.from_bytes(head[8:], "big")
+            if size < 8:
+                return False
+            place += size
 
     def forward(self) -> _Forward:
         """Return what reads it from its beginning, without waiting for more than there is."""
@@ -70,12 +91,31 @@ class Pipe:
             self._stream.close()
 
     def _pull(self, needed: int) -> None:
-        while self._size < needed and not self._ended:
-            data = os.read(self._stream.fileno(), 1 << 16)
-            self._ended = not data
-            self._kept.seek(self._size)
-            self._kept.write(data)
-            self._size += len(data)
+        try:
+            while self._size < needed and not self._ended:
+                data = os.read(self._stream.fileno(), 1 << 16)
+                self._ended = not data
+                self._kept.seek(self._size)
+                self._kept.write(data)
+                self._size += len(data)
+        except KeyboardInterrupt:
+            self._ended = True  # decoders would try again
+            raise
+
+
+class Interrupted(RuntimeError):
+    """A `KeyboardInterrupt`, its cause, as decoders can pass it on: their C code knows errors only.
+
+    `pyav.explained` turns it back.
+    """
+
+
+@contextmanager
+def _passed_on() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        raise Interrupted("Interrupted while a pipe was read.") from interruption
 
 
 class _View(io.RawIOBase):
@@ -92,14 +132,16 @@ class _View(io.RawIOBase):
         return True
 
     def readinto(self, buffer) -> int:
-        data = self._pipe.bytes_at(self._place, len(buffer))
+        with _passed_on():
+            data = self._pipe.bytes_at(self._place, len(buffer))
         buffer[: len(data)] = data
         self._place += len(data)
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         start = {os.SEEK_SET: 0, os.SEEK_CUR: self._place}
-        self._place = offset + (start[whence] if whence in start else self._pipe.size())
+        with _passed_on():
+            self._place = offset + (start[whence] if whence in start else self._pipe.size())
         return self._place
 
     def tell(self) -> int:

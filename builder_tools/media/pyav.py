@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from builder_tools.media.animations import animation_as_video
-from builder_tools.media.pipes import Pipe
+from builder_tools.media.pipes import Interrupted, Pipe
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -60,10 +60,13 @@ def explained(source: str) -> Iterator[None]:
         FileNotFoundError: If there is no such file.
         OSError: If it cannot be reached, or stops answering.
         ValueError: If it cannot be decoded.
+        KeyboardInterrupt: If a pipe was being read when that came.
     """
     av = import_av()
     try:
         yield
+    except Interrupted as error:
+        raise error.__cause__ from None
     except av.error.FileNotFoundError as error:
         raise FileNotFoundError(f"No video at {source!r}. Check the spelling.") from error
     except (av.error.ExitError, OSError) as error:
@@ -109,16 +112,15 @@ def open_input(source: str | Pipe, **options: Any) -> InputContainer:
             return av.open(source, metadata_errors="replace", **options)
     options["options"] = {"format_whitelist": _whitelist(), **options.get("options", {})}
     start = source.start() if isinstance(source, Pipe) else _start_of(source)
-    tries = [animation_as_video(source, start)]
-    if tries == [None]:
-        # A live stream has no end to seek to, an MP4 may have its index there.
-        is_pipe = isinstance(source, Pipe)
-        tries = [source.forward(), source.view()] if is_pipe else [f"file:{source}"]
-    for opened in tries[:-1]:
-        with suppress(ValueError), explained(str(source)):
-            return av.open(opened, metadata_errors="replace", **options)
+    opened = animation_as_video(source, start)
+    if opened is None and isinstance(source, Pipe):
+        if not source.has_late_index():
+            # A live stream has no end to seek to.
+            with suppress(ValueError), explained(str(source)):
+                return av.open(source.forward(), metadata_errors="replace", **options)
+        opened = source.view()
     with explained(str(source)):
-        return av.open(tries[-1], metadata_errors="replace", **options)
+        return av.open(opened or f"file:{source}", metadata_errors="replace", **options)
 
 
 def _start_of(path: str, size: int = 16) -> bytes:

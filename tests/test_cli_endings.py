@@ -17,7 +17,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from made_videos import numbered_picture
+from made_videos import numbered_image
 from PIL import Image
 
 from builder_tools.cli import VERBS, main, use
@@ -207,10 +207,10 @@ def test_what_fails_while_work_is_ended_is_that_end(monkeypatch, capsys, number)
 
 
 def small_film(form: str) -> bytes:
-    """Make a video of 20 pictures that fits into a pipe."""
-    pictures, file = [numbered_picture(number) for number in range(20)], io.BytesIO()
+    """Make a video of 20 images that fits into a pipe."""
+    images, file = [numbered_image(number) for number in range(20)], io.BytesIO()
     if form == "webp":
-        first, *others = map(Image.fromarray, pictures)
+        first, *others = map(Image.fromarray, images)
         first.save(file, "webp", save_all=True, append_images=others, lossless=True)
         return file.getvalue()
     codec, live = ("mjpeg", {"live": "1"}) if form == "matroska" else ("libx264", {})
@@ -218,8 +218,8 @@ def small_film(form: str) -> bytes:
         stream = output.add_stream(codec, rate=25)
         stream.width, stream.height = 96, 54
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
-        for picture in pictures:
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        for image in images:
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
         output.mux(stream.encode(None))
     return file.getvalue()
 

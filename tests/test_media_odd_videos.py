@@ -199,9 +199,9 @@ def test_a_fifo_is_read_whole(tmp_path, container):
 @pytest.mark.parametrize("piece", [700, 1 << 16])
 def test_an_mp4_comes_through_a_pipe_with_its_index_last(tmp_path, piece):
     """More than FFmpeg keeps in memory, to which it could go back."""
-    noise = np.random.default_rng(0).integers(0, 255, (30, 48, 64, 3), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 255, (60, 48, 64, 3), np.uint8)
     data = encode(tmp_path / "film.mp4", list(noise)).read_bytes()
-    assert len(data) > 1 << 17 and data.index(b"mdat") < data.index(b"moov")
+    assert len(data) > 1 << 16 and data.index(b"mdat") < data.index(b"moov")
     receiving, giving = os.pipe()
 
     def write() -> None:
@@ -210,7 +210,7 @@ def test_an_mp4_comes_through_a_pipe_with_its_index_last(tmp_path, piece):
                 pipe.write(data[place : place + piece])
 
     threading.Thread(target=write, daemon=True).start()
-    assert len(read(f"/dev/fd/{receiving}")[1]) == 30
+    assert len(read(f"/dev/fd/{receiving}")[1]) == 60
     os.close(receiving)
 
 

@@ -47,7 +47,7 @@ class Pipe:
         return self.bytes_at(0, size)
 
     def has_late_index(self) -> bool:
-        """Whether it is an MP4 (or MOV) whose pictures come before the index one needs for them.
+        """Whether it is an MP4 (or MOV) whose images come before the index one needs for them.
 
         Waits for whichever of the two comes first.
         """

@@ -16,7 +16,7 @@ from builder_tools.web.limits import (
     Limits,
     Refused,
     check_duration,
-    check_image,
+    check_photo,
     check_video,
     clean_name,
     unpack_images,
@@ -50,7 +50,7 @@ def refused(call, *arguments):
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tiff", ".jp2", ".ppm"])
 def test_images_of_all_formats_are_taken(astronaut, suffix):
-    check_image(encoded(astronaut, suffix), LIMITS)
+    check_photo(encoded(astronaut, suffix), LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_images_of_all_formats_are_taken(astronaut, suffix):
     ],
 )
 def test_images_that_are_refused_by_their_first_bytes(data, code):
-    assert refused(check_image, data, LIMITS).code == code
+    assert refused(check_photo, data, LIMITS).code == code
 
 
 @pytest.mark.parametrize(("side", "pixels_mp"), [(8_000, 64.0), (20_000, 400.0)])
@@ -79,7 +79,7 @@ def test_a_bomb_is_refused_without_being_decoded(monkeypatch, side, pixels_mp):
     data = b"".join(rows.compress(bytes(side + 1)) for _ in range(100)) + rows.flush()
     bomb = png_header(side, side, data)
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
-    error = refused(check_image, bomb, LIMITS)
+    error = refused(check_photo, bomb, LIMITS)
     assert error.code == "too_many_pixels"
     assert error.facts == {"pixels_mp": pixels_mp, "limit_mp": 50.0}
 

@@ -1,27 +1,10 @@
-"""The machine in one line, for the head of every table."""
+"""The machine in one line, for the head of every table, and the most memory a process has held."""
 
-import os
-import platform
-from collections.abc import Iterable
-from importlib.metadata import version
 from pathlib import Path
 
+from builder_tools.machine import describe_machine
 
-def describe_machine(packages: Iterable[str] = ()) -> str:
-    """Return processor, cores, load, Python and the versions of some packages."""
-    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    versions = "".join(f", {name} {version(name)}" for name in packages)
-    return (
-        f"Machine: {_processor()}, {os.cpu_count()} cores{load}; "
-        f"Python {platform.python_version()}{versions}"
-    )
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return (names or [platform.processor() or platform.machine()])[0]
+__all__ = ["describe_machine", "peak_mb"]
 
 
 def peak_mb(pid: int | str = "self") -> float:

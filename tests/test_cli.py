@@ -25,7 +25,7 @@ from builder_tools.media import read_image, write_image
 
 CONTRACT_VERBS = {
     *("img", "img-batch", "video", "video-rec", "online"),
-    *("data", "clean", "balance", "tune", "train", "evaluate", "export", "experiment"),
+    *("data", "clean", "balance", "tune", "train", "evaluate", "export"),
     *("highlights", "exhibits", "label-va", "quantize", "ensemble", "submit", "benchmark"),
     *("assets", "models", "web"),
 }

@@ -29,7 +29,7 @@ from builder_tools.valence_arousal.reducers import (
     neighbour_graph,
     shortest_paths,
 )
-from builder_tools.valence_arousal.validation import procrustes_distance
+from studies.labellers.validation import procrustes_distance
 
 QUICK = {"neighbours": 25, "landmarks": 60, "pca": 20}
 ANCHORS = NINE_EMOTIONS.anchors

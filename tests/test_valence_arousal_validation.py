@@ -13,8 +13,8 @@ from builder_tools.evaluation import (
     root_mean_squared_error,
 )
 from builder_tools.valence_arousal import AnchorLabeller, ValenceArousalLabeller, faces_of
-from builder_tools.valence_arousal.choice import scan_manifolds, scan_pull
-from builder_tools.valence_arousal.validation import (
+from studies.labellers.choice import scan_manifolds, scan_pull
+from studies.labellers.validation import (
     judge_labels,
     judge_within_classes,
     manifold_quality,
@@ -205,7 +205,7 @@ def test_scans_give_a_row_for_every_choice(mixed):
 def test_the_report_says_what_its_rows_hold(mixed):
     import pandas as pd
 
-    from builder_tools.valence_arousal.report import (
+    from studies.labellers.compare import (
         Candidate,
         compare,
         findings,

@@ -18,11 +18,9 @@ from builder_tools import __version__
 from builder_tools.cli import (
     balance,
     benchmark,
-    classical,
     clean,
     data,
     exhibits,
-    experiment,
     highlights,
     house,
     images,
@@ -56,11 +54,9 @@ VERBS = {
     **clean.VERBS,
     **balance.VERBS,
     **tune.VERBS,
-    **classical.VERBS,
     **train.VERBS,
     **release.VERBS,
     **label_va.VERBS,
-    **experiment.VERBS,
     **benchmark.VERBS,
     **house.VERBS,
 }
@@ -69,12 +65,19 @@ VERBS = {
 
 STUDY_VERBS = {
     name
-    for module in (balance, classical, experiment, label_va, release, train, tune)
+    for module in (balance, label_va, release, train, tune)
     for name in module.VERBS
 }
 """Those that load TensorFlow."""
 TABLE_VERBS = {*STUDY_VERBS, *clean.VERBS, *data.VERBS}
 """Those that keep names of files in pandas' tables."""
+
+
+MOVED = {
+    "classical": "`python -m studies.classical`",
+    "experiment": "`python -m studies.screening` or `python -m studies.ablations`",
+}
+"""Verbs that only made this repository's own tables -> what makes them now."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -100,7 +103,12 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; return the exit code."""
     allow_any_letter()
-    options = build_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in MOVED:
+        moved = f"This left the package: run {MOVED[words[0]]} in a clone of the repository."
+        print(f"builder-tools {words[0]}: {moved}", file=sys.stderr)
+        return WRONG_USAGE
+    options = build_parser().parse_args(words)
     if options.verb in TABLE_VERBS:
         keep_any_name_in_tables()
     quiet = without_chatter() if options.verb in STUDY_VERBS else nullcontext()

@@ -2,7 +2,7 @@
 the axes.
 
 Those of any trained model stand here; `plots.data`, `plots.cleaning`, `plots.balancing`,
-`plots.tuning`, `plots.experiments` and `plots.timeline` are imported by name. The latter needs no
+`plots.tuning` and `plots.timeline` are imported by name. The latter needs no
 more than the extra `[video]`, so what stands here is loaded when it is asked for.
 """
 

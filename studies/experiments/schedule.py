@@ -18,10 +18,10 @@ import numpy as np
 
 from builder_tools.emotions import FERPLUS_EIGHT, NINE_EMOTIONS
 from builder_tools.evaluation import restrict
-from builder_tools.experiments.plans import PLANS, Trial
-from builder_tools.experiments.summary import add_prediction
-from builder_tools.experiments.trial import run_trial, trial_folder
 from builder_tools.release import add_rows, read_rows
+from studies.experiments.plans import PLANS, Trial
+from studies.experiments.summary import add_prediction
+from studies.experiments.trial import run_trial, trial_folder
 
 PREDICTIONS = "experiments_test_labels.npz"
 """Beside the table: the label each trial predicted for each test face, so that trials can be
@@ -100,7 +100,7 @@ def _run_in_process(trial: Trial, runs: Path, source, jobs: int, deadline: float
     }
     folder = trial_folder(runs, trial)
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "builder_tools", "experiment", trial.study]
+    command = [sys.executable, "-m", "studies.experiments", trial.study]
     command += ["--trial", trial.key, "--runs", str(runs)]
     command += ["--source", str(source)] if source else []
     with (folder / "log.txt").open("ab") as log:

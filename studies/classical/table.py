@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from builder_tools.cards import ModelCard, find_model
-from builder_tools.classical.faces_of_study import StudyFaces
-from builder_tools.classical.hybrid_rows import hybrid_keys, run_hybrid
-from builder_tools.classical.network_curve import curve_key, run_network
-from builder_tools.classical.plan import Entry
-from builder_tools.classical.rows import described, figures, gains, run_entry, speed
 from builder_tools.release.log import add_rows, read_rows
+from studies.classical.faces_of_study import StudyFaces
+from studies.classical.hybrid_rows import hybrid_keys, run_hybrid
+from studies.classical.network_curve import curve_key, run_network
+from studies.classical.plan import Entry
+from studies.classical.rows import described, figures, gains, run_entry, speed
 
 DEEP_KEY = "deep"
 """Key of the row of the deep model that the others are compared with."""

@@ -43,12 +43,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pandas as pd
-from machine import describe_machine
 from tqdm import tqdm
-from va_regressors_report import write_report
 
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.table import SPLITS, ImageTable
+from builder_tools.machine import describe_machine
 from builder_tools.media.partial import replacing
 from builder_tools.networks import NETWORKS, Head, build_network
 from builder_tools.release import judge_affect, load_data, log_experiment, train_on_table
@@ -63,8 +62,9 @@ from builder_tools.valence_arousal import (
     make_labeller,
     write_labels,
 )
+from studies.regressors.report import write_report
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NO_LABELLER = "none"
 KEY = ["labeller", "network", "task", "faces", "epochs", "size", "seed", "base"]
 PACKAGES = ("keras", "tensorflow", "onnxruntime", "scikit-learn")

@@ -1,14 +1,15 @@
-"""The verb `classical`: the table of classical and hybrid models."""
+"""The table of classical and hybrid models: `python -m studies.classical`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from builder_tools.cli.reading import add_data_options, reading_options
 from builder_tools.cli.release import need_study
-from builder_tools.cli.verb import Verb
+from studies.command import command
 
 TABLE = "classical.csv"
 
@@ -63,11 +64,11 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     need_study()
-    from builder_tools.classical.faces_of_study import StudyFaces
-    from builder_tools.classical.plan import FRACTIONS, chosen_plan
-    from builder_tools.classical.report import write_report
-    from builder_tools.classical.table import DEEP_KEY, run_table
     from builder_tools.release import load_data
+    from studies.classical.faces_of_study import StudyFaces
+    from studies.classical.plan import FRACTIONS, chosen_plan
+    from studies.classical.report import write_report
+    from studies.classical.table import DEEP_KEY, run_table
 
     entries = chosen_plan(options.features, options.models, options.samplers, options.fraction)
     if options.list:
@@ -96,15 +97,12 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if left else 0
 
 
-VERBS = {
-    "classical": Verb(
-        "compare classical and hybrid models with the deep one; goes on where it stopped",
-        (
-            "builder-tools classical --data ferplus --out runs/classical",
-            "builder-tools classical --features hog hog+landmarks --models rbf_svm --minutes 10",
-            "builder-tools classical --features hog --models logistic --fraction 0.01 0.05",
-        ),
-        _options,
-        _run,
-    ),
-}
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m studies.classical")
+    _options(parser)
+    return command(parser, _run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

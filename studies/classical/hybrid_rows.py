@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.classical.faces_of_study import StudyFaces
 from builder_tools.classical.features import JOINED, make_features
 from builder_tools.classical.hybrids import (
     FOLDS,
@@ -23,9 +22,10 @@ from builder_tools.classical.models import (
     stratified_folds,
     with_probabilities,
 )
-from builder_tools.classical.rows import described, keep_model, read_predictions
 from builder_tools.classical.search import few_rows_allowed
 from builder_tools.classical.storage import load_model
+from studies.classical.faces_of_study import StudyFaces
+from studies.classical.rows import described, keep_model, read_predictions
 
 MOST_MEMBERS = 3
 """Classical members of the larger hybrids, each with features of its own."""

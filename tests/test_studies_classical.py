@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 from builder_tools.cards import ModelCard
-from builder_tools.classical.faces_of_study import StudyFaces
-from builder_tools.classical.hybrid_rows import best_classical, cross_validated, hybrid_keys
 from builder_tools.classical.hybrids import SoftVoting
-from builder_tools.classical.plan import Entry, chosen_plan, whole_plan
-from builder_tools.classical.report import write_report
-from builder_tools.classical.table import rows_of, run_table
 from builder_tools.cli import main
 from builder_tools.datasets.ferplus import ferplus_table
 from builder_tools.release.log import read_rows
+from studies.classical.__main__ import main as table_main
+from studies.classical.faces_of_study import StudyFaces
+from studies.classical.hybrid_rows import best_classical, cross_validated, hybrid_keys
+from studies.classical.plan import Entry, chosen_plan, whole_plan
+from studies.classical.report import write_report
+from studies.classical.table import rows_of, run_table
 from tests.toy_study import toy_faces, write_official
 
 COUNTS = {"train": 12, "valid": 6, "test": 4}
@@ -82,7 +83,7 @@ def test_hybrids_lean_on_who_is_right(rows):
 
 
 def test_rows_are_not_made_again(made, monkeypatch):
-    from builder_tools.classical import table
+    from studies.classical import table
 
     monkeypatch.setattr(table, "run_entry", lambda *_, **__: pytest.fail("made again"))
     monkeypatch.setattr(table, "run_hybrid", lambda *_, **__: pytest.fail("made again"))
@@ -99,7 +100,7 @@ def test_no_row_is_begun_when_the_time_is_over(made, tmp_path):
 
 
 def test_a_row_that_fails_does_not_end_the_table(made, tmp_path, monkeypatch):
-    from builder_tools.classical import table
+    from studies.classical import table
 
     def fail_on_hog(entry, study, **options):
         if entry.features == "hog":
@@ -155,8 +156,8 @@ def test_report_and_figures_are_made_from_the_table_alone(made, tmp_path):
 
 @pytest.mark.slow  # a network is trained
 def test_a_network_is_trained_on_the_same_faces(made):
-    from builder_tools.classical.network_curve import curve_config, run_network
     from builder_tools.training import Stage, TrainingConfig
+    from studies.classical.network_curve import curve_config, run_network
 
     quick = TrainingConfig(network="compact_tiny", stages=(Stage(16, 1),), precision="float32")
     row = run_network(0.5, made[0], config=quick)
@@ -179,7 +180,7 @@ def test_report_needs_the_deep_row(made, tmp_path):
 def test_verb_runs_a_part_of_the_table(source, tmp_path, capsys):
     options = ["--source", str(source), "--out", str(tmp_path / "out"), "--jobs", "1"]
     options += ["--reports", str(tmp_path), "--features", "eigenfaces", "--models", "logistic"]
-    assert main(["classical", *options, "--fraction", "0.5", "--no-hybrids"]) == 0
+    assert table_main([*options, "--fraction", "0.5", "--no-hybrids"]) == 0
     assert "classical.md" in capsys.readouterr().out
     with (tmp_path / "classical.csv").open() as file:
         row = list(csv.DictReader(file))[-1]
@@ -188,11 +189,11 @@ def test_verb_runs_a_part_of_the_table(source, tmp_path, capsys):
 
 
 def test_verb_refuses_unknown_names(capsys):
-    assert main(["classical", "--features", "eyes", "--list"]) == 2
-    assert main(["classical", "--models", "oracle", "--list"]) == 2
+    assert table_main(["--features", "eyes", "--list"]) == 2
+    assert table_main(["--models", "oracle", "--list"]) == 2
     assert "Expected" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main(["classical", "--fraction", "2"])
+        table_main(["--fraction", "2"])
 
 
 def test_plan_covers_both_registries():

@@ -20,10 +20,10 @@ from builder_tools.evaluation import (
     restrict,
 )
 from builder_tools.evaluation.protocols import LEFT_OUT
-from builder_tools.experiments.plans import Trial
 from builder_tools.machine import hardware
 from builder_tools.media.partial import replacing
 from builder_tools.training import Samples, TrainingRun, train
+from studies.experiments.plans import Trial
 
 JUDGED = {"eight": "ferplus-majority-8", "nine": "ferplus-nine"}
 """Prefix of a column -> protocol."""

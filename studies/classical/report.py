@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from builder_tools.classical.hybrid_rows import HYBRIDS, OUT_OF_FOLD
-from builder_tools.classical.table import DEEP_KEY
 from builder_tools.media.partial import replacing
+from studies.classical.hybrid_rows import HYBRIDS, OUT_OF_FOLD
+from studies.classical.table import DEEP_KEY
 
 TITLES = {"eight": "FER+ majority-8", "nine": "nine classes", "own": "the data's own labels"}
 RERUN = "builder-tools classical --data ferplus --out runs/classical"
@@ -244,7 +244,7 @@ def _curve_table(curves: pd.DataFrame, main: str) -> pd.DataFrame:
 
 
 def _draw_all(rows: pd.DataFrame, folder: Path) -> list[Path]:
-    from builder_tools.plots.classical import (
+    from studies.classical.figures import (
         plot_grid,
         plot_hybrid_gains,
         plot_learning_curves,

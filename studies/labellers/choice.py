@@ -13,7 +13,7 @@ from builder_tools.datasets.table import ImageTable
 from builder_tools.valence_arousal.labeller import ValenceArousalLabeller, stratified_sample
 from builder_tools.valence_arousal.orientation import clip_to_disc, staged_shift
 from builder_tools.valence_arousal.reducers import IsomapReducer
-from builder_tools.valence_arousal.validation import (
+from studies.labellers.validation import (
     judge_labels,
     manifold_quality,
     residual_variance,

@@ -1,12 +1,15 @@
-"""The verb `experiment`: rerun the study's comparisons."""
+"""Rerun the study's comparisons: `python -m studies.experiments screening`."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from builder_tools.cli.release import need_study
-from builder_tools.cli.verb import Verb, positive
+from builder_tools.cli.verb import positive
+from studies.command import command
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -23,9 +26,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int | None:
     need_study()
-    from builder_tools.experiments.plans import find_trial
-    from builder_tools.experiments.schedule import pending_trials, run_plan
-    from builder_tools.experiments.trial import run_trial
+    from studies.experiments.plans import find_trial
+    from studies.experiments.schedule import pending_trials, run_plan
+    from studies.experiments.trial import run_trial
 
     if options.plan == "report":
         return _report(options)
@@ -49,24 +52,20 @@ def _run(options: argparse.Namespace) -> int | None:
 
 
 def _report(options: argparse.Namespace) -> None:
-    from builder_tools.experiments.report import write_reports
-    from builder_tools.experiments.schedule import PREDICTIONS
+    from studies.experiments.report import write_reports
+    from studies.experiments.schedule import PREDICTIONS
 
     predictions = options.table.with_name(PREDICTIONS)
     for path in write_reports(options.table, predictions, options.table.parent, options.source):
         print(path)
 
 
-VERBS = {
-    "experiment": Verb(
-        "rerun the study's comparisons: every network, every ablation; goes on where it stopped",
-        (
-            "builder-tools experiment screening",
-            "builder-tools experiment ablations --jobs 2 --minutes 90",
-            "builder-tools experiment ablations --group balancing --list",
-            "builder-tools experiment report",
-        ),
-        _options,
-        _run,
-    ),
-}
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m studies.experiments")
+    _options(parser)
+    return command(parser, _run, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

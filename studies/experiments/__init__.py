@@ -5,8 +5,8 @@ time on the compact network. A run that was interrupted goes on from its checkpo
 stands in the table is not run again.
 """
 
-from builder_tools.experiments.plans import PLANS, Trial
-from builder_tools.experiments.schedule import run_plan
-from builder_tools.experiments.trial import run_trial
+from studies.experiments.plans import PLANS, Trial
+from studies.experiments.schedule import run_plan
+from studies.experiments.trial import run_trial
 
 __all__ = ["PLANS", "Trial", "run_plan", "run_trial"]

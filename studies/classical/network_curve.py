@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from builder_tools.classical.faces import rgb_faces
-from builder_tools.classical.faces_of_study import StudyFaces
-from builder_tools.classical.rows import (
+from studies.classical.faces_of_study import StudyFaces
+from studies.classical.rows import (
     as_used,
     described,
     figures,

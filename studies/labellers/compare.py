@@ -20,7 +20,7 @@ from builder_tools.valence_arousal.anchors import vote_weighted_anchors
 from builder_tools.valence_arousal.labeller import ValenceArousalLabeller
 from builder_tools.valence_arousal.orientation import clip_to_disc
 from builder_tools.valence_arousal.registry import LABELLERS, faces_of, make_labeller
-from builder_tools.valence_arousal.validation import (
+from studies.labellers.validation import (
     WithinClass,
     judge_labels,
     judge_within_classes,

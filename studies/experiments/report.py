@@ -9,16 +9,16 @@ import pandas as pd
 
 from builder_tools.datasets.ferplus import load_ferplus
 from builder_tools.datasets.labels import majority_eight_labels
-from builder_tools.experiments.plans import (
+from builder_tools.media import replacing
+from builder_tools.networks import NETWORKS
+from studies.experiments.plans import (
     SCREENING_EPOCHS,
     SCREENING_FACES,
     SCREENING_LOW_RATE,
     SCREENING_MOMENTUM,
     SCREENING_RATE,
 )
-from builder_tools.experiments.summary import figure_names, read_predictions, summarise
-from builder_tools.media import replacing
-from builder_tools.networks import NETWORKS
+from studies.experiments.summary import figure_names, read_predictions, summarise
 
 NETWORK_COSTS = "networks.csv"
 
@@ -74,7 +74,7 @@ def screening_table(rows: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFr
 
 
 def _write_screening(rows: pd.DataFrame, folder: Path) -> list[Path]:
-    from builder_tools.plots.experiments import plot_screening
+    from studies.experiments.figures import plot_screening
 
     costs = folder / NETWORK_COSTS
     table = screening_table(rows, pd.read_csv(costs) if costs.is_file() else None)
@@ -106,7 +106,7 @@ def _write_screening(rows: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def _write_ablations(rows: pd.DataFrame, predictions: Path, folder: Path, source) -> list[Path]:
-    from builder_tools.plots.experiments import plot_gains, plot_recalls
+    from studies.experiments.figures import plot_gains, plot_recalls
 
     labels = majority_eight_labels(load_ferplus(source).split("test").votes)
     summary = summarise(rows, read_predictions(predictions), labels)

@@ -15,20 +15,20 @@ pytest.importorskip("keras")
 from toy_study import tiny_spec, toy_faces, write_official
 
 from builder_tools.balancing import BALANCERS
-from builder_tools.cli import main
 from builder_tools.datasets.ferplus import load_ferplus
 from builder_tools.emotions import FERPLUS_EIGHT, NINE_EMOTIONS
-from builder_tools.experiments import PLANS, Trial, plans, run_plan, run_trial, schedule
-from builder_tools.experiments.plans import find_trial
-from builder_tools.experiments.report import screening_table, write_reports
-from builder_tools.experiments.summary import (
+from builder_tools.networks import NETWORKS
+from builder_tools.training import Stage, TrainingConfig
+from studies.experiments import PLANS, Trial, plans, run_plan, run_trial, schedule
+from studies.experiments.__main__ import main
+from studies.experiments.plans import find_trial
+from studies.experiments.report import screening_table, write_reports
+from studies.experiments.summary import (
     add_prediction,
     read_predictions,
     summarise,
 )
-from builder_tools.experiments.trial import training_samples
-from builder_tools.networks import NETWORKS
-from builder_tools.training import Stage, TrainingConfig
+from studies.experiments.trial import training_samples
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -207,7 +207,7 @@ def test_a_trial_in_a_process_of_its_own_says_why_it_failed(tmp_path):
 
 
 def test_list_prints_what_is_pending(toy_plan, tmp_path, capsys):
-    assert main(["experiment", "ablations", "--list", "--table", str(tmp_path / "no.csv")]) == 0
+    assert main(["ablations", "--list", "--table", str(tmp_path / "no.csv")]) == 0
     assert capsys.readouterr().out.splitlines() == [trial.key for trial in toy_plan]
 
 

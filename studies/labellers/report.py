@@ -14,7 +14,7 @@ import pandas as pd
 from builder_tools.media.partial import replacing
 from builder_tools.plots.valence_arousal import plot_choice, plot_pull
 from builder_tools.valence_arousal import ValenceArousalLabeller
-from builder_tools.valence_arousal.report import (
+from studies.labellers.compare import (
     findings,
     labeller_table,
     markdown,

@@ -14,11 +14,9 @@ from typing import Any
 import numpy as np
 
 from builder_tools.cards import write_card
-from builder_tools.classical.faces_of_study import StudyFaces
 from builder_tools.classical.features import make_features
 from builder_tools.classical.gains import paired_gains
 from builder_tools.classical.models import make_pipeline, with_probabilities
-from builder_tools.classical.plan import Entry
 from builder_tools.classical.search import few_rows_allowed, search_params
 from builder_tools.classical.storage import face_model, needed_files, save_model
 from builder_tools.classifier import EmotionClassifier
@@ -27,6 +25,8 @@ from builder_tools.evaluation import Judgement, fit_temperature, restrict
 from builder_tools.machine import hardware
 from builder_tools.media.partial import replacing
 from builder_tools.release.words import card_words
+from studies.classical.faces_of_study import StudyFaces
+from studies.classical.plan import Entry
 
 TIMED_FACES = 24
 BATCH_FACES = 256

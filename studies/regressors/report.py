@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from builder_tools.media.partial import replacing
-from builder_tools.valence_arousal.report import markdown
+from studies.labellers.compare import markdown
 
 EIGHT, NINE = "ferplus-majority-8", "ferplus-nine"
 BUDGET = ["faces", "epochs", "size", "seed"]

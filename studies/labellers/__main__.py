@@ -32,20 +32,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pandas as pd
-from isomap_report import write_figures, write_report
-from machine import describe_machine
 from tqdm import tqdm
 
 from builder_tools.datasets.ferplus import ferplus_table
+from builder_tools.machine import describe_machine
 from builder_tools.media.partial import replacing
 from builder_tools.valence_arousal import ValenceArousalLabeller, faces_of, make_labeller
-from builder_tools.valence_arousal.choice import scan_manifolds, scan_pull
 from builder_tools.valence_arousal.labeller import stratified_sample
 from builder_tools.valence_arousal.reducers import IsomapReducer
-from builder_tools.valence_arousal.report import CANDIDATES, compare
-from builder_tools.valence_arousal.validation import procrustes_distance, residual_variance
+from studies.labellers.choice import scan_manifolds, scan_pull
+from studies.labellers.compare import CANDIDATES, compare
+from studies.labellers.report import write_figures, write_report
+from studies.labellers.validation import procrustes_distance, residual_variance
 
-REPORTS = Path(__file__).resolve().parents[1] / "reports"
+REPORTS = Path(__file__).resolve().parents[2] / "reports"
 NEIGHBOURS = (5, 8, 10, 15, 20, 30)
 LANDMARKS = (1000, 2000, 4000)
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 0.875, 0.95, 1.0)

@@ -1,0 +1,1 @@
+"""Classical and hybrid models beside the shipped network: `python -m studies.classical`."""

@@ -1,0 +1,60 @@
+"""What every study's command shares: options, endings, and sentences in place of tracebacks."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from builder_tools.cli.process import ended_by_signals, exit_code_of
+from builder_tools.cli.quiet import without_chatter
+
+WRONG_USAGE = 2
+
+
+def study_parser(module: str, about: str, examples: Sequence[str]) -> argparse.ArgumentParser:
+    """Return a parser with the options that all studies have.
+
+    Args:
+        module: Its name below `studies`; runs are kept in `runs/<module>`.
+        about: What it measures; the first thing its help says.
+        examples: Options of commands that work.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m studies.{module}",
+        description=about,
+        epilog="examples:\n" + "\n".join(f"  python -m studies.{module} {e}" for e in examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--source", type=Path, help="zip or folder of FER+ (see data/README.md)")
+    add("--reports", type=Path, default=Path("reports"), metavar="FOLDER",
+        help="tables and pages (default: reports)")  # fmt: skip
+    add("--runs", type=Path, default=Path("runs") / module, metavar="FOLDER",
+        help=f"checkpoints and models; goes on there (default: runs/{module})")  # fmt: skip
+    add("--seeds", type=int, nargs="+", metavar="N", help="a row each")
+    add("--minutes", type=float, help="begin no row after so long")
+    add("--list", action="store_true", help="print the rows that are missing, run nothing")
+    add("--report", action="store_true", help="write the pages from the tables, run nothing")
+    return parser
+
+
+def command(
+    parser: argparse.ArgumentParser,
+    act: Callable[[argparse.Namespace], int | None],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Parse, act, and return the exit code: 0 done, 1 some rows are missing, 2 wrong usage."""
+    options = parser.parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        with without_chatter(), ended_by_signals():
+            return act(options) or 0
+    except KeyboardInterrupt as end:
+        print(f"{parser.prog}: interrupted ({str(end) or 'SIGINT'})", file=sys.stderr)
+        return exit_code_of(end)
+    except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
+        print(f"{parser.prog}: {error or 'out of memory'}", file=sys.stderr)
+        return WRONG_USAGE

@@ -1,0 +1,1 @@
+"""Labellers of valence and arousal compared: `python -m studies.labellers`."""

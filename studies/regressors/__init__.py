@@ -1,0 +1,1 @@
+"""Networks taught the labels of every labeller: `python -m studies.regressors`."""

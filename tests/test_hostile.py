@@ -14,7 +14,7 @@ SEED = 2026
 
 
 def test_the_same_seed_makes_the_same_files():
-    for make in (hostile_inputs.image, hostile_inputs.archive):
+    for make in (hostile_inputs.image_file, hostile_inputs.archive):
         assert [make(3, number) for number in range(20)] == [
             make(3, number) for number in range(20)
         ]

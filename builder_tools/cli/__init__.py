@@ -64,9 +64,7 @@ VERBS = {
 
 
 STUDY_VERBS = {
-    name
-    for module in (balance, label_va, release, train, tune)
-    for name in module.VERBS
+    name for module in (balance, label_va, release, train, tune) for name in module.VERBS
 }
 """Those that load TensorFlow."""
 TABLE_VERBS = {*STUDY_VERBS, *clean.VERBS, *data.VERBS}

@@ -155,20 +155,23 @@ class Stranger(ClassifierMixin, BaseEstimator):
 def test_strange_types_are_refused_even_with_the_right_hash(folders, tmp_path):
     import skops.io
 
+    from builder_tools.classical.features import FEATURES
     from builder_tools.classifier import SKOPS_FORMAT
 
     with pytest.raises(ValueError, match="types that are trusted"):
         save_model(Stranger(), tmp_path / "strange", EMOTIONS, input_size=48)
     assert not (tmp_path / "strange").exists()
-    folder = tmp_path / "forged"
-    folder.mkdir()
     stored = {"format": SKOPS_FORMAT, "emotions": [*EMOTIONS], "input_size": 48}
-    skops.io.dump(stored | {"model": Stranger()}, folder / "model.skops")
-    card = json.loads((folders / "hog" / "card.json").read_text())
-    card["sha256"] = {"model.skops": file_sha256(folder / "model.skops")}
-    (folder / "card.json").write_text(json.dumps(card))
-    with pytest.raises(ValueError, match=r"trusted types only.*Stranger"):
-        EmotionClassifier(folder)
+    not_an_estimator = FEATURES["hog"]
+    for index, model in enumerate((Stranger(), not_an_estimator)):
+        folder = tmp_path / f"forged{index}"
+        folder.mkdir()
+        skops.io.dump(stored | {"model": model}, folder / "model.skops")
+        card = json.loads((folders / "hog" / "card.json").read_text())
+        card["sha256"] = {"model.skops": file_sha256(folder / "model.skops")}
+        (folder / "card.json").write_text(json.dumps(card))
+        with pytest.raises(ValueError, match=rf"trusted types only.*{type(model).__name__}"):
+            EmotionClassifier(folder)
 
 
 def test_the_use_wing_imports_scikit_learn_for_such_models_only(folders):

@@ -38,9 +38,11 @@ def _broken(path: Path) -> Iterator[str]:
             continue
         name, _, anchor = link.partition("#")
         target = (path.parent / name).resolve() if name else path
-        if not target.exists() or (name and not target.is_relative_to(ROOT)):
-            yield link
-        elif anchor and target.suffix in (".md", ".ipynb") and anchor not in _anchors(target):
+        if (
+            not target.exists()
+            or (name and not target.is_relative_to(ROOT))
+            or (anchor and target.suffix in (".md", ".ipynb") and anchor not in _anchors(target))
+        ):
             yield link
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from builder_tools.cards import ModelCard, file_sha256, verify_files, write_card
 from builder_tools.classical.models import without_samplers
-from builder_tools.classifier import SKOPS_FORMAT, TRUSTED_TYPES, SkopsRuntime
+from builder_tools.classifier import SKOPS_FORMAT, SkopsRuntime, sorted_by_trust
 from builder_tools.datasets.new_folder import new_folder
 from builder_tools.emotions import EmotionSet
 
@@ -72,11 +72,11 @@ def save_model(
     with new_folder(folder) as place:
         path = place / MODEL_FILE
         skops.io.dump(stored, path, compression=zipfile.ZIP_DEFLATED)
-        unknown = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES)
+        _, unknown = sorted_by_trust(path)
         if unknown:
             raise ValueError(
                 f"Expected a model of the types that are trusted in a file. Received: "
-                f"{sorted(unknown)}. Use the features and models of the registries."
+                f"{unknown}. Use the features and models of the registries."
             )
         card = ModelCard(
             name=folder.name,

@@ -21,10 +21,10 @@ from builder_tools.classifier.runtimes import (
     DEVICES,
     RUNTIMES,
     SKOPS_FORMAT,
-    TRUSTED_TYPES,
     Runtime,
     SkopsRuntime,
     load_runtime,
+    sorted_by_trust,
 )
 from builder_tools.decisions import DECISIONS, apply_decision, apply_temperature, nearness
 from builder_tools.emotions import EmotionSet
@@ -36,11 +36,11 @@ __all__ = [
     "DEVICES",
     "RUNTIMES",
     "SKOPS_FORMAT",
-    "TRUSTED_TYPES",
     "EmotionClassifier",
     "Runtime",
     "SkopsRuntime",
     "resize_faces",
+    "sorted_by_trust",
 ]
 
 CHUNK_FACES = 16

@@ -6,6 +6,7 @@ LiteRT interpreter is guarded by a lock.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import threading
@@ -135,7 +136,7 @@ class LiteRuntime:
 class SkopsRuntime:
     """A `.skops` file: a classical or hybrid model of scikit-learn, without pickle.
 
-    skops builds only types that it knows to be harmless and those of `TRUSTED_TYPES`; a file
+    skops builds only types that it knows to be harmless and this package's own estimators; a file
     with any other is refused before anything of it is built. scikit-learn is imported here, and
     only here.
 
@@ -151,13 +152,13 @@ class SkopsRuntime:
                 f"Running {path.name} needs scikit-learn and skops: "
                 "pip install 'builder-tools[study]'"
             ) from error
-        unknown = sorted(set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
+        trusted, unknown = sorted_by_trust(path)
         if unknown:
             raise ValueError(
                 f"Expected a model of trusted types only in {path}. Received: {unknown}. "
                 "Do not use the file, unless you know who made it and why."
             )
-        stored = skops.io.load(path, trusted=list(TRUSTED_TYPES))
+        stored = skops.io.load(path, trusted=trusted)
         if not isinstance(stored, dict) or stored.get("format") != SKOPS_FORMAT:
             raise ValueError(f"Expected a model of the format {SKOPS_FORMAT!r} in {path}.")
         self.model = stored["model"]
@@ -171,29 +172,47 @@ class SkopsRuntime:
 
 SKOPS_FORMAT = "builder_tools classical model 1"
 
-_CLASSICAL = "builder_tools.classical"
-TRUSTED_TYPES = (
-    f"{_CLASSICAL}.eigenfaces.MainDirections",
-    f"{_CLASSICAL}.embeddings.DlibEmbeddingFeatures",
-    f"{_CLASSICAL}.embeddings.NetworkFeatures",
-    f"{_CLASSICAL}.hybrids.DeepModel",
-    f"{_CLASSICAL}.hybrids.SoftVoting",
-    f"{_CLASSICAL}.hybrids.Stacked",
-    f"{_CLASSICAL}.kernel.QuietNystroem",
-    f"{_CLASSICAL}.landmarks.KeypointFeatures",
-    f"{_CLASSICAL}.landmarks.LandmarkFeatures",
-    f"{_CLASSICAL}.texture.GaborFeatures",
-    f"{_CLASSICAL}.texture.HogFeatures",
-    f"{_CLASSICAL}.texture.LbpFeatures",
-    f"{_CLASSICAL}.texture.PixelFeatures",
-    "numpy.dtype",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
+FOREIGN_TYPES = frozenset(
+    {
+        "numpy.dtype",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.tree._tree.Tree",
+    }
 )
-"""What a `.skops` file may hold beside what skops itself trusts: options and arrays. Nobody
-checks the indices in trees; that they are those of the maker is what the card's hash is for."""
+"""What a `.skops` file may hold beside this package's own estimators and what skops itself trusts:
+options and arrays. Nobody checks the indices in trees; that they are those of the maker is what
+the card's hash is for."""
+
+
+def sorted_by_trust(path: Path) -> tuple[list[str], list[str]]:
+    """Return the types in a `.skops` file that skops does not know: the trusted, and the others."""
+    import skops.io
+
+    found = skops.io.get_untrusted_types(file=path)
+    trusted = [name for name in found if name in FOREIGN_TYPES or _is_own_estimator(name)]
+    return trusted, sorted(set(found) - set(trusted))
+
+
+def _is_own_estimator(name: str) -> bool:
+    """Return whether a dotted name is a class of `builder_tools.classical` that fits and predicts.
+
+    Building one runs nothing: scikit-learn's rules let `__init__` only store its arguments.
+    """
+    from sklearn.base import BaseEstimator
+
+    module, _, attribute = name.rpartition(".")
+    if not module.startswith("builder_tools.classical."):
+        return False
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except ImportError:
+        return False
+    return (
+        isinstance(found, type) and issubclass(found, BaseEstimator) and found.__module__ == module
+    )
+
 
 ONNX_DTYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8}
 

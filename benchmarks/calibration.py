@@ -26,8 +26,7 @@ from builder_tools.evaluation import (
 from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.media import replacing
 from builder_tools.plots import plot_reliability, plot_risk_coverage
-from builder_tools.release import load_data
-from builder_tools.release.judging import predict_table
+from builder_tools.release import load_data, predict_table
 
 JUDGED = ("ferplus-nine", "ferplus-majority-8")
 WANTED = (0.9, 0.95, 0.98)

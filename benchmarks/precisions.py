@@ -30,7 +30,7 @@ from builder_tools.export import as_float32, write_onnx
 from builder_tools.media import replacing
 from builder_tools.quantization import CALIBRATION_FACES, quantize_onnx
 from builder_tools.release import load_data
-from builder_tools.release.judging import read_table
+from builder_tools.release.predicting import predict_table
 
 PROTOCOL = PROTOCOLS["ferplus-majority-8"]
 PACKAGES = ("onnxruntime", "onnx", "keras")
@@ -98,7 +98,7 @@ def valid_accuracy(model: EmotionClassifier, data) -> float:
     """Return the accuracy on valid."""
     valid = data.split("valid")
     truth = PROTOCOL.labels(valid.table)
-    found = read_table(model, valid).probabilities
+    found = predict_table(model, valid)
     inside = restrict(found, EmotionSet(model.card.emotions), PROTOCOL.emotions)
     kept = truth != LEFT_OUT
     return evaluate(truth[kept], inside[kept], PROTOCOL.emotions).accuracy.value

@@ -8,11 +8,8 @@ from typing import Any
 
 from builder_tools.cards import ModelCard
 from builder_tools.results import DOUBTFUL_BELOW
+from builder_tools.tasks import TASKS
 
-OUTPUTS_OF_TASK = {
-    "va": "valence and arousal; an emotion is told by the nearest centre of its training faces",
-    "both": "probability of each class, valence and arousal, from one pass",
-}
 REFERENCES = {
     "against_votes": "anchors weighted by people's votes",
     "against_labels": "labels like those it was taught",
@@ -50,8 +47,8 @@ def _basics(card: ModelCard) -> str:
     }
     if card.flip_average:
         rows["in use"] = "the mean of a face and its mirror image (twice the work)"
-    if card.task in OUTPUTS_OF_TASK:
-        rows["outputs"] = OUTPUTS_OF_TASK[card.task]
+    if TASKS[card.task].outputs:
+        rows["outputs"] = TASKS[card.task].outputs
     return _table(("what", "value"), rows.items())
 
 

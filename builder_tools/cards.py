@@ -32,15 +32,10 @@ from builder_tools.fields import (
     is_text,
     is_whole,
 )
+from builder_tools.tasks import NUM_AFFECT, TASKS
 
 CARD_FILE = "card.json"
 DEFAULT_MODEL = "fast"
-TASKS = ("emotion", "va", "both")
-"""What a network gives for a face: the probability of each emotion, `(n, k)`; valence and arousal
-in [-1, 1], `(n, 2)`; or both side by side in this order, `(n, k + 2)`."""
-
-NUM_AFFECT = 2
-"""Outputs of valence and arousal."""
 MOST_INPUT_PX = 4096
 MODEL_ROOTS = (
     Path(__file__).resolve().parent / "saved_models",
@@ -71,8 +66,8 @@ class ModelCard:
             often it is right; fitted on validation images (1: as the network gives them).
         abstain_below: Probability under which the most probable emotion is doubtful: above it,
             95 % of the validation images are right; None if not fitted or not reached.
-        task: Name in `TASKS`. A model of `va` has no outputs for emotions: those of its card are
-            told by how near a face lies to their centres.
+        task: Name in `tasks.TASKS`. A model of `va` has no outputs for emotions: those of its card
+            are told by how near a face lies to their centres.
         centres: Mean valence and arousal of each emotion's training faces; None for models that
             were not taught them. Those of the task `va` need them.
         flip_average: Whether faces are averaged with their mirror images, unless somebody asks
@@ -117,8 +112,7 @@ class ModelCard:
     @property
     def num_outputs(self) -> int:
         """Length of one row of the network's output."""
-        classes = 0 if self.task == "va" else len(self.emotions)
-        return classes + (0 if self.task == "emotion" else NUM_AFFECT)
+        return TASKS[self.task].num_outputs(len(self.emotions))
 
     @classmethod
     def read(cls, folder: str | Path) -> ModelCard:
@@ -303,7 +297,7 @@ def _check_task(card: ModelCard) -> None:
             f"Received: {card.task!r}."
         )
     if card.centres is None:
-        if card.task == "va":
+        if not TASKS[card.task].emotions:
             raise ValueError(
                 f"Expected centres in the card of {card.name!r}: without them nobody knows which "
                 "emotion a place means. Received: None."

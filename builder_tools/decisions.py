@@ -1,7 +1,6 @@
 """From a network's outputs to the decision: temperature, class biases, doubt; nearest centres.
 
-What is fitted on validation faces stands in the model's card; here it is applied. Both keep
-`(n, k)` rows that sum to 1.
+What is fitted on validation faces stands in the model's card; here it is applied.
 """
 
 from __future__ import annotations
@@ -9,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+
+from builder_tools.cards import ModelCard
+from builder_tools.emotions import EmotionSet
+from builder_tools.results import Readings
+from builder_tools.tasks import TASKS
 
 DECISIONS = ("natural", "balanced")
 """`natural`: the most probable class where classes are as frequent as in training. `balanced`:
@@ -19,6 +23,30 @@ LEAST_PROBABILITY = 1e-12
 
 CENTRE_SPREAD = 0.25
 """Standard deviation around a centre, in valence or arousal, at a temperature of 1."""
+
+
+def read_outputs(
+    card: ModelCard, outputs: np.ndarray, biases: Mapping[str, float] | None = None
+) -> Readings:
+    """Return what the outputs of a network mean by its card.
+
+    Args:
+        card: Its classes, task, centres and temperature.
+        outputs: `(n, card.num_outputs)`.
+        biases: Of the decision (`apply_decision`); None for the natural one.
+    """
+    emotions = EmotionSet(card.emotions)
+    probabilities, places = TASKS[card.task].split(outputs)
+    if probabilities is None:
+        probabilities = nearness(places, np.array([card.centres[name] for name in emotions]))
+    if card.temperature != 1:
+        probabilities = apply_temperature(probabilities, card.temperature)
+    if biases is not None:
+        probabilities = apply_decision(probabilities, emotions, biases)
+    probabilities = probabilities.astype(np.float32, copy=False)
+    if places is None:
+        return Readings(probabilities, emotions.expected_place(probabilities))
+    return Readings(probabilities, places.astype(np.float64))
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -19,7 +19,8 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from builder_tools.cards import NUM_AFFECT, ModelCard, file_sha256, write_card
+from builder_tools.cards import ModelCard, file_sha256, write_card
+from builder_tools.tasks import TASKS
 
 MAX_DIFFERENCE = 1e-4
 """Largest difference of an output between Keras and the exported file."""
@@ -31,7 +32,7 @@ class Predictor(Protocol):
     """Anything that gives a network's outputs for faces, such as an `EmotionClassifier`."""
 
     def outputs(self, faces: np.ndarray) -> np.ndarray:
-        """Return `(n, width)` for `(n, H, W, 3)` uint8 RGB faces (see `cards.TASKS`)."""
+        """Return `(n, width)` for `(n, H, W, 3)` uint8 RGB faces (see `tasks`)."""
         ...
 
 
@@ -95,7 +96,7 @@ def export_model(
         place = Path(temporary)
         fields = {"name": folder.name, **card_fields, "input_size": size}
         card = _write_files(fixed, place, suffixes, fields)
-        parity = check_parity(fixed, load(place), faces, num_affect=_num_affect(card))
+        parity = check_parity(fixed, load(place), faces, num_affect=TASKS[card.task].num_affect)
         _refuse_difference(folder, parity)
         card = replace(card, training={**card.training, "parity": vars(parity)})
         folder.mkdir(exist_ok=True)
@@ -197,10 +198,6 @@ def _write_files(
     card = replace(card, sha256={file: file_sha256(folder / file) for file in files})
     write_card(folder, card)
     return card
-
-
-def _num_affect(card: ModelCard) -> int:
-    return 0 if card.task == "emotion" else NUM_AFFECT
 
 
 def _largest(rows: np.ndarray) -> np.ndarray:

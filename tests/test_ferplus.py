@@ -18,9 +18,9 @@ from builder_tools.datasets.ferplus import (
     vote_distribution,
 )
 from builder_tools.datasets.fetch import FERPLUS_SHA256
+from builder_tools.datasets.identity import names_also_in_train
 from builder_tools.datasets.labels import agreement
 from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS
-from builder_tools.release import names_also_in_train
 
 FACES = toy_faces({"train": 1, "valid": 1, "test": 1})
 SPACED = (" emotion", " pixels", " Usage")

@@ -21,13 +21,18 @@ from builder_tools.card_text import card_markdown  # noqa: E402
 from builder_tools.cards import ModelCard, verify_files, write_card  # noqa: E402
 from builder_tools.classifier import EmotionClassifier  # noqa: E402
 from builder_tools.cli import build_parser, main, train  # noqa: E402
-from builder_tools.datasets.ferplus import ferplus_table, is_face, load_ferplus  # noqa: E402
+from builder_tools.datasets.ferplus import (  # noqa: E402
+    ferplus_table,
+    is_face,
+    load_ferplus,
+    with_original_labels,
+)
 from builder_tools.decisions import apply_decision, apply_temperature  # noqa: E402
 from builder_tools.emotions import NINE_EMOTIONS  # noqa: E402
 from builder_tools.evaluation import format_report  # noqa: E402
 from builder_tools.media import write_image  # noqa: E402
 from builder_tools.networks import NETWORKS  # noqa: E402
-from builder_tools.release import Teaching, log_experiment, with_original_labels  # noqa: E402
+from builder_tools.release import Teaching, log_experiment  # noqa: E402
 from builder_tools.release.targets import taught_samples  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -358,7 +363,7 @@ def test_quantize_gives_an_int8_twin_that_is_judged_anew(shipped, tmp_path):
 
 
 def test_int8_that_costs_too_much_is_not_deployed(shipped, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("builder_tools.release.deploy.INT8_LOSS", -2.0)
+    monkeypatch.setattr("builder_tools.release.quantizing.INT8_LOSS", -2.0)
     arguments = ["quantize", str(shipped.model), "--source", str(shipped.source)]
     arguments += ["--reports", str(tmp_path), "--out", str(tmp_path / "twin")]
     assert main(arguments) == 2

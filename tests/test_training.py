@@ -37,7 +37,7 @@ from builder_tools.training import (  # noqa: E402
 )
 from builder_tools.training.batches import StreamedBatches  # noqa: E402
 from builder_tools.training.losses import EmotionLoss, class_weights  # noqa: E402
-from builder_tools.training.tasks import validation_figures  # noqa: E402
+from builder_tools.training.objectives import validation_figures  # noqa: E402
 
 pytestmark = pytest.mark.slow
 

@@ -225,7 +225,7 @@ def test_the_log_tells_task_labels_and_agreement(study):
 
 @pytest.mark.parametrize("task", ["both", "va"])
 def test_int8_must_keep_places_too(study, task, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("builder_tools.release.deploy.INT8_LOSS", 1.0)
+    monkeypatch.setattr("builder_tools.release.quantizing.INT8_LOSS", 1.0)
     arguments = ["quantize", str(study.root / "models" / task), "--source", str(study.source)]
     arguments += ["--reports", str(tmp_path / "reports"), "--out", str(tmp_path / "twin")]
     assert main(arguments) == 0
@@ -233,7 +233,7 @@ def test_int8_must_keep_places_too(study, task, tmp_path, monkeypatch, capsys):
     record = card.training["int8"]
     assert record["deployed"] and record["valid_ccc_with_float32"] >= 0.99
     assert card.metrics["valence_arousal"]["test"]["against_votes"]["n"] == 36
-    monkeypatch.setattr("builder_tools.release.deploy.INT8_CCC", 1.1)
+    monkeypatch.setattr("builder_tools.release.quantizing.INT8_CCC", 1.1)
     arguments[-1] = str(tmp_path / "again")
     assert main(arguments) == 2
     assert "valid_ccc_with_float32" in capsys.readouterr().err

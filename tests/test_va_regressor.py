@@ -18,6 +18,7 @@ from builder_tools.augmentation import AUGMENTATIONS, FaceBatches  # noqa: E402
 from builder_tools.decisions import apply_temperature, nearness  # noqa: E402
 from builder_tools.evaluation import concordance  # noqa: E402
 from builder_tools.networks import NETWORKS, Head, build_network  # noqa: E402
+from builder_tools.tasks import TASKS  # noqa: E402
 from builder_tools.training import Samples, Stage, TrainingConfig, run, train  # noqa: E402
 from builder_tools.training.losses import (  # noqa: E402
     AffectLoss,
@@ -25,7 +26,7 @@ from builder_tools.training.losses import (  # noqa: E402
     EmotionLoss,
     concordances,
 )
-from builder_tools.training.tasks import check_targets, task_figures  # noqa: E402
+from builder_tools.training.objectives import task_figures  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -255,7 +256,7 @@ def test_a_configuration_of_old_is_one_of_emotions():
 )
 def test_targets_of_another_task_are_refused(task, targets, tmp_path):
     with pytest.raises(ValueError, match=f"targets of the task '{task}'"):
-        check_targets(targets, task)
+        TASKS[task].check_targets(targets)
     samples = Samples(np.zeros((len(targets), 16, 16), np.uint8), targets)
     with pytest.raises(ValueError, match="targets"):
         train(toy_config(task), samples, samples, tmp_path / "run")

@@ -26,7 +26,7 @@ from builder_tools.classifier.runtimes import (
     load_runtime,
     sorted_by_trust,
 )
-from builder_tools.decisions import DECISIONS, apply_decision, apply_temperature, nearness
+from builder_tools.decisions import DECISIONS, read_outputs
 from builder_tools.emotions import EmotionSet
 from builder_tools.rest import RestingFace
 from builder_tools.results import Readings
@@ -144,16 +144,7 @@ class EmotionClassifier:
 
         Arguments and errors are those of `predict`.
         """
-        found = self.outputs(faces)
-        if self.card.task == "va":
-            probabilities, places = nearness(found, self._centres), found
-        else:
-            count = len(self.emotions)
-            probabilities, places = found[:, :count], found[:, count:]
-        probabilities = self._decided(probabilities).astype(np.float32, copy=False)
-        if self.card.task == "emotion":
-            return Readings(probabilities, self.valence_arousal(probabilities))
-        return Readings(probabilities, places.astype(np.float64))
+        return read_outputs(self.card, self.outputs(faces), self._biases)
 
     def outputs(self, faces: Any) -> np.ndarray:
         """Return what the network itself gives, before temperature and decision.
@@ -161,7 +152,7 @@ class EmotionClassifier:
         Arguments and errors are those of `predict`.
 
         Returns:
-            `(n, card.num_outputs)` float32, see `cards.TASKS`.
+            `(n, card.num_outputs)` float32, see `tasks`.
         """
         parts = [self._run(batch) for batch in self._batches(as_faces(faces))]
         if not parts:
@@ -196,18 +187,6 @@ class EmotionClassifier:
         if self.flip_average:
             found = (found + self._runtime.run(np.ascontiguousarray(batch[:, :, ::-1]))) / 2
         return found
-
-    def _decided(self, probabilities: np.ndarray) -> np.ndarray:
-        if self.card.temperature != 1:
-            probabilities = apply_temperature(probabilities, self.card.temperature)
-        if self._biases is not None:
-            probabilities = apply_decision(probabilities, self.emotions, self._biases)
-        return probabilities
-
-    @property
-    def _centres(self) -> np.ndarray:
-        """Place of the emotions in their order, `(k, 2)`."""
-        return np.array([self.card.centres[name] for name in self.emotions])
 
 
 def _biases(card: ModelCard, decision: str):

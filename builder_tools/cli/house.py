@@ -7,6 +7,7 @@ import json
 import sys
 
 from builder_tools.cli.verb import Verb
+from builder_tools.tasks import TASKS
 
 
 def _assets_options(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +58,7 @@ def _run_models(options: argparse.Namespace) -> None:
         return
     for card in cards:
         mark = " (default)" if card.name == DEFAULT_MODEL else ""
-        gives = "" if card.task == "emotion" else f"\ttask {card.task}"
+        gives = f"\ttask {card.task}" if TASKS[card.task].affect else ""
         print(f"{card.name}{mark}\t{card.input_size} px\t{' '.join(card.emotions)}{gives}")
         for protocol, found in card.metrics.get("test", {}).items():
             print(f"\t{protocol}: accuracy {found['accuracy']}, macro-F1 {found['macro_f1']}")

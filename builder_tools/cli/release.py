@@ -11,6 +11,7 @@ from builder_tools.cli.reading import add_data_options, reading_options
 from builder_tools.cli.verb import Verb, need_extra, positive
 from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
+from builder_tools.tasks import TASKS
 
 
 def need_study() -> None:
@@ -112,7 +113,8 @@ def _run_evaluate(options: argparse.Namespace) -> int:
 
 def _data_of_the_card(options: argparse.Namespace, card, sources: list[Path | None]):
     """Return the data set if the model was trained on it (or figures go to its card), else None."""
-    from builder_tools.release import data_sha256, load_data
+    from builder_tools.datasets.identity import data_sha256
+    from builder_tools.release import load_data
 
     asked = options.update_card or options.va_labels
     trained = card.training.get("data") == "folders" and len(sources) == 1
@@ -165,21 +167,28 @@ def _judge_elsewhere(options: argparse.Namespace, folder: Path, sources: list[Pa
 def _judge_as_the_card(options: argparse.Namespace, folder: Path, card, data) -> int:
     import json
 
+    from builder_tools.datasets.identity import names_also_in_train
     from builder_tools.release import (
         VALENCE_AROUSAL,
+        Predictions,
         judge_affect,
         judge_and_write,
-        judge_model,
+        judge_predicted,
         metrics_of,
     )
 
     labels, split = _va_labels(options), options.split or "test"
     if options.update_card:
         _expect_labels(card, labels)
-        card, _ = judge_and_write(folder, card, data, labels=labels)
-    metrics, affect = metrics_of(judge_model(card, folder, data, split)), {}
-    if card.task != "emotion":
-        affect = judge_affect(folder, data, labels=labels, splits=[split])[split]
+        card, _ = judge_and_write(folder, data, labels=labels)
+    if options.update_card and split == "test":
+        metrics, affect = card.metrics["test"], affect_of(card, "test")
+    else:
+        predicted = Predictions(folder, data).split(split)
+        duplicates = names_also_in_train(data)
+        metrics = metrics_of(judge_predicted(card, predicted, duplicates=duplicates))
+        has_affect = TASKS[card.task].affect
+        affect = judge_affect(card, predicted, labels=labels) if has_affect else {}
     if options.json:
         print(json.dumps(metrics | ({VALENCE_AROUSAL: affect} if affect else {}), indent=2))
     else:

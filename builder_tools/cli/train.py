@@ -17,9 +17,7 @@ from builder_tools.cli.release import (
     print_report,
 )
 from builder_tools.cli.verb import Verb, positive
-
-MONITOR_NAMES = ("val_loss", "val_accuracy", "val_macro_f1", "val_ccc")
-"""Those of `training.MONITORS`, which is too heavy, too."""
+from builder_tools.tasks import MONITORS, TASKS
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +56,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
 def _add_affect_options(group) -> None:
     group.add_argument(
         "--task",
-        choices=["emotion", "va", "both"],
+        choices=list(TASKS),
         help="what the network gives: emotions, valence and arousal, or both in one pass "
         "(default: emotion)",
     )
@@ -97,7 +95,7 @@ def _add_schedule_options(group) -> None:
     group.add_argument("--weight-decay", type=float)
     group.add_argument("--seed", type=int)
     group.add_argument("--patience", type=positive, help="early stopping, epochs a phase")
-    group.add_argument("--monitor", choices=MONITOR_NAMES)
+    group.add_argument("--monitor", choices=list(MONITORS))
     group.add_argument("--keep", choices=["last", "best"], help="which epoch (default: last)")
 
 

@@ -10,7 +10,6 @@ research use.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import os
 import zipfile
@@ -23,6 +22,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from builder_tools.datasets.identity import sha256_of
 from builder_tools.datasets.labels import LEFT_OUT, nine_class_labels
 from builder_tools.datasets.table import IMAGE_COLUMNS, ImageTable
 from builder_tools.emotions import FERPLUS_TO_EMOTION, FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS
@@ -31,6 +31,7 @@ from builder_tools.machine import clone
 SPLIT_FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2013Test"}
 SPLIT_OF_USAGE = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
 FACE_SIZE_PX = 48
+ORIGINAL_LABELS_FILE = "fer2013_labels.csv"
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,7 @@ class FaceTable:
     @property
     def sha256(self) -> str:
         """A hash of the images, splits and votes: names the data a model was trained on."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes())
-        digest.update(self.votes.tobytes())
-        digest.update("\n".join(self.table["split"]).encode())
-        return digest.hexdigest()
+        return sha256_of(np.ascontiguousarray(self.images).data, self.votes, self.table["split"])
 
 
 def data_folder() -> Path:
@@ -131,6 +129,21 @@ def nine_class_table(faces: FaceTable) -> ImageTable:
     table = faces.table.assign(path="", index=np.arange(len(faces)), label=labels, emotion=names)
     ordered = table[[*IMAGE_COLUMNS, *FERPLUS_VOTE_COLUMNS]]
     return ImageTable(ordered, NINE_EMOTIONS, faces.images).rows(labels != LEFT_OUT)
+
+
+def with_original_labels(part: ImageTable) -> pd.DataFrame | None:
+    """Return the table with FER2013's own labels (`emotion`, `ambiguous_labels`).
+
+    None where their file is absent or does not know all of the images.
+    """
+    path = data_folder() / ORIGINAL_LABELS_FILE
+    if not path.is_file():
+        return None
+    labels = pd.read_csv(path).rename(columns={"image": "name"})
+    columns = ["name", "emotion", "ambiguous_labels"]
+    ours = part.table.drop(columns="emotion")
+    table = ours.merge(labels[columns], on="name", how="left", validate="one_to_one")
+    return table if table["emotion"].notna().all() else None
 
 
 def vote_distribution(votes: np.ndarray, *, no_majority_uncertain: float = 0.5) -> np.ndarray:

@@ -21,12 +21,17 @@ from builder_tools.evaluation.metrics import (
     reliability_bins,
 )
 from builder_tools.evaluation.protocols import (
+    OWN_LABELS,
     PROTOCOLS,
+    Kept,
     Protocol,
     fer2013_seven_labels,
     majority_eight_labels,
     majority_seven_labels,
     nine_class_labels,
+    own_labels,
+    protocol_of,
+    protocols_for,
     restrict,
 )
 from builder_tools.evaluation.regression import (
@@ -42,6 +47,7 @@ from builder_tools.evaluation.regression import (
 from builder_tools.evaluation.report import Judgement, format_report, judge
 
 __all__ = [
+    "OWN_LABELS",
     "PROTOCOLS",
     "Association",
     "AxisAgreement",
@@ -49,6 +55,7 @@ __all__ = [
     "Evaluation",
     "Figure",
     "Judgement",
+    "Kept",
     "Protocol",
     "RegressionEvaluation",
     "RiskCoverage",
@@ -68,6 +75,9 @@ __all__ = [
     "majority_eight_labels",
     "majority_seven_labels",
     "nine_class_labels",
+    "own_labels",
+    "protocol_of",
+    "protocols_for",
     "rank_correlation",
     "reliability_bins",
     "restrict",

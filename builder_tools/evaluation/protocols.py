@@ -5,12 +5,13 @@ The label rules themselves are in `builder_tools.datasets.labels`; label -1 mean
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from builder_tools.datasets.ferplus import with_original_labels
 from builder_tools.datasets.labels import (
     LEFT_OUT,
     fer2013_seven_labels,
@@ -18,16 +19,23 @@ from builder_tools.datasets.labels import (
     majority_seven_labels,
     nine_class_labels,
 )
+from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import FER2013_SEVEN, FERPLUS_EIGHT, NINE_EMOTIONS, EmotionSet
+from builder_tools.evaluation.metrics import Evaluation, evaluate
 
 __all__ = [
     "LEFT_OUT",
+    "OWN_LABELS",
     "PROTOCOLS",
+    "Kept",
     "Protocol",
     "fer2013_seven_labels",
     "majority_eight_labels",
     "majority_seven_labels",
     "nine_class_labels",
+    "own_labels",
+    "protocol_of",
+    "protocols_for",
     "restrict",
 ]
 
@@ -47,6 +55,43 @@ class Protocol:
     emotions: EmotionSet
     labels: Callable[[pd.DataFrame], np.ndarray]
     description: str
+
+    def apply(self, table: pd.DataFrame, probabilities: np.ndarray, emotions: EmotionSet) -> Kept:
+        """Return the images that count, with their labels and probabilities.
+
+        Args:
+            table: One row an image, with the columns that the labels are read from.
+            probabilities: `(len(table), k)` in the order of `emotions`.
+            emotions: The model's classes.
+
+        Raises:
+            ValueError: If the model lacks one of the protocol's classes.
+        """
+        labels = self.labels(table)
+        mask = labels != LEFT_OUT
+        inside = restrict(probabilities[mask], emotions, self.emotions)
+        return Kept(mask, labels[mask], inside, self.emotions)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The images that a protocol keeps.
+
+    Args:
+        mask: `(n,)` bool over all images: which they are.
+        labels: `(m,)` int labels into `emotions`.
+        probabilities: `(m, len(emotions))` among the protocol's classes.
+        emotions: The protocol's classes.
+    """
+
+    mask: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+    emotions: EmotionSet
+
+    def evaluate(self, rows: np.ndarray | slice = slice(None)) -> Evaluation:
+        """Judge them, or some rows of them."""
+        return evaluate(self.labels[rows], self.probabilities[rows], self.emotions)
 
 
 def restrict(probabilities: np.ndarray, emotions: EmotionSet, wanted: EmotionSet) -> np.ndarray:
@@ -73,6 +118,39 @@ def restrict(probabilities: np.ndarray, emotions: EmotionSet, wanted: EmotionSet
     total = picked.sum(axis=1, keepdims=True)
     share = np.full_like(picked, 1 / len(wanted))
     return np.divide(picked, total, out=share, where=total > 0)
+
+
+OWN_LABELS = "own-labels"
+"""The protocol of data sets on which nobody voted: their own labels, all images."""
+
+
+def own_labels(emotions: EmotionSet) -> Protocol:
+    """Return the protocol of a data set on which nobody voted."""
+    return Protocol(
+        OWN_LABELS,
+        emotions,
+        lambda table: table["label"].to_numpy(np.int64),
+        "the data set's own labels, every image",
+    )
+
+
+def protocol_of(images: ImageTable, name: str) -> Protocol:
+    """Return the protocol of a name where people voted, else that of the data set's own labels."""
+    return own_labels(images.emotions) if images.votes is None else PROTOCOLS[name]
+
+
+def protocols_for(
+    images: ImageTable, emotions: EmotionSet
+) -> Iterator[tuple[Protocol, pd.DataFrame]]:
+    """Yield the protocols that images and a model's classes allow, each with its table."""
+    if images.votes is None:
+        yield own_labels(images.emotions), images.table
+        return
+    original = with_original_labels(images)
+    for name, protocol in PROTOCOLS.items():
+        table = original if name.startswith("fer2013") else images.table
+        if table is not None and set(protocol.emotions) <= set(emotions):
+            yield protocol, table
 
 
 PROTOCOLS: dict[str, Protocol] = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ import pandas as pd
 from builder_tools.decisions import apply_decision
 from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation.calibration import risk_coverage
-from builder_tools.evaluation.metrics import Evaluation, evaluate
-from builder_tools.evaluation.protocols import LEFT_OUT, Protocol, restrict
+from builder_tools.evaluation.metrics import Evaluation
+from builder_tools.evaluation.protocols import Protocol
 
 WITHOUT_DUPLICATES = "without_duplicates"
 BALANCED = "balanced_decision"
@@ -78,24 +78,20 @@ def judge(
             predictions; it belongs to probabilities of all the model's classes, so only
             protocols of the same classes use it.
     """
-    labels = protocol.labels(table)
-    kept = labels != LEFT_OUT
-    inside = restrict(probabilities, emotions, protocol.emotions)
-
-    def figures(rows: np.ndarray, found: np.ndarray) -> Evaluation:
-        return evaluate(labels[rows], found[rows], protocol.emotions)
-
-    fresh = kept & ~table["name"].isin(set(duplicates)).to_numpy()
+    kept = protocol.apply(table, probabilities, emotions)
+    fresh = ~table["name"].isin(set(duplicates)).to_numpy()[kept.mask]
+    balanced = sure = None
+    if biases:
+        decided = apply_decision(kept.probabilities, kept.emotions, biases)
+        balanced = replace(kept, probabilities=decided).evaluate()
+    if abstain_below is not None and set(protocol.emotions) == set(emotions):
+        sure = risk_coverage(kept.labels, kept.probabilities).at_threshold(abstain_below)
     return Judgement(
         protocol=protocol,
-        official=figures(kept, inside),
-        without_duplicates=figures(fresh, inside) if duplicates else None,
-        balanced=figures(kept, apply_decision(inside, protocol.emotions, biases))
-        if biases
-        else None,
-        sure=risk_coverage(labels[kept], inside[kept]).at_threshold(abstain_below)
-        if abstain_below is not None and set(protocol.emotions) == set(emotions)
-        else None,
+        official=kept.evaluate(),
+        without_duplicates=kept.evaluate(fresh) if duplicates else None,
+        balanced=balanced,
+        sure=sure,
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
-from builder_tools.cards import NUM_AFFECT, TASKS
+from builder_tools.tasks import NUM_AFFECT, TASKS
 
 POOLINGS: dict[str, type[keras.Layer]] = {
     "average": layers.GlobalAveragePooling2D,
@@ -73,18 +73,17 @@ def with_head(backbone: keras.Model, head: Head, num_classes: int, *, name: str)
     for number, width in enumerate(head.dense, start=1):
         x = layers.Dense(width, activation="relu", name=f"hidden_{number}")(x)
         x = layers.Dropout(head.dropout, name=f"hidden_{number}_dropout")(x)
-    return keras.Model(inputs, _outputs(x, head.task, num_classes), name=name)
-
-
-def _outputs(features: keras.KerasTensor, task: str, num_classes: int) -> keras.KerasTensor:
-    parts = []
-    if task != "va":
+    task, outputs = TASKS[head.task], []
+    if task.emotions:
         emotion = layers.Dense(num_classes, activation="softmax", dtype="float32", name="emotion")
-        parts.append(emotion(features))
-    if task != "emotion":
+        outputs.append(emotion(x))
+    if task.affect:
         affect = layers.Dense(NUM_AFFECT, activation="tanh", dtype="float32", name="affect")
-        parts.append(affect(features))
-    return parts[0] if len(parts) == 1 else layers.Concatenate(dtype="float32", name="both")(parts)
+        outputs.append(affect(x))
+    joined = (
+        layers.Concatenate(dtype="float32", name="both")(outputs) if outputs[1:] else outputs[0]
+    )
+    return keras.Model(inputs, joined, name=name)
 
 
 def _pooled(features: keras.KerasTensor, pooling: str) -> keras.KerasTensor:

@@ -10,17 +10,12 @@ from builder_tools.release.affect import (
     judge_affect,
     read_label_files,
 )
-from builder_tools.release.deploy import judge_and_write, quantize_model
+from builder_tools.release.finishing import finish_model, judge_and_write, quantize_model
 from builder_tools.release.joined import join_models
-from builder_tools.release.judging import (
-    data_sha256,
-    judge_model,
-    metrics_of,
-    names_also_in_train,
-    with_original_labels,
-)
+from builder_tools.release.judging import judge_predicted, metrics_of
 from builder_tools.release.labelled_sets import judge_on, labelled_set
 from builder_tools.release.log import add_rows, log_experiment, read_rows
+from builder_tools.release.predicting import Predicted, Predictions, predict_table
 from builder_tools.release.ship import (
     ShippedModel,
     export_network,
@@ -33,27 +28,28 @@ from builder_tools.release.targets import Teaching
 
 __all__ = [
     "VALENCE_AROUSAL",
+    "Predicted",
+    "Predictions",
     "ShippedModel",
     "Teaching",
     "add_rows",
-    "data_sha256",
     "export_network",
+    "finish_model",
     "format_affect",
     "join_models",
     "judge_affect",
     "judge_and_write",
-    "judge_model",
     "judge_on",
+    "judge_predicted",
     "labelled_set",
     "load_data",
     "log_experiment",
     "metrics_of",
-    "names_also_in_train",
+    "predict_table",
     "quantize_model",
     "read_label_files",
     "read_rows",
     "save_figures",
     "train_and_ship",
     "train_on_table",
-    "with_original_labels",
 ]

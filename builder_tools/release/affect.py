@@ -15,20 +15,12 @@ import numpy as np
 import pandas as pd
 
 from builder_tools.cards import ModelCard, file_sha256
-from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.table import ImageTable
 from builder_tools.decisions import nearness
 from builder_tools.emotions import EmotionSet
-from builder_tools.evaluation import (
-    Protocol,
-    RegressionEvaluation,
-    evaluate,
-    evaluate_valence_arousal,
-    restrict,
-)
-from builder_tools.evaluation.protocols import LEFT_OUT
-from builder_tools.release.judging import protocols_for, read_table
-from builder_tools.results import Readings
+from builder_tools.evaluation import evaluate_valence_arousal, protocols_for
+from builder_tools.release.predicting import Predicted
+from builder_tools.tasks import TASKS
 from builder_tools.valence_arousal import (
     labels_by_name,
     read_labels,
@@ -41,6 +33,7 @@ VALENCE_AROUSAL = "valence_arousal"
 VOTES, LABELS = "against_votes", "against_labels"
 DIRECT, NEAREST = "direct", "nearest_centre"
 JUDGED_SPLITS = ("valid", "test")
+ACCURACY_FIGURES = ("n", "accuracy", "accuracy_95", "macro_f1", "macro_f1_95")
 
 
 def read_label_files(paths: Sequence[str | Path]) -> pd.DataFrame:
@@ -106,27 +99,48 @@ def class_centres(
 
 
 def judge_affect(
-    folder: str | Path,
-    data: ImageTable,
-    *,
-    labels: pd.DataFrame | None = None,
-    splits: Sequence[str] = JUDGED_SPLITS,
-) -> dict[str, dict[str, Any]]:
-    """Judge valence and arousal of a model folder.
+    card: ModelCard, predicted: Predicted, *, labels: pd.DataFrame | None = None
+) -> dict[str, Any]:
+    """Judge the valence and arousal of predictions.
 
     Args:
-        folder: A model of any task; one of emotions alone is judged by expected anchors.
-        data: The data set, split.
-        labels: What it was taught, for figures against it where a whole split has labels.
-        splits: Which.
+        card: Of a model of any task; one of emotions alone is judged by expected anchors.
+        predicted: Of one split.
+        labels: What it was taught, for figures against it where the whole split has labels.
 
     Returns:
-        Split -> `against_votes` and `against_labels` (`RegressionEvaluation.to_dict()`, with 95 %
+        `against_votes` and `against_labels` (`RegressionEvaluation.to_dict()`, with 95 %
         intervals), where there are such; and by protocol the accuracy of the `nearest_centre` to
         a face's place and, where the model has outputs for emotions, `direct` from these.
     """
-    classifier = EmotionClassifier(folder)
-    return {split: _judge_split(classifier, data.split(split), labels) for split in splits}
+    images, readings, emotions = (
+        predicted.images,
+        predicted.readings(card),
+        EmotionSet(card.emotions),
+    )
+    references = {}
+    if images.votes is not None:
+        references[VOTES] = vote_weighted_anchors(images.votes)
+    if labels is not None and set(images.table["name"]) <= set(labels["name"]):
+        references[LABELS] = labels_by_name(labels, images)
+    found: dict[str, Any] = {
+        name: evaluate_valence_arousal(reference, readings.places).to_dict()
+        for name, reference in references.items()
+    }
+    centres = emotions.anchors
+    if card.centres is not None:
+        centres = np.array([card.centres[name] for name in emotions])
+    ways = {}
+    if not np.isnan(centres).any():
+        ways[NEAREST] = nearness(readings.places, centres)
+    if TASKS[card.task].emotions:
+        ways[DIRECT] = readings.probabilities
+    for protocol, table in protocols_for(images, emotions):
+        for way, probabilities in ways.items():
+            figures = protocol.apply(table, probabilities, emotions).evaluate().to_dict()
+            kept = {name: figures[name] for name in ACCURACY_FIGURES}
+            found.setdefault(way, {})[protocol.name] = kept
+    return found
 
 
 def format_affect(found: Mapping[str, Any]) -> str:
@@ -148,51 +162,6 @@ def affect_lines(agreement: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the figures of a `RegressionEvaluation.to_dict()` by name, in words."""
     names = [name for name in agreement if name != "n" and not name.endswith("_95")]
     return [(name.replace("_", " "), _interval(agreement, name)) for name in names]
-
-
-def _judge_split(
-    classifier: EmotionClassifier, part: ImageTable, labels: pd.DataFrame | None
-) -> dict[str, Any]:
-    readings = read_table(classifier, part)
-    found: dict[str, Any] = {}
-    if part.votes is not None:
-        found[VOTES] = _agreement(vote_weighted_anchors(part.votes), readings.places).to_dict()
-    if labels is not None and set(part.table["name"]) <= set(labels["name"]):
-        found[LABELS] = _agreement(labels_by_name(labels, part), readings.places).to_dict()
-    for protocol, table in protocols_for(part, classifier.emotions):
-        for way, probabilities in _ways(classifier.card, readings).items():
-            judged = _accuracy(protocol, table, probabilities, classifier.emotions)
-            found.setdefault(way, {})[protocol.name] = judged
-    return found
-
-
-def _ways(card: ModelCard, readings: Readings) -> dict[str, np.ndarray]:
-    """Return the probabilities of each way to an emotion that the model has."""
-    emotions = EmotionSet(card.emotions)
-    centres = emotions.anchors
-    if card.centres is not None:
-        centres = np.array([card.centres[name] for name in emotions])
-    ways = {}
-    if not np.isnan(centres).any():
-        ways[NEAREST] = nearness(readings.places, centres)
-    if card.task != "va":
-        ways[DIRECT] = readings.probabilities
-    return ways
-
-
-def _accuracy(
-    protocol: Protocol, table: pd.DataFrame, probabilities: np.ndarray, emotions: EmotionSet
-) -> dict[str, Any]:
-    truth = protocol.labels(table)
-    kept = truth != LEFT_OUT
-    inside = restrict(probabilities, emotions, protocol.emotions)[kept]
-    figures = evaluate(truth[kept], inside, protocol.emotions).to_dict()
-    return {name: figures[name] for name in ("n", "accuracy", "accuracy_95", "macro_f1",
-                                             "macro_f1_95")}  # fmt: skip
-
-
-def _agreement(reference: np.ndarray, places: np.ndarray) -> RegressionEvaluation:
-    return evaluate_valence_arousal(reference, places)
 
 
 def _interval(found: Mapping[str, Any], name: str) -> str:

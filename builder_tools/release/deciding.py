@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from builder_tools.cards import ModelCard, write_card
-from builder_tools.classifier import EmotionClassifier
-from builder_tools.datasets.table import ImageTable
+from builder_tools.cards import ModelCard
 from builder_tools.decisions import apply_decision, apply_temperature
 from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import (
-    PROTOCOLS,
     balanced_decision,
-    evaluate,
     fit_temperature,
-    restrict,
+    protocol_of,
     risk_coverage,
 )
-from builder_tools.evaluation.protocols import LEFT_OUT
-from builder_tools.release.judging import predict_table
+from builder_tools.release.predicting import Predicted
+from builder_tools.tasks import TASKS
 
 DECISION_STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 DECISION_PROTOCOL = "ferplus-majority-7"
@@ -34,58 +29,52 @@ SURE_ACCURACY = 0.95
 """A prediction is doubtful under the certainty above which so many are right."""
 
 
-def fit_decisions(folder: str | Path, table: ImageTable) -> ModelCard:
-    """Fit temperature, class-balanced decision and doubt on valid, and write them to the card.
+def fit_decisions(card: ModelCard, valid: Predicted, train_labels: np.ndarray) -> ModelCard:
+    """Fit temperature, class-balanced decision and doubt to predictions.
 
     Args:
-        folder: A model folder; what its card held of the three is replaced.
-        table: The data set, with a valid split.
+        card: What it holds of the three is replaced.
+        valid: Predictions on validation images.
+        train_labels: `(n,)` int into the emotions of the data: how frequent these are in training.
 
     Returns:
-        The card as written. A model of valence and arousal alone has no class-balanced decision:
-        the nearest centre treats all emotions alike as it is.
+        The card with all three. A model without outputs for emotions has no class-balanced
+        decision: the nearest centre treats all emotions alike as it is.
     """
-    plain = replace(ModelCard.read(folder), temperature=1.0, decision=None, abstain_below=None)
-    write_card(folder, plain)
-    valid = table.split("valid")
-    classifier = EmotionClassifier(folder)
-    raw = predict_table(classifier, valid)
-    truth, judged = _labels(valid, CERTAINTY_PROTOCOL)
-    kept, inside = truth != LEFT_OUT, restrict(raw, classifier.emotions, judged)
-    temperature = round(fit_temperature(truth[kept], inside[kept]), 4)
+    plain = replace(card, temperature=1.0, decision=None, abstain_below=None)
+    emotions, table = EmotionSet(card.emotions), valid.images.table
+    certainty = protocol_of(valid.images, CERTAINTY_PROTOCOL)
+    raw = valid.readings(plain).probabilities
+    kept = certainty.apply(table, raw, emotions)
+    temperature = round(fit_temperature(kept.labels, kept.probabilities), 4)
     probabilities = apply_temperature(raw, temperature)
-    inside = restrict(probabilities, classifier.emotions, judged)
-    sure = risk_coverage(truth[kept], inside[kept]).at_accuracy(SURE_ACCURACY)
-    card = replace(
+    kept = certainty.apply(table, probabilities, emotions)
+    sure = risk_coverage(kept.labels, kept.probabilities).at_accuracy(SURE_ACCURACY)
+    decision = None
+    if TASKS[card.task].emotions:
+        decision = _fit_balanced(valid, probabilities, emotions, train_labels)
+    return replace(
         plain,
         temperature=temperature,
-        decision=None if plain.task == "va" else _fit_balanced(probabilities, table),
+        decision=decision,
         abstain_below=None if sure is None else round(sure[0], 4),
     )
-    write_card(folder, card)
-    return card
 
 
-def _fit_balanced(probabilities: np.ndarray, table: ImageTable) -> dict[str, float]:
+def _fit_balanced(
+    valid: Predicted, probabilities: np.ndarray, emotions: EmotionSet, train_labels: np.ndarray
+) -> dict[str, float]:
     """Fit the strength of the class-balanced decision: best mean recall on valid."""
-    truth, judged = _labels(table.split("valid"), DECISION_PROTOCOL)
-    kept = truth != LEFT_OUT
-    labels = table.split("train").labels
+    protocol = protocol_of(valid.images, DECISION_PROTOCOL)
 
-    def mean_recall(strength: float) -> float:
-        biases = balanced_decision(labels, table.emotions, strength=strength)
-        found = apply_decision(probabilities, table.emotions, biases)
-        found = restrict(found, table.emotions, judged)
-        return evaluate(truth[kept], found[kept], judged).mean_recall.value
+    def mean_recall(biases: dict[str, float]) -> float:
+        decided = apply_decision(probabilities, emotions, biases)
+        kept = protocol.apply(valid.images.table, decided, emotions)
+        return kept.evaluate().mean_recall.value
 
-    best = max(DECISION_STRENGTHS, key=mean_recall)
-    biases = balanced_decision(labels, table.emotions, strength=best)
-    return {name: round(value, 4) for name, value in biases.items()}
-
-
-def _labels(valid: ImageTable, protocol: str) -> tuple[np.ndarray, EmotionSet]:
-    """Return the labels to fit to: those of a protocol where people voted, else their own."""
-    if valid.votes is None:
-        return valid.labels, valid.emotions
-    chosen = PROTOCOLS[protocol]
-    return chosen.labels(valid.table), chosen.emotions
+    candidates = [
+        balanced_decision(train_labels, valid.images.emotions, strength=strength)
+        for strength in DECISION_STRENGTHS
+    ]
+    best = max(candidates, key=mean_recall)
+    return {name: round(value, 4) for name, value in best.items()}

@@ -12,7 +12,7 @@ from builder_tools.datasets.new_folder import new_folder
 from builder_tools.datasets.table import ImageTable
 from builder_tools.ensemble import ensemble_onnx
 from builder_tools.evaluation import Judgement
-from builder_tools.release.deploy import finish_model
+from builder_tools.release.finishing import finish_model
 
 SHARED = ("data", "data_sha256", "pictures", "class_counts")
 """What the members' cards must agree in: what they were trained on."""

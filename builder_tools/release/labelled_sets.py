@@ -16,7 +16,7 @@ from builder_tools.decisions import apply_decision
 from builder_tools.emotions import own_word
 from builder_tools.evaluation import CrossJudgement, judge_common
 from builder_tools.inference import Inference
-from builder_tools.release.judging import predict_table
+from builder_tools.release.predicting import predict_table
 from builder_tools.rest import relative_by_person
 
 ALL = "all"

@@ -10,6 +10,7 @@ from typing import Any
 
 from builder_tools.cards import ModelCard
 from builder_tools.media.partial import replacing
+from builder_tools.tasks import TASKS
 
 COLUMN_PREFIXES = {
     "ferplus-majority-8": "majority_8",
@@ -88,7 +89,7 @@ def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 def _affect_figures(card: ModelCard) -> dict[str, Any]:
     """Return the columns of models that were taught valence and arousal."""
-    if card.task == "emotion":
+    if not TASKS[card.task].affect:
         return {}
     row: dict[str, Any] = {"task": card.task, "va_labels": " ".join(card.training["va_labels"])}
     for split, found in card.metrics["valence_arousal"].items():

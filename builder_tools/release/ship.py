@@ -14,11 +14,10 @@ import pandas as pd
 from builder_tools.cards import ModelCard
 from builder_tools.classifier import EmotionClassifier, resize_faces
 from builder_tools.datasets import DATASETS
+from builder_tools.datasets.identity import data_sha256
 from builder_tools.datasets.table import SPLITS, ImageTable
 from builder_tools.datasets.unlabelled import resized
-from builder_tools.evaluation import (
-    Judgement,
-)
+from builder_tools.evaluation import OWN_LABELS, Judgement
 from builder_tools.machine import hardware
 from builder_tools.media import replacing
 from builder_tools.release.affect import (
@@ -27,19 +26,15 @@ from builder_tools.release.affect import (
     places_of,
     read_label_files,
 )
-from builder_tools.release.deploy import finish_model
-from builder_tools.release.judging import (
-    OWN_LABELS,
-    data_sha256,
-)
+from builder_tools.release.finishing import finish_model
 from builder_tools.release.targets import (
     Teaching,
     matching_teacher,
     taught_samples,
-    with_places,
 )
 from builder_tools.release.teachers import TEACHING_FILE, reservations
 from builder_tools.release.words import card_words
+from builder_tools.tasks import EMOTION, TASKS
 
 PARITY_FACES = 1000
 
@@ -180,8 +175,9 @@ def _training_parts(config, table: ImageTable, teaching: Teaching, labels):
         parts["valid"] = Samples(resized(parts["valid"].images, size), parts["valid"].targets)
     if labels is None:
         return tuple(parts.values())
+    task = TASKS[config.task]
     return tuple(
-        with_places(part, places_of(labels, table, split), config.task)
+        Samples(part.images, task.join(part.targets, places_of(labels, table, split)))
         for split, part in parts.items()
     )
 
@@ -200,13 +196,13 @@ def _write_teaching(run_folder: Path, taught: dict[str, Any]) -> None:
 
 def _expect_labels(task: str, va_labels: Sequence[str | Path], teaching: Teaching) -> None:
     """Refuse labels without a use, and a use without labels."""
-    if (task == "emotion") == bool(va_labels):
+    if TASKS[task].affect != bool(va_labels):
         raise ValueError(
             "Expected labels of valence and arousal with the tasks va and both, and only with "
             f"these. Received: task {task!r}, {len(va_labels)} file(s). `builder-tools label-va` "
             "makes them."
         )
-    if task == "va" and (teaching.teachers or teaching.original_share):
+    if not TASKS[task].emotions and (teaching.teachers or teaching.original_share):
         raise ValueError(
             "Expected no teachers and no original_share for the task 'va': they teach emotions. "
             "Use the task 'both', or leave them out."
@@ -326,7 +322,7 @@ def _export(
         **fields,
         **card_words(
             table.votes is not None,
-            fields.get("task", "emotion"),
+            fields.get("task", EMOTION.name),
             reservations(training["teaching"]),
         ),
     )

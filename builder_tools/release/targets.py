@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from builder_tools.datasets.ferplus import with_original_labels
 from builder_tools.datasets.table import ImageTable
 from builder_tools.datasets.unlabelled import resized, unlabelled_faces
 from builder_tools.evaluation import PROTOCOLS
 from builder_tools.evaluation.protocols import LEFT_OUT
-from builder_tools.release.judging import with_original_labels
 from builder_tools.release.teachers import (
     mean_answers,
     mean_teacher,
@@ -150,22 +150,6 @@ def matching_teacher(table: ImageTable, teaching: Teaching, *, size_px: int):
 
 def _mean_opinion(teaching: Teaching, faces, table: ImageTable) -> np.ndarray:
     return mean_answers(teaching.teachers, teaching.weights, faces, table.emotions.names)
-
-
-def with_places(samples: Samples, places: np.ndarray | None, task: str) -> Samples:
-    """Return samples whose targets are those of a task.
-
-    Args:
-        samples: With the targets of the emotions.
-        places: `(n, 2)` valence and arousal; None for the task `emotion`.
-        task: Name in `TASKS`.
-    """
-    from builder_tools.training import Samples
-
-    if task == "emotion":
-        return samples
-    parts = [places] if task == "va" else [samples.targets, places]
-    return Samples(samples.images, np.concatenate(parts, axis=1).astype(np.float32))
 
 
 def _with_second_opinion(targets: np.ndarray, train: ImageTable, share: float) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from builder_tools.tasks import EMOTION, TASKS
+
 INTENDED_USE = (
     "Telling the apparent expression of faces in images, videos and cameras, for statistics over "
     "many faces and for exploration by the people filmed or with their consent."
@@ -29,21 +31,9 @@ CARD_WORDS = {
 }
 """Fields of the card that follow from the data it was trained on."""
 
-_LABELS_COMPUTED = (
-    "Valence and arousal were learnt from labels that were computed from emotions and images; "
-    "nobody rated them. "
-)
-TASK_LIMITS = {
-    "emotion": "",
-    "va": f"{_LABELS_COMPUTED}The network has no outputs for emotions: an emotion is the one whose "
-    "centre is nearest, so those at one place (neutral and uncertain, say) are not told apart. ",
-    "both": _LABELS_COMPUTED,
-}
-"""What a card says first of its limits, by task."""
-
 
 def card_words(
-    voted: bool, task: str = "emotion", reservations: Sequence[str] = ()
+    voted: bool, task: str = EMOTION.name, reservations: Sequence[str] = ()
 ) -> dict[str, str]:
     """Return the fields `licence`, `intended_use` and `limits` of a card.
 
@@ -54,4 +44,4 @@ def card_words(
     """
     words = CARD_WORDS["ferplus" if voted else "other"]
     said = "".join(f" {sentence}" for sentence in reservations)
-    return {**words, "limits": f"{TASK_LIMITS[task]}{words['limits']}{said}"}
+    return {**words, "limits": f"{TASKS[task].limits}{words['limits']}{said}"}

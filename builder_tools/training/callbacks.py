@@ -11,7 +11,7 @@ import numpy as np
 from builder_tools.augmentation import FaceBatches
 from builder_tools.training.checkpoints import RunFolder, has_stopped
 from builder_tools.training.config import TrainingConfig
-from builder_tools.training.tasks import task_figures
+from builder_tools.training.objectives import task_figures
 
 DRAWS_PER_EPOCH = 1_000_000
 """Room for the random draws of one epoch in the counter of a Keras seed generator."""

@@ -15,7 +15,8 @@ import keras
 import pandas as pd
 
 from builder_tools.machine import clone, hardware
-from builder_tools.training.config import MONITORS, TrainingConfig
+from builder_tools.tasks import MONITORS
+from builder_tools.training.config import TrainingConfig
 
 PROGRESS_ENTRY = "progress.json"
 """A file inside `last.keras` that says how far the run has come: they cannot disagree."""

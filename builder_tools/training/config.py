@@ -11,16 +11,8 @@ from typing import Any
 
 from builder_tools.augmentation import AugmentationStrength
 from builder_tools.networks import NETWORKS, Head
+from builder_tools.tasks import MONITORS, TASKS
 from builder_tools.training.optimizers import OPTIMIZERS, SCHEDULES
-
-MONITORS = {"val_loss": -1, "val_accuracy": 1, "val_macro_f1": 1, "val_ccc": 1}
-"""What the best epoch is chosen by, and whether more is better (1) or worse (-1)."""
-
-MONITORS_OF_TASK = {
-    "emotion": ("val_loss", "val_accuracy", "val_macro_f1"),
-    "va": ("val_loss", "val_ccc"),
-    "both": tuple(MONITORS),
-}
 
 KEEP = ("last", "best")
 
@@ -253,20 +245,21 @@ class TrainingConfig:
                 raise ValueError(f"Expected {name} >= 1 or None. Received: {value}.")
 
     def _expect_task(self) -> None:
-        known = MONITORS_OF_TASK[self.task]
+        task = TASKS[self.task]
+        known = task.monitors
         if self.monitor not in known:
             raise ValueError(
                 f"Expected monitor of {list(known)} for the task {self.task!r}. "
                 f"Received: {self.monitor!r}."
             )
-        if self.task != "emotion" and not self.ccc_weight + self.mse_weight > 0:
+        if task.affect and not self.ccc_weight + self.mse_weight > 0:
             raise ValueError(
                 "Expected ccc_weight or mse_weight above 0 to learn valence and arousal. "
                 f"Received: {self.ccc_weight} and {self.mse_weight}."
             )
         of_classes = ("focal_gamma", "label_smoothing", "class_weight_power", "balanced_batches")
         given = [name for name in of_classes if getattr(self, name)]
-        if self.task == "va" and given:
+        if given and not task.emotions:
             raise ValueError(
                 f"Expected no options of emotions for the task 'va'. Received: {given}. Leave "
                 "them out, or use the task 'both'."

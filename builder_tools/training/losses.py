@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from builder_tools.cards import NUM_AFFECT
+from builder_tools.tasks import NUM_AFFECT
 
 
 @keras.saving.register_keras_serializable("builder_tools")

@@ -19,6 +19,7 @@ from builder_tools.networks import (
     set_batch_norm_momentum,
     set_trainable,
 )
+from builder_tools.tasks import TASKS
 from builder_tools.training.batches import BatchChanges, StreamedBatches
 from builder_tools.training.callbacks import (
     AveragedWeights,
@@ -30,14 +31,11 @@ from builder_tools.training.callbacks import (
 from builder_tools.training.checkpoints import RunFolder, has_stopped
 from builder_tools.training.config import Phase, Stage, TrainingConfig
 from builder_tools.training.matching import MatchingLoss
-from builder_tools.training.optimizers import SCHEDULES, build_optimizer
-from builder_tools.training.tasks import (
+from builder_tools.training.objectives import (
     build_loss,
-    check_targets,
-    num_classes,
-    split_targets,
     training_metrics,
 )
+from builder_tools.training.optimizers import SCHEDULES, build_optimizer
 
 VALIDATION_BATCH = 256
 CALIBRATION_FACES = 256
@@ -52,7 +50,7 @@ class Samples:
     Args:
         images: `(n, H, W[, 3])` uint8, or `ResizedImages` that are decoded when asked for.
         targets: `(n, k)` float32, rows sum to 1; for the tasks `va` and `both` valence and
-            arousal `(n, 2)` in their place or behind them (see `training.tasks`).
+            arousal `(n, 2)` in their place or behind them (see `training.objectives`).
     """
 
     images: np.ndarray
@@ -97,7 +95,7 @@ def train(
             targets are none of the configuration's task.
     """
     for part in (train, valid):
-        check_targets(part.targets, config.task)
+        TASKS[config.task].check_targets(part.targets)
     run_folder = RunFolder(
         Path(folder or tempfile.mkdtemp(prefix="run-")), resumable=folder is not None
     )
@@ -126,6 +124,7 @@ class _Session:
     ):
         self.config, self.train, self.valid, self.folder = config, train, valid, folder
         self.tensorboard, self.teacher = tensorboard, teacher
+        self.task = TASKS[config.task]
         self.steps = len(self._batches())
 
     def run(self) -> keras.Model:
@@ -154,7 +153,7 @@ class _Session:
         size = None if NETWORKS[self.config.network].any_size else self.config.input_size
         network = build_network(
             self.config.network,
-            num_classes(self.train.targets, self.config.task),
+            self.train.targets.shape[1] - self.task.num_affect,
             size,
             head=self.config.head,
             weights=weights,
@@ -220,7 +219,7 @@ class _Session:
             teacher=self.teacher,
         )
         if self.teacher is None:
-            model.compile(network.optimizer, network.loss, metrics=training_metrics(config.task))
+            model.compile(network.optimizer, network.loss, metrics=training_metrics(self.task))
         else:
             model.compile(network.optimizer, MatchingLoss(network.loss))
         batches = self._batches()
@@ -239,7 +238,7 @@ class _Session:
             "batch_size": config.batch_size,
             "shuffle_seed": config.seed,
             "balanced": config.balanced_batches,
-            "classes": split_targets(targets, config.task)[0],
+            "classes": self.task.split(targets)[0],
             "workers": self._readers(),
             "changes": BatchChanges(config.degrade, config.mixup, config.cutmix) or None,
         }

@@ -14,18 +14,19 @@ from builder_tools.classical.cache import cached_features, is_cached
 from builder_tools.classical.faces import FACE_PX
 from builder_tools.classical.features import make_features
 from builder_tools.classifier import EmotionClassifier
+from builder_tools.datasets.identity import data_sha256, names_also_in_train
 from builder_tools.datasets.table import SPLITS, ImageTable
 from builder_tools.emotions import EmotionSet
-from builder_tools.evaluation import PROTOCOLS, Judgement, Protocol, judge, restrict
-from builder_tools.evaluation.protocols import LEFT_OUT
-from builder_tools.media.partial import replacing
-from builder_tools.release.judging import (
-    OWN_LABELS,
-    data_sha256,
-    names_also_in_train,
-    predict_table,
-    with_original_labels,
+from builder_tools.evaluation import (
+    PROTOCOLS,
+    Judgement,
+    Protocol,
+    judge,
+    own_labels,
+    protocols_for,
 )
+from builder_tools.media.partial import replacing
+from builder_tools.release.predicting import predict_table
 
 LEAST_FACES = 6
 """Of every class in a part of the training faces, where there are so many."""
@@ -124,13 +125,7 @@ class StudyFaces:
         """Prefix of a column -> protocol."""
         if self.table.votes is not None:
             return {prefix: PROTOCOLS[name] for prefix, name in TABLE_PROTOCOLS.items()}
-        own = Protocol(
-            OWN_LABELS,
-            self.emotions,
-            lambda table: table["label"].to_numpy(np.int64),
-            "the data set's own labels, every image",
-        )
-        return {"own": own}
+        return {"own": own_labels(self.emotions)}
 
     def judge(self, split: str, probabilities: np.ndarray) -> dict[str, Judgement]:
         """Judge probabilities `(n, k)` of a split: prefix of a column -> judgement."""
@@ -147,26 +142,19 @@ class StudyFaces:
 
     def metrics(self, split: str, probabilities: np.ndarray) -> dict[str, Any]:
         """Return what a card says of a split, as `evaluate` judges it: protocol -> figures."""
-        part = self.parts[split]
-        if self.table.votes is None:
-            return {OWN_LABELS: self.judge(split, probabilities)["own"].to_dict()}
-        original = with_original_labels(part)
-        found = {}
-        for name, protocol in PROTOCOLS.items():
-            table = original if name.startswith("fer2013") else part.table
-            if table is not None and set(protocol.emotions) <= set(self.emotions):
-                found[name] = judge(
-                    protocol, table, probabilities, self.emotions, duplicates=self.duplicates
-                ).to_dict()
-        return found
+        judged = {
+            protocol.name: judge(
+                protocol, table, probabilities, self.emotions, duplicates=self.duplicates
+            )
+            for protocol, table in protocols_for(self.parts[split], self.emotions)
+        }
+        return {name: judgement.to_dict() for name, judgement in judged.items()}
 
     def decided(self, split: str, prefix: str, probabilities: np.ndarray) -> Decided:
         """Return true and predicted labels of the faces that a protocol keeps."""
         protocol = self.protocols[prefix]
-        truth = protocol.labels(self.parts[split].table)
-        kept = truth != LEFT_OUT
-        inside = restrict(probabilities, self.emotions, protocol.emotions)
-        return Decided(truth[kept], inside[kept].argmax(axis=1), len(protocol.emotions))
+        kept = protocol.apply(self.parts[split].table, probabilities, self.emotions)
+        return Decided(kept.labels, kept.probabilities.argmax(axis=1), len(kept.emotions))
 
     @property
     def _cache(self) -> Path:

@@ -50,11 +50,17 @@ from builder_tools.datasets.table import SPLITS, ImageTable
 from builder_tools.machine import describe_machine
 from builder_tools.media.partial import replacing
 from builder_tools.networks import NETWORKS, Head, build_network
-from builder_tools.release import judge_affect, load_data, log_experiment, train_on_table
-from builder_tools.release.affect import read_label_files
+from builder_tools.release import (
+    Predictions,
+    judge_affect,
+    load_data,
+    log_experiment,
+    train_on_table,
+)
+from builder_tools.release.affect import JUDGED_SPLITS, read_label_files
 from builder_tools.training import Stage, TrainingConfig, fine_tuning_stages
+from builder_tools.training.objectives import build_loss
 from builder_tools.training.samples import thinned
-from builder_tools.training.tasks import build_loss
 from builder_tools.valence_arousal import (
     LABELLERS,
     faces_of,
@@ -131,7 +137,11 @@ def measure(trial: Trial, table: ImageTable, options: argparse.Namespace) -> dic
     note = f"va_regressors: {trial.labeller} labels, {trial.task}, {options.faces or 'all'} faces"
     log_experiment(options.reports / "experiments.csv", shipped.card, note)
     labels = read_label_files(files) if files else None
-    judged = judge_affect(folder / trial.name, table, labels=labels)
+    found = Predictions(folder / trial.name, table)
+    judged = {
+        split: judge_affect(found.card, found.split(split), labels=labels)
+        for split in JUDGED_SPLITS
+    }
     training = shipped.card.training
     return {
         **_key(trial, options),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from builder_tools.cards import NUM_AFFECT
+from builder_tools.tasks import NUM_AFFECT, TASKS, Task
 from builder_tools.training.config import TrainingConfig
 from builder_tools.training.losses import (
     AffectLoss,
@@ -18,39 +18,6 @@ from builder_tools.training.losses import (
     class_weights,
     concordances,
 )
-
-
-def split_targets(rows: np.ndarray, task: str) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Return the columns of the emotions and those of valence and arousal, None for none."""
-    if task == "emotion":
-        return rows, None
-    if task == "va":
-        return None, rows
-    return rows[:, :-NUM_AFFECT], rows[:, -NUM_AFFECT:]
-
-
-def check_targets(targets: np.ndarray, task: str) -> None:
-    """Refuse targets that are none of a task.
-
-    Raises:
-        ValueError: If there are too few or too many columns, or a place outside [-1, 1].
-    """
-    _, places = split_targets(targets, task)
-    if places is None:
-        return
-    wide = targets.shape[1] == NUM_AFFECT if task == "va" else targets.shape[1] > NUM_AFFECT + 1
-    if not wide or not (np.abs(places) <= 1).all():
-        raise ValueError(
-            f"Expected targets of the task {task!r}: (n, {'2' if task == 'va' else 'k + 2'}) with "
-            f"valence and arousal in [-1, 1] last. Received: shape {targets.shape}, "
-            f"{int((~(np.abs(places) <= 1)).sum())} values outside."
-        )
-
-
-def num_classes(targets: np.ndarray, task: str) -> int:
-    """Return how many emotions there are; 0 without any."""
-    classes, _ = split_targets(targets, task)
-    return 0 if classes is None else classes.shape[1]
 
 
 def build_loss(config: TrainingConfig, targets: np.ndarray) -> keras.losses.Loss:
@@ -63,24 +30,23 @@ def build_loss(config: TrainingConfig, targets: np.ndarray) -> keras.losses.Loss
     Raises:
         ValueError: If classes are to be weighed and one has no face.
     """
-    affect = AffectLoss(config.ccc_weight, config.mse_weight)
-    if config.task == "va":
-        return affect
-    classes, _ = split_targets(targets, config.task)
-    emotion = EmotionLoss(
-        class_weights(classes, config.class_weight_power),
-        config.focal_gamma,
-        config.label_smoothing,
-    )
-    if config.task == "emotion":
+    task, emotion = TASKS[config.task], None
+    if task.emotions:
+        emotion = EmotionLoss(
+            class_weights(task.split(targets)[0], config.class_weight_power),
+            config.focal_gamma,
+            config.label_smoothing,
+        )
+    if not task.affect:
         return emotion
-    return EmotionAffectLoss(emotion, affect, config.affect_weight)
+    affect = AffectLoss(config.ccc_weight, config.mse_weight)
+    return affect if emotion is None else EmotionAffectLoss(emotion, affect, config.affect_weight)
 
 
-def training_metrics(task: str) -> list[keras.metrics.Metric]:
+def training_metrics(task: Task) -> list[keras.metrics.Metric]:
     """Return what is counted while training: accuracy where there are emotions."""
-    metrics = {"emotion": keras.metrics.CategoricalAccuracy, "both": FirstColumnsAccuracy}
-    return [metrics[task](name="accuracy")] if task in metrics else []
+    counted = FirstColumnsAccuracy if task.affect else keras.metrics.CategoricalAccuracy
+    return [counted(name="accuracy")] if task.emotions else []
 
 
 class FirstColumnsAccuracy(keras.metrics.CategoricalAccuracy):
@@ -104,8 +70,9 @@ def task_figures(config: TrainingConfig, targets: np.ndarray, found: np.ndarray)
         the task has them `val_accuracy`, `val_macro_f1`, `val_ccc` (mean of valence and arousal),
         `val_rmse` (root of the mean squared error over both).
     """
-    classes, places = split_targets(targets, config.task)
-    found_classes, found_places = split_targets(found, config.task)
+    task = TASKS[config.task]
+    classes, places = task.split(targets)
+    found_classes, found_places = task.split(found)
     figures = {} if classes is None else validation_figures(classes, found_classes)
     if places is None:
         return figures

@@ -1,0 +1,48 @@
+"""Which data it is: a hash of images, labels and splits; and which images stand twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from builder_tools.datasets.table import ImageTable
+
+
+def data_sha256(data: ImageTable) -> str:
+    """Return a hash of images, labels (votes where there are some) and splits: names the data."""
+    if data.images is not None:
+        content = np.ascontiguousarray(data.images[data.table["index"].to_numpy()]).data
+    else:
+        content = "".join(_content(data, row) for row in range(len(data))).encode()
+    return sha256_of(
+        content, data.labels if data.votes is None else data.votes, data.table["split"]
+    )
+
+
+def sha256_of(content: bytes | memoryview, labels: np.ndarray, splits: Iterable[str]) -> str:
+    """Return the hash of the bytes of images, int64 labels or votes, and splits."""
+    digest = hashlib.sha256(content)
+    digest.update(labels.tobytes())
+    digest.update("\n".join(splits).encode())
+    return digest.hexdigest()
+
+
+def names_also_in_train(data: ImageTable) -> frozenset[str]:
+    """Return the valid and test images that stand, byte for byte, in train, too."""
+    contents = np.array([_content(data, row) for row in range(len(data))], object)
+    in_train = (data.table["split"] == "train").to_numpy()
+    trained = set(contents[in_train])
+    names = data.table["name"].to_numpy()[~in_train]
+    return frozenset(
+        name for name, own in zip(names, contents[~in_train], strict=True) if own in trained
+    )
+
+
+def _content(data: ImageTable, row: int) -> str:
+    number = data.table["index"].iat[row]
+    if number >= 0:
+        return hashlib.sha256(data.images[number].tobytes()).hexdigest()
+    return hashlib.sha256(Path(data.table["path"].iat[row]).read_bytes()).hexdigest()

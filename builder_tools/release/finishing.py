@@ -1,0 +1,133 @@
+"""From an exported model folder to one that may be shipped: int8, decisions, figures, card."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from builder_tools.card_text import card_markdown
+from builder_tools.cards import ModelCard, write_card
+from builder_tools.datasets.identity import names_also_in_train
+from builder_tools.datasets.new_folder import new_folder
+from builder_tools.datasets.table import ImageTable
+from builder_tools.evaluation import Judgement
+from builder_tools.media import replacing
+from builder_tools.release.affect import JUDGED_SPLITS, VALENCE_AROUSAL, judge_affect
+from builder_tools.release.deciding import fit_decisions
+from builder_tools.release.judging import judge_predicted, metrics_of
+from builder_tools.release.predicting import Predictions
+from builder_tools.release.quantizing import INT8_CCC, INT8_LOSS, quantize_where_it_holds
+from builder_tools.release.slices import slice_figures
+from builder_tools.tasks import TASKS
+
+CARD_PAGE = "README.md"
+"""The card as a page, beside `card.json`."""
+
+
+def finish_model(
+    folder: str | Path,
+    table: ImageTable,
+    *,
+    int8: bool = False,
+    labels: pd.DataFrame | None = None,
+) -> tuple[ModelCard, dict[str, Judgement]]:
+    """Fit what is fitted on valid, judge on test, write the card.
+
+    Args:
+        folder: A model folder fresh from export; its card holds no decision and no figures yet.
+        table: The data set, split.
+        int8: Deploy 8-bit integers if that keeps the accuracy on valid within 0.3 points, and
+            valence and arousal, where there are such, within a CCC of 0.99.
+        labels: Of valence and arousal, as it was taught.
+
+    Returns:
+        The card as written, and the judgements by protocol.
+    """
+    folder = Path(folder)
+    found = Predictions(folder, table)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".int8-") as place:
+        if int8:
+            found = quantize_where_it_holds(folder, Path(place), found)
+        card = fit_decisions(found.card, found.split("valid"), table.split("train").labels)
+        card, judgements = judge_predictions(card, found, labels=labels)
+        if found.folder != folder:
+            os.replace(found.folder / card.file, folder / card.file)
+        _write(folder, card)
+    return card, judgements
+
+
+def judge_and_write(
+    folder: str | Path, table: ImageTable, *, labels: pd.DataFrame | None = None
+) -> tuple[ModelCard, dict[str, Judgement]]:
+    """Judge a finished model folder anew and write figures, card and the card's page.
+
+    Arguments and result are those of `finish_model`.
+    """
+    found = Predictions(folder, table)
+    card, judgements = judge_predictions(found.card, found, labels=labels)
+    _write(Path(folder), card)
+    return card, judgements
+
+
+def judge_predictions(
+    card: ModelCard, found: Predictions, *, labels: pd.DataFrame | None = None
+) -> tuple[ModelCard, dict[str, Judgement]]:
+    """Return a card with the figures of a model's predictions, and the judgements on test.
+
+    Valence and arousal are judged on valid, too; against labels only where they are given.
+    """
+    test = found.split("test")
+    judgements = judge_predicted(card, test, duplicates=names_also_in_train(found.table))
+    metrics = {"test": metrics_of(judgements), "slices": slice_figures(card, test)}
+    if TASKS[card.task].affect:
+        metrics[VALENCE_AROUSAL] = {
+            split: judge_affect(card, found.split(split), labels=labels) for split in JUDGED_SPLITS
+        }
+    return replace(card, metrics=metrics), judgements
+
+
+def quantize_model(
+    source: str | Path,
+    out: str | Path,
+    table: ImageTable,
+    *,
+    labels: pd.DataFrame | None = None,
+) -> tuple[ModelCard, dict[str, Judgement]]:
+    """Write the int8 twin of a float32 model folder, with decisions and figures of its own.
+
+    Args:
+        source: The model folder to start from.
+        out: New folder to write.
+        table: The data set it was trained on.
+        labels: Of valence and arousal, as it was taught.
+
+    Raises:
+        ValueError: If int8 costs more than it may, or the model is int8 already;
+            nothing is written then.
+        FileExistsError: If `out` is not empty.
+    """
+    source, out = Path(source), Path(out)
+    with new_folder(out) as place:
+        for path in source.iterdir():
+            shutil.copyfile(path, place / path.name)
+        write_card(place, replace(ModelCard.read(place), name=out.name))
+        card, judgements = finish_model(place, table, int8=True, labels=labels)
+        record = card.training["int8"]
+        if not record["deployed"]:
+            raise ValueError(
+                f"Expected int8 to cost at most {INT8_LOSS} of the accuracy on valid, and to keep "
+                f"a CCC of {INT8_CCC} with the valence and arousal of float32 where there are "
+                f"such. Received: {record}. Use the float32 model."
+            )
+    return card, judgements
+
+
+def _write(folder: Path, card: ModelCard) -> None:
+    write_card(folder, card)
+    with replacing(folder / CARD_PAGE) as partial:
+        partial.write_text(card_markdown(card), encoding="utf-8")

@@ -1,0 +1,82 @@
+"""What a model gives for the splits of a data set; everything else is computed from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from builder_tools.cards import ModelCard
+from builder_tools.classifier import EmotionClassifier
+from builder_tools.datasets.table import ImageTable
+from builder_tools.decisions import read_outputs
+from builder_tools.results import Readings
+
+IMAGES_AT_A_TIME = 512
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Images and what a network gives for them, before temperature and decision.
+
+    Args:
+        images: Which.
+        outputs: `(n, width)`, see `tasks`.
+    """
+
+    images: ImageTable
+    outputs: np.ndarray
+
+    def readings(self, card: ModelCard) -> Readings:
+        """Return what the outputs mean by a card, with its temperature and without its biases."""
+        return read_outputs(card, self.outputs)
+
+
+class Predictions:
+    """A model's predictions on a data set: each split is predicted once, when it is asked for.
+
+    Args:
+        folder: The model's.
+        table: The data set, split.
+
+    Attributes:
+        card: The card as the model was opened with it.
+    """
+
+    def __init__(self, folder: str | Path, table: ImageTable) -> None:
+        self.folder, self.table = Path(folder), table
+        self.classifier = EmotionClassifier(folder)
+        self.card = self.classifier.card
+        self._found: dict[str, Predicted] = {}
+
+    def split(self, name: str) -> Predicted:
+        """Return what the model gives for a split: train, valid or test.
+
+        Raises:
+            ValueError: If the split is unknown or empty.
+        """
+        if name not in self._found:
+            images = self.table.split(name)
+            if not len(images):
+                raise ValueError(
+                    f"Expected images to judge on. Received: a {name} split without any."
+                )
+            self._found[name] = Predicted(images, _outputs(self.classifier, images))
+        return self._found[name]
+
+
+def predict_table(classifier: EmotionClassifier, images: ImageTable) -> np.ndarray:
+    """Return the probabilities `(n, k)` of all images of a table, some at a time."""
+    return read_outputs(classifier.card, _outputs(classifier, images)).probabilities
+
+
+def _outputs(classifier: EmotionClassifier, images: ImageTable) -> np.ndarray:
+    # Stored faces stay as they are, for the classifier to resize; files are read at its size.
+    stored = images.images
+    faces = images.resized(classifier.card.input_size if stored is None else stored.shape[1])
+    found = [
+        classifier.outputs(faces[first : first + IMAGES_AT_A_TIME])
+        for first in range(0, len(images), IMAGES_AT_A_TIME)
+    ]
+    return np.concatenate(found)

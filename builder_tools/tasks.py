@@ -1,0 +1,121 @@
+"""What a network gives for a face: emotions, valence and arousal, or both.
+
+Rows of outputs, and of targets, are laid out alike: `(n, k)` shares of the emotions, `(n, 2)`
+valence and arousal in [-1, 1], or `(n, k + 2)` with both in this order. Whatever depends on the
+task stands in its `Task`; nothing else asks for its name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+NUM_AFFECT = 2
+"""Outputs of valence and arousal."""
+
+MONITORS = {"val_loss": -1, "val_accuracy": 1, "val_macro_f1": 1, "val_ccc": 1}
+"""What the best epoch of a run is chosen by, and whether more is better (1) or worse (-1)."""
+
+_LABELS_COMPUTED = (
+    "Valence and arousal were learnt from labels that were computed from emotions and images; "
+    "nobody rated them. "
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One of the things a network may be trained for.
+
+    Args:
+        name: In cards, configurations and on the command line.
+        emotions: Whether the network has outputs for emotions.
+        affect: Whether it has outputs for valence and arousal.
+        monitors: Those of `MONITORS` that it has.
+        outputs: The outputs in words, for the card's page; "" for emotions alone.
+        limits: What a card says first of the limits of such a model.
+    """
+
+    name: str
+    emotions: bool
+    affect: bool
+    monitors: tuple[str, ...]
+    outputs: str = ""
+    limits: str = ""
+
+    @property
+    def num_affect(self) -> int:
+        """How many of the last outputs are no shares of emotions."""
+        return NUM_AFFECT if self.affect else 0
+
+    def num_outputs(self, num_classes: int) -> int:
+        """Return the length of a row for so many emotions."""
+        return (num_classes if self.emotions else 0) + self.num_affect
+
+    def split(self, rows: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return the columns of the emotions and those of valence and arousal, None for none."""
+        emotions = rows[:, : rows.shape[1] - self.num_affect] if self.emotions else None
+        return emotions, rows[:, -NUM_AFFECT:] if self.affect else None
+
+    def join(self, emotions: np.ndarray, places: np.ndarray | None) -> np.ndarray:
+        """Return rows `(n, width)` float32 of the shares of emotions and of places.
+
+        Args:
+            emotions: `(n, k)`; left out where the task has none.
+            places: `(n, 2)` valence and arousal; None where the task has none.
+        """
+        parts = [emotions] * self.emotions + [places] * self.affect
+        return np.concatenate(parts, axis=1).astype(np.float32, copy=False)
+
+    def check_targets(self, targets: np.ndarray) -> None:
+        """Refuse targets that are none of this task.
+
+        Raises:
+            ValueError: If there are too few or too many columns, or a place outside [-1, 1].
+        """
+        emotions, places = self.split(targets)
+        if places is None:
+            return
+        fits = emotions.shape[1] > 1 if self.emotions else targets.shape[1] == NUM_AFFECT
+        outside = ~(np.abs(places) <= 1)
+        if not fits or outside.any():
+            width = "k + 2" if self.emotions else "2"
+            raise ValueError(
+                f"Expected targets of the task {self.name!r}: (n, {width}) with valence and "
+                f"arousal in [-1, 1] last. Received: shape {targets.shape}, "
+                f"{int(outside.sum())} values outside."
+            )
+
+
+EMOTION = Task(
+    "emotion",
+    emotions=True,
+    affect=False,
+    monitors=("val_loss", "val_accuracy", "val_macro_f1"),
+)
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        EMOTION,
+        Task(
+            "va",
+            emotions=False,
+            affect=True,
+            monitors=("val_loss", "val_ccc"),
+            outputs="valence and arousal; an emotion is told by the nearest centre of its training "
+            "faces",
+            limits=f"{_LABELS_COMPUTED}The network has no outputs for emotions: an emotion is the "
+            "one whose centre is nearest, so those at one place (neutral and uncertain, say) are "
+            "not told apart. ",
+        ),
+        Task(
+            "both",
+            emotions=True,
+            affect=True,
+            monitors=tuple(MONITORS),
+            outputs="probability of each class, valence and arousal, from one pass",
+            limits=_LABELS_COMPUTED,
+        ),
+    )
+}
+"""Every task by name."""

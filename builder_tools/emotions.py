@@ -20,6 +20,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -204,6 +205,7 @@ OTHER_WORDS: dict[str, str] = {
 _NO_WORDS = frozenset({"", "face", "faces", "emotion", "emotions", "expression", "class", "images"})
 
 
+@lru_cache(maxsize=1024)
 def own_word(name: str) -> str:
     """Return the word of the nine that says the same as a name; else the name itself.
 

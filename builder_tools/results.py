@@ -6,6 +6,7 @@ image they were found in, x to the right, y down, x2 and y2 exclusive. Times are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -173,6 +174,19 @@ class FaceEmotion:
         doubt = ", doubtful" if self.doubtful else ""
         shown = f"{self.emotion} {self.probability:.0%}{doubt}"
         return f"FaceEmotion({shown} at {_place(self.face.box)}{track})"
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> FaceEmotion:
+        """Return the face of such an entry as `to_dict` gives; numbers are as rounded there."""
+        box, score = Box(*entry["box"]), entry["detection_score"]
+        return cls(
+            Face(box, score, track=entry["track"]),
+            entry["probabilities"],
+            entry["valence"],
+            entry["arousal"],
+            math.inf if entry["doubtful"] else 0.0,
+            relative_probabilities=entry.get("relative_probabilities"),
+        )
 
     @property
     def emotion(self) -> str:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from builder_tools.cli.drawing import add_drawing_options, drawer_of
 from builder_tools.cli.use import add_model_options, make_inference, print_json, progress_bar
 from builder_tools.cli.verb import Verb, positive
 from builder_tools.results import FrameResult
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from builder_tools.inference import BatchTable
+    from builder_tools.submission import SubmissionJob
 
 OUT_FORMATS = ("jpg", "png", "webp", "bmp")
 
@@ -26,12 +35,7 @@ def _print_text(result: FrameResult) -> None:
         )
 
 
-def _img_options(parser: argparse.ArgumentParser) -> None:
-    from builder_tools.media.limits import LIMITS_IN_WORDS
-
-    parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help=f"files or http(s) addresses; {LIMITS_IN_WORDS}"
-    )
+def _out_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
@@ -44,8 +48,17 @@ def _img_options(parser: argparse.ArgumentParser) -> None:
         help="of the drawn images (default: that of each image where it can be written, else "
         "jpg for photo formats and png)",
     )
+    add_drawing_options(parser)
+
+
+def _img_options(parser: argparse.ArgumentParser) -> None:
+    from builder_tools.media.limits import LIMITS_IN_WORDS
+
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help=f"files or http(s) addresses; {LIMITS_IN_WORDS}"
+    )
+    _out_options(parser)
     parser.add_argument("--json", action="store_true", help="one JSON line an image")
-    parser.add_argument("--bars", action="store_true", help="draw every emotion's probability")
     parser.add_argument("--show", action="store_true", help="show each image in a window")
     add_model_options(parser)
 
@@ -53,10 +66,10 @@ def _img_options(parser: argparse.ArgumentParser) -> None:
 def _run_img(options: argparse.Namespace) -> int:
     from builder_tools.media import IMAGE_ERRORS
 
-    if options.out and options.out.exists() and not options.out.is_dir():
-        raise ValueError(f"Expected a folder for --out. Received a file: {options.out}.")
+    _check_out(options)
     failed: list[str] = []
     drawn: dict[str, Path] = {}
+    bare = 0
     show = "cv2" if options.show else "none"
     with make_inference(options, "img", show) as inference:
         for image in progress_bar(options.images, "images", least=8):
@@ -66,30 +79,44 @@ def _run_img(options: argparse.Namespace) -> int:
                 failed.append(f"{image}: {error}")
                 continue
             print_json(result) if options.json else _print_text(result)
+            bare += not result.faces
             try:
-                if options.out:
-                    _write_drawn(result, image, options, drawn)
+                if options.out and image not in drawn:
+                    wanted = options.out / _drawn_name(image, options.out_format)
+                    drawn[image] = _write_drawn(result.image, wanted, drawn.values())
             except (OSError, ValueError) as error:
                 failed.append(f"{image}: cannot write it drawn: {error}")
     for line in failed:
         print(f"failed: {line}", file=sys.stderr)
+    _tell_bare(bare, options)
     return 1 if failed else 0
 
 
-def _write_drawn(
-    result: FrameResult, image: str, options: argparse.Namespace, drawn: dict[str, Path]
-) -> None:
-    """Write a drawn image where nothing is yet; the same image named twice is written once."""
+def _check_out(options: argparse.Namespace) -> None:
+    if options.out and options.out.exists() and not options.out.is_dir():
+        raise ValueError(f"Expected a folder for --out. Received a file: {options.out}.")
+
+
+def _write_drawn(image: np.ndarray, wanted: Path, drawn: Iterable[Path]) -> Path:
+    """Write a drawn image where nothing is yet; return where."""
     from builder_tools.media import write_image
     from builder_tools.media.guarding import unused_path
 
-    if image in drawn:
-        return
-    wanted = options.out / _drawn_name(image, options.out_format)
-    drawn[image] = unused_path(wanted, drawn.values())
-    write_image(drawn[image], result.image)
-    if drawn[image] != wanted:
-        print(f"{wanted} is there already; written: {drawn[image]}", file=sys.stderr)
+    path = unused_path(wanted, drawn)
+    write_image(path, image)
+    if path != wanted:
+        print(f"{wanted} is there already; written: {path}", file=sys.stderr)
+    return path
+
+
+def _tell_bare(bare: int, options: argparse.Namespace) -> None:
+    """Say where nothing could be blurred."""
+    if bare and options.blur_faces and options.out:
+        print(
+            f"No face was found in {bare} of the images, so nothing is blurred in them: look at "
+            "them before you show them.",
+            file=sys.stderr,
+        )
 
 
 def _drawn_name(image: str, out_format: str | None) -> str:
@@ -120,6 +147,7 @@ def _batch_options(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help="csv of every face: box, all probabilities, valence, arousal, whether doubtful",
     )
+    _out_options(parser)
     parser.add_argument("--sample", type=Path, help="sample_submission.csv whose order to follow")
     parser.add_argument("--batch-size", type=positive, default=32)
     parser.add_argument("--workers", type=positive, help="threads (default: number of cores)")
@@ -133,13 +161,14 @@ def _run_batch(options: argparse.Namespace) -> int:
     from builder_tools.inference import BatchTable
     from builder_tools.submission import make_submission, plan_submission
 
+    _check_out(options)
     job = plan_submission(options.folder, options.sample)
     settings = {
         "batch_size": options.batch_size,
         "workers": options.workers,
         "no_face": options.no_face,
         "multi_face": options.multi_face,
-        "every_face": options.faces_csv is not None,
+        "every_face": options.faces_csv is not None or options.out is not None,
     }
     with make_inference(options, "img_batch", **settings) as inference:
         rows = make_submission(
@@ -147,7 +176,30 @@ def _run_batch(options: argparse.Namespace) -> int:
         )
         table = BatchTable(progress_bar(rows, "images", total=len(job.names)))
     _report_batch(table, job, options.csv)
-    return 1 if table.with_status("unreadable") else 0
+    failed = _draw_batch(table, job, options) if options.out else 0
+    return 1 if failed or table.with_status("unreadable") else 0
+
+
+def _draw_batch(table: BatchTable, job: SubmissionJob, options: argparse.Namespace) -> int:
+    """Write every image that could be read with its faces drawn; return how many failed."""
+    from builder_tools.drawing import DrawBox
+    from builder_tools.media import IMAGE_ERRORS, read_image
+    from builder_tools.results import FaceEmotion
+
+    drawer, failed, drawn = drawer_of(options) or DrawBox(), 0, []
+    pairs = [pair for pair in zip(table, job.paths, strict=True) if pair[0].status != "unreadable"]
+    for row, path in progress_bar(pairs, "images drawn", total=len(pairs)):
+        faces = [FaceEmotion.from_dict(face) for face in row.faces]
+        below = path.relative_to(job.folder)
+        wanted = options.out / below.parent / _drawn_name(below.name, options.out_format)
+        try:
+            drawn.append(_write_drawn(drawer.draw(read_image(path), faces), wanted, drawn))
+        except (*IMAGE_ERRORS, OSError, ValueError) as error:
+            failed += 1
+            print(f"failed: {path}: cannot write it drawn: {error}", file=sys.stderr)
+    print(f"{options.out}: {len(drawn)} images drawn", file=sys.stderr)
+    _tell_bare(len(table.with_status("no_face")), options)
+    return failed
 
 
 def _report_batch(table, job, csv: Path) -> None:
@@ -186,6 +238,7 @@ VERBS = {
             "builder-tools img-batch test_kaggle/ --csv submission.csv",
             "builder-tools img-batch test_kaggle/ --csv s.csv --sample sample_submission.csv",
             "builder-tools img-batch photos/ --csv out.csv --faces-csv faces.csv",
+            "builder-tools img-batch photos/ --csv out.csv --out drawn/ --blur-faces",
         ),
         _batch_options,
         _run_batch,

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from builder_tools.cli.drawing import add_drawing_options, drawer_of
 from builder_tools.cli.over_time import (
     add_rest_option,
     add_time_options,
@@ -80,10 +81,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 def make_inference(options: argparse.Namespace, mode: str, show: str = "none", **more):
     """Return the `Inference` that the options describe."""
     from builder_tools.classifier import EmotionClassifier
-    from builder_tools.drawing import DrawBox
     from builder_tools.inference import Inference
 
-    drawer = DrawBox(show_bars=True) if getattr(options, "bars", False) else None
     return Inference(
         EmotionClassifier(
             options.model,
@@ -92,7 +91,7 @@ def make_inference(options: argparse.Namespace, mode: str, show: str = "none", *
             decision=options.decision,
             device=options.device,
         ),
-        draw_box_obj=drawer,
+        draw_box_obj=drawer_of(options),
         show_state_mode=show,
         inference_mode=mode,
         detector=options.detector,
@@ -123,7 +122,7 @@ def _add_video_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON line a frame")
     parser.add_argument("--show", action="store_true", help="show the frames in a window")
     parser.add_argument("--max-frames", type=positive)
-    parser.add_argument("--bars", action="store_true", help="draw every emotion's probability")
+    add_drawing_options(parser)
     parser.add_argument(
         "--detect-every",
         type=positive,
@@ -185,7 +184,7 @@ def _online_options(parser: argparse.ArgumentParser) -> None:
     window.add_argument("--headless", action="store_true", help="no window; lines on stdout")
     parser.add_argument("--json", action="store_true", help="one JSON line a frame")
     parser.add_argument("--max-frames", type=positive)
-    parser.add_argument("--bars", action="store_true", help="draw every emotion's probability")
+    add_drawing_options(parser)
     parser.add_argument(
         "--record", type=Path, metavar="OUT.mp4", help="write what is shown into a video"
     )

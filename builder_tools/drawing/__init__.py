@@ -1,58 +1,86 @@
-"""Drawing what was found: a box, a label, probability bars, a valence-arousal dial and the speed,
-on an RGB image. Sizes follow the image.
+"""Drawing what was found: a box around each face and a card beside it that says what it shows, on
+an RGB image. Sizes follow the faces and the image.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
-from builder_tools.drawing.dial import Dial, Trails, place_of
-from builder_tools.drawing.panel import Panel
-from builder_tools.drawing.pen import (
-    BLACK,
-    PANEL,
-    WHITE,
-    Colour,
-    Pen,
-    ascii_only,
-    darken,
-    draw_rectangle,
-    draw_tag,
-    ink_on,
-    luminance,
-)
+from builder_tools.drawing.bars import Bars
+from builder_tools.drawing.card import Card, Line
+from builder_tools.drawing.dial import Dial, place_of
+from builder_tools.drawing.hiding import hide_face
+from builder_tools.drawing.letters import one_line
+from builder_tools.drawing.memory import Memory, Seen
+from builder_tools.drawing.pen import BLACK, PANEL, WHITE, Pen, draw_frame, ink_on, luminance
+from builder_tools.drawing.placing import Corners, Spot, Wish, leader, overlap, place_cards
 from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
+from builder_tools.languages import check_language, emotion_word, said
 from builder_tools.results import Box, FaceEmotion
 
 __all__ = ["BLACK", "WHITE", "DrawBox", "ink_on", "luminance"]
 
+SCALES = (1.0, 0.8, 0.64)
+"""Sizes of letters that are tried until there is room for all."""
+FEW_BARS = 3
+"""Bars a face, the most probable ones, where there is no room for all."""
+LEAST_LETTER_PX = 4
+"""Letters that would have to be smaller are left out."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A face in the image: its box clipped to it, and what is remembered of it."""
+
+    face: FaceEmotion
+    box: Box
+    number: int | None
+    seen: Seen
+
+    @property
+    def corners(self) -> Corners:
+        return tuple(int(value) for value in self.box.xyxy)
+
 
 @dataclass(frozen=True)
 class DrawBox:
-    """Draws faces with their emotions; each emotion has its own colour.
+    """Draw faces with their emotions; each emotion has its own colour, beside its name.
+
+    A card covers no face and no other card, and stays inside the image: it stands beside its face,
+    or on free ground with a line to it, with smaller letters where there is little room. Where a
+    face leaves no room at all, its card lies on the upper edge of its own box. A doubtful emotion
+    has a question mark, a dashed box and a dark card.
 
     Args:
-        show_label: Draw the emotion's name on a tag over the box, with a question mark where it
-            is doubtful.
-        show_probability: Draw its probability in per cent on the tag.
-        show_bars: Draw every emotion's probability as bars beside the box, largest face first;
-            left out where they would cover another face or its bars.
+        show_label: Draw the emotion's name.
+        show_probability: Draw its probability in per cent.
+        show_bars: Draw every emotion's probability as bars; of all faces, or where there is no
+            room for so much, the three most probable ones of all, or none.
         line_width: Of the box in pixels; by default it follows the image's size.
         emotions: The set whose colours to use; the nine emotions by default.
-        show_dial: Draw where the face lies on the circumplex (valence to the right, arousal up,
-            the emotions' anchors as small dots), beside the box of every face whose model gives
-            valence and arousal; left out where it would cover another face, bars or dial.
+        show_dial: Draw where each face lies on the circumplex (valence to the right, arousal up,
+            the emotions' anchors as small dots), where the model gives valence and arousal; of
+            all such faces or none.
         trail: Recent places of a tracked face drawn on its dial, the older the fainter; 1 draws
             the present one only. They are kept here, for the last few tracks; `forget` clears
             them, between two videos.
-        show_relative: Draw what a face shows compared with its rest on a second tag, at the foot
-            of the box, where it was compared.
+        show_relative: Draw what a face shows compared with its rest as a second line, where it
+            was compared.
+        show_numbers: Draw each face's number: its track, or in a still image of several faces its
+            place among them, as tables and the command line count them.
+        language: Of the words, one of `LANGUAGES`.
+        blur_faces: Make every face that was found unknowable, with what is around it; a tracked
+            one stays hidden for half a second when it is not found any more.
 
     Raises:
-        ValueError: If `line_width` or `trail` is below 1.
+        ValueError: If `line_width` or `trail` is below 1, or the language is unknown.
     """
 
     show_label: bool = True
@@ -60,20 +88,24 @@ class DrawBox:
     show_bars: bool = False
     line_width: int | None = None
     emotions: EmotionSet | None = None
-    show_dial: bool = True
+    show_dial: bool = False
     trail: int = 30
     show_relative: bool = True
-    _trails: Trails = field(default_factory=Trails, init=False, repr=False, compare=False)
+    show_numbers: bool = True
+    language: str = "en"
+    blur_faces: bool = False
+    _memory: Memory = field(default_factory=Memory, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.line_width is not None and self.line_width < 1:
             raise ValueError(f"Expected line_width >= 1. Received: {self.line_width}.")
         if self.trail < 1:
             raise ValueError(f"Expected trail >= 1. Received: {self.trail}.")
+        check_language(self.language)
 
     def forget(self) -> None:
-        """Forget the trails of all faces, as a new video needs whose tracks count from 1 again."""
-        self._trails.clear()
+        """Forget all faces, as a new video needs whose tracks count from 1 again."""
+        self._memory.clear()
 
     def draw(
         self,
@@ -88,7 +120,7 @@ class DrawBox:
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
             faces: What was found in it. Small faces are drawn last, so they stay visible.
-            fps: Frames a second, written in the upper left corner.
+            fps: Frames a second, written in a corner without a face.
             dropped: Images left out so far to stay live; written behind `fps`.
 
         Raises:
@@ -97,80 +129,186 @@ class DrawBox:
         _check_image(image_rgb)
         canvas = np.array(image_rgb, order="C")
         pen = Pen.for_image(canvas, self.line_width)
-        visible = _visible_boxes(canvas, faces)
-        taken = [box for _, box in visible]
-        if self.show_bars:
-            taken += self._draw_all_bars(canvas, visible, pen)
-        if self.show_dial:
-            self._draw_all_dials(canvas, visible, taken, pen)
-        for face, box in visible:
-            draw_rectangle(canvas, box, self._colour(face.emotion), pen)
+        self._memory.tick()
+        known = self._known(canvas, faces)
+        if self.blur_faces:
+            for box in [*(one.face.face.box for one in known), *self._memory.just_lost()]:
+                hide_face(canvas, box)
+        for one in known:
+            colour = self._colour(one.face.emotion)
+            draw_frame(canvas, one.box, colour, pen, dashed=one.face.doubtful)
+        taken = []
         if fps is not None:
-            pace = f"{fps:.1f} fps" + (f", {dropped} dropped" if dropped else "")
-            draw_tag(canvas, pace, (pen.gap, pen.gap), PANEL, pen)
-        for face, box in visible:
-            self._draw_label(canvas, face, box, pen.for_face(box))
+            pace = said("pace", self.language, fps=fps)
+            if dropped:
+                pace += ", " + said("dropped", self.language, count=dropped)
+            taken = self._draw_pace(canvas, pace, known, pen)
+        self._draw_cards(canvas, known, taken, pen)
         return canvas
 
-    def _colour(self, emotion: str) -> Colour:
+    def _colour(self, emotion: str) -> tuple[int, int, int]:
         return (self.emotions or NINE_EMOTIONS).colour_rgb(emotion)
 
-    def _draw_label(self, canvas: np.ndarray, face: FaceEmotion, box: Box, pen: Pen) -> None:
-        mark = "?" if face.doubtful else ""
-        name = face.emotion + mark if self.show_label else ""
-        percent = f"{face.probability:.0%}" if self.show_probability else ""
-        text = f"{name} {percent}".strip()
-        if text:
-            above = int(box.y1) - pen.tag_height
-            corner = int(box.x1), above if above >= 0 else int(box.y1)
-            draw_tag(canvas, text, corner, self._colour(face.emotion), pen)
-        if self.show_relative and face.relative_emotion is not None:
-            below = int(box.y2)
-            corner = int(box.x1), min(below, max(canvas.shape[0] - pen.tag_height, 0))
-            text = f"from rest: {face.relative_emotion} {face.relative_probability:.0%}"
-            draw_tag(canvas, text, corner, self._colour(face.relative_emotion), pen)
+    def _known(self, canvas: np.ndarray, faces: Sequence[FaceEmotion]) -> list[_Known]:
+        """Return the faces that reach into the image, largest first."""
+        height, width = canvas.shape[:2]
+        tracked = any(face.face.track is not None for face in faces)
+        known = []
+        for place, face in enumerate(faces, start=1):
+            box = face.face.box.clip(width, height).round()
+            if box.area > 0:
+                number = face.face.track if tracked else place if len(faces) > 1 else None
+                seen = self._memory.see(face.face.track, face.face.box, self.trail)
+                where = place_of(face)
+                if where is not None:
+                    seen.way.append(where)
+                known.append(_Known(face, box, number, seen))
+        return sorted(known, key=lambda one: -one.box.area)
 
-    def _draw_all_bars(
-        self, canvas: np.ndarray, visible: list[tuple[FaceEmotion, Box]], pen: Pen
-    ) -> list[Box]:
-        """Draw bars from the largest face on, where they cover no other face and no bars.
+    def _draw_pace(
+        self, canvas: np.ndarray, pace: str, known: Sequence[_Known], pen: Pen
+    ) -> list[Corners]:
+        """Draw the speed in the first corner without a face; return what it covers."""
+        height, width = canvas.shape[:2]
+        card, letter = Card((Line(pace, PANEL),)), (pen.smallest + pen.largest) // 2
+        letter = _fitting(card, letter, width, height)
+        if letter is None:
+            return []
+        across, down = card.size(letter)
+        gap = min(pen.smallest // 2, width - across, height - down)
+        corners = [
+            (x, y, x + across, y + down)
+            for y in (gap, height - down - gap)
+            for x in (gap, width - across - gap)
+        ]
+        free = [c for c in corners if not any(overlap(c, one.corners) for one in known)]
+        card.draw(canvas, (free or corners)[0], letter)
+        return (free or corners)[:1]
 
-        Returns:
-            What they cover.
-        """
-        taken = [box for _, box in visible]
-        for face, box in visible:
-            names = [ascii_only(name) for name in face.probabilities]
-            panel = Panel.beside(box, canvas, names, pen.for_face(box))
-            if not any(panel.box.iou(other) for other in taken if other is not box):
-                taken.append(panel.box)
-                self._draw_bars(canvas, face, panel)
-        return taken[len(visible) :]
-
-    def _draw_bars(self, canvas: np.ndarray, face: FaceEmotion, panel: Panel) -> None:
-        darken(canvas, panel.box)
-        for index, (name, probability) in enumerate(face.probabilities.items()):
-            colour = self._colour(name)
-            panel.draw_row(canvas, index, ascii_only(name), float(probability), colour)
-
-    def _draw_all_dials(
-        self,
-        canvas: np.ndarray,
-        visible: list[tuple[FaceEmotion, Box]],
-        taken: list[Box],
-        pen: Pen,
+    def _draw_cards(
+        self, canvas: np.ndarray, known: Sequence[_Known], taken: Sequence[Corners], pen: Pen
     ) -> None:
-        """Draw dials from the largest face on, where they cover nothing that is drawn."""
-        self._trails.tick()
-        for face, box in visible:
-            place = place_of(face)
-            if place is None:
+        """Place all cards, with as much on them as has room for all faces, and draw them."""
+        is_stream = any(one.face.face.track is not None for one in known)
+        details = self._details(known)
+        first = min(self._memory.first_level(), len(details) - 1) if is_stream else 0
+        for level in range(first, len(details)):
+            few, panels = details[level]
+            cards = [self._card(one, few=few, panels=panels) for one in known]
+            letters, spots = _placed(canvas, known, cards, taken, pen)
+            if None not in spots:
+                break
+        if is_stream:
+            self._memory.keep_level(level)
+        elif level:
+            left = "all but three bars a face are" if few else "bars and dials are"
+            logger.warning(
+                "There is no room for so much beside %d faces: %s left out", len(known), left
+            )
+        for one, spot in zip(known, spots, strict=True):
+            if spot is not None and spot.slot is None:
+                _draw_leader(canvas, spot, one.corners, self._colour(one.face.emotion), pen)
+        for one, card, letter, spot in zip(known, cards, letters, spots, strict=True):
+            if spot is None:
+                _draw_on_edge(canvas, card, one.box, letter)
                 continue
-            way = self._trails.extended(face.face.track, place, self.trail)
-            dial = Dial.beside(box, canvas, taken, pen.for_face(box))
-            if dial is not None:
-                taken = [*taken, dial.box]
-                dial.draw(canvas, way, self._colour(face.emotion), self.emotions or NINE_EMOTIONS)
+            card.draw(canvas, spot.corners, letter)
+            one.seen.slot = spot.slot
+            x, y = spot.corners[0] - one.corners[0], spot.corners[1] - one.corners[1]
+            one.seen.offset = (x, y) if spot.slot is None else None
+
+    def _details(self, known: Sequence[_Known]) -> list[tuple[bool, bool]]:
+        """Return what to try, from most to least: whether few bars, whether any panel."""
+        if not known or not (self.show_bars or self.show_dial):
+            return [(False, False)]
+        few = self.show_bars and len(known[0].face.probabilities) > FEW_BARS
+        return [(False, True), *([(True, True)] if few else []), (False, False)]
+
+    def _card(self, one: _Known, *, few: bool, panels: bool) -> Card:
+        face, language = one.face, self.language
+        number = f"#{one.number}" if self.show_numbers and one.number is not None else ""
+        mark = "?" if face.doubtful else ""
+        name = one_line(emotion_word(face.emotion, language)) + mark if self.show_label else ""
+        percent = f"{face.probability:.0%}" if self.show_probability else ""
+        text = " ".join(filter(None, (number, name, percent)))
+        lines = [Line(text, self._colour(face.emotion), face.doubtful)] if text else []
+        if self.show_relative and face.relative_emotion is not None:
+            word = one_line(emotion_word(face.relative_emotion, language))
+            shown = f"{word} {face.relative_probability:.0%}"
+            line = Line(
+                said("from_rest", language, shown=shown), self._colour(face.relative_emotion)
+            )
+            lines.append(line)
+        drawn = []
+        if panels and self.show_bars:
+            pairs = list(face.probabilities.items())
+            if few:
+                pairs = sorted(pairs, key=lambda pair: -pair[1])[:FEW_BARS]
+            drawn.append(
+                Bars(
+                    tuple(
+                        (one_line(emotion_word(name, language)), float(p), self._colour(name))
+                        for name, p in pairs
+                    )
+                )
+            )
+        if panels and self.show_dial and place_of(face) is not None:
+            emotions = self.emotions or NINE_EMOTIONS
+            drawn.append(Dial(tuple(one.seen.way), self._colour(face.emotion), emotions))
+        return Card(tuple(lines), tuple(drawn))
+
+
+def _placed(
+    canvas: np.ndarray,
+    known: Sequence[_Known],
+    cards: Sequence[Card],
+    taken: Sequence[Corners],
+    pen: Pen,
+) -> tuple[list[int], list[Spot | None]]:
+    """Return letters and places: all beside their faces if any size allows that, else the largest
+    letters for which there is a place for all, else the smallest."""
+    height, width = canvas.shape[:2]
+    complete = None
+    for scale in SCALES:
+        letters = [max(round(scale * pen.letter_for(one.box)), pen.smallest) for one in known]
+        wishes = [
+            Wish(one.corners, card.size(letter), one.seen.slot, one.seen.offset)
+            for one, card, letter in zip(known, cards, letters, strict=True)
+        ]
+        spots = place_cards(wishes, taken, (width, height))
+        if all(spot is not None and spot.slot is not None for spot in spots):
+            return letters, spots
+        if complete is None and None not in spots:
+            complete = letters, spots
+    return complete or (letters, spots)
+
+
+def _draw_on_edge(canvas: np.ndarray, card: Card, face: Box, letter: int) -> None:
+    """Draw a card for which there is no room along the upper edge of its own face."""
+    height, width = canvas.shape[:2]
+    card = Card(card.lines)
+    fitting = _fitting(card, letter, width, height)
+    if fitting is not None and card.lines:
+        across, down = card.size(fitting)
+        x, y = min(int(face.x1), width - across), min(int(face.y1), height - down)
+        card.draw(canvas, (x, y, x + across, y + down), fitting)
+
+
+def _fitting(card: Card, letter: int, width: int, height: int) -> int | None:
+    """Return the largest letters, up to those given, with which a card fits into an image."""
+    for smaller in range(letter, LEAST_LETTER_PX - 1, -1):
+        across, down = card.size(smaller)
+        if across <= width and down <= height:
+            return smaller
+    return None
+
+
+def _draw_leader(
+    canvas: np.ndarray, spot: Spot, face: Corners, colour: tuple[int, int, int], pen: Pen
+) -> None:
+    start, end = leader(spot.corners, face)
+    cv2.line(canvas, start, end, ink_on(colour), pen.line + 2 * pen.edge, cv2.LINE_AA)
+    cv2.line(canvas, start, end, colour, pen.line, cv2.LINE_AA)
 
 
 def _check_image(image: np.ndarray) -> None:
@@ -179,13 +317,3 @@ def _check_image(image: np.ndarray) -> None:
             "Expected an image (H, W, 3) uint8 RGB. "
             f"Received: shape={image.shape}, dtype={image.dtype}. Try media.read_image(image)."
         )
-
-
-def _visible_boxes(
-    canvas: np.ndarray, faces: Sequence[FaceEmotion]
-) -> list[tuple[FaceEmotion, Box]]:
-    """Return the faces that reach into the image with their clipped boxes, largest first."""
-    height, width = canvas.shape[:2]
-    clipped = [(face, face.face.box.clip(width, height).round()) for face in faces]
-    visible = [(face, box) for face, box in clipped if box.area > 0]
-    return sorted(visible, key=lambda pair: -pair[1].area)

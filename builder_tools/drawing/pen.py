@@ -1,13 +1,10 @@
-"""What every drawing stands on: sizes that follow the image, frames, tags, colours.
-
-Letters are about 1/40 of the image's mean side high, lines about 1/200 wide. OpenCV's letters
-are ASCII: other characters lose their accents or become "?".
-"""
+"""What every drawing stands on: sizes that follow the faces and the image, frames, colours."""
 
 from __future__ import annotations
 
-import unicodedata
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -19,108 +16,83 @@ Colour = tuple[int, int, int]
 BLACK: Colour = (0, 0, 0)
 WHITE: Colour = (255, 255, 255)
 PANEL: Colour = (24, 24, 24)
-PANEL_OPACITY = 0.7
-LETTERS_PER_SIDE = 40
-LINES_PER_SIDE = 200
-LETTERS_PER_FACE = 4
+PANEL_OPACITY = 0.8
+LINES_PER_SIDE = 250
+LETTERS_PER_FACE = 7
 SMALLEST_LETTER_PX = 8
-
-_FONT = cv2.FONT_HERSHEY_DUPLEX
-_FONT_HEIGHT_PX = 22
-"""Height of a capital letter of that font at scale 1."""
+SMALLEST_PER_SIDE, LARGEST_PER_SIDE = 1 / 100, 1 / 32
+"""Heights of capital letters in sides of the image (the mean of width and height)."""
+LETTER_STEP = 1.1
+"""Letters come in sizes this far apart, so that those of a face that comes nearer stand still."""
 
 
 @dataclass(frozen=True)
 class Pen:
-    """Sizes in pixels that follow the image."""
+    """Sizes in pixels: lines follow the image, letters the face."""
 
     line: int
-    letter: float
+    smallest: int
+    largest: int
 
     @classmethod
     def for_image(cls, image: np.ndarray, line: int | None) -> Pen:
         """Return the pen for an image; `line` is a width in pixels to keep to."""
         side = (image.shape[0] * image.shape[1]) ** 0.5
-        return cls(
-            line or max(round(side / LINES_PER_SIDE), 1),
-            max(side / LETTERS_PER_SIDE, SMALLEST_LETTER_PX),
+        smallest = max(round(side * SMALLEST_PER_SIDE), SMALLEST_LETTER_PX)
+        largest = max(round(side * LARGEST_PER_SIDE), smallest)
+        return cls(line or max(round(side / LINES_PER_SIDE), 1), smallest, largest)
+
+    @property
+    def edge(self) -> int:
+        """Width of the dark or light line along another one."""
+        return max(round(self.line / 2), 1)
+
+    def letter_for(self, face: Box) -> int:
+        """Return the height of a capital letter beside a face."""
+        wanted = min(max(face.width / LETTERS_PER_FACE, self.smallest), self.largest)
+        steps = math.floor(math.log(wanted / self.smallest) / math.log(LETTER_STEP) + 1e-9)
+        return round(self.smallest * LETTER_STEP**steps)
+
+
+def gap_of(letter: int) -> int:
+    """Return the space around a line of text."""
+    return max(round(letter * 0.45), 1)
+
+
+def line_height(letter: int) -> int:
+    """Return the height of a line of text with the space around it."""
+    return letter + 2 * gap_of(letter)
+
+
+def draw_frame(canvas: np.ndarray, box: Box, colour: Colour, pen: Pen, *, dashed: bool) -> None:
+    """Draw a frame inside the box, between two edges that show it on any ground.
+
+    Args:
+        canvas: Drawn into.
+        box: Whole pixels, inside the image.
+        colour: Of the frame.
+        pen: Its widths.
+        dashed: Break it into dashes, with the edges' colour between them.
+    """
+    x1, y1, x2, y2 = (int(value) for value in box.xyxy)
+    ink = ink_on(colour)
+    _fill_frame(canvas, (x1, y1, x2, y2), pen.line + 2 * pen.edge, ink)
+    inset = min(pen.edge, (x2 - x1) // 3, (y2 - y1) // 3)
+    inner = x1 + inset, y1 + inset, x2 - inset, y2 - inset
+    _fill_frame(canvas, inner, pen.line, colour)
+    if dashed:
+        _break_frame(canvas, inner, pen.line, ink)
+
+
+def darken(region: np.ndarray) -> None:
+    """Lay the panel's dark over a part of an image, in place."""
+    if region.size:
+        region[:] = cv2.convertScaleAbs(
+            region, alpha=1 - PANEL_OPACITY, beta=PANEL_OPACITY * PANEL[0]
         )
 
-    def for_face(self, face: Box) -> Pen:
-        """Return a pen whose letters are not too large for a small face."""
-        fitting = max(face.width / LETTERS_PER_FACE, SMALLEST_LETTER_PX)
-        return replace(self, letter=min(self.letter, fitting))
 
-    @property
-    def gap(self) -> int:
-        return max(round(self.letter * 0.45), 1)
-
-    @property
-    def tag_height(self) -> int:
-        return round(self.letter) + 2 * self.gap
-
-    @property
-    def scale(self) -> float:
-        return self.letter / _FONT_HEIGHT_PX
-
-    @property
-    def stroke(self) -> int:
-        return max(round(self.letter / 16), 1)
-
-    def shrunk(self, factor: float) -> Pen:
-        """Return a pen with smaller letters; a factor above 1 changes nothing."""
-        return self if factor >= 1 else replace(self, letter=self.letter * factor)
-
-    def text_width(self, text: str) -> int:
-        """Return the width of a line of text in pixels."""
-        return cv2.getTextSize(text, _FONT, self.scale, self.stroke)[0][0]
-
-    def write(self, canvas: np.ndarray, text: str, left: int, base: int, colour: Colour) -> None:
-        """Write text from a left edge on a base line, in pixels."""
-        cv2.putText(canvas, text, (left, base), _FONT, self.scale, colour, self.stroke, cv2.LINE_AA)
-
-
-def draw_rectangle(canvas: np.ndarray, box: Box, colour: Colour, pen: Pen) -> None:
-    """Draw a frame that lies inside the box, with a thin edge that shows on any ground."""
-    x1, y1, x2, y2 = (int(value) for value in box.xyxy)
-    _draw_frame(canvas, (x1, y1, x2, y2), pen.line + 2 * pen.stroke, ink_on(colour))
-    inset = min(pen.stroke, (x2 - x1) // 3, (y2 - y1) // 3)
-    _draw_frame(canvas, (x1 + inset, y1 + inset, x2 - inset, y2 - inset), pen.line, colour)
-
-
-def draw_tag(
-    canvas: np.ndarray, text: str, corner: tuple[int, int], colour: Colour, pen: Pen
-) -> None:
-    """Write text on a filled tag, shrunk and moved to lie inside the image."""
-    height, width = canvas.shape[:2]
-    text = ascii_only(text)
-    needed = pen.text_width(text) + 2 * pen.gap
-    pen = pen.shrunk(min(width / needed, height / pen.tag_height))
-    x, y = corner
-    size = pen.text_width(text) + 2 * pen.gap, pen.tag_height
-    tag = moved_inside(Box(x, y, x + size[0], y + size[1]), width, height)
-    x1, y1, x2, y2 = (int(value) for value in tag.xyxy)
-    canvas[y1:y2, x1:x2] = colour
-    base = y1 + pen.gap + round(pen.letter)
-    pen.write(canvas, text, x1 + pen.gap, base, ink_on(colour))
-
-
-def moved_inside(box: Box, width: int, height: int) -> Box:
-    """Move a box into an image; what is larger than the image is cut."""
-    x = min(max(box.x1, 0), max(width - box.width, 0))
-    y = min(max(box.y1, 0), max(height - box.height, 0))
-    return box.shift(x - box.x1, y - box.y1).clip(width, height).round()
-
-
-def darken(canvas: np.ndarray, box: Box) -> None:
-    """Lay the panel's dark over a box, in place."""
-    x1, y1, x2, y2 = (int(value) for value in box.xyxy)
-    if x2 > x1 and y2 > y1:
-        region = canvas[y1:y2, x1:x2]
-        shade = np.full_like(region, PANEL)
-        region[:] = cv2.addWeighted(region, 1 - PANEL_OPACITY, shade, PANEL_OPACITY, 0)
-
-
+@cache
 def mixed(colour: Colour, share: float) -> Colour:
     """Return a colour with the panel's dark shining through."""
     mixed = (round(share * c + (1 - share) * p) for c, p in zip(colour, PANEL, strict=True))
@@ -134,19 +106,14 @@ def luminance(colour: Colour) -> float:
     return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
+@cache
 def ink_on(colour: Colour) -> Colour:
     """Return black or white, whichever reads better on a colour (contrast at least 4.5 : 1)."""
     light = luminance(colour)
     return BLACK if (light + 0.05) / 0.05 > 1.05 / (light + 0.05) else WHITE
 
 
-def ascii_only(text: str) -> str:
-    """Return text without accents, other alphabets as question marks."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return "".join(c if " " <= c <= "~" else "?" for c in plain)
-
-
-def _draw_frame(
+def _fill_frame(
     canvas: np.ndarray, corners: tuple[int, int, int, int], line: int, colour: Colour
 ) -> None:
     x1, y1, x2, y2 = corners
@@ -155,3 +122,21 @@ def _draw_frame(
     canvas[y2 - line : y2, x1:x2] = colour
     canvas[y1:y2, x1 : x1 + line] = colour
     canvas[y1:y2, x2 - line : x2] = colour
+
+
+def _break_frame(
+    canvas: np.ndarray, corners: tuple[int, int, int, int], line: int, colour: Colour
+) -> None:
+    """Fill every other stretch of a frame's sides, between its corners."""
+    x1, y1, x2, y2 = corners
+    for start, end in _gaps(x1, x2, line):
+        canvas[y1 : y1 + line, start:end] = canvas[y2 - line : y2, start:end] = colour
+    for start, end in _gaps(y1, y2, line):
+        canvas[start:end, x1 : x1 + line] = canvas[start:end, x2 - line : x2] = colour
+
+
+def _gaps(start: int, end: int, line: int) -> list[tuple[int, int]]:
+    """Return the gaps of a dashed side: an odd number of equal stretches begins and ends full."""
+    stretches = max((end - start) // (4 * max(line, 2)), 3) // 2 * 2 + 1
+    places = [start + round(i * (end - start) / stretches) for i in range(stretches + 1)]
+    return list(zip(places[1::2], places[2::2], strict=False))

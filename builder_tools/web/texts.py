@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from builder_tools.emotions import own_word
+from builder_tools.languages import EMOTION_WORDS, LANGUAGES, check_language, emotion_word
 from builder_tools.web.limits import Refused
 
-LANGUAGES = ("en", "ru")
 LANGUAGE_NAMES = {"en": "English", "ru": "Русский"}
 
 TEXTS: Mapping[str, tuple[str, str]] = {
@@ -269,16 +268,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Something went wrong inside the program; its log says more.",
         "Внутренняя ошибка программы; подробности в её журнале.",
     ),
-    # emotions
-    "emotion.anger": ("anger", "гнев"),
-    "emotion.contempt": ("contempt", "презрение"),
-    "emotion.disgust": ("disgust", "отвращение"),
-    "emotion.fear": ("fear", "страх"),
-    "emotion.happy": ("happy", "радость"),
-    "emotion.neutral": ("neutral", "нейтрально"),
-    "emotion.sad": ("sad", "грусть"),
-    "emotion.surprise": ("surprise", "удивление"),
-    "emotion.uncertain": ("uncertain", "неясно"),
+    **{f"emotion.{name}": words for name, words in EMOTION_WORDS.items()},
 }
 
 
@@ -293,9 +283,7 @@ class Words:
     """
 
     def __init__(self, language: str) -> None:
-        if language not in LANGUAGES:
-            raise ValueError(f"Expected one of {list(LANGUAGES)}. Received: language={language!r}.")
-        self.language = language
+        self.language = check_language(language)
         self._column = LANGUAGES.index(language)
 
     def __call__(self, key: str, **facts: Any) -> str:
@@ -309,8 +297,7 @@ class Words:
     def emotion(self, name: str) -> str:
         """Return an emotion's name in this language; English names stay as they are, and others
         that say none of the nine."""
-        key = f"emotion.{own_word(name)}"
-        return name if self.language == "en" or key not in TEXTS else self(key)
+        return emotion_word(name, self.language)
 
     def refusal(self, error: Refused) -> str:
         """Return why an upload was not taken."""

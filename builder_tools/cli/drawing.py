@@ -1,0 +1,70 @@
+"""Options of the verbs that draw: what is drawn beside faces, and whether they stay knowable."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from builder_tools.detectors import DEFAULT_MIN_SCORES
+from builder_tools.languages import LANGUAGES
+
+if TYPE_CHECKING:
+    from builder_tools.drawing import DrawBox
+
+
+def add_drawing_options(parser: argparse.ArgumentParser) -> None:
+    """Add --bars, --dial, --blur-faces and --language."""
+    parser.add_argument(
+        "--bars",
+        action="store_true",
+        help="draw every emotion's probability, of all faces; the three most probable or none "
+        "where there is no room for that",
+    )
+    parser.add_argument(
+        "--dial",
+        action="store_true",
+        help="draw where each face lies between pleasant and unpleasant, calm and excited",
+    )
+    parser.add_argument(
+        "--blur-faces",
+        action="store_true",
+        help="make the faces that are found unknowable in all that is drawn; one that is not "
+        "found stays as it is, so look before you publish",
+    )
+    parser.add_argument(
+        "--language",
+        choices=LANGUAGES,
+        default=LANGUAGES[0],
+        help="of the words that are drawn (default: %(default)s)",
+    )
+
+
+def drawer_of(options: argparse.Namespace) -> DrawBox | None:
+    """Return what draws as the options say; None where they say nothing.
+
+    Raises:
+        ValueError: If faces are to be blurred that other options leave out.
+    """
+    from builder_tools.drawing import DrawBox
+
+    if not hasattr(options, "blur_faces"):
+        return None
+    if options.blur_faces:
+        left_out = {
+            "--min-face": options.min_face > 0,
+            "--min-score": (options.min_score or 0) > DEFAULT_MIN_SCORES[options.detector],
+            "--detect-every": getattr(options, "detect_every", 1) > 1,
+        }
+        wrong = [name for name, leaves_out in left_out.items() if leaves_out]
+        if wrong:
+            raise ValueError(
+                f"Expected --blur-faces without what leaves faces out. Received: {wrong}, and the "
+                "faces left out would be shown."
+            )
+    asked = DrawBox(
+        show_bars=options.bars,
+        show_dial=options.dial,
+        blur_faces=options.blur_faces,
+        language=options.language,
+    )
+    return None if asked == DrawBox() else asked

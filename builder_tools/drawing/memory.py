@@ -1,0 +1,93 @@
+"""What is kept of the images drawn before: by track, for a bounded number of tracks."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from builder_tools.drawing.dial import Place
+from builder_tools.drawing.placing import Point
+from builder_tools.results import Box
+
+TRACKS_KEPT = 64
+ABSENT_DRAWS = 90
+"""A track that was not drawn for so many images is forgotten."""
+HIDDEN_DRAWS = 15
+"""A face that is not found any more stays hidden for so many images."""
+LEVEL_DRAWS = 30
+"""What had no room is tried again after so many images."""
+
+
+@dataclass
+class Seen:
+    """A person in the images before.
+
+    Args:
+        drawn: Number of the last image.
+        way: Recent places on the dial.
+        box: The last one, as it was given.
+        slot: Where its card stood: beside the face, or
+        offset: elsewhere, relative to it.
+    """
+
+    drawn: int
+    way: deque[Place]
+    box: Box | None = None
+    slot: int | None = None
+    offset: Point | None = None
+
+
+@dataclass
+class Memory:
+    """Of one video, or camera."""
+
+    now: int = 0
+    level: int = 0
+    level_at: int = 0
+    people: OrderedDict[int, Seen] = field(default_factory=OrderedDict)
+
+    def tick(self) -> None:
+        """Count an image and forget who was away for long."""
+        self.now += 1
+        for track in [t for t, seen in self.people.items() if self.now - seen.drawn > ABSENT_DRAWS]:
+            del self.people[track]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.people.clear()
+        self.now = self.level = self.level_at = 0
+
+    def see(self, track: int | None, box: Box, length: int) -> Seen:
+        """Return what is known of a track that is in this image; of None nothing is kept.
+
+        Args:
+            track: The person, or None.
+            box: Where the face is.
+            length: Places kept of its way.
+        """
+        seen = self.people.get(track) if track is not None else None
+        if seen is None:
+            seen = Seen(self.now, deque(maxlen=length))
+        seen.drawn, seen.box = self.now, box
+        if track is not None:
+            self.people[track] = seen
+            self.people.move_to_end(track)
+            while len(self.people) > TRACKS_KEPT:
+                self.people.popitem(last=False)
+        return seen
+
+    def just_lost(self) -> Iterator[Box]:
+        """Yield where faces were that are not in this image, but were a moment ago."""
+        for seen in self.people.values():
+            if seen.box is not None and 0 < self.now - seen.drawn <= HIDDEN_DRAWS:
+                yield seen.box
+
+    def first_level(self) -> int:
+        """Return from which level of detail on cards are tried."""
+        return self.level if self.now - self.level_at < LEVEL_DRAWS else 0
+
+    def keep_level(self, level: int) -> None:
+        """Remember the level that had room; a worse one holds on for a while."""
+        if level >= self.level or self.now - self.level_at >= LEVEL_DRAWS:
+            self.level, self.level_at = level, self.now

@@ -1,0 +1,102 @@
+"""What the verbs draw: everywhere the same options, and no face where none is to be known."""
+
+import json
+
+import numpy as np
+import pytest
+
+from builder_tools.cli import build_parser, main
+from builder_tools.detectors.mediapipe import MediaPipeDetector
+from builder_tools.media import VideoReader, VideoWriter, read_image, write_image
+from builder_tools.results import Box, Face, FaceEmotion
+
+
+@pytest.fixture(scope="module")
+def folder(astronaut, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    write_image(folder / "one.png", astronaut)
+    write_image(folder / "below" / "two.jpg", np.hstack([astronaut, astronaut]))
+    write_image(folder / "blank.png", np.full((90, 120, 3), 90, np.uint8))
+    (folder / "broken.png").write_bytes(b"nothing")
+    return folder
+
+
+def _faces(path):
+    with MediaPipeDetector() as detector:
+        return len(detector.detect(read_image(path)))
+
+
+@pytest.mark.parametrize("verb", ["img", "img-batch", "video", "video-rec", "online"])
+def test_every_verb_that_draws_has_the_same_options(verb):
+    text = build_parser()._subparsers._group_actions[0].choices[verb].format_help()
+    for option in ("--bars", "--dial", "--blur-faces", "--language {en,ru}"):
+        assert option in text
+
+
+def test_images_are_drawn_without_a_face_to_be_known(folder, tmp_path, capsys):
+    out = tmp_path / "drawn"
+    options = ["--out", str(out), "--blur-faces", "--bars", "--language", "ru"]
+    assert main(["img", str(folder / "one.png"), str(folder / "blank.png"), *options]) == 0
+    assert _faces(folder / "one.png") == 1 and _faces(out / "one.png") == 0
+    assert "No face was found in 1 of the images" in capsys.readouterr().err
+
+
+def test_a_batch_draws_every_image_below_its_folder(folder, tmp_path, capsys):
+    out = tmp_path / "drawn"
+    arguments = ["img-batch", str(folder), "--csv", str(tmp_path / "a.csv"), "--out", str(out)]
+    assert main([*arguments, "--blur-faces"]) == 1  # one is broken
+    drawn = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*"))
+    assert drawn == ["below/two.jpg", "blank.png", "one.png"]
+    assert [_faces(out / name) for name in drawn] == [0, 0, 0]
+    assert _faces(folder / "below" / "two.jpg") == 2
+    told = capsys.readouterr().err
+    assert "3 images drawn" in told and "in 1 of the images" in told
+    assert main([*arguments, "--out-format", "png"]) == 1  # what is there stays
+    assert _faces(out / "one_2.png") == 1 and _faces(out / "below" / "two.png") == 2
+
+
+def test_a_batch_draws_what_img_draws(folder, tmp_path, capsys):
+    main(["img", str(folder / "one.png"), "--out", str(tmp_path / "img"), "--dial"])
+    arguments = ["--csv", str(tmp_path / "a.csv"), "--out", str(tmp_path / "batch"), "--dial"]
+    main(["img-batch", str(folder), *arguments])
+    one, other = (read_image(tmp_path / name / "one.png") for name in ("img", "batch"))
+    assert np.abs(one.astype(int) - other).mean() < 0.5  # json rounds the place on the dial
+    capsys.readouterr()
+
+
+def test_a_recorded_video_shows_no_face(astronaut, tmp_path, capsys):
+    film, out = tmp_path / "film.mp4", tmp_path / "drawn.mp4"
+    with VideoWriter(film, 10, (512, 512)) as writer:
+        for number in range(6):
+            writer.write(astronaut, number / 10)
+    assert main(["video-rec", str(film), "--out", str(out), "--blur-faces"]) == 0
+    capsys.readouterr()
+    with MediaPipeDetector() as detector, VideoReader(out) as frames:
+        assert [len(detector.detect(frame.image)) for frame in frames] == [0] * 6
+
+
+@pytest.mark.parametrize(
+    "verb, wrong",
+    [
+        ("img", ["--min-face", "40"]),
+        ("img", ["--min-score", "0.9"]),
+        ("video-rec", ["--detect-every", "3"]),
+    ],
+)
+def test_faces_that_options_leave_out_are_not_called_blurred(verb, wrong, folder, tmp_path, capsys):
+    arguments = [verb, str(folder / "one.png"), "--out", str(tmp_path / "out.mp4"), "--blur-faces"]
+    assert main([*arguments, *wrong]) == 2
+    assert wrong[0] in capsys.readouterr().err
+
+
+def test_a_face_comes_back_from_its_json():
+    probabilities = {"sad": 0.25, "happy": 0.75}
+    for doubtful_below in (0.5, 0.8):
+        face = FaceEmotion(
+            Face(Box(1, 2, 30, 40), 0.5, track=3),
+            probabilities,
+            *(0.1, -0.25, doubtful_below),
+            relative_probabilities={"sad": 0.5, "happy": 0.5},
+        )
+        line = json.loads(json.dumps(face.to_dict()))
+        assert FaceEmotion.from_dict(line).to_dict() == line

@@ -16,12 +16,21 @@ import io
 import time
 import zipfile
 from collections import Counter
-from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 from machine import describe_machine
+from rest_forms import (
+    FORMS,
+    RULE,
+    WEAKLY_LABELLED,
+    Choice,
+    People,
+    all_right,
+    choose,
+    fixed,
+    held_out_gains,
+)
 
 from builder_tools import rest as constants
 from builder_tools.classifier import EmotionClassifier
@@ -30,24 +39,23 @@ from builder_tools.emotions import FERPLUS_EIGHT
 from builder_tools.evaluation import majority_eight_labels
 from builder_tools.inference import Inference
 from builder_tools.media import read_image, replacing
-from builder_tools.rest import FULL_TRUST_IMAGES, SHARE
 from builder_tools.results import Box, Face, FaceEmotion
 from builder_tools.tracking.resting import AUTO, RestTracker
 
-SHARES = tuple(round(0.1 * tenth, 1) for tenth in range(3, 11))
-POPULATION_SHARES = tuple(round(0.1 * tenth, 1) for tenth in range(11))
-FLOORS = (1e-3, 1e-4, 1e-5, 1e-6)
-MOST_NEUTRALS_LOST = 0.05
-RULE = (
-    "Rule: of the settings with which neither set is less accurate than today and neither finds "
-    f"more than {MOST_NEUTRALS_LOST:.0%} fewer of its neutral faces, the one with the largest "
-    "mean of both accuracies; of equals the smallest share, then the largest floor."
-)
+FORM = "by spread (the package's)"
 DEFAULT = (
     "Default: off. In made streams `auto` is never much worse than no rest, but in films of a few "
     "seconds a face it changes next to nothing: false sad and angry answers are not halved. It "
     "stays a choice until films of minutes, with known moods, say more."
 )
+FAILED = (
+    "Tried besides, without success: linear heads on the network's 192 features and their "
+    "difference from the rest's, taught on 9,000 faces of FER+ with made rests (the offset of "
+    "another neutral face added to both, along 16 or 64 directions in which neutral faces differ): "
+    "posed 0.469 to 0.479, wild 0.667 to 0.679, no anger found. FER+ does not say who is who, and "
+    "what tells people apart there is not what changes their answers."
+)
+TOLD_S = 2.0
 STREAM_S, FPS, SEGMENT_S = 60, 10, 1
 STREAMS = {
     "95 % neutral": (0.95, 0.0),
@@ -59,70 +67,42 @@ STREAMS = {
 """Share of neutral segments, and of segments that show somebody else (a wrong track)."""
 
 
-@dataclass(frozen=True)
-class People:
-    """Images of people: `(n, k)` probabilities, `(n,)` labels and persons, and who is judged."""
-
-    name: str
-    emotions: tuple[str, ...]
-    probabilities: np.ndarray
-    labels: np.ndarray
-    persons: np.ndarray
-
-    @property
-    def neutral(self) -> int:
-        return self.emotions.index("neutral")
-
-    def neutrals_beside(self, row: int) -> np.ndarray:
-        """Return the other neutral images of the person of an image."""
-        same = (self.persons == self.persons[row]) & (self.labels == self.neutral)
-        return np.flatnonzero(same & (np.arange(len(same)) != row))
-
-    def judged(self) -> list[int]:
-        return [row for row in range(len(self.labels)) if len(self.neutrals_beside(row))]
-
-    def other_person(self, row: int) -> np.ndarray:
-        """Return the neutral images of the next person who has some: always the same one."""
-        names = sorted(set(self.persons[self.labels == self.neutral]) | {self.persons[row]})
-        other = names[(names.index(self.persons[row]) + 1) % len(names)]
-        return np.flatnonzero((self.persons == other) & (self.labels == self.neutral))
-
-    def right(self, rows: list[int], scores: np.ndarray) -> np.ndarray:
-        """Return whether the best of the set's classes is the true one."""
-        common = np.unique(self.labels)
-        return common[scores[:, common].argmax(axis=1)] == self.labels[rows]
-
-
 def main() -> None:
     """Predict once, measures and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--posed", type=Path, required=True, help="zip with labels.csv (person)")
     parser.add_argument("--wild", type=Path, required=True, help="zip with labels.csv (person)")
+    parser.add_argument("--strangers", type=Path, help="zip of many people, weakly labelled")
     parser.add_argument("--model", help="default: the default model")
     parser.add_argument("--cache", type=Path, help="predictions are kept here")
     parser.add_argument("--videos", nargs="*", default=[], help="real films, to count answers in")
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     options = parser.parse_args()
     sets, neutral_faces = _predictions(options)
-    chosen = _choose(sets, neutral_faces)
+    forms, chosen = _form_table(sets, neutral_faces)
     text = "\n\n".join(
         [
             "# A face against its own rest",
             f"Written by `python benchmarks/rest.py`. {describe_machine()}.",
             _population(neutral_faces, sets[0].emotions),
-            "## Settings\n\n" + RULE,
-            f"Chosen: share {chosen[0]:g}, population share {chosen[1]:g}, floor {chosen[2]:g}; in "
-            f"the package: {SHARE:g}, {constants.POPULATION_SHARE:g}, {constants.FLOOR:g}.",
+            "## Forms\n\n" + RULE + " Held out: mean gain in points on the half of the people that "
+            "a setting was not chosen on, 40 halves.",
+            forms,
+            FAILED,
+            "## The chosen one",
+            f"Chosen: floor {chosen.floor:g}, share, weight of the usual spread and spread between "
+            f"people {chosen.settings}; in the package: {constants.FLOOR:g}, "
+            f"{(constants.SHARE, constants.USUAL_WEIGHT, constants.BETWEEN_PEOPLE)}.",
             _table(sets, neutral_faces, chosen),
             "## Streams\n\nMade of single images, held for a second at 10 frames a second, a "
             "minute a judged image, which is not in its own stream; the rest is estimated "
             "unaided (`auto`) and the image then judged against it.",
-            _stream_table(sets),
+            _stream_table(sets[:2]),
             "## Real films\n\nFaces a label, shown and compared with their rest (`auto`, smoothed "
             "with 0.3 s, at most 450 frames of a film).",
             _video_table(options),
             DEFAULT,
-            "Cost of the estimate and the comparison (fastest of 20 rounds): "
+            "Processor time of the estimate and the comparison (fastest of 20 rounds): "
             f"{_cost_us(sets[0]):.1f} microseconds a face.",
         ]
     )
@@ -133,7 +113,7 @@ def main() -> None:
 
 def _predictions(options: argparse.Namespace) -> tuple[list[People], np.ndarray]:
     """Return both sets and the probabilities of FER+ valid's neutral faces."""
-    names = ("posed", "wild")
+    names = ["posed", "wild", *([WEAKLY_LABELLED] if options.strangers else [])]
     if options.cache is None or not options.cache.is_file():
         classifier = EmotionClassifier(options.model)
         found = {"emotions": np.array(classifier.emotions.names)}
@@ -173,45 +153,6 @@ def _read(path: Path, classifier: EmotionClassifier, detect: bool) -> dict[str, 
     }
 
 
-def _scores(people: People, rows, rests, population, share, population_share, floor):
-    """Return log-probabilities freed from the mean of the images that `rests` names, by row."""
-    logs = np.log(np.maximum(people.probabilities, floor))
-    means = np.stack([logs[rests(row)].mean(axis=0) for row in rows])
-    counts = np.array([len(rests(row)) for row in rows], float)
-    trust = (counts / (counts + FULL_TRUST_IMAGES))[:, None]
-    return logs[rows] - share * trust * (means - population_share * population)
-
-
-def _choose(sets: list[People], neutral_faces: np.ndarray) -> tuple[float, float, float]:
-    """Return share, population share and floor by the rule."""
-    best = None
-    for floor in FLOORS:
-        population = np.log(np.maximum(neutral_faces, floor)).mean(axis=0)
-        parts = []
-        for people in sets:
-            rows = people.judged()
-            logs = np.log(np.maximum(people.probabilities, floor))
-            rests = [people.neutrals_beside(row) for row in rows]
-            means = np.stack([logs[rest].mean(axis=0) for rest in rests])
-            counts = np.array([[len(rest)] for rest in rests], float)
-            parts.append((people, rows, logs[rows], means, counts / (counts + FULL_TRUST_IMAGES)))
-        for share, kept in product(SHARES, POPULATION_SHARES):
-            accuracies = []
-            for people, rows, logs, means, trust in parts:
-                today = people.right(rows, people.probabilities[rows])
-                now = people.right(rows, logs - share * trust * (means - kept * population))
-                calm = people.labels[rows] == people.neutral
-                lost = today[calm].mean() - now[calm].mean()
-                if now.mean() < today.mean() or lost > MOST_NEUTRALS_LOST:
-                    break
-                accuracies.append(now.mean())
-            else:
-                rank = (round(float(np.mean(accuracies)), 6), -share, floor)
-                if best is None or rank > best[0]:
-                    best = (rank, (share, kept, floor))
-    return best[1]
-
-
 def _interval(people: People, rows: list[int], gains: np.ndarray) -> str:
     """Return the mean gain in points with a 95 % interval by bootstrap over people."""
     owners = people.persons[rows]
@@ -242,28 +183,55 @@ HEAD = (
 )
 
 
-def _table(sets: list[People], neutral_faces: np.ndarray, chosen) -> str:
+def _table(sets: list[People], neutral_faces: np.ndarray, chosen: Choice) -> str:
+    """Return the chosen setting, its control, and what sizes of share and kept share do."""
     fact = [(0.25, 0), (0.5, 0.5), (0.5, 0.75), (0.75, 0.5), (0.75, 0), (1, 0), (0.75, 1)]
-    settings = [(s, u, 1e-4) for s, u in fact]
-    lines = [HEAD.format("s, u, floor")]
+    lines = [HEAD.format("compared")]
     for people in sets:
-        rows = people.judged()
+        rows = people.judged
         cells = _cells(people, rows, people.probabilities[rows])
         lines.append(f"| {people.name} ({len(rows)}) | no rest | {' | '.join(cells)} |")
-        tried = [(each, people.neutrals_beside, "") for each in (*settings, chosen)]
-        tried.append((chosen, people.other_person, ", **another person's rest**"))
-        for (share, kept, floor), rests, note in tried:
-            population = np.log(np.maximum(neutral_faces, floor)).mean(axis=0)
-            scores = _scores(people, rows, rests, population, share, kept, floor)
-            name = f"{share:g}, {kept:g}, {floor:g}{note}"
+        tried = [("with the person's rest", chosen, people.neutrals_beside)]
+        if people.name != WEAKLY_LABELLED:
+            tried.append(("with **another person's rest**", chosen, people.other_person))
+            tried += [
+                (f"share {s:g}, kept {u:g}, for all", Choice(fixed, 1e-4, (s, u)), rests)
+                for s, u in fact
+                for rests in [people.neutrals_beside]
+            ]
+        for name, choice, rests in tried:
+            scores = choice.scores(people, rows, rests, neutral_faces)
             lines.append(f"| {people.name} | {name} | {' | '.join(_cells(people, rows, scores))} |")
     return "\n".join(lines)
+
+
+def _form_table(sets: list[People], neutral_faces: np.ndarray) -> tuple[str, Choice]:
+    """Return the best of each form by the rule, and that of the package's."""
+    lines = [
+        f"| form | settings (floor; rest) | {' | '.join(people.name for people in sets)} "
+        "| anger of posed found | held out, by set |",
+        "|---|---|" + "---|" * (len(sets) + 2),
+    ]
+    best_of_ours = None
+    for name in FORMS:
+        found = all_right(sets, neutral_faces, name)
+        choice, right = choose(sets, found)
+        best_of_ours = choice if name == FORM else best_of_ours
+        accuracies = " | ".join(f"{each.mean():.3f}" for each in right)
+        angry = sets[0].labels[sets[0].judged] == sets[0].emotions.index("anger")
+        told = "; ".join([f"{choice.floor:g}", ", ".join(f"{s:g}" for s in choice.settings)])
+        gains = ", ".join(f"{gain:+.1f}" for gain in held_out_gains(sets, found).mean(axis=0))
+        lines.append(
+            f"| {name} | {told} | {accuracies} | {right[0][angry].sum()} of {angry.sum()} "
+            f"| {gains} |"
+        )
+    return "\n".join(lines), best_of_ours
 
 
 def _stream_table(sets: list[People]) -> str:
     lines = [HEAD.format("stream")]
     for people in sets:
-        rows = people.judged()
+        rows = people.judged
         cells = _cells(people, rows, people.probabilities[rows])
         lines.append(f"| {people.name} ({len(rows)}) | no rest | {' | '.join(cells)} |")
         for name, (calm, foreign) in STREAMS.items():
@@ -293,19 +261,34 @@ def _after_stream(people: People, row: int, calm: float, foreign: float, random)
 
 
 def _video_table(options: argparse.Namespace) -> str:
-    lines = ["| film | shown | compared with rest | changed |", "|---|---|---|---|"]
+    lines = [
+        "| film | shown | compared with rest (`auto`) | changed | after two seconds: shown "
+        "| compared with those two |",
+        "|---|---|---|---|---|---|",
+    ]
     model = EmotionClassifier(options.model)
     for path in options.videos:
-        with Inference(
-            model, show_state_mode="none", inference_mode="video", smooth_s=0.3, rest=AUTO
-        ) as inference:
-            faces = [face for one in inference.run(path, max_frames=450) for face in one.faces]
+        found = {}
+        for rest in (AUTO, TOLD_S):
+            with Inference(
+                model, show_state_mode="none", inference_mode="video", smooth_s=0.3, rest=rest
+            ) as inference:
+                found[rest] = [
+                    face for one in inference.run(path, max_frames=450) for face in one.faces
+                ]
+        auto = found[AUTO]
+        told = [face for face in found[TOLD_S] if face.relative_probabilities != face.probabilities]
         counts = [
             ", ".join(f"{name} {number}" for name, number in Counter(labels).most_common())
-            for labels in ([f.emotion for f in faces], [f.relative_emotion for f in faces])
+            for labels in (
+                [face.emotion for face in auto],
+                [face.relative_emotion for face in auto],
+                [face.emotion for face in told],
+                [face.relative_emotion for face in told],
+            )
         ]
-        changed = sum(face.emotion != face.relative_emotion for face in faces)
-        cells = [Path(path).name, *counts, f"{changed} of {len(faces)}"]
+        changed = sum(face.emotion != face.relative_emotion for face in auto)
+        cells = [Path(path).name, *counts[:2], f"{changed} of {len(auto)}", *counts[2:]]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -321,10 +304,10 @@ def _cost_us(people: People) -> float:
     tracker, face = RestTracker(AUTO), _face(people, calmest)
     rounds = []
     for number in range(20):
-        start = time.perf_counter()
+        start = time.thread_time()
         for frame in range(500):
             tracker.update([face], 50.0 * number + frame / FPS)
-        rounds.append((time.perf_counter() - start) / 500)
+        rounds.append((time.thread_time() - start) / 500)
     return 1e6 * min(rounds)
 
 

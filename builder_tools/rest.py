@@ -4,14 +4,18 @@ Some faces look stern, sad or surprised at rest, and a network that knows nobody
 hour. Where neutral images of the same person are known, their mean log-probability `r` says what
 the resting face alone makes the network believe. By Bayes' rule the evidence of an image beyond
 that is `log p - r`; yet most of `r` is no habit of this person but of people (a resting face *is*
-neutral), which must not be taken away, or no face would ever be neutral again. So
+neutral), of whom `population` is the mean. How much of that may be taken away, too, depends on how
+well the rest is known, and that shows in how far the neutral images are apart (their `spread`):
 
-    log q = log max(p, FLOOR) - share * trust * (r - POPULATION_SHARE * population) + constant
+    log q = log max(p, FLOOR) - share * trust * (r - kept * population) + constant
+    kept  = min(1, spread^2 / USUAL_SPREAD^2)
+    trust = BETWEEN_PEOPLE^2 / (BETWEEN_PEOPLE^2 + spread^2 / images)
 
-with the mean log-probabilities of other people's neutral faces as `population`. A share of 0
-changes nothing, a population share of 0 flatters posed sets and destroys neutral ones, and one of
-1 undoes most of the gain. The constants were chosen on two development sets of other people by the
-rule that `benchmarks/rest.py` states, measures and writes into reports/rest.md.
+Neutral images that are all alike (one session, one light) leave little doubt: what is unlike them
+is no rest. Where they differ as those of most people do, only what is this person's own is taken
+away, and little of it if there are few. Two of the constants are measured, two were chosen on
+development sets of other people: `benchmarks/rest.py` states the rule, measures it and writes
+reports/rest.md.
 
 A resting face holds no image and no embedding: a few means, and how much they rest on.
 """
@@ -37,14 +41,18 @@ from builder_tools.fields import (
     is_whole,
 )
 
-SHARE = 0.7
-"""How much of a person's rest is taken away (s)."""
-POPULATION_SHARE = 0.6
-"""How much of the population's rest stays (u)."""
+SHARE = 1.0
+"""How much of what is known of a rest is taken away, unless told otherwise."""
 FLOOR = 1e-5
 """Least probability of which a logarithm is taken: below it, a network's numbers are noise."""
-FULL_TRUST_IMAGES = 0.25
-"""n independent images are trusted n / (n + this): one 0.8, two 0.89, three 0.92."""
+USUAL_SPREAD = 1.7
+"""How far neutral images of one person are apart: root mean square distance of a log-probability
+from the person's mean, over 1,460 images of strangers in the wild."""
+BETWEEN_PEOPLE = 1.2
+"""How far people's rests are from the population's, in the same measure: what the spread of one
+person leaves of that of FER+'s neutral faces, 2.05, is 1.15."""
+USUAL_WEIGHT = 0.25
+"""As so many images the usual spread counts beside that of a person's own."""
 POPULATION = {
     "anger": -6.25,
     "contempt": -6.29,
@@ -68,6 +76,7 @@ class RestingFace:
         log_probabilities: Mean log-probability of each class over the resting images, at most 0.
         population: The same over many people's neutral faces.
         frames: How many images it rests on, at least 1.
+        spread: How far they are apart (see above), at least 0.
         trust: How far it is believed, 0...1.
         model: Which model said so (`EmotionClassifier.identity`); None binds it to the classes
             only.
@@ -80,6 +89,7 @@ class RestingFace:
     log_probabilities: tuple[float, ...]
     population: tuple[float, ...]
     frames: int
+    spread: float = USUAL_SPREAD
     trust: float = 1.0
     model: str | None = None
 
@@ -123,13 +133,16 @@ class RestingFace:
                 "Expected at least one image of the resting face. Received: 0. Give neutral "
                 "images of the same person."
             )
-        means = np.log(np.maximum(rows, FLOOR)).mean(axis=0)
+        logs, count = np.log(np.maximum(rows, FLOOR)), len(rows)
+        squares = ((logs - logs.mean(axis=0)) ** 2).mean(axis=1).sum()
+        spread = math.sqrt((USUAL_WEIGHT * USUAL_SPREAD**2 + squares) / (USUAL_WEIGHT + count - 1))
         return cls(
             names,
-            tuple(means.tolist()),
+            tuple(logs.mean(axis=0).tolist()),
             population_of(names, population),
-            len(rows),
-            len(rows) / (len(rows) + FULL_TRUST_IMAGES),
+            count,
+            spread,
+            trust_of(spread, count),
             model,
         )
 
@@ -154,7 +167,8 @@ class RestingFace:
         if strength == 0:
             return rows.copy()
         own, usual = np.array(self.log_probabilities), np.array(self.population)
-        logs = np.log(np.maximum(rows, FLOOR)) - strength * (own - POPULATION_SHARE * usual)
+        taken = own - kept_of(self.spread) * usual
+        logs = np.log(np.maximum(rows, FLOOR)) - strength * taken
         weights = np.exp(logs - logs.max(axis=1, keepdims=True))
         return weights / weights.sum(axis=1, keepdims=True)
 
@@ -251,9 +265,22 @@ _KINDS = {
         "a list of numbers, none above 0",
     ),
     "frames": (lambda count: is_whole(count) and count >= 1, "a whole number, at least 1"),
+    "spread": (lambda value: is_number(value) and value >= 0, "a number, at least 0"),
     "trust": (lambda value: is_number(value) and 0 <= value <= 1, "a number, 0...1"),
     "model": (is_nothing_or(is_text), "a text or null"),
 }
+
+
+def kept_of(spread: float) -> float:
+    """Return how much of the population's rest stays, 0...1, in a rest of that spread."""
+    return min(1.0, (spread / USUAL_SPREAD) ** 2)
+
+
+def trust_of(spread: float, images: float) -> float:
+    """Return how far the mean of so many images, so far apart, is believed, 0...1."""
+    if images <= 0:
+        return 0.0
+    return BETWEEN_PEOPLE**2 / (BETWEEN_PEOPLE**2 + spread**2 / images)
 
 
 def population_of(

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +13,20 @@ from builder_tools.cli import main
 from builder_tools.cli.over_time import rest_of
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.release import labelled_set
-from builder_tools.rest import POPULATION, POPULATION_SHARE, SHARE, relative_by_person
+from builder_tools.rest import (
+    BETWEEN_PEOPLE,
+    POPULATION,
+    SHARE,
+    USUAL_SPREAD,
+    USUAL_WEIGHT,
+    kept_of,
+    relative_by_person,
+    trust_of,
+)
 from builder_tools.results import Box, Face, FaceEmotion
 from builder_tools.timeline.reading import emotions_of, measure_column, read_timeline
 from builder_tools.tracking import RestTracker
-from builder_tools.tracking.resting import HALF_TRUST_S
+from builder_tools.tracking.resting import HIDDEN_SPREAD, IMAGE_S
 
 TWO = ("neutral", "sad")
 PEOPLE = {"neutral": math.log(0.9), "sad": math.log(0.1)}
@@ -26,10 +36,10 @@ def two(*rows, **options):
     return RestingFace.from_probabilities(list(rows), emotions=TWO, population=PEOPLE, **options)
 
 
-def sure(neutral, sad):
+def sure(neutral, sad, spread=USUAL_SPREAD):
     """A resting face believed wholly."""
     logs = (math.log(neutral), math.log(sad))
-    return RestingFace(TWO, logs, tuple(PEOPLE.values()), frames=9)
+    return RestingFace(TWO, logs, tuple(PEOPLE.values()), frames=9, spread=spread)
 
 
 def seen(track, *probabilities, names=NINE_EMOTIONS):
@@ -43,25 +53,53 @@ def nine(**most):
     return [most.get(name, left) for name in NINE_EMOTIONS]
 
 
+def after_seconds(rows, images):
+    """The rest after a stream of rows that are all alike, worth so many images."""
+    hidden = images * HIDDEN_SPREAD**2
+    square = (USUAL_WEIGHT * USUAL_SPREAD**2 + hidden) / (USUAL_WEIGHT + images)
+    one, spread = RestingFace.from_probabilities(rows), math.sqrt(square)
+    return replace(one, spread=spread, trust=trust_of(spread, images))
+
+
 CALM = nine(neutral=0.72, sad=0.25)
 SAD = nine(neutral=0.45, sad=0.5)
 HAPPY = nine(happy=0.9)
 
 
-def test_the_mean_of_logarithms_and_the_trust():
+def test_the_mean_of_logarithms_their_spread_and_the_trust():
     rest = two([0.8, 0.2], [0.2, 0.8])
     assert rest.log_probabilities == pytest.approx([math.log(0.4)] * 2)  # sqrt(0.8 * 0.2)
-    assert (rest.frames, rest.trust) == (2, pytest.approx(2 / 2.25))
+    # Each of both rows is log 2 from the mean in both classes; a quarter of an image is usual.
+    spread = math.sqrt((0.25 * 1.7**2 + 2 * math.log(2) ** 2) / 1.25)
+    assert (USUAL_WEIGHT, USUAL_SPREAD, BETWEEN_PEOPLE) == (0.25, 1.7, 1.2)
+    assert (rest.frames, rest.spread) == (2, pytest.approx(spread))
+    assert rest.trust == pytest.approx(1.44 / (1.44 + spread**2 / 2))
+
+
+def test_one_image_has_the_usual_spread_and_equal_ones_next_to_none():
+    assert two([0.8, 0.2]).spread == pytest.approx(USUAL_SPREAD)
+    alike = two(*[[0.8, 0.2]] * 9)
+    assert alike.spread == pytest.approx(math.sqrt(0.25 * 1.7**2 / 8.25))
+    assert alike.trust > two(*[[0.8, 0.2], [0.2, 0.8]] * 4).trust > two([0.8, 0.2]).trust
 
 
 def test_relative_by_hand():
-    """Log q = log p - (log rest - 0.6 log population): q goes as p / rest * population ** 0.6."""
-    assert POPULATION_SHARE == 0.6
-    found = sure(0.5, 0.5).relative([[0.5, 0.5], [0.25, 0.75]], share=1)
+    """Log q = log p - (log rest - kept log population): q goes as p / rest * population ** kept."""
+    assert kept_of(USUAL_SPREAD * math.sqrt(0.6)) == pytest.approx(0.6)
+    rest = sure(0.5, 0.5, spread=USUAL_SPREAD * math.sqrt(0.6))
+    found = rest.relative([[0.5, 0.5], [0.25, 0.75]], share=1)
     odds = 9**0.6  # of neutral, where a face looks as it does at rest
     assert found == pytest.approx(
         np.array([[odds / (1 + odds), 1 / (1 + odds)], [odds / (3 + odds), 3 / (3 + odds)]])
     )
+
+
+def test_what_is_unlike_a_rest_that_is_known_well_is_no_rest():
+    """The wider a rest is spread, the more of the population's stays."""
+    row = [[0.8, 0.2]]
+    close, wide, wider = (sure(0.95, 0.05, spread=s).relative(row)[0, 1] for s in (0.3, 1.2, 9.0))
+    assert close > wide > wider
+    assert kept_of(9.0) == 1
 
 
 def test_a_stern_face_is_no_longer_sad_at_rest_and_still_can_be():
@@ -75,7 +113,7 @@ def test_share_says_how_much_and_trust_weakens_it():
     assert np.array_equal(rest.relative(rows, share=0), rows)
     assert rest.relative(rows) == pytest.approx(rest.relative(rows, share=SHARE))
     assert rest.relative(rows, share=0.5) == pytest.approx(
-        sure(0.3, 0.7).relative(rows, share=0.5 * 0.8)
+        sure(0.3, 0.7).relative(rows, share=0.5 * rest.trust)
     )
     assert rest.relative(np.zeros((0, 2))).shape == (0, 2)
 
@@ -127,6 +165,8 @@ def test_a_file_and_back(tmp_path):
         ({"log_probabilities": [-1]}, "one number for each"),
         ({"emotions": ["sad", "sad"]}, "distinct"),
         ({"trust": 2}, "trust"),
+        ({"spread": -1}, "spread"),
+        ({"spread": math.nan}, "spread"),
         ({"age": 3}, "age"),
     ],
 )
@@ -183,11 +223,8 @@ def test_auto_learns_slowly_and_lifts_a_stern_rest():
         tracker.update([seen(1, *CALM)], step / 10)
     (later,) = tracker.update([seen(1, *SAD)], 60.1)
     assert (later.emotion, later.relative_emotion) == ("sad", "neutral")
-    trust = 60 / (60 + HALF_TRUST_S)
-    rest = RestingFace.from_probabilities([CALM])
-    assert list(later.relative_probabilities.values()) == pytest.approx(
-        rest.relative([SAD], share=SHARE * trust / rest.trust)[0]
-    )
+    expected = after_seconds([CALM], 60 / IMAGE_S).relative([SAD])[0]
+    assert list(later.relative_probabilities.values()) == pytest.approx(expected)
 
 
 def test_a_long_laugh_is_no_rest():
@@ -217,10 +254,8 @@ def test_the_first_seconds_are_rest_whatever_they_show():
     assert early.relative_probabilities == early.probabilities
     (later,) = tracker.update([seen(1, *SAD)], 3.1)
     assert (later.emotion, later.relative_emotion) == ("sad", "neutral")
-    rest = RestingFace.from_probabilities([SAD])
-    assert list(later.relative_probabilities.values()) == pytest.approx(
-        rest.relative([SAD], share=SHARE * (3 / 3.5) / rest.trust)[0]
-    )
+    expected = after_seconds([SAD], 1).relative([SAD])[0]  # three seconds: one image
+    assert list(later.relative_probabilities.values()) == pytest.approx(expected)
 
 
 def test_everybody_looks_neutral_on_request():

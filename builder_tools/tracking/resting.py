@@ -16,7 +16,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from builder_tools.emotions import own_word
-from builder_tools.rest import FLOOR, POPULATION_SHARE, SHARE, RestingFace, population_of
+from builder_tools.rest import (
+    FLOOR,
+    SHARE,
+    USUAL_SPREAD,
+    USUAL_WEIGHT,
+    RestingFace,
+    kept_of,
+    population_of,
+    trust_of,
+)
 from builder_tools.results import FaceEmotion
 
 AUTO = "auto"
@@ -27,10 +36,13 @@ FAR = 1.5
 """Root mean square distance in log-probabilities beyond which a face is no longer near its rest."""
 SURE_AFTER_S = 3.0
 """Seconds of rest after which distance from the estimate counts."""
-HALF_TRUST_S = 10.0
-"""t seconds of rest that nobody promised are trusted t / (t + this)."""
-HALF_TRUST_TOLD_S = 0.5
-"""The same of seconds that somebody said are rest: three are trusted like two images."""
+IMAGE_S = 10.0
+"""So many seconds of rest that nobody promised stand for one independent image."""
+TOLD_IMAGE_S = 3.0
+"""The same of seconds that somebody said are rest."""
+HIDDEN_SPREAD = 1.22
+"""What the images of a stream do not show of a rest's spread: they are of one moment, and those
+unlike the rest are left out. Taken as independent of what they show."""
 LOOK_NEUTRAL_S = 3.0
 """For how long people look neutral when they are asked to."""
 MEMORY_S = 120.0
@@ -43,12 +55,14 @@ FORGET_S = 60.0
 
 @dataclass
 class _Rest:
-    """What is known of a person's rest: the mean, and the seconds it rests on."""
+    """What is known of a person's rest: mean, mean square distance from it, seconds of rest."""
 
     first_s: float
     last_s: float
     mean: list[float]
+    square: float = 0.0
     seconds: float = 0.0
+    frames: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,18 +80,26 @@ class RestTracker:
     Args:
         rest: `auto`; a number of seconds, the first ones of each person, that are rest; or the
             resting face of the one person who is filmed.
+        memory_s: Rest of longer ago weighs less and less.
+        forget_s: People unseen for so long are forgotten.
 
     Raises:
-        ValueError: If it is none of these.
+        ValueError: If the rest is none of these.
     """
 
-    def __init__(self, rest: RestingFace | str | float) -> None:
+    def __init__(
+        self,
+        rest: RestingFace | str | float,
+        *,
+        memory_s: float = MEMORY_S,
+        forget_s: float = FORGET_S,
+    ) -> None:
         is_seconds = isinstance(rest, int | float) and math.isfinite(rest) and rest > 0
         if not (isinstance(rest, RestingFace) or rest == AUTO or is_seconds):
             raise ValueError(
                 f"Expected rest='auto', seconds above 0 or a RestingFace. Received: {rest!r}."
             )
-        self.rest = rest
+        self.rest, self._memory_s, self._forget_s = rest, memory_s, forget_s
         self._states: dict[int, _Rest] = {}
         self._classes: _Classes | None = None
         self._begins_anew = False
@@ -106,51 +128,99 @@ class RestTracker:
         if self._begins_anew:
             self.rest, self._classes, self._begins_anew = LOOK_NEUTRAL_S, None, False
             self._states.clear()
-        for track in [t for t, s in self._states.items() if time_s - s.last_s > FORGET_S]:
+        for track in [t for t, s in self._states.items() if time_s - s.last_s > self._forget_s]:
             del self._states[track]
-        return tuple(self._compared(face, time_s) for face in found)
+        for face in found:
+            self._learn(face, time_s)
+        return self.compare(found)
 
-    def _compared(self, face: FaceEmotion, time_s: float) -> FaceEmotion:
+    def compare(self, found: Sequence[FaceEmotion]) -> tuple[FaceEmotion, ...]:
+        """Return faces with `relative_probabilities`, by what is known; nothing is learned.
+
+        Raises:
+            ValueError: As `update`.
+        """
+        return tuple(self._compared(face) for face in found)
+
+    def resting_face(self, model: str | None = None) -> RestingFace:
+        """Return the rest of the person of whom most seconds of it were seen.
+
+        Args:
+            model: Which model gave the probabilities (`EmotionClassifier.identity`).
+
+        Raises:
+            ValueError: If nobody was seen at rest.
+        """
+        if isinstance(self.rest, RestingFace):
+            return self.rest
+        state = max(self._states.values(), key=lambda one: one.seconds, default=None)
+        if state is None or not state.seconds:
+            raise ValueError(
+                "Expected a face at rest. Received: none. Look neutral for some seconds, or give "
+                "neutral images."
+            )
+        spread, trust = self._belief(state)
+        names, population = self._classes.names, self._classes.population
+        return RestingFace(names, tuple(state.mean), population, state.frames, spread, trust, model)
+
+    def _compared(self, face: FaceEmotion) -> FaceEmotion:
         """Plain numbers, not arrays: of nine classes they are several times as fast."""
-        names = tuple(face.probabilities)
-        if self._classes is None or self._classes.names != names:
-            self._classes = self._settled(names)
-        logs = [math.log(max(value, FLOOR)) for value in face.probabilities.values()]
-        mean, trust = self._rest_of(face.face.track, logs, time_s)
-        relative = face.probabilities
-        if trust > 0:
-            weights = [
-                math.exp(log - SHARE * trust * (rest - POPULATION_SHARE * usual))
-                for log, rest, usual in zip(logs, mean, self._classes.population, strict=True)
-            ]
-            whole = sum(weights)
-            relative = {name: weight / whole for name, weight in zip(names, weights, strict=True)}
+        classes = self._classes_of(face)
+        state = self._states.get(face.face.track)
+        if isinstance(self.rest, RestingFace):
+            mean, spread, trust = self.rest.log_probabilities, self.rest.spread, self.rest.trust
+        elif state is None or (self.rest != AUTO and state.last_s - state.first_s <= self.rest):
+            return replace(face, relative_probabilities=face.probabilities)
+        else:
+            mean, (spread, trust) = state.mean, self._belief(state)
+        if trust == 0:
+            return replace(face, relative_probabilities=face.probabilities)
+        share, kept = SHARE * trust, kept_of(spread)
+        weights = [
+            math.exp(math.log(max(value, FLOOR)) - share * (rest - kept * usual))
+            for value, rest, usual in zip(
+                face.probabilities.values(), mean, classes.population, strict=True
+            )
+        ]
+        whole = sum(weights)
+        relative = {
+            name: weight / whole for name, weight in zip(classes.names, weights, strict=True)
+        }
         return replace(face, relative_probabilities=relative)
 
-    def _rest_of(
-        self, track: int | None, logs: list[float], time_s: float
-    ) -> tuple[Sequence[float], float]:
-        """Return the mean and its trust, with this image taken in."""
-        if isinstance(self.rest, RestingFace):
-            return self.rest.log_probabilities, self.rest.trust
-        if track is None:
-            return logs, 0.0
+    def _learn(self, face: FaceEmotion, time_s: float) -> None:
+        """Take an image in, where it counts as rest."""
+        classes, track = self._classes_of(face), face.face.track
+        if isinstance(self.rest, RestingFace) or track is None:
+            return
+        logs = [math.log(max(value, FLOOR)) for value in face.probabilities.values()]
         state = self._states.get(track)
         if state is None:
             state = self._states[track] = _Rest(time_s, time_s, logs)
         step_s = min(time_s - state.last_s, LONGEST_STEP_S)
         state.last_s = time_s
         if self.rest == AUTO:
-            if self._looks_calm(logs) and not _is_far(logs, state):
-                _take_in(state, logs, step_s)
-            return state.mean, state.seconds / (state.seconds + HALF_TRUST_S)
-        if time_s - state.first_s <= self.rest:
-            _take_in(state, logs, step_s)
-            return state.mean, 0.0
-        return state.mean, state.seconds / (state.seconds + HALF_TRUST_TOLD_S)
+            calm = any(logs[label] >= math.log(CLEARLY_NEUTRAL) for label in classes.neutral)
+            is_rest = calm and not _is_far(logs, state)
+        else:
+            is_rest = time_s - state.first_s <= self.rest
+        if is_rest:
+            _take_in(state, logs, step_s, self._memory_s)
 
-    def _looks_calm(self, logs: list[float]) -> bool:
-        return any(logs[label] >= math.log(CLEARLY_NEUTRAL) for label in self._classes.neutral)
+    def _belief(self, state: _Rest) -> tuple[float, float]:
+        """Return the spread of a person's rest, and how far its mean is believed."""
+        images = state.seconds / (IMAGE_S if self.rest == AUTO else TOLD_IMAGE_S)
+        square = (USUAL_WEIGHT * USUAL_SPREAD**2 + images * (HIDDEN_SPREAD**2 + state.square)) / (
+            USUAL_WEIGHT + images
+        )
+        spread = math.sqrt(square)
+        return spread, trust_of(spread, images)
+
+    def _classes_of(self, face: FaceEmotion) -> _Classes:
+        names = tuple(face.probabilities)
+        if self._classes is None or self._classes.names != names:
+            self._classes = self._settled(names)
+        return self._classes
 
     def _settled(self, names: tuple[str, ...]) -> _Classes:
         if isinstance(self.rest, RestingFace):
@@ -172,8 +242,14 @@ def _is_far(logs: list[float], state: _Rest) -> bool:
     return squares > len(logs) * FAR**2
 
 
-def _take_in(state: _Rest, logs: list[float], step_s: float) -> None:
-    """Move the mean by the weight of so many seconds among those it rests on."""
-    state.seconds = min(state.seconds + step_s, MEMORY_S)
+def _take_in(state: _Rest, logs: list[float], step_s: float, memory_s: float) -> None:
+    """Move mean and mean square by the weight of so many seconds among those they rest on."""
+    state.frames += 1
+    state.seconds = min(state.seconds + step_s, memory_s)
     weight = step_s / state.seconds if state.seconds > 0 else 1.0
-    state.mean = [rest + weight * (log - rest) for log, rest in zip(logs, state.mean, strict=True)]
+    before, count = state.mean, len(logs)
+    state.mean = [rest + weight * (log - rest) for log, rest in zip(logs, before, strict=True)]
+    square = sum(
+        (log - old) * (log - new) for log, old, new in zip(logs, before, state.mean, strict=True)
+    )
+    state.square += weight * (square / count - state.square)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fakes import FakeDetector, FakeModel, made_image, save_image
 
-from builder_tools import EmotionClassifier, Inference, RestingFace
+from builder_tools import DrawBox, EmotionClassifier, Inference, RestingFace
 from builder_tools.cli import main
 from builder_tools.cli.over_time import rest_of
 from builder_tools.emotions import NINE_EMOTIONS
@@ -303,6 +303,73 @@ def test_streams_give_both_and_keep_what_they_gave(face_video):
     assert [face.probabilities for face in plain] == [face.probabilities for face in both]
     assert all(face.relative_probabilities is None for face in plain)
     assert all(sum(face.relative_probabilities.values()) == pytest.approx(1) for face in both)
+
+
+class CalmThenSad:
+    """A model that calls so many faces calm, and all that come after sad."""
+
+    emotions = NINE_EMOTIONS
+
+    def __init__(self, calm):
+        self.calm = calm
+
+    def predict(self, faces):
+        rows = [CALM if self.calm - number > 0 else SAD for number in range(len(faces))]
+        self.calm -= len(faces)
+        return np.array(rows, np.float32)
+
+
+def watched(video, model, **options):
+    settings = {"show_state_mode": "none", "inference_mode": "video", "rest": "auto"} | options
+    with Inference(model, FakeDetector(1), **settings) as inference:
+        return list(inference.run(video.path))
+
+
+def test_a_film_is_compared_with_the_rest_that_all_of_it_tells(face_video):
+    whole = watched(face_video, CalmThenSad(10_000))
+    drawn = watched(face_video, CalmThenSad(10_000), draw_box_obj=DrawBox())
+    first, last = whole[0].faces[0], whole[-1].faces[0]
+    assert first.relative_probabilities == pytest.approx(last.relative_probabilities)
+    assert first.relative_probabilities["sad"] < first.probabilities["sad"]
+    on_the_way = drawn[0].faces[0]  # who sees the images on the way knows only the past
+    assert on_the_way.relative_probabilities == on_the_way.probabilities
+    assert drawn[0].image is not None and whole[0].image is None
+    assert [result.time_s for result in whole] == [result.time_s for result in drawn]
+
+
+def test_a_film_that_breaks_off_still_gives_what_it_gave(face_video):
+    class Breaks(CalmThenSad):
+        def predict(self, faces):
+            if self.calm <= 0:
+                raise OSError("the disk is gone")
+            return super().predict(faces)
+
+    given = []
+    settings = {"show_state_mode": "none", "inference_mode": "video", "rest": "auto"}
+    with Inference(Breaks(10), FakeDetector(1), **settings) as inference:
+        stream = inference.run(face_video.path)
+        with pytest.raises(OSError, match="the disk is gone"):
+            given.extend(stream)
+    assert len(given) == 10
+    assert all(face.relative_probabilities for result in given for face in result.faces)
+
+
+def test_a_stream_tells_the_rest_it_learned(face_video):
+    with Inference(
+        CalmThenSad(10_000),
+        FakeDetector(1),
+        show_state_mode="none",
+        inference_mode="video",
+        rest="auto",
+    ) as inference:
+        stream = inference.run(face_video.path)
+        with pytest.raises(ValueError, match="Look neutral for some seconds"):
+            stream.rests.resting_face()
+        stream.drain()
+    rest = stream.rests.resting_face("fast 0123")
+    assert rest.log_probabilities == pytest.approx(np.log(np.float32(CALM)), rel=1e-4)
+    assert (rest.model, rest.emotions) == ("fast 0123", NINE_EMOTIONS.names)
+    assert rest.frames > 10
 
 
 def test_the_key_c_asks_everybody_to_look_neutral(face_video, monkeypatch, caplog):

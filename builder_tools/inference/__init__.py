@@ -46,6 +46,7 @@ from builder_tools.inference.sinks import (
     closer,
 )
 from builder_tools.inference.stream import ResultStream
+from builder_tools.inference.whole_film import WholeFilm
 from builder_tools.media import (
     CameraReader,
     Frame,
@@ -114,9 +115,10 @@ class Inference:
         decision: `natural`, or `balanced` where all emotions are about equally frequent (see
             `EmotionClassifier`); of the default model. A model that is given brings its own.
         rest: What faces are compared with besides (`face.relative_emotion`). In streams: `auto`,
-            each person's rest as it is estimated on the way; a number of seconds, the first ones
-            of each person, in which they look neutral; a `RestingFace`, where one person is
-            filmed; in `img`, that only. None leaves the comparison out.
+            each person's rest as it is estimated on the way, or (`video`, of known length, where
+            nothing is drawn) from all of the film, whose results then come after its last frame;
+            a number of seconds, the first ones of each person, in which they look neutral; a
+            `RestingFace`, where one person is filmed; in `img`, that only. None: no comparison.
 
     Raises:
         ValueError: If a mode or policy is not one of those named, or `smooth_s` is negative or
@@ -335,7 +337,11 @@ however it ends, the file is kept |
             )
         rate = FrameRate() if live else None
         results = self._loop(analysed, camera_name(reader.source), sinks, rate)
-        return ResultStream(results, reader, sinks)
+        seen_on_the_way = self._draws_always or not isinstance(sinks[0], NoSink)
+        if following.is_auto and not (live or seen_on_the_way) and reader.duration_s:
+            film, following.rests = WholeFilm(), None
+            return ResultStream(film.compared(results), reader, sinks, film.rests)
+        return ResultStream(results, reader, sinks, following.rests)
 
     def _loop(
         self,

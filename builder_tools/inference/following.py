@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from builder_tools.rest import RestingFace
 from builder_tools.results import Face, FaceEmotion
 from builder_tools.tracking import EmotionSmoother, FaceTracker, RestTracker
+from builder_tools.tracking.resting import AUTO
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +20,9 @@ class Following:
         track: Whether faces keep their identity.
         smooth_s: Time constant of the smoothing in seconds; 0 or None for none.
         rest: What faces are compared with, as `RestTracker` takes it; None for nothing.
+
+    Attributes:
+        rests: What is known of each person's rest; None where nobody asked.
 
     Raises:
         ValueError: If `smooth_s` is negative, or given without `track`, or a rest that has to be
@@ -39,17 +43,22 @@ class Following:
         self._settings = {"track": track, "smooth_s": smooth_s, "rest": rest}
         self._tracker = FaceTracker() if track else None
         self._smoother = EmotionSmoother(smooth_s) if smooth_s else None
-        self._rests = None if rest is None else RestTracker(rest)
+        self.rests = None if rest is None else RestTracker(rest)
 
     def anew(self) -> Following:
         """Return one with the same settings that has seen nothing yet."""
         return Following(**self._settings)
 
+    @property
+    def is_auto(self) -> bool:
+        """Whether rests are estimated unaided."""
+        return self.rests is not None and self.rests.rest == AUTO
+
     def look_neutral(self) -> None:
         """Take everybody's next three seconds as rest, where faces are compared with theirs."""
-        if self._rests is not None:
+        if self.rests is not None:
             logger.warning("Look neutral for three seconds")
-            self._rests.look_neutral()
+            self.rests.look_neutral()
 
     def name(self, faces: list[Face], time_s: float) -> list[Face]:
         """Return the faces of the next image with their tracks."""
@@ -58,4 +67,4 @@ class Following:
     def steady(self, found: Sequence[FaceEmotion], time_s: float) -> tuple[FaceEmotion, ...]:
         """Return the faces of the next image, smoothed and compared with their rest."""
         calmed = tuple(found) if self._smoother is None else self._smoother.update(found, time_s)
-        return calmed if self._rests is None else self._rests.update(calmed, time_s)
+        return calmed if self.rests is None else self.rests.update(calmed, time_s)

@@ -8,6 +8,7 @@ from builder_tools.inference.sinks import Sink
 from builder_tools.media import CameraReader, VideoReader
 from builder_tools.media.own_process import OwnProcess
 from builder_tools.results import FrameResult
+from builder_tools.tracking import RestTracker
 
 
 class ResultStream(Iterator[FrameResult]):
@@ -17,6 +18,7 @@ class ResultStream(Iterator[FrameResult]):
         results: The results.
         source: Where they come from: a `VideoReader` or a `CameraReader`.
         sinks: Where they go.
+        rests: What is learned of each person's rest; None where nobody asked.
 
     Attributes:
         dropped: Images that came before the last result and were not given: a live source
@@ -28,9 +30,10 @@ class ResultStream(Iterator[FrameResult]):
         results: Iterator[FrameResult],
         source: VideoReader | CameraReader,
         sinks: Iterable[Sink] = (),
+        rests: RestTracker | None = None,
     ) -> None:
         self._results, self.source, self._sinks = results, source, tuple(sinks)
-        self.dropped, self._given = 0, 0
+        self.dropped, self._given, self.rests = 0, 0, rests
         self._owner = OwnProcess("a stream of results", "Run the video or camera there anew.")
 
     def __next__(self) -> FrameResult:

@@ -3,8 +3,9 @@
 `auto` believes nobody at first: trust grows with the seconds in which a face looked at rest. An
 image counts as rest while it is clearly neutral and, once there is an estimate, near it; else
 the estimate stands still, so that a long laugh does not become the rest. So it never learns a rest
-that the model calls by another name: for such a face, give the first seconds or images. It knows
-only the past (`online` and videos alike). No images are kept.
+that the model calls by another name: for such a face, give the first seconds or images. `update`
+knows only the past; with `learn` first and `compare` after the end, a whole film. No images are
+kept.
 
 The constants were compared on made streams of two development sets: see reports/rest.md.
 """
@@ -80,8 +81,8 @@ class RestTracker:
     Args:
         rest: `auto`; a number of seconds, the first ones of each person, that are rest; or the
             resting face of the one person who is filmed.
-        memory_s: Rest of longer ago weighs less and less.
-        forget_s: People unseen for so long are forgotten.
+        memory_s: Rest of longer ago weighs less and less; infinity for all alike.
+        forget_s: People unseen for so long are forgotten; infinity for never.
 
     Raises:
         ValueError: If the rest is none of these.
@@ -125,6 +126,11 @@ class RestTracker:
             ValueError: If a class has no population (`auto`, seconds), or the resting face is of
                 other classes.
         """
+        self.learn(found, time_s)
+        return self.compare(found)
+
+    def learn(self, found: Sequence[FaceEmotion], time_s: float) -> None:
+        """Take the faces of the next image in, as far as they are at rest; as `update`."""
         if self._begins_anew:
             self.rest, self._classes, self._begins_anew = LOOK_NEUTRAL_S, None, False
             self._states.clear()
@@ -132,7 +138,6 @@ class RestTracker:
             del self._states[track]
         for face in found:
             self._learn(face, time_s)
-        return self.compare(found)
 
     def compare(self, found: Sequence[FaceEmotion]) -> tuple[FaceEmotion, ...]:
         """Return faces with `relative_probabilities`, by what is known; nothing is learned.

@@ -9,12 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 DOUBTFUL_BELOW = 0.5
 """Probability under which an emotion is doubtful, where nobody measured another threshold."""
+DOUBTFUL_TURN_DEG = 45.0
+"""Yaw or pitch beyond which an emotion is doubtful (`reports/geometry.md` has how it was found)."""
+EYES_CLOSED_BELOW = 0.5
+"""`FaceGeometry.eyes_open` below which the eyes count as closed."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,72 @@ class Readings:
     places: np.ndarray
 
 
+class HeadPose(NamedTuple):
+    """Where a head is turned, degrees, as seen in the image; 0, 0, 0 looks into the camera.
+
+    Attributes:
+        yaw: Positive where the nose points to the right of the image, -90...90.
+        pitch: Positive where it points up.
+        roll: Positive where the head leans to the right of the image (turned clockwise),
+            -180...180. Turning the image changes only this one; mirroring it turns the signs of
+            yaw and roll.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+
+    def is_beyond(self, degrees: float) -> bool:
+        """Return whether yaw or pitch is beyond an angle, to either side."""
+        return max(abs(self.yaw), abs(self.pitch)) > degrees
+
+
+@dataclass(frozen=True)
+class FaceGeometry:
+    """The shape of a face, as MediaPipe's face landmarker sees it.
+
+    Args:
+        landmarks_px: `(478, 3)` float32: x, y in pixels of the image, and the depth in the same
+            unit, smaller is nearer; in MediaPipe's order (468 of the face, 5 of each iris).
+        blendshapes: 52 by their published names, each 0...1; how much brows, eyes, mouth and
+            cheeks are moved. `geometry.ACTION_UNITS` has what they resemble.
+        pose_deg: Where the head is turned.
+        presence: The landmarker's confidence that there is a face, 0.5...1.
+    """
+
+    landmarks_px: np.ndarray = field(compare=False, repr=False)
+    blendshapes: Mapping[str, float] = field(repr=False)
+    pose_deg: HeadPose
+    presence: float
+
+    @property
+    def eyes_open(self) -> float:
+        """How far the wider eye is open, 0 (closed) to 1: who winks has eyes open."""
+        blinks = self.blendshapes["eyeBlinkLeft"], self.blendshapes["eyeBlinkRight"]
+        return 1 - min(blinks)
+
+    @property
+    def are_eyes_closed(self) -> bool:
+        """Whether `eyes_open` is below `EYES_CLOSED_BELOW`."""
+        return self.eyes_open < EYES_CLOSED_BELOW
+
+    @property
+    def mouth_open(self) -> float:
+        """The gap between the lips over the width between the inner corners of the mouth."""
+        upper, lower, left, right = self.landmarks_px[[13, 14, 78, 308]]
+        return float(np.linalg.norm(upper - lower) / max(np.linalg.norm(left - right), 1e-6))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry `geometry` of a face in a JSON line: all but the landmarks."""
+        return {
+            **{f"{name}_deg": round(angle, 1) for name, angle in self.pose_deg._asdict().items()},
+            "eyes_open": round(self.eyes_open, 4),
+            "mouth_open": round(self.mouth_open, 4),
+            "presence": round(self.presence, 4),
+            "blendshapes": _rounded_all(self.blendshapes),
+        }
+
+
 @dataclass(frozen=True)
 class FaceEmotion:
     """A face and what it shows.
@@ -160,6 +230,8 @@ class FaceEmotion:
         doubtful_below: Probability under which the emotion is doubtful, by the model's card.
         relative_probabilities: The same of what the face shows compared with its rest; None where
             nobody asked for it.
+        geometry: The shape of the face; None where nobody asked for it, or it was not found.
+        no_geometry: Why it was not found; empty otherwise.
     """
 
     face: Face
@@ -168,6 +240,8 @@ class FaceEmotion:
     arousal: float | None = None
     doubtful_below: float = DOUBTFUL_BELOW
     relative_probabilities: Mapping[str, float] | None = field(default=None, kw_only=True)
+    geometry: FaceGeometry | None = field(default=None, kw_only=True)
+    no_geometry: str = field(default="", kw_only=True)
 
     def __repr__(self) -> str:
         track = "" if self.face.track is None else f", track {self.face.track}"
@@ -200,8 +274,18 @@ class FaceEmotion:
 
     @property
     def doubtful(self) -> bool:
-        """Whether `probability` is too low to go by."""
-        return self.probability < self.doubtful_below
+        """Whether there is a reason not to go by the emotion: `doubtful_because`."""
+        return bool(self.doubtful_because)
+
+    @property
+    def doubtful_because(self) -> str:
+        """Why the emotion is not to go by: too improbable, or the face turned away; else empty."""
+        reasons = []
+        if self.probability < self.doubtful_below:
+            reasons.append(f"probability under {self.doubtful_below:.2f}")
+        if self.geometry is not None and self.geometry.pose_deg.is_beyond(DOUBTFUL_TURN_DEG):
+            reasons.append(f"face turned by more than {DOUBTFUL_TURN_DEG:.0f} degrees")
+        return " and ".join(reasons)
 
     @property
     def relative_emotion(self) -> str | None:
@@ -219,15 +303,20 @@ class FaceEmotion:
         """Return the face as the `faces` entry of a JSON line (see `FrameResult.to_dict`).
 
         `track`, `valence` and `arousal` are None (null) where the source or model gives none. The
-        keys `relative_...` are there only where the face was compared with its rest.
+        keys `relative_...` are there only where the face was compared with its rest, `geometry`
+        only where that was asked for: null where it was not found, with `no_geometry` saying why.
         """
-        relative = {}
+        relative, shape = {}, {}
         if self.relative_probabilities is not None:
             relative = {
                 "relative_emotion": self.relative_emotion,
                 "relative_probability": round(float(self.relative_probability), 4),
                 "relative_probabilities": _rounded_all(self.relative_probabilities),
             }
+        if self.geometry is not None:
+            shape = {"geometry": self.geometry.to_dict()}
+        elif self.no_geometry:
+            shape = {"geometry": None, "no_geometry": self.no_geometry}
         return {
             "box": [round(float(value), 1) for value in self.face.box.xyxy],
             "detection_score": round(float(self.face.score), 4),
@@ -239,6 +328,7 @@ class FaceEmotion:
             "arousal": _rounded(self.arousal),
             "doubtful": bool(self.doubtful),
             **relative,
+            **shape,
         }
 
 

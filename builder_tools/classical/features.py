@@ -10,6 +10,7 @@ from sklearn.base import TransformerMixin
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion
 
+from builder_tools.classical.blendshapes import BlendshapeFeatures
 from builder_tools.classical.embeddings import DlibEmbeddingFeatures, NetworkFeatures
 from builder_tools.classical.faces import FaceFeatures
 from builder_tools.classical.landmarks import KeypointFeatures, LandmarkFeatures
@@ -78,6 +79,12 @@ FEATURES: dict[str, FeatureSpec] = {
     ),
     "keypoints": FeatureSpec(
         KeypointFeatures, "geometry of MediaPipe's 6 key points", learn=_imputing
+    ),
+    "blendshapes": FeatureSpec(
+        BlendshapeFeatures,
+        "MediaPipe's 52 blendshapes and where the head is turned",
+        learn=_imputing,
+        extra="geometry",
     ),
     "network": FeatureSpec(
         lambda: NetworkFeatures().pinned(), "the shipped network before its last layer"

@@ -3,7 +3,8 @@
 MediaPipe's own task would search each crop for a face again and takes 1.6 times as long
 (`reports/geometry.md`); here the two networks of its file run in LiteRT on one thread. A face is
 cut out upright with its surroundings; where the landmarks say that it leans, or lies elsewhere
-than the box, it is cut out again by them and looked at a second time.
+than the box, or no face is seen, it is cut out again by them and looked at a second time; where
+still none is seen, a third time without its surroundings.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ WINDOW = 1.5
 """Side of what the network looks at over the longer side of the landmarks' box."""
 SQUARE_TO_WINDOW = 1.2
 """The same over the side of a face framed as FER2013 frames faces."""
-SQUARE_SHIFT_Y = 0.03
+SQUARE_SHIFT_Y = 0.04
 """How much lower its middle is, in sides of that frame."""
 SAME_ROLL_DEG = 12.0
 SAME_PLACE = 0.12
@@ -98,20 +99,29 @@ class FaceLandmarker:
         with self._lock:
             if self._landmarks is None:
                 raise RuntimeError("This FaceLandmarker is closed. Make a new one.")
-            window = _Window(
-                square.shift(0, SQUARE_SHIFT_Y * square.height).centre,
-                square.width * SQUARE_TO_WINDOW,
-                roll_deg,
-            )
-            landmarks, presence = self._find(image_rgb, window)
-            better = _window_of(landmarks)
-            if presence >= FOUND_FROM and not window.is_like(better):
-                landmarks, presence = self._find(image_rgb, better)
+            landmarks, presence = self._best(image_rgb, square, roll_deg)
             if presence < FOUND_FROM:
                 return None, f"the landmarker sees no face (presence {presence:.2f})"
             (scores,) = self._blendshapes.run(landmarks[None, SUBSET, :2].astype(np.float32))
         blendshapes = dict(zip(BLENDSHAPES, scores.ravel().tolist(), strict=True))
         return FaceGeometry(landmarks, blendshapes, head_pose(landmarks), presence), ""
+
+    def _best(
+        self, image_rgb: np.ndarray, square: Box, roll_deg: float
+    ) -> tuple[np.ndarray, float]:
+        """Return landmarks and presence of the look that a face is found in, one of up to three."""
+        centre = square.shift(0, SQUARE_SHIFT_Y * square.height).centre
+        window = _Window(centre, square.width * SQUARE_TO_WINDOW, roll_deg)
+        landmarks, presence = self._find(image_rgb, window)
+        better = _window_of(landmarks)
+        if presence >= FOUND_FROM and window.is_like(better):
+            return landmarks, presence
+        again, presence_again = self._find(image_rgb, better)
+        if presence_again >= FOUND_FROM:
+            return again, presence_again
+        if presence >= FOUND_FROM:
+            return landmarks, presence
+        return self._find(image_rgb, _Window(centre, square.width, roll_deg))
 
     def _find(self, image_rgb: np.ndarray, window: _Window) -> tuple[np.ndarray, float]:
         """Return `(478, 3)` landmarks in pixels of the image, and the presence."""

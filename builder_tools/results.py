@@ -15,8 +15,11 @@ import numpy as np
 
 DOUBTFUL_BELOW = 0.5
 """Probability under which an emotion is doubtful, where nobody measured another threshold."""
+PITCH_AHEAD_DEG = -6.0
+"""The pitch of faces that look ahead: the median of posed frontal portraits is -6.6, of faces in
+the wild -3, of FER+ -7."""
 DOUBTFUL_TURN_DEG = 45.0
-"""Yaw or pitch beyond which an emotion is doubtful (`reports/geometry.md` has how it was found)."""
+"""`HeadPose.turned_deg` beyond which an emotion is doubtful (measured: `reports/geometry.md`)."""
 EYES_CLOSED_BELOW = 0.5
 """`FaceGeometry.eyes_open` below which the eyes count as closed."""
 
@@ -153,11 +156,12 @@ class Readings:
 
 
 class HeadPose(NamedTuple):
-    """Where a head is turned, degrees, as seen in the image; 0, 0, 0 looks into the camera.
+    """Where a head is turned, degrees, as seen in the image.
 
     Attributes:
         yaw: Positive where the nose points to the right of the image, -90...90.
-        pitch: Positive where it points up.
+        pitch: Positive where it points up. 0 is the average face of MediaPipe's model; people who
+            look ahead are at about `PITCH_AHEAD_DEG`.
         roll: Positive where the head leans to the right of the image (turned clockwise),
             -180...180. Turning the image changes only this one; mirroring it turns the signs of
             yaw and roll.
@@ -167,9 +171,10 @@ class HeadPose(NamedTuple):
     pitch: float
     roll: float
 
-    def is_beyond(self, degrees: float) -> bool:
-        """Return whether yaw or pitch is beyond an angle, to either side."""
-        return max(abs(self.yaw), abs(self.pitch)) > degrees
+    @property
+    def turned_deg(self) -> float:
+        """How far the face is turned away: the larger of yaw and pitch, from looking ahead."""
+        return max(abs(self.yaw), abs(self.pitch - PITCH_AHEAD_DEG))
 
 
 @dataclass(frozen=True)
@@ -283,7 +288,7 @@ class FaceEmotion:
         reasons = []
         if self.probability < self.doubtful_below:
             reasons.append(f"probability under {self.doubtful_below:.2f}")
-        if self.geometry is not None and self.geometry.pose_deg.is_beyond(DOUBTFUL_TURN_DEG):
+        if self.geometry is not None and self.geometry.pose_deg.turned_deg > DOUBTFUL_TURN_DEG:
             reasons.append(f"face turned by more than {DOUBTFUL_TURN_DEG:.0f} degrees")
         return " and ".join(reasons)
 
@@ -304,9 +309,11 @@ class FaceEmotion:
 
         `track`, `valence` and `arousal` are None (null) where the source or model gives none. The
         keys `relative_...` are there only where the face was compared with its rest, `geometry`
-        only where that was asked for: null where it was not found, with `no_geometry` saying why.
+        only where that was asked for: null where it was not found, with `no_geometry` saying why;
+        `doubtful_because` comes with it.
         """
-        relative, shape = {}, {}
+        relative: dict[str, Any] = {}
+        shape: dict[str, Any] = {}
         if self.relative_probabilities is not None:
             relative = {
                 "relative_emotion": self.relative_emotion,
@@ -317,6 +324,8 @@ class FaceEmotion:
             shape = {"geometry": self.geometry.to_dict()}
         elif self.no_geometry:
             shape = {"geometry": None, "no_geometry": self.no_geometry}
+        if shape:
+            shape["doubtful_because"] = self.doubtful_because
         return {
             "box": [round(float(value), 1) for value in self.face.box.xyxy],
             "detection_score": round(float(self.face.score), 4),

@@ -31,7 +31,7 @@ DETECTOR_FILES = {
     "yunet": ("face_detection_yunet_2023mar.onnx",),
     "ssd": ("opencv_face_detector_uint8.pb", "opencv_face_detector.pbtxt"),
 }
-OUTSIDE_FIXTURES = {"media_dir", "data_dir", "needs_detector"}
+OUTSIDE_FIXTURES = {"media_dir", "data_dir", "needs_detector", "needs_geometry"}
 OUTSIDE_NAMES = re.compile(r"\b(yunet|ssd|dlib)\b")
 """Words in a test that say it uses files which need not be there."""
 
@@ -62,6 +62,14 @@ def needs_detector() -> Callable[[str], None]:
             pytest.skip(reason)
 
     return need
+
+
+@pytest.fixture(scope="session")
+def needs_geometry() -> None:
+    """Skips a test of faces' geometry where LiteRT or the landmarker's file cannot be had."""
+    pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
+    if reason := _why_absent("face_landmarker.task"):
+        pytest.skip(reason)
 
 
 @functools.cache

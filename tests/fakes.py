@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from builder_tools.emotions import EmotionSet
+from builder_tools.geometry import BLENDSHAPES
 from builder_tools.media import write_image
-from builder_tools.results import Box, Face
+from builder_tools.results import Box, Face, FaceGeometry, HeadPose
 from builder_tools.submission import log_path
 
 FACE_PX = 16
@@ -65,6 +66,34 @@ class FakeDetector:
             for index, (left, side) in enumerate(zip(lefts, sides, strict=True))
         ]
         return faces[::-1]
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def made_geometry(
+    yaw: float = 0.0, pitch: float = -6.0, roll: float = 0.0, **blendshapes: float
+) -> FaceGeometry:
+    """Makes up a face's geometry: landmark n lies at n, 2n, 0; all blendshapes not named are 0."""
+    landmarks = np.arange(478, dtype=np.float32)[:, None] * (1, 2, 0)
+    shapes = {name: blendshapes.get(name, 0.0) for name in BLENDSHAPES}
+    return FaceGeometry(landmarks, shapes, HeadPose(yaw, pitch, roll), 0.9)
+
+
+class FakeLandmarker:
+    """Sees a face turned by as many degrees as its middle pixel is bright; none in black ones."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+        self.looks: list[tuple[Box, float]] = []
+
+    def look(self, image_rgb: np.ndarray, square: Box, *, roll_deg: float = 0.0):
+        self.looks.append((square, roll_deg))
+        x, y = (int(value) for value in square.centre)
+        value = int(image_rgb[y, x, 0])
+        if value == 0:
+            return None, "the landmarker sees no face (presence 0.00)"
+        return made_geometry(yaw=float(value)), ""
 
     def close(self) -> None:
         self.closed += 1

@@ -43,7 +43,8 @@ def drawer_of(options: argparse.Namespace) -> DrawBox | None:
     """Return what draws as the options say; None where they say nothing.
 
     Raises:
-        ValueError: If faces are to be blurred that other options leave out.
+        ValueError: If faces are to be blurred that other options leave out, or a mesh is to be
+            drawn that nobody finds.
     """
     from builder_tools.drawing import DrawBox
 
@@ -61,10 +62,14 @@ def drawer_of(options: argparse.Namespace) -> DrawBox | None:
                 f"Expected --blur-faces without what leaves faces out. Received: {wrong}, and the "
                 "faces left out would be shown."
             )
+    mesh = getattr(options, "mesh", False)
+    if mesh and not options.geometry:
+        raise ValueError("Expected --geometry with --mesh: its landmarks are what is drawn.")
     asked = DrawBox(
         show_bars=options.bars,
         show_dial=options.dial,
         blur_faces=options.blur_faces,
         language=options.language,
+        show_mesh=mesh,
     )
     return None if asked == DrawBox() else asked

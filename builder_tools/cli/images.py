@@ -10,9 +10,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from builder_tools.cli.drawing import add_drawing_options, drawer_of
-from builder_tools.cli.use import add_model_options, make_inference, print_json, progress_bar
+from builder_tools.cli.use import (
+    add_geometry_options,
+    add_model_options,
+    make_inference,
+    print_json,
+    progress_bar,
+)
 from builder_tools.cli.verb import Verb, positive
-from builder_tools.results import FrameResult
+from builder_tools.results import FaceEmotion, FrameResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,10 +35,21 @@ def _print_text(result: FrameResult) -> None:
     for number, face in enumerate(result.faces, start=1):
         x1, y1, x2, y2 = (round(value) for value in face.face.box.xyxy)
         doubt = ", doubtful" if face.doubtful else ""
+        if doubt and face.geometry is not None:
+            doubt += f" ({face.doubtful_because})"
         print(
             f"{result.source}: face {number} of {len(result.faces)}: {face.emotion} "
-            f"{face.probability:.0%}{doubt} at x {x1}...{x2}, y {y1}...{y2}"
+            f"{face.probability:.0%}{doubt} at x {x1}...{x2}, y {y1}...{y2}{_shape_text(face)}"
         )
+
+
+def _shape_text(face: FaceEmotion) -> str:
+    """Return what a line says of a face's geometry; nothing where nobody asked for it."""
+    if face.geometry is None:
+        return f"; no geometry: {face.no_geometry}" if face.no_geometry else ""
+    yaw, pitch, roll = face.geometry.pose_deg
+    eyes = "closed" if face.geometry.are_eyes_closed else "open"
+    return f"; yaw {yaw:+.0f}, pitch {pitch:+.0f}, roll {roll:+.0f} degrees, eyes {eyes}"
 
 
 def _out_options(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +77,7 @@ def _img_options(parser: argparse.ArgumentParser) -> None:
     _out_options(parser)
     parser.add_argument("--json", action="store_true", help="one JSON line an image")
     parser.add_argument("--show", action="store_true", help="show each image in a window")
+    add_geometry_options(parser)
     add_model_options(parser)
 
 
@@ -154,6 +172,7 @@ def _batch_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-face", choices=NO_FACE_POLICIES, default="whole")
     parser.add_argument("--multi-face", choices=list(MULTI_FACE_POLICIES), default="largest")
     parser.add_argument("--restart", action="store_true", help="do not go on with a broken run")
+    add_geometry_options(parser, mesh=False)
     add_model_options(parser)
 
 
@@ -162,6 +181,8 @@ def _run_batch(options: argparse.Namespace) -> int:
     from builder_tools.submission import make_submission, plan_submission
 
     _check_out(options)
+    if options.geometry and options.faces_csv is None:
+        raise ValueError("Expected --faces-csv with --geometry: it gets the columns.")
     job = plan_submission(options.folder, options.sample)
     settings = {
         "batch_size": options.batch_size,

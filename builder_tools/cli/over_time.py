@@ -96,12 +96,18 @@ def plot_timeline(table_path: Path, path: Path) -> None:
 
 @contextmanager
 def writing_timeline(
-    path: Path | None, emotions, tell: TextIO, *, relative: bool = False
+    path: Path | None, emotions, tell: TextIO, **columns: bool
 ) -> Iterator[Callable[[FrameResult], None]]:
     """Lend what writes a timeline and, at its end, tell who felt what.
 
     Whatever ends it early (a signal, a full disk, a reader that went away), the rows so far are
     kept.
+
+    Args:
+        path: The table; None writes and tells nothing.
+        emotions: Class order of the model.
+        tell: Where the summary goes.
+        columns: Which optional columns are wanted (`timeline.writer.columns_of`).
     """
     if path is None:
         yield lambda result: None
@@ -110,7 +116,7 @@ def writing_timeline(
     from builder_tools.timeline.writer import TimelineWriter
 
     maker, early_end = SummaryMaker(tuple(emotions)), None
-    with TimelineWriter(path, tuple(emotions), relative=relative) as writer:
+    with TimelineWriter(path, tuple(emotions), **columns) as writer:
 
         def write(result: FrameResult) -> None:
             writer.write(result)

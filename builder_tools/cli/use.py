@@ -78,6 +78,20 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_geometry_options(parser: argparse.ArgumentParser, *, mesh: bool = True) -> None:
+    """Add --geometry and, where faces are drawn, --mesh."""
+    parser.add_argument(
+        "--geometry",
+        action="store_true",
+        help="besides, each face's head pose, 52 blendshapes, how far eyes and mouth are open "
+        "(needs 'builder-tools[geometry]'; about 6 ms a face); a face turned far away is doubtful",
+    )
+    if mesh:
+        parser.add_argument(
+            "--mesh", action="store_true", help="draw the mesh of the landmarks; with --geometry"
+        )
+
+
 def make_inference(options: argparse.Namespace, mode: str, show: str = "none", **more):
     """Return the `Inference` that the options describe."""
     from builder_tools.classifier import EmotionClassifier
@@ -96,6 +110,7 @@ def make_inference(options: argparse.Namespace, mode: str, show: str = "none", *
         inference_mode=mode,
         detector=options.detector,
         detector_options=_detector_options(options),
+        geometry=getattr(options, "geometry", False),
         **more,
     )
 
@@ -130,6 +145,7 @@ def _add_video_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="search every N frames for faces; between them, faces move evenly (default: 1)",
     )
+    add_geometry_options(parser)
     add_model_options(parser)
 
 
@@ -191,6 +207,7 @@ def _online_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--snapshots", type=Path, default=Path(), help="folder for the s key")
     add_time_options(parser)
     add_rest_option(parser)
+    add_geometry_options(parser)
     add_model_options(parser)
 
 
@@ -214,8 +231,8 @@ def _run_online(options: argparse.Namespace) -> int:
 def _consume(results, options, *, emotions, total: int | None = None, text: bool = True) -> int:
     """Print the results of a stream, or with a timeline a summary; 1 if its source broke off."""
     summary = sys.stderr if options.json else sys.stdout
-    relative = options.rest != "off"
-    with writing_timeline(options.timeline, emotions, summary, relative=relative) as write:
+    columns = {"relative": options.rest != "off", "geometry": options.geometry}
+    with writing_timeline(options.timeline, emotions, summary, **columns) as write:
         for result in progress_bar(results, "frames", total=total):
             write(result)
             if options.json:

@@ -17,6 +17,7 @@ from builder_tools.drawing.dial import Dial, place_of
 from builder_tools.drawing.hiding import hide_face
 from builder_tools.drawing.letters import one_line
 from builder_tools.drawing.memory import Memory, Seen
+from builder_tools.drawing.mesh import draw_mesh
 from builder_tools.drawing.pen import BLACK, PANEL, WHITE, Pen, draw_frame, ink_on, luminance
 from builder_tools.drawing.placing import Corners, Spot, Wish, leader, overlap, place_cards
 from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
@@ -78,6 +79,7 @@ class DrawBox:
         language: Of the words, one of `LANGUAGES`.
         blur_faces: Make every face that was found unknowable, with what is around it; a tracked
             one stays hidden for half a second when it is not found any more.
+        show_mesh: Draw the mesh of the landmarks on faces with a geometry.
 
     Raises:
         ValueError: If `line_width` or `trail` is below 1, or the language is unknown.
@@ -94,6 +96,7 @@ class DrawBox:
     show_numbers: bool = True
     language: str = "en"
     blur_faces: bool = False
+    show_mesh: bool = False
     _memory: Memory = field(default_factory=Memory, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -136,6 +139,8 @@ class DrawBox:
                 hide_face(canvas, box)
         for one in known:
             colour = self._colour(one.face.emotion)
+            if self.show_mesh and one.face.geometry is not None:
+                draw_mesh(canvas, one.face.geometry, colour, pen.line)
             draw_frame(canvas, one.box, colour, pen, dashed=one.face.doubtful)
         taken = []
         if fps is not None:

@@ -9,16 +9,19 @@ from builder_tools.geometry.bundle import BUNDLE_FILE, read_bundle
 from builder_tools.geometry.landmarker import FaceLandmarker
 from builder_tools.geometry.names import ACTION_UNITS, BLENDSHAPES
 from builder_tools.geometry.pose import angles_of, head_pose
+from builder_tools.geometry.table import GEOMETRY_COLUMNS, geometry_cells
 from builder_tools.results import FaceGeometry, HeadPose
 
 __all__ = [
     "ACTION_UNITS",
     "BLENDSHAPES",
     "BUNDLE_FILE",
+    "GEOMETRY_COLUMNS",
     "FaceGeometry",
     "FaceLandmarker",
     "HeadPose",
     "angles_of",
+    "geometry_cells",
     "head_pose",
     "read_bundle",
 ]

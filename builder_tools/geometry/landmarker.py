@@ -171,7 +171,9 @@ def _cut(image_rgb: np.ndarray, to_image: np.ndarray) -> np.ndarray:
     corners = np.array([[0, 0, 1], [0, 256, 1], [256, 0, 1], [256, 256, 1]]) @ to_image.T
     height, width = image_rgb.shape[:2]
     x1, y1 = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, [width - 1, height - 1])
-    x2, y2 = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 2, [x1 + 1, y1 + 1], [width, height])
+    x2, y2 = np.clip(
+        np.ceil(corners.max(axis=0)).astype(int) + 2, [x1 + 1, y1 + 1], [width, height]
+    )
     part, matrix = image_rgb[y1:y2, x1:x2], to_image.copy()
     matrix[:, 2] -= x1, y1
     times = math.hypot(*to_image[:, 0])

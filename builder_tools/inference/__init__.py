@@ -34,16 +34,15 @@ from builder_tools.inference.checks import check_choice, check_positive, check_r
 from builder_tools.inference.following import Following
 from builder_tools.inference.models import EmotionModel, chosen_model, frequent_emotion
 from builder_tools.inference.pool import DetectorPool
-from builder_tools.inference.reader import face_square, read_faces
+from builder_tools.inference.reader import face_square, make_landmarker, read_faces
 from builder_tools.inference.sinks import (
     FrameRate,
-    InlineSink,
     LiveVideoSink,
     NoSink,
     Sink,
     VideoSink,
-    WindowSink,
     closer,
+    open_show_sink,
 )
 from builder_tools.inference.stream import ResultStream
 from builder_tools.inference.whole_film import WholeFilm
@@ -119,6 +118,8 @@ class Inference:
             nothing is drawn) from all of the film, whose results then come after its last frame;
             a number of seconds, the first ones of each person, in which they look neutral; a
             `RestingFace`, where one person is filmed; in `img`, that only. None: no comparison.
+        geometry: Whether faces get `face.geometry`: landmarks, blendshapes and head pose (6 ms a
+            face); a face that is turned far away is then doubtful.
 
     Raises:
         ValueError: If a mode or policy is not one of those named, or `smooth_s` is negative or
@@ -151,6 +152,7 @@ class Inference:
         detect_every: int = 1,
         decision: str | None = None,
         rest: RestingFace | str | float | None = None,
+        geometry: bool = False,
     ) -> None:
         check_choice("show_state_mode", show_state_mode, SHOW_STATE_MODES)
         check_choice("inference_mode", inference_mode, INFERENCE_MODES)
@@ -170,7 +172,8 @@ class Inference:
         self._still = Following(track=False, smooth_s=None, rest=known_rest)
         self.policy = BatchPolicy(frequent_emotion(self.model), no_face, multi_face, every_face)
         self._detectors = DetectorPool(face_det_obj, detector, detector_options or {})
-        self._analyser = Analyser(self.model, self._detectors, img_size)
+        self.geometry, self._landmarker = geometry, make_landmarker() if geometry else None
+        self._analyser = Analyser(self.model, self._detectors, img_size, self._landmarker)
         self.draw_box = DrawBox() if draw_box_obj is None else draw_box_obj
         self._draws_always = draw_box_obj is not None or inference_mode in ("img", "video_rec")
 
@@ -181,8 +184,10 @@ class Inference:
         self.close()
 
     def close(self) -> None:
-        """Close the detectors this object made (not one that was given to it)."""
+        """Close what this object made: detectors (not one that was given to it), landmarker."""
         self._detectors.close()
+        if self._landmarker is not None:
+            self._landmarker.close()
 
     def describe(self) -> dict[str, object]:
         """Return what decides the results beside the model: detector, size and policies."""
@@ -192,6 +197,7 @@ class Inference:
             "no_face": self.policy.no_face,
             "multi_face": self.policy.multi_face,
             "every_face": self.policy.every_face,
+            "geometry": self.geometry,
         }
 
     def run(self, source=None, **options):
@@ -247,6 +253,7 @@ however it ends, the file is kept |
             self.policy,
             self.img_size or getattr(getattr(self.model, "card", None), "input_size", None),
             Budget(BYTES_PER_WORKER * self.workers),
+            self._landmarker,
         )
         return classify_images(
             named_images(sources, names),
@@ -387,14 +394,5 @@ however it ends, the file is kept |
 
     def _show_sink(self, *, required: bool = False, **window: Any) -> Sink:
         """Open what shows results; where there is no screen, only a camera needs one."""
-        if self.show_state_mode == "inline":
-            return InlineSink()
-        if self.show_state_mode == "none":
-            return NoSink()
-        try:
-            return WindowSink("builder_tools", folder=self.snapshot_folder, **window)
-        except RuntimeError as error:
-            if required:
-                raise
-            logger.warning("Results are given but not shown. %s", error)
-            return NoSink()
+        folder = self.snapshot_folder
+        return open_show_sink(self.show_state_mode, required=required, folder=folder, **window)

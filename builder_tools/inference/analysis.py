@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +16,12 @@ from builder_tools.inference.live import Stage, awaited
 from builder_tools.inference.models import EmotionModel
 from builder_tools.inference.ordered import ordered_map
 from builder_tools.inference.pool import DetectorPool
-from builder_tools.inference.reader import cut_faces, face_emotions, read_faces
+from builder_tools.inference.reader import cut_faces, face_emotions, face_shapes, read_faces
 from builder_tools.media import CameraReader, Frame
 from builder_tools.results import Face, FaceEmotion
+
+if TYPE_CHECKING:
+    from builder_tools.geometry import FaceLandmarker
 
 FRAMES_AHEAD = 2
 """Frames of a video in work per thread; bounds the memory (a 4K frame takes 25 MB)."""
@@ -35,15 +39,17 @@ class Analyser:
         model: Tells emotions.
         detectors: Lends detectors.
         img_size: Side in px faces are resized to before the model; None leaves it to the model.
+        landmarker: Finds the geometry of faces; None where nobody asked for it.
     """
 
     model: EmotionModel
     detectors: DetectorPool
     img_size: int | None
+    landmarker: FaceLandmarker | None = None
 
     def one(self, image_rgb: np.ndarray) -> tuple[FaceEmotion, ...]:
         """Return the faces in one `(H, W, 3)` uint8 RGB image, largest first."""
-        return self._classify(*self._detect(image_rgb))
+        return self._classify(image_rgb, *self._detect(image_rgb))
 
     def every(
         self,
@@ -72,7 +78,8 @@ class Analyser:
             groups = chain([first] if first else [], groups)
             searched = stack.enter_context(closing(self._search(groups, workers, ahead)))
             for frame, faces, images in named_frames(searched, following, self.detectors.cut):
-                yield frame, following.steady(self._classify(faces, images), frame.time_s)
+                told = self._classify(frame.image, faces, images)
+                yield frame, following.steady(told, frame.time_s)
 
     def newest(
         self,
@@ -100,7 +107,8 @@ class Analyser:
 
         def tell(found: tuple[Frame, list[Face], list[np.ndarray]]) -> Analysed:
             frame, faces, images = found
-            return frame, following.steady(self._classify(faces, images), frame.time_s)
+            told = self._classify(frame.image, faces, images)
+            return frame, following.steady(told, frame.time_s)
 
         with closing(Stage(Stage(camera, find, "detector"), tell, "classifier")) as stage:
             yield from islice(awaited(stage, goes_on), max_frames)
@@ -120,8 +128,12 @@ class Analyser:
             faces = detector.detect(image_rgb)
             return faces, cut_faces(image_rgb, faces, detector)
 
-    def _classify(self, faces: list[Face], images: list[np.ndarray]) -> tuple[FaceEmotion, ...]:
-        return face_emotions(self.model, faces, read_faces(self.model, images, self.img_size))
+    def _classify(
+        self, image_rgb: np.ndarray, faces: list[Face], images: list[np.ndarray]
+    ) -> tuple[FaceEmotion, ...]:
+        readings = read_faces(self.model, images, self.img_size)
+        shapes = face_shapes(self.landmarker, image_rgb, faces, self.detectors.framing)
+        return face_emotions(self.model, faces, readings, shapes)
 
 
 def _groups_ahead(group: list[Frame], workers: int) -> int:

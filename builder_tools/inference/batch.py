@@ -19,9 +19,11 @@ from builder_tools.detectors import DETECTOR_ERRORS
 from builder_tools.inference.models import EmotionModel
 from builder_tools.inference.ordered import ordered_map
 from builder_tools.inference.reader import (
+    Shape,
     cut_faces,
     doubtful_below,
     face_emotions,
+    face_shapes,
     shrink_face,
 )
 from builder_tools.media import IMAGE_ERRORS, open_image
@@ -31,6 +33,8 @@ from builder_tools.results import Face, Readings
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from builder_tools.geometry import FaceLandmarker
 
 STATUSES = ("ok", "no_face", "multi_face", "unreadable")
 IMAGES_AHEAD = 8
@@ -146,6 +150,7 @@ class Prepared:
         images: What to classify: faces, or the whole image; empty for nothing.
         faces: The faces of `images`; empty where these are the whole image.
         chosen: Which of `images` counts.
+        shapes: The geometry of each of `faces`.
     """
 
     name: str
@@ -155,6 +160,7 @@ class Prepared:
     images: tuple[np.ndarray, ...] = ()
     faces: tuple[Face, ...] = ()
     chosen: int = 0
+    shapes: tuple[Shape, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -166,12 +172,14 @@ class Preparer:
         policy: For images without exactly one face.
         face_px: Side the model wants its faces at; None if that is not known.
         budget: Memory for decoding.
+        landmarker: Finds the geometry of faces; None where nobody asked for it.
     """
 
     lend_detector: Callable[[], Any]
     policy: BatchPolicy
     face_px: int | None
     budget: Budget
+    landmarker: FaceLandmarker | None = None
 
     def __call__(self, named: tuple[str, Any]) -> Prepared:
         """Return what an image shows; never raises for a bad one."""
@@ -200,10 +208,12 @@ class Preparer:
             counts = max(faces, key=MULTI_FACE_POLICIES[self.policy.multi_face])
             kept = faces if self.policy.every_face else [counts]
             cut = cut_faces(image, kept, detector)
+            shapes = face_shapes(self.landmarker, image, kept, detector)
         looked_at = (
             tuple(shrink_face(face, self.face_px) for face in cut),
             tuple(kept),
             next(index for index, face in enumerate(kept) if face is counts),
+            tuple(shapes),
         )
         if len(faces) == 1:
             return Prepared(name, "ok", 1, note, *looked_at)
@@ -278,12 +288,12 @@ def _rows(
         mine = slice(start, start + len(item.images))
         start = mine.stop
         emotion, probability, reason = policy.frequent_emotion, None, item.reason
+        own = Readings(readings.probabilities[mine], readings.places[mine])
+        faces = face_emotions(model, item.faces, own, item.shapes) if item.faces else ()
         if item.images:
-            row = readings.probabilities[mine][item.chosen]
+            row = own.probabilities[item.chosen]
             emotion, probability = emotions[int(row.argmax())], float(row.max())
-            reason = _joined(reason, "doubtful" if probability < threshold else "")
-        faces: tuple[Mapping[str, Any], ...] = ()
-        if policy.every_face and item.faces:
-            own = Readings(readings.probabilities[mine], readings.places[mine])
-            faces = tuple(face.to_dict() for face in face_emotions(model, item.faces, own))
-        yield BatchRow(item.name, item.status, emotion, probability, item.num_faces, reason, faces)
+            is_doubtful = faces[item.chosen].doubtful if faces else probability < threshold
+            reason = _joined(reason, "doubtful" if is_doubtful else "")
+        told = tuple(face.to_dict() for face in faces) if policy.every_face else ()
+        yield BatchRow(item.name, item.status, emotion, probability, item.num_faces, reason, told)

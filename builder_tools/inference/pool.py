@@ -57,10 +57,14 @@ class DetectorPool:
         finally:
             self._idle.append(detector)
 
+    @property
+    def framing(self) -> FaceDetector:
+        """What says how these detectors frame faces: none has to be lent for that."""
+        return detector_class(self.name) if self.given is None else self.given
+
     def cut(self, image_rgb: np.ndarray, faces: Sequence[Face]) -> list[np.ndarray]:
         """Return the images of faces that one of these detectors found, framed as it frames."""
-        framing = detector_class(self.name) if self.given is None else self.given
-        return cut_faces(image_rgb, faces, framing)
+        return cut_faces(image_rgb, faces, self.framing)
 
     def close(self) -> None:
         """Close the detectors made here; may be called twice."""

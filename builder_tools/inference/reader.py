@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from builder_tools.classifier import resize_faces
 from builder_tools.detectors import FaceDetector
 from builder_tools.inference.models import EmotionModel
-from builder_tools.results import DOUBTFUL_BELOW, Box, Face, FaceEmotion, Readings, crop
+from builder_tools.results import (
+    DOUBTFUL_BELOW,
+    Box,
+    Face,
+    FaceEmotion,
+    FaceGeometry,
+    Readings,
+    crop,
+)
+
+if TYPE_CHECKING:
+    from builder_tools.geometry import FaceLandmarker
+
+Shape = tuple[FaceGeometry | None, str]
+"""The geometry of a face, or None and why there is none."""
+NO_SHAPE: Shape = (None, "")
+"""Where nobody asked for it."""
 
 LARGEST_FACE_PX = 1024
 """Longer side of a face, or of an image without one, that a model of unknown input is given."""
@@ -28,6 +45,36 @@ def face_square(box: Box, detector: FaceDetector) -> Box:
 def cut_faces(image_rgb: np.ndarray, faces: Sequence[Face], detector: FaceDetector) -> list:
     """Return the square face images to classify, `(side, side, 3)` uint8 RGB each."""
     return [crop(image_rgb, face_square(face.box, detector)) for face in faces]
+
+
+def make_landmarker() -> FaceLandmarker:
+    """Return what finds the geometry of faces; imported here, for most runs do without."""
+    from builder_tools.geometry import FaceLandmarker
+
+    return FaceLandmarker()
+
+
+def face_shapes(
+    landmarker: FaceLandmarker | None,
+    image_rgb: np.ndarray,
+    faces: Sequence[Face],
+    detector: FaceDetector,
+) -> list[Shape]:
+    """Return the geometry of faces; that of none where there is no landmarker."""
+    if landmarker is None:
+        return [NO_SHAPE] * len(faces)
+    return [
+        landmarker.look(image_rgb, face_square(face.box, detector), roll_deg=_roll_deg(face))
+        for face in faces
+    ]
+
+
+def _roll_deg(face: Face) -> float:
+    """Return how far a face leans by the eyes among its key points; 0 where it has none."""
+    if face.keypoints is None or len(face.keypoints) < 2:
+        return 0.0
+    across = face.keypoints[1] - face.keypoints[0]
+    return float(np.degrees(np.arctan2(across[1], across[0])))
 
 
 def shrink_face(face: np.ndarray, face_px: int | None) -> np.ndarray:
@@ -72,13 +119,25 @@ def read_faces(model: EmotionModel, images: Sequence[np.ndarray], img_size: int 
 
 
 def face_emotions(
-    model: EmotionModel, faces: Sequence[Face], readings: Readings
+    model: EmotionModel,
+    faces: Sequence[Face],
+    readings: Readings,
+    shapes: Sequence[Shape] | None = None,
 ) -> tuple[FaceEmotion, ...]:
-    """Put faces, their probabilities and, where it is known, their place together."""
+    """Put faces, their probabilities, their shape and, where it is known, their place together."""
     names, threshold = tuple(model.emotions), doubtful_below(model)
+    shapes = [NO_SHAPE] * len(faces) if shapes is None else shapes
+    rows = zip(faces, readings.probabilities, readings.places, shapes, strict=True)
     return tuple(
-        FaceEmotion(face, dict(zip(names, map(float, row), strict=True)), *_known(place), threshold)
-        for face, row, place in zip(faces, readings.probabilities, readings.places, strict=True)
+        FaceEmotion(
+            face,
+            dict(zip(names, map(float, row), strict=True)),
+            *_known(place),
+            threshold,
+            geometry=geometry,
+            no_geometry=reason,
+        )
+        for face, row, place, (geometry, reason) in rows
     )
 
 

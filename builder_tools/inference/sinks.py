@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from builder_tools.media import VideoWriter, Window, write_image
 from builder_tools.media.frame import fitted
@@ -134,6 +134,27 @@ class InlineSink:
 
         shown = Pillow.fromarray(result.image)
         return Image(data=shown._repr_png_(), format="png")
+
+
+def open_show_sink(mode: str, *, required: bool, **window: Any) -> Sink:
+    """Open what shows results.
+
+    Args:
+        mode: `cv2`, `inline` or `none`.
+        required: Whether to raise where there is no screen, in place of showing nothing.
+        window: Arguments of `WindowSink` but its title.
+    """
+    if mode == "inline":
+        return InlineSink()
+    if mode == "none":
+        return NoSink()
+    try:
+        return WindowSink("builder_tools", **window)
+    except RuntimeError as error:
+        if required:
+            raise
+        logger.warning("Results are given but not shown. %s", error)
+        return NoSink()
 
 
 class VideoSink:

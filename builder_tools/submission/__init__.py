@@ -143,7 +143,7 @@ def make_submission(
             yield row
         emotions = tuple(inference.model.emotions)
         if faces_csv is not None:
-            write_faces(Path(faces_csv), rows, emotions)
+            write_faces(Path(faces_csv), rows, emotions, geometry=inference.geometry)
         write_submission(rows, csv_path, job.names, emotions)
         kept.remove()
 

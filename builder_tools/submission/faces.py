@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from builder_tools.csv_files import write_csv
+from builder_tools.geometry import GEOMETRY_COLUMNS, geometry_cells
 from builder_tools.inference import BatchRow
 from builder_tools.media.partial import replacing
 
@@ -15,7 +16,9 @@ FIRST_COLUMNS = (
 )
 
 
-def write_faces(path: Path, rows: Iterable[BatchRow], emotions: Sequence[str]) -> None:
+def write_faces(
+    path: Path, rows: Iterable[BatchRow], emotions: Sequence[str], *, geometry: bool = False
+) -> None:
     """Write a csv of every face, whole or not at all.
 
     Columns: `image_path`, `face` (its number in the image, the largest is 1), the box in pixels,
@@ -26,17 +29,21 @@ def write_faces(path: Path, rows: Iterable[BatchRow], emotions: Sequence[str]) -
         path: Where to; its folder is made.
         rows: Of an `Inference` with `every_face`.
         emotions: The model's classes, in order.
+        geometry: Whether `geometry.GEOMETRY_COLUMNS` follow.
 
     Raises:
         OSError: If it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = [*FIRST_COLUMNS, *(f"p_{name}" for name in emotions), "valence", "arousal"]
+    columns += GEOMETRY_COLUMNS if geometry else ()
     with replacing(path) as partial:
-        write_csv(partial, columns, _cells(rows, emotions))
+        write_csv(partial, columns, _cells(rows, emotions, geometry))
 
 
-def _cells(rows: Iterable[BatchRow], emotions: Sequence[str]) -> Iterator[list[object]]:
+def _cells(
+    rows: Iterable[BatchRow], emotions: Sequence[str], geometry: bool
+) -> Iterator[list[object]]:
     for row in rows:
         for number, face in enumerate(row.faces, start=1):
             yield [
@@ -44,4 +51,5 @@ def _cells(rows: Iterable[BatchRow], emotions: Sequence[str]) -> Iterator[list[o
                 *(face["emotion"], face["probability"], int(face["doubtful"])),
                 *(face["probabilities"][name] for name in emotions),
                 *(face["valence"], face["arousal"]),
+                *(geometry_cells(face) if geometry else ()),
             ]

@@ -31,6 +31,9 @@ class Summary:
         arousal: Mean, or None where unknown.
         intensity: Mean, 0...1.
         changes: How often the shown emotion changed.
+        turned_away: Share of the sights with a geometry in which the face was turned away by more
+            than `AWAY_DEG`; None where there was none.
+        eyes_closed: The same of closed eyes.
     """
 
     track: int | None
@@ -43,6 +46,8 @@ class Summary:
     arousal: float | None
     intensity: float
     changes: int
+    turned_away: float | None = None
+    eyes_closed: float | None = None
 
     @property
     def emotion(self) -> str:
@@ -68,6 +73,7 @@ class _Sums:
     probabilities: np.ndarray | None = None
     shown: dict[str, float] = field(default_factory=dict)
     affect: np.ndarray = field(default_factory=lambda: np.zeros(4))
+    shape: np.ndarray = field(default_factory=lambda: np.zeros(3))
 
     def add(self, other: _Sums) -> None:
         self.first_s = min(self.first_s, other.first_s)
@@ -77,10 +83,14 @@ class _Sums:
         self.changes += other.changes
         self.probabilities = self.probabilities + other.probabilities
         self.affect = self.affect + other.affect
+        self.shape = self.shape + other.shape
         for name, share in other.shown.items():
             self.shown[name] = self.shown.get(name, 0.0) + share
 
 
+AWAY_DEG = 30.0
+"""Who is turned by more (`HeadPose.turned_deg`) does not look at the screen or exhibit that the
+camera stands by."""
 _FIRST_SIGHT_S = 1e-3
 """What the first sight of somebody weighs, so that a single one has a mean too."""
 
@@ -138,6 +148,9 @@ class SummaryMaker:
         values = (affect.valence or 0.0, affect.arousal or 0.0, float(known), affect.intensity)
         sums.probabilities += weight * np.array([face.probabilities[n] for n in self.emotions])
         sums.affect += weight * np.array(values)
+        if face.geometry is not None:
+            away = face.geometry.pose_deg.turned_deg > AWAY_DEG
+            sums.shape += weight * np.array([away, face.geometry.are_eyes_closed, 1.0])
         sums.shown[face.emotion] = sums.shown.get(face.emotion, 0.0) + weight
         sums.changes += face.emotion != sums.emotion
         sums.weight += weight
@@ -146,6 +159,7 @@ class SummaryMaker:
 
     def _summary(self, track: int | None, sums: _Sums) -> Summary:
         valence, arousal, known, intensity = sums.affect
+        away, closed, with_shape = sums.shape.tolist()
         shares = sums.probabilities / sums.probabilities.sum()
         return Summary(
             track=track,
@@ -158,6 +172,8 @@ class SummaryMaker:
             arousal=arousal / known if known else None,
             intensity=intensity / sums.weight,
             changes=sums.changes,
+            turned_away=away / with_shape if with_shape else None,
+            eyes_closed=closed / with_shape if with_shape else None,
         )
 
 
@@ -187,7 +203,13 @@ def _line(who: str, summary: Summary) -> str:
         if summary.valence is None
         else f"; valence {summary.valence:+.2f}, arousal {summary.arousal:+.2f}"
     )
+    shape = (
+        ""
+        if summary.turned_away is None
+        else f"; turned away (over {AWAY_DEG:.0f} degrees) {summary.turned_away:.0%} of the time, "
+        f"eyes closed {summary.eyes_closed:.0%}"
+    )
     return (
         f"{who}: {summary.first_s:.1f}-{summary.last_s:.1f} s, {summary.seen_s:.1f} s in sight; "
-        f"{emotions}{place}; intensity {summary.intensity:.2f}"
+        f"{emotions}{place}; intensity {summary.intensity:.2f}{shape}"
     )

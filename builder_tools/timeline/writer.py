@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from builder_tools.csv_files import csv_writer
+from builder_tools.geometry import GEOMETRY_COLUMNS, geometry_cells
+from builder_tools.geometry.table import REASONS
 from builder_tools.media.partial import partial_path
 from builder_tools.results import FaceEmotion, FrameResult
 from builder_tools.timeline.affect import affect_of
@@ -37,13 +39,16 @@ ROWS_A_GROUP = 4096
 """Rows kept in memory before Parquet writes them."""
 
 
-def columns_of(emotions: Sequence[str], *, relative: bool = False) -> list[str]:
+def columns_of(
+    emotions: Sequence[str], *, relative: bool = False, geometry: bool = False
+) -> list[str]:
     """Return the columns of a timeline: `frame`, `time_s`, ..., `p_<emotion>`, ..., `intensity`.
 
     Args:
         emotions: Class order of the model.
         relative: Whether faces were compared with their rest: `relative_emotion`,
             `relative_probability` and `relative_p_<emotion>` follow.
+        geometry: Whether `geometry.GEOMETRY_COLUMNS` follow.
     """
     return [
         *FIRST_COLUMNS,
@@ -52,19 +57,22 @@ def columns_of(emotions: Sequence[str], *, relative: bool = False) -> list[str]:
         DOUBTFUL,
         *(RELATIVE_COLUMNS if relative else ()),
         *(RELATIVE_PREFIX + name for name in emotions if relative),
+        *(GEOMETRY_COLUMNS if geometry else ()),
     ]
 
 
 def rows_of(
-    result: FrameResult, emotions: Sequence[str], *, relative: bool = False
+    result: FrameResult, emotions: Sequence[str], *, relative: bool = False, geometry: bool = False
 ) -> Iterator[list[Any]]:
     """Yield a frame's rows, in the order of `columns_of`; None where there is no value."""
     start = [result.frame, round(result.time_s, 6)]
     if not result.faces:
-        yield start + [None] * (len(columns_of(emotions, relative=relative)) - len(start))
+        columns = columns_of(emotions, relative=relative, geometry=geometry)
+        yield start + [None] * (len(columns) - len(start))
     for face in result.faces:
         cells = _face_cells(face, emotions)
-        yield start + cells + (_relative_cells(face, emotions) if relative else [])
+        cells += _relative_cells(face, emotions) if relative else []
+        yield start + cells + (geometry_cells(face.to_dict()) if geometry else [])
 
 
 def _face_cells(face: FaceEmotion, emotions: Sequence[str]) -> list[Any]:
@@ -128,7 +136,8 @@ class _ParquetRows:
                 "Parquet tables need pyarrow: pip install pyarrow (or 'builder-tools[video]'), or "
                 "name a .csv."
             ) from error
-        words, whole = {"emotion", "affect_from", "relative_emotion"}, {"frame", "track", DOUBTFUL}
+        words = {"emotion", "affect_from", "relative_emotion", *REASONS}
+        whole = {"frame", "track", DOUBTFUL}
         self._schema = pyarrow.schema(
             (
                 name,
@@ -170,6 +179,7 @@ class TimelineWriter:
         path: Ending in .csv, or in .parquet where pyarrow is installed; missing folders are made.
         emotions: Class order of the model.
         relative: Whether faces were compared with their rest (`columns_of`).
+        geometry: Whether their geometry was asked for (`columns_of`).
 
     Raises:
         ValueError: If the name ends otherwise.
@@ -178,9 +188,15 @@ class TimelineWriter:
     """
 
     def __init__(
-        self, path: str | Path, emotions: Sequence[str], *, relative: bool = False
+        self,
+        path: str | Path,
+        emotions: Sequence[str],
+        *,
+        relative: bool = False,
+        geometry: bool = False,
     ) -> None:
-        self.path, self.emotions, self.relative = Path(path), tuple(emotions), relative
+        self.path, self.emotions = Path(path), tuple(emotions)
+        self._optional = {"relative": relative, "geometry": geometry}
         self.num_rows = 0
         kind = check_table_name(self.path)
         self._partial = partial_path(self.path)
@@ -188,7 +204,7 @@ class TimelineWriter:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_dir():
                 raise IsADirectoryError(f"{self.path} is a folder")
-            self._rows: _Rows = kind(self._partial, columns_of(self.emotions, relative=relative))
+            self._rows: _Rows = kind(self._partial, columns_of(self.emotions, **self._optional))
         except OSError as error:
             raise OSError(
                 f"Cannot write {self.path}: {error.strerror or error}. Try another folder."
@@ -196,7 +212,7 @@ class TimelineWriter:
 
     def write(self, result: FrameResult) -> None:
         """Add a frame."""
-        for row in rows_of(result, self.emotions, relative=self.relative):
+        for row in rows_of(result, self.emotions, **self._optional):
             self._rows.write(row)
             self.num_rows += 1
 

@@ -104,6 +104,8 @@ class EmotionSmoother:
             state.arousal,
             face.doubtful_below,
             shown=names[state.label],
+            geometry=face.geometry,
+            no_geometry=face.no_geometry,
         )
 
     def _blend(self, state: _State, face: FaceEmotion, fresh: np.ndarray, time_s: float) -> None:

@@ -1,0 +1,48 @@
+"""The mesh of a face's landmarks on the face."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+
+from builder_tools.geometry import FaceGeometry, read_bundle
+
+SUBPIXEL_BITS = 4
+"""OpenCV draws at 1/16 px."""
+OPACITY = 0.5
+"""The face has to stay visible under it."""
+
+
+def draw_mesh(
+    canvas: np.ndarray, geometry: FaceGeometry, colour: tuple[int, int, int], line: int
+) -> None:
+    """Draw the edges of the face's surface, thin and half transparent, into an image.
+
+    Args:
+        canvas: `(H, W, 3)` uint8 RGB; drawn into.
+        geometry: The face's.
+        colour: RGB.
+        line: Width of other lines in the image, px; these are half as wide.
+    """
+    height, width = canvas.shape[:2]
+    low, high = geometry.landmarks_px[:, :2].min(axis=0), geometry.landmarks_px[:, :2].max(axis=0)
+    x1, y1 = np.clip(low.astype(int) - line, 0, (width, height))
+    x2, y2 = np.clip(high.astype(int) + line + 1, 0, (width, height))
+    if x1 >= x2 or y1 >= y2:
+        return
+    part = canvas[y1:y2, x1:x2]
+    points = np.rint((geometry.landmarks_px[:, :2] - (x1, y1)) * 2**SUBPIXEL_BITS).astype(np.int32)
+    drawn = part.copy()
+    thin = max(line // 2, 1)
+    cv2.polylines(drawn, points[_edges()], False, colour, thin, cv2.LINE_AA, SUBPIXEL_BITS)
+    cv2.addWeighted(drawn, OPACITY, part, 1 - OPACITY, 0, part)
+
+
+@cache
+def _edges() -> np.ndarray:
+    """Return the landmarks at both ends of each edge once, `(n, 2)`."""
+    triangles = read_bundle().triangles
+    edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
+    return np.unique(np.sort(edges, axis=1), axis=0)

@@ -256,7 +256,10 @@ class FaceEmotion:
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> FaceEmotion:
-        """Return the face of such an entry as `to_dict` gives; numbers are as rounded there."""
+        """Return the face of such an entry as `to_dict` gives; numbers are as rounded there.
+
+        It has no geometry: the entry lacks the landmarks.
+        """
         box, score = Box(*entry["box"]), entry["detection_score"]
         return cls(
             Face(box, score, track=entry["track"]),

@@ -11,6 +11,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from builder_tools.assets import asset_path
 from builder_tools.classical import (
     FEATURES,
+    BlendshapeFeatures,
     GaborFeatures,
     HogFeatures,
     KeypointFeatures,
@@ -32,6 +33,12 @@ RNG = np.random.default_rng(0)
 
 def needs_files(features: str) -> None:
     """Skips where a weight file of the features is neither shared nor fetched yet."""
+    if FEATURES[features].extra == "geometry":
+        pytest.importorskip("ai_edge_litert")
+        try:
+            asset_path("face_landmarker.task", fetch=False)
+        except FileNotFoundError as error:
+            pytest.skip(f"the landmarker's file was not fetched yet: {error}")
     if FEATURES[features].extra == "dlib":
         pytest.importorskip("dlib")
         name = {"dlib_embedding": "dlib_face_recognition_resnet_model_v1.dat"}.get(
@@ -127,7 +134,7 @@ def test_geometry_forgets_place_size_and_tilt():
     assert np.isnan(face_geometry(np.zeros((5, 2)))).all()
 
 
-@pytest.mark.parametrize("name", ["keypoints", "landmarks5"])
+@pytest.mark.parametrize("name", ["keypoints", "landmarks5", "blendshapes"])
 def test_faces_without_points_are_imputed_and_marked(name, astronaut):
     """A grey wall has no points: NaN and found = 0; the pipeline fills in, and drops nobody."""
     needs_files(name)
@@ -143,6 +150,18 @@ def test_faces_without_points_are_imputed_and_marked(name, astronaut):
     model = make_pipeline("logistic", learn=learn, params={"model__C": 100})
     model.fit(found, [0, 1, 0, 1, 0, 1])
     np.testing.assert_array_equal(model.predict(found), [0, 1, 0, 1, 0, 1])
+
+
+def test_blendshapes_of_a_smile_and_the_turn_of_the_head(astronaut):
+    needs_files("blendshapes")
+    head = cv2.resize(astronaut[66:185, 165:284], (48, 48))
+    for describer in (BlendshapeFeatures(), BlendshapeFeatures(pose=False)):
+        names = list(describer.get_feature_names_out())
+        found = dict(zip(names, describer.transform(head[None])[0], strict=True))
+        assert found["mouthSmileLeft"] > 0.7 and found["found"] == 1
+        assert len(names) == (57 if describer.pose else 54)
+    pose = BlendshapeFeatures().transform(np.stack([head, head[:, ::-1]]))[:, -4:-1]
+    assert pose[0] * (-1, 1, -1) == pytest.approx(pose[1], abs=4)
 
 
 def test_network_features_are_those_before_the_last_layer():

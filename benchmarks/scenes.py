@@ -53,22 +53,22 @@ def labelled_faces(split: str, count: int | None, seed: int = 0) -> LabelledFace
 
 
 def scene(
-    face: np.ndarray, number: int, *, side_px: int = FACE_PX, turn_deg: float = 0.0
+    face: np.ndarray, number: int, *, size_px: int = FACE_PX, turn_deg: float = 0.0
 ) -> np.ndarray:
     """Return a 640x480 RGB scene with the face in it.
 
     Args:
         face: `(48, 48)` uint8 grey.
         number: Decides background and place.
-        side_px: Side of the face image in the scene.
+        size_px: Side of the face image in the scene.
         turn_deg: Rotation of the face in the plane.
     """
     rng = np.random.default_rng(number)
     ground = _background(BACKGROUNDS[number % len(BACKGROUNDS)])
     width, height = SCENE_SIZE
-    spare = max((width - side_px) // 2, 1), max((height - side_px) // 2, 1)
+    spare = max((width - size_px) // 2, 1), max((height - size_px) // 2, 1)
     x, y = (int(rng.integers(-s // 2, s // 2 + 1)) for s in spare)
-    patch, mask = _patch(face, side_px, turn_deg)
+    patch, mask = _patch(face, size_px, turn_deg)
     centre = width // 2 + x, height // 2 + y
     return _laid(ground, patch, mask, centre)
 
@@ -78,14 +78,14 @@ def _background(name: str) -> np.ndarray:
     return cv2.resize(getattr(data, name)(), SCENE_SIZE, interpolation=cv2.INTER_AREA)
 
 
-def _patch(face: np.ndarray, side_px: int, turn_deg: float) -> tuple[np.ndarray, np.ndarray]:
+def _patch(face: np.ndarray, size_px: int, turn_deg: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the face with its rim, `(m, m)` grey, and how much of it covers the ground, 0...1."""
-    method = cv2.INTER_CUBIC if side_px > face.shape[0] else cv2.INTER_AREA
-    large = cv2.resize(face, (side_px, side_px), interpolation=method)
-    rim = max(round(side_px * RIM), 1)
+    method = cv2.INTER_CUBIC if size_px > face.shape[0] else cv2.INTER_AREA
+    large = cv2.resize(face, (size_px, size_px), interpolation=method)
+    rim = max(round(size_px * RIM), 1)
     wide = cv2.copyMakeBorder(large, rim, rim, rim, rim, cv2.BORDER_REPLICATE)
-    wide = cv2.GaussianBlur(wide, (0, 0), side_px / 12)
-    wide[rim : rim + side_px, rim : rim + side_px] = large
+    wide = cv2.GaussianBlur(wide, (0, 0), size_px / 12)
+    wide[rim : rim + size_px, rim : rim + size_px] = large
     mask = np.zeros(wide.shape, np.float32)
     inner = rim // 2
     mask[inner : -inner or None, inner : -inner or None] = 1
@@ -142,7 +142,7 @@ def _on_scene(change, strength: float):
 SPOILINGS: tuple[Spoiling, ...] = (
     Spoiling("clean", "160 px", lambda face, n: scene(face, n)),
     *(
-        Spoiling("size", f"{px} px", lambda face, n, px=px: scene(face, n, side_px=px))
+        Spoiling("size", f"{px} px", lambda face, n, px=px: scene(face, n, size_px=px))
         for px in (24, 36, 48, 80, 240, 400)
     ),
     *(

@@ -84,12 +84,12 @@ class StepTimer(keras.callbacks.Callback):
         return (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
-def write_files(folder: Path, images: np.ndarray, suffix: str, side_px: int) -> ResizedImages:
+def write_files(folder: Path, images: np.ndarray, suffix: str, size_px: int) -> ResizedImages:
     """Write faces as files of a side and return them back as images of 48 px."""
     paths = [folder / f"{number}{suffix}" for number in range(len(images))]
     for path, image in zip(tqdm(paths, f"writing {suffix}", delay=2), images, strict=True):
-        if image.shape[0] != side_px:
-            image = cv2.resize(image, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
+        if image.shape[0] != size_px:
+            image = cv2.resize(image, (size_px, size_px), interpolation=cv2.INTER_CUBIC)
         write_image(path, image)
     emotions = ["neutral"] * len(paths)
     return table_of_files([p.name for p in paths], paths, emotions, NINE_EMOTIONS).resized(SIZE_PX)

@@ -125,7 +125,7 @@ def test_detectors_are_named_in_their_figure() -> None:
 
 def test_contact_sheet_of_images_and_one_that_cannot_be_read(tmp_path: Path) -> None:
     red = np.full((10, 20, 3), (255, 0, 0), np.uint8)
-    ax = plot_contact_sheet([red, red, tmp_path / "absent.png"], columns=2, side_px=20)
+    ax = plot_contact_sheet([red, red, tmp_path / "absent.png"], columns=2, size_px=20)
     sheet = ax.images[0].get_array()
     assert sheet.shape == (2 * 22, 2 * 22, 3)
     assert sheet[12, 10].tolist() == [255, 0, 0]  # the middle of the first

@@ -20,7 +20,7 @@ from builder_tools.timeline.exhibits import (
     watch_exhibit,
     write_exhibits,
 )
-from builder_tools.timeline.report import write_report
+from builder_tools.timeline.exhibits_page import write_report
 from builder_tools.timeline.summary import Summary
 
 

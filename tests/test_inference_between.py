@@ -9,8 +9,8 @@ from fakes import FakeModel
 from builder_tools.inference import Inference
 from builder_tools.inference.analysis import Analyser
 from builder_tools.inference.between import faces_between, groups_of
-from builder_tools.inference.following import Following
 from builder_tools.inference.pool import DetectorPool
+from builder_tools.inference.stream_state import StreamState
 from builder_tools.media import Frame
 from builder_tools.results import Box, Face
 
@@ -51,8 +51,8 @@ class Seen:
 
 def run(frames, detector, **options):
     analyser = Analyser(FakeModel(), DetectorPool(detector, "haar", {}), None)
-    following = Following(track=True, smooth_s=None)
-    analysed = analyser.every(frames, following, workers=2, **options)
+    state = StreamState(track=True, smooth_s=None)
+    analysed = analyser.every(frames, state, workers=2, **options)
     return [Seen(frame.index, faces) for frame, faces in analysed]
 
 

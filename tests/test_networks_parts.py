@@ -12,7 +12,7 @@ keras = pytest.importorskip("keras")
 from toy_study import pattern  # noqa: E402
 
 from builder_tools.networks import NETWORKS, Head, build_network, set_trainable  # noqa: E402
-from builder_tools.networks.faces import standardised_grey  # noqa: E402
+from builder_tools.networks.inputs import standardised_grey  # noqa: E402
 
 pytestmark = pytest.mark.slow
 

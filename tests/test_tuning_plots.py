@@ -56,7 +56,7 @@ def drawn_lines(ax) -> np.ndarray:
 
 
 def test_columns_that_are_not_hyperparameters_are_those_of_the_table():
-    from builder_tools.tuning.results import FIRST_COLUMNS, LAST_COLUMNS
+    from builder_tools.tuning.trials import FIRST_COLUMNS, LAST_COLUMNS
 
     assert set(NOT_TUNED) == {*FIRST_COLUMNS, *LAST_COLUMNS}
 

@@ -27,7 +27,7 @@ from builder_tools.networks import NETWORKS  # noqa: E402
 from builder_tools.release import read_label_files  # noqa: E402
 from builder_tools.release.affect import class_centres  # noqa: E402
 from builder_tools.valence_arousal import vote_weighted_anchors  # noqa: E402
-from builder_tools.valence_arousal.faces import network_vectors  # noqa: E402
+from builder_tools.valence_arousal.vectors import network_vectors  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -99,7 +99,7 @@ def test_the_card_says_what_the_network_gives(study, task):
 def test_figures_of_the_card_are_those_of_its_places(study, task):
     folder = study.root / "models" / task
     found = ModelCard.read(folder).metrics["valence_arousal"]
-    places = EmotionClassifier(folder).read(faces_of(study)).places
+    places = EmotionClassifier(folder).predict_with_affect(faces_of(study)).places
     reference = vote_weighted_anchors(held_out(study).votes)
     assert found["test"]["against_votes"] == evaluate_valence_arousal(reference, places).to_dict()
     assert found["test"]["against_votes"]["mean_ccc"] > 0.5
@@ -134,16 +134,16 @@ def test_both_come_from_one_pass(study, monkeypatch):
 
 def test_places_of_a_network_are_not_its_expected_anchors(study):
     both = EmotionClassifier(study.both)
-    readings = both.read(faces_of(study))
+    readings = both.predict_with_affect(faces_of(study))
     assert readings.probabilities == pytest.approx(both.predict(faces_of(study)))
     assert np.abs(readings.places - both.valence_arousal(readings.probabilities)).max() > 0.01
-    none = both.read(faces_of(study)[:0])
+    none = both.predict_with_affect(faces_of(study)[:0])
     assert none.probabilities.shape == (0, 9) and none.places.shape == (0, 2)
 
 
 def test_a_model_of_places_names_the_nearest_centre(study):
     model = EmotionClassifier(study.va)
-    readings = model.read(faces_of(study))
+    readings = model.predict_with_affect(faces_of(study))
     centres = np.array([model.card.centres[name] for name in NINE_EMOTIONS])
     distance = np.linalg.norm(readings.places[:, None] - centres, axis=2)
     np.testing.assert_array_equal(readings.probabilities.argmax(axis=1), distance.argmin(axis=1))
@@ -159,7 +159,7 @@ def test_mirrored_faces_are_averaged_in_places_too(study):
     faces[:, :, :10] //= 2
     plain = EmotionClassifier(study.both)
     sides = [plain.read(side).places for side in (faces, np.ascontiguousarray(faces[:, :, ::-1]))]
-    averaged = EmotionClassifier(study.both, flip_average=True).read(faces).places
+    averaged = EmotionClassifier(study.both, flip_average=True).predict_with_affect(faces).places
     np.testing.assert_allclose(averaged, np.mean(sides, axis=0), atol=1e-5)
 
 

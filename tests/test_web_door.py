@@ -20,7 +20,7 @@ pytest.importorskip("gradio")
 
 from web_server import running  # noqa: E402
 
-from builder_tools.web import results  # noqa: E402
+from builder_tools.web import result_store  # noqa: E402
 
 CLIENT = httpx.Client(timeout=60)
 SECRET = "a-secret-of-this-machine"
@@ -280,12 +280,12 @@ def test_uploads_that_break_off_lie_in_the_private_folder_and_go(server, monkeyp
     nameless = {"other": ("a.jpg", b"not called files")}
     CLIENT.post(f"{address}{API}/upload", files=nameless, timeout=30)
     assert list(Path(tempfile.gettempdir()).iterdir()) == []
-    monkeypatch.setattr(results, "SWEEP_S", 0.1)
-    store = results.ResultStore(folder)
+    monkeypatch.setattr(result_store, "SWEEP_S", 0.1)
+    store = result_store.ResultStore(folder)
     left = lambda: {path for path in folder.rglob("*") if path.is_file()} - before  # noqa: E731
     store.sweep()
     assert left(), "what may still be coming stays"
-    monkeypatch.setattr(results, "BROKEN_OFF_S", -1)
+    monkeypatch.setattr(result_store, "BROKEN_OFF_S", -1)
     store.sweep()
     assert not left()
 

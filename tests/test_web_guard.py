@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from builder_tools.web import guard, results
 from builder_tools.web.guard import Guard
 from builder_tools.web.limits import Limits, Refused
-from builder_tools.web.results import ResultStore
+from builder_tools.web.result_store import ResultStore
 
 # results
 

@@ -20,7 +20,7 @@ from builder_tools.web import page as page_module
 from builder_tools.web.engine import Engine
 from builder_tools.web.limits import Limits
 from builder_tools.web.page import Page
-from builder_tools.web.results import ResultStore
+from builder_tools.web.result_store import ResultStore
 from builder_tools.web.server import private_folder
 from builder_tools.web.texts import Words
 

@@ -298,7 +298,7 @@ def test_a_camera_survives_whatever_a_image_does(monkeypatch):
         async def send_text(self, text):
             said.append(json.loads(text))
 
-    def answer(self, data, choice, following, time_s):
+    def answer(self, data, choice, state, time_s):
         if data == b"bad":
             raise KeyError("nobody foresaw this")
         return {"id": 2}

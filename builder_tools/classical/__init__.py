@@ -8,7 +8,7 @@ from builder_tools.classical.blendshapes import BlendshapeFeatures
 from builder_tools.classical.cache import cached_features, features_key
 from builder_tools.classical.eigenfaces import MainDirections
 from builder_tools.classical.embeddings import DlibEmbeddingFeatures, NetworkFeatures
-from builder_tools.classical.faces import FaceFeatures
+from builder_tools.classical.face_features import FaceFeatures
 from builder_tools.classical.features import FEATURES, FeatureSpec, make_features
 from builder_tools.classical.gains import paired_gains
 from builder_tools.classical.hybrids import DeepModel, SoftVoting, Stacked, out_of_fold

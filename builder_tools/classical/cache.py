@@ -11,7 +11,7 @@ from joblib import Parallel, delayed
 from sklearn.base import TransformerMixin
 from sklearn.pipeline import FeatureUnion
 
-from builder_tools.classical.faces import FaceFeatures
+from builder_tools.classical.face_features import FaceFeatures
 from builder_tools.media.partial import replacing
 
 VERSION = 1

@@ -11,7 +11,7 @@ import numpy as np
 
 from builder_tools.assets import ASSETS, asset_path
 from builder_tools.cards import ModelCard, file_sha256, find_model, verify_files
-from builder_tools.classical.faces import FaceFeatures, rgb_faces
+from builder_tools.classical.face_features import FaceFeatures, rgb_faces
 from builder_tools.detectors.dlib import import_dlib
 
 BATCH_FACES = 64

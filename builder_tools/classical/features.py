@@ -12,7 +12,7 @@ from sklearn.pipeline import FeatureUnion
 
 from builder_tools.classical.blendshapes import BlendshapeFeatures
 from builder_tools.classical.embeddings import DlibEmbeddingFeatures, NetworkFeatures
-from builder_tools.classical.faces import FaceFeatures
+from builder_tools.classical.face_features import FaceFeatures
 from builder_tools.classical.landmarks import KeypointFeatures, LandmarkFeatures
 from builder_tools.classical.texture import (
     GaborFeatures,

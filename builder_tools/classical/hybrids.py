@@ -19,7 +19,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.utils.validation import check_is_fitted
 
 from builder_tools.cards import ModelCard, file_sha256, find_model
-from builder_tools.classical.faces import check_stack, rgb_faces
+from builder_tools.classical.face_features import check_stack, rgb_faces
 from builder_tools.classical.models import stratified_folds
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.decisions import LEAST_PROBABILITY

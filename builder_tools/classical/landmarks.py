@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from builder_tools.assets import ASSETS, asset_path
-from builder_tools.classical.faces import FaceFeatures, positive_option, rgb_faces
+from builder_tools.classical.face_features import FaceFeatures, positive_option, rgb_faces
 from builder_tools.detectors.dlib import import_dlib
 from builder_tools.detectors.mediapipe import SHORT_RANGE
 

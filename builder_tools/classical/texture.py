@@ -7,7 +7,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from builder_tools.classical.faces import (
+from builder_tools.classical.face_features import (
     FACE_PX,
     FaceFeatures,
     grey_faces,

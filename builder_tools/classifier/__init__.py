@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from builder_tools.cards import ModelCard, find_model
-from builder_tools.classifier.faces import as_faces, resize_faces
+from builder_tools.classifier.crops import as_faces, resize_faces
 from builder_tools.classifier.runtimes import (
     DEVICES,
     RUNTIMES,
@@ -117,9 +117,9 @@ class EmotionClassifier:
             OSError: If one cannot be read.
         """
         if rest is None:
-            return self.read(faces).probabilities
+            return self.predict_with_affect(faces).probabilities
         rest.check_model(self.emotions, self.identity)
-        return rest.relative(self.read(faces).probabilities).astype(np.float32)
+        return rest.relative(self.predict_with_affect(faces).probabilities).astype(np.float32)
 
     def resting_face(self, faces: Any) -> RestingFace:
         """Return how a person's face looks to this model at rest, for `predict(..., rest=...)`.
@@ -139,7 +139,7 @@ class EmotionClassifier:
         """The model's name and the start of its file's hash: other weights, another identity."""
         return f"{self.card.name} {self.card.sha256.get(self.card.file, '')[:12]}".strip()
 
-    def read(self, faces: Any) -> Readings:
+    def predict_with_affect(self, faces: Any) -> Readings:
         """Return the probabilities, valence and arousal of each face; one pass gives both.
 
         Arguments and errors are those of `predict`.

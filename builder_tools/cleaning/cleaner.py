@@ -36,9 +36,9 @@ from builder_tools.cleaning.manifest import (
     read_manifest,
     write_manifest,
 )
+from builder_tools.cleaning.near_duplicates import same_face_faults, same_face_groups
 from builder_tools.cleaning.preview import write_preview
 from builder_tools.cleaning.sources import RawImage, list_raw_images, output_names
-from builder_tools.cleaning.twins import twin_faults, twin_groups
 from builder_tools.cleaning.workers import (
     checked_workers,
     describe_detector,
@@ -310,8 +310,10 @@ class _Run:
         """Decide on every image; return the manifest."""
         own = [faults(look, self.config) for look in looks]
         kept = {i for i, found in enumerate(own) if not any(fault.drops for fault in found)}
-        twins = twin_faults(self.images, twin_groups(self.images, looks), kept, self.config)
-        verdicts = [verdict([*found, *twins.get(i, [])]) for i, found in enumerate(own)]
+        repeated = same_face_faults(
+            self.images, same_face_groups(self.images, looks), kept, self.config
+        )
+        verdicts = [verdict([*found, *repeated.get(i, [])]) for i, found in enumerate(own)]
         return make_manifest(self.images, looks, verdicts, output_names(self.images, self._suffix))
 
     @property

@@ -77,13 +77,13 @@ class Fault:
         status: One of `STATUSES`.
         reason: In words.
         drops: Whether the image is dropped for it.
-        twin: Index of the image it repeats, or None.
+        repeats: Index of the image it repeats, or None.
     """
 
     status: str
     reason: str
     drops: bool
-    twin: int | None = None
+    repeats: int | None = None
 
 
 def look_at(
@@ -128,8 +128,8 @@ def verdict(found: Iterable[Fault]) -> Fault:
     if not found:
         return Fault("ok", "", drops=False)
     reason = "; ".join(fault.reason for fault in found)
-    twins = [fault.twin for fault in found if fault.twin is not None]
-    return Fault(found[0].status, reason, found[0].drops, twins[0] if twins else None)
+    repeated = [fault.repeats for fault in found if fault.repeats is not None]
+    return Fault(found[0].status, reason, found[0].drops, repeated[0] if repeated else None)
 
 
 def _faults(look: Look, config: CleaningConfig) -> Iterable[Fault]:

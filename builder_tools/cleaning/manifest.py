@@ -136,7 +136,7 @@ def _row(
         "face_px": look.face_px,
         "sharpness": look.sharpness,
         "roll_deg": look.roll_deg,
-        "duplicate_of": "" if fault.twin is None else images[fault.twin].name,
+        "duplicate_of": "" if fault.repeats is None else images[fault.repeats].name,
         "out_path": "" if fault.drops else out,
         "error": look.error,
     }

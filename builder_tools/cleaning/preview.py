@@ -46,7 +46,7 @@ def contact_sheet(
     captions: Sequence[str] = (),
     *,
     columns: int = COLUMNS,
-    side_px: int = SIDE_PX,
+    size_px: int = SIDE_PX,
     gap_px: int = CAPTION_PX,
 ) -> np.ndarray:
     """Return images small, row by row, `(H, W, 3)` uint8 RGB.
@@ -56,16 +56,16 @@ def contact_sheet(
             that cannot be read is a grey square.
         captions: Short ASCII texts written above them, one an image, or none.
         columns: Images in a row.
-        side_px: Side of a square.
+        size_px: Side of a square.
         gap_px: Height left above each row.
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    size = (rows * (side_px + gap_px), columns * (side_px + 2), 3)
+    size = (rows * (size_px + gap_px), columns * (size_px + 2), 3)
     sheet = np.full(size, 255, np.uint8)
     for place, image in enumerate(images):
-        top, left = place // columns * (side_px + gap_px) + gap_px, place % columns * (side_px + 2)
-        sheet[top : top + side_px, left : left + side_px] = _fitted(image, side_px)
+        top, left = place // columns * (size_px + gap_px) + gap_px, place % columns * (size_px + 2)
+        sheet[top : top + size_px, left : left + size_px] = _fitted(image, size_px)
         if len(captions):
             cv2.putText(sheet, captions[place], (left, top - 3), 0, 0.35, TEXT_RGB, 1, cv2.LINE_AA)
     return sheet
@@ -87,17 +87,17 @@ def _with_box(path: Path, row: pd.Series) -> Path | np.ndarray:
     return image
 
 
-def _fitted(source: str | Path | np.ndarray, side_px: int) -> np.ndarray:
+def _fitted(source: str | Path | np.ndarray, size_px: int) -> np.ndarray:
     """Return a source inside a white square, its shape kept."""
-    square = np.full((side_px, side_px, 3), 255, np.uint8)
+    square = np.full((size_px, size_px, 3), 255, np.uint8)
     try:
         image = read_image(source)
     except (OSError, ValueError):
         square[:] = UNREADABLE_GREY
         return square
-    factor = side_px / max(image.shape[:2])
+    factor = size_px / max(image.shape[:2])
     height, width = (max(round(side * factor), 1) for side in image.shape[:2])
     small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    top, left = (side_px - height) // 2, (side_px - width) // 2
+    top, left = (size_px - height) // 2, (size_px - width) // 2
     square[top : top + height, left : left + width] = small
     return square

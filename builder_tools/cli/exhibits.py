@@ -22,7 +22,7 @@ def _run(options: argparse.Namespace) -> int:
     without_screen()
     from builder_tools.media.guarding import check_outputs, check_own
     from builder_tools.timeline.exhibits import judge_exhibits, read_config, write_exhibits
-    from builder_tools.timeline.report import write_report
+    from builder_tools.timeline.exhibits_page import write_report
 
     config = read_config(options.config)
     files = {name: options.out / name for name in ("exhibits.csv", "exhibits.html")}

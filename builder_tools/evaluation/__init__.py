@@ -12,6 +12,7 @@ from builder_tools.evaluation.cross_data import (
     format_cross_table,
     judge_common,
 )
+from builder_tools.evaluation.judgement import Judgement, format_report, judge
 from builder_tools.evaluation.metrics import (
     Evaluation,
     Figure,
@@ -44,7 +45,6 @@ from builder_tools.evaluation.regression import (
     rank_correlation,
     root_mean_squared_error,
 )
-from builder_tools.evaluation.report import Judgement, format_report, judge
 
 __all__ = [
     "OWN_LABELS",

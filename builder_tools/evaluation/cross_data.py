@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from builder_tools.emotions import EmotionSet, own_word
+from builder_tools.evaluation.judgement import format_figures, format_recall, format_share
 from builder_tools.evaluation.metrics import Evaluation, evaluate
 from builder_tools.evaluation.protocols import restrict
-from builder_tools.evaluation.report import format_figures, format_recall, format_share
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,6 @@ from builder_tools.inference.batch import (
     named_images,
 )
 from builder_tools.inference.checks import check_choice, check_positive, check_rest
-from builder_tools.inference.following import Following
 from builder_tools.inference.models import EmotionModel, chosen_model, frequent_emotion
 from builder_tools.inference.pool import DetectorPool
 from builder_tools.inference.reader import face_square, make_landmarker, read_faces
@@ -45,6 +44,7 @@ from builder_tools.inference.sinks import (
     open_show_sink,
 )
 from builder_tools.inference.stream import ResultStream
+from builder_tools.inference.stream_state import StreamState
 from builder_tools.inference.whole_film import WholeFilm
 from builder_tools.media import (
     CameraReader,
@@ -164,12 +164,12 @@ class Inference:
         self.show_state_mode, self.inference_mode = show_state_mode, inference_mode
         self.img_size, self.batch_size = img_size, batch_size
         self.workers = workers or os.cpu_count() or 1
-        self._following = Following(track=track, smooth_s=smooth_s, rest=rest)
+        self._state = StreamState(track=track, smooth_s=smooth_s, rest=rest)
         self.snapshot_folder = Path(snapshot_folder)
         self.model = chosen_model(model_obj, decision)
         check_rest(rest, inference_mode, self.model)
         known_rest = rest if isinstance(rest, RestingFace) else None
-        self._still = Following(track=False, smooth_s=None, rest=known_rest)
+        self._still = StreamState(track=False, smooth_s=None, rest=known_rest)
         self.policy = BatchPolicy(frequent_emotion(self.model), no_face, multi_face, every_face)
         self._detectors = DetectorPool(face_det_obj, detector, detector_options or {})
         self.geometry, self._landmarker = geometry, make_landmarker() if geometry else None
@@ -319,8 +319,8 @@ however it ends, the file is kept |
         """Open window, source and file; if one cannot be opened, none stays open."""
         check_positive(max_frames=max_frames)
         with ExitStack() as opened:
-            following = self._following.anew()
-            sinks = [self._show_sink(required=live, on_rest_key=following.look_neutral)]
+            state = self._state.anew()
+            sinks = [self._show_sink(required=live, on_rest_key=state.look_neutral)]
             opened.push(closer(sinks[0]))
             reader = opened.enter_context(closing(open_reader()))
             sinks += [record(reader)] if record else []
@@ -330,14 +330,14 @@ however it ends, the file is kept |
         if live:
             analysed = self._analyser.newest(
                 reader,
-                following,
+                state,
                 lambda: all([sink.wait() for sink in sinks]),
                 max_frames=max_frames,
             )
         else:
             analysed = self._analyser.every(
                 reader,
-                following,
+                state,
                 max_frames=max_frames,
                 workers=1 if self._detectors.given is not None else self.workers,
                 detect_every=self.detect_every,
@@ -345,10 +345,10 @@ however it ends, the file is kept |
         rate = FrameRate() if live else None
         results = self._loop(analysed, camera_name(reader.source), sinks, rate)
         seen_on_the_way = self._draws_always or not isinstance(sinks[0], NoSink)
-        if following.is_auto and not (live or seen_on_the_way) and reader.duration_s:
-            film, following.rests = WholeFilm(), None
+        if state.is_auto and not (live or seen_on_the_way) and reader.duration_s:
+            film, state.rests = WholeFilm(), None
             return ResultStream(film.compared(results), reader, sinks, film.rests)
-        return ResultStream(results, reader, sinks, following.rests)
+        return ResultStream(results, reader, sinks, state.rests)
 
     def _loop(
         self,

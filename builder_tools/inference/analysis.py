@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder_tools.inference.between import groups_of, named_frames
-from builder_tools.inference.following import Following
 from builder_tools.inference.live import Stage, awaited
 from builder_tools.inference.models import EmotionModel
 from builder_tools.inference.ordered import ordered_map
 from builder_tools.inference.pool import DetectorPool
 from builder_tools.inference.reader import cut_faces, face_emotions, face_shapes, read_faces
+from builder_tools.inference.stream_state import StreamState
 from builder_tools.media import CameraReader, Frame
 from builder_tools.results import Face, FaceEmotion
 
@@ -54,7 +54,7 @@ class Analyser:
     def every(
         self,
         frames: Iterable[Frame],
-        following: Following,
+        state: StreamState,
         *,
         workers: int = 1,
         detect_every: int = 1,
@@ -64,7 +64,7 @@ class Analyser:
 
         Args:
             frames: In their order.
-            following: Names faces, calms emotions.
+            state: Names faces, calms emotions.
             workers: Threads that detect.
             detect_every: Search every so many frames only.
             max_frames: Ends after so many.
@@ -77,14 +77,14 @@ class Analyser:
             ahead = _groups_ahead(first, workers)
             groups = chain([first] if first else [], groups)
             searched = stack.enter_context(closing(self._search(groups, workers, ahead)))
-            for frame, faces, images in named_frames(searched, following, self.detectors.cut):
+            for frame, faces, images in named_frames(searched, state, self.detectors.cut):
                 told = self._classify(frame.image, faces, images)
-                yield frame, following.steady(told, frame.time_s)
+                yield frame, state.steady(told, frame.time_s)
 
     def newest(
         self,
         camera: CameraReader,
-        following: Following,
+        state: StreamState,
         goes_on: Callable[[], bool],
         *,
         max_frames: int | None = None,
@@ -96,19 +96,19 @@ class Analyser:
 
         Args:
             camera: Gives the images.
-            following: Names faces, calms emotions.
+            state: Names faces, calms emotions.
             goes_on: Asked while the camera gives nothing; False ends it.
             max_frames: Ends after so many.
         """
 
         def find(frame: Frame) -> tuple[Frame, list[Face], list[np.ndarray]]:
             faces, images = self._detect(frame.image)
-            return frame, following.name(faces, frame.time_s), images
+            return frame, state.name(faces, frame.time_s), images
 
         def tell(found: tuple[Frame, list[Face], list[np.ndarray]]) -> Analysed:
             frame, faces, images = found
             told = self._classify(frame.image, faces, images)
-            return frame, following.steady(told, frame.time_s)
+            return frame, state.steady(told, frame.time_s)
 
         with closing(Stage(Stage(camera, find, "detector"), tell, "classifier")) as stage:
             yield from islice(awaited(stage, goes_on), max_frames)

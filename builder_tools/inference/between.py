@@ -9,7 +9,7 @@ from itertools import islice
 
 import numpy as np
 
-from builder_tools.inference.following import Following
+from builder_tools.inference.stream_state import StreamState
 from builder_tools.media import Frame
 from builder_tools.results import Box, Face
 
@@ -50,20 +50,20 @@ def faces_between(before: Sequence[Face], after: Sequence[Face], share: float) -
 
 def named_frames(
     searched: Iterable[tuple[list[Frame], list[Face], list[np.ndarray]]],
-    following: Following,
+    state: StreamState,
     cut: Callable[[np.ndarray, Sequence[Face]], list[np.ndarray]],
 ) -> Iterator[tuple[Frame, list[Face], list[np.ndarray]]]:
     """Yield every frame with its faces, named, and their images.
 
     Args:
         searched: Groups of frames, with the faces and their images of each first frame.
-        following: Names faces.
+        state: Names faces.
         cut: Cuts the images of faces out of a frame that was not searched.
     """
     group: list[Frame] = []
     before: list[Face] = []
     for coming, faces, images in searched:
-        named = following.name(faces, coming[0].time_s)
+        named = state.name(faces, coming[0].time_s)
         yield from _between(group, before, named, coming[0].time_s, cut)
         yield coming[0], named, images
         group, before = coming, named

@@ -109,9 +109,9 @@ def read_faces(model: EmotionModel, images: Sequence[np.ndarray], img_size: int 
         return Readings(np.zeros(expected, np.float32), np.zeros((0, 2)))
     if img_size is not None:
         images = resize_faces(images, img_size)
-    if hasattr(model, "read"):
-        found = model.read(images)
-        _check_shape(model, "read", found.probabilities, expected)
+    if hasattr(model, "predict_with_affect"):
+        found = model.predict_with_affect(images)
+        _check_shape(model, "predict_with_affect", found.probabilities, expected)
         return found
     probabilities = np.asarray(model.predict(images))
     _check_shape(model, "predict", probabilities, expected)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from builder_tools.networks.faces import (
+from builder_tools.networks.inputs import (
     backbone_model,
     centred,
     face_input,

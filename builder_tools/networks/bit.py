@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 from keras import layers, ops
 
-from builder_tools.networks.faces import backbone_model, centred, face_input
+from builder_tools.networks.inputs import backbone_model, centred, face_input
 from builder_tools.networks.spec import PRETRAINED
 from builder_tools.networks.weights import load_fetched, opened_npz, set_published
 

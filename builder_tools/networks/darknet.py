@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from builder_tools.networks.faces import backbone_model, face_input
+from builder_tools.networks.inputs import backbone_model, face_input
 from builder_tools.networks.spec import PRETRAINED
 from builder_tools.networks.weights import load_fetched
 

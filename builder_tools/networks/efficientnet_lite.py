@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from builder_tools.networks.faces import backbone_model, face_input
+from builder_tools.networks.inputs import backbone_model, face_input
 from builder_tools.networks.pytorch_file import read_pytorch
 from builder_tools.networks.spec import PRETRAINED
 from builder_tools.networks.weights import set_published

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from builder_tools.networks.faces import face_input
+from builder_tools.networks.inputs import face_input
 from builder_tools.networks.tensorflow_js import read_tensorflow_js
 
 MANIFEST_FILE = "face_expression_model-weights_manifest.json"

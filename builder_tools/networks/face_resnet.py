@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from builder_tools.networks.faces import backbone_model, face_input
 from builder_tools.networks.families import enlarged
+from builder_tools.networks.inputs import backbone_model, face_input
 from builder_tools.networks.spec import PRETRAINED
 from builder_tools.networks.tensorflow_js import read_tensorflow_js
 

@@ -14,7 +14,7 @@ from functools import partial
 import keras
 from keras import layers, ops
 
-from builder_tools.networks.faces import backbone_model, bgr_around, centred, face_input
+from builder_tools.networks.inputs import backbone_model, bgr_around, centred, face_input
 from builder_tools.networks.spec import PRETRAINED
 from builder_tools.networks.weights import load_fetched
 

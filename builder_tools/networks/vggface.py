@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from builder_tools.networks.architectures import VGG16_BLOCKS
-from builder_tools.networks.faces import backbone_model, bgr_around, face_input
+from builder_tools.networks.inputs import backbone_model, bgr_around, face_input
 from builder_tools.networks.spec import PRETRAINED
 from builder_tools.networks.weights import load_fetched
 

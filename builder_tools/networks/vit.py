@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from builder_tools.networks.faces import (
+from builder_tools.networks.inputs import (
     backbone_model,
     centred,
     face_input,

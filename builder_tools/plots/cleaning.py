@@ -106,7 +106,7 @@ def plot_contact_sheet(
     titles: Sequence[str] = (),
     *,
     columns: int = 10,
-    side_px: int = 48,
+    size_px: int = 48,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw many images small, row by row; an image that cannot be read is a grey square.
@@ -115,7 +115,7 @@ def plot_contact_sheet(
         images: Paths or `(H, W, 3)` uint8 RGB arrays; each is fitted into a square.
         titles: Short texts above them, one an image, or none.
         columns: Images in a row.
-        side_px: Side of a square.
+        size_px: Side of a square.
         ax: Where to draw.
 
     Raises:
@@ -126,11 +126,11 @@ def plot_contact_sheet(
             "Expected images, and a title for each or none. Received: "
             f"{len(images)} images, {len(titles)} titles."
         )
-    columns, gap = min(columns, len(images)), side_px // 4 if len(titles) else 2
-    sheet = contact_sheet(images, columns=columns, side_px=side_px, gap_px=gap)
+    columns, gap = min(columns, len(images)), size_px // 4 if len(titles) else 2
+    sheet = contact_sheet(images, columns=columns, size_px=size_px, gap_px=gap)
     ax = axes_or_new(ax, (sheet.shape[1] / PX_AN_INCH, sheet.shape[0] / PX_AN_INCH))
     for place, title in enumerate(titles):
-        top, left = place // columns * (side_px + gap) + gap, place % columns * (side_px + 2)
+        top, left = place // columns * (size_px + gap) + gap, place % columns * (size_px + 2)
         ax.text(left, top - 1, title, fontsize=5, va="bottom")
     ax.imshow(sheet)
     ax.set_axis_off()

@@ -24,7 +24,7 @@ from builder_tools.inference.partial_rows import RUN_MARK, PartialRows, Stamp, s
 from builder_tools.media import find_images
 from builder_tools.media.guarding import check_outputs, check_own
 from builder_tools.media.partial import replacing
-from builder_tools.submission.faces import write_faces
+from builder_tools.submission.faces_csv import write_faces
 from builder_tools.submission.sample import match_ids, read_sample
 
 COLUMNS = ("image_path", "emotion")

@@ -6,9 +6,9 @@ part. The networks, phases and resuming are those of `builder_tools.training`.
 
 from builder_tools.tuning.distribution import Chief, Worker
 from builder_tools.tuning.hypermodel import OBJECTIVES, EmotionHyperModel
-from builder_tools.tuning.results import SearchResult, hyperparameters_of, summarise_trials
 from builder_tools.tuning.search import tune
 from builder_tools.tuning.space import SearchSpace
+from builder_tools.tuning.trials import SearchResult, hyperparameters_of, summarise_trials
 from builder_tools.tuning.work import join_search
 
 __all__ = [

@@ -24,7 +24,7 @@ from builder_tools.media import replacing
 from builder_tools.training import Samples
 from builder_tools.tuning.distribution import Chief, playing, serve
 from builder_tools.tuning.hypermodel import OBJECTIVES, EmotionHyperModel
-from builder_tools.tuning.results import SearchResult, trial_table, write_config, write_table
+from builder_tools.tuning.trials import SearchResult, trial_table, write_config, write_table
 from builder_tools.tuning.tuner import EmotionOracle, EmotionTuner, drop_networks
 
 SEARCH_FILE, TABLE_FILE, CONFIG_FILE = "search.json", "trials.csv", "best.json"

@@ -11,8 +11,7 @@ from builder_tools.valence_arousal.anchors import (
     vote_weighted_anchors,
 )
 from builder_tools.valence_arousal.labeller import ValenceArousalLabeller
-from builder_tools.valence_arousal.labels_csv import labels_by_name, read_labels, write_labels
-from builder_tools.valence_arousal.registry import (
+from builder_tools.valence_arousal.labellers import (
     LABELLERS,
     LabellerSpec,
     faces_of,
@@ -20,6 +19,7 @@ from builder_tools.valence_arousal.registry import (
     labels_for,
     make_labeller,
 )
+from builder_tools.valence_arousal.labels_csv import labels_by_name, read_labels, write_labels
 
 __all__ = [
     "LABELLERS",

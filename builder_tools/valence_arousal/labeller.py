@@ -10,7 +10,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
-from builder_tools.valence_arousal.faces import (
+from builder_tools.valence_arousal.orientation import clip_to_disc, fit_orientation, staged_shift
+from builder_tools.valence_arousal.reducers import REDUCERS, Reducer
+from builder_tools.valence_arousal.vectors import (
     Faces,
     check_faces,
     network_file,
@@ -18,8 +20,6 @@ from builder_tools.valence_arousal.faces import (
     pixel_vectors,
     vectors_of,
 )
-from builder_tools.valence_arousal.orientation import clip_to_disc, fit_orientation, staged_shift
-from builder_tools.valence_arousal.reducers import REDUCERS, Reducer
 
 PCA_SAMPLE = 5_000
 """Faces the principal components are found from."""

@@ -15,7 +15,7 @@ from builder_tools.web.documents import camera_page, documentation_page
 from builder_tools.web.engine import Choice, Engine
 from builder_tools.web.limits import Limits, Refused, check_size, clean_name
 from builder_tools.web.photos import answer_photo
-from builder_tools.web.results import ResultStore
+from builder_tools.web.result_store import ResultStore
 from builder_tools.web.texts import LANGUAGES, Words
 
 

@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from builder_tools.web.batches import CSV_NAME, LOG_NAME, classify_uploads
 from builder_tools.web.engine import Choice, Engine
 from builder_tools.web.limits import Limits, Refused, check_size
-from builder_tools.web.results import ResultStore
+from builder_tools.web.result_store import ResultStore
 from builder_tools.web.videos import FILES, watch_video
 
 LONGEST_WAIT_S = 30.0

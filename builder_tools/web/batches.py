@@ -133,7 +133,7 @@ def _why_not(path: Path, limits: Limits) -> str:
         if error.code == "too_big":
             return f"{error.facts['size_mb']} MB are too many"
         if error.code == "too_long_side":
-            return f"a side of {error.facts['side_px']} px is too long"
+            return f"a side of {error.facts['size_px']} px is too long"
         return f"damaged, empty or no image ({formats_in_words()})"
     return ""
 

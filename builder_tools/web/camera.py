@@ -18,7 +18,7 @@ from typing import Any
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.concurrency import run_in_threadpool
 
-from builder_tools.inference.following import Following
+from builder_tools.inference.stream_state import StreamState
 from builder_tools.web.engine import Choice, Engine
 from builder_tools.web.limits import Limits, Refused
 from builder_tools.web.photos import decode
@@ -93,12 +93,12 @@ class Cameras:
     async def _answer_all(
         self, socket: WebSocket, slot: _Slot, choice: Choice, words: Words
     ) -> None:
-        following = Following(track=True, smooth_s=SMOOTH_S)
+        state = StreamState(track=True, smooth_s=SMOOTH_S)
         begin_s = time.monotonic()
         while (data := await slot.take()) is not None:
             try:
                 time_s = time.monotonic() - begin_s
-                answer = await run_in_threadpool(self._answer, data, choice, following, time_s)
+                answer = await run_in_threadpool(self._answer, data, choice, state, time_s)
             except Refused as error:
                 await _say_refused(socket, error, words)
                 continue
@@ -109,12 +109,12 @@ class Cameras:
             await socket.send_text(json.dumps({**answer, "dropped": slot.dropped}))
 
     def _answer(
-        self, data: bytes, choice: Choice, following: Following, time_s: float
+        self, data: bytes, choice: Choice, state: StreamState, time_s: float
     ) -> dict[str, Any]:
         begin_s = time.perf_counter()
         (number,) = struct.unpack("<I", data[:4])
         image = decode(data[4:], FRAME_LIMITS)
-        faces = self.engine.read(image, choice, following=following, time_s=time_s)
+        faces = self.engine.read(image, choice, state=state, time_s=time_s)
         return {
             "id": number,
             "width": image.shape[1],

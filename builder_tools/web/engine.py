@@ -18,9 +18,9 @@ from builder_tools.cards import DEFAULT_MODEL, ModelCard, list_models
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
 from builder_tools.inference import Inference
-from builder_tools.inference.following import Following
 from builder_tools.inference.pool import DetectorPool
 from builder_tools.inference.reader import face_emotions, read_faces
+from builder_tools.inference.stream_state import StreamState
 from builder_tools.results import FaceEmotion
 from builder_tools.web.limits import Refused
 
@@ -108,7 +108,7 @@ class Engine:
         image_rgb: np.ndarray,
         choice: Choice = OWN,
         *,
-        following: Following | None = None,
+        state: StreamState | None = None,
         time_s: float = 0.0,
     ) -> tuple[FaceEmotion, ...]:
         """Return the faces in an image, largest first.
@@ -116,7 +116,7 @@ class Engine:
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
             choice: Model and detector.
-            following: What a stream knows of its past; of one stream only.
+            state: What a stream knows of its past; of one stream only.
             time_s: When the image was taken, in a stream.
 
         Raises:
@@ -126,10 +126,10 @@ class Engine:
         with self._in_turn():
             with pool.lend() as detector:
                 faces = detector.detect(image_rgb)
-            faces = following.name(faces, time_s) if following else faces
+            faces = state.name(faces, time_s) if state else faces
             images = pool.cut(image_rgb, faces)
             found = face_emotions(model, faces, read_faces(model, images, None))
-        return following.steady(found, time_s) if following else found
+        return state.steady(found, time_s) if state else found
 
     def check(self, choice: Choice) -> None:
         """Load what is chosen.

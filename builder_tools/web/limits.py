@@ -186,7 +186,7 @@ def _check_pixels(width: int, height: int, limit: int, limits: Limits) -> None:
     if width * height > limit:
         raise Refused("too_many_pixels", pixels_mp=_mb(width * height), limit_mp=_mb(limit))
     if max(width, height) > limits.max_side:
-        raise Refused("too_long_side", side_px=max(width, height), limit_px=limits.max_side)
+        raise Refused("too_long_side", size_px=max(width, height), limit_px=limits.max_side)
 
 
 def check_video(path: Path, limits: Limits) -> None:

@@ -25,7 +25,7 @@ from builder_tools.web.batches import BatchAnswer, classify_uploads
 from builder_tools.web.engine import Choice, Engine
 from builder_tools.web.limits import Limits, Refused, clean_name
 from builder_tools.web.photos import answer_photo
-from builder_tools.web.results import ResultStore
+from builder_tools.web.result_store import ResultStore
 from builder_tools.web.texts import Words
 from builder_tools.web.videos import VideoAnswer, watch_video
 

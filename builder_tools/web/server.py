@@ -27,7 +27,7 @@ from builder_tools.web.door import Door
 from builder_tools.web.engine import Engine
 from builder_tools.web.guard import LOCAL_NAMES, MOST_HEADER_BYTES, Guard
 from builder_tools.web.limits import Limits
-from builder_tools.web.results import ResultStore
+from builder_tools.web.result_store import ResultStore
 from builder_tools.web.rewriting import Rewriting
 from builder_tools.web.texts import LANGUAGES, Words
 

@@ -199,8 +199,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Уменьшите изображение.",
     ),
     "refused.too_long_side": (
-        "A side has {side_px} px; at most {limit_px} are taken. Try a smaller copy.",
-        "Сторона {side_px} пикселей; принимается не более {limit_px}. Уменьшите изображение.",
+        "A side has {size_px} px; at most {limit_px} are taken. Try a smaller copy.",
+        "Сторона {size_px} пикселей; принимается не более {limit_px}. Уменьшите изображение.",
     ),
     "refused.too_long": (
         "The video is longer than {limit_s} s ({seconds} s). Cut it first.",

@@ -11,7 +11,7 @@ import numpy as np
 
 from builder_tools.cards import file_sha256, find_model
 from builder_tools.classical.cache import cached_features, is_cached
-from builder_tools.classical.faces import FACE_PX
+from builder_tools.classical.face_features import FACE_PX
 from builder_tools.classical.features import make_features
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.identity import data_sha256, names_also_in_train

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.classical.faces import rgb_faces
+from builder_tools.classical.face_features import rgb_faces
 from studies.classical.faces_of_study import StudyFaces
 from studies.classical.rows import (
     as_used,

@@ -69,7 +69,7 @@ def scan_pull(
     Returns:
         One row a strength: `strength`, `mean_ccc`, `valence_rmse`, `arousal_rmse`.
     """
-    from builder_tools.valence_arousal.registry import faces_of
+    from builder_tools.valence_arousal.labellers import faces_of
 
     places, anchors = labeller.oriented(faces_of(table)), table.emotions.anchors
     rows = []

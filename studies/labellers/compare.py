@@ -18,8 +18,8 @@ from builder_tools.evaluation import (
 )
 from builder_tools.valence_arousal.anchors import vote_weighted_anchors
 from builder_tools.valence_arousal.labeller import ValenceArousalLabeller
+from builder_tools.valence_arousal.labellers import LABELLERS, faces_of, make_labeller
 from builder_tools.valence_arousal.orientation import clip_to_disc
-from builder_tools.valence_arousal.registry import LABELLERS, faces_of, make_labeller
 from studies.labellers.validation import (
     WithinClass,
     judge_labels,

@@ -31,7 +31,7 @@ FACE_FILLS = 0.6
 AROUND_FACE = 1.3
 
 
-def twin_groups(images: Sequence[RawImage], looks: Sequence[Look]) -> dict[int, int]:
+def same_face_groups(images: Sequence[RawImage], looks: Sequence[Look]) -> dict[int, int]:
     """Return the group of copies of each readable image, by its number.
 
     Where the largest face is a small part of the image, copies must also be equal there: before a
@@ -83,7 +83,7 @@ class _Faces:
         return cv2.cvtColor(read_image(self._images[number].path), cv2.COLOR_RGB2GRAY)
 
 
-def twin_faults(
+def same_face_faults(
     images: Sequence[RawImage],
     groups: Mapping[int, int],
     kept: set[int],

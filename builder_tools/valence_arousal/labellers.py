@@ -11,8 +11,8 @@ import numpy as np
 from builder_tools.cards import DEFAULT_MODEL
 from builder_tools.datasets.table import ImageTable
 from builder_tools.valence_arousal.anchors import AnchorLabeller, vote_shares
-from builder_tools.valence_arousal.faces import SIDE_PX
 from builder_tools.valence_arousal.labeller import ValenceArousalLabeller
+from builder_tools.valence_arousal.vectors import SIDE_PX
 
 
 @dataclass(frozen=True)

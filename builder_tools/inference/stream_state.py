@@ -13,7 +13,7 @@ from builder_tools.tracking.resting import AUTO
 logger = logging.getLogger(__name__)
 
 
-class Following:
+class StreamState:
     """Names faces and calms their emotions, as far as wanted.
 
     Args:
@@ -45,9 +45,9 @@ class Following:
         self._smoother = EmotionSmoother(smooth_s) if smooth_s else None
         self.rests = None if rest is None else RestTracker(rest)
 
-    def anew(self) -> Following:
+    def anew(self) -> StreamState:
         """Return one with the same settings that has seen nothing yet."""
-        return Following(**self._settings)
+        return StreamState(**self._settings)
 
     @property
     def is_auto(self) -> bool:

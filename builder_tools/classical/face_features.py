@@ -110,30 +110,30 @@ def check_stack(faces: np.ndarray) -> None:
         )
 
 
-def grey_faces(images: np.ndarray, side_px: int) -> np.ndarray:
-    """Return faces as grey squares, `(n, side_px, side_px)` uint8."""
-    found = np.empty((len(images), side_px, side_px), np.uint8)
+def grey_faces(images: np.ndarray, size_px: int) -> np.ndarray:
+    """Return faces as grey squares, `(n, size_px, size_px)` uint8."""
+    found = np.empty((len(images), size_px, size_px), np.uint8)
     for place, image in enumerate(images):
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
-        found[place] = resized(grey, side_px)
+        found[place] = resized(grey, size_px)
     return found
 
 
-def rgb_faces(images: np.ndarray, side_px: int) -> np.ndarray:
-    """Return faces as RGB squares, `(n, side_px, side_px, 3)` uint8."""
-    found = np.empty((len(images), side_px, side_px, 3), np.uint8)
+def rgb_faces(images: np.ndarray, size_px: int) -> np.ndarray:
+    """Return faces as RGB squares, `(n, size_px, size_px, 3)` uint8."""
+    found = np.empty((len(images), size_px, size_px, 3), np.uint8)
     for place, image in enumerate(images):
         rgb = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image
-        found[place] = resized(rgb, side_px)
+        found[place] = resized(rgb, size_px)
     return found
 
 
-def resized(image: np.ndarray, side_px: int) -> np.ndarray:
+def resized(image: np.ndarray, size_px: int) -> np.ndarray:
     """Return an image squeezed into a square: averaged when it shrinks, else interpolated."""
-    if image.shape[:2] == (side_px, side_px):
+    if image.shape[:2] == (size_px, size_px):
         return image
-    method = cv2.INTER_AREA if min(image.shape[:2]) > side_px else cv2.INTER_LINEAR
-    return cv2.resize(np.ascontiguousarray(image), (side_px, side_px), interpolation=method)
+    method = cv2.INTER_AREA if min(image.shape[:2]) > size_px else cv2.INTER_LINEAR
+    return cv2.resize(np.ascontiguousarray(image), (size_px, size_px), interpolation=method)
 
 
 def positive_option(**options: float) -> None:

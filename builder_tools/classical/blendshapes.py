@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from builder_tools.assets import ASSETS, asset_path
-from builder_tools.classical.faces import FaceFeatures, rgb_faces
+from builder_tools.classical.face_features import FaceFeatures, rgb_faces
 from builder_tools.classical.landmarks import FOUND
 from builder_tools.geometry import BLENDSHAPES, BUNDLE_FILE, FaceLandmarker
 from builder_tools.results import Box, HeadPose

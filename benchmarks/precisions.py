@@ -22,12 +22,12 @@ import numpy as np
 from machine import describe_machine
 
 from builder_tools.cards import ModelCard, file_sha256, find_model, write_card
-from builder_tools.classifier import EmotionClassifier, resize_faces
+from builder_tools.classifier import EmotionClassifier
 from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import PROTOCOLS, evaluate, restrict
 from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.export import as_float32, write_onnx
-from builder_tools.media import replacing
+from builder_tools.media import replacing, resize_faces
 from builder_tools.quantization import CALIBRATION_FACES, quantize_onnx
 from builder_tools.release import load_data
 from builder_tools.release.predicting import predict_table

@@ -66,6 +66,15 @@ class Box:
         (x, y), half = self.centre, max(self.width, self.height) / 2
         return Box(x - half, y - half, x + half, y + half)
 
+    def framed(self, scale: float, shift_y: float) -> Box:
+        """Return the square around a face as faces are cut out.
+
+        Args:
+            scale: Side of the square over the longer side of the box.
+            shift_y: How far its centre moves, as a share of the box's height; negative is up.
+        """
+        return self.shift(0, shift_y * self.height).square().scale(scale)
+
     def scale(self, factor: float) -> Box:
         """Return the box `factor` times as wide and high around the same centre."""
         (x, y), w, h = self.centre, self.width * factor / 2, self.height * factor / 2

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from builder_tools.cards import ModelCard, file_sha256, write_card
-from builder_tools.classifier import CHUNK_FACES, EmotionClassifier, resize_faces
-from builder_tools.media import write_image
+from builder_tools.classifier import CHUNK_FACES, EmotionClassifier
+from builder_tools.media import resize_faces, write_image
 
 SIZE = 8
 EMOTIONS = ("happy", "neutral", "sad")

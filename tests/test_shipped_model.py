@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from builder_tools.cards import DEFAULT_MODEL, ModelCard, file_sha256, find_model, list_models
-from builder_tools.classifier import EmotionClassifier, resize_faces
+from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.ferplus import ferplus_table
 from builder_tools.datasets.identity import data_sha256
 from builder_tools.decisions import apply_temperature
 from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.media import resize_faces
 from builder_tools.release import Predictions, judge_predicted, metrics_of
 
 

@@ -22,7 +22,9 @@ from builder_tools.balancing.making import (
 from builder_tools.balancing.neighbours import Search
 from builder_tools.balancing.plan import ClassPlan, Shares, plan_classes
 from builder_tools.csv_files import write_table
-from builder_tools.media import read_image, write_image
+from builder_tools.detectors import face_square
+from builder_tools.media import read_image, resize_square, write_image
+from builder_tools.results import crop
 
 MANIFEST = "manifest.csv"
 MANIFEST_COLUMNS = ("file", "split", "emotion", "origin", "parent", "neighbour", "weight")
@@ -57,22 +59,13 @@ class FaceCutter:
     def cut(self, image_rgb: np.ndarray) -> np.ndarray:
         """Return the image as it is balanced and written, `(H, W, 3)` uint8 RGB."""
         image = image_rgb if self.detector is None else self._largest_face(image_rgb)
-        if self.size_px is None:
-            return image
-        import cv2
-
-        shrinks = min(image.shape[:2]) > self.size_px
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return cv2.resize(image, (self.size_px, self.size_px), interpolation=method)
+        return image if self.size_px is None else resize_square(image, self.size_px)
 
     def _largest_face(self, image_rgb: np.ndarray) -> np.ndarray:
-        from builder_tools.cleaning.looking import cut_face, find_faces
+        from builder_tools.cleaning.looking import find_faces
 
         faces = find_faces(self.detector, image_rgb)
-        if not faces:
-            return image_rgb
-        frame = {"margin": self.detector.crop_scale, "shift_y": self.detector.crop_shift_y}
-        return cut_face(image_rgb, faces[0], **frame)
+        return crop(image_rgb, face_square(faces[0].box, self.detector)) if faces else image_rgb
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from builder_tools.assets import ASSETS, asset_path
-from builder_tools.classical.face_features import FaceFeatures, rgb_faces
+from builder_tools.classical.face_features import FaceFeatures
 from builder_tools.classical.landmarks import FOUND
 from builder_tools.geometry import BLENDSHAPES, BUNDLE_FILE, FaceLandmarker
+from builder_tools.media import resize_faces
 from builder_tools.results import Box, HeadPose
 
 
@@ -39,7 +40,7 @@ class BlendshapeFeatures(FaceFeatures):
         side = max(images.shape[1:3])
         landmarker, whole = _landmarker(), Box(0, 0, side, side)
         found = np.full((len(images), len(self._names())), np.nan, np.float32)
-        for row, face in zip(found, rgb_faces(images, side), strict=True):
+        for row, face in zip(found, resize_faces(images, side), strict=True):
             geometry, _ = landmarker.look(face, whole)
             if geometry is not None:
                 pose = geometry.pose_deg if self.pose else ()

@@ -11,8 +11,9 @@ import numpy as np
 
 from builder_tools.assets import ASSETS, asset_path
 from builder_tools.cards import ModelCard, file_sha256, find_model, verify_files
-from builder_tools.classical.face_features import FaceFeatures, rgb_faces
+from builder_tools.classical.face_features import FaceFeatures
 from builder_tools.detectors.dlib import import_dlib
+from builder_tools.media import resize_faces
 
 BATCH_FACES = 64
 NETWORK_PX = 48
@@ -78,7 +79,7 @@ class NetworkFeatures(FaceFeatures):
     def _describe(self, images: np.ndarray) -> np.ndarray:
         run, size, _ = _network(str(self.network), self.weights)
         parts = (
-            run(rgb_faces(images[first : first + BATCH_FACES], size))
+            run(resize_faces(images[first : first + BATCH_FACES], size))
             for first in range(0, len(images), BATCH_FACES)
         )
         return np.concatenate(list(parts))
@@ -104,7 +105,7 @@ class DlibEmbeddingFeatures(FaceFeatures):
 
     def _describe(self, images: np.ndarray) -> np.ndarray:
         network = _dlib_network()
-        faces = rgb_faces(images, DLIB_PX)
+        faces = resize_faces(images, DLIB_PX)
         return np.array([np.array(network.compute_face_descriptor(face)) for face in faces])
 
     def _names(self) -> list[str]:

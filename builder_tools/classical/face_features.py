@@ -21,6 +21,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import validate_data
 
+from builder_tools.media import resize_square
+
 FACE_PX = 48
 """Side that faces are looked at, unless a describer wants another: FER2013's own."""
 
@@ -115,25 +117,8 @@ def grey_faces(images: np.ndarray, size_px: int) -> np.ndarray:
     found = np.empty((len(images), size_px, size_px), np.uint8)
     for place, image in enumerate(images):
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
-        found[place] = resized(grey, size_px)
+        found[place] = resize_square(grey, size_px)
     return found
-
-
-def rgb_faces(images: np.ndarray, size_px: int) -> np.ndarray:
-    """Return faces as RGB squares, `(n, size_px, size_px, 3)` uint8."""
-    found = np.empty((len(images), size_px, size_px, 3), np.uint8)
-    for place, image in enumerate(images):
-        rgb = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else image
-        found[place] = resized(rgb, size_px)
-    return found
-
-
-def resized(image: np.ndarray, size_px: int) -> np.ndarray:
-    """Return an image squeezed into a square: averaged when it shrinks, else interpolated."""
-    if image.shape[:2] == (size_px, size_px):
-        return image
-    method = cv2.INTER_AREA if min(image.shape[:2]) > size_px else cv2.INTER_LINEAR
-    return cv2.resize(np.ascontiguousarray(image), (size_px, size_px), interpolation=method)
 
 
 def positive_option(**options: float) -> None:

@@ -19,10 +19,11 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.utils.validation import check_is_fitted
 
 from builder_tools.cards import ModelCard, file_sha256, find_model
-from builder_tools.classical.face_features import check_stack, rgb_faces
+from builder_tools.classical.face_features import check_stack
 from builder_tools.classical.models import stratified_folds
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.decisions import LEAST_PROBABILITY
+from builder_tools.media import resize_faces
 
 FOLDS = 5
 STACK_CS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -59,7 +60,7 @@ class DeepModel(ClassifierMixin, BaseEstimator):
     def predict_proba(self, faces: np.ndarray) -> np.ndarray:
         """Return probabilities for `(n, H, W[, 3])` uint8 faces, `(n, k)` float64."""
         check_stack(faces)
-        found = self._classifier().predict(rgb_faces(faces, faces.shape[1]))
+        found = self._classifier().predict(resize_faces(faces, faces.shape[1]))
         return np.asarray(found, np.float64)
 
     def predict(self, faces: np.ndarray) -> np.ndarray:

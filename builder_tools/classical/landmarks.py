@@ -20,9 +20,10 @@ import cv2
 import numpy as np
 
 from builder_tools.assets import ASSETS, asset_path
-from builder_tools.classical.face_features import FaceFeatures, positive_option, rgb_faces
+from builder_tools.classical.face_features import FaceFeatures, positive_option
 from builder_tools.detectors.dlib import import_dlib
 from builder_tools.detectors.mediapipe import SHORT_RANGE
+from builder_tools.media import resize_faces
 
 EYES = {68: (tuple(range(36, 42)), tuple(range(42, 48))), 5: ((2, 3), (0, 1)), 6: ((0,), (1,))}
 """Number of points -> which are the eye on the left of the image and the one on the right."""
@@ -109,7 +110,7 @@ class _PointFeatures(FaceFeatures):
         border = round(self.size_px * self.margin)
         found = np.full((len(images), len(self._names())), np.nan, np.float32)
         find = self._finder()
-        for row, face in zip(found, rgb_faces(images, self.size_px), strict=True):
+        for row, face in zip(found, resize_faces(images, self.size_px), strict=True):
             framed = cv2.copyMakeBorder(face, *(border,) * 4, cv2.BORDER_REPLICATE)
             points = find(framed)
             if points is not None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from builder_tools.cards import ModelCard, find_model
-from builder_tools.classifier.crops import as_faces, resize_faces
+from builder_tools.classifier.crops import as_faces
 from builder_tools.classifier.runtimes import (
     DEVICES,
     RUNTIMES,
@@ -28,6 +28,7 @@ from builder_tools.classifier.runtimes import (
 )
 from builder_tools.decisions import DECISIONS, read_outputs
 from builder_tools.emotions import EmotionSet
+from builder_tools.media import resize_faces
 from builder_tools.rest import RestingFace
 from builder_tools.results import Readings
 
@@ -39,7 +40,6 @@ __all__ = [
     "EmotionClassifier",
     "Runtime",
     "SkopsRuntime",
-    "resize_faces",
     "sorted_by_trust",
 ]
 

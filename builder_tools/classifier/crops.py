@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,23 +29,6 @@ def as_faces(faces: Any) -> np.ndarray | list[np.ndarray]:
     if hasattr(faces, "__array__"):
         return _batch(as_array(faces))
     return [_face(index, face) for index, face in enumerate(faces)]
-
-
-def resize_faces(faces: np.ndarray | Sequence[np.ndarray], size: int) -> np.ndarray:
-    """Return faces at the network's size, `(n, size, size, 3)` uint8 RGB.
-
-    Shrinking averages the pixels covered (no aliasing), growing interpolates linearly.
-    """
-    if isinstance(faces, np.ndarray) and faces.shape[1:3] == (size, size):
-        return faces
-    import cv2
-
-    batch = np.empty((len(faces), size, size, 3), np.uint8)
-    for face, resized in zip(faces, batch, strict=True):
-        shrinks = face.shape[0] * face.shape[1] > size * size
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        resized[:] = cv2.resize(face, (size, size), interpolation=method)
-    return batch
 
 
 def _batch(faces: np.ndarray) -> np.ndarray | list[np.ndarray]:

@@ -17,14 +17,13 @@ from builder_tools.cleaning.looking import (
     align_face,
     cut_face,
     find_faces,
-    resize_square,
     roll_deg,
     sharpness,
     with_nearer_eyes,
 )
 from builder_tools.datasets.duplicates import MINIATURE_PX
 from builder_tools.detectors import DETECTOR_ERRORS, FaceDetector
-from builder_tools.media import IMAGE_ERRORS, open_image
+from builder_tools.media import IMAGE_ERRORS, open_image, resize_square
 from builder_tools.media.budget import Budget
 from builder_tools.results import Face
 
@@ -111,7 +110,7 @@ def look_at(
         if any(fault.drops for fault in faults(look, config)):
             return look, None
         kept = cut if config.crop == "face" else image
-        return look, resize_square(kept, config.size_px)
+        return look, kept if config.size_px is None else resize_square(kept, config.size_px)
 
 
 def faults(look: Look, config: CleaningConfig) -> list[Fault]:

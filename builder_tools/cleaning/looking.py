@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from builder_tools.detectors import FaceDetector
+from builder_tools.media import resize_square
 from builder_tools.results import Box, Face, crop
 
 SMALL_IMAGE_PX = 128
@@ -71,7 +72,7 @@ def sharpness(face_rgb: np.ndarray) -> float:
     Args:
         face_rgb: `(H, W, 3)` uint8 RGB.
     """
-    grey = cv2.cvtColor(_resized(face_rgb, SHARPNESS_SIDE_PX), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(resize_square(face_rgb, SHARPNESS_SIDE_PX), cv2.COLOR_RGB2GRAY)
     return float(cv2.Laplacian(grey, cv2.CV_64F).var())
 
 
@@ -87,8 +88,7 @@ def cut_face(image_rgb: np.ndarray, face: Face, *, margin: float, shift_y: float
     Returns:
         `(side, side, 3)` uint8 RGB.
     """
-    moved = face.box.shift(0, shift_y * face.box.height)
-    return crop(image_rgb, moved.square().scale(margin))
+    return crop(image_rgb, face.box.framed(margin, shift_y))
 
 
 def align_face(image_rgb: np.ndarray, face: Face, *, margin: float, shift_y: float) -> np.ndarray:
@@ -125,7 +125,7 @@ def with_nearer_eyes(detector: FaceDetector, image_rgb: np.ndarray, face: Face) 
         return face
     window = face.box.square().scale(EYES_AROUND)
     factor = EYES_PX / window.width
-    near = _resized(crop(image_rgb, window), EYES_PX)
+    near = resize_square(crop(image_rgb, window), EYES_PX)
     corner = np.array([round(window.x1), round(window.y1)])
     own = _to_window(face.box, corner, factor)
     found = max(detector.detect(near), key=lambda one: one.box.iou(own), default=None)
@@ -147,17 +147,6 @@ def roll_deg(face: Face) -> float | None:
         return None
     roll = math.degrees(math.atan2(dy, dx))
     return roll if abs(roll) <= MAX_ROLL_DEG else None
-
-
-def resize_square(image_rgb: np.ndarray, size_px: int | None) -> np.ndarray:
-    """Return the image as a square of `size_px`, or itself where that is None."""
-    return image_rgb if size_px is None else _resized(image_rgb, size_px)
-
-
-def _resized(image_rgb: np.ndarray, size_px: int) -> np.ndarray:
-    shrinks = min(image_rgb.shape[:2]) > size_px
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return cv2.resize(image_rgb, (size_px, size_px), interpolation=method)
 
 
 def _find_amid_border(detector: FaceDetector, image_rgb: np.ndarray, factor: float) -> list[Face]:

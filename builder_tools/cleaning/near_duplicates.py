@@ -12,13 +12,12 @@ import pandas as pd
 
 from builder_tools.cleaning.config import CleaningConfig
 from builder_tools.cleaning.judging import Fault, Look
-from builder_tools.cleaning.looking import resize_square
 from builder_tools.cleaning.sources import RawImage
 from builder_tools.datasets.copies import COMPARED_PX, MAX_DIFFERENCE, worst_difference
 from builder_tools.datasets.duplicates import duplicate_pairs, groups_of_pairs
 from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import EmotionSet
-from builder_tools.media import read_image
+from builder_tools.media import read_image, resize_square
 from builder_tools.results import Box
 
 RANKS = {"test": 0, "valid": 1, "train": 2, "": 2}

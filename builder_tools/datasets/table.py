@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, EmotionSet
-from builder_tools.media import read_image
+from builder_tools.media import read_image, resize_square
 
 SPLITS = ("train", "valid", "test")
 IMAGE_COLUMNS = ("name", "path", "index", "label", "emotion", "split")
@@ -134,14 +133,9 @@ class ResizedImages:
         numbers = np.arange(len(self))[rows]
         found = np.empty((len(numbers), *self.shape[1:]), np.uint8)
         for place, number in enumerate(numbers):
-            found[place] = self._square(self._image(number))
+            found[place] = resize_square(self._image(number), self.size_px)
         return found
 
     def _image(self, number: int) -> np.ndarray:
         stored = self._indices[number]
         return read_image(self._paths[number] if stored < 0 else self._images[stored])
-
-    def _square(self, image: np.ndarray) -> np.ndarray:
-        shrinks = min(image.shape[:2]) > self.size_px
-        method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return cv2.resize(image, (self.size_px, self.size_px), interpolation=method)

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from builder_tools.media import IMAGE_SUFFIXES, read_image
+from builder_tools.media import IMAGE_SUFFIXES, read_image, resize_square
 
 
 def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.ndarray:
@@ -38,7 +38,7 @@ def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.n
                     f"Expected images in {place}. Received: {name}: {error}"
                 ) from error
             image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if grey else image
-            faces.append(_resized(image, size_px))
+            faces.append(resize_square(image, size_px))
         if len(faces) == before:
             raise ValueError(f"Expected faces in {place}. Received: no image there.")
     return np.stack(faces)
@@ -58,17 +58,3 @@ def _image_files(place: Path) -> Iterator[tuple[str, bytes]]:
         for name in sorted(archive.namelist()):
             if Path(name).suffix.lower() in IMAGE_SUFFIXES:
                 yield name, archive.read(name)
-
-
-def resized(images, size_px: int) -> np.ndarray:
-    """Return images, `(n, H, W[, 3])` or decoded when asked for, as one array of one side."""
-    rows = np.arange(len(images))
-    return np.stack([_resized(images[row : row + 1][0], size_px) for row in rows])
-
-
-def _resized(image: np.ndarray, size_px: int) -> np.ndarray:
-    if image.shape[:2] == (size_px, size_px):
-        return image
-    shrinks = min(image.shape[:2]) > size_px
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(image, (size_px, size_px), interpolation=method)

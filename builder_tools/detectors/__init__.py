@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from builder_tools.detectors.base import DETECTOR_ERRORS, FaceDetector
+from builder_tools.detectors.base import DETECTOR_ERRORS, FaceDetector, face_square
 
 if TYPE_CHECKING:
     from builder_tools.detectors.mediapipe import MediaPipeDetector
@@ -22,6 +22,7 @@ __all__ = [
     "FaceDetector",
     "MediaPipeDetector",
     "detector_class",
+    "face_square",
     "make_detector",
 ]
 

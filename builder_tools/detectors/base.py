@@ -63,6 +63,15 @@ class FaceDetector(Protocol):
         ...
 
 
+def face_square(box: Box, detector: FaceDetector) -> Box:
+    """Return the square around a face as training faces are framed.
+
+    Detectors draw their boxes differently (MediaPipe from brows to chin, SSD around the head);
+    each says by `crop_scale` and `crop_shift_y` how its box becomes such a square.
+    """
+    return box.framed(detector.crop_scale, detector.crop_shift_y)
+
+
 class BaseDetector(ABC):
     """A detector but for its back end: subclasses write `_find` and, if need be, `_release`.
 

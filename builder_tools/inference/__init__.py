@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector
+from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector, face_square
 from builder_tools.drawing import DrawBox
 from builder_tools.inference.analysis import Analysed, Analyser
 from builder_tools.inference.batch import (
@@ -33,7 +33,7 @@ from builder_tools.inference.batch import (
 from builder_tools.inference.checks import check_choice, check_positive, check_rest
 from builder_tools.inference.models import EmotionModel, chosen_model, frequent_emotion
 from builder_tools.inference.pool import DetectorPool
-from builder_tools.inference.reader import face_square, make_landmarker, read_faces
+from builder_tools.inference.reader import make_landmarker, read_faces
 from builder_tools.inference.sinks import (
     FrameRate,
     LiveVideoSink,

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder_tools.classifier import resize_faces
-from builder_tools.detectors import FaceDetector
+from builder_tools.detectors import FaceDetector, face_square
 from builder_tools.inference.models import EmotionModel
+from builder_tools.media import resize_faces, resize_square
 from builder_tools.results import (
     DOUBTFUL_BELOW,
-    Box,
     Face,
     FaceEmotion,
     FaceGeometry,
@@ -30,16 +29,6 @@ NO_SHAPE: Shape = (None, "")
 
 LARGEST_FACE_PX = 1024
 """Longer side of a face, or of an image without one, that a model of unknown input is given."""
-
-
-def face_square(box: Box, detector: FaceDetector) -> Box:
-    """Return the square around a face as training faces are framed.
-
-    Detectors draw their boxes differently (MediaPipe from brows to chin, SSD around the head);
-    each says by `crop_scale` and `crop_shift_y` how its box becomes such a square.
-    """
-    moved = box.shift(0, detector.crop_shift_y * box.height)
-    return moved.square().scale(detector.crop_scale)
 
 
 def cut_faces(image_rgb: np.ndarray, faces: Sequence[Face], detector: FaceDetector) -> list:
@@ -86,7 +75,7 @@ def shrink_face(face: np.ndarray, face_px: int | None) -> np.ndarray:
             `LARGEST_FACE_PX` is shrunk to that.
     """
     if face_px is not None:
-        return resize_faces([face], face_px)[0]
+        return resize_square(face, face_px)
     factor = LARGEST_FACE_PX / max(face.shape[:2])
     if factor >= 1:
         return face

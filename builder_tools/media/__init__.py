@@ -11,6 +11,7 @@ from builder_tools.media.images import IMAGE_ERRORS, open_image, read_image, wri
 from builder_tools.media.limits import ImageError, ImageLimits
 from builder_tools.media.listing import FoundImages, find_images, list_images
 from builder_tools.media.partial import replacing
+from builder_tools.media.resizing import resize_faces, resize_square, resize_stack
 from builder_tools.media.video import VideoReader
 from builder_tools.media.video_writer import VideoWriter
 from builder_tools.media.window import Window
@@ -32,5 +33,8 @@ __all__ = [
     "open_image",
     "read_image",
     "replacing",
+    "resize_faces",
+    "resize_square",
+    "resize_stack",
     "write_image",
 ]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from builder_tools.cards import ModelCard, file_sha256, write_card
-from builder_tools.classifier import resize_faces
 from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import concordance, protocol_of
+from builder_tools.media import resize_faces
 from builder_tools.quantization import CALIBRATION_FACES, quantize_onnx
 from builder_tools.release.predicting import Predicted, Predictions
 from builder_tools.tasks import TASKS

@@ -12,14 +12,13 @@ import numpy as np
 import pandas as pd
 
 from builder_tools.cards import ModelCard
-from builder_tools.classifier import EmotionClassifier, resize_faces
+from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets import DATASETS
 from builder_tools.datasets.identity import data_sha256
 from builder_tools.datasets.table import SPLITS, ImageTable
-from builder_tools.datasets.unlabelled import resized
 from builder_tools.evaluation import OWN_LABELS, Judgement
 from builder_tools.machine import hardware
-from builder_tools.media import replacing
+from builder_tools.media import replacing, resize_faces, resize_stack
 from builder_tools.release.affect import (
     class_centres,
     labels_record,
@@ -172,7 +171,7 @@ def _training_parts(config, table: ImageTable, teaching: Teaching, labels):
         "valid": table_samples(table, "valid", size_px=size, soft=teaching.soft),
     }
     if teaching.unlabelled:
-        parts["valid"] = Samples(resized(parts["valid"].images, size), parts["valid"].targets)
+        parts["valid"] = Samples(resize_stack(parts["valid"].images, size), parts["valid"].targets)
     if labels is None:
         return tuple(parts.values())
     task = TASKS[config.task]

@@ -11,9 +11,10 @@ import numpy as np
 
 from builder_tools.datasets.ferplus import with_original_labels
 from builder_tools.datasets.table import ImageTable
-from builder_tools.datasets.unlabelled import resized, unlabelled_faces
+from builder_tools.datasets.unlabelled import unlabelled_faces
 from builder_tools.evaluation import PROTOCOLS
 from builder_tools.evaluation.protocols import LEFT_OUT
+from builder_tools.media import resize_stack
 from builder_tools.release.teachers import (
     mean_answers,
     mean_teacher,
@@ -124,7 +125,7 @@ def taught_samples(table: ImageTable, teaching: Teaching, *, size_px: int) -> Sa
         targets = targets + teaching.teacher_share * _mean_opinion(teaching, faces, table)
     if teaching.unlabelled:
         grey = len(images.shape) == 3
-        images = resized(images, size_px)
+        images = resize_stack(images, size_px)
         found = unlabelled_faces(teaching.unlabelled, size_px=size_px, grey=grey)
         images = np.concatenate([images, found])
         answers = np.zeros((len(found), targets.shape[1]))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder_tools.cards import ModelCard, file_sha256, find_model
-from builder_tools.classifier import EmotionClassifier, resize_faces
+from builder_tools.classifier import EmotionClassifier
+from builder_tools.media import resize_faces
 
 if TYPE_CHECKING:
     import keras

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from builder_tools.cards import find_model
+from builder_tools.media import resize_faces, resize_stack
 
 SIDE_PX = 48
 CHUNK = 512
@@ -57,11 +58,7 @@ def pixel_vectors(images: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: If a face is of one single grey; names its row in the chunk.
     """
-    import cv2
-
-    squares = [cv2.resize(image, (SIDE_PX, SIDE_PX), interpolation=_method(image))
-               for image in images]  # fmt: skip
-    stacked = np.stack(squares).astype(np.float32)
+    stacked = resize_stack(images, SIDE_PX).astype(np.float32)
     grey = stacked @ GREY_WEIGHTS if stacked.ndim == 4 else stacked
     vectors = grey.reshape(len(grey), -1) / 255
     _check_not_constant(vectors)
@@ -94,7 +91,7 @@ def network_vectors(path: str | Path) -> Vectorise:
 
     def vectors(images: np.ndarray) -> np.ndarray:
         pixel_vectors(images)  # refuses blank faces alike
-        faces = np.stack([_rgb_square(image, size) for image in images]).astype(np.float32)
+        faces = resize_faces(images, size).astype(np.float32)
         found = features.predict(faces, batch_size=NETWORK_BATCH, verbose=0)
         found = found.reshape(len(found), -1).astype(np.float32)
         if not np.isfinite(found).all():
@@ -168,19 +165,6 @@ def _check_not_constant(vectors: np.ndarray) -> None:
 
 def _chunks(length: int) -> Iterator[slice]:
     return (slice(start, min(start + CHUNK, length)) for start in range(0, length, CHUNK))
-
-
-def _method(image: np.ndarray) -> int:
-    import cv2
-
-    return cv2.INTER_AREA if min(image.shape[:2]) > SIDE_PX else cv2.INTER_LINEAR
-
-
-def _rgb_square(image: np.ndarray, size: int) -> np.ndarray:
-    import cv2
-
-    image = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
-    return cv2.resize(image, (size, size), interpolation=_method(image))
 
 
 def _kind(images: Faces, dtype: np.dtype) -> str:

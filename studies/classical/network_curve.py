@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.classical.face_features import rgb_faces
+from builder_tools.media import resize_faces
 from studies.classical.faces_of_study import StudyFaces
 from studies.classical.rows import (
     as_used,
@@ -102,7 +102,7 @@ def _samples(make: Any, study: StudyFaces, split: str, rows: np.ndarray) -> Any:
 def _predict(network: Any, faces: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate(
         [
-            network.predict(rgb_faces(faces[first : first + 512], size), verbose=0)
+            network.predict(resize_faces(faces[first : first + 512], size), verbose=0)
             for first in range(0, len(faces), 512)
         ]
     ).astype(np.float64)

@@ -186,7 +186,7 @@ def _best_biases(valid: FaceTable, found: np.ndarray, train: FaceTable) -> dict[
 
 
 def _predict(network, images: np.ndarray, size: int) -> np.ndarray:
-    from builder_tools.classifier import resize_faces
+    from builder_tools.media import resize_faces
 
     found = [
         network.predict(resize_faces(_as_rgb(images[i : i + 512]), size), verbose=0)

@@ -28,7 +28,6 @@ import pandas as pd
 
 from builder_tools import __version__
 from builder_tools.cleaning.config import CleaningConfig
-from builder_tools.cleaning.journal import Journal, journal_line
 from builder_tools.cleaning.judging import Look, faults, look_at, verdict
 from builder_tools.cleaning.manifest import (
     CleaningReport,
@@ -48,6 +47,7 @@ from builder_tools.cleaning.workers import (
 )
 from builder_tools.datasets.duplicates import MINIATURE_PX
 from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector
+from builder_tools.journal import Journal
 from builder_tools.media import write_image
 from builder_tools.media.budget import BYTES_PER_WORKER, Budget
 from builder_tools.media.partial import replacing
@@ -201,16 +201,15 @@ class _Run:
 
     def look_at_all(self, free: queue.SimpleQueue, workers: int) -> list[Look]:
         """Look at the images not in the journal yet; return all looks, in order."""
-        journal = Journal(self.work / JOURNAL, self.name)
-        looks = journal.begin()
-        todo = range(len(looks), len(self.images))
-        if not todo:
-            return looks
         work = partial(self._look_and_write, free, Budget(BYTES_PER_WORKER * workers))
-        with journal.open() as file, closing(in_parallel(work, todo, workers)) as found:
-            for look in progress(found, total=len(self.images), initial=len(looks)):
-                file.write(journal_line(look))
-                looks.append(look)
+        self.work.mkdir(parents=True, exist_ok=True)
+        with Journal(self.work / JOURNAL, self.name, of="images and settings") as journal:
+            looks = journal.begin(_read_look, holds=lambda place, look: look["number"] == place)
+            todo = range(len(looks), len(self.images))
+            with closing(in_parallel(work, todo, workers)) as found:
+                for look in progress(found, total=len(self.images), initial=len(looks)):
+                    journal.add(asdict(look))
+                    looks.append(look)
         return looks
 
     def show(self, manifest: pd.DataFrame) -> Path:
@@ -355,6 +354,10 @@ def _hash_of(images: Sequence[RawImage]) -> str:
         fact = [image.name, image.emotion, image.split, change]
         digest.update(json.dumps(fact).encode())
     return digest.hexdigest()
+
+
+def _read_look(value: dict[str, Any]) -> Look:
+    return Look(**{**value, "box": value["box"] and tuple(value["box"])})
 
 
 def _copy(path: Path, place: Path) -> None:

@@ -20,11 +20,12 @@ from pathlib import Path, PurePosixPath
 from builder_tools import __version__
 from builder_tools.csv_files import read_csv, write_csv
 from builder_tools.inference import BatchRow, BatchTable, Inference
-from builder_tools.inference.partial_rows import RUN_MARK, PartialRows, Stamp, stamp_of
+from builder_tools.journal import RUN_MARK, Journal
 from builder_tools.media import find_images
 from builder_tools.media.guarding import check_outputs, check_own
 from builder_tools.media.partial import replacing
 from builder_tools.submission.faces_csv import write_faces
+from builder_tools.submission.resuming import Stamp, add_row, begin_rows, stamp_of
 from builder_tools.submission.sample import match_ids, read_sample
 
 COLUMNS = ("image_path", "emotion")
@@ -126,8 +127,9 @@ def make_submission(
     if restart:
         check_own(partial, RUN_MARK)
     csv_path.parent.mkdir(parents=True, exist_ok=True)
-    with PartialRows(partial, _fingerprint(inference, job)) as kept:
-        rows = kept.begin(job.paths, restart=restart)
+    run = _fingerprint(inference, job)
+    with Journal(partial, run, of="images, model and settings") as journal:
+        rows = begin_rows(journal, job.paths, restart=restart)
         yield from rows
         left = list(zip(job.names, job.paths, strict=True))[len(rows) :]
         stamps: deque[Stamp] = deque()
@@ -138,14 +140,14 @@ def make_submission(
                 yield path
 
         for row in inference.batch_rows(stamped(), [name for name, _ in left]):
-            kept.add(row, stamps.popleft())
+            add_row(journal, row, stamps.popleft())
             rows.append(row)
             yield row
         emotions = tuple(inference.model.emotions)
         if faces_csv is not None:
             write_faces(Path(faces_csv), rows, emotions, geometry=inference.geometry)
         write_submission(rows, csv_path, job.names, emotions)
-        kept.remove()
+        journal.remove()
 
 
 def write_submission(

@@ -1,0 +1,60 @@
+"""The rows of a batch under way as lines of a journal.
+
+With each row stands what its image's file was when it was read: rows from the first file on that
+is another now are made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from builder_tools.inference.batch import BatchRow
+from builder_tools.journal import Journal
+
+Stamp = tuple[int, int, int] | None
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Return size, time of change and of its entry (ns): they tell a file from its successor.
+
+    None where there is no file.
+    """
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def add_row(journal: Journal, row: BatchRow, stamp: Stamp) -> None:
+    """Put a row on disk, with the stamp of its image from before it was read."""
+    journal.add({"row": asdict(row), "stamp": stamp})
+
+
+def begin_rows(journal: Journal, paths: Sequence[Path], *, restart: bool) -> list[BatchRow]:
+    """Return the rows that still hold.
+
+    Args:
+        journal: Of the batch.
+        paths: The images in the order of the rows.
+        restart: Throw all rows away.
+
+    Raises:
+        ValueError: If the journal is of another batch; it is left as it is.
+    """
+
+    def read(value: Mapping[str, Any]) -> BatchRow:
+        _stamp_in(value)
+        return BatchRow(**{**value["row"], "faces": tuple(value["row"]["faces"])})
+
+    def holds(place: int, value: Mapping[str, Any]) -> bool:
+        return place < len(paths) and stamp_of(paths[place]) == _stamp_in(value)
+
+    return journal.begin(read, holds=holds, restart=restart)
+
+
+def _stamp_in(value: Mapping[str, Any]) -> Stamp:
+    return tuple(value["stamp"]) if value["stamp"] else None

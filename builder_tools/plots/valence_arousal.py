@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.patches import Circle
 
 from builder_tools.emotions import EmotionSet
-from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
+from builder_tools.plots.canvas import axes_or_new
 
 GRID = 81
 """Points a side that densities are drawn from."""
@@ -17,7 +15,6 @@ MOST_FACES = 2000
 """Faces of a class a density is estimated from."""
 DENSEST_SHARES = (0.5, 0.9)
 """Share of a class's faces inside its contours."""
-LINE_STYLES = ("-", "--", ":", "-.")
 
 
 def plot_circumplex(
@@ -106,49 +103,6 @@ def plot_trajectories(
         ax.plot(*ways[:, number].T, "-", color=colour, linewidth=0.8, alpha=0.7)
         ax.plot(*ways[0, number], ".", color=colour, markersize=3)
         ax.plot(*ways[-1, number], ".", color=colour, markersize=7)
-    return ax
-
-
-def plot_choice(scan: pd.DataFrame, figure: str, ax: Axes | None = None) -> Axes:
-    """Draw a figure of `choice.scan_manifolds` over the neighbours, a line a landmark number.
-
-    Args:
-        scan: The scan.
-        figure: Its column: `residual_variance`, `trustworthiness`, `continuity` or `seconds`.
-        ax: Where to draw.
-
-    Raises:
-        ValueError: If there is no such column.
-    """
-    if figure not in scan:
-        raise ValueError(f"Expected a figure of {list(scan)}. Received: {figure!r}.")
-    ax = axes_or_new(ax, (5, 3.5))
-    sizes = sorted(scan["landmarks"].unique())
-    shades = np.linspace(0.25, 1, len(sizes))
-    for number, (size, shade) in enumerate(zip(sizes, shades, strict=True)):
-        rows = scan[scan["landmarks"] == size].sort_values("neighbours")
-        style = LINE_STYLES[number % len(LINE_STYLES)]
-        colour = tuple(1 - shade * (1 - part) for part in to_rgb(FIRST_COLOUR))
-        ax.plot(rows["neighbours"], rows[figure], style, marker=".", color=colour, label=str(size))
-    ax.set(xlabel="neighbours", ylabel=figure.replace("_", " "))
-    ax.legend(title="landmarks", frameon=False, fontsize=8)
-    return ax
-
-
-def plot_pull(scans: dict[str, pd.DataFrame], ax: Axes | None = None) -> Axes:
-    """Draw the mean CCC over the strength of the shift towards the class.
-
-    Args:
-        scans: Name of a labeller -> its `choice.scan_pull`.
-        ax: Where to draw.
-    """
-    ax = axes_or_new(ax, (5, 3.5))
-    for number, (name, scan) in enumerate(scans.items()):
-        colour = (FIRST_COLOUR, SECOND_COLOUR, "0.3")[number % 3]
-        style = LINE_STYLES[number % len(LINE_STYLES)]
-        ax.plot(scan["strength"], scan["mean_ccc"], style, marker=".", color=colour, label=name)
-    ax.set(xlabel="strength of the shift (1 = the anchor itself)", ylabel="mean CCC")
-    ax.legend(frameon=False, fontsize=8)
     return ax
 
 

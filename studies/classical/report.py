@@ -244,7 +244,7 @@ def _curve_table(curves: pd.DataFrame, main: str) -> pd.DataFrame:
 
 
 def _draw_all(rows: pd.DataFrame, folder: Path) -> list[Path]:
-    from studies.classical.figures import (
+    from studies.figures import (
         plot_grid,
         plot_hybrid_gains,
         plot_learning_curves,

@@ -12,8 +12,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from builder_tools.media.partial import replacing
-from builder_tools.plots.valence_arousal import plot_choice, plot_pull
 from builder_tools.valence_arousal import ValenceArousalLabeller
+from studies.figures import plot_choice, plot_pull
 from studies.labellers.compare import (
     findings,
     labeller_table,

@@ -1,8 +1,13 @@
-"""One trial from FER+ to a row of the table: prepare faces, train, judge."""
+"""One trial from FER+ to a row of the log: prepare faces, train, judge on valid.
+
+A trial is a configuration and what is done to the faces. Test is for shipped models: no trial is
+asked about it.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,11 +27,13 @@ from builder_tools.evaluation import (
 from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.machine import hardware
 from builder_tools.media.partial import replacing
-from builder_tools.training import Samples, TrainingRun, train
-from studies.experiments.plans import Trial
+from builder_tools.training import Samples, TrainingConfig, TrainingRun, train
+from studies.table import what_differs
 
 JUDGED = {"eight": "ferplus-majority-8", "nine": "ferplus-nine"}
 """Prefix of a column -> protocol."""
+
+ANSWERS = "valid.npy"
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 """Of logit adjustment; the best on valid is taken."""
@@ -40,40 +47,89 @@ EMBEDDING_MODEL = "fast"
 on the training split alone."""
 
 
+@dataclass(frozen=True)
+class Trial:
+    """One run to be made.
+
+    Args:
+        study: `screening` or `ablations`.
+        group: What is varied.
+        variant: Its value.
+        config: How the network is trained.
+        labels: `hard` (the nine-class label) or `soft` (the shares of the votes).
+        balancer: Name in `BALANCERS`: raises every class to the size of the largest.
+        train_faces: Size of a seeded stratified subset of the training faces; None for all.
+        decision: `natural` (the largest probability) or `balanced` (logit adjustment with the
+            strength that is best on valid).
+        trained_as: Variant of the baseline group whose network is judged; its own if None.
+    """
+
+    study: str
+    group: str
+    variant: str
+    config: TrainingConfig
+    labels: str = "hard"
+    balancer: str = "none"
+    train_faces: int | None = None
+    decision: str = "natural"
+    trained_as: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Name the trial in its plan."""
+        return f"{self.group}-{self.variant}-s{self.config.seed}"
+
+    @property
+    def training_key(self) -> str:
+        """Name the trial whose network is judged."""
+        shared = self.trained_as
+        return f"{shared}-{shared}-s{self.config.seed}" if shared else self.key
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """All that decides its figures, as JSON values."""
+        names = ("group", "variant", "trained_as")
+        return {name: value for name, value in what_differs(self).items() if name not in names}
+
+
 def run_trial(trial: Trial, runs: Path, *, source: str | Path | None = None) -> dict[str, Any]:
-    """Run a trial, or go on with it, and return its row; the row is kept in `row.json`.
+    """Run a trial, or go on with it, and return its row.
 
     Args:
         trial: What to run.
-        runs: Where `trial_folder` is: checkpoints and predictions (`valid.npy`, `test.npy`:
-            `(n, 9)` probabilities).
+        runs: Where `<key>` is: checkpoints, the row (`row.json`) and what the network says of
+            valid (`valid.npy`: `(n, 9)` probabilities).
         source: Where FER+ is.
     """
-    folder = trial_folder(runs, trial)
+    folder = runs / trial.key
     done = folder / "row.json"
     if done.is_file():
         return json.loads(done.read_text())
     faces = load_ferplus(source)
     faces = faces.rows(is_face(faces.votes))
-    watched = faces.split("valid")
+    valid = watched = faces.split("valid")
     if trial.train_faces is not None:
-        watched = _subset(watched, min(trial.train_faces // WATCHED_SHARE, len(watched) // 2))
+        watched = _subset(valid, min(trial.train_faces // WATCHED_SHARE, len(valid) // 2))
     run = train(
         trial.config,
         training_samples(trial, faces.split("train")),
         Samples(watched.images, vote_distribution(watched.votes)),
-        runs / trial.study / trial.training_key,
+        runs / trial.training_key,
     )
+    found = _predict(run.model, valid.images, trial.config.stages[-1].size)
+    if trial.decision == "balanced":
+        biases = _best_biases(valid, found, faces.split("train"))
+        found = apply_decision(found, NINE_EMOTIONS, biases)
     folder.mkdir(parents=True, exist_ok=True)
-    row = {**_described(trial, run), **_judged(trial, run, faces, folder)}
+    with replacing(folder / ANSWERS) as partial, partial.open("wb") as file:
+        np.save(file, found.astype(np.float16))
+    row = _described(trial, run)
+    for prefix, protocol in JUDGED.items():
+        figures = _figures(PROTOCOLS[protocol], valid, found)
+        row |= {f"valid_{prefix}_{name}": value for name, value in figures.items()}
     with replacing(done) as partial:
         partial.write_text(json.dumps(row, indent=1))
     return row
-
-
-def trial_folder(runs: Path, trial: Trial) -> Path:
-    """Return the folder of a trial."""
-    return runs / trial.study / trial.key
 
 
 def training_samples(trial: Trial, faces: FaceTable) -> Samples:
@@ -153,24 +209,6 @@ def _described(trial: Trial, run: TrainingRun) -> dict[str, Any]:
         "minutes": round(float(run.history["seconds"].sum()) / 60, 2),
         "machine": hardware(),
     }
-
-
-def _judged(trial: Trial, run: TrainingRun, faces: FaceTable, folder: Path) -> dict[str, Any]:
-    """Judge the last (or best) epoch on valid, and on test once."""
-    row: dict[str, Any] = {}
-    biases: dict[str, float] | None = None
-    for split in ("valid", "test"):
-        part = faces.split(split)
-        found = _predict(run.model, part.images, trial.config.stages[-1].size)
-        if trial.decision == "balanced":
-            biases = biases or _best_biases(part, found, faces.split("train"))
-            found = apply_decision(found, NINE_EMOTIONS, biases)
-        with replacing(folder / f"{split}.npy") as partial, partial.open("wb") as file:
-            np.save(file, found.astype(np.float16))
-        for prefix, protocol in JUDGED.items():
-            figures = _figures(PROTOCOLS[protocol], part, found)
-            row |= {f"{split}_{prefix}_{name}": value for name, value in figures.items()}
-    return row
 
 
 def _best_biases(valid: FaceTable, found: np.ndarray, train: FaceTable) -> dict[str, float]:

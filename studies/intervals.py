@@ -1,0 +1,80 @@
+"""How sure a figure is: 95 % intervals over faces, and over seeds where there are several.
+
+The bootstrap of `builder_tools` says what other faces would change. Of one seed no more can be
+said, so a gain of one seed is called that, and nothing is claimed from it. Of several seeds the
+spread counts, too: the interval of their mean is Student's, widened by that of the faces, which
+all seeds share:
+
+    half width = sqrt(mean(half width over faces ** 2) + (t * standard deviation) ** 2 / seeds)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from builder_tools.evaluation import Figure
+
+LEVEL = 0.95
+ONE_SEED = "one seed"
+
+
+def over_seeds(figures: Sequence[Figure]) -> Figure:
+    """Return the mean of a figure over seeds, with its interval over seeds and faces.
+
+    Args:
+        figures: One a seed, each with its interval over the same faces.
+    """
+    if len(figures) == 1:
+        return figures[0]
+    from scipy.stats import t
+
+    value, low, high = np.array([(one.value, one.low, one.high) for one in figures]).T
+    count, mean = len(value), float(value.mean())
+    of_seeds = t.ppf((1 + LEVEL) / 2, count - 1) * value.std(ddof=1) / np.sqrt(count)
+    below, above = (
+        float(np.sqrt(np.mean(side**2) + of_seeds**2)) for side in (value - low, high - value)
+    )
+    return Figure(mean, mean - below, mean + above)
+
+
+def recentred(figure: Figure, value: float) -> Figure:
+    """Return a figure of another value with the interval's width kept."""
+    return Figure(value, value + figure.low - figure.value, value + figure.high - figure.value)
+
+
+def by_variant(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return one row for those that differ in their seed alone.
+
+    Args:
+        rows: One a seed; `<name>_low` and `<name>_high` beside a figure are its interval.
+        by: The columns that tell variants apart.
+
+    Returns:
+        Means over seeds, intervals over seeds and faces, `seeds`, and `<name>_sd` of the figures
+        with intervals: between seeds, NaN where there is one. Text is that of the first seed.
+    """
+    figures = [name for name in rows if {f"{name}_low", f"{name}_high"} <= set(rows)]
+    found = []
+    for _, own in rows.groupby(list(by), sort=False, dropna=False):
+        row = own.iloc[0].to_dict()
+        numbers = own.select_dtypes("number").columns.difference([*by, "seed"])
+        row |= own[numbers].mean().to_dict() | {"seeds": len(own)}
+        for name in figures:
+            ends = own[[name, f"{name}_low", f"{name}_high"]].to_numpy(float)
+            one = over_seeds([Figure(*each) for each in ends])
+            row |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
+            row[f"{name}_sd"] = own[name].std(ddof=1)
+        found.append(row)
+    return pd.DataFrame(found)
+
+
+def verdict(low: float, high: float, seeds: int, than: str) -> str:
+    """Return in words what an interval of a gain allows to say."""
+    if seeds == 1:
+        return f"{ONE_SEED}, interval over faces alone: no claim"
+    if low > 0:
+        return f"better than {than}"
+    return f"worse than {than}" if high < 0 else f"not told apart from {than}"

@@ -1,0 +1,149 @@
+"""Run a plan of trials: each in a process of its own, several beside each other, rows to the log.
+
+A process a trial gives its memory back at the end and can be told how many threads to use: on a
+small machine two runs on one thread each do more than one run on two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from builder_tools.cli.release import need_study
+from builder_tools.cli.verb import positive
+from builder_tools.emotions import FERPLUS_EIGHT, NINE_EMOTIONS
+from builder_tools.evaluation import restrict
+from builder_tools.media import replacing
+from studies.command import command, study_parser
+from studies.table import Job, pending, run_table, say_missing
+from studies.trials import ANSWERS, Trial, run_trial
+
+LOG = "experiments.csv"
+ANSWERS_FILE = "experiments_{split}_labels.npz"
+"""Beside the log: the label that each trial gives each face of a split, so that trials can be
+compared face by face. Trials answer on valid; those before November 26 were kept on test only."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study whose rows are trials.
+
+    Args:
+        study: Its name, module and folder of runs.
+        about: What it asks; the first thing its help says.
+        examples: Options of commands that work.
+        seeds: Unless others are asked for.
+        trials: From seeds to trials, in the order in which they are run.
+        write: From the folder of reports and the source of FER+ to the pages that were written.
+    """
+
+    study: str
+    about: str
+    examples: tuple[str, ...]
+    seeds: tuple[int, ...]
+    trials: Callable[[Sequence[int]], Iterator[Trial]]
+    write: Callable[[Path, Path | None], list[Path]]
+
+
+def plan_command(plan: Plan, arguments: Sequence[str] | None = None) -> int:
+    """Run the command of a plan; return the exit code."""
+    parser = study_parser(plan.study, plan.about, plan.examples)
+    parser.set_defaults(seeds=plan.seeds)
+    add = parser.add_argument
+    add("--jobs", type=positive, default=1, help="trials beside each other")
+    add("--groups", nargs="+", default=[], help="of these groups only")
+    add("--trial", metavar="KEY", help="run this one in this process; adds no row")
+    return command(parser, partial(_act, plan), arguments)
+
+
+def find_trial(trials: Iterable[Trial], key: str) -> Trial:
+    """Return the trial of a key.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    for trial in trials:
+        if trial.key == key:
+            return trial
+    raise ValueError(f"Expected the key of a trial. Received: {key!r}. --list prints them.")
+
+
+def trial_jobs(trials: Iterable[Trial], make: Callable[[Trial], dict]) -> list[Job]:
+    """Return trials as rows to be made."""
+    return [Job(trial.key, trial.outcome, partial(make, trial)) for trial in trials]
+
+
+def run_apart(trial: Trial, runs: Path, *, source: Path | None, at_once: int) -> dict:
+    """Run a trial in a process of its own, with its share of the cores; return its row.
+
+    Raises:
+        RuntimeError: If the process fails; says its last line, and where the others are.
+    """
+    threads = str(max((os.cpu_count() or 1) // at_once, 1))
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+    words = [sys.executable, "-m", f"studies.{trial.study}", "--trial", trial.key]
+    words += ["--seeds", str(trial.config.seed), "--runs", str(runs)]
+    words += ["--source", str(source)] if source else []
+    log = runs / trial.key / "log.txt"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        environment = os.environ | dict.fromkeys(names, threads)
+        code = subprocess.run(words, stdout=file, stderr=file, env=environment).returncode
+    if code:
+        last = " ".join(log.read_text(errors="replace").strip().splitlines()[-1:])
+        raise RuntimeError(f"exit code {code}: {last} (see {log})")
+    return run_trial(trial, runs, source=source)
+
+
+def read_answers(reports: Path, split: str) -> dict[str, np.ndarray]:
+    """Return trial -> labels of the faces of a split, into `FERPLUS_EIGHT`; none where none are."""
+    path = reports / ANSWERS_FILE.format(split=split)
+    if not path.is_file():
+        return {}
+    with np.load(path) as archive:
+        return dict(archive)
+
+
+def keep_answers(trials: Iterable[Trial], runs: Path, reports: Path) -> None:
+    """Keep what finished trials say of the faces of valid, atomically, beside the log."""
+    found = {
+        trial.key: restrict(np.load(file), NINE_EMOTIONS, FERPLUS_EIGHT).argmax(axis=1)
+        for trial in trials
+        if (file := runs / trial.key / ANSWERS).is_file()
+    }
+    if not found:
+        return
+    together = read_answers(reports, "valid")
+    together |= {key: labels.astype(np.uint8) for key, labels in found.items()}
+    path = reports / ANSWERS_FILE.format(split="valid")
+    with replacing(path) as partial_file, partial_file.open("wb") as file:
+        np.savez_compressed(file, **together)
+
+
+def _act(plan: Plan, options: argparse.Namespace) -> int:
+    need_study()
+    trials = list(plan.trials(options.seeds))
+    if options.trial:
+        run_trial(find_trial(trials, options.trial), options.runs, source=options.source)
+        return 0
+    chosen = [trial for trial in trials if not options.groups or trial.group in options.groups]
+    make = partial(run_apart, runs=options.runs, source=options.source, at_once=options.jobs)
+    jobs, log = trial_jobs(chosen, make), options.reports / LOG
+    if options.list:
+        print("".join(f"{job.key}\n" for job in pending(jobs, log)), end="")
+        return 0
+    missing = {}
+    if not options.report:
+        missing = run_table(jobs, log, at_once=options.jobs, minutes=options.minutes)
+        keep_answers(chosen, options.runs, options.reports)
+    for path in plan.write(options.reports, options.source):
+        print(path)
+    return say_missing(missing)

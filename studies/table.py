@@ -1,0 +1,145 @@
+"""One resumable table for every study: a row a configuration, made once, kept in a csv.
+
+A row is found again by the hash of its configuration, so a table that was interrupted, killed or
+extended goes on where it stopped. Further seeds are further rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from builder_tools.release import add_rows, read_rows
+
+CONFIG = "config_sha256"
+"""The column that rows are found again by."""
+
+NO_TIME = "no time"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A row to be made, or the few rows that one computation gives.
+
+    Args:
+        key: Its name in messages.
+        config: All that decides the outcome: JSON values.
+        make: Makes the row, or the rows: column -> value.
+    """
+
+    key: str
+    config: Mapping[str, Any]
+    make: Callable[[], Mapping[str, Any] | Sequence[Mapping[str, Any]]]
+
+    @property
+    def config_sha256(self) -> str:
+        """The hash of the configuration, 16 hexadecimal digits."""
+        text = json.dumps(self.config, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def what_differs(config: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that are not at their defaults, as JSON values.
+
+    A field that is added later, and left at its default, so changes no hash.
+    """
+    found = {}
+    for field in dataclasses.fields(config):
+        value, default = getattr(config, field.name), field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if value != default:
+            found[field.name] = _as_json(value)
+    return found
+
+
+def pending(jobs: Iterable[Job], csv: Path) -> list[Job]:
+    """Return the jobs whose rows a csv does not hold."""
+    done = {row.get(CONFIG) for row in read_rows(csv)}
+    return [job for job in jobs if job.config_sha256 not in done]
+
+
+def run_table(
+    jobs: Iterable[Job], csv: Path, *, at_once: int = 1, minutes: float | None = None
+) -> dict[str, str]:
+    """Make the rows that a csv does not hold, and add each as soon as it is there.
+
+    A row that cannot be made does not end the table: it is named in the answer, and tried again
+    by the next run.
+
+    Args:
+        jobs: Rows to be there, in the order in which they are made.
+        csv: The table; its rows stay as they are.
+        at_once: Jobs beside each other, each in a thread.
+        minutes: Begin no job after so long.
+
+    Returns:
+        Key of each job that has no row -> why.
+    """
+    from tqdm import tqdm
+
+    ends_at = time.monotonic() + 60 * (minutes or float("inf"))
+    todo, missing = pending(jobs, csv), {}
+    made = _made(todo, ends_at, at_once)
+    for job, found in tqdm(made, "rows", len(todo), delay=2, disable=None, file=sys.stderr):
+        if isinstance(found, str):
+            missing[job.key] = found
+            continue
+        rows = [found] if isinstance(found, Mapping) else found
+        add_rows(csv, [_cells(row) | {CONFIG: job.config_sha256} for row in rows])
+    return missing
+
+
+def say_missing(missing: Mapping[str, str]) -> int:
+    """Name the rows that are missing on stderr, and return the exit code: 1 if any is, else 0."""
+    if missing:
+        print(f"Rows that are missing: {len(missing)}", file=sys.stderr)
+    for key, why in missing.items():
+        print(f"    {key}: {why}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def _made(todo: Sequence[Job], ends_at: float, at_once: int) -> Iterator[tuple[Job, Any]]:
+    """Yield each job with its rows, or with the sentence that says why there are none."""
+
+    def make(job: Job) -> Any:
+        if time.monotonic() > ends_at:
+            return NO_TIME
+        try:
+            return job.make()
+        except Exception as error:  # whatever ends one row is told, and ends no other
+            return str(error) or type(error).__name__
+
+    if at_once == 1:
+        yield from ((job, make(job)) for job in todo)
+        return
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        waiting = {pool.submit(make, job): job for job in todo}
+        yield from ((waiting[future], future.result()) for future in as_completed(waiting))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with nothing where there is no number."""
+    missing = {n for n, v in row.items() if isinstance(v, float | np.floating) and np.isnan(v)}
+    return {name: "" if name in missing else value for name, value in row.items()}
+
+
+def _as_json(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return what_differs(value)
+    if isinstance(value, list | tuple):
+        return [_as_json(each) for each in value]
+    return value

@@ -93,7 +93,7 @@ def plot_recalls(summary: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def plot_grid(
-    table: pd.DataFrame, score: str = "test_eight_accuracy", ax: Axes | None = None
+    table: pd.DataFrame, score: str = "valid_eight_accuracy", ax: Axes | None = None
 ) -> Axes:
     """Draw a score by features (rows) and model (columns), in per cent.
 
@@ -119,7 +119,7 @@ def plot_grid(
 
 
 def plot_learning_curves(
-    table: pd.DataFrame, score: str = "test_eight_accuracy", ax: Axes | None = None
+    table: pd.DataFrame, score: str = "valid_eight_accuracy", ax: Axes | None = None
 ) -> Axes:
     """Draw a score against the number of training faces, a line a combination.
 

@@ -14,11 +14,12 @@ from builder_tools.cli import main
 from builder_tools.datasets.ferplus import ferplus_table
 from builder_tools.release.log import read_rows
 from studies.classical.__main__ import main as table_main
-from studies.classical.faces_of_study import StudyFaces
-from studies.classical.hybrid_rows import best_classical, cross_validated, hybrid_keys
+from studies.classical.faces import StudyFaces
+from studies.classical.hybrids import best_classical, cross_validated, hybrid_keys
+from studies.classical.jobs import rows_of, run_all
 from studies.classical.plan import Entry, chosen_plan, whole_plan
 from studies.classical.report import write_report
-from studies.classical.table import rows_of, run_table
+from studies.table import NO_TIME
 from tests.toy_study import toy_faces, write_official
 
 COUNTS = {"train": 12, "valid": 6, "test": 4}
@@ -40,7 +41,7 @@ def made(source, tmp_path_factory):
     """A finished table: study, csv."""
     root = tmp_path_factory.mktemp("classical")
     study = StudyFaces(ferplus_table(source), root / "out", n_jobs=1)
-    assert run_table(ENTRIES, study, root / "classical.csv", search=False) == {}
+    assert run_all(ENTRIES, study, root / "classical.csv", search=False) == {}
     return study, root / "classical.csv"
 
 
@@ -63,13 +64,13 @@ def test_every_row_and_hybrid_is_there(rows):
 
 def test_rows_say_what_was_measured(rows):
     row = rows["hog-logistic"]
-    assert float(row["test_nine_accuracy"]) == 1  # the toy's classes are easily told apart
+    assert float(row["valid_nine_accuracy"]) == 1  # the toy's classes are easily told apart
     assert int(row["train_faces"]) == 108
     assert int(rows["hog-logistic-0.5"]["train_faces"]) == 54
     for name in ("fit_s", "ms_per_face", "ms_per_face_batch", "size_mb"):
         assert float(row[name]) > 0
-    assert float(row["test_nine_recall_happy"]) == 1
-    gain = float(row["test_eight_accuracy"]) - float(rows["deep"]["test_eight_accuracy"])
+    assert float(row["valid_nine_recall_happy"]) == 1
+    gain = float(row["valid_eight_accuracy"]) - float(rows["deep"]["valid_eight_accuracy"])
     assert float(row["eight_accuracy_gain"]) == pytest.approx(gain, abs=2e-4)
     assert float(row["eight_accuracy_gain_low"]) <= gain <= float(row["eight_accuracy_gain_high"])
     assert float(rows["deep"]["eight_macro_f1_gain"]) == 0
@@ -79,48 +80,48 @@ def test_hybrids_lean_on_who_is_right(rows):
     """On patterns the shipped network guesses: the classical member gets nearly all the weight."""
     weights = json.loads(rows["vote-deep+1"]["params"])["weights"]
     assert weights[0] > 0.8
-    assert float(rows["vote-deep+1"]["test_nine_accuracy"]) == 1
+    assert float(rows["vote-deep+1"]["valid_nine_accuracy"]) == 1
 
 
 def test_rows_are_not_made_again(made, monkeypatch):
-    from studies.classical import table
+    from studies.classical import jobs
 
-    monkeypatch.setattr(table, "run_entry", lambda *_, **__: pytest.fail("made again"))
-    monkeypatch.setattr(table, "run_hybrid", lambda *_, **__: pytest.fail("made again"))
+    monkeypatch.setattr(jobs, "run_entry", lambda *_, **__: pytest.fail("made again"))
+    monkeypatch.setattr(jobs, "run_hybrid", lambda *_, **__: pytest.fail("made again"))
     before = made[1].read_text()
-    assert run_table(ENTRIES, *made, search=False) == {}
+    assert run_all(ENTRIES, *made, search=False) == {}
     assert made[1].read_text() == before
 
 
 def test_no_row_is_begun_when_the_time_is_over(made, tmp_path):
     csv_path = tmp_path / "none.csv"
-    left = run_table(ENTRIES[:2], made[0], csv_path, minutes=1e-9)
-    assert left == dict.fromkeys(["deep", "hog-logistic", "eigenfaces-neighbours"], "no time")
+    left = run_all(ENTRIES[:2], made[0], csv_path, minutes=1e-9)
+    assert left == dict.fromkeys(["deep", "hog-logistic", "eigenfaces-neighbours"], NO_TIME)
     assert not csv_path.exists()
 
 
 def test_a_row_that_fails_does_not_end_the_table(made, tmp_path, monkeypatch):
-    from studies.classical import table
+    from studies.classical import jobs
 
     def fail_on_hog(entry, study, **options):
         if entry.features == "hog":
             raise ValueError("no hog today")
-        return {"key": entry.key}
+        return {"key": entry.key, "data_sha256": "", "seed": 0}
 
-    monkeypatch.setattr(table, "run_entry", fail_on_hog)
+    monkeypatch.setattr(jobs, "run_entry", fail_on_hog)
     csv_path = tmp_path / "some.csv"
-    left = run_table(ENTRIES[:2], made[0], csv_path, hybrids=False)
+    left = run_all(ENTRIES[:2], made[0], csv_path, hybrids=False)
     assert left == {"hog-logistic": "no hog today"}
     assert [row["key"] for row in read_rows(csv_path)] == ["deep", "eigenfaces-neighbours"]
 
 
-@pytest.mark.parametrize("key", ["hog-logistic", "vote-deep+1", "stack_oof-2"])
+@pytest.mark.parametrize("key", ["hog-logistic", "stack_oof-2"])
 def test_evaluate_gives_the_figures_of_the_card(made, source, key, capsys):
-    folder = made[0].folder / "models" / key
+    folder = made[0].model_folder(key)
     card = ModelCard.read(folder)
-    assert card.metrics["test"]["ferplus-nine"]["n"] == 36
+    assert card.metrics["valid"]["ferplus-nine"]["n"] == 54 and set(card.metrics) == {"valid"}
     assert "MIT" in card.licence and "An expression is not a feeling" in card.limits
-    options = ["--data", "ferplus", "--source", str(source), "--split", "test"]
+    options = ["--data", "ferplus", "--source", str(source), "--split", "valid"]
     assert main(["evaluate", "--model", str(folder), *options]) == 0
     assert "exactly the figures of the card" in capsys.readouterr().err
 
@@ -128,7 +129,7 @@ def test_evaluate_gives_the_figures_of_the_card(made, source, key, capsys):
 def test_img_and_img_batch_take_a_classical_model(made, astronaut, tmp_path, capsys):
     from builder_tools.media import write_image
 
-    model = str(made[0].folder / "models" / "hog-logistic")
+    model = str(made[0].model_folder("hog-logistic"))
     photo = write_image(tmp_path / "photos" / "astronaut.png", astronaut)
     assert main(["img", str(photo), "--model", model, "--detector", "haar", "--json"]) == 0
     face = json.loads(capsys.readouterr().out)["faces"][0]
@@ -157,13 +158,14 @@ def test_report_and_figures_are_made_from_the_table_alone(made, tmp_path):
 @pytest.mark.slow  # a network is trained
 def test_a_network_is_trained_on_the_same_faces(made):
     from builder_tools.training import Stage, TrainingConfig
-    from studies.classical.network_curve import curve_config, run_network
+    from studies.classical.network import curve_config, run_network
 
     quick = TrainingConfig(network="compact_tiny", stages=(Stage(16, 1),), precision="float32")
     row = run_network(0.5, made[0], config=quick)
     assert (row["key"], row["features"], row["train_faces"]) == ("compact-0.5", "", 54)
-    assert 0 <= row["test_nine_accuracy"] <= 1
-    assert not (made[0].folder / "networks" / "compact-0.5").exists()
+    recalls = [row[name] for name in row if name.startswith("valid_nine_recall_")]
+    assert row["valid_nine_accuracy"] == pytest.approx(np.mean(recalls), abs=1e-3)  # 6 of each
+    assert not (made[0].folder / "seed-0" / "networks" / "compact-0.5").exists()
     assert curve_config(300).epoch_faces == 2500
     assert curve_config(7000).epoch_faces is None
 
@@ -178,7 +180,7 @@ def test_report_needs_the_deep_row(made, tmp_path):
 
 
 def test_verb_runs_a_part_of_the_table(source, tmp_path, capsys):
-    options = ["--source", str(source), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    options = ["--source", str(source), "--runs", str(tmp_path / "out"), "--jobs", "1"]
     options += ["--reports", str(tmp_path), "--features", "eigenfaces", "--models", "logistic"]
     assert table_main([*options, "--fraction", "0.5", "--no-hybrids"]) == 0
     assert "classical.md" in capsys.readouterr().out
@@ -192,8 +194,8 @@ def test_verb_refuses_unknown_names(capsys):
     assert table_main(["--features", "eyes", "--list"]) == 2
     assert table_main(["--models", "oracle", "--list"]) == 2
     assert "Expected" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        table_main(["--fraction", "2"])
+    assert table_main(["--fraction", "2", "--list"]) == 2
+    assert "fraction in (0, 1]. Received: 2.0" in capsys.readouterr().err
 
 
 def test_plan_covers_both_registries():

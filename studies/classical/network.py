@@ -13,16 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.media import resize_faces
-from studies.classical.faces_of_study import StudyFaces
-from studies.classical.rows import (
-    as_used,
-    described,
-    figures,
-    fitted_temperature,
-    gains,
-    save_predictions,
-)
+from builder_tools.classical.face_features import rgb_faces
+from studies.classical.faces import StudyFaces
+from studies.classical.rows import as_used, described, figures
 
 NETWORK = "compact"
 LEAST_EPOCH_FACES = 2500
@@ -45,36 +38,35 @@ def curve_config(train_faces: int, *, seed: int = 0) -> Any:
     return TrainingConfig(network=NETWORK, epoch_faces=epoch_faces, seed=seed)
 
 
-def run_network(
-    fraction: float, study: StudyFaces, *, config: Any = None, seed: int = 0
-) -> dict[str, Any]:
+def run_network(fraction: float, study: StudyFaces, *, config: Any = None) -> dict[str, Any]:
     """Make the row of a network trained from scratch on a part of the training faces.
 
     Args:
         fraction: Of the training faces: the same faces that the classical rows get.
         study: The data.
         config: A `TrainingConfig`; `curve_config` if None.
-        seed: Of faces and training.
 
     Returns:
         Column -> value; nothing is exported, so nothing is said of speed and size.
     """
     from builder_tools.training import Samples, train
 
-    rows = study.training_rows(fraction, seed=seed)
+    key, seed = curve_key(fraction), study.seed
+    rows = study.training_rows(fraction)
     config = config or curve_config(len(rows), seed=seed)
-    folder = study.folder / "networks" / curve_key(fraction)
+    folder = study.folder / f"seed-{seed}" / "networks" / key
     watched = np.random.default_rng(seed).permutation(len(study.labels("valid")))[:WATCHED_FACES]
     run = train(config, _samples(Samples, study, "train", rows),
                 _samples(Samples, study, "valid", np.sort(watched)), folder)  # fmt: skip
-    size = config.stages[-1].size
-    found = {split: _predict(run.model, study.faces[split], size) for split in ("valid", "test")}
-    temperature = fitted_temperature(study, found["valid"])
-    used = {split: as_used(each, temperature) for split, each in found.items()}
-    save_predictions(study, curve_key(fraction), found)
+    faces, size = study.faces["valid"], config.stages[-1].size
+    found = [
+        run.model.predict(rgb_faces(faces[first : first + 512], size), verbose=0)
+        for first in range(0, len(faces), 512)
+    ]
+    temperature, used = as_used(study, key, np.concatenate(found).astype(np.float64))
     shutil.rmtree(folder, ignore_errors=True)
     return {
-        **described(curve_key(fraction), study, seed),
+        **described(key, study),
         "features": "",
         "model": config.network,
         "sampler": "none",
@@ -83,8 +75,7 @@ def run_network(
         "params": json.dumps({"epochs": sum(stage.epochs for stage in config.stages)}),
         "fit_s": round(float(run.history["seconds"].sum()), 2),
         "temperature": temperature,
-        **figures({split: study.judge(split, each) for split, each in used.items()}),
-        **gains(study, used["test"]),
+        **figures(study, used),
     }
 
 
@@ -97,12 +88,3 @@ def _samples(make: Any, study: StudyFaces, split: str, rows: np.ndarray) -> Any:
         return make(study.faces[split][rows], vote_distribution(votes[rows]))
     targets = np.eye(len(study.emotions), dtype=np.float32)[study.labels(split)[rows]]
     return make(study.faces[split][rows], targets)
-
-
-def _predict(network: Any, faces: np.ndarray, size: int) -> np.ndarray:
-    return np.concatenate(
-        [
-            network.predict(resize_faces(faces[first : first + 512], size), verbose=0)
-            for first in range(0, len(faces), 512)
-        ]
-    ).astype(np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -34,8 +33,8 @@ LEAST_FACES = 6
 TABLE_PROTOCOLS = {"eight": "ferplus-majority-8", "nine": "ferplus-nine"}
 """Prefix of a column -> protocol, where people voted."""
 
-REMEMBERED = 6
-"""Sets of features in memory: three splits of two."""
+REMEMBERED = 4
+"""Sets of features in memory: two splits of two."""
 
 
 class StudyFaces:
@@ -43,17 +42,25 @@ class StudyFaces:
 
     Args:
         table: The data set, split.
-        folder: Where features and the deep model's answers are kept.
+        folder: Where features, models and answers are kept.
         deep: The model all others are compared with: name or folder.
+        seed: Of everything random: faces, searches, models.
         n_jobs: Processes, as in joblib.
     """
 
     def __init__(
-        self, table: ImageTable, folder: str | Path, *, deep: str = "fast", n_jobs: int = -1
+        self,
+        table: ImageTable,
+        folder: str | Path,
+        *,
+        deep: str = "fast",
+        seed: int = 0,
+        n_jobs: int = -1,
     ) -> None:
         self.table = table
         self.folder = Path(folder)
         self.deep = deep
+        self.seed = seed
         self.n_jobs = n_jobs
         self.parts = {split: table.split(split) for split in SPLITS}
         self._features = lru_cache(REMEMBERED)(self._describe)
@@ -108,12 +115,20 @@ class StudyFaces:
                 np.save(file, found)
         return np.load(path)
 
-    def training_rows(self, fraction: float, *, seed: int = 0) -> np.ndarray:
+    def model_folder(self, key: str) -> Path:
+        """Return the folder of a row's model."""
+        return self.folder / f"seed-{self.seed}" / "models" / key
+
+    def answers_file(self, key: str) -> Path:
+        """Return the file of what a row's model says of valid, before temperature."""
+        return self.folder / f"seed-{self.seed}" / "answers" / f"{key}.npy"
+
+    def training_rows(self, fraction: float) -> np.ndarray:
         """Return the rows of a part of the training faces; larger parts hold the smaller ones."""
         labels = self.labels("train")
         if fraction == 1:
             return np.arange(len(labels))
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(self.seed)
         chosen = []
         for label in range(len(self.emotions)):
             own = rng.permutation(np.flatnonzero(labels == label))
@@ -127,12 +142,12 @@ class StudyFaces:
             return {prefix: PROTOCOLS[name] for prefix, name in TABLE_PROTOCOLS.items()}
         return {"own": own_labels(self.emotions)}
 
-    def judge(self, split: str, probabilities: np.ndarray) -> dict[str, Judgement]:
-        """Judge probabilities `(n, k)` of a split: prefix of a column -> judgement."""
+    def judge(self, probabilities: np.ndarray) -> dict[str, Judgement]:
+        """Judge probabilities `(n, k)` of valid: prefix of a column -> judgement."""
         return {
             prefix: judge(
                 protocol,
-                self.parts[split].table,
+                self.parts["valid"].table,
                 probabilities,
                 self.emotions,
                 duplicates=self.duplicates,
@@ -140,21 +155,21 @@ class StudyFaces:
             for prefix, protocol in self.protocols.items()
         }
 
-    def metrics(self, split: str, probabilities: np.ndarray) -> dict[str, Any]:
-        """Return what a card says of a split, as `evaluate` judges it: protocol -> figures."""
-        judged = {
+    def metrics(self, probabilities: np.ndarray) -> dict[str, Any]:
+        """Return what a card says of valid, as `evaluate` judges it: protocol -> figures."""
+        part = self.parts["valid"]
+        return {
             protocol.name: judge(
                 protocol, table, probabilities, self.emotions, duplicates=self.duplicates
-            )
-            for protocol, table in protocols_for(self.parts[split], self.emotions)
+            ).to_dict()
+            for protocol, table in protocols_for(part, self.emotions)
         }
-        return {name: judgement.to_dict() for name, judgement in judged.items()}
 
-    def decided(self, split: str, prefix: str, probabilities: np.ndarray) -> Decided:
-        """Return true and predicted labels of the faces that a protocol keeps."""
+    def decided(self, prefix: str, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return true and predicted labels of the faces of valid that a protocol keeps."""
         protocol = self.protocols[prefix]
-        kept = protocol.apply(self.parts[split].table, probabilities, self.emotions)
-        return Decided(kept.labels, kept.probabilities.argmax(axis=1), len(kept.emotions))
+        kept = protocol.apply(self.parts["valid"].table, probabilities, self.emotions)
+        return kept.labels, kept.probabilities.argmax(axis=1)
 
     @property
     def _cache(self) -> Path:
@@ -163,15 +178,6 @@ class StudyFaces:
     def _describe(self, name: str, split: str) -> np.ndarray:
         describer, _ = make_features(name)
         return cached_features(describer, self.faces[split], self._cache, n_jobs=self.n_jobs)
-
-
-@dataclass(frozen=True)
-class Decided:
-    """True labels `(n,)`, predicted labels `(n,)`, number of classes."""
-
-    truth: np.ndarray
-    predicted: np.ndarray
-    num_classes: int
 
 
 def _stack(part: ImageTable) -> np.ndarray:

@@ -24,8 +24,8 @@ from builder_tools.classical.models import (
 )
 from builder_tools.classical.search import few_rows_allowed
 from builder_tools.classical.storage import load_model
-from studies.classical.faces_of_study import StudyFaces
-from studies.classical.rows import described, keep_model, read_predictions
+from studies.classical.faces import StudyFaces
+from studies.classical.rows import described, keep_model
 
 MOST_MEMBERS = 3
 """Classical members of the larger hybrids, each with features of its own."""
@@ -85,13 +85,12 @@ def run_hybrid(
     members: Sequence[str],
     study: StudyFaces,
     rows: Sequence[Mapping[str, Any]],
-    *,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """Make the row of a hybrid.
 
     With a deep member the weights are found on valid, which no member was fitted on; figures on
-    valid are cross-validated. Without, they are found on out-of-fold predictions on train.
+    valid, also those of the card, are cross-validated. Without, they are found on out-of-fold
+    predictions on train.
 
     Args:
         key: Name of the row.
@@ -99,37 +98,35 @@ def run_hybrid(
         members: Keys of classical rows.
         study: The data.
         rows: The rows of the members (parameters).
-        seed: Of the folds.
     """
     started = time.perf_counter()
-    models = [(name, load_model(study.folder / "models" / name)) for name in members]
-    answers = [read_predictions(study, name) for name in members]
+    models = [(name, load_model(study.model_folder(name))) for name in members]
+    answers = [np.load(study.answers_file(name)).astype(np.float64) for name in members]
     if kind != OUT_OF_FOLD:
         models.append(("deep", DeepModel(model=study.deep).pinned()))
-        answers.append({s: study.deep_probabilities(s) for s in ("valid", "test")})
-    valid, test = (np.stack([each[split] for each in answers]) for split in ("valid", "test"))
+        answers.append(study.deep_probabilities("valid"))
+    valid = np.stack(answers)
     hybrid = HYBRIDS.get(kind, Stacked)(models)
     truth = study.labels("valid")
     if kind == OUT_OF_FOLD:
-        learnt, labels = _out_of_fold(members, study, rows, seed=seed)
+        learnt, labels = _out_of_fold(members, study, rows)
         on_valid = hybrid.fit_probabilities(learnt, labels).combine(valid)
     else:
-        on_valid = cross_validated(hybrid, valid, truth, seed=seed)
+        on_valid = cross_validated(hybrid, valid, truth, seed=study.seed)
         hybrid.fit_probabilities(valid, truth)
     fitted = time.perf_counter()
-    found = {"valid": on_valid, "test": hybrid.combine(test)}
     weights = getattr(hybrid, "weights_", None)
     params = {} if weights is None else {"weights": np.round(weights, 4).tolist()}
     training = {"members": [name for name, _ in models], "data_sha256": study.data_sha256}
     fraction = float(next(row["fraction"] for row in rows if row["key"] == members[0]))
-    columns = keep_model(hybrid, key, study, found, training | params)
+    columns = keep_model(hybrid, key, study, on_valid, training | params)
     return {
-        **described(key, study, seed),
+        **described(key, study),
         "features": " & ".join(name for name, _ in models),
         "model": kind,
         "sampler": "none",
         "fraction": fraction,
-        "train_faces": len(study.training_rows(fraction, seed=seed)),
+        "train_faces": len(study.training_rows(fraction)),
         "params": json.dumps(params),
         "fit_s": round(fitted - started, 2),
         **columns,
@@ -155,20 +152,20 @@ def cross_validated(
 
 
 def _out_of_fold(
-    members: Sequence[str], study: StudyFaces, rows: Sequence[Mapping[str, Any]], *, seed: int
+    members: Sequence[str], study: StudyFaces, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the members' probabilities on train, each by a model that did not see the face."""
     by_key = {row["key"]: row for row in rows}
-    own = study.training_rows(float(by_key[members[0]]["fraction"]), seed=seed)
+    own = study.training_rows(float(by_key[members[0]]["fraction"]))
     labels = study.labels("train")[own]
-    folds = stratified_folds(labels, 3, seed=seed)
+    folds = stratified_folds(labels, 3, seed=study.seed)
     found = []
     for name in members:
         row = by_key[name]
         _, learn = make_features(row["features"])
-        about = {"learn": learn, "sampler": row["sampler"], "seed": seed}
+        about = {"learn": learn, "sampler": row["sampler"], "seed": study.seed}
         pipeline = make_pipeline(row["model"], params=json.loads(row["params"]), **about)
-        model = with_probabilities(row["model"], pipeline, labels, seed=seed)
+        model = with_probabilities(row["model"], pipeline, labels, seed=study.seed)
         features = study.some_features(row["features"], own)
         with few_rows_allowed():
             found.append(out_of_fold(model, features, labels, folds=folds, n_jobs=study.n_jobs))

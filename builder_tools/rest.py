@@ -53,6 +53,8 @@ BETWEEN_PEOPLE = 1.2
 person leaves of that of FER+'s neutral faces, 2.05, is 1.15."""
 USUAL_WEIGHT = 0.25
 """As so many images the usual spread counts beside that of a person's own."""
+FILE_MARK = '{\n  "emotions": ['
+"""How the file of a resting face begins."""
 POPULATION = {
     "anger": -6.25,
     "contempt": -6.29,
@@ -106,6 +108,11 @@ class RestingFace:
                 f"{len(self.population)} of the population, emotions {list(self.emotions)}."
             )
 
+    def __str__(self) -> str:
+        shown = sorted(zip(self.log_probabilities, self.emotions, strict=True), reverse=True)[:2]
+        words = ", ".join(f"{name} {math.exp(log):.0%}" for log, name in shown)
+        return f"a rest of {self.frames} images (mostly {words}), believed {self.trust:.0%}"
+
     @classmethod
     def from_probabilities(
         cls,
@@ -127,12 +134,12 @@ class RestingFace:
             ValueError: If there is no row, one is no probability, or a class has no population.
         """
         names = tuple(emotions)
-        rows = checked_probabilities(probabilities, names)
-        if not len(rows):
+        if hasattr(probabilities, "__len__") and not len(probabilities):
             raise ValueError(
                 "Expected at least one image of the resting face. Received: 0. Give neutral "
                 "images of the same person."
             )
+        rows = checked_probabilities(probabilities, names)
         logs, count = np.log(np.maximum(rows, FLOOR)), len(rows)
         squares = ((logs - logs.mean(axis=0)) ** 2).mean(axis=1).sum()
         spread = math.sqrt((USUAL_WEIGHT * USUAL_SPREAD**2 + squares) / (USUAL_WEIGHT + count - 1))

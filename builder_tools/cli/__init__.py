@@ -27,6 +27,7 @@ from builder_tools.cli import (
     kaggle,
     label_va,
     release,
+    resting,
     train,
     tune,
     use,
@@ -46,6 +47,7 @@ DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 VERBS = {
     **images.VERBS,
     **use.VERBS,
+    **resting.VERBS,
     **kaggle.VERBS,
     **highlights.VERBS,
     **web.VERBS,

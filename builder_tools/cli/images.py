@@ -18,6 +18,7 @@ from builder_tools.cli.use import (
     progress_bar,
 )
 from builder_tools.cli.verb import Verb, positive
+from builder_tools.rest import RestingFace
 from builder_tools.results import FaceEmotion, FrameResult
 
 if TYPE_CHECKING:
@@ -37,9 +38,13 @@ def _print_text(result: FrameResult) -> None:
         doubt = ", doubtful" if face.doubtful else ""
         if doubt and face.geometry is not None:
             doubt += f" ({face.doubtful_because})"
+        relative = ""
+        if face.relative_emotion is not None:
+            relative = f" (from rest: {face.relative_emotion} {face.relative_probability:.0%})"
         print(
             f"{result.source}: face {number} of {len(result.faces)}: {face.emotion} "
-            f"{face.probability:.0%}{doubt} at x {x1}...{x2}, y {y1}...{y2}{_shape_text(face)}"
+            f"{face.probability:.0%}{relative}{doubt} at x {x1}...{x2}, y {y1}...{y2}"
+            f"{_shape_text(face)}"
         )
 
 
@@ -78,6 +83,13 @@ def _img_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON line an image")
     parser.add_argument("--show", action="store_true", help="show each image in a window")
     add_geometry_options(parser)
+    parser.add_argument(
+        "--rest",
+        type=Path,
+        metavar="FILE",
+        help="tell besides what the faces, all of one person, show compared with this person's "
+        "resting face (of `builder-tools rest`)",
+    )
     add_model_options(parser)
 
 
@@ -89,7 +101,8 @@ def _run_img(options: argparse.Namespace) -> int:
     drawn: dict[str, Path] = {}
     bare = 0
     show = "cv2" if options.show else "none"
-    with make_inference(options, "img", show) as inference:
+    rest = RestingFace.load(options.rest) if options.rest else None
+    with make_inference(options, "img", show, rest=rest) as inference:
         for image in progress_bar(options.images, "images", least=8):
             try:
                 result = inference.run(image)
@@ -249,6 +262,7 @@ VERBS = {
             "builder-tools img *.jpg --out drawn/ --bars",
             "builder-tools img photo.heic --out drawn/ --out-format webp",
             "builder-tools img photo.jpg --json",
+            "builder-tools img photo.jpg --rest me.json",
         ),
         _img_options,
         _run_img,

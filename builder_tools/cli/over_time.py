@@ -8,34 +8,53 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from builder_tools.rest import RestingFace
+from builder_tools.media.guarding import check_own
+from builder_tools.rest import FILE_MARK, RestingFace
 from builder_tools.results import FrameResult
-from builder_tools.tracking.resting import AUTO
+from builder_tools.tracking.resting import AUTO, RestTracker
 
 SMOOTH_S = 0.3
 SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
-def add_rest_option(parser: argparse.ArgumentParser) -> None:
-    """Add --rest."""
+def add_rest_option(parser: argparse.ArgumentParser, how: str = "estimated on the way") -> None:
+    """Add --rest and --rest-out."""
     parser.add_argument(
         "--rest",
         default="off",
         metavar="off|auto|3s|FILE",
         help="tell besides what each face shows compared with its own resting face: auto "
-        "(estimated on the way), 3s (each person's first three seconds are rest) or a file of "
-        "RestingFace.save (default: %(default)s)",
+        f"({how}), 3s (each person's first three seconds are rest) or a file of `builder-tools "
+        "rest` or --rest-out (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rest-out",
+        type=Path,
+        metavar="FILE",
+        help="write the rest of the person who was seen at rest longest: a few means, no image",
     )
 
 
-def rest_of(text: str) -> RestingFace | str | float | None:
+def rest_of(text: str, rest_out: Path | None = None) -> RestingFace | str | float | None:
     """Return what `Inference` takes as rest.
 
+    Args:
+        text: The option.
+        rest_out: Where the rest will be written, or None.
+
     Raises:
-        ValueError, FileNotFoundError: If the text says none.
+        ValueError, FileNotFoundError: If the text says none, or what is to be written is not
+            learned or would replace something else.
     """
+    if rest_out is not None:
+        check_own(rest_out, FILE_MARK)
+        if text != AUTO and not (SECONDS.fullmatch(text) and not Path(text).is_file()):
+            raise ValueError(
+                f"Expected --rest auto or seconds (3s) with --rest-out. Received: --rest {text}, "
+                "of which nothing is learned."
+            )
     if text in ("off", AUTO):
         return None if text == "off" else text
     seconds = SECONDS.fullmatch(text)
@@ -47,6 +66,19 @@ def rest_of(text: str) -> RestingFace | str | float | None:
         raise FileNotFoundError(
             f"Expected --rest off, auto, seconds (3s) or a file. Received: {text!r}, which is none."
         ) from error
+
+
+def keep_rest(rests: RestTracker | None, model: Any, path: Path | None) -> int:
+    """Write what was learned of a rest, if asked to; return 1 if nothing was, else 0."""
+    if path is None:
+        return 0
+    try:
+        rest = rests.resting_face(model.identity)
+    except ValueError as error:
+        print(f"Not written: {path}. {error}", file=sys.stderr)
+        return 1
+    print(f"Written: {rest.save(path)}, {rest}", file=sys.stderr)
+    return 0
 
 
 def add_time_options(parser: argparse.ArgumentParser) -> None:

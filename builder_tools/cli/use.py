@@ -14,6 +14,7 @@ from builder_tools.cli.over_time import (
     add_rest_option,
     add_time_options,
     check_plot,
+    keep_rest,
     plot_timeline,
     rest_of,
     writing_timeline,
@@ -128,7 +129,7 @@ def print_json(result: FrameResult) -> None:
 def _video_options(parser: argparse.ArgumentParser) -> None:
     _add_video_options(parser)
     add_time_options(parser)
-    add_rest_option(parser)
+    add_rest_option(parser, "from all of the film; with --show, on the way")
     parser.add_argument("--plot", type=Path, metavar="OUT.png", help="draw the --timeline")
 
 
@@ -158,7 +159,9 @@ def _run_video(options: argparse.Namespace) -> int:
         inference.run(options.file, max_frames=options.max_frames) as results,
     ):
         total = _frame_count(results.source, options.max_frames)
-        code = _consume(results, options, total=total, emotions=inference.model.emotions)
+        if results.comes_at_end:
+            print("Rests are learned from all of the film: results follow its end", file=sys.stderr)
+        code = _consume(results, options, total=total, model=inference.model)
     if options.plot:
         plot_timeline(options.timeline, options.plot)
     return code
@@ -168,7 +171,7 @@ def _time_settings(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "smooth_s": options.smooth,
         "detect_every": options.detect_every,
-        "rest": rest_of(options.rest),
+        "rest": rest_of(options.rest, options.rest_out),
     }
 
 
@@ -186,9 +189,7 @@ def _run_record(options: argparse.Namespace) -> int:
         inference.run(options.file, out=options.out, max_frames=options.max_frames) as results,
     ):
         total = _frame_count(results.source, options.max_frames)
-        code = _consume(
-            results, options, total=total, text=False, emotions=inference.model.emotions
-        )
+        code = _consume(results, options, total=total, text=False, model=inference.model)
     print(f"Written: {options.out}", file=sys.stderr)
     return code
 
@@ -217,30 +218,37 @@ def _run_online(options: argparse.Namespace) -> int:
     settings = {
         "snapshot_folder": options.snapshots,
         "smooth_s": options.smooth,
-        "rest": rest_of(options.rest),
+        "rest": rest_of(options.rest, options.rest_out),
     }
     with (
         make_inference(options, "online", show, **settings) as inference,
         inference.run(camera, out=options.record, max_frames=options.max_frames) as results,
     ):
-        code = _consume(results, options, text=options.headless, emotions=inference.model.emotions)
+        code = _consume(results, options, text=options.headless, model=inference.model)
         print(f"{results.dropped} frames dropped to stay live", file=sys.stderr)
     return code
 
 
-def _consume(results, options, *, emotions, total: int | None = None, text: bool = True) -> int:
-    """Print the results of a stream, or with a timeline a summary; 1 if its source broke off."""
+def _consume(results, options, *, model, total: int | None = None, text: bool = True) -> int:
+    """Print the results of a stream, or with a timeline a summary.
+
+    Returns:
+        1 if its source broke off, or no rest was seen where one is to be written; else 0.
+    """
     summary = sys.stderr if options.json else sys.stdout
     columns = {"relative": options.rest != "off", "geometry": options.geometry}
-    with writing_timeline(options.timeline, emotions, summary, **columns) as write:
-        for result in progress_bar(results, "frames", total=total):
-            write(result)
-            if options.json:
-                print_json(result)
-            elif text and not options.timeline:
-                _print_frame(result)
+    try:
+        with writing_timeline(options.timeline, model.emotions, summary, **columns) as write:
+            for result in progress_bar(results, "frames", total=total):
+                write(result)
+                if options.json:
+                    print_json(result)
+                elif text and not options.timeline:
+                    _print_frame(result)
+    finally:
+        restless = keep_rest(results.rests, model, options.rest_out)
     broken = getattr(results.source, "error", None) or getattr(results.source, "warning", None)
-    return 1 if broken else 0
+    return 1 if broken or restless else 0
 
 
 def _print_frame(result: FrameResult) -> None:
@@ -278,11 +286,12 @@ VERBS = {
             "builder-tools video film.mp4",
             "builder-tools video film.mp4 --json > film.jsonl",
             "builder-tools video film.mp4 --timeline film.csv --plot film.png",
+            "builder-tools video film.mp4 --rest auto --json > film.jsonl",
         ),
         _video_options,
         _run_video,
         reads=("file",),
-        writes=("timeline", "plot"),
+        writes=("timeline", "plot", "rest_out"),
     ),
     "video-rec": Verb(
         "draw the emotions into a copy of a video, with its sound",
@@ -290,7 +299,7 @@ VERBS = {
         _record_options,
         _run_record,
         reads=("file",),
-        writes=("out", "timeline"),
+        writes=("out", "timeline", "rest_out"),
     ),
     "online": Verb(
         "watch a camera (q or Esc quits, s saves a snapshot, c begins --rest anew)",
@@ -299,10 +308,11 @@ VERBS = {
             "builder-tools online --camera http://192.0.2.7:8080/video",
             "builder-tools online --headless --json --max-frames 100",
             "builder-tools online --timeline visit.csv --record visit.mp4",
+            "builder-tools online --rest 3s --rest-out me.json",
         ),
         _online_options,
         _run_online,
         reads=("camera",),
-        writes=("record", "timeline"),
+        writes=("record", "timeline", "rest_out"),
     ),
 }

@@ -45,7 +45,7 @@ from builder_tools.inference.sinks import (
 )
 from builder_tools.inference.stream import ResultStream
 from builder_tools.inference.stream_state import StreamState
-from builder_tools.inference.whole_film import WholeFilm
+from builder_tools.inference.whole_film import whole_film
 from builder_tools.media import (
     CameraReader,
     Frame,
@@ -156,8 +156,8 @@ class Inference:
     ) -> None:
         check_choice("show_state_mode", show_state_mode, SHOW_STATE_MODES)
         check_choice("inference_mode", inference_mode, INFERENCE_MODES)
-        check_positive(img_size=img_size, batch_size=batch_size, workers=workers)
-        check_positive(detect_every=detect_every)
+        check_positive(img_size=img_size, batch_size=batch_size)
+        check_positive(workers=workers, detect_every=detect_every)
         if detect_every > 1 and not track:
             raise ValueError("Expected track=True with detect_every: only tracked faces move.")
         self.detect_every = detect_every
@@ -346,8 +346,8 @@ however it ends, the file is kept |
         results = self._loop(analysed, camera_name(reader.source), sinks, rate)
         seen_on_the_way = self._draws_always or not isinstance(sinks[0], NoSink)
         if state.is_auto and not (live or seen_on_the_way) and reader.duration_s:
-            film, state.rests = WholeFilm(), None
-            return ResultStream(film.compared(results), reader, sinks, film.rests)
+            state.rests = None
+            return whole_film(results, reader, sinks)
         return ResultStream(results, reader, sinks, state.rests)
 
     def _loop(

@@ -19,6 +19,7 @@ class ResultStream(Iterator[FrameResult]):
         source: Where they come from: a `VideoReader` or a `CameraReader`.
         sinks: Where they go.
         rests: What is learned of each person's rest; None where nobody asked.
+        comes_at_end: Whether the results are given after the last image only.
 
     Attributes:
         dropped: Images that came before the last result and were not given: a live source
@@ -31,9 +32,12 @@ class ResultStream(Iterator[FrameResult]):
         source: VideoReader | CameraReader,
         sinks: Iterable[Sink] = (),
         rests: RestTracker | None = None,
+        *,
+        comes_at_end: bool = False,
     ) -> None:
         self._results, self.source, self._sinks = results, source, tuple(sinks)
         self.dropped, self._given, self.rests = 0, 0, rests
+        self.comes_at_end = comes_at_end
         self._owner = OwnProcess("a stream of results", "Run the video or camera there anew.")
 
     def __next__(self) -> FrameResult:

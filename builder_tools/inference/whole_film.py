@@ -4,46 +4,49 @@ from __future__ import annotations
 
 import math
 import pickle
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import replace
 from tempfile import TemporaryFile
 
+from builder_tools.inference.sinks import Sink
+from builder_tools.inference.stream import ResultStream
+from builder_tools.media import VideoReader
 from builder_tools.results import FrameResult
 from builder_tools.tracking.resting import AUTO, RestTracker
 
 
-class WholeFilm:
-    """Holds a film's results back until everybody's rest is known, in a temporary file.
+def whole_film(
+    results: Generator[FrameResult], reader: VideoReader, sinks: Iterable[Sink]
+) -> ResultStream:
+    """Return the results of a film, which wait for its end in a temporary file, without images.
 
-    Attributes:
-        rests: What is known of each person's rest.
+    What breaks the film off is raised after the results so far, compared with the rests so far.
+
+    Args:
+        results: In the order of their times; closed at the end.
+        reader: Where they come from.
+        sinks: Where they go.
     """
+    rests = RestTracker(AUTO, memory_s=math.inf, forget_s=math.inf)
+    return ResultStream(_compared(results, rests), reader, sinks, rests, comes_at_end=True)
 
-    def __init__(self) -> None:
-        self.rests = RestTracker(AUTO, memory_s=math.inf, forget_s=math.inf)
 
-    def compared(self, results: Generator[FrameResult]) -> Iterator[FrameResult]:
-        """Yield all results, without images, once the last one is there.
-
-        What breaks the film off is raised after the results so far, as they would be raised
-        without this.
-
-        Args:
-            results: In the order of their times; closed at the end.
-        """
-        count, early_end = 0, None
-        with TemporaryFile() as kept, closing(results):
-            try:
-                for result in results:
-                    self.rests.learn(result.faces, result.time_s)
-                    pickle.dump(replace(result, image=None), kept)
-                    count += 1
-            except BaseException as error:
-                early_end = error
-            kept.seek(0)
-            for _ in range(count):
-                result = pickle.load(kept)
-                yield replace(result, faces=self.rests.compare(result.faces))
-        if early_end is not None:
-            raise early_end
+def _compared(
+    results: Generator[FrameResult], rests: RestTracker
+) -> Generator[FrameResult, None, None]:
+    count, early_end = 0, None
+    with TemporaryFile() as kept, closing(results):
+        try:
+            for result in results:
+                rests.learn(result.faces, result.time_s)
+                pickle.dump(replace(result, image=None), kept)
+                count += 1
+        except BaseException as error:
+            early_end = error
+        kept.seek(0)
+        for _ in range(count):
+            result = pickle.load(kept)
+            yield replace(result, faces=rests.compare(result.faces))
+    if early_end is not None:
+        raise early_end

@@ -39,7 +39,7 @@ SURE_AFTER_S = 3.0
 """Seconds of rest after which distance from the estimate counts."""
 IMAGE_S = 10.0
 """So many seconds of rest that nobody promised stand for one independent image."""
-TOLD_IMAGE_S = 3.0
+TOLD_IMAGE_S = 2.0
 """The same of seconds that somebody said are rest."""
 HIDDEN_SPREAD = 1.22
 """What the images of a stream do not show of a rest's spread: they are of one moment, and those

@@ -1,0 +1,59 @@
+"""The verb that makes a resting face of neutral images."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from builder_tools.cli.use import add_model_options, make_inference
+from builder_tools.cli.verb import Verb
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help="neutral images of one person, better of several days; of each the largest face",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON to write")
+    add_model_options(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from builder_tools.media import IMAGE_ERRORS, read_image
+    from builder_tools.media.guarding import check_own
+    from builder_tools.rest import FILE_MARK, RestingFace
+
+    check_own(options.out, FILE_MARK)
+    failed, rows = [], []
+    with make_inference(options, "img") as inference:
+        for image in options.images:
+            try:
+                faces = inference.analyse(read_image(image))
+            except IMAGE_ERRORS as error:
+                failed.append(f"{image}: {error}")
+                continue
+            if faces:
+                rows.append(list(faces[0].probabilities.values()))
+            else:
+                failed.append(f"{image}: no face found")
+        for line in failed:
+            print(f"failed: {line}", file=sys.stderr)
+        model = inference.model
+        rest = RestingFace.from_probabilities(rows, emotions=model.emotions, model=model.identity)
+    print(f"Written: {rest.save(options.out)}, {rest}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+VERBS = {
+    "rest": Verb(
+        "learn how a person's face looks at rest from neutral images, for --rest FILE",
+        ("builder-tools rest me1.jpg me2.jpg me3.jpg --out me.json",),
+        _options,
+        _run,
+        reads=("images",),
+        writes=("out",),
+    ),
+}

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -57,6 +58,18 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
         writer = csv_writer(file)
         writer.writerow(columns)
         writer.writerows(rows)
+
+
+@contextmanager
+def any_name_in_tables() -> Iterator[None]:
+    """Have tables that are made within a `with`, or a function decorated so, hold any name.
+
+    The strings of Arrow, which pandas takes where it is installed, refuse what is no UTF-8.
+    """
+    import pandas as pd
+
+    with pd.option_context("mode.string_storage", "python"):
+        yield
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

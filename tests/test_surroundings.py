@@ -100,6 +100,42 @@ def test_a_csv_is_the_same_in_a_locale_without_letters(photo, tmp_path):
         assert plain == bare
 
 
+@pytest.mark.parametrize("verb", ["folders", "write", "groups", "clean", "balance"])
+def test_names_that_are_no_text_go_through_tables_in_python(astronaut, tmp_path, verb):
+    """The command line may tell pandas what strings are made of; a library may not."""
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    from builder_tools.balancing import FaceSMOTE
+    from builder_tools.cleaning import clean_folder
+    from builder_tools.cleaning.manifest import read_manifest
+    from builder_tools.datasets.class_folders import load_class_folders, write_class_folders
+    from builder_tools.datasets.duplicates import duplicate_groups, duplicates_across_classes
+
+    faces, out = tmp_path / "faces", tmp_path / "out"
+    rng = np.random.default_rng(0)
+    for number in range(16):
+        name = os.fsdecode(b"x\xe9%d.png" % number)
+        image = rng.integers(0, 255, (24, 24, 3), np.uint8) if number else astronaut[:24, :24]
+        write_image(faces / ("happy" if number % 2 else "sad") / name, image)
+    with pd.option_context("mode.string_storage", "auto"):
+        if verb == "clean":
+            clean_folder(faces, out, workers=1, max_dropped=1)
+            assert len(read_manifest(out / "manifest.csv")) == 16
+            return
+        if verb == "balance":
+            FaceSMOTE(path_folder_train_data=faces, path_save_imgs=out, smote_value=10).run()
+            assert len(list(out.rglob("*.png"))) == 20
+            return
+        table = load_class_folders(faces, valid=0.25, test=0.25)
+        assert len(table.split("train")) == 8
+        if verb == "write":
+            write_class_folders(table, out)
+            assert len(load_class_folders(out)) == 16
+        if verb == "groups":
+            same = np.zeros_like(duplicate_groups(table))
+            assert "\udce9" in duplicates_across_classes(table, same)["names"][0]
+
+
 @pytest.mark.parametrize("verb", ["clean", "data"])
 def test_names_that_are_no_text_go_through_tables(astronaut, tmp_path, verb):
     """With pyarrow installed, too: its strings are UTF-8 only."""

@@ -21,7 +21,7 @@ from builder_tools.balancing.making import (
 )
 from builder_tools.balancing.neighbours import Search
 from builder_tools.balancing.plan import ClassPlan, Shares, plan_classes
-from builder_tools.csv_files import write_table
+from builder_tools.csv_files import any_name_in_tables, write_table
 from builder_tools.detectors import face_square
 from builder_tools.media import read_image, resize_square, write_image
 from builder_tools.results import crop
@@ -85,6 +85,7 @@ class _Writer:
         return self.root / self.folder / name
 
 
+@any_name_in_tables()
 def balance_folder(
     source: str | Path,
     out: str | Path,

@@ -46,6 +46,7 @@ from builder_tools.cleaning.workers import (
     progress,
 )
 from builder_tools.datasets.duplicates import MINIATURE_PX
+from builder_tools.csv_files import any_name_in_tables
 from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector
 from builder_tools.journal import Journal
 from builder_tools.media import write_image
@@ -62,6 +63,7 @@ STOPS_FROM = 3
 _logger = logging.getLogger(__name__)
 
 
+@any_name_in_tables()
 def clean_folder(
     source: str | Path,
     out: str | Path,

@@ -11,7 +11,7 @@ import pandas as pd
 from builder_tools.cleaning.config import STATUSES
 from builder_tools.cleaning.judging import Fault, Look
 from builder_tools.cleaning.sources import RawImage
-from builder_tools.csv_files import write_table
+from builder_tools.csv_files import any_name_in_tables, write_table
 
 NUMBER_COLUMNS = ("detection_score", "x1", "y1", "x2", "y2", "face_px", "sharpness", "roll_deg")
 COLUMNS = (
@@ -99,6 +99,7 @@ def write_manifest(path: Path, manifest: pd.DataFrame) -> None:
     write_table(path, manifest)
 
 
+@any_name_in_tables()
 def read_manifest(path: str | Path) -> pd.DataFrame:
     """Read a manifest as `make_manifest` gave it.
 

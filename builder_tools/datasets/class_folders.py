@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from builder_tools.csv_files import write_table
+from builder_tools.csv_files import any_name_in_tables, write_table
 from builder_tools.datasets.class_words import as_written, class_of, say_classes
 from builder_tools.datasets.duplicates import duplicate_groups
 from builder_tools.datasets.new_folder import new_folder
@@ -63,6 +63,7 @@ class ClassFolder:
     paths: tuple[Path, ...]
 
 
+@any_name_in_tables()
 def load_class_folders(
     root: str | Path,
     *,
@@ -112,7 +113,7 @@ def _refuse_made_images(root: Path) -> None:
     manifest = root / MANIFEST
     if not manifest.is_file():
         return
-    origins = pd.read_csv(manifest).get("origin", pd.Series(dtype=str))
+    origins = pd.read_csv(manifest, encoding_errors="surrogateescape").get("origin", pd.Series(dtype=str))
     if origins.isin(MADE_ORIGINS).any():
         raise ValueError(
             f"Expected {root} to hold val/ and test/ beside train/: it was balanced, and images "
@@ -195,6 +196,7 @@ def find_class_folders(root: str | Path) -> list[ClassFolder]:
     return sorted(found, key=lambda each: (order.index(each.split), each.name))
 
 
+@any_name_in_tables()
 def write_class_folders(
     table: ImageTable, root: str | Path, *, per_class: int | None = None, seed: int = 0
 ) -> Path:

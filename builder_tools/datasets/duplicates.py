@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from builder_tools.csv_files import any_name_in_tables
 from builder_tools.datasets.copies import COMPARED_PX, MAX_DIFFERENCE, worst_difference
 from builder_tools.datasets.table import PROGRESS, ImageTable
 
@@ -123,6 +124,7 @@ def duplicate_pairs(
     return pd.DataFrame(found).sort_values(["first", "second"], ignore_index=True)
 
 
+@any_name_in_tables()
 def duplicates_across_classes(table: ImageTable, groups: np.ndarray) -> pd.DataFrame:
     """List the groups of near-duplicates that stand in several classes: conflicting labels.
 
@@ -137,6 +139,7 @@ def duplicates_across_classes(table: ImageTable, groups: np.ndarray) -> pd.DataF
     return _groups_across(table, groups, "emotion")
 
 
+@any_name_in_tables()
 def duplicates_across_splits(table: ImageTable, groups: np.ndarray) -> pd.DataFrame:
     """As `duplicates_across_classes`, for groups that stand in several splits: leaks."""
     return _groups_across(table, groups, "split")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from builder_tools.csv_files import any_name_in_tables
 from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, EmotionSet
 from builder_tools.media import read_image, resize_square
 
@@ -74,6 +75,7 @@ class ImageTable:
         return ResizedImages(self, size_px)
 
 
+@any_name_in_tables()
 def table_of_files(
     names: Sequence[str],
     paths: Sequence[Path],

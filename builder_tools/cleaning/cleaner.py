@@ -45,8 +45,8 @@ from builder_tools.cleaning.workers import (
     in_parallel,
     progress,
 )
-from builder_tools.datasets.duplicates import MINIATURE_PX
 from builder_tools.csv_files import any_name_in_tables
+from builder_tools.datasets.duplicates import MINIATURE_PX
 from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector
 from builder_tools.journal import Journal
 from builder_tools.media import write_image

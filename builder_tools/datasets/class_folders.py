@@ -113,7 +113,9 @@ def _refuse_made_images(root: Path) -> None:
     manifest = root / MANIFEST
     if not manifest.is_file():
         return
-    origins = pd.read_csv(manifest, encoding_errors="surrogateescape").get("origin", pd.Series(dtype=str))
+    origins = pd.read_csv(manifest, encoding_errors="surrogateescape").get(
+        "origin", pd.Series(dtype=str)
+    )
     if origins.isin(MADE_ORIGINS).any():
         raise ValueError(
             f"Expected {root} to hold val/ and test/ beside train/: it was balanced, and images "

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.classical.face_features import rgb_faces
+from builder_tools.media import resize_faces
 from studies.classical.faces import StudyFaces
 from studies.classical.rows import as_used, described, figures
 
@@ -60,7 +60,7 @@ def run_network(fraction: float, study: StudyFaces, *, config: Any = None) -> di
                 _samples(Samples, study, "valid", np.sort(watched)), folder)  # fmt: skip
     faces, size = study.faces["valid"], config.stages[-1].size
     found = [
-        run.model.predict(rgb_faces(faces[first : first + 512], size), verbose=0)
+        run.model.predict(resize_faces(faces[first : first + 512], size), verbose=0)
         for first in range(0, len(faces), 512)
     ]
     temperature, used = as_used(study, key, np.concatenate(found).astype(np.float64))

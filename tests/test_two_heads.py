@@ -158,7 +158,10 @@ def test_mirrored_faces_are_averaged_in_places_too(study):
     faces = faces_of(study)[:4].copy()
     faces[:, :, :10] //= 2
     plain = EmotionClassifier(study.both)
-    sides = [plain.predict_with_affect(side).places for side in (faces, np.ascontiguousarray(faces[:, :, ::-1]))]
+    sides = [
+        plain.predict_with_affect(side).places
+        for side in (faces, np.ascontiguousarray(faces[:, :, ::-1]))
+    ]
     averaged = EmotionClassifier(study.both, flip_average=True).predict_with_affect(faces).places
     np.testing.assert_allclose(averaged, np.mean(sides, axis=0), atol=1e-5)
 

@@ -85,7 +85,7 @@ class StepTimer(keras.callbacks.Callback):
 
 
 def write_files(folder: Path, images: np.ndarray, suffix: str, size_px: int) -> ResizedImages:
-    """Write faces as files of a side and return them back as images of 48 px."""
+    """Write faces as files of a side and read them back as images of 48 px."""
     paths = [folder / f"{number}{suffix}" for number in range(len(images))]
     for path, image in zip(tqdm(paths, f"writing {suffix}", delay=2), images, strict=True):
         if image.shape[0] != size_px:

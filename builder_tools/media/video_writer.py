@@ -113,7 +113,7 @@ class VideoWriter:
             self._sound.write_until(time_s)
 
     def close(self) -> None:
-        """Finish the file and return it its name.
+        """Finish the file and give it its name.
 
         Raises:
             ValueError: If no image was written.

@@ -128,7 +128,7 @@ class FaceTracker:
         ]
 
     def _advance(self, time_s: float, events: list[TrackEvent]) -> None:
-        """Move every track on to now; return up those unseen for too long."""
+        """Move every track on to now; give up those unseen for too long."""
         step_s = 0.0 if self._time_s is None else time_s - self._time_s
         if not step_s >= 0:
             raise ValueError(f"Expected a time >= {self._time_s} s. Received: {time_s} s.")

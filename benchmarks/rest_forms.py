@@ -23,7 +23,7 @@ RULE = (
     "one with the largest mean of the accuracies of all sets; of equals the first in the grid."
 )
 WEAKLY_LABELLED = "strangers"
-"""A set of many people whose accuracy may fall: its labels are a machine's."""
+"""A set of many people whose accuracy may fall: its labels are weak."""
 NO_FLOOR = 1e-12
 TENTHS = tuple(round(0.1 * tenth, 1) for tenth in range(11))
 SHARES = TENTHS[3:]

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,12 @@ BETWEEN_PEOPLE = 1.2
 person leaves of that of FER+'s neutral faces, 2.05, is 1.15."""
 USUAL_WEIGHT = 0.25
 """As so many images the usual spread counts beside that of a person's own."""
+CLEARLY_NEUTRAL = 0.7
+"""Least probability of neutral of an image that may be rest where nobody says so. Where less is
+enough, people who are never neutral are judged against a mood."""
+GUESSED_SPREAD = 1.0
+"""What images that look clearly neutral do not show of a rest's spread: those that do not are left
+out. Taken as independent of what they show."""
 FILE_MARK = '{\n  "emotions": ['
 """How the file of a resting face begins."""
 POPULATION = {
@@ -121,6 +127,7 @@ class RestingFace:
         emotions: Iterable[str] = NINE_EMOTIONS,
         population: Mapping[str, float] = POPULATION,
         model: str | None = None,
+        hidden_spread: float = 0.0,
     ) -> RestingFace:
         """Return the resting face behind independent images of one person's neutral face.
 
@@ -129,6 +136,7 @@ class RestingFace:
             emotions: The model's classes, in the order of the columns.
             population: Class -> mean log-probability of many people's neutral faces.
             model: Which model gave them; None for any of these classes.
+            hidden_spread: What these images do not show of the rest's spread (`GUESSED_SPREAD`).
 
         Raises:
             ValueError: If there is no row, one is no probability, or a class has no population.
@@ -142,7 +150,8 @@ class RestingFace:
         rows = checked_probabilities(probabilities, names)
         logs, count = np.log(np.maximum(rows, FLOOR)), len(rows)
         squares = ((logs - logs.mean(axis=0)) ** 2).mean(axis=1).sum()
-        spread = math.sqrt((USUAL_WEIGHT * USUAL_SPREAD**2 + squares) / (USUAL_WEIGHT + count - 1))
+        square = (USUAL_WEIGHT * USUAL_SPREAD**2 + squares) / (USUAL_WEIGHT + count - 1)
+        spread = math.sqrt(square + hidden_spread**2)
         return cls(
             names,
             tuple(logs.mean(axis=0).tolist()),
@@ -233,31 +242,78 @@ class RestingFace:
             raise ValueError(f"{path}: {error}") from error
 
 
-def relative_by_person(
+def rests_by_person(
     probabilities: np.ndarray,
     emotions: Iterable[str],
-    persons: Iterable[str],
-    is_neutral: np.ndarray,
-) -> np.ndarray:
-    """Return what each image shows compared with its person's *other* neutral images.
+    persons: Sequence[str],
+    is_neutral: np.ndarray | None = None,
+) -> list[RestingFace | None]:
+    """Return for each image the rest of its person, from this person's *other* neutral images.
 
     Args:
         probabilities: `(n, k)` in the order of `emotions`.
         emotions: The model's classes.
         persons: Who is on each image, n of them; "" for nobody known.
-        is_neutral: `(n,)` bool, which images are known to be neutral.
+        is_neutral: `(n,)` bool, which images are known to be neutral; None where nobody says so:
+            then those that look clearly neutral.
+
+    Returns:
+        n of them, None where there is no other neutral image.
+
+    Raises:
+        ValueError: If nobody says what is neutral, and the model has no such class.
+    """
+    names, rows = tuple(emotions), np.asarray(probabilities, np.float64)
+    calm = looks_neutral(rows, names) if is_neutral is None else np.asarray(is_neutral, bool)
+    images: dict[str, list[int]] = {}
+    for number in np.flatnonzero(calm):
+        images.setdefault(persons[number], []).append(int(number))
+    rests: list[RestingFace | None] = []
+    for number, person in enumerate(persons):
+        others = [other for other in images.get(person, []) if other != number and person]
+        hidden = GUESSED_SPREAD if is_neutral is None else 0.0
+        rests.append(
+            RestingFace.from_probabilities(rows[others], emotions=names, hidden_spread=hidden)
+            if others
+            else None
+        )
+    return rests
+
+
+def looks_neutral(probabilities: np.ndarray, emotions: Sequence[str]) -> np.ndarray:
+    """Return which rows are clearly neutral, `(n,)` bool.
+
+    Raises:
+        ValueError: If there is no class neutral.
+    """
+    labels = [label for label, name in enumerate(emotions) if own_word(name) == "neutral"]
+    if not labels:
+        raise ValueError(
+            f"Expected a class neutral, by which resting faces are found. Received: "
+            f"{list(emotions)}. Say which images are neutral."
+        )
+    return probabilities[:, labels].max(axis=1) >= CLEARLY_NEUTRAL
+
+
+def relative_by_person(
+    probabilities: np.ndarray,
+    emotions: Iterable[str],
+    persons: Iterable[str],
+    is_neutral: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return what each image shows compared with its person's *other* neutral images.
+
+    Args:
+        probabilities, emotions, persons, is_neutral: As `rests_by_person`.
 
     Returns:
         `(n, k)` float64; images of people without another neutral one keep their rows.
     """
-    names, found = tuple(emotions), np.array(probabilities, np.float64)
-    rows, people = found.copy(), np.array(list(persons), object)
-    for number, person in enumerate(people):
-        rest = (people == person) & np.asarray(is_neutral, bool)
-        rest[number] = False
-        if person and rest.any():
-            own = RestingFace.from_probabilities(rows[rest], emotions=names)
-            found[number] = own.relative(rows[number : number + 1])[0]
+    found = np.array(probabilities, np.float64)
+    rests = rests_by_person(found, tuple(emotions), list(persons), is_neutral)
+    for number, rest in enumerate(rests):
+        if rest is not None:
+            found[number] = rest.relative(found[number : number + 1])[0]
     return found
 
 

@@ -184,6 +184,18 @@ def _batch_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=positive, help="threads (default: number of cores)")
     parser.add_argument("--no-face", choices=NO_FACE_POLICIES, default="whole")
     parser.add_argument("--multi-face", choices=list(MULTI_FACE_POLICIES), default="largest")
+    parser.add_argument(
+        "--person",
+        metavar="folder|PATTERN|TABLE.csv",
+        help="tell besides, in the log and --faces-csv, what faces show compared with the rest of "
+        "their person, who is the image's folder, the group of a regular expression on its name, "
+        "or the column person of a csv with image_path (and emotion, where neutral is known)",
+    )
+    parser.add_argument(
+        "--neutral",
+        metavar="PATTERN",
+        help="images in whose names this is found are neutral (default: those that look so)",
+    )
     parser.add_argument("--restart", action="store_true", help="do not go on with a broken run")
     add_geometry_options(parser, mesh=False)
     add_model_options(parser)
@@ -191,22 +203,33 @@ def _batch_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_batch(options: argparse.Namespace) -> int:
     from builder_tools.inference import BatchTable
+    from builder_tools.persons import persons_of
     from builder_tools.submission import make_submission, plan_submission
 
     _check_out(options)
     if options.geometry and options.faces_csv is None:
         raise ValueError("Expected --faces-csv with --geometry: it gets the columns.")
+    if options.neutral and not options.person:
+        raise ValueError("Expected --person with --neutral: rests are a person's.")
     job = plan_submission(options.folder, options.sample)
+    persons = None
+    if options.person:
+        persons = persons_of(job.names, options.person, options.neutral)
     settings = {
         "batch_size": options.batch_size,
         "workers": options.workers,
         "no_face": options.no_face,
         "multi_face": options.multi_face,
-        "every_face": options.faces_csv is not None or options.out is not None,
+        "every_face": bool(options.faces_csv or options.out or options.person),
     }
     with make_inference(options, "img_batch", **settings) as inference:
         rows = make_submission(
-            inference, job, options.csv, faces_csv=options.faces_csv, restart=options.restart
+            inference,
+            job,
+            options.csv,
+            faces_csv=options.faces_csv,
+            persons=persons,
+            restart=options.restart,
         )
         table = BatchTable(progress_bar(rows, "images", total=len(job.names)))
     _report_batch(table, job, options.csv)
@@ -273,6 +296,7 @@ VERBS = {
             "builder-tools img-batch test_kaggle/ --csv submission.csv",
             "builder-tools img-batch test_kaggle/ --csv s.csv --sample sample_submission.csv",
             "builder-tools img-batch photos/ --csv out.csv --faces-csv faces.csv",
+            "builder-tools img-batch people/ --csv out.csv --person folder --neutral neutral",
             "builder-tools img-batch photos/ --csv out.csv --out drawn/ --blur-faces",
         ),
         _batch_options,

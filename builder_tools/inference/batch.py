@@ -64,6 +64,11 @@ class BatchRow:
         reason: Why the row is what it is, `doubtful` among it where the emotion is; else empty.
         faces: Every face, largest first, each as in a line of `--json`; only where the policy
             asks for every face.
+        counted: Which of `faces` counts.
+        probabilities: Of each emotion of the face that counts, not rounded; there with `faces`.
+        person: Who is on the image, where somebody asked.
+        relative_emotion: The emotion compared with the person's rest; None where none is known.
+        relative_probability: Of that emotion.
     """
 
     image_path: str
@@ -73,6 +78,11 @@ class BatchRow:
     num_faces: int
     reason: str
     faces: tuple[Mapping[str, Any], ...] = field(default=(), compare=False, repr=False)
+    counted: int = field(default=0, compare=False, repr=False)
+    probabilities: tuple[float, ...] = field(default=(), compare=False, repr=False)
+    person: str = ""
+    relative_emotion: str | None = None
+    relative_probability: float | None = None
 
 
 class BatchTable(Sequence[BatchRow]):
@@ -96,14 +106,14 @@ class BatchTable(Sequence[BatchRow]):
         return [row for row in self._rows if row.status == status]
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the rows as a DataFrame, one column a field (needs pandas)."""
+        """Return the rows as a DataFrame, a column a field up to the reason (needs pandas)."""
         import pandas as pd
 
         rows = [[getattr(row, column) for column in _COLUMNS] for row in self._rows]
         return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
-_COLUMNS = tuple(name for name in BatchRow.__dataclass_fields__ if name != "faces")
+_COLUMNS = ("image_path", "status", "emotion", "probability", "num_faces", "reason")
 
 
 @dataclass(frozen=True)
@@ -295,5 +305,11 @@ def _rows(
             emotion, probability = emotions[int(row.argmax())], float(row.max())
             is_doubtful = faces[item.chosen].doubtful if faces else probability < threshold
             reason = _joined(reason, "doubtful" if is_doubtful else "")
-        told = tuple(face.to_dict() for face in faces) if policy.every_face else ()
-        yield BatchRow(item.name, item.status, emotion, probability, item.num_faces, reason, told)
+        told = {}
+        if policy.every_face and faces:
+            told = {
+                "faces": tuple(face.to_dict() for face in faces),
+                "counted": item.chosen,
+                "probabilities": tuple(own.probabilities[item.chosen].tolist()),
+            }
+        yield BatchRow(item.name, item.status, emotion, probability, item.num_faces, reason, **told)

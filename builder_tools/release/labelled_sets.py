@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from builder_tools.decisions import apply_decision
 from builder_tools.emotions import own_word
 from builder_tools.evaluation import CrossJudgement, judge_common
 from builder_tools.inference import Inference
+from builder_tools.persons import persons_by_pattern
 from builder_tools.release.predicting import predict_table
 from builder_tools.rest import relative_by_person
 
@@ -63,27 +63,15 @@ def labelled_set(
     if not len(part):
         raise ValueError(f"Expected images in the split {split!r} of {source}. There are none.")
     if person is not None and "(" in person:
-        part = replace(part, table=part.table.assign(person=_persons_in(part, person)))
+        part = replace(
+            part, table=part.table.assign(person=persons_by_pattern(part.table["name"], person))
+        )
     if person is not None and not ("person" in part.table and part.table["person"].any()):
         raise ValueError(
             f"Expected persons of {source} by {person!r}. Received: none. Give the column of a "
             "table of labels, or a regular expression with one group, such as '/(\\w+)-[0-9]+'."
         )
     return LabelledSet(Path(source).name, part)
-
-
-def _persons_in(images: ImageTable, pattern: str) -> list[str]:
-    """Return the first group of a pattern in each image's name, "" where it is not found."""
-    try:
-        searched = re.compile(pattern)
-    except re.error as error:
-        raise ValueError(
-            f"Expected a regular expression. Received: {pattern!r}: {error}."
-        ) from error
-    if searched.groups < 1:
-        raise ValueError(f"Expected a group in brackets in {pattern!r}. Received: none.")
-    matches = [searched.search(name) for name in images.table["name"]]
-    return [(match[1] or "") if match else "" for match in matches]
 
 
 def judge_on(

@@ -24,7 +24,9 @@ from builder_tools.journal import RUN_MARK, Journal
 from builder_tools.media import find_images
 from builder_tools.media.guarding import check_outputs, check_own
 from builder_tools.media.partial import replacing
-from builder_tools.submission.faces_csv import write_faces
+from builder_tools.persons import Persons
+from builder_tools.submission.by_person import compared
+from builder_tools.submission.faces_csv import PERSON_COLUMNS, write_faces
 from builder_tools.submission.resuming import Stamp, add_row, begin_rows, stamp_of
 from builder_tools.submission.sample import match_ids, read_sample
 
@@ -92,6 +94,7 @@ def make_submission(
     csv_path: str | Path,
     *,
     faces_csv: str | Path | None = None,
+    persons: Persons | None = None,
     restart: bool = False,
 ) -> Iterator[BatchRow]:
     """Classify the images and write the csv and its log; return the rows as they are made.
@@ -106,6 +109,9 @@ def make_submission(
         csv_path: The csv to write; its folder is made.
         faces_csv: A table of every face to write, see `write_faces`; needs an `Inference` with
             `every_face`.
+        persons: Who is on the images of the job; the log and the table of faces then hold, too,
+            what faces show compared with their person's rest (`by_person`); needs an `Inference`
+            with `every_face`.
         restart: Throw away the rows of an interrupted run.
 
     Raises:
@@ -120,8 +126,10 @@ def make_submission(
     partial, log = csv_path.with_suffix(".partial.jsonl"), log_path(csv_path)
     outputs = {"the csv": csv_path, "its log": log, "its rows under way": partial}
     outputs["the csv of faces"] = faces_csv
-    if faces_csv is not None and not inference.policy.every_face:
-        raise ValueError("Expected Inference(every_face=True) with faces_csv. Received: without.")
+    if (faces_csv is not None or persons is not None) and not inference.policy.every_face:
+        raise ValueError(
+            "Expected Inference(every_face=True) with faces_csv or persons. Received: without."
+        )
     check_outputs(outputs, [*([job.sample] if job.sample else []), *job.paths])
     check_own(log, ",".join(LOG_COLUMNS))
     if restart:
@@ -144,9 +152,13 @@ def make_submission(
             rows.append(row)
             yield row
         emotions = tuple(inference.model.emotions)
+        asked = persons is not None
+        if asked:
+            rows = compared(rows, persons, emotions)
         if faces_csv is not None:
-            write_faces(Path(faces_csv), rows, emotions, geometry=inference.geometry)
-        write_submission(rows, csv_path, job.names, emotions)
+            columns = {"geometry": inference.geometry, "persons": asked}
+            write_faces(Path(faces_csv), rows, emotions, **columns)
+        write_submission(rows, csv_path, job.names, emotions, persons=asked)
         journal.remove()
 
 
@@ -155,6 +167,8 @@ def write_submission(
     csv_path: str | Path,
     names: Sequence[str],
     emotions: Collection[str],
+    *,
+    persons: bool = False,
 ) -> None:
     """Write the csv and its log, each whole or not at all, after validating the csv.
 
@@ -163,6 +177,7 @@ def write_submission(
         csv_path: Where to.
         names: The bare file names expected, in order.
         emotions: The words allowed.
+        persons: Whether `PERSON_COLUMNS` follow in the log.
 
     Raises:
         ValueError: If the csv is not valid; nothing is written.
@@ -172,7 +187,8 @@ def write_submission(
     with replacing(csv_path) as checked, replacing(log_path(csv_path)) as log:
         write_csv(checked, COLUMNS, _cells(rows, COLUMNS))
         _check_lines(read_csv(checked), names, emotions, csv_path)
-        write_csv(log, LOG_COLUMNS, _cells(rows, LOG_COLUMNS))
+        columns = (*LOG_COLUMNS, *(PERSON_COLUMNS if persons else ()))
+        write_csv(log, columns, _cells(rows, columns))
 
 
 def log_path(csv_path: str | Path) -> Path:

@@ -14,10 +14,16 @@ FIRST_COLUMNS = (
     *("image_path", "face", "x1", "y1", "x2", "y2", "detection_score"),
     *("emotion", "probability", "doubtful"),
 )
+PERSON_COLUMNS = ("person", "relative_emotion", "relative_probability")
 
 
 def write_faces(
-    path: Path, rows: Iterable[BatchRow], emotions: Sequence[str], *, geometry: bool = False
+    path: Path,
+    rows: Iterable[BatchRow],
+    emotions: Sequence[str],
+    *,
+    geometry: bool = False,
+    persons: bool = False,
 ) -> None:
     """Write a csv of every face, whole or not at all.
 
@@ -30,6 +36,8 @@ def write_faces(
         rows: Of an `Inference` with `every_face`.
         emotions: The model's classes, in order.
         geometry: Whether `geometry.GEOMETRY_COLUMNS` follow.
+        persons: Whether `person`, `relative_emotion`, `relative_probability` and
+            `relative_p_<emotion>` follow; empty for faces that do not count, or without a rest.
 
     Raises:
         OSError: If it cannot be written.
@@ -37,12 +45,14 @@ def write_faces(
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = [*FIRST_COLUMNS, *(f"p_{name}" for name in emotions), "valence", "arousal"]
     columns += GEOMETRY_COLUMNS if geometry else ()
+    if persons:
+        columns += [*PERSON_COLUMNS, *(f"relative_p_{name}" for name in emotions)]
     with replacing(path) as partial:
-        write_csv(partial, columns, _cells(rows, emotions, geometry))
+        write_csv(partial, columns, _cells(rows, emotions, geometry, persons))
 
 
 def _cells(
-    rows: Iterable[BatchRow], emotions: Sequence[str], geometry: bool
+    rows: Iterable[BatchRow], emotions: Sequence[str], geometry: bool, persons: bool
 ) -> Iterator[list[object]]:
     for row in rows:
         for number, face in enumerate(row.faces, start=1):
@@ -52,4 +62,16 @@ def _cells(
                 *(face["probabilities"][name] for name in emotions),
                 *(face["valence"], face["arousal"]),
                 *(geometry_cells(face) if geometry else ()),
+                *(_person_cells(row, number - 1, emotions) if persons else ()),
             ]
+
+
+def _person_cells(row: BatchRow, place: int, emotions: Sequence[str]) -> list[object]:
+    if place != row.counted:
+        return [""] * (len(PERSON_COLUMNS) + len(emotions))
+    face = row.faces[place]
+    relative = face.get("relative_probabilities", {})
+    return [
+        *(row.person, face.get("relative_emotion"), face.get("relative_probability")),
+        *(relative.get(name) for name in emotions),
+    ]

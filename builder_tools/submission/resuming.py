@@ -48,7 +48,8 @@ def begin_rows(journal: Journal, paths: Sequence[Path], *, restart: bool) -> lis
 
     def read(value: Mapping[str, Any]) -> BatchRow:
         _stamp_in(value)
-        return BatchRow(**{**value["row"], "faces": tuple(value["row"]["faces"])})
+        lists = {name: tuple(value["row"][name]) for name in ("faces", "probabilities")}
+        return BatchRow(**{**value["row"], **lists})
 
     def holds(place: int, value: Mapping[str, Any]) -> bool:
         return place < len(paths) and stamp_of(paths[place]) == _stamp_in(value)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from builder_tools.emotions import own_word
 from builder_tools.rest import (
+    CLEARLY_NEUTRAL,
     FLOOR,
     SHARE,
     USUAL_SPREAD,
@@ -30,9 +31,6 @@ from builder_tools.rest import (
 from builder_tools.results import FaceEmotion
 
 AUTO = "auto"
-CLEARLY_NEUTRAL = 0.7
-"""Least probability of neutral of an image that may be rest. Where less is enough, people who are
-never neutral are judged against a mood."""
 FAR = 1.5
 """Root mean square distance in log-probabilities beyond which a face is no longer near its rest."""
 SURE_AFTER_S = 3.0

@@ -1,0 +1,116 @@
+"""Who is on each image: said by its folder, by its name, or by a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from builder_tools.csv_files import read_csv
+from builder_tools.emotions import own_word
+
+FOLDER = "folder"
+NAME_COLUMNS = ("image_path", "path", "file", "image", "name")
+"""Columns of a table that may name the image, the first that is there."""
+
+
+@dataclass(frozen=True)
+class Persons:
+    """The person on each of some images, in their order.
+
+    Args:
+        names: Who; "" where nobody is known.
+        is_neutral: Which images are known to be neutral; None where none is known for any.
+    """
+
+    names: tuple[str, ...]
+    is_neutral: tuple[bool, ...] | None = None
+
+
+def persons_of(images: Sequence[str], how: str, neutral: str | None = None) -> Persons:
+    """Return who is on each image.
+
+    Args:
+        images: Their names, with `/` between folders.
+        how: `folder`: each folder is a person, and images outside of one are of nobody; a csv
+            with the columns `person` and `image_path` (or `path`, `file`, `image`, `name`), and
+            maybe `emotion`, which says what is neutral; else a regular expression with a group.
+        neutral: A regular expression: images in whose names it is found are neutral.
+
+    Raises:
+        FileNotFoundError: If there is no such table.
+        ValueError: If it is none of these, or nobody is found on any image.
+    """
+    is_neutral = None
+    if how == FOLDER:
+        folders = [PurePosixPath(image).parent.as_posix() for image in images]
+        names = ["" if folder == "." else folder for folder in folders]
+    elif Path(how).suffix.lower() == ".csv":
+        names, is_neutral = _persons_in_table(images, Path(how))
+    else:
+        names = persons_by_pattern(images, how)
+    if not any(names):
+        raise ValueError(
+            f"Expected persons by {how!r}. Received: none for any of {len(images)} images. Give "
+            "'folder', a csv with the columns person and image_path, or a regular expression with "
+            "one group, such as '(\\w+)-[0-9]+'."
+        )
+    if neutral is not None:
+        searched = compiled(neutral)
+        is_neutral = [searched.search(image) is not None for image in images]
+    return Persons(tuple(names), None if is_neutral is None else tuple(is_neutral))
+
+
+def persons_by_pattern(images: Sequence[str], pattern: str) -> list[str]:
+    """Return the first group of a pattern in each image's name, "" where it is not found.
+
+    Raises:
+        ValueError: If it is no regular expression, or has no group.
+    """
+    searched = compiled(pattern)
+    if searched.groups < 1:
+        raise ValueError(f"Expected a group in brackets in {pattern!r}. Received: none.")
+    matches = [searched.search(image) for image in images]
+    return [(match[1] or "") if match else "" for match in matches]
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Return a regular expression.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"Expected a regular expression. Received: {pattern!r}: {error}."
+        ) from error
+
+
+def _persons_in_table(images: Sequence[str], path: Path) -> tuple[list[str], list[bool] | None]:
+    """Return the persons, and which images are neutral where the table has emotions."""
+    if not path.is_file():
+        raise FileNotFoundError(f"No table of persons at {str(path)!r}. Check the spelling.")
+    header, *rows = [[cell.strip() for cell in row] for row in read_csv(path)] or [[]]
+    header = [cell.lower().removeprefix("\ufeff") for cell in header]
+    names = next((column for column in NAME_COLUMNS if column in header), None)
+    if names is None or "person" not in header:
+        raise ValueError(
+            f"Expected the columns person and one of {list(NAME_COLUMNS)} in {path}. "
+            f"Received: {header}."
+        )
+    entries = {}
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise ValueError(
+                f"Expected {len(header)} cells in {path}, line {number}. Received: {len(row)}."
+            )
+        entry = dict(zip(header, row, strict=True))
+        entries[PurePosixPath(entry[names]).as_posix()] = entry
+    found = [entries.get(PurePosixPath(image).as_posix(), {}) for image in images]
+    persons = [entry.get("person", "") for entry in found]
+    if "emotion" not in header:
+        return persons, None
+    return persons, [own_word(entry.get("emotion", "")) == "neutral" for entry in found]

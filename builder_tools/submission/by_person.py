@@ -1,0 +1,53 @@
+"""The faces of a batch compared with the rests of the people that are on its images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from builder_tools.inference import BatchRow
+from builder_tools.persons import Persons
+from builder_tools.rest import rests_by_person
+
+
+def compared(rows: Sequence[BatchRow], persons: Persons, emotions: Sequence[str]) -> list[BatchRow]:
+    """Return rows with what the face that counts shows compared with its person's rest.
+
+    A person's rest comes from their *other* images that are neutral, or, where nothing says
+    which are, look clearly neutral. Without one, `relative_emotion` stays None.
+
+    Args:
+        rows: Of an `Inference` with `every_face`.
+        persons: Of the images of the rows, in their order.
+        emotions: The model's classes, in order.
+    """
+    seen = [place for place, row in enumerate(rows) if row.faces]
+    probabilities = np.array([rows[place].probabilities for place in seen]).reshape(len(seen), -1)
+    told = persons.is_neutral
+    rests = rests_by_person(
+        probabilities,
+        emotions,
+        [persons.names[place] for place in seen],
+        None if told is None else np.array([told[place] for place in seen], bool),
+    )
+    found = [replace(row, person=name) for row, name in zip(rows, persons.names, strict=True)]
+    for place, rest, own in zip(seen, rests, probabilities, strict=True):
+        if rest is not None:
+            found[place] = _with_relative(found[place], rest.relative([own])[0], emotions)
+    return found
+
+
+def _with_relative(row: BatchRow, relative: np.ndarray, emotions: Sequence[str]) -> BatchRow:
+    best = int(relative.argmax())
+    told = {"relative_emotion": emotions[best], "relative_probability": float(relative[best])}
+    rounded = {name: round(float(p), 4) for name, p in zip(emotions, relative, strict=True)}
+    face = {
+        **row.faces[row.counted],
+        "relative_emotion": emotions[best],
+        "relative_probability": rounded[emotions[best]],
+        "relative_probabilities": rounded,
+    }
+    faces = (*row.faces[: row.counted], face, *row.faces[row.counted + 1 :])
+    return replace(row, faces=faces, **told)

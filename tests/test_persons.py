@@ -1,0 +1,159 @@
+"""Who is on each image, and batches judged against the rest of their people."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from fakes import save_image
+from rests import CALM, SAD
+
+from builder_tools.cli import main
+from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.inference import BatchRow
+from builder_tools.persons import persons_by_pattern, persons_of
+from builder_tools.rest import GUESSED_SPREAD, RestingFace, rests_by_person
+from builder_tools.submission.by_person import compared
+
+IMAGES = ["ann/1.png", "ann/neutral.png", "bob-2.png"]
+
+
+def test_persons_by_folder_and_by_pattern():
+    assert persons_of(IMAGES, "folder").names == ("ann", "ann", "")
+    assert persons_of(IMAGES, r"(\w+)[-/]").names == ("ann", "ann", "bob")
+    assert persons_of(IMAGES, r"(\w+)[-/]").is_neutral is None
+    assert persons_of(IMAGES, "folder", "neutral").is_neutral == (False, True, False)
+    assert persons_by_pattern(["x.png"], "(zz)") == [""]
+
+
+@pytest.mark.parametrize(
+    ("head", "emotions"),
+    [
+        ("image_path,person", None),
+        ("Person,File", None),
+        ("file,person,emotion", (False, True, False)),
+    ],
+)
+def test_persons_by_table(tmp_path, head, emotions):
+    entry = {"person": "ann", "image_path": "", "file": "", "emotion": "Neutral"}
+    lines = [head]
+    for name in ("./ann/neutral.png", "nobody.png"):
+        entry["image_path"] = entry["file"] = name
+        lines.append(",".join(entry[column.lower()] for column in head.split(",")))
+    (tmp_path / "who.csv").write_text("\ufeff" + "\n".join(lines) + "\n")
+    found = persons_of(IMAGES, str(tmp_path / "who.csv"))
+    assert (found.names, found.is_neutral) == (("", "ann", ""), emotions)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("file,age\na.png,3\n", "columns person and one of"),
+        ("", "columns person and one of"),
+        ("file,person\na.png\n", "2 cells in .*who.csv, line 2"),
+        ("file,person\nz.png,ann\n", "Received: none for any of 3 images"),
+    ],
+)
+def test_tables_that_are_none(tmp_path, text, words):
+    (tmp_path / "who.csv").write_text(text)
+    with pytest.raises(ValueError, match=words):
+        persons_of(IMAGES, str(tmp_path / "who.csv"))
+
+
+def test_no_table_and_patterns_that_are_none(tmp_path):
+    with pytest.raises(FileNotFoundError, match="Check the spelling"):
+        persons_of(IMAGES, str(tmp_path / "who.csv"))
+    for how, words in (("(", "regular expression"), ("zz", "group in brackets"), ("(zz)", "none")):
+        with pytest.raises(ValueError, match=words):
+            persons_of(IMAGES, how)
+    with pytest.raises(ValueError, match="regular expression"):
+        persons_of(IMAGES, "folder", "[")
+
+
+def test_images_that_look_neutral_are_rest_where_nobody_says_so():
+    rows = np.array([CALM, CALM, SAD, CALM])
+    rests = rests_by_person(rows, NINE_EMOTIONS, ["ann", "ann", "ann", "bob"])
+    hidden = {"hidden_spread": GUESSED_SPREAD}
+    assert rests[0] == rests[1] == RestingFace.from_probabilities([CALM], **hidden)
+    assert rests[2] == RestingFace.from_probabilities([CALM, CALM], **hidden)
+    assert rests[3] is None
+    told = rests_by_person(rows, NINE_EMOTIONS, ["a"] * 4, np.array([False, False, True, False]))
+    assert [rest and rest.frames for rest in told] == [1, 1, None, 1]
+    with pytest.raises(ValueError, match="class neutral"):
+        rests_by_person(np.array([[0.5, 0.5]]), ("happy", "sad"), ["ann"])
+
+
+def row(name, probabilities, others=()):
+    """A row whose face that counts stands before others."""
+    faces = [{"emotion": "x", "probabilities": {}} for _ in (0, *others)]
+    best = max(probabilities)
+    emotion = NINE_EMOTIONS.names[probabilities.index(best)]
+    return BatchRow(name, "ok", emotion, best, 1, "", tuple(faces), 0, tuple(probabilities))
+
+
+def test_rows_get_the_second_answer_for_the_face_that_counts():
+    rows = [row("ann/1", SAD, others=(1,)), row("ann/neutral", SAD), row("ann/neutral2", SAD)]
+    rows.append(BatchRow("ann/wall", "no_face", "happy", 0.4, 0, ""))
+    found = compared(rows, persons_of([r.image_path for r in rows], "folder", "neutral"), NINE)
+    assert [one.emotion for one in found] == ["sad", "sad", "sad", "happy"]
+    assert [one.relative_emotion for one in found] == ["neutral"] * 3 + [None]
+    first, second = found[0].faces
+    expected = RestingFace.from_probabilities([SAD, SAD]).relative([SAD])[0]
+    assert list(first["relative_probabilities"].values()) == pytest.approx(expected, abs=1e-4)
+    assert "relative_emotion" not in second
+    assert found[0].relative_probability == pytest.approx(expected.max())
+    assert {one.person for one in found} == {"ann"}
+
+
+NINE = NINE_EMOTIONS.names
+
+
+@pytest.fixture
+def people(tmp_path, astronaut):
+    from builder_tools.media import write_image
+
+    for number, name in enumerate(("ann/1.png", "ann/2.png", "bob/1.png")):
+        (tmp_path / "people" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(tmp_path / "people" / name, astronaut[: 400 - 10 * number])
+    save_image(tmp_path / "people" / "wall.png", 1, 100)
+    return tmp_path / "people"
+
+
+def test_a_batch_tells_both_answers(people, tmp_path, capsys):
+    out, faces = tmp_path / "out.csv", tmp_path / "faces.csv"
+    command = ["img-batch", str(people), "--csv", str(out), "--faces-csv", str(faces)]
+    assert main([*command, "--person", "folder", "--neutral", "ann"]) == 0
+    with open(tmp_path / "out.log.csv", newline="") as file:
+        log = list(csv.DictReader(file))
+    told = {line["image_path"]: (line["person"], line["relative_emotion"] != "") for line in log}
+    # bob has no neutral image, the wall no face
+    expected = {"ann/1.png": ("ann", True), "ann/2.png": ("ann", True), "bob/1.png": ("bob", False)}
+    assert told == expected | {"wall.png": ("", False)}
+    with open(faces, newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["image_path"] for line in lines] == list(expected)
+    assert lines[0]["relative_emotion"] in NINE
+    assert sum(float(lines[0][f"relative_p_{name}"]) for name in NINE) == pytest.approx(1, abs=0.01)
+    assert lines[2]["relative_p_happy"] == "" and lines[2]["person"] == "bob"
+    assert out.read_text().splitlines()[0] == "image_path,emotion"
+    assert main([*command, "--neutral", "ann"]) == 2
+    assert "Expected --person with --neutral" in capsys.readouterr().err
+
+
+def test_an_interrupted_batch_keeps_what_rests_need(people, tmp_path, monkeypatch):
+    command = ["img-batch", str(people), "--csv", str(tmp_path / "out.csv"), "--person", "folder"]
+    command += ["--neutral", "ann"]
+    assert main(command) == 0
+    whole = (tmp_path / "out.log.csv").read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr("builder_tools.submission.compared", _broken)
+        assert main(command) == 2
+    kept = (tmp_path / "out.partial.jsonl").read_text().splitlines()
+    rows = [json.loads(line)["row"] for line in kept[1:]]
+    assert sorted(len(each["probabilities"]) for each in rows) == [0, 9, 9, 9]
+    assert main(command) == 0
+    assert (tmp_path / "out.log.csv").read_text() == whole
+
+
+def _broken(*_):
+    raise RuntimeError("off")

@@ -1,0 +1,235 @@
+"""The geometry of faces: how many are found, how fast, how well, and when a face is turned too far.
+
+Needs FER+ and two development sets with persons: posed faces (read through the detector, as in
+use) and faces in the wild (tight crops, read whole). Writes reports/geometry.md.
+
+    python benchmarks/geometry.py --posed posed_dev.zip --wild wild_dev.zip --cache cache/
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+from geometry_models import Faces, dev_faces, ferplus_faces, models_section, shapes_of
+from machine import describe_machine
+
+from builder_tools.assets import asset_path
+from builder_tools.classifier import EmotionClassifier
+from builder_tools.detectors import MediaPipeDetector
+from builder_tools.detectors.mediapipe_import import import_mediapipe, quiet_stderr, without_reports
+from builder_tools.geometry import BUNDLE_FILE, FaceLandmarker, angles_of
+from builder_tools.inference import face_square
+from builder_tools.media import replacing
+from builder_tools.results import DOUBTFUL_TURN_DEG, PITCH_AHEAD_DEG, Box, HeadPose
+
+ROUNDS = 60
+EDGES_DEG = (0, 10, 20, 30, 40, 50, 90)
+WHOLE = Box(0, 0, 48, 48)
+COMPARED = 150
+"""Faces that both ways of running the networks look at."""
+
+
+def main() -> None:
+    """Measure, and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--posed", type=Path, required=True, help="zip with labels.csv (person)")
+    parser.add_argument("--wild", type=Path, required=True, help="zip with labels.csv (person)")
+    parser.add_argument("--cache", type=Path, required=True, help="features are kept here")
+    parser.add_argument("--reports", type=Path, default=Path("reports"))
+    options = parser.parse_args()
+    train, valid = ferplus_faces("train", options.cache), ferplus_faces("valid", options.cache)
+    posed, wild = dev_faces("posed", options.posed), dev_faces("wild", options.wild)
+    text = "\n\n".join(
+        [
+            "# The geometry of faces",
+            f"Written by `python benchmarks/geometry.py`. {describe_machine()}.",
+            "MediaPipe's face landmarker (`face_landmarker.task`: 478 landmarks, 52 blendshapes) "
+            "on faces that are already found.",
+            "## Speed\n\nAstronaut, 512 x 512, one face, one thread; the ways take turns. "
+            "Processor time is the figure to go by on a machine with other work.",
+            _speed_table(),
+            "MediaPipe's own task searches the crop for a face again, whatever is known of it, so "
+            "the two networks are run directly in LiteRT.",
+            "## Agreement with MediaPipe's own task\n\n" + _agreement(posed, wild),
+            "## Faces found",
+            _found_table([train, valid, posed, wild]),
+            "## Turned faces\n\n" + _turned(valid, wild),
+            models_section(train, valid, [posed, wild], options.cache),
+        ]
+    )
+    with replacing(options.reports / "geometry.md") as partial:
+        partial.write_text(text + "\n")
+    print(text)
+
+
+def _task():
+    mediapipe = import_mediapipe()
+    tasks = mediapipe.tasks
+    options = tasks.vision.FaceLandmarkerOptions(
+        without_reports(tasks.BaseOptions(model_asset_path=str(asset_path(BUNDLE_FILE)))),
+        output_face_blendshapes=True,
+        output_facial_transformation_matrixes=True,
+    )
+    with quiet_stderr():
+        task = tasks.vision.FaceLandmarker.create_from_options(options)
+    return task, lambda image: mediapipe.Image(mediapipe.ImageFormat.SRGB, image)
+
+
+def _speed_table() -> str:
+    from skimage.data import astronaut
+
+    cv2.setNumThreads(1)
+    image = astronaut()
+    task, as_image = _task()
+    with MediaPipeDetector() as detector, FaceLandmarker() as landmarker:
+        (face,) = detector.detect(image)
+        square = face_square(face.box, detector)
+        x1, y1, x2, y2 = (int(value) for value in square.scale(1.6).round().xyxy)
+        crop = np.ascontiguousarray(image[y1:y2, x1:x2])
+        classifier = EmotionClassifier()
+        ways: dict[str, Callable[[], object]] = {
+            "finding the face (MediaPipe, short range)": lambda: detector.detect(image),
+            "its emotion (`fast`)": lambda: classifier.predict(crop[None]),
+            "**geometry, networks run directly**": lambda: landmarker.look(image, square),
+            "geometry, MediaPipe's task on the crop": lambda: task.detect(as_image(crop)),
+        }
+        wall: dict[str, list[float]] = {name: [] for name in ways}
+        processor: dict[str, list[float]] = {name: [] for name in ways}
+        for number in range(ROUNDS + 5):
+            for name, run in ways.items():
+                begun, used = time.perf_counter(), time.process_time()
+                run()
+                if number >= 5:  # the first ones warm up
+                    wall[name].append(1e3 * (time.perf_counter() - begun))
+                    processor[name].append(1e3 * (time.process_time() - used))
+        with quiet_stderr():
+            task.close()
+    lines = [
+        "| what | fastest, ms | median, ms | processor, fastest, ms | processor, median, ms |",
+        "|---|---|---|---|---|",
+    ]
+    for name in ways:
+        cells = [min(wall[name]), np.median(wall[name])]
+        cells += [min(processor[name]), np.median(processor[name])]
+        lines.append(f"| {name} | {' | '.join(f'{cell:.1f}' for cell in cells)} |")
+    return "\n".join(lines)
+
+
+def _agreement(*sets: Faces) -> str:
+    task, as_image = _task()
+    parts, missed = [], 0
+    with FaceLandmarker() as landmarker:
+        for faces in sets:
+            for image in faces.images[:: max(len(faces.images) // COMPARED, 1)]:
+                side = image.shape[0]
+                border = side // 2
+                framed = cv2.copyMakeBorder(image, *(border,) * 4, cv2.BORDER_REPLICATE)
+                told = task.detect(as_image(framed))
+                square = Box(border, border, border + side, border + side)
+                found, _ = landmarker.look(framed, square)
+                if found is None or not told.face_landmarks:
+                    missed += 1
+                    continue
+                theirs = np.array([(p.x, p.y) for p in told.face_landmarks[0]]) * len(framed)
+                eyes = np.linalg.norm(theirs[33] - theirs[263])
+                apart = np.linalg.norm(found.landmarks_px[:, :2] - theirs, axis=1).mean() / eyes
+                scores = [one.score for one in told.face_blendshapes[0]]
+                pose = angles_of(np.array(told.facial_transformation_matrixes[0])[:3, :3])
+                parts.append(
+                    [
+                        apart,
+                        np.abs(np.array(list(found.blendshapes.values())) - scores).mean(),
+                        *np.abs(np.subtract(found.pose_deg, pose)),
+                    ]
+                )
+    with quiet_stderr():
+        task.close()
+    medians, far = np.median(parts, axis=0), np.percentile(parts, 95, axis=0)
+    names = ("landmarks, in distances between the outer corners of the eyes",
+             "blendshapes, mean over the 52", "yaw, degrees", "pitch, degrees",
+             "roll, degrees")  # fmt: skip
+    lines = [
+        f"{len(parts)} faces of the development sets that both find ({missed} others); MediaPipe "
+        "takes the crop for the view of a camera near by, hence its other pitch and yaw.",
+        "",
+        "| difference | median | 95 % below |",
+        "|---|---|---|",
+        *(f"| {n} | {m:.3g} | {f:.3g} |" for n, m, f in zip(names, medians, far, strict=True)),
+    ]
+    return "\n".join(lines)
+
+
+def _found_table(sets: list[Faces]) -> str:
+    lines = [
+        "| set | faces | found | pitch, median | yaw, 5...95 % | pitch, 5...95 % |",
+        "|---|---|---|---|---|---|",
+    ]
+    for faces in sets:
+        table = shapes_of(faces)
+        found = table["found"] == 1
+        yaw, pitch = table["yaw_deg"][found], table["pitch_deg"][found]
+        spans = [np.percentile(angle, [5, 95]) for angle in (yaw, pitch)]
+        spans_text = " | ".join(f"{low:.0f}...{high:.0f}" for low, high in spans)
+        lines.append(
+            f"| {faces.name} | {len(found)} | {found.mean():.1%} | {np.median(pitch):.1f} | "
+            f"{spans_text} |"
+        )
+    lines += [
+        "",
+        "Faces that look ahead have a pitch below 0: `turned_deg` counts from "
+        f"{PITCH_AHEAD_DEG:g}.",
+    ]
+    return "\n".join(lines)
+
+
+def _turned(*sets: Faces) -> str:
+    """Return the network's accuracy by how far a face is turned."""
+    classifier = EmotionClassifier()
+    lines = [
+        "Accuracy of `fast` by `HeadPose.turned_deg` (the larger of yaw and pitch, from looking "
+        "ahead), and of faces that the landmarker does not see.",
+        "",
+        "| set | turned, degrees | faces | accuracy | not doubtful by probability | of these right "
+        "|",
+        "|---|---|---|---|---|---|",
+    ]
+    threshold = classifier.card.abstain_below or 0.5
+    for faces in sets:
+        table = shapes_of(faces)
+        rows = classifier.predict(faces.images)
+        right, sure = faces.right(rows), rows.max(axis=1) >= threshold
+        turned = np.array(
+            [
+                HeadPose(*angles).turned_deg
+                for angles in zip(*(table[f"{name}_deg"] for name in HeadPose._fields), strict=True)
+            ]
+        )
+        groups = {
+            f"{low}...{high}": (turned >= low) & (turned < high)
+            for low, high in pairwise(EDGES_DEG)
+        }
+        groups["not seen"] = table["found"] == 0
+        for name, group in groups.items():
+            mine = group & faces.is_judged
+            if mine.sum():
+                both = mine & sure
+                of_sure = f"{right[both].mean():.3f}" if both.sum() else ""
+                lines.append(
+                    f"| {faces.name} | {name} | {mine.sum()} | {right[mine].mean():.3f} | "
+                    f"{both.sum()} | {of_sure} |"
+                )
+    lines += [
+        "",
+        f"Doubtful beyond {DOUBTFUL_TURN_DEG:g} degrees.",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -24,7 +24,7 @@ from builder_tools.timeline.exhibits_page import write_report
 from builder_tools.timeline.summary import Summary
 
 
-def visit(dwell_s, happy, valence=0.2):
+def visit(dwell_s, happy, valence=0.2, turned_away=None):
     return Visit(
         dwell_s,
         Summary(
@@ -38,6 +38,8 @@ def visit(dwell_s, happy, valence=0.2):
             arousal=0.1,
             intensity=happy,
             changes=0,
+            turned_away=turned_away,
+            eyes_closed=None if turned_away is None else 0.0,
         ),
     )
 
@@ -208,3 +210,24 @@ def test_the_verb_on_a_real_face(face_video, tmp_path, capsys):
     assert lines[0].startswith(" 1. room: 2 visits, happy ")
     assert lines[1] == " -  alone: fewer than 2 visits: not shown"
     assert sorted(path.name for path in out.iterdir()) == ["exhibits.csv", "exhibits.html"]
+
+
+def test_who_looked_where_the_geometry_is_known(tmp_path):
+    """A room whose visitors had no geometry has no figure, and no other room's."""
+    visits = {
+        "facing": [visit(5.0, 0.5, turned_away=share) for share in (0.1, 0.2, 0.3)],
+        "unknown": [visit(5.0, 0.9)] * 3,
+    }
+    settings = config(*visits, rank_by="turned_away")
+    facing, unknown = judge_exhibits(visits, settings)
+    assert (facing.name, facing.rank) == ("facing", 1)
+    assert facing.estimates["turned_away"].value == pytest.approx(0.2)
+    assert facing.estimates["eyes_closed"].value == 0
+    assert math.isnan(unknown.estimates["turned_away"].value)
+    page = write_report(tmp_path / "a.html", [facing, unknown], settings).read_text()
+    assert "time turned away" in page and "time with eyes closed" in page
+    assert "turned_away_low" in write_exhibits(tmp_path / "a.csv", [facing], settings).read_text()
+
+
+def test_without_geometry_nothing_is_said_of_looking(results):
+    assert "turned_away" not in results[0][0].estimates

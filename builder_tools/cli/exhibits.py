@@ -7,13 +7,19 @@ import sys
 from pathlib import Path
 
 from builder_tools.cli.figures import without_screen
-from builder_tools.cli.use import add_model_options, make_inference, progress_bar
+from builder_tools.cli.use import (
+    add_geometry_options,
+    add_model_options,
+    make_inference,
+    progress_bar,
+)
 from builder_tools.cli.verb import Verb, need_video
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG.toml")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    add_geometry_options(parser, mesh=False)
     add_model_options(parser)
 
 

@@ -32,7 +32,10 @@ STILL_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in VIDE
 LEAST_GROUP = 5
 INTERVAL = (2.5, 97.5)
 DEFAULT_CAMERA_S = 60.0
-MEASURES = ("dwell_s", "intensity", "valence", "arousal")
+SHAPE_MEASURES = ("turned_away", "eyes_closed")
+"""Only where the geometry of faces was asked for."""
+MEASURES = ("dwell_s", "intensity", "valence", "arousal", *SHAPE_MEASURES)
+"""What is estimated besides emotions."""
 
 
 _EXHIBIT_KINDS = {
@@ -85,7 +88,7 @@ class ExhibitConfig:
         title: Of the report.
         minimum_group: Visits an exhibit needs before anything of it is shown.
         minimum_dwell_s: Shorter visits are passers-by and do not count (images have no dwell).
-        rank_by: `dwell_s`, `intensity`, `valence`, `arousal` or an emotion.
+        rank_by: One of `MEASURES`, or an emotion.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
 
@@ -310,7 +313,9 @@ def judge_exhibits(
         ValueError: If `rank_by` is no measure and no emotion of the model.
     """
     large = {name: v for name, v in visits.items() if len(v) >= config.minimum_group}
-    found = {name: _estimates(group, config) for name, group in large.items()}
+    has_shape = any(v.summary.turned_away is not None for group in large.values() for v in group)
+    shapes = SHAPE_MEASURES if has_shape else ()
+    found = {name: _estimates(group, config, shapes) for name, group in large.items()}
     for estimates in found.values():
         if config.rank_by not in estimates:
             raise ValueError(
@@ -326,13 +331,16 @@ def judge_exhibits(
     return ranked + [ExhibitResult(name, None, None, {}) for name in visits if name not in large]
 
 
-def _estimates(group: Sequence[Visit], config: ExhibitConfig) -> dict[str, Estimate]:
+def _estimates(
+    group: Sequence[Visit], config: ExhibitConfig, shapes: Sequence[str]
+) -> dict[str, Estimate]:
     emotions = list(group[0].summary.probabilities)
     columns = {
         "dwell_s": [visit.dwell_s for visit in group],
         "intensity": [visit.summary.intensity for visit in group],
         "valence": [visit.summary.valence for visit in group],
         "arousal": [visit.summary.arousal for visit in group],
+        **{name: [getattr(visit.summary, name) for visit in group] for name in shapes},
         **{name: [visit.summary.probabilities[name] for visit in group] for name in emotions},
     }
     draws = np.random.default_rng(config.seed).integers(

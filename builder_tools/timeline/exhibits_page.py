@@ -38,6 +38,8 @@ _TITLES = {
     "intensity": "intensity",
     "valence": "valence",
     "arousal": "arousal",
+    "turned_away": "time turned away",
+    "eyes_closed": "time with eyes closed",
 }
 
 
@@ -74,7 +76,9 @@ def _introduction(config: ExhibitConfig) -> str:
 
 
 def _table(results: Sequence[ExhibitResult], config: ExhibitConfig) -> str:
-    columns = [*MEASURES, *([config.rank_by] if config.rank_by not in MEASURES else [])]
+    known = next((result.estimates for result in results if result.rank), {})
+    columns = [name for name in MEASURES if name in known]
+    columns += [config.rank_by] if config.rank_by not in columns else []
     heads = ["rank", "exhibit", "visits", *(_TITLES.get(name, name) for name in columns)]
     heads.append("most shown")
     rows = [_row(result, columns, config) for result in results]

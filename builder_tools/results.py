@@ -21,7 +21,8 @@ the wild -3, of FER+ -7."""
 DOUBTFUL_TURN_DEG = 45.0
 """`HeadPose.turned_deg` beyond which an emotion is doubtful (measured: `reports/geometry.md`)."""
 EYES_CLOSED_BELOW = 0.5
-"""`FaceGeometry.eyes_open` below which the eyes count as closed."""
+"""`FaceGeometry.eyes_open` below which the eyes count as closed: of faces of FER+ below it, most
+have closed, narrowed or downcast eyes to the naked eye, of those above 0.6 few."""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ def visit(dwell_s, happy, valence=0.2, turned_away=None):
             intensity=happy,
             changes=0,
             turned_away=turned_away,
+            not_seen=None if turned_away is None else 0.25,
             eyes_closed=None if turned_away is None else 0.0,
         ),
     )
@@ -223,6 +224,7 @@ def test_who_looked_where_the_geometry_is_known(tmp_path):
     assert (facing.name, facing.rank) == ("facing", 1)
     assert facing.estimates["turned_away"].value == pytest.approx(0.2)
     assert facing.estimates["eyes_closed"].value == 0
+    assert facing.estimates["not_seen"].value == 0.25
     assert math.isnan(unknown.estimates["turned_away"].value)
     page = write_report(tmp_path / "a.html", [facing, unknown], settings).read_text()
     assert "time turned away" in page and "time with eyes closed" in page

@@ -103,9 +103,10 @@ def test_smoothing_and_frames_between_keep_it(needs_geometry, face_video, needs_
     assert abs(face.geometry.pose_deg.yaw) < 8
 
 
-def result(time_s: float, geometry, track: int = 1) -> FrameResult:
-    face = Face(Box(0, 0, 20, 20), 0.9, track=track)
-    found = FaceEmotion(face, {"happy": 0.9, "sad": 0.1}, geometry=geometry)
+def result(time_s: float, geometry, no_geometry: str = "") -> FrameResult:
+    face = Face(Box(0, 0, 20, 20), 0.9, track=1)
+    shape = {"geometry": geometry, "no_geometry": no_geometry}
+    found = FaceEmotion(face, {"happy": 0.9, "sad": 0.1}, **shape)
     return FrameResult("film", round(10 * time_s), time_s, (found,))
 
 
@@ -114,13 +115,24 @@ def test_summary_of_a_person() -> None:
     shapes = [made_geometry(), made_geometry(yaw=31), made_geometry(yaw=-31), made_geometry()]
     shapes += [made_geometry(eyeBlinkLeft=0.8, eyeBlinkRight=0.7), None]
     for number, shape in enumerate(shapes):
-        maker.add(result(0.1 * number, shape))
+        maker.add(result(0.1 * number, shape, no_geometry="" if shape else "a profile"))
     (person,) = maker.people()
-    # The first sight weighs 0.001 s, the others 0.1 s each; that without geometry nothing.
-    assert person.turned_away == pytest.approx(0.2 / 0.401)
+    # The first sight weighs 0.001 s, the others 0.1 s each.
+    assert person.turned_away == pytest.approx(0.2 / 0.501)
+    assert person.not_seen == pytest.approx(0.1 / 0.501)
     assert person.eyes_closed == pytest.approx(0.1 / 0.401)
-    said = "turned away (over 30 degrees) 50% of the time, eyes closed 25%"
+    said = (
+        "turned away (over 30 degrees) 40% of the time, in profile or hidden 20%, eyes closed 25%"
+    )
     assert said in describe_people([person])[0] and said in describe_video(maker)
+
+
+def test_summary_of_a_profile_all_the_time() -> None:
+    maker = SummaryMaker(("happy", "sad"))
+    maker.add(result(0, None, no_geometry="a profile"))
+    (person,) = maker.people()
+    assert (person.turned_away, person.not_seen, person.eyes_closed) == (0, 1, None)
+    assert "eyes closed" not in describe_video(maker)
 
 
 def test_summary_without_geometry_is_silent() -> None:

@@ -32,7 +32,7 @@ STILL_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in VIDE
 LEAST_GROUP = 5
 INTERVAL = (2.5, 97.5)
 DEFAULT_CAMERA_S = 60.0
-SHAPE_MEASURES = ("turned_away", "eyes_closed")
+SHAPE_MEASURES = ("turned_away", "not_seen", "eyes_closed")
 """Only where the geometry of faces was asked for."""
 MEASURES = ("dwell_s", "intensity", "valence", "arousal", *SHAPE_MEASURES)
 """What is estimated besides emotions."""

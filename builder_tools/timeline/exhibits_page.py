@@ -39,6 +39,7 @@ _TITLES = {
     "valence": "valence",
     "arousal": "arousal",
     "turned_away": "time turned away",
+    "not_seen": "time in profile or hidden",
     "eyes_closed": "time with eyes closed",
 }
 

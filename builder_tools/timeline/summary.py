@@ -31,9 +31,11 @@ class Summary:
         arousal: Mean, or None where unknown.
         intensity: Mean, 0...1.
         changes: How often the shown emotion changed.
-        turned_away: Share of the sights with a geometry in which the face was turned away by more
-            than `AWAY_DEG`; None where there was none.
-        eyes_closed: The same of closed eyes.
+        turned_away: Share of the sights whose geometry was asked for in which the face was turned
+            away by more than `AWAY_DEG`; None where nobody asked.
+        not_seen: Share of them in which the landmarker saw no face: most are profiles.
+        eyes_closed: Share of those with a geometry in which the eyes were closed; None where
+            there was none.
     """
 
     track: int | None
@@ -47,6 +49,7 @@ class Summary:
     intensity: float
     changes: int
     turned_away: float | None = None
+    not_seen: float | None = None
     eyes_closed: float | None = None
 
     @property
@@ -73,7 +76,7 @@ class _Sums:
     probabilities: np.ndarray | None = None
     shown: dict[str, float] = field(default_factory=dict)
     affect: np.ndarray = field(default_factory=lambda: np.zeros(4))
-    shape: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    shape: np.ndarray = field(default_factory=lambda: np.zeros(4))
 
     def add(self, other: _Sums) -> None:
         self.first_s = min(self.first_s, other.first_s)
@@ -150,7 +153,9 @@ class SummaryMaker:
         sums.affect += weight * np.array(values)
         if face.geometry is not None:
             away = face.geometry.pose_deg.turned_deg > AWAY_DEG
-            sums.shape += weight * np.array([away, face.geometry.are_eyes_closed, 1.0])
+            sums.shape += weight * np.array([away, face.geometry.are_eyes_closed, 1, 0])
+        elif face.no_geometry:
+            sums.shape += weight * np.array([0, 0, 0, 1])
         sums.shown[face.emotion] = sums.shown.get(face.emotion, 0.0) + weight
         sums.changes += face.emotion != sums.emotion
         sums.weight += weight
@@ -159,7 +164,8 @@ class SummaryMaker:
 
     def _summary(self, track: int | None, sums: _Sums) -> Summary:
         valence, arousal, known, intensity = sums.affect
-        away, closed, with_shape = sums.shape.tolist()
+        away, closed, seen, not_seen = sums.shape.tolist()
+        asked = seen + not_seen
         shares = sums.probabilities / sums.probabilities.sum()
         return Summary(
             track=track,
@@ -172,8 +178,9 @@ class SummaryMaker:
             arousal=arousal / known if known else None,
             intensity=intensity / sums.weight,
             changes=sums.changes,
-            turned_away=away / with_shape if with_shape else None,
-            eyes_closed=closed / with_shape if with_shape else None,
+            turned_away=away / asked if asked else None,
+            not_seen=not_seen / asked if asked else None,
+            eyes_closed=closed / seen if seen else None,
         )
 
 
@@ -203,12 +210,12 @@ def _line(who: str, summary: Summary) -> str:
         if summary.valence is None
         else f"; valence {summary.valence:+.2f}, arousal {summary.arousal:+.2f}"
     )
-    shape = (
-        ""
-        if summary.turned_away is None
-        else f"; turned away (over {AWAY_DEG:.0f} degrees) {summary.turned_away:.0%} of the time, "
-        f"eyes closed {summary.eyes_closed:.0%}"
-    )
+    shape = ""
+    if summary.turned_away is not None:
+        shape = f"; turned away (over {AWAY_DEG:.0f} degrees) {summary.turned_away:.0%} of the time"
+        shape += f", in profile or hidden {summary.not_seen:.0%}"
+    if summary.eyes_closed is not None:
+        shape += f", eyes closed {summary.eyes_closed:.0%}"
     return (
         f"{who}: {summary.first_s:.1f}-{summary.last_s:.1f} s, {summary.seen_s:.1f} s in sight; "
         f"{emotions}{place}; intensity {summary.intensity:.2f}{shape}"

@@ -14,6 +14,9 @@ import numpy as np
 NUM_AFFECT = 2
 """Outputs of valence and arousal."""
 
+OUTPUT_LAYERS = ("emotion", "affect")
+"""Names of the layers of a network that give these outputs; one of them may be missing."""
+
 MONITORS = {"val_loss": -1, "val_accuracy": 1, "val_macro_f1": 1, "val_ccc": 1}
 """What the best epoch of a run is chosen by, and whether more is better (1) or worse (-1)."""
 

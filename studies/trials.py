@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from builder_tools.cards import find_model
 from builder_tools.datasets.ferplus import FaceTable, is_face, load_ferplus, vote_distribution
 from builder_tools.decisions import apply_decision
 from builder_tools.emotions import NINE_EMOTIONS
@@ -25,6 +26,7 @@ from builder_tools.evaluation import (
     restrict,
 )
 from builder_tools.evaluation.protocols import LEFT_OUT
+from builder_tools.headless import headless_network
 from builder_tools.machine import hardware
 from builder_tools.media.partial import replacing
 from builder_tools.training import Samples, TrainingConfig, TrainingRun, train
@@ -161,27 +163,13 @@ def _subset(faces: FaceTable, count: int) -> FaceTable:
 def _balanced(trial: Trial, images: np.ndarray, labels: np.ndarray):
     from builder_tools.balancing import BALANCERS
 
-    options = {"embed": _embedding()} if trial.balancer == "embedding_smote" else {}
+    options = {}
+    if trial.balancer == "embedding_smote":
+        options["embed"] = headless_network(find_model(EMBEDDING_MODEL) / "model.keras").vectors
     images, labels, _ = BALANCERS[trial.balancer](
         images, labels, count=int(np.bincount(labels).max()), seed=trial.config.seed, **options
     )
     return images, labels
-
-
-def _embedding():
-    """Return a function from faces `(n, 48, 48)` to the features before the last layer."""
-    import keras
-
-    from builder_tools.cards import find_model
-
-    network = keras.models.load_model(find_model(EMBEDDING_MODEL) / "model.keras", compile=False)
-    pooled = next(
-        layer.output
-        for layer in network.layers
-        if isinstance(layer, keras.layers.GlobalAveragePooling2D) and layer.output.ndim == 2
-    )
-    features = keras.Model(network.inputs, pooled)
-    return lambda faces: features.predict(_as_rgb(faces), batch_size=256, verbose=0)
 
 
 def _described(trial: Trial, run: TrainingRun) -> dict[str, Any]:

@@ -377,7 +377,7 @@ def test_fitting_asks_a_network_once_about_each_face(train, monkeypatch):
         return faces.reshape(len(faces), 24, -1).mean(axis=2, dtype=np.float32)
 
     monkeypatch.setattr(labeller_module, "network_vectors", lambda _: vectors)
-    monkeypatch.setattr(labeller_module, "network_file", lambda _: __file__)
+    monkeypatch.setattr(labeller_module, "keras_file", lambda _: __file__)
     monkeypatch.setattr(labeller_module, "_file_sha256", str)
     fitted = make_labeller("isomap-network", **QUICK).fit(images, labels)
     assert sum(asked) == len(images) and fitted.axes_.shape == (20, 24)

@@ -9,13 +9,14 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from builder_tools.cards import file_sha256
 from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
 from builder_tools.valence_arousal.orientation import clip_to_disc, fit_orientation, staged_shift
 from builder_tools.valence_arousal.reducers import REDUCERS, Reducer
 from builder_tools.valence_arousal.vectors import (
     Faces,
     check_faces,
-    network_file,
+    keras_file,
     network_vectors,
     pixel_vectors,
     vectors_of,
@@ -228,7 +229,7 @@ class ValenceArousalLabeller(BaseEstimator):
         if self.network is None:
             return pixel_vectors
         if getattr(self, "_embed", None) is None:
-            self.network_sha256_ = _file_sha256(network_file(self.network))
+            self.network_sha256_ = file_sha256(keras_file(self.network))
             self._embed = network_vectors(self.network)
         return self._embed
 
@@ -331,10 +332,3 @@ class _Chosen:
 
 def _same(vectors: np.ndarray) -> np.ndarray:
     return vectors
-
-
-def _file_sha256(path: Path) -> str:
-    import hashlib
-
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,11 +10,11 @@ from typing import Protocol
 import numpy as np
 
 from builder_tools.cards import find_model
-from builder_tools.media import resize_faces, resize_stack
+from builder_tools.headless import headless_network
+from builder_tools.media import resize_stack
 
 SIDE_PX = 48
 CHUNK = 512
-NETWORK_BATCH = 128
 GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
 """Of red, green and blue (ITU-R BT.601), as OpenCV has them."""
 
@@ -65,10 +65,6 @@ def pixel_vectors(images: np.ndarray) -> np.ndarray:
     return vectors
 
 
-OUTPUT_LAYERS = ("emotion", "affect")
-"""Names of the layers that give outputs in networks of the registry; either may be missing."""
-
-
 def network_vectors(path: str | Path) -> Vectorise:
     """Return a function from faces to a network's features before its outputs.
 
@@ -81,19 +77,11 @@ def network_vectors(path: str | Path) -> Vectorise:
     Raises:
         FileNotFoundError: If there is no such file.
     """
-    import keras
-
-    network = keras.models.load_model(network_file(path), compile=False)
-    names = [layer.name for layer in network.layers]
-    head = next((name for name in OUTPUT_LAYERS if name in names), names[-1])
-    features = keras.Model(network.inputs, network.get_layer(head).input)
-    size = network.input_shape[1] or SIDE_PX
+    network = headless_network(keras_file(path))
 
     def vectors(images: np.ndarray) -> np.ndarray:
         pixel_vectors(images)  # refuses blank faces alike
-        faces = resize_faces(images, size).astype(np.float32)
-        found = features.predict(faces, batch_size=NETWORK_BATCH, verbose=0)
-        found = found.reshape(len(found), -1).astype(np.float32)
+        found = network.vectors(images)
         if not np.isfinite(found).all():
             raise ValueError(f"Expected finite features of {path}. Received: NaN or infinite ones.")
         return found
@@ -101,7 +89,7 @@ def network_vectors(path: str | Path) -> Vectorise:
     return vectors
 
 
-def network_file(path: str | Path) -> Path:
+def keras_file(path: str | Path) -> Path:
     """Return the `.keras` file of a path to it, to its model folder, or of a model's name.
 
     Raises:

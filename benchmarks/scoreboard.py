@@ -35,10 +35,9 @@ from tqdm import tqdm
 
 from builder_tools import EmotionClassifier, Inference
 from builder_tools.cards import DEFAULT_MODEL, list_models
-from builder_tools.classical.gains import paired_gains
 from builder_tools.detectors import DETECTORS
 from builder_tools.emotions import FER2013_SEVEN, FERPLUS_EIGHT, EmotionSet
-from builder_tools.evaluation import evaluate, restrict
+from builder_tools.evaluation import evaluate, paired_gains, restrict
 from builder_tools.media import replacing
 
 ROUNDS = 300

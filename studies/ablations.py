@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from builder_tools.augmentation import AUGMENTATIONS
-from builder_tools.classical import paired_gains
 from builder_tools.datasets.ferplus import load_ferplus
 from builder_tools.datasets.labels import majority_eight_labels
 from builder_tools.emotions import FERPLUS_EIGHT
+from builder_tools.evaluation import paired_gains
 from builder_tools.media import replacing
 from builder_tools.training import Stage, TrainingConfig
 from studies.figures import plot_gains, plot_recalls

@@ -29,13 +29,13 @@ from builder_tools.classical import (
     make_features,
     make_pipeline,
     out_of_fold,
-    paired_gains,
     save_model,
     search_params,
     with_probabilities,
 )
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.emotions import EmotionSet
+from builder_tools.evaluation import paired_gains
 from tests.toy_study import three_kinds
 
 EMOTIONS = EmotionSet(("happy", "neutral", "sad"))

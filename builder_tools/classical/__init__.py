@@ -10,7 +10,6 @@ from builder_tools.classical.eigenfaces import MainDirections
 from builder_tools.classical.embeddings import DlibEmbeddingFeatures, NetworkFeatures
 from builder_tools.classical.face_features import FaceFeatures
 from builder_tools.classical.features import FEATURES, FeatureSpec, make_features
-from builder_tools.classical.gains import paired_gains
 from builder_tools.classical.hybrids import DeepModel, SoftVoting, Stacked, out_of_fold
 from builder_tools.classical.landmarks import KeypointFeatures, LandmarkFeatures, face_geometry
 from builder_tools.classical.models import MODELS, ModelSpec, make_pipeline, with_probabilities
@@ -47,7 +46,6 @@ __all__ = [
     "make_features",
     "make_pipeline",
     "out_of_fold",
-    "paired_gains",
     "save_model",
     "search_params",
     "with_probabilities",

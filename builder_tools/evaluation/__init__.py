@@ -5,6 +5,7 @@ probabilities into figures with intervals, `report` puts both together and print
 `cross_data` judges on data sets of other words and classes.
 """
 
+from builder_tools.evaluation.bootstrap import Figure
 from builder_tools.evaluation.calibration import RiskCoverage, fit_temperature, risk_coverage
 from builder_tools.evaluation.cross_data import (
     CrossJudgement,
@@ -12,10 +13,10 @@ from builder_tools.evaluation.cross_data import (
     format_cross_table,
     judge_common,
 )
+from builder_tools.evaluation.gains import paired_gains
 from builder_tools.evaluation.judgement import Judgement, format_report, judge
 from builder_tools.evaluation.metrics import (
     Evaluation,
-    Figure,
     balanced_decision,
     evaluate,
     expected_calibration_error,
@@ -76,6 +77,7 @@ __all__ = [
     "majority_seven_labels",
     "nine_class_labels",
     "own_labels",
+    "paired_gains",
     "protocol_of",
     "protocols_for",
     "rank_correlation",

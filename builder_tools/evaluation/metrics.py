@@ -9,7 +9,6 @@ thing and takes milliseconds.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,19 +16,10 @@ from typing import Any
 import numpy as np
 
 from builder_tools.emotions import EmotionSet
+from builder_tools.evaluation.bootstrap import DECIMALS, Figure, redraw
+from builder_tools.evaluation.confusion import mean_figures, ratio, recalls
 
-RESAMPLES = 1000
 CALIBRATION_BINS = 15
-DECIMALS = 4
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A measured share in [0, 1] and its 95 % bootstrap interval; NaN where undefined."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -63,14 +53,12 @@ class Evaluation:
         """Return the evaluation as JSON values rounded to four decimals, for model cards."""
         found: dict[str, Any] = {"n": self.n}
         for name in ("accuracy", "macro_f1", "mean_recall"):
-            figure = getattr(self, name)
-            found[name] = _rounded(figure.value)
-            found[f"{name}_95"] = _interval(figure)
+            found |= getattr(self, name).entries(name)
         recall = self.per_class_recall
         return found | {
-            "ece": _rounded(self.ece),
-            "per_class_recall": {name: _rounded(f.value) for name, f in recall.items()},
-            "per_class_recall_95": {name: _interval(f) for name, f in recall.items()},
+            "ece": round(self.ece, DECIMALS),
+            "per_class_recall": {name: f.rounded for name, f in recall.items()},
+            "per_class_recall_95": {name: f.interval for name, f in recall.items()},
             "support": dict(self.support),
             "confusion": self.confusion.tolist(),
         }
@@ -95,15 +83,18 @@ def evaluate(
     k = len(emotions)
     cells = y_true * k + probabilities.argmax(axis=1)
     confusion = np.bincount(cells, minlength=k * k).reshape(k, k)
-    drawn = _resampled(confusion, seed)
-    recall = _figures(_recall(confusion), _recall(drawn))
+    drawn = redraw(confusion, seed)
+    means, drawn_means = mean_figures(confusion), mean_figures(drawn)
     return Evaluation(
         emotions=emotions,
         n=len(y_true),
-        accuracy=_figure(_accuracy(confusion), _accuracy(drawn)),
-        macro_f1=_figure(_mean(_f1(confusion)), _mean(_f1(drawn))),
-        mean_recall=_figure(_mean(_recall(confusion)), _mean(_recall(drawn))),
-        per_class_recall=dict(zip(emotions, recall, strict=True)),
+        **{name: Figure.of(value, drawn_means[name]) for name, value in means.items()},
+        per_class_recall={
+            name: Figure.of(value, values)
+            for name, value, values in zip(
+                emotions, recalls(confusion), recalls(drawn).T, strict=True
+            )
+        },
         support=dict(zip(emotions, confusion.sum(axis=1).tolist(), strict=True)),
         ece=expected_calibration_error(y_true, probabilities),
         confusion=confusion,
@@ -124,7 +115,7 @@ def reliability_bins(
     place = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)
     count = np.bincount(place, minlength=bins)
     sums = (np.bincount(place, weights=w, minlength=bins) for w in (sure, right))
-    mean_sure, share_right = (_ratio(total, count) for total in sums)
+    mean_sure, share_right = (ratio(total, count) for total in sums)
     return count, mean_sure, share_right
 
 
@@ -179,56 +170,3 @@ def _checked(
         bad = int((~np.isfinite(probabilities)).any(axis=1).sum())
         raise ValueError(f"Expected finite probabilities. Received: {bad} rows that are not.")
     return y_true.astype(np.int64), probabilities
-
-
-def _resampled(confusion: np.ndarray, seed: int) -> np.ndarray:
-    """Return `(RESAMPLES, k, k)` confusion matrices of bootstrap samples."""
-    n, shape = int(confusion.sum()), confusion.shape
-    shares = confusion.ravel() / n
-    drawn = np.random.default_rng(seed).multinomial(n, shares, size=RESAMPLES)
-    return drawn.reshape(RESAMPLES, *shape)
-
-
-def _accuracy(confusion: np.ndarray) -> np.ndarray:
-    right = np.trace(confusion, axis1=-2, axis2=-1)
-    return right / confusion.sum(axis=(-2, -1))
-
-
-def _recall(confusion: np.ndarray) -> np.ndarray:
-    """Return `(..., k)` recalls, NaN for classes that do not occur."""
-    return _ratio(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-1))
-
-
-def _f1(confusion: np.ndarray) -> np.ndarray:
-    """Return `(..., k)` F1 scores, NaN for classes that neither occur nor are predicted."""
-    right = np.diagonal(confusion, axis1=-2, axis2=-1)
-    return _ratio(2 * right, confusion.sum(axis=-1) + confusion.sum(axis=-2))
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    nothing = np.full(np.shape(part), np.nan)
-    return np.divide(part, whole, out=nothing, where=np.asarray(whole) > 0)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    return np.nanmean(values, axis=-1)
-
-
-def _figures(values: np.ndarray, drawn: np.ndarray) -> list[Figure]:
-    return [_figure(value, column) for value, column in zip(values, drawn.T, strict=True)]
-
-
-def _figure(value: float, drawn: np.ndarray) -> Figure:
-    """Return a figure with the middle 95 % of its resampled values."""
-    if math.isnan(value):
-        return Figure(math.nan, math.nan, math.nan)
-    low, high = np.nanpercentile(drawn, (2.5, 97.5))
-    return Figure(float(value), float(low), float(high))
-
-
-def _rounded(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, DECIMALS)
-
-
-def _interval(figure: Figure) -> list[float | None]:
-    return [_rounded(figure.low), _rounded(figure.high)]

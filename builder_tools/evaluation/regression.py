@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.evaluation.metrics import RESAMPLES, Figure
+from builder_tools.evaluation.bootstrap import RESAMPLES, Figure
+from builder_tools.evaluation.confusion import ratio
 
-DECIMALS = 4
 CHUNK = 50
 """Bootstrap samples weighed at once."""
 _Pair = tuple[np.ndarray, np.ndarray]
@@ -57,10 +57,10 @@ class RegressionEvaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the evaluation as JSON values rounded to four decimals, for model cards."""
-        found: dict[str, Any] = {"n": self.n} | _entries("mean_ccc", self.mean_ccc)
+        found: dict[str, Any] = {"n": self.n} | self.mean_ccc.entries("mean_ccc")
         for axis in ("valence", "arousal"):
             for name in ("ccc", "rmse", "pearson"):
-                found |= _entries(f"{axis}_{name}", getattr(getattr(self, axis), name))
+                found |= getattr(getattr(self, axis), name).entries(f"{axis}_{name}")
         return found
 
 
@@ -106,10 +106,10 @@ def evaluate_valence_arousal(
     pairs = _checked_axes(reference, predicted)
     whole, drawn = _whole(pairs), _drawn(pairs, seed)
     axes = [
-        AxisAgreement(**{name: _figure(found[name], samples[name]) for name in found})
+        AxisAgreement(**{name: Figure.of(found[name], samples[name]) for name in found})
         for found, samples in zip(whole, drawn, strict=True)
     ]
-    mean = _figure(_mean_ccc(whole), _mean_ccc(drawn))
+    mean = Figure.of(_mean_ccc(whole), _mean_ccc(drawn))
     return RegressionEvaluation(len(reference), *axes, mean)
 
 
@@ -136,7 +136,7 @@ def concordance_gain(
     pairs = _checked_axes(reference, first) + _checked_axes(reference, second)
     whole, drawn = _whole(pairs), _drawn(pairs, seed)
     gain = _mean_ccc(whole[:2]) - _mean_ccc(whole[2:])
-    return _figure(gain, _mean_ccc(drawn[:2]) - _mean_ccc(drawn[2:]))
+    return Figure.of(gain, _mean_ccc(drawn[:2]) - _mean_ccc(drawn[2:]))
 
 
 def rank_correlation(
@@ -171,7 +171,7 @@ def rank_correlation(
     drawn = _from_sums(next(iter(_drawn_sums([tuple(ranks)], seed))))["pearson"]
     chance = _permuted(ranks, groups, permutations, np.random.default_rng(seed))
     as_far = int((np.abs(chance) >= abs(found) - 1e-12).sum())
-    return Association(len(first), _figure(found, drawn), (as_far + 1) / (permutations + 1))
+    return Association(len(first), Figure.of(found, drawn), (as_far + 1) / (permutations + 1))
 
 
 def _checked_axes(reference: np.ndarray, predicted: np.ndarray) -> list[_Pair]:
@@ -242,9 +242,9 @@ def _from_sums(sums: np.ndarray) -> dict[str, np.ndarray]:
     var_x, var_y = _variance(xx / count, mean_x), _variance(yy / count, mean_y)
     shared = xy / count - mean_x * mean_y
     return {
-        "ccc": _ratio(2 * shared, var_x + var_y + (mean_x - mean_y) ** 2),
+        "ccc": ratio(2 * shared, var_x + var_y + (mean_x - mean_y) ** 2),
         "rmse": np.sqrt(np.maximum((xx + yy - 2 * xy) / count, 0)),
-        "pearson": _ratio(shared, np.sqrt(var_x * var_y)),
+        "pearson": ratio(shared, np.sqrt(var_x * var_y)),
     }
 
 
@@ -252,11 +252,6 @@ def _variance(mean_square: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Return a variance; what is only the error of its arithmetic counts as 0."""
     found = mean_square - mean**2
     return np.where(found > 1e-12 * np.maximum(mean_square, 1e-300), found, 0.0)
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    part, whole = np.broadcast_arrays(np.asarray(part), np.asarray(whole))
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
 def _without_group_means(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -278,15 +273,3 @@ def _permuted(
         shuffled = np.concatenate([rng.permutation(second[rows]) for rows in members])
         found[number] = first @ shuffled / whole
     return found
-
-
-def _figure(value: float, drawn: np.ndarray) -> Figure:
-    if np.isnan(value):
-        return Figure(np.nan, np.nan, np.nan)
-    low, high = np.nanpercentile(drawn, (2.5, 97.5))
-    return Figure(float(value), float(low), float(high))
-
-
-def _entries(name: str, figure: Figure) -> dict[str, Any]:
-    values = [None if np.isnan(v) else round(v, DECIMALS) for v in vars(figure).values()]
-    return {name: values[0], f"{name}_95": values[1:]}

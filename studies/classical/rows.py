@@ -15,14 +15,13 @@ import numpy as np
 
 from builder_tools.cards import ModelCard, find_model, write_card
 from builder_tools.classical.features import make_features
-from builder_tools.classical.gains import paired_gains
 from builder_tools.classical.models import make_pipeline, with_probabilities
 from builder_tools.classical.sampling import NO_SAMPLER
 from builder_tools.classical.search import few_rows_allowed, search_params
 from builder_tools.classical.storage import face_model, needed_files, save_model
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.decisions import apply_temperature
-from builder_tools.evaluation import fit_temperature, restrict
+from builder_tools.evaluation import fit_temperature, paired_gains, restrict
 from builder_tools.machine import hardware
 from builder_tools.media.partial import replacing
 from builder_tools.release.words import card_words

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from builder_tools.evaluation import Figure
-
-RESAMPLES = 1000
-GAINS = ("accuracy", "macro_f1", "mean_recall")
+from builder_tools.evaluation.bootstrap import Figure, redraw
+from builder_tools.evaluation.confusion import mean_figures
 
 
 def paired_gains(
@@ -39,24 +37,7 @@ def paired_gains(
         )
     k = num_classes
     triples = np.bincount((y_true * k + found) * k + base, minlength=k**3)
-    shares = triples / len(y_true)
-    drawn = np.random.default_rng(seed).multinomial(len(y_true), shares, size=RESAMPLES)
-    tables = np.concatenate([triples[None], drawn]).reshape(-1, k, k, k)
-    gains = _figures(tables.sum(axis=3)) - _figures(tables.sum(axis=2))
-    return {name: _figure(column) for name, column in zip(GAINS, gains.T, strict=True)}
-
-
-def _figures(confusion: np.ndarray) -> np.ndarray:
-    """Return accuracy, macro-F1 and mean recall of confusion matrices, `(m, 3)`."""
-    right = np.diagonal(confusion, axis1=1, axis2=2)
-    true, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
-    recall = np.divide(right, true, out=np.full(true.shape, np.nan), where=true > 0)
-    both = true + predicted
-    f1 = np.divide(2 * right, both, out=np.full(true.shape, np.nan), where=both > 0)
-    accuracy = right.sum(axis=1) / true.sum(axis=1)
-    return np.column_stack([accuracy, np.nanmean(f1, axis=1), np.nanmean(recall, axis=1)])
-
-
-def _figure(column: np.ndarray) -> Figure:
-    low, high = np.percentile(column[1:], (2.5, 97.5))
-    return Figure(float(column[0]), float(low), float(high))
+    tables = np.concatenate([triples[None], redraw(triples, seed)]).reshape(-1, k, k, k)
+    own, others = mean_figures(tables.sum(axis=3)), mean_figures(tables.sum(axis=2))
+    gains = {name: own[name] - others[name] for name in own}
+    return {name: Figure.of(column[0], column[1:]) for name, column in gains.items()}

@@ -14,13 +14,15 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import keras
 import numpy as np
 
 from builder_tools.cards import ModelCard, file_sha256, write_card
 from builder_tools.tasks import TASKS
+
+if TYPE_CHECKING:
+    import keras
 
 MAX_DIFFERENCE = 1e-4
 """Largest difference of an output between Keras and the exported file."""
@@ -138,6 +140,8 @@ def as_float32(model: keras.Model, input_size: int | None = None) -> keras.Model
     config = _in_float32(model.get_config())
     if input_size is not None:
         config = _with_input_size(config, input_size)
+    import keras
+
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:

@@ -26,6 +26,10 @@ _LABELS_COMPUTED = (
 )
 
 
+KEEP = ("last", "best")
+"""Which epoch of a run is kept."""
+
+
 @dataclass(frozen=True)
 class Task:
     """One of the things a network may be trained for.

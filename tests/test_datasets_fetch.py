@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 from toy_study import toy_faces, write_kaggle, write_official
 
-from builder_tools.cli import data as verb
 from builder_tools.cli import main
 from builder_tools.datasets import DATASETS, fetch
-from builder_tools.datasets.fetch import FETCHED, KNOWN_DATA, fetch_data, find_data
+from builder_tools.datasets.fetch import KNOWN_DATA, fetch_data, find_data
 from builder_tools.media import write_image
 
 LABELS = b"Usage,Image name,neutral\nTraining,fer0000000.png,4\n"
@@ -255,9 +254,6 @@ class TestCompetition:
 
 
 class TestVerb:
-    def test_its_choices_are_the_registries(self):
-        assert tuple(FETCHED) == verb.FETCHED and tuple(DATASETS) == verb.DATA_NAMES
-
     def test_the_list_says_where_and_what_to_do(self, data_folder, capsys):
         code, out, err = run(capsys, "list")
         assert (code, err) == (0, "") and str(data_folder) in out.splitlines()[0]

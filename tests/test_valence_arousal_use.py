@@ -12,7 +12,6 @@ from matplotlib.colors import to_rgb
 from toy_study import toy_faces, write_official
 
 from builder_tools.cli import main
-from builder_tools.cli.label_va import METHODS
 from builder_tools.datasets.class_folders import write_class_folders
 from builder_tools.datasets.ferplus import ferplus_table
 from builder_tools.emotions import NINE_EMOTIONS
@@ -25,7 +24,6 @@ from builder_tools.plots.valence_arousal import (
     plot_trajectories,
 )
 from builder_tools.valence_arousal import (
-    LABELLERS,
     labels_by_name,
     read_labels,
     vote_weighted_anchors,
@@ -51,10 +49,6 @@ def folders(official, tmp_path_factory):
 def _no_open_figures():
     yield
     plt.close("all")
-
-
-def test_the_verb_offers_every_labeller():
-    assert tuple(LABELLERS) == METHODS
 
 
 def test_a_folder_is_labelled_saved_and_drawn(folders, tmp_path, capsys):

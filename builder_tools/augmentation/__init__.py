@@ -4,34 +4,23 @@ Faces go in and come out as float32 0...255. All layers run in float32 whatever 
 only act when called with `training=True`. The same code runs under each Keras back end.
 """
 
-from builder_tools.augmentation.batches import FaceBatches, FaceSource, balanced_order
-from builder_tools.augmentation.degrading import DEGRADATIONS, degrade_faces
-from builder_tools.augmentation.layers import (
-    RandomColour,
-    RandomFaceAffine,
-    RandomFaceErasing,
-    RandomLight,
-)
-from builder_tools.augmentation.mixing import mix_faces
-from builder_tools.augmentation.model import (
-    augmentation_model,
-    with_augmentation,
-)
-from builder_tools.augmentation.strength import AUGMENTATIONS, AugmentationStrength
+from builder_tools.lazy import lazy_names
 
-__all__ = [
-    "AUGMENTATIONS",
-    "DEGRADATIONS",
-    "AugmentationStrength",
-    "FaceBatches",
-    "FaceSource",
-    "RandomColour",
-    "RandomFaceAffine",
-    "RandomFaceErasing",
-    "RandomLight",
-    "augmentation_model",
-    "balanced_order",
-    "degrade_faces",
-    "mix_faces",
-    "with_augmentation",
-]
+_PLACES = {
+    "AUGMENTATIONS": "strength",
+    "DEGRADATIONS": "degrading",
+    "AugmentationStrength": "strength",
+    "FaceBatches": "batches",
+    "FaceSource": "batches",
+    "RandomColour": "layers",
+    "RandomFaceAffine": "layers",
+    "RandomFaceErasing": "layers",
+    "RandomLight": "layers",
+    "augmentation_model": "model",
+    "balanced_order": "batches",
+    "degrade_faces": "degrading",
+    "mix_faces": "mixing",
+    "with_augmentation": "model",
+}
+__all__ = list(_PLACES)
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

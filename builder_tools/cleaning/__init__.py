@@ -5,20 +5,18 @@ those worth keeping to a new folder, with `manifest.csv` telling what became of 
 `compare_detectors` runs several detectors over the same images.
 """
 
-from builder_tools.cleaning.cleaner import clean_folder
-from builder_tools.cleaning.comparison import compare_detectors
-from builder_tools.cleaning.config import STATUSES, CleaningConfig
-from builder_tools.cleaning.looking import align_face, cut_face, find_faces, sharpness
-from builder_tools.cleaning.manifest import CleaningReport
+from builder_tools.lazy import lazy_names
 
-__all__ = [
-    "STATUSES",
-    "CleaningConfig",
-    "CleaningReport",
-    "align_face",
-    "clean_folder",
-    "compare_detectors",
-    "cut_face",
-    "find_faces",
-    "sharpness",
-]
+_PLACES = {
+    "STATUSES": "config",
+    "CleaningConfig": "config",
+    "CleaningReport": "manifest",
+    "align_face": "looking",
+    "clean_folder": "cleaner",
+    "compare_detectors": "comparison",
+    "cut_face": "looking",
+    "find_faces": "looking",
+    "sharpness": "looking",
+}
+__all__ = list(_PLACES)
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

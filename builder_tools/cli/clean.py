@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from builder_tools.cleaning.config import FORMATS, POLICIES
 from builder_tools.cli.verb import Verb, positive
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
 
-KEEP_OR_DROP = ("drop", "keep")
 SETTINGS = (
     "no_face",
     "multi_face",
@@ -76,19 +76,25 @@ def _add_writing_options(group) -> None:
         help="the images are faces already (FER2013): --no-crop --no-face keep "
         "--multi-face largest --too-small keep",
     )
-    group.add_argument("--format", choices=("png", "jpg"), help="of what is written (png)")
+    group.add_argument("--format", choices=FORMATS, help="of what is written (png)")
 
 
 def _add_keeping_options(group) -> None:
     group.add_argument("--min-face", dest="min_face_px", type=float, metavar="PX", help="side (24)")
     group.add_argument("--min-sharpness", type=float, metavar="X", help="limit (none)")
-    group.add_argument("--no-face", choices=KEEP_OR_DROP, help="drop, or keep the whole image")
-    group.add_argument("--multi-face", "--many-faces", choices=("drop", "largest"))
-    group.add_argument("--too-small", choices=KEEP_OR_DROP, help="faces under --min-face")
-    group.add_argument("--blurred", choices=KEEP_OR_DROP, help="faces under --min-sharpness")
-    group.add_argument("--duplicates", choices=KEEP_OR_DROP, help="the same photo in one class")
-    group.add_argument("--conflicts", choices=KEEP_OR_DROP, help="the same photo in two classes")
-    group.add_argument("--leaks", choices=KEEP_OR_DROP, help="test's photos in train or valid")
+    group.add_argument(
+        "--no-face", choices=POLICIES["no_face"], help="drop, or keep the whole image"
+    )
+    group.add_argument("--multi-face", "--many-faces", choices=POLICIES["multi_face"])
+    group.add_argument("--too-small", choices=POLICIES["too_small"], help="faces under --min-face")
+    group.add_argument("--blurred", choices=POLICIES["blurred"], help="faces under --min-sharpness")
+    group.add_argument(
+        "--duplicates", choices=POLICIES["duplicates"], help="the same photo in one class"
+    )
+    group.add_argument(
+        "--conflicts", choices=POLICIES["conflicts"], help="the same photo in two classes"
+    )
+    group.add_argument("--leaks", choices=POLICIES["leaks"], help="test's photos in train or valid")
 
 
 def _size(text: str) -> int | None:

@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from builder_tools.cli.reading import DATA_NAMES, add_reading_options, reading_options
+from builder_tools.cli.reading import add_reading_options, reading_options
 from builder_tools.cli.verb import Verb, positive
-
-FETCHED = ("ferplus-labels", "fer2013", "competition")
+from builder_tools.datasets import DATASETS
+from builder_tools.datasets.fetch import FETCHED
 
 
 def _need_pandas() -> None:
@@ -24,14 +24,16 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("list", help="what is known, where it lies, its licence, how to get it")
     fetch = actions.add_parser("fetch", help="fetch and verify a data set")
-    fetch.add_argument("name", choices=FETCHED)
+    fetch.add_argument("name", choices=list(FETCHED))
     fetch.add_argument("--to", type=Path, metavar="DIR", help="default: its place in the data")
     verify = actions.add_parser("verify", help="load a data set, count by class and split")
-    verify.add_argument("name", nargs="?", choices=DATA_NAMES, help="default: all that are there")
+    verify.add_argument(
+        "name", nargs="?", choices=list(DATASETS), help="default: all that are there"
+    )
     verify.add_argument("--source", type=Path, help="zip, folder or table (see data/README.md)")
     add_reading_options(verify)
     folders = actions.add_parser("folders", help="write a data set as class folders")
-    folders.add_argument("name", choices=DATA_NAMES)
+    folders.add_argument("name", choices=list(DATASETS))
     folders.add_argument("--source", type=Path, help="zip, folder or table (see data/README.md)")
     folders.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
     folders.add_argument(
@@ -72,9 +74,9 @@ def _verify(options: argparse.Namespace) -> int:
     from builder_tools.datasets.fetch import KNOWN_DATA, find_data
 
     if options.source is not None and options.name is None:
-        raise ValueError(f"Expected a name of {list(DATA_NAMES)} with --source. None was given.")
-    found = {name: find_data(KNOWN_DATA[name]) for name in DATA_NAMES}
-    names = [options.name] if options.name else [name for name in DATA_NAMES if found[name]]
+        raise ValueError(f"Expected a name of {list(DATASETS)} with --source. None was given.")
+    found = {name: find_data(KNOWN_DATA[name]) for name in DATASETS}
+    names = [options.name] if options.name else [name for name in DATASETS if found[name]]
     if not names:
         raise FileNotFoundError("No data set is at its usual place. See: builder-tools data list")
     failed = 0

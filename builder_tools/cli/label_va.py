@@ -7,26 +7,24 @@ import sys
 from pathlib import Path
 
 from builder_tools.cli.verb import Verb, positive
+from builder_tools.datasets import DATASETS, SPLITS
+from builder_tools.valence_arousal.labellers import LABELLERS
 
-METHODS = ("anchor", "votes", "pca", "umap", "isomap", "isomap-network")
-"""Those of `valence_arousal.LABELLERS`, which is too heavy to load for a help text."""
 ALL_SPLITS = "all"
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    from builder_tools.cli.reading import DATA_NAMES
-
     parser.add_argument(
         "folder", nargs="?", type=Path, help="class folders, maybe under train/ val/ test/"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="CSV")
-    parser.add_argument("--data", choices=DATA_NAMES, help="a data set in place of a folder")
+    parser.add_argument("--data", choices=list(DATASETS), help="a data set in place of a folder")
     parser.add_argument("--source", type=Path, help="zip or folder of --data")
     parser.add_argument(
-        "--split", default=ALL_SPLITS, choices=("train", "valid", "test", ALL_SPLITS),
+        "--split", default=ALL_SPLITS, choices=(*SPLITS, ALL_SPLITS),
         help="which images to label (default: all)",
     )  # fmt: skip
-    parser.add_argument("--method", default="isomap", choices=METHODS)
+    parser.add_argument("--method", default="isomap", choices=list(LABELLERS))
     parser.add_argument("--neighbours", type=positive, metavar="K")
     parser.add_argument(
         "--landmarks", type=_landmarks, metavar="N",

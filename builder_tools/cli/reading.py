@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-DATA_NAMES = ("ferplus", "folders", "competition")
-"""Those of `datasets.DATASETS`, which is too heavy to load for a help text."""
+from builder_tools.datasets import DATASETS
 
 
 def add_data_options(parser: argparse.ArgumentParser, *, sources: str | None = None) -> None:
@@ -17,7 +16,7 @@ def add_data_options(parser: argparse.ArgumentParser, *, sources: str | None = N
         parser: Where to.
         sources: How many sources (argparse's `nargs`); None for one.
     """
-    parser.add_argument("--data", default="ferplus", choices=DATA_NAMES)
+    parser.add_argument("--data", default="ferplus", choices=list(DATASETS))
     parser.add_argument(
         "--source",
         type=Path,

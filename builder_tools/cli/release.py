@@ -9,8 +9,10 @@ from pathlib import Path
 
 from builder_tools.cli.reading import add_data_options, reading_options
 from builder_tools.cli.verb import Verb, need_extra, positive
+from builder_tools.datasets import SPLITS
 from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
+from builder_tools.export import WRITERS
 from builder_tools.tasks import TASKS
 
 
@@ -60,7 +62,7 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", help="name or folder of a model")
     parser.add_argument(
         "--split",
-        choices=["train", "valid", "test", "all"],
+        choices=[*SPLITS, "all"],
         help="default: test, or all of a labelled folder that has no splits",
     )
     parser.add_argument(
@@ -260,7 +262,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
     parser.add_argument("--size", type=positive, default=48, help="side of the input, px")
     parser.add_argument(
-        "--format", nargs="+", default=["onnx"], choices=["onnx", "tflite", "keras"]
+        "--format", nargs="+", default=["onnx"], choices=[suffix[1:] for suffix in WRITERS]
     )
     parser.add_argument("--emotions", nargs="+", help="class order (default: that of the data)")
 

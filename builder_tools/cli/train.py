@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from builder_tools.augmentation.strength import AUGMENTATIONS
 from builder_tools.cli.reading import add_data_options, reading_options
 from builder_tools.cli.release import (
     RUNS,
@@ -17,7 +18,8 @@ from builder_tools.cli.release import (
     print_report,
 )
 from builder_tools.cli.verb import Verb, positive
-from builder_tools.tasks import MONITORS, TASKS
+from builder_tools.tasks import KEEP, MONITORS, TASKS
+from builder_tools.training.optimizers import OPTIMIZERS, PRECISIONS, SCHEDULES
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +79,7 @@ def _add_network_options(group) -> None:
     )
     group.add_argument("--dense", type=int, nargs="*", metavar="WIDTH", help="hidden layers")
     group.add_argument("--dropout", type=float)
-    group.add_argument("--precision", choices=["mixed_bfloat16", "mixed_float16", "float32"])
+    group.add_argument("--precision", choices=PRECISIONS)
 
 
 def _add_schedule_options(group) -> None:
@@ -87,16 +89,16 @@ def _add_schedule_options(group) -> None:
         "network's own number of last layers) or a number (default: 32:14,40:10,48:12)",
     )
     group.add_argument("--batch-size", type=positive)
-    group.add_argument("--optimizer", choices=["adamw", "adam", "sgd", "rmsprop"])
+    group.add_argument("--optimizer", choices=list(OPTIMIZERS))
     group.add_argument("--learning-rate", type=float)
     group.add_argument("--fine-tune-learning-rate", type=float, help="of phases after the first")
-    group.add_argument("--schedule", choices=["cosine", "exponential", "constant"])
+    group.add_argument("--schedule", choices=list(SCHEDULES))
     group.add_argument("--decay-rate", type=float, help="of the exponential schedule, an epoch")
     group.add_argument("--weight-decay", type=float)
     group.add_argument("--seed", type=int)
     group.add_argument("--patience", type=positive, help="early stopping, epochs a phase")
     group.add_argument("--monitor", choices=list(MONITORS))
-    group.add_argument("--keep", choices=["last", "best"], help="which epoch (default: last)")
+    group.add_argument("--keep", choices=KEEP, help="which epoch (default: last)")
 
 
 def _add_loss_options(group) -> None:
@@ -105,7 +107,7 @@ def _add_loss_options(group) -> None:
     group.add_argument(
         "--class-weight-power", type=float, help="0 no class weights, 1 balanced ones"
     )
-    group.add_argument("--augmentation", choices=["off", "light", "full", "strong"])
+    group.add_argument("--augmentation", choices=list(AUGMENTATIONS))
     group.add_argument(
         "--degrade", type=float, help="probability of lost resolution, blur, noise, JPEG, gamma"
     )
@@ -190,49 +192,18 @@ def _run_train(options: argparse.Namespace) -> None:
     print_report(shipped.card.metrics["test"], affect_of(shipped.card, "test"))
 
 
-PLAIN_OPTIONS = (
-    "network",
-    "weights",
-    "precision",
-    "batch_size",
-    "optimizer",
-    "learning_rate",
-    "fine_tune_learning_rate",
-    "schedule",
-    "decay_rate",
-    "weight_decay",
-    "seed",
-    "patience",
-    "monitor",
-    "keep",
-    "focal_gamma",
-    "label_smoothing",
-    "class_weight_power",
-    "degrade",
-    "mixup",
-    "cutmix",
-    "ema_decay",
-    "batch_norm_momentum",
-    "affect_weight",
-    "ccc_weight",
-    "mse_weight",
-)
-"""Options that are fields of `TrainingConfig` as they stand."""
-
-
 def _training_config(options: argparse.Namespace):
     """Return the configuration of --config, or the default one, with what was said changed."""
     import dataclasses
     import json
 
-    from builder_tools.augmentation import AUGMENTATIONS
     from builder_tools.training import TrainingConfig
 
     base = TrainingConfig()
     if options.config:
         base = TrainingConfig.from_dict(json.loads(options.config.read_text(encoding="utf-8")))
-    changes = {name: getattr(options, name) for name in PLAIN_OPTIONS}
-    changes = {name: value for name, value in changes.items() if value is not None}
+    plain = {field.name for field in dataclasses.fields(base)} - {"stages", "head", "augmentation"}
+    changes = {n: v for n, v in vars(options).items() if n in plain and v is not None}
     if options.stages is not None:
         changes["stages"] = _stages(options.stages, changes.get("network", base.network))
     if options.augmentation:

@@ -9,6 +9,7 @@ from pathlib import Path
 from builder_tools.cli.reading import add_data_options, reading_options
 from builder_tools.cli.release import RUNS, add_reports_option, need_study
 from builder_tools.cli.verb import Verb, positive
+from builder_tools.training.optimizers import PRECISIONS, SCHEDULES
 
 OBJECTIVES = {"macro-f1": "val_macro_f1", "accuracy": "val_accuracy"}
 
@@ -37,10 +38,8 @@ def _budget_options(group) -> None:
     group.add_argument("--epochs", type=positive, default=10)
     group.add_argument("--patience", type=positive, help="early stopping, epochs a phase")
     group.add_argument("--batch-size", type=positive, default=64)
-    group.add_argument("--precision", choices=["mixed_bfloat16", "mixed_float16", "float32"])
-    group.add_argument(
-        "--schedules", nargs="+", choices=["exponential", "cosine", "constant"], metavar="NAME"
-    )
+    group.add_argument("--precision", choices=PRECISIONS)
+    group.add_argument("--schedules", nargs="+", choices=list(SCHEDULES), metavar="NAME")
 
 
 def _scale_options(group) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from builder_tools.classifier.runtimes import DEVICES
 from builder_tools.cli.drawing import add_drawing_options, drawer_of
 from builder_tools.cli.over_time import (
     add_rest_option,
@@ -24,9 +25,6 @@ from builder_tools.cli.verb import Verb, positive
 from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DEFAULT_MIN_SCORES, DETECTORS
 from builder_tools.results import FaceEmotion, FrameResult
-
-DEVICES = ("cpu", "cuda", "auto")
-"""Those of `classifier.DEVICES`, which is too heavy to load for a help text."""
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from builder_tools.datasets.table import ImageTable
+if TYPE_CHECKING:
+    from builder_tools.datasets.table import ImageTable
+
+SPLITS = ("train", "valid", "test")
+"""What the parts of a data set are called."""
 
 
 def _ferplus(source: str | Path | None = None, **options: Any) -> ImageTable:

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from builder_tools.datasets.competition import competition_test, list_competition
-from builder_tools.datasets.ferplus import FACE_SIZE_PX, FaceTable, data_folder
 from builder_tools.datasets.new_folder import new_folder
+
+if TYPE_CHECKING:
+    from builder_tools.datasets.ferplus import FaceTable
 
 LABELS_ADDRESS = "https://raw.githubusercontent.com/microsoft/FERPlus/master/fer2013new.csv"
 LABELS_FILE = "fer2013new.csv"
@@ -73,6 +73,8 @@ class KnownData:
 
 def find_data(known: KnownData) -> Path | None:
     """Return where a data set lies in `data_folder()`, or None where it is not there."""
+    from builder_tools.datasets.ferplus import data_folder
+
     for files in known.places:
         paths = [data_folder() / file for file in files]
         if all(path.exists() for path in paths):
@@ -96,6 +98,8 @@ def fetch_data(name: str, folder: str | Path | None = None) -> Path:
     """
     if name not in FETCHED:
         raise ValueError(f"Expected one of {list(FETCHED)}. Received: {name!r}.")
+    from builder_tools.datasets.ferplus import data_folder
+
     known = FETCHED[name]
     target = Path(folder) if folder is not None else data_folder() / known.folder
     try:
@@ -165,6 +169,10 @@ def _fetch_pixels(folder: Path) -> Path:
 def _check_pixels(file: Path) -> None:
     if not file.is_file():
         raise ValueError(f"Expected {PIXELS_FILE} from Kaggle. It did not come.")
+    import pandas as pd
+
+    from builder_tools.datasets.ferplus import FACE_SIZE_PX
+
     rows = pd.read_csv(file, dtype=str).rename(columns=str.strip)
     missing = [column for column in ("emotion", "pixels", "Usage") if column not in rows]
     if missing:
@@ -190,6 +198,8 @@ def _fetch_competition(folder: Path) -> Path:
 
 def _check_competition(root: Path, shown: Path) -> None:
     """Look that every image that the csv files name is there."""
+    from builder_tools.datasets.competition import competition_test, list_competition
+
     try:
         list_competition(root)
         competition_test(root)

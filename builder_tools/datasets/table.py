@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from builder_tools.csv_files import any_name_in_tables
+from builder_tools.datasets import SPLITS
 from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, EmotionSet
 from builder_tools.media import read_image, resize_square
 
-SPLITS = ("train", "valid", "test")
 IMAGE_COLUMNS = ("name", "path", "index", "label", "emotion", "split")
 
 PROGRESS = {"delay": 2, "leave": False, "disable": None}

@@ -10,25 +10,19 @@ A run has one phase, or several for fine-tuning: first the head on frozen featur
 last layers of the backbone, each phase with an optimiser and a schedule of its own.
 """
 
-from builder_tools.training.checkpoints import commit_id
-from builder_tools.training.config import (
-    MONITORS,
-    Stage,
-    TrainingConfig,
-    fine_tuning_stages,
-)
-from builder_tools.training.optimizers import OPTIMIZERS, SCHEDULES
-from builder_tools.training.run import Samples, TrainingRun, train
+from builder_tools.lazy import lazy_names
 
-__all__ = [
-    "MONITORS",
-    "OPTIMIZERS",
-    "SCHEDULES",
-    "Samples",
-    "Stage",
-    "TrainingConfig",
-    "TrainingRun",
-    "commit_id",
-    "fine_tuning_stages",
-    "train",
-]
+_PLACES = {
+    "MONITORS": "config",
+    "OPTIMIZERS": "optimizers",
+    "SCHEDULES": "optimizers",
+    "Samples": "run",
+    "Stage": "config",
+    "TrainingConfig": "config",
+    "TrainingRun": "run",
+    "commit_id": "checkpoints",
+    "fine_tuning_stages": "config",
+    "train": "run",
+}
+__all__ = list(_PLACES)
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

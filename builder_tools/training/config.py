@@ -11,10 +11,8 @@ from typing import Any
 
 from builder_tools.augmentation import AugmentationStrength
 from builder_tools.networks import NETWORKS, Head
-from builder_tools.tasks import MONITORS, TASKS
-from builder_tools.training.optimizers import OPTIMIZERS, SCHEDULES
-
-KEEP = ("last", "best")
+from builder_tools.tasks import KEEP, MONITORS, TASKS
+from builder_tools.training.optimizers import OPTIMIZERS, PRECISIONS, SCHEDULES
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class TrainingConfig:
         patience: A phase ends after so many epochs without a better `monitor`; None never.
         monitor: Name in `MONITORS`: what tells the best epoch, on validation faces.
         keep: `last` epoch, or `best` over all phases.
-        precision: Keras dtype policy: `mixed_bfloat16`, `mixed_float16` or `float32`.
+        precision: Keras dtype policy, of `PRECISIONS`.
         seed: Of the weights, the order and the augmentation.
         augmentation: How far faces are changed.
         degrade: Probability that a face is degraded as by cameras and codecs.
@@ -199,6 +197,7 @@ class TrainingConfig:
             "schedule": SCHEDULES,
             "monitor": MONITORS,
             "keep": KEEP,
+            "precision": PRECISIONS,
         }
         for name, names in known.items():
             if getattr(self, name) not in names:

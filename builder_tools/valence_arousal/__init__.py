@@ -4,36 +4,23 @@
 of them, `labels_csv` keeps labels, `validation` and `choice` judge them.
 """
 
-from builder_tools.valence_arousal.anchors import (
-    AnchorLabeller,
-    vote_entropy,
-    vote_shares,
-    vote_weighted_anchors,
-)
-from builder_tools.valence_arousal.labeller import ValenceArousalLabeller
-from builder_tools.valence_arousal.labellers import (
-    LABELLERS,
-    LabellerSpec,
-    faces_of,
-    label_table,
-    labels_for,
-    make_labeller,
-)
-from builder_tools.valence_arousal.labels_csv import labels_by_name, read_labels, write_labels
+from builder_tools.lazy import lazy_names
 
-__all__ = [
-    "LABELLERS",
-    "AnchorLabeller",
-    "LabellerSpec",
-    "ValenceArousalLabeller",
-    "faces_of",
-    "label_table",
-    "labels_by_name",
-    "labels_for",
-    "make_labeller",
-    "read_labels",
-    "vote_entropy",
-    "vote_shares",
-    "vote_weighted_anchors",
-    "write_labels",
-]
+_PLACES = {
+    "LABELLERS": "labellers",
+    "AnchorLabeller": "anchors",
+    "LabellerSpec": "labellers",
+    "ValenceArousalLabeller": "labeller",
+    "faces_of": "labellers",
+    "label_table": "labellers",
+    "labels_by_name": "labels_csv",
+    "labels_for": "labellers",
+    "make_labeller": "labellers",
+    "read_labels": "labels_csv",
+    "vote_entropy": "anchors",
+    "vote_shares": "anchors",
+    "vote_weighted_anchors": "anchors",
+    "write_labels": "labels_csv",
+}
+__all__ = list(_PLACES)
+__getattr__, __dir__ = lazy_names(__name__, _PLACES)

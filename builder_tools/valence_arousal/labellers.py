@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from builder_tools.cards import DEFAULT_MODEL
-from builder_tools.datasets.table import ImageTable
-from builder_tools.valence_arousal.anchors import AnchorLabeller, vote_shares
-from builder_tools.valence_arousal.labeller import ValenceArousalLabeller
-from builder_tools.valence_arousal.vectors import SIDE_PX
+
+if TYPE_CHECKING:
+    from builder_tools.datasets.table import ImageTable
+    from builder_tools.valence_arousal.anchors import AnchorLabeller
+    from builder_tools.valence_arousal.labeller import ValenceArousalLabeller
+
+    Labeller = AnchorLabeller | ValenceArousalLabeller
 
 
 @dataclass(frozen=True)
@@ -26,31 +29,41 @@ class LabellerSpec:
         needs_votes: It takes the shares of votes for labels.
     """
 
-    make: Callable[..., AnchorLabeller | ValenceArousalLabeller]
+    make: Callable[..., Labeller]
     description: str
     defaults: Mapping[str, Any] = field(default_factory=dict)
     needs_votes: bool = False
 
 
+def _by_anchors(**options: Any) -> AnchorLabeller:
+    from builder_tools.valence_arousal.anchors import AnchorLabeller
+
+    return AnchorLabeller(**options)
+
+
+def _by_manifold(**options: Any) -> ValenceArousalLabeller:
+    from builder_tools.valence_arousal.labeller import ValenceArousalLabeller
+
+    return ValenceArousalLabeller(**options)
+
+
 LABELLERS: dict[str, LabellerSpec] = {
-    "anchor": LabellerSpec(AnchorLabeller, "the anchor of the class"),
+    "anchor": LabellerSpec(_by_anchors, "the anchor of the class"),
     "votes": LabellerSpec(
-        AnchorLabeller, "anchors weighted by ten votes (the reference)", needs_votes=True
+        _by_anchors, "anchors weighted by ten votes (the reference)", needs_votes=True
     ),
-    "pca": LabellerSpec(ValenceArousalLabeller, "PCA of pixels", {"manifold": "pca"}),
-    "umap": LabellerSpec(
-        ValenceArousalLabeller, "UMAP of pixels", {"manifold": "umap", "neighbours": 15}
-    ),
-    "isomap": LabellerSpec(ValenceArousalLabeller, "landmark ISOMAP of pixels"),
+    "pca": LabellerSpec(_by_manifold, "PCA of pixels", {"manifold": "pca"}),
+    "umap": LabellerSpec(_by_manifold, "UMAP of pixels", {"manifold": "umap", "neighbours": 15}),
+    "isomap": LabellerSpec(_by_manifold, "landmark ISOMAP of pixels"),
     "isomap-network": LabellerSpec(
-        ValenceArousalLabeller,
+        _by_manifold,
         "landmark ISOMAP of a network's features",
         {"network": DEFAULT_MODEL},
     ),
 }
 
 
-def make_labeller(name: str, **options: Any) -> AnchorLabeller | ValenceArousalLabeller:
+def make_labeller(name: str, **options: Any) -> Labeller:
     """Return a labeller of the registry, not yet fitted.
 
     Args:
@@ -82,11 +95,15 @@ def labels_for(name: str, table: ImageTable) -> np.ndarray:
         return table.labels
     if table.votes is None:
         raise ValueError(f"Expected images with FER+ votes for {name!r}. Received: none.")
+    from builder_tools.valence_arousal.anchors import vote_shares
+
     return vote_shares(table.votes)
 
 
 def faces_of(table: ImageTable):
     """Return a table's faces, decoded chunk by chunk at the size the labellers use."""
+    from builder_tools.valence_arousal.vectors import SIDE_PX
+
     return table.resized(SIDE_PX)
 
 

@@ -378,7 +378,7 @@ def test_fitting_asks_a_network_once_about_each_face(train, monkeypatch):
 
     monkeypatch.setattr(labeller_module, "network_vectors", lambda _: vectors)
     monkeypatch.setattr(labeller_module, "keras_file", lambda _: __file__)
-    monkeypatch.setattr(labeller_module, "_file_sha256", str)
+    monkeypatch.setattr(labeller_module, "file_sha256", str)
     fitted = make_labeller("isomap-network", **QUICK).fit(images, labels)
     assert sum(asked) == len(images) and fitted.axes_.shape == (20, 24)
 

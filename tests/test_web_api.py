@@ -341,6 +341,28 @@ def png_of(image):
     return cv2.imencode(".png", image)[1].tobytes()
 
 
+def test_a_camera_learns_a_rest_on_request(address, astronaut):
+    image = cv2.resize(astronaut, (480, 480))
+
+    def face(socket, number):
+        socket.send(frame(number, image))
+        return json.loads(socket.recv(timeout=60))["faces"][0]
+
+    with camera(address) as socket, camera(address) as other:
+        assert "relative_emotion" not in face(socket, 0)
+        socket.send("look_neutral")
+        begin = face(socket, 1)
+        assert begin["relative_probabilities"] == begin["probabilities"]
+        until, number = time.monotonic() + 3.2, 2
+        while time.monotonic() < until:
+            face(socket, number)
+            number += 1
+        after = face(socket, number)
+        # A laugh was called rest: what laughs as much shows less happiness than it seems.
+        assert after["relative_probabilities"]["happy"] < after["probabilities"]["happy"]
+        assert "relative_emotion" not in face(other, 0)
+
+
 def test_a_camera_of_another_page_is_refused(address):
     from websockets.exceptions import InvalidStatus
 

@@ -226,6 +226,22 @@ def test_the_webcam_shows_a_label_and_its_speed(open_page):
     assert "off" in camera.locator("#said").inner_text()
 
 
+def test_the_webcam_learns_a_rest_by_a_button(open_page):
+    page = open_page()
+    frame, camera = start_webcam(page)
+    assert camera.locator("#overlay").get_attribute("data-relative") == ""
+    camera.get_by_role("button", name="Learn my resting face").click()
+    assert "Look neutral for three seconds" in camera.locator("#said").inner_text()
+    playwright.expect(camera.locator("#said")).to_contain_text(
+        "compared with its rest", timeout=WAIT_MS
+    )
+    assert camera.locator("#overlay").get_attribute("data-relative")
+    keep_image(page, "webcam_rest")
+    assert frame.evaluate(LOW_CONTRAST, LEAST_CONTRAST) == []
+    camera.locator("#start").click()
+    assert camera.locator("#rest").is_hidden()
+
+
 def test_an_answer_that_a_newer_one_overtook_is_not_shown(open_page):
     """Its delay is not known any more: once, the page showed NaN."""
     frame, _ = start_webcam(open_page())

@@ -2,7 +2,9 @@
 
 A message of the browser is four bytes (the image's number, little endian) and a JPEG; one of
 the server is JSON: `id`, `width`, `height`, `server_ms`, `dropped` and `faces` as in the
-contract. Who is who and what they showed a moment ago lives as long as the connection.
+contract. Who is who and what they showed a moment ago lives as long as the connection. After the
+text `look_neutral` everybody's next three seconds are their rest, and `faces` hold the `relative_`
+answers, too.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from fastapi import WebSocket, WebSocketDisconnect
 from starlette.concurrency import run_in_threadpool
 
 from builder_tools.inference.stream_state import StreamState
+from builder_tools.rest import population_of
+from builder_tools.tracking import RestTracker
+from builder_tools.tracking.resting import LOOK_NEUTRAL_S
 from builder_tools.web.engine import Choice, Engine
 from builder_tools.web.limits import Limits, Refused
 from builder_tools.web.photos import decode
@@ -30,6 +35,7 @@ SMOOTH_S = 0.3
 MOST_CAMERAS = 8
 MOST_FRAME_BYTES = 4_000_000
 FRAME_LIMITS = Limits(max_photo_mb=MOST_FRAME_BYTES / 1e6, max_pixels=1920 * 1080)
+LOOK_NEUTRAL = "look_neutral"
 IDLE_S = 60.0
 """A camera that sends nothing for this long is hung up on."""
 
@@ -41,6 +47,7 @@ class _Slot:
     data: bytes | None = None
     dropped: int = 0
     is_over: bool = False
+    begins_rest: bool = False
 
     def __post_init__(self) -> None:
         self._filled = asyncio.Event()
@@ -97,6 +104,9 @@ class Cameras:
         begin_s = time.monotonic()
         while (data := await slot.take()) is not None:
             try:
+                if slot.begins_rest:
+                    slot.begins_rest = False
+                    state.rests = self._rests(choice)
                 time_s = time.monotonic() - begin_s
                 answer = await run_in_threadpool(self._answer, data, choice, state, time_s)
             except Refused as error:
@@ -107,6 +117,16 @@ class Cameras:
                 await _say_refused(socket, Refused("internal"), words)
                 continue
             await socket.send_text(json.dumps({**answer, "dropped": slot.dropped}))
+
+    def _rests(self, choice: Choice) -> RestTracker:
+        """Return what learns everybody's rest from their next three seconds."""
+        emotions = self.engine.classifier(choice).emotions
+        try:
+            population_of(emotions)
+        except ValueError as error:
+            name = str(choice.model or self.engine.default.model)
+            raise Refused("no_rest", model=name) from error
+        return RestTracker(LOOK_NEUTRAL_S)
 
     def _answer(
         self, data: bytes, choice: Choice, state: StreamState, time_s: float
@@ -135,6 +155,7 @@ async def _receive_all(socket: WebSocket, slot: _Slot) -> None:
             return
         if message["type"] == "websocket.disconnect":
             return
+        slot.begins_rest |= message.get("text") == LOOK_NEUTRAL
         data = message.get("bytes") or b""
         if 4 < len(data) <= MOST_FRAME_BYTES:
             slot.put(data)

@@ -23,7 +23,7 @@ from builder_tools.media.zip_names import zip_entry_name
 MEGABYTE = 1_000_000
 MOST_DIRECTORY_BYTES = 5_000_000
 """Of a zip's list of files: 50,000 of usual names."""
-_ENTRY_BYTES = 100
+_ENTRY_BYTES, _CHUNK = 100, 1 << 20
 _ZIP_END_BYTES = 1 << 17
 """The end of a zip that holds where its list is, behind a comment of up to 65,535 bytes."""
 MOST_NAME = 120
@@ -47,7 +47,6 @@ _VIDEO_SIGNATURES = (
 )
 """Containers that hold their own images. Playlists (HLS, DASH, concat), which make FFmpeg open
 other files and addresses, are text and none of these."""
-_CHUNK = 1 << 20
 
 
 class Refused(ValueError):
@@ -88,6 +87,7 @@ STATUS_OF: Mapping[str, int] = {
     "unknown_model": 404,
     "unknown_detector": 404,
     "detector_absent": 503,
+    "no_rest": 422,
     "busy": 503,
     "full": 503,
     "gone": 410,

@@ -64,6 +64,16 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "camera.start": ("Start camera", "Включить камеру"),
     "camera.stop": ("Stop camera", "Выключить камеру"),
     "camera.mirror": ("Mirror", "Зеркально"),
+    "camera.rest": ("Learn my resting face", "Запомнить спокойное лицо"),
+    "camera.rest_now": (
+        "Look neutral for three seconds ...",
+        "Три секунды смотрите спокойно ...",
+    ),
+    "camera.rest_known": (
+        "Each label's second line tells what the face shows compared with its rest.",
+        "Вторая строка подписи: что лицо показывает по сравнению с покоем.",
+    ),
+    "camera.from_rest": ("from rest", "от покоя"),
     "camera.idle": (
         "The camera is off. Images go to this machine only and are not kept.",
         "Камера выключена. Кадры идут только на этот компьютер и не сохраняются.",
@@ -251,6 +261,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "refused.detector_absent": (
         "The detector {detector} cannot be used here: {reason}",
         "Детектор {detector} здесь недоступен: {reason}",
+    ),
+    "refused.no_rest": (
+        "No resting face is known of the model {model}, so nothing is compared with one.",
+        "Для модели {model} не известно спокойное лицо: сравнивать не с чем.",
     ),
     "refused.busy": (
         "Too many requests at once. Try again in a moment.",

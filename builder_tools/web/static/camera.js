@@ -7,12 +7,14 @@ const IN_FLIGHT = 2;
 const WIDTH = 640, HEIGHT = 480;
 const QUALITY = 0.8;
 const FIGURES_EVERY_MS = 500;
+const REST_MS = 3000;
 
+const SHOWN = ["stage", "figures", "reading", "rest"];
 const byId = (id) => document.getElementById(id);
 const video = byId("video"), overlay = byId("overlay"), stage = byId("stage");
 const grabber = document.createElement("canvas");
 const choice = Object.fromEntries(new URLSearchParams(location.search));
-let socket = null, stream = null, next = 0, sent = new Map(), times = [], toldAt = 0;
+let socket = null, stream = null, next = 0, sent = new Map(), times = [], toldAt = 0, restAt = 0;
 
 function say(text, kind) {
   const said = byId("said");
@@ -47,11 +49,12 @@ function connect() {
   socket.binaryType = "arraybuffer";
   sent.clear();
   times = [];
+  restAt = 0;
   const own = socket;
   socket.onopen = () => {
     say("");
     byId("start").textContent = words.stop;
-    for (const id of ["stage", "figures", "reading"]) byId(id).hidden = false;
+    for (const id of SHOWN) byId(id).hidden = false;
     pump(own);
   };
   socket.onmessage = (event) => { if (own === socket) receive(JSON.parse(event.data)); };
@@ -65,9 +68,17 @@ function stop() {
   if (stream) for (const track of stream.getTracks()) track.stop();
   stream = null;
   video.srcObject = null;
-  for (const id of ["stage", "figures", "reading"]) byId(id).hidden = true;
+  for (const id of SHOWN) byId(id).hidden = true;
   byId("start").textContent = words.start;
   say(words.idle);
+}
+
+// Takes everybody's next three seconds as their rest. The server counts from the next image on.
+function lookNeutral() {
+  if (!socket || socket.readyState !== WebSocket.OPEN) return;
+  socket.send("look_neutral");
+  say(words.rest_now, "busy");
+  restAt = performance.now() + REST_MS;
 }
 
 // Runs once an image of the camera; sends it if the server is not behind.
@@ -95,6 +106,11 @@ function grab(own) {
 }
 
 function receive(answer) {
+  if (answer.error === "no_rest") {
+    restAt = 0;
+    say(answer.message, "error");
+    return;
+  }
   if (answer.error) {
     sent.clear();
     stop();
@@ -106,6 +122,7 @@ function receive(answer) {
   for (const id of [...sent.keys()]) if (id <= answer.id) sent.delete(id);
   draw(answer);
   const now = performance.now();
+  if (restAt && now > restAt && overlay.dataset.relative) { restAt = 0; say(words.rest_known); }
   times.push({ now, latency: now - since, server: answer.server_ms });
   times = times.filter((one, index) => now - one.now < 2000 || index >= times.length - 3);
   if (times.length > 1 && now - toldAt > FIGURES_EVERY_MS) { toldAt = now; tell(now, answer); }
@@ -189,6 +206,7 @@ function draw(answer) {
   pen.font = `bold ${Math.max(14, Math.round(answer.width / 32))}px system-ui, sans-serif`;
   for (const face of [...answer.faces].reverse()) drawFace(pen, face, answer.width, mirrored);
   overlay.dataset.faces = answer.faces.map((face) => face.emotion).join(" ");
+  overlay.dataset.relative = answer.faces.map((face) => face.relative_emotion || "").join(" ").trim();
 }
 
 function drawFace(pen, face, width, mirrored) {
@@ -201,18 +219,26 @@ function drawFace(pen, face, width, mirrored) {
   pen.lineWidth -= 2;
   pen.strokeStyle = colour(face.emotion);
   pen.strokeRect(left, y1, x2 - x1, y2 - y1);
-  const text = `${named(face.emotion)} ${Math.round(100 * face.probability)}%`;
-  const across = pen.measureText(text).width + size * 0.6, high = size * 1.35;
-  const top = y1 - high >= 0 ? y1 - high : y1;
-  const from = Math.min(Math.max(left, 0), Math.max(width - across, 0));
-  pen.fillStyle = colour(face.emotion);
-  pen.fillRect(from, top, across, high);
-  pen.fillStyle = ink(face.emotion);
-  pen.fillText(text, from + size * 0.3, top + size);
+  const tag = (emotion, text, place) => {
+    const across = pen.measureText(text).width + size * 0.6, high = size * 1.35;
+    const from = Math.min(Math.max(left, 0), Math.max(width - across, 0));
+    const top = place(high);
+    pen.fillStyle = colour(emotion);
+    pen.fillRect(from, top, across, high);
+    pen.fillStyle = ink(emotion);
+    pen.fillText(text, from + size * 0.3, top + size);
+  };
+  const shown = `${named(face.emotion)} ${Math.round(100 * face.probability)}%`;
+  tag(face.emotion, shown, (high) => (y1 - high >= 0 ? y1 - high : y1));
+  if (!face.relative_emotion) return;
+  const share = Math.round(100 * face.relative_probability);
+  const relative = `${words.from_rest}: ${named(face.relative_emotion)} ${share}%`;
+  tag(face.relative_emotion, relative, (high) => Math.min(y2, overlay.height - high));
 }
 
 markAnchors();
 byId("start").addEventListener("click", () => (stream ? stop() : start()));
+byId("rest").addEventListener("click", lookNeutral);
 // The page around tells which model and detector were chosen.
 window.addEventListener("message", (event) => {
   if (event.origin !== location.origin || !event.data || !event.data.builderTools) return;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from builder_tools.media import Frame
 from builder_tools.rest import RestingFace
 from builder_tools.results import Face, FaceEmotion
 from builder_tools.tracking import EmotionSmoother, FaceTracker, RestTracker
@@ -60,9 +61,11 @@ class StreamState:
             logger.warning("Look neutral for three seconds")
             self.rests.look_neutral()
 
-    def name(self, faces: list[Face], time_s: float) -> list[Face]:
+    def name(self, faces: list[Face], frame: Frame) -> list[Face]:
         """Return the faces of the next image with their tracks."""
-        return faces if self._tracker is None else self._tracker.update(faces, time_s)
+        if self._tracker is None:
+            return faces
+        return self._tracker.update(faces, frame.time_s, frame.image)
 
     def steady(self, found: Sequence[FaceEmotion], time_s: float) -> tuple[FaceEmotion, ...]:
         """Return the faces of the next image, smoothed and compared with their rest."""

@@ -9,6 +9,7 @@ import pytest
 
 from builder_tools.results import Box, Face, FaceEmotion, FrameResult
 from builder_tools.timeline.affect import affect_of
+from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.summary import SummaryMaker, describe_people, describe_video
 from builder_tools.timeline.writer import TimelineWriter
 
@@ -126,7 +127,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
 
 
 def test_people_and_video_in_figures_by_hand():
-    maker = SummaryMaker(EMOTIONS)
+    maker = SummaryMaker(EMOTIONS, PersonRule(0.0, 0.0))
     for result in frames(
         [person(1, 1.0)], [person(1, 0.4), person(2, 0.0)], [], [person(1, 0.4)], [person(1, 1.0)]
     ):
@@ -142,7 +143,7 @@ def test_people_and_video_in_figures_by_hand():
     assert (two.track, two.seen_s, two.emotion) == (2, 0.0, "sad")
     whole = maker.whole()
     assert whole.seen_s == pytest.approx(2.0) and whole.track is None
-    assert "2 people, faces in 80% of frames" in describe_video(maker)
+    assert "2 people; faces in 80% of frames; everybody" in describe_video(maker)
     assert describe_people(maker.people(), most=1)[1].startswith("... and 1")
 
 
@@ -150,7 +151,7 @@ def test_a_video_without_faces():
     maker = SummaryMaker(EMOTIONS)
     maker.add(frames([])[0])
     assert maker.people() == [] and maker.whole() is None
-    assert describe_video(maker) == "no face in 1 frames"
+    assert describe_video(maker) == "0 people: no face in 1 frames"
 
 
 def test_reading_back(tmp_path):
@@ -266,7 +267,7 @@ def test_the_video_verb_writes_a_timeline_and_draws_it(face_video, tmp_path, cap
     assert main(["video", str(face_video.path), *options]) == 0
     text = capsys.readouterr()
     lines = text.out.splitlines()
-    assert len(lines) == 2 and "person 1" in lines[0] and "1 people" in lines[1]
+    assert len(lines) == 2 and "person 1" in lines[0] and "1 person; faces" in lines[1]
     rows = out.read_text().splitlines()
     assert len(rows) == 41 and rows[0].startswith("frame,time_s,track")
     assert plot.read_bytes().startswith(b"\x89PNG")

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from builder_tools.media.guarding import check_own
 from builder_tools.rest import FILE_MARK, RestingFace
 from builder_tools.results import FrameResult
+from builder_tools.timeline.people import LEAST_S, LEAST_SCORES, PersonRule
 from builder_tools.tracking.resting import AUTO, RestTracker
 
 SMOOTH_S = 0.3
@@ -82,7 +83,7 @@ def keep_rest(rests: RestTracker | None, model: Any, path: Path | None) -> int:
 
 
 def add_time_options(parser: argparse.ArgumentParser) -> None:
-    """Add --smooth and --timeline."""
+    """Add --smooth, --timeline and what makes a track a person."""
     parser.add_argument(
         "--smooth",
         type=float,
@@ -96,6 +97,29 @@ def add_time_options(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help="write a row a face and frame (.csv, .parquet) and print a summary in place of them",
     )
+    parser.add_argument(
+        "--person-s",
+        type=float,
+        default=LEAST_S,
+        metavar="SECONDS",
+        help="a track found in fewer seconds of frames is no person (default: %(default)s)",
+    )
+    own = ", ".join(f"{name} {score:g}" for name, score in LEAST_SCORES.items())
+    parser.add_argument(
+        "--person-score",
+        type=float,
+        metavar="SCORE",
+        help=f"nor is one whose mean detection score is lower (default: {own}, else 0)",
+    )
+
+
+def person_rule(options: argparse.Namespace) -> PersonRule:
+    """Return what makes a track a person.
+
+    Raises:
+        ValueError: If it is out of its range.
+    """
+    return PersonRule.for_detector(options.detector, options.person_s, options.person_score)
 
 
 def check_plot(options: argparse.Namespace) -> None:
@@ -128,7 +152,7 @@ def plot_timeline(table_path: Path, path: Path) -> None:
 
 @contextmanager
 def writing_timeline(
-    path: Path | None, emotions, tell: TextIO, **columns: bool
+    path: Path | None, emotions, tell: TextIO, rule: PersonRule, **columns: bool
 ) -> Iterator[Callable[[FrameResult], None]]:
     """Lend what writes a timeline and, at its end, tell who felt what.
 
@@ -139,6 +163,7 @@ def writing_timeline(
         path: The table; None writes and tells nothing.
         emotions: Class order of the model.
         tell: Where the summary goes.
+        rule: What makes a track a person.
         columns: Which optional columns are wanted (`timeline.writer.columns_of`).
     """
     if path is None:
@@ -147,7 +172,7 @@ def writing_timeline(
     from builder_tools.timeline.summary import SummaryMaker, describe_people, describe_video
     from builder_tools.timeline.writer import TimelineWriter
 
-    maker, early_end = SummaryMaker(tuple(emotions)), None
+    maker, early_end = SummaryMaker(tuple(emotions), rule), None
     with TimelineWriter(path, tuple(emotions), **columns) as writer:
 
         def write(result: FrameResult) -> None:

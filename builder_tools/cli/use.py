@@ -16,6 +16,7 @@ from builder_tools.cli.over_time import (
     add_time_options,
     check_plot,
     keep_rest,
+    person_rule,
     plot_timeline,
     rest_of,
     writing_timeline,
@@ -235,8 +236,9 @@ def _consume(results, options, *, model, total: int | None = None, text: bool = 
     """
     summary = sys.stderr if options.json else sys.stdout
     columns = {"relative": options.rest != "off", "geometry": options.geometry}
+    rule = person_rule(options)
     try:
-        with writing_timeline(options.timeline, model.emotions, summary, **columns) as write:
+        with writing_timeline(options.timeline, model.emotions, summary, rule, **columns) as write:
             for result in progress_bar(results, "frames", total=total):
                 write(result)
                 if options.json:

@@ -103,7 +103,7 @@ class Analyser:
 
         def find(frame: Frame) -> tuple[Frame, list[Face], list[np.ndarray]]:
             faces, images = self._detect(frame.image)
-            return frame, state.name(faces, frame), images
+            return frame, state.name(faces, frame.time_s, frame.image), images
 
         def tell(found: tuple[Frame, list[Face], list[np.ndarray]]) -> Analysed:
             frame, faces, images = found

@@ -63,7 +63,7 @@ def named_frames(
     group: list[Frame] = []
     before: list[Face] = []
     for coming, faces, images in searched:
-        named = state.name(faces, coming[0])
+        named = state.name(faces, coming[0].time_s, coming[0].image)
         yield from _between(group, before, named, coming[0].time_s, cut)
         yield coming[0], named, images
         group, before = coming, named

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from builder_tools.media import Frame
+import numpy as np
+
 from builder_tools.rest import RestingFace
 from builder_tools.results import Face, FaceEmotion
 from builder_tools.tracking import EmotionSmoother, FaceTracker, RestTracker
@@ -61,11 +62,9 @@ class StreamState:
             logger.warning("Look neutral for three seconds")
             self.rests.look_neutral()
 
-    def name(self, faces: list[Face], frame: Frame) -> list[Face]:
+    def name(self, faces: list[Face], time_s: float, image: np.ndarray) -> list[Face]:
         """Return the faces of the next image with their tracks."""
-        if self._tracker is None:
-            return faces
-        return self._tracker.update(faces, frame.time_s, frame.image)
+        return faces if self._tracker is None else self._tracker.update(faces, time_s, image)
 
     def steady(self, found: Sequence[FaceEmotion], time_s: float) -> tuple[FaceEmotion, ...]:
         """Return the faces of the next image, smoothed and compared with their rest."""

@@ -25,6 +25,7 @@ from builder_tools.inference import Inference
 from builder_tools.media import IMAGE_SUFFIXES, read_image
 from builder_tools.media.partial import replacing
 from builder_tools.results import FrameResult
+from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.summary import Summary, SummaryMaker
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".gif")
@@ -251,7 +252,8 @@ def _recordings(source: Path) -> list[Path]:
 
 
 def _people(results: Iterable[FrameResult], inference: Inference) -> list[Summary]:
-    maker = SummaryMaker(tuple(inference.model.emotions))
+    rule = PersonRule.for_detector(inference.describe()["detector"]["name"])
+    maker = SummaryMaker(tuple(inference.model.emotions), rule)
     for result in results:
         maker.add(result)
     return maker.people()
@@ -259,7 +261,7 @@ def _people(results: Iterable[FrameResult], inference: Inference) -> list[Summar
 
 def _image_visits(path: Path, inference: Inference) -> list[Visit]:
     """Return a still image's faces as visits without dwell."""
-    maker = SummaryMaker(tuple(inference.model.emotions))
+    maker = SummaryMaker(tuple(inference.model.emotions), PersonRule(0.0, 0.0))
     found = inference.analyse(read_image(path))
     named = tuple(
         replace(face, face=replace(face.face, track=number))

@@ -1,7 +1,8 @@
 """People and videos in a few figures, gathered frame by frame.
 
-Each sight of a face counts for the time since the frame before, at most `LONGEST_STEP_S`; the
-first frame counts for nothing but its existence. Memory grows with the number of people only.
+Each sight of a face counts for the time since the one before, at most `LONGEST_STEP_S`; the first
+counts for nothing but its existence. Memory grows with the number of tracks only. Tracks that are
+short or weak are no people (`people.PersonRule`): they are counted, and left out of all else.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from builder_tools.results import FaceEmotion, FrameResult
 from builder_tools.timeline.affect import affect_of
+from builder_tools.timeline.people import PersonRule, count_in_words
 from builder_tools.tracking.flicker import LONGEST_STEP_S
 
 
@@ -72,6 +74,9 @@ class _Sums:
     emotion: str
     weight: float = 0.0
     seen_s: float = 0.0
+    found_s: float = 0.0
+    sights: int = 0
+    scores: float = 0.0
     changes: int = 0
     probabilities: np.ndarray | None = None
     shown: dict[str, float] = field(default_factory=dict)
@@ -103,34 +108,47 @@ class SummaryMaker:
 
     Args:
         emotions: Class order of the model.
+        rule: What makes a track a person.
 
     Attributes:
         num_frames: Frames seen.
         with_face: Of them, those with a face.
     """
 
-    def __init__(self, emotions: Sequence[str]) -> None:
-        self.emotions = tuple(emotions)
+    def __init__(self, emotions: Sequence[str], rule: PersonRule = PersonRule()) -> None:  # noqa: B008
+        self.emotions, self.rule = tuple(emotions), rule
         self.num_frames = self.with_face = 0
-        self._people: dict[int | None, _Sums] = {}
-        self._time_s: float | None = None
+        self._tracks: dict[int | None, _Sums] = {}
+        self._first_s = self._time_s = 0.0
 
     def add(self, result: FrameResult) -> None:
         """Take in a frame."""
+        if not self.num_frames:
+            self._first_s = self._time_s = result.time_s
         self.num_frames += 1
         self.with_face += bool(result.faces)
+        step_s = min(result.time_s - self._time_s, LONGEST_STEP_S)
         self._time_s = result.time_s
         for face in result.faces:
-            self._see(face, result.time_s)
+            self._see(face, result.time_s, step_s)
 
     def people(self) -> list[Summary]:
-        """Return everybody seen, in the order of their tracks (faces without one are left out)."""
-        tracks = sorted(track for track in self._people if track is not None)
-        return [self._summary(track, self._people[track]) for track in tracks]
+        """Return every person seen, in the order of their tracks."""
+        return [self._summary(track, sums) for track, sums in self._people()]
+
+    @property
+    def left_out(self) -> int:
+        """How many tracks are too short or weak to be a person."""
+        return len(self._tracks.keys() - {None}) - len(self._people())
 
     def whole(self) -> Summary | None:
-        """Return all people together, or None if nobody was seen."""
-        sums = list(self._people.values())
+        """Return all people together, or None if nobody was seen.
+
+        Where faces have no tracks, because nobody asked for them, these are all faces.
+        """
+        sums = [sums for _, sums in self._people()]
+        if self._tracks.keys() == {None}:
+            sums = list(self._tracks.values())
         if not sums:
             return None
         size = len(self.emotions)
@@ -139,11 +157,24 @@ class SummaryMaker:
             total.add(other)
         return self._summary(None, total)
 
-    def _see(self, face: FaceEmotion, time_s: float) -> None:
-        sums = self._people.get(face.face.track)
+    def _people(self) -> list[tuple[int, _Sums]]:
+        film_s = self._time_s - self._first_s
+        tracks = sorted(track for track in self._tracks if track is not None)
+        named = ((track, self._tracks[track]) for track in tracks)
+        return [
+            (track, sums)
+            for track, sums in named
+            if self.rule.is_person(sums.found_s, sums.scores / sums.sights, film_s)
+        ]
+
+    def _see(self, face: FaceEmotion, time_s: float, frame_s: float) -> None:
+        sums = self._tracks.get(face.face.track)
         if sums is None:
             sums = _Sums(time_s, time_s, face.emotion, probabilities=np.zeros(len(self.emotions)))
-            self._people[face.face.track] = sums
+            self._tracks[face.face.track] = sums
+        sums.found_s += frame_s
+        sums.sights += 1
+        sums.scores += float(face.face.score)
         step_s = min(time_s - sums.last_s, LONGEST_STEP_S)
         weight = step_s or _FIRST_SIGHT_S
         affect = affect_of(face)
@@ -195,11 +226,11 @@ def describe_people(people: Sequence[Summary], *, most: int = 20) -> list[str]:
 
 def describe_video(maker: SummaryMaker) -> str:
     """Return a video's line."""
-    whole = maker.whole()
-    if whole is None:
-        return f"no face in {maker.num_frames} frames"
-    share = maker.with_face / maker.num_frames
-    return _line(f"everybody ({len(maker.people())} people, faces in {share:.0%} of frames)", whole)
+    whole, count = maker.whole(), count_in_words(len(maker.people()), maker.left_out)
+    if whole is None and not maker.left_out:
+        return f"0 people: no face in {maker.num_frames} frames"
+    share = f"faces in {maker.with_face / max(maker.num_frames, 1):.0%} of frames"
+    return f"{count}; {share}" if whole is None else _line(f"{count}; {share}; everybody", whole)
 
 
 def _line(who: str, summary: Summary) -> str:

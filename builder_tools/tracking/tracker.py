@@ -197,7 +197,8 @@ class FaceTracker:
         self._shots.append((before, self._tracks + self._away))
         self._tracks, self._away = [], []
         if known:
-            self._shots.remove(known[-1])
+            kept = (shot for shot in self._shots if shot is not known[-1])
+            self._shots = deque(kept, maxlen=SHOTS_KEPT)
             self._away = known[-1][1]
             for track in self._away:
                 track.seen_s = time_s  # the time of another shot does not count

@@ -126,7 +126,7 @@ class Engine:
         with self._in_turn():
             with pool.lend() as detector:
                 faces = detector.detect(image_rgb)
-            faces = state.name(faces, time_s) if state else faces
+            faces = state.name(faces, time_s, image_rgb) if state else faces
             images = pool.cut(image_rgb, faces)
             found = face_emotions(model, faces, read_faces(model, images, None))
         return state.steady(found, time_s) if state else found

@@ -131,6 +131,8 @@ def video_html(answer: VideoAnswer, name: str, token: str, words: Words, keep_s:
         share=f"{share:.0%}",
         people=len(answer.people),
     )
+    if answer.left_out:
+        said += words("video.left_out", count=answer.left_out)
     source = f"results/{token}/{FILES['video']}"
     parts = [notice(said)]
     if answer.warning:

@@ -122,6 +122,10 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "{name}: {frames} frames, {seconds} s; faces in {share} of the frames, people: {people}",
         "{name}: {frames} кадров, {seconds} с; лица в {share} кадров, людей: {people}",
     ),
+    "video.left_out": (
+        " (short or weak tracks left out: {count})",
+        " (не учтено коротких или слабых треков: {count})",
+    ),
     "video.cut_short": ("Note: {warning}", "Замечание: {warning}"),
     "video.timeline": ("Emotions over time (seconds)", "Эмоции по времени (секунды)"),
     "video.timeline_alt": (

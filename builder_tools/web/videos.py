@@ -15,6 +15,7 @@ import numpy as np
 from builder_tools.drawing import DrawBox
 from builder_tools.inference import ResultStream
 from builder_tools.results import FrameResult
+from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.summary import Summary, SummaryMaker
 from builder_tools.timeline.writer import TimelineWriter
 from builder_tools.web.engine import OWN, Choice, Engine
@@ -82,6 +83,7 @@ class VideoAnswer:
         frames: Frames read.
         with_face: Of them, those with a face.
         people: Those seen, longest in sight first.
+        left_out: Tracks too short or weak to be a person.
         curves: Emotions over time, or None if nobody was seen.
         highlights: Of `builder_tools.timeline.highlights`, best first.
         warning: What of the video could not be read, or None.
@@ -91,6 +93,7 @@ class VideoAnswer:
     frames: int
     with_face: int
     people: tuple[Summary, ...]
+    left_out: int
     curves: Curves | None
     highlights: tuple
     warning: str | None
@@ -115,7 +118,8 @@ def watch_video(
         Refused: If the video is not taken, cannot be read, or turns out longer than it said.
     """
     check_video(path, limits)
-    maker = SummaryMaker(tuple(engine.classifier(choice).emotions))
+    rule = PersonRule.for_detector(choice.detector or engine.default.detector)
+    maker = SummaryMaker(tuple(engine.classifier(choice).emotions), rule)
     with ExitStack() as opened:
         stream = _open(path, folder, engine, choice, opened)
         last_s = yield from _watch(stream, folder, limits, maker)
@@ -180,6 +184,7 @@ def _answer(
         frames=maker.num_frames,
         with_face=maker.with_face,
         people=tuple(sorted(maker.people(), key=lambda person: -person.seen_s)),
+        left_out=maker.left_out,
         curves=curves_of(table, maker.emotions, duration_s) if seen else None,
         highlights=tuple(highlights),
         warning=warning,

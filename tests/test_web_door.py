@@ -387,3 +387,15 @@ def test_json_is_told_as_json_whatever_is_in_it(address):
     assert json.loads(answer.text)["error"] == "no_picture"
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_calls_that_wait_have_a_limit(monkeypatch):
+    from builder_tools.web import page
+
+    monkeypatch.setattr(page, "MOST_QUEUED", 0)
+    with running() as (address, _):
+        config = CLIENT.get(f"{address}/en/config").json()
+        (photo, *_) = [one for one in config["dependencies"] if one["targets"][0][1] == "upload"]
+        body = {"data": [None, "fast", "mediapipe"], "fn_index": photo["id"], "session_hash": "me"}
+        answer = CLIENT.post(f"{address}{API}/queue/join", json=body)
+    assert answer.status_code == 503 and "full" in answer.text

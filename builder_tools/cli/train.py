@@ -24,7 +24,9 @@ from builder_tools.training.optimizers import OPTIMIZERS, PRECISIONS, SCHEDULES
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
     add_data_options(parser)
-    parser.add_argument("--name", default="fast", help="folder of the model in --models")
+    parser.add_argument(
+        "--name", default="mine", help="folder of the model in --models (default: %(default)s)"
+    )
     parser.add_argument(
         "--run",
         dest="run_folder",

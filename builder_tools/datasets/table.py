@@ -61,6 +61,15 @@ class ImageTable:
             raise ValueError(f"Expected one of {list(SPLITS)}. Received: split={name!r}.")
         return self.rows((self.table["split"] == name).to_numpy())
 
+    def with_emotions(self, emotions: EmotionSet) -> ImageTable:
+        """Return the images with labels into other classes of the same names.
+
+        Raises:
+            ValueError: If an emotion is not among them.
+        """
+        labels = np.array([emotions.label(name) for name in self.table["emotion"]], np.int64)
+        return ImageTable(self.table.assign(label=labels), emotions, self.images)
+
     def image(self, row: int) -> np.ndarray:
         """Return one image in its own size, `(H, W, 3)` uint8 RGB.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from builder_tools.cards import ModelCard
+from builder_tools.cards import CARD_FILE, ModelCard
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets import DATASETS
 from builder_tools.datasets.identity import data_sha256
 from builder_tools.datasets.table import SPLITS, ImageTable
+from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import OWN_LABELS, Judgement
 from builder_tools.machine import hardware
 from builder_tools.media import replacing, resize_faces, resize_stack
@@ -37,6 +39,8 @@ from builder_tools.tasks import EMOTION, TASKS
 
 PARITY_FACES = 1000
 
+_logger = logging.getLogger(__name__)
+
 GREY_INSIDE = (
     "Inside the model: RGB 0...255 to ITU-R BT.601 grey, each face to mean 0 and variance 1."
 )
@@ -53,7 +57,7 @@ class ShippedModel:
 
 
 def load_data(name: str, source: str | Path | None = None, **reading: Any) -> ImageTable:
-    """Read a data set by name, split into train, valid and test.
+    """Read a data set by name, split into train, valid and test; its classes are those of train.
 
     Args:
         name: In `DATASETS`.
@@ -61,7 +65,8 @@ def load_data(name: str, source: str | Path | None = None, **reading: Any) -> Im
         **reading: Options of its loader: `classes`, `columns`, `valid`, `test`.
 
     Raises:
-        ValueError: If the name is not in `DATASETS` or there is nothing to train on.
+        ValueError: If the name is not in `DATASETS`, there is nothing to train on, or train lacks
+            a class of valid or test.
     """
     if name not in DATASETS:
         raise ValueError(f"Expected one of {list(DATASETS)}. Received: data={name!r}.")
@@ -72,7 +77,23 @@ def load_data(name: str, source: str | Path | None = None, **reading: Any) -> Im
                 f"Expected images in train, valid and test. Received: none in {split} of "
                 f"{source or name}."
             )
-    return data
+    return _without_unused_classes(data, source or name)
+
+
+def _without_unused_classes(data: ImageTable, name: str | Path) -> ImageTable:
+    """A folder of three emotions is for a network of three."""
+    learnt = set(data.split("train").table["emotion"])
+    unlearnt = sorted(set(data.table["emotion"]) - learnt)
+    if unlearnt or len(learnt) < 2:
+        raise ValueError(
+            "Expected images of two classes or more, each of them in train. Received in train: "
+            f"{sorted(learnt)}, and besides in valid or test: {unlearnt or 'none'}, of {name}."
+        )
+    if data.votes is not None or len(learnt) == len(data.emotions):
+        return data
+    known = [emotion for emotion in data.emotions if emotion in learnt]
+    _logger.warning("%s shows %d emotions: %s.", name, len(known), ", ".join(known))
+    return data.with_emotions(EmotionSet(known))
 
 
 def train_and_ship(
@@ -134,12 +155,13 @@ def train_on_table(
     Raises:
         ValueError: If labels are missing, or given to a network of emotions; and if the model
             folder cannot be written.
+        FileExistsError: If the model folder holds a model of another run.
     """
     from builder_tools.training import train
 
     _expect_labels(config.task, va_labels, teaching)
     labels = read_label_files(va_labels) if va_labels else None
-    _expect_writable(Path(model_folder))
+    _expect_writable(Path(model_folder), Path(run_folder))
     train_part, valid_part = _training_parts(config, table, teaching, labels)
     taught = teaching.to_dict()
     _write_teaching(Path(run_folder), taught)
@@ -275,8 +297,13 @@ def export_network(
     )
 
 
-def _expect_writable(folder: Path) -> None:
-    """Find out before hours of training that their result could not be written."""
+def _expect_writable(folder: Path, run_folder: Path) -> None:
+    """Find out before hours of training that their result could not be written, or must not be."""
+    if (folder / CARD_FILE).exists() and not run_folder.exists():
+        raise FileExistsError(
+            f"Expected a new model folder, or the run that its model is of. {folder} holds a model, "
+            f"and there is no run in {run_folder}. Try another --name, or remove the model."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / ".writable") as partial:
         partial.touch()

@@ -32,6 +32,8 @@ from builder_tools.web.videos import VideoAnswer, watch_video
 VIDEO_TYPES = [".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".gif", ".mpg", ".ts", ".wmv"]
 PHOTO_TYPES = sorted(IMAGE_SUFFIXES)
 PHOTOS_AT_ONCE, LONG_AT_ONCE = 8, 8
+MOST_QUEUED = 200
+"""Calls that wait for their turn; more are refused."""
 WAIT_S = 0.5
 EMPTIED = None
 """What an upload field is given when its file was taken."""
@@ -80,6 +82,7 @@ class Page:
         self.blocks = gr.Blocks(title=words("title"), analytics_enabled=False, fill_width=False)
         with self.blocks:
             self._build()
+        self.blocks.queue(max_size=MOST_QUEUED)
 
     def _build(self) -> None:
         words = self.words

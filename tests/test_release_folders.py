@@ -1,0 +1,72 @@
+"""`train` on somebody's own folders: what it learns, and what it must not overwrite."""
+
+import os
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+pytest.importorskip("keras")
+
+from toy_study import pattern, tiny_spec
+
+from builder_tools import EmotionClassifier
+from builder_tools.cards import ModelCard
+from builder_tools.cli import main
+from builder_tools.media import write_image
+from builder_tools.networks import NETWORKS
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def tiny_is_a_network(monkeypatch, tmp_path):
+    monkeypatch.setitem(NETWORKS, "tiny", tiny_spec(24))
+    monkeypatch.chdir(tmp_path)
+
+
+def train(*options: str) -> int:
+    plan = ["--network", "tiny", "--stages", "24:1", "--precision", "float32"]
+    return main(["train", "--data", "folders", "--source", "faces", *plan, *options])
+
+
+def write_faces(splits=("",), emotions=("happy", "neutral", "sad")) -> None:
+    rng = np.random.default_rng(0)
+    for split in splits:
+        for kind, emotion in enumerate(emotions):
+            for number in range(12):
+                image = np.repeat(pattern(kind, 24, rng)[..., None], 3, axis=-1)
+                write_image(f"faces/{split}/{emotion}/{number}.png", image)
+
+
+def test_a_folder_of_three_emotions_is_learnt_by_a_network_of_three(tmp_path, caplog):
+    write_faces()
+    assert train() == 0
+    card = ModelCard.read(tmp_path / "saved_models/mine")
+    assert card.emotions == ("happy", "neutral", "sad") == tuple(card.decision)
+    assert card.metrics["test"]["own-labels"]["n"] == 6
+    assert "3 emotions: happy, neutral, sad" in caplog.text
+    found = EmotionClassifier(tmp_path / "saved_models/mine").predict(
+        np.zeros((1, 24, 24, 3), np.uint8)
+    )
+    assert found.shape == (1, 3)
+    assert main(["evaluate", "--data", "folders", "--source", "faces", "--model", "mine"]) == 0
+
+
+def test_an_emotion_that_is_not_in_train_is_refused_at_once(tmp_path, capsys):
+    write_faces(("train", "val", "test"), ("happy", "sad"))
+    write_faces(("test",), ("happy", "sad", "fear"))
+    assert train() == 2
+    assert "besides in valid or test: ['fear']" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_model_of_another_run_is_not_overwritten(tmp_path, capsys):
+    write_faces()
+    model = tmp_path / "saved_models/fast"
+    model.mkdir(parents=True)
+    (model / "card.json").write_text("{}")
+    assert train("--name", "fast") == 2
+    assert "Try another --name" in capsys.readouterr().err
+    assert [path.name for path in model.iterdir()] == ["card.json"]
+    assert not (tmp_path / "runs").exists()

@@ -74,15 +74,19 @@ def test_the_server_answers_and_leaves_nothing_when_it_is_ended(server, tmp_path
     assert len(list(tmp_path.iterdir())) == 1
     (tmp_path / "pipe").mkdir()
     os.mkfifo(tmp_path / "pipe" / "a.jpg")
-    url = f"{address}/en/gradio_api/queue/join"
+    url, client = f"{address}/en/gradio_api/queue/join", httpx.Client()
     for path in ("/dev/zero", str(tmp_path / "pipe" / "a.jpg"), "/proc/kmsg", "/dev/stdin"):
         told = {"path": path, "meta": {"_type": "gradio.FileData"}}
         for number in range(8):
             for data in ([told, "fast", "mediapipe"], [[told], "fast", "mediapipe"], [told]):
                 body = {"data": data, "fn_index": number, "session_hash": "me"}
-                assert httpx.post(url, json=body, timeout=30).status_code == 422
+                assert client.post(url, json=body, timeout=30).status_code == 422
     host, port = address.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port))) as broken_off:
+    to = (host, int(port))
+    with socket.create_connection(to) as broken_off, socket.create_connection(to) as stream:
+        events = "/en/gradio_api/queue/data?session_hash=me"
+        stream.sendall(f"GET {events} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert b" 200 " in stream.recv(100)
         head = f"POST /en/gradio_api/upload HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99\r\n"
         broken_off.sendall(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode())
         broken_off.sendall(
@@ -90,7 +94,8 @@ def test_the_server_answers_and_leaves_nothing_when_it_is_ended(server, tmp_path
         )
         _get(httpx, f"{address}/health")
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=60)
+        _, words = process.communicate(timeout=60)
+    assert process.returncode == 143 and "Traceback" not in words
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 

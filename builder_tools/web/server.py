@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import logging
 import os
 import shutil
 import socket
@@ -282,7 +284,14 @@ def serve(settings: WebSettings, listening: socket.socket) -> None:
     import uvicorn
 
     with private_folder() as folder, listening:
-        uvicorn.Server(server_config(create_app(settings, folder))).run(sockets=[listening])
+        config = server_config(create_app(settings, folder))
+        # What is still open at the end is broken off, which is no error.
+        logging.getLogger("uvicorn.error").addFilter(_is_no_break)
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _is_no_break(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def server_config(app: Any, **options: Any) -> Any:

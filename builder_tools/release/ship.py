@@ -301,7 +301,7 @@ def _expect_writable(folder: Path, run_folder: Path) -> None:
     """Find out before hours of training that their result could not be written, or must not be."""
     if (folder / CARD_FILE).exists() and not run_folder.exists():
         raise FileExistsError(
-            f"Expected a new model folder, or the run that its model is of. {folder} holds a model, "
+            f"Expected a new model folder, or the run its model is of. {folder} holds a model, "
             f"and there is no run in {run_folder}. Try another --name, or remove the model."
         )
     folder.mkdir(parents=True, exist_ok=True)

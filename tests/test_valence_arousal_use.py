@@ -17,10 +17,8 @@ from builder_tools.datasets.ferplus import ferplus_table
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.media import read_image
 from builder_tools.plots.valence_arousal import (
-    plot_choice,
     plot_circumplex,
     plot_density,
-    plot_pull,
     plot_trajectories,
 )
 from builder_tools.valence_arousal import (
@@ -28,6 +26,7 @@ from builder_tools.valence_arousal import (
     read_labels,
     vote_weighted_anchors,
 )
+from studies.figures import plot_choice, plot_pull
 
 QUICK = ["--neighbours", "25", "--landmarks", "60"]
 

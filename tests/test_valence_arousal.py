@@ -7,6 +7,7 @@ from toy_study import toy_faces, votes, write_official
 
 from builder_tools import ValenceArousalLabeller
 from builder_tools.datasets.ferplus import load_ferplus, nine_class_table
+from builder_tools.datasets.sampling import stratified_sample
 from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS, EmotionSet
 from builder_tools.valence_arousal import (
@@ -21,7 +22,7 @@ from builder_tools.valence_arousal import (
     write_labels,
 )
 from builder_tools.valence_arousal import labeller as labeller_module
-from builder_tools.valence_arousal.labeller import class_means, stratified_sample
+from builder_tools.valence_arousal.labeller import class_means
 from builder_tools.valence_arousal.orientation import clip_to_disc, fit_orientation, staged_shift
 from builder_tools.valence_arousal.reducers import (
     IsomapReducer,

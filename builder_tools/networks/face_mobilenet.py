@@ -10,6 +10,7 @@ from keras import layers
 
 from builder_tools.networks.families import CAFFE_MEAN_RGB
 from builder_tools.networks.inputs import backbone_model, bgr_around, face_input
+from builder_tools.networks.normalisation import set_folded
 from builder_tools.networks.spec import PRETRAINED
 from builder_tools.networks.tensorflow_js import read_tensorflow_js
 
@@ -99,12 +100,7 @@ def load_published(
             f"Expected the arrays of a face MobileNet in {manifest}. Received: none named {error}."
         ) from error
     for name, kernel in kernels.items():
-        backbone.get_layer(name).set_weights([kernel])
-        width = len(biases[name])
-        gamma = np.full(width, np.sqrt(1 + EPSILON), np.float32)
-        backbone.get_layer(f"{name}_bn").set_weights(
-            [gamma, biases[name], np.zeros(width, np.float32), np.ones(width, np.float32)]
-        )
+        set_folded(backbone, name, kernel, np.ones_like(biases[name]), biases[name])
 
 
 def _normalised(x, name: str):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import keras
-import numpy as np
 from keras import layers
 
 from builder_tools.networks.families import enlarged
 from builder_tools.networks.inputs import backbone_model, face_input
+from builder_tools.networks.normalisation import set_folded
 from builder_tools.networks.spec import PRETRAINED
 from builder_tools.networks.tensorflow_js import read_tensorflow_js
 
@@ -89,15 +89,7 @@ def load_published(
                 f"Received: {found}."
             )
         kernel, bias, scale, offset = (arrays[name] for name in names)
-        layer.set_weights([kernel])
-        backbone.get_layer(f"{layer.name}_bn").set_weights(
-            [
-                scale * np.float32(np.sqrt(1 + EPSILON)),
-                offset + scale * bias,
-                np.zeros_like(bias),
-                np.ones_like(bias),
-            ]
-        )
+        set_folded(backbone, layer.name, kernel, scale, offset + scale * bias)
 
 
 def _unit(x, name: str, width: int, *, halving: bool):

@@ -34,6 +34,26 @@ def set_batch_norm_momentum(network: keras.Model, momentum: float) -> keras.Mode
     return network
 
 
+def set_folded(
+    backbone: keras.Model, name: str, kernel: np.ndarray, scale: np.ndarray, offset: np.ndarray
+) -> None:
+    """Fill a convolution and the normalisation after it, of a network published without one.
+
+    The normalisation gets statistics of 0 and 1 and computes `scale * x + offset`.
+
+    Args:
+        backbone: With layers `<name>` (without bias) and `<name>_bn`.
+        name: Of the convolution.
+        kernel: Its weights.
+        scale: `(channels,)` float32.
+        offset: `(channels,)` float32.
+    """
+    backbone.get_layer(name).set_weights([kernel])
+    layer = backbone.get_layer(f"{name}_bn")
+    gamma = scale * np.float32(np.sqrt(1 + layer.epsilon))
+    layer.set_weights([gamma, offset, np.zeros_like(offset), np.ones_like(offset)])
+
+
 def restore_batch_norm(backbone: keras.Model, faces: np.ndarray) -> keras.Model:
     """Give batch normalisations the statistics of faces; outputs stay what they were.
 

@@ -170,7 +170,7 @@ def _load_keras_file(backbone: keras.Model, path: Path) -> None:
     source = keras.saving.load_model(path, compile=False)
     if any(layer.name == "backbone" for layer in source.layers):
         source = source.get_layer("backbone")
-    elif not _same_shapes(source, backbone) and isinstance(source.layers[-1], keras.layers.Dense):
+    elif _shapes(source) != _shapes(backbone) and isinstance(source.layers[-1], keras.layers.Dense):
         # A whole network without nested backbone: what stands before its last layer.
         source = keras.Model(source.inputs, source.layers[-1].input)
     _refuse_other_shapes(source, backbone, path)
@@ -191,12 +191,12 @@ def _load_h5_file(backbone: keras.Model, path: Path) -> None:
         ) from error
 
 
-def _same_shapes(one: keras.Model, other: keras.Model) -> bool:
-    return [tuple(w.shape) for w in one.weights] == [tuple(w.shape) for w in other.weights]
+def _shapes(model: keras.Model) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in model.weights]
 
 
 def _refuse_other_shapes(source: keras.Model, backbone: keras.Model, path: Path) -> None:
-    found, expected = ([tuple(w.shape) for w in model.weights] for model in (source, backbone))
+    found, expected = _shapes(source), _shapes(backbone)
     if found == expected:
         return
     pairs = enumerate(zip(found, expected, strict=False))

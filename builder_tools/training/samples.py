@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from builder_tools.datasets.ferplus import vote_distribution
+from builder_tools.datasets.sampling import stratified_sample
 from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.training.run import Samples
@@ -54,29 +55,10 @@ def thinned(table: ImageTable, split: str, count: int, *, seed: int = 0) -> Imag
     rows = np.flatnonzero((table.table["split"] == split).to_numpy())
     if len(rows) <= count:
         return table
-    quotas = _quotas(np.bincount(table.labels[rows], minlength=len(table.emotions)), count)
     kept = (table.table["split"] != split).to_numpy(copy=True)
-    rng = np.random.default_rng(seed)
-    for label, quota in enumerate(quotas):
-        own = rows[table.labels[rows] == label]
-        kept[rng.permutation(own)[:quota]] = True
+    chosen = stratified_sample(table.labels[rows], count, np.random.default_rng(seed))
+    kept[rows[chosen]] = True
     return table.rows(kept)
-
-
-def _quotas(sizes: np.ndarray, count: int) -> np.ndarray:
-    """Return how many images each class keeps; they sum to `count`."""
-    if count < (sizes > 0).sum():
-        raise ValueError(
-            f"Expected at least one image of each of {(sizes > 0).sum()} classes. "
-            f"Received: {count} images in all."
-        )
-    exact = count * sizes / sizes.sum()
-    quotas = np.where(sizes > 0, np.maximum(np.floor(exact), 1), 0).astype(np.int64)
-    while quotas.sum() != count:
-        step = 1 if quotas.sum() < count else -1
-        possible = quotas < sizes if step > 0 else quotas > 1
-        quotas[np.where(possible, step * (exact - quotas), -np.inf).argmax()] += step
-    return quotas
 
 
 def _targets(part: ImageTable, soft: bool) -> np.ndarray:

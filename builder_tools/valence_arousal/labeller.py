@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from builder_tools.cards import file_sha256
+from builder_tools.datasets.sampling import stratified_sample
 from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
 from builder_tools.valence_arousal.orientation import clip_to_disc, fit_orientation, staged_shift
 from builder_tools.valence_arousal.reducers import REDUCERS, Reducer
@@ -296,24 +297,6 @@ def class_means(places: np.ndarray, labels: np.ndarray, num_classes: int) -> np.
     sums = [np.bincount(labels, weights=axis, minlength=num_classes) for axis in places.T]
     with np.errstate(invalid="ignore"):
         return np.stack(sums, axis=1) / count[:, None]
-
-
-def stratified_sample(labels: np.ndarray, size: int | None, rng: np.random.Generator) -> np.ndarray:
-    """Return sorted rows of a sample in which classes keep their shares; each keeps at least one.
-
-    Args:
-        labels: `(n,)` int.
-        size: About how many; None or at least n gives all rows.
-        rng: Chooses.
-    """
-    if size is None or size >= len(labels):
-        return np.arange(len(labels))
-    chosen = []
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        wanted = max(round(size * len(rows) / len(labels)), 1)
-        chosen.append(rng.permutation(rows)[:wanted])
-    return np.sort(np.concatenate(chosen))
 
 
 class _Chosen:

@@ -14,6 +14,7 @@ from builder_tools.classical.face_features import FACE_PX
 from builder_tools.classical.features import make_features
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.identity import data_sha256, names_also_in_train
+from builder_tools.datasets.sampling import draw_by_class
 from builder_tools.datasets.table import SPLITS, ImageTable
 from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import (
@@ -128,12 +129,9 @@ class StudyFaces:
         labels = self.labels("train")
         if fraction == 1:
             return np.arange(len(labels))
-        rng = np.random.default_rng(self.seed)
-        chosen = []
-        for label in range(len(self.emotions)):
-            own = rng.permutation(np.flatnonzero(labels == label))
-            chosen.append(own[: max(round(fraction * len(own)), LEAST_FACES)])
-        return np.sort(np.concatenate(chosen))
+        sizes = np.bincount(labels, minlength=len(self.emotions))
+        counts = np.maximum(np.rint(fraction * sizes), LEAST_FACES).astype(int)
+        return draw_by_class(labels, counts, np.random.default_rng(self.seed))
 
     @property
     def protocols(self) -> dict[str, Protocol]:

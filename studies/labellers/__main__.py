@@ -35,10 +35,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from builder_tools.datasets.ferplus import ferplus_table
+from builder_tools.datasets.sampling import stratified_sample
 from builder_tools.machine import describe_machine
 from builder_tools.media.partial import replacing
 from builder_tools.valence_arousal import ValenceArousalLabeller, faces_of, make_labeller
-from builder_tools.valence_arousal.labeller import stratified_sample
 from builder_tools.valence_arousal.reducers import IsomapReducer
 from studies.labellers.choice import scan_manifolds, scan_pull
 from studies.labellers.compare import CANDIDATES, compare

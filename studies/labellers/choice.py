@@ -9,8 +9,9 @@ from time import process_time
 import numpy as np
 import pandas as pd
 
+from builder_tools.datasets.sampling import stratified_sample
 from builder_tools.datasets.table import ImageTable
-from builder_tools.valence_arousal.labeller import ValenceArousalLabeller, stratified_sample
+from builder_tools.valence_arousal.labeller import ValenceArousalLabeller
 from builder_tools.valence_arousal.orientation import clip_to_disc, staged_shift
 from builder_tools.valence_arousal.reducers import IsomapReducer
 from studies.labellers.validation import (

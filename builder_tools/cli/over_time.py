@@ -154,7 +154,7 @@ def plot_timeline(table_path: Path, path: Path) -> None:
 def writing_timeline(
     path: Path | None, emotions, tell: TextIO, rule: PersonRule, **columns: bool
 ) -> Iterator[Callable[[FrameResult], None]]:
-    """Lend what writes a timeline and, at its end, tell who felt what.
+    """Lend what writes a timeline and, at its end, tells who felt what.
 
     Whatever ends it early (a signal, a full disk, a reader that went away), the rows so far are
     kept.

@@ -198,7 +198,7 @@ class LiveVideoSink(VideoSink):
 
 
 def closer(sink: Sink):
-    """Return what closes a sink at the end of a `with` and show it the error it ends with."""
+    """Return what closes a sink at the end of a `with` and shows it the error it ends with."""
 
     def close(kind, error, trace) -> bool:
         sink.close(error)

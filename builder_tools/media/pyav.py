@@ -82,7 +82,7 @@ def explained(source: str) -> Iterator[None]:
 
 @contextmanager
 def explained_writing(what: str | Path) -> Iterator[None]:
-    """Turn whatever PyAV raises while it encodes or write into an OSError or a ValueError."""
+    """Turn whatever PyAV raises while it encodes or writes into an OSError or a ValueError."""
     try:
         yield
     except OSError as error:

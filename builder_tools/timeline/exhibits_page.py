@@ -45,7 +45,7 @@ _TITLES = {
 
 
 def write_report(path: Path, results: Sequence[ExhibitResult], config: ExhibitConfig) -> Path:
-    """Write the page; it names no visitor, show no face and load nothing from elsewhere."""
+    """Write the page; it names no visitor, shows no face and loads nothing from elsewhere."""
     shown = [result for result in results if result.rank]
     parts = [
         f"<h1>{html.escape(config.title)}</h1>",

@@ -206,7 +206,7 @@ def check_video(path: Path, limits: Limits) -> None:
 
 
 def check_duration(seconds: float, limits: Limits) -> None:
-    """Refuse a video that is, or turn out to be, too long.
+    """Refuse a video that is, or turns out to be, too long.
 
     Raises:
         Refused: `too_long`.

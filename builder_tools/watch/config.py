@@ -1,0 +1,164 @@
+"""What `builder-tools watch` reads: a TOML file of a site and its cameras."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from builder_tools.fields import check_fields, is_number, is_text, is_whole
+
+EXAMPLE = """\
+# A museum with two cameras. `builder-tools watch show.toml` runs until it is stopped;
+# `builder-tools exhibits show.toml --out report --since 2026-11-01` tells what it saw.
+title = "Spring show"
+zone = "Europe/Berlin"        # of the visitors' clock; times are stored in UTC
+database = "visits.db"        # a file beside this one, or postgresql+psycopg://user@host/name
+consent = "Signs at both doors tell that faces are analysed and that no image is kept."
+
+minimum_group = 5             # nothing is told of fewer visits
+minimum_dwell_s = 2.0         # who leaves sooner is a passer-by
+gap_s = 10.0                  # out of sight for longer is another visit
+keep_days = 365               # older visits are deleted
+rank_by = "share_happy"       # dwell, intensity, valence, arousal or share_EMOTION
+
+[[camera]]
+name = "north"                # names are told apart in --status and in the database
+exhibit = "The blue room"     # several cameras may watch one exhibit
+source = "rtsp://192.0.2.10/stream"
+
+[[camera]]
+name = "door"
+exhibit = "Entrance"
+source = 0                    # a camera of this machine by its index, an address, or a film
+"""
+
+_TEXT = (is_text, "a text")
+_SECONDS = (lambda value: is_number(value) and value >= 0, "a number of seconds, at least 0")
+_SITE_KINDS = {
+    **dict.fromkeys(("title", "zone", "database", "consent", "rank_by"), _TEXT),
+    "minimum_group": (lambda n: is_whole(n) and n >= 2, "a whole number, at least 2"),
+    "minimum_dwell_s": _SECONDS,
+    "gap_s": _SECONDS,
+    "keep_days": (lambda days: is_whole(days) and days >= 1, "a whole number, at least 1"),
+}
+_CAMERA_KINDS = {
+    "name": _TEXT,
+    "exhibit": _TEXT,
+    "source": (
+        lambda source: is_text(source) or (is_whole(source) and source >= 0),
+        "an address, a film (a text) or a camera's index (0, 1, ...)",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera of the site.
+
+    Args:
+        name: Distinct.
+        exhibit: What it watches; several cameras may watch one exhibit.
+        source: Index, device, address, or a film that is played in a loop's place at its own speed.
+    """
+
+    name: str
+    exhibit: str
+    source: str | int
+
+
+@dataclass(frozen=True)
+class Site:
+    """A configuration.
+
+    Args:
+        cameras: At least one, of distinct names.
+        title: Of reports.
+        zone: Of the visitors' clock.
+        database: A file or an address.
+        consent: How visitors were asked; shown in reports.
+        minimum_group: Visits before anything is told of them.
+        minimum_dwell_s: Shorter visits are passers-by.
+        gap_s: Longest time out of sight within a visit.
+        keep_days: How long visits are kept; None keeps them.
+        rank_by: Measure by which exhibits are ranked.
+    """
+
+    cameras: tuple[Camera, ...]
+    title: str = "Exhibits"
+    zone: str = "UTC"
+    database: str = "visits.db"
+    consent: str = ""
+    minimum_group: int = 5
+    minimum_dwell_s: float = 2.0
+    gap_s: float = 10.0
+    keep_days: int | None = None
+    rank_by: str = "intensity"
+
+    @property
+    def zone_info(self) -> ZoneInfo:
+        """The time zone."""
+        return ZoneInfo(self.zone)
+
+
+def read_site(path: str | Path) -> Site:
+    """Read a configuration; paths in it are relative to it.
+
+    Raises:
+        FileNotFoundError: If there is none, or no film a camera names.
+        ValueError: If it is no TOML, a key is unknown or missing, a value is out of range, or two
+            cameras share a name; says which.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"No configuration at {str(path)!r}. Check the spelling.")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"Cannot read {path} as TOML: {error}.") from error
+    rows = content.pop("camera", [])
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"Expected one or more [[camera]] tables in {path}. Received: {rows!r}.")
+    _check_keys(content, set(_SITE_KINDS), set(), str(path))
+    check_fields(str(path), content, _SITE_KINDS)
+    cameras = tuple(_camera(row, path.parent) for row in rows)
+    names = [camera.name for camera in cameras]
+    if len(set(names)) < len(names):
+        raise ValueError(f"Expected cameras of distinct names in {path}. Received: {names}.")
+    site = Site(cameras, **{**content, "database": _database(content, path.parent)})
+    try:
+        site.zone_info  # noqa: B018 - asked whether there is one
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(
+            f"Expected a time zone such as 'Europe/Berlin'. Received: zone={site.zone!r}."
+        ) from error
+    return site
+
+
+def _camera(row: dict[str, Any], folder: Path) -> Camera:
+    _check_keys(row, set(_CAMERA_KINDS), {"name", "exhibit", "source"}, "a [[camera]]")
+    check_fields(f"the camera {row['name']!r}", row, _CAMERA_KINDS)
+    source = row["source"]
+    if isinstance(source, str) and "://" not in source and not source.startswith("/dev/"):
+        source = str(folder / source)
+        if not Path(source).is_file():
+            raise FileNotFoundError(f"Camera {row['name']!r}: no film at {source!r}.")
+    return Camera(row["name"], row["exhibit"], source)
+
+
+def _database(content: dict[str, Any], folder: Path) -> str:
+    url = content.get("database", Site.database)
+    return url if "://" in url else str(folder / url)
+
+
+def _check_keys(given: dict[str, Any], known: set[str], needed: set[str], where: str) -> None:
+    if set(given) - known:
+        raise ValueError(
+            f"Expected in {where} only {sorted(known)}. Received: {sorted(set(given) - known)}."
+        )
+    if needed - set(given):
+        raise ValueError(
+            f"Expected {sorted(needed)} of {where}. Missing: {sorted(needed - set(given))}."
+        )

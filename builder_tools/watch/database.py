@@ -1,0 +1,234 @@
+"""The database of visits: SQLite in a file (the default) or PostgreSQL by its address.
+
+The schema is versioned: opening a database brings it up to date (`migrations/`). The row of a visit
+is written again while it lasts; ending it adds it to the hourly totals in the same transaction,
+and only where it was open: so it is counted once, whatever was tried twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from builder_tools.watch.tables import CAMERAS, MEASURES, TOTALS, UNIT, VISITS
+from builder_tools.watch.visits import Visit
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+BUSY_S = 10.0
+"""How long to wait for another writer of a SQLite file."""
+
+
+class DatabaseError(OSError):
+    """The database cannot be used now: down, full, read-only, or not one."""
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Where and when a visit is, for its row.
+
+    Args:
+        camera: Name of the camera.
+        exhibit: Name of the exhibit.
+        run: Names the run of the service, so that a visit has one row.
+        started_at: When the visit began, UTC.
+        seen_at: When its visitor was last seen, UTC.
+    """
+
+    camera: str
+    exhibit: str
+    run: str
+    started_at: datetime
+    seen_at: datetime
+
+
+class Database:
+    """Visits of a site.
+
+    Args:
+        url: `visits.db` (a file), `sqlite:///...` or `postgresql+psycopg://user@host/name`.
+        zone: The site's time zone, for the day, hour and weekday of reports.
+
+    Raises:
+        DatabaseError: If it cannot be opened; says why.
+        ValueError: If the address names no database.
+    """
+
+    def __init__(self, url: str, zone: ZoneInfo) -> None:
+        self.zone = zone
+        try:
+            self._engine = sa.create_engine(_url(url), pool_pre_ping=True)
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            raise ValueError(
+                "Expected a database: a file, sqlite:///FILE or "
+                f"postgresql+psycopg://USER@HOST/NAME. Received: {url!r} ({error})."
+            ) from error
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _prepare_sqlite)
+        with explained(self._engine):
+            self._migrate()
+
+    def write(
+        self, going_on: Iterable[tuple[Visit, Sighting]], ended: Iterable[tuple[Visit, Sighting]]
+    ) -> None:
+        """Write visits that go on and visits that ended, all or none.
+
+        Args:
+            going_on: Their rows stay open.
+            ended: Their rows are closed and counted, exactly once.
+
+        Raises:
+            DatabaseError: If nothing was written; says why.
+        """
+        with explained(self._engine), self._engine.begin() as connection:
+            for visit, sighting in going_on:
+                self._put(connection, visit, sighting)
+            for visit, sighting in ended:
+                self._put(connection, visit, sighting)
+                _close(connection, _own(sighting, visit.number))
+
+    def open_rows(self, camera: str) -> list[dict[str, Any]]:
+        """Return the visits of a camera that an earlier run left open."""
+        query = sa.select(VISITS).where(VISITS.c.camera == camera, VISITS.c.is_open)
+        with explained(self._engine), self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def close_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """End visits that an earlier run left open, as they were last seen."""
+        with explained(self._engine), self._engine.begin() as connection:
+            for row in rows:
+                _close(connection, VISITS.c.id == row["id"])
+
+    def forget(self, keep_days: int, now: datetime) -> int:
+        """Delete visits and totals older than so many days; return how many visits."""
+        limit = now - timedelta(days=keep_days)
+        day = limit.replace(tzinfo=UTC).astimezone(self.zone).date().isoformat()
+        with explained(self._engine), self._engine.begin() as connection:
+            connection.execute(sa.delete(TOTALS).where(TOTALS.c.day < day))
+            gone = connection.execute(
+                sa.delete(VISITS).where(VISITS.c.day < day, sa.not_(VISITS.c.is_open))
+            )
+            return gone.rowcount
+
+    def tell(self, states: Iterable[Mapping[str, Any]]) -> None:
+        """Write how the cameras do, one row each."""
+        with explained(self._engine), self._engine.begin() as connection:
+            for state in states:
+                told = self._insert(CAMERAS).values(**state)
+                told = told.on_conflict_do_update(index_elements=["camera"], set_=dict(state))
+                connection.execute(told)
+
+    def states(self) -> list[dict[str, Any]]:
+        """Return how the cameras do, by name."""
+        query = sa.select(CAMERAS).order_by(CAMERAS.c.camera)
+        with explained(self._engine), self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def read(self, query: sa.Select) -> list[dict[str, Any]]:
+        """Return the rows of a query."""
+        with explained(self._engine), self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def close(self) -> None:
+        """Let go of the database; may be called twice."""
+        self._engine.dispose()
+
+    def _migrate(self) -> None:
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with self._engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def _put(self, connection: sa.Connection, visit: Visit, sighting: Sighting) -> None:
+        """Write the row of a visit, new or again; one that ended stays as it is."""
+        local = sighting.started_at.replace(tzinfo=UTC).astimezone(self.zone)
+        begun = {
+            **vars(sighting),
+            "number": visit.number,
+            "day": local.date().isoformat(),
+            "hour": local.hour,
+            "weekday": local.weekday(),
+        }
+        changing = {
+            "seen_at": sighting.seen_at,
+            "is_open": True,
+            "sights": visit.sights,
+            "quality": round(UNIT * visit.quality),
+            "x_px": round(visit.place.x_px),
+            "y_px": round(visit.place.y_px),
+            "side_px": round(visit.place.side_px),
+            **visit.measures(),
+        }
+        connection.execute(
+            self._insert(VISITS)
+            .values(**(begun | changing))
+            .on_conflict_do_update(
+                index_elements=["camera", "run", "number"], set_=changing, where=VISITS.c.is_open
+            )
+        )
+
+    def _insert(self, table: sa.Table):
+        makers = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+        return makers[self._engine.dialect.name](table)
+
+
+def _own(sighting: Sighting, number: int):
+    """Return the condition that chooses the row of a visit."""
+    key = {"camera": sighting.camera, "run": sighting.run, "number": number}
+    return sa.and_(*(VISITS.c[name] == value for name, value in key.items()))
+
+
+def _close(connection: sa.Connection, own) -> None:
+    """End a visit and count it, unless that was done before."""
+    closed = sa.update(VISITS).where(own, VISITS.c.is_open).values(is_open=False)
+    if connection.execute(closed).rowcount:
+        _count(connection, connection.execute(sa.select(VISITS).where(own)).mappings().one())
+
+
+def _count(connection: sa.Connection, row: Mapping[str, Any]) -> None:
+    """Add an ended visit to the totals of its hour."""
+    placed = int(row["valence"] is not None)
+    numbers = {name: row[name] or 0 for name in MEASURES}
+    added = {"visits": 1, "placed": placed}
+    added |= {f"{name}_sum": value for name, value in numbers.items()}
+    added |= {f"{name}_squares": value * value for name, value in numbers.items()}
+    key = {name: row[name] for name in ("exhibit", "day", "hour")}
+    own = sa.and_(*(TOTALS.c[name] == value for name, value in key.items()))
+    grown = {name: TOTALS.c[name] + value for name, value in added.items()}
+    if not connection.execute(sa.update(TOTALS).where(own).values(**grown)).rowcount:
+        connection.execute(sa.insert(TOTALS).values(**key, weekday=row["weekday"], **added))
+
+
+def _url(url: str) -> str:
+    return url if "://" in url else f"sqlite:///{url}"
+
+
+def _prepare_sqlite(connection, record) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute(f"PRAGMA busy_timeout={int(BUSY_S * 1000)}")
+    cursor.close()
+
+
+@contextmanager
+def explained(engine: sa.Engine) -> Iterator[None]:
+    """Turn what a driver raises into a `DatabaseError` of one sentence."""
+    try:
+        yield
+    except DBAPIError as error:
+        name = engine.url.render_as_string(hide_password=True)
+        reason = " ".join(str(error.orig).split())
+        raise DatabaseError(f"The database {name} cannot be used: {reason}.") from error

@@ -1,0 +1,126 @@
+"""What groups of visitors felt, out of the database: by exhibit, hour or weekday, in any period.
+
+Groups smaller than the site's minimum are left out by the query itself, so no page and no export
+can show them. Figures come from exact sums; intervals are 95 % of a normal distribution around the
+mean, which groups of visits are large enough for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import sqlalchemy as sa
+
+from builder_tools.watch.database import Database
+from builder_tools.watch.tables import MEASURES, PLACES, TOTALS, UNIT
+
+GROUPINGS: dict[str, tuple[str, ...]] = {
+    "exhibit": ("exhibit",),
+    "hour": ("exhibit", "hour"),
+    "weekday": ("exhibit", "weekday"),
+    "day": ("exhibit", "day"),
+}
+"""What a report may be by -> the columns it is grouped by."""
+WITHIN_SD = 1.959964
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean and its 95 % interval; None where nothing is known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class GroupFigures:
+    """What the visits of a group show.
+
+    Args:
+        group: What they share: the exhibit, and the hour, weekday (0 is Monday) or day.
+        visits: How many.
+        means: By measure; dwell in seconds, the others as they are.
+    """
+
+    group: dict[str, Any]
+    visits: int
+    means: dict[str, Mean]
+
+
+def figures(
+    database: Database,
+    *,
+    by: str = "exhibit",
+    since: date | None = None,
+    until: date | None = None,
+    minimum_group: int,
+) -> list[GroupFigures]:
+    """Return the figures of every group that is large enough, in the order of its columns.
+
+    Args:
+        database: Where the visits are.
+        by: In `GROUPINGS`.
+        since: First day, by the site's clock; None from the beginning.
+        until: Last day; None to the end.
+        minimum_group: Visits a group needs.
+
+    Raises:
+        ValueError: If `by` is unknown, or the period ends before it begins.
+        DatabaseError: If the database cannot be read.
+    """
+    if by not in GROUPINGS:
+        raise ValueError(f"Expected by to be one of {list(GROUPINGS)}. Received: {by!r}.")
+    if since and until and until < since:
+        raise ValueError(f"Expected until >= since. Received: {until} before {since}.")
+    columns = [TOTALS.c[name] for name in GROUPINGS[by]]
+    sums = [
+        sa.func.sum(column).label(column.name)
+        for column in TOTALS.c
+        if column.name in ("visits", "placed") or column.name.endswith(("_sum", "_squares"))
+    ]
+    query = sa.select(*columns, *sums).group_by(*columns).order_by(*columns)
+    query = query.having(sa.func.sum(TOTALS.c.visits) >= minimum_group)
+    if since:
+        query = query.where(TOTALS.c.day >= since.isoformat())
+    if until:
+        query = query.where(TOTALS.c.day <= until.isoformat())
+    return [_figures(row, GROUPINGS[by]) for row in database.read(query)]
+
+
+def rank(found: Sequence[GroupFigures], measure: str) -> list[GroupFigures]:
+    """Return groups by the mean of a measure, highest first; unknown ones last.
+
+    Raises:
+        ValueError: If there is no such measure.
+    """
+    if measure not in MEASURES:
+        raise ValueError(f"Expected a measure of {list(MEASURES)}. Received: {measure!r}.")
+    value = {id(one): one.means[measure].value for one in found}
+    return sorted(found, key=lambda one: (value[id(one)] is None, -(value[id(one)] or 0.0)))
+
+
+def _figures(row: Mapping[str, Any], columns: Sequence[str]) -> GroupFigures:
+    visits = int(row["visits"])
+    means = {}
+    for name in MEASURES:
+        count = int(row["placed"]) if name in PLACES else visits
+        scale = 100 if name == "dwell" else UNIT
+        means[name] = _mean(int(row[f"{name}_sum"]), int(row[f"{name}_squares"]), count, scale)
+    return GroupFigures({name: row[name] for name in columns}, visits, means)
+
+
+def _mean(total: int, squares: int, count: int, scale: int) -> Mean:
+    """Return the mean of whole numbers from their exact sums."""
+    if not count:
+        return Mean(None, None, None)
+    mean = total / count
+    if count < 2:
+        return Mean(mean / scale, None, None)
+    variance = (squares * count - total * total) / (count * (count - 1))
+    reach = WITHIN_SD * math.sqrt(variance / count)
+    return Mean(mean / scale, (mean - reach) / scale, (mean + reach) / scale)

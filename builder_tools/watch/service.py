@@ -1,0 +1,231 @@
+"""The service: all cameras in one process, one model, one database.
+
+A round takes at most one image of each camera, always its newest: so cameras share the machine
+fairly, and a slow machine answers each less often, never later. The faces of a round are detected
+on all cores and classified together.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from builder_tools.inference.models import EmotionModel
+from builder_tools.inference.pool import DetectorPool
+from builder_tools.inference.reader import face_emotions, read_faces
+from builder_tools.media import Frame
+from builder_tools.results import Face, FaceEmotion, Readings
+from builder_tools.tracking import FaceTracker
+from builder_tools.watch.config import Camera, Site
+from builder_tools.watch.database import Database, DatabaseError, Sighting
+from builder_tools.watch.feeds import ENDED, WATCHING, Feed
+from builder_tools.watch.visits import Visit, VisitKeeper, resumed_visit
+
+CHECKPOINT_S = 2.0
+"""Open visits are written so often: what a crash can lose."""
+FORGET_S = 3600.0
+IDLE_S = 0.25
+
+logger = logging.getLogger(__name__)
+
+Seen = tuple["Watched", Frame, list[Face], list[np.ndarray]]
+
+
+class Watched:
+    """A camera with what its stream knows: who is who, which visits are open."""
+
+    def __init__(self, camera: Camera, feed: Feed, keeper: VisitKeeper) -> None:
+        self.camera, self.feed, self.keeper = camera, feed, keeper
+        self.tracker = FaceTracker()
+        self.ended: list[Visit] = []
+        self.in_sight = 0
+        self.answers = 0
+        self.answers_per_s = 0.0
+
+
+class Watch:
+    """Watches the cameras of a site until it is stopped.
+
+    Args:
+        site: Cameras and rules.
+        database: Where visits go.
+        model: Tells emotions.
+        detectors: Lends detectors.
+        workers: Threads that detect; None for one a core.
+
+    Raises:
+        DatabaseError: If visits that were left open cannot be read.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        database: Database,
+        model: EmotionModel,
+        detectors: DetectorPool,
+        *,
+        workers: int | None = None,
+    ) -> None:
+        self.site, self.database, self.model, self.detectors = site, database, model, detectors
+        self.run_name = uuid.uuid4().hex
+        # One reading of the clock: whatever it is set to later, durations stay true.
+        self._start_at = datetime.now(UTC).replace(tzinfo=None)
+        self._start_s = time.monotonic()
+        self._news = threading.Condition()
+        self._workers = workers or os.cpu_count() or 1
+        self._trouble = ""
+        keepers = [self._keeper(camera) for camera in site.cameras]
+        self._watched = [
+            Watched(camera, Feed(camera, self._news), keeper)
+            for camera, keeper in zip(site.cameras, keepers, strict=True)
+        ]
+
+    def run(self, goes_on: Callable[[], bool] = lambda: True) -> None:
+        """Watch until `goes_on` says no or all sources have ended; then end every visit.
+
+        What ends it early (a signal's exception) leaves through here, visits kept.
+        """
+        checkpoint_s = forget_s = self._now_s()
+        try:
+            with ThreadPoolExecutor(self._workers, "detector") as pool:
+                while goes_on() and not all(one.feed.state == ENDED for one in self._watched):
+                    self._round(pool)
+                    now_s = self._now_s()
+                    if now_s - checkpoint_s >= CHECKPOINT_S:
+                        self._checkpoint(now_s - checkpoint_s)
+                        checkpoint_s = now_s
+                    if self.site.keep_days and now_s - forget_s >= FORGET_S:
+                        self._try(lambda: self.forget())
+                        forget_s = now_s
+        finally:
+            for one in self._watched:
+                one.feed.close()
+                one.ended += one.keeper.finish()
+            self._checkpoint(max(self._now_s() - checkpoint_s, 1e-3), last=True)
+
+    def forget(self) -> int:
+        """Delete what is older than the site keeps; return how many visits."""
+        return self.database.forget(self.site.keep_days, self._at(self._now_s()))
+
+    def health(self) -> dict[str, Any]:
+        """Return how the cameras and the database do, as plain values."""
+        return {
+            "database": self._trouble or "ok",
+            "cameras": [self._state(w) for w in self._watched],
+        }
+
+    def _keeper(self, camera: Camera) -> VisitKeeper:
+        """Return the keeper of a camera's visits; those left open too long ago are ended."""
+        resumed, late = [], []
+        for row in self.database.open_rows(camera.name):
+            # After the clock was set back, what was seen "later" was seen just now.
+            away_s = max((self._start_at - row["seen_at"]).total_seconds(), 0.0)
+            if away_s <= self.site.gap_s:
+                resumed.append(resumed_visit(row, -away_s))
+            else:
+                late.append(row)
+        self.database.close_rows(late)
+        return VisitKeeper(self.site.gap_s, resumed)
+
+    def _round(self, pool: ThreadPoolExecutor) -> None:
+        with self._news:
+            self._news.wait_for(lambda: any(w.feed.waits for w in self._watched), IDLE_S)
+        taken = [(one, one.feed.take()) for one in self._watched]
+        seen = list(pool.map(self._detect, [(one, f) for one, f in taken if f is not None]))
+        if not seen:
+            return
+        now_s = self._now_s()
+        readings = read_faces(self.model, [image for *_, images in seen for image in images], None)
+        first = 0
+        for one, _, faces, _ in seen:
+            rows = slice(first, first + len(faces))
+            first = rows.stop
+            named = one.tracker.update(faces, now_s)
+            own = Readings(readings.probabilities[rows], readings.places[rows])
+            self._told(one, face_emotions(self.model, named, own), now_s)
+
+    def _detect(self, item: tuple[Watched, Frame]) -> Seen:
+        one, frame = item
+        with self.detectors.lend() as detector:
+            faces = detector.detect(frame.image)
+        return one, frame, faces, self.detectors.cut(frame.image, faces)
+
+    def _told(self, one: Watched, faces: Sequence[FaceEmotion], now_s: float) -> None:
+        one.ended += one.keeper.update(faces, now_s)
+        one.in_sight, one.answers = len(faces), one.answers + 1
+
+    def _checkpoint(self, passed_s: float, *, last: bool = False) -> None:
+        """Write what is open and what ended; what cannot be written now is kept for the next."""
+        for one in self._watched:
+            one.ended += (
+                one.keeper.update((), self._now_s()) if one.feed.state != WATCHING else []
+            )
+            one.answers_per_s, one.answers = one.answers / passed_s, 0
+        going_on = [] if last else self._with_places(lambda one: one.keeper.open)
+        ended = self._with_places(lambda one: one.ended)
+        if self._try(lambda: self.database.write(going_on, ended)):
+            for one in self._watched:
+                one.ended = []
+        elif last and ended:
+            raise DatabaseError(f"{len(ended)} visits were not written. {self._trouble}")
+        self._try(lambda: self.database.tell([self._state(one) for one in self._watched]))
+
+    def _with_places(
+        self, visits_of: Callable[[Watched], Sequence[Visit]]
+    ) -> list[tuple[Visit, Sighting]]:
+        """Return the visits that count so far, each with where and when it is."""
+        return [
+            (visit, self._sighting(one.camera, visit))
+            for one in self._watched
+            for visit in visits_of(one)
+            if visit.dwell_s >= self.site.minimum_dwell_s
+        ]
+
+    def _sighting(self, camera: Camera, visit: Visit) -> Sighting:
+        return Sighting(
+            camera.name,
+            camera.exhibit,
+            visit.run or self.run_name,
+            self._at(visit.started_s),
+            self._at(visit.seen_s),
+        )
+
+    def _try(self, work: Callable[[], Any]) -> bool:
+        """Do what needs the database; say once where it cannot be used, and when it can again."""
+        try:
+            work()
+        except DatabaseError as error:
+            if str(error) != self._trouble:
+                logger.error("%s Visits are kept in memory meanwhile.", error)
+            self._trouble = str(error)
+            return False
+        if self._trouble:
+            logger.warning("The database can be used again.")
+        self._trouble = ""
+        return True
+
+    def _state(self, one: Watched) -> dict[str, Any]:
+        return {
+            "camera": one.camera.name,
+            "exhibit": one.camera.exhibit,
+            "state": one.feed.state,
+            "message": one.feed.message,
+            "answers_per_s": round(one.answers_per_s, 2),
+            "in_sight": one.in_sight,
+            "told_at": self._at(self._now_s()),
+        }
+
+    def _now_s(self) -> float:
+        return time.monotonic() - self._start_s
+
+    def _at(self, run_s: float) -> datetime:
+        return self._start_at + timedelta(seconds=run_s)

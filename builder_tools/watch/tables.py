@@ -1,0 +1,91 @@
+"""What is kept of visits: no image, no embedding, only whole numbers.
+
+Everything measured is stored as a whole number (centiseconds, ten-thousandths), so sums are exact
+and every database gives the same report to the last digit. Times are UTC; the day, hour and weekday
+of the site stand beside them, so that reports group by the visitors' own clock.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+from builder_tools.emotions import NINE_EMOTIONS
+
+OTHER = "other"
+SHARES = tuple(f"share_{name}" for name in (*NINE_EMOTIONS, OTHER))
+"""Share of a visit in which each emotion was shown; the last is that of all words but ours."""
+PLACES = ("valence", "arousal")
+MEASURES = ("dwell", "intensity", *PLACES, *SHARES)
+"""What a visit is measured by, in the order of the tables."""
+UNIT = 10_000
+"""Shares, valence, arousal, intensity and quality are stored times this; dwell in centiseconds."""
+
+METADATA = MetaData()
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
+VISITS = Table(
+    "visits",
+    METADATA,
+    Column("id", _NUMBER, primary_key=True, autoincrement=True),
+    Column("camera", String, nullable=False),
+    Column("exhibit", String, nullable=False),
+    Column("run", String, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("started_at", DateTime, nullable=False),
+    Column("seen_at", DateTime, nullable=False),
+    Column("day", String, nullable=False),
+    Column("hour", Integer, nullable=False),
+    Column("weekday", Integer, nullable=False),
+    Column("is_open", Boolean, nullable=False),
+    Column("sights", Integer, nullable=False),
+    Column("quality", Integer, nullable=False),
+    Column("x_px", Integer, nullable=False),
+    Column("y_px", Integer, nullable=False),
+    Column("side_px", Integer, nullable=False),
+    *(Column(name, Integer, nullable=name in PLACES) for name in MEASURES),
+    UniqueConstraint("camera", "run", "number"),
+    Index("visits_open", "camera", "is_open"),
+    Index("visits_started", "started_at"),
+)
+"""A visitor before an exhibit. While they are in sight the row is open and written again every few
+seconds; the last place of the face lets a visit go on after a gap or a restart."""
+
+TOTALS = Table(
+    "totals",
+    METADATA,
+    Column("exhibit", String, primary_key=True),
+    Column("day", String, primary_key=True),
+    Column("hour", Integer, primary_key=True),
+    Column("weekday", Integer, nullable=False),
+    Column("visits", _NUMBER, nullable=False),
+    Column("placed", _NUMBER, nullable=False),
+    *(Column(f"{name}_sum", _NUMBER, nullable=False) for name in MEASURES),
+    *(Column(f"{name}_squares", _NUMBER, nullable=False) for name in MEASURES),
+)
+"""Sums over the visits that ended, by exhibit and hour of the site: what reports read. They grow
+in the transaction that ends a visit, so they never disagree with `visits`."""
+
+CAMERAS = Table(
+    "cameras",
+    METADATA,
+    Column("camera", String, primary_key=True),
+    Column("exhibit", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("message", String, nullable=False),
+    Column("answers_per_s", Float, nullable=False),
+    Column("in_sight", Integer, nullable=False),
+    Column("told_at", DateTime, nullable=False),
+)
+"""How each camera does, told every few seconds."""

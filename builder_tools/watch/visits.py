@@ -1,0 +1,215 @@
+"""From faces with identities to visits: gaps bridged, passers-by left out.
+
+A visit is what one person shows before one exhibit. Identities of the tracker end after a second
+or two; here a visit whose face vanished waits for `gap_s`, and a new identity that begins near its
+last place goes on with it. Nobody is recognised by their looks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from builder_tools.emotions import NINE_EMOTIONS, own_word
+from builder_tools.results import Box, FaceEmotion
+from builder_tools.timeline.affect import affect_of
+from builder_tools.watch.tables import SHARES, UNIT
+
+LONGEST_STEP_S = 1.0
+"""A sight counts for the time since the one before, at most for this."""
+REACH_SIDES = 1.5
+"""A face that comes back is looked for within so many face sides of its last place ..."""
+LARGEST_SIZE_RATIO = 1.6
+"""... and at most so many times as large or small."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a face is: centre and longer side, px."""
+
+    x_px: float
+    y_px: float
+    side_px: float
+
+    @classmethod
+    def of(cls, box: Box) -> Place:
+        """Return the place of a box."""
+        x1, y1, x2, y2 = box.x1, box.y1, box.x2, box.y2
+        return cls((x1 + x2) / 2, (y1 + y2) / 2, max(x2 - x1, y2 - y1))
+
+    def sides_to(self, other: Place) -> float:
+        """Return the distance to another place in sides of the larger face; inf if the sizes are
+        those of two people."""
+        larger, smaller = sorted((self.side_px, other.side_px), reverse=True)
+        if not smaller or larger / smaller > LARGEST_SIZE_RATIO:
+            return math.inf
+        return math.hypot(self.x_px - other.x_px, self.y_px - other.y_px) / larger
+
+
+@dataclass
+class Visit:
+    """One visitor before one exhibit, so far.
+
+    Args:
+        number: Counts the visits of a run of a camera.
+        started_s: First sight, seconds of the run.
+        seen_s: Last sight.
+        place: Where the face was then.
+        earlier_s: Dwell of the visit before this run began, where it goes on with an older one.
+        run: The run that began it, where an older one did; "" for this one.
+    """
+
+    number: int
+    started_s: float
+    seen_s: float
+    place: Place
+    earlier_s: float = 0.0
+    run: str = ""
+    sights: int = 0
+    weight: float = 0.0
+    score: float = 0.0
+    shares: np.ndarray = field(default_factory=lambda: np.zeros(len(SHARES)))
+    valence_arousal: np.ndarray = field(default_factory=lambda: np.zeros(3))
+    intensity: float = 0.0
+
+    @property
+    def dwell_s(self) -> float:
+        """First to last sight, seconds."""
+        return self.earlier_s + self.seen_s - self.started_s
+
+    def see(self, face: FaceEmotion, time_s: float) -> None:
+        """Take in a sight."""
+        weight = max(min(time_s - self.seen_s, LONGEST_STEP_S), 1e-3)
+        affect = affect_of(face)
+        for name, share in face.probabilities.items():
+            self.shares[_column(name)] += weight * share
+        if affect.valence is not None:
+            self.valence_arousal += weight * np.array([affect.valence, affect.arousal, 1.0])
+        self.intensity += weight * affect.intensity
+        self.weight += weight
+        self.score += face.face.score
+        self.sights += 1
+        self.seen_s, self.place = time_s, Place.of(face.face.box)
+
+    def measures(self) -> dict[str, int | None]:
+        """Return dwell in centiseconds and everything else in ten-thousandths."""
+        valence, arousal, known = self.valence_arousal.tolist()
+        shares = self.shares / self.shares.sum()
+        return {
+            "dwell": round(self.dwell_s * 100),
+            "intensity": round(UNIT * self.intensity / self.weight),
+            "valence": round(UNIT * valence / known) if known else None,
+            "arousal": round(UNIT * arousal / known) if known else None,
+            **{name: round(UNIT * share) for name, share in zip(SHARES, shares, strict=True)},
+        }
+
+    @property
+    def quality(self) -> float:
+        """Mean detection score."""
+        return self.score / self.sights
+
+
+def _column(name: str) -> int:
+    word = own_word(name)
+    return NINE_EMOTIONS.label(word) if word in NINE_EMOTIONS else len(NINE_EMOTIONS)
+
+
+class VisitKeeper:
+    """Turns the faces of one camera into visits.
+
+    Args:
+        gap_s: How long a visitor may be out of sight, or lost to the tracker.
+        resumed: Visits that were open when an earlier run ended, with `seen_s` on this run's clock
+            (negative); who comes back near their place within the gap goes on with them.
+
+    Attributes:
+        open: Visits whose visitor is in sight or may come back.
+    """
+
+    def __init__(self, gap_s: float, resumed: Iterable[Visit] = ()) -> None:
+        self.gap_s = gap_s
+        self.open: list[Visit] = list(resumed)
+        self._by_track: dict[int, Visit] = {}
+        self._num_visits = 0
+
+    def update(self, faces: Sequence[FaceEmotion], time_s: float) -> list[Visit]:
+        """Take in the faces of an image; return the visits that ended.
+
+        Args:
+            faces: With tracks; those without one are nobody's.
+            time_s: Seconds of the run; never earlier than the one before.
+        """
+        ended = self._end(time_s)
+        tracks = {face.face.track for face in faces}
+        for face in faces:
+            if face.face.track is None:
+                continue
+            visit = self._by_track.get(face.face.track)
+            if visit is None:
+                visit = self._waiting_near(Place.of(face.face.box), tracks, time_s)
+            if visit is None:
+                visit = self._begin(face, time_s)
+            self._by_track[face.face.track] = visit
+            visit.see(face, time_s)
+        return ended
+
+    def finish(self) -> list[Visit]:
+        """End every visit; return them."""
+        ended, self.open = self.open, []
+        self._by_track.clear()
+        return ended
+
+    def _end(self, time_s: float) -> list[Visit]:
+        ended = [visit for visit in self.open if time_s - visit.seen_s > self.gap_s]
+        self.open = [visit for visit in self.open if time_s - visit.seen_s <= self.gap_s]
+        kept = {id(visit) for visit in self.open}
+        self._by_track = {t: visit for t, visit in self._by_track.items() if id(visit) in kept}
+        return ended
+
+    def _waiting_near(self, place: Place, tracks: set, time_s: float) -> Visit | None:
+        """Return the visit whose visitor is out of sight and was nearest, if near enough."""
+        busy = {id(visit) for track, visit in self._by_track.items() if track in tracks}
+        waiting = [v for v in self.open if id(v) not in busy and v.seen_s < time_s]
+        nearest = min(waiting, key=lambda visit: visit.place.sides_to(place), default=None)
+        if nearest is None or nearest.place.sides_to(place) > REACH_SIDES:
+            return None
+        self._by_track = {t: v for t, v in self._by_track.items() if v is not nearest}
+        return nearest
+
+    def _begin(self, face: FaceEmotion, time_s: float) -> Visit:
+        self._num_visits += 1
+        visit = Visit(self._num_visits, time_s, time_s, Place.of(face.face.box))
+        self.open.append(visit)
+        return visit
+
+
+def resumed_visit(row: Mapping[str, Any], seen_s: float) -> Visit:
+    """Return the visit of an open row, to go on with.
+
+    Args:
+        row: Of the table of visits.
+        seen_s: When it was last seen, on the clock of the run that goes on with it.
+    """
+    dwell_s = row["dwell"] / 100
+    weight = max(dwell_s, 1e-3)
+    known = row["valence"] is not None
+    places = [row["valence"] or 0, row["arousal"] or 0]
+    visit = Visit(
+        row["number"],
+        seen_s,
+        seen_s,
+        Place(row["x_px"], row["y_px"], row["side_px"]),
+        earlier_s=dwell_s,
+        run=row["run"],
+        sights=row["sights"],
+        weight=weight,
+        score=row["quality"] / UNIT * row["sights"],
+        shares=weight * np.array([row[name] for name in SHARES]) / UNIT,
+        valence_arousal=weight * np.array([*(p / UNIT for p in places), 1.0]) * known,
+        intensity=weight * row["intensity"] / UNIT,
+    )
+    return visit

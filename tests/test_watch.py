@@ -1,0 +1,275 @@
+"""Cameras watched all day: visits from faces, and the database they go into."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+pytest.importorskip("sqlalchemy")
+pytest.importorskip("alembic")
+
+from builder_tools.results import Box, Face, FaceEmotion
+from builder_tools.watch.config import EXAMPLE, read_site
+from builder_tools.watch.database import Database, DatabaseError, Sighting
+from builder_tools.watch.report import figures, rank
+from builder_tools.watch.visits import Place, Visit, VisitKeeper, resumed_visit
+
+NOON = datetime(2026, 11, 2, 11, 0)  # a Monday; 12:00 in Berlin
+BERLIN = ZoneInfo("Europe/Berlin")
+POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
+
+
+def face(track: int | None, x: float = 100.0, *, happy: float = 0.75, side: float = 40.0):
+    box = Box(x, 100.0, x + side, 100.0 + side)
+    shown = {"happy": happy, "neutral": 1 - happy}
+    return FaceEmotion(Face(box, 0.9, track=track), shown, 0.5, -0.25, 0.5)
+
+
+def keep(keeper: VisitKeeper, faces, start_s: float, end_s: float) -> list[Visit]:
+    """See the same faces twice a second."""
+    ended = []
+    for number in range(int((end_s - start_s) * 2) + 1):
+        ended += keeper.update(faces, start_s + number / 2)
+    return ended
+
+
+def test_a_visit_is_what_one_person_shows():
+    keeper = VisitKeeper(gap_s=5.0)
+    assert keep(keeper, [face(1)], 10.0, 20.0) == []
+    assert keeper.update([], 25.0) == []
+    (visit,) = keeper.update([], 25.5)
+    assert visit.dwell_s == 10.0 and visit.sights == 21
+    measures = visit.measures()
+    assert (measures["dwell"], measures["valence"], measures["arousal"]) == (1000, 5000, -2500)
+    assert (measures["share_happy"], measures["share_neutral"]) == (7500, 2500)
+    assert measures["share_anger"] == measures["share_other"] == 0
+    assert keeper.open == []
+
+
+def test_words_that_are_not_ours_are_other():
+    keeper = VisitKeeper(gap_s=1.0)
+    keeper.update([FaceEmotion(Face(Box(0, 0, 9, 9), 1.0, track=1), {"awe": 0.6, "Angry": 0.4})], 0)
+    (visit,) = keeper.finish()
+    assert (visit.measures()["share_other"], visit.measures()["share_anger"]) == (6000, 4000)
+    assert visit.measures()["valence"] is not None, "anger has a place"
+
+
+@pytest.mark.parametrize(
+    ("back_at_s", "x", "side", "visits"),
+    [
+        (14.0, 110.0, 40.0, 1),  # back in time, near
+        (16.0, 110.0, 40.0, 2),  # too late
+        (14.0, 300.0, 40.0, 2),  # elsewhere
+        (14.0, 110.0, 90.0, 2),  # another size: another person
+    ],
+)
+def test_a_new_identity_near_the_last_place_goes_on_with_the_visit(back_at_s, x, side, visits):
+    keeper = VisitKeeper(gap_s=5.0)
+    ended = keep(keeper, [face(1)], 0.0, 10.0)
+    ended += keep(keeper, [face(2, x, side=side)], back_at_s, back_at_s + 4.0)
+    ended += keeper.finish()
+    assert len(ended) == visits
+    assert sum(visit.sights for visit in ended) == 30
+
+
+def test_two_people_in_sight_are_two_visits_however_near():
+    keeper = VisitKeeper(gap_s=5.0)
+    keep(keeper, [face(1), face(2, 120.0)], 0.0, 10.0)
+    assert keep(keeper, [face(2, 120.0), face(3, 101.0), face(None)], 10.5, 20.0) == []
+    assert sorted(visit.dwell_s for visit in keeper.finish()) == [20.0, 20.0]
+
+
+@pytest.fixture(scope="module")
+def server():
+    """The address of a PostgreSQL of its own, on a socket in a temporary folder."""
+    if POSTGRES is None:
+        pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
+    pytest.importorskip("psycopg")
+    with tempfile.TemporaryDirectory(prefix="pg") as place:
+        user = {"user": "postgres"} if Path(place).owner() == "root" else {}
+        if user:
+            subprocess.run(["chown", "postgres", place], check=True)
+        data, quiet = f"{place}/data", {"check": True, "stdout": subprocess.DEVNULL, "cwd": place}
+        options = [f"-k {place}", "-c listen_addresses=''", "-c fsync=off"]
+        initdb = [POSTGRES / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8"]
+        control = [POSTGRES / "pg_ctl", "-D", data, "-w", "-l", f"{place}/log"]
+        subprocess.run(initdb, **quiet, **user)
+        subprocess.run([*control, "-o", " ".join(options), "start"], **quiet, **user)
+        try:
+            yield f"postgresql+psycopg://postgres@/postgres?host={place}"
+        finally:
+            subprocess.run([*control, "-m", "immediate", "stop"], **quiet, **user)
+
+
+@pytest.fixture
+def postgres(server):
+    """An empty PostgreSQL database."""
+    import sqlalchemy as sa
+
+    yield server
+    engine = sa.create_engine(server)
+    with engine.begin() as connection:
+        for name in ("visits", "totals", "cameras", "alembic_version"):
+            connection.execute(sa.text(f"DROP TABLE IF EXISTS {name}"))
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return str(tmp_path / "visits.db")
+    return request.getfixturevalue("postgres")
+
+
+def made_visit(number: int, dwell_s: float, happy: float = 0.5) -> Visit:
+    keeper = VisitKeeper(gap_s=1e6)
+    keeper.update([face(1, happy=happy)], 0.0)
+    keeper.update([face(1, happy=happy)], dwell_s)
+    (visit,) = keeper.finish()
+    visit.number = number
+    return visit
+
+
+def sighting(exhibit: str = "Blue", *, run: str = "a", hours: int = 0, seen_s: float = 0.0):
+    begun = NOON + timedelta(hours=hours)
+    return Sighting("north", exhibit, run, begun, begun + timedelta(seconds=seen_s))
+
+
+def fill(database: Database) -> None:
+    """Eight visits to one exhibit in two hours, two to another."""
+    for number in range(8):
+        one = (made_visit(number, 10.0 + number, 0.1 * number), sighting(hours=number % 2))
+        database.write([], [one])
+    database.write([], [(made_visit(n, 60.0), sighting("Red")) for n in (100, 101)])
+
+
+def test_reports_come_from_exact_sums_and_hide_small_groups(url):
+    database = Database(url, BERLIN)
+    fill(database)
+    (blue,) = figures(database, minimum_group=3)
+    assert (blue.group, blue.visits) == ({"exhibit": "Blue"}, 8)
+    dwell, happy = blue.means["dwell"], blue.means["share_happy"]
+    assert dwell.value == 13.5 and happy.value == 0.35
+    # 10...17: the standard deviation is sqrt(6), of the mean sqrt(6/8)
+    assert dwell.high - dwell.value == pytest.approx(1.959964 * 0.75**0.5)
+    by_hour = figures(database, by="hour", minimum_group=2)
+    assert [(one.group["exhibit"], one.group["hour"], one.visits) for one in by_hour] == [
+        ("Blue", 12, 4),
+        ("Blue", 13, 4),
+        ("Red", 12, 2),
+    ]
+    days = figures(database, by="day", minimum_group=2, since=date(2026, 11, 2))
+    assert {one.group["day"] for one in days} == {"2026-11-02"}
+    assert figures(database, minimum_group=2, since=date(2026, 11, 3)) == []
+    assert [one.group["exhibit"] for one in rank(figures(database, minimum_group=2), "dwell")] == [
+        "Red",
+        "Blue",
+    ]
+    database.close()
+
+
+def test_both_databases_tell_the_same_to_the_last_digit(tmp_path, postgres):
+    found = []
+    for url in (str(tmp_path / "visits.db"), postgres):
+        database = Database(url, BERLIN)
+        fill(database)
+        found.append([figures(database, by=by, minimum_group=2) for by in ("exhibit", "weekday")])
+        database.close()
+    assert found[0] == found[1]
+
+
+def test_a_visit_is_counted_once_however_often_it_is_written(url):
+    database = Database(url, BERLIN)
+    visit, place = made_visit(1, 10.0), sighting()
+    for _ in range(3):
+        database.write([(visit, place)], [])
+    assert figures(database, minimum_group=2) == []
+    assert len(database.open_rows("north")) == 1
+    for _ in range(3):
+        database.write([], [(visit, place), (made_visit(2, 20.0), place)])
+        database.write([(visit, place)], [])
+    (blue,) = figures(database, minimum_group=2)
+    assert blue.visits == 2 and blue.means["dwell"].value == 15.0
+    assert database.open_rows("north") == []
+    database.close()
+
+
+def test_what_a_crash_left_open_goes_on_or_ends(url):
+    database = Database(url, BERLIN)
+    database.write([(made_visit(1, 10.0, 1.0), sighting(seen_s=10.0))], [])
+    (row,) = database.open_rows("north")
+    keeper = VisitKeeper(5.0, [resumed_visit(row, seen_s=-2.0)])
+    keeper.update([face(1, 105.0, happy=0.0)], 1.0)
+    keeper.update([face(1, 105.0, happy=0.0)], 4.5)
+    keeper.update([face(1, 105.0, happy=0.0)], 8.0)
+    (visit,) = keeper.finish()
+    assert visit.dwell_s == 20.0 and visit.run == "a"
+    database.write([], [(visit, sighting(run=visit.run, seen_s=20.0))])
+    database.write([(made_visit(9, 30.0), sighting(run="b"))], [])
+    database.close_rows(database.open_rows("north"))
+    database.close_rows(database.open_rows("north"))
+    (blue,) = figures(database, minimum_group=2)
+    assert blue.visits == 2 and blue.means["dwell"].value == 25.0
+    database.close()
+
+
+def test_old_visits_are_forgotten(url):
+    database = Database(url, BERLIN)
+    fill(database)
+    assert database.forget(30, NOON + timedelta(days=20)) == 0
+    assert database.forget(30, NOON + timedelta(days=40)) == 10
+    assert figures(database, minimum_group=2) == []
+    database.close()
+
+
+def test_a_database_that_cannot_be_used_is_a_sentence(tmp_path):
+    (tmp_path / "text.db").write_text("no database, but a text of some length " * 50)
+    with pytest.raises(DatabaseError, match="not a database"):
+        Database(str(tmp_path / "text.db"), BERLIN)
+    with pytest.raises(DatabaseError, match="unable to open"):
+        Database(str(tmp_path / "no" / "folder.db"), BERLIN)
+    with pytest.raises(ValueError, match="Expected a database"):
+        Database("mysteryql://somewhere", BERLIN)
+    with pytest.raises(DatabaseError, match="cannot be used"):
+        Database(f"postgresql+psycopg://secret:word@/x?host={tmp_path}", BERLIN)
+
+
+def test_the_example_is_a_configuration(tmp_path):
+    (tmp_path / "show.toml").write_text(EXAMPLE)
+    site = read_site(tmp_path / "show.toml")
+    assert [camera.name for camera in site.cameras] == ["north", "door"]
+    assert site.database == str(tmp_path / "visits.db") and site.keep_days == 365
+
+
+CAMERA = '[[camera]]\nname="a"\nexhibit="b"\nsource=0\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "one or more"),
+        ("= 3", "as TOML"),
+        (CAMERA * 2, "distinct names"),
+        ("zone='Mars/Olympus'\n" + CAMERA, "time zone"),
+        ("minimum_group=1\n" + CAMERA, "at least 2"),
+        ("colour='red'\n" + CAMERA, "only"),
+        (CAMERA.replace("name", "nam"), "only"),
+        ('[[camera]]\nname="a"\n', "Missing"),
+        (CAMERA.replace("=0", "=-1"), "index"),
+        ("keep_days=0\n" + CAMERA, "at least 1"),
+    ],
+)
+def test_a_wrong_configuration_is_a_sentence(tmp_path, text, words):
+    (tmp_path / "show.toml").write_text(text)
+    with pytest.raises(ValueError, match=words):
+        read_site(tmp_path / "show.toml")
+
+
+def test_distance_counts_in_faces():
+    assert Place(0, 0, 40).sides_to(Place(30, 40, 50)) == 1.0
+    assert Place(0, 0, 40).sides_to(Place(0, 0, 70)) == float("inf")

@@ -31,6 +31,7 @@ from builder_tools.cli import (
     train,
     tune,
     use,
+    watch,
     web,
 )
 from builder_tools.cli.process import (
@@ -52,6 +53,7 @@ VERBS = {
     **highlights.VERBS,
     **web.VERBS,
     **exhibits.VERBS,
+    **watch.VERBS,
     **data.VERBS,
     **clean.VERBS,
     **balance.VERBS,

@@ -166,9 +166,7 @@ class Watch:
     def _checkpoint(self, passed_s: float, *, last: bool = False) -> None:
         """Write what is open and what ended; what cannot be written now is kept for the next."""
         for one in self._watched:
-            one.ended += (
-                one.keeper.update((), self._now_s()) if one.feed.state != WATCHING else []
-            )
+            one.ended += one.keeper.update((), self._now_s()) if one.feed.state != WATCHING else []
             one.answers_per_s, one.answers = one.answers / passed_s, 0
         going_on = [] if last else self._with_places(lambda one: one.keeper.open)
         ended = self._with_places(lambda one: one.ended)

@@ -1,0 +1,154 @@
+"""The verb that watches the cameras of a site, and what it saw."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from contextlib import closing
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from builder_tools.cli.use import add_model_options, make_inference
+from builder_tools.cli.verb import Verb, need_extra, positive
+
+STALE_S = 15.0
+"""A service that told nothing for so long does not run."""
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, metavar="CONFIG.toml", nargs="?")
+    parser.add_argument(
+        "--example", action="store_true", help="print a configuration to begin with"
+    )
+    parser.add_argument(
+        "--status", action="store_true", help="tell how the cameras of a running service do"
+    )
+    parser.add_argument("--report", action="store_true", help="tell what was seen, as a csv")
+    parser.add_argument(
+        "--by", default="exhibit", choices=("exhibit", "hour", "weekday", "day"),
+        help="what --report is by (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--since", type=_day, metavar="DAY", help="of --report: 2026-11-01")
+    parser.add_argument("--until", type=_day, metavar="DAY", help="of --report, that day included")
+    parser.add_argument(
+        "--health-port", type=positive, metavar="PORT", help="answer /health on this machine"
+    )
+    parser.add_argument("--for", dest="for_s", type=positive, metavar="S", help="end after so long")
+    add_model_options(parser)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a day as 2026-11-01, received {text!r}"
+        ) from None
+
+
+def _run(options: argparse.Namespace) -> int:
+    from builder_tools.watch.config import EXAMPLE, read_site
+
+    if options.example:
+        print(EXAMPLE, end="")
+        return 0
+    if options.config is None:
+        raise ValueError("Expected a configuration: builder-tools watch CONFIG.toml (--example).")
+    need_extra("watch", "sqlalchemy", "alembic")
+    site = read_site(options.config)
+    from builder_tools.watch.database import Database
+
+    with closing(Database(site.database, site.zone_info)) as database:
+        if options.status:
+            return _print_status(database)
+        if options.report:
+            return _print_report(site, database, options)
+        return _watch(site, database, options)
+
+
+def _watch(site, database, options: argparse.Namespace) -> int:
+    from builder_tools.watch.health import serve_health
+    from builder_tools.watch.service import Watch
+
+    end_s = time.monotonic() + (options.for_s or float("inf"))
+    with make_inference(options, "img") as inference:
+        watch = Watch(site, database, inference.model, inference.detectors)
+        if site.keep_days:
+            watch.forget()
+        server = serve_health(options.health_port, watch.health) if options.health_port else None
+        print(
+            f"Watching {len(site.cameras)} cameras into {site.database}; Ctrl-C ends.",
+            file=sys.stderr,
+        )
+        try:
+            watch.run(lambda: time.monotonic() < end_s)
+        finally:
+            if server is not None:
+                server.shutdown()
+    return 0
+
+
+def _print_status(database) -> int:
+    """Print a line a camera; return 1 where one does not do well."""
+    states = database.states()
+    now = datetime.now(UTC).replace(tzinfo=None)
+    well = bool(states)
+    for one in states:
+        silent_s = (now - one["told_at"]).total_seconds()
+        state = one["state"] if silent_s <= STALE_S else f"silent for {silent_s:.0f} s"
+        well &= state in ("watching", "ended")
+        print(
+            f"{one['camera']}: {state}, {one['answers_per_s']:g} answers a second, "
+            f"{one['in_sight']} in sight" + (f" ({one['message']})" if one["message"] else "")
+        )
+    if not states:
+        print("No service has told of itself yet.")
+    return 0 if well else 1
+
+
+def _print_report(site, database, options: argparse.Namespace) -> int:
+    import csv
+
+    from builder_tools.watch.report import GROUPINGS, figures, rank
+
+    found = figures(
+        database,
+        by=options.by,
+        since=options.since,
+        until=options.until,
+        minimum_group=site.minimum_group,
+    )
+    if options.by == "exhibit":
+        found = rank(found, site.rank_by)
+    measures = list(found[0].means) if found else []
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    columns = [column for name in measures for column in (name, f"{name}_low", f"{name}_high")]
+    writer.writerow([*GROUPINGS[options.by], "visits", *columns])
+    for one in found:
+        means = (one.means[name] for name in measures)
+        cells = [value for mean in means for value in (mean.value, mean.low, mean.high)]
+        rounded = ["" if value is None else round(value, 4) for value in cells]
+        writer.writerow([*one.group.values(), one.visits, *rounded])
+    if not found:
+        print(
+            f"No group of {site.minimum_group} visits or more in this period: nothing is shown.",
+            file=sys.stderr,
+        )
+    return 0
+
+
+VERBS = {
+    "watch": Verb(
+        "watch the cameras of a site all day and keep visits in a database, no face",
+        (
+            "builder-tools watch --example > show.toml",
+            "builder-tools watch show.toml --health-port 8090",
+            "builder-tools watch show.toml --status",
+            "builder-tools watch show.toml --report --by hour --since 2026-11-01 > hours.csv",
+        ),
+        _options,
+        _run,
+        extra="watch",
+    ),
+}

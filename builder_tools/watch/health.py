@@ -1,0 +1,48 @@
+"""`/health` of a running service, for whatever watches over it: a few lines of HTTP."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from builder_tools.watch.feeds import ENDED, WATCHING
+
+
+def serve_health(port: int, health: Callable[[], dict[str, Any]]) -> ThreadingHTTPServer:
+    """Answer `GET /health` on this machine, from a thread, until `shutdown`.
+
+    The answer is JSON; its status is 200 where the database and all cameras do well, else 503.
+
+    Raises:
+        OSError: If the port is taken.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path != "/health":
+                self.send_error(404)
+                return
+            found = health()
+            body = json.dumps(found, default=str).encode()
+            self.send_response(200 if is_well(found) else 503)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *details: object) -> None:
+            """Stay quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    return server
+
+
+def is_well(health: dict[str, Any]) -> bool:
+    """Return whether the database and every camera do well."""
+    states = {camera["state"] for camera in health["cameras"]}
+    return health["database"] == "ok" and states <= {WATCHING, ENDED}

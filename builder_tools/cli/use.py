@@ -94,28 +94,35 @@ def add_geometry_options(parser: argparse.ArgumentParser, *, mesh: bool = True) 
 
 def make_inference(options: argparse.Namespace, mode: str, show: str = "none", **more):
     """Return the `Inference` that the options describe."""
-    from builder_tools.classifier import EmotionClassifier
     from builder_tools.inference import Inference
 
     return Inference(
-        EmotionClassifier(
-            options.model,
-            threads=options.threads,
-            flip_average=options.flip_average,
-            decision=options.decision,
-            device=options.device,
-        ),
+        make_classifier(options),
         draw_box_obj=drawer_of(options),
         show_state_mode=show,
         inference_mode=mode,
         detector=options.detector,
-        detector_options=_detector_options(options),
+        detector_options=detector_options(options),
         geometry=getattr(options, "geometry", False),
         **more,
     )
 
 
-def _detector_options(options: argparse.Namespace) -> dict[str, float]:
+def make_classifier(options: argparse.Namespace):
+    """Return the `EmotionClassifier` that the options describe."""
+    from builder_tools.classifier import EmotionClassifier
+
+    return EmotionClassifier(
+        options.model,
+        threads=options.threads,
+        flip_average=options.flip_average,
+        decision=options.decision,
+        device=options.device,
+    )
+
+
+def detector_options(options: argparse.Namespace) -> dict[str, float]:
+    """Return the keyword arguments of the detector that the options describe."""
     given = {"min_score": options.min_score, "min_size_px": options.min_face or None}
     return {name: value for name, value in given.items() if value is not None}
 

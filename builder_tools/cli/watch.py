@@ -9,7 +9,7 @@ from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from builder_tools.cli.use import add_model_options, make_inference
+from builder_tools.cli.use import add_model_options, detector_options, make_classifier
 from builder_tools.cli.verb import Verb, need_extra, positive
 
 STALE_S = 15.0
@@ -68,19 +68,18 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _watch(site, database, options: argparse.Namespace) -> int:
+    from builder_tools.inference.pool import DetectorPool
     from builder_tools.watch.health import serve_health
     from builder_tools.watch.service import Watch
 
     end_s = time.monotonic() + (options.for_s or float("inf"))
-    with make_inference(options, "img") as inference:
-        watch = Watch(site, database, inference.model, inference.detectors)
+    with closing(DetectorPool(None, options.detector, detector_options(options))) as detectors:
+        watch = Watch(site, database, make_classifier(options), detectors)
         if site.keep_days:
             watch.forget()
         server = serve_health(options.health_port, watch.health) if options.health_port else None
-        print(
-            f"Watching {len(site.cameras)} cameras into {site.database}; Ctrl-C ends.",
-            file=sys.stderr,
-        )
+        cameras = f"{len(site.cameras)} cameras" if len(site.cameras) > 1 else "one camera"
+        print(f"Watching {cameras} into {site.database}; Ctrl-C ends.", file=sys.stderr)
         try:
             watch.run(lambda: time.monotonic() < end_s)
         finally:

@@ -18,7 +18,6 @@ import builder_tools.inference
 from builder_tools.cli import main
 from builder_tools.drawing import DrawBox
 from builder_tools.inference import Inference
-from builder_tools.inference.sinks import NoSink
 from builder_tools.media import CameraReader, VideoReader, read_image
 
 HEADLESS = ["online", "--headless", "--detector", "haar"]
@@ -44,6 +43,19 @@ def online(model=None, drawer=None, **options):
         inference_mode="online",
         **options,
     )
+
+
+class FakeWindow:
+    """A window on no screen, in which nobody presses a key."""
+
+    def __init__(self, title):
+        self.title, self.closed = title, False
+
+    def show(self, image, *, wait_ms=1):
+        return None
+
+    def close(self):
+        self.closed = True
 
 
 @pytest.fixture
@@ -163,13 +175,12 @@ def test_a_window_listens_while_the_camera_is_away(mjpeg_server, monkeypatch):
     patient = functools.partial(CameraReader, retries=50, first_delay_s=0.2, longest_delay_s=0.2)
     monkeypatch.setattr(builder_tools.inference, "CameraReader", patient)
 
-    class Quits(NoSink):
-        def wait(self):
-            return mjpeg_server.num_clients > 0
+    class PressesQ(FakeWindow):
+        def show(self, image, *, wait_ms=1):
+            return None if mjpeg_server.num_clients else "q"
 
-    inference = online()
-    monkeypatch.setattr(inference, "_show_sink", lambda **options: Quits())
-    with inference.run(mjpeg_server.url) as stream:
+    monkeypatch.setattr(builder_tools.inference.sinks, "Window", PressesQ)
+    with online(show_state_mode="cv2").run(mjpeg_server.url) as stream:
         next(stream)
         mjpeg_server.stop()
         begun_s = time.monotonic()
@@ -275,13 +286,17 @@ def test_an_early_close_lets_the_camera_go(mjpeg_server):
 
 
 def test_a_window_is_closed_where_the_source_cannot_be_opened(monkeypatch):
-    closed = []
-    sink = type("Sink", (), {"close": lambda self, error: closed.append(type(error))})()
-    inference = online()
-    monkeypatch.setattr(inference, "_show_sink", lambda **options: sink)
+    opened = []
+
+    class Noted(FakeWindow):
+        def __init__(self, title):
+            super().__init__(title)
+            opened.append(self)
+
+    monkeypatch.setattr(builder_tools.inference.sinks, "Window", Noted)
     with pytest.raises(ConnectionError):
-        inference.run("http://127.0.0.1:9/")
-    assert closed == [ConnectionError]
+        online(show_state_mode="cv2").run("http://127.0.0.1:9/")
+    assert [window.closed for window in opened] == [True]
 
 
 def _wait_until(condition, seconds=30.0):

@@ -17,6 +17,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras")
 
+from toy_study import tiny_spec  # noqa: E402
 from toy_training import (  # noqa: E402, F401
     CONFIG,
     TRAIN,
@@ -26,7 +27,7 @@ from toy_training import (  # noqa: E402, F401
     tiny_is_a_network,
 )
 
-from builder_tools.networks import Head  # noqa: E402
+from builder_tools.networks import NETWORKS, Head  # noqa: E402
 from builder_tools.training import (  # noqa: E402
     Samples,
     Stage,
@@ -125,13 +126,16 @@ def test_what_weight_decay_leaves_out_is_remembered(whole, config):
     assert {v.name for v in resumed.trainable_variables} == {"kernel", "bias", "gamma", "beta"}
 
 
-def test_a_finished_run_is_only_read(whole, config, monkeypatch):
+def test_a_finished_run_is_only_read(whole, config):
     folder, first = whole
-    before = (folder / "last.keras").read_bytes()
-    monkeypatch.setattr(run._Session, "_fit_phase", None)
+
+    def files():
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
+
+    before = files()
     again = train(config, TRAIN, VALID, folder)
     pd.testing.assert_frame_equal(again.history, first.history)
-    assert (folder / "last.keras").read_bytes() == before
+    assert files() == before
     for expected, found in zip(first.model.get_weights(), again.model.get_weights(), strict=True):
         np.testing.assert_array_equal(found, expected)
 
@@ -194,8 +198,9 @@ def test_the_policy_comes_back_whatever_happens(tmp_path, monkeypatch):
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
         raise RuntimeError("no")
 
-    mixed = TrainingConfig(**{**CONFIG, "precision": "mixed_bfloat16"})
-    monkeypatch.setattr(run._Session, "_fit_phase", fail)
+    broken = dataclasses.replace(tiny_spec(16), backbone=fail)
+    monkeypatch.setitem(NETWORKS, "broken", broken)
+    mixed = TrainingConfig(**{**CONFIG, "network": "broken", "precision": "mixed_bfloat16"})
     for before in ("float32", "mixed_float16"):
         keras.config.set_dtype_policy(before)
         try:

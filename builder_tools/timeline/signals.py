@@ -1,7 +1,9 @@
 """A viewer's reaction over the film's time, freed from their own habits.
 
 Some people always look cheerful, others never move a muscle: what counts is the difference from
-the viewer's own usual face in the minute around, in units of their own usual restlessness.
+the viewer's own usual face in the minute around, in units of their own usual restlessness. What is
+read is what faces show, not what they show compared with their rest: that would be a second
+baseline, which was measured to add nothing (reports/rest_viewers.md).
 """
 
 from __future__ import annotations

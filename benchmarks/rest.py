@@ -5,7 +5,7 @@ the wild (tight crops, read whole). Each judged image is left out of its own res
 with another neutral image are judged. Intervals: bootstrap over people. Writes reports/rest.md.
 
     python benchmarks/rest.py --posed posed_dev.zip --wild wild_dev.zip [--cache predictions.npz]
-        [--videos film.mp4 ...]
+        [--strangers wild_train.zip] [--others accurate tiny] [--videos film.mp4 ...]
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ FAILED = (
     "what tells people apart there is not what changes their answers."
 )
 STRANGERS = (
-    "The strangers are nearly all happy or neutral, by weak labels: where hardly anything but happy "
-    "and neutral faces is to be told apart, what a face shows is the better answer, and comparing "
-    "costs. That is why both answers are given."
+    "The strangers are nearly all happy or neutral, by weak labels: where hardly anything but "
+    "happy and neutral faces is to be told apart, what a face shows is the better answer, and "
+    "comparing costs. That is why both answers are given."
 )
 TOLD_S = 2.0
 STREAM_S, FPS, SEGMENT_S = 60, 10, 1
@@ -85,6 +85,7 @@ def main() -> None:
     parser.add_argument("--strangers", type=Path, help="zip of many people, weakly labelled")
     parser.add_argument("--model", help="default: the default model")
     parser.add_argument("--cache", type=Path, help="predictions are kept here")
+    parser.add_argument("--others", nargs="*", default=[], help="models to try the choice on")
     parser.add_argument("--videos", nargs="*", default=[], help="real films, to count answers in")
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     options = parser.parse_args()
@@ -105,6 +106,8 @@ def main() -> None:
             f"{(constants.SHARE, constants.USUAL_WEIGHT, constants.BETWEEN_PEOPLE)}.",
             _table(sets, neutral_faces, chosen),
             STRANGERS,
+            "## Other models\n\nThe same form and constants, `fast`'s population.",
+            _model_table(options),
             "## Streams\n\nMade of single images, held for a second at 10 frames a second, a "
             "minute a judged image, which is not in its own stream; the rest is estimated "
             "unaided (`auto`) and the image then judged against it.",
@@ -216,6 +219,25 @@ def _table(sets: list[People], neutral_faces: np.ndarray, chosen: Choice) -> str
         unaided = relative_by_person(people.probabilities, people.emotions, people.persons)[rows]
         cells = " | ".join(_cells(people, rows, unaided))
         lines.append(f"| {people.name} | with images that look clearly neutral as rest | {cells} |")
+    return "\n".join(lines)
+
+
+def _model_table(options: argparse.Namespace) -> str:
+    """Return what the choice does to other models' answers."""
+    lines = [HEAD.format("model and compared")]
+    for name in options.others:
+        classifier = EmotionClassifier(name)
+        emotions = tuple(classifier.emotions.names)
+        for kind in ("posed", "wild"):
+            found = _read(getattr(options, kind), classifier, kind == "posed")
+            labels = np.array([emotions.index(word) for word in found["words"]])
+            rows = found["probabilities"].astype(float)
+            people = People(kind, emotions, rows, labels, found["persons"])
+            calm = labels == people.neutral
+            compared = relative_by_person(rows, emotions, people.persons, calm)
+            for how, scores in (("no rest", rows), ("with the person's rest", compared)):
+                cells = " | ".join(_cells(people, people.judged, scores[people.judged]))
+                lines.append(f"| {kind} | `{name}`, {how} | {cells} |")
     return "\n".join(lines)
 
 

@@ -115,7 +115,8 @@ def test_a_rest_takes_the_place_of_a_rest_only(portraits, tmp_path, capsys):
     assert main(["rest", *portraits, "--out", str(letter)]) == 2
     assert letter.read_text() == "Dear Ann,"
     assert main(["rest", *portraits, "--out", portraits[0]]) == 2
-    out = tmp_path / "me.json"
+    assert main(["rest", *portraits, "--out", str(letter / "me.json")]) == 2
+    out = tmp_path / "new" / "me.json"
     assert [main(["rest", *portraits, "--out", str(out)]) for _ in range(2)] == [0, 0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from builder_tools.media.guarding import check_own
+from builder_tools.media.partial import replacing
 from builder_tools.rest import FILE_MARK, RestingFace
 from builder_tools.results import FrameResult
 from builder_tools.timeline.people import LEAST_S, LEAST_SCORES, PersonRule
@@ -50,7 +52,7 @@ def rest_of(text: str, rest_out: Path | None = None) -> RestingFace | str | floa
             learned or would replace something else.
     """
     if rest_out is not None:
-        check_own(rest_out, FILE_MARK)
+        check_rest_place(rest_out)
         if text != AUTO and not (SECONDS.fullmatch(text) and not Path(text).is_file()):
             raise ValueError(
                 f"Expected --rest auto or seconds (3s) with --rest-out. Received: --rest {text}, "
@@ -69,6 +71,26 @@ def rest_of(text: str, rest_out: Path | None = None) -> RestingFace | str | floa
         ) from error
 
 
+def check_rest_place(path: Path) -> None:
+    """Refuse, before anything is watched, a place where a resting face cannot be written.
+
+    Raises:
+        ValueError: If something else than a resting face is there.
+        OSError: If its folder cannot be made, or written to.
+    """
+    check_own(path, FILE_MARK)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(f"Cannot write {path}: no right to. Try another folder.")
+
+
+def write_rest(rest: RestingFace, path: Path) -> None:
+    """Write a resting face, whole or not at all, and say so."""
+    with replacing(path) as partial:
+        rest.save(partial)
+    print(f"Written: {path}, {rest}", file=sys.stderr)
+
+
 def keep_rest(rests: RestTracker | None, model: Any, path: Path | None) -> int:
     """Write what was learned of a rest, if asked to; return 1 if nothing was, else 0."""
     if path is None:
@@ -78,7 +100,7 @@ def keep_rest(rests: RestTracker | None, model: Any, path: Path | None) -> int:
     except ValueError as error:
         print(f"Not written: {path}. {error}", file=sys.stderr)
         return 1
-    print(f"Written: {rest.save(path)}, {rest}", file=sys.stderr)
+    write_rest(rest, path)
     return 0
 
 

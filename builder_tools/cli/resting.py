@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from builder_tools.cli.over_time import check_rest_place, write_rest
 from builder_tools.cli.use import add_model_options, make_inference
 from builder_tools.cli.verb import Verb
 
@@ -23,10 +24,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from builder_tools.media import IMAGE_ERRORS, read_image
-    from builder_tools.media.guarding import check_own
-    from builder_tools.rest import FILE_MARK, RestingFace
+    from builder_tools.rest import RestingFace
 
-    check_own(options.out, FILE_MARK)
+    check_rest_place(options.out)
     failed, rows = [], []
     with make_inference(options, "img") as inference:
         for image in options.images:
@@ -43,7 +43,7 @@ def _run(options: argparse.Namespace) -> int:
             print(f"failed: {line}", file=sys.stderr)
         model = inference.model
         rest = RestingFace.from_probabilities(rows, emotions=model.emotions, model=model.identity)
-    print(f"Written: {rest.save(options.out)}, {rest}", file=sys.stderr)
+    write_rest(rest, options.out)
     return 1 if failed else 0
 
 

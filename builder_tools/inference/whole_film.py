@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import pickle
+import time
 from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import replace
@@ -14,6 +16,10 @@ from builder_tools.inference.stream import ResultStream
 from builder_tools.media import VideoReader
 from builder_tools.results import FrameResult
 from builder_tools.tracking.resting import AUTO, RestTracker
+
+TELL_EVERY_S = 10.0
+
+logger = logging.getLogger(__name__)
 
 
 def whole_film(
@@ -35,13 +41,16 @@ def whole_film(
 def _compared(
     results: Generator[FrameResult], rests: RestTracker
 ) -> Generator[FrameResult, None, None]:
-    count, early_end = 0, None
+    count, early_end, told_s = 0, None, time.monotonic()
     with TemporaryFile() as kept, closing(results):
         try:
             for result in results:
                 rests.learn(result.faces, result.time_s)
                 pickle.dump(replace(result, image=None), kept)
                 count += 1
+                if time.monotonic() - told_s > TELL_EVERY_S:
+                    logger.info("%d frames are read; results follow the last one", count)
+                    told_s = time.monotonic()
         except BaseException as error:
             early_end = error
         kept.seek(0)

@@ -28,8 +28,28 @@ WORDS: dict[str, tuple[str, ...]] = {
     "from_rest": ("from rest: {shown}", "от покоя: {shown}"),
     "pace": ("{fps:.1f} fps", "{fps:.1f} к/с"),
     "dropped": ("{count} dropped", "пропущено {count}"),
+    # figures
+    "film": ("Emotions over time", "Эмоции во времени"),
+    "time_axis": ("time, s", "время, с"),
+    "seconds": ("s", "с"),
+    "probability": ("probability", "вероятность"),
+    "emotions": ("probability of each emotion", "вероятность каждой эмоции"),
+    "affect": ("valence and arousal", "валентность и возбуждение"),
+    "valence": ("valence", "валентность"),
+    "arousal": ("arousal", "возбуждение"),
+    "person": ("person {track}", "человек {track}"),
+    "everybody": ("everybody", "все"),
+    "everybody_of": ("all {count} people", "все, людей: {count}"),
+    "others": ("others ({count})", "остальные ({count})"),
+    "nobody": ("not seen", "нет в кадре"),
+    "highlight": ("highlight", "яркий момент"),
+    "people": ("people: {count}", "людей: {count}"),
+    "left_out": (
+        "short or weak tracks left out: {count}",
+        "не учтено коротких или слабых треков: {count}",
+    ),
 }
-"""The same of the words drawn into images."""
+"""The same of the words drawn into images and figures."""
 
 
 def check_language(language: str) -> str:

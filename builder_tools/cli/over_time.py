@@ -11,11 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from builder_tools.languages import said
 from builder_tools.media.guarding import check_own
 from builder_tools.media.partial import replacing
+from builder_tools.media.pipes import refuse_pipe
 from builder_tools.rest import FILE_MARK, RestingFace
 from builder_tools.results import FrameResult
-from builder_tools.timeline.people import LEAST_S, LEAST_SCORES, PersonRule
+from builder_tools.timeline.faces import BestSights
+from builder_tools.timeline.people import (
+    LEAST_S,
+    LEAST_SCORES,
+    PersonRule,
+    count_in_words,
+    people_of,
+)
 from builder_tools.tracking.resting import AUTO, RestTracker
 
 SMOOTH_S = 0.3
@@ -144,32 +153,71 @@ def person_rule(options: argparse.Namespace) -> PersonRule:
     return PersonRule.for_detector(options.detector, options.person_s, options.person_score)
 
 
+def add_plot_options(parser: argparse.ArgumentParser) -> None:
+    """Add --plot and --plot-faces."""
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="OUT.png",
+        help="draw the --timeline: a row a person, and the moments that moved them most",
+    )
+    parser.add_argument(
+        "--plot-faces",
+        action="store_true",
+        help="with each person's face beside their row; none is drawn else",
+    )
+
+
 def check_plot(options: argparse.Namespace) -> None:
-    """Refuse --plot without --timeline, or without the packages it needs.
+    """Refuse --plot without --timeline, or without the packages it needs; and faces that cannot be.
 
     Raises:
         ValueError, ImportError: Before anything is watched.
     """
     from builder_tools.cli.verb import need_video
 
+    if options.plot is None:
+        if options.plot_faces:
+            raise ValueError("Expected --plot OUT.png with --plot-faces: they are drawn into it.")
+        return
     if options.timeline is None:
         raise ValueError("Expected --timeline OUT.csv with --plot: the table is what is drawn.")
+    if options.plot_faces:
+        if options.blur_faces:
+            raise ValueError("Expected --plot-faces or --blur-faces. Received: both.")
+        refuse_pipe(options.file)
     need_video()
 
 
-def plot_timeline(table_path: Path, path: Path) -> None:
-    """Draw a timeline into a file, if there is a face in it."""
+def plot_timeline(options: argparse.Namespace, sights: BestSights) -> None:
+    """Draw a timeline into a file, if there is a person in it."""
     from builder_tools.cli.figures import save_figure, without_screen
 
     without_screen()
     from builder_tools.plots.timeline import plot_video
+    from builder_tools.timeline.highlights import highlights_of
     from builder_tools.timeline.reading import read_timeline
 
-    table = read_timeline(table_path)
-    if table["track"].notna().any():
-        print(f"Drawn: {save_figure(plot_video(table), path)}", file=sys.stderr)
-    else:
-        print("No face was found, so nothing is drawn.", file=sys.stderr)
+    table = read_timeline(options.timeline)
+    people, left_out = people_of(table, person_rule(options))
+    if not people:
+        print(f"{count_in_words(0, left_out)}, so nothing is drawn.", file=sys.stderr)
+        return
+    own = table[table["track"].isin(people) | table["track"].isna()]
+    moments = highlights_of(own, float(table["time_s"].max()))
+    note = said("people", options.language, count=len(people))
+    if left_out:
+        note += "; " + said("left_out", options.language, count=left_out)
+    figure = plot_video(
+        table,
+        people,
+        title=Path(options.file).name,
+        note=note,
+        highlights=[(one.start_s, one.end_s) for one in moments],
+        faces=sights.cut(options.file, people) if options.plot_faces else None,
+        language=options.language,
+    )
+    print(f"Drawn: {save_figure(figure, options.plot)}", file=sys.stderr)
 
 
 @contextmanager

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from builder_tools.classifier.runtimes import DEVICES
 from builder_tools.cli.drawing import add_drawing_options, drawer_of
 from builder_tools.cli.over_time import (
+    add_plot_options,
     add_rest_option,
     add_time_options,
     check_plot,
@@ -26,6 +27,7 @@ from builder_tools.cli.verb import Verb, positive
 from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DEFAULT_MIN_SCORES, DETECTORS
 from builder_tools.results import FaceEmotion, FrameResult
+from builder_tools.timeline.faces import BestSights
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -136,7 +138,7 @@ def _video_options(parser: argparse.ArgumentParser) -> None:
     _add_video_options(parser)
     add_time_options(parser)
     add_rest_option(parser, "from all of the film; with --show, on the way")
-    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="draw the --timeline")
+    add_plot_options(parser)
 
 
 def _add_video_options(parser: argparse.ArgumentParser) -> None:
@@ -157,8 +159,8 @@ def _add_video_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_video(options: argparse.Namespace) -> int:
-    if options.plot:
-        check_plot(options)
+    check_plot(options)
+    sights = BestSights()
     show = "cv2" if options.show else "none"
     with (
         make_inference(options, "video", show, **_time_settings(options)) as inference,
@@ -167,9 +169,9 @@ def _run_video(options: argparse.Namespace) -> int:
         total = _frame_count(results.source, options.max_frames)
         if results.comes_at_end:
             print("Rests are learned from all of the film: results follow its end", file=sys.stderr)
-        code = _consume(results, options, total=total, model=inference.model)
+        code = _consume(results, options, total=total, model=inference.model, also=sights.add)
     if options.plot:
-        plot_timeline(options.timeline, options.plot)
+        plot_timeline(options, sights)
     return code
 
 
@@ -235,8 +237,24 @@ def _run_online(options: argparse.Namespace) -> int:
     return code
 
 
-def _consume(results, options, *, model, total: int | None = None, text: bool = True) -> int:
+def _consume(
+    results,
+    options,
+    *,
+    model,
+    total: int | None = None,
+    text: bool = True,
+    also: Callable[[FrameResult], None] = lambda result: None,
+) -> int:
     """Print the results of a stream, or with a timeline a summary.
+
+    Args:
+        results: The stream.
+        options: Of the verb.
+        model: What read the faces.
+        total: Frames expected.
+        text: Whether each result is a line.
+        also: Takes each result, too.
 
     Returns:
         1 if its source broke off, or no rest was seen where one is to be written; else 0.
@@ -248,6 +266,7 @@ def _consume(results, options, *, model, total: int | None = None, text: bool = 
         with writing_timeline(options.timeline, model.emotions, summary, rule, **columns) as write:
             for result in progress_bar(results, "frames", total=total):
                 write(result)
+                also(result)
                 if options.json:
                     print_json(result)
                 elif text and not options.timeline:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,51 +10,58 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from builder_tools.emotions import EmotionSet
+from builder_tools.languages import emotion_word, said
 from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
 
 MOST_POINTS = 400
 PREFIX = "p_"
+BAND_EDGE = {"edgecolor": "0.35", "linewidth": 0.4}
+"""Light bands, as that of neutral, stand out from paper and from each other."""
+ABSENT = {"facecolor": "0.9", "edgecolor": "0.7", "hatch": "///"}
+ROW_INCHES = 1.35
+AROUSAL_DASHES = (0, (4, 2))
+
+Tracks = int | Sequence[int] | None
+"""One person, several together, or everybody."""
 
 
 def plot_emotions_over_time(
-    table: pd.DataFrame, track: int | None = None, ax: Axes | None = None
+    table: pd.DataFrame, track: Tracks = None, ax: Axes | None = None, *, language: str = "en"
 ) -> Axes:
     """Draw the probabilities stacked over time, hatched where nobody was seen.
 
     Args:
         table: A timeline (`time_s`, `track`, `p_<emotion>`, ...).
-        track: One person; the mean of everybody by default.
+        track: One person; the mean of several, or of everybody by default.
         ax: Where to draw.
+        language: Of the words, one of `LANGUAGES`.
 
     Raises:
         ValueError: If there is nobody of that track, or nobody at all.
     """
     ax = axes_or_new(ax, (9, 3.5))
-    means = _mean_by_time(table, track, [c for c in table if c.startswith(PREFIX)])
-    names = [column.removeprefix(PREFIX) for column in means]
-    emotions = EmotionSet(names)
-    colours = ["#{:02x}{:02x}{:02x}".format(*emotions.colour_rgb(name)) for name in names]
-    ax.patch.set(hatch="///", edgecolor="0.75", facecolor="white")
-    stacked = means.fillna(0).to_numpy().T
-    ax.stackplot(means.index, stacked, labels=names, colors=colours, step="mid", linewidth=0)
-    ax.set(xlim=(means.index[0], max(means.index[-1], means.index[0] + 1e-3)), ylim=(0, 1))
-    ax.set(xlabel="time, s", ylabel="probability")
-    ax.set_title("everybody" if track is None else f"person {track}")
-    handles, labels = ax.get_legend_handles_labels()
-    legend = (1.01, 0.5)
-    ax.legend(handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=legend, frameon=False)
+    _draw_bands(ax, table, track)
+    ax.set(xlabel=said("time_axis", language), ylabel=said("probability", language))
+    ax.set_title(_who(track, language))
+    handles = _emotion_handles(table, language)
+    ax.legend(handles=handles[::-1], loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
     return ax
 
 
-def plot_affect_path(table: pd.DataFrame, track: int | None = None, ax: Axes | None = None) -> Axes:
+def plot_affect_path(
+    table: pd.DataFrame, track: Tracks = None, ax: Axes | None = None, *, language: str = "en"
+) -> Axes:
     """Draw the path on the valence-arousal plane, from dark (early) to bright (late).
 
     Args:
         table: A timeline with `valence` and `arousal`.
-        track: One person; the mean of everybody by default.
+        track: One person; the mean of several, or of everybody by default.
         ax: Where to draw. The emotions' own places are marked.
+        language: Of the words, one of `LANGUAGES`.
 
     Raises:
         ValueError: If there is nobody of that track, or nobody at all.
@@ -68,33 +75,189 @@ def plot_affect_path(table: pd.DataFrame, track: int | None = None, ax: Axes | N
     path.set_array(means.index.to_numpy()[:-1][known])
     ax.add_collection(path)
     ax.scatter(*points[np.isfinite(points).all(axis=1)][-1], color=SECOND_COLOUR, zorder=3, s=30)
-    _draw_plane(ax, EmotionSet([c.removeprefix(PREFIX) for c in table if c.startswith(PREFIX)]))
+    _draw_plane(ax, EmotionSet([c.removeprefix(PREFIX) for c in _columns(table)]), language)
     if known.any():
-        ax.figure.colorbar(path, ax=ax, label="time, s", shrink=0.8)
-    ax.set_title("everybody" if track is None else f"person {track}")
+        ax.figure.colorbar(path, ax=ax, label=said("time_axis", language), shrink=0.8)
+    ax.set_title(_who(track, language))
     return ax
 
 
-def plot_video(table: pd.DataFrame, most_people: int = 3) -> Figure:
-    """Draw a video: emotions over time and path of affect, of those longest in sight.
+def plot_video(
+    table: pd.DataFrame,
+    people: Sequence[int] | None = None,
+    *,
+    most_people: int = 10,
+    title: str | None = None,
+    note: str = "",
+    highlights: Sequence[tuple[float, float]] = (),
+    faces: Mapping[int, np.ndarray] | None = None,
+    language: str = "en",
+) -> Figure:
+    """Draw a video: for each person a row of emotions, and of valence and arousal, over time.
+
+    Of more than `most_people` people, those seen longest have a row, and one row is the mean of
+    the others. No face is drawn unless it is given.
 
     Args:
         table: A timeline with at least one face.
-        most_people: How many people get a row.
+        people: Tracks that are people, those seen longest first; all by default.
+        most_people: How many have a row of their own.
+        title: Of the figure.
+        note: A sentence under the title.
+        highlights: (start, end) in seconds, best first; framed and numbered in every row.
+        faces: By track, `(h, w, 3)` uint8 RGB, drawn beside their rows.
+        language: Of the words, one of `LANGUAGES`.
+
+    Raises:
+        ValueError: If there is nobody to draw.
     """
-    tracks = table["track"].value_counts().index[:most_people].tolist() or [None]
-    figure, rows = plt.subplots(
-        len(tracks),
+    ranked = table["track"].value_counts().index.tolist() if people is None else list(people)
+    shown, others = sorted(ranked[:most_people]), ranked[most_people:]
+    rows: list[Tracks] = [*shown, *([others] if others else [])]
+    rows = [ranked or None, *rows] if len(ranked) > 1 else rows or [None]
+    height = ROW_INCHES * len(rows) + 1.7
+    figure, grid = plt.subplots(
+        len(rows),
         2,
-        figsize=(13, 3.6 * len(tracks)),
+        figsize=(12, height),
         width_ratios=(2.2, 1),
         squeeze=False,
+        sharex=True,
+        sharey="col",
         layout="constrained",
     )
-    for track, (left, right) in zip(tracks, rows, strict=True):
-        plot_emotions_over_time(table, track, left)
-        plot_affect_path(table, track, right)
+    for tracks, (left, right) in zip(rows, grid, strict=True):
+        _draw_bands(left, table, tracks)
+        _draw_affect(right, table, tracks)
+        who = _who(tracks, language, of_others=tracks is others and bool(others))
+        left.set_ylabel(
+            f"{who}\n{_seen_s(table, tracks):.1f} {said('seconds', language)}",
+            rotation=0,
+            ha="right",
+            va="center",
+            labelpad=8,
+        )
+        for ax in (left, right):
+            _mark(ax, highlights)
+        if faces and tracks in shown and tracks in faces:
+            inset = left.inset_axes((1.005, 0.1, 0.11 * ROW_INCHES * 8 / height, 0.8))
+            inset.imshow(faces[tracks])
+            inset.set_axis_off()
+    for ax, name in zip(grid[0], ("emotions", "affect"), strict=True):
+        ax.set_title(said(name, language), fontsize="medium")
+    for ax in grid[-1]:
+        ax.set_xlabel(said("time_axis", language))
+    handles = [*_emotion_handles(table, language), *_affect_handles(language)]
+    handles.append(Patch(**ABSENT, label=said("nobody", language)))
+    if highlights:
+        handles.append(
+            Patch(
+                facecolor="none",
+                edgecolor="black",
+                linewidth=1.4,
+                label=said("highlight", language),
+            )
+        )
+    figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False)
+    heading = "\n".join(filter(None, (title or said("film", language), note)))
+    figure.suptitle(heading)
     return figure
+
+
+def _draw_bands(ax: Axes, table: pd.DataFrame, track: Tracks) -> None:
+    means = _mean_by_time(table, track, _columns(table))
+    names = [column.removeprefix(PREFIX) for column in means]
+    _draw_absence(ax, means)
+    half = means.index[0]
+    edges = np.stack([means.index - half, means.index + half], axis=1).ravel()
+    ax.stackplot(
+        edges,
+        means.to_numpy().T.repeat(2, axis=1),
+        labels=names,
+        colors=[_hex(names, name) for name in names],
+        **BAND_EDGE,
+    )
+    ax.set(xlim=_limits(means), ylim=(0, 1), yticks=(0, 0.5, 1))
+
+
+def _draw_affect(ax: Axes, table: pd.DataFrame, track: Tracks) -> None:
+    means = _mean_by_time(table, track, ["valence", "arousal"])
+    _draw_absence(ax, means)
+    ax.axhline(0, color="0.7", linewidth=0.8)
+    ax.plot(means.index, means["valence"], color=FIRST_COLOUR, linewidth=1.6)
+    ax.plot(
+        means.index, means["arousal"], color=SECOND_COLOUR, linewidth=1.6, linestyle=AROUSAL_DASHES
+    )
+    ax.set(xlim=_limits(means), ylim=(-1, 1), yticks=(-1, 0, 1))
+
+
+def _draw_absence(ax: Axes, means: pd.DataFrame) -> None:
+    """Hatch the stretches in which nobody was seen."""
+    step = means.index[1] - means.index[0] if len(means) > 1 else 1.0
+    absent = means.isna().all(axis=1).to_numpy().astype(int)
+    edges = np.diff(np.concatenate([[0], absent, [0]]))
+    for start, end in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
+        ax.axvspan(start * step, end * step, **ABSENT, linewidth=0, zorder=0)
+
+
+def _mark(ax: Axes, highlights: Sequence[tuple[float, float]]) -> None:
+    for rank, (start, end) in enumerate(highlights, start=1):
+        ax.axvspan(start, end, facecolor="none", edgecolor="black", linewidth=1.4, zorder=4)
+        ax.text(
+            *(start, 0.95, f" {rank} "),
+            transform=ax.get_xaxis_transform(),
+            va="top",
+            fontsize="small",
+            fontweight="bold",
+            zorder=5,
+            bbox={"facecolor": "white", "edgecolor": "black", "pad": 1.0},
+        )
+
+
+def _who(track: Tracks, language: str, *, of_others: bool = False) -> str:
+    if track is None:
+        return said("everybody", language)
+    if isinstance(track, Sequence):
+        return said("others" if of_others else "everybody_of", language, count=len(track))
+    return said("person", language, track=track)
+
+
+def _seen_s(table: pd.DataFrame, track: Tracks) -> float:
+    """Return for how long anybody of them was seen."""
+    times = np.sort(table["time_s"].unique())
+    steps = np.diff(times, prepend=times[:1])
+    seen = _rows(table, track).dropna(subset=["emotion"])["time_s"].unique()
+    return float(steps[np.isin(times, seen)].sum())
+
+
+def _emotion_handles(table: pd.DataFrame, language: str) -> list[Patch]:
+    names = [column.removeprefix(PREFIX) for column in _columns(table)]
+    return [
+        Patch(facecolor=_hex(names, name), **BAND_EDGE, label=emotion_word(name, language))
+        for name in names
+    ]
+
+
+def _affect_handles(language: str) -> list[Line2D]:
+    return [
+        Line2D([], [], color=FIRST_COLOUR, label=said("valence", language)),
+        Line2D(
+            [], [], color=SECOND_COLOUR, linestyle=AROUSAL_DASHES, label=said("arousal", language)
+        ),
+    ]
+
+
+def _columns(table: pd.DataFrame) -> list[str]:
+    return [column for column in table if column.startswith(PREFIX)]
+
+
+def _hex(names: Sequence[str], name: str) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*EmotionSet(names).colour_rgb(name))
+
+
+def _limits(means: pd.DataFrame) -> tuple[float, float]:
+    half = means.index[0]
+    return means.index[0] - half, max(means.index[-1] + half, 1e-3)
 
 
 def plot_highlights(
@@ -174,10 +337,15 @@ def plot_places(
     return ax
 
 
-def _mean_by_time(table: pd.DataFrame, track: int | None, columns: list[str]) -> pd.DataFrame:
+def _rows(table: pd.DataFrame, track: Tracks) -> pd.DataFrame:
+    if track is None:
+        return table
+    return table[table["track"].isin(track if isinstance(track, Sequence) else [track])]
+
+
+def _mean_by_time(table: pd.DataFrame, track: Tracks, columns: list[str]) -> pd.DataFrame:
     """Return means over at most `MOST_POINTS` equal stretches of time; NaN where nobody was."""
-    rows = table if track is None else table[table["track"] == track]
-    seen = rows.dropna(subset=columns)
+    seen = _rows(table, track).dropna(subset=columns)
     if not len(seen):
         raise ValueError(f"Expected a face in the timeline. Received: none, track={track}.")
     end = float(table["time_s"].max())
@@ -190,10 +358,12 @@ def _mean_by_time(table: pd.DataFrame, track: int | None, columns: list[str]) ->
     return means
 
 
-def _draw_plane(ax: Axes, emotions: EmotionSet) -> None:
+def _draw_plane(ax: Axes, emotions: EmotionSet, language: str = "en") -> None:
     ax.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     ax.axvline(0, color="0.8", linewidth=0.8, zorder=0)
     for name, (x, y) in zip(emotions, emotions.anchors, strict=True):
         if np.isfinite(x) and (x or y):
-            ax.text(x, y, name, color="0.5", fontsize=8, ha="center", va="center", zorder=0)
-    ax.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", xlabel="valence", ylabel="arousal")
+            word = emotion_word(name, language)
+            ax.text(x, y, word, color="0.5", fontsize=8, ha="center", va="center", zorder=0)
+    ax.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal")
+    ax.set(xlabel=said("valence", language), ylabel=said("arousal", language))

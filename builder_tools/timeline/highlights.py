@@ -144,6 +144,19 @@ def find_highlights(
     ]
 
 
+def highlights_of(table: pd.DataFrame, duration_s: float) -> list[Highlight]:
+    """Return the moments of one video in which its own people moved most, best first.
+
+    Args:
+        table: Its timeline, with a face at least.
+        duration_s: Of the video.
+    """
+    seconds = min(6.0, max(duration_s / 5, 0.5))
+    settings = HighlightSettings(seconds=seconds, reaction_s=0.0)
+    viewers = reactions({"video": table}, {"video": 0.0}, duration_s, settings.signal)
+    return find_highlights(viewers, duration_s, settings)
+
+
 def _peaks(common: np.ndarray, settings: HighlightSettings) -> np.ndarray:
     """Return the indices of the peaks, highest first; a film's ends count as its lowest place."""
     from scipy.signal import find_peaks

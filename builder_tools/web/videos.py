@@ -174,31 +174,24 @@ def _line(result: FrameResult) -> str:
 def _answer(
     folder: Path, maker: SummaryMaker, duration_s: float, warning: str | None
 ) -> VideoAnswer:
+    from builder_tools.timeline.highlights import highlights_of
     from builder_tools.timeline.reading import read_timeline
 
-    table = read_timeline(folder / FILES["csv"])
-    seen = bool(table["track"].notna().any())
-    highlights = _find_highlights(table, duration_s) if seen else []
+    table, people = read_timeline(folder / FILES["csv"]), maker.people()
+    tracks = [person.track for person in people]
+    table = table[table["track"].isin(tracks) | table["track"].isna()]
+    highlights = highlights_of(table, duration_s) if people else []
     _write_highlights(folder / FILES["highlights"], highlights)
     return VideoAnswer(
         frames=maker.num_frames,
         with_face=maker.with_face,
-        people=tuple(sorted(maker.people(), key=lambda person: -person.seen_s)),
+        people=tuple(sorted(people, key=lambda person: -person.seen_s)),
         left_out=maker.left_out,
-        curves=curves_of(table, maker.emotions, duration_s) if seen else None,
+        curves=curves_of(table, maker.emotions, duration_s) if people else None,
         highlights=tuple(highlights),
         warning=warning,
         duration_s=duration_s,
     )
-
-
-def _find_highlights(table, duration_s: float) -> list:
-    from builder_tools.timeline.highlights import HighlightSettings, find_highlights, reactions
-
-    seconds = min(6.0, max(duration_s / 5, 0.5))
-    settings = HighlightSettings(seconds=seconds, reaction_s=0.0)
-    viewers = reactions({"video": table}, {"video": 0.0}, duration_s, settings.signal)
-    return find_highlights(viewers, duration_s, settings)
 
 
 def _write_highlights(path: Path, highlights: list) -> None:

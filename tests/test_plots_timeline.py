@@ -1,0 +1,161 @@
+"""Figures of videos: who has a row, what is said, what is marked, and whose face is shown."""
+# ruff: noqa: RUF001 - Russian letters that look like Latin ones are meant.
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.patches import Patch
+
+from builder_tools.cli import main
+from builder_tools.media import VideoWriter, read_image
+from builder_tools.plots.timeline import plot_emotions_over_time, plot_video
+from builder_tools.results import Box, Face, FaceEmotion, FrameResult
+from builder_tools.timeline.faces import BestSights
+
+EMOTIONS = ("happy", "neutral", "sad")
+
+
+@pytest.fixture(autouse=True)
+def _without_screen():
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+
+
+def _table(people, frames=40):
+    """Return a timeline at ten frames a second; person n is there for n tenths of the frames."""
+    rows = []
+    for index in range(frames):
+        for track in range(1, people + 1):
+            if index < frames * track / 10:
+                shares = (0.5, 0.3, 0.2) if index % 2 else (0.1, 0.8, 0.1)
+                rows.append((index, index / 10, track, "happy", *shares, 0.2, -0.1))
+    columns = ["frame", "time_s", "track", "emotion", "p_happy", "p_neutral", "p_sad"]
+    table = pd.DataFrame(rows, columns=[*columns, "valence", "arousal"])
+    return table.astype({"track": "Int64"})
+
+
+def _rows(figure):
+    """Return what stands beside each row."""
+    return [ax.get_ylabel().split("\n")[0] for ax in figure.axes if ax.get_ylabel()]
+
+
+def _legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_every_person_has_a_row():
+    figure = plot_video(_table(7))
+    assert _rows(figure) == ["all 7 people", *(f"person {n}" for n in range(1, 8))]
+    assert _rows(plot_video(_table(1))) == ["person 1"]
+
+
+def test_the_others_are_one_row_and_said():
+    figure = plot_video(_table(9), most_people=3)
+    assert _rows(figure) == ["all 9 people", "person 7", "person 8", "person 9", "others (6)"]
+    assert _rows(plot_video(_table(9), [9, 3], most_people=3)) == [
+        "all 2 people",
+        "person 3",
+        "person 9",
+    ]
+
+
+def test_title_note_and_legend_are_in_the_language():
+    figure = plot_video(_table(2), title="film.mp4", note="2", highlights=[(1, 2)], language="ru")
+    assert figure.get_suptitle() == "film.mp4\n2"
+    assert _rows(figure) == ["все, людей: 2", "человек 1", "человек 2"]
+    assert _legend(figure) == [
+        *("радость", "нейтрально", "грусть", "валентность", "возбуждение"),
+        *("нет в кадре", "яркий момент"),
+    ]
+    assert "highlight" not in _legend(plot_video(_table(2)))
+    ax = plot_emotions_over_time(_table(2), 1, language="ru")
+    assert ax.get_title() == "человек 1" and ax.get_xlabel() == "время, с"
+
+
+def test_neutral_can_be_told_from_paper():
+    figure = plot_video(_table(1))
+    neutral = next(p for p in figure.legends[0].get_patches() if isinstance(p, Patch))
+    assert neutral.get_linewidth() > 0 and neutral.get_edgecolor()[:3] == (0.35, 0.35, 0.35)
+    band = figure.axes[0].collections[1]
+    assert band.get_linewidth()[0] > 0
+    assert band.get_edgecolor()[0][0] == pytest.approx(0.35)
+
+
+def test_a_single_sight_is_seen_and_absence_hatched():
+    table = _table(1)
+    table = table[table["frame"] != 1]
+    table.loc[table["frame"] == 0, "time_s"] = 0.0
+    alone = pd.concat([table[table["frame"] == 0], table[table["frame"] >= 39]])
+    other = _table(10)[lambda rows: rows["track"] == 10]
+    figure = plot_video(pd.concat([alone, other]), [1])
+    path = figure.axes[0].collections[0].get_paths()[0].vertices
+    assert np.ptp(path[:, 0][np.isfinite(path[:, 0])]) >= 0.09  # as wide as its frame
+    hatched = [p for p in figure.axes[0].patches if p.get_hatch()]
+    assert len(hatched) == 1 and hatched[0].get_x() == pytest.approx(0.1)
+
+
+def test_highlights_are_framed_and_numbered_in_every_row():
+    figure = plot_video(_table(2), highlights=[(1.0, 2.0), (3.0, 3.5)])
+    for ax in figure.axes:
+        frames = [p for p in ax.patches if not p.get_fill() or p.get_facecolor()[3] == 0]
+        assert [(p.get_x(), p.get_width()) for p in frames] == [(1.0, 1.0), (3.0, 0.5)]
+        assert [text.get_text().strip() for text in ax.texts] == ["1", "2"]
+
+
+def test_faces_are_drawn_on_request_only():
+    image = np.zeros((8, 8, 3), np.uint8)
+    plain, shown = plot_video(_table(3)), plot_video(_table(3), faces={2: image, 99: image})
+    assert not any(ax.images for ax in plain.findobj(plt.Axes))
+    assert sum(bool(ax.images) for ax in shown.findobj(plt.Axes)) == 1
+
+
+def test_nobody_to_draw():
+    with pytest.raises(ValueError, match="Expected a face"):
+        plot_video(_table(1).iloc[:0].assign(time_s=[]), [])
+
+
+def _film(path, astronaut):
+    small = np.full_like(astronaut, 90)
+    small[100 : 100 + 256, 100 : 100 + 256] = astronaut[::2, ::2]
+    with VideoWriter(path, 10, (512, 512)) as writer:
+        for number in range(20):
+            writer.write(small if number < 10 else astronaut, number / 10)
+    return path
+
+
+def test_the_surest_sight_of_each_person_is_cut_out(astronaut, tmp_path):
+    path, sights = _film(tmp_path / "film.mp4", astronaut), BestSights()
+    for index, (score, box) in enumerate([(0.9, (170, 70, 270, 170)), (0.5, (0, 0, 20, 20))]):
+        face = Face(Box(*box), score, track=4)
+        sights.add(FrameResult("film", 12 + index, 0.0, (FaceEmotion(face, {"happy": 1.0}),)))
+    faces = sights.cut(path, [4, 5])
+    assert list(faces) == [4] and faces[4].shape == (96, 96, 3)
+    wanted = astronaut[45:195, 145:295].mean(axis=(0, 1))
+    assert np.abs(faces[4].mean(axis=(0, 1)) - wanted).max() < 12
+    assert BestSights().cut(path, [1]) == {}
+
+
+def test_the_verb_draws_people_and_their_faces_when_asked(astronaut, tmp_path, capsys):
+    film = str(_film(tmp_path / "film.mp4", astronaut))
+    table, plain, faces = (str(tmp_path / name) for name in ("t.csv", "plain.png", "faces.png"))
+    arguments = ["video", film, "--timeline", table]
+    assert main([*arguments, "--plot", plain]) == 0
+    assert main([*arguments, "--plot", faces, "--plot-faces", "--language", "ru"]) == 0
+    assert read_image(plain).shape[1] == read_image(faces).shape[1] == 1440
+    capsys.readouterr()
+    assert main([*arguments, "--plot-faces"]) == 2
+    assert "--plot OUT.png" in capsys.readouterr().err
+    assert main([*arguments, "--plot", faces, "--plot-faces", "--blur-faces"]) == 2
+    assert "Received: both" in capsys.readouterr().err
+    assert main([*arguments, "--plot", str(tmp_path / "none.png"), "--person-s", "99",
+                 "--person-score", "1"]) == 0  # fmt: skip
+    assert "so nothing is drawn" in capsys.readouterr().err
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_faces_of_a_pipe_cannot_be_drawn(tmp_path, capsys):
+    arguments = ["video", "-", "--timeline", str(tmp_path / "t.csv")]
+    assert main([*arguments, "--plot", str(tmp_path / "p.png"), "--plot-faces"]) == 2
+    assert "read several times" in capsys.readouterr().err

@@ -145,7 +145,12 @@ class _Run:
     @classmethod
     def plan(cls, source: Path, out: Path, detector, detector_options, config) -> _Run:
         config = config or CleaningConfig()
-        _check_apart(source, out)
+        raw, made = source.resolve(), out.resolve()
+        if raw == made or raw in made.parents or made in raw.parents:
+            raise ValueError(
+                f"Expected an output folder apart from the source, which stays as it is. Received: "
+                f"source={str(source)!r}, out={str(out)!r}."
+            )
         images = list_raw_images(source)
         facts = {
             "version": __version__,
@@ -267,7 +272,10 @@ class _Run:
             if manifest.is_file():
                 for out_path in filter(None, read_manifest(manifest)["out_path"]):
                     (self.out / out_path).unlink(missing_ok=True)
-                _remove_empty_folders(self.out)
+                below = (path for path in self.out.rglob("*") if path.is_dir())
+                for folder in sorted(below, reverse=True):
+                    if not any(folder.iterdir()):
+                        folder.rmdir()
                 manifest.unlink()
         (self.out / RECORD).unlink(missing_ok=True)
         for work in (self.work, self.out / WORK_FOLDER):
@@ -338,15 +346,6 @@ class _Run:
             )
 
 
-def _check_apart(source: Path, out: Path) -> None:
-    raw, made = source.resolve(), out.resolve()
-    if raw == made or raw in made.parents or made in raw.parents:
-        raise ValueError(
-            f"Expected an output folder apart from the source, which stays as it is. Received: "
-            f"source={str(source)!r}, out={str(out)!r}."
-        )
-
-
 def _hash_of(images: Sequence[RawImage]) -> str:
     """Name the images: place, class, split, size and time of change of each."""
     digest = hashlib.sha256()
@@ -365,9 +364,3 @@ def _read_look(value: dict[str, Any]) -> Look:
 def _copy(path: Path, place: Path) -> None:
     with replacing(place) as partial_path:
         shutil.copyfile(path, partial_path)
-
-
-def _remove_empty_folders(root: Path) -> None:
-    for folder in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
-        if not any(folder.iterdir()):
-            folder.rmdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +74,8 @@ def compare_detectors(
     found: dict[str, dict[int, _Finding]] = {}
     for name in names:
         limit = (limits or {}).get(name, len(images))
-        with _opened(name, detectors) as detector:
+        is_given = isinstance(detectors, Mapping)
+        with nullcontext(detectors[name]) if is_given else closing(make_detector(name)) as detector:
             found[name] = dict(_find_all(detector, images[:limit], name, surround))
     rows = [_row(name, found[name], found[reference]) for name in names]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -85,14 +86,6 @@ def _images(source: Source) -> list[str | Path | np.ndarray]:
         return list(source)
     rows = zip(source.table["path"], source.table["index"], strict=True)
     return [path if index < 0 else source.images[index] for path, index in rows]
-
-
-def _opened(
-    name: str, detectors: Sequence[str] | Mapping[str, FaceDetector]
-) -> AbstractContextManager[FaceDetector]:
-    if isinstance(detectors, Mapping):
-        return nullcontext(detectors[name])
-    return closing(make_detector(name))
 
 
 def _find_all(

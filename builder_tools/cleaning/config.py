@@ -83,7 +83,11 @@ class CleaningConfig:
 
     def __post_init__(self) -> None:
         for name, allowed in (*POLICIES.items(), ("crop", CROPS), ("format", FORMATS)):
-            _check_choice(name, getattr(self, name), allowed)
+            if getattr(self, name) not in allowed:
+                raise ValueError(
+                    f"Expected {name} to be one of {list(allowed)}. "
+                    f"Received: {getattr(self, name)!r}."
+                )
         _check_range("min_face_px", self.min_face_px, 0, None)
         _check_range("min_sharpness", self.min_sharpness, 0, None)
         _check_range("margin", self.margin, 0.5, 4)
@@ -104,11 +108,6 @@ class CleaningConfig:
         """
         preset = {"crop": "whole", "no_face": "keep", "multi_face": "largest", "too_small": "keep"}
         return cls(**{**preset, **changes})
-
-
-def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"Expected {name} to be one of {list(allowed)}. Received: {value!r}.")
 
 
 def _check_range(name: str, value: float | None, low: float, high: float | None) -> None:

@@ -127,7 +127,8 @@ def with_nearer_eyes(detector: FaceDetector, image_rgb: np.ndarray, face: Face) 
     factor = EYES_PX / window.width
     near = resize_square(crop(image_rgb, window), EYES_PX)
     corner = np.array([round(window.x1), round(window.y1)])
-    own = _to_window(face.box, corner, factor)
+    moved = face.box.shift(-float(corner[0]), -float(corner[1]))
+    own = Box(*(value * factor for value in moved.xyxy))
     found = max(detector.detect(near), key=lambda one: one.box.iou(own), default=None)
     if found is None or found.keypoints is None or found.box.iou(own) < SAME_FACE_IOU:
         return face
@@ -160,11 +161,6 @@ def _find_amid_border(detector: FaceDetector, image_rgb: np.ndarray, factor: flo
     clipped = [replace(face, box=face.box.clip(width, height)) for face in found]
     kept = [face for face in clipped if face.box.area > 0]
     return sorted(kept, key=lambda face: face.box.area, reverse=True)
-
-
-def _to_window(box: Box, corner: np.ndarray, factor: float) -> Box:
-    moved = box.shift(-float(corner[0]), -float(corner[1]))
-    return Box(*(value * factor for value in moved.xyxy))
 
 
 def _back(face: Face, border: int, factor: float) -> Face:

@@ -54,8 +54,12 @@ def _run(options: argparse.Namespace) -> int:
         refuse_pipe(options.film)
     if options.film is not None and not options.film.is_file():
         raise FileNotFoundError(f"No film at {str(options.film)!r}. Check the spelling.")
+
+    def progress(results, name: str, total: float):
+        return progress_bar(results, f"frames of {name}", total=round(total) or None)
+
     with make_inference(options, "video") as inference:
-        found = search(viewers, options.film, options.out, inference, settings, _progress)
+        found = search(viewers, options.film, options.out, inference, settings, progress)
     for highlight in found.highlights:
         print(describe(highlight))
     _draw(found, settings, options.out / "highlights.png")
@@ -63,10 +67,6 @@ def _run(options: argparse.Namespace) -> int:
         print(line, file=sys.stderr)
     print(f"Written: {', '.join(str(path) for path in found.files)}", file=sys.stderr)
     return 1 if any(report.problem for report in found.reports) else 0
-
-
-def _progress(results, name: str, total: float):
-    return progress_bar(results, f"frames of {name}", total=round(total) or None)
 
 
 def _draw(found, settings, path: Path) -> None:

@@ -59,7 +59,10 @@ def _run(options: argparse.Namespace) -> None:
 
     table = _table(options)
     if options.labeller is not None:
-        _refuse_options(options)
+        if given := sorted(_given(options)):
+            raise ValueError(
+                f"Expected no options of a labeller with --labeller. Received: {given}."
+            )
         labeller = ValenceArousalLabeller.load(options.labeller)
         _check_emotions(labeller, table)
         places = labeller.transform(faces_of(table), table.labels)
@@ -108,12 +111,6 @@ def _given(options: argparse.Namespace) -> dict:
     named["network"] = named["network"] and str(named["network"])
     named["random_state"] = options.seed
     return {name: value for name, value in named.items() if value is not None}
-
-
-def _refuse_options(options: argparse.Namespace) -> None:
-    given = sorted(_given(options))
-    if given:
-        raise ValueError(f"Expected no options of a labeller with --labeller. Received: {given}.")
 
 
 def _check_emotions(labeller, table) -> None:

@@ -270,16 +270,12 @@ def _consume(
                 if options.json:
                     print_json(result)
                 elif text and not options.timeline:
-                    _print_frame(result)
+                    faces = ", ".join(map(_shown, result.faces))
+                    print(f"{result.time_s:9.3f} s  {faces or 'no face'}", flush=True)
     finally:
         restless = keep_rest(results.rests, model, options.rest_out)
     broken = getattr(results.source, "error", None) or getattr(results.source, "warning", None)
     return 1 if broken or restless else 0
-
-
-def _print_frame(result: FrameResult) -> None:
-    faces = ", ".join(map(_shown, result.faces))
-    print(f"{result.time_s:9.3f} s  {faces or 'no face'}", flush=True)
 
 
 def _shown(face: FaceEmotion) -> str:

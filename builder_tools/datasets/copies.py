@@ -67,7 +67,9 @@ def worst_difference(first: np.ndarray, second: np.ndarray) -> float:
     place, least = np.eye(3), np.inf
     for step in range(_STEPS + 1):
         x, y = ((place[row, :2] @ (_X.ravel(), _Y.ravel())) + place[row, 2] for row in (0, 1))
-        x, y = (_on_grid(values) for values in (x, y))
+        # From places around the middle, in sides, to pixels.
+        grid = (COMPARED_PX, COMPARED_PX)
+        x, y = ((v.reshape(grid) * COMPARED_PX + _MIDDLE).astype(np.float32) for v in (x, y))
         shared = _INNER & (np.minimum(x, y) >= _BORDER_PX - 1)
         shared &= np.maximum(x, y) <= COMPARED_PX - _BORDER_PX
         if shared.mean() < _LEAST_SHARED:
@@ -94,12 +96,6 @@ def _terms(fixed: np.ndarray) -> np.ndarray:
     right, down = (cv2.Sobel(fixed, cv2.CV_32F, *way, ksize=3) / 8 for way in ((1, 0), (0, 1)))
     motions = (right, down, _X * right, _Y * right, _X * down, _Y * down)
     return np.stack([np.ones_like(fixed), fixed, blur, *motions], axis=-1)
-
-
-def _on_grid(values: np.ndarray) -> np.ndarray:
-    """Turn places from the middle, in sides, into pixels."""
-    grid = values.reshape(COMPARED_PX, COMPARED_PX) * COMPARED_PX + _MIDDLE
-    return grid.astype(np.float32)
 
 
 def _fitted(terms: np.ndarray, moved: np.ndarray) -> np.ndarray:

@@ -97,7 +97,10 @@ def load_ferplus(source: str | Path | None = None) -> FaceTable:
         FileNotFoundError: If nothing is there; says what was looked for.
         ValueError: If a file is malformed; names the file and the row.
     """
-    path = Path(source) if source is not None else _default_source()
+    if source is None:
+        packed = data_folder() / "ferplus.zip"
+        source = packed if packed.is_file() else data_folder() / "ferplus"
+    path = Path(source)
     if path.is_file() and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             return _read_official(_ZipFiles(archive))
@@ -212,12 +215,6 @@ class _FolderFiles:
         if not path.is_file():
             raise FileNotFoundError(f"Expected {name} in {self.name}{place}. It is not there.")
         return path.read_bytes()
-
-
-def _default_source() -> Path:
-    folder = data_folder()
-    packed = folder / "ferplus.zip"
-    return packed if packed.is_file() else folder / "ferplus"
 
 
 def _read_official(files: _ZipFiles | _FolderFiles) -> FaceTable:

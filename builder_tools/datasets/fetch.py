@@ -107,7 +107,8 @@ def fetch_data(name: str, folder: str | Path | None = None) -> Path:
     except (OSError, ImportError, RuntimeError) as error:
         reason = str(error).rstrip(".")
         sentence = f"Could not fetch {name}: {reason}. Licence: {known.licence}. {known.to_get}."
-        raise _same_kind(error)(sentence) from error
+        kinds = (OSError, ImportError, RuntimeError)
+        raise next(kind for kind in kinds if isinstance(error, kind))(sentence) from error
 
 
 def describe_ferplus(faces: FaceTable) -> str:
@@ -115,10 +116,6 @@ def describe_ferplus(faces: FaceTable) -> str:
     return FERPLUS_SHA256.get(
         faces.sha256, f"no complete form of FER+ that is known (sha256 {faces.sha256})"
     )
-
-
-def _same_kind(error: Exception) -> type[Exception]:
-    return next(kind for kind in (OSError, ImportError, RuntimeError) if isinstance(error, kind))
 
 
 def _fetch_labels(folder: Path) -> Path:

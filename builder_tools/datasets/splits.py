@@ -152,7 +152,9 @@ class _Plan:
         sides = np.zeros(len(self.labels), np.int64)
         sizes = np.bincount(self.groups)
         single = sizes[self.groups] == 1
-        for rows in self._several(rng, sizes):
+        members = np.split(np.argsort(self.groups, kind="stable"), np.cumsum(sizes)[:-1])
+        for group in rng.permutation(np.flatnonzero(sizes > 1)):
+            rows = members[group]
             sides[rows] = self._side_of_group(rng, lacking, self.labels[rows])
             np.subtract.at(lacking, (sides[rows], self.labels[rows]), 1)
         for label in range(len(self.table.emotions)):
@@ -168,12 +170,6 @@ class _Plan:
         split = np.where(self.few, 0, count)
         taken = [np.maximum(np.rint(share * split), split > 0) for share in self.shares.values()]
         return np.stack([count - np.sum(taken, axis=0), *taken]).astype(np.int64)
-
-    def _several(self, rng: np.random.Generator, sizes: np.ndarray) -> list[np.ndarray]:
-        """Return the rows of each group of several images, in seeded order."""
-        rows = np.argsort(self.groups, kind="stable")
-        members = np.split(rows, np.cumsum(sizes)[:-1])
-        return [members[group] for group in rng.permutation(np.flatnonzero(sizes > 1))]
 
     @staticmethod
     def _side_of_group(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -65,8 +65,9 @@ class Dial:
             if not np.isnan(anchor).any():
                 shade = mixed(self.emotions.colour_rgb(emotion), 0.7)
                 cv2.circle(region, pixel(anchor), max(dot // 2, 1), shade, -1, cv2.LINE_AA)
-        for share, (start, end) in _ageing(self.way):
-            ink = mixed(WHITE, 0.2 + 0.6 * share)
+        steps = list(pairwise(self.way))
+        for number, (start, end) in enumerate(steps, start=1):  # the younger, the brighter
+            ink = mixed(WHITE, 0.2 + 0.6 * number / len(steps))
             cv2.line(region, pixel(start), pixel(end), ink, stroke, cv2.LINE_AA)
         cv2.circle(region, pixel(self.way[-1]), 2 * dot + 1, WHITE, -1, cv2.LINE_AA)
         cv2.circle(region, pixel(self.way[-1]), 2 * dot, self.colour, -1, cv2.LINE_AA)
@@ -78,9 +79,3 @@ def place_of(face: FaceEmotion) -> Place | None:
         return None
     place = float(face.valence), float(face.arousal)
     return place if all(map(math.isfinite, place)) else None
-
-
-def _ageing(way: Sequence[Place]) -> Iterator[tuple[float, tuple[Place, Place]]]:
-    """Return each step of a way with how young it is, 0...1."""
-    steps = list(pairwise(way))
-    return (((number + 1) / len(steps), step) for number, step in enumerate(steps))

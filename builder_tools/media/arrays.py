@@ -52,7 +52,9 @@ def array_to_rgb(image: np.ndarray) -> tuple[np.ndarray, str]:
     if image.dtype.kind == "u" and image.dtype.itemsize == 2:
         bits = sensor_bits(int(image.max()))
         note = "" if bits == 16 else f"its 16-bit values are read as {bits} bits, as none is higher"
-        return _channels_to_rgb(_in_strips(image, lambda part: _shifted(part, bits - 8))), note
+        return _channels_to_rgb(
+            _in_strips(image, lambda part: (part >> (bits - 8)).astype(np.uint8))
+        ), note
     if image.dtype.kind == "f":
         scale = _float_scale(image)
         return _channels_to_rgb(_in_strips(image, lambda part: _rounded(part * scale))), ""
@@ -123,10 +125,6 @@ def _float_scale(image: np.ndarray) -> float:
             "255 * (image - image.min()) / (image.max() - image.min())."
         )
     return 255.0 if high <= 1 else 1.0
-
-
-def _shifted(part: np.ndarray, bits: int) -> np.ndarray:
-    return (part >> bits).astype(np.uint8)
 
 
 def _rounded(part: np.ndarray) -> np.ndarray:

@@ -32,7 +32,9 @@ def check_outputs(
     existing: list[tuple[str, Path, os.stat_result]] = []
     for name, path in outputs.items():
         found = None if path is None else _stat(path)
-        if path is None or (found and not _keeps(found.st_mode)):
+        if path is None or (
+            found and not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode))
+        ):
             continue  # a device keeps nothing
         other = places.setdefault(place_key(path), name)
         if other != name:
@@ -90,10 +92,6 @@ def place_key(path: str | os.PathLike) -> str:
     """Return what is equal for paths that some file system may take for one."""
     folder, name = os.path.split(os.path.abspath(path))
     return unicodedata.normalize("NFC", os.path.join(os.path.realpath(folder), name)).casefold()
-
-
-def _keeps(mode: int) -> bool:
-    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
 
 
 def _stat(path: object) -> os.stat_result | None:

@@ -47,7 +47,8 @@ class FoundImages:
         Spelled as UTF-8 has it, whatever the surroundings call the file system's encoding: csv
         files are written and read so.
         """
-        return tuple(_as_utf8(path.relative_to(self.folder).as_posix()) for path in self.paths)
+        names = (path.relative_to(self.folder).as_posix() for path in self.paths)
+        return tuple(os.fsencode(name).decode("utf-8", "surrogateescape") for name in names)
 
     def sentences(self) -> list[str]:
         """Return what to tell the user: `3 left out because ...: notes.txt, ...`, one a reason."""
@@ -56,11 +57,6 @@ class FoundImages:
             f"{', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
             for reason, names in self.left_out.items()
         ]
-
-
-def _as_utf8(name: str) -> str:
-    """Return a name by its bytes, read as UTF-8; bytes that are none stay what they are."""
-    return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def list_images(folder: str | Path) -> list[Path]:

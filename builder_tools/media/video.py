@@ -95,7 +95,10 @@ class VideoReader:
         first = next(decoded, None)
         if first is None:
             raise ValueError(f"Not one image of the video {self.source!r} could be decoded.")
-        self.fps = self._declared_fps()
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        if not rate:
+            _logger.warning("%s names no frame rate; %s is assumed.", self.source, DEFAULT_FPS)
+        self.fps = float(rate or DEFAULT_FPS)
         self.duration_s = self._declared_duration_s()
         self.has_audio = bool(known_streams(self._container.streams.audio))
         self._matrix = _display_matrix(first)
@@ -175,12 +178,6 @@ class VideoReader:
             converted = self._reformatter.reformat(decoded, *own, kind, threads=1).to_ndarray()
         image = converted.copy() if kind == "rgb24" else _over_white(converted)
         return _turn(fitted(image, self._shown_size), self._matrix)
-
-    def _declared_fps(self) -> float:
-        rate = self._stream.average_rate or self._stream.guessed_rate
-        if not rate:
-            _logger.warning("%s names no frame rate; %s is assumed.", self.source, DEFAULT_FPS)
-        return float(rate or DEFAULT_FPS)
 
     def _declared_duration_s(self) -> float | None:
         if self._stream.duration is not None:

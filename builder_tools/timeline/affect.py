@@ -44,7 +44,8 @@ def affect_of(face: FaceEmotion) -> Affect:
         return Affect(face.valence, face.arousal, length, FROM_MODEL)
     names = tuple(face.probabilities)
     probabilities = np.fromiter(face.probabilities.values(), float, len(names))
-    place = _expected_place(names, probabilities)
+    expected = EmotionSet(names).expected_place(probabilities[None])[0].tolist()
+    place = None if math.isnan(expected[0]) else tuple(expected)
     calm = [own_word(name) in CALM_EMOTIONS for name in names]
     if any(calm):
         intensity = min(max(1.0 - float(probabilities[calm].sum()), 0.0), 1.0)
@@ -52,9 +53,3 @@ def affect_of(face: FaceEmotion) -> Affect:
         intensity = min(math.hypot(*place), 1.0) if place else 0.0
     valence, arousal = place or (None, None)
     return Affect(valence, arousal, intensity, FROM_ANCHORS)
-
-
-def _expected_place(names: tuple[str, ...], probabilities: np.ndarray):
-    """Return valence and arousal, None where no emotion with an anchor is probable."""
-    valence, arousal = EmotionSet(names).expected_place(probabilities[None])[0].tolist()
-    return None if math.isnan(valence) else (valence, arousal)

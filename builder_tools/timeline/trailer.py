@@ -63,7 +63,8 @@ def _write_sound(path: Path, film: str | Path, cuts: Sequence[Cut], fps: float) 
             samples = read_sound(
                 film, rate, start_s=cut.start_s(fps), num_samples=end - begin, channels=2
             )
-            output.writeframes(_to_int16(_faded(samples, round(FADE_S * rate))))
+            faded = np.clip(_faded(samples, round(FADE_S * rate)), -1, 1)
+            output.writeframes(np.rint(faded * 32767).astype("<i2").T.tobytes())
             shown += cut.count
     return path
 
@@ -75,7 +76,3 @@ def _faded(samples: np.ndarray, length: int) -> np.ndarray:
     faded[:, :length] *= ramp
     faded[:, samples.shape[1] - length :] *= ramp[::-1]
     return faded
-
-
-def _to_int16(samples: np.ndarray) -> bytes:
-    return np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2").T.tobytes()

@@ -90,12 +90,7 @@ def _augment(
     column_price[done] -= reached - distance[done]
     while True:
         row = int(before[column])
-        row_of[column], column = row, _column_of(row_of, row, column)
+        held = np.flatnonzero(row_of == row)  # the column it had before it moves, if any
+        row_of[column], column = row, int(held[0]) if len(held) else column
         if row == start:
             return
-
-
-def _column_of(row_of: np.ndarray, row: int, new_column: int) -> int:
-    """Return the column a row had before it moves to a new one (itself if it had none)."""
-    held = np.flatnonzero(row_of == row)
-    return int(held[0]) if len(held) else new_column

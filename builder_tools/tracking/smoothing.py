@@ -78,15 +78,11 @@ class EmotionSmoother:
             found: The faces, with `face.track` set.
             time_s: When the image is shown, seconds; not earlier than the one before.
         """
-        self._forget(time_s)
+        kept = {t: s for t, s in self._states.items() if time_s - s.time_s <= self._forget_s}
+        self._states = kept
         return tuple(
             face if face.face.track is None else self._smooth(face, time_s) for face in found
         )
-
-    def _forget(self, time_s: float) -> None:
-        old = [t for t, state in self._states.items() if time_s - state.time_s > self._forget_s]
-        for track in old:
-            del self._states[track]
 
     def _smooth(self, face: FaceEmotion, time_s: float) -> SteadyEmotion:
         fresh = np.fromiter(face.probabilities.values(), float, len(face.probabilities))

@@ -310,7 +310,8 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:
     taken: set[str] = set()
     renamed: dict[str, str] = {}
     left = int(limits.max_unpacked_mb * MEGABYTE)
-    names = _below_common_folder([_clean_path(name) for name, _ in images])
+    parts = [PurePosixPath(name.replace("\\", "/")).parts for name, _ in images]
+    names = _below_common_folder(["/".join(map(clean_name, own)) for own in parts])
     for wanted, (called, entry) in zip(names, images, strict=True):
         name = free_name(wanted, taken)
         if PurePosixPath(name).name != PurePosixPath(called).name:
@@ -326,10 +327,6 @@ def numbered_name(number: int, name: str) -> str:
     """Return what the file of an image is called on the disk, whatever it is called outside."""
     suffix = PurePosixPath(name).suffix.lower()
     return f"{number}{suffix if suffix in IMAGE_SUFFIXES else ''}"
-
-
-def _clean_path(name: str) -> str:
-    return "/".join(clean_name(part) for part in PurePosixPath(name.replace("\\", "/")).parts)
 
 
 def _below_common_folder(names: list[str]) -> list[str]:

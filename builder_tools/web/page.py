@@ -85,7 +85,7 @@ class Page:
         self.blocks.queue(max_size=MOST_QUEUED)
 
     def _build(self) -> None:
-        words = self.words
+        words, limits = self.words, self.limits
         gr.HTML(_header(words))
         with gr.Tabs():
             with gr.Tab(words("tab.photo"), id="photo"):
@@ -93,10 +93,17 @@ class Page:
             with gr.Tab(words("tab.camera"), id="camera"):
                 gr.HTML(_camera_frame(words))
             with gr.Tab(words("tab.video"), id="video"):
-                video = self._build_long("video", VIDEO_TYPES, "single", self._video_label())
+                facts = {
+                    "limit_mb": f"{limits.max_upload_mb:g}",
+                    "limit_s": f"{limits.max_video_s:g}",
+                }
+                drop = words("video.drop", **facts)
+                video = self._build_long("video", VIDEO_TYPES, "single", drop)
             with gr.Tab(words("tab.batch"), id="batch"):
                 types = [*PHOTO_TYPES, ".zip"]
-                batch = self._build_long("batch", types, "multiple", self._batch_label())
+                facts = {"limit": limits.max_images, "limit_mb": f"{limits.max_upload_mb:g}"}
+                drop = words("batch.drop", **facts)
+                batch = self._build_long("batch", types, "multiple", drop)
             with gr.Tab(words("tab.models"), id="models"):
                 choice = self._build_models()
         gr.HTML(f'<p class="bt-foot">{html.escape(words("caution"))}</p>')
@@ -177,16 +184,6 @@ class Page:
             show_progress="hidden",
         )
         _event(cancel.click, self.on_stop, None, None, show_progress="hidden")
-
-    def _video_label(self) -> str:
-        limits = self.limits
-        facts = {"limit_mb": f"{limits.max_upload_mb:g}", "limit_s": f"{limits.max_video_s:g}"}
-        return self.words("video.drop", **facts)
-
-    def _batch_label(self) -> str:
-        limits = self.limits
-        facts = {"limit": limits.max_images, "limit_mb": f"{limits.max_upload_mb:g}"}
-        return self.words("batch.drop", **facts)
 
     def on_photo(self, upload: str | None, model: str, detector: str) -> tuple[Any, str]:
         """Return what a photo shows, and an emptied upload field."""

@@ -46,7 +46,8 @@ class Rewriting:
             body.extend(message.get("body", b""))
             if not message.get("more_body"):
                 whole = rewritten(bytes(body), language)
-                start["headers"] = _with_length(start["headers"], len(whole))
+                kept = [pair for pair in start["headers"] if pair[0].lower() != b"content-length"]
+                start["headers"] = [*kept, (b"content-length", str(len(whole)).encode())]
                 await send(start)
                 await send({"type": "http.response.body", "body": whole})
 
@@ -63,8 +64,3 @@ def rewritten(page: bytes, language: str) -> bytes:
     page = _PREVIEWS.sub(b"", page)
     page = page.replace(b'lang="en"', f'lang="{language}"'.encode(), 1)
     return page.replace(b"<head>", _HEAD.format(language=language).encode(), 1)
-
-
-def _with_length(headers: list, length: int) -> list:
-    kept = [pair for pair in headers if pair[0].lower() != b"content-length"]
-    return [*kept, (b"content-length", str(length).encode())]

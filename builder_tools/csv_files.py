@@ -47,9 +47,20 @@ def csv_writer(file: TextIO) -> Any:
 
 
 def read_csv(path: Path) -> list[list[str]]:
-    """Return the rows of a csv, the header among them."""
+    """Return the rows of a csv, the header among them.
+
+    Raises:
+        ValueError: If it is none; says the file and the line.
+        OSError: If it cannot be read.
+    """
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        return list(csv.reader(file))
+        reader = csv.reader(file)
+        try:
+            return list(reader)
+        except csv.Error as error:
+            raise ValueError(
+                f"Expected a csv in {path}. Line {reader.line_num} is none: {error}."
+            ) from error
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -51,6 +51,7 @@ def test_persons_by_table(tmp_path, head, emotions):
         ("file,age\na.png,3\n", "columns person and one of"),
         ("", "columns person and one of"),
         ("file,person\na.png\n", "2 cells in .*who.csv, line 2"),
+        (f"file,person\na.png,{'a' * 200_000}\n", "Line 2 is none: field larger"),
         ("file,person\nz.png,ann\n", "Received: none for any of 3 images"),
     ],
 )
@@ -63,7 +64,12 @@ def test_tables_that_are_none(tmp_path, text, words):
 def test_no_table_and_patterns_that_are_none(tmp_path):
     with pytest.raises(FileNotFoundError, match="Check the spelling"):
         persons_of(IMAGES, str(tmp_path / "who.csv"))
-    for how, words in (("(", "regular expression"), ("zz", "group in brackets"), ("(zz)", "none")):
+    for how, words in (
+        ("", "group"),
+        ("(", "regular expression"),
+        ("zz", "group in brackets"),
+        ("(zz)", "none"),
+    ):
         with pytest.raises(ValueError, match=words):
             persons_of(IMAGES, how)
     with pytest.raises(ValueError, match="regular expression"):
@@ -136,6 +142,7 @@ def test_a_batch_tells_both_answers(people, tmp_path, capsys):
     assert sum(float(lines[0][f"relative_p_{name}"]) for name in NINE) == pytest.approx(1, abs=0.01)
     assert lines[2]["relative_p_happy"] == "" and lines[2]["person"] == "bob"
     assert out.read_text().splitlines()[0] == "image_path,emotion"
+    assert main([*command, "--person", ""]) == 2
     assert main([*command, "--neutral", "ann"]) == 2
     assert "Expected --person with --neutral" in capsys.readouterr().err
 

@@ -209,18 +209,18 @@ def _run_batch(options: argparse.Namespace) -> int:
     _check_out(options)
     if options.geometry and options.faces_csv is None:
         raise ValueError("Expected --faces-csv with --geometry: it gets the columns.")
-    if options.neutral and not options.person:
+    if options.neutral is not None and options.person is None:
         raise ValueError("Expected --person with --neutral: rests are a person's.")
     job = plan_submission(options.folder, options.sample)
     persons = None
-    if options.person:
+    if options.person is not None:
         persons = persons_of(job.names, options.person, options.neutral)
     settings = {
         "batch_size": options.batch_size,
         "workers": options.workers,
         "no_face": options.no_face,
         "multi_face": options.multi_face,
-        "every_face": bool(options.faces_csv or options.out or options.person),
+        "every_face": bool(options.faces_csv or options.out or persons),
     }
     with make_inference(options, "img_batch", **settings) as inference:
         rows = make_submission(

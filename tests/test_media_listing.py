@@ -126,9 +126,14 @@ def _names_read(raw: bytes, *, utf8: bool = False, extra: bytes = b"") -> str:
         return zip_entry_name(archive.infolist()[0])
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "cp866"])
-def test_names_in_zips_that_say_no_encoding(encoding):
-    assert _names_read("папка/лицо 1.jpg".encode(encoding)) == "папка/лицо 1.jpg"
+@pytest.mark.parametrize("encoding", ["utf-8", "cp866", "cp1251"])
+@pytest.mark.parametrize("name", ["папка/лицо 1.jpg", "сера/Ёлка №2.JPG", "ФОТО/Яблоко_IMG.png"])
+def test_names_in_zips_that_say_no_encoding(encoding, name):
+    assert _names_read(name.encode(encoding)) == name
+
+
+def test_capitals_within_russian_names_in_zips():
+    assert _names_read("МоёФото.jpg".encode("cp866")) == "МоёФото.jpg"
 
 
 def test_other_names_in_zips():

@@ -2,7 +2,7 @@
 
 A zip says of a name either that it is UTF-8, or nothing; then it is in whatever the computer wrote
 it in. `zipfile` takes that for the DOS code page 437, which makes garbage of what a Mac (UTF-8) or
-a Russian Windows (code page 866) packed.
+a Russian Windows (code page 866, or 1251 by some programs) packed.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from zipfile import ZipInfo
 
 _IS_UTF8 = 0x800
 _UNICODE_PATH = 0x7075
-_WORD = re.compile(r"[А-Яа-яЁё№_]+|[ -~]+")  # noqa: RUF001 - Russian letters are meant
+_LIKELY = re.compile(r"[А-ЯЁ№]*[а-яё№]*|[ -~]+")  # noqa: RUF001 - Russian letters are meant
+_POSSIBLE = re.compile(r"[А-Яа-яЁё№]+|[ -~]+")  # noqa: RUF001
 
 
 def zip_entry_name(entry: ZipInfo) -> str:
-    """Return the name of a file in a zip: as its extra field, UTF-8, code page 866 or 437 give it.
+    """Return the name of a file in a zip as its extra field, UTF-8 or a code page give it.
 
-    Code page 866 (a Russian Windows) is taken where every word is then Russian or plain ASCII.
+    Code page 866 or 1251 is taken where every word is then Russian, capitals first if it can be,
+    or plain ASCII; else 437.
     """
     if entry.flag_bits & _IS_UTF8:
         return entry.filename
@@ -49,6 +51,10 @@ def _decoded(packed: bytes) -> str:
     try:
         return packed.decode("utf-8")
     except UnicodeDecodeError:
-        russian = packed.decode("cp866")
-        is_russian = all(_WORD.fullmatch(word) for word in re.findall(r"[^\s\x21-\x40]+", russian))
-        return russian if is_russian else packed.decode("cp437")
+        pass
+    for word in (_LIKELY, _POSSIBLE):
+        for page in ("cp866", "cp1251"):
+            russian = packed.decode(page, "replace")
+            if all(map(word.fullmatch, re.findall(r"[^\s\x21-\x40_]+", russian))):
+                return russian
+    return packed.decode("cp437")

@@ -12,6 +12,7 @@ from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.inference import BatchRow, Inference
 from builder_tools.submission import (
     check_submission,
+    standard_submission,
     log_path,
     make_submission,
     plan_submission,
@@ -299,30 +300,72 @@ def test_the_same_name_in_two_folders_is_told_apart_by_the_sample(tmp_path):
     assert job.paths == (images / "b" / "1.png", images / "a" / "1.png")
 
 
-GOOD = "image_path,emotion\n0.jpg,sad\n1.jpg,anger\n"
+PLAIN = "image_path,emotion\n0.jpg,sad\n1.jpg,anger\n"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (GOOD.replace("anger", "Anger!"), r"line 3.*'Anger!'"),
-        (GOOD.replace("anger", ""), "line 3"),
-        (GOOD + "0.jpg,sad\n", r"each image once.*'0.jpg'"),
-        (GOOD.replace("image_path", "id"), "header"),
-        (GOOD.replace(",", ";"), "header"),
-        (GOOD + ",sad\n", "name in every row"),
-        (GOOD + "2.jpg,sad,1\n", "line 4"),
+        (PLAIN.replace("anger", "Anger!"), r"line 3.*'Anger!'"),
+        (PLAIN.replace("anger", ""), "line 3"),
+        (PLAIN + "0.jpg,sad\n", r"each image once.*'0.jpg'"),
+        (PLAIN.replace("image_path", "id"), "header"),
+        (PLAIN.replace(",", ";"), "header"),
+        (PLAIN + ",sad\n", "name in every row"),
+        (PLAIN + "2.jpg,sad,1\n", "line 4"),
         ("image_path,emotion\n", "at least"),
         ("", "header"),
     ],
 )
 def test_a_wrong_submission_is_refused_without_a_sample_too(text, message, tmp_path):
     csv_path = tmp_path / "s.csv"
-    csv_path.write_text(GOOD)
+    csv_path.write_text(PLAIN)
     assert "itself only" in check_submission(csv_path, NINE_EMOTIONS)
     csv_path.write_text(text)
     with pytest.raises(ValueError, match=message):
         check_submission(csv_path, NINE_EMOTIONS)
+
+
+OTHER_FORMS = {
+    "semicolons": PLAIN.replace(",", ";"),
+    "a mark": "\ufeff" + PLAIN,
+    "Excel": "sep=;\r\n" + PLAIN.replace(",", ";").replace("\n", "\r\n"),
+    "tabs": PLAIN.replace(",", "\t"),
+    "spaces": PLAIN.replace(",", " , "),
+    "capitals": PLAIN.replace("image_path,emotion", "Image_Path,EMOTION").replace("sad", "Sad"),
+    "blank lines": PLAIN.replace("\n", "\n\n"),
+    "quotes": "".join(
+        f'"{line.replace(",", chr(34) + ";" + chr(34))}"\n' for line in PLAIN.split()
+    ),
+}
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_a_submission_in_another_form_is_sent_in_the_standard_one(tmp_path, form):
+    csv_path, standard = tmp_path / "s.csv", tmp_path / "s.standard.csv"
+    csv_path.write_text(OTHER_FORMS[form], encoding="utf-8", newline="")
+    given = csv_path.read_bytes()
+    path, against = standard_submission(csv_path, NINE_EMOTIONS)
+    assert path == standard and "itself only" in against
+    assert standard.read_text() == PLAIN and csv_path.read_bytes() == given
+    assert standard_submission(standard, NINE_EMOTIONS)[0] == standard
+    csv_path.write_text(OTHER_FORMS[form].casefold().replace("anger", "angry"), encoding="utf-8")
+    with pytest.raises(ValueError, match="'angry'"):
+        standard_submission(csv_path, NINE_EMOTIONS)
+
+
+@pytest.mark.parametrize(
+    "names", ["0 1", "0.JPG 1.JPG", "test/0.jpg test/1.jpg", "TEST\\0 TEST\\1"]
+)
+def test_ids_in_another_spelling_are_those_of_the_sample(tmp_path, names):
+    csv_path, sample = tmp_path / "s.csv", write_sample(tmp_path / "a.csv", ["0.jpg", "1.jpg"])
+    first, second = names.split()
+    csv_path.write_text(f"image_path,emotion\n{first},sad\n{second},anger\n")
+    path, _ = standard_submission(csv_path, NINE_EMOTIONS, sample)
+    assert path.read_text() == PLAIN
+    csv_path.write_text(f"image_path,emotion\n{second},sad\n{second},anger\n")
+    with pytest.raises(ValueError, match="each image once"):
+        standard_submission(csv_path, NINE_EMOTIONS, sample)
 
 
 def test_a_submission_is_compared_with_its_log(folder, tmp_path):

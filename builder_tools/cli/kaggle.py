@@ -28,15 +28,17 @@ def _submit_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_submit(options: argparse.Namespace) -> None:
     from builder_tools.emotions import NINE_EMOTIONS
-    from builder_tools.submission import check_submission, send_submission
+    from builder_tools.submission import send_submission, standard_submission
 
-    against = check_submission(options.csv, NINE_EMOTIONS, options.sample)
+    csv, against = standard_submission(options.csv, NINE_EMOTIONS, options.sample)
     print(
         f"{options.csv}: header, words and ids are valid; checked against {against}",
         file=sys.stderr,
     )
+    if csv != options.csv:
+        print(f"It was written in another form; the standard one is {csv}", file=sys.stderr)
     command = send_submission(
-        options.csv, options.message, competition=options.competition, dry_run=not options.send
+        csv, options.message, competition=options.competition, dry_run=not options.send
     )
     print(shlex.join(command))
 

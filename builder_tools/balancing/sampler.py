@@ -86,7 +86,10 @@ class FaceSampler(BaseOverSampler):
         faces = X if self.image_shape is None else self._as_images(X)
         shares = Shares(self.train_part, self.modify_coef)
         search = Search(self.space, self.kind, self.k_neighbors, self.embed)
-        seed = self._seed()
+        seed = self.random_state
+        if not isinstance(seed, int | np.integer):
+            seed = check_random_state(seed).randint(HIGHEST_SEED)
+        seed = int(seed)
         common = None if self.kind == "regular" else features_of(faces, search, seed)
         parts = [part_of(y, ORIGINAL, np.arange(len(y)))]
         for label, missing in self.sampling_strategy_.items():
@@ -117,8 +120,3 @@ class FaceSampler(BaseOverSampler):
                 f"image_shape={self.image_shape}. Received: rows of {X.shape[1]}."
             )
         return X.reshape(len(X), *self.image_shape)
-
-    def _seed(self) -> int:
-        if isinstance(self.random_state, int | np.integer):
-            return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(HIGHEST_SEED))

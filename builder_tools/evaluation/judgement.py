@@ -110,7 +110,9 @@ def _format_protocol(name: str, found: Mapping[str, Any]) -> str:
         if key in found:
             lines += [f"  {key.replace('_', ' ')}", *format_figures(found[key])]
     if SURE in found:
-        lines += ["  predictions that are not doubtful", *_format_sure(found[SURE])]
+        shares = (("coverage", found[SURE]["coverage"]), ("accuracy", found[SURE]["accuracy"]))
+        lines += ["  predictions that are not doubtful"]
+        lines += [f"    {name:<28}{_number(share)}" for name, share in shares]
     return "\n".join([*lines, "  recall by emotion", *format_recall(found)])
 
 
@@ -122,10 +124,6 @@ def format_figures(found: Mapping[str, Any]) -> list[str]:
             f"    {key.replace('_', ' '):<28}{format_share(found[key], found[f'{key}_95'])}"
         )
     return [*lines, f"    {'calibration error':<28}{_number(found['ece'])}"]
-
-
-def _format_sure(sure: Mapping[str, float | None]) -> list[str]:
-    return [f"    {name:<28}{_number(sure[name])}" for name in ("coverage", "accuracy")]
 
 
 def format_recall(found: Mapping[str, Any]) -> list[str]:

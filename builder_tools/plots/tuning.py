@@ -93,7 +93,10 @@ def plot_parallel_coordinates(
     for place, scale in enumerate(scales):
         _draw_scale(place, scale, ax)
     ax.set(xlim=(-0.3, len(scales) - 0.35), ylim=(-_ROOM - 0.04, 1.04), yticks=[])
-    ax.set_xticks(range(len(scales)), [_wrapped(scale.name) for scale in scales])
+    ax.set_xticks(
+        range(len(scales)),
+        ["\n".join(scale.name.rsplit("_", 1)).replace("_", " ") for scale in scales],
+    )
     ax.tick_params(axis="x", length=0, pad=8)
     ax.spines[:].set_visible(False)
     return ax
@@ -125,7 +128,11 @@ class _Scale:
     def _number_place(self, known: pd.Series, name: str):
         convert = np.log10 if name.startswith(LOGARITHMIC) else np.asarray
         low, high = convert(known.min()), convert(known.max())
-        ticks = _decades(known) if name.startswith(LOGARITHMIC) else _even(known)
+        ticks = (
+            _decades(known)
+            if name.startswith(LOGARITHMIC)
+            else np.linspace(known.min(), known.max(), 5)
+        )
         self.ticks = [((convert(tick) - low) / (high - low), f"{tick:.3g}") for tick in ticks]
         return lambda value: (convert(float(value)) - low) / (high - low)
 
@@ -146,10 +153,6 @@ def _decades(known: pd.Series) -> list[float]:
     margin = (high / low) ** 0.08
     inner = [10.0**e for e in exponents if low * margin < 10.0**e < high / margin]
     return [low, *inner, high]
-
-
-def _even(known: pd.Series) -> list[float]:
-    return list(np.linspace(known.min(), known.max(), 5))
 
 
 def _draw_lines(heights: np.ndarray, scores: np.ndarray, ax: Axes) -> None:
@@ -173,8 +176,3 @@ def _draw_scale(place: int, scale: _Scale, ax: Axes) -> None:
     for height, text in ticks:
         ax.plot([place - 0.03, place], [height, height], color="0.25", linewidth=1, zorder=3)
         ax.text(place + 0.04, height, text, fontsize=8, va="center", bbox=box, zorder=4)
-
-
-def _wrapped(name: str) -> str:
-    """Break a name before its last word, so that neighbours do not touch."""
-    return "\n".join(name.rsplit("_", 1)).replace("_", " ")

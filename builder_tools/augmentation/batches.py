@@ -36,7 +36,8 @@ class FaceBatches(keras.utils.PyDataset):
     `with_augmentation`).
 
     Args:
-        images: `(n, H, W)` uint8 grey, `(n, H, W, 3)` uint8 RGB, or a `FaceSource`.
+        images: `(n, H, W)` uint8 grey, `(n, H, W, 3)` uint8 RGB, or a `FaceSource`; features of
+            another type in their place are given as they are.
         targets: `(n, k)` float32.
         batch_size: Faces a batch.
         shuffle_seed: With `epoch` it fixes the order of every epoch; None keeps the given order.
@@ -91,7 +92,7 @@ class FaceBatches(keras.utils.PyDataset):
         if self.changes:
             rng = np.random.default_rng((self.shuffle_seed, self.epoch, index))
             faces, targets = self.changes(faces, targets, rng)
-        faces = faces[..., None] if faces.ndim == 3 else faces
+        faces = faces[..., None] if faces.ndim == 3 and faces.dtype == np.uint8 else faces
         return faces.astype(np.float32), targets
 
     def start_epoch(self, epoch: int) -> None:

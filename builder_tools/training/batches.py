@@ -51,6 +51,28 @@ class StreamedBatches(FaceBatches):
         self.order = piece_of_passes(rows, first, self.epoch_faces, (self.shuffle_seed,))
 
 
+class FeatureCopies:
+    """A `FaceSource` of features: in each epoch those of one copy of each face.
+
+    Args:
+        copies: Arrays `(n, ...)` of one shape, usually memory-mapped.
+    """
+
+    def __init__(self, copies: list[np.ndarray]) -> None:
+        self.copies = copies
+        self.start_epoch(0)
+
+    def __len__(self) -> int:
+        return len(self.copies[0])
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        return self.copy[rows]
+
+    def start_epoch(self, epoch: int) -> None:
+        """Take the copy of an epoch."""
+        self.copy = self.copies[epoch % len(self.copies)]
+
+
 @dataclass(frozen=True)
 class BatchChanges:
     """What happens to the faces of a training batch before they reach the network.

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from builder_tools.augmentation import FaceBatches
+from builder_tools.training.batches import FeatureCopies
 from builder_tools.training.checkpoints import RunFolder, has_stopped
 from builder_tools.training.config import TrainingConfig
 from builder_tools.training.objectives import task_figures
@@ -17,18 +18,32 @@ DRAWS_PER_EPOCH = 1_000_000
 """Room for the random draws of one epoch in the counter of a Keras seed generator."""
 
 
-class EpochSeed(keras.callbacks.Callback):
-    """Before each epoch: order of the faces and every random generator, from seed and epoch."""
+def seed_generators(model: keras.Model, seed: int, count: int) -> None:
+    """Set every random generator of a model by a seed and a count of draws."""
+    generators = [v for v in model.variables if v.name == "seed_generator_state"]
+    for number, state in enumerate(generators):
+        state.assign([1000 * seed + number, count])
 
-    def __init__(self, batches: FaceBatches, seed: int) -> None:
+
+class EpochSeed(keras.callbacks.Callback):
+    """Before each epoch: the faces' order and copy and all random generators, by seed and epoch.
+
+    Args:
+        batches: What is trained on.
+        seed: Of the run.
+        whole: The network behind its augmentation; what is trained may be the upper part of it,
+            which then draws what it would draw in the whole.
+    """
+
+    def __init__(self, batches: FaceBatches, seed: int, whole: keras.Model) -> None:
         super().__init__()
-        self.batches, self.seed = batches, seed
+        self.batches, self.seed, self.whole = batches, seed, whole
 
     def on_epoch_begin(self, epoch, logs=None):
         self.batches.start_epoch(epoch)
-        generators = [v for v in self.model.variables if v.name == "seed_generator_state"]
-        for number, state in enumerate(generators):
-            state.assign([1000 * self.seed + number, epoch * DRAWS_PER_EPOCH])
+        if isinstance(self.batches.images, FeatureCopies):
+            self.batches.images.start_epoch(epoch)
+        seed_generators(self.whole, self.seed, epoch * DRAWS_PER_EPOCH)
 
 
 class AveragedWeights(keras.callbacks.SwapEMAWeights):

@@ -95,6 +95,9 @@ class TrainingConfig:
         batch_norm_momentum: How much of their running statistics batch normalisations keep a
             step; None as the network has it. Runs of some hundred steps want 0.9 (see
             `set_batch_norm_momentum`).
+        feature_copies: Compute what frozen layers give once, for so many augmented copies of each
+            face, and train the rest on that (see `training.features`); epochs take the copies
+            in turn. 0 computes it anew each step, for faces augmented anew.
         affect_weight: Of the loss of valence and arousal beside that of the emotions (`both`).
         ccc_weight: Of 1 - CCC in the loss of valence and arousal.
         mse_weight: Of the mean squared error in it.
@@ -128,6 +131,7 @@ class TrainingConfig:
     cutmix: float = 0.0
     ema_decay: float = 0.0
     batch_norm_momentum: float | None = None
+    feature_copies: int = 0
     affect_weight: float = 1.0
     ccc_weight: float = 1.0
     mse_weight: float = 1.0
@@ -137,6 +141,7 @@ class TrainingConfig:
         self._expect_stages()
         self._expect_numbers()
         self._expect_task()
+        self._expect_cacheable()
 
     @property
     def task(self) -> str:
@@ -217,6 +222,7 @@ class TrainingConfig:
     def _expect_numbers(self) -> None:
         lowest = {"batch_size": 1, "warmup_epochs": 0, "focal_gamma": 0, "weight_decay": 0}
         lowest |= {"mixup": 0, "cutmix": 0, "affect_weight": 0, "ccc_weight": 0, "mse_weight": 0}
+        lowest["feature_copies"] = 0
         for name, least in lowest.items():
             if getattr(self, name) < least:
                 raise ValueError(f"Expected {name} >= {least}. Received: {getattr(self, name)}.")
@@ -242,6 +248,21 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"Expected {name} >= 1 or None. Received: {value}.")
+
+    def _expect_cacheable(self) -> None:
+        if not self.feature_copies:
+            return
+        if self.mixup or self.cutmix:
+            raise ValueError(
+                "Expected no mixup and no cutmix with cached features: they mix faces anew in each "
+                f"step. Received: mixup={self.mixup}, cutmix={self.cutmix}."
+            )
+        if all(stage.trainable == "all" for stage in self.stages):
+            raise ValueError(
+                "Expected a stage with frozen layers to cache their features, as 48:5:head or "
+                f"48:5:4. Received: {self.feature_copies} copies, and all layers learn in every "
+                "stage."
+            )
 
     def _expect_task(self) -> None:
         task = TASKS[self.task]

@@ -30,6 +30,7 @@ from builder_tools.training.callbacks import (
 )
 from builder_tools.training.checkpoints import RunFolder, has_stopped
 from builder_tools.training.config import Phase, Stage, TrainingConfig
+from builder_tools.training.features import cached_features, split_at_frozen
 from builder_tools.training.matching import MatchingLoss
 from builder_tools.training.objectives import (
     build_loss,
@@ -96,6 +97,11 @@ def train(
     """
     for part in (train, valid):
         TASKS[config.task].check_targets(part.targets)
+    if teacher is not None and config.feature_copies:
+        raise ValueError(
+            "Expected no cached features with teachers that answer about the augmented faces. "
+            f"Received: {config.feature_copies} copies. Leave one of them out."
+        )
     run_folder = RunFolder(
         Path(folder or tempfile.mkdtemp(prefix="run-")), resumable=folder is not None
     )
@@ -125,7 +131,7 @@ class _Session:
         self.config, self.train, self.valid, self.folder = config, train, valid, folder
         self.tensorboard, self.teacher = tensorboard, teacher
         self.task = TASKS[config.task]
-        self.steps = len(self._batches())
+        self.steps = len(self._batches(train.images))
 
     def run(self) -> keras.Model:
         done = self.folder.epochs_done(self.steps, len(self.train.images))
@@ -210,37 +216,52 @@ class _Session:
                 self._fit_stage(network, phase, stage, max(first, start), last)
 
     def _fit_stage(self, network, phase: Phase, stage: Stage, first: int, last: int) -> None:
-        config = self.config
-        model = with_augmentation(
+        config, train, valid = self.config, self.train.images, self.valid.images
+        whole = with_augmentation(
             network,
             augmentation_model(config.augmentation),
             size=stage.size,
-            channels=1 if len(self.train.images.shape) == 3 else 3,
+            channels=1 if len(train.shape) == 3 else 3,
             teacher=self.teacher,
         )
+        model, changes = whole, BatchChanges(config.degrade, config.mixup, config.cutmix)
+        parts = split_at_frozen(network) if config.feature_copies else None
+        if parts:
+            below, model = parts
+            train = cached_features(below, train, config, size=stage.size, augmented=True)
+            valid = cached_features(below, valid, config, size=stage.size, augmented=False)
+            changes = None
         if self.teacher is None:
             model.compile(network.optimizer, network.loss, metrics=training_metrics(self.task))
         else:
             model.compile(network.optimizer, MatchingLoss(network.loss))
-        batches = self._batches()
+        batches = self._batches(train, changes)
+        judged = FaceBatches(valid, self.valid.targets, batch_size=VALIDATION_BATCH)
+        callbacks = [
+            EpochSeed(batches, config.seed, whole),
+            Validation(judged, self.valid.targets, config),
+            *self._callbacks(network, phase, stage),
+        ]
+        if config.ema_decay:
+            callbacks.insert(0, AveragedWeights(in_network=first > phase.first_epoch))
         model.fit(
             batches,
             shuffle=False,
             initial_epoch=first,
             epochs=last,
             verbose=0,
-            callbacks=self._callbacks(network, phase, stage, batches, first),
+            callbacks=callbacks,
         )
 
-    def _batches(self) -> FaceBatches:
-        images, targets, config = self.train.images, self.train.targets, self.config
+    def _batches(self, images, changes: BatchChanges | None = None) -> FaceBatches:
+        targets, config = self.train.targets, self.config
         options = {
             "batch_size": config.batch_size,
             "shuffle_seed": config.seed,
             "balanced": config.balanced_batches,
             "classes": self.task.split(targets)[0],
             "workers": self._readers(),
-            "changes": BatchChanges(config.degrade, config.mixup, config.cutmix) or None,
+            "changes": changes or None,
         }
         if config.epoch_faces is None:
             return FaceBatches(images, targets, **options)
@@ -252,17 +273,12 @@ class _Session:
             return 1
         return READERS
 
-    def _callbacks(self, network, phase, stage, batches, first) -> list[keras.callbacks.Callback]:
-        valid = FaceBatches(self.valid.images, self.valid.targets, batch_size=VALIDATION_BATCH)
+    def _callbacks(self, network, phase, stage) -> list[keras.callbacks.Callback]:
         data = {"faces": len(self.train.images), "steps": self.steps}
         callbacks = [
-            EpochSeed(batches, self.config.seed),
-            Validation(valid, self.valid.targets, self.config),
             Progress(self.config.epochs, stage),
             Checkpoint(network, self.folder, self.config, phase, stage, data),
         ]
-        if self.config.ema_decay:
-            callbacks.insert(0, AveragedWeights(in_network=first > phase.first_epoch))
         if self.tensorboard:
             logs = self.folder.folder / "tensorboard"
             callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))

@@ -1,0 +1,222 @@
+"""What frozen layers give, computed once.
+
+While the lower part of a network is frozen, every epoch computes the same features anew. Here
+they are computed once, for some augmented copies of each face, and kept in files of the user's
+cache (`features` in `assets.cache_folder()`) that runs and the trials of a search share: a file
+is named after a hash of everything that its content follows from. Only the rest of the network is
+trained then; epoch e sees copy e modulo the number of copies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from builder_tools import __version__
+from builder_tools.assets import cache_folder
+from builder_tools.augmentation import AUGMENTATIONS, augmentation_model, with_augmentation
+from builder_tools.augmentation.batches import FaceSource
+from builder_tools.media import replacing
+from builder_tools.training.batches import BatchChanges, FeatureCopies
+from builder_tools.training.callbacks import DRAWS_PER_EPOCH, seed_generators
+from builder_tools.training.config import TrainingConfig
+
+CHUNK = 256
+"""Faces whose features are computed, and whose augmentation is drawn, together."""
+
+LIMIT_BYTES = 10 * 2**30
+"""What all cached features take at most; the longest unused make room for new ones."""
+
+
+def split_at_frozen(network: keras.Model) -> tuple[keras.Model, keras.Model] | None:
+    """Return what of a network always gives the same, and the rest; they share its weights.
+
+    The cut is the highest place, below every layer that learns or draws random numbers, where
+    one tensor is all that the rest needs. Where the whole backbone is frozen it comes after the
+    pooling, so that features are vectors.
+
+    Args:
+        network: Of `build_network`, after `set_trainable`.
+
+    Returns:
+        Two models, from faces to features and from features to the network's outputs; None
+        where nothing with weights lies below a cut.
+    """
+    backbone = network.get_layer("backbone")
+    changing = [_changes(layer) for layer in backbone.layers]
+    if not any(changing):
+        pooled = network.get_layer("dropout").input
+        return keras.Model(network.input, pooled), keras.Model(pooled, network.output)
+    features = _narrowest(backbone.layers, changing.index(True))
+    if features is None:
+        return None
+    below = keras.Model(backbone.input, features)
+    after = network.layers[network.layers.index(backbone) + 1].input
+    inputs = keras.Input(features.shape[1:], name="features")
+    rest = keras.Model(after, network.output)(keras.Model(features, backbone.output)(inputs))
+    return (below, keras.Model(inputs, rest)) if below.weights else None
+
+
+def cached_features(
+    below: keras.Model,
+    faces: FaceSource | np.ndarray,
+    config: TrainingConfig,
+    *,
+    size: int,
+    augmented: bool,
+) -> FeatureCopies:
+    """Return the features of faces, from the cache where they are there.
+
+    They are float32 where the run is, else float16.
+
+    Args:
+        below: The frozen part, of `split_at_frozen`.
+        faces: `(n, H, W[, 3])` uint8.
+        config: Of the run: copies, augmentation, degradation, precision, seed.
+        size: Side that faces are resized to, px.
+        augmented: Whether they are augmented, `config.feature_copies` times; else there is one
+            copy, as there is where the configuration changes nothing about a face.
+
+    Raises:
+        ValueError: If the features are more than the cache may hold, or not finite.
+        OSError: If they cannot be written.
+    """
+    changed = config.augmentation != AUGMENTATIONS["off"] or config.degrade > 0
+    copies = config.feature_copies if augmented and changed else 1
+    dtype = np.dtype(np.float32 if config.precision == "float32" else np.float16)
+    about = {
+        "version": __version__,
+        "size": size,
+        "dtype": dtype.name,
+        "layers": [_layer_text(layer) for layer in below.layers],
+        "weights": _hash(below.get_weights()),
+        "faces": _hash(chunk for _, chunk in _chunks(faces)),
+    }
+    if augmented and changed:
+        strength = dataclasses.asdict(config.augmentation)
+        about |= {"augmentation": strength, "degrade": config.degrade, "seed": config.seed}
+    shape = (len(faces), *below.output_shape[1:])
+    files = [cache_folder() / "features" / f"{_key(about, copy)}.npy" for copy in range(copies)]
+    _make_room(files, math.prod(shape) * dtype.itemsize)
+    channels = 1 if len(faces.shape) == 3 else 3
+    model = with_augmentation(
+        below, augmentation_model(config.augmentation), size=size, channels=channels
+    )
+    for copy, file in enumerate(files):
+        if not file.is_file():
+            chunks = _computed(model, faces, config, copy=copy, changed=augmented and changed)
+            _write(file, chunks, shape, dtype)
+        os.utime(file)
+    return FeatureCopies([np.load(file, mmap_mode="r") for file in files])
+
+
+def _changes(layer: keras.Layer) -> bool:
+    draws = any(variable.name == "seed_generator_state" for variable in layer.variables)
+    return draws or bool(layer.trainable_weights)
+
+
+def _narrowest(layers: list[keras.Layer], end: int) -> keras.KerasTensor | None:
+    """Return the last tensor below `layers[end]` that alone leads to it and to all above."""
+    made = {
+        id(tensor): place
+        for place, layer in enumerate(layers)
+        for tensor in keras.tree.flatten(layer.output)
+    }
+    for first in range(end, 1, -1):
+        needed = [t for layer in layers[first:] for t in keras.tree.flatten(layer.input)]
+        crossing = {id(tensor): tensor for tensor in needed if made[id(tensor)] < first}
+        if len(crossing) == 1:
+            return crossing.popitem()[1]
+    return None
+
+
+def _chunks(faces: FaceSource | np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the faces in order, each chunk with the row of its first."""
+    for start in range(0, len(faces), CHUNK):
+        yield start, faces[np.arange(start, min(start + CHUNK, len(faces)))]
+
+
+def _hash(arrays) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _layer_text(layer: keras.Layer) -> str:
+    """Return what a layer does, without the names that Keras counts up."""
+    config = {name: v for name, v in layer.get_config().items() if name != "name"}
+    return f"{type(layer).__name__} {json.dumps(config, sort_keys=True, default=str)}"
+
+
+def _key(about: dict, copy: int) -> str:
+    text = json.dumps({**about, "copy": copy}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _make_room(files: list[Path], file_bytes: int) -> None:
+    """Remove what was not used for longest, until the files that are missing have room."""
+    folder = files[0].parent
+    missing = sum(not file.is_file() for file in files) * file_bytes
+    folder.mkdir(parents=True, exist_ok=True)
+    others = {}
+    for path in set(folder.iterdir()) - set(files):
+        with contextlib.suppress(FileNotFoundError):  # another process made room, too
+            others[path] = path.stat()
+    taken = sum(stat.st_size for stat in others.values()) + len(files) * file_bytes
+    for path in sorted(others, key=lambda path: others[path].st_mtime):
+        if taken <= LIMIT_BYTES:
+            break
+        path.unlink(missing_ok=True)
+        taken -= others[path].st_size
+    free = shutil.disk_usage(folder).free
+    if taken > LIMIT_BYTES or missing > free:
+        raise ValueError(
+            f"Expected features of at most {min(LIMIT_BYTES, free) / 2**30:.1f} GiB in {folder}. "
+            f"Received: {len(files)} copies of {file_bytes / 2**30:.1f} GiB. Ask for fewer copies "
+            "or smaller faces, or let fewer layers learn."
+        )
+
+
+def _computed(
+    model, faces, config: TrainingConfig, *, copy: int, changed: bool
+) -> Iterator[np.ndarray]:
+    """Yield the features of one copy, chunk by chunk."""
+    from tqdm import tqdm
+
+    degraded = BatchChanges(degrade=config.degrade)
+    bar = {"desc": f"features, copy {copy + 1}", "file": sys.stderr, "mininterval": 2}
+    for start, chunk in tqdm(_chunks(faces), total=math.ceil(len(faces) / CHUNK), **bar):
+        if changed:
+            seed_generators(model, config.seed, copy * DRAWS_PER_EPOCH + start)
+            rng = np.random.default_rng((config.seed, copy, start))
+            chunk, _ = degraded(chunk, chunk, rng)
+        chunk = chunk[..., None] if chunk.ndim == 3 else chunk
+        found = model(chunk.astype(np.float32), training=changed)
+        yield keras.ops.convert_to_numpy(keras.ops.cast(found, "float32"))
+
+
+def _write(file: Path, chunks, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+    with replacing(file) as partial, partial.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for chunk in chunks:
+            stored = chunk.astype(dtype)
+            if not np.isfinite(stored).all():
+                raise ValueError(
+                    f"Expected finite features in {dtype.name}. Received: some that are not, up "
+                    f"to {np.nanmax(np.abs(chunk)):.3g} before. Train in float32 to keep them so."
+                )
+            stream.write(stored.tobytes())

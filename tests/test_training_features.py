@@ -55,7 +55,7 @@ def own_cache(tmp_path, monkeypatch):
     """The cache of features lies in the test's folder, and the toys are registered."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for backbone in (residual, noisy):
-        spec = NetworkSpec(backbone, 16, "a toy", min_size=8)
+        spec = NetworkSpec(backbone, 16, "a toy", min_size=8, any_size=True)
         monkeypatch.setitem(NETWORKS, backbone.__name__, spec)
     return tmp_path / "cache" / "builder_tools" / "features"
 
@@ -77,7 +77,7 @@ def config(**changes) -> TrainingConfig:
 
 def lower_part(*, network: str = "residual", seed: int = 0) -> keras.Model:
     keras.utils.set_random_seed(seed)
-    below, _ = split_at_frozen(set_trainable(build_network(network, 3, 16), "head"))
+    below, _ = split_at_frozen(set_trainable(build_network(network, 3), "head"))
     return below
 
 

@@ -90,6 +90,16 @@ def _add_schedule_options(group) -> None:
         help="size:epochs[:what learns], small sizes first; what learns is all, head, last (the "
         "network's own number of last layers) or a number (default: 32:14,40:10,48:12)",
     )
+    group.add_argument(
+        "--cache-features",
+        dest="feature_copies",
+        type=positive,
+        nargs="?",
+        const=4,
+        metavar="COPIES",
+        help="compute what frozen layers give once, for so many augmented copies of each face "
+        "(without a number: 4), in the user's cache, and train the rest on that",
+    )
     group.add_argument("--batch-size", type=positive)
     group.add_argument("--optimizer", choices=list(OPTIMIZERS))
     group.add_argument("--learning-rate", type=float)
@@ -255,6 +265,8 @@ VERBS = {
             "builder-tools train --data folders --source faces/ --name mine --keep best",
             "builder-tools train --network vgg16 --weights pretrained --stages 48:3:head,48:9:last"
             " --schedule exponential --name vgg",
+            "builder-tools train --network face_mobilenet --weights pretrained --cache-features 4"
+            " --stages 64:8:head,64:8:15 --precision float32 --name faces",
             "builder-tools train --config runs/tune/compact/best.json --name tuned",
             "builder-tools train --network compact_tiny --teachers fast --int8 --name tiny",
             "builder-tools train --network compact_wide --flip-average --name accurate",

@@ -6,10 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from builder_tools.augmentation.strength import AUGMENTATIONS
 from builder_tools.cli.reading import add_data_options, reading_options
 from builder_tools.cli.release import RUNS, add_reports_option, need_study
 from builder_tools.cli.verb import Verb, positive
-from builder_tools.training.optimizers import PRECISIONS, SCHEDULES
+from builder_tools.training.optimizers import OPTIMIZERS, PRECISIONS, SCHEDULES
 
 OBJECTIVES = {"macro-f1": "val_macro_f1", "accuracy": "val_accuracy"}
 
@@ -28,6 +29,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     add_reports_option(parser)
     _budget_options(parser.add_argument_group("budget of a trial"))
+    _space_options(parser.add_argument_group("what is tuned; one name pins it"))
     _scale_options(parser.add_argument_group("several processes or machines"))
 
 
@@ -39,7 +41,30 @@ def _budget_options(group) -> None:
     group.add_argument("--patience", type=positive, help="early stopping, epochs a phase")
     group.add_argument("--batch-size", type=positive, default=64)
     group.add_argument("--precision", choices=PRECISIONS)
-    group.add_argument("--schedules", nargs="+", choices=list(SCHEDULES), metavar="NAME")
+    group.add_argument(
+        "--cache-features",
+        type=positive,
+        nargs="?",
+        const=4,
+        default=0,
+        metavar="COPIES",
+        help="compute what frozen layers give once for all trials, for so many augmented copies "
+        "of each face (without a number: 4)",
+    )
+
+
+def _space_options(group) -> None:
+    known = {"optimizers": OPTIMIZERS, "schedules": SCHEDULES, "augmentations": AUGMENTATIONS}
+    for name, names in known.items():
+        group.add_argument(
+            f"--{name}", nargs="+", choices=list(names), metavar="NAME", help=", ".join(names)
+        )
+    group.add_argument(
+        "--unfreeze",
+        nargs="+",
+        metavar="N",
+        help="the backbone's last layers that learn in the second phase: numbers, or all",
+    )
 
 
 def _scale_options(group) -> None:
@@ -141,11 +166,16 @@ def _prepared(options: argparse.Namespace):
     table = load_data(options.data, options.source, **reading_options(options))
     if options.faces:
         table = thinned(table, "train", options.faces, seed=options.seed)
-    schedules = {"schedule": tuple(options.schedules)} if options.schedules else {}
+    space = {
+        "optimizer": options.optimizers,
+        "schedule": options.schedules,
+        "unfrozen": options.unfreeze and [_layers(word) for word in options.unfreeze],
+        "augmentation": options.augmentations,
+    }
     hypermodel = EmotionHyperModel(
         options.network,
         len(table.emotions),
-        space=SearchSpace(**schedules),
+        space=SearchSpace(**{name: value for name, value in space.items() if value}),
         size=options.size,
         head_epochs=options.head_epochs,
         epochs=options.epochs,
@@ -153,10 +183,15 @@ def _prepared(options: argparse.Namespace):
         batch_size=options.batch_size,
         precision=options.precision or "mixed_bfloat16",
         patience=options.patience,
+        feature_copies=options.cache_features,
         seed=options.seed,
     )
     parts = (table_samples(table, split, size_px=hypermodel.size) for split in ("train", "valid"))
     return hypermodel, *parts
+
+
+def _layers(word: str) -> int | str:
+    return int(word) if word.isdecimal() else word
 
 
 def _work(options: argparse.Namespace, hypermodel, train, valid, folder: Path) -> int:
@@ -215,6 +250,8 @@ VERBS: dict[str, Verb] = {
         (
             "builder-tools tune --network compact --trials 20 --faces 4000 --size 32 --epochs 6",
             "builder-tools tune --network vgg16 --weights pretrained --head-epochs 3 --epochs 9",
+            "builder-tools tune --network face_mobilenet --weights pretrained --optimizers adam"
+            " --unfreeze 4 --cache-features",
             "builder-tools tune --trials 40 --chief 10.0.0.5:8000",
             "builder-tools tune --worker 10.0.0.5:8000 --worker-name tuner1",
         ),

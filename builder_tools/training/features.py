@@ -99,14 +99,14 @@ def cached_features(
         "version": __version__,
         "size": size,
         "dtype": dtype.name,
-        "layers": [_layer_text(layer) for layer in below.layers],
+        "layers": list(_layer_texts(below)),
         "weights": _hash(below.get_weights()),
         "faces": _hash(chunk for _, chunk in _chunks(faces)),
     }
     if augmented and changed:
         strength = dataclasses.asdict(config.augmentation)
         about |= {"augmentation": strength, "degrade": config.degrade, "seed": config.seed}
-    shape = (len(faces), *below.output_shape[1:])
+    shape = (len(faces), *below.compute_output_shape((1, size, size, 3))[1:])
     files = [cache_folder() / "features" / f"{_key(about, copy)}.npy" for copy in range(copies)]
     _make_room(files, math.prod(shape) * dtype.itemsize)
     channels = 1 if len(faces.shape) == 3 else 3
@@ -155,10 +155,14 @@ def _hash(arrays) -> str:
     return digest.hexdigest()
 
 
-def _layer_text(layer: keras.Layer) -> str:
-    """Return what a layer does, without the names that Keras counts up."""
-    config = {name: v for name, v in layer.get_config().items() if name != "name"}
-    return f"{type(layer).__name__} {json.dumps(config, sort_keys=True, default=str)}"
+def _layer_texts(model: keras.Model) -> Iterator[str]:
+    """Yield what each layer does, without the names that Keras counts up."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layer_texts(layer)
+            continue
+        config = {name: v for name, v in layer.get_config().items() if name != "name"}
+        yield f"{type(layer).__name__} {json.dumps(config, sort_keys=True, default=str)}"
 
 
 def _key(about: dict, copy: int) -> str:

@@ -49,6 +49,8 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         precision: Keras dtype policy of training.
         patience: A phase ends after so many epochs without a better objective; None never.
         seed: Of weights, order and augmentation; the same in every trial.
+        feature_copies: Compute what frozen layers give once for all trials, for so many augmented
+            copies of each face (see `TrainingConfig`); 0 anew each step.
 
     Raises:
         ValueError: If the network is unknown, or a number is too small.
@@ -68,6 +70,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         precision: str = "mixed_bfloat16",
         patience: int | None = None,
         seed: int = 0,
+        feature_copies: int = 0,
     ) -> None:
         if network not in NETWORKS:
             raise ValueError(f"Expected one of {list(NETWORKS)}. Received: network={network!r}.")
@@ -80,7 +83,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         self.head_epochs, self.epochs = head_epochs, epochs
         self.weights = None if weights is None else str(weights)
         self.batch_size, self.precision = batch_size, precision
-        self.patience, self.seed = patience, seed
+        self.patience, self.seed, self.feature_copies = patience, seed, feature_copies
         self.config(keras_tuner.HyperParameters())  # refuses what no trial could be made of
 
     def config(self, hp, *, monitor: str = "val_accuracy") -> TrainingConfig:
@@ -99,6 +102,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             precision=self.precision,
             patience=self.patience,
             seed=self.seed,
+            feature_copies=self.feature_copies,
             monitor=monitor,
             keep="best",
             **drawn.fields,
@@ -176,6 +180,8 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             "patience": self.patience,
             "seed": self.seed,
             "space": dataclasses.asdict(self.space),
+            # searches begun before there were copies go on
+            **({"feature_copies": self.feature_copies} if self.feature_copies else {}),
         }
 
     def _unfrozen(self) -> tuple[int | str, ...]:

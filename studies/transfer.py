@@ -1,0 +1,203 @@
+"""Where networks start from, and how much of them learns: `python -m studies.transfer`.
+
+A cell is a network, its start (random weights, ImageNet's, those of networks that tell faces
+apart), what learns (the head, the last layers, too, or all) and a share of the training faces. All
+cells see as many faces in as many steps.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from builder_tools.augmentation import AUGMENTATIONS
+from builder_tools.datasets.ferplus import load_ferplus
+from builder_tools.datasets.labels import majority_eight_labels
+from builder_tools.emotions import FERPLUS_EIGHT
+from builder_tools.evaluation import paired_gains
+from builder_tools.media import replacing
+from builder_tools.networks import NETWORKS
+from builder_tools.training import Stage, TrainingConfig
+from studies.intervals import by_variant
+from studies.plans import LOG, Plan, plan_command, read_answers
+from studies.report import interval, joined, markdown, points, write_page
+from studies.trials import Trial
+
+STUDY = "transfer"
+SEEDS = (0, 1, 2)
+STARTS = {"efficientnet_lite0": "objects", "face_mobilenet": "faces", "face_resnet": "faces"}
+"""Network -> what its published weights were trained to tell apart."""
+SHARES = {5: 1_428, 25: 7_139, 100: None}
+"""Per cent of the training faces -> how many; None for all."""
+SIZE = 48
+EPOCHS = 8
+HEAD_EPOCHS = 4
+"""Of those, for the head alone where more layers learn afterwards."""
+EPOCH_FACES = 14_272
+"""Faces an epoch: half of FER+ train in whole batches of 64, whatever the share."""
+RATE, LOW_RATE = 1e-3, 2e-4
+"""Of random weights, and of published ones once they learn."""
+COPIES = 2
+"""Augmented copies of each face whose features are computed once where layers are frozen."""
+DEPTHS = ("frozen", "last", "all")
+FIGURES = ("accuracy", "macro_f1", "mean_recall")
+IMPOSSIBLE = (
+    "Random weights have no cells but `all`: a backbone that never learnt is no start. No one "
+    "network is there with all three starts: ImageNet's weights of the two face networks are "
+    "nowhere to be had, nor those of EfficientNet-Lite0 for faces."
+)
+
+
+def transfer_trials(seeds: Sequence[int] = SEEDS) -> Iterator[Trial]:
+    """Yield the cells, cheap ones first: what is frozen, then few faces, then seeds."""
+    for depth in DEPTHS:
+        for seed in seeds:
+            for share in SHARES:
+                for network, start in STARTS.items():
+                    yield cell(network, start, depth, share, seed)
+    for seed in seeds:
+        for share in SHARES:
+            for network in STARTS:
+                yield cell(network, "scratch", "all", share, seed)
+
+
+def cell(network: str, start: str, depth: str, share: int, seed: int) -> Trial:
+    """Return the trial of one cell and seed.
+
+    Args:
+        network: Name in `STARTS`.
+        start: `scratch`, `objects` or `faces`.
+        depth: Name in `DEPTHS`.
+        share: Per cent in `SHARES`.
+        seed: Of the run and of the subset.
+    """
+    size = NETWORKS[network].size_from(SIZE)
+    stages, scratch = (Stage(size, EPOCHS, "head"),), start == "scratch"
+    if depth != "frozen":
+        learns = "all" if depth == "all" else NETWORKS[network].unfreeze
+        stages = (Stage(size, HEAD_EPOCHS, "head"), Stage(size, EPOCHS - HEAD_EPOCHS, learns))
+    config = TrainingConfig(
+        network=network,
+        weights=None if scratch else "pretrained",
+        stages=(Stage(size, EPOCHS),) if scratch else stages,
+        optimizer="adam",
+        learning_rate=RATE,
+        fine_tune_learning_rate=None if scratch else LOW_RATE,
+        schedule="exponential",
+        decay_rate=0.8,
+        weight_decay=0.0,
+        augmentation=AUGMENTATIONS["light"],
+        precision="float32",
+        batch_norm_momentum=0.9,
+        epoch_faces=EPOCH_FACES,
+        feature_copies=0 if scratch else COPIES,
+        seed=seed,
+    )
+    variant = f"{start}-{depth}-{share}"
+    return Trial(STUDY, network, variant, config, "soft", train_faces=SHARES[share])
+
+
+def transfer_table(
+    rows: pd.DataFrame, answers: Mapping[str, np.ndarray], labels: np.ndarray
+) -> pd.DataFrame:
+    """Return a row a cell: figures on valid, and gains on the frozen cell of its network and share.
+
+    Gains are those of a seed on the same network, share and seed with nothing but the head
+    learning, paired by face.
+
+    Args:
+        rows: Trials of this study, of the log.
+        answers: Trial -> labels of valid's faces, into `FERPLUS_EIGHT`.
+        labels: `(n,)` true labels of the same faces, -1 = left out.
+
+    Returns:
+        Columns `group` (the network), `start`, `depth`, `share`, `seeds`; `accuracy` with its
+        interval, `macro_f1`, `mean_recall`; `<figure>_gain` of each with `_low` and `_high`, NaN
+        without a frozen cell.
+    """
+    found, kept = [], labels >= 0
+    for row in rows.to_dict("records"):
+        start, depth, share = row["variant"].split("-")
+        about = {"group": row["group"], "start": start, "depth": depth, "share": int(share)}
+        about |= {"seed": row["seed"], "minutes": row["minutes"]}
+        about |= {name: row[f"valid_eight_{name}"] for name in FIGURES}
+        about["accuracy_low"], about["accuracy_high"] = json.loads(row["valid_eight_accuracy_95"])
+        frozen = cell(row["group"], STARTS[row["group"]], "frozen", int(share), row["seed"]).key
+        if {row["trial"], frozen} <= set(answers):
+            own, base = (answers[trial][kept] for trial in (row["trial"], frozen))
+            for name, gain in paired_gains(labels[kept], own, base, len(FERPLUS_EIGHT)).items():
+                ends = {"": gain.value, "_low": gain.low, "_high": gain.high}
+                about |= {f"{name}_gain{end}": value for end, value in ends.items()}
+        found.append(about)
+    return by_variant(pd.DataFrame(found), ["group", "start", "depth", "share"])
+
+
+def write_report(reports: Path, source: Path | None = None) -> list[Path]:
+    """Write `transfer.md` and `transfer.csv`, of the log alone."""
+    log = pd.read_csv(reports / LOG)
+    rows = log[log["study"] == STUDY]
+    labels = majority_eight_labels(load_ferplus(source).split("valid").votes)
+    table = transfer_table(rows, read_answers(reports, "valid"), labels)
+    table = table.sort_values(["group", "share", "start", "depth"], kind="stable")
+    records = table.to_dict("records")
+    shown = pd.DataFrame({
+        "network": table["group"],
+        "start": table["start"],
+        "learns": table["depth"],
+        "faces, %": table["share"],
+        "seeds": table["seeds"],
+        "accuracy": [interval(row, "accuracy") for row in records],
+        "macro-F1": table["macro_f1"].map("{:.3f}".format),
+        "mean recall": table["mean_recall"].map("{:.3f}".format),
+        **{
+            f"gain in {name.replace('_', ' ')}": [points(row, f"{name}_gain") for row in records]
+            for name in FIGURES
+        },
+        "minutes": table["minutes"].map("{:.1f}".format),
+    })  # fmt: skip
+    missing = len({trial.key for trial in transfer_trials()} - set(rows["trial"]))
+    sections = [
+        "# Transfer: where networks start from, and how much of them learns",
+        f"Each run sees {EPOCHS} epochs of {EPOCH_FACES:,} faces of {SIZE} px (the next larger "
+        "size a network can take), whatever share of FER+ train it has: Adam, the rate times 0.8 "
+        f"an epoch, from {RATE:g}, and from {LOW_RATE:g} once published weights learn; light "
+        f"augmentation; of {EPOCHS} epochs the first {HEAD_EPOCHS} teach the head alone where more "
+        f"learns afterwards. What is frozen is computed once for {COPIES} copies of each face. "
+        "FER+ valid, majority-8. A gain is that on the same network, share and seed with the head "
+        "alone learning; brackets are 95 % intervals over seeds (Student's) and faces (paired "
+        "bootstrap) together. Of one seed no claim is made.",
+        IMPOSSIBLE,
+        f"Runs that are missing: {missing}." if missing else "",
+        f"Hardware: {joined(rows['machine'])}. Commits: {joined(rows['commit'])}. "
+        f"{rows['minutes'].sum() / 60:.1f} hours of runs, without what was computed once. Go on "
+        "with `python -m studies.transfer`.",
+        markdown(shown),
+    ]
+    csv = reports / "transfer.csv"
+    with replacing(csv) as partial:
+        table.round(5).to_csv(partial, index=False, lineterminator="\n")
+    return [write_page(reports / "transfer.md", sections), csv]
+
+
+PLAN = Plan(
+    STUDY,
+    "Train networks from random weights, ImageNet's and those of faces; let more or less learn.",
+    ("--minutes 90", "--groups face_mobilenet --seeds 0", "--list", "--report"),
+    SEEDS,
+    transfer_trials,
+    write_report,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit code."""
+    return plan_command(PLAN, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

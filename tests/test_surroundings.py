@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builder_tools import assets
+from builder_tools import Inference, assets
 from builder_tools.media import write_image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -226,6 +227,14 @@ def test_a_forked_process_goes_on_with_its_parents_inference(photo, face_video):
     first, pool, code, last = done.stdout.splitlines()
     assert first == "['happy'] 0 0" and pool == str([["happy", True, True, 2]] * 4)
     assert (code, last) == ("7", "['happy']")
+
+
+def test_what_cannot_be_sent_to_another_process_says_so():
+    """`spawn`, the way of Windows and macOS, pickles what a worker is given."""
+    with Inference(show_state_mode="none") as one:
+        for each in (one, one.model):
+            with pytest.raises(TypeError, match="Try to make one there"):
+                pickle.dumps(each)
 
 
 THREADS = """

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import numpy as np
 
@@ -96,6 +96,12 @@ class EmotionClassifier:
         self.flip_average = self.card.flip_average if flip_average is None else flip_average
         self._biases = _biases(self.card, decision)
         self._runtime = load_runtime(folder, self.card, threads, device)
+
+    def __reduce__(self) -> Never:
+        raise TypeError(
+            "Expected a classifier (or an Inference) made in the process that uses it: it cannot "
+            "be pickled. Try to make one there, for example in the initializer of the pool."
+        )
 
     def predict(self, faces: Any, *, rest: RestingFace | None = None) -> np.ndarray:
         """Return the probability of each emotion for each face.

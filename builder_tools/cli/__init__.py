@@ -16,6 +16,7 @@ from contextlib import nullcontext
 import builder_tools
 from builder_tools import __version__
 from builder_tools.cli import (
+    archive,
     balance,
     benchmark,
     clean,
@@ -54,6 +55,7 @@ VERBS = {
     **web.VERBS,
     **exhibits.VERBS,
     **watch.VERBS,
+    **archive.VERBS,
     **data.VERBS,
     **clean.VERBS,
     **balance.VERBS,

@@ -136,19 +136,7 @@ class _ParquetRows:
                 "Parquet tables need pyarrow: pip install pyarrow (or 'builder-tools[video]'), or "
                 "name a .csv."
             ) from error
-        words = {"emotion", "affect_from", "relative_emotion", *REASONS}
-        whole = {"frame", "track", DOUBTFUL}
-        self._schema = pyarrow.schema(
-            (
-                name,
-                pyarrow.string()
-                if name in words
-                else pyarrow.int64()
-                if name in whole
-                else pyarrow.float64(),
-            )
-            for name in columns
-        )
+        self._schema = parquet_schema(columns)
         self._make_batch = pyarrow.record_batch
         self._waiting: list[list[Any]] = []
         self._writer = pyarrow.parquet.ParquetWriter(path, self._schema)
@@ -167,6 +155,17 @@ class _ParquetRows:
             columns = [list(column) for column in zip(*self._waiting, strict=True)]
             self._writer.write_batch(self._make_batch(columns, schema=self._schema))
             self._waiting = []
+
+
+def parquet_schema(columns: Sequence[str]):
+    """Return the Arrow schema of a timeline's columns: words, whole numbers, else floats."""
+    import pyarrow
+
+    words = {"emotion", "affect_from", "relative_emotion", *REASONS}
+    kinds = dict.fromkeys(words, pyarrow.string()) | dict.fromkeys(
+        ("frame", "track", DOUBTFUL), pyarrow.int64()
+    )
+    return pyarrow.schema([(name, kinds.get(name, pyarrow.float64())) for name in columns])
 
 
 class TimelineWriter:

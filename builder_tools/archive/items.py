@@ -1,0 +1,106 @@
+"""What an archive is made of: the files of folders, globs and lists, each with its identity."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from builder_tools.media import IMAGE_SUFFIXES
+from builder_tools.timeline.exhibits import VIDEO_SUFFIXES
+
+IMAGES_A_PART = 64
+VIDEO, IMAGES = "video", "images"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A part of the data set: one video, or some images.
+
+    Args:
+        kind: `video` or `images`.
+        paths: The files.
+        names: What they are called in the column `source`.
+        identity: Changes when a file is replaced; names the part.
+    """
+
+    kind: str
+    paths: tuple[str, ...]
+    names: tuple[str, ...]
+    identity: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files: the largest items are begun first."""
+        return sum(Path(path).stat().st_size for path in self.paths if Path(path).exists())
+
+
+def find_items(sources: Sequence[str | Path], settings_hash: str) -> tuple[list[Item], list[str]]:
+    """Return the parts to be made, and what was left out and why.
+
+    Args:
+        sources: Videos, images, folders (looked into), globs, and `.txt` lists with a path a line.
+        settings_hash: How the files are looked at; another way makes other parts.
+
+    Raises:
+        FileNotFoundError: If a source names nothing.
+        ValueError: If there is no video and no image among them.
+    """
+    videos: list[tuple[Path, str]] = []
+    images: list[tuple[Path, str]] = []
+    left_out: list[str] = []
+    seen: set[Path] = set()
+    for path, name in _files(sources):
+        own = path.resolve()
+        if own in seen:
+            continue
+        seen.add(own)
+        suffix = path.suffix.lower()
+        if suffix in VIDEO_SUFFIXES:
+            videos.append((path, name))
+        elif suffix in IMAGE_SUFFIXES:
+            images.append((path, name))
+        else:
+            left_out.append(f"{name}: neither a video nor an image by its name")
+    if not videos and not images:
+        raise ValueError(f"Expected videos or images in {[str(s) for s in sources]}. Found none.")
+    items = [_item(VIDEO, [one], settings_hash) for one in videos]
+    images.sort(key=lambda one: one[1])
+    for first in range(0, len(images), IMAGES_A_PART):
+        items.append(_item(IMAGES, images[first : first + IMAGES_A_PART], settings_hash))
+    return items, left_out
+
+
+def _item(kind: str, files: Sequence[tuple[Path, str]], settings_hash: str) -> Item:
+    digest = hashlib.sha256(settings_hash.encode())
+    for path, name in files:
+        status = path.stat() if path.exists() else None
+        facts = (name, status.st_size, status.st_mtime_ns) if status else (name, "missing")
+        digest.update(repr((str(path.absolute()), *facts)).encode("utf-8", "surrogateescape"))
+    paths, names = (tuple(map(str, column)) for column in zip(*files, strict=True))
+    return Item(kind, paths, names, f"{kind}-{digest.hexdigest()[:24]}")
+
+
+def _files(sources: Iterable[str | Path]) -> Iterator[tuple[Path, str]]:
+    """Yield every file of the sources with its name: as given, or below the folder given."""
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.is_file() and not _is_hidden(p, path))
+            yield from ((one, one.relative_to(path).as_posix()) for one in found)
+        elif path.suffix.lower() == ".txt" and path.is_file():
+            lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+            for line in filter(None, map(str.strip, lines)):
+                yield path.parent / line, line
+        elif path.exists():
+            yield path, path.name
+        elif found := sorted(glob.glob(str(source), recursive=True)):
+            yield from _files(found)
+        else:
+            raise FileNotFoundError(f"Nothing at {str(source)!r}. Check the spelling.")
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)

@@ -1,0 +1,209 @@
+"""The run over an archive: what is missing is made, by one process or several, then told."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import multiprocessing.connection
+import signal
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from builder_tools.archive.items import Item, find_items
+from builder_tools.archive.work import SOURCE, SUMMARY_KEY, Failed, Settings, Worker
+from builder_tools.csv_files import csv_writer
+from builder_tools.media.partial import replacing
+
+PARTS, SUMMARY, ERRORS = "parts", "summary.csv", "errors.csv"
+MOST_DEATHS = 2
+"""A file at whose work so many processes died is told as failed: it may be the file."""
+
+Outcome = tuple[Item, list[dict[str, str]]]
+
+
+@dataclass(frozen=True)
+class ArchiveReport:
+    """What a run did.
+
+    Args:
+        files: Files in the data set now.
+        made: Parts made by this run; the others were there.
+        failed: `source` and `reason` of every file that could not be read.
+        left_out: What was no video and no image.
+    """
+
+    files: int
+    made: int
+    failed: tuple[dict[str, str], ...]
+    left_out: tuple[str, ...]
+
+
+def archive(
+    sources: Sequence[str | Path],
+    out: str | Path,
+    settings: Settings,
+    *,
+    workers: int = 1,
+    progress: Callable[[Iterable, int], Iterable] = lambda done, total: done,
+) -> ArchiveReport:
+    """Look at every file once and keep the rows in `out/parts`, a Parquet data set.
+
+    Also writes `summary.csv`, a row a file, and `errors.csv`, a row a file that failed; failed
+    videos are tried again by the next run. Killed at any moment, the next run goes on.
+
+    Args:
+        sources: Videos, images, folders, globs, `.txt` lists.
+        out: Folder of the archive.
+        settings: How the files are looked at.
+        workers: Processes.
+        progress: Wraps what is done, with the number of parts to make.
+
+    Raises:
+        FileNotFoundError, ValueError: If a source names nothing, or nothing is a video or image.
+        OSError: If the folder cannot be written to.
+    """
+    out = Path(out)
+    parts = out / PARTS
+    parts.mkdir(parents=True, exist_ok=True)
+    items, left_out = find_items(sources, settings.sha256)
+    todo = [item for item in items if not (parts / f"{item.identity}.parquet").is_file()]
+    todo.sort(key=lambda item: -item.size)
+    failed: list[dict[str, str]] = []
+    made = 0
+    work = (
+        _alone(todo, settings, parts) if workers == 1 else _together(todo, settings, parts, workers)
+    )
+    for item, problems in progress(work, len(todo)):
+        made += (parts / f"{item.identity}.parquet").is_file()
+        failed += problems
+    summaries, kept_failures = _read_back(parts, items)
+    failed = [*kept_failures, *(one for one in failed if one not in kept_failures)]
+    failed.sort(key=lambda one: one[SOURCE])
+    _write_csv(out / SUMMARY, summaries)
+    _write_csv(out / ERRORS, failed, columns=[SOURCE, "reason"])
+    return ArchiveReport(len(summaries), made, tuple(failed), tuple(left_out))
+
+
+def _alone(todo: Sequence[Item], settings: Settings, parts: Path) -> Iterator[Outcome]:
+    if not todo:
+        return
+    worker = Worker(settings, parts)
+    for item in todo:
+        yield item, _make(worker, item)
+
+
+def _together(
+    todo: Sequence[Item], settings: Settings, parts: Path, workers: int
+) -> Iterator[Outcome]:
+    """Make parts in several processes; an item whose worker died is begun once more."""
+    waiting, deaths = deque(todo), Counter()
+    hands = [_Hand(settings, parts) for _ in range(min(workers, len(todo)))]
+    try:
+        while True:
+            for hand in hands:
+                if hand.item is None and waiting:
+                    hand.begin(waiting.popleft())
+            busy = {hand.answers: hand for hand in hands if hand.item is not None}
+            if not busy:
+                return
+            for ready in multiprocessing.connection.wait(list(busy)):
+                hand, item = busy[ready], busy[ready].item
+                problems = hand.end()
+                if problems is None:
+                    deaths[item.identity] += 1
+                    if deaths[item.identity] < MOST_DEATHS:
+                        waiting.append(item)
+                        continue
+                    reason = f"the process that worked on it died {MOST_DEATHS} times"
+                    problems = [{SOURCE: name, "reason": reason} for name in item.names]
+                yield item, problems
+    finally:
+        for hand in hands:
+            hand.close()
+
+
+class _Hand:
+    """A process with a `Worker`, and the item it works on."""
+
+    def __init__(self, settings: Settings, parts: Path) -> None:
+        self._given = (settings, str(parts))
+        self.item: Item | None = None
+        self._start()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.answers, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(theirs, *self._given), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def begin(self, item: Item) -> None:
+        """Have an item made; one that a dead process was given ends as its death."""
+        self.item = item
+        with suppress(OSError):
+            self.answers.send(item)
+
+    def end(self) -> list[dict[str, str]] | None:
+        """Return what failed; None if the process died, which is replaced then."""
+        self.item = None
+        try:
+            return self.answers.recv()
+        except (EOFError, OSError):
+            self.close()
+            self._start()
+            return None
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.join()
+        self.answers.close()
+
+
+def _work(commands: Connection, settings: Settings, parts: str) -> None:
+    """Make items until there are no more; what ends the parent ends this."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker = Worker(settings, parts)
+    while True:
+        try:
+            item = commands.recv()
+        except EOFError:
+            return
+        commands.send(_make(worker, item))
+
+
+def _make(worker: Worker, item: Item) -> list[dict[str, str]]:
+    try:
+        return worker.make(item)
+    except Failed as failed:
+        return failed.files
+    except Exception as error:  # one file must not end the run; it is told with its reason
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return [{SOURCE: name, "reason": reason} for name in item.names]
+
+
+def _read_back(parts: Path, items: Sequence[Item]) -> tuple[list[dict], list[dict[str, str]]]:
+    """Return the summaries and failures that the parts themselves tell."""
+    import pyarrow.parquet
+
+    summaries: list[dict[str, Any]] = []
+    failed: list[dict[str, str]] = []
+    for item in items:
+        path = parts / f"{item.identity}.parquet"
+        if path.is_file():
+            told = json.loads(pyarrow.parquet.read_metadata(path).metadata[SUMMARY_KEY])
+            summaries += told["files"]
+            failed += told["failed"]
+    return sorted(summaries, key=lambda one: one[SOURCE]), failed
+
+
+def _write_csv(path: Path, rows: Sequence[dict], columns: Sequence[str] | None = None) -> None:
+    columns = list(columns or (rows[0] if rows else [SOURCE]))
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv_writer(file)
+        writer.writerow(columns)
+        writer.writerows([row[column] for column in columns] for row in rows)

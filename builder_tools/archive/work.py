@@ -1,0 +1,196 @@
+"""One part of the data set: a video or some images looked at, written whole.
+
+A part is a Parquet file with the rows of `video --timeline` and the column `source` before them;
+the summary of each of its files stands in the part's own metadata, so that rows and summary come
+and go together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from builder_tools.archive.items import VIDEO, Item
+from builder_tools.media import read_image
+from builder_tools.media.images import IMAGE_ERRORS
+from builder_tools.media.partial import replacing
+from builder_tools.results import FrameResult
+from builder_tools.timeline.summary import SummaryMaker
+from builder_tools.timeline.writer import columns_of, parquet_schema, rows_of
+
+SUMMARY_KEY = b"builder_tools.files"
+SOURCE = "source"
+ROWS_A_GROUP = 4096
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the files of an archive are looked at: what the verbs' options say.
+
+    Args:
+        model: Name or folder of a model; None for the default.
+        detector: Name in `DETECTORS`.
+        detector_options: Its keyword arguments.
+        decision: `natural` or `balanced`.
+        flip_average: Average with the mirrored face; None as the card says.
+        threads: Of the model, a worker.
+        device: What the model runs on.
+        smooth_s: Time constant of the smoothing in videos.
+    """
+
+    model: str | None = None
+    detector: str = "mediapipe"
+    detector_options: dict[str, float] = field(default_factory=dict)
+    decision: str = "natural"
+    flip_average: bool | None = None
+    threads: int = 1
+    device: str = "cpu"
+    smooth_s: float = 0.3
+
+    @property
+    def sha256(self) -> str:
+        """Names everything that changes a row; not how many threads make it."""
+        facts = {k: v for k, v in asdict(self).items() if k not in ("threads", "device")}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+class Worker:
+    """Looks at items; model and detector are loaded once.
+
+    Args:
+        settings: How.
+        out: Folder of the parts.
+    """
+
+    def __init__(self, settings: Settings, out: str | Path) -> None:
+        from builder_tools.classifier import EmotionClassifier
+        from builder_tools.inference import Inference
+
+        self.out = Path(out)
+        model = EmotionClassifier(
+            settings.model,
+            threads=settings.threads,
+            flip_average=settings.flip_average,
+            decision=settings.decision,
+            device=settings.device,
+        )
+        self.emotions = tuple(model.emotions)
+        self._warning: str | None = None
+        self._video = Inference(
+            model,
+            show_state_mode="none",
+            inference_mode="video",
+            detector=settings.detector,
+            detector_options=settings.detector_options,
+            smooth_s=settings.smooth_s,
+            workers=1,
+        )
+
+    def make(self, item: Item) -> list[dict[str, str]]:
+        """Write a part under its name; return the files that failed and why.
+
+        Raises:
+            OSError: If the part cannot be written.
+        """
+        failed: list[dict[str, str]] = []
+        summaries: list[dict[str, Any]] = []
+        final = self.out / f"{item.identity}.parquet"
+        with replacing(final) as partial, _Part(partial, self.emotions) as part:
+            for path, name in zip(item.paths, item.names, strict=True):
+                maker = SummaryMaker(self.emotions)
+                try:
+                    for result in self._results(item.kind, path):
+                        part.add(name, result)
+                        maker.add(result)
+                except IMAGE_ERRORS as error:
+                    failed.append({SOURCE: name, "reason": " ".join(str(error).split())})
+                    if item.kind == VIDEO:
+                        raise Failed(failed) from error
+                    continue
+                if self._warning:  # what could be read of it is kept, and what could not is told
+                    failed.append({SOURCE: name, "reason": self._warning})
+                summaries.append(_summary(name, item.kind, maker))
+            part.describe(summaries, failed)
+        return failed
+
+    def _results(self, kind: str, path: str) -> Iterator[FrameResult]:
+        self._warning = None
+        if kind == VIDEO:
+            with self._video.run(path) as results:
+                yield from results
+            self._warning = results.source.warning
+            return
+        faces = self._video.analyse(read_image(path))
+        yield FrameResult(path, 0, 0.0, faces)
+
+
+class Failed(Exception):
+    """A video of which no part can be made; holds what to tell of it."""
+
+    def __init__(self, files: list[dict[str, str]]) -> None:
+        super().__init__(files)
+        self.files = files
+
+
+class _Part:
+    """A Parquet file being written, in bounded memory."""
+
+    def __init__(self, path: Path, emotions: tuple[str, ...]) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        self._arrow, self._emotions = pyarrow, emotions
+        rows = parquet_schema(columns_of(emotions))
+        self._schema = rows.insert(0, pyarrow.field(SOURCE, pyarrow.string()))
+        self._writer = pyarrow.parquet.ParquetWriter(path, self._schema)
+        self._waiting: list[list[Any]] = []
+
+    def add(self, name: str, result: FrameResult) -> None:
+        self._waiting += ([name, *row] for row in rows_of(result, self._emotions))
+        if len(self._waiting) >= ROWS_A_GROUP:
+            self._flush()
+
+    def describe(self, summaries: list[dict], failed: list[dict]) -> None:
+        told = json.dumps({"files": summaries, "failed": failed})
+        self._writer.add_key_value_metadata({SUMMARY_KEY: told.encode()})
+
+    def __enter__(self) -> _Part:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if error[0] is None:
+            self._flush()
+        self._writer.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            columns = [list(column) for column in zip(*self._waiting, strict=True)]
+            self._writer.write_batch(self._arrow.record_batch(columns, schema=self._schema))
+            self._waiting = []
+
+
+def _summary(name: str, kind: str, maker: SummaryMaker) -> dict[str, Any]:
+    whole = maker.whole()
+    found = {
+        SOURCE: name,
+        "kind": kind,
+        "frames": maker.num_frames,
+        "with_face": maker.with_face,
+        "people": len(maker.people()),
+        "seconds": None if whole is None else round(whole.last_s - whole.first_s, 3),
+        "emotion": None if whole is None else whole.emotion,
+        "valence": None if whole is None else _rounded(whole.valence),
+        "arousal": None if whole is None else _rounded(whole.arousal),
+    }
+    for emotion in maker.emotions:
+        share = None if whole is None else round(whole.probabilities[emotion], 5)
+        found[f"p_{emotion}"] = share
+    return found
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 5)

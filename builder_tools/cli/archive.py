@@ -1,0 +1,74 @@
+"""The verb that looks at whole archives."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from builder_tools.cli.over_time import SMOOTH_S
+from builder_tools.cli.use import add_model_options, detector_options, progress_bar
+from builder_tools.cli.verb import Verb, need_extra, positive
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        help="videos, images, folders, globs, or .txt lists with a path a line",
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--workers", type=positive, default=1, metavar="N", help="processes (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--smooth", type=float, default=SMOOTH_S, metavar="SECONDS",
+        help="time constant of the smoothing in videos (default: %(default)s)",
+    )  # fmt: skip
+    add_model_options(parser)
+
+
+def _run(options: argparse.Namespace) -> int:
+    need_extra("video", "pyarrow", "pandas")
+    from builder_tools.archive import Settings, archive
+
+    settings = Settings(
+        model=options.model,
+        detector=options.detector,
+        detector_options=detector_options(options),
+        decision=options.decision,
+        flip_average=options.flip_average,
+        threads=options.threads,
+        device=options.device,
+        smooth_s=options.smooth,
+    )
+    report = archive(
+        options.sources,
+        options.out,
+        settings,
+        workers=options.workers,
+        progress=lambda done, total: progress_bar(done, "parts", total=total),
+    )
+    for line in report.left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    for one in report.failed:
+        print(f"failed: {one['source']}: {one['reason']}", file=sys.stderr)
+    print(
+        f"{report.files} files in {options.out} ({report.made} parts made now, "
+        f"{len(report.failed)} files failed)"
+    )
+    return 1 if report.failed else 0
+
+
+VERBS = {
+    "archive": Verb(
+        "look at thousands of videos and images once each, into a Parquet data set",
+        (
+            "builder-tools archive recordings/ --out archive --workers 4",
+            "builder-tools archive 'viewers/*.mp4' more.txt --out archive",
+        ),
+        _options,
+        _run,
+        extra="video",
+    ),
+}

@@ -1,0 +1,176 @@
+"""Archives: once a file, whatever happens to the run."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("pandas")
+
+import pandas as pd
+
+from builder_tools import Inference
+from builder_tools.archive import Settings, archive
+from builder_tools.cli import main
+from builder_tools.media import VideoWriter, write_image
+from builder_tools.timeline.reading import read_timeline
+
+
+def film(path: Path, image: np.ndarray, frames: int) -> Path:
+    with VideoWriter(path, 10, image.shape[1::-1]) as writer:
+        for number in range(frames):
+            writer.write(np.roll(image, number, axis=1))
+    return path
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory, astronaut) -> Path:
+    """Two films, four images, a text, a broken film and a broken image."""
+    root = tmp_path_factory.mktemp("archive")
+    portrait = np.ascontiguousarray(astronaut[:240, 80:320])
+    film(root / "a.mp4", portrait, 12)
+    (root / "deep").mkdir()
+    film(root / "deep" / "b.mp4", portrait[:, ::-1], 8)
+    for name in ("1.png", "2.png", "deep/1.png"):
+        write_image(root / name, portrait)
+    write_image(root / "empty.png", np.full((64, 64, 3), 90, np.uint8))
+    (root / "notes.txt2").write_text("no image")
+    (root / "broken.mp4").write_bytes(b"no film")
+    (root / "broken.png").write_bytes(b"no image")
+    return root
+
+
+def rows(out: Path) -> pd.DataFrame:
+    """The whole data set, sorted."""
+    table = pd.concat([pd.read_parquet(p) for p in sorted((out / "parts").glob("*.parquet"))])
+    return table.sort_values(["source", "frame", "track"], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def made(sources, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    return out, archive([sources], out, Settings())
+
+
+def test_every_file_is_there_or_told(sources, made):
+    out, report = made
+    assert report.files == 6 and report.made == 3
+    assert [one["source"] for one in report.failed] == ["broken.mp4", "broken.png"]
+    assert list(report.left_out) == ["notes.txt2: neither a video nor an image by its name"]
+    with open(out / "summary.csv", newline="") as file:
+        summary = {row["source"]: row for row in csv.DictReader(file)}
+    assert sorted(summary) == ["1.png", "2.png", "a.mp4", "deep/1.png", "deep/b.mp4", "empty.png"]
+    assert (summary["a.mp4"]["frames"], summary["a.mp4"]["people"]) == ("12", "1")
+    assert summary["empty.png"]["emotion"] == "" and summary["1.png"]["emotion"] == "happy"
+    with open(out / "errors.csv", newline="") as file:
+        assert [row["source"] for row in csv.DictReader(file)] == ["broken.mp4", "broken.png"]
+
+
+def test_rows_are_those_of_the_verb_for_one_file(sources, made, tmp_path):
+    out, _ = made
+    command = ["video", str(sources / "a.mp4"), "--timeline", str(tmp_path / "a.parquet")]
+    assert main(command) == 0
+    alone = read_timeline(tmp_path / "a.parquet")
+    own = rows(out).query("source == 'a.mp4'").drop(columns="source").reset_index(drop=True)
+    pd.testing.assert_frame_equal(own.astype(alone.dtypes), alone)
+    with Inference(show_state_mode="none") as inference:
+        (face,) = inference.run(sources / "1.png").faces
+    image = rows(out).query("source == '1.png'")
+    assert image["probability"].tolist() == [round(face.probability, 5)]
+
+
+def test_what_is_there_is_not_made_again_and_what_changed_is(sources, made, tmp_path, astronaut):
+    root = tmp_path / "own"
+    root.mkdir()
+    film(root / "a.mp4", np.ascontiguousarray(astronaut[:240, 80:320]), 4)
+    assert archive([root], tmp_path / "out", Settings()).made == 1
+    assert archive([root], tmp_path / "out", Settings()).made == 0
+    assert archive([root], tmp_path / "out", Settings(threads=2)).made == 0
+    film(root / "a.mp4", np.ascontiguousarray(astronaut[:240, 80:320]), 6)
+    report = archive([root], tmp_path / "out", Settings())
+    assert (report.made, report.files) == (1, 1)
+    with open(tmp_path / "out" / "summary.csv", newline="") as file:
+        assert [row["frames"] for row in csv.DictReader(file)] == ["6"]
+
+
+def start(sources: Path, out: Path, *more: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "builder_tools", "archive", sources, "--out", out, *more]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def parts(out: Path) -> list[Path]:
+    return list((out / "parts").glob("*.parquet"))
+
+
+def wait_until(true, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_killed_and_begun_again_the_data_set_is_the_same(sources, made, tmp_path):
+    out = tmp_path / "out"
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        before = len(parts(out))
+        run = start(sources, out)
+        wait_until(lambda before=before: len(parts(out)) > before)
+        run.send_signal(number)
+        run.communicate(timeout=60)
+    run = start(sources, out)
+    words, _ = run.communicate(timeout=120)
+    assert run.returncode == 1 and words.startswith("6 files"), words
+    pd.testing.assert_frame_equal(rows(out), rows(made[0]))
+
+
+def test_workers_give_the_same_and_one_may_be_killed(sources, made, tmp_path):
+    out = tmp_path / "out"
+    run = start(sources, out, "--workers", "2")
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+
+    def workers() -> list[int]:
+        found = [int(pid) for pid in children.read_text().split()]
+        return [p for p in found if b"spawn_main" in Path(f"/proc/{p}/cmdline").read_bytes()]
+
+    wait_until(lambda: len(workers()) == 2)
+    os.kill(workers()[0], signal.SIGKILL)
+    words, told = run.communicate(timeout=240)
+    assert run.returncode == 1 and words.startswith("6 files"), words + told
+    pd.testing.assert_frame_equal(rows(out), rows(made[0]))
+
+
+def test_a_film_that_is_cut_short_is_kept_as_far_as_it_goes_and_told(sources, tmp_path):
+    root = tmp_path / "films"
+    root.mkdir()
+    portrait = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
+    whole = film(root / "cut.mp4", portrait, 60).read_bytes()
+    (root / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
+    report = archive([root], tmp_path / "out", Settings())
+    assert report.files == 1 and [one["source"] for one in report.failed] == ["cut.mp4"]
+    assert 5 < len(rows(tmp_path / "out")) < 60
+
+
+def test_lists_globs_and_what_is_wrong(sources, tmp_path, capsys):
+    (tmp_path / "list.txt").write_text(f"{sources}/1.png\n\n{sources}/gone.png\n")
+    report = archive([tmp_path / "list.txt", f"{sources}/?.png"], tmp_path / "out", Settings())
+    assert report.files == 2, "a file that two sources name is looked at once"
+    assert [one["source"] for one in report.failed] == [f"{sources}/gone.png"]
+    assert main(["archive", str(tmp_path / "nothing"), "--out", str(tmp_path / "o")]) == 2
+    assert "Nothing at" in capsys.readouterr().err
+    (tmp_path / "words").mkdir()
+    assert main(["archive", str(tmp_path / "words"), "--out", str(tmp_path / "o")]) == 2
+    assert "Found none" in capsys.readouterr().err
+
+
+def test_the_settings_hash_knows_what_changes_rows():
+    assert Settings(threads=4).sha256 == Settings().sha256
+    assert Settings(smooth_s=0).sha256 != Settings().sha256

@@ -214,6 +214,22 @@ def test_an_mp4_comes_through_a_pipe_with_its_index_last(tmp_path, piece):
     os.close(receiving)
 
 
+def test_raw_dv_has_the_rate_of_its_frames(tmp_path):
+    """As camcorders gave it; its header counts ticks of the clock."""
+    with av.open(str(tmp_path / "tape.dv"), "w") as output:
+        stream = output.add_stream("dvvideo", rate=Fraction(30000, 1001))
+        stream.width, stream.height, stream.pix_fmt = 720, 480, "yuv411p"
+        for _ in range(10):
+            image = np.full((480, 720, 3), 90, np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        output.mux(stream.encode(None))
+    reader, frames = read(tmp_path / "tape.dv")
+    assert reader.fps == pytest.approx(29.97, abs=0.01) and reader.size == (720, 540)
+    assert [frame.time_s for frame in frames] == pytest.approx(
+        [i / 29.97 for i in range(10)], abs=2e-3
+    )
+
+
 def test_standard_input_is_a_video(tmp_path):
     path = encode(tmp_path / "film.mp4", [grey(8 * i) for i in range(5)])
     code = "from builder_tools.media import VideoReader as V; print(len(list(V('-'))))"

@@ -95,7 +95,9 @@ class VideoReader:
         first = next(decoded, None)
         if first is None:
             raise ValueError(f"Not one image of the video {self.source!r} could be decoded.")
-        rate = self._stream.average_rate or self._stream.guessed_rate
+        rate, guessed = self._stream.average_rate, self._stream.guessed_rate
+        if not rate or (guessed and rate > 2 * guessed):  # raw DV: ticks of its clock
+            rate = guessed
         if not rate:
             _logger.warning("%s names no frame rate; %s is assumed.", self.source, DEFAULT_FPS)
         self.fps = float(rate or DEFAULT_FPS)

@@ -16,6 +16,7 @@ from builder_tools.cli.use import (
     make_inference,
     print_json,
     progress_bar,
+    shown_text,
 )
 from builder_tools.cli.verb import Verb, positive
 from builder_tools.rest import RestingFace
@@ -38,12 +39,9 @@ def _print_text(result: FrameResult) -> None:
         doubt = ", doubtful" if face.doubtful else ""
         if doubt and face.geometry is not None:
             doubt += f" ({face.doubtful_because})"
-        relative = ""
-        if face.relative_emotion is not None:
-            relative = f" (from rest: {face.relative_emotion} {face.relative_probability:.0%})"
         print(
-            f"{result.source}: face {number} of {len(result.faces)}: {face.emotion} "
-            f"{face.probability:.0%}{relative}{doubt} at x {x1}...{x2}, y {y1}...{y2}"
+            f"{result.source}: face {number} of {len(result.faces)}: "
+            f"{shown_text(face)}{doubt} at x {x1}...{x2}, y {y1}...{y2}"
             f"{_shape_text(face)}"
         )
 

@@ -270,7 +270,7 @@ def _consume(
                 if options.json:
                     print_json(result)
                 elif text and not options.timeline:
-                    faces = ", ".join(map(_shown, result.faces))
+                    faces = ", ".join(map(shown_text, result.faces))
                     print(f"{result.time_s:9.3f} s  {faces or 'no face'}", flush=True)
     finally:
         restless = keep_rest(results.rests, model, options.rest_out)
@@ -278,7 +278,8 @@ def _consume(
     return 1 if broken or restless else 0
 
 
-def _shown(face: FaceEmotion) -> str:
+def shown_text(face: FaceEmotion) -> str:
+    """Return the emotion a face shows and, where it was compared with its rest, that one."""
     shown = f"{face.emotion} {face.probability:.0%}"
     if face.relative_probabilities is None:
         return shown

@@ -34,7 +34,7 @@ def study(cleaned: Path, root: Path, *, per_class: int) -> Path:
     run("balance", cleaned, "--out", root / "balanced", "--value", per_class)
     data = ("--data", "folders", "--source", root / "balanced")
     network = ("--network", "baseline_cnn", "--size", 24, "--epochs", 1)
-    run("tune", *data, *network, "--trials", 3, "--folder", root / "tuned")
+    run("tune", *data, *network, "--trials", 2, "--folder", root / "tuned")
     (best,) = (root / "tuned").rglob("best.json")
     train = ("train", *data, "--config", best, "--name", "chain", "--keep", "best")
     run(*train, "--run", root / "run", "--models", root / "models")

@@ -147,6 +147,7 @@ def _run(options: argparse.Namespace) -> int:
         )
         return WRONG_USAGE
     except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
-        words = f"{str(error) or 'out of memory'}{advice_on_place()}"
-        print(f"builder-tools {options.verb}: {words}", file=sys.stderr)
+        advice = advice_on_place()
+        words = str(error).removesuffix("." if advice else "") or "out of memory"
+        print(f"builder-tools {options.verb}: {words}{advice}", file=sys.stderr)
         return WRONG_USAGE

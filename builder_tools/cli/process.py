@@ -107,7 +107,7 @@ def advice_on_place() -> str:
     try:
         os.getcwd()
     except OSError:
-        return " The current folder was removed: change to another one."
+        return ". The current folder was removed: change to another one."
     return ""
 
 

@@ -99,7 +99,12 @@ def export_model(
         fields = {"name": folder.name, **card_fields, "input_size": size}
         card = _write_files(fixed, place, suffixes, fields)
         parity = check_parity(fixed, load(place), faces, num_affect=TASKS[card.task].num_affect)
-        _refuse_difference(folder, parity)
+        if not parity.holds:
+            raise ValueError(
+                f"Expected the exported file to agree with Keras within {MAX_DIFFERENCE}, and no "
+                f"face to change its emotion. Received: {parity}. {folder} was left as it was. A "
+                "layer is converted wrongly: look for one that behaves differently in training."
+            )
         card = replace(card, training={**card.training, "parity": vars(parity)})
         folder.mkdir(exist_ok=True)
         for file in card.sha256:
@@ -245,13 +250,4 @@ def _check_request(faces: np.ndarray, suffixes: Sequence[str]) -> None:
         raise ValueError(
             "Expected faces to compare on as (n, size, size, 3) uint8 RGB, n >= 1. "
             f"Received: shape {shape}, type {getattr(faces, 'dtype', type(faces).__name__)}."
-        )
-
-
-def _refuse_difference(folder: Path, parity: Parity) -> None:
-    if not parity.holds:
-        raise ValueError(
-            f"Expected the exported file to agree with Keras within {MAX_DIFFERENCE}, and no "
-            f"face to change its emotion. Received: {parity}. {folder} was left as it was. A "
-            "layer is converted wrongly: look for one that behaves differently in training."
         )

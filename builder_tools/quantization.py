@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -67,22 +67,18 @@ def _convolutions_over_maps(path: Path, model) -> list[str]:
         value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
         for value in (*model.graph.value_info, *model.graph.output)
     }
-    found = [
-        node.name
-        for node in model.graph.node
-        if node.op_type == "Conv" and _is_map(shapes.get(node.output[0], []))
-    ]
+    found = []
+    for node in model.graph.node:
+        shape = shapes.get(node.output[0], [])  # of a map (n, channels, height, width)
+        is_map = len(shape) == 4 and shape[1] > 1 and max(shape[2:]) > 1
+        if node.op_type == "Conv" and is_map:
+            found.append(node.name)
     if not found:
         raise ValueError(
             f"Expected a convolutional network to quantise. Received: {path}, without a "
             "convolution over maps larger than 1x1."
         )
     return found
-
-
-def _is_map(shape: list[int]) -> bool:
-    """Whether `(n, channels, height, width)` is more than a gate or a grey image."""
-    return len(shape) == 4 and shape[1] > 1 and max(shape[2:]) > 1
 
 
 def _faces_reader(name: str, faces: np.ndarray):
@@ -92,14 +88,13 @@ def _faces_reader(name: str, faces: np.ndarray):
         """Hands out faces in batches, then None, as ONNX Runtime asks."""
 
         def __init__(self) -> None:
-            self._batches = self._all()
+            self._starts = iter(range(0, len(faces), CALIBRATION_BATCH))
 
-        def get_next(self):
-            return next(self._batches, None)
-
-        def _all(self) -> Iterator[dict[str, np.ndarray]]:
-            for start in range(0, len(faces), CALIBRATION_BATCH):
-                yield {name: faces[start : start + CALIBRATION_BATCH].astype(np.float32)}
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            start = next(self._starts, None)
+            if start is None:
+                return None
+            return {name: faces[start : start + CALIBRATION_BATCH].astype(np.float32)}
 
     return FacesReader()
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from builder_tools.datasets.sampling import draw_by_class
 from builder_tools.datasets.table import SPLITS, ImageTable
 
 logger = logging.getLogger(__name__)
@@ -79,11 +80,11 @@ def sample_per_class(table: ImageTable, per_class: int, *, seed: int = 0) -> Ima
     """
     if per_class < 1:
         raise ValueError(f"Expected per_class >= 1. Received: {per_class}.")
-    rng = np.random.default_rng(seed)
     ordered = table.table.reset_index(drop=True).sort_values(["split", "label", "name"])
+    kinds = ordered.groupby(["split", "label"]).ngroup().to_numpy()
+    counts = np.full(kinds.max(initial=-1) + 1, per_class)
     mask = np.zeros(len(table), bool)
-    for _, part in ordered.groupby(["split", "label"]):
-        mask[rng.permutation(part.index.to_numpy())[:per_class]] = True
+    mask[ordered.index[draw_by_class(kinds, counts, np.random.default_rng(seed))]] = True
     return table.rows(mask)
 
 

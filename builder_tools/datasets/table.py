@@ -79,6 +79,13 @@ class ImageTable:
         stored = self.table["index"].iat[row]
         return read_image(self.table["path"].iat[row] if stored < 0 else self.images[stored])
 
+    def as_stored(self, size_px: int) -> ResizedImages:
+        """Return the images in the size they have in memory, those in files as `size_px`.
+
+        For networks of that size: what is stored is resized once, from all there is of it.
+        """
+        return self.resized(size_px if self.images is None else self.images.shape[1])
+
     def resized(self, size_px: int) -> ResizedImages:
         """Return the images, decoded when asked for, as squares of `size_px`."""
         return ResizedImages(self, size_px)

@@ -160,12 +160,13 @@ def format_affect(found: Mapping[str, Any]) -> str:
 
 def affect_lines(agreement: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the figures of a `RegressionEvaluation.to_dict()` by name, in words."""
-    names = [name for name in agreement if name != "n" and not name.endswith("_95")]
-    return [(name.replace("_", " "), _interval(agreement, name)) for name in names]
-
-
-def _interval(found: Mapping[str, Any], name: str) -> str:
-    if found[name] is None:
-        return "constant"
-    low, high = found[f"{name}_95"]
-    return f"{found[name]:7.4f}  [{low:.4f}, {high:.4f}]"
+    lines = []
+    for name in agreement:
+        if name == "n" or name.endswith("_95"):
+            continue
+        text = "constant"
+        if agreement[name] is not None:
+            low, high = agreement[f"{name}_95"]
+            text = f"{agreement[name]:7.4f}  [{low:.4f}, {high:.4f}]"
+        lines.append((name.replace("_", " "), text))
+    return lines

@@ -72,9 +72,7 @@ def predict_table(classifier: EmotionClassifier, images: ImageTable) -> np.ndarr
 
 
 def _outputs(classifier: EmotionClassifier, images: ImageTable) -> np.ndarray:
-    # Stored faces stay as they are, for the classifier to resize; files are read at its size.
-    stored = images.images
-    faces = images.resized(classifier.card.input_size if stored is None else stored.shape[1])
+    faces = images.as_stored(classifier.card.input_size)
     found = [
         classifier.outputs(faces[first : first + IMAGES_AT_A_TIME])
         for first in range(0, len(images), IMAGES_AT_A_TIME)

@@ -92,5 +92,4 @@ def calibration_faces(table: ImageTable, size_px: int) -> np.ndarray:
     """Return seeded training faces at the network's size, `(n, size_px, size_px, 3)` uint8."""
     train = table.split("train")
     rows = np.random.default_rng(0).permutation(len(train))[:CALIBRATION_FACES]
-    stored = size_px if table.images is None else table.images.shape[1]
-    return resize_faces(train.resized(stored)[np.sort(rows)], size_px)
+    return resize_faces(train.as_stored(size_px)[np.sort(rows)], size_px)

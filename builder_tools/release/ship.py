@@ -13,38 +13,29 @@ import numpy as np
 import pandas as pd
 
 from builder_tools.cards import CARD_FILE, ModelCard
-from builder_tools.classifier import EmotionClassifier
-from builder_tools.datasets import DATASETS
 from builder_tools.datasets.identity import data_sha256
 from builder_tools.datasets.table import SPLITS, ImageTable
-from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import OWN_LABELS, Judgement
 from builder_tools.machine import hardware
-from builder_tools.media import replacing, resize_faces, resize_stack
+from builder_tools.media import replacing, resize_stack
 from builder_tools.release.affect import (
     class_centres,
     labels_record,
     places_of,
     read_label_files,
 )
+from builder_tools.release.data import load_data
+from builder_tools.release.exporting import export_run
 from builder_tools.release.finishing import finish_model
 from builder_tools.release.targets import (
     Teaching,
     matching_teacher,
     taught_samples,
 )
-from builder_tools.release.teachers import TEACHING_FILE, reservations
-from builder_tools.release.words import card_words
-from builder_tools.tasks import EMOTION, TASKS
-
-PARITY_FACES = 1000
+from builder_tools.release.teachers import TEACHING_FILE
+from builder_tools.tasks import TASKS
 
 _logger = logging.getLogger(__name__)
-
-GREY_INSIDE = (
-    "Inside the model: RGB 0...255 to ITU-R BT.601 grey, each face to mean 0 and variance 1."
-)
-INSIDE = "Inside the model, as its family wants it: it eats RGB 0...255."
 
 
 @dataclass(frozen=True)
@@ -54,46 +45,6 @@ class ShippedModel:
     card: ModelCard
     judgements: dict[str, Judgement]
     history: pd.DataFrame
-
-
-def load_data(name: str, source: str | Path | None = None, **reading: Any) -> ImageTable:
-    """Read a data set by name, split into train, valid and test; its classes are those of train.
-
-    Args:
-        name: In `DATASETS`.
-        source: Where the data set is; its usual place if None.
-        **reading: Options of its loader: `classes`, `columns`, `valid`, `test`.
-
-    Raises:
-        ValueError: If the name is not in `DATASETS`, there is nothing to train on, or train lacks
-            a class of valid or test.
-    """
-    if name not in DATASETS:
-        raise ValueError(f"Expected one of {list(DATASETS)}. Received: data={name!r}.")
-    data = DATASETS[name](source, **reading)
-    for split in SPLITS:
-        if not len(data.split(split)):
-            raise ValueError(
-                f"Expected images in train, valid and test. Received: none in {split} of "
-                f"{source or name}."
-            )
-    return _without_unused_classes(data, source or name)
-
-
-def _without_unused_classes(data: ImageTable, name: str | Path) -> ImageTable:
-    """A folder of three emotions is for a network of three."""
-    learnt = set(data.split("train").table["emotion"])
-    unlearnt = sorted(set(data.table["emotion"]) - learnt)
-    if unlearnt or len(learnt) < 2:
-        raise ValueError(
-            "Expected images of two classes or more, each of them in train. Received in train: "
-            f"{sorted(learnt)}, and besides in valid or test: {unlearnt or 'none'}, of {name}."
-        )
-    if data.votes is not None or len(learnt) == len(data.emotions):
-        return data
-    known = [emotion for emotion in data.emotions if emotion in learnt]
-    _logger.warning("%s shows %d emotions: %s.", name, len(known), ", ".join(known))
-    return data.with_emotions(EmotionSet(known))
 
 
 def train_and_ship(
@@ -164,7 +115,9 @@ def train_on_table(
     _expect_writable(Path(model_folder), Path(run_folder))
     train_part, valid_part = _training_parts(config, table, teaching, labels)
     taught = teaching.to_dict()
-    _write_teaching(Path(run_folder), taught)
+    Path(run_folder).mkdir(parents=True, exist_ok=True)
+    with replacing(Path(run_folder) / TEACHING_FILE) as partial:
+        partial.write_text(json.dumps(taught, indent=2), encoding="utf-8")
     size_px = train_part.images.shape[1]
     teacher = matching_teacher(table, teaching, size_px=size_px)
     options = {"tensorboard": tensorboard, "teacher": teacher}
@@ -175,9 +128,11 @@ def train_on_table(
     fields: dict[str, Any] = {"flip_average": flip_average}
     if labels is not None:
         record["va_labels"] = labels_record(va_labels)
-        fields |= {"task": config.task, "centres": _centres(labels, table)}
-    record |= {**_data_record(table), **_run_record(run)}
-    _export(run.model, Path(model_folder), table, config.stages[-1].size, record, fields)
+        places, train_labels = places_of(labels, table, "train"), table.split("train").labels
+        centres = class_centres(places, train_labels, table.emotions)
+        fields |= {"task": config.task, "centres": centres}
+    record |= _training_record(table, run)
+    export_run(run.model, model_folder, table, config.stages[-1].size, record, fields)
     card, judgements = finish_model(model_folder, table, int8=int8, labels=labels)
     return ShippedModel(card, judgements, run.history)
 
@@ -201,18 +156,6 @@ def _training_parts(config, table: ImageTable, teaching: Teaching, labels):
         Samples(part.images, task.join(part.targets, places_of(labels, table, split)))
         for split, part in parts.items()
     )
-
-
-def _centres(labels: pd.DataFrame, table: ImageTable) -> dict[str, list[float]]:
-    train = table.split("train")
-    return class_centres(places_of(labels, table, "train"), train.labels, table.emotions)
-
-
-def _write_teaching(run_folder: Path, taught: dict[str, Any]) -> None:
-    """Keep beside the run what it is taught, for the cards of those it may teach."""
-    run_folder.mkdir(parents=True, exist_ok=True)
-    with replacing(run_folder / TEACHING_FILE) as partial:
-        partial.write_text(json.dumps(taught, indent=2), encoding="utf-8")
 
 
 def _expect_labels(task: str, va_labels: Sequence[str | Path], teaching: Teaching) -> None:
@@ -253,50 +196,6 @@ def save_figures(folder: str | Path, shipped: ShippedModel) -> list[Path]:
     return paths
 
 
-def export_network(
-    network: str | Path,
-    folder: str | Path,
-    *,
-    size: int,
-    suffixes: Sequence[str] = (".onnx",),
-    emotions: Sequence[str] | None = None,
-    data: str = "ferplus",
-    source: str | Path | None = None,
-    reading: Mapping[str, Any] | None = None,
-):
-    """Export a `.keras` file into a model folder, checked on test faces of a data set.
-
-    Args:
-        network: A network from `(n, size, size, 3)` RGB 0...255 to probabilities.
-        folder: Where to.
-        size: Side of the deployed input, px.
-        suffixes: Files to write; the first is deployed.
-        emotions: Class order; that of the data set if None.
-        data: Name in `DATASETS`: where the faces for the check come from.
-        source: Where that data set is.
-        reading: Options of its loader (`load_data`).
-
-    Returns:
-        The `Export`: card and parity.
-    """
-    import keras
-
-    from builder_tools.export import export_model
-
-    table = load_data(data, source, **(reading or {}))
-    return export_model(
-        keras.models.load_model(network, compile=False),
-        folder,
-        _parity_faces(table, size),
-        load=_one_sided,
-        suffixes=suffixes,
-        emotions=tuple(emotions or table.emotions),
-        training={"network_file": Path(network).name},
-        preprocessing=INSIDE,
-        **card_words(table.votes is not None),
-    )
-
-
 def _expect_writable(folder: Path, run_folder: Path) -> None:
     """Find out before hours of training that their result could not be written, or must not be."""
     if (folder / CARD_FILE).exists() and not run_folder.exists():
@@ -310,56 +209,19 @@ def _expect_writable(folder: Path, run_folder: Path) -> None:
     (folder / ".writable").unlink()
 
 
-def _data_record(table: ImageTable) -> dict[str, Any]:
+def _training_record(table: ImageTable, run) -> dict[str, Any]:
+    """Return what a card says of the data and of the run."""
     counts = np.bincount(table.split("train").labels, minlength=len(table.emotions))
     return {
         "data_sha256": data_sha256(table),
         "pictures": {split: len(table.split(split)) for split in SPLITS},
         "class_counts": dict(zip(table.emotions, counts.tolist(), strict=True)),
+        "seed": run.config["seed"],
+        "commit": run.config["commit"],
+        "budget": {
+            "epochs": len(run.history),
+            "minutes": round(float(run.history["seconds"].sum()) / 60, 1),
+            "machine": run.config.get("machine", hardware()),
+        },
+        "config": run.config,
     }
-
-
-def _run_record(run) -> dict[str, Any]:
-    budget = {
-        "epochs": len(run.history),
-        "minutes": round(float(run.history["seconds"].sum()) / 60, 1),
-        "machine": run.config.get("machine", hardware()),
-    }
-    seed, commit = run.config["seed"], run.config["commit"]
-    return {"seed": seed, "commit": commit, "budget": budget, "config": run.config}
-
-
-def _export(
-    model, folder: Path, table: ImageTable, size: int, training: dict, fields: dict
-) -> None:
-    """Export at the size of the last stage, checked on test faces."""
-    from builder_tools.export import export_model
-
-    layers = {layer.name for layer in model.get_layer("backbone").layers}
-    export_model(
-        model,
-        folder,
-        _parity_faces(table, size),
-        load=_one_sided,
-        suffixes=(".onnx", ".keras"),
-        emotions=table.emotions.names,
-        training=training,
-        preprocessing=GREY_INSIDE if "grey" in layers else INSIDE,
-        **fields,
-        **card_words(
-            table.votes is not None,
-            fields.get("task", EMOTION.name),
-            reservations(training["teaching"]),
-        ),
-    )
-
-
-def _one_sided(folder: Path) -> EmotionClassifier:
-    """Open a model as its file is, whatever it averages in use."""
-    return EmotionClassifier(folder, flip_average=False)
-
-
-def _parity_faces(table: ImageTable, size: int) -> np.ndarray:
-    test = table.split("test")
-    stored = size if table.images is None else table.images.shape[1]
-    return resize_faces(test.resized(stored)[:PARITY_FACES], size)

@@ -132,8 +132,21 @@ def _asker(name: str, emotions: Sequence[str]):
     from builder_tools.networks.teachers import EXPRESSION_NETWORKS
 
     if name in EXPRESSION_NETWORKS or name.endswith(".keras"):
-        network = _network(name, emotions, _own_size(name))
-        return lambda faces: _both_sides(network, resize_faces(faces, network.input_shape[1]))
+        spec = EXPRESSION_NETWORKS.get(name)
+        size_px = _size_of_run(Path(name)) if spec is None else spec.input_size
+        if size_px is None:
+            raise ValueError(
+                f"Expected {name} in the folder of its run, whose config.json tells the size of "
+                "its faces. Received: none there."
+            )
+        network = _network(name, emotions, size_px)
+
+        def ask(faces) -> np.ndarray:
+            seen = resize_faces(faces, size_px).astype(np.float32)
+            sides = (seen, seen[:, :, ::-1])
+            return np.mean([network.predict_on_batch(side) for side in sides], axis=0)
+
+        return ask
     teacher = EmotionClassifier(name, flip_average=True)
     if tuple(teacher.emotions) != tuple(emotions):
         raise ValueError(
@@ -141,11 +154,6 @@ def _asker(name: str, emotions: Sequence[str]):
             f"with {list(teacher.emotions)}."
         )
     return teacher.predict
-
-
-def _both_sides(network: keras.Model, faces: np.ndarray) -> np.ndarray:
-    sides = [faces, faces[:, :, ::-1]]
-    return np.mean([network.predict_on_batch(side.astype(np.float32)) for side in sides], axis=0)
 
 
 def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
@@ -177,21 +185,6 @@ def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
         seen = keras.layers.Resizing(inside, inside, antialias=True, dtype="float32")(inputs)
     network = keras.Model(inputs, network(seen), name="teacher")
     return placed(network, own, emotions)
-
-
-def _own_size(name: str) -> int:
-    """Return the side of the faces a network is asked about when nothing else is wanted."""
-    from builder_tools.networks.teachers import EXPRESSION_NETWORKS
-
-    if name in EXPRESSION_NETWORKS:
-        return EXPRESSION_NETWORKS[name].input_size
-    size = _size_of_run(Path(name))
-    if size is None:
-        raise ValueError(
-            f"Expected {name} in the folder of its run, whose config.json tells the size of its "
-            "faces. Received: none there."
-        )
-    return size
 
 
 def _size_of_run(network: Path) -> int | None:

@@ -1,0 +1,50 @@
+"""Data sets by name, as what is trained and judged reads them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from builder_tools.datasets import DATASETS
+from builder_tools.datasets.table import SPLITS, ImageTable
+from builder_tools.emotions import EmotionSet
+
+_logger = logging.getLogger(__name__)
+
+
+def load_data(name: str, source: str | Path | None = None, **reading: Any) -> ImageTable:
+    """Read a data set by name, split into train, valid and test; its classes are those of train.
+
+    Args:
+        name: In `DATASETS`.
+        source: Where the data set is; its usual place if None.
+        **reading: Options of its loader: `classes`, `columns`, `valid`, `test`.
+
+    Raises:
+        ValueError: If the name is not in `DATASETS`, there is nothing to train on, or train lacks
+            a class of valid or test.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"Expected one of {list(DATASETS)}. Received: data={name!r}.")
+    data = DATASETS[name](source, **reading)
+    for split in SPLITS:
+        if not len(data.split(split)):
+            raise ValueError(
+                f"Expected images in train, valid and test. Received: none in {split} of "
+                f"{source or name}."
+            )
+    learnt = set(data.split("train").table["emotion"])
+    unlearnt = sorted(set(data.table["emotion"]) - learnt)
+    if unlearnt or len(learnt) < 2:
+        raise ValueError(
+            "Expected images of two classes or more, each of them in train. Received in train: "
+            f"{sorted(learnt)}, and besides in valid or test: {unlearnt or 'none'}, of "
+            f"{source or name}."
+        )
+    if data.votes is not None or len(learnt) == len(data.emotions):
+        return data
+    # A folder of three emotions is for a network of three.
+    known = [emotion for emotion in data.emotions if emotion in learnt]
+    _logger.warning("%s shows %d emotions: %s.", source or name, len(known), ", ".join(known))
+    return data.with_emotions(EmotionSet(known))

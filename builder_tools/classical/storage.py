@@ -61,7 +61,11 @@ def save_model(
     import sklearn
     import skops.io
 
-    _check_classes(model, emotions)
+    if not np.array_equal(model.classes_, np.arange(len(emotions))):
+        raise ValueError(
+            f"Expected a model of the labels 0...{len(emotions) - 1}. Received: "
+            f"{list(model.classes_)}. Fit it to faces of every class."
+        )
     stored = {
         "format": SKOPS_FORMAT,
         "emotions": list(emotions),
@@ -116,11 +120,3 @@ def needed_files(model: Any) -> frozenset[Path]:
     parts = getattr(model, "members", None) or getattr(model, "transformer_list", None)
     parts = parts or getattr(model, "steps", ())
     return frozenset(file for _, part in parts for file in needed_files(part))
-
-
-def _check_classes(model: Any, emotions: EmotionSet) -> None:
-    if not np.array_equal(model.classes_, np.arange(len(emotions))):
-        raise ValueError(
-            f"Expected a model of the labels 0...{len(emotions) - 1}. Received: "
-            f"{list(model.classes_)}. Fit it to faces of every class."
-        )

@@ -106,7 +106,10 @@ def look_at(
             _logger.warning("%s: %s.", path, note)
         cut, roll = _cut(image, faces[0], detector, config) if faces else (image, None)
         look = _describe(number, faces, sharpness(cut), roll)
-        look = replace(look, miniature=_miniature(image), size_px=image.shape[1::-1])
+        # Shrunk once what is decoded once: duplicates need no second look at the file.
+        small = cv2.cvtColor(resize_square(image, MINIATURE_PX), cv2.COLOR_RGB2GRAY)
+        miniature = base64.b64encode(small).decode("ascii")
+        look = replace(look, miniature=miniature, size_px=image.shape[1::-1])
         if any(fault.drops for fault in faults(look, config)):
             return look, None
         kept = cut if config.crop == "face" else image
@@ -178,9 +181,3 @@ def _describe(number: int, faces: list[Face], sharp: float, roll: float | None) 
         sharpness=round(sharp, 2),
         roll_deg=None if roll is None else round(roll, 1),
     )
-
-
-def _miniature(image: np.ndarray) -> str:
-    """Shrink once what is decoded once; duplicates need no second look at the file."""
-    small = resize_square(image, MINIATURE_PX)
-    return base64.b64encode(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)).decode("ascii")

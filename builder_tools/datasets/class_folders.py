@@ -223,7 +223,12 @@ def write_class_folders(
     """
     from tqdm import tqdm
 
-    _check_writable(table)
+    splits = set(table.table["split"])
+    if not len(table) or ("" in splits and len(splits) > 1):
+        raise ValueError(
+            "Expected images that all have a split, or none has. Received: "
+            f"{len(table)} images with the splits {sorted(splits)}."
+        )
     chosen = table if per_class is None else sample_per_class(table, per_class, seed=seed)
     with new_folder(root) as partial:
         rows = []
@@ -313,15 +318,6 @@ def _check_labels(
         raise ValueError(
             f"Expected class folders named after one of {list(emotions)} in {root}. "
             f"Received: {unknown}. Rename them, or say what they are: --classes NAME=CLASS."
-        )
-
-
-def _check_writable(table: ImageTable) -> None:
-    splits = set(table.table["split"])
-    if not len(table) or ("" in splits and len(splits) > 1):
-        raise ValueError(
-            "Expected images that all have a split, or none has. Received: "
-            f"{len(table)} images with the splits {sorted(splits)}."
         )
 
 

@@ -50,7 +50,8 @@ def list_competition(root: str | Path) -> ImageTable:
     file = root / TRAIN_CSV
     rows = _read_train(file)
     names = [PurePosixPath(text).as_posix() for text in rows["image_path"]]
-    _check_rows(file, rows, [not _is_below(name) for name in names], "a path below it")
+    outside = [n == "." or n.startswith("/") or ".." in PurePosixPath(n).parts for n in names]
+    _check_rows(file, rows, outside, "a path below it")
     _check_rows(file, rows, pd.Series(names).duplicated(), "each image once")
     paths = [root / name for name in names]
     known = rows["emotion"].isin(NINE_EMOTIONS.names)
@@ -120,11 +121,6 @@ def _read_csv(file: Path, wanted: tuple[str, ...]) -> pd.DataFrame:
             f"rows with the columns {list(rows)}."
         )
     return rows.fillna("")
-
-
-def _is_below(name: str) -> bool:
-    path = PurePosixPath(name)
-    return name != "." and not path.is_absolute() and ".." not in path.parts
 
 
 def _check_rows(file: Path, rows: pd.DataFrame, bad: object, expected: str) -> None:

@@ -102,13 +102,16 @@ def duplicate_pairs(
         earlier one's is paired with the first such image only, so a thousand equal images
         give 999 pairs.
     """
+    from tqdm import tqdm
+
     rows, miniatures = _miniatures(table)
     members = pd.factorize(np.array([each.tobytes() for each in miniatures], object))[0]
     firsts = np.unique(members, return_index=True)[1]
     equal = np.flatnonzero(firsts[members] != np.arange(len(rows)))
     standard = _standardised(miniatures[firsts].reshape(-1, MINIATURE_PX**2))
     first, second, bits, correlation = _near_pairs(standard, max_distance_bits, min_correlation)
-    difference = _differences(miniatures[firsts], first, second)
+    pairs = tqdm(zip(firsts[first], firsts[second], strict=True), "alike", len(first), **PROGRESS)
+    difference = np.array([worst_difference(miniatures[i], miniatures[j]) for i, j in pairs], float)
     copies = difference <= max_difference
     first, second, bits, correlation, difference = (
         column[copies] for column in (first, second, bits, correlation, difference)
@@ -229,10 +232,3 @@ def _correlations(standard: np.ndarray, first: np.ndarray, second: np.ndarray) -
         part = slice(start, start + step)
         found[part] = np.einsum("ij,ij->i", standard[first[part]], standard[second[part]])
     return found
-
-
-def _differences(miniatures: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    from tqdm import tqdm
-
-    pairs = tqdm(zip(first, second, strict=True), "alike", len(first), **PROGRESS)
-    return np.array([worst_difference(miniatures[i], miniatures[j]) for i, j in pairs], float)

@@ -51,7 +51,11 @@ def with_splits(
             has fewer different images than there are sides to fill. Where only some have, their
             images stay in train, and a warning names them.
     """
-    _check_shares(valid, test)
+    if min(valid, test) < 0 or valid + test >= 1:
+        raise ValueError(
+            "Expected shares >= 0 that leave something for train. "
+            f"Received: valid={valid}, test={test}."
+        )
     groups = np.arange(len(table)) if groups is None else np.asarray(groups)
     if groups.shape != (len(table),):
         raise ValueError(f"Expected one group an image, ({len(table)},). Got: {groups.shape}.")
@@ -86,14 +90,6 @@ def sample_per_class(table: ImageTable, per_class: int, *, seed: int = 0) -> Ima
     mask = np.zeros(len(table), bool)
     mask[ordered.index[draw_by_class(kinds, counts, np.random.default_rng(seed))]] = True
     return table.rows(mask)
-
-
-def _check_shares(valid: float, test: float) -> None:
-    if min(valid, test) < 0 or valid + test >= 1:
-        raise ValueError(
-            "Expected shares >= 0 that leave something for train. "
-            f"Received: valid={valid}, test={test}."
-        )
 
 
 def _divided(

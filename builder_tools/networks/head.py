@@ -68,7 +68,14 @@ def with_head(backbone: keras.Model, head: Head, num_classes: int, *, name: str)
         ValueError: If `flatten` is asked of a backbone of any size.
     """
     inputs = keras.Input(backbone.input_shape[1:], name="face")
-    x = _pooled(backbone(inputs), head.pooling)
+    x = backbone(inputs)
+    if len(x.shape) > 2:
+        if head.pooling == "flatten" and None in x.shape[1:]:
+            raise ValueError(
+                "Expected an input size with pooling='flatten': the vector's length follows from "
+                "it. Received: input_size=None. Give one, or use 'average' or 'max'."
+            )
+        x = POOLINGS[head.pooling](name="pooling")(x)
     x = layers.Dropout(head.dropout, name="dropout")(x)
     for number, width in enumerate(head.dense, start=1):
         x = layers.Dense(width, activation="relu", name=f"hidden_{number}")(x)
@@ -84,14 +91,3 @@ def with_head(backbone: keras.Model, head: Head, num_classes: int, *, name: str)
         layers.Concatenate(dtype="float32", name="both")(outputs) if outputs[1:] else outputs[0]
     )
     return keras.Model(inputs, joined, name=name)
-
-
-def _pooled(features: keras.KerasTensor, pooling: str) -> keras.KerasTensor:
-    if len(features.shape) == 2:
-        return features
-    if pooling == "flatten" and None in features.shape[1:]:
-        raise ValueError(
-            "Expected an input size with pooling='flatten': the vector's length follows from it. "
-            "Received: input_size=None. Give one, or use 'average' or 'max'."
-        )
-    return POOLINGS[pooling](name="pooling")(features)

@@ -275,8 +275,17 @@ def build_network(
     spec = _known(name)
     if input_size is None and not spec.any_size:
         input_size = spec.input_size
-    _refuse_small(name, spec, input_size)
-    _refuse_unpublished(name, spec, weights)
+    if input_size is not None and input_size < spec.min_size:
+        raise ValueError(
+            f"Expected input_size of at least {spec.min_size} px for {name!r}: its feature map "
+            f"would vanish. Received: {input_size}. Enlarge the faces, or take another network."
+        )
+    if weights == PRETRAINED and spec.pretrained is None:
+        names = [known for known, other in NETWORKS.items() if other.pretrained]
+        raise ValueError(
+            f"Expected weights None or a file for {name!r}: none are published. "
+            f"Received: weights={weights!r}. Published ones exist for {names}."
+        )
     published = weights == PRETRAINED
     with explained_offline(name, spec.pretrained or "none"):
         backbone = spec.backbone(input_size, PRETRAINED if published else None)
@@ -289,20 +298,3 @@ def _known(name: str) -> NetworkSpec:
     if name not in NETWORKS:
         raise ValueError(f"Expected one of {list(NETWORKS)}. Received: network={name!r}.")
     return NETWORKS[name]
-
-
-def _refuse_small(name: str, spec: NetworkSpec, input_size: int | None) -> None:
-    if input_size is not None and input_size < spec.min_size:
-        raise ValueError(
-            f"Expected input_size of at least {spec.min_size} px for {name!r}: its feature map "
-            f"would vanish. Received: {input_size}. Enlarge the faces, or take another network."
-        )
-
-
-def _refuse_unpublished(name: str, spec: NetworkSpec, weights: str | Path | None) -> None:
-    if weights == PRETRAINED and spec.pretrained is None:
-        names = [name for name, other in NETWORKS.items() if other.pretrained]
-        raise ValueError(
-            f"Expected weights None or a file for {name!r}: none are published. "
-            f"Received: weights={weights!r}. Published ones exist for {names}."
-        )

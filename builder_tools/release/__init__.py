@@ -10,6 +10,8 @@ from builder_tools.release.affect import (
     judge_affect,
     read_label_files,
 )
+from builder_tools.release.data import load_data
+from builder_tools.release.exporting import export_network
 from builder_tools.release.finishing import finish_model, judge_and_write, quantize_model
 from builder_tools.release.joined import join_models
 from builder_tools.release.judging import judge_predicted, metrics_of
@@ -18,8 +20,6 @@ from builder_tools.release.log import add_rows, log_experiment, read_rows
 from builder_tools.release.predicting import Predicted, Predictions, predict_table
 from builder_tools.release.ship import (
     ShippedModel,
-    export_network,
-    load_data,
     save_figures,
     train_and_ship,
     train_on_table,

@@ -20,10 +20,8 @@ from builder_tools.decisions import apply_temperature
 from builder_tools.evaluation import (
     PROTOCOLS,
     expected_calibration_error,
-    restrict,
     risk_coverage,
 )
-from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.media import replacing
 from builder_tools.plots import plot_reliability, plot_risk_coverage
 from builder_tools.release import load_data, predict_table
@@ -66,16 +64,15 @@ def _model(name: str, test: ImageTable, reports: Path) -> list[str]:
     head += "".join(f"| coverage at {wanted:.0%} right " for wanted in WANTED) + "|"
     lines = [head, "|---" * (4 + len(WANTED)) + "|"]
     for protocol in (PROTOCOLS[name] for name in JUDGED):
-        truth = protocol.labels(test.table)
-        kept = truth != LEFT_OUT
         before, after = (
-            restrict(found, classifier.emotions, protocol.emotions)[kept]
-            for found in (plain, calibrated)
+            protocol.apply(test.table, found, classifier.emotions) for found in (plain, calibrated)
         )
-        curve = risk_coverage(truth[kept], after)
-        errors = (expected_calibration_error(truth[kept], found) for found in (before, after))
+        curve = risk_coverage(after.labels, after.probabilities)
+        errors = (
+            expected_calibration_error(each.labels, each.probabilities) for each in (before, after)
+        )
         lines.append(
-            f"| {protocol.name} | {kept.sum():,} | "
+            f"| {protocol.name} | {len(after.labels):,} | "
             + " | ".join(f"{error:.4f}" for error in errors)
             + "".join(f" | {_coverage(curve, wanted)}" for wanted in WANTED)
             + " |"
@@ -83,7 +80,7 @@ def _model(name: str, test: ImageTable, reports: Path) -> list[str]:
         own = set(protocol.emotions) == set(card.emotions)
         plot_risk_coverage(curve, card.abstain_below if own else None, ax=right)
         if own:
-            plot_reliability(truth[kept], after, ax=left)
+            plot_reliability(after.labels, after.probabilities, ax=left)
             sure = curve.at_threshold(card.abstain_below or 0.0)
     right.set_title("surest first; upper line: eight by majority")
     path = reports / "figures" / f"{name}_calibration.png"

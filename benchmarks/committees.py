@@ -24,8 +24,7 @@ from machine import describe_machine
 
 from builder_tools.datasets.ferplus import data_folder
 from builder_tools.emotions import NINE_EMOTIONS
-from builder_tools.evaluation import PROTOCOLS, evaluate, judge_common, restrict
-from builder_tools.evaluation.protocols import LEFT_OUT
+from builder_tools.evaluation import PROTOCOLS, judge_common
 from builder_tools.inference import Inference
 from builder_tools.media import replacing
 from builder_tools.release import load_data
@@ -111,10 +110,8 @@ def _faces(source: Path, *, detect: bool):
 
 
 def _row(title: str, answers, valid, words) -> str:
-    labels = PROTOCOL.labels(valid.table)
-    kept = labels != LEFT_OUT
-    restricted = restrict(answers["valid"][kept], NINE_EMOTIONS, PROTOCOL.emotions)
-    of_valid = evaluate(labels[kept], restricted, PROTOCOL.emotions).to_dict()
+    kept = PROTOCOL.apply(valid.table, answers["valid"], NINE_EMOTIONS)
+    of_valid = kept.evaluate().to_dict()
     cells = [
         title,
         _share(of_valid),

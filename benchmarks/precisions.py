@@ -23,9 +23,7 @@ from machine import describe_machine
 
 from builder_tools.cards import ModelCard, file_sha256, find_model, write_card
 from builder_tools.classifier import EmotionClassifier
-from builder_tools.emotions import EmotionSet
-from builder_tools.evaluation import PROTOCOLS, evaluate, restrict
-from builder_tools.evaluation.protocols import LEFT_OUT
+from builder_tools.evaluation import PROTOCOLS
 from builder_tools.export import as_float32, write_onnx
 from builder_tools.media import replacing, resize_faces
 from builder_tools.quantization import CALIBRATION_FACES, quantize_onnx
@@ -97,11 +95,8 @@ def write_forms(source: Path, card: ModelCard, data, place: Path) -> dict[str, P
 def valid_accuracy(model: EmotionClassifier, data) -> float:
     """Return the accuracy on valid."""
     valid = data.split("valid")
-    truth = PROTOCOL.labels(valid.table)
-    found = predict_table(model, valid)
-    inside = restrict(found, EmotionSet(model.card.emotions), PROTOCOL.emotions)
-    kept = truth != LEFT_OUT
-    return evaluate(truth[kept], inside[kept], PROTOCOL.emotions).accuracy.value
+    kept = PROTOCOL.apply(valid.table, predict_table(model, valid), model.emotions)
+    return kept.evaluate().accuracy.value
 
 
 def times_ms(models: dict[str, EmotionClassifier], size: int, rounds: int) -> dict[str, float]:

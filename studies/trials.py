@@ -21,11 +21,8 @@ from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.evaluation import (
     PROTOCOLS,
     balanced_decision,
-    evaluate,
     nine_class_labels,
-    restrict,
 )
-from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.headless import headless_network
 from builder_tools.machine import hardware
 from builder_tools.media.partial import replacing
@@ -222,11 +219,7 @@ def _predict(network, images: np.ndarray, size: int) -> np.ndarray:
 
 
 def _figures(protocol, part: FaceTable, found: np.ndarray) -> dict[str, Any]:
-    labels = protocol.labels(part.table)
-    kept = labels != LEFT_OUT
-    judged = evaluate(
-        labels[kept], restrict(found[kept], NINE_EMOTIONS, protocol.emotions), protocol.emotions
-    ).to_dict()
+    judged = protocol.apply(part.table, found, NINE_EMOTIONS).evaluate().to_dict()
     recall = {f"recall_{name}": value for name, value in judged.pop("per_class_recall").items()}
     wanted = ("accuracy", "accuracy_95", "macro_f1", "mean_recall")
     return {name: judged[name] for name in wanted} | recall

@@ -13,6 +13,7 @@ from builder_tools.datasets.table import ImageTable
 from builder_tools.ensemble import ensemble_onnx
 from builder_tools.evaluation import Judgement
 from builder_tools.release.finishing import finish_model
+from builder_tools.tasks import EMOTION
 
 SHARED = ("data", "data_sha256", "pictures", "class_counts")
 """What the members' cards must agree in: what they were trained on."""
@@ -80,7 +81,7 @@ def _record(cards: Sequence[ModelCard]) -> dict[str, Any]:
 def _expect_alike(cards: Sequence[ModelCard]) -> None:
     told = {card.name: (card.task, card.file, card.input_size, card.emotions) for card in cards}
     kinds = {(task, Path(file).suffix, size, names) for task, file, size, names in told.values()}
-    if len(cards) < 2 or len(kinds) > 1 or next(iter(kinds))[:2] != ("emotion", ".onnx"):
+    if len(cards) < 2 or len(kinds) > 1 or next(iter(kinds))[:2] != (EMOTION.name, ".onnx"):
         raise ValueError(
             "Expected at least two models of emotions as ONNX files, of one input size and one "
             f"class order. Received: {told}."

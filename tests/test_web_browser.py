@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 from conftest import FACE_IN_ASTRONAUT, REPOSITORY
 
-from builder_tools.media import VideoWriter, write_image
+from builder_tools.detectors.mediapipe import MediaPipeDetector
+from builder_tools.media import VideoWriter, read_image, write_image
 from builder_tools.submission import validate_submission
 
 pytest.importorskip("gradio", reason="the [web] extra is absent")
@@ -175,6 +176,30 @@ def test_a_photo_gives_its_emotion_and_a_damaged_one_a_sentence(open_page, files
     page.wait_for_selector('.bt-face[data-emotion="happy"]')
 
 
+def test_a_face_and_its_card_belong_together_and_the_marked_photo_is_saved(
+    open_page, files, tmp_path, astronaut
+):
+    page = open_page()
+    write_image(tmp_path / "two.jpg", np.hstack([astronaut, astronaut]))
+    choose(page, "photo", tmp_path / "two.jpg")
+    page.wait_for_selector(".bt-face")
+    page.hover('.bt-box[data-face="2"]')
+    hot = page.locator(".bt-hot")
+    assert hot.count() == 2 and "Face 2" in page.inner_text(".bt-face.bt-hot")
+    page.mouse.move(1, 1)
+    page.focus('.bt-face[data-face="1"]')
+    assert hot.count() == 2 and page.locator('.bt-box.bt-hot[data-face="1"]').count() == 1
+    found = json.loads(fetch(page, "two.json", tmp_path).read_text(encoding="utf-8"))
+    assert len(found["faces"]) == 2
+    with MediaPipeDetector() as detector:
+        marked = read_image(fetch(page, "two_marked.jpg", tmp_path))
+        assert marked.shape == (512, 1024, 3) and len(detector.detect(marked)) == 2
+        page.check("#bt-photo-blur input")
+        choose(page, "photo", files / "photo.jpg")
+        page.wait_for_selector('a[download="photo_marked.jpg"]')
+        assert not detector.detect(read_image(fetch(page, "photo_marked.jpg", tmp_path)))
+
+
 def test_the_page_is_used_by_keyboard(open_page):
     page = open_page()
     page.get_by_role("tab", name="Photo").focus()
@@ -224,6 +249,35 @@ def test_the_webcam_shows_a_label_and_its_speed(open_page):
     assert frame.evaluate(LOW_CONTRAST, LEAST_CONTRAST) == []
     camera.locator("#start").click()
     assert "off" in camera.locator("#said").inner_text()
+
+
+def test_label_bars_and_dial_of_the_webcam_are_of_one_image(open_page):
+    """Also where answers are slow, and differ from one to the next."""
+    frame, camera = start_webcam(open_page())
+    camera.locator("#bars tr").first.wait_for()
+    shown = frame.evaluate(
+        """() => {
+          socket.onmessage = null;  // from here on, this test answers
+          const seen = [];
+          for (let index = 0; index < 6; index++) {
+            const happy = index % 2, probabilities = { happy: 0.1 + 0.7 * happy, sad: 0.2 };
+            const emotion = happy ? "happy" : "sad", probability = probabilities[emotion];
+            const face = { box: [9, 9, 99, 99], emotion, probability, probabilities,
+                           valence: happy ? 0.8 : -0.6, arousal: 0 };
+            const id = next++;
+            sent.set(id, performance.now() - 900);
+            receive({ id, width: 640, height: 480, faces: [face], server_ms: 900 });
+            const rows = [...document.querySelectorAll("#bars tr")].map(
+              (row) => `${row.cells[0].textContent} ${row.cells[2].textContent}`);
+            seen.push([overlay.dataset.shown, rows, Number(byId("place").getAttribute("cx"))]);
+          }
+          return seen;
+        }"""
+    )
+    labels = [label for label, _, _ in shown]
+    assert labels == ["sad 20%", "happy 80%"] * 3
+    assert all(label in rows for label, rows, _ in shown)
+    assert [place for _, _, place in shown] == [-60, 80] * 3
 
 
 def test_the_webcam_learns_a_rest_by_a_button(open_page):
@@ -301,10 +355,12 @@ def test_a_long_video_is_stopped_by_its_button(open_page, files, tmp_path, astro
     page.get_by_role("tab", name="Video").click()
     choose(page, "video", tmp_path / "long.mp4")
     page.wait_for_selector("#bt-video >> text=long")
+    assert page.locator("#bt-video-stop").is_hidden()
     page.click("#bt-video-start")
     page.wait_for_selector("#bt-video-result progress")
     page.click("#bt-video-stop")
     page.wait_for_selector("text=Stopped; nothing was kept.")
+    assert page.locator("#bt-video-stop").is_hidden()
     page.wait_for_timeout(1500)
     assert "Stopped" in page.inner_text("#bt-video-result")
     choose(page, "video", files / "video.mp4")

@@ -396,6 +396,10 @@ def test_calls_that_wait_have_a_limit(monkeypatch):
     with running() as (address, _):
         config = CLIENT.get(f"{address}/en/config").json()
         (photo, *_) = [one for one in config["dependencies"] if one["targets"][0][1] == "upload"]
-        body = {"data": [None, "fast", "mediapipe"], "fn_index": photo["id"], "session_hash": "me"}
+        body = {
+            "data": [None, "fast", "mediapipe", False],
+            "fn_index": photo["id"],
+            "session_hash": "me",
+        }
         answer = CLIENT.post(f"{address}{API}/queue/join", json=body)
     assert answer.status_code == 503 and "full" in answer.text

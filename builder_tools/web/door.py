@@ -42,7 +42,8 @@ class Door:
 
     Args:
         app: The whole app; only paths below a language's (`/en/`) are looked at.
-        functions: What each function of the page takes, by its number: `file`, `files`, `text`.
+        functions: What each function of the page takes, by its number: `file`, `files`, `text`,
+            `flag`.
         is_upload: Says whether a path is that of a file uploaded to this server.
     """
 
@@ -109,9 +110,9 @@ class Door:
         return json.dumps({**named, **numbers, "data": data, "event_data": None}).encode()
 
     def _plain(self, value: Any, kind: str) -> Any:
-        """Return an input of a function: nothing, a text, an upload or several."""
-        if value is None:
-            return None
+        """Return an input of a function: nothing, a flag, a text, an upload or several."""
+        if value is None or (kind == "flag" and isinstance(value, bool)):
+            return value
         if kind == "text" and isinstance(value, str) and len(value) <= MOST_TEXT:
             return value
         if kind == "file" and isinstance(value, dict):

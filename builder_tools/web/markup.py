@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -36,21 +38,34 @@ def refusal(error: Refused, words: Words) -> str:
     return notice(words.refusal(error), "error")
 
 
-def photo_html(result: FrameResult, words: Words) -> str:
-    """Return a photo with boxes, and each face's bars and dial."""
+def photo_html(result: FrameResult, words: Words, *, blurred: bool = False) -> str:
+    """Return a photo with boxes, and each face's bars and dial under the number it has there.
+
+    Args:
+        result: What was found, with the image as it came.
+        words: The language.
+        blurred: Make the faces unknowable.
+    """
     name, count = html.escape(result.source), len(result.faces)
     said = words("photo.found" if count else "photo.no_face", name=name, count=count)
     shown, faces = _shown(result)
-    drawn = DrawBox(show_dial=False, emotions=_emotions(faces)).draw(shown, faces)
+    drawer = DrawBox(emotions=_emotions(faces), language=words.language, blur_faces=blurred)
+    drawn = drawer.draw(shown, faces)
     alt = html.escape(words("photo.alt", count=count))
+    numbered = list(enumerate(faces[:MOST_FACES], start=1))
+    line = json.dumps(result.to_dict(), ensure_ascii=False) + "\n"
+    address = f"data:application/json;base64,{base64.b64encode(line.encode()).decode()}"
+    stem = html.escape(Path(result.source).stem)
     parts = [
-        f'<p class="bt-note bt-info" role="status">{said}</p>',
-        f'<div class="bt-photo"><img alt="{alt}" src="{_data_address(drawn)}">',
+        f'<p class="bt-note bt-info" role="status">{said}</p><div class="bt-photo">',
+        f'<div class="bt-marked"><img alt="{alt}" src="{_data_address(drawn)}">',
+        *(_box(face, number, shown) for number, face in numbered),
+        '</div><ul class="bt-files">',
+        f'<li><a class="bt-save" href="#" download="{stem}_marked.jpg">'
+        f"{words('photo.save')}</a></li>",
+        f'<li><a href="{address}" download="{stem}.json">JSON</a></li></ul>',
         '<ol class="bt-faces">',
-        *(
-            face_html(face, number, words)
-            for number, face in enumerate(faces[:MOST_FACES], start=1)
-        ),
+        *(face_html(face, number, words) for number, face in numbered),
         "</ol></div>",
     ]
     if count > MOST_FACES:
@@ -58,12 +73,23 @@ def photo_html(result: FrameResult, words: Words) -> str:
     return "".join(parts)
 
 
+def _box(face: FaceEmotion, number: int, image: np.ndarray) -> str:
+    """Return what lies over a face and shows, pointed at, which card is its own."""
+    height, width = image.shape[:2]
+    box = face.face.box.clip(width, height)
+    sides = (box.x1 / width, box.y1 / height, box.width / width, box.height / height)
+    names = ("left", "top", "width", "height")
+    style = ";".join(f"{name}:{share:.2%}" for name, share in zip(names, sides, strict=True))
+    return f'<span class="bt-box" data-face="{number}" style="{style}"></span>'
+
+
 def face_html(face: FaceEmotion, number: int, words: Words) -> str:
     """Return one face's emotion, its bars and its dial."""
     doubt = f' <small class="bt-doubt">{words("photo.doubtful")}</small>' if face.doubtful else ""
     score = words("face.score", score=f"{face.face.score:.2f}")
     return (
-        f'<li class="bt-face" data-emotion="{html.escape(face.emotion)}">'
+        f'<li class="bt-face" tabindex="0" data-face="{number}" '
+        f'data-emotion="{html.escape(face.emotion)}">'
         f"<h3>{words('face.title', number=number)}: {_emotion(face.emotion, words)} "
         f"{face.probability:.0%}{doubt}<small>{score}</small></h3>"
         f'<div class="bt-face-body">{_bars(face, words)}{dial_svg(face, words)}</div></li>'

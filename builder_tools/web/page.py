@@ -19,6 +19,7 @@ from weakref import WeakValueDictionary
 import gradio as gr
 
 from builder_tools.card_text import card_markdown
+from builder_tools.drawing import DrawBox
 from builder_tools.media import IMAGE_SUFFIXES
 from builder_tools.web import markup
 from builder_tools.web.batches import BatchAnswer, classify_uploads
@@ -93,6 +94,7 @@ class Page:
             with gr.Tab(words("tab.camera"), id="camera"):
                 gr.HTML(_camera_frame(words))
             with gr.Tab(words("tab.video"), id="video"):
+                video_blur = self._build_blur("video")
                 facts = {
                     "limit_mb": f"{limits.max_upload_mb:g}",
                     "limit_s": f"{limits.max_video_s:g}",
@@ -108,15 +110,20 @@ class Page:
                 choice = self._build_models()
         gr.HTML(f'<p class="bt-foot">{html.escape(words("caution"))}</p>')
         self._wire_photo(*photo, choice)
-        self._wire_long(*video, choice, self.on_video)
+        self._wire_long(*video, (*choice, video_blur), self.on_video)
         self._wire_long(*batch, choice, self.on_batch)
 
-    def _build_photo(self) -> tuple[gr.File, gr.HTML]:
+    def _build_blur(self, kind: str) -> gr.Checkbox:
+        return gr.Checkbox(False, label=self.words("blur"), elem_id=f"bt-{kind}-blur")
+
+    def _build_photo(self) -> tuple[gr.Checkbox, gr.File, gr.HTML]:
+        blur = self._build_blur("photo")
         label = self.words("photo.drop", limit_mb=f"{self.limits.photo_bytes / 1e6:g}")
         upload = gr.File(
             label=label, file_types=PHOTO_TYPES, height=170, elem_id="bt-photo", type="filepath"
         )
-        return upload, gr.HTML(markup.notice(self.words("photo.empty")), elem_id="bt-photo-result")
+        empty = markup.notice(self.words("photo.empty"))
+        return blur, upload, gr.HTML(empty, elem_id="bt-photo-result")
 
     def _build_long(self, kind: str, types: list[str], count: str, label: str) -> tuple:
         upload = gr.File(
@@ -157,11 +164,13 @@ class Page:
             _event(one.change, None, both, None, js=told)
         return model, detector
 
-    def _wire_photo(self, upload: gr.File, result: gr.HTML, choice: tuple) -> None:
+    def _wire_photo(
+        self, blur: gr.Checkbox, upload: gr.File, result: gr.HTML, choice: tuple
+    ) -> None:
         _event(
             upload.upload,
             self.on_photo,
-            [upload, *choice],
+            [upload, *choice, blur],
             [upload, result],
             concurrency_limit=PHOTOS_AT_ONCE,
         )
@@ -185,17 +194,19 @@ class Page:
         )
         _event(cancel.click, self.on_stop, None, None, show_progress="hidden")
 
-    def on_photo(self, upload: str | None, model: str, detector: str) -> tuple[Any, str]:
+    def on_photo(
+        self, upload: str | None, model: str, detector: str, blur: bool | None = False
+    ) -> tuple[Any, str]:
         """Return what a photo shows, and an emptied upload field."""
         if upload is None:
             return EMPTIED, markup.notice(self.words("photo.empty"))
-        return EMPTIED, self._told(lambda: self._photo(upload, Choice(model, detector)))
+        return EMPTIED, self._told(lambda: self._photo(upload, Choice(model, detector), blur))
 
-    def _photo(self, upload: str, choice: Choice) -> str:
+    def _photo(self, upload: str, choice: Choice, blur: bool | None) -> str:
         data = self.store.read(upload, self.limits.photo_bytes)
         name = clean_name(Path(upload).name)
         result = answer_photo(data, name, self.engine, self.limits, choice)
-        return markup.photo_html(result, self.words)
+        return markup.photo_html(result, self.words, blurred=bool(blur))
 
     def on_stop(self, request: gr.Request | None = None) -> None:
         """Stop what this browser has begun, at its next step."""
@@ -204,20 +215,28 @@ class Page:
             stop.set()
 
     def on_video(
-        self, upload: str | None, model: str, detector: str, request: gr.Request | None = None
+        self,
+        upload: str | None,
+        model: str,
+        detector: str,
+        request: gr.Request | None = None,
+        blur: bool | None = False,
     ) -> Iterator[tuple]:
         """Yield how far a video is, and at the end what it shows."""
         if upload is None:
             yield EMPTIED, markup.notice(self.words("video.none"), "error")
             return
-        yield from self._long_told(self._video(upload, Choice(model, detector)), request)
+        yield from self._long_told(self._video(upload, Choice(model, detector), blur), request)
 
-    def _video(self, upload: str, choice: Choice) -> Iterator[str]:
+    def _video(self, upload: str, choice: Choice, blur: bool | None) -> Iterator[str]:
+        drawer = DrawBox(language=self.words.language, blur_faces=bool(blur))
         name = clean_name(Path(upload).name)
         with closing(_Job(self.store, [upload])) as job:
             yield from self._turn()
             try:
-                found = watch_video(job.paths[0], job.folder, self.engine, self.limits, choice)
+                found = watch_video(
+                    job.paths[0], job.folder, self.engine, self.limits, choice, drawer
+                )
                 with closing(found):
                     for step in found:
                         if isinstance(step, VideoAnswer):

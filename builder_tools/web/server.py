@@ -244,6 +244,8 @@ def _mount_pages(
 def _kind(component: Any) -> str:
     import gradio as gr
 
+    if isinstance(component, gr.Checkbox):
+        return "flag"
     if not isinstance(component, gr.File):
         return "text"
     return "files" if component.file_count == "multiple" else "file"

@@ -44,6 +44,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
         "Drop a photo above: boxes, emotions and their probabilities appear here.",
         "Загрузите фото: здесь появятся рамки, эмоции и их вероятности.",
     ),
+    "photo.save": ("The marked photo", "Размеченное фото"),
+    "blur": ("Make faces unknowable in what is drawn", "Скрыть лица на размеченном"),
     "photo.alt": ("The photo with {count} faces marked", "Фото, отмечено лиц: {count}"),
     "photo.no_face": ("No face was found in {name}.", "На фото {name} лиц не найдено."),
     "photo.found": ("{name}: faces found: {count}", "{name}: найдено лиц: {count}"),

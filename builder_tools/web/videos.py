@@ -101,7 +101,12 @@ class VideoAnswer:
 
 
 def watch_video(
-    path: Path, folder: Path, engine: Engine, limits: Limits, choice: Choice = OWN
+    path: Path,
+    folder: Path,
+    engine: Engine,
+    limits: Limits,
+    choice: Choice = OWN,
+    drawer: DrawBox | None = None,
 ) -> Iterator[VideoProgress | VideoAnswer]:
     """Watch a video; return its progress now and then, and the answer at the end.
 
@@ -113,6 +118,7 @@ def watch_video(
         engine: The models.
         limits: What is taken.
         choice: Model and detector.
+        drawer: Draws the annotated video; `DrawBox()` if None.
 
     Raises:
         Refused: If the video is not taken, cannot be read, or turns out longer than it said.
@@ -121,7 +127,7 @@ def watch_video(
     rule = PersonRule.for_detector(choice.detector or engine.default.detector)
     maker = SummaryMaker(tuple(engine.classifier(choice).emotions), rule)
     with ExitStack() as opened:
-        stream = _open(path, folder, engine, choice, opened)
+        stream = _open(path, folder, engine, choice, drawer, opened)
         last_s = yield from _watch(stream, folder, limits, maker)
         warning, fps = stream.source.warning, stream.source.fps
     duration_s = last_s + 1 / fps
@@ -129,9 +135,14 @@ def watch_video(
 
 
 def _open(
-    path: Path, folder: Path, engine: Engine, choice: Choice, opened: ExitStack
+    path: Path,
+    folder: Path,
+    engine: Engine,
+    choice: Choice,
+    drawer: DrawBox | None,
+    opened: ExitStack,
 ) -> ResultStream:
-    settings = {"draw_box_obj": DrawBox(), "smooth_s": SMOOTH_S}
+    settings = {"draw_box_obj": drawer or DrawBox(), "smooth_s": SMOOTH_S}
     inference = opened.enter_context(engine.inference(choice, "video_rec", **settings))
     try:
         return opened.enter_context(inference.run(path, out=folder / FILES["video"]))

@@ -120,25 +120,26 @@ function receive(answer) {
   const since = sent.get(answer.id);
   if (since === undefined) return; // a newer answer has overtaken it
   for (const id of [...sent.keys()]) if (id <= answer.id) sent.delete(id);
+  // Label, bars and dial are of one and the same image.
   draw(answer);
+  showBars(answer.faces[0]);
+  showPlace(answer.faces[0]);
   const now = performance.now();
   if (restAt && now > restAt && overlay.dataset.relative) { restAt = 0; say(words.rest_known); }
   times.push({ now, latency: now - since, server: answer.server_ms });
   times = times.filter((one, index) => now - one.now < 2000 || index >= times.length - 3);
-  if (times.length > 1 && now - toldAt > FIGURES_EVERY_MS) { toldAt = now; tell(now, answer); }
+  if (times.length > 1 && now - toldAt > FIGURES_EVERY_MS) { toldAt = now; tell(now); }
 }
 
 function median(values) {
   return values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
 }
 
-function tell(now, answer) {
+function tell(now) {
   const span = now - times[0].now;
   byId("fps").textContent = ((1000 * (times.length - 1)) / span).toFixed(1);
   byId("latency").textContent = median(times.map((one) => one.latency)).toFixed(0);
   byId("server").textContent = median(times.map((one) => one.server)).toFixed(0);
-  showBars(answer.faces[0]);
-  showPlace(answer.faces[0]);
 }
 
 function showBars(face) {
@@ -206,8 +207,11 @@ function draw(answer) {
   pen.font = `bold ${Math.max(14, Math.round(answer.width / 32))}px system-ui, sans-serif`;
   for (const face of [...answer.faces].reverse()) drawFace(pen, face, answer.width, mirrored);
   overlay.dataset.faces = answer.faces.map((face) => face.emotion).join(" ");
+  overlay.dataset.shown = answer.faces.map((face) => shownOf(face)).join(", ");
   overlay.dataset.relative = answer.faces.map((face) => face.relative_emotion || "").join(" ").trim();
 }
+
+const shownOf = (face) => `${named(face.emotion)} ${Math.round(100 * face.probability)}%`;
 
 function drawFace(pen, face, width, mirrored) {
   const [x1, y1, x2, y2] = face.box;
@@ -228,8 +232,7 @@ function drawFace(pen, face, width, mirrored) {
     pen.fillStyle = ink(emotion);
     pen.fillText(text, from + size * 0.3, top + size);
   };
-  const shown = `${named(face.emotion)} ${Math.round(100 * face.probability)}%`;
-  tag(face.emotion, shown, (high) => (y1 - high >= 0 ? y1 - high : y1));
+  tag(face.emotion, shownOf(face), (high) => (y1 - high >= 0 ? y1 - high : y1));
   if (!face.relative_emotion) return;
   const share = Math.round(100 * face.relative_probability);
   const relative = `${words.from_rest}: ${named(face.relative_emotion)} ${share}%`;

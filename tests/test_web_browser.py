@@ -461,6 +461,8 @@ def test_in_russian_on_a_phone(open_page, files):
     page.wait_for_selector('.bt-face[data-emotion="happy"]')
     assert "радость" in page.inner_text("#bt-photo-result")
     keep_image(page, "phone_ru")
+    for name in ("Фото", "Камера", "Видео", "Пакет", "Модели"):
+        playwright.expect(page.get_by_role("tab", name=name)).to_be_in_viewport()
     widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert widths[0] <= widths[1]
     assert low_contrast(page) == []

@@ -126,14 +126,19 @@ def foreign(server, tmp_path):
 
 
 def test_an_upload_is_answered_and_given_to_nobody(address, functions, astronaut, server):
-    """The way that stays open: what the page itself does, by the first function of three inputs."""
+    """The way that stays open: what the page itself does, by the first function of four inputs."""
     import cv2
 
     data = cv2.imencode(".jpg", astronaut[..., ::-1])[1].tobytes()
     path = upload(address, "her.jpg", data)
     assert Path(path).is_relative_to(server[1])
-    photo = next(number for number, count in functions.items() if count == 3)
-    asked = [file_data(path, orig_name="her.jpg", url="http://evil.example/x"), "fast", "mediapipe"]
+    photo = next(number for number, count in functions.items() if count == 4)
+    asked = [
+        file_data(path, orig_name="her.jpg", url="http://evil.example/x"),
+        "fast",
+        "mediapipe",
+        False,
+    ]
     status, said = call(address, photo, asked)
     assert status == 200 and "happy" in said and "evil.example" not in said
     for route in ("file=", "file/"):
@@ -144,7 +149,7 @@ def test_no_function_takes_a_file_that_is_no_upload(address, functions, foreign)
     for kind, path in foreign.items():
         for number, count in functions.items():
             for told in (file_data(path), [file_data(path)], [[{"a": [file_data(path)]}]]):
-                data = [told, *["fast"] * (count - 1)]  # one too many where none is taken
+                data = [told, "fast", "fast", False][: max(count, 1)]  # one too many for none
                 status, said = call(address, number, data)
                 assert status == 422, (kind, number, said)
                 assert SECRET not in said and "root:" not in said
@@ -155,7 +160,7 @@ def test_a_path_as_a_text_opens_nothing(address, functions, foreign):
     """Texts are names of models; a function that is given one for a file says that it failed."""
     for number, count in functions.items():
         for path in (foreign["file"], foreign["pipe"], "/dev/zero"):
-            status, said = call(address, number, [str(path)] * count)
+            status, said = call(address, number, ([str(path)] * 3 + [False])[:count])
             assert SECRET not in said, (number, status)
     assert CLIENT.get(f"{address}/health", timeout=10).status_code == 200
 

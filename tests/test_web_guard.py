@@ -15,7 +15,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from builder_tools.web import guard, results
+from builder_tools.web import guard
+from builder_tools.web import result_store as results
 from builder_tools.web.guard import Guard
 from builder_tools.web.limits import Limits, Refused
 from builder_tools.web.result_store import ResultStore

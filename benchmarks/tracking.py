@@ -4,9 +4,9 @@
 
 Identities: made videos in which real faces cross, leave, return and blur (`tests/made_videos.py`;
 the astronaut's head in four variants, or heads from photos in MEDIA), found by the default detector
-or by a made-up poor one, against matching by overlap alone. Smoothing: the videos of MEDIA.
-Offsets: speech-like sound as rooms hear it, and unrelated sound. Memory: a stream of an hour, its
-faces made up, through tracker, smoother, summary and table.
+or by a made-up poor one, against matching by overlap alone. People: how many are counted in the
+videos of MEDIA. Smoothing: of the same. Offsets: speech-like sound as rooms hear it, and unrelated
+sound. Memory: a stream of an hour, its faces made up, through tracker, smoother, summary and table.
 """
 
 from __future__ import annotations
@@ -56,7 +56,16 @@ HEAD_PHOTOS = (
     "single/human_stock-models-9.jpg",
 )
 VIDEOS = ("carphone_pristine.mp4", "fer_test.mp4", "facenet_video.mp4", "short_hamilton_clip.mp4")
-PARTS = ("identities", "cost", "rate", "smoothing", "offsets", "memory")
+PARTS = ("identities", "people", "cost", "rate", "smoothing", "offsets", "memory")
+PEOPLE_BY_EYE = {
+    "carphone_pristine.mp4": 1,
+    "facenet_video.mp4": 10,
+    "fer_test.mp4": 1,
+    "pyfeat_face_noface.mov": 1,
+    "pyfeat_no_face.mp4": 0,
+    "short_hamilton_clip.mp4": 9,
+}
+"""Faces to be seen for half a second or longer, in each shot anew."""
 TIME_CONSTANTS_S = (0.0, 0.15, 0.3, 0.5, 1.0)
 
 
@@ -107,6 +116,7 @@ def main() -> None:
     print(describe_machine() + "\n", flush=True)
     parts = {
         "identities": lambda: _identities(options.media),
+        "people": lambda: options.media and _people(options.media / "videos"),
         "cost": _cost,
         "rate": _video_rate,
         "smoothing": lambda: options.media and _smoothing(options.media / "videos"),
@@ -170,6 +180,20 @@ def _print_scores(head: str, scene, truth, runs) -> None:
         print(
             f"| {head} | {name} | {switches:.1f} | {fragmentations:.1f} | {mota:.3f} | {idf1:.3f} |"
         )
+
+
+def _people(folder: Path) -> None:
+    """Count people and tracks, against a count by eye."""
+    print("| film | tracks | people | short or weak | by eye |\n|---|---|---|---|---|")
+    for name, by_eye in PEOPLE_BY_EYE.items():
+        with Inference(inference_mode="video", show_state_mode="none") as inference:
+            maker = SummaryMaker(tuple(inference.model.emotions))
+            for result in inference.run(folder / name):
+                maker.add(result)
+        people = len(maker.people())
+        tracks = people + maker.left_out
+        print(f"| {name} | {tracks} | {people} | {maker.left_out} | {by_eye} |", flush=True)
+    print()
 
 
 def _cost() -> None:

@@ -13,8 +13,10 @@ from toy_study import pattern, tiny_spec
 from builder_tools import EmotionClassifier
 from builder_tools.cards import ModelCard
 from builder_tools.cli import main
+from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.media import write_image
 from builder_tools.networks import NETWORKS
+from builder_tools.release import load_data
 
 pytestmark = pytest.mark.slow
 
@@ -51,6 +53,16 @@ def test_a_folder_of_three_emotions_is_learnt_by_a_network_of_three(tmp_path, ca
     )
     assert found.shape == (1, 3)
     assert main(["evaluate", "--data", "folders", "--source", "faces", "--model", "mine"]) == 0
+
+
+def test_labels_are_those_of_the_model_that_is_judged():
+    write_faces()
+    own = load_data("folders", "faces")
+    assert own.emotions.names == ("happy", "neutral", "sad") and set(own.labels) == {0, 1, 2}
+    nine = load_data("folders", "faces", emotions=NINE_EMOTIONS)
+    assert nine.emotions == NINE_EMOTIONS and set(nine.labels) == {4, 5, 6}
+    with pytest.raises(ValueError, match="sad"):
+        load_data("folders", "faces", emotions=("happy", "neutral"))
 
 
 def test_an_emotion_that_is_not_in_train_is_refused_at_once(tmp_path, capsys):

@@ -109,7 +109,9 @@ def _run_evaluate(options: argparse.Namespace) -> int:
             "all, --detect and --person are for --data folders."
         )
     else:
-        data = load_data(options.data, sources[0], **reading_options(options))
+        data = load_data(
+            options.data, sources[0], emotions=card.emotions, **reading_options(options)
+        )
     return _judge_as_the_card(options, folder, card, data)
 
 
@@ -126,7 +128,9 @@ def _data_of_the_card(options: argparse.Namespace, card, sources: list[Path | No
     if not asked and (not trained or elsewhere):
         return None
     try:
-        data = load_data(options.data, sources[0], **reading_options(options))
+        data = load_data(
+            options.data, sources[0], emotions=card.emotions, **reading_options(options)
+        )
     except ValueError:
         if asked:
             raise
@@ -298,12 +302,14 @@ def _quantize_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_quantize(options: argparse.Namespace) -> None:
     need_study()
-    from builder_tools.cards import find_model
+    from builder_tools.cards import ModelCard, find_model
     from builder_tools.release import load_data, quantize_model
 
-    data = load_data(options.data, options.source, **reading_options(options))
-    labels = _va_labels(options)
-    card, _ = quantize_model(find_model(options.model), options.out, data, labels=labels)
+    folder, reading = find_model(options.model), reading_options(options)
+    data = load_data(
+        options.data, options.source, emotions=ModelCard.read(folder).emotions, **reading
+    )
+    card, _ = quantize_model(folder, options.out, data, labels=_va_labels(options))
     log_run(card, options.note, options.reports or RUNS)
     print_report(card.metrics["test"], affect_of(card, "test"))
 
@@ -321,11 +327,12 @@ def _ensemble_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_ensemble(options: argparse.Namespace) -> None:
     need_study()
-    from builder_tools.cards import find_model
+    from builder_tools.cards import ModelCard, find_model
     from builder_tools.release import join_models, load_data
 
-    data = load_data(options.data, options.source, **reading_options(options))
-    folders = [find_model(name) for name in options.models]
+    folders, reading = [find_model(name) for name in options.models], reading_options(options)
+    emotions = ModelCard.read(folders[0]).emotions
+    data = load_data(options.data, options.source, emotions=emotions, **reading)
     card, _ = join_models(folders, options.out, data, flip_average=options.flip_average)
     log_run(card, options.note, options.reports or RUNS)
     print_report(card.metrics["test"], {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,25 @@ from builder_tools.emotions import EmotionSet
 _logger = logging.getLogger(__name__)
 
 
-def load_data(name: str, source: str | Path | None = None, **reading: Any) -> ImageTable:
-    """Read a data set by name, split into train, valid and test; its classes are those of train.
+def load_data(
+    name: str,
+    source: str | Path | None = None,
+    *,
+    emotions: Sequence[str] | None = None,
+    **reading: Any,
+) -> ImageTable:
+    """Read a data set by name, split into train, valid and test.
 
     Args:
         name: In `DATASETS`.
         source: Where the data set is; its usual place if None.
+        emotions: The classes, in the order of the labels: a model's. None takes those that train
+            shows, to learn them. Where people voted they are always the data set's.
         **reading: Options of its loader: `classes`, `columns`, `valid`, `test`.
 
     Raises:
-        ValueError: If the name is not in `DATASETS`, there is nothing to train on, or train lacks
-            a class of valid or test.
+        ValueError: If the name is not in `DATASETS`, there is nothing to train on, an emotion is
+            none of `emotions`, or without them train lacks a class of valid or test.
     """
     if name not in DATASETS:
         raise ValueError(f"Expected one of {list(DATASETS)}. Received: data={name!r}.")
@@ -34,6 +43,10 @@ def load_data(name: str, source: str | Path | None = None, **reading: Any) -> Im
                 f"Expected images in train, valid and test. Received: none in {split} of "
                 f"{source or name}."
             )
+    if data.votes is not None:
+        return data
+    if emotions:
+        return data.with_emotions(EmotionSet(emotions))
     learnt = set(data.split("train").table["emotion"])
     unlearnt = sorted(set(data.table["emotion"]) - learnt)
     if unlearnt or len(learnt) < 2:
@@ -42,7 +55,7 @@ def load_data(name: str, source: str | Path | None = None, **reading: Any) -> Im
             f"{sorted(learnt)}, and besides in valid or test: {unlearnt or 'none'}, of "
             f"{source or name}."
         )
-    if data.votes is not None or len(learnt) == len(data.emotions):
+    if len(learnt) == len(data.emotions):
         return data
     # A folder of three emotions is for a network of three.
     known = [emotion for emotion in data.emotions if emotion in learnt]

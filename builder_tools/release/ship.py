@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +33,6 @@ from builder_tools.release.targets import (
 )
 from builder_tools.release.teachers import TEACHING_FILE
 from builder_tools.tasks import TASKS
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

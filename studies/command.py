@@ -14,13 +14,16 @@ from builder_tools.cli.quiet import without_chatter
 WRONG_USAGE = 2
 
 
-def study_parser(module: str, about: str, examples: Sequence[str]) -> argparse.ArgumentParser:
+def study_parser(
+    module: str, about: str, examples: Sequence[str], seeds: Sequence[int] | None = (0,)
+) -> argparse.ArgumentParser:
     """Return a parser with the options that all studies have.
 
     Args:
         module: Its name below `studies`; runs are kept in `runs/<module>`.
         about: What it measures; the first thing its help says.
         examples: Options of commands that work.
+        seeds: Unless others are asked for; None where nothing is repeated.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m studies.{module}",
@@ -34,7 +37,8 @@ def study_parser(module: str, about: str, examples: Sequence[str]) -> argparse.A
         help="tables and pages (default: reports)")  # fmt: skip
     add("--runs", type=Path, default=Path("runs") / module, metavar="FOLDER",
         help=f"checkpoints and models; goes on there (default: runs/{module})")  # fmt: skip
-    add("--seeds", type=int, nargs="+", metavar="N", help="a row each")
+    if seeds is not None:
+        add("--seeds", type=int, nargs="+", metavar="N", default=list(seeds), help="a row each")
     add("--minutes", type=float, help="begin no row after so long")
     add("--list", action="store_true", help="print the rows that are missing, run nothing")
     add("--report", action="store_true", help="write the pages from the tables, run nothing")

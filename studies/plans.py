@@ -55,8 +55,7 @@ class Plan:
 
 def plan_command(plan: Plan, arguments: Sequence[str] | None = None) -> int:
     """Run the command of a plan; return the exit code."""
-    parser = study_parser(plan.study, plan.about, plan.examples)
-    parser.set_defaults(seeds=plan.seeds)
+    parser = study_parser(plan.study, plan.about, plan.examples, plan.seeds)
     add = parser.add_argument
     add("--jobs", type=positive, default=1, help="trials beside each other")
     add("--groups", nargs="+", default=[], help="of these groups only")

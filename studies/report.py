@@ -61,19 +61,22 @@ def write_page(path: Path, sections: Iterable[str]) -> Path:
     return path
 
 
-def draw(path: Path, onto: Callable[[Any], Any], size_inches: tuple[float, float]) -> Path:
-    """Write a figure of one diagram as PNG, atomically.
+def draw(
+    path: Path, onto: Callable[[Any], Any], size_inches: tuple[float, float], *, columns: int = 1
+) -> Path:
+    """Write a figure as PNG, atomically.
 
     Args:
         path: Where to.
-        onto: Called with the axes.
+        onto: Called with the axes, or with as many as there are columns.
         size_inches: Width, height.
+        columns: Diagrams beside each other.
     """
     from matplotlib.figure import Figure
 
     path.parent.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=size_inches, layout="constrained")
-    onto(figure.subplots())
+    onto(figure.subplots(1, columns))
     with replacing(path) as partial:
         figure.savefig(partial, dpi=110, format="png")
     return path

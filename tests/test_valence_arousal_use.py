@@ -6,7 +6,6 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from toy_study import toy_faces, write_official
@@ -142,16 +141,3 @@ def test_trajectories_end_where_they_should():
     assert any(np.allclose(to_rgb(line.get_color()), sad) for line in lines)
     with pytest.raises(ValueError, match="one a label"):
         plot_trajectories(ways, np.array([4]), NINE_EMOTIONS)
-
-
-def test_choices_are_drawn_a_line_a_landmark_number():
-    scan = pd.DataFrame(
-        {"neighbours": [5, 10, 5, 10], "landmarks": [100, 100, 200, 200], "continuity": 0.9}
-    )
-    ax = plot_choice(scan, "continuity")
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["100", "200"]
-    with pytest.raises(ValueError, match="trust"):
-        plot_choice(scan, "trust")
-    pull = pd.DataFrame({"strength": [0.0, 1.0], "mean_ccc": [0.2, 0.9]})
-    ax = plot_pull({"isomap": pull})
-    assert ax.lines[0].get_ydata().tolist() == [0.2, 0.9]

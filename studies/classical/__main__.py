@@ -26,7 +26,6 @@ def _parser() -> argparse.ArgumentParser:
             "--networks",
         ),
     )
-    parser.set_defaults(seeds=[0])
     add = parser.add_argument
     add("--data", default="ferplus", choices=list(DATASETS))
     add_reading_options(parser)

@@ -1,51 +1,46 @@
-"""Measures the valence-arousal labellers: time and memory, what landmarks lose, what labels say.
-
-    python benchmarks/isomap.py [--steps time choose exact pull compare] [--exact] [--rounds 3]
+"""Measure the valence-arousal labellers: `python -m studies.labellers`.
 
 - `time`: landmark ISOMAP labels for every training face of FER+, each round in a process of its
   own; seconds from faces in memory to labels, and the process's peak memory.
 - `choose`: neighbours and landmarks by residual variance (on the landmarks) and trustworthiness
-  and continuity on the faces of the valid split.
-- `exact`: ISOMAP on every face at once against landmarks, on `--subset` faces; `--exact` takes all
-  of them, whose distances alone fill 3.3 GB.
+  and continuity on the faces of valid.
+- `exact`: ISOMAP on every face at once against landmarks; the distances of all of train alone fill
+  3.3 GB (`--subset` takes fewer faces).
 - `pull`: agreement with the votes for every strength of the shift towards the class, on valid.
-- `compare`: every labeller against the vote-weighted anchors, on test, and what it says beyond
+- `compare`: every labeller against the vote-weighted anchors, on valid, and what it says beyond
   the class.
 
-Each step keeps its rows in `reports/valence_arousal_<step>.csv`; steps may be run apart, and a
-labeller that has its rows is not measured again (`--again` forgets them). Figures and
-`reports/valence_arousal.md` are written from what is there.
+Each step keeps its rows in `reports/valence_arousal_<step>.csv`; steps may be run apart.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
-import pandas as pd
-from tqdm import tqdm
 
 from builder_tools.datasets.ferplus import ferplus_table
 from builder_tools.datasets.sampling import stratified_sample
 from builder_tools.machine import describe_machine
-from builder_tools.media.partial import replacing
 from builder_tools.valence_arousal import ValenceArousalLabeller, faces_of, make_labeller
 from builder_tools.valence_arousal.reducers import IsomapReducer
+from studies.command import command, study_parser
 from studies.labellers.choice import scan_manifolds, scan_pull
-from studies.labellers.compare import CANDIDATES, compare
-from studies.labellers.report import write_figures, write_report
+from studies.labellers.compare import CANDIDATES, Candidate, compare
+from studies.labellers.report import write_report
 from studies.labellers.validation import procrustes_distance, residual_variance
+from studies.table import Job, pending, run_table, say_missing
 
-REPORTS = Path(__file__).resolve().parents[2] / "reports"
 NEIGHBOURS = (5, 8, 10, 15, 20, 30)
 LANDMARKS = (1000, 2000, 4000)
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 0.875, 0.95, 1.0)
@@ -55,80 +50,75 @@ ROWS_JUDGED = 1000
 PACKAGES = ("scikit-learn", "scipy", "numpy")
 
 
-def main() -> None:
-    """Run the steps and write the report."""
-    options = _parser().parse_args()
-    if options.child:
-        print(json.dumps(CHILDREN[options.child](options)))
-        return
-    if options.again:
-        for step in options.steps:
-            _file(step).unlink(missing_ok=True)
-    for step in options.steps:
-        STEPS[step](options)
-    write_figures(REPORTS)
-    write_report(REPORTS)
+def time_jobs(options: argparse.Namespace) -> Iterator[Job]:
+    """Yield the rounds of landmark ISOMAP."""
+    for number in range(options.rounds):
+        make = partial(_in_a_process, "landmarks", options)
+        yield Job(f"round {number}", {"step": "time", "round": number}, make)
 
 
-def time_landmarks(options: argparse.Namespace) -> None:
-    """Measure labels for all training faces, a process a round."""
-    rounds = range(options.rounds)
-    for _ in tqdm(rounds, "rounds of landmark ISOMAP", file=sys.stderr):
-        _add(_file("time"), [_in_a_process("landmarks", options)])
+def choice_jobs(options: argparse.Namespace) -> Iterator[Job]:
+    """Yield the scan of neighbours and landmarks."""
+
+    def make() -> list[dict]:
+        train, valid = _splits(options.source)
+        labeller = ValenceArousalLabeller(landmarks=500).fit(faces_of(train), train.labels)
+        points, held_out = (labeller.points(faces_of(part)) for part in (train, valid))
+        sizes = {"neighbours": NEIGHBOURS, "landmarks": LANDMARKS}
+        return _rounded(scan_manifolds(points, train.labels, held_out, **sizes))
+
+    config = {"step": "choose", "neighbours": NEIGHBOURS, "landmarks": LANDMARKS}
+    yield Job("neighbours and landmarks", config, make)
 
 
-def choose(options: argparse.Namespace) -> None:
-    """Scan neighbours and landmarks."""
-    table = ferplus_table(options.source)
-    train, valid = table.split("train"), table.split("valid")
-    labeller = ValenceArousalLabeller(landmarks=500).fit(faces_of(train), train.labels)
-    points = (labeller.points(faces_of(part)) for part in (train, valid))
-    train_points, valid_points = points
-    found = scan_manifolds(
-        train_points, train.labels, valid_points, neighbours=NEIGHBOURS, landmarks=LANDMARKS
-    )
-    _write(_file("choose"), found)
+def exact_jobs(options: argparse.Namespace) -> Iterator[Job]:
+    """Yield the exact run beside landmarks on the same faces."""
+    config = {"step": "exact", "faces": options.subset or "all", "landmarks": LANDMARKS}
+    yield Job(f"exact on {config['faces']}", config, partial(_in_a_process, "exact", options))
 
 
-def exact(options: argparse.Namespace) -> None:
-    """Compare landmarks with the exact run."""
-    _add(_file("exact"), _in_a_process("exact", options))
+def pull_jobs(options: argparse.Namespace) -> Iterator[Job]:
+    """Yield the scan of strengths of the shift, a labeller each."""
+
+    def make(name: str, labeller: str) -> list[dict]:
+        train, valid = _splits(options.source)
+        fitted = make_labeller(labeller).fit(faces_of(train), train.labels)
+        return _rounded(scan_pull(fitted, valid, STRENGTHS).assign(labeller=name))
+
+    for name, labeller in PULLED.items():
+        config = {"step": "pull", "labeller": labeller, "strengths": STRENGTHS}
+        yield Job(name, config, partial(make, name, labeller))
 
 
-def pull(options: argparse.Namespace) -> None:
-    """Scan the strength of the shift."""
-    table = ferplus_table(options.source)
-    train, valid = table.split("train"), table.split("valid")
-    for name, method in tqdm(PULLED.items(), "labellers pulled", file=sys.stderr):
-        if not _has(_file("pull"), name):
-            labeller = make_labeller(method).fit(faces_of(train), train.labels)
-            found = scan_pull(labeller, valid, STRENGTHS)
-            _add(_file("pull"), found.assign(labeller=name).to_dict("records"))
+def compare_jobs(options: argparse.Namespace) -> Iterator[Job]:
+    """Yield every labeller, judged on valid."""
 
+    @cache
+    def points() -> np.ndarray:
+        train, valid = _splits(options.source)
+        pixels = ValenceArousalLabeller(manifold="pca", landmarks=500)
+        return pixels.fit(faces_of(train), train.labels).points(faces_of(valid))
 
-def compare_all(options: argparse.Namespace) -> None:
-    """Judge every labeller on test."""
-    table = ferplus_table(options.source)
-    train, test = table.split("train"), table.split("test")
-    pixels = ValenceArousalLabeller(manifold="pca", landmarks=500)
-    points = pixels.fit(faces_of(train), train.labels).points(faces_of(test))
-    chosen = [one for one in CANDIDATES if one.labeller not in options.leave_out]
-    for candidate in tqdm(chosen, "labellers", file=sys.stderr):
-        if not _has(_file("compare"), candidate.name):
-            _add(_file("compare"), list(compare(candidate, train, test, points=points)))
+    def make(candidate: Candidate) -> list[dict]:
+        train, valid = _splits(options.source)
+        return [_round_row(row) for row in compare(candidate, train, valid, points=points())]
+
+    for candidate in CANDIDATES:
+        config = {"step": "compare", "split": "valid", **dataclasses.asdict(candidate)}
+        yield Job(candidate.name, config, partial(make, candidate))
 
 
 STEPS = {
-    "time": time_landmarks,
-    "choose": choose,
-    "exact": exact,
-    "pull": pull,
-    "compare": compare_all,
+    "time": time_jobs,
+    "choose": choice_jobs,
+    "exact": exact_jobs,
+    "pull": pull_jobs,
+    "compare": compare_jobs,
 }
 
 
 def child_landmarks(options: argparse.Namespace) -> dict[str, object]:
-    """Labels all training faces once; gives the row of the time step."""
+    """Label all training faces once; return the row of the time step."""
     train = ferplus_table(options.source).split("train")
     before = _peak_mb()
     labeller = ValenceArousalLabeller()
@@ -149,23 +139,24 @@ def child_landmarks(options: argparse.Namespace) -> dict[str, object]:
 def child_exact(options: argparse.Namespace) -> list[dict[str, object]]:
     """Run exact ISOMAP and landmarks on the same faces; return the rows of the exact step."""
     train = ferplus_table(options.source).split("train")
-    size = None if options.exact else options.subset
-    subset = train.rows(_mask(stratified_sample(train.labels, size, _rng()), len(train)))
+    chosen = stratified_sample(train.labels, options.subset or None, np.random.default_rng(0))
+    subset = train.rows(np.isin(np.arange(len(train)), chosen))
     labeller = ValenceArousalLabeller(manifold="pca").fit(faces_of(subset), subset.labels)
     points = labeller.points(faces_of(subset))
+    reducer = partial(IsomapReducer, neighbours=labeller.neighbours, n_jobs=options.jobs)
     start, busy = time.perf_counter(), _busy_s()
-    whole = _reducer(options).fit(points)
+    whole = reducer().fit(points)
     cost = time.perf_counter() - start, _busy_s() - busy, _peak_mb(options.jobs)
-    judged = np.sort(_rng().permutation(len(points))[:ROWS_JUDGED])
+    judged = np.sort(np.random.default_rng(0).permutation(len(points))[:ROWS_JUDGED])
     kept = whole.geodesics_[judged], whole.embedding_, judged
     rows = [_exact_row(kept, whole.embedding_, len(points), cost)]
     del whole
     for count in (size for size in LANDMARKS if size < len(points)):
-        chosen = stratified_sample(subset.labels, count, _rng())
+        some = stratified_sample(subset.labels, count, np.random.default_rng(0))
         start, busy = time.perf_counter(), _busy_s()
-        places = _reducer(options).fit(points[chosen]).transform(points)
-        cost = time.perf_counter() - start, _busy_s() - busy, float("nan")
-        rows.append(_exact_row(kept, places, len(chosen), cost))
+        places = reducer().fit(points[some]).transform(points)
+        cost = time.perf_counter() - start, _busy_s() - busy, None
+        rows.append(_exact_row(kept, places, len(some), cost))
     return rows
 
 
@@ -175,30 +166,21 @@ CHILDREN = {"landmarks": child_landmarks, "exact": child_exact}
 def _exact_row(kept: tuple, places: np.ndarray, landmarks: int, cost: tuple) -> dict[str, object]:
     geodesics, reference, judged = kept
     seconds, busy, peak = cost
-    return {
+    return _round_row({
         "faces": len(reference),
         "landmarks": landmarks,
         "procrustes_distance": procrustes_distance(places, reference),
         "residual_variance": residual_variance(geodesics, places, judged),
         "seconds": round(seconds, 1),
         "processor_seconds": round(busy, 1),
-        "peak_mb": None if np.isnan(peak) else round(peak),
+        "peak_mb": None if peak is None else round(peak),
         "machine": describe_machine(PACKAGES),
-    }
+    })  # fmt: skip
 
 
-def _reducer(options: argparse.Namespace) -> IsomapReducer:
-    return IsomapReducer(neighbours=ValenceArousalLabeller().neighbours, n_jobs=options.jobs)
-
-
-def _rng() -> np.random.Generator:
-    return np.random.default_rng(0)
-
-
-def _mask(rows: np.ndarray, length: int) -> np.ndarray:
-    mask = np.zeros(length, bool)
-    mask[rows] = True
-    return mask
+def _splits(source: Path | None):
+    table = ferplus_table(source)
+    return table.split("train"), table.split("valid")
 
 
 def _busy_s() -> float:
@@ -215,47 +197,55 @@ def _peak_mb(jobs: int = 0) -> float:
 
 
 def _in_a_process(child: str, options: argparse.Namespace):
-    words = [sys.executable, __file__, "--child", child, "--subset", str(options.subset)]
-    words += ["--jobs", str(options.jobs), *(["--exact"] if options.exact else [])]
+    words = [sys.executable, "-m", "studies.labellers", "--child", child]
+    words += ["--subset", str(options.subset), "--jobs", str(options.jobs)]
     words += ["--source", str(options.source)] if options.source else []
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    print(json.dumps(found, indent=1))
-    return found
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def _file(step: str) -> Path:
-    return REPORTS / f"valence_arousal_{step}.csv"
+def _rounded(table) -> list[dict]:
+    return [_round_row(row) for row in table.to_dict("records")]
 
 
-def _has(path: Path, labeller: str) -> bool:
-    return path.is_file() and labeller in set(pd.read_csv(path)["labeller"])
+def _round_row(row: dict) -> dict:
+    """Return a row with six significant digits, as they are kept."""
+    return {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}
 
 
-def _add(path: Path, rows: list[dict[str, object]]) -> None:
-    before = [pd.read_csv(path)] if path.is_file() else []
-    _write(path, pd.concat([*before, pd.DataFrame(rows)], ignore_index=True))
+def _act(options: argparse.Namespace) -> int:
+    if options.child:
+        print(json.dumps(CHILDREN[options.child](options)))
+        return 0
+    missing: dict[str, str] = {}
+    for step in [] if options.report else options.steps:
+        csv, jobs = options.reports / f"valence_arousal_{step}.csv", list(STEPS[step](options))
+        if options.list:
+            print("".join(f"{step}: {job.key}\n" for job in pending(jobs, csv)), end="")
+        else:
+            missing |= run_table(jobs, csv, minutes=options.minutes)
+    if not options.list:
+        for path in write_report(options.reports):
+            print(path)
+    return say_missing(missing)
 
 
-def _write(path: Path, rows: pd.DataFrame) -> None:
-    with replacing(path) as partial:
-        rows.to_csv(partial, index=False, lineterminator="\n", float_format="%.6g")
-    print(rows.to_string())
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", nargs="*", default=list(STEPS), choices=list(STEPS))
-    parser.add_argument("--source", type=Path, help="FER+ (see data/README.md)")
-    parser.add_argument("--exact", action="store_true", help="the exact run takes all faces")
-    parser.add_argument("--subset", type=int, default=10_000, help="faces of the exact run")
-    parser.add_argument("--leave-out", nargs="*", default=[], help="of compare, e.g. umap")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=2, help="processes of the exact run")
-    parser.add_argument("--again", action="store_true", help="forget the steps' rows first")
-    parser.add_argument("--child", choices=list(CHILDREN), help=argparse.SUPPRESS)
-    return parser
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit code."""
+    parser = study_parser(
+        "labellers",
+        __doc__.partition("\n\n")[2].strip(),
+        ("--steps compare", "--steps exact --subset 10000", "--report"),
+        seeds=None,
+    )
+    add = parser.add_argument
+    add("--steps", nargs="+", default=list(STEPS), choices=list(STEPS))
+    add("--subset", type=int, default=0, help="faces of the exact run; 0 for all")
+    add("--rounds", type=int, default=3, help="of the time step")
+    add("--jobs", type=int, default=2, help="processes of the exact run")
+    add("--child", choices=list(CHILDREN), help=argparse.SUPPRESS)
+    return command(parser, _act, arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -21,6 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -31,15 +32,14 @@ import onnx
 import onnxruntime
 import pandas as pd
 from machine import describe_machine
-from tqdm import tqdm
 
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.export import MAX_DIFFERENCE, write_onnx
-from builder_tools.media.partial import replacing
 from builder_tools.networks import NETWORKS, build_network
+from studies.report import joined, markdown, write_page
+from studies.table import Job, run_table, say_missing
 
 REPORTS = Path(__file__).resolve().parents[1] / "reports"
-COLUMNS = ["network", "parameters", "gflop", "ms_per_face", "input_size", "backbone_layers"]
 PACKAGES = ("onnxruntime", "keras", "tensorflow", "numpy")
 WARM_UP = 5
 MAX_SECONDS = 20.0
@@ -54,11 +54,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--out", type=Path, default=REPORTS / "networks.csv")
     options = parser.parse_args()
-    for name in tqdm(options.networks, desc="networks", file=sys.stderr):
-        if not _is_measured(options.out, name, options.size):
-            _add_row(options.out, measure(name, options.size, options.rounds))
-            keras.utils.clear_session()
+    jobs = [
+        Job(name, {"network": name, "size": options.size},
+            partial(measure, name, options.size, options.rounds))
+        for name in options.networks
+    ]  # fmt: skip
+    missing = run_table(jobs, options.out)
     _write_report(options.out)
+    sys.exit(say_missing(missing))
 
 
 def measure(name: str, size: int, rounds: int) -> dict[str, object]:
@@ -74,14 +77,18 @@ def measure(name: str, size: int, rounds: int) -> dict[str, object]:
         write_onnx(network, file, NINE_EMOTIONS.names)
         _check(name, file, faces, keras.ops.convert_to_numpy(network(faces, training=False)))
         gflop, ms = count_flop(file, faces[:1]) / 1e9, time_ms(file, faces[:1], rounds)
-    return {
+    row = {
         "network": name,
         "parameters": network.count_params(),
         "gflop": round(gflop, 4),
         "ms_per_face": round(ms, 3),
         "input_size": network.input_shape[1],
         "backbone_layers": len(network.get_layer("backbone").layers),
+        "floor_gflops": round(_matrix_gflops(), 1),
+        "machine": describe_machine(PACKAGES),
     }
+    keras.utils.clear_session()
+    return row
 
 
 def count_flop(file: Path, face: np.ndarray) -> int:
@@ -150,63 +157,43 @@ def _check(name: str, file: Path, faces: np.ndarray, expected: np.ndarray) -> No
         raise ValueError(f"Expected {name} as ONNX to agree with Keras. Differs by {difference}.")
 
 
-def _read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=COLUMNS)
-
-
-def _is_measured(path: Path, name: str, size: int) -> bool:
-    rows = _read(path)
-    least = max(size, NETWORKS[name].min_size)
-    return bool(((rows["network"] == name) & (rows["input_size"] == least)).any())
-
-
-def _add_row(path: Path, row: dict[str, object]) -> None:
-    """Add a row, or replace the network's, in the order of the registry, atomically."""
-    rows = _read(path)
-    kept = rows[rows["network"] != row["network"]].to_dict("records")
-    order = {name: number for number, name in enumerate(NETWORKS)}
-    table = pd.DataFrame([*kept, row], columns=COLUMNS)
-    table = table.sort_values("network", key=lambda names: names.map(order))
-    with replacing(path) as partial:
-        table.to_csv(partial, index=False, lineterminator="\n")
-
-
 HEAD = """# Networks
 
 Every network of the registry (`builder_tools/networks`), with random weights, the default head and
 nine classes, on faces of one size. A GFLOP is 10^9 operations, two for each multiply-add of a
 convolution or matrix product, counted from the ONNX file. Milliseconds are for one face in ONNX
 Runtime on one thread: the median of the thread's processor time. `of the floor` is how near that
-comes to a large float32 matrix product on the same thread, measured when the report is written:
+comes to a large float32 matrix product on the same thread, measured with it:
 small numbers are time spent on memory and on operations too small to fill the processor; one past
 100 % says that other work disturbed the product more than the network.
 
 Networks made for larger images halve a face five times: at 48 px they see 2x2 features, and the
 Inception family and Xception enlarge the face to 75 and 71 px inside, which their figures
 include. Times say what a network costs, not how good it is: for that see the screening in
-`experiments.md`. Written by `python benchmarks/networks.py`.
-"""
+`screening.md`. Written by `python benchmarks/networks.py`."""
 
 
-def _write_report(path: Path) -> None:
-    rows = _read(path)
-    floor = _matrix_gflops()
-    lines = [
-        HEAD,
-        f"{describe_machine(PACKAGES)}; floor {floor:.0f} GFLOP/s.",
-        "",
-        "| network | what | input px | parameters | GFLOP | ms a face | of the floor |",
-        "|---|---|---:|---:|---:|---:|---:|",
-    ]
-    for row in rows.itertuples():
-        share = row.gflop / (row.ms_per_face / 1e3) / floor
-        what = NETWORKS[row.network].description if row.network in NETWORKS else ""
-        lines.append(
-            f"| `{row.network}` | {what} | {row.input_size} | {row.parameters / 1e6:.2f} M "
-            f"| {row.gflop:.3f} | {row.ms_per_face:.2f} | {share:.0%} |"
-        )
-    with replacing(path.with_suffix(".md")) as partial:
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+def _write_report(csv: Path) -> None:
+    rows = pd.read_csv(csv)
+    order = {name: number for number, name in enumerate(NETWORKS)}
+    rows = rows.sort_values("network", key=lambda names: names.map(order))
+    share = rows["gflop"] / (rows["ms_per_face"] / 1e3) / rows["floor_gflops"]
+    shown = pd.DataFrame({
+        "network": "`" + rows["network"] + "`",
+        "what": [NETWORKS[name].description for name in rows["network"]],
+        "input px": rows["input_size"].astype(str),
+        "parameters": [f"{count / 1e6:.2f} M" for count in rows["parameters"]],
+        "GFLOP": rows["gflop"].map("{:.3f}".format),
+        "ms a face": rows["ms_per_face"].map("{:.2f}".format),
+        "of the floor": share.map("{:.0%}".format),
+    })  # fmt: skip
+    missing = [f"`{name}`" for name in NETWORKS if name not in set(rows["network"])]
+    absent = f"**Not measured yet:** {', '.join(missing)}." if missing else ""
+    floors = joined(rows["floor_gflops"].map("{:.0f}".format))
+    write_page(
+        csv.with_suffix(".md"),
+        [HEAD, f"{joined(rows['machine'])}; floor {floors} GFLOP/s.", absent, markdown(shown)],
+    )
 
 
 def _matrix_gflops(side: int = 1024, rounds: int = 7) -> float:

@@ -25,7 +25,6 @@ from builder_tools.valence_arousal import (
     read_labels,
     vote_weighted_anchors,
 )
-from studies.figures import plot_choice, plot_pull
 
 QUICK = ["--neighbours", "25", "--landmarks", "60"]
 

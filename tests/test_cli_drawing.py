@@ -21,9 +21,19 @@ def folder(astronaut, tmp_path_factory):
     return folder
 
 
-def _faces(path):
+ASTRONAUT = Box(178, 83, 272, 177)
+
+
+def _known(image):
+    """Return in how many of the places where a face was one is found."""
     with MediaPipeDetector() as detector:
-        return len(detector.detect(read_image(path)))
+        found = [face.box for face in detector.detect(image)]
+    places = [ASTRONAUT.shift(dx, 0) for dx in range(0, image.shape[1], 512)]
+    return sum(any(place.iou(box) > 0.3 for box in found) for place in places)
+
+
+def _faces(path):
+    return _known(read_image(path))
 
 
 @pytest.mark.parametrize("verb", ["img", "img-batch", "video", "video-rec", "online"])
@@ -71,8 +81,8 @@ def test_a_recorded_video_shows_no_face(astronaut, tmp_path, capsys):
             writer.write(astronaut, number / 10)
     assert main(["video-rec", str(film), "--out", str(out), "--blur-faces"]) == 0
     capsys.readouterr()
-    with MediaPipeDetector() as detector, VideoReader(out) as frames:
-        assert [len(detector.detect(frame.image)) for frame in frames] == [0] * 6
+    with VideoReader(out) as frames:
+        assert [_known(frame.image) for frame in frames] == [0] * 6
 
 
 @pytest.mark.parametrize(
@@ -80,6 +90,7 @@ def test_a_recorded_video_shows_no_face(astronaut, tmp_path, capsys):
     [
         ("img", ["--min-face", "40"]),
         ("img", ["--min-score", "0.9"]),
+        ("img", ["--mesh", "--geometry"]),
         ("video-rec", ["--detect-every", "3"]),
     ],
 )

@@ -63,6 +63,8 @@ def drawer_of(options: argparse.Namespace) -> DrawBox | None:
                 "faces left out would be shown."
             )
     mesh = getattr(options, "mesh", False)
+    if mesh and options.blur_faces:
+        raise ValueError("Expected --mesh or --blur-faces: a mesh tells faces apart.")
     if mesh and not options.geometry:
         raise ValueError("Expected --geometry with --mesh: its landmarks are what is drawn.")
     asked = DrawBox(

@@ -18,7 +18,16 @@ from builder_tools.drawing.hiding import hide_face
 from builder_tools.drawing.letters import one_line
 from builder_tools.drawing.memory import Memory, Seen
 from builder_tools.drawing.mesh import draw_mesh
-from builder_tools.drawing.pen import BLACK, PANEL, WHITE, Pen, draw_frame, ink_on, luminance
+from builder_tools.drawing.pen import (
+    BLACK,
+    PANEL,
+    SMALLEST_LETTER_PX,
+    WHITE,
+    Pen,
+    draw_frame,
+    ink_on,
+    luminance,
+)
 from builder_tools.drawing.placing import Corners, Spot, Wish, leader, overlap, place_cards
 from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
 from builder_tools.languages import check_language, emotion_word, said
@@ -26,7 +35,7 @@ from builder_tools.results import Box, FaceEmotion
 
 __all__ = ["BLACK", "WHITE", "DrawBox", "ink_on", "luminance"]
 
-SCALES = (1.0, 0.8, 0.64)
+SCALES = (1.0, 0.8, 0.64, 0.5)
 """Sizes of letters that are tried until there is room for all."""
 FEW_BARS = 3
 """Bars a face, the most probable ones, where there is no room for all."""
@@ -200,7 +209,7 @@ class DrawBox:
         for level in range(first, len(details)):
             few, panels = details[level]
             cards = [self._card(one, few=few, panels=panels) for one in known]
-            letters, spots = _placed(canvas, known, cards, taken, pen)
+            letters, spots = _placed(canvas, known, cards, taken, pen, all_or_none=panels)
             if None not in spots:
                 break
         if is_stream:
@@ -269,18 +278,20 @@ def _placed(
     cards: Sequence[Card],
     taken: Sequence[Corners],
     pen: Pen,
+    *,
+    all_or_none: bool,
 ) -> tuple[list[int], list[Spot | None]]:
     """Return letters and places: all beside their faces if any size allows that, else the largest
     letters for which there is a place for all, else the smallest."""
     height, width = canvas.shape[:2]
     complete = None
     for scale in SCALES:
-        letters = [max(round(scale * pen.letter_for(one.box)), pen.smallest) for one in known]
+        letters = [max(round(scale * pen.letter_for(one.box)), SMALLEST_LETTER_PX) for one in known]
         wishes = [
             Wish(one.corners, card.size(letter), one.seen.slot, one.seen.offset)
             for one, card, letter in zip(known, cards, letters, strict=True)
         ]
-        spots = place_cards(wishes, taken, (width, height))
+        spots = place_cards(wishes, taken, (width, height), all_or_none=all_or_none)
         if all(spot is not None and spot.slot is not None for spot in spots):
             return letters, spots
         if complete is None and None not in spots:

@@ -16,14 +16,17 @@ import numpy as np
 from builder_tools.drawing.pen import Colour
 
 FONT_FILE = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"
+MOST_LETTERS = 32
+"""Longer names are cut."""
 CAPITAL_EMS = 0.729
 """Height of a capital letter of that font."""
 
 
 def one_line(text: str) -> str:
-    """Return text as it can be drawn: composed letters, no control characters."""
+    """Return text as it can be drawn: composed letters, no control characters, not too many."""
     composed = unicodedata.normalize("NFC", text)
-    return "".join(c for c in composed if unicodedata.category(c)[0] != "C")
+    plain = "".join(c for c in composed if unicodedata.category(c)[0] != "C")
+    return plain if len(plain) <= MOST_LETTERS else plain[: MOST_LETTERS - 1] + "\u2026"
 
 
 @lru_cache(maxsize=1024)
@@ -58,9 +61,14 @@ def tag(
             out=place,
         )
         left += advance
-    share = cover[..., None].astype(np.uint16)
-    mixed = (share * np.array(ink, np.uint16) + (255 - share) * np.array(ground, np.uint16)) // 255
-    return mixed.astype(np.uint8)
+    return _shades(ground, ink)[cover]
+
+
+@lru_cache(maxsize=64)
+def _shades(ground: Colour, ink: Colour) -> np.ndarray:
+    """Return the colour under each coverage 0...255, `(256, 3)` uint8."""
+    share = np.linspace(0, 1, 256)[:, None]
+    return np.rint(share * np.array(ink) + (1 - share) * np.array(ground)).astype(np.uint8)
 
 
 @lru_cache(maxsize=2048)

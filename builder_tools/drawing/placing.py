@@ -20,9 +20,10 @@ HEAD_ABOVE = 0.35
 """How far a head reaches over its face's box, in heights of the box."""
 GRID = 28
 """Places tried along each side of the image where there is no room beside a face."""
-ATTEMPTS = 3
-LINES_TRIED = 80
-"""Free places whose line to the face is looked at, the nearest first."""
+ATTEMPTS, MOST_TRIED_AGAIN = 3, 30
+"""More cards than the second are placed once only."""
+TRIED_TOGETHER = 98
+"""Places looked at together, the nearest first; no farther ones where one of them is free."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,11 @@ class Wish:
 
 
 def place_cards(
-    wishes: Sequence[Wish], taken: Sequence[Corners], image_size: tuple[int, int]
+    wishes: Sequence[Wish],
+    taken: Sequence[Corners],
+    image_size: tuple[int, int],
+    *,
+    all_or_none: bool = False,
 ) -> list[Spot | None]:
     """Return a place for each card that covers no face, no other card and nothing taken.
 
@@ -66,13 +71,16 @@ def place_cards(
         wishes: The faces, those first served first.
         taken: What else is to stay free.
         image_size: Width and height; no card leaves the image.
+        all_or_none: Whether it is of no use to place some only; then the rest is not tried.
 
     Returns:
         None where there is no room at all.
     """
+    if not wishes:
+        return []
     order, best, best_cost = list(range(len(wishes))), [], float("inf")
-    for _ in range(ATTEMPTS):
-        spots = _placed(wishes, order, taken, image_size)
+    for _ in range(ATTEMPTS if len(wishes) <= MOST_TRIED_AGAIN else 1):
+        spots = _placed(wishes, order, taken, image_size, all_or_none)
         cost = sum(sum(image_size) if spot is None else spot.distance for spot in spots)
         if cost < best_cost:
             best, best_cost = spots, cost
@@ -88,44 +96,54 @@ def _placed(
     order: Sequence[int],
     taken: Sequence[Corners],
     image_size: tuple[int, int],
+    all_or_none: bool,
 ) -> list[Spot | None]:
-    faces = [wish.face for wish in wishes]
-    spots: list[Spot | None] = [None] * len(wishes)
-    placed: list[Corners] = []
+    """Place one after another; `full` is what is to stay free: the faces, `taken`, the cards."""
+    count = len(wishes)
+    full = np.zeros((2 * count + len(taken), 4), int)
+    full[:count] = [wish.face for wish in wishes]
+    full[count : count + len(taken)] = np.reshape(taken, (-1, 4))
+    used = count + len(taken)
+    spots: list[Spot | None] = [None] * count
     for index in order:
         wish = wishes[index]
-        others = [face for i, face in enumerate(faces) if i != index]
-        full = [*faces, *taken, *placed]
-        spot = _beside(wish, others, full, image_size) or _elsewhere(
-            wish, [*others, *placed], full, image_size
-        )
+        spot = _beside(wish, index, full[:used], count, image_size)
+        spot = spot or _elsewhere(wish, index, full[:used], image_size)
         if spot is not None:
             spots[index] = spot
-            placed.append(spot.corners)
+            full[used] = spot.corners
+            used += 1
+        elif all_or_none:
+            break
     return spots
 
 
 def _beside(
-    wish: Wish, others: Sequence[Corners], full: Sequence[Corners], image_size: tuple[int, int]
+    wish: Wish, index: int, full: np.ndarray, num_faces: int, image_size: tuple[int, int]
 ) -> Spot | None:
     """Return the first free place that touches the face, better one that leaves the other heads
     free, too: detectors end at the brows, so heads reach higher than boxes."""
-    free = [
-        (slot, corners)
-        for slot, corners in _slots(wish, image_size)
-        if not any(overlap(corners, other) for other in full)
-    ]
+    slots = list(_slots(wish, image_size))
+    if not slots:
+        return None
+    places = np.array([corners for _, corners in slots])
+    free = np.flatnonzero(~_overlaps(places, full).any(axis=1)).tolist()
+    if not free:
+        return None
     if wish.slot is not None:
-        free.sort(key=lambda pair: pair[0] != wish.slot)
-    margin = wish.size[1] // 4
-    heads = [
-        (x1 - margin, y1 - round(HEAD_ABOVE * (y2 - y1)), x2 + margin, y2 + margin)
-        for x1, y1, x2, y2 in others
-    ]
-    for slot, corners in free:
-        if not any(overlap(corners, head) for head in heads):
-            return Spot(corners, slot, 0.0)
-    return Spot(free[0][1], free[0][0], 0.0) if free else None
+        free.sort(key=lambda place: slots[place][0] != wish.slot)
+    margin, heads = wish.size[1] // 4, np.delete(full[:num_faces], index, axis=0)
+    heads[:, 1] -= (HEAD_ABOVE * (heads[:, 3] - heads[:, 1])).astype(int)
+    heads += (-margin, 0, margin, margin)
+    touched = _overlaps(places[free], heads).any(axis=1)
+    slot, corners = slots[free[int(touched.argmin())]]
+    return Spot(corners, slot, 0.0)
+
+
+def _overlaps(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return which of `(n, 4)` rectangles share a pixel with which of `(m, 4)`: `(n, m)`."""
+    (x1, y1, x2, y2), (left, top, right, bottom) = some.T[..., None], others.T[:, None]
+    return (x1 < right) & (left < x2) & (y1 < bottom) & (top < y2)
 
 
 def _slots(wish: Wish, image_size: tuple[int, int]) -> Iterator[tuple[int, Corners]]:
@@ -145,40 +163,33 @@ def _slots(wish: Wish, image_size: tuple[int, int]) -> Iterator[tuple[int, Corne
 
 
 def _elsewhere(
-    wish: Wish, crossed: Sequence[Corners], full: Sequence[Corners], image_size: tuple[int, int]
+    wish: Wish, index: int, full: np.ndarray, image_size: tuple[int, int]
 ) -> Spot | None:
     """Return the nearest free place whose line to the face crosses nothing, else the nearest."""
-    width, height = wish.size
-    most_x, most_y = image_size[0] - width, image_size[1] - height
-    if most_x < 0 or most_y < 0:
+    size = np.array(wish.size)
+    most = np.array(image_size) - size
+    if (most < 0).any():
         return None
-    columns, rows = (np.linspace(0, most, GRID).astype(int) for most in (most_x, most_y))
-    x, y = (grid.ravel() for grid in np.meshgrid(columns, rows))
-    if wish.offset is not None:
-        x = np.append(min(max(wish.face[0] + wish.offset[0], 0), most_x), x)
-        y = np.append(min(max(wish.face[1] + wish.offset[1], 0), most_y), y)
-    free = np.ones(len(x), bool)
-    for x1, y1, x2, y2 in full:
-        free &= (x >= x2) | (x + width <= x1) | (y >= y2) | (y + height <= y1)
-    x, y, stays = x[free], y[free], free[:1].all() and wish.offset is not None
     x1, y1, x2, y2 = wish.face
-    across = np.maximum(np.maximum(x1 - x - width, x - x2), 0)
-    up = np.maximum(np.maximum(y1 - y - height, y - y2), 0)
-    distance = np.hypot(across, up)
-    order = np.argsort(distance, kind="stable")[:LINES_TRIED]
-    if stays:
-        order = np.append(0, order)
-    spots = [
-        Spot(
-            (int(x[i]), int(y[i]), int(x[i]) + width, int(y[i]) + height), None, float(distance[i])
-        )
-        for i in order
-    ]
-    for spot in spots:
-        line = leader(spot.corners, wish.face)
-        if not any(_crosses(line, other) for other in crossed):
-            return spot
-    return spots[0] if spots else None
+    columns, rows = (np.linspace(0, end, GRID).astype(int) for end in most)
+    places = np.stack(np.meshgrid(columns, rows), axis=2).reshape(-1, 2)
+    if wish.offset is not None:
+        places = np.vstack([np.clip([x1 + wish.offset[0], y1 + wish.offset[1]], 0, most), places])
+    apart = np.maximum(np.maximum((x1, y1) - places - size, places - (x2, y2)), 0)
+    distance = np.hypot(*apart.T)
+    order = np.argsort(distance, kind="stable")
+    if wish.offset is not None:
+        order = np.append(0, order[order != 0])
+    others = np.delete(full, index, axis=0)
+    for start in range(0, len(order), TRIED_TOGETHER):
+        some = order[start : start + TRIED_TOGETHER]
+        corners = np.hstack([places[some], places[some] + size])
+        free = np.flatnonzero(~_overlaps(corners, full).any(axis=1))
+        if len(free):
+            lines = np.array([leader(corners[place], wish.face) for place in free])
+            best = free[int(_crosses(lines, others).argmin())]
+            return Spot(tuple(corners[best].tolist()), None, float(distance[some][best]))
+    return None
 
 
 def overlap(one: Corners, other: Corners) -> bool:
@@ -200,15 +211,16 @@ def _nearest(card: tuple[int, int], face: tuple[int, int]) -> tuple[int, int]:
     return (card[1], face[0]) if card[1] < face[0] else (card[0], face[1])
 
 
-def _crosses(line: tuple[Point, Point], box: Corners) -> bool:
-    """Return whether a line reaches into a box (Liang and Barsky's clipping)."""
-    (x, y), (end_x, end_y) = line
-    enter, leave = 0.0, 1.0
-    for start, step, low, high in ((x, end_x - x, box[0], box[2]), (y, end_y - y, box[1], box[3])):
-        if not step:
-            if not low < start < high:
-                return False
-            continue
-        first, last = sorted(((low - start) / step, (high - start) / step))
-        enter, leave = max(enter, first), min(leave, last)
-    return enter < leave
+def _crosses(lines: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Return which of `(n, 2, 2)` lines reach into a box (Liang and Barsky's clipping): `(n,)`."""
+    start, step = lines[:, None, 0], (lines[:, 1] - lines[:, 0])[:, None]
+    low, high = boxes[None, :, :2] - start, boxes[None, :, 2:] - start
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first, last = low / step, high / step
+    first, last = np.minimum(first, last), np.maximum(first, last)
+    still = np.broadcast_to(step == 0, first.shape)
+    inside = (low < 0) & (high > 0)
+    first = np.where(still, np.where(inside, -np.inf, np.inf), first)
+    last = np.where(still, np.inf, last)
+    enter, leave = np.maximum(first.max(axis=2), 0.0), np.minimum(last.min(axis=2), 1.0)
+    return (enter < leave).any(axis=1)

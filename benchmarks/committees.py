@@ -26,10 +26,10 @@ from builder_tools.datasets.ferplus import data_folder
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.evaluation import PROTOCOLS, judge_common
 from builder_tools.inference import Inference
-from builder_tools.media import replacing
 from builder_tools.release import load_data
 from builder_tools.release.labelled_sets import labelled_set
 from builder_tools.release.teachers import TEACHING_FILE, mean_answers
+from studies.report import markdown, write_page
 
 WILD, POSED = "wild_dev", "posed_dev"
 PROTOCOL = PROTOCOLS["ferplus-majority-8"]
@@ -109,7 +109,7 @@ def _faces(source: Path, *, detect: bool):
     return images.table["emotion"].tolist(), faces
 
 
-def _row(title: str, answers, valid, words) -> str:
+def _row(title: str, answers, valid, words) -> list[str]:
     kept = PROTOCOL.apply(valid.table, answers["valid"], NINE_EMOTIONS)
     of_valid = kept.evaluate().to_dict()
     cells = [
@@ -121,10 +121,10 @@ def _row(title: str, answers, valid, words) -> str:
     for name in (WILD, POSED):
         found = judge_common(name, words[name], answers[name], NINE_EMOTIONS).restricted.to_dict()
         cells += [_share(found), f"{found['macro_f1']:.3f}"]
-    return "| " + " | ".join(cells) + " |"
+    return cells
 
 
-def _run_row(network: Path) -> str:
+def _run_row(network: Path) -> list[str]:
     """Return how a run's network was trained, as its folder tells."""
     config = json.loads(network.with_name("config.json").read_text(encoding="utf-8"))
     history = pd.read_csv(network.with_name("history.csv"))
@@ -146,7 +146,7 @@ def _run_row(network: Path) -> str:
         f"{history['seconds'].sum() / 60:.1f} min, {config['machine']}",
         str(config["commit"]),
     ]
-    return "| " + " | ".join(cells) + " |"
+    return cells
 
 
 def _share(found) -> str:
@@ -154,29 +154,24 @@ def _share(found) -> str:
     return f"{found['accuracy']:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _write(path: Path, rows: list[str], runs: list[str]) -> None:
-    head = [
-        "# Networks of several schoolings, and their means\n",
+def _write(path: Path, rows: list[list[str]], runs: list[list[str]]) -> None:
+    head = ["network", "FER+ valid, majority-8", "macro-F1", "mean recall", WILD, "macro-F1", POSED,
+            "macro-F1"]  # fmt: skip
+    of_runs = ["run", "network", "begun from", "epochs x faces", "targets", "time", "commit"]
+    sections = [
+        "# Networks of several schoolings, and their means",
         "Written by `benchmarks/committees.py` (its head says how each set is read). Both sides of "
-        "every face; valid and development sets only, for choosing.\n",
-        f"{describe_machine(('keras', 'tensorflow', 'onnxruntime'))}\n",
-        "| network | FER+ valid, majority-8 | macro-F1 | mean recall | wild_dev | macro-F1 "
-        "| posed_dev | macro-F1 |",
-        "|---|---|---|---|---|---|---|---|",
+        "every face; valid and development sets only, for choosing.",
+        describe_machine(("keras", "tensorflow", "onnxruntime")),
+        markdown(pd.DataFrame(rows, columns=head)),
     ]
-    told = [
-        "\nThe runs among them. Times are those of the epochs; "
-        "runs on one accelerator shared it.\n",
-        "| run | network | begun from | epochs x faces | targets | time | commit |",
-        "|---|---|---|---|---|---|---|",
-        *runs,
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
-        partial.write_text(
-            "\n".join([*head, *rows, *(told if runs else [])]) + "\n", encoding="utf-8"
-        )
-    print(path.read_text(encoding="utf-8"))
+    if runs:
+        sections += [
+            "The runs among them. Times are those of the epochs; runs on one accelerator shared "
+            "it.",
+            markdown(pd.DataFrame(runs, columns=of_runs)),
+        ]
+    print(write_page(path, sections).read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -212,7 +212,7 @@ def _predict(network, images: np.ndarray, size: int) -> np.ndarray:
     from builder_tools.media import resize_faces
 
     found = [
-        network.predict(resize_faces(_as_rgb(images[i : i + 512]), size), verbose=0)
+        network.predict(resize_faces(images[i : i + 512], size), verbose=0)
         for i in range(0, len(images), 512)
     ]
     return np.concatenate(found)

@@ -60,6 +60,18 @@ def run_command(*arguments, **options):
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "now"),
+    [
+        (["classical", "--data", "ferplus"], "`python -m studies.classical`"),
+        (["experiment", "ablations", "--jobs", "2"], "`python -m studies.ablations`"),
+    ],
+)
+def test_verbs_that_left_say_where_they_went(words, now, capsys):
+    assert main(words) == 2
+    assert now in (told := capsys.readouterr().err) and "clone of the repository" in told
+
+
 def refused(arguments, capsys):
     """Runs a wrong command line; gives what it says."""
     with pytest.raises(SystemExit) as ended:

@@ -227,7 +227,3 @@ def _figures(protocol, part: FaceTable, found: np.ndarray) -> dict[str, Any]:
 
 def _one_hot(labels: np.ndarray) -> np.ndarray:
     return np.eye(len(NINE_EMOTIONS), dtype=np.float32)[labels]
-
-
-def _as_rgb(images: np.ndarray) -> np.ndarray:
-    return np.repeat(images[..., None], 3, axis=-1)

@@ -68,7 +68,7 @@ def scene(
     width, height = SCENE_SIZE
     spare = max((width - size_px) // 2, 1), max((height - size_px) // 2, 1)
     x, y = (int(rng.integers(-s // 2, s // 2 + 1)) for s in spare)
-    patch, mask = _patch(face, size_px, turn_deg)
+    patch, mask = patch_with_rim(face, size_px, turn_deg)
     centre = width // 2 + x, height // 2 + y
     return _laid(ground, patch, mask, centre)
 
@@ -78,7 +78,9 @@ def _background(name: str) -> np.ndarray:
     return cv2.resize(getattr(data, name)(), SCENE_SIZE, interpolation=cv2.INTER_AREA)
 
 
-def _patch(face: np.ndarray, size_px: int, turn_deg: float) -> tuple[np.ndarray, np.ndarray]:
+def patch_with_rim(
+    face: np.ndarray, size_px: int, turn_deg: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the face with its rim, `(m, m)` grey, and how much of it covers the ground, 0...1."""
     method = cv2.INTER_CUBIC if size_px > face.shape[0] else cv2.INTER_AREA
     large = cv2.resize(face, (size_px, size_px), interpolation=method)

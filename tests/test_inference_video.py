@@ -282,7 +282,7 @@ def test_few_frames_are_read_ahead(face_video, monkeypatch):
         inference.run(face_video.path) as results,
     ):
         next(results)
-        assert len(read) <= 4
+        assert len(read) <= 40  # four groups of a quarter of a second
 
 
 def test_one_face_keeps_one_identity(recording):

@@ -40,7 +40,7 @@ DETECTORS: dict[str, str] = {
 
 
 DEFAULT_MIN_SCORES = {
-    "mediapipe": 0.6,
+    "mediapipe": 0.7,
     "yunet": 0.6,
     "ssd": 0.5,
     "haar": 0.5,

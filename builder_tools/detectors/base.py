@@ -17,6 +17,7 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import cv2
@@ -63,13 +64,18 @@ class FaceDetector(Protocol):
         ...
 
 
-def face_square(box: Box, detector: FaceDetector) -> Box:
+def face_square(box: Box, detector: FaceDetector, turned_deg: int = 0) -> Box:
     """Return the square around a face as training faces are framed.
 
     Detectors draw their boxes differently (MediaPipe from brows to chin, SSD around the head);
     each says by `crop_scale` and `crop_shift_y` how its box becomes such a square.
+
+    Args:
+        box: Of the face.
+        detector: That drew it.
+        turned_deg: How far the face is turned clockwise: 0, 90, 180 or 270.
     """
-    return box.framed(detector.crop_scale, detector.crop_shift_y)
+    return box.framed(detector.crop_scale, detector.crop_shift_y, turned_deg)
 
 
 class BaseDetector(ABC):
@@ -88,6 +94,8 @@ class BaseDetector(ABC):
 
     crop_scale: ClassVar[float] = 1.3
     crop_shift_y: ClassVar[float] = 0.0
+    sure_score: ClassVar[float | None] = None
+    """From this score on a face is upright beyond doubt; None: the score does not tell."""
 
     def __init__(self, *, min_score: float = 0.5, min_size_px: float = 0.0) -> None:
         if not 0 <= min_score <= 1:
@@ -159,7 +167,7 @@ class BaseDetector(ABC):
     def _tidy(self, faces: Iterable[Face], image_rgb: np.ndarray) -> list[Face]:
         height, width = image_rgb.shape[:2]
         clipped = [
-            Face(face.box.clip(width, height), min(max(face.score, 0.0), 1.0), face.keypoints)
+            replace(face, box=face.box.clip(width, height), score=min(max(face.score, 0.0), 1.0))
             for face in faces
             if face.score >= self.min_score
         ]
@@ -264,13 +272,14 @@ def shrink(image_rgb: np.ndarray, max_side_px: int) -> tuple[np.ndarray, float]:
 def enlarge(face: Face, factor: float) -> Face:
     """Return a face found in an image shrunk by `factor` in pixels of the whole image."""
     keypoints = None if face.keypoints is None else face.keypoints / factor
-    return Face(Box(*(value / factor for value in face.box.xyxy)), face.score, keypoints)
+    box = Box(*(value / factor for value in face.box.xyxy))
+    return replace(face, box=box, keypoints=keypoints)
 
 
 def moved(face: Face, dx: float, dy: float) -> Face:
     """Return a face found in a part of an image in pixels of the whole image."""
     keypoints = None if face.keypoints is None else np.add(face.keypoints, (dx, dy))
-    return Face(face.box.shift(dx, dy), face.score, keypoints)
+    return replace(face, box=face.box.shift(dx, dy), keypoints=keypoints)
 
 
 def suppress_overlaps(faces: Iterable[Face], iou: float, inside: float = 0.8) -> list[Face]:
@@ -284,16 +293,15 @@ def suppress_overlaps(faces: Iterable[Face], iou: float, inside: float = 0.8) ->
     Returns:
         The faces kept, best score first.
     """
-    kept: list[Face] = []
-    for face in sorted(faces, key=lambda face: face.score, reverse=True):
-        if not any(_is_same(face.box, other.box, iou, inside) for other in kept):
-            kept.append(face)
-    return kept
-
-
-def _is_same(one: Box, other: Box, iou: float, inside: float) -> bool:
-    width = min(one.x2, other.x2) - max(one.x1, other.x1)
-    height = min(one.y2, other.y2) - max(one.y1, other.y1)
-    shared = max(width, 0) * max(height, 0)
-    smaller = min(one.area, other.area)
-    return one.iou(other) > iou or (smaller > 0 and shared / smaller > inside)
+    ordered = sorted(faces, key=lambda face: face.score, reverse=True)
+    boxes = np.array([face.box.xyxy for face in ordered], float).reshape(-1, 4)
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    kept: list[int] = []
+    for index, (box, area) in enumerate(zip(boxes, areas, strict=True)):
+        others, other_areas = boxes[kept], areas[kept]
+        sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+        shared = np.prod(np.maximum(sides, 0), axis=1)
+        of_union = shared > iou * (area + other_areas - shared)
+        if not (of_union | (shared > inside * np.minimum(area, other_areas))).any():
+            kept.append(index)
+    return [ordered[index] for index in kept]

@@ -38,6 +38,7 @@ class YuNetDetector(BaseDetector):
 
     crop_scale: ClassVar[float] = 0.94
     crop_shift_y: ClassVar[float] = 0.01
+    sure_score: ClassVar[float | None] = 0.88
 
     def __init__(
         self, *, min_score: float = 0.6, min_size_px: float = 0.0, max_side_px: int = 1024

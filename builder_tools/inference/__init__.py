@@ -32,6 +32,7 @@ from builder_tools.inference.batch import (
 )
 from builder_tools.inference.checks import check_choice, check_positive, check_rest
 from builder_tools.inference.models import EmotionModel, chosen_model, frequent_emotion
+from builder_tools.inference.oriented import Orientation, oriented
 from builder_tools.inference.pool import DetectorPool
 from builder_tools.inference.reader import make_landmarker, read_faces
 from builder_tools.inference.sinks import (
@@ -120,6 +121,9 @@ class Inference:
             `RestingFace`, where one person is filmed; in `img`, that only. None: no comparison.
         geometry: Whether faces get `face.geometry`: landmarks, blendshapes and head pose (6 ms a
             face); a face that is turned far away is then doubtful.
+        rotate: Turns images clockwise first: 0, 90, 180 or 270. "auto" finds faces at any turn
+            (`face.turned_deg`) instead. None: "auto" for images, 0 for streams.
+        mirror: Whether left and right are exchanged then.
 
     Raises:
         ValueError: If a mode or policy is not one of those named, or `smooth_s` is negative or
@@ -153,6 +157,8 @@ class Inference:
         decision: str | None = None,
         rest: RestingFace | str | float | None = None,
         geometry: bool = False,
+        rotate: str | int | None = None,
+        mirror: bool = False,
     ) -> None:
         check_choice("show_state_mode", show_state_mode, SHOW_STATE_MODES)
         check_choice("inference_mode", inference_mode, INFERENCE_MODES)
@@ -173,7 +179,11 @@ class Inference:
         self.policy = BatchPolicy(frequent_emotion(self.model), no_face, multi_face, every_face)
         self._detectors = DetectorPool(face_det_obj, detector, detector_options or {})
         self.geometry, self._landmarker = geometry, make_landmarker() if geometry else None
-        self._analyser = Analyser(self.model, self._detectors, img_size, self._landmarker)
+        usual = "auto" if inference_mode in ("img", "img_batch") else 0
+        self._view = Orientation(usual if rotate is None else rotate, mirror)
+        self._analyser = Analyser(
+            self.model, self._detectors, img_size, self._landmarker, self._view.search
+        )
         self.draw_box = DrawBox() if draw_box_obj is None else draw_box_obj
         self._draws_always = draw_box_obj is not None or inference_mode in ("img", "video_rec")
 
@@ -197,7 +207,7 @@ class Inference:
             "no_face": self.policy.no_face,
             "multi_face": self.policy.multi_face,
             "every_face": self.policy.every_face,
-            "geometry": self.geometry,
+            **{"geometry": self.geometry, "rotate": self._view.rotate},
         }
 
     def run(self, source=None, **options):
@@ -254,6 +264,7 @@ however it ends, the file is kept |
             self.img_size or getattr(getattr(self.model, "card", None), "input_size", None),
             Budget(BYTES_PER_WORKER * self.workers),
             self._landmarker,
+            self._view,
         )
         return classify_images(
             named_images(sources, names),
@@ -268,7 +279,7 @@ however it ends, the file is kept |
     def _run_img(self, source) -> FrameResult | list[FrameResult]:
         if isinstance(source, list | tuple):
             return [self._run_img(each) for each in source]
-        image, name = read_image(source), name_of(source)
+        image, name = self._view.applied(read_image(source)), name_of(source)
         shown = self._show_sink(hold=True)
         analysed = self._analyser.every([Frame(0, 0.0, image)], self._still)
         (result,) = self._loop(analysed, name, [shown])
@@ -299,13 +310,14 @@ however it ends, the file is kept |
     def _run_online(
         self, source=None, *, out: str | Path | None = None, max_frames: int | None = None
     ) -> ResultStream:
-        camera = 0 if source is None else source
-
         def record(reader: CameraReader) -> Sink:
             return LiveVideoSink(VideoWriter(out, DEFAULT_FPS, reader.size))
 
         return self._stream(
-            lambda: CameraReader(camera), max_frames, record=record if out else None, live=True
+            lambda: CameraReader(0 if source is None else source),
+            max_frames,
+            record=record if out else None,
+            live=True,
         )
 
     def _stream(
@@ -322,7 +334,7 @@ however it ends, the file is kept |
             state = self._state.anew()
             sinks = [self._show_sink(required=live, on_rest_key=state.look_neutral)]
             opened.push(closer(sinks[0]))
-            reader = opened.enter_context(closing(open_reader()))
+            reader = oriented(opened.enter_context(closing(open_reader())), self._view)
             sinks += [record(reader)] if record else []
             opened.pop_all()
         if isinstance(self.draw_box, DrawBox):
@@ -342,8 +354,7 @@ however it ends, the file is kept |
                 workers=1 if self._detectors.given is not None else self.workers,
                 detect_every=self.detect_every,
             )
-        rate = FrameRate() if live else None
-        results = self._loop(analysed, camera_name(reader.source), sinks, rate)
+        results = self._loop(analysed, camera_name(reader.source), sinks, live and FrameRate())
         seen_on_the_way = self._draws_always or not isinstance(sinks[0], NoSink)
         if state.is_auto and not (live or seen_on_the_way) and reader.duration_s:
             state.rests = None
@@ -355,7 +366,7 @@ however it ends, the file is kept |
         analysed: Generator[Analysed],
         source: str,
         sinks: list[Sink],
-        rate: FrameRate | None = None,
+        rate: FrameRate | bool = False,
     ) -> Generator[FrameResult]:
         """The one frame loop: draw what was found, hand it to the sinks, yield."""
         with ExitStack() as stack:
@@ -378,14 +389,7 @@ however it ends, the file is kept |
         pace: dict[str, float | None],
         sinks: list[Sink],
     ) -> np.ndarray | None:
-        """Return the drawn image where somebody looks at it, else None.
-
-        Args:
-            image_rgb: The image.
-            found: Its faces.
-            pace: Of a live image: `fps`, and `dropped` for those who draw it.
-            sinks: Who looks at it.
-        """
+        """Return the drawn image where one of the sinks looks at it, else None."""
         if not self._draws_always and all(isinstance(sink, NoSink) for sink in sinks):
             return None
         if isinstance(self.draw_box, DrawBox):
@@ -393,6 +397,5 @@ however it ends, the file is kept |
         return self.draw_box.draw(image_rgb, found, pace.get("fps"))
 
     def _show_sink(self, *, required: bool = False, **window: Any) -> Sink:
-        """Open what shows results; where there is no screen, only a camera needs one."""
         folder = self.snapshot_folder
         return open_show_sink(self.show_state_mode, required=required, folder=folder, **window)

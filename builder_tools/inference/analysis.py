@@ -16,6 +16,7 @@ from builder_tools.inference.models import EmotionModel
 from builder_tools.inference.ordered import ordered_map
 from builder_tools.inference.pool import DetectorPool
 from builder_tools.inference.reader import cut_faces, face_emotions, face_shapes, read_faces
+from builder_tools.inference.search import Search, parts_of
 from builder_tools.inference.stream_state import StreamState
 from builder_tools.media import CameraReader, Frame
 from builder_tools.results import Face, FaceEmotion
@@ -23,10 +24,10 @@ from builder_tools.results import Face, FaceEmotion
 if TYPE_CHECKING:
     from builder_tools.geometry import FaceLandmarker
 
-FRAMES_AHEAD = 2
-"""Frames of a video in work per thread; bounds the memory (a 4K frame takes 25 MB)."""
-BYTES_AHEAD = 400_000_000
-"""Of larger frames so many bytes are in work, however many threads there are."""
+GROUPS_AHEAD = 2
+"""Groups of frames of a video in work per thread."""
+BYTES_AHEAD = 200_000_000
+"""At most about so many bytes of frames are in work, however many threads there are."""
 
 Analysed = tuple[Frame, tuple[FaceEmotion, ...]]
 
@@ -40,16 +41,19 @@ class Analyser:
         detectors: Lends detectors.
         img_size: Side in px faces are resized to before the model; None leaves it to the model.
         landmarker: Finds the geometry of faces; None where nobody asked for it.
+        rotate: "auto" finds faces at any turn.
     """
 
     model: EmotionModel
     detectors: DetectorPool
     img_size: int | None
     landmarker: FaceLandmarker | None = None
+    rotate: str | int = 0
 
     def one(self, image_rgb: np.ndarray) -> tuple[FaceEmotion, ...]:
         """Return the faces in one `(H, W, 3)` uint8 RGB image, largest first."""
-        return self._classify(image_rgb, *self._detect(image_rgb))
+        ((_, faces, images),) = self._look([Frame(0, 0.0, image_rgb)], Search(self.rotate))
+        return self._classify(image_rgb, faces, images)
 
     def every(
         self,
@@ -72,11 +76,26 @@ class Analyser:
         with ExitStack() as stack:
             if hasattr(frames, "close"):
                 stack.enter_context(closing(frames))
-            groups = groups_of(islice(frames, max_frames), detect_every)
+            frames = islice(frames, max_frames)
+            apart = detect_every > 1
+            followed = not apart and hasattr(self.detectors.framing, "follow")
+            groups = parts_of(frames) if followed else groups_of(frames, detect_every)
             first = next(groups, [])
             ahead = _groups_ahead(first, workers)
             groups = chain([first] if first else [], groups)
-            searched = stack.enter_context(closing(self._search(groups, workers, ahead)))
+
+            def search(group: list[Frame]) -> list:
+                looked_at = self._look(group[:1] if apart else group, Search(self.rotate))
+                return [
+                    (group if apart else [frame], faces, images)
+                    for frame, faces, images in looked_at
+                ]
+
+            parts = map(search, groups)
+            if workers > 1:
+                parts = ordered_map(search, groups, workers=workers, ahead=ahead)
+                stack.enter_context(closing(parts))
+            searched = chain.from_iterable(parts)
             for frame, faces, images in named_frames(searched, state, self.detectors.cut):
                 told = self._classify(frame.image, faces, images)
                 yield frame, state.steady(told, frame.time_s)
@@ -101,8 +120,10 @@ class Analyser:
             max_frames: Ends after so many.
         """
 
+        search = Search(self.rotate)
+
         def find(frame: Frame) -> tuple[Frame, list[Face], list[np.ndarray]]:
-            faces, images = self._detect(frame.image)
+            ((_, faces, images),) = self._look([frame], search)
             return frame, state.name(faces, frame.time_s, frame.image), images
 
         def tell(found: tuple[Frame, list[Face], list[np.ndarray]]) -> Analysed:
@@ -113,20 +134,13 @@ class Analyser:
         with closing(Stage(Stage(camera, find, "detector"), tell, "classifier")) as stage:
             yield from islice(awaited(stage, goes_on), max_frames)
 
-    def _search(self, groups: Iterable[list[Frame]], workers: int, ahead: int) -> Generator:
-        """Return each group of frames with the faces of its first and their images, in order."""
-
-        def search(group: list[Frame]):
-            return group, *self._detect(group[0].image)
-
-        if workers == 1:
-            return (search(group) for group in groups)
-        return ordered_map(search, groups, workers=workers, ahead=ahead)
-
-    def _detect(self, image_rgb: np.ndarray) -> tuple[list[Face], list[np.ndarray]]:
+    def _look(
+        self, frames: list[Frame], search: Search
+    ) -> list[tuple[Frame, list[Face], list[np.ndarray]]]:
+        """Return each frame of a part of a stream with its faces and their images."""
         with self.detectors.lend() as detector:
-            faces = detector.detect(image_rgb)
-            return faces, cut_faces(image_rgb, faces, detector)
+            found = [(frame, search.find(detector, frame)) for frame in frames]
+            return [(each, faces, cut_faces(each.image, faces, detector)) for each, faces in found]
 
     def _classify(
         self, image_rgb: np.ndarray, faces: list[Face], images: list[np.ndarray]
@@ -139,4 +153,4 @@ class Analyser:
 def _groups_ahead(group: list[Frame], workers: int) -> int:
     """Return how many groups like this one may be in work at a time."""
     needed = sum(frame.image.nbytes for frame in group) or 1
-    return max(min(FRAMES_AHEAD * workers, BYTES_AHEAD // needed), 1)
+    return max(min(GROUPS_AHEAD * workers, BYTES_AHEAD // needed), 1)

@@ -18,6 +18,7 @@ import numpy as np
 from builder_tools.detectors import DETECTOR_ERRORS
 from builder_tools.inference.models import EmotionModel
 from builder_tools.inference.ordered import ordered_map
+from builder_tools.inference.oriented import AS_THEY_ARE, Orientation
 from builder_tools.inference.reader import (
     Shape,
     cut_faces,
@@ -26,6 +27,7 @@ from builder_tools.inference.reader import (
     face_shapes,
     shrink_face,
 )
+from builder_tools.inference.search import find_faces
 from builder_tools.media import IMAGE_ERRORS, open_image
 from builder_tools.media.budget import Budget
 from builder_tools.media.images import name_of
@@ -183,6 +185,7 @@ class Preparer:
         face_px: Side the model wants its faces at; None if that is not known.
         budget: Memory for decoding.
         landmarker: Finds the geometry of faces; None where nobody asked for it.
+        view: How images are turned first, and whether faces are found at any turn.
     """
 
     lend_detector: Callable[[], Any]
@@ -190,6 +193,7 @@ class Preparer:
     face_px: int | None
     budget: Budget
     landmarker: FaceLandmarker | None = None
+    view: Orientation = AS_THEY_ARE
 
     def __call__(self, named: tuple[str, Any]) -> Prepared:
         """Return what an image shows; never raises for a bad one."""
@@ -198,14 +202,14 @@ class Preparer:
             opened = open_image(source)
             with self.budget.lend(opened.needed_bytes):
                 image, note = opened.decode()
-                return self._look(name, image, note)
+                return self._look(name, self.view.applied(image), note)
         except IMAGE_ERRORS as error:
             return Prepared(name, "unreadable", 0, _in_one_line(error))
 
     def _look(self, name: str, image: np.ndarray, note: str) -> Prepared:
         with self.lend_detector() as detector:
             try:
-                faces = detector.detect(image)
+                faces = find_faces(detector, image, self.view.search)
             except DETECTOR_ERRORS as error:
                 reason = f"the detector failed: {_in_one_line(error)}"
                 return Prepared(name, "unreadable", 0, reason)
@@ -225,6 +229,8 @@ class Preparer:
             next(index for index, face in enumerate(kept) if face is counts),
             tuple(shapes),
         )
+        if counts.turned_deg:
+            note = _joined(f"turned by {counts.turned_deg} degrees", note)
         if len(faces) == 1:
             return Prepared(name, "ok", 1, note, *looked_at)
         reason = f"{len(faces)} faces found; the {self.policy.multi_face} one counts"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from builder_tools.detectors import FaceDetector, face_square
+from builder_tools.detectors.turning import turned_back
 from builder_tools.inference.models import EmotionModel
 from builder_tools.media import resize_faces, resize_square
 from builder_tools.results import (
@@ -32,8 +33,13 @@ LARGEST_FACE_PX = 1024
 
 
 def cut_faces(image_rgb: np.ndarray, faces: Sequence[Face], detector: FaceDetector) -> list:
-    """Return the square face images to classify, `(side, side, 3)` uint8 RGB each."""
-    return [crop(image_rgb, face_square(face.box, detector)) for face in faces]
+    """Return the square face images to classify, upright, `(side, side, 3)` uint8 RGB each."""
+    return [
+        turned_back(
+            crop(image_rgb, face_square(face.box, detector, face.turned_deg)), face.turned_deg
+        )
+        for face in faces
+    ]
 
 
 def make_landmarker() -> FaceLandmarker:
@@ -53,17 +59,13 @@ def face_shapes(
     if landmarker is None:
         return [NO_SHAPE] * len(faces)
     return [
-        landmarker.look(image_rgb, face_square(face.box, detector), roll_deg=_roll_deg(face))
+        landmarker.look(
+            image_rgb,
+            face_square(face.box, detector, face.turned_deg),
+            roll_deg=face.turned_deg if face.roll_deg is None else face.roll_deg,
+        )
         for face in faces
     ]
-
-
-def _roll_deg(face: Face) -> float:
-    """Return how far a face leans by the eyes among its key points; 0 where it has none."""
-    if face.keypoints is None or len(face.keypoints) < 2:
-        return 0.0
-    across = face.keypoints[1] - face.keypoints[0]
-    return float(np.degrees(np.arctan2(across[1], across[0])))
 
 
 def shrink_face(face: np.ndarray, face_px: int | None) -> np.ndarray:

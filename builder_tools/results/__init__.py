@@ -13,6 +13,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from builder_tools.results.boxes import Box, crop
+
+__all__ = [
+    "DOUBTFUL_BELOW",
+    "Box",
+    "Face",
+    "FaceEmotion",
+    "FaceGeometry",
+    "FrameResult",
+    "HeadPose",
+    "Readings",
+    "crop",
+]
+
 DOUBTFUL_BELOW = 0.5
 """Probability under which an emotion is doubtful, where nobody measured another threshold."""
 PITCH_AHEAD_DEG = -6.0
@@ -26,111 +40,6 @@ have closed, narrowed or downcast eyes to the naked eye, of those above 0.6 few.
 
 
 @dataclass(frozen=True)
-class Box:
-    """A rectangle in pixels: x1, y1 inclusive, x2, y2 exclusive.
-
-    Raises:
-        ValueError: If the rectangle is turned inside out (x2 < x1 or y2 < y1).
-    """
-
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-
-    def __post_init__(self) -> None:
-        if self.x2 < self.x1 or self.y2 < self.y1:
-            raise ValueError(f"Expected x1 <= x2 and y1 <= y2. Received: {self.xyxy}.")
-
-    @property
-    def xyxy(self) -> tuple[float, float, float, float]:
-        return (self.x1, self.y1, self.x2, self.y2)
-
-    @property
-    def width(self) -> float:
-        return self.x2 - self.x1
-
-    @property
-    def height(self) -> float:
-        return self.y2 - self.y1
-
-    @property
-    def area(self) -> float:
-        return self.width * self.height
-
-    @property
-    def centre(self) -> tuple[float, float]:
-        return ((self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2)
-
-    def square(self) -> Box:
-        """Return the square around the same centre whose side is the longer side."""
-        (x, y), half = self.centre, max(self.width, self.height) / 2
-        return Box(x - half, y - half, x + half, y + half)
-
-    def framed(self, scale: float, shift_y: float) -> Box:
-        """Return the square around a face as faces are cut out.
-
-        Args:
-            scale: Side of the square over the longer side of the box.
-            shift_y: How far its centre moves, as a share of the box's height; negative is up.
-        """
-        return self.shift(0, shift_y * self.height).square().scale(scale)
-
-    def scale(self, factor: float) -> Box:
-        """Return the box `factor` times as wide and high around the same centre."""
-        (x, y), w, h = self.centre, self.width * factor / 2, self.height * factor / 2
-        return Box(x - w, y - h, x + w, y + h)
-
-    def shift(self, dx: float, dy: float) -> Box:
-        """Return the box moved by `dx`, `dy` pixels."""
-        return Box(self.x1 + dx, self.y1 + dy, self.x2 + dx, self.y2 + dy)
-
-    def clip(self, width: int, height: int) -> Box:
-        """Return the part of the box inside an image of that size (may be empty)."""
-        x1, x2 = (min(max(x, 0), width) for x in (self.x1, self.x2))
-        y1, y2 = (min(max(y, 0), height) for y in (self.y1, self.y2))
-        return Box(x1, y1, x2, y2)
-
-    def round(self) -> Box:
-        """Return the box with whole-pixel corners."""
-        return Box(*(round(value) for value in self.xyxy))
-
-    def iou(self, other: Box) -> float:
-        """Return intersection over union with another box, 0...1 (0 for empty boxes)."""
-        width = min(self.x2, other.x2) - max(self.x1, other.x1)
-        height = min(self.y2, other.y2) - max(self.y1, other.y1)
-        shared = max(width, 0) * max(height, 0)
-        union = self.area + other.area - shared
-        return shared / union if union > 0 else 0.0
-
-
-def crop(image: np.ndarray, box: Box) -> np.ndarray:
-    """Cut a box out of an image; parts outside repeat the image's edge pixels.
-
-    Args:
-        image: `(H, W, 3)` uint8.
-        box: Where to cut; its corner and its sides are rounded to whole pixels, at least 1x1.
-
-    Returns:
-        `(box height, box width, 3)` uint8, a copy. A box reaching over the edge keeps its size,
-        so a square box always gives a square face.
-    """
-    height, width = image.shape[:2]
-    x1, y1 = round(box.x1), round(box.y1)
-    x2, y2 = x1 + _whole_px(box.width), y1 + _whole_px(box.height)
-    if x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height:
-        return image[y1:y2, x1:x2].copy()
-    rows = np.clip(np.arange(y1, y2), 0, height - 1)
-    columns = np.clip(np.arange(x1, x2), 0, width - 1)
-    return image[rows[:, None], columns]
-
-
-def _whole_px(length: float) -> int:
-    """Round a side; sides that differ by the error of their arithmetic only stay equal."""
-    return max(round(round(length, 3)), 1)
-
-
-@dataclass(frozen=True)
 class Face:
     """A detected face.
 
@@ -138,14 +47,31 @@ class Face:
         box: Where it is, clipped to the image.
         score: The detector's confidence in [0, 1]; 1.0 from back ends that give none.
         keypoints: `(k, 2)` x, y in pixels in the detector's own order, or None. Detectors that
-            give eyes put them first: the one on the left of the image, then the right one.
+            give eyes put them first: of an upright face the one on the left of the image, then
+            the right one; then the nose tip.
         track: The face's identity over a video, or None for still images.
+        turned_deg: How far the face is turned clockwise in the image, in quarters: 0, 90, 180 or
+            270. What is classified is turned back.
     """
 
     box: Box
     score: float
     keypoints: np.ndarray | None = field(default=None, compare=False)
     track: int | None = None
+    turned_deg: int = field(default=0, kw_only=True)
+
+    @property
+    def size_px(self) -> float:
+        """The longer side of the box."""
+        return max(self.box.width, self.box.height)
+
+    @property
+    def roll_deg(self) -> float | None:
+        """How far the line of the eyes leans, clockwise in the image, -180...180; None without."""
+        if self.keypoints is None or len(self.keypoints) < 2:
+            return None
+        dx, dy = (float(value) for value in self.keypoints[1] - self.keypoints[0])
+        return math.degrees(math.atan2(dy, dx))
 
     def __repr__(self) -> str:
         track = "" if self.track is None else f", track {self.track}"

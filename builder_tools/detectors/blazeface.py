@@ -1,0 +1,83 @@
+"""MediaPipe's BlazeFace models (Tasks API): one network each, an array in, faces out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from builder_tools.detectors.base import moved
+from builder_tools.detectors.mediapipe_import import (
+    close_at_exit,
+    import_mediapipe,
+    quiet_stderr,
+    without_reports,
+)
+from builder_tools.results import Box, Face
+
+SHORT_RANGE = "face_detection_short_range.tflite"
+FULL_RANGE = "face_detection_full_range_sparse.tflite"
+FULL_RANGE_SCALE = 0.95
+"""Full range frames faces a little wider; its boxes are scaled to short range's."""
+TALKATIVE_RUNS = 5
+"""The native library warns once, in one of its first runs; these are kept quiet."""
+
+
+class BlazeFace:
+    """One BlazeFace model. Key points: eyes, nose tip, mouth centre, ears.
+
+    Args:
+        path: Its file.
+        min_score: Faces scored lower are left out.
+    """
+
+    def __init__(self, path: Path, min_score: float) -> None:
+        self._mediapipe = import_mediapipe()
+        tasks = self._mediapipe.tasks
+        options = tasks.vision.FaceDetectorOptions(
+            base_options=without_reports(tasks.BaseOptions(model_asset_path=str(path))),
+            min_detection_confidence=min_score,
+        )
+        with quiet_stderr():
+            self._task = tasks.vision.FaceDetector.create_from_options(options)
+        close_at_exit(self._task)
+        self._talkative_runs = TALKATIVE_RUNS
+        self._scale = FULL_RANGE_SCALE if path.name == FULL_RANGE else 1.0
+
+    def find(self, image_rgb: np.ndarray) -> list[Face]:
+        """Return the faces in an image, framed as short range frames them, best score first."""
+        height, width = image_rgb.shape[:2]
+        faces = [_face(found, width, height) for found in self._run(image_rgb).detections]
+        framed = [replace(face, box=face.box.scale(self._scale)) for face in faces]
+        return sorted(framed, key=lambda face: face.score, reverse=True)
+
+    def find_within(self, image_rgb: np.ndarray, window: Box) -> list[Face]:
+        """Return the faces in a part of an image, in pixels of the image; [] for an empty part."""
+        x1, y1, x2, y2 = (int(value) for value in window.xyxy)
+        if x2 <= x1 or y2 <= y1:
+            return []
+        part = np.ascontiguousarray(image_rgb[y1:y2, x1:x2])
+        return [moved(face, x1, y1) for face in self.find(part)]
+
+    def close(self) -> None:
+        """Free what the back end holds."""
+        with quiet_stderr():
+            self._task.close()
+
+    def _run(self, image_rgb: np.ndarray) -> Any:
+        image = self._mediapipe.Image(self._mediapipe.ImageFormat.SRGB, image_rgb)
+        if self._talkative_runs == 0:
+            return self._task.detect(image)
+        self._talkative_runs -= 1
+        with quiet_stderr():
+            return self._task.detect(image)
+
+
+def _face(found: Any, width: int, height: int) -> Face:
+    box = found.bounding_box
+    x2, y2 = box.origin_x + box.width, box.origin_y + box.height
+    keypoints = np.array([(point.x * width, point.y * height) for point in found.keypoints])
+    corners = Box(float(box.origin_x), float(box.origin_y), float(x2), float(y2))
+    return Face(corners, float(found.categories[0].score), keypoints)

@@ -1,0 +1,168 @@
+"""A search for faces of every size with YuNet: a coarse look, a fine one, and a nearer one.
+
+YuNet sees faces of 16 to 320 px well. So an image is looked at 320 px large, for the faces that
+fill it, and at its own size up to 1,920 px, for all others; faces that both see are merged. Small
+candidates that the fine look is not sure of are looked at again from near by, 96 px large, and that
+score counts: of 768 faces of 32 px it finds 720 in place of 633, and it refuses more traps
+(`reports/detectors.md`). Nothing is found larger than the image: where there is no face, the image
+is looked at once more with a third of its edge continued around it.
+
+Boxes and key points come out as MediaPipe's short range gives them: a square from brows to chin;
+eyes, nose tip, mouth centre.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from builder_tools.assets import asset_path
+from builder_tools.detectors.base import SAME_FACE_IOU, enlarge, moved, suppress_overlaps
+from builder_tools.detectors.turning import as_turned, turned_back
+from builder_tools.detectors.yunet import FILE, YuNet
+from builder_tools.results import Box, Face, crop
+
+LEAST_PX, COARSE_PX, FINE_PX = 128, 320, 1920
+"""Longer side of an image at the least, in the coarse look, and at the most."""
+SINGLE_LOOK_PX = 400
+"""Smaller images need no coarse look."""
+CANDIDATE_SCORE = 0.3
+SMALL_PX, NEAR_PX = 64, 96
+"""Unsure faces under `SMALL_PX` in the fine look are looked at `NEAR_PX` large."""
+LOOK_AROUND = 2.0
+FOLLOW_PX, FOLLOW_AROUND = 160, 2.8
+"""A face known is looked for in a square so many times its box, so large."""
+MOST_CANDIDATES = 2000
+SURROUND = 1 / 3
+"""Width of the continued edge over the longer side of the image."""
+SHORT_RANGE_SIZE, SHORT_RANGE_SHIFT = 0.85, 0.03
+"""Short range's box over YuNet's longer side, and how far it is moved down, in its own heights: as
+short range frames the faces that both see, and most accurate of nine tried on two data sets."""
+
+logger = logging.getLogger(__name__)
+
+
+@functools.cache
+def yunet() -> YuNet | None:
+    """Return this process's network, or None, after one warning, where its file is not at hand."""
+    try:
+        return YuNet(asset_path(FILE))
+    except FileNotFoundError as error:
+        logger.warning(
+            "YuNet's file (232 KB) is not at hand, so faces under about 3 %% of the image and "
+            "dense crowds are found less surely, by MediaPipe alone. 'builder-tools assets' says "
+            "where it is looked for. (%s)",
+            str(error).partition("\n")[0],
+        )
+        return None
+
+
+def search_scales(network: YuNet, image_rgb: np.ndarray, min_score: float) -> list[Face]:
+    """Return the faces of an image, each once, best score first.
+
+    Args:
+        network: Finds them.
+        image_rgb: `(H, W, 3)` uint8 RGB.
+        min_score: Faces scored lower are left out.
+    """
+    longer = max(image_rgb.shape[:2])
+    fine = min(max(longer, LEAST_PX), FINE_PX)
+    sizes = (fine,) if fine <= SINGLE_LOOK_PX else (COARSE_PX, fine)
+    lowest = min(CANDIDATE_SCORE, min_score)
+    seen = [face for size in sizes for face in _at_size(network, image_rgb, size, lowest)]
+    candidates = suppress_overlaps(seen, SAME_FACE_IOU)
+    if len(candidates) > MOST_CANDIDATES:
+        logger.warning(
+            "%d places may show a face; the surest %d are looked at. Cut the image into parts to "
+            "have them all.",
+            len(candidates),
+            MOST_CANDIDATES,
+        )
+    small_px = SMALL_PX * longer / fine
+    faces = []
+    for face in candidates[:MOST_CANDIDATES]:
+        if face.score < min_score and face.size_px < small_px:
+            face = replace(face, score=_near_score(network, image_rgb, face))
+        if face.score >= min_score:
+            faces.append(face)
+    if not faces:
+        faces = [face for face in _amid_edge(network, image_rgb) if face.score >= min_score]
+    return [_as_short_range(face) for face in faces]
+
+
+def search_near(
+    network: YuNet, image_rgb: np.ndarray, faces: Sequence[Face], min_score: float
+) -> list[Face] | None:
+    """Return faces found again near where they were a moment ago, and new large ones.
+
+    None if a face is not found again, or if the image is so small that it may as well be searched.
+
+    Args:
+        network: Finds them.
+        image_rgb: `(H, W, 3)` uint8 RGB.
+        faces: Those of an image before, as `search_scales` gives them.
+        min_score: A face scored lower is not found.
+    """
+    if max(image_rgb.shape[:2]) <= SINGLE_LOOK_PX:
+        return None
+    new = [_as_short_range(one) for one in _at_size(network, image_rgb, COARSE_PX, min_score)]
+    found = []
+    for face in faces:
+        window = face.box.square().scale(FOLLOW_AROUND).round()
+        part = turned_back(crop(image_rgb, window), face.turned_deg)
+        seen = [
+            as_turned(_as_short_range(one), face.turned_deg, part.shape)
+            for one in _at_size(network, part, FOLLOW_PX, min_score)
+        ]
+        placed = [moved(one, window.x1, window.y1) for one in seen]
+        near = [one for one in placed if one.box.iou(face.box) > SAME_FACE_IOU]
+        if not near:
+            return None
+        found.append(max(near, key=lambda one: one.box.iou(face.box)))
+    again = suppress_overlaps(found, SAME_FACE_IOU)
+    return again + [one for one in new if not any(one.box.iou(f.box) > 0.1 for f in again)]
+
+
+def _at_size(network: YuNet, image_rgb: np.ndarray, size_px: int, min_score: float) -> list[Face]:
+    factor = size_px / max(image_rgb.shape[:2])
+    small = image_rgb if factor == 1 else _resized(image_rgb, factor)
+    return [enlarge(face, factor) for face in network.find(small, min_score)]
+
+
+def _resized(image_rgb: np.ndarray, factor: float) -> np.ndarray:
+    size = [max(round(length * factor), 1) for length in image_rgb.shape[1::-1]]
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return cv2.resize(image_rgb, size, interpolation=method)
+
+
+def _near_score(network: YuNet, image_rgb: np.ndarray, face: Face) -> float:
+    """Return the score of a face seen from near by; 0 where it is not seen there."""
+    window = face.box.square().scale(LOOK_AROUND).round()
+    own = face.box.shift(-window.x1, -window.y1)
+    size = round(NEAR_PX * LOOK_AROUND)
+    near = _at_size(network, crop(image_rgb, window), size, CANDIDATE_SCORE)
+    return max((one.score for one in near if own.holds(one.box.centre)), default=0.0)
+
+
+def _amid_edge(network: YuNet, image_rgb: np.ndarray) -> list[Face]:
+    """Return the faces of an image whose edge is continued around it: one may fill it."""
+    factor = min(COARSE_PX / max(image_rgb.shape[:2]), 4.0)
+    small = _resized(image_rgb, factor)
+    border = round(max(small.shape[:2]) * SURROUND)
+    wide = cv2.copyMakeBorder(small, *[border] * 4, cv2.BORDER_REPLICATE)
+    found = network.find(wide, CANDIDATE_SCORE)
+    return [enlarge(moved(face, -border, -border), factor) for face in found]
+
+
+def _as_short_range(face: Face) -> Face:
+    """Return YuNet's face with the box and key points that short range would give it."""
+    (x, y), size = face.box.centre, SHORT_RANGE_SIZE * max(face.box.width, face.box.height)
+    y += SHORT_RANGE_SHIFT * size
+    box = Box(x - size / 2, y - size / 2, x + size / 2, y + size / 2)
+    mouth = face.keypoints[3:].mean(axis=0)
+    return Face(box, face.score, np.vstack([face.keypoints[:3], mouth]))

@@ -1,0 +1,100 @@
+"""Where faces are looked for: at any turn in single images, near their last place in streams.
+
+In a stream the whole image is searched at the first frame, then every `FULL_EVERY_S`. In between,
+each face known is looked for near its last place, where the detector can do that (`follow`). The
+whole image is searched at once where one is not found there, or where the image is another than a
+moment ago: at a cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from builder_tools.detectors import FaceDetector
+from builder_tools.detectors.turning import AUTO, detect_at_any_turn
+from builder_tools.media import Frame
+from builder_tools.results import Face
+
+FULL_EVERY_S = 0.25
+MOST_FOLLOWED = 12
+"""Of more faces a full search costs less than to follow each."""
+CUT_DIFFERENCE = 20.0
+"""Mean difference of two images in grey levels from which they are of different scenes."""
+SAMPLE = 24
+"""Pixels looked at along each side for that."""
+GROUP_BYTES = 60_000_000
+
+
+class Search:
+    """Finds faces in the frames of a stream; make a new one a stream, or a part of one.
+
+    Args:
+        rotate: "auto" searches at any turn.
+    """
+
+    def __init__(self, rotate: str | int = 0) -> None:
+        self._rotate = rotate
+        self._faces: list[Face] = []
+        self._full_s = -np.inf
+        self._sample: np.ndarray | None = None
+
+    def find(self, detector: FaceDetector, frame: Frame) -> list[Face]:
+        """Return the faces of the next frame, largest first."""
+        sample = _sampled(frame.image)
+        near = None
+        if 0 <= frame.time_s - self._full_s < FULL_EVERY_S and not self._is_cut(sample):
+            near = follow(detector, frame.image, self._faces)
+        if near is None:
+            near, self._full_s = find_faces(detector, frame.image, self._rotate), frame.time_s
+        self._faces, self._sample = near, sample
+        return near
+
+    def _is_cut(self, sample: np.ndarray) -> bool:
+        before = self._sample
+        if before is None or before.shape != sample.shape:
+            return True
+        return float(np.abs(sample - before).mean()) > CUT_DIFFERENCE
+
+
+def find_faces(detector: FaceDetector, image_rgb: np.ndarray, rotate: str | int) -> list[Face]:
+    """Return the faces of one image, largest first; with "auto" at any turn."""
+    if rotate == AUTO:
+        return detect_at_any_turn(detector, image_rgb)
+    return detector.detect(image_rgb)
+
+
+def follow(detector: FaceDetector, image_rgb: np.ndarray, faces: list[Face]) -> list[Face] | None:
+    """Return the faces near where they were; None if one is lost or the detector cannot do that."""
+    look_near = getattr(detector, "follow", None)
+    if look_near is None or len(faces) > MOST_FOLLOWED:
+        return None
+    return look_near(image_rgb, faces)
+
+
+def parts_of(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+    """Yield the frames in groups of `FULL_EVERY_S`, each to be searched by a `Search` of its own.
+
+    So several threads can search a video, with the same results as one.
+    """
+    group: list[Frame] = []
+    try:
+        for frame in frames:
+            late = group and not 0 <= frame.time_s - group[0].time_s < FULL_EVERY_S
+            if late or sum(one.image.nbytes for one in group) > GROUP_BYTES:
+                yield group
+                group = []
+            group.append(frame)
+    except Exception:  # what came before it counts
+        if group:
+            yield group
+        raise
+    if group:
+        yield group
+
+
+def _sampled(image_rgb: np.ndarray) -> np.ndarray:
+    """Return some pixels of an image, evenly spread."""
+    steps = [max(side // SAMPLE, 1) for side in image_rgb.shape[:2]]
+    return image_rgb[:: steps[0], :: steps[1]].astype(np.float32)

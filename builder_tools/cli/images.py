@@ -13,12 +13,14 @@ from builder_tools.cli.drawing import add_drawing_options, drawer_of
 from builder_tools.cli.use import (
     add_geometry_options,
     add_model_options,
+    add_rotate_option,
     make_inference,
     print_json,
     progress_bar,
     shown_text,
 )
 from builder_tools.cli.verb import Verb, positive
+from builder_tools.detectors.turning import AUTO
 from builder_tools.rest import RestingFace
 from builder_tools.results import FaceEmotion, FrameResult
 
@@ -42,8 +44,13 @@ def _print_text(result: FrameResult) -> None:
         print(
             f"{result.source}: face {number} of {len(result.faces)}: "
             f"{shown_text(face)}{doubt} at x {x1}...{x2}, y {y1}...{y2}"
-            f"{_shape_text(face)}"
+            f"{_turn_text(face)}{_shape_text(face)}"
         )
+
+
+def _turn_text(face: FaceEmotion) -> str:
+    turned_deg = face.face.turned_deg
+    return f"; turned by {turned_deg} degrees" if turned_deg else ""
 
 
 def _shape_text(face: FaceEmotion) -> str:
@@ -88,6 +95,7 @@ def _img_options(parser: argparse.ArgumentParser) -> None:
         help="tell besides what the faces, all of one person, show compared with this person's "
         "resting face (of `builder-tools rest`)",
     )
+    add_rotate_option(parser, AUTO)
     add_model_options(parser)
 
 
@@ -196,6 +204,7 @@ def _batch_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--restart", action="store_true", help="do not go on with a broken run")
     add_geometry_options(parser, mesh=False)
+    add_rotate_option(parser, AUTO)
     add_model_options(parser)
 
 
@@ -238,17 +247,21 @@ def _run_batch(options: argparse.Namespace) -> int:
 def _draw_batch(table: BatchTable, job: SubmissionJob, options: argparse.Namespace) -> int:
     """Write every image that could be read with its faces drawn; return how many failed."""
     from builder_tools.drawing import DrawBox
+    from builder_tools.inference.oriented import Orientation
     from builder_tools.media import IMAGE_ERRORS, read_image
     from builder_tools.results import FaceEmotion
 
     drawer, failed, drawn = drawer_of(options) or DrawBox(), 0, []
+    view = Orientation(options.rotate)
     pairs = [pair for pair in zip(table, job.paths, strict=True) if pair[0].status != "unreadable"]
     for row, path in progress_bar(pairs, "images drawn", total=len(pairs)):
         faces = [FaceEmotion.from_dict(face) for face in row.faces]
         below = path.relative_to(job.folder)
         wanted = options.out / below.parent / _drawn_name(below.name, options.out_format)
         try:
-            drawn.append(_write_drawn(drawer.draw(read_image(path), faces), wanted, drawn))
+            drawn.append(
+                _write_drawn(drawer.draw(view.applied(read_image(path)), faces), wanted, drawn)
+            )
         except (*IMAGE_ERRORS, OSError, ValueError) as error:
             failed += 1
             print(f"failed: {path}: cannot write it drawn: {error}", file=sys.stderr)

@@ -26,6 +26,7 @@ from builder_tools.cli.process import speaks_unicode
 from builder_tools.cli.verb import Verb, positive
 from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DEFAULT_MIN_SCORES, DETECTORS
+from builder_tools.detectors.turning import ROTATIONS
 from builder_tools.results import FaceEmotion, FrameResult
 from builder_tools.timeline.faces import BestSights
 
@@ -37,7 +38,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--detector",
         choices=list(DETECTORS),
         default=DEFAULT_DETECTOR,
-        help="what finds faces (default: %(default)s)",
+        help="what finds faces (default: %(default)s, with YuNet for small faces and crowds)",
     )
     own = ", ".join(f"{name} {score:g}" for name, score in DEFAULT_MIN_SCORES.items())
     parser.add_argument(
@@ -80,6 +81,18 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_rotate_option(parser: argparse.ArgumentParser, usual: str) -> None:
+    """Add --rotate; `usual` is what happens without it."""
+    parser.add_argument(
+        "--rotate",
+        choices=ROTATIONS,
+        default=usual,
+        help="turn images clockwise by so many degrees first; auto turns none, but finds faces "
+        "that lie on their side or stand on their head, too, and says their tilt (default: "
+        "%(default)s)",
+    )
+
+
 def add_geometry_options(parser: argparse.ArgumentParser, *, mesh: bool = True) -> None:
     """Add --geometry and, where faces are drawn, --mesh."""
     parser.add_argument(
@@ -106,6 +119,8 @@ def make_inference(options: argparse.Namespace, mode: str, show: str = "none", *
         detector=options.detector,
         detector_options=detector_options(options),
         geometry=getattr(options, "geometry", False),
+        rotate=getattr(options, "rotate", None),
+        mirror=getattr(options, "mirror", False),
         **more,
     )
 
@@ -155,6 +170,7 @@ def _add_video_options(parser: argparse.ArgumentParser) -> None:
         help="search every N frames for faces; between them, faces move evenly (default: 1)",
     )
     add_geometry_options(parser)
+    add_rotate_option(parser, "0")
     add_model_options(parser)
 
 
@@ -204,6 +220,7 @@ def _run_record(options: argparse.Namespace) -> int:
 
 def _online_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--camera", default="0", help="index (0) or URL (MJPEG over HTTP, RTSP)")
+    parser.add_argument("--mirror", action="store_true", help="exchange left and right")
     window = parser.add_mutually_exclusive_group()
     window.add_argument("--window", action="store_true", help="show a window (the default)")
     window.add_argument("--headless", action="store_true", help="no window; lines on stdout")
@@ -217,6 +234,7 @@ def _online_options(parser: argparse.ArgumentParser) -> None:
     add_time_options(parser)
     add_rest_option(parser)
     add_geometry_options(parser)
+    add_rotate_option(parser, "0")
     add_model_options(parser)
 
 

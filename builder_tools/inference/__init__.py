@@ -30,7 +30,7 @@ from builder_tools.inference.batch import (
     classify_images,
     named_images,
 )
-from builder_tools.inference.checks import check_choice, check_positive, check_rest
+from builder_tools.inference.checks import check_choice, check_positive, check_rest, check_track
 from builder_tools.inference.models import EmotionModel, chosen_model, frequent_emotion
 from builder_tools.inference.oriented import Orientation, oriented
 from builder_tools.inference.pool import DetectorPool
@@ -164,8 +164,7 @@ class Inference:
         check_choice("inference_mode", inference_mode, INFERENCE_MODES)
         check_positive(img_size=img_size, batch_size=batch_size)
         check_positive(workers=workers, detect_every=detect_every)
-        if detect_every > 1 and not track:
-            raise ValueError("Expected track=True with detect_every: only tracked faces move.")
+        check_track(detect_every, track)
         self.detect_every = detect_every
         self.show_state_mode, self.inference_mode = show_state_mode, inference_mode
         self.img_size, self.batch_size = img_size, batch_size
@@ -179,8 +178,7 @@ class Inference:
         self.policy = BatchPolicy(frequent_emotion(self.model), no_face, multi_face, every_face)
         self._detectors = DetectorPool(face_det_obj, detector, detector_options or {})
         self.geometry, self._landmarker = geometry, make_landmarker() if geometry else None
-        usual = "auto" if inference_mode in ("img", "img_batch") else 0
-        self._view = Orientation(usual if rotate is None else rotate, mirror)
+        self._view = Orientation.of(inference_mode, rotate, mirror)
         self._analyser = Analyser(
             self.model, self._detectors, img_size, self._landmarker, self._view.search
         )
@@ -207,7 +205,8 @@ class Inference:
             "no_face": self.policy.no_face,
             "multi_face": self.policy.multi_face,
             "every_face": self.policy.every_face,
-            **{"geometry": self.geometry, "rotate": self._view.rotate},
+            "geometry": self.geometry,
+            "rotate": self._view.rotate,
         }
 
     def run(self, source=None, **options):

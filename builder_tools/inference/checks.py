@@ -20,6 +20,12 @@ def check_positive(**values: int | None) -> None:
             raise ValueError(f"Expected {name} >= 1. Received: {value}.")
 
 
+def check_track(detect_every: int, track: bool) -> None:
+    """Raise a ValueError if frames are left out and nobody is followed over them."""
+    if detect_every > 1 and not track:
+        raise ValueError("Expected track=True with detect_every: only tracked faces move.")
+
+
 def check_rest(rest: RestingFace | str | float | None, mode: str, model: Any) -> None:
     """Refuse a rest that a mode cannot use, or that another model made.
 

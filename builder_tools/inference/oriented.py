@@ -30,6 +30,12 @@ class Orientation:
     def __post_init__(self) -> None:
         object.__setattr__(self, "rotate", check_rotation(self.rotate))
 
+    @classmethod
+    def of(cls, mode: str, rotate: str | int | None, mirror: bool) -> Orientation:
+        """Return that of an inference mode; a `rotate` of None is "auto" for images, else 0."""
+        usual = AUTO if mode in ("img", "img_batch") else 0
+        return cls(usual if rotate is None else rotate, mirror)
+
     @property
     def search(self) -> str | int:
         """What is left for the search for faces to do: "auto", or 0."""

@@ -73,6 +73,14 @@ class Face:
         dx, dy = (float(value) for value in self.keypoints[1] - self.keypoints[0])
         return math.degrees(math.atan2(dy, dx))
 
+    @property
+    def tilt_deg(self) -> float | None:
+        """How far the face leans: `roll_deg`; without eyes `turned_deg`, or None where that is 0.
+
+        Of a face in a turned image it is about 90, -90 or +-180.
+        """
+        return (self.turned_deg or None) if self.roll_deg is None else self.roll_deg
+
     def __repr__(self) -> str:
         track = "" if self.track is None else f", track {self.track}"
         return f"Face({_place(self.box)}, score {self.score:.2f}{track})"
@@ -269,6 +277,7 @@ class FaceEmotion:
             "box": [round(float(value), 1) for value in self.face.box.xyxy],
             "detection_score": round(float(self.face.score), 4),
             "track": self.face.track,
+            "tilt_deg": _rounded(self.face.tilt_deg, 1),
             "emotion": self.emotion,
             "probability": round(float(self.probability), 4),
             "probabilities": _rounded_all(self.probabilities),
@@ -322,5 +331,5 @@ def _rounded_all(probabilities: Mapping[str, float]) -> dict[str, float]:
     return {name: round(float(value), 4) for name, value in probabilities.items()}
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 4)
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else round(float(value), digits)

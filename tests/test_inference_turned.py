@@ -1,0 +1,200 @@
+"""What lies on its side: images, videos; mirrored cameras; faces followed in streams."""
+
+import json
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pytest
+from fakes import FakeModel
+
+from builder_tools.cli import main
+from builder_tools.detectors.turning import turned_back
+from builder_tools.inference import Inference
+from builder_tools.inference.oriented import Orientation, OrientedReader, oriented
+from builder_tools.inference.search import FULL_EVERY_S, Search, parts_of
+from builder_tools.media import Frame, VideoReader, write_image
+from builder_tools.results import Box, Face
+
+
+@pytest.fixture(scope="module")
+def lying(tmp_path_factory, astronaut):
+    """The astronaut turned clockwise by 90 degrees."""
+    path = tmp_path_factory.mktemp("lying") / "lying.png"
+    write_image(path, turned_back(astronaut, 270))
+    return path
+
+
+@pytest.fixture(scope="module")
+def faces_needed(needs_detector):
+    needs_detector("mediapipe")
+    needs_detector("yunet")
+
+
+def test_a_lying_photo_keeps_its_emotion_and_says_its_tilt(lying, capsys, faces_needed):
+    assert main(["img", str(lying), "--json"]) == 0
+    (face,) = json.loads(capsys.readouterr().out)["faces"]
+    assert face["emotion"] == "happy" and face["probability"] > 0.9
+    assert face["tilt_deg"] == pytest.approx(90, abs=12)
+    assert main(["img", str(lying)]) == 0
+    assert "turned by 90 degrees" in capsys.readouterr().out
+
+
+def test_a_photo_may_be_turned_by_hand(lying, capsys, faces_needed):
+    assert main(["img", str(lying), "--json", "--rotate", "270"]) == 0
+    (face,) = json.loads(capsys.readouterr().out)["faces"]
+    assert face["emotion"] == "happy" and abs(face["tilt_deg"]) < 12
+    x1, y1, x2, y2 = face["box"]
+    assert Box(x1, y1, x2, y2).holds((224, 130)), "boxes are of the turned image"
+
+
+def test_batches_find_faces_at_any_turn(tmp_path, lying, faces_needed):
+    with Inference(show_state_mode="none", inference_mode="img_batch") as inference:
+        (row,) = inference.run(lying.parent)
+    assert (row.status, row.emotion, row.reason) == ("ok", "happy", "turned by 90 degrees")
+
+
+def test_orientation_turns_and_mirrors():
+    image = np.zeros((2, 3, 3), np.uint8)
+    image[0, 0] = 9
+    assert Orientation(90).applied(image)[0, 1, 0] == 9
+    assert Orientation(180).applied(image)[1, 2, 0] == 9
+    assert Orientation(270).applied(image)[2, 0, 0] == 9
+    assert Orientation("0", mirror=True).applied(image)[0, 2, 0] == 9
+    assert Orientation("auto").applied(image) is image
+    with pytest.raises(ValueError, match="rotate"):
+        Orientation(30)
+
+
+def test_a_turned_reader_is_else_the_reader(face_video):
+    with VideoReader(face_video.path) as reader:
+        assert oriented(reader, Orientation("auto")) is reader
+        turned = OrientedReader(reader, Orientation(90))
+        assert turned.size == face_video.size[::-1] and turned.fps == reader.fps
+        assert next(iter(turned)).image.shape == (640, 360, 3)
+
+
+@pytest.mark.parametrize(("rotate", "size"), [("90", (360, 640)), ("180", (640, 360))])
+def test_videos_are_turned_and_recorded_so(face_video, tmp_path, rotate, size):
+    class Sees:
+        crop_scale, crop_shift_y = 1.0, 0.0
+
+        def detect(self, image):
+            return [Face(Box(0, 0, image.shape[1], image.shape[0]), 0.9)]
+
+        def close(self):
+            pass
+
+    out = tmp_path / "turned.mp4"
+    with Inference(
+        FakeModel(), Sees(), show_state_mode="none", inference_mode="video_rec", rotate=rotate
+    ) as inference:
+        results = list(inference.run(face_video.path, out=out, max_frames=3))
+    assert results[0].faces[0].face.box.xyxy == (0, 0, *size)
+    with VideoReader(out) as written:
+        assert written.size == size
+
+
+def test_help_states_the_defaults(capsys):
+    for verb, usual in {"img": "auto", "img-batch": "auto", "video": "0", "online": "0"}.items():
+        with pytest.raises(SystemExit):
+            main([verb, "--help"])
+        text = " ".join(capsys.readouterr().out.split())
+        assert "--rotate {auto,0,90,180,270}" in text and f"tilt (default: {usual})" in text
+        assert "mediapipe 0.7" in text
+    assert "--mirror" in text
+
+
+@dataclass
+class Follows:
+    """Finds the bright square; remembers which images it searched and in which it followed."""
+
+    searched: list
+    followed: list
+    crop_scale = 1.0
+    crop_shift_y = 0.0
+
+    def detect(self, image):
+        self.searched.append(int(image[0, 0, 2]))
+        return self._bright(image)
+
+    def follow(self, image, faces):
+        self.followed.append(int(image[0, 0, 2]))
+        found = self._bright(image)
+        return found if len(found) >= len(faces) else None
+
+    def close(self):
+        pass
+
+    def _bright(self, image):
+        ys, xs = np.nonzero(image[..., 0] > 200)
+        if not len(xs):
+            return []
+        return [Face(Box(xs.min(), ys.min(), xs.max() + 1, ys.max() + 1), 0.9)]
+
+
+def _film(count, *, fps=20, gone=(), cut_at=None):
+    frames = []
+    for number in range(count):
+        image = np.zeros((90, 160, 3), np.uint8)
+        if cut_at is not None and number >= cut_at:
+            image[..., 1] = 200
+        if number not in gone:
+            cv2.rectangle(image, (20 + number, 20), (49 + number, 49), (255, 255, 255), -1)
+        image[0, 0, 2] = number
+        frames.append(Frame(number, number / fps, image))
+    return frames
+
+
+def _run(frames, detector):
+    search = Search()
+    return [search.find(detector, frame) for frame in frames]
+
+
+def test_streams_are_searched_on_a_schedule_and_followed_in_between():
+    detector = Follows([], [])
+    found = _run(_film(12), detector)
+    assert detector.searched == [0, 5, 10] and detector.followed == [1, 2, 3, 4, 6, 7, 8, 9, 11]
+    assert [faces[0].box.x1 for faces in found] == list(range(20, 32))
+
+
+def test_a_lost_face_or_a_cut_is_searched_for_at_once():
+    lost = Follows([], [])
+    _run(_film(5, gone=(2,)), lost)
+    assert lost.searched == [0, 2]
+    cut = Follows([], [])
+    _run(_film(5, cut_at=3), cut)
+    assert cut.searched == [0, 3] and cut.followed == [1, 2, 4]
+
+
+def test_videos_are_cut_into_parts_by_time_and_bytes(monkeypatch):
+    parts = list(parts_of(_film(12)))
+    assert [len(part) for part in parts] == [5, 5, 2]
+    assert max(part[-1].time_s - part[0].time_s for part in parts) < FULL_EVERY_S
+    monkeypatch.setattr("builder_tools.inference.search.GROUP_BYTES", 90_000)
+    assert [len(part) for part in parts_of(_film(8))] == [3, 3, 2]
+
+
+def test_frames_before_a_broken_one_are_given():
+    def broken():
+        yield from _film(2)
+        raise OSError("broken off")
+
+    given = []
+    with pytest.raises(OSError, match="broken off"):
+        for part in parts_of(broken()):
+            given += part
+    assert len(given) == 2
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_following_gives_the_same_on_any_number_of_threads(workers):
+    from builder_tools.inference.analysis import Analyser
+    from builder_tools.inference.pool import DetectorPool
+    from builder_tools.inference.stream_state import StreamState
+
+    analyser = Analyser(FakeModel(), DetectorPool(Follows([], []), "mediapipe", {}), None)
+    state = StreamState(track=True, smooth_s=None)
+    given = list(analyser.every(iter(_film(12)), state, workers=workers))
+    assert [frame.index for frame, _ in given] == list(range(12))
+    assert [faces[0].face.box.x1 for _, faces in given] == list(range(20, 32))

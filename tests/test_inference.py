@@ -91,7 +91,7 @@ def test_any_kind_of_image(tmp_path, inference, astronaut, astronaut_result, nam
     result = inference.run(str(path))
     (face,), (expected,) = result.faces, astronaut_result.faces
     assert face.emotion == "happy"
-    assert face.face.box.iou(expected.face.box) > 0.85
+    assert face.face.box.iou(expected.face.box) > 0.8
     assert result.source == str(path) and result.image.shape == (512, 512, 3)
 
 

@@ -29,11 +29,15 @@ from builder_tools.results import Box, Face, crop
 
 LEAST_PX, COARSE_PX, FINE_PX = 128, 320, 1920
 """Longer side of an image at the least, in the coarse look, and at the most."""
+LARGEST = 0.2
+"""Faces of a larger part of the image are left to the coarse look: YuNet errs on what is large."""
 SINGLE_LOOK_PX = 400
 """Smaller images need no coarse look."""
 CANDIDATE_SCORE = 0.3
-SMALL_PX, NEAR_PX = 64, 96
-"""Unsure faces under `SMALL_PX` in the fine look are looked at `NEAR_PX` large."""
+SMALL_PX, LARGE_PX, NEAR_PX = 64, 128, 96
+"""Faces under `min_score` and `SMALL_PX` in the fine look, and unsure ones over `LARGE_PX`, are
+looked at `NEAR_PX` large."""
+SURE_SCORE = 0.85
 LOOK_AROUND = 2.0
 FOLLOW_PX, FOLLOW_AROUND = 160, 2.8
 """A face known is looked for in a square so many times its box, so large."""
@@ -74,7 +78,10 @@ def search_scales(network: YuNet, image_rgb: np.ndarray, min_score: float) -> li
     fine = min(max(longer, LEAST_PX), FINE_PX)
     sizes = (fine,) if fine <= SINGLE_LOOK_PX else (COARSE_PX, fine)
     lowest = min(CANDIDATE_SCORE, min_score)
-    seen = [face for size in sizes for face in _at_size(network, image_rgb, size, lowest)]
+    seen = _at_size(network, image_rgb, sizes[-1], lowest)
+    if len(sizes) > 1:
+        seen = [face for face in seen if face.size_px <= LARGEST * longer]
+        seen += _at_size(network, image_rgb, COARSE_PX, lowest)
     candidates = suppress_overlaps(seen, SAME_FACE_IOU)
     if len(candidates) > MOST_CANDIDATES:
         logger.warning(
@@ -83,10 +90,11 @@ def search_scales(network: YuNet, image_rgb: np.ndarray, min_score: float) -> li
             len(candidates),
             MOST_CANDIDATES,
         )
-    small_px = SMALL_PX * longer / fine
     faces = []
     for face in candidates[:MOST_CANDIDATES]:
-        if face.score < min_score and face.size_px < small_px:
+        too_small = face.score < min_score and face.size_px < SMALL_PX * longer / fine
+        too_large = face.score < SURE_SCORE and face.size_px * fine / longer > LARGE_PX
+        if too_small or (too_large and face.size_px <= LARGEST * longer):
             face = replace(face, score=_near_score(network, image_rgb, face))
         if face.score >= min_score:
             faces.append(face)

@@ -254,13 +254,16 @@ class FaceEmotion:
     def to_dict(self) -> dict[str, Any]:
         """Return the face as the `faces` entry of a JSON line (see `FrameResult.to_dict`).
 
-        `track`, `valence` and `arousal` are None (null) where the source or model gives none. The
-        keys `relative_...` are there only where the face was compared with its rest, `geometry`
+        `track`, `valence` and `arousal` are None (null) where the source or model gives none;
+        `tilt_deg` is there where the detector gives eyes, or the face is turned. The keys
+        `relative_...` are there only where the face was compared with its rest, `geometry`
         only where that was asked for: null where it was not found, with `no_geometry` saying why;
         `doubtful_because` comes with it.
         """
         relative: dict[str, Any] = {}
         shape: dict[str, Any] = {}
+        tilt_deg = self.face.tilt_deg
+        tilt = {} if tilt_deg is None else {"tilt_deg": round(tilt_deg, 1)}
         if self.relative_probabilities is not None:
             relative = {
                 "relative_emotion": self.relative_emotion,
@@ -277,13 +280,13 @@ class FaceEmotion:
             "box": [round(float(value), 1) for value in self.face.box.xyxy],
             "detection_score": round(float(self.face.score), 4),
             "track": self.face.track,
-            "tilt_deg": _rounded(self.face.tilt_deg, 1),
             "emotion": self.emotion,
             "probability": round(float(self.probability), 4),
             "probabilities": _rounded_all(self.probabilities),
             "valence": _rounded(self.valence),
             "arousal": _rounded(self.arousal),
             "doubtful": bool(self.doubtful),
+            **tilt,
             **relative,
             **shape,
         }
@@ -331,5 +334,5 @@ def _rounded_all(probabilities: Mapping[str, float]) -> dict[str, float]:
     return {name: round(float(value), 4) for name, value in probabilities.items()}
 
 
-def _rounded(value: float | None, digits: int = 4) -> float | None:
-    return None if value is None else round(float(value), digits)
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 4)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from builder_tools.inference.search import Search
 from builder_tools.rest import RestingFace
 from builder_tools.results import Face, FaceEmotion
 from builder_tools.tracking import EmotionSmoother, FaceTracker, RestTracker
@@ -25,6 +26,7 @@ class StreamState:
 
     Attributes:
         rests: What is known of each person's rest; None where nobody asked.
+        search: Finds faces in the next image, near their last place.
 
     Raises:
         ValueError: If `smooth_s` is negative, or given without `track`, or a rest that has to be
@@ -44,6 +46,7 @@ class StreamState:
             raise ValueError("Expected track=True with rest: it is estimated per person.")
         self._settings = {"track": track, "smooth_s": smooth_s, "rest": rest}
         self._tracker = FaceTracker() if track else None
+        self.search = Search()
         self._smoother = EmotionSmoother(smooth_s) if smooth_s else None
         self.rests = None if rest is None else RestTracker(rest)
 

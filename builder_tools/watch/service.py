@@ -22,6 +22,7 @@ import numpy as np
 from builder_tools.inference.models import EmotionModel
 from builder_tools.inference.pool import DetectorPool
 from builder_tools.inference.reader import face_emotions, read_faces
+from builder_tools.inference.search import Search
 from builder_tools.media import Frame
 from builder_tools.results import Face, FaceEmotion, Readings
 from builder_tools.tracking import FaceTracker
@@ -45,7 +46,7 @@ class Watched:
 
     def __init__(self, camera: Camera, feed: Feed, keeper: VisitKeeper) -> None:
         self.camera, self.feed, self.keeper = camera, feed, keeper
-        self.tracker = FaceTracker()
+        self.tracker, self.search = FaceTracker(), Search()
         self.ended: list[Visit] = []
         self.in_sight = 0
         self.answers = 0
@@ -156,7 +157,7 @@ class Watch:
     def _detect(self, item: tuple[Watched, Frame]) -> Seen:
         one, frame = item
         with self.detectors.lend() as detector:
-            faces = detector.detect(frame.image)
+            faces = one.search.find(detector, frame)
         return one, frame, faces, self.detectors.cut(frame.image, faces)
 
     def _told(self, one: Watched, faces: Sequence[FaceEmotion], now_s: float) -> None:

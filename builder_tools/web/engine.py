@@ -17,10 +17,13 @@ import numpy as np
 from builder_tools.cards import DEFAULT_MODEL, ModelCard, list_models
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
+from builder_tools.detectors.turning import AUTO
 from builder_tools.inference import Inference
 from builder_tools.inference.pool import DetectorPool
 from builder_tools.inference.reader import face_emotions, read_faces
+from builder_tools.inference.search import find_faces
 from builder_tools.inference.stream_state import StreamState
+from builder_tools.media import Frame
 from builder_tools.results import FaceEmotion
 from builder_tools.web.limits import Refused
 
@@ -125,7 +128,10 @@ class Engine:
         model, pool = self.classifier(choice), self._pool(choice.detector)
         with self._in_turn():
             with pool.lend() as detector:
-                faces = detector.detect(image_rgb)
+                if state is None:
+                    faces = find_faces(detector, image_rgb, AUTO)
+                else:
+                    faces = state.search.find(detector, Frame(0, time_s, image_rgb))
             faces = state.name(faces, time_s, image_rgb) if state else faces
             images = pool.cut(image_rgb, faces)
             found = face_emotions(model, faces, read_faces(model, images, None))

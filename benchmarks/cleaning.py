@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-from detectors import read_photos
+from face_scenes import read_photos
 from machine import describe_machine
 
 from builder_tools.cleaning import CleaningConfig, clean_folder, compare_detectors

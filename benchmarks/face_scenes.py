@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,7 @@ from scenes import patch_with_rim
 from skimage import data
 
 from builder_tools.datasets.ferplus import data_folder
+from builder_tools.emotions import own_word
 from builder_tools.release.labelled_sets import labelled_set
 from builder_tools.results import Box, Face, crop
 
@@ -102,13 +103,12 @@ def grid(columns: int, rows: int, seed: int, side: int) -> Scene:
         canvas[y : y + side, x : x + side] = cv2.resize(
             _tight()[index], (side, side), interpolation=cv2.INTER_AREA
         )
-        faces.append(Box(0.15, 0.2, 0.85, 0.9).shift(0, 0))
-        faces[-1] = Box(*(value * side for value in faces[-1].xyxy)).shift(x, y)
+        faces.append(Box(0.15 * side, 0.2 * side, 0.85 * side, 0.9 * side).shift(x, y))
     return Scene(canvas, tuple(faces))
 
 
 def crowd(seed: int, *, near_px: int = 420, far_px: int = 78, far: int = 36) -> Scene:
-    """Return one near face before `far` others in rows."""
+    """Return one near face before `far` others in rows, each person `far_px` large."""
     rng = np.random.default_rng(seed)
     people = _distinct(far + 1, rng)
     canvas = np.full((FULL_HD[1], FULL_HD[0], 3), rng.integers(60, 190, 3), np.uint8)
@@ -165,6 +165,16 @@ def traps(seed: int = 0) -> Iterator[tuple[str, np.ndarray]]:
             window = _without(image, faces, rng)
             if window is not None:
                 yield "part of a photograph", window
+
+
+def tight_crops(emotions: Iterable[str]) -> tuple[list[np.ndarray], np.ndarray, list[int]]:
+    """Return `wild_dev`: images, labels into its classes, and each class's place in `emotions`."""
+    table, own = labelled_set(data_folder() / "wild_dev.zip").images, list(emotions)
+    words = table.table["emotion"].tolist()
+    names = sorted(set(words))
+    columns = [own.index(own_word(name) or name) for name in names]
+    images = [table.image(row) for row in range(len(table))]
+    return images, np.array([names.index(word) for word in words]), columns
 
 
 def default_photos() -> Path:

@@ -149,7 +149,7 @@ SPOILINGS: tuple[Spoiling, ...] = (
     ),
     *(
         Spoiling("rotation", f"{deg} deg", lambda face, n, deg=deg: scene(face, n, turn_deg=deg))
-        for deg in (10, 20, 35)
+        for deg in (10, 20, 35, 60, 90, 135, 180)
     ),
     *(
         Spoiling("blur", f"{share:.0%} of the face", _on_scene(blur, share * FACE_PX / 640))

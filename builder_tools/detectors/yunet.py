@@ -64,6 +64,7 @@ class YuNet:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.enable_mem_pattern = False  # it plans for each size of image: 80 MB more
         options.log_severity_level = 3  # warns of each output that the file gives a fixed size
         model = path.read_bytes().replace(FIXED_SIDES, FREE_SIDES)
         providers = ["CPUExecutionProvider"]

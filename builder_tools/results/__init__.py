@@ -255,15 +255,14 @@ class FaceEmotion:
         """Return the face as the `faces` entry of a JSON line (see `FrameResult.to_dict`).
 
         `track`, `valence` and `arousal` are None (null) where the source or model gives none;
-        `tilt_deg` is there where the detector gives eyes, or the face is turned. The keys
+        `tilt_deg` is there only where the face is turned. The keys
         `relative_...` are there only where the face was compared with its rest, `geometry`
         only where that was asked for: null where it was not found, with `no_geometry` saying why;
         `doubtful_because` comes with it.
         """
         relative: dict[str, Any] = {}
         shape: dict[str, Any] = {}
-        tilt_deg = self.face.tilt_deg
-        tilt = {} if tilt_deg is None else {"tilt_deg": round(tilt_deg, 1)}
+        tilt = {"tilt_deg": round(self.face.tilt_deg, 1)} if self.face.turned_deg else {}
         if self.relative_probabilities is not None:
             relative = {
                 "relative_emotion": self.relative_emotion,

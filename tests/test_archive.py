@@ -174,3 +174,37 @@ def test_lists_globs_and_what_is_wrong(sources, tmp_path, capsys):
 def test_the_settings_hash_knows_what_changes_rows():
     assert Settings(threads=4).sha256 == Settings().sha256
     assert Settings(smooth_s=0).sha256 != Settings().sha256
+
+
+def test_two_nodes_make_the_same_and_one_may_die(sources, made, tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        second = cluster.add_node(num_cpus=1)
+        killed = []
+
+        def kill_one(done, total):
+            for outcome in done:
+                if not killed:
+                    cluster.remove_node(second, allow_graceful=False)
+                    killed.append(outcome)
+                yield outcome
+
+        report = archive(
+            [sources], tmp_path / "out", Settings(), ray=cluster.address, progress=kill_one
+        )
+    finally:
+        cluster.shutdown()
+    assert killed and report.files == 6, report
+    pd.testing.assert_frame_equal(rows(tmp_path / "out"), rows(made[0]))
+
+
+def test_a_cluster_that_is_not_there_is_a_sentence(sources, tmp_path, capsys):
+    pytest.importorskip("ray")
+    command = ["archive", str(sources), "--out", str(tmp_path / "o"), "--ray", "127.0.0.1:1"]
+    assert main(command) in (1, 2)
+    assert "builder-tools archive:" in capsys.readouterr().err

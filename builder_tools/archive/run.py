@@ -14,16 +14,23 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from builder_tools.archive.cluster import on_cluster
 from builder_tools.archive.items import Item, find_items
-from builder_tools.archive.work import SOURCE, SUMMARY_KEY, Failed, Settings, Worker
+from builder_tools.archive.work import (
+    SOURCE,
+    SUMMARY_KEY,
+    Outcome,
+    Settings,
+    Worker,
+    died,
+    make_or_tell,
+)
 from builder_tools.csv_files import csv_writer
 from builder_tools.media.partial import replacing
 
 PARTS, SUMMARY, ERRORS = "parts", "summary.csv", "errors.csv"
 MOST_DEATHS = 2
 """A file at whose work so many processes died is told as failed: it may be the file."""
-
-Outcome = tuple[Item, list[dict[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,8 @@ def archive(
     out: str | Path,
     settings: Settings,
     *,
-    workers: int = 1,
+    workers: int | None = None,
+    ray: str | None = None,
     progress: Callable[[Iterable, int], Iterable] = lambda done, total: done,
 ) -> ArchiveReport:
     """Look at every file once and keep the rows in `out/parts`, a Parquet data set.
@@ -60,7 +68,8 @@ def archive(
         sources: Videos, images, folders, globs, `.txt` lists.
         out: Folder of the archive.
         settings: How the files are looked at.
-        workers: Processes.
+        workers: Processes, or actors of a cluster; None for one, or all that the cluster has.
+        ray: Address of a Ray cluster, or `auto`; None for this machine.
         progress: Wraps what is done, with the number of parts to make.
 
     Raises:
@@ -75,9 +84,14 @@ def archive(
     todo.sort(key=lambda item: -item.size)
     failed: list[dict[str, str]] = []
     made = 0
-    work = (
-        _alone(todo, settings, parts) if workers == 1 else _together(todo, settings, parts, workers)
-    )
+    if not todo:
+        work = iter(())
+    elif ray is not None:
+        work = on_cluster(todo, settings, parts, ray, workers)
+    elif (workers or 1) > 1:
+        work = _together(todo, settings, parts, workers)
+    else:
+        work = _alone(todo, settings, parts)
     for item, problems in progress(work, len(todo)):
         made += (parts / f"{item.identity}.parquet").is_file()
         failed += problems
@@ -90,11 +104,9 @@ def archive(
 
 
 def _alone(todo: Sequence[Item], settings: Settings, parts: Path) -> Iterator[Outcome]:
-    if not todo:
-        return
     worker = Worker(settings, parts)
     for item in todo:
-        yield item, _make(worker, item)
+        yield item, make_or_tell(worker, item)
 
 
 def _together(
@@ -119,8 +131,7 @@ def _together(
                     if deaths[item.identity] < MOST_DEATHS:
                         waiting.append(item)
                         continue
-                    reason = f"the process that worked on it died {MOST_DEATHS} times"
-                    problems = [{SOURCE: name, "reason": reason} for name in item.names]
+                    problems = died(item, MOST_DEATHS)
                 yield item, problems
     finally:
         for hand in hands:
@@ -173,17 +184,7 @@ def _work(commands: Connection, settings: Settings, parts: str) -> None:
             item = commands.recv()
         except EOFError:
             return
-        commands.send(_make(worker, item))
-
-
-def _make(worker: Worker, item: Item) -> list[dict[str, str]]:
-    try:
-        return worker.make(item)
-    except Failed as failed:
-        return failed.files
-    except Exception as error:  # one file must not end the run; it is told with its reason
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return [{SOURCE: name, "reason": reason} for name in item.names]
+        commands.send(make_or_tell(worker, item))
 
 
 def _read_back(parts: Path, items: Sequence[Item]) -> tuple[list[dict], list[dict[str, str]]]:

@@ -26,6 +26,9 @@ SUMMARY_KEY = b"builder_tools.files"
 SOURCE = "source"
 ROWS_A_GROUP = 4096
 
+Outcome = tuple[Item, list[dict[str, str]]]
+"""An item that was worked on, and its files that failed: `source` and `reason`."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -134,6 +137,23 @@ class Failed(Exception):
     def __init__(self, files: list[dict[str, str]]) -> None:
         super().__init__(files)
         self.files = files
+
+
+def make_or_tell(worker: Worker, item: Item) -> list[dict[str, str]]:
+    """Make an item; return the files that failed and why, whatever went wrong."""
+    try:
+        return worker.make(item)
+    except Failed as failed:
+        return failed.files
+    except Exception as error:  # one file must not end the run; it is told with its reason
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return [{SOURCE: name, "reason": reason} for name in item.names]
+
+
+def died(item: Item, times: int) -> list[dict[str, str]]:
+    """Return what is told of files whose worker died again and again."""
+    reason = f"the process that worked on it died {times} times"
+    return [{SOURCE: name, "reason": reason} for name in item.names]
 
 
 class _Part:

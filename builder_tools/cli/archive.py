@@ -19,7 +19,11 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument(
-        "--workers", type=positive, default=1, metavar="N", help="processes (default: %(default)s)"
+        "--workers", type=positive, metavar="N",
+        help="processes (default: 1), or actors of a cluster (default: all it has cores for)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ray", metavar="ADDRESS", help="work on a Ray cluster: its address, or auto"
     )
     parser.add_argument(
         "--smooth", type=float, default=SMOOTH_S, metavar="SECONDS",
@@ -47,6 +51,7 @@ def _run(options: argparse.Namespace) -> int:
         options.out,
         settings,
         workers=options.workers,
+        ray=options.ray,
         progress=lambda done, total: progress_bar(done, "parts", total=total),
     )
     for line in report.left_out:
@@ -66,6 +71,7 @@ VERBS = {
         (
             "builder-tools archive recordings/ --out archive --workers 4",
             "builder-tools archive 'viewers/*.mp4' more.txt --out archive",
+            "builder-tools archive /shared/films --out /shared/archive --ray auto",
         ),
         _options,
         _run,

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -34,8 +33,6 @@ LARGEST = 0.2
 """Faces of a larger part of the image are left to the coarse look: YuNet errs on what is large."""
 SINGLE_LOOK_PX = 400
 """Smaller images need no coarse look."""
-FINE_PIXELS = 1920 * 1088
-"""The fine look's most pixels: the network takes about 80 bytes for each."""
 CANDIDATE_SCORE = 0.3
 SMALL_PX, LARGE_PX, NEAR_PX = 64, 128, 96
 """Faces under `min_score` and `SMALL_PX` in the fine look, and unsure ones over `LARGE_PX`, are
@@ -78,8 +75,7 @@ def search_scales(network: YuNet, image_rgb: np.ndarray, min_score: float) -> li
         min_score: Faces scored lower are left out.
     """
     longer = max(image_rgb.shape[:2])
-    within_px = math.sqrt(FINE_PIXELS / min(image_rgb.shape[:2]) * longer)
-    fine = round(min(max(longer, LEAST_PX), FINE_PX, within_px))
+    fine = min(max(longer, LEAST_PX), FINE_PX)
     sizes = (fine,) if fine <= SINGLE_LOOK_PX else (COARSE_PX, fine)
     lowest = min(CANDIDATE_SCORE, min_score)
     seen = _at_size(network, image_rgb, sizes[-1], lowest)

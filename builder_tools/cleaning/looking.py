@@ -129,7 +129,8 @@ def with_nearer_eyes(detector: FaceDetector, image_rgb: np.ndarray, face: Face) 
     corner = np.array([round(window.x1), round(window.y1)])
     moved = face.box.shift(-float(corner[0]), -float(corner[1]))
     own = Box(*(value * factor for value in moved.xyxy))
-    found = max(detector.detect(near), key=lambda one: one.box.iou(own), default=None)
+    look = getattr(detector, "detect_near", detector.detect)
+    found = max(look(near), key=lambda one: one.box.iou(own), default=None)
     if found is None or found.keypoints is None or found.box.iou(own) < SAME_FACE_IOU:
         return face
     return replace(face, keypoints=found.keypoints / factor + corner)

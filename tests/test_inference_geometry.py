@@ -103,6 +103,16 @@ def test_smoothing_and_frames_between_keep_it(needs_geometry, face_video, needs_
     assert abs(face.geometry.pose_deg.yaw) < 8
 
 
+def test_of_a_camera(landmarker, mjpeg_server) -> None:
+    detector, options = FakeDetector(num_faces=1), {"show_state_mode": "none", "geometry": True}
+    with (
+        Inference(FakeModel(), detector, inference_mode="online", **options) as opened,
+        opened.run(mjpeg_server.url, max_frames=2) as results,
+    ):
+        faces = [face for one in results for face in one.faces]
+    assert len(faces) == 2 and all(face.geometry is not None for face in faces)
+
+
 def result(time_s: float, geometry, no_geometry: str = "") -> FrameResult:
     face = Face(Box(0, 0, 20, 20), 0.9, track=1)
     shape = {"geometry": geometry, "no_geometry": no_geometry}

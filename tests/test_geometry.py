@@ -247,9 +247,9 @@ def test_mouth_open_is_a_ratio() -> None:
 def test_a_face_turned_away_is_doubtful() -> None:
     ahead, away = (face_of(geometry=made_geometry(yaw=yaw)) for yaw in (-20, -70))
     assert not ahead.doubtful and ahead.doubtful_because == ""
-    assert away.doubtful and away.doubtful_because == "face turned by more than 45 degrees"
+    assert away.doubtful and away.doubtful_because == "face turned by more than 50 degrees"
     both = face_of(0.5, doubtful_below=0.6, geometry=made_geometry(pitch=70)).doubtful_because
-    assert both == "probability under 0.60 and face turned by more than 45 degrees"
+    assert both == "probability under 0.60 and face turned by more than 50 degrees"
 
 
 def test_json_of_a_face() -> None:
@@ -267,7 +267,7 @@ def test_cells_of_a_table() -> None:
     full = geometry_cells(face_of(geometry=made_geometry(yaw=70, jawOpen=0.5)).to_dict())
     named = dict(zip(GEOMETRY_COLUMNS, full, strict=True))
     assert (named["yaw_deg"], named["jawOpen"], named["no_geometry"]) == (70, 0.5, None)
-    assert named["doubtful_because"] == "face turned by more than 45 degrees"
+    assert named["doubtful_because"] == "face turned by more than 50 degrees"
     empty = geometry_cells(face_of(no_geometry="too dark").to_dict())
     assert empty == [None] * 58 + ["too dark", None]
     assert geometry_cells(face_of().to_dict()) == [None] * 60

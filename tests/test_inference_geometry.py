@@ -74,7 +74,7 @@ def test_a_face_turned_away_is_doubtful_in_a_batch(landmarker, tmp_path) -> None
     with inference("img_batch", every_face=True) as opened:
         ahead, away = opened.run(tmp_path)
     assert ("doubtful" in ahead.reason, "doubtful" in away.reason) == (False, True)
-    assert away.faces[0]["doubtful_because"] == "face turned by more than 45 degrees"
+    assert away.faces[0]["doubtful_because"] == "face turned by more than 50 degrees"
 
 
 def test_csv_of_faces(landmarker, tmp_path) -> None:
@@ -165,7 +165,7 @@ def test_timeline(tmp_path, suffix: str) -> None:
     assert list(table.columns)[-len(GEOMETRY_COLUMNS) :] == list(GEOMETRY_COLUMNS)
     with_face = table[table["track"].notna()]
     assert with_face["yaw_deg"].tolist()[0] == 60 and with_face["jawOpen"].tolist()[0] == 0.3
-    assert with_face["doubtful_because"].tolist()[0] == "face turned by more than 45 degrees"
+    assert with_face["doubtful_because"].tolist()[0] == "face turned by more than 50 degrees"
     assert with_face["yaw_deg"].isna().tolist() == [False, True]
 
 

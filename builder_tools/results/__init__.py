@@ -32,7 +32,7 @@ DOUBTFUL_BELOW = 0.5
 PITCH_AHEAD_DEG = -6.0
 """The pitch of faces that look ahead: the median of posed frontal portraits is -6.6, of faces in
 the wild -3, of FER+ -7."""
-DOUBTFUL_TURN_DEG = 45.0
+DOUBTFUL_TURN_DEG = 50.0
 """`HeadPose.turned_deg` beyond which an emotion is doubtful (measured: `reports/geometry.md`)."""
 EYES_CLOSED_BELOW = 0.5
 """`FaceGeometry.eyes_open` below which the eyes count as closed: of faces of FER+ below it, most

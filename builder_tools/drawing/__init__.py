@@ -35,8 +35,9 @@ from builder_tools.results import Box, FaceEmotion
 
 __all__ = ["BLACK", "WHITE", "DrawBox", "ink_on", "luminance"]
 
-SCALES = (1.0, 0.8, 0.64, 0.5)
-"""Sizes of letters that are tried until there is room for all."""
+SCALES, LAST_SCALE = (1.0, 0.8, 0.64, 0.5), 0.5
+"""Sizes of letters that are tried until there is room for all; the last may be too small to read
+where the image is shown small, so it is taken only where nothing else has room."""
 FEW_BARS = 3
 """Bars a face, the most probable ones, where there is no room for all."""
 LEAST_LETTER_PX = 4
@@ -286,7 +287,10 @@ def _placed(
     height, width = canvas.shape[:2]
     complete = None
     for scale in SCALES:
-        letters = [max(round(scale * pen.letter_for(one.box)), SMALLEST_LETTER_PX) for one in known]
+        if scale == LAST_SCALE and complete is not None:
+            break
+        least = SMALLEST_LETTER_PX if scale == LAST_SCALE else pen.smallest
+        letters = [max(round(scale * pen.letter_for(one.box)), least) for one in known]
         wishes = [
             Wish(one.corners, card.size(letter), one.seen.slot, one.seen.offset)
             for one, card, letter in zip(known, cards, letters, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -216,6 +217,13 @@ def test_what_a_crash_left_open_goes_on_or_ends(url):
     (blue,) = figures(database, minimum_group=2)
     assert blue.visits == 2 and blue.means["dwell"].value == 25.0
     database.close()
+
+
+def test_two_may_open_a_new_database_at_once(url):
+    with ThreadPoolExecutor(8) as pool:
+        for database in pool.map(lambda _: Database(url, BERLIN), range(8)):
+            assert database.open_rows("north") == []
+            database.close()
 
 
 def test_old_visits_are_forgotten(url):

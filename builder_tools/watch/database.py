@@ -25,6 +25,8 @@ from builder_tools.watch.visits import Visit
 MIGRATIONS = Path(__file__).with_name("migrations")
 BUSY_S = 10.0
 """How long to wait for another writer of a SQLite file."""
+ALONE = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(20261126)"}
+"""What makes two processes that open a new database at once bring it up to date in turn."""
 
 
 class DatabaseError(OSError):
@@ -148,6 +150,7 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
         with self._engine.begin() as connection:
+            connection.exec_driver_sql(ALONE[self._engine.dialect.name])
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 

@@ -23,7 +23,7 @@ from builder_tools.evaluation import (
     risk_coverage,
 )
 from builder_tools.media import replacing
-from builder_tools.plots import plot_reliability, plot_risk_coverage
+from builder_tools.plots import plot_confusion, plot_reliability, plot_risk_coverage
 from builder_tools.release import load_data, predict_table
 
 JUDGED = ("ferplus-nine", "ferplus-majority-8")
@@ -58,6 +58,10 @@ def _model(name: str, test: ImageTable, reports: Path) -> list[str]:
     card = classifier.card
     calibrated = predict_table(classifier, test)
     plain = apply_temperature(calibrated, 1 / card.temperature)
+    confusion = Figure(figsize=(7, 5.5), layout="constrained")
+    nine = card.metrics["test"]["ferplus-nine"]  # of the file that is deployed
+    plot_confusion(nine["confusion"], card.emotions, confusion.subplots())
+    confusion.savefig(reports / "figures" / f"{name}_confusion.png", dpi=120)
     figure = Figure(figsize=(9.5, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     head = "| protocol | images | ECE as trained | ECE at temperature "

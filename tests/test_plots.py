@@ -31,7 +31,8 @@ def close_figures():
 
 
 def confusion(ax):
-    return plot_confusion(evaluate(Y_TRUE, PROBABILITIES, EmotionSet(("happy", "sad"))), ax)
+    found = evaluate(Y_TRUE, PROBABILITIES, EmotionSet(("happy", "sad")))
+    return plot_confusion(found.confusion, ("happy", "sad"), ax)
 
 
 FIGURES = {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from builder_tools.evaluation import (
-    Evaluation,
     RiskCoverage,
     expected_calibration_error,
     reliability_bins,
@@ -16,15 +17,19 @@ from builder_tools.evaluation.calibration import LEAST_IMAGES
 from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
 
 
-def plot_confusion(evaluation: Evaluation, ax: Axes | None = None) -> Axes:
+def plot_confusion(
+    confusion: Sequence[Sequence[int]] | np.ndarray, emotions: Sequence[str], ax: Axes | None = None
+) -> Axes:
     """Draw the confusion matrix: colour is the share of the row, numbers are images.
 
     Args:
-        evaluation: Rows are true emotions, columns predictions.
+        confusion: `(k, k)` counts as `Evaluation` and cards hold them: rows are true emotions,
+            columns predictions.
+        emotions: Their names, in label order.
         ax: Where to draw.
     """
     ax = axes_or_new(ax, (6, 5.5))
-    confusion, names = evaluation.confusion, list(evaluation.emotions)
+    confusion, names = np.asarray(confusion), list(emotions)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(confusion):
@@ -32,7 +37,11 @@ def plot_confusion(evaluation: Evaluation, ax: Axes | None = None) -> Axes:
         ax.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
     ax.set_xticks(range(len(names)), names, rotation=45, ha="right")
     ax.set_yticks(range(len(names)), names)
-    ax.set(xlabel="predicted", ylabel="true", title=f"accuracy {evaluation.accuracy.value:.3f}")
+    ax.set(
+        xlabel="predicted",
+        ylabel="true",
+        title=f"accuracy {np.trace(confusion) / confusion.sum():.3f}",
+    )
     return ax
 
 

@@ -182,7 +182,7 @@ def save_figures(folder: str | Path, shipped: ShippedModel) -> list[Path]:
     widest = (judgements.get("ferplus-nine") or judgements[OWN_LABELS]).official
     drawn = {
         "curves": lambda ax: plot_training_curves(shipped.history, ax=ax),
-        "confusion": lambda ax: plot_confusion(widest, ax=ax),
+        "confusion": lambda ax: plot_confusion(widest.confusion, list(widest.emotions), ax),
     }
     paths = []
     for what, draw in drawn.items():

@@ -293,7 +293,9 @@ def test_mediapipe_start_is_light_and_quiet(needs_detector):
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)\n"
     )
     done = _run(script)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    told = done.stderr.replace("YuNet's file", "", 1) if "not at hand" in done.stderr else ""
+    assert (done.returncode, done.stdout) == (0, "") and done.stderr.count("\n") <= bool(told)
+    assert told or not done.stderr, "only that the file is missing may be told"
 
 
 def test_blocked_modules_import_as_before_afterwards(needs_detector):

@@ -56,12 +56,11 @@ def yunet() -> YuNet | None:
     """Return this process's network, or None, after one warning, where its file is not at hand."""
     try:
         return YuNet(asset_path(FILE))
-    except FileNotFoundError as error:
+    except FileNotFoundError:
         logger.warning(
-            "YuNet's file (232 KB) is not at hand, so faces under about 3 %% of the image and "
+            "YuNet's file (232 KB) is not at hand, so faces under about 3 % of the image and "
             "dense crowds are found less surely, by MediaPipe alone. 'builder-tools assets' says "
-            "where it is looked for. (%s)",
-            str(error).partition("\n")[0],
+            "where it is looked for."
         )
         return None
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import tomllib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -69,3 +71,40 @@ def check_fields(
             raise ValueError(
                 f"Expected {name} in {where} to be {words}. Received: {values[name]!r}."
             )
+
+
+def check_keys(
+    where: str, given: Mapping[str, Any], known: Collection[str], needed: Collection[str] = ()
+) -> None:
+    """Refuse keys that nobody knows, and what lacks those that are needed.
+
+    Raises:
+        ValueError: Names them.
+    """
+    if unknown := sorted(set(given) - set(known)):
+        raise ValueError(f"Expected in {where} only {sorted(known)}. Received: {unknown}.")
+    if missing := sorted(set(needed) - set(given)):
+        raise ValueError(f"Expected {sorted(needed)} of {where}. Missing: {missing}.")
+
+
+def read_toml(path: Path, tables: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return what a TOML file says, and its `[[tables]]` apart.
+
+    Args:
+        path: The file.
+        tables: Name of the tables that may stand several times.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no TOML, or its tables are none.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"No configuration at {str(path)!r}. Check the spelling.")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"Cannot read {path} as TOML: {error}.") from error
+    rows = content.pop(tables, [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"Expected [[{tables}]] tables in {path}. Received: {rows!r}.")
+    return content, rows

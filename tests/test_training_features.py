@@ -178,9 +178,11 @@ def test_what_features_follow_from_is_in_their_name(changed, own_cache):
 
 def test_nothing_is_computed_again(own_cache, monkeypatch):
     cached()
+    stored = {path: path.stat().st_ino for path in own_cache.rglob("*")}
     monkeypatch.setattr(features, "_computed", None)
     cached()
     cached(learning_rate=0.1, head=Head(dense=(12,)))
+    assert {path: path.stat().st_ino for path in own_cache.rglob("*")} == stored
 
 
 def test_what_was_killed_keeps_the_copies_that_are_whole(own_cache, monkeypatch):

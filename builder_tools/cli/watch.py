@@ -120,6 +120,8 @@ def _print_report(site, database, options: argparse.Namespace) -> int:
     )
     if options.by == "exhibit":
         found = rank(found, site.rank_by)
+    for line in filter(None, (site.title, site.consent)):
+        print(line, file=sys.stderr)
     measures = list(found[0].means) if found else []
     writer = csv.writer(sys.stdout, lineterminator="\n")
     columns = [column for name in measures for column in (name, f"{name}_low", f"{name}_high")]

@@ -11,7 +11,6 @@ nobody is recognised. Intervals are 95 % percentile bootstraps over visits.
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from builder_tools.fields import check_fields, is_number, is_text, is_whole
+from builder_tools.fields import check_fields, check_keys, is_number, is_text, is_whole, read_toml
 from builder_tools.inference import Inference
 from builder_tools.media import IMAGE_SUFFIXES, read_image
 from builder_tools.media.partial import replacing
@@ -142,25 +141,14 @@ def read_config(path: str | Path) -> ExhibitConfig:
         ValueError: If it is no TOML, or a key is unknown or missing; says which.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"No configuration at {str(path)!r}. Check the spelling.")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"Cannot read {path} as TOML: {error}.") from error
-    rows = content.pop("exhibit", [])
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"Expected [[exhibit]] tables in {path}. Received: {rows!r}.")
+    content, rows = read_toml(path, "exhibit")
     exhibits = tuple(_exhibit(row, path.parent) for row in rows)
-    _check_keys(content, set(ExhibitConfig.__dataclass_fields__) - {"exhibits"}, str(path))
+    check_keys(str(path), content, set(ExhibitConfig.__dataclass_fields__) - {"exhibits"})
     return ExhibitConfig(exhibits, **content)
 
 
 def _exhibit(row: dict[str, Any], folder: Path) -> Exhibit:
-    _check_keys(row, set(Exhibit.__dataclass_fields__), "an [[exhibit]]")
-    missing = {"name", "source"} - set(row)
-    if missing:
-        raise ValueError(f"Expected name and source of an [[exhibit]]. Missing: {sorted(missing)}.")
+    check_keys("an [[exhibit]]", row, set(Exhibit.__dataclass_fields__), {"name", "source"})
     check_fields(f"the exhibit {row['name']!r}", row, _EXHIBIT_KINDS)
     source = row["source"]
     if isinstance(source, str) and "://" not in source:
@@ -168,12 +156,6 @@ def _exhibit(row: dict[str, Any], folder: Path) -> Exhibit:
         if not Path(source).exists():
             raise FileNotFoundError(f"Exhibit {row['name']!r}: nothing at {source!r}.")
     return Exhibit(**{**row, "source": source})
-
-
-def _check_keys(given: dict[str, Any], known: set[str], where: str) -> None:
-    unknown = set(given) - known
-    if unknown:
-        raise ValueError(f"Expected in {where} only {sorted(known)}. Received: {sorted(unknown)}.")
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from builder_tools.fields import check_fields, is_number, is_text, is_whole
+from builder_tools.fields import check_fields, check_keys, is_number, is_text, is_whole, read_toml
 
 EXAMPLE = """\
 # A museum with two cameras. `builder-tools watch show.toml` runs until it is stopped;
-# `builder-tools exhibits show.toml --out report --since 2026-11-01` tells what it saw.
+# `builder-tools watch show.toml --report --since 2026-11-01` tells what it saw.
 title = "Spring show"
 zone = "Europe/Berlin"        # of the visitors' clock; times are stored in UTC
 database = "visits.db"        # a file beside this one, or postgresql+psycopg://user@host/name
@@ -61,7 +60,7 @@ class Camera:
     Args:
         name: Distinct.
         exhibit: What it watches; several cameras may watch one exhibit.
-        source: Index, device, address, or a film that is played in a loop's place at its own speed.
+        source: Index, device, address, or a film, which is played once at its own speed.
     """
 
     name: str
@@ -78,7 +77,7 @@ class Site:
         title: Of reports.
         zone: Of the visitors' clock.
         database: A file or an address.
-        consent: How visitors were asked; shown in reports.
+        consent: How visitors were asked; told with every report.
         minimum_group: Visits before anything is told of them.
         minimum_dwell_s: Shorter visits are passers-by.
         gap_s: Longest time out of sight within a visit.
@@ -112,16 +111,10 @@ def read_site(path: str | Path) -> Site:
             cameras share a name; says which.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"No configuration at {str(path)!r}. Check the spelling.")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"Cannot read {path} as TOML: {error}.") from error
-    rows = content.pop("camera", [])
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"Expected one or more [[camera]] tables in {path}. Received: {rows!r}.")
-    _check_keys(content, set(_SITE_KINDS), set(), str(path))
+    content, rows = read_toml(path, "camera")
+    if not rows:
+        raise ValueError(f"Expected one or more [[camera]] tables in {path}. Received: none.")
+    check_keys(str(path), content, _SITE_KINDS)
     check_fields(str(path), content, _SITE_KINDS)
     cameras = tuple(_camera(row, path.parent) for row in rows)
     names = [camera.name for camera in cameras]
@@ -138,7 +131,7 @@ def read_site(path: str | Path) -> Site:
 
 
 def _camera(row: dict[str, Any], folder: Path) -> Camera:
-    _check_keys(row, set(_CAMERA_KINDS), {"name", "exhibit", "source"}, "a [[camera]]")
+    check_keys("a [[camera]]", row, _CAMERA_KINDS, needed=_CAMERA_KINDS)
     check_fields(f"the camera {row['name']!r}", row, _CAMERA_KINDS)
     source = row["source"]
     if isinstance(source, str) and "://" not in source and not source.startswith("/dev/"):
@@ -151,14 +144,3 @@ def _camera(row: dict[str, Any], folder: Path) -> Camera:
 def _database(content: dict[str, Any], folder: Path) -> str:
     url = content.get("database", Site.database)
     return url if "://" in url else str(folder / url)
-
-
-def _check_keys(given: dict[str, Any], known: set[str], needed: set[str], where: str) -> None:
-    if set(given) - known:
-        raise ValueError(
-            f"Expected in {where} only {sorted(known)}. Received: {sorted(set(given) - known)}."
-        )
-    if needed - set(given):
-        raise ValueError(
-            f"Expected {sorted(needed)} of {where}. Missing: {sorted(needed - set(given))}."
-        )

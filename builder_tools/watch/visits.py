@@ -17,10 +17,9 @@ import numpy as np
 from builder_tools.emotions import NINE_EMOTIONS, own_word
 from builder_tools.results import Box, FaceEmotion
 from builder_tools.timeline.affect import affect_of
+from builder_tools.tracking.flicker import LONGEST_STEP_S
 from builder_tools.watch.tables import SHARES, UNIT
 
-LONGEST_STEP_S = 1.0
-"""A sight counts for the time since the one before, at most for this."""
 REACH_SIDES = 1.5
 """A face that comes back is looked for within so many face sides of its last place ..."""
 LARGEST_SIZE_RATIO = 1.6
@@ -198,7 +197,7 @@ def resumed_visit(row: Mapping[str, Any], seen_s: float) -> Visit:
     weight = max(dwell_s, 1e-3)
     known = row["valence"] is not None
     places = [row["valence"] or 0, row["arousal"] or 0]
-    visit = Visit(
+    return Visit(
         row["number"],
         seen_s,
         seen_s,
@@ -212,4 +211,3 @@ def resumed_visit(row: Mapping[str, Any], seen_s: float) -> Visit:
         valence_arousal=weight * np.array([*(p / UNIT for p in places), 1.0]) * known,
         intensity=weight * row["intensity"] / UNIT,
     )
-    return visit

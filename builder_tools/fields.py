@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,6 +97,8 @@ def read_toml(path: Path, tables: str) -> tuple[dict[str, Any], list[dict[str, A
         FileNotFoundError: If there is no such file.
         ValueError: If it is no TOML, or its tables are none.
     """
+    import tomllib
+
     if not path.is_file():
         raise FileNotFoundError(f"No configuration at {str(path)!r}. Check the spelling.")
     try:

@@ -1,6 +1,7 @@
 """The command line: every verb's help, what goes to stdout, and the exit codes."""
 
 import dataclasses
+import importlib
 import inspect
 import json
 import os
@@ -18,8 +19,8 @@ from PIL import Image
 import builder_tools
 from builder_tools import classifier
 from builder_tools.cards import DEFAULT_MODEL, ModelCard, file_sha256, find_model, write_card
-from builder_tools.cli import VERBS, build_parser, main
-from builder_tools.cli.use import DEVICES
+from builder_tools.classifier import DEVICES
+from builder_tools.cli import PLACES, VERBS, build_parser, main
 from builder_tools.detectors import DEFAULT_MIN_SCORES, DETECTORS, detector_class
 from builder_tools.media import read_image, write_image
 
@@ -83,6 +84,21 @@ def refused(arguments, capsys):
 
 def test_every_verb_of_the_contract_is_there():
     assert set(VERBS) >= CONTRACT_VERBS
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_a_module_has_the_verbs_that_are_looked_for_in_it(name):
+    module = importlib.import_module(f"builder_tools.cli.{name}")
+    assert tuple(module.VERBS) == PLACES[name]
+
+
+def test_a_start_imports_one_verb(tmp_path):
+    code = (
+        "import sys; from builder_tools.cli import main; main(['assets']); "
+        "print([m for m in sys.modules if m.startswith('builder_tools.cli.')], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "cli.house" in done.stderr and "cli.train" not in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -7,34 +7,16 @@ failed (they are listed), 2 wrong usage; 130, 143 and 129 ended by Ctrl-C, SIGTE
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections import UserDict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 
 import builder_tools
 from builder_tools import __version__
-from builder_tools.cli import (
-    archive,
-    balance,
-    benchmark,
-    clean,
-    data,
-    exhibits,
-    highlights,
-    house,
-    images,
-    kaggle,
-    label_va,
-    release,
-    resting,
-    train,
-    tune,
-    use,
-    watch,
-    web,
-)
 from builder_tools.cli.process import (
     advice_on_place,
     allow_any_letter,
@@ -43,38 +25,63 @@ from builder_tools.cli.process import (
     keep_any_name_in_tables,
 )
 from builder_tools.cli.quiet import without_chatter
+from builder_tools.cli.verb import Verb
 
 DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 
-VERBS = {
-    **images.VERBS,
-    **use.VERBS,
-    **resting.VERBS,
-    **kaggle.VERBS,
-    **highlights.VERBS,
-    **web.VERBS,
-    **exhibits.VERBS,
-    **watch.VERBS,
-    **archive.VERBS,
-    **data.VERBS,
-    **clean.VERBS,
-    **balance.VERBS,
-    **tune.VERBS,
-    **train.VERBS,
-    **release.VERBS,
-    **label_va.VERBS,
-    **benchmark.VERBS,
-    **house.VERBS,
+PLACES = {
+    "images": ("img", "img-batch"),
+    "use": ("video", "video-rec", "online"),
+    "resting": ("rest",),
+    "kaggle": ("submit",),
+    "highlights": ("highlights",),
+    "web": ("web",),
+    "exhibits": ("exhibits",),
+    "watch": ("watch",),
+    "archive": ("archive",),
+    "data": ("data",),
+    "clean": ("clean",),
+    "balance": ("balance",),
+    "tune": ("tune",),
+    "train": ("train",),
+    "release": ("evaluate", "quantize", "ensemble", "export"),
+    "label_va": ("label-va",),
+    "benchmark": ("benchmark",),
+    "house": ("assets", "models"),
 }
-"""Every verb by name, in the order of the help."""
-
+"""The verbs of each module here, in the order of the help: a start imports one of them."""
 
 STUDY_VERBS = {
-    name for module in (balance, label_va, release, train, tune) for name in module.VERBS
+    verb for name in ("balance", "label_va", "release", "train", "tune") for verb in PLACES[name]
 }
 """Those that load TensorFlow."""
-TABLE_VERBS = {*STUDY_VERBS, *clean.VERBS, *data.VERBS}
+TABLE_VERBS = {*STUDY_VERBS, *PLACES["clean"], *PLACES["data"]}
 """Those that keep names of files in pandas' tables."""
+
+
+class _Verbs(UserDict[str, Verb]):
+    """Every verb by name, imported when it is asked for."""
+
+    def __init__(self, places: Mapping[str, Sequence[str]]) -> None:
+        super().__init__()
+        self._module = {verb: name for name, verbs in places.items() for verb in verbs}
+
+    def __missing__(self, verb: str) -> Verb:
+        module = importlib.import_module(f"{__name__}.{self._module[verb]}")
+        self.data = {**module.VERBS, **self.data}
+        return self.data[verb]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._module)
+
+    def __len__(self) -> int:
+        return len(self._module)
+
+    def __contains__(self, verb: object) -> bool:
+        return verb in self._module
+
+
+VERBS = _Verbs(PLACES)
 
 
 MOVED = {
@@ -84,14 +91,15 @@ MOVED = {
 """Verbs that only made this repository's own tables -> what makes them now."""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of all verbs."""
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Build the parser of all verbs, or of one, whose module is then the only one imported."""
     parser = argparse.ArgumentParser(
         prog="builder-tools", description="Recognise nine emotions from faces, and study how."
     )
     parser.add_argument("--version", action="version", version=f"builder-tools {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for name, verb in VERBS.items():
+    for name in VERBS if only is None else (only,):
+        verb = VERBS[name]
         own = verbs.add_parser(
             name,
             help=verb.help,
@@ -112,7 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         moved = f"This left the package: run {MOVED[words[0]]} in a clone of the repository."
         print(f"builder-tools {words[0]}: {moved}", file=sys.stderr)
         return WRONG_USAGE
-    options = build_parser().parse_args(words)
+    only = words[0] if words and words[0] in VERBS else None
+    options = build_parser(only).parse_args(words)
     if options.verb in TABLE_VERBS:
         keep_any_name_in_tables()
     quiet = without_chatter() if options.verb in STUDY_VERBS else nullcontext()

@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from builder_tools.cli.model import add_model_options, detector_options, progress_bar
 from builder_tools.cli.over_time import SMOOTH_S
-from builder_tools.cli.use import add_model_options, detector_options, progress_bar
 from builder_tools.cli.verb import Verb, need_extra, positive
 
 

@@ -28,7 +28,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from builder_tools.cards import list_models
-    from builder_tools.cli.use import progress_bar
+    from builder_tools.cli.model import progress_bar
     from builder_tools.timing import time_images, time_models
 
     models = options.models or [card.name for card in list_models()]

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from builder_tools.cli.figures import without_screen
-from builder_tools.cli.use import (
+from builder_tools.cli.model import (
     add_geometry_options,
     add_model_options,
     make_inference,

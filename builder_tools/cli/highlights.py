@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from builder_tools.cli.use import add_model_options, make_inference, progress_bar
+from builder_tools.cli.model import add_model_options, make_inference, progress_bar
 from builder_tools.cli.verb import Verb, need_video, positive
 
 

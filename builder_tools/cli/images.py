@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from builder_tools.cli.drawing import add_drawing_options, drawer_of
-from builder_tools.cli.use import (
+from builder_tools.cli.model import (
     add_geometry_options,
     add_model_options,
     add_rotate_option,

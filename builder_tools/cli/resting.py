@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from builder_tools.cli.model import add_model_options, make_inference
 from builder_tools.cli.over_time import check_rest_place, write_rest
-from builder_tools.cli.use import add_model_options, make_inference
 from builder_tools.cli.verb import Verb
 
 

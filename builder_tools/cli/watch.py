@@ -9,7 +9,7 @@ from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from builder_tools.cli.use import add_model_options, detector_options, make_classifier
+from builder_tools.cli.model import add_model_options, detector_options, make_classifier
 from builder_tools.cli.verb import Verb, need_extra, positive
 
 STALE_S = 15.0

@@ -29,6 +29,7 @@ DRAWERS = {
     "labels": {},
     "labels in Russian": {"language": "ru"},
     "faces blurred": {"blur_faces": True},
+    "dial": {"show_dial": True},
     "bars": {"show_bars": True},
     "bars and dial": {"show_bars": True, "show_dial": True},
 }

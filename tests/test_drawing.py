@@ -266,6 +266,17 @@ def test_cards_of_a_video_stand_still(monkeypatch):
     assert moves <= 2
 
 
+def test_bars_that_had_no_room_come_back_when_there_is_room_again():
+    image = np.full((400, 800, 3), 90, np.uint8)
+    drawer, near, far = DrawBox(show_bars=True), (10, 10, 790, 390), (300, 100, 400, 200)
+    wanted = DrawBox(show_bars=True).draw(image, [_face(far, track=1)])
+    for _ in range(40):
+        drawer.draw(image, [_face(near, track=1)])
+    for _ in range(40):
+        drawn = drawer.draw(image, [_face(far, track=1)])
+    assert (drawn == wanted).all()
+
+
 def test_blurred_faces_are_not_found_and_the_rest_is_drawn(astronaut):
     plain = DrawBox(blur_faces=True, show_label=False, show_probability=False, line_width=1)
     with MediaPipeDetector() as detector:

@@ -206,15 +206,19 @@ class DrawBox:
         """Place all cards, with as much on them as has room for all faces, and draw them."""
         is_stream = any(one.face.face.track is not None for one in known)
         details = self._details(known)
-        first = min(self._memory.first_level(), len(details) - 1) if is_stream else 0
+        held = self._memory.first_tried() if is_stream else None
+        first = min(held[0], len(details) - 1) if held else 0
         for level in range(first, len(details)):
             few, panels = details[level]
             cards = [self._card(one, few=few, panels=panels) for one in known]
-            letters, spots = _placed(canvas, known, cards, taken, pen, all_or_none=panels)
+            scale = held[1] if held and level == held[0] else None
+            letters, spots, scale = _placed(
+                canvas, known, cards, taken, pen, all_or_none=panels, held=scale
+            )
             if None not in spots:
                 break
         if is_stream:
-            self._memory.keep_level(level)
+            self._memory.keep_tried(level, scale)
         elif level:
             left = "all but three bars a face are" if few else "bars and dials are"
             logger.warning(
@@ -281,12 +285,15 @@ def _placed(
     pen: Pen,
     *,
     all_or_none: bool,
-) -> tuple[list[int], list[Spot | None]]:
-    """Return letters and places: all beside their faces if any size allows that, else the largest
-    letters for which there is a place for all, else the smallest."""
+    held: int | None,
+) -> tuple[list[int], list[Spot | None], int]:
+    """Return letters, places and the number of the scale: all beside their faces if any size allows
+    that, else the largest letters for which there is a place for all, else the smallest. A scale
+    that is held is enough where it has a place for all."""
     height, width = canvas.shape[:2]
     complete = None
-    for scale in SCALES:
+    for number in range(held or 0, len(SCALES)):
+        scale = SCALES[number]
         if scale == LAST_SCALE and complete is not None:
             break
         least = SMALLEST_LETTER_PX if scale == LAST_SCALE else pen.smallest
@@ -297,10 +304,12 @@ def _placed(
         ]
         spots = place_cards(wishes, taken, (width, height), all_or_none=all_or_none)
         if all(spot is not None and spot.slot is not None for spot in spots):
-            return letters, spots
+            return letters, spots, number
         if complete is None and None not in spots:
-            complete = letters, spots
-    return complete or (letters, spots)
+            complete = letters, spots, number
+            if held is not None:
+                break
+    return complete or (letters, spots, number)
 
 
 def _draw_on_edge(canvas: np.ndarray, card: Card, face: Box, letter: int) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import cv2
 import numpy as np
 
-from builder_tools.drawing.pen import WHITE, Colour, mixed
+from builder_tools.drawing.pen import PANEL, WHITE, Colour, mixed
 from builder_tools.emotions import EmotionSet
 from builder_tools.results import FaceEmotion
 
 DIAL_LETTERS = 8
 """Diameter of the dial, in letter heights."""
+
+SHADES = 6
+"""Of the way, from its beginning to now."""
 
 Place = tuple[float, float]
 """Valence and arousal."""
@@ -47,30 +50,58 @@ class Dial:
             region: A part of an image, dark, in whose middle the dial lies.
             letter: Height of the label's capitals.
         """
-        stroke, side = max(round(letter / 12), 1), self.size(letter)[0]
-        centre = (region.shape[1] // 2, region.shape[0] // 2)
-        radius = side // 2 - stroke - 1
-        grey = mixed(WHITE, 0.45)
+        side = self.size(letter)[0]
+        top, left = (region.shape[0] - side) // 2, (region.shape[1] - side) // 2
+        square = region[top : top + side, left : left + side]
+        ground, drawn = _ground(side, self.emotions)
+        cv2.copyTo(ground, drawn, square)
+        radius, stroke = _radius_of(side), _stroke_of(side)
+        way = _pixels(np.array(self.way), side)
+        steps = max(len(way) - 1, 1)
+        pieces = np.linspace(0, len(way) - 1, min(SHADES, steps) + 1).round().astype(int).tolist()
+        for start, end in pairwise(pieces):  # the younger, the brighter
+            ink = mixed(WHITE, 0.2 + 0.6 * end / steps)
+            cv2.polylines(square, [way[start : end + 1]], False, ink, stroke, cv2.LINE_AA)
+        dot, now = _dot_of(radius), way[-1].tolist()
+        cv2.circle(square, now, 2 * dot + 1, WHITE, -1, cv2.LINE_AA)
+        cv2.circle(square, now, 2 * dot, self.colour, -1, cv2.LINE_AA)
 
-        def pixel(place: Sequence[float]) -> tuple[int, int]:
-            """What lies outside the circle is drawn on its edge."""
-            reach = 0.9 * radius / max(math.hypot(*place), 1)
-            return round(centre[0] + reach * place[0]), round(centre[1] - reach * place[1])
 
-        cv2.line(region, pixel((-1, 0)), pixel((1, 0)), grey, stroke)
-        cv2.line(region, pixel((0, -1)), pixel((0, 1)), grey, stroke)
-        cv2.circle(region, centre, radius, grey, stroke, cv2.LINE_AA)
-        dot = max(round(radius / 14), 1)
-        for emotion, anchor in zip(self.emotions, self.emotions.anchors, strict=True):
-            if not np.isnan(anchor).any():
-                shade = mixed(self.emotions.colour_rgb(emotion), 0.7)
-                cv2.circle(region, pixel(anchor), max(dot // 2, 1), shade, -1, cv2.LINE_AA)
-        steps = list(pairwise(self.way))
-        for number, (start, end) in enumerate(steps, start=1):  # the younger, the brighter
-            ink = mixed(WHITE, 0.2 + 0.6 * number / len(steps))
-            cv2.line(region, pixel(start), pixel(end), ink, stroke, cv2.LINE_AA)
-        cv2.circle(region, pixel(self.way[-1]), 2 * dot + 1, WHITE, -1, cv2.LINE_AA)
-        cv2.circle(region, pixel(self.way[-1]), 2 * dot, self.colour, -1, cv2.LINE_AA)
+@lru_cache(maxsize=64)
+def _ground(side: int, emotions: EmotionSet) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is the same on every dial of a size, and where there is any of it."""
+    ground = np.full((side, side, 3), PANEL, np.uint8)
+    radius, stroke, grey = _radius_of(side), _stroke_of(side), mixed(WHITE, 0.45)
+    west, east, south, north = _pixels(np.array([(-1, 0), (1, 0), (0, -1), (0, 1)]), side).tolist()
+    cv2.line(ground, west, east, grey, stroke)
+    cv2.line(ground, south, north, grey, stroke)
+    cv2.circle(ground, (side // 2, side // 2), radius, grey, stroke, cv2.LINE_AA)
+    size = max(_dot_of(radius) // 2, 1)
+    for name, anchor in zip(emotions, emotions.anchors, strict=True):
+        if not np.isnan(anchor).any():
+            place = _pixels(np.array([anchor]), side)[0].tolist()
+            shade = mixed(emotions.colour_rgb(name), 0.7)
+            cv2.circle(ground, place, size, shade, -1, cv2.LINE_AA)
+    drawn = (ground != PANEL).any(axis=2).astype(np.uint8)
+    return ground, drawn
+
+
+def _pixels(places: np.ndarray, side: int) -> np.ndarray:
+    """Return where places `(n, 2)` are on a dial, `(n, 2)` int32; those outside on its edge."""
+    reach = 0.9 * _radius_of(side) / np.maximum(np.hypot(*places.T), 1)
+    return np.rint(side // 2 + places * reach[:, None] * (1, -1)).astype(np.int32)
+
+
+def _radius_of(side: int) -> int:
+    return side // 2 - _stroke_of(side) - 1
+
+
+def _stroke_of(side: int) -> int:
+    return max(round(side / DIAL_LETTERS / 12), 1)
+
+
+def _dot_of(radius: int) -> int:
+    return max(round(radius / 14), 1)
 
 
 def place_of(face: FaceEmotion) -> Place | None:

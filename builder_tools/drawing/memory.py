@@ -44,6 +44,7 @@ class Memory:
 
     now: int = 0
     level: int = 0
+    scale: int = 0
     level_at: int = 0
     people: OrderedDict[int, Seen] = field(default_factory=OrderedDict)
 
@@ -56,7 +57,7 @@ class Memory:
     def clear(self) -> None:
         """Forget everything."""
         self.people.clear()
-        self.now = self.level = self.level_at = 0
+        self.now = self.level = self.scale = self.level_at = 0
 
     def see(self, track: int | None, box: Box, length: int) -> Seen:
         """Return what is known of a track that is in this image; of None nothing is kept.
@@ -83,11 +84,14 @@ class Memory:
             if seen.box is not None and 0 < self.now - seen.drawn <= HIDDEN_DRAWS:
                 yield seen.box
 
-    def first_level(self) -> int:
-        """Return from which level of detail on cards are tried."""
-        return self.level if self.now - self.level_at < LEVEL_DRAWS else 0
+    def first_tried(self) -> tuple[int, int] | None:
+        """Return from which level of detail and size of letters on cards are tried; None where
+        everything is."""
+        held = self.level_at and self.now - self.level_at < LEVEL_DRAWS
+        return (self.level, self.scale) if held else None
 
-    def keep_level(self, level: int) -> None:
-        """Remember the level that had room; a worse one holds on for a while."""
-        if level >= self.level or self.now - self.level_at >= LEVEL_DRAWS:
-            self.level, self.level_at = level, self.now
+    def keep_tried(self, level: int, scale: int) -> None:
+        """Remember the level and size that had room; worse ones hold on for a while."""
+        now = (level, scale)
+        if now > (self.level, self.scale) or self.now - self.level_at >= LEVEL_DRAWS:
+            self.level, self.scale, self.level_at = *now, self.now

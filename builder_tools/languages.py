@@ -1,55 +1,20 @@
-"""Words that people see in images and figures, in each language: the emotions and a few more.
+"""Words that people see in images, figures and on the page, in each language.
 
-The page has its own texts beside these.
+They lie in `locales/<language>.json`: `emotion` (the nine), `drawn` (into images and figures) and
+`page`. A text may name facts in braces (`{count}`).
 """
 
-# ruff: noqa: RUF001 - Russian letters that look like Latin ones are meant.
-
 from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 
 from builder_tools.emotions import own_word
 
 LANGUAGES = ("en", "ru")
-
-EMOTION_WORDS: dict[str, tuple[str, ...]] = {
-    "anger": ("anger", "гнев"),
-    "contempt": ("contempt", "презрение"),
-    "disgust": ("disgust", "отвращение"),
-    "fear": ("fear", "страх"),
-    "happy": ("happy", "радость"),
-    "neutral": ("neutral", "нейтрально"),
-    "sad": ("sad", "грусть"),
-    "surprise": ("surprise", "удивление"),
-    "uncertain": ("uncertain", "неясно"),
-}
-"""Of the nine, in the order of `LANGUAGES`."""
-
-WORDS: dict[str, tuple[str, ...]] = {
-    "from_rest": ("from rest: {shown}", "от покоя: {shown}"),
-    "pace": ("{fps:.1f} fps", "{fps:.1f} к/с"),
-    "dropped": ("{count} dropped", "пропущено {count}"),
-    # figures
-    "film": ("Emotions over time", "Эмоции во времени"),
-    "time_axis": ("time, s", "время, с"),
-    "seconds": ("s", "с"),
-    "probability": ("probability", "вероятность"),
-    "emotions": ("probability of each emotion", "вероятность каждой эмоции"),
-    "affect": ("valence and arousal", "валентность и возбуждение"),
-    "valence": ("valence", "валентность"),
-    "arousal": ("arousal", "возбуждение"),
-    "person": ("person {track}", "человек {track}"),
-    "everybody": ("everybody", "все"),
-    "everybody_of": ("all {count} people", "все, людей: {count}"),
-    "others": ("others ({count})", "остальные ({count})"),
-    "nobody": ("not seen", "нет в кадре"),
-    "highlight": ("highlight", "яркий момент"),
-    "people": ("people: {count}", "людей: {count}"),
-    "left_out": (
-        "short or weak tracks left out: {count}",
-        "не учтено коротких или слабых треков: {count}",
-    ),
-}
-"""The same of the words drawn into images and figures."""
+_FOLDER = Path(__file__).parent / "locales"
 
 
 def check_language(language: str) -> str:
@@ -63,13 +28,25 @@ def check_language(language: str) -> str:
     return language
 
 
+@cache
+def texts(language: str) -> Mapping[str, Mapping[str, str]]:
+    """Return all texts of a language by section and key, read once.
+
+    Raises:
+        ValueError: If the language is unknown.
+    """
+    path = _FOLDER / f"{check_language(language)}.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def said(key: str, language: str, **facts: object) -> str:
-    """Return one of `WORDS` with its facts put in."""
-    return WORDS[key][LANGUAGES.index(language)].format(**facts)
+    """Return a text that is drawn, with its facts put in."""
+    return texts(language)["drawn"][key].format(**facts)
 
 
 def emotion_word(name: str, language: str) -> str:
     """Return an emotion's name in a language; English names stay as they are, and names that say
     none of the nine."""
-    words = EMOTION_WORDS.get(own_word(name))
-    return name if language == "en" or words is None else words[LANGUAGES.index(language)]
+    if language == "en":
+        return name
+    return texts(language)["emotion"].get(own_word(name), name)

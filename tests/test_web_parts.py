@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import string
 import threading
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.languages import texts
 from builder_tools.results import Box, Face, FaceEmotion, FrameResult
 
 pytest.importorskip("gradio")
@@ -26,36 +26,17 @@ from builder_tools.web.engine import Choice, Engine
 from builder_tools.web.limits import STATUS_OF, Limits, Refused
 from builder_tools.web.rewriting import rewritten
 from builder_tools.web.server import WebSettings, listen, private_folder
-from builder_tools.web.texts import LANGUAGES, TEXTS, Words
+from builder_tools.web.texts import Words
 from builder_tools.web.videos import Curves
 
-CYRILLIC = re.compile("[\u0400-\u04ff]")
 ENGLISH, RUSSIAN = Words("en"), Words("ru")
 
 
 # texts
 
 
-def fields(text):
-    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
-
-
-@pytest.mark.parametrize("key", TEXTS)
-def test_both_languages_name_the_same_facts(key):
-    english, russian = TEXTS[key]
-    assert fields(english) == fields(russian)
-
-
-def test_russian_texts_are_russian():
-    same = {"other_language", "api_link", "models.card_language"}
-    for key, (english, russian) in TEXTS.items():
-        if key not in same:
-            assert CYRILLIC.search(russian), key
-            assert not CYRILLIC.search(english), key
-
-
 def test_every_refusal_has_its_text():
-    assert {f"refused.{code}" for code in STATUS_OF} <= set(TEXTS)
+    assert {f"refused.{code}" for code in STATUS_OF} <= set(texts("en")["page"])
 
 
 def test_words_put_facts_in_and_keep_unknown_emotions():
@@ -282,10 +263,6 @@ def test_a_batch_of_images_that_are_too_large_or_none_still_gets_every_row(
     assert rows["1.png"][0] == rows["2.jpg"][0] == "unreadable"
     log = (out / "submission.log.csv").read_text()
     assert "0.3 million pixels are too many" in log and str(tmp_path) not in log
-
-
-def test_languages_are_those_of_the_texts():
-    assert set(LANGUAGES) == {"en", "ru"}
 
 
 def test_a_camera_survives_whatever_a_image_does(monkeypatch):

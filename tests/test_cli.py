@@ -20,7 +20,7 @@ import builder_tools
 from builder_tools import classifier
 from builder_tools.cards import DEFAULT_MODEL, ModelCard, file_sha256, find_model, write_card
 from builder_tools.classifier import DEVICES
-from builder_tools.cli import PLACES, VERBS, build_parser, main
+from builder_tools.cli import GROUPS, PLACES, VERBS, build_parser, main
 from builder_tools.detectors import DEFAULT_MIN_SCORES, DETECTORS, detector_class
 from builder_tools.media import read_image, write_image
 
@@ -117,8 +117,13 @@ def test_help_shows_examples_that_parse(verb, capsys):
 def test_the_help_lists_every_verb(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
-    listed = re.findall(r"^    ([a-z-]+)", capsys.readouterr().out, flags=re.MULTILINE)
+    listed = re.findall(r"^  ([a-z]+[a-z-]*) ", capsys.readouterr().out, flags=re.MULTILINE)
     assert ended.value.code == 0 and listed == list(VERBS)
+
+
+def test_every_verb_stands_in_one_group_of_the_help():
+    grouped = [verb for verbs in GROUPS.values() for verb in verbs]
+    assert sorted(grouped) == sorted(verb for verbs in PLACES.values() for verb in verbs)
 
 
 def test_the_version(capsys):

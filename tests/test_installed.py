@@ -1,9 +1,11 @@
 """What somebody meets who installed less than everything, or works outside a checkout."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -50,16 +52,24 @@ def test_a_name_without_its_extra_names_the_pip_command(name, package, tmp_path)
     assert last == f"ImportError: {name} needs {package}: pip install 'builder-tools[study]'"
 
 
-def test_a_verb_without_a_package_names_the_pip_command(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("extra", "install"), [("study", "'builder-tools[study]'"), ("", "builder-tools")]
+)
+def test_a_verb_without_a_package_names_the_pip_command(extra, install, monkeypatch, capsys):
     def lacking(options):
         raise ModuleNotFoundError("No module named 'pandas'", name="pandas.core")
 
-    verb = VERBS["models"]
+    verb = dataclasses.replace(VERBS["models"], run=lacking, extra=extra)
     monkeypatch.setitem(VERBS, "models", verb)
-    monkeypatch.setattr("builder_tools.cards.list_models", lambda: lacking(None))
     assert main(["models"]) == 2
-    said = "builder-tools models: This needs pandas: pip install 'builder-tools[study]'.\n"
+    said = f"builder-tools models: This needs pandas: pip install {install}.\n"
     assert capsys.readouterr().err == said
+
+
+def test_extras_of_verbs_are_extras_of_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {extra for verb in VERBS.values() for extra in (verb.extra, *verb.also)} - {""}
+    assert named <= set(project["optional-dependencies"])
 
 
 def test_videos_over_time_need_no_study(face_video, tmp_path):

@@ -48,8 +48,21 @@ PLACES = {
     "label_va": ("label-va",),
     "benchmark": ("benchmark",),
     "house": ("assets", "models"),
+    "doctor": ("doctor",),
+    "completion": ("completion",),
 }
-"""The verbs of each module here, in the order of the help: a start imports one of them."""
+"""The verbs of each module here: a start imports one of them."""
+
+GROUPS = {
+    "faces in images, videos and cameras": (
+        *("img", "img-batch", "video", "video-rec", "online", "web", "rest"),
+    ),
+    "people over time": ("highlights", "exhibits", "watch", "archive"),
+    "data sets and the Kaggle competition": ("data", "clean", "balance", "label-va", "submit"),
+    "models": ("models", "tune", "train", "evaluate", "quantize", "ensemble", "export"),
+    "this machine": ("doctor", "assets", "benchmark", "completion"),
+}
+"""Every verb under what it is for, in the order of the help."""
 
 STUDY_VERBS = {
     verb for name in ("balance", "label_va", "release", "train", "tune") for verb in PLACES[name]
@@ -72,7 +85,7 @@ class _Verbs(UserDict[str, Verb]):
         return self.data[verb]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._module)
+        return (verb for verbs in GROUPS.values() for verb in verbs)
 
     def __len__(self) -> int:
         return len(self._module)
@@ -94,15 +107,22 @@ MOVED = {
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """Build the parser of all verbs, or of one, whose module is then the only one imported."""
     parser = argparse.ArgumentParser(
-        prog="builder-tools", description="Recognise nine emotions from faces, and study how."
+        prog="builder-tools",
+        description="Recognise nine emotions from faces, and study how.",
+        epilog=None if only else _verbs_in_groups(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"builder-tools {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(
+        dest="verb",
+        metavar="VERB",
+        required=True,
+        help="one of these; VERB --help tells more",
+    )
     for name in VERBS if only is None else (only,):
         verb = VERBS[name]
         own = verbs.add_parser(
             name,
-            help=verb.help,
             description=verb.help[0].upper() + verb.help[1:] + ".",
             epilog="examples:\n" + "\n".join(f"  {line}" for line in verb.examples),
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -110,6 +130,15 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
         verb.add_options(own)
         own.set_defaults(run=verb.run)
     return parser
+
+
+def _verbs_in_groups() -> str:
+    """Return what each verb does, a line a verb, under what it is for."""
+    width = max(map(len, VERBS)) + 2
+    return "\n\n".join(
+        "\n".join([f"{title}:", *(f"  {name:<{width}}{VERBS[name].help}" for name in verbs)])
+        for title, verbs in GROUPS.items()
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -149,9 +178,9 @@ def _run(options: argparse.Namespace) -> int:
         if package == builder_tools.__name__:
             raise
         extra = VERBS[options.verb].extra
+        wanted = f"'builder-tools[{extra}]'" if extra else "builder-tools"
         print(
-            f"builder-tools {options.verb}: This needs {package}: "
-            f"pip install 'builder-tools[{extra}]'.",
+            f"builder-tools {options.verb}: This needs {package}: pip install {wanted}.",
             file=sys.stderr,
         )
         return WRONG_USAGE

@@ -76,5 +76,6 @@ VERBS = {
         _options,
         _run,
         extra="video",
+        also={"cluster": "--ray"},
     ),
 }

@@ -76,5 +76,6 @@ VERBS = {
         ),
         _options,
         _run,
+        extra="study",
     ),
 }

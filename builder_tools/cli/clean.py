@@ -167,5 +167,7 @@ VERBS = {
         ),
         _options,
         _run,
+        extra="study",
+        also={"heif": "HEIC images"},
     )
 }

@@ -148,5 +148,7 @@ VERBS: dict[str, Verb] = {
         ),
         _add_options,
         _run,
+        extra="study",
+        also={"kaggle": "fetch competition"},
     )
 }

@@ -81,5 +81,7 @@ VERBS = {
         ("builder-tools exhibits show.toml --out report",),
         _options,
         _run,
+        extra="video",
+        also={"geometry": "--geometry"},
     ),
 }

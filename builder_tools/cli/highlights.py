@@ -96,5 +96,6 @@ VERBS = {
         ),
         _options,
         _run,
+        extra="video",
     ),
 }

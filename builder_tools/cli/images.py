@@ -300,6 +300,7 @@ VERBS = {
         ),
         _img_options,
         _run_img,
+        also={"geometry": "--geometry", "heif": "HEIC images"},
     ),
     "img-batch": Verb(
         "classify a folder of images into a csv (Kaggle format)",
@@ -314,5 +315,6 @@ VERBS = {
         _run_batch,
         reads=("folder", "sample"),
         writes=("csv", "faces_csv"),
+        also={"geometry": "--geometry", "heif": "HEIC images"},
     ),
 }

@@ -53,5 +53,6 @@ VERBS = {
         _submit_options,
         _run_submit,
         reads=("csv", "sample"),
+        also={"kaggle": "--send"},
     ),
 }

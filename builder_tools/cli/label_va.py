@@ -171,5 +171,6 @@ VERBS = {
         _run,
         reads=("folder", "source", "labeller", "network"),
         writes=("out", "save", "plot"),
+        extra="study",
     ),
 }

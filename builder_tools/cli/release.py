@@ -348,12 +348,14 @@ VERBS = {
         ),
         _evaluate_options,
         _run_evaluate,
+        extra="study",
     ),
     "quantize": Verb(
         "give a float32 model an int8 twin: faster and smaller, judged anew",
         ("builder-tools quantize saved_models/mine --out saved_models/mine_int8",),
         _quantize_options,
         _run_quantize,
+        extra="study",
     ),
     "ensemble": Verb(
         "make one model of several: the mean of their probabilities, judged anew",
@@ -363,11 +365,13 @@ VERBS = {
         ),
         _ensemble_options,
         _run_ensemble,
+        extra="study",
     ),
     "export": Verb(
         "turn a trained .keras network into a folder that runs without TensorFlow",
         ("builder-tools export runs/fast/last.keras --out saved_models/mine --format onnx tflite",),
         _export_options,
         _run_export,
+        extra="study",
     ),
 }

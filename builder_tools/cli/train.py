@@ -274,5 +274,6 @@ VERBS = {
         ),
         _train_options,
         _run_train,
+        extra="study",
     ),
 }

@@ -257,5 +257,6 @@ VERBS: dict[str, Verb] = {
         ),
         _options,
         _run,
+        extra="study",
     ),
 }

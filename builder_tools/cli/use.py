@@ -199,6 +199,7 @@ VERBS = {
         _run_video,
         reads=("file",),
         writes=("timeline", "plot", "rest_out"),
+        also={"geometry": "--geometry", "video": "--plot, .parquet tables"},
     ),
     "video-rec": Verb(
         "draw the emotions into a copy of a video, with its sound",
@@ -207,6 +208,7 @@ VERBS = {
         _run_record,
         reads=("file",),
         writes=("out", "timeline", "rest_out"),
+        also={"geometry": "--geometry", "video": ".parquet tables"},
     ),
     "online": Verb(
         "watch a camera (q or Esc quits, s saves a snapshot, c begins --rest anew)",
@@ -221,5 +223,6 @@ VERBS = {
         _run_online,
         reads=("camera",),
         writes=("record", "timeline", "rest_out"),
+        also={"geometry": "--geometry", "video": ".parquet tables"},
     ),
 }

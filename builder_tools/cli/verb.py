@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Verb:
         run: Called with the parsed options; gives the exit code, or None for 0.
         reads: Names of the options whose files or folders are read.
         writes: Names of the options whose files are written; none may be one that is read.
-        extra: What to install if a package is missing.
+        extra: The extra that the verb needs; "" for none, the base install does.
+        also: Extras that some options need -> these options.
     """
 
     help: str
@@ -27,7 +28,8 @@ class Verb:
     run: Callable[[argparse.Namespace], int | None]
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
-    extra: str = "study"
+    extra: str = ""
+    also: Mapping[str, str] = field(default_factory=dict)
 
     def guard(self, options: argparse.Namespace) -> None:
         """Refuse to write over what is read.

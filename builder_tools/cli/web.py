@@ -97,5 +97,6 @@ VERBS = {
         ),
         _options,
         _run,
+        extra="web",
     ),
 }

@@ -1,0 +1,209 @@
+"""What works on this machine and what does not: versions, extras, files, camera, screen, speed.
+
+`CHECKS` are run in their order; each yields findings. Nothing is fetched, and no camera is opened.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+
+from builder_tools import __version__
+from builder_tools.assets import list_assets
+from builder_tools.cards import DEFAULT_MODEL, find_model, list_models, verify_files
+from builder_tools.inference import Inference
+from builder_tools.machine import describe_machine
+from builder_tools.media import read_image
+from builder_tools.media.window import check_display
+from builder_tools.timing import time_images, time_models
+
+OK, ABSENT, BROKEN = "ok", "absent", "broken"
+PACKAGE = "builder-tools"
+EXAMPLES = Path(__file__).parent / "web" / "examples"
+OPENCV = tuple(
+    f"opencv-{kind}"
+    for kind in ("python", "python-headless", "contrib-python", "contrib-python-headless")
+)
+"""Distributions that all install one `cv2`, each over the other."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Args:
+        check: One of `CHECKS`.
+        state: "ok", "absent" (something that is not needed) or "broken" (something that is).
+        what: What was found, in words.
+        advice: What to do; empty where there is nothing to do.
+    """
+
+    check: str
+    state: str
+    what: str
+    advice: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Yield what every check finds, as it is found."""
+    for check in CHECKS.values():
+        yield from check()
+
+
+def requirements(extra: str = "") -> list[str]:
+    """Return the names of the distributions that an extra needs, or the base install ("").
+
+    Raises:
+        PackageNotFoundError: If the package runs from a folder that was not installed.
+    """
+    found = []
+    for line in distribution(PACKAGE).requires or []:
+        name = re.match(r"[\w.-]+", line)
+        of = re.search(r"extra\s*==\s*['\"]([\w-]+)['\"]", line)
+        if name and name[0] != PACKAGE and (of[1] if of else "") == extra:
+            found.append(name[0])
+    return found
+
+
+def missing(names: list[str]) -> list[str]:
+    """Return those of some distributions that are not installed."""
+    return [name for name in names if not _version(name)]
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("versions", OK, f"builder_tools {__version__}; {describe_machine()}")
+    linux = sys.platform.startswith("linux")
+    if not linux:
+        yield Finding("versions", ABSENT, f"{sys.platform}: tested on Linux only")
+    try:
+        needed = requirements()
+    except PackageNotFoundError:
+        advice = "pip install -e . in the clone"
+        yield Finding("versions", ABSENT, "runs from a folder, not installed", advice)
+        return
+    told = ", ".join(f"{name} {_version(name)}" for name in needed if _version(name))
+    yield Finding("versions", OK, told)
+    if lacking := missing(needed):
+        advice = f"pip install {' '.join(lacking)}"
+        yield Finding("versions", BROKEN, f"not installed: {', '.join(lacking)}", advice)
+    twice = [name for name in OPENCV if _version(name)]
+    if len(twice) > 1:
+        yield Finding(
+            "versions",
+            BROKEN,
+            f"{len(twice)} OpenCVs overwrite one another: {', '.join(twice)}",
+            f"pip uninstall {' '.join(twice)}; pip install 'opencv-contrib-python>=4.14,<5'",
+        )
+
+
+def _extras() -> Iterator[Finding]:
+    try:
+        offered = distribution(PACKAGE).metadata.get_all("Provides-Extra") or []
+    except PackageNotFoundError:
+        return
+    for extra in sorted(set(offered) - {"all"}):
+        lacking = missing(requirements(extra))
+        if lacking:
+            said = f"[{extra}] lacks {', '.join(lacking)}"
+            yield Finding("extras", ABSENT, said, f"pip install '{PACKAGE}[{extra}]'")
+        else:
+            yield Finding("extras", OK, f"[{extra}]")
+
+
+def _files() -> Iterator[Finding]:
+    for status in list_assets():
+        name, needed = status.asset.name, not status.asset.extra
+        if status.path:
+            yield Finding("files", OK, f"{name}: {status.path}")
+        elif needed:
+            yield Finding("files", BROKEN, f"{name} is not here", "builder-tools assets --fetch")
+    for card in list_models():
+        try:
+            verify_files(find_model(card.name), card)
+        except (ValueError, OSError) as error:
+            state = BROKEN if card.name == DEFAULT_MODEL else ABSENT
+            yield Finding("files", state, f"model {card.name}: {error}", "install the package anew")
+        else:
+            yield Finding("files", OK, f"model {card.name}, {card.input_size} px")
+
+
+def _answer() -> Iterator[Finding]:
+    """Look at a photograph whose face and emotion are known."""
+    if any(not status.path for status in list_assets() if not status.asset.extra):
+        yield Finding("answer", ABSENT, "not tried: a file is not here yet")
+        return
+    try:
+        with Inference(show_state_mode="none") as inference:
+            faces = inference.analyse(read_image(EXAMPLES / "astronaut.jpg"))
+    except (ImportError, OSError, ValueError, RuntimeError) as error:
+        yield Finding("answer", BROKEN, f"a photograph could not be looked at: {error}")
+        return
+    said = ", ".join(f"{face.emotion} {face.probability:.0%}" for face in faces) or "no face"
+    right = [face.emotion for face in faces] == ["happy"]
+    yield Finding("answer", OK if right else BROKEN, f"a photograph of one happy face: {said}")
+
+
+def _video() -> Iterator[Finding]:
+    try:
+        import av
+
+        with av.open(str(EXAMPLES / "film.mp4")) as film:
+            next(film.decode(video=0))
+        av.codec.Codec("libx264", "w")
+    except (ImportError, OSError, ValueError, StopIteration) as error:
+        yield Finding("video", BROKEN, f"no H.264: {error}", "pip install av")
+    else:
+        yield Finding("video", OK, f"H.264 is read and written (PyAV {av.__version__})")
+
+
+def _camera() -> Iterator[Finding]:
+    cameras = sorted(map(str, Path("/dev").glob("video*")))
+    advice = "" if cameras else "online --camera http://... watches a network camera"
+    yield Finding("camera", OK if cameras else ABSENT, " ".join(cameras) or "none", advice)
+
+
+def _screen() -> Iterator[Finding]:
+    try:
+        check_display()
+    except RuntimeError as error:
+        yield Finding("screen", ABSENT, str(error))
+    else:
+        yield Finding("screen", OK, "a window can be opened")
+
+
+def _speed() -> Iterator[Finding]:
+    if any(not status.path for status in list_assets() if not status.asset.extra):
+        yield Finding("speed", ABSENT, "not measured: a file is not here yet")
+        return
+    (model,) = time_models([DEFAULT_MODEL], repeats=50)
+    photo = str(EXAMPLES / "astronaut.jpg")
+    (image,) = time_images([photo], detectors=["mediapipe"], models=[DEFAULT_MODEL], repeats=20)
+    yield Finding(
+        "speed",
+        OK,
+        f"{DEFAULT_MODEL}: {model.median_ms:.1f} ms a face; a photo of 512x512 "
+        f"{image.median_ms:.1f} ms",
+    )
+
+
+CHECKS: dict[str, Callable[[], Iterator[Finding]]] = {
+    "versions": _versions,
+    "extras": _extras,
+    "files": _files,
+    "answer": _answer,
+    "video": _video,
+    "camera": _camera,
+    "screen": _screen,
+    "speed": _speed,
+}

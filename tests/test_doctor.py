@@ -1,0 +1,75 @@
+"""What `builder-tools doctor` finds, and when it says that something is broken."""
+
+import json
+from importlib.metadata import PackageNotFoundError
+
+import pytest
+
+from builder_tools import doctor
+from builder_tools.assets import list_assets
+from builder_tools.cli import main
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Leave out what takes time and depends on the machine."""
+    checks = {name: doctor.CHECKS[name] for name in ("versions", "extras", "files", "video")}
+    monkeypatch.setattr(doctor, "CHECKS", checks)
+
+
+def absent_assets():
+    return [type(each)(each.asset, None, "absent") for each in list_assets()]
+
+
+def test_a_whole_machine_passes_every_check(capsys, needs_detector):
+    needs_detector("mediapipe")
+    needs_detector("yunet")
+    assert main(["doctor", "--json"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {each["check"] for each in found} == {*doctor.CHECKS}
+    assert "broken" not in {each["state"] for each in found}
+    said = {each["check"]: each["what"] for each in found}
+    assert said["answer"].startswith("a photograph of one happy face: happy")
+    assert " ms a face; a photo of 512x512 " in said["speed"]
+
+
+def test_files_that_are_needed_and_absent_are_broken_and_say_what_to_do(quick, monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "list_assets", absent_assets)
+    assert main(["doctor"]) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("BROKEN")]
+    assert len(lines) == sum(not each.asset.extra for each in list_assets())
+    assert all("(try: builder-tools assets --fetch)" in line for line in lines)
+    assert [each.state for each in doctor._answer()] == ["absent"]
+
+
+def test_two_opencvs_and_missing_packages_are_broken(quick, monkeypatch):
+    versions = {"opencv-python": "4.14", "opencv-contrib-python": "4.14"}
+    monkeypatch.setattr(doctor, "requirements", lambda extra="": ["av", "opencv-contrib-python"])
+    monkeypatch.setattr(doctor, "_version", lambda name: versions.get(name, ""))
+    broken = {each.what: each.advice for each in doctor.examine() if each.state == "broken"}
+    assert broken["not installed: av"] == "pip install av"
+    twice = "2 OpenCVs overwrite one another: opencv-python, opencv-contrib-python"
+    assert broken[twice].startswith("pip uninstall opencv-python opencv-contrib-python; ")
+
+
+def test_an_extra_is_absent_with_its_pip_command_not_broken(quick, monkeypatch):
+    monkeypatch.setattr(doctor, "_version", lambda name: "")
+    found = [each for each in doctor._extras() if "[kaggle]" in each.what]
+    assert [(each.state, each.advice) for each in found] == [
+        ("absent", "pip install 'builder-tools[kaggle]'")
+    ]
+
+
+def test_a_folder_that_was_not_installed_is_no_fault(quick, monkeypatch, capsys):
+    def lost(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor, "distribution", lost)
+    assert main(["doctor"]) == 0
+    assert "runs from a folder, not installed" in capsys.readouterr().out
+
+
+def test_the_base_install_is_what_pyproject_says():
+    names = doctor.requirements()
+    assert {"mediapipe", "onnxruntime", "opencv-contrib-python"} <= set(names)
+    assert "tensorflow" not in names and "tensorflow" in doctor.requirements("study")

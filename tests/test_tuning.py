@@ -234,7 +234,7 @@ def test_a_pinned_value_is_not_searched():
 def imagined(tmp_path_factory):
     hypermodel = Imagined()
     folder = tmp_path_factory.mktemp("imagined")
-    return hypermodel, tune(hypermodel, TRAIN, VALID, trials=8, folder=folder)
+    return hypermodel, tune(hypermodel, TRAIN, VALID, trials=6, folder=folder)
 
 
 def test_the_search_learns_from_its_trials(imagined):

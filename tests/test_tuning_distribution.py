@@ -35,7 +35,7 @@ from builder_tools.tuning.tuner import EmotionOracle  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-TRIALS = 5
+TRIALS = 3
 LIMIT_S = 300
 
 
@@ -160,7 +160,7 @@ class RunningChief:
         self.thread.start()
 
     def _run(self) -> None:
-        chief = Chief(self.address, lost_after_s=4, patience_s=self.patience_s)
+        chief = Chief(self.address, lost_after_s=2, patience_s=self.patience_s)
         try:
             self.result = tune(Imagined(), *FACES, trials=3, folder=self.folder, chief=chief)
         except ConnectionError as error:
@@ -276,8 +276,8 @@ def test_a_worker_whose_chief_goes_ends_in_time(tmp_path, monkeypatch):
             servers[0].stop(grace=0).wait()
             return super().fit(hp, *arguments, **options)
 
-    chief = RunningChief(tmp_path / "chief", patience_s=6)
-    worker = Worker(chief.address, patience_s=5)
+    chief = RunningChief(tmp_path / "chief", patience_s=3)
+    worker = Worker(chief.address, patience_s=2)
     with pytest.raises(ConnectionError, match="does not answer any more"):
         join_search(Orphaned(), *FACES, worker=worker, folder=chief.folder)
     assert isinstance(chief.end(), ConnectionError)

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from builder_tools.assets import asset_path
-from builder_tools.detectors.base import SAME_FACE_IOU, enlarge, moved, suppress_overlaps
+from builder_tools.detectors.base import SAME_FACE_IOU, enlarge, moved, shrink, suppress_overlaps
 from builder_tools.detectors.turning import as_turned, turned_back
 from builder_tools.detectors.yunet import FILE, YuNet
 from builder_tools.results import Box, Face, crop
@@ -75,12 +75,13 @@ def search_scales(network: YuNet, image_rgb: np.ndarray, min_score: float) -> li
     """
     longer = max(image_rgb.shape[:2])
     fine = min(max(longer, LEAST_PX), FINE_PX)
-    sizes = (fine,) if fine <= SINGLE_LOOK_PX else (COARSE_PX, fine)
     lowest = min(CANDIDATE_SCORE, min_score)
-    seen = _at_size(network, image_rgb, sizes[-1], lowest)
-    if len(sizes) > 1:
-        seen = [face for face in seen if face.size_px <= LARGEST * longer]
-        seen += _at_size(network, image_rgb, COARSE_PX, lowest)
+    whole, factor = shrink(image_rgb, FINE_PX)
+    seen = _at_size(network, whole, fine, lowest)
+    if fine > SINGLE_LOOK_PX:
+        seen = [face for face in seen if face.size_px <= LARGEST * fine]
+        seen += _at_size(network, whole, COARSE_PX, lowest)
+    seen = [enlarge(face, factor) for face in seen]
     candidates = suppress_overlaps(seen, SAME_FACE_IOU)
     if len(candidates) > MOST_CANDIDATES:
         logger.warning(
@@ -98,7 +99,8 @@ def search_scales(network: YuNet, image_rgb: np.ndarray, min_score: float) -> li
         if face.score >= min_score:
             faces.append(face)
     if not faces:
-        faces = [face for face in _amid_edge(network, image_rgb) if face.score >= min_score]
+        amid = [enlarge(face, factor) for face in _amid_edge(network, whole)]
+        faces = [face for face in amid if face.score >= min_score]
     return [_as_short_range(face) for face in faces]
 
 

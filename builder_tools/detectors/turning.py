@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.detectors.base import FaceDetector
+from builder_tools.detectors.base import FaceDetector, enlarge, shrink
 from builder_tools.results import Box, Face
 
 AUTO = "auto"
@@ -22,6 +22,8 @@ ROTATIONS = (AUTO, *map(str, TURNS_DEG))
 """What options take, as words."""
 TURNED_SCORE = 0.85
 """A turned face must be surer than others: three more looks are three more chances to err."""
+TURNED_PX = 1920
+"""Larger images are turned at this size, the largest that the default detector looks at whole."""
 BETTER_BY = 0.03
 """How much surer the best face must be after turning, where there is one without."""
 
@@ -52,12 +54,15 @@ def detect_at_any_turn(detector: FaceDetector, image_rgb: np.ndarray) -> list[Fa
     if sure is None or best >= sure:
         return upright
     chosen, least = upright, max(best + BETTER_BY, TURNED_SCORE)
+    # A least size in pixels is one of the image as it is.
+    counts_px = getattr(detector, "min_size_px", 0) > 0
+    small, factor = (image_rgb, 1.0) if counts_px else shrink(image_rgb, TURNED_PX)
     for turn_deg in TURNS_DEG[1:]:
-        found = detector.detect(turned_back(image_rgb, turn_deg))
+        found = detector.detect(turned_back(small, turn_deg))
         score = max((face.score for face in found), default=0.0)
         if score >= least:
-            chosen = [as_turned(face, turn_deg, image_rgb.shape) for face in found]
-            least = score
+            turned = [as_turned(face, turn_deg, small.shape) for face in found]
+            chosen, least = [enlarge(face, factor) for face in turned], score
     return chosen
 
 

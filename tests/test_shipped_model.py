@@ -71,7 +71,8 @@ def test_the_data_is_what_the_card_says(card, ferplus):
 def test_the_figures_of_the_card_come_out_again(card, ferplus):
     whole = card.name != "accurate"  # the slow one: a part of the faces, and what chance allows
     faces = ferplus if whole else thinned(ferplus, "test", 900)
-    found = metrics_of(judge_predicted(card, Predictions(find_model(card.name), faces).split("test")))
+    test = Predictions(find_model(card.name), faces).split("test")
+    found = metrics_of(judge_predicted(card, test))
     for protocol in ("ferplus-majority-8", "ferplus-nine"):
         written = card.metrics["test"][protocol]
         # Another processor may round a face to the other side: at most one in a thousand.

@@ -34,7 +34,7 @@ web: $(VENV)/.full ## open the web page on this machine; more options: ARGS=...
 # As many processes as cores: threads of their own would only take turns.
 test: $(VENV)/.full ## run every test, a process a core
 	@OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(VENV)/bin/python -m pytest -q -n auto \
-		--dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+		--dist loadfile --no-loadscope-reorder --max-worker-restart 2 $(PYTEST_ARGS)
 
 lint: $(VENV)/.lint ## check style with ruff
 	@$(VENV)/bin/python -m ruff check .

@@ -7,10 +7,12 @@ with Keras on real faces; a folder is only filled when every face keeps its emot
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -184,8 +186,21 @@ def write_tflite(model: keras.Model, path: Path, emotions: Sequence[str]) -> Non
 
 
 def write_keras(model: keras.Model, path: Path, emotions: Sequence[str]) -> None:
-    """Write the Keras network itself, for further training."""
-    model.save(path)
+    """Write the Keras network itself, for further training, in half the size.
+
+    Its weights keep 11 of their 24 binary digits, more than the eight-bit integers it is deployed
+    with; the file is deflated.
+    """
+    import keras
+
+    copy = keras.models.clone_model(model)
+    copy.set_weights([_rounded(weights) for weights in model.get_weights()])
+    whole = io.BytesIO()
+    copy.save(path)
+    with zipfile.ZipFile(path) as stored, zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as out:
+        for member in stored.infolist():
+            out.writestr(member.filename, stored.read(member))
+    path.write_bytes(whole.getvalue())
 
 
 WRITERS: dict[str, Callable[[keras.Model, Path, Sequence[str]], None]] = {
@@ -207,6 +222,14 @@ def _write_files(
     card = replace(card, sha256={file: file_sha256(folder / file) for file in files})
     write_card(folder, card)
     return card
+
+
+def _rounded(weights: np.ndarray) -> np.ndarray:
+    """Return float32 numbers whose last 13 binary digits are 0."""
+    if weights.dtype != np.float32:
+        return weights
+    bits = np.ascontiguousarray(weights).view(np.uint32)
+    return ((bits + np.uint32(1 << 12)) & np.uint32(~0x1FFF & 0xFFFFFFFF)).view(np.float32)
 
 
 def _largest(rows: np.ndarray) -> np.ndarray:

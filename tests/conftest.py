@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import gc
 import http.server
 import importlib.util
 import inspect
 import os
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -47,6 +51,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         words = item.name + inspect.getsource(item.function)
         if OUTSIDE_FIXTURES & set(item.fixturenames) or OUTSIDE_NAMES.search(words):
             item.add_marker("outside")
+
+
+class FailuresAtOnce:
+    """Tells of each failure as it comes: a run that is stopped prints no summary."""
+
+    def __init__(self, terminal: pytest.TerminalReporter) -> None:
+        self.terminal = terminal
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            lines = report.longreprtext.splitlines()[-30:]
+            self.terminal.ensure_newline()
+            self.terminal.write_line("\n".join([f"FAILED {report.nodeid} ({report.when})", *lines]))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal:  # not in the processes of xdist, whose reports come here, too
+        config.pluginmanager.register(FailuresAtOnce(terminal))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory_goes_back() -> Iterator[None]:
+    """Ends each file without the networks of its tests: they would add up to gigabytes."""
+    yield
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.clear_session()
+    gc.collect()
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):  # another C library than GNU's
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

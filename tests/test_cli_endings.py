@@ -241,6 +241,8 @@ def test_an_end_is_heard_while_a_decoder_reads_a_pipe(monkeypatch, capfd, form, 
         return data
 
     def counted(*arguments):
+        if threading.current_thread() is not threading.main_thread():
+            return called(*arguments)  # somebody else's, outside of what is tried here
         calls.append(None)
         if len(calls) == call:
             signal.raise_signal(signal.SIGTERM)

@@ -82,7 +82,8 @@ def test_exported_file_gives_keras_answers(exported):
     found = saved.predict(FACES.astype(np.float32), verbose=0)
     assert len(set(found.argmax(axis=1))) > 1, "faces too alike to show a difference"
     assert found.std(axis=0).min() > 0.02
-    assert check_parity(saved, EmotionClassifier(folder), FACES).holds
+    kept = check_parity(saved, EmotionClassifier(folder), FACES)
+    assert kept.changed_argmax == 0 and kept.max_abs_difference < 2e-3, "its weights are rounded"
 
 
 def test_onnx_graph_is_folded_and_batch_is_free(exported):
@@ -104,7 +105,7 @@ def test_tflite_file_gives_the_same(exported, tmp_path):
     with_onnx, with_lite = EmotionClassifier(folder), EmotionClassifier(tmp_path / "lite")
     for n in (1, 5, 70):
         np.testing.assert_allclose(
-            with_lite.predict(FACES[:n]), with_onnx.predict(FACES[:n]), atol=1e-5
+            with_lite.predict(FACES[:n]), with_onnx.predict(FACES[:n]), atol=2e-3
         )
 
 

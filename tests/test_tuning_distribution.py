@@ -160,7 +160,7 @@ class RunningChief:
         self.thread.start()
 
     def _run(self) -> None:
-        chief = Chief(self.address, lost_after_s=2, patience_s=self.patience_s)
+        chief = Chief(self.address, lost_after_s=4, patience_s=self.patience_s)
         try:
             self.result = tune(Imagined(), *FACES, trials=3, folder=self.folder, chief=chief)
         except ConnectionError as error:

@@ -8,7 +8,9 @@ worked on is made again: parts appear whole, so nothing is there twice.
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -45,7 +47,10 @@ def on_cluster(
     except ImportError as error:
         raise ImportError("--ray needs Ray: pip install 'builder-tools[cluster]'") from error
     _check_address(address)
+    ended_by = signal.getsignal(signal.SIGTERM)
     ray.init(address=address, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
+    if ended_by is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ended_by)  # Ray's own would end the process on the spot
     try:
         if workers is None:
             workers = int(ray.cluster_resources().get("CPU", 1)) // settings.threads

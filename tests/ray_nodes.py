@@ -52,7 +52,7 @@ def archive_until_ended(cluster: Cluster, sources: str, out: Path) -> None:
 
 if __name__ == "__main__":
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_raylet_start_wait_time_s"] = "120"
+    os.environ["RAY_raylet_start_wait_time_s"] = "120"  # noqa: SIM112
     try:
         made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     except Exception as error:  # of many kinds; what Ray needs is not the matter here

@@ -24,7 +24,6 @@ from builder_tools.cli import main
 from builder_tools.media import VideoWriter, write_image
 from builder_tools.timeline.reading import read_timeline
 
-
 NO_CLUSTER = 77
 """What `ray_nodes.py` ends with where Ray cannot begin."""
 

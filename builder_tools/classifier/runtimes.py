@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from builder_tools.cards import ModelCard, verify_files
+from builder_tools.media.forks import at_work
 
 
 class Runtime(Protocol):
@@ -88,7 +89,8 @@ class OnnxRuntime:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         entry = batch.astype(self._dtype, copy=False)
-        return self._session.run(None, {self._name: entry})[0]
+        with at_work():
+            return self._session.run(None, {self._name: entry})[0]
 
 
 def _providers(device: str, available: list[str]) -> list[str]:
@@ -123,7 +125,7 @@ class LiteRuntime:
 
     def run(self, batch: np.ndarray) -> np.ndarray:
         index, dtype = self._entry["index"], self._entry["dtype"]
-        with self._lock:
+        with at_work(), self._lock:
             if len(batch) != self._batch_size:
                 self._interpreter.resize_tensor_input(index, batch.shape)
                 self._interpreter.allocate_tensors()

@@ -10,11 +10,9 @@ long pages have such. They are looked at strip by strip; faces in them would be 
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import threading
-import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -23,6 +21,7 @@ from typing import ClassVar, Protocol, Self, runtime_checkable
 import cv2
 import numpy as np
 
+from builder_tools.media.forks import at_work
 from builder_tools.media.limits import MOST_BYTES
 from builder_tools.results import Box, Face
 
@@ -106,7 +105,6 @@ class BaseDetector(ABC):
         self.min_size_px = min_size_px
         self._closed = False
         self._lock, self._process = threading.Lock(), os.getpid()
-        _alive.add(self)
 
     def detect(self, image_rgb: np.ndarray) -> list[Face]:
         """Return the faces in an image.
@@ -123,8 +121,7 @@ class BaseDetector(ABC):
             RuntimeError: If the detector is closed, or cannot be used in a forked process.
         """
         check_image(image_rgb)
-        _none_forks.wait(LONGEST_WAIT_S)
-        with self._own_lock():
+        with at_work(), self._own_lock():
             if self._closed:
                 raise RuntimeError(f"This {type(self).__name__} is closed. Make a new one.")
             found = find_in_parts(self._find, image_rgb)
@@ -176,40 +173,6 @@ class BaseDetector(ABC):
 
     def _is_large_enough(self, box: Box) -> bool:
         return max(box.width, box.height) >= self.min_size_px
-
-
-_alive: weakref.WeakSet[BaseDetector] = weakref.WeakSet()
-_held: list[threading.Lock] = []
-_none_forks = threading.Event()
-_none_forks.set()
-
-
-def _wait_for_all() -> None:
-    """Let no process be forked while a back end works: its native locks would stay locked there."""
-    _none_forks.clear()
-    locks = [detector._lock for detector in _alive]
-    _held.extend(lock for lock in locks if lock.acquire(timeout=LONGEST_WAIT_S))
-
-
-def _let_all_go_on() -> None:
-    while _held:
-        _held.pop().release()
-    _none_forks.set()
-
-
-def _begin_in_child() -> None:
-    global _none_forks
-    _none_forks = threading.Event()
-    _none_forks.set()
-    _held.clear()  # each detector makes a lock of its own
-
-
-if hasattr(os, "register_at_fork"):
-    # Later handlers are called earlier. That of this module locks executors, which work may need.
-    importlib.import_module("concurrent.futures.thread")
-    os.register_at_fork(
-        before=_wait_for_all, after_in_parent=_let_all_go_on, after_in_child=_begin_in_child
-    )
 
 
 def check_image(image_rgb: np.ndarray) -> None:

@@ -23,6 +23,7 @@ from builder_tools.detectors.base import BaseDetector, check_image
 from builder_tools.detectors.blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace
 from builder_tools.detectors.scales import search_near, search_scales, yunet
 from builder_tools.detectors.tiles import CANDIDATE_SCORE, search_tiles
+from builder_tools.media.forks import at_work
 from builder_tools.results import Face
 
 RANGES = ("auto", "short", "full", "tiles")
@@ -97,7 +98,8 @@ class MediaPipeDetector(BaseDetector):
         network = yunet() if self.range == "auto" else None
         if network is None:
             return None
-        found = search_near(network, image_rgb, faces, self.min_score)
+        with at_work():
+            found = search_near(network, image_rgb, faces, self.min_score)
         return None if found is None else self._tidy(found, image_rgb)
 
     def detect_near(self, image_rgb: np.ndarray) -> list[Face]:
@@ -112,7 +114,7 @@ class MediaPipeDetector(BaseDetector):
             ValueError: If the image has another shape or type.
         """
         check_image(image_rgb)
-        with self._own_lock():
+        with at_work(), self._own_lock():
             found = self._model(SHORT_RANGE).find(image_rgb)
         return self._tidy(found, image_rgb)
 

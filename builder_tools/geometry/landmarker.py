@@ -20,6 +20,7 @@ from builder_tools.detectors.mediapipe_import import quiet_stderr
 from builder_tools.geometry.bundle import read_bundle
 from builder_tools.geometry.names import BLENDSHAPES
 from builder_tools.geometry.pose import head_pose
+from builder_tools.media.forks import at_work
 from builder_tools.results import Box, FaceGeometry
 
 INPUT_PX = 256
@@ -211,6 +212,7 @@ class _Network:
 
     def run(self, given: np.ndarray) -> list[Any]:
         """Return the outputs for one input, each a float32 array."""
-        self._interpreter.set_tensor(self._entry, given)
-        self._interpreter.invoke()
-        return [self._interpreter.get_tensor(index) for index in self._outputs]
+        with at_work():
+            self._interpreter.set_tensor(self._entry, given)
+            self._interpreter.invoke()
+            return [self._interpreter.get_tensor(index) for index in self._outputs]

@@ -186,6 +186,9 @@ def _training(training: Mapping[str, Any]) -> str:
     if "teaching" in training:
         text += "\n\nand these targets (`--teachers`, `--original-share` ...):\n\n"
         text += _code(training["teaching"])
+    if "begun_from" in training:
+        text += "\n\nIt began from the network of an earlier run: "
+        text += _training(training["begun_from"])
     return text
 
 
@@ -193,10 +196,19 @@ def _members(members: Iterable[Mapping[str, Any]]) -> str:
     """Return what a model is the mean of, and how each was trained."""
     members = list(members)
     names = " ".join(member["name"] for member in members)
+    shares = [member.get("share", 1 / len(members)) for member in members]
+    command, mean = f"builder-tools ensemble {names}", "mean"
+    if len(set(shares)) > 1:
+        command += f" --member-shares {' '.join(f'{share:g}' for share in shares)}"
+        mean = "weighted mean"
     parts = [
-        f"The mean of the probabilities of {len(members)} models, one file: "
-        f"`builder-tools ensemble {names} --out ...`."
+        f"The {mean} of the probabilities of {len(members)} models, one file: "
+        f"`{command} --out ...`."
     ]
+    sizes = {member["name"]: member["input_size"] for member in members if "input_size" in member}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"`{name}` at {size} px" for name, size in sizes.items())
+        parts.append(f"Each sees the faces at its own size, resized inside the file: {told}.")
     parts += [f"### `{member['name']}`\n\n{_training(member)}" for member in members]
     return "\n\n".join(parts)
 

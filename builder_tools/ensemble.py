@@ -1,7 +1,8 @@
-"""Several ONNX networks as one, which gives the mean of their probabilities.
+"""Several ONNX networks as one, which gives the weighted mean of their probabilities.
 
 Networks that were trained apart err apart; their mean errs less often (Hansen & Salamon, 1990,
 "Neural Network Ensembles"). One file costs what its members cost together, and is used like any.
+Members may take faces of different sizes: each gets them resized, inside the file, as in use.
 """
 
 from __future__ import annotations
@@ -10,41 +11,64 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from builder_tools.onnx_resizing import resizing_nodes
+
 FACES, PROBABILITIES = "faces", "probabilities"
 
 
-def ensemble_onnx(paths: Sequence[Path], out: Path, emotions: Sequence[str]) -> None:
-    """Write the mean of several networks as one.
+def ensemble_onnx(
+    paths: Sequence[Path],
+    out: Path,
+    emotions: Sequence[str],
+    *,
+    shares: Sequence[float] | None = None,
+    size_px: int | None = None,
+) -> None:
+    """Write the weighted mean of several networks as one.
 
     Args:
-        paths: Networks from `(n, size, size, 3)` RGB 0...255 to probabilities; at least two, all
-            of one size and one class order.
+        paths: Networks from `(n, size, size, 3)` RGB 0...255 to probabilities; at least two, of
+            one class order; each has its own size.
         out: Where to write.
         emotions: Class order, written into the file.
+        shares: Weight of each in the mean, above 0; they are brought to a sum of 1. Equal if None.
+        size_px: Side of the faces that the whole takes; that of the first network if None.
 
     Raises:
-        ValueError: If there are fewer than two, or their inputs or outputs differ.
+        ValueError: If there are fewer than two, their inputs or outputs differ in kind, or there
+            is not one share above 0 for each.
     """
     import onnx
-    from onnx import compose, helper
+    from onnx import compose, helper, numpy_helper
 
     if len(paths) < 2:
         raise ValueError(f"Expected at least two networks to join. Received: {len(paths)}.")
+    parts = relative_shares(shares, len(paths))
     members = [
         compose.add_prefix(onnx.load(path), f"member{number}/") for number, path in enumerate(paths)
     ]
     graphs = [member.graph for member in members]
     _expect_alike(paths, graphs)
-    given, told = graphs[0].input[0], graphs[0].output[0]
-    nodes = [helper.make_node("Identity", [FACES], [graph.input[0].name]) for graph in graphs]
+    given, told = _kind(graphs[0].input[0]), _kind(graphs[0].output[0])
+    size_px = size_px or given[1][1]
+    nodes, weights = _entries([graph.input[0] for graph in graphs], size_px)
     nodes += [node for graph in graphs for node in graph.node]
-    nodes.append(helper.make_node("Mean", [one.output[0].name for one in graphs], [PROBABILITIES]))
+    weights += [weight for graph in graphs for weight in graph.initializer]
+    weighted = []
+    for number, (graph, part) in enumerate(zip(graphs, parts, strict=True)):
+        share, answer = f"member{number}/share", f"member{number}/weighted"
+        weights.append(numpy_helper.from_array(np.float32(part), share))
+        nodes.append(helper.make_node("Mul", [graph.output[0].name, share], [answer]))
+        weighted.append(answer)
+    nodes.append(helper.make_node("Sum", weighted, [PROBABILITIES]))
     joined = helper.make_graph(
         nodes,
         "ensemble",
-        [helper.make_tensor_value_info(FACES, *_kind(given))],
-        [helper.make_tensor_value_info(PROBABILITIES, *_kind(told))],
-        initializer=[weights for graph in graphs for weights in graph.initializer],
+        [helper.make_tensor_value_info(FACES, given[0], ["batch", size_px, size_px, 3])],
+        [helper.make_tensor_value_info(PROBABILITIES, *told)],
+        initializer=weights,
     )
     versions = {one.domain: one for member in members for one in member.opset_import}
     model = helper.make_model(
@@ -57,6 +81,36 @@ def ensemble_onnx(paths: Sequence[Path], out: Path, emotions: Sequence[str]) -> 
     onnx.save(model, out)
 
 
+def relative_shares(shares: Sequence[float] | None, count: int) -> np.ndarray:
+    """Return the weight of each of `count` members in their mean, `(count,)` with a sum of 1.
+
+    Raises:
+        ValueError: If there is not one share above 0 for each.
+    """
+    found = np.ones(count) if shares is None else np.asarray(shares, np.float64)
+    if found.shape != (count,) or not np.isfinite(found).all() or found.min() <= 0:
+        raise ValueError(
+            f"Expected a share above 0 for each of {count} models, or none. Received: "
+            f"{found.tolist()}."
+        )
+    return found / found.sum()
+
+
+def _entries(inputs: Sequence, size_px: int) -> tuple[list, list]:
+    """Return nodes (and their constants) that hand the faces to each member at its size."""
+    from onnx import helper
+
+    nodes, constants, resized = [], [], {size_px: FACES}
+    for entry in inputs:
+        side = _kind(entry)[1][1]
+        if side not in resized:
+            resized[side] = f"{FACES}_{side}"
+            more, needed = resizing_nodes(resized[side], FACES, size_px, side)
+            nodes, constants = nodes + more, constants + needed
+        nodes.append(helper.make_node("Identity", [resized[side]], [entry.name]))
+    return nodes, constants
+
+
 def _kind(value) -> tuple[int, list[int | str]]:
     """Return element type and shape; the batch size stays free."""
     tensor = value.type.tensor_type
@@ -64,9 +118,15 @@ def _kind(value) -> tuple[int, list[int | str]]:
 
 
 def _expect_alike(paths: Sequence[Path], graphs: Sequence) -> None:
+    """Refuse networks whose inputs are no faces in colour of one type, or with other outputs."""
     found = {
         str(path): (_kind(graph.input[0]), _kind(graph.output[0]))
         for path, graph in zip(paths, graphs, strict=True)
     }
-    if len({str(kind) for kind in found.values()}) > 1:
-        raise ValueError(f"Expected networks with the same input and output. Received: {found}.")
+    kinds = {str((entry[0], told)) for entry, told in found.values()}
+    if len(kinds) > 1 or any(
+        entry[1][1:] != [entry[1][1]] * 2 + [3] for entry, _ in found.values()
+    ):
+        raise ValueError(
+            f"Expected networks from square RGB faces to the same output. Received: {found}."
+        )

@@ -30,7 +30,7 @@ from builder_tools.datasets.ferplus import (  # noqa: E402
 from builder_tools.decisions import apply_decision, apply_temperature  # noqa: E402
 from builder_tools.emotions import NINE_EMOTIONS  # noqa: E402
 from builder_tools.evaluation import format_report  # noqa: E402
-from builder_tools.media import write_image  # noqa: E402
+from builder_tools.media import resize_faces, write_image  # noqa: E402
 from builder_tools.networks import NETWORKS  # noqa: E402
 from builder_tools.release import Teaching, log_experiment  # noqa: E402
 from builder_tools.release.targets import taught_samples  # noqa: E402
@@ -399,6 +399,42 @@ def test_an_ensemble_gives_the_mean_and_is_judged_anew(shipped, tmp_path):
     assert evaluate(shipped, model=out) == 0, "the figures of the card come out again"
 
 
+def test_members_of_an_ensemble_see_faces_of_their_own_size(shipped, tmp_path):
+    """A network at 48 px (in int8) beside one at 24, then this mean beside the latter again."""
+    places = ["--source", str(shipped.source)]
+    run, big = shipped.root / "run/last.keras", tmp_path / "big"
+    assert main(["export", str(run), "--out", str(big), "--size", "48", "--int8", *places]) == 0
+    big_card = ModelCard.read(big)
+    assert big_card.training["int8"]["deployed"] and not big_card.metrics, "test is not used"
+    assert big_card.training["config"]["stages"][-1]["size"] == 24, "the card tells of its run"
+
+    def joined(name: str, *models_and_options) -> EmotionClassifier:
+        out = tmp_path / name
+        words = ["ensemble", *map(str, models_and_options), "--out", str(out), *places]
+        assert main([*words, "--reports", str(tmp_path / "reports")]) == 0
+        return EmotionClassifier(out, flip_average=False)
+
+    mean = joined("mean", shipped.model, big, "--member-shares", "1", "3", "--size", "48")
+    again = joined("again", shipped.model, tmp_path / "mean")
+    small, large = (
+        EmotionClassifier(folder, flip_average=False) for folder in (shipped.model, big)
+    )
+    faces = np.random.default_rng(0).integers(0, 256, (20, 48, 48, 3), np.uint8)
+    wanted = 0.25 * small.outputs(faces) + 0.75 * large.outputs(faces)
+    np.testing.assert_allclose(mean.outputs(faces), wanted, atol=1e-4)
+    faces = resize_faces(faces, 24)
+    wanted = 0.5 * small.outputs(faces) + 0.5 * mean.outputs(faces)
+    np.testing.assert_allclose(again.outputs(faces), wanted, atol=1e-4)
+    assert (mean.card.input_size, again.card.input_size) == (48, 24)
+    members = again.card.training["members"]
+    assert [(member["name"], member["input_size"]) for member in members] == [
+        *(("toy", 24), ("toy", 24), ("big", 48))
+    ]
+    assert [member["share"] for member in members] == [0.5, 0.125, 0.375]
+    page = card_markdown(mean.card)
+    assert "--member-shares 0.25 0.75" in page and "`big` at 48 px" in page
+
+
 def test_models_that_do_not_go_together_are_no_ensemble(shipped, tmp_path, capsys):
     def refused(*models):
         arguments = ["ensemble", *map(str, models), "--out", str(tmp_path / "out")]
@@ -407,7 +443,14 @@ def test_models_that_do_not_go_together_are_no_ensemble(shipped, tmp_path, capsy
         return capsys.readouterr().err
 
     assert "at least two models" in refused(shipped.model)
-    assert "one input size" in refused(shipped.model, "fast")
+    nine = dataclasses.replace(shipped.card, emotions=NINE_EMOTIONS.names[::-1])
+    shutil.copytree(shipped.model, tmp_path / "nine")
+    write_card(tmp_path / "nine", nine)
+    assert "one class order" in refused(shipped.model, tmp_path / "nine")
+    for shares in (("1",), ("1", "0"), ("1", "-2"), ("1", "nan")):
+        assert "a share above 0 for each of 2" in refused(
+            shipped.model, shipped.model, "--member-shares", *shares
+        )
     other = tmp_path / "other"
     shutil.copytree(shipped.model, other)
     training = dict(shipped.card.training) | {"data_sha256": "0" * 64}

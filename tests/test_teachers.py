@@ -23,6 +23,11 @@ from builder_tools.networks.face_mobilenet import load_published  # noqa: E402
 from builder_tools.networks.normalisation import batch_norm_layers  # noqa: E402
 from builder_tools.networks.teachers import EXPRESSION_NETWORKS, placed  # noqa: E402
 from builder_tools.networks.tensorflow_js import read_tensorflow_js  # noqa: E402
+from builder_tools.release.run_record import (  # noqa: E402
+    origins_of,
+    reservations_of,
+    run_record,
+)
 from builder_tools.release.teachers import mean_teacher, reservations  # noqa: E402
 from builder_tools.release.words import card_words  # noqa: E402
 from builder_tools.training.losses import EmotionLoss  # noqa: E402
@@ -217,3 +222,23 @@ def test_what_is_not_known_of_a_teacher_is_said_of_its_pupils_pupils():
     assert reservations({"teachers": ["fast (000000000000)"]}) == []
     assert reservations(taught) == reservations(later) == [word]
     assert card_words(True, reservations=[word])["limits"].endswith(word)
+
+
+def test_what_a_run_began_from_is_in_its_record(tmp_path):
+    def write(name: str, weights: str, **teaching) -> None:
+        (tmp_path / name).mkdir()
+        config = {"network": "face_mobilenet", "weights": weights, "seed": 3, "commit": "abc"}
+        (tmp_path / name / "config.json").write_text(json.dumps({**config, "machine": "a box"}))
+        (tmp_path / name / "history.csv").write_text("epoch,seconds\n0,60\n1,90\n")
+        (tmp_path / name / "teaching.json").write_text(json.dumps(teaching))
+
+    write("first", "pretrained", teachers=["face_expression (9a9840f2cf1f)"])
+    write("second", str(tmp_path / "first/last.keras"))
+    record = run_record(tmp_path / "second")
+    assert record["config"]["weights"] == "first/last.keras", "no folder of this machine"
+    assert record["begun_from"]["config"]["weights"] == "pretrained"
+    assert record["budget"] == {"epochs": 2, "minutes": 2.5, "machine": "a box"}
+    (told,) = reservations_of([record])
+    assert told == EXPRESSION_NETWORKS["face_expression"].reservation
+    (origin,) = origins_of([record])
+    assert "VGGFace2, CC BY-SA 4.0" in card_words(True, origins=[origin])["licence"]

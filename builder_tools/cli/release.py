@@ -269,6 +269,9 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
         "--format", nargs="+", default=["onnx"], choices=[suffix[1:] for suffix in WRITERS]
     )
     parser.add_argument("--emotions", nargs="+", help="class order (default: that of the data)")
+    parser.add_argument(
+        "--int8", action="store_true", help="8-bit integers where they cost little on valid"
+    )
 
 
 def _run_export(options: argparse.Namespace) -> None:
@@ -284,6 +287,7 @@ def _run_export(options: argparse.Namespace) -> None:
         data=options.data,
         source=options.source,
         reading=reading_options(options),
+        int8=options.int8,
     )
     print(
         f"{options.out}: {export.parity.faces} faces, largest difference "
@@ -319,6 +323,19 @@ def _ensemble_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="+", help="names or folders of two or more models")
     parser.add_argument("--out", type=Path, required=True, help="new model folder to write")
     parser.add_argument(
+        "--member-shares",
+        nargs="+",
+        type=float,
+        metavar="NUMBER",
+        help="weight of each model in the mean (default: equal)",
+    )
+    parser.add_argument(
+        "--size",
+        type=positive,
+        help="side of the input, px; each model gets the faces resized to its own (default: that "
+        "of the first)",
+    )
+    parser.add_argument(
         "--flip-average", action="store_true", help="average with the mirrored face in use"
     )
     add_reports_option(parser)
@@ -333,7 +350,14 @@ def _run_ensemble(options: argparse.Namespace) -> None:
     folders, reading = [find_model(name) for name in options.models], reading_options(options)
     emotions = ModelCard.read(folders[0]).emotions
     data = load_data(options.data, options.source, emotions=emotions, **reading)
-    card, _ = join_models(folders, options.out, data, flip_average=options.flip_average)
+    card, _ = join_models(
+        folders,
+        options.out,
+        data,
+        shares=options.member_shares,
+        size_px=options.size,
+        flip_average=options.flip_average,
+    )
     log_run(card, options.note, options.reports or RUNS)
     print_report(card.metrics["test"], {})
 
@@ -358,10 +382,11 @@ VERBS = {
         extra="study",
     ),
     "ensemble": Verb(
-        "make one model of several: the mean of their probabilities, judged anew",
+        "make one model of several: the (weighted) mean of their probabilities, judged anew",
         (
             "builder-tools ensemble fast saved_models/second --out saved_models/both",
-            "builder-tools ensemble fast second --flip-average --out saved_models/accurate",
+            "builder-tools ensemble fast second third --member-shares 3 3 4 --flip-average "
+            "--out saved_models/accurate",
         ),
         _ensemble_options,
         _run_ensemble,

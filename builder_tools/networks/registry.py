@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 
+from builder_tools.assets import ASSETS
 from builder_tools.networks import (
     architectures,
     bit,
@@ -87,6 +88,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         "MobileNet v1 trained on the faces of VGGFace2",
         unfreeze=15,
         pretrained=face_mobilenet.SOURCE,
+        licence=ASSETS[face_mobilenet.DATA_FILE].licence,
         any_size=True,
         folded=True,
         readers={".json": face_mobilenet.load_published},
@@ -97,6 +99,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         "dlib's ResNet trained on faces",
         unfreeze=16,
         pretrained=face_resnet.SOURCE,
+        licence=ASSETS[face_resnet.DATA_FILE].licence,
         folded=True,
         readers={".json": face_resnet.load_published},
     ),
@@ -106,6 +109,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         "EfficientNet-Lite0",
         unfreeze=20,
         pretrained=efficientnet_lite.SOURCE,
+        licence=ASSETS[efficientnet_lite.FILE].licence,
         any_size=True,
         readers={".pth": efficientnet_lite.load_published},
     ),

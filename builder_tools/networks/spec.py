@@ -26,6 +26,7 @@ class NetworkSpec:
         unfreeze: How many of the backbone's last layers learn in the second phase of
             fine-tuning; None for all.
         pretrained: Where published weights come from; None if it is trained from scratch.
+        licence: Of the published weights, and of what they were trained on, where it is known.
         any_size: Whether it can be built for any size (`input_size` None).
         multiple_of: The input's side must be a multiple of this, pixels.
         batch_norm: Whether it normalises by batch. Networks that do not want lower rates.
@@ -41,6 +42,7 @@ class NetworkSpec:
     min_size: int = 32
     unfreeze: int | None = None
     pretrained: str | None = None
+    licence: str = ""
     any_size: bool = False
     multiple_of: int = 1
     batch_norm: bool = True

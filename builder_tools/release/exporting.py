@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from builder_tools.cards import ModelCard, write_card
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.table import ImageTable
 from builder_tools.export import Export, export_model
 from builder_tools.media import resize_faces
 from builder_tools.release.data import load_data
-from builder_tools.release.teachers import reservations
+from builder_tools.release.predicting import Predictions
+from builder_tools.release.quantizing import quantize_where_it_holds
+from builder_tools.release.run_record import (
+    data_record,
+    is_run,
+    origins_of,
+    reservations_of,
+    run_record,
+)
 from builder_tools.release.words import card_words
 from builder_tools.tasks import EMOTION
 
@@ -34,8 +46,11 @@ def export_network(
     data: str = "ferplus",
     source: str | Path | None = None,
     reading: Mapping[str, Any] | None = None,
+    int8: bool = False,
 ) -> Export:
     """Export a `.keras` file into a model folder, checked on test faces of a data set.
+
+    The card of a network in the folder of its run tells how it was trained.
 
     Args:
         network: A network from `(n, size, size, 3)` RGB 0...255 to probabilities.
@@ -46,24 +61,45 @@ def export_network(
         data: Name in `DATASETS`: where the faces for the check come from.
         source: Where that data set is.
         reading: Options of its loader (`load_data`).
+        int8: Deploy 8-bit integers if that holds on valid (`quantize_where_it_holds`).
 
     Returns:
         The `Export`: card and parity.
     """
     import keras
 
+    network = Path(network)
     table = load_data(data, source, **(reading or {}))
-    return export_model(
-        keras.models.load_model(network, compile=False),
+    model = keras.models.load_model(network, compile=False)
+    training: dict[str, Any] = {"network_file": network.name}
+    if is_run(network):
+        training = data_record(table, data) | run_record(network.parent)
+    export = export_model(
+        model,
         folder,
         parity_faces(table, size),
         load=one_sided,
         suffixes=suffixes,
         emotions=tuple(emotions or table.emotions),
-        training={"network_file": Path(network).name},
-        preprocessing=INSIDE,
-        **card_words(table.votes is not None),
+        training=training,
+        preprocessing=_preprocessing(model),
+        **card_words(
+            table.votes is not None,
+            reservations=reservations_of([training]),
+            origins=origins_of([training]),
+        ),
     )
+    return replace(export, card=_in_int8(Path(folder), table)) if int8 else export
+
+
+def _in_int8(folder: Path, table: ImageTable) -> ModelCard:
+    """Put 8-bit integers in the place of float32 where that holds; return the card."""
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".int8-") as place:
+        found = quantize_where_it_holds(folder, Path(place), Predictions(folder, table))
+        if found.folder != folder:
+            os.replace(found.folder / found.card.file, folder / found.card.file)
+    write_card(folder, found.card)
+    return found.card
 
 
 def export_run(
@@ -79,7 +115,6 @@ def export_run(
         training: What the card says of its training.
         fields: Further fields of the card.
     """
-    layers = {layer.name for layer in model.get_layer("backbone").layers}
     return export_model(
         model,
         folder,
@@ -88,14 +123,22 @@ def export_run(
         suffixes=(".onnx", ".keras"),
         emotions=table.emotions.names,
         training=training,
-        preprocessing=GREY_INSIDE if "grey" in layers else INSIDE,
+        preprocessing=_preprocessing(model),
         **fields,
         **card_words(
             table.votes is not None,
             fields.get("task", EMOTION.name),
-            reservations(training["teaching"]),
+            reservations=reservations_of([training]),
+            origins=origins_of([training]),
         ),
     )
+
+
+def _preprocessing(model) -> str:
+    """Return what a network does with RGB 0...255, in words."""
+    named = {layer.name: layer for layer in model.layers}
+    inner = named["backbone"].layers if "backbone" in named else model.layers
+    return GREY_INSIDE if "grey" in {layer.name for layer in inner} else INSIDE
 
 
 def one_sided(folder: Path) -> EmotionClassifier:

@@ -10,9 +10,11 @@ from typing import Any
 from builder_tools.cards import ModelCard, file_sha256, write_card
 from builder_tools.datasets.new_folder import new_folder
 from builder_tools.datasets.table import ImageTable
-from builder_tools.ensemble import ensemble_onnx
+from builder_tools.ensemble import ensemble_onnx, relative_shares
 from builder_tools.evaluation import Judgement
 from builder_tools.release.finishing import finish_model
+from builder_tools.release.run_record import origins_of, reservations_of
+from builder_tools.release.words import card_words
 from builder_tools.tasks import EMOTION
 
 SHARED = ("data", "data_sha256", "pictures", "class_counts")
@@ -24,14 +26,19 @@ def join_models(
     out: str | Path,
     table: ImageTable,
     *,
+    shares: Sequence[float] | None = None,
+    size_px: int | None = None,
     flip_average: bool = False,
 ) -> tuple[ModelCard, dict[str, Judgement]]:
-    """Write the mean of several models as one, with decisions and figures of its own.
+    """Write the weighted mean of several models as one, with decisions and figures of its own.
 
     Args:
-        sources: Folders of models in ONNX, each of emotions alone; float32 or int8.
+        sources: Folders of models in ONNX, each of emotions alone; float32 or int8. Each sees the
+            faces at its own input size. One that is itself a mean counts as its members do.
         out: New folder to write.
         table: The data set they were trained on.
+        shares: Weight of each in the mean, above 0; equal if None.
+        size_px: Side of the faces the whole takes; that of the first model if None.
         flip_average: Average faces with their mirror images in use, and when it is judged.
 
     Returns:
@@ -44,14 +51,25 @@ def join_models(
     folders = [Path(source) for source in sources]
     cards = [ModelCard.read(folder) for folder in folders]
     _expect_alike(cards)
+    record = _record(cards, shares)
     with new_folder(Path(out)) as place:
         files = [folder / card.file for folder, card in zip(folders, cards, strict=True)]
-        ensemble_onnx(files, place / "model.onnx", cards[0].emotions)
+        size_px = size_px or cards[0].input_size
+        ensemble_onnx(
+            files, place / "model.onnx", cards[0].emotions, shares=shares, size_px=size_px
+        )
         card = replace(
             cards[0],
             name=Path(out).name,
             file="model.onnx",
-            training=_record(cards),
+            input_size=size_px,
+            preprocessing=_together(cards),
+            training=record,
+            **card_words(
+                table.votes is not None,
+                reservations=reservations_of(record["members"]),
+                origins=origins_of(record["members"]),
+            ),
             sha256={"model.onnx": file_sha256(place / "model.onnx")},
             metrics={},
             decision=None,
@@ -63,28 +81,48 @@ def join_models(
         return finish_model(place, table)
 
 
-def _record(cards: Sequence[ModelCard]) -> dict[str, Any]:
-    """Return how it was made: each member as its card says."""
+def _together(cards: Sequence[ModelCard]) -> str:
+    """Return the members' preprocessing, once; of which members, where they differ."""
+    said: dict[str, list[str]] = {}
+    for card in cards:
+        said.setdefault(card.preprocessing, []).append(card.name)
+    if len(said) == 1:
+        return cards[0].preprocessing
+    return " ".join(f"{', '.join(members)}: {text}" for text, members in said.items())
+
+
+def _record(cards: Sequence[ModelCard], shares: Sequence[float] | None) -> dict[str, Any]:
+    """Return how it was made: each member as its card says, with its share of the mean."""
     shared = {name: cards[0].training[name] for name in SHARED}
     members = [
-        {
-            "name": card.name,
-            "sha256": card.sha256[card.file],
-            **{k: v for k, v in card.training.items() if k not in SHARED},
-        }
-        for card in cards
+        member | {"share": round(float(share) * member["share"], 6)}
+        for card, share in zip(cards, relative_shares(shares, len(cards)), strict=True)
+        for member in _members(card)
     ]
-    int8 = [card.training.get("int8", {}).get("deployed", False) for card in cards]
+    int8 = [member.get("int8", {}).get("deployed", False) for member in members]
     return {**shared, "members": members} | ({"int8": {"deployed": all(int8)}} if any(int8) else {})
 
 
+def _members(card: ModelCard) -> list[dict[str, Any]]:
+    """Return the networks a model is made of, each with its share, input size and record."""
+    inner = card.training.get("members")
+    if inner:
+        equal = 1 / len(inner)  # what cards without shares mean
+        return [{"input_size": card.input_size, "share": equal, **member} for member in inner]
+    record = {name: value for name, value in card.training.items() if name not in SHARED}
+    sha256 = card.sha256[card.file]
+    return [
+        {"name": card.name, "sha256": sha256, "input_size": card.input_size, "share": 1.0, **record}
+    ]
+
+
 def _expect_alike(cards: Sequence[ModelCard]) -> None:
-    told = {card.name: (card.task, card.file, card.input_size, card.emotions) for card in cards}
-    kinds = {(task, Path(file).suffix, size, names) for task, file, size, names in told.values()}
+    told = [(card.name, card.task, card.file, card.emotions) for card in cards]
+    kinds = {(task, Path(file).suffix, names) for _, task, file, names in told}
     if len(cards) < 2 or len(kinds) > 1 or next(iter(kinds))[:2] != (EMOTION.name, ".onnx"):
         raise ValueError(
-            "Expected at least two models of emotions as ONNX files, of one input size and one "
-            f"class order. Received: {told}."
+            "Expected at least two models of emotions as ONNX files, of one class order. "
+            f"Received: {told}."
         )
     for name in SHARED:
         if len({str(card.training.get(name)) for card in cards}) > 1:

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from builder_tools.cards import CARD_FILE, ModelCard
-from builder_tools.datasets.identity import data_sha256
-from builder_tools.datasets.table import SPLITS, ImageTable
+from builder_tools.datasets.table import ImageTable
 from builder_tools.evaluation import OWN_LABELS, Judgement
-from builder_tools.machine import hardware
 from builder_tools.media import replacing, resize_stack
 from builder_tools.release.affect import (
     class_centres,
@@ -26,6 +23,7 @@ from builder_tools.release.affect import (
 from builder_tools.release.data import load_data
 from builder_tools.release.exporting import export_run
 from builder_tools.release.finishing import finish_model
+from builder_tools.release.run_record import data_record, run_record
 from builder_tools.release.targets import (
     Teaching,
     matching_teacher,
@@ -121,14 +119,14 @@ def train_on_table(
     run = train(config, train_part, valid_part, run_folder, **options)
     if train_only:
         return None
-    record = {"data": data, "teaching": taught}
+    record = data_record(table, data)
     fields: dict[str, Any] = {"flip_average": flip_average}
     if labels is not None:
         record["va_labels"] = labels_record(va_labels)
         places, train_labels = places_of(labels, table, "train"), table.split("train").labels
         centres = class_centres(places, train_labels, table.emotions)
         fields |= {"task": config.task, "centres": centres}
-    record |= _training_record(table, run)
+    record |= run_record(run_folder)
     export_run(run.model, model_folder, table, config.stages[-1].size, record, fields)
     card, judgements = finish_model(model_folder, table, int8=int8, labels=labels)
     return ShippedModel(card, judgements, run.history)
@@ -204,21 +202,3 @@ def _expect_writable(folder: Path, run_folder: Path) -> None:
     with replacing(folder / ".writable") as partial:
         partial.touch()
     (folder / ".writable").unlink()
-
-
-def _training_record(table: ImageTable, run) -> dict[str, Any]:
-    """Return what a card says of the data and of the run."""
-    counts = np.bincount(table.split("train").labels, minlength=len(table.emotions))
-    return {
-        "data_sha256": data_sha256(table),
-        "pictures": {split: len(table.split(split)) for split in SPLITS},
-        "class_counts": dict(zip(table.emotions, counts.tolist(), strict=True)),
-        "seed": run.config["seed"],
-        "commit": run.config["commit"],
-        "budget": {
-            "epochs": len(run.history),
-            "minutes": round(float(run.history["seconds"].sum()) / 60, 1),
-            "machine": run.config.get("machine", hardware()),
-        },
-        "config": run.config,
-    }

@@ -33,7 +33,11 @@ CARD_WORDS = {
 
 
 def card_words(
-    voted: bool, task: str = EMOTION.name, reservations: Sequence[str] = ()
+    voted: bool,
+    task: str = EMOTION.name,
+    *,
+    reservations: Sequence[str] = (),
+    origins: Sequence[str] = (),
 ) -> dict[str, str]:
     """Return the fields `licence`, `intended_use` and `limits` of a card.
 
@@ -41,7 +45,12 @@ def card_words(
         voted: Whether people voted on the images it was trained on: FER+.
         task: Of the card.
         reservations: Sentences about those who taught it.
+        origins: Sentences about published weights that it began from.
     """
     words = CARD_WORDS["ferplus" if voted else "other"]
-    said = "".join(f" {sentence}" for sentence in reservations)
-    return {**words, "limits": f"{TASKS[task].limits}{words['limits']}{said}"}
+    limits, licence = " ".join([words["limits"], *reservations]), words["licence"]
+    return {
+        **words,
+        "limits": f"{TASKS[task].limits}{limits}",
+        "licence": " ".join([licence, *origins]),
+    }

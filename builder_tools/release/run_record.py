@@ -1,0 +1,104 @@
+"""What a card says of the run its network comes from, and of the runs before it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from builder_tools.datasets.identity import data_sha256
+from builder_tools.datasets.table import SPLITS, ImageTable
+from builder_tools.machine import hardware
+from builder_tools.release.teachers import TEACHING_FILE, reservations
+
+CONFIG_FILE, HISTORY_FILE = "config.json", "history.csv"
+
+
+def data_record(table: ImageTable, data: str) -> dict[str, Any]:
+    """Return what a card says of the data set that a model was trained on."""
+    counts = np.bincount(table.split("train").labels, minlength=len(table.emotions))
+    return {
+        "data": data,
+        "data_sha256": data_sha256(table),
+        "pictures": {split: len(table.split(split)) for split in SPLITS},
+        "class_counts": dict(zip(table.emotions, counts.tolist(), strict=True)),
+    }
+
+
+def run_record(folder: str | Path) -> dict[str, Any]:
+    """Return what a card says of a run: targets, seed, commit, budget, configuration.
+
+    Where it began from the network of another run, `begun_from` holds the record of that one.
+
+    Args:
+        folder: Of the run, with `config.json` and `history.csv`.
+    """
+    folder = Path(folder)
+    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    history = pd.read_csv(folder / HISTORY_FILE)
+    told = folder / TEACHING_FILE
+    record = {
+        "teaching": json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {},
+        "seed": config["seed"],
+        "commit": config["commit"],
+        "budget": {
+            "epochs": len(history),
+            "minutes": round(float(history["seconds"].sum()) / 60, 1),
+            "machine": config.get("machine", hardware()),
+        },
+        "config": config,
+    }
+    weights = Path(str(config.get("weights") or ""))
+    if weights.suffix != ".keras":
+        return record
+    # The card tells the run's name: where its folder lay is nobody's business.
+    record["config"] = {**config, "weights": f"{weights.parent.name}/{weights.name}"}
+    if is_run(weights):
+        record["begun_from"] = run_record(weights.parent)
+    return record
+
+
+def is_run(network: Path) -> bool:
+    """Return whether a `.keras` file lies in the folder of a run."""
+    return all(network.with_name(name).is_file() for name in (CONFIG_FILE, HISTORY_FILE))
+
+
+def reservations_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return what must be said of runs' networks for who taught them, or those they began from."""
+    told = [
+        sentence
+        for record in records
+        for run in _runs(record)
+        for sentence in reservations(run["teaching"])
+    ]
+    return list(dict.fromkeys(told))
+
+
+def origins_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return what published weights the networks of runs began from, with their licences."""
+    from builder_tools.networks import NETWORKS, PRETRAINED
+
+    specs = [
+        NETWORKS[run["config"]["network"]]
+        for record in records
+        for run in _runs(record)
+        if run["config"].get("weights") == PRETRAINED
+    ]
+    told = [
+        f"Begun from published weights: {spec.description}, {spec.pretrained}"
+        + (f", {spec.licence}." if spec.licence else "; see there for their licence.")
+        for spec in specs
+    ]
+    return list(dict.fromkeys(told))
+
+
+def _runs(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Go through a run and those it began from."""
+    while record:
+        if "config" in record:
+            yield {"teaching": {}, **record}
+        record = record.get("begun_from", {})

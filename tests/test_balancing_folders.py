@@ -264,3 +264,13 @@ def test_the_verb(source, tmp_path, capsys):
     assert "14 images" in printed.err
     assert main([*arguments]) == 2
     assert "not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_leads_to_the_folder_that_is_written(source, tmp_path, there):
+    """As an empty folder on another disk does, or one that is to be made."""
+    if there:
+        (tmp_path / "large").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "large", target_is_directory=True)
+    smote(source, tmp_path / "out").run()
+    assert (tmp_path / "out").is_symlink() and len(files(tmp_path / "large")) == 13

@@ -201,3 +201,9 @@ def test_full_disk_at_the_manifest(tmp_path: Path) -> None:
     assert not out.exists()
     report = clean(root, out)
     assert files(report.out) == files(clean(root, tmp_path / "whole").out)
+
+
+def test_a_link_leads_to_the_folder_that_is_written(mixed: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "large", target_is_directory=True)
+    clean(mixed, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "large" / "manifest.csv").is_file()

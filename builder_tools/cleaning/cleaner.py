@@ -47,6 +47,7 @@ from builder_tools.cleaning.workers import (
 )
 from builder_tools.csv_files import any_name_in_tables
 from builder_tools.datasets.duplicates import MINIATURE_PX
+from builder_tools.datasets.new_folder import followed
 from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector
 from builder_tools.journal import Journal
 from builder_tools.media import write_image
@@ -107,7 +108,7 @@ def clean_folder(
         FileExistsError: If `out` holds other files.
         OSError: If a file cannot be written (disk full); the run can then be gone on with.
     """
-    run = _Run.plan(Path(source), Path(out), detector, detector_options, config)
+    run = _Run.plan(Path(source), followed(Path(out)), detector, detector_options, config)
     workers = checked_workers(workers)
     if not 0 <= max_dropped <= 1:
         raise ValueError(f"Expected max_dropped in [0, 1]. Received: {max_dropped}.")

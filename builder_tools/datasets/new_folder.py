@@ -26,14 +26,21 @@ def check_new_folder(path: str | Path) -> Path:
     return path
 
 
+def followed(path: Path) -> Path:
+    """Return where a link leads, which need not be there yet; else the path as it is."""
+    return path.resolve() if path.is_symlink() else path
+
+
 @contextmanager
 def new_folder(path: str | Path) -> Iterator[Path]:
     """Lend a temporary folder; rename it to `path` on success, remove it on any exception.
 
+    Where `path` is a link, the folder it leads to is written.
+
     Raises:
         FileExistsError: If `path` is there and not empty; nothing is lent then.
     """
-    path = check_new_folder(path)
+    path = followed(check_new_folder(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(path)
     partial.mkdir()

@@ -130,7 +130,7 @@ def _files() -> Iterator[Finding]:
             yield Finding("files", BROKEN, f"{name} is not here", "builder-tools assets --fetch")
     for card in list_models():
         try:
-            verify_files(find_model(card.name), card)
+            verify_files(find_model(card.name), card, [card.file])
         except (ValueError, OSError) as error:
             state = BROKEN if card.name == DEFAULT_MODEL else ABSENT
             yield Finding("files", state, f"model {card.name}: {error}", "install the package anew")

@@ -1,5 +1,6 @@
-"""Figures that README and notebooks cite stand in the tables they cite, to the last digit."""
+"""Figures that README, the documentation and notebooks cite stand in the tables they cite, to the last digit."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -16,12 +17,15 @@ INTERVAL = re.compile(
 LONE = re.compile(r"(?<![\d.\[])(?<!, )([01]\.\d{3})(?!\d|\.\d)")
 """Shares with three digits."""
 
-SECTIONS = {
-    "Valence and arousal: `builder-tools label-va": ("valence_arousal", "va_regressors"),
-    "Classical machine learning on the same faces": ("classical",),
-    "What the ablations say": ("ablations", "screening"),
+PAGES = {
+    "README.md": ("scoreboard", "crossdata"),
+    "README.ru.md": ("scoreboard", "crossdata"),
+    "docs/explanation/accuracy.md": ("scoreboard", "crossdata", "calibration"),
+    "docs/explanation/findings.md": (
+        *("ablations", "screening", "valence_arousal", "va_regressors", "classical"),
+    ),
 }
-"""How a part of README begins -> the reports it cites. A part ends where the next begins."""
+"""A page -> the reports it cites, beside the cards of the shipped models."""
 NOTEBOOKS = {
     "04_networks_and_tuning": ("networks",),
     "05_experiments": ("ablations", "screening"),
@@ -49,11 +53,17 @@ def report(name: str) -> str:
     return "\n".join(path.read_text() for path in sorted(REPORTS.glob(f"{name}*.[mc][ds]*")))
 
 
-def readme_part(start: str) -> str:
-    text = (ROOT / "README.md").read_text()
-    begin = text.index(start)
-    ends = [text.find(other, begin + 1) for other in (*SECTIONS, "Searches run", "The experiments")]
-    return text[begin : min(end for end in ends if end > 0)]
+def intervals_of_the_scoreboard() -> str:
+    """Return accuracy and gain (in points) of each model with their intervals, as pages write them."""
+    lines = []
+    with (REPORTS / "scoreboard.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            for what, times, digits in (("accuracy", 1, 3), ("gain", 100, 1)):
+                cells = [row.get(f"{what}{end}") for end in ("", "_low", "_high")]
+                if all(cells):
+                    value, low, high = (f"{times * float(cell):.{digits}f}" for cell in cells)
+                    lines.append(f"{value} [{low}, {high}]")
+    return "\n".join(lines)
 
 
 def notebook(name: str) -> tuple[str, str]:
@@ -69,13 +79,17 @@ def not_found(said: str, known: str) -> list[str]:
     return missing + sorted(set(LONE.findall(said)) - rounded)
 
 
-@pytest.mark.parametrize("start", SECTIONS)
-def test_readme_cites_its_reports(start):
-    part = readme_part(start)
-    known = "\n".join(report(name) for name in SECTIONS[start])
-    known += notebook("07_valence_arousal")[1] if "valence" in start.casefold() else ""
-    assert intervals(part), "there is something to compare"
-    assert not_found(part, known) == []
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_cite_their_reports(page):
+    said = (ROOT / page).read_text(encoding="utf-8")
+    known = [intervals_of_the_scoreboard(), *(report(name) for name in PAGES[page])]
+    known += [card.read_text() for card in sorted(ROOT.glob("saved_models/*/card.json"))]
+    known += [
+        (ROOT / f"saved_models/{name}/README.md").read_text() for name in ("fast", "accurate")
+    ]
+    known += [notebook("07_valence_arousal")[1]] * page.endswith("findings.md")
+    assert intervals(said), "there is something to compare"
+    assert not_found(said, "\n".join(known)) == []
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -15,7 +15,7 @@ PIP = $(VENV)/bin/python -m pip install -q --disable-pip-version-check
 PYTEST_ARGS ?=
 ARGS ?=
 
-.PHONY: help demo web test lint train notebooks benchmark benchmarks clean
+.PHONY: help demo web test lint docs package train notebooks benchmark benchmarks clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) \
@@ -36,8 +36,18 @@ test: $(VENV)/.full ## run every test, a process a core
 	@OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(VENV)/bin/python -m pytest -q -n auto \
 		--dist loadfile --no-loadscope-reorder --max-worker-restart 2 $(PYTEST_ARGS)
 
-lint: $(VENV)/.lint ## check style with ruff
+lint: $(VENV)/.lint ## check style with ruff, and types of the public names with mypy
 	@$(VENV)/bin/python -m ruff check .
+	@$(VENV)/bin/python -m mypy
+
+docs: $(VENV)/.full ## build the documentation into site/, strictly: every link leads somewhere
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --strict
+	@echo "Open site/index.html"
+
+package: $(VENV)/.full ## build sdist and wheel into dist/, and try the wheel in an empty environment
+	@rm -rf dist
+	@$(VENV)/bin/python -m hatchling build -t sdist -t wheel >/dev/null
+	@$(VENV)/bin/python benchmarks/try_wheel.py dist
 
 train: $(VENV)/.full ## train a model on FER+ (data/README.md); more options: ARGS=...
 	@$(VENV)/bin/builder-tools train --data ferplus --reports reports $(ARGS)
@@ -79,5 +89,5 @@ $(VENV)/.full: pyproject.toml requirements.txt | $(VENV)/bin/python
 	@touch $@ $(VENV)/.demo $(VENV)/.lint
 
 $(VENV)/.lint: requirements.txt | $(VENV)/bin/python
-	@$(PIP) "$$(grep '^ruff==' requirements.txt)"
+	@$(PIP) $$(grep -E '^(ruff|mypy|numpy)==' requirements.txt)
 	@touch $@

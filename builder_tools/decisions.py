@@ -38,6 +38,7 @@ def read_outputs(
     emotions = EmotionSet(card.emotions)
     probabilities, places = TASKS[card.task].split(outputs)
     if probabilities is None:
+        assert places is not None and card.centres is not None, "the card's task promises both"
         probabilities = nearness(places, np.array([card.centres[name] for name in emotions]))
     if card.temperature != 1:
         probabilities = apply_temperature(probabilities, card.temperature)

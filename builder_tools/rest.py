@@ -266,8 +266,8 @@ def rests_by_person(
     names, rows = tuple(emotions), np.asarray(probabilities, np.float64)
     calm = looks_neutral(rows, names) if is_neutral is None else np.asarray(is_neutral, bool)
     images: dict[str, list[int]] = {}
-    for number in np.flatnonzero(calm):
-        images.setdefault(persons[number], []).append(int(number))
+    for neutral in np.flatnonzero(calm).tolist():
+        images.setdefault(persons[neutral], []).append(neutral)
     rests: list[RestingFace | None] = []
     for number, person in enumerate(persons):
         others = [other for other in images.get(person, []) if other != number and person]

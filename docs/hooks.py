@@ -1,7 +1,7 @@
 """What MkDocs does for this site besides (`mkdocs.yml`, `hooks`).
 
 - A page may link to any file of the repository, as it would on a code host. What lies outside
-  `docs/` and is linked to comes into the site, and what those pages link to: reports, cards, scripts.
+  `docs/` and is linked to comes into the site, with what those pages link to in turn.
 - `<!-- made: NAME -->` in a page is replaced by what `MADE[NAME]` makes from the code, so that
   references cannot go stale.
 """

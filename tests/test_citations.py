@@ -1,4 +1,5 @@
-"""Figures that README, the documentation and notebooks cite stand in the tables they cite, to the last digit."""
+"""Figures that README, the documentation and notebooks cite stand in the tables they cite, to the
+last digit."""
 
 import csv
 import json
@@ -54,7 +55,7 @@ def report(name: str) -> str:
 
 
 def intervals_of_the_scoreboard() -> str:
-    """Return accuracy and gain (in points) of each model with their intervals, as pages write them."""
+    """Return accuracy and gain (in points) of each model, with intervals, as pages write them."""
     lines = []
     with (REPORTS / "scoreboard.csv").open(newline="") as file:
         for row in csv.DictReader(file):

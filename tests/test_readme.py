@@ -1,5 +1,5 @@
-"""README in both languages, and the commands and snippets of README and the documentation: they run,
-or at least parse; the two READMEs say the same."""
+"""README in both languages, and the documentation: commands and snippets run, or at least parse;
+the two READMEs say the same."""
 
 import re
 import shlex

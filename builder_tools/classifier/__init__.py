@@ -9,7 +9,7 @@ several threads, and the LiteRT interpreter is guarded by a lock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Never
 
@@ -195,7 +195,7 @@ class EmotionClassifier:
         return found
 
 
-def _biases(card: ModelCard, decision: str):
+def _biases(card: ModelCard, decision: str) -> Mapping[str, float] | None:
     """Return what a decision adds to log-probabilities; None for the natural one."""
     if decision not in DECISIONS:
         raise ValueError(f"Expected decision of {list(DECISIONS)}. Received: {decision!r}.")

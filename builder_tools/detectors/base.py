@@ -51,8 +51,15 @@ class FaceDetector(Protocol):
             height; negative is up.
     """
 
-    crop_scale: float
-    crop_shift_y: float
+    @property
+    def crop_scale(self) -> float:
+        """See above; an attribute of the class or the object will do."""
+        ...
+
+    @property
+    def crop_shift_y(self) -> float:
+        """See above."""
+        ...
 
     def detect(self, image_rgb: np.ndarray) -> list[Face]:
         """Return the faces in an `(H, W, 3)` uint8 RGB image, largest first, or `[]`."""

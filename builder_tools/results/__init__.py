@@ -154,7 +154,8 @@ class FaceGeometry:
     def mouth_open(self) -> float:
         """The gap between the lips over the width between the inner corners of the mouth."""
         upper, lower, left, right = self.landmarks_px[[13, 14, 78, 308]]
-        return float(np.linalg.norm(upper - lower) / max(np.linalg.norm(left - right), 1e-6))
+        width = float(np.linalg.norm(left - right))
+        return float(np.linalg.norm(upper - lower)) / max(width, 1e-6)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry `geometry` of a face in a JSON line: all but the landmarks."""
@@ -248,8 +249,8 @@ class FaceEmotion:
     @property
     def relative_probability(self) -> float | None:
         """The probability of `relative_emotion`."""
-        emotion = self.relative_emotion
-        return None if emotion is None else self.relative_probabilities[emotion]
+        relative = self.relative_probabilities
+        return None if relative is None else max(relative.values())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the face as the `faces` entry of a JSON line (see `FrameResult.to_dict`).
@@ -262,11 +263,11 @@ class FaceEmotion:
         """
         relative: dict[str, Any] = {}
         shape: dict[str, Any] = {}
-        tilt = {"tilt_deg": round(self.face.tilt_deg, 1)} if self.face.turned_deg else {}
+        tilt = self.face.tilt_deg if self.face.turned_deg else None
         if self.relative_probabilities is not None:
             relative = {
                 "relative_emotion": self.relative_emotion,
-                "relative_probability": round(float(self.relative_probability), 4),
+                "relative_probability": _rounded(self.relative_probability),
                 "relative_probabilities": _rounded_all(self.relative_probabilities),
             }
         if self.geometry is not None:
@@ -285,7 +286,7 @@ class FaceEmotion:
             "valence": _rounded(self.valence),
             "arousal": _rounded(self.arousal),
             "doubtful": bool(self.doubtful),
-            **tilt,
+            **({} if tilt is None else {"tilt_deg": round(tilt, 1)}),
             **relative,
             **shape,
         }

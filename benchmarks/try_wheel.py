@@ -1,0 +1,92 @@
+"""Try a wheel in an empty environment: installs it as a stranger would, and uses it.
+
+    python benchmarks/try_wheel.py dist
+
+The environment has nothing but the base install, in the versions of requirements.txt. Outside
+the repository, the command line must find its models, answer for a photograph, read and write a
+film, and name the pip command of what is missing. Also weighs the environment, and looks into the
+sdist.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tarfile
+import tempfile
+import venv
+import zipfile
+from pathlib import Path
+
+from cold_start import ROOT, _size_mb
+
+MOST_MB = 760
+LEFT_OUT = ("tests/", "studies/", "benchmarks/", ".keras")
+"""No file of the wheel has such a name."""
+
+
+def check(what: str, holds: bool) -> None:
+    """Print what was checked; end where it does not hold."""
+    print(f"{'ok' if holds else 'WRONG':<6}{what}", flush=True)
+    if not holds:
+        raise SystemExit(1)
+
+
+def look_into(dist: Path) -> Path:
+    """Check what the files hold; return the wheel."""
+    (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    models = sum(name.endswith("/card.json") for name in names)
+    check("wheel: py.typed and models", "builder_tools/py.typed" in names and models >= 3)
+    wrong = [name for name in names if any(part in name for part in LEFT_OUT)]
+    check(f"wheel: nothing of {', '.join(LEFT_OUT)}", not wrong)
+    with tarfile.open(sdist) as archive:
+        inside = {Path(name).parts[1] for name in archive.getnames()}
+    check("sdist: tests, documentation, licence", {"tests", "docs", "LICENSE"} <= inside)
+    return wheel
+
+
+def use(folder: Path, wheel: Path) -> None:
+    """Install the wheel into an empty environment and use it there."""
+    home = folder / "environment"
+    venv.create(home, with_pip=True)
+    before_mb = _size_mb(home)
+    pip = [home / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    subprocess.run([*pip, "-c", ROOT / "requirements.txt", wheel], check=True)
+    size_mb = _size_mb(home) - before_mb
+    check(f"base install: {size_mb:.0f} MB, at most {MOST_MB}", size_mb <= MOST_MB)
+    program = home / "bin" / "builder-tools"
+    package = next(home.glob("lib/*/site-packages/builder_tools"))
+    photo, film = (package / "web" / "examples" / name for name in ("astronaut.jpg", "film.mp4"))
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [program, *map(str, words)], cwd=folder, capture_output=True, text=True, check=False
+        )
+
+    answer = run("img", photo, "--json")
+    faces = json.loads(answer.stdout)["faces"] if answer.returncode == 0 else []
+    check("img: one happy face", [face["emotion"] for face in faces] == ["happy"])
+    drawn = run("video-rec", film, "--out", "drawn.mp4")
+    check("video-rec: a film", drawn.returncode == 0 and (folder / "drawn.mp4").is_file())
+    for verb, extra in (("highlights", "video"), ("web", "web")):
+        words = ["x.csv", "--out", "cut"] if verb == "highlights" else []
+        said = run(verb, *words)
+        check(f"{verb}: names [{extra}]", said.returncode == 2 and f"[{extra}]" in said.stderr)
+    doctor = run("doctor")
+    print(doctor.stdout)
+    check("doctor: nothing is broken", doctor.returncode == 0)
+
+
+def main() -> None:
+    """Look into the files of a folder and use the wheel."""
+    parser = argparse.ArgumentParser(description="Try a wheel in an empty environment.")
+    parser.add_argument("dist", type=Path, help="folder with one wheel and one sdist")
+    wheel = look_into(parser.parse_args().dist.resolve())
+    with tempfile.TemporaryDirectory() as folder:
+        use(Path(folder), wheel)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""How a program uses the public names, for the type checker (`make lint`); nothing runs it."""
+
+from collections.abc import Iterable
+from typing import assert_type
+
+import numpy as np
+
+from builder_tools import DrawBox, EmotionClassifier, EmotionSet, Inference, RestingFace
+from builder_tools.detectors import FaceDetector, MediaPipeDetector, make_detector
+from builder_tools.results import Box, Face, FaceEmotion, FrameResult
+
+
+class MyDetector:
+    """A detector of a user's own, which inherits from nothing."""
+
+    crop_scale = 1.0
+    crop_shift_y = 0.0
+
+    def detect(self, image_rgb: np.ndarray) -> list[Face]:
+        """Return one face."""
+        return [Face(Box(0.0, 0.0, 10.0, 10.0), 0.9)]
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def use(image: np.ndarray, faces: Iterable[np.ndarray]) -> None:
+    """Use what README names."""
+    detector: FaceDetector = MyDetector()
+    detector = MediaPipeDetector()
+    detector = make_detector("yunet")
+    classifier = EmotionClassifier("tiny")
+    assert_type(classifier.predict(list(faces)), np.ndarray)
+    emotions: EmotionSet = classifier.emotions
+    rest: RestingFace = classifier.resting_face(list(faces))
+    with Inference(classifier, detector, DrawBox(), show_state_mode="none") as inference:
+        found = inference.analyse(image)
+        assert_type(found, tuple[FaceEmotion, ...])
+    for face in found:
+        assert_type(face.emotion, str)
+        assert_type(face.probability, float)
+        assert_type(face.doubtful, bool)
+        assert_type(face.face.box.xyxy, tuple[float, float, float, float])
+    result = FrameResult("photo.jpg", 0, 0.0, found)
+    assert_type(result.faces, tuple[FaceEmotion, ...])
+    print(emotions.names, rest)

@@ -1,7 +1,8 @@
 """What MkDocs does for this site besides (`mkdocs.yml`, `hooks`).
 
 - A page may link to any file of the repository, as it would on a code host. What lies outside
-  `docs/` and is linked to comes into the site, with what those pages link to in turn.
+  `docs/` and is linked to comes into the site, with what those pages link to in turn; notebooks
+  become pages.
 - `<!-- made: NAME -->` in a page is replaced by what `MADE[NAME]` makes from the code, so that
   references cannot go stale.
 """
@@ -9,6 +10,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -25,6 +27,10 @@ from builder_tools.cli import GROUPS, VERBS, build_parser
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 LINK = re.compile(r"(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
+PAGES = (".md", ".ipynb")
+"""What becomes a page; other files come as they are."""
+sources: dict[str, Path] = {}
+"""A page from outside `docs/`, by its place in the site -> its file."""
 MADE_HERE = re.compile(r"<!-- made: (\w+) -->")
 
 
@@ -34,14 +40,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     seen = set(waiting)
     while waiting:
         page = waiting.pop()
-        text = page.read_text(encoding="utf-8")
-        for target in filter(None, (_target(page, found[2]) for found in LINK.finditer(text))):
+        links = LINK.finditer(_text(page))
+        for target in filter(None, (_target(page, found[2]) for found in links)):
             if target in seen or target.is_relative_to(DOCS):
                 continue
             seen.add(target)
-            files.append(File.generated(config, _site_uri(target), abs_src_path=str(target)))
-            if target.suffix == ".md":
+            if target.suffix in PAGES:
+                files.append(File.generated(config, _site_uri(target), content=_text(target)))
+                sources[_site_uri(target)] = target
                 waiting.append(target)
+            else:
+                files.append(File.generated(config, _site_uri(target), abs_src_path=str(target)))
     return files
 
 
@@ -49,7 +58,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Put in what is made from the code, and lead links to where their files are in the site."""
     markdown = MADE_HERE.sub(lambda found: MADE[found[1]](), markdown)
     uri = page.file.src_uri
-    source = DOCS / uri if (DOCS / uri).is_file() else ROOT / uri
+    source = sources.get(uri, DOCS / uri)
 
     def lead(found: re.Match[str]) -> str:
         target = _target(source, found[2])
@@ -67,7 +76,35 @@ def _target(page: Path, link: str) -> Path | None:
 
 
 def _site_uri(path: Path) -> str:
+    path = path.with_suffix(".md") if path.suffix == ".ipynb" else path
     return path.relative_to(DOCS if path.is_relative_to(DOCS) else ROOT).as_posix()
+
+
+def _text(page: Path) -> str:
+    """Return a page as Markdown."""
+    text = page.read_text(encoding="utf-8")
+    return text if page.suffix == ".md" else "\n\n".join(_notebook(json.loads(text)["cells"]))
+
+
+def _notebook(cells: list[dict]) -> Iterator[str]:
+    """Yield the cells of a notebook, and what they show, as Markdown."""
+    for cell in cells:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            yield source
+            continue
+        yield f"````python\n{source}\n````"
+        for output in cell.get("outputs", []):
+            data = {"text/plain": output.get("text", ""), **output.get("data", {})}
+            shown = {kind: "".join(lines) for kind, lines in data.items()}
+            if "image/png" in shown:
+                encoded = shown["image/png"].replace("\n", "")
+                yield f'<img alt="" src="data:image/png;base64,{encoded}">'
+            elif "text/html" in shown:
+                table = re.sub(r"<style.*?</style>|\n\s*", "", shown["text/html"], flags=re.DOTALL)
+                yield f"<div>{table}</div>"
+            elif shown["text/plain"].strip():
+                yield f"````text\n{shown['text/plain'].rstrip()}\n````"
 
 
 def command_line() -> str:
@@ -101,8 +138,8 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
         if isinstance(action, argparse._HelpAction | argparse._SubParsersAction):
             continue
         said = (action.help or "") % {**vars(action), "prog": parser.prog}
-        choices = f" One of {', '.join(map(str, action.choices))}." if action.choices else ""
-        cells = (_signature(action), (said + choices).strip())
+        choices = f"one of {', '.join(map(str, action.choices))}" if action.choices else ""
+        cells = (_signature(action), "; ".join(filter(None, (said, choices))))
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     if rows:
         yield "\n".join(["| option | meaning |", "|---|---|", *rows])

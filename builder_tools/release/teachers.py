@@ -174,8 +174,8 @@ def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
     if not path.is_file():
         raise FileNotFoundError(
             f"Expected {path}: a teacher that answers while a student is trained is needed as a "
-            "Keras network. Received: no such file. Take a model that keeps one, or leave "
-            "--match-teachers out."
+            "Keras network. Received: no such file. Take a model that keeps one (those of shipped "
+            "models are in a clone of the repository only), or leave --match-teachers out."
         )
     network = keras.saving.load_model(path, compile=False)
     inside = inside or network.input_shape[1] or size_px

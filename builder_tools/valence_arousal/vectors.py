@@ -103,7 +103,8 @@ def keras_file(path: str | Path) -> Path:
     if not file.is_file():
         raise FileNotFoundError(
             "Expected a .keras file, a folder with model.keras or the name of a model that has "
-            f"one. Nothing is at {str(file)!r}."
+            f"one. Nothing is at {str(file)!r}. Those of the shipped models are in a clone of the "
+            "repository only."
         )
     return file
 

@@ -350,14 +350,8 @@ def _run_ensemble(options: argparse.Namespace) -> None:
     folders, reading = [find_model(name) for name in options.models], reading_options(options)
     emotions = ModelCard.read(folders[0]).emotions
     data = load_data(options.data, options.source, emotions=emotions, **reading)
-    card, _ = join_models(
-        folders,
-        options.out,
-        data,
-        shares=options.member_shares,
-        size_px=options.size,
-        flip_average=options.flip_average,
-    )
+    joining = {"shares": options.member_shares, "size_px": options.size}
+    card, _ = join_models(folders, options.out, data, flip_average=options.flip_average, **joining)
     log_run(card, options.note, options.reports or RUNS)
     print_report(card.metrics["test"], {})
 

@@ -72,8 +72,8 @@ def test_runs_on_a_small_sample(path, data_dir, tmp_path, monkeypatch):
             pyplot.close("all")
 
 
-PERMITTED = re.compile(r"\bastronaut\b|\bheads\b")
-"""Images of faces may be of scikit-image's astronaut (public domain), or made of her."""
+PERMITTED = re.compile(r"\bastronaut\b|\bheads\b|\bdrawn_people\b")
+"""Images of faces may be of scikit-image's astronaut (public domain), made of her, or drawn."""
 COMPOSITES = re.compile(r"\bplot_mean_faces\b|\bMainDirections\b")
 """Means and directions of thousands of faces: nobody's."""
 OF_DATA_SETS = re.compile(

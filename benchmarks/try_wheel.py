@@ -10,6 +10,7 @@ sdist.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -72,9 +73,17 @@ def use(folder: Path, wheel: Path) -> None:
     package = next(home.glob("lib/*/site-packages/builder_tools"))
     photo, film = (package / "web" / "examples" / name for name in ("astronaut.jpg", "film.mp4"))
 
+    # Nothing of the caller's environment may lead to the clone's own package.
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
     def run(*words: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [program, *map(str, words)], cwd=folder, capture_output=True, text=True, check=False
+            [program, *map(str, words)],
+            cwd=folder,
+            env=clean,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     answer = run("img", photo, "--json")

@@ -15,6 +15,8 @@ from pathlib import Path
 from builder_tools import __version__
 from builder_tools.assets import list_assets
 from builder_tools.cards import DEFAULT_MODEL, find_model, list_models, verify_files
+from builder_tools.detectors.blazeface import FULL_RANGE, SHORT_RANGE
+from builder_tools.detectors.scales import FILE as YUNET
 from builder_tools.inference import Inference
 from builder_tools.machine import describe_machine
 from builder_tools.media import read_image
@@ -29,6 +31,12 @@ OPENCV = tuple(
     for kind in ("python", "python-headless", "contrib-python", "contrib-python-headless")
 )
 """Distributions that all install one `cv2`, each over the other."""
+WITHOUT = {
+    SHORT_RANGE: "the default detector finds nothing",
+    YUNET: "the default detector searches in tiles, and finds fewer faces",
+    FULL_RANGE: "the default detector cannot search in tiles",
+}
+"""A file -> what is so where it is not there."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,10 @@ def _version(name: str) -> str:
         return ""
 
 
+def _is_here(name: str) -> bool:
+    return any(status.path for status in list_assets() if status.asset.name == name)
+
+
 def _versions() -> Iterator[Finding]:
     yield Finding("versions", OK, f"builder_tools {__version__}; {describe_machine()}")
     linux = sys.platform.startswith("linux")
@@ -123,11 +135,15 @@ def _extras() -> Iterator[Finding]:
 
 def _files() -> Iterator[Finding]:
     for status in list_assets():
-        name, needed = status.asset.name, not status.asset.extra
+        name = status.asset.name
         if status.path:
             yield Finding("files", OK, f"{name}: {status.path}")
-        elif needed:
-            yield Finding("files", BROKEN, f"{name} is not here", "builder-tools assets --fetch")
+        elif not status.asset.extra:
+            without = WITHOUT.get(name, "its detector cannot be used")
+            state = BROKEN if name == SHORT_RANGE else ABSENT
+            yield Finding(
+                "files", state, f"{name} is not here: {without}", f"builder-tools assets {name}"
+            )
     for card in list_models():
         try:
             verify_files(find_model(card.name), card, [card.file])
@@ -140,8 +156,8 @@ def _files() -> Iterator[Finding]:
 
 def _answer() -> Iterator[Finding]:
     """Look at a photograph whose face and emotion are known."""
-    if any(not status.path for status in list_assets() if not status.asset.extra):
-        yield Finding("answer", ABSENT, "not tried: a file is not here yet")
+    if not _is_here(SHORT_RANGE):
+        yield Finding("answer", ABSENT, f"not tried: {SHORT_RANGE} is not here")
         return
     try:
         with Inference(show_state_mode="none") as inference:
@@ -183,8 +199,8 @@ def _screen() -> Iterator[Finding]:
 
 
 def _speed() -> Iterator[Finding]:
-    if any(not status.path for status in list_assets() if not status.asset.extra):
-        yield Finding("speed", ABSENT, "not measured: a file is not here yet")
+    if not _is_here(SHORT_RANGE):
+        yield Finding("speed", ABSENT, f"not measured: {SHORT_RANGE} is not here")
         return
     (model,) = time_models([DEFAULT_MODEL], repeats=50)
     photo = str(EXAMPLES / "astronaut.jpg")

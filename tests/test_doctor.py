@@ -23,7 +23,6 @@ def absent_assets():
 
 def test_a_whole_machine_passes_every_check(capsys, needs_detector):
     needs_detector("mediapipe")
-    needs_detector("yunet")
     assert main(["doctor", "--json"]) == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {each["check"] for each in found} == {*doctor.CHECKS}
@@ -33,13 +32,15 @@ def test_a_whole_machine_passes_every_check(capsys, needs_detector):
     assert " ms a face; a photo of 512x512 " in said["speed"]
 
 
-def test_files_that_are_needed_and_absent_are_broken_and_say_what_to_do(quick, monkeypatch, capsys):
+def test_only_the_file_that_the_default_cannot_do_without_is_broken(quick, monkeypatch, capsys):
     monkeypatch.setattr(doctor, "list_assets", absent_assets)
     assert main(["doctor"]) == 1
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("BROKEN")]
-    assert len(lines) == sum(not each.asset.extra for each in list_assets())
-    assert all("(try: builder-tools assets --fetch)" in line for line in lines)
-    assert [each.state for each in doctor._answer()] == ["absent"]
+    lines = capsys.readouterr().out.splitlines()
+    (broken,) = [line for line in lines if line.startswith("BROKEN")]
+    assert "short_range.tflite is not here" in broken and "(try: builder-tools assets " in broken
+    yunet = next(line for line in lines if "yunet" in line)
+    assert yunet.startswith("-") and "tiles" in yunet
+    assert [each.state for each in (*doctor._answer(), *doctor._speed())] == ["absent"] * 2
 
 
 def test_two_opencvs_and_missing_packages_are_broken(quick, monkeypatch):

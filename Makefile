@@ -42,7 +42,7 @@ lint: $(VENV)/.lint ## check style with ruff, and types of the public names with
 
 docs: $(VENV)/.full ## build the documentation into site/, strictly: every link leads somewhere
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --quiet --strict
-	@echo "Open site/index.html"
+	@echo "Open site/index.html; with search: python3 -m http.server -d site -b 127.0.0.1 8000"
 
 package: $(VENV)/.full ## build sdist and wheel into dist/, and try the wheel in an empty environment
 	@rm -rf dist

@@ -59,6 +59,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     markdown = MADE_HERE.sub(lambda found: MADE[found[1]](), markdown)
     uri = page.file.src_uri
     source = sources.get(uri, DOCS / uri)
+    if uri in sources:
+        page.meta["search"] = {"boost": 0.3}  # what was written to be read comes first
 
     def lead(found: re.Match[str]) -> str:
         target = _target(source, found[2])

@@ -16,7 +16,7 @@ from builder_tools import __version__
 from builder_tools.assets import list_assets
 from builder_tools.cards import DEFAULT_MODEL, find_model, list_models, verify_files
 from builder_tools.detectors.blazeface import FULL_RANGE, SHORT_RANGE
-from builder_tools.detectors.scales import FILE as YUNET
+from builder_tools.detectors.yunet import FILE as YUNET
 from builder_tools.inference import Inference
 from builder_tools.machine import describe_machine
 from builder_tools.media import read_image

@@ -119,17 +119,18 @@ class FaceSMOTE(BaseEstimator):
         """
         from builder_tools.balancing.folders import FaceCutter, balance_folder
 
-        for name in ("path_folder_train_data", "path_save_imgs"):
-            if getattr(self, name) is None:
-                raise ValueError(f"Expected {name}, a folder. Received: {name}=None.")
+        source, out = self.path_folder_train_data, self.path_save_imgs
+        if source is None or out is None:
+            name = "path_folder_train_data" if source is None else "path_save_imgs"
+            raise ValueError(f"Expected {name}, a folder. Received: {name}=None.")
         if self.kind != "regular":
             raise ValueError(
                 "Expected kind='regular' for folders, which are balanced class by class. "
                 f"Received: kind={self.kind!r}. Try fit_resample on arrays."
             )
         self.manifest_ = balance_folder(
-            self.path_folder_train_data,
-            self.path_save_imgs,
+            source,
+            out,
             count=self.smote_value,
             shares=Shares(self.train_part, self.modify_coef),
             search=self._search(),

@@ -86,7 +86,9 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         self.patience, self.seed, self.feature_copies = patience, seed, feature_copies
         self.config(keras_tuner.HyperParameters())  # refuses what no trial could be made of
 
-    def config(self, hp, *, monitor: str = "val_accuracy") -> TrainingConfig:
+    def config(
+        self, hp: keras_tuner.HyperParameters, *, monitor: str = "val_accuracy"
+    ) -> TrainingConfig:
         """Return the configuration of a trial.
 
         Args:
@@ -108,7 +110,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             **drawn.fields,
         )
 
-    def build(self, hp) -> keras.Model:
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Build the network of a trial, compiled at its peak learning rate.
 
         The schedule belongs to `fit`, which knows how many steps an epoch has.
@@ -129,7 +131,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
 
     def fit(
         self,
-        hp,
+        hp: keras_tuner.HyperParameters,
         model: keras.Model | None,
         train: Samples,
         valid: Samples,
@@ -244,7 +246,9 @@ def _trial_folder(callbacks: Sequence[keras.callbacks.Callback]) -> Path | None:
     return None
 
 
-def _tell(callbacks: Sequence[keras.callbacks.Callback], model, figures: dict[str, float]) -> None:
+def _tell(
+    callbacks: Sequence[keras.callbacks.Callback], model: keras.Model, figures: dict[str, float]
+) -> None:
     """Let the callbacks see one epoch, the best."""
     told = keras.callbacks.CallbackList(list(callbacks), model=model)
     epoch = int(figures["best_epoch"]) - 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -240,7 +241,7 @@ class ValenceArousalLabeller(BaseEstimator):
         return ((vectors - self.mean_) @ self.axes_.T).astype(np.float32)
 
     def _reducer(self) -> Reducer:
-        options = {
+        options: dict[str, dict[str, Any]] = {
             "isomap": {"neighbours": self.neighbours, "n_jobs": self.n_jobs},
             "umap": {"neighbours": self.neighbours},
         }
@@ -309,7 +310,7 @@ class _Chosen:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, rows: slice) -> np.ndarray:
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         return self._images[self._rows[rows]]
 
 

@@ -23,6 +23,8 @@ SMALLEST_STEP = 1e-6
 class Reducer(Protocol):
     """A map from points to the plane."""
 
+    embedding_: np.ndarray
+
     def fit(self, points: np.ndarray) -> Reducer:
         """Learn the map from points `(n, d)` float32; `embedding_` are their places `(n, 2)`."""
 

@@ -27,7 +27,7 @@ class Faces(Protocol):
     def __len__(self) -> int:
         """Return the number of faces."""
 
-    def __getitem__(self, rows: slice) -> np.ndarray:
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         """Return faces `(m, H, W)` or `(m, H, W, 3)` uint8."""
 
 

@@ -21,6 +21,8 @@ from pathlib import Path
 
 from cold_start import ROOT, _size_mb
 
+from builder_tools.assets import asset_folder
+
 MOST_MB = 760
 NEED_MORE = {
     "highlights seen.csv --out cut": "video",
@@ -75,6 +77,8 @@ def use(folder: Path, wheel: Path) -> None:
 
     # Nothing of the caller's environment may lead to the clone's own package.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    if weights := asset_folder():
+        clean["BUILDER_TOOLS_ASSETS"] = str(weights)
 
     def run(*words: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

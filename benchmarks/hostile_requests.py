@@ -1,8 +1,7 @@
 """Hostile requests to a running page, made from a seed: what no browser sends.
 
 A server is started in a process of its own, with a temporary folder of its own. Well-formed
-requests of every kind that the page takes (Gradio's calls and uploads, the API, files, the camera's
-WebSocket) are spoilt: other methods, paths and headers, objects in JSON changed for paths of other
+requests of every kind that the page takes (its uploads, the API, files, the camera's WebSocket) are spoilt: other methods, paths and headers, objects in JSON changed for paths of other
 files and addresses of other servers, bytes flipped, lengths that lie, requests cut off. Counted are
 
 - crashes: a server that ended, an answer of 500 or above that is no refusal (503 is one), a
@@ -47,7 +46,6 @@ ANSWER_S, SPOILT_S = 60.0, 1.0
 MOST_READ = 200_000
 ALIVE_EVERY = 50
 BOUNDARY = "an-odd-boundary"
-FUNCTIONS = 12
 METHODS = (
     "GET",
     "HEAD",
@@ -69,7 +67,7 @@ HEADERS = (
     "Range: bytes=99999999999999999999-", "Accept-Language: \xff\xfe", "If-None-Match: *",
     "Accept-Encoding: br;q=x, gzip;q=2", "Content-Encoding: gzip", "Cookie: a=b; \x01=\xe9",
     "Content-Type: multipart/form-data", "Content-Type: text/plain; charset=utf-7", "Upgrade: h2c",
-    "Connection: upgrade, close", "X-Gradio-Server: http://evil.example", "X-Http-Method: DELETE",
+    "Connection: upgrade, close", "X-Original-Url: /etc/passwd", "X-Http-Method: DELETE",
     "Sec-WebSocket-Version: 99", "If-Modified-Since: never", "A" * 40_000 + ": b", 
     "B: " + "c" * 90_000,
 )  # fmt: skip
@@ -77,7 +75,7 @@ ENDS = (
     "/..", "/../../../../etc/passwd", "%00", "%2e%2e%2f" * 6 + "etc/passwd", "//etc/passwd",
     "/%c0%ae%c0%ae/", "\\..\\..", "?session_hash=" + "x" * 9000, "#", "%", ";a=b",
     "/\xe9", "?" + "a&" * 3000, "?model=../../etc&detector=%00", "?give=x&lang=%3Cscript%3E",
-    "?a=%ff", "?deep_link=../x",
+    "?a=%ff", "?name=../x",
 )  # fmt: skip
 
 
@@ -88,12 +86,10 @@ class Request:
     Args:
         data: All of it.
         is_whole: Whether an answer must come; else the server may wait for more of it.
-        is_stream: Whether the answer may begin late and never end.
     """
 
     data: bytes
     is_whole: bool = True
-    is_stream: bool = False
 
 
 @dataclass
@@ -110,10 +106,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Places:
-    """What hostile requests name: files that are no uploads, an upload, an address elsewhere."""
+    """What hostile requests name: files of the machine, an address elsewhere."""
 
     files: tuple[str, ...]
-    upload: str
     address: str
 
 
@@ -121,7 +116,6 @@ def request(seed: int, number: int, places: Places) -> Request:
     """Return a hostile request; the same for the same seed, number and places."""
     rng = np.random.default_rng((seed, number))
     method, path, headers, body = _well_formed(rng, places, (seed, number))
-    is_stream = any(word in path for word in ("queue/data", "heartbeat", "upload_progress"))
     spoil = rng.random(5) < (0.12, 0.15, 0.25, 0.12, 0.12)
     if spoil[0]:
         method = METHODS[rng.integers(len(METHODS))]
@@ -139,14 +133,14 @@ def request(seed: int, number: int, places: Places) -> Request:
         for at in rng.integers(0, len(data), rng.integers(1, 20)):
             spoilt[at] = rng.integers(256)
         data = bytes(spoilt)
-    return Request(data, not (more or spoil[3] or spoil[4] or spoil[0]), bool(is_stream))
+    return Request(data, not (more or spoil[3] or spoil[4] or spoil[0]))
 
 
 def _well_formed(
     rng: Rng, places: Places, case: tuple[int, int]
 ) -> tuple[str, str, list[str], bytes]:
     """Return method, path, headers and body of a request of some kind."""
-    kinds = (_read, _call, _call, _call, _upload, _photo, _batch, _camera, _video)
+    kinds = (_read, _several, _several, _several, _form_upload, _photo, _batch, _camera, _video)
     method, path, headers, body = kinds[rng.integers(len(kinds))](rng, places, case)
     return method, path, ["Host: 127.0.0.1", *headers], body
 
@@ -155,57 +149,40 @@ def _read(rng: Rng, places: Places, case):
     root = ("/en", "/ru")[rng.integers(2)]
     file = places.files[rng.integers(len(places.files))]
     paths = (
-        "/", "/health", "/docs", "/camera", "/api/models", "/openapi.json", "/results/a/b.csv",
-        "/static/page.js", f"{root}/", f"{root}/config", f"{root}/gradio_api/info",
-        f"{root}/gradio_api/file={file}", f"{root}/gradio_api/file={places.address}",
-        f"{root}/gradio_api/file={places.upload}", f"{root}/gradio_api/proxy={places.address}",
-        f"{root}/gradio_api/queue/data?session_hash=s{rng.integers(9)}",
-        f"{root}/gradio_api/heartbeat/s{rng.integers(9)}", f"{root}/static{file}",
-        f"{root}/gradio_api/upload_progress?upload_id=u", f"{root}/assets/../..{file}",
-        f"{root}/monitoring", f"{root}/gradio_api/startup-events", f"{root}/theme.css",
-        f"{root}/gradio_api/custom_component/x/client/../{file}", f"{root}/?deep_link=..",
+        "/", "/health", "/docs", "/api/models", "/openapi.json", "/results/a/b.csv",
+        "/static/page.js", "/examples/film.mp4", f"{root}/", f"{root}/photo", f"{root}/config",
+        f"/static{file}", f"/examples{file}", f"/static/../..{file}", f"/examples/%2e%2e{file}",
+        f"/results{file}", f"{root}/photo?name={file}", f"{root}/?model={places.address}",
     )  # fmt: skip
     method = ("GET", "GET", "HEAD", "DELETE")[rng.integers(4)]
     return method, paths[rng.integers(len(paths))], [], b""
 
 
-def _call(rng: Rng, places: Places, case):
-    routes = ("queue/join", "queue/join", "cancel", "reset", "component_server", "call/x", "run/x")
+def _several(rng: Rng, places: Places, case):
+    """Several files, as the page sends them, with a list that may say anything."""
+    name, data = hostile_inputs.image_file(*case)
     values = (
-        *({"path": one, "meta": {"_type": "gradio.FileData"}} for one in places.files),
-        {"path": places.upload, "meta": {"_type": "gradio.FileData"}, "url": places.address},
-        {"path": places.address, "url": places.address, "meta": {"_type": "gradio.FileData"}},
-        {"url": places.address, "is_stream": True, "meta": {"_type": "gradio.FileData"}},
-        *("fast", "mediapipe", "nobody", "\ud800", "x" * 3000, None, True, -1, 10**30, 1e308),
-        *([], {}, [[[[[[[[[[]]]]]]]]]], {"path": {"path": {}}}, places.files[0], "<script>"),
-    )
+        *places.files, places.address, name, "\ud800", "x" * 3000, "=1+1.jpg", "../../a.jpg",
+        *(None, True, -1, 10**30, 1e308, len(data), [], {}, [[[[[[[[]]]]]]]]),
+    )  # fmt: skip
 
     def some() -> object:
         return values[rng.integers(len(values))]
 
-    body = {
-        "data": [some() for _ in range(rng.integers(0, 5))],
-        "fn_index": int(rng.integers(-1, FUNCTIONS)),
-        "trigger_id": None,
-        "session_hash": f"s{rng.integers(9)}",
-        "event_id": "e",
-    }
-    if rng.random() < 0.25:
-        body[("data", "fn_index", "session_hash", "event_data", "fn_name")[rng.integers(5)]] = (
-            some()
-        )
-    if rng.random() < 0.3:
-        body["data"] = [[{"path": places.upload}], "fast", "mediapipe"]
-    path = f"/en/gradio_api/{routes[rng.integers(len(routes))]}"
-    return "POST", path, ["Content-Type: application/json"], json.dumps(body).encode()
+    told: object = [{"name": name, "size": len(data)}, {"name": f"{name}.png", "size": len(data)}]
+    if rng.random() < 0.5:
+        told = [{"name": some(), "size": len(data)}, {"name": name, "size": some()}]
+    elif rng.random() < 0.2:
+        told = some()
+    body = json.dumps(told).encode() + b"\n" + 2 * data
+    return "POST", ("/en/batch", "/ru/batch?model=fast")[rng.integers(2)], [], body
 
 
-def _upload(rng: Rng, places: Places, case):
+def _form_upload(rng: Rng, places: Places, case):
     name, data = hostile_inputs.image_file(*case)
     names = (name, "../../a.jpg", "<img src=x>.jpg", "a" * 5000, "", "=1+1.jpg", "\x00", "/etc/a")
     field_name = ("files", "files", "files", "file", "")[rng.integers(5)]
-    routes = ("/en/gradio_api/upload", "/en/gradio_api/upload?upload_id=u", "/api/photo",
-              "/en/gradio_api/process_recording")  # fmt: skip
+    routes = ("/en/photo", "/ru/photo?blur=maybe", "/api/photo", "/en/video")
     return _form(routes[rng.integers(4)], field_name, names[rng.integers(len(names))], data)
 
 
@@ -233,7 +210,7 @@ def _video(rng: Rng, places: Places, case):
 def _camera(rng: Rng, places: Places, case):
     headers = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
                "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="]  # fmt: skip
-    path = ("/api/camera?lang=en", "/api/camera?model=x", "/en/gradio_api/x")[rng.integers(3)]
+    path = ("/api/camera?lang=en", "/api/camera?model=x", "/en/camera")[rng.integers(3)]
     frames = bytes(rng.integers(0, 256, rng.integers(1, 200), dtype=np.uint8))
     return "GET", path, headers, frames if rng.random() < 0.5 else b""
 
@@ -276,7 +253,7 @@ def _try(seed: int, number: int, places: Places, address: str, process, found: F
         said = None  # hung up on, which is the server's right
     except TimeoutError:
         said = None
-        if sent.is_whole and not sent.is_stream:
+        if sent.is_whole:
             found.hangs += 1
             found.notes.append(f"{case}: no answer: {sent.data[:80]!r}")
     status = int(said[9:12]) if said and re.match(rb"HTTP/1\.1 \d{3}", said) else 0
@@ -294,7 +271,7 @@ def _try(seed: int, number: int, places: Places, address: str, process, found: F
 
 def _answer(sent: Request, address: str) -> bytes:
     host, port = address.removeprefix("http://").split(":")
-    wait_s = ANSWER_S if sent.is_whole and not sent.is_stream else SPOILT_S
+    wait_s = ANSWER_S if sent.is_whole else SPOILT_S
     with socket.create_connection((host, int(port)), timeout=wait_s) as line:
         line.sendall(sent.data)
         said = b""
@@ -335,15 +312,11 @@ def _places(work: Path, address: str, url: str) -> Places:
     secret.write_text(SECRET)
     os.mkfifo(work / "pipe.jpg")
     private = next(path for path in (work / "tmp").iterdir() if path.is_dir())
-    link = private / "uploads" / "0" / "link.jpg"
-    link.parent.mkdir()
+    link = private / "results" / "link.jpg"
     link.symlink_to(secret)
-    upload = private / "uploads" / "1" / "a.png"
-    upload.parent.mkdir()
-    upload.write_bytes(hostile_inputs.image_file(0, 0)[1])
     files = (secret, work / "pipe.jpg", link, "/dev/zero", "/etc/passwd", "/proc/self/environ",
-             private, f"{upload.parent}/../0/link.jpg")  # fmt: skip
-    return Places(tuple(map(str, files)), str(upload), url)
+             private, f"{private}/results/../results/link.jpg")  # fmt: skip
+    return Places(tuple(map(str, files)), url)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from example_media import EXAMPLES, FILM, GROUP, PHOTO
+from example_media import FILM, GROUP
 from web import ROOT, free_port, serving
 
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -24,6 +24,7 @@ LOOKS = {
     "phone_ru": ("ru", {"viewport": PHONE, "is_mobile": True, "has_touch": True}),
 }
 WAIT_MS = 120_000
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @contextmanager
@@ -31,12 +32,11 @@ def served_pages() -> Iterator[Callable]:
     """Run the page and a browser; lend a function that opens it in a language."""
     from playwright.sync_api import sync_playwright
 
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     port = free_port()
     command = ["-m", "builder_tools", "web", "--port", str(port)]
     with serving(command, port, "/health") as (address, _), sync_playwright() as driver:
         browser = driver.chromium.launch(
-            executable_path=chromium,
+            executable_path=CHROMIUM,
             args=[
                 "--no-sandbox",
                 "--use-fake-device-for-media-stream",
@@ -55,27 +55,23 @@ def served_pages() -> Iterator[Callable]:
 
 
 def _show_photo(page) -> None:
-    page.set_input_files("#bt-photo input[type=file]", EXAMPLES / GROUP)
+    page.click(f'.bt-example[data-files="{GROUP}"]')
     page.wait_for_selector("#bt-photo-result .bt-face")
 
 
 def _show_camera(page) -> None:
-    camera = page.frame_locator("#bt-camera-frame")
-    camera.locator("#start").click()
-    camera.locator("#stage").wait_for()
+    page.click("#start")
+    page.wait_for_selector("#stage")
 
 
 def _show_video(page) -> None:
-    page.set_input_files("#bt-video input[type=file]", EXAMPLES / FILM)
-    page.wait_for_selector("#bt-video >> text=film")
-    page.click("#bt-video-start")
+    page.click(f'.bt-example[data-files="{FILM}"]')
     page.wait_for_selector(".bt-chart")
+    page.hover(".bt-chart >> nth=0")
 
 
 def _show_batch(page) -> None:
-    page.set_input_files("#bt-batch input[type=file]", [EXAMPLES / GROUP, EXAMPLES / PHOTO])
-    page.wait_for_selector("#bt-batch >> text=group")
-    page.click("#bt-batch-start")
+    page.click(".bt-example[data-kind=batch]")
     page.wait_for_selector("#bt-batch-result .bt-table")
 
 
@@ -104,7 +100,7 @@ def main() -> None:
                 page.get_by_role("tab").nth(number).click()
                 for moment, act in (("before", lambda page: None), ("after", show)):
                     act(page)
-                    page.wait_for_timeout(800)  # Gradio fades its answers in
+                    page.wait_for_timeout(300)
                     path = options.out / f"{look}_{tab}_{moment}.png"
                     page.screenshot(path=path, full_page=True)
                     print(path)

@@ -205,7 +205,7 @@ def browsing(folder: Path) -> Iterator:
 
 def measure_camera(page, address: str, seconds: float) -> Camera:
     """Watch our webcam page and read the figures it shows."""
-    page.goto(f"{address}/camera")
+    page.goto(f"{address}/en/#camera")
     page.click("#start")
     page.wait_for_selector("#overlay[data-faces=happy]", state="attached")
     page.wait_for_timeout(3000)
@@ -215,28 +215,6 @@ def measure_camera(page, address: str, seconds: float) -> Camera:
         page.wait_for_timeout(1000)
         read.append([float(page.inner_text(f"#{name}")) for name in names])
     return Camera(*(statistics.median(column) for column in zip(*read, strict=True)))
-
-
-def measure_gradio_stream(page, address: str, seconds: float) -> Camera:
-    """Count the images that Gradio's own streaming shows."""
-    page.goto(address)
-    buttons = page.locator("#camera button:visible")
-    buttons.first.click()
-    page.locator("#camera").get_by_text("Record").click()
-    page.wait_for_selector("#shown img", state="attached")
-    page.wait_for_timeout(3000)
-    changes = page.evaluate(
-        """(ms) => new Promise((done) => {
-          let count = 0;
-          const seen = new MutationObserver((all) => {
-            count += all.filter((one) => one.attributeName === "src").length;
-          });
-          seen.observe(document.querySelector("#shown"), { subtree: true, attributes: true });
-          setTimeout(() => done(count), ms);
-        })""",
-        1000 * seconds,
-    )
-    return Camera(changes / seconds, None, None)
 
 
 def load_table(load: Load, clients: int) -> str:
@@ -259,15 +237,14 @@ def load_table(load: Load, clients: int) -> str:
     return head + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def camera_table(ours: Camera, gradio: Camera) -> str:
-    """Return the webcam as Markdown, ours beside Gradio's own streaming."""
+def camera_table(ours: Camera) -> str:
+    """Return the webcam as Markdown."""
     required = f"{LEAST_FPS:.0f} fps: {_verdict(ours.fps >= LEAST_FPS)}"
     return (
         "| webcam 640x480, one user | frames a second | latency | of it the model | required |\n"
         "|---|---|---|---|---|\n"
-        f"| ours (WebSocket, overlay in the browser) | {ours.fps:.1f} | {ours.latency_ms:.0f} ms | "
+        f"| WebSocket, overlay in the browser | {ours.fps:.1f} | {ours.latency_ms:.0f} ms | "
         f"{ours.server_ms:.0f} ms | {required} |\n"
-        f"| Gradio's streaming | {gradio.fps:.1f} | | | |\n"
     )
 
 
@@ -297,17 +274,14 @@ def measure_cameras(seconds: float) -> str:
         port = free_port()
         with serving(["-m", "builder_tools", "web", "--port", str(port)], port, "/health") as own:
             ours = measure_camera(page, own[0], seconds)
-        port = free_port()
-        with serving(["benchmarks/web_stream.py", str(port)], port, "/") as other:
-            gradio = measure_gradio_stream(page, other[0], seconds)
-    return camera_table(ours, gradio)
+    return camera_table(ours)
 
 
 def main() -> int:
     """Measure and write the report; return 1 if an answer was mixed or failed."""
     arguments = _arguments()
     port = free_port()
-    machine = describe_machine(("gradio", "onnxruntime"))
+    machine = describe_machine(("fastapi", "onnxruntime"))
     with serving(["-m", "builder_tools", "web", "--port", str(port)], port, "/health") as server:
         load = measure_load(*server, arguments.clients, arguments.seconds)
     parts = [

@@ -53,7 +53,7 @@ def test_a_crash_is_counted_and_the_next_file_tried(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="it watches processes as POSIX has them")
 def test_eighty_hostile_requests_do_no_harm():
-    for needed in ("gradio", "websockets"):
+    for needed in ("fastapi", "websockets"):
         pytest.importorskip(needed, reason="the [web] extra is absent")
     (found,) = hostile.run_campaign(SEED, requests=80)
     assert not found.notes

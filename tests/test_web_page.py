@@ -1,11 +1,10 @@
-"""What the page's buttons do, called as Gradio calls them, without a browser."""
+"""What the page answers, without a browser: as its script asks, and step by step."""
 
 import json
 import re
-import shutil
 import zipfile
 from contextlib import closing
-from types import SimpleNamespace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,18 +12,22 @@ import pytest
 from builder_tools.media import VideoReader, VideoWriter, write_image
 from builder_tools.submission import validate_submission
 
-pytest.importorskip("gradio")
+pytest.importorskip("fastapi")
+
+from starlette.testclient import TestClient
 
 from builder_tools.timeline.reading import read_timeline
+from builder_tools.web import jobs as jobs_module
 from builder_tools.web import page as page_module
-from builder_tools.web.engine import Engine
+from builder_tools.web.engine import Choice, Engine
+from builder_tools.web.jobs import Jobs
 from builder_tools.web.limits import Limits
 from builder_tools.web.page import Page
 from builder_tools.web.result_store import ResultStore
-from builder_tools.web.server import private_folder
+from builder_tools.web.server import WebSettings, create_app
 from builder_tools.web.texts import Words
 
-CHOICE = ("fast", "mediapipe")
+CHOICE = Choice("fast", "mediapipe")
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +38,21 @@ def engine():
 
 
 @pytest.fixture
-def make_page(engine):
-    with private_folder() as folder:
-        store = ResultStore(folder)
-        yield lambda language="en", **limits: Page(engine, store, Limits(**limits), Words(language))
+def make_page(engine, tmp_path):
+    jobs = Jobs(ResultStore(tmp_path / "private"))
+    return lambda language="en", **limits: Page(engine, jobs, Limits(**limits), Words(language))
 
 
-def uploaded(page, path, name=None):
-    """Puts a file where Gradio puts uploads."""
-    folder = page.store.uploads / f"sha-{path.name}"
-    folder.mkdir(exist_ok=True)
-    return str(shutil.copy(path, folder / (name or path.name)))
+@pytest.fixture
+def make_client(engine, tmp_path):
+    """A client of the whole app, and the folder of its uploads and results."""
+
+    def made(**limits):
+        folder = tmp_path / "app"
+        app = create_app(WebSettings(limits=Limits(**limits)), folder, engine)
+        return TestClient(app, base_url="http://127.0.0.1"), folder
+
+    return made
 
 
 @pytest.fixture
@@ -53,59 +60,92 @@ def photo(tmp_path, astronaut):
     return write_image(tmp_path / "her face.jpg", astronaut)
 
 
-def last(steps):
-    """Gives the HTML of the last step; every step empties the upload field."""
-    steps = list(steps)
-    assert all(upload is None for upload, _ in steps)
-    return steps[-1][1]
+def files_below(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def results(page):
-    return list((page.store.root / "results").iterdir())
+    return list((page.jobs.store.root / "results").iterdir())
+
+
+def video_steps(page, data, name="face.mp4", **options):
+    """The steps of a video whose upload has come."""
+    job = page.jobs.begin()
+    (job.folder / ".upload").write_bytes(data)
+    with closing(job), closing(page.video_steps(job, name, CHOICE, **options)) as steps:
+        yield from steps
+
+
+def batch_steps(page, *paths):
+    job = page.jobs.begin()
+    files = []
+    for number, path in enumerate(paths):
+        saved = job.folder / f".upload{number}"
+        saved.write_bytes(Path(path).read_bytes())
+        files.append((saved, Path(path).name))
+    with closing(job), closing(page.batch_steps(job, files, CHOICE)) as steps:
+        yield from steps
+
+
+def several(*files):
+    """The body of several files, by (name, bytes)."""
+    told = json.dumps([{"name": name, "size": len(data)} for name, data in files])
+    return told.encode() + b"\n" + b"".join(data for _, data in files)
 
 
 def is_refusal(html):
     return 'role="alert"' in html
 
 
-def test_a_photo_is_answered_and_its_upload_marked_for_deletion(make_page, photo):
-    page = make_page()
-    upload, html = page.on_photo(uploaded(page, photo), *CHOICE)
-    assert upload is None and "her face.jpg: faces found: 1" in html and "happy" in html
-    assert len(page.store._used) == 1 and not results(page)
+# a photo
+
+
+def test_a_photo_is_answered_and_nothing_is_stored(make_client, photo):
+    client, folder = make_client()
+    asked = {"name": "her face.jpg", "model": "fast", "blur": "true", "decision": "balanced"}
+    answer = client.post("/en/photo", params=asked, content=photo.read_bytes())
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/html")
+    assert "her face.jpg: faces found: 1" in answer.text and "happy" in answer.text
+    assert 'download="her face_marked.jpg"' in answer.text
+    assert 'download="her face.csv"' in answer.text and 'download="her face.json"' in answer.text
+    assert files_below(folder) == []
 
 
 @pytest.mark.parametrize(
     ("content", "said"), [(b"no image", "Это не изображение"), (b"", "Файл пуст")]
 )
-def test_what_is_no_photo_is_refused_in_the_pages_language(make_page, tmp_path, content, said):
-    page = make_page("ru")
-    (tmp_path / "a.jpg").write_bytes(content)
-    _, html = page.on_photo(uploaded(page, tmp_path / "a.jpg"), *CHOICE)
-    assert is_refusal(html) and said in html
-
-
-def test_files_that_are_no_uploads_are_never_read(make_page, photo):
-    page = make_page()
-    for path in (photo, "/etc/hostname"):
-        assert is_refusal(page.on_photo(str(path), *CHOICE)[1])
-        assert is_refusal(last(page.on_video(str(path), *CHOICE)))
-        assert is_refusal(last(page.on_batch([str(path)], *CHOICE)))
-    assert photo.exists() and not results(page)
+def test_what_is_no_photo_is_refused_in_the_pages_language(make_client, content, said):
+    client, _ = make_client()
+    answer = client.post("/ru/photo", content=content, headers={"accept-language": "ru"})
+    assert said in (answer.text if answer.status_code == 200 else answer.json()["message"])
 
 
 def test_an_error_inside_is_told_without_its_details(make_page, photo, monkeypatch, caplog):
-    page = make_page()
     monkeypatch.setattr(page_module, "answer_photo", lambda *_: 1 / 0)
-    _, html = page.on_photo(uploaded(page, photo), *CHOICE)
+    html = make_page().photo_html(photo.read_bytes(), "a.jpg", CHOICE)
     assert is_refusal(html) and "division" not in html and "division" in caplog.text
+
+
+def test_unknown_choices_are_refused(make_page, photo):
+    for choice in (Choice("nobody"), Choice(detector="eyes"), Choice(decision="any")):
+        assert is_refusal(make_page().photo_html(photo.read_bytes(), "a.jpg", choice))
+
+
+def test_the_decision_counts(engine):
+    natural, balanced = engine.classifier(Choice()), engine.classifier(Choice(decision="balanced"))
+    assert natural is engine.classifier(Choice(decision="natural")) and natural is not balanced
+    grey = np.full((1, 48, 48, 3), 90, np.uint8)
+    assert not np.allclose(natural.predict(grey), balanced.predict(grey))
+
+
+# a video
 
 
 def test_a_video_gives_progress_then_its_timeline_and_files(make_page, face_video):
     page = make_page()
-    steps = list(page.on_video(uploaded(page, face_video.path), *CHOICE))
-    assert "<progress" in steps[0][1]
-    html = steps[-1][1]
+    steps = list(video_steps(page, face_video.path.read_bytes()))
+    assert "<progress" in steps[0]
+    html = steps[-1]
     assert html.count("<svg") == 2 and "face.mp4: 90 frames, 3.0 s" in html
     (folder,) = results(page)
     names = {path.name for path in folder.iterdir()}
@@ -121,9 +161,23 @@ def test_a_video_gives_progress_then_its_timeline_and_files(make_page, face_vide
         assert (reader.size, reader.has_audio) == ((640, 360), True)
 
 
-def test_a_video_that_is_stopped_leaves_nothing(make_page, face_video):
+def test_a_video_of_two_people_gives_each_of_them_a_timeline(make_page, tmp_path, astronaut):
+    page, head = make_page(), astronaut[0:200, 120:330]
+    with VideoWriter(tmp_path / "two.mp4", 10, (640, 240)) as writer:
+        for _ in range(12):
+            image = np.full((240, 640, 3), 110, np.uint8)
+            image[20:220, 60:270] = image[20:220, 380:590] = head
+            writer.write(image)
+    *_, html = video_steps(page, (tmp_path / "two.mp4").read_bytes())
+    assert re.findall(r'data-who="(\w+)"', html) == ["all", "1", "2"]
+    values = json.loads(re.search(r'data-values="([^"]+)"', html)[1].replace("&#34;", '"'))
+    assert len(values["times"]) == len(values["emotions"]["happy"]) == len(values["valence"])
+    assert min(values["emotions"]["happy"]) > 90
+
+
+def test_a_video_that_is_left_leaves_nothing(make_page, face_video):
     page = make_page()
-    with closing(page.on_video(uploaded(page, face_video.path), *CHOICE)) as steps:
+    with closing(video_steps(page, face_video.path.read_bytes())) as steps:
         next(steps)
         next(steps)
         assert results(page)
@@ -132,26 +186,23 @@ def test_a_video_that_is_stopped_leaves_nothing(make_page, face_video):
     page.engine.end_long_turn()
 
 
-def test_a_video_is_stopped_by_the_button_of_its_own_browser_only(make_page, face_video):
-    page = make_page()
-    one, other = (SimpleNamespace(session_hash=name) for name in ("one", "other"))
-    steps = page.on_video(uploaded(page, face_video.path), *CHOICE, one)
-    next(steps)
-    page.on_stop(other)
-    assert "<progress" in next(steps)[1]
-    page.on_stop(one)
-    assert "Stopped; nothing was kept." in last(steps)
-    assert not results(page)
-
-
 def test_a_second_long_job_waits_its_turn_and_says_so(make_page, face_video, monkeypatch):
     page = make_page()
     monkeypatch.setattr(page_module, "WAIT_S", 0.01)
     assert page.engine.take_long_turn(1)
-    with closing(page.on_video(uploaded(page, face_video.path), *CHOICE)) as steps:
-        assert "next in line" in next(steps)[1]
+    with closing(video_steps(page, face_video.path.read_bytes())) as steps:
+        assert "next in line" in next(steps)
         page.engine.end_long_turn()
-        assert any("<progress" in html for _, html in steps)
+        assert any("<progress" in html for html in steps)
+
+
+def test_no_more_jobs_wait_than_may(make_client, monkeypatch):
+    monkeypatch.setattr(jobs_module, "MOST_JOBS", 0)
+    client, folder = make_client()
+    for path in ("/en/video", "/en/batch"):
+        answer = client.post(path, content=b"x")
+        assert (answer.status_code, answer.json()["error"]) == (503, "busy")
+    assert files_below(folder) == []
 
 
 @pytest.mark.parametrize(
@@ -162,30 +213,31 @@ def test_a_second_long_job_waits_its_turn_and_says_so(make_page, face_video, mon
         (None, {"max_video_s": 1}, "longer than 1 s"),
     ],
 )
-def test_videos_that_are_refused_leave_nothing(
-    make_page, tmp_path, face_video, content, limits, said
-):
+def test_videos_that_are_refused_leave_nothing(make_page, face_video, content, limits, said):
     page = make_page(**limits)
-    path = tmp_path / "video.mp4"
-    path.write_bytes(content or face_video.path.read_bytes())
-    html = last(page.on_video(uploaded(page, path), *CHOICE))
+    *_, html = video_steps(page, content or face_video.path.read_bytes())
     assert is_refusal(html) and said in html and not results(page)
 
 
 def test_a_video_longer_than_it_says_is_stopped(make_page, face_video, monkeypatch):
     page = make_page(max_video_s=1)
     monkeypatch.setattr("builder_tools.web.videos.check_video", lambda *_: None)
-    html = last(page.on_video(uploaded(page, face_video.path), *CHOICE))
+    *_, html = video_steps(page, face_video.path.read_bytes())
     assert is_refusal(html) and "longer than 1 s" in html and not results(page)
 
 
-def test_a_video_without_faces_says_so(make_page, tmp_path):
-    page = make_page()
+def test_a_video_without_faces_says_so(make_client, tmp_path):
     with VideoWriter(tmp_path / "grey.mp4", 10, (160, 120)) as writer:
         for _ in range(10):
             writer.write(np.full((120, 160, 3), 90, np.uint8))
-    html = last(page.on_video(uploaded(page, tmp_path / "grey.mp4"), *CHOICE))
+    client, _ = make_client()
+    asked = {"name": "grey.mp4"}
+    answer = client.post("/en/video", params=asked, content=(tmp_path / "grey.mp4").read_bytes())
+    html = [json.loads(line)["html"] for line in answer.text.splitlines()][-1]
     assert "faces in 0% of the frames, people: 0" in html and "<svg" not in html
+
+
+# a batch
 
 
 def test_a_zip_gives_a_valid_csv(make_page, tmp_path, photo):
@@ -195,20 +247,44 @@ def test_a_zip_gives_a_valid_csv(make_page, tmp_path, photo):
         archive.write(photo, "test/2.jpg")
         archive.writestr("test/1.jpg", b"damaged")
         archive.writestr("readme.txt", b"text")
-    html = last(page.on_batch([uploaded(page, tmp_path / "faces.zip")], *CHOICE))
+    *_, html = batch_steps(page, tmp_path / "faces.zip")
     assert "одно лицо 2, не читается 1" in html and "Файлов, не являющихся фото: 1" in html
+    assert html.count('class="bt-thumb"') == 2
     (folder,) = results(page)
     emotions = tuple(page.engine.classifier().emotions)
     validate_submission(folder / "submission.csv", ["1.jpg", "2.jpg", "10.jpg"], emotions)
     assert {path.name for path in folder.iterdir()} == {"submission.csv", "submission.log.csv"}
 
 
-def test_photos_of_one_name_all_get_a_row(make_page, tmp_path, photo):
-    page = make_page()
+def test_photos_of_one_name_all_get_a_row(make_client, photo, tmp_path):
     other = write_image(tmp_path / "other.jpg", np.zeros((64, 64, 3), np.uint8))
-    uploads = [uploaded(page, photo, "a.jpg"), uploaded(page, other, "a.jpg")]
-    html = last(page.on_batch(uploads, *CHOICE))
+    client, _ = make_client()
+    body = several(("a.jpg", photo.read_bytes()), ("a.jpg", other.read_bytes()))
+    answer = client.post("/en/batch", content=body)
+    html = json.loads(answer.text.splitlines()[-1])["html"]
     assert "one face 1" in html and "no face 1" in html and "a.jpg: a_2.jpg" in html
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "empty"),
+        (b"[]\n", "empty"),
+        (b"no list\n", "gone"),
+        (b'[{"name": "a.jpg", "size": 9}]\nshort', "gone"),
+        (b'[{"name": "a.jpg", "size": -1}]\n', "gone"),
+        (b'[{"name": 5, "size": 1}]\nx', "gone"),
+        (b'{"name": "a.jpg"}\n', "gone"),
+        (b"[" * 100_000 + b"\n", "gone"),
+        (several(*[("a.jpg", b"x")] * 4), "too_many_files"),
+        (several(("a.jpg", bytes(30_000))), "too_big"),
+    ],
+)
+def test_bodies_that_are_no_batch_are_refused_and_leave_nothing(make_client, body, code):
+    client, folder = make_client(max_images=3, max_upload_mb=0.01)
+    answer = client.post("/en/batch", content=body)
+    assert answer.json()["error"] == code and 400 <= answer.status_code < 500
+    assert files_below(folder) == []
 
 
 def test_batches_that_are_refused_leave_nothing(make_page, tmp_path, photo):
@@ -219,25 +295,19 @@ def test_batches_that_are_refused_leave_nothing(make_page, tmp_path, photo):
         ([tmp_path / "evil.zip"], "leads out of it"),
         ([photo, tmp_path / "evil.zip"], "at most 1"),
     ):
-        html = last(page.on_batch([uploaded(page, path) for path in uploads], *CHOICE))
+        *_, html = batch_steps(page, *uploads)
         assert is_refusal(html) and said in html and not results(page)
 
 
-def test_nothing_chosen_is_said(make_page):
-    page = make_page()
-    assert "Choose a video first" in last(page.on_video(None, *CHOICE))
-    assert "Choose photos or a zip first" in last(page.on_batch(None, *CHOICE))
+# the page
 
 
-def test_unknown_choices_are_refused(make_page, photo):
-    page = make_page()
-    for choice in (("nobody", "mediapipe"), ("fast", "eyes")):
-        assert is_refusal(page.on_photo(uploaded(page, photo), *choice)[1])
-        assert is_refusal(page.on_detector(*choice))
-    assert page.on_detector(*CHOICE) == ""
-
-
-def test_no_event_is_an_endpoint_of_gradios_own_api(make_page):
-    blocks = make_page().blocks
-    assert not blocks.analytics_enabled
-    assert {one.api_visibility for one in blocks.fns.values()} == {"private"}
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_the_page_names_every_model_with_its_figures(make_page, language):
+    page = make_page(language)
+    html = page.show().body.decode()
+    for name, card in page.engine.models.items():
+        test = card.metrics["test"]["ferplus-majority-8"]
+        assert f'data-model="{name}"' in html
+        assert f"{100 * test['accuracy']:.1f} %" in html
+    assert page.words("models.column.nine") in html and page.words.emotion("disgust") in html

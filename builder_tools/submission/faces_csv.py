@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from builder_tools.csv_files import write_csv
+from builder_tools.csv_files import csv_writer, write_csv
 from builder_tools.geometry import GEOMETRY_COLUMNS, geometry_cells
 from builder_tools.inference import BatchRow
 from builder_tools.media.partial import replacing
@@ -43,12 +44,30 @@ def write_faces(
         OSError: If it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    columns = [*FIRST_COLUMNS, *(f"p_{name}" for name in emotions), "valence", "arousal"]
+    columns = _columns(emotions)
     columns += GEOMETRY_COLUMNS if geometry else ()
     if persons:
         columns += [*PERSON_COLUMNS, *(f"relative_p_{name}" for name in emotions)]
     with replacing(path) as partial:
         write_csv(partial, columns, _cells(rows, emotions, geometry, persons))
+
+
+def faces_text(row: BatchRow, emotions: Sequence[str]) -> str:
+    """Return the same table of one image as text.
+
+    Args:
+        row: With its `faces`.
+        emotions: The model's classes, in order.
+    """
+    text = io.StringIO(newline="")
+    writer = csv_writer(text)
+    writer.writerow(_columns(emotions))
+    writer.writerows(_cells([row], emotions, False, False))
+    return text.getvalue()
+
+
+def _columns(emotions: Sequence[str]) -> list[str]:
+    return [*FIRST_COLUMNS, *(f"p_{name}" for name in emotions), "valence", "arousal"]
 
 
 def _cells(

@@ -1,16 +1,16 @@
 """The web page and its HTTP API, on this machine and for this machine unless told otherwise.
 
-Gradio draws the page; it brings FastAPI, which serves the API beside it. The camera has a page of
-its own over a WebSocket, because Gradio's streaming keeps files of the images and shows 20 a
-second where ours shows 30 (`reports/web.md`). Pure parts stand apart from the doors:
+FastAPI serves both; the page is a template and two small scripts (`docs/page.md` says why it is
+not Gradio's). Pure parts stand apart from the doors:
 
 - `limits`: what is refused, before it is decoded
-- `texts`: every word of the page, in English and Russian
+- `texts`: every word of the page, in its language
 - `engine`: the loaded models and detectors that all requests share
 - `photos`, `videos`, `batches`, `camera`: what happens to an upload
-- `results`: files to be fetched, and their end
-- `markup`, `curves`: answers as HTML and SVG
-- `api`, `api_jobs`, `documents`, `page`, `rewriting`, `guard`, `server`: the doors
+- `uploads`, `jobs`, `result_store`: what comes, what is worked on, what may be fetched and its end
+- `templating`, `markup`, `video_markup`, `batch_markup`, `curves`, `model_table`, `camera_facts`:
+  answers as HTML
+- `api`, `api_jobs`, `documents`, `page`, `guard`, `server`: the doors
 
 Import the modules by name; `server.serve` is what `builder-tools web` calls.
 """
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-NEEDED = ("gradio", "scipy", "websockets")
+NEEDED = ("fastapi", "jinja2", "pandas", "python_multipart", "scipy", "uvicorn", "websockets")
 """What the `[web]` extra installs, by the names they are imported by."""
 
 

@@ -10,24 +10,26 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from builder_tools import __version__
+from builder_tools.decisions import DECISIONS
 from builder_tools.web.camera import Cameras
-from builder_tools.web.documents import camera_page, documentation_page
+from builder_tools.web.documents import documentation_page
 from builder_tools.web.engine import Choice, Engine
-from builder_tools.web.limits import Limits, Refused, check_size, clean_name
+from builder_tools.web.limits import Limits, Refused, clean_name
 from builder_tools.web.photos import answer_photo
 from builder_tools.web.result_store import ResultStore
 from builder_tools.web.texts import LANGUAGES, Words
+from builder_tools.web.uploads import read_image_upload
 
 
 def add_api(
-    app: FastAPI, engine: Engine, store: ResultStore, limits: Limits, language: str
+    app: FastAPI, engine: Engine, store: ResultStore, limits: Limits, cameras: Cameras
 ) -> None:
-    """Add the API, the camera's page and its socket, and the files to be fetched."""
+    """Add the API, the camera's socket, and the files to be fetched."""
     router = APIRouter()
     _add_answers(router, engine, limits)
     _add_files(router, store)
-    _add_pages(router, engine, limits, language)
-    _add_camera(router, Cameras(engine))
+    _add_documentation(router, engine, limits)
+    _add_camera(router, cameras)
     app.include_router(router)
     app.add_exception_handler(Refused, _say_refused)
 
@@ -50,6 +52,7 @@ def _add_answers(router: APIRouter, engine: Engine, limits: Limits) -> None:
                 for name, card in engine.models.items()
             ],
             "detectors": engine.detectors,
+            "decisions": list(DECISIONS),
         }
 
     @router.post("/api/photo")
@@ -57,31 +60,15 @@ def _add_answers(router: APIRouter, engine: Engine, limits: Limits) -> None:
         request: Request,
         model: str | None = Query(None),
         detector: str | None = Query(None),
+        decision: str | None = Query(None),
         name: str | None = Query(None),
     ) -> Response:
-        data, called = await _read_upload(request, limits)
+        data, called = await read_image_upload(request, limits)
         called = clean_name(name or called)
-        choice = Choice(model, detector)
+        choice = Choice(model, detector, decision)
         answer = await run_in_threadpool(answer_photo, data, called, engine, limits, choice)
         line = json.dumps(answer.to_dict(), ensure_ascii=False)
         return Response(f"{line}\n", media_type="application/json")
-
-
-async def _read_upload(request: Request, limits: Limits) -> tuple[bytes, str | None]:
-    """Return the bytes of an image and its name, sent as a form's `file` or as the whole body."""
-    kind = request.headers.get("content-type", "")
-    if kind.startswith("multipart/form-data"):
-        async with request.form(max_files=1, max_fields=8) as form:
-            file = next((v for v in form.values() if not isinstance(v, str)), None)
-            if file is None:
-                raise Refused("empty")
-            check_size(file.size or 0, limits.photo_bytes)
-            return await file.read(), file.filename
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        check_size(max(len(data), 1), limits.photo_bytes)
-    return bytes(data), None
 
 
 def _add_files(router: APIRouter, store: ResultStore) -> None:
@@ -95,21 +82,18 @@ def _add_files(router: APIRouter, store: ResultStore) -> None:
         return {"deleted": store.delete(token)}
 
 
-def _add_pages(router: APIRouter, engine: Engine, limits: Limits, language: str) -> None:
+def _add_documentation(router: APIRouter, engine: Engine, limits: Limits) -> None:
     @router.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
         return HTMLResponse(documentation_page(engine, limits))
-
-    @router.get("/camera", include_in_schema=False)
-    def camera(lang: str = language) -> HTMLResponse:
-        return HTMLResponse(camera_page(_words(lang, language)))
 
 
 def _add_camera(router: APIRouter, cameras: Cameras) -> None:
     @router.websocket("/api/camera")
     async def camera(socket: WebSocket) -> None:
         asked = socket.query_params
-        choice = Choice(asked.get("model") or None, asked.get("detector") or None)
+        chosen = (asked.get(key) or None for key in ("model", "detector", "decision"))
+        choice = Choice(*chosen)
         await cameras.serve(socket, choice, _words(asked.get("lang", "en"), "en"))
 
 

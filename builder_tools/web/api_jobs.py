@@ -15,8 +15,9 @@ from starlette.concurrency import run_in_threadpool
 
 from builder_tools.web.batches import CSV_NAME, LOG_NAME, classify_uploads
 from builder_tools.web.engine import Choice, Engine
-from builder_tools.web.limits import Limits, Refused, check_size
+from builder_tools.web.limits import Limits, Refused
 from builder_tools.web.result_store import ResultStore
+from builder_tools.web.uploads import save_upload
 from builder_tools.web.videos import FILES, watch_video
 
 LONGEST_WAIT_S = 30.0
@@ -38,9 +39,10 @@ def add_jobs(app: FastAPI, engine: Engine, store: ResultStore, limits: Limits) -
         request: Request,
         model: str | None = Query(None),
         detector: str | None = Query(None),
+        decision: str | None = Query(None),
         give: Literal["json", "csv", "highlights", "video"] = Query("json"),
     ) -> FileResponse:
-        choice = Choice(model, detector)
+        choice = Choice(model, detector, decision)
 
         def watch(upload: Path, folder: Path) -> Iterator[Any]:
             return watch_video(upload, folder, engine, limits, choice)
@@ -52,9 +54,10 @@ def add_jobs(app: FastAPI, engine: Engine, store: ResultStore, limits: Limits) -
         request: Request,
         model: str | None = Query(None),
         detector: str | None = Query(None),
+        decision: str | None = Query(None),
         give: Literal["csv", "log"] = Query("csv"),
     ) -> FileResponse:
-        choice = Choice(model, detector)
+        choice = Choice(model, detector, decision)
 
         def classify(upload: Path, folder: Path) -> Iterator[Any]:
             uploads = [(upload, "upload.zip")]
@@ -76,7 +79,7 @@ class _Jobs:
         token, folder = self.store.new()
         try:
             upload = folder / ".upload"
-            await self._save(request, upload)
+            await save_upload(request.stream(), upload, self.limits)
             await self._take_turn(request)
             try:
                 await _run(request, begin(upload, folder))
@@ -90,15 +93,6 @@ class _Jobs:
         return FileResponse(
             path, media_type=MEDIA_TYPES[path.suffix], filename=name, background=gone
         )
-
-    async def _save(self, request: Request, path: Path) -> None:
-        size = 0
-        with path.open("wb") as file:
-            async for chunk in request.stream():
-                size += len(chunk)
-                check_size(max(size, 1), self.limits.upload_bytes)
-                file.write(chunk)
-        check_size(size, self.limits.upload_bytes)
 
     async def _take_turn(self, request: Request) -> None:
         end_s = time.monotonic() + LONGEST_WAIT_S

@@ -46,11 +46,13 @@ class BatchAnswer:
         renamed: What was called like another, or as a formula of a spreadsheet is, and what it is
             called now.
         ignored: Files that are no images.
+        paths: Where the images lie for the moment, by the names of their rows.
     """
 
     rows: tuple[BatchRow, ...]
     renamed: Mapping[str, str]
     ignored: int
+    paths: Mapping[str, Path]
 
 
 def classify_uploads(
@@ -97,7 +99,7 @@ def classify_uploads(
                     if len(rows) % TELL_EVERY == 0:
                         yield BatchProgress(len(rows), len(names))
         write_submission(rows, folder / CSV_NAME, names, tuple(model.emotions))
-    yield BatchAnswer(tuple(rows), renamed, ignored)
+    yield BatchAnswer(tuple(rows), renamed, ignored, paths)
 
 
 def _gather(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.emotions import EmotionSet
+from builder_tools.web.templating import colour_of
 from builder_tools.web.texts import Words
 from builder_tools.web.videos import Curves
 
@@ -25,6 +26,8 @@ LEAST_SHARE = 0.005
 def curves_svg(curves: Curves, highlights: Sequence, words: Words) -> str:
     """Return stacked probabilities, then valence and arousal, with the highlights marked.
 
+    Each has a line (`bt-cursor`) that the page's script moves to the moment it tells about.
+
     Args:
         curves: What to draw.
         highlights: With `start_s`, `end_s` and `rank`.
@@ -32,14 +35,33 @@ def curves_svg(curves: Curves, highlights: Sequence, words: Words) -> str:
     """
     ground = _Ground(curves, highlights)
     return (
-        f"<h3>{words('video.timeline')}</h3>{_emotions(curves, ground, words)}"
-        f"<h3>{words('video.affect')}</h3>{_affect(curves, ground, words)}"
+        f"<h4>{words('video.timeline')}</h4>{_emotions(curves, ground, words)}"
+        f"<h4>{words('video.affect')}</h4>{_affect(curves, ground, words)}"
     )
 
 
+def curves_values(curves: Curves) -> str:
+    """Return what the page's script tells of a moment, as JSON: times in seconds, emotions in per
+    cent, valence and arousal; null where nobody was seen."""
+    told = {
+        "left": LEFT,
+        "right": WIDTH,
+        "across": WIDTH + 14,
+        "duration": round(curves.duration_s, 3),
+        "times": _rounded(curves.times_s, 2),
+        "emotions": {name: _rounded(100 * one, 0) for name, one in curves.emotions.items()},
+        "valence": _rounded(curves.valence, 2),
+        "arousal": _rounded(curves.arousal, 2),
+    }
+    return json.dumps(told)
+
+
+def _rounded(values: np.ndarray, places: int) -> list[float | None]:
+    return [round(one, places) if np.isfinite(one) else None for one in values.tolist()]
+
+
 def _emotions(curves: Curves, ground: _Ground, words: Words) -> str:
-    emotions = EmotionSet(tuple(curves.emotions))
-    colours = {name: _hex(emotions, name) for name in emotions}
+    colours = {name: colour_of(name) for name in curves.emotions}
     shares = {name: _share(values) for name, values in curves.emotions.items()}
     ranked = sorted(shares, key=lambda name: -shares[name])
     said = {name: f"{words.emotion(name)} {shares[name]:.0%}" for name in ranked}
@@ -89,7 +111,8 @@ class _Ground:
             f'<svg class="bt-chart" viewBox="0 -14 {WIDTH + 14} {height + BOTTOM + 14}" role="img" '
             f'aria-label="{label}"><rect x="{LEFT}" y="0" width="{WIDTH - LEFT}" '
             f'height="{height}" class="bt-ground"/>{inside}{self._moments(height)}'
-            f"{self._times(height)}{self._marks(height, marks)}</svg>"
+            f"{self._times(height)}{self._marks(height, marks)}"
+            f'<path class="bt-cursor" d="M{LEFT} 0V{height}" hidden=""/></svg>'
         )
 
     def _marks(self, height: int, marks: tuple[str, str, str]) -> str:
@@ -176,7 +199,3 @@ def _ticks(duration_s: float) -> list[float]:
 
 def _share(values: np.ndarray) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else 0.0
-
-
-def _hex(emotions: EmotionSet, name: str) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*emotions.colour_rgb(name))

@@ -16,6 +16,7 @@ import numpy as np
 
 from builder_tools.cards import DEFAULT_MODEL, ModelCard, list_models
 from builder_tools.classifier import EmotionClassifier
+from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
 from builder_tools.detectors.turning import AUTO
 from builder_tools.inference import Inference
@@ -27,21 +28,24 @@ from builder_tools.media import Frame
 from builder_tools.results import FaceEmotion
 from builder_tools.web.limits import Refused
 
+DEFAULT_DECISION = DECISIONS[0]
 MOST_WAITING = 64
 """Images that may wait for their turn; more are refused at once."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which model and which detector; None stands for the engine's own.
+    """Which model, detector and decision; None stands for the engine's own.
 
     Args:
         model: A model's name (see `Engine.models`).
         detector: A detector's name (see `Engine.detectors`).
+        decision: One of `DECISIONS`.
     """
 
     model: str | None = None
     detector: str | None = None
+    decision: str | None = None
 
 
 OWN = Choice()
@@ -74,7 +78,7 @@ class Engine:
         self._turn = threading.Semaphore(self.workers)
         self._waiting = 0
         self._long_job = threading.Semaphore(1)
-        self._classifiers: dict[str, EmotionClassifier] = {}
+        self._classifiers: dict[tuple[str, str], EmotionClassifier] = {}
         self._pools: dict[str, DetectorPool] = {}
         self.classifier()
         self._pool(detector)
@@ -96,15 +100,19 @@ class Engine:
         """Return a model, loaded once.
 
         Raises:
-            Refused: `unknown_model`; only names are taken, never paths.
+            Refused: `unknown_model`, `unknown_decision` or `no_decision`; only names are taken,
+                never paths.
         """
         name = choice.model or str(self.default.model)
+        decision = choice.decision or DEFAULT_DECISION
+        if decision not in DECISIONS:
+            raise Refused("unknown_decision", decision=decision[:80])
         with self._lock:
-            if name not in self._classifiers:
+            if (name, decision) not in self._classifiers:
                 if name != self.default.model and name not in {c.name for c in list_models()}:
                     raise Refused("unknown_model", model=name[:80])
-                self._classifiers[name] = EmotionClassifier(name)
-            return self._classifiers[name]
+                self._classifiers[name, decision] = _load(name, decision)
+            return self._classifiers[name, decision]
 
     def read(
         self,
@@ -123,7 +131,7 @@ class Engine:
             time_s: When the image was taken, in a stream.
 
         Raises:
-            Refused: `busy`, `unknown_model`, `unknown_detector` or `detector_absent`.
+            Refused: `busy`, `unknown_detector`, `detector_absent`, or as `classifier` does.
         """
         model, pool = self.classifier(choice), self._pool(choice.detector)
         with self._in_turn():
@@ -199,3 +207,12 @@ class Engine:
         finally:
             with self._lock:
                 self._waiting -= 1
+
+
+def _load(name: str, decision: str) -> EmotionClassifier:
+    try:
+        return EmotionClassifier(name, decision=decision)
+    except ValueError as error:
+        if decision == DEFAULT_DECISION:
+            raise
+        raise Refused("no_decision", model=name, decision=decision) from error

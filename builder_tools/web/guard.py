@@ -30,24 +30,23 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 OPEN_PATHS = ("/health",)
 """Paths that need no password."""
-KEPT_PATHS = ("/upload", "/api/video", "/api/batch")
-"""Ends of paths whose requests end up on the disk: Gradio's uploads, and the API's jobs."""
+KEPT_PATHS = ("/video", "/batch")
+"""Ends of paths whose requests end up on the disk: the jobs of the page and of the API."""
 BODY_S, STALL_S = 30.0, 30.0
 """For a request's body to come, beside a second for every `SLOWEST_BYTES`; between two parts."""
 SLOWEST_BYTES = 10_000
 MOST_HEADER_BYTES = 32_768
 CONTENT_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; "
-    "font-src 'self' data:; connect-src 'self' data: blob: ws: wss:; worker-src 'self' blob:; "
-    "frame-ancestors 'self'; object-src 'none'; base-uri 'self'; form-action 'self'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; "
+    "img-src 'self' data:; media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
-"""Nothing is loaded from elsewhere, and browsers are told so. Gradio needs inline scripts."""
+"""Nothing is loaded from elsewhere, no script runs but those of `static/`: browsers are told so."""
 HEADERS = {
     "content-security-policy": CONTENT_POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    "x-frame-options": "SAMEORIGIN",
+    "x-frame-options": "DENY",
     "permissions-policy": "camera=(self), microphone=(), geolocation=()",
     "cross-origin-resource-policy": "same-origin",
 }
@@ -150,7 +149,7 @@ class Guard:
     def _is_for_us(self, scope: Scope) -> bool:
         """Return whether every name a request calls this server by is one of its names.
 
-        `X-Forwarded-Host`, which Gradio believes, is a name like `Host`.
+        `X-Forwarded-Host`, which proxies write, is a name like `Host`.
         """
         told = [value for key, value in scope["headers"] if key.lower() in _HOST_HEADERS]
         called = [name.strip() for value in told for name in value.split(b",")]

@@ -86,6 +86,8 @@ STATUS_OF: Mapping[str, int] = {
     "nothing_in_zip": 422,
     "unknown_model": 404,
     "unknown_detector": 404,
+    "unknown_decision": 404,
+    "no_decision": 422,
     "detector_absent": 503,
     "no_rest": 422,
     "busy": 503,

@@ -24,24 +24,15 @@ from builder_tools.detectors import DEFAULT_DETECTOR
 from builder_tools.web import need_web
 from builder_tools.web.api import add_api
 from builder_tools.web.api_jobs import add_jobs
-from builder_tools.web.documents import STATIC
-from builder_tools.web.door import Door
+from builder_tools.web.camera import Cameras
+from builder_tools.web.documents import EXAMPLES, STATIC
 from builder_tools.web.engine import Engine
 from builder_tools.web.guard import LOCAL_NAMES, MOST_HEADER_BYTES, Guard
 from builder_tools.web.limits import Limits
+from builder_tools.web.page import add_pages
 from builder_tools.web.result_store import ResultStore
-from builder_tools.web.rewriting import Rewriting
 from builder_tools.web.texts import LANGUAGES, Words
 
-ENVIRONMENT = {
-    "GRADIO_ANALYTICS_ENABLED": "False",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_OFFLINE": "1",
-    "GRADIO_RUN_HISTORY": "False",
-    "GRADIO_SSR_MODE": "False",
-    "MPLBACKEND": "agg",
-}
-"""Reports of use off, nothing fetched, no history of runs."""
 STAY_OPEN_S = 5
 ACCEPTED_AT_ONCE = 100
 """Connections; of more, the first would not yet be counted when the last takes the last handle."""
@@ -105,18 +96,13 @@ class WebSettings:
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """Lend a folder only this user can read, for everything that is uploaded or made, and set
-    this process up for the page (`ENVIRONMENT`); take both back at the end."""
+    """Lend a folder only this user can read, for everything that is uploaded or made; delete it at
+    the end."""
     _remove_abandoned()
     folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}_"))
-    wanted = {**ENVIRONMENT, "GRADIO_TEMP_DIR": str(folder / "uploads")}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
     try:
         yield folder
     finally:
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -168,13 +154,15 @@ def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None
         redoc_url=None,
         lifespan=lifespan,
     )
-    add_api(app, engine, store, settings.limits, settings.language or "en")
+    cameras = Cameras(engine)
+    add_api(app, engine, store, settings.limits, cameras)
     add_jobs(app, engine, store, settings.limits)
+    add_pages(app, engine, store, settings.limits, cameras)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/examples", StaticFiles(directory=EXAMPLES), name="examples")
     _add_first_page(app, settings)
-    functions = _mount_pages(app, settings, engine, store)
     return Guard(
-        Door(Rewriting(app), functions, store.is_upload),
+        app,
         password=settings.password,
         hosts=_names(settings),
         addresses=not settings.is_local,
@@ -198,57 +186,9 @@ def _add_first_page(app: FastAPI, settings: WebSettings) -> None:
         language = settings.language or (asked if asked in LANGUAGES else "en")
         return RedirectResponse(f"/{language}/")
 
-    @app.get("/manifest.json", include_in_schema=False)
-    def manifest() -> dict[str, object]:
-        icon = {"src": "/static/icon.svg", "sizes": "any", "type": "image/svg+xml"}
-        return {"name": "builder_tools", "icons": [icon], "start_url": "/"}
-
     @app.get("/favicon.ico", include_in_schema=False)
     def favicon() -> FileResponse:
         return FileResponse(STATIC / "icon.svg")
-
-
-def _mount_pages(
-    app: FastAPI, settings: WebSettings, engine: Engine, store: ResultStore
-) -> dict[int, list[str]]:
-    """Mount the page in each language; return what its functions take, as `Door` wants it."""
-    import gradio as gr
-
-    from builder_tools.web.page import Page, make_theme
-
-    for language in LANGUAGES:
-        page = Page(engine, store, settings.limits, Words(language))
-        page.blocks.has_launched = True  # else Gradio does not check paths of its own accord
-        gr.mount_gradio_app(
-            app,
-            page.blocks,
-            path=f"/{language}",
-            server_name=settings.host,
-            server_port=settings.port,
-            footer_links=[],
-            run_history=False,
-            show_error=False,
-            max_file_size=settings.limits.upload_bytes,
-            ssr_mode=False,
-            enable_monitoring=False,
-            pwa=False,
-            mcp_server=False,
-            theme=make_theme(),
-        )
-    return {
-        number: [_kind(component) for component in one.inputs]
-        for number, one in page.blocks.fns.items()
-    }
-
-
-def _kind(component: Any) -> str:
-    import gradio as gr
-
-    if isinstance(component, gr.Checkbox):
-        return "flag"
-    if not isinstance(component, gr.File):
-        return "text"
-    return "files" if component.file_count == "multiple" else "file"
 
 
 def listen(settings: WebSettings) -> socket.socket:

@@ -25,6 +25,8 @@ SMOOTH_S = 0.3
 TELL_EVERY_S = 0.5
 MOST_POINTS = 300
 """Points of a curve that is shown."""
+MOST_PEOPLE = 8
+"""People that are shown, those seen longest; all are counted."""
 FRAMES_A_POINT = 3
 """At least: frames come a little unevenly, and a stretch without any would look like a gap."""
 FILES = {
@@ -85,6 +87,8 @@ class VideoAnswer:
         people: Those seen, longest in sight first.
         left_out: Tracks too short or weak to be a person.
         curves: Emotions over time, or None if nobody was seen.
+        curves_by_person: The same of each of the `MOST_PEOPLE` seen longest, by track; empty where
+            there is one person only.
         highlights: Of `builder_tools.timeline.highlights`, best first.
         warning: What of the video could not be read, or None.
         duration_s: Of the part that was read.
@@ -95,6 +99,7 @@ class VideoAnswer:
     people: tuple[Summary, ...]
     left_out: int
     curves: Curves | None
+    curves_by_person: Mapping[int, Curves]
     highlights: tuple
     warning: str | None
     duration_s: float
@@ -193,12 +198,18 @@ def _answer(
     table = table[table["track"].isin(tracks) | table["track"].isna()]
     highlights = highlights_of(table, duration_s) if people else []
     _write_highlights(folder / FILES["highlights"], highlights)
+    ranked = tuple(sorted(people, key=lambda person: -person.seen_s))
+    apart = sorted(one.track for one in ranked[:MOST_PEOPLE]) if len(ranked) > 1 else []
     return VideoAnswer(
         frames=maker.num_frames,
         with_face=maker.with_face,
-        people=tuple(sorted(people, key=lambda person: -person.seen_s)),
+        people=ranked,
         left_out=maker.left_out,
         curves=curves_of(table, maker.emotions, duration_s) if people else None,
+        curves_by_person={
+            track: curves_of(table[table["track"] == track], maker.emotions, duration_s)
+            for track in apart
+        },
         highlights=tuple(highlights),
         warning=warning,
         duration_s=duration_s,

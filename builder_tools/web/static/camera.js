@@ -13,7 +13,7 @@ const SHOWN = ["stage", "figures", "reading", "rest"];
 const byId = (id) => document.getElementById(id);
 const video = byId("video"), overlay = byId("overlay"), stage = byId("stage");
 const grabber = document.createElement("canvas");
-const choice = Object.fromEntries(new URLSearchParams(location.search));
+const choice = {};
 let socket = null, stream = null, next = 0, sent = new Map(), times = [], toldAt = 0, restAt = 0;
 
 function say(text, kind) {
@@ -42,10 +42,10 @@ async function start() {
 }
 
 function connect() {
-  const asked = new URLSearchParams({ lang: facts.language });
-  for (const key of ["model", "detector"]) if (choice[key]) asked.set(key, choice[key]);
+  const asked = new URLSearchParams();
+  for (const key of ["model", "detector", "decision"]) if (choice[key]) asked.set(key, choice[key]);
   const scheme = location.protocol === "https:" ? "wss" : "ws";
-  socket = new WebSocket(`${scheme}://${location.host}/api/camera?${asked}`);
+  socket = new WebSocket(`${scheme}://${location.host}/${facts.language}/camera?${asked}`);
   socket.binaryType = "arraybuffer";
   sent.clear();
   times = [];
@@ -242,10 +242,8 @@ function drawFace(pen, face, width, mirrored) {
 markAnchors();
 byId("start").addEventListener("click", () => (stream ? stop() : start()));
 byId("rest").addEventListener("click", lookNeutral);
-// The page around tells which model and detector were chosen.
-window.addEventListener("message", (event) => {
-  if (event.origin !== location.origin || !event.data || !event.data.builderTools) return;
-  Object.assign(choice, event.data.builderTools);
+document.addEventListener("builder-tools-choice", (event) => {
+  Object.assign(choice, event.detail);
   if (socket) {
     const old = socket;
     socket = null;

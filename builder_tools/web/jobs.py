@@ -1,0 +1,109 @@
+"""Long answers: a folder for each, so many at once, told step by step while somebody listens."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any
+
+import anyio
+from fastapi import Request
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from builder_tools.web.limits import Refused
+from builder_tools.web.result_store import ResultStore
+
+MOST_JOBS = 16
+"""Jobs at work or waiting for their turn; more are refused."""
+
+
+class Jobs:
+    """Makes jobs.
+
+    Args:
+        store: Where their results lie.
+    """
+
+    def __init__(self, store: ResultStore) -> None:
+        self.store = store
+        self._free = threading.Semaphore(MOST_JOBS)
+
+    def begin(self) -> Job:
+        """Return a new job; close it.
+
+        Raises:
+            Refused: `busy`.
+        """
+        if not self._free.acquire(blocking=False):
+            raise Refused("busy")
+        return Job(self.store, self._free.release)
+
+
+class Job:
+    """A folder for uploads and results; deleted with all that is in it unless it is kept.
+
+    Args:
+        store: Where it lies.
+        ended: Called once, at the end.
+    """
+
+    def __init__(self, store: ResultStore, ended: Callable[[], None]) -> None:
+        self.store, self._ended = store, ended
+        self.token, self.folder = store.new()
+        self._is_kept = self._is_closed = False
+
+    def keep(self) -> None:
+        """Keep the results, not the uploads."""
+        for path in self.folder.glob(".upload*"):
+            path.unlink()
+        shutil.rmtree(self.folder / "images", ignore_errors=True)
+        self.store.finish(self.token)
+        self._is_kept = True
+
+    def close(self) -> None:
+        """Delete everything unless it is kept."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if not self._is_kept:
+            self.store.delete(self.token)
+        self._ended()
+
+
+class Told(StreamingResponse):
+    """Sends what a job says, a line of JSON (`{"html": ...}`) each time; closes it at the end.
+
+    Whoever hangs up stops the job at its next step.
+
+    Args:
+        request: Whose answer it is.
+        steps: What is said, in HTML.
+        job: Closed at the end, whatever happens.
+    """
+
+    def __init__(self, request: Request, steps: Generator[str, None, None], job: Job) -> None:
+        self._steps, self._job = steps, job
+        super().__init__(self._lines(request), media_type="application/x-ndjson")
+
+    async def _lines(self, request: Request) -> AsyncIterator[str]:
+        while (said := await run_in_threadpool(next, self._steps, None)) is not None:
+            if await request.is_disconnected():
+                return
+            yield json.dumps({"html": said}, ensure_ascii=False) + "\n"
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await run_in_threadpool(self._close)
+
+    def _close(self) -> None:
+        try:
+            self._steps.close()
+        finally:
+            self._job.close()

@@ -1,0 +1,68 @@
+"""The models as rows of a table that people compare, from their cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from builder_tools.cards import ModelCard
+from builder_tools.web.texts import Words
+
+PROTOCOLS = ("ferplus-majority-8", "ferplus-nine")
+"""Of the table: the one that papers use, and that with doubt as a class."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measured share with its 95 % interval, None where it was not measured."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A model as the page shows it.
+
+    Args:
+        name: What it is called.
+        card: Its card.
+        accuracy: On test, by the `PROTOCOLS`.
+        recall: Mean over the classes of the first, by the decision that treats all alike.
+        recalls: Recall by emotion, of the second protocol, or of the first where there is no more.
+    """
+
+    name: str
+    card: ModelCard
+    accuracy: tuple[Figure, ...]
+    recall: Figure
+    recalls: Mapping[str, float]
+
+
+def model_rows(models: Mapping[str, ModelCard], words: Words) -> list[ModelRow]:
+    """Return a row a model, in the order given.
+
+    Args:
+        models: Cards by name.
+        words: The language; emotions come in it.
+    """
+    return [_row(name, card, words) for name, card in models.items()]
+
+
+def _row(name: str, card: ModelCard, words: Words) -> ModelRow:
+    test = card.metrics.get("test", {})
+    found = [test.get(protocol, {}) for protocol in PROTOCOLS]
+    recalls = next((one["per_class_recall"] for one in reversed(found) if one), {})
+    return ModelRow(
+        name=name,
+        card=card,
+        accuracy=tuple(_figure(one, "accuracy") for one in found),
+        recall=_figure(found[0].get("balanced_decision") or {}, "mean_recall"),
+        recalls={words.emotion(emotion): value for emotion, value in recalls.items()},
+    )
+
+
+def _figure(measured: Mapping, key: str) -> Figure:
+    low, high = measured.get(f"{key}_95", (None, None))
+    return Figure(measured.get(key), low, high)

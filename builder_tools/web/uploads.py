@@ -1,0 +1,129 @@
+"""What comes in the body of a request: one image into memory, files into a job's folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+
+from builder_tools.web.limits import Limits, Refused, check_size
+
+MOST_LIST_BYTES = 2_000_000
+"""Of the list of names and sizes before several files."""
+
+
+async def read_image_upload(request: Request, limits: Limits) -> tuple[bytes, str | None]:
+    """Return the bytes of an image and its name, sent as a form's `file` or as the whole body.
+
+    Raises:
+        Refused: If it is empty or too big.
+    """
+    kind = request.headers.get("content-type", "")
+    if kind.startswith("multipart/form-data"):
+        async with request.form(max_files=1, max_fields=8) as form:
+            file = next((v for v in form.values() if not isinstance(v, str)), None)
+            if file is None:
+                raise Refused("empty")
+            check_size(file.size or 0, limits.photo_bytes)
+            return await file.read(), file.filename
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        check_size(max(len(data), 1), limits.photo_bytes)
+    return bytes(data), None
+
+
+async def save_upload(chunks: AsyncIterator[bytes], path: Path, limits: Limits) -> None:
+    """Write a request's body into a file.
+
+    Raises:
+        Refused: If it is empty or too big.
+    """
+    size = 0
+    with path.open("wb") as file:
+        async for chunk in chunks:
+            size += len(chunk)
+            check_size(max(size, 1), limits.upload_bytes)
+            file.write(chunk)
+    check_size(size, limits.upload_bytes)
+
+
+async def save_uploads(
+    chunks: AsyncIterator[bytes], folder: Path, limits: Limits
+) -> list[tuple[Path, str]]:
+    """Write several files of one body into a folder; return their paths and names.
+
+    The body is a line of JSON, `[{"name": ..., "size": ...}, ...]`, and then the files' bytes, one
+    after the other.
+
+    Raises:
+        Refused: If there is none, too many, too much, or not what the line says.
+    """
+    body = _Body(chunks, limits)
+    told = _listed(await body.line())
+    if len(told) > limits.max_images:
+        raise Refused("too_many_files", count=len(told), limit=limits.max_images)
+    check_size(max(sum(size for _, size in told), 1), limits.upload_bytes)
+    saved = []
+    for number, (name, size) in enumerate(told):
+        path = folder / f".upload{number}"
+        with path.open("wb") as file:
+            async for part in body.parts(size):
+                file.write(part)
+        saved.append((path, name))
+    return saved
+
+
+def _listed(line: bytes) -> list[tuple[str, int]]:
+    """Return names and sizes from the first line."""
+    try:
+        listed = [(one["name"], one["size"]) for one in json.loads(line)]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise Refused("gone") from error
+    if not listed:
+        raise Refused("empty")
+    if not all(_is_file(name, size) for name, size in listed):
+        raise Refused("gone")
+    return listed
+
+
+def _is_file(name: Any, size: Any) -> bool:
+    return isinstance(name, str) and type(size) is int and size >= 0
+
+
+class _Body:
+    """A body that is read piece by piece, whatever chunks it comes in."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], limits: Limits) -> None:
+        self._chunks, self._limits = chunks, limits
+        self._held, self._size = b"", 0
+
+    async def line(self) -> bytes:
+        """Return what comes before the first line feed."""
+        while b"\n" not in self._held:
+            if len(self._held) > MOST_LIST_BYTES or not await self._more():
+                raise Refused("gone" if self._held else "empty")
+        line, _, self._held = self._held.partition(b"\n")
+        return line
+
+    async def parts(self, size: int) -> AsyncIterator[bytes]:
+        """Yield the next so many bytes."""
+        while size:
+            if not self._held and not await self._more():
+                raise Refused("gone")
+            part, self._held = self._held[:size], self._held[size:]
+            size -= len(part)
+            yield part
+
+    async def _more(self) -> bool:
+        """Hold one chunk more; return whether there was one."""
+        async for chunk in self._chunks:
+            self._size += len(chunk)
+            check_size(max(self._size, 1), self._limits.upload_bytes + MOST_LIST_BYTES)
+            if chunk:
+                self._held += chunk
+                return True
+        return False

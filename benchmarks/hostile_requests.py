@@ -1,8 +1,9 @@
 """Hostile requests to a running page, made from a seed: what no browser sends.
 
 A server is started in a process of its own, with a temporary folder of its own. Well-formed
-requests of every kind that the page takes (its uploads, the API, files, the camera's WebSocket) are spoilt: other methods, paths and headers, objects in JSON changed for paths of other
-files and addresses of other servers, bytes flipped, lengths that lie, requests cut off. Counted are
+requests of every kind that the page takes (its uploads, the API, files, the camera's WebSocket) are
+spoilt: other methods, paths and headers, lists of files changed for paths of the machine and
+addresses of other servers, bytes flipped, lengths that lie, requests cut off. Counted are
 
 - crashes: a server that ended, an answer of 500 or above that is no refusal (503 is one), a
   traceback in its log, a secret of the machine in an answer, an address it fetched;

@@ -28,6 +28,7 @@ from builder_tools.web.server import WebSettings, create_app
 from builder_tools.web.texts import Words
 
 CHOICE = Choice("fast", "mediapipe")
+EVIL = "<img src=x onerror=pwned()>"
 
 
 @pytest.fixture(scope="module")
@@ -263,6 +264,15 @@ def test_photos_of_one_name_all_get_a_row(make_client, photo, tmp_path):
     answer = client.post("/en/batch", content=body)
     html = json.loads(answer.text.splitlines()[-1])["html"]
     assert "one face 1" in html and "no face 1" in html and "a.jpg: a_2.jpg" in html
+
+
+@pytest.mark.parametrize("name", ["\ud800", "", "x" * 3000, "=1+1.jpg", "\0", "a\nb.jpg", EVIL])
+def test_whatever_images_are_called_they_get_their_rows(make_client, photo, name):
+    client, _ = make_client()
+    told = json.dumps([{"name": name, "size": photo.stat().st_size}])
+    answer = client.post("/en/batch", content=told.encode() + b"\n" + photo.read_bytes())
+    html = json.loads(answer.text.splitlines()[-1])["html"]
+    assert "one face 1" in html and EVIL not in html
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ def render(name: str, words: Words, **values: Any) -> str:
         words: The language.
         **values: What the template names.
     """
-    return _environment().get_template(f"{name}.html").render(words=words, **values)
+    made = _environment().get_template(f"{name}.html").render(words=words, **values)
+    return made.encode("utf-8", "replace").decode()  # names of files may be no text
 
 
 @cache

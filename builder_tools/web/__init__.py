@@ -1,7 +1,7 @@
 """The web page and its HTTP API, on this machine and for this machine unless told otherwise.
 
-FastAPI serves both; the page is a template and two small scripts (`docs/page.md` says why it is
-not Gradio's). Pure parts stand apart from the doors:
+FastAPI serves both; the page is a template and two small scripts (`docs/explanation/page.md`
+says why it is not Gradio's). Pure parts stand apart from the doors:
 
 - `limits`: what is refused, before it is decoded
 - `texts`: every word of the page, in its language

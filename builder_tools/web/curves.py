@@ -35,8 +35,8 @@ def curves_svg(curves: Curves, highlights: Sequence, words: Words) -> str:
     """
     ground = _Ground(curves, highlights)
     return (
-        f"<h4>{words('video.timeline')}</h4>{_emotions(curves, ground, words)}"
-        f"<h4>{words('video.affect')}</h4>{_affect(curves, ground, words)}"
+        f"<h2>{words('video.timeline')}</h2>{_emotions(curves, ground, words)}"
+        f"<h2>{words('video.affect')}</h2>{_affect(curves, ground, words)}"
     )
 
 

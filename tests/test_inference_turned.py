@@ -118,7 +118,7 @@ class Follows:
         self.searched.append(int(image[0, 0, 2]))
         return self._bright(image)
 
-    def follow(self, image, faces):
+    def follow(self, image, faces, lost):
         self.followed.append(int(image[0, 0, 2]))
         found = self._bright(image)
         return found if len(found) >= len(faces) else None
@@ -198,3 +198,14 @@ def test_following_gives_the_same_on_any_number_of_threads(workers):
     given = list(analyser.every(iter(_film(12)), state, workers=workers))
     assert [frame.index for frame, _ in given] == list(range(12))
     assert [faces[0].face.box.x1 for _, faces in given] == list(range(20, 32))
+
+
+def test_a_face_that_flickers_is_looked_for_where_it_was():
+    """Lost once, it is searched for once, and found again without another search."""
+    detector = Follows([], [])
+    told = []
+    look = detector.follow
+    detector.follow = lambda image, faces, lost: told.append(len(lost)) or look(image, faces, lost)
+    found = _run(_film(5, gone=(1,)), detector)
+    assert [len(faces) for faces in found] == [1, 0, 1, 1, 1]
+    assert detector.searched == [0, 1] and told == [0, 1, 0, 0]

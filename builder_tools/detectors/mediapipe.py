@@ -85,7 +85,9 @@ class MediaPipeDetector(BaseDetector):
         with self._lock:
             self._model(FULL_RANGE if range == "full" else SHORT_RANGE)
 
-    def follow(self, image_rgb: np.ndarray, faces: Sequence[Face]) -> list[Face] | None:
+    def follow(
+        self, image_rgb: np.ndarray, faces: Sequence[Face], lost: Sequence[Face] = ()
+    ) -> list[Face] | None:
         """Return faces, largest first, found again near where they were a moment ago.
 
         None where one is lost, or without YuNet: then the whole image has to be searched.
@@ -93,13 +95,14 @@ class MediaPipeDetector(BaseDetector):
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB, as large as the image before.
             faces: Those of the image before.
+            lost: Faces not found in that image but before it; they need not be found now.
         """
         check_image(image_rgb)
         network = yunet() if self.range == "auto" else None
         if network is None:
             return None
         with at_work():
-            found = search_near(network, image_rgb, faces, self.min_score)
+            found = search_near(network, image_rgb, faces, self.min_score, lost)
         return None if found is None else self._tidy(found, image_rgb)
 
     def detect_near(self, image_rgb: np.ndarray) -> list[Face]:

@@ -105,7 +105,11 @@ def search_scales(network: YuNet, image_rgb: np.ndarray, min_score: float) -> li
 
 
 def search_near(
-    network: YuNet, image_rgb: np.ndarray, faces: Sequence[Face], min_score: float
+    network: YuNet,
+    image_rgb: np.ndarray,
+    faces: Sequence[Face],
+    min_score: float,
+    lost: Sequence[Face] = (),
 ) -> list[Face] | None:
     """Return faces found again near where they were a moment ago, and new large ones.
 
@@ -116,12 +120,13 @@ def search_near(
         image_rgb: `(H, W, 3)` uint8 RGB.
         faces: Those of an image before, as `search_scales` gives them.
         min_score: A face scored lower is not found.
+        lost: Faces that need not be found again.
     """
     if max(image_rgb.shape[:2]) <= SINGLE_LOOK_PX:
         return None
     new = [_as_short_range(one) for one in _at_size(network, image_rgb, COARSE_PX, min_score)]
     found = []
-    for face in faces:
+    for number, face in enumerate([*faces, *lost]):
         window = face.box.square().scale(FOLLOW_AROUND).round()
         part = turned_back(crop(image_rgb, window), face.turned_deg)
         seen = [
@@ -130,9 +135,10 @@ def search_near(
         ]
         placed = [moved(one, window.x1, window.y1) for one in seen]
         near = [one for one in placed if one.box.iou(face.box) > SAME_FACE_IOU]
-        if not near:
+        if near:
+            found.append(max(near, key=lambda one: one.box.iou(face.box)))
+        elif number < len(faces):
             return None
-        found.append(max(near, key=lambda one: one.box.iou(face.box)))
     again = suppress_overlaps(found, SAME_FACE_IOU)
     return again + [one for one in new if not any(one.box.iou(f.box) > 0.1 for f in again)]
 

@@ -3,7 +3,8 @@
 In a stream the whole image is searched at the first frame, then every `FULL_EVERY_S`. In between,
 each face known is looked for near its last place, where the detector can do that (`follow`). The
 whole image is searched at once where one is not found there, or where the image is another than a
-moment ago: at a cut.
+moment ago: at a cut. One that is not found then either is looked for at its last place for
+`REMEMBERED_S`: many are seen in every other frame only.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from builder_tools.detectors import FaceDetector
+from builder_tools.detectors.base import SAME_FACE_IOU
 from builder_tools.detectors.turning import AUTO, detect_at_any_turn
 from builder_tools.media import Frame
 from builder_tools.results import Face
 
 FULL_EVERY_S = 0.25
+REMEMBERED_S = 0.5
 MOST_FOLLOWED = 12
 """Of more faces a full search costs less than to follow each."""
 CUT_DIFFERENCE = 20.0
@@ -37,17 +40,27 @@ class Search:
     def __init__(self, rotate: str | int = 0) -> None:
         self._rotate = rotate
         self._faces: list[Face] = []
+        self._lost: list[tuple[float, Face]] = []
         self._full_s = -np.inf
         self._sample: np.ndarray | None = None
 
     def find(self, detector: FaceDetector, frame: Frame) -> list[Face]:
         """Return the faces of the next frame, largest first."""
         sample = _sampled(frame.image)
-        near = None
-        if 0 <= frame.time_s - self._full_s < FULL_EVERY_S and not self._is_cut(sample):
-            near = follow(detector, frame.image, self._faces)
+        if self._is_cut(sample):
+            self._faces, self._lost, self._full_s = [], [], -np.inf
+        near, lost = None, [face for _, face in self._lost]
+        if 0 <= frame.time_s - self._full_s < FULL_EVERY_S:
+            near = follow(detector, frame.image, self._faces, lost)
         if near is None:
             near, self._full_s = find_faces(detector, frame.image, self._rotate), frame.time_s
+        known = [*self._lost, *((frame.time_s, face) for face in self._faces)]
+        self._lost = [
+            (seen_s, face)
+            for seen_s, face in known
+            if 0 <= frame.time_s - seen_s < REMEMBERED_S
+            and not any(face.box.iou(one.box) > SAME_FACE_IOU for one in near)
+        ]
         self._faces, self._sample = near, sample
         return near
 
@@ -65,12 +78,17 @@ def find_faces(detector: FaceDetector, image_rgb: np.ndarray, rotate: str | int)
     return detector.detect(image_rgb)
 
 
-def follow(detector: FaceDetector, image_rgb: np.ndarray, faces: list[Face]) -> list[Face] | None:
-    """Return the faces near where they were; None if one is lost or the detector cannot do that."""
+def follow(
+    detector: FaceDetector, image_rgb: np.ndarray, faces: list[Face], lost: list[Face]
+) -> list[Face] | None:
+    """Return the faces near where they were; None if one is lost or the detector cannot do that.
+
+    Those lost before are looked for, too, as many as may be; they may stay so.
+    """
     look_near = getattr(detector, "follow", None)
     if look_near is None or len(faces) > MOST_FOLLOWED:
         return None
-    return look_near(image_rgb, faces)
+    return look_near(image_rgb, faces, lost[-MOST_FOLLOWED:])
 
 
 def parts_of(frames: Iterable[Frame]) -> Iterator[list[Frame]]:

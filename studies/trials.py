@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from builder_tools.cards import find_model
-from builder_tools.datasets.ferplus import FaceTable, is_face, load_ferplus, vote_distribution
+from builder_tools.datasets.ferplus import is_face, load_ferplus, vote_distribution
+from builder_tools.datasets.table import ImageTable
 from builder_tools.decisions import apply_decision
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.evaluation import (
@@ -131,7 +132,7 @@ def run_trial(trial: Trial, runs: Path, *, source: str | Path | None = None) -> 
     return row
 
 
-def training_samples(trial: Trial, faces: FaceTable) -> Samples:
+def training_samples(trial: Trial, faces: ImageTable) -> Samples:
     """Return the training faces of a trial: subset, balanced, with hard or soft targets."""
     faces = faces if trial.train_faces is None else _subset(faces, trial.train_faces)
     labels = nine_class_labels(faces.votes)
@@ -142,7 +143,7 @@ def training_samples(trial: Trial, faces: FaceTable) -> Samples:
     return Samples(images, _one_hot(labels))
 
 
-def _subset(faces: FaceTable, count: int) -> FaceTable:
+def _subset(faces: ImageTable, count: int) -> ImageTable:
     """Return a stratified subset; the same for every network, whatever its seed."""
     from sklearn.model_selection import train_test_split
 
@@ -196,7 +197,7 @@ def _described(trial: Trial, run: TrainingRun) -> dict[str, Any]:
     }
 
 
-def _best_biases(valid: FaceTable, found: np.ndarray, train: FaceTable) -> dict[str, float]:
+def _best_biases(valid: ImageTable, found: np.ndarray, train: ImageTable) -> dict[str, float]:
     """Return the biases of the strength with the best mean recall on valid."""
     labels, protocol = nine_class_labels(train.votes), PROTOCOLS[JUDGED["eight"]]
 
@@ -218,7 +219,7 @@ def _predict(network, images: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _figures(protocol, part: FaceTable, found: np.ndarray) -> dict[str, Any]:
+def _figures(protocol, part: ImageTable, found: np.ndarray) -> dict[str, Any]:
     judged = protocol.apply(part.table, found, NINE_EMOTIONS).evaluate().to_dict()
     recall = {f"recall_{name}": value for name, value in judged.pop("per_class_recall").items()}
     wanted = ("accuracy", "accuracy_95", "macro_f1", "mean_recall")

@@ -9,7 +9,6 @@ import pytest
 from toy_study import toy_faces, votes, write_kaggle, write_official, write_zip
 
 from builder_tools.datasets.ferplus import (
-    FaceTable,
     data_folder,
     ferplus_table,
     is_face,
@@ -18,8 +17,9 @@ from builder_tools.datasets.ferplus import (
     vote_distribution,
 )
 from builder_tools.datasets.fetch import FERPLUS_SHA256
-from builder_tools.datasets.identity import names_also_in_train
+from builder_tools.datasets.identity import data_sha256, names_also_in_train
 from builder_tools.datasets.labels import agreement
+from builder_tools.datasets.table import IMAGE_COLUMNS, ImageTable
 from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS
 
 FACES = toy_faces({"train": 1, "valid": 1, "test": 1})
@@ -36,11 +36,11 @@ def kaggle(tmp_path) -> Path:
     return write_kaggle(tmp_path / "kaggle", FACES)
 
 
-def same(one: FaceTable, other: FaceTable) -> bool:
+def same(one: ImageTable, other: ImageTable) -> bool:
     return (
         np.array_equal(one.images, other.images)
         and one.table.equals(other.table)
-        and one.sha256 == other.sha256
+        and data_sha256(one) == data_sha256(other)
     )
 
 
@@ -56,7 +56,7 @@ def test_the_official_folder_gives_images_splits_and_votes(official):
     assert found.votes.tolist() == [face.votes for face in FACES]
     assert found.table["name"].tolist() == [face.name for face in FACES]
     assert found.table["split"].tolist() == [face.split for face in FACES]
-    assert list(found.table) == ["name", "split", *FERPLUS_VOTE_COLUMNS]
+    assert list(found.table) == [*IMAGE_COLUMNS, *FERPLUS_VOTE_COLUMNS]
 
 
 @pytest.mark.parametrize("inside", ["", "FERPlus-master/data/"])
@@ -128,7 +128,7 @@ def test_the_hash_tells_images_votes_and_splits_apart(tmp_path):
         ({}, {"image": FACES[0].image[::-1]}, {"votes": FACES[1].votes}, {"split": "valid"})
     ):
         faces = [dataclasses.replace(FACES[0], **change), *FACES[1:]]
-        hashes.add(load_ferplus(write_official(tmp_path / str(number), faces)).sha256)
+        hashes.add(data_sha256(load_ferplus(write_official(tmp_path / str(number), faces))))
     assert len(hashes) == 4
 
 
@@ -351,4 +351,4 @@ def test_the_real_data(data_dir):
     seen = names_also_in_train(nine_class_table(faces))
     assert sum(faces.split("test").table["name"].isin(seen)) == 288
     assert sum(faces.split("valid").table["name"].isin(seen)) == 279
-    assert "label.csv" in FERPLUS_SHA256[faces.sha256]
+    assert "label.csv" in FERPLUS_SHA256[data_sha256(faces)]

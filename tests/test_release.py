@@ -27,6 +27,7 @@ from builder_tools.datasets.ferplus import (  # noqa: E402
     load_ferplus,
     with_original_labels,
 )
+from builder_tools.datasets.identity import data_sha256  # noqa: E402
 from builder_tools.decisions import apply_decision, apply_temperature  # noqa: E402
 from builder_tools.emotions import NINE_EMOTIONS  # noqa: E402
 from builder_tools.evaluation import format_report  # noqa: E402
@@ -111,7 +112,7 @@ def test_the_card_says_how_it_was_trained(shipped):
     training = shipped.card.training
     faces = load_ferplus(shipped.source)
     assert training["data"] == "ferplus"
-    assert training["data_sha256"] == faces.rows(is_face(faces.votes)).sha256
+    assert training["data_sha256"] == data_sha256(faces.rows(is_face(faces.votes)))
     assert training["pictures"] == {"train": 53, "valid": 27, "test": 27}
     assert training["class_counts"] == dict.fromkeys(NINE_EMOTIONS, 6) | {"neutral": 5}
     assert training["seed"] == 7

@@ -15,14 +15,12 @@ import os
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from builder_tools.datasets.identity import sha256_of
 from builder_tools.datasets.labels import LEFT_OUT, nine_class_labels
 from builder_tools.datasets.table import IMAGE_COLUMNS, ImageTable
 from builder_tools.emotions import FERPLUS_TO_EMOTION, FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS
@@ -32,43 +30,6 @@ SPLIT_FOLDERS = {"train": "FER2013Train", "valid": "FER2013Valid", "test": "FER2
 SPLIT_OF_USAGE = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
 FACE_SIZE_PX = 48
 ORIGINAL_LABELS_FILE = "fer2013_labels.csv"
-
-
-@dataclass(frozen=True)
-class FaceTable:
-    """Faces and what is known of them, row by row.
-
-    Args:
-        images: `(n, 48, 48)` uint8 grey.
-        table: One row a face: `name`, `split` (train|valid|test) and the ten vote columns of
-            `FERPLUS_VOTE_COLUMNS` (int).
-    """
-
-    images: np.ndarray
-    table: pd.DataFrame
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    @property
-    def votes(self) -> np.ndarray:
-        """The vote counts, `(n, 10)` int64 in the order of `FERPLUS_VOTE_COLUMNS`."""
-        return self.table[list(FERPLUS_VOTE_COLUMNS)].to_numpy(np.int64)
-
-    def rows(self, mask: np.ndarray) -> FaceTable:
-        """Return the faces where the boolean mask `(n,)` holds."""
-        return FaceTable(self.images[mask], self.table[mask].reset_index(drop=True))
-
-    def split(self, name: str) -> FaceTable:
-        """Return the faces of one split: train, valid or test."""
-        if name not in SPLIT_FOLDERS:
-            raise ValueError(f"Expected one of {list(SPLIT_FOLDERS)}. Received: split={name!r}.")
-        return self.rows((self.table["split"] == name).to_numpy())
-
-    @property
-    def sha256(self) -> str:
-        """A hash of the images, splits and votes: names the data a model was trained on."""
-        return sha256_of(np.ascontiguousarray(self.images).data, self.votes, self.table["split"])
 
 
 def data_folder() -> Path:
@@ -87,11 +48,15 @@ def data_folder() -> Path:
     return beside if beside.is_dir() else repository / "data"
 
 
-def load_ferplus(source: str | Path | None = None) -> FaceTable:
+def load_ferplus(source: str | Path | None = None) -> ImageTable:
     """Read FER+ from a zip, a folder of the official layout, or a folder of the Kaggle form.
 
     Args:
         source: The zip or folder; by default `ferplus.zip`, then `ferplus/`, in `data_folder()`.
+
+    Returns:
+        Faces in memory, `(n, 48, 48)` uint8 grey, in the data set's own splits, with their votes
+        and labelled by `nine_class_labels` (-1, and no emotion, for what is no face).
 
     Raises:
         FileNotFoundError: If nothing is there; says what was looked for.
@@ -120,18 +85,9 @@ def ferplus_table(source: str | Path | None = None) -> ImageTable:
     return nine_class_table(load_ferplus(source))
 
 
-def nine_class_table(faces: FaceTable) -> ImageTable:
-    """Return the faces for the nine-class task, in the data set's own splits.
-
-    Returns:
-        Faces in memory, labelled by `nine_class_labels`, with their votes; images that people
-        took for no face (NF) are left out.
-    """
-    labels = nine_class_labels(faces.votes)
-    names = np.array(NINE_EMOTIONS.names, object)[labels]
-    table = faces.table.assign(path="", index=np.arange(len(faces)), label=labels, emotion=names)
-    ordered = table[[*IMAGE_COLUMNS, *FERPLUS_VOTE_COLUMNS]]
-    return ImageTable(ordered, NINE_EMOTIONS, faces.images).rows(labels != LEFT_OUT)
+def nine_class_table(faces: ImageTable) -> ImageTable:
+    """Return FER+'s faces for the nine-class task: what people took for no face (NF) left out."""
+    return faces.rows(faces.labels != LEFT_OUT)
 
 
 def with_original_labels(part: ImageTable) -> pd.DataFrame | None:
@@ -217,7 +173,7 @@ class _FolderFiles:
         return path.read_bytes()
 
 
-def _read_official(files: _ZipFiles | _FolderFiles) -> FaceTable:
+def _read_official(files: _ZipFiles | _FolderFiles) -> ImageTable:
     images, rows = [], []
     for split, folder in SPLIT_FOLDERS.items():
         for number, name, votes in _label_rows(files, folder):
@@ -225,7 +181,7 @@ def _read_official(files: _ZipFiles | _FolderFiles) -> FaceTable:
             rows.append((name, split, *votes))
     if not rows:
         raise ValueError(f"Expected at least one face in {files.name}. Every label.csv is empty.")
-    return FaceTable(np.stack(images), _table(rows))
+    return _image_table(images, rows)
 
 
 def _label_rows(
@@ -261,7 +217,7 @@ def _decode(files: _ZipFiles | _FolderFiles, folder: str, name: str, number: int
     return image
 
 
-def _read_kaggle(folder: Path) -> FaceTable:
+def _read_kaggle(folder: Path) -> ImageTable:
     pixels_file = next(
         (folder / n for n in ("fer2013.csv", "icml_face_data.csv") if (folder / n).is_file()), None
     )
@@ -284,7 +240,7 @@ def _read_kaggle(folder: Path) -> FaceTable:
     votes = _whole_votes(labels[list(FERPLUS_VOTE_COLUMNS)], labels_file)
     rows = [(n, s, *v) for n, s, v in zip(names, splits, votes, strict=True)]
     kept = (names != "") & ~_misnamed(names)
-    return FaceTable(np.stack(images), _table(rows)).rows(kept.to_numpy())
+    return _image_table(images, rows).rows(kept.to_numpy())
 
 
 def _misnamed(names: pd.Series) -> pd.Series:
@@ -345,5 +301,11 @@ def parse_pixels(text: str, file: Path, row: int) -> np.ndarray:
     return values.astype(np.uint8).reshape(FACE_SIZE_PX, FACE_SIZE_PX)
 
 
-def _table(rows: list[tuple]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["name", "split", *FERPLUS_VOTE_COLUMNS])
+def _image_table(images: list[np.ndarray], rows: list[tuple]) -> ImageTable:
+    """Return the table of faces and `(name, split, *votes)`."""
+    known = pd.DataFrame(rows, columns=["name", "split", *FERPLUS_VOTE_COLUMNS])
+    labels = nine_class_labels(known)
+    emotions = np.array([*NINE_EMOTIONS, ""], object)[labels]  # LEFT_OUT is the last
+    facts = {"path": "", "index": np.arange(len(known)), "label": labels, "emotion": emotions}
+    table = known.assign(**facts)[[*IMAGE_COLUMNS, *FERPLUS_VOTE_COLUMNS]]
+    return ImageTable(table, NINE_EMOTIONS, np.stack(images))

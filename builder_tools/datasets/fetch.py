@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from builder_tools.datasets.new_folder import new_folder
 
 if TYPE_CHECKING:
-    from builder_tools.datasets.ferplus import FaceTable
+    from builder_tools.datasets.table import ImageTable
 
 LABELS_ADDRESS = "https://raw.githubusercontent.com/microsoft/FERPlus/master/fer2013new.csv"
 LABELS_FILE = "fer2013new.csv"
@@ -45,7 +45,7 @@ FERPLUS_SHA256 = {
     "81aae90452ad6a6adf6c172020147507ac7edcc2b4c287e1ffcf6a81450e3444": "FER+ with the votes of "
     "fer2013new.csv; they differ from label.csv's for 1,601 images (377 nine-class labels)",
 }
-"""`FaceTable.sha256` of the two complete forms of FER+."""
+"""`data_sha256` of the two complete forms of FER+."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,12 @@ def fetch_data(name: str, folder: str | Path | None = None) -> Path:
         raise next(kind for kind in kinds if isinstance(error, kind))(sentence) from error
 
 
-def describe_ferplus(faces: FaceTable) -> str:
+def describe_ferplus(faces: ImageTable) -> str:
     """Return which known form of FER+ this is, by its hash, or that it is none."""
-    return FERPLUS_SHA256.get(
-        faces.sha256, f"no complete form of FER+ that is known (sha256 {faces.sha256})"
-    )
+    from builder_tools.datasets.identity import data_sha256
+
+    sha256 = data_sha256(faces)
+    return FERPLUS_SHA256.get(sha256, f"no complete form of FER+ that is known (sha256 {sha256})")
 
 
 def _fetch_labels(folder: Path) -> Path:

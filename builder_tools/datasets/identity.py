@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +16,9 @@ def data_sha256(data: ImageTable) -> str:
         content = np.ascontiguousarray(data.images[data.table["index"].to_numpy()]).data
     else:
         content = "".join(_content(data, row) for row in range(len(data))).encode()
-    return sha256_of(
-        content, data.labels if data.votes is None else data.votes, data.table["split"]
-    )
-
-
-def sha256_of(content: bytes | memoryview, labels: np.ndarray, splits: Iterable[str]) -> str:
-    """Return the hash of the bytes of images, int64 labels or votes, and splits."""
     digest = hashlib.sha256(content)
-    digest.update(labels.tobytes())
-    digest.update("\n".join(splits).encode())
+    digest.update((data.labels if data.votes is None else data.votes).tobytes())
+    digest.update("\n".join(data.table["split"]).encode())
     return digest.hexdigest()
 
 

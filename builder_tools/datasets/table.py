@@ -52,8 +52,15 @@ class ImageTable:
         return self.table[columns].to_numpy(np.int64) if set(columns) <= set(self.table) else None
 
     def rows(self, mask: np.ndarray) -> ImageTable:
-        """Return the images where the boolean mask `(n,)` holds."""
-        return ImageTable(self.table[mask].reset_index(drop=True), self.emotions, self.images)
+        """Return the images where the boolean mask `(n,)` holds.
+
+        Those in memory stay beside their rows: `images[i]` is that of row i where all are.
+        """
+        table, images = self.table[mask].reset_index(drop=True), self.images
+        indices = table["index"].to_numpy(np.int64)
+        if images is not None and (indices >= 0).all():
+            table, images = table.assign(index=np.arange(len(table))), images[indices]
+        return ImageTable(table, self.emotions, images)
 
     def split(self, name: str) -> ImageTable:
         """Return the images of one split: train, valid or test."""

@@ -23,6 +23,7 @@ from builder_tools.archive import Settings, archive
 from builder_tools.cli import main
 from builder_tools.media import VideoWriter, write_image
 from builder_tools.timeline.reading import read_timeline
+from builder_tools.timeline.recordings import parse_viewers, with_offsets
 
 NO_CLUSTER = 77
 """What `ray_nodes.py` ends with where Ray cannot begin."""
@@ -89,6 +90,53 @@ def test_rows_are_those_of_the_verb_for_one_file(sources, made, tmp_path):
         (face,) = inference.run(sources / "1.png").faces
     image = rows(out).query("source == '1.png'")
     assert image["probability"].tolist() == [round(face.probability, 5)]
+
+
+def test_highlights_of_an_archive_are_those_of_its_films(sources, made, tmp_path):
+    out, _ = made
+    films = [f"{sources}/a.mp4@+0", f"{sources}/deep/b.mp4@+0.2"]
+    (tmp_path / "starts.csv").write_text("viewer,offset_s\ndeep/b,0.2\n")
+    own = [f"{out}@+0", "--offsets", str(tmp_path / "starts.csv")]
+    for name, viewers in (("films", films), ("archive", own)):
+        assert main(["highlights", *viewers, "--out", str(tmp_path / name)]) == 0
+    for table in ("reactions.csv", "highlights.csv", "viewers.csv"):
+        of_films, of_archive = (
+            pd.read_csv(tmp_path / name / table).replace("deep/b", "b")
+            for name in ("films", "archive")
+        )
+        of_archive = of_archive.rename(columns={"deep/b": "b"})
+        pd.testing.assert_frame_equal(of_films, of_archive, atol=1e-9)
+    assert not (tmp_path / "archive" / "timelines").exists()
+    with pytest.raises(ValueError, match=r"viewers such as 'a'. Received those of \['x'\]"):
+        with_offsets(parse_viewers([str(out)]), {"x": 1.0})
+
+
+def test_exhibits_of_an_archive_are_those_of_its_files(sources, made, tmp_path):
+    out, _ = made
+    text = "minimum_group=2\nminimum_dwell_s=0\n[[exhibit]]\nname='all'\nsource='{}'\n"
+    text += "[[exhibit]]\nname='deep'\nsource='{}'\n"
+    (tmp_path / "files.toml").write_text(text.format(sources, sources / "deep"))
+    (tmp_path / "archive.toml").write_text(text.format(out, out) + "files='deep/*'\n")
+    codes = [
+        main(["exhibits", f"{tmp_path}/{name}.toml", "--out", str(tmp_path / name)])
+        for name in ("files", "archive")
+    ]
+    assert codes == [1, 0], "what is broken was told when the archive was made"
+    found, expected = (
+        pd.read_csv(tmp_path / name / "exhibits.csv") for name in ("archive", "files")
+    )
+    assert dict(zip(found["exhibit"], found["visits"], strict=True)) == {"all": 5, "deep": 2}
+    pd.testing.assert_frame_equal(found, expected, atol=2e-4)
+
+
+def test_an_archive_that_is_not_done_is_a_sentence(tmp_path, capsys):
+    (tmp_path / "half" / "parts").mkdir(parents=True)
+    command = ["highlights", str(tmp_path / "half"), "--out", str(tmp_path / "cut")]
+    assert main(command) == 2
+    assert "has not come to its end" in capsys.readouterr().err
+    (tmp_path / "half" / "summary.csv").write_text("source,kind,part\n1.png,images,x.parquet\n")
+    assert main(command) == 2
+    assert "Found images alone" in capsys.readouterr().err
 
 
 def test_what_is_there_is_not_made_again_and_what_changed_is(sources, made, tmp_path, astronaut):

@@ -38,7 +38,7 @@ def test_every_page_is_in_the_navigation_and_every_entry_is_a_page():
 
 def test_keys_of_configuration_files_are_told():
     pytest.importorskip("pandas")
-    from builder_tools.timeline.exhibits import Exhibit, ExhibitConfig
+    from builder_tools.timeline.exhibits_config import Exhibit, ExhibitConfig
 
     exhibits, watch = page("reference/configuration").split("## `watch`")
     for text, kinds, rows in (
@@ -51,7 +51,7 @@ def test_keys_of_configuration_files_are_told():
 
 def test_examples_of_configuration_files_are_read(tmp_path):
     pytest.importorskip("pandas")
-    from builder_tools.timeline.exhibits import read_config
+    from builder_tools.timeline.exhibits_config import read_config
     from builder_tools.watch.config import read_site
 
     found = []

@@ -12,14 +12,12 @@ from builder_tools.cli import main
 from builder_tools.inference import Inference
 from builder_tools.media import VideoWriter, write_image
 from builder_tools.timeline.exhibits import (
-    Exhibit,
-    ExhibitConfig,
     Visit,
     judge_exhibits,
-    read_config,
     watch_exhibit,
     write_exhibits,
 )
+from builder_tools.timeline.exhibits_config import Exhibit, ExhibitConfig, read_config
 from builder_tools.timeline.exhibits_page import write_report
 from builder_tools.timeline.summary import Summary
 
@@ -160,6 +158,18 @@ def test_a_configuration(tmp_path):
     found = read_config(path)
     assert [exhibit.is_camera for exhibit in found.exhibits] == [False, True, True]
     assert found.exhibits[0].source == str(tmp_path / "room") and found.minimum_group == 5
+
+
+def test_the_example_is_a_configuration(tmp_path, capsys):
+    assert main(["exhibits", "--example"]) == 0
+    path = tmp_path / "show.toml"
+    path.write_text(capsys.readouterr().out)
+    (tmp_path / "recordings" / "blue").mkdir(parents=True)
+    assert [one.name for one in read_config(path).exhibits] == ["The blue room", "Entrance"]
+    assert main(["exhibits", str(path), "--by", "hour", "--out", str(tmp_path)]) == 2
+    assert "are of the database" in capsys.readouterr().err
+    assert main(["exhibits", str(path)]) == 2
+    assert "a configuration and a folder" in capsys.readouterr().err
 
 
 def _inference(mode):

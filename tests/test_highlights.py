@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -31,9 +32,10 @@ from builder_tools.timeline.highlights import (
     find_highlights,
 )
 from builder_tools.timeline.offsets import find_offset
+from builder_tools.timeline.recordings import parse_viewers
 from builder_tools.timeline.signals import SignalSettings
 from builder_tools.timeline.trailer import cut_trailer
-from builder_tools.timeline.viewers import parse_viewers, search
+from builder_tools.timeline.viewers import search
 
 SETTINGS = HighlightSettings(count=3, seconds=3, signal=SignalSettings(measure="surprise"))
 
@@ -282,6 +284,60 @@ def test_segments_stay_in_the_film_and_apart():
     ] == [(0, 20)]
 
 
+def _bumps(*heights, peak_s=10.0):
+    times = np.arange(0, 20, 0.1)
+    bump = np.exp(-(((times - peak_s) / 0.5) ** 2))
+    return pd.DataFrame(
+        {f"v{number}": height * bump for number, height in enumerate(heights)},
+        index=pd.Index(times, name="time_s"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("heights", "trust", "agreeing"),
+    [
+        ([3.0], "one viewer", 1),
+        ([3.0, 3.0, 2.5, 2.0], "agreed", 4),
+        ([3.0, 3.0, 3.0, 0.0, 0.0], "doubtful", 3),  # the median of some draws is 0
+        ([9.0, 9.0, 1.2, 0.9, 0.9, 0.9, 0.9, 0.9], "doubtful", 3),  # above 0, but 3 of 8
+    ],
+)
+def test_a_peak_needs_agreement(heights, trust, agreeing):
+    settings = HighlightSettings(prominence=0.5, only_agreed=False)
+    (found,) = find_highlights(_bumps(*heights), 20.0, settings)
+    assert (found.trust, found.agreeing, found.viewers) == (trust, agreeing, len(heights))
+    kept = find_highlights(_bumps(*heights), 20.0, HighlightSettings(prominence=0.5))
+    assert bool(kept) == (trust != "doubtful")
+
+
+def test_a_doubtful_peak_hides_no_other():
+    """The higher one, of two viewers of five, would have taken the place of the one of all."""
+    two, all_of_them = _bumps(9, 9, 9, 0, 0), _bumps(3, 3, 3, 3, 3, peak_s=13.0)
+    settings = HighlightSettings(seconds=6)
+    (found,) = find_highlights(two + all_of_them, 20.0, settings)
+    assert found.peak_s == pytest.approx(13.0, abs=0.1) and found.trust == "agreed"
+
+
+def test_what_moved_nobody_together_is_not_cut_unless_forced(party, tmp_path):
+    """Two viewers who reacted at other moments, and the one of them alone."""
+    films = [str(party.viewers["anna"]) + "@+0", str(party.viewers["ben"]) + "@+6"]
+    lone = HighlightSettings(
+        seconds=3, least_agreement=1.0, signal=SignalSettings(measure="surprise")
+    )
+    result = search(parse_viewers(films), party.film, tmp_path / "no", watching(), lone)
+    assert result.highlights == [] and not (tmp_path / "no" / "trailer.mp4").exists()
+    assert "Nothing moved the 2 viewers together" in result.problems[-1]
+    assert "100% of those seen" in result.problems[-1] and "--force" in result.problems[-1]
+    forced = replace(lone, only_agreed=False)
+    result = search(parse_viewers(films), party.film, tmp_path / "yes", watching(), forced)
+    assert {h.trust for h in result.highlights} == {"doubtful"}
+    assert (tmp_path / "yes" / "trailer.mp4").exists()
+    assert "They are cut all the same" in result.problems[-1]
+    alone = search(parse_viewers(films[:1]), party.film, tmp_path / "one", watching(), lone)
+    assert {h.trust for h in alone.highlights} == {"one viewer"}
+    assert alone.problems == ["One viewer alone: what moved them need not move others."]
+
+
 def test_the_bootstrap_interval():
     assert bootstrap_median(np.array([2.0]), 100, 0) == (None, None)
     assert bootstrap_median(np.array([2.0, 2.0]), 100, 0) == (2.0, 2.0)
@@ -296,7 +352,7 @@ def test_settings_out_of_range(wrong):
 
 
 def _highlight(start, end):
-    return Highlight(1, start, end, end, 1.0, None, None, 1, 1)
+    return Highlight(1, start, end, end, 1.0, None, None, 1, 1, "one viewer")
 
 
 def test_pipes_are_refused_with_a_sentence(tmp_path, capsys):

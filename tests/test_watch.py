@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import pytest
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("alembic")
 
+from builder_tools.cli import main
 from builder_tools.results import Box, Face, FaceEmotion
 from builder_tools.watch.config import EXAMPLE, read_site
 from builder_tools.watch.database import Database, DatabaseError, Sighting
@@ -172,6 +174,32 @@ def test_reports_come_from_exact_sums_and_hide_small_groups(url):
         "Blue",
     ]
     database.close()
+
+
+def test_exhibits_reports_from_the_database(url, tmp_path, capsys):
+    fill(Database(url, BERLIN))
+    (tmp_path / "site.toml").write_text(
+        f"title = 'Show'\nzone = 'Europe/Berlin'\ndatabase = '{url}'\nminimum_group = 4\n"
+        "rank_by = 'share_happy'\nconsent = 'Signs tell.'\n"
+        "[[camera]]\nname = 'north'\nexhibit = 'Blue'\nsource = 0\n"
+    )
+    out = tmp_path / "out"
+    command = ["exhibits", str(tmp_path / "site.toml"), "--out", str(out)]
+    assert main(command) == 0
+    assert capsys.readouterr().out.startswith(" 1. Blue: 8 visits, happy 0.350 (95 % ")
+    page = (out / "exhibits.html").read_text()
+    assert "Signs tell." in page and "Europe/Berlin" in page and "Red" not in page
+    assert main([*command, "--by", "hour"]) == 0
+    with (out / "exhibits.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["exhibit"], row["hour"], row["rank"], row["visits"]) for row in rows] == [
+        ("Blue", "12:00", "2", "4"),
+        ("Blue", "13:00", "1", "4"),
+    ]
+    assert [row["dwell_s"] for row in rows] == ["13.0", "14.0"], "10, 12, 14, 16 and 11, ... 17"
+    assert main([*command, "--by", "weekday", "--since", "2027-01-01"]) == 0
+    assert "No group of 4 visits" in capsys.readouterr().err
+    assert (out / "exhibits.csv").read_text() == "exhibit,rank,visits,note\n"
 
 
 def test_both_databases_tell_the_same_to_the_last_digit(tmp_path, postgres):

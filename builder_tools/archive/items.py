@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder_tools.media import IMAGE_SUFFIXES
+from builder_tools.timeline.archived import IMAGES, VIDEO
 from builder_tools.timeline.exhibits import VIDEO_SUFFIXES
 
 IMAGES_A_PART = 64
-VIDEO, IMAGES = "video", "images"
 
 
 @dataclass(frozen=True)

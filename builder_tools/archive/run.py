@@ -17,7 +17,6 @@ from typing import Any
 from builder_tools.archive.cluster import on_cluster
 from builder_tools.archive.items import Item, find_items
 from builder_tools.archive.work import (
-    SOURCE,
     SUMMARY_KEY,
     Outcome,
     Settings,
@@ -27,8 +26,9 @@ from builder_tools.archive.work import (
 )
 from builder_tools.csv_files import csv_writer
 from builder_tools.media.partial import replacing
+from builder_tools.timeline.archived import PART, PARTS, SOURCE, SUMMARY
 
-PARTS, SUMMARY, ERRORS = "parts", "summary.csv", "errors.csv"
+ERRORS = "errors.csv"
 MOST_DEATHS = 2
 """A file at whose work so many processes died is told as failed: it may be the file."""
 
@@ -197,7 +197,7 @@ def _read_back(parts: Path, items: Sequence[Item]) -> tuple[list[dict], list[dic
         path = parts / f"{item.identity}.parquet"
         if path.is_file():
             told = json.loads(pyarrow.parquet.read_metadata(path).metadata[SUMMARY_KEY])
-            summaries += told["files"]
+            summaries += ({**one, PART: path.name} for one in told["files"])
             failed += told["failed"]
     return sorted(summaries, key=lambda one: one[SOURCE]), failed
 

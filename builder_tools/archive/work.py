@@ -14,16 +14,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from builder_tools.archive.items import VIDEO, Item
+from builder_tools.archive.items import Item
 from builder_tools.media import read_image
 from builder_tools.media.images import IMAGE_ERRORS
 from builder_tools.media.partial import replacing
 from builder_tools.results import FrameResult
+from builder_tools.timeline.archived import KIND, SOURCE, VIDEO
 from builder_tools.timeline.summary import SummaryMaker
 from builder_tools.timeline.writer import columns_of, parquet_schema, rows_of
 
 SUMMARY_KEY = b"builder_tools.files"
-SOURCE = "source"
 ROWS_A_GROUP = 4096
 
 Outcome = tuple[Item, list[dict[str, str]]]
@@ -197,7 +197,7 @@ def _summary(name: str, kind: str, maker: SummaryMaker) -> dict[str, Any]:
     whole = maker.whole()
     found = {
         SOURCE: name,
-        "kind": kind,
+        KIND: kind,
         "frames": maker.num_frames,
         "with_face": maker.with_face,
         "people": len(maker.people()),

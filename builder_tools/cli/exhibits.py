@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from builder_tools.cli.figures import without_screen
@@ -13,12 +15,21 @@ from builder_tools.cli.model import (
     make_inference,
     progress_bar,
 )
-from builder_tools.cli.verb import Verb, need_video
+from builder_tools.cli.over_time import SMOOTH_S
+from builder_tools.cli.period import add_period_options
+from builder_tools.cli.verb import Verb, need_extra, need_video
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "config", type=Path, metavar="CONFIG.toml", nargs="?",
+        help="exhibits and their recordings, or the site of `watch`, whose database is read",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="DIR", help="for exhibits.csv, exhibits.html")
+    parser.add_argument(
+        "--example", action="store_true", help="print a configuration to begin with"
+    )
+    add_period_options(parser, "the report of a database")
     add_geometry_options(parser, mesh=False)
     add_model_options(parser)
 
@@ -26,31 +37,92 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     need_video()
     without_screen()
-    from builder_tools.media.guarding import check_outputs, check_own
-    from builder_tools.timeline.exhibits import judge_exhibits, read_config, write_exhibits
-    from builder_tools.timeline.exhibits_page import write_report
+    from builder_tools.timeline.exhibits_config import EXAMPLE, names_cameras
+
+    if options.example:
+        print(EXAMPLE, end="")
+        return 0
+    if options.config is None or options.out is None:
+        raise ValueError(
+            "Expected a configuration and a folder: builder-tools exhibits CONFIG.toml --out DIR "
+            "(--example prints a configuration)."
+        )
+    report = _of_database if names_cameras(options.config) else _of_recordings
+    return report(options)
+
+
+def _of_recordings(options: argparse.Namespace) -> int:
+    from builder_tools.timeline.exhibits import judge_exhibits
+    from builder_tools.timeline.exhibits_config import read_config
 
     config = read_config(options.config)
-    files = {name: options.out / name for name in ("exhibits.csv", "exhibits.html")}
-    check_outputs(files, [options.config, *(exhibit.source for exhibit in config.exhibits)])
-    check_own(files["exhibits.csv"], "exhibit,rank,visits,")
+    if options.by != "exhibit" or options.since or options.until:
+        raise ValueError(
+            f"--by, --since and --until are of the database of `watch`. {options.config} names "
+            "recordings, whose hours nobody knows."
+        )
+    _check(options, [exhibit.source for exhibit in config.exhibits])
     visits, failed = _watch_all(config, options)
-    results = judge_exhibits(visits, config)
-    for result in results:
-        print(_line(result, config))
-    table = write_exhibits(files["exhibits.csv"], results, config)
-    page = write_report(files["exhibits.html"], results, config)
+    _write(options, judge_exhibits(visits, config), config)
     for line in failed:
         print(f"failed: {line}", file=sys.stderr)
-    print(f"Written: {table}, {page}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _of_database(options: argparse.Namespace) -> int:
+    need_extra("watch", "sqlalchemy", "alembic")
+    from builder_tools.watch.config import read_site
+    from builder_tools.watch.database import Database
+    from builder_tools.watch.exhibit_results import (
+        exhibit_results,
+        report_config,
+        report_paragraphs,
+    )
+    from builder_tools.watch.report import figures
+
+    site = read_site(options.config)
+    _check(options, [site.database])
+    period = {"since": options.since, "until": options.until}
+    with closing(Database(site.database, site.zone_info)) as database:
+        found = figures(database, by=options.by, **period, minimum_group=site.minimum_group)
+    results = exhibit_results(found, site, options.by)
+    _write(options, results, report_config(site, results), report_paragraphs(site, **period))
+    if not results:
+        print(
+            f"No group of {site.minimum_group} visits or more in this period: nothing is shown.",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _check(options: argparse.Namespace, read: Sequence[str | int]) -> None:
+    """Refuse to write over what is read, or over what is somebody else's."""
+    from builder_tools.media.guarding import check_outputs, check_own
+
+    files = {name: options.out / name for name in ("exhibits.csv", "exhibits.html")}
+    check_outputs(files, [options.config, *read])
+    check_own(files["exhibits.csv"], "exhibit,")
+
+
+def _write(options: argparse.Namespace, results, config, paragraphs=None) -> None:
+    from builder_tools.timeline.exhibits import write_exhibits
+    from builder_tools.timeline.exhibits_page import write_report
+
+    for result in results:
+        print(_line(result, config))
+    table = write_exhibits(options.out / "exhibits.csv", results, config)
+    page = write_report(options.out / "exhibits.html", results, config, paragraphs)
+    print(f"Written: {table}, {page}", file=sys.stderr)
 
 
 def _watch_all(config, options: argparse.Namespace):
     from builder_tools.timeline.exhibits import watch_exhibit
 
     visits, failed = {}, []
-    with make_inference(options, "video") as video, make_inference(options, "online") as camera:
+    with (
+        make_inference(options, "video", smooth_s=SMOOTH_S) as video,
+        make_inference(options, "online", smooth_s=SMOOTH_S) as camera,
+    ):
         for exhibit in config.exhibits:
             visits[exhibit.name], problems = watch_exhibit(
                 exhibit,
@@ -70,7 +142,7 @@ def _line(result, config) -> str:
         return f" -  {result.name}: {too_few(config)}"
     by = result.estimates[config.rank_by]
     return (
-        f"{result.rank:2d}. {result.name}: {result.visits} visits, {config.rank_by} "
+        f"{result.rank:2d}. {result.title}: {result.visits} visits, {config.rank_by} "
         f"{by.value:.3f} (95 % {by.low:.3f} ... {by.high:.3f})"
     )
 
@@ -78,10 +150,14 @@ def _line(result, config) -> str:
 VERBS = {
     "exhibits": Verb(
         "tell what groups of visitors felt at each exhibit, without keeping a face",
-        ("builder-tools exhibits show.toml --out report",),
+        (
+            "builder-tools exhibits --example > show.toml",
+            "builder-tools exhibits show.toml --out report",
+            "builder-tools exhibits site.toml --by hour --since 2026-11-01 --out report",
+        ),
         _options,
         _run,
         extra="video",
-        also={"geometry": "--geometry"},
+        also={"geometry": "--geometry", "watch": "the site of `watch`"},
     ),
 }

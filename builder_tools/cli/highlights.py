@@ -7,21 +7,45 @@ import sys
 from pathlib import Path
 
 from builder_tools.cli.model import add_model_options, make_inference, progress_bar
+from builder_tools.cli.over_time import SMOOTH_S
 from builder_tools.cli.verb import Verb, need_video, positive
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "viewers",
+        "recordings",
         nargs="+",
         metavar="VIEWER",
-        help="recording of a viewer, or its timeline (.csv, .parquet); VIEWER@+1.25 began 1.25 s "
-        "after the film, VIEWER@-0.4 before it; else its sound tells",
+        help="recording of a viewer, its timeline (.csv, .parquet), or a folder of `archive` with "
+        "those of many; VIEWER@+1.25 began 1.25 s after the film, VIEWER@-0.4 before it; else its "
+        "sound tells",
     )
+    parser.add_argument(
+        "--offsets", type=Path, metavar="CSV",
+        help="when recordings began, where many did: viewer,offset_s (as in viewers.csv)",
+    )  # fmt: skip
     parser.add_argument("--film", type=Path, help="what they watched; the trailer is cut from it")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--count", type=positive, default=5, help="segments at most")
-    parser.add_argument("--seconds", type=float, default=6.0, help="length of a segment")
+    parser.add_argument(
+        "--seconds", type=float, help="length of a segment (default: 6, less in a short film)"
+    )
+    parser.add_argument(
+        "--viewers", choices=("all", "largest"), default="all",
+        help="count all viewers of a recording, or the largest face (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--agreement", type=float, default=0.5, metavar="SHARE",
+        help="viewers who must clearly react at a peak; their median's 95 %% interval must lie "
+        "above 0, too (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--clear", type=float, default=1.0, metavar="SIGMAS",
+        help="how far above their usual face somebody clearly reacts (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--force", action="store_true", help="cut peaks on which viewers do not agree, too"
+    )
     parser.add_argument(
         "--by", default="arousal", help="arousal, valence, intensity, or an emotion of the model"
     )
@@ -38,18 +62,26 @@ def _run(options: argparse.Namespace) -> int:
     need_video()
     from builder_tools.media.pipes import refuse_pipe
     from builder_tools.timeline.highlights import HighlightSettings
+    from builder_tools.timeline.people import PersonRule
+    from builder_tools.timeline.recordings import parse_viewers, read_offsets, with_offsets
     from builder_tools.timeline.signals import SignalSettings
-    from builder_tools.timeline.viewers import describe, parse_viewers, search
+    from builder_tools.timeline.viewers import describe, search
 
     settings = HighlightSettings(
         count=options.count,
         seconds=options.seconds,
         prominence=options.prominence,
         reaction_s=options.reaction,
+        clear_sigmas=options.clear,
+        least_agreement=options.agreement,
+        only_agreed=not options.force,
         seed=options.seed,
         signal=SignalSettings(measure=options.by, baseline_s=options.baseline),
     )
-    viewers = parse_viewers(options.viewers)
+    viewers = parse_viewers(options.recordings)
+    if options.offsets is not None:
+        viewers = with_offsets(viewers, read_offsets(options.offsets))
+    rule = PersonRule.for_detector(options.detector) if options.viewers == "all" else None
     if options.film is not None:
         refuse_pipe(options.film)
     if options.film is not None and not options.film.is_file():
@@ -58,8 +90,8 @@ def _run(options: argparse.Namespace) -> int:
     def progress(results, name: str, total: float):
         return progress_bar(results, f"frames of {name}", total=round(total) or None)
 
-    with make_inference(options, "video") as inference:
-        found = search(viewers, options.film, options.out, inference, settings, progress)
+    with make_inference(options, "video", smooth_s=SMOOTH_S) as inference:
+        found = search(viewers, options.film, options.out, inference, settings, progress, rule=rule)
     for highlight in found.highlights:
         print(describe(highlight))
     _draw(found, settings, options.out / "highlights.png")
@@ -93,6 +125,7 @@ VERBS = {
             "builder-tools highlights anna.mp4@+1.25 ben.mp4@-0.4 --film film.mp4 --out cut",
             "builder-tools highlights cut/timelines/anna.csv@+1.25 --by surprise --out again",
             "builder-tools highlights anna.mp4 --out cut",
+            "builder-tools highlights archive@+0 --film film.mp4 --out cut",
         ),
         _options,
         _run,

@@ -6,10 +6,11 @@ import argparse
 import sys
 import time
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from builder_tools.cli.model import add_model_options, detector_options, make_classifier
+from builder_tools.cli.period import add_period_options
 from builder_tools.cli.verb import Verb, need_extra, positive
 
 STALE_S = 15.0
@@ -25,26 +26,12 @@ def _options(parser: argparse.ArgumentParser) -> None:
         "--status", action="store_true", help="tell how the cameras of a running service do"
     )
     parser.add_argument("--report", action="store_true", help="tell what was seen, as a csv")
-    parser.add_argument(
-        "--by", default="exhibit", choices=("exhibit", "hour", "weekday", "day"),
-        help="what --report is by (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument("--since", type=_day, metavar="DAY", help="of --report: 2026-11-01")
-    parser.add_argument("--until", type=_day, metavar="DAY", help="of --report, that day included")
+    add_period_options(parser, "--report")
     parser.add_argument(
         "--health-port", type=positive, metavar="PORT", help="answer /health on this machine"
     )
     parser.add_argument("--for", dest="for_s", type=positive, metavar="S", help="end after so long")
     add_model_options(parser)
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected a day as 2026-11-01, received {text!r}"
-        ) from None
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -12,150 +12,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from builder_tools.fields import check_fields, check_keys, is_number, is_text, is_whole, read_toml
 from builder_tools.inference import Inference
 from builder_tools.media import IMAGE_SUFFIXES, read_image
 from builder_tools.media.partial import replacing
 from builder_tools.results import FrameResult
+from builder_tools.timeline.archived import (
+    VIDEO,
+    archived_files,
+    is_archive,
+    read_rows,
+    results_of,
+)
+from builder_tools.timeline.exhibits_config import Exhibit, ExhibitConfig
 from builder_tools.timeline.people import PersonRule
+from builder_tools.timeline.reading import emotions_of
 from builder_tools.timeline.summary import Summary, SummaryMaker
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".gif")
 STILL_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in VIDEO_SUFFIXES)
-LEAST_GROUP = 5
 INTERVAL = (2.5, 97.5)
-DEFAULT_CAMERA_S = 60.0
 SHAPE_MEASURES = ("turned_away", "not_seen", "eyes_closed")
 """Only where the geometry of faces was asked for."""
 MEASURES = ("dwell_s", "intensity", "valence", "arousal", *SHAPE_MEASURES)
 """What is estimated besides emotions."""
-
-
-_EXHIBIT_KINDS = {
-    "name": (is_text, "a text"),
-    "source": (
-        lambda source: is_text(source) or (is_whole(source) and source >= 0),
-        "a path or address (a text), or a camera's index (0, 1, ...)",
-    ),
-    "seconds": (lambda value: is_number(value) and value > 0, "a number of seconds above 0"),
-}
-_CONFIG_KINDS = {
-    "title": (is_text, "a text"),
-    "minimum_group": (is_whole, "a whole number"),
-    "minimum_dwell_s": (is_number, "a number of seconds"),
-    "rank_by": (is_text, "a text"),
-    "resamples": (lambda count: is_whole(count) and count <= 1_000_000, "a whole number"),
-    "seed": (lambda seed: is_whole(seed) and seed >= 0, "a whole number, at least 0"),
-}
-
-
-@dataclass(frozen=True)
-class Exhibit:
-    """A place to watch.
-
-    Args:
-        name: What it is called in the report.
-        source: Folder of videos and images, a video, a camera's index or an address.
-        seconds: How long to watch a camera.
-    """
-
-    name: str
-    source: str | int
-    seconds: float = DEFAULT_CAMERA_S
-
-    def __post_init__(self) -> None:
-        check_fields(f"the exhibit {self.name!r}", vars(self), _EXHIBIT_KINDS)
-
-    @property
-    def is_camera(self) -> bool:
-        """Whether the source never ends by itself."""
-        return isinstance(self.source, int) or "://" in self.source
-
-
-@dataclass(frozen=True)
-class ExhibitConfig:
-    """What `builder-tools exhibits` reads.
-
-    Args:
-        exhibits: Where to look.
-        title: Of the report.
-        minimum_group: Visits an exhibit needs before anything of it is shown.
-        minimum_dwell_s: Shorter visits are passers-by and do not count (images have no dwell).
-        rank_by: One of `MEASURES`, or an emotion.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
-
-    Raises:
-        ValueError: If something is out of its range.
-    """
-
-    exhibits: tuple[Exhibit, ...]
-    title: str = "Exhibits"
-    minimum_group: int = LEAST_GROUP
-    minimum_dwell_s: float = 1.0
-    rank_by: str = "intensity"
-    resamples: int = 2000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_fields("the configuration", vars(self), _CONFIG_KINDS)
-        names = [exhibit.name for exhibit in self.exhibits]
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"Expected one or more exhibits of distinct names. Received: {names}.")
-        if self.minimum_group < 2 or not self.minimum_dwell_s >= 0 or self.resamples < 1:
-            raise ValueError(
-                "Expected minimum_group >= 2 (one visitor is nobody's group), minimum_dwell_s >= 0 "
-                f"and resamples >= 1. Received: {self.minimum_group}, {self.minimum_dwell_s}, "
-                f"{self.resamples}."
-            )
-
-
-def read_config(path: str | Path) -> ExhibitConfig:
-    """Read a configuration.
-
-    ```toml
-    title = "Spring show"
-    minimum_group = 5        # all of these are optional
-    minimum_dwell_s = 1.0
-    rank_by = "intensity"
-
-    [[exhibit]]
-    name = "Room 1"
-    source = "recordings/room1"   # relative to this file
-
-    [[exhibit]]
-    name = "Entrance"
-    source = 0                    # a camera, watched for so many seconds
-    seconds = 120
-    ```
-
-    Raises:
-        FileNotFoundError: If it, or a source it names, does not exist.
-        ValueError: If it is no TOML, or a key is unknown or missing; says which.
-    """
-    path = Path(path)
-    content, rows = read_toml(path, "exhibit")
-    exhibits = tuple(_exhibit(row, path.parent) for row in rows)
-    check_keys(str(path), content, set(ExhibitConfig.__dataclass_fields__) - {"exhibits"})
-    return ExhibitConfig(exhibits, **content)
-
-
-def _exhibit(row: dict[str, Any], folder: Path) -> Exhibit:
-    check_keys("an [[exhibit]]", row, set(Exhibit.__dataclass_fields__), {"name", "source"})
-    check_fields(f"the exhibit {row['name']!r}", row, _EXHIBIT_KINDS)
-    source = row["source"]
-    if isinstance(source, str) and "://" not in source:
-        source = str(folder / source)
-        if not Path(source).exists():
-            raise FileNotFoundError(f"Exhibit {row['name']!r}: nothing at {source!r}.")
-    return Exhibit(**{**row, "source": source})
 
 
 @dataclass(frozen=True)
@@ -191,18 +76,23 @@ def watch_exhibit(
     if exhibit.is_camera:
         with camera.run(exhibit.source) as results:
             frames = _for_seconds(results, exhibit.seconds)
-            people = _people(progress(frames, exhibit.name), camera)
+            people = _people(progress(frames, exhibit.name), tuple(camera.model.emotions), camera)
             failed = [results.source.error] if results.source.error else []
         return _visits(people, minimum_dwell_s), failed
+    if is_archive(exhibit.source):
+        return _archived_visits(exhibit, video, minimum_dwell_s, progress), []
     visits: list[Visit] = []
     failed: list[str] = []
+    emotions = tuple(video.model.emotions)
     for path in _recordings(Path(exhibit.source)):
         try:
             if path.suffix.lower() in STILL_SUFFIXES:
-                visits += _image_visits(path, video)
+                found = FrameResult(str(path), 0, 0.0, video.analyse(read_image(path)))
+                visits += _image_visits(found, emotions)
                 continue
             with video.run(path) as results:
-                people = _people(progress(results, f"{exhibit.name}: {path.name}"), video)
+                frames = progress(results, f"{exhibit.name}: {path.name}")
+                people = _people(frames, emotions, video)
                 failed += [results.source.warning] if results.source.warning else []
         except (OSError, ValueError) as error:
             failed.append(f"{path}: {error}")
@@ -233,23 +123,42 @@ def _recordings(source: Path) -> list[Path]:
     return found
 
 
-def _people(results: Iterable[FrameResult], inference: Inference) -> list[Summary]:
+def _archived_visits(
+    exhibit: Exhibit,
+    video: Inference,
+    minimum_dwell_s: float,
+    progress: Callable[[Iterable, str], Iterable],
+) -> list[Visit]:
+    """Return the visits that an archive holds: those its films and images would give."""
+    visits: list[Visit] = []
+    for file in progress(archived_files(exhibit.source, exhibit.files), exhibit.name):
+        table = read_rows(file)
+        results, emotions = results_of(table, file.name), tuple(emotions_of(table))
+        if file.kind == VIDEO:
+            visits += _visits(_people(results, emotions, video), minimum_dwell_s)
+        else:
+            visits += [visit for one in results for visit in _image_visits(one, emotions)]
+    return visits
+
+
+def _people(
+    results: Iterable[FrameResult], emotions: tuple[str, ...], inference: Inference
+) -> list[Summary]:
     rule = PersonRule.for_detector(inference.describe()["detector"]["name"])
-    maker = SummaryMaker(tuple(inference.model.emotions), rule)
+    maker = SummaryMaker(emotions, rule)
     for result in results:
         maker.add(result)
     return maker.people()
 
 
-def _image_visits(path: Path, inference: Inference) -> list[Visit]:
+def _image_visits(result: FrameResult, emotions: tuple[str, ...]) -> list[Visit]:
     """Return a still image's faces as visits without dwell."""
-    maker = SummaryMaker(tuple(inference.model.emotions), PersonRule(0.0, 0.0))
-    found = inference.analyse(read_image(path))
+    maker = SummaryMaker(emotions, PersonRule(0.0, 0.0))
     named = tuple(
         replace(face, face=replace(face.face, track=number))
-        for number, face in enumerate(found, start=1)
+        for number, face in enumerate(result.faces, start=1)
     )
-    maker.add(FrameResult(str(path), 0, 0.0, named))
+    maker.add(replace(result, faces=named))
     return [Visit(None, person) for person in maker.people()]
 
 
@@ -276,12 +185,19 @@ class ExhibitResult:
         rank: 1 is the highest of `ExhibitConfig.rank_by`; None for groups that are too small.
         visits: How many; None for groups that are too small.
         estimates: By measure and emotion; empty for groups that are too small.
+        group: What else its visits share, such as an hour or a weekday, by name.
     """
 
     name: str
     rank: int | None
     visits: int | None
     estimates: dict[str, Estimate]
+    group: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What it is called where there is one line for it."""
+        return ", ".join((self.name, *self.group.values()))
 
 
 def judge_exhibits(
@@ -348,11 +264,13 @@ def _estimate(values: np.ndarray, draws: np.ndarray, minimum_group: int) -> Esti
 
 
 def write_exhibits(path: Path, results: Sequence[ExhibitResult], config: ExhibitConfig) -> Path:
-    """Write a row an exhibit: `exhibit, rank, visits, note, <measure>, <measure>_low, ...`."""
+    """Write a row a result: `exhibit, rank, visits, note, <measure>, <measure>_low, ...`; after
+    `exhibit` stands what else its group shares."""
     rows = []
     for result in results:
         note = "" if result.rank else too_few(config)
-        row = {"exhibit": result.name, "rank": result.rank, "visits": result.visits, "note": note}
+        row = {"exhibit": result.name, **result.group, "rank": result.rank}
+        row |= {"visits": result.visits, "note": note}
         for name, estimate in result.estimates.items():
             row |= {
                 name: estimate.value,
@@ -360,7 +278,8 @@ def write_exhibits(path: Path, results: Sequence[ExhibitResult], config: Exhibit
                 f"{name}_high": estimate.high,
             }
         rows.append(row)
-    table = pd.DataFrame(rows).astype({"rank": "Int64", "visits": "Int64"})
+    columns = None if rows else ["exhibit", "rank", "visits", "note"]
+    table = pd.DataFrame(rows, columns=columns).astype({"rank": "Int64", "visits": "Int64"})
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         table.round(4).to_csv(partial, index=False)

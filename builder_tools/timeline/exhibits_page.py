@@ -15,10 +15,10 @@ from builder_tools.media.partial import replacing
 from builder_tools.timeline.exhibits import (
     MEASURES,
     Estimate,
-    ExhibitConfig,
     ExhibitResult,
     too_few,
 )
+from builder_tools.timeline.exhibits_config import ExhibitConfig
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,12 +44,29 @@ _TITLES = {
 }
 
 
-def write_report(path: Path, results: Sequence[ExhibitResult], config: ExhibitConfig) -> Path:
-    """Write the page; it names no visitor, shows no face and loads nothing from elsewhere."""
+MOST_DRAWN = 24
+"""Of more results than this no figure is drawn: nobody could read it."""
+
+
+def write_report(
+    path: Path,
+    results: Sequence[ExhibitResult],
+    config: ExhibitConfig,
+    paragraphs: Sequence[str] | None = None,
+) -> Path:
+    """Write the page; it names no visitor, shows no face and loads nothing from elsewhere.
+
+    Args:
+        path: Of the page.
+        results: What it tells.
+        config: Its title, and what results are ranked by.
+        paragraphs: What is said before; None tells how recordings were judged.
+    """
     shown = [result for result in results if result.rank]
+    shown = shown if len(shown) <= MOST_DRAWN else []
     parts = [
         f"<h1>{html.escape(config.title)}</h1>",
-        f"<p>{html.escape(_introduction(config))}</p>",
+        *(f"<p>{html.escape(text)}</p>" for text in paragraphs or [_introduction(config)]),
         _table(results, config),
     ]
     parts += [_image(*figure) for figure in _figures(shown)]
@@ -88,7 +105,7 @@ def _table(results: Sequence[ExhibitResult], config: ExhibitConfig) -> str:
 
 
 def _row(result: ExhibitResult, columns: Sequence[str], config: ExhibitConfig) -> str:
-    name = f"<td>{html.escape(result.name)}</td>"
+    name = f"<td>{html.escape(result.title)}</td>"
     if not result.rank:
         note = html.escape(too_few(config))
         return f'<tr><td></td>{name}<td class="note" colspan="{len(columns) + 2}">{note}</td></tr>'
@@ -115,7 +132,7 @@ def _figures(shown: Sequence[ExhibitResult]) -> list[tuple[str, Figure]]:
     triples = [
         {key: (e.value, e.low, e.high) for key, e in result.estimates.items()} for result in shown
     ]
-    names = [result.name for result in shown]
+    names = [result.title for result in shown]
     shares = [{emotion: triple[emotion] for emotion in emotions} for triple in triples]
     figures = [("Share of each emotion", plot_shares(names, shares).figure)]
     placed = {

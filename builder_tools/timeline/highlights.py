@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from builder_tools.timeline.people import PersonRule
+from builder_tools.timeline.seats import viewers_in
 from builder_tools.timeline.signals import SignalSettings, reaction, sample
 
-CLEAR_REACTION = 1.0
-"""A viewer agrees with a highlight if they are this many sigmas from their usual face."""
+USUAL_SECONDS = 6.0
+"""Length of a segment; in a film of less than five of them, a fifth of the film."""
 INTERVAL = (2.5, 97.5)
+AGREED, DOUBTFUL, ONE_VIEWER = "agreed", "doubtful", "one viewer"
+"""How far a highlight can be trusted: enough viewers reacted together; they did not; there was one
+viewer only, who can agree with nobody."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +27,15 @@ class HighlightSettings:
 
     Args:
         count: Most segments to give.
-        seconds: Length of a segment.
+        seconds: Length of a segment; None for `USUAL_SECONDS`, less in a short film.
         prominence: How far a peak must rise above its surroundings, in sigmas.
         reaction_s: How long after its cause a face reacts; segments are centred on the cause.
         least_share: Share of the viewers whose faces must be seen for a time to count.
+        clear_sigmas: A viewer reacts clearly this far above their usual face.
+        least_agreement: Share of the viewers seen who must react clearly for them to agree; the
+            interval of their median must lie above zero, too. One viewer alone agrees with nobody
+            and is let through, labelled.
+        only_agreed: Whether peaks without agreement are left out.
         resamples: Of the bootstrap over viewers.
         seed: Of the bootstrap.
         signal: How reactions are read.
@@ -35,10 +45,13 @@ class HighlightSettings:
     """
 
     count: int = 5
-    seconds: float = 6.0
+    seconds: float | None = None
     prominence: float = 1.0
     reaction_s: float = 1.0
     least_share: float = 0.5
+    clear_sigmas: float = 1.0
+    least_agreement: float = 0.5
+    only_agreed: bool = True
     resamples: int = 1000
     seed: int = 0
     signal: SignalSettings = field(default_factory=SignalSettings)
@@ -46,18 +59,26 @@ class HighlightSettings:
     def __post_init__(self) -> None:
         good = (
             self.count >= 1
-            and math.isfinite(self.seconds)
-            and self.seconds > 0
+            and (self.seconds is None or (math.isfinite(self.seconds) and self.seconds > 0))
             and self.prominence > 0
             and self.reaction_s >= 0
             and 0 < self.least_share <= 1
+            and self.clear_sigmas > 0
+            and 0 < self.least_agreement <= 1
             and self.resamples >= 1
         )
         if not good:
             raise ValueError(
-                "Expected count >= 1, seconds > 0, prominence > 0, reaction_s >= 0, least_share in "
-                f"(0, 1] and resamples >= 1. Received: {self}."
+                "Expected count >= 1, seconds > 0, prominence > 0, reaction_s >= 0, least_share "
+                "and least_agreement in (0, 1], clear_sigmas > 0 and resamples >= 1. "
+                f"Received: {self}."
             )
+
+    def for_film(self, duration_s: float) -> HighlightSettings:
+        """Return these settings with the length of a segment that suits the film."""
+        if self.seconds is not None:
+            return self
+        return replace(self, seconds=min(USUAL_SECONDS, max(duration_s / 5, 0.5)))
 
 
 @dataclass(frozen=True)
@@ -74,6 +95,7 @@ class Highlight:
         score_high: Upper end.
         viewers: How many were seen then.
         agreeing: How many of them clearly reacted.
+        trust: `agreed`, `doubtful` or `one viewer`.
     """
 
     rank: int
@@ -85,6 +107,7 @@ class Highlight:
     score_high: float | None
     viewers: int
     agreeing: int
+    trust: str
 
 
 def reactions(
@@ -101,12 +124,17 @@ def reactions(
         duration_s: Of the film.
         settings: How to read them.
     """
-    times_s = np.arange(max(math.floor(duration_s / settings.step_s + 1e-9), 1)) * settings.step_s
+    times_s = film_times(duration_s, settings)
     columns = {
         name: reaction(sample(table, settings, times_s, offsets_s[name]), settings)
         for name, table in tables.items()
     }
     return pd.DataFrame(columns, index=pd.Index(times_s, name="time_s"))
+
+
+def film_times(duration_s: float, settings: SignalSettings) -> np.ndarray:
+    """Return the times at which reactions are read: `(n,)` seconds of the film."""
+    return np.arange(max(math.floor(duration_s / settings.step_s + 1e-9), 1)) * settings.step_s
 
 
 def common_reaction(viewers: np.ndarray, least_share: float) -> np.ndarray:
@@ -127,33 +155,48 @@ def common_reaction(viewers: np.ndarray, least_share: float) -> np.ndarray:
 def find_highlights(
     viewers: pd.DataFrame, duration_s: float, settings: HighlightSettings
 ) -> list[Highlight]:
-    """Return the strongest segments, best first, without overlap. `[]` where nothing stands out.
+    """Return the strongest segments, best first, without overlap. `[]` where nothing stands out,
+    or where viewers do not agree on what does.
 
     Args:
         viewers: Of `reactions`.
         duration_s: Of the film; segments lie within.
         settings: What counts.
     """
-    values = viewers.to_numpy()
-    common = common_reaction(values, settings.least_share)
-    peaks = _peaks(common, settings)
-    chosen = _without_overlap(peaks, viewers.index.to_numpy(), duration_s, settings)
-    return [
-        _highlight(rank, peak, segment, viewers, common, settings)
-        for rank, (peak, segment) in enumerate(chosen, start=1)
-    ]
+    settings = settings.for_film(duration_s)
+    common = common_reaction(viewers.to_numpy(), settings.least_share)
+    chosen: list[Highlight] = []
+    for peak in _peaks(common, settings):
+        segment = _segment(float(viewers.index[peak]), duration_s, settings)
+        if not all(_lies_beside(segment, (one.start_s, one.end_s)) for one in chosen):
+            continue
+        one = _highlight(len(chosen) + 1, peak, segment, viewers, common, settings)
+        if one.trust != DOUBTFUL or not settings.only_agreed:
+            chosen.append(one)
+        if len(chosen) == settings.count:
+            break
+    return chosen
 
 
-def highlights_of(table: pd.DataFrame, duration_s: float) -> list[Highlight]:
+def highlights_of(
+    table: pd.DataFrame, duration_s: float, rule: PersonRule | None
+) -> list[Highlight]:
     """Return the moments of one video in which its own people moved most, best first.
+
+    These are those of `builder-tools highlights VIDEO` without a film, but for where a segment
+    begins: what people show is not sought before they show it.
 
     Args:
         table: Its timeline, with a face at least.
         duration_s: Of the video.
+        rule: Who is a viewer, see `viewers_in`.
     """
-    seconds = min(6.0, max(duration_s / 5, 0.5))
-    settings = HighlightSettings(seconds=seconds, reaction_s=0.0)
-    viewers = reactions({"video": table}, {"video": 0.0}, duration_s, settings.signal)
+    settings = HighlightSettings(reaction_s=0.0)
+    seats = viewers_in(table, rule)
+    tables = {str(number): seat for number, seat in enumerate(seats, start=1)}
+    if not tables:
+        return []
+    viewers = reactions(tables, dict.fromkeys(tables, 0.0), duration_s, settings.signal)
     return find_highlights(viewers, duration_s, settings)
 
 
@@ -165,33 +208,22 @@ def _peaks(common: np.ndarray, settings: HighlightSettings) -> np.ndarray:
         return np.array([], int)
     lowest = min(float(np.nanmin(common)), 0.0)
     padded = np.pad(np.where(np.isfinite(common), common, lowest), 1, constant_values=lowest)
-    distance = max(settings.seconds / settings.signal.step_s, 1)
-    places, _ = find_peaks(padded, prominence=settings.prominence, distance=distance)
+    places, _ = find_peaks(padded, prominence=settings.prominence)
     places = places - 1
     places = places[common[places] > 0]
     return places[np.argsort(-common[places], kind="stable")]
 
 
-def _without_overlap(
-    peaks: Sequence[int], times_s: np.ndarray, duration_s: float, settings: HighlightSettings
-) -> list[tuple[int, tuple[float, float]]]:
-    """Return the best peaks with segments that fit in the film and beside each other."""
-    chosen: list[tuple[int, tuple[float, float]]] = []
-    for peak in peaks:
-        start, end = _segment(float(times_s[peak]), duration_s, settings)
-        if all(end <= other[0] + 1e-9 or start >= other[1] - 1e-9 for _, other in chosen):
-            chosen.append((int(peak), (start, end)))
-        if len(chosen) == settings.count:
-            break
-    return chosen
-
-
 def _segment(peak_s: float, duration_s: float, settings: HighlightSettings) -> tuple[float, float]:
-    """Centres a segment on what caused the reaction, moved to lie inside the film."""
+    """Centre a segment on what caused the reaction, moved to lie inside the film."""
     length = min(settings.seconds, duration_s)
     start = peak_s - settings.reaction_s - length / 2
     start = min(max(start, 0.0), duration_s - length)
     return start, start + length
+
+
+def _lies_beside(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return one[1] <= other[0] + 1e-9 or one[0] >= other[1] - 1e-9
 
 
 def _highlight(
@@ -205,6 +237,9 @@ def _highlight(
     at_peak = viewers.to_numpy()[peak]
     at_peak = at_peak[np.isfinite(at_peak)]
     low, high = bootstrap_median(at_peak, settings.resamples, settings.seed)
+    agreeing = int((at_peak >= settings.clear_sigmas).sum())
+    enough = agreeing >= settings.least_agreement * len(at_peak) - 1e-9
+    trust = AGREED if enough and low is not None and low > 1e-6 else DOUBTFUL
     return Highlight(
         rank=rank,
         start_s=segment[0],
@@ -214,7 +249,8 @@ def _highlight(
         score_low=low,
         score_high=high,
         viewers=len(at_peak),
-        agreeing=int((at_peak >= CLEAR_REACTION).sum()),
+        agreeing=agreeing,
+        trust=ONE_VIEWER if viewers.shape[1] == 1 else trust,
     )
 
 

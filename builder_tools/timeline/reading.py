@@ -62,6 +62,8 @@ def measure_column(table: pd.DataFrame, measure: str) -> str:
         ValueError: If there is none of that name.
     """
     names = {name: name for name in ("valence", "arousal", "intensity")}
+    if measure in names:
+        return measure
     names |= {name: PROBABILITY_PREFIX + name for name in emotions_of(table)}
     if measure not in names:
         raise ValueError(f"Expected one of {list(names)}. Received: measure={measure!r}.")

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from builder_tools.inference import Inference
 from builder_tools.media import VideoReader
 from builder_tools.media.guarding import check_outputs, check_own
 from builder_tools.media.partial import replacing
-from builder_tools.media.pipes import refuse_pipe
-from builder_tools.media.sound_samples import has_sound
 from builder_tools.timeline.cuts import (
     cuts_of,
     write_edl,
@@ -25,36 +20,24 @@ from builder_tools.timeline.cuts import (
     write_highlights,
 )
 from builder_tools.timeline.highlights import (
+    AGREED,
     Highlight,
     HighlightSettings,
     common_reaction,
     find_highlights,
     reactions,
 )
-from builder_tools.timeline.offsets import match_onsets, read_onsets
+from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.reading import measure_column, read_timeline
+from builder_tools.timeline.recordings import Viewer, find_offsets
+from builder_tools.timeline.seats import viewers_in
 from builder_tools.timeline.trailer import cut_trailer
 from builder_tools.timeline.writer import FIRST_COLUMNS, TABLE_SUFFIXES, TimelineWriter
 
-GIVEN, BY_SOUND, ASSUMED = "given", "sound", "assumed"
-_OFFSET = re.compile(r"(?P<path>.+)@(?P<offset>[+-]\d+(?:\.\d*)?)")
+NAMED = 3
+"""Most viewers that a sentence names."""
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Viewer:
-    """A recording of somebody who watches a film.
-
-    Args:
-        name: What to call them; distinct.
-        path: A video, or a timeline made of one (.csv, .parquet).
-        offset_s: When the recording began, in the film's seconds; None to find out.
-    """
-
-    name: str
-    path: Path
-    offset_s: float | None
 
 
 @dataclass(frozen=True)
@@ -68,6 +51,7 @@ class ViewerReport:
         clarity: How clearly the sound said so, in sigmas; None where it was not asked.
         seconds: Length of the recording.
         face_share: Share of its frames with a face.
+        people: How many viewers it shows; 1 where the largest face alone is asked for.
         problem: What was wrong with it, or empty.
     """
 
@@ -77,6 +61,7 @@ class ViewerReport:
     clarity: float | None
     seconds: float
     face_share: float
+    people: int
     problem: str
 
 
@@ -99,35 +84,6 @@ class Found:
     duration_s: float
     files: list[Path]
     problems: list[str]
-
-
-def parse_viewers(texts: Sequence[str]) -> list[Viewer]:
-    """Read viewers as written on a command line: `anna.mp4`, `ben.mp4@+1.25`, `c.csv@-0.4`.
-
-    The number is when the recording began, in the film's seconds. Equal names get a number.
-
-    Raises:
-        ValueError: If none is given, or one is a pipe.
-        FileNotFoundError: If a file does not exist.
-    """
-    if not texts:
-        raise ValueError("Expected one or more recordings of viewers. Received: none.")
-    viewers: list[Viewer] = []
-    for text in texts:
-        match = None if Path(text).exists() else _OFFSET.fullmatch(text)
-        path = Path(match["path"] if match else text)
-        refuse_pipe(path)
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"No recording at {str(path)!r}. Check the spelling; offsets are written "
-                "FILE@+1.25 or FILE@-0.4."
-            )
-        names = [viewer.name.casefold() for viewer in viewers]
-        name, number = path.stem, 2
-        while name.casefold() in names:
-            name, number = f"{path.stem} {number}", number + 1
-        viewers.append(Viewer(name, path, float(match["offset"]) if match else None))
-    return viewers
 
 
 def watch(
@@ -158,40 +114,6 @@ def watch(
     return read_timeline(path), problem
 
 
-def find_offsets(
-    viewers: Sequence[Viewer], film: Path | None
-) -> dict[str, tuple[float, str, float | None, str]]:
-    """Return for each viewer: offset in seconds, where from, how clearly, what was wrong.
-
-    Without a film, recordings are laid beside the first one.
-    """
-    against = film or viewers[0].path
-    onsets = cache(lambda: read_onsets(against))  # read once, and only if somebody asks
-    return {viewer.name: _offset(viewer, against, onsets) for viewer in viewers}
-
-
-def _offset(
-    viewer: Viewer, film: Path, film_onsets: Callable[[], np.ndarray]
-) -> tuple[float, str, float | None, str]:
-    if viewer.offset_s is not None:
-        return viewer.offset_s, GIVEN, None, ""
-    if viewer.path == film:
-        return 0.0, ASSUMED, None, ""
-    advice = f"it is assumed to begin with the film; else write {viewer.path.name}@+SECONDS"
-    if any(path.suffix.lower() in TABLE_SUFFIXES for path in (viewer.path, film)):
-        return 0.0, ASSUMED, None, f"a table has no sound to find its beginning by: {advice}"
-    silent = [path.name for path in (viewer.path, film) if not has_sound(path)]
-    if silent:
-        return 0.0, ASSUMED, None, f"{' and '.join(silent)} without sound: {advice}"
-    try:
-        found = match_onsets(read_onsets(viewer.path), film_onsets())
-    except (OSError, ValueError) as error:
-        return 0.0, ASSUMED, None, f"{error} So {advice}"
-    if not found.is_clear:
-        return 0.0, ASSUMED, found.clarity, f"its sound does not match the film's: {advice}"
-    return found.seconds, BY_SOUND, found.clarity, ""
-
-
 def search(
     viewers: Sequence[Viewer],
     film: Path | None,
@@ -199,6 +121,8 @@ def search(
     inference: Inference,
     settings: HighlightSettings,
     progress: Callable[[Iterable, str, float], Iterable] = lambda items, name, total: items,
+    *,
+    rule: PersonRule | None = None,
 ) -> Found:
     """Watch all viewers, find the highlights and write everything but the figure.
 
@@ -211,6 +135,8 @@ def search(
         inference: In `video` mode, with tracking.
         settings: What counts.
         progress: Of the frames, see `watch`.
+        rule: Who counts as a viewer of a recording, each of them for one; None counts the largest
+            face of each recording alone.
     """
     check_folder(out, viewers, film)
     clip = film or (viewers[0].path if len(viewers) == 1 else None)
@@ -219,22 +145,37 @@ def search(
     film_s = _duration_s(film) if film else None
     out.mkdir(parents=True, exist_ok=True)
     offsets = find_offsets(viewers, film)
-    tables, reports = {}, []
+    tables, reports, starts = {}, [], {}
     for viewer in viewers:
         table, problem = watch(viewer, inference, out / "timelines", progress)
-        measure_column(table, settings.signal.measure)
-        reports.append(_report(viewer, table, offsets[viewer.name], problem))
-        if table["face_px"].notna().any():
-            tables[viewer.name] = table
+        needed = ["frame", "time_s", "track", "face_px"]
+        needed.append(measure_column(table, settings.signal.measure))
+        seats = viewers_in(table, rule)
+        report = _report(viewer, table, offsets[viewer.name], len(seats), problem)
+        reports.append(report)
+        for number, seat in enumerate(seats, start=1):
+            name = viewer.name if len(seats) == 1 else f"{viewer.name} #{number}"
+            tables[name], starts[name] = seat[needed], report.offset_s
     duration_s = film_s or max(r.offset_s + r.seconds for r in reports)
-    starts = {report.viewer: report.offset_s for report in reports}
     seen = reactions(tables, starts, duration_s, settings.signal) if tables else pd.DataFrame()
     highlights = find_highlights(seen, duration_s, settings) if tables else []
     files = _write_tables(out, highlights, reports, seen, settings)
     files += _write_cuts(out, clip, highlights)
-    problems = [f"{report.viewer}: {report.problem}" for report in reports if report.problem]
-    problems += _emptiness(tables, highlights, settings)
+    problems = [f"{who}: {problem}" for problem, who in _by_problem(reports).items()]
+    problems += _remarks(seen, highlights, duration_s, settings)
     return Found(highlights, reports, seen, duration_s, files, problems)
+
+
+def _by_problem(reports: Iterable[ViewerReport]) -> dict[str, str]:
+    """Return whom each problem befell, a few of them by name: thousands may share one."""
+    names: dict[str, list[str]] = {}
+    for report in reports:
+        if report.problem:
+            names.setdefault(report.problem, []).append(report.viewer)
+    return {
+        problem: ", ".join(who[:NAMED]) + (f" and {len(who) - NAMED} more" * (len(who) > NAMED))
+        for problem, who in names.items()
+    }
 
 
 OUT_FILES = (
@@ -278,6 +219,7 @@ def _report(
     viewer: Viewer,
     table: pd.DataFrame,
     offset: tuple[float, str, float | None, str],
+    people: int,
     problem: str,
 ) -> ViewerReport:
     seconds, source, clarity, doubt = offset
@@ -285,7 +227,10 @@ def _report(
     share = float((frames > 0).mean()) if len(frames) else 0.0
     times = table["time_s"].drop_duplicates()
     step = float(times.diff().median()) if len(times) > 1 else 0.0
-    notes = [problem, doubt, "" if share else "no face was found in it; it is left out"]
+    unseen = "" if share else "no face was found in it; it is left out"
+    if share and not people:
+        unseen = "nobody is seen in it for long or surely enough; it is left out"
+    notes = [problem, doubt, unseen]
     return ViewerReport(
         viewer=viewer.name,
         offset_s=seconds,
@@ -293,13 +238,34 @@ def _report(
         clarity=clarity,
         seconds=float(times.max()) + step if len(times) else 0.0,
         face_share=share,
+        people=people,
         problem="; ".join(note for note in notes if note),
     )
 
 
-def _emptiness(tables: dict, highlights: list, settings: HighlightSettings) -> list[str]:
-    if not tables:
+def _remarks(
+    seen: pd.DataFrame,
+    highlights: Sequence[Highlight],
+    duration_s: float,
+    settings: HighlightSettings,
+) -> list[str]:
+    """Return why there is nothing, or how far what there is can be trusted."""
+    if seen.empty:
         return ["No face was found in any recording, so there are no highlights."]
+    viewers = seen.shape[1]
+    if viewers == 1 and highlights:
+        return ["One viewer alone: what moved them need not move others."]
+    shaky = [one for one in highlights if one.trust != AGREED]
+    if not highlights and settings.only_agreed and viewers > 1:
+        shaky = find_highlights(seen, duration_s, replace(settings, only_agreed=False))
+    if shaky and viewers > 1:
+        kept = "They are cut all the same." if highlights else "Nothing is cut (--force does)."
+        return [
+            f"Nothing moved the {viewers} viewers together at {len(shaky)} of the moments that "
+            f"stand out: that takes {settings.least_agreement:.0%} of those seen at "
+            f"{settings.clear_sigmas:g} sigmas or more, and a 95 % interval of their median "
+            f"above 0. {kept}"
+        ]
     if not highlights:
         return [
             f"No moment stands out by {settings.prominence:g} sigmas in {settings.signal.measure}: "
@@ -354,5 +320,5 @@ def describe(highlight: Highlight) -> str:
     return (
         f"{highlight.rank:2d}. {highlight.start_s:8.2f} - {highlight.end_s:8.2f} s  "
         f"score {highlight.score:+.2f}{interval}, {highlight.agreeing} of {highlight.viewers} "
-        f"viewers, peak at {highlight.peak_s:.2f} s"
+        f"viewers ({highlight.trust}), peak at {highlight.peak_s:.2f} s"
     )

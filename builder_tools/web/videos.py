@@ -196,7 +196,7 @@ def _answer(
     table, people = read_timeline(folder / FILES["csv"]), maker.people()
     tracks = [person.track for person in people]
     table = table[table["track"].isin(tracks) | table["track"].isna()]
-    highlights = highlights_of(table, duration_s) if people else []
+    highlights = highlights_of(table, duration_s, maker.rule) if people else []
     _write_highlights(folder / FILES["highlights"], highlights)
     ranked = tuple(sorted(people, key=lambda person: -person.seen_s))
     apart = sorted(one.track for one in ranked[:MOST_PEOPLE]) if len(ranked) > 1 else []

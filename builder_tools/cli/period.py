@@ -1,0 +1,30 @@
+"""The options of reports out of a site's database: by what, and of which days."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import date
+
+
+def add_period_options(parser: argparse.ArgumentParser, of: str) -> None:
+    """Add `--by`, `--since` and `--until`.
+
+    Args:
+        parser: The verb's.
+        of: What they are options of, for the help.
+    """
+    parser.add_argument(
+        "--by", default="exhibit", choices=("exhibit", "hour", "weekday", "day"),
+        help=f"what {of} is by (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--since", type=_day, metavar="DAY", help=f"of {of}: 2026-11-01")
+    parser.add_argument("--until", type=_day, metavar="DAY", help=f"of {of}, that day included")
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a day as 2026-11-01, received {text!r}"
+        ) from None

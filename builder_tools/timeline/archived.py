@@ -1,0 +1,125 @@
+"""The data set that `builder-tools archive` makes, read back file by file.
+
+Its rows are those of `video --timeline`, so what is read from an archive is what the films would
+give, to the fifth decimal.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder_tools.results import Box, Face, FaceEmotion, FrameResult
+from builder_tools.timeline.affect import FROM_MODEL
+from builder_tools.timeline.writer import PROBABILITY_PREFIX
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PARTS, SUMMARY = "parts", "summary.csv"
+SOURCE, KIND, PART = "source", "kind", "part"
+VIDEO, IMAGES = "video", "images"
+
+
+@dataclass(frozen=True)
+class ArchivedFile:
+    """A video or image of an archive.
+
+    Args:
+        name: What it is called there.
+        kind: `video` or `images`.
+        part: The Parquet file with its rows; a video's holds no other's.
+    """
+
+    name: str
+    kind: str
+    part: Path
+
+
+def is_archive(path: str | Path) -> bool:
+    """Return whether a path is a folder that `builder-tools archive` wrote."""
+    return (Path(path) / PARTS).is_dir()
+
+
+def archived_files(folder: str | Path, names: str = "*") -> list[ArchivedFile]:
+    """Return the files of an archive, by name.
+
+    Args:
+        folder: Of `archive --out`.
+        names: Glob that they match; `*` spans folders, as in `room1/*`.
+
+    Raises:
+        FileNotFoundError: If the run that makes it has not ended yet.
+        ValueError: If no file matches, or a run of an earlier version wrote it.
+    """
+    folder = Path(folder)
+    if not (folder / SUMMARY).is_file():
+        raise FileNotFoundError(
+            f"No {SUMMARY} in {str(folder)!r}: `builder-tools archive` has not come to its end "
+            "there. Run it again; it goes on."
+        )
+    with (folder / SUMMARY).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    if rows and PART not in rows[0]:
+        raise ValueError(
+            f"Expected the column {PART!r} in {str(folder / SUMMARY)!r}. An earlier version wrote "
+            "it: run `builder-tools archive` again, which makes nothing anew."
+        )
+    found = [
+        ArchivedFile(row[SOURCE], row[KIND], folder / PARTS / row[PART])
+        for row in rows
+        if fnmatchcase(row[SOURCE], names)
+    ]
+    if not found:
+        raise ValueError(
+            f"Expected files that match {names!r} in the archive {str(folder)!r}. Found none of "
+            f"its {len(rows)}."
+        )
+    return found
+
+
+def read_rows(file: ArchivedFile) -> pd.DataFrame:
+    """Return the rows of one file, in the order they were written."""
+    import pandas as pd
+
+    if file.kind == VIDEO:
+        return pd.read_parquet(file.part)
+    return pd.read_parquet(file.part, filters=[(SOURCE, "==", file.name)])
+
+
+def results_of(table: pd.DataFrame, source: str) -> Iterator[FrameResult]:
+    """Yield the results that rows were made of, frame by frame.
+
+    What rows do not tell is not there: a face's box is a square of its size at the corner.
+
+    Args:
+        table: Rows of one file.
+        source: Its name.
+    """
+    emotions = [c.removeprefix(PROBABILITY_PREFIX) for c in table if c.startswith("p_")]
+    columns = ["track", "face_px", "detection_score", "valence", "arousal", "affect_from"]
+    shares = table[[PROBABILITY_PREFIX + name for name in emotions]].to_numpy(float)
+    known = table.astype(object).where(table.notna(), None)
+    cells = dict(enumerate(zip(*(known[column] for column in columns), strict=True)))
+    frames = table.reset_index(drop=True).groupby(["frame", "time_s"], sort=True).indices
+    for (frame, time_s), rows in frames.items():
+        faces = (_face(cells[row], dict(zip(emotions, shares[row], strict=True))) for row in rows)
+        found = tuple(face for face in faces if face is not None)
+        yield FrameResult(source, int(frame), float(time_s), found)
+
+
+def _face(cells: tuple, probabilities: dict[str, float]) -> FaceEmotion | None:
+    track, size_px, score, valence, arousal, affect_from = cells
+    if size_px is None:
+        return None
+    own = affect_from == FROM_MODEL
+    return FaceEmotion(
+        Face(Box(0.0, 0.0, size_px, size_px), score, track=None if track is None else int(track)),
+        probabilities,
+        valence if own else None,
+        arousal if own else None,
+    )

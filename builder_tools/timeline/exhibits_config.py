@@ -1,0 +1,156 @@
+"""What `builder-tools exhibits` reads: a TOML file of exhibits and where to see their visitors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builder_tools.fields import check_fields, check_keys, is_number, is_text, is_whole, read_toml
+
+LEAST_GROUP = 5
+DEFAULT_CAMERA_S = 60.0
+
+EXAMPLE = """\
+# What visitors felt at two exhibits, out of recordings:
+#   builder-tools exhibits show.toml --out report
+# For cameras that are watched all day, see `builder-tools watch --example`; the file of such a
+# site can be given to `exhibits`, too, and reports from its database.
+title = "Spring show"
+minimum_group = 5             # an exhibit with fewer visits is not shown; at least 2
+minimum_dwell_s = 1.0         # who leaves sooner is a passer-by
+rank_by = "intensity"         # dwell_s, intensity, valence, arousal or an emotion
+resamples = 2000              # of the bootstrap behind the intervals
+seed = 0
+
+[[exhibit]]
+name = "The blue room"
+source = "recordings/blue"    # a folder of videos and images, or one video; relative to this file
+
+[[exhibit]]
+name = "Entrance"
+source = 0                    # a camera by its index or address ...
+seconds = 120                 # ... watched for so long
+
+# [[exhibit]]
+# name = "The red room"
+# source = "archive"          # a folder that `builder-tools archive` made: nothing is read twice
+# files = "red/*"             # those of its files, by their names in summary.csv
+"""
+
+_EXHIBIT_KINDS = {
+    "name": (is_text, "a text"),
+    "source": (
+        lambda source: is_text(source) or (is_whole(source) and source >= 0),
+        "a path or address (a text), or a camera's index (0, 1, ...)",
+    ),
+    "seconds": (lambda value: is_number(value) and value > 0, "a number of seconds above 0"),
+    "files": (is_text, "a text, such as room1/*"),
+}
+_CONFIG_KINDS = {
+    "title": (is_text, "a text"),
+    "minimum_group": (is_whole, "a whole number"),
+    "minimum_dwell_s": (is_number, "a number of seconds"),
+    "rank_by": (is_text, "a text"),
+    "resamples": (lambda count: is_whole(count) and count <= 1_000_000, "a whole number"),
+    "seed": (lambda seed: is_whole(seed) and seed >= 0, "a whole number, at least 0"),
+}
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A place to watch.
+
+    Args:
+        name: What it is called in the report.
+        source: Folder of videos and images, a video, a folder that `builder-tools archive` made,
+            a camera's index or an address.
+        seconds: How long to watch a camera.
+        files: Of an archive: those of its files that are looked at, a glob.
+    """
+
+    name: str
+    source: str | int
+    seconds: float = DEFAULT_CAMERA_S
+    files: str = "*"
+
+    def __post_init__(self) -> None:
+        check_fields(f"the exhibit {self.name!r}", vars(self), _EXHIBIT_KINDS)
+
+    @property
+    def is_camera(self) -> bool:
+        """Whether the source never ends by itself."""
+        return isinstance(self.source, int) or "://" in self.source
+
+
+@dataclass(frozen=True)
+class ExhibitConfig:
+    """What `builder-tools exhibits` reads.
+
+    Args:
+        exhibits: Where to look.
+        title: Of the report.
+        minimum_group: Visits an exhibit needs before anything of it is shown.
+        minimum_dwell_s: Shorter visits are passers-by and do not count (images have no dwell).
+        rank_by: One of `exhibits.MEASURES`, or an emotion.
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+
+    Raises:
+        ValueError: If something is out of its range.
+    """
+
+    exhibits: tuple[Exhibit, ...]
+    title: str = "Exhibits"
+    minimum_group: int = LEAST_GROUP
+    minimum_dwell_s: float = 1.0
+    rank_by: str = "intensity"
+    resamples: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields("the configuration", vars(self), _CONFIG_KINDS)
+        names = [exhibit.name for exhibit in self.exhibits]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"Expected one or more exhibits of distinct names. Received: {names}.")
+        if self.minimum_group < 2 or not self.minimum_dwell_s >= 0 or self.resamples < 1:
+            raise ValueError(
+                "Expected minimum_group >= 2 (one visitor is nobody's group), minimum_dwell_s >= 0 "
+                f"and resamples >= 1. Received: {self.minimum_group}, {self.minimum_dwell_s}, "
+                f"{self.resamples}."
+            )
+
+
+def read_config(path: str | Path) -> ExhibitConfig:
+    """Read a configuration, as `EXAMPLE` is one.
+
+    Raises:
+        FileNotFoundError: If it, or a source it names, does not exist.
+        ValueError: If it is no TOML, or a key is unknown or missing; says which.
+    """
+    path = Path(path)
+    content, rows = read_toml(path, "exhibit")
+    exhibits = tuple(_exhibit(row, path.parent) for row in rows)
+    check_keys(str(path), content, set(ExhibitConfig.__dataclass_fields__) - {"exhibits"})
+    return ExhibitConfig(exhibits, **content)
+
+
+def names_cameras(path: str | Path) -> bool:
+    """Return whether a file is that of a site which `builder-tools watch` watches.
+
+    Raises:
+        FileNotFoundError, ValueError: If it cannot be read.
+    """
+    content, cameras = read_toml(Path(path), "camera")
+    return bool(cameras) and "exhibit" not in content
+
+
+def _exhibit(row: dict[str, Any], folder: Path) -> Exhibit:
+    check_keys("an [[exhibit]]", row, set(Exhibit.__dataclass_fields__), {"name", "source"})
+    check_fields(f"the exhibit {row['name']!r}", row, _EXHIBIT_KINDS)
+    source = row["source"]
+    if isinstance(source, str) and "://" not in source:
+        source = str(folder / source)
+        if not Path(source).exists():
+            raise FileNotFoundError(f"Exhibit {row['name']!r}: nothing at {source!r}.")
+    return Exhibit(**{**row, "source": source})

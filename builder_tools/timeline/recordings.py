@@ -1,0 +1,154 @@
+"""The recordings of a film's viewers: as a command line names them, and when each began."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from builder_tools.media.pipes import refuse_pipe
+from builder_tools.media.sound_samples import has_sound
+from builder_tools.timeline.archived import VIDEO, archived_files, is_archive
+from builder_tools.timeline.offsets import match_onsets, read_onsets
+from builder_tools.timeline.writer import TABLE_SUFFIXES
+
+GIVEN, BY_SOUND, ASSUMED = "given", "sound", "assumed"
+_SOUNDLESS = (
+    "a table has no sound to find its beginning by: it is assumed to begin with the film; else "
+    "write VIEWER@+SECONDS or give --offsets"
+)
+_OFFSET = re.compile(r"(?P<path>.+)@(?P<offset>[+-]\d+(?:\.\d*)?)")
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """A recording of somebody who watches a film.
+
+    Args:
+        name: What to call them; distinct.
+        path: A video, or a timeline made of one (.csv, .parquet), as the part of an archive is.
+        offset_s: When the recording began, in the film's seconds; None to find out.
+    """
+
+    name: str
+    path: Path
+    offset_s: float | None
+
+
+def parse_viewers(texts: Sequence[str]) -> list[Viewer]:
+    """Read viewers as written on a command line: `anna.mp4`, `ben.mp4@+1.25`, `c.csv@-0.4`.
+
+    The number is when the recording began, in the film's seconds. A folder is one that
+    `builder-tools archive` made: every video in it is a viewer's. Equal names get a number.
+
+    Raises:
+        ValueError: If none is given, one is a pipe, or an archive holds no video.
+        FileNotFoundError: If a file does not exist.
+    """
+    if not texts:
+        raise ValueError("Expected one or more recordings of viewers. Received: none.")
+    viewers: list[Viewer] = []
+    taken: set[str] = set()
+    for text in texts:
+        match = None if Path(text).exists() else _OFFSET.fullmatch(text)
+        path = Path(match["path"] if match else text)
+        offset_s = float(match["offset"]) if match else None
+        for stem, one in _recordings(path):
+            name, number = stem, 2
+            while name.casefold() in taken:
+                name, number = f"{stem} {number}", number + 1
+            taken.add(name.casefold())
+            viewers.append(Viewer(name, one, offset_s))
+    return viewers
+
+
+def _recordings(path: Path) -> list[tuple[str, Path]]:
+    """Return the recordings a path means, each with what its viewer is called."""
+    refuse_pipe(path)
+    if is_archive(path):
+        videos = [file for file in archived_files(path) if file.kind == VIDEO]
+        if not videos:
+            raise ValueError(f"Expected videos in the archive {str(path)!r}. Found images alone.")
+        return [(str(Path(file.name).with_suffix("")), file.part) for file in videos]
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"No recording at {str(path)!r}. Check the spelling; offsets are written "
+            "FILE@+1.25 or FILE@-0.4."
+        )
+    return [(path.stem, path)]
+
+
+def read_offsets(path: Path) -> dict[str, float]:
+    """Return when recordings began, by viewer, out of a csv with `viewer,offset_s`.
+
+    The `viewers.csv` of an earlier search is one.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it lacks a column, or a cell is no number; says which.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    offsets: dict[str, float] = {}
+    for number, row in enumerate(rows, start=2):
+        try:
+            offsets[row["viewer"]] = float(row["offset_s"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"Expected the columns viewer and offset_s (a number of seconds) in line {number} "
+                f"of {str(path)!r}. Received: {row}."
+            ) from error
+    return offsets
+
+
+def with_offsets(viewers: Sequence[Viewer], offsets_s: Mapping[str, float]) -> list[Viewer]:
+    """Return viewers with the offsets that a table gives; those it does not name as they were.
+
+    Raises:
+        ValueError: If the table names none of them.
+    """
+    if not any(viewer.name in offsets_s for viewer in viewers):
+        raise ValueError(
+            f"Expected offsets of viewers such as {viewers[0].name!r}. "
+            f"Received those of {list(offsets_s)[:5]}."
+        )
+    return [replace(one, offset_s=offsets_s.get(one.name, one.offset_s)) for one in viewers]
+
+
+def find_offsets(
+    viewers: Sequence[Viewer], film: Path | None
+) -> dict[str, tuple[float, str, float | None, str]]:
+    """Return for each viewer: offset in seconds, where from, how clearly, what was wrong.
+
+    Without a film, recordings are laid beside the first one.
+    """
+    against = film or viewers[0].path
+    onsets = cache(lambda: read_onsets(against))  # read once, and only if somebody asks
+    return {viewer.name: _offset(viewer, against, onsets) for viewer in viewers}
+
+
+def _offset(
+    viewer: Viewer, film: Path, film_onsets: Callable[[], np.ndarray]
+) -> tuple[float, str, float | None, str]:
+    if viewer.offset_s is not None:
+        return viewer.offset_s, GIVEN, None, ""
+    if viewer.path == film:
+        return 0.0, ASSUMED, None, ""
+    advice = f"it is assumed to begin with the film; else write {viewer.path.name}@+SECONDS"
+    if any(path.suffix.lower() in TABLE_SUFFIXES for path in (viewer.path, film)):
+        return 0.0, ASSUMED, None, _SOUNDLESS
+    silent = [path.name for path in (viewer.path, film) if not has_sound(path)]
+    if silent:
+        return 0.0, ASSUMED, None, f"{' and '.join(silent)} without sound: {advice}"
+    try:
+        found = match_onsets(read_onsets(viewer.path), film_onsets())
+    except (OSError, ValueError) as error:
+        return 0.0, ASSUMED, None, f"{error} So {advice}"
+    if not found.is_clear:
+        return 0.0, ASSUMED, found.clarity, f"its sound does not match the film's: {advice}"
+    return found.seconds, BY_SOUND, found.clarity, ""

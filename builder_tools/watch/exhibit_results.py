@@ -1,0 +1,87 @@
+"""What a site's database knows, as the results that `builder-tools exhibits` reports."""
+
+from __future__ import annotations
+
+import calendar
+import math
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any
+
+from builder_tools.timeline.exhibits import Estimate, ExhibitResult
+from builder_tools.timeline.exhibits_config import Exhibit, ExhibitConfig
+from builder_tools.watch.config import Site
+from builder_tools.watch.report import GroupFigures, Mean, rank
+from builder_tools.watch.tables import OTHER
+
+_SAID: dict[str, Callable[[Any], str]] = {
+    "hour": lambda hour: f"{hour:02d}:00",
+    "weekday": lambda day: calendar.day_name[day],
+    "day": str,
+}
+
+
+def exhibit_results(found: Sequence[GroupFigures], site: Site, by: str) -> list[ExhibitResult]:
+    """Return figures as results: exhibits by rank, hours and days in their own order.
+
+    Args:
+        found: Of `figures`.
+        site: Says by what they are ranked.
+        by: What they are by, in `GROUPINGS`.
+    """
+    ranked = rank(found, site.rank_by)
+    places = {id(one): place for place, one in enumerate(ranked, start=1)}
+    return [
+        ExhibitResult(
+            one.group["exhibit"],
+            places[id(one)],
+            one.visits,
+            {_name(m): _estimate(mean) for m, mean in one.means.items() if _is_told(m, found)},
+            {name: _SAID[name](value) for name, value in one.group.items() if name in _SAID},
+        )
+        for one in (ranked if by == "exhibit" else found)
+    ]
+
+
+def report_config(site: Site, results: Sequence[ExhibitResult]) -> ExhibitConfig:
+    """Return what the report of recordings would have been told for these results."""
+    exhibits = dict.fromkeys(camera.exhibit for camera in site.cameras)
+    exhibits |= dict.fromkeys(result.name for result in results)
+    return ExhibitConfig(
+        tuple(Exhibit(name, 0) for name in exhibits),
+        title=site.title,
+        minimum_group=site.minimum_group,
+        minimum_dwell_s=site.minimum_dwell_s,
+        rank_by=_name(site.rank_by),
+    )
+
+
+def report_paragraphs(site: Site, since: date | None, until: date | None) -> list[str]:
+    """Return what is said before such a report."""
+    period = f"From {since or 'the first visit'} to {until or 'the last one'}, {site.zone} time."
+    return [
+        f"{period} Small figures are 95 % intervals of the mean over visits. A visit is one stay "
+        f"of at least {site.minimum_dwell_s:g} s; somebody who comes back is counted again, since "
+        f"nobody is recognised. Groups of fewer than {site.minimum_group} visits are not asked "
+        "of the database. Emotions are what a model reads from faces, which is not always what "
+        "people feel.",
+        *filter(None, [site.consent]),
+    ]
+
+
+def _is_told(measure: str, found: Sequence[GroupFigures]) -> bool:
+    """Return whether a measure is more than the words of no model in use."""
+    if measure != f"share_{OTHER}":
+        return True
+    return any(one.means[measure].value for one in found)
+
+
+def _name(measure: str) -> str:
+    return "dwell_s" if measure == "dwell" else measure.removeprefix("share_")
+
+
+def _estimate(mean: Mean) -> Estimate:
+    value, low, high = (
+        math.nan if one is None else one for one in (mean.value, mean.low, mean.high)
+    )
+    return Estimate(value, low, high)

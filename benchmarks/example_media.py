@@ -1,4 +1,4 @@
-"""Make what the page offers to try: a photo, a drawn group and a short film of drawn people.
+"""Make what the page offers to try: a photo, a drawn group, a zip of portraits, and a short film.
 
     python benchmarks/example_media.py [--out builder_tools/web/examples]
 
@@ -8,6 +8,8 @@ The photo is scikit-image's astronaut (Eileen Collins, NASA, public domain); nob
 from __future__ import annotations
 
 import argparse
+import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +22,9 @@ from drawn_faces import EXPRESSIONS, LOOKS, Expression, Look, draw_person
 from builder_tools.media import VideoWriter, read_image, write_image
 
 EXAMPLES = Path(__file__).parents[1] / "builder_tools" / "web" / "examples"
-PHOTO, GROUP, FILM = "astronaut.jpg", "group.jpg", "film.mp4"
+PHOTO, GROUP, PORTRAITS, FILM = "astronaut.jpg", "group.jpg", "portraits.zip", "film.mp4"
 GROUP_SIZE, FILM_SIZE = (1280, 640), (640, 360)
+PORTRAIT_PX, PORTRAYED = 240, ("neutral", "happy", "sad", "surprise")
 SECONDS, FPS = 16, 25
 CHANGE_S = 0.6
 """From one expression to the next."""
@@ -97,6 +100,18 @@ def group_image() -> np.ndarray:
     return film_frame(GROUP_CAST, room(GROUP_SIZE), 9.0)
 
 
+def write_portraits(path: Path) -> Path:
+    """Write a zip of a portrait for each look and expression, and return its path."""
+    with zipfile.ZipFile(path, "w") as packed, tempfile.TemporaryDirectory() as folder:
+        for number, look in enumerate(LOOKS[:3], start=1):
+            for name in PORTRAYED:
+                drawn = draw_person(room((PORTRAIT_PX, PORTRAIT_PX)), look, EXPRESSIONS[name])
+                image = write_image(Path(folder) / "portrait.jpg", drawn)
+                entry = zipfile.ZipInfo(f"{name}_{number}.jpg")  # of 1980, so the same each time
+                packed.writestr(entry, image.read_bytes())
+    return path
+
+
 def film_frame(cast: Sequence[Actor], ground: np.ndarray, time_s: float) -> np.ndarray:
     """Return a frame of a film at a time, in seconds."""
     frame = ground.copy()
@@ -122,8 +137,9 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_image(out / PHOTO, read_image(astronaut_path()))
     write_image(out / GROUP, group_image())
+    write_portraits(out / PORTRAITS)
     write_film(out / FILM)
-    for name in (PHOTO, GROUP, FILM):
+    for name in (PHOTO, GROUP, PORTRAITS, FILM):
         print(f"{out / name}: {(out / name).stat().st_size / 1000:.0f} kB")
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from example_media import FILM, GROUP
-from web import ROOT, free_port, serving
+from web import ROOT, free_port, serving, write_camera
 
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 LOOKS = {
@@ -34,13 +35,18 @@ def served_pages() -> Iterator[Callable]:
 
     port = free_port()
     command = ["-m", "builder_tools", "web", "--port", str(port)]
-    with serving(command, port, "/health") as (address, _), sync_playwright() as driver:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(command, port, "/health") as (address, _),
+        sync_playwright() as driver,
+    ):
         browser = driver.chromium.launch(
             executable_path=CHROMIUM,
             args=[
                 "--no-sandbox",
                 "--use-fake-device-for-media-stream",
                 "--use-fake-ui-for-media-stream",
+                f"--use-file-for-fake-video-capture={write_camera(Path(folder) / 'camera.mjpeg')}",
             ],
         )
 
@@ -61,7 +67,7 @@ def _show_photo(page) -> None:
 
 def _show_camera(page) -> None:
     page.click("#start")
-    page.wait_for_selector("#stage")
+    page.wait_for_selector("#overlay[data-faces=happy]", state="attached")
 
 
 def _show_video(page) -> None:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from example_media import EXAMPLES, FILM, GROUP, PHOTO
 from page_screenshots import served_pages
+from PIL import Image
 
 from builder_tools import cli
 from builder_tools.drawing import DrawBox
@@ -24,7 +25,7 @@ from builder_tools.media import write_image
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 ROW_HEIGHT = 560
-PAGE = {"width": 1180, "height": 860}
+PAGE = {"width": 1000, "height": 1330}
 
 
 def make_photo(out: Path) -> Path:
@@ -56,8 +57,9 @@ def make_page(out: Path) -> Path:
         page = open_page("en", viewport=PAGE)
         page.set_input_files("#bt-photo input[type=file]", EXAMPLES / GROUP)
         page.wait_for_selector(".bt-face")
-        page.wait_for_timeout(800)
         page.screenshot(path=out / "page.png")
+    with Image.open(out / "page.png") as whole:
+        whole.convert("RGB").quantize(256).save(out / "page.png", optimize=True)
     return out / "page.png"
 
 

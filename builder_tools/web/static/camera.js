@@ -145,6 +145,7 @@ function tell(now) {
 function showBars(face) {
   const body = byId("bars").tBodies[0];
   body.replaceChildren();
+  byId("reading").style.visibility = face ? "visible" : "hidden";
   if (!face) return;
   for (const [name, value] of Object.entries(face.probabilities)) {
     const row = body.insertRow();

@@ -98,6 +98,8 @@ async function answer(kind, files, result, signal) {
   const why = whyNot(kind, files);
   if (why) { result.replaceChildren(note(why, "error")); return; }
   result.replaceChildren(note(said("script.uploading"), "busy"));
+  if (result.getBoundingClientRect().top > 0.6 * innerHeight)
+    result.scrollIntoView({ behavior: "smooth", block: "start" });
   const query = new URLSearchParams({ ...choice(), name: files[0].name });
   const blur = document.querySelector(`#bt-${kind}-blur input`);
   if (blur && blur.checked) query.set("blur", "true");
@@ -198,7 +200,7 @@ function timeAt(event, curves) {
 function play(from, time) {
   const player = from.closest(".bt-result").querySelector("video");
   player.currentTime = time;
-  player.play();
+  player.play().catch((error) => { if (error.name !== "AbortError") throw error; }); // paused again
   player.scrollIntoView({ behavior: "smooth", block: "nearest" });
 }
 

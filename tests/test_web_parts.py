@@ -4,12 +4,14 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import threading
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.languages import texts
@@ -197,6 +199,18 @@ def test_models_are_loaded_once_and_chosen_by_name_only(engine, tmp_path):
         with pytest.raises(Refused) as caught:
             engine.classifier(Choice(name))
         assert caught.value.code == "unknown_model"
+
+
+def test_a_model_without_the_decision_asked_for_says_so(tmp_path):
+    folder = shutil.copytree(REPOSITORY / "saved_models" / "tiny", tmp_path / "tiny")
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**card, "decision": None}))
+    own = Engine(str(folder), workers=2)
+    assert own.classifier(Choice(decision="natural")) is own.classifier()
+    with pytest.raises(Refused) as caught:
+        own.classifier(Choice(decision="balanced"))
+    assert "Choose the other one" in ENGLISH.refusal(caught.value)
+    own.close()
 
 
 def test_a_detector_that_cannot_be_had_is_refused(engine, monkeypatch):

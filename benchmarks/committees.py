@@ -65,7 +65,7 @@ def main() -> None:
     valid = load_data("ferplus").split("valid")
     words, faces = {}, {"valid": valid.resized(valid.images.shape[1])}
     for name in (WILD, POSED):
-        words[name], faces[name] = _faces(options.data / f"{name}.zip", detect=name == POSED)
+        words[name], faces[name] = read_faces(options.data / f"{name}.zip", detect=name == POSED)
     answers = {
         member: {
             name: mean_answers([member], [1.0], part, NINE_EMOTIONS.names)
@@ -73,7 +73,7 @@ def main() -> None:
         }
         for member in options.members
     }
-    rows = [_row(_short(member), answers[member], valid, words) for member in options.members]
+    rows = [judged_row(_short(member), answers[member], valid, words) for member in options.members]
     for mean in means:
         total = sum(mean.values())
         mixed = {
@@ -81,7 +81,7 @@ def main() -> None:
             for name in faces
         }
         title = " + ".join(f"{w / total:.2g} {_short(member)}" for member, w in mean.items())
-        rows.append(_row(title, mixed, valid, words))
+        rows.append(judged_row(title, mixed, valid, words))
     runs = [_run_row(Path(name)) for name in options.members if name.endswith(".keras")]
     _write(options.reports / "committees.md", rows, runs)
 
@@ -96,7 +96,7 @@ def _short(member: str) -> str:
     return path.parent.name if path.suffix == ".keras" else path.name
 
 
-def _faces(source: Path, *, detect: bool):
+def read_faces(source: Path, *, detect: bool):
     """Return the classes' words and the faces of a set; whole images where none is found."""
     images = labelled_set(source, split="all").images
     faces = [images.image(row) for row in range(len(images))]
@@ -109,7 +109,8 @@ def _faces(source: Path, *, detect: bool):
     return images.table["emotion"].tolist(), faces
 
 
-def _row(title: str, answers, valid, words) -> list[str]:
+def judged_row(title: str, answers, valid, words) -> list[str]:
+    """Return the cells of a network's answers on valid and both development sets."""
     kept = PROTOCOL.apply(valid.table, answers["valid"], NINE_EMOTIONS)
     of_valid = kept.evaluate().to_dict()
     cells = [

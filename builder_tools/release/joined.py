@@ -85,7 +85,8 @@ def _together(cards: Sequence[ModelCard]) -> str:
     """Return the members' preprocessing, once; of which members, where they differ."""
     said: dict[str, list[str]] = {}
     for card in cards:
-        said.setdefault(card.preprocessing, []).append(card.name)
+        names = [member["name"] for member in _members(card)]
+        said.setdefault(card.preprocessing, []).extend(names)
     if len(said) == 1:
         return cards[0].preprocessing
     return " ".join(f"{', '.join(members)}: {text}" for text, members in said.items())

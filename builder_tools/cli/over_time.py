@@ -199,12 +199,13 @@ def plot_timeline(options: argparse.Namespace, sights: BestSights) -> None:
     from builder_tools.timeline.reading import read_timeline
 
     table = read_timeline(options.timeline)
-    people, left_out = people_of(table, person_rule(options))
+    rule = person_rule(options)
+    people, left_out = people_of(table, rule)
     if not people:
         print(f"{count_in_words(0, left_out)}, so nothing is drawn.", file=sys.stderr)
         return
     own = table[table["track"].isin(people) | table["track"].isna()]
-    moments = highlights_of(own, float(table["time_s"].max()))
+    moments = highlights_of(own, float(table["time_s"].max()), rule)
     note = said("people", options.language, count=len(people))
     if left_out:
         note += "; " + said("left_out", options.language, count=left_out)

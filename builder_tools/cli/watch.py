@@ -13,9 +13,6 @@ from builder_tools.cli.model import add_model_options, detector_options, make_cl
 from builder_tools.cli.period import add_period_options
 from builder_tools.cli.verb import Verb, need_extra, positive
 
-STALE_S = 15.0
-"""A service that told nothing for so long does not run."""
-
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG.toml", nargs="?")
@@ -77,6 +74,8 @@ def _watch(site, database, options: argparse.Namespace) -> int:
 
 def _print_status(database) -> int:
     """Print a line a camera; return 1 where one does not do well."""
+    from builder_tools.watch.health import STALE_S
+
     states = database.states()
     now = datetime.now(UTC).replace(tzinfo=None)
     well = bool(states)

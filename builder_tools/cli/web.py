@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from builder_tools.cli.verb import Verb
+from builder_tools.cli.verb import Verb, need_extra
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
 
 PASSWORD_VARIABLE = "BUILDER_TOOLS_WEB_PASSWORD"
@@ -50,6 +50,11 @@ def _options(parser: argparse.ArgumentParser) -> None:
             f"--max-{name}", type=float, default=default, help=f"{text} (default: {default:g})"
         )
     parser.add_argument(
+        "--watch", metavar="SITE",
+        help="the TOML file of a site that `watch` watches, or its database's address: what its "
+        "cameras see now and saw, at /en/live",
+    )  # fmt: skip
+    parser.add_argument(
         "--keep-minutes",
         type=float,
         default=15,
@@ -61,6 +66,8 @@ def _run(options: argparse.Namespace) -> None:
     from builder_tools.web import need_web
 
     need_web()
+    if options.watch is not None:
+        need_extra("watch", "sqlalchemy", "alembic")
     from builder_tools.web.limits import Limits
     from builder_tools.web.server import WebSettings, listen, serve
 
@@ -80,6 +87,7 @@ def _run(options: argparse.Namespace) -> None:
             max_images=int(options.max_images),
         ),
         keep_s=60 * options.keep_minutes,
+        watch=options.watch,
     )
     listening = listen(settings)
     port = listening.getsockname()[1]
@@ -93,10 +101,12 @@ VERBS = {
         (
             "builder-tools web",
             "builder-tools web --port 8000 --language ru --detector yunet",
+            "builder-tools web --watch show.toml",
             "builder-tools web --host 0.0.0.0 --password secret --max-upload-mb 50",
         ),
         _options,
         _run,
         extra="web",
+        also={"watch": "--watch"},
     ),
 }

@@ -10,6 +10,9 @@ from typing import Any
 
 from builder_tools.watch.feeds import ENDED, WATCHING
 
+STALE_S = 15.0
+"""A service that told nothing for so long does not run."""
+
 
 def serve_health(port: int, health: Callable[[], dict[str, Any]]) -> ThreadingHTTPServer:
     """Answer `GET /health` on this machine, from a thread, until `shutdown`.

@@ -19,6 +19,7 @@ from builder_tools.watch.database import Database
 from builder_tools.watch.tables import MEASURES, PLACES, TOTALS, UNIT
 
 GROUPINGS: dict[str, tuple[str, ...]] = {
+    "site": (),
     "exhibit": ("exhibit",),
     "hour": ("exhibit", "hour"),
     "weekday": ("exhibit", "weekday"),
@@ -83,8 +84,9 @@ def figures(
         for column in TOTALS.c
         if column.name in ("visits", "placed") or column.name.endswith(("_sum", "_squares"))
     ]
-    query = sa.select(*columns, *sums).group_by(*columns).order_by(*columns)
-    query = query.having(sa.func.sum(TOTALS.c.visits) >= minimum_group)
+    query = sa.select(*columns, *sums).having(sa.func.sum(TOTALS.c.visits) >= minimum_group)
+    if columns:  # else the whole site is one group
+        query = query.group_by(*columns).order_by(*columns)
     if since:
         query = query.where(TOTALS.c.day >= since.isoformat())
     if until:

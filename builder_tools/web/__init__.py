@@ -10,6 +10,7 @@ says why it is not Gradio's). Pure parts stand apart from the doors:
 - `uploads`, `jobs`, `result_store`: what comes, what is worked on, what may be fetched and its end
 - `templating`, `markup`, `video_markup`, `batch_markup`, `curves`, `model_table`, `camera_facts`:
   answers as HTML
+- `live`: the live page of a site that `builder-tools watch` watches
 - `api`, `api_jobs`, `documents`, `page`, `guard`, `server`: the doors
 
 Import the modules by name; `server.serve` is what `builder-tools web` calls.

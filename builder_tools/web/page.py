@@ -63,12 +63,18 @@ Chosen = Annotated[Choice, Depends(chosen)]
 
 
 def add_pages(
-    app: FastAPI, engine: Engine, store: ResultStore, limits: Limits, cameras: Cameras
+    app: FastAPI,
+    engine: Engine,
+    store: ResultStore,
+    limits: Limits,
+    cameras: Cameras,
+    *,
+    has_live: bool = False,
 ) -> None:
-    """Add the page in each language."""
+    """Add the page in each language; `has_live` links the live page of a watched site."""
     jobs = Jobs(store)
     for language in LANGUAGES:
-        page = Page(engine, jobs, limits, Words(language))
+        page = Page(engine, jobs, limits, Words(language), has_live=has_live)
         app.include_router(page.router())
         _add_camera(app, cameras, page.words)
 
@@ -90,10 +96,20 @@ class Page:
         jobs: Makes the jobs of videos and batches.
         limits: What is taken.
         words: The language.
+        has_live: Whether there is a live page to link to.
     """
 
-    def __init__(self, engine: Engine, jobs: Jobs, limits: Limits, words: Words) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        jobs: Jobs,
+        limits: Limits,
+        words: Words,
+        *,
+        has_live: bool = False,
+    ) -> None:
         self.engine, self.jobs, self.limits, self.words = engine, jobs, limits, words
+        self.has_live = has_live
 
     def router(self) -> APIRouter:
         """Return the routes, below the language's name."""
@@ -122,6 +138,7 @@ class Page:
                 photo_mb=f"{limits.photo_bytes / 1e6:g}",
                 limits=limits,
                 facts=self._facts(),
+                has_live=self.has_live,
             )
         )
 

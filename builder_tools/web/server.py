@@ -55,6 +55,7 @@ class WebSettings:
         language: Of `/`, where the browser does not ask for one of ours.
         limits: What is taken.
         keep_s: How long results of videos and batches are kept, seconds.
+        watch: A site's TOML file or its database's address, for the live page; None for none.
 
     Raises:
         ValueError: If the port, the language or a limit is out of range; if a server for a network
@@ -71,6 +72,7 @@ class WebSettings:
     language: str | None = None
     limits: Limits = field(default_factory=Limits)
     keep_s: float = 900.0
+    watch: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -134,9 +136,15 @@ def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None
 
     Raises:
         ImportError: If the page's packages are not installed.
-        ValueError, FileNotFoundError: If the model or the detector cannot be loaded.
+        ValueError, FileNotFoundError: If the model, the detector or the site cannot be loaded.
+        OSError: If the site's database cannot be used.
     """
     need_web()
+    live = None
+    if settings.watch is not None:
+        from builder_tools.web.live import Live, add_live, open_site
+
+        live = Live(open_site(settings.watch))
     engine = engine or Engine(settings.model, settings.detector)
     store = ResultStore(folder, settings.keep_s, settings.limits.stored_bytes)
 
@@ -146,6 +154,8 @@ def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None
         yield
         store.stop()
         engine.close()
+        if live is not None:
+            live.close()
 
     app = FastAPI(
         title="builder_tools",
@@ -157,7 +167,9 @@ def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None
     cameras = Cameras(engine)
     add_api(app, engine, store, settings.limits, cameras)
     add_jobs(app, engine, store, settings.limits)
-    add_pages(app, engine, store, settings.limits, cameras)
+    add_pages(app, engine, store, settings.limits, cameras, has_live=live is not None)
+    if live is not None:
+        add_live(app, live)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.mount("/examples", StaticFiles(directory=EXAMPLES), name="examples")
     _add_first_page(app, settings)

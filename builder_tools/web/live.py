@@ -1,0 +1,217 @@
+"""The live page of a site that `builder-tools watch` watches: its cameras now, its groups lately.
+
+The page asks for its changing part every few seconds; everything comes from the site's database, so
+the service may run on another machine. Groups that are too small are left out by the query itself,
+and there is no face and nobody's own figure to be shown.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import HTMLResponse
+
+from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.languages import LANGUAGES
+from builder_tools.watch.config import Site, read_site
+from builder_tools.watch.database import Database, DatabaseError
+from builder_tools.watch.health import STALE_S
+from builder_tools.watch.report import GroupFigures, Mean, figures, rank
+from builder_tools.web.templating import render
+from builder_tools.web.texts import Words
+
+PERIODS = {"today": 0, "week": 6, "month": 29, "all": None}
+"""Name of a period -> days before today with which it begins; a last one, `days`, is picked."""
+PICKED = "days"
+MEASURES = ("share_happy", "intensity", "valence", "arousal", "dwell")
+"""What exhibits can be ranked and hours coloured by; the first answers which exhibit gives joy."""
+REFRESH_S = 5
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the page is asked to show.
+
+    Args:
+        period: One of `PERIODS`, or `days`.
+        since: First day of `days`; None from the beginning.
+        until: Last one; None to the end.
+        measure: One of `MEASURES`.
+    """
+
+    period: str = "today"
+    since: date | None = None
+    until: date | None = None
+    measure: str = MEASURES[0]
+
+    def days(self, today: date) -> tuple[date | None, date | None]:
+        """Return the first and the last day meant."""
+        if self.period == PICKED:
+            return self.since, self.until
+        before = PERIODS[self.period]
+        return (None if before is None else today - timedelta(days=before)), None
+
+    @classmethod
+    def of(cls, period: str, since: str, until: str, measure: str) -> Asked:
+        """Return what an address asks for; what is no period, day or measure is the usual one."""
+        days = [_day(text) for text in (since, until)]
+        if all(days) and days[1] < days[0]:
+            days.reverse()
+        return cls(
+            period if period in (*PERIODS, PICKED) else cls.period,
+            *days,
+            measure if measure in MEASURES else cls.measure,
+        )
+
+
+@dataclass(frozen=True)
+class Hours:
+    """A heat map: exhibits by hour of the day.
+
+    Args:
+        hours: Its columns.
+        rows: By exhibit: the measure, its visits and its place in 0...1 in each of the hours; None
+            where the group is too small.
+    """
+
+    hours: Sequence[int]
+    rows: dict[str, list[tuple[Mean, int, float] | None]]
+
+
+def open_site(text: str) -> Site:
+    """Return the site of a TOML file, or one that is known by its database's address alone.
+
+    Raises:
+        FileNotFoundError, ValueError: If the file is none.
+    """
+    return Site((), database=text) if "://" in text else read_site(Path(text))
+
+
+class Live:
+    """What a site sees, for the page.
+
+    Args:
+        site: Its zone, its smallest group and its database.
+
+    Raises:
+        DatabaseError, ValueError: If there is no such database.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self._database = Database(site.database, site.zone_info)
+
+    def close(self) -> None:
+        """Let the database go."""
+        self._database.close()
+
+    def part(self, asked: Asked, words: Words) -> str:
+        """Return the part of the page that changes, as HTML.
+
+        Raises:
+            DatabaseError: If the database cannot be read now.
+        """
+        now = datetime.now(self.site.zone_info)
+        since, until = asked.days(now.date())
+        found = self._figures("exhibit", since, until)
+        return render(
+            "live_part",
+            words,
+            site=self.site,
+            asked=asked,
+            time=f"{now:%H:%M:%S}",
+            cameras=[self._camera(one) for one in self._database.states()],
+            today=self._visits(now.date(), now.date()),
+            visits=self._visits(since, until),
+            exhibits=rank(found, asked.measure),
+            emotions=_shown(found),
+            hours=_hours(self._figures("hour", since, until), asked.measure),
+        )
+
+    def _camera(self, state: dict[str, Any]) -> dict[str, Any]:
+        told_at = state["told_at"].replace(tzinfo=UTC)
+        silent_s = (datetime.now(UTC) - told_at).total_seconds()
+        return {**state, "state": state["state"] if silent_s <= STALE_S else "silent"}
+
+    def _figures(self, by: str, since: date | None, until: date | None) -> list[GroupFigures]:
+        group = self.site.minimum_group
+        return figures(self._database, by=by, since=since, until=until, minimum_group=group)
+
+    def _visits(self, since: date | None, until: date | None) -> int | None:
+        found = self._figures("site", since, until)
+        return found[0].visits if found else None
+
+
+def add_live(app: FastAPI, live: Live) -> None:
+    """Add the live page in each language."""
+    for language in LANGUAGES:
+        _add(app, live, Words(language))
+
+
+def _add(app: FastAPI, live: Live, words: Words) -> None:
+    router = APIRouter(prefix=f"/{words.language}/live", include_in_schema=False)
+
+    @router.get("", response_class=HTMLResponse)
+    def page() -> HTMLResponse:
+        return HTMLResponse(
+            render(
+                "live",
+                words,
+                site=live.site,
+                other_language=next(one for one in LANGUAGES if one != words.language),
+                periods=(*PERIODS, PICKED),
+                measures=MEASURES,
+                refresh_s=REFRESH_S,
+            )
+        )
+
+    @router.get("/part", response_class=HTMLResponse)
+    def part(period: str = "", since: str = "", until: str = "", measure: str = "") -> HTMLResponse:
+        try:
+            return HTMLResponse(live.part(Asked.of(period, since, until, measure), words))
+        except DatabaseError as error:
+            _logger.error("%s", error)
+            told = render("notice", words, text=words("live.no_database"), kind="error")
+            return HTMLResponse(told, status_code=503)
+
+    app.include_router(router)
+
+
+def _shown(found: Sequence[GroupFigures]) -> list[str]:
+    """Return the emotions that any group shows, most shown first."""
+    shares = {
+        name: max(((one.means[f"share_{name}"].value or 0.0) for one in found), default=0.0)
+        for name in NINE_EMOTIONS
+    }
+    return sorted((name for name in shares if shares[name] >= 0.005), key=lambda n: -shares[n])
+
+
+def _hours(found: Sequence[GroupFigures], measure: str) -> Hours:
+    values = [v for one in found if (v := one.means[measure].value) is not None]
+    if not values:
+        return Hours((), {})
+    seen = [one.group["hour"] for one in found]
+    hours = range(min(seen), max(seen) + 1)
+    least, span = min(values), (max(values) - min(values)) or 1.0
+    rows: dict[str, list] = {one.group["exhibit"]: [None] * len(hours) for one in found}
+    for one in found:
+        mean = one.means[measure]
+        if mean.value is not None:
+            place = hours.index(one.group["hour"])
+            rows[one.group["exhibit"]][place] = (mean, one.visits, (mean.value - least) / span)
+    return Hours(hours, rows)
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None

@@ -105,7 +105,7 @@ class Watch:
                         self._checkpoint(now_s - checkpoint_s)
                         checkpoint_s = now_s
                     if self.site.keep_days and now_s - forget_s >= FORGET_S:
-                        self._try(lambda: self.forget())
+                        self._try(self.forget)
                         forget_s = now_s
         finally:
             for one in self._watched:
@@ -171,12 +171,15 @@ class Watch:
             one.answers_per_s, one.answers = one.answers / passed_s, 0
         going_on = [] if last else self._with_places(lambda one: one.keeper.open)
         ended = self._with_places(lambda one: one.ended)
-        if self._try(lambda: self.database.write(going_on, ended)):
+        is_written, _ = self._try(
+            lambda: self.database.write(going_on, ended),
+            lambda: self.database.tell([self._state(one) for one in self._watched]),
+        )
+        if is_written:
             for one in self._watched:
                 one.ended = []
         elif last and ended:
             raise DatabaseError(f"{len(ended)} visits were not written. {self._trouble}")
-        self._try(lambda: self.database.tell([self._state(one) for one in self._watched]))
 
     def _with_places(
         self, visits_of: Callable[[Watched], Sequence[Visit]]
@@ -198,19 +201,24 @@ class Watch:
             self._at(visit.seen_s),
         )
 
-    def _try(self, work: Callable[[], Any]) -> bool:
-        """Do what needs the database; say once where it cannot be used, and when it can again."""
-        try:
-            work()
-        except DatabaseError as error:
-            if str(error) != self._trouble:
-                logger.error("%s Visits are kept in memory meanwhile.", error)
-            self._trouble = str(error)
-            return False
-        if self._trouble:
+    def _try(self, *works: Callable[[], Any]) -> list[bool]:
+        """Do what needs the database and return what could be done; say once where something could
+        not, and when all can again."""
+        done, troubles = [], []
+        for work in works:
+            try:
+                work()
+                done.append(True)
+            except DatabaseError as error:
+                done.append(False)
+                troubles.append(str(error))
+        trouble = next(iter(troubles), "")
+        if trouble and trouble != self._trouble:
+            logger.error("%s Visits are kept in memory meanwhile.", trouble)
+        elif self._trouble and not trouble:
             logger.warning("The database can be used again.")
-        self._trouble = ""
-        return True
+        self._trouble = trouble
+        return done
 
     def _state(self, one: Watched) -> dict[str, Any]:
         return {

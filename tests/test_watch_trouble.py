@@ -1,0 +1,171 @@
+"""What goes wrong around a service that watches: silent cameras, failing databases, odd clocks."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import socket
+import sqlite3
+import time
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from made_videos import BrightFaceDetector, BrightnessModel
+
+pytest.importorskip("sqlalchemy")
+pytest.importorskip("alembic")
+
+import sqlalchemy as sa
+from test_watch import BERLIN, fill, made_visit, sighting
+
+from builder_tools.inference.pool import DetectorPool
+from builder_tools.media import VideoWriter
+from builder_tools.watch import database as database_module
+from builder_tools.watch import feeds, service
+from builder_tools.watch.config import Camera, Site
+from builder_tools.watch.database import Database, DatabaseError, Sighting
+from builder_tools.watch.feeds import LOST, WATCHING
+from builder_tools.watch.report import figures
+from builder_tools.watch.service import Watch
+from builder_tools.watch.tables import VISITS
+
+
+@pytest.fixture
+def face_film(tmp_path):
+    """Somebody for two seconds, in the middle of the image."""
+    with VideoWriter(tmp_path / "face.mp4", 20, (64, 64)) as writer:
+        for _ in range(40):
+            writer.write(np.full((64, 64, 3), 140, np.uint8))
+    return Camera("film", "Blue", str(tmp_path / "face.mp4"))
+
+
+def watch(database: Database, *cameras: Camera) -> Watch:
+    site = Site(cameras, minimum_dwell_s=0.2, gap_s=5.0)
+    return Watch(site, database, BrightnessModel(), DetectorPool(BrightFaceDetector(), "", {}))
+
+
+def visits(database: Database) -> list[dict]:
+    return database.read(sa.select(VISITS).order_by(VISITS.c.id))
+
+
+def test_a_camera_that_never_answers_is_told_and_the_other_goes_on(
+    tmp_path, face_film, monkeypatch
+):
+    patient = functools.partial(feeds.CameraReader, timeout_s=0.3)
+    monkeypatch.setattr(feeds, "CameraReader", patient)
+    database = Database(str(tmp_path / "v.db"), BERLIN)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/stream"
+        running = watch(database, Camera("silent", "Red", address), face_film)
+        states = []
+
+        def goes_on():
+            states.append({one["camera"]: one for one in running.health()["cameras"]})
+            return len(states) < 2000 and states[-1]["film"]["state"] != "ended"
+
+        running.run(goes_on)
+    both = [(one["silent"]["state"], one["film"]["state"]) for one in states]
+    assert (LOST, WATCHING) in both
+    assert any(one["silent"]["message"] for one in states)
+    assert [(one["camera"], one["is_open"]) for one in visits(database)] == [("film", False)]
+
+
+def test_a_database_that_is_down_for_a_while_loses_and_doubles_nothing(
+    tmp_path, face_film, monkeypatch, caplog
+):
+    monkeypatch.setattr(service, "CHECKPOINT_S", 0.1)
+    database, write, calls = Database(str(tmp_path / "v.db"), BERLIN), Database.write, []
+
+    def failing(self, going_on, ended):
+        calls.append(1)
+        if 2 <= len(calls) <= 6:
+            raise DatabaseError("The database is down.")
+        write(self, going_on, ended)
+        if len(calls) == 7:  # it was written, and the answer was lost
+            raise DatabaseError("The database is gone.")
+
+    monkeypatch.setattr(Database, "write", failing)
+    with caplog.at_level(logging.WARNING):
+        watch(database, face_film).run()
+    assert len(calls) > 8
+    (visit,) = visits(database)
+    assert visit["dwell"] / 100 == pytest.approx(1.9, abs=0.3)
+    (counted,) = figures(database, minimum_group=1)
+    assert counted.visits == 1
+    said = [record.message for record in caplog.records]
+    assert sum("is down" in one for one in said) == 1, "once, not at every try"
+    assert any("can be used again" in one for one in said)
+
+
+def test_a_database_that_is_full_is_a_sentence_and_goes_on_with_room(tmp_path, monkeypatch):
+    path, prepare = str(tmp_path / "v.db"), database_module._prepare_sqlite
+    Database(path, BERLIN).close()
+    with sqlite3.connect(path) as connection:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+
+    def narrow(connection, record):
+        prepare(connection, record)
+        connection.execute(f"PRAGMA max_page_count={pages}")
+
+    monkeypatch.setattr(database_module, "_prepare_sqlite", narrow)
+    full = Database(path, BERLIN)
+    ended = [(made_visit(n, 10.0), sighting()) for n in range(200)]
+    with pytest.raises(DatabaseError, match="full"):
+        full.write([], ended)
+    assert visits(full) == [] and figures(full, minimum_group=1) == []
+    full.close()
+    monkeypatch.setattr(database_module, "_prepare_sqlite", prepare)
+    roomy = Database(path, BERLIN)
+    roomy.write([], ended)
+    (counted,) = figures(roomy, minimum_group=1)
+    assert counted.visits == 200
+
+
+def test_a_database_that_is_read_only_is_a_sentence_and_can_be_reported_from(tmp_path):
+    path = tmp_path / "v.db"
+    fill(Database(str(path), BERLIN))
+    read_only = f"sqlite:///file:{path}?mode=ro&uri=true"
+    database = Database(read_only, BERLIN)
+    (blue,) = figures(database, minimum_group=3)
+    assert blue.visits == 8
+    with pytest.raises(DatabaseError, match="readonly"):
+        database.write([], [(made_visit(1, 10.0), sighting())])
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(days=400)])
+def test_a_clock_that_was_set_back_counts_nobody_twice(tmp_path, face_film, ahead):
+    """A run whose clock was ahead was killed; after it somebody stands where its visitor stood."""
+    database = Database(str(tmp_path / "v.db"), BERLIN)
+    then = datetime.now(UTC).replace(tzinfo=None) + ahead
+    before = made_visit(1, 3.0)
+    before.place = type(before.place)(32.0, 32.0, 32.0)
+    place = Sighting("film", "Blue", "before", then - timedelta(seconds=3), then)
+    database.write([(before, place)], [])
+    watch(database, face_film).run()
+    (visit,) = visits(database)
+    assert visit["dwell"] / 100 == pytest.approx(5.0, abs=0.5) and not visit["is_open"]
+    (counted,) = figures(database, minimum_group=1)
+    assert counted.visits == 1
+
+
+def test_the_wall_clock_moves_no_visit_of_a_run(tmp_path, face_film, monkeypatch):
+    """Durations and ends follow the clock that only runs forward."""
+
+    class Jumping(datetime):
+        calls = 0
+
+        @classmethod
+        def now(cls, zone=None):
+            cls.calls += 1
+            return datetime(2026, 11, 2, 11, 0, tzinfo=UTC) - timedelta(days=cls.calls - 1)
+
+    monkeypatch.setattr(service, "datetime", Jumping)
+    database = Database(str(tmp_path / "v.db"), BERLIN)
+    began = time.monotonic()
+    watch(database, face_film).run()
+    (visit,) = visits(database)
+    assert visit["day"] == "2026-11-02" and visit["started_at"] <= visit["seen_at"]
+    assert 1.5 < visit["dwell"] / 100 < time.monotonic() - began

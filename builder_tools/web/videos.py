@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -190,14 +189,16 @@ def _line(result: FrameResult) -> str:
 def _answer(
     folder: Path, maker: SummaryMaker, duration_s: float, warning: str | None
 ) -> VideoAnswer:
+    from builder_tools.timeline.cuts import write_highlights
     from builder_tools.timeline.highlights import highlights_of
     from builder_tools.timeline.reading import read_timeline
+    from builder_tools.timeline.signals import SignalSettings
 
     table, people = read_timeline(folder / FILES["csv"]), maker.people()
     tracks = [person.track for person in people]
     table = table[table["track"].isin(tracks) | table["track"].isna()]
     highlights = highlights_of(table, duration_s, maker.rule) if people else []
-    _write_highlights(folder / FILES["highlights"], highlights)
+    write_highlights(folder / FILES["highlights"], highlights, SignalSettings().measure)
     ranked = tuple(sorted(people, key=lambda person: -person.seen_s))
     apart = sorted(one.track for one in ranked[:MOST_PEOPLE]) if len(ranked) > 1 else []
     return VideoAnswer(
@@ -214,15 +215,6 @@ def _answer(
         warning=warning,
         duration_s=duration_s,
     )
-
-
-def _write_highlights(path: Path, highlights: list) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("rank", "start_s", "end_s", "peak_s", "score"))
-        for one in highlights:
-            seconds = (f"{value:.3f}" for value in (one.start_s, one.end_s, one.peak_s))
-            writer.writerow((one.rank, *seconds, f"{one.score:.3f}"))
 
 
 def curves_of(table, emotions: tuple[str, ...], duration_s: float) -> Curves:

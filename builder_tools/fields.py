@@ -1,4 +1,4 @@
-"""What values written by hand must be: the fields of cards (JSON) and configurations (TOML)."""
+"""What values given by hand must be: arguments, fields of cards and of configurations."""
 
 from __future__ import annotations
 
@@ -109,3 +109,16 @@ def read_toml(path: Path, tables: str) -> tuple[dict[str, Any], list[dict[str, A
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f"Expected [[{tables}]] tables in {path}. Received: {rows!r}.")
     return content, rows
+
+
+def check_choice(name: str, value: str, allowed: Collection[str]) -> None:
+    """Raise a ValueError if an argument is none of the values allowed."""
+    if value not in allowed:
+        raise ValueError(f"Expected {name} to be one of {list(allowed)}. Received: {value!r}.")
+
+
+def check_positive(**values: int | None) -> None:
+    """Raise a ValueError if an argument is given and below 1."""
+    for name, value in values.items():
+        if value is not None and value < 1:
+            raise ValueError(f"Expected {name} >= 1. Received: {value}.")

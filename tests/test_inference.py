@@ -14,6 +14,7 @@ from fakes import FakeDetector, FakeModel, made_image, save_image
 from PIL import Image
 
 import builder_tools
+from builder_tools.detectors.haar import HaarDetector
 from builder_tools.drawing import DrawBox
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.inference import Inference
@@ -210,6 +211,28 @@ def test_an_option_of_another_mode_is_refused(mode):
         fake_inference(inference_mode=mode).run("a.mp4", out="b.mp4")
 
 
+def test_a_recording_needs_a_file():
+    with pytest.raises(TypeError, match="Expected out"):
+        fake_inference(inference_mode="video_rec").run("a.mp4")
+
+
+@pytest.mark.parametrize("mode", ["img", "img_batch", "video", "online"])
+def test_every_object_analyses_images_whatever_its_mode(mode):
+    with fake_inference(inference_mode=mode) as inference:
+        assert len(inference.analyse_image(made_image(2, 200)).faces) == 2
+        table = inference.analyse_images([made_image(1, 200), made_image(2, 20)])
+    assert [row.status for row in table] == ["ok", "multi_face"]
+    assert [row.emotion for row in table] == ["happy", "sad"]
+
+
+def test_images_refuse_what_is_learned_from_streams():
+    with fake_inference(inference_mode="video", rest="auto") as inference:
+        with pytest.raises(ValueError, match="RestingFace"):
+            inference.analyse_image(made_image(1))
+        with pytest.raises(ValueError, match="many people"):
+            inference.analyse_images([made_image(1)])
+
+
 def test_any_model_and_detector_serve():
     model, detector = FakeModel(), FakeDetector()
     with Inference(model, detector, show_state_mode="none") as inference:
@@ -242,15 +265,16 @@ def test_a_model_that_breaks_its_promise_is_named():
         fake_inference(model=model).run(made_image(1, 200))
 
 
-def test_detectors_made_here_are_closed_here(astronaut):
+def test_detectors_made_here_are_closed_here(astronaut, monkeypatch):
+    closed, close = [], HaarDetector.close
+    monkeypatch.setattr(HaarDetector, "close", lambda self: closed.append(self) or close(self))
     inference = Inference(FakeModel(), show_state_mode="none", detector="haar")
     assert inference.run(astronaut).faces
-    detectors = list(inference._detectors._idle)
     inference.close()
     inference.close()
-    assert len(detectors) == 1
+    assert len(closed) == 1
     with pytest.raises(RuntimeError, match="closed"):
-        detectors[0].detect(astronaut)
+        closed[0].detect(astronaut)
 
 
 def test_results_of_two_objects_in_two_threads_do_not_mix():

@@ -56,6 +56,17 @@ def cut_video(face_video, tmp_path_factory):
     return cut
 
 
+def test_any_object_analyses_a_video_and_records_it_where_asked(face_video, tmp_path):
+    out = tmp_path / "drawn.mp4"
+    with fake_inference("img") as inference:
+        plain = list(inference.analyse_video(face_video.path, max_frames=3))
+        drawn = list(inference.analyse_video(face_video.path, out=out, max_frames=3))
+    assert [result.image is None for result in plain] == [True] * 3
+    assert [result.faces for result in drawn] == [result.faces for result in plain]
+    with VideoReader(out) as reader:
+        assert [frame.image.shape for frame in reader] == [result.image.shape for result in drawn]
+
+
 def open_files():
     if not sys.platform.startswith("linux"):
         pytest.skip("open files are looked up in /proc")

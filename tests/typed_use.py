@@ -7,6 +7,7 @@ import numpy as np
 
 from builder_tools import DrawBox, EmotionClassifier, EmotionSet, Inference, RestingFace
 from builder_tools.detectors import FaceDetector, MediaPipeDetector, make_detector
+from builder_tools.inference import BatchTable, ResultStream
 from builder_tools.results import Box, Face, FaceEmotion, FrameResult
 
 
@@ -36,6 +37,11 @@ def use(image: np.ndarray, faces: Iterable[np.ndarray]) -> None:
     with Inference(classifier, detector, DrawBox(), show_state_mode="none") as inference:
         found = inference.analyse(image)
         assert_type(found, tuple[FaceEmotion, ...])
+        assert_type(inference.analyse_image("photo.jpg"), FrameResult)
+        assert_type(inference.analyse_images("photos"), BatchTable)
+        assert_type(inference.analyse_video("film.mp4"), ResultStream)
+        for seen in inference.analyse_camera(0):
+            assert_type(seen, FrameResult)
     for face in found:
         assert_type(face.emotion, str)
         assert_type(face.probability, float)

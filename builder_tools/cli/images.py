@@ -247,7 +247,7 @@ def _run_batch(options: argparse.Namespace) -> int:
 def _draw_batch(table: BatchTable, job: SubmissionJob, options: argparse.Namespace) -> int:
     """Write every image that could be read with its faces drawn; return how many failed."""
     from builder_tools.drawing import DrawBox
-    from builder_tools.inference.oriented import Orientation
+    from builder_tools.inference.search import Orientation
     from builder_tools.media import IMAGE_ERRORS, read_image
     from builder_tools.results import FaceEmotion
 

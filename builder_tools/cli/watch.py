@@ -52,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _watch(site, database, options: argparse.Namespace) -> int:
-    from builder_tools.inference.pool import DetectorPool
+    from builder_tools.inference.threads import DetectorPool
     from builder_tools.watch.health import serve_health
     from builder_tools.watch.service import Watch
 

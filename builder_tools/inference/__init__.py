@@ -1,24 +1,26 @@
 """`Inference`: faces and their emotions from images, folders, videos and cameras.
 
-There is one frame loop (`Inference._loop`). A mode is a choice of source (an image, a folder, a
-video, a camera) and of sinks (a window, a notebook, a video file, nothing). Frames of a video are
-analysed one and all; of a camera, the newest (`Analyser`).
+There is one frame loop (`stream.frame_loop`). An `analyse_...` method, or the mode that `run` runs,
+is a choice of source (an image, a folder, a video, a camera) and of sinks (a window, a notebook, a
+video file, nothing). Frames of a video are analysed one and all; of a camera, the newest
+(`Analyser`).
 """
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector, face_square
+from builder_tools.detectors.turning import AUTO
 from builder_tools.drawing import DrawBox
-from builder_tools.inference.analysis import Analysed, Analyser
+from builder_tools.fields import check_choice, check_positive
+from builder_tools.inference.analysis import Analyser
 from builder_tools.inference.batch import (
     MULTI_FACE_POLICIES,
     NO_FACE_POLICIES,
@@ -28,38 +30,39 @@ from builder_tools.inference.batch import (
     BatchTable,
     Preparer,
     classify_images,
+    images_of,
     named_images,
 )
-from builder_tools.inference.checks import check_choice, check_positive, check_rest, check_track
-from builder_tools.inference.models import EmotionModel, chosen_model, frequent_emotion
-from builder_tools.inference.oriented import Orientation, oriented
-from builder_tools.inference.pool import DetectorPool
-from builder_tools.inference.reader import make_landmarker, read_faces
+from builder_tools.inference.reader import (
+    EmotionModel,
+    chosen_model,
+    frequent_emotion,
+    make_landmarker,
+    read_faces,
+)
+from builder_tools.inference.search import Orientation
 from builder_tools.inference.sinks import (
     FrameRate,
     LiveVideoSink,
     NoSink,
     Sink,
     VideoSink,
-    closer,
     open_show_sink,
 )
-from builder_tools.inference.stream import ResultStream
-from builder_tools.inference.stream_state import StreamState
-from builder_tools.inference.whole_film import whole_film
-from builder_tools.media import (
-    CameraReader,
-    Frame,
-    VideoReader,
-    VideoWriter,
-    find_images,
-    read_image,
+from builder_tools.inference.stream import (
+    ResultStream,
+    StreamState,
+    check_rest,
+    frame_loop,
+    open_ends,
+    whole_film,
 )
+from builder_tools.inference.threads import DetectorPool
+from builder_tools.media import CameraReader, Frame, VideoReader, read_image
 from builder_tools.media.budget import BYTES_PER_WORKER, Budget
 from builder_tools.media.connections import camera_name
 from builder_tools.media.guarding import check_outputs
-from builder_tools.media.images import is_one_image, name_of
-from builder_tools.media.video import DEFAULT_FPS
+from builder_tools.media.images import name_of
 from builder_tools.rest import RestingFace
 from builder_tools.results import FaceEmotion, FrameResult
 
@@ -77,9 +80,14 @@ __all__ = [
 ]
 
 SHOW_STATE_MODES = ("cv2", "inline", "none")
-INFERENCE_MODES = ("img", "img_batch", "video", "video_rec", "online")
-
-logger = logging.getLogger(__name__)
+INFERENCE_MODES: dict[str, tuple[str, ...]] = {
+    "img": (),
+    "img_batch": (),
+    "video": ("max_frames",),
+    "video_rec": ("out", "max_frames"),
+    "online": ("out", "max_frames"),
+}
+"""What `run` takes in each mode beside the source."""
 
 
 class Inference:
@@ -161,10 +169,11 @@ class Inference:
         mirror: bool = False,
     ) -> None:
         check_choice("show_state_mode", show_state_mode, SHOW_STATE_MODES)
-        check_choice("inference_mode", inference_mode, INFERENCE_MODES)
+        check_choice("inference_mode", inference_mode, tuple(INFERENCE_MODES))
         check_positive(img_size=img_size, batch_size=batch_size)
         check_positive(workers=workers, detect_every=detect_every)
-        check_track(detect_every, track)
+        if detect_every > 1 and not track:
+            raise ValueError("Expected track=True with detect_every: only tracked faces move.")
         self.detect_every = detect_every
         self.show_state_mode, self.inference_mode = show_state_mode, inference_mode
         self.img_size, self.batch_size = img_size, batch_size
@@ -172,18 +181,20 @@ class Inference:
         self._state = StreamState(track=track, smooth_s=smooth_s, rest=rest)
         self.snapshot_folder = Path(snapshot_folder)
         self.model = chosen_model(model_obj, decision)
+        self._rest = rest
         check_rest(rest, inference_mode, self.model)
         known_rest = rest if isinstance(rest, RestingFace) else None
         self._still = StreamState(track=False, smooth_s=None, rest=known_rest)
         self.policy = BatchPolicy(frequent_emotion(self.model), no_face, multi_face, every_face)
         self._detectors = DetectorPool(face_det_obj, detector, detector_options or {})
         self.geometry, self._landmarker = geometry, make_landmarker() if geometry else None
-        self._view = Orientation.of(inference_mode, rotate, mirror)
-        self._analyser = Analyser(
-            self.model, self._detectors, img_size, self._landmarker, self._view.search
-        )
+        self._image_view = Orientation(AUTO if rotate is None else rotate, mirror)
+        self._stream_view = Orientation(0 if rotate is None else rotate, mirror)
+        of_images = inference_mode in ("img", "img_batch")
+        self._view = self._image_view if of_images else self._stream_view
+        self._analyser = Analyser(self.model, self._detectors, img_size, self._landmarker)
         self.draw_box = DrawBox() if draw_box_obj is None else draw_box_obj
-        self._draws_always = draw_box_obj is not None or inference_mode in ("img", "video_rec")
+        self._draws_unseen = draw_box_obj is not None
 
     def __enter__(self) -> Inference:
         return self
@@ -209,43 +220,138 @@ class Inference:
             "rotate": self._view.rotate,
         }
 
-    def run(self, source=None, **options):
+    def run(
+        self, source: Any = None, *, out: str | Path | None = None, max_frames: int | None = None
+    ) -> FrameResult | list[FrameResult] | BatchTable | ResultStream:
         """Run the mode this object was made for.
 
-        | mode | source | options | gives |
-        |---|---|---|---|
-        | `img` | an image, or a list of them | | a `FrameResult` with the drawn image; of a \
-list, a list |
-        | `img_batch` | folder with its sub-folders, or images | | a `BatchTable`, one row a \
-image |
-        | `video` | path or address | `max_frames` | a `ResultStream` |
-        | `video_rec` | path or address | `out` (.mp4), `max_frames` | a `ResultStream`; the \
-file is there once it is read to its end (`.drain()`) |
-        | `online` | camera index (0) or URL | `out` (.mp4), `max_frames` | a `ResultStream`; \
-however it ends, the file is kept |
+        | mode | method | source | options | gives |
+        |---|---|---|---|---|
+        | `img` | `analyse_image` | an image, or a list | | a `FrameResult`, or a list |
+        | `img_batch` | `analyse_images` | a folder, or images | | a `BatchTable` |
+        | `video` | `analyse_video` | path or address | `max_frames` | a `ResultStream` |
+        | `video_rec` | `analyse_video` | the same | `out`, `max_frames` | a `ResultStream` |
+        | `online` | `analyse_camera` | index (0) or URL | `out`, `max_frames` | a `ResultStream` |
 
-        An image is a path, an http(s) address, a file's bytes, an open file, an image of
-        Pillow, an array or a tensor (see `media.read_image`).
+        Raises:
+            TypeError: If the mode takes no such option, or `out` is missing in `video_rec`.
+            FileNotFoundError, ValueError, OSError, RuntimeError: As the methods do.
+        """
+        mode = self.inference_mode
+        for name, value in (("out", out), ("max_frames", max_frames)):
+            if value is not None and name not in INFERENCE_MODES[mode]:
+                raise TypeError(f"Expected no {name} in mode {mode!r}. Received: {value!r}.")
+        if mode == "video_rec" and out is None:
+            raise TypeError("Expected out, the .mp4 to write, in mode 'video_rec'. Received: None.")
+        if mode == "online":
+            camera = 0 if source is None else source
+            return self.analyse_camera(camera, out=out, max_frames=max_frames)
+        if source is None:
+            raise ValueError(f"Expected a source for {mode!r}. Received: None.")
+        if mode == "img_batch":
+            return self.analyse_images(source)
+        if mode != "img":
+            return self.analyse_video(source, out=out, max_frames=max_frames)
+        if isinstance(source, list | tuple):
+            return [self.analyse_image(each) for each in source]
+        return self.analyse_image(source)
+
+    def analyse_image(self, source: Any) -> FrameResult:
+        """Return the faces of one image and the drawn image; show it.
+
+        Args:
+            source: A path, an http(s) address, a file's bytes, an open file, an image of Pillow,
+                an array or a tensor (see `media.read_image`).
+
+        Raises:
+            FileNotFoundError, ValueError, OSError: If it cannot be read.
+        """
+        check_rest(self._rest, "img", self.model)
+        view = self._image_view
+        image, name = view.applied(read_image(source)), name_of(source)
+        shown = self._show_sink(hold=True)
+        analysed = self._analyser.every([Frame(0, 0.0, image)], self._still, rotate=view.search)
+        (result,) = frame_loop(analysed, name, [shown], self.draw_box)
+        return result
+
+    def analyse_images(self, source: Any) -> BatchTable:
+        """Return a row for each image, in order; bad ones have a row too.
+
+        Args:
+            source: A folder with its sub-folders, or images as `analyse_image` takes them.
+        """
+        check_rest(self._rest, "img_batch", self.model)
+        return BatchTable(self.batch_rows(*images_of(source)))
+
+    def analyse_video(
+        self, source: str | Path, *, out: str | Path | None = None, max_frames: int | None = None
+    ) -> ResultStream:
+        """Return the results of every frame of a video, one by one.
+
+        Args:
+            source: Path or address.
+            out: Where to write the drawn video (.mp4) with its sound; it is there once the
+                results are read to their end (`.drain()`).
+            max_frames: Ends after so many.
 
         Raises:
             FileNotFoundError, ValueError, OSError: If the source cannot be opened; at once, not
                 at the first result.
-            RuntimeError: If a window is asked for in `online` mode where there is no screen.
         """
-        runs: dict[str, Callable] = {
-            "img": self._run_img,
-            "img_batch": self._run_img_batch,
-            "video": self._run_video,
-            "video_rec": self._run_video_rec,
-            "online": self._run_online,
-        }
-        if source is None and self.inference_mode != "online":
-            raise ValueError(f"Expected a source for {self.inference_mode!r}. Received: None.")
-        return runs[self.inference_mode](source, **options)
+        check_positive(max_frames=max_frames)
+        check_outputs({"out": out}, [source])
+        state = self._state.anew()
+        show = partial(self._show_sink, on_rest_key=state.look_neutral)
+        record = partial(VideoSink.open, out) if out is not None else None
+        reader, sinks = open_ends(show, lambda: VideoReader(source), self._stream_view, record)
+        analysed = self._analyser.every(
+            reader,
+            state,
+            rotate=self._stream_view.search,
+            workers=1 if self._detectors.given is not None else self.workers,
+            detect_every=self.detect_every,
+            max_frames=max_frames,
+        )
+        draw_box = self._draw_box_for(sinks)
+        results = frame_loop(analysed, camera_name(reader.source), sinks, draw_box)
+        if state.is_auto and draw_box is None and reader.duration_s:
+            state.rests = None
+            return whole_film(results, reader, sinks)
+        return ResultStream(results, reader, sinks, state.rests)
+
+    def analyse_camera(
+        self, source: int | str = 0, *, out: str | Path | None = None, max_frames: int | None = None
+    ) -> ResultStream:
+        """Return the results of a camera's newest frames, one by one; late frames are dropped.
+
+        Args:
+            source: Index of a camera, or its URL.
+            out: Where to write the drawn video (.mp4); however it ends, the file is kept.
+            max_frames: Ends after so many.
+
+        Raises:
+            FileNotFoundError, ValueError, OSError: If the source cannot be opened; at once.
+            RuntimeError: If a window is asked for where there is no screen.
+        """
+        check_positive(max_frames=max_frames)
+        state = self._state.anew()
+        show = partial(self._show_sink, required=True, on_rest_key=state.look_neutral)
+        record = partial(LiveVideoSink.open, out) if out is not None else None
+        reader, sinks = open_ends(show, lambda: CameraReader(source), self._stream_view, record)
+        analysed = self._analyser.newest(
+            reader,
+            state,
+            lambda: all([sink.wait() for sink in sinks]),
+            rotate=self._stream_view.search,
+            max_frames=max_frames,
+        )
+        draw_box, name = self._draw_box_for(sinks), camera_name(reader.source)
+        results = frame_loop(analysed, name, sinks, draw_box, FrameRate())
+        return ResultStream(results, reader, sinks, state.rests)
 
     def analyse(self, image_rgb: np.ndarray) -> tuple[FaceEmotion, ...]:
         """Return the faces in one `(H, W, 3)` uint8 RGB image, largest first; draw nothing."""
-        return self._still.steady(self._analyser.one(image_rgb), 0.0)
+        return self._still.steady(self._analyser.one(image_rgb, self._view.search), 0.0)
 
     def batch_rows(
         self, sources: Iterable[Any], names: Iterable[str] | None = None
@@ -263,137 +369,21 @@ however it ends, the file is kept |
             self.img_size or getattr(getattr(self.model, "card", None), "input_size", None),
             Budget(BYTES_PER_WORKER * self.workers),
             self._landmarker,
-            self._view,
+            self._image_view,
         )
         return classify_images(
             named_images(sources, names),
             prepare=prepare,
             read=lambda faces: read_faces(self.model, faces, self.img_size),
             model=self.model,
-            policy=self.policy,
             batch_size=self.batch_size,
             workers=self.workers,
         )
 
-    def _run_img(self, source) -> FrameResult | list[FrameResult]:
-        if isinstance(source, list | tuple):
-            return [self._run_img(each) for each in source]
-        image, name = self._view.applied(read_image(source)), name_of(source)
-        shown = self._show_sink(hold=True)
-        analysed = self._analyser.every([Frame(0, 0.0, image)], self._still)
-        (result,) = self._loop(analysed, name, [shown])
-        return result
-
-    def _run_img_batch(self, source) -> BatchTable:
-        if not isinstance(source, str | os.PathLike):
-            sources = [source] if is_one_image(source) else source
-            return BatchTable(self.batch_rows(sources))
-        found = find_images(source)
-        for sentence in found.sentences():
-            logger.warning("%s: %s", source, sentence)
-        return BatchTable(self.batch_rows(found.paths, found.names))
-
-    def _run_video(self, source, *, max_frames: int | None = None) -> ResultStream:
-        return self._stream(lambda: VideoReader(source), max_frames)
-
-    def _run_video_rec(
-        self, source, *, out: str | Path, max_frames: int | None = None
-    ) -> ResultStream:
-        check_outputs({"out": out}, [source])
-
-        def record(reader: VideoReader) -> Sink:
-            return VideoSink(VideoWriter(out, reader.fps, reader.size, audio_from=reader.opened))
-
-        return self._stream(lambda: VideoReader(source), max_frames, record=record)
-
-    def _run_online(
-        self, source=None, *, out: str | Path | None = None, max_frames: int | None = None
-    ) -> ResultStream:
-        def record(reader: CameraReader) -> Sink:
-            return LiveVideoSink(VideoWriter(out, DEFAULT_FPS, reader.size))
-
-        return self._stream(
-            lambda: CameraReader(0 if source is None else source),
-            max_frames,
-            record=record if out else None,
-            live=True,
-        )
-
-    def _stream(
-        self,
-        open_reader: Callable[[], VideoReader | CameraReader],
-        max_frames: int | None,
-        *,
-        record: Callable[[Any], Sink] | None = None,
-        live: bool = False,
-    ) -> ResultStream:
-        """Open window, source and file; if one cannot be opened, none stays open."""
-        check_positive(max_frames=max_frames)
-        with ExitStack() as opened:
-            state = self._state.anew()
-            sinks = [self._show_sink(required=live, on_rest_key=state.look_neutral)]
-            opened.push(closer(sinks[0]))
-            reader = oriented(opened.enter_context(closing(open_reader())), self._view)
-            sinks += [record(reader)] if record else []
-            opened.pop_all()
-        if isinstance(self.draw_box, DrawBox):
-            self.draw_box.forget()
-        if live:
-            analysed = self._analyser.newest(
-                reader,
-                state,
-                lambda: all([sink.wait() for sink in sinks]),
-                max_frames=max_frames,
-            )
-        else:
-            analysed = self._analyser.every(
-                reader,
-                state,
-                max_frames=max_frames,
-                workers=1 if self._detectors.given is not None else self.workers,
-                detect_every=self.detect_every,
-            )
-        results = self._loop(analysed, camera_name(reader.source), sinks, live and FrameRate())
-        seen_on_the_way = self._draws_always or not isinstance(sinks[0], NoSink)
-        if state.is_auto and not (live or seen_on_the_way) and reader.duration_s:
-            state.rests = None
-            return whole_film(results, reader, sinks)
-        return ResultStream(results, reader, sinks, state.rests)
-
-    def _loop(
-        self,
-        analysed: Generator[Analysed],
-        source: str,
-        sinks: list[Sink],
-        rate: FrameRate | bool = False,
-    ) -> Generator[FrameResult]:
-        """The one frame loop: draw what was found, hand it to the sinks, yield."""
-        with ExitStack() as stack:
-            stack.enter_context(closing(analysed))
-            for sink in sinks:
-                stack.push(closer(sink))
-            for shown, (frame, found) in enumerate(analysed):
-                pace = {"fps": rate.tick(), "dropped": frame.index - shown} if rate else {}
-                image = self._draw(frame.image, found, pace, sinks)
-                result = FrameResult(source, frame.index, frame.time_s, found, image)
-                goes_on = all([sink.take(result) for sink in sinks])
-                yield result
-                if not goes_on:
-                    return
-
-    def _draw(
-        self,
-        image_rgb: np.ndarray,
-        found: tuple[FaceEmotion, ...],
-        pace: dict[str, float | None],
-        sinks: list[Sink],
-    ) -> np.ndarray | None:
-        """Return the drawn image where one of the sinks looks at it, else None."""
-        if not self._draws_always and all(isinstance(sink, NoSink) for sink in sinks):
-            return None
-        if isinstance(self.draw_box, DrawBox):
-            return self.draw_box.draw(image_rgb, found, **pace)
-        return self.draw_box.draw(image_rgb, found, pace.get("fps"))
+    def _draw_box_for(self, sinks: list[Sink]) -> DrawBox | None:
+        """Return what draws where a sink shows images, or somebody gave it; else None."""
+        shown = self._draws_unseen or not all(isinstance(sink, NoSink) for sink in sinks)
+        return self.draw_box if shown else None
 
     def _show_sink(self, *, required: bool = False, **window: Any) -> Sink:
         folder = self.snapshot_folder

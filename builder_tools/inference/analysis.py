@@ -1,25 +1,32 @@
-"""The faces of images and what they show: of one, of every frame, or of the newest ones."""
+"""The faces of images and what they show: of one, of every frame, or of the newest ones.
+
+Of a video every so many frames may be searched only (`detect_every`): in between, the faces move on
+their way from one searched frame to the next.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder_tools.inference.between import groups_of, named_frames
-from builder_tools.inference.live import Stage, awaited
-from builder_tools.inference.models import EmotionModel
-from builder_tools.inference.ordered import ordered_map
-from builder_tools.inference.pool import DetectorPool
-from builder_tools.inference.reader import cut_faces, face_emotions, face_shapes, read_faces
+from builder_tools.inference.reader import (
+    EmotionModel,
+    cut_faces,
+    face_emotions,
+    face_shapes,
+    read_faces,
+)
 from builder_tools.inference.search import Search, parts_of
-from builder_tools.inference.stream_state import StreamState
+from builder_tools.inference.stream import StreamState
+from builder_tools.inference.threads import DetectorPool, Stage, awaited, ordered_map
 from builder_tools.media import CameraReader, Frame
-from builder_tools.results import Face, FaceEmotion
+from builder_tools.results import Box, Face, FaceEmotion
 
 if TYPE_CHECKING:
     from builder_tools.geometry import FaceLandmarker
@@ -28,6 +35,8 @@ GROUPS_AHEAD = 2
 """Groups of frames of a video in work per thread."""
 BYTES_AHEAD = 200_000_000
 """At most about so many bytes of frames are in work, however many threads there are."""
+ROUNDING = 1e-9
+"""The middle of the way, from times in seconds, may come out a little under a half."""
 
 Analysed = tuple[Frame, tuple[FaceEmotion, ...]]
 
@@ -41,18 +50,21 @@ class Analyser:
         detectors: Lends detectors.
         img_size: Side in px faces are resized to before the model; None leaves it to the model.
         landmarker: Finds the geometry of faces; None where nobody asked for it.
-        rotate: "auto" finds faces at any turn.
     """
 
     model: EmotionModel
     detectors: DetectorPool
     img_size: int | None
     landmarker: FaceLandmarker | None = None
-    rotate: str | int = 0
 
-    def one(self, image_rgb: np.ndarray) -> tuple[FaceEmotion, ...]:
-        """Return the faces in one `(H, W, 3)` uint8 RGB image, largest first."""
-        ((_, faces, images),) = self._look([Frame(0, 0.0, image_rgb)], Search(self.rotate))
+    def one(self, image_rgb: np.ndarray, rotate: str | int = 0) -> tuple[FaceEmotion, ...]:
+        """Return the faces in one `(H, W, 3)` uint8 RGB image, largest first.
+
+        Args:
+            image_rgb: The image.
+            rotate: "auto" finds faces at any turn, 0 upright ones.
+        """
+        ((_, faces, images),) = self._look([Frame(0, 0.0, image_rgb)], Search(rotate))
         return self._classify(image_rgb, faces, images)
 
     def every(
@@ -60,6 +72,7 @@ class Analyser:
         frames: Iterable[Frame],
         state: StreamState,
         *,
+        rotate: str | int = 0,
         workers: int = 1,
         detect_every: int = 1,
         max_frames: int | None = None,
@@ -69,6 +82,7 @@ class Analyser:
         Args:
             frames: In their order.
             state: Names faces, calms emotions.
+            rotate: "auto" finds faces at any turn, 0 upright ones.
             workers: Threads that detect.
             detect_every: Search every so many frames only.
             max_frames: Ends after so many.
@@ -85,7 +99,7 @@ class Analyser:
             groups = chain([first] if first else [], groups)
 
             def search(group: list[Frame]) -> list:
-                looked_at = self._look(group[:1] if apart else group, Search(self.rotate))
+                looked_at = self._look(group[:1] if apart else group, Search(rotate))
                 return [
                     (group if apart else [frame], faces, images)
                     for frame, faces, images in looked_at
@@ -106,6 +120,7 @@ class Analyser:
         state: StreamState,
         goes_on: Callable[[], bool],
         *,
+        rotate: str | int = 0,
         max_frames: int | None = None,
     ) -> Generator[Analysed]:
         """Yield the newest image with its faces; close `camera` at the end.
@@ -117,10 +132,11 @@ class Analyser:
             camera: Gives the images.
             state: Names faces, calms emotions.
             goes_on: Asked while the camera gives nothing; False ends it.
+            rotate: "auto" finds faces at any turn, 0 upright ones.
             max_frames: Ends after so many.
         """
 
-        search = Search(self.rotate)
+        search = Search(rotate)
 
         def find(frame: Frame) -> tuple[Frame, list[Face], list[np.ndarray]]:
             ((_, faces, images),) = self._look([frame], search)
@@ -154,3 +170,77 @@ def _groups_ahead(group: list[Frame], workers: int) -> int:
     """Return how many groups like this one may be in work at a time."""
     needed = sum(frame.image.nbytes for frame in group) or 1
     return max(min(GROUPS_AHEAD * workers, BYTES_AHEAD // needed), 1)
+
+
+def groups_of(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
+    """Yield the frames in groups of `size`, the last one maybe shorter."""
+    source = iter(frames)
+    while group := list(islice(source, size)):
+        yield group
+
+
+def faces_between(before: Sequence[Face], after: Sequence[Face], share: float) -> list[Face]:
+    """Return the faces part of the way between two searched frames, largest first.
+
+    A person seen in both moves evenly from one place to the other. A face seen in one of them
+    only stays where it is, in the half of the way that is nearer to its frame.
+
+    Args:
+        before: Faces with tracks of the searched frame before.
+        after: Those of the one after.
+        share: How far between them, in (0, 1).
+    """
+    is_early = share < 0.5 - ROUNDING
+    named = {face.track: face for face in after if face.track is not None}
+    moved = [
+        _moved(face, named.pop(face.track), share)
+        if face.track in named
+        else (face if is_early else None)
+        for face in before
+    ]
+    appeared = [] if is_early else list(named.values())
+    faces = [face for face in (*moved, *appeared) if face is not None]
+    return sorted(faces, key=lambda face: face.box.area, reverse=True)
+
+
+def named_frames(
+    searched: Iterable[tuple[list[Frame], list[Face], list[np.ndarray]]],
+    state: StreamState,
+    cut: Callable[[np.ndarray, Sequence[Face]], list[np.ndarray]],
+) -> Iterator[tuple[Frame, list[Face], list[np.ndarray]]]:
+    """Yield every frame with its faces, named, and their images.
+
+    Args:
+        searched: Groups of frames, with the faces and their images of each first frame.
+        state: Names faces.
+        cut: Cuts the images of faces out of a frame that was not searched.
+    """
+    group: list[Frame] = []
+    before: list[Face] = []
+    for coming, faces, images in searched:
+        named = state.name(faces, coming[0].time_s, coming[0].image)
+        yield from _between(group, before, named, coming[0].time_s, cut)
+        yield coming[0], named, images
+        group, before = coming, named
+    yield from _between(group, before, before, math.inf, cut)
+
+
+def _between(group: Sequence[Frame], before, after, end_s: float, cut) -> Iterator:
+    """Yield the frames of a group but its first, with faces on their way to the next group."""
+    for frame in group[1:]:
+        share = (frame.time_s - group[0].time_s) / (end_s - group[0].time_s)
+        faces = faces_between(before, after, share)
+        yield frame, faces, cut(frame.image, faces)
+
+
+def _moved(before: Face, after: Face, share: float) -> Face:
+    def mean(first, second):
+        return (1 - share) * np.asarray(first) + share * np.asarray(second)
+
+    keypoints = None
+    if before.keypoints is not None and after.keypoints is not None:
+        keypoints = mean(before.keypoints, after.keypoints)
+    box = Box(*mean(before.box.xyxy, after.box.xyxy).tolist())
+    return replace(
+        before, box=box, score=float(mean(before.score, after.score)), keypoints=keypoints
+    )

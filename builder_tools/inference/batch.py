@@ -7,6 +7,7 @@ more is alone), and of an image that was looked at only what the model needs is 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from builder_tools.detectors import DETECTOR_ERRORS
-from builder_tools.inference.models import EmotionModel
-from builder_tools.inference.ordered import ordered_map
-from builder_tools.inference.oriented import AS_THEY_ARE, Orientation
+from builder_tools.fields import check_choice
 from builder_tools.inference.reader import (
+    EmotionModel,
     Shape,
     cut_faces,
     doubtful_below,
@@ -27,16 +27,19 @@ from builder_tools.inference.reader import (
     face_shapes,
     shrink_face,
 )
-from builder_tools.inference.search import find_faces
-from builder_tools.media import IMAGE_ERRORS, open_image
+from builder_tools.inference.search import AS_THEY_ARE, Orientation, find_faces
+from builder_tools.inference.threads import ordered_map
+from builder_tools.media import IMAGE_ERRORS, find_images, open_image
 from builder_tools.media.budget import Budget
-from builder_tools.media.images import name_of
+from builder_tools.media.images import is_one_image, name_of
 from builder_tools.results import Face, Readings
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from builder_tools.geometry import FaceLandmarker
+
+logger = logging.getLogger(__name__)
 
 STATUSES = ("ok", "no_face", "multi_face", "unreadable")
 IMAGES_AHEAD = 8
@@ -139,15 +142,8 @@ class BatchPolicy:
     every_face: bool = False
 
     def __post_init__(self) -> None:
-        for name, allowed in (
-            ("no_face", NO_FACE_POLICIES),
-            ("multi_face", tuple(MULTI_FACE_POLICIES)),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"Expected {name} to be one of {list(allowed)}. "
-                    f"Received: {getattr(self, name)!r}."
-                )
+        check_choice("no_face", self.no_face, NO_FACE_POLICIES)
+        check_choice("multi_face", self.multi_face, MULTI_FACE_POLICIES)
 
 
 @dataclass(frozen=True)
@@ -237,6 +233,19 @@ class Preparer:
         return Prepared(name, "multi_face", len(faces), _joined(reason, note), *looked_at)
 
 
+def images_of(source: Any) -> tuple[Iterable[Any], Sequence[str] | None]:
+    """Return the images of a folder and their names below it; of other sources no names.
+
+    What is left out in the folder, and what was not looked into, is logged.
+    """
+    if not isinstance(source, str | os.PathLike):
+        return ([source] if is_one_image(source) else source), None
+    found = find_images(source)
+    for sentence in found.sentences():
+        logger.warning("%s: %s", source, sentence)
+    return found.paths, found.names
+
+
 def named_images(
     sources: Iterable[Any], names: Iterable[str] | None = None
 ) -> Iterator[tuple[str, Any]]:
@@ -269,10 +278,9 @@ def _joined(*parts: str) -> str:
 def classify_images(
     named: Iterable[tuple[str, Any]],
     *,
-    prepare: Callable[[tuple[str, Any]], Prepared],
+    prepare: Preparer,
     read: Callable[[list[np.ndarray]], Readings],
     model: EmotionModel,
-    policy: BatchPolicy,
     batch_size: int,
     workers: int,
 ) -> Iterator[BatchRow]:
@@ -283,13 +291,12 @@ def classify_images(
         prepare: Decodes and detects; called on `workers` threads.
         read: Classifies the faces of up to `batch_size` images; called on the caller's thread.
         model: Whose classes and threshold of doubt count.
-        policy: For images without exactly one face.
         batch_size: Images classified together.
         workers: Threads.
     """
     prepared = ordered_map(prepare, named, workers=workers, ahead=IMAGES_AHEAD * workers)
     while batch := list(islice(prepared, batch_size)):
-        yield from _rows(batch, read, model, policy)
+        yield from _rows(batch, read, model, prepare.policy)
 
 
 def _rows(

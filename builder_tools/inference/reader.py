@@ -1,15 +1,17 @@
-"""From an image to its faces and what they show: detect, crop, classify."""
+"""From a face to what it shows: which model, which pixels, what it says of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from builder_tools.classifier import EmotionClassifier
 from builder_tools.detectors import FaceDetector, face_square
 from builder_tools.detectors.turning import turned_back
-from builder_tools.inference.models import EmotionModel
+from builder_tools.emotions import EmotionSet
+from builder_tools.fields import is_number, is_table
 from builder_tools.media import resize_faces, resize_square
 from builder_tools.results import (
     DOUBTFUL_BELOW,
@@ -30,6 +32,49 @@ NO_SHAPE: Shape = (None, "")
 
 LARGEST_FACE_PX = 1024
 """Longer side of a face, or of an image without one, that a model of unknown input is given."""
+
+
+class EmotionModel(Protocol):
+    """Anything that gives emotion probabilities for faces.
+
+    Attributes:
+        emotions: The classes, in the order of the probabilities.
+
+    One that also has `valence_arousal(probabilities) -> (n, 2)` gives faces their place on the
+    plane (NaN for none). One that has `read(faces) -> results.Readings` gives probabilities and
+    places at once and is asked that instead.
+    """
+
+    emotions: EmotionSet
+
+    def predict(self, faces: Sequence[np.ndarray]) -> np.ndarray:
+        """Return `(n, num_classes)` for a list of `(H, W, 3)` uint8 RGB faces."""
+        ...
+
+
+def chosen_model(given: EmotionModel | None, decision: str | None) -> EmotionModel:
+    """Return the model that was given, or else the default one, which decides as asked.
+
+    Raises:
+        ValueError: If a decision is asked of a model that was given.
+    """
+    if given is None:
+        return EmotionClassifier(decision=decision or "natural")
+    if decision is not None:
+        raise ValueError(
+            f"Expected decision only for the default model. Received: decision={decision!r} and "
+            "a model_obj. Give EmotionClassifier(..., decision=...) instead."
+        )
+    return given
+
+
+def frequent_emotion(model: EmotionModel) -> str:
+    """Return the most frequent class of the training data by the card, else the first class."""
+    card = getattr(model, "card", None)
+    counts = card.training.get("class_counts") if card else None
+    known = {name: counts.get(name) for name in model.emotions} if is_table(counts) else {}
+    known = {name: count for name, count in known.items() if is_number(count)}
+    return max(known, key=known.get) if known else next(iter(model.emotions))
 
 
 def cut_faces(image_rgb: np.ndarray, faces: Sequence[Face], detector: FaceDetector) -> list:

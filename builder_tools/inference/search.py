@@ -1,4 +1,4 @@
-"""Where faces are looked for: at any turn in single images, near their last place in streams.
+"""How images are turned, and where faces are looked for: at any turn, or near their last place.
 
 In a stream the whole image is searched at the first frame, then every `FULL_EVERY_S`. In between,
 each face known is looked for near its last place, where the detector can do that (`follow`). The
@@ -10,13 +10,15 @@ moment ago: at a cut. One that is not found then either is looked for at its las
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from builder_tools.detectors import FaceDetector
 from builder_tools.detectors.base import SAME_FACE_IOU
-from builder_tools.detectors.turning import AUTO, detect_at_any_turn
-from builder_tools.media import Frame
+from builder_tools.detectors.turning import AUTO, check_rotation, detect_at_any_turn, turned_back
+from builder_tools.media import CameraReader, Frame, VideoReader
 from builder_tools.results import Face
 
 FULL_EVERY_S = 0.25
@@ -28,6 +30,82 @@ CUT_DIFFERENCE = 20.0
 SAMPLE = 24
 """Pixels looked at along each side for that."""
 GROUP_BYTES = 60_000_000
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How images are turned before anything else.
+
+    Args:
+        rotate: By so many degrees, clockwise: 0, 90, 180 or 270. "auto" turns no image.
+        mirror: Whether left and right are exchanged then.
+
+    Raises:
+        ValueError: If `rotate` is something else.
+    """
+
+    rotate: str | int = 0
+    mirror: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rotate", check_rotation(self.rotate))
+
+    @property
+    def search(self) -> str | int:
+        """What is left for the search for faces to do: "auto", or 0."""
+        return AUTO if self.rotate == AUTO else 0
+
+    @property
+    def lies(self) -> bool:
+        """Whether width and height change places."""
+        return self.rotate in (90, 270)
+
+    def applied(self, image_rgb: np.ndarray) -> np.ndarray:
+        """Return the image as it should be seen; itself where nothing has to be done."""
+        if self.rotate not in (0, AUTO):
+            image_rgb = turned_back(image_rgb, 360 - self.rotate)
+        return np.ascontiguousarray(image_rgb[:, ::-1]) if self.mirror else image_rgb
+
+
+AS_THEY_ARE = Orientation()
+
+
+class OrientedReader:
+    """A video or camera whose frames are turned; all else is the reader's own.
+
+    Args:
+        reader: Gives the frames; closed with this.
+        orientation: How to turn them.
+    """
+
+    def __init__(self, reader: VideoReader | CameraReader, orientation: Orientation) -> None:
+        self._reader, self._orientation = reader, orientation
+        self.size = reader.size[::-1] if orientation.lies else reader.size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
+
+    def __iter__(self) -> Iterator[Frame]:
+        return map(self._turned, self._reader)
+
+    def read(self, timeout_s: float | None = None) -> Frame | None:
+        """Wait for the newest frame, as `CameraReader.read` does."""
+        frame = self._reader.read(timeout_s)
+        return None if frame is None else self._turned(frame)
+
+    def close(self) -> None:
+        """Close the reader."""
+        self._reader.close()
+
+    def _turned(self, frame: Frame) -> Frame:
+        return replace(frame, image=self._orientation.applied(frame.image))
+
+
+def oriented(reader: Any, orientation: Orientation) -> Any:
+    """Return the reader itself where its frames are not to be turned, else one that turns them."""
+    if orientation.rotate in (0, AUTO) and not orientation.mirror:
+        return reader
+    return OrientedReader(reader, orientation)
 
 
 class Search:

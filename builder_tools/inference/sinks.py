@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from builder_tools.media import VideoWriter, Window, write_image
+from builder_tools.media import CameraReader, VideoReader, VideoWriter, Window, write_image
 from builder_tools.media.frame import fitted
 from builder_tools.media.guarding import unused_path
+from builder_tools.media.video import DEFAULT_FPS
 from builder_tools.results import FrameResult
 
 QUIT_KEYS = ("q", "esc")
@@ -168,6 +169,11 @@ class VideoSink:
     def __init__(self, writer: VideoWriter) -> None:
         self._writer = writer
 
+    @classmethod
+    def open(cls, out: str | Path, reader: VideoReader) -> VideoSink:
+        """Return one that writes a file beside the video that is read."""
+        return cls(VideoWriter(out, reader.fps, reader.size, audio_from=reader.opened))
+
     def take(self, result: FrameResult) -> bool:
         self._writer.write(result.image, result.time_s)
         return True
@@ -187,6 +193,11 @@ class LiveVideoSink(VideoSink):
 
     Images of another size (a camera that came back) are fitted in, with black around them.
     """
+
+    @classmethod
+    def open(cls, out: str | Path, reader: CameraReader) -> LiveVideoSink:
+        """Return one that writes a file beside the camera that is read."""
+        return cls(VideoWriter(out, DEFAULT_FPS, reader.size))
 
     def take(self, result: FrameResult) -> bool:
         self._writer.write(fitted(result.image, self._writer.size), result.time_s)

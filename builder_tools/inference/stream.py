@@ -1,14 +1,174 @@
-"""The results of a video or camera, one by one, and their orderly end."""
+"""A video or camera from frame to frame: what it knows of its past, and its results one by one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+import math
+import pickle
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from tempfile import TemporaryFile
+from typing import Any
 
-from builder_tools.inference.sinks import Sink
-from builder_tools.media import CameraReader, VideoReader
+import numpy as np
+
+from builder_tools.drawing import DrawBox
+from builder_tools.inference.search import Orientation, Search, oriented
+from builder_tools.inference.sinks import FrameRate, Sink, closer
+from builder_tools.media import CameraReader, Frame, VideoReader
 from builder_tools.media.own_process import OwnProcess
-from builder_tools.results import FrameResult
-from builder_tools.tracking import RestTracker
+from builder_tools.rest import RestingFace
+from builder_tools.results import Face, FaceEmotion, FrameResult
+from builder_tools.tracking import EmotionSmoother, FaceTracker, RestTracker
+from builder_tools.tracking.resting import AUTO
+
+TELL_EVERY_S = 10.0
+
+logger = logging.getLogger(__name__)
+
+
+class StreamState:
+    """Names faces and calms their emotions, as far as wanted.
+
+    Args:
+        track: Whether faces keep their identity.
+        smooth_s: Time constant of the smoothing in seconds; 0 or None for none.
+        rest: What faces are compared with, as `RestTracker` takes it; None for nothing.
+
+    Attributes:
+        rests: What is known of each person's rest; None where nobody asked.
+        search: Finds faces in the next image, near their last place.
+
+    Raises:
+        ValueError: If `smooth_s` is negative, or given without `track`, or a rest that has to be
+            estimated is.
+    """
+
+    def __init__(
+        self,
+        *,
+        track: bool,
+        smooth_s: float | None,
+        rest: RestingFace | str | float | None = None,
+    ) -> None:
+        if smooth_s and not track:
+            raise ValueError("Expected track=True with smooth_s: emotions are smoothed per person.")
+        if rest is not None and not isinstance(rest, RestingFace) and not track:
+            raise ValueError("Expected track=True with rest: it is estimated per person.")
+        self._settings = {"track": track, "smooth_s": smooth_s, "rest": rest}
+        self._tracker = FaceTracker() if track else None
+        self.search = Search()
+        self._smoother = EmotionSmoother(smooth_s) if smooth_s else None
+        self.rests = None if rest is None else RestTracker(rest)
+
+    def anew(self) -> StreamState:
+        """Return one with the same settings that has seen nothing yet."""
+        return StreamState(**self._settings)
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether rests are estimated unaided."""
+        return self.rests is not None and self.rests.rest == AUTO
+
+    def look_neutral(self) -> None:
+        """Take everybody's next three seconds as rest, where faces are compared with theirs."""
+        if self.rests is not None:
+            logger.warning("Look neutral for three seconds")
+            self.rests.look_neutral()
+
+    def name(self, faces: list[Face], time_s: float, image: np.ndarray) -> list[Face]:
+        """Return the faces of the next image with their tracks."""
+        return faces if self._tracker is None else self._tracker.update(faces, time_s, image)
+
+    def steady(self, found: Sequence[FaceEmotion], time_s: float) -> tuple[FaceEmotion, ...]:
+        """Return the faces of the next image, smoothed and compared with their rest."""
+        calmed = tuple(found) if self._smoother is None else self._smoother.update(found, time_s)
+        return calmed if self.rests is None else self.rests.update(calmed, time_s)
+
+
+def check_rest(rest: RestingFace | str | float | None, mode: str, model: Any) -> None:
+    """Refuse a rest that a mode cannot use, or that another model made.
+
+    Raises:
+        ValueError: Says which, and what to do.
+    """
+    if isinstance(rest, RestingFace):
+        rest.check_model(model.emotions, getattr(model, "identity", None))
+    if mode == "img_batch" and rest is not None:
+        raise ValueError(
+            "Expected no rest with inference_mode='img_batch', whose images are of many people. "
+            "Use inference_mode='img' for the images of one, or EmotionClassifier.predict."
+        )
+    if mode == "img" and not (rest is None or isinstance(rest, RestingFace)):
+        raise ValueError(
+            f"Expected a RestingFace for images (inference_mode='img'). Received: rest={rest!r}, "
+            "which is learned from a stream."
+        )
+
+
+def open_ends(
+    open_show: Callable[[], Sink],
+    open_reader: Callable[[], VideoReader | CameraReader],
+    view: Orientation,
+    record: Callable[[Any], Sink] | None,
+) -> tuple[Any, list[Sink]]:
+    """Open window, source and file; if one cannot be opened, none stays open.
+
+    Args:
+        open_show: Opens what shows results.
+        open_reader: Opens the source.
+        view: How its frames are turned.
+        record: Opens the file beside the source; None for no file.
+
+    Returns:
+        The source, and the sinks: what shows results, then the file.
+    """
+    with ExitStack() as opened:
+        sinks = [open_show()]
+        opened.push(closer(sinks[0]))
+        reader = oriented(opened.enter_context(closing(open_reader())), view)
+        sinks += [record(reader)] if record else []
+        opened.pop_all()
+    return reader, sinks
+
+
+def frame_loop(
+    analysed: Generator[tuple[Frame, tuple[FaceEmotion, ...]]],
+    source: str,
+    sinks: Sequence[Sink],
+    draw_box: Any,
+    rate: FrameRate | None = None,
+) -> Generator[FrameResult]:
+    """Draw what was found, hand it to the sinks, yield it: the one frame loop.
+
+    Args:
+        analysed: Frames with their faces; closed at the end.
+        source: Name of where they come from.
+        sinks: Where results go; closed at the end. The first that declines ends the loop.
+        draw_box: Draws (see `Inference`); None where nobody sees the images.
+        rate: Counts the frames of a live source: its pace is drawn too.
+    """
+    if isinstance(draw_box, DrawBox):
+        draw_box.forget()
+    with ExitStack() as stack:
+        stack.enter_context(closing(analysed))
+        for sink in sinks:
+            stack.push(closer(sink))
+        for shown, (frame, found) in enumerate(analysed):
+            pace = {"fps": rate.tick(), "dropped": frame.index - shown} if rate else {}
+            if draw_box is None:
+                image = None
+            elif isinstance(draw_box, DrawBox):
+                image = draw_box.draw(frame.image, found, **pace)
+            else:
+                image = draw_box.draw(frame.image, found, pace.get("fps"))
+            result = FrameResult(source, frame.index, frame.time_s, found, image)
+            goes_on = all([sink.take(result) for sink in sinks])
+            yield result
+            if not goes_on:
+                return
 
 
 class ResultStream(Iterator[FrameResult]):
@@ -63,3 +223,42 @@ class ResultStream(Iterator[FrameResult]):
         for sink in self._sinks:  # A loop that never began has not closed them.
             sink.close(GeneratorExit())
         self.source.close()
+
+
+def whole_film(
+    results: Generator[FrameResult], reader: VideoReader, sinks: Iterable[Sink]
+) -> ResultStream:
+    """Return the results of a film, which wait for its end in a temporary file, without images.
+
+    What breaks the film off is raised after the results so far, compared with the rests so far.
+
+    Args:
+        results: In the order of their times; closed at the end.
+        reader: Where they come from.
+        sinks: Where they go.
+    """
+    rests = RestTracker(AUTO, memory_s=math.inf, forget_s=math.inf)
+    return ResultStream(_compared(results, rests), reader, sinks, rests, comes_at_end=True)
+
+
+def _compared(
+    results: Generator[FrameResult], rests: RestTracker
+) -> Generator[FrameResult, None, None]:
+    count, early_end, told_s = 0, None, time.monotonic()
+    with TemporaryFile() as kept, closing(results):
+        try:
+            for result in results:
+                rests.learn(result.faces, result.time_s)
+                pickle.dump(replace(result, image=None), kept)
+                count += 1
+                if time.monotonic() - told_s > TELL_EVERY_S:
+                    logger.info("%d frames are read; results follow the last one", count)
+                    told_s = time.monotonic()
+        except BaseException as error:
+            early_end = error
+        kept.seek(0)
+        for _ in range(count):
+            result = pickle.load(kept)
+            yield replace(result, faces=rests.compare(result.faces))
+    if early_end is not None:
+        raise early_end

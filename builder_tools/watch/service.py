@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.inference.models import EmotionModel
-from builder_tools.inference.pool import DetectorPool
+from builder_tools.inference import EmotionModel
 from builder_tools.inference.reader import face_emotions, read_faces
 from builder_tools.inference.search import Search
+from builder_tools.inference.threads import DetectorPool
 from builder_tools.media import Frame
 from builder_tools.results import Face, FaceEmotion, Readings
 from builder_tools.tracking import FaceTracker

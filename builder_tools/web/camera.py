@@ -20,7 +20,7 @@ from typing import Any
 from fastapi import WebSocket, WebSocketDisconnect
 from starlette.concurrency import run_in_threadpool
 
-from builder_tools.inference.stream_state import StreamState
+from builder_tools.inference.stream import StreamState
 from builder_tools.rest import population_of
 from builder_tools.tracking import RestTracker
 from builder_tools.tracking.resting import LOOK_NEUTRAL_S

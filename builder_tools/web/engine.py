@@ -20,10 +20,10 @@ from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
 from builder_tools.detectors.turning import AUTO
 from builder_tools.inference import Inference
-from builder_tools.inference.pool import DetectorPool
 from builder_tools.inference.reader import face_emotions, read_faces
 from builder_tools.inference.search import find_faces
-from builder_tools.inference.stream_state import StreamState
+from builder_tools.inference.stream import StreamState
+from builder_tools.inference.threads import DetectorPool
 from builder_tools.media import Frame
 from builder_tools.results import FaceEmotion
 from builder_tools.web.limits import Refused

@@ -11,8 +11,14 @@ from fakes import FakeModel
 from builder_tools.cli import main
 from builder_tools.detectors.turning import turned_back
 from builder_tools.inference import Inference
-from builder_tools.inference.oriented import Orientation, OrientedReader, oriented
-from builder_tools.inference.search import FULL_EVERY_S, Search, parts_of
+from builder_tools.inference.search import (
+    FULL_EVERY_S,
+    Orientation,
+    OrientedReader,
+    Search,
+    oriented,
+    parts_of,
+)
 from builder_tools.media import Frame, VideoReader, write_image
 from builder_tools.results import Box, Face
 
@@ -190,8 +196,8 @@ def test_frames_before_a_broken_one_are_given():
 @pytest.mark.parametrize("workers", [1, 3])
 def test_following_gives_the_same_on_any_number_of_threads(workers):
     from builder_tools.inference.analysis import Analyser
-    from builder_tools.inference.pool import DetectorPool
-    from builder_tools.inference.stream_state import StreamState
+    from builder_tools.inference.stream import StreamState
+    from builder_tools.inference.threads import DetectorPool
 
     analyser = Analyser(FakeModel(), DetectorPool(Follows([], []), "mediapipe", {}), None)
     state = StreamState(track=True, smooth_s=None)

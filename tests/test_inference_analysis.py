@@ -7,10 +7,9 @@ import pytest
 from fakes import FakeModel
 
 from builder_tools.inference import Inference
-from builder_tools.inference.analysis import Analyser
-from builder_tools.inference.between import faces_between, groups_of
-from builder_tools.inference.pool import DetectorPool
-from builder_tools.inference.stream_state import StreamState
+from builder_tools.inference.analysis import Analyser, faces_between, groups_of
+from builder_tools.inference.stream import StreamState
+from builder_tools.inference.threads import DetectorPool
 from builder_tools.media import Frame
 from builder_tools.results import Box, Face
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from builder_tools.inference.live import Stage, awaited
+from builder_tools.inference.threads import Stage, awaited
 
 
 class Counter:

@@ -19,7 +19,7 @@ pytest.importorskip("alembic")
 import sqlalchemy as sa
 from test_watch import BERLIN, fill, made_visit, sighting
 
-from builder_tools.inference.pool import DetectorPool
+from builder_tools.inference.threads import DetectorPool
 from builder_tools.media import VideoWriter
 from builder_tools.watch import database as database_module
 from builder_tools.watch import feeds, service

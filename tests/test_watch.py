@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from postgres_server import BINARIES, running_postgres
 
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("alembic")
@@ -24,7 +22,6 @@ from builder_tools.watch.visits import Place, Visit, VisitKeeper, resumed_visit
 
 NOON = datetime(2026, 11, 2, 11, 0)  # a Monday; 12:00 in Berlin
 BERLIN = ZoneInfo("Europe/Berlin")
-POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
 
 
 def face(track: int | None, x: float = 100.0, *, happy: float = 0.75, side: float = 40.0):
@@ -89,24 +86,12 @@ def test_two_people_in_sight_are_two_visits_however_near():
 
 @pytest.fixture(scope="module")
 def server():
-    """The address of a PostgreSQL of its own, on a socket in a temporary folder."""
-    if POSTGRES is None:
+    """The address of a PostgreSQL of its own."""
+    if BINARIES is None:
         pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
     pytest.importorskip("psycopg")
-    with tempfile.TemporaryDirectory(prefix="pg") as place:
-        user = {"user": "postgres"} if Path(place).owner() == "root" else {}
-        if user:
-            subprocess.run(["chown", "postgres", place], check=True)
-        data, quiet = f"{place}/data", {"check": True, "stdout": subprocess.DEVNULL, "cwd": place}
-        options = [f"-k {place}", "-c listen_addresses=''", "-c fsync=off"]
-        initdb = [POSTGRES / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8"]
-        control = [POSTGRES / "pg_ctl", "-D", data, "-w", "-l", f"{place}/log"]
-        subprocess.run(initdb, **quiet, **user)
-        subprocess.run([*control, "-o", " ".join(options), "start"], **quiet, **user)
-        try:
-            yield f"postgresql+psycopg://postgres@/postgres?host={place}"
-        finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], **quiet, **user)
+    with running_postgres() as address:
+        yield address
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def figures(
         raise ValueError(f"Expected until >= since. Received: {until} before {since}.")
     columns = [TOTALS.c[name] for name in GROUPINGS[by]]
     sums = [
-        sa.func.sum(column).label(column.name)
+        sa.cast(sa.func.sum(column), sa.BigInteger).label(column.name)  # no slow decimals
         for column in TOTALS.c
         if column.name in ("visits", "placed") or column.name.endswith(("_sum", "_squares"))
     ]

@@ -1,0 +1,337 @@
+"""Measures what a camera-hour and a recording-hour cost, and where one machine and a cluster end.
+
+    python benchmarks/scale.py [--minutes 60] [--kills 20] [--visits 1000000] [--only PART ...]
+
+Each part leaves its figures in `reports/scale.json`; the report `reports/scale.md` is written of
+all that are there, so a part can be measured anew alone. The plan stands in `PLAN`; the report says
+where a run was smaller. Cameras are made (`live_streams.py`), films and images show the astronaut.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import cv2
+import numpy as np
+import sqlalchemy as sa
+from live_streams import Plan, Streams
+from machine import describe_machine
+from scale_report import write_report
+from skimage.data import astronaut
+from watch_kills import kill_at_random, site_text, start_watch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from postgres_server import BINARIES, running_postgres
+
+from builder_tools.media import VideoWriter, write_image
+from builder_tools.watch.database import Database
+from builder_tools.watch.report import GROUPINGS, figures
+from builder_tools.watch.tables import MEASURES, TOTALS, UNIT, VISITS
+
+PLAN = {"cameras": 4, "minutes": 60, "kills": 20, "visits": 1_000_000, "films": 200, "images": 5000}
+STREAM = Plan(there_s=8.0, away_s=6.0)
+GAP_S = 3.0
+PHASE_S = 3.0
+FILM_S, FILM_FPS = 8.0, 15
+YEAR_CAMERAS, VISITS_A_DAY = 50, 300
+"""The museum whose database is sized; visits are of each camera."""
+NODES = (1, 2, 4, 8, 16, 32, 64)
+RECORDINGS = 1000
+RESULTS = Path("reports/scale.json")
+ZONE = ZoneInfo("UTC")
+ROWS_AT_ONCE = 20_000
+
+
+def ticks(pid: int) -> float:
+    """Return the processor time of a running process, seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mb(pid: int) -> float:
+    """Return the memory that a running process holds, MB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def measure_cameras(options: argparse.Namespace) -> dict[str, Any]:
+    """Watch made cameras; visits, answers, processor time, memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        streams, config = Streams(STREAM, PHASE_S), Path(folder) / "site.toml"
+        config.write_text(site_text(streams, PLAN["cameras"], "v.db", GAP_S))
+        service, seconds = start_watch(config), 60.0 * options.minutes
+        time.sleep(20.0)  # until models are loaded and memory is that of the work
+        database = Database(str(Path(folder) / "v.db"), ZONE)
+        begin_s, begin_cpu_s = time.monotonic(), ticks(service.pid)
+        memory, slowest = [resident_mb(service.pid)], []
+        while time.monotonic() - begin_s < seconds:
+            time.sleep(5.0)
+            memory.append(resident_mb(service.pid))
+            slowest.append(min(one["answers_per_s"] for one in database.states()))
+        wall_s, cpu_s = time.monotonic() - begin_s, ticks(service.pid) - begin_cpu_s
+        # Ended while nobody is before any camera who has not been there for long enough.
+        end_s = time.monotonic() - streams.begin_s
+        service.send_signal(signal.SIGTERM)
+        service.wait()
+        streams.close()
+        counted = sum(one.visits for one in figures(database, minimum_group=1))
+        database.close()
+    # The service starts some seconds into the first visit of each camera, which counts.
+    expected = sum(STREAM.visits(end_s - n * PHASE_S) for n in range(PLAN["cameras"]))
+    tenth = max(len(memory) // 10, 1)
+    return {
+        "cameras": PLAN["cameras"],
+        "minutes": wall_s / 60,
+        "cpu_s_per_camera_hour": 3600 * cpu_s / wall_s / PLAN["cameras"],
+        "cores_busy": cpu_s / wall_s,
+        "answers_per_s": {"least": min(slowest), "median": float(np.median(slowest))},
+        "share_of_5": float(np.mean(np.array(slowest) >= 5.0)),
+        "memory_mb": {"first": memory[0], "last": memory[-1]},
+        "growth_mb": float(np.mean(memory[-tenth:]) - np.mean(memory[:tenth])),
+        "visits": {"expected": expected, "counted": counted},
+    }
+
+
+def measure_kills(options: argparse.Namespace) -> dict[str, Any]:
+    """Kill the service at random moments."""
+    return vars(kill_at_random(options.kills, seed=0))
+
+
+def made_visits(count: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield rows of so many visits over a year, 10 to 18 o'clock, 50 exhibits, some at a time."""
+    random = np.random.default_rng(0)
+    for start in range(0, count, ROWS_AT_ONCE):
+        size = min(ROWS_AT_ONCE, count - start)
+        shares = random.dirichlet(np.ones(len(MEASURES) - 4), size)
+        whole = np.rint(UNIT * shares).astype(int).tolist()
+        places = random.integers(-UNIT, UNIT, (size, 2)).tolist()
+        dwells, exhibits = random.integers(200, 30_000, size), random.integers(0, 50, size)
+        days, hours = random.integers(0, 365, size), random.integers(10, 18, size)
+        yield [
+            _visit(start + n, int(exhibits[n]), int(days[n]), int(hours[n]), [
+                int(dwells[n]), int(dwells[n]) % UNIT, *places[n], *whole[n]
+            ])
+            for n in range(size)
+        ]  # fmt: skip
+
+
+def _visit(number: int, exhibit: int, day: int, hour: int, measured: list[int]) -> dict[str, Any]:
+    begun = datetime(2026, 1, 1) + timedelta(days=day, hours=hour, seconds=number % 3600)
+    return {
+        **{"camera": f"c{exhibit}", "exhibit": f"room {exhibit:02d}"},
+        **{"run": "0123456789abcdef" * 2, "number": number, "started_at": begun},
+        **{"seen_at": begun, "day": begun.date().isoformat(), "hour": hour},
+        **{"weekday": begun.weekday(), "is_open": False, "sights": 50, "quality": 9000},
+        **{"x_px": 640, "y_px": 360, "side_px": 200},
+        **dict(zip(MEASURES, measured, strict=True)),
+    }
+
+
+def fill(url: str, visits: int) -> None:
+    """Write visits, and their totals in one statement instead of visit by visit."""
+    Database(url, ZONE).close()
+    engine = sa.create_engine(url if "://" in url else f"sqlite:///{url}")
+    key = [VISITS.c[name] for name in ("exhibit", "day", "hour", "weekday")]
+    wide = {name: sa.cast(sa.func.coalesce(VISITS.c[name], 0), sa.BigInteger) for name in MEASURES}
+    sums = [sa.func.count(), sa.func.count(VISITS.c.valence)]
+    sums += [sa.func.sum(column) for column in wide.values()]
+    sums += [sa.func.sum(column * column) for column in wide.values()]
+    names = [column.name for column in TOTALS.c]
+    with engine.begin() as connection:
+        for rows in made_visits(visits):
+            connection.execute(sa.insert(VISITS), rows)
+        totals = sa.select(*key, *sums).group_by(*key)
+        connection.execute(sa.insert(TOTALS).from_select(names, totals))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("ANALYZE"))
+    engine.dispose()
+
+
+PERIODS = {
+    "a day": (date(2026, 6, 1), date(2026, 6, 1)),
+    "a month": (date(2026, 6, 1), date(2026, 6, 30)),
+    "the year": (None, None),
+}
+
+
+def measure_reports(url: str) -> dict[str, float]:
+    """Return the slowest of three of each report page, seconds."""
+    found = {}
+    with closing(Database(url, ZONE)) as database:
+        for by in GROUPINGS:
+            for period, (since, until) in PERIODS.items():
+                times = []
+                for _ in range(3):
+                    begin_s = time.perf_counter()
+                    figures(database, by=by, since=since, until=until, minimum_group=5)
+                    times.append(time.perf_counter() - begin_s)
+                found[f"by {by}, {period}"] = max(times)
+    return found
+
+
+def measure_database(options: argparse.Namespace) -> dict[str, Any]:
+    """Fill both databases with made visits; their size and the time of every report."""
+    found: dict[str, Any] = {"visits": options.visits, "reports_s": {}, "bytes_a_visit": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "v.db"
+        fill(str(path), options.visits)
+        found["bytes_a_visit"]["SQLite"] = path.stat().st_size / options.visits
+        found["reports_s"]["SQLite"] = measure_reports(str(path))
+    if BINARIES is not None:
+        with running_postgres() as url:
+            fill(url, options.visits)
+            engine = sa.create_engine(url)
+            with engine.connect() as connection:
+                size = connection.scalar(sa.text("SELECT pg_database_size(current_database())"))
+            engine.dispose()
+            found["bytes_a_visit"]["PostgreSQL"] = size / options.visits
+            found["reports_s"]["PostgreSQL"] = measure_reports(url)
+    visits = YEAR_CAMERAS * VISITS_A_DAY * 365
+    found["year"] = {
+        "cameras": YEAR_CAMERAS,
+        "visits_a_day": VISITS_A_DAY,
+        "visits": visits,
+        "gb": {name: visits * size / 1e9 for name, size in found["bytes_a_visit"].items()},
+    }
+    return found
+
+
+def make_sources(folder: Path, films: int, images: int) -> None:
+    """Write films of a face in 640x360 and images."""
+    head = cv2.resize(np.ascontiguousarray(astronaut()[:300, 70:370]), (240, 240))
+    for number in range(films):
+        with VideoWriter(folder / f"{number:04d}.mp4", FILM_FPS, (640, 360)) as writer:
+            for frame in range(int(FILM_S * FILM_FPS)):
+                image = np.full((360, 640, 3), 60 + number % 60, np.uint8)
+                left = 100 + (frame + 7 * number) % 200
+                image[60:300, left : left + 240] = head
+                writer.write(image)
+    for number in range(images):
+        write_image(folder / f"{number:04d}.png", np.roll(astronaut(), number % 40, axis=1))
+
+
+@contextmanager
+def ray_nodes():
+    """Run two nodes of one core each on this machine; give the address."""
+    from ray.cluster_utils import Cluster
+
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_raylet_start_wait_time_s="120")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        cluster.add_node(num_cpus=1)
+        yield cluster.address
+    finally:
+        cluster.shutdown()
+
+
+def timed_archive(
+    sources: Path, out: Path, *more: str, core: int | None = None
+) -> dict[str, float]:
+    """Return the wall and processor seconds of a run of `archive`, that of its workers included."""
+    command = [sys.executable, "-m", "builder_tools", "archive", str(sources), "--out", str(out)]
+    pin = [] if core is None else ["taskset", "-c", str(core)]
+    before, begin_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run([*pin, *command, *more], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"wall_s": time.monotonic() - begin_s, "cpu_s": cpu_s}
+
+
+def measure_archive(options: argparse.Namespace) -> dict[str, Any]:
+    """Look at films and images with one worker, two, and two nodes of a cluster."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part, (films, images) in {
+            "some": (options.films, options.images),
+            "one": (1, 0),
+        }.items():
+            (folder / part).mkdir()
+            make_sources(folder / part, films, images)
+        some = folder / "some"
+        runs = {
+            "start and one film": timed_archive(folder / "one", folder / "0", core=0),
+            "one worker held to one core": timed_archive(some, folder / "1", core=0),
+            "two workers": timed_archive(some, folder / "2", "--workers", "2"),
+        }
+        with ray_nodes() as address:
+            runs["two Ray nodes"] = timed_archive(some, folder / "3", "--ray", address)
+            del runs["two Ray nodes"]["cpu_s"]  # of daemons that are nobody's children
+    work_s = runs["one worker held to one core"]["cpu_s"] - runs["start and one film"]["cpu_s"]
+    hours = (options.films - 1) * FILM_S / 3600
+    return {
+        "films": options.films,
+        "images": options.images,
+        "film_s": FILM_S,
+        "film_fps": FILM_FPS,
+        "load": os.getloadavg()[1],
+        "runs": runs,
+        "start_s": runs["start and one film"]["cpu_s"],
+        "cpu_s_per_recording_hour": work_s / (hours + options.images / FILM_FPS / 3600),
+    }
+
+
+def simulate(found: dict[str, Any]) -> list[dict[str, float]]:
+    """Return what N nodes of one core would take for recordings of 5 to 60 minutes.
+
+    Largest first to whoever is free, as `archive` does it; a node loads its models once.
+    """
+    hours = np.random.default_rng(0).uniform(5, 60, RECORDINGS) / 60
+    services = sorted((hours * found["cpu_s_per_recording_hour"]).tolist(), reverse=True)
+    rows = []
+    for nodes in NODES:
+        free = [found["start_s"]] * nodes
+        for service_s in services:
+            heapq.heapreplace(free, free[0] + service_s)
+        alone = found["start_s"] + sum(services)
+        rows.append({"nodes": nodes, "hours": max(free) / 3600, "gain": alone / max(free)})
+    return rows
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "cameras": measure_cameras,
+    "kills": measure_kills,
+    "database": measure_database,
+    "archive": measure_archive,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("minutes", "kills", "visits", "films", "images"):
+        parser.add_argument(f"--{name}", type=int, default=PLAN[name])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    options = parser.parse_args()
+    for part in options.only:
+        load = os.getloadavg()[0]
+        found = PARTS[part](options)
+        results = kept()
+        results[part] = {"machine": describe_machine(), "load_before": round(load, 1), **found}
+        RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    print(f"Written: {write_report(kept(), PLAN, Path('reports/scale.md'))}")
+
+
+def kept() -> dict[str, Any]:
+    """Return the figures of all parts that were measured."""
+    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    if "archive" in results:
+        results["simulation"] = simulate(results["archive"])
+    return results
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""`reports/scale.md`, out of what `benchmarks/scale.py` measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Found = Mapping[str, Any]
+
+
+def write_report(results: Found, plan: Mapping[str, int], path: Path) -> Path:
+    """Write the report of the parts that are there.
+
+    Args:
+        results: By part, as `scale.json` holds them.
+        plan: What a whole run would measure.
+        path: Of the report.
+    """
+    text = (
+        "# Past one machine\n\n"
+        "Measured by `python benchmarks/scale.py`; the figures stand in `scale.json` beside this. "
+        "Each part says its machine and load: on a busy machine wall times are long, while "
+        "processor time is near what a quiet one would show.\n\n"
+    )
+    for part, tell in SECTIONS.items():
+        if part in results:
+            text += tell(results[part], plan)
+    path.write_text(text + WHERE_IT_ENDS, encoding="utf-8")
+    return path
+
+
+def _cameras(found: Found, plan: Mapping[str, int]) -> str:
+    visits, answers = found["visits"], found["answers_per_s"]
+    cores = found["cpu_s_per_camera_hour"] / 3600
+    rows = [
+        ("cameras of 1280x720 at 15 fps", found["cameras"]),
+        ("minutes", _of(f"{found['minutes']:.0f}", plan["minutes"])),
+        ("processor time a camera-hour", f"{found['cpu_s_per_camera_hour']:.0f} s"),
+        ("cameras a core", f"{1 / cores:.1f}"),
+        ("answers a second of the slowest camera, median", f"{answers['median']:.1f}"),
+        ("the least of any 5 s", f"{answers['least']:.1f}"),
+        ("share of the time with 5 answers a second or more", f"{found['share_of_5']:.0%}"),
+        ("memory at the beginning, at the end", "{first:.0f}, {last:.0f} MB".format(
+            **found["memory_mb"])),
+        ("growth, last tenth over first", f"{found['growth_mb']:+.0f} MB"),
+        ("visits made, counted", f"{visits['expected']}, {visits['counted']}"),
+    ]  # fmt: skip
+    return (
+        "## A camera-hour\n\n"
+        f"One process watches {found['cameras']} made cameras (a face for 8 of 14 s) over HTTP. "
+        f"{_machine(found)}\n\n{_table(('figure', 'value'), rows)}\n"
+        f"Visits differ by {abs(visits['counted'] / visits['expected'] - 1):.1%} "
+        "(the first and the last of each camera are cut by the run's own ends).\n\n"
+    )
+
+
+def _kills(found: Found, plan: Mapping[str, int]) -> str:
+    return (
+        "## Killed at random moments\n\n"
+        f"`kill -9` {_of(found['kills'], plan['kills'])} times, between 4 and 14 s after each "
+        f"start, with two cameras whose visitors stay for 20 s: {found['expected']} visitors came, "
+        f"{found['counted']} were counted in {found['rows']} rows, and the shortest whole visit "
+        f"kept {found['shortest_s']:.1f} of its 20 s. {_machine(found)}\n\n"
+    )
+
+
+def _database(found: Found, plan: Mapping[str, int]) -> str:
+    year = found["year"]
+    names = list(found["reports_s"])
+    pages = list(found["reports_s"][names[0]])
+    slowest = {name: max(found["reports_s"][name].values()) for name in names}
+    rows = [(page, *(f"{found['reports_s'][name][page]:.3f}" for name in names)) for page in pages]
+    sizes = "; ".join(
+        f"{name} {found['bytes_a_visit'][name]:.0f} bytes a visit, {year['gb'][name]:.1f} GB"
+        for name in names
+    )
+    return (
+        "## The database\n\n"
+        f"{_of(found['visits'], plan['visits'])} made visits over a year to 50 exhibits. "
+        f"{_machine(found)}\n\n"
+        f"A year of {year['cameras']} cameras with {year['visits_a_day']} visits a day each is "
+        f"{year['visits']:,} visits, with indexes and hourly totals: {sizes}. `keep_days` bounds "
+        "it.\n\nSeconds of a report, the slowest of three. Reports read the hourly totals, so "
+        "they grow with exhibits and hours, not with visits. The slowest: "
+        f"{', '.join(f'{name} {value:.2f} s' for name, value in slowest.items())}.\n\n"
+        f"{_table(('report', *names), rows)}\n"
+    )
+
+
+def _archive(found: Found, plan: Mapping[str, int]) -> str:
+    alone = found["runs"]["one worker held to one core"]["wall_s"]
+    rows = [
+        (
+            name,
+            f"{run['wall_s']:.0f}",
+            f"{run['cpu_s']:.0f}" if "cpu_s" in run else "",
+            f"{alone / run['wall_s']:.2f}",
+        )
+        for name, run in found["runs"].items()
+        if name != "start and one film"
+    ]
+    hour = found["cpu_s_per_recording_hour"]
+    return (
+        "## A recording-hour\n\n"
+        f"{_of(found['films'], plan['films'])} films of {found['film_s']:g} s (640x360, "
+        f"{found['film_fps']} fps, one face) and {_of(found['images'], plan['images'])} images, by "
+        f"`archive`. {_machine(found)} The load was {found['load']:.1f} on average: what is "
+        "gained by a second worker is bounded by what others left of the second core.\n\n"
+        f"{_table(('run', 'wall s', 'processor s', 'gain'), rows)}\n"
+        f"A recording-hour at {found['film_fps']} fps costs {hour:.0f} s of processor time, so a "
+        f"core does {3600 / hour:.1f} hours of film an hour; the start of a worker, models "
+        f"included, {found['start_s']:.0f} s.\n\n"
+    )
+
+
+def _simulation(rows: Sequence[Found], plan: Mapping[str, int]) -> str:
+    cells = [(row["nodes"], f"{row['hours']:.2f}", f"{row['gain']:.1f}") for row in rows]
+    return (
+        "## A cluster of N nodes\n\n"
+        "Simulated, not measured: 1,000 recordings of 5 to 60 minutes at the cost above, largest "
+        "first to whichever node (of one core) is free, models loaded once a node. It leaves out "
+        "the network and the storage.\n\n"
+        f"{_table(('nodes', 'hours', 'gain'), cells)}\n"
+    )
+
+
+WHERE_IT_ENDS = """## Where it stops scaling, and what then
+
+- **Cameras**: one process decodes all cameras; when cores are used up each is answered less often,
+  fairly, and visits stay right until gaps between answers near `gap_s`. Then a second `watch` with
+  other cameras writes into the same PostgreSQL: rows are named by camera and run, nothing clashes.
+- **SQLite** takes one writer and one machine. A second service or a page elsewhere: PostgreSQL.
+- **Reports** read a row an exhibit and hour. Hundreds of exhibits over many years would want totals
+  by day beside those by hour.
+- **Archives**: a recording is one unit of work, since identities do not survive a cut, so no run is
+  shorter than its longest recording. Beyond that, all nodes read from one storage: its bandwidth is
+  the next bound, and more nodes than it feeds wait.
+"""
+
+SECTIONS: dict[str, Callable[..., str]] = {
+    "cameras": _cameras,
+    "kills": _kills,
+    "database": _database,
+    "archive": _archive,
+    "simulation": _simulation,
+}
+
+
+def _machine(found: Found) -> str:
+    return f"{found['machine']} (before it began: load {found['load_before']})."
+
+
+def _of(value: Any, planned: int) -> str:
+    """Return a size, with that of the plan where it is another."""
+    number = int(float(value))
+    return f"{number:,}" if number >= planned else f"{number:,} (the plan: {planned:,})"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)

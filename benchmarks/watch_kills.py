@@ -1,0 +1,107 @@
+"""Kills `watch` at random moments, begins it again, and compares its visits with the truth.
+
+    python benchmarks/watch_kills.py [--kills 20] [--seed 0]
+
+Two made cameras (`live_streams.py`) whose visitors stay for 20 s; nobody is there for 14 s between
+them, longer than the gap (10 s) that a restart must fit into. No visit may be counted twice or be
+lost, and none may lose more than 5 s of its dwell a kill.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import sqlalchemy as sa
+from live_streams import Plan, Streams
+
+from builder_tools.watch.database import Database
+from builder_tools.watch.report import figures
+from builder_tools.watch.tables import VISITS
+
+PLAN = Plan(there_s=20.0, away_s=14.0, size=(640, 360))
+GAP_S = 10.0
+CAMERAS = 2
+PHASE_S = 7.0
+LATE_S = 5.0
+"""A visit that begins so shortly before the end may be too short to count."""
+
+
+@dataclass(frozen=True)
+class Kills:
+    """What the kills did.
+
+    Args:
+        kills: How many.
+        expected: Visits that were there to be seen.
+        counted: Visits in the totals.
+        rows: Rows of visits.
+        shortest_s: Dwell of the shortest visit that was seen to its end, seconds; of 20.
+    """
+
+    kills: int
+    expected: int
+    counted: int
+    rows: int
+    shortest_s: float
+
+
+def site_text(streams: Streams, cameras: int, database: str, gap_s: float) -> str:
+    """Return the TOML of a site with made cameras, each of an exhibit of its own."""
+    text = f"database = '{database}'\ngap_s = {gap_s}\nminimum_dwell_s = 1.0\nminimum_group = 2\n"
+    for number in range(cameras):
+        text += f"[[camera]]\nname = 'c{number}'\nexhibit = 'room {number}'\n"
+        text += f"source = '{streams.address(number)}'\n"
+    return text
+
+
+def start_watch(config: Path) -> subprocess.Popen:
+    """Begin the service."""
+    command = [sys.executable, "-m", "builder_tools", "watch", str(config)]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+
+def kill_at_random(kills: int, seed: int) -> Kills:
+    """Return what came of killing the service so often."""
+    random = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        streams, config = Streams(PLAN, PHASE_S), Path(folder) / "site.toml"
+        config.write_text(site_text(streams, CAMERAS, "v.db", GAP_S))
+        for _ in range(kills):
+            service = start_watch(config)
+            time.sleep(random.uniform(4.0, 14.0))
+            service.kill()
+            service.wait()
+        service = start_watch(config)
+        period_s = PLAN.there_s + PLAN.away_s
+        time.sleep(period_s)
+        end_s = time.monotonic() - streams.begin_s
+        service.send_signal(signal.SIGTERM)
+        service.wait()
+        streams.close()
+        database = Database(str(Path(folder) / "v.db"), ZoneInfo("UTC"))
+        rows = database.read(sa.select(VISITS))
+        counted = sum(one.visits for one in figures(database, minimum_group=1))
+        database.close()
+    begun = [end_s - camera * PHASE_S for camera in range(CAMERAS)]
+    late = [seconds % period_s < LATE_S for seconds in begun]
+    expected = sum(PLAN.visits(s) - is_late for s, is_late in zip(begun, late, strict=True))
+    dwells = sorted(row["dwell"] / 100 for row in rows)
+    whole = dwells[CAMERAS:]  # the last visit of each camera is cut short by the end
+    return Kills(kills, expected, counted, len(rows), whole[0] if whole else 0.0)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    print(kill_at_random(options.kills, options.seed))

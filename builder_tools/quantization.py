@@ -19,12 +19,18 @@ import numpy as np
 CALIBRATION_FACES = 512
 CALIBRATION_BATCH = 32
 WIDE_CHANNELS = 256
-"""Input channels from which a convolution of a depthwise-separable network computes in int8: on
-`face_mobilenet` that costs nothing on valid, while all convolutions in int8 cost 0.8 points there
-and 4.7 on other people's faces, and it takes 1.5 ms a face in place of 2.5 (1.4 for all)."""
+"""Input channels from which a convolution of a depthwise-separable network computes in int8: of
+those tried on `face_mobilenet` (`reports/int8_forms.md`) the one that costs nothing on valid."""
 
 
-def quantize_onnx(path: Path, out: Path, faces: np.ndarray, emotions: Sequence[str]) -> None:
+def quantize_onnx(
+    path: Path,
+    out: Path,
+    faces: np.ndarray,
+    emotions: Sequence[str],
+    *,
+    wide_channels: int = WIDE_CHANNELS,
+) -> None:
     """Write the int8 form of an ONNX network.
 
     Weights take 7 of their 8 bits: processors without VNNI instructions sum pairs of products in
@@ -35,6 +41,8 @@ def quantize_onnx(path: Path, out: Path, faces: np.ndarray, emotions: Sequence[s
         out: Where to write.
         faces: `(n, size, size, 3)` uint8 RGB training faces, for the ranges of activations.
         emotions: Class order, written into the file.
+        wide_channels: In networks with depthwise convolutions only those from so many input
+            channels of each filter compute in int8 (a depthwise filter has one).
 
     Raises:
         ValueError: If the network has no convolution to quantise, or there is no face.
@@ -58,14 +66,14 @@ def quantize_onnx(path: Path, out: Path, faces: np.ndarray, emotions: Sequence[s
             reduce_range=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
-            nodes_to_quantize=_convolutions_over_maps(path, graph),
+            nodes_to_quantize=_convolutions_over_maps(path, graph, wide_channels),
         )
     written = onnx.load(out)
     onnx.helper.set_model_props(written, {"emotions": json.dumps(list(emotions))})
     onnx.save(written, out)
 
 
-def _convolutions_over_maps(path: Path, model) -> list[str]:
+def _convolutions_over_maps(path: Path, model, wide_channels: int) -> list[str]:
     """Name the convolutions worth it: over maps larger than 1x1, to more than one channel.
 
     Of networks with depthwise convolutions only the wide ones between these: the channels of a
@@ -79,7 +87,7 @@ def _convolutions_over_maps(path: Path, model) -> list[str]:
         weight.name: weight.dims[1] for weight in model.graph.initializer if len(weight.dims) > 1
     }
     nodes = [node for node in model.graph.node if node.op_type == "Conv"]
-    least = WIDE_CHANNELS if any(_is_depthwise(node) for node in nodes) else 1
+    least = wide_channels if any(_is_depthwise(node) for node in nodes) else 1
     found = []
     for node in nodes:
         shape = shapes.get(node.output[0], [])  # of a map (n, channels, height, width)

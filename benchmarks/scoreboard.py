@@ -260,8 +260,7 @@ def _report(alone, through, fresh, options: argparse.Namespace) -> str:
         f"{options.scenes} of these faces (seed {options.seed}) at 160 px in 640x480 scenes; a "
         "face that is not found counts as wrong. Two cores. Ground and place of a scene follow its "
         "number, so another count of faces makes other scenes of the same faces (as in "
-        "`robustness.md`, which has 300): of these 150 the default detector finds 149, of the same "
-        "150 there 145, and of 1,000 scenes 971. Shares of so few tell no single per cent.",
+        "`robustness.md`, which has 300). Shares of so few tell no single per cent.",
         _markdown(through),
         "## A fresh process on one photo",
         f"From the start of the interpreter to its end, medians of {PROCESSES}; `fer` imports "

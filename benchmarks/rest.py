@@ -46,7 +46,8 @@ from builder_tools.tracking.resting import AUTO, RestTracker
 FORM = "by spread (the package's)"
 DEFAULT = (
     "Default: off. Looked at, image by image, with the search of before (194 of its answers): the "
-    "sad ones in facenet_video.mp4 are two passers-by, one who frowns and looks down, one who squints into the sun. Neither is clearly "
+    "sad ones in facenet_video.mp4 are two passers-by, one who frowns and looks down, one who "
+    "squints into the sun. Neither is clearly "
     "neutral for a moment, so `auto` learns no rest of theirs and corrects none of these answers; "
     "half was wanted. The other films hold hardly any false sad or angry answer of a resting face. "
     "If images less clearly neutral counted as rest (0.1 to 0.6 instead of 0.7), people who are "

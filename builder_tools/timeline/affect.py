@@ -9,10 +9,13 @@ import numpy as np
 
 from builder_tools.emotions import EmotionSet, own_word
 from builder_tools.results import FaceEmotion
+from builder_tools.tracking.flicker import LONGEST_STEP_S
 
 CALM_EMOTIONS = ("neutral", "uncertain")
 """Emotions that count as showing none."""
 FROM_MODEL, FROM_ANCHORS = "model", "anchors"
+FIRST_SIGHT_S = 1e-3
+"""What the first sight of somebody weighs, so that a single one has a mean too."""
 
 
 @dataclass(frozen=True)
@@ -53,3 +56,32 @@ def affect_of(face: FaceEmotion) -> Affect:
         intensity = min(math.hypot(*place), 1.0) if place else 0.0
     valence, arousal = place or (None, None)
     return Affect(valence, arousal, intensity, FROM_ANCHORS)
+
+
+def sight_weight(passed_s: float) -> float:
+    """Return what a sight weighs in means, seconds.
+
+    Args:
+        passed_s: Since the sight before of the same face; 0 for the first.
+    """
+    return max(min(passed_s, LONGEST_STEP_S), FIRST_SIGHT_S)
+
+
+def affect_values(face: FaceEmotion) -> np.ndarray:
+    """Return `(4,)` valence, arousal, whether both are known, and intensity, to be summed."""
+    affect = affect_of(face)
+    known = affect.valence is not None
+    return np.array([affect.valence or 0.0, affect.arousal or 0.0, known, affect.intensity], float)
+
+
+def mean_affect(sums: np.ndarray, weight: float) -> tuple[float | None, float | None, float]:
+    """Return mean valence, arousal (None where unknown) and intensity.
+
+    Args:
+        sums: `(4,)` weighed sums of `affect_values`.
+        weight: Sum of the weights.
+    """
+    valence, arousal, known, intensity = sums.tolist()
+    if not known:
+        return None, None, intensity / weight
+    return valence / known, arousal / known, intensity / weight

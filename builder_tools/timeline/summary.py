@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from builder_tools.results import FaceEmotion, FrameResult
-from builder_tools.timeline.affect import affect_of
+from builder_tools.timeline.affect import affect_values, mean_affect, sight_weight
 from builder_tools.timeline.people import PersonRule, count_in_words
 from builder_tools.tracking.flicker import LONGEST_STEP_S
 
@@ -99,8 +99,6 @@ class _Sums:
 AWAY_DEG = 30.0
 """Who is turned by more (`HeadPose.turned_deg`) does not look at the screen or exhibit that the
 camera stands by."""
-_FIRST_SIGHT_S = 1e-3
-"""What the first sight of somebody weighs, so that a single one has a mean too."""
 
 
 class SummaryMaker:
@@ -176,12 +174,9 @@ class SummaryMaker:
         sums.sights += 1
         sums.scores += float(face.face.score)
         step_s = min(time_s - sums.last_s, LONGEST_STEP_S)
-        weight = step_s or _FIRST_SIGHT_S
-        affect = affect_of(face)
-        known = affect.valence is not None
-        values = (affect.valence or 0.0, affect.arousal or 0.0, float(known), affect.intensity)
+        weight = sight_weight(step_s)
         sums.probabilities += weight * np.array([face.probabilities[n] for n in self.emotions])
-        sums.affect += weight * np.array(values)
+        sums.affect += weight * affect_values(face)
         if face.geometry is not None:
             away = face.geometry.pose_deg.turned_deg > AWAY_DEG
             sums.shape += weight * np.array([away, face.geometry.are_eyes_closed, 1, 0])
@@ -194,7 +189,7 @@ class SummaryMaker:
         sums.last_s, sums.emotion = time_s, face.emotion
 
     def _summary(self, track: int | None, sums: _Sums) -> Summary:
-        valence, arousal, known, intensity = sums.affect
+        valence, arousal, intensity = mean_affect(sums.affect, sums.weight)
         away, closed, seen, not_seen = sums.shape.tolist()
         asked = seen + not_seen
         shares = sums.probabilities / sums.probabilities.sum()
@@ -205,9 +200,9 @@ class SummaryMaker:
             seen_s=sums.seen_s,
             probabilities=dict(zip(self.emotions, shares.tolist(), strict=True)),
             shown={name: sums.shown.get(name, 0.0) / sums.weight for name in self.emotions},
-            valence=valence / known if known else None,
-            arousal=arousal / known if known else None,
-            intensity=intensity / sums.weight,
+            valence=valence,
+            arousal=arousal,
+            intensity=intensity,
             changes=sums.changes,
             turned_away=away / asked if asked else None,
             not_seen=not_seen / asked if asked else None,

@@ -16,8 +16,7 @@ import numpy as np
 
 from builder_tools.emotions import NINE_EMOTIONS, own_word
 from builder_tools.results import Box, FaceEmotion
-from builder_tools.timeline.affect import affect_of
-from builder_tools.tracking.flicker import LONGEST_STEP_S
+from builder_tools.timeline.affect import affect_values, mean_affect, sight_weight
 from builder_tools.watch.tables import SHARES, UNIT
 
 REACH_SIDES = 1.5
@@ -72,8 +71,7 @@ class Visit:
     weight: float = 0.0
     score: float = 0.0
     shares: np.ndarray = field(default_factory=lambda: np.zeros(len(SHARES)))
-    valence_arousal: np.ndarray = field(default_factory=lambda: np.zeros(3))
-    intensity: float = 0.0
+    affect: np.ndarray = field(default_factory=lambda: np.zeros(4))
 
     @property
     def dwell_s(self) -> float:
@@ -82,13 +80,10 @@ class Visit:
 
     def see(self, face: FaceEmotion, time_s: float) -> None:
         """Take in a sight."""
-        weight = max(min(time_s - self.seen_s, LONGEST_STEP_S), 1e-3)
-        affect = affect_of(face)
+        weight = sight_weight(time_s - self.seen_s)
         for name, share in face.probabilities.items():
             self.shares[_column(name)] += weight * share
-        if affect.valence is not None:
-            self.valence_arousal += weight * np.array([affect.valence, affect.arousal, 1.0])
-        self.intensity += weight * affect.intensity
+        self.affect += weight * affect_values(face)
         self.weight += weight
         self.score += face.face.score
         self.sights += 1
@@ -96,13 +91,13 @@ class Visit:
 
     def measures(self) -> dict[str, int | None]:
         """Return dwell in centiseconds and everything else in ten-thousandths."""
-        valence, arousal, known = self.valence_arousal.tolist()
+        valence, arousal, intensity = mean_affect(self.affect, self.weight)
         shares = self.shares / self.shares.sum()
         return {
             "dwell": round(self.dwell_s * 100),
-            "intensity": round(UNIT * self.intensity / self.weight),
-            "valence": round(UNIT * valence / known) if known else None,
-            "arousal": round(UNIT * arousal / known) if known else None,
+            "intensity": round(UNIT * intensity),
+            "valence": None if valence is None else round(UNIT * valence),
+            "arousal": None if arousal is None else round(UNIT * arousal),
             **{name: round(UNIT * share) for name, share in zip(SHARES, shares, strict=True)},
         }
 
@@ -196,7 +191,7 @@ def resumed_visit(row: Mapping[str, Any], seen_s: float) -> Visit:
     dwell_s = row["dwell"] / 100
     weight = max(dwell_s, 1e-3)
     known = row["valence"] is not None
-    places = [row["valence"] or 0, row["arousal"] or 0]
+    affect = [row["valence"] or 0, row["arousal"] or 0, UNIT * known, row["intensity"]]
     return Visit(
         row["number"],
         seen_s,
@@ -208,6 +203,5 @@ def resumed_visit(row: Mapping[str, Any], seen_s: float) -> Visit:
         weight=weight,
         score=row["quality"] / UNIT * row["sights"],
         shares=weight * np.array([row[name] for name in SHARES]) / UNIT,
-        valence_arousal=weight * np.array([*(p / UNIT for p in places), 1.0]) * known,
-        intensity=weight * row["intensity"] / UNIT,
+        affect=weight * np.array(affect) / UNIT,
     )

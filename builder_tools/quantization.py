@@ -87,7 +87,9 @@ def _convolutions_over_maps(path: Path, model, wide_channels: int) -> list[str]:
         weight.name: weight.dims[1] for weight in model.graph.initializer if len(weight.dims) > 1
     }
     nodes = [node for node in model.graph.node if node.op_type == "Conv"]
-    least = wide_channels if any(_is_depthwise(node) for node in nodes) else 1
+    entries = [entry for node in nodes for entry in node.attribute]
+    has_depthwise = any(entry.name == "group" and entry.i > 1 for entry in entries)
+    least = wide_channels if has_depthwise else 1
     found = []
     for node in nodes:
         shape = shapes.get(node.output[0], [])  # of a map (n, channels, height, width)
@@ -101,10 +103,6 @@ def _convolutions_over_maps(path: Path, model, wide_channels: int) -> list[str]:
             "convolution over maps larger than 1x1."
         )
     return found
-
-
-def _is_depthwise(node) -> bool:
-    return any(entry.name == "group" and entry.i > 1 for entry in node.attribute)
 
 
 def _faces_reader(name: str, faces: np.ndarray):

@@ -13,8 +13,9 @@ from builder_tools.emotions import FERPLUS_VOTE_COLUMNS, NINE_EMOTIONS, EmotionS
 from builder_tools.valence_arousal import (
     LABELLERS,
     AnchorLabeller,
-    label_table,
+    faces_of,
     labels_by_name,
+    labels_for,
     make_labeller,
     read_labels,
     vote_entropy,
@@ -329,7 +330,8 @@ def test_entropy_of_votes_by_hand():
 def test_every_labeller_labels_a_table(toy, name):
     options = {} if name in ("anchor", "votes") else {**QUICK}
     train = toy.split("train")
-    found = label_table(name, train, **options)
+    labeller = make_labeller(name, emotions=train.emotions, **options)
+    found = labeller.fit_transform(faces_of(train), labels_for(name, train))
     assert found.shape == (len(train), 2) and (np.linalg.norm(found, axis=1) <= 1 + 1e-9).all()
 
 
@@ -393,7 +395,8 @@ def test_options_a_labeller_has_not_are_named():
 
 def test_labels_find_their_images_again(toy, tmp_path):
     train = toy.split("train")
-    labels = label_table("isomap", train, **QUICK)
+    labeller = make_labeller("isomap", emotions=train.emotions, **QUICK)
+    labels = labeller.fit_transform(faces_of(train), train.labels)
     path = write_labels(tmp_path / "new" / "labels.csv", train, labels)
     read = read_labels(path)
     assert list(read) == ["name", "path", "split", "emotion", "valence", "arousal"]

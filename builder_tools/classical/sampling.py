@@ -32,14 +32,14 @@ class FillingSmote(SMOTE):
     def _fit_resample(self, X, y):
         smallest = min(Counter(y.tolist()).values())
         if smallest < 2:
-            return _repeated(self, X, y)
-        return self._shrunk(smallest)._resample(X, y)
-
-    def _shrunk(self, smallest: int) -> FillingSmote:
+            repeating = RandomOverSampler(
+                sampling_strategy=self.sampling_strategy, random_state=self.random_state
+            )
+            return repeating.fit_resample(X, y)
         chosen = type(self)(**self.get_params())
         chosen.k_neighbors = min(self.k_neighbors, smallest - 1)
         chosen.sampling_strategy_ = self.sampling_strategy_
-        return chosen
+        return chosen._resample(X, y)
 
     def _resample(self, X, y):
         return SMOTE._fit_resample(self, X, y)
@@ -50,13 +50,6 @@ class FillingBorderlineSmote(FillingSmote, BorderlineSMOTE):
 
     def _resample(self, X, y):
         return BorderlineSMOTE._fit_resample(self, X, y)
-
-
-def _repeated(sampler: Any, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    repeating = RandomOverSampler(
-        sampling_strategy=sampler.sampling_strategy, random_state=sampler.random_state
-    )
-    return repeating.fit_resample(X, y)
 
 
 SAMPLERS: dict[str, Callable[[int], Any]] = {

@@ -57,8 +57,9 @@ class _Faces:
     """Compares the largest faces of images that look alike as wholes."""
 
     def __init__(self, images: Sequence[RawImage]) -> None:
-        self._images = images
-        self._read = lru_cache(maxsize=64)(self._grey)
+        self._read = lru_cache(maxsize=64)(
+            lambda number: cv2.cvtColor(read_image(images[number].path), cv2.COLOR_RGB2GRAY)
+        )
 
     def are_equal(self, first: Look, second: Look) -> bool:
         """Return whether a face is the same in both, at the place where either image has it."""
@@ -77,9 +78,6 @@ class _Faces:
             ]
             cuts.append(resize_square(part, COMPARED_PX))
         return worst_difference(*cuts) <= MAX_DIFFERENCE
-
-    def _grey(self, number: int) -> np.ndarray:
-        return cv2.cvtColor(read_image(self._images[number].path), cv2.COLOR_RGB2GRAY)
 
 
 def same_face_faults(

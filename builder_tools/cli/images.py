@@ -41,16 +41,13 @@ def _print_text(result: FrameResult) -> None:
         doubt = ", doubtful" if face.doubtful else ""
         if doubt and face.geometry is not None:
             doubt += f" ({face.doubtful_because})"
+        turned_deg = face.face.turned_deg
+        turn = f"; turned by {turned_deg} degrees" if turned_deg else ""
         print(
             f"{result.source}: face {number} of {len(result.faces)}: "
             f"{shown_text(face)}{doubt} at x {x1}...{x2}, y {y1}...{y2}"
-            f"{_turn_text(face)}{_shape_text(face)}"
+            f"{turn}{_shape_text(face)}"
         )
-
-
-def _turn_text(face: FaceEmotion) -> str:
-    turned_deg = face.face.turned_deg
-    return f"; turned by {turned_deg} degrees" if turned_deg else ""
 
 
 def _shape_text(face: FaceEmotion) -> str:

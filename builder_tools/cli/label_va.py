@@ -54,6 +54,7 @@ def _run(options: argparse.Namespace) -> None:
         ValenceArousalLabeller,
         faces_of,
         labels_for,
+        make_labeller,
         write_labels,
     )
 
@@ -64,10 +65,17 @@ def _run(options: argparse.Namespace) -> None:
                 f"Expected no options of a labeller with --labeller. Received: {given}."
             )
         labeller = ValenceArousalLabeller.load(options.labeller)
-        _check_emotions(labeller, table)
+        if labeller.emotions != table.emotions:
+            raise ValueError(
+                f"Expected images of the labeller's classes, {list(labeller.emotions)}. "
+                f"Received: {list(table.emotions)}."
+            )
         places = labeller.transform(faces_of(table), table.labels)
     else:
-        labeller = _new_labeller(options, table)
+        given = _given(options)
+        if given.get("landmarks") == "all":
+            given["landmarks"] = None
+        labeller = make_labeller(options.method, emotions=table.emotions, **given)
         places = labeller.fit_transform(faces_of(table), labels_for(options.method, table))
     write_labels(options.out, table, places)
     if options.save:
@@ -95,15 +103,6 @@ def _table(options: argparse.Namespace):
     return chosen
 
 
-def _new_labeller(options: argparse.Namespace, table):
-    from builder_tools.valence_arousal import make_labeller
-
-    given = _given(options)
-    if given.get("landmarks") == "all":
-        given["landmarks"] = None
-    return make_labeller(options.method, emotions=table.emotions, **given)
-
-
 def _given(options: argparse.Namespace) -> dict:
     """Return the options of the labeller that were said, by its names."""
     named = {name: getattr(options, name) for name in
@@ -111,14 +110,6 @@ def _given(options: argparse.Namespace) -> dict:
     named["network"] = named["network"] and str(named["network"])
     named["random_state"] = options.seed
     return {name: value for name, value in named.items() if value is not None}
-
-
-def _check_emotions(labeller, table) -> None:
-    if labeller.emotions != table.emotions:
-        raise ValueError(
-            f"Expected images of the labeller's classes, {list(labeller.emotions)}. "
-            f"Received: {list(table.emotions)}."
-        )
 
 
 def _check_outputs(options: argparse.Namespace) -> None:

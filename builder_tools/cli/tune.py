@@ -169,7 +169,8 @@ def _prepared(options: argparse.Namespace):
     space = {
         "optimizer": options.optimizers,
         "schedule": options.schedules,
-        "unfrozen": options.unfreeze and [_layers(word) for word in options.unfreeze],
+        "unfrozen": options.unfreeze
+        and [int(word) if word.isdecimal() else word for word in options.unfreeze],
         "augmentation": options.augmentations,
     }
     hypermodel = EmotionHyperModel(
@@ -188,10 +189,6 @@ def _prepared(options: argparse.Namespace):
     )
     parts = (table_samples(table, split, size_px=hypermodel.size) for split in ("train", "valid"))
     return hypermodel, *parts
-
-
-def _layers(word: str) -> int | str:
-    return int(word) if word.isdecimal() else word
 
 
 def _work(options: argparse.Namespace, hypermodel, train, valid, folder: Path) -> int:

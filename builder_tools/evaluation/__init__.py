@@ -44,7 +44,6 @@ from builder_tools.evaluation.regression import (
     concordance_gain,
     evaluate_valence_arousal,
     rank_correlation,
-    root_mean_squared_error,
 )
 
 __all__ = [
@@ -84,5 +83,4 @@ __all__ = [
     "reliability_bins",
     "restrict",
     "risk_coverage",
-    "root_mean_squared_error",
 ]

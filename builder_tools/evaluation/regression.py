@@ -85,11 +85,6 @@ def concordance(reference: np.ndarray, predicted: np.ndarray) -> float:
     return float(_from_sums(_sums(*_checked_pair(reference, predicted), _ones(reference)))["ccc"])
 
 
-def root_mean_squared_error(reference: np.ndarray, predicted: np.ndarray) -> float:
-    """Return the RMSE of two series `(n,)`."""
-    return float(_from_sums(_sums(*_checked_pair(reference, predicted), _ones(reference)))["rmse"])
-
-
 def evaluate_valence_arousal(
     reference: np.ndarray, predicted: np.ndarray, *, seed: int = 0
 ) -> RegressionEvaluation:

@@ -95,7 +95,8 @@ class Analyser:
             followed = not apart and hasattr(self.detectors.framing, "follow")
             groups = parts_of(frames) if followed else groups_of(frames, detect_every)
             first = next(groups, [])
-            ahead = _groups_ahead(first, workers)
+            needed = sum(frame.image.nbytes for frame in first) or 1
+            ahead = max(min(GROUPS_AHEAD * workers, BYTES_AHEAD // needed), 1)
             groups = chain([first] if first else [], groups)
 
             def search(group: list[Frame]) -> list:
@@ -164,12 +165,6 @@ class Analyser:
         readings = read_faces(self.model, images, self.img_size)
         shapes = face_shapes(self.landmarker, image_rgb, faces, self.detectors.framing)
         return face_emotions(self.model, faces, readings, shapes)
-
-
-def _groups_ahead(group: list[Frame], workers: int) -> int:
-    """Return how many groups like this one may be in work at a time."""
-    needed = sum(frame.image.nbytes for frame in group) or 1
-    return max(min(GROUPS_AHEAD * workers, BYTES_AHEAD // needed), 1)
 
 
 def groups_of(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:

@@ -175,7 +175,7 @@ class VideoReader:
         Handing that buffer out instead costs a fresh one a decoded: half the speed at 720p.
         """
         own = square_size(decoded, self._stream)
-        kind = "rgba" if _has_alpha(decoded) else "rgb24"
+        kind = "rgba" if any(part.is_alpha for part in decoded.format.components) else "rgb24"
         with explained(self.source):
             converted = self._reformatter.reformat(decoded, *own, kind, threads=1).to_ndarray()
         image = converted.copy() if kind == "rgb24" else _over_white(converted)
@@ -233,10 +233,6 @@ def _display_matrix(image: VideoFrame) -> np.ndarray:
     straight = abs(given[0, 0]) + abs(given[1, 1]) >= abs(given[0, 1]) + abs(given[1, 0])
     signs = np.where(given < 0, -1, 1)
     return signs * (np.eye(2, dtype=int) if straight else 1 - np.eye(2, dtype=int))
-
-
-def _has_alpha(image: VideoFrame) -> bool:
-    return any(component.is_alpha for component in image.format.components)
 
 
 def _over_white(image_rgba: np.ndarray) -> np.ndarray:

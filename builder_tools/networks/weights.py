@@ -19,8 +19,6 @@ from pathlib import Path
 import keras
 import numpy as np
 
-SUFFIXES = (".keras", ".h5")
-
 logger = logging.getLogger(__name__)
 
 

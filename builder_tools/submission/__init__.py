@@ -208,13 +208,17 @@ def validate_submission(
     _check_lines(read_csv(Path(csv_path)), names, emotions, Path(csv_path))
 
 
-def check_submission(
+def standard_submission(
     csv_path: str | Path, emotions: Collection[str], sample: str | Path | None = None
-) -> str:
-    """Check a submission before it is sent, by everything that is at hand.
+) -> tuple[Path, str]:
+    """Check a submission before it is sent, whatever form it was written in.
 
     Always: the header, one name and one known emotion a row, no name twice. Against the sample if
     it is given, else against the log that `img-batch` left beside the csv: count, names, order.
+
+    A byte order mark, UTF-16, `;`, tabs or `|`, spaces around cells, capital letters of header and
+    emotions, blank lines; with a sample also ids in another case or without suffix: where the
+    meaning is plain, the standard form is written to `NAME.standard.csv`.
 
     Args:
         csv_path: The submission.
@@ -222,34 +226,12 @@ def check_submission(
         sample: `sample_submission.csv`.
 
     Returns:
-        What it was checked against, in words.
+        (path, words): the csv in the standard form, which may be this one; what it was checked
+        against.
 
     Raises:
         FileNotFoundError: If the csv or the sample is not there.
-        ValueError: Names the row, what was expected and what stands there.
-    """
-    csv_path = Path(csv_path)
-    _expect_there(csv_path)
-    return _check_cells(read_csv(csv_path), emotions, sample, csv_path)
-
-
-def standard_submission(
-    csv_path: str | Path, emotions: Collection[str], sample: str | Path | None = None
-) -> tuple[Path, str]:
-    """Check a submission as `check_submission` does, whatever form it was written in.
-
-    A byte order mark, UTF-16, `;`, tabs or `|`, spaces around cells, capital letters of header and
-    emotions, blank lines; with a sample also ids in another case or without suffix: where the
-    meaning is plain, the standard form is written to `NAME.standard.csv`.
-
-    Args:
-        csv_path, emotions, sample: As there.
-
-    Returns:
-        (path, words): the csv in the standard form, which may be this one; and as there.
-
-    Raises:
-        FileNotFoundError, ValueError: As there; nothing is written then.
+        ValueError: Names the row, what was expected and what stands there; nothing is written.
     """
     csv_path = Path(csv_path)
     _expect_there(csv_path)

@@ -148,7 +148,9 @@ class _Session:
             if done >= phase.end_epoch or has_stopped(self._rows(done), self.config, phase):
                 continue
             if phase.number != begun:
-                self._enter(network, phase)
+                if phase.number and self.config.keep == "best":
+                    _load_weights_only(network, self.folder.best)
+                self._compile(network, phase)
             self._fit_phase(network, phase, max(done, phase.first_epoch))
             done = phase.end_epoch
         if self.config.keep == "best":
@@ -180,12 +182,6 @@ class _Session:
 
     def _rows(self, done: int) -> list[dict]:
         return [row for row in self.folder.history() if row["epoch"] < done]
-
-    def _enter(self, network: keras.Model, phase: Phase) -> None:
-        """Begin a phase: from the best of those before, where the best is kept."""
-        if phase.number and self.config.keep == "best":
-            _load_weights_only(network, self.folder.best)
-        self._compile(network, phase)
 
     def _compile(self, network: keras.Model, phase: Phase) -> None:
         config = self.config

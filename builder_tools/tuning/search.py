@@ -14,7 +14,6 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import keras_tuner
@@ -81,7 +80,8 @@ def tune(
         _remove_search(folder)
     _begin(folder, identity)
     oracle = EmotionOracle(objective, trials=trials, seed=seed)
-    with _messages_to_stderr(), playing(chief):
+    # KerasTuner prints; stdout is for results.
+    with contextlib.redirect_stdout(sys.stderr), playing(chief):
         tuner = EmotionTuner(
             oracle,
             hypermodel,
@@ -89,7 +89,8 @@ def tune(
             project=identity["project"],
             after_trial=lambda oracle: _report(oracle, folder, identity["project"]),
         )
-        _log_progress(oracle)
+        if oracle.num_ended:
+            logger.info("Going on: %d of %d trials are done.", oracle.num_ended, trials)
         if chief:
             serve(oracle, chief, identity["key"], after_trial=tuner.after_trial)
         else:
@@ -193,18 +194,6 @@ def _remove_search(folder: Path) -> None:
         shutil.rmtree(project)
     for name in (TABLE_FILE, CONFIG_FILE, SEARCH_FILE):
         (folder / name).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _messages_to_stderr() -> Iterator[None]:
-    """KerasTuner prints; stdout is for results."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
-
-
-def _log_progress(oracle: EmotionOracle) -> None:
-    if oracle.num_ended:
-        logger.info("Going on: %d of %d trials are done.", oracle.num_ended, oracle.max_trials)
 
 
 def _report(oracle: EmotionOracle, folder: Path, project: str) -> None:

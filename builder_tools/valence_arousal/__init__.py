@@ -12,7 +12,6 @@ _PLACES = {
     "LabellerSpec": "labellers",
     "ValenceArousalLabeller": "labeller",
     "faces_of": "labellers",
-    "label_table": "labellers",
     "labels_by_name": "labels_csv",
     "labels_for": "labellers",
     "make_labeller": "labellers",

@@ -105,18 +105,3 @@ def faces_of(table: ImageTable):
     from builder_tools.valence_arousal.vectors import SIDE_PX
 
     return table.resized(SIDE_PX)
-
-
-def label_table(name: str, table: ImageTable, **options: Any) -> np.ndarray:
-    """Fit a labeller on labelled images and labels them, `(n, 2)` valence and arousal.
-
-    Args:
-        name: In `LABELLERS`.
-        table: The images.
-        **options: Of the labeller.
-
-    Raises:
-        ValueError: If the labeller refuses them.
-    """
-    labeller = make_labeller(name, **({"emotions": table.emotions} | options))
-    return labeller.fit_transform(faces_of(table), labels_for(name, table))

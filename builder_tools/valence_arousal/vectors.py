@@ -61,7 +61,9 @@ def pixel_vectors(images: np.ndarray) -> np.ndarray:
     stacked = resize_stack(images, SIDE_PX).astype(np.float32)
     grey = stacked @ GREY_WEIGHTS if stacked.ndim == 4 else stacked
     vectors = grey.reshape(len(grey), -1) / 255
-    _check_not_constant(vectors)
+    blank = np.flatnonzero(np.ptp(vectors, axis=1) < 1 / 255)
+    if len(blank):
+        raise _BlankFaceError(blank)
     return vectors
 
 
@@ -144,12 +146,6 @@ class _BlankFaceError(ValueError):
             f"Expected images that show something. Received: {len(self.rows)} of one single "
             f"grey, the first at row {start + int(self.rows[0])}. Try builder-tools clean."
         )
-
-
-def _check_not_constant(vectors: np.ndarray) -> None:
-    blank = np.flatnonzero(np.ptp(vectors, axis=1) < 1 / 255)
-    if len(blank):
-        raise _BlankFaceError(blank)
 
 
 def _chunks(length: int) -> Iterator[slice]:

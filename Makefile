@@ -62,8 +62,9 @@ benchmark: $(VENV)/.full ## measure the shipped models beside fer, and this mach
 
 benchmarks: benchmark ## everything that is measured without training (an hour or two)
 	@for script in robustness runtimes precisions crop_margin crop_accuracy detectors cleaning networks \
-		starvation tracking web hostile; do \
+		starvation tracking web; do \
 		$(VENV)/bin/python benchmarks/$$script.py; done
+	@$(VENV)/bin/python benchmarks/hostile
 	@$(VENV)/bin/python -m studies.labellers
 
 clean: ## remove the environment and what the demo wrote

@@ -11,17 +11,15 @@ file that did it. Counted are
 - left files: anything left in the output's or the system's temporary folder, or written outside;
 - peak memory of the processes, which has a stated bound.
 
-Raw requests to the page are sent by `hostile_requests.py`, where it is there.
+Raw requests to the page are made and sent by `requests.py`.
 
-    python benchmarks/hostile.py                        # 10,000 inputs, an hour or so
-    python benchmarks/hostile.py --images 400 --videos 40 --zips 60 --seed 7 --no-report
+    python benchmarks/hostile                        # 10,000 inputs, an hour or so
+    python benchmarks/hostile --images 400 --videos 40 --zips 60 --seed 7 --no-report
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
-import importlib.util
 import json
 import os
 import subprocess
@@ -29,14 +27,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import hostile_inputs
 from machine import describe_machine, peak_mb
 
-REPORT = Path(__file__).resolve().parent.parent / "reports" / "reliability.md"
+from hostile import inputs, requests
+
+PROGRAM = Path(__file__).resolve().parent
+REPORT = PROGRAM.parent.parent / "reports" / "reliability.md"
 START, END = "<!-- hostile.py: begin -->", "<!-- hostile.py: end -->"
 FOLDER = 100
 """Images a run of `img-batch`."""
@@ -106,7 +105,7 @@ def _try_folder(seed: int, numbers: range, place: Path) -> Outcome:
     images, out, temporary = (place / name for name in ("images", "out", "tmp"))
     for folder in (images, out, temporary):
         folder.mkdir()
-    names = {hostile_inputs.put_image(images, seed, number).name for number in numbers}
+    names = {inputs.put_image(images, seed, number).name for number in numbers}
     command = [sys.executable, "-m", "builder_tools", "img-batch", str(images)]
     command += ["--csv", str(out / "s.csv"), "--workers", "2"]
     done = _watched(command, FOLDER_S, temporary)
@@ -184,7 +183,7 @@ def try_files(kind: str, seed: int, count: int, work: Path) -> Outcome:
     total, number = Outcome(kind), 0
     while number < count:
         with tempfile.TemporaryDirectory(dir=work) as place:
-            command = [sys.executable, __file__, "--worker", kind]
+            command = [sys.executable, str(PROGRAM), "--worker", kind]
             command += [str(seed), str(number), str(count), place]
             begin_s = time.monotonic()
             told, done = _followed(command, Path(place))
@@ -241,89 +240,15 @@ def _followed(command: list[str], temporary: Path) -> tuple[list[dict], _Done]:
     return told, _Done(code, hung.is_set(), "", 0.0, 0.0)
 
 
-def work_through(kind: str, seed: int, first: int, count: int, place: Path) -> None:
-    """Try files one after another and tell a JSON line of each: what a worker does."""
-    attempts = {"videos": _videos, "zips": _zips}[kind](seed, range(first, count), place)
-    for number, answered, error, left in attempts:
-        told = {"number": number, "answered": answered, "error": error, "left": left}
-        print(json.dumps({**told, "peak_mb": peak_mb()}), flush=True)
-
-
-Attempt = tuple[int, bool, str, int]
-
-
-def _videos(seed: int, numbers: range, place: Path) -> Iterator[Attempt]:
-    from builder_tools import Inference
-
-    folder = place / "videos"
-    folder.mkdir()
-    with Inference(inference_mode="video", show_state_mode="none", workers=1) as inference:
-        for number in numbers:
-            name, data = hostile_inputs.video(seed, number)
-            (folder / name).write_bytes(data)
-            answered, error = False, ""
-            try:
-                with inference.run(folder / name, max_frames=50) as results:
-                    answered = sum(1 for _ in results) > 0
-            except (OSError, ValueError):
-                pass  # refused in a sentence
-            except Exception as other:
-                error = f"{type(other).__name__}: {other}"
-            (folder / name).unlink()
-            yield number, answered, error, _left(place, folder)
-
-
-def _zips(seed: int, numbers: range, place: Path) -> Iterator[Attempt]:
-    from builder_tools.media import IMAGE_ERRORS, read_image
-    from builder_tools.web.limits import Limits, Refused, unpack_images
-
-    folder, out = place / "zips", place / "zips" / "out"
-    folder.mkdir()
-    for number in numbers:
-        name, data = hostile_inputs.archive(seed, number)
-        (folder / name).write_bytes(data)
-        out.mkdir()
-        answered, error = False, ""
-        try:
-            found = unpack_images(folder / name, out, Limits(max_unpacked_mb=20))
-            for path in found.paths.values():
-                try:
-                    read_image(path)
-                except IMAGE_ERRORS:
-                    continue
-            answered = True
-        except Refused:
-            pass
-        except Exception as other:
-            error = f"{type(other).__name__}: {other}"
-        for path in out.iterdir():
-            path.unlink()
-        out.rmdir()
-        (folder / name).unlink()
-        yield number, answered, error, _left(place, folder)
-
-
-def _left(place: Path, own: Path) -> int:
-    """Count what lies in the temporary folder beside the worker's own, and in that."""
-    return len([path for path in place.rglob("*") if path != own])
-
-
-def try_requests(seed: int, count: int) -> Outcome | None:
-    """Send raw requests by `hostile_requests.campaign(seed, count)`; None where it is not there.
-
-    It returns a mapping with some of the fields of `Outcome`.
-    """
-    if not count or importlib.util.find_spec("hostile_requests") is None:
-        return None
-    import hostile_requests
-
+def try_requests(seed: int, count: int) -> Outcome:
+    """Send raw requests to the page."""
     begin_s = time.monotonic()
-    found = dict(hostile_requests.campaign(seed, count))
+    found = dict(requests.campaign(seed, count))
     return Outcome("requests", **{"seconds": time.monotonic() - begin_s, **found})
 
 
 def run_campaign(
-    seed: int, *, images: int = 0, videos: int = 0, zips: int = 0, requests: int = 0
+    seed: int, *, images: int = 0, videos: int = 0, zips: int = 0, num_requests: int = 0
 ) -> list[Outcome]:
     """Run the campaign; one outcome a kind of input."""
     with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
@@ -332,7 +257,7 @@ def run_campaign(
             try_images(seed, images, work) if images else None,
             try_files("videos", seed, videos, work) if videos else None,
             try_files("zips", seed, zips, work) if zips else None,
-            try_requests(seed, requests),
+            try_requests(seed, num_requests) if num_requests else None,
         ]
     return [outcome for outcome in outcomes if outcome is not None]
 
@@ -372,33 +297,6 @@ def write_report(text: str) -> None:
     REPORT.write_text(f"{before}{START}\n{about}\n\n{text}\n{END}{after}", encoding="utf-8")
 
 
-_ABOUT = f"""`python benchmarks/hostile.py` makes the inputs from a seed (nobody's images) and
+_ABOUT = f"""`python benchmarks/hostile` makes the inputs from a seed (nobody's images) and
 counts what went wrong. Images go through `img-batch`; "answered" are those that could be read,
 the rest got a row as unreadable with its reason. Stated bound of memory: {MEMORY_BOUND_MB:,} MB."""
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--images", type=int, default=8_500)
-    parser.add_argument("--videos", type=int, default=800)
-    parser.add_argument("--zips", type=int, default=800)
-    parser.add_argument("--requests", type=int, default=400)
-    parser.add_argument("--no-report", action="store_true", help="print only")
-    parser.add_argument("--worker", nargs=5, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.worker:
-        kind, seed, first, count, place = options.worker
-        work_through(kind, int(seed), int(first), int(count), Path(place))
-        return 0
-    numbers = {name: getattr(options, name) for name in ("images", "videos", "zips", "requests")}
-    outcomes = run_campaign(options.seed, **numbers)
-    text = table(outcomes, options.seed)
-    print(text)
-    if not options.no_report:
-        write_report(text)
-    return int(any(one.faults for one in outcomes))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

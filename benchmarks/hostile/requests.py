@@ -10,12 +10,11 @@ addresses of other servers, bytes flipped, lengths that lie, requests cut off. C
 - hangs: a whole request without any answer, and times the server did not answer `/health`;
 - left files: what lies in its temporary folder after SIGTERM, or outside its private one.
 
-    python benchmarks/hostile_requests.py --count 2000 --seed 7
+    python benchmarks/hostile --images 0 --videos 0 --zips 0 --requests 2000 --seed 7 --no-report
 """
 
 from __future__ import annotations
 
-import argparse
 import http.server
 import json
 import os
@@ -34,9 +33,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.request import urlopen
 
-import hostile_inputs
 import numpy as np
 from machine import peak_mb
+
+from hostile import inputs
 
 Rng = np.random.Generator
 
@@ -95,7 +95,7 @@ class Request:
 
 @dataclass
 class Found:
-    """What a campaign gave so far; see `hostile.Outcome`."""
+    """What a campaign gave so far; see `campaign.Outcome`."""
 
     answered: int = 0
     crashes: int = 0
@@ -161,7 +161,7 @@ def _read(rng: Rng, places: Places, case):
 
 def _several(rng: Rng, places: Places, case):
     """Several files, as the page sends them, with a list that may say anything."""
-    name, data = hostile_inputs.image_file(*case)
+    name, data = inputs.image_file(*case)
     values = (
         *places.files, places.address, name, "\ud800", "x" * 3000, "=1+1.jpg", "../../a.jpg",
         *(None, True, -1, 10**30, 1e308, len(data), [], {}, [[[[[[[[]]]]]]]]),
@@ -180,7 +180,7 @@ def _several(rng: Rng, places: Places, case):
 
 
 def _form_upload(rng: Rng, places: Places, case):
-    name, data = hostile_inputs.image_file(*case)
+    name, data = inputs.image_file(*case)
     names = (name, "../../a.jpg", "<img src=x>.jpg", "a" * 5000, "", "=1+1.jpg", "\x00", "/etc/a")
     field_name = ("files", "files", "files", "file", "")[rng.integers(5)]
     routes = ("/en/photo", "/ru/photo?blur=maybe", "/api/photo", "/en/video")
@@ -195,17 +195,17 @@ def _form(path: str, field_name: str, name: str, data: bytes):
 
 
 def _photo(rng: Rng, places: Places, case):
-    return "POST", "/api/photo?name=a.jpg", [], hostile_inputs.image_file(*case)[1]
+    return "POST", "/api/photo?name=a.jpg", [], inputs.image_file(*case)[1]
 
 
 def _batch(rng: Rng, places: Places, case):
-    return "POST", "/api/batch", [], hostile_inputs.archive(*case)[1]
+    return "POST", "/api/batch", [], inputs.archive(*case)[1]
 
 
 def _video(rng: Rng, places: Places, case):
     if rng.random() < 0.7:  # they take their time
         return _photo(rng, places, case)
-    return "POST", "/api/video", [], hostile_inputs.video(*case)[1]
+    return "POST", "/api/video", [], inputs.video(*case)[1]
 
 
 def _camera(rng: Rng, places: Places, case):
@@ -217,7 +217,7 @@ def _camera(rng: Rng, places: Places, case):
 
 
 def campaign(seed: int, count: int) -> dict[str, object]:
-    """Send so many requests to a server started for them; return counts as `hostile.Outcome`'s.
+    """Send so many requests to a server started for them; return counts as `campaign.Outcome`'s.
 
     Args:
         seed: Of the requests.
@@ -386,15 +386,3 @@ def _elsewhere() -> Iterator[tuple[str, list[str]]]:
         threading.Thread(target=other.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{other.server_address[1]}/a.jpg", asked
         other.shutdown()
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seed", type=int, default=2026)
-    parser.add_argument("--count", type=int, default=600)
-    options = parser.parse_args()
-    print(json.dumps(campaign(options.seed, options.count), indent=1))
-
-
-if __name__ == "__main__":
-    main()

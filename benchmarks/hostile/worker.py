@@ -1,0 +1,78 @@
+"""The process that tries hostile videos and zips one after another, and may end at any of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from machine import peak_mb
+
+from hostile import inputs
+
+Attempt = tuple[int, bool, str, int]
+"""Number, whether it gave a result, the error that is no sentence, files left."""
+
+
+def work_through(kind: str, seed: int, first: int, count: int, place: Path) -> None:
+    """Try files one after another and tell a JSON line of each: what a worker does."""
+    attempts = {"videos": _videos, "zips": _zips}[kind](seed, range(first, count), place)
+    for number, answered, error, left in attempts:
+        told = {"number": number, "answered": answered, "error": error, "left": left}
+        print(json.dumps({**told, "peak_mb": peak_mb()}), flush=True)
+
+
+def _videos(seed: int, numbers: range, place: Path) -> Iterator[Attempt]:
+    from builder_tools import Inference
+
+    folder = place / "videos"
+    folder.mkdir()
+    with Inference(inference_mode="video", show_state_mode="none", workers=1) as inference:
+        for number in numbers:
+            name, data = inputs.video(seed, number)
+            (folder / name).write_bytes(data)
+            answered, error = False, ""
+            try:
+                with inference.run(folder / name, max_frames=50) as results:
+                    answered = sum(1 for _ in results) > 0
+            except (OSError, ValueError):
+                pass  # refused in a sentence
+            except Exception as other:
+                error = f"{type(other).__name__}: {other}"
+            (folder / name).unlink()
+            yield number, answered, error, _left(place, folder)
+
+
+def _zips(seed: int, numbers: range, place: Path) -> Iterator[Attempt]:
+    from builder_tools.media import IMAGE_ERRORS, read_image
+    from builder_tools.web.limits import Limits, Refused, unpack_images
+
+    folder, out = place / "zips", place / "zips" / "out"
+    folder.mkdir()
+    for number in numbers:
+        name, data = inputs.archive(seed, number)
+        (folder / name).write_bytes(data)
+        out.mkdir()
+        answered, error = False, ""
+        try:
+            found = unpack_images(folder / name, out, Limits(max_unpacked_mb=20))
+            for path in found.paths.values():
+                try:
+                    read_image(path)
+                except IMAGE_ERRORS:
+                    continue
+            answered = True
+        except Refused:
+            pass
+        except Exception as other:
+            error = f"{type(other).__name__}: {other}"
+        for path in out.iterdir():
+            path.unlink()
+        out.rmdir()
+        (folder / name).unlink()
+        yield number, answered, error, _left(place, folder)
+
+
+def _left(place: Path, own: Path) -> int:
+    """Count what lies in the temporary folder beside the worker's own, and in that."""
+    return len([path for path in place.rglob("*") if path != own])

@@ -51,7 +51,7 @@ def save_model(
         limits: See `ModelCard`.
 
     Returns:
-        The card. `study.deciding.fit_decisions` adds temperature and decision to it.
+        The card. `release.deciding.fit_decisions` adds temperature and decision to it.
 
     Raises:
         ValueError: If a class has no probability, or the model holds a type that

@@ -141,15 +141,7 @@ def make_submission(
         rows = begin_rows(journal, job.paths, restart=restart)
         yield from rows
         left = list(zip(job.names, job.paths, strict=True))[len(rows) :]
-        stamps: deque[Stamp] = deque()
-
-        def stamped() -> Iterator[Path]:
-            for _, path in left:
-                stamps.append(stamp_of(path))  # before it is read
-                yield path
-
-        for row in inference.batch_rows(stamped(), [name for name, _ in left]):
-            add_row(journal, row, stamps.popleft())
+        for row in _noted_rows(inference, left, journal):
             rows.append(row)
             yield row
         emotions = tuple(inference.model.emotions)
@@ -161,6 +153,22 @@ def make_submission(
             write_faces(Path(faces_csv), rows, emotions, **columns)
         write_submission(rows, csv_path, job.names, emotions, persons=asked)
         journal.remove()
+
+
+def _noted_rows(
+    inference: Inference, named: Sequence[tuple[str, Path]], journal: Journal
+) -> Iterator[BatchRow]:
+    """Yield the rows of images, each noted with what its file was before it was read."""
+    stamps: deque[Stamp] = deque()
+
+    def stamped() -> Iterator[Path]:
+        for _, path in named:
+            stamps.append(stamp_of(path))
+            yield path
+
+    for row in inference.batch_rows(stamped(), [name for name, _ in named]):
+        add_row(journal, row, stamps.popleft())
+        yield row
 
 
 def write_submission(

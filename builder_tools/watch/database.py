@@ -137,7 +137,9 @@ class Database:
     def read(self, query: sa.Select) -> list[dict[str, Any]]:
         """Return the rows of a query."""
         with explained(self._engine), self._engine.connect() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+            found = connection.execute(query)
+            names = list(found.keys())  # a report by day has very many rows: no mapping a row
+            return [dict(zip(names, row, strict=True)) for row in found]
 
     def close(self) -> None:
         """Let go of the database; may be called twice."""

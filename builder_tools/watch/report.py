@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -29,9 +29,8 @@ GROUPINGS: dict[str, tuple[str, ...]] = {
 WITHIN_SD = 1.959964
 
 
-@dataclass(frozen=True)
-class Mean:
-    """A mean and its 95 % interval; None where nothing is known."""
+class Mean(NamedTuple):
+    """A mean and its 95 % interval; None where nothing is known. A year of days has very many."""
 
     value: float | None
     low: float | None
@@ -106,13 +105,19 @@ def rank(found: Sequence[GroupFigures], measure: str) -> list[GroupFigures]:
     return sorted(found, key=lambda one: (value[id(one)] is None, -(value[id(one)] or 0.0)))
 
 
+_SUMS = tuple(
+    (name, f"{name}_sum", f"{name}_squares", name in PLACES, 100 if name == "dwell" else UNIT)
+    for name in MEASURES
+)
+"""Of each measure: its columns, whether it is known of some visits only, and its unit."""
+
+
 def _figures(row: Mapping[str, Any], columns: Sequence[str]) -> GroupFigures:
-    visits = int(row["visits"])
-    means = {}
-    for name in MEASURES:
-        count = int(row["placed"]) if name in PLACES else visits
-        scale = 100 if name == "dwell" else UNIT
-        means[name] = _mean(int(row[f"{name}_sum"]), int(row[f"{name}_squares"]), count, scale)
+    visits, placed = row["visits"], row["placed"]
+    means = {
+        name: _mean(row[total], row[squares], placed if is_place else visits, scale)
+        for name, total, squares, is_place, scale in _SUMS
+    }
     return GroupFigures({name: row[name] for name in columns}, visits, means)
 
 

@@ -23,7 +23,8 @@ def write_report(results: Found, plan: Mapping[str, int], path: Path) -> Path:
         "# Past one machine\n\n"
         "Measured by `python benchmarks/scale.py`; the figures stand in `scale.json` beside this. "
         "Each part says its machine and load: on a busy machine wall times are long, while "
-        "processor time is near what a quiet one would show.\n\n"
+        "processor time is near what a quiet one would show. Where a size is smaller than planned, "
+        "the plan stands beside it.\n\n"
     )
     for part, tell in SECTIONS.items():
         if part in results:
@@ -91,7 +92,8 @@ def _database(found: Found, plan: Mapping[str, int]) -> str:
         f"A year of {year['cameras']} cameras with {year['visits_a_day']} visits a day each is "
         f"{year['visits']:,} visits, with indexes and hourly totals: {sizes}. `keep_days` bounds "
         "it.\n\nSeconds of a report, the slowest of three. Reports read the hourly totals, so "
-        "they grow with exhibits and hours, not with visits. The slowest: "
+        "they grow with exhibits and hours, not with visits; by day over the year is a table of "
+        "18,250 lines. The slowest: "
         f"{', '.join(f'{name} {value:.2f} s' for name, value in slowest.items())}.\n\n"
         f"{_table(('report', *names), rows)}\n"
     )
@@ -117,7 +119,8 @@ def _archive(found: Found, plan: Mapping[str, int]) -> str:
         f"`archive`. {_machine(found)} The load was {found['load']:.1f} on average: what is "
         "gained by a second worker is bounded by what others left of the second core.\n\n"
         f"{_table(('run', 'wall s', 'processor s', 'gain'), rows)}\n"
-        f"A recording-hour at {found['film_fps']} fps costs {hour:.0f} s of processor time, so a "
+        f"A recording-hour at {found['film_fps']} fps costs at most {hour:.0f} s of processor time "
+        "(an image, which is searched in whole, counts as one of its frames here), so a "
         f"core does {3600 / hour:.1f} hours of film an hour; the start of a worker, models "
         f"included, {found['start_s']:.0f} s.\n\n"
     )

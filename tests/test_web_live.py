@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -27,6 +26,7 @@ from builder_tools.web.live import Asked, Live, open_site
 from builder_tools.web.texts import Words
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+PHONE = {"width": 390, "height": 844}
 TODAY = date(2026, 11, 26)
 
 
@@ -112,7 +112,7 @@ def test_a_database_that_is_gone_is_a_sentence(tmp_path, monkeypatch):
 def test_in_a_browser_beside_a_running_service(tmp_path, astronaut):
     """Two films of a face: visits come to the page without its being loaded again."""
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is absent")
-    from test_web_browser import LEAST_CONTRAST, LOW_CONTRAST, PHONE, UNREADABLE, keep_image
+    from browser_page import faults, keep_image
 
     portrait = np.ascontiguousarray(astronaut[:240, 80:320])
     cameras = ""
@@ -155,8 +155,7 @@ def test_in_a_browser_beside_a_running_service(tmp_path, astronaut):
         page.select_option("[name=measure]", "dwell")
         page.wait_for_selector("text=Ranking: time spent")
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-        faults = page.evaluate(LOW_CONTRAST, LEAST_CONTRAST) + page.evaluate(UNREADABLE)
-        assert json.dumps(faults) == "[]"
+        assert faults(page) == []
         keep_image(page, "live")
         page.select_option("[name=period]", "days")
         page.fill("[name=until]", "2026-01-01")

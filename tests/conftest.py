@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import gc
 import http.server
 import importlib.util
 import inspect
 import os
 import re
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -71,18 +67,6 @@ def pytest_configure(config: pytest.Config) -> None:
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal:  # not in the processes of xdist, whose reports come here, too
         config.pluginmanager.register(FailuresAtOnce(terminal))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def memory_goes_back() -> Iterator[None]:
-    """Ends each file without the networks of its tests: they would add up to gigabytes."""
-    yield
-    if "keras" in sys.modules:
-        sys.modules["keras"].utils.clear_session()
-    gc.collect()
-    if sys.platform.startswith("linux"):
-        with suppress(OSError, AttributeError):  # another C library than GNU's
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,7 @@ def test_a_person_moves_evenly_and_others_keep_to_their_half():
 def test_every_frame_has_its_face_where_it_is_and_few_are_searched():
     detector = CountingDetector()
     results = run(film(11), detector, detect_every=4)
-    assert detector.searched == [0, 4, 8]
+    assert sorted(detector.searched) == [0, 4, 8], "by two threads, in any order"
     assert [result.frame for result in results] == list(range(11))
     for result in results[:9]:
         (found,) = result.faces

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -39,9 +40,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from postgres_server import BINARIES, running_postgres
 
 from builder_tools.media import VideoWriter, write_image
+from builder_tools.watch.config import Site
 from builder_tools.watch.database import Database
-from builder_tools.watch.report import GROUPINGS, figures
-from builder_tools.watch.tables import MEASURES, TOTALS, UNIT, VISITS
+from builder_tools.watch.report import GROUPINGS, GroupFigures, figures
+from builder_tools.watch.tables import DAY_TOTALS, MEASURES, TOTALS, UNIT, VISITS
+from builder_tools.web.live import Asked, Live
+from builder_tools.web.texts import Words
 
 PLAN = {"cameras": 4, "minutes": 60, "kills": 20, "visits": 1_000_000, "films": 200, "images": 5000}
 STREAM = Plan(there_s=8.0, away_s=6.0)
@@ -149,17 +153,18 @@ def fill(url: str, visits: int) -> None:
     """Write visits, and their totals in one statement instead of visit by visit."""
     Database(url, ZONE).close()
     engine = sa.create_engine(url if "://" in url else f"sqlite:///{url}")
-    key = [VISITS.c[name] for name in ("exhibit", "day", "hour", "weekday")]
     wide = {name: sa.cast(sa.func.coalesce(VISITS.c[name], 0), sa.BigInteger) for name in MEASURES}
     sums = [sa.func.count(), sa.func.count(VISITS.c.valence)]
     sums += [sa.func.sum(column) for column in wide.values()]
     sums += [sa.func.sum(column * column) for column in wide.values()]
-    names = [column.name for column in TOTALS.c]
     with engine.begin() as connection:
         for rows in made_visits(visits):
             connection.execute(sa.insert(VISITS), rows)
-        totals = sa.select(*key, *sums).group_by(*key)
-        connection.execute(sa.insert(TOTALS).from_select(names, totals))
+        for totals in (TOTALS, DAY_TOTALS):
+            names = [column.name for column in totals.c]
+            key = [VISITS.c[name] for name in names[: names.index("visits")]]
+            of_visits = sa.select(*key, *sums).group_by(*key)
+            connection.execute(sa.insert(totals).from_select(names, of_visits))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("ANALYZE"))
     engine.dispose()
@@ -172,19 +177,31 @@ PERIODS = {
 }
 
 
-def measure_reports(url: str) -> dict[str, float]:
-    """Return the slowest of three of each report page, seconds."""
-    found = {}
-    with closing(Database(url, ZONE)) as database:
+def measure_reports(url: str) -> tuple[dict[str, float], list[list[GroupFigures]]]:
+    """Return the slowest of three of each report and live page, seconds; and all figures."""
+    seconds, told = {}, []
+
+    def take_time(name: str, work: Callable[[], Any]) -> Any:
+        times = []
+        for _ in range(3):
+            begin_s = time.perf_counter()
+            found = work()
+            times.append(time.perf_counter() - begin_s)
+        seconds[name] = max(times)
+        return found
+
+    with (
+        closing(Database(url, ZONE)) as database,
+        closing(Live(Site((), database=url, minimum_group=5))) as live,
+    ):
         for by in GROUPINGS:
             for period, (since, until) in PERIODS.items():
-                times = []
-                for _ in range(3):
-                    begin_s = time.perf_counter()
-                    figures(database, by=by, since=since, until=until, minimum_group=5)
-                    times.append(time.perf_counter() - begin_s)
-                found[f"by {by}, {period}"] = max(times)
-    return found
+                asked = partial(figures, database, by=by, since=since, until=until, minimum_group=5)
+                told.append(take_time(f"by {by}, {period}", asked))
+        for period, days in PERIODS.items():
+            asked = partial(live.part, Asked("days", *days), Words("en"))
+            take_time(f"live page (exhibits, ranking, heat map), {period}", asked)
+    return seconds, told
 
 
 def measure_database(options: argparse.Namespace) -> dict[str, Any]:
@@ -194,7 +211,7 @@ def measure_database(options: argparse.Namespace) -> dict[str, Any]:
         path = Path(folder) / "v.db"
         fill(str(path), options.visits)
         found["bytes_a_visit"]["SQLite"] = path.stat().st_size / options.visits
-        found["reports_s"]["SQLite"] = measure_reports(str(path))
+        found["reports_s"]["SQLite"], in_sqlite = measure_reports(str(path))
     if BINARIES is not None:
         with running_postgres() as url:
             fill(url, options.visits)
@@ -203,7 +220,8 @@ def measure_database(options: argparse.Namespace) -> dict[str, Any]:
                 size = connection.scalar(sa.text("SELECT pg_database_size(current_database())"))
             engine.dispose()
             found["bytes_a_visit"]["PostgreSQL"] = size / options.visits
-            found["reports_s"]["PostgreSQL"] = measure_reports(url)
+            found["reports_s"]["PostgreSQL"], in_postgresql = measure_reports(url)
+            found["same"] = in_sqlite == in_postgresql
     visits = YEAR_CAMERAS * VISITS_A_DAY * 365
     found["year"] = {
         "cameras": YEAR_CAMERAS,

@@ -79,6 +79,9 @@ def _database(found: Found, plan: Mapping[str, int]) -> str:
     year = found["year"]
     names = list(found["reports_s"])
     pages = list(found["reports_s"][names[0]])
+    same = {True: " Both tell the same to the last digit.", False: " They DIFFER."}.get(
+        found.get("same"), ""
+    )
     slowest = {name: max(found["reports_s"][name].values()) for name in names}
     rows = [(page, *(f"{found['reports_s'][name][page]:.3f}" for name in names)) for page in pages]
     sizes = "; ".join(
@@ -91,10 +94,10 @@ def _database(found: Found, plan: Mapping[str, int]) -> str:
         f"{_machine(found)}\n\n"
         f"A year of {year['cameras']} cameras with {year['visits_a_day']} visits a day each is "
         f"{year['visits']:,} visits, with indexes and hourly totals: {sizes}. `keep_days` bounds "
-        "it.\n\nSeconds of a report, the slowest of three. Reports read the hourly totals, so "
-        "they grow with exhibits and hours, not with visits; by day over the year is a table of "
-        "18,250 lines. The slowest: "
-        f"{', '.join(f'{name} {value:.2f} s' for name, value in slowest.items())}.\n\n"
+        "it.\n\nSeconds of a report, the slowest of three. Reports read totals by day, those "
+        "by hour and the heat map totals by hour, so they grow with exhibits and days, not with "
+        "visits; by day over the year is a table of 18,250 lines. The slowest: "
+        f"{', '.join(f'{name} {value:.2f} s' for name, value in slowest.items())}.{same}\n\n"
         f"{_table(('report', *names), rows)}\n"
     )
 
@@ -143,8 +146,8 @@ WHERE_IT_ENDS = """## Where it stops scaling, and what then
   fairly, and visits stay right until gaps between answers near `gap_s`. Then a second `watch` with
   other cameras writes into the same PostgreSQL: rows are named by camera and run, nothing clashes.
 - **SQLite** takes one writer and one machine. A second service or a page elsewhere: PostgreSQL.
-- **Reports** read a row an exhibit and hour. Hundreds of exhibits over many years would want totals
-  by day beside those by hour.
+- **Reports** read a row an exhibit and day, those by hour a row an exhibit and hour. Hundreds of
+  exhibits by hour over many years would want totals by hour of the month beside these.
 - **Archives**: a recording is one unit of work, since identities do not survive a cut, so no run is
   shorter than its longest recording. Beyond that, all nodes read from one storage: its bandwidth is
   the next bound, and more nodes than it feeds wait.

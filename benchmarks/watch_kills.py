@@ -88,15 +88,14 @@ def kill_at_random(kills: int, seed: int) -> Kills:
         service.wait()
         streams.close()
         database = Database(str(Path(folder) / "v.db"), ZoneInfo("UTC"))
-        rows = database.read(sa.select(VISITS))
+        dwells = sorted(dwell / 100 for dwell in database.read(sa.select(VISITS.c.dwell))["dwell"])
         counted = sum(one.visits for one in figures(database, minimum_group=1))
         database.close()
     begun = [end_s - camera * PHASE_S for camera in range(CAMERAS)]
     late = [seconds % period_s < LATE_S for seconds in begun]
     expected = sum(PLAN.visits(s) - is_late for s, is_late in zip(begun, late, strict=True))
-    dwells = sorted(row["dwell"] / 100 for row in rows)
     whole = dwells[CAMERAS:]  # the last visit of each camera is cut short by the end
-    return Kills(kills, expected, counted, len(rows), whole[0] if whole else 0.0)
+    return Kills(kills, expected, counted, len(dwells), whole[0] if whole else 0.0)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from builder_tools.cli import main
 from builder_tools.results import Box, Face, FaceEmotion
 from builder_tools.watch.config import EXAMPLE, read_site
 from builder_tools.watch.database import Database, DatabaseError, Sighting
-from builder_tools.watch.report import figures, rank
+from builder_tools.watch.report import GROUPINGS, figures, rank
 from builder_tools.watch.visits import Place, Visit, VisitKeeper, resumed_visit
 
 NOON = datetime(2026, 11, 2, 11, 0)  # a Monday; 12:00 in Berlin
@@ -102,7 +102,7 @@ def postgres(server):
     yield server
     engine = sa.create_engine(server)
     with engine.begin() as connection:
-        for name in ("visits", "totals", "cameras", "alembic_version"):
+        for name in ("visits", "totals", "day_totals", "cameras", "alembic_version"):
             connection.execute(sa.text(f"DROP TABLE IF EXISTS {name}"))
     engine.dispose()
 
@@ -192,9 +192,43 @@ def test_both_databases_tell_the_same_to_the_last_digit(tmp_path, postgres):
     for url in (str(tmp_path / "visits.db"), postgres):
         database = Database(url, BERLIN)
         fill(database)
-        found.append([figures(database, by=by, minimum_group=2) for by in ("exhibit", "weekday")])
+        found.append([figures(database, by=by, minimum_group=2) for by in GROUPINGS])
         database.close()
     assert found[0] == found[1]
+
+
+def test_totals_by_day_are_those_by_hour_also_of_an_older_database(url):
+    import sqlalchemy as sa
+
+    from builder_tools.watch.tables import DAY_TOTALS, TOTALS
+
+    names = [column.name for column in DAY_TOTALS.c]
+    by_day = sa.select(*(TOTALS.c[name] for name in names[:3])).add_columns(
+        *(sa.cast(sa.func.sum(TOTALS.c[name]), sa.BigInteger) for name in names[3:])
+    )
+    by_day = by_day.group_by(*(TOTALS.c[name] for name in names[:3]))
+    database = Database(url, BERLIN)
+    fill(database)
+    engine = sa.create_engine(url if "://" in url else f"sqlite:///{url}")
+
+    def days() -> list[tuple]:
+        with engine.connect() as connection:
+            found = sorted(map(tuple, connection.execute(sa.select(DAY_TOTALS))))
+            assert found == sorted(map(tuple, connection.execute(by_day)))
+        return found
+
+    before = days()
+    assert [row[:4] for row in before] == [
+        ("Blue", "2026-11-02", 0, 8),
+        ("Red", "2026-11-02", 0, 2),
+    ]
+    with engine.begin() as connection:  # as it was before there were totals by day
+        connection.execute(sa.text("DROP TABLE day_totals"))
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+    database.close()
+    Database(url, BERLIN).close()
+    assert days() == before
+    engine.dispose()
 
 
 def test_a_visit_is_counted_once_however_often_it_is_written(url):

@@ -60,7 +60,7 @@ def rows(folder: Path) -> list[dict]:
     database = Database(str(folder / "visits.db"), ZoneInfo("UTC"))
     found = database.read(sa.select(VISITS).order_by(VISITS.c.camera, VISITS.c.id))
     database.close()
-    return found
+    return [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
 
 
 @pytest.fixture

@@ -46,7 +46,8 @@ def watch(database: Database, *cameras: Camera) -> Watch:
 
 
 def visits(database: Database) -> list[dict]:
-    return database.read(sa.select(VISITS).order_by(VISITS.c.id))
+    found = database.read(sa.select(VISITS).order_by(VISITS.c.id))
+    return [dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)]
 
 
 def test_a_camera_that_never_answers_is_told_and_the_other_goes_on(

@@ -1,8 +1,8 @@
 """The database of visits: SQLite in a file (the default) or PostgreSQL by its address.
 
 The schema is versioned: opening a database brings it up to date (`migrations/`). The row of a visit
-is written again while it lasts; ending it adds it to the hourly totals in the same transaction,
-and only where it was open: so it is counted once, whatever was tried twice.
+is written again while it lasts; ending it adds it to the totals in the same transaction, and only
+where it was open: so it is counted once, whatever was tried twice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from builder_tools.watch.tables import CAMERAS, MEASURES, TOTALS, UNIT, VISITS
+from builder_tools.watch.tables import CAMERAS, DAY_TOTALS, MEASURES, TOTALS, UNIT, VISITS
 from builder_tools.watch.visits import Visit
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -114,7 +114,8 @@ class Database:
         limit = now - timedelta(days=keep_days)
         day = limit.replace(tzinfo=UTC).astimezone(self.zone).date().isoformat()
         with explained(self._engine), self._engine.begin() as connection:
-            connection.execute(sa.delete(TOTALS).where(TOTALS.c.day < day))
+            for totals in (TOTALS, DAY_TOTALS):
+                connection.execute(sa.delete(totals).where(totals.c.day < day))
             gone = connection.execute(
                 sa.delete(VISITS).where(VISITS.c.day < day, sa.not_(VISITS.c.is_open))
             )
@@ -134,12 +135,13 @@ class Database:
         with explained(self._engine), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def read(self, query: sa.Select) -> list[dict[str, Any]]:
-        """Return the rows of a query."""
+    def read(self, query: sa.Select) -> dict[str, tuple]:
+        """Return what a query gives, by column: a report by day has very many rows."""
         with explained(self._engine), self._engine.connect() as connection:
             found = connection.execute(query)
-            names = list(found.keys())  # a report by day has very many rows: no mapping a row
-            return [dict(zip(names, row, strict=True)) for row in found]
+            names, rows = list(found.keys()), found.fetchall()
+        columns = zip(*rows, strict=True) if rows else [()] * len(names)
+        return dict(zip(names, columns, strict=True))
 
     def close(self) -> None:
         """Let go of the database; may be called twice."""
@@ -203,17 +205,18 @@ def _close(connection: sa.Connection, own) -> None:
 
 
 def _count(connection: sa.Connection, row: Mapping[str, Any]) -> None:
-    """Add an ended visit to the totals of its hour."""
+    """Add an ended visit to the totals of its hour and of its day."""
     placed = int(row["valence"] is not None)
     numbers = {name: row[name] or 0 for name in MEASURES}
     added = {"visits": 1, "placed": placed}
     added |= {f"{name}_sum": value for name, value in numbers.items()}
     added |= {f"{name}_squares": value * value for name, value in numbers.items()}
-    key = {name: row[name] for name in ("exhibit", "day", "hour")}
-    own = sa.and_(*(TOTALS.c[name] == value for name, value in key.items()))
-    grown = {name: TOTALS.c[name] + value for name, value in added.items()}
-    if not connection.execute(sa.update(TOTALS).where(own).values(**grown)).rowcount:
-        connection.execute(sa.insert(TOTALS).values(**key, weekday=row["weekday"], **added))
+    for totals in (TOTALS, DAY_TOTALS):
+        key = {column.name: row[column.name] for column in totals.primary_key}
+        own = sa.and_(*(totals.c[name] == value for name, value in key.items()))
+        grown = {name: totals.c[name] + value for name, value in added.items()}
+        if not connection.execute(sa.update(totals).where(own).values(**grown)).rowcount:
+            connection.execute(sa.insert(totals).values(**key, weekday=row["weekday"], **added))
 
 
 def _url(url: str) -> str:

@@ -7,16 +7,16 @@ mean, which groups of visits are large enough for.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
+import numpy as np
 import sqlalchemy as sa
 
 from builder_tools.watch.database import Database
-from builder_tools.watch.tables import MEASURES, PLACES, TOTALS, UNIT
+from builder_tools.watch.tables import DAY_TOTALS, MEASURES, PLACES, TOTALS, UNIT
 
 GROUPINGS: dict[str, tuple[str, ...]] = {
     "site": (),
@@ -77,20 +77,32 @@ def figures(
         raise ValueError(f"Expected by to be one of {list(GROUPINGS)}. Received: {by!r}.")
     if since and until and until < since:
         raise ValueError(f"Expected until >= since. Received: {until} before {since}.")
-    columns = [TOTALS.c[name] for name in GROUPINGS[by]]
+    totals = TOTALS if "hour" in GROUPINGS[by] else DAY_TOTALS
+    columns = [totals.c[name] for name in GROUPINGS[by]]
     sums = [
         sa.cast(sa.func.sum(column), sa.BigInteger).label(column.name)  # no slow decimals
-        for column in TOTALS.c
+        for column in totals.c
         if column.name in ("visits", "placed") or column.name.endswith(("_sum", "_squares"))
     ]
-    query = sa.select(*columns, *sums).having(sa.func.sum(TOTALS.c.visits) >= minimum_group)
+    query = sa.select(*columns, *sums).having(sa.func.sum(totals.c.visits) >= minimum_group)
     if columns:  # else the whole site is one group
         query = query.group_by(*columns).order_by(*columns)
     if since:
-        query = query.where(TOTALS.c.day >= since.isoformat())
+        query = query.where(totals.c.day >= since.isoformat())
     if until:
-        query = query.where(TOTALS.c.day <= until.isoformat())
-    return [_figures(row, GROUPINGS[by]) for row in database.read(query)]
+        query = query.where(totals.c.day <= until.isoformat())
+    found = database.read(query)
+    visits, of_measures = found["visits"], [_means(found, name) for name in MEASURES]
+    groups = zip(*(found[name] for name in GROUPINGS[by]), strict=True)
+    rows = zip(groups if columns else [()] * len(visits), visits, *of_measures, strict=True)
+    return [
+        GroupFigures(
+            dict(zip(GROUPINGS[by], group, strict=True)),
+            number,
+            dict(zip(MEASURES, means, strict=True)),
+        )
+        for group, number, *means in rows
+    ]
 
 
 def rank(found: Sequence[GroupFigures], measure: str) -> list[GroupFigures]:
@@ -105,29 +117,23 @@ def rank(found: Sequence[GroupFigures], measure: str) -> list[GroupFigures]:
     return sorted(found, key=lambda one: (value[id(one)] is None, -(value[id(one)] or 0.0)))
 
 
-_SUMS = tuple(
-    (name, f"{name}_sum", f"{name}_squares", name in PLACES, 100 if name == "dwell" else UNIT)
-    for name in MEASURES
-)
-"""Of each measure: its columns, whether it is known of some visits only, and its unit."""
-
-
-def _figures(row: Mapping[str, Any], columns: Sequence[str]) -> GroupFigures:
-    visits, placed = row["visits"], row["placed"]
-    means = {
-        name: _mean(row[total], row[squares], placed if is_place else visits, scale)
-        for name, total, squares, is_place, scale in _SUMS
-    }
-    return GroupFigures({name: row[name] for name in columns}, visits, means)
-
-
-def _mean(total: int, squares: int, count: int, scale: int) -> Mean:
-    """Return the mean of whole numbers from their exact sums."""
-    if not count:
-        return Mean(None, None, None)
-    mean = total / count
-    if count < 2:
-        return Mean(mean / scale, None, None)
-    variance = (squares * count - total * total) / (count * (count - 1))
-    reach = WITHIN_SD * math.sqrt(variance / count)
-    return Mean(mean / scale, (mean - reach) / scale, (mean + reach) / scale)
+def _means(found: Mapping[str, Sequence[int]], measure: str) -> list[Mean]:
+    """Return the mean of a measure in each group, from the exact sums."""
+    count, total, squares = (
+        np.array(found[name], dtype=object)  # Python's whole numbers: none is too large
+        for name in (
+            "placed" if measure in PLACES else "visits",
+            f"{measure}_sum",
+            f"{measure}_squares",
+        )
+    )
+    scale = 100 if measure == "dwell" else UNIT
+    some, several = np.maximum(count, 1), np.maximum(count, 2)
+    mean = (total / some).astype(float)
+    variance = ((squares * count - total * total) / (several * (several - 1))).astype(float)
+    reach = WITHIN_SD * np.sqrt(variance / several.astype(float))
+    ends = (mean / scale, (mean - reach) / scale, (mean + reach) / scale)
+    means = list(map(Mean, *(end.tolist() for end in ends)))
+    for place in np.flatnonzero(count < 2):  # too few for an interval, or for anything
+        means[place] = Mean(means[place].value if count[place] else None, None, None)
+    return means

@@ -62,20 +62,26 @@ VISITS = Table(
 """A visitor before an exhibit. While they are in sight the row is open and written again every few
 seconds; the last place of the face lets a visit go on after a gap or a restart."""
 
-TOTALS = Table(
-    "totals",
-    METADATA,
-    Column("exhibit", String, primary_key=True),
-    Column("day", String, primary_key=True),
-    Column("hour", Integer, primary_key=True),
-    Column("weekday", Integer, nullable=False),
-    Column("visits", _NUMBER, nullable=False),
-    Column("placed", _NUMBER, nullable=False),
-    *(Column(f"{name}_sum", _NUMBER, nullable=False) for name in MEASURES),
-    *(Column(f"{name}_squares", _NUMBER, nullable=False) for name in MEASURES),
-)
-"""Sums over the visits that ended, by exhibit and hour of the site: what reports read. They grow
-in the transaction that ends a visit, so they never disagree with `visits`."""
+
+def _sums_table(name: str, *key: str) -> Table:
+    """Return a table of sums over visits, by what its key says."""
+    return Table(
+        name,
+        METADATA,
+        *(Column(one, Integer if one == "hour" else String, primary_key=True) for one in key),
+        Column("weekday", Integer, nullable=False),
+        Column("visits", _NUMBER, nullable=False),
+        Column("placed", _NUMBER, nullable=False),
+        *(Column(f"{measure}_sum", _NUMBER, nullable=False) for measure in MEASURES),
+        *(Column(f"{measure}_squares", _NUMBER, nullable=False) for measure in MEASURES),
+    )
+
+
+TOTALS = _sums_table("totals", "exhibit", "day", "hour")
+"""Sums over the visits that ended, by exhibit and hour of the site: what reports by hour read. They
+grow in the transaction that ends a visit, so they never disagree with `visits`."""
+DAY_TOTALS = _sums_table("day_totals", "exhibit", "day")
+"""The same by exhibit and day, for all other reports: fewer rows. They grow together."""
 
 CAMERAS = Table(
     "cameras",

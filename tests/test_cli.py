@@ -466,15 +466,25 @@ def test_assets_are_listed(capsys):
 
 
 def test_ctrl_c_is_exit_130(photo, monkeypatch, capsys):
-    def interrupted(*arguments):
+    def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("builder_tools.inference.Inference.run", interrupted)
+    monkeypatch.setattr("builder_tools.inference.Inference.analyse_image", interrupted)
     assert main(["img", photo]) == 130
     assert "interrupted" in capsys.readouterr().err
 
 
 # A few in a process of their own.
+
+
+def test_a_photo_judged_unseen_imports_nothing_that_draws_tracks_or_films(photo):
+    unwanted = ("PIL", "av", "builder_tools.drawing", "builder_tools.tracking")
+    code = (
+        f"import sys; from builder_tools.cli import main; main(['img', {photo!r}, '--json']); "
+        f"print([m for m in {unwanted} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert json.loads(done.stdout)["faces"] and done.stderr == "[]\n", done.stderr
 
 
 def test_python_m_builder_tools(photo):

@@ -14,7 +14,8 @@ import time
 import pytest
 from fakes import FakeDetector, FakeModel
 
-import builder_tools.inference
+import builder_tools.media.camera
+import builder_tools.media.window
 from builder_tools.cli import main
 from builder_tools.drawing import DrawBox
 from builder_tools.inference import Inference
@@ -64,7 +65,7 @@ def impatient(monkeypatch):
     quick = functools.partial(
         CameraReader, retries=2, first_delay_s=0.1, longest_delay_s=0.1, timeout_s=1
     )
-    monkeypatch.setattr(builder_tools.inference, "CameraReader", quick)
+    monkeypatch.setattr(builder_tools.media.camera, "CameraReader", quick)
 
 
 def test_a_network_camera_is_watched(mjpeg_server):
@@ -173,13 +174,13 @@ def test_what_goes_wrong_in_a_stage_is_told_and_the_camera_let_go(mjpeg_server):
 def test_a_window_listens_while_the_camera_is_away(mjpeg_server, monkeypatch):
     """Before, q was heard only with the next image."""
     patient = functools.partial(CameraReader, retries=50, first_delay_s=0.2, longest_delay_s=0.2)
-    monkeypatch.setattr(builder_tools.inference, "CameraReader", patient)
+    monkeypatch.setattr(builder_tools.media.camera, "CameraReader", patient)
 
     class PressesQ(FakeWindow):
         def show(self, image, *, wait_ms=1):
             return None if mjpeg_server.num_clients else "q"
 
-    monkeypatch.setattr(builder_tools.inference.sinks, "Window", PressesQ)
+    monkeypatch.setattr(builder_tools.media.window, "Window", PressesQ)
     with online(show_state_mode="cv2").run(mjpeg_server.url) as stream:
         next(stream)
         mjpeg_server.stop()
@@ -190,7 +191,7 @@ def test_a_window_listens_while_the_camera_is_away(mjpeg_server, monkeypatch):
 
 def test_a_camera_that_comes_back_goes_on(mjpeg_server, monkeypatch, caplog):
     patient = functools.partial(CameraReader, retries=50, first_delay_s=0.1, longest_delay_s=0.1)
-    monkeypatch.setattr(builder_tools.inference, "CameraReader", patient)
+    monkeypatch.setattr(builder_tools.media.camera, "CameraReader", patient)
     with online().run(mjpeg_server.url) as stream:
         before = [next(stream) for _ in range(3)]
         mjpeg_server.stop()
@@ -293,7 +294,7 @@ def test_a_window_is_closed_where_the_source_cannot_be_opened(monkeypatch):
             super().__init__(title)
             opened.append(self)
 
-    monkeypatch.setattr(builder_tools.inference.sinks, "Window", Noted)
+    monkeypatch.setattr(builder_tools.media.window, "Window", Noted)
     with pytest.raises(ConnectionError):
         online(show_state_mode="cv2").run("http://127.0.0.1:9/")
     assert [window.closed for window in opened] == [True]
@@ -451,9 +452,9 @@ def test_q_ends_a_video_early(face_video, tmp_path):
         threading.Thread(
             target=lambda: press_until("q", ended.is_set), daemon=True
         ).start()
-        import builder_tools.inference.sinks as sinks
-        show = sinks.Window.show
-        sinks.Window.show = lambda self, image, wait_ms=1: show(self, image, wait_ms=150)
+        from builder_tools.media import Window
+        show = Window.show
+        Window.show = lambda self, image, wait_ms=1: show(self, image, wait_ms=150)
         code = main(["video", sys.argv[1], "--show", "--detector", "haar"])
         ended.set()
         sys.exit(code)

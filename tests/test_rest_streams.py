@@ -183,7 +183,7 @@ def test_the_key_c_asks_everybody_to_look_neutral(face_video, monkeypatch, caplo
         def close(self):
             pass
 
-    monkeypatch.setattr("builder_tools.inference.sinks.Window", Keys)
+    monkeypatch.setattr("builder_tools.media.window.Window", Keys)
     for rest, said in (("auto", 1), (None, 0)):
         caplog.clear()
         with Inference(
@@ -197,7 +197,7 @@ def test_a_stream_refuses_the_rest_of_another_model():
     with pytest.raises(ValueError, match="in this order"):
         Inference(FakeModel(), FakeDetector(1), show_state_mode="none", rest=sure(0.5, 0.5))
     with pytest.raises(ValueError, match="track=True with rest"):
-        Inference(FakeModel(), FakeDetector(1), show_state_mode="none", rest="auto", track=False)
+        Inference(FakeModel(), FakeDetector(1), inference_mode="video", rest="auto", track=False)
 
 
 def test_images_of_one_person_are_compared_and_a_rest_to_learn_needs_a_stream():

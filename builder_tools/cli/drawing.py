@@ -39,15 +39,13 @@ def add_drawing_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def drawer_of(options: argparse.Namespace) -> DrawBox | None:
-    """Return what draws as the options say; None where they say nothing.
+def drawer_of(options: argparse.Namespace, seen: bool = True) -> DrawBox | None:
+    """Return what draws as the options say; None where they say nothing, or nobody looks.
 
     Raises:
         ValueError: If faces are to be blurred that other options leave out, or a mesh is to be
             drawn that nobody finds.
     """
-    from builder_tools.drawing import DrawBox
-
     if not hasattr(options, "blur_faces"):
         return None
     if options.blur_faces:
@@ -67,6 +65,10 @@ def drawer_of(options: argparse.Namespace) -> DrawBox | None:
         raise ValueError("Expected --mesh or --blur-faces: a mesh tells faces apart.")
     if mesh and not options.geometry:
         raise ValueError("Expected --geometry with --mesh: its landmarks are what is drawn.")
+    if not seen:
+        return None
+    from builder_tools.drawing import DrawBox
+
     asked = DrawBox(
         show_bars=options.bars,
         show_dial=options.dial,

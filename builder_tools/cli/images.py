@@ -105,10 +105,11 @@ def _run_img(options: argparse.Namespace) -> int:
     bare = 0
     show = "cv2" if options.show else "none"
     rest = RestingFace.load(options.rest) if options.rest else None
-    with make_inference(options, "img", show, rest=rest) as inference:
+    draw = bool(options.out or options.show)
+    with make_inference(options, "img", show, draw=draw, rest=rest) as inference:
         for image in progress_bar(options.images, "images", least=8):
             try:
-                result = inference.run(image)
+                result = inference.analyse_image(image, draw=draw)
             except IMAGE_ERRORS as error:
                 failed.append(f"{image}: {error}")
                 continue

@@ -94,13 +94,15 @@ def add_geometry_options(parser: argparse.ArgumentParser, *, mesh: bool = True) 
         )
 
 
-def make_inference(options: argparse.Namespace, mode: str, show: str = "none", **more):
-    """Return the `Inference` that the options describe."""
+def make_inference(
+    options: argparse.Namespace, mode: str, show: str = "none", draw: bool = True, **more
+):
+    """Return the `Inference` that the options describe; `draw` is False where nobody looks."""
     from builder_tools.inference import Inference
 
     return Inference(
         make_classifier(options),
-        draw_box_obj=drawer_of(options),
+        draw_box_obj=drawer_of(options, draw),
         show_state_mode=show,
         inference_mode=mode,
         detector=options.detector,

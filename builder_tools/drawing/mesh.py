@@ -7,7 +7,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from builder_tools.geometry import FaceGeometry, read_bundle
+from builder_tools.results import FaceGeometry
 
 SUBPIXEL_BITS = 4
 """OpenCV draws at 1/16 px."""
@@ -42,7 +42,12 @@ def draw_mesh(
 
 @cache
 def _edges() -> np.ndarray:
-    """Return the landmarks at both ends of each edge once, `(n, 2)`."""
+    """Return the landmarks at both ends of each edge once, `(n, 2)`.
+
+    What reads them is imported here, for most drawings have no mesh.
+    """
+    from builder_tools.geometry import read_bundle
+
     triangles = read_bundle().triangles
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     return np.unique(np.sort(edges, axis=1), axis=0)

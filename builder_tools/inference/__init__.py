@@ -1,24 +1,22 @@
 """`Inference`: faces and their emotions from images, folders, videos and cameras.
 
-There is one frame loop (`stream.frame_loop`). An `analyse_...` method, or the mode that `run` runs,
-is a choice of source (an image, a folder, a video, a camera) and of sinks (a window, a notebook, a
-video file, nothing). Frames of a video are analysed one and all; of a camera, the newest
-(`Analyser`).
+There is one frame loop (`stream.frame_loop`). An `analyse_...` method, or the mode `run` runs, is a
+choice of source and of sinks (window, notebook, video file, nothing). Frames of a video are
+analysed one and all; of a camera, the newest (`Analyser`).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector, face_square
 from builder_tools.detectors.turning import AUTO
-from builder_tools.drawing import DrawBox
 from builder_tools.fields import check_choice, check_positive
 from builder_tools.inference.analysis import Analyser
 from builder_tools.inference.batch import (
@@ -58,13 +56,16 @@ from builder_tools.inference.stream import (
     whole_film,
 )
 from builder_tools.inference.threads import DetectorPool
-from builder_tools.media import CameraReader, Frame, VideoReader, read_image
+from builder_tools.media import Frame, read_image
 from builder_tools.media.budget import BYTES_PER_WORKER, Budget
 from builder_tools.media.connections import camera_name
 from builder_tools.media.guarding import check_outputs
 from builder_tools.media.images import name_of
 from builder_tools.rest import RestingFace
 from builder_tools.results import FaceEmotion, FrameResult
+
+if TYPE_CHECKING:
+    from builder_tools.drawing import DrawBox
 
 __all__ = [
     "MULTI_FACE_POLICIES",
@@ -174,14 +175,14 @@ class Inference:
         check_positive(workers=workers, detect_every=detect_every)
         if detect_every > 1 and not track:
             raise ValueError("Expected track=True with detect_every: only tracked faces move.")
-        self.detect_every = detect_every
         self.show_state_mode, self.inference_mode = show_state_mode, inference_mode
-        self.img_size, self.batch_size = img_size, batch_size
+        self.img_size, self.batch_size, self.detect_every = img_size, batch_size, detect_every
         self.workers = workers or os.cpu_count() or 1
-        self._state = StreamState(track=track, smooth_s=smooth_s, rest=rest)
-        self.snapshot_folder = Path(snapshot_folder)
-        self.model = chosen_model(model_obj, decision)
-        self._rest = rest
+        self._new_state = partial(StreamState, track=track, smooth_s=smooth_s, rest=rest)
+        if not (of_images := inference_mode in ("img", "img_batch")):
+            self._new_state()  # Raises at once; images are spared its imports.
+        self.snapshot_folder, self._own_draw_box = Path(snapshot_folder), draw_box_obj
+        self.model, self._rest = chosen_model(model_obj, decision), rest
         check_rest(rest, inference_mode, self.model)
         known_rest = rest if isinstance(rest, RestingFace) else None
         self._still = StreamState(track=False, smooth_s=None, rest=known_rest)
@@ -190,11 +191,15 @@ class Inference:
         self.geometry, self._landmarker = geometry, make_landmarker() if geometry else None
         self._image_view = Orientation(AUTO if rotate is None else rotate, mirror)
         self._stream_view = Orientation(0 if rotate is None else rotate, mirror)
-        of_images = inference_mode in ("img", "img_batch")
         self._view = self._image_view if of_images else self._stream_view
         self._analyser = Analyser(self.model, self._detectors, img_size, self._landmarker)
-        self.draw_box = DrawBox() if draw_box_obj is None else draw_box_obj
-        self._draws_unseen = draw_box_obj is not None
+
+    @cached_property
+    def draw_box(self) -> DrawBox:
+        """What draws; imported when it is first wanted, for most images are judged unseen."""
+        from builder_tools.drawing import DrawBox
+
+        return DrawBox() if self._own_draw_box is None else self._own_draw_box
 
     def __enter__(self) -> Inference:
         return self
@@ -256,22 +261,23 @@ class Inference:
             return [self.analyse_image(each) for each in source]
         return self.analyse_image(source)
 
-    def analyse_image(self, source: Any) -> FrameResult:
+    def analyse_image(self, source: Any, *, draw: bool = True) -> FrameResult:
         """Return the faces of one image and the drawn image; show it.
 
         Args:
             source: A path, an http(s) address, a file's bytes, an open file, an image of Pillow,
                 an array or a tensor (see `media.read_image`).
+            draw: False to draw only where it is shown; `image` of the result is else None.
 
         Raises:
             FileNotFoundError, ValueError, OSError: If it cannot be read.
         """
         check_rest(self._rest, "img", self.model)
         view = self._image_view
-        image, name = view.applied(read_image(source)), name_of(source)
-        shown = self._show_sink(hold=True)
+        image, shown = view.applied(read_image(source)), self._show_sink(hold=True)
+        draw_box = self.draw_box if draw else self._draw_box_for([shown])
         analysed = self._analyser.every([Frame(0, 0.0, image)], self._still, rotate=view.search)
-        (result,) = frame_loop(analysed, name, [shown], self.draw_box)
+        (result,) = frame_loop(analysed, name_of(source), [shown], draw_box)
         return result
 
     def analyse_images(self, source: Any) -> BatchTable:
@@ -298,9 +304,11 @@ class Inference:
             FileNotFoundError, ValueError, OSError: If the source cannot be opened; at once, not
                 at the first result.
         """
+        from builder_tools.media import VideoReader
+
         check_positive(max_frames=max_frames)
         check_outputs({"out": out}, [source])
-        state = self._state.anew()
+        state = self._new_state()
         show = partial(self._show_sink, on_rest_key=state.look_neutral)
         record = partial(VideoSink.open, out) if out is not None else None
         reader, sinks = open_ends(show, lambda: VideoReader(source), self._stream_view, record)
@@ -333,8 +341,10 @@ class Inference:
             FileNotFoundError, ValueError, OSError: If the source cannot be opened; at once.
             RuntimeError: If a window is asked for where there is no screen.
         """
+        from builder_tools.media import CameraReader
+
         check_positive(max_frames=max_frames)
-        state = self._state.anew()
+        state = self._new_state()
         show = partial(self._show_sink, required=True, on_rest_key=state.look_neutral)
         record = partial(LiveVideoSink.open, out) if out is not None else None
         reader, sinks = open_ends(show, lambda: CameraReader(source), self._stream_view, record)
@@ -381,10 +391,10 @@ class Inference:
         )
 
     def _draw_box_for(self, sinks: list[Sink]) -> DrawBox | None:
-        """Return what draws where a sink shows images, or somebody gave it; else None."""
-        shown = self._draws_unseen or not all(isinstance(sink, NoSink) for sink in sinks)
-        return self.draw_box if shown else None
+        """Return what draws where a sink shows images or somebody gave it; else None."""
+        unseen = self._own_draw_box is None and all(isinstance(sink, NoSink) for sink in sinks)
+        return None if unseen else self.draw_box
 
     def _show_sink(self, *, required: bool = False, **window: Any) -> Sink:
-        folder = self.snapshot_folder
-        return open_show_sink(self.show_state_mode, required=required, folder=folder, **window)
+        window |= {"required": required, "folder": self.snapshot_folder}
+        return open_show_sink(self.show_state_mode, **window)

@@ -25,11 +25,12 @@ from builder_tools.inference.reader import (
 from builder_tools.inference.search import Search, parts_of
 from builder_tools.inference.stream import StreamState
 from builder_tools.inference.threads import DetectorPool, Stage, awaited, ordered_map
-from builder_tools.media import CameraReader, Frame
+from builder_tools.media import Frame
 from builder_tools.results import Box, Face, FaceEmotion
 
 if TYPE_CHECKING:
     from builder_tools.geometry import FaceLandmarker
+    from builder_tools.media import CameraReader
 
 GROUPS_AHEAD = 2
 """Groups of frames of a video in work per thread."""

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from builder_tools.detectors import FaceDetector
 from builder_tools.detectors.base import SAME_FACE_IOU
 from builder_tools.detectors.turning import AUTO, check_rotation, detect_at_any_turn, turned_back
-from builder_tools.media import CameraReader, Frame, VideoReader
+from builder_tools.media import Frame
 from builder_tools.results import Face
+
+if TYPE_CHECKING:
+    from builder_tools.media import CameraReader, VideoReader
 
 FULL_EVERY_S = 0.25
 REMEMBERED_S = 0.5

@@ -1,6 +1,7 @@
 """Where results go while they are made: a window, a notebook, a video file.
 
-A sink is called with each `FrameResult` (its image drawn) and answers whether to go on.
+A sink is called with each `FrameResult` (its image drawn) and answers whether to go on. What opens
+windows and writes files is imported where it is wanted: most images that are judged need neither.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from builder_tools.media import CameraReader, VideoReader, VideoWriter, Window, write_image
 from builder_tools.media.frame import fitted
 from builder_tools.media.guarding import unused_path
-from builder_tools.media.video import DEFAULT_FPS
 from builder_tools.results import FrameResult
+
+if TYPE_CHECKING:
+    from builder_tools.media import CameraReader, VideoReader, VideoWriter
 
 QUIT_KEYS = ("q", "esc")
 SNAPSHOT_KEY = "s"
@@ -73,6 +75,8 @@ class WindowSink:
         hold: bool = False,
         on_rest_key: Callable[[], None] = lambda: None,
     ) -> None:
+        from builder_tools.media import Window
+
         self._window, self._folder, self._hold = Window(title), Path(folder), hold
         self._on_rest_key = on_rest_key
         self._last: FrameResult | None = None
@@ -96,6 +100,8 @@ class WindowSink:
 
     def _snapshot_if(self, key: str | None, result: FrameResult) -> None:
         if key == SNAPSHOT_KEY:
+            from builder_tools.media import write_image
+
             name = f"snapshot_{time.strftime('%Y%m%d_%H%M%S')}_{result.frame}.png"
             path = unused_path(self._folder / name)
             logger.warning("Saved %s", write_image(path, result.image))
@@ -172,6 +178,8 @@ class VideoSink:
     @classmethod
     def open(cls, out: str | Path, reader: VideoReader) -> VideoSink:
         """Return one that writes a file beside the video that is read."""
+        from builder_tools.media import VideoWriter
+
         return cls(VideoWriter(out, reader.fps, reader.size, audio_from=reader.opened))
 
     def take(self, result: FrameResult) -> bool:
@@ -197,6 +205,9 @@ class LiveVideoSink(VideoSink):
     @classmethod
     def open(cls, out: str | Path, reader: CameraReader) -> LiveVideoSink:
         """Return one that writes a file beside the camera that is read."""
+        from builder_tools.media import VideoWriter
+        from builder_tools.media.video import DEFAULT_FPS
+
         return cls(VideoWriter(out, DEFAULT_FPS, reader.size))
 
     def take(self, result: FrameResult) -> bool:

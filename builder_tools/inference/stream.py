@@ -10,19 +10,20 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from tempfile import TemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from builder_tools.drawing import DrawBox
 from builder_tools.inference.search import Orientation, Search, oriented
 from builder_tools.inference.sinks import FrameRate, Sink, closer
-from builder_tools.media import CameraReader, Frame, VideoReader
+from builder_tools.media import Frame
 from builder_tools.media.own_process import OwnProcess
 from builder_tools.rest import RestingFace
 from builder_tools.results import Face, FaceEmotion, FrameResult
-from builder_tools.tracking import EmotionSmoother, FaceTracker, RestTracker
-from builder_tools.tracking.resting import AUTO
+
+if TYPE_CHECKING:
+    from builder_tools.media import CameraReader, VideoReader
+    from builder_tools.tracking import RestTracker
 
 TELL_EVERY_S = 10.0
 
@@ -57,20 +58,19 @@ class StreamState:
             raise ValueError("Expected track=True with smooth_s: emotions are smoothed per person.")
         if rest is not None and not isinstance(rest, RestingFace) and not track:
             raise ValueError("Expected track=True with rest: it is estimated per person.")
-        self._settings = {"track": track, "smooth_s": smooth_s, "rest": rest}
-        self._tracker = FaceTracker() if track else None
         self.search = Search()
-        self._smoother = EmotionSmoother(smooth_s) if smooth_s else None
-        self.rests = None if rest is None else RestTracker(rest)
+        self._tracker, self._smoother, self.rests = None, None, None
+        if track or rest is not None:  # Imported here: images without either never pay for it.
+            from builder_tools.tracking import EmotionSmoother, FaceTracker, RestTracker
 
-    def anew(self) -> StreamState:
-        """Return one with the same settings that has seen nothing yet."""
-        return StreamState(**self._settings)
+            self._tracker = FaceTracker() if track else None
+            self._smoother = EmotionSmoother(smooth_s) if smooth_s else None
+            self.rests = None if rest is None else RestTracker(rest)
 
     @property
     def is_auto(self) -> bool:
         """Whether rests are estimated unaided."""
-        return self.rests is not None and self.rests.rest == AUTO
+        return self.rests is not None and self.rests.is_auto
 
     def look_neutral(self) -> None:
         """Take everybody's next three seconds as rest, where faces are compared with theirs."""
@@ -150,8 +150,11 @@ def frame_loop(
         draw_box: Draws (see `Inference`); None where nobody sees the images.
         rate: Counts the frames of a live source: its pace is drawn too.
     """
-    if isinstance(draw_box, DrawBox):
-        draw_box.forget()
+    if draw_box is not None:
+        from builder_tools.drawing import DrawBox
+
+        if isinstance(draw_box, DrawBox):
+            draw_box.forget()
     with ExitStack() as stack:
         stack.enter_context(closing(analysed))
         for sink in sinks:
@@ -237,6 +240,8 @@ def whole_film(
         reader: Where they come from.
         sinks: Where they go.
     """
+    from builder_tools.tracking.resting import AUTO, RestTracker
+
     rests = RestTracker(AUTO, memory_s=math.inf, forget_s=math.inf)
     return ResultStream(_compared(results, rests), reader, sinks, rests, comes_at_end=True)
 

@@ -103,6 +103,11 @@ class RestTracker:
         self._classes: _Classes | None = None
         self._begins_anew = False
 
+    @property
+    def is_auto(self) -> bool:
+        """Whether rests are estimated unaided."""
+        return self.rest == AUTO
+
     def look_neutral(self) -> None:
         """Take the next three seconds of everybody as their rest, in place of what is known.
 

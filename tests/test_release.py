@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -33,7 +34,7 @@ from builder_tools.emotions import NINE_EMOTIONS  # noqa: E402
 from builder_tools.evaluation import format_report  # noqa: E402
 from builder_tools.media import resize_faces, write_image  # noqa: E402
 from builder_tools.networks import NETWORKS  # noqa: E402
-from builder_tools.release import Teaching, log_experiment  # noqa: E402
+from builder_tools.release import Teaching, add_rows, log_experiment, read_rows  # noqa: E402
 from builder_tools.release.targets import taught_samples  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -564,3 +565,10 @@ def test_figures_can_be_written_again(shipped, tmp_path):
     model = changed_model(shipped, tmp_path / "old", lambda test: test.clear())
     assert evaluate(shipped, "--update-card", model=model) == 0
     assert ModelCard.read(model).metrics == shipped.card.metrics
+
+
+def test_rows_that_are_added_at_the_same_time_are_all_kept(tmp_path):
+    log = tmp_path / "runs" / "experiments.csv"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: add_rows(log, [{"number": number}]), range(24)))
+    assert sorted(int(row["number"]) for row in read_rows(log)) == list(range(24))

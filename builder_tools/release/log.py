@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from builder_tools.cards import ModelCard
+from builder_tools.journal import alone_in
 from builder_tools.media.partial import replacing
 from builder_tools.tasks import TASKS
 
@@ -29,14 +30,15 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def add_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows. Earlier rows keep every column they have; new columns come last."""
-    together = [*read_rows(path), *rows]
-    columns = list(dict.fromkeys(column for row in together for column in row))
+    """Add rows, also while others do. Earlier rows keep every column; new columns come last."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n", restval="")
-        writer.writeheader()
-        writer.writerows(together)
+    with alone_in(path.parent):
+        together = [*read_rows(path), *rows]
+        columns = list(dict.fromkeys(column for row in together for column in row))
+        with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n", restval="")
+            writer.writeheader()
+            writer.writerows(together)
 
 
 def log_experiment(path: str | Path, card: ModelCard, note: str = "") -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from builder_tools.emotions import EmotionSet
 from builder_tools.geometry import BLENDSHAPES
-from builder_tools.media import write_image
+from builder_tools.media import Frame, write_image
 from builder_tools.results import Box, Face, FaceGeometry, HeadPose
 from builder_tools.submission import log_path
 
@@ -69,6 +70,56 @@ class FakeDetector:
 
     def close(self) -> None:
         self.closed += 1
+
+
+@dataclass
+class FollowsSquare:
+    """Find the white square of a `square_film`; remember which images were searched, followed."""
+
+    searched: list[int]
+    followed: list[int]
+    crop_scale = 1.0
+    crop_shift_y = 0.0
+
+    def detect(self, image: np.ndarray) -> list[Face]:
+        self.searched.append(int(image[0, 0, 2]))
+        return self._white(image)
+
+    def follow(self, image: np.ndarray, faces: list[Face], lost=()) -> list[Face] | None:
+        self.followed.append(int(image[0, 0, 2]))
+        found = self._white(image)
+        return found if len(found) >= len(faces) else None
+
+    def close(self) -> None:
+        pass
+
+    def _white(self, image: np.ndarray) -> list[Face]:
+        ys, xs = np.nonzero(image[..., 0] > 200)
+        if not len(xs):
+            return []
+        return [Face(Box(xs.min(), ys.min(), xs.max() + 1, ys.max() + 1), 0.9)]
+
+
+def square_film(
+    count: int,
+    *,
+    fps: float = 20,
+    step: int = 1,
+    gone: Container[int] = (),
+    cut_at: int | None = None,
+) -> list[Frame]:
+    """Return images of a white square that moves to the right; it is absent from those `gone`."""
+    frames = []
+    for number in range(count):
+        image = np.zeros((90, 160, 3), np.uint8)
+        if cut_at is not None and number >= cut_at:
+            image[..., 1] = 200
+        if number not in gone:
+            left = 20 + step * number
+            image[20:50, left : left + 30] = 255
+        image[0, 0, 2] = number
+        frames.append(Frame(number, number / fps, image))
+    return frames
 
 
 def made_geometry(

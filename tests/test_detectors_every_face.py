@@ -177,17 +177,18 @@ def test_followed_faces_are_where_a_search_finds_them(detector, head):
     )
     assert len(followed) == 2
     for one, other in zip(followed, searched, strict=True):
-        assert one.box.iou(other.box) > 0.8
+        assert one.box.iou(other.box) > 0.75
     assert detector.follow(_scene(head, now[:1]), known) is None
-    (new,) = detector.follow(_scene(head, now), [])
-    assert new.size_px > 100, "a new near face is seen at once, a far one by the next search"
+    assert detector.follow(_scene(head, now), []) == []
+    (new,) = detector.detect_large(_scene(head, now))
+    assert new.box.iou(searched[0].box) > 0.7, "one quick look shows the near face only"
 
 
 def test_a_turned_face_is_followed_as_it_lies(detector, head):
     lying = turned_back(_scene(head, [(300, 200, 300)]), 90)
     known = detect_at_any_turn(detector, lying)
     (face,) = detector.follow(lying, known)
-    assert face.turned_deg == 270 and face.box.iou(known[0].box) > 0.8
+    assert face.turned_deg == 270 and face.box.iou(known[0].box) > 0.75
 
 
 def test_a_face_keeps_its_turn_when_it_is_moved():

@@ -56,7 +56,7 @@ def run(frames, detector, **options):
 
 
 def test_groups_are_whole_but_the_last():
-    assert list(groups_of(iter(range(7)), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert [part.frames for part in groups_of(range(7), 3)] == [[0, 1, 2], [3, 4, 5], [6]]
     assert list(groups_of([], 3)) == []
 
 

@@ -1,25 +1,21 @@
 """What lies on its side: images, videos; mirrored cameras; faces followed in streams."""
 
 import json
-from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import pytest
-from fakes import FakeModel
+from fakes import FakeModel, FollowsSquare, square_film
 
 from builder_tools.cli import main
 from builder_tools.detectors.turning import turned_back
 from builder_tools.inference import Inference
 from builder_tools.inference.search import (
-    FULL_EVERY_S,
     Orientation,
     OrientedReader,
     Search,
     oriented,
-    parts_of,
 )
-from builder_tools.media import Frame, VideoReader, write_image
+from builder_tools.media import VideoReader, write_image
 from builder_tools.results import Box, Face
 
 
@@ -111,107 +107,53 @@ def test_help_states_the_defaults(capsys):
     assert "--mirror" in text
 
 
-@dataclass
-class Follows:
-    """Finds the bright square; remembers which images it searched and in which it followed."""
-
-    searched: list
-    followed: list
-    crop_scale = 1.0
-    crop_shift_y = 0.0
-
-    def detect(self, image):
-        self.searched.append(int(image[0, 0, 2]))
-        return self._bright(image)
-
-    def follow(self, image, faces, lost):
-        self.followed.append(int(image[0, 0, 2]))
-        found = self._bright(image)
-        return found if len(found) >= len(faces) else None
-
-    def close(self):
-        pass
-
-    def _bright(self, image):
-        ys, xs = np.nonzero(image[..., 0] > 200)
-        if not len(xs):
-            return []
-        return [Face(Box(xs.min(), ys.min(), xs.max() + 1, ys.max() + 1), 0.9)]
-
-
-def _film(count, *, fps=20, gone=(), cut_at=None):
-    frames = []
-    for number in range(count):
-        image = np.zeros((90, 160, 3), np.uint8)
-        if cut_at is not None and number >= cut_at:
-            image[..., 1] = 200
-        if number not in gone:
-            cv2.rectangle(image, (20 + number, 20), (49 + number, 49), (255, 255, 255), -1)
-        image[0, 0, 2] = number
-        frames.append(Frame(number, number / fps, image))
-    return frames
-
-
 def _run(frames, detector):
     search = Search()
     return [search.find(detector, frame) for frame in frames]
 
 
 def test_streams_are_searched_on_a_schedule_and_followed_in_between():
-    detector = Follows([], [])
-    found = _run(_film(12), detector)
+    detector = FollowsSquare([], [])
+    found = _run(square_film(12), detector)
     assert detector.searched == [0, 5, 10] and detector.followed == [1, 2, 3, 4, 6, 7, 8, 9, 11]
     assert [faces[0].box.x1 for faces in found] == list(range(20, 32))
 
 
 def test_a_lost_face_or_a_cut_is_searched_for_at_once():
-    lost = Follows([], [])
-    _run(_film(5, gone=(2,)), lost)
+    lost = FollowsSquare([], [])
+    _run(square_film(5, gone=(2,)), lost)
     assert lost.searched == [0, 2]
-    cut = Follows([], [])
-    _run(_film(5, cut_at=3), cut)
+    cut = FollowsSquare([], [])
+    _run(square_film(5, cut_at=3), cut)
     assert cut.searched == [0, 3] and cut.followed == [1, 2, 4]
-
-
-def test_videos_are_cut_into_parts_by_time_and_bytes(monkeypatch):
-    parts = list(parts_of(_film(12)))
-    assert [len(part) for part in parts] == [5, 5, 2]
-    assert max(part[-1].time_s - part[0].time_s for part in parts) < FULL_EVERY_S
-    monkeypatch.setattr("builder_tools.inference.search.GROUP_BYTES", 90_000)
-    assert [len(part) for part in parts_of(_film(8))] == [3, 3, 2]
-
-
-def test_frames_before_a_broken_one_are_given():
-    def broken():
-        yield from _film(2)
-        raise OSError("broken off")
-
-    given = []
-    with pytest.raises(OSError, match="broken off"):
-        for part in parts_of(broken()):
-            given += part
-    assert len(given) == 2
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_following_gives_the_same_on_any_number_of_threads(workers):
-    from builder_tools.inference.analysis import Analyser
-    from builder_tools.inference.stream import StreamState
-    from builder_tools.inference.threads import DetectorPool
-
-    analyser = Analyser(FakeModel(), DetectorPool(Follows([], []), "mediapipe", {}), None)
-    state = StreamState(track=True, smooth_s=None)
-    given = list(analyser.every(iter(_film(12)), state, workers=workers))
-    assert [frame.index for frame, _ in given] == list(range(12))
-    assert [faces[0].face.box.x1 for _, faces in given] == list(range(20, 32))
 
 
 def test_a_face_that_flickers_is_looked_for_where_it_was():
     """Lost once, it is searched for once, and found again without another search."""
-    detector = Follows([], [])
+    detector = FollowsSquare([], [])
     told = []
     look = detector.follow
     detector.follow = lambda image, faces, lost: told.append(len(lost)) or look(image, faces, lost)
-    found = _run(_film(5, gone=(1,)), detector)
+    found = _run(square_film(5, gone=(1,)), detector)
     assert [len(faces) for faces in found] == [1, 0, 1, 1, 1]
     assert detector.searched == [0, 1] and told == [0, 1, 0, 0]
+
+
+def test_a_still_scene_is_searched_once_a_second():
+    detector = FollowsSquare([], [])
+    found = _run(square_film(50, step=0), detector)
+    assert detector.searched == [0, 20, 40] and all(len(faces) == 1 for faces in found)
+
+
+def test_a_change_in_a_still_scene_is_searched_for():
+    """Nothing is there to be followed: the square that comes is found by the search it causes."""
+    detector = FollowsSquare([], [])
+    found = _run(square_film(12, step=0, gone=range(8)), detector)
+    assert detector.searched == [0, 8] and [len(faces) for faces in found] == [0] * 8 + [1] * 4
+
+
+def test_new_large_faces_are_seen_between_searches():
+    detector = FollowsSquare([], [])
+    detector.detect_large = lambda image: [Face(Box(80, 10, 150, 80), 0.9)]
+    found = _run(square_film(2), detector)
+    assert [face.box.x1 for face in found[1]] == [80, 21]

@@ -21,7 +21,7 @@ import numpy as np
 from builder_tools.assets import asset_path
 from builder_tools.detectors.base import BaseDetector, check_image
 from builder_tools.detectors.blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace
-from builder_tools.detectors.scales import search_near, search_scales, yunet
+from builder_tools.detectors.scales import search_large, search_near, search_scales, yunet
 from builder_tools.detectors.tiles import CANDIDATE_SCORE, search_tiles
 from builder_tools.media.forks import at_work
 from builder_tools.results import Face
@@ -104,6 +104,22 @@ class MediaPipeDetector(BaseDetector):
         with at_work():
             found = search_near(network, image_rgb, faces, self.min_score, lost)
         return None if found is None else self._tidy(found, image_rgb)
+
+    def detect_large(self, image_rgb: np.ndarray) -> list[Face]:
+        """Return what one quick look shows: faces of about 5 % of an image and more, largest first.
+
+        None without YuNet.
+
+        Args:
+            image_rgb: `(H, W, 3)` uint8 RGB.
+        """
+        check_image(image_rgb)
+        network = yunet() if self.range == "auto" else None
+        if network is None:
+            return []
+        with at_work():
+            found = search_large(network, image_rgb, self.min_score)
+        return self._tidy(found, image_rgb)
 
     def detect_near(self, image_rgb: np.ndarray) -> list[Face]:
         """Return the faces of an image that a face all but fills, largest first.

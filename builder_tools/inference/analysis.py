@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from builder_tools.inference.parts import Part, groups_of, parts_of
 from builder_tools.inference.reader import (
     EmotionModel,
-    cut_faces,
     face_emotions,
     face_shapes,
     read_faces,
 )
-from builder_tools.inference.search import Search, parts_of
+from builder_tools.inference.search import Search, find_faces
 from builder_tools.inference.stream import StreamState
 from builder_tools.inference.threads import DetectorPool, Stage, awaited, ordered_map
 from builder_tools.media import Frame
@@ -65,8 +65,9 @@ class Analyser:
             image_rgb: The image.
             rotate: "auto" finds faces at any turn, 0 upright ones.
         """
-        ((_, faces, images),) = self._look([Frame(0, 0.0, image_rgb)], Search(rotate))
-        return self._classify(image_rgb, faces, images)
+        with self.detectors.lend() as detector:
+            faces = find_faces(detector, image_rgb, rotate)
+        return self._classify(image_rgb, faces, self.detectors.cut(image_rgb, faces))
 
     def every(
         self,
@@ -92,26 +93,28 @@ class Analyser:
             if hasattr(frames, "close"):
                 stack.enter_context(closing(frames))
             frames = islice(frames, max_frames)
-            apart = detect_every > 1
-            followed = not apart and hasattr(self.detectors.framing, "follow")
-            groups = parts_of(frames) if followed else groups_of(frames, detect_every)
-            first = next(groups, [])
-            needed = sum(frame.image.nbytes for frame in first) or 1
+            followed = detect_every == 1 and hasattr(self.detectors.framing, "follow")
+            parts = parts_of(frames) if followed else groups_of(frames, detect_every)
+            first = list(islice(parts, 1))
+            needed = sum(frame.image.nbytes for part in first for frame in part.frames) or 1
             ahead = max(min(GROUPS_AHEAD * workers, BYTES_AHEAD // needed), 1)
-            groups = chain([first] if first else [], groups)
+            parts = chain(first, parts)
 
-            def search(group: list[Frame]) -> list:
-                looked_at = self._look(group[:1] if apart else group, Search(rotate))
-                return [
-                    (group if apart else [frame], faces, images)
-                    for frame, faces, images in looked_at
-                ]
+            def search(part: Part) -> list[tuple[list[Frame], list[Face], list[np.ndarray]]]:
+                with self.detectors.lend() as detector:
+                    if followed:
+                        rows = [([frame], faces) for frame, faces in part.find(detector, rotate)]
+                    else:
+                        rows = [(part.frames, part.first.faces(detector, rotate))]
+                cut = self.detectors.cut
+                return [(row, faces, cut(row[0].image, faces)) for row, faces in rows]
 
-            parts = map(search, groups)
             if workers > 1:
-                parts = ordered_map(search, groups, workers=workers, ahead=ahead)
-                stack.enter_context(closing(parts))
-            searched = chain.from_iterable(parts)
+                given = ordered_map(search, parts, workers=workers, ahead=ahead)
+                stack.enter_context(closing(given))
+            else:
+                given = map(search, parts)
+            searched = chain.from_iterable(given)
             for frame, faces, images in named_frames(searched, state, self.detectors.cut):
                 told = self._classify(frame.image, faces, images)
                 yield frame, state.steady(told, frame.time_s)
@@ -141,7 +144,9 @@ class Analyser:
         search = Search(rotate)
 
         def find(frame: Frame) -> tuple[Frame, list[Face], list[np.ndarray]]:
-            ((_, faces, images),) = self._look([frame], search)
+            with self.detectors.lend() as detector:
+                faces = search.find(detector, frame)
+            images = self.detectors.cut(frame.image, faces)
             return frame, state.name(faces, frame.time_s, frame.image), images
 
         def tell(found: tuple[Frame, list[Face], list[np.ndarray]]) -> Analysed:
@@ -152,27 +157,12 @@ class Analyser:
         with closing(Stage(Stage(camera, find, "detector"), tell, "classifier")) as stage:
             yield from islice(awaited(stage, goes_on), max_frames)
 
-    def _look(
-        self, frames: list[Frame], search: Search
-    ) -> list[tuple[Frame, list[Face], list[np.ndarray]]]:
-        """Return each frame of a part of a stream with its faces and their images."""
-        with self.detectors.lend() as detector:
-            found = [(frame, search.find(detector, frame)) for frame in frames]
-            return [(each, faces, cut_faces(each.image, faces, detector)) for each, faces in found]
-
     def _classify(
         self, image_rgb: np.ndarray, faces: list[Face], images: list[np.ndarray]
     ) -> tuple[FaceEmotion, ...]:
         readings = read_faces(self.model, images, self.img_size)
         shapes = face_shapes(self.landmarker, image_rgb, faces, self.detectors.framing)
         return face_emotions(self.model, faces, readings, shapes)
-
-
-def groups_of(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
-    """Yield the frames in groups of `size`, the last one maybe shorter."""
-    source = iter(frames)
-    while group := list(islice(source, size)):
-        yield group
 
 
 def faces_between(before: Sequence[Face], after: Sequence[Face], share: float) -> list[Face]:

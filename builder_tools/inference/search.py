@@ -1,15 +1,16 @@
 """How images are turned, and where faces are looked for: at any turn, or near their last place.
 
-In a stream the whole image is searched at the first frame, then every `FULL_EVERY_S`. In between,
-each face known is looked for near its last place, where the detector can do that (`follow`). The
-whole image is searched at once where one is not found there, or where the image is another than a
-moment ago: at a cut. One that is not found then either is looked for at its last place for
-`REMEMBERED_S`: many are seen in every other frame only.
+Of a camera the whole image is searched at the first frame, then every `FULL_EVERY_S` where it has
+changed, and every `STILL_EVERY_S` where it has not. In between, each face known is looked for near
+its last place, where the detector can do that (`follow`). The whole image is searched at once where
+one is not found there, or where the image is another than a moment ago: at a cut. One that is not
+found then either is looked for at its last place for `REMEMBERED_S`: many are seen in every other
+frame only. (Of a video, the frames to come are known, too: see `parts`.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +26,19 @@ if TYPE_CHECKING:
     from builder_tools.media import CameraReader, VideoReader
 
 FULL_EVERY_S = 0.25
+STILL_EVERY_S = 1.0
 REMEMBERED_S = 0.5
+NEW_FACE_IOU = 0.1
+"""A large face that overlaps with none known by more is new."""
 MOST_FOLLOWED = 12
 """Of more faces a full search costs less than to follow each."""
 CUT_DIFFERENCE = 20.0
 """Mean difference of two images in grey levels from which they are of different scenes."""
-SAMPLE = 24
-"""Pixels looked at along each side for that."""
-GROUP_BYTES = 60_000_000
+CHANGE = 8.0
+"""Mean difference in grey levels of some cell of two images from which something has changed; of
+the noise of dark rooms (standard deviation 5) it is 5.6."""
+SAMPLES, CELLS = 96, 12
+"""Pixels looked at along each side for both, and cells."""
 
 
 @dataclass(frozen=True)
@@ -123,18 +129,23 @@ class Search:
         self._faces: list[Face] = []
         self._lost: list[tuple[float, Face]] = []
         self._full_s = -np.inf
-        self._sample: np.ndarray | None = None
+        self._last: Glance | None = None
+        self._searched: Glance | None = None
 
     def find(self, detector: FaceDetector, frame: Frame) -> list[Face]:
         """Return the faces of the next frame, largest first."""
-        sample = _sampled(frame.image)
-        if self._is_cut(sample):
+        seen = Glance(frame.image)
+        if self._last is None or self._searched is None or seen.is_cut_from(self._last):
             self._faces, self._lost, self._full_s = [], [], -np.inf
         near, lost = None, [face for _, face in self._lost]
-        if 0 <= frame.time_s - self._full_s < FULL_EVERY_S:
+        changed = self._searched is None or seen.differs_from(self._searched)
+        if 0 <= frame.time_s - self._full_s < (FULL_EVERY_S if changed else STILL_EVERY_S):
             near = follow(detector, frame.image, self._faces, lost)
         if near is None:
             near, self._full_s = find_faces(detector, frame.image, self._rotate), frame.time_s
+            self._searched = seen
+        elif changed:
+            near = with_large(detector, frame.image, near)
         known = [*self._lost, *((frame.time_s, face) for face in self._faces)]
         self._lost = [
             (seen_s, face)
@@ -142,14 +153,38 @@ class Search:
             if 0 <= frame.time_s - seen_s < REMEMBERED_S
             and not any(face.box.iou(one.box) > SAME_FACE_IOU for one in near)
         ]
-        self._faces, self._sample = near, sample
+        self._faces, self._last = near, seen
         return near
 
-    def _is_cut(self, sample: np.ndarray) -> bool:
-        before = self._sample
-        if before is None or before.shape != sample.shape:
+
+class Glance:
+    """Some pixels of an image, evenly spread, to compare it with others of its stream.
+
+    Args:
+        image_rgb: `(H, W, 3)` uint8 RGB.
+    """
+
+    def __init__(self, image_rgb: np.ndarray) -> None:
+        self._shape = image_rgb.shape
+        rows, columns = (
+            np.linspace(0, side - 1, SAMPLES).astype(int) for side in image_rgb.shape[:2]
+        )
+        self._pixels = image_rgb[rows[:, None], columns].astype(np.int16)
+
+    def is_cut_from(self, before: Glance) -> bool:
+        """Return whether the images are of different scenes, or sizes."""
+        return self._shape != before._shape or self._apart(before).mean() > CUT_DIFFERENCE
+
+    def differs_from(self, other: Glance) -> bool:
+        """Return whether something has changed between two images, somewhere."""
+        if self._shape != other._shape:
             return True
-        return float(np.abs(sample - before).mean()) > CUT_DIFFERENCE
+        per_cell = SAMPLES // CELLS
+        cells = self._apart(other).reshape(CELLS, per_cell, CELLS, per_cell, 3)
+        return bool(cells.mean(axis=(1, 3, 4)).max() > CHANGE)
+
+    def _apart(self, other: Glance) -> np.ndarray:
+        return np.abs(self._pixels - other._pixels)
 
 
 def find_faces(detector: FaceDetector, image_rgb: np.ndarray, rotate: str | int) -> list[Face]:
@@ -172,28 +207,9 @@ def follow(
     return look_near(image_rgb, faces, lost[-MOST_FOLLOWED:])
 
 
-def parts_of(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
-    """Yield the frames in groups of `FULL_EVERY_S`, each to be searched by a `Search` of its own.
-
-    So several threads can search a video, with the same results as one.
-    """
-    group: list[Frame] = []
-    try:
-        for frame in frames:
-            late = group and not 0 <= frame.time_s - group[0].time_s < FULL_EVERY_S
-            if late or sum(one.image.nbytes for one in group) > GROUP_BYTES:
-                yield group
-                group = []
-            group.append(frame)
-    except Exception:  # what came before it counts
-        if group:
-            yield group
-        raise
-    if group:
-        yield group
-
-
-def _sampled(image_rgb: np.ndarray) -> np.ndarray:
-    """Return some pixels of an image, evenly spread."""
-    steps = [max(side // SAMPLE, 1) for side in image_rgb.shape[:2]]
-    return image_rgb[:: steps[0], :: steps[1]].astype(np.float32)
+def with_large(detector: FaceDetector, image_rgb: np.ndarray, faces: list[Face]) -> list[Face]:
+    """Return faces and, largest first, new ones that are large, if the detector has such a look."""
+    look = getattr(detector, "detect_large", None)
+    large = [] if look is None else look(image_rgb)
+    new = [one for one in large if not any(one.box.iou(f.box) > NEW_FACE_IOU for f in faces)]
+    return sorted([*faces, *new], key=lambda face: face.box.area, reverse=True)

@@ -109,9 +109,14 @@ def crop(image: np.ndarray, box: Box) -> np.ndarray:
     x2, y2 = x1 + _whole_px(box.width), y1 + _whole_px(box.height)
     if x1 >= 0 and y1 >= 0 and x2 <= width and y2 <= height:
         return image[y1:y2, x1:x2].copy()
-    rows = np.clip(np.arange(y1, y2), 0, height - 1)
-    columns = np.clip(np.arange(x1, x2), 0, width - 1)
-    return image[rows[:, None], columns]
+    top, left = (min(max(start, 0), side - 1) for start, side in ((y1, height), (x1, width)))
+    inner = image[top : max(y2, top + 1), left : max(x2, left + 1)]
+    before = [min(max(-start, 0), length - 1) for start, length in ((y1, y2 - y1), (x1, x2 - x1))]
+    after = [
+        length - shown - added
+        for length, shown, added in zip((y2 - y1, x2 - x1), inner.shape[:2], before, strict=True)
+    ]
+    return np.pad(inner, (*zip(before, after, strict=True), (0, 0)), mode="edge")
 
 
 def _whole_px(length: float) -> int:

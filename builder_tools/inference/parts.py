@@ -1,0 +1,164 @@
+"""The faces of a video: searched in some frames, followed through those between.
+
+A video is cut into parts of `FULL_EVERY_S`, or longer where nothing changes, and at its cuts. The
+first frame of each is searched, and that after its last. If every face of the one, looked for near
+its last place frame by frame (`follow`), is found each time and ends as one of the other, and those
+are all, the frames between are done. Else the middle one is searched, too, and each half tried
+again: so a new face is found in the frame in which it comes, and many frames are searched only
+where faces come, go or are doubtful.
+
+The parts need nothing of each other but the frame they share: several threads can search a video,
+with the same results as one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from builder_tools.detectors import FaceDetector
+from builder_tools.detectors.base import SAME_FACE_IOU
+from builder_tools.inference.search import (
+    FULL_EVERY_S,
+    MOST_FOLLOWED,
+    STILL_EVERY_S,
+    Glance,
+    find_faces,
+)
+from builder_tools.media import Frame
+from builder_tools.results import Face
+
+GROUP_BYTES = 60_000_000
+
+
+class SearchedFrame:
+    """A frame whose faces are searched for once, by whichever thread asks first."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        self._lock = threading.Lock()
+        self._faces: list[Face] | None = None
+
+    def faces(self, detector: FaceDetector, rotate: str | int) -> list[Face]:
+        """Return its faces, largest first; with "auto" at any turn."""
+        with self._lock:
+            if self._faces is None:
+                self._faces = find_faces(detector, self.frame.image, rotate)
+            return self._faces
+
+
+@dataclass(frozen=True)
+class Part:
+    """Frames of one scene in a row.
+
+    Args:
+        first: The first one.
+        frames: All of them.
+        after: The first one of the next part; None where the scene ends.
+    """
+
+    first: SearchedFrame
+    frames: list[Frame]
+    after: SearchedFrame | None = None
+
+    def find(self, detector: FaceDetector, rotate: str | int = 0) -> list[tuple[Frame, list[Face]]]:
+        """Return each frame with its faces, largest first.
+
+        Args:
+            detector: Finds faces, and those known again if it has `follow`.
+            rotate: "auto" finds faces at any turn.
+        """
+        images = [frame.image for frame in self.frames]
+        found = [self.first.faces(detector, rotate)] + [[]] * (len(images) - 1)
+        if self.after is not None:
+            found.append(self.after.faces(detector, rotate))
+        elif len(images) > 1:
+            found[-1] = find_faces(detector, images[-1], rotate)
+        between = [(0, len(found) - 1)]
+        while between:
+            start, end = between.pop()
+            if end - start < 2:
+                continue
+            steps = followed(detector, images[start + 1 : end], found[start], found[end])
+            if steps is not None:
+                found[start + 1 : end] = steps
+                continue
+            middle = (start + end) // 2
+            found[middle] = find_faces(detector, images[middle], rotate)
+            between += [(start, middle), (middle, end)]
+        return list(zip(self.frames, found, strict=False))
+
+
+def groups_of(frames: Iterable[Frame], size: int) -> Iterator[Part]:
+    """Yield frames in groups of `size`, the last one maybe shorter."""
+    source = iter(frames)
+    while group := list(islice(source, size)):
+        yield Part(SearchedFrame(group[0]), group)
+
+
+def parts_of(frames: Iterable[Frame]) -> Iterator[Part]:
+    """Yield a video in parts."""
+    group: list[Frame] = []
+    first = first_seen = last_seen = None
+    try:
+        for frame in frames:
+            seen = Glance(frame.image)
+            cut = last_seen is not None and seen.is_cut_from(last_seen)
+            if cut:
+                yield Part(first, group)
+            if cut or first is None or _is_over(group, frame, seen, first_seen):
+                searched = SearchedFrame(frame)
+                if first is not None and not cut:
+                    yield Part(first, group, searched)
+                first, first_seen, group = searched, seen, []
+            group.append(frame)
+            last_seen = seen
+    except Exception:  # what came before it counts
+        if first is not None:
+            yield Part(first, group)
+        raise
+    if first is not None:
+        yield Part(first, group)
+
+
+def followed(
+    detector: FaceDetector, images: list, before: list[Face], after: list[Face]
+) -> list[list[Face]] | None:
+    """Return the faces of images in a row, if they are those before and those after; else None.
+
+    Args:
+        detector: Finds them again; where it has no `follow`, and there are faces, None comes back.
+        images: `(H, W, 3)` uint8 RGB.
+        before: Faces of the image before the first, none of them over another.
+        after: Of the image after the last.
+    """
+    if not before and not after:
+        return [[]] * len(images)
+    look_near = getattr(detector, "follow", None)
+    if look_near is None or len(before) != len(after) or len(before) > MOST_FOLLOWED:
+        return None
+    steps = []
+    for image in images:
+        before = look_near(image, before)
+        if before is None or len(before) != len(after):
+            return None
+        steps.append(before)
+    pairs = ((before, after), (after, before))
+    same = all(_is_among(face, others) for faces, others in pairs for face in faces)
+    return steps if same else None
+
+
+def _is_over(group: list[Frame], frame: Frame, seen: Glance, first_seen: Glance | None) -> bool:
+    """Return whether a part is to end before a frame."""
+    lasted_s = frame.time_s - group[0].time_s
+    if not 0 <= lasted_s < STILL_EVERY_S:
+        return True
+    if (len(group) + 1) * frame.image.nbytes > GROUP_BYTES:
+        return True
+    return lasted_s >= FULL_EVERY_S and seen.differs_from(first_seen)
+
+
+def _is_among(face: Face, faces: list[Face]) -> bool:
+    return any(face.box.iou(other.box) > SAME_FACE_IOU for other in faces)

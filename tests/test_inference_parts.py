@@ -1,0 +1,93 @@
+"""Videos, part by part: which frames are searched, and what is found in those between."""
+
+import pytest
+from fakes import FakeModel, FollowsSquare, square_film
+
+from builder_tools.inference.analysis import Analyser
+from builder_tools.inference.parts import parts_of
+from builder_tools.inference.search import FULL_EVERY_S
+from builder_tools.inference.stream import StreamState
+from builder_tools.inference.threads import DetectorPool
+
+
+def _find(frames, detector):
+    return [faces for part in parts_of(frames) for _, faces in part.find(detector)]
+
+
+def test_videos_are_cut_into_parts_by_time_and_bytes(monkeypatch):
+    parts = list(parts_of(square_film(12)))
+    assert [len(part.frames) for part in parts] == [5, 5, 2]
+    assert all(part.frames[-1].time_s - part.frames[0].time_s < FULL_EVERY_S for part in parts)
+    monkeypatch.setattr("builder_tools.inference.parts.GROUP_BYTES", 130_000)
+    assert [len(part.frames) for part in parts_of(square_film(8))] == [3, 3, 2]
+
+
+def test_the_frames_between_two_searched_ones_are_followed():
+    detector = FollowsSquare([], [])
+    found = _find(square_film(12), detector)
+    assert detector.searched == [0, 5, 10, 11]
+    assert detector.followed == [1, 2, 3, 4, 6, 7, 8, 9]
+    assert [faces[0].box.x1 for faces in found] == list(range(20, 32))
+
+
+@pytest.mark.parametrize("seen", [range(3), range(3, 12), (2,), (0, 1, 2, 4, 5, 6)])
+def test_each_face_is_found_from_the_frame_it_comes_in_to_its_last(seen):
+    """Also one that is away for a frame; the frame of a searched one, 5, shows it or not."""
+    gone = [number for number in range(12) if number not in seen]
+    found = _find(square_film(12, gone=gone), FollowsSquare([], []))
+    if seen == (2,):
+        assert not any(found), "seen in none of the frames that are searched"
+    else:
+        assert [number for number, faces in enumerate(found) if faces] == list(seen)
+
+
+def test_scenes_are_searched_for_themselves():
+    detector = FollowsSquare([], [])
+    frames = square_film(5, cut_at=3)
+    assert [(len(part.frames), part.after is None) for part in parts_of(frames)] == [
+        (3, True),
+        (2, True),
+    ]
+    assert all(_find(frames, detector))
+    assert detector.searched == [0, 2, 3, 4] and detector.followed == [1]
+
+
+def test_where_nothing_changes_a_second_is_searched_once():
+    detector = FollowsSquare([], [])
+    assert [len(part.frames) for part in parts_of(square_film(45, step=0))] == [20, 20, 5]
+    found = _find(square_film(45, step=0, gone=range(30, 45)), detector)
+    assert [bool(faces) for faces in found] == [True] * 30 + [False] * 15
+    assert sorted(detector.searched) == [0, 20, 25, 27, 28, 29, 30, 44], "by halves to its end"
+
+
+def test_detectors_that_cannot_follow_are_asked_about_every_frame_with_faces():
+    class Searches(FollowsSquare):
+        follow = None
+
+    detector = Searches([], [])
+    found = _find(square_film(6, gone=(5,)), detector)
+    assert [len(faces) for faces in found] == [1, 1, 1, 1, 1, 0]
+    assert sorted(detector.searched) == [0, 1, 2, 3, 4, 5]
+
+
+def test_frames_before_a_broken_one_are_given():
+    def broken():
+        yield from square_film(2)
+        raise OSError("broken off")
+
+    given = []
+    with pytest.raises(OSError, match="broken off"):
+        for part in parts_of(broken()):
+            given += part.frames
+    assert len(given) == 2
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_following_gives_the_same_on_any_number_of_threads(workers):
+    detector = FollowsSquare([], [])
+    analyser = Analyser(FakeModel(), DetectorPool(detector, "mediapipe", {}), None)
+    state = StreamState(track=True, smooth_s=None)
+    given = list(analyser.every(iter(square_film(12)), state, workers=workers))
+    assert [frame.index for frame, _ in given] == list(range(12))
+    assert [faces[0].face.box.x1 for _, faces in given] == list(range(20, 32))
+    assert sorted(detector.searched) == [0, 5, 10, 11], "a frame that two parts share, once"

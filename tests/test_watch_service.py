@@ -16,14 +16,18 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from made_videos import BrightFaceDetector
 
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("alembic")
 
 from builder_tools.cli import main
-from builder_tools.media import VideoWriter
+from builder_tools.media import Frame, VideoWriter
+from builder_tools.watch.config import Camera
 from builder_tools.watch.database import Database
 from builder_tools.watch.report import figures
+from builder_tools.watch.service import Watched
+from builder_tools.watch.visits import VisitKeeper
 
 FPS = 10
 
@@ -165,3 +169,25 @@ def test_the_example_is_printed_and_a_missing_configuration_told(tmp_path, capsy
     assert main(["watch"]) == 2
     assert main(["watch", str(tmp_path / "none.toml")]) == 2
     assert "No configuration" in capsys.readouterr().err
+
+
+def test_most_images_of_a_slow_service_are_not_searched_in_whole():
+    class Detector(BrightFaceDetector):
+        def __init__(self) -> None:
+            self.asked = ""
+
+        def detect(self, image_rgb):
+            self.asked += "W"
+            return super().detect(image_rgb)
+
+        def follow(self, image_rgb, faces, lost):
+            self.asked += "f"
+            return faces
+
+    detector, camera = Detector(), Watched(Camera("a", "A", 0), None, VisitKeeper(10.0))
+    image = np.full((48, 48, 3), 140, np.uint8)
+    for number in range(7):  # 0.4 s apart: an image of each is later than a whole search is due
+        assert len(camera.find(detector, Frame(number, 0.4 * number, image))) == 1
+    assert detector.asked == "WffWffW"
+    camera.find(detector, Frame(0, 0.0, image // 2))  # connected again, to another scene
+    assert detector.asked[-1] == "W"

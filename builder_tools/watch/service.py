@@ -14,11 +14,13 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
+from builder_tools.detectors import FaceDetector
 from builder_tools.inference import EmotionModel
 from builder_tools.inference.reader import face_emotions, read_faces
 from builder_tools.inference.search import Search
@@ -33,6 +35,9 @@ from builder_tools.watch.visits import Visit, VisitKeeper, resumed_visit
 
 CHECKPOINT_S = 2.0
 """Open visits are written so often: what a crash can lose."""
+SEARCH_STEP_S = 0.1
+"""The clock of a camera's search goes on by at most so much an image. So most images of a busy
+machine, too, are not searched in whole, only followed: else being late would make each dearer."""
 FORGET_S = 3600.0
 IDLE_S = 0.25
 
@@ -46,11 +51,18 @@ class Watched:
 
     def __init__(self, camera: Camera, feed: Feed, keeper: VisitKeeper) -> None:
         self.camera, self.feed, self.keeper = camera, feed, keeper
-        self.tracker, self.search = FaceTracker(), Search()
+        self.tracker, self._search = FaceTracker(), Search()
+        self._seen_s = self._search_s = 0.0
         self.ended: list[Visit] = []
         self.in_sight = 0
         self.answers = 0
         self.answers_per_s = 0.0
+
+    def find(self, detector: FaceDetector, frame: Frame) -> list[Face]:
+        """Return the faces of the camera's next image, largest first."""
+        passed_s, self._seen_s = frame.time_s - self._seen_s, frame.time_s
+        self._search_s += min(max(passed_s, 0.0), SEARCH_STEP_S)
+        return self._search.find(detector, replace(frame, time_s=self._search_s))
 
 
 class Watch:
@@ -157,7 +169,7 @@ class Watch:
     def _detect(self, item: tuple[Watched, Frame]) -> Seen:
         one, frame = item
         with self.detectors.lend() as detector:
-            faces = one.search.find(detector, frame)
+            faces = one.find(detector, frame)
         return one, frame, faces, self.detectors.cut(frame.image, faces)
 
     def _told(self, one: Watched, faces: Sequence[FaceEmotion], now_s: float) -> None:

@@ -10,36 +10,31 @@ where a run was smaller. Cameras are made (`live_streams.py`), films and images 
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import os
-import resource
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import cv2
 import numpy as np
 import sqlalchemy as sa
 from live_streams import Plan, Streams
 from machine import describe_machine
+from scale_archive import measure_archive, measure_archive_kills, simulated_nodes
 from scale_report import write_report
-from skimage.data import astronaut
 from watch_kills import kill_at_random, site_text, start_watch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from postgres_server import BINARIES, running_postgres
 
-from builder_tools.media import VideoWriter, write_image
 from builder_tools.watch.config import Site
 from builder_tools.watch.database import Database
 from builder_tools.watch.report import GROUPINGS, GroupFigures, figures
@@ -51,11 +46,8 @@ PLAN = {"cameras": 4, "minutes": 60, "kills": 20, "visits": 1_000_000, "films": 
 STREAM = Plan(there_s=8.0, away_s=6.0)
 GAP_S = 3.0
 PHASE_S = 3.0
-FILM_S, FILM_FPS = 4.0, 15
 YEAR_CAMERAS, VISITS_A_DAY = 50, 300
 """The museum whose database is sized; visits are of each camera."""
-NODES = (1, 2, 4, 8, 16, 32, 64)
-RECORDINGS = 1000
 RESULTS = Path("reports/scale.json")
 ZONE = ZoneInfo("UTC")
 ROWS_AT_ONCE = 20_000
@@ -232,102 +224,12 @@ def measure_database(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def make_sources(folder: Path, films: int, images: int) -> None:
-    """Write films of a face in 640x360 and images."""
-    head = cv2.resize(np.ascontiguousarray(astronaut()[:300, 70:370]), (240, 240))
-    for number in range(films):
-        with VideoWriter(folder / f"{number:04d}.mp4", FILM_FPS, (640, 360)) as writer:
-            for frame in range(int(FILM_S * FILM_FPS)):
-                image = np.full((360, 640, 3), 60 + number % 60, np.uint8)
-                left = 100 + (frame + 7 * number) % 200
-                image[60:300, left : left + 240] = head
-                writer.write(image)
-    for number in range(images):
-        write_image(folder / f"{number:04d}.png", np.roll(astronaut(), number % 40, axis=1))
-
-
-@contextmanager
-def ray_nodes():
-    """Run two nodes of one core each on this machine; give the address."""
-    from ray.cluster_utils import Cluster
-
-    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_raylet_start_wait_time_s="120")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    try:
-        cluster.add_node(num_cpus=1)
-        yield cluster.address
-    finally:
-        cluster.shutdown()
-
-
-def timed_archive(
-    sources: Path, out: Path, *more: str, core: int | None = None
-) -> dict[str, float]:
-    """Return the wall and processor seconds of a run of `archive`, that of its workers included."""
-    command = [sys.executable, "-m", "builder_tools", "archive", str(sources), "--out", str(out)]
-    pin = [] if core is None else ["taskset", "-c", str(core)]
-    before, begin_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run([*pin, *command, *more], check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"wall_s": time.monotonic() - begin_s, "cpu_s": cpu_s}
-
-
-def measure_archive(options: argparse.Namespace) -> dict[str, Any]:
-    """Look at films and images with one worker, two, and two nodes of a cluster."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for part, (films, images) in {
-            "some": (options.films, options.images),
-            "one": (1, 0),
-        }.items():
-            (folder / part).mkdir()
-            make_sources(folder / part, films, images)
-        some = folder / "some"
-        runs = {
-            "start and one film": timed_archive(folder / "one", folder / "0", core=0),
-            "one worker held to one core": timed_archive(some, folder / "1", core=0),
-            "two workers": timed_archive(some, folder / "2", "--workers", "2"),
-        }
-        with ray_nodes() as address:
-            runs["two Ray nodes"] = timed_archive(some, folder / "3", "--ray", address)
-            del runs["two Ray nodes"]["cpu_s"]  # of daemons that are nobody's children
-    work_s = runs["one worker held to one core"]["cpu_s"] - runs["start and one film"]["cpu_s"]
-    hours = (options.films - 1) * FILM_S / 3600
-    return {
-        "films": options.films,
-        "images": options.images,
-        "film_s": FILM_S,
-        "film_fps": FILM_FPS,
-        "load": os.getloadavg()[1],
-        "runs": runs,
-        "start_s": runs["start and one film"]["cpu_s"],
-        "cpu_s_per_recording_hour": work_s / (hours + options.images / FILM_FPS / 3600),
-    }
-
-
-def simulate(found: dict[str, Any]) -> list[dict[str, float]]:
-    """Return what N nodes of one core would take for recordings of 5 to 60 minutes.
-
-    Largest first to whoever is free, as `archive` does it; a node loads its models once.
-    """
-    hours = np.random.default_rng(0).uniform(5, 60, RECORDINGS) / 60
-    services = sorted((hours * found["cpu_s_per_recording_hour"]).tolist(), reverse=True)
-    rows = []
-    for nodes in NODES:
-        free = [found["start_s"]] * nodes
-        for service_s in services:
-            heapq.heapreplace(free, free[0] + service_s)
-        alone = found["start_s"] + sum(services)
-        rows.append({"nodes": nodes, "hours": max(free) / 3600, "gain": alone / max(free)})
-    return rows
-
-
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "cameras": measure_cameras,
     "kills": measure_kills,
     "database": measure_database,
     "archive": measure_archive,
+    "archive_kills": measure_archive_kills,
 }
 
 
@@ -340,18 +242,18 @@ def main() -> None:
     for part in options.only:
         load = os.getloadavg()[0]
         found = PARTS[part](options)
-        results = kept()
+        results = measured()
         results[part] = {"machine": describe_machine(), "load_before": round(load, 1), **found}
         RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-    print(f"Written: {write_report(kept(), PLAN, Path('reports/scale.md'))}")
-
-
-def kept() -> dict[str, Any]:
-    """Return the figures of all parts that were measured."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    results = measured()
     if "archive" in results:
-        results["simulation"] = simulate(results["archive"])
-    return results
+        results["simulation"] = simulated_nodes(results["archive"])
+    print(f"Written: {write_report(results, PLAN, Path('reports/scale.md'))}")
+
+
+def measured() -> dict[str, Any]:
+    """Return the figures of all parts that were measured."""
+    return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -167,8 +168,7 @@ def _visits(people: Iterable[Summary], minimum_dwell_s: float) -> list[Visit]:
     return [visit for visit in visits if visit.dwell_s >= minimum_dwell_s]
 
 
-@dataclass(frozen=True)
-class Estimate:
+class Estimate(NamedTuple):
     """A mean and its 95 % interval; NaN where unknown."""
 
     value: float

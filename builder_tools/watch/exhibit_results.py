@@ -12,7 +12,7 @@ from builder_tools.timeline.exhibits import Estimate, ExhibitResult
 from builder_tools.timeline.exhibits_config import Exhibit, ExhibitConfig
 from builder_tools.watch.config import Site
 from builder_tools.watch.report import GroupFigures, Mean, rank
-from builder_tools.watch.tables import OTHER
+from builder_tools.watch.tables import MEASURES, OTHER
 
 _SAID: dict[str, Callable[[Any], str]] = {
     "hour": lambda hour: f"{hour:02d}:00",
@@ -30,13 +30,14 @@ def exhibit_results(found: Sequence[GroupFigures], site: Site, by: str) -> list[
         by: What they are by, in `GROUPINGS`.
     """
     ranked = rank(found, site.rank_by)
+    told = [measure for measure in MEASURES if _is_told(measure, found)]
     places = {id(one): place for place, one in enumerate(ranked, start=1)}
     return [
         ExhibitResult(
             one.group["exhibit"],
             places[id(one)],
             one.visits,
-            {_name(m): _estimate(mean) for m, mean in one.means.items() if _is_told(m, found)},
+            {_name(measure): _estimate(one.means[measure]) for measure in told},
             {name: _SAID[name](value) for name, value in one.group.items() if name in _SAID},
         )
         for one in (ranked if by == "exhibit" else found)
@@ -81,7 +82,8 @@ def _name(measure: str) -> str:
 
 
 def _estimate(mean: Mean) -> Estimate:
-    value, low, high = (
-        math.nan if one is None else one for one in (mean.value, mean.low, mean.high)
-    )
-    return Estimate(value, low, high)
+    return Estimate(*mean) if None not in mean else Estimate(*map(_number, mean))
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

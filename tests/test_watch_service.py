@@ -185,8 +185,8 @@ def test_most_images_of_a_slow_service_are_not_searched_in_whole():
             return faces
 
     detector, camera = Detector(), Watched(Camera("a", "A", 0), None, VisitKeeper(10.0))
-    image = np.full((48, 48, 3), 140, np.uint8)
-    for number in range(7):  # 0.4 s apart: an image of each is later than a whole search is due
+    for number in range(7):  # each is another, and later than a search of the whole is due
+        image = np.full((48, 48, 3), 100 + 12 * number, np.uint8)
         assert len(camera.find(detector, Frame(number, 0.4 * number, image))) == 1
     assert detector.asked == "WffWffW"
     camera.find(detector, Frame(0, 0.0, image // 2))  # connected again, to another scene

@@ -38,7 +38,7 @@ SAME_PLACE = 0.12
 """In sides of the window."""
 SAME_SIDE = 1.25
 """Landmarks that turn, move or resize the window by more than these are looked for again."""
-EYE_CORNERS = (33, 263)
+EYE_CORNERS = [33, 263]
 """The outer ones: of the eye on the left of the image and of the right one."""
 
 SUBSET = np.array(
@@ -103,7 +103,7 @@ class FaceLandmarker:
             landmarks, presence = self._best(image_rgb, square, roll_deg)
             if presence < FOUND_FROM:
                 return None, f"the landmarker sees no face (presence {presence:.2f})"
-            (scores,) = self._blendshapes.run(landmarks[None, SUBSET, :2].astype(np.float32))
+            (scores,) = self._blendshapes.run(landmarks[SUBSET, :2])
         blendshapes = dict(zip(BLENDSHAPES, scores.ravel().tolist(), strict=True))
         return FaceGeometry(landmarks, blendshapes, head_pose(landmarks), presence), ""
 
@@ -126,13 +126,12 @@ class FaceLandmarker:
 
     def _find(self, image_rgb: np.ndarray, window: _Window) -> tuple[np.ndarray, float]:
         """Return `(478, 3)` landmarks in pixels of the image, and the presence."""
-        to_image = window.to_image()
-        found, logit, _ = self._landmarks.run(_cut(image_rgb, to_image))
+        found, logit, _ = self._landmarks.run(_cut(image_rgb, window), times=1 / 255)
         points = found.reshape(NUM_LANDMARKS, 3)
-        x_y = points[:, :2] @ to_image[:, :2].T + to_image[:, 2]
-        depth = points[:, 2:] * (window.side_px / INPUT_PX)
-        presence = 1 / (1 + math.exp(-float(logit.item())))
-        return np.hstack([x_y, depth]).astype(np.float32), presence
+        landmarks = np.empty_like(points)
+        landmarks[:, :2] = cv2.transform(points[:, None, :2], window.to_image())[:, 0]
+        landmarks[:, 2] = points[:, 2] * (window.side_px / INPUT_PX)
+        return landmarks, 1 / (1 + math.exp(-float(logit.item())))
 
 
 class _Window:
@@ -150,48 +149,57 @@ class _Window:
     def to_image(self) -> np.ndarray:
         """Return the `(2, 3)` matrix from x, y of the network's input to those of the image."""
         step, angle = self.side_px / INPUT_PX, math.radians(self.roll_deg)
-        cos, sin = step * math.cos(angle), step * math.sin(angle)
-        turn = np.array([[cos, -sin], [sin, cos]])
-        return np.column_stack([turn, self.centre - turn @ (INPUT_PX / 2, INPUT_PX / 2)])
+        cos, sin, half = step * math.cos(angle), step * math.sin(angle), INPUT_PX / 2
+        x, y = self.centre
+        return np.array([[cos, -sin, x - half * (cos - sin)], [sin, cos, y - half * (sin + cos)]])
+
+    def box(self) -> tuple[float, float, float, float]:
+        """Return x1, y1, x2, y2 of the upright box around the square, pixels of the image."""
+        angle = math.radians(self.roll_deg)
+        reach = self.side_px / 2 * (abs(math.cos(angle)) + abs(math.sin(angle)))
+        x, y = self.centre
+        return x - reach, y - reach, x + reach, y + reach
 
 
 def _window_of(landmarks: np.ndarray) -> _Window:
     """Return the window around landmarks, upright with the eyes."""
-    left, right = landmarks[list(EYE_CORNERS), :2].astype(float)
-    angle = math.atan2(right[1] - left[1], right[0] - left[0])
+    (left_x, left_y), (right_x, right_y) = landmarks[EYE_CORNERS, :2].tolist()
+    angle = math.atan2(right_y - left_y, right_x - left_x)
     cos, sin = math.cos(angle), math.sin(angle)
-    turn = np.array([[cos, -sin], [sin, cos]])
-    upright = landmarks[:, :2] @ turn
-    low, high = upright.min(axis=0), upright.max(axis=0)
-    centre = tuple((turn @ ((low + high) / 2)).tolist())
-    return _Window(centre, WINDOW * float((high - low).max()), math.degrees(angle))
+    x, y = landmarks[:, 0], landmarks[:, 1]
+    across, down = cos * x + sin * y, cos * y - sin * x
+    low_x, high_x = float(across.min()), float(across.max())
+    low_y, high_y = float(down.min()), float(down.max())
+    middle_x, middle_y = (low_x + high_x) / 2, (low_y + high_y) / 2
+    centre = cos * middle_x - sin * middle_y, sin * middle_x + cos * middle_y
+    side = max(high_x - low_x, high_y - low_y)
+    return _Window(centre, WINDOW * side, math.degrees(angle))
 
 
-def _cut(image_rgb: np.ndarray, to_image: np.ndarray) -> np.ndarray:
-    """Return what the network sees, `(1, 256, 256, 3)` float32 0...1; edges are repeated."""
-    corners = np.array([[0, 0, 1], [0, 256, 1], [256, 0, 1], [256, 256, 1]]) @ to_image.T
+def _cut(image_rgb: np.ndarray, window: _Window) -> np.ndarray:
+    """Return what the network sees, `(256, 256, 3)` uint8 RGB; edges are repeated."""
     height, width = image_rgb.shape[:2]
-    x1, y1 = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, [width - 1, height - 1])
-    x2, y2 = np.clip(
-        np.ceil(corners.max(axis=0)).astype(int) + 2, [x1 + 1, y1 + 1], [width, height]
-    )
-    part, matrix = image_rgb[y1:y2, x1:x2], to_image.copy()
+    left, top, right, bottom = window.box()
+    x1 = min(max(math.floor(left) - 2, 0), width - 1)
+    y1 = min(max(math.floor(top) - 2, 0), height - 1)
+    x2 = max(min(math.ceil(right) + 2, width), x1 + 1)
+    y2 = max(min(math.ceil(bottom) + 2, height), y1 + 1)
+    part, matrix = image_rgb[y1:y2, x1:x2], window.to_image()
     matrix[:, 2] -= x1, y1
-    times = math.hypot(*to_image[:, 0])
+    times = window.side_px / INPUT_PX
     if times > 2:  # so that no pixel is skipped
         small = [max(round(side / times), 1) for side in part.shape[1::-1]]
         factors = np.array(small) / part.shape[1::-1]
-        part = cv2.resize(np.ascontiguousarray(part), small, interpolation=cv2.INTER_AREA)
+        part = cv2.resize(part, small, interpolation=cv2.INTER_AREA)
         matrix *= factors[:, None]
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV counts from the middle of a pixel
-    seen = cv2.warpAffine(
-        np.ascontiguousarray(part),
+    return cv2.warpAffine(
+        part,
         matrix,
         (INPUT_PX, INPUT_PX),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return np.multiply(seen[None], np.float32(1 / 255), dtype=np.float32)
 
 
 class _Network:
@@ -210,9 +218,15 @@ class _Network:
         self._entry = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [one["index"] for one in self._interpreter.get_output_details()]
 
-    def run(self, given: np.ndarray) -> list[Any]:
-        """Return the outputs for one input, each a float32 array."""
+    def run(self, given: np.ndarray, times: float = 1.0) -> list[Any]:
+        """Return the outputs for one input, each a float32 array.
+
+        Args:
+            given: The input without its first axis.
+            times: What its numbers are multiplied by.
+        """
         with at_work():
-            self._interpreter.set_tensor(self._entry, given)
+            # Straight to its place: no copy of the image, no memory that is new each time.
+            np.multiply(given, np.float32(times), out=self._interpreter.tensor(self._entry)()[0])
             self._interpreter.invoke()
             return [self._interpreter.get_tensor(index) for index in self._outputs]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
+
 import numpy as np
 
 from builder_tools.geometry.bundle import read_bundle
@@ -20,15 +23,24 @@ def head_pose(landmarks_px: np.ndarray) -> HeadPose:
     Args:
         landmarks_px: `(478, 3)` or `(468, 3)` x, y, depth in pixels.
     """
+    points, weights, average = _steady_shape()
+    seen = landmarks_px[points] * UP_AND_NEAR
+    seen -= weights @ seen
+    left, _, right = np.linalg.svd((seen.T * weights) @ average)
+    turn = left @ right
+    if np.linalg.det(turn) < 0:  # a mirror
+        left[:, 2] *= -1
+        turn = left @ right
+    return angles_of(turn)
+
+
+@cache
+def _steady_shape() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the steady landmarks, their weights (sum 1), and the average face's, centred."""
     bundle = read_bundle()
-    weights = bundle.weights[:, None] / bundle.weights.sum()
+    weights = bundle.weights / bundle.weights.sum()
     average = bundle.vertices_cm[bundle.steady]
-    seen = landmarks_px[bundle.steady] * UP_AND_NEAR
-    average = average - (weights * average).sum(axis=0)
-    seen = seen - (weights * seen).sum(axis=0)
-    left, _, right = np.linalg.svd((weights * seen).T @ average)
-    proper = np.diag([1, 1, np.linalg.det(left @ right)])
-    return angles_of(left @ proper @ right)
+    return bundle.steady, weights, average - weights @ average
 
 
 def angles_of(rotation: np.ndarray) -> HeadPose:
@@ -38,7 +50,7 @@ def angles_of(rotation: np.ndarray) -> HeadPose:
         rotation: `(3, 3)`: from the axes of a face (x to its left, y up, z out of it) to those of
             the image (x right, y up, z to the camera): roll after yaw after pitch.
     """
-    yaw = np.arcsin(np.clip(-rotation[2, 0], -1, 1))
-    pitch = -np.arctan2(rotation[2, 1], rotation[2, 2])
-    roll = -np.arctan2(rotation[1, 0], rotation[0, 0])
-    return HeadPose(*np.degrees([yaw, pitch, roll]).tolist())
+    (x_x, _, _), (y_x, _, _), (z_x, z_y, z_z) = rotation.tolist()
+    yaw = math.asin(min(max(-z_x, -1.0), 1.0))
+    pitch, roll = -math.atan2(z_y, z_z), -math.atan2(y_x, x_x)
+    return HeadPose(math.degrees(yaw), math.degrees(pitch), math.degrees(roll))

@@ -77,6 +77,8 @@ def measure_cameras(options: argparse.Namespace) -> dict[str, Any]:
         memory, slowest, together = [resident_mb(service.pid)], [], []
         while time.monotonic() - begin_s < seconds:
             time.sleep(5.0)
+            if service.poll() is not None:
+                raise RuntimeError(f"The service ended by itself: exit code {service.returncode}.")
             memory.append(resident_mb(service.pid))
             rates = [one["answers_per_s"] for one in database.states()]
             slowest.append(min(rates))
@@ -245,14 +247,13 @@ def main() -> None:
         results = measured()
         results[part] = {"machine": describe_machine(), "load_before": round(load, 1), **found}
         RESULTS.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
-    results = measured()
-    if "archive" in results:
-        results["simulation"] = simulated_nodes(results["archive"])
-    print(f"Written: {write_report(results, PLAN, Path('reports/scale.md'))}")
+        if "archive" in results:
+            results["simulation"] = simulated_nodes(results["archive"])
+        print(f"Written: {write_report(results, PLAN, Path('reports/scale.md'))}", flush=True)
 
 
 def measured() -> dict[str, Any]:
-    """Return the figures of all parts that were measured."""
+    """Return the figures of the parts that were measured."""
     return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
 
 

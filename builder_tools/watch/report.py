@@ -7,7 +7,7 @@ mean, which groups of visits are large enough for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
@@ -30,11 +30,36 @@ WITHIN_SD = 1.959964
 
 
 class Mean(NamedTuple):
-    """A mean and its 95 % interval; None where nothing is known. A year of days has very many."""
+    """A mean and its 95 % interval; None where nothing is known."""
 
     value: float | None
     low: float | None
     high: float | None
+
+
+class Means(Mapping[str, Mean]):
+    """The means of a group by measure. A year of days has very many groups: these are looked up
+    when asked for.
+
+    Args:
+        columns: Of each measure: values, lows and highs of all groups.
+        row: Which group.
+    """
+
+    __slots__ = ("_columns", "_row")
+
+    def __init__(self, columns: Mapping[str, Sequence[Sequence[float | None]]], row: int) -> None:
+        self._columns, self._row = columns, row
+
+    def __getitem__(self, measure: str) -> Mean:
+        values, lows, highs = self._columns[measure]
+        return Mean(values[self._row], lows[self._row], highs[self._row])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
 
 
 @dataclass(frozen=True)
@@ -49,7 +74,7 @@ class GroupFigures:
 
     group: dict[str, Any]
     visits: int
-    means: dict[str, Mean]
+    means: Mapping[str, Mean]
 
 
 def figures(
@@ -78,30 +103,26 @@ def figures(
     if since and until and until < since:
         raise ValueError(f"Expected until >= since. Received: {until} before {since}.")
     totals = TOTALS if "hour" in GROUPINGS[by] else DAY_TOTALS
-    columns = [totals.c[name] for name in GROUPINGS[by]]
+    key = [totals.c[name] for name in GROUPINGS[by]]
     sums = [
         sa.cast(sa.func.sum(column), sa.BigInteger).label(column.name)  # no slow decimals
         for column in totals.c
         if column.name in ("visits", "placed") or column.name.endswith(("_sum", "_squares"))
     ]
-    query = sa.select(*columns, *sums).having(sa.func.sum(totals.c.visits) >= minimum_group)
-    if columns:  # else the whole site is one group
-        query = query.group_by(*columns).order_by(*columns)
+    query = sa.select(*key, *sums).having(sa.func.sum(totals.c.visits) >= minimum_group)
+    if key:  # else the whole site is one group
+        query = query.group_by(*key).order_by(*key)
     if since:
         query = query.where(totals.c.day >= since.isoformat())
     if until:
         query = query.where(totals.c.day <= until.isoformat())
     found = database.read(query)
-    visits, of_measures = found["visits"], [_means(found, name) for name in MEASURES]
-    groups = zip(*(found[name] for name in GROUPINGS[by]), strict=True)
-    rows = zip(groups if columns else [()] * len(visits), visits, *of_measures, strict=True)
+    columns = {name: _means(found, name) for name in MEASURES}
     return [
         GroupFigures(
-            dict(zip(GROUPINGS[by], group, strict=True)),
-            number,
-            dict(zip(MEASURES, means, strict=True)),
+            {name: found[name][row] for name in GROUPINGS[by]}, visits, Means(columns, row)
         )
-        for group, number, *means in rows
+        for row, visits in enumerate(found["visits"])
     ]
 
 
@@ -117,8 +138,8 @@ def rank(found: Sequence[GroupFigures], measure: str) -> list[GroupFigures]:
     return sorted(found, key=lambda one: (value[id(one)] is None, -(value[id(one)] or 0.0)))
 
 
-def _means(found: Mapping[str, Sequence[int]], measure: str) -> list[Mean]:
-    """Return the mean of a measure in each group, from the exact sums."""
+def _means(found: Mapping[str, Sequence[int]], measure: str) -> tuple[list, list, list]:
+    """Return the mean of a measure in each group, its low and its high, from the exact sums."""
     count, total, squares = (
         np.array(found[name], dtype=object)  # Python's whole numbers: none is too large
         for name in (
@@ -132,8 +153,8 @@ def _means(found: Mapping[str, Sequence[int]], measure: str) -> list[Mean]:
     mean = (total / some).astype(float)
     variance = ((squares * count - total * total) / (several * (several - 1))).astype(float)
     reach = WITHIN_SD * np.sqrt(variance / several.astype(float))
-    ends = (mean / scale, (mean - reach) / scale, (mean + reach) / scale)
-    means = list(map(Mean, *(end.tolist() for end in ends)))
-    for place in np.flatnonzero(count < 2):  # too few for an interval, or for anything
-        means[place] = Mean(means[place].value if count[place] else None, None, None)
-    return means
+    ends = [end.tolist() for end in (mean / scale, (mean - reach) / scale, (mean + reach) / scale)]
+    for row in np.flatnonzero(count < 2):  # too few for an interval, or for anything
+        for end in ends[1:] if count[row] else ends:
+            end[row] = None
+    return tuple(ends)

@@ -122,6 +122,46 @@ def test_without_its_file_the_search_goes_on_in_tiles_and_says_so(monkeypatch, h
     assert [record.message.count("YuNet") for record in caplog.records] == [1]
 
 
+class _Answers:
+    """A network that answers by the longer side of what it is shown."""
+
+    def __init__(self, **answers):
+        self._answers = {int(size[1:]): faces for size, faces in answers.items()}
+
+    def find(self, image_rgb, min_score):
+        faces = self._answers.get(max(image_rgb.shape[:2]), [])
+        return [face for face in faces if face.score >= min_score]
+
+
+def _seen(x, y, side, score):
+    points = np.array([(x + u * side, y + v * side) for u, v in _POINTS])
+    return Face(Box(x, y, x + side, y + side), score, points)
+
+
+_POINTS = [(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)]
+_EMPTY = np.zeros((480, 640, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("side", "is_found"), [(100, True), (200, True), (256, True), (300, False)]
+)
+def test_the_fine_look_finds_faces_up_to_256_px(side, is_found):
+    network = _Answers(_640=[_seen(150, 90, side, 0.89)], _320=[_seen(75, 45, side / 2, 0.5)])
+    assert len(scales.search_scales(network, _EMPTY, 0.7)) == is_found
+
+
+def test_what_is_seen_from_near_by_counts_not_the_candidate():
+    """A candidate of 60 px between two faces; the face to its left is seen at 154 px."""
+    face, between = _seen(200, 100, 60, 0.92), _seen(225, 100, 60, 0.4)
+    # The window of 96 px begins at (207, 82) and is shown 154 px large.
+    near = _seen((200 - 207) * 154 / 96, (100 - 82) * 154 / 96, 60 * 154 / 96, 0.9)
+    (found,) = scales.search_scales(_Answers(_640=[face, between], _154=[near]), _EMPTY, 0.7)
+    assert found.score == 0.92
+    (found,) = scales.search_scales(_Answers(_640=[between], _154=[near]), _EMPTY, 0.7)
+    assert found.score == 0.9 and found.box.centre[0] == pytest.approx(230, abs=0.5)
+    assert scales.search_scales(_Answers(_640=[between]), _EMPTY, 0.7) == []
+
+
 def test_a_limit_that_is_reached_is_told(detector, head, monkeypatch, caplog):
     monkeypatch.setattr(scales, "MOST_CANDIDATES", 3)
     places = [(40 + 300 * i, 100, 250) for i in range(6)]

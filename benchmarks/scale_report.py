@@ -72,8 +72,10 @@ def _kills(found: Found, plan: Mapping[str, int]) -> str:
         "## Killed at random moments\n\n"
         f"`kill -9` {_of(found['kills'], plan['kills'])} times, between 4 and 14 s after each "
         f"start, with two cameras whose visitors stay for 20 s: {found['expected']} visitors came, "
-        f"{found['counted']} were counted in {found['rows']} rows, and the shortest whole visit "
-        f"kept {found['shortest_s']:.1f} of its 20 s. {_machine(found)}\n\n"
+        f"{found['counted']} were counted in {found['rows']} rows. Up to {found['most_met']} kills "
+        f"fell into one visit; the shortest whole visit kept {found['shortest_s']:.1f} of its "
+        f"20 s, and a kill cost a visit {found['lost_s_a_kill']:.1f} s of its dwell at most. "
+        f"{_machine(found)}\n\n"
     )
 
 

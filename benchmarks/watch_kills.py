@@ -45,6 +45,8 @@ class Kills:
         counted: Visits in the totals.
         rows: Rows of visits.
         shortest_s: Dwell of the shortest visit that was seen to its end, seconds; of 20.
+        most_met: Kills that fell into one visit, at most.
+        lost_s_a_kill: What a visit lost of its dwell for each kill that it met, at most, seconds.
     """
 
     kills: int
@@ -52,6 +54,8 @@ class Kills:
     counted: int
     rows: int
     shortest_s: float
+    most_met: int
+    lost_s_a_kill: float
 
 
 def site_text(streams: Streams, cameras: int, database: str, gap_s: float) -> str:
@@ -75,10 +79,12 @@ def kill_at_random(kills: int, seed: int) -> Kills:
     with tempfile.TemporaryDirectory() as folder:
         streams, config = Streams(PLAN, PHASE_S), Path(folder) / "site.toml"
         config.write_text(site_text(streams, CAMERAS, "v.db", GAP_S))
+        killed_s = []
         for _ in range(kills):
             service = start_watch(config)
             time.sleep(random.uniform(4.0, 14.0))
             service.kill()
+            killed_s.append(time.monotonic() - streams.begin_s)
             service.wait()
         service = start_watch(config)
         period_s = PLAN.there_s + PLAN.away_s
@@ -88,14 +94,22 @@ def kill_at_random(kills: int, seed: int) -> Kills:
         service.wait()
         streams.close()
         database = Database(str(Path(folder) / "v.db"), ZoneInfo("UTC"))
-        dwells = sorted(dwell / 100 for dwell in database.read(sa.select(VISITS.c.dwell))["dwell"])
+        found = database.read(sa.select(VISITS.c.camera, VISITS.c.dwell).order_by("started_at"))
         counted = sum(one.visits for one in figures(database, minimum_group=1))
         database.close()
     begun = [end_s - camera * PHASE_S for camera in range(CAMERAS)]
     late = [seconds % period_s < LATE_S for seconds in begun]
     expected = sum(PLAN.visits(s) - is_late for s, is_late in zip(begun, late, strict=True))
-    whole = dwells[CAMERAS:]  # the last visit of each camera is cut short by the end
-    return Kills(kills, expected, counted, len(dwells), whole[0] if whole else 0.0)
+    whole, met, lost = [], [], []
+    for camera in range(CAMERAS):
+        rows = zip(found["camera"], found["dwell"], strict=True)
+        own = [dwell / 100 for name, dwell in rows if name == f"c{camera}"]
+        for number, dwell_s in enumerate(own[:-1]):  # the last is cut short by the end
+            begun_s = camera * PHASE_S + number * period_s
+            met.append(sum(begun_s <= at_s <= begun_s + PLAN.there_s for at_s in killed_s))
+            whole.append(dwell_s)
+            lost.append((PLAN.there_s - dwell_s) / max(met[-1], 1))
+    return Kills(kills, expected, counted, len(found["dwell"]), min(whole), max(met), max(lost))
 
 
 if __name__ == "__main__":

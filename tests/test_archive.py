@@ -183,6 +183,16 @@ def test_killed_and_begun_again_the_data_set_is_the_same(sources, made, tmp_path
     pd.testing.assert_frame_equal(rows(out), rows(made[0]))
 
 
+def test_what_killed_runs_left_is_removed_after_a_day(sources, tmp_path):
+    left = [tmp_path / "parts" / f".{name}.part" for name in ("old", "new")]
+    left[0].parent.mkdir()
+    for path in left:
+        path.write_bytes(b"half")
+    os.utime(left[0], (time.time() - 90_000,) * 2)
+    archive([sources / "empty.png"], tmp_path, Settings())
+    assert [path.exists() for path in left] == [False, True]
+
+
 def test_workers_give_the_same_and_one_may_be_killed(sources, made, tmp_path):
     out = tmp_path / "out"
     run = start(sources, out, "--workers", "2")

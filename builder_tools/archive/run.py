@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import signal
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -31,6 +32,9 @@ from builder_tools.timeline.archived import PART, PARTS, SOURCE, SUMMARY
 ERRORS = "errors.csv"
 MOST_DEATHS = 2
 """A file at whose work so many processes died is told as failed: it may be the file."""
+
+STALE_S = 86_400.0
+"""A part that was not written to for so long is nobody's."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ def archive(
     out = Path(out)
     parts = out / PARTS
     parts.mkdir(parents=True, exist_ok=True)
+    _remove_stale(parts)
     items, left_out = find_items(sources, settings.sha256)
     todo = [item for item in items if not (parts / f"{item.identity}.parquet").is_file()]
     todo.sort(key=lambda item: -item.size)
@@ -101,6 +106,14 @@ def archive(
     _write_csv(out / SUMMARY, summaries)
     _write_csv(out / ERRORS, failed, columns=[SOURCE, "reason"])
     return ArchiveReport(len(summaries), made, tuple(failed), tuple(left_out))
+
+
+def _remove_stale(parts: Path) -> None:
+    """Remove what runs that were killed left half written, not what another may be writing now."""
+    for path in parts.glob(".*.part"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > STALE_S:
+                path.unlink()
 
 
 def _alone(todo: Sequence[Item], settings: Settings, parts: Path) -> Iterator[Outcome]:

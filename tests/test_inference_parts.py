@@ -4,8 +4,7 @@ import pytest
 from fakes import FakeModel, FollowsSquare, square_film
 
 from builder_tools.inference.analysis import Analyser
-from builder_tools.inference.parts import parts_of
-from builder_tools.inference.search import FULL_EVERY_S
+from builder_tools.inference.parts import PART_S, parts_of
 from builder_tools.inference.stream import StreamState
 from builder_tools.inference.threads import DetectorPool
 
@@ -16,8 +15,8 @@ def _find(frames, detector):
 
 def test_videos_are_cut_into_parts_by_time_and_bytes(monkeypatch):
     parts = list(parts_of(square_film(12)))
-    assert [len(part.frames) for part in parts] == [5, 5, 2]
-    assert all(part.frames[-1].time_s - part.frames[0].time_s < FULL_EVERY_S for part in parts)
+    assert [len(part.frames) for part in parts] == [6, 6]
+    assert all(part.frames[-1].time_s - part.frames[0].time_s < PART_S for part in parts)
     monkeypatch.setattr("builder_tools.inference.parts.GROUP_BYTES", 130_000)
     assert [len(part.frames) for part in parts_of(square_film(8))] == [3, 3, 2]
 
@@ -25,14 +24,14 @@ def test_videos_are_cut_into_parts_by_time_and_bytes(monkeypatch):
 def test_the_frames_between_two_searched_ones_are_followed():
     detector = FollowsSquare([], [])
     found = _find(square_film(12), detector)
-    assert detector.searched == [0, 5, 10, 11]
-    assert detector.followed == [1, 2, 3, 4, 6, 7, 8, 9]
+    assert detector.searched == [0, 6, 11]
+    assert detector.followed == [1, 2, 3, 4, 5, 7, 8, 9, 10]
     assert [faces[0].box.x1 for faces in found] == list(range(20, 32))
 
 
 @pytest.mark.parametrize("seen", [range(3), range(3, 12), (2,), (0, 1, 2, 4, 5, 6)])
 def test_each_face_is_found_from_the_frame_it_comes_in_to_its_last(seen):
-    """Also one that is away for a frame; the frame of a searched one, 5, shows it or not."""
+    """Also one that is away for a frame; the frame of a searched one, 6, shows it or not."""
     gone = [number for number in range(12) if number not in seen]
     found = _find(square_film(12, gone=gone), FollowsSquare([], []))
     if seen == (2,):
@@ -90,4 +89,4 @@ def test_following_gives_the_same_on_any_number_of_threads(workers):
     given = list(analyser.every(iter(square_film(12)), state, workers=workers))
     assert [frame.index for frame, _ in given] == list(range(12))
     assert [faces[0].face.box.x1 for _, faces in given] == list(range(20, 32))
-    assert sorted(detector.searched) == [0, 5, 10, 11], "a frame that two parts share, once"
+    assert sorted(detector.searched) == [0, 6, 11], "a frame that two parts share, once"

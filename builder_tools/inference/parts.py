@@ -1,6 +1,6 @@
 """The faces of a video: searched in some frames, followed through those between.
 
-A video is cut into parts of `FULL_EVERY_S`, or longer where nothing changes, and at its cuts. The
+A video is cut into parts of `PART_S`, or longer where nothing changes, and at its cuts. The
 first frame of each is searched, and that after its last. If every face of the one, looked for near
 its last place frame by frame (`follow`), is found each time and ends as one of the other, and those
 are all, the frames between are done. Else the middle one is searched, too, and each half tried
@@ -21,7 +21,6 @@ from itertools import islice
 from builder_tools.detectors import FaceDetector
 from builder_tools.detectors.base import SAME_FACE_IOU
 from builder_tools.inference.search import (
-    FULL_EVERY_S,
     MOST_FOLLOWED,
     STILL_EVERY_S,
     Glance,
@@ -30,6 +29,7 @@ from builder_tools.inference.search import (
 from builder_tools.media import Frame
 from builder_tools.results import Face
 
+PART_S = 0.3
 GROUP_BYTES = 60_000_000
 
 
@@ -157,7 +157,7 @@ def _is_over(group: list[Frame], frame: Frame, seen: Glance, first_seen: Glance 
         return True
     if (len(group) + 1) * frame.image.nbytes > GROUP_BYTES:
         return True
-    return lasted_s >= FULL_EVERY_S and seen.differs_from(first_seen)
+    return lasted_s >= PART_S and seen.differs_from(first_seen)
 
 
 def _is_among(face: Face, faces: list[Face]) -> bool:

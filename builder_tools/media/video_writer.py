@@ -222,7 +222,8 @@ class VideoWriter:
         right, below = self.size[0] % 2, self.size[1] % 2
         if right or below:
             image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
-        rgb = import_av().VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        # Not copied: new memory for each image costs more than its conversion.
+        rgb = import_av().VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24")
         return self._reformatter.reformat(
             rgb, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
         )

@@ -162,6 +162,21 @@ def test_what_is_seen_from_near_by_counts_not_the_candidate():
     assert scales.search_scales(_Answers(_640=[between]), _EMPTY, 0.7) == []
 
 
+@pytest.mark.parametrize("size", [(1920, 1200), (1200, 1920)])
+def test_halves_of_a_large_image_give_each_face_once(detector, head, size, monkeypatch):
+    """Faces before, on and after the middle of the longer side."""
+    starts = [120, 480, 850, 1220, 1600]
+    places = [(at, 300, 220) if size[0] > size[1] else (300, at, 220) for at in starts]
+    image = _scene(head, places, size)
+    in_halves = detector.detect(image)
+    assert len(in_halves) == len(places) and _all_found(in_halves, places)
+    monkeypatch.setattr(scales, "HALVED_PIXELS", 10**9)
+    whole = detector.detect(image)
+    assert len(whole) == len(places)
+    for one in in_halves:
+        assert max(one.box.iou(other.box) for other in whole) > 0.9
+
+
 def test_a_limit_that_is_reached_is_told(detector, head, monkeypatch, caplog):
     monkeypatch.setattr(scales, "MOST_CANDIDATES", 3)
     places = [(40 + 300 * i, 100, 250) for i in range(6)]

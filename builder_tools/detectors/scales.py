@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -30,6 +31,8 @@ LEAST_PX, COARSE_PX, FINE_PX = 128, 320, 1920
 """Longer side of an image at the least, in the coarse look, and at the most."""
 LARGEST_PX = 256
 """Larger faces of the fine look are left to the coarse one: YuNet errs on what is large."""
+HALVED_PIXELS, PAST_MIDDLE_PX = 2_100_000, 128
+"""Images larger than 1080p are looked at in halves, so far over the middle, on two threads."""
 SINGLE_LOOK_PX = 400
 """Smaller images need no coarse look."""
 CANDIDATE_SCORE = 0.2
@@ -77,7 +80,10 @@ def search_scales(network: YuNet, image_rgb: np.ndarray, min_score: float) -> li
     fine = min(max(longer, LEAST_PX), FINE_PX)
     lowest = min(CANDIDATE_SCORE, min_score)
     whole, factor = shrink(image_rgb, FINE_PX)
-    seen = _at_size(network, whole, fine, lowest)
+    if whole.shape[0] * whole.shape[1] > HALVED_PIXELS:
+        seen = _in_halves(network, whole, lowest)
+    else:
+        seen = _at_size(network, whole, fine, lowest)
     if fine > SINGLE_LOOK_PX:
         largest = LARGEST_PX * max(whole.shape[:2]) / fine
         seen = [face for face in seen if face.size_px <= largest]
@@ -152,6 +158,29 @@ def _at_size(network: YuNet, image_rgb: np.ndarray, size_px: int, min_score: flo
     factor = size_px / max(image_rgb.shape[:2])
     small = image_rgb if factor == 1 else _resized(image_rgb, factor)
     return [enlarge(face, factor) for face in network.find(small, min_score)]
+
+
+def _in_halves(network: YuNet, image_rgb: np.ndarray, min_score: float) -> list[Face]:
+    """Return the faces of an image that are at most `LARGEST_PX` large, or nearly, each once.
+
+    A face is of the half in which its middle lies; the other half's view of it is left out.
+    """
+    axis = 0 if image_rgb.shape[0] >= image_rgb.shape[1] else 1
+    middle = image_rgb.shape[axis] // 2
+    if axis == 0:
+        halves = image_rgb[: middle + PAST_MIDDLE_PX], image_rgb[middle - PAST_MIDDLE_PX :]
+    else:
+        halves = image_rgb[:, : middle + PAST_MIDDLE_PX], image_rgb[:, middle - PAST_MIDDLE_PX :]
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(network.find, halves[1], min_score)
+        first = network.find(halves[0], min_score)
+    start = middle - PAST_MIDDLE_PX
+    shift = (0, start) if axis == 0 else (start, 0)
+    placed = [moved(face, *shift) for face in second.result()]
+    along = 1 - axis
+    return [face for face in first if face.box.centre[along] < middle] + [
+        face for face in placed if face.box.centre[along] >= middle
+    ]
 
 
 def _resized(image_rgb: np.ndarray, factor: float) -> np.ndarray:

@@ -9,7 +9,6 @@ there (the root of a class score times an objectness), its box and five key poin
 from __future__ import annotations
 
 import math
-import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -71,15 +70,16 @@ class YuNet:
         model = path.read_bytes().replace(FIXED_SIDES, FREE_SIDES)
         providers = ["CPUExecutionProvider"]
         self._session: Any = onnxruntime.InferenceSession(model, options, providers=providers)
-        self._own = threading.local()
+        self._memory: list[np.ndarray] = []
         self._outputs = [
             f"{kind}_{px}" for px in CELLS_PX for kind in ("cls", "obj", "bbox", "kps")
         ]
 
     def find(self, image_rgb: np.ndarray, min_score: float) -> list[Face]:
         """Return the faces in an `(H, W, 3)` uint8 RGB image, best score first, each once."""
-        blob = self._blob(image_rgb)
+        memory, blob = self._blob(image_rgb)
         outputs = self._session.run(self._outputs, {"input": blob})
+        self._memory.append(memory)
         found = [
             _cells(
                 *(output[0] for output in outputs[4 * level : 4 * level + 4]), px, blob, min_score
@@ -92,22 +92,25 @@ class YuNet:
         kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), min_score, NMS_IOU)
         return [_face(boxes[index], float(scores[index]), points[index]) for index in kept]
 
-    def _blob(self, image_rgb: np.ndarray) -> np.ndarray:
-        """Return `(1, 3, H, W)` float32 BGR, sides filled up with zeros to whole cells.
+    def _blob(self, image_rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return memory, and in it `(1, 3, H, W)` float32 BGR, sides filled up to whole cells.
 
-        In memory of the thread's own that is used again: new memory for each image costs ten
-        times what filling it does.
+        Memory that is given back to `_memory` is used again, by one thread at a time: new memory
+        for each image costs ten times what filling it does.
         """
         height, width = image_rgb.shape[:2]
         shape = (1, 3, height + -height % CELLS_PX[-1], width + -width % CELLS_PX[-1])
-        memory = getattr(self._own, "memory", np.empty(0, np.float32))
+        try:
+            memory = self._memory.pop()
+        except IndexError:
+            memory = np.empty(0, np.float32)
         if memory.size < math.prod(shape):
-            memory = self._own.memory = np.empty(math.prod(shape), np.float32)
+            memory = np.empty(math.prod(shape), np.float32)
         blob = memory[: math.prod(shape)].reshape(shape)
         blob[:, :, height:], blob[..., width:] = 0, 0
         for channel in range(3):
             blob[0, channel, :height, :width] = image_rgb[..., 2 - channel]
-        return blob
+        return memory, blob
 
 
 def _cells(classes, objects, boxes, points, px: int, blob: np.ndarray, min_score: float):

@@ -13,23 +13,32 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import time
 import zipfile
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from machine import describe_machine
 from rest_forms import (
     FORMS,
+    HEAD,
     RULE,
     WEAKLY_LABELLED,
     Choice,
     People,
     all_right,
+    cells_of,
     choose,
     fixed,
     held_out_gains,
+)
+from rest_streams import (
+    LONGEST_FILM,
+    LOOKED_AT,
+    cost_us,
+    film_table,
+    read_films,
+    settings_table,
+    stream_table,
 )
 
 from builder_tools import rest as constants
@@ -40,20 +49,8 @@ from builder_tools.evaluation import majority_eight_labels
 from builder_tools.inference import Inference
 from builder_tools.media import read_image, replacing
 from builder_tools.rest import relative_by_person
-from builder_tools.results import Box, Face, FaceEmotion
-from builder_tools.tracking.resting import AUTO, RestTracker
 
 FORM = "by spread (the package's)"
-DEFAULT = (
-    "Default: off. Looked at, image by image, with the search of before (194 of its answers): the "
-    "sad ones in facenet_video.mp4 are two passers-by, one who frowns and looks down, one who "
-    "squints into the sun. Neither is clearly "
-    "neutral for a moment, so `auto` learns no rest of theirs and corrects none of these answers; "
-    "half was wanted. The other films hold hardly any false sad or angry answer of a resting face. "
-    "If images less clearly neutral counted as rest (0.1 to 0.6 instead of 0.7), people who are "
-    "never neutral would lose 1.7 to 2.9 points in the wild made streams. So it stays a choice "
-    "until films of minutes, with known moods, say more."
-)
 FAILED = (
     "Tried besides, without success: linear heads on the network's 192 features and their "
     "difference from the rest's, taught on 9,000 faces of FER+ with made rests (the offset of "
@@ -72,16 +69,6 @@ STRANGERS = (
     "happy and neutral faces is to be told apart, what a face shows is the better answer, and "
     "comparing costs. That is why both answers are given."
 )
-TOLD_S = 2.0
-STREAM_S, FPS, SEGMENT_S = 60, 10, 1
-STREAMS = {
-    "95 % neutral": (0.95, 0.0),
-    "75 % neutral": (0.75, 0.0),
-    "50 % neutral": (0.5, 0.0),
-    "never neutral": (0.0, 0.0),
-    "75 % neutral, a quarter of all frames another person's": (0.75, 0.25),
-}
-"""Share of neutral segments, and of segments that show somebody else (a wrong track)."""
 
 
 def main() -> None:
@@ -98,6 +85,7 @@ def main() -> None:
     options = parser.parse_args()
     sets, neutral_faces = _predictions(options)
     forms, chosen = _form_table(sets, neutral_faces)
+    films = read_films(options.videos, EmotionClassifier(options.model))
     text = "\n\n".join(
         [
             "# A face against its own rest",
@@ -115,16 +103,21 @@ def main() -> None:
             STRANGERS,
             "## Other models\n\nThe same form and constants, `fast`'s population.",
             _model_table(options),
-            "## Streams\n\nMade of single images, held for a second at 10 frames a second, a "
-            "minute a judged image, which is not in its own stream; the rest is estimated "
-            "unaided (`auto`) and the image then judged against it.",
-            _stream_table(sets[:2]),
-            "## Real films\n\nFaces a label, shown and compared with their rest (`auto`, smoothed "
-            "with 0.3 s, at most 450 frames of a film).",
-            _video_table(options),
-            DEFAULT,
+            "## Streams\n\nMade of single images, held for a second, a minute a judged image, "
+            "which is not in its own stream; the rest is estimated unaided (`auto`) and the image "
+            "then judged against it. In the last one the person shows only what the judged image "
+            "shows (neutral ones are not judged there).",
+            stream_table(sets[:2]),
+            "## Real films\n\nFaces a label, shown and compared with their rest (smoothed with "
+            f"0.3 s, at most {LONGEST_FILM} frames of a film).",
+            film_table(films),
+            LOOKED_AT,
+            "## What counts as rest\n\nGain in points over no rest. Settings: least probability of "
+            "neutral, sad, anger and uncertain together, of neutral alone, and how many seconds "
+            "stand for one independent image.",
+            settings_table(sets[:2], films),
             "Processor time of the estimate and the comparison (fastest of 20 rounds): "
-            f"{_cost_us(sets[0]):.1f} microseconds a face.",
+            f"{cost_us(sets[0]):.1f} microseconds a face.",
         ]
     )
     with replacing(options.reports / "rest.md") as partial:
@@ -174,43 +167,13 @@ def _read(path: Path, classifier: EmotionClassifier, detect: bool) -> dict[str, 
     }
 
 
-def _interval(people: People, rows: list[int], gains: np.ndarray) -> str:
-    """Return the mean gain in points with a 95 % interval by bootstrap over people."""
-    owners = people.persons[rows]
-    names = np.unique(owners)
-    sums = np.array([gains[owners == name].sum() for name in names], float)
-    counts = np.array([(owners == name).sum() for name in names], float)
-    drawn = np.random.default_rng(0).integers(0, len(names), (2000, len(names)))
-    low, high = np.percentile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [2.5, 97.5])
-    return f"{100 * gains.mean():+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
-
-
-def _cells(people: People, rows: list[int], scores: np.ndarray) -> list[str]:
-    """Return accuracy, mean recall, neutral and anger found, gain with its interval."""
-    right, today = people.right(rows, scores), people.right(rows, people.probabilities[rows])
-    labels = people.labels[rows]
-    recall = np.mean([right[labels == label].mean() for label in np.unique(labels)])
-    found = [
-        f"{right[labels == label].sum()} of {(labels == label).sum()}"
-        for label in (people.neutral, people.emotions.index("anger"))
-    ]
-    gain = _interval(people, rows, right.astype(float) - today.astype(float))
-    return [f"{right.mean():.3f}", f"{recall:.3f}", *found, gain]
-
-
-HEAD = (
-    "| set | {} | accuracy | mean recall | neutral found | anger found | gain, points |\n"
-    "|---|---|---|---|---|---|---|"
-)
-
-
 def _table(sets: list[People], neutral_faces: np.ndarray, chosen: Choice) -> str:
     """Return the chosen setting, its control, and what sizes of share and kept share do."""
     fact = [(0.25, 0), (0.5, 0.5), (0.5, 0.75), (0.75, 0.5), (0.75, 0), (1, 0), (0.75, 1)]
     lines = [HEAD.format("compared")]
     for people in sets:
         rows = people.judged
-        cells = _cells(people, rows, people.probabilities[rows])
+        cells = cells_of(people, rows, people.probabilities[rows])
         lines.append(f"| {people.name} ({len(rows)}) | no rest | {' | '.join(cells)} |")
         tried = [("with the person's rest", chosen, people.neutrals_beside)]
         if people.name != WEAKLY_LABELLED:
@@ -222,9 +185,11 @@ def _table(sets: list[People], neutral_faces: np.ndarray, chosen: Choice) -> str
             ]
         for name, choice, rests in tried:
             scores = choice.scores(people, rows, rests, neutral_faces)
-            lines.append(f"| {people.name} | {name} | {' | '.join(_cells(people, rows, scores))} |")
+            lines.append(
+                f"| {people.name} | {name} | {' | '.join(cells_of(people, rows, scores))} |"
+            )
         unaided = relative_by_person(people.probabilities, people.emotions, people.persons)[rows]
-        cells = " | ".join(_cells(people, rows, unaided))
+        cells = " | ".join(cells_of(people, rows, unaided))
         lines.append(f"| {people.name} | with images that look clearly neutral as rest | {cells} |")
     return "\n".join(lines)
 
@@ -243,7 +208,7 @@ def _model_table(options: argparse.Namespace) -> str:
             calm = labels == people.neutral
             compared = relative_by_person(rows, emotions, people.persons, calm)
             for how, scores in (("no rest", rows), ("with the person's rest", compared)):
-                cells = " | ".join(_cells(people, people.judged, scores[people.judged]))
+                cells = " | ".join(cells_of(people, people.judged, scores[people.judged]))
                 lines.append(f"| {kind} | `{name}`, {how} | {cells} |")
     return "\n".join(lines)
 
@@ -269,89 +234,6 @@ def _form_table(sets: list[People], neutral_faces: np.ndarray) -> tuple[str, Cho
             f"| {gains} |"
         )
     return "\n".join(lines), best_of_ours
-
-
-def _stream_table(sets: list[People]) -> str:
-    lines = [HEAD.format("stream")]
-    for people in sets:
-        rows = people.judged
-        cells = _cells(people, rows, people.probabilities[rows])
-        lines.append(f"| {people.name} ({len(rows)}) | no rest | {' | '.join(cells)} |")
-        for name, (calm, foreign) in STREAMS.items():
-            random = np.random.default_rng(0)
-            scores = np.stack([_after_stream(people, row, calm, foreign, random) for row in rows])
-            lines.append(f"| {people.name} | {name} | {' | '.join(_cells(people, rows, scores))} |")
-    return "\n".join(lines)
-
-
-def _after_stream(people: People, row: int, calm: float, foreign: float, random) -> np.ndarray:
-    """Return what an image shows compared with the rest that its person's stream taught."""
-    same = (people.persons == people.persons[row]) & (np.arange(len(people.labels)) != row)
-    neutrals = people.neutrals_beside(row)
-    moving = np.flatnonzero(same & (people.labels != people.neutral))
-    others = people.other_person(row)
-    tracker = RestTracker(AUTO)
-    for second in range(STREAM_S // SEGMENT_S):
-        pool = neutrals if random.random() < calm or not len(moving) else moving
-        pool = others if random.random() < foreign else pool
-        if pool is neutrals and calm == 0:
-            continue
-        shown = _face(people, int(random.choice(pool)))
-        for frame in range(SEGMENT_S * FPS):
-            tracker.update([shown], second * SEGMENT_S + frame / FPS)
-    (told,) = tracker.update([_face(people, row)], float(STREAM_S))
-    return np.array(list(told.relative_probabilities.values()))
-
-
-def _video_table(options: argparse.Namespace) -> str:
-    lines = [
-        "| film | shown | compared with rest (`auto`) | changed | after two seconds: shown "
-        "| compared with those two |",
-        "|---|---|---|---|---|---|",
-    ]
-    model = EmotionClassifier(options.model)
-    for path in options.videos:
-        found = {}
-        for rest in (AUTO, TOLD_S):
-            with Inference(
-                model, show_state_mode="none", inference_mode="video", smooth_s=0.3, rest=rest
-            ) as inference:
-                found[rest] = [
-                    face for one in inference.run(path, max_frames=450) for face in one.faces
-                ]
-        auto = found[AUTO]
-        told = [face for face in found[TOLD_S] if face.relative_probabilities != face.probabilities]
-        counts = [
-            ", ".join(f"{name} {number}" for name, number in Counter(labels).most_common())
-            for labels in (
-                [face.emotion for face in auto],
-                [face.relative_emotion for face in auto],
-                [face.emotion for face in told],
-                [face.relative_emotion for face in told],
-            )
-        ]
-        changed = sum(face.emotion != face.relative_emotion for face in auto)
-        cells = [Path(path).name, *counts[:2], f"{changed} of {len(auto)}", *counts[2:]]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _face(people: People, row: int) -> FaceEmotion:
-    probabilities = dict(zip(people.emotions, people.probabilities[row].tolist(), strict=True))
-    return FaceEmotion(Face(Box(0, 0, 1, 1), 1.0, track=1), probabilities)
-
-
-def _cost_us(people: People) -> float:
-    """Return what an image that counts as rest costs, which is the dearest kind."""
-    calmest = int(people.probabilities[:, people.neutral].argmax())
-    tracker, face = RestTracker(AUTO), _face(people, calmest)
-    rounds = []
-    for number in range(20):
-        start = time.thread_time()
-        for frame in range(500):
-            tracker.update([face], 50.0 * number + frame / FPS)
-        rounds.append((time.thread_time() - start) / 500)
-    return 1e6 * min(rounds)
 
 
 def _population(neutral_faces: np.ndarray, emotions: tuple[str, ...]) -> str:

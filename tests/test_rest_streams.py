@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 from fakes import FakeDetector, FakeModel, made_image
-from rests import CALM, HAPPY, SAD, after_seconds, seen, sure
+from rests import CALM, HAPPY, SAD, after_seconds, nine, seen, sure
 
 from builder_tools import DrawBox, Inference, RestingFace
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.tracking import RestTracker
-from builder_tools.tracking.resting import IMAGE_S, TOLD_IMAGE_S
+from builder_tools.tracking.resting import IMAGE_S
 
 
 def test_auto_learns_slowly_and_lifts_a_stern_rest():
@@ -19,7 +19,7 @@ def test_auto_learns_slowly_and_lifts_a_stern_rest():
     assert first.relative_probabilities == first.probabilities  # nothing is known yet
     for step in range(1, 601):
         tracker.update([seen(1, *CALM)], step / 10)
-    (later,) = tracker.update([seen(1, *SAD)], 60.1)
+    (later,) = tracker.compare([seen(1, *SAD)])
     assert (later.emotion, later.relative_emotion) == ("sad", "neutral")
     expected = after_seconds([CALM], 60 / IMAGE_S).relative([SAD])[0]
     assert list(later.relative_probabilities.values()) == pytest.approx(expected)
@@ -35,11 +35,39 @@ def test_a_long_laugh_is_no_rest():
     assert after.relative_probabilities == before.relative_probabilities
 
 
+def test_who_never_looks_neutral_and_never_much_else_looks_so_at_rest():
+    """Two passers-by of a film who squint and look down were called sad for all of it."""
+    stern = nine(sad=0.65, uncertain=0.2, neutral=0.12)
+    tracker = RestTracker("auto")
+    for step in range(40):
+        tracker.learn([seen(1, *stern)], step / 10)
+    (told,) = tracker.compare([seen(1, *stern)])
+    assert (told.emotion, told.relative_emotion) == ("sad", "neutral")
+    tears = nine(sad=0.95, uncertain=0.03)
+    assert tracker.compare([seen(1, *tears)])[0].relative_emotion == "sad"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"sad": 0.95, "neutral": 0.04},  # surely not neutral
+        {"happy": 0.3, "neutral": 0.3, "sad": 0.3},  # too much of what no rest looks like
+        {"surprise": 0.5, "neutral": 0.5},
+        {"fear": 0.2, "sad": 0.4, "neutral": 0.3},
+    ],
+)
+def test_what_is_no_rest(shown):
+    tracker = RestTracker("auto")
+    for step in range(100):
+        (after,) = tracker.update([seen(1, *nine(**shown))], step / 10)
+    assert after.relative_probabilities == after.probabilities
+
+
 def test_people_have_rests_of_their_own_and_strangers_none():
     tracker = RestTracker("auto")
     for step in range(300):
         tracker.update([seen(1, *CALM), seen(2, *HAPPY), seen(None, *CALM)], step / 10)
-    known, happy, nameless = tracker.update([seen(1, *SAD), seen(2, *SAD), seen(None, *SAD)], 30.0)
+    known, happy, nameless = tracker.compare([seen(1, *SAD), seen(2, *SAD), seen(None, *SAD)])
     assert known.relative_emotion == "neutral"
     assert happy.relative_probabilities == happy.probabilities
     assert nameless.relative_probabilities == nameless.probabilities
@@ -52,7 +80,7 @@ def test_the_first_seconds_are_rest_whatever_they_show():
     assert early.relative_probabilities == early.probabilities
     (later,) = tracker.update([seen(1, *SAD)], 3.1)
     assert (later.emotion, later.relative_emotion) == ("sad", "neutral")
-    expected = after_seconds([SAD], 3 / TOLD_IMAGE_S).relative([SAD])[0]
+    expected = after_seconds([SAD], 3 / IMAGE_S).relative([SAD])[0]
     assert list(later.relative_probabilities.values()) == pytest.approx(expected)
 
 

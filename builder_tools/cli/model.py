@@ -85,7 +85,7 @@ def add_geometry_options(parser: argparse.ArgumentParser, *, mesh: bool = True) 
         "--geometry",
         action="store_true",
         help="besides, each face's head pose, 52 blendshapes, how far eyes and mouth are open "
-        "(needs 'builder-tools[geometry]'; about 6 ms a face); one turned by more than 50 degrees "
+        "(needs 'builder-tools[geometry]'; about 7 ms a face); one turned by more than 50 degrees "
         "is doubtful",
     )
     if mesh:

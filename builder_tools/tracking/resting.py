@@ -1,11 +1,11 @@
 """Each person's rest in a stream, estimated while it runs, and what they show compared with it.
 
 `auto` believes nobody at first: trust grows with the seconds in which a face looked at rest. An
-image counts as rest while it is clearly neutral and, once there is an estimate, near it; else
-the estimate stands still, so that a long laugh does not become the rest. So it never learns a rest
-that the model calls by another name: for such a face, give the first seconds or images. `update`
-knows only the past; with `learn` first and `compare` after the end, a whole film. No images are
-kept.
+image counts as rest while what it shows is among what resting faces are taken for, neutral is
+possible and, once there is an estimate, it is near that; else the estimate stands still, so that
+a long laugh does not become the rest. Who looks sad for as long as they are seen is therefore
+taken to look so at rest: what a face shows stands beside. `update` knows only the past; with
+`learn` first and `compare` after the end, a whole film. No images are kept.
 
 The constants were compared on made streams of two development sets: see reports/rest.md.
 """
@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 
 from builder_tools.emotions import own_word
 from builder_tools.rest import (
-    CLEARLY_NEUTRAL,
     FLOOR,
     SHARE,
     USUAL_SPREAD,
@@ -35,10 +34,14 @@ FAR = 1.5
 """Root mean square distance in log-probabilities beyond which a face is no longer near its rest."""
 SURE_AFTER_S = 3.0
 """Seconds of rest after which distance from the estimate counts."""
-IMAGE_S = 10.0
-"""So many seconds of rest that nobody promised stand for one independent image."""
-TOLD_IMAGE_S = 2.0
-"""The same of seconds that somebody said are rest."""
+LIKE_REST = ("neutral", "sad", "anger", "uncertain")
+"""What resting faces are taken for."""
+LIKE_REST_FROM = 0.85
+"""Least probability of these together of an image that may be rest where nobody says so."""
+NEUTRAL_FROM = 0.08
+"""Least probability of neutral of such an image."""
+IMAGE_S = 2.0
+"""So many seconds of rest stand for one independent image."""
 HIDDEN_SPREAD = 1.22
 """What the images of a stream do not show of a rest's spread: they are of one moment, and those
 unlike the rest are left out. Taken as independent of what they show."""
@@ -71,6 +74,7 @@ class _Classes:
     names: tuple[str, ...]
     population: tuple[float, ...]
     neutral: tuple[int, ...]
+    like_rest: tuple[int, ...]
 
 
 class RestTracker:
@@ -208,8 +212,7 @@ class RestTracker:
         step_s = min(time_s - state.last_s, LONGEST_STEP_S)
         state.last_s = time_s
         if self.rest == AUTO:
-            calm = any(logs[label] >= math.log(CLEARLY_NEUTRAL) for label in classes.neutral)
-            is_rest = calm and not _is_far(logs, state)
+            is_rest = _may_be_rest(face, classes) and not _is_far(logs, state)
         else:
             is_rest = time_s - state.first_s <= self.rest
         if is_rest:
@@ -217,7 +220,7 @@ class RestTracker:
 
     def _belief(self, state: _Rest) -> tuple[float, float]:
         """Return the spread of a person's rest, and how far its mean is believed."""
-        images = state.seconds / (IMAGE_S if self.rest == AUTO else TOLD_IMAGE_S)
+        images = state.seconds / IMAGE_S
         square = (USUAL_WEIGHT * USUAL_SPREAD**2 + images * (HIDDEN_SPREAD**2 + state.square)) / (
             USUAL_WEIGHT + images
         )
@@ -233,14 +236,21 @@ class RestTracker:
     def _settled(self, names: tuple[str, ...]) -> _Classes:
         if isinstance(self.rest, RestingFace):
             self.rest.check_model(names)
-            return _Classes(names, self.rest.population, ())
+            return _Classes(names, self.rest.population, (), ())
         neutral = tuple(n for n, name in enumerate(names) if own_word(name) == "neutral")
         if self.rest == AUTO and not neutral:
             raise ValueError(
                 f"Expected a class neutral for rest='auto'. Received: {list(names)}. Give the "
                 "first seconds as rest, or a resting face."
             )
-        return _Classes(names, population_of(names), neutral)
+        like_rest = tuple(n for n, name in enumerate(names) if own_word(name) in LIKE_REST)
+        return _Classes(names, population_of(names), neutral, like_rest)
+
+
+def _may_be_rest(face: FaceEmotion, classes: _Classes) -> bool:
+    shown = list(face.probabilities.values())
+    is_neutral = max(shown[label] for label in classes.neutral) >= NEUTRAL_FROM
+    return is_neutral and sum(shown[label] for label in classes.like_rest) >= LIKE_REST_FROM
 
 
 def _is_far(logs: list[float], state: _Rest) -> bool:

@@ -34,8 +34,8 @@ WHOLE = Box(0, 0, 48, 48)
 EMOTION = "its emotion (`fast`)"
 LEAST_RIGHT = 0.75
 TRIED = (
-    "Of these 6.5 ms the network of landmarks takes 4.9 (113 million multiplications, of which half "
-    "of the time goes to a quarter: its first five blocks have 8 and 16 channels only), that of "
+    "Of these 6.5 ms the network of landmarks takes 4.9 (113 million multiplications; half of "
+    "the time goes to a quarter: its first blocks have 8 and 16 channels only), that of "
     "blendshapes 0.7 (32 million, near the processor's floor), cutting out 0.3, all else 0.4; one "
     "look is taken, a second only at faces that lean or lie elsewhere. Six were wanted. Tried on "
     "the first network: ONNX Runtime 14.6 ms (5.3 if its PReLU cost nothing), OpenCV 11.0, "

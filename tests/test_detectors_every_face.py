@@ -203,6 +203,27 @@ def test_turned_images_give_the_same_faces_and_say_their_turn(detector, head, tu
         assert np.abs(small[0] - small[1]).mean() < 20
 
 
+@pytest.mark.parametrize(
+    ("quick", "searched"), [([], 1), (None, 4), ([Face(Box(0, 0, 9, 9), 0.9)], 4)]
+)
+def test_an_unsure_face_is_searched_at_turns_that_a_quick_look_likes(quick, searched):
+    """[]: the look shows nothing; None: the detector has no such look."""
+    seen = []
+
+    class Unsure:
+        sure_score = 0.88
+
+        def detect(self, image_rgb):
+            seen.append(image_rgb.shape)
+            return [Face(Box(2, 2, 20, 20), 0.75)]
+
+        def detect_large(self, image_rgb):
+            return quick
+
+    (face,) = detect_at_any_turn(Unsure(), np.zeros((60, 80, 3), np.uint8))
+    assert len(seen) == searched and face.turned_deg == 0
+
+
 def test_turning_a_face_there_by_hand():
     """A copy of a 100x40 image, turned back by 90 degrees, is 40 wide and 100 high."""
     face = Face(Box(5, 20, 15, 50), 0.9, np.array([[7.0, 30.0], [13.0, 31.0]]))

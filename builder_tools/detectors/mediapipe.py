@@ -105,10 +105,10 @@ class MediaPipeDetector(BaseDetector):
             found = search_near(network, image_rgb, faces, self.min_score, lost)
         return None if found is None else self._tidy(found, image_rgb)
 
-    def detect_large(self, image_rgb: np.ndarray) -> list[Face]:
+    def detect_large(self, image_rgb: np.ndarray) -> list[Face] | None:
         """Return what one quick look shows: faces of about 5 % of an image and more, largest first.
 
-        None without YuNet.
+        None, not [], without YuNet.
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
@@ -116,7 +116,7 @@ class MediaPipeDetector(BaseDetector):
         check_image(image_rgb)
         network = yunet() if self.range == "auto" else None
         if network is None:
-            return []
+            return None
         with at_work():
             found = search_large(network, image_rgb, self.min_score)
         return self._tidy(found, image_rgb)

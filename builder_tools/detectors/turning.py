@@ -2,8 +2,9 @@
 
 Detectors see few faces that are turned by more than about 45 degrees, and give such no eyes to go
 by. So an image in which the detector finds no face, or none that it is sure of (`sure_score`), is
-searched at 90, 180 and 270 degrees, too. The turn with the surest face counts: of 538 photographs
-and tight crops it is the right one for 537.
+searched at 90, 180 and 270 degrees, too. Where there is an unsure face, as those cut by the border
+are, a quick look at that turn (`detect_large`) must show one first. The turn with the surest face
+counts: of 538 photographs and tight crops it is the right one for 537.
 """
 
 from __future__ import annotations
@@ -57,8 +58,12 @@ def detect_at_any_turn(detector: FaceDetector, image_rgb: np.ndarray) -> list[Fa
     # A least size in pixels is one of the image as it is.
     counts_px = getattr(detector, "min_size_px", 0) > 0
     small, factor = (image_rgb, 1.0) if counts_px else shrink(image_rgb, TURNED_PX)
+    look_large = getattr(detector, "detect_large", None) if upright else None
     for turn_deg in TURNS_DEG[1:]:
-        found = detector.detect(turned_back(small, turn_deg))
+        turned_image = turned_back(small, turn_deg)
+        if look_large is not None and look_large(turned_image) == []:  # None: it has no such look
+            continue
+        found = detector.detect(turned_image)
         score = max((face.score for face in found), default=0.0)
         if score >= least:
             turned = [as_turned(face, turn_deg, small.shape) for face in found]

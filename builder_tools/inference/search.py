@@ -211,5 +211,5 @@ def with_large(detector: FaceDetector, image_rgb: np.ndarray, faces: list[Face])
     """Return faces and, largest first, new ones that are large, if the detector has such a look."""
     look = getattr(detector, "detect_large", None)
     large = [] if look is None else look(image_rgb)
-    new = [one for one in large if not any(one.box.iou(f.box) > NEW_FACE_IOU for f in faces)]
+    new = [one for one in large or [] if not any(one.box.iou(f.box) > NEW_FACE_IOU for f in faces)]
     return sorted([*faces, *new], key=lambda face: face.box.area, reverse=True)

@@ -162,6 +162,38 @@ def test_what_is_seen_from_near_by_counts_not_the_candidate():
     assert scales.search_scales(_Answers(_640=[between]), _EMPTY, 0.7) == []
 
 
+@pytest.mark.parametrize(
+    ("score", "side", "other", "is_face"),
+    [
+        (0.4, 150, 0.6, True),  # 0.5 together: 0.2 under 0.7
+        (0.2, 150, 0.8, True),
+        (0.35, 150, 0.6, False),  # together too unsure
+        (0.6, 150, 0.55, False),  # the other alone too unsure
+        (0.6, 150, None, False),  # it sees none
+        (0.4, 50, 0.9, False),  # 42 px large as short range frames it: not asked
+    ],
+)
+def test_an_unsure_face_counts_where_another_network_sees_it_too(score, side, other, is_face):
+    face, asked = _seen(200, 100, side, score), []
+
+    def second(image_rgb, box):
+        asked.append(box)
+        return None if other is None else Face(box.shift(3, 0), other)
+
+    network = _Answers(_640=[face], _154=[_seen(77 - side / 2, 77 - side / 2, side, score)])
+    found = scales.search_scales(network, _EMPTY, 0.7, second)
+    assert len(found) == is_face and len(asked) == (side >= 100)
+    if is_face:
+        assert found[0].score == max(other, 0.7)
+        assert found[0].box.xyxy == asked[0].shift(3, 0).xyxy, "framed by the other network"
+
+
+def test_a_sure_face_needs_no_second_network():
+    network = _Answers(_640=[_seen(200, 100, 150, 0.9), _seen(215, 110, 150, 0.5)])
+    (found,) = scales.search_scales(network, _EMPTY, 0.7, lambda image_rgb, box: 1 / 0)
+    assert found.score == 0.9
+
+
 @pytest.mark.parametrize("size", [(1920, 1200), (1200, 1920)])
 def test_halves_of_a_large_image_give_each_face_once(detector, head, size, monkeypatch):
     """Faces before, on and after the middle of the longer side."""

@@ -19,12 +19,18 @@ import cv2
 import numpy as np
 
 from builder_tools.assets import asset_path
-from builder_tools.detectors.base import BaseDetector, check_image
+from builder_tools.detectors.base import SAME_FACE_IOU, BaseDetector, check_image, moved
 from builder_tools.detectors.blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace
-from builder_tools.detectors.scales import search_large, search_near, search_scales, yunet
+from builder_tools.detectors.scales import (
+    UNSURER_BY,
+    search_large,
+    search_near,
+    search_scales,
+    yunet,
+)
 from builder_tools.detectors.tiles import CANDIDATE_SCORE, search_tiles
 from builder_tools.media.forks import at_work
-from builder_tools.results import Face
+from builder_tools.results import Box, Face, crop
 
 RANGES = ("auto", "short", "full", "tiles")
 
@@ -37,6 +43,8 @@ NOISY = 5.0
 SMOOTHING_PX = 2.5
 """Standard deviation of the Gaussian that smooths such an image."""
 NOISE_WINDOW_PX = 320
+LOOK_AROUND = 2.0
+"""Side of what short range looks at where another network saw a face, over the face's side."""
 
 
 class MediaPipeDetector(BaseDetector):
@@ -134,16 +142,16 @@ class MediaPipeDetector(BaseDetector):
         """
         check_image(image_rgb)
         with at_work(), self._own_lock():
-            found = self._model(SHORT_RANGE).find(image_rgb)
+            found = self._near(image_rgb)
         return self._tidy(found, image_rgb)
 
     def _find(self, image_rgb: np.ndarray) -> list[Face]:
         if self.range == "full":
             return self._model(FULL_RANGE).find(image_rgb)
         if self.range == "short":
-            return self._model(SHORT_RANGE).find(image_rgb)
+            return self._near(image_rgb)
         if max(image_rgb.shape[:2]) <= QUICK_PX:
-            near = self._model(SHORT_RANGE).find(image_rgb)
+            near = self._near(image_rgb)
             if near and all(_is_plain(face, image_rgb) for face in near):
                 return near
         found = self._search(image_rgb)
@@ -154,14 +162,25 @@ class MediaPipeDetector(BaseDetector):
     def _search(self, image_rgb: np.ndarray) -> list[Face]:
         network = yunet() if self.range == "auto" else None
         if network is not None:
-            return search_scales(network, image_rgb, self.min_score)
+            return search_scales(network, image_rgb, self.min_score, self._seen_in)
         short, full = self._model(SHORT_RANGE), self._model(FULL_RANGE)
         return search_tiles(short, full, image_rgb, self.min_score, self.max_tiles)
 
+    def _near(self, image_rgb: np.ndarray) -> list[Face]:
+        found = self._model(SHORT_RANGE).find(image_rgb)
+        return [face for face in found if face.score >= self.min_score]
+
+    def _seen_in(self, image_rgb: np.ndarray, box: Box) -> Face | None:
+        """Return the surest face that short range sees where another network saw one, or None."""
+        window = box.scale(LOOK_AROUND).round()
+        seen = self._model(SHORT_RANGE).find(crop(image_rgb, window))
+        placed = [moved(face, window.x1, window.y1) for face in seen]
+        return next((face for face in placed if face.box.iou(box) > SAME_FACE_IOU), None)
+
     def _model(self, name: str) -> BlazeFace:
         if name not in self._models:
-            lowest = CANDIDATE_SCORE if name == FULL_RANGE else self.min_score
-            self._models[name] = BlazeFace(asset_path(name), min(lowest, self.min_score))
+            lowest = CANDIDATE_SCORE if name == FULL_RANGE else self.min_score - UNSURER_BY / 2
+            self._models[name] = BlazeFace(asset_path(name), max(min(lowest, self.min_score), 0.0))
         return self._models[name]
 
     def _leave_to_parent(self) -> None:

@@ -4,8 +4,9 @@ YuNet sees faces of 16 to 256 px well. So an image is looked at 320 px large, fo
 fill it, and at its own size up to 1,920 px, for all others; faces that both see are merged.
 Candidates that the fine look is not sure of are looked at again from near by, 96 px large, and
 what is seen there counts, box and score: it finds 90 of 111 faces of 27 px, 79 without, and
-refuses more traps. Nothing is found larger than the image: where there is no face, the image is
-looked at once more with a third of its edge continued around it.
+refuses more traps. Where YuNet stays unsure, as of leaning, covered and dark faces, another network
+is asked: what both see is a face. Nothing is found larger than the image: where there is no face,
+the image is looked at once more with a third of its edge continued around it.
 
 Boxes and key points come out as MediaPipe's short range gives them: a square from brows to chin;
 eyes, nose tip, mouth centre.
@@ -15,8 +16,9 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -44,6 +46,9 @@ NEAR_PX, LOOK_AROUND = 96, 1.6
 FOLLOW_PX, FOLLOW_AROUND = 128, 2.8
 """A face known is looked for in a square so many times its box, so large: of six sizes of the face,
 30 to 115 px, YuNet is surest of 46 px, and of those this look costs least."""
+SECOND_PX, SECOND_SCORE, UNSURER_BY = 48, 0.2, 0.2
+"""The other network is asked about candidates so large and so sure; both together, in the mean, may
+be so much less sure of a face than `min_score`, and the other one half as much."""
 MOST_CANDIDATES = 2000
 SURROUND = 1 / 3
 """Width of the continued edge over the longer side of the image."""
@@ -68,13 +73,19 @@ def yunet() -> YuNet | None:
         return None
 
 
-def search_scales(network: YuNet, image_rgb: np.ndarray, min_score: float) -> list[Face]:
+def search_scales(
+    network: YuNet,
+    image_rgb: np.ndarray,
+    min_score: float,
+    second: Callable[[np.ndarray, Box], Face | None] = lambda image_rgb, box: None,
+) -> list[Face]:
     """Return the faces of an image, each once, best score first.
 
     Args:
         network: Finds them.
         image_rgb: `(H, W, 3)` uint8 RGB.
         min_score: Faces scored lower are left out.
+        second: What another network, that frames as short range does, sees in a box.
     """
     longer = max(image_rgb.shape[:2])
     fine = min(max(longer, LEAST_PX), FINE_PX)
@@ -96,18 +107,31 @@ def search_scales(network: YuNet, image_rgb: np.ndarray, min_score: float) -> li
             len(candidates),
             MOST_CANDIDATES,
         )
-    decided = []
+    decided: list[Face] = []
     for face in candidates[:MOST_CANDIDATES]:
         size_px = face.size_px * fine / longer
         doubtful = face.score < min_score and size_px < MIDDLE_PX
         unsure = face.score < SURE_SCORE and MIDDLE_PX < size_px <= MIDDLE * fine
         decided += _from_near(network, image_rgb, face) if doubtful or unsure else [face]
-    faces = [face for face in decided if face.score >= min_score]
-    faces = suppress_overlaps(faces, SAME_FACE_IOU)  # two candidates may be one face from near by
+    faces: list[Face] = []
+    for face in suppress_overlaps(map(_as_short_range, decided), SAME_FACE_IOU):
+        if face.score >= min_score:
+            faces.append(face)
+        elif face.score >= SECOND_SCORE and face.size_px >= SECOND_PX:
+            faces += _agreed(face, second(image_rgb, face.box), min_score)
     if not faces:
-        amid = [enlarge(face, factor) for face in _amid_edge(network, whole)]
+        amid = [_as_short_range(enlarge(face, factor)) for face in _amid_edge(network, whole)]
         faces = [face for face in amid if face.score >= min_score]
-    return [_as_short_range(face) for face in faces]
+    return suppress_overlaps(faces, SAME_FACE_IOU)
+
+
+def _agreed(face: Face, other: Face | None, min_score: float) -> list[Face]:
+    """Return the face of the other network, if both together are sure enough of it, else none."""
+    if other is None or other.score < min_score - UNSURER_BY / 2:
+        return []
+    if (face.score + other.score) / 2 < min_score - UNSURER_BY:
+        return []
+    return [replace(other, score=max(face.score, other.score, min_score))]
 
 
 def search_near(

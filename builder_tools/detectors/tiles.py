@@ -51,7 +51,7 @@ def search_tiles(
         max_tiles: 0 cuts nothing into tiles.
     """
     height, width = image_rgb.shape[:2]
-    near = short.find(image_rgb)
+    near = [face for face in short.find(image_rgb) if face.score >= min_score]
     candidates = full.find(image_rgb)
     if max_tiles and min(height, width) >= SMALLEST_TILED_PX:
         for tile in _tiles(width, height, max_tiles):

@@ -170,7 +170,7 @@ def test_what_is_seen_from_near_by_counts_not_the_candidate():
         (0.35, 150, 0.6, False),  # together too unsure
         (0.6, 150, 0.55, False),  # the other alone too unsure
         (0.6, 150, None, False),  # it sees none
-        (0.4, 50, 0.9, False),  # 42 px large as short range frames it: not asked
+        (0.4, 70, 0.9, False),  # 60 px large as short range frames it: not asked
     ],
 )
 def test_an_unsure_face_counts_where_another_network_sees_it_too(score, side, other, is_face):

@@ -46,7 +46,7 @@ NEAR_PX, LOOK_AROUND = 96, 1.6
 FOLLOW_PX, FOLLOW_AROUND = 128, 2.8
 """A face known is looked for in a square so many times its box, so large: of six sizes of the face,
 30 to 115 px, YuNet is surest of 46 px, and of those this look costs least."""
-SECOND_PX, SECOND_SCORE, UNSURER_BY = 48, 0.2, 0.2
+SECOND_PX, SECOND_SCORE, UNSURER_BY = 64, 0.2, 0.2
 """The other network is asked about candidates so large and so sure; both together, in the mean, may
 be so much less sure of a face than `min_score`, and the other one half as much."""
 MOST_CANDIDATES = 2000

@@ -209,6 +209,23 @@ def test_halves_of_a_large_image_give_each_face_once(detector, head, size, monke
         assert max(one.box.iou(other.box) for other in whole) > 0.9
 
 
+@pytest.mark.parametrize("apart", [-6.0, -0.6, 0.0, 0.6, 6.0])
+def test_a_face_on_the_middle_is_found_once_wherever_each_half_sees_it(apart):
+    """No half's view is exact: each may see its middle on the other half's side."""
+    image = np.zeros((1200, 1920, 3), np.uint8)
+    image[:, 960:] = 1
+    views = {0: 930 + apart / 2, 1: 930 - apart / 2 - (960 - scales.PAST_MIDDLE_PX)}
+
+    class Halves:
+        def find(self, part, min_score):
+            is_half = part.shape[:2] == (1200, 960 + scales.PAST_MIDDLE_PX)
+            number = int(part[0].mean() > 0.5)
+            return [_seen(views[number], 300, 60, 0.89 + number / 100)] if is_half else []
+
+    (found,) = scales.search_scales(Halves(), image, 0.7)
+    assert found.box.centre[0] == pytest.approx(960, abs=4) and found.score == 0.9
+
+
 def test_a_limit_that_is_reached_is_told(detector, head, monkeypatch, caplog):
     monkeypatch.setattr(scales, "MOST_CANDIDATES", 3)
     places = [(40 + 300 * i, 100, 250) for i in range(6)]

@@ -55,9 +55,13 @@ def run(frames, detector, **options):
     return [Seen(frame.index, faces) for frame, faces in analysed]
 
 
-def test_groups_are_whole_but_the_last():
-    assert [part.frames for part in groups_of(range(7), 3)] == [[0, 1, 2], [3, 4, 5], [6]]
-    assert list(groups_of([], 3)) == []
+def test_groups_are_whole_but_the_last_and_fit_into_memory(monkeypatch):
+    def sizes(count, size):
+        return [len(part.frames) for part in groups_of(film(count), size)]
+
+    assert sizes(7, 3) == [3, 3, 1] and sizes(0, 3) == []
+    monkeypatch.setattr("builder_tools.inference.parts.MOST_GROUP_BYTES", 4 * 90_000)
+    assert sizes(10, 1000) == [4, 4, 2] and sizes(3, 1) == [1, 1, 1]
 
 
 def test_a_person_moves_evenly_and_others_keep_to_their_half():

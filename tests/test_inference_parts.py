@@ -3,14 +3,21 @@
 import pytest
 from fakes import FakeModel, FollowsSquare, square_film
 
+from builder_tools.inference import analysis
 from builder_tools.inference.analysis import Analyser
 from builder_tools.inference.parts import PART_S, parts_of
 from builder_tools.inference.stream import StreamState
 from builder_tools.inference.threads import DetectorPool
+from builder_tools.media import Frame
 
 
 def _find(frames, detector):
     return [faces for part in parts_of(frames) for _, faces in part.find(detector)]
+
+
+def _analysed(frames, detector, **options):
+    analyser = Analyser(FakeModel(), DetectorPool(detector, "mediapipe", {}), None)
+    return analyser.every(iter(frames), StreamState(track=True, smooth_s=None), **options)
 
 
 def test_videos_are_cut_into_parts_by_time_and_bytes(monkeypatch):
@@ -81,12 +88,41 @@ def test_frames_before_a_broken_one_are_given():
     assert len(given) == 2
 
 
+def test_frames_before_a_broken_one_are_given_by_threads_too():
+    """They are in work when it comes."""
+
+    def broken():
+        yield from square_film(20)
+        raise OSError("broken off")
+
+    given = []
+    with pytest.raises(OSError, match="broken off"):
+        for frame, _ in _analysed(broken(), FollowsSquare([], []), workers=4):
+            given.append(frame.index)
+    assert given == list(range(20))
+
+
+def test_frames_in_work_are_bounded_though_parts_grow(monkeypatch):
+    """The first scene has one frame; a second in which nothing changes has twenty."""
+    frames, read, given, most = square_film(1, cut_at=0) + square_film(100, step=0), 0, 0, 0
+    monkeypatch.setattr(analysis, "BYTES_AHEAD", 20 * frames[0].image.nbytes)
+
+    def counted():
+        nonlocal read
+        for number, frame in enumerate(frames):
+            read += 1
+            yield Frame(number, number / 20, frame.image)
+
+    for _ in _analysed(counted(), FollowsSquare([], []), workers=8):
+        given += 1
+        most = max(most, read - given)
+    assert given == 101 and most <= 20 + 3 * 20, "in work, given, being read, and the next"
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_following_gives_the_same_on_any_number_of_threads(workers):
     detector = FollowsSquare([], [])
-    analyser = Analyser(FakeModel(), DetectorPool(detector, "mediapipe", {}), None)
-    state = StreamState(track=True, smooth_s=None)
-    given = list(analyser.every(iter(square_film(12)), state, workers=workers))
+    given = list(_analysed(square_film(12), detector, workers=workers))
     assert [frame.index for frame, _ in given] == list(range(12))
     assert [faces[0].face.box.x1 for _, faces in given] == list(range(20, 32))
     assert sorted(detector.searched) == [0, 6, 11], "a frame that two parts share, once"

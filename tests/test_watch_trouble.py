@@ -74,6 +74,27 @@ def test_a_camera_that_never_answers_is_told_and_the_other_goes_on(
     assert [(one["camera"], one["is_open"]) for one in visits(database)] == [("film", False)]
 
 
+def test_the_last_image_of_a_film_is_looked_at(tmp_path):
+    """It comes while the one before is looked at, and nothing comes after it."""
+    with VideoWriter(tmp_path / "two.mp4", 20, (64, 64)) as writer:
+        for grey in (100, 200):
+            writer.write(np.full((64, 64, 3), grey, np.uint8))
+
+    class WaitsForTheEnd(BrightFaceDetector):
+        def detect(self, image_rgb):
+            while running.health()["cameras"][0]["state"] != "ended":
+                time.sleep(0.01)
+            looked.append(image_rgb.mean())
+            return super().detect(image_rgb)
+
+    looked, database = [], Database(str(tmp_path / "v.db"), BERLIN)
+    detectors = DetectorPool(WaitsForTheEnd(), "", {})
+    cameras = (Camera("film", "Blue", str(tmp_path / "two.mp4")),)
+    running = Watch(Site(cameras, gap_s=5.0), database, BrightnessModel(), detectors)
+    running.run()
+    assert looked[-1] > 150, "the second, be the first looked at or not"
+
+
 def test_a_database_that_is_down_for_a_while_loses_and_doubles_nothing(
     tmp_path, face_film, monkeypatch, caplog
 ):

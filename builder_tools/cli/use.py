@@ -52,7 +52,8 @@ def _add_video_options(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=1,
         metavar="N",
-        help="search every N frames for faces; between them, faces move evenly (default: 1)",
+        help="search every N frames for faces, more often where N take over 200 MB; between them, "
+        "faces move evenly (default: 1)",
     )
     add_geometry_options(parser)
     add_rotate_option(parser, "0")

@@ -33,8 +33,9 @@ LEAST_PX, COARSE_PX, FINE_PX = 128, 320, 1920
 """Longer side of an image at the least, in the coarse look, and at the most."""
 LARGEST_PX = 256
 """Larger faces of the fine look are left to the coarse one: YuNet errs on what is large."""
-HALVED_PIXELS, PAST_MIDDLE_PX = 2_100_000, 128
-"""Images larger than 1080p are looked at in halves, so far over the middle, on two threads."""
+HALVED_PIXELS, PAST_MIDDLE_PX, ON_MIDDLE_PX = 2_100_000, 128, 8
+"""Images larger than 1080p are looked at in halves, so far over the middle, on two threads; faces
+so near to it are taken from both."""
 SINGLE_LOOK_PX = 400
 """Smaller images need no coarse look."""
 CANDIDATE_SCORE = 0.2
@@ -185,9 +186,10 @@ def _at_size(network: YuNet, image_rgb: np.ndarray, size_px: int, min_score: flo
 
 
 def _in_halves(network: YuNet, image_rgb: np.ndarray, min_score: float) -> list[Face]:
-    """Return the faces of an image that are at most `LARGEST_PX` large, or nearly, each once.
+    """Return the faces of an image that are at most `LARGEST_PX` large, or nearly.
 
-    A face is of the half in which its middle lies; the other half's view of it is left out.
+    A face is of the half in which its middle lies; the other half's view of it is left out. Where
+    its middle lies is not seen exactly: one on the border of both may come from both.
     """
     axis = 0 if image_rgb.shape[0] >= image_rgb.shape[1] else 1
     middle = image_rgb.shape[axis] // 2
@@ -202,8 +204,8 @@ def _in_halves(network: YuNet, image_rgb: np.ndarray, min_score: float) -> list[
     shift = (0, start) if axis == 0 else (start, 0)
     placed = [moved(face, *shift) for face in second.result()]
     along = 1 - axis
-    return [face for face in first if face.box.centre[along] < middle] + [
-        face for face in placed if face.box.centre[along] >= middle
+    return [face for face in first if face.box.centre[along] < middle + ON_MIDDLE_PX] + [
+        face for face in placed if face.box.centre[along] >= middle - ON_MIDDLE_PX
     ]
 
 

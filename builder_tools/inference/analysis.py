@@ -95,10 +95,6 @@ class Analyser:
             frames = islice(frames, max_frames)
             followed = detect_every == 1 and hasattr(self.detectors.framing, "follow")
             parts = parts_of(frames) if followed else groups_of(frames, detect_every)
-            first = list(islice(parts, 1))
-            needed = sum(frame.image.nbytes for part in first for frame in part.frames) or 1
-            ahead = max(min(GROUPS_AHEAD * workers, BYTES_AHEAD // needed), 1)
-            parts = chain(first, parts)
 
             def search(part: Part) -> list[tuple[list[Frame], list[Face], list[np.ndarray]]]:
                 with self.detectors.lend() as detector:
@@ -110,7 +106,14 @@ class Analyser:
                 return [(row, faces, cut(row[0].image, faces)) for row, faces in rows]
 
             if workers > 1:
-                given = ordered_map(search, parts, workers=workers, ahead=ahead)
+                given = ordered_map(
+                    search,
+                    parts,
+                    workers=workers,
+                    ahead=GROUPS_AHEAD * workers,
+                    weigh=lambda part: sum(frame.image.nbytes for frame in part.frames),
+                    most_weight=BYTES_AHEAD,
+                )
                 stack.enter_context(closing(given))
             else:
                 given = map(search, parts)

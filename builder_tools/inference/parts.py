@@ -16,7 +16,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from builder_tools.detectors import FaceDetector
 from builder_tools.detectors.base import SAME_FACE_IOU
@@ -31,6 +30,8 @@ from builder_tools.results import Face
 
 PART_S = 0.3
 GROUP_BYTES = 60_000_000
+MOST_GROUP_BYTES = 200_000_000
+"""However seldom frames are to be searched: those between two that are wait in memory."""
 
 
 class SearchedFrame:
@@ -92,9 +93,20 @@ class Part:
 
 
 def groups_of(frames: Iterable[Frame], size: int) -> Iterator[Part]:
-    """Yield frames in groups of `size`, the last one maybe shorter."""
-    source = iter(frames)
-    while group := list(islice(source, size)):
+    """Yield frames in groups of `size`, the last one maybe shorter, or as many as fit."""
+    group: list[Frame] = []
+    try:
+        for frame in frames:
+            group.append(frame)
+            is_full = (len(group) + 1) * frame.image.nbytes > MOST_GROUP_BYTES
+            if len(group) == size or is_full:
+                yield Part(SearchedFrame(group[0]), group)
+                group = []
+    except Exception:  # what came before it counts
+        if group:
+            yield Part(SearchedFrame(group[0]), group)
+        raise
+    if group:
         yield Part(SearchedFrame(group[0]), group)
 
 

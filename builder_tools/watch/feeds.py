@@ -51,6 +51,11 @@ class Feed:
         """Whether there is an image to take."""
         return self._newest is not None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it was a film, and its last image was taken."""
+        return self.state == ENDED and not self.waits
+
     def close(self) -> None:
         """Let the camera go; may be called twice."""
         self._stop.set()

@@ -30,7 +30,7 @@ from builder_tools.results import Face, FaceEmotion, Readings
 from builder_tools.tracking import FaceTracker
 from builder_tools.watch.config import Camera, Site
 from builder_tools.watch.database import Database, DatabaseError, Sighting
-from builder_tools.watch.feeds import ENDED, WATCHING, Feed
+from builder_tools.watch.feeds import WATCHING, Feed
 from builder_tools.watch.visits import Visit, VisitKeeper, resumed_visit
 
 CHECKPOINT_S = 2.0
@@ -110,7 +110,7 @@ class Watch:
         checkpoint_s = forget_s = self._now_s()
         try:
             with ThreadPoolExecutor(self._workers, "detector") as pool:
-                while goes_on() and not all(one.feed.state == ENDED for one in self._watched):
+                while goes_on() and not all(one.feed.is_over for one in self._watched):
                     self._round(pool)
                     now_s = self._now_s()
                     if now_s - checkpoint_s >= CHECKPOINT_S:

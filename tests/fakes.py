@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -120,6 +122,30 @@ def square_film(
         image[0, 0, 2] = number
         frames.append(Frame(number, number / fps, image))
     return frames
+
+
+class Busy:
+    """Note which works go on at the same time.
+
+    Attributes:
+        together: The names of those that were going on whenever one began.
+    """
+
+    def __init__(self) -> None:
+        self.together: list[set[str]] = []
+        self._going_on: list[str] = []
+
+    def work(self, name: str, rest_s: float = 0.05) -> Callable[[Any], Any]:
+        """Return a work that rests and gives back what it was given."""
+
+        def rest(item: Any = None) -> Any:
+            self._going_on.append(name)
+            self.together.append(set(self._going_on))
+            time.sleep(rest_s)
+            self._going_on.remove(name)
+            return item
+
+        return rest
 
 
 def made_geometry(

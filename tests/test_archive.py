@@ -174,7 +174,9 @@ def test_killed_and_begun_again_the_data_set_is_the_same(sources, made, tmp_path
     for number in (signal.SIGKILL, signal.SIGTERM):
         before = len(parts(out))
         run = start(sources, out)
-        wait_until(lambda before=before: len(parts(out)) > before)
+        wait_until(
+            lambda before=before, run=run: len(parts(out)) > before or run.poll() is not None
+        )
         run.send_signal(number)
         run.communicate(timeout=60)
     run = start(sources, out)

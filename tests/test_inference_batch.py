@@ -1,7 +1,6 @@
 """`img_batch`: one row an image, in order, whatever the image, the batch or the threads."""
 
 import threading
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -164,12 +163,12 @@ def test_only_what_the_model_needs_is_kept(folder, tmp_path, name):
 
 def test_images_that_are_decoded_share_a_budget(folder, monkeypatch):
     monkeypatch.setattr(batch_module, "open_image", _opened_with(lambda: gate()))
-    running, most = [], []
+    running, most, two = [], [], threading.Barrier(2)
 
     def gate():
         running.append(1)
         most.append(len(running))
-        time.sleep(0.005)
+        two.wait(60)
         running.pop()
 
     rows = batch(workers=4)
@@ -197,7 +196,7 @@ def test_who_needs_more_than_the_budget_gets_it_alone():
         waiting.start()
         waiting.join(0.05)
         assert waiting.is_alive()
-    waiting.join(5)
+    waiting.join(60)
     assert not waiting.is_alive()
 
 

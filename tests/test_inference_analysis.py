@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from fakes import FakeModel
+from fakes import FakeModel, FollowsSquare, square_film
 
 from builder_tools.inference import Inference
 from builder_tools.inference.analysis import Analyser, faces_between, groups_of
@@ -57,7 +57,7 @@ def run(frames, detector, **options):
 
 def test_groups_are_whole_but_the_last_and_fit_into_memory(monkeypatch):
     def sizes(count, size):
-        return [len(part.frames) for part in groups_of(film(count), size)]
+        return [len(group) for group in groups_of(film(count), size)]
 
     assert sizes(7, 3) == [3, 3, 1] and sizes(0, 3) == []
     monkeypatch.setattr("builder_tools.inference.parts.MOST_GROUP_BYTES", 4 * 90_000)
@@ -84,6 +84,14 @@ def test_every_frame_has_its_face_where_it_is_and_few_are_searched():
         assert found.face.box.x1 == pytest.approx(4 * result.frame) and found.face.track == 1
     # Nothing is known after the last search: the face waits there.
     assert [result.faces[0].face.box.x1 for result in results[9:]] == [32, 32]
+
+
+def test_frames_looked_at_are_followed_where_the_detector_can():
+    detector = FollowsSquare([], [])
+    results = run(iter(square_film(25)), detector, detect_every=3)
+    assert sorted(detector.searched) == [0, 12, 24], "by two threads, in any order"
+    assert sorted(detector.followed) == [3, 6, 9, 15, 18, 21]
+    assert [one.faces[0].face.box.x1 for one in results] == pytest.approx(list(range(20, 45)))
 
 
 def test_a_face_that_vanishes_is_shown_for_half_of_the_way():

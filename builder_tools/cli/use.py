@@ -52,7 +52,7 @@ def _add_video_options(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=1,
         metavar="N",
-        help="search every N frames for faces, more often where N take over 200 MB; between them, "
+        help="look at every N frames only, more often where N take over 200 MB; between them, "
         "faces move evenly (default: 1)",
     )
     add_geometry_options(parser)

@@ -119,7 +119,7 @@ class Inference:
         track: Whether faces of a stream keep their identity (`face.track`; new ones a run).
         smooth_s: Time constant in seconds of the smoothing of each person's emotions, and of the
             shown label's reluctance to change; 0 or None shows every image by itself.
-        detect_every: Search every so many frames of a video for faces (`video`, `video_rec`), more
+        detect_every: Look at every so many frames of a video for faces (`video`, `video_rec`), more
             often where they take over 200 MB; in between, tracked faces move evenly.
         decision: `natural`, or `balanced` where all emotions are about equally frequent (see
             `EmotionClassifier`); of the default model. A model that is given brings its own.

@@ -1,12 +1,13 @@
 """The faces of images and what they show: of one, of every frame, or of the newest ones.
 
-Of a video every so many frames may be searched only (`detect_every`): in between, the faces move on
-their way from one searched frame to the next.
+Of a video every so many frames may be looked at only (`detect_every`), searched or followed; in
+between, the faces move on their way from one frame looked at to the next.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -15,7 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from builder_tools.inference.parts import Part, groups_of, parts_of
+from builder_tools.inference.parts import (
+    GROUP_BYTES,
+    Part,
+    groups_of,
+    parts_of,
+    singles_of,
+)
 from builder_tools.inference.reader import (
     EmotionModel,
     face_emotions,
@@ -86,24 +93,25 @@ class Analyser:
             state: Names faces, calms emotions.
             rotate: "auto" finds faces at any turn, 0 upright ones.
             workers: Threads that detect.
-            detect_every: Search every so many frames only.
+            detect_every: Look at every so many frames only.
             max_frames: Ends after so many.
         """
         with ExitStack() as stack:
             if hasattr(frames, "close"):
                 stack.enter_context(closing(frames))
             frames = islice(frames, max_frames)
-            followed = detect_every == 1 and hasattr(self.detectors.framing, "follow")
-            parts = parts_of(frames) if followed else groups_of(frames, detect_every)
+            groups: deque[list[Frame]] = deque()
+            looked_at = first_ones(groups_of(frames, detect_every), groups)
+            if hasattr(self.detectors.framing, "follow"):
+                parts = parts_of(looked_at, most_bytes=GROUP_BYTES // detect_every)
+            else:
+                parts = singles_of(looked_at)
 
-            def search(part: Part) -> list[tuple[list[Frame], list[Face], list[np.ndarray]]]:
+            def search(part: Part) -> list[tuple[Frame, list[Face], list[np.ndarray]]]:
                 with self.detectors.lend() as detector:
-                    if followed:
-                        rows = [([frame], faces) for frame, faces in part.find(detector, rotate)]
-                    else:
-                        rows = [(part.frames, part.first.faces(detector, rotate))]
+                    found = part.find(detector, rotate)
                 cut = self.detectors.cut
-                return [(row, faces, cut(row[0].image, faces)) for row, faces in rows]
+                return [(frame, faces, cut(frame.image, faces)) for frame, faces in found]
 
             if workers > 1:
                 given = ordered_map(
@@ -111,14 +119,15 @@ class Analyser:
                     parts,
                     workers=workers,
                     ahead=GROUPS_AHEAD * workers,
-                    weigh=lambda part: sum(frame.image.nbytes for frame in part.frames),
+                    weigh=lambda part: detect_every * sum(one.image.nbytes for one in part.frames),
                     most_weight=BYTES_AHEAD,
                 )
                 stack.enter_context(closing(given))
             else:
                 given = map(search, parts)
-            searched = chain.from_iterable(given)
-            for frame, faces, images in named_frames(searched, state, self.detectors.cut):
+            found = chain.from_iterable(given)
+            grouped = ((groups.popleft(), faces, images) for _, faces, images in found)
+            for frame, faces, images in named_frames(grouped, state, self.detectors.cut):
                 told = self._classify(frame.image, faces, images)
                 yield frame, state.steady(told, frame.time_s)
 
@@ -166,6 +175,13 @@ class Analyser:
         readings = read_faces(self.model, images, self.img_size)
         shapes = face_shapes(self.landmarker, image_rgb, faces, self.detectors.framing)
         return face_emotions(self.model, faces, readings, shapes)
+
+
+def first_ones(coming: Iterable[list[Frame]], groups: deque[list[Frame]]) -> Iterator[Frame]:
+    """Yield the first frame of each group; append the group to `groups`."""
+    for group in coming:
+        groups.append(group)
+        yield group[0]
 
 
 def faces_between(before: Sequence[Face], after: Sequence[Face], share: float) -> list[Face]:

@@ -5,7 +5,8 @@ first frame of each is searched, and that after its last. If every face of the o
 its last place frame by frame (`follow`), is found each time and ends as one of the other, and those
 are all, the frames between are done. Else the middle one is searched, too, and each half tried
 again: so a new face is found in the frame in which it comes, and many frames are searched only
-where faces come, go or are doubtful.
+where faces come, go or are doubtful. One that comes and goes between two searches more than
+`UNSEEN_S` apart is found if a quick look at the frame in the middle shows it (`detect_large`).
 
 The parts need nothing of each other but the frame they share: several threads can search a video,
 with the same results as one.
@@ -24,11 +25,13 @@ from builder_tools.inference.search import (
     STILL_EVERY_S,
     Glance,
     find_faces,
+    new_large,
 )
 from builder_tools.media import Frame
 from builder_tools.results import Face
 
-PART_S = 0.3
+PART_S = 0.6
+UNSEEN_S = 0.3
 GROUP_BYTES = 60_000_000
 MOST_GROUP_BYTES = 200_000_000
 """However seldom frames are to be searched: those between two that are wait in memory."""
@@ -82,17 +85,25 @@ class Part:
             start, end = between.pop()
             if end - start < 2:
                 continue
+            middle = (start + end) // 2
             steps = followed(detector, images[start + 1 : end], found[start], found[end])
             if steps is not None:
-                found[start + 1 : end] = steps
-                continue
-            middle = (start + end) // 2
+                known = steps[middle - start - 1]
+                lasts_s = self.frames[end - 1].time_s - self.frames[start].time_s
+                if lasts_s <= UNSEEN_S or not new_large(detector, images[middle], known):
+                    found[start + 1 : end] = steps
+                    continue
             found[middle] = find_faces(detector, images[middle], rotate)
             between += [(start, middle), (middle, end)]
         return list(zip(self.frames, found, strict=False))
 
 
-def groups_of(frames: Iterable[Frame], size: int) -> Iterator[Part]:
+def singles_of(frames: Iterable[Frame]) -> Iterator[Part]:
+    """Yield each frame as a part of its own: all are searched."""
+    return (Part(SearchedFrame(frame), [frame]) for frame in frames)
+
+
+def groups_of(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
     """Yield frames in groups of `size`, the last one maybe shorter, or as many as fit."""
     group: list[Frame] = []
     try:
@@ -100,31 +111,34 @@ def groups_of(frames: Iterable[Frame], size: int) -> Iterator[Part]:
             group.append(frame)
             is_full = (len(group) + 1) * frame.image.nbytes > MOST_GROUP_BYTES
             if len(group) == size or is_full:
-                yield Part(SearchedFrame(group[0]), group)
+                yield group
                 group = []
     except Exception:  # what came before it counts
         if group:
-            yield Part(SearchedFrame(group[0]), group)
+            yield group
         raise
     if group:
-        yield Part(SearchedFrame(group[0]), group)
+        yield group
 
 
-def parts_of(frames: Iterable[Frame]) -> Iterator[Part]:
-    """Yield a video in parts."""
+def parts_of(frames: Iterable[Frame], *, most_bytes: int = GROUP_BYTES) -> Iterator[Part]:
+    """Yield a video in parts, none of more bytes of images, but of one frame at the least."""
     group: list[Frame] = []
     first = first_seen = last_seen = None
+    has_changed = False
     try:
         for frame in frames:
             seen = Glance(frame.image)
             cut = last_seen is not None and seen.is_cut_from(last_seen)
             if cut:
                 yield Part(first, group)
-            if cut or first is None or _is_over(group, frame, seen, first_seen):
+            elif first is not None:
+                has_changed = has_changed or seen.differs_from(first_seen)
+            if cut or first is None or _is_over(group, frame, has_changed, most_bytes):
                 searched = SearchedFrame(frame)
                 if first is not None and not cut:
                     yield Part(first, group, searched)
-                first, first_seen, group = searched, seen, []
+                first, first_seen, group, has_changed = searched, seen, [], False
             group.append(frame)
             last_seen = seen
     except Exception:  # what came before it counts
@@ -162,14 +176,12 @@ def followed(
     return steps if same else None
 
 
-def _is_over(group: list[Frame], frame: Frame, seen: Glance, first_seen: Glance | None) -> bool:
+def _is_over(group: list[Frame], frame: Frame, has_changed: bool, most_bytes: int) -> bool:
     """Return whether a part is to end before a frame."""
-    lasted_s = frame.time_s - group[0].time_s
-    if not 0 <= lasted_s < STILL_EVERY_S:
-        return True
-    if (len(group) + 1) * frame.image.nbytes > GROUP_BYTES:
-        return True
-    return lasted_s >= PART_S and seen.differs_from(first_seen)
+    lasts_s = frame.time_s - group[0].time_s
+    longest_s = PART_S if has_changed else STILL_EVERY_S
+    too_large = (len(group) + 1) * frame.image.nbytes > most_bytes
+    return too_large or not 0 <= lasts_s < longest_s
 
 
 def _is_among(face: Face, faces: list[Face]) -> bool:

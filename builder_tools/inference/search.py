@@ -145,7 +145,8 @@ class Search:
             near, self._full_s = find_faces(detector, frame.image, self._rotate), frame.time_s
             self._searched = seen
         elif changed:
-            near = with_large(detector, frame.image, near)
+            near = [*near, *new_large(detector, frame.image, near)]
+            near.sort(key=lambda face: face.box.area, reverse=True)
         known = [*self._lost, *((frame.time_s, face) for face in self._faces)]
         self._lost = [
             (seen_s, face)
@@ -207,9 +208,8 @@ def follow(
     return look_near(image_rgb, faces, lost[-MOST_FOLLOWED:])
 
 
-def with_large(detector: FaceDetector, image_rgb: np.ndarray, faces: list[Face]) -> list[Face]:
-    """Return faces and, largest first, new ones that are large, if the detector has such a look."""
+def new_large(detector: FaceDetector, image_rgb: np.ndarray, faces: list[Face]) -> list[Face]:
+    """Return large faces that are none of those known, if the detector has a look for them."""
     look = getattr(detector, "detect_large", None)
     large = [] if look is None else look(image_rgb)
-    new = [one for one in large or [] if not any(one.box.iou(f.box) > NEW_FACE_IOU for f in faces)]
-    return sorted([*faces, *new], key=lambda face: face.box.area, reverse=True)
+    return [one for one in large or [] if not any(one.box.iou(f.box) > NEW_FACE_IOU for f in faces)]

@@ -81,14 +81,13 @@ class YuNet:
         outputs = self._session.run(self._outputs, {"input": blob})
         self._memory.append(memory)
         found = [
-            _cells(
-                *(output[0] for output in outputs[4 * level : 4 * level + 4]), px, blob, min_score
-            )
+            _cells(outputs[4 * level : 4 * level + 4], px, blob.shape[3], min_score)
             for level, px in enumerate(CELLS_PX)
         ]
-        scores, boxes, points = (np.concatenate(part) for part in zip(*found, strict=True))
-        if not len(scores):
+        found = [cells for cells in found if len(cells[0])]
+        if not found:
             return []
+        scores, boxes, points = (np.concatenate(part) for part in zip(*found, strict=True))
         kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), min_score, NMS_IOU)
         return [_face(boxes[index], float(scores[index]), points[index]) for index in kept]
 
@@ -113,16 +112,19 @@ class YuNet:
         return memory, blob
 
 
-def _cells(classes, objects, boxes, points, px: int, blob: np.ndarray, min_score: float):
+def _cells(outputs: list[np.ndarray], px: int, width_px: int, min_score: float):
     """Return scores, boxes (x, y, width, height) and key points of the cells that show a face."""
-    scores = np.sqrt(np.clip(classes[:, 0], 0, 1) * np.clip(objects[:, 0], 0, 1))
-    sure = np.flatnonzero(scores >= min_score)
-    rows, columns = np.divmod(sure, blob.shape[3] // px)
+    classes, objects, boxes, points = (output[0] for output in outputs)
+    both = (classes * objects)[:, 0]
+    sure = np.flatnonzero(both >= min_score**2)
+    if not len(sure):
+        return sure, sure, sure
+    rows, columns = np.divmod(sure, width_px // px)
     corner = np.stack([columns, rows], axis=1).astype(np.float64)
     size = np.exp(boxes[sure, 2:].astype(np.float64)) * px
     corners = (corner + boxes[sure, :2]) * px - size / 2
     keypoints = (points[sure].reshape(-1, 5, 2) + corner[:, None]) * px
-    return scores[sure], np.hstack([corners, size]), keypoints
+    return np.sqrt(both[sure]), np.hstack([corners, size]), keypoints
 
 
 def _face(box: np.ndarray, score: float, keypoints: np.ndarray) -> Face:

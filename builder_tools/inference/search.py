@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
 from builder_tools.detectors import FaceDetector
@@ -167,25 +168,27 @@ class Glance:
 
     def __init__(self, image_rgb: np.ndarray) -> None:
         self._shape = image_rgb.shape
-        rows, columns = (
-            np.linspace(0, side - 1, SAMPLES).astype(int) for side in image_rgb.shape[:2]
-        )
-        self._pixels = image_rgb[rows[:, None], columns].astype(np.int16)
+        size = (SAMPLES, SAMPLES)
+        self._pixels = cv2.resize(image_rgb, size, interpolation=cv2.INTER_NEAREST)
 
     def is_cut_from(self, before: Glance) -> bool:
         """Return whether the images are of different scenes, or sizes."""
-        return self._shape != before._shape or self._apart(before).mean() > CUT_DIFFERENCE
+        return (
+            self._shape != before._shape
+            or cv2.mean(self._apart(before).reshape(-1))[0] > CUT_DIFFERENCE
+        )
 
     def differs_from(self, other: Glance) -> bool:
         """Return whether something has changed between two images, somewhere."""
         if self._shape != other._shape:
             return True
         per_cell = SAMPLES // CELLS
-        cells = self._apart(other).reshape(CELLS, per_cell, CELLS, per_cell, 3)
-        return bool(cells.mean(axis=(1, 3, 4)).max() > CHANGE)
+        apart = self._apart(other).reshape(CELLS, per_cell, -1).sum(axis=1, dtype=np.uint32)
+        cells = apart.reshape(CELLS, CELLS, -1).sum(axis=2)
+        return bool(cells.max() > CHANGE * 3 * per_cell**2)
 
     def _apart(self, other: Glance) -> np.ndarray:
-        return np.abs(self._pixels - other._pixels)
+        return cv2.absdiff(self._pixels, other._pixels)
 
 
 def find_faces(detector: FaceDetector, image_rgb: np.ndarray, rotate: str | int) -> list[Face]:

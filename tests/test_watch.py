@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -277,6 +278,23 @@ def test_what_a_crash_left_open_goes_on_or_ends(url):
     (blue,) = figures(database, minimum_group=2)
     assert blue.visits == 2 and blue.means["dwell"].value == 25.0
     database.close()
+
+
+def test_an_opened_database_is_not_locked_and_other_versions_are_a_sentence(tmp_path):
+    path = tmp_path / "v.db"
+    fill(Database(str(path), BERLIN))
+    with sqlite3.connect(path, isolation_level=None) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        (blue,) = figures(Database(str(path), BERLIN), minimum_group=3)
+        assert blue.visits == 8, "while another writes"
+        writer.execute("ROLLBACK")
+        writer.execute("DROP TABLE day_totals")
+        writer.execute("UPDATE alembic_version SET version_num = '0001'")
+        with pytest.raises(DatabaseError, match=r"version 0001 .* readonly .* Open it once"):
+            Database(f"sqlite:///file:{path}?mode=ro&uri=true", BERLIN)
+        writer.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(DatabaseError, match="version 9999, which a later builder-tools"):
+        Database(str(path), BERLIN)
 
 
 def test_two_may_open_a_new_database_at_once(url):

@@ -148,15 +148,39 @@ class Database:
         self._engine.dispose()
 
     def _migrate(self) -> None:
+        """Bring the schema up to date; nothing is locked where it is."""
         from alembic import command
         from alembic.config import Config
+        from alembic.migration import MigrationContext
+        from alembic.script import ScriptDirectory
 
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
-        with self._engine.begin() as connection:
-            connection.exec_driver_sql(ALONE[self._engine.dialect.name])
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        newest_first = [
+            one.revision for one in ScriptDirectory.from_config(config).walk_revisions()
+        ]
+        with self._engine.connect() as connection:
+            version = MigrationContext.configure(connection).get_current_revision()
+        if version == newest_first[0]:
+            return
+        name = self._engine.url.render_as_string(hide_password=True)
+        if version is not None and version not in newest_first:
+            raise DatabaseError(
+                f"Expected the database {name} to be of version {newest_first[0]} or earlier. "
+                f"Received: version {version}, which a later builder-tools wrote. Try that one."
+            )
+        try:
+            with self._engine.begin() as connection:
+                connection.exec_driver_sql(ALONE[self._engine.dialect.name])
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except DBAPIError as error:
+            if version is None:
+                raise
+            raise DatabaseError(
+                f"The database {name} is of version {version} and cannot be brought to "
+                f"{newest_first[0]}: {_reason(error)}. Open it once where it can be written."
+            ) from error
 
     def _put(self, connection: sa.Connection, visit: Visit, sighting: Sighting) -> None:
         """Write the row of a visit, new or again; one that ended stays as it is."""
@@ -238,5 +262,8 @@ def explained(engine: sa.Engine) -> Iterator[None]:
         yield
     except DBAPIError as error:
         name = engine.url.render_as_string(hide_password=True)
-        reason = " ".join(str(error.orig).split())
-        raise DatabaseError(f"The database {name} cannot be used: {reason}.") from error
+        raise DatabaseError(f"The database {name} cannot be used: {_reason(error)}.") from error
+
+
+def _reason(error: DBAPIError) -> str:
+    return " ".join(str(error.orig).split())

@@ -2,6 +2,7 @@
 what a light start may load, and the size and manners of every module."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -237,3 +238,18 @@ def test_imports_at_module_level_leave_out_functions_and_type_checking() -> None
     source = "import cv2\nif TYPE_CHECKING:\n    import keras\ndef f():\n    import pandas\n"
     nodes = _nodes_run_at_import(ast.parse(source))
     assert list(_imported_names(nodes, PACKAGE / "media.py")) == ["cv2"]
+
+
+@pytest.mark.parametrize("package", ["builder_tools", "builder_tools.media"])
+def test_type_checkers_are_told_every_public_name_that_is_loaded_when_asked_for(package):
+    stub = PACKAGE.parent / package.replace(".", "/") / "__init__.pyi"
+    told = [
+        f"{node.module}.{name.asname}"
+        for node in ast.parse(stub.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+    ]
+    places = importlib.import_module(package)._PLACES
+    full = {name: place if "." in place else f"{package}.{place}" for name, place in places.items()}
+    assert {one.rpartition(".")[2] for one in told} == set(full)
+    assert all(one.startswith(full[one.rpartition(".")[2]]) for one in told)

@@ -319,7 +319,7 @@ def _run(script):
         [sys.executable, "-c", script],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
         env=environment,
     )

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from builder_tools.media import CameraReader
 
 GROUPS_AHEAD = 2
-"""Groups of frames of a video in work per thread."""
+"""Groups of frames of a video in work per thread; one of what has no known length, as a pipe, which
+may come slowly: its results wait for what is read after them."""
 BYTES_AHEAD = 200_000_000
 """At most about so many bytes of frames are in work, however many threads there are."""
 ROUNDING = 1e-9
@@ -99,6 +100,7 @@ class Analyser:
         with ExitStack() as stack:
             if hasattr(frames, "close"):
                 stack.enter_context(closing(frames))
+            ahead = GROUPS_AHEAD if getattr(frames, "duration_s", None) else 1
             frames = islice(frames, max_frames)
             groups: deque[list[Frame]] = deque()
             looked_at = first_ones(groups_of(frames, detect_every), groups)
@@ -118,7 +120,7 @@ class Analyser:
                     search,
                     parts,
                     workers=workers,
-                    ahead=GROUPS_AHEAD * workers,
+                    ahead=ahead * workers,
                     weigh=lambda part: detect_every * sum(one.image.nbytes for one in part.frames),
                     most_weight=BYTES_AHEAD,
                 )

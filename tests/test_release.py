@@ -36,6 +36,7 @@ from builder_tools.media import resize_faces, write_image  # noqa: E402
 from builder_tools.networks import NETWORKS  # noqa: E402
 from builder_tools.release import Teaching, add_rows, log_experiment, read_rows  # noqa: E402
 from builder_tools.release.targets import taught_samples  # noqa: E402
+from builder_tools.release.teachers import mean_answers  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -480,6 +481,7 @@ def test_a_student_is_taught_by_votes_a_teacher_and_second_labels(shipped, tmp_p
         "\n".join(["image,usage,emotion,ambiguous_labels", *rows])
     )
     monkeypatch.setenv("BUILDER_TOOLS_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     table = ferplus_table(shipped.source)
     teaching = Teaching(original_share=0.25, teachers=(str(shipped.model),), teacher_share=0.4)
     samples = taught_samples(table, teaching, size_px=24)
@@ -490,6 +492,20 @@ def test_a_student_is_taught_by_votes_a_teacher_and_second_labels(shipped, tmp_p
     expected = 0.6 * (0.75 * votes_alone + 0.25 * angry) + 0.4 * opinion
     np.testing.assert_allclose(samples.targets, expected, atol=1e-5)
     assert teaching.to_dict()["teachers"][0].startswith("toy (")
+
+
+def test_a_teacher_is_asked_once_about_the_same_faces(shipped, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    faces = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), np.uint8)
+    teacher, answers = [str(shipped.model)], tmp_path / "builder_tools/answers"
+    first = mean_answers(teacher, [1.0], faces, NINE_EMOTIONS.names)
+    asked = EmotionClassifier(shipped.model, flip_average=True).predict(faces)
+    np.testing.assert_allclose(first, asked, atol=1e-6)
+    (kept,) = answers.iterdir()
+    np.save(kept, np.full((3, 9), 0.5, np.float32))
+    assert (mean_answers(teacher, [2.0], list(faces), NINE_EMOTIONS.names) == 0.5).all()
+    mean_answers(teacher, [1.0], faces[::-1], NINE_EMOTIONS.names)
+    assert len(list(answers.iterdir())) == 2
 
 
 def test_a_finished_run_ships_a_model_that_averages_both_sides(shipped, tmp_path):

@@ -17,7 +17,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import keras
@@ -100,8 +100,8 @@ def cached_features(
         "size": size,
         "dtype": dtype.name,
         "layers": list(_layer_texts(below)),
-        "weights": _hash(below.get_weights()),
-        "faces": _hash(chunk for _, chunk in _chunks(faces)),
+        "weights": content_hash(below.get_weights()),
+        "faces": content_hash(chunk for _, chunk in _chunks(faces)),
     }
     if augmented and changed:
         strength = dataclasses.asdict(config.augmentation)
@@ -147,7 +147,8 @@ def _chunks(faces: FaceSource | np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
         yield start, faces[np.arange(start, min(start + CHUNK, len(faces)))]
 
 
-def _hash(arrays) -> str:
+def content_hash(arrays: Iterable[np.ndarray]) -> str:
+    """Return the SHA-256 of arrays in order: of their shapes, types and values."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(repr((array.shape, array.dtype.str)).encode())

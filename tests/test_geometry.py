@@ -19,6 +19,7 @@ from builder_tools.geometry import (
     head_pose,
     read_bundle,
 )
+from builder_tools.geometry.graph import filled
 from builder_tools.results import PITCH_AHEAD_DEG, Box, Face, FaceEmotion, HeadPose
 
 SQUARE = Box(165, 66, 284, 185)
@@ -120,6 +121,29 @@ def test_as_mediapipes_own_task(landmarker, astronaut, needs_detector) -> None:
     assert np.abs(np.array(list(found.blendshapes.values())) - scores).max() < 0.15
     pose = angles_of(np.array(told.facial_transformation_matrixes[0])[:3, :3])
     assert tuple(found.pose_deg) == pytest.approx(tuple(pose), abs=2)
+
+
+def test_filled_registers_change_nothing(needs_geometry) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    plain = read_bundle().landmarks
+    cheaper = filled(plain)
+    image = np.random.default_rng(0).random((1, 256, 256, 3), np.float32)
+    answers = []
+    for content in (plain, cheaper):
+        network = Interpreter(model_content=content)
+        network.allocate_tensors()
+        network.set_tensor(network.get_input_details()[0]["index"], image)
+        network.invoke()
+        answers.append([network.get_tensor(o["index"]) for o in network.get_output_details()])
+    assert cheaper != plain and filled(cheaper) == cheaper
+    for own, cheap in zip(*answers, strict=True):
+        assert cheap == pytest.approx(own, abs=1e-3)  # of 256 pixels
+
+
+def test_a_network_without_narrow_layers_stays_as_it_is(needs_geometry) -> None:
+    blendshapes = read_bundle().blendshapes
+    assert filled(blendshapes) == blendshapes
 
 
 def test_mirrored(landmarker, astronaut) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from builder_tools.detectors.mediapipe_import import quiet_stderr
 from builder_tools.geometry.bundle import read_bundle
+from builder_tools.geometry.graph import filled
 from builder_tools.geometry.names import BLENDSHAPES
 from builder_tools.geometry.pose import head_pose
 from builder_tools.media.forks import at_work
@@ -38,6 +39,8 @@ SAME_PLACE = 0.12
 """In sides of the window."""
 SAME_SIDE = 1.25
 """Landmarks that turn, move or resize the window by more than these are looked for again."""
+AVX_512 = 13
+"""Registers of 512 bits, in OpenCV's numbers of what processors have."""
 EYE_CORNERS = [33, 263]
 """The outer ones: of the eye on the left of the image and of the right one."""
 
@@ -68,8 +71,9 @@ class FaceLandmarker:
 
     def __init__(self) -> None:
         bundle = read_bundle()
-        self._landmarks = _Network(bundle.landmarks)
         self._blendshapes = _Network(bundle.blendshapes)
+        is_wide = cv2.checkHardwareSupport(AVX_512)
+        self._landmarks = _Network(filled(bundle.landmarks) if is_wide else bundle.landmarks)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:

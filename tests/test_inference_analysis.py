@@ -7,7 +7,8 @@ import pytest
 from fakes import FakeModel, FollowsSquare, square_film
 
 from builder_tools.inference import Inference
-from builder_tools.inference.analysis import Analyser, faces_between, groups_of
+from builder_tools.inference.analysis import Analyser, groups_of
+from builder_tools.inference.motion import faces_between
 from builder_tools.inference.stream import StreamState
 from builder_tools.inference.threads import DetectorPool
 from builder_tools.media import Frame
@@ -72,6 +73,13 @@ def test_a_person_moves_evenly_and_others_keep_to_their_half():
     assert early[0].box.xyxy == (10, 10, 60, 60)
     assert early[0].score == pytest.approx(0.8)
     np.testing.assert_allclose(early[0].keypoints, 2.0)
+
+
+def test_of_key_points_those_of_both_frames_move():
+    """Small images have two searches; that of near faces gives ears as well."""
+    before = [face(0, 1, keypoints=np.zeros((6, 2)))]
+    (between,) = faces_between(before, [face(4, 1, keypoints=np.ones((4, 2)))], 0.5)
+    np.testing.assert_allclose(between.keypoints, np.full((4, 2), 0.5))
 
 
 def test_every_frame_has_its_face_where_it_is_and_few_are_searched():

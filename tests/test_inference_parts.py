@@ -31,8 +31,15 @@ def test_the_frames_between_two_searched_ones_are_followed():
     detector = FollowsSquare([], [])
     found = _find(square_film(24), detector)
     assert detector.searched == [0, 12, 23]
-    assert detector.followed == [*range(1, 12), *range(13, 23)]
+    assert detector.followed == [2, 4, 6, 8, 10, 14, 16, 18, 20, 22], "0.1 s apart"
     assert [faces[0].box.x1 for faces in found] == list(range(20, 44))
+
+
+def test_what_moves_far_is_followed_in_each_frame():
+    detector = FollowsSquare([], [])
+    found = _find(square_film(8, step=8), detector)
+    assert detector.searched == [0, 7] and sorted(set(detector.followed)) == [1, 2, 3, 4, 5, 6]
+    assert [faces[0].box.x1 for faces in found] == list(range(20, 84, 8))
 
 
 @pytest.mark.parametrize("seen", [range(3), range(3, 24), (2,), (0, 1, 2, 4, 5, 6), range(5, 8)])
@@ -53,13 +60,13 @@ def test_each_face_is_found_from_the_frame_it_comes_in_to_its_last(seen):
 
 def test_scenes_are_searched_for_themselves():
     detector = FollowsSquare([], [])
-    frames = square_film(5, cut_at=3)
+    frames = square_film(6, cut_at=4)
     assert [(len(part.frames), part.after is None) for part in parts_of(frames)] == [
-        (3, True),
+        (4, True),
         (2, True),
     ]
     assert all(_find(frames, detector))
-    assert detector.searched == [0, 2, 3, 4] and detector.followed == [1]
+    assert detector.searched == [0, 3, 4, 5] and detector.followed == [2]
 
 
 def test_where_nothing_changes_a_second_is_searched_once():

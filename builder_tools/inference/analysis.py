@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from builder_tools.inference.motion import faces_between
 from builder_tools.inference.parts import (
     GROUP_BYTES,
     Part,
@@ -31,9 +34,9 @@ from builder_tools.inference.reader import (
 )
 from builder_tools.inference.search import Search, find_faces
 from builder_tools.inference.stream import StreamState
-from builder_tools.inference.threads import DetectorPool, Stage, awaited, ordered_map
+from builder_tools.inference.threads import DetectorPool, Stage, awaited, ordered_map, run_now
 from builder_tools.media import Frame
-from builder_tools.results import Box, Face, FaceEmotion
+from builder_tools.results import Face, FaceEmotion, Readings
 
 if TYPE_CHECKING:
     from builder_tools.geometry import FaceLandmarker
@@ -44,9 +47,8 @@ GROUPS_AHEAD = 2
 may come slowly: its results wait for what is read after them."""
 BYTES_AHEAD = 200_000_000
 """At most about so many bytes of frames are in work, however many threads there are."""
-ROUNDING = 1e-9
-"""The middle of the way, from times in seconds, may come out a little under a half."""
 
+Awaited = Future[Readings]
 Analysed = tuple[Frame, tuple[FaceEmotion, ...]]
 
 
@@ -75,7 +77,7 @@ class Analyser:
         """
         with self.detectors.lend() as detector:
             faces = find_faces(detector, image_rgb, rotate)
-        return self._classify(image_rgb, faces, self.detectors.cut(image_rgb, faces))
+        return self._told(image_rgb, faces, self._read(image_rgb, faces).result())
 
     def every(
         self,
@@ -109,11 +111,16 @@ class Analyser:
             else:
                 parts = singles_of(looked_at)
 
-            def search(part: Part) -> list[tuple[Frame, list[Face], list[np.ndarray]]]:
+            read = self._read
+            if workers > 1:  # the model on a thread of its own, for it may not be made for several
+                classifier = ThreadPoolExecutor(1, thread_name_prefix="classifier")
+                stack.callback(classifier.shutdown, cancel_futures=True)
+                read = partial(self._read, run=classifier.submit)
+
+            def search(part: Part) -> list[tuple[Frame, list[Face], Awaited]]:
                 with self.detectors.lend() as detector:
                     found = part.find(detector, rotate)
-                cut = self.detectors.cut
-                return [(frame, faces, cut(frame.image, faces)) for frame, faces in found]
+                return [(frame, faces, read(frame.image, faces)) for frame, faces in found]
 
             if workers > 1:
                 given = ordered_map(
@@ -128,9 +135,9 @@ class Analyser:
             else:
                 given = map(search, parts)
             found = chain.from_iterable(given)
-            grouped = ((groups.popleft(), faces, images) for _, faces, images in found)
-            for frame, faces, images in named_frames(grouped, state, self.detectors.cut):
-                told = self._classify(frame.image, faces, images)
+            grouped = ((groups.popleft(), faces, readings) for _, faces, readings in found)
+            for frame, faces, readings in named_frames(grouped, state, read):
+                told = self._told(frame.image, faces, readings.result())
                 yield frame, state.steady(told, frame.time_s)
 
     def newest(
@@ -165,16 +172,21 @@ class Analyser:
 
         def tell(found: tuple[Frame, list[Face], list[np.ndarray]]) -> Analysed:
             frame, faces, images = found
-            told = self._classify(frame.image, faces, images)
-            return frame, state.steady(told, frame.time_s)
+            readings = read_faces(self.model, images, self.img_size)
+            return frame, state.steady(self._told(frame.image, faces, readings), frame.time_s)
 
         with closing(Stage(Stage(camera, find, "detector"), tell, "classifier")) as stage:
             yield from islice(awaited(stage, goes_on), max_frames)
 
-    def _classify(
-        self, image_rgb: np.ndarray, faces: list[Face], images: list[np.ndarray]
+    def _read(
+        self, image_rgb: np.ndarray, faces: Sequence[Face], run: Callable[..., Awaited] = run_now
+    ) -> Awaited:
+        images = self.detectors.cut(image_rgb, faces)
+        return run(read_faces, self.model, images, self.img_size)
+
+    def _told(
+        self, image_rgb: np.ndarray, faces: list[Face], readings: Readings
     ) -> tuple[FaceEmotion, ...]:
-        readings = read_faces(self.model, images, self.img_size)
         shapes = face_shapes(self.landmarker, image_rgb, faces, self.detectors.framing)
         return face_emotions(self.model, faces, readings, shapes)
 
@@ -186,68 +198,31 @@ def first_ones(coming: Iterable[list[Frame]], groups: deque[list[Frame]]) -> Ite
         yield group[0]
 
 
-def faces_between(before: Sequence[Face], after: Sequence[Face], share: float) -> list[Face]:
-    """Return the faces part of the way between two searched frames, largest first.
-
-    A person seen in both moves evenly from one place to the other. A face seen in one of them
-    only stays where it is, in the half of the way that is nearer to its frame.
-
-    Args:
-        before: Faces with tracks of the searched frame before.
-        after: Those of the one after.
-        share: How far between them, in (0, 1).
-    """
-    is_early = share < 0.5 - ROUNDING
-    named = {face.track: face for face in after if face.track is not None}
-    moved = [
-        _moved(face, named.pop(face.track), share)
-        if face.track in named
-        else (face if is_early else None)
-        for face in before
-    ]
-    appeared = [] if is_early else list(named.values())
-    faces = [face for face in (*moved, *appeared) if face is not None]
-    return sorted(faces, key=lambda face: face.box.area, reverse=True)
-
-
 def named_frames(
-    searched: Iterable[tuple[list[Frame], list[Face], list[np.ndarray]]],
+    searched: Iterable[tuple[list[Frame], list[Face], Awaited]],
     state: StreamState,
-    cut: Callable[[np.ndarray, Sequence[Face]], list[np.ndarray]],
-) -> Iterator[tuple[Frame, list[Face], list[np.ndarray]]]:
-    """Yield every frame with its faces, named, and their images.
+    read: Callable[[np.ndarray, Sequence[Face]], Awaited],
+) -> Iterator[tuple[Frame, list[Face], Awaited]]:
+    """Yield every frame with its faces, named, and what they show.
 
     Args:
-        searched: Groups of frames, with the faces and their images of each first frame.
+        searched: Groups of frames, with the faces and readings of each first frame.
         state: Names faces.
-        cut: Cuts the images of faces out of a frame that was not searched.
+        read: Reads the faces of a frame that was not searched.
     """
     group: list[Frame] = []
     before: list[Face] = []
-    for coming, faces, images in searched:
+    for coming, faces, readings in searched:
         named = state.name(faces, coming[0].time_s, coming[0].image)
-        yield from _between(group, before, named, coming[0].time_s, cut)
-        yield coming[0], named, images
+        yield from _between(group, before, named, coming[0].time_s, read)
+        yield coming[0], named, readings
         group, before = coming, named
-    yield from _between(group, before, before, math.inf, cut)
+    yield from _between(group, before, before, math.inf, read)
 
 
-def _between(group: Sequence[Frame], before, after, end_s: float, cut) -> Iterator:
+def _between(group: Sequence[Frame], before, after, end_s: float, read) -> Iterator:
     """Yield the frames of a group but its first, with faces on their way to the next group."""
     for frame in group[1:]:
         share = (frame.time_s - group[0].time_s) / (end_s - group[0].time_s)
         faces = faces_between(before, after, share)
-        yield frame, faces, cut(frame.image, faces)
-
-
-def _moved(before: Face, after: Face, share: float) -> Face:
-    def mean(first, second):
-        return (1 - share) * np.asarray(first) + share * np.asarray(second)
-
-    keypoints = None
-    if before.keypoints is not None and after.keypoints is not None:
-        keypoints = mean(before.keypoints, after.keypoints)
-    box = Box(*mean(before.box.xyxy, after.box.xyxy).tolist())
-    return replace(
-        before, box=box, score=float(mean(before.score, after.score)), keypoints=keypoints
-    )
+        yield frame, faces, read(frame.image, faces)

@@ -2,11 +2,13 @@
 
 A video is cut into parts of `PART_S`, or longer where nothing changes, and at its cuts. The
 first frame of each is searched, and that after its last. If every face of the one, looked for near
-its last place frame by frame (`follow`), is found each time and ends as one of the other, and those
-are all, the frames between are done. Else the middle one is searched, too, and each half tried
-again: so a new face is found in the frame in which it comes, and many frames are searched only
-where faces come, go or are doubtful. One that comes and goes between two searches more than
-`UNSEEN_S` apart is found if a quick look at the frame in the middle shows it (`detect_large`).
+its last place (`follow`), is found each time and ends as one of the other, and those are all, the
+frames between are done: one that hardly moves is looked for every `LOOK_EVERY_S` and is on its way
+in between, one that moves far is looked for in each frame. Else the middle one is searched, too,
+and each half tried again: so a new face is found in the frame in which it comes, and many frames
+are searched only where faces come, go or are doubtful. One that comes and goes between two searches
+more than `UNSEEN_S` apart is found if a quick look at the frame in the middle shows it
+(`detect_large`).
 
 The parts need nothing of each other but the frame they share: several threads can search a video,
 with the same results as one.
@@ -15,11 +17,12 @@ with the same results as one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from builder_tools.detectors import FaceDetector
 from builder_tools.detectors.base import SAME_FACE_IOU
+from builder_tools.inference.motion import ROUNDING, between_looks
 from builder_tools.inference.search import (
     MOST_FOLLOWED,
     STILL_EVERY_S,
@@ -32,6 +35,7 @@ from builder_tools.results import Face
 
 PART_S = 0.6
 UNSEEN_S = 0.3
+LOOK_EVERY_S = 0.1
 GROUP_BYTES = 60_000_000
 MOST_GROUP_BYTES = 200_000_000
 """However seldom frames are to be searched: those between two that are wait in memory."""
@@ -74,26 +78,27 @@ class Part:
             detector: Finds faces, and those known again if it has `follow`.
             rotate: "auto" finds faces at any turn.
         """
-        images = [frame.image for frame in self.frames]
-        found = [self.first.faces(detector, rotate)] + [[]] * (len(images) - 1)
+        shared = self.frames if self.after is None else [*self.frames, self.after.frame]
+        found: list[list[Face]] = [[]] * len(shared)
+        found[0] = self.first.faces(detector, rotate)
         if self.after is not None:
-            found.append(self.after.faces(detector, rotate))
-        elif len(images) > 1:
-            found[-1] = find_faces(detector, images[-1], rotate)
+            found[-1] = self.after.faces(detector, rotate)
+        elif len(shared) > 1:
+            found[-1] = find_faces(detector, shared[-1].image, rotate)
         between = [(0, len(found) - 1)]
         while between:
             start, end = between.pop()
             if end - start < 2:
                 continue
             middle = (start + end) // 2
-            steps = followed(detector, images[start + 1 : end], found[start], found[end])
+            steps = followed(detector, shared[start : end + 1], found[start], found[end])
             if steps is not None:
                 known = steps[middle - start - 1]
-                lasts_s = self.frames[end - 1].time_s - self.frames[start].time_s
-                if lasts_s <= UNSEEN_S or not new_large(detector, images[middle], known):
+                lasts_s = shared[end - 1].time_s - shared[start].time_s
+                if lasts_s <= UNSEEN_S or not new_large(detector, shared[middle].image, known):
                     found[start + 1 : end] = steps
                     continue
-            found[middle] = find_faces(detector, images[middle], rotate)
+            found[middle] = find_faces(detector, shared[middle].image, rotate)
             between += [(start, middle), (middle, end)]
         return list(zip(self.frames, found, strict=False))
 
@@ -150,30 +155,51 @@ def parts_of(frames: Iterable[Frame], *, most_bytes: int = GROUP_BYTES) -> Itera
 
 
 def followed(
-    detector: FaceDetector, images: list, before: list[Face], after: list[Face]
+    detector: FaceDetector, frames: Sequence[Frame], before: list[Face], after: list[Face]
 ) -> list[list[Face]] | None:
-    """Return the faces of images in a row, if they are those before and those after; else None.
+    """Return the faces of the frames between two, if they are those of the first and of the last.
+
+    Else, or if one is not found on its way, None comes back.
 
     Args:
         detector: Finds them again; where it has no `follow`, and there are faces, None comes back.
-        images: `(H, W, 3)` uint8 RGB.
-        before: Faces of the image before the first, none of them over another.
-        after: Of the image after the last.
+        frames: In a row; the first and the last have been searched.
+        before: Faces of the first, none of them over another.
+        after: Of the last.
     """
+    last = len(frames) - 1
     if not before and not after:
-        return [[]] * len(images)
+        return [[]] * (last - 1)
     look_near = getattr(detector, "follow", None)
     if look_near is None or len(before) != len(after) or len(before) > MOST_FOLLOWED:
         return None
-    steps = []
-    for image in images:
-        before = look_near(image, before)
-        if before is None or len(before) != len(after):
+    found, most = [before], last
+    while len(found) < last:
+        at = len(found) - 1
+        ahead = _ahead(frames, at, most)
+        seen = after if ahead == last else look_near(frames[ahead].image, found[at])
+        step = frames[at : ahead + 1]
+        between = between_looks(step, found[at], seen or []) if len(step) > 2 else []
+        if between is None:
+            most = (ahead - at) // 2
+        elif seen is None or len(seen) != len(after):
             return None
-        steps.append(before)
-    pairs = ((before, after), (after, before))
+        else:
+            found += [*between, seen]
+            most += 1
+    found = found[:last]
+    pairs = ((found[-1], after), (after, found[-1]))
     same = all(_is_among(face, others) for faces, others in pairs for face in faces)
-    return steps if same else None
+    return found[1:] if same else None
+
+
+def _ahead(frames: Sequence[Frame], at: int, most: int) -> int:
+    """Return which frame to look at after one: at most so many further, `LOOK_EVERY_S` later."""
+    until_s = frames[at].time_s + LOOK_EVERY_S + ROUNDING
+    ahead = at + 1
+    while ahead < min(at + most, len(frames) - 1) and frames[ahead + 1].time_s <= until_s:
+        ahead += 1
+    return ahead
 
 
 def _is_over(group: list[Frame], frame: Frame, has_changed: bool, most_bytes: int) -> bool:

@@ -85,6 +85,13 @@ class DetectorPool:
         _close_all(self._idle)
 
 
+def run_now(function: Callable[..., Result], *args: Any) -> Future[Result]:
+    """Call a function on this thread; return its result as an executor's `submit` does."""
+    done: Future[Result] = Future()
+    done.set_result(function(*args))
+    return done
+
+
 def ordered_map(
     function: Callable[[Item], Result],
     items: Iterable[Item],

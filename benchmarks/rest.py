@@ -32,16 +32,21 @@ from rest_forms import (
     held_out_gains,
 )
 from rest_streams import (
+    EARLY,
+    EARLY_STREAMS,
     LONGEST_FILM,
     LOOKED_AT,
     cost_us,
+    early_table,
     film_table,
+    model_film_table,
     read_films,
     settings_table,
     stream_table,
 )
 
 from builder_tools import rest as constants
+from builder_tools.cards import DEFAULT_MODEL
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.ferplus import load_ferplus
 from builder_tools.emotions import FERPLUS_EIGHT
@@ -77,7 +82,7 @@ def main() -> None:
     parser.add_argument("--posed", type=Path, required=True, help="zip with labels.csv (person)")
     parser.add_argument("--wild", type=Path, required=True, help="zip with labels.csv (person)")
     parser.add_argument("--strangers", type=Path, help="zip of many people, weakly labelled")
-    parser.add_argument("--model", help="default: the default model")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="default: %(default)s")
     parser.add_argument("--cache", type=Path, help="predictions are kept here")
     parser.add_argument("--others", nargs="*", default=[], help="models to try the choice on")
     parser.add_argument("--videos", nargs="*", default=[], help="real films, to count answers in")
@@ -85,7 +90,9 @@ def main() -> None:
     options = parser.parse_args()
     sets, neutral_faces = _predictions(options)
     forms, chosen = _form_table(sets, neutral_faces)
-    films = read_films(options.videos, EmotionClassifier(options.model))
+    models = [options.model, *options.others]
+    films_of = {model: read_films(options.videos, EmotionClassifier(model)) for model in models}
+    films = films_of[options.model]
     text = "\n\n".join(
         [
             "# A face against its own rest",
@@ -111,7 +118,14 @@ def main() -> None:
             "## Real films\n\nFaces a label, shown and compared with their rest (smoothed with "
             f"0.3 s, at most {LONGEST_FILM} frames of a film).",
             film_table(films),
+            model_film_table(films_of),
             LOOKED_AT,
+            "## The first look\n\nAs so many independent images counts the first look at a face "
+            "that may be at rest; later ones by the seconds between. Gain over no rest in points "
+            "after so many seconds, mean of the streams but the last; the judged image is the "
+            f"stream's next. Neutral faces: after {', '.join(map(str, EARLY))} s of two streams "
+            f"({' and '.join(EARLY_STREAMS)}), all sets.",
+            early_table(sets, films),
             "## What counts as rest\n\nGain in points over no rest. Settings: least probability of "
             "neutral, sad, anger and uncertain together, of neutral alone, and how many seconds "
             "stand for one independent image.",

@@ -10,18 +10,19 @@ from rests import CALM, HAPPY, SAD, after_seconds, nine, seen, sure
 from builder_tools import DrawBox, Inference, RestingFace
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.tracking import RestTracker
-from builder_tools.tracking.resting import IMAGE_S
+from builder_tools.tracking.resting import FIRST_LOOK, IMAGE_S
 
 
 def test_auto_learns_slowly_and_lifts_a_stern_rest():
     tracker = RestTracker("auto")
-    first = tracker.update([seen(1, *CALM)], 0.0)[0]
-    assert first.relative_probabilities == first.probabilities  # nothing is known yet
+    (first,) = tracker.update([seen(1, *CALM)], 0.0)
+    expected = after_seconds([CALM], FIRST_LOOK).relative([CALM])[0]
+    assert list(first.relative_probabilities.values()) == pytest.approx(expected)
     for step in range(1, 601):
         tracker.update([seen(1, *CALM)], step / 10)
     (later,) = tracker.compare([seen(1, *SAD)])
     assert (later.emotion, later.relative_emotion) == ("sad", "neutral")
-    expected = after_seconds([CALM], 60 / IMAGE_S).relative([SAD])[0]
+    expected = after_seconds([CALM], FIRST_LOOK + 60 / IMAGE_S).relative([SAD])[0]
     assert list(later.relative_probabilities.values()) == pytest.approx(expected)
 
 
@@ -43,6 +44,9 @@ def test_who_never_looks_neutral_and_never_much_else_looks_so_at_rest():
         tracker.learn([seen(1, *stern)], step / 10)
     (told,) = tracker.compare([seen(1, *stern)])
     assert (told.emotion, told.relative_emotion) == ("sad", "neutral")
+    others = RestTracker("auto")
+    early = [others.update([seen(1, *stern)], step / 10)[0] for step in range(20)]
+    assert {face.relative_emotion for face in early[5:]} == {"neutral"}  # on the way: after 0.5 s
     tears = nine(sad=0.95, uncertain=0.03)
     assert tracker.compare([seen(1, *tears)])[0].relative_emotion == "sad"
 
@@ -80,7 +84,7 @@ def test_the_first_seconds_are_rest_whatever_they_show():
     assert early.relative_probabilities == early.probabilities
     (later,) = tracker.update([seen(1, *SAD)], 3.1)
     assert (later.emotion, later.relative_emotion) == ("sad", "neutral")
-    expected = after_seconds([SAD], 3 / IMAGE_S).relative([SAD])[0]
+    expected = after_seconds([SAD], FIRST_LOOK + 3 / IMAGE_S).relative([SAD])[0]
     assert list(later.relative_probabilities.values()) == pytest.approx(expected)
 
 
@@ -158,7 +162,11 @@ def test_a_film_is_compared_with_the_rest_that_all_of_it_tells(face_video):
     assert first.relative_probabilities == pytest.approx(last.relative_probabilities)
     assert first.relative_probabilities["sad"] < first.probabilities["sad"]
     on_the_way = drawn[0].faces[0]  # who sees the images on the way knows only the past
-    assert on_the_way.relative_probabilities == on_the_way.probabilities
+    assert (
+        first.relative_probabilities["sad"]
+        < on_the_way.relative_probabilities["sad"]
+        < on_the_way.probabilities["sad"]
+    )
     assert drawn[0].image is not None and whole[0].image is None
     assert [result.time_s for result in whole] == [result.time_s for result in drawn]
 

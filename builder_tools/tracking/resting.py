@@ -1,6 +1,6 @@
 """Each person's rest in a stream, estimated while it runs, and what they show compared with it.
 
-`auto` believes nobody at first: trust grows with the seconds in which a face looked at rest. An
+`auto` believes a first look as it would one image, and more the longer a face looked at rest. An
 image counts as rest while what it shows is among what resting faces are taken for, neutral is
 possible and, once there is an estimate, it is near that; else the estimate stands still, so that
 a long laugh does not become the rest. Who looks sad for as long as they are seen is therefore
@@ -40,8 +40,10 @@ LIKE_REST_FROM = 0.85
 """Least probability of these together of an image that may be rest where nobody says so."""
 NEUTRAL_FROM = 0.08
 """Least probability of neutral of such an image."""
+FIRST_LOOK = 1.0
+"""As so many independent images counts the first look at a face that may be at rest."""
 IMAGE_S = 2.0
-"""So many seconds of rest stand for one independent image."""
+"""So many seconds of rest after it stand for one more."""
 HIDDEN_SPREAD = 1.22
 """What the images of a stream do not show of a rest's spread: they are of one moment, and those
 unlike the rest are left out. Taken as independent of what they show."""
@@ -220,7 +222,7 @@ class RestTracker:
 
     def _belief(self, state: _Rest) -> tuple[float, float]:
         """Return the spread of a person's rest, and how far its mean is believed."""
-        images = state.seconds / IMAGE_S
+        images = FIRST_LOOK * (state.frames > 0) + state.seconds / IMAGE_S
         square = (USUAL_WEIGHT * USUAL_SPREAD**2 + images * (HIDDEN_SPREAD**2 + state.square)) / (
             USUAL_WEIGHT + images
         )

@@ -1,13 +1,14 @@
-"""An equal, cheaper form of a LiteRT network whose narrow layers leave wide registers half empty.
+"""Equal, cheaper forms of LiteRT networks.
 
 The landmarks' network begins with blocks of 8 channels, half of what a register of AVX-512 holds:
 a pointwise convolution, PReLU, a depthwise convolution and a pointwise one again. With
 `prelu(z) = relu(z) - slope * relu(-z)` the first convolution gives `z` and `-z` at once (a ReLU
 costs nothing there), the depthwise one takes both, and the slope goes into the weights of the
 last: 16 channels instead of 8, which such a register does in the same time, and one pass over the
-image less. reports/geometry.md has what it gains.
+image less. Of the blendshapes' 97 rows the last block makes, one is read.
+reports/geometry.md has what both gain.
 
-The file is patched where it lies: unpacking it whole and packing it again takes 0.2 s.
+A file is patched where it lies: unpacking it whole and packing it again takes 0.2 s.
 """
 
 from __future__ import annotations
@@ -62,6 +63,34 @@ def _take_in(graph: _Graph, block: tuple[_Operator, ...], slope: np.ndarray) -> 
     graph.drop(prelu)
 
 
+def without_unread_rows(content: bytes) -> bytes:
+    """Return the network without what its last block makes of rows that nobody reads.
+
+    Args:
+        content: A LiteRT network. One whose last block mixes rows by a convolution over their
+            transpose, and treats each row alone from there on, of which the first is then cut
+            out, gives the same as before; others are returned as they are.
+    """
+    graph = _Graph(content)
+    for cut in graph.of_kind("STRIDED_SLICE"):
+        end = graph.maker(cut.inputs[0])
+        second = graph.only_user(cut.outputs[0], "STRIDED_SLICE")
+        if end is None or end.kind != "ADD" or second is None:
+            continue
+        begin = graph.maker(end.inputs[1])
+        turn = begin and graph.maker(begin.inputs[0])
+        mix = turn and graph.maker(turn.inputs[0])
+        if [one and one.kind for one in (begin, turn, mix)] == ["ADD", "TRANSPOSE", "CONV_2D"]:
+            for tensor in mix.inputs[1:]:  # weights (rows, 1, 1, in), bias (rows,)
+                graph.put_numbers(tensor, graph.numbers(tensor)[:1])
+            graph.drop(cut)
+            graph.put_input(second, begin.inputs[1])
+            graph.move_before(second, begin)
+            graph.put_input(begin, second.outputs[0], 1)
+            graph.put_input(graph.users(second.outputs[0])[0], end.outputs[0])
+    return graph.saved()
+
+
 @dataclass(frozen=True)
 class _Operator:
     """An operator: its kind, the tensors it takes and makes, and its place in the file's list."""
@@ -87,7 +116,7 @@ class _Graph:
         names = {number: name for name, number in vars(schema.BuiltinOperator).items()}
         codes = [self._model.OperatorCodes(n) for n in range(self._model.OperatorCodesLength())]
         kinds = [names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())] for code in codes]
-        self._operators, self._dropped = [], set[int]()
+        self._operators: list[_Operator] = []
         self._maker: dict[int, _Operator] = {}
         self._users: dict[int, list[_Operator]] = {}
         for place in range(self._graph.OperatorsLength()):
@@ -98,6 +127,7 @@ class _Graph:
             self._maker |= dict.fromkeys(operator.outputs, operator)
             for tensor in operator.inputs:
                 self._users.setdefault(tensor, []).append(operator)
+        self._order = list(range(len(self._operators)))
 
     def of_kind(self, kind: str) -> list[_Operator]:
         return [operator for operator in self._operators if operator.kind == kind]
@@ -105,9 +135,12 @@ class _Graph:
     def maker(self, tensor: int) -> _Operator | None:
         return self._maker.get(tensor)
 
+    def users(self, tensor: int) -> list[_Operator]:
+        return self._users.get(tensor, [])
+
     def only_user(self, tensor: int, kind: str) -> _Operator | None:
         """Return what alone takes a tensor, if it is of that kind."""
-        users = self._users.get(tensor, [])
+        users = self.users(tensor)
         return users[0] if [one.kind for one in users] == [kind] else None
 
     def numbers(self, tensor: int) -> np.ndarray:
@@ -143,18 +176,23 @@ class _Graph:
         table.builtinOptions.fusedActivationFunction = self._schema.ActivationFunctionType.RELU
         self._point(_list_at(self._graph, "operators"), operator.place, self._added(table))
 
-    def put_input(self, operator: _Operator, tensor: int) -> None:
-        """Let an operator take another tensor as its first."""
-        start = _list_at(self._graph.Operators(operator.place), "inputs")
+    def put_input(self, operator: _Operator, tensor: int, number: int = 0) -> None:
+        """Let an operator take another tensor."""
+        start = _list_at(self._graph.Operators(operator.place), "inputs") + 4 * number
         self._file[start : start + 4] = tensor.to_bytes(4, "little")
 
+    def move_before(self, operator: _Operator, other: _Operator) -> None:
+        """Let an operator run before another."""
+        self._order.remove(operator.place)
+        self._order.insert(self._order.index(other.place), operator.place)
+
     def drop(self, operator: _Operator) -> None:
-        self._dropped.add(operator.place)
+        if operator.place in self._order:
+            self._order.remove(operator.place)
 
     def saved(self) -> bytes:
-        """Return the file without the operators that were dropped."""
-        start = _list_at(self._graph, "operators")
-        kept = [one.place for one in self._operators if one.place not in self._dropped]
+        """Return the file with the operators that are kept, in their order."""
+        start, kept = _list_at(self._graph, "operators"), self._order
         tables = [self._target(start + 4 * place) for place in kept]
         for place, table in enumerate(tables):
             self._point(start, place, table)

@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     from builder_tools.geometry import FaceLandmarker
     from builder_tools.media import CameraReader
 
-GROUPS_AHEAD = 2
-"""Groups of frames of a video in work per thread; one of what has no known length, as a pipe, which
-may come slowly: its results wait for what is read after them."""
 BYTES_AHEAD = 200_000_000
 """At most about so many bytes of frames are in work, however many threads there are."""
 
@@ -102,7 +99,9 @@ class Analyser:
         with ExitStack() as stack:
             if hasattr(frames, "close"):
                 stack.enter_context(closing(frames))
-            ahead = GROUPS_AHEAD if getattr(frames, "duration_s", None) else 1
+            # What has no known length, as a pipe, may come slowly: its results wait for what is
+            # read after them. So of that no part is read before a thread has time for it.
+            ahead = workers + (1 if getattr(frames, "duration_s", None) else 0)
             frames = islice(frames, max_frames)
             groups: deque[list[Frame]] = deque()
             looked_at = first_ones(groups_of(frames, detect_every), groups)
@@ -117,17 +116,17 @@ class Analyser:
                 stack.callback(classifier.shutdown, cancel_futures=True)
                 read = partial(self._read, run=classifier.submit)
 
-            def search(part: Part) -> list[tuple[Frame, list[Face], Awaited]]:
+            def search(part: Part) -> list[tuple[list[Face], Awaited]]:
                 with self.detectors.lend() as detector:
                     found = part.find(detector, rotate)
-                return [(frame, faces, read(frame.image, faces)) for frame, faces in found]
+                return [(faces, read(frame.image, faces)) for frame, faces in found]
 
             if workers > 1:
                 given = ordered_map(
                     search,
                     parts,
                     workers=workers,
-                    ahead=ahead * workers,
+                    ahead=ahead,
                     weigh=lambda part: detect_every * sum(one.image.nbytes for one in part.frames),
                     most_weight=BYTES_AHEAD,
                 )
@@ -135,7 +134,7 @@ class Analyser:
             else:
                 given = map(search, parts)
             found = chain.from_iterable(given)
-            grouped = ((groups.popleft(), faces, readings) for _, faces, readings in found)
+            grouped = ((groups.popleft(), *told) for told in found)
             for frame, faces, readings in named_frames(grouped, state, read):
                 told = self._told(frame.image, faces, readings.result())
                 yield frame, state.steady(told, frame.time_s)

@@ -88,18 +88,8 @@ def search_scales(
         min_score: Faces scored lower are left out.
         second: What another network, that frames as short range does, sees in a box.
     """
-    longer = max(image_rgb.shape[:2])
-    fine = min(max(longer, LEAST_PX), FINE_PX)
-    lowest = min(CANDIDATE_SCORE, min_score)
     whole, factor = shrink(image_rgb, FINE_PX)
-    if whole.shape[0] * whole.shape[1] > HALVED_PIXELS:
-        seen = _in_halves(network, whole, lowest)
-    else:
-        seen = _at_size(network, whole, fine, lowest)
-    if fine > SINGLE_LOOK_PX:
-        largest = LARGEST_PX * max(whole.shape[:2]) / fine
-        seen = [face for face in seen if face.size_px <= largest]
-        seen += _at_size(network, whole, COARSE_PX, lowest)
+    seen = _seen_at_both_sizes(network, whole, min(CANDIDATE_SCORE, min_score))
     candidates = suppress_overlaps([enlarge(face, factor) for face in seen], SAME_FACE_IOU)
     if len(candidates) > MOST_CANDIDATES:
         logger.warning(
@@ -108,22 +98,61 @@ def search_scales(
             len(candidates),
             MOST_CANDIDATES,
         )
-    decided: list[Face] = []
-    for face in candidates[:MOST_CANDIDATES]:
-        size_px = face.size_px * fine / longer
-        doubtful = face.score < min_score and size_px < MIDDLE_PX
-        unsure = face.score < SURE_SCORE and MIDDLE_PX < size_px <= MIDDLE * fine
-        decided += _from_near(network, image_rgb, face) if doubtful or unsure else [face]
-    faces: list[Face] = []
-    for face in suppress_overlaps(map(_as_short_range, decided), SAME_FACE_IOU):
-        if face.score >= min_score:
-            faces.append(face)
-        elif face.score >= SECOND_SCORE and face.size_px >= SECOND_PX:
-            faces += _agreed(face, second(image_rgb, face.box), min_score)
+    looked_at = _looked_at_again(network, image_rgb, candidates[:MOST_CANDIDATES], min_score)
+    faces = _sure_faces(image_rgb, looked_at, min_score, second)
     if not faces:
         amid = [_as_short_range(enlarge(face, factor)) for face in _amid_edge(network, whole)]
         faces = [face for face in amid if face.score >= min_score]
     return suppress_overlaps(faces, SAME_FACE_IOU)
+
+
+def _seen_at_both_sizes(network: YuNet, whole: np.ndarray, lowest: float) -> list[Face]:
+    """Return what the fine look shows, and where one is needed the coarse look, from a score on."""
+    fine = _fine_px(whole)
+    if whole.shape[0] * whole.shape[1] > HALVED_PIXELS:
+        seen = _in_halves(network, whole, lowest)
+    else:
+        seen = _at_size(network, whole, fine, lowest)
+    if fine <= SINGLE_LOOK_PX:
+        return seen
+    largest = LARGEST_PX * max(whole.shape[:2]) / fine
+    small = [face for face in seen if face.size_px <= largest]
+    return small + _at_size(network, whole, COARSE_PX, lowest)
+
+
+def _fine_px(image_rgb: np.ndarray) -> int:
+    """Return how large the longer side of an image is in the fine look."""
+    return min(max(*image_rgb.shape[:2], LEAST_PX), FINE_PX)
+
+
+def _looked_at_again(
+    network: YuNet, image_rgb: np.ndarray, candidates: Sequence[Face], min_score: float
+) -> list[Face]:
+    """Return candidates; those in doubt, and unsure ones of middle size, as seen from near by."""
+    fine, longer = _fine_px(image_rgb), max(image_rgb.shape[:2])
+    seen: list[Face] = []
+    for face in candidates:
+        size_px = face.size_px * fine / longer
+        doubtful = face.score < min_score and size_px < MIDDLE_PX
+        unsure = face.score < SURE_SCORE and MIDDLE_PX < size_px <= MIDDLE * fine
+        seen += _from_near(network, image_rgb, face) if doubtful or unsure else [face]
+    return seen
+
+
+def _sure_faces(
+    image_rgb: np.ndarray,
+    seen: Sequence[Face],
+    min_score: float,
+    second: Callable[[np.ndarray, Box], Face | None],
+) -> list[Face]:
+    """Return the faces that are sure enough, alone or together with another network's word."""
+    faces: list[Face] = []
+    for face in suppress_overlaps(map(_as_short_range, seen), SAME_FACE_IOU):
+        if face.score >= min_score:
+            faces.append(face)
+        elif face.score >= SECOND_SCORE and face.size_px >= SECOND_PX:
+            faces += _agreed(face, second(image_rgb, face.box), min_score)
+    return faces
 
 
 def _agreed(face: Face, other: Face | None, min_score: float) -> list[Face]:

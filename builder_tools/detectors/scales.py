@@ -16,15 +16,18 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from itertools import chain
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from builder_tools.assets import asset_path
-from builder_tools.detectors.base import SAME_FACE_IOU, enlarge, moved, shrink, suppress_overlaps
+from builder_tools.detectors.base import SAME_FACE_IOU, enlarge, moved, suppress_overlaps
 from builder_tools.detectors.turning import as_turned, turned_back
 from builder_tools.detectors.yunet import FILE, YuNet
 from builder_tools.results import Box, Face, crop
@@ -34,8 +37,8 @@ LEAST_PX, COARSE_PX, FINE_PX = 128, 320, 1920
 LARGEST_PX = 256
 """Larger faces of the fine look are left to the coarse one: YuNet errs on what is large."""
 HALVED_PIXELS, PAST_MIDDLE_PX, ON_MIDDLE_PX = 2_100_000, 128, 8
-"""Images larger than 1080p are looked at in halves, so far over the middle, on two threads; faces
-so near to it are taken from both."""
+"""Images larger than 1080p are looked at in halves, so far over the middle, on two threads (as are
+their candidates from near by); faces so near to it are taken from both."""
 SINGLE_LOOK_PX = 400
 """Smaller images need no coarse look."""
 CANDIDATE_SCORE = 0.2
@@ -56,6 +59,9 @@ SURROUND = 1 / 3
 SHORT_RANGE_SIZE, SHORT_RANGE_SHIFT = 0.85, 0.03
 """Short range's box over YuNet's longer side, and how far it is moved down, in its own heights: as
 short range frames the faces that both see, and most accurate of nine tried on two data sets."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +94,7 @@ def search_scales(
         min_score: Faces scored lower are left out.
         second: What another network, that frames as short range does, sees in a box.
     """
-    whole, factor = shrink(image_rgb, FINE_PX)
+    whole, factor = _resized(image_rgb, min(max(image_rgb.shape[:2]), FINE_PX))
     seen = _seen_at_both_sizes(network, whole, min(CANDIDATE_SCORE, min_score))
     candidates = suppress_overlaps([enlarge(face, factor) for face in seen], SAME_FACE_IOU)
     if len(candidates) > MOST_CANDIDATES:
@@ -130,13 +136,15 @@ def _looked_at_again(
 ) -> list[Face]:
     """Return candidates; those in doubt, and unsure ones of middle size, as seen from near by."""
     fine, longer = _fine_px(image_rgb), max(image_rgb.shape[:2])
-    seen: list[Face] = []
-    for face in candidates:
+
+    def looked_at(face: Face) -> list[Face]:
         size_px = face.size_px * fine / longer
         doubtful = face.score < min_score and size_px < MIDDLE_PX
         unsure = face.score < SURE_SCORE and MIDDLE_PX < size_px <= MIDDLE * fine
-        seen += _from_near(network, image_rgb, face) if doubtful or unsure else [face]
-    return seen
+        return _from_near(network, image_rgb, face) if doubtful or unsure else [face]
+
+    is_large = image_rgb.shape[0] * image_rgb.shape[1] > HALVED_PIXELS
+    return list(chain.from_iterable((_on_two_threads if is_large else map)(looked_at, candidates)))
 
 
 def _sure_faces(
@@ -188,7 +196,7 @@ def search_near(
     for number, face in enumerate([*faces, *lost]):
         window = face.box.square().scale(FOLLOW_AROUND).round()
         part = turned_back(crop(image_rgb, window), face.turned_deg)
-        small, factor = _quickly_shrunk(part, FOLLOW_PX)
+        small, factor = _resized(part, FOLLOW_PX)
         seen = [
             as_turned(_as_short_range(enlarge(one, factor)), face.turned_deg, part.shape)
             for one in network.find(small, min_score)
@@ -204,13 +212,12 @@ def search_near(
 
 def search_large(network: YuNet, image_rgb: np.ndarray, min_score: float) -> list[Face]:
     """Return the faces that the coarse look shows: of about 5 % of the image and more."""
-    small, factor = _quickly_shrunk(image_rgb, COARSE_PX)
+    small, factor = _resized(image_rgb, COARSE_PX)
     return [_as_short_range(enlarge(one, factor)) for one in network.find(small, min_score)]
 
 
 def _at_size(network: YuNet, image_rgb: np.ndarray, size_px: int, min_score: float) -> list[Face]:
-    factor = size_px / max(image_rgb.shape[:2])
-    small = image_rgb if factor == 1 else _resized(image_rgb, factor)
+    small, factor = _resized(image_rgb, size_px)
     return [enlarge(face, factor) for face in network.find(small, min_score)]
 
 
@@ -226,37 +233,39 @@ def _in_halves(network: YuNet, image_rgb: np.ndarray, min_score: float) -> list[
         halves = image_rgb[: middle + PAST_MIDDLE_PX], image_rgb[middle - PAST_MIDDLE_PX :]
     else:
         halves = image_rgb[:, : middle + PAST_MIDDLE_PX], image_rgb[:, middle - PAST_MIDDLE_PX :]
-    with ThreadPoolExecutor(1) as pool:
-        second = pool.submit(network.find, halves[1], min_score)
-        first = network.find(halves[0], min_score)
+    first, second = _on_two_threads(partial(network.find, min_score=min_score), halves)
     start = middle - PAST_MIDDLE_PX
     shift = (0, start) if axis == 0 else (start, 0)
-    placed = [moved(face, *shift) for face in second.result()]
+    placed = [moved(face, *shift) for face in second]
     along = 1 - axis
     return [face for face in first if face.box.centre[along] < middle + ON_MIDDLE_PX] + [
         face for face in placed if face.box.centre[along] >= middle - ON_MIDDLE_PX
     ]
 
 
-def _resized(image_rgb: np.ndarray, factor: float) -> np.ndarray:
-    size = [max(round(length * factor), 1) for length in image_rgb.shape[1::-1]]
-    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return cv2.resize(image_rgb, size, interpolation=method)
+def _on_two_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(function, items))
 
 
-def _quickly_shrunk(image_rgb: np.ndarray, size_px: int) -> tuple[np.ndarray, float]:
+def _resized(image_rgb: np.ndarray, size_px: int) -> tuple[np.ndarray, float]:
     """Return the image with its longer side `size_px` and the factor applied.
 
-    By halves, then linearly: OpenCV averages 2x2 pixels ten times as fast as any other number.
+    Shrunk by halves first: OpenCV averages 2x2 pixels ten times as fast as any other number, which
+    of a large image is not averaged but interpolated.
     """
+    factor = size_px / max(image_rgb.shape[:2])
+    if factor == 1:
+        return image_rgb, factor
     small = image_rgb
     while max(small.shape[:2]) >= 2 * size_px and min(small.shape[:2]) > 1:
         height, width = (side // 2 for side in small.shape[:2])
         even = small[: 2 * height, : 2 * width]
         small = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
-    factor = size_px / max(image_rgb.shape[:2])
     size = [max(round(length * factor), 1) for length in image_rgb.shape[1::-1]]
-    return cv2.resize(small, size, interpolation=cv2.INTER_LINEAR), factor
+    shrinks = cv2.INTER_AREA if size_px <= COARSE_PX else cv2.INTER_LINEAR
+    method = shrinks if factor < 1 else cv2.INTER_CUBIC
+    return cv2.resize(small, size, interpolation=method), factor
 
 
 def _from_near(network: YuNet, image_rgb: np.ndarray, face: Face) -> list[Face]:
@@ -273,8 +282,7 @@ def _from_near(network: YuNet, image_rgb: np.ndarray, face: Face) -> list[Face]:
 
 def _amid_edge(network: YuNet, image_rgb: np.ndarray) -> list[Face]:
     """Return the faces of an image whose edge is continued around it: one may fill it."""
-    factor = min(COARSE_PX / max(image_rgb.shape[:2]), 4.0)
-    small = _resized(image_rgb, factor)
+    small, factor = _resized(image_rgb, min(COARSE_PX, 4 * max(image_rgb.shape[:2])))
     border = round(max(small.shape[:2]) * SURROUND)
     wide = cv2.copyMakeBorder(small, *[border] * 4, cv2.BORDER_REPLICATE)
     found = network.find(wide, CANDIDATE_SCORE)

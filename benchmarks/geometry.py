@@ -23,7 +23,7 @@ from builder_tools.assets import asset_path
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.detectors import MediaPipeDetector
 from builder_tools.detectors.mediapipe_import import import_mediapipe, quiet_stderr, without_reports
-from builder_tools.geometry import BUNDLE_FILE, FaceLandmarker, angles_of
+from builder_tools.geometry import BUNDLE_FILE, FaceLandmarker, angles_of, landmarker
 from builder_tools.inference import face_square
 from builder_tools.media import replacing
 from builder_tools.results import DOUBTFUL_TURN_DEG, PITCH_AHEAD_DEG, Box, HeadPose
@@ -34,13 +34,17 @@ WHOLE = Box(0, 0, 48, 48)
 EMOTION = "its emotion (`fast`)"
 LEAST_RIGHT = 0.75
 TRIED = (
-    "Of these 6.5 ms the network of landmarks takes 4.9 (113 million multiplications; half of "
-    "the time goes to a quarter: its first blocks have 8 and 16 channels only), that of "
-    "blendshapes 0.7 (32 million, near the processor's floor), cutting out 0.3, all else 0.4; one "
-    "look is taken, a second only at faces that lean or lie elsewhere. Six were wanted. Tried on "
-    "the first network: ONNX Runtime 14.6 ms (5.3 if its PReLU cost nothing), OpenCV 11.0, "
-    "XNNPACK's flags 4.7 to 6.4, arithmetic in 16 bits 9.1, its 8 channels filled up to 16: 4.8, "
-    "with equal answers, for 0.2 s more at the start."
+    "Both networks run in an equal, cheaper form (`geometry/graph.py`; 25 ms more at the start). "
+    "The first blocks of that of landmarks have 8 channels, half of a register of AVX-512: four "
+    "depthwise convolutions took 0.27 ms each there, 16 channels take 0.15. With z and -z side by "
+    "side and ReLU in the convolution, PReLU needs no pass of its own, and the slope goes into the "
+    "next weights: 4.4 ms instead of 4.9 (113 million multiplications; processors without such "
+    "registers run it as it is). Of the blendshapes' last block only the one row of 97 that is "
+    "read: 0.56 instead of 0.67. Cutting out takes 0.2, all else 0.1; what each finds in the cache "
+    "the other left, the rest. One look is taken, a second only at faces that lean or lie "
+    "elsewhere. Tried on the first network before: ONNX Runtime 14.6 ms (5.3 if its PReLU cost "
+    "nothing), OpenCV 11.0, XNNPACK's flags 4.7 to 6.4, arithmetic in 16 bits 9.1. Not tried: 8 "
+    "bits, which are not equal. The same form where a layer has 16 channels is slower."
 )
 COMPARED = 150
 """Faces that both ways of running the networks look at."""
@@ -94,13 +98,25 @@ def _task():
     return task, lambda image: mediapipe.Image(mediapipe.ImageFormat.SRGB, image)
 
 
+def _as_filed() -> FaceLandmarker:
+    """Return what runs the networks as they are in the file."""
+    cheaper = {name: getattr(landmarker, name) for name in ("filled", "cheaper_blendshapes")}
+    for name in cheaper:
+        setattr(landmarker, name, bytes)
+    try:
+        return FaceLandmarker()
+    finally:
+        for name, form in cheaper.items():
+            setattr(landmarker, name, form)
+
+
 def _speed_table() -> str:
     from skimage.data import astronaut
 
     cv2.setNumThreads(1)
     image = astronaut()
     task, as_image = _task()
-    with MediaPipeDetector() as detector, FaceLandmarker() as landmarker:
+    with MediaPipeDetector() as detector, FaceLandmarker() as cheap, _as_filed() as filed:
         (face,) = detector.detect(image)
         square = face_square(face.box, detector)
         x1, y1, x2, y2 = (int(value) for value in square.scale(1.6).round().xyxy)
@@ -109,7 +125,8 @@ def _speed_table() -> str:
         ways: dict[str, Callable[[], object]] = {
             "finding the face (MediaPipe, short range)": lambda: detector.detect(image),
             EMOTION: lambda: classifier.predict(crop[None]),
-            "**geometry, networks run directly**": lambda: landmarker.look(image, square),
+            "**geometry, networks run directly**": lambda: cheap.look(image, square),
+            "geometry, networks as they are in the file": lambda: filed.look(image, square),
             "geometry, MediaPipe's task on the crop": lambda: task.detect(as_image(crop)),
         }
         wall: dict[str, list[float]] = {name: [] for name in ways}
@@ -138,7 +155,7 @@ def _speed_table() -> str:
 def _agreement(*sets: Faces) -> str:
     task, as_image = _task()
     parts, missed = [], 0
-    with FaceLandmarker() as landmarker:
+    with FaceLandmarker() as ours:
         for faces in sets:
             for image in faces.images[:: max(len(faces.images) // COMPARED, 1)]:
                 side = image.shape[0]
@@ -146,7 +163,7 @@ def _agreement(*sets: Faces) -> str:
                 framed = cv2.copyMakeBorder(image, *(border,) * 4, cv2.BORDER_REPLICATE)
                 told = task.detect(as_image(framed))
                 square = Box(border, border, border + side, border + side)
-                found, _ = landmarker.look(framed, square)
+                found, _ = ours.look(framed, square)
                 if found is None or not told.face_landmarks:
                     missed += 1
                     continue

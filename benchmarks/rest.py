@@ -32,8 +32,7 @@ from rest_forms import (
     held_out_gains,
 )
 from rest_streams import (
-    EARLY,
-    EARLY_STREAMS,
+    HELD_S,
     LONGEST_FILM,
     LOOKED_AT,
     cost_us,
@@ -122,9 +121,9 @@ def main() -> None:
             LOOKED_AT,
             "## The first look\n\nAs so many independent images counts the first look at a face "
             "that may be at rest; later ones by the seconds between. Gain over no rest in points "
-            "after so many seconds, mean of the streams but the last; the judged image is the "
-            f"stream's next. Neutral faces: after {', '.join(map(str, EARLY))} s of two streams "
-            f"({' and '.join(EARLY_STREAMS)}), all sets.",
+            "after so many seconds, mean of the streams but the last. And as in films: the faces "
+            "of all sets that are shown sad or angry, each held for "
+            f"{HELD_S} s; those labelled neutral are false, those labelled sad or angry true.",
             early_table(sets, films),
             "## What counts as rest\n\nGain in points over no rest. Settings: least probability of "
             "neutral, sad, anger and uncertain together, of neutral alone, and how many seconds "

@@ -20,6 +20,7 @@ from builder_tools.geometry import (
     read_bundle,
 )
 from builder_tools.geometry.graph import filled, without_unread_rows
+from builder_tools.geometry.landmarker import SUBSET
 from builder_tools.results import PITCH_AHEAD_DEG, Box, Face, FaceEmotion, HeadPose
 
 SQUARE = Box(165, 66, 284, 185)
@@ -143,6 +144,21 @@ def test_cheaper_networks_give_the_same(needs_geometry, name: str, cheaper) -> N
         assert cheap == pytest.approx(own, abs=1e-3)  # landmarks: of 256 pixels
     (other,) = set(CHEAPER) - {name}
     assert cheaper(getattr(read_bundle(), other)) == getattr(read_bundle(), other)
+
+
+def test_blendshapes_in_8_bits_are_nearly_the_same(landmarker, astronaut) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    found, _ = landmarker.look(astronaut, SQUARE)
+    network = Interpreter(model_content=read_bundle().blendshapes)
+    network.allocate_tensors()
+    network.set_tensor(
+        network.get_input_details()[0]["index"], found.landmarks_px[None, SUBSET, :2]
+    )
+    network.invoke()
+    plain = network.get_tensor(network.get_output_details()[0]["index"])
+    apart = np.abs(np.array(list(found.blendshapes.values())) - plain.ravel())
+    assert apart.mean() < 0.005 and apart.max() < 0.05
 
 
 def test_mirrored(landmarker, astronaut) -> None:

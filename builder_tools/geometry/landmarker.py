@@ -19,7 +19,7 @@ import numpy as np
 
 from builder_tools.detectors.mediapipe_import import quiet_stderr
 from builder_tools.geometry.bundle import read_bundle
-from builder_tools.geometry.graph import filled, without_unread_rows
+from builder_tools.geometry.graph import cheaper_blendshapes, filled
 from builder_tools.geometry.names import BLENDSHAPES
 from builder_tools.geometry.pose import head_pose
 from builder_tools.media.forks import at_work
@@ -74,7 +74,7 @@ class FaceLandmarker:
         bundle = read_bundle()
         is_wide = cv2.checkHardwareSupport(AVX_512)
         self._landmarks = _Network(bundle.landmarks, filled if is_wide else bytes)
-        self._blendshapes = _Network(bundle.blendshapes, without_unread_rows)
+        self._blendshapes = _Network(bundle.blendshapes, cheaper_blendshapes)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:

@@ -1,11 +1,11 @@
 """Each person's rest in a stream, estimated while it runs, and what they show compared with it.
 
-`auto` believes a first look as it would one image, and more the longer a face looked at rest. An
-image counts as rest while what it shows is among what resting faces are taken for, neutral is
-possible and, once there is an estimate, it is near that; else the estimate stands still, so that
-a long laugh does not become the rest. Who looks sad for as long as they are seen is therefore
-taken to look so at rest: what a face shows stands beside. `update` knows only the past; with
-`learn` first and `compare` after the end, a whole film. No images are kept.
+`auto` believes a first look a little, and more the longer a face looked at rest. An image counts
+as rest while what it shows is among what resting faces are taken for, neutral is possible and,
+once there is an estimate, it is near that; else the estimate stands still, so that a long laugh
+does not become the rest. Who looks sad for as long as they are seen is therefore taken to look so
+at rest: what a face shows stands beside. `update` knows only the past; with `learn` first and
+`compare` after the end, a whole film. No images are kept.
 
 The constants were compared on made streams of two development sets: see reports/rest.md.
 """
@@ -40,7 +40,7 @@ LIKE_REST_FROM = 0.85
 """Least probability of these together of an image that may be rest where nobody says so."""
 NEUTRAL_FROM = 0.08
 """Least probability of neutral of such an image."""
-FIRST_LOOK = 1.0
+FIRST_LOOK = 0.5
 """As so many independent images counts the first look at a face that may be at rest."""
 IMAGE_S = 2.0
 """So many seconds of rest after it stand for one more."""

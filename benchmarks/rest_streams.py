@@ -55,9 +55,9 @@ EARLY_RULE = (
 CLEARLY_NEUTRAL = "neutral >= 0.7 alone, 10 s"
 RULE = (
     "Rule: of the settings with which no stream but the last is more than a point below no rest, "
-    "and with which the films' sad and angry answers are halved, the one of the largest mean gain "
-    "in all twelve columns; of two within a tenth of a point, the one whose worst stream but the "
-    "last is the better: (0.85, 0.08, 2)."
+    "and with which the films' sad and angry answers are halved, whole and on the way, the one of "
+    "the largest mean gain in all twelve columns; of two within a tenth of a point, the one whose "
+    "worst stream but the last is the better: (0.85, 0.08, 2)."
 )
 LOOKED_AT = (
     "All sad and angry answers in these films are false, looked at image by image: nearly all are "

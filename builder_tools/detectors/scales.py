@@ -94,7 +94,9 @@ def search_scales(
         min_score: Faces scored lower are left out.
         second: What another network, that frames as short range does, sees in a box.
     """
-    whole, factor = _resized(image_rgb, min(max(image_rgb.shape[:2]), FINE_PX))
+    whole, factor = image_rgb, 1.0
+    if max(image_rgb.shape[:2]) > FINE_PX:
+        whole, factor = _quickly_resized(image_rgb, FINE_PX)
     seen = _seen_at_both_sizes(network, whole, min(CANDIDATE_SCORE, min_score))
     candidates = suppress_overlaps([enlarge(face, factor) for face in seen], SAME_FACE_IOU)
     if len(candidates) > MOST_CANDIDATES:
@@ -196,7 +198,7 @@ def search_near(
     for number, face in enumerate([*faces, *lost]):
         window = face.box.square().scale(FOLLOW_AROUND).round()
         part = turned_back(crop(image_rgb, window), face.turned_deg)
-        small, factor = _resized(part, FOLLOW_PX)
+        small, factor = _quickly_resized(part, FOLLOW_PX)
         seen = [
             as_turned(_as_short_range(enlarge(one, factor)), face.turned_deg, part.shape)
             for one in network.find(small, min_score)
@@ -212,7 +214,7 @@ def search_near(
 
 def search_large(network: YuNet, image_rgb: np.ndarray, min_score: float) -> list[Face]:
     """Return the faces that the coarse look shows: of about 5 % of the image and more."""
-    small, factor = _resized(image_rgb, COARSE_PX)
+    small, factor = _quickly_resized(image_rgb, COARSE_PX)
     return [_as_short_range(enlarge(one, factor)) for one in network.find(small, min_score)]
 
 
@@ -249,23 +251,32 @@ def _on_two_threads(function: Callable[[Item], Result], items: Iterable[Item]) -
 
 
 def _resized(image_rgb: np.ndarray, size_px: int) -> tuple[np.ndarray, float]:
-    """Return the image with its longer side `size_px` and the factor applied.
-
-    Shrunk by halves first: OpenCV averages 2x2 pixels ten times as fast as any other number, which
-    of a large image is not averaged but interpolated.
-    """
+    """Return the image with its longer side `size_px`, well resized, and the factor applied."""
     factor = size_px / max(image_rgb.shape[:2])
     if factor == 1:
         return image_rgb, factor
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return _scaled(image_rgb, factor, method), factor
+
+
+def _quickly_resized(image_rgb: np.ndarray, size_px: int) -> tuple[np.ndarray, float]:
+    """Return the same, shrunk or enlarged linearly in the end: much faster where much is left."""
+    factor = size_px / max(image_rgb.shape[:2])
+    return _scaled(image_rgb, factor, cv2.INTER_LINEAR), factor
+
+
+def _scaled(image_rgb: np.ndarray, factor: float, method: int) -> np.ndarray:
+    """Return the image resized by one method, after halving where it shrinks by more than that.
+
+    OpenCV averages 2x2 pixels ten times as fast as any other number.
+    """
+    size = [max(round(length * factor), 1) for length in image_rgb.shape[1::-1]]
     small = image_rgb
-    while max(small.shape[:2]) >= 2 * size_px and min(small.shape[:2]) > 1:
+    while max(small.shape[:2]) >= 2 * max(size) and min(small.shape[:2]) > 1:
         height, width = (side // 2 for side in small.shape[:2])
         even = small[: 2 * height, : 2 * width]
         small = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
-    size = [max(round(length * factor), 1) for length in image_rgb.shape[1::-1]]
-    shrinks = cv2.INTER_AREA if size_px <= COARSE_PX else cv2.INTER_LINEAR
-    method = shrinks if factor < 1 else cv2.INTER_CUBIC
-    return cv2.resize(small, size, interpolation=method), factor
+    return cv2.resize(small, size, interpolation=method)
 
 
 def _from_near(network: YuNet, image_rgb: np.ndarray, face: Face) -> list[Face]:

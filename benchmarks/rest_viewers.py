@@ -72,8 +72,9 @@ CONCLUSION = (
     "beyond the intervals, except in the arousal of the posed set, where neither tells the moments "
     "(0.5 is chance); on top of it, it changes nothing. `exhibits` stays without rest, too: of a "
     "visit's half minute too little rest is learned, and comparing moves mean probabilities away "
-    "from what is labelled in five cases of six. In groups of visitors that seldom look neutral, "
-    "as the posed ones at 50 %, the most probable emotions compared with rest would come nearer."
+    "from what is labelled in five cases of six. The most probable emotions compared with rest "
+    "come nearer to the labels where visitors are posed, and farther from them where they are in "
+    "the wild and mostly neutral."
 )
 
 

@@ -12,6 +12,7 @@ keras = pytest.importorskip("keras")
 from toy_study import pattern  # noqa: E402
 
 from builder_tools.networks import NETWORKS, Head, build_network, set_trainable  # noqa: E402
+from builder_tools.networks.head import divide_by_weights, with_head  # noqa: E402
 from builder_tools.networks.inputs import standardised_grey  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -91,6 +92,16 @@ def test_mixed_precision_still_gives_float32_probabilities(name):
     found = answers(mixed, faces(2, 48))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_class_weights_are_taken_out_of_probabilities():
+    """0.2, 0.3, 0.5 by 1, 3, 5: two, one and one of four parts each."""
+    network = with_head(keras.Sequential([keras.Input((4,)), keras.layers.Identity()]), Head(dropout=0), 3, name="toy")
+    kernel, _ = network.get_layer("emotion").get_weights()
+    biases = np.log([0.2, 0.3, 0.5])
+    network.get_layer("emotion").set_weights([np.zeros_like(kernel), biases])
+    divide_by_weights(network, np.array([1.0, 3.0, 5.0]))
+    np.testing.assert_allclose(network(np.ones((1, 4)))[0], [0.5, 0.25, 0.25], atol=1e-6)
 
 
 def test_standardised_grey_worked_by_hand():

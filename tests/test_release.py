@@ -528,6 +528,7 @@ def test_a_student_is_matched_with_a_run_beside_faces_without_labels(shipped, tm
     arguments = ["train", "--source", shipped.source, "--network", "tiny", "--name", "student"]
     arguments += ["--stages", "24:1", "--precision", "float32", "--teachers", f"{teacher}=2"]
     arguments += ["--teacher-share", "0.4", "--match-teachers", "--unlabelled", tmp_path / "others"]
+    arguments += ["--class-weight-power", "1"]
     arguments += [
         "--run",
         tmp_path / "run",
@@ -546,6 +547,13 @@ def test_a_student_is_matched_with_a_run_beside_faces_without_labels(shipped, tm
     assert teaching["teachers"][0].startswith("run/last.keras (")
     assert teaching["taught_by"][teaching["teachers"][0]]["teachers"] == []
     assert card.training["pictures"]["train"] == 53, "labelled faces are counted, others named"
+    faces = rng.integers(0, 256, (4, 24, 24, 3)).astype(np.float32)
+    networks = (tmp_path / "run/last.keras", tmp_path / "student/model.keras")
+    learnt, given = (keras.saving.load_model(file, compile=False)(faces) for file in networks)
+    taken_out = np.log(given / learnt)
+    taken_out -= taken_out.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(taken_out, np.repeat(taken_out[:1], 4, axis=0), atol=1e-4)
+    assert np.ptp(taken_out[0]) > 0.1, "classes weigh differently, by their shares of the votes"
 
 
 def test_teaching_that_cannot_be_is_refused(shipped, tmp_path, monkeypatch):

@@ -117,7 +117,10 @@ def _add_loss_options(group) -> None:
     group.add_argument("--focal-gamma", type=float)
     group.add_argument("--label-smoothing", type=float)
     group.add_argument(
-        "--class-weight-power", type=float, help="0 no class weights, 1 balanced ones"
+        "--class-weight-power",
+        type=float,
+        help="0 no class weights, 1 balanced ones; what is exported has them taken out of its "
+        "probabilities again (for balanced answers: --decision balanced in use)",
     )
     group.add_argument("--augmentation", choices=list(AUGMENTATIONS))
     group.add_argument(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 from keras import layers
 
 from builder_tools.tasks import NUM_AFFECT, TASKS
@@ -91,3 +92,19 @@ def with_head(backbone: keras.Model, head: Head, num_classes: int, *, name: str)
         layers.Concatenate(dtype="float32", name="both")(outputs) if outputs[1:] else outputs[0]
     )
     return keras.Model(inputs, joined, name=name)
+
+
+def divide_by_weights(network: keras.Model, weights: np.ndarray) -> None:
+    """Divide the probabilities of a network by a weight a class; rows sum to 1 as before.
+
+    What is learnt under a loss with class weights is tilted towards the classes that weigh more
+    (Elkan, 2001, "The foundations of cost-sensitive learning"). Divided by the weights the
+    probabilities are those of the data again, and what the small classes taught stays.
+
+    Args:
+        network: Of `with_head`, with emotions; its layer `emotion` is changed.
+        weights: `(k,)`, above 0.
+    """
+    layer = network.get_layer("emotion")
+    kernel, bias = layer.get_weights()
+    layer.set_weights([kernel, bias - np.log(weights)])

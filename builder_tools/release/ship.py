@@ -82,6 +82,8 @@ def train_on_table(
 ) -> ShippedModel | None:
     """Train (or go on), export, judge on the test split and write the card.
 
+    Class weights of the loss are taken out of the probabilities again before export.
+
     Args:
         config: A `TrainingConfig`.
         table: The data set, split.
@@ -103,7 +105,9 @@ def train_on_table(
             folder cannot be written.
         FileExistsError: If the model folder holds a model of another run.
     """
+    from builder_tools.networks.head import divide_by_weights
     from builder_tools.training import train
+    from builder_tools.training.losses import class_weights
 
     _expect_labels(config.task, va_labels, teaching)
     labels = read_label_files(va_labels) if va_labels else None
@@ -119,6 +123,9 @@ def train_on_table(
     run = train(config, train_part, valid_part, run_folder, **options)
     if train_only:
         return None
+    if config.class_weight_power:
+        classes, _ = TASKS[config.task].split(train_part.targets)
+        divide_by_weights(run.model, class_weights(classes, config.class_weight_power))
     record = data_record(table, data)
     fields: dict[str, Any] = {"flip_average": flip_average}
     if labels is not None:

@@ -1,0 +1,88 @@
+"""The models `fast` and `tiny` again: `python -m studies.shipped fast --unlabelled FACES ...`.
+
+A chain of trainings by `builder-tools train`: first a wide network of many opinions, then the
+network itself, taught by it and by others, then its last mild passes over FER+ alone. A chain that
+was ended goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from builder_tools.cli import main as builder_tools
+
+NETWORKS = {"fast": "compact", "tiny": "compact_tiny"}
+"""Model -> its network in the registry."""
+WIDE = (
+    "--network compact_wide --stages 48:20 --learning-rate 0.003 --batch-size 128"
+    " --class-weight-power 0.2 --teachers accurate=0.85 face_expression=0.15 --teacher-share 0.5"
+    " --original-share 0.1 --degrade 0.25 --ema-decay 0.999 --seed 0"
+)
+YOUNG = (
+    "--stages 48:56 --learning-rate 0.003 --batch-size 128 --class-weight-power 0.2"
+    " --teachers accurate=0.55 {wide}=0.28 face_expression=0.17 --teacher-share 0.7"
+    " --degrade 0.2 --ema-decay 0.999"
+)
+FINISHED = (
+    "--weights {own} --stages 48:3 --learning-rate 0.0004 --teachers accurate=0.6 {fast}=0.4"
+    " --teacher-share 0.5 --ema-decay 0.998 --int8"
+)
+
+
+def chain(name: str, seed: int, runs: Path, unlabelled: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the options of the trainings that end in a model, in order.
+
+    Args:
+        name: In `NETWORKS`.
+        seed: Of all but the wide network, which is made once.
+        runs: Folder of the runs.
+        unlabelled: Folders and zips of faces without labels.
+    """
+    others = ["--unlabelled", *unlabelled, "--train-only"]
+    wide, young = runs / "wide", {model: runs / f"{model}_young_{seed}" for model in NETWORKS}
+    yield [*WIDE.split(), "--name", "wide", "--run", str(wide), *others]
+    for model in dict.fromkeys(("fast", name)):
+        options = YOUNG.format(wide=wide / "last.keras").split()
+        options += ["--network", NETWORKS[model], "--seed", str(seed), "--name", young[model].name]
+        yield [*options, "--run", str(young[model]), *others]
+    places = {"own": young[name] / "last.keras", "fast": young["fast"] / "last.keras"}
+    options = FINISHED.format(**places).split()
+    options += ["--network", NETWORKS[name], "--seed", str(seed), "--name", f"{name}_{seed}"]
+    yield [*options, "--run", str(runs / f"{name}_{seed}")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit code of the first training that fails, else 0."""
+    parser = argparse.ArgumentParser(
+        prog="python -m studies.shipped",
+        description="Train `fast` or `tiny` as they were shipped, from the models that taught "
+        "them. Hours on a CPU, minutes on a GPU (KERAS_BACKEND=jax).",
+        epilog="example:\n  python -m studies.shipped fast --unlabelled faces.zip cut_faces/",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("model", choices=NETWORKS)
+    add("--unlabelled", nargs="+", required=True, metavar="FOLDER|ZIP",
+        help="faces without labels. Shipped models saw 8,544 of films and news, as they are and "
+        "as `builder-tools clean --size 48` cuts them")  # fmt: skip
+    add("--seed", type=int, default=0)
+    add("--runs", type=Path, default=Path("runs/shipped"), metavar="FOLDER",
+        help="checkpoints; goes on there (default: %(default)s)")  # fmt: skip
+    add("--models", type=Path, default=Path("saved_models"), metavar="FOLDER",
+        help="where MODEL_SEED is written (default: %(default)s)")  # fmt: skip
+    add("--source", help="zip or folder of FER+ (see data/README.md)")
+    options = parser.parse_args(arguments)
+    shared = ["train", "--data", "ferplus", "--models", str(options.models)]
+    shared += ["--source", options.source] if options.source else []
+    for step in chain(options.model, options.seed, options.runs, options.unlabelled):
+        code = builder_tools([*shared, *step])
+        if code:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

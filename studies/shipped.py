@@ -1,15 +1,14 @@
 """The models `fast` and `tiny` again: `python -m studies.shipped fast --unlabelled FACES ...`.
 
-A chain of trainings by `builder-tools train`: first a wide network of many opinions, then the
-network itself, taught by it and by others, then its last mild passes over FER+ alone. A chain that
-was ended goes on where it stopped.
+Two trainings by `builder-tools train`: a wide network, and the network that is shipped, taught by
+people's votes, by the wide one and by others. What was ended goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from builder_tools.cli import main as builder_tools
@@ -21,37 +20,30 @@ WIDE = (
     " --class-weight-power 0.2 --teachers accurate=0.85 face_expression=0.15 --teacher-share 0.5"
     " --original-share 0.1 --degrade 0.25 --ema-decay 0.999 --seed 0"
 )
-YOUNG = (
+TAUGHT = (
     "--stages 48:56 --learning-rate 0.003 --batch-size 128 --class-weight-power 0.2"
     " --teachers accurate=0.55 {wide}=0.28 face_expression=0.17 --teacher-share 0.7"
-    " --degrade 0.2 --ema-decay 0.999"
-)
-FINISHED = (
-    "--weights {own} --stages 48:3 --learning-rate 0.0004 --teachers accurate=0.6 {fast}=0.4"
-    " --teacher-share 0.5 --ema-decay 0.998 --int8"
+    " --degrade 0.2 --ema-decay 0.999 --int8"
 )
 
 
-def chain(name: str, seed: int, runs: Path, unlabelled: Sequence[str]) -> Iterator[list[str]]:
-    """Yield the options of the trainings that end in a model, in order.
+def trainings(name: str, seed: int, runs: Path, unlabelled: Sequence[str]) -> list[list[str]]:
+    """Return the options of the trainings that end in a model, in order.
 
     Args:
         name: In `NETWORKS`.
-        seed: Of all but the wide network, which is made once.
+        seed: Of the last; the wide network is made once.
         runs: Folder of the runs.
         unlabelled: Folders and zips of faces without labels.
     """
-    others = ["--unlabelled", *unlabelled, "--train-only"]
-    wide, young = runs / "wide", {model: runs / f"{model}_young_{seed}" for model in NETWORKS}
-    yield [*WIDE.split(), "--name", "wide", "--run", str(wide), *others]
-    for model in dict.fromkeys(("fast", name)):
-        options = YOUNG.format(wide=wide / "last.keras").split()
-        options += ["--network", NETWORKS[model], "--seed", str(seed), "--name", young[model].name]
-        yield [*options, "--run", str(young[model]), *others]
-    places = {"own": young[name] / "last.keras", "fast": young["fast"] / "last.keras"}
-    options = FINISHED.format(**places).split()
-    options += ["--network", NETWORKS[name], "--seed", str(seed), "--name", f"{name}_{seed}"]
-    yield [*options, "--run", str(runs / f"{name}_{seed}")]
+    wide, last = runs / "wide", f"{name}_{seed}"
+    taught = TAUGHT.format(wide=wide / "last.keras").split()
+    taught += ["--network", NETWORKS[name], "--seed", str(seed)]
+    faces = ["--unlabelled", *unlabelled]
+    return [
+        [*WIDE.split(), "--name", "wide", "--run", str(wide), *faces, "--train-only"],
+        [*taught, "--name", last, "--run", str(runs / last), *faces],
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     shared = ["train", "--data", "ferplus", "--models", str(options.models)]
     shared += ["--source", options.source] if options.source else []
-    for step in chain(options.model, options.seed, options.runs, options.unlabelled):
+    for step in trainings(options.model, options.seed, options.runs, options.unlabelled):
         code = builder_tools([*shared, *step])
         if code:
             return code

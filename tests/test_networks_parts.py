@@ -96,7 +96,12 @@ def test_mixed_precision_still_gives_float32_probabilities(name):
 
 def test_class_weights_are_taken_out_of_probabilities():
     """0.2, 0.3, 0.5 by 1, 3, 5: two, one and one of four parts each."""
-    network = with_head(keras.Sequential([keras.Input((4,)), keras.layers.Identity()]), Head(dropout=0), 3, name="toy")
+    network = with_head(
+        keras.Sequential([keras.Input((4,)), keras.layers.Identity()]),
+        Head(dropout=0),
+        3,
+        name="toy",
+    )
     kernel, _ = network.get_layer("emotion").get_weights()
     biases = np.log([0.2, 0.3, 0.5])
     network.get_layer("emotion").set_weights([np.zeros_like(kernel), biases])

@@ -163,7 +163,8 @@ def _add_target_options(group) -> None:
     )
 
 
-def _teaching(options: argparse.Namespace):
+def teaching(options: argparse.Namespace):
+    """Return the `Teaching` that options of `train` ask for."""
     from builder_tools.release import Teaching
 
     named = [teacher.partition("=") for teacher in options.teachers]
@@ -185,13 +186,13 @@ def _run_train(options: argparse.Namespace) -> None:
 
     run_folder = options.run_folder or RUNS / options.name
     shipped = train_and_ship(
-        _training_config(options),
+        training_config(options),
         data=options.data,
         source=options.source,
         reading=reading_options(options),
         run_folder=run_folder,
         model_folder=options.models / options.name,
-        teaching=_teaching(options),
+        teaching=teaching(options),
         va_labels=options.va_labels,
         tensorboard=options.tensorboard,
         int8=options.int8,
@@ -207,7 +208,7 @@ def _run_train(options: argparse.Namespace) -> None:
     print_report(shipped.card.metrics["test"], affect_of(shipped.card, "test"))
 
 
-def _training_config(options: argparse.Namespace):
+def training_config(options: argparse.Namespace):
     """Return the configuration of --config, or the default one, with what was said changed."""
     import dataclasses
     import json

@@ -43,8 +43,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+    source = functools.cache(inspect.getsource)  # one function may be hundreds of tests
     for item in items:
-        words = item.name + inspect.getsource(item.function)
+        words = item.name + source(item.function)
         if OUTSIDE_FIXTURES & set(item.fixturenames) or OUTSIDE_NAMES.search(words):
             item.add_marker("outside")
 

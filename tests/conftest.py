@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import http.server
 import importlib.util
 import inspect
@@ -48,6 +49,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         words = item.name + source(item.function)
         if OUTSIDE_FIXTURES & set(item.fixturenames) or OUTSIDE_NAMES.search(words):
             item.add_marker("outside")
+
+
+def pytest_collection_finish() -> None:
+    """Takes what importing made out of the garbage collector: it would look there for ever."""
+    gc.collect()
+    gc.freeze()
 
 
 class FailuresAtOnce:

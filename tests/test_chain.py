@@ -29,12 +29,12 @@ def run(*words: object) -> None:
     assert main([str(word) for word in words]) == 0, words
 
 
-def study(cleaned: Path, root: Path, *, per_class: int) -> Path:
+def study(cleaned: Path, root: Path, *, per_class: int, trials: int) -> Path:
     """Balances, tunes, trains, judges and exports; gives the exported model's folder."""
     run("balance", cleaned, "--out", root / "balanced", "--value", per_class)
     data = ("--data", "folders", "--source", root / "balanced")
     network = ("--network", "baseline_cnn", "--size", 24, "--epochs", 1)
-    run("tune", *data, *network, "--trials", 2, "--folder", root / "tuned")
+    run("tune", *data, *network, "--trials", trials, "--folder", root / "tuned")
     (best,) = (root / "tuned").rglob("best.json")
     train = ("train", *data, "--config", best, "--name", "chain", "--keep", "best")
     run(*train, "--run", root / "run", "--models", root / "models")
@@ -50,7 +50,7 @@ def study(cleaned: Path, root: Path, *, per_class: int) -> Path:
 def test_ferplus_as_class_folders(data_dir, astronaut, tmp_path, capfd):
     run("data", "folders", "ferplus", "--per-class", 8, "--out", tmp_path / "faces")
     run("clean", tmp_path / "faces", "--out", tmp_path / "clean", "--already-cropped")
-    model = study(tmp_path / "clean", tmp_path, per_class=10)
+    model = study(tmp_path / "clean", tmp_path, per_class=10, trials=1)
     card = ModelCard.read(tmp_path / "models/chain")
     assert card.training["class_counts"] == dict.fromkeys(NINE_EMOTIONS, 10)
     assert card.metrics["test"]["own-labels"]["n"] == 72
@@ -95,7 +95,7 @@ def test_the_competition_ends_in_a_valid_submission(tmp_path):
     run("clean", raw, "--out", tmp_path / "clean", "--already-cropped")
     split = ("--source", tmp_path / "clean", "--out", tmp_path / "split")
     run("data", "folders", "folders", *split)
-    model = study(tmp_path / "split", tmp_path, per_class=12)
+    model = study(tmp_path / "split", tmp_path, per_class=12, trials=2)
     submission, sample = tmp_path / "submission.csv", raw / "sample_submission.csv"
     run("img-batch", raw / "test_kaggle", "--csv", submission, "--sample", sample, "--model", model)
     with submission.open(newline="") as file:

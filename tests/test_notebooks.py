@@ -1,12 +1,14 @@
 """Notebooks: they run from top to bottom on a small sample and are committed with their outputs."""
 
 import base64
+import functools
 import re
 from pathlib import Path
 
 import cv2
 import pytest
 
+from builder_tools.datasets import ferplus
 from builder_tools.detectors import make_detector
 from builder_tools.media import read_image
 
@@ -57,7 +59,16 @@ def test_is_committed_with_its_outputs(path):
     assert path.stat().st_size < MAX_BYTES
 
 
+@pytest.fixture(scope="module")
+def ferplus_is_read_once():
+    """Seven notebooks begin with it, and none changes what it gets."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ferplus, "load_ferplus", functools.cache(ferplus.load_ferplus))
+        yield
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("ferplus_is_read_once")
 @every_notebook
 def test_runs_on_a_small_sample(path, data_dir, tmp_path, monkeypatch):
     """In this process: a kernel of its own would load TensorFlow anew for each notebook."""

@@ -216,7 +216,7 @@ def _near_pairs(
     found = [(np.empty(0, np.int64),) * 3 + (np.empty(0, np.float32),)]
     for start in range(0, len(hashes), step):
         distance = np.bitwise_count(hashes[start : start + step, None] ^ hashes[None, start:])
-        # Flat: NumPy finds the few near ones among many several times faster than in two dimensions.
+        # Flat: so NumPy finds the few near ones among many several times faster.
         first, second = divmod(np.flatnonzero(distance <= max_distance_bits), distance.shape[1])
         first, second = first[first < second], second[first < second]
         bits = distance[first, second].astype(np.int64)

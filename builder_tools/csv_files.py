@@ -4,7 +4,8 @@ Lines end in a line feed alone. The csv module quotes a cell for the characters 
 and only for those; a carriage return that is not quoted ends a row where it is read again. So it
 is told that lines end in both, and `LineFeeds` takes the carriage return away.
 
-Names are bytes; those that are no UTF-8 keep them (`surrogateescape`).
+Names are bytes; those that are no UTF-8 keep them (`surrogateescape`). What holds text alone, as
+Parquet and figures do, gets them from `name_as_text`.
 """
 
 from __future__ import annotations
@@ -44,6 +45,11 @@ def csv_writer(file: TextIO) -> Any:
         file: Opened for text with `newline=""`.
     """
     return csv.writer(LineFeeds(file), lineterminator=_BOTH)
+
+
+def name_as_text(name: str) -> str:
+    """Return the name of a file as UTF-8 can hold it: bytes that are none become `\\xe9`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def read_csv(path: Path) -> list[list[str]]:

@@ -28,6 +28,19 @@ ROOT = Path(__file__).resolve().parents[1]
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
+@pytest.fixture(autouse=True)
+def signals_as_in_a_terminal():
+    """Hear what `nohup`, and `&` in a script, have a process ignore: its children would, too."""
+    default = {number: signal.SIG_DFL for number in EXIT_CODES}
+    default[signal.SIGINT] = signal.default_int_handler
+    ignored = [number for number in default if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, default[number])
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @pytest.fixture
 def endless(tmp_path_factory, astronaut):
     """A FIFO through which a video comes that never ends."""

@@ -155,6 +155,24 @@ def test_the_verb_draws_people_and_their_faces_when_asked(astronaut, tmp_path, c
     assert not (tmp_path / "none.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "name", "message"),
+    [
+        ("--plot", "p.docx", "Expected a figure that ends in one of"),
+        ("--plot", "there", "Expected a file to write with --plot. Received a folder"),
+        ("--timeline", "there", "Expected a file to write with --timeline. Received a folder"),
+    ],
+)
+def test_what_could_not_be_written_is_refused_before_the_film(
+    option, name, message, tmp_path, capsys
+):
+    (tmp_path / "there").mkdir()
+    options = {"--timeline": "t.csv", "--plot": "p.png", option: name}
+    places = [word for key, one in options.items() for word in (key, str(tmp_path / one))]
+    assert main(["video", "absent.mp4", *places]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_faces_of_a_pipe_cannot_be_drawn(tmp_path, capsys):
     arguments = ["video", "-", "--timeline", str(tmp_path / "t.csv")]
     assert main([*arguments, "--plot", str(tmp_path / "p.png"), "--plot-faces"]) == 2

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from builder_tools import Inference, assets
+from builder_tools.cli import main
 from builder_tools.media import write_image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -255,3 +256,25 @@ def test_threads_each_make_their_own(photo):
     command = [sys.executable, "-c", THREADS, str(photo)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.stdout == f"{[['happy']] * 4}\n", done.stderr
+
+
+def test_films_of_any_name_go_through_timelines_figures_and_archives(
+    face_video, tmp_path, monkeypatch
+):
+    """Bytes that are no UTF-8, and two signs between which matplotlib reads mathematics."""
+    pytest.importorskip("pyarrow")
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"caf\xe9 $x_$")
+    for folder in ("", "visits/"):
+        film = tmp_path / f"{folder}{name}.mp4"
+        film.parent.mkdir(exist_ok=True)
+        film.symlink_to(face_video.path)
+    shown = ["--max-frames", "9", "--timeline", f"{name}.csv", "--plot", f"{name}.png"]
+    assert main(["video", f"{name}.mp4", *shown, "--person-s", "0"]) == 0
+    assert (tmp_path / f"{name}.png").is_file()
+    assert main(["highlights", f"{name}.csv@+0", "--out", "cut"]) == 0
+    assert r"caf\xe9 $x_$,0.0" in (tmp_path / "cut/viewers.csv").read_text()
+    assert main(["archive", "visits", "--out", "archive"]) == 0
+    assert r"caf\xe9 $x_$.mp4,video,90" in (tmp_path / "archive/summary.csv").read_text()
+    assert main(["highlights", "archive@+0", "--out", "again"]) == 0

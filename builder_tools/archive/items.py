@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from builder_tools.csv_files import name_as_text
 from builder_tools.media import IMAGE_SUFFIXES
 from builder_tools.timeline.archived import IMAGES, VIDEO
 from builder_tools.timeline.exhibits import VIDEO_SUFFIXES
@@ -52,7 +53,7 @@ def find_items(sources: Sequence[str | Path], settings_hash: str) -> tuple[list[
     images: list[tuple[Path, str]] = []
     left_out: list[str] = []
     seen: set[Path] = set()
-    for path, name in _files(sources):
+    for path, name in ((path, name_as_text(name)) for path, name in _files(sources)):
         own = path.resolve()
         if own in seen:
             continue

@@ -14,18 +14,34 @@ DPI = 120
 
 
 def without_screen() -> None:
-    """Have matplotlib draw into memory; before the first figure."""
+    """Have matplotlib draw into memory, and names as they are; before the first figure."""
     import matplotlib
 
     matplotlib.use("agg")
+    matplotlib.rcParams["text.parse_math"] = False  # a file may be called $5 for $6
+
+
+def figure_format(path: Path) -> str:
+    """Return what a figure of this name is written as; one without an ending is a PNG.
+
+    Raises:
+        ValueError: If its ending is that of no figure.
+    """
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    form = path.suffix.lower().removeprefix(".") or "png"
+    if form not in FigureCanvasBase.filetypes:
+        endings = [f".{one}" for one in sorted(FigureCanvasBase.filetypes)]
+        raise ValueError(f"Expected a figure that ends in one of {endings}. Received: {path}.")
+    return form
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG and close it."""
+    """Write a figure as its name says and close it."""
     import matplotlib.pyplot as plt
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
-        figure.savefig(partial, dpi=DPI, format="png")
+        figure.savefig(partial, dpi=DPI, format=figure_format(path))
     plt.close(figure)
     return path

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from builder_tools.cli.figures import figure_format
 from builder_tools.cli.verb import Verb, positive
 from builder_tools.datasets import DATASETS, SPLITS
 from builder_tools.valence_arousal.labellers import LABELLERS
@@ -116,10 +117,8 @@ def _check_outputs(options: argparse.Namespace) -> None:
     """Refuse before the work what would fail after it."""
     if options.method == "umap" and options.save:
         raise ValueError("Expected a method that can be saved with --save: isomap or pca.")
-    for name in ("out", "save", "plot"):
-        path = getattr(options, name)
-        if path is not None and path.is_dir():
-            raise ValueError(f"Expected a file to write with --{name}. Received a folder: {path}.")
+    if options.plot:
+        figure_format(options.plot)
 
 
 def _plot(options: argparse.Namespace, table, places) -> None:
@@ -133,7 +132,7 @@ def _plot(options: argparse.Namespace, table, places) -> None:
     plot_density(places, table.labels, table.emotions, title=title, ax=figure.subplots())
     options.plot.parent.mkdir(parents=True, exist_ok=True)
     with replacing(options.plot) as partial:
-        figure.savefig(partial, dpi=150, format=options.plot.suffix.lstrip(".") or "png")
+        figure.savefig(partial, dpi=150, format=figure_format(options.plot))
     print(f"Drawn: {options.plot}", file=sys.stderr)
 
 

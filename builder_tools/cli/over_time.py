@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from builder_tools.csv_files import name_as_text
 from builder_tools.languages import said
 from builder_tools.media.guarding import check_own
 from builder_tools.media.partial import replacing
@@ -174,6 +175,7 @@ def check_plot(options: argparse.Namespace) -> None:
     Raises:
         ValueError, ImportError: Before anything is watched.
     """
+    from builder_tools.cli.figures import figure_format
     from builder_tools.cli.verb import need_video
 
     if options.plot is None:
@@ -187,6 +189,7 @@ def check_plot(options: argparse.Namespace) -> None:
             raise ValueError("Expected --plot-faces or --blur-faces. Received: both.")
         refuse_pipe(options.file)
     need_video()
+    figure_format(options.plot)
 
 
 def plot_timeline(options: argparse.Namespace, sights: BestSights) -> None:
@@ -212,7 +215,7 @@ def plot_timeline(options: argparse.Namespace, sights: BestSights) -> None:
     figure = plot_video(
         table,
         people,
-        title=Path(options.file).name,
+        title=name_as_text(Path(options.file).name),
         note=note,
         highlights=[(one.start_s, one.end_s) for one in moments],
         faces=sights.cut(options.file, people) if options.plot_faces else None,

@@ -32,7 +32,7 @@ class Verb:
     also: Mapping[str, str] = field(default_factory=dict)
 
     def guard(self, options: argparse.Namespace) -> None:
-        """Refuse to write over what is read.
+        """Refuse to write over what is read, and files where folders are.
 
         Raises:
             ValueError: Names the option and the file.
@@ -42,9 +42,13 @@ class Verb:
         from builder_tools.media.guarding import check_outputs
 
         read = [value for name in self.reads for value in _values(getattr(options, name))]
-        check_outputs(
-            {f"--{name.replace('_', '-')}": getattr(options, name) for name in self.writes}, read
-        )
+        wanted = {f"--{name.replace('_', '-')}": getattr(options, name) for name in self.writes}
+        check_outputs(wanted, read)
+        for name, path in wanted.items():
+            if path is not None and path.is_dir():
+                raise ValueError(
+                    f"Expected a file to write with {name}. Received a folder: {path}."
+                )
 
 
 def _values(option: object) -> list:

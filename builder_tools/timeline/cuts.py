@@ -101,5 +101,6 @@ def _timecode(frame: int, rate: int) -> str:
 
 def _write_text(path: Path, lines: Sequence[str]) -> Path:
     with replacing(path) as partial:
-        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        text = "\n".join(lines) + "\n"
+        partial.write_text(text, encoding="utf-8", errors="surrogateescape")
     return path

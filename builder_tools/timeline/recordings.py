@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from builder_tools.csv_files import name_as_text
 from builder_tools.media.pipes import refuse_pipe
 from builder_tools.media.sound_samples import has_sound
 from builder_tools.timeline.archived import VIDEO, archived_files, is_archive
@@ -59,9 +60,10 @@ def parse_viewers(texts: Sequence[str]) -> list[Viewer]:
         path = Path(match["path"] if match else text)
         offset_s = float(match["offset"]) if match else None
         for stem, one in _recordings(path):
-            name, number = stem, 2
+            called = name_as_text(stem)
+            name, number = called, 2
             while name.casefold() in taken:
-                name, number = f"{stem} {number}", number + 1
+                name, number = f"{called} {number}", number + 1
             taken.add(name.casefold())
             viewers.append(Viewer(name, one, offset_s))
     return viewers

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from builder_tools.csv_files import any_name_in_tables, write_table
 from builder_tools.datasets.table import ImageTable
 from builder_tools.media.partial import replacing
 
@@ -41,10 +42,11 @@ def write_labels(path: str | Path, table: ImageTable, labels: np.ndarray) -> Pat
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
-        rows.to_csv(partial, index=False, lineterminator="\n")
+        write_table(partial, rows)
     return path
 
 
+@any_name_in_tables()
 def read_labels(path: str | Path) -> pd.DataFrame:
     """Read what `write_labels` wrote, checked.
 
@@ -57,7 +59,12 @@ def read_labels(path: str | Path) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"Expected a csv of labels. Nothing is at {str(path)!r}.")
     try:
-        rows = pd.read_csv(path, dtype={c: str for c in COLUMNS[:4]}, keep_default_na=False)
+        rows = pd.read_csv(
+            path,
+            dtype={c: str for c in COLUMNS[:4]},
+            keep_default_na=False,
+            encoding_errors="surrogateescape",
+        )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"Expected a csv of labels in {path}. {error}.") from error
     missing = [name for name in COLUMNS if name not in rows]

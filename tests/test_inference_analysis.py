@@ -1,5 +1,6 @@
 """Frames that are not searched: faces move evenly between those that are."""
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,6 +113,22 @@ def test_every_frame_searched_is_as_before():
     results = run(film(5), detector)
     assert sorted(detector.searched) == [0, 1, 2, 3, 4], "by two threads, in any order"
     assert [seen.frame for seen in results] == [0, 1, 2, 3, 4]
+
+
+def test_one_thread_asks_the_model_whose_failure_comes_after_the_frames_before():
+    threads, given = set(), []
+
+    def breaks(seen):
+        threads.add(threading.get_ident())
+        if seen >= 9:
+            raise RuntimeError("broken")
+
+    analyser = Analyser(FakeModel(breaks), DetectorPool(CountingDetector(), "haar", {}), None)
+    with pytest.raises(RuntimeError, match="broken"):
+        for frame, _ in analyser.every(film(20), StreamState(track=True, smooth_s=None), workers=2):
+            given.append(frame.index)
+    assert given == list(range(len(given))) and len(given) >= 7, "two threads search ahead"
+    assert len(threads) == 1
 
 
 def test_on_a_real_film_faces_stay_where_they_are(face_video):

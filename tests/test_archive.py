@@ -79,6 +79,15 @@ def test_every_file_is_there_or_told(sources, made):
         assert [row["source"] for row in csv.DictReader(file)] == ["broken.mp4", "broken.png"]
 
 
+@pytest.mark.parametrize("name", ["summary.csv", "errors.csv"])
+def test_tables_of_somebody_else_are_not_replaced(sources, tmp_path, name, capsys):
+    (tmp_path / name).write_text("my,own\n1,2\n")
+    assert main(["archive", str(sources), "--out", str(tmp_path)]) == 2
+    assert "Something else is there" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "my,own\n1,2\n"
+
+
 def test_rows_are_those_of_the_verb_for_one_file(sources, made, tmp_path):
     out, _ = made
     command = ["video", str(sources / "a.mp4"), "--timeline", str(tmp_path / "a.parquet")]

@@ -26,6 +26,7 @@ from builder_tools.archive.work import (
     make_or_tell,
 )
 from builder_tools.csv_files import csv_writer
+from builder_tools.media.guarding import check_own
 from builder_tools.media.partial import replacing
 from builder_tools.timeline.archived import PART, PARTS, SOURCE, SUMMARY
 
@@ -77,10 +78,13 @@ def archive(
         progress: Wraps what is done, with the number of parts to make.
 
     Raises:
-        FileNotFoundError, ValueError: If a source names nothing, or nothing is a video or image.
+        FileNotFoundError, ValueError: If a source names nothing, nothing is a video or image, or
+            a table of somebody else stands where one is to be written.
         OSError: If the folder cannot be written to.
     """
     out = Path(out)
+    for table in (SUMMARY, ERRORS):
+        check_own(out / table, SOURCE)
     parts = out / PARTS
     parts.mkdir(parents=True, exist_ok=True)
     _remove_stale(parts)

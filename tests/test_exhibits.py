@@ -223,6 +223,16 @@ def test_the_verb_on_a_real_face(face_video, tmp_path, capsys):
     assert sorted(path.name for path in out.iterdir()) == ["exhibits.csv", "exhibits.html"]
 
 
+@pytest.mark.parametrize("name", ["exhibits.csv", "exhibits.html"])
+def test_a_report_of_somebody_else_is_not_replaced(tmp_path, name, capsys):
+    (tmp_path / "film.mp4").touch()
+    (tmp_path / "c.toml").write_text("[[exhibit]]\nname='room'\nsource='film.mp4'\n")
+    (tmp_path / name).write_text("<!doctype html><p>mine</p>")
+    assert main(["exhibits", str(tmp_path / "c.toml"), "--out", str(tmp_path)]) == 2
+    assert "Something else is there" in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == "<!doctype html><p>mine</p>"
+
+
 def test_who_looked_where_the_geometry_is_known(tmp_path):
     """A room whose visitors had no geometry has no figure, and no other room's."""
     visits = {

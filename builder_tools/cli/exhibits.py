@@ -98,10 +98,12 @@ def _of_database(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace, read: Sequence[str | int]) -> None:
     """Refuse to write over what is read, or over what is somebody else's."""
     from builder_tools.media.guarding import check_outputs, check_own
+    from builder_tools.timeline.exhibits_page import PAGE_START
 
     files = {name: options.out / name for name in ("exhibits.csv", "exhibits.html")}
     check_outputs(files, [options.config, *read])
     check_own(files["exhibits.csv"], "exhibit,")
+    check_own(files["exhibits.html"], PAGE_START)
 
 
 def _write(options: argparse.Namespace, results, config, paragraphs=None) -> None:

@@ -23,6 +23,10 @@ from builder_tools.timeline.exhibits_config import ExhibitConfig
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+PAGE_START = (
+    '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width">'
+)
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto;
   padding: 0 1rem; }
@@ -71,9 +75,7 @@ def write_report(
     ]
     parts += [_image(*figure) for figure in _figures(shown)]
     page = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{html.escape(config.title)}</title><style>{_STYLE}</style></head>\n"
+        f"{PAGE_START}<title>{html.escape(config.title)}</title><style>{_STYLE}</style></head>\n"
         f"<body>\n{chr(10).join(parts)}\n</body></html>\n"
     )
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -147,17 +147,8 @@ def plot_video(
         ax.set_title(said(name, language), fontsize="medium")
     for ax in grid[-1]:
         ax.set_xlabel(said("time_axis", language))
-    handles = [*_emotion_handles(table, language), *_affect_handles(language)]
-    handles.append(Patch(**ABSENT, label=said("nobody", language)))
-    if highlights:
-        handles.append(
-            Patch(
-                facecolor="none",
-                edgecolor="black",
-                linewidth=1.4,
-                label=said("highlight", language),
-            )
-        )
+    handles = [*_emotion_handles(table, language), *_other_handles(language)]
+    handles = handles if highlights else handles[:-1]
     figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False)
     heading = "\n".join(filter(None, (title or said("film", language), note)))
     figure.suptitle(heading)
@@ -238,12 +229,16 @@ def _emotion_handles(table: pd.DataFrame, language: str) -> list[Patch]:
     ]
 
 
-def _affect_handles(language: str) -> list[Line2D]:
+def _other_handles(language: str) -> list[Line2D | Patch]:
+    """Return what a legend says besides emotions: valence, arousal, nobody; highlights last."""
+    valence, arousal, nobody, highlight = (
+        said(word, language) for word in ("valence", "arousal", "nobody", "highlight")
+    )
     return [
-        Line2D([], [], color=FIRST_COLOUR, label=said("valence", language)),
-        Line2D(
-            [], [], color=SECOND_COLOUR, linestyle=AROUSAL_DASHES, label=said("arousal", language)
-        ),
+        Line2D([], [], color=FIRST_COLOUR, label=valence),
+        Line2D([], [], color=SECOND_COLOUR, linestyle=AROUSAL_DASHES, label=arousal),
+        Patch(**ABSENT, label=nobody),
+        Patch(facecolor="none", edgecolor="black", linewidth=1.4, label=highlight),
     ]
 
 

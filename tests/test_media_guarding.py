@@ -1,10 +1,13 @@
 """Outputs never take the place of inputs: links, cases, numbers."""
 
 import os
+import stat
 
 import pytest
 
+from builder_tools.cli import main
 from builder_tools.media.guarding import check_outputs, check_own, unused_path
+from builder_tools.media.partial import replacing
 
 
 def linked(kind, path):
@@ -53,7 +56,25 @@ def test_two_outputs_of_one_name(one, other, tmp_path):
 def test_what_is_allowed(read):
     new = read.with_name("new.csv")
     check_outputs({"a": new, "b": None}, [read, "http://host/new.csv", 0, "nowhere"])
-    check_outputs({"a": "/dev/null", "b": "/dev/null"}, [read])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes have no names here")
+def test_no_file_takes_the_place_of_a_device_or_a_pipe(read, tmp_path, capsys):
+    """`img-batch --csv /dev/null` of an administrator made a file of it."""
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "link.csv").symlink_to("pipe.csv")
+    for name in ("pipe.csv", "link.csv"):
+        with pytest.raises(ValueError, match="Received a device or a pipe"):
+            check_outputs({"a": tmp_path / name}, [read])
+        with (
+            pytest.raises(ValueError, match="Received a device or a pipe"),
+            replacing(tmp_path / name),
+        ):
+            raise AssertionError
+    folder, table = str(read.parent), str(tmp_path / "link.csv")
+    assert main(["img-batch", folder, "--csv", table]) == 2
+    assert "device or a pipe" in capsys.readouterr().err
+    assert stat.S_ISFIFO(os.stat(table).st_mode)
 
 
 def test_a_number_where_something_is(tmp_path):

@@ -13,12 +13,13 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from builder_tools.media.formats import IMAGE_SUFFIXES
+from builder_tools.media.partial import refuse_device
 
 
 def check_outputs(
     outputs: Mapping[str, str | os.PathLike | None], inputs: Iterable[str | os.PathLike]
 ) -> None:
-    """Refuse to write over something that is read, and two outputs in one place.
+    """Refuse to write over something that is read or no file, and two outputs in one place.
 
     Args:
         outputs: What each file to write is called -> its path, or None if it is not asked for.
@@ -31,11 +32,10 @@ def check_outputs(
     places: dict[str, str] = {}
     existing: list[tuple[str, Path, os.stat_result]] = []
     for name, path in outputs.items():
-        found = None if path is None else _stat(path)
-        if path is None or (
-            found and not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode))
-        ):
-            continue  # a device keeps nothing
+        if path is None:
+            continue
+        refuse_device(path)
+        found = _stat(path)
         other = places.setdefault(place_key(path), name)
         if other != name:
             raise ValueError(f"Expected different files for {other} and {name}. Received: {path}.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,12 +24,33 @@ def partial_path(path: Path) -> Path:
     """Return an unused name in the folder of `path`, to be renamed to `path` when complete.
 
     The name does not repeat the final one, so it stays short enough for any file system.
+
+    Raises:
+        ValueError: If a device or a pipe is there (`refuse_device`).
     """
+    refuse_device(path)
     partial = path.with_name(f".{uuid.uuid4().hex}.part")
     if len(_given) >= _MOST_REMEMBERED:
         _given[:] = [given for given in _given if given[0].exists()]
     _given.append((partial.absolute(), os.getpid()))
     return partial
+
+
+def refuse_device(path: str | os.PathLike) -> None:
+    """Refuse to write where a device or a pipe is: it would be replaced by a file.
+
+    Raises:
+        ValueError: Names it.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ValueError(
+            f"Expected a file to write. Received a device or a pipe: {path}, which a file would "
+            "replace. Name a file."
+        )
 
 
 @atexit.register

@@ -40,7 +40,7 @@ LIKE_REST_FROM = 0.85
 """Least probability of these together of an image that may be rest where nobody says so."""
 NEUTRAL_FROM = 0.08
 """Least probability of neutral of such an image."""
-FIRST_LOOK = 0.5
+FIRST_LOOK = 0.75
 """As so many independent images counts the first look at a face that may be at rest."""
 IMAGE_S = 2.0
 """So many seconds of rest after it stand for one more."""

@@ -55,7 +55,7 @@ def test_choices_come_from_registries(path, registry) -> None:
 
 def test_every_plain_option_of_training_reaches_the_configuration() -> None:
     pytest.importorskip("keras")
-    from builder_tools.cli.train import _training_config
+    from builder_tools.cli.train import training_config
 
     words = [
         "train",
@@ -70,7 +70,7 @@ def test_every_plain_option_of_training_reaches_the_configuration() -> None:
         "--mse-weight",
         "0.5",
     ]
-    config = _training_config(build_parser().parse_args(words))
+    config = training_config(build_parser().parse_args(words))
     assert (config.learning_rate, config.seed, config.keep) == (0.5, 3, "best")
     assert (config.mixup, config.mse_weight, config.batch_size) == (0.2, 0.5, 64)
 

@@ -315,7 +315,7 @@ def test_absent_data_is_a_clear_error(tmp_path, capfd):
 
 def test_options_become_the_configuration():
     def config(*options):
-        return train._training_config(build_parser().parse_args(["train", *options]))
+        return train.training_config(build_parser().parse_args(["train", *options]))
 
     plain = config()
     assert (plain.precision, plain.seed, plain.network) == ("mixed_bfloat16", 0, "compact")
@@ -328,7 +328,7 @@ def test_options_become_the_configuration():
 
 def test_options_of_fine_tuning_become_the_configuration(tmp_path):
     def config(*options):
-        return train._training_config(build_parser().parse_args(["train", *options]))
+        return train.training_config(build_parser().parse_args(["train", *options]))
 
     chosen = config("--stages", "48:3:head,48:9:4", "--dense", "64", "32", "--dropout", "0.5")
     assert [stage.trainable for stage in chosen.stages] == ["head", 4]

@@ -2,6 +2,9 @@
 
 Two trainings by `builder-tools train`: a wide network, and the network that is shipped, taught by
 people's votes, by the wide one and by others. What was ended goes on where it stopped.
+
+Their teacher `accurate` was the one of before (file bc6348ee3aa3): today's has `fast` in it. It
+stands in `saved_models` of commit 0b47eac79328; `--teacher` takes its folder.
 """
 
 from __future__ import annotations
@@ -17,17 +20,19 @@ NETWORKS = {"fast": "compact", "tiny": "compact_tiny"}
 """Model -> its network in the registry."""
 WIDE = (
     "--network compact_wide --stages 48:20 --learning-rate 0.003 --batch-size 128"
-    " --class-weight-power 0.2 --teachers accurate=0.85 face_expression=0.15 --teacher-share 0.5"
+    " --class-weight-power 0.2 --teachers {teacher}=0.85 face_expression=0.15 --teacher-share 0.5"
     " --original-share 0.1 --degrade 0.25 --ema-decay 0.999 --seed 0"
 )
 TAUGHT = (
     "--stages 48:56 --learning-rate 0.003 --batch-size 128 --class-weight-power 0.2"
-    " --teachers accurate=0.55 {wide}=0.28 face_expression=0.17 --teacher-share 0.7"
+    " --teachers {teacher}=0.55 {wide}=0.28 face_expression=0.17 --teacher-share 0.7"
     " --degrade 0.2 --ema-decay 0.999 --int8"
 )
 
 
-def trainings(name: str, seed: int, runs: Path, unlabelled: Sequence[str]) -> list[list[str]]:
+def trainings(
+    name: str, seed: int, runs: Path, unlabelled: Sequence[str], *, teacher: str = "accurate"
+) -> list[list[str]]:
     """Return the options of the trainings that end in a model, in order.
 
     Args:
@@ -35,13 +40,15 @@ def trainings(name: str, seed: int, runs: Path, unlabelled: Sequence[str]) -> li
         seed: Of the last; the wide network is made once.
         runs: Folder of the runs.
         unlabelled: Folders and zips of faces without labels.
+        teacher: The accurate one, by name or folder.
     """
     wide, last = runs / "wide", f"{name}_{seed}"
-    taught = TAUGHT.format(wide=wide / "last.keras").split()
+    first = WIDE.format(teacher=teacher).split()
+    taught = TAUGHT.format(teacher=teacher, wide=wide / "last.keras").split()
     taught += ["--network", NETWORKS[name], "--seed", str(seed)]
     faces = ["--unlabelled", *unlabelled]
     return [
-        [*WIDE.split(), "--name", "wide", "--run", str(wide), *faces, "--train-only"],
+        [*first, "--name", "wide", "--run", str(wide), *faces, "--train-only"],
         [*taught, "--name", last, "--run", str(runs / last), *faces],
     ]
 
@@ -60,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--unlabelled", nargs="+", required=True, metavar="FOLDER|ZIP",
         help="faces without labels. Shipped models saw 8,544 of films and news, as they are and "
         "as `builder-tools clean --size 48` cuts them")  # fmt: skip
+    add("--teacher", default="accurate", metavar="MODEL",
+        help="the accurate teacher, by name or folder (default: today's %(default)s; shipped "
+        "models had that of commit 0b47eac79328)")  # fmt: skip
     add("--seed", type=int, default=0)
     add("--runs", type=Path, default=Path("runs/shipped"), metavar="FOLDER",
         help="checkpoints; goes on there (default: %(default)s)")  # fmt: skip
@@ -69,7 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     shared = ["train", "--data", "ferplus", "--models", str(options.models)]
     shared += ["--source", options.source] if options.source else []
-    for step in trainings(options.model, options.seed, options.runs, options.unlabelled):
+    given = (options.model, options.seed, options.runs, options.unlabelled)
+    for step in trainings(*given, teacher=options.teacher):
         code = builder_tools([*shared, *step])
         if code:
             return code

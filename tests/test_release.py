@@ -494,7 +494,7 @@ def test_a_student_is_taught_by_votes_a_teacher_and_second_labels(shipped, tmp_p
     assert teaching.to_dict()["teachers"][0].startswith("toy (")
 
 
-def test_a_teacher_is_asked_once_about_the_same_faces(shipped, tmp_path, monkeypatch):
+def test_a_teacher_is_asked_once_about_the_same_faces(shipped, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     faces = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), np.uint8)
     teacher, answers = [str(shipped.model)], tmp_path / "builder_tools/answers"
@@ -506,6 +506,12 @@ def test_a_teacher_is_asked_once_about_the_same_faces(shipped, tmp_path, monkeyp
     assert (mean_answers(teacher, [2.0], list(faces), NINE_EMOTIONS.names) == 0.5).all()
     mean_answers(teacher, [1.0], faces[::-1], NINE_EMOTIONS.names)
     assert len(list(answers.iterdir())) == 2
+    blocked = tmp_path / "a_file"
+    blocked.touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
+    unkept = mean_answers(teacher, [1.0], faces, NINE_EMOTIONS.names)
+    np.testing.assert_array_equal(unkept, first)
+    assert "could not be kept" in caplog.text
 
 
 def test_a_finished_run_ships_a_model_that_averages_both_sides(shipped, tmp_path):

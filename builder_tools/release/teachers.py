@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ from builder_tools.media import replacing, resize_faces
 
 if TYPE_CHECKING:
     import keras
+
+_logger = logging.getLogger(__name__)
 
 ASKED_AT_ONCE = 256
 KERAS_FILE = "model.keras"
@@ -58,9 +61,7 @@ def mean_answers(
         about = [__version__, teacher_record(name), list(emotions), seen]
         key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
         file = cache_folder() / "answers" / f"{key}.npy"
-        if not file.is_file():
-            _keep_answers(file, _asker(name, emotions), faces)
-        total += share * np.load(file)
+        total += share * (np.load(file) if file.is_file() else _asked(name, emotions, faces, file))
     return total
 
 
@@ -146,14 +147,20 @@ def _chunks(faces) -> Iterator[Sequence[np.ndarray]]:
         yield faces[start : min(start + ASKED_AT_ONCE, len(faces))]
 
 
-def _keep_answers(file: Path, ask, faces) -> None:
+def _asked(name: str, emotions: Sequence[str], faces, file: Path) -> np.ndarray:
+    """Ask a teacher, and keep its answers in a file; where that cannot be, say so and go on."""
     from tqdm import tqdm
 
-    chunks, bar = math.ceil(len(faces) / ASKED_AT_ONCE), {"desc": "teacher", "delay": 2}
-    found = [ask(chunk) for chunk in tqdm(_chunks(faces), total=chunks, file=sys.stderr, **bar)]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as partial, partial.open("wb") as stream:
-        np.save(stream, np.concatenate(found).astype(np.float32))
+    ask, chunks = _asker(name, emotions), math.ceil(len(faces) / ASKED_AT_ONCE)
+    bar = tqdm(_chunks(faces), "teacher", chunks, file=sys.stderr, delay=2)
+    found = np.concatenate([ask(chunk) for chunk in bar]).astype(np.float32)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as partial, partial.open("wb") as stream:
+            np.save(stream, found)
+    except OSError as error:
+        _logger.warning("What %s answers could not be kept for the next student: %s", name, error)
+    return found
 
 
 def _asker(name: str, emotions: Sequence[str]):

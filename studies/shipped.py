@@ -1,4 +1,4 @@
-"""The models `fast` and `tiny` again: `python -m studies.shipped fast --unlabelled FACES ...`.
+"""The trained parts of the shipped models again: `python -m studies.shipped fast --unlabelled ...`.
 
 Two trainings by `builder-tools train`: a wide network, and the network that is shipped, taught by
 people's votes, by the wide one and by others. What was ended goes on where it stopped.
@@ -16,15 +16,19 @@ from pathlib import Path
 
 from builder_tools.cli import main as builder_tools
 
-NETWORKS = {"fast": "compact", "tiny": "compact_tiny"}
-"""Model -> its network in the registry."""
+MODELS = {
+    "fast": "--network compact --stages 48:56 --learning-rate 0.003",
+    "tiny": "--network compact_tiny --stages 48:56 --learning-rate 0.003",
+    "third": "--network face_mobilenet --weights pretrained --stages 96:18 --learning-rate 0.001",
+}
+"""Model -> its network and how long it learns; `third` is a member of `accurate`."""
 WIDE = (
     "--network compact_wide --stages 48:20 --learning-rate 0.003 --batch-size 128"
     " --class-weight-power 0.2 --teachers {teacher}=0.85 face_expression=0.15 --teacher-share 0.5"
     " --original-share 0.1 --degrade 0.25 --ema-decay 0.999 --seed 0"
 )
 TAUGHT = (
-    "--stages 48:56 --learning-rate 0.003 --batch-size 128 --class-weight-power 0.2"
+    "--batch-size 128 --class-weight-power 0.2"
     " --teachers {teacher}=0.55 {wide}=0.28 face_expression=0.17 --teacher-share 0.7"
     " --degrade 0.2 --ema-decay 0.999 --int8"
 )
@@ -36,7 +40,7 @@ def trainings(
     """Return the options of the trainings that end in a model, in order.
 
     Args:
-        name: In `NETWORKS`.
+        name: In `MODELS`.
         seed: Of the last; the wide network is made once.
         runs: Folder of the runs.
         unlabelled: Folders and zips of faces without labels.
@@ -45,7 +49,7 @@ def trainings(
     wide, last = runs / "wide", f"{name}_{seed}"
     first = WIDE.format(teacher=teacher).split()
     taught = TAUGHT.format(teacher=teacher, wide=wide / "last.keras").split()
-    taught += ["--network", NETWORKS[name], "--seed", str(seed)]
+    taught += [*MODELS[name].split(), "--seed", str(seed)]
     faces = ["--unlabelled", *unlabelled]
     return [
         [*first, "--name", "wide", "--run", str(wide), *faces, "--train-only"],
@@ -57,13 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code of the first training that fails, else 0."""
     parser = argparse.ArgumentParser(
         prog="python -m studies.shipped",
-        description="Train `fast` or `tiny` as they were shipped, from the models that taught "
+        description="Train `fast`, `tiny` or a member of `accurate` as shipped, from what taught "
         "them. Hours on a CPU, minutes on a GPU (KERAS_BACKEND=jax).",
         epilog="example:\n  python -m studies.shipped fast --unlabelled faces.zip cut_faces/",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("model", choices=NETWORKS)
+    add("model", choices=MODELS)
     add("--unlabelled", nargs="+", required=True, metavar="FOLDER|ZIP",
         help="faces without labels. Shipped models saw 8,544 of films and news, as they are and "
         "as `builder-tools clean --size 48` cuts them")  # fmt: skip

@@ -18,9 +18,10 @@ from builder_tools.cards import find_model
 from builder_tools.datasets.ferplus import is_face, load_ferplus, vote_distribution
 from builder_tools.datasets.table import ImageTable
 from builder_tools.decisions import apply_decision
-from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
 from builder_tools.evaluation import (
     PROTOCOLS,
+    Protocol,
     balanced_decision,
     nine_class_labels,
 )
@@ -125,7 +126,7 @@ def run_trial(trial: Trial, runs: Path, *, source: str | Path | None = None) -> 
         np.save(file, found.astype(np.float16))
     row = _described(trial, run)
     for prefix, protocol in JUDGED.items():
-        figures = _figures(PROTOCOLS[protocol], valid, found)
+        figures = figures_on(PROTOCOLS[protocol], valid, found)
         row |= {f"valid_{prefix}_{name}": value for name, value in figures.items()}
     with replacing(done) as partial:
         partial.write_text(json.dumps(row, indent=1))
@@ -203,7 +204,7 @@ def _best_biases(valid: ImageTable, found: np.ndarray, train: ImageTable) -> dic
 
     def mean_recall(biases: dict[str, float]) -> float:
         decided = apply_decision(found, NINE_EMOTIONS, biases)
-        return _figures(protocol, valid, decided)["mean_recall"]
+        return figures_on(protocol, valid, decided)["mean_recall"]
 
     candidates = [balanced_decision(labels, NINE_EMOTIONS, strength=s) for s in STRENGTHS]
     return max(candidates, key=mean_recall)
@@ -219,8 +220,18 @@ def _predict(network, images: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _figures(protocol, part: ImageTable, found: np.ndarray) -> dict[str, Any]:
-    judged = protocol.apply(part.table, found, NINE_EMOTIONS).evaluate().to_dict()
+def figures_on(
+    protocol: Protocol, part: ImageTable, found: np.ndarray, emotions: EmotionSet = NINE_EMOTIONS
+) -> dict[str, Any]:
+    """Return what a protocol says of answers: accuracy with its interval, macro-F1, recalls.
+
+    Args:
+        protocol: One of `PROTOCOLS`.
+        part: Faces of FER+.
+        found: `(n, k)` probabilities.
+        emotions: Their classes.
+    """
+    judged = protocol.apply(part.table, found, emotions).evaluate().to_dict()
     recall = {f"recall_{name}": value for name, value in judged.pop("per_class_recall").items()}
     wanted = ("accuracy", "accuracy_95", "macro_f1", "mean_recall")
     return {name: judged[name] for name in wanted} | recall

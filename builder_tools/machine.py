@@ -47,4 +47,8 @@ def _accelerator() -> str:
 
         device = jax.devices()[0]
         return "" if device.platform == "cpu" else device.device_kind
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
     return ""

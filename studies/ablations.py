@@ -18,7 +18,7 @@ from builder_tools.evaluation import paired_gains
 from builder_tools.media import replacing
 from builder_tools.training import Stage, TrainingConfig
 from studies.figures import plot_gains, plot_recalls
-from studies.intervals import by_variant, recentred
+from studies.intervals import by_variant, gain_columns, recentred
 from studies.plans import LOG, Plan, plan_command, read_answers
 from studies.report import draw, joined, markdown, points, write_page
 from studies.trials import Trial
@@ -104,10 +104,9 @@ def summarise(
         kept = labels[split] >= 0
         own, other = (answers[split][trial][kept] for trial in both)
         gains = paired_gains(labels[split][kept], own, other, len(FERPLUS_EIGHT))
-        for name in FIGURES:
-            gain = recentred(gains[name], row[name] - base[name])
-            ends = {"": gain.value, "_low": gain.low, "_high": gain.high}
-            row |= {f"{name}_gain{end}": value for end, value in ends.items()}
+        row |= gain_columns(
+            {name: recentred(gains[name], row[name] - base[name]) for name in FIGURES}
+        )
         rows.append(row)
     return by_variant(pd.DataFrame(rows), ["group", "variant"]).drop(columns=["trial", "seed"])
 

@@ -177,7 +177,9 @@ def _fit(network, teacher, config: TrainingConfig, faces, valid, folder: RunFold
         verbose=0,
         callbacks=[
             EpochSeed(batches, config.seed, model),
-            _Comparison(FaceBatches(valid, np.zeros((len(valid), 1)), batch_size=config.batch_size)),
+            _Comparison(
+                FaceBatches(valid, np.zeros((len(valid), 1)), batch_size=config.batch_size)
+            ),
             Progress(config.epochs, stage),
             Checkpoint(network, folder, config, config.phases[-1], stage, data),
             _Deadline(minutes),

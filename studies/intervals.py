@@ -10,7 +10,7 @@ all seeds share:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -69,6 +69,15 @@ def by_variant(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
             row[f"{name}_sd"] = own[name].std(ddof=1)
         found.append(row)
     return pd.DataFrame(found)
+
+
+def gain_columns(gains: Mapping[str, Figure]) -> dict[str, float]:
+    """Return gains as columns of a row: `<figure>_gain`, `<figure>_gain_low`, `..._high`."""
+    return {
+        f"{name}_gain{end}": value
+        for name, gain in gains.items()
+        for end, value in {"": gain.value, "_low": gain.low, "_high": gain.high}.items()
+    }
 
 
 def verdict(low: float, high: float, seeds: int, than: str) -> str:

@@ -21,10 +21,11 @@ from builder_tools.cli.release import need_study
 from builder_tools.cli.verb import positive
 from builder_tools.emotions import FERPLUS_EIGHT, NINE_EMOTIONS
 from builder_tools.evaluation import restrict
+from builder_tools.journal import alone_in
 from builder_tools.media import replacing
 from studies.command import command, study_parser
 from studies.table import Job, pending, run_table, say_missing
-from studies.trials import ANSWERS, Trial, run_trial
+from studies.trials import ANSWERS, Trial, finished_row, need_weights, run_trial
 
 LOG = "experiments.csv"
 ANSWERS_FILE = "experiments_{split}_labels.npz"
@@ -43,6 +44,7 @@ class Plan:
         seeds: Unless others are asked for.
         trials: From seeds to trials, in the order in which they are run.
         write: From the folder of reports and the source of FER+ to the pages that were written.
+        parts: What the parts of a variant, joined by `-`, are: each is an option to choose by.
     """
 
     study: str
@@ -51,6 +53,7 @@ class Plan:
     seeds: tuple[int, ...]
     trials: Callable[[Sequence[int]], Iterator[Trial]]
     write: Callable[[Path, Path | None], list[Path]]
+    parts: tuple[str, ...] = ()
 
 
 def plan_command(plan: Plan, arguments: Sequence[str] | None = None) -> int:
@@ -59,8 +62,49 @@ def plan_command(plan: Plan, arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--jobs", type=positive, default=1, help="trials beside each other")
     add("--groups", nargs="+", default=[], help="of these groups only")
-    add("--trial", metavar="KEY", help="run this one in this process; adds no row")
+    for part in plan.parts:
+        add(f"--{part}", nargs="+", default=[], help=f"of these {part} only")
+    add("--in-process", action="store_true",
+        help="run all in this process, one after the other: each start costs seconds")  # fmt: skip
+    add_finished_option(parser)
+    add("--trial", nargs="+", metavar="KEY", help="run these in this process; adds no row")
     return command(parser, partial(_act, plan), arguments)
+
+
+def add_finished_option(parser: argparse.ArgumentParser) -> None:
+    """Add --finished."""
+    parser.add_argument(
+        "--finished",
+        action="store_true",
+        help="add what finished runs in --runs have (of another machine, say), begin none",
+    )
+
+
+def chosen_trials(plan: Plan, options: argparse.Namespace) -> list[Trial]:
+    """Return the trials that the options ask for.
+
+    Raises:
+        ValueError: If an option names what no trial has.
+    """
+    wanted = {-1: options.groups} | {
+        place: getattr(options, part) for place, part in enumerate(plan.parts)
+    }
+    trials = list(plan.trials(options.seeds))
+    for place, values in wanted.items():
+        known = dict.fromkeys(_part(trial, place) for trial in trials)
+        unknown = [value for value in values if value not in known]
+        if unknown:
+            raise ValueError(f"Expected some of {list(known)}. Received: {unknown}.")
+    return [
+        trial
+        for trial in trials
+        if all(not values or _part(trial, place) in values for place, values in wanted.items())
+    ]
+
+
+def _part(trial: Trial, place: int) -> str:
+    """Return the group of a trial (-1), or a part of its variant."""
+    return trial.group if place < 0 else trial.variant.split("-")[place]
 
 
 def find_trial(trials: Iterable[Trial], key: str) -> Trial:
@@ -83,9 +127,16 @@ def trial_jobs(trials: Iterable[Trial], make: Callable[[Trial], dict]) -> list[J
 def run_apart(trial: Trial, runs: Path, *, source: Path | None, at_once: int) -> dict:
     """Run a trial in a process of its own, with its share of the cores; return its row.
 
+    A trial that was run before is only read.
+
     Raises:
+        FileNotFoundError: If the weights that it starts from are not there.
         RuntimeError: If the process fails; says its last line, and where the others are.
     """
+    row = finished_row(trial, runs)
+    if row is not None:
+        return row
+    need_weights(trial.config.network, trial.config.weights)
     threads = str(max((os.cpu_count() or 1) // at_once, 1))
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
     words = [sys.executable, "-m", f"studies.{trial.study}", "--trial", trial.key]
@@ -99,6 +150,14 @@ def run_apart(trial: Trial, runs: Path, *, source: Path | None, at_once: int) ->
     if code:
         last = " ".join(log.read_text(errors="replace").strip().splitlines()[-1:])
         raise RuntimeError(f"exit code {code}: {last} (see {log})")
+    return run_trial(trial, runs, source=source)
+
+
+def run_here(trial: Trial, runs: Path, *, source: Path | None) -> dict:
+    """Run a trial in this process; return its row."""
+    import keras
+
+    keras.backend.clear_session()
     return run_trial(trial, runs, source=source)
 
 
@@ -120,28 +179,36 @@ def keep_answers(trials: Iterable[Trial], runs: Path, reports: Path) -> None:
     }
     if not found:
         return
-    together = read_answers(reports, "valid")
-    together |= {key: labels.astype(np.uint8) for key, labels in found.items()}
     path = reports / ANSWERS_FILE.format(split="valid")
-    with replacing(path) as partial_file, partial_file.open("wb") as file:
-        np.savez_compressed(file, **together)
+    with alone_in(reports):
+        together = read_answers(reports, "valid")
+        together |= {key: labels.astype(np.uint8) for key, labels in found.items()}
+        with replacing(path) as partial_file, partial_file.open("wb") as file:
+            np.savez_compressed(file, **together)
 
 
 def _act(plan: Plan, options: argparse.Namespace) -> int:
     need_study()
-    trials = list(plan.trials(options.seeds))
     if options.trial:
-        run_trial(find_trial(trials, options.trial), options.runs, source=options.source)
+        trials = list(plan.trials(options.seeds))
+        for trial in [find_trial(trials, key) for key in options.trial]:
+            run_here(trial, options.runs, source=options.source)
         return 0
-    chosen = [trial for trial in trials if not options.groups or trial.group in options.groups]
-    make = partial(run_apart, runs=options.runs, source=options.source, at_once=options.jobs)
+    chosen = chosen_trials(plan, options)
+    make = partial(run_apart, at_once=options.jobs)
+    if options.in_process:
+        make = run_here
+    if options.finished:
+        chosen = [trial for trial in chosen if finished_row(trial, options.runs)]
+    make = partial(make, runs=options.runs, source=options.source)
     jobs, log = trial_jobs(chosen, make), options.reports / LOG
     if options.list:
         print("".join(f"{job.key}\n" for job in pending(jobs, log)), end="")
         return 0
     missing = {}
     if not options.report:
-        missing = run_table(jobs, log, at_once=options.jobs, minutes=options.minutes)
+        at_once = 1 if options.in_process else options.jobs
+        missing = run_table(jobs, log, at_once=at_once, minutes=options.minutes)
         keep_answers(chosen, options.runs, options.reports)
     for path in plan.write(options.reports, options.source):
         print(path)

@@ -21,17 +21,25 @@ from builder_tools.datasets.labels import majority_eight_labels
 from builder_tools.emotions import FERPLUS_EIGHT
 from builder_tools.evaluation import paired_gains
 from builder_tools.media import replacing
-from builder_tools.networks import NETWORKS
+from builder_tools.networks import NETWORKS, PRETRAINED
 from builder_tools.training import Stage, TrainingConfig
-from studies.intervals import by_variant
+from studies.intervals import by_variant, gain_columns
 from studies.plans import LOG, Plan, plan_command, read_answers
+from studies.pretraining import distilled_weights
 from studies.report import interval, joined, markdown, points, write_page
 from studies.trials import Trial
 
 STUDY = "transfer"
 SEEDS = (0, 1, 2)
-STARTS = {"efficientnet_lite0": "objects", "face_mobilenet": "faces", "face_resnet": "faces"}
-"""Network -> what its published weights were trained to tell apart."""
+STARTS = {
+    "efficientnet_lite0": "objects",
+    "face_mobilenet": "faces",
+    "face_resnet": "faces",
+    "vgg16": "distilled",
+    "resnet50": "distilled",
+}
+"""Network -> what the weights it starts from tell apart; `distilled`: faces, from a network that
+does (`studies.pretraining`)."""
 SHARES = {5: 1_428, 25: 7_139, 100: None}
 """Per cent of the training faces -> how many; None for all."""
 SIZE = 48
@@ -41,15 +49,18 @@ HEAD_EPOCHS = 4
 EPOCH_FACES = 14_272
 """Faces an epoch: half of FER+ train in whole batches of 64, whatever the share."""
 RATE, LOW_RATE = 1e-3, 2e-4
-"""Of random weights, and of published ones once they learn."""
+"""Of random weights, and of published ones once they learn; the lower one, too, of random weights
+without batch normalisation, which stay where they began at the higher."""
 COPIES = 2
 """Augmented copies of each face whose features are computed once where layers are frozen."""
 DEPTHS = ("frozen", "last", "all")
 FIGURES = ("accuracy", "macro_f1", "mean_recall")
 IMPOSSIBLE = (
     "Random weights have no cells but `all`: a backbone that never learnt is no start. No one "
-    "network is there with all three starts: ImageNet's weights of the two face networks are "
-    "nowhere to be had, nor those of EfficientNet-Lite0 for faces."
+    "network is there with all starts: ImageNet's weights of the two face networks are nowhere to "
+    "be had, nor those of EfficientNet-Lite0 for faces; VGG16's and ResNet50's are published, but "
+    "could not be reached, so that they start from faces distilled from face_mobilenet "
+    "([pretraining](pretraining.md))."
 )
 UNTUNED = (
     "The rates are the same for every network and were not tuned. Tried for the head on 5 % of the "
@@ -78,22 +89,23 @@ def cell(network: str, start: str, depth: str, share: int, seed: int) -> Trial:
 
     Args:
         network: Name in `STARTS`.
-        start: `scratch`, `objects` or `faces`.
+        start: `scratch`, or that of `STARTS`.
         depth: Name in `DEPTHS`.
         share: Per cent in `SHARES`.
         seed: Of the run and of the subset.
     """
-    size = NETWORKS[network].size_from(SIZE)
+    spec = NETWORKS[network]
+    size = spec.size_from(SIZE)
     stages, scratch = (Stage(size, EPOCHS, "head"),), start == "scratch"
     if depth != "frozen":
-        learns = "all" if depth == "all" else NETWORKS[network].unfreeze
+        learns = "all" if depth == "all" else spec.unfreeze
         stages = (Stage(size, HEAD_EPOCHS, "head"), Stage(size, EPOCHS - HEAD_EPOCHS, learns))
     config = TrainingConfig(
         network=network,
-        weights=None if scratch else "pretrained",
+        weights=start_weights(network, start),
         stages=(Stage(size, EPOCHS),) if scratch else stages,
         optimizer="adam",
-        learning_rate=RATE,
+        learning_rate=LOW_RATE if scratch and not spec.batch_norm else RATE,
         fine_tune_learning_rate=None if scratch else LOW_RATE,
         schedule="exponential",
         decay_rate=0.8,
@@ -107,6 +119,13 @@ def cell(network: str, start: str, depth: str, share: int, seed: int) -> Trial:
     )
     variant = f"{start}-{depth}-{share}"
     return Trial(STUDY, network, variant, config, "soft", train_faces=SHARES[share])
+
+
+def start_weights(network: str, start: str) -> str | None:
+    """Return what a backbone starts from, as `TrainingConfig.weights`; the same on any machine."""
+    if start == "scratch":
+        return None
+    return distilled_weights(network) if start == "distilled" else PRETRAINED
 
 
 def transfer_table(
@@ -137,9 +156,7 @@ def transfer_table(
         frozen = cell(row["group"], STARTS[row["group"]], "frozen", int(share), row["seed"]).key
         if {row["trial"], frozen} <= set(answers):
             own, base = (answers[trial][kept] for trial in (row["trial"], frozen))
-            for name, gain in paired_gains(labels[kept], own, base, len(FERPLUS_EIGHT)).items():
-                ends = {"": gain.value, "_low": gain.low, "_high": gain.high}
-                about |= {f"{name}_gain{end}": value for end, value in ends.items()}
+            about |= gain_columns(paired_gains(labels[kept], own, base, len(FERPLUS_EIGHT)))
         found.append(about)
     return by_variant(pd.DataFrame(found), ["group", "start", "depth", "share"])
 
@@ -172,7 +189,8 @@ def write_report(reports: Path, source: Path | None = None) -> list[Path]:
         "# Transfer: where networks start from, and how much of them learns",
         f"Each run sees {EPOCHS} epochs of {EPOCH_FACES:,} faces of {SIZE} px (the next larger "
         "size a network can take), whatever share of FER+ train it has: Adam, the rate times 0.8 "
-        f"an epoch, from {RATE:g}, and from {LOW_RATE:g} once published weights learn; light "
+        f"an epoch, from {RATE:g}, and from {LOW_RATE:g} once published weights learn, or random "
+        "ones without batch normalisation; light "
         f"augmentation; of {EPOCHS} epochs the first {HEAD_EPOCHS} teach the head alone where more "
         f"learns afterwards. What is frozen is computed once for {COPIES} copies of each face. "
         "FER+ valid, majority-8. A gain is that on the same network, share and seed with the head "
@@ -195,10 +213,16 @@ def write_report(reports: Path, source: Path | None = None) -> list[Path]:
 PLAN = Plan(
     STUDY,
     "Train networks from random weights, ImageNet's and those of faces; let more or less learn.",
-    ("--minutes 90", "--groups face_mobilenet --seeds 0", "--list", "--report"),
+    (
+        "--minutes 90",
+        "--groups face_mobilenet --depths frozen last --shares 100 --seeds 0",
+        "--groups vgg16 --starts scratch --in-process",
+        "--finished",
+    ),
     SEEDS,
     transfer_trials,
     write_report,
+    ("starts", "depths", "shares"),
 )
 
 

@@ -6,6 +6,8 @@ asked about it.
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import date
@@ -28,13 +30,15 @@ from builder_tools.evaluation import (
 from builder_tools.headless import headless_network
 from builder_tools.machine import hardware
 from builder_tools.media.partial import replacing
+from builder_tools.networks import PRETRAINED
 from builder_tools.training import Samples, TrainingConfig, TrainingRun, train
 from studies.table import what_differs
 
 JUDGED = {"eight": "ferplus-majority-8", "nine": "ferplus-nine"}
 """Prefix of a column -> protocol."""
 
-ANSWERS = "valid.npy"
+ANSWERS, ROW = "valid.npy", "row.json"
+"""What a finished trial leaves in its folder."""
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 """Of logit adjustment; the best on valid is taken."""
@@ -93,6 +97,25 @@ class Trial:
         return {name: value for name, value in what_differs(self).items() if name not in names}
 
 
+def finished_row(trial: Trial, runs: Path) -> dict[str, Any] | None:
+    """Return the row of a trial that was run, here or on another machine; None where it was not."""
+    done = runs / trial.key / ROW
+    return json.loads(done.read_text()) if done.is_file() else None
+
+
+def need_weights(network: str, weights: str | None) -> None:
+    """Refuse to go on where distilled weights are not there.
+
+    Raises:
+        FileNotFoundError: Says how they are made.
+    """
+    if weights not in (None, PRETRAINED) and not Path(weights).is_file():
+        raise FileNotFoundError(
+            f"Expected distilled weights in {weights}. Received: no such file. "
+            f"`python -m studies.pretraining {network}` makes it."
+        )
+
+
 def run_trial(trial: Trial, runs: Path, *, source: str | Path | None = None) -> dict[str, Any]:
     """Run a trial, or go on with it, and return its row.
 
@@ -102,12 +125,11 @@ def run_trial(trial: Trial, runs: Path, *, source: str | Path | None = None) -> 
             valid (`valid.npy`: `(n, 9)` probabilities).
         source: Where FER+ is.
     """
-    folder = runs / trial.key
-    done = folder / "row.json"
-    if done.is_file():
-        return json.loads(done.read_text())
-    faces = load_ferplus(source)
-    faces = faces.rows(is_face(faces.votes))
+    row = finished_row(trial, runs)
+    if row is not None:
+        return row
+    need_weights(trial.config.network, trial.config.weights)
+    folder, faces = runs / trial.key, read_faces(source)
     valid = watched = faces.split("valid")
     if trial.train_faces is not None:
         watched = _subset(valid, min(trial.train_faces // WATCHED_SHARE, len(valid) // 2))
@@ -128,9 +150,16 @@ def run_trial(trial: Trial, runs: Path, *, source: str | Path | None = None) -> 
     for prefix, protocol in JUDGED.items():
         figures = figures_on(PROTOCOLS[protocol], valid, found)
         row |= {f"valid_{prefix}_{name}": value for name, value in figures.items()}
-    with replacing(done) as partial:
+    with replacing(folder / ROW) as partial:
         partial.write_text(json.dumps(row, indent=1))
     return row
+
+
+@functools.cache
+def read_faces(source: str | Path | None) -> ImageTable:
+    """Return the faces of FER+, without what people took for none; read once a process."""
+    faces = load_ferplus(source)
+    return faces.rows(is_face(faces.votes))
 
 
 def training_samples(trial: Trial, faces: ImageTable) -> Samples:
@@ -173,6 +202,9 @@ def _balanced(trial: Trial, images: np.ndarray, labels: np.ndarray):
 
 def _described(trial: Trial, run: TrainingRun) -> dict[str, Any]:
     config = trial.config
+    of_file = {}
+    if config.weights not in (None, PRETRAINED):
+        of_file["weights_sha256"] = hashlib.sha256(Path(config.weights).read_bytes()).hexdigest()
     return {
         "date": date.today().isoformat(),
         "study": trial.study,
@@ -195,6 +227,7 @@ def _described(trial: Trial, run: TrainingRun) -> dict[str, Any]:
         "epochs": len(run.history),
         "minutes": round(float(run.history["seconds"].sum()) / 60, 2),
         "machine": hardware(),
+        **of_file,
     }
 
 

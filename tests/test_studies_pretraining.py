@@ -1,4 +1,4 @@
-"""Distilling a face network: it learns, stops, goes on, and gives a file that networks start from."""
+"""Distilling a face network: it stops, goes on, and gives a file that networks start from."""
 
 import dataclasses
 import json

@@ -289,6 +289,15 @@ def test_more_trials_go_on_where_the_search_ended(tmp_path):
     pd.testing.assert_frame_equal(second.trials[:2], first.trials)
 
 
+def test_out_of_time_it_stops_between_trials_and_goes_on_later(tmp_path):
+    with pytest.raises(RuntimeError, match="Expected time for a trial"):
+        tune(Imagined(), TRAIN, VALID, trials=3, folder=tmp_path, minutes=0)
+    assert len(tune(Imagined(), TRAIN, VALID, trials=1, folder=tmp_path).trials) == 1
+    result = tune(Imagined(), TRAIN, VALID, trials=3, folder=tmp_path, minutes=0)
+    assert result.trials["status"].tolist() == ["completed"]
+    assert len(tune(Imagined(), TRAIN, VALID, trials=3, folder=tmp_path, minutes=9).trials) == 3
+
+
 @pytest.mark.parametrize("error", [MemoryError, keras_tuner.errors.FailedTrialError])
 def test_a_failed_trial_is_recorded_and_the_search_goes_on(tmp_path, error):
     hypermodel = Imagined(failing=(1, 3, 4, 5), error=error)

@@ -51,6 +51,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         seed: Of weights, order and augmentation; the same in every trial.
         feature_copies: Compute what frozen layers give once for all trials, for so many augmented
             copies of each face (see `TrainingConfig`); 0 anew each step.
+        batch_norm_momentum: See `TrainingConfig`.
 
     Raises:
         ValueError: If the network is unknown, or a number is too small.
@@ -71,6 +72,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         patience: int | None = None,
         seed: int = 0,
         feature_copies: int = 0,
+        batch_norm_momentum: float | None = None,
     ) -> None:
         if network not in NETWORKS:
             raise ValueError(f"Expected one of {list(NETWORKS)}. Received: network={network!r}.")
@@ -84,6 +86,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         self.weights = None if weights is None else str(weights)
         self.batch_size, self.precision = batch_size, precision
         self.patience, self.seed, self.feature_copies = patience, seed, feature_copies
+        self.batch_norm_momentum = batch_norm_momentum
         self.config(keras_tuner.HyperParameters())  # refuses what no trial could be made of
 
     def config(
@@ -105,6 +108,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             patience=self.patience,
             seed=self.seed,
             feature_copies=self.feature_copies,
+            batch_norm_momentum=self.batch_norm_momentum,
             monitor=monitor,
             keep="best",
             **drawn.fields,
@@ -170,6 +174,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything that decides what a trial means, apart from the data."""
+        later = ("feature_copies", "batch_norm_momentum")
         return {
             "network": self.network,
             "num_classes": self.num_classes,
@@ -182,8 +187,8 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             "patience": self.patience,
             "seed": self.seed,
             "space": dataclasses.asdict(self.space),
-            # searches begun before there were copies go on
-            **({"feature_copies": self.feature_copies} if self.feature_copies else {}),
+            # searches begun before there were these go on
+            **{name: getattr(self, name) for name in later if getattr(self, name)},
         }
 
     def _unfrozen(self) -> tuple[int | str, ...]:

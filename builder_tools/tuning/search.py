@@ -43,6 +43,7 @@ def tune(
     objective: str = "val_accuracy",
     overwrite: bool = False,
     seed: int = 0,
+    minutes: float | None = None,
     chief: Chief | None = None,
 ) -> SearchResult:
     """Search for the best configuration by Bayesian optimisation, or go on with a search.
@@ -59,6 +60,7 @@ def tune(
         objective: Name in `OBJECTIVES`; more is better.
         overwrite: Remove the search that lives in the folder, and begin anew.
         seed: Of the choice of points.
+        minutes: Begin no trial after so long; the next call goes on.
         chief: Run no trial here but hand them to workers that call `join_search` with its
             address; returns when all are done and the workers gone.
 
@@ -68,7 +70,7 @@ def tune(
     Raises:
         ValueError: If a number or name is wrong, no network can be built, the faces have one
             class only, or the folder holds another search.
-        RuntimeError: If every trial failed; `trials.csv` says why.
+        RuntimeError: If every trial failed (`trials.csv` says why), or none ended in time.
     """
     if trials < 1:
         raise ValueError(f"Expected trials >= 1. Received: {trials}.")
@@ -79,7 +81,7 @@ def tune(
     if overwrite:
         _remove_search(folder)
     _begin(folder, identity)
-    oracle = EmotionOracle(objective, trials=trials, seed=seed)
+    oracle = EmotionOracle(objective, trials=trials, seed=seed, minutes=minutes)
     # KerasTuner prints; stdout is for results.
     with contextlib.redirect_stdout(sys.stderr), playing(chief):
         tuner = EmotionTuner(
@@ -218,6 +220,8 @@ def _result(
 ) -> SearchResult:
     table = trial_table(oracle, project)
     write_table(table, folder / TABLE_FILE)
+    if not oracle.num_ended:
+        raise RuntimeError("Expected time for a trial. None ended. Allow more minutes.")
     best = oracle.get_best_trials(1)[0]
     if best.status != "COMPLETED":
         raise RuntimeError(

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import json
 import logging
+import math
 import os
 import threading
 import time
@@ -22,7 +23,7 @@ from pathlib import Path
 import keras
 import keras_tuner
 import numpy as np
-from keras_tuner.engine.trial import TrialStatus
+from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.oracles import BayesianOptimizationOracle
 from keras_tuner.src.engine import oracle as locks
 
@@ -63,9 +64,12 @@ class EmotionOracle(BayesianOptimizationOracle):
         objective: What is maximised.
         trials: How many in all.
         seed: Of the search.
+        minutes: Begin no trial after so long.
     """
 
-    def __init__(self, objective: str, *, trials: int, seed: int) -> None:
+    def __init__(
+        self, objective: str, *, trials: int, seed: int, minutes: float | None = None
+    ) -> None:
         super().__init__(
             keras_tuner.Objective(objective, "max"),
             max_trials=trials,
@@ -74,6 +78,7 @@ class EmotionOracle(BayesianOptimizationOracle):
             max_consecutive_failed_trials=trials + 1,
         )
         self.verbose = 0
+        self._ends_at = time.monotonic() + (math.inf if minutes is None else 60 * minutes)
 
     def populate_space(self, trial_id):
         """Return the next point, a random one where the model proposes a point once more."""
@@ -89,6 +94,8 @@ class EmotionOracle(BayesianOptimizationOracle):
     @keras_tuner.synchronized
     def create_trial(self, tuner_id):
         """Return the next trial; none yet, while a trial of another may come back."""
+        if time.monotonic() > self._ends_at:
+            return Trial(hyperparameters=self.get_space(), status=TrialStatus.STOPPED)
         trial = super().create_trial(tuner_id)
         if trial.status == TrialStatus.STOPPED and self.ongoing_trials:
             trial.status = TrialStatus.IDLE

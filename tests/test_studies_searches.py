@@ -10,12 +10,12 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras_tuner = pytest.importorskip("keras_tuner")
 
-from toy_study import tiny_backbone, tiny_spec, toy_faces, write_official
+from toy_study import tiny_backbone, tiny_spec, toy_faces, write_official  # noqa: E402
 
-from builder_tools.networks import NETWORKS
-from builder_tools.training import fine_tuning_stages
-from studies import searches, transfer
-from studies.plans import read_answers
+from builder_tools.networks import NETWORKS  # noqa: E402
+from builder_tools.training import fine_tuning_stages  # noqa: E402
+from studies import searches, transfer  # noqa: E402
+from studies.plans import read_answers  # noqa: E402
 
 
 @pytest.mark.parametrize("network", transfer.STARTS)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from builder_tools.detectors import make_detector, scales
+from builder_tools.detectors.base import SAME_FACE_IOU
 from builder_tools.detectors.turning import (
     as_turned,
     check_rotation,
@@ -303,10 +304,28 @@ def test_followed_faces_are_where_a_search_finds_them(detector, head):
     assert len(followed) == 2
     for one, other in zip(followed, searched, strict=True):
         assert one.box.iou(other.box) > 0.75
-    assert detector.follow(_scene(head, now[:1]), known) is None
+    assert len(detector.follow(_scene(head, now[:1]), known)) == 1
     assert detector.follow(_scene(head, now), []) == []
     (new,) = detector.detect_large(_scene(head, now))
     assert new.box.iou(searched[0].box) > 0.7, "one quick look shows the near face only"
+
+
+def test_places_are_searched_as_the_whole_image_is(detector, head):
+    """A small face is found where it is looked for, with the box that a search of all gives it."""
+    image = _scene(head, [(300, 200, 300), (900, 500, 60)])
+    found, doubts = detector.detect_and_doubt(image)
+    assert len(found) == 2 and not any(
+        doubt.box.iou(face.box) > SAME_FACE_IOU for doubt in doubts for face in found
+    )
+    (face,), _ = detector.detect_at(image, [], [replace(found[1], box=found[1].box.shift(30, -20))])
+    assert face.box.iou(found[1].box) > 0.9 and face.score == pytest.approx(found[1].score, abs=0.1)
+    assert detector.detect_at(image, [], []) == ([], [])
+    large = [replace(found[0], box=found[0].box.scale(2.5))]
+    assert detector.detect_at(image, large, []) is None, "faces so large need the coarse look"
+    many = [
+        Face(Box(x, y, x + 40, y + 40), 0.5) for x in range(200, 1900, 300) for y in (200, 500, 800)
+    ]
+    assert detector.detect_at(image, [], many) is None, "all of the image costs hardly more"
 
 
 def test_a_turned_face_is_followed_as_it_lies(detector, head):

@@ -120,23 +120,47 @@ def test_streams_are_searched_on_a_schedule_and_followed_in_between():
 
 
 def test_a_lost_face_or_a_cut_is_searched_for_at_once():
+    """And again soon where somebody has come or gone."""
     lost = FollowsSquare([], [])
-    _run(square_film(5, gone=(2,)), lost)
-    assert lost.searched == [0, 2]
+    _run(square_film(8, gone=(2,)), lost)
+    assert lost.searched == [0, 2, 4, 6]
     cut = FollowsSquare([], [])
     _run(square_film(5, cut_at=3), cut)
     assert cut.searched == [0, 3] and cut.followed == [1, 2, 4]
 
 
+def _asked_about_places(detector, answer):
+    """Let a detector look at places; return what it is asked: how many faces, how sure doubts."""
+    asked = []
+
+    def look(image, faces, doubts):
+        asked.append((len(faces), [doubt.score for doubt in doubts]))
+        return answer(image, doubts)
+
+    detector.detect_at = look
+    return asked
+
+
 def test_a_face_that_flickers_is_looked_for_where_it_was():
-    """Lost once, it is searched for once, and found again without another search."""
+    """So no other search of the whole image is needed."""
     detector = FollowsSquare([], [])
-    told = []
-    look = detector.follow
-    detector.follow = lambda image, faces, lost: told.append(len(lost)) or look(image, faces, lost)
+    asked = _asked_about_places(detector, lambda image, doubts: (detector._white(image), []))
     found = _run(square_film(5, gone=(1,)), detector)
     assert [len(faces) for faces in found] == [1, 0, 1, 1, 1]
-    assert detector.searched == [0, 1] and told == [0, 1, 0, 0]
+    assert detector.searched == [0] and asked == [(1, []), (0, [0.9])]
+
+
+def test_places_that_may_show_a_face_are_looked_at():
+    """The unlikely ones only where somebody has come or gone."""
+    detector = FollowsSquare([], [])
+    asked = _asked_about_places(detector, lambda image, doubts: ([], doubts))
+    places = [Face(Box(120, 60, 140, 80), score) for score in (0.3, 0.5)]
+    detector.detect_and_doubt = lambda image: (detector.detect(image), places)
+    _run(square_film(7, gone=range(5), cut_at=5), detector)
+    assert asked == [(0, [0.5])] * 5, "a cut is not somebody who comes"
+    asked.clear()
+    _run(square_film(7, step=9, gone=range(5)), detector)
+    assert asked == [(0, [0.5])] * 4 + [(0, [0.3, 0.5])]
 
 
 def test_a_still_scene_is_searched_once_a_second():

@@ -14,7 +14,8 @@ import logging
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
@@ -127,10 +128,7 @@ class BaseDetector(ABC):
             ValueError: If the image has another shape or type.
             RuntimeError: If the detector is closed, or cannot be used in a forked process.
         """
-        check_image(image_rgb)
-        with at_work(), self._own_lock():
-            if self._closed:
-                raise RuntimeError(f"This {type(self).__name__} is closed. Make a new one.")
+        with self._working_on(image_rgb):
             found = find_in_parts(self._find, image_rgb)
         return self._tidy(found, image_rgb)
 
@@ -150,6 +148,15 @@ class BaseDetector(ABC):
     @abstractmethod
     def _find(self, image_rgb: np.ndarray) -> list[Face]:
         """Ask the back end; the image is checked and contiguous."""
+
+    @contextmanager
+    def _working_on(self, image_rgb: np.ndarray) -> Iterator[None]:
+        """Let one image in at a time, and none that is no image or comes after the end."""
+        check_image(image_rgb)
+        with at_work(), self._own_lock():
+            if self._closed:
+                raise RuntimeError(f"This {type(self).__name__} is closed. Make a new one.")
+            yield
 
     def _own_lock(self) -> threading.Lock:
         """Return this process's lock: a fork copies the object, held locks too, but no threads."""

@@ -19,13 +19,20 @@ import cv2
 import numpy as np
 
 from builder_tools.assets import asset_path
-from builder_tools.detectors.base import SAME_FACE_IOU, BaseDetector, check_image, moved
+from builder_tools.detectors.base import (
+    LONGEST_SIDE_PX,
+    SAME_FACE_IOU,
+    BaseDetector,
+    check_image,
+    moved,
+)
 from builder_tools.detectors.blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace
+from builder_tools.detectors.places import search_places
 from builder_tools.detectors.scales import (
     UNSURER_BY,
+    search_and_doubt,
     search_large,
     search_near,
-    search_scales,
     yunet,
 )
 from builder_tools.detectors.tiles import CANDIDATE_SCORE, search_tiles
@@ -93,25 +100,53 @@ class MediaPipeDetector(BaseDetector):
         with self._lock:
             self._model(FULL_RANGE if range == "full" else SHORT_RANGE)
 
-    def follow(
-        self, image_rgb: np.ndarray, faces: Sequence[Face], lost: Sequence[Face] = ()
-    ) -> list[Face] | None:
-        """Return faces, largest first, found again near where they were a moment ago.
+    def follow(self, image_rgb: np.ndarray, faces: Sequence[Face]) -> list[Face] | None:
+        """Return those faces, largest first, found again near where they were a moment ago.
 
-        None where one is lost, or without YuNet: then the whole image has to be searched.
+        None without YuNet: then the whole image has to be searched.
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB, as large as the image before.
             faces: Those of the image before.
-            lost: Faces not found in that image but before it; they need not be found now.
         """
         check_image(image_rgb)
         network = yunet() if self.range == "auto" else None
         if network is None:
             return None
         with at_work():
-            found = search_near(network, image_rgb, faces, self.min_score, lost)
+            found = search_near(network, image_rgb, faces, self.min_score)
         return None if found is None else self._tidy(found, image_rgb)
+
+    def detect_and_doubt(self, image_rgb: np.ndarray) -> tuple[list[Face], list[Face]]:
+        """Return the faces that `detect` finds, and places where a moment later one may be seen.
+
+        Args:
+            image_rgb: `(H, W, 3)` uint8 RGB.
+        """
+        if max(image_rgb.shape[:2]) > LONGEST_SIDE_PX:
+            return self.detect(image_rgb), []
+        with self._working_on(image_rgb):
+            found, doubts = self._find_and_doubt(np.ascontiguousarray(image_rgb))
+        return self._tidy(found, image_rgb), doubts
+
+    def detect_at(
+        self, image_rgb: np.ndarray, faces: Sequence[Face], doubts: Sequence[Face]
+    ) -> tuple[list[Face], list[Face]] | None:
+        """Return the faces and doubts that `detect_and_doubt` would find in some places.
+
+        None where all of the image may as well be searched, or has to be.
+
+        Args:
+            image_rgb: `(H, W, 3)` uint8 RGB, as large as the image before.
+            faces: Faces of the image before.
+            doubts: Its doubts; they are looked at as far as that costs little.
+        """
+        network = yunet() if self.range == "auto" else None
+        if network is None or max(image_rgb.shape[:2]) <= QUICK_PX:
+            return None
+        with self._working_on(image_rgb):
+            seen = search_places(network, image_rgb, faces, doubts, self.min_score, self._seen_in)
+        return None if seen is None else (self._tidy(seen[0], image_rgb), seen[1])
 
     def detect_large(self, image_rgb: np.ndarray) -> list[Face] | None:
         """Return what one quick look shows: faces of about 5 % of an image and more, largest first.
@@ -140,31 +175,33 @@ class MediaPipeDetector(BaseDetector):
         Raises:
             ValueError: If the image has another shape or type.
         """
-        check_image(image_rgb)
-        with at_work(), self._own_lock():
+        with self._working_on(image_rgb):
             found = self._near(image_rgb)
         return self._tidy(found, image_rgb)
 
     def _find(self, image_rgb: np.ndarray) -> list[Face]:
+        return self._find_and_doubt(image_rgb)[0]
+
+    def _find_and_doubt(self, image_rgb: np.ndarray) -> tuple[list[Face], list[Face]]:
         if self.range == "full":
-            return self._model(FULL_RANGE).find(image_rgb)
+            return self._model(FULL_RANGE).find(image_rgb), []
         if self.range == "short":
-            return self._near(image_rgb)
+            return self._near(image_rgb), []
         if max(image_rgb.shape[:2]) <= QUICK_PX:
             near = self._near(image_rgb)
             if near and all(_is_plain(face, image_rgb) for face in near):
-                return near
-        found = self._search(image_rgb)
+                return near, []
+        found, doubts = self._search(image_rgb)
         if found or _noise(image_rgb) < NOISY:
-            return found
-        return self._search(cv2.GaussianBlur(image_rgb, (0, 0), SMOOTHING_PX))
+            return found, doubts
+        return self._search(cv2.GaussianBlur(image_rgb, (0, 0), SMOOTHING_PX))[0], doubts
 
-    def _search(self, image_rgb: np.ndarray) -> list[Face]:
+    def _search(self, image_rgb: np.ndarray) -> tuple[list[Face], list[Face]]:
         network = yunet() if self.range == "auto" else None
         if network is not None:
-            return search_scales(network, image_rgb, self.min_score, self._seen_in)
+            return search_and_doubt(network, image_rgb, self.min_score, self._seen_in)
         short, full = self._model(SHORT_RANGE), self._model(FULL_RANGE)
-        return search_tiles(short, full, image_rgb, self.min_score, self.max_tiles)
+        return search_tiles(short, full, image_rgb, self.min_score, self.max_tiles), []
 
     def _near(self, image_rgb: np.ndarray) -> list[Face]:
         found = self._model(SHORT_RANGE).find(image_rgb)

@@ -94,6 +94,16 @@ def search_scales(
         min_score: Faces scored lower are left out.
         second: What another network, that frames as short range does, sees in a box.
     """
+    return search_and_doubt(network, image_rgb, min_score, second)[0]
+
+
+def search_and_doubt(
+    network: YuNet,
+    image_rgb: np.ndarray,
+    min_score: float,
+    second: Callable[[np.ndarray, Box], Face | None],
+) -> tuple[list[Face], list[Face]]:
+    """Return the faces of an image as `search_scales` does, and candidates that are none."""
     whole, factor = image_rgb, 1.0
     if max(image_rgb.shape[:2]) > FINE_PX:
         whole, factor = _quickly_resized(image_rgb, FINE_PX)
@@ -106,12 +116,34 @@ def search_scales(
             len(candidates),
             MOST_CANDIDATES,
         )
-    looked_at = _looked_at_again(network, image_rgb, candidates[:MOST_CANDIDATES], min_score)
-    faces = _sure_faces(image_rgb, looked_at, min_score, second)
+    faces, doubts = judged(network, image_rgb, candidates[:MOST_CANDIDATES], min_score, second)
     if not faces:
         amid = [_as_short_range(enlarge(face, factor)) for face in _amid_edge(network, whole)]
-        faces = [face for face in amid if face.score >= min_score]
-    return suppress_overlaps(faces, SAME_FACE_IOU)
+        faces = suppress_overlaps([f for f in amid if f.score >= min_score], SAME_FACE_IOU)
+    return faces, doubts
+
+
+def judged(
+    network: YuNet,
+    image_rgb: np.ndarray,
+    candidates: Sequence[Face],
+    min_score: float,
+    second: Callable[[np.ndarray, Box], Face | None],
+) -> tuple[list[Face], list[Face]]:
+    """Return which candidates are faces, each once, best score first, and which are not.
+
+    Args:
+        network: Looks at those in doubt from near by.
+        image_rgb: `(H, W, 3)` uint8 RGB.
+        candidates: As the network gave them, best score first.
+        min_score: See `search_scales`, as for the other arguments.
+    """
+    looked_at = _looked_at_again(network, image_rgb, candidates, min_score)
+    faces = suppress_overlaps(_sure_faces(image_rgb, looked_at, min_score, second), SAME_FACE_IOU)
+    placed = map(_as_short_range, candidates)
+    return faces, [
+        one for one in placed if not any(one.box.iou(face.box) > SAME_FACE_IOU for face in faces)
+    ]
 
 
 def _seen_at_both_sizes(network: YuNet, whole: np.ndarray, lowest: float) -> list[Face]:
@@ -175,27 +207,22 @@ def _agreed(face: Face, other: Face | None, min_score: float) -> list[Face]:
 
 
 def search_near(
-    network: YuNet,
-    image_rgb: np.ndarray,
-    faces: Sequence[Face],
-    min_score: float,
-    lost: Sequence[Face] = (),
+    network: YuNet, image_rgb: np.ndarray, faces: Sequence[Face], min_score: float
 ) -> list[Face] | None:
     """Return faces found again near where they were a moment ago.
 
-    None if a face is not found again, or if the image is so small that it may as well be searched.
+    None if the image is so small that it may as well be searched.
 
     Args:
         network: Finds them.
         image_rgb: `(H, W, 3)` uint8 RGB.
         faces: Those of an image before, as `search_scales` gives them.
         min_score: A face scored lower is not found.
-        lost: Faces that need not be found again.
     """
     if max(image_rgb.shape[:2]) <= SINGLE_LOOK_PX:
         return None
     found = []
-    for number, face in enumerate([*faces, *lost]):
+    for face in faces:
         window = face.box.square().scale(FOLLOW_AROUND).round()
         part = turned_back(crop(image_rgb, window), face.turned_deg)
         small, factor = _quickly_resized(part, FOLLOW_PX)
@@ -207,8 +234,6 @@ def search_near(
         near = [one for one in placed if one.box.iou(face.box) > SAME_FACE_IOU]
         if near:
             found.append(max(near, key=lambda one: one.box.iou(face.box)))
-        elif number < len(faces):
-            return None
     return suppress_overlaps(found, SAME_FACE_IOU)
 
 
@@ -219,7 +244,7 @@ def search_large(network: YuNet, image_rgb: np.ndarray, min_score: float) -> lis
 
 
 def _at_size(network: YuNet, image_rgb: np.ndarray, size_px: int, min_score: float) -> list[Face]:
-    small, factor = _resized(image_rgb, size_px)
+    small, factor = resized(image_rgb, size_px)
     return [enlarge(face, factor) for face in network.find(small, min_score)]
 
 
@@ -250,7 +275,7 @@ def _on_two_threads(function: Callable[[Item], Result], items: Iterable[Item]) -
         return list(pool.map(function, items))
 
 
-def _resized(image_rgb: np.ndarray, size_px: int) -> tuple[np.ndarray, float]:
+def resized(image_rgb: np.ndarray, size_px: int) -> tuple[np.ndarray, float]:
     """Return the image with its longer side `size_px`, well resized, and the factor applied."""
     factor = size_px / max(image_rgb.shape[:2])
     if factor == 1:
@@ -291,7 +316,7 @@ def _from_near(network: YuNet, image_rgb: np.ndarray, face: Face) -> list[Face]:
 
 def _amid_edge(network: YuNet, image_rgb: np.ndarray) -> list[Face]:
     """Return the faces of an image whose edge is continued around it: one may fill it."""
-    small, factor = _resized(image_rgb, min(COARSE_PX, 4 * max(image_rgb.shape[:2])))
+    small, factor = resized(image_rgb, min(COARSE_PX, 4 * max(image_rgb.shape[:2])))
     border = round(max(small.shape[:2]) * SURROUND)
     wide = cv2.copyMakeBorder(small, *[border] * 4, cv2.BORDER_REPLICATE)
     found = network.find(wide, CANDIDATE_SCORE)

@@ -1,11 +1,13 @@
 """How images are turned, and where faces are looked for: at any turn, or near their last place.
 
-Of a camera the whole image is searched at the first frame, then every `FULL_EVERY_S` where it has
-changed, and every `STILL_EVERY_S` where it has not. In between, each face known is looked for near
-its last place, where the detector can do that (`follow`). The whole image is searched at once where
-one is not found there, or where the image is another than a moment ago: at a cut. One that is not
-found then either is looked for at its last place for `REMEMBERED_S`: many are seen in every other
-frame only. (Of a video, the frames to come are known, too: see `parts`.)
+Of a camera the whole image is searched at the first frame, at a cut, then every `FULL_EVERY_S`
+where it has changed (every `BUSY_EVERY_S` where the last search found that a face had come or
+gone), and every `STILL_EVERY_S` where it has not. In between, each face known is looked for near
+its last place, where the detector can do that (`follow`). Those not found there, those lost in the
+last `REMEMBERED_S`, and places that the search was not sure of are searched as the whole image
+would be (`detect_at`): many small faces are seen in every other frame only. For a face that is not
+seen so either, the whole image is searched, but not sooner than `BUSY_EVERY_S` after the last time.
+(Of a video, the frames to come are known, too: see `parts`.)
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import cv2
 import numpy as np
 
 from builder_tools.detectors import FaceDetector
-from builder_tools.detectors.base import SAME_FACE_IOU
+from builder_tools.detectors.base import SAME_FACE_IOU, suppress_overlaps
 from builder_tools.detectors.turning import AUTO, check_rotation, detect_at_any_turn, turned_back
 from builder_tools.media import Frame
 from builder_tools.results import Face
@@ -26,9 +28,11 @@ from builder_tools.results import Face
 if TYPE_CHECKING:
     from builder_tools.media import CameraReader, VideoReader
 
-FULL_EVERY_S = 0.25
-STILL_EVERY_S = 1.0
-REMEMBERED_S = 0.5
+FULL_EVERY_S, BUSY_EVERY_S, STILL_EVERY_S = 0.25, 0.08, 1.0
+REMEMBERED_S, BUSY_S = 0.5, 1.0
+LIKELY = 0.4
+"""Places less sure than this to show a face are looked at for `BUSY_S` after one has come or gone
+only: 1 in 70 shows one in the next frame of a street, of the surer ones 1 in 8."""
 NEW_FACE_IOU = 0.1
 """A large face that overlaps with none known by more is new."""
 MOST_FOLLOWED = 12
@@ -128,23 +132,27 @@ class Search:
     def __init__(self, rotate: str | int = 0) -> None:
         self._rotate = rotate
         self._faces: list[Face] = []
+        self._doubts: list[Face] = []
         self._lost: list[tuple[float, Face]] = []
-        self._full_s = -np.inf
+        self._full_s = self._busy_s = -np.inf
         self._last: Glance | None = None
         self._searched: Glance | None = None
 
     def find(self, detector: FaceDetector, frame: Frame) -> list[Face]:
         """Return the faces of the next frame, largest first."""
-        seen = Glance(frame.image)
+        seen, near = Glance(frame.image), None
         if self._last is None or self._searched is None or seen.is_cut_from(self._last):
-            self._faces, self._lost, self._full_s = [], [], -np.inf
-        near, lost = None, [face for _, face in self._lost]
+            self._faces, self._doubts, self._lost, self._full_s = [], [], [], -np.inf
         changed = self._searched is None or seen.differs_from(self._searched)
-        if 0 <= frame.time_s - self._full_s < (FULL_EVERY_S if changed else STILL_EVERY_S):
-            near = follow(detector, frame.image, self._faces, lost)
+        every_s = BUSY_EVERY_S if self._busy_s == self._full_s else FULL_EVERY_S
+        if 0 <= frame.time_s - self._full_s < (every_s if changed else STILL_EVERY_S):
+            near = self._found_near(detector, frame)
         if near is None:
-            near, self._full_s = find_faces(detector, frame.image, self._rotate), frame.time_s
-            self._searched = seen
+            near, self._doubts = find_and_doubt(detector, frame.image, self._rotate)
+            has_changed = _missing(near, self._faces) or _missing(self._faces, near)
+            if has_changed and self._full_s > -np.inf:
+                self._busy_s = frame.time_s
+            self._full_s, self._searched = frame.time_s, seen
         elif changed:
             near = [*near, *new_large(detector, frame.image, near)]
             near.sort(key=lambda face: face.box.area, reverse=True)
@@ -153,10 +161,28 @@ class Search:
             (seen_s, face)
             for seen_s, face in known
             if 0 <= frame.time_s - seen_s < REMEMBERED_S
-            and not any(face.box.iou(one.box) > SAME_FACE_IOU for one in near)
+            and _missing([face], [*near, *self._doubts])
         ]
         self._faces, self._last = near, seen
         return near
+
+    def _found_near(self, detector: FaceDetector, frame: Frame) -> list[Face] | None:
+        """Return the faces in places known; None where the whole image has to be searched."""
+        found = follow(detector, frame.image, self._faces)
+        if found is None:
+            return None
+        missing = _missing(self._faces, found)
+        is_busy = frame.time_s - self._busy_s < BUSY_S
+        others = [one for one in self._doubts if is_busy or one.score >= LIKELY]
+        others += [face for _, face in self._lost]
+        look = getattr(detector, "detect_at", None)
+        if look is not None and (missing or others):
+            seen = look(frame.image, missing, others)
+            if seen is None:
+                return None
+            found, self._doubts = suppress_overlaps([*found, *seen[0]], SAME_FACE_IOU), seen[1]
+            missing = _missing(missing, found)
+        return None if missing and frame.time_s - self._full_s >= BUSY_EVERY_S else found
 
 
 class Glance:
@@ -198,17 +224,24 @@ def find_faces(detector: FaceDetector, image_rgb: np.ndarray, rotate: str | int)
     return detector.detect(image_rgb)
 
 
-def follow(
-    detector: FaceDetector, image_rgb: np.ndarray, faces: list[Face], lost: list[Face]
-) -> list[Face] | None:
-    """Return the faces near where they were; None if one is lost or the detector cannot do that.
+def find_and_doubt(
+    detector: FaceDetector, image_rgb: np.ndarray, rotate: str | int
+) -> tuple[list[Face], list[Face]]:
+    """Return the same, and where the detector tells, places that may show a face a moment later."""
+    look = getattr(detector, "detect_and_doubt", None)
+    if look is None or rotate == AUTO:
+        return find_faces(detector, image_rgb, rotate), []
+    return look(image_rgb)
 
-    Those lost before are looked for, too, as many as may be; they may stay so.
-    """
+
+def follow(detector: FaceDetector, image_rgb: np.ndarray, faces: list[Face]) -> list[Face] | None:
+    """Return the faces found near where they were; None where the detector cannot do that."""
     look_near = getattr(detector, "follow", None)
-    if look_near is None or len(faces) > MOST_FOLLOWED:
-        return None
-    return look_near(image_rgb, faces, lost[-MOST_FOLLOWED:])
+    return None if look_near is None or len(faces) > MOST_FOLLOWED else look_near(image_rgb, faces)
+
+
+def _missing(faces: list[Face], among: list[Face]) -> list[Face]:
+    return [one for one in faces if not any(one.box.iou(f.box) > SAME_FACE_IOU for f in among)]
 
 
 def new_large(detector: FaceDetector, image_rgb: np.ndarray, faces: list[Face]) -> list[Face]:

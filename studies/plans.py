@@ -154,11 +154,11 @@ def run_apart(trial: Trial, runs: Path, *, source: Path | None, at_once: int) ->
 
 
 def run_here(trial: Trial, runs: Path, *, source: Path | None) -> dict:
-    """Run a trial in this process; return its row."""
+    """Run a trial in this process, without checkpoints on its way; return its row."""
     import keras
 
     keras.backend.clear_session()
-    return run_trial(trial, runs, source=source)
+    return run_trial(trial, runs, source=source, each_epoch=False)
 
 
 def read_answers(reports: Path, split: str) -> dict[str, np.ndarray]:

@@ -81,6 +81,7 @@ def hypermodel(network: str):
         precision="float32",
         feature_copies=COPIES,
         batch_norm_momentum=0.9,
+        each_epoch=False,
     )
 
 

@@ -116,7 +116,9 @@ def need_weights(network: str, weights: str | None) -> None:
         )
 
 
-def run_trial(trial: Trial, runs: Path, *, source: str | Path | None = None) -> dict[str, Any]:
+def run_trial(
+    trial: Trial, runs: Path, *, source: str | Path | None = None, each_epoch: bool = True
+) -> dict[str, Any]:
     """Run a trial, or go on with it, and return its row.
 
     Args:
@@ -124,6 +126,7 @@ def run_trial(trial: Trial, runs: Path, *, source: str | Path | None = None) -> 
         runs: Where `<key>` is: checkpoints, the row (`row.json`) and what the network says of
             valid (`valid.npy`: `(n, 9)` probabilities).
         source: Where FER+ is.
+        each_epoch: Write a checkpoint after each epoch (see `train`).
     """
     row = finished_row(trial, runs)
     if row is not None:
@@ -138,6 +141,7 @@ def run_trial(trial: Trial, runs: Path, *, source: str | Path | None = None) -> 
         training_samples(trial, faces.split("train")),
         Samples(watched.images, vote_distribution(watched.votes)),
         runs / trial.training_key,
+        each_epoch=each_epoch,
     )
     found = _predict(run.model, valid.images, trial.config.stages[-1].size)
     if trial.decision == "balanced":

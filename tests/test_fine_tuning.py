@@ -85,6 +85,23 @@ def test_fine_tuning_in_pieces_is_fine_tuning_in_one(tuned, tmp_path):
     assert several.history["phase"].tolist() == tuned[1].history["phase"].tolist()
 
 
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_without_checkpoints_it_ends_the_same(tuned, tmp_path, keep):
+    """The best of both phases, or the last epoch; one file is written, at the end."""
+    config = TrainingConfig(**{**FINE_TUNING, "keep": keep})
+    expected = tuned[1].model if keep == "best" else train(config, TRAIN, VALID, None).model
+    folder = tmp_path / keep
+    run_killed(folder, epoch=3, config=config)  # leaves checkpoints that are gone on from
+    (folder / "last.keras").unlink()
+    done = train(config, TRAIN, VALID, folder, each_epoch=False)
+    for own, other in zip(done.model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_allclose(own, other, atol=1e-5)
+    saved = keras.models.load_model(folder / f"{keep}.keras", compile=False)
+    for own, other in zip(saved.get_weights(), done.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(own, other)
+    assert done.history["phase"].tolist() == tuned[1].history["phase"].tolist()
+
+
 def test_early_stopping_ends_the_phase_and_not_the_run(tmp_path):
     """Nothing is learnt at a rate of almost nothing: the first epoch stays the best."""
     config = TrainingConfig(

@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 
 from builder_tools.machine import clone, hardware
@@ -27,11 +28,15 @@ class RunFolder:
 
     Args:
         folder: The place.
-        resumable: Whether a checkpoint is written after each epoch.
+        resumable: Whether the network is written at all.
+        each_epoch: Whether it is after each epoch; else once, at the end, and the best epoch's
+            weights wait in memory.
     """
 
-    def __init__(self, folder: Path, *, resumable: bool = True) -> None:
+    def __init__(self, folder: Path, *, resumable: bool = True, each_epoch: bool = True) -> None:
         self.folder, self.resumable = folder, resumable
+        self.each_epoch = resumable and each_epoch
+        self._best_weights: list[np.ndarray] | None = None
         self.last, self.best = folder / "last.keras", folder / "best.keras"
 
     def begin(self, config: TrainingConfig) -> dict:
@@ -117,16 +122,38 @@ class RunFolder:
         """
         rows = [*(r for r in self.history() if r["epoch"] < row["epoch"]), row]
         _write_text(self.folder / "history.csv", pd.DataFrame(rows).to_csv(index=False))
-        is_best = best_row(rows, config)["epoch"] == row["epoch"]
-        if config.keep == "best" and is_best:
-            self._save(network, self.best)
-        if self.resumable:
-            finished = int(row["epoch"]) + 1 == config.epochs
+        finished = int(row["epoch"]) + 1 == config.epochs
+        if config.keep == "best" and best_row(rows, config)["epoch"] == row["epoch"]:
+            if self.each_epoch:
+                self._save(network, self.best)
+            else:
+                self._best_weights = network.get_weights()
+        at_the_end = self.resumable and finished and config.keep == "last"
+        if self.each_epoch or at_the_end:
             partial = self._save(network, self.folder / "partial.keras", optimizer=not finished)
             with zipfile.ZipFile(partial, "a") as archive:
                 done = {"epochs_done": int(row["epoch"]) + 1, **data}
                 archive.writestr(PROGRESS_ENTRY, json.dumps(done))
             os.replace(partial, self.last)
+
+    def restore_best(self, network: keras.Model) -> None:
+        """Give a network the weights of the best epoch; leave its optimiser alone.
+
+        The optimiser may be that of another phase.
+        """
+        if self._best_weights is not None:
+            network.set_weights(self._best_weights)
+            return
+        optimizer, network.optimizer = getattr(network, "optimizer", None), None
+        try:
+            network.load_weights(self.best)
+        finally:
+            network.optimizer = optimizer
+
+    def keep_best(self, network: keras.Model) -> None:
+        """Write the best network of a finished run, where it is not there yet."""
+        if self.resumable and not self.each_epoch:
+            self._save(network, self.best, optimizer=False)
 
     def _save(self, network: keras.Model, file: Path, *, optimizer: bool = True) -> Path:
         partial = file.with_name(f"saving-{file.name}")

@@ -75,6 +75,7 @@ def train(
     *,
     tensorboard: bool = False,
     teacher: keras.Model | None = None,
+    each_epoch: bool = True,
 ) -> TrainingRun:
     """Train a network, or go on with the run in `folder`.
 
@@ -87,6 +88,9 @@ def train(
         teacher: From stored faces `(n, H, W, 3)` to probabilities `(n, k)`: what the training
             targets leave open is filled with its answer about the same augmented face (see
             `training.matching`). For the task `emotion`.
+        each_epoch: Write a checkpoint after each epoch; else the network at the end alone: short
+            runs of large networks spend half their time on writing. One that is killed begins
+            anew.
 
     Returns:
         The `TrainingRun`.
@@ -103,7 +107,9 @@ def train(
             f"Received: {config.feature_copies} copies. Leave one of them out."
         )
     run_folder = RunFolder(
-        Path(folder or tempfile.mkdtemp(prefix="run-")), resumable=folder is not None
+        Path(folder or tempfile.mkdtemp(prefix="run-")),
+        resumable=folder is not None,
+        each_epoch=each_epoch,
     )
     begun = run_folder.begin(config)
     keras.utils.set_random_seed(config.seed)
@@ -149,12 +155,13 @@ class _Session:
                 continue
             if phase.number != begun:
                 if phase.number and self.config.keep == "best":
-                    _load_weights_only(network, self.folder.best)
+                    self.folder.restore_best(network)
                 self._compile(network, phase)
             self._fit_phase(network, phase, max(done, phase.first_epoch))
             done = phase.end_epoch
         if self.config.keep == "best":
-            _load_weights_only(network, self.folder.best)
+            self.folder.restore_best(network)
+            self.folder.keep_best(network)
         return network
 
     def _network(self, weights: str | None) -> keras.Model:
@@ -279,12 +286,3 @@ class _Session:
             logs = self.folder.folder / "tensorboard"
             callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False))
         return callbacks
-
-
-def _load_weights_only(network: keras.Model, file: Path) -> None:
-    """Load weights and leave the optimiser alone: it may be that of another phase."""
-    optimizer, network.optimizer = getattr(network, "optimizer", None), None
-    try:
-        network.load_weights(file)
-    finally:
-        network.optimizer = optimizer

@@ -52,6 +52,8 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         feature_copies: Compute what frozen layers give once for all trials, for so many augmented
             copies of each face (see `TrainingConfig`); 0 anew each step.
         batch_norm_momentum: See `TrainingConfig`.
+        each_epoch: Whether a trial that is killed goes on after its last whole epoch; else it
+            begins anew, and no time goes to checkpoints (see `train`).
 
     Raises:
         ValueError: If the network is unknown, or a number is too small.
@@ -73,6 +75,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         seed: int = 0,
         feature_copies: int = 0,
         batch_norm_momentum: float | None = None,
+        each_epoch: bool = True,
     ) -> None:
         if network not in NETWORKS:
             raise ValueError(f"Expected one of {list(NETWORKS)}. Received: network={network!r}.")
@@ -86,7 +89,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         self.weights = None if weights is None else str(weights)
         self.batch_size, self.precision = batch_size, precision
         self.patience, self.seed, self.feature_copies = patience, seed, feature_copies
-        self.batch_norm_momentum = batch_norm_momentum
+        self.batch_norm_momentum, self.each_epoch = batch_norm_momentum, each_epoch
         self.config(keras_tuner.HyperParameters())  # refuses what no trial could be made of
 
     def config(
@@ -165,7 +168,8 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             keras_tuner.errors.FailedTrialError: If no epoch ended with a finite loss.
         """
         config = self.config(hp, monitor=monitor)
-        run = training.train(config, train, valid, folder or _trial_folder(callbacks))
+        place = folder or _trial_folder(callbacks)
+        run = training.train(config, train, valid, place, each_epoch=self.each_epoch)
         figures = trial_figures(run, monitor)
         if model is not None:
             model.set_weights(run.model.get_weights())

@@ -149,10 +149,9 @@ class Search:
             near = self._found_near(detector, frame)
         if near is None:
             near, self._doubts = find_and_doubt(detector, frame.image, self._rotate)
-            has_changed = _missing(near, self._faces) or _missing(self._faces, near)
-            if has_changed and self._full_s > -np.inf:
-                self._busy_s = frame.time_s
             self._full_s, self._searched = frame.time_s, seen
+            if _missing(near, self._faces) or _missing(self._faces, near):
+                self._busy_s = frame.time_s
         elif changed:
             near = [*near, *new_large(detector, frame.image, near)]
             near.sort(key=lambda face: face.box.area, reverse=True)

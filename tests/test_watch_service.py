@@ -191,7 +191,7 @@ def test_most_images_of_a_slow_service_are_not_searched_in_whole():
             self.asked += "W"
             return super().detect(image_rgb)
 
-        def follow(self, image_rgb, faces, lost):
+        def follow(self, image_rgb, faces):
             self.asked += "f"
             return faces
 
@@ -199,6 +199,6 @@ def test_most_images_of_a_slow_service_are_not_searched_in_whole():
     for number in range(7):  # each is another, and later than a search of the whole is due
         image = np.full((48, 48, 3), 100 + 12 * number, np.uint8)
         assert len(camera.find(detector, Frame(number, 0.4 * number, image))) == 1
-    assert detector.asked == "WffWffW"
+    assert detector.asked == "WWffWff", "again after the first, for a face has come"
     camera.find(detector, Frame(0, 0.0, image // 2))  # connected again, to another scene
     assert detector.asked[-1] == "W"

@@ -132,7 +132,10 @@ def pretrain(
 
 
 def write_report(runs: Path, reports: Path) -> list[Path]:
-    """Write `pretraining.json` and `pretraining.md`, of finished runs and of what stood there."""
+    """Write `pretraining.md` and, unless it were empty, `pretraining.json`.
+
+    They are made of finished runs and of what stood there.
+    """
     table = reports / TABLE
     reports.mkdir(parents=True, exist_ok=True)
     with alone_in(reports):
@@ -141,9 +144,12 @@ def write_report(runs: Path, reports: Path) -> list[Path]:
             file = runs / f"{network}.json"
             if file.is_file():
                 kept[network] = json.loads(file.read_text())
+        page = write_page(reports / "pretraining.md", _sections(kept))
+        if not kept:
+            return [page]
         with replacing(table) as partial:
             partial.write_text(json.dumps(kept, indent=1) + "\n")
-        return [table, write_page(reports / "pretraining.md", _sections(kept))]
+        return [page, table]
 
 
 def _sections(found: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -179,13 +179,14 @@ def keep_trials(runs: Path, reports: Path) -> pd.DataFrame:
             if len(found) >= max((kept["network"] == network).sum(), 1):
                 found.insert(0, "network", network)
                 kept = pd.concat([kept[kept["network"] != network], found], ignore_index=True)
-        with replacing(table) as partial:
-            kept.to_csv(partial, index=False, lineterminator="\n")
+        if len(kept):
+            with replacing(table) as partial:
+                kept.to_csv(partial, index=False, lineterminator="\n")
     return kept
 
 
 def write_report(runs: Path, reports: Path, source: Path | None = None) -> list[Path]:
-    """Write `searches.csv`, of the searches that are there, and `searches.md`."""
+    """Write `searches.md` and, of the searches that are there, `searches.csv`."""
     trials = keep_trials(runs, reports)
     log = pd.read_csv(reports / LOG) if (reports / LOG).is_file() else pd.DataFrame({"study": []})
     rows = log[log["study"] == STUDY]
@@ -205,7 +206,8 @@ def write_report(runs: Path, reports: Path, source: Path | None = None) -> list[
     if len(rows):
         labels = majority_eight_labels(load_ferplus(source).split("valid").votes)
         sections += _seeds(rows, searches_table(rows, read_answers(reports, "valid"), labels))
-    return [reports / TABLE, write_page(reports / "searches.md", sections)]
+    page = write_page(reports / "searches.md", sections)
+    return [page, reports / TABLE] if len(trials) else [page]
 
 
 def _missing(trials: pd.DataFrame, rows: pd.DataFrame) -> str:

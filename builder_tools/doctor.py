@@ -15,7 +15,8 @@ from pathlib import Path
 from builder_tools import __version__
 from builder_tools.assets import list_assets
 from builder_tools.cards import DEFAULT_MODEL, find_model, list_models, verify_files
-from builder_tools.detectors.blazeface import FULL_RANGE, SHORT_RANGE
+from builder_tools.detectors.full_range import FULL_RANGE
+from builder_tools.detectors.short_range import SHORT_RANGE
 from builder_tools.detectors.yunet import FILE as YUNET
 from builder_tools.inference import Inference
 from builder_tools.machine import describe_machine

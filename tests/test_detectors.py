@@ -282,7 +282,10 @@ def test_no_face_photographs_stay_empty(detectors, media_dir):
 
 
 def test_mediapipe_start_is_light_and_quiet(needs_detector):
-    """A fresh process: no TensorFlow, no Matplotlib, nothing on the terminal, even unclosed."""
+    """A fresh process: no TensorFlow, no Matplotlib, nothing on the terminal, even unclosed.
+
+    MediaPipe itself is imported only where YuNet's file is not at hand.
+    """
     needs_detector("mediapipe")
     script = (
         "import sys, numpy\n"
@@ -290,6 +293,8 @@ def test_mediapipe_start_is_light_and_quiet(needs_detector):
         "detector = MediaPipeDetector()\n"
         "detector.detect(numpy.zeros((64, 64, 3), numpy.uint8))\n"
         "heavy = {'tensorflow', 'keras', 'matplotlib', 'sklearn', 'pandas', 'sounddevice'}\n"
+        "from builder_tools.detectors.scales import yunet\n"
+        "heavy |= {'mediapipe'} if yunet() else set()\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)\n"
     )
     done = _run(script)

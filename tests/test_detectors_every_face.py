@@ -164,6 +164,28 @@ def test_what_is_seen_from_near_by_counts_not_the_candidate():
 
 
 @pytest.mark.parametrize(
+    ("score", "from_near", "side", "others", "is_found"),
+    [
+        (0.12, 0.82, 60, [(100, 100)], True),
+        (0.12, 0.78, 60, [(100, 100)], False),  # not sure enough from near by
+        (0.08, 0.9, 60, [(100, 100)], False),  # too faint
+        (0.12, 0.9, 14, [(100, 100)], False),  # too small
+        (0.12, 0.9, 140, [(100, 100)], False),  # large faces are seen well
+        (0.12, 0.9, 60, [], False),  # where there is no other face
+        (0.12, 0.9, 60, [(437, 100)], False),  # a part of a known one
+    ],
+)
+def test_a_faint_small_face_beside_others_is_looked_at(score, from_near, side, others, is_found):
+    faint = _seen(400, 100, side, score)
+    known = [_seen(*place, 60, 0.9) for place in others]
+    seen = _seen(77 - 48, 77 - 48, 96, from_near)  # amid the window, 154 px large
+    found = scales.search_scales(_Answers(_640=[faint, *known], _154=[seen]), _EMPTY, 0.7)
+    assert [face.score for face in found] == [0.9] * len(others) + [from_near] * is_found
+    if is_found:
+        assert found[-1].box.centre == pytest.approx((430, 132), abs=1)
+
+
+@pytest.mark.parametrize(
     ("score", "side", "other", "is_face"),
     [
         (0.4, 150, 0.6, True),  # 0.5 together: 0.2 under 0.7

@@ -22,7 +22,7 @@ import numpy as np
 from builder_tools.assets import ASSETS, asset_path
 from builder_tools.classical.face_features import FaceFeatures, positive_option
 from builder_tools.detectors.dlib import import_dlib
-from builder_tools.detectors.mediapipe import SHORT_RANGE
+from builder_tools.detectors.short_range import SHORT_RANGE
 from builder_tools.media import resize_faces
 
 EYES = {68: (tuple(range(36, 42)), tuple(range(42, 48))), 5: ((2, 3), (0, 1)), 6: ((0,), (1,))}

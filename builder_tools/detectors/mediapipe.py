@@ -1,6 +1,6 @@
 """The default detector: MediaPipe's BlazeFace for what is near, YuNet for all the rest.
 
-Short range (2 ms) alone is enough for an image of at most 512 px whose faces are upright, at least
+Short range (1 ms) alone is enough for an image of at most 512 px whose faces are upright, at least
 15 % of it and beyond doubt: webcams, selfies, small portraits. All others are searched for faces
 of every size: by YuNet (`scales`), which `benchmarks/detectors.py` finds better and faster at it
 than tiles, or where its file is not at hand by MediaPipe's two models in tiles (`tiles`).
@@ -12,7 +12,7 @@ Where nothing is found and the image is noisy, the smoothed image is searched: n
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import cv2
@@ -26,18 +26,22 @@ from builder_tools.detectors.base import (
     check_image,
     moved,
 )
-from builder_tools.detectors.blazeface import FULL_RANGE, SHORT_RANGE, BlazeFace
+from builder_tools.detectors.full_range import FULL_RANGE, FullRange
 from builder_tools.detectors.places import search_places
 from builder_tools.detectors.scales import (
     UNSURER_BY,
     search_and_doubt,
     search_large,
     search_near,
+    search_scales,
     yunet,
 )
+from builder_tools.detectors.short_range import SHORT_RANGE, ShortRange
 from builder_tools.detectors.tiles import CANDIDATE_SCORE, search_tiles
 from builder_tools.media.forks import at_work
 from builder_tools.results import Box, Face, crop
+
+SearchAndDoubt = Callable[..., tuple[list[Face], list[Face]]]
 
 RANGES = ("auto", "short", "full", "tiles")
 
@@ -96,9 +100,12 @@ class MediaPipeDetector(BaseDetector):
             raise ValueError(f"Expected max_tiles >= 0. Received: {max_tiles}.")
         self.range = range
         self.max_tiles = max_tiles
-        self._models: dict[str, BlazeFace] = {}
-        with self._lock:
-            self._model(FULL_RANGE if range == "full" else SHORT_RANGE)
+        self._short: ShortRange | None = None
+        self._full: FullRange | None = None
+        if range == "full":
+            self._full_range()
+        else:
+            self._short_range()
 
     def follow(self, image_rgb: np.ndarray, faces: Sequence[Face]) -> list[Face] | None:
         """Return those faces, largest first, found again near where they were a moment ago.
@@ -119,6 +126,8 @@ class MediaPipeDetector(BaseDetector):
 
     def detect_and_doubt(self, image_rgb: np.ndarray) -> tuple[list[Face], list[Face]]:
         """Return the faces that `detect` finds, and places where a moment later one may be seen.
+
+        But for faint ones, which cost a stream more than they are worth.
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
@@ -180,53 +189,64 @@ class MediaPipeDetector(BaseDetector):
         return self._tidy(found, image_rgb)
 
     def _find(self, image_rgb: np.ndarray) -> list[Face]:
-        return self._find_and_doubt(image_rgb)[0]
+        return self._find_and_doubt(image_rgb, lambda *given: (search_scales(*given), []))[0]
 
-    def _find_and_doubt(self, image_rgb: np.ndarray) -> tuple[list[Face], list[Face]]:
+    def _find_and_doubt(
+        self, image_rgb: np.ndarray, search: SearchAndDoubt = search_and_doubt
+    ) -> tuple[list[Face], list[Face]]:
         if self.range == "full":
-            return self._model(FULL_RANGE).find(image_rgb), []
+            return self._full_range().find(image_rgb), []
         if self.range == "short":
             return self._near(image_rgb), []
         if max(image_rgb.shape[:2]) <= QUICK_PX:
             near = self._near(image_rgb)
             if near and all(_is_plain(face, image_rgb) for face in near):
                 return near, []
-        found, doubts = self._search(image_rgb)
+        found, doubts = self._search(image_rgb, search)
         if found or _noise(image_rgb) < NOISY:
             return found, doubts
-        return self._search(cv2.GaussianBlur(image_rgb, (0, 0), SMOOTHING_PX))[0], doubts
+        smoothed = cv2.GaussianBlur(image_rgb, (0, 0), SMOOTHING_PX)
+        return self._search(smoothed, search)[0], doubts
 
-    def _search(self, image_rgb: np.ndarray) -> tuple[list[Face], list[Face]]:
+    def _search(
+        self, image_rgb: np.ndarray, search: SearchAndDoubt
+    ) -> tuple[list[Face], list[Face]]:
         network = yunet() if self.range == "auto" else None
         if network is not None:
-            return search_and_doubt(network, image_rgb, self.min_score, self._seen_in)
-        short, full = self._model(SHORT_RANGE), self._model(FULL_RANGE)
+            return search(network, image_rgb, self.min_score, self._seen_in)
+        short, full = self._short_range(), self._full_range()
         return search_tiles(short, full, image_rgb, self.min_score, self.max_tiles), []
 
     def _near(self, image_rgb: np.ndarray) -> list[Face]:
-        found = self._model(SHORT_RANGE).find(image_rgb)
+        found = self._short_range().find(image_rgb)
         return [face for face in found if face.score >= self.min_score]
 
     def _seen_in(self, image_rgb: np.ndarray, box: Box) -> Face | None:
         """Return the surest face that short range sees where another network saw one, or None."""
         window = box.scale(LOOK_AROUND).round()
-        seen = self._model(SHORT_RANGE).find(crop(image_rgb, window))
+        seen = self._short_range().find(crop(image_rgb, window))
         placed = [moved(face, window.x1, window.y1) for face in seen]
         return next((face for face in placed if face.box.iou(box) > SAME_FACE_IOU), None)
 
-    def _model(self, name: str) -> BlazeFace:
-        if name not in self._models:
-            lowest = CANDIDATE_SCORE if name == FULL_RANGE else self.min_score - UNSURER_BY / 2
-            self._models[name] = BlazeFace(asset_path(name), max(min(lowest, self.min_score), 0.0))
-        return self._models[name]
+    def _short_range(self) -> ShortRange:
+        if self._short is None:
+            least = max(self.min_score - UNSURER_BY / 2, 0.0)
+            self._short = ShortRange(asset_path(SHORT_RANGE), least)
+        return self._short
+
+    def _full_range(self) -> FullRange:
+        if self._full is None:
+            least = min(CANDIDATE_SCORE, self.min_score)
+            self._full = FullRange(asset_path(FULL_RANGE), least)
+        return self._full
 
     def _leave_to_parent(self) -> None:
-        self._models = {}  # the threads of those are in the parent: to run them hangs for ever
+        self._full = None  # its threads are in the parent: to run it hangs for ever
 
     def _release(self) -> None:
-        for model in self._models.values():
-            model.close()
-        self._models.clear()
+        if self._full is not None:
+            self._full.close()
+            self._full = None
 
 
 def _is_plain(face: Face, image_rgb: np.ndarray) -> bool:

@@ -23,7 +23,8 @@ import cv2
 import numpy as np
 
 from builder_tools.detectors.base import SAME_FACE_IOU, moved, suppress_overlaps
-from builder_tools.detectors.blazeface import BlazeFace
+from builder_tools.detectors.full_range import FullRange
+from builder_tools.detectors.short_range import ShortRange
 from builder_tools.results import Box, Face
 
 CANDIDATE_SCORE = 0.15
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 def search_tiles(
-    short: BlazeFace, full: BlazeFace, image_rgb: np.ndarray, min_score: float, max_tiles: int
+    short: ShortRange, full: FullRange, image_rgb: np.ndarray, min_score: float, max_tiles: int
 ) -> list[Face]:
     """Return the faces of an image, each once, best score first.
 
@@ -55,7 +56,7 @@ def search_tiles(
     candidates = full.find(image_rgb)
     if max_tiles and min(height, width) >= SMALLEST_TILED_PX:
         for tile in _tiles(width, height, max_tiles):
-            candidates += full.find_within(image_rgb, tile)
+            candidates += _find_within(full, image_rgb, tile)
     candidates = suppress_overlaps(candidates, SAME_FACE_IOU)
     new = [one for one in candidates if not any(one.box.holds(f.box.centre) for f in near)]
     if len(new) > MOST_CANDIDATES:
@@ -70,23 +71,32 @@ def search_tiles(
     return found or _amid_edge(short, image_rgb)
 
 
-def _decide(short: BlazeFace, image_rgb: np.ndarray, candidate: Face, least: float) -> Face | None:
+def _decide(short: ShortRange, image_rgb: np.ndarray, candidate: Face, least: float) -> Face | None:
     """Return what short range sees of a candidate, or the candidate if full range is sure."""
     height, width = image_rgb.shape[:2]
     window = candidate.box.square().scale(LOOK_AROUND).clip(width, height).round()
     seen = [
         face
-        for face in short.find_within(image_rgb, window)
+        for face in _find_within(short, image_rgb, window)
         if candidate.box.holds(face.box.centre) and face.score >= least
     ]
     sure = candidate if candidate.score >= max(SURE_SCORE, least) else None
     return max(seen, key=lambda face: face.score, default=sure)
 
 
-def _amid_edge(short: BlazeFace, image_rgb: np.ndarray) -> list[Face]:
+def _amid_edge(short: ShortRange, image_rgb: np.ndarray) -> list[Face]:
     border = round(max(image_rgb.shape[:2]) * SURROUND)
     wide = cv2.copyMakeBorder(image_rgb, *[border] * 4, cv2.BORDER_REPLICATE)
     return [moved(face, -border, -border) for face in short.find(wide)]
+
+
+def _find_within(network: ShortRange | FullRange, image_rgb: np.ndarray, window: Box) -> list[Face]:
+    """Return the faces in a part of an image, in pixels of the image; [] for an empty part."""
+    x1, y1, x2, y2 = (int(value) for value in window.xyxy)
+    if x2 <= x1 or y2 <= y1:
+        return []
+    part = np.ascontiguousarray(image_rgb[y1:y2, x1:x2])
+    return [moved(face, x1, y1) for face in network.find(part)]
 
 
 def _tiles(width: int, height: int, max_tiles: int) -> Iterator[Box]:

@@ -1,4 +1,4 @@
-"""MediaPipe's BlazeFace models (Tasks API): one network each, an array in, faces out."""
+"""BlazeFace's full range, run by MediaPipe's own task: faces of about 3 % of an image and more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.detectors.base import moved
 from builder_tools.detectors.mediapipe_import import (
     close_at_exit,
     import_mediapipe,
@@ -17,19 +16,20 @@ from builder_tools.detectors.mediapipe_import import (
 )
 from builder_tools.results import Box, Face
 
-SHORT_RANGE = "face_detection_short_range.tflite"
 FULL_RANGE = "face_detection_full_range_sparse.tflite"
-FULL_RANGE_SCALE = 0.95
-"""Full range frames faces a little wider; its boxes are scaled to short range's."""
+TO_SHORT_RANGE = 0.95
+"""It frames faces a little wider than short range, to whose boxes its own are scaled."""
 TALKATIVE_RUNS = 5
 """The native library warns once, in one of its first runs; these are kept quiet."""
 
 
-class BlazeFace:
-    """One BlazeFace model. Key points: eyes, nose tip, mouth centre, ears.
+class FullRange:
+    """The network: an image in, faces out, framed as short range frames them.
+
+    Key points: eyes, nose tip, mouth centre, ears.
 
     Args:
-        path: Its file.
+        path: The published file.
         min_score: Faces scored lower are left out.
     """
 
@@ -44,22 +44,13 @@ class BlazeFace:
             self._task = tasks.vision.FaceDetector.create_from_options(options)
         close_at_exit(self._task)
         self._talkative_runs = TALKATIVE_RUNS
-        self._scale = FULL_RANGE_SCALE if path.name == FULL_RANGE else 1.0
 
     def find(self, image_rgb: np.ndarray) -> list[Face]:
-        """Return the faces in an image, framed as short range frames them, best score first."""
+        """Return the faces in an `(H, W, 3)` uint8 RGB image, best score first."""
         height, width = image_rgb.shape[:2]
         faces = [_face(found, width, height) for found in self._run(image_rgb).detections]
-        framed = [replace(face, box=face.box.scale(self._scale)) for face in faces]
+        framed = [replace(face, box=face.box.scale(TO_SHORT_RANGE)) for face in faces]
         return sorted(framed, key=lambda face: face.score, reverse=True)
-
-    def find_within(self, image_rgb: np.ndarray, window: Box) -> list[Face]:
-        """Return the faces in a part of an image, in pixels of the image; [] for an empty part."""
-        x1, y1, x2, y2 = (int(value) for value in window.xyxy)
-        if x2 <= x1 or y2 <= y1:
-            return []
-        part = np.ascontiguousarray(image_rgb[y1:y2, x1:x2])
-        return [moved(face, x1, y1) for face in self.find(part)]
 
     def close(self) -> None:
         """Free what the back end holds."""

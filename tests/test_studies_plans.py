@@ -19,14 +19,14 @@ from builder_tools.datasets.ferplus import load_ferplus
 from builder_tools.emotions import FERPLUS_EIGHT, NINE_EMOTIONS
 from builder_tools.networks import NETWORKS
 from builder_tools.training import Stage, TrainingConfig
-from studies import ablations, plans, screening, transfer
+from studies import ablations, plans, schedules, screening, transfer
 from studies.ablations import ablation_trials, summarise
 from studies.plans import find_trial, keep_answers, plan_command, read_answers, run_apart
 from studies.screening import screening_table, screening_trials
 from studies.table import Job
 from studies.trials import Trial, run_trial, training_samples
 
-PLANS = (ablations.PLAN, screening.PLAN, transfer.PLAN)
+PLANS = (ablations.PLAN, schedules.PLAN, screening.PLAN, transfer.PLAN)
 
 
 @pytest.fixture(scope="module", autouse=True)

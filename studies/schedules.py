@@ -1,0 +1,152 @@
+"""Optimisers and schedules, each at its own best rate: `python -m studies.schedules`.
+
+Compared at one rate for all, the optimiser wins whose rate it is. Here each tries three; the best
+on a tenth of valid is taken, and judged on the rest.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from builder_tools.datasets.ferplus import load_ferplus
+from builder_tools.datasets.labels import majority_eight_labels
+from builder_tools.emotions import FERPLUS_EIGHT
+from builder_tools.evaluation import paired_gains
+from builder_tools.media import replacing
+from builder_tools.training import Stage, TrainingConfig
+from studies.ablations import EPOCH_FACES, EPOCHS, SIZE
+from studies.intervals import by_variant, gain_columns
+from studies.plans import LOG, Plan, plan_command, read_answers
+from studies.report import joined, markdown, points, write_page
+from studies.trials import Trial
+
+STUDY = "schedules"
+SEEDS = (0, 1, 2)
+BASELINE = "adamw_cosine"
+DECAY = 0.5
+"""Of the exponential schedule, an epoch: after four a sixteenth of the rate is left."""
+ADAM_RATES = (6e-4, 2e-3, 6e-3)
+WAYS: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {
+    BASELINE: ({"schedule": "cosine"}, ADAM_RATES),
+    "adamw_exponential": ({"schedule": "exponential", "decay_rate": DECAY}, ADAM_RATES),
+    "adamw_constant": ({"schedule": "constant"}, ADAM_RATES),
+    "adam_cosine": ({"optimizer": "adam", "weight_decay": 0.0}, ADAM_RATES),
+    "sgd_cosine": ({"optimizer": "sgd", "weight_decay": 0.001}, (0.03, 0.1, 0.3)),
+    "rmsprop_cosine": ({"optimizer": "rmsprop"}, (3e-4, 1e-3, 3e-3)),
+}
+"""Way -> what differs in the configuration, and the rates it tries."""
+TENTH = 10
+"""Every tenth face of valid chooses the rate, the others judge."""
+FIGURES = ("accuracy", "macro_f1", "mean_recall")
+
+
+def schedule_trials(seeds: Sequence[int] = SEEDS) -> Iterator[Trial]:
+    """Yield every way at each of its rates: the first seed of all before the second of any."""
+    for seed in seeds:
+        for way, (changes, rates) in WAYS.items():
+            for rate in rates:
+                stages = (Stage(SIZE, EPOCHS),)
+                common = {"stages": stages, "epoch_faces": EPOCH_FACES, "seed": seed}
+                config = TrainingConfig(**common, learning_rate=rate, **changes)
+                yield Trial(STUDY, way, f"{rate:g}", config)
+
+
+def schedules_table(
+    rows: pd.DataFrame, answers: Mapping[str, np.ndarray], labels: np.ndarray
+) -> pd.DataFrame:
+    """Return a row a way, at the rate that is best on a tenth of valid, judged on the rest.
+
+    Args:
+        rows: Trials of this study, of the log.
+        answers: Trial -> labels of valid's faces, into `FERPLUS_EIGHT`.
+        labels: `(n,)` true labels of the same faces, -1 = left out.
+
+    Returns:
+        Columns `group` (the way), `variant` (its rate), `seeds`, `accuracy`; `<figure>_gain` on
+        the baseline's best rate and the same seed, with `_low` and `_high`, NaN without it;
+        `choosing`: the accuracy on the tenth.
+    """
+    kept, tenth = labels >= 0, np.arange(len(labels)) % TENTH == 0
+    rows = rows[rows["trial"].isin(answers)].copy()
+    right = {trial: answers[trial] == labels for trial in rows["trial"]}
+    rows["choosing"] = [right[trial][kept & tenth].mean() for trial in rows["trial"]]
+    rows["accuracy"] = [right[trial][kept & ~tenth].mean() for trial in rows["trial"]]
+    means = rows.groupby(["group", "variant"], sort=False)["choosing"].mean()
+    best = {way: own.idxmax()[1] for way, own in means.groupby("group")}
+    rows = rows[rows["variant"] == rows["group"].map(best)]
+    bases = {r["seed"]: r["trial"] for r in rows.to_dict("records") if r["group"] == BASELINE}
+    found = []
+    for row in rows.to_dict("records"):
+        about = {name: row[name] for name in ("group", "variant", "seed", "choosing", "accuracy")}
+        if row["seed"] in bases:
+            judged = [each[kept & ~tenth] for each in
+                      (labels, answers[row["trial"]], answers[bases[row["seed"]]])]  # fmt: skip
+            about |= gain_columns(paired_gains(*judged, len(FERPLUS_EIGHT)))
+        found.append(about)
+    return by_variant(pd.DataFrame(found), ["group", "variant"])
+
+
+def write_report(reports: Path, source: Path | None = None) -> list[Path]:
+    """Write `schedules.md` and, of the runs that are there, `schedules.csv`, of the log alone."""
+    log = pd.read_csv(reports / LOG, dtype={"variant": str})
+    rows = log[log["study"] == STUDY]
+    missing = len({trial.key for trial in schedule_trials()} - set(rows["trial"]))
+    sections = [
+        "# Optimisers and schedules, each at its own best rate",
+        f"Compact network, {SIZE} px, {EPOCHS} epochs of {EPOCH_FACES:,} faces, otherwise as in "
+        "the [ablations](ablations.md). Each way tries three rates; the best on every tenth face "
+        "of FER+ valid (mean over seeds) is judged on the others, majority-8. A gain is that on "
+        "AdamW with a cosine, at its best rate and the same seed; brackets are 95 % intervals "
+        "over seeds (Student's) and faces (paired bootstrap) together; of one seed no claim is "
+        f"made. The exponential schedule halves the rate each epoch (decay {DECAY}).",
+        f"Runs that are missing: {missing}. Go on with `python -m studies.schedules`."
+        if missing
+        else "",
+    ]
+    if rows.empty:
+        return [write_page(reports / "schedules.md", sections)]
+    labels = majority_eight_labels(load_ferplus(source).split("valid").votes)
+    table = schedules_table(rows, read_answers(reports, "valid"), labels)
+    shown = pd.DataFrame({
+        "way": table["group"].str.replace("_", ", "),
+        "rate": table["variant"],
+        "rates tried": [", ".join(f"{r:g}" for r in WAYS[way][1]) for way in table["group"]],
+        "seeds": table["seeds"],
+        "accuracy": table["accuracy"].map("{:.3f}".format),
+        **{f"gain in {name.replace('_', ' ')}":
+           [points(row, f"{name}_gain") for row in table.to_dict("records")]
+           for name in FIGURES},
+    })  # fmt: skip
+    sections += [
+        f"Hardware: {joined(rows['machine'])}. Commits: {joined(rows['commit'])}.",
+        markdown(shown),
+    ]
+    csv = reports / "schedules.csv"
+    with replacing(csv) as partial:
+        table.round(5).to_csv(partial, index=False, lineterminator="\n")
+    return [write_page(reports / "schedules.md", sections), csv]
+
+
+PLAN = Plan(
+    STUDY,
+    "Train the compact network by several optimisers and schedules, each at three rates.",
+    ("--seeds 0", "--in-process", "--finished"),
+    SEEDS,
+    schedule_trials,
+    write_report,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit code."""
+    return plan_command(PLAN, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

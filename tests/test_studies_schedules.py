@@ -1,0 +1,47 @@
+"""Optimisers and schedules at their own rates: the rate is chosen on other faces than it is judged
+on."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+pytest.importorskip("keras")
+
+from studies.schedules import schedules_table, write_report
+
+LABELS = np.tile(np.arange(8), 20)
+
+
+def answers(right_tenth: int, right_rest: int) -> np.ndarray:
+    """Right for so many of the 16 faces that choose, and so many of the 144 others."""
+    found = (LABELS + 1) % 8
+    tenth = np.arange(160) % 10 == 0
+    for part, count in ((tenth, right_tenth), (~tenth, right_rest)):
+        rows = np.flatnonzero(part)[:count]
+        found[rows] = LABELS[rows]
+    return found
+
+
+def test_the_rate_is_chosen_on_a_tenth_and_judged_on_the_rest():
+    runs = {
+        ("adamw_cosine", "0.002"): answers(8, 72),
+        ("sgd_cosine", "0.1"): answers(12, 108),
+        ("sgd_cosine", "0.3"): answers(10, 144),
+    }
+    rows = pd.DataFrame(
+        [{"trial": f"{way}-{rate}-s0", "group": way, "variant": rate, "seed": 0}
+         for way, rate in runs]
+    )  # fmt: skip
+    kept = dict(zip(rows["trial"], runs.values(), strict=True))
+    table = schedules_table(rows, kept, LABELS).set_index("group")
+    assert table.loc["sgd_cosine", "variant"] == "0.1", "0.3 is better where it does not count"
+    assert table.loc["sgd_cosine", "accuracy"] == pytest.approx(0.75)
+    assert table.loc["sgd_cosine", "choosing"] == pytest.approx(0.75)
+    assert table.loc["sgd_cosine", "accuracy_gain"] == pytest.approx(0.25)
+    assert table.loc["adamw_cosine", "accuracy_gain"] == 0
+
+
+def test_without_runs_the_page_says_what_is_missing(tmp_path):
+    (tmp_path / "experiments.csv").write_text("study,trial,variant\n")
+    (page,) = write_report(tmp_path)
+    assert "Runs that are missing: 54" in page.read_text()

@@ -22,7 +22,7 @@ def _analysed(frames, detector, **options):
 
 def test_videos_are_cut_into_parts_by_time_and_bytes():
     parts = list(parts_of(square_film(24)))
-    assert [len(part.frames) for part in parts] == [12, 12]
+    assert [len(part.frames) for part in parts] == [20, 4]
     assert all(part.frames[-1].time_s - part.frames[0].time_s < PART_S for part in parts)
     assert [len(part.frames) for part in parts_of(square_film(8), most_bytes=130_000)] == [3, 3, 2]
 
@@ -30,8 +30,8 @@ def test_videos_are_cut_into_parts_by_time_and_bytes():
 def test_the_frames_between_two_searched_ones_are_followed():
     detector = FollowsSquare([], [])
     found = _find(square_film(24), detector)
-    assert detector.searched == [0, 12, 23]
-    assert detector.followed == [2, 4, 6, 8, 10, 14, 16, 18, 20, 22], "0.1 s apart"
+    assert detector.searched == [0, 20, 23]
+    assert detector.followed == [2, 4, 6, 8, 10, 12, 14, 16, 18, 22], "0.1 s apart"
     assert [faces[0].box.x1 for faces in found] == list(range(20, 44))
 
 
@@ -44,7 +44,7 @@ def test_what_moves_far_is_followed_in_each_frame():
 
 @pytest.mark.parametrize("seen", [range(3), range(3, 24), (2,), (0, 1, 2, 4, 5, 6), range(5, 8)])
 def test_each_face_is_found_from_the_frame_it_comes_in_to_its_last(seen):
-    """Also one that is away for a frame, or comes and goes between two searched ones, 0 and 12."""
+    """Also one that is away for a frame, or comes and goes between two searched ones, 0 and 20."""
 
     class LooksQuickly(FollowsSquare):
         def detect_large(self, image):
@@ -69,12 +69,25 @@ def test_scenes_are_searched_for_themselves():
     assert detector.searched == [0, 3, 4, 5] and detector.followed == [2]
 
 
-def test_where_nothing_changes_a_second_is_searched_once():
+def test_a_face_that_goes_is_searched_for_by_halves():
     detector = FollowsSquare([], [])
-    assert [len(part.frames) for part in parts_of(square_film(45, step=0))] == [20, 20, 5]
     found = _find(square_film(45, step=0, gone=range(30, 45)), detector)
     assert [bool(faces) for faces in found] == [True] * 30 + [False] * 15
-    assert sorted(detector.searched) == [0, 20, 26, 29, 30, 32, 44], "by halves to its end"
+    assert sorted(detector.searched) == [0, 20, 25, 27, 28, 29, 30, 40, 44]
+
+
+@pytest.mark.parametrize("seen", [range(5, 9), range(9, 16)])
+def test_a_quick_look_every_third_of_a_second_shows_who_comes_and_goes(seen):
+    class LooksQuickly(FollowsSquare):
+        def detect_large(self, image):
+            looked_at.append(int(image[0, 0, 2]))
+            return self._white(image)
+
+    looked_at = []
+    gone = [number for number in range(21) if number not in seen]
+    found = _find(square_film(21, gone=gone), LooksQuickly([], []))
+    assert [number for number, faces in enumerate(found) if faces] == list(seen)
+    assert looked_at[0] == 6 and len(looked_at) < 4
 
 
 def test_detectors_that_cannot_follow_are_asked_about_every_frame_with_faces():
@@ -136,4 +149,4 @@ def test_following_gives_the_same_on_any_number_of_threads(workers):
     given = list(_analysed(square_film(24), detector, workers=workers))
     assert [frame.index for frame, _ in given] == list(range(24))
     assert [faces[0].face.box.x1 for _, faces in given] == list(range(20, 44))
-    assert sorted(detector.searched) == [0, 12, 23], "a frame that two parts share, once"
+    assert sorted(detector.searched) == [0, 20, 23], "a frame that two parts share, once"

@@ -98,11 +98,11 @@ def test_the_face_is_found_where_it_is_and_its_emotion_told(recording, face_vide
 def test_video_gives_the_same_and_draws_nothing(recording, face_video):
     with (
         Inference(show_state_mode="none", inference_mode="video") as inference,
-        inference.run(str(face_video.path), max_frames=20) as stream,
+        inference.run(str(face_video.path), max_frames=34) as stream,
     ):
         found = list(stream)
-    assert len(found) == 20
-    assert found[:16] == recording[1][:16], "two whole parts: where it ends is searched anew"
+    assert len(found) == 34
+    assert found[:30] == recording[1][:30], "one whole part: where it ends is searched anew"
     assert all(result.image is None for result in found)
 
 
@@ -285,6 +285,7 @@ def test_threads_change_neither_order_nor_faces(face_video):
 
 def test_few_frames_are_read_ahead(face_video, monkeypatch):
     read = []
+    monkeypatch.setattr("builder_tools.inference.parts.PART_S", 0.6)
     give = VideoReader.__next__
     monkeypatch.setattr(VideoReader, "__next__", lambda self: read.append(1) or give(self))
     with (
@@ -294,7 +295,7 @@ def test_few_frames_are_read_ahead(face_video, monkeypatch):
         inference.run(face_video.path) as results,
     ):
         next(results)
-        assert len(read) <= 75  # four parts of 0.6 s
+        assert len(read) <= 75  # four parts
 
 
 def test_one_face_keeps_one_identity(recording):

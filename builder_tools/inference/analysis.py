@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from builder_tools.geometry import FaceLandmarker
     from builder_tools.media import CameraReader
 
-BYTES_AHEAD = 200_000_000
-"""At most about so many bytes of frames are in work, however many threads there are."""
+BYTES_AHEAD, BYTES_A_WORKER = 200_000_000, 75_000_000
+"""At most about so many bytes of frames are in work: of all threads, and for each."""
 
 Awaited = Future[Readings]
 Analysed = tuple[Frame, tuple[FaceEmotion, ...]]
@@ -128,7 +128,7 @@ class Analyser:
                     workers=workers,
                     ahead=ahead,
                     weigh=lambda part: detect_every * sum(one.image.nbytes for one in part.frames),
-                    most_weight=BYTES_AHEAD,
+                    most_weight=min(BYTES_AHEAD, BYTES_A_WORKER * workers),
                 )
                 stack.enter_context(closing(given))
             else:

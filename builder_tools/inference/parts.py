@@ -1,14 +1,13 @@
 """The faces of a video: searched in some frames, followed through those between.
 
-A video is cut into parts of `PART_S`, or longer where nothing changes, and at its cuts. The
-first frame of each is searched, and that after its last. If every face of the one, looked for near
-its last place (`follow`), is found each time and ends as one of the other, and those are all, the
-frames between are done: one that hardly moves is looked for every `LOOK_EVERY_S` and is on its way
-in between, one that moves far is looked for in each frame. Else the middle one is searched, too,
-and each half tried again: so a new face is found in the frame in which it comes, and many frames
-are searched only where faces come, go or are doubtful. One that comes and goes between two searches
-more than `UNSEEN_S` apart is found if a quick look at the frame in the middle shows it
-(`detect_large`).
+A video is cut into parts of `PART_S`, and at its cuts. The first frame of each is searched, and
+that after its last. If every face of the one, looked for near its last place (`follow`), is found
+each time and ends as one of the other, and those are all, the frames between are done: one that
+hardly moves is looked for every `LOOK_EVERY_S` and is on its way in between, one that moves far is
+looked for in each frame. Else the middle one is searched, too, and each half tried again: so a new
+face is found in the frame in which it comes, and many frames are searched only where faces come, go
+or are doubtful. One that comes and goes between two searches is found if a quick look, of which
+there is one every `UNSEEN_S`, shows it (`detect_large`): then that frame is searched.
 
 The parts need nothing of each other but the frame they share: several threads can search a video,
 with the same results as one.
@@ -25,7 +24,6 @@ from builder_tools.detectors.base import SAME_FACE_IOU
 from builder_tools.inference.motion import ROUNDING, between_looks
 from builder_tools.inference.search import (
     MOST_FOLLOWED,
-    STILL_EVERY_S,
     Glance,
     find_faces,
     new_large,
@@ -33,10 +31,10 @@ from builder_tools.inference.search import (
 from builder_tools.media import Frame
 from builder_tools.results import Face
 
-PART_S = 0.6
-UNSEEN_S = 0.3
+PART_S = 1.0
+UNSEEN_S = 0.35
 LOOK_EVERY_S = 0.1
-GROUP_BYTES = 60_000_000
+GROUP_BYTES = 90_000_000
 MOST_GROUP_BYTES = 200_000_000
 """However seldom frames are to be searched: those between two that are wait in memory."""
 
@@ -90,16 +88,16 @@ class Part:
             start, end = between.pop()
             if end - start < 2:
                 continue
-            middle = (start + end) // 2
             steps = followed(detector, shared[start : end + 1], found[start], found[end])
-            if steps is not None:
-                known = steps[middle - start - 1]
-                lasts_s = shared[end - 1].time_s - shared[start].time_s
-                if lasts_s <= UNSEEN_S or not new_large(detector, shared[middle].image, known):
-                    found[start + 1 : end] = steps
-                    continue
-            found[middle] = find_faces(detector, shared[middle].image, rotate)
-            between += [(start, middle), (middle, end)]
+            if steps is None:
+                doubtful = (start + end) // 2
+            else:
+                doubtful = _with_new_face(detector, shared, start, end, steps)
+            if doubtful is None:
+                found[start + 1 : end] = steps
+                continue
+            found[doubtful] = find_faces(detector, shared[doubtful].image, rotate)
+            between += [(start, doubtful), (doubtful, end)]
         return list(zip(self.frames, found, strict=False))
 
 
@@ -129,21 +127,18 @@ def groups_of(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
 def parts_of(frames: Iterable[Frame], *, most_bytes: int = GROUP_BYTES) -> Iterator[Part]:
     """Yield a video in parts, none of more bytes of images, but of one frame at the least."""
     group: list[Frame] = []
-    first = first_seen = last_seen = None
-    has_changed = False
+    first = last_seen = None
     try:
         for frame in frames:
             seen = Glance(frame.image)
             cut = last_seen is not None and seen.is_cut_from(last_seen)
             if cut:
                 yield Part(first, group)
-            elif first is not None:
-                has_changed = has_changed or seen.differs_from(first_seen)
-            if cut or first is None or _is_over(group, frame, has_changed, most_bytes):
+            if cut or first is None or _is_over(group, frame, most_bytes):
                 searched = SearchedFrame(frame)
                 if first is not None and not cut:
                     yield Part(first, group, searched)
-                first, first_seen, group, has_changed = searched, seen, [], False
+                first, group = searched, []
             group.append(frame)
             last_seen = seen
     except Exception:  # what came before it counts
@@ -202,12 +197,23 @@ def _ahead(frames: Sequence[Frame], at: int, most: int) -> int:
     return ahead
 
 
-def _is_over(group: list[Frame], frame: Frame, has_changed: bool, most_bytes: int) -> bool:
+def _with_new_face(
+    detector: FaceDetector, frames: Sequence[Frame], start: int, end: int, steps: list[list[Face]]
+) -> int | None:
+    """Return a frame between two that shows a large face which is none of its step; or None."""
+    lasts_s = frames[end - 1].time_s - frames[start].time_s
+    looks = min(int(lasts_s / UNSEEN_S), end - start - 1)
+    for number in range(1, looks + 1):
+        at = start + (end - start) * number // (looks + 1)
+        if new_large(detector, frames[at].image, steps[at - start - 1]):
+            return at
+    return None
+
+
+def _is_over(group: list[Frame], frame: Frame, most_bytes: int) -> bool:
     """Return whether a part is to end before a frame."""
-    lasts_s = frame.time_s - group[0].time_s
-    longest_s = PART_S if has_changed else STILL_EVERY_S
     too_large = (len(group) + 1) * frame.image.nbytes > most_bytes
-    return too_large or not 0 <= lasts_s < longest_s
+    return too_large or not 0 <= frame.time_s - group[0].time_s < PART_S
 
 
 def _is_among(face: Face, faces: list[Face]) -> bool:

@@ -111,12 +111,11 @@ def crop(image: np.ndarray, box: Box) -> np.ndarray:
         return image[y1:y2, x1:x2].copy()
     top, left = (min(max(start, 0), side - 1) for start, side in ((y1, height), (x1, width)))
     inner = image[top : max(y2, top + 1), left : max(x2, left + 1)]
-    before = [min(max(-start, 0), length - 1) for start, length in ((y1, y2 - y1), (x1, x2 - x1))]
-    after = [
-        length - shown - added
-        for length, shown, added in zip((y2 - y1, x2 - x1), inner.shape[:2], before, strict=True)
-    ]
-    return np.pad(inner, (*zip(before, after, strict=True), (0, 0)), mode="edge")
+    above, aside = (min(max(-at, 0), side - 1) for at, side in ((y1, y2 - y1), (x1, x2 - x1)))
+    below, beyond = y2 - y1 - inner.shape[0] - above, x2 - x1 - inner.shape[1] - aside
+    import cv2  # only here, for it takes a fifth of np.pad's time
+
+    return cv2.copyMakeBorder(inner, above, below, aside, beyond, cv2.BORDER_REPLICATE)
 
 
 def _whole_px(length: float) -> int:

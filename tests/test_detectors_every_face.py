@@ -168,7 +168,7 @@ def test_what_is_seen_from_near_by_counts_not_the_candidate():
     [
         (0.12, 0.82, 60, [(100, 100)], True),
         (0.12, 0.78, 60, [(100, 100)], False),  # not sure enough from near by
-        (0.08, 0.9, 60, [(100, 100)], False),  # too faint
+        (0.02, 0.9, 60, [(100, 100)], False),  # too faint
         (0.12, 0.9, 14, [(100, 100)], False),  # too small
         (0.12, 0.9, 140, [(100, 100)], False),  # large faces are seen well
         (0.12, 0.9, 60, [], False),  # where there is no other face

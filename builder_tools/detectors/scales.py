@@ -100,13 +100,13 @@ def search_scales(
         min_score: Faces scored lower are left out.
         second: What another network, that frames as short range does, sees in a box.
     """
-    candidates = _candidates(network, image_rgb, min(FAINT_SCORE, min_score))
-    plain = [face for face in candidates if face.score >= min(CANDIDATE_SCORE, min_score)]
+    plain, faint = _candidates(network, image_rgb, min_score, min(FAINT_SCORE, min_score))
     faces, _ = _judged_or_amid_edge(network, image_rgb, plain, min_score, second)
-    if not faces:
-        return []
-    faint = _faint_faces(network, image_rgb, candidates[len(plain) :], faces, min_score)
-    return suppress_overlaps([*faces, *faint], SAME_FACE_IOU)
+    if not faces or not faint:
+        return faces
+    apart = suppress_overlaps([*plain, *faint], SAME_FACE_IOU)[len(plain) :]
+    found = _faint_faces(network, image_rgb, apart, faces, min_score)
+    return suppress_overlaps([*faces, *found], SAME_FACE_IOU)
 
 
 def search_and_doubt(
@@ -115,27 +115,27 @@ def search_and_doubt(
     min_score: float,
     second: Callable[[np.ndarray, Box], Face | None],
 ) -> tuple[list[Face], list[Face]]:
-    """Return the faces of an image as `search_scales` does, and candidates that are none.
-
-    For streams: faint faces are not looked for, which in a street takes 12 ms a frame.
-    """
-    candidates = _candidates(network, image_rgb, min(CANDIDATE_SCORE, min_score))
+    """Return the faces of an image, but for faint ones (12 ms a frame), and other candidates."""
+    candidates, _ = _candidates(network, image_rgb, min_score, min(CANDIDATE_SCORE, min_score))
     return _judged_or_amid_edge(network, image_rgb, candidates, min_score, second)
 
 
-def _candidates(network: YuNet, image_rgb: np.ndarray, lowest: float) -> list[Face]:
-    """Return what both looks show from a score on, best score first, each once."""
+def _candidates(
+    network: YuNet, image_rgb: np.ndarray, min_score: float, lowest: float
+) -> tuple[list[Face], list[Face]]:
+    """Return what both looks show, best score first, each once; and all that they hardly see."""
     whole, factor = _not_too_large(image_rgb)
-    seen = _seen_at_both_sizes(network, whole, lowest)
-    candidates = suppress_overlaps([enlarge(face, factor) for face in seen], SAME_FACE_IOU)
-    if len(candidates) > MOST_CANDIDATES:
+    seen = [enlarge(face, factor) for face in _seen_at_both_sizes(network, whole, lowest)]
+    least = min(CANDIDATE_SCORE, min_score)
+    plain = suppress_overlaps([face for face in seen if face.score >= least], SAME_FACE_IOU)
+    if len(plain) > MOST_CANDIDATES:
         logger.warning(
             "%d places may show a face; the surest %d are looked at. Cut the image into parts to "
             "have them all.",
-            len(candidates),
+            len(plain),
             MOST_CANDIDATES,
         )
-    return candidates[:MOST_CANDIDATES]
+    return plain[:MOST_CANDIDATES], [face for face in seen if face.score < least]
 
 
 def _not_too_large(image_rgb: np.ndarray) -> tuple[np.ndarray, float]:
@@ -225,11 +225,9 @@ def _faint_faces(
     faces: Sequence[Face],
     min_score: float,
 ) -> list[Face]:
-    """Return the small faces among faint candidates: those that from near are sure, and new."""
+    """Return the small faces among faint candidates: those sure from near by, and new."""
     fine, longer = _fine_px(image_rgb), max(image_rgb.shape[:2])
-    sizes_px = [face.size_px * fine / longer for face in candidates]
-    pairs = zip(candidates, sizes_px, strict=True)
-    small = [face for face, size_px in pairs if FAINT_PX <= size_px < MIDDLE_PX]
+    small = [one for one in candidates if FAINT_PX <= one.size_px * fine / longer < MIDDLE_PX]
     looked_at = partial(_from_near, network, image_rgb)
     seen = chain.from_iterable(_each(looked_at, _new(small, faces)[: len(faces)], image_rgb))
     sure = [_as_short_range(face) for face in seen if face.score >= max(FAINT_SURE, min_score)]

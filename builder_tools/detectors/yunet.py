@@ -22,6 +22,8 @@ from builder_tools.results import Box, Face
 FILE = "face_detection_yunet_2023mar.onnx"
 NMS_IOU = 0.3
 CELLS_PX = (8, 16, 32)
+FAINT_BELOW, MOST_FAINT_CELLS = 0.2, 1000
+"""Of the cells that are less sure only the surest ones are given."""
 FIXED_SIDES = b"\x08\x80\x05\x0a\x03\x08\x80\x05"
 """The file's input size: two dimensions of 640 in a row, as protocol buffers have them."""
 FREE_SIDES = b"\x12\x01h\x0a\x03\x12\x01w"
@@ -88,6 +90,10 @@ class YuNet:
         if not found:
             return []
         scores, boxes, points = (np.concatenate(part) for part in zip(*found, strict=True))
+        faint = np.flatnonzero(scores < FAINT_BELOW)
+        if len(faint) > MOST_FAINT_CELLS:  # noise has thousands
+            fainter = faint[scores[faint].argsort()[:-MOST_FAINT_CELLS]]
+            scores, boxes, points = (np.delete(x, fainter, axis=0) for x in (scores, boxes, points))
         kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), min_score, NMS_IOU)
         return [_face(boxes[index], float(scores[index]), points[index]) for index in kept]
 

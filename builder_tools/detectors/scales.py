@@ -135,7 +135,8 @@ def _candidates(
             len(plain),
             MOST_CANDIDATES,
         )
-    return plain[:MOST_CANDIDATES], [face for face in seen if face.score < least]
+        return plain[:MOST_CANDIDATES], []
+    return plain, [face for face in seen if face.score < least]
 
 
 def _not_too_large(image_rgb: np.ndarray) -> tuple[np.ndarray, float]:

@@ -1,7 +1,8 @@
-"""The trained parts of the shipped models again: `python -m studies.shipped fast --unlabelled ...`.
+"""The networks of the shipped models again: `python -m studies.shipped fast --unlabelled ...`.
 
-Two trainings by `builder-tools train`: a wide network, and the network that is shipped, taught by
-people's votes, by the wide one and by others. What was ended goes on where it stopped.
+Trainings by `builder-tools train`: a wide network; the network that is shipped, taught by people's
+votes, by the wide one and by others; `third` at last by votes alone. What was ended goes on where
+it stopped.
 
 Their teacher `accurate` was the one of before (file bc6348ee3aa3): today's has `fast` in it. It
 stands in `saved_models` of commit 0b47eac79328; `--teacher` takes its folder.
@@ -46,7 +47,7 @@ def trainings(
 
     Args:
         name: In `MODELS`.
-        seed: Of the last; the wide network is made once.
+        seed: Of the taught one; the wide network is made once.
         runs: Folder of the runs.
         unlabelled: Folders and zips of faces without labels.
         teacher: The accurate one, by name or folder.

@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeModel, FollowsSquare, square_film
 
 from builder_tools.inference import Inference
-from builder_tools.inference.analysis import Analyser, groups_of
+from builder_tools.inference.analysis import Analyser, ReadAhead, groups_of
 from builder_tools.inference.motion import faces_between
 from builder_tools.inference.stream import StreamState
 from builder_tools.inference.threads import DetectorPool
@@ -150,3 +150,54 @@ def test_on_a_real_film_faces_stay_where_they_are(face_video):
 def test_wrong_options_are_refused(options):
     with pytest.raises(ValueError, match="detect_every"):
         Inference(FakeModel(), CountingDetector(), show_state_mode="none", **options)
+
+
+def test_frames_read_ahead_keep_their_order_and_what_breaks_them_off_its_turn():
+    def broken():
+        yield from square_film(3)
+        raise OSError("broken off")
+
+    frames = square_film(3)
+    ahead = ReadAhead(broken(), 2 * frames[0].image.nbytes)
+    assert next(ahead).index == 0
+    for _ in range(2):
+        ahead.read_one()
+    rest = []
+    with pytest.raises(OSError, match="broken off"):
+        for frame in ahead:
+            rest.append(frame.index)
+            ahead.read_one()
+    assert rest == [1, 2]
+    read = iter(square_film(3))
+    full = ReadAhead(read, 1)
+    for _ in range(3):
+        full.read_one()
+    assert next(read).index == 1, "no more wait than may"
+    full.read_one()
+    assert [frame.index for frame in full] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("workers", "duration_s", "more"), [(1, 6.0, 0), (2, 6.0, 4), (2, None, 0)]
+)
+def test_videos_are_read_on_while_results_are_given(workers, duration_s, more):
+    """Where threads wait for them, and no pipe that may come slowly."""
+
+    class Film:
+        def __init__(self):
+            self.read, self.duration_s = 0, duration_s
+
+        def __iter__(self):
+            for frame in square_film(120):
+                self.read += 1
+                yield frame
+
+    film, detector = Film(), FollowsSquare([], [])
+    analyser = Analyser(FakeModel(), DetectorPool(detector, "mediapipe", {}), None)
+    state = StreamState(track=True, smooth_s=None)
+    given = analyser.every(film, state, workers=workers)
+    next(given)
+    before = film.read
+    for _ in range(4):
+        next(given)
+    assert film.read - before == more

@@ -101,10 +101,12 @@ class Analyser:
                 stack.enter_context(closing(frames))
             # What has no known length, as a pipe, may come slowly: its results wait for what is
             # read after them. So of that no part is read before a thread has time for it.
-            ahead = workers + (1 if getattr(frames, "duration_s", None) else 0)
-            frames = islice(frames, max_frames)
+            has_end = bool(getattr(frames, "duration_s", None))
+            ahead = workers + has_end
+            most_bytes = GROUP_BYTES if has_end and workers > 1 else 0
+            coming = ReadAhead(islice(frames, max_frames), most_bytes)
             groups: deque[list[Frame]] = deque()
-            looked_at = first_ones(groups_of(frames, detect_every), groups)
+            looked_at = first_ones(groups_of(coming, detect_every), groups)
             if hasattr(self.detectors.framing, "follow"):
                 parts = parts_of(looked_at, most_bytes=GROUP_BYTES // detect_every)
             else:
@@ -136,6 +138,7 @@ class Analyser:
             found = chain.from_iterable(given)
             grouped = ((groups.popleft(), *told) for told in found)
             for frame, faces, readings in named_frames(grouped, state, read):
+                coming.read_one()
                 told = self._told(frame.image, faces, readings.result())
                 yield frame, state.steady(told, frame.time_s)
 
@@ -188,6 +191,35 @@ class Analyser:
     ) -> tuple[FaceEmotion, ...]:
         shapes = face_shapes(self.landmarker, image_rgb, faces, self.detectors.framing)
         return face_emotions(self.model, faces, readings, shapes)
+
+
+class ReadAhead(Iterator[Frame]):
+    """Frames, some of them read before they are wanted, so that threads do not wait for them.
+
+    Args:
+        frames: In their order.
+        most_bytes: Of images that wait.
+    """
+
+    def __init__(self, frames: Iterator[Frame], most_bytes: float) -> None:
+        self._frames, self._most_bytes = frames, most_bytes
+        self._waiting: deque[Frame] = deque()
+        self._end: Exception | None = None
+
+    def read_one(self) -> None:
+        """Read the next frame, if it may wait; what breaks the frames off is raised in its turn."""
+        if self._end is None and sum(one.image.nbytes for one in self._waiting) < self._most_bytes:
+            try:
+                self._waiting.append(next(self._frames))
+            except Exception as error:  # it is the reader's
+                self._end = error
+
+    def __next__(self) -> Frame:
+        if self._waiting:
+            return self._waiting.popleft()
+        if self._end is not None:
+            raise self._end
+        return next(self._frames)
 
 
 def first_ones(coming: Iterable[list[Frame]], groups: deque[list[Frame]]) -> Iterator[Frame]:

@@ -163,16 +163,19 @@ def test_what_is_seen_from_near_by_counts_not_the_candidate():
     assert scales.search_scales(_Answers(_640=[between]), _EMPTY, 0.7) == []
 
 
+_TWO = [(100, 100), (100, 300)]
+
+
 @pytest.mark.parametrize(
     ("score", "from_near", "side", "others", "is_found"),
     [
-        (0.12, 0.82, 60, [(100, 100)], True),
-        (0.12, 0.78, 60, [(100, 100)], False),  # not sure enough from near by
-        (0.02, 0.9, 60, [(100, 100)], False),  # too faint
-        (0.12, 0.9, 14, [(100, 100)], False),  # too small
-        (0.12, 0.9, 140, [(100, 100)], False),  # large faces are seen well
-        (0.12, 0.9, 60, [], False),  # where there is no other face
-        (0.12, 0.9, 60, [(437, 100)], False),  # a part of a known one
+        (0.12, 0.82, 60, _TWO, True),
+        (0.12, 0.78, 60, _TWO, False),  # not sure enough from near by
+        (0.02, 0.9, 60, _TWO, False),  # too faint
+        (0.12, 0.9, 14, _TWO, False),  # too small
+        (0.12, 0.9, 140, _TWO, False),  # large faces are seen well
+        (0.12, 0.9, 60, [(100, 100)], False),  # where there is but one other face
+        (0.12, 0.9, 60, [(437, 100), (100, 100)], False),  # a part of a known one
     ],
 )
 def test_a_faint_small_face_beside_others_is_looked_at(score, from_near, side, others, is_found):

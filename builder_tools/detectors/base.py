@@ -248,6 +248,8 @@ def shrink(image_rgb: np.ndarray, max_side_px: int) -> tuple[np.ndarray, float]:
 
 def enlarge(face: Face, factor: float) -> Face:
     """Return a face found in an image shrunk by `factor` in pixels of the whole image."""
+    if factor == 1:
+        return face
     keypoints = None if face.keypoints is None else face.keypoints / factor
     box = Box(*(value / factor for value in face.box.xyxy))
     return replace(face, box=box, keypoints=keypoints)

@@ -4,11 +4,11 @@ YuNet sees faces of 16 to 256 px well. So an image is looked at 320 px large, fo
 fill it, and at its own size up to 1,920 px, for all others; faces that both see are merged.
 Candidates that the fine look is not sure of are looked at again from near by, 96 px large, and
 what is seen there counts, box and score: it finds 90 of 111 faces of 27 px, 79 without, and
-refuses more traps. Where there are faces, small ones that the fine look hardly sees are looked at,
-too: most of those that were missed are sure from near by. Where YuNet stays unsure, as of leaning,
-covered and dark faces, another network is asked: what both see is a face. Nothing is found larger
-than the image: where there is no face, the image is looked at once more with a third of its edge
-continued around it.
+refuses more traps. Where there are several, small ones that the fine look hardly sees are looked
+at, too: most of those that were missed are sure from near by. Where YuNet stays unsure, as of
+leaning, covered and dark faces, another network is asked: what both see is a face. Nothing is found
+larger than the image: where there is no face, the image is looked at once more with a third of its
+edge continued around it.
 
 Boxes and key points come out as MediaPipe's short range gives them: a square from brows to chin;
 eyes, nose tip, mouth centre.
@@ -51,8 +51,8 @@ NEAR_PX, LOOK_AROUND = 96, 1.6
 """Size of a face seen from near by, and the side of what is looked at over that of the face."""
 FAINT_SCORE, FAINT_PX, FAINT_SURE, NEW_FACE_IOU = 0.03, 16, 0.8, 0.1
 """Candidates down to this score, no smaller, that overlap with no face by more, are looked at from
-near by, too: the surest, as many as there are faces. They must look so sure there; of 1,500 in
-images without a face none did."""
+near by, too: the surest, as many as there are faces but one. They must look so sure there; of 1,500
+in images without a face none did."""
 FOLLOW_PX, FOLLOW_AROUND = 128, 2.8
 """A face known is looked for in a square so many times its box, so large: of six sizes of the face,
 30 to 115 px, YuNet is surest of 46 px, and of those this look costs least."""
@@ -102,7 +102,7 @@ def search_scales(
     """
     plain, faint = _candidates(network, image_rgb, min_score, min(FAINT_SCORE, min_score))
     faces, _ = _judged_or_amid_edge(network, image_rgb, plain, min_score, second)
-    if not faces or not faint:
+    if len(faces) < 2 or not faint:
         return faces
     apart = suppress_overlaps([*plain, *faint], SAME_FACE_IOU)[len(plain) :]
     found = _faint_faces(network, image_rgb, apart, faces, min_score)
@@ -230,7 +230,7 @@ def _faint_faces(
     fine, longer = _fine_px(image_rgb), max(image_rgb.shape[:2])
     small = [one for one in candidates if FAINT_PX <= one.size_px * fine / longer < MIDDLE_PX]
     looked_at = partial(_from_near, network, image_rgb)
-    seen = chain.from_iterable(_each(looked_at, _new(small, faces)[: len(faces)], image_rgb))
+    seen = chain.from_iterable(_each(looked_at, _new(small, faces)[: len(faces) - 1], image_rgb))
     sure = [_as_short_range(face) for face in seen if face.score >= max(FAINT_SURE, min_score)]
     return _new(sure, faces)
 

@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar, Protocol, Self, runtime_checkable
@@ -284,3 +284,18 @@ def suppress_overlaps(faces: Iterable[Face], iou: float, inside: float = 0.8) ->
         if not (of_union | (shared > inside * np.minimum(area, other_areas))).any():
             kept.append(index)
     return [ordered[index] for index in kept]
+
+
+def apart_from(known: Sequence[Face], seen: Iterable[Face], iou: float) -> list[Face]:
+    """Return faces seen that overlap with none of those known by more."""
+    boxes = np.array([face.box.xyxy for face in known], float).reshape(-1, 4)
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    apart = []
+    for face in seen:
+        starts = np.maximum(boxes[:, :2], face.box.xyxy[:2])
+        shared = np.prod(
+            np.maximum(np.minimum(boxes[:, 2:], face.box.xyxy[2:]) - starts, 0), axis=1
+        )
+        if not (shared > iou * (areas + face.box.area - shared)).any():
+            apart.append(face)
+    return apart

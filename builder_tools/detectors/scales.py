@@ -4,11 +4,10 @@ YuNet sees faces of 16 to 256 px well. So an image is looked at 320 px large, fo
 fill it, and at its own size up to 1,920 px, for all others; faces that both see are merged.
 Candidates that the fine look is not sure of are looked at again from near by, 96 px large, and
 what is seen there counts, box and score: it finds 90 of 111 faces of 27 px, 79 without, and
-refuses more traps. Where there are several, small ones that the fine look hardly sees are looked
-at, too: most of those that were missed are sure from near by. Where YuNet stays unsure, as of
-leaning, covered and dark faces, another network is asked: what both see is a face. Nothing is found
-larger than the image: where there is no face, the image is looked at once more with a third of its
-edge continued around it.
+refuses more traps. Where there are several, places that the fine look hardly sees are looked at,
+too: most small faces missed are such. Where YuNet stays unsure, as of leaning, covered and dark
+faces, another network is asked: what both see is a face. Where there is no face, the image is
+looked at once more with a third of its edge continued around it: a face may fill it.
 
 Boxes and key points come out as MediaPipe's short range gives them: a square from brows to chin;
 eyes, nose tip, mouth centre.
@@ -29,7 +28,13 @@ import cv2
 import numpy as np
 
 from builder_tools.assets import asset_path
-from builder_tools.detectors.base import SAME_FACE_IOU, enlarge, moved, suppress_overlaps
+from builder_tools.detectors.base import (
+    SAME_FACE_IOU,
+    apart_from,
+    enlarge,
+    moved,
+    suppress_overlaps,
+)
 from builder_tools.detectors.turning import as_turned, turned_back
 from builder_tools.detectors.yunet import FILE, YuNet
 from builder_tools.results import Box, Face, crop
@@ -49,10 +54,9 @@ MIDDLE_PX, MIDDLE, SURE_SCORE = 128, 0.2, 0.85
 between `MIDDLE_PX` and `MIDDLE` of the image that are not sure."""
 NEAR_PX, LOOK_AROUND = 96, 1.6
 """Size of a face seen from near by, and the side of what is looked at over that of the face."""
-FAINT_SCORE, FAINT_PX, FAINT_SURE, NEW_FACE_IOU = 0.03, 16, 0.8, 0.1
-"""Candidates down to this score, no smaller, that overlap with no face by more, are looked at from
-near by, too: the surest, as many as there are faces but one. They must look so sure there; of 1,500
-in images without a face none did."""
+FAINT_SCORE, FAINT_PX, FAINT_SURE, NEW_FACE_IOU = 0.05, 16, 0.8, 0.1
+"""Places seen so unsurely, as large and as far from others, are looked at, too: the surest, as many
+as there are faces but one. From near by they must be so sure: of 1,500 without a face none was."""
 FOLLOW_PX, FOLLOW_AROUND = 128, 2.8
 """A face known is looked for in a square so many times its box, so large: of six sizes of the face,
 30 to 115 px, YuNet is surest of 46 px, and of those this look costs least."""
@@ -104,8 +108,9 @@ def search_scales(
     faces, _ = _judged_or_amid_edge(network, image_rgb, plain, min_score, second)
     if len(faces) < 2 or not faint:
         return faces
-    apart = suppress_overlaps([*plain, *faint], SAME_FACE_IOU)[len(plain) :]
-    found = _faint_faces(network, image_rgb, apart, faces, min_score)
+    found = _faint_faces(
+        network, image_rgb, apart_from(plain, faint, NEW_FACE_IOU), faces, min_score
+    )
     return suppress_overlaps([*faces, *found], SAME_FACE_IOU)
 
 
@@ -115,7 +120,7 @@ def search_and_doubt(
     min_score: float,
     second: Callable[[np.ndarray, Box], Face | None],
 ) -> tuple[list[Face], list[Face]]:
-    """Return the faces of an image, but for faint ones (12 ms a frame), and other candidates."""
+    """Return the faces of an image, but for faint ones, and other candidates."""
     candidates, _ = _candidates(network, image_rgb, min_score, min(CANDIDATE_SCORE, min_score))
     return _judged_or_amid_edge(network, image_rgb, candidates, min_score, second)
 
@@ -141,9 +146,8 @@ def _candidates(
 
 def _not_too_large(image_rgb: np.ndarray) -> tuple[np.ndarray, float]:
     """Return an image as it is looked at whole, and the factor by which it is shrunk."""
-    if max(image_rgb.shape[:2]) <= FINE_PX:
-        return image_rgb, 1.0
-    return _quickly_resized(image_rgb, FINE_PX)
+    is_large = max(image_rgb.shape[:2]) > FINE_PX
+    return _quickly_resized(image_rgb, FINE_PX) if is_large else (image_rgb, 1.0)
 
 
 def _judged_or_amid_edge(
@@ -229,15 +233,12 @@ def _faint_faces(
     """Return the small faces among faint candidates: those sure from near by, and new."""
     fine, longer = _fine_px(image_rgb), max(image_rgb.shape[:2])
     small = [one for one in candidates if FAINT_PX <= one.size_px * fine / longer < MIDDLE_PX]
-    looked_at = partial(_from_near, network, image_rgb)
-    seen = chain.from_iterable(_each(looked_at, _new(small, faces)[: len(faces) - 1], image_rgb))
-    sure = [_as_short_range(face) for face in seen if face.score >= max(FAINT_SURE, min_score)]
-    return _new(sure, faces)
-
-
-def _new(seen: Iterable[Face], known: Sequence[Face]) -> list[Face]:
-    """Return faces that hardly overlap with those known."""
-    return [face for face in seen if all(face.box.iou(one.box) <= NEW_FACE_IOU for one in known)]
+    most = len(faces) - 1
+    surest = sorted(apart_from(faces, small, NEW_FACE_IOU), key=lambda one: -one.score)[: 2 * most]
+    apart = suppress_overlaps(surest, SAME_FACE_IOU)[:most]
+    near = chain.from_iterable(_each(partial(_from_near, network, image_rgb), apart, image_rgb))
+    sure = [_as_short_range(face) for face in near if face.score >= max(FAINT_SURE, min_score)]
+    return apart_from(faces, sure, NEW_FACE_IOU)
 
 
 def _sure_faces(

@@ -181,8 +181,8 @@ _TWO = [(100, 100), (100, 300)]
 def test_a_faint_small_face_beside_others_is_looked_at(score, from_near, side, others, is_found):
     faint = _seen(400, 100, side, score)
     known = [_seen(*place, 60, 0.9) for place in others]
-    seen = _seen(77 - 48, 77 - 48, 96, from_near)  # amid the window, 154 px large
-    found = scales.search_scales(_Answers(_640=[faint, *known], _154=[seen]), _EMPTY, 0.7)
+    seen = _seen(64 - 40, 64 - 40, 80, from_near)  # amid the window, 128 px large
+    found = scales.search_scales(_Answers(_640=[faint, *known], _128=[seen]), _EMPTY, 0.7)
     assert [face.score for face in found] == [0.9] * len(others) + [from_near] * is_found
     if is_found:
         assert found[-1].box.centre == pytest.approx((430, 132), abs=1)

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from builder_tools.detectors.base import SAME_FACE_IOU, enlarge, moved, suppress_overlaps
+from builder_tools.detectors.resizing import resized
 from builder_tools.detectors.scales import (
     CANDIDATE_SCORE,
     FINE_PX,
     LARGEST_PX,
     judged,
-    resized,
 )
 from builder_tools.detectors.yunet import CELLS_PX, YuNet
 from builder_tools.results import Box, Face, crop

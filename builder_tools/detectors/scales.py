@@ -35,6 +35,7 @@ from builder_tools.detectors.base import (
     moved,
     suppress_overlaps,
 )
+from builder_tools.detectors.resizing import quickly_resized, resized
 from builder_tools.detectors.turning import as_turned, turned_back
 from builder_tools.detectors.yunet import FILE, YuNet
 from builder_tools.results import Box, Face, crop
@@ -147,7 +148,7 @@ def _candidates(
 def _not_too_large(image_rgb: np.ndarray) -> tuple[np.ndarray, float]:
     """Return an image as it is looked at whole, and the factor by which it is shrunk."""
     is_large = max(image_rgb.shape[:2]) > FINE_PX
-    return _quickly_resized(image_rgb, FINE_PX) if is_large else (image_rgb, 1.0)
+    return quickly_resized(image_rgb, FINE_PX) if is_large else (image_rgb, 1.0)
 
 
 def _judged_or_amid_edge(
@@ -233,9 +234,8 @@ def _faint_faces(
     """Return the small faces among faint candidates: those sure from near by, and new."""
     fine, longer = _fine_px(image_rgb), max(image_rgb.shape[:2])
     small = [one for one in candidates if FAINT_PX <= one.size_px * fine / longer < MIDDLE_PX]
-    surest = sorted(apart_from(faces, small, NEW_FACE_IOU), key=lambda one: -one.score)[
-        : len(faces)
-    ]
+    new = apart_from(faces, small, NEW_FACE_IOU)
+    surest = sorted(new, key=lambda one: -one.score)[: len(faces)]
     apart = suppress_overlaps(surest, SAME_FACE_IOU)[: len(faces) // 2]
     look = partial(_from_near, network, image_rgb, px=FAINT_NEAR_PX)
     near = chain.from_iterable(_each(look, apart, image_rgb))
@@ -287,7 +287,7 @@ def search_near(
     for face in faces:
         window = face.box.square().scale(FOLLOW_AROUND).round()
         part = turned_back(crop(image_rgb, window), face.turned_deg)
-        small, factor = _quickly_resized(part, FOLLOW_PX)
+        small, factor = quickly_resized(part, FOLLOW_PX)
         seen = [
             as_turned(_as_short_range(enlarge(one, factor)), face.turned_deg, part.shape)
             for one in network.find(small, min_score)
@@ -301,7 +301,7 @@ def search_near(
 
 def search_large(network: YuNet, image_rgb: np.ndarray, min_score: float) -> list[Face]:
     """Return the faces that the coarse look shows: of about 5 % of the image and more."""
-    small, factor = _quickly_resized(image_rgb, COARSE_PX)
+    small, factor = quickly_resized(image_rgb, COARSE_PX)
     return [_as_short_range(enlarge(one, factor)) for one in network.find(small, min_score)]
 
 
@@ -336,40 +336,13 @@ def _each(
     function: Callable[[Item], Result], items: Iterable[Item], image_rgb: np.ndarray
 ) -> Iterable[Result]:
     """Return what a function gives for each item, of a large image on two threads."""
-    is_large = image_rgb.shape[0] * image_rgb.shape[1] > HALVED_PIXELS
-    return (_on_two_threads if is_large else map)(function, items)
+    height, width = image_rgb.shape[:2]
+    return (_on_two_threads if height * width > HALVED_PIXELS else map)(function, items)
 
 
 def _on_two_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(function, items))
-
-
-def resized(image_rgb: np.ndarray, size_px: int) -> tuple[np.ndarray, float]:
-    """Return the image with its longer side `size_px`, well resized, and the factor applied."""
-    factor = size_px / max(image_rgb.shape[:2])
-    if factor == 1:
-        return image_rgb, factor
-    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return cv2.resize(image_rgb, _size_of(image_rgb, factor), interpolation=method), factor
-
-
-def _quickly_resized(image_rgb: np.ndarray, size_px: int) -> tuple[np.ndarray, float]:
-    """Return the same, much faster where it shrinks.
-
-    By halves, then linearly: OpenCV averages 2x2 pixels ten times as fast as any other number.
-    """
-    small = image_rgb
-    while max(small.shape[:2]) >= 2 * size_px and min(small.shape[:2]) > 1:
-        height, width = (side // 2 for side in small.shape[:2])
-        even = small[: 2 * height, : 2 * width]
-        small = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
-    factor = size_px / max(image_rgb.shape[:2])
-    return cv2.resize(small, _size_of(image_rgb, factor), interpolation=cv2.INTER_LINEAR), factor
-
-
-def _size_of(image_rgb: np.ndarray, factor: float) -> list[int]:
-    return [max(round(length * factor), 1) for length in image_rgb.shape[1::-1]]
 
 
 def _from_near(network: YuNet, image_rgb: np.ndarray, face: Face, px: int = NEAR_PX) -> list[Face]:

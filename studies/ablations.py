@@ -15,12 +15,11 @@ from builder_tools.datasets.ferplus import load_ferplus
 from builder_tools.datasets.labels import majority_eight_labels
 from builder_tools.emotions import FERPLUS_EIGHT
 from builder_tools.evaluation import paired_gains
-from builder_tools.media import replacing
 from builder_tools.training import Stage, TrainingConfig
 from studies.figures import plot_gains, plot_recalls
 from studies.intervals import by_variant, gain_columns, recentred
 from studies.plans import LOG, Plan, plan_command, read_answers
-from studies.report import draw, joined, markdown, points, write_page
+from studies.report import draw, joined, markdown, points, write_page, write_table
 from studies.trials import Trial
 
 STUDY = "ablations"
@@ -160,9 +159,7 @@ def write_report(reports: Path, source: Path | None = None) -> list[Path]:
         "![gain in mean recall](figures/ablations_mean_recall.png)\n"
         "![recall by emotion](figures/ablations_recalls.png)",
     ]  # fmt: skip
-    table = reports / "ablations.csv"
-    with replacing(table) as partial:
-        summary.round(5).to_csv(partial, index=False, lineterminator="\n")
+    table = write_table(reports / "ablations.csv", summary.round(5))
     size = (7.5, 0.4 * len(summary) + 1)
     drawings = {
         "accuracy": lambda ax: plot_gains(summary, "accuracy", ax=ax),

@@ -53,6 +53,14 @@ def joined(values: Iterable[Any]) -> str:
     return "; ".join(dict.fromkeys(map(str, values)))
 
 
+def write_table(path: Path, table: pd.DataFrame) -> Path:
+    """Write a table as csv, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        table.to_csv(partial, index=False, lineterminator="\n")
+    return path
+
+
 def write_page(path: Path, sections: Iterable[str]) -> Path:
     """Write a Markdown page of sections, an empty line between them, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)

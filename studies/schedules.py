@@ -18,12 +18,11 @@ from builder_tools.datasets.ferplus import load_ferplus
 from builder_tools.datasets.labels import majority_eight_labels
 from builder_tools.emotions import FERPLUS_EIGHT
 from builder_tools.evaluation import paired_gains
-from builder_tools.media import replacing
 from builder_tools.training import Stage, TrainingConfig
 from studies.ablations import EPOCH_FACES, EPOCHS, SIZE
 from studies.intervals import by_variant, gain_columns
 from studies.plans import LOG, Plan, plan_command, read_answers
-from studies.report import joined, markdown, points, write_page
+from studies.report import joined, markdown, points, write_page, write_table
 from studies.trials import Trial
 
 STUDY = "schedules"
@@ -127,9 +126,7 @@ def write_report(reports: Path, source: Path | None = None) -> list[Path]:
         f"Hardware: {joined(rows['machine'])}. Commits: {joined(rows['commit'])}.",
         markdown(shown),
     ]
-    csv = reports / "schedules.csv"
-    with replacing(csv) as partial:
-        table.round(5).to_csv(partial, index=False, lineterminator="\n")
+    csv = write_table(reports / "schedules.csv", table.round(5))
     return [write_page(reports / "schedules.md", sections), csv]
 
 

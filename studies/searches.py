@@ -25,7 +25,6 @@ from builder_tools.datasets.labels import majority_eight_labels
 from builder_tools.emotions import FERPLUS_EIGHT, NINE_EMOTIONS
 from builder_tools.evaluation import paired_gains
 from builder_tools.journal import alone_in
-from builder_tools.media import replacing
 from builder_tools.networks import NETWORKS
 from builder_tools.training import Samples, TrainingConfig
 from studies import transfer
@@ -39,7 +38,7 @@ from studies.plans import (
     run_here,
     trial_jobs,
 )
-from studies.report import interval, joined, markdown, points, write_page
+from studies.report import interval, joined, markdown, points, write_page, write_table
 from studies.table import pending, run_table, say_missing
 from studies.trials import Trial, finished_row, need_weights, read_faces
 
@@ -180,8 +179,7 @@ def keep_trials(runs: Path, reports: Path) -> pd.DataFrame:
                 found.insert(0, "network", network)
                 kept = pd.concat([kept[kept["network"] != network], found], ignore_index=True)
         if len(kept):
-            with replacing(table) as partial:
-                kept.to_csv(partial, index=False, lineterminator="\n")
+            write_table(table, kept)
     return kept
 
 

@@ -20,13 +20,12 @@ from builder_tools.datasets.ferplus import load_ferplus
 from builder_tools.datasets.labels import majority_eight_labels
 from builder_tools.emotions import FERPLUS_EIGHT
 from builder_tools.evaluation import paired_gains
-from builder_tools.media import replacing
 from builder_tools.networks import NETWORKS, PRETRAINED
 from builder_tools.training import Stage, TrainingConfig
 from studies.intervals import by_variant, gain_columns
 from studies.plans import LOG, Plan, plan_command, read_answers
 from studies.pretraining import distilled_weights
-from studies.report import interval, joined, markdown, points, write_page
+from studies.report import interval, joined, markdown, points, write_page, write_table
 from studies.trials import Trial
 
 STUDY = "transfer"
@@ -204,9 +203,7 @@ def write_report(reports: Path, source: Path | None = None) -> list[Path]:
         "with `python -m studies.transfer`.",
         markdown(shown),
     ]
-    csv = reports / "transfer.csv"
-    with replacing(csv) as partial:
-        table.round(5).to_csv(partial, index=False, lineterminator="\n")
+    csv = write_table(reports / "transfer.csv", table.round(5))
     return [write_page(reports / "transfer.md", sections), csv]
 
 

@@ -288,6 +288,10 @@ def _draw(alone: pd.DataFrame, path: Path) -> None:
         ax.errorbar(row.ms_a_face, row.accuracy, yerr=error, fmt="o", capsize=3)
         ax.annotate(row.model, (row.ms_a_face, row.accuracy), (8, 4), textcoords="offset points")
     ax.set_xscale("log")
+    ax.margins(x=0.15)
+    ticks = [0.5, 1, 2, 5, 10]
+    ax.set_xticks(ticks, map(str, ticks))
+    ax.minorticks_off()
     ax.set_xlabel("milliseconds a face, one thread")
     ax.set_ylabel("accuracy, FER+ test, eight emotions")
     ax.set_title("Up and to the left is better")

@@ -42,7 +42,13 @@ def toy(tmp_path, monkeypatch):
     monkeypatch.setattr(transfer, "STARTS", {"tiny": "distilled"})
     monkeypatch.setattr(transfer, "start_weights", lambda network, start: str(weights))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name, value in {"SIZE": 16, "HEAD_EPOCHS": 1, "EPOCHS": 1, "TRIALS": 2}.items():
+    for name, value in {
+        "SIZE": 16,
+        "HEAD_EPOCHS": 1,
+        "EPOCHS": 1,
+        "TRIALS": 2,
+        "EPOCH_FACES": 24,
+    }.items():
         monkeypatch.setattr(searches, name, value)
     source = write_official(tmp_path / "ferplus", toy_faces({"train": 3, "valid": 2, "test": 1}))
 

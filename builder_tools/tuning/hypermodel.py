@@ -52,6 +52,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         feature_copies: Compute what frozen layers give once for all trials, for so many augmented
             copies of each face (see `TrainingConfig`); 0 anew each step.
         batch_norm_momentum: See `TrainingConfig`.
+        epoch_faces: Faces an epoch (see `TrainingConfig`); None for all.
         each_epoch: Whether a trial that is killed goes on after its last whole epoch; else it
             begins anew, and no time goes to checkpoints (see `train`).
 
@@ -75,6 +76,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         seed: int = 0,
         feature_copies: int = 0,
         batch_norm_momentum: float | None = None,
+        epoch_faces: int | None = None,
         each_epoch: bool = True,
     ) -> None:
         if network not in NETWORKS:
@@ -89,7 +91,8 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         self.weights = None if weights is None else str(weights)
         self.batch_size, self.precision = batch_size, precision
         self.patience, self.seed, self.feature_copies = patience, seed, feature_copies
-        self.batch_norm_momentum, self.each_epoch = batch_norm_momentum, each_epoch
+        self.batch_norm_momentum, self.epoch_faces = batch_norm_momentum, epoch_faces
+        self.each_epoch = each_epoch
         self.config(keras_tuner.HyperParameters())  # refuses what no trial could be made of
 
     def config(
@@ -112,6 +115,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             seed=self.seed,
             feature_copies=self.feature_copies,
             batch_norm_momentum=self.batch_norm_momentum,
+            epoch_faces=self.epoch_faces,
             monitor=monitor,
             keep="best",
             **drawn.fields,
@@ -178,7 +182,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything that decides what a trial means, apart from the data."""
-        later = ("feature_copies", "batch_norm_momentum")
+        later = ("feature_copies", "batch_norm_momentum", "epoch_faces")
         return {
             "network": self.network,
             "num_classes": self.num_classes,

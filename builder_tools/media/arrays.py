@@ -56,8 +56,17 @@ def array_to_rgb(image: np.ndarray) -> tuple[np.ndarray, str]:
             _in_strips(image, lambda part: (part >> (bits - 8)).astype(np.uint8))
         ), note
     if image.dtype.kind == "f":
-        scale = _float_scale(image)
-        return _channels_to_rgb(_in_strips(image, lambda part: _rounded(part * scale))), ""
+        low, high = float(image.min()), float(image.max())
+        if not (low >= 0 and high <= 255):  # NaN is neither
+            raise ImageError(
+                f"Expected values of 0...1 or 0...255 in an image of floats (dtype={image.dtype}). "
+                f"Received: values of {low:g}...{high:g}. Try numpy.clip, numpy.nan_to_num or "
+                "255 * (image - image.min()) / (image.max() - image.min())."
+            )
+        scale = 255.0 if high <= 1 else 1.0
+        return _channels_to_rgb(
+            _in_strips(image, lambda part: np.rint(part * scale).astype(np.uint8))
+        ), ""
     raise ImageError(
         f"Expected an image of uint8, uint16, bool or floats. Received: dtype={image.dtype}. "
         "Try image.astype('uint8') if its values run 0...255."
@@ -114,21 +123,6 @@ def _channels_to_rgb(image: np.ndarray) -> np.ndarray:
     if image.ndim == 2 or image.shape[2] == 1:
         return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_GRAY2RGB)
     return over_white(image) if image.shape[2] == 4 else np.ascontiguousarray(image)
-
-
-def _float_scale(image: np.ndarray) -> float:
-    low, high = float(image.min()), float(image.max())
-    if not (low >= 0 and high <= 255):  # NaN is neither
-        raise ImageError(
-            f"Expected values of 0...1 or 0...255 in an image of floats (dtype={image.dtype}). "
-            f"Received: values of {low:g}...{high:g}. Try numpy.clip, numpy.nan_to_num or "
-            "255 * (image - image.min()) / (image.max() - image.min())."
-        )
-    return 255.0 if high <= 1 else 1.0
-
-
-def _rounded(part: np.ndarray) -> np.ndarray:
-    return np.rint(part).astype(np.uint8)
 
 
 def _in_strips(image: np.ndarray, convert) -> np.ndarray:

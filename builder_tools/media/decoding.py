@@ -61,16 +61,18 @@ def _attempts(data: bytes, header: ImageHeader) -> Iterator:
     if kind in _BY_OPENCV:
         yield lambda: _by_opencv(data, header)
     if kind == "TIFF" and header.depth > 8:  # Pillow knows few of these
-        yield lambda: _deep_tiff(data, header)
+        yield lambda: _deep(data, header)
     yield lambda: _by_pillow(data, kind, truncated=False)
     yield lambda: _cut_short(*_by_pillow(data, kind, truncated=True))
     if kind == "JPEG":
-        yield lambda: _cut_short(*_by_opencv(_to_whole_scans(data), header))
+        # A progressive one without the scan that it is cut short in the beginning of.
+        whole_scans = data[: max(map(data.rfind, _BEFORE_SCANS))] + b"\xff\xd9"
+        yield lambda: _cut_short(*_by_opencv(whole_scans, header))
 
 
 def _by_opencv(data: bytes, header: ImageHeader) -> Decoded:
     if header.format == "PNG" and header.depth > 8:
-        return _deep(data, inverted=False)
+        return _deep(data, header)
     if not _may_be_transparent(data):
         return _imdecode(data, cv2.IMREAD_COLOR_RGB), ""
     image = _imdecode(data, cv2.IMREAD_UNCHANGED)
@@ -81,26 +83,22 @@ def _by_opencv(data: bytes, header: ImageHeader) -> Decoded:
     return _upright(image, data, header.format), note
 
 
-def _deep_tiff(data: bytes, header: ImageHeader) -> Decoded:
+def _deep(data: bytes, header: ImageHeader) -> Decoded:
+    """Decode a PNG or TIFF of more than 8 bits a channel, or of floats."""
     if header.is_planar:  # both decoders mix their pixels up
         raise ImageError(
             f"its channels of {header.depth} bits are stored one after the other, which is not "
             "read. Try to save it as PNG."
         )
-    return _deep(data, inverted=header.is_inverted)
-
-
-def _deep(data: bytes, *, inverted: bool) -> Decoded:
-    """Decode more than 8 bits a channel, or floats; 0 is white where they are inverted."""
     image = _imdecode(data, cv2.IMREAD_UNCHANGED)
     if image.ndim == 3 and image.shape[2] in (3, 4):
         image = image[..., [2, 1, 0, 3][: image.shape[2]]]
     if image.dtype.kind == "i" or (image.dtype.itemsize > 2 and image.dtype.kind == "u"):
         image = as_sixteen_bits(image)
     image, note = array_to_rgb(image)
-    if inverted:
+    if header.is_inverted:
         image = 255 - image
-    return _upright(image, data, "PNG" if data[:4] == b"\x89PNG" else "TIFF"), note
+    return _upright(image, data, header.format), note
 
 
 def _imdecode(data: bytes, flags: int) -> np.ndarray:
@@ -138,11 +136,6 @@ def _cut_short(image: np.ndarray, note: str) -> Decoded:
         raise ValueError(f"only about {1 - missing:.0%} of it could be decoded")
     said = f"it is cut short or damaged; about {1 - missing:.0%} of it could be decoded"
     return image, "; ".join(part for part in (said, note) if part)
-
-
-def _to_whole_scans(data: bytes) -> bytes:
-    """Return a progressive JPEG without the scan that it is cut short in the beginning of."""
-    return data[: max(map(data.rfind, _BEFORE_SCANS))] + b"\xff\xd9"
 
 
 def _plain_rows(image: np.ndarray) -> int:

@@ -20,32 +20,23 @@ _own = threading.local()
 @contextmanager
 def at_work() -> Iterator[None]:
     """Have forks wait for the end of a `with`, and its beginning for the end of a fork."""
+    global _num_at_work
     if getattr(_own, "at_work", False):
         yield
         return
     turn = _turn  # a child has another one
-    _begin()
+    with turn:
+        turn.wait_for(lambda: not _forking, LONGEST_WAIT_S)
+        _num_at_work += 1
     _own.at_work = True
     try:
         yield
     finally:
         _own.at_work = False
         if turn is _turn:
-            _end()
-
-
-def _begin() -> None:
-    global _num_at_work
-    with _turn:
-        _turn.wait_for(lambda: not _forking, LONGEST_WAIT_S)
-        _num_at_work += 1
-
-
-def _end() -> None:
-    global _num_at_work
-    with _turn:
-        _num_at_work -= 1
-        _turn.notify_all()
+            with turn:
+                _num_at_work -= 1
+                turn.notify_all()
 
 
 def _wait_for_rest() -> None:

@@ -99,14 +99,22 @@ def open_image(
         return _of_bytes(fetch_image(source, limits), name, limits)
     if isinstance(source, str | os.PathLike):
         return _of_bytes(_read_file(Path(source), limits), name, limits)
-    if isinstance(source, bytes | bytearray) or _is_flat(source):
+    # A memoryview of this form holds a file's bytes, of any other the pixels of an array.
+    is_flat = isinstance(source, memoryview) and source.ndim == 1 and source.itemsize == 1
+    if isinstance(source, bytes | bytearray) or is_flat:
         limits.check_bytes(len(source), name)
         return _of_bytes(bytes(source), name, limits)
     if hasattr(source, "read"):
         return _of_bytes(_read_open_file(source, limits), name, limits)
     if _is_pillow_image(source):
         return _of_pillow(source, name, limits)
-    image = _array_of(source)
+    if not (isinstance(source, memoryview) or hasattr(source, "__array__")):
+        raise ImageError(
+            "Expected a path, an http(s) address, the bytes of an image, an open file, an image of "
+            "Pillow or an array (H, W, 3) in RGB. "
+            f"Received: {type(source).__name__}. Try numpy.asarray(image)."
+        )
+    image = as_array(source)
     limits.check((*image.shape[:2], 1, 1)[:2], name)
     return OpenedImage(name, image.nbytes, lambda: array_to_rgb(image))
 
@@ -147,10 +155,25 @@ def write_image(path: str | Path, image_rgb: np.ndarray) -> Path:
         OSError: If the file cannot be written.
     """
     path = Path(path)
-    encoded = _encode(array_to_rgb(np.asarray(image_rgb))[0], path.suffix.lower())
+    image, suffix = array_to_rgb(np.asarray(image_rgb))[0], path.suffix.lower()
+    if suffix not in WRITTEN_SUFFIXES:
+        raise ValueError(
+            f"Expected a file name that ends in one of {sorted(WRITTEN_SUFFIXES)}. "
+            f"Received: {suffix or 'no suffix'!r}."
+        )
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
+    try:
+        done, encoded = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    except cv2.error:
+        done = False
+    if not done:
+        raise ValueError(
+            f"Cannot encode an image of shape {image.shape} as {suffix}: it may be too large "
+            "for that format. Try .png."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
-        partial.write_bytes(encoded)
+        partial.write_bytes(encoded.tobytes())
     return path
 
 
@@ -222,40 +245,6 @@ def _read_open_file(file: IO[bytes], limits: ImageLimits) -> bytes:
     return bytes(data)
 
 
-def _is_flat(source: Any) -> bool:
-    """Return whether a memoryview holds a file's bytes, not the pixels of an array."""
-    return isinstance(source, memoryview) and source.ndim == 1 and source.itemsize == 1
-
-
 def _is_pillow_image(source: Any) -> bool:
     pillow = sys.modules.get("PIL.Image")  # where it is not imported nobody has such an image
     return pillow is not None and isinstance(source, pillow.Image)
-
-
-def _array_of(source: Any) -> np.ndarray:
-    if isinstance(source, memoryview) or hasattr(source, "__array__"):
-        return as_array(source)
-    raise ImageError(
-        "Expected a path, an http(s) address, the bytes of an image, an open file, an image of "
-        "Pillow or an array (H, W, 3) in RGB. "
-        f"Received: {type(source).__name__}. Try numpy.asarray(image)."
-    )
-
-
-def _encode(image_rgb: np.ndarray, suffix: str) -> bytes:
-    if suffix not in WRITTEN_SUFFIXES:
-        raise ValueError(
-            f"Expected a file name that ends in one of {sorted(WRITTEN_SUFFIXES)}. "
-            f"Received: {suffix or 'no suffix'!r}."
-        )
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
-    try:
-        done, encoded = cv2.imencode(suffix, cv2.cvtColor(image_rgb, cv2.COLOR_RGB2BGR), options)
-    except cv2.error:
-        done = False
-    if not done:
-        raise ValueError(
-            f"Cannot encode an image of shape {image_rgb.shape} as {suffix}: it may be too large "
-            "for that format. Try .png."
-        )
-    return encoded.tobytes()

@@ -111,7 +111,13 @@ def open_input(source: str | Pipe, **options: Any) -> InputContainer:
         with explained(source):
             return av.open(source, metadata_errors="replace", **options)
     options["options"] = {"format_whitelist": _whitelist(), **options.get("options", {})}
-    start = source.start() if isinstance(source, Pipe) else _start_of(source)
+    if isinstance(source, Pipe):
+        start = source.start()
+    elif not os.path.exists(source):
+        raise FileNotFoundError(f"No video at {source!r}. Check the spelling and the folder.")
+    else:
+        with Path(source).open("rb") as file:
+            start = file.read(16)
     opened = animation_as_video(source, start)
     if opened is None and isinstance(source, Pipe):
         if not source.has_late_index():
@@ -121,13 +127,6 @@ def open_input(source: str | Pipe, **options: Any) -> InputContainer:
         opened = source.view()
     with explained(str(source)):
         return av.open(opened or f"file:{source}", metadata_errors="replace", **options)
-
-
-def _start_of(path: str, size: int = 16) -> bytes:
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"No video at {path!r}. Check the spelling and the folder.")
-    with Path(path).open("rb") as file:
-        return file.read(size)
 
 
 @cache

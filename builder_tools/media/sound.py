@@ -115,19 +115,19 @@ class SoundTrack:
             except (OSError, ValueError) as error:
                 _logger.warning("The sound ends early: %s", error)
                 packet = None
-            if packet is None or self._is_too_far(packet):
+            if packet is not None:
+                gap_s = (packet.dts - (self._last_dts or 0)) * packet.time_base
+                if gap_s > _LONGEST_GAP_S:
+                    what = "%s: its sound jumps by %.0f s and ends there."
+                    _logger.warning(what, self._source, gap_s)
+                    packet = None
+            if packet is None:
                 self._packets, self._waiting = iter(()), None
                 return False
             if packet.size and (self._last_dts is None or packet.dts > self._last_dts):
                 self._last_dts, self._waiting = packet.dts, packet
                 packet.pts = max(packet.pts, packet.dts)
                 return True
-
-    def _is_too_far(self, packet: Packet) -> bool:
-        gap_s = (packet.dts - (self._last_dts or 0)) * packet.time_base
-        if gap_s > _LONGEST_GAP_S:
-            _logger.warning("%s: its sound jumps by %.0f s and ends there.", self._source, gap_s)
-        return gap_s > _LONGEST_GAP_S
 
     def _copied(self, stream: AudioStream) -> Iterator[Packet]:
         shift, end = round(self._start_s / stream.time_base), None

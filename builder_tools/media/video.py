@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from builder_tools.media.arrays import over_white
 from builder_tools.media.frame import Frame, fitted
 from builder_tools.media.own_process import OwnProcess
 from builder_tools.media.pipes import Pipe, check_file, is_pipe
@@ -101,7 +102,11 @@ class VideoReader:
         if not rate:
             _logger.warning("%s names no frame rate; %s is assumed.", self.source, DEFAULT_FPS)
         self.fps = float(rate or DEFAULT_FPS)
-        self.duration_s = self._declared_duration_s()
+        self.duration_s = None
+        if self._stream.duration is not None:
+            self.duration_s = float(self._stream.duration * self._stream.time_base)
+        elif self._container.duration is not None:
+            self.duration_s = self._container.duration / import_av().time_base
         self.has_audio = bool(known_streams(self._container.streams.audio))
         self._matrix = _display_matrix(first)
         self._shown_size = square_size(first, self._stream)
@@ -178,19 +183,16 @@ class VideoReader:
         kind = "rgba" if any(part.is_alpha for part in decoded.format.components) else "rgb24"
         with explained(self.source):
             converted = self._reformatter.reformat(decoded, *own, kind, threads=1).to_ndarray()
-        image = converted.copy() if kind == "rgb24" else _over_white(converted)
+        image = converted.copy() if kind == "rgb24" else over_white(converted)
         return _turn(fitted(image, self._shown_size), self._matrix)
-
-    def _declared_duration_s(self) -> float | None:
-        if self._stream.duration is not None:
-            return float(self._stream.duration * self._stream.time_base)
-        if self._container.duration is not None:
-            return self._container.duration / import_av().time_base
-        return None
 
     def _warn(self, read: int, end_s: float) -> None:
         """Log what is missing, once all is read."""
-        promised, found = self._promised(), []
+        promised, found = self._stream.frames, []
+        if promised and "mov" in self._container.format.name:
+            # An edit list (of a clip that was trimmed) leaves out images that are in the file.
+            shown = sum(not entry.is_discard for entry in self._stream.index_entries)
+            promised = min(promised, shown or promised)
         if self._damaged:
             found.append(f"{self._damaged} damaged parts")
         if promised > read:
@@ -202,17 +204,6 @@ class VideoReader:
                 f"{self.source}: {read} images ({end_s:.1f} s) could be read; {', '.join(found)}."
             )
             _logger.warning("%s", self.warning)
-
-    def _promised(self) -> int:
-        """Return the number of images the header promises, 0 where it does not say.
-
-        An edit list (of a clip that was trimmed) leaves out images that are in the file.
-        """
-        promised = self._stream.frames
-        if promised and "mov" in self._container.format.name:
-            shown = sum(not entry.is_discard for entry in self._stream.index_entries)
-            return min(promised, shown or promised)
-        return promised
 
 
 def _display_matrix(image: VideoFrame) -> np.ndarray:
@@ -233,12 +224,6 @@ def _display_matrix(image: VideoFrame) -> np.ndarray:
     straight = abs(given[0, 0]) + abs(given[1, 1]) >= abs(given[0, 1]) + abs(given[1, 0])
     signs = np.where(given < 0, -1, 1)
     return signs * (np.eye(2, dtype=int) if straight else 1 - np.eye(2, dtype=int))
-
-
-def _over_white(image_rgba: np.ndarray) -> np.ndarray:
-    alpha = image_rgba[..., 3:].astype(np.uint32)
-    over = (image_rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-    return over.astype(np.uint8)
 
 
 def _turn(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:

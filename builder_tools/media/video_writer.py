@@ -69,7 +69,16 @@ class VideoWriter:
         self.path = Path(path)
         self.fps = float(fps)
         self.size = (int(size[0]), int(size[1]))
-        self._check()
+        if self.path.suffix.lower() not in VIDEO_SUFFIXES:
+            raise ValueError(
+                f"Expected a file name that ends in one of {list(VIDEO_SUFFIXES)}. "
+                f"Received: {self.path.name!r}."
+            )
+        if not (math.isfinite(self.fps) and self.fps > 0) or min(self.size) < 1:
+            raise ValueError(
+                f"Expected fps > 0 and a size of at least 1 x 1. "
+                f"Received: fps={self.fps}, size={self.size}."
+            )
         self._partial = partial_path(self.path)
         self._touch()
         self._sound: SoundTrack | None = None
@@ -98,7 +107,14 @@ class VideoWriter:
         Raises:
             ValueError: If the size is another, or the time is not after the one before.
         """
-        self._check_frame(image_rgb)
+        if self._container is None:
+            raise ValueError(f"Expected an open writer. {self.path} is already closed.")
+        expected = (self.size[1], self.size[0], 3)
+        if image_rgb.shape != expected or image_rgb.dtype != np.uint8:
+            raise ValueError(
+                f"Expected images of shape {expected}, uint8 RGB. "
+                f"Received: shape={image_rgb.shape}, dtype={image_rgb.dtype}."
+            )
         begun = self.has_images
         if time_s is None:
             time_s = self._time_s + 1 / self.fps if begun else 0.0
@@ -124,7 +140,14 @@ class VideoWriter:
         if self._container is None:
             return
         try:
-            self._finish()
+            if not self.has_images:
+                raise ValueError(f"Expected at least one image for {self.path}. None was written.")
+            with explained_writing(self.path):
+                self._container.mux(self._stream.encode(None))
+            if self._sound is not None:
+                self._sound.write_until(self._time_s + SOUND_TAIL_S)
+            container, self._container = self._container, None
+            container.close()
             os.replace(self._partial, self.path)
         finally:
             self.discard()
@@ -154,28 +177,6 @@ class VideoWriter:
         else:
             self.discard()
 
-    def _check(self) -> None:
-        if self.path.suffix.lower() not in VIDEO_SUFFIXES:
-            raise ValueError(
-                f"Expected a file name that ends in one of {list(VIDEO_SUFFIXES)}. "
-                f"Received: {self.path.name!r}."
-            )
-        if not (math.isfinite(self.fps) and self.fps > 0) or min(self.size) < 1:
-            raise ValueError(
-                f"Expected fps > 0 and a size of at least 1 x 1. "
-                f"Received: fps={self.fps}, size={self.size}."
-            )
-
-    def _check_frame(self, image: np.ndarray) -> None:
-        if self._container is None:
-            raise ValueError(f"Expected an open writer. {self.path} is already closed.")
-        expected = (self.size[1], self.size[0], 3)
-        if image.shape != expected or image.dtype != np.uint8:
-            raise ValueError(
-                f"Expected images of shape {expected}, uint8 RGB. "
-                f"Received: shape={image.shape}, dtype={image.dtype}."
-            )
-
     def _touch(self) -> None:
         """Fail now, not after an hour of work, where nothing can be written."""
         try:
@@ -190,7 +191,11 @@ class VideoWriter:
 
     def _open(self, audio_from: str | Path | Pipe | None) -> None:
         av = import_av()
-        rate = _simple_rate(self.fps)
+        # Frames a second, or seconds an image, with a denominator of at most 1001.
+        if self.fps >= 1:
+            rate = Fraction(self.fps).limit_denominator(1001)
+        else:
+            rate = 1 / Fraction(1 / self.fps).limit_denominator(1001)
         # An image's share of a second is a whole number of ticks.
         hz = rate.numerator * math.ceil(_CLOCK_HZ / rate.numerator)
         self._clock = Fraction(1, min(hz, _FINEST_CLOCK_HZ))
@@ -203,13 +208,6 @@ class VideoWriter:
             rate=rate,
             options={"preset": SPEED_PRESET, "crf": QUALITY_CRF, "x264-params": params},
         )
-        self._set_up_codec()
-        self._reformatter = av.video.reformatter.VideoReformatter()
-        if audio_from is not None:
-            source = audio_from if isinstance(audio_from, Pipe) else str(audio_from)
-            self._sound = SoundTrack(source, self._container)
-
-    def _set_up_codec(self) -> None:
         codec = self._stream.codec_context
         codec.width, codec.height = (side + side % 2 for side in self.size)
         codec.pix_fmt = "yuv420p"
@@ -217,6 +215,10 @@ class VideoWriter:
         codec.color_range, codec.colorspace = 1, 1
         codec.color_primaries, codec.color_trc = 1, 1
         codec.thread_type = "AUTO"
+        self._reformatter = av.video.reformatter.VideoReformatter()
+        if audio_from is not None:
+            source = audio_from if isinstance(audio_from, Pipe) else str(audio_from)
+            self._sound = SoundTrack(source, self._container)
 
     def _encode(self, yuv: VideoFrame, pts: int) -> None:
         yuv.pts, yuv.time_base = pts, self._clock
@@ -232,20 +234,3 @@ class VideoWriter:
         return self._reformatter.reformat(
             rgb, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
         )
-
-    def _finish(self) -> None:
-        if not self.has_images:
-            raise ValueError(f"Expected at least one image for {self.path}. None was written.")
-        with explained_writing(self.path):
-            self._container.mux(self._stream.encode(None))
-        if self._sound is not None:
-            self._sound.write_until(self._time_s + SOUND_TAIL_S)
-        container, self._container = self._container, None
-        container.close()
-
-
-def _simple_rate(fps: float) -> Fraction:
-    """Return frames a second, or seconds an image, with a denominator of at most 1001."""
-    if fps >= 1:
-        return Fraction(fps).limit_denominator(1001)
-    return 1 / Fraction(1 / fps).limit_denominator(1001)

@@ -27,9 +27,27 @@ def add_api(
     """Add the API, the camera's socket, and the files to be fetched."""
     router = APIRouter()
     _add_answers(router, engine, limits)
-    _add_files(router, store)
-    _add_documentation(router, engine, limits)
-    _add_camera(router, cameras)
+
+    @router.get("/results/{token}/{name}", include_in_schema=False)
+    def fetch(token: str, name: str) -> FileResponse:
+        path = store.find(token, name)
+        return FileResponse(path, headers={"cache-control": "no-store"})
+
+    @router.delete("/results/{token}", include_in_schema=False)
+    def delete(token: str) -> dict[str, bool]:
+        return {"deleted": store.delete(token)}
+
+    @router.get("/docs", include_in_schema=False)
+    def docs() -> HTMLResponse:
+        return HTMLResponse(documentation_page(engine, limits))
+
+    @router.websocket("/api/camera")
+    async def camera(socket: WebSocket) -> None:
+        asked = socket.query_params
+        chosen = (asked.get(key) or None for key in ("model", "detector", "decision"))
+        choice = Choice(*chosen)
+        await cameras.serve(socket, choice, _words(asked.get("lang", "en"), "en"))
+
     app.include_router(router)
     app.add_exception_handler(Refused, _say_refused)
 
@@ -69,32 +87,6 @@ def _add_answers(router: APIRouter, engine: Engine, limits: Limits) -> None:
         answer = await run_in_threadpool(answer_photo, data, called, engine, limits, choice)
         line = json.dumps(answer.to_dict(), ensure_ascii=False)
         return Response(f"{line}\n", media_type="application/json")
-
-
-def _add_files(router: APIRouter, store: ResultStore) -> None:
-    @router.get("/results/{token}/{name}", include_in_schema=False)
-    def fetch(token: str, name: str) -> FileResponse:
-        path = store.find(token, name)
-        return FileResponse(path, headers={"cache-control": "no-store"})
-
-    @router.delete("/results/{token}", include_in_schema=False)
-    def delete(token: str) -> dict[str, bool]:
-        return {"deleted": store.delete(token)}
-
-
-def _add_documentation(router: APIRouter, engine: Engine, limits: Limits) -> None:
-    @router.get("/docs", include_in_schema=False)
-    def docs() -> HTMLResponse:
-        return HTMLResponse(documentation_page(engine, limits))
-
-
-def _add_camera(router: APIRouter, cameras: Cameras) -> None:
-    @router.websocket("/api/camera")
-    async def camera(socket: WebSocket) -> None:
-        asked = socket.query_params
-        chosen = (asked.get(key) or None for key in ("model", "detector", "decision"))
-        choice = Choice(*chosen)
-        await cameras.serve(socket, choice, _words(asked.get("lang", "en"), "en"))
 
 
 def _words(language: str, otherwise: str) -> Words:

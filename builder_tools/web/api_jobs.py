@@ -80,7 +80,10 @@ class _Jobs:
         try:
             upload = folder / ".upload"
             await save_upload(request.stream(), upload, self.limits)
-            await self._take_turn(request)
+            end_s = time.monotonic() + LONGEST_WAIT_S
+            while not await run_in_threadpool(self.engine.take_long_turn, WAIT_S):
+                if time.monotonic() > end_s or await request.is_disconnected():
+                    raise Refused("busy")
             try:
                 await _run(request, begin(upload, folder))
             finally:
@@ -93,12 +96,6 @@ class _Jobs:
         return FileResponse(
             path, media_type=MEDIA_TYPES[path.suffix], filename=name, background=gone
         )
-
-    async def _take_turn(self, request: Request) -> None:
-        end_s = time.monotonic() + LONGEST_WAIT_S
-        while not await run_in_threadpool(self.engine.take_long_turn, WAIT_S):
-            if time.monotonic() > end_s or await request.is_disconnected():
-                raise Refused("busy")
 
 
 async def _run(request: Request, steps: Iterator[Any]) -> None:

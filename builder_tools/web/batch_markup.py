@@ -40,6 +40,8 @@ def batch_html(answer: BatchAnswer, token: str, words: Words, keep_s: float, lim
         old, new = next(iter(answer.renamed.items()))
         count = len(answer.renamed)
         renamed = words("batch.renamed", count=count, example=f"{old}: {new}")
+    found = Counter(row.emotion for row in answer.rows if row.status != "unreadable")
+    most = max(found.values(), default=1)
     return render(
         "batch",
         words,
@@ -49,20 +51,13 @@ def batch_html(answer: BatchAnswer, token: str, words: Words, keep_s: float, lim
         token=token,
         files={"submission": CSV_NAME, "log": LOG_NAME},
         minutes=round(keep_s / 60),
-        counts=_counted(answer),
+        counts=[(name, count / most, str(count)) for name, count in found.most_common()],
         rows=[
             (row, _thumbnail(row, at, answer.paths, limits))
             for at, row in enumerate(answer.rows[:MOST_ROWS])
         ],
         total=len(answer.rows),
     )
-
-
-def _counted(answer: BatchAnswer) -> list[tuple[str, float, str]]:
-    """Return emotions with their share of the largest count, and the count; the largest first."""
-    found = Counter(row.emotion for row in answer.rows if row.status != "unreadable")
-    most = max(found.values(), default=1)
-    return [(name, count / most, str(count)) for name, count in found.most_common()]
 
 
 def _thumbnail(

@@ -89,7 +89,10 @@ def classify_uploads(
         for is_refused, group in groupby(names, key=not_read.__contains__):
             group = list(group)
             if is_refused:
-                rows += [_unread(name, frequent, not_read[name]) for name in group]
+                rows += [
+                    BatchRow(name, "unreadable", frequent, None, 0, not_read[name])
+                    for name in group
+                ]
                 continue
             files = [paths[name] for name in group]
             with closing(inference.batch_rows(files, group)) as found:
@@ -106,9 +109,12 @@ def _gather(
     uploads: Sequence[tuple[Path, str]], images: Path, limits: Limits
 ) -> tuple[dict[str, Path], dict[str, str], int]:
     """Put all images into one folder; return their paths by name, the renamed, the ignored."""
-    if len(uploads) == 1 and _is_zip(uploads[0][0]):
-        unpacked = unpack_images(uploads[0][0], images, limits)
-        return dict(unpacked.paths), dict(unpacked.renamed), unpacked.ignored
+    if len(uploads) == 1:
+        with uploads[0][0].open("rb") as file:
+            is_zip = file.read(2) == b"PK"
+        if is_zip:
+            unpacked = unpack_images(uploads[0][0], images, limits)
+            return dict(unpacked.paths), dict(unpacked.renamed), unpacked.ignored
     if len(uploads) > limits.max_images:
         raise Refused("too_many_files", count=len(uploads), limit=limits.max_images)
     if any(Path(name).suffix.lower() == ".zip" for _, name in uploads):
@@ -138,12 +144,3 @@ def _why_not(path: Path, limits: Limits) -> str:
             return f"a side of {error.facts['size_px']} px is too long"
         return f"damaged, empty or no image ({formats_in_words()})"
     return ""
-
-
-def _unread(name: str, emotion: str, reason: str) -> BatchRow:
-    return BatchRow(name, "unreadable", emotion, None, 0, reason)
-
-
-def _is_zip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"PK"

@@ -36,8 +36,15 @@ class ImpatientProtocol(H11Protocol):
         self._end: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
-        if len(self.connections) >= most_connections() and not self._make_room():
-            transport.abort()
+        if len(self.connections) >= most_connections():
+            others = [one for one in self.connections if isinstance(one, ImpatientProtocol)]
+            waiting = [one for one in others if one.is_waiting()]
+            if waiting:
+                longest = min(waiting, key=lambda one: one._end.when() if one._end else 0.0)
+                longest.transport.abort()
+                self.connections.discard(longest)
+            else:
+                transport.abort()
         super().connection_made(transport)
         self._wait()
 
@@ -89,17 +96,3 @@ class ImpatientProtocol(H11Protocol):
         self._end = None
         if self.is_waiting():
             self.transport.abort()
-
-    def _make_room(self) -> bool:
-        """Hang up the connection that has waited longest; say whether there was one."""
-        waiting = [
-            one
-            for one in self.connections
-            if isinstance(one, ImpatientProtocol) and one.is_waiting()
-        ]
-        if not waiting:
-            return False
-        oldest = min(waiting, key=lambda one: one._end.when() if one._end else 0.0)
-        oldest.transport.abort()
-        self.connections.discard(oldest)
-        return True

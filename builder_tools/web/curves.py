@@ -62,7 +62,10 @@ def _rounded(values: np.ndarray, places: int) -> list[float | None]:
 
 def _emotions(curves: Curves, ground: _Ground, words: Words) -> str:
     colours = {name: colour_of(name) for name in curves.emotions}
-    shares = {name: _share(values) for name, values in curves.emotions.items()}
+    shares = {
+        name: float(np.nanmean(values)) if np.isfinite(values).any() else 0.0
+        for name, values in curves.emotions.items()
+    }
     ranked = sorted(shares, key=lambda name: -shares[name])
     said = {name: f"{words.emotion(name)} {shares[name]:.0%}" for name in ranked}
     bands = "".join(
@@ -107,31 +110,27 @@ class _Ground:
     def chart(self, inside: str, height: int, marks: tuple[str, str, str], alt: str) -> str:
         """Return the image; `marks` stand at the foot, in the middle and at the top."""
         label = html.escape(alt)
+        moments = "".join(self._moment(one, height) for one in self.highlights)
+        steps = [1e-1, 2e-1, 5e-1, 1, 2, 5, 10, 20, 30, 60, 120, 300]
+        duration_s = self.curves.duration_s
+        step = next((step for step in steps if duration_s / step <= 8), 600)
+        ticks = [round(index * step, 2) for index in range(int(duration_s / step + 1e-9) + 1)]
+        times = "".join(
+            f'<text x="{_x(self.curves, time_s):.0f}" y="{height + 26}" text-anchor="middle">'
+            f"{time_s:g}</text>"
+            for time_s in ticks
+        )
+        scale = "".join(
+            f'<text x="{LEFT - 6}" y="{height * (1 - share) + 5:.0f}" text-anchor="end">{text}'
+            "</text>"
+            for share, text in zip((0.0, 0.5, 1.0), marks, strict=True)
+        )
         return (
             f'<svg class="bt-chart" viewBox="0 -14 {WIDTH + 14} {height + BOTTOM + 14}" role="img" '
             f'aria-label="{label}"><rect x="{LEFT}" y="0" width="{WIDTH - LEFT}" '
-            f'height="{height}" class="bt-ground"/>{inside}{self._moments(height)}'
-            f"{self._times(height)}{self._marks(height, marks)}"
+            f'height="{height}" class="bt-ground"/>{inside}{moments}{times}{scale}'
             f'<path class="bt-cursor" d="M{LEFT} 0V{height}" hidden=""/></svg>'
         )
-
-    def _marks(self, height: int, marks: tuple[str, str, str]) -> str:
-        places = zip((0.0, 0.5, 1.0), marks, strict=True)
-        return "".join(
-            f'<text x="{LEFT - 6}" y="{height * (1 - share) + 5:.0f}" text-anchor="end">{text}'
-            "</text>"
-            for share, text in places
-        )
-
-    def _times(self, height: int) -> str:
-        return "".join(
-            f'<text x="{_x(self.curves, time_s):.0f}" y="{height + 26}" text-anchor="middle">'
-            f"{time_s:g}</text>"
-            for time_s in _ticks(self.curves.duration_s)
-        )
-
-    def _moments(self, height: int) -> str:
-        return "".join(self._moment(one, height) for one in self.highlights)
 
     def _moment(self, one: Any, height: int) -> str:
         start, end = (_x(self.curves, time_s) for time_s in (one.start_s, one.end_s))
@@ -189,13 +188,3 @@ def _runs(known: np.ndarray) -> list[range]:
 def _x(curves: Curves, time_s: float) -> float:
     share = min(max(time_s / max(curves.duration_s, 1e-6), 0.0), 1.0)
     return LEFT + share * (WIDTH - LEFT)
-
-
-def _ticks(duration_s: float) -> list[float]:
-    steps = [1e-1, 2e-1, 5e-1, 1, 2, 5, 10, 20, 30, 60, 120, 300]
-    step = next((step for step in steps if duration_s / step <= 8), 600)
-    return [round(index * step, 2) for index in range(int(duration_s / step + 1e-9) + 1)]
-
-
-def _share(values: np.ndarray) -> float:
-    return float(np.nanmean(values)) if np.isfinite(values).any() else 0.0

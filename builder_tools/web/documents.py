@@ -18,9 +18,10 @@ EXAMPLES = Path(__file__).parent / "examples"
 
 def documentation_page(engine: Engine, limits: Limits) -> str:
     """Return the API's documentation."""
+    said = Words("en").group("refused.")
     refusals = "".join(
         f"<tr><td><code>{code}</code></td><td>{status}</td>"
-        f"<td>{html.escape(_plain(Words('en'), code))}</td></tr>"
+        f"<td>{html.escape(said[code].replace('{', '').replace('}', ''))}</td></tr>"
         for code, status in STATUS_OF.items()
     )
     text = (STATIC / "docs.html").read_text(encoding="utf-8")
@@ -36,7 +37,3 @@ def documentation_page(engine: Engine, limits: Limits) -> str:
         images=str(limits.max_images),
         refusals=refusals,
     )
-
-
-def _plain(words: Words, code: str) -> str:
-    return words.group("refused.")[code].replace("{", "").replace("}", "")

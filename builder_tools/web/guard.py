@@ -91,13 +91,15 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = {key.lower(): value for key, value in scope["headers"]}
+        guesses = self._password is not None and b"authorization" in headers
+        wait_s = self._guesses.wait_s(_client(scope)) if guesses else 0.0
         if not self._is_for_us(scope):
             await answer_refusal(scope, send, 400, "This server is not called by that name.")
         elif sum(len(key) + len(value) for key, value in scope["headers"]) > MOST_HEADER_BYTES:
             await answer_refusal(scope, send, 431, "The headers are too long.")
         elif not _is_own_page(headers):
             await answer_refusal(scope, send, 403, "Requests from other pages are not taken.")
-        elif wait_s := self._wait_s(scope, headers):
+        elif wait_s:
             after = [(b"retry-after", str(round(wait_s + 0.5)).encode())]
             await answer_refusal(scope, send, 429, "Too many wrong passwords. Wait.", after)
         elif not self._may_pass(scope, headers):
@@ -138,7 +140,11 @@ class Guard:
                 return  # what the app says of the interruption
             if message["type"] == "http.response.start":
                 begun = True
-                message["headers"] = _own_headers(message)
+                told = message.get("headers", [])
+                kept = [p for p in told if not p[0].lower().startswith(b"access-control-")]
+                there = {key.lower() for key, _ in kept}
+                own = ((key.encode(), value.encode()) for key, value in HEADERS.items())
+                message["headers"] = [*kept, *(pair for pair in own if pair[0] not in there)]
             await send(message)
 
         with suppress(_Broken, ClientDisconnect):  # who hung up needs no answer
@@ -158,12 +164,13 @@ class Guard:
     def _is_our_name(self, host: bytes) -> bool:
         found = _HOST.fullmatch(host)
         name = found[1].decode().strip("[]").lower() if found else ""
-        return name in self._hosts or (self._addresses and _is_address(name))
-
-    def _wait_s(self, scope: Scope, headers: dict[bytes, bytes]) -> float:
-        """Return how long no password is looked at any more, seconds; 0 for those that are."""
-        asks = self._password is not None and b"authorization" in headers
-        return self._guesses.wait_s(_client(scope)) if asks else 0.0
+        if name in self._hosts or not self._addresses:
+            return name in self._hosts
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
 
     def _may_pass(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
         if self._password is None or scope["path"] in OPEN_PATHS:
@@ -232,14 +239,6 @@ def _client(scope: Scope) -> str:
     return ":".join(host.split(":")[:4]) if ":" in host and "." not in host else host
 
 
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
 class _Broken(Exception):
     """A request that goes on past a limit."""
 
@@ -263,15 +262,6 @@ def _is_own_page(headers: dict[bytes, bytes]) -> bool:
 def _length(headers: dict[bytes, bytes]) -> int:
     told = headers.get(b"content-length", b"0")
     return int(told) if told.isdigit() else 0
-
-
-def _own_headers(message: Message) -> list[tuple[bytes, bytes]]:
-    """Return the headers of an answer with ours, and none that open it to other pages."""
-    told = message.get("headers", [])
-    kept = [pair for pair in told if not pair[0].lower().startswith(b"access-control-")]
-    there = {key.lower() for key, _ in kept}
-    pairs = ((key.encode(), value.encode()) for key, value in HEADERS.items())
-    return [*kept, *((key, value) for key, value in pairs if key not in there)]
 
 
 async def answer_refusal(

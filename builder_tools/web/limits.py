@@ -13,6 +13,7 @@ import struct
 import zipfile
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -200,7 +201,9 @@ def check_video(path: Path, limits: Limits) -> None:
     check_size(path.stat().st_size, limits.upload_bytes)
     with path.open("rb") as file:
         start = file.read(189)
-    if not _is_container(start):
+    is_transport_stream = start[:1] == b"G" and start[188:189] == b"G"  # of MPEG
+    signed = any(start[at : at + len(mark)] == mark for at, mark in _VIDEO_SIGNATURES)
+    if not (is_transport_stream or signed):
         raise Refused("no_video")
     width, height, seconds = _video_header(path)
     _check_pixels(width, height, limits.max_frame_pixels, limits)
@@ -215,12 +218,6 @@ def check_duration(seconds: float, limits: Limits) -> None:
     """
     if seconds > limits.max_video_s:
         raise Refused("too_long", seconds=round(seconds), limit_s=round(limits.max_video_s))
-
-
-def _is_container(start: bytes) -> bool:
-    if start[:1] == b"G" and start[188:189] == b"G":  # MPEG transport stream
-        return True
-    return any(start[at : at + len(mark)] == mark for at, mark in _VIDEO_SIGNATURES)
 
 
 def _video_header(path: Path) -> tuple[int, int, float | None]:
@@ -313,7 +310,10 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:
     renamed: dict[str, str] = {}
     left = int(limits.max_unpacked_mb * MEGABYTE)
     parts = [PurePosixPath(name.replace("\\", "/")).parts for name, _ in images]
-    names = _below_common_folder(["/".join(map(clean_name, own)) for own in parts])
+    cleaned = [[clean_name(part) for part in own] for own in parts]
+    levels = zip(*(own[:-1] for own in cleaned), strict=False)
+    common = len(list(takewhile(lambda level: len(set(level)) == 1, levels)))
+    names = ["/".join(own[common:]) for own in cleaned]
     for wanted, (called, entry) in zip(names, images, strict=True):
         name = free_name(wanted, taken)
         if PurePosixPath(name).name != PurePosixPath(called).name:
@@ -329,16 +329,6 @@ def numbered_name(number: int, name: str) -> str:
     """Return what the file of an image is called on the disk, whatever it is called outside."""
     suffix = PurePosixPath(name).suffix.lower()
     return f"{number}{suffix if suffix in IMAGE_SUFFIXES else ''}"
-
-
-def _below_common_folder(names: list[str]) -> list[str]:
-    """Take away the folders that all names begin with."""
-    common = 0
-    for level in zip(*(name.split("/")[:-1] for name in names), strict=False):
-        if len(set(level)) > 1:
-            break
-        common += 1
-    return ["/".join(name.split("/")[common:]) for name in names]
 
 
 def _check_entry_name(name: str) -> None:

@@ -32,6 +32,8 @@ PICKED = "days"
 MEASURES = ("share_happy", "intensity", "valence", "arousal", "dwell")
 """What exhibits can be ranked and hours coloured by; the first answers which exhibit gives joy."""
 REFRESH_S = 5
+LEAST_SHARE = 0.005
+"""Emotions that no group shows as much of are left out."""
 
 _logger = logging.getLogger(__name__)
 
@@ -122,6 +124,11 @@ class Live:
         now = datetime.now(self.site.zone_info)
         since, until = asked.days(now.date())
         found = self._figures("exhibit", since, until)
+        shares = {
+            name: max(((one.means[f"share_{name}"].value or 0.0) for one in found), default=0.0)
+            for name in NINE_EMOTIONS
+        }
+        shown = [name for name in shares if shares[name] >= LEAST_SHARE]
         return render(
             "live_part",
             words,
@@ -132,7 +139,7 @@ class Live:
             today=self._visits(now.date(), now.date()),
             visits=self._visits(since, until),
             exhibits=rank(found, asked.measure),
-            emotions=_shown(found),
+            emotions=sorted(shown, key=lambda name: -shares[name]),
             hours=_hours(self._figures("hour", since, until), asked.measure),
         )
 
@@ -183,15 +190,6 @@ def _add(app: FastAPI, live: Live, words: Words) -> None:
             return HTMLResponse(told, status_code=503)
 
     app.include_router(router)
-
-
-def _shown(found: Sequence[GroupFigures]) -> list[str]:
-    """Return the emotions that any group shows, most shown first."""
-    shares = {
-        name: max(((one.means[f"share_{name}"].value or 0.0) for one in found), default=0.0)
-        for name in NINE_EMOTIONS
-    }
-    return sorted((name for name in shares if shares[name] >= 0.005), key=lambda n: -shares[n])
 
 
 def _hours(found: Sequence[GroupFigures], measure: str) -> Hours:

@@ -46,6 +46,12 @@ def photo_html(result: FrameResult, words: Words, *, blurred: bool = False) -> s
     shown, faces = _shown(result)
     emotions = EmotionSet(tuple(faces[0].probabilities)) if faces else None
     drawer = DrawBox(emotions=emotions, language=words.language, blur_faces=blurred)
+    line = result.to_dict()
+    tables = {"json": text_address(json.dumps(line, ensure_ascii=False) + "\n", "application/json")}
+    if count:
+        row = BatchRow(result.source, "", "", None, len(line["faces"]), "", tuple(line["faces"]))
+        text = faces_text(row, tuple(result.faces[0].probabilities))
+        tables["csv"] = text_address(text, "text/csv")
     numbered = list(enumerate(faces[:MOST_FACES], start=1))
     return render(
         "photo",
@@ -53,7 +59,7 @@ def photo_html(result: FrameResult, words: Words, *, blurred: bool = False) -> s
         said=words("photo.found" if count else "photo.no_face", name=result.source, count=count),
         stem=Path(result.source).stem,
         image=jpeg_address(drawer.draw(shown, faces)),
-        tables=_tables(result),
+        tables=tables,
         boxes=[(number, _place_of(face, shown)) for number, face in numbered],
         faces=numbered,
         count=count,
@@ -66,17 +72,6 @@ def count_html(done: int, total: int, words: Words) -> str:
     """Return how far a batch is."""
     said = words("batch.progress", done=done, total=total)
     return render("progress", words, said=said, most=max(total, 1), done=done)
-
-
-def _tables(result: FrameResult) -> dict[str, str]:
-    """Return a photo's faces as files to be saved, by their ending."""
-    line = result.to_dict()
-    tables = {"json": text_address(json.dumps(line, ensure_ascii=False) + "\n", "application/json")}
-    if result.faces:
-        row = BatchRow(result.source, "", "", None, len(line["faces"]), "", tuple(line["faces"]))
-        text = faces_text(row, tuple(result.faces[0].probabilities))
-        tables["csv"] = text_address(text, "text/csv")
-    return tables
 
 
 def _place_of(face: FaceEmotion, image: np.ndarray) -> str:

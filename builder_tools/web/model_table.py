@@ -47,20 +47,20 @@ def model_rows(models: Mapping[str, ModelCard], words: Words) -> list[ModelRow]:
         models: Cards by name.
         words: The language; emotions come in it.
     """
-    return [_row(name, card, words) for name, card in models.items()]
-
-
-def _row(name: str, card: ModelCard, words: Words) -> ModelRow:
-    test = card.metrics.get("test", {})
-    found = [test.get(protocol, {}) for protocol in PROTOCOLS]
-    recalls = next((one["per_class_recall"] for one in reversed(found) if one), {})
-    return ModelRow(
-        name=name,
-        card=card,
-        accuracy=tuple(_figure(one, "accuracy") for one in found),
-        recall=_figure(found[0].get("balanced_decision") or {}, "mean_recall"),
-        recalls={words.emotion(emotion): value for emotion, value in recalls.items()},
-    )
+    rows = []
+    for name, card in models.items():
+        test = card.metrics.get("test", {})
+        found = [test.get(protocol, {}) for protocol in PROTOCOLS]
+        recalls = next((one["per_class_recall"] for one in reversed(found) if one), {})
+        row = ModelRow(
+            name=name,
+            card=card,
+            accuracy=tuple(_figure(one, "accuracy") for one in found),
+            recall=_figure(found[0].get("balanced_decision") or {}, "mean_recall"),
+            recalls={words.emotion(emotion): value for emotion, value in recalls.items()},
+        )
+        rows.append(row)
+    return rows
 
 
 def _figure(measured: Mapping, key: str) -> Figure:

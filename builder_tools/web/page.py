@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, WebSocket
 from fastapi.responses import HTMLResponse, Response
@@ -123,6 +123,15 @@ class Page:
     def show(self) -> HTMLResponse:
         """Return the page."""
         words, limits = self.words, self.limits
+        texts = {key: words.raw(key) for key in SAID_BY_SCRIPT}
+        texts |= {"script." + key: text for key, text in words.group("script.").items()}
+        facts = {
+            **camera_facts(words),
+            "page": texts,
+            "photo_bytes": limits.photo_bytes,
+            "upload_bytes": limits.upload_bytes,
+            "images": limits.max_images,
+        }
         return HTMLResponse(
             render(
                 "page",
@@ -137,22 +146,10 @@ class Page:
                 video_types=",".join(VIDEO_TYPES),
                 photo_mb=f"{limits.photo_bytes / 1e6:g}",
                 limits=limits,
-                facts=self._facts(),
+                facts=facts,
                 has_live=self.has_live,
             )
         )
-
-    def _facts(self) -> dict[str, Any]:
-        """Return what the page's scripts know."""
-        texts = {key: self.words.raw(key) for key in SAID_BY_SCRIPT}
-        texts |= {"script." + key: text for key, text in self.words.group("script.").items()}
-        return {
-            **camera_facts(self.words),
-            "page": texts,
-            "photo_bytes": self.limits.photo_bytes,
-            "upload_bytes": self.limits.upload_bytes,
-            "images": self.limits.max_images,
-        }
 
     async def on_photo(
         self, request: Request, choice: Chosen, name: str = "", blur: bool = False

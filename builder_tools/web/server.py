@@ -100,20 +100,15 @@ class WebSettings:
 def private_folder() -> Iterator[Path]:
     """Lend a folder only this user can read, for everything that is uploaded or made; delete it at
     the end."""
-    _remove_abandoned()
+    for left in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*_*"):
+        number = left.name.removeprefix(FOLDER_PREFIX).partition("_")[0]
+        if number.isdecimal() and not _runs(int(number)) and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)  # its process was killed before it could
     folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}_"))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove_abandoned() -> None:
-    """Delete folders of processes that were killed before they could."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*_*"):
-        number = folder.name.removeprefix(FOLDER_PREFIX).partition("_")[0]
-        if number.isdecimal() and not _runs(int(number)) and not folder.is_symlink():
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _runs(process: int) -> bool:

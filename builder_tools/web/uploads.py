@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from fastapi import Request
 
@@ -63,7 +62,15 @@ async def save_uploads(
         Refused: If there is none, too many, too much, or not what the line says.
     """
     body = _Body(chunks, limits)
-    told = _listed(await body.line())
+    line = await body.line()
+    try:
+        told = [(one["name"], one["size"]) for one in json.loads(line)]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise Refused("gone") from error
+    if not told:
+        raise Refused("empty")
+    if not all(isinstance(name, str) and type(size) is int and size >= 0 for name, size in told):
+        raise Refused("gone")
     if len(told) > limits.max_images:
         raise Refused("too_many_files", count=len(told), limit=limits.max_images)
     check_size(max(sum(size for _, size in told), 1), limits.upload_bytes)
@@ -75,23 +82,6 @@ async def save_uploads(
                 file.write(part)
         saved.append((path, name))
     return saved
-
-
-def _listed(line: bytes) -> list[tuple[str, int]]:
-    """Return names and sizes from the first line."""
-    try:
-        listed = [(one["name"], one["size"]) for one in json.loads(line)]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise Refused("gone") from error
-    if not listed:
-        raise Refused("empty")
-    if not all(_is_file(name, size) for name, size in listed):
-        raise Refused("gone")
-    return listed
-
-
-def _is_file(name: Any, size: Any) -> bool:
-    return isinstance(name, str) and type(size) is int and size >= 0
 
 
 class _Body:

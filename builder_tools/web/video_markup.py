@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from builder_tools.timeline.summary import Summary
+from collections.abc import Mapping
+
 from builder_tools.web.curves import curves_svg, curves_values
 from builder_tools.web.templating import render
 from builder_tools.web.texts import Words
@@ -60,12 +61,14 @@ def video_html(answer: VideoAnswer, name: str, token: str, words: Words, keep_s:
             (who, {"svg": curves_svg(one, answer.highlights, words), "moments": curves_values(one)})
             for who, one in curves.items()
         ],
-        people=[(person, _ranked(person)) for person in answer.people[:MOST_PEOPLE]],
+        people=[
+            (person, _first_two(person.probabilities)) for person in answer.people[:MOST_PEOPLE]
+        ],
     )
 
 
-def _ranked(person: Summary) -> list[tuple[str, float]]:
-    return sorted(person.probabilities.items(), key=lambda pair: -pair[1])[:2]
+def _first_two(shares: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(shares.items(), key=lambda pair: -pair[1])[:2]
 
 
 def _mostly(answer: VideoAnswer) -> list[tuple[str, float]]:
@@ -78,4 +81,4 @@ def _mostly(answer: VideoAnswer) -> list[tuple[str, float]]:
         name: sum(one.seen_s * one.probabilities[name] for one in answer.people) / whole
         for name in names
     }
-    return sorted(shares.items(), key=lambda pair: -pair[1])[:2]
+    return _first_two(shares)

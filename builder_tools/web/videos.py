@@ -13,7 +13,6 @@ import numpy as np
 
 from builder_tools.drawing import DrawBox
 from builder_tools.inference import ResultStream
-from builder_tools.results import FrameResult
 from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.summary import Summary, SummaryMaker
 from builder_tools.timeline.writer import TimelineWriter
@@ -130,28 +129,19 @@ def watch_video(
     check_video(path, limits)
     rule = PersonRule.for_detector(choice.detector or engine.default.detector)
     maker = SummaryMaker(tuple(engine.classifier(choice).emotions), rule)
+    settings = {"draw_box_obj": drawer or DrawBox(), "smooth_s": SMOOTH_S}
     with ExitStack() as opened:
-        stream = _open(path, folder, engine, choice, drawer, opened)
+        inference = opened.enter_context(engine.inference(choice, "video_rec", **settings))
+        try:
+            stream = opened.enter_context(inference.run(path, out=folder / FILES["video"]))
+        except (ValueError, OSError) as error:
+            raise Refused("corrupt_video") from error
         last_s = yield from _watch(stream, folder, limits, maker)
         warning, fps = stream.source.warning, stream.source.fps
     duration_s = last_s + 1 / fps
-    yield _answer(folder, maker, duration_s, _plain(warning, path))
-
-
-def _open(
-    path: Path,
-    folder: Path,
-    engine: Engine,
-    choice: Choice,
-    drawer: DrawBox | None,
-    opened: ExitStack,
-) -> ResultStream:
-    settings = {"draw_box_obj": drawer or DrawBox(), "smooth_s": SMOOTH_S}
-    inference = opened.enter_context(engine.inference(choice, "video_rec", **settings))
-    try:
-        return opened.enter_context(inference.run(path, out=folder / FILES["video"]))
-    except (ValueError, OSError) as error:
-        raise Refused("corrupt_video") from error
+    if warning is not None:
+        warning = warning.replace(f"{path}: ", "")  # none of this machine's folders is shown
+    yield _answer(folder, maker, duration_s, warning)
 
 
 def _watch(
@@ -172,18 +162,14 @@ def _watch(
             check_duration(result.time_s, limits)
             writer.write(result)
             maker.add(result)
-            lines.write(_line(result))
+            told_of = {**result.to_dict(), "source": "video"}
+            lines.write(json.dumps(told_of, ensure_ascii=False) + "\n")
             last_s, now = result.time_s, time.monotonic()
             if now - told >= TELL_EVERY_S:
                 told = now
                 yield VideoProgress(maker.num_frames, total, maker.num_frames / (now - begin))
     yield VideoProgress(maker.num_frames, maker.num_frames, 0.0)
     return last_s
-
-
-def _line(result: FrameResult) -> str:
-    told = {**result.to_dict(), "source": "video"}
-    return json.dumps(told, ensure_ascii=False) + "\n"
 
 
 def _answer(
@@ -243,8 +229,3 @@ def curves_of(table, emotions: tuple[str, ...], duration_s: float) -> Curves:
         arousal=mean("arousal"),
         duration_s=duration_s,
     )
-
-
-def _plain(warning: str | None, path: Path) -> str | None:
-    """Take this machine's folders out of a sentence."""
-    return None if warning is None else warning.replace(f"{path}: ", "")

@@ -139,7 +139,12 @@ class DrawBox:
         Raises:
             ValueError: If the image is not `(H, W, 3)` uint8.
         """
-        _check_image(image_rgb)
+        is_rgb = image_rgb.ndim == 3 and image_rgb.shape[2] == 3 and image_rgb.dtype == np.uint8
+        if not is_rgb or image_rgb.size == 0:
+            raise ValueError(
+                "Expected an image (H, W, 3) uint8 RGB. Received: "
+                f"shape={image_rgb.shape}, dtype={image_rgb.dtype}. Try media.read_image(image)."
+            )
         canvas = np.array(image_rgb, order="C")
         pen = Pen.for_image(canvas, self.line_width)
         self._memory.tick()
@@ -226,7 +231,9 @@ class DrawBox:
             )
         for one, spot in zip(known, spots, strict=True):
             if spot is not None and spot.slot is None:
-                _draw_leader(canvas, spot, one.corners, self._colour(one.face.emotion), pen)
+                ends, colour = leader(spot.corners, one.corners), self._colour(one.face.emotion)
+                cv2.line(canvas, *ends, ink_on(colour), pen.line + 2 * pen.edge, cv2.LINE_AA)
+                cv2.line(canvas, *ends, colour, pen.line, cv2.LINE_AA)
         for one, card, letter, spot in zip(known, cards, letters, spots, strict=True):
             if spot is None:
                 _draw_on_edge(canvas, card, one.box, letter)
@@ -330,19 +337,3 @@ def _fitting(card: Card, letter: int, width: int, height: int) -> int | None:
         if across <= width and down <= height:
             return smaller
     return None
-
-
-def _draw_leader(
-    canvas: np.ndarray, spot: Spot, face: Corners, colour: tuple[int, int, int], pen: Pen
-) -> None:
-    start, end = leader(spot.corners, face)
-    cv2.line(canvas, start, end, ink_on(colour), pen.line + 2 * pen.edge, cv2.LINE_AA)
-    cv2.line(canvas, start, end, colour, pen.line, cv2.LINE_AA)
-
-
-def _check_image(image: np.ndarray) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-        raise ValueError(
-            "Expected an image (H, W, 3) uint8 RGB. "
-            f"Received: shape={image.shape}, dtype={image.dtype}. Try media.read_image(image)."
-        )

@@ -81,7 +81,11 @@ def draw_frame(canvas: np.ndarray, box: Box, colour: Colour, pen: Pen, *, dashed
     inner = x1 + inset, y1 + inset, x2 - inset, y2 - inset
     _fill_frame(canvas, inner, pen.line, colour)
     if dashed:
-        _break_frame(canvas, inner, pen.line, ink)
+        (x1, y1, x2, y2), line = inner, pen.line
+        for start, end in _gaps(x1, x2, line):
+            canvas[y1 : y1 + line, start:end] = canvas[y2 - line : y2, start:end] = ink
+        for start, end in _gaps(y1, y2, line):
+            canvas[start:end, x1 : x1 + line] = canvas[start:end, x2 - line : x2] = ink
 
 
 def darken(region: np.ndarray) -> None:
@@ -122,17 +126,6 @@ def _fill_frame(
     canvas[y2 - line : y2, x1:x2] = colour
     canvas[y1:y2, x1 : x1 + line] = colour
     canvas[y1:y2, x2 - line : x2] = colour
-
-
-def _break_frame(
-    canvas: np.ndarray, corners: tuple[int, int, int, int], line: int, colour: Colour
-) -> None:
-    """Fill every other stretch of a frame's sides, between its corners."""
-    x1, y1, x2, y2 = corners
-    for start, end in _gaps(x1, x2, line):
-        canvas[y1 : y1 + line, start:end] = canvas[y2 - line : y2, start:end] = colour
-    for start, end in _gaps(y1, y2, line):
-        canvas[start:end, x1 : x1 + line] = canvas[start:end, x2 - line : x2] = colour
 
 
 def _gaps(start: int, end: int, line: int) -> list[tuple[int, int]]:

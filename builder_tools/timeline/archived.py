@@ -107,19 +107,15 @@ def results_of(table: pd.DataFrame, source: str) -> Iterator[FrameResult]:
     cells = dict(enumerate(zip(*(known[column] for column in columns), strict=True)))
     frames = table.reset_index(drop=True).groupby(["frame", "time_s"], sort=True).indices
     for (frame, time_s), rows in frames.items():
-        faces = (_face(cells[row], dict(zip(emotions, shares[row], strict=True))) for row in rows)
-        found = tuple(face for face in faces if face is not None)
-        yield FrameResult(source, int(frame), float(time_s), found)
-
-
-def _face(cells: tuple, probabilities: dict[str, float]) -> FaceEmotion | None:
-    track, size_px, score, valence, arousal, affect_from = cells
-    if size_px is None:
-        return None
-    own = affect_from == FROM_MODEL
-    return FaceEmotion(
-        Face(Box(0.0, 0.0, size_px, size_px), score, track=None if track is None else int(track)),
-        probabilities,
-        valence if own else None,
-        arousal if own else None,
-    )
+        faces = []
+        for row in rows:
+            track, size_px, score, valence, arousal, affect_from = cells[row]
+            if size_px is None:
+                continue
+            number = None if track is None else int(track)
+            face = Face(Box(0.0, 0.0, size_px, size_px), score, track=number)
+            probabilities = dict(zip(emotions, shares[row], strict=True))
+            if affect_from != FROM_MODEL:
+                valence = arousal = None
+            faces.append(FaceEmotion(face, probabilities, valence, arousal))
+        yield FrameResult(source, int(frame), float(time_s), tuple(faces))

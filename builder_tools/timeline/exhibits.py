@@ -73,6 +73,9 @@ def watch_exhibit(
         camera: In `online` mode, with tracking.
         minimum_dwell_s: Shorter visits are left out.
         progress: Wraps the frames of each recording.
+
+    Raises:
+        ValueError: If the exhibit's folder has no videos and no images.
     """
     if exhibit.is_camera:
         with camera.run(exhibit.source) as results:
@@ -85,7 +88,13 @@ def watch_exhibit(
     visits: list[Visit] = []
     failed: list[str] = []
     emotions = tuple(video.model.emotions)
-    for path in _recordings(Path(exhibit.source)):
+    paths = [Path(exhibit.source)]
+    if paths[0].is_dir():
+        kinds = {*VIDEO_SUFFIXES, *STILL_SUFFIXES}
+        paths = sorted(path for path in paths[0].rglob("*") if path.suffix.lower() in kinds)
+    if not paths:
+        raise ValueError(f"Expected videos or images in {str(exhibit.source)!r}. Found none.")
+    for path in paths:
         try:
             if path.suffix.lower() in STILL_SUFFIXES:
                 found = FrameResult(str(path), 0, 0.0, video.analyse(read_image(path)))
@@ -107,21 +116,6 @@ def _for_seconds(results: Iterable[FrameResult], seconds: float) -> Iterable[Fra
         yield result
         if result.time_s >= seconds:
             return
-
-
-def _recordings(source: Path) -> list[Path]:
-    """Return a video itself, or a folder's videos and images by name.
-
-    Raises:
-        ValueError: If the folder has none.
-    """
-    if not source.is_dir():
-        return [source]
-    kinds = {*VIDEO_SUFFIXES, *STILL_SUFFIXES}
-    found = sorted(path for path in source.rglob("*") if path.suffix.lower() in kinds)
-    if not found:
-        raise ValueError(f"Expected videos or images in {str(source)!r}. Found none.")
-    return found
 
 
 def _archived_visits(
@@ -246,21 +240,18 @@ def _estimates(
     draws = np.random.default_rng(config.seed).integers(
         0, len(group), (config.resamples, len(group))
     )
-    return {
-        name: _estimate(np.array(values, float), draws, config.minimum_group)
-        for name, values in columns.items()
-    }
-
-
-def _estimate(values: np.ndarray, draws: np.ndarray, minimum_group: int) -> Estimate:
-    """Return a mean over those of whom it is known, if they are enough for a group."""
-    known = np.isfinite(values)
-    if known.sum() < minimum_group:
-        return Estimate(math.nan, math.nan, math.nan)
-    sums, counts = np.where(known, values, 0.0)[draws].sum(axis=1), known[draws].sum(axis=1)
-    means = sums[counts > 0] / counts[counts > 0]
-    low, high = np.percentile(means, INTERVAL)
-    return Estimate(float(values[known].mean()), float(low), float(high))
+    estimates = {}
+    for name, column in columns.items():
+        values = np.array(column, float)
+        known = np.isfinite(values)
+        if known.sum() < config.minimum_group:  # too few of whom it is known
+            estimates[name] = Estimate(math.nan, math.nan, math.nan)
+            continue
+        sums, counts = np.where(known, values, 0.0)[draws].sum(axis=1), known[draws].sum(axis=1)
+        means = sums[counts > 0] / counts[counts > 0]
+        low, high = np.percentile(means, INTERVAL)
+        estimates[name] = Estimate(float(values[known].mean()), float(low), float(high))
+    return estimates
 
 
 def write_exhibits(path: Path, results: Sequence[ExhibitResult], config: ExhibitConfig) -> Path:

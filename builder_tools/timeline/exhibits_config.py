@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from builder_tools.fields import check_fields, check_keys, is_number, is_text, is_whole, read_toml
 
@@ -130,9 +129,18 @@ def read_config(path: str | Path) -> ExhibitConfig:
     """
     path = Path(path)
     content, rows = read_toml(path, "exhibit")
-    exhibits = tuple(_exhibit(row, path.parent) for row in rows)
+    exhibits = []
+    for row in rows:
+        check_keys("an [[exhibit]]", row, set(Exhibit.__dataclass_fields__), {"name", "source"})
+        check_fields(f"the exhibit {row['name']!r}", row, _EXHIBIT_KINDS)
+        source = row["source"]
+        if isinstance(source, str) and "://" not in source:
+            source = str(path.parent / source)
+            if not Path(source).exists():
+                raise FileNotFoundError(f"Exhibit {row['name']!r}: nothing at {source!r}.")
+        exhibits.append(Exhibit(**{**row, "source": source}))
     check_keys(str(path), content, set(ExhibitConfig.__dataclass_fields__) - {"exhibits"})
-    return ExhibitConfig(exhibits, **content)
+    return ExhibitConfig(tuple(exhibits), **content)
 
 
 def names_cameras(path: str | Path) -> bool:
@@ -143,14 +151,3 @@ def names_cameras(path: str | Path) -> bool:
     """
     content, cameras = read_toml(Path(path), "camera")
     return bool(cameras) and "exhibit" not in content
-
-
-def _exhibit(row: dict[str, Any], folder: Path) -> Exhibit:
-    check_keys("an [[exhibit]]", row, set(Exhibit.__dataclass_fields__), {"name", "source"})
-    check_fields(f"the exhibit {row['name']!r}", row, _EXHIBIT_KINDS)
-    source = row["source"]
-    if isinstance(source, str) and "://" not in source:
-        source = str(folder / source)
-        if not Path(source).exists():
-            raise FileNotFoundError(f"Exhibit {row['name']!r}: nothing at {source!r}.")
-    return Exhibit(**{**row, "source": source})

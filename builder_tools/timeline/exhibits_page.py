@@ -68,9 +68,17 @@ def write_report(
     """
     shown = [result for result in results if result.rank]
     shown = shown if len(shown) <= MOST_DRAWN else []
+    measure = _TITLES.get(config.rank_by, f"the share of {config.rank_by}").removesuffix(", s")
+    paragraphs = paragraphs or [
+        f"Exhibits by {measure}, highest first. Small figures are 95 % intervals (bootstrap over "
+        f"visits, {config.resamples} resamples). A visit is one stay of at least "
+        f"{config.minimum_dwell_s:g} s; somebody who comes back is counted again, since nobody is "
+        f"recognised. Exhibits with fewer than {config.minimum_group} visits are not shown. "
+        "Emotions are what a model reads from faces, which is not always what people feel."
+    ]
     parts = [
         f"<h1>{html.escape(config.title)}</h1>",
-        *(f"<p>{html.escape(text)}</p>" for text in paragraphs or [_introduction(config)]),
+        *(f"<p>{html.escape(text)}</p>" for text in paragraphs),
         _table(results, config),
     ]
     parts += [_image(*figure) for figure in _figures(shown)]
@@ -84,38 +92,29 @@ def write_report(
     return path
 
 
-def _introduction(config: ExhibitConfig) -> str:
-    measure = _TITLES.get(config.rank_by, f"the share of {config.rank_by}").removesuffix(", s")
-    return (
-        f"Exhibits by {measure}, highest first. Small figures are 95 % intervals (bootstrap over "
-        f"visits, {config.resamples} resamples). A visit is one stay of at least "
-        f"{config.minimum_dwell_s:g} s; somebody who comes back is counted again, since nobody is "
-        f"recognised. Exhibits with fewer than {config.minimum_group} visits are not shown. "
-        "Emotions are what a model reads from faces, which is not always what people feel."
-    )
-
-
 def _table(results: Sequence[ExhibitResult], config: ExhibitConfig) -> str:
     known = next((result.estimates for result in results if result.rank), {})
     columns = [name for name in MEASURES if name in known]
     columns += [config.rank_by] if config.rank_by not in columns else []
     heads = ["rank", "exhibit", "visits", *(_TITLES.get(name, name) for name in columns)]
     heads.append("most shown")
-    rows = [_row(result, columns, config) for result in results]
+    rows = []
+    for result in results:
+        name = f"<td>{html.escape(result.title)}</td>"
+        if not result.rank:
+            note = html.escape(too_few(config))
+            across = f'class="note" colspan="{len(columns) + 2}"'
+            rows.append(f"<tr><td></td>{name}<td {across}>{note}</td></tr>")
+            continue
+        cells = "".join(f"<td>{_cell(result.estimates[column])}</td>" for column in columns)
+        shares = {k: v.value for k, v in result.estimates.items() if k not in MEASURES}
+        top = sorted(shares, key=lambda emotion: -shares[emotion])[:3]
+        most = html.escape(", ".join(f"{emotion} {shares[emotion]:.0%}" for emotion in top))
+        rows.append(
+            f"<tr><td>{result.rank}</td>{name}<td>{result.visits}</td>{cells}<td>{most}</td></tr>"
+        )
     head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
     return f"<table><thead><tr>{head}</tr></thead>\n<tbody>{chr(10).join(rows)}</tbody></table>"
-
-
-def _row(result: ExhibitResult, columns: Sequence[str], config: ExhibitConfig) -> str:
-    name = f"<td>{html.escape(result.title)}</td>"
-    if not result.rank:
-        note = html.escape(too_few(config))
-        return f'<tr><td></td>{name}<td class="note" colspan="{len(columns) + 2}">{note}</td></tr>'
-    cells = "".join(f"<td>{_cell(result.estimates[column])}</td>" for column in columns)
-    shares = {k: v.value for k, v in result.estimates.items() if k not in MEASURES}
-    top = sorted(shares, key=lambda emotion: -shares[emotion])[:3]
-    most = html.escape(", ".join(f"{emotion} {shares[emotion]:.0%}" for emotion in top))
-    return f"<tr><td>{result.rank}</td>{name}<td>{result.visits}</td>{cells}<td>{most}</td></tr>"
 
 
 def _cell(estimate: Estimate) -> str:

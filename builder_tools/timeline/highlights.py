@@ -167,10 +167,31 @@ def find_highlights(
     common = common_reaction(viewers.to_numpy(), settings.least_share)
     chosen: list[Highlight] = []
     for peak in _peaks(common, settings):
-        segment = _segment(float(viewers.index[peak]), duration_s, settings)
-        if not all(_lies_beside(segment, (one.start_s, one.end_s)) for one in chosen):
+        # Centred on what caused the reaction, moved to lie inside the film.
+        length_s = min(settings.seconds, duration_s)
+        start_s = float(viewers.index[peak]) - settings.reaction_s - length_s / 2
+        start_s = min(max(start_s, 0.0), duration_s - length_s)
+        end_s = start_s + length_s
+        if any(start_s < one.end_s - 1e-9 and end_s > one.start_s + 1e-9 for one in chosen):
             continue
-        one = _highlight(len(chosen) + 1, peak, segment, viewers, common, settings)
+        at_peak = viewers.to_numpy()[peak]
+        at_peak = at_peak[np.isfinite(at_peak)]
+        low, high = bootstrap_median(at_peak, settings.resamples, settings.seed)
+        agreeing = int((at_peak >= settings.clear_sigmas).sum())
+        enough = agreeing >= settings.least_agreement * len(at_peak) - 1e-9
+        trust = AGREED if enough and low is not None and low > 1e-6 else DOUBTFUL
+        one = Highlight(
+            rank=len(chosen) + 1,
+            start_s=start_s,
+            end_s=end_s,
+            peak_s=float(viewers.index[peak]),
+            score=float(common[peak]),
+            score_low=low,
+            score_high=high,
+            viewers=len(at_peak),
+            agreeing=agreeing,
+            trust=ONE_VIEWER if viewers.shape[1] == 1 else trust,
+        )
         if one.trust != DOUBTFUL or not settings.only_agreed:
             chosen.append(one)
         if len(chosen) == settings.count:
@@ -212,46 +233,6 @@ def _peaks(common: np.ndarray, settings: HighlightSettings) -> np.ndarray:
     places = places - 1
     places = places[common[places] > 0]
     return places[np.argsort(-common[places], kind="stable")]
-
-
-def _segment(peak_s: float, duration_s: float, settings: HighlightSettings) -> tuple[float, float]:
-    """Centre a segment on what caused the reaction, moved to lie inside the film."""
-    length = min(settings.seconds, duration_s)
-    start = peak_s - settings.reaction_s - length / 2
-    start = min(max(start, 0.0), duration_s - length)
-    return start, start + length
-
-
-def _lies_beside(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    return one[1] <= other[0] + 1e-9 or one[0] >= other[1] - 1e-9
-
-
-def _highlight(
-    rank: int,
-    peak: int,
-    segment: tuple[float, float],
-    viewers: pd.DataFrame,
-    common: np.ndarray,
-    settings: HighlightSettings,
-) -> Highlight:
-    at_peak = viewers.to_numpy()[peak]
-    at_peak = at_peak[np.isfinite(at_peak)]
-    low, high = bootstrap_median(at_peak, settings.resamples, settings.seed)
-    agreeing = int((at_peak >= settings.clear_sigmas).sum())
-    enough = agreeing >= settings.least_agreement * len(at_peak) - 1e-9
-    trust = AGREED if enough and low is not None and low > 1e-6 else DOUBTFUL
-    return Highlight(
-        rank=rank,
-        start_s=segment[0],
-        end_s=segment[1],
-        peak_s=float(viewers.index[peak]),
-        score=float(common[peak]),
-        score_low=low,
-        score_high=high,
-        viewers=len(at_peak),
-        agreeing=agreeing,
-        trust=ONE_VIEWER if viewers.shape[1] == 1 else trust,
-    )
 
 
 def bootstrap_median(

@@ -72,7 +72,13 @@ def read_onsets(source: str | Path) -> np.ndarray:
     Raises:
         ValueError: If it has no sound, or less than 2 s of it.
     """
-    bands, rest, energies = _bands(), np.zeros(0, np.float32), []
+    # Which frequencies belong to which band: `(WINDOW / 2 + 1, NUM_BANDS)` of 0 and 1.
+    edges = np.geomspace(LOWEST_HZ, HIGHEST_HZ, NUM_BANDS + 1)
+    frequencies = np.fft.rfftfreq(WINDOW, 1 / RATE_HZ)[:, None]
+    inside = (frequencies >= edges[:-1]) & (frequencies < edges[1:])
+    nearest = np.abs(frequencies - (edges[:-1] + edges[1:]) / 2).argmin(axis=0)
+    inside[nearest, np.arange(NUM_BANDS)] = True
+    bands, rest, energies = inside.astype(float), np.zeros(0, np.float32), []
     expected = 0
     for place, samples in sound_blocks(source, RATE_HZ):
         mono = samples[0]
@@ -83,10 +89,14 @@ def read_onsets(source: str | Path) -> np.ndarray:
         expected = max(place + samples.shape[1], expected)
         energy, rest = _energies(np.concatenate([rest, mono]), bands)
         energies.append(energy)
-    found = np.concatenate(energies) if energies else np.zeros((0, NUM_BANDS), np.float32)
-    if len(found) * HOP < LEAST_OVERLAP_S * RATE_HZ:
+    energy = np.concatenate(energies) if energies else np.zeros((0, NUM_BANDS), np.float32)
+    if len(energy) * HOP < LEAST_OVERLAP_S * RATE_HZ:
         raise ValueError(f"{str(source)!r} has less than {LEAST_OVERLAP_S:g} s of sound.")
-    return _onsets(found)
+    floor = np.maximum(QUIET_SHARE * energy.mean(axis=0), 1e-9)
+    louder = np.diff(np.log(energy + floor), axis=0, prepend=np.log(energy[:1] + floor))
+    louder = np.clip(louder, 0, LOUDEST_STEP)
+    louder -= louder.mean(axis=0)
+    return louder / np.maximum(louder.std(axis=0), 1e-6)
 
 
 def match_onsets(recording: np.ndarray, film: np.ndarray) -> Offset:
@@ -105,7 +115,12 @@ def match_onsets(recording: np.ndarray, film: np.ndarray) -> Offset:
     usable = overlap >= max(LEAST_OVERLAP_S * RATE_HZ / HOP, LEAST_OVERLAP_SHARE * shorter)
     strength = np.where(usable, correlation[shifts] / np.sqrt(np.maximum(overlap, 1)), 0.0)
     best = int(strength.argmax())
-    seconds = float(shifts[best] + _vertex(strength, best)) * HOP / RATE_HZ
+    between = 0.0  # two shifts: there the parabola through the best three has its top
+    if 0 < best < len(strength) - 1:
+        before, top, after = strength[best - 1 : best + 2]
+        bend = before - 2 * top + after
+        between = 0.5 * float((before - after) / bend) if bend < 0 else 0.0
+    seconds = float(shifts[best] + between) * HOP / RATE_HZ
     return Offset(seconds, *_clarity(strength, best))
 
 
@@ -117,33 +132,6 @@ def _energies(samples: np.ndarray, bands: np.ndarray) -> tuple[np.ndarray, np.nd
     windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[: steps * HOP : HOP]
     power = np.abs(np.fft.rfft(windows * np.hanning(WINDOW), axis=1)) ** 2
     return (power @ bands).astype(np.float32), samples[steps * HOP :]
-
-
-def _bands() -> np.ndarray:
-    """Return which frequencies belong to which band: `(WINDOW / 2 + 1, NUM_BANDS)` of 0 and 1."""
-    edges = np.geomspace(LOWEST_HZ, HIGHEST_HZ, NUM_BANDS + 1)
-    frequencies = np.fft.rfftfreq(WINDOW, 1 / RATE_HZ)
-    inside = (frequencies[:, None] >= edges[:-1]) & (frequencies[:, None] < edges[1:])
-    nearest = np.abs(frequencies[:, None] - (edges[:-1] + edges[1:]) / 2).argmin(axis=0)
-    inside[nearest, np.arange(NUM_BANDS)] = True
-    return inside.astype(float)
-
-
-def _onsets(energy: np.ndarray) -> np.ndarray:
-    floor = np.maximum(QUIET_SHARE * energy.mean(axis=0), 1e-9)
-    louder = np.diff(np.log(energy + floor), axis=0, prepend=np.log(energy[:1] + floor))
-    louder = np.clip(louder, 0, LOUDEST_STEP)
-    louder -= louder.mean(axis=0)
-    return louder / np.maximum(louder.std(axis=0), 1e-6)
-
-
-def _vertex(strength: np.ndarray, best: int) -> float:
-    """Return where between the samples the parabola through the best three has its top."""
-    if not 0 < best < len(strength) - 1:
-        return 0.0
-    before, top, after = strength[best - 1 : best + 2]
-    bend = before - 2 * top + after
-    return 0.5 * float((before - after) / bend) if bend < 0 else 0.0
 
 
 def _clarity(strength: np.ndarray, best: int) -> tuple[float, float]:

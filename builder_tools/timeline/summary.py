@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from builder_tools.results import FaceEmotion, FrameResult
+from builder_tools.results import FrameResult
 from builder_tools.timeline.affect import affect_values, mean_affect, sight_weight
 from builder_tools.timeline.people import PersonRule, count_in_words
 from builder_tools.tracking.flicker import LONGEST_STEP_S
@@ -125,10 +125,32 @@ class SummaryMaker:
             self._first_s = self._time_s = result.time_s
         self.num_frames += 1
         self.with_face += bool(result.faces)
-        step_s = min(result.time_s - self._time_s, LONGEST_STEP_S)
-        self._time_s = result.time_s
+        time_s = result.time_s
+        frame_s = min(time_s - self._time_s, LONGEST_STEP_S)
+        self._time_s = time_s
         for face in result.faces:
-            self._see(face, result.time_s, step_s)
+            sums = self._tracks.get(face.face.track)
+            if sums is None:
+                none = np.zeros(len(self.emotions))
+                sums = _Sums(time_s, time_s, face.emotion, probabilities=none)
+                self._tracks[face.face.track] = sums
+            sums.found_s += frame_s
+            sums.sights += 1
+            sums.scores += float(face.face.score)
+            step_s = min(time_s - sums.last_s, LONGEST_STEP_S)
+            weight = sight_weight(step_s)
+            sums.probabilities += weight * np.array([face.probabilities[n] for n in self.emotions])
+            sums.affect += weight * affect_values(face)
+            if face.geometry is not None:
+                away = face.geometry.pose_deg.turned_deg > AWAY_DEG
+                sums.shape += weight * np.array([away, face.geometry.are_eyes_closed, 1, 0])
+            elif face.no_geometry:
+                sums.shape += weight * np.array([0, 0, 0, 1])
+            sums.shown[face.emotion] = sums.shown.get(face.emotion, 0.0) + weight
+            sums.changes += face.emotion != sums.emotion
+            sums.weight += weight
+            sums.seen_s += step_s
+            sums.last_s, sums.emotion = time_s, face.emotion
 
     def people(self) -> list[Summary]:
         """Return every person seen, in the order of their tracks."""
@@ -164,29 +186,6 @@ class SummaryMaker:
             for track, sums in named
             if self.rule.is_person(sums.found_s, sums.scores / sums.sights, film_s)
         ]
-
-    def _see(self, face: FaceEmotion, time_s: float, frame_s: float) -> None:
-        sums = self._tracks.get(face.face.track)
-        if sums is None:
-            sums = _Sums(time_s, time_s, face.emotion, probabilities=np.zeros(len(self.emotions)))
-            self._tracks[face.face.track] = sums
-        sums.found_s += frame_s
-        sums.sights += 1
-        sums.scores += float(face.face.score)
-        step_s = min(time_s - sums.last_s, LONGEST_STEP_S)
-        weight = sight_weight(step_s)
-        sums.probabilities += weight * np.array([face.probabilities[n] for n in self.emotions])
-        sums.affect += weight * affect_values(face)
-        if face.geometry is not None:
-            away = face.geometry.pose_deg.turned_deg > AWAY_DEG
-            sums.shape += weight * np.array([away, face.geometry.are_eyes_closed, 1, 0])
-        elif face.no_geometry:
-            sums.shape += weight * np.array([0, 0, 0, 1])
-        sums.shown[face.emotion] = sums.shown.get(face.emotion, 0.0) + weight
-        sums.changes += face.emotion != sums.emotion
-        sums.weight += weight
-        sums.seen_s += step_s
-        sums.last_s, sums.emotion = time_s, face.emotion
 
     def _summary(self, track: int | None, sums: _Sums) -> Summary:
         valence, arousal, intensity = mean_affect(sums.affect, sums.weight)

@@ -63,16 +63,11 @@ def _write_sound(path: Path, film: str | Path, cuts: Sequence[Cut], fps: float) 
             samples = read_sound(
                 film, rate, start_s=cut.start_s(fps), num_samples=end - begin, channels=2
             )
-            faded = np.clip(_faded(samples, round(FADE_S * rate)), -1, 1)
-            output.writeframes(np.rint(faded * 32767).astype("<i2").T.tobytes())
+            num_faded = min(round(FADE_S * rate), samples.shape[1] // 2)
+            ramp = np.linspace(0, 1, num_faded, dtype=np.float32)
+            samples[:, :num_faded] *= ramp
+            samples[:, samples.shape[1] - num_faded :] *= ramp[::-1]
+            heard = np.clip(samples, -1, 1)
+            output.writeframes(np.rint(heard * 32767).astype("<i2").T.tobytes())
             shown += cut.count
     return path
-
-
-def _faded(samples: np.ndarray, length: int) -> np.ndarray:
-    length = min(length, samples.shape[1] // 2)
-    ramp = np.linspace(0, 1, length, dtype=np.float32)
-    faded = samples.copy()
-    faded[:, :length] *= ramp
-    faded[:, samples.shape[1] - length :] *= ramp[::-1]
-    return faded

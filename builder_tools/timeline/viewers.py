@@ -142,7 +142,10 @@ def search(
     clip = film or (viewers[0].path if len(viewers) == 1 else None)
     if clip is not None and clip.suffix.lower() in TABLE_SUFFIXES:
         clip = None
-    film_s = _duration_s(film) if film else None
+    film_s = None
+    if film:
+        with VideoReader(film) as reader:  # without a declared length the frames are counted
+            film_s = reader.duration_s or [f.time_s for f in reader][-1] + 1 / reader.fps
     out.mkdir(parents=True, exist_ok=True)
     offsets = find_offsets(viewers, film)
     tables, reports, starts = {}, [], {}
@@ -161,21 +164,16 @@ def search(
     highlights = find_highlights(seen, duration_s, settings) if tables else []
     files = _write_tables(out, highlights, reports, seen, settings)
     files += _write_cuts(out, clip, highlights)
-    problems = [f"{who}: {problem}" for problem, who in _by_problem(reports).items()]
-    problems += _remarks(seen, highlights, duration_s, settings)
-    return Found(highlights, reports, seen, duration_s, files, problems)
-
-
-def _by_problem(reports: Iterable[ViewerReport]) -> dict[str, str]:
-    """Return whom each problem befell, a few of them by name: thousands may share one."""
-    names: dict[str, list[str]] = {}
+    befell: dict[str, list[str]] = {}
     for report in reports:
         if report.problem:
-            names.setdefault(report.problem, []).append(report.viewer)
-    return {
-        problem: ", ".join(who[:NAMED]) + (f" and {len(who) - NAMED} more" * (len(who) > NAMED))
-        for problem, who in names.items()
-    }
+            befell.setdefault(report.problem, []).append(report.viewer)
+    problems = []
+    for problem, who in befell.items():  # thousands may share one
+        more = f" and {len(who) - NAMED} more" if len(who) > NAMED else ""
+        problems.append(f"{', '.join(who[:NAMED])}{more}: {problem}")
+    problems += _remarks(seen, highlights, duration_s, settings)
+    return Found(highlights, reports, seen, duration_s, files, problems)
 
 
 OUT_FILES = (
@@ -205,14 +203,6 @@ def check_folder(out: Path, viewers: Sequence[Viewer], film: Path | None) -> Non
             f"Expected a new folder for --out, or that of an earlier search. {out} holds {there}, "
             "which would be replaced. Name another folder."
         )
-
-
-def _duration_s(film: Path) -> float:
-    """Return the declared length; counts the frames where there is none."""
-    with VideoReader(film) as reader:
-        if reader.duration_s:
-            return reader.duration_s
-        return [frame.time_s for frame in reader][-1] + 1 / reader.fps
 
 
 def _report(

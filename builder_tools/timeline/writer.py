@@ -16,7 +16,7 @@ from builder_tools.csv_files import csv_writer
 from builder_tools.geometry import GEOMETRY_COLUMNS, geometry_cells
 from builder_tools.geometry.table import REASONS
 from builder_tools.media.partial import partial_path
-from builder_tools.results import FaceEmotion, FrameResult
+from builder_tools.results import FrameResult
 from builder_tools.timeline.affect import affect_of
 
 PROBABILITY_PREFIX = "p_"
@@ -70,35 +70,28 @@ def rows_of(
         columns = columns_of(emotions, relative=relative, geometry=geometry)
         yield start + [None] * (len(columns) - len(start))
     for face in result.faces:
-        cells = _face_cells(face, emotions)
-        cells += _relative_cells(face, emotions) if relative else []
+        affect = affect_of(face)
+        cells = [
+            face.face.track,
+            round(max(face.face.box.width, face.face.box.height), 1),
+            round(float(face.face.score), 4),
+            face.emotion,
+            round(float(face.probability), 5),
+            *(round(float(face.probabilities[name]), 5) for name in emotions),
+            *(None if v is None else round(v, 5) for v in (affect.valence, affect.arousal)),
+            round(affect.intensity, 5),
+            affect.source,
+            int(face.doubtful),
+        ]
+        if relative and face.relative_probabilities is None:
+            cells += [None] * (len(RELATIVE_COLUMNS) + len(emotions))
+        elif relative:
+            cells += [
+                face.relative_emotion,
+                round(float(face.relative_probability), 5),
+                *(round(float(face.relative_probabilities[name]), 5) for name in emotions),
+            ]
         yield start + cells + (geometry_cells(face.to_dict()) if geometry else [])
-
-
-def _face_cells(face: FaceEmotion, emotions: Sequence[str]) -> list[Any]:
-    affect = affect_of(face)
-    return [
-        face.face.track,
-        round(max(face.face.box.width, face.face.box.height), 1),
-        round(float(face.face.score), 4),
-        face.emotion,
-        round(float(face.probability), 5),
-        *(round(float(face.probabilities[name]), 5) for name in emotions),
-        *(None if v is None else round(v, 5) for v in (affect.valence, affect.arousal)),
-        round(affect.intensity, 5),
-        affect.source,
-        int(face.doubtful),
-    ]
-
-
-def _relative_cells(face: FaceEmotion, emotions: Sequence[str]) -> list[Any]:
-    if face.relative_probabilities is None:
-        return [None] * (len(RELATIVE_COLUMNS) + len(emotions))
-    return [
-        face.relative_emotion,
-        round(float(face.relative_probability), 5),
-        *(round(float(face.relative_probabilities[name]), 5) for name in emotions),
-    ]
 
 
 class _Rows(Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from builder_tools.fields import check_fields, check_keys, is_number, is_text, is_whole, read_toml
@@ -116,11 +115,22 @@ def read_site(path: str | Path) -> Site:
         raise ValueError(f"Expected one or more [[camera]] tables in {path}. Received: none.")
     check_keys(str(path), content, _SITE_KINDS)
     check_fields(str(path), content, _SITE_KINDS)
-    cameras = tuple(_camera(row, path.parent) for row in rows)
+    cameras = []
+    for row in rows:
+        check_keys("a [[camera]]", row, _CAMERA_KINDS, needed=_CAMERA_KINDS)
+        check_fields(f"the camera {row['name']!r}", row, _CAMERA_KINDS)
+        source = row["source"]
+        if isinstance(source, str) and "://" not in source and not source.startswith("/dev/"):
+            source = str(path.parent / source)
+            if not Path(source).is_file():
+                raise FileNotFoundError(f"Camera {row['name']!r}: no film at {source!r}.")
+        cameras.append(Camera(row["name"], row["exhibit"], source))
     names = [camera.name for camera in cameras]
     if len(set(names)) < len(names):
         raise ValueError(f"Expected cameras of distinct names in {path}. Received: {names}.")
-    site = Site(cameras, **{**content, "database": _database(content, path.parent)})
+    url = content.get("database", Site.database)
+    database = url if "://" in url else str(path.parent / url)
+    site = Site(tuple(cameras), **{**content, "database": database})
     try:
         site.zone_info  # noqa: B018 - asked whether there is one
     except (ZoneInfoNotFoundError, ValueError) as error:
@@ -128,19 +138,3 @@ def read_site(path: str | Path) -> Site:
             f"Expected a time zone such as 'Europe/Berlin'. Received: zone={site.zone!r}."
         ) from error
     return site
-
-
-def _camera(row: dict[str, Any], folder: Path) -> Camera:
-    check_keys("a [[camera]]", row, _CAMERA_KINDS, needed=_CAMERA_KINDS)
-    check_fields(f"the camera {row['name']!r}", row, _CAMERA_KINDS)
-    source = row["source"]
-    if isinstance(source, str) and "://" not in source and not source.startswith("/dev/"):
-        source = str(folder / source)
-        if not Path(source).is_file():
-            raise FileNotFoundError(f"Camera {row['name']!r}: no film at {source!r}.")
-    return Camera(row["name"], row["exhibit"], source)
-
-
-def _database(content: dict[str, Any], folder: Path) -> str:
-    url = content.get("database", Site.database)
-    return url if "://" in url else str(folder / url)

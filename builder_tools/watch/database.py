@@ -66,8 +66,9 @@ class Database:
 
     def __init__(self, url: str, zone: ZoneInfo) -> None:
         self.zone = zone
+        address = url if "://" in url else f"sqlite:///{url}"
         try:
-            self._engine = sa.create_engine(_url(url), pool_pre_ping=True)
+            self._engine = sa.create_engine(address, pool_pre_ping=True)
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise ValueError(
                 "Expected a database: a file, sqlite:///FILE or "
@@ -95,7 +96,9 @@ class Database:
                 self._put(connection, visit, sighting)
             for visit, sighting in ended:
                 self._put(connection, visit, sighting)
-                _close(connection, _own(sighting, visit.number))
+                key = {"camera": sighting.camera, "run": sighting.run, "number": visit.number}
+                own = sa.and_(*(VISITS.c[name] == value for name, value in key.items()))
+                _close(connection, own)
 
     def open_rows(self, camera: str) -> list[dict[str, Any]]:
         """Return the visits of a camera that an earlier run left open."""
@@ -215,21 +218,12 @@ class Database:
         return makers[self._engine.dialect.name](table)
 
 
-def _own(sighting: Sighting, number: int):
-    """Return the condition that chooses the row of a visit."""
-    key = {"camera": sighting.camera, "run": sighting.run, "number": number}
-    return sa.and_(*(VISITS.c[name] == value for name, value in key.items()))
-
-
 def _close(connection: sa.Connection, own) -> None:
-    """End a visit and count it, unless that was done before."""
+    """End a visit and add it to the totals of its hour and its day, unless that was done before."""
     closed = sa.update(VISITS).where(own, VISITS.c.is_open).values(is_open=False)
-    if connection.execute(closed).rowcount:
-        _count(connection, connection.execute(sa.select(VISITS).where(own)).mappings().one())
-
-
-def _count(connection: sa.Connection, row: Mapping[str, Any]) -> None:
-    """Add an ended visit to the totals of its hour and of its day."""
+    if not connection.execute(closed).rowcount:
+        return
+    row = connection.execute(sa.select(VISITS).where(own)).mappings().one()
     placed = int(row["valence"] is not None)
     numbers = {name: row[name] or 0 for name in MEASURES}
     added = {"visits": 1, "placed": placed}
@@ -237,14 +231,10 @@ def _count(connection: sa.Connection, row: Mapping[str, Any]) -> None:
     added |= {f"{name}_squares": value * value for name, value in numbers.items()}
     for totals in (TOTALS, DAY_TOTALS):
         key = {column.name: row[column.name] for column in totals.primary_key}
-        own = sa.and_(*(totals.c[name] == value for name, value in key.items()))
+        same = sa.and_(*(totals.c[name] == value for name, value in key.items()))
         grown = {name: totals.c[name] + value for name, value in added.items()}
-        if not connection.execute(sa.update(totals).where(own).values(**grown)).rowcount:
+        if not connection.execute(sa.update(totals).where(same).values(**grown)).rowcount:
             connection.execute(sa.insert(totals).values(**key, weekday=row["weekday"], **added))
-
-
-def _url(url: str) -> str:
-    return url if "://" in url else f"sqlite:///{url}"
 
 
 def _prepare_sqlite(connection, record) -> None:

@@ -30,7 +30,10 @@ def exhibit_results(found: Sequence[GroupFigures], site: Site, by: str) -> list[
         by: What they are by, in `GROUPINGS`.
     """
     ranked = rank(found, site.rank_by)
-    told = [measure for measure in MEASURES if _is_told(measure, found)]
+    # Words of no model in use are a measure only where somebody showed them.
+    others = f"share_{OTHER}"
+    has_others = any(one.means[others].value for one in found)
+    told = [measure for measure in MEASURES if measure != others or has_others]
     places = {id(one): place for place, one in enumerate(ranked, start=1)}
     return [
         ExhibitResult(
@@ -70,20 +73,11 @@ def report_paragraphs(site: Site, since: date | None, until: date | None) -> lis
     ]
 
 
-def _is_told(measure: str, found: Sequence[GroupFigures]) -> bool:
-    """Return whether a measure is more than the words of no model in use."""
-    if measure != f"share_{OTHER}":
-        return True
-    return any(one.means[measure].value for one in found)
-
-
 def _name(measure: str) -> str:
     return "dwell_s" if measure == "dwell" else measure.removeprefix("share_")
 
 
 def _estimate(mean: Mean) -> Estimate:
-    return Estimate(*mean) if None not in mean else Estimate(*map(_number, mean))
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+    if None not in mean:
+        return Estimate(*mean)
+    return Estimate(*(math.nan if value is None else value for value in mean))

@@ -26,7 +26,7 @@ from builder_tools.inference.reader import face_emotions, read_faces
 from builder_tools.inference.search import Search
 from builder_tools.inference.threads import DetectorPool
 from builder_tools.media import Frame
-from builder_tools.results import Face, FaceEmotion, Readings
+from builder_tools.results import Face, Readings
 from builder_tools.tracking import FaceTracker
 from builder_tools.watch.config import Camera, Site
 from builder_tools.watch.database import Database, DatabaseError, Sighting
@@ -164,17 +164,14 @@ class Watch:
             first = rows.stop
             named = one.tracker.update(faces, now_s)
             own = Readings(readings.probabilities[rows], readings.places[rows])
-            self._told(one, face_emotions(self.model, named, own), now_s)
+            one.ended += one.keeper.update(face_emotions(self.model, named, own), now_s)
+            one.in_sight, one.answers = len(faces), one.answers + 1
 
     def _detect(self, item: tuple[Watched, Frame]) -> Seen:
         one, frame = item
         with self.detectors.lend() as detector:
             faces = one.find(detector, frame)
         return one, frame, faces, self.detectors.cut(frame.image, faces)
-
-    def _told(self, one: Watched, faces: Sequence[FaceEmotion], now_s: float) -> None:
-        one.ended += one.keeper.update(faces, now_s)
-        one.in_sight, one.answers = len(faces), one.answers + 1
 
     def _checkpoint(self, passed_s: float, *, last: bool = False) -> None:
         """Write what is open and what ended; what cannot be written now is kept for the next."""
@@ -198,20 +195,20 @@ class Watch:
     ) -> list[tuple[Visit, Sighting]]:
         """Return the visits that count so far, each with where and when it is."""
         return [
-            (visit, self._sighting(one.camera, visit))
+            (
+                visit,
+                Sighting(
+                    one.camera.name,
+                    one.camera.exhibit,
+                    visit.run or self.run_name,
+                    self._at(visit.started_s),
+                    self._at(visit.seen_s),
+                ),
+            )
             for one in self._watched
             for visit in visits_of(one)
             if visit.dwell_s >= self.site.minimum_dwell_s
         ]
-
-    def _sighting(self, camera: Camera, visit: Visit) -> Sighting:
-        return Sighting(
-            camera.name,
-            camera.exhibit,
-            visit.run or self.run_name,
-            self._at(visit.started_s),
-            self._at(visit.seen_s),
-        )
 
     def _try(self, *works: Callable[[], Any]) -> list[bool]:
         """Do what needs the database and return what could be done; say once where something could

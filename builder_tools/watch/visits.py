@@ -137,7 +137,10 @@ class VisitKeeper:
             faces: With tracks; those without one are nobody's.
             time_s: Seconds of the run; never earlier than the one before.
         """
-        ended = self._end(time_s)
+        ended = [visit for visit in self.open if time_s - visit.seen_s > self.gap_s]
+        self.open = [visit for visit in self.open if time_s - visit.seen_s <= self.gap_s]
+        kept = {id(visit) for visit in self.open}
+        self._by_track = {t: visit for t, visit in self._by_track.items() if id(visit) in kept}
         tracks = {face.face.track for face in faces}
         for face in faces:
             if face.face.track is None:
@@ -146,7 +149,9 @@ class VisitKeeper:
             if visit is None:
                 visit = self._waiting_near(Place.of(face.face.box), tracks, time_s)
             if visit is None:
-                visit = self._begin(face, time_s)
+                self._num_visits += 1
+                visit = Visit(self._num_visits, time_s, time_s, Place.of(face.face.box))
+                self.open.append(visit)
             self._by_track[face.face.track] = visit
             visit.see(face, time_s)
         return ended
@@ -155,13 +160,6 @@ class VisitKeeper:
         """End every visit; return them."""
         ended, self.open = self.open, []
         self._by_track.clear()
-        return ended
-
-    def _end(self, time_s: float) -> list[Visit]:
-        ended = [visit for visit in self.open if time_s - visit.seen_s > self.gap_s]
-        self.open = [visit for visit in self.open if time_s - visit.seen_s <= self.gap_s]
-        kept = {id(visit) for visit in self.open}
-        self._by_track = {t: visit for t, visit in self._by_track.items() if id(visit) in kept}
         return ended
 
     def _waiting_near(self, place: Place, tracks: set, time_s: float) -> Visit | None:
@@ -173,12 +171,6 @@ class VisitKeeper:
             return None
         self._by_track = {t: v for t, v in self._by_track.items() if v is not nearest}
         return nearest
-
-    def _begin(self, face: FaceEmotion, time_s: float) -> Visit:
-        self._num_visits += 1
-        visit = Visit(self._num_visits, time_s, time_s, Place.of(face.face.box))
-        self.open.append(visit)
-        return visit
 
 
 def resumed_visit(row: Mapping[str, Any], seen_s: float) -> Visit:

@@ -46,7 +46,14 @@ def on_cluster(
         import ray
     except ImportError as error:
         raise ImportError("--ray needs Ray: pip install 'builder-tools[cluster]'") from error
-    _check_address(address)
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():  # Ray itself tries for minutes where nobody answers
+        try:
+            socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
+        except OSError as error:
+            raise ConnectionError(
+                f"No Ray cluster answers at {address} ({error}). Begin one with `ray start --head`."
+            ) from error
     ended_by = signal.getsignal(signal.SIGTERM)
     ray.init(address=address, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
     if ended_by is not None and threading.current_thread() is threading.main_thread():
@@ -57,19 +64,6 @@ def on_cluster(
         yield from _made(ray, todo, settings, str(parts.absolute()), max(workers, 1))
     finally:
         ray.shutdown()
-
-
-def _check_address(address: str) -> None:
-    """Refuse at once where nobody answers: Ray itself tries for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdecimal():
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
-    except OSError as error:
-        raise ConnectionError(
-            f"No Ray cluster answers at {address} ({error}). Begin one with `ray start --head`."
-        ) from error
 
 
 def _made(ray, todo, settings: Settings, parts: str, workers: int) -> Iterator[Outcome]:

@@ -89,7 +89,9 @@ def _files(sources: Iterable[str | Path]) -> Iterator[tuple[Path, str]]:
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.is_file() and not _is_hidden(p, path))
+            below = ((one, one.relative_to(path).parts) for one in path.rglob("*"))
+            shown = (one for one, parts in below if not any(part[0] == "." for part in parts))
+            found = sorted(one for one in shown if one.is_file())
             yield from ((one, one.relative_to(path).as_posix()) for one in found)
         elif path.suffix.lower() == ".txt" and path.is_file():
             lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
@@ -101,7 +103,3 @@ def _files(sources: Iterable[str | Path]) -> Iterator[tuple[Path, str]]:
             yield from _files(found)
         else:
             raise FileNotFoundError(f"Nothing at {str(source)!r}. Check the spelling.")
-
-
-def _is_hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)

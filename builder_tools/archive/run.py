@@ -87,7 +87,10 @@ def archive(
         check_own(out / table, SOURCE)
     parts = out / PARTS
     parts.mkdir(parents=True, exist_ok=True)
-    _remove_stale(parts)
+    for left in parts.glob(".*.part"):  # half written by a run that was killed, or is at it now
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > STALE_S:
+                left.unlink()
     items, left_out = find_items(sources, settings.sha256)
     todo = [item for item in items if not (parts / f"{item.identity}.parquet").is_file()]
     todo.sort(key=lambda item: -item.size)
@@ -100,7 +103,8 @@ def archive(
     elif (workers or 1) > 1:
         work = _together(todo, settings, parts, workers)
     else:
-        work = _alone(todo, settings, parts)
+        worker = Worker(settings, parts)
+        work = ((item, make_or_tell(worker, item)) for item in todo)
     for item, problems in progress(work, len(todo)):
         made += (parts / f"{item.identity}.parquet").is_file()
         failed += problems
@@ -110,20 +114,6 @@ def archive(
     _write_csv(out / SUMMARY, summaries)
     _write_csv(out / ERRORS, failed, columns=[SOURCE, "reason"])
     return ArchiveReport(len(summaries), made, tuple(failed), tuple(left_out))
-
-
-def _remove_stale(parts: Path) -> None:
-    """Remove what runs that were killed left half written, not what another may be writing now."""
-    for path in parts.glob(".*.part"):
-        with suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > STALE_S:
-                path.unlink()
-
-
-def _alone(todo: Sequence[Item], settings: Settings, parts: Path) -> Iterator[Outcome]:
-    worker = Worker(settings, parts)
-    for item in todo:
-        yield item, make_or_tell(worker, item)
 
 
 def _together(

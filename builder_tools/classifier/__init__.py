@@ -9,7 +9,7 @@ several threads, and the LiteRT interpreter is guarded by a lock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Never
 
@@ -160,7 +160,14 @@ class EmotionClassifier:
         Returns:
             `(n, card.num_outputs)` float32, see `tasks`.
         """
-        parts = [self._run(batch) for batch in self._batches(as_faces(faces))]
+        faces, parts = as_faces(faces), []
+        for start in range(0, len(faces), CHUNK_FACES):
+            batch = resize_faces(faces[start : start + CHUNK_FACES], self.card.input_size)
+            found = self._runtime.run(batch)
+            if self.flip_average:
+                mirrored = np.ascontiguousarray(batch[:, :, ::-1])
+                found = (found + self._runtime.run(mirrored)) / 2
+            parts.append(found)
         if not parts:
             return np.zeros((0, self.card.num_outputs), np.float32)
         found = np.concatenate(parts)
@@ -182,17 +189,6 @@ class EmotionClassifier:
             `(n, 2)` float64 in [-1, 1]; NaN where no emotion with an anchor is probable.
         """
         return self.emotions.expected_place(probabilities)
-
-    def _batches(self, faces: np.ndarray | Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-        size = self.card.input_size
-        for start in range(0, len(faces), CHUNK_FACES):
-            yield resize_faces(faces[start : start + CHUNK_FACES], size)
-
-    def _run(self, batch: np.ndarray) -> np.ndarray:
-        found = self._runtime.run(batch)
-        if self.flip_average:
-            found = (found + self._runtime.run(np.ascontiguousarray(batch[:, :, ::-1]))) / 2
-        return found
 
 
 def _biases(card: ModelCard, decision: str) -> Mapping[str, float] | None:

@@ -26,13 +26,9 @@ def as_faces(faces: Any) -> np.ndarray | list[np.ndarray]:
     """
     if is_one_image(faces):
         faces = [faces]
-    if hasattr(faces, "__array__"):
-        return _batch(as_array(faces))
-    return [_face(index, face) for index, face in enumerate(faces)]
-
-
-def _batch(faces: np.ndarray) -> np.ndarray | list[np.ndarray]:
-    """Convert several faces of one size at once, so that floats have one range."""
+    if not hasattr(faces, "__array__"):
+        return [_face(index, face) for index, face in enumerate(faces)]
+    faces = as_array(faces)  # of one size, converted at once, so that floats have one range
     if not len(faces):
         return []
     if faces.ndim == 3:
@@ -50,12 +46,8 @@ def _batch(faces: np.ndarray) -> np.ndarray | list[np.ndarray]:
 
 
 def _face(index: int, face: Any) -> np.ndarray:
-    if (
-        isinstance(face, np.ndarray)
-        and face.dtype == np.uint8
-        and face.shape[2:] == (3,)
-        and (face.size)
-    ):
+    is_rgb = isinstance(face, np.ndarray) and face.dtype == np.uint8 and face.shape[2:] == (3,)
+    if is_rgb and face.size:
         return face
     try:
         return read_image(face)

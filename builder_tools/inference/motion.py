@@ -55,8 +55,14 @@ def between_looks(
         before: Those of the first, none of them over another.
         after: Of the last.
     """
-    pairs = _pairs(before, after)
-    if pairs is None:
+    if len(before) != len(after):
+        return None
+    pairs = [(face, max(after, key=lambda other: face.box.iou(other.box))) for face in before]
+    are_steady = all(
+        face.box.iou(other.box) > STEADY_IOU and face.turned_deg == other.turned_deg
+        for face, other in pairs
+    )
+    if not are_steady or len({id(other) for _, other in pairs}) < len(pairs):
         return None
     first, last = frames[0], frames[-1]
     looks = [_look(first.image, face) for face, _ in pairs]
@@ -69,18 +75,6 @@ def between_looks(
                 return None
         found.append(_largest_first(faces))
     return found
-
-
-def _pairs(before: Sequence[Face], after: Sequence[Face]) -> list[tuple[Face, Face]] | None:
-    """Return each face of one frame with itself in another; None if one has none or is far off."""
-    if len(before) != len(after):
-        return None
-    pairs = [(face, max(after, key=lambda other: face.box.iou(other.box))) for face in before]
-    are_steady = all(
-        face.box.iou(other.box) > STEADY_IOU and face.turned_deg == other.turned_deg
-        for face, other in pairs
-    )
-    return pairs if are_steady and len({id(other) for _, other in pairs}) == len(pairs) else None
 
 
 def _look(image_rgb: np.ndarray, face: Face) -> np.ndarray:

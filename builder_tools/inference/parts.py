@@ -134,7 +134,8 @@ def parts_of(frames: Iterable[Frame], *, most_bytes: int = GROUP_BYTES) -> Itera
             cut = last_seen is not None and seen.is_cut_from(last_seen)
             if cut:
                 yield Part(first, group)
-            if cut or first is None or _is_over(group, frame, most_bytes):
+            is_full = (len(group) + 1) * frame.image.nbytes > most_bytes
+            if cut or not group or is_full or not 0 <= frame.time_s - group[0].time_s < PART_S:
                 searched = SearchedFrame(frame)
                 if first is not None and not cut:
                     yield Part(first, group, searched)
@@ -171,7 +172,9 @@ def followed(
     found, most = [before], last
     while len(found) < last:
         at = len(found) - 1
-        ahead = _ahead(frames, at, most)
+        ahead, until_s = at + 1, frames[at].time_s + LOOK_EVERY_S + ROUNDING
+        while ahead < min(at + most, last) and frames[ahead + 1].time_s <= until_s:
+            ahead += 1
         seen = after if ahead == last else look_near(frames[ahead].image, found[at])
         step = frames[at : ahead + 1]
         between = between_looks(step, found[at], seen or []) if len(step) > 2 else []
@@ -184,17 +187,12 @@ def followed(
             most += 1
     found = found[:last]
     pairs = ((found[-1], after), (after, found[-1]))
-    same = all(_is_among(face, others) for faces, others in pairs for face in faces)
+    same = all(
+        any(face.box.iou(other.box) > SAME_FACE_IOU for other in others)
+        for faces, others in pairs
+        for face in faces
+    )
     return found[1:] if same else None
-
-
-def _ahead(frames: Sequence[Frame], at: int, most: int) -> int:
-    """Return which frame to look at after one: at most so many further, `LOOK_EVERY_S` later."""
-    until_s = frames[at].time_s + LOOK_EVERY_S + ROUNDING
-    ahead = at + 1
-    while ahead < min(at + most, len(frames) - 1) and frames[ahead + 1].time_s <= until_s:
-        ahead += 1
-    return ahead
 
 
 def _with_new_face(
@@ -208,13 +206,3 @@ def _with_new_face(
         if new_large(detector, frames[at].image, steps[at - start - 1]):
             return at
     return None
-
-
-def _is_over(group: list[Frame], frame: Frame, most_bytes: int) -> bool:
-    """Return whether a part is to end before a frame."""
-    too_large = (len(group) + 1) * frame.image.nbytes > most_bytes
-    return too_large or not 0 <= frame.time_s - group[0].time_s < PART_S
-
-
-def _is_among(face: Face, faces: list[Face]) -> bool:
-    return any(face.box.iou(other.box) > SAME_FACE_IOU for other in faces)

@@ -151,7 +151,9 @@ def read_faces(model: EmotionModel, images: Sequence[np.ndarray], img_size: int 
         return found
     probabilities = np.asarray(model.predict(images))
     _check_shape(model, "predict", probabilities, expected)
-    return Readings(probabilities, _places(model, probabilities))
+    if not hasattr(model, "valence_arousal"):
+        return Readings(probabilities, np.full((len(probabilities), 2), np.nan))
+    return Readings(probabilities, model.valence_arousal(probabilities))
 
 
 def face_emotions(
@@ -168,7 +170,7 @@ def face_emotions(
         FaceEmotion(
             face,
             dict(zip(names, map(float, row), strict=True)),
-            *_known(place),
+            *((None, None) if np.isnan(place).any() else place.tolist()),
             threshold,
             geometry=geometry,
             no_geometry=reason,
@@ -193,14 +195,3 @@ def _check_shape(model: EmotionModel, method: str, found: np.ndarray, expected: 
         raise ValueError(
             f"Expected {type(model).__name__}.{method} to give numbers. Received: NaN or infinity."
         )
-
-
-def _places(model: EmotionModel, probabilities: np.ndarray) -> np.ndarray:
-    """Return the places that probabilities mean to a model, NaN where to it they mean none."""
-    if not hasattr(model, "valence_arousal"):
-        return np.full((len(probabilities), 2), np.nan)
-    return model.valence_arousal(probabilities)
-
-
-def _known(place: np.ndarray) -> tuple[float | None, float | None]:
-    return (None, None) if np.isnan(place).any() else tuple(place.tolist())

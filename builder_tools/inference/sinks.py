@@ -121,7 +121,10 @@ class InlineSink:
         self._display, self._handle = display, None
 
     def take(self, result: FrameResult) -> bool:
-        image = self._image(result)
+        from IPython.display import Image
+        from PIL import Image as Pillow
+
+        image = Image(data=Pillow.fromarray(result.image)._repr_png_(), format="png")
         if self._handle is None:
             self._handle = self._display(image, display_id=True)
         else:
@@ -133,14 +136,6 @@ class InlineSink:
 
     def close(self, error: BaseException | None) -> None:
         pass
-
-    @staticmethod
-    def _image(result: FrameResult):
-        from IPython.display import Image
-        from PIL import Image as Pillow
-
-        shown = Pillow.fromarray(result.image)
-        return Image(data=shown._repr_png_(), format="png")
 
 
 def open_show_sink(mode: str, *, required: bool, **window: Any) -> Sink:

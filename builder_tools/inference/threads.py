@@ -208,18 +208,16 @@ class Stage(Generic[Item, Result]):
     def _run(self) -> None:
         try:
             while not self._stopped and (item := self._source.read()) is not None:
-                self._publish(self._work(item))
+                result = self._work(item)
+                with self._news:
+                    self._newest = result
+                    self._news.notify_all()
         except Exception as error:  # it is the reader's
             self._error = error
         finally:
             with self._news:
                 self.ended = True
                 self._news.notify_all()
-
-    def _publish(self, result: Result) -> None:
-        with self._news:
-            self._newest = result
-            self._news.notify_all()
 
 
 def awaited(

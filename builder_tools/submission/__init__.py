@@ -278,10 +278,11 @@ def _check_cells(
     if twice:
         raise ValueError(f"Expected each image once in {csv_path}. Twice or more: {twice[:10]}.")
     if sample is not None:
-        names, against = (
-            _spelt_alike(read_sample(sample), given),
-            f"the {len(given)} ids of {sample}",
-        )
+        ids, against = read_sample(sample), f"the {len(given)} ids of {sample}"
+        # With as many folders as the rows have, which may be none.
+        depths = [len(PurePosixPath(name).parts) for name in given]
+        depths += [1] * (len(ids) - len(depths))
+        names = [str(PurePosixPath(*one.parts[-n:])) for one, n in zip(ids, depths)]  # noqa: B905
     elif log.is_file():
         names, against = [row[0] for row in read_csv(log)[1:]], f"the log {log}"
     else:
@@ -290,13 +291,6 @@ def _check_cells(
     if not given or not all(name.strip() for name in given):
         raise ValueError(f"Expected an image's name in every row of {csv_path}, one at least.")
     return against
-
-
-def _spelt_alike(ids: Sequence[PurePosixPath], given: Sequence[str]) -> list[str]:
-    """Return the names of ids: with as many folders as the rows have, which may be none."""
-    depths = [len(PurePosixPath(name).parts) for name in given]
-    depths += [1] * (len(ids) - len(depths))
-    return [str(PurePosixPath(*name.parts[-n:])) for name, n in zip(ids, depths)]  # noqa: B905
 
 
 def send_submission(

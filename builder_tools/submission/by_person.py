@@ -34,20 +34,21 @@ def compared(rows: Sequence[BatchRow], persons: Persons, emotions: Sequence[str]
     )
     found = [replace(row, person=name) for row, name in zip(rows, persons.names, strict=True)]
     for place, rest, own in zip(seen, rests, probabilities, strict=True):
-        if rest is not None:
-            found[place] = _with_relative(found[place], rest.relative([own])[0], emotions)
+        if rest is None:
+            continue
+        row, relative = found[place], rest.relative([own])[0]
+        best = int(relative.argmax())
+        rounded = {name: round(float(p), 4) for name, p in zip(emotions, relative, strict=True)}
+        face = {
+            **row.faces[row.counted],
+            "relative_emotion": emotions[best],
+            "relative_probability": rounded[emotions[best]],
+            "relative_probabilities": rounded,
+        }
+        found[place] = replace(
+            row,
+            faces=(*row.faces[: row.counted], face, *row.faces[row.counted + 1 :]),
+            relative_emotion=emotions[best],
+            relative_probability=float(relative[best]),
+        )
     return found
-
-
-def _with_relative(row: BatchRow, relative: np.ndarray, emotions: Sequence[str]) -> BatchRow:
-    best = int(relative.argmax())
-    told = {"relative_emotion": emotions[best], "relative_probability": float(relative[best])}
-    rounded = {name: round(float(p), 4) for name, p in zip(emotions, relative, strict=True)}
-    face = {
-        **row.faces[row.counted],
-        "relative_emotion": emotions[best],
-        "relative_probability": rounded[emotions[best]],
-        "relative_probabilities": rounded,
-    }
-    faces = (*row.faces[: row.counted], face, *row.faces[row.counted + 1 :])
-    return replace(row, faces=faces, **told)

@@ -75,22 +75,21 @@ def _cells(
 ) -> Iterator[list[object]]:
     for row in rows:
         for number, face in enumerate(row.faces, start=1):
-            yield [
+            cells = [
                 *(row.image_path, number, *face["box"], face["detection_score"]),
                 *(face["emotion"], face["probability"], int(face["doubtful"])),
                 *(face["probabilities"][name] for name in emotions),
                 *(face["valence"], face["arousal"]),
                 *(geometry_cells(face) if geometry else ()),
-                *(_person_cells(row, number - 1, emotions) if persons else ()),
             ]
-
-
-def _person_cells(row: BatchRow, place: int, emotions: Sequence[str]) -> list[object]:
-    if place != row.counted:
-        return [""] * (len(PERSON_COLUMNS) + len(emotions))
-    face = row.faces[place]
-    relative = face.get("relative_probabilities", {})
-    return [
-        *(row.person, face.get("relative_emotion"), face.get("relative_probability")),
-        *(relative.get(name) for name in emotions),
-    ]
+            if persons and number - 1 != row.counted:
+                cells += [""] * (len(PERSON_COLUMNS) + len(emotions))
+            elif persons:
+                relative = face.get("relative_probabilities", {})
+                cells += [
+                    row.person,
+                    face.get("relative_emotion"),
+                    face.get("relative_probability"),
+                ]
+                cells += [relative.get(name) for name in emotions]
+            yield cells

@@ -51,7 +51,12 @@ def read_sample(path: str | Path) -> list[PurePosixPath]:
 
 def read_cells(path: Path) -> list[list[str]]:
     """Return the rows of a csv in whatever form it was written, the header among them."""
-    lines = _text(path.read_bytes()).removeprefix("sep=;\n").removeprefix("sep=,\n")
+    data = path.read_bytes()
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        text = data.decode("utf-16")
+    else:  # bytes of names that are no UTF-8 stay what they are
+        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    lines = text.replace("\r\n", "\n").removeprefix("sep=;\n").removeprefix("sep=,\n")
     header = lines.partition("\n")[0].strip()
     delimiter = max(DELIMITERS, key=header.count)
     return list(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter))
@@ -94,7 +99,19 @@ def match_ids(ids: Sequence[PurePosixPath], names: Sequence[str]) -> list[tuple[
         image = next(filter(None, meant), None)
         depth = len(PurePosixPath(image).parts) if image else 1
         matched.append((str(PurePosixPath(*name.parts[-depth:])), image))
-    _check(matched, ids, names)
+    images = [image for _, image in matched if image]
+    if not images:
+        raise ValueError(
+            "Expected a sample of these images. None of its ids means one: it asks for "
+            f"{[str(name) for name in ids[:3]]}, the folder has {list(names[:3])}. Is it the "
+            "right folder?"
+        )
+    for what, found in (("images", images), ("names", [row for row, _ in matched])):
+        twice = [str(name) for name, count in Counter(found).items() if count > 1]
+        if twice:
+            raise ValueError(
+                f"Expected ids that mean different {what}. Several mean {twice[:_SHOWN]}."
+            )
     return matched
 
 
@@ -128,30 +145,3 @@ def _lookup(name: PurePosixPath, whole: dict, ends: dict) -> str | None:
             return next(iter(found))
     found = ends.get(name, ())
     return next(iter(found)) if len(found) == 1 else None
-
-
-def _check(
-    matched: list[tuple[str, str | None]], ids: Sequence[PurePosixPath], names: Sequence[str]
-) -> None:
-    images = [image for _, image in matched if image]
-    if not images:
-        raise ValueError(
-            "Expected a sample of these images. None of its ids means one: it asks for "
-            f"{[str(name) for name in ids[:3]]}, the folder has {list(names[:3])}. Is it the "
-            "right folder?"
-        )
-    for what, found in (("images", images), ("names", [row for row, _ in matched])):
-        twice = [str(name) for name, count in Counter(found).items() if count > 1]
-        if twice:
-            raise ValueError(
-                f"Expected ids that mean different {what}. Several mean {twice[:_SHOWN]}."
-            )
-
-
-def _text(data: bytes) -> str:
-    """Return a csv's text; bytes of names that are no UTF-8 stay what they are."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        text = data.decode("utf-16")
-    else:
-        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    return text.replace("\r\n", "\n")

@@ -30,25 +30,14 @@ def assign(cost: np.ndarray) -> list[tuple[int, int]]:
     if not cost.size:
         return []
     allowed = np.isfinite(cost)
-    pairs = _distinct_minima(cost, allowed)
-    if pairs is None:
-        pairs = _augmented(_without_infinity(cost, allowed))
-    return [(row, column) for row, column in pairs if allowed[row, column]]
-
-
-def _distinct_minima(cost: np.ndarray, allowed: np.ndarray) -> list[tuple[int, int]] | None:
-    """Return each row its cheapest column where no two rows want the same, else None."""
     rows = np.flatnonzero(allowed.any(axis=1))
-    columns = cost[rows].argmin(axis=1).tolist()
-    if len(set(columns)) < len(columns):
-        return None
-    return list(zip(rows.tolist(), columns, strict=True))
-
-
-def _without_infinity(cost: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Make forbidden pairs dearer than any number of allowed ones."""
-    largest = cost[allowed].max(initial=1.0)
-    return np.where(allowed, cost, max(largest, 1.0) * _FORBIDDEN_FACTOR)
+    cheapest = cost[rows].argmin(axis=1).tolist()
+    if len(set(cheapest)) == len(cheapest):
+        pairs = list(zip(rows.tolist(), cheapest, strict=True))
+    else:  # with forbidden pairs dearer than any number of allowed ones
+        dearest = max(cost[allowed].max(initial=1.0), 1.0) * _FORBIDDEN_FACTOR
+        pairs = _augmented(np.where(allowed, cost, dearest))
+    return [(row, column) for row, column in pairs if allowed[row, column]]
 
 
 def _augmented(cost: np.ndarray) -> list[tuple[int, int]]:

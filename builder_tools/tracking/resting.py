@@ -146,7 +146,36 @@ class RestTracker:
         for track in [t for t, s in self._states.items() if time_s - s.last_s > self._forget_s]:
             del self._states[track]
         for face in found:
-            self._learn(face, time_s)
+            classes, track = self._classes_of(face), face.face.track
+            if isinstance(self.rest, RestingFace) or track is None:
+                continue
+            logs = [math.log(max(value, FLOOR)) for value in face.probabilities.values()]
+            state = self._states.get(track)
+            if state is None:
+                state = self._states[track] = _Rest(time_s, time_s, logs)
+            step_s = min(time_s - state.last_s, LONGEST_STEP_S)
+            state.last_s = time_s
+            if self.rest == AUTO:
+                shown = list(face.probabilities.values())
+                neutral = max(shown[label] for label in classes.neutral)
+                like_rest = sum(shown[label] for label in classes.like_rest)
+                may_be_rest = neutral >= NEUTRAL_FROM and like_rest >= LIKE_REST_FROM
+                is_rest = may_be_rest and not _is_far(logs, state)
+            else:
+                is_rest = time_s - state.first_s <= self.rest
+            if not is_rest:
+                continue
+            # Mean and mean square move by the weight of so many seconds among those they rest on.
+            state.frames += 1
+            state.seconds = min(state.seconds + step_s, self._memory_s)
+            weight = step_s / state.seconds if state.seconds > 0 else 1.0
+            before = state.mean
+            state.mean = [
+                rest + weight * (log - rest) for log, rest in zip(logs, before, strict=True)
+            ]
+            triples = zip(logs, before, state.mean, strict=True)
+            square = sum((log - old) * (log - new) for log, old, new in triples)
+            state.square += weight * (square / len(logs) - state.square)
 
     def compare(self, found: Sequence[FaceEmotion]) -> tuple[FaceEmotion, ...]:
         """Return faces with `relative_probabilities`, by what is known; nothing is learned.
@@ -202,24 +231,6 @@ class RestTracker:
         }
         return replace(face, relative_probabilities=relative)
 
-    def _learn(self, face: FaceEmotion, time_s: float) -> None:
-        """Take an image in, where it counts as rest."""
-        classes, track = self._classes_of(face), face.face.track
-        if isinstance(self.rest, RestingFace) or track is None:
-            return
-        logs = [math.log(max(value, FLOOR)) for value in face.probabilities.values()]
-        state = self._states.get(track)
-        if state is None:
-            state = self._states[track] = _Rest(time_s, time_s, logs)
-        step_s = min(time_s - state.last_s, LONGEST_STEP_S)
-        state.last_s = time_s
-        if self.rest == AUTO:
-            is_rest = _may_be_rest(face, classes) and not _is_far(logs, state)
-        else:
-            is_rest = time_s - state.first_s <= self.rest
-        if is_rest:
-            _take_in(state, logs, step_s, self._memory_s)
-
     def _belief(self, state: _Rest) -> tuple[float, float]:
         """Return the spread of a person's rest, and how far its mean is believed."""
         images = FIRST_LOOK * (state.frames > 0) + state.seconds / IMAGE_S
@@ -231,14 +242,12 @@ class RestTracker:
 
     def _classes_of(self, face: FaceEmotion) -> _Classes:
         names = tuple(face.probabilities)
-        if self._classes is None or self._classes.names != names:
-            self._classes = self._settled(names)
-        return self._classes
-
-    def _settled(self, names: tuple[str, ...]) -> _Classes:
+        if self._classes is not None and self._classes.names == names:
+            return self._classes
         if isinstance(self.rest, RestingFace):
             self.rest.check_model(names)
-            return _Classes(names, self.rest.population, (), ())
+            self._classes = _Classes(names, self.rest.population, (), ())
+            return self._classes
         neutral = tuple(n for n, name in enumerate(names) if own_word(name) == "neutral")
         if self.rest == AUTO and not neutral:
             raise ValueError(
@@ -246,13 +255,8 @@ class RestTracker:
                 "first seconds as rest, or a resting face."
             )
         like_rest = tuple(n for n, name in enumerate(names) if own_word(name) in LIKE_REST)
-        return _Classes(names, population_of(names), neutral, like_rest)
-
-
-def _may_be_rest(face: FaceEmotion, classes: _Classes) -> bool:
-    shown = list(face.probabilities.values())
-    is_neutral = max(shown[label] for label in classes.neutral) >= NEUTRAL_FROM
-    return is_neutral and sum(shown[label] for label in classes.like_rest) >= LIKE_REST_FROM
+        self._classes = _Classes(names, population_of(names), neutral, like_rest)
+        return self._classes
 
 
 def _is_far(logs: list[float], state: _Rest) -> bool:
@@ -260,16 +264,3 @@ def _is_far(logs: list[float], state: _Rest) -> bool:
         return False
     squares = sum((log - rest) ** 2 for log, rest in zip(logs, state.mean, strict=True))
     return squares > len(logs) * FAR**2
-
-
-def _take_in(state: _Rest, logs: list[float], step_s: float, memory_s: float) -> None:
-    """Move mean and mean square by the weight of so many seconds among those they rest on."""
-    state.frames += 1
-    state.seconds = min(state.seconds + step_s, memory_s)
-    weight = step_s / state.seconds if state.seconds > 0 else 1.0
-    before, count = state.mean, len(logs)
-    state.mean = [rest + weight * (log - rest) for log, rest in zip(logs, before, strict=True)]
-    square = sum(
-        (log - old) * (log - new) for log, old, new in zip(logs, before, state.mean, strict=True)
-    )
-    state.square += weight * (square / count - state.square)

@@ -85,13 +85,18 @@ def score_tracks(
         for person in [name for name in missing if name not in people]:
             missing[person] = False
         together.update((name, face.track) for name, face in _pairs(people, faces, least_iou))
+    # How many boxes agree when each track is named after one person, and vice versa.
+    people = sorted({person for person, _ in together})
+    tracks = sorted({track for _, track in together})
+    counts = np.array([[together[person, track] for track in tracks] for person in people])
+    named_so = assign(counts.max() - counts) if together else []
     return TrackScores(
         num_truths=sum(map(len, truth)),
         misses=misses,
         false_alarms=false_alarms,
         switches=switches,
         fragmentations=fragmentations,
-        identity_matches=_best_naming(together),
+        identity_matches=int(sum(counts[pair] for pair in named_so)),
         num_found=sum(map(len, named)),
     )
 
@@ -119,13 +124,3 @@ def _pairs(people: Mapping[str, Box], faces: Sequence[Face], least_iou: float):
         for face in faces
         if box.iou(face.box) >= least_iou
     ]
-
-
-def _best_naming(together: Counter[tuple[str, int]]) -> int:
-    """Return how many boxes agree when each track is named after one person, and vice versa."""
-    if not together:
-        return 0
-    people = sorted({person for person, _ in together})
-    tracks = sorted({track for _, track in together})
-    counts = np.array([[together[person, track] for track in tracks] for person in people])
-    return int(sum(counts[pair] for pair in assign(counts.max() - counts)))

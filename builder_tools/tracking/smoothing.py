@@ -80,39 +80,38 @@ class EmotionSmoother:
         """
         kept = {t: s for t, s in self._states.items() if time_s - s.time_s <= self._forget_s}
         self._states = kept
-        return tuple(
-            face if face.face.track is None else self._smooth(face, time_s) for face in found
-        )
-
-    def _smooth(self, face: FaceEmotion, time_s: float) -> SteadyEmotion:
-        fresh = np.fromiter(face.probabilities.values(), float, len(face.probabilities))
-        state = self._states.get(face.face.track)
-        if state is None:
-            state = _State(time_s, fresh, face.valence, face.arousal, int(fresh.argmax()))
-            self._states[face.face.track] = state
-        else:
-            self._blend(state, face, fresh, time_s)
-        names = tuple(face.probabilities)
-        return SteadyEmotion(
-            face.face,
-            dict(zip(names, state.probabilities.tolist(), strict=True)),
-            state.valence,
-            state.arousal,
-            face.doubtful_below,
-            shown=names[state.label],
-            geometry=face.geometry,
-            no_geometry=face.no_geometry,
-        )
-
-    def _blend(self, state: _State, face: FaceEmotion, fresh: np.ndarray, time_s: float) -> None:
-        weight = -math.expm1(-(time_s - state.time_s) / self.time_constant_s)
-        state.probabilities = state.probabilities + weight * (fresh - state.probabilities)
-        state.valence = _mixed(state.valence, face.valence, weight)
-        state.arousal = _mixed(state.arousal, face.arousal, weight)
-        state.time_s = time_s
-        likely = int(state.probabilities.argmax())
-        if state.probabilities[likely] - state.probabilities[state.label] > self.margin:
-            state.label = likely
+        smoothed: list[FaceEmotion] = []
+        for face in found:
+            if face.face.track is None:
+                smoothed.append(face)
+                continue
+            fresh = np.fromiter(face.probabilities.values(), float, len(face.probabilities))
+            state = self._states.get(face.face.track)
+            if state is None:
+                state = _State(time_s, fresh, face.valence, face.arousal, int(fresh.argmax()))
+                self._states[face.face.track] = state
+            else:
+                weight = -math.expm1(-(time_s - state.time_s) / self.time_constant_s)
+                state.probabilities = state.probabilities + weight * (fresh - state.probabilities)
+                state.valence = _mixed(state.valence, face.valence, weight)
+                state.arousal = _mixed(state.arousal, face.arousal, weight)
+                state.time_s = time_s
+                likely = int(state.probabilities.argmax())
+                if state.probabilities[likely] - state.probabilities[state.label] > self.margin:
+                    state.label = likely
+            names = tuple(face.probabilities)
+            steady = SteadyEmotion(
+                face.face,
+                dict(zip(names, state.probabilities.tolist(), strict=True)),
+                state.valence,
+                state.arousal,
+                face.doubtful_below,
+                shown=names[state.label],
+                geometry=face.geometry,
+                no_geometry=face.no_geometry,
+            )
+            smoothed.append(steady)
+        return tuple(smoothed)
 
 
 def _mixed(old: float | None, new: float | None, weight: float) -> float | None:

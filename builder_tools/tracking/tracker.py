@@ -159,7 +159,11 @@ class FaceTracker:
             self._look(image, time_s, events)
         owners = self._associate(faces, time_s)
         for index, track in owners.items():
-            self._continue(track, faces[index], time_s, image, events)
+            gap_s = time_s - track.seen_s
+            if gap_s > RECENT_S:
+                reason = f"seen again after {gap_s:.2f} s where it was expected"
+                events.append(TrackEvent(FOUND, track.identity, time_s, reason))
+            track.see(faces[index], time_s, image)
         for index, face in enumerate(faces):
             if index not in owners and face.score >= self.start_score:
                 owners[index] = self._begin(face, time_s, image, events)
@@ -217,13 +221,6 @@ class FaceTracker:
             pairs += assign(np.where(good, np.inf, cost))
         return {column: self._tracks[row] for row, column in pairs}
 
-    def _continue(self, track: _Track, face: Face, time_s: float, image, events: list) -> None:
-        gap_s = time_s - track.seen_s
-        if gap_s > RECENT_S:
-            reason = f"seen again after {gap_s:.2f} s where it was expected"
-            events.append(TrackEvent(FOUND, track.identity, time_s, reason))
-        track.see(face, time_s, image)
-
     def _begin(self, face: Face, time_s: float, image, events: list) -> _Track:
         track = None if image is None else self._returned(face, time_s, image)
         if track is None:
@@ -270,20 +267,12 @@ def _costs(tracks: Sequence[_Track], faces: Sequence[Face], time_s: float) -> np
     apart = (expected[..., :2] + expected[..., 2:] - seen[..., :2] - seen[..., 2:]) / 2
     distance = np.hypot(apart[..., 0], apart[..., 1]) / np.maximum(side, seen_side)
     size_change = np.abs(np.log(seen_side / side))
-    reach, gap_s = np.array([_reach_and_gap(track, time_s) for track in tracks]).T[..., None]
-    overlap = _overlap(expected, seen, expected_size.prod(axis=2), seen_size.prod(axis=2))
+    spreads = (SPREADS * track.motion.spread for track in tracks)
+    reach = [[min(max(spread, LEAST_REACH_SIDES), LARGEST_REACH_SIDES)] for spread in spreads]
+    gap_s = np.array([[time_s - track.seen_s] for track in tracks])
+    low = np.maximum(expected[..., :2], seen[..., :2])
+    shared = np.maximum(np.minimum(expected[..., 2:], seen[..., 2:]) - low, 0).prod(axis=2)
+    overlap = shared / (expected_size.prod(axis=2) + seen_size.prod(axis=2) - shared)
     cost = distance + (1 - overlap) + SIZE_WEIGHT * size_change + GAP_WEIGHT * gap_s
-    impossible = (distance > reach) | (size_change > np.log(LARGEST_SIZE_RATIO))
+    impossible = (distance > np.array(reach)) | (size_change > np.log(LARGEST_SIZE_RATIO))
     return np.where(impossible, np.inf, cost)
-
-
-def _reach_and_gap(track: _Track, time_s: float) -> tuple[float, float]:
-    reach = min(max(SPREADS * track.motion.spread, LEAST_REACH_SIDES), LARGEST_REACH_SIDES)
-    return reach, time_s - track.seen_s
-
-
-def _overlap(a: np.ndarray, b: np.ndarray, a_area: np.ndarray, b_area: np.ndarray) -> np.ndarray:
-    """Return intersection over union of boxes `(n, 1, 4)` and `(1, m, 4)`: `(n, m)`."""
-    size = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    shared = np.maximum(size, 0).prod(axis=2)
-    return shared / (a_area + b_area - shared)

@@ -79,7 +79,14 @@ def _affect(card: ModelCard) -> str:
     parts = []
     for split, found in card.metrics.get("valence_arousal", {}).items():
         rows = [
-            (split, words, *(_agreement(found[key], name) for name in AGREEMENT))
+            (
+                split,
+                words,
+                *(
+                    "constant" if found[key][name] is None else _share(found[key], name)
+                    for name in AGREEMENT
+                ),
+            )
             for key, words in REFERENCES.items()
             if key in found
         ]
@@ -99,10 +106,6 @@ def _affect(card: ModelCard) -> str:
         text += " and by the outputs for emotions (direct), where there are such:\n\n"
         text += _table(("way", "protocol", "images", "accuracy"), ways)
     return text
-
-
-def _agreement(found: Mapping[str, Any], name: str) -> str:
-    return "constant" if found[name] is None else _share(found, name)
 
 
 def _recalls(test: Mapping[str, Any]) -> str:

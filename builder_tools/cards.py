@@ -99,7 +99,12 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         check_fields(f"the card of {self.name!r}", vars(self), _KINDS)
-        object.__setattr__(self, "emotions", _checked_emotions(self.name, self.emotions))
+        if len(set(self.emotions)) != len(self.emotions) or not self.emotions:
+            raise ValueError(
+                f"Expected distinct emotion names, in output order, in the card of {self.name!r}. "
+                f"Received: {self.emotions!r}."
+            )
+        object.__setattr__(self, "emotions", tuple(self.emotions))
         for file in (self.file, *self.sha256):
             if not isinstance(file, str) or Path(file).name != file or "\\" in file:
                 raise ValueError(
@@ -130,7 +135,26 @@ class ModelCard:
                 f"Expected a model card at {path}. Received: no such file. "
                 "Give a folder that holds a model and its card.json."
             )
-        return cls(**_read_fields(path))
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"Expected JSON in {path}. Received: {error}.") from error
+        if not isinstance(found, dict):
+            raise ValueError(f"Expected a JSON object in {path}. Received: {type(found).__name__}.")
+        allowed = {field.name: field for field in fields(cls)}
+        required = {
+            name
+            for name, spec in allowed.items()
+            if spec.default is MISSING and spec.default_factory is MISSING
+        }
+        missing, unknown = required - set(found), set(found) - set(allowed)
+        if missing or unknown:
+            raise ValueError(
+                f"Expected the fields {list(allowed)} in {path}. Received: without "
+                f"{sorted(missing)}, with unknown {sorted(unknown)}. A card from a newer version "
+                "needs that version of builder_tools."
+            )
+        return cls(**found)
 
 
 _KINDS = {
@@ -247,49 +271,11 @@ def list_models() -> list[ModelCard]:
 
 def _model_folders() -> dict[str, Path]:
     """Return folder name -> folder; where a name stands twice the first root wins."""
-    cards = [card for root in reversed(model_roots()) for card in _cards_in(root)]
+    cards = []
+    for root in reversed(model_roots()):
+        with suppress(OSError):  # a folder that this user may not look into
+            cards += list(root.glob(f"*/{CARD_FILE}"))
     return {card.parent.name: card.parent for card in cards}
-
-
-def _cards_in(root: Path) -> list[Path]:
-    try:
-        return list(root.glob(f"*/{CARD_FILE}"))
-    except OSError:
-        return []  # a folder that this user may not look into
-
-
-def _read_fields(path: Path) -> dict[str, Any]:
-    """Read the fields of a card and check that they are the fields of `ModelCard`."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"Expected JSON in {path}. Received: {error}.") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"Expected a JSON object in {path}. Received: {type(found).__name__}.")
-    allowed = {field.name: field for field in fields(ModelCard)}
-    required = {
-        name
-        for name, spec in allowed.items()
-        if spec.default is MISSING and spec.default_factory is MISSING
-    }
-    missing, unknown = required - set(found), set(found) - set(allowed)
-    if missing or unknown:
-        raise ValueError(
-            f"Expected the fields {list(allowed)} in {path}. Received: without "
-            f"{sorted(missing)}, with unknown {sorted(unknown)}. A card from a newer version "
-            "needs that version of builder_tools."
-        )
-    return found
-
-
-def _checked_emotions(name: str, emotions: Sequence[str]) -> tuple[str, ...]:
-    """Return the emotions as a tuple of distinct names."""
-    if isinstance(emotions, str) or len(set(emotions)) != len(emotions) or not emotions:
-        raise ValueError(
-            f"Expected distinct emotion names, in output order, in the card of {name!r}. "
-            f"Received: {emotions!r}."
-        )
-    return tuple(emotions)
 
 
 def _check_task(card: ModelCard) -> None:

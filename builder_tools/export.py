@@ -98,8 +98,13 @@ def export_model(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as temporary:
         place = Path(temporary)
+        files = [f"model{suffix}" for suffix in suffixes]
         fields = {"name": folder.name, **card_fields, "input_size": size}
-        card = _write_files(fixed, place, suffixes, fields)
+        card = ModelCard(file=files[0], **fields)
+        for file, suffix in zip(files, suffixes, strict=True):
+            WRITERS[suffix](fixed, place / file, card.emotions)
+        card = replace(card, sha256={file: file_sha256(place / file) for file in files})
+        write_card(place, card)
         parity = check_parity(fixed, load(place), faces, num_affect=TASKS[card.task].num_affect)
         if not parity.holds:
             raise ValueError(
@@ -145,8 +150,10 @@ def as_float32(model: keras.Model, input_size: int | None = None) -> keras.Model
         input_size: Side of the copy's input in pixels; None keeps the input as it is.
     """
     config = _in_float32(model.get_config())
-    if input_size is not None:
-        config = _with_input_size(config, input_size)
+    for layer in config["layers"] if input_size is not None else ():
+        if layer["class_name"] == "InputLayer":
+            batch, _, _, channels = layer["config"]["batch_shape"]
+            layer["config"]["batch_shape"] = (batch, input_size, input_size, channels)
     import keras
 
     policy = keras.config.dtype_policy()
@@ -211,19 +218,6 @@ WRITERS: dict[str, Callable[[keras.Model, Path, Sequence[str]], None]] = {
 """Suffix -> what writes such a file."""
 
 
-def _write_files(
-    model: keras.Model, folder: Path, suffixes: Sequence[str], fields: dict[str, Any]
-) -> ModelCard:
-    """Write `model.*` and the card into a folder; return the card."""
-    files = [f"model{suffix}" for suffix in suffixes]
-    card = ModelCard(file=files[0], **fields)
-    for file, suffix in zip(files, suffixes, strict=True):
-        WRITERS[suffix](model, folder / file, card.emotions)
-    card = replace(card, sha256={file: file_sha256(folder / file) for file in files})
-    write_card(folder, card)
-    return card
-
-
 def _rounded(weights: np.ndarray) -> np.ndarray:
     """Return float32 numbers whose last 13 binary digits are 0."""
     if weights.dtype != np.float32:
@@ -246,18 +240,6 @@ def _in_float32(config: Any) -> Any:
     if isinstance(config, list | tuple):
         return type(config)(_in_float32(value) for value in config)
     return "float32" if isinstance(config, str) and config in LOW_PRECISION else config
-
-
-def _with_input_size(config: Any, size: int) -> Any:
-    """Return a network configuration whose input is `(size, size)` pixels."""
-    layers = []
-    for layer in config["layers"]:
-        if layer["class_name"] == "InputLayer":
-            batch, _, _, channels = layer["config"]["batch_shape"]
-            shape = (batch, size, size, channels)
-            layer = {**layer, "config": {**layer["config"], "batch_shape": shape}}
-        layers.append(layer)
-    return {**config, "layers": layers}
 
 
 def _check_request(faces: np.ndarray, suffixes: Sequence[str]) -> None:

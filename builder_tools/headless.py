@@ -56,9 +56,23 @@ def headless_network(network: str | Path, weights: str | None = None) -> Headles
         ValueError: If there is no such network, or it has no last layer to leave out.
     """
     file = network_file(network)
-    if file is None:
-        return _from_registry(str(network), weights)
-    return _from_keras(file) if file.suffix == ".keras" else _from_deployed(find_model(network))
+    if file is not None and file.suffix != ".keras":
+        return _from_deployed(find_model(network))
+    if file is not None:
+        import keras
+
+        model = keras.saving.load_model(file, compile=False)
+        outputs = [layer for layer in model.layers if layer.name in OUTPUT_LAYERS]
+        return _without(model, (outputs or model.layers[-1:])[0])
+    name = str(network)
+    if weights is None:
+        raise ValueError(
+            f"Expected weights for the network {name!r}: pretrained, or a file. Received: None."
+        )
+    from builder_tools.networks import NETWORKS, build_network
+
+    model = build_network(name, 2, input_size=NETWORKS[name].input_size, weights=weights)
+    return _without(model, model.layers[-1])
 
 
 def network_file(network: str | Path) -> Path | None:
@@ -113,25 +127,6 @@ def _from_deployed(folder: Path) -> HeadlessNetwork:
         return session.run([name], {entry.name: faces.astype(dtype, copy=False)})[0]
 
     return _measured(run, card.input_size)
-
-
-def _from_keras(path: Path) -> HeadlessNetwork:
-    import keras
-
-    model = keras.saving.load_model(path, compile=False)
-    outputs = [layer for layer in model.layers if layer.name in OUTPUT_LAYERS]
-    return _without(model, (outputs or model.layers[-1:])[0])
-
-
-def _from_registry(name: str, weights: str | None) -> HeadlessNetwork:
-    if weights is None:
-        raise ValueError(
-            f"Expected weights for the network {name!r}: pretrained, or a file. Received: None."
-        )
-    from builder_tools.networks import NETWORKS, build_network
-
-    model = build_network(name, 2, input_size=NETWORKS[name].input_size, weights=weights)
-    return _without(model, model.layers[-1])
 
 
 def _without(model: Any, last: Any) -> HeadlessNetwork:

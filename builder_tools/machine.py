@@ -18,10 +18,14 @@ def hardware() -> str:
 
 def describe_machine(packages: Iterable[str] = ()) -> str:
     """Return processor, cores, load, Python and the versions of some packages."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    processor = (names or [platform.processor() or platform.machine()])[0]
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     versions = "".join(f", {name} {version(name)}" for name in packages)
     return (
-        f"Machine: {_processor()}, {os.cpu_count()} cores{load}; "
+        f"Machine: {processor}, {os.cpu_count()} cores{load}; "
         f"Python {platform.python_version()}{versions}"
     )
 
@@ -30,13 +34,6 @@ def clone() -> Path | None:
     """Return the clone of the repository that this package runs from; None for an installed one."""
     root = Path(__file__).resolve().parents[1]
     return root if (root / "pyproject.toml").is_file() else None
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return (names or [platform.processor() or platform.machine()])[0]
 
 
 def _accelerator() -> str:

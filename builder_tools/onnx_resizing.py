@@ -28,7 +28,10 @@ def resizing_nodes(name: str, given: str, from_px: int, to_px: int):
     graph = _Nodes(name)
     planes = graph.add("Transpose", given, perm=[0, 3, 1, 2])
     if to_px < from_px:
-        rows = _averaging(from_px, to_px)
+        # The share of each source row in each row of the result, `(to_px, from_px)`.
+        square = [np.tile(row[:, None], (1, from_px)) for row in np.eye(from_px, dtype=np.float32)]
+        shrunk = [cv2.resize(one, (to_px, to_px), interpolation=cv2.INTER_AREA) for one in square]
+        rows = np.stack([one[:, 0] for one in shrunk], axis=1)
         average = graph.add("MatMul", graph.add("MatMul", rows, planes), np.swapaxes(rows, 0, 1))
         if from_px == 2 * to_px:  # where OpenCV rounds halves up, else to even
             resized = graph.add("Floor", graph.add("Add", average, np.float32(0.5)))
@@ -48,14 +51,6 @@ def resizing_nodes(name: str, given: str, from_px: int, to_px: int):
         resized = graph.add("Floor", graph.add("Mul", quarters, np.float32(0.25)))
     graph.add("Transpose", resized, out=name, perm=[0, 2, 3, 1])
     return graph.nodes, graph.constants
-
-
-def _averaging(from_px: int, to_px: int) -> np.ndarray:
-    """Return the share of each source row in each row of the result, `(to_px, from_px)`."""
-    rows = np.eye(from_px, dtype=np.float32)
-    square = [np.tile(row[:, None], (1, from_px)) for row in rows]
-    resized = [cv2.resize(one, (to_px, to_px), interpolation=cv2.INTER_AREA) for one in square]
-    return np.stack([one[:, 0] for one in resized], axis=1)
 
 
 def _linear(from_px: int, to_px: int) -> tuple[np.ndarray, np.ndarray]:

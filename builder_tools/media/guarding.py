@@ -44,7 +44,12 @@ def check_outputs(
     for source in inputs if existing else ():
         status = _stat(source)
         for name, path, found in existing if status else ():
-            if os.path.samestat(status, found) or _is_image_of(path, source, status):
+            is_in_it = (
+                stat.S_ISDIR(status.st_mode)
+                and path.suffix.lower() in IMAGE_SUFFIXES
+                and Path(source).resolve() in path.resolve().parents
+            )
+            if is_in_it or os.path.samestat(status, found):
                 raise ValueError(
                     f"Expected another file to write than the one to read. Received for {name}: "
                     f"{path}, which is {source} or in it. Name another one."
@@ -101,9 +106,3 @@ def _stat(path: object) -> os.stat_result | None:
         return os.stat(path)
     except (OSError, ValueError):
         return None
-
-
-def _is_image_of(path: Path, folder: str | os.PathLike, status: os.stat_result) -> bool:
-    if not stat.S_ISDIR(status.st_mode) or path.suffix.lower() not in IMAGE_SUFFIXES:
-        return False
-    return Path(folder).resolve() in path.resolve().parents

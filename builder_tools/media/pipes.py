@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 STANDARD_INPUT = "-"
 
@@ -34,7 +33,17 @@ class Pipe:
 
     def __init__(self, source: str) -> None:
         self.name = source
-        self._stream = _standard_input() if source == STANDARD_INPUT else open(source, "rb", 0)  # noqa: SIM115
+        if source != STANDARD_INPUT:
+            self._stream = open(source, "rb", 0)  # noqa: SIM115
+        elif sys.stdin is None or sys.stdin.closed:
+            raise ValueError("Expected a video on standard input (-). It is closed.")
+        elif sys.stdin.isatty():
+            raise ValueError(
+                "Expected a video on standard input (-). It is a terminal. "
+                "Try: builder-tools video - < film.mp4"
+            )
+        else:
+            self._stream = sys.stdin.buffer
         self._kept = tempfile.TemporaryFile(prefix="builder_tools_")  # noqa: SIM115
         self._size, self._ended = 0, False
 
@@ -197,14 +206,3 @@ def check_file(source: str) -> None:
         )
     if path.stat().st_size == 0:
         raise ValueError(f"Expected a video. Received an empty file (0 bytes): {source!r}.")
-
-
-def _standard_input() -> IO[bytes]:
-    if sys.stdin is None or sys.stdin.closed:
-        raise ValueError("Expected a video on standard input (-). It is closed.")
-    if sys.stdin.isatty():
-        raise ValueError(
-            "Expected a video on standard input (-). It is a terminal. "
-            "Try: builder-tools video - < film.mp4"
-        )
-    return sys.stdin.buffer

@@ -67,25 +67,22 @@ class SoundTrack:
     def _open(self, stream: AudioStream) -> None:
         first = (self._input.streams.video or [stream])[0]
         self._start_s = (first.start_time or 0) * first.time_base
-        if self._may_be_copied(stream):
+        codec = stream.codec_context
+        name, is_whole = codec.codec.canonical_name, bool(codec.sample_rate and codec.channels)
+        if name == "aac":
+            container = self._input.format.name
+            is_fixed = any(kind in container for kind in FIXED_SOUND_FORMATS)
+            is_whole = is_whole and bool(codec.extradata) and is_fixed
+        if is_whole and name in COPIED_CODECS:
             self._stream = self._output.add_stream_from_template(stream)
             self._packets = self._copied(stream)
         else:
-            rate = stream.codec_context.sample_rate
-            layout = "mono" if stream.codec_context.channels == 1 else "stereo"
+            rate = codec.sample_rate
+            layout = "mono" if codec.channels == 1 else "stereo"
             self._stream = self._output.add_stream(
                 "aac", rate=rate if rate in AAC_RATES_HZ else AAC_RATES_HZ[0], layout=layout
             )
             self._packets = self._encoded(1 if layout == "mono" else 2)
-
-    def _may_be_copied(self, stream: AudioStream) -> bool:
-        codec = stream.codec_context
-        if not (codec.sample_rate and codec.channels):
-            return False
-        if codec.codec.canonical_name == "aac":
-            container = self._input.format.name
-            return bool(codec.extradata) and any(n in container for n in FIXED_SOUND_FORMATS)
-        return codec.codec.canonical_name in COPIED_CODECS
 
     def write_until(self, time_s: float) -> None:
         """Write the sound up to a time in seconds from the first image."""

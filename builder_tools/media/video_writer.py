@@ -80,7 +80,15 @@ class VideoWriter:
                 f"Received: fps={self.fps}, size={self.size}."
             )
         self._partial = partial_path(self.path)
-        self._touch()
+        try:  # fail now, not after an hour of work, where nothing can be written
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.is_dir():
+                raise IsADirectoryError(f"{self.path} is a folder")
+            self._partial.touch()
+        except OSError as error:
+            raise OSError(
+                f"Cannot write {self.path}: {error.strerror or error}. Try another folder."
+            ) from error
         self._sound: SoundTrack | None = None
         self._container = None
         self._last_pts = -1
@@ -126,7 +134,15 @@ class VideoWriter:
         with explained_writing(self.path):
             while begun and pts - self._last_pts > _MOST_TICKS:
                 self._encode(self._last_yuv, self._last_pts + _MOST_TICKS)
-            self._encode(self._to_yuv(image_rgb), pts)
+            right, below = self.size[0] % 2, self.size[1] % 2
+            if right or below:
+                edges = (0, below, 0, right)
+                image_rgb = cv2.copyMakeBorder(image_rgb, *edges, cv2.BORDER_REPLICATE)
+            # Not copied: new memory for each image costs more than its conversion.
+            packed = np.ascontiguousarray(image_rgb)
+            rgb = import_av().VideoFrame.from_numpy_buffer(packed, format="rgb24")
+            colours = {"dst_colorspace": "ITU709", "dst_color_range": "MPEG"}
+            self._encode(self._reformatter.reformat(rgb, format="yuv420p", **colours), pts)
         self._time_s = time_s
         if self._sound is not None:
             self._sound.write_until(time_s)
@@ -177,18 +193,6 @@ class VideoWriter:
         else:
             self.discard()
 
-    def _touch(self) -> None:
-        """Fail now, not after an hour of work, where nothing can be written."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if self.path.is_dir():
-                raise IsADirectoryError(f"{self.path} is a folder")
-            self._partial.touch()
-        except OSError as error:
-            raise OSError(
-                f"Cannot write {self.path}: {error.strerror or error}. Try another folder."
-            ) from error
-
     def _open(self, audio_from: str | Path | Pipe | None) -> None:
         av = import_av()
         # Frames a second, or seconds an image, with a denominator of at most 1001.
@@ -224,13 +228,3 @@ class VideoWriter:
         yuv.pts, yuv.time_base = pts, self._clock
         self._container.mux(self._stream.encode(yuv))
         self._last_yuv, self._last_pts = yuv, pts
-
-    def _to_yuv(self, image: np.ndarray) -> VideoFrame:
-        right, below = self.size[0] % 2, self.size[1] % 2
-        if right or below:
-            image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
-        # Not copied: new memory for each image costs more than its conversion.
-        rgb = import_av().VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24")
-        return self._reformatter.reformat(
-            rgb, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
-        )

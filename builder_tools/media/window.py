@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -106,18 +107,13 @@ def _answers(display: str) -> bool:
     tries = (
         addresses if local else [display] * host.startswith("/") + [(host, _X_PORT + int(number))]
     )
-    return any(_connects(address) for address in tries)
-
-
-def _connects(address: str | tuple[str, int]) -> bool:
-    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as knock:
-        knock.settimeout(3)
-        try:
+    for address in tries:
+        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as knock, suppress(OSError):
+            knock.settimeout(3)
             knock.connect(address)
-        except OSError:
-            return False
-    return True
+            return True
+    return False
 
 
 def key_name(key: int) -> str | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from contextlib import suppress
 from zipfile import ZipInfo
 
 _IS_UTF8 = 0x800
@@ -32,7 +33,16 @@ def zip_entry_name(entry: ZipInfo) -> str:
         return entry.filename
     if packed.isascii():
         return entry.filename
-    return _in_extra_field(entry.extra, packed) or _decoded(packed)
+    if named := _in_extra_field(entry.extra, packed):
+        return named
+    with suppress(UnicodeDecodeError):
+        return packed.decode("utf-8")
+    for word in (_LIKELY, _POSSIBLE):
+        for page in ("cp866", "cp1251"):
+            russian = packed.decode(page, "replace")
+            if all(map(word.fullmatch, re.findall(r"[^\s\x21-\x40_]+", russian))):
+                return russian
+    return packed.decode("cp437")
 
 
 def _in_extra_field(extra: bytes, packed: bytes) -> str | None:
@@ -45,16 +55,3 @@ def _in_extra_field(extra: bytes, packed: bytes) -> str | None:
             if checksum == zlib.crc32(packed):
                 return field[5:].decode("utf-8", "replace")
     return None
-
-
-def _decoded(packed: bytes) -> str:
-    try:
-        return packed.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    for word in (_LIKELY, _POSSIBLE):
-        for page in ("cp866", "cp1251"):
-            russian = packed.decode(page, "replace")
-            if all(map(word.fullmatch, re.findall(r"[^\s\x21-\x40_]+", russian))):
-                return russian
-    return packed.decode("cp437")

@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 
@@ -68,9 +67,21 @@ def _emotions(curves: Curves, ground: _Ground, words: Words) -> str:
     }
     ranked = sorted(shares, key=lambda name: -shares[name])
     said = {name: f"{words.emotion(name)} {shares[name]:.0%}" for name in ranked}
-    bands = "".join(
-        f'<path d="{path}" fill="{colours[name]}"/>' for name, path in _stacked(curves).items()
-    )
+    values = np.array(list(curves.emotions.values()))
+    tops = np.nancumsum(values, axis=0)
+    runs = _runs(np.isfinite(values[0]))  # where nobody was seen there is no band
+    half_s = (curves.times_s[1] - curves.times_s[0]) / 2 if len(curves.times_s) > 1 else 0.5
+    bands = ""
+    for row, name in enumerate(curves.emotions):
+        low, high = tops[row - 1] if row else np.zeros(len(curves.times_s)), tops[row]
+        path = ""
+        for run in runs:
+            ends = ((index, sign) for index in run for sign in (-1, 1))
+            there = [(_x(curves, curves.times_s[i] + sign * half_s), i) for i, sign in ends]
+            upper = [f"{x:.1f} {HEIGHT * (1 - min(high[i], 1)):.1f}" for x, i in there]
+            lower = [f"{x:.1f} {HEIGHT * (1 - min(low[i], 1)):.1f}" for x, i in reversed(there)]
+            path += f"M{'L'.join(upper + lower)}Z"
+        bands += f'<path d="{path}" fill="{colours[name]}"/>'
     alt = words("video.timeline_alt", shares=", ".join(said[name] for name in ranked[:3]))
     chart = ground.chart(bands, HEIGHT, ("0", "0.5", "1"), alt)
     shown = [name for name in ranked if shares[name] >= LEAST_SHARE]
@@ -83,11 +94,17 @@ def _affect(curves: Curves, ground: _Ground, words: Words) -> str:
         ("arousal", curves.arousal, AROUSAL_COLOUR),
     )
     zero = f'<path d="M{LEFT} {AFFECT_HEIGHT / 2}H{WIDTH}" class="bt-axis"/>'
-    lines = "".join(
-        f'<path d="{_line(curves, (values + 1) / 2)}" fill="none" '
-        f'style="stroke:{colour}" stroke-width="2.5"{DASHES[name]}/>'
-        for name, values, colour in drawn
-    )
+    lines = ""
+    for name, values, colour in drawn:
+        path, heights = "", (values + 1) / 2
+        for run in _runs(np.isfinite(heights)):  # broken where nobody was seen
+            points = [
+                f"{_x(curves, curves.times_s[i]):.1f} {AFFECT_HEIGHT * (1 - heights[i]):.1f}"
+                for i in run
+            ]
+            path += "M" + "L".join(points if len(points) > 1 else points * 2)
+        style = f'style="stroke:{colour}" stroke-width="2.5"{DASHES[name]}'
+        lines += f'<path d="{path}" fill="none" {style}/>'
     chart = ground.chart(zero + lines, AFFECT_HEIGHT, ("-1", "0", "+1"), words("video.affect"))
     return chart + _legend([(colour, words(name)) for name, _, colour in drawn])
 
@@ -110,7 +127,16 @@ class _Ground:
     def chart(self, inside: str, height: int, marks: tuple[str, str, str], alt: str) -> str:
         """Return the image; `marks` stand at the foot, in the middle and at the top."""
         label = html.escape(alt)
-        moments = "".join(self._moment(one, height) for one in self.highlights)
+        moments = ""
+        for one in self.highlights:
+            start, end = (_x(self.curves, time_s) for time_s in (one.start_s, one.end_s))
+            place = f'x="{start:.1f}" y="0" width="{max(end - start, 1):.1f}" height="{height}"'
+            moments += (
+                f'<rect {place} fill="none" stroke="#000" stroke-width="4"/>'
+                f'<rect {place} fill="none" stroke="#fff" stroke-width="2" stroke-dasharray="7 5"/>'
+                f'<text x="{(start + end) / 2:.1f}" y="20" class="bt-rank" text-anchor="middle">'
+                f"{one.rank}</text>"
+            )
         steps = [1e-1, 2e-1, 5e-1, 1, 2, 5, 10, 20, 30, 60, 120, 300]
         duration_s = self.curves.duration_s
         step = next((step for step in steps if duration_s / step <= 8), 600)
@@ -131,51 +157,6 @@ class _Ground:
             f'height="{height}" class="bt-ground"/>{inside}{moments}{times}{scale}'
             f'<path class="bt-cursor" d="M{LEFT} 0V{height}" hidden=""/></svg>'
         )
-
-    def _moment(self, one: Any, height: int) -> str:
-        start, end = (_x(self.curves, time_s) for time_s in (one.start_s, one.end_s))
-        place = (
-            f'x="{start:.1f}" y="0" width="{max(end - start, 1):.1f}" height="{height}" fill="none"'
-        )
-        return (
-            f'<rect {place} stroke="#000" stroke-width="4"/>'
-            f'<rect {place} stroke="#fff" stroke-width="2" stroke-dasharray="7 5"/>'
-            f'<text x="{(start + end) / 2:.1f}" y="20" class="bt-rank" text-anchor="middle">'
-            f"{one.rank}</text>"
-        )
-
-
-def _stacked(curves: Curves) -> dict[str, str]:
-    """Return each emotion's band as a path; where nobody was seen there is none."""
-    values = np.array(list(curves.emotions.values()))
-    tops = np.nancumsum(values, axis=0)
-    runs = _runs(np.isfinite(values[0]))
-    paths: dict[str, str] = {}
-    for row, name in enumerate(curves.emotions):
-        low = tops[row - 1] if row else np.zeros(len(curves.times_s))
-        paths[name] = "".join(_band(curves, low, tops[row], run) for run in runs)
-    return paths
-
-
-def _band(curves: Curves, low: np.ndarray, high: np.ndarray, run: range) -> str:
-    half = (curves.times_s[1] - curves.times_s[0]) / 2 if len(curves.times_s) > 1 else 0.5
-    ends = ((index, sign) for index in run for sign in (-1, 1))
-    there = [(_x(curves, curves.times_s[i] + sign * half), i) for i, sign in ends]
-    upper = [f"{x:.1f} {HEIGHT * (1 - min(high[i], 1)):.1f}" for x, i in there]
-    lower = [f"{x:.1f} {HEIGHT * (1 - min(low[i], 1)):.1f}" for x, i in reversed(there)]
-    return f"M{'L'.join(upper + lower)}Z"
-
-
-def _line(curves: Curves, heights: np.ndarray) -> str:
-    """Return a line as a path, broken where nobody was seen."""
-    parts = []
-    for run in _runs(np.isfinite(heights)):
-        points = [
-            f"{_x(curves, curves.times_s[i]):.1f} {AFFECT_HEIGHT * (1 - heights[i]):.1f}"
-            for i in run
-        ]
-        parts.append("M" + "L".join(points if len(points) > 1 else points * 2))
-    return "".join(parts)
 
 
 def _runs(known: np.ndarray) -> list[range]:

@@ -108,11 +108,18 @@ class Engine:
         if decision not in DECISIONS:
             raise Refused("unknown_decision", decision=decision[:80])
         with self._lock:
-            if (name, decision) not in self._classifiers:
-                if name != self.default.model and name not in {c.name for c in list_models()}:
-                    raise Refused("unknown_model", model=name[:80])
-                self._classifiers[name, decision] = _load(name, decision)
-            return self._classifiers[name, decision]
+            if (name, decision) in self._classifiers:
+                return self._classifiers[name, decision]
+            if name != self.default.model and name not in {c.name for c in list_models()}:
+                raise Refused("unknown_model", model=name[:80])
+            try:
+                loaded = EmotionClassifier(name, decision=decision)
+            except ValueError as error:
+                if decision == DEFAULT_DECISION:
+                    raise
+                raise Refused("no_decision", model=name, decision=decision) from error
+            self._classifiers[name, decision] = loaded
+            return loaded
 
     def read(
         self,
@@ -207,12 +214,3 @@ class Engine:
         finally:
             with self._lock:
                 self._waiting -= 1
-
-
-def _load(name: str, decision: str) -> EmotionClassifier:
-    try:
-        return EmotionClassifier(name, decision=decision)
-    except ValueError as error:
-        if decision == DEFAULT_DECISION:
-            raise
-        raise Refused("no_decision", model=name, decision=decision) from error

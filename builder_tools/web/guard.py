@@ -159,18 +159,15 @@ class Guard:
         """
         told = [value for key, value in scope["headers"] if key.lower() in _HOST_HEADERS]
         called = [name.strip() for value in told for name in value.split(b",")]
-        return bool(called) and all(self._is_our_name(name) for name in called)
-
-    def _is_our_name(self, host: bytes) -> bool:
-        found = _HOST.fullmatch(host)
-        name = found[1].decode().strip("[]").lower() if found else ""
-        if name in self._hosts or not self._addresses:
-            return name in self._hosts
+        matches = [_HOST.fullmatch(host) for host in called]
+        names = {found[1].decode().strip("[]").lower() if found else "" for found in matches}
+        others = names - self._hosts
         try:
-            ipaddress.ip_address(name)
+            for name in others:
+                ipaddress.ip_address(name)
         except ValueError:
             return False
-        return True
+        return bool(names) and (self._addresses or not others)
 
     def _may_pass(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
         if self._password is None or scope["path"] in OPEN_PATHS:

@@ -205,9 +205,21 @@ def check_video(path: Path, limits: Limits) -> None:
     signed = any(start[at : at + len(mark)] == mark for at, mark in _VIDEO_SIGNATURES)
     if not (is_transport_stream or signed):
         raise Refused("no_video")
-    width, height, seconds = _video_header(path)
+    from builder_tools.media.pyav import import_av, open_input, video_stream_of
+
+    try:  # FFmpeg may open this file and no other
+        opened = open_input(str(path), options={"protocol_whitelist": "file"})
+    except (ValueError, OSError) as error:
+        raise Refused("corrupt_video") from error
+    with opened as container:
+        try:
+            stream = video_stream_of(container, path.name)
+        except ValueError as error:
+            raise Refused("no_video") from error
+        width, height = stream.codec_context.width, stream.codec_context.height
+        ticks = container.duration or 0
     _check_pixels(width, height, limits.max_frame_pixels, limits)
-    check_duration(seconds or 0.0, limits)
+    check_duration(ticks / import_av().time_base, limits)
 
 
 def check_duration(seconds: float, limits: Limits) -> None:
@@ -218,24 +230,6 @@ def check_duration(seconds: float, limits: Limits) -> None:
     """
     if seconds > limits.max_video_s:
         raise Refused("too_long", seconds=round(seconds), limit_s=round(limits.max_video_s))
-
-
-def _video_header(path: Path) -> tuple[int, int, float | None]:
-    """Return width, height and declared seconds; FFmpeg may open this file and no other."""
-    from builder_tools.media.pyav import import_av, open_input, video_stream_of
-
-    try:
-        opened = open_input(str(path), options={"protocol_whitelist": "file"})
-    except (ValueError, OSError) as error:
-        raise Refused("corrupt_video") from error
-    with opened as container:
-        try:
-            stream = video_stream_of(container, path.name)
-        except ValueError as error:
-            raise Refused("no_video") from error
-        ticks = container.duration
-        seconds = ticks / import_av().time_base if ticks else None
-        return stream.codec_context.width, stream.codec_context.height, seconds
 
 
 @dataclass(frozen=True)
@@ -304,7 +298,16 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:
         _check_entry_name(name)
         _check_entry_name(entry.filename)
     images = [(name, entry) for name, entry in entries if _is_image_entry(name, entry)]
-    _check_entries([entry for _, entry in images], limits)
+    if not images:
+        raise Refused("nothing_in_zip")
+    if len(images) > limits.max_images:
+        raise Refused("too_many_files", count=len(images), limit=limits.max_images)
+    total = sum(entry.file_size for _, entry in images)
+    is_squeezed = any(
+        entry.file_size > limits.max_ratio * max(entry.compress_size, 1000) for _, entry in images
+    )
+    if total > limits.max_unpacked_mb * MEGABYTE or is_squeezed:
+        raise Refused("unpacks_too_big", size_mb=_mb(total), limit_mb=round(limits.max_unpacked_mb))
     paths: dict[str, Path] = {}
     taken: set[str] = set()
     renamed: dict[str, str] = {}
@@ -342,20 +345,6 @@ def _is_image_entry(name: str, entry: zipfile.ZipInfo) -> bool:
     path = PurePosixPath(name.replace("\\", "/"))
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
     return kind in (0, stat.S_IFREG) and not hidden and path.suffix.lower() in IMAGE_SUFFIXES
-
-
-def _check_entries(entries: list[zipfile.ZipInfo], limits: Limits) -> None:
-    """Hold what the zip declares against the limits."""
-    if not entries:
-        raise Refused("nothing_in_zip")
-    if len(entries) > limits.max_images:
-        raise Refused("too_many_files", count=len(entries), limit=limits.max_images)
-    total = sum(entry.file_size for entry in entries)
-    squeezed = any(
-        entry.file_size > limits.max_ratio * max(entry.compress_size, 1000) for entry in entries
-    )
-    if total > limits.max_unpacked_mb * MEGABYTE or squeezed:
-        raise Refused("unpacks_too_big", size_mb=_mb(total), limit_mb=round(limits.max_unpacked_mb))
 
 
 def free_name(name: str, taken: Container[str]) -> str:

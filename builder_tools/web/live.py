@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
@@ -64,7 +63,12 @@ class Asked:
     @classmethod
     def of(cls, period: str, since: str, until: str, measure: str) -> Asked:
         """Return what an address asks for; what is no period, day or measure is the usual one."""
-        days = [_day(text) for text in (since, until)]
+        days = []
+        for text in (since, until):
+            try:
+                days.append(date.fromisoformat(text))
+            except ValueError:
+                days.append(None)
         if all(days) and days[1] < days[0]:
             days.reverse()
         return cls(
@@ -123,6 +127,11 @@ class Live:
         """
         now = datetime.now(self.site.zone_info)
         since, until = asked.days(now.date())
+        cameras = self._database.states()
+        for camera in cameras:
+            told_at = camera["told_at"].replace(tzinfo=UTC)
+            if (datetime.now(UTC) - told_at).total_seconds() > STALE_S:
+                camera["state"] = "silent"
         found = self._figures("exhibit", since, until)
         shares = {
             name: max(((one.means[f"share_{name}"].value or 0.0) for one in found), default=0.0)
@@ -135,18 +144,13 @@ class Live:
             site=self.site,
             asked=asked,
             time=f"{now:%H:%M:%S}",
-            cameras=[self._camera(one) for one in self._database.states()],
+            cameras=cameras,
             today=self._visits(now.date(), now.date()),
             visits=self._visits(since, until),
             exhibits=rank(found, asked.measure),
             emotions=sorted(shown, key=lambda name: -shares[name]),
             hours=_hours(self._figures("hour", since, until), asked.measure),
         )
-
-    def _camera(self, state: dict[str, Any]) -> dict[str, Any]:
-        told_at = state["told_at"].replace(tzinfo=UTC)
-        silent_s = (datetime.now(UTC) - told_at).total_seconds()
-        return {**state, "state": state["state"] if silent_s <= STALE_S else "silent"}
 
     def _figures(self, by: str, since: date | None, until: date | None) -> list[GroupFigures]:
         group = self.site.minimum_group
@@ -206,10 +210,3 @@ def _hours(found: Sequence[GroupFigures], measure: str) -> Hours:
             place = hours.index(one.group["hour"])
             rows[one.group["exhibit"]][place] = (mean, one.visits, (mean.value - least) / span)
     return Hours(hours, rows)
-
-
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None

@@ -53,6 +53,14 @@ def photo_html(result: FrameResult, words: Words, *, blurred: bool = False) -> s
         text = faces_text(row, tuple(result.faces[0].probabilities))
         tables["csv"] = text_address(text, "text/csv")
     numbered = list(enumerate(faces[:MOST_FACES], start=1))
+    height, width = shown.shape[:2]
+    boxes = []
+    for number, face in numbered:
+        box = face.face.box.clip(width, height)
+        sides = (box.x1 / width, box.y1 / height, box.width / width, box.height / height)
+        names = ("left", "top", "width", "height")
+        place = ";".join(f"{name}:{share:.2%}" for name, share in zip(names, sides, strict=True))
+        boxes.append((number, place))
     return render(
         "photo",
         words,
@@ -60,7 +68,7 @@ def photo_html(result: FrameResult, words: Words, *, blurred: bool = False) -> s
         stem=Path(result.source).stem,
         image=jpeg_address(drawer.draw(shown, faces)),
         tables=tables,
-        boxes=[(number, _place_of(face, shown)) for number, face in numbered],
+        boxes=boxes,
         faces=numbered,
         count=count,
         places=places_of(emotions) if emotions else {},
@@ -72,15 +80,6 @@ def count_html(done: int, total: int, words: Words) -> str:
     """Return how far a batch is."""
     said = words("batch.progress", done=done, total=total)
     return render("progress", words, said=said, most=max(total, 1), done=done)
-
-
-def _place_of(face: FaceEmotion, image: np.ndarray) -> str:
-    """Return where a face lies in an image, as the style of what lies over it."""
-    height, width = image.shape[:2]
-    box = face.face.box.clip(width, height)
-    sides = (box.x1 / width, box.y1 / height, box.width / width, box.height / height)
-    names = ("left", "top", "width", "height")
-    return ";".join(f"{name}:{share:.2%}" for name, share in zip(names, sides, strict=True))
 
 
 def _shown(result: FrameResult) -> tuple[np.ndarray, Sequence[FaceEmotion]]:

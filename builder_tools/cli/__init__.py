@@ -106,10 +106,15 @@ MOVED = {
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """Build the parser of all verbs, or of one, whose module is then the only one imported."""
+    width = max(map(len, VERBS)) + 2
+    groups = (
+        [f"{title}:", *(f"  {name:<{width}}{VERBS[name].help}" for name in names)]
+        for title, names in GROUPS.items()
+    )
     parser = argparse.ArgumentParser(
         prog="builder-tools",
         description="Recognise nine emotions from faces, and study how.",
-        epilog=None if only else _verbs_in_groups(),
+        epilog=None if only else "\n\n".join(map("\n".join, groups)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"builder-tools {__version__}")
@@ -130,15 +135,6 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
         verb.add_options(own)
         own.set_defaults(run=verb.run)
     return parser
-
-
-def _verbs_in_groups() -> str:
-    """Return what each verb does, a line a verb, under what it is for."""
-    width = max(map(len, VERBS)) + 2
-    return "\n\n".join(
-        "\n".join([f"{title}:", *(f"  {name:<{width}}{VERBS[name].help}" for name in verbs)])
-        for title, verbs in GROUPS.items()
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

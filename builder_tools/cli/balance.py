@@ -56,14 +56,10 @@ def _run(options: argparse.Namespace) -> None:
             space=options.space,
             random_state=options.seed,
         ).run()
-    _print_counts(manifest)
-    print(f"Written: {options.out} ({len(manifest)} images, manifest.csv)", file=sys.stderr)
-
-
-def _print_counts(manifest) -> None:
     train = manifest[manifest["split"].isin(("train", ""))]
     counts = train.groupby(["emotion", "origin"]).size().unstack(fill_value=0)
     print(counts.assign(all=counts.sum(axis=1)).to_string())
+    print(f"Written: {options.out} ({len(manifest)} images, manifest.csv)", file=sys.stderr)
 
 
 VERBS = {

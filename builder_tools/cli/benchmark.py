@@ -45,14 +45,11 @@ def _run(options: argparse.Namespace) -> None:
     if not options.json:
         print(f"{'detector':<12}{'model':<12}{'images':>9}{'faces':>7}{'median':>11}{'95 %':>11}")
     for row in progress_bar(rows, "timed", total=count):
-        print(json.dumps(asdict(row)) if options.json else _line(row), flush=True)
-
-
-def _line(row) -> str:
-    return (
-        f"{row.detector or '(alone)':<12}{row.model:<12}{row.images:>9}{row.faces:>7}"
-        f"{row.median_ms:>8.2f} ms{row.p95_ms:>8.2f} ms"
-    )
+        line = (
+            f"{row.detector or '(alone)':<12}{row.model:<12}{row.images:>9}{row.faces:>7}"
+            f"{row.median_ms:>8.2f} ms{row.p95_ms:>8.2f} ms"
+        )
+        print(json.dumps(asdict(row)) if options.json else line, flush=True)
 
 
 VERBS = {

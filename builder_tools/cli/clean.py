@@ -120,20 +120,16 @@ def _run(options: argparse.Namespace) -> int:
         max_dropped=options.max_dropped,
     )
     if options.preview:
-        return _print_preview(report)
+        dropped = report.manifest[~report.manifest["kept"]]["status"].value_counts().items()
+        counts = ", ".join(f"{count} {status}" for status, count in dropped) or "none"
+        print(
+            f"{report.out}: contact sheets and manifest.csv; {report.num_dropped} of "
+            f"{len(report.manifest)} images would go ({counts}). Nothing was dropped yet."
+        )
+        return 0
     _print_summary(report)
     unreadable = report.counts["unreadable"]
     return 1 if (options.strict and unreadable) or not report.num_kept else 0
-
-
-def _print_preview(report) -> int:
-    dropped = report.manifest[~report.manifest["kept"]]["status"].value_counts().items()
-    counts = ", ".join(f"{count} {status}" for status, count in dropped) or "none"
-    print(
-        f"{report.out}: contact sheets and manifest.csv; {report.num_dropped} of "
-        f"{len(report.manifest)} images would go ({counts}). Nothing was dropped yet."
-    )
-    return 0
 
 
 def _print_summary(report) -> None:

@@ -7,17 +7,9 @@ import sys
 from pathlib import Path
 
 from builder_tools.cli.reading import add_reading_options, reading_options
-from builder_tools.cli.verb import Verb, positive
+from builder_tools.cli.verb import Verb, need_extra, positive
 from builder_tools.datasets import DATASETS
 from builder_tools.datasets.fetch import FETCHED
-
-
-def _need_pandas() -> None:
-    from importlib.util import find_spec
-
-    missing = [name for name in ("pandas", "scipy") if find_spec(name) is None]
-    if missing:
-        raise ImportError(f"This needs {', '.join(missing)}: pip install 'builder-tools[study]'.")
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +36,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int | None:
-    _need_pandas()
+    need_extra("study", "pandas", "scipy")
     actions = {"list": _list, "fetch": _fetch, "verify": _verify, "folders": _folders}
     return actions[options.action](options)
 
@@ -102,24 +94,20 @@ def _source(name: str, given: Path | None, found: Path | None) -> Path | None:
 def _print_counts(name: str, source: Path | None, reading: dict) -> None:
     import pandas as pd
 
-    table, remark = _loaded(name, source, reading)
+    from builder_tools.datasets import DATASETS as LOADERS
+    from builder_tools.datasets.ferplus import load_ferplus, nine_class_table
+    from builder_tools.datasets.fetch import describe_ferplus
+
+    if name == "ferplus" and not reading:
+        faces = load_ferplus(source)
+        table, remark = nine_class_table(faces), f"; {describe_ferplus(faces)}"
+    else:
+        table, remark = LOADERS[name](source, **reading), ""
     splits = [split for split in ("train", "valid", "test") if split in set(table.table["split"])]
     counts = pd.crosstab(table.table["emotion"], table.table["split"])
     counts = counts.reindex(list(table.emotions), fill_value=0)[splits]
     counts.loc["all"] = counts.sum()
     print(f"{name}: {len(table)} images{remark}\n{counts.rename_axis(None).to_string()}")
-
-
-def _loaded(name: str, source: Path | None, reading: dict):
-    from builder_tools.datasets import DATASETS as LOADERS
-
-    if name != "ferplus" or reading:
-        return LOADERS[name](source, **reading), ""
-    from builder_tools.datasets.ferplus import load_ferplus, nine_class_table
-    from builder_tools.datasets.fetch import describe_ferplus
-
-    faces = load_ferplus(source)
-    return nine_class_table(faces), f"; {describe_ferplus(faces)}"
 
 
 def _folders(options: argparse.Namespace) -> None:

@@ -52,7 +52,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _of_recordings(options: argparse.Namespace) -> int:
-    from builder_tools.timeline.exhibits import judge_exhibits
+    from builder_tools.timeline.exhibits import judge_exhibits, watch_exhibit
     from builder_tools.timeline.exhibits_config import read_config
 
     config = read_config(options.config)
@@ -62,7 +62,20 @@ def _of_recordings(options: argparse.Namespace) -> int:
             "recordings, whose hours nobody knows."
         )
     _check(options, [exhibit.source for exhibit in config.exhibits])
-    visits, failed = _watch_all(config, options)
+    visits, failed = {}, []
+    with (
+        make_inference(options, "video", smooth_s=SMOOTH_S) as video,
+        make_inference(options, "online", smooth_s=SMOOTH_S) as camera,
+    ):
+        for exhibit in config.exhibits:
+            visits[exhibit.name], problems = watch_exhibit(
+                exhibit,
+                video,
+                camera,
+                minimum_dwell_s=config.minimum_dwell_s,
+                progress=lambda frames, name: progress_bar(frames, f"frames of {name}"),
+            )
+            failed += [f"{exhibit.name}: {problem}" for problem in problems]
     _write(options, judge_exhibits(visits, config), config)
     for line in failed:
         print(f"failed: {line}", file=sys.stderr)
@@ -107,46 +120,21 @@ def _check(options: argparse.Namespace, read: Sequence[str | int]) -> None:
 
 
 def _write(options: argparse.Namespace, results, config, paragraphs=None) -> None:
-    from builder_tools.timeline.exhibits import write_exhibits
+    from builder_tools.timeline.exhibits import too_few, write_exhibits
     from builder_tools.timeline.exhibits_page import write_report
 
     for result in results:
-        print(_line(result, config))
+        if not result.rank:
+            print(f" -  {result.name}: {too_few(config)}")
+            continue
+        by = result.estimates[config.rank_by]
+        print(
+            f"{result.rank:2d}. {result.title}: {result.visits} visits, {config.rank_by} "
+            f"{by.value:.3f} (95 % {by.low:.3f} ... {by.high:.3f})"
+        )
     table = write_exhibits(options.out / "exhibits.csv", results, config)
     page = write_report(options.out / "exhibits.html", results, config, paragraphs)
     print(f"Written: {table}, {page}", file=sys.stderr)
-
-
-def _watch_all(config, options: argparse.Namespace):
-    from builder_tools.timeline.exhibits import watch_exhibit
-
-    visits, failed = {}, []
-    with (
-        make_inference(options, "video", smooth_s=SMOOTH_S) as video,
-        make_inference(options, "online", smooth_s=SMOOTH_S) as camera,
-    ):
-        for exhibit in config.exhibits:
-            visits[exhibit.name], problems = watch_exhibit(
-                exhibit,
-                video,
-                camera,
-                minimum_dwell_s=config.minimum_dwell_s,
-                progress=lambda frames, name: progress_bar(frames, f"frames of {name}"),
-            )
-            failed += [f"{exhibit.name}: {problem}" for problem in problems]
-    return visits, failed
-
-
-def _line(result, config) -> str:
-    from builder_tools.timeline.exhibits import too_few
-
-    if not result.rank:
-        return f" -  {result.name}: {too_few(config)}"
-    by = result.estimates[config.rank_by]
-    return (
-        f"{result.rank:2d}. {result.title}: {result.visits} visits, {config.rank_by} "
-        f"{by.value:.3f} (95 % {by.low:.3f} ... {by.high:.3f})"
-    )
 
 
 VERBS = {

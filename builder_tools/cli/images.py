@@ -22,7 +22,7 @@ from builder_tools.cli.model import (
 from builder_tools.cli.verb import Verb, positive
 from builder_tools.detectors.turning import AUTO
 from builder_tools.rest import RestingFace
-from builder_tools.results import FaceEmotion, FrameResult
+from builder_tools.results import FrameResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,24 +39,18 @@ def _print_text(result: FrameResult) -> None:
     for number, face in enumerate(result.faces, start=1):
         x1, y1, x2, y2 = (round(value) for value in face.face.box.xyxy)
         doubt = ", doubtful" if face.doubtful else ""
-        if doubt and face.geometry is not None:
-            doubt += f" ({face.doubtful_because})"
+        shape = f"; no geometry: {face.no_geometry}" if face.no_geometry else ""
+        if face.geometry is not None:
+            doubt += f" ({face.doubtful_because})" if doubt else ""
+            yaw, pitch, roll = face.geometry.pose_deg
+            eyes = "closed" if face.geometry.are_eyes_closed else "open"
+            shape = f"; yaw {yaw:+.0f}, pitch {pitch:+.0f}, roll {roll:+.0f} degrees, eyes {eyes}"
         turned_deg = face.face.turned_deg
         turn = f"; turned by {turned_deg} degrees" if turned_deg else ""
         print(
             f"{result.source}: face {number} of {len(result.faces)}: "
-            f"{shown_text(face)}{doubt} at x {x1}...{x2}, y {y1}...{y2}"
-            f"{turn}{_shape_text(face)}"
+            f"{shown_text(face)}{doubt} at x {x1}...{x2}, y {y1}...{y2}{turn}{shape}"
         )
-
-
-def _shape_text(face: FaceEmotion) -> str:
-    """Return what a line says of a face's geometry; nothing where nobody asked for it."""
-    if face.geometry is None:
-        return f"; no geometry: {face.no_geometry}" if face.no_geometry else ""
-    yaw, pitch, roll = face.geometry.pose_deg
-    eyes = "closed" if face.geometry.are_eyes_closed else "open"
-    return f"; yaw {yaw:+.0f}, pitch {pitch:+.0f}, roll {roll:+.0f} degrees, eyes {eyes}"
 
 
 def _out_options(parser: argparse.ArgumentParser) -> None:

@@ -63,31 +63,23 @@ def reading_options(options: argparse.Namespace) -> dict[str, Any]:
     if options.classes:
         found["classes"] = parse_classes(options.classes)
     if options.columns:
-        found["columns"] = _columns(options.columns)
+        pairs = [text.partition("=") for text in options.columns]
+        if not all(what and name for what, _, name in pairs):
+            raise ValueError(
+                f"Expected --columns as path=NAME emotion=NAME. Received: {options.columns}."
+            )
+        found["columns"] = {what: name for what, _, name in pairs}
     if options.shares:
-        found |= _shares(options.shares)
+        try:
+            shares = [float(part) for part in options.shares.split("/")]
+        except ValueError:
+            shares = []
+        if len(shares) not in (2, 3) or min(shares) < 0 or not shares[0] or sum(shares) <= 0:
+            raise ValueError(
+                f"Expected --shares as 80/20 (train/test) or 70/15/15 (train/valid/test). "
+                f"Received: {options.shares!r}."
+            )
+        test = shares[-1] / sum(shares)
+        valid = shares[1] / sum(shares) if len(shares) == 3 else 0.15 * (1 - test)
+        found |= {"valid": round(valid, 6), "test": round(test, 6)}
     return found
-
-
-def _columns(texts: list[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in texts]
-    if not all(what and name for what, _, name in pairs):
-        raise ValueError(f"Expected --columns as path=NAME emotion=NAME. Received: {texts}.")
-    return {what: name for what, _, name in pairs}
-
-
-def _shares(text: str) -> dict[str, float]:
-    try:
-        shares = [float(part) for part in text.split("/")]
-    except ValueError:
-        shares = []
-    if len(shares) not in (2, 3) or min(shares) < 0 or not shares[0] or sum(shares) <= 0:
-        raise ValueError(
-            f"Expected --shares as 80/20 (train/test) or 70/15/15 (train/valid/test). Received: "
-            f"{text!r}."
-        )
-    whole = sum(shares)
-    if len(shares) == 2:
-        test = shares[1] / whole
-        return {"valid": round(0.15 * (1 - test), 6), "test": round(test, 6)}
-    return {"valid": round(shares[1] / whole, 6), "test": round(shares[2] / whole, 6)}

@@ -185,7 +185,12 @@ def _judge_as_the_card(options: argparse.Namespace, folder: Path, card, data) ->
 
     labels, split = _va_labels(options), options.split or "test"
     if options.update_card:
-        _expect_labels(card, labels)
+        kept = ("against_labels" in affect_of(card, name) for name in ("valid", "test"))
+        if labels is None and any(kept):
+            raise ValueError(
+                f"Expected --va-labels with --update-card: the card of {card.name!r} holds figures "
+                f"against labels, {list(card.training.get('va_labels', {}))}. Received: none."
+            )
         card, _ = judge_and_write(folder, data, labels=labels)
     if options.update_card and split == "test":
         metrics, affect = card.metrics["test"], affect_of(card, "test")
@@ -232,15 +237,6 @@ def _va_labels(options: argparse.Namespace):
     from builder_tools.release import read_label_files
 
     return read_label_files(options.va_labels) if options.va_labels else None
-
-
-def _expect_labels(card, labels) -> None:
-    """Refuse to write figures into a card that would lose some it has."""
-    if labels is None and any("against_labels" in affect_of(card, s) for s in ("valid", "test")):
-        raise ValueError(
-            f"Expected --va-labels with --update-card: the card of {card.name!r} holds figures "
-            f"against labels, {list(card.training.get('va_labels', {}))}. Received: none."
-        )
 
 
 def affect_of(card, split: str) -> dict:

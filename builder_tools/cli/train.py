@@ -231,17 +231,23 @@ def training_config(options: argparse.Namespace):
 
 
 def _stages(text: str, network: str):
+    from builder_tools.networks import NETWORKS
     from builder_tools.training import Stage
 
+    stages = []
     try:
-        parts = [part.split(":") for part in text.split(",")]
-        return tuple(
-            Stage(int(size), int(epochs), *(_trainable(word, network) for word in learns))
-            for size, epochs, *learns in parts
-            if len(learns) < 2 or _refuse(text)
-        )
+        for part in text.split(","):
+            size, epochs, *learns = part.split(":")
+            if len(learns) > 1:
+                _refuse(text)
+            if learns == ["last"] and network in NETWORKS:
+                learns = [NETWORKS[network].unfreeze or "all"]
+            elif learns and learns[0] not in ("all", "head"):
+                learns = [int(learns[0])]
+            stages.append(Stage(int(size), int(epochs), *learns))
     except ValueError:
         _refuse(text)
+    return tuple(stages)
 
 
 def _refuse(text: str) -> None:
@@ -249,15 +255,6 @@ def _refuse(text: str) -> None:
         "Expected --stages as size:epochs,size:epochs, e.g. 32:10,48:20 or 48:3:head,48:5:last. "
         f"Received: {text!r}."
     ) from None
-
-
-def _trainable(word: str, network: str) -> str | int:
-    """Return `all`, `head` or a number; `last` is what the network's registry row says."""
-    from builder_tools.networks import NETWORKS
-
-    if word == "last" and network in NETWORKS:
-        return NETWORKS[network].unfreeze or "all"
-    return word if word in ("all", "head") else int(word)
 
 
 VERBS = {

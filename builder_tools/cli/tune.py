@@ -29,8 +29,30 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     add_reports_option(parser)
     _budget_options(parser.add_argument_group("budget of a trial"))
-    _space_options(parser.add_argument_group("what is tuned; one name pins it"))
-    _scale_options(parser.add_argument_group("several processes or machines"))
+    space = parser.add_argument_group("what is tuned; one name pins it")
+    known = {"optimizers": OPTIMIZERS, "schedules": SCHEDULES, "augmentations": AUGMENTATIONS}
+    for name, names in known.items():
+        space.add_argument(
+            f"--{name}", nargs="+", choices=list(names), metavar="NAME", help=", ".join(names)
+        )
+    space.add_argument(
+        "--unfreeze",
+        nargs="+",
+        metavar="N",
+        help="the backbone's last layers that learn in the second phase: numbers, or all",
+    )
+    scale = parser.add_argument_group("several processes or machines")
+    role = scale.add_mutually_exclusive_group()
+    role.add_argument("--chief", metavar="HOST:PORT", help="hand the trials to workers")
+    role.add_argument("--worker", metavar="HOST:PORT", help="run trials for that chief")
+    scale.add_argument("--worker-name", default="tuner0", help="another for each worker")
+    scale.add_argument(
+        "--patience-s",
+        type=positive,
+        default=300,
+        metavar="S",
+        help="give up after so long without a chief or any worker (default: %(default)s)",
+    )
 
 
 def _budget_options(group) -> None:
@@ -53,44 +75,27 @@ def _budget_options(group) -> None:
     )
 
 
-def _space_options(group) -> None:
-    known = {"optimizers": OPTIMIZERS, "schedules": SCHEDULES, "augmentations": AUGMENTATIONS}
-    for name, names in known.items():
-        group.add_argument(
-            f"--{name}", nargs="+", choices=list(names), metavar="NAME", help=", ".join(names)
-        )
-    group.add_argument(
-        "--unfreeze",
-        nargs="+",
-        metavar="N",
-        help="the backbone's last layers that learn in the second phase: numbers, or all",
-    )
-
-
-def _scale_options(group) -> None:
-    role = group.add_mutually_exclusive_group()
-    role.add_argument("--chief", metavar="HOST:PORT", help="hand the trials to workers")
-    role.add_argument("--worker", metavar="HOST:PORT", help="run trials for that chief")
-    group.add_argument("--worker-name", default="tuner0", help="another for each worker")
-    group.add_argument(
-        "--patience-s",
-        type=positive,
-        default=300,
-        metavar="S",
-        help="give up after so long without a chief or any worker (default: %(default)s)",
-    )
-
-
 def _run(options: argparse.Namespace) -> int:
     if options.worker and options.overwrite:
         raise ValueError("Expected --overwrite at the chief: a worker has no search of its own.")
     need_study()
+    from builder_tools.tuning import Worker, join_search
+
     folder = options.folder or RUNS / "tune" / options.network
     hypermodel, train, valid = _prepared(options)
     try:
-        if options.worker:
-            return _work(options, hypermodel, train, valid, folder)
-        return _search(options, hypermodel, train, valid, folder)
+        if not options.worker:
+            return _search(options, hypermodel, train, valid, folder)
+        done = join_search(
+            hypermodel,
+            train,
+            valid,
+            worker=Worker(options.worker, options.worker_name, patience_s=options.patience_s),
+            folder=folder,
+            objective=OBJECTIVES[options.objective],
+        )
+        print(f"{options.worker_name}: ran {done} trials")
+        return 0
     except ConnectionError as error:
         print(f"builder-tools tune: {error}", file=sys.stderr)
         return 1
@@ -115,16 +120,23 @@ def _search(options: argparse.Namespace, hypermodel, train, valid, folder: Path)
     runs = options.folder.parent if options.folder else RUNS
     for logged in dict.fromkeys([runs, options.reports or runs]):
         add_rows(logged / "experiments.csv", [row])
-    return _print_result(result)
+    return _report(result)
 
 
 def _row(options: argparse.Namespace, result, faces: int) -> dict:
     """Return the row of a search in the log of runs: budget, seed, machine, its best trial."""
     import datetime
+    import json
 
     from builder_tools.machine import hardware
 
     best = result.best_trial
+    # The commit that the best trial was run at, which need not be today's.
+    (begun,) = (
+        file
+        for file in result.table.parent.glob("*/trial_*/run/config.json")
+        if int(file.parts[-3].removeprefix("trial_")) == int(best["trial"])
+    )
     return {
         "date": datetime.date.today().isoformat(),
         "study": "search",
@@ -135,7 +147,7 @@ def _row(options: argparse.Namespace, result, faces: int) -> dict:
         "train_faces": faces,
         "size": result.best.stages[-1].size,
         "seed": options.seed,
-        "commit": _commit(result.table.parent, int(best["trial"])),
+        "commit": json.loads(begun.read_text())["commit"],
         "precision": result.best.precision,
         "epochs": result.best.epochs,
         "minutes": round(float(result.trials["seconds"].sum()) / 60, 1),
@@ -143,18 +155,6 @@ def _row(options: argparse.Namespace, result, faces: int) -> dict:
         "valid_nine_accuracy": round(float(best["val_accuracy"]), 4),
         "valid_nine_macro_f1": round(float(best["val_macro_f1"]), 4),
     }
-
-
-def _commit(folder: Path, trial: int) -> str:
-    """Return the commit that a trial was run at, which need not be today's."""
-    import json
-
-    (begun,) = (
-        file
-        for file in folder.glob("*/trial_*/run/config.json")
-        if int(file.parts[-3].removeprefix("trial_")) == trial
-    )
-    return json.loads(begun.read_text())["commit"]
 
 
 def _prepared(options: argparse.Namespace):
@@ -191,23 +191,11 @@ def _prepared(options: argparse.Namespace):
     return hypermodel, *parts
 
 
-def _work(options: argparse.Namespace, hypermodel, train, valid, folder: Path) -> int:
-    from builder_tools.tuning import Worker, join_search
+def _report(result) -> int:
+    """Print and draw what a search found; return 1 where a trial failed."""
+    from matplotlib.figure import Figure
 
-    worker = Worker(options.worker, options.worker_name, patience_s=options.patience_s)
-    done = join_search(
-        hypermodel,
-        train,
-        valid,
-        worker=worker,
-        folder=folder,
-        objective=OBJECTIVES[options.objective],
-    )
-    print(f"{options.worker_name}: ran {done} trials")
-    return 0
-
-
-def _print_result(result) -> int:
+    from builder_tools.plots.tuning import plot_parallel_coordinates, plot_trials
     from builder_tools.tuning import hyperparameters_of
 
     best = result.best_trial
@@ -218,27 +206,16 @@ def _print_result(result) -> int:
     found = best[hyperparameters_of(result.trials)].dropna()
     print("  " + ", ".join(f"{name} {value}" for name, value in found.items()))
     print(f"trials: {result.table}\nconfiguration: {result.config}")
-    for path in _figures(result):
+    drawn = {"trials": (plot_trials, (7, 4)), "parallel": (plot_parallel_coordinates, (18, 5))}
+    for name, (draw, size_inches) in drawn.items():
+        figure = Figure(figsize=size_inches, layout="constrained")
+        draw(result.trials, result.best.monitor, ax=figure.subplots())
+        path = result.table.with_name(f"{name}.png")
+        figure.savefig(path, dpi=110)
         print(f"Drawn: {path}", file=sys.stderr)
     for _, row in result.failed.iterrows():
         print(f"failed: trial {row['trial']}: {row['error']}", file=sys.stderr)
     return 1 if len(result.failed) else 0
-
-
-def _figures(result) -> list[Path]:
-    from matplotlib.figure import Figure
-
-    from builder_tools.plots.tuning import plot_parallel_coordinates, plot_trials
-
-    score = result.best.monitor
-    drawn = {"trials": (plot_trials, (7, 4)), "parallel": (plot_parallel_coordinates, (18, 5))}
-    paths = []
-    for name, (draw, size_inches) in drawn.items():
-        figure = Figure(figsize=size_inches, layout="constrained")
-        draw(result.trials, score, ax=figure.subplots())
-        paths.append(result.table.with_name(f"{name}.png"))
-        figure.savefig(paths[-1], dpi=110)
-    return paths
 
 
 VERBS: dict[str, Verb] = {

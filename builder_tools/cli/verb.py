@@ -41,7 +41,10 @@ class Verb:
             return
         from builder_tools.media.guarding import check_outputs
 
-        read = [value for name in self.reads for value in _values(getattr(options, name))]
+        read = []
+        for name in self.reads:
+            value = getattr(options, name)
+            read += value if isinstance(value, list) else [] if value is None else [value]
         wanted = {f"--{name.replace('_', '-')}": getattr(options, name) for name in self.writes}
         check_outputs(wanted, read)
         for name, path in wanted.items():
@@ -49,11 +52,6 @@ class Verb:
                 raise ValueError(
                     f"Expected a file to write with {name}. Received a folder: {path}."
                 )
-
-
-def _values(option: object) -> list:
-    """Return what an option holds as a list, which many options are and None is not."""
-    return [] if option is None else option if isinstance(option, list) else [option]
 
 
 def need_extra(extra: str, *modules: str) -> None:

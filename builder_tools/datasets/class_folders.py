@@ -103,25 +103,18 @@ def load_class_folders(
         )
     if set(TAKEN_SIDES) <= splits:
         return table
-    _refuse_made_images(Path(root))
+    manifest = Path(root) / MANIFEST
+    if manifest.is_file():
+        # A made image beside its parents on the other side of a split would flatter every figure.
+        facts = pd.read_csv(manifest, encoding_errors="surrogateescape")
+        if facts.get("origin", pd.Series(dtype=str)).isin(MADE_ORIGINS).any():
+            raise ValueError(
+                f"Expected {Path(root)} to hold val/ and test/ beside train/: it was balanced, and "
+                "images made from others must not be split from them. Split first "
+                "(builder-tools data folders folders --source RAW --out SPLIT), then balance."
+            )
     groups = duplicate_groups(table)
     return with_splits(table, valid=valid, test=test, seed=seed, groups=groups)
-
-
-def _refuse_made_images(root: Path) -> None:
-    """A made image beside its parents on the other side of a split would flatter every figure."""
-    manifest = root / MANIFEST
-    if not manifest.is_file():
-        return
-    origins = pd.read_csv(manifest, encoding_errors="surrogateescape").get(
-        "origin", pd.Series(dtype=str)
-    )
-    if origins.isin(MADE_ORIGINS).any():
-        raise ValueError(
-            f"Expected {root} to hold val/ and test/ beside train/: it was balanced, and images "
-            "made from others must not be split from them. Split first "
-            "(builder-tools data folders folders --source RAW --out SPLIT), then balance."
-        )
 
 
 def list_class_folders(
@@ -144,9 +137,22 @@ def list_class_folders(
     found = [(folder, name) for folder, name in found if name]
     if not found:
         raise ValueError(f"Expected a class that is not left out in {root}. Received: {classes}.")
-    if wanted is None:
-        wanted = _emotions_of(root, found)
-    _check_labels(root, found, wanted)
+    names = {name for _, name in found}
+    if wanted is None and not names <= set(NINE_EMOTIONS):
+        trained = {name for folder, name in found if folder.split in ("", "train")}
+        if trained and names != trained:
+            raise ValueError(
+                f"Expected only classes that are in train ({sorted(trained)}) in {root}. "
+                f"Received in valid or test: {sorted(names - trained)}."
+            )
+        wanted = EmotionSet(tuple(sorted(names)))
+    wanted = wanted or NINE_EMOTIONS
+    unknown = sorted({folder.name for folder, name in found if name not in wanted})
+    if unknown:
+        raise ValueError(
+            f"Expected class folders named after one of {list(wanted)} in {root}. "
+            f"Received: {unknown}. Rename them, or say what they are: --classes NAME=CLASS."
+        )
     say_classes({folder.name: name for folder, name in found})
     rows = [(path, name, folder.split) for folder, name in found for path in folder.paths]
     paths, names_of_emotions, splits = zip(*rows, strict=True)
@@ -189,11 +195,15 @@ def find_class_folders(root: str | Path) -> list[ClassFolder]:
         )
     _check_parts(root, [parts for parts, _ in leaves])
     leaves = [(parts, paths) for parts, paths in leaves if _class_parts(parts)]
-    shared = _shared_parts([_class_parts(parts) for parts, _ in leaves])
-    found = [
-        ClassFolder(_split_of(parts), _class_name(_class_parts(parts), shared), tuple(paths))
-        for parts, paths in leaves
-    ]
+    ways = [_class_parts(parts) for parts, _ in leaves]
+    shared = 0  # first parts that all ways have; one of each is left
+    while min(map(len, ways)) > shared + 1 and len({way[shared] for way in ways}) == 1:
+        shared += 1
+    found = []
+    for (parts, paths), way in zip(leaves, ways, strict=True):
+        said = [part for part in way if own_word(part) in NINE_EMOTIONS]
+        name = said[0] if len(said) == 1 else way[min(shared, len(way) - 1)]
+        found.append(ClassFolder(_split_of(parts), name, tuple(paths)))
     order = ["", "train", *TAKEN_SIDES]
     return sorted(found, key=lambda each: (order.index(each.split), each.name))
 
@@ -267,19 +277,6 @@ def _class_parts(parts: Sequence[str]) -> tuple[str, ...]:
     return tuple(part for part in parts if not _split_word(part))
 
 
-def _shared_parts(ways: Sequence[tuple[str, ...]]) -> int:
-    """Return how many first parts all ways share, so that one of each is left."""
-    shared = 0
-    while min(map(len, ways)) > shared + 1 and len({way[shared] for way in ways}) == 1:
-        shared += 1
-    return shared
-
-
-def _class_name(way: tuple[str, ...], shared: int) -> str:
-    said = [part for part in way if own_word(part) in NINE_EMOTIONS]
-    return said[0] if len(said) == 1 else way[min(shared, len(way) - 1)]
-
-
 def _check_parts(root: Path, leaves: list[tuple[str, ...]]) -> None:
     """Refuse class folders beside split folders, and two folders of one split."""
     splits = [_split_of(parts) for parts in leaves]
@@ -295,30 +292,6 @@ def _check_parts(root: Path, leaves: list[tuple[str, ...]]) -> None:
     if len({split for split, _ in folders}) < len(folders):
         names = sorted(name for _, name in folders)
         raise ValueError(f"Expected each split once in {root}. Received: {names}.")
-
-
-def _emotions_of(root: Path, found: Sequence[tuple[ClassFolder, str]]) -> EmotionSet:
-    names = {name for _, name in found}
-    trained = {name for folder, name in found if folder.split in ("", "train")}
-    if names <= set(NINE_EMOTIONS):
-        return NINE_EMOTIONS
-    if trained and names != trained:
-        raise ValueError(
-            f"Expected only classes that are in train ({sorted(trained)}) in {root}. "
-            f"Received in valid or test: {sorted(names - trained)}."
-        )
-    return EmotionSet(tuple(sorted(names)))
-
-
-def _check_labels(
-    root: Path, found: Sequence[tuple[ClassFolder, str]], emotions: EmotionSet
-) -> None:
-    unknown = sorted({folder.name for folder, name in found if name not in emotions})
-    if unknown:
-        raise ValueError(
-            f"Expected class folders named after one of {list(emotions)} in {root}. "
-            f"Received: {unknown}. Rename them, or say what they are: --classes NAME=CLASS."
-        )
 
 
 def _places(table: ImageTable) -> Iterator[Path]:

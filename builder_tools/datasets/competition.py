@@ -48,7 +48,13 @@ def list_competition(root: str | Path) -> ImageTable:
     """As `load_competition`, without splits (""); reads no image, only looks that it is there."""
     root = Path(root)
     file = root / TRAIN_CSV
-    rows = _read_train(file)
+    rows = _read_csv(file, ("image_path", "emotion"))
+    first = rows.columns[0]
+    if first and not first.startswith("Unnamed"):
+        raise ValueError(
+            f"Expected the columns (unnamed index), image_path, emotion in {file}. "
+            f"Received: {list(rows)}."
+        )
     names = [PurePosixPath(text).as_posix() for text in rows["image_path"]]
     outside = [n == "." or n.startswith("/") or ".." in PurePosixPath(n).parts for n in names]
     _check_rows(file, rows, outside, "a path below it")
@@ -89,17 +95,6 @@ def competition_test(root: str | Path) -> list[Path]:
     if absent.any():
         raise FileNotFoundError(_message(sample, rows, absent, f"an image in {TEST_FOLDER}/"))
     return [folder / name for name in names]
-
-
-def _read_train(file: Path) -> pd.DataFrame:
-    rows = _read_csv(file, ("image_path", "emotion"))
-    first = rows.columns[0]
-    if first and not first.startswith("Unnamed"):
-        raise ValueError(
-            f"Expected the columns (unnamed index), image_path, emotion in {file}. "
-            f"Received: {list(rows)}."
-        )
-    return rows
 
 
 def _read_csv(file: Path, wanted: tuple[str, ...]) -> pd.DataFrame:

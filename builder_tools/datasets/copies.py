@@ -63,7 +63,11 @@ def worst_difference(first: np.ndarray, second: np.ndarray) -> float:
         limit, `MAX_DIFFERENCE`, holds for both.
     """
     fixed, moving = _standardised(first), _standardised(second)
-    terms = _terms(fixed)
+    # What a copy is a sum of, `(48, 48, 9)`: brightness, contrast, blur; its motions.
+    blur = cv2.GaussianBlur(fixed, (0, 0), _BLUR_PX) - fixed
+    right, down = (cv2.Sobel(fixed, cv2.CV_32F, *way, ksize=3) / 8 for way in ((1, 0), (0, 1)))
+    motions = (right, down, _X * right, _Y * right, _X * down, _Y * down)
+    terms = np.stack([np.ones_like(fixed), fixed, blur, *motions], axis=-1)
     place, least = np.eye(3), np.inf
     for step in range(_STEPS + 1):
         x, y = ((place[row, :2] @ (_X.ravel(), _Y.ravel())) + place[row, 2] for row in (0, 1))
@@ -77,7 +81,11 @@ def worst_difference(first: np.ndarray, second: np.ndarray) -> float:
         moved = cv2.remap(moving, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         weights = _fitted(terms[shared], moved[shared])
         least = min(least, _worst_part(terms, moved, shared, weights))
-        change = _displacement(weights)
+        # How far the second image still lies beside the first, in sides.
+        change = np.zeros((3, 3))
+        right, down, *affine = weights[_STILL_TERMS:] / max(float(weights[1]), 0.2) / COMPARED_PX
+        change[0] = affine[0], affine[1], right
+        change[1] = affine[2], affine[3], down
         still = np.abs(change).max() * COMPARED_PX < _STILL_PX
         if still or (step >= _HOPELESS_AFTER and least > _HOPELESS):
             break
@@ -88,14 +96,6 @@ def worst_difference(first: np.ndarray, second: np.ndarray) -> float:
 def _standardised(grey: np.ndarray) -> np.ndarray:
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), _BLUR_PX)
     return (smooth - smooth.mean()) / (smooth.std() + 1e-6)
-
-
-def _terms(fixed: np.ndarray) -> np.ndarray:
-    """Return what a copy is a sum of, `(48, 48, 9)`: brightness, contrast, blur; its motions."""
-    blur = cv2.GaussianBlur(fixed, (0, 0), _BLUR_PX) - fixed
-    right, down = (cv2.Sobel(fixed, cv2.CV_32F, *way, ksize=3) / 8 for way in ((1, 0), (0, 1)))
-    motions = (right, down, _X * right, _Y * right, _X * down, _Y * down)
-    return np.stack([np.ones_like(fixed), fixed, blur, *motions], axis=-1)
 
 
 def _fitted(terms: np.ndarray, moved: np.ndarray) -> np.ndarray:
@@ -124,12 +124,3 @@ def _worst_part(
     usual = np.hypot(np.median(parts[inside]) if inside.any() else 0, LEAST_USUAL)
     worst = float(parts.max())
     return worst * max(1.0, MAX_DIFFERENCE / (MAX_TIMES_USUAL * usual))
-
-
-def _displacement(weights: np.ndarray) -> np.ndarray:
-    """Return how far the second image still lies beside the first, `(3, 3)`, in sides."""
-    found = np.zeros((3, 3))
-    right, down, *affine = weights[_STILL_TERMS:] / max(float(weights[1]), 0.2) / COMPARED_PX
-    found[0] = affine[0], affine[1], right
-    found[1] = affine[2], affine[3], down
-    return found

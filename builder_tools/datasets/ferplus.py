@@ -177,7 +177,18 @@ def _read_official(files: _ZipFiles | _FolderFiles) -> ImageTable:
     images, rows = [], []
     for split, folder in SPLIT_FOLDERS.items():
         for number, name, votes in _label_rows(files, folder):
-            images.append(_decode(files, folder, name, number))
+            place = f" (row {number} of {folder}/label.csv)"
+            data = np.frombuffer(files.read(f"{folder}/{name}", place), np.uint8)
+            image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
+            if image is None or image.shape != (FACE_SIZE_PX, FACE_SIZE_PX):
+                found = (
+                    "an unreadable file" if image is None else f"{image.shape[1]}x{image.shape[0]}"
+                )
+                raise ValueError(
+                    f"Expected {folder}/{name} in {files.name}{place} to be a 48x48 image. "
+                    f"Received: {found}."
+                )
+            images.append(image)
             rows.append((name, split, *votes))
     if not rows:
         raise ValueError(f"Expected at least one face in {files.name}. Every label.csv is empty.")
@@ -190,31 +201,18 @@ def _label_rows(
     """Yield row number (from 1), file name and votes."""
     text = files.read(f"{folder}/label.csv").decode("utf-8-sig")
     for number, row in enumerate(csv.reader(io.StringIO(text)), start=1):
-        if row:
-            yield number, row[0], _votes(row[2:], f"{files.name}: {folder}/label.csv, row {number}")
-
-
-def _votes(cells: list[str], place: str) -> list[int]:
-    try:
-        votes = [int(cell) for cell in cells]
-    except ValueError:
-        votes = []
-    if len(votes) != len(FERPLUS_VOTE_COLUMNS) or min(votes) < 0:
-        raise ValueError(f"Expected ten vote counts ({place}). Received: {cells}.")
-    return votes
-
-
-def _decode(files: _ZipFiles | _FolderFiles, folder: str, name: str, number: int) -> np.ndarray:
-    place = f" (row {number} of {folder}/label.csv)"
-    data = np.frombuffer(files.read(f"{folder}/{name}", place), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
-    if image is None or image.shape != (FACE_SIZE_PX, FACE_SIZE_PX):
-        found = "an unreadable file" if image is None else f"{image.shape[1]}x{image.shape[0]}"
-        raise ValueError(
-            f"Expected {folder}/{name} in {files.name}{place} to be a 48x48 image. "
-            f"Received: {found}."
-        )
-    return image
+        if not row:
+            continue
+        try:
+            votes = [int(cell) for cell in row[2:]]
+        except ValueError:
+            votes = []
+        if len(votes) != len(FERPLUS_VOTE_COLUMNS) or min(votes) < 0:
+            raise ValueError(
+                f"Expected ten vote counts ({files.name}: {folder}/label.csv, row {number}). "
+                f"Received: {row[2:]}."
+            )
+        yield number, row[0], votes
 
 
 def _read_kaggle(folder: Path) -> ImageTable:
@@ -236,22 +234,21 @@ def _read_kaggle(folder: Path) -> ImageTable:
         )
     images = [parse_pixels(text, pixels_file, row) for row, text in enumerate(pixels["pixels"])]
     names = labels["Image name"].fillna("")
-    splits = _splits(pixels["Usage"], pixels_file)
+    for row, usage in enumerate(pixels["Usage"]):
+        if usage not in SPLIT_OF_USAGE:
+            raise ValueError(
+                f"Expected Usage to be one of {list(SPLIT_OF_USAGE)} ({pixels_file}, row "
+                f"{row + 2}). Received: {usage!r}."
+            )
+    splits = pixels["Usage"].map(SPLIT_OF_USAGE)
     votes = _whole_votes(labels[list(FERPLUS_VOTE_COLUMNS)], labels_file)
     rows = [(n, s, *v) for n, s, v in zip(names, splits, votes, strict=True)]
-    kept = (names != "") & ~_misnamed(names)
-    return _image_table(images, rows).rows(kept.to_numpy())
-
-
-def _misnamed(names: pd.Series) -> pd.Series:
-    """Return which rows bear the name of another row, as four of fer2013new.csv do.
-
-    Names count the rows, less those without a name: of rows that share a name, the one nearest
-    to its number is right. These are the rows that the official layout holds.
-    """
+    # Names count the rows, less those without a name. Four rows of fer2013new.csv bear the name of
+    # another: of these the one nearest to its number is right, which the official layout holds.
     numbers = pd.to_numeric(names.str.extract(r"(\d+)")[0], errors="coerce")
     distance = (numbers - np.arange(len(names))).abs()
-    return distance > distance.groupby(names).transform("min")
+    misnamed = distance > distance.groupby(names).transform("min")
+    return _image_table(images, rows).rows(((names != "") & ~misnamed).to_numpy())
 
 
 def _read_columns(file: Path, wanted: tuple[str, ...]) -> pd.DataFrame:
@@ -263,16 +260,6 @@ def _read_columns(file: Path, wanted: tuple[str, ...]) -> pd.DataFrame:
             f"rows, without {missing}."
         )
     return table
-
-
-def _splits(usages: pd.Series, file: Path) -> list[str]:
-    for row, usage in enumerate(usages):
-        if usage not in SPLIT_OF_USAGE:
-            raise ValueError(
-                f"Expected Usage to be one of {list(SPLIT_OF_USAGE)} ({file}, row {row + 2}). "
-                f"Received: {usage!r}."
-            )
-    return usages.map(SPLIT_OF_USAGE).tolist()
 
 
 def _whole_votes(cells: pd.DataFrame, file: Path) -> np.ndarray:

@@ -120,26 +120,22 @@ def describe_ferplus(faces: ImageTable) -> str:
 
 
 def _fetch_labels(folder: Path) -> Path:
+    from http.client import HTTPException
+    from urllib.request import urlopen
+
     final = folder / LABELS_FILE
     if not final.exists():
-        content = _download(LABELS_ADDRESS)
+        try:
+            with urlopen(LABELS_ADDRESS, timeout=TIMEOUT_S) as answer:
+                content = answer.read()
+        except (OSError, HTTPException) as error:
+            raise OSError(f"{LABELS_ADDRESS} gave nothing ({error})") from error
         _check_labels(content, LABELS_ADDRESS)
         with _scratch(folder) as scratch:
             (scratch / LABELS_FILE).write_bytes(content)
             _place(scratch / LABELS_FILE, final)
     _check_labels(final.read_bytes(), str(final))
     return final
-
-
-def _download(address: str) -> bytes:
-    from http.client import HTTPException
-    from urllib.request import urlopen
-
-    try:
-        with urlopen(address, timeout=TIMEOUT_S) as answer:
-            return answer.read()
-    except (OSError, HTTPException) as error:
-        raise OSError(f"{address} gave nothing ({error})") from error
 
 
 def _check_labels(content: bytes, place: str) -> None:
@@ -207,9 +203,13 @@ def _check_competition(root: Path, shown: Path) -> None:
 
 def _run_kaggle(competition: str, folder: Path, *options: str) -> None:
     """Run `kaggle competitions download`, its progress shown to people on stderr."""
-    command = [*_kaggle_client(), "competitions", "download", competition]
+    client = shutil.which("kaggle")
+    if not client and find_spec("kaggle") is None:
+        raise ImportError("it needs the kaggle client: pip install 'builder-tools[kaggle]'")
+    command = [client] if client else [sys.executable, "-m", "kaggle"]
+    command += ["competitions", "download", competition, "--path", str(folder), *options]
     process = subprocess.Popen(
-        [*command, "--path", str(folder), *options],
+        command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -220,29 +220,17 @@ def _run_kaggle(competition: str, folder: Path, *options: str) -> None:
             said += part
             if sys.stderr.isatty():
                 sys.stderr.write(part.decode(errors="replace"))
-    if process.returncode:
-        raise RuntimeError(_refusal(said.decode(errors="replace"), competition))
-
-
-def _kaggle_client() -> list[str]:
-    """Return the command that starts the client."""
-    found = shutil.which("kaggle")
-    if found:
-        return [found]
-    if find_spec("kaggle") is None:
-        raise ImportError("it needs the kaggle client: pip install 'builder-tools[kaggle]'")
-    return [sys.executable, "-m", "kaggle"]
-
-
-def _refusal(said: str, competition: str) -> str:
-    """Return the reason for a refusal in one line."""
-    if "Authentication required" in said or "401" in said:
-        return "the kaggle client has no credentials: `kaggle auth login` gives it some"
-    if "403" in said:
+    if not process.returncode:
+        return
+    words = said.decode(errors="replace")
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    reason = f"the kaggle client refused: {lines[-1] if lines else 'it did not say why'}"
+    if "Authentication required" in words or "401" in words:
+        reason = "the kaggle client has no credentials: `kaggle auth login` gives it some"
+    elif "403" in words:
         page = f"https://www.kaggle.com/competitions/{competition}/rules"
-        return f"Kaggle asks you to accept the rules first, on {page}"
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return f"the kaggle client refused: {lines[-1] if lines else 'it did not say why'}"
+        reason = f"Kaggle asks you to accept the rules first, on {page}"
+    raise RuntimeError(reason)
 
 
 def _unpack(folder: Path) -> None:

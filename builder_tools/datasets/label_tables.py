@@ -43,12 +43,17 @@ def find_label_table(folder: Path, columns: Mapping[str, str] | None = None) -> 
     Raises:
         ValueError: If there are several; names them.
     """
-    files = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in TABLE_SUFFIXES)
-    found = [
-        path
-        for path in files
-        if path.name.casefold() not in NO_TABLES and _is_label_table(path, columns or {})
-    ]
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in TABLE_SUFFIXES or path.name.casefold() in NO_TABLES:
+            continue
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as lines:
+                head = next(csv.reader([lines.readline(65536)], delimiter=_separator(path)), [])
+            _columns_of(pd.DataFrame(columns=[name.strip() for name in head]), columns or {}, path)
+        except (ValueError, OSError):
+            continue
+        found.append(path)
     if len(found) > 1:
         raise ValueError(
             f"Expected one table of labels in {folder}. Received: {[p.name for p in found]}. Name "
@@ -132,16 +137,6 @@ def _separator(file: Path) -> str:
     with file.open(encoding="utf-8-sig", newline="", errors="replace") as lines:
         head = lines.readline(65536)
     return max(",;\t|", key=lambda sign: len(next(csv.reader([head], delimiter=sign), [])))
-
-
-def _is_label_table(file: Path, columns: Mapping[str, str]) -> bool:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            head = next(csv.reader([lines.readline(65536)], delimiter=_separator(file)), [])
-        _columns_of(pd.DataFrame(columns=[name.strip() for name in head]), columns, file)
-    except (ValueError, OSError):
-        return False
-    return True
 
 
 def _columns_of(rows: pd.DataFrame, asked: Mapping[str, str], file: Path) -> dict[str, str]:

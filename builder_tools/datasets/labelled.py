@@ -83,16 +83,14 @@ def labelled_place(source: str | Path, columns: Mapping[str, str] | None = None)
     if not source.exists():
         raise FileNotFoundError(f"Expected labelled images in {str(source)!r}. Nothing is there.")
     table = find_label_table(source, columns)
-    if table is None or (not columns and _says_emotions(source)):
-        return source
-    return table
-
-
-def _says_emotions(folder: Path) -> bool:
+    if table is None or columns:
+        return table or source
     try:
-        return any(own_word(each.name) in NINE_EMOTIONS for each in find_class_folders(folder))
+        folders = find_class_folders(source)
     except ValueError:
-        return False
+        return table
+    says_emotions = any(own_word(each.name) in NINE_EMOTIONS for each in folders)
+    return source if says_emotions else table
 
 
 _kept: list[TemporaryDirectory] = []

@@ -107,12 +107,6 @@ def _majority_emotions(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
 
 def _kept_votes(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
     """Return the votes with single votes dropped, `(n, 10)`."""
-    counts = _vote_counts(votes)
-    return np.where(counts == 1, 0, counts)
-
-
-def _vote_counts(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
-    """Return the votes as `(n, 10)` whole numbers."""
     if isinstance(votes, pd.DataFrame):
         _check_columns(votes, FERPLUS_VOTE_COLUMNS)
         votes = votes[list(FERPLUS_VOTE_COLUMNS)].to_numpy()
@@ -122,7 +116,7 @@ def _vote_counts(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
             f"Expected votes as (n, {len(FERPLUS_VOTE_COLUMNS)}) counts >= 0 in the order "
             f"{list(FERPLUS_VOTE_COLUMNS)}. Received: shape {counts.shape}."
         )
-    return counts
+    return np.where(counts == 1, 0, counts)
 
 
 def _check_columns(table: pd.DataFrame, wanted: tuple[str, ...]) -> None:

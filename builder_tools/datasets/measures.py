@@ -10,6 +10,9 @@ import pandas as pd
 
 from builder_tools.datasets.table import PROGRESS, ImageTable
 
+BATCH = 256
+"""Images that are averaged at once."""
+
 
 def measure_images(table: ImageTable) -> pd.DataFrame:
     """Measure every image, in its own size.
@@ -47,8 +50,14 @@ def mean_images(table: ImageTable, size_px: int) -> dict[str, np.ndarray]:
         image.
     """
     images, labels = table.resized(size_px), table.labels
-    rows_of = {name: np.flatnonzero(labels == label) for label, name in enumerate(table.emotions)}
-    return {name: _mean(images, rows) for name, rows in rows_of.items() if len(rows)}
+    means = {}
+    for label, name in enumerate(table.emotions):
+        rows = np.flatnonzero(labels == label)
+        if len(rows):
+            parts = np.split(rows, range(BATCH, len(rows), BATCH))
+            total = sum(images[part].sum(axis=0, dtype=np.int64) for part in parts)
+            means[name] = np.rint(total / len(rows)).astype(np.uint8)
+    return means
 
 
 def _measure(image: np.ndarray) -> tuple[int, int, float, float, float]:
@@ -56,9 +65,3 @@ def _measure(image: np.ndarray) -> tuple[int, int, float, float, float]:
     mean, deviation = cv2.meanStdDev(grey)
     sharpness = cv2.Laplacian(grey, cv2.CV_64F).var()
     return (*image.shape[1::-1], float(mean[0, 0]), float(deviation[0, 0]), float(sharpness))
-
-
-def _mean(images, rows: np.ndarray, batch: int = 256) -> np.ndarray:
-    parts = np.split(rows, range(batch, len(rows), batch))
-    total = sum(images[part].sum(axis=0, dtype=np.int64) for part in parts)
-    return np.rint(total / len(rows)).astype(np.uint8)

@@ -21,7 +21,18 @@ def stratified_sample(labels: np.ndarray, size: int | None, rng: np.random.Gener
     """
     if size is None or size >= len(labels):
         return np.arange(len(labels))
-    counts = _shares(np.bincount(labels), size)
+    sizes = np.bincount(labels)
+    if size < (sizes > 0).sum():
+        raise ValueError(
+            f"Expected at least one image of each of {(sizes > 0).sum()} classes. "
+            f"Received: {size} images in all."
+        )
+    exact = size * sizes / sizes.sum()
+    counts = np.where(sizes > 0, np.maximum(np.floor(exact), 1), 0).astype(np.int64)
+    while counts.sum() != size:
+        step = 1 if counts.sum() < size else -1
+        possible = counts < sizes if step > 0 else counts > 1
+        counts[np.where(possible, step * (exact - counts), -np.inf).argmax()] += step
     return draw_by_class(labels, counts, rng)
 
 
@@ -38,19 +49,3 @@ def draw_by_class(labels: np.ndarray, counts: np.ndarray, rng: np.random.Generat
         for label, count in enumerate(counts)
     ]
     return np.sort(np.concatenate(chosen))
-
-
-def _shares(sizes: np.ndarray, count: int) -> np.ndarray:
-    """Return how many images each class keeps; they sum to `count`."""
-    if count < (sizes > 0).sum():
-        raise ValueError(
-            f"Expected at least one image of each of {(sizes > 0).sum()} classes. "
-            f"Received: {count} images in all."
-        )
-    exact = count * sizes / sizes.sum()
-    counts = np.where(sizes > 0, np.maximum(np.floor(exact), 1), 0).astype(np.int64)
-    while counts.sum() != count:
-        step = 1 if counts.sum() < count else -1
-        possible = counts < sizes if step > 0 else counts > 1
-        counts[np.where(possible, step * (exact - counts), -np.inf).argmax()] += step
-    return counts

@@ -67,7 +67,14 @@ def with_splits(
     if not pool.any():
         raise ValueError("Expected images for train. Received: only valid and test images.")
     if wanted:
-        given[pool] = _divided(table.rows(pool), wanted, seed, groups[pool])
+        part = table.rows(pool)
+        order = np.argsort(part.table["name"].to_numpy(object), kind="stable")
+        firsts, members = np.unique(groups[pool][order], return_index=True, return_inverse=True)[1:]
+        rank_of_group = np.argsort(np.argsort(firsts))  # groups in the order of their first image
+        plan = _Plan(part, part.labels[order], rank_of_group[members], wanted)
+        plan.check_classes()
+        sides = plan.draw(np.random.default_rng(seed))
+        given[np.flatnonzero(pool)[order]] = np.array(["train", *wanted], object)[sides]
     return ImageTable(table.table.assign(split=given), table.emotions, table.images)
 
 
@@ -90,22 +97,6 @@ def sample_per_class(table: ImageTable, per_class: int, *, seed: int = 0) -> Ima
     mask = np.zeros(len(table), bool)
     mask[ordered.index[draw_by_class(kinds, counts, np.random.default_rng(seed))]] = True
     return table.rows(mask)
-
-
-def _divided(
-    table: ImageTable, shares: dict[str, float], seed: int, groups: np.ndarray
-) -> np.ndarray:
-    """Return the side of each image."""
-    order = np.argsort(table.table["name"].to_numpy(object), kind="stable")
-    labels = table.labels[order]
-    firsts, members = np.unique(groups[order], return_index=True, return_inverse=True)[1:]
-    rank_of_group = np.argsort(np.argsort(firsts))  # groups in the order of their first image
-    plan = _Plan(table, labels, rank_of_group[members], shares)
-    plan.check_classes()
-    sides = plan.draw(np.random.default_rng(seed))
-    found = np.empty(len(table), object)
-    found[order] = np.array(["train", *shares], object)[sides]
-    return found
 
 
 @dataclass(frozen=True)
@@ -145,14 +136,23 @@ class _Plan:
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """Return the side of each image: 0 train, then the sides of `shares`."""
-        lacking = self._targets()
+        count = np.bincount(self.labels, minlength=len(self.table.emotions))
+        split = np.where(self.few, 0, count)
+        taken = [np.maximum(np.rint(share * split), split > 0) for share in self.shares.values()]
+        # How many images each side still lacks of each class, `(sides, classes)`.
+        lacking = np.stack([count - np.sum(taken, axis=0), *taken]).astype(np.int64)
         sides = np.zeros(len(self.labels), np.int64)
         sizes = np.bincount(self.groups)
         single = sizes[self.groups] == 1
         members = np.split(np.argsort(self.groups, kind="stable"), np.cumsum(sizes)[:-1])
         for group in rng.permutation(np.flatnonzero(sizes > 1)):
+            # A side with room for the group, by how much it lacks; train if none has.
             rows = members[group]
-            sides[rows] = self._side_of_group(rng, lacking, self.labels[rows])
+            count = np.bincount(self.labels[rows], minlength=lacking.shape[1])
+            room = (lacking >= count).all(axis=1)
+            weight = np.where(room, np.maximum(lacking[:, count > 0], 0).sum(axis=1), 0)
+            if weight.any():
+                sides[rows] = rng.choice(len(weight), p=weight / weight.sum())
             np.subtract.at(lacking, (sides[rows], self.labels[rows]), 1)
         for label in range(len(self.table.emotions)):
             rows = rng.permutation(np.flatnonzero(single & (self.labels == label)))
@@ -160,23 +160,6 @@ class _Plan:
             for side, part in enumerate(np.split(rows, ends)[:-1], start=1):
                 sides[part] = side
         return self._every_class_everywhere(sides)
-
-    def _targets(self) -> np.ndarray:
-        """Return how many images each side should have of each class, `(sides, classes)`."""
-        count = np.bincount(self.labels, minlength=len(self.table.emotions))
-        split = np.where(self.few, 0, count)
-        taken = [np.maximum(np.rint(share * split), split > 0) for share in self.shares.values()]
-        return np.stack([count - np.sum(taken, axis=0), *taken]).astype(np.int64)
-
-    @staticmethod
-    def _side_of_group(
-        rng: np.random.Generator, lacking: np.ndarray, labels: np.ndarray
-    ) -> np.ndarray:
-        """Draw a side with room for the group, by how much it lacks; train if none has."""
-        count = np.bincount(labels, minlength=lacking.shape[1])
-        room = (lacking >= count).all(axis=1)
-        weight = np.where(room, np.maximum(lacking[:, count > 0], 0).sum(axis=1), 0)
-        return rng.choice(len(weight), p=weight / weight.sum()) if weight.any() else 0
 
     def _every_class_everywhere(self, sides: np.ndarray) -> np.ndarray:
         """Move the smallest group of a class to a side without that class, where one is free."""

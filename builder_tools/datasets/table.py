@@ -158,9 +158,7 @@ class ResizedImages:
         numbers = np.arange(len(self))[rows]
         found = np.empty((len(numbers), *self.shape[1:]), np.uint8)
         for place, number in enumerate(numbers):
-            found[place] = resize_square(self._image(number), self.size_px)
+            stored = self._indices[number]
+            image = read_image(self._paths[number] if stored < 0 else self._images[stored])
+            found[place] = resize_square(image, self.size_px)
         return found
-
-    def _image(self, number: int) -> np.ndarray:
-        stored = self._indices[number]
-        return read_image(self._paths[number] if stored < 0 else self._images[stored])

@@ -91,7 +91,10 @@ class FaceFeatures(TransformerMixin, BaseEstimator):
             return faces
         rows = validate_data(self, faces, reset=reset, dtype=np.float32)
         grey = np.rint(np.clip(rows, 0, MAX_GREY)).astype(np.uint8)
-        return grey.reshape(len(rows), *_squarest(rows.shape[1]))
+        # As square as the number of pixels allows.
+        length = rows.shape[1]
+        height = next(h for h in range(math.isqrt(length), 0, -1) if length % h == 0)
+        return grey.reshape(len(rows), height, length // height)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -126,9 +129,3 @@ def positive_option(**options: float) -> None:
     for name, value in options.items():
         if not value > 0:
             raise ValueError(f"Expected {name} above 0. Received: {name}={value!r}.")
-
-
-def _squarest(length: int) -> tuple[int, int]:
-    """Return height and width, as alike as can be, of an image of so many pixels."""
-    height = next(h for h in range(math.isqrt(length), 0, -1) if length % h == 0)
-    return height, length // height

@@ -84,7 +84,12 @@ def face_geometry(points: np.ndarray) -> np.ndarray:
     level = (points - (left + right) / 2) @ np.array([[cos, -sin], [sin, cos]]) / length
     first, second = np.array(DISTANCES[len(points)]).T
     distances = np.hypot(*(level[first] - level[second]).T)
-    return np.concatenate([level.ravel(), distances, _angles(level)])
+    first, middle, last = np.array(ANGLES[len(points)]).T
+    one, other = level[first] - level[middle], level[last] - level[middle]
+    lengths = np.hypot(*one.T) * np.hypot(*other.T)
+    cosines = (one * other).sum(axis=1) / np.maximum(lengths, SMALLEST_EYE_DISTANCE)
+    angles = np.arccos(np.clip(cosines, -1, 1))
+    return np.concatenate([level.ravel(), distances, angles])
 
 
 def geometry_names(num_points: int) -> list[str]:
@@ -95,16 +100,13 @@ def geometry_names(num_points: int) -> list[str]:
     return names + [f"angle_{points[a]}_{points[b]}_{points[c]}" for a, b, c in ANGLES[num_points]]
 
 
-def _angles(level: np.ndarray) -> np.ndarray:
-    first, middle, last = np.array(ANGLES[len(level)]).T
-    one, other = level[first] - level[middle], level[last] - level[middle]
-    lengths = np.hypot(*one.T) * np.hypot(*other.T)
-    cosine = (one * other).sum(axis=1) / np.maximum(lengths, SMALLEST_EYE_DISTANCE)
-    return np.arccos(np.clip(cosine, -1, 1))
-
-
 class _PointFeatures(FaceFeatures):
-    """A describer by points but for how they are found: subclasses write `_finder`."""
+    """A describer by points but for how they are found: subclasses write `_finder`.
+
+    They say `num_points`, how many a face has.
+    """
+
+    num_points: int
 
     def _describe(self, images: np.ndarray) -> np.ndarray:
         border = round(self.size_px * self.margin)
@@ -119,16 +121,12 @@ class _PointFeatures(FaceFeatures):
         return found
 
     def _names(self) -> list[str]:
-        return [*geometry_names(self._num_points()), FOUND]
+        return [*geometry_names(self.num_points), FOUND]
 
     def _check_options(self) -> None:
         positive_option(size_px=self.size_px)
         if not 0 <= self.margin <= 1:
             raise ValueError(f"Expected margin in [0, 1]. Received: margin={self.margin!r}.")
-
-    @abstractmethod
-    def _num_points(self) -> int:
-        """Return how many points a face has."""
 
     @abstractmethod
     def _finder(self) -> Finder:
@@ -174,25 +172,18 @@ class LandmarkFeatures(_PointFeatures):
         if self.num_points not in (5, 68):
             raise ValueError(f"Expected num_points of 5 or 68. Received: {self.num_points!r}.")
 
-    def _num_points(self) -> int:
-        return self.num_points
-
     def _finder(self) -> Finder:
-        return _dlib_points(self.num_points, self.min_distance)
+        detector, predictor = _dlib_detector(), _predictor(self.num_points)
 
+        def find(image: np.ndarray) -> np.ndarray | None:
+            with _DLIB_LOCK:
+                boxes, distances, _ = detector.run(image, 0, self.min_distance)
+            if not boxes:
+                return None
+            shape = predictor(image, boxes[int(np.argmax(distances))])
+            return np.array([(point.x, point.y) for point in shape.parts()], float)
 
-def _dlib_points(num_points: int, min_distance: float) -> Finder:
-    detector, predictor = _dlib_detector(), _predictor(num_points)
-
-    def find(image: np.ndarray) -> np.ndarray | None:
-        with _DLIB_LOCK:
-            boxes, distances, _ = detector.run(image, 0, min_distance)
-        if not boxes:
-            return None
-        shape = predictor(image, boxes[int(np.argmax(distances))])
-        return np.array([(point.x, point.y) for point in shape.parts()], float)
-
-    return find
+        return find
 
 
 @cache
@@ -221,6 +212,8 @@ class KeypointFeatures(_PointFeatures):
         min_score: Faces scored lower count as not found.
     """
 
+    num_points = len(KEYPOINT_NAMES)
+
     def __init__(self, *, size_px: int = 144, margin: float = 0.15, min_score: float = 0.4) -> None:
         self.size_px = size_px
         self.margin = margin
@@ -234,21 +227,14 @@ class KeypointFeatures(_PointFeatures):
         """Return the detector's file."""
         return (asset_path(SHORT_RANGE),)
 
-    def _num_points(self) -> int:
-        return len(KEYPOINT_NAMES)
-
     def _finder(self) -> Finder:
-        return _mediapipe_points(self.min_score)
+        detector = _mediapipe_detector(self.min_score)
 
+        def find(image: np.ndarray) -> np.ndarray | None:
+            faces = detector.detect(image)
+            return None if not faces else np.asarray(faces[0].keypoints, float)
 
-def _mediapipe_points(min_score: float) -> Finder:
-    detector = _mediapipe_detector(min_score)
-
-    def find(image: np.ndarray) -> np.ndarray | None:
-        faces = detector.detect(image)
-        return None if not faces else np.asarray(faces[0].keypoints, float)
-
-    return find
+        return find
 
 
 @cache

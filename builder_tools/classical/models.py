@@ -243,18 +243,14 @@ def without_samplers(fitted: BaseEstimator) -> ClassifierMixin:
         fitted.estimator = fitted.calibrated_classifiers_[0].estimator
         fitted.cv = fitted.n_jobs = None
         return fitted
-    return _plain(fitted)
-
-
-def _plain(fitted: Pipeline):
     from sklearn.pipeline import Pipeline as PlainPipeline
 
-    kept = [(name, step) for name, step in fitted.steps if _works_in_predict(step)]
+    kept = [
+        (name, step)
+        for name, step in fitted.steps
+        if step not in (None, "passthrough") and not hasattr(step, "fit_resample")
+    ]
     for _, step in kept:
         if "n_jobs" in step.get_params():
             step.set_params(n_jobs=None)
     return PlainPipeline(kept)
-
-
-def _works_in_predict(step: Any) -> bool:
-    return step not in (None, "passthrough") and not hasattr(step, "fit_resample")

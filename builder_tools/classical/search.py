@@ -86,9 +86,8 @@ def few_rows_allowed() -> Iterator[None]:
 
 def plain(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return parameters without NumPy's types, floats to four digits: fit for JSON."""
-    return {name: _plain(value) for name, value in sorted(params.items())}
-
-
-def _plain(value: Any) -> Any:
-    value = value.item() if isinstance(value, np.generic) else value
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+    found = {}
+    for name, value in sorted(params.items()):
+        value = value.item() if isinstance(value, np.generic) else value
+        found[name] = float(f"{value:.4g}") if isinstance(value, float) else value
+    return found

@@ -93,7 +93,8 @@ class LbpFeatures(FaceFeatures):
     def _describe(self, images: np.ndarray) -> np.ndarray:
         from skimage.feature import local_binary_pattern
 
-        cells = _cell_of_pixel(self.size_px, self.grid)
+        line = np.arange(self.size_px) * self.grid // self.size_px
+        cells = line[:, None] * self.grid + line  # of each pixel, row by row
         length = self.grid**2 * LBP_CODES
         found = np.empty((len(images), length), np.float32)
         for place, face in enumerate(grey_faces(images, self.size_px)):
@@ -106,12 +107,6 @@ class LbpFeatures(FaceFeatures):
     def _names(self) -> list[str]:
         cells = np.ndindex(self.grid, self.grid)
         return [f"lbp_cell{r}_{c}_code{code}" for r, c in cells for code in range(LBP_CODES)]
-
-
-def _cell_of_pixel(size_px: int, grid: int) -> np.ndarray:
-    """Return the number of each pixel's cell, `(size_px, size_px)`, row by row."""
-    line = np.arange(size_px) * grid // size_px
-    return line[:, None] * grid + line
 
 
 class GaborFeatures(FaceFeatures):

@@ -130,7 +130,9 @@ def serve(oracle, chief: Chief, key: str, *, after_trial: Callable[[object], Non
     # KerasTuner's loop is not used: it looks every 20 s, and waits for dead workers for ever.
     server = grpc.server(futures.ThreadPoolExecutor(8), options=(("grpc.so_reuseport", 0),))
     protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
-    server.add_generic_rpc_handlers((_beat_handler(attendance),))
+    service, method = METHOD.strip("/").split("/")
+    handlers = {method: grpc.unary_unary_rpc_method_handler(attendance.beat)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
     try:
         server.add_insecure_port(chief.address)
     except RuntimeError as error:
@@ -224,10 +226,16 @@ class _Attendance:
 
     def beat(self, request: bytes, context) -> bytes:
         message = json.loads(request)
+        name = message["name"]
         with self._lock:
             refusal = self._refusal(message)
-            if not refusal:
-                self._note(message)
+            if not refusal and message.get("leaving"):
+                if self._seen.pop(name, None):
+                    self._left.append(name)
+            elif not refusal:
+                if name not in self._seen:
+                    logger.info("Chief: %s is at work", name)
+                self._seen[name] = (message["id"], time.monotonic())
         return json.dumps({"refusal": refusal}).encode()
 
     def gone(self) -> dict[str, str]:
@@ -259,24 +267,6 @@ class _Attendance:
                 f"Try another --worker-name, or wait {self._lost_after_s:g} s if that one died."
             )
         return ""
-
-    def _note(self, message: dict) -> None:
-        name = message["name"]
-        if message.get("leaving"):
-            if self._seen.pop(name, None):
-                self._left.append(name)
-            return
-        if name not in self._seen:
-            logger.info("Chief: %s is at work", name)
-        self._seen[name] = (message["id"], time.monotonic())
-
-
-def _beat_handler(attendance: _Attendance):
-    import grpc
-
-    service, method = METHOD.strip("/").split("/")
-    handler = grpc.unary_unary_rpc_method_handler(attendance.beat)
-    return grpc.method_handlers_generic_handler(service, {method: handler})
 
 
 def _wait(oracle, servicer, attendance: _Attendance, chief: Chief, after_trial) -> None:

@@ -105,10 +105,18 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             monitor: What tells the best epoch; name in `MONITORS`.
         """
         drawn = draw(self.space, hp, unfrozen=self._unfrozen())
+        stages = (Stage(self.size, self.epochs),)
+        if self.weights is not None:
+            stages = fine_tuning_stages(
+                self.size,
+                head_epochs=self.head_epochs,
+                epochs=self.epochs,
+                unfrozen=drawn.unfrozen,
+            )
         return TrainingConfig(
             network=self.network,
             weights=self.weights,
-            stages=self._stages(drawn.unfrozen),
+            stages=stages,
             batch_size=self.batch_size,
             precision=self.precision,
             patience=self.patience,
@@ -172,12 +180,21 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             keras_tuner.errors.FailedTrialError: If no epoch ended with a finite loss.
         """
         config = self.config(hp, monitor=monitor)
-        place = folder or _trial_folder(callbacks)
+        place = folder or None
+        for callback in callbacks:  # KerasTuner's own belongs to a trial, which has a folder
+            if place is None and hasattr(callback, "tuner") and hasattr(callback, "trial"):
+                place = Path(callback.tuner.get_trial_dir(callback.trial.trial_id)) / "run"
         run = training.train(config, train, valid, place, each_epoch=self.each_epoch)
         figures = trial_figures(run, monitor)
         if model is not None:
             model.set_weights(run.model.get_weights())
-            _tell(callbacks, model, figures)
+            # They see one epoch, the best.
+            told = keras.callbacks.CallbackList(list(callbacks), model=model)
+            epoch = int(figures["best_epoch"]) - 1
+            told.on_train_begin()
+            told.on_epoch_begin(epoch)
+            told.on_epoch_end(epoch, dict(figures))
+            told.on_train_end()
         return figures
 
     def to_dict(self) -> dict[str, Any]:
@@ -207,13 +224,6 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             return self.space.unfrozen
         own = NETWORKS[self.network].unfreeze
         return (ALL_LAYERS,) if own is None else (max(own // 2, 1), own, 2 * own)
-
-    def _stages(self, unfrozen: str | int) -> tuple[Stage, ...]:
-        if self.weights is None:
-            return (Stage(self.size, self.epochs),)
-        return fine_tuning_stages(
-            self.size, head_epochs=self.head_epochs, epochs=self.epochs, unfrozen=unfrozen
-        )
 
 
 def trial_figures(run: TrainingRun, monitor: str) -> dict[str, float]:
@@ -249,23 +259,3 @@ def _policy(name: str) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _trial_folder(callbacks: Sequence[keras.callbacks.Callback]) -> Path | None:
-    """Return a place in the folder of the trial that KerasTuner's own callback belongs to."""
-    for callback in callbacks:
-        if hasattr(callback, "tuner") and hasattr(callback, "trial"):
-            return Path(callback.tuner.get_trial_dir(callback.trial.trial_id)) / "run"
-    return None
-
-
-def _tell(
-    callbacks: Sequence[keras.callbacks.Callback], model: keras.Model, figures: dict[str, float]
-) -> None:
-    """Let the callbacks see one epoch, the best."""
-    told = keras.callbacks.CallbackList(list(callbacks), model=model)
-    epoch = int(figures["best_epoch"]) - 1
-    told.on_train_begin()
-    told.on_epoch_begin(epoch)
-    told.on_epoch_end(epoch, dict(figures))
-    told.on_train_end()

@@ -78,8 +78,13 @@ def tune(
     folder = Path(folder)
     if overwrite or not (folder / SEARCH_FILE).is_file():
         hypermodel.build(keras_tuner.HyperParameters())  # what cannot be built fails here
-    if overwrite:
-        _remove_search(folder)
+    if overwrite and (folder / SEARCH_FILE).is_file():
+        # The search goes and nothing else; what says that there is one goes last.
+        project = folder / Path(_read_search(folder / SEARCH_FILE)["project"]).name
+        if project.is_dir():
+            shutil.rmtree(project)
+        for name in (TABLE_FILE, CONFIG_FILE, SEARCH_FILE):
+            (folder / name).unlink(missing_ok=True)
     _begin(folder, identity)
     oracle = EmotionOracle(objective, trials=trials, seed=seed, minutes=minutes)
     # KerasTuner prints; stdout is for results.
@@ -117,7 +122,17 @@ def search_identity(
     if objective not in OBJECTIVES:
         raise ValueError(f"Expected one of {list(OBJECTIVES)}. Received: objective={objective!r}.")
     _check_faces(hypermodel, train, valid)
-    data = _data_hash(train, valid)
+    # Of faces and targets; of images in files, some stand for all.
+    digest = hashlib.sha256()
+    for samples in (train, valid):
+        digest.update(repr(tuple(samples.images.shape)).encode())
+        digest.update(np.ascontiguousarray(samples.targets, np.float32).tobytes())
+        images = samples.images
+        if not isinstance(images, np.ndarray):
+            count = min(HASHED_IMAGES, len(images))
+            images = images[np.linspace(0, len(images) - 1, count).astype(int)]
+        digest.update(np.ascontiguousarray(images).tobytes())
+    data = digest.hexdigest()
     identity = {**hypermodel.to_dict(), "objective": objective, "data": data}
     identity = json.loads(json.dumps(identity))
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
@@ -141,20 +156,6 @@ def _check_faces(hypermodel: EmotionHyperModel, train: Samples, valid: Samples) 
                 f"Expected {name} faces of at least two classes: with one, every configuration "
                 f"is perfect. Received: label {samples.targets[0].argmax()} only."
             )
-
-
-def _data_hash(train: Samples, valid: Samples) -> str:
-    """A hash of faces and targets; of images in files, some stand for all."""
-    digest = hashlib.sha256()
-    for samples in (train, valid):
-        digest.update(repr(tuple(samples.images.shape)).encode())
-        digest.update(np.ascontiguousarray(samples.targets, np.float32).tobytes())
-        images = samples.images
-        if not isinstance(images, np.ndarray):
-            count = min(HASHED_IMAGES, len(images))
-            images = images[np.linspace(0, len(images) - 1, count).astype(int)]
-        digest.update(np.ascontiguousarray(images).tobytes())
-    return digest.hexdigest()
 
 
 def _begin(folder: Path, identity: dict) -> None:
@@ -184,18 +185,6 @@ def _read_search(file: Path) -> dict:
             f"Expected {file} to say what a search was begun with. It is damaged ({error}). Name "
             "another folder, or remove this one."
         ) from None
-
-
-def _remove_search(folder: Path) -> None:
-    """Remove a search and nothing else; what says that there is one goes last."""
-    file = folder / SEARCH_FILE
-    if not file.is_file():
-        return
-    project = folder / Path(_read_search(file)["project"]).name
-    if project.is_dir():
-        shutil.rmtree(project)
-    for name in (TABLE_FILE, CONFIG_FILE, SEARCH_FILE):
-        (folder / name).unlink(missing_ok=True)
 
 
 def _report(oracle: EmotionOracle, folder: Path, project: str) -> None:

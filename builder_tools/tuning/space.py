@@ -62,7 +62,10 @@ class SearchSpace:
             if value is not None:
                 object.__setattr__(self, field.name, tuple(value))
         for name, known in _CHOICES.items():
-            _expect_names(name, getattr(self, name), known)
+            values = getattr(self, name)
+            unknown = [value for value in values if value not in known]
+            if unknown or not values or len(set(values)) != len(values):
+                raise ValueError(f"Expected distinct {name} of {list(known)}. Received: {values}.")
         _expect_range("dense_layers", self.dense_layers, 0, 8)
         for name in ("dropout", "label_smoothing"):
             _expect_range(name, getattr(self, name), 0, 0.95)
@@ -70,7 +73,12 @@ class SearchSpace:
             _expect_range(name, getattr(self, name), 1e-12, 1)
         if not self.dense_width or min(self.dense_width) < 1:
             raise ValueError(f"Expected dense_width >= 1. Received: {self.dense_width}.")
-        _expect_layers(self.unfrozen)
+        layers = (ALL_LAYERS,) if self.unfrozen is None else self.unfrozen
+        wrong = [u for u in layers if u != ALL_LAYERS and not (isinstance(u, int) and u >= 0)]
+        if wrong or not layers:
+            raise ValueError(
+                f"Expected unfrozen as numbers of layers or 'all'. Received: {self.unfrozen}."
+            )
 
 
 @dataclass(frozen=True)
@@ -159,22 +167,8 @@ def _number(hp, name: str, bounds: tuple[float, float]) -> float | None:
     return None if value is None else readable(value)
 
 
-def _expect_names(name: str, values: Sequence[str], known) -> None:
-    unknown = [value for value in values if value not in known]
-    if unknown or not values or len(set(values)) != len(values):
-        raise ValueError(f"Expected distinct {name} of {list(known)}. Received: {values}.")
-
-
 def _expect_range(name: str, bounds: tuple, least: float, most: float) -> None:
     if len(bounds) != 2 or not least <= bounds[0] <= bounds[1] <= most:
         raise ValueError(
             f"Expected {name} as (lowest, highest) in {least}...{most}. Received: {bounds}."
         )
-
-
-def _expect_layers(unfrozen: Sequence[int | str] | None) -> None:
-    if unfrozen is None:
-        return
-    wrong = [u for u in unfrozen if u != ALL_LAYERS and not (isinstance(u, int) and u >= 0)]
-    if wrong or not unfrozen:
-        raise ValueError(f"Expected unfrozen as numbers of layers or 'all'. Received: {unfrozen}.")

@@ -110,28 +110,24 @@ def _row(trial, folder: Path) -> dict:
         name: readable(value) if isinstance(value, float) else value
         for name, value in trial.hyperparameters.values.items()
     }
+    last = dict.fromkeys((*FIGURES, *TAKEN))
+    for name in last:
+        if trial.status == "COMPLETED" and trial.metrics.exists(name):
+            last[name] = trial.metrics.get_last_value(name)
+    error = ""
+    if trial.status == "FAILED":
+        # The last line of the trace; over the wire KerasTuner sends none.
+        file = folder / f"trial_{trial.trial_id}" / "error.txt"
+        text = trial.message or (file.read_text(encoding="utf-8") if file.is_file() else "")
+        error = (text.strip() or "unknown: see the worker's messages").splitlines()[-1]
     return {
         "trial": int(trial.trial_id),
         "status": trial.status.lower(),
         "score": trial.score,
-        **{name: _last_value(trial, name) for name in (*FIGURES, *TAKEN)},
+        **last,
         **values,
-        "error": _error(trial, folder),
+        "error": error,
     }
-
-
-def _last_value(trial, name: str) -> float | None:
-    ended = trial.status == "COMPLETED" and trial.metrics.exists(name)
-    return trial.metrics.get_last_value(name) if ended else None
-
-
-def _error(trial, folder: Path) -> str:
-    """Return the last line of a failure's trace; over the wire KerasTuner sends none."""
-    if trial.status != "FAILED":
-        return ""
-    file = folder / f"trial_{trial.trial_id}" / "error.txt"
-    text = trial.message or (file.read_text(encoding="utf-8") if file.is_file() else "")
-    return (text.strip() or "unknown: see the worker's messages").splitlines()[-1]
 
 
 def _effect(done: pd.DataFrame, name: str) -> dict:
@@ -141,23 +137,18 @@ def _effect(done: pd.DataFrame, name: str) -> dict:
     found = {"hyperparameter": name, "trials": len(known), "best": best}
     if values.nunique() < 2 or scores.nunique() < 2:
         return {**found, "association": float("nan"), "direction": 0, "favoured": None}
-    effect = _of_number if pd.api.types.is_numeric_dtype(values) else _of_choice
-    return {**found, **effect(known, name)}
-
-
-def _of_number(known: pd.DataFrame, name: str) -> dict:
-    rho = known[name].rank().corr(known["score"].rank())
-    better = known[known["score"] >= known["score"].median()]
-    return {
-        "association": float(rho**2),
-        "direction": int(np.sign(rho)),
-        "favoured": float(better[name].median()),
-    }
-
-
-def _of_choice(known: pd.DataFrame, name: str) -> dict:
-    scores = known["score"]
-    means = known.groupby(name)["score"].transform("mean")
-    share = ((means - scores.mean()) ** 2).sum() / ((scores - scores.mean()) ** 2).sum()
-    favoured = known.groupby(name)["score"].mean().idxmax()
-    return {"association": float(share), "direction": 0, "favoured": favoured}
+    if pd.api.types.is_numeric_dtype(values):
+        rho = values.rank().corr(scores.rank())
+        better = values[scores >= scores.median()]
+        favoured, direction = float(better.median()), int(np.sign(rho))
+        return {
+            **found,
+            "association": float(rho**2),
+            "direction": direction,
+            "favoured": favoured,
+        }
+    groups = known.groupby(name)["score"]
+    spread = ((scores - scores.mean()) ** 2).sum()
+    share = ((groups.transform("mean") - scores.mean()) ** 2).sum() / spread
+    favoured = groups.mean().idxmax()
+    return {**found, "association": float(share), "direction": 0, "favoured": favoured}

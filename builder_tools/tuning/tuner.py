@@ -8,7 +8,6 @@ trials would be random altogether); a point is not tried twice.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import logging
@@ -17,7 +16,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -82,8 +81,13 @@ class EmotionOracle(BayesianOptimizationOracle):
 
     def populate_space(self, trial_id):
         """Return the next point, a random one where the model proposes a point once more."""
+        from sklearn.exceptions import ConvergenceWarning
+        from threadpoolctl import threadpool_limits
+
         try:
-            with _quiet_on_one_thread():
+            # Thousands of tiny matrix products: more threads only wait for each other.
+            with threadpool_limits(1), warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
                 found = super().populate_space(trial_id)
         except np.linalg.LinAlgError:
             return self._random_populate_space()
@@ -247,17 +251,6 @@ def drop_networks(oracle: EmotionOracle, folder: Path) -> None:
         (run / "last.keras").unlink(missing_ok=True)
         if trial is not best[0]:
             (run / "best.keras").unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _quiet_on_one_thread() -> Iterator[None]:
-    """For thousands of tiny matrix products: more threads only wait for each other."""
-    from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        yield
 
 
 def _count_start(folder: Path) -> None:

@@ -153,7 +153,13 @@ def mini_xception(input_size: int | None, weights: str | None = None) -> keras.M
         x = layers.Conv2D(8, 3, use_bias=False)(x)
         x = layers.Activation("relu")(layers.BatchNormalization()(x))
     for width in (16, 32, 64, 128):
-        x = _separable_module(x, width)
+        shortcut = layers.Conv2D(width, 1, strides=2, padding="same", use_bias=False)(x)
+        shortcut = layers.BatchNormalization()(shortcut)
+        x = layers.SeparableConv2D(width, 3, padding="same", use_bias=False)(x)
+        x = layers.Activation("relu")(layers.BatchNormalization()(x))
+        x = layers.SeparableConv2D(width, 3, padding="same", use_bias=False)(x)
+        x = layers.MaxPooling2D(3, strides=2, padding="same")(layers.BatchNormalization()(x))
+        x = layers.Add()([x, shortcut])
     return backbone_model(inputs, x)
 
 
@@ -168,22 +174,17 @@ def conv_lstm(input_size: int | None, weights: str | None = None) -> keras.Model
     inputs = face_input(input_size)
     x = _convolution(standardised_grey(inputs), 32, 3)
     x = _convolution(layers.MaxPooling2D()(x), 48, 3)
-    x = _glances(x)
-    # Unrolled: nine steps are few, and files that run elsewhere then hold no loop.
-    x = layers.ConvLSTM2D(64, 3, padding="same", return_sequences=True, unroll=True)(x)
-    x = layers.BatchNormalization()(layers.MaxPooling3D((1, 2, 2))(x))
-    x = layers.ConvLSTM2D(96, 3, padding="same", unroll=True)(x)
-    return backbone_model(inputs, x)
-
-
-def _glances(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Return `(n, 9, side, side, c)`: windows of half the side, a quarter apart."""
     step = x.shape[1] // (GLANCES + 1)
     starts = [step * number for number in range(GLANCES)]
     windows = [
         x[:, top : top + 2 * step, left : left + 2 * step] for top in starts for left in starts
     ]
-    return ops.stack(windows, axis=1)
+    x = ops.stack(windows, axis=1)
+    # Unrolled: nine steps are few, and files that run elsewhere then hold no loop.
+    x = layers.ConvLSTM2D(64, 3, padding="same", return_sequences=True, unroll=True)(x)
+    x = layers.BatchNormalization()(layers.MaxPooling3D((1, 2, 2))(x))
+    x = layers.ConvLSTM2D(96, 3, padding="same", unroll=True)(x)
+    return backbone_model(inputs, x)
 
 
 def _convolution(x, width: int, kernel: int, *, stride: int = 1, activation: str = "relu"):
@@ -216,13 +217,3 @@ def _squeeze_excite(x, width: int, *, ratio: int = 8):
     gate = layers.Conv2D(width // ratio, 1, activation="relu")(gate)
     gate = layers.Conv2D(width, 1, activation="sigmoid")(gate)
     return layers.Multiply()([x, gate])
-
-
-def _separable_module(x, width: int):
-    shortcut = layers.Conv2D(width, 1, strides=2, padding="same", use_bias=False)(x)
-    shortcut = layers.BatchNormalization()(shortcut)
-    x = layers.SeparableConv2D(width, 3, padding="same", use_bias=False)(x)
-    x = layers.Activation("relu")(layers.BatchNormalization()(x))
-    x = layers.SeparableConv2D(width, 3, padding="same", use_bias=False)(x)
-    x = layers.MaxPooling2D(3, strides=2, padding="same")(layers.BatchNormalization()(x))
-    return layers.Add()([x, shortcut])

@@ -5,7 +5,6 @@ Kolesnikov et al., 2020, arXiv:1912.11370. The best single model on the Kaggle c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -63,8 +62,17 @@ def load_published(backbone: keras.Model, path: str | Path) -> None:
     Raises:
         ValueError: If an array is missing or of another shape.
     """
+    names = []
+    for layer in backbone.layers:
+        if isinstance(layer, StandardisedConv2D):
+            place = _path(layer.name.replace("_proj", "_a_proj"))
+            names.append((layer.name, [f"resnet/{place}/standardized_conv2d/kernel"]))
+        elif isinstance(layer, layers.GroupNormalization):
+            place = _path(layer.name.removesuffix("norm").removesuffix("_"))
+            group = "/".join(part for part in ("resnet", place, "group_norm") if part)
+            names.append((layer.name, [f"{group}/gamma", f"{group}/beta"]))
     with opened_npz(path) as arrays:
-        set_published(backbone, _published_names(backbone), arrays)
+        set_published(backbone, names, arrays)
 
 
 def zero_framed(x: keras.KerasTensor) -> keras.KerasTensor:
@@ -99,18 +107,6 @@ def _convolution(x, width: int, kernel: int, *, name: str, stride: int = 1):
 def _normalised(x, name: str):
     x = layers.GroupNormalization(32, epsilon=1e-5, name=name)(x)
     return layers.Activation("relu")(x)
-
-
-def _published_names(backbone: keras.Model) -> Iterator[tuple[str, list[str]]]:
-    """Yield each layer's name and the names of its arrays in the file."""
-    for layer in backbone.layers:
-        if isinstance(layer, StandardisedConv2D):
-            place = layer.name.replace("_proj", "_a_proj")
-            yield layer.name, [f"resnet/{_path(place)}/standardized_conv2d/kernel"]
-        elif isinstance(layer, layers.GroupNormalization):
-            place = _path(layer.name.removesuffix("norm").removesuffix("_"))
-            group = "/".join(part for part in ("resnet", place, "group_norm") if part)
-            yield layer.name, [f"{group}/gamma", f"{group}/beta"]
 
 
 def _path(name: str) -> str:

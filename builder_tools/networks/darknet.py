@@ -70,10 +70,20 @@ def load_published(backbone: keras.Model, path: str | Path) -> None:
             f"{YOLO_V3_NUMBERS:,} of YOLOv3. Received: {size / 4:,g}."
         )
     values = np.frombuffer(content, "<f4", expected, HEADER_BYTES[minor])
+    convolutions, normalisations = (
+        [layer for layer in backbone.layers if isinstance(layer, kind)]
+        for kind in (layers.Conv2D, layers.BatchNormalization)
+    )
     filled, start = [], 0
-    for convolution, normalisation in _layer_pairs(backbone):
-        arrays, start = _arrays(convolution, values, start)
-        filled.append((convolution, normalisation, *arrays))
+    for convolution, normalisation in zip(convolutions, normalisations, strict=True):
+        height, width, inward, outward = convolution.kernel.shape
+        beta, gamma, mean, variance = values[start : start + 4 * outward].reshape(4, outward)
+        start += 4 * outward
+        count = height * width * inward * outward
+        kernel = values[start : start + count].reshape(outward, inward, height, width)
+        start += count
+        norm = [gamma, beta, mean, variance]
+        filled.append((convolution, normalisation, norm, kernel.transpose(2, 3, 1, 0)))
     if not np.isfinite(values).all() or any(norm[3].min() < 0 for _, _, norm, _ in filled):
         raise ValueError(
             f"Expected weights of Darknet-53 in {path}. Received: numbers that are not finite, "
@@ -91,21 +101,3 @@ def _convolution(x, width: int, kernel: int, *, stride: int = 1):
     x = layers.Conv2D(width, kernel, strides=stride, padding=padding, use_bias=False)(x)
     x = layers.BatchNormalization(epsilon=1e-5)(x)
     return layers.LeakyReLU(negative_slope=0.1)(x)
-
-
-def _layer_pairs(backbone: keras.Model):
-    convolutions, normalisations = (
-        [layer for layer in backbone.layers if isinstance(layer, kind)]
-        for kind in (layers.Conv2D, layers.BatchNormalization)
-    )
-    return zip(convolutions, normalisations, strict=True)
-
-
-def _arrays(convolution, values: np.ndarray, start: int):
-    """Return a layer's normalisation and kernel from a place of the file, and the place after."""
-    height, width, inward, outward = convolution.kernel.shape
-    beta, gamma, mean, variance = values[start : start + 4 * outward].reshape(4, outward)
-    start += 4 * outward
-    count = height * width * inward * outward
-    kernel = values[start : start + count].reshape(outward, inward, height, width)
-    return ([gamma, beta, mean, variance], kernel.transpose(2, 3, 1, 0)), start + count

@@ -67,24 +67,25 @@ def load_published(backbone: keras.Model, path: str | Path) -> None:
         name: array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
         for name, array in read_pytorch(path).items()
     }
-    names = [(layer.name, _published_names(layer)) for layer in backbone.layers if layer.weights]
-    set_published(backbone, names, arrays)
-
-
-def _published_names(layer: keras.Layer) -> list[str]:
-    parts = ["weight"]
-    if isinstance(layer, layers.BatchNormalization):
-        parts = ["weight", "bias", "running_mean", "running_var"]
-    place = {
+    tops = {
         "stem_conv": "_conv_stem",
         "stem_bn": "_bn0",
         "head_conv": "_conv_head",
         "head_bn": "_bn1",
-    }.get(layer.name)
-    if place is None:
-        _, number, part = layer.name.split("_", 2)
-        place = f"_blocks.{number}._{part}"
-    return [f"{place}.{part}" for part in parts]
+    }
+    names = []
+    for layer in backbone.layers:
+        if not layer.weights:
+            continue
+        place = tops.get(layer.name)
+        if place is None:
+            _, number, part = layer.name.split("_", 2)
+            place = f"_blocks.{number}._{part}"
+        parts = ["weight"]
+        if isinstance(layer, layers.BatchNormalization):
+            parts = ["weight", "bias", "running_mean", "running_var"]
+        names.append((layer.name, [f"{place}.{part}" for part in parts]))
+    set_published(backbone, names, arrays)
 
 
 def _block(x, number: int, kernel: int, stride: int, expansion: int, width: int):

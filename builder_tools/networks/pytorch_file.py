@@ -103,21 +103,19 @@ def _read(file: BinaryIO) -> dict[str, np.ndarray]:
     if not isinstance(tensors, dict) or not all(isinstance(t, _Tensor) for t in tensors.values()):
         raise ValueError("it holds other things than named tensors")
     kinds = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
-    contents = {key: _content(file, kinds[key]) for key in keys}
+    contents = {}
+    for key in keys:
+        stored, announced = np.dtype(kinds[key].kind), kinds[key].count
+        (count,) = struct.unpack("<q", file.read(8))
+        if count != announced:
+            raise ValueError(f"{count} numbers where {announced} were announced")
+        content = file.read(max(count, 0) * stored.itemsize)
+        if len(content) != count * stored.itemsize:
+            raise ValueError("it ends too early")
+        contents[key] = np.frombuffer(content, stored)
     if file.read(1):
         raise ValueError("it goes on after its last tensor")
     return {name: _array(contents[t.storage.key], t) for name, t in tensors.items()}
-
-
-def _content(file: BinaryIO, storage: _Storage) -> np.ndarray:
-    (count,) = struct.unpack("<q", file.read(8))
-    if count != storage.count:
-        raise ValueError(f"{count} numbers where {storage.count} were announced")
-    stored = np.dtype(storage.kind)
-    content = file.read(max(count, 0) * stored.itemsize)
-    if len(content) != count * stored.itemsize:
-        raise ValueError("it ends too early")
-    return np.frombuffer(content, stored)
 
 
 def _array(content: np.ndarray, tensor: _Tensor) -> np.ndarray:

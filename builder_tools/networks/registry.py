@@ -276,7 +276,9 @@ def build_network(
         ValueError: If name, size or weights do not fit.
         ConnectionError: If published weights can neither be found here nor fetched.
     """
-    spec = _known(name)
+    if name not in NETWORKS:
+        raise ValueError(f"Expected one of {list(NETWORKS)}. Received: network={name!r}.")
+    spec = NETWORKS[name]
     if input_size is None and not spec.any_size:
         input_size = spec.input_size
     if input_size is not None and input_size < spec.min_size:
@@ -296,9 +298,3 @@ def build_network(
     if weights is not None and not published:
         load_backbone_weights(backbone, weights, spec.readers)
     return with_head(backbone, head, num_classes, name=name)
-
-
-def _known(name: str) -> NetworkSpec:
-    if name not in NETWORKS:
-        raise ValueError(f"Expected one of {list(NETWORKS)}. Received: network={name!r}.")
-    return NETWORKS[name]

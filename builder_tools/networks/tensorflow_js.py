@@ -38,7 +38,9 @@ def read_tensorflow_js(
         raise ValueError(
             f"Expected a TensorFlow.js manifest of weights. Received: {manifest} ({error!r})."
         ) from error
-    files = [Path(data)] if data else [manifest.with_name(name) for name in _named(groups)]
+    # Without folders: only files beside the manifest are read.
+    named = [Path(path).name for group in groups for path in group.get("paths", [])]
+    files = [Path(data)] if data else [manifest.with_name(name) for name in named]
     missing = [str(file) for file in files if not file.is_file()]
     if missing:
         raise FileNotFoundError(
@@ -60,11 +62,6 @@ def read_tensorflow_js(
             values = values * np.float32(quantisation["scale"]) + np.float32(quantisation["min"])
         arrays[name] = values.astype(np.int32 if values.dtype.kind == "i" else np.float32)
     return arrays
-
-
-def _named(groups: list[dict]) -> list[str]:
-    """Return the names of a manifest's files, without folders: only files beside it are read."""
-    return [Path(path).name for group in groups for path in group.get("paths", [])]
 
 
 def _layout(weight: dict) -> tuple[str, tuple[int, ...], np.dtype, dict | None]:

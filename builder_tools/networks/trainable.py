@@ -28,18 +28,14 @@ def set_trainable(network: keras.Model, what: str | int) -> keras.Model:
     """
     backbone = network.get_layer("backbone")
     layers = backbone.layers
-    first = len(layers) - _count(what, len(layers))
+    count = {"all": len(layers), "head": 0}.get(what, what)
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= len(layers):
+        raise ValueError(
+            f"Expected 'all', 'head' or a number of layers in 0...{len(layers)}. "
+            f"Received: {what!r}."
+        )
+    first = len(layers) - count
     network.trainable = True
     for position, layer in enumerate(layers):
         layer.trainable = position >= first and layer.name not in FIXED_LAYERS
     return network
-
-
-def _count(what: str | int, available: int) -> int:
-    names = {"all": available, "head": 0}
-    count = names.get(what, what)
-    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= available:
-        raise ValueError(
-            f"Expected 'all', 'head' or a number of layers in 0...{available}. Received: {what!r}."
-        )
-    return count

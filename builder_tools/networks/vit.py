@@ -7,7 +7,6 @@ loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +87,24 @@ def load_published(backbone: keras.Model, path: str | Path) -> None:
     if places in arrays:
         length = backbone.get_layer("places").table.shape[1]
         arrays[places] = resized_places(arrays[places], length)
-    set_published(backbone, _published_names(BASE_8.depth), arrays)
+    names = [
+        ("embedding", ["embedding/kernel", "embedding/bias"]),
+        ("class_token", ["cls"]),
+        ("places", [places]),
+    ]
+    for number in range(BASE_8.depth):
+        file, layer = f"Transformer/encoderblock_{number}", f"block_{number}"
+        attention = f"{file}/MultiHeadDotProductAttention_1"
+        parts = [f"{attention}/{part}" for part in ("query", "key", "value", "out")]
+        names += [
+            (f"{layer}_norm_1", _scale_and_bias(f"{file}/LayerNorm_0")),
+            (f"{layer}_attention", [f"{part}/{a}" for part in parts for a in KERNEL_BIAS]),
+            (f"{layer}_norm_2", _scale_and_bias(f"{file}/LayerNorm_2")),
+            (f"{layer}_dense_1", [f"{file}/MlpBlock_3/Dense_0/{a}" for a in KERNEL_BIAS]),
+            (f"{layer}_dense_2", [f"{file}/MlpBlock_3/Dense_1/{a}" for a in KERNEL_BIAS]),
+        ]
+    names.append(("norm", _scale_and_bias("Transformer/encoder_norm")))
+    set_published(backbone, names, arrays)
 
 
 def resized_places(places: np.ndarray, length: int) -> np.ndarray:
@@ -166,39 +182,18 @@ def _embedded(x: keras.KerasTensor, shape: TransformerShape) -> keras.KerasTenso
 
 def _encoded(tokens, shape: TransformerShape, *, dropout: float = 0.0):
     for block in range(shape.depth):
-        tokens = _block(tokens, shape, f"block_{block}", dropout)
+        name = f"block_{block}"
+        x = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm_1")(tokens)
+        x = layers.MultiHeadAttention(
+            shape.heads, shape.width // shape.heads, dropout=dropout, name=f"{name}_attention"
+        )(x, x)
+        tokens = layers.Add(name=f"{name}_add_1")([tokens, x])
+        x = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm_2")(tokens)
+        x = layers.Dense(4 * shape.width, activation=tanh_gelu, name=f"{name}_dense_1")(x)
+        x = layers.Dense(shape.width, name=f"{name}_dense_2")(x)
+        x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
+        tokens = layers.Add(name=f"{name}_add_2")([tokens, x])
     return layers.LayerNormalization(epsilon=1e-6, name="norm")(tokens)
-
-
-def _block(tokens, shape: TransformerShape, name: str, dropout: float):
-    x = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm_1")(tokens)
-    x = layers.MultiHeadAttention(
-        shape.heads, shape.width // shape.heads, dropout=dropout, name=f"{name}_attention"
-    )(x, x)
-    tokens = layers.Add(name=f"{name}_add_1")([tokens, x])
-    x = layers.LayerNormalization(epsilon=1e-6, name=f"{name}_norm_2")(tokens)
-    x = layers.Dense(4 * shape.width, activation=tanh_gelu, name=f"{name}_dense_1")(x)
-    x = layers.Dense(shape.width, name=f"{name}_dense_2")(x)
-    x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
-    return layers.Add(name=f"{name}_add_2")([tokens, x])
-
-
-def _published_names(depth: int) -> Iterator[tuple[str, list[str]]]:
-    """Yield each layer's name and the names of its arrays in the file."""
-    yield "embedding", ["embedding/kernel", "embedding/bias"]
-    yield "class_token", ["cls"]
-    yield "places", ["Transformer/posembed_input/pos_embedding"]
-    for number in range(depth):
-        file, layer = f"Transformer/encoderblock_{number}", f"block_{number}"
-        attention = f"{file}/MultiHeadDotProductAttention_1"
-        parts = ("query", "key", "value", "out")
-        yield f"{layer}_norm_1", _scale_and_bias(f"{file}/LayerNorm_0")
-        yield f"{layer}_attention", [f"{attention}/{p}/{a}" for p in parts for a in KERNEL_BIAS]
-        yield f"{layer}_norm_2", _scale_and_bias(f"{file}/LayerNorm_2")
-        for dense in (1, 2):
-            names = [f"{file}/MlpBlock_3/Dense_{dense - 1}/{a}" for a in KERNEL_BIAS]
-            yield f"{layer}_dense_{dense}", names
-    yield "norm", _scale_and_bias("Transformer/encoder_norm")
 
 
 KERNEL_BIAS = ("kernel", "bias")

@@ -117,13 +117,17 @@ def set_published(
         ValueError: If an array is missing or of another size.
     """
     for layer_name, array_names in names:
-        layer = backbone.get_layer(layer_name)
-        layer.set_weights(
-            [
-                _array(arrays, name, tuple(weight.shape))
-                for name, weight in zip(array_names, layer.weights, strict=True)
-            ]
-        )
+        layer, values = backbone.get_layer(layer_name), []
+        for name, weight in zip(array_names, layer.weights, strict=True):
+            if name not in arrays:
+                raise ValueError(
+                    f"Expected an array {name!r} in the file. Received: {list(arrays)[:5]}..."
+                )
+            array, shape = arrays[name], tuple(weight.shape)
+            if np.squeeze(array).shape != tuple(side for side in shape if side != 1):
+                raise ValueError(f"Expected {name!r} of shape {shape}. Received: {array.shape}.")
+            values.append(array.reshape(shape))
+        layer.set_weights(values)
 
 
 @contextmanager
@@ -145,15 +149,6 @@ def explained_offline(network: str, source: str) -> Iterator[None]:
         ) from error
 
 
-def _array(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...]) -> np.ndarray:
-    if name not in arrays:
-        raise ValueError(f"Expected an array {name!r} in the file. Received: {list(arrays)[:5]}...")
-    array = arrays[name]
-    if np.squeeze(array).shape != tuple(side for side in shape if side != 1):
-        raise ValueError(f"Expected {name!r} of shape {shape}. Received: {array.shape}.")
-    return array.reshape(shape)
-
-
 def _load_keras_file(backbone: keras.Model, path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
@@ -165,13 +160,23 @@ def _load_keras_file(backbone: keras.Model, path: Path) -> None:
             f"Expected a whole .keras file. Received: {path}, which is none, or was cut or "
             f"changed ({damaged})."
         )
-    source = keras.saving.load_model(path, compile=False)
+    source, expected = keras.saving.load_model(path, compile=False), _shapes(backbone)
     if any(layer.name == "backbone" for layer in source.layers):
         source = source.get_layer("backbone")
-    elif _shapes(source) != _shapes(backbone) and isinstance(source.layers[-1], keras.layers.Dense):
+    elif _shapes(source) != expected and isinstance(source.layers[-1], keras.layers.Dense):
         # A whole network without nested backbone: what stands before its last layer.
         source = keras.Model(source.inputs, source.layers[-1].input)
-    _refuse_other_shapes(source, backbone, path)
+    found = _shapes(source)
+    if found != expected:
+        pairs = enumerate(zip(found, expected, strict=False))
+        shorter = min(len(found), len(expected))
+        differing = next((n for n, (one, other) in pairs if one != other), shorter)
+        raise ValueError(
+            f"Expected weights of a backbone with {len(expected)} arrays in {path}. Received: "
+            f"{len(found)} arrays; the first to differ is number {differing}: "
+            f"{found[differing : differing + 1]} in the file, "
+            f"{expected[differing : differing + 1]} in the network."
+        )
     backbone.set_weights(source.get_weights())
 
 
@@ -191,22 +196,6 @@ def _load_h5_file(backbone: keras.Model, path: Path) -> None:
 
 def _shapes(model: keras.Model) -> list[tuple[int, ...]]:
     return [tuple(weight.shape) for weight in model.weights]
-
-
-def _refuse_other_shapes(source: keras.Model, backbone: keras.Model, path: Path) -> None:
-    found, expected = _shapes(source), _shapes(backbone)
-    if found == expected:
-        return
-    pairs = enumerate(zip(found, expected, strict=False))
-    differing = next(
-        (n for n, (one, other) in pairs if one != other), min(map(len, (found, expected)))
-    )
-    raise ValueError(
-        f"Expected weights of a backbone with {len(expected)} arrays in {path}. Received: "
-        f"{len(found)} arrays; the first to differ is number {differing}: "
-        f"{found[differing : differing + 1]} in the file, "
-        f"{expected[differing : differing + 1]} in the network."
-    )
 
 
 def _first_line(error: Exception) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -58,14 +57,13 @@ class FaceCutter:
 
     def cut(self, image_rgb: np.ndarray) -> np.ndarray:
         """Return the image as it is balanced and written, `(H, W, 3)` uint8 RGB."""
-        image = image_rgb if self.detector is None else self._largest_face(image_rgb)
+        image = image_rgb
+        if self.detector is not None:
+            from builder_tools.cleaning.looking import find_faces
+
+            if faces := find_faces(self.detector, image):
+                image = crop(image, face_square(faces[0].box, self.detector))
         return image if self.size_px is None else resize_square(image, self.size_px)
-
-    def _largest_face(self, image_rgb: np.ndarray) -> np.ndarray:
-        from builder_tools.cleaning.looking import find_faces
-
-        faces = find_faces(self.detector, image_rgb)
-        return crop(image_rgb, face_square(faces[0].box, self.detector)) if faces else image_rgb
 
 
 @dataclass(frozen=True)
@@ -220,10 +218,15 @@ class _Job:
         for numbers, images in made_chunks(faces, table, gen_model=self.gen_model, seed=self.seed):
             for number, image in zip(numbers, images, strict=True):
                 made = made_of[number]
-                place = writer.place(_made_stem(made, names, number), ".png")
+                parent, neighbour = names[made.parent], ""
+                stem = f"aug_{Path(parent).stem[:MAX_STEM]}"
+                if made.origin == INTERPOLATED:
+                    neighbour = names[made.neighbour]
+                    parents = (Path(name).stem[:MAX_STEM] for name in (parent, neighbour))
+                    stem = f"smote_{'_'.join(parents)}"
+                place = writer.place(f"{stem}_{number}", ".png")
                 write_image(place, image)
-                neighbour = names[made.neighbour] if made.origin == INTERPOLATED else ""
-                facts = made.origin, names[made.parent], neighbour, round(float(made.weight), 6)
+                facts = made.origin, parent, neighbour, round(float(made.weight), 6)
                 rows.append(self._row(place, kept, *facts))
         return rows
 
@@ -246,13 +249,6 @@ class _Job:
         split, emotion = part["split"].iloc[0], part["emotion"].iloc[0]
         file = place.relative_to(self.out).as_posix()
         return file, split, emotion, origin, parent, neighbour, weight
-
-
-def _made_stem(made: NamedTuple, names: np.ndarray, number: int) -> str:
-    parent = Path(names[made.parent]).stem[:MAX_STEM]
-    if made.origin != INTERPOLATED:
-        return f"aug_{parent}_{number}"
-    return f"smote_{parent}_{Path(names[made.neighbour]).stem[:MAX_STEM]}_{number}"
 
 
 def _stacked(images: list[np.ndarray], names: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from builder_tools.balancing.neighbours import (
-    Pairs,
     Search,
     border_chances,
     draw_pairs,
@@ -66,25 +65,20 @@ def made_parts(
     """
     parts = []
     if plan.num_interpolated:
-        pairs = _pairs(images, labels, plan, search, seed, common)
+        chances = None
+        if common is None:
+            features = features_of(images[plan.parents], search, seed)
+        else:
+            features = common[plan.parents]
+            chances = border_chances(common, labels, plan.parents, search)
+        count = plan.num_interpolated
+        pairs = draw_pairs(features, count, search, seed, label=plan.label, chances=chances)
         parents, neighbours = plan.parents[pairs.parents], plan.parents[pairs.neighbours]
         parts.append(part_of(labels[parents], INTERPOLATED, parents, neighbours, pairs.weights))
     if plan.num_augmented:
         parents = plan.parents[each_in_turn(len(plan.parents), plan.num_augmented, seed)]
         parts.append(part_of(labels[parents], AUGMENTED, parents))
     return parts
-
-
-def _pairs(images, labels, plan: ClassPlan, search: Search, seed: int, common) -> Pairs:
-    chances = None
-    if common is None:
-        features = features_of(images[plan.parents], search, seed)
-    else:
-        features = common[plan.parents]
-        chances = border_chances(common, labels, plan.parents, search)
-    return draw_pairs(
-        features, plan.num_interpolated, search, seed, label=plan.label, chances=chances
-    )
 
 
 def each_in_turn(size: int, count: int, seed: int) -> np.ndarray:
@@ -133,14 +127,12 @@ def made_chunks(
         for start in range(0, len(part), size):
             chunk = part.iloc[start : start + size]
             parents = images[chunk["parent"].to_numpy()]
-            yield chunk["row"].to_numpy(), _make(parents, images, chunk, model)
-
-
-def _make(parents: np.ndarray, images: np.ndarray, chunk: pd.DataFrame, model) -> np.ndarray:
-    if model is not None:
-        return augment(parents, model)
-    others = images[chunk["neighbour"].to_numpy()]
-    return interpolate(parents, others, chunk["weight"].to_numpy())
+            if model is not None:
+                found = augment(parents, model)
+            else:
+                others = images[chunk["neighbour"].to_numpy()]
+                found = interpolate(parents, others, chunk["weight"].to_numpy())
+            yield chunk["row"].to_numpy(), found
 
 
 def interpolate(images: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -167,7 +159,11 @@ def augment(images: np.ndarray, gen_model: Callable) -> np.ndarray:
         ValueError: If the model gives another shape, or numbers that are not finite.
     """
     batch = images[..., None] if images.ndim == 3 else images
-    found = _as_numpy(gen_model(batch.astype(np.float32), training=True))
+    found = gen_model(batch.astype(np.float32), training=True)
+    if not isinstance(found, np.ndarray):
+        import keras
+
+        found = keras.ops.convert_to_numpy(found)
     if found.shape != batch.shape or not np.isfinite(found).all():
         raise ValueError(
             f"Expected gen_model to give finite images {batch.shape}. Received: "
@@ -205,14 +201,6 @@ def carry_targets(provenance: pd.DataFrame, targets: np.ndarray) -> np.ndarray:
     share = share.reshape(-1, *[1] * (targets.ndim - 1))
     own[mixed] += share * (targets[neighbours[mixed]] - own[mixed])
     return own
-
-
-def _as_numpy(images) -> np.ndarray:
-    if isinstance(images, np.ndarray):
-        return images
-    import keras
-
-    return keras.ops.convert_to_numpy(images)
 
 
 def default_model(seed: int) -> Callable:

@@ -76,9 +76,20 @@ def features_of(images: np.ndarray, search: Search, seed: int) -> np.ndarray:
         ValueError: If `embed` does not give one row of numbers an image.
     """
     if search.space == "embedding":
-        return _embedded(images, search.embed)
+        features = np.asarray(search.embed(images), np.float32)
+        if features.ndim != 2 or len(features) != len(images) or not np.isfinite(features).all():
+            raise ValueError(
+                f"Expected embed to give finite features ({len(images)}, d). Received: "
+                f"shape={features.shape}."
+            )
+        return features
     pixels = images.reshape(len(images), -1).astype(np.float32)
-    return pixels if search.space == "pixel" else _principal_components(pixels, seed)
+    if search.space == "pixel":
+        return pixels
+    from sklearn.decomposition import PCA
+
+    components = min(PCA_COMPONENTS, *pixels.shape)
+    return PCA(components, svd_solver="randomized", random_state=seed).fit_transform(pixels)
 
 
 def draw_pairs(
@@ -110,7 +121,12 @@ def draw_pairs(
     draws = np.random.RandomState(seed)
     candidates = np.arange(len(features))
     if search.kind == "adasyn":
-        parents = np.repeat(candidates, _apportion(chances, count))
+        # In proportion to the chances, by largest remainders, so that it comes out exactly.
+        exact = chances / chances.sum() * count
+        shares = np.floor(exact).astype(int)
+        order = np.argsort(shares - exact, kind="stable")
+        shares[order[: count - shares.sum()]] += 1
+        parents = np.repeat(candidates, shares)
         columns = draws.choice(k, size=count)
         return Pairs(parents, nearest[parents, columns], draws.uniform(size=count))
     if search.kind == "borderline":
@@ -149,7 +165,10 @@ def border_chances(
     k = min(wanted, len(features) - 1)
     index = NearestNeighbors(n_neighbors=k + 1).fit(features)
     nearest = index.kneighbors(features[rows], return_distance=False)
-    others = _without_self(nearest, rows, k)
+    # Without each row's own number, or the farthest where twins pushed it out of the list.
+    own = nearest == rows[:, None]
+    own[~own.any(axis=1), -1] = True
+    others = nearest[~own].reshape(len(rows), k)
     strangers = (labels[others] != labels[rows[0]]).sum(axis=1)
     if search.kind == "borderline":
         chances = ((strangers >= k / 2) & (strangers < k)).astype(np.float64)
@@ -159,36 +178,3 @@ def border_chances(
         return chances
     logger.warning("class %r: none stands at the border, all are parents", labels[rows[0]])
     return np.ones(len(rows))
-
-
-def _without_self(nearest: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
-    """Drop each row's own number, or the farthest where twins pushed it out of the list."""
-    own = nearest == rows[:, None]
-    own[~own.any(axis=1), -1] = True
-    return nearest[~own].reshape(len(rows), k)
-
-
-def _apportion(chances: np.ndarray, count: int) -> np.ndarray:
-    """Split a number in proportion, by largest remainders, so that it comes out exactly."""
-    exact = chances / chances.sum() * count
-    whole = np.floor(exact).astype(int)
-    order = np.argsort(whole - exact, kind="stable")
-    whole[order[: count - whole.sum()]] += 1
-    return whole
-
-
-def _embedded(images: np.ndarray, embed: Callable) -> np.ndarray:
-    features = np.asarray(embed(images), np.float32)
-    if features.ndim != 2 or len(features) != len(images) or not np.isfinite(features).all():
-        raise ValueError(
-            f"Expected embed to give finite features ({len(images)}, d). Received: "
-            f"shape={features.shape}."
-        )
-    return features
-
-
-def _principal_components(pixels: np.ndarray, seed: int) -> np.ndarray:
-    from sklearn.decomposition import PCA
-
-    components = min(PCA_COMPONENTS, *pixels.shape)
-    return PCA(components, svd_solver="randomized", random_state=seed).fit_transform(pixels)

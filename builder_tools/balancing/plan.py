@@ -71,9 +71,12 @@ def plan_classes(
     count = int(sizes.max()) if count is None else expect_count(count)
     for label in names:
         rows = np.flatnonzero(labels == label)
-        yield _plan_class(
-            label.item() if hasattr(label, "item") else label, rows, count, shares, seed
-        )
+        label = label.item() if hasattr(label, "item") else label
+        if count >= len(rows):
+            yield plan_made(label, rows, count - len(rows), shares, seed)
+        else:
+            kept = np.random.default_rng(seed).permutation(rows)[:count]
+            yield ClassPlan(label, np.sort(kept), rows[:0], 0, 0)
 
 
 def expect_count(count: int) -> int:
@@ -110,25 +113,13 @@ def plan_made(
     shuffled = np.random.default_rng(seed).permutation(rows)
     parents = np.sort(shuffled[round(shares.train_part * len(rows)) :])
     interpolated = round(shares.modify_coef * missing)
-    plan = ClassPlan(label, rows, parents, interpolated, missing - interpolated)
-    _expect_parents(plan)
-    return plan
-
-
-def _plan_class(label, rows: np.ndarray, count: int, shares: Shares, seed: int) -> ClassPlan:
-    if count >= len(rows):
-        return plan_made(label, rows, count - len(rows), shares, seed)
-    kept = np.random.default_rng(seed).permutation(rows)[:count]
-    return ClassPlan(label, np.sort(kept), rows[:0], 0, 0)
-
-
-def _expect_parents(plan: ClassPlan) -> None:
-    needed = 2 if plan.num_interpolated else 1
-    if len(plan.parents) < needed:
+    needed = 2 if interpolated else 1
+    if len(parents) < needed:
         raise ValueError(
-            f"Expected at least {needed} image{'s' * (needed > 1)} of class {plan.label!r} to "
-            f"make {plan.num_interpolated} by interpolation and {plan.num_augmented} by "
-            f"augmentation. Received: {len(plan.parents)} of its {len(plan.kept)} (train_part "
+            f"Expected at least {needed} image{'s' * (needed > 1)} of class {label!r} to "
+            f"make {interpolated} by interpolation and {missing - interpolated} by "
+            f"augmentation. Received: {len(parents)} of its {len(rows)} (train_part "
             "holds the others out). Try a lower train_part, modify_coef=0 (one image is enough "
             "to augment), or more images of the class."
         )
+    return ClassPlan(label, rows, parents, interpolated, missing - interpolated)

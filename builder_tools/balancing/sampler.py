@@ -83,7 +83,14 @@ class FaceSampler(BaseOverSampler):
         return super()._check_X_y(X, y, accept_sparse=False)
 
     def _fit_resample(self, X, y):
-        faces = X if self.image_shape is None else self._as_images(X)
+        faces = X
+        if self.image_shape is not None:
+            if np.prod(self.image_shape) != X.shape[1]:
+                raise ValueError(
+                    f"Expected rows of {np.prod(self.image_shape)} numbers for "
+                    f"image_shape={self.image_shape}. Received: rows of {X.shape[1]}."
+                )
+            faces = X.reshape(len(X), *self.image_shape)
         shares = Shares(self.train_part, self.modify_coef)
         search = Search(self.space, self.kind, self.k_neighbors, self.embed)
         seed = self.random_state
@@ -112,11 +119,3 @@ class FaceSampler(BaseOverSampler):
             images = augment(faces[part["parent"].to_numpy()], model)
             found[part["row"]] = images.reshape(len(part), -1)
         return found
-
-    def _as_images(self, X: np.ndarray) -> np.ndarray:
-        if np.prod(self.image_shape) != X.shape[1]:
-            raise ValueError(
-                f"Expected rows of {np.prod(self.image_shape)} numbers for "
-                f"image_shape={self.image_shape}. Received: rows of {X.shape[1]}."
-            )
-        return X.reshape(len(X), *self.image_shape)

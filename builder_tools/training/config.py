@@ -137,8 +137,26 @@ class TrainingConfig:
     mse_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        self._expect_names()
-        self._expect_stages()
+        known = {
+            "network": NETWORKS,
+            "optimizer": OPTIMIZERS,
+            "schedule": SCHEDULES,
+            "monitor": MONITORS,
+            "keep": KEEP,
+            "precision": PRECISIONS,
+        }
+        for name, names in known.items():
+            if getattr(self, name) not in names:
+                raise ValueError(
+                    f"Expected {name} of {list(names)}. Received: {getattr(self, name)!r}."
+                )
+        if not self.stages or min(min(s.size, s.epochs) for s in self.stages) < 1:
+            raise ValueError(f"Expected stages of at least 1 px and 1 epoch. Got: {self.stages}.")
+        if self.input_size is None and not NETWORKS[self.network].any_size:
+            raise ValueError(
+                f"Expected one image size: {self.network!r} is built for a fixed one. "
+                f"Received: {[stage.size for stage in self.stages]} px."
+            )
         self._expect_numbers()
         self._expect_task()
         self._expect_cacheable()
@@ -194,30 +212,6 @@ class TrainingConfig:
     def to_dict(self) -> dict:
         """Return the configuration as plain JSON values."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
-
-    def _expect_names(self) -> None:
-        known = {
-            "network": NETWORKS,
-            "optimizer": OPTIMIZERS,
-            "schedule": SCHEDULES,
-            "monitor": MONITORS,
-            "keep": KEEP,
-            "precision": PRECISIONS,
-        }
-        for name, names in known.items():
-            if getattr(self, name) not in names:
-                raise ValueError(
-                    f"Expected {name} of {list(names)}. Received: {getattr(self, name)!r}."
-                )
-
-    def _expect_stages(self) -> None:
-        if not self.stages or min(min(s.size, s.epochs) for s in self.stages) < 1:
-            raise ValueError(f"Expected stages of at least 1 px and 1 epoch. Got: {self.stages}.")
-        if self.input_size is None and not NETWORKS[self.network].any_size:
-            raise ValueError(
-                f"Expected one image size: {self.network!r} is built for a fixed one. "
-                f"Received: {[stage.size for stage in self.stages]} px."
-            )
 
     def _expect_numbers(self) -> None:
         lowest = {"batch_size": 1, "warmup_epochs": 0, "focal_gamma": 0, "weight_decay": 0}

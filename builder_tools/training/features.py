@@ -54,7 +54,11 @@ def split_at_frozen(network: keras.Model) -> tuple[keras.Model, keras.Model] | N
         where nothing with weights lies below a cut.
     """
     backbone = network.get_layer("backbone")
-    changing = [_changes(layer) for layer in backbone.layers]
+    changing = [
+        bool(layer.trainable_weights)
+        or any(variable.name == "seed_generator_state" for variable in layer.variables)
+        for layer in backbone.layers
+    ]
     if not any(changing):
         pooled = network.get_layer("dropout").input
         return keras.Model(network.input, pooled), keras.Model(pooled, network.output)
@@ -107,7 +111,9 @@ def cached_features(
         strength = dataclasses.asdict(config.augmentation)
         about |= {"augmentation": strength, "degrade": config.degrade, "seed": config.seed}
     shape = (len(faces), *below.compute_output_shape((1, size, size, 3))[1:])
-    files = [cache_folder() / "features" / f"{_key(about, copy)}.npy" for copy in range(copies)]
+    texts = [json.dumps({**about, "copy": copy}, sort_keys=True) for copy in range(copies)]
+    keys = [hashlib.sha256(text.encode()).hexdigest()[:32] for text in texts]
+    files = [cache_folder() / "features" / f"{key}.npy" for key in keys]
     _make_room(files, math.prod(shape) * dtype.itemsize)
     channels = 1 if len(faces.shape) == 3 else 3
     model = with_augmentation(
@@ -119,11 +125,6 @@ def cached_features(
             _write(file, chunks, shape, dtype)
         os.utime(file)
     return FeatureCopies([np.load(file, mmap_mode="r") for file in files])
-
-
-def _changes(layer: keras.Layer) -> bool:
-    draws = any(variable.name == "seed_generator_state" for variable in layer.variables)
-    return draws or bool(layer.trainable_weights)
 
 
 def _narrowest(layers: list[keras.Layer], end: int) -> keras.KerasTensor | None:
@@ -164,11 +165,6 @@ def _layer_texts(model: keras.Model) -> Iterator[str]:
             continue
         config = {name: v for name, v in layer.get_config().items() if name != "name"}
         yield f"{type(layer).__name__} {json.dumps(config, sort_keys=True, default=str)}"
-
-
-def _key(about: dict, copy: int) -> str:
-    text = json.dumps({**about, "copy": copy}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _make_room(files: list[Path], file_bytes: int) -> None:

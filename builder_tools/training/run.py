@@ -157,7 +157,9 @@ class _Session:
                 if phase.number and self.config.keep == "best":
                     self.folder.restore_best(network)
                 self._compile(network, phase)
-            self._fit_phase(network, phase, max(done, phase.first_epoch))
+            for stage, first, last in phase.stage_epochs():
+                if done < last and not has_stopped(self._rows(last), self.config, phase):
+                    self._fit_stage(network, phase, stage, max(first, done), last)
             done = phase.end_epoch
         if self.config.keep == "best":
             self.folder.restore_best(network)
@@ -174,18 +176,15 @@ class _Session:
             weights=weights,
         )
         if weights == PRETRAINED and NETWORKS[self.config.network].folded:
-            self._restore_batch_norm(network)
+            rows = np.random.default_rng(self.config.seed).permutation(len(self.train.images))
+            faces = self.train.images[rows[:CALIBRATION_FACES]]
+            faces = np.repeat(faces[..., None], 3, axis=-1) if faces.ndim == 3 else faces
+            sides = (self.config.stages[0].size,) * 2
+            faces = keras.ops.image.resize(faces.astype(np.float32), sides, antialias=True)
+            restore_batch_norm(network.get_layer("backbone"), keras.ops.convert_to_numpy(faces))
         if self.config.batch_norm_momentum is not None:
             set_batch_norm_momentum(network, self.config.batch_norm_momentum)
         return network
-
-    def _restore_batch_norm(self, network: keras.Model) -> None:
-        rows = np.random.default_rng(self.config.seed).permutation(len(self.train.images))
-        faces = self.train.images[rows[:CALIBRATION_FACES]]
-        faces = np.repeat(faces[..., None], 3, axis=-1) if faces.ndim == 3 else faces
-        size = self.config.stages[0].size
-        faces = keras.ops.image.resize(faces.astype(np.float32), (size, size), antialias=True)
-        restore_batch_norm(network.get_layer("backbone"), keras.ops.convert_to_numpy(faces))
 
     def _rows(self, done: int) -> list[dict]:
         return [row for row in self.folder.history() if row["epoch"] < done]
@@ -211,12 +210,6 @@ class _Session:
         )
         network.compile(optimizer, build_loss(config, self.train.targets))
         optimizer.build(network.trainable_variables)
-
-    def _fit_phase(self, network: keras.Model, phase: Phase, start: int) -> None:
-        for stage, first, last in phase.stage_epochs():
-            stopped = has_stopped(self._rows(last), self.config, phase)
-            if start < last and not stopped:
-                self._fit_stage(network, phase, stage, max(first, start), last)
 
     def _fit_stage(self, network, phase: Phase, stage: Stage, first: int, last: int) -> None:
         config, train, valid = self.config, self.train.images, self.valid.images
@@ -258,23 +251,20 @@ class _Session:
 
     def _batches(self, images, changes: BatchChanges | None = None) -> FaceBatches:
         targets, config = self.train.targets, self.config
+        in_memory = isinstance(self.train.images, np.ndarray)
+        # TensorFlow reads ahead on its own.
+        ahead = in_memory and keras.backend.backend() == "tensorflow"
         options = {
             "batch_size": config.batch_size,
             "shuffle_seed": config.seed,
             "balanced": config.balanced_batches,
             "classes": self.task.split(targets)[0],
-            "workers": self._readers(),
+            "workers": 1 if ahead else READERS,
             "changes": changes or None,
         }
         if config.epoch_faces is None:
             return FaceBatches(images, targets, **options)
         return StreamedBatches(images, targets, epoch_faces=config.epoch_faces, **options)
-
-    def _readers(self) -> int:
-        """Return how many threads make batches: TensorFlow reads ahead on its own."""
-        if isinstance(self.train.images, np.ndarray) and keras.backend.backend() == "tensorflow":
-            return 1
-        return READERS
 
     def _callbacks(self, network, phase, stage) -> list[keras.callbacks.Callback]:
         data = {"faces": len(self.train.images), "steps": self.steps}

@@ -34,7 +34,9 @@ def table_samples(table: ImageTable, split: str, *, size_px: int, soft: bool = T
     indices = part.table["index"].to_numpy(np.int64)
     in_memory = part.images is not None and (indices >= 0).all()
     images = part.images[indices] if in_memory else part.resized(size_px)
-    return Samples(images, _targets(part, soft))
+    if soft and part.votes is not None and part.emotions == NINE_EMOTIONS:
+        return Samples(images, vote_distribution(part.votes))
+    return Samples(images, np.eye(len(part.emotions), dtype=np.float32)[part.labels])
 
 
 def thinned(table: ImageTable, split: str, count: int, *, seed: int = 0) -> ImageTable:
@@ -59,9 +61,3 @@ def thinned(table: ImageTable, split: str, count: int, *, seed: int = 0) -> Imag
     chosen = stratified_sample(table.labels[rows], count, np.random.default_rng(seed))
     kept[rows[chosen]] = True
     return table.rows(kept)
-
-
-def _targets(part: ImageTable, soft: bool) -> np.ndarray:
-    if soft and part.votes is not None and part.emotions == NINE_EMOTIONS:
-        return vote_distribution(part.votes)
-    return np.eye(len(part.emotions), dtype=np.float32)[part.labels]

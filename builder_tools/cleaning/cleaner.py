@@ -153,13 +153,19 @@ class _Run:
                 f"source={str(source)!r}, out={str(out)!r}."
             )
         images = list_raw_images(source)
+        digest = hashlib.sha256()  # place, class, split, size and time of change of each
+        for image in images:
+            state = image.path.stat() if image.path.exists() else None
+            change = (state.st_size, state.st_mtime_ns) if state else None
+            fact = [image.name, image.emotion, image.split, change]
+            digest.update(json.dumps(fact).encode())
         facts = {
             "version": __version__,
             "config": asdict(config),
             "detector": describe_detector(detector, dict(detector_options or {})),
             "miniature_px": MINIATURE_PX,
             "images": len(images),
-            "images_sha256": _hash_of(images),
+            "images_sha256": digest.hexdigest(),
         }
         return cls(out, images, config, facts)
 
@@ -252,8 +258,17 @@ class _Run:
         with replacing(work / PLAN) as plan:
             write_manifest(plan, manifest)
         for number, out_path in enumerate(manifest["out_path"]):
-            if out_path:
-                self._move(self._waiting(number), made / out_path)
+            if not out_path:
+                continue
+            waiting, place = self._waiting(number), made / out_path
+            if waiting.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(waiting, place)
+            elif not place.exists():
+                raise ValueError(
+                    f"Expected {waiting.name} in {work}, as the journal says. It is gone: start "
+                    "anew with --restart."
+                )
         counts = manifest["status"].value_counts().to_dict()
         record = {"run": self.name, **self.facts, "kept": int(manifest["kept"].sum())}
         with replacing(made / RECORD) as file:
@@ -313,7 +328,8 @@ class _Run:
         if image is not None and self._suffix:
             write_image(self._waiting(number), image)
         elif image is not None:
-            _copy(raw.path, self._waiting(number))
+            with replacing(self._waiting(number)) as copy:
+                shutil.copyfile(raw.path, copy)
         return look
 
     def judge(self, looks: Sequence[Look]) -> pd.DataFrame:
@@ -336,32 +352,6 @@ class _Run:
         suffix = self._suffix or self.images[number].path.suffix.lower()
         return self.work / f"{number:07d}{suffix}"
 
-    def _move(self, waiting: Path, place: Path) -> None:
-        if waiting.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(waiting, place)
-        elif not place.exists():
-            raise ValueError(
-                f"Expected {waiting.name} in {self.work}, as the journal says. It is gone: start "
-                "anew with --restart."
-            )
-
-
-def _hash_of(images: Sequence[RawImage]) -> str:
-    """Name the images: place, class, split, size and time of change of each."""
-    digest = hashlib.sha256()
-    for image in images:
-        state = image.path.stat() if image.path.exists() else None
-        change = (state.st_size, state.st_mtime_ns) if state else None
-        fact = [image.name, image.emotion, image.split, change]
-        digest.update(json.dumps(fact).encode())
-    return digest.hexdigest()
-
 
 def _read_look(value: dict[str, Any]) -> Look:
     return Look(**{**value, "box": value["box"] and tuple(value["box"])})
-
-
-def _copy(path: Path, place: Path) -> None:
-    with replacing(place) as partial_path:
-        shutil.copyfile(path, partial_path)

@@ -65,7 +65,11 @@ def compare_detectors(
     """
     names = list(detectors)
     reference = reference or (names[0] if names else "")
-    images = _images(source)
+    if isinstance(source, ImageTable):
+        rows = zip(source.table["path"], source.table["index"], strict=True)
+        images = [path if index < 0 else source.images[index] for path, index in rows]
+    else:
+        images = list(source)
     if reference not in names or not images:
         raise ValueError(
             "Expected images, and detectors with the reference among them. Received: "
@@ -79,13 +83,6 @@ def compare_detectors(
             found[name] = dict(_find_all(detector, images[:limit], name, surround))
     rows = [_row(name, found[name], found[reference]) for name in names]
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _images(source: Source) -> list[str | Path | np.ndarray]:
-    if not isinstance(source, ImageTable):
-        return list(source)
-    rows = zip(source.table["path"], source.table["index"], strict=True)
-    return [path if index < 0 else source.images[index] for path, index in rows]
 
 
 def _find_all(
@@ -114,7 +111,11 @@ def _row(name: str, own: dict[int, _Finding], reference: dict[int, _Finding]) ->
         return (name, 0, *[np.nan] * 5)
     counts = np.array([finding.num_faces for finding in own.values()])
     times_ms = np.array([finding.taken_ms for finding in own.values()])
-    both = [_is_same(own[index].box, reference[index].box) for index in own if index in reference]
+    pairs = [(own[index].box, reference[index].box) for index in own if index in reference]
+    both = [
+        one is other if one is None or other is None else one.iou(other) > SAME_FACE_IOU
+        for one, other in pairs
+    ]
     return (
         name,
         len(own),
@@ -124,9 +125,3 @@ def _row(name: str, own: dict[int, _Finding], reference: dict[int, _Finding]) ->
         float(np.percentile(times_ms, 95)),
         float(np.mean(both)) if both else np.nan,
     )
-
-
-def _is_same(one: Box | None, other: Box | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return one.iou(other) > SAME_FACE_IOU

@@ -118,7 +118,24 @@ def look_at(
 
 def faults(look: Look, config: CleaningConfig) -> list[Fault]:
     """Return what is wrong with an image by itself, worst first; `[]` if nothing."""
-    return list(_faults(look, config))
+    if look.error:
+        return [Fault("unreadable", "it cannot be read", drops=True)]
+    found = []
+    if look.num_faces == 0:
+        what = "" if config.no_face == "drop" else "; the whole image is kept"
+        found.append(Fault("no_face", f"no face found{what}", config.no_face == "drop"))
+    if look.num_faces > 1:
+        drops = config.multi_face == "drop"
+        what = "" if drops else "; the largest counts"
+        found.append(Fault("multi_face", f"{look.num_faces} faces found{what}", drops))
+    if look.face_px is not None and look.face_px < config.min_face_px:
+        reason = f"the face is {look.face_px:g} px large, under {config.min_face_px:g}"
+        found.append(Fault("too_small", reason, config.too_small == "drop"))
+    limit = config.min_sharpness
+    if limit is not None and look.sharpness is not None and look.sharpness < limit:
+        reason = f"its sharpness is {look.sharpness:.1f}, under {limit:g}"
+        found.append(Fault("blurred", reason, config.blurred == "drop"))
+    return found
 
 
 def verdict(found: Iterable[Fault]) -> Fault:
@@ -132,26 +149,6 @@ def verdict(found: Iterable[Fault]) -> Fault:
     reason = "; ".join(fault.reason for fault in found)
     repeated = [fault.repeats for fault in found if fault.repeats is not None]
     return Fault(found[0].status, reason, found[0].drops, repeated[0] if repeated else None)
-
-
-def _faults(look: Look, config: CleaningConfig) -> Iterable[Fault]:
-    if look.error:
-        yield Fault("unreadable", "it cannot be read", drops=True)
-        return
-    if look.num_faces == 0:
-        what = "" if config.no_face == "drop" else "; the whole image is kept"
-        yield Fault("no_face", f"no face found{what}", config.no_face == "drop")
-    if look.num_faces > 1:
-        drops = config.multi_face == "drop"
-        what = "" if drops else "; the largest counts"
-        yield Fault("multi_face", f"{look.num_faces} faces found{what}", drops)
-    if look.face_px is not None and look.face_px < config.min_face_px:
-        reason = f"the face is {look.face_px:g} px large, under {config.min_face_px:g}"
-        yield Fault("too_small", reason, config.too_small == "drop")
-    limit = config.min_sharpness
-    if limit is not None and look.sharpness is not None and look.sharpness < limit:
-        reason = f"its sharpness is {look.sharpness:.1f}, under {limit:g}"
-        yield Fault("blurred", reason, config.blurred == "drop")
 
 
 def _cut(

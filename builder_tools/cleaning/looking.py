@@ -158,14 +158,11 @@ def _find_amid_border(detector: FaceDetector, image_rgb: np.ndarray, factor: flo
     border = round(max(size) * SURROUND)
     colour = tuple(cv2.mean(large)[:3])
     scene = cv2.copyMakeBorder(large, *[border] * 4, cv2.BORDER_CONSTANT, value=colour)
-    found = [_back(face, border, factor) for face in detector.detect(scene)]
-    clipped = [replace(face, box=face.box.clip(width, height)) for face in found]
-    kept = [face for face in clipped if face.box.area > 0]
+    kept = []
+    for face in detector.detect(scene):
+        # Back from the enlarged, bordered image to pixels of the image.
+        box = Box(*((value - border) / factor for value in face.box.xyxy)).clip(width, height)
+        keypoints = None if face.keypoints is None else (face.keypoints - border) / factor
+        if box.area > 0:
+            kept.append(replace(face, box=box, keypoints=keypoints))
     return sorted(kept, key=lambda face: face.box.area, reverse=True)
-
-
-def _back(face: Face, border: int, factor: float) -> Face:
-    """Return a face found in the enlarged, bordered image in pixels of the image."""
-    box = Box(*((value - border) / factor for value in face.box.xyxy))
-    keypoints = None if face.keypoints is None else (face.keypoints - border) / factor
-    return replace(face, box=box, keypoints=keypoints)

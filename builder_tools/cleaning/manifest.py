@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -89,9 +89,28 @@ def make_manifest(
     Returns:
         One row an image, with the columns `COLUMNS`; what is not known is NaN or "".
     """
-    rows = zip(images, looks, verdicts, outputs, strict=True)
-    table = [_row(image, look, fault, out, images) for image, look, fault, out in rows]
-    return pd.DataFrame(table, columns=list(COLUMNS))
+    rows = []
+    for image, look, fault, out in zip(images, looks, verdicts, outputs, strict=True):
+        corners = look.box or (None,) * 4
+        row = {
+            "image_path": image.name,
+            "emotion": image.emotion,
+            "split": image.split,
+            "status": fault.status,
+            "kept": not fault.drops,
+            "reason": fault.reason,
+            "num_faces": look.num_faces,
+            "detection_score": look.score,
+            **dict(zip(("x1", "y1", "x2", "y2"), corners, strict=True)),
+            "face_px": look.face_px,
+            "sharpness": look.sharpness,
+            "roll_deg": look.roll_deg,
+            "duplicate_of": "" if fault.repeats is None else images[fault.repeats].name,
+            "out_path": "" if fault.drops else out,
+            "error": look.error,
+        }
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def write_manifest(path: Path, manifest: pd.DataFrame) -> None:
@@ -118,26 +137,3 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     if list(manifest) != list(COLUMNS):
         raise ValueError(f"Expected the columns {list(COLUMNS)} in {path}. Got: {list(manifest)}.")
     return manifest
-
-
-def _row(
-    image: RawImage, look: Look, fault: Fault, out: str, images: Sequence[RawImage]
-) -> Mapping[str, object]:
-    corners = look.box or (None,) * 4
-    return {
-        "image_path": image.name,
-        "emotion": image.emotion,
-        "split": image.split,
-        "status": fault.status,
-        "kept": not fault.drops,
-        "reason": fault.reason,
-        "num_faces": look.num_faces,
-        "detection_score": look.score,
-        **dict(zip(("x1", "y1", "x2", "y2"), corners, strict=True)),
-        "face_px": look.face_px,
-        "sharpness": look.sharpness,
-        "roll_deg": look.roll_deg,
-        "duplicate_of": "" if fault.repeats is None else images[fault.repeats].name,
-        "out_path": "" if fault.drops else out,
-        "error": look.error,
-    }

@@ -43,10 +43,17 @@ def list_raw_images(source: Path) -> list[RawImage]:
     flat = list_images(source)
     if (source / TRAIN_CSV).is_file():
         return _of_table(list_competition(source))
-    if flat:
-        _check_not_mixed(source, flat)
-        return [RawImage(path.name, path, "", "") for path in flat]
-    return _of_table(list_as_written(source))
+    if not flat:
+        return _of_table(list_as_written(source))
+    folders = [path for path in sorted(source.iterdir()) if path.is_dir()]
+    mixed = [path for path in folders if not path.name.startswith(".") and list_images(path)]
+    if mixed:
+        raise ValueError(
+            f"Expected images either in {source} or in its subfolders. Received both: "
+            f"{len(flat)} such as {flat[0].name}, and the folder {mixed[0].name}. Try to move "
+            "one of them away."
+        )
+    return [RawImage(path.name, path, "", "") for path in flat]
 
 
 def output_names(images: Sequence[RawImage], suffix: str) -> list[str]:
@@ -74,14 +81,3 @@ def output_names(images: Sequence[RawImage], suffix: str) -> list[str]:
 def _of_table(table: ImageTable) -> list[RawImage]:
     columns = table.table[["name", "path", "emotion", "split"]].itertuples(index=False)
     return [RawImage(name, Path(path), emotion, split) for name, path, emotion, split in columns]
-
-
-def _check_not_mixed(source: Path, flat: Sequence[Path]) -> None:
-    folders = [path for path in sorted(source.iterdir()) if path.is_dir()]
-    mixed = [path for path in folders if not path.name.startswith(".") and list_images(path)]
-    if mixed:
-        raise ValueError(
-            f"Expected images either in {source} or in its subfolders. Received both: "
-            f"{len(flat)} such as {flat[0].name}, and the folder {mixed[0].name}. Try to move "
-            "one of them away."
-        )

@@ -138,7 +138,15 @@ class RandomColour(_RandomLayer):
         factor = self._uniform(count, *self.saturation)
         angle = self._draw(count, self.hue_deg * math.pi / 180)
         cos, sin = (ops.reshape(f(angle) * factor, (-1, 1, 1)) for f in (ops.cos, ops.sin))
-        return ops.clip(_turn_colours(images, cos, sin), 0.0, 255.0)
+        # Colour differences turn and stretch in the plane of U and V (BT.601).
+        red, green, blue = images[..., 0], images[..., 1], images[..., 2]
+        luma = green + LUMA_RED * (red - green) + LUMA_BLUE * (blue - green)
+        u, v = 0.492 * (blue - luma), 0.877 * (red - luma)
+        more_blue = (u * cos - v * sin) / 0.492
+        more_red = (u * sin + v * cos) / 0.877
+        more_green = -(LUMA_RED * more_red + LUMA_BLUE * more_blue) / LUMA_GREEN
+        turned = ops.stack([luma + more_red, luma + more_green, luma + more_blue], axis=-1)
+        return ops.clip(turned, 0.0, 255.0)
 
 
 @keras.saving.register_keras_serializable("builder_tools")
@@ -147,17 +155,6 @@ class RandomFaceErasing(layers.RandomErasing):
 
     def call(self, data, training=False):
         return super().call(data, training=training)
-
-
-def _turn_colours(images, cos, sin):
-    """Turn and stretches the colour differences in the plane of U and V (BT.601)."""
-    red, green, blue = images[..., 0], images[..., 1], images[..., 2]
-    luma = green + LUMA_RED * (red - green) + LUMA_BLUE * (blue - green)
-    u, v = 0.492 * (blue - luma), 0.877 * (red - luma)
-    more_blue = (u * cos - v * sin) / 0.492
-    more_red = (u * sin + v * cos) / 0.877
-    more_green = -(LUMA_RED * more_red + LUMA_BLUE * more_blue) / LUMA_GREEN
-    return ops.stack([luma + more_red, luma + more_green, luma + more_blue], axis=-1)
 
 
 def _around_centre(matrix, height, width):

@@ -35,21 +35,16 @@ def mix_faces(
     kept = rng.beta(alphas, alphas)
     masks = np.broadcast_to(kept[:, None, None], faces.shape[:3]).astype(np.float32)
     for row in np.flatnonzero(~blends):
-        masks[row] = _rectangle_mask(faces.shape[1:3], 1 - kept[row], rng)
+        # 1 where the face stays, 0 in a rectangle around a random point, cut at the edge.
+        spans = []
+        for side in faces.shape[1:3]:
+            middle, half = rng.integers(side), side * np.sqrt(1 - kept[row]) / 2
+            spans.append(slice(max(round(middle - half), 0), max(round(middle + half), 0)))
+        masks[row] = 1
+        masks[row][tuple(spans)] = 0
     kept = masks.mean(axis=(1, 2))[:, None]
     masks = masks if faces.ndim == 3 else masks[..., None]
     mixed = faces * masks + faces[partners] * (1 - masks)
     return mixed.astype(np.float32), (targets * kept + targets[partners] * (1 - kept)).astype(
         np.float32
     )
-
-
-def _rectangle_mask(size: tuple[int, int], area: float, rng: np.random.Generator) -> np.ndarray:
-    """Return 1 where the face stays and 0 in a rectangle around a random point, cut at the edge."""
-    mask = np.ones(size, np.float32)
-    spans = []
-    for side in size:
-        middle, half = rng.integers(side), side * np.sqrt(area) / 2
-        spans.append(slice(max(round(middle - half), 0), max(round(middle + half), 0)))
-    mask[tuple(spans)] = 0
-    return mask

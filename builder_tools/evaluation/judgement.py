@@ -101,19 +101,20 @@ def format_report(metrics: Mapping[str, Mapping[str, Any]]) -> str:
     Args:
         metrics: Protocol name -> `Judgement.to_dict()`, as in a card's `metrics`.
     """
-    return "\n\n".join(_format_protocol(name, found) for name, found in metrics.items())
-
-
-def _format_protocol(name: str, found: Mapping[str, Any]) -> str:
-    lines = [f"{name}: {found.get('description', '')}".rstrip(": "), *format_figures(found)]
-    for key in (WITHOUT_DUPLICATES, BALANCED):
-        if key in found:
-            lines += [f"  {key.replace('_', ' ')}", *format_figures(found[key])]
-    if SURE in found:
-        shares = (("coverage", found[SURE]["coverage"]), ("accuracy", found[SURE]["accuracy"]))
-        lines += ["  predictions that are not doubtful"]
-        lines += [f"    {name:<28}{_number(share)}" for name, share in shares]
-    return "\n".join([*lines, "  recall by emotion", *format_recall(found)])
+    parts = []
+    for name, found in metrics.items():
+        lines = [f"{name}: {found.get('description', '')}".rstrip(": "), *format_figures(found)]
+        for key in (WITHOUT_DUPLICATES, BALANCED):
+            if key in found:
+                lines += [f"  {key.replace('_', ' ')}", *format_figures(found[key])]
+        if SURE in found:
+            lines += ["  predictions that are not doubtful"]
+            lines += [
+                f"    {share:<28}{_number(found[SURE][share])}"
+                for share in ("coverage", "accuracy")
+            ]
+        parts.append("\n".join([*lines, "  recall by emotion", *format_recall(found)]))
+    return "\n\n".join(parts)
 
 
 def format_figures(found: Mapping[str, Any]) -> list[str]:

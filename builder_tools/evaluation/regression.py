@@ -159,7 +159,11 @@ def rank_correlation(
 
     first, second = _checked_pair(first, second)
     groups = np.zeros(len(first), np.int64) if groups is None else np.asarray(groups)
-    ranks = [_without_group_means(rankdata(side), groups) for side in (first, second)]
+    _, place = np.unique(groups, return_inverse=True)
+    ranks = []
+    for side in (rankdata(first), rankdata(second)):
+        means = np.bincount(place, weights=side) / np.bincount(place)
+        ranks.append(side - means[place])
     found = float(_from_sums(_sums(*ranks, _ones(first)))["pearson"])
     if np.isnan(found):
         return Association(len(first), Figure(np.nan, np.nan, np.nan), np.nan)
@@ -247,12 +251,6 @@ def _variance(mean_square: np.ndarray, mean: np.ndarray) -> np.ndarray:
     """Return a variance; what is only the error of its arithmetic counts as 0."""
     found = mean_square - mean**2
     return np.where(found > 1e-12 * np.maximum(mean_square, 1e-300), found, 0.0)
-
-
-def _without_group_means(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    _, place = np.unique(groups, return_inverse=True)
-    means = np.bincount(place, weights=values) / np.bincount(place)
-    return values - means[place]
 
 
 def _permuted(

@@ -67,7 +67,11 @@ def plot_training_curves(
     if f"val_{metric}" in history:
         ax.plot(epochs, history[f"val_{metric}"], color=SECOND_COLOUR, label="validation")
     if "size" in history:
-        _mark_changes(history["size"].to_numpy(), ax)
+        sizes = history["size"].to_numpy()
+        for epoch in np.flatnonzero(np.diff(sizes)) + 1:
+            ax.axvline(epoch + 0.5, color="0.7", linewidth=1, linestyle=":")
+            place, label = (epoch + 0.5, 1), f" {sizes[epoch]:g} px"
+            ax.text(*place, label, transform=ax.get_xaxis_transform(), va="top", fontsize=8)
     ax.set(xlabel="epoch", ylabel=metric.replace("_", " "))
     ax.legend(frameon=False)
     return ax
@@ -113,11 +117,3 @@ def plot_risk_coverage(
     ax.set(xlim=(0, 1), xlabel="share of images answered", ylabel="share of answers right")
     ax.grid(alpha=0.3)
     return ax
-
-
-def _mark_changes(sizes: np.ndarray, ax: Axes) -> None:
-    """Draw a line with the new image size before each epoch that changes it."""
-    for epoch in np.flatnonzero(np.diff(sizes)) + 1:
-        ax.axvline(epoch + 0.5, color="0.7", linewidth=1, linestyle=":")
-        label = f" {sizes[epoch]:g} px"
-        ax.text(epoch + 0.5, 1, label, transform=ax.get_xaxis_transform(), va="top", fontsize=8)

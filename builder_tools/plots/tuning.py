@@ -89,9 +89,24 @@ def plot_parallel_coordinates(
     scales.append(_Scale(done["score"], score, done["score"]))
     ax = axes_or_new(ax, (1.5 * len(scales) + 1, 5))
     heights = np.stack([scale.heights for scale in scales], axis=1)
-    _draw_lines(heights, done["score"].to_numpy(float), ax)
+    lines = [np.column_stack([np.arange(len(scales)), row]) for row in heights]
+    scores = done["score"].to_numpy(float)
+    spread = scores.max() - scores.min()
+    shares = (scores - scores.min()) / spread if spread else np.ones(len(scores))
+    collection = LineCollection(lines, array=scores, cmap="viridis_r", alpha=0.85)
+    collection.set_linewidths(0.8 + 2.2 * shares)
+    ax.add_collection(collection)
+    bar = ax.figure.colorbar(
+        mpl.cm.ScalarMappable(collection.norm, collection.cmap), ax=ax, pad=0.01, fraction=0.03
+    )
+    bar.set_label("score (darker is better)")
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
     for place, scale in enumerate(scales):
-        _draw_scale(place, scale, ax)
+        ax.plot([place, place], [0, 1], color="0.25", linewidth=1, zorder=3)
+        absent = [(-_ROOM, ABSENT)] if scale.has_absent else []
+        for height, text in [*scale.ticks, *absent]:
+            ax.plot([place - 0.03, place], [height, height], color="0.25", linewidth=1, zorder=3)
+            ax.text(place + 0.04, height, text, fontsize=8, va="center", bbox=box, zorder=4)
     ax.set(xlim=(-0.3, len(scales) - 0.35), ylim=(-_ROOM - 0.04, 1.04), yticks=[])
     ax.set_xticks(
         range(len(scales)),
@@ -126,13 +141,15 @@ class _Scale:
         self.heights = np.array([-_ROOM if pd.isna(v) else self._place(v) for v in values])
 
     def _number_place(self, known: pd.Series, name: str):
-        convert = np.log10 if name.startswith(LOGARITHMIC) else np.asarray
-        low, high = convert(known.min()), convert(known.max())
-        ticks = (
-            _decades(known)
-            if name.startswith(LOGARITHMIC)
-            else np.linspace(known.min(), known.max(), 5)
-        )
+        least, most = known.min(), known.max()
+        convert, ticks = np.asarray, np.linspace(least, most, 5)
+        if name.startswith(LOGARITHMIC):  # lowest, highest, the powers of ten well between them
+            convert = np.log10
+            exponents = range(int(np.ceil(np.log10(least))), int(np.floor(np.log10(most))) + 1)
+            margin = (most / least) ** 0.08
+            inner = [10.0**e for e in exponents if least * margin < 10.0**e < most / margin]
+            ticks = [least, *inner, most]
+        low, high = convert(least), convert(most)
         self.ticks = [((convert(tick) - low) / (high - low), f"{tick:.3g}") for tick in ticks]
         return lambda value: (convert(float(value)) - low) / (high - low)
 
@@ -144,35 +161,3 @@ class _Scale:
             for word, place in height.items()
         ]
         return height.__getitem__
-
-
-def _decades(known: pd.Series) -> list[float]:
-    """Return lowest, highest and the powers of ten well between them."""
-    low, high = known.min(), known.max()
-    exponents = range(int(np.ceil(np.log10(low))), int(np.floor(np.log10(high))) + 1)
-    margin = (high / low) ** 0.08
-    inner = [10.0**e for e in exponents if low * margin < 10.0**e < high / margin]
-    return [low, *inner, high]
-
-
-def _draw_lines(heights: np.ndarray, scores: np.ndarray, ax: Axes) -> None:
-    places = np.arange(heights.shape[1])
-    lines = [np.column_stack([places, row]) for row in heights]
-    spread = scores.max() - scores.min()
-    shares = (scores - scores.min()) / spread if spread else np.ones(len(scores))
-    collection = LineCollection(lines, array=scores, cmap="viridis_r", alpha=0.85)
-    collection.set_linewidths(0.8 + 2.2 * shares)
-    ax.add_collection(collection)
-    bar = ax.figure.colorbar(
-        mpl.cm.ScalarMappable(collection.norm, collection.cmap), ax=ax, pad=0.01, fraction=0.03
-    )
-    bar.set_label("score (darker is better)")
-
-
-def _draw_scale(place: int, scale: _Scale, ax: Axes) -> None:
-    ax.plot([place, place], [0, 1], color="0.25", linewidth=1, zorder=3)
-    ticks = [*scale.ticks, (-_ROOM, ABSENT)] if scale.has_absent else scale.ticks
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
-    for height, text in ticks:
-        ax.plot([place - 0.03, place], [height, height], color="0.25", linewidth=1, zorder=3)
-        ax.text(place + 0.04, height, text, fontsize=8, va="center", bbox=box, zorder=4)

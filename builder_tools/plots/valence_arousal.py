@@ -31,7 +31,11 @@ def plot_circumplex(
     ax.add_patch(Circle((0, 0), 1, fill=False, color="0.4", linewidth=1))
     for line in (ax.axhline, ax.axvline):
         line(0, color="0.8", linewidth=0.8, zorder=0)
-    for place, names in _names_by_anchor(emotions).items():
+    names_at: dict[tuple[float, float], list[str]] = {}
+    for name, anchor in zip(emotions, emotions.anchors, strict=True):
+        if not np.isnan(anchor).any():
+            names_at.setdefault(tuple(anchor.tolist()), []).append(name)
+    for place, names in names_at.items():
         ax.plot(*place, "o", color=_dark(emotions, names[0]), markeredgecolor="black", zorder=4)
         ax.annotate(
             "/".join(names), place, (4, 4), textcoords="offset points", fontsize=8, zorder=5
@@ -104,14 +108,6 @@ def plot_trajectories(
         ax.plot(*ways[0, number], ".", color=colour, markersize=3)
         ax.plot(*ways[-1, number], ".", color=colour, markersize=7)
     return ax
-
-
-def _names_by_anchor(emotions: EmotionSet) -> dict[tuple[float, float], list[str]]:
-    found: dict[tuple[float, float], list[str]] = {}
-    for name, anchor in zip(emotions, emotions.anchors, strict=True):
-        if not np.isnan(anchor).any():
-            found.setdefault(tuple(anchor.tolist()), []).append(name)
-    return found
 
 
 def _dark(emotions: EmotionSet, emotion: str) -> tuple[float, ...]:

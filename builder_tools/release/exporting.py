@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.cards import ModelCard, write_card
+from builder_tools.cards import write_card
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.table import ImageTable
 from builder_tools.export import Export, export_model
@@ -89,17 +89,15 @@ def export_network(
             origins=origins_of([training]),
         ),
     )
-    return replace(export, card=_in_int8(Path(folder), table)) if int8 else export
-
-
-def _in_int8(folder: Path, table: ImageTable) -> ModelCard:
-    """Put 8-bit integers in the place of float32 where that holds; return the card."""
+    if not int8:
+        return export
+    folder = Path(folder)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".int8-") as place:
         found = quantize_where_it_holds(folder, Path(place), Predictions(folder, table))
         if found.folder != folder:
             os.replace(found.folder / found.card.file, folder / found.card.file)
     write_card(folder, found.card)
-    return found.card
+    return replace(export, card=found.card)
 
 
 def export_run(

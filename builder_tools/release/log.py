@@ -43,13 +43,9 @@ def add_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def log_experiment(path: str | Path, card: ModelCard, note: str = "") -> None:
     """Add the row of a judged model to the log of experiments."""
-    add_rows(Path(path), [_model_row(card, note)])
-
-
-def _model_row(card: ModelCard, note: str) -> dict[str, Any]:
     training = card.training
     runs = training.get("members", [training])
-    return {
+    row = {
         "date": date.today().isoformat(),
         "study": "model",
         "model": card.name,
@@ -62,9 +58,14 @@ def _model_row(card: ModelCard, note: str) -> dict[str, Any]:
         "minutes": round(sum(run["budget"]["minutes"] for run in runs), 1),
         "machine": _all_of(run["budget"]["machine"] for run in runs),
         **_figures(card.metrics["test"]),
-        **_affect_figures(card),
-        "note": note,
     }
+    if TASKS[card.task].affect:
+        row |= {"task": card.task, "va_labels": " ".join(training["va_labels"])}
+        for split, found in card.metrics["valence_arousal"].items():
+            for reference in ("votes", "labels"):
+                agreement = found.get(f"against_{reference}", {})
+                row[f"va_{split}_{reference}_ccc"] = agreement.get("mean_ccc")
+    add_rows(Path(path), [row | {"note": note}])
 
 
 def _all_of(values: Iterable[Any]) -> str:
@@ -86,16 +87,4 @@ def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
     if "ferplus-majority-7" in metrics:
         balanced = metrics["ferplus-majority-7"].get("balanced_decision", {})
         row["mean_recall_7_balanced"] = balanced.get("mean_recall")
-    return row
-
-
-def _affect_figures(card: ModelCard) -> dict[str, Any]:
-    """Return the columns of models that were taught valence and arousal."""
-    if not TASKS[card.task].affect:
-        return {}
-    row: dict[str, Any] = {"task": card.task, "va_labels": " ".join(card.training["va_labels"])}
-    for split, found in card.metrics["valence_arousal"].items():
-        for reference in ("votes", "labels"):
-            agreement = found.get(f"against_{reference}", {})
-            row[f"va_{split}_{reference}_ccc"] = agreement.get("mean_ccc")
     return row

@@ -175,8 +175,16 @@ class ValenceArousalLabeller(BaseEstimator):
         self.reducer_ = self._reducer().fit(points[self.landmark_rows_])
         everything = len(self.landmark_rows_) == len(points)
         raw = self.reducer_.embedding_ if everything else self.reducer_.transform(points)
-        self._fit_orientation(raw, labels)
-        return self.orientation_.apply(raw)
+        means, anchors = class_means(raw, labels, len(self.emotions)), self.emotions.anchors
+        placed = ~np.isnan(means + anchors).any(axis=1)
+        if self.orient_on == "classes":
+            self.orientation_ = fit_orientation(means[placed], anchors[placed])
+        else:
+            known = placed[labels]
+            self.orientation_ = fit_orientation(raw[known], anchors[labels[known]])
+        self.centres_, places = self.orientation_.apply(means), self.orientation_.apply(raw)
+        self.clipped_share_ = float((np.linalg.norm(places, axis=1) > 1).mean())
+        return places
 
     def _fit_points(self, images: Faces, rng: np.random.Generator) -> np.ndarray:
         """Learn the components; return the faces as the manifold sees them."""
@@ -202,18 +210,6 @@ class ValenceArousalLabeller(BaseEstimator):
         kept = min(self.pca, *vectors.shape)
         found = PCA(kept, svd_solver="randomized", random_state=self.random_state).fit(vectors)
         self.mean_, self.axes_ = found.mean_, found.components_
-
-    def _fit_orientation(self, raw: np.ndarray, labels: np.ndarray) -> None:
-        means, anchors = class_means(raw, labels, len(self.emotions)), self.emotions.anchors
-        placed = ~np.isnan(means + anchors).any(axis=1)
-        if self.orient_on == "classes":
-            self.orientation_ = fit_orientation(means[placed], anchors[placed])
-        else:
-            known = placed[labels]
-            self.orientation_ = fit_orientation(raw[known], anchors[labels[known]])
-        self.centres_ = self.orientation_.apply(means)
-        radius = np.linalg.norm(self.orientation_.apply(raw), axis=1)
-        self.clipped_share_ = float((radius > 1).mean())
 
     def _path(self, places: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         if labels is None:

@@ -67,7 +67,8 @@ class IsomapReducer:
         self.points_ = np.ascontiguousarray(points, np.float32)
         self.graph_ = neighbour_graph(self.points_, self.neighbours)
         self._distances = shortest_paths(self.graph_, n_jobs=self.n_jobs)
-        self.mean_squares_ = _mean_squares(self._distances)
+        squares = (np.square(row, dtype=np.float64).mean() for row in self._distances)
+        self.mean_squares_ = np.fromiter(squares, np.float64, len(self._distances))
         self.eigenvalues_, self.vectors_ = _top_eigenvectors(self._distances, self.random_state)
         return self
 
@@ -90,8 +91,13 @@ class IsomapReducer:
         scaled = self.vectors_ / np.sqrt(self.eigenvalues_)
         parts = []
         for start in range(0, len(points), CHUNK):
+            # The shortest ways from new points over their neighbours to all fitted points.
             rows = slice(start, start + CHUNK)
-            paths = _paths_over(self.geodesics_, step[rows], place[rows])
+            paths = step[rows, :1].astype(np.float32) + self.geodesics_[place[rows, 0]]
+            for number in range(1, self.neighbours):
+                other = self.geodesics_[place[rows, number]]
+                other += step[rows, number, None].astype(np.float32)
+                np.minimum(paths, other, out=paths)
             parts.append(-0.5 * (np.square(paths, dtype=np.float64) - self.mean_squares_) @ scaled)
         return np.concatenate(parts)
 
@@ -248,22 +254,6 @@ def _paths_from(graph, rows: range) -> np.ndarray:
 
     # Both directions are in the graph: searching it as directed looks at each edge once.
     return dijkstra(graph, directed=True, indices=list(rows)).astype(np.float32)
-
-
-def _paths_over(geodesics: np.ndarray, step: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Return the shortest ways from new points over their neighbours to all fitted points."""
-    best = step[:, :1].astype(np.float32) + geodesics[place[:, 0]]
-    for number in range(1, step.shape[1]):
-        other = geodesics[place[:, number]]
-        other += step[:, number, None].astype(np.float32)
-        np.minimum(best, other, out=best)
-    return best
-
-
-def _mean_squares(distances: np.ndarray) -> np.ndarray:
-    """Return the mean squared distance of each point to all, `(n,)` float64."""
-    rows = (np.square(row, dtype=np.float64).mean() for row in distances)
-    return np.fromiter(rows, np.float64, len(distances))
 
 
 def _top_eigenvectors(distances: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

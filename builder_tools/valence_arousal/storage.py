@@ -31,9 +31,21 @@ def save_labeller(labeller: ValenceArousalLabeller, path: Path) -> Path:
     }
     if labeller.axes_ is not None:
         arrays |= {"mean": labeller.mean_, "axes": labeller.axes_}
+    options = labeller.get_params(deep=False)
+    options |= {
+        "emotions": list(labeller.emotions),
+        "network": None if labeller.network is None else str(labeller.network),
+    }
+    about = {
+        "format": FORMAT,
+        "options": options,
+        "scale": labeller.orientation_.scale,
+        "clipped_share": labeller.clipped_share_,
+        "network_sha256": getattr(labeller, "network_sha256_", None),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, about=np.array(json.dumps(_about(labeller))), **arrays)
+        np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
     return path
 
 
@@ -51,43 +63,20 @@ def load_labeller(path: Path) -> ValenceArousalLabeller:
             raise ValueError(f"its format is {about['format']!r}")
         options = about["options"] | {"emotions": EmotionSet(about["options"]["emotions"])}
         labeller = ValenceArousalLabeller(**options)
-        _restore(labeller, about, arrays)
+        parts = {n.removeprefix(_REDUCER): a for n, a in arrays.items() if n.startswith(_REDUCER)}
+        labeller.reducer_ = labeller._reducer().from_arrays(parts)
+        labeller.orientation_ = Orientation(arrays["rotation"], about["scale"], arrays["shift"])
+        labeller.mean_, labeller.axes_ = arrays.get("mean"), arrays.get("axes")
+        labeller.centres_, labeller.landmark_rows_ = arrays["centres"], arrays["landmark_rows"]
+        labeller.clipped_share_ = about["clipped_share"]
     except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"Expected a saved labeller in {path}. It is none: {error}.") from error
-    _check_network(labeller, about["network_sha256"])
-    return labeller
-
-
-def _about(labeller: ValenceArousalLabeller) -> dict:
-    options = labeller.get_params(deep=False)
-    options |= {
-        "emotions": list(labeller.emotions),
-        "network": None if labeller.network is None else str(labeller.network),
-    }
-    return {
-        "format": FORMAT,
-        "options": options,
-        "scale": labeller.orientation_.scale,
-        "clipped_share": labeller.clipped_share_,
-        "network_sha256": getattr(labeller, "network_sha256_", None),
-    }
-
-
-def _restore(labeller: ValenceArousalLabeller, about: dict, arrays: dict[str, np.ndarray]) -> None:
-    parts = {n.removeprefix(_REDUCER): a for n, a in arrays.items() if n.startswith(_REDUCER)}
-    labeller.reducer_ = labeller._reducer().from_arrays(parts)
-    labeller.orientation_ = Orientation(arrays["rotation"], about["scale"], arrays["shift"])
-    labeller.mean_, labeller.axes_ = arrays.get("mean"), arrays.get("axes")
-    labeller.centres_, labeller.landmark_rows_ = arrays["centres"], arrays["landmark_rows"]
-    labeller.clipped_share_ = about["clipped_share"]
-
-
-def _check_network(labeller: ValenceArousalLabeller, sha256: str | None) -> None:
-    if sha256 is None:
-        return
+    if about["network_sha256"] is None:
+        return labeller
     labeller._vectorise()
-    if labeller.network_sha256_ != sha256:
+    if labeller.network_sha256_ != about["network_sha256"]:
         raise ValueError(
             f"Expected the network the labeller was fitted with. {labeller.network} has changed "
             "since: fit the labeller again."
         )
+    return labeller

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -49,7 +49,9 @@ def check_faces(images: Faces) -> None:
         )
     dtype = getattr(images, "dtype", np.uint8)
     if dtype != np.uint8:
-        raise ValueError(f"Expected faces as uint8, 0...255. Received: {_kind(images, dtype)}.")
+        is_nan = np.issubdtype(dtype, np.floating) and bool(np.isnan(images).any())
+        kind = f"dtype={dtype}" + (", with NaN among the values" if is_nan else "")
+        raise ValueError(f"Expected faces as uint8, 0...255. Received: {kind}.")
 
 
 def pixel_vectors(images: np.ndarray) -> np.ndarray:
@@ -126,13 +128,13 @@ def vectors_of(
     """
     from tqdm import tqdm
 
-    chunks = list(_chunks(len(images)))
-    parts = []
-    for rows in tqdm(chunks, "faces read", delay=2, leave=False, disable=None):
+    parts, starts = [], range(0, len(images), CHUNK)
+    for start in tqdm(starts, "faces read", delay=2, leave=False, disable=None):
+        rows = slice(start, min(start + CHUNK, len(images)))
         try:
             parts.append(finish(vectorise(np.asarray(images[rows]))))
         except _BlankFaceError as error:
-            raise ValueError(error.in_rows(rows.start)) from None
+            raise ValueError(error.in_rows(start)) from None
     return np.concatenate(parts)
 
 
@@ -146,12 +148,3 @@ class _BlankFaceError(ValueError):
             f"Expected images that show something. Received: {len(self.rows)} of one single "
             f"grey, the first at row {start + int(self.rows[0])}. Try builder-tools clean."
         )
-
-
-def _chunks(length: int) -> Iterator[slice]:
-    return (slice(start, min(start + CHUNK, length)) for start in range(0, length, CHUNK))
-
-
-def _kind(images: Faces, dtype: np.dtype) -> str:
-    is_nan = np.issubdtype(dtype, np.floating) and bool(np.isnan(images).any())
-    return f"dtype={dtype}" + (", with NaN among the values" if is_nan else "")

@@ -17,6 +17,7 @@ from builder_tools.valence_arousal.orientation import clip_to_disc, fit_orientat
 from builder_tools.valence_arousal.reducers import REDUCERS, Reducer
 from builder_tools.valence_arousal.vectors import (
     Faces,
+    Vectorise,
     check_faces,
     keras_file,
     network_vectors,
@@ -169,7 +170,7 @@ class ValenceArousalLabeller(BaseEstimator):
         labels = self._checked_labels(labels, len(images))
         self._check_anchors(labels)
         rng = np.random.default_rng(self.random_state)
-        self._embed = None
+        self._embed: Vectorise | None = None
         points = self._fit_points(images, rng)
         self.landmark_rows_ = stratified_sample(labels, self.landmarks, rng)
         self.reducer_ = self._reducer().fit(points[self.landmark_rows_])

@@ -269,5 +269,6 @@ def test_networks_are_cut_where_one_tensor_goes_on(network, learns):
     np.testing.assert_allclose(found, whole(faces), atol=1e-5)
 
 
-def test_a_network_that_learns_altogether_is_not_cut():
-    assert split_at_frozen(set_trainable(build_network("residual", 3, 16), "all")) is None
+@pytest.mark.parametrize("network", ["residual", "vgg16"])  # that one begins with no layers
+def test_a_network_that_learns_altogether_is_not_cut(network):
+    assert split_at_frozen(set_trainable(build_network(network, 3, 32), "all")) is None

@@ -54,15 +54,20 @@ def split_at_frozen(network: keras.Model) -> tuple[keras.Model, keras.Model] | N
         where nothing with weights lies below a cut.
     """
     backbone = network.get_layer("backbone")
+    # layers, and what stands between them without being one (of preprocessing, say)
+    operations = backbone.operations
     changing = [
-        bool(layer.trainable_weights)
-        or any(variable.name == "seed_generator_state" for variable in layer.variables)
-        for layer in backbone.layers
+        isinstance(operation, keras.Layer)
+        and (
+            bool(operation.trainable_weights)
+            or any(variable.name == "seed_generator_state" for variable in operation.variables)
+        )
+        for operation in operations
     ]
     if not any(changing):
         pooled = network.get_layer("dropout").input
         return keras.Model(network.input, pooled), keras.Model(pooled, network.output)
-    features = _narrowest(backbone.layers, changing.index(True))
+    features = _narrowest(operations, changing.index(True))
     if features is None:
         return None
     below = keras.Model(backbone.input, features)
@@ -127,15 +132,15 @@ def cached_features(
     return FeatureCopies([np.load(file, mmap_mode="r") for file in files])
 
 
-def _narrowest(layers: list[keras.Layer], end: int) -> keras.KerasTensor | None:
-    """Return the last tensor below `layers[end]` that alone leads to it and to all above."""
+def _narrowest(operations: list[keras.Operation], end: int) -> keras.KerasTensor | None:
+    """Return the last tensor below `operations[end]` that alone leads to it and to all above."""
     made = {
         id(tensor): place
-        for place, layer in enumerate(layers)
-        for tensor in keras.tree.flatten(layer.output)
+        for place, operation in enumerate(operations)
+        for tensor in keras.tree.flatten(operation.output)
     }
     for first in range(end, 1, -1):
-        needed = [t for layer in layers[first:] for t in keras.tree.flatten(layer.input)]
+        needed = [t for each in operations[first:] for t in keras.tree.flatten(each.input)]
         crossing = {id(tensor): tensor for tensor in needed if made[id(tensor)] < first}
         if len(crossing) == 1:
             return crossing.popitem()[1]

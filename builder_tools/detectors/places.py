@@ -18,7 +18,8 @@ from builder_tools.detectors.scales import (
     LARGEST_PX,
     judged,
 )
-from builder_tools.detectors.yunet import CELLS_PX, YuNet
+from builder_tools.detectors.yunet import YuNet
+from builder_tools.detectors.yunet_network import CELLS_PX
 from builder_tools.results import Box, Face, crop
 
 AROUND_PX = 128

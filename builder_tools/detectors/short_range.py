@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 import math
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
+from builder_tools.detectors.lending import Sessions
 from builder_tools.detectors.short_range_network import INPUT_PX, OUTPUTS, as_onnx
 from builder_tools.results import Box, Face
 
@@ -36,7 +36,7 @@ class ShortRange:
     """
 
     def __init__(self, path: Path, min_score: float) -> None:
-        self._session = _session(path)
+        self._sessions = _sessions(path)
         least = min(max(min_score, 1e-6), 1 - 1e-6)
         self._least = math.log(least / (1 - least))
 
@@ -44,7 +44,9 @@ class ShortRange:
         """Return the faces in an `(H, W, 3)` uint8 RGB image, best score first."""
         height, width = image_rgb.shape[:2]
         side = max(height, width)
-        outputs = self._session.run(OUTPUTS, {"input": _blob(image_rgb)})
+        blob = _blob(image_rgb)
+        with self._sessions.lent() as session:
+            outputs = session.run(OUTPUTS, {"input": blob})
         told = [_cells(output[0], self._least) for output in outputs]
         scores, points = (np.concatenate(part) for part in zip(*told, strict=True))
         middle = np.array([(side - width) / 2, (side - height) / 2])
@@ -53,15 +55,9 @@ class ShortRange:
 
 
 @functools.cache
-def _session(path: Path) -> Any:
-    """Return this process's session: it holds no state of a caller's."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    providers = ["CPUExecutionProvider"]
-    return onnxruntime.InferenceSession(as_onnx(path.read_bytes()), options, providers=providers)
+def _sessions(path: Path) -> Sessions:
+    """Return this process's sessions: they hold no state of a caller's."""
+    return Sessions(as_onnx(path.read_bytes()), one_size=True)
 
 
 def _blob(image_rgb: np.ndarray) -> np.ndarray:

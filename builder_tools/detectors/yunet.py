@@ -1,7 +1,6 @@
 """YuNet (Wu, Peng & Yu, 2023): a small network that finds faces from 10 px up, many at once.
 
 It is run by ONNX Runtime on one thread, about three times as fast as OpenCV's `FaceDetectorYN`.
-The published file is for images of 640x640 px only; its two sides are made free when it is loaded.
 Three grids of cells 8, 16 and 32 px wide each give, in every cell, how sure they are of a face
 there (the root of a class score times an objectness), its box and five key points.
 """
@@ -10,24 +9,21 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import cv2
 import numpy as np
 
 from builder_tools.assets import asset_path
 from builder_tools.detectors.base import BaseDetector, enlarge, shrink
+from builder_tools.detectors.lending import Memory, Sessions
+from builder_tools.detectors.yunet_network import CELLS_PX, OUTPUTS, as_onnx
 from builder_tools.results import Box, Face
 
 FILE = "face_detection_yunet_2023mar.onnx"
 NMS_IOU = 0.3
-CELLS_PX = (8, 16, 32)
 FAINT_BELOW, MOST_FAINT_CELLS = 0.2, 1000
 """Of the cells that are less sure only the surest ones are given."""
-FIXED_SIDES = b"\x08\x80\x05\x0a\x03\x08\x80\x05"
-"""The file's input size: two dimensions of 640 in a row, as protocol buffers have them."""
-FREE_SIDES = b"\x12\x01h\x0a\x03\x12\x01w"
-"""The same two dimensions, named h and w."""
 
 
 class YuNetDetector(BaseDetector):
@@ -63,30 +59,17 @@ class YuNet:
     """
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.enable_mem_pattern = False  # it plans for each size of image: 80 MB more
-        options.log_severity_level = 3  # warns of each output that the file gives a fixed size
-        model = path.read_bytes().replace(FIXED_SIDES, FREE_SIDES)
-        providers = ["CPUExecutionProvider"]
-        self._session: Any = onnxruntime.InferenceSession(model, options, providers=providers)
-        self._memory: list[np.ndarray] = []
-        self._outputs = [
-            f"{kind}_{px}" for px in CELLS_PX for kind in ("cls", "obj", "bbox", "kps")
-        ]
+        self._sessions = Sessions(as_onnx(path.read_bytes()))
+        self._memory = Memory()
 
     def find(self, image_rgb: np.ndarray, min_score: float) -> list[Face]:
         """Return the faces in an `(H, W, 3)` uint8 RGB image, best score first, each once."""
-        memory, blob = self._blob(image_rgb)
-        outputs = self._session.run(self._outputs, {"input": blob})
-        self._memory.append(memory)
-        found = [
-            _cells(outputs[4 * level : 4 * level + 4], px, blob.shape[3], min_score)
-            for level, px in enumerate(CELLS_PX)
-        ]
-        found = [cells for cells in found if len(cells[0])]
+        height, width = (side + -side % CELLS_PX[-1] for side in image_rgb.shape[:2])
+        with self._sessions.lent() as session, self._memory.lent(1, 3, height, width) as blob:
+            _fill(blob, image_rgb)
+            outputs = session.run(OUTPUTS, {"input": blob})
+        told = zip(outputs, CELLS_PX, strict=True)
+        found = [cells for output, px in told if (cells := _cells(output[0], px, min_score))]
         if not found:
             return []
         scores, boxes, points = (np.concatenate(part) for part in zip(*found, strict=True))
@@ -97,40 +80,31 @@ class YuNet:
         kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), min_score, NMS_IOU)
         return [_face(boxes[index], float(scores[index]), points[index]) for index in kept]
 
-    def _blob(self, image_rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return memory, and in it `(1, 3, H, W)` float32 BGR, sides filled up to whole cells.
 
-        Memory that is given back to `_memory` is used again, by one thread at a time: new memory
-        for each image costs ten times what filling it does.
-        """
-        height, width = image_rgb.shape[:2]
-        shape = (1, 3, height + -height % CELLS_PX[-1], width + -width % CELLS_PX[-1])
-        try:
-            memory = self._memory.pop()
-        except IndexError:
-            memory = np.empty(0, np.float32)
-        if memory.size < math.prod(shape):
-            memory = np.empty(math.prod(shape), np.float32)
-        blob = memory[: math.prod(shape)].reshape(shape)
-        blob[:, :, height:], blob[..., width:] = 0, 0
-        for channel in range(3):
-            blob[0, channel, :height, :width] = image_rgb[..., 2 - channel]
-        return memory, blob
+def _fill(blob: np.ndarray, image_rgb: np.ndarray) -> None:
+    """Fill `(1, 3, h, w)` with an image as BGR, and with black on its right and under it."""
+    height, width = image_rgb.shape[:2]
+    blob[:, :, height:], blob[..., width:] = 0, 0
+    for channel in range(3):
+        blob[0, channel, :height, :width] = image_rgb[..., 2 - channel]
 
 
-def _cells(outputs: list[np.ndarray], px: int, width_px: int, min_score: float):
-    """Return scores, boxes (x, y, width, height) and key points of the cells that show a face."""
-    classes, objects, boxes, points = (output[0] for output in outputs)
-    both = (classes * objects)[:, 0]
-    sure = np.flatnonzero(both >= min_score**2)
-    if not len(sure):
-        return sure, sure, sure
-    rows, columns = np.divmod(sure, width_px // px)
-    corner = np.stack([columns, rows], axis=1).astype(np.float64)
-    size = np.exp(boxes[sure, 2:].astype(np.float64)) * px
-    corners = (corner + boxes[sure, :2]) * px - size / 2
-    keypoints = (points[sure].reshape(-1, 5, 2) + corner[:, None]) * px
-    return np.sqrt(both[sure]), np.hstack([corners, size]), keypoints
+def _cells(output: np.ndarray, px: int, min_score: float):
+    """Return scores, boxes (x, y, width, height), key points of cells that show a face, or None."""
+    least = min(min_score**2, 1 - 1e-6)
+    logit = math.log(least / (1 - least)) - 0.01 if least > 0 else -math.inf
+    rows, columns = np.nonzero((output[0] >= logit) & (output[1] >= logit))
+    if not len(rows):
+        return None
+    values = output[:, rows, columns].T
+    both = (1 / (1 + np.exp(-values[:, :2]))).prod(axis=1)
+    sure = both >= min_score**2
+    both, values = both[sure], values[sure].astype(np.float64)
+    corner = np.stack([columns[sure], rows[sure]], axis=1).astype(np.float64)
+    size = np.exp(values[:, 4:6]) * px
+    corners = (corner + values[:, 2:4]) * px - size / 2
+    keypoints = (values[:, 6:].reshape(-1, 5, 2) + corner[:, None]) * px
+    return np.sqrt(both), np.hstack([corners, size]), keypoints
 
 
 def _face(box: np.ndarray, score: float, keypoints: np.ndarray) -> Face:

@@ -1,0 +1,75 @@
+"""YuNet as an ONNX network, made of the published file when it is loaded.
+
+The published file is for images of 640x640 px, and gives class, objectness, box and key points by
+four heads of 1, 1, 4 and 10 channels, each of which ONNX Runtime fills up to 16. Here sides are
+free, and the heads are one of 16: the answers are equal, in nine tenths of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from builder_tools.detectors.onnx_file import OnnxFile, convolutions
+
+CELLS_PX = (8, 16, 32)
+OUTPUTS = tuple(f"cells_{px}" for px in CELLS_PX)
+FIRST, SECOND, THIRD, FOURTH, FIFTH = (0,), (1, 2, 3, 4), (5, 6), (7, 8), (9, 10)
+"""Units (a pointwise convolution and one of each channel) of the stages, in the file's order."""
+LATERALS, HEADS = {8: 13, 16: 12, 32: 11}, {8: 14, 16: 15, 32: 16}
+"""Units by the size of cells; of heads the first (class), followed by box, objectness, points."""
+CLASS, BOX, OBJECT, POINTS = 0, 3, 6, 9
+KEEPING = (1, 1, 1, 1)
+
+Convolutions = Sequence[tuple[np.ndarray, np.ndarray]]
+
+
+def as_onnx(content: bytes) -> bytes:
+    """Return the network as an ONNX file.
+
+    It takes `input`, `(1, 3, h, w)` BGR in [0, 255], sides whole cells of 32 px, and gives
+    `OUTPUTS`, `(1, 16, h / px, w / px)`: logits of class and objectness, box, key points.
+
+    Args:
+        content: The published file.
+    """
+    file, given = OnnxFile((1, 3, "h", "w")), convolutions(content)
+    x = file.convolved("input", *given[0], strides=(2, 2), pads=KEEPING)
+    first = _through(file, given, file.node("Relu", x), FIRST)
+    second = _through(file, given, _halved(file, first), SECOND)
+    third = _through(file, given, _halved(file, second), THIRD)
+    fourth = _through(file, given, _halved(file, third), FOURTH)
+    fifth = _through(file, given, _halved(file, fourth), FIFTH)
+    above = ""
+    for px, x in zip(reversed(CELLS_PX), (fifth, fourth, third), strict=True):
+        x = file.node("Add", x, _doubled(file, above)) if above else x
+        above = _through(file, given, x, (LATERALS[px],))
+        parts = [HEADS[px] + part for part in (CLASS, OBJECT, BOX, POINTS)]
+        pointwise, of_each = (_joined([given[2 * unit + at] for unit in parts]) for at in (1, 2))
+        x = file.convolved(above, *pointwise)
+        file.convolved(x, *of_each, out=f"cells_{px}", pads=KEEPING)
+    return file.content(OUTPUTS)
+
+
+def _through(file: OnnxFile, given: Convolutions, x: str, units: tuple[int, ...]) -> str:
+    for unit in units:
+        x = file.convolved(x, *given[2 * unit + 1])
+        x = file.node("Relu", file.convolved(x, *given[2 * unit + 2], pads=KEEPING))
+    return x
+
+
+def _halved(file: OnnxFile, x: str) -> str:
+    return file.node("MaxPool", x, kernel_shape=(2, 2), strides=(2, 2))
+
+
+def _doubled(file: OnnxFile, x: str) -> str:
+    """Return a tensor of which each cell is four."""
+    scales = file.constant(np.array([1, 1, 2, 2], np.float32))
+    how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    return file.node("Resize", x, "", scales, mode="nearest", **how)
+
+
+def _joined(parts: Convolutions) -> tuple[np.ndarray, np.ndarray]:
+    kernels, biases = zip(*parts, strict=True)
+    return np.concatenate(kernels), np.concatenate(biases)

@@ -1,4 +1,4 @@
-"""Images resized for a detector: well, or quickly."""
+"""Images resized for a detector: quickly."""
 
 from __future__ import annotations
 
@@ -7,27 +7,19 @@ import numpy as np
 
 
 def resized(image_rgb: np.ndarray, size_px: int) -> tuple[np.ndarray, float]:
-    """Return the image with its longer side `size_px`, well resized, and the factor applied."""
+    """Return the image with its longer side `size_px`, and the factor applied.
+
+    Shrunk by halves, then linearly: OpenCV averages 2x2 pixels ten times as fast as any other
+    number, and finds no fewer faces with it.
+    """
     factor = size_px / max(image_rgb.shape[:2])
     if factor == 1:
         return image_rgb, factor
-    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return cv2.resize(image_rgb, _size_of(image_rgb, factor), interpolation=method), factor
-
-
-def quickly_resized(image_rgb: np.ndarray, size_px: int) -> tuple[np.ndarray, float]:
-    """Return the same as `resized`, much faster where it shrinks.
-
-    By halves, then linearly: OpenCV averages 2x2 pixels ten times as fast as any other number.
-    """
     small = image_rgb
     while max(small.shape[:2]) >= 2 * size_px and min(small.shape[:2]) > 1:
         height, width = (side // 2 for side in small.shape[:2])
         even = small[: 2 * height, : 2 * width]
         small = cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
-    factor = size_px / max(image_rgb.shape[:2])
-    return cv2.resize(small, _size_of(image_rgb, factor), interpolation=cv2.INTER_LINEAR), factor
-
-
-def _size_of(image_rgb: np.ndarray, factor: float) -> list[int]:
-    return [max(round(length * factor), 1) for length in image_rgb.shape[1::-1]]
+    size = [max(round(length * factor), 1) for length in image_rgb.shape[1::-1]]
+    method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_LINEAR
+    return cv2.resize(small, size, interpolation=method), factor

@@ -35,7 +35,7 @@ from builder_tools.detectors.base import (
     moved,
     suppress_overlaps,
 )
-from builder_tools.detectors.resizing import quickly_resized, resized
+from builder_tools.detectors.resizing import resized
 from builder_tools.detectors.turning import as_turned, turned_back
 from builder_tools.detectors.yunet import FILE, YuNet
 from builder_tools.results import Box, Face, crop
@@ -44,7 +44,7 @@ LEAST_PX, COARSE_PX, FINE_PX = 128, 320, 1920
 """Longer side of an image at the least, in the coarse look, and at the most."""
 LARGEST_PX = 256
 """Larger faces of the fine look are left to the coarse one: YuNet errs on what is large."""
-HALVED_PIXELS, PAST_MIDDLE_PX, ON_MIDDLE_PX = 2_100_000, 128, 8
+HALVED_PIXELS, PAST_MIDDLE_PX, ON_MIDDLE_PX = 2_100_000, 64, 8
 """Images larger than 1080p are looked at in halves, so far over the middle, on two threads (as are
 their candidates from near by); faces so near to it are taken from both."""
 SINGLE_LOOK_PX = 400
@@ -148,7 +148,7 @@ def _candidates(
 def _not_too_large(image_rgb: np.ndarray) -> tuple[np.ndarray, float]:
     """Return an image as it is looked at whole, and the factor by which it is shrunk."""
     is_large = max(image_rgb.shape[:2]) > FINE_PX
-    return quickly_resized(image_rgb, FINE_PX) if is_large else (image_rgb, 1.0)
+    return resized(image_rgb, FINE_PX) if is_large else (image_rgb, 1.0)
 
 
 def _judged_or_amid_edge(
@@ -287,7 +287,7 @@ def search_near(
     for face in faces:
         window = face.box.square().scale(FOLLOW_AROUND).round()
         part = turned_back(crop(image_rgb, window), face.turned_deg)
-        small, factor = quickly_resized(part, FOLLOW_PX)
+        small, factor = resized(part, FOLLOW_PX)
         seen = [
             as_turned(_as_short_range(enlarge(one, factor)), face.turned_deg, part.shape)
             for one in network.find(small, min_score)
@@ -301,7 +301,7 @@ def search_near(
 
 def search_large(network: YuNet, image_rgb: np.ndarray, min_score: float) -> list[Face]:
     """Return the faces that the coarse look shows: of about 5 % of the image and more."""
-    small, factor = quickly_resized(image_rgb, COARSE_PX)
+    small, factor = resized(image_rgb, COARSE_PX)
     return [_as_short_range(enlarge(one, factor)) for one in network.find(small, min_score)]
 
 

@@ -133,6 +133,9 @@ class _Answers:
         faces = self._answers.get(max(image_rgb.shape[:2]), [])
         return [face for face in faces if face.score >= min_score]
 
+    def find_each(self, images_rgb, min_score):
+        return [self.find(image_rgb, min_score) for image_rgb in images_rgb]
+
 
 def _seen(x, y, side, score):
     points = np.array([(x + u * side, y + v * side) for u, v in _POINTS])

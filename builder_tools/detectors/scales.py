@@ -55,6 +55,8 @@ MIDDLE_PX, MIDDLE, SURE_SCORE = 128, 0.2, 0.85
 between `MIDDLE_PX` and `MIDDLE` of the image that are not sure."""
 NEAR_PX, LOOK_AROUND = 96, 1.6
 """Size of a face seen from near by, and the side of what is looked at over that of the face."""
+NEAR_AT_ONCE = 4
+"""So many are looked at in one run: more need more memory than the processor has at hand."""
 FAINT_SCORE, FAINT_PX, FAINT_NEAR_PX, FAINT_SURE, NEW_FACE_IOU = 0.05, 16, 80, 0.8, 0.1
 """Places seen so unsurely, as large and as far from others, are looked at, too: the surest, half as
 many as there are faces. From near by, 80 px large (96 px find no more, and cost half as much
@@ -161,8 +163,7 @@ def _judged_or_amid_edge(
     """Return the faces among candidates, or those that fill the image, and the other candidates."""
     faces, doubts = judged(network, image_rgb, candidates, min_score, second)
     if not faces:
-        whole, factor = _not_too_large(image_rgb)
-        amid = [_as_short_range(enlarge(face, factor)) for face in _amid_edge(network, whole)]
+        amid = [_as_short_range(face) for face in _amid_edge(network, image_rgb)]
         faces = suppress_overlaps([f for f in amid if f.score >= min_score], SAME_FACE_IOU)
     return faces, doubts
 
@@ -215,13 +216,14 @@ def _looked_at_again(
     """Return candidates; those in doubt, and unsure ones of middle size, as seen from near by."""
     fine, longer = _fine_px(image_rgb), max(image_rgb.shape[:2])
 
-    def looked_at(face: Face) -> list[Face]:
+    def is_in_doubt(face: Face) -> bool:
         size_px = face.size_px * fine / longer
         doubtful = face.score < min_score and size_px < MIDDLE_PX
-        unsure = face.score < SURE_SCORE and MIDDLE_PX < size_px <= MIDDLE * fine
-        return _from_near(network, image_rgb, face) if doubtful or unsure else [face]
+        return doubtful or (face.score < SURE_SCORE and MIDDLE_PX < size_px <= MIDDLE * fine)
 
-    return list(chain.from_iterable(_each(looked_at, candidates, image_rgb)))
+    in_doubt = [face for face in candidates if is_in_doubt(face)]
+    others = [face for face in candidates if not is_in_doubt(face)]
+    return others + _from_near(network, image_rgb, in_doubt)
 
 
 def _faint_faces(
@@ -237,8 +239,7 @@ def _faint_faces(
     new = apart_from(faces, small, NEW_FACE_IOU)
     surest = sorted(new, key=lambda one: -one.score)[: len(faces)]
     apart = suppress_overlaps(surest, SAME_FACE_IOU)[: len(faces) // 2]
-    look = partial(_from_near, network, image_rgb, px=FAINT_NEAR_PX)
-    near = chain.from_iterable(_each(look, apart, image_rgb))
+    near = _from_near(network, image_rgb, apart, FAINT_NEAR_PX)
     sure = [_as_short_range(face) for face in near if face.score >= max(FAINT_SURE, min_score)]
     return apart_from(faces, sure, NEW_FACE_IOU)
 
@@ -332,29 +333,34 @@ def _in_halves(network: YuNet, image_rgb: np.ndarray, min_score: float) -> list[
     ]
 
 
-def _each(
-    function: Callable[[Item], Result], items: Iterable[Item], image_rgb: np.ndarray
-) -> Iterable[Result]:
-    """Return what a function gives for each item, of a large image on two threads."""
-    height, width = image_rgb.shape[:2]
-    return (_on_two_threads if height * width > HALVED_PIXELS else map)(function, items)
-
-
 def _on_two_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(function, items))
 
 
-def _from_near(network: YuNet, image_rgb: np.ndarray, face: Face, px: int = NEAR_PX) -> list[Face]:
-    """Return the surest face that is seen from near by in the middle of a candidate, or none.
+def _from_near(
+    network: YuNet, image_rgb: np.ndarray, faces: Sequence[Face], px: int = NEAR_PX
+) -> list[Face]:
+    """Return the surest face that is seen from near by in the middle of each candidate, if any.
 
     Its own box, not the candidate's: that may lie between two faces and have the score of one.
     """
-    window = face.box.square().scale(LOOK_AROUND).round()
-    own = face.box.shift(-window.x1, -window.y1)
-    seen = _at_size(network, crop(image_rgb, window), round(px * LOOK_AROUND), CANDIDATE_SCORE)
-    surest = next((one for one in seen if own.holds(one.box.centre)), None)
-    return [] if surest is None else [moved(surest, window.x1, window.y1)]
+    few = [faces[start : start + NEAR_AT_ONCE] for start in range(0, len(faces), NEAR_AT_ONCE)]
+    each = _on_two_threads if image_rgb[..., 0].size > HALVED_PIXELS else map
+    return list(chain.from_iterable(each(partial(_few_from_near, network, image_rgb, px), few)))
+
+
+def _few_from_near(
+    network: YuNet, image_rgb: np.ndarray, px: int, faces: Sequence[Face]
+) -> list[Face]:
+    windows = [face.box.square().scale(LOOK_AROUND).round() for face in faces]
+    views = [resized(crop(image_rgb, window), round(px * LOOK_AROUND)) for window in windows]
+    seen = network.find_each([view for view, _ in views], CANDIDATE_SCORE)
+    found = []
+    for face, window, (_, factor), each in zip(faces, windows, views, seen, strict=True):
+        placed = (moved(enlarge(one, factor), window.x1, window.y1) for one in each)
+        found += [one for one in placed if face.box.holds(one.box.centre)][:1]
+    return found
 
 
 def _amid_edge(network: YuNet, image_rgb: np.ndarray) -> list[Face]:

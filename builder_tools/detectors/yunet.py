@@ -8,6 +8,7 @@ there (the root of a class score times an objectness), its box and five key poin
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -64,47 +65,52 @@ class YuNet:
 
     def find(self, image_rgb: np.ndarray, min_score: float) -> list[Face]:
         """Return the faces in an `(H, W, 3)` uint8 RGB image, best score first, each once."""
-        height, width = (side + -side % CELLS_PX[-1] for side in image_rgb.shape[:2])
-        with self._sessions.lent() as session, self._memory.lent(1, 3, height, width) as blob:
-            _fill(blob, image_rgb)
+        return self.find_each([image_rgb], min_score)[0]
+
+    def find_each(self, images_rgb: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
+        """Return the faces of each of several images, best of about one size, in one run."""
+        sides = np.max([image.shape[:2] for image in images_rgb], axis=0)
+        shape = len(images_rgb), 3, *(int(side + -side % CELLS_PX[-1]) for side in sides)
+        with self._sessions.lent() as session, self._memory.lent(*shape) as blob:
+            for part, image_rgb in zip(blob, images_rgb, strict=True):
+                _fill(part, image_rgb)
             outputs = session.run(OUTPUTS, {"input": blob})
-        told = zip(outputs, CELLS_PX, strict=True)
-        found = [cells for output, px in told if (cells := _cells(output[0], px, min_score))]
-        if not found:
-            return []
-        scores, boxes, points = (np.concatenate(part) for part in zip(*found, strict=True))
-        faint = np.flatnonzero(scores < FAINT_BELOW)
-        if len(faint) > MOST_FAINT_CELLS:  # noise has thousands
-            fainter = faint[scores[faint].argsort()[:-MOST_FAINT_CELLS]]
-            scores, boxes, points = (np.delete(x, fainter, axis=0) for x in (scores, boxes, points))
-        kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), min_score, NMS_IOU)
-        return [_face(boxes[index], float(scores[index]), points[index]) for index in kept]
+        cells = [_cells(*told, min_score) for told in zip(outputs, CELLS_PX, strict=True)]
+        numbers, *found = (np.concatenate(part) for part in zip(*cells, strict=True))
+        return [_faces(*(part[numbers == k] for part in found)) for k in range(len(images_rgb))]
 
 
 def _fill(blob: np.ndarray, image_rgb: np.ndarray) -> None:
-    """Fill `(1, 3, h, w)` with an image as BGR, and with black on its right and under it."""
+    """Fill `(3, h, w)` with an image as BGR, and with black on its right and under it."""
     height, width = image_rgb.shape[:2]
-    blob[:, :, height:], blob[..., width:] = 0, 0
+    blob[:, height:], blob[..., width:] = 0, 0
     for channel in range(3):
-        blob[0, channel, :height, :width] = image_rgb[..., 2 - channel]
+        blob[channel, :height, :width] = image_rgb[..., 2 - channel]
 
 
-def _cells(output: np.ndarray, px: int, min_score: float):
-    """Return scores, boxes (x, y, width, height), key points of cells that show a face, or None."""
+def _cells(output: np.ndarray, px: int, min_score: float) -> tuple[np.ndarray, ...]:
+    """Return the cells that show a face: image, score, box (x, y, width, height), key points."""
     least = min(min_score**2, 1 - 1e-6)
     logit = math.log(least / (1 - least)) - 0.01 if least > 0 else -math.inf
-    rows, columns = np.nonzero((output[0] >= logit) & (output[1] >= logit))
-    if not len(rows):
-        return None
-    values = output[:, rows, columns].T
-    both = (1 / (1 + np.exp(-values[:, :2]))).prod(axis=1)
-    sure = both >= min_score**2
-    both, values = both[sure], values[sure].astype(np.float64)
-    corner = np.stack([columns[sure], rows[sure]], axis=1).astype(np.float64)
+    numbers, rows, columns = np.nonzero((output[:, 0] >= logit) & (output[:, 1] >= logit))
+    values = output[numbers, :, rows, columns].astype(np.float64)
+    scores = np.sqrt((1 / (1 + np.exp(-values[:, :2]))).prod(axis=1))
+    corner = np.stack([columns, rows], axis=1)
     size = np.exp(values[:, 4:6]) * px
     corners = (corner + values[:, 2:4]) * px - size / 2
     keypoints = (values[:, 6:].reshape(-1, 5, 2) + corner[:, None]) * px
-    return np.sqrt(both), np.hstack([corners, size]), keypoints
+    sure = scores >= min_score
+    return numbers[sure], scores[sure], np.hstack([corners, size])[sure], keypoints[sure]
+
+
+def _faces(scores: np.ndarray, boxes: np.ndarray, points: np.ndarray) -> list[Face]:
+    """Return the faces that cells of an image show, best score first, each once."""
+    faint = np.flatnonzero(scores < FAINT_BELOW)
+    if len(faint) > MOST_FAINT_CELLS:  # noise has thousands
+        fainter = faint[scores[faint].argsort()[:-MOST_FAINT_CELLS]]
+        scores, boxes, points = (np.delete(x, fainter, axis=0) for x in (scores, boxes, points))
+    kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, NMS_IOU)
+    return [_face(boxes[index], float(scores[index]), points[index]) for index in kept]
 
 
 def _face(box: np.ndarray, score: float, keypoints: np.ndarray) -> Face:

@@ -28,13 +28,13 @@ Convolutions = Sequence[tuple[np.ndarray, np.ndarray]]
 def as_onnx(content: bytes) -> bytes:
     """Return the network as an ONNX file.
 
-    It takes `input`, `(1, 3, h, w)` BGR in [0, 255], sides whole cells of 32 px, and gives
-    `OUTPUTS`, `(1, 16, h / px, w / px)`: logits of class and objectness, box, key points.
+    It takes `input`, `(n, 3, h, w)` BGR in [0, 255], sides whole cells of 32 px, and gives
+    `OUTPUTS`, `(n, 16, h / px, w / px)`: logits of class and objectness, box, key points.
 
     Args:
         content: The published file.
     """
-    file, given = OnnxFile((1, 3, "h", "w")), convolutions(content)
+    file, given = OnnxFile(("n", 3, "h", "w")), convolutions(content)
     x = file.convolved("input", *given[0], strides=(2, 2), pads=KEEPING)
     first = _through(file, given, file.node("Relu", x), FIRST)
     second = _through(file, given, _halved(file, first), SECOND)

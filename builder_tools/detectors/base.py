@@ -273,29 +273,36 @@ def suppress_overlaps(faces: Iterable[Face], iou: float, inside: float = 0.8) ->
         The faces kept, best score first.
     """
     ordered = sorted(faces, key=lambda face: face.score, reverse=True)
-    boxes = np.array([face.box.xyxy for face in ordered], float).reshape(-1, 4)
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    kept: list[int] = []
-    for index, (box, area) in enumerate(zip(boxes, areas, strict=True)):
-        others, other_areas = boxes[kept], areas[kept]
-        sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-        shared = np.prod(np.maximum(sides, 0), axis=1)
-        of_union = shared > iou * (area + other_areas - shared)
-        if not (of_union | (shared > inside * np.minimum(area, other_areas))).any():
-            kept.append(index)
-    return [ordered[index] for index in kept]
+    boxes, areas = _boxes(ordered)
+    is_same = np.zeros(len(ordered), bool)
+    for index in range(len(ordered)):
+        if not is_same[index]:
+            others, least = slice(index + 1, None), np.minimum(areas[index], areas[index + 1 :])
+            shared = _shared(boxes[index], boxes[others])
+            of_union = shared > iou * (areas[index] + areas[others] - shared)
+            is_same[others] |= of_union | (shared > inside * least)
+    return [face for face, same in zip(ordered, is_same, strict=True) if not same]
 
 
-def apart_from(known: Sequence[Face], seen: Iterable[Face], iou: float) -> list[Face]:
+def apart_from(known: Sequence[Face], seen: Sequence[Face], iou: float) -> list[Face]:
     """Return faces seen that overlap with none of those known by more."""
-    boxes = np.array([face.box.xyxy for face in known], float).reshape(-1, 4)
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    apart = []
-    for face in seen:
-        starts = np.maximum(boxes[:, :2], face.box.xyxy[:2])
-        shared = np.prod(
-            np.maximum(np.minimum(boxes[:, 2:], face.box.xyxy[2:]) - starts, 0), axis=1
-        )
-        if not (shared > iou * (areas + face.box.area - shared)).any():
-            apart.append(face)
-    return apart
+    boxes, areas = _boxes(known)
+    own_boxes, own_areas = _boxes(seen)
+    is_same = np.zeros(len(seen), bool)
+    for box, area in zip(boxes, areas, strict=True):
+        shared = _shared(box, own_boxes)
+        is_same |= shared > iou * (area + own_areas - shared)
+    return [face for face, same in zip(seen, is_same, strict=True) if not same]
+
+
+def _boxes(faces: Sequence[Face]) -> tuple[np.ndarray, np.ndarray]:
+    """Return boxes, xyxy, and their areas."""
+    boxes = np.array([face.box.xyxy for face in faces], float).reshape(-1, 4)
+    return boxes, (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def _shared(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Return the area that a box shares with each of others."""
+    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    np.maximum(sides, 0, out=sides)
+    return sides[:, 0] * sides[:, 1]

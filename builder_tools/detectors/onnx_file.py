@@ -26,7 +26,8 @@ class OnnxFile:
     def node(self, kind: str, *given: str, out: str = "", **attributes: int | str | tuple) -> str:
         """Add a node; return the name of what it makes, of as many channels as it is given."""
         out = out or f"{kind}_{len(self._nodes)}"
-        self.channels[out] = self.channels[given[0]]
+        joined = given if kind == "Concat" else given[:1]
+        self.channels[out] = sum(self.channels[name] for name in joined)
         parts = [_field(1, name) for name in given] + [_field(2, out), _field(4, kind)]
         for name, value in attributes.items():
             if isinstance(value, int):

@@ -234,6 +234,7 @@ def _best(trials: pd.DataFrame) -> pd.DataFrame:
         if done.empty:
             continue
         best = done.loc[done["score"].idxmax()]
+        layers = UNFROZEN[network][0] if network in UNFROZEN else best.get("unfrozen", "")
         widths = [best.get(f"dense_width_{n + 1}") for n in range(int(best["dense_layers"]))]
         rows.append({
             "network": network,
@@ -248,7 +249,7 @@ def _best(trials: pd.DataFrame) -> pd.DataFrame:
             "second rate, share": f"{best['fine_tune_factor']:.2g}",
             "decay": f"{best['decay_rate']:.2f}",
             "smoothing": f"{best['label_smoothing']:.2f}",
-            "last layers": str(best.get("unfrozen", UNFROZEN.get(network, ("",))[0])),
+            "last layers": layers if isinstance(layers, str) else f"{layers:.0f}",
             "minutes": f"{own['seconds'].sum() / 60:.1f}",
         })  # fmt: skip
     return pd.DataFrame(rows)

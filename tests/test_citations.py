@@ -23,7 +23,8 @@ PAGES = {
     "README.ru.md": ("scoreboard", "crossdata"),
     "docs/explanation/accuracy.md": ("scoreboard", "crossdata", "calibration"),
     "docs/explanation/findings.md": (
-        *("ablations", "screening", "valence_arousal", "va_regressors", "classical"),
+        *("ablations", "screening", "pretraining", "transfer", "searches"),
+        *("valence_arousal", "va_regressors", "classical"),
     ),
 }
 """A page -> the reports it cites, beside the cards of the shipped models."""
@@ -31,7 +32,7 @@ NOTEBOOKS = {
     "01_data_analysis": (),
     "02_cleaning_and_detectors": (),
     "03_balancing_and_augmentation": (),
-    "04_networks_and_tuning": ("networks",),
+    "04_networks_and_tuning": ("networks", "transfer", "searches"),
     "05_experiments": ("ablations", "screening"),
     "06_benchmark_and_inference": ("scoreboard", "calibration", "robustness"),
     "07_valence_arousal": ("valence_arousal", "va_regressors"),

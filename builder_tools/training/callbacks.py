@@ -23,6 +23,10 @@ def seed_generators(model: keras.Model, seed: int, count: int) -> None:
     generators = [v for v in model.variables if v.name == "seed_generator_state"]
     for number, state in enumerate(generators):
         state.assign([1000 * seed + number, count])
+    if keras.backend.backend() == "torch":  # whose dropout draws from one generator for all
+        import torch
+
+        torch.manual_seed((seed << 32) + count)
 
 
 class EpochSeed(keras.callbacks.Callback):

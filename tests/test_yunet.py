@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from builder_tools.assets import asset_path
+from builder_tools.detectors import yunet
 from builder_tools.detectors.lending import Memory, Sessions
 from builder_tools.detectors.onnx_file import OnnxFile, convolutions
 from builder_tools.detectors.yunet import FILE, YuNet
@@ -41,6 +42,23 @@ def test_the_network_gives_what_the_published_file_gives(published):
         np.testing.assert_allclose(sure[:, 1:], told[f"obj_{px}"][0], atol=1e-5)
         np.testing.assert_allclose(cells[:, 2:6], told[f"bbox_{px}"][0], atol=1e-4)
         np.testing.assert_allclose(cells[:, 6:], told[f"kps_{px}"][0], atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(700, 900), (641, 800), (97, 5200)])
+def test_strips_of_a_large_image_give_what_the_whole_gives(network, astronaut, shape, monkeypatch):
+    """A face across the border of strips, in images whose height is no multiple of a strip's."""
+    image = np.zeros((*shape, 3), np.uint8)
+    face = astronaut[60:190, 150:300]
+    for y, x in ((0, 20), (shape[0] - 100, 400), (300, 300)):
+        part = image[y : y + 130, x : x + 150]
+        part[:] = face[: part.shape[0], : part.shape[1]]
+    in_strips = network.find(image, 0.1)
+    monkeypatch.setattr(yunet, "WHOLE_PIXELS", 10**9)
+    whole = network.find(image, 0.1)
+    assert len(in_strips) == len(whole) >= 1
+    for one, other in zip(in_strips, whole, strict=True):
+        assert one.score == pytest.approx(other.score, abs=1e-4)
+        np.testing.assert_allclose(one.keypoints, other.keypoints, atol=0.01)
 
 
 def test_images_looked_at_together_have_the_faces_of_each(network, astronaut):

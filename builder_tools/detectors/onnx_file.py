@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 CHANNELS = 16
@@ -85,22 +83,18 @@ class OnnxFile:
 
 def convolutions(content: bytes) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the kernels, `(made, given, h, w)`, and biases of an ONNX file, in its order."""
-    (graph,) = _fields(content, 7)
+    graph = _fields(_fields(content)[7][0])
     constants = {}
-    for tensor in _fields(graph, 5):
-        (name,), data = _fields(tensor, 8), _fields(tensor, 9)
-        if _fields(tensor, 2) == [FLOAT] and data:
-            constants[name] = np.frombuffer(data[0], "<f4").reshape(_fields(tensor, 1))
-    given = [_fields(node, 1) for node in _fields(graph, 1) if _fields(node, 4) == [b"Conv"]]
+    for tensor in map(_fields, graph[5]):
+        if tensor[2] == [FLOAT] and 9 in tensor:
+            constants[tensor[8][0]] = np.frombuffer(tensor[9][0], "<f4").reshape(tensor[1])
+    given = [node[1] for node in map(_fields, graph[1]) if node[4] == [b"Conv"]]
     return [(constants[kernel], constants[bias]) for _, kernel, bias in given]
 
 
-def _fields(message: bytes, number: int) -> list:
-    """Return the values of a field of a protocol buffer's message: numbers, or bytes."""
-    return [value for found, value in _all_fields(message) if found == number]
-
-
-def _all_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
+def _fields(message: bytes) -> dict[int, list]:
+    """Return the values of each field of a protocol buffer's message: numbers, or bytes."""
+    fields: dict[int, list] = {}
     at = 0
     while at < len(message):
         key, at = _number(message, at)
@@ -109,7 +103,8 @@ def _all_fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
         else:
             length, at = (4, at) if key & 7 == 5 else _number(message, at)
             value, at = message[at : at + length], at + length
-        yield key >> 3, value
+        fields.setdefault(key >> 3, []).append(value)
+    return fields
 
 
 def _number(message: bytes, at: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ there (the root of a class score times an objectness), its box and five key poin
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +19,15 @@ import numpy as np
 from builder_tools.assets import asset_path
 from builder_tools.detectors.base import BaseDetector, enlarge, shrink
 from builder_tools.detectors.lending import Memory, Sessions
-from builder_tools.detectors.yunet_network import CELLS_PX, OUTPUTS, as_onnx
+from builder_tools.detectors.onnx_file import CHANNELS
+from builder_tools.detectors.yunet_network import CELLS_PX, OUTPUTS, STEM_PX, as_onnx, in_two
 from builder_tools.results import Box, Face
 
 FILE = "face_detection_yunet_2023mar.onnx"
 NMS_IOU = 0.3
+WHOLE_PIXELS, STRIP_PX = 500_000, 64
+"""The first layers see larger images in strips so high: what these layers make of a whole image is
+more than the processor's caches hold. It takes 4 to 8 % less time, and 35 MB less for 1920x1440."""
 FAINT_BELOW, MOST_FAINT_CELLS = 0.2, 1000
 """Of the cells that are less sure only the surest ones are given."""
 
@@ -60,8 +65,13 @@ class YuNet:
     """
 
     def __init__(self, path: Path) -> None:
-        self._sessions = Sessions(as_onnx(path.read_bytes()))
+        self._content = path.read_bytes()
+        self._whole = Sessions(as_onnx(self._content))
         self._memory = Memory()
+
+    @functools.cached_property
+    def _in_two(self) -> list[Sessions]:
+        return [Sessions(network) for network in in_two(self._content)]
 
     def find(self, image_rgb: np.ndarray, min_score: float) -> list[Face]:
         """Return the faces in an `(H, W, 3)` uint8 RGB image, best score first, each once."""
@@ -70,14 +80,38 @@ class YuNet:
     def find_each(self, images_rgb: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
         """Return the faces of each of several images, best of about one size, in one run."""
         sides = np.max([image.shape[:2] for image in images_rgb], axis=0)
-        shape = len(images_rgb), 3, *(int(side + -side % CELLS_PX[-1]) for side in sides)
-        with self._sessions.lent() as session, self._memory.lent(*shape) as blob:
-            for part, image_rgb in zip(blob, images_rgb, strict=True):
-                _fill(part, image_rgb)
-            outputs = session.run(OUTPUTS, {"input": blob})
+        height, width = (int(side + -side % CELLS_PX[-1]) for side in sides)
+        if len(images_rgb) == 1 and height * width > WHOLE_PIXELS:
+            outputs = self._in_strips(images_rgb[0], height, width)
+        else:
+            outputs = self._in_one(images_rgb, height, width)
         cells = [_cells(*told, min_score) for told in zip(outputs, CELLS_PX, strict=True)]
         numbers, *found = (np.concatenate(part) for part in zip(*cells, strict=True))
         return [_faces(*(part[numbers == k] for part in found)) for k in range(len(images_rgb))]
+
+    def _in_one(
+        self, images_rgb: Sequence[np.ndarray], height: int, width: int
+    ) -> list[np.ndarray]:
+        shape = len(images_rgb), 3, height, width
+        with self._whole.lent() as session, self._memory.lent(*shape) as blob:
+            for part, image_rgb in zip(blob, images_rgb, strict=True):
+                _fill(part, image_rgb)
+            return session.run(OUTPUTS, {"input": blob})
+
+    def _in_strips(self, image_rgb: np.ndarray, height: int, width: int) -> list[np.ndarray]:
+        """Return the same, for which the first layers see the image strip by strip."""
+        with self._memory.lent(1, CHANNELS, height // STEM_PX, width // STEM_PX) as given:
+            with self._in_two[0].lent() as session:
+                for start in range(0, height, STRIP_PX):
+                    stop = min(start + STRIP_PX, height)
+                    low, high = max(start - STEM_PX, 0), min(stop + STEM_PX, height)
+                    with self._memory.lent(1, 3, high - low, width) as blob:
+                        _fill(blob[0], image_rgb[low:high])
+                        (cells,) = session.run(None, {"input": blob})
+                    own = slice((start - low) // STEM_PX, (stop - low) // STEM_PX)
+                    given[:, :, start // STEM_PX : stop // STEM_PX] = cells[:, :, own]
+            with self._in_two[1].lent() as session:
+                return session.run(OUTPUTS, {"input": given})
 
 
 def _fill(blob: np.ndarray, image_rgb: np.ndarray) -> None:

@@ -16,6 +16,8 @@ import numpy as np
 from builder_tools.detectors.onnx_file import CHANNELS, OnnxFile, convolutions
 
 CELLS_PX = (8, 16, 32)
+STEM_PX = 4
+"""Size of the cells that the first layers make."""
 OUTPUTS = tuple(f"cells_{px}" for px in CELLS_PX)
 FIRST, SECOND, WIDENING, THIRD, FOURTH, FIFTH = (0,), (1, 2, 3), 4, (5, 6), (7, 8), (9, 10)
 """Units (a pointwise convolution and one of each channel) of the stages, in the file's order."""
@@ -37,15 +39,33 @@ def as_onnx(content: bytes) -> bytes:
         content: The published file.
     """
     file, given = OnnxFile(("n", 3, "h", "w")), convolutions(content)
+    return _rest(file, given, _stem(file, given))
+
+
+def in_two(content: bytes) -> tuple[bytes, bytes]:
+    """Return the same network as two: its first layers, and the rest.
+
+    The first gives the other's `input`, `(n, CHANNELS, h / STEM_PX, w / STEM_PX)`. What it gives
+    for a cell follows from that and the cells around it.
+    """
+    file, given = OnnxFile(("n", 3, "h", "w")), convolutions(content)
+    stem = file.content((_stem(file, given),))
+    return stem, _rest(OnnxFile(("n", CHANNELS, "h", "w")), given, "input")
+
+
+def _stem(file: OnnxFile, given: Convolutions) -> str:
     x = file.convolved("input", *given[0], strides=(2, 2), pads=KEEPING)
-    first = _through(file, given, file.node("Relu", x), FIRST)
-    second = _through(file, given, _halved(file, first), SECOND)
+    return _halved(file, _through(file, given, file.node("Relu", x), FIRST))
+
+
+def _rest(file: OnnxFile, given: Convolutions, x: str) -> bytes:
+    second = _through(file, given, x, SECOND)
     third = _through(file, given, _widened_and_halved(file, given, second), THIRD)
     fourth = _through(file, given, _halved(file, third), FOURTH)
     fifth = _through(file, given, _halved(file, fourth), FIFTH)
     above = ""
-    for px, x in zip(reversed(CELLS_PX), (fifth, fourth, third), strict=True):
-        x = file.node("Add", x, _doubled(file, above)) if above else x
+    for px, stage in zip(reversed(CELLS_PX), (fifth, fourth, third), strict=True):
+        x = file.node("Add", stage, _doubled(file, above)) if above else stage
         above = _through(file, given, x, (LATERALS[px],))
         parts = [HEADS[px] + part for part in (CLASS, OBJECT, BOX, POINTS)]
         pointwise, of_each = (_joined([given[2 * unit + at] for unit in parts]) for at in (1, 2))

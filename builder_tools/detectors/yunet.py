@@ -85,7 +85,10 @@ class YuNet:
             outputs = self._in_strips(images_rgb[0], height, width)
         else:
             outputs = self._in_one(images_rgb, height, width)
-        cells = [_cells(*told, min_score) for told in zip(outputs, CELLS_PX, strict=True)]
+        told = zip(outputs, CELLS_PX, strict=True)
+        cells = [shown for output, px in told if (shown := _cells(output, px, min_score))]
+        if not cells:
+            return [[] for _ in images_rgb]
         numbers, *found = (np.concatenate(part) for part in zip(*cells, strict=True))
         return [_faces(*(part[numbers == k] for part in found)) for k in range(len(images_rgb))]
 
@@ -122,11 +125,13 @@ def _fill(blob: np.ndarray, image_rgb: np.ndarray) -> None:
         blob[channel, :height, :width] = image_rgb[..., 2 - channel]
 
 
-def _cells(output: np.ndarray, px: int, min_score: float) -> tuple[np.ndarray, ...]:
-    """Return the cells that show a face: image, score, box (x, y, width, height), key points."""
+def _cells(output: np.ndarray, px: int, min_score: float) -> tuple[np.ndarray, ...] | None:
+    """Return image, score, box (x, y, width, height), key points of cells that show a face."""
     least = min(min_score**2, 1 - 1e-6)
     logit = math.log(least / (1 - least)) - 0.01 if least > 0 else -math.inf
     numbers, rows, columns = np.nonzero((output[:, 0] >= logit) & (output[:, 1] >= logit))
+    if not len(numbers):
+        return None
     values = output[numbers, :, rows, columns].astype(np.float64)
     scores = np.sqrt((1 / (1 + np.exp(-values[:, :2]))).prod(axis=1))
     corner = np.stack([columns, rows], axis=1)

@@ -67,9 +67,17 @@ def pieces(tmp_path_factory, config):
     return folder, train(config, TRAIN, VALID, folder)
 
 
-def test_the_loss_falls_and_the_toy_is_learnt(tmp_path):
-    longer = TrainingConfig(**{**CONFIG, "stages": (Stage(16, 12),)})
-    run = train(longer, TRAIN, VALID, tmp_path)
+LONGER = {**CONFIG, "stages": (Stage(16, 12),)}
+
+
+@pytest.fixture(scope="module")
+def longer():
+    """A run in one piece of twelve epochs."""
+    return train(TrainingConfig(**LONGER), TRAIN, VALID, None)
+
+
+def test_the_loss_falls_and_the_toy_is_learnt(longer):
+    run = longer
     assert run.history["loss"].iloc[-3:].mean() < 0.6 * run.history["loss"].iloc[0]
     assert run.history["val_accuracy"].iloc[-1] > 0.8
 
@@ -245,21 +253,21 @@ def test_a_configuration_is_plain_json():
 
 REAL_RUN = """
 import sys
-import toy_training
+import test_training, toy_training
 from toy_study import tiny_spec
 from builder_tools.networks import NETWORKS
-from builder_tools.training import Stage, TrainingConfig, train
+from builder_tools.training import TrainingConfig, train
 
 NETWORKS["tiny"] = tiny_spec(16)
-config = TrainingConfig(**{**toy_training.CONFIG, "stages": (Stage(16, 12),)})
+config = TrainingConfig(**test_training.LONGER)
 run = train(config, toy_training.TRAIN, toy_training.VALID, sys.argv[1])
 """
 
 
-def test_a_process_killed_in_the_middle_ends_where_a_whole_one_does(tmp_path):
+def test_a_process_killed_in_the_middle_ends_where_a_whole_one_does(longer, tmp_path):
     """SIGKILL, somewhere in the middle of an epoch: nothing can be cleaned up."""
     here = Path(__file__).resolve().parent
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed = tmp_path / "killed"
     command = [sys.executable, "-c", REAL_RUN, str(killed)]
     environment = os.environ | {"PYTHONPATH": str(here)}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
@@ -270,9 +278,10 @@ def test_a_process_killed_in_the_middle_ends_where_a_whole_one_does(tmp_path):
     process.wait()
     begun = len(pd.read_csv(killed / "history.csv"))
     assert 1 <= begun < 12
-    config = TrainingConfig(**{**CONFIG, "stages": (Stage(16, 12),)})
-    resumed, one = (train(config, TRAIN, VALID, folder) for folder in (killed, whole))
-    for expected, found in zip(one.model.get_weights(), resumed.model.get_weights(), strict=True):
+    resumed = train(TrainingConfig(**LONGER), TRAIN, VALID, killed)
+    for expected, found in zip(
+        longer.model.get_weights(), resumed.model.get_weights(), strict=True
+    ):
         np.testing.assert_allclose(found, expected, atol=1e-4)
     assert resumed.history["epoch"].tolist() == list(range(12))
 
@@ -401,8 +410,9 @@ def test_a_longer_epoch_than_the_faces(tmp_path):
 
 
 def test_a_run_that_could_not_begin_may_begin_otherwise(config, tmp_path):
-    refused = dataclasses.replace(config, weights=str(tmp_path / "absent.keras"))
+    short = dataclasses.replace(config, stages=(Stage(12, 1),))
+    refused = dataclasses.replace(short, weights=str(tmp_path / "absent.keras"))
     with pytest.raises(FileNotFoundError, match="absent"):
         train(refused, TRAIN, VALID, tmp_path / "run")
-    begun = train(config, TRAIN, VALID, tmp_path / "run")
+    begun = train(short, TRAIN, VALID, tmp_path / "run")
     assert begun.config["weights"] is None

@@ -18,7 +18,7 @@ from builder_tools.augmentation import (  # noqa: E402
     mix_faces,
 )
 from builder_tools.networks import batch_norm_layers  # noqa: E402
-from builder_tools.training import TrainingConfig, train  # noqa: E402
+from builder_tools.training import Stage, TrainingConfig, train  # noqa: E402
 from builder_tools.training.batches import BatchChanges  # noqa: E402
 
 RNG = np.random.default_rng
@@ -130,8 +130,9 @@ def test_averaged_weights_end_alike_in_one_and_in_pieces(tmp_path):
 
 @pytest.mark.slow
 def test_the_network_holds_the_average_and_not_the_last_weights(tmp_path):
-    plain = TrainingConfig(**CONFIG)
-    averaged = TrainingConfig(**CONFIG, ema_decay=0.95)
+    short = CONFIG | {"stages": (Stage(12, 2),)}
+    plain = TrainingConfig(**short)
+    averaged = TrainingConfig(**short, ema_decay=0.95)
     one, other = (train(c, TRAIN, VALID, None).model for c in (plain, averaged))
     far = [
         np.abs(a - b).mean() for a, b in zip(one.get_weights(), other.get_weights(), strict=True)
@@ -141,9 +142,9 @@ def test_the_network_holds_the_average_and_not_the_last_weights(tmp_path):
 
 def test_quick_batch_norm_follows_a_short_run():
     """Two epochs of a few steps: with momentum 0.5 the running mean is that of the last steps."""
-    means = {}
+    means, short = {}, CONFIG | {"stages": (Stage(12, 2),)}
     for momentum in (0.99, 0.5):
-        config = TrainingConfig(**CONFIG | {"batch_norm_momentum": momentum, "learning_rate": 1e-6})
+        config = TrainingConfig(**short | {"batch_norm_momentum": momentum, "learning_rate": 1e-6})
         (first, *_) = batch_norm_layers(train(config, TRAIN, VALID, None).model)
         means[momentum] = np.abs(np.asarray(first.moving_mean)).mean(), first.momentum
     assert means[0.5][1] == 0.5

@@ -46,8 +46,10 @@ TRAIN, VALID = toy_samples(48, 0), toy_samples(24, 1)
 class Imagined(EmotionHyperModel):
     """Trains nothing: the score is best at a learning rate of 0.003 without dropout."""
 
-    def __init__(self, *, failing=(), error: type[Exception] = MemoryError, **options) -> None:
-        super().__init__("tiny", 3, space=SPACE, **SMALL, **options)
+    def __init__(
+        self, *, failing=(), error: type[Exception] = MemoryError, space=SPACE, **options
+    ) -> None:
+        super().__init__("tiny", 3, space=space, **SMALL, **options)
         self.failing, self.error, self.calls = failing, error, 0
 
     def fit(self, hp, model, train, valid, *, monitor, folder, callbacks=()):
@@ -232,7 +234,11 @@ def test_a_pinned_value_is_not_searched():
 
 @pytest.fixture(scope="module")
 def imagined(tmp_path_factory):
-    hypermodel = Imagined()
+    """A search of six trials for what the score is of: every dimension more costs time."""
+    pinned = {"dense_layers": (0, 0), "decay_rate": (0.9, 0.9), "label_smoothing": (0.0, 0.0)}
+    pinned |= {"optimizer": ("adam",), "augmentation": ("off",)}
+    space = SearchSpace(learning_rate=(1e-3, 2e-2), **pinned)
+    hypermodel = Imagined(space=space)
     folder = tmp_path_factory.mktemp("imagined")
     return hypermodel, tune(hypermodel, TRAIN, VALID, trials=6, folder=folder)
 

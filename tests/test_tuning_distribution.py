@@ -1,6 +1,9 @@
 """A search over processes: one chief, workers on loopback, and what happens when one dies."""
 
+import contextlib
+import io
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -82,6 +85,21 @@ class Process:
         return out, messages
 
 
+def run_here(*arguments: str) -> tuple[str, str]:
+    """Runs the command line in this process, which has loaded what it needs; gives the same."""
+    from builder_tools.cli import main
+
+    out, messages = io.StringIO(), io.StringIO()
+    handler = logging.StreamHandler(messages)
+    logging.getLogger("builder_tools").addHandler(handler)
+    try:
+        with contextlib.redirect_stdout(out):
+            assert main(arguments) == 0
+    finally:
+        logging.getLogger("builder_tools").removeHandler(handler)
+    return out.getvalue(), messages.getvalue()
+
+
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
     """A search by one chief and two workers: its folder, and what each said."""
@@ -91,14 +109,13 @@ def searched(tmp_path_factory):
     shared = ["tune", "--source", str(faces), "--network", "tiny", "--size", "16"]
     shared += ["--epochs", "1", "--precision", "float32", "--folder", str(folder)]
     workers = [Process(*shared, "--worker", address, "--worker-name", f"tuner{n}") for n in (0, 1)]
-    chief = Process(*shared, "--trials", str(TRIALS), "--chief", address)
-    processes = [*workers, chief]
     try:
-        said = [process.wait() for process in processes]
+        chief = run_here(*shared, "--trials", str(TRIALS), "--chief", address)
+        said = [*(worker.wait() for worker in workers), chief]
     finally:
-        for process in processes:
-            process.process.kill()
-            process.process.wait()
+        for worker in workers:
+            worker.process.kill()
+            worker.process.wait()
     return folder, said
 
 

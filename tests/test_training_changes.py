@@ -120,8 +120,7 @@ def test_bad_values_are_refused(change, message):
 def test_averaged_weights_end_alike_in_one_and_in_pieces(tmp_path):
     config = TrainingConfig(**CONFIG, ema_decay=0.8, degrade=0.3, mixup=0.2)
     whole = train(config, TRAIN, VALID, tmp_path / "whole")
-    for epoch in (1, 3):
-        run_killed(tmp_path / "pieces", epoch=epoch, config=config)
+    run_killed(tmp_path / "pieces", epoch=2, config=config)
     pieces = train(config, TRAIN, VALID, tmp_path / "pieces")
     for one, other in zip(whole.model.get_weights(), pieces.model.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)

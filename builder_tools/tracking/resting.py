@@ -156,26 +156,11 @@ class RestTracker:
             step_s = min(time_s - state.last_s, LONGEST_STEP_S)
             state.last_s = time_s
             if self.rest == AUTO:
-                shown = list(face.probabilities.values())
-                neutral = max(shown[label] for label in classes.neutral)
-                like_rest = sum(shown[label] for label in classes.like_rest)
-                may_be_rest = neutral >= NEUTRAL_FROM and like_rest >= LIKE_REST_FROM
-                is_rest = may_be_rest and not _is_far(logs, state)
+                is_rest = _may_be_rest(face, classes) and not _is_far(logs, state)
             else:
                 is_rest = time_s - state.first_s <= self.rest
-            if not is_rest:
-                continue
-            # Mean and mean square move by the weight of so many seconds among those they rest on.
-            state.frames += 1
-            state.seconds = min(state.seconds + step_s, self._memory_s)
-            weight = step_s / state.seconds if state.seconds > 0 else 1.0
-            before = state.mean
-            state.mean = [
-                rest + weight * (log - rest) for log, rest in zip(logs, before, strict=True)
-            ]
-            triples = zip(logs, before, state.mean, strict=True)
-            square = sum((log - old) * (log - new) for log, old, new in triples)
-            state.square += weight * (square / len(logs) - state.square)
+            if is_rest:
+                _take_in(state, logs, step_s, self._memory_s)
 
     def compare(self, found: Sequence[FaceEmotion]) -> tuple[FaceEmotion, ...]:
         """Return faces with `relative_probabilities`, by what is known; nothing is learned.
@@ -257,6 +242,24 @@ class RestTracker:
         like_rest = tuple(n for n, name in enumerate(names) if own_word(name) in LIKE_REST)
         self._classes = _Classes(names, population_of(names), neutral, like_rest)
         return self._classes
+
+
+def _may_be_rest(face: FaceEmotion, classes: _Classes) -> bool:
+    shown = list(face.probabilities.values())
+    is_neutral = max(shown[label] for label in classes.neutral) >= NEUTRAL_FROM
+    return is_neutral and sum(shown[label] for label in classes.like_rest) >= LIKE_REST_FROM
+
+
+def _take_in(state: _Rest, logs: list[float], step_s: float, memory_s: float) -> None:
+    """Move mean and mean square by the weight of so many seconds among those they rest on."""
+    state.frames += 1
+    state.seconds = min(state.seconds + step_s, memory_s)
+    weight = step_s / state.seconds if state.seconds > 0 else 1.0
+    before = state.mean
+    state.mean = [rest + weight * (log - rest) for log, rest in zip(logs, before, strict=True)]
+    triples = zip(logs, before, state.mean, strict=True)
+    square = sum((log - old) * (log - new) for log, old, new in triples)
+    state.square += weight * (square / len(logs) - state.square)
 
 
 def _is_far(logs: list[float], state: _Rest) -> bool:

@@ -70,22 +70,25 @@ def _emotions(curves: Curves, ground: _Ground, words: Words) -> str:
     values = np.array(list(curves.emotions.values()))
     tops = np.nancumsum(values, axis=0)
     runs = _runs(np.isfinite(values[0]))  # where nobody was seen there is no band
-    half_s = (curves.times_s[1] - curves.times_s[0]) / 2 if len(curves.times_s) > 1 else 0.5
     bands = ""
     for row, name in enumerate(curves.emotions):
         low, high = tops[row - 1] if row else np.zeros(len(curves.times_s)), tops[row]
-        path = ""
-        for run in runs:
-            ends = ((index, sign) for index in run for sign in (-1, 1))
-            there = [(_x(curves, curves.times_s[i] + sign * half_s), i) for i, sign in ends]
-            upper = [f"{x:.1f} {HEIGHT * (1 - min(high[i], 1)):.1f}" for x, i in there]
-            lower = [f"{x:.1f} {HEIGHT * (1 - min(low[i], 1)):.1f}" for x, i in reversed(there)]
-            path += f"M{'L'.join(upper + lower)}Z"
+        path = "".join(_band(curves, low, high, run) for run in runs)
         bands += f'<path d="{path}" fill="{colours[name]}"/>'
     alt = words("video.timeline_alt", shares=", ".join(said[name] for name in ranked[:3]))
     chart = ground.chart(bands, HEIGHT, ("0", "0.5", "1"), alt)
     shown = [name for name in ranked if shares[name] >= LEAST_SHARE]
     return chart + _legend([(colours[name], said[name]) for name in shown])
+
+
+def _band(curves: Curves, low: np.ndarray, high: np.ndarray, run: range) -> str:
+    """Return the outline of what lies between two heights in a run of moments, as a path."""
+    half_s = (curves.times_s[1] - curves.times_s[0]) / 2 if len(curves.times_s) > 1 else 0.5
+    ends = ((index, sign) for index in run for sign in (-1, 1))
+    there = [(_x(curves, curves.times_s[i] + sign * half_s), i) for i, sign in ends]
+    upper = [f"{x:.1f} {HEIGHT * (1 - min(high[i], 1)):.1f}" for x, i in there]
+    lower = [f"{x:.1f} {HEIGHT * (1 - min(low[i], 1)):.1f}" for x, i in reversed(there)]
+    return f"M{'L'.join(upper + lower)}Z"
 
 
 def _affect(curves: Curves, ground: _Ground, words: Words) -> str:

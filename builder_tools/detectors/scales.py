@@ -4,11 +4,12 @@ YuNet sees faces of 16 to 256 px well. So an image is looked at 320 px large, fo
 fill it, and at its own size up to 1,920 px, for all others; faces that both see are merged.
 Candidates that the fine look is not sure of are looked at again from near by, 96 px large, and
 what is seen there counts, box and score: it finds 90 of 111 faces of 27 px, 79 without, and
-refuses more traps; what is nearly sure then is looked at once more. Where there are several faces,
-places that the fine look hardly sees are looked at, too: most small faces missed are such. Where
-YuNet stays unsure, as of leaning, covered and dark faces, another network is asked: what both see
-is a face. Where there is no face, the image is looked at once more with a third of its edge
-continued around it: a face may fill it.
+refuses more traps; what is nearly sure then is looked at once more. Where faces are few, one that
+is not quite sure must be a face in the mirror, too. Where there are several, places that the fine
+look hardly sees are looked at, too: most small faces missed are such. Where YuNet stays unsure, as
+of leaning, covered and dark faces, another network is asked: what both see is a face. Where there
+is no face, the image is looked at once more with a third of its edge continued around it: a face
+may fill it.
 
 Boxes and key points come out as MediaPipe's short range gives them: a square from brows to chin;
 eyes, nose tip, mouth centre.
@@ -18,12 +19,9 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
-from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -36,6 +34,12 @@ from builder_tools.detectors.base import (
     moved,
     suppress_overlaps,
 )
+from builder_tools.detectors.near_looks import (
+    AGAIN_SURE,
+    mirrored_score,
+    on_two_threads,
+    seen_from_near,
+)
 from builder_tools.detectors.resizing import resized
 from builder_tools.detectors.turning import as_turned, turned_back
 from builder_tools.detectors.yunet import FILE, YuNet
@@ -46,25 +50,23 @@ LEAST_PX, COARSE_PX, FINE_PX = 128, 320, 1920
 LARGEST_PX = 256
 """Larger faces of the fine look are left to the coarse one: YuNet errs on what is large."""
 HALVED_PIXELS, PAST_MIDDLE_PX, ON_MIDDLE_PX = 2_100_000, 64, 8
-"""Images larger than 1080p are looked at in halves, so far over the middle, on two threads (as are
-their candidates from near by); faces so near to it are taken from both."""
+"""Images larger than 1080p are looked at in halves, so far over the middle, on two threads;
+faces so near to it are taken from both."""
 SINGLE_LOOK_PX = 400
 """Smaller images need no coarse look."""
 CANDIDATE_SCORE = 0.2
 MIDDLE_PX, MIDDLE, SURE_SCORE = 128, 0.2, 0.85
 """Faces under `min_score` and `MIDDLE_PX` in the fine look are looked at from near by; so are those
 between `MIDDLE_PX` and `MIDDLE` of the image that are not sure."""
-NEAR_PX, LOOK_AROUND = 96, 1.6
-"""Size of a face seen from near by, and the side of what is looked at over that of the face."""
-NEAR_AT_ONCE = 4
-"""So many are looked at in one run: more need more memory than the processor has at hand."""
-FAINT_SCORE, FAINT_PX, FAINT_NEAR_PX, FAINT_SURE, NEW_FACE_IOU = 0.05, 16, 80, 0.8, 0.1
+NEAR_PX = 96
+"""Size of a face in doubt as it is seen from near by."""
+FAINT_SCORE, FAINT_PX, FAINT_NEAR_PX, NEW_FACE_IOU = 0.05, 16, 80, 0.1
 """Places seen so unsurely, as large and as far from others, are looked at, too: the surest, half as
 many as there are faces. From near by, 80 px large (96 px find no more, and cost half as much
-again), they must be so sure: of 1,500 without a face none was."""
-AGAIN_SCORE, AGAIN_PX = 0.4, 128
-"""What is seen so surely from near by, but not surely enough, is looked at once more, so large, and
-must then be as sure as a faint one: 9 of 666 faces of 27 and 34 px more are found, no trap."""
+again), they must be as sure as what is looked at once more: of 1,500 without a face none was."""
+SEVERAL, LONE_SHARE, MIRRORED_SCORE = 4, 0.5, 0.6
+"""Of fewer faces, those that are not sure and under this share of the image are looked at mirrored,
+and must then be so sure: of 40 false ones in traps 27 are not, of 1,035 faces 8."""
 FOLLOW_PX, FOLLOW_AROUND = 128, 2.8
 """A face known is looked for in a square so many times its box, so large: of six sizes of the face,
 30 to 115 px, YuNet is surest of 46 px, and of those this look costs least."""
@@ -77,9 +79,6 @@ SURROUND = 1 / 3
 SHORT_RANGE_SIZE, SHORT_RANGE_SHIFT = 0.85, 0.03
 """Short range's box over YuNet's longer side, and how far it is moved down, in its own heights: as
 short range frames the faces that both see, and most accurate of nine tried on two data sets."""
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -188,6 +187,7 @@ def judged(
         min_score: See `search_scales`, as for the other arguments.
     """
     looked_at = _looked_at_again(network, image_rgb, candidates, min_score)
+    looked_at = _looked_at_mirrored(network, image_rgb, looked_at, min_score)
     faces = suppress_overlaps(_sure_faces(image_rgb, looked_at, min_score, second), SAME_FACE_IOU)
     placed = map(_as_short_range, candidates)
     return faces, [
@@ -227,7 +227,23 @@ def _looked_at_again(
 
     in_doubt = [face for face in candidates if is_in_doubt(face)]
     others = [face for face in candidates if not is_in_doubt(face)]
-    return others + _from_near(network, image_rgb, in_doubt, NEAR_PX, min_score)
+    return others + seen_from_near(network, image_rgb, in_doubt, NEAR_PX, min_score)
+
+
+def _looked_at_mirrored(
+    network: YuNet, image_rgb: np.ndarray, seen: Sequence[Face], min_score: float
+) -> list[Face]:
+    """Return what was seen; of few faces, those that the mirror does not show have its score."""
+    if sum(face.score >= min_score for face in seen) >= SEVERAL:
+        return list(seen)
+    most_px, least = LONE_SHARE * max(image_rgb.shape[:2]), min(MIRRORED_SCORE, min_score)
+    checked = []
+    for face in seen:
+        if min_score <= face.score < SURE_SCORE and face.size_px < most_px:
+            score = mirrored_score(network, image_rgb, face)
+            face = face if score >= least else replace(face, score=score)
+        checked.append(face)
+    return checked
 
 
 def _faint_faces(
@@ -243,8 +259,8 @@ def _faint_faces(
     new = apart_from(faces, small, NEW_FACE_IOU)
     surest = sorted(new, key=lambda one: -one.score)[: len(faces)]
     apart = suppress_overlaps(surest, SAME_FACE_IOU)[: len(faces) // 2]
-    least = max(FAINT_SURE, min_score)
-    near = _from_near(network, image_rgb, apart, FAINT_NEAR_PX, least)
+    least = max(AGAIN_SURE, min_score)
+    near = seen_from_near(network, image_rgb, apart, FAINT_NEAR_PX, least)
     sure = [_as_short_range(face) for face in near if face.score >= least]
     return apart_from(faces, sure, NEW_FACE_IOU)
 
@@ -328,7 +344,7 @@ def _in_halves(network: YuNet, image_rgb: np.ndarray, min_score: float) -> list[
         halves = image_rgb[: middle + PAST_MIDDLE_PX], image_rgb[middle - PAST_MIDDLE_PX :]
     else:
         halves = image_rgb[:, : middle + PAST_MIDDLE_PX], image_rgb[:, middle - PAST_MIDDLE_PX :]
-    first, second = _on_two_threads(partial(network.find, min_score=min_score), halves)
+    first, second = on_two_threads(partial(network.find, min_score=min_score), halves)
     start = middle - PAST_MIDDLE_PX
     shift = (0, start) if axis == 0 else (start, 0)
     placed = [moved(face, *shift) for face in second]
@@ -336,46 +352,6 @@ def _in_halves(network: YuNet, image_rgb: np.ndarray, min_score: float) -> list[
     return [face for face in first if face.box.centre[along] < middle + ON_MIDDLE_PX] + [
         face for face in placed if face.box.centre[along] >= middle - ON_MIDDLE_PX
     ]
-
-
-def _on_two_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(function, items))
-
-
-def _from_near(
-    network: YuNet, image_rgb: np.ndarray, faces: Sequence[Face], px: int, min_score: float
-) -> list[Face]:
-    """Return the surest face that is seen from near by in the middle of each candidate, if any.
-
-    Its own box, not the candidate's: that may lie between two faces and have the score of one.
-    What is nearly sure is looked at from nearer still, and given twice where it is a face.
-    """
-    found = _all_from_near(network, image_rgb, faces, px)
-    nearly = [face for face in found if AGAIN_SCORE <= face.score < min_score]
-    again = _all_from_near(network, image_rgb, nearly, AGAIN_PX)
-    return found + [face for face in again if face.score >= max(FAINT_SURE, min_score)]
-
-
-def _all_from_near(
-    network: YuNet, image_rgb: np.ndarray, faces: Sequence[Face], px: int
-) -> list[Face]:
-    few = [faces[start : start + NEAR_AT_ONCE] for start in range(0, len(faces), NEAR_AT_ONCE)]
-    each = _on_two_threads if image_rgb[..., 0].size > HALVED_PIXELS and len(few) > 1 else map
-    return list(chain.from_iterable(each(partial(_few_from_near, network, image_rgb, px), few)))
-
-
-def _few_from_near(
-    network: YuNet, image_rgb: np.ndarray, px: int, faces: Sequence[Face]
-) -> list[Face]:
-    windows = [face.box.square().scale(LOOK_AROUND).round() for face in faces]
-    views = [resized(crop(image_rgb, window), round(px * LOOK_AROUND)) for window in windows]
-    seen = network.find_each([view for view, _ in views], CANDIDATE_SCORE)
-    found = []
-    for face, window, (_, factor), each in zip(faces, windows, views, seen, strict=True):
-        placed = (moved(enlarge(one, factor), window.x1, window.y1) for one in each)
-        found += [one for one in placed if face.box.holds(one.box.centre)][:1]
-    return found
 
 
 def _amid_edge(network: YuNet, image_rgb: np.ndarray) -> list[Face]:

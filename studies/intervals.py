@@ -19,6 +19,8 @@ from builder_tools.evaluation import Figure
 
 LEVEL = 0.95
 ONE_SEED = "one seed"
+SHARES = ("accuracy", "macro_f1", "mean_recall")
+"""Between 0 and 1: Student's interval of two seeds may leave that, what is true does not."""
 
 
 def over_seeds(figures: Sequence[Figure]) -> Figure:
@@ -65,6 +67,8 @@ def by_variant(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         for name in figures:
             ends = own[[name, f"{name}_low", f"{name}_high"]].to_numpy(float)
             one = over_seeds([Figure(*each) for each in ends])
+            if name in SHARES:
+                one = Figure(*np.clip([one.value, one.low, one.high], 0, 1))
             row |= {name: one.value, f"{name}_low": one.low, f"{name}_high": one.high}
             row[f"{name}_sd"] = own[name].std(ddof=1)
         found.append(row)

@@ -153,6 +153,17 @@ def test_intervals_over_seeds_hold_the_true_mean():
     assert of_faces / 400 < 0.88
 
 
+def test_two_seeds_that_differ_take_no_share_over_one_but_a_gain():
+    rows = [
+        {"variant": "a", "seed": n, **{f"{name}{end}": value for name in ("accuracy", "gain")
+                                       for end in ("", "_low", "_high")}}
+        for n, value in enumerate((0.70, 0.76))
+    ]  # fmt: skip
+    (found,) = by_variant(pd.DataFrame(rows), ["variant"]).to_dict("records")
+    assert (found["accuracy"], found["accuracy_high"]) == (pytest.approx(0.73), 1)
+    assert found["gain_high"] == pytest.approx(0.73 + 12.7062 * 0.03)  # t of one degree of freedom
+
+
 def test_a_figure_is_moved_with_its_interval():
     moved = recentred(Figure(0.5, 0.4, 0.7), 0.1)
     assert (moved.value, moved.low, moved.high) == pytest.approx((0.1, 0.0, 0.3))

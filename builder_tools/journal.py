@@ -108,6 +108,35 @@ def alone_in(folder: Path) -> Iterator[None]:
         os.close(place)
 
 
+@contextmanager
+def only_one_in(folder: Path) -> Iterator[None]:
+    """Refuse others who ask for the same folder until the `with` ends; leaves no file.
+
+    Raises:
+        BlockingIOError: If another process, or another place in this one, is there.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(place)
+        raise BlockingIOError(
+            f"Expected to be the only one to work in {folder}. Another process is at it: wait for "
+            "it, or name another folder."
+        ) from error
+    except OSError:
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        os.close(place)
+
+
 def _opened_alone(path: Path) -> IO[bytes]:
     """Open a file for appending that no other process may have open so."""
     while True:

@@ -1,10 +1,12 @@
 """The journal of work under way: what is done stays done, of the same work, for one process."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
-from builder_tools.journal import Journal
+from builder_tools.journal import Journal, only_one_in
 
 
 def begun(path, run="a", **options):
@@ -65,3 +67,20 @@ def test_one_process_at_a_time(tmp_path):
             Journal(path, "a", of="images")
         journal.remove()
     assert not path.exists()
+
+
+def test_only_one_process_works_in_a_folder(tmp_path):
+    """The second is refused at once, and leaves nothing; when the first has ended another may."""
+    work = (
+        "import sys; from pathlib import Path; from builder_tools.journal import only_one_in\n"
+        "with only_one_in(Path(sys.argv[1])): print('begun', flush=True); sys.stdin.read()"
+    )
+    given = [sys.executable, "-c", work, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(given, **pipes) as first:
+        assert first.stdout.readline() == "begun\n"
+        with pytest.raises(BlockingIOError, match="Another process"), only_one_in(tmp_path):
+            pass
+        first.communicate()
+    with only_one_in(tmp_path):
+        assert list(tmp_path.iterdir()) == []

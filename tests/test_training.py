@@ -27,6 +27,7 @@ from toy_training import (  # noqa: E402, F401
     tiny_is_a_network,
 )
 
+from builder_tools.journal import only_one_in  # noqa: E402
 from builder_tools.networks import NETWORKS, Head  # noqa: E402
 from builder_tools.training import (  # noqa: E402
     Samples,
@@ -324,6 +325,15 @@ def test_two_steps_under_other_back_ends(backend, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout == f"{backend} {backend}\n"
+
+
+def test_a_folder_where_another_process_trains_is_refused(whole, config):
+    """Two that write the same checkpoints would both end with a mixture."""
+    folder, _ = whole
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    with only_one_in(folder), pytest.raises(BlockingIOError, match="Another process"):
+        train(config, TRAIN, VALID, folder)
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
 def test_a_run_without_a_folder_leaves_nothing(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from builder_tools.augmentation import FaceBatches, augmentation_model, with_augmentation
+from builder_tools.journal import only_one_in
 from builder_tools.networks import (
     NETWORKS,
     PRETRAINED,
@@ -98,6 +99,7 @@ def train(
     Raises:
         ValueError: If the folder holds a run of another configuration or other faces, or the
             targets are none of the configuration's task.
+        BlockingIOError: If another process trains in the folder.
     """
     for part in (train, valid):
         TASKS[config.task].check_targets(part.targets)
@@ -112,20 +114,21 @@ def train(
         each_epoch=each_epoch,
     )
     begun = run_folder.begin(config)
-    keras.utils.set_random_seed(config.seed)
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(config.precision)
-    try:
-        session = _Session(config, train, valid, run_folder, tensorboard, teacher)
-        network = session.run()
-        return TrainingRun(network, pd.DataFrame(run_folder.history()), begun)
-    except (ValueError, OSError):
-        run_folder.forget_unless_trained()
-        raise
-    finally:
-        keras.config.set_dtype_policy(policy)
-        if folder is None:
-            run_folder.remove()
+    with only_one_in(run_folder.folder):
+        keras.utils.set_random_seed(config.seed)
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(config.precision)
+        try:
+            session = _Session(config, train, valid, run_folder, tensorboard, teacher)
+            network = session.run()
+            return TrainingRun(network, pd.DataFrame(run_folder.history()), begun)
+        except (ValueError, OSError):
+            run_folder.forget_unless_trained()
+            raise
+        finally:
+            keras.config.set_dtype_policy(policy)
+            if folder is None:
+                run_folder.remove()
 
 
 class _Session:

@@ -118,8 +118,8 @@ def test_in_a_browser_beside_a_running_service(tmp_path, astronaut):
     cameras = ""
     for name in ("blue", "red"):
         with VideoWriter(tmp_path / f"{name}.mp4", 10, (240, 240)) as writer:
-            for frame in range(60):
-                writer.write(portrait if frame < 30 else np.full_like(portrait, 90))
+            for frame in range(110):  # in sight for 8 s: the page asks every 5 s
+                writer.write(portrait if frame < 80 else np.full_like(portrait, 90))
         cameras += f"[[camera]]\nname='{name}'\nexhibit='The {name} room'\nsource='{name}.mp4'\n"
     config = tmp_path / "show.toml"
     config.write_text(

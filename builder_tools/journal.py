@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
@@ -94,18 +94,9 @@ class Journal:
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Have others who ask for the same folder wait until the `with` ends; leaves no file."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
+    with _opened_folder(folder) as place:
+        _lock(place, wait=True)
         yield
-        return
-    place = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(place, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(place)
 
 
 @contextmanager
@@ -115,24 +106,26 @@ def only_one_in(folder: Path) -> Iterator[None]:
     Raises:
         BlockingIOError: If another process, or another place in this one, is there.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows
+    with _opened_folder(folder) as place:
+        try:
+            _lock(place)
+        except BlockingIOError as error:
+            raise BlockingIOError(
+                f"Expected to be the only one to work in {folder}. Another process is at it: wait "
+                "for it, or name another folder."
+            ) from error
         yield
+
+
+@contextmanager
+def _opened_folder(folder: Path) -> Iterator[int]:
+    """Open a folder so that it can be locked; Windows opens none, and has no such locks."""
+    if os.name == "nt":
+        yield -1
         return
     place = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(place)
-        raise BlockingIOError(
-            f"Expected to be the only one to work in {folder}. Another process is at it: wait for "
-            "it, or name another folder."
-        ) from error
-    except OSError:
-        pass  # a file system without locks
-    try:
-        yield
+        yield place
     finally:
         os.close(place)
 
@@ -156,13 +149,14 @@ def _opened_alone(path: Path) -> IO[bytes]:
         file.close()
 
 
-def _lock(file: IO[bytes]) -> None:
+def _lock(file: IO[bytes] | int, *, wait: bool = False) -> None:
+    """Lock what is open; where another process has, wait for it or raise BlockingIOError."""
     try:
         import fcntl
     except ImportError:  # Windows: a second process fails when it replaces the open file
         return
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
     except OSError:

@@ -66,7 +66,7 @@ many as there are faces. From near by, 80 px large (96 px find no more, and cost
 again), they must be as sure as what is looked at once more: of 1,500 without a face none was."""
 SEVERAL, LONE_SHARE, MIRRORED_SCORE = 4, 0.5, 0.6
 """Of fewer faces, those that are not sure and under this share of the image are looked at mirrored,
-and must then be so sure: of 40 false ones in traps 27 are not, of 1,035 faces 8."""
+and must then be so sure: in 3,909 images without a face 24 false ones are left of 38."""
 FOLLOW_PX, FOLLOW_AROUND = 128, 2.8
 """A face known is looked for in a square so many times its box, so large: of six sizes of the face,
 30 to 115 px, YuNet is surest of 46 px, and of those this look costs least."""

@@ -1,4 +1,4 @@
-"""Looks from near by in the mirror: which faces need one, and what it decides."""
+"""Looks from near by, bent and in the mirror: which faces need them, and what they decide."""
 
 from __future__ import annotations
 
@@ -76,3 +76,47 @@ def test_what_the_mirror_shows_lies_where_the_face_does():
     assert near_looks.mirrored_score(_Network([], [0.9]), _EMPTY, face) == 0.9
     assert near_looks.mirrored_score(_Network([], [0.9], off=100), _EMPTY, face) == 0.0
     assert near_looks.mirrored_score(_Network([], [0.9], off=-40), _EMPTY, face) == 0.9
+
+
+class _Bent:
+    """Sees an unsure face, which from near by is surer the more its bend is taken back.
+
+    Its eyes are a light and a dark square, by which it tells how a view is turned.
+    """
+
+    def find_each(self, images_rgb, min_score):
+        return [self._seen(image) for image in images_rgb]
+
+    def _seen(self, image):
+        eyes = [np.argwhere(image[..., 0] == colour)[:, ::-1].mean(0) for colour in (250, 10)]
+        slope = np.degrees(np.arctan2(*(eyes[1] - eyes[0])[::-1]))
+        middle, side = np.mean(eyes, axis=0), 0.6 * image.shape[1]
+        score = 0.9 if abs(slope) < 5 else 0.5
+        return [
+            Face(
+                Box(*(middle - side / 2), *(middle + side / 2)),
+                score,
+                np.vstack([*eyes, middle, middle, middle]),
+            )
+        ]
+
+
+@pytest.mark.parametrize("bend_deg", [-20, 20])
+def test_a_bent_face_is_found_where_it_lies(bend_deg):
+    image = np.full((480, 640, 3), 128, np.uint8)
+    away = 14 * np.array([np.cos(np.radians(bend_deg)), np.sin(np.radians(bend_deg))])
+    eyes = np.array([-away, away]) + np.array([300, 200])
+    for colour, (x, y) in zip((250, 10), eyes, strict=True):
+        image[round(y) - 4 : round(y) + 5, round(x) - 4 : round(x) + 5] = colour
+    candidate = _face(270, 170, 60, 0.4)
+    *unsure, sure = near_looks.seen_from_near(_Bent(), image, [candidate], 96, 0.65)
+    assert [face.score for face in unsure] == [0.5] and sure.score == 0.9
+    assert sure.box.centre == pytest.approx((300, 200), abs=1)
+    assert sure.keypoints[:2] == pytest.approx(eyes, abs=1)
+
+
+def test_what_no_bend_makes_sure_is_not_given_again():
+    image = np.full((480, 640, 3), 128, np.uint8)
+    image[170:180, 296:304], image[220:230, 296:304] = 250, 10  # bent by 90 degrees
+    found = near_looks.seen_from_near(_Bent(), image, [_face(270, 170, 60, 0.4)], 96, 0.65)
+    assert [face.score for face in found] == [0.5]

@@ -35,7 +35,7 @@ from builder_tools.detectors.base import (
     suppress_overlaps,
 )
 from builder_tools.detectors.near_looks import (
-    AGAIN_SURE,
+    BENT_SURE,
     mirrored_score,
     on_two_threads,
     seen_from_near,
@@ -259,7 +259,7 @@ def _faint_faces(
     new = apart_from(faces, small, NEW_FACE_IOU)
     surest = sorted(new, key=lambda one: -one.score)[: len(faces)]
     apart = suppress_overlaps(surest, SAME_FACE_IOU)[: len(faces) // 2]
-    least = max(AGAIN_SURE, min_score)
+    least = max(BENT_SURE, min_score)
     near = seen_from_near(network, image_rgb, apart, FAINT_NEAR_PX, least)
     sure = [_as_short_range(face) for face in near if face.score >= least]
     return apart_from(faces, sure, NEW_FACE_IOU)

@@ -238,12 +238,13 @@ def _described(trial: Trial, run: TrainingRun) -> dict[str, Any]:
 def _best_biases(valid: ImageTable, found: np.ndarray, train: ImageTable) -> dict[str, float]:
     """Return the biases of the strength with the best mean recall on valid."""
     labels, protocol = nine_class_labels(train.votes), PROTOCOLS[JUDGED["eight"]]
+    counts = np.bincount(labels[labels >= 0], minlength=len(NINE_EMOTIONS))
 
     def mean_recall(biases: dict[str, float]) -> float:
         decided = apply_decision(found, NINE_EMOTIONS, biases)
         return figures_on(protocol, valid, decided)["mean_recall"]
 
-    candidates = [balanced_decision(labels, NINE_EMOTIONS, strength=s) for s in STRENGTHS]
+    candidates = [balanced_decision(counts, NINE_EMOTIONS, strength=s) for s in STRENGTHS]
     return max(candidates, key=mean_recall)
 
 

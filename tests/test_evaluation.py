@@ -216,14 +216,14 @@ def test_calibration_error_worked_by_hand():
 
 
 def test_balanced_decision_divides_by_class_shares():
-    biases = balanced_decision(np.array([0, 0, 0, 0, 1]), PAIR)
+    biases = balanced_decision(np.array([4, 1]), PAIR)
     assert biases == pytest.approx({"happy": 0.0, "sad": math.log(4)})
     found = apply_decision(np.array([[0.7, 0.3]]), PAIR, biases)
     np.testing.assert_allclose(found, [[0.7 / 1.9, 1.2 / 1.9]])
-    half = balanced_decision(np.array([0, 0, 0, 0, 1]), PAIR, strength=0.5)
+    half = balanced_decision(np.array([0.8, 0.2]), PAIR, strength=0.5)
     assert half["sad"] == pytest.approx(math.log(2))
     with pytest.raises(ValueError, match=r"no \['sad'\]"):
-        balanced_decision(np.array([0]), PAIR)
+        balanced_decision(np.array([3, 0]), PAIR)
 
 
 @pytest.fixture

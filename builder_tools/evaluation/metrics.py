@@ -128,27 +128,27 @@ def expected_calibration_error(
 
 
 def balanced_decision(
-    y_train: np.ndarray, emotions: EmotionSet, *, strength: float = 1.0
+    shares: np.ndarray, emotions: EmotionSet, *, strength: float = 1.0
 ) -> dict[str, float]:
     """Return the biases of a decision that treats all classes alike.
 
     Logit adjustment after training (Menon et al., 2021, "Long-tail learning via logit
-    adjustment"): minus `strength` times the log of each class's share of the training set,
-    shifted so that the largest class has 0.
+    adjustment"): minus `strength` times the log of how frequent a model takes each class to be,
+    shifted so that the most frequent one has 0.
 
     Args:
-        y_train: `(n,)` int training labels into `emotions`.
+        shares: `(k,)` counts or shares of the classes, in training or in the model's answers.
         emotions: The classes; each must occur.
-        strength: 0 leaves the decision as it is, 1 divides by the class shares.
+        strength: 0 leaves the decision as it is, 1 divides by the shares.
 
     Raises:
         ValueError: If a class never occurs; names it.
     """
-    count = np.bincount(np.asarray(y_train), minlength=len(emotions)).astype(np.float64)
-    absent = [name for name, found in zip(emotions, count, strict=True) if not found]
+    shares = np.asarray(shares, np.float64)
+    absent = [name for name, share in zip(emotions, shares, strict=True) if not share > 0]
     if absent:
-        raise ValueError(f"Expected every class in the training labels. Received: no {absent}.")
-    biases = strength * np.log(count.max() / count)
+        raise ValueError(f"Expected every class to occur. Received: no {absent}.")
+    biases = strength * np.log(shares.max() / shares)
     return {name: float(bias) for name, bias in zip(emotions, biases, strict=True)}
 
 

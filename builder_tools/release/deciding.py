@@ -29,13 +29,12 @@ SURE_ACCURACY = 0.95
 """A prediction is doubtful under the certainty above which so many are right."""
 
 
-def fit_decisions(card: ModelCard, valid: Predicted, train_labels: np.ndarray) -> ModelCard:
+def fit_decisions(card: ModelCard, valid: Predicted) -> ModelCard:
     """Fit temperature, class-balanced decision and doubt to predictions.
 
     Args:
         card: What it holds of the three is replaced.
         valid: Predictions on validation images.
-        train_labels: `(n,)` int into the emotions of the data: how frequent these are in training.
 
     Returns:
         The card with all three. A model without outputs for emotions has no class-balanced
@@ -52,7 +51,7 @@ def fit_decisions(card: ModelCard, valid: Predicted, train_labels: np.ndarray) -
     sure = risk_coverage(kept.labels, kept.probabilities).at_accuracy(SURE_ACCURACY)
     decision = None
     if TASKS[card.task].emotions:
-        decision = _fit_balanced(valid, probabilities, emotions, train_labels)
+        decision = _fit_balanced(valid, probabilities, emotions)
     return replace(
         plain,
         temperature=temperature,
@@ -62,10 +61,14 @@ def fit_decisions(card: ModelCard, valid: Predicted, train_labels: np.ndarray) -
 
 
 def _fit_balanced(
-    valid: Predicted, probabilities: np.ndarray, emotions: EmotionSet, train_labels: np.ndarray
+    valid: Predicted, probabilities: np.ndarray, emotions: EmotionSet
 ) -> dict[str, float]:
-    """Fit the strength of the class-balanced decision: best mean recall on valid."""
-    protocol = protocol_of(valid.images, DECISION_PROTOCOL)
+    """Fit the strength of the class-balanced decision: best mean recall on valid.
+
+    How frequent each class is to the model is told by its own probabilities: of a model that was
+    taught people's votes, or by others, those differ from the counts of its training labels.
+    """
+    protocol, shares = protocol_of(valid.images, DECISION_PROTOCOL), probabilities.mean(axis=0)
 
     def mean_recall(biases: dict[str, float]) -> float:
         decided = apply_decision(probabilities, emotions, biases)
@@ -73,8 +76,7 @@ def _fit_balanced(
         return kept.evaluate().mean_recall.value
 
     candidates = [
-        balanced_decision(train_labels, valid.images.emotions, strength=strength)
-        for strength in DECISION_STRENGTHS
+        balanced_decision(shares, emotions, strength=strength) for strength in DECISION_STRENGTHS
     ]
     best = max(candidates, key=mean_recall)
     return {name: round(value, 4) for name, value in best.items()}

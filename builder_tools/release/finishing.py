@@ -53,7 +53,7 @@ def finish_model(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".int8-") as place:
         if int8:
             found = quantize_where_it_holds(folder, Path(place), found)
-        card = fit_decisions(found.card, found.split("valid"), table.split("train").labels)
+        card = fit_decisions(found.card, found.split("valid"))
         card, judgements = judge_predictions(card, found, labels=labels)
         if found.folder != folder:
             os.replace(found.folder / card.file, folder / card.file)

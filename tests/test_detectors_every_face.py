@@ -190,7 +190,8 @@ _TWO = [(100, 100), (100, 300)]
     [
         (0.12, 0.82, 60, _TWO, True),
         (0.12, 0.78, 60, _TWO, False),  # not sure enough from near by
-        (0.02, 0.9, 60, _TWO, False),  # too faint
+        (0.03, 0.82, 60, _TWO, True),
+        (0.01, 0.9, 60, _TWO, False),  # too faint
         (0.12, 0.9, 14, _TWO, False),  # too small
         (0.12, 0.9, 140, _TWO, False),  # large faces are seen well
         (0.12, 0.9, 60, [(100, 100)], False),  # where there is but one other face
@@ -205,6 +206,19 @@ def test_a_faint_small_face_beside_others_is_looked_at(score, from_near, side, o
     assert [face.score for face in found] == [0.9] * len(others) + [from_near] * is_found
     if is_found:
         assert found[-1].box.centre == pytest.approx((430, 132), abs=1)
+
+
+@pytest.mark.parametrize(("from_near", "more"), [(0.9, 2), (0.82, 1)])
+def test_of_faint_places_the_second_half_must_be_surer(from_near, more):
+    """Beside two faces two of three places are looked at, the surest first."""
+    faint = [
+        _seen(*place, 60, 0.1 - place[1] / 1e4) for place in ((400, 300), (400, 100), (250, 200))
+    ]
+    known = [_seen(*place, 60, 0.9) for place in _TWO]
+    seen = _seen(64 - 40, 64 - 40, 80, from_near)
+    found = scales.search_scales(_Answers(_640=[*faint, *known], _128=[seen]), _EMPTY, 0.7)
+    assert [face.score for face in found[2:]] == [from_near] * more
+    assert found[2].box.centre == pytest.approx((430, 132), abs=1)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ from builder_tools.detectors.base import (
     suppress_overlaps,
 )
 from builder_tools.detectors.near_looks import (
-    BENT_SURE,
+    CLOSE_SURE,
     mirrored_score,
     on_two_threads,
     seen_from_near,
@@ -63,7 +63,7 @@ NEAR_PX = 96
 FAINT_SCORE, FAINT_PX, FAINT_NEAR_PX, NEW_FACE_IOU = 0.02, 16, 80, 0.1
 """Places seen so unsurely, as large and as far from others, are looked at, too: the surest, as many
 as there are faces. From near by, 80 px large (96 px find no more, and cost half as much again), the
-first half must be as sure as what is looked at bent, the others surer."""
+first half must be as sure as what is looked at closely, the others surer."""
 SEVERAL, LONE_SHARE, MIRRORED_SCORE = 4, 0.5, 0.6
 """Of fewer faces, those that are not sure and under this share of the image are looked at mirrored,
 and must then be so sure: in 3,909 images without a face 24 false ones are left of 38."""
@@ -260,7 +260,7 @@ def _faint_faces(
     surest = sorted(new, key=lambda one: -one.score)[: 2 * len(faces)]
     apart, half = suppress_overlaps(surest, SAME_FACE_IOU)[: len(faces)], len(faces) // 2
     sure = []
-    for places, score in ((apart[:half], BENT_SURE), (apart[half:], SURE_SCORE)):
+    for places, score in ((apart[:half], CLOSE_SURE), (apart[half:], SURE_SCORE)):
         least = max(score, min_score)
         near = seen_from_near(network, image_rgb, places, FAINT_NEAR_PX, least)
         sure += [_as_short_range(face) for face in near if face.score >= least]

@@ -170,12 +170,10 @@ def test_what_is_seen_from_near_by_counts_not_the_candidate():
     ("from_near", "from_nearer", "is_found"),
     [(0.5, 0.85, True), (0.5, 0.75, False), (0.15, 0.85, False), (0.5, None, False)],
 )
-def test_a_face_unsure_from_near_by_is_looked_at_from_nearer_still(
-    from_near, from_nearer, is_found
-):
+def test_a_face_unsure_from_near_by_is_looked_at_closely(from_near, from_nearer, is_found):
     near = _seen(77 - 48, 77 - 48, 96, from_near)  # amid the window, 154 px large
-    nearer = [] if from_nearer is None else [_seen(102 - 91, 102 - 91, 183, from_nearer)]
-    network = _Answers(_640=[_seen(400, 100, 60, 0.4)], _154=[near], _205=nearer)
+    nearer = [] if from_nearer is None else [_seen(76 - 68, 76 - 68, 137, from_nearer)]
+    network = _Answers(_640=[_seen(400, 100, 60, 0.4)], _154=[near], _153=nearer)
     found = scales.search_scales(network, _EMPTY, 0.7)
     assert [face.score for face in found] == [from_nearer] * is_found
     if is_found:

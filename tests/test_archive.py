@@ -243,6 +243,24 @@ def test_lists_globs_and_what_is_wrong(sources, tmp_path, capsys):
     assert "Found none" in capsys.readouterr().err
 
 
+def test_a_part_that_a_disk_lost_is_made_again(sources, tmp_path):
+    assert archive([sources / "empty.png"], tmp_path, Settings()).made == 1
+    (part,) = parts(tmp_path)
+    whole = part.read_bytes()
+    for left in (b"", b"\0" * len(whole), whole[:-20]):
+        part.write_bytes(left)
+        report = archive([sources / "empty.png"], tmp_path, Settings())
+        assert (report.made, report.files) == (1, 1)
+
+
+def test_workers_that_cannot_begin_are_one_sentence(sources, tmp_path):
+    run = start(sources, tmp_path / "out", "--workers", "2", "--model", "nothere")
+    words, told = run.communicate(timeout=120)
+    assert run.returncode == 2 and words == "", told
+    assert told.startswith("builder-tools archive: Expected one of the models"), told
+    assert "Traceback" not in told
+
+
 def test_the_settings_hash_knows_what_changes_rows():
     assert Settings(threads=4).sha256 == Settings().sha256
     assert Settings(smooth_s=0).sha256 != Settings().sha256

@@ -243,6 +243,33 @@ def test_lists_globs_and_what_is_wrong(sources, tmp_path, capsys):
     assert "Found none" in capsys.readouterr().err
 
 
+def test_what_lies_in_a_folder_by_a_link_is_looked_at_and_what_cannot_be_is_told(sources, tmp_path):
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    root.mkdir()
+    elsewhere.mkdir()
+    write_image(elsewhere / "1.png", np.full((64, 64, 3), 90, np.uint8))
+    (root / "disk").symlink_to(elsewhere)
+    (root / "up").symlink_to(root)
+    (root / "dead.mp4").symlink_to("nowhere.mp4")
+    os.mkfifo(root / "camera.mp4")  # nobody may ever write into it
+    report = archive([root], tmp_path / "out", Settings())
+    assert report.files == 1
+    assert [one["source"] for one in report.failed] == ["dead.mp4"]
+    (left_out,) = report.left_out
+    assert left_out.startswith("camera.mp4: no file with content")
+    table = pd.read_csv(tmp_path / "out" / "summary.csv")
+    assert table["source"].tolist() == ["disk/1.png"]
+
+
+def test_films_of_camcorders_are_films(sources, tmp_path):
+    pytest.importorskip("av")
+    (tmp_path / "cards").mkdir()
+    whole = (sources / "a.mp4").read_bytes()  # what a film is, its content says
+    (tmp_path / "cards" / "00001.MTS").write_bytes(whole)
+    report = archive([tmp_path / "cards"], tmp_path / "out", Settings())
+    assert (report.files, report.left_out) == (1, ())
+
+
 def test_a_part_that_a_disk_lost_is_made_again(sources, tmp_path):
     assert archive([sources / "empty.png"], tmp_path, Settings()).made == 1
     (part,) = parts(tmp_path)

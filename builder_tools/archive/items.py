@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder_tools.csv_files import name_as_text
 from builder_tools.media import IMAGE_SUFFIXES
+from builder_tools.media.listing import files_below
 from builder_tools.timeline.archived import IMAGES, VIDEO
 from builder_tools.timeline.exhibits import VIDEO_SUFFIXES
 
@@ -53,13 +55,15 @@ def find_items(sources: Sequence[str | Path], settings_hash: str) -> tuple[list[
     images: list[tuple[Path, str]] = []
     left_out: list[str] = []
     seen: set[Path] = set()
-    for path, name in ((path, name_as_text(name)) for path, name in _files(sources)):
-        own = path.resolve()
+    for path, name, reason in _files(sources):
+        name, own = name_as_text(name), Path(os.path.realpath(path))
         if own in seen:
             continue
         seen.add(own)
         suffix = path.suffix.lower()
-        if suffix in VIDEO_SUFFIXES:
+        if reason is not None:
+            left_out.append(f"{name}: {reason}")
+        elif suffix in VIDEO_SUFFIXES:
             videos.append((path, name))
         elif suffix in IMAGE_SUFFIXES:
             images.append((path, name))
@@ -84,21 +88,19 @@ def _item(kind: str, files: Sequence[tuple[Path, str]], settings_hash: str) -> I
     return Item(kind, paths, names, f"{kind}-{digest.hexdigest()[:24]}")
 
 
-def _files(sources: Iterable[str | Path]) -> Iterator[tuple[Path, str]]:
-    """Yield every file of the sources with its name: as given, or below the folder given."""
+def _files(sources: Iterable[str | Path]) -> Iterator[tuple[Path, str, str | None]]:
+    """Yield every file of the sources, its name, as given or below its folder, and why not."""
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            below = ((one, one.relative_to(path).parts) for one in path.rglob("*"))
-            shown = (one for one, parts in below if not any(part[0] == "." for part in parts))
-            found = sorted(one for one in shown if one.is_file())
-            yield from ((one, one.relative_to(path).as_posix()) for one in found)
+            for one, reason in files_below(path):
+                yield one, one.relative_to(path).as_posix(), reason
         elif path.suffix.lower() == ".txt" and path.is_file():
             lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
             for line in filter(None, map(str.strip, lines)):
-                yield path.parent / line, line
+                yield path.parent / line, line, None
         elif path.exists():
-            yield path, path.name
+            yield path, path.name, None
         elif found := sorted(glob.glob(str(source), recursive=True)):
             yield from _files(found)
         else:

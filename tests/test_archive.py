@@ -270,6 +270,27 @@ def test_films_of_camcorders_are_films(sources, tmp_path):
     assert (report.files, report.left_out) == (1, ())
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_lists_of_any_editor(sources, tmp_path, encoding):
+    text = f"{sources}/1.png\r\n{sources}/2.png\r\n"
+    (tmp_path / "list.txt").write_bytes(text.encode(encoding))
+    report = archive([tmp_path / "list.txt"], tmp_path / "out", Settings())
+    assert (report.files, report.failed, report.left_out) == (2, (), ())
+
+
+def test_names_in_lists_hold_whatever_names_hold(sources, tmp_path):
+    name = "a\x85b\u2028c\x0c.png"
+    (tmp_path / name).write_bytes((sources / "empty.png").read_bytes())
+    (tmp_path / "list.txt").write_text(name + "\n", encoding="utf-8")
+    assert archive([tmp_path / "list.txt"], tmp_path / "out", Settings()).files == 1
+
+
+def test_a_list_that_is_no_text_is_a_sentence(tmp_path, capsys):
+    (tmp_path / "list.txt").write_bytes(b"PK\3\4\0\0\0")
+    assert main(["archive", str(tmp_path / "list.txt"), "--out", str(tmp_path / "o")]) == 2
+    assert "Expected a list with a path a line" in capsys.readouterr().err
+
+
 def test_a_part_that_a_disk_lost_is_made_again(sources, tmp_path):
     assert archive([sources / "empty.png"], tmp_path, Settings()).made == 1
     (part,) = parts(tmp_path)

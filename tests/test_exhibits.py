@@ -221,6 +221,14 @@ def test_a_folder_is_looked_through_whatever_lies_in_it(tmp_path, caplog):
     assert "notes.txt: neither a video nor an image" in caplog.text
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_configuration_of_windows_editor(tmp_path, encoding):
+    (tmp_path / "room").mkdir()
+    text = '[[exhibit]]\r\nname = "Зал"\r\nsource = "room"\r\n'
+    (tmp_path / "c.toml").write_bytes(text.encode(encoding))
+    assert [one.name for one in read_config(tmp_path / "c.toml").exhibits] == ["Зал"]
+
+
 def test_a_camera_is_watched_for_its_seconds(mjpeg_server):
     with _inference("video") as video, _inference("online") as camera:
         visits, failed = watch_exhibit(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from builder_tools.csv_files import name_as_text
+from builder_tools.fields import read_text
 from builder_tools.media import IMAGE_SUFFIXES
 from builder_tools.media.listing import files_below
 from builder_tools.timeline.archived import IMAGES, VIDEO
@@ -96,7 +97,9 @@ def _files(sources: Iterable[str | Path]) -> Iterator[tuple[Path, str, str | Non
             for one, reason in files_below(path):
                 yield one, one.relative_to(path).as_posix(), reason
         elif path.suffix.lower() == ".txt" and path.is_file():
-            lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+            lines = read_text(path, errors="surrogateescape").split("\n")
+            if any("\0" in line for line in lines):
+                raise ValueError(f"Expected a list with a path a line in {path}. It is no text.")
             for line in filter(None, map(str.strip, lines)):
                 yield path.parent / line, line, None
         elif path.exists():

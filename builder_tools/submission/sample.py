@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
+from builder_tools.fields import read_text
 from builder_tools.media import IMAGE_SUFFIXES
 
 ID_COLUMN = "image_path"
@@ -51,12 +52,8 @@ def read_sample(path: str | Path) -> list[PurePosixPath]:
 
 def read_cells(path: Path) -> list[list[str]]:
     """Return the rows of a csv in whatever form it was written, the header among them."""
-    data = path.read_bytes()
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        text = data.decode("utf-16")
-    else:  # bytes of names that are no UTF-8 stay what they are
-        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    lines = text.replace("\r\n", "\n").removeprefix("sep=;\n").removeprefix("sep=,\n")
+    text = read_text(path, errors="surrogateescape")  # names that are no UTF-8 stay what they are
+    lines = text.removeprefix("sep=;\n").removeprefix("sep=,\n")
     header = lines.partition("\n")[0].strip()
     delimiter = max(DELIMITERS, key=header.count)
     return list(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import signal
 import subprocess
@@ -299,6 +300,23 @@ def test_a_part_that_a_disk_lost_is_made_again(sources, tmp_path):
         part.write_bytes(left)
         report = archive([sources / "empty.png"], tmp_path, Settings())
         assert (report.made, report.files) == (1, 1)
+
+
+@pytest.mark.parametrize("place", ["add", "describe"])
+def test_a_full_disk_ends_the_run(sources, tmp_path, monkeypatch, capsys, place):
+    """The films that are still to come are not looked at for nothing."""
+    tried = []
+
+    def write(*given):
+        tried.append(given)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(f"builder_tools.archive.work._Part.{place}", write)
+    command = ["archive", str(sources / "a.mp4"), str(sources / "deep"), "--out", str(tmp_path)]
+    assert main(command) == 2
+    words = capsys.readouterr().err
+    assert "No space left" in words and str(tmp_path / "parts") in words
+    assert len(tried) == 1 and list((tmp_path / "parts").iterdir()) == []
 
 
 def test_workers_that_cannot_begin_are_one_sentence(sources, tmp_path):

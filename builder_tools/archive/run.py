@@ -184,7 +184,7 @@ class _Hand:
         """Return what failed; None if the process died, which is replaced then.
 
         Raises:
-            Exception: What kept it from beginning, as a model that is not there.
+            Exception: What keeps all from working, as a model that is not there or a full disk.
         """
         self.item = None
         try:
@@ -216,7 +216,11 @@ def _work(commands: Connection, settings: Settings, parts: str) -> None:
             item = commands.recv()
         except EOFError:
             return
-        commands.send(make_or_tell(worker, item))
+        try:
+            commands.send(make_or_tell(worker, item))
+        except OSError as error:  # of the disk, or the parent is gone, who hears nothing then
+            commands.send(error)
+            return
 
 
 def _read_back(parts: Path, items: Sequence[Item]) -> tuple[list[dict], list[dict[str, str]]]:

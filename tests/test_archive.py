@@ -271,6 +271,23 @@ def test_films_of_camcorders_are_films(sources, tmp_path):
     assert (report.files, report.left_out) == (1, ())
 
 
+def test_files_of_one_name_are_told_apart(sources, tmp_path):
+    """Else whoever reads an archive by its names takes the rows of both for each one's."""
+    for room, kept in (("north", "1.png"), ("south", "empty.png")):
+        (tmp_path / room / "day").mkdir(parents=True)
+        (tmp_path / room / "day" / "x.png").write_bytes((sources / kept).read_bytes())
+    (tmp_path / "north" / "y.png").write_bytes((sources / "2.png").read_bytes())
+    rooms = [tmp_path / "north", tmp_path / "south"]
+    assert archive(rooms, tmp_path / "out", Settings()).files == 3
+    table = pd.read_csv(tmp_path / "out" / "summary.csv")
+    names = ["north/day/x.png", "south/day/x.png", "y.png"]
+    assert table["source"].tolist() == sorted(rows(tmp_path / "out")["source"]) == names
+    assert table["with_face"].tolist() == [1, 0, 1]
+    assert archive(rooms, tmp_path / "out", Settings()).made == 0
+    assert archive([f"{tmp_path}/*/day/x.png"], tmp_path / "glob", Settings()).files == 2
+    assert sorted(rows(tmp_path / "glob")["source"]) == names[:2]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_lists_of_any_editor(sources, tmp_path, encoding):
     text = f"{sources}/1.png\r\n{sources}/2.png\r\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ class Item:
     Args:
         kind: `video` or `images`.
         paths: The files.
-        names: What they are called in the column `source`.
+        names: What they are called in the column `source`; distinct in an archive.
         identity: Changes when a file is replaced; names the part.
     """
 
@@ -72,11 +73,26 @@ def find_items(sources: Sequence[str | Path], settings_hash: str) -> tuple[list[
             left_out.append(f"{name}: neither a video nor an image by its name")
     if not videos and not images:
         raise ValueError(f"Expected videos or images in {[str(s) for s in sources]}. Found none.")
+    videos, images = _named_apart(videos), _named_apart(images)
     items = [_item(VIDEO, [one], settings_hash) for one in videos]
     images.sort(key=lambda one: one[1])
     for first in range(0, len(images), IMAGES_A_PART):
         items.append(_item(IMAGES, images[first : first + IMAGES_A_PART], settings_hash))
     return items, left_out
+
+
+def _named_apart(files: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Return files with distinct names: those of one name with so many folders before it."""
+    named = list(files)
+    for more in range(1, max((len(path.absolute().parts) for path, _ in files), default=0)):
+        count = Counter(name for _, name in named)
+        if len(count) == len(named):
+            break
+        for place, (path, own) in enumerate(files):
+            if count[named[place][1]] > 1:
+                parts = path.absolute().parts[-len(Path(own).parts) - more :]
+                named[place] = path, name_as_text(Path(*parts).as_posix())
+    return named
 
 
 def _item(kind: str, files: Sequence[tuple[Path, str]], settings_hash: str) -> Item:

@@ -17,9 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from builder_tools.fields import read_text
+
 if TYPE_CHECKING:
     import pandas as pd
 
+DELIMITERS = (",", ";", "\t", "|")
 _BOTH = "\r\n"
 
 
@@ -60,13 +63,32 @@ def read_csv(path: Path) -> list[list[str]]:
         OSError: If it cannot be read.
     """
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        reader = csv.reader(file)
-        try:
-            return list(reader)
-        except csv.Error as error:
-            raise ValueError(
-                f"Expected a csv in {path}. Line {reader.line_num} is none: {error}."
-            ) from error
+        return _rows(csv.reader(file), path)
+
+
+def read_any_csv(path: Path) -> list[list[str]]:
+    """Return the rows of a csv as spreadsheets and other hands write them, the header among them.
+
+    Cells are parted by `,`, `;`, tabs or `|`, the text is as `read_text` takes it.
+
+    Raises:
+        ValueError: If it is none; says the file and the line.
+        OSError: If it cannot be read.
+    """
+    text = read_text(path, errors="surrogateescape")  # names that are no UTF-8 stay what they are
+    lines = text.removeprefix("sep=;\n").removeprefix("sep=,\n")
+    header = lines.partition("\n")[0].strip()
+    delimiter = max(DELIMITERS, key=header.count)
+    return _rows(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter), path)
+
+
+def _rows(reader: Any, path: Path) -> list[list[str]]:
+    try:
+        return list(reader)
+    except csv.Error as error:
+        raise ValueError(
+            f"Expected a csv in {path}. Line {reader.line_num} is none: {error}."
+        ) from error
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -86,6 +86,25 @@ def check_keys(
         raise ValueError(f"Expected {sorted(needed)} of {where}. Missing: {missing}.")
 
 
+def read_text(path: Path, errors: str = "strict") -> str:
+    """Return the text of a file that an editor wrote, lines ended by `\\n`.
+
+    UTF-8, or UTF-16 if it begins with its mark, as Windows' editors write it; the mark is left out.
+
+    Args:
+        path: The file.
+        errors: What is done with bytes that are no UTF-8, as `bytes.decode` has it.
+
+    Raises:
+        OSError: If it cannot be read.
+        UnicodeDecodeError: If it is no such text.
+    """
+    content = path.read_bytes()
+    is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    text = content.decode("utf-16") if is_utf16 else content.decode("utf-8", errors)
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
 def read_toml(path: Path, tables: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return what a TOML file says, and its `[[tables]]` apart.
 
@@ -102,7 +121,7 @@ def read_toml(path: Path, tables: str) -> tuple[dict[str, Any], list[dict[str, A
     if not path.is_file():
         raise FileNotFoundError(f"No configuration at {str(path)!r}. Check the spelling.")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_text(path))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"Cannot read {path} as TOML: {error}.") from error
     rows = content.pop(tables, [])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from builder_tools.csv_files import read_csv
+from builder_tools.csv_files import read_any_csv
 from builder_tools.emotions import own_word
 
 FOLDER = "folder"
@@ -93,22 +93,30 @@ def _persons_in_table(images: Sequence[str], path: Path) -> tuple[list[str], lis
     """Return the persons, and which images are neutral where the table has emotions."""
     if not path.is_file():
         raise FileNotFoundError(f"No table of persons at {str(path)!r}. Check the spelling.")
-    header, *rows = [[cell.strip() for cell in row] for row in read_csv(path)] or [[]]
-    header = [cell.lower().removeprefix("\ufeff") for cell in header]
+    header, *rows = [[cell.strip() for cell in row] for row in read_any_csv(path)] or [[]]
+    header = [cell.lower() for cell in header]
     names = next((column for column in NAME_COLUMNS if column in header), None)
     if names is None or "person" not in header:
         raise ValueError(
             f"Expected the columns person and one of {list(NAME_COLUMNS)} in {path}. "
             f"Received: {header}."
         )
-    entries = {}
+    entries: dict[str, dict[str, str]] = {}
     for number, row in enumerate(rows, start=2):
+        if not any(row):
+            continue
         if len(row) != len(header):
             raise ValueError(
                 f"Expected {len(header)} cells in {path}, line {number}. Received: {len(row)}."
             )
-        entry = dict(zip(header, row, strict=True))
-        entries[PurePosixPath(entry[names]).as_posix()] = entry
+        entry = {"emotion": "", **dict(zip(header, row, strict=True))}
+        image = PurePosixPath(entry[names].replace("\\", "/")).as_posix()
+        if any(entries.get(image, entry)[what] != entry[what] for what in ("person", "emotion")):
+            raise ValueError(
+                f"Expected one row for each image in {path}. Received in line {number}: "
+                f"{entry[names]!r} again, with another person or emotion."
+            )
+        entries[image] = entry
     found = [entries.get(PurePosixPath(image).as_posix(), {}) for image in images]
     persons = [entry.get("person", "") for entry in found]
     if "emotion" not in header:

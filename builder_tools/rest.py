@@ -39,6 +39,7 @@ from builder_tools.fields import (
     is_number,
     is_text,
     is_whole,
+    read_text,
 )
 
 SHARE = 1.0
@@ -229,7 +230,7 @@ class RestingFace:
         if not path.is_file():
             raise FileNotFoundError(f"No resting face at {str(path)!r}. Check the spelling.")
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(read_text(path))
         except (ValueError, RecursionError) as error:
             raise ValueError(f"Expected a resting face in {path}, as JSON: {error}.") from error
         if not isinstance(values, dict) or set(values) != set(_KINDS):

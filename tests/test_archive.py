@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import signal
 import subprocess
@@ -241,6 +242,106 @@ def test_lists_globs_and_what_is_wrong(sources, tmp_path, capsys):
     (tmp_path / "words").mkdir()
     assert main(["archive", str(tmp_path / "words"), "--out", str(tmp_path / "o")]) == 2
     assert "Found none" in capsys.readouterr().err
+
+
+def test_what_lies_in_a_folder_by_a_link_is_looked_at_and_what_cannot_be_is_told(sources, tmp_path):
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    root.mkdir()
+    elsewhere.mkdir()
+    write_image(elsewhere / "1.png", np.full((64, 64, 3), 90, np.uint8))
+    (root / "disk").symlink_to(elsewhere)
+    (root / "up").symlink_to(root)
+    (root / "dead.mp4").symlink_to("nowhere.mp4")
+    os.mkfifo(root / "camera.mp4")  # nobody may ever write into it
+    report = archive([root], tmp_path / "out", Settings())
+    assert report.files == 1
+    assert [one["source"] for one in report.failed] == ["dead.mp4"]
+    (left_out,) = report.left_out
+    assert left_out.startswith("camera.mp4: no file with content")
+    table = pd.read_csv(tmp_path / "out" / "summary.csv")
+    assert table["source"].tolist() == ["disk/1.png"]
+
+
+def test_films_of_camcorders_are_films(sources, tmp_path):
+    pytest.importorskip("av")
+    (tmp_path / "cards").mkdir()
+    whole = (sources / "a.mp4").read_bytes()  # what a film is, its content says
+    (tmp_path / "cards" / "00001.MTS").write_bytes(whole)
+    report = archive([tmp_path / "cards"], tmp_path / "out", Settings())
+    assert (report.files, report.left_out) == (1, ())
+
+
+def test_files_of_one_name_are_told_apart(sources, tmp_path):
+    """Else whoever reads an archive by its names takes the rows of both for each one's."""
+    for room, kept in (("north", "1.png"), ("south", "empty.png")):
+        (tmp_path / room / "day").mkdir(parents=True)
+        (tmp_path / room / "day" / "x.png").write_bytes((sources / kept).read_bytes())
+    (tmp_path / "north" / "y.png").write_bytes((sources / "2.png").read_bytes())
+    rooms = [tmp_path / "north", tmp_path / "south"]
+    assert archive(rooms, tmp_path / "out", Settings()).files == 3
+    table = pd.read_csv(tmp_path / "out" / "summary.csv")
+    names = ["north/day/x.png", "south/day/x.png", "y.png"]
+    assert table["source"].tolist() == sorted(rows(tmp_path / "out")["source"]) == names
+    assert table["with_face"].tolist() == [1, 0, 1]
+    assert archive(rooms, tmp_path / "out", Settings()).made == 0
+    assert archive([f"{tmp_path}/*/day/x.png"], tmp_path / "glob", Settings()).files == 2
+    assert sorted(rows(tmp_path / "glob")["source"]) == names[:2]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_lists_of_any_editor(sources, tmp_path, encoding):
+    text = f"{sources}/1.png\r\n{sources}/2.png\r\n"
+    (tmp_path / "list.txt").write_bytes(text.encode(encoding))
+    report = archive([tmp_path / "list.txt"], tmp_path / "out", Settings())
+    assert (report.files, report.failed, report.left_out) == (2, (), ())
+
+
+def test_names_in_lists_hold_whatever_names_hold(sources, tmp_path):
+    name = "a\x85b\u2028c\x0c.png"
+    (tmp_path / name).write_bytes((sources / "empty.png").read_bytes())
+    (tmp_path / "list.txt").write_text(name + "\n", encoding="utf-8")
+    assert archive([tmp_path / "list.txt"], tmp_path / "out", Settings()).files == 1
+
+
+def test_a_list_that_is_no_text_is_a_sentence(tmp_path, capsys):
+    (tmp_path / "list.txt").write_bytes(b"PK\3\4\0\0\0")
+    assert main(["archive", str(tmp_path / "list.txt"), "--out", str(tmp_path / "o")]) == 2
+    assert "Expected a list with a path a line" in capsys.readouterr().err
+
+
+def test_a_part_that_a_disk_lost_is_made_again(sources, tmp_path):
+    assert archive([sources / "empty.png"], tmp_path, Settings()).made == 1
+    (part,) = parts(tmp_path)
+    whole = part.read_bytes()
+    for left in (b"", b"\0" * len(whole), whole[:-20]):
+        part.write_bytes(left)
+        report = archive([sources / "empty.png"], tmp_path, Settings())
+        assert (report.made, report.files) == (1, 1)
+
+
+@pytest.mark.parametrize("place", ["add", "describe"])
+def test_a_full_disk_ends_the_run(sources, tmp_path, monkeypatch, capsys, place):
+    """The films that are still to come are not looked at for nothing."""
+    tried = []
+
+    def write(*given):
+        tried.append(given)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(f"builder_tools.archive.work._Part.{place}", write)
+    command = ["archive", str(sources / "a.mp4"), str(sources / "deep"), "--out", str(tmp_path)]
+    assert main(command) == 2
+    words = capsys.readouterr().err
+    assert "No space left" in words and str(tmp_path / "parts") in words
+    assert len(tried) == 1 and list((tmp_path / "parts").iterdir()) == []
+
+
+def test_workers_that_cannot_begin_are_one_sentence(sources, tmp_path):
+    run = start(sources, tmp_path / "out", "--workers", "2", "--model", "nothere")
+    words, told = run.communicate(timeout=120)
+    assert run.returncode == 2 and words == "", told
+    assert told.startswith("builder-tools archive: Expected one of the models"), told
+    assert "Traceback" not in told
 
 
 def test_the_settings_hash_knows_what_changes_rows():

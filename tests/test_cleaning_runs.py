@@ -188,6 +188,26 @@ def test_full_disk_ends_in_a_clear_error_and_can_be_gone_on_with(tmp_path: Path)
     assert files(report.out) == files(clean(root, tmp_path / "whole").out)
 
 
+def test_no_thread_works_on_when_a_run_has_ended(tmp_path: Path) -> None:
+    """Else detectors are closed in use, and the process aborts at its exit."""
+    at_work = []
+
+    class SlowDetector(FakeDetector):
+        def detect(self, image: np.ndarray) -> list[Face]:
+            at_work.append(1)
+            time.sleep(0.2 * len(at_work))
+            found = super().detect(image)
+            at_work.pop()
+            return found
+
+    class_folders(tmp_path / "raw")
+    with pytest.MonkeyPatch.context() as patch:
+        _fill_disk(patch, writes=0)
+        with pytest.raises(OSError, match="No space left"):
+            clean(tmp_path / "raw", tmp_path / "out", detector=SlowDetector(), workers=4)
+    assert not at_work
+
+
 def test_full_disk_at_the_manifest(tmp_path: Path) -> None:
     root, out = class_folders(tmp_path / "raw"), tmp_path / "out"
 

@@ -1,6 +1,8 @@
 """Exhibits: groups in figures, nothing of anybody alone, one page that needs nothing else."""
 
+import logging
 import math
+import os
 import re
 
 import numpy as np
@@ -195,6 +197,36 @@ def test_a_folder_of_recordings(tmp_path):
     surprise = [found.summary.probabilities["surprise"] for found in visits]
     assert surprise == pytest.approx([0.5, 1.0], abs=0.03)
     assert len(failed) == 1 and "broken.mp4" in failed[0]
+
+
+def test_a_folder_is_looked_through_whatever_lies_in_it(tmp_path, caplog):
+    """Linked folders count, a pipe is not waited for, and what is left out is said."""
+    room, elsewhere = tmp_path / "room", tmp_path / "elsewhere"
+    room.mkdir()
+    elsewhere.mkdir()
+    write_image(elsewhere / "still.png", np.full((64, 64, 3), 240, np.uint8))
+    (room / "disk").symlink_to(elsewhere)
+    (room / "notes.txt").write_text("no film")
+    (room / "._film.mp4").write_bytes(b"left by a Mac")
+    os.mkfifo(room / "pipe.mp4")
+    with caplog.at_level(logging.INFO):
+        visits, failed = watch_exhibit(
+            Exhibit("room", str(room)),
+            _inference("video"),
+            _inference("online"),
+            minimum_dwell_s=1.0,
+        )
+    assert len(visits) == 1
+    assert len(failed) == 1 and "pipe.mp4: no file with content" in failed[0]
+    assert "notes.txt: neither a video nor an image" in caplog.text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_configuration_of_windows_editor(tmp_path, encoding):
+    (tmp_path / "room").mkdir()
+    text = '[[exhibit]]\r\nname = "Зал"\r\nsource = "room"\r\n'
+    (tmp_path / "c.toml").write_bytes(text.encode(encoding))
+    assert [one.name for one in read_config(tmp_path / "c.toml").exhibits] == ["Зал"]
 
 
 def test_a_camera_is_watched_for_its_seconds(mjpeg_server):

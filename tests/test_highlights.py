@@ -32,7 +32,7 @@ from builder_tools.timeline.highlights import (
     find_highlights,
 )
 from builder_tools.timeline.offsets import find_offset
-from builder_tools.timeline.recordings import parse_viewers
+from builder_tools.timeline.recordings import parse_viewers, read_offsets
 from builder_tools.timeline.signals import SignalSettings
 from builder_tools.timeline.trailer import cut_trailer
 from builder_tools.timeline.viewers import search
@@ -56,6 +56,30 @@ def found(party, tmp_path_factory):
     out = tmp_path_factory.mktemp("found")
     viewers = parse_viewers([str(path) for path in party.viewers.values()])
     return search(viewers, party.film, out, watching(), SETTINGS), out
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_offsets_as_spreadsheets_write_them(tmp_path, encoding):
+    text = "Viewer;Offset_s;note\r\nЮлия;1,25;\r\nb;-2;x\r\n;;\r\n"
+    (tmp_path / "starts.csv").write_bytes(text.encode(encoding))
+    assert read_offsets(tmp_path / "starts.csv") == {"Юлия": 1.25, "b": -2.0}
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("a,nan", "line 2 of .*starts.csv.*nan"),
+        ("a,1\nb,inf", "line 3 of .*starts.csv.*inf"),
+        ("a,1\nb,", "line 3 of .*starts.csv"),
+        ("a,1\nb", "line 3 of .*starts.csv"),
+        ("a,1,25", "line 2 of .*starts.csv"),
+        ("a,1\na,2", "each viewer once.*'a' in line 3"),
+    ],
+)
+def test_offsets_that_are_none(tmp_path, rows, words):
+    (tmp_path / "starts.csv").write_text(f"viewer,offset_s\n{rows}\n")
+    with pytest.raises(ValueError, match=words):
+        read_offsets(tmp_path / "starts.csv")
 
 
 def test_offsets_are_found_from_the_sound(found, party):

@@ -61,6 +61,20 @@ def test_tables_that_are_none(tmp_path, text, words):
         persons_of(IMAGES, str(tmp_path / "who.csv"))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_tables_as_spreadsheets_write_them(tmp_path, encoding):
+    text = "Image_Path;Person\r\nann\\1.png;Ann\r\nann/1.png;Ann\r\n;\r\n\r\n"
+    (tmp_path / "who.csv").write_bytes(text.encode(encoding))
+    assert persons_of(["ann/1.png", "b.png"], str(tmp_path / "who.csv")).names == ("Ann", "")
+
+
+def test_an_image_of_two_persons_is_refused(tmp_path):
+    (tmp_path / "who.csv").write_text("file,person\na.png,Ann\nb.png,Ann\na.png,Bob\n")
+    words = "one row for each image.* line 4: 'a.png' again"
+    with pytest.raises(ValueError, match=words):
+        persons_of(["a.png", "b.png"], str(tmp_path / "who.csv"))
+
+
 def test_no_table_and_patterns_that_are_none(tmp_path):
     with pytest.raises(FileNotFoundError, match="Check the spelling"):
         persons_of(IMAGES, str(tmp_path / "who.csv"))

@@ -87,6 +87,9 @@ def _made(ray, todo, settings: Settings, parts: str, workers: int) -> Iterator[O
             problems = ray.get(ended)
             idle.append(maker)
         except ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", None)
+            if item is not None and isinstance(cause, OSError):
+                raise cause from error  # the disk is full
             hire()  # it gets ready as soon as some node has room for it
             if item is None:
                 deaths[""] += 1

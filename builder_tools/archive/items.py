@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from builder_tools.csv_files import name_as_text
+from builder_tools.fields import read_text
 from builder_tools.media import IMAGE_SUFFIXES
+from builder_tools.media.listing import files_below
 from builder_tools.timeline.archived import IMAGES, VIDEO
 from builder_tools.timeline.exhibits import VIDEO_SUFFIXES
 
@@ -23,7 +27,7 @@ class Item:
     Args:
         kind: `video` or `images`.
         paths: The files.
-        names: What they are called in the column `source`.
+        names: What they are called in the column `source`; distinct in an archive.
         identity: Changes when a file is replaced; names the part.
     """
 
@@ -53,13 +57,15 @@ def find_items(sources: Sequence[str | Path], settings_hash: str) -> tuple[list[
     images: list[tuple[Path, str]] = []
     left_out: list[str] = []
     seen: set[Path] = set()
-    for path, name in ((path, name_as_text(name)) for path, name in _files(sources)):
-        own = path.resolve()
+    for path, name, reason in _files(sources):
+        name, own = name_as_text(name), Path(os.path.realpath(path))
         if own in seen:
             continue
         seen.add(own)
         suffix = path.suffix.lower()
-        if suffix in VIDEO_SUFFIXES:
+        if reason is not None:
+            left_out.append(f"{name}: {reason}")
+        elif suffix in VIDEO_SUFFIXES:
             videos.append((path, name))
         elif suffix in IMAGE_SUFFIXES:
             images.append((path, name))
@@ -67,11 +73,26 @@ def find_items(sources: Sequence[str | Path], settings_hash: str) -> tuple[list[
             left_out.append(f"{name}: neither a video nor an image by its name")
     if not videos and not images:
         raise ValueError(f"Expected videos or images in {[str(s) for s in sources]}. Found none.")
+    videos, images = _named_apart(videos), _named_apart(images)
     items = [_item(VIDEO, [one], settings_hash) for one in videos]
     images.sort(key=lambda one: one[1])
     for first in range(0, len(images), IMAGES_A_PART):
         items.append(_item(IMAGES, images[first : first + IMAGES_A_PART], settings_hash))
     return items, left_out
+
+
+def _named_apart(files: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Return files with distinct names: those of one name with so many folders before it."""
+    named = list(files)
+    for more in range(1, max((len(path.absolute().parts) for path, _ in files), default=0)):
+        count = Counter(name for _, name in named)
+        if len(count) == len(named):
+            break
+        for place, (path, own) in enumerate(files):
+            if count[named[place][1]] > 1:
+                parts = path.absolute().parts[-len(Path(own).parts) - more :]
+                named[place] = path, name_as_text(Path(*parts).as_posix())
+    return named
 
 
 def _item(kind: str, files: Sequence[tuple[Path, str]], settings_hash: str) -> Item:
@@ -84,21 +105,21 @@ def _item(kind: str, files: Sequence[tuple[Path, str]], settings_hash: str) -> I
     return Item(kind, paths, names, f"{kind}-{digest.hexdigest()[:24]}")
 
 
-def _files(sources: Iterable[str | Path]) -> Iterator[tuple[Path, str]]:
-    """Yield every file of the sources with its name: as given, or below the folder given."""
+def _files(sources: Iterable[str | Path]) -> Iterator[tuple[Path, str, str | None]]:
+    """Yield every file of the sources, its name, as given or below its folder, and why not."""
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            below = ((one, one.relative_to(path).parts) for one in path.rglob("*"))
-            shown = (one for one, parts in below if not any(part[0] == "." for part in parts))
-            found = sorted(one for one in shown if one.is_file())
-            yield from ((one, one.relative_to(path).as_posix()) for one in found)
+            for one, reason in files_below(path):
+                yield one, one.relative_to(path).as_posix(), reason
         elif path.suffix.lower() == ".txt" and path.is_file():
-            lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+            lines = read_text(path, errors="surrogateescape").split("\n")
+            if any("\0" in line for line in lines):
+                raise ValueError(f"Expected a list with a path a line in {path}. It is no text.")
             for line in filter(None, map(str.strip, lines)):
-                yield path.parent / line, line
+                yield path.parent / line, line, None
         elif path.exists():
-            yield path, path.name
+            yield path, path.name, None
         elif found := sorted(glob.glob(str(source), recursive=True)):
             yield from _files(found)
         else:

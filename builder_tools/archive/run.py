@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import multiprocessing.connection
+import os
 import signal
 import time
 from collections import Counter, deque
@@ -33,6 +34,9 @@ from builder_tools.timeline.archived import PART, PARTS, SOURCE, SUMMARY
 ERRORS = "errors.csv"
 MOST_DEATHS = 2
 """A file at whose work so many processes died is told as failed: it may be the file."""
+
+PARQUET_END = b"PAR1"
+"""Every Parquet file ends so."""
 
 STALE_S = 86_400.0
 """A part that was not written to for so long is nobody's."""
@@ -92,7 +96,7 @@ def archive(
             if time.time() - left.stat().st_mtime > STALE_S:
                 left.unlink()
     items, left_out = find_items(sources, settings.sha256)
-    todo = [item for item in items if not (parts / f"{item.identity}.parquet").is_file()]
+    todo = [item for item in items if not _is_whole(parts / f"{item.identity}.parquet")]
     todo.sort(key=lambda item: -item.size)
     failed: list[dict[str, str]] = []
     made = 0
@@ -106,7 +110,7 @@ def archive(
         worker = Worker(settings, parts)
         work = ((item, make_or_tell(worker, item)) for item in todo)
     for item, problems in progress(work, len(todo)):
-        made += (parts / f"{item.identity}.parquet").is_file()
+        made += _is_whole(parts / f"{item.identity}.parquet")
         failed += problems
     summaries, kept_failures = _read_back(parts, items)
     failed = [*kept_failures, *(one for one in failed if one not in kept_failures)]
@@ -114,6 +118,16 @@ def archive(
     _write_csv(out / SUMMARY, summaries)
     _write_csv(out / ERRORS, failed, columns=[SOURCE, "reason"])
     return ArchiveReport(len(summaries), made, tuple(failed), tuple(left_out))
+
+
+def _is_whole(part: Path) -> bool:
+    """Return whether a part is there with its end; a disk that lost power may have kept less."""
+    try:
+        with part.open("rb") as file:
+            file.seek(-len(PARQUET_END), os.SEEK_END)
+            return file.read() == PARQUET_END
+    except OSError:
+        return False
 
 
 def _together(
@@ -167,14 +181,21 @@ class _Hand:
             self.answers.send(item)
 
     def end(self) -> list[dict[str, str]] | None:
-        """Return what failed; None if the process died, which is replaced then."""
+        """Return what failed; None if the process died, which is replaced then.
+
+        Raises:
+            Exception: What keeps all from working, as a model that is not there or a full disk.
+        """
         self.item = None
         try:
-            return self.answers.recv()
+            answer = self.answers.recv()
         except (EOFError, OSError):
             self.close()
             self._start()
             return None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def close(self) -> None:
         self._process.terminate()
@@ -185,13 +206,21 @@ class _Hand:
 def _work(commands: Connection, settings: Settings, parts: str) -> None:
     """Make items until there are no more; what ends the parent ends this."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker = Worker(settings, parts)
+    try:
+        worker = Worker(settings, parts)
+    except Exception as error:  # no other process would begin either: it ends the run
+        commands.send(error)
+        return
     while True:
         try:
             item = commands.recv()
         except EOFError:
             return
-        commands.send(make_or_tell(worker, item))
+        try:
+            commands.send(make_or_tell(worker, item))
+        except OSError as error:  # of the disk, or the parent is gone, who hears nothing then
+            commands.send(error)
+            return
 
 
 def _read_back(parts: Path, items: Sequence[Item]) -> tuple[list[dict], list[dict[str, str]]]:
@@ -202,7 +231,7 @@ def _read_back(parts: Path, items: Sequence[Item]) -> tuple[list[dict], list[dic
     failed: list[dict[str, str]] = []
     for item in items:
         path = parts / f"{item.identity}.parquet"
-        if path.is_file():
+        if _is_whole(path):
             told = json.loads(pyarrow.parquet.read_metadata(path).metadata[SUMMARY_KEY])
             summaries += ({**one, PART: path.name} for one in told["files"])
             failed += told["failed"]

@@ -7,12 +7,13 @@ and go together.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from builder_tools.archive.items import Item
 from builder_tools.media import read_image
@@ -25,6 +26,7 @@ from builder_tools.timeline.writer import columns_of, parquet_schema, rows_of
 
 SUMMARY_KEY = b"builder_tools.files"
 ROWS_A_GROUP = 4096
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 Outcome = tuple[Item, list[dict[str, str]]]
 """An item that was worked on, and its files that failed: `source` and `reason`."""
@@ -110,6 +112,8 @@ class Worker:
                         part.add(name, result)
                         maker.add(result)
                 except IMAGE_ERRORS as error:
+                    if _nothing_can_be_written(error):
+                        raise
                     failed.append({SOURCE: name, "reason": " ".join(str(error).split())})
                     if item.kind == VIDEO:
                         raise Failed(failed) from error
@@ -140,14 +144,25 @@ class Failed(Exception):
 
 
 def make_or_tell(worker: Worker, item: Item) -> list[dict[str, str]]:
-    """Make an item; return the files that failed and why, whatever went wrong."""
+    """Make an item; return the files that failed and why, whatever went wrong with them.
+
+    Raises:
+        OSError: If no part can be written any more: the files to come would fail, too.
+    """
     try:
         return worker.make(item)
     except Failed as failed:
         return failed.files
     except Exception as error:  # one file must not end the run; it is told with its reason
+        if _nothing_can_be_written(error):
+            raise OSError(error.errno, f"Cannot write to {worker.out}: {error}") from error
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return [{SOURCE: name, "reason": reason} for name in item.names]
+
+
+def _nothing_can_be_written(error: Exception) -> TypeGuard[OSError]:
+    """Return whether it is the disk that is at fault: full, or read-only by now."""
+    return isinstance(error, OSError) and error.errno in DISK_ERRORS
 
 
 def died(item: Item, times: int) -> list[dict[str, str]]:

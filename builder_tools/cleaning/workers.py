@@ -10,20 +10,12 @@ from typing import Any
 
 from builder_tools.cleaning.judging import Look
 from builder_tools.detectors import FaceDetector, make_detector
+from builder_tools.parallel import ordered_map
 
 
 def in_parallel(function, items: Sequence[int], workers: int) -> Iterator[Look]:
     """Yield `function(item)` for each item, in order, made on that many threads."""
-    from joblib import Parallel, delayed
-
-    pool = Parallel(
-        workers,
-        backend="threading",
-        return_as="generator",
-        batch_size=1,
-        pre_dispatch=f"{4 * workers}",
-    )
-    return pool(delayed(function)(item) for item in items)
+    return ordered_map(function, items, workers=workers, ahead=4 * workers)
 
 
 def progress(items: Iterator[Look], *, total: int, initial: int) -> Iterator[Look]:

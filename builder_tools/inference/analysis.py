@@ -34,8 +34,9 @@ from builder_tools.inference.reader import (
 )
 from builder_tools.inference.search import Search, find_faces
 from builder_tools.inference.stream import StreamState
-from builder_tools.inference.threads import DetectorPool, Stage, awaited, ordered_map, run_now
+from builder_tools.inference.threads import DetectorPool, Stage, awaited, run_now
 from builder_tools.media import Frame
+from builder_tools.parallel import ordered_map
 from builder_tools.results import Face, FaceEmotion, Readings
 
 if TYPE_CHECKING:

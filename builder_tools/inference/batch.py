@@ -28,10 +28,10 @@ from builder_tools.inference.reader import (
     shrink_face,
 )
 from builder_tools.inference.search import AS_THEY_ARE, Orientation, find_faces
-from builder_tools.inference.threads import ordered_map
 from builder_tools.media import IMAGE_ERRORS, find_images, open_image
 from builder_tools.media.budget import Budget
 from builder_tools.media.images import is_one_image, name_of
+from builder_tools.parallel import ordered_map
 from builder_tools.results import Face, Readings
 
 if TYPE_CHECKING:

@@ -1,18 +1,15 @@
-"""Work on several threads: detectors are lent, results keep their order, or the newest wins.
+"""Work on several threads: detectors are lent, and of live work the newest wins.
 
-A video is worked on in order (`ordered_map`). Live work goes in stages, each on a thread of its own
-(`Stage`). A detector is lent to one thread at a time, and made when there are too few
-(`DetectorPool`).
+Live work goes in stages, each on a thread of its own (`Stage`). A detector is lent to one thread at
+a time, and made when there are too few (`DetectorPool`).
 """
 
 from __future__ import annotations
 
-import math
 import threading
 import weakref
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -90,51 +87,6 @@ def run_now(function: Callable[..., Result], *args: Any) -> Future[Result]:
     done: Future[Result] = Future()
     done.set_result(function(*args))
     return done
-
-
-def ordered_map(
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    *,
-    workers: int,
-    ahead: int,
-    weigh: Callable[[Item], float] = lambda item: 0,
-    most_weight: float = math.inf,
-) -> Iterator[Result]:
-    """Yield `function(item)` for each item, in order; close it to stop early.
-
-    Args:
-        function: Called on `workers` threads; what it raises is raised in its turn.
-        items: Read on the caller's thread; what they raise is raised after the last result.
-        workers: Threads.
-        ahead: Most items read and not yet given; at least 1.
-        weigh: Returns the weight of an item.
-        most_weight: Of the items read and not yet given, but for the last.
-    """
-    waiting: deque[tuple[Future[Result], float]] = deque()
-    failures: list[Exception] = []
-    with ThreadPoolExecutor(workers, thread_name_prefix="inference") as pool:
-        try:
-            for item in _until_failure(items, failures):
-                waiting.append((pool.submit(function, item), weigh(item)))
-                while waiting and (
-                    len(waiting) >= ahead or sum(weight for _, weight in waiting) > most_weight
-                ):
-                    yield waiting.popleft()[0].result()
-            while waiting:
-                yield waiting.popleft()[0].result()
-        finally:
-            for future, _ in waiting:
-                future.cancel()
-    for failure in failures:
-        raise failure
-
-
-def _until_failure(items: Iterable[Item], failures: list[Exception]) -> Iterator[Item]:
-    try:
-        yield from items
-    except Exception as error:
-        failures.append(error)
 
 
 class Live(Protocol[Item]):

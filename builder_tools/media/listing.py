@@ -1,4 +1,4 @@
-"""Which images a folder holds, and what else lies there.
+"""Which images, or files of any kind, a folder holds, and what else lies there.
 
 A file is an image if its name ends like one (`IMAGE_SUFFIXES`) or its first bytes are surely an
 image's. Those that cannot be read (empty, damaged, a link that leads nowhere) are listed all
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from builder_tools.media.formats import (
     is_surely_image,
 )
 
+NO_CONTENT = "no file with content (a dead link, a pipe, a device)"
 NO_IMAGE = f"no image of a known format ({formats_in_words()})"
 _IGNORED_NAMES = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 _SHOWN = 5
@@ -83,7 +84,7 @@ def find_images(folder: str | Path) -> FoundImages:
     folder = _checked(folder)
     paths: list[Path] = []
     left_out: dict[str, list[str]] = {}
-    for entry, reason in _walk(folder, set()):
+    for entry, reason in _walk(folder, _why_not, set()):
         path = Path(entry)
         if reason is None:
             paths.append(path)
@@ -92,8 +93,24 @@ def find_images(folder: str | Path) -> FoundImages:
     return FoundImages(folder, tuple(paths), {why: tuple(names) for why, names in left_out.items()})
 
 
-def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[str, str | None]]:
-    """Yield every file below a folder and why it is left out, None for images."""
+def files_below(folder: str | Path) -> Iterator[tuple[Path, str | None]]:
+    """Yield every file below a folder, whatever its kind, and why it cannot be read.
+
+    None where it may be: a dead link is yielded so, too, since whoever reads it says where it
+    leads. A linked folder is looked into, but none twice.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        NotADirectoryError: If it is a file.
+    """
+    for entry, reason in _walk(_checked(folder), _why_closed, set()):
+        yield Path(entry), reason
+
+
+def _walk(
+    folder: Path, why_not: Callable[[os.DirEntry[str]], str | None], seen: set[tuple[int, int]]
+) -> Iterator[tuple[str, str | None]]:
+    """Yield every file below a folder and why it is left out, None where it is not."""
     try:
         here = folder.stat()
         entries = sorted(_visible(folder), key=lambda entry: _natural(entry.name))
@@ -105,10 +122,10 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[str, str |
     seen.add((here.st_dev, here.st_ino))
     for entry in entries:
         if not _is_folder(entry):
-            yield entry.path, _why_not(entry)
+            yield entry.path, why_not(entry)
     for entry in entries:
         if _is_folder(entry):
-            yield from _walk(Path(entry.path), seen)
+            yield from _walk(Path(entry.path), why_not, seen)
 
 
 def _checked(folder: str | Path) -> Path:
@@ -137,11 +154,17 @@ def _why_not(entry: os.DirEntry[str]) -> str | None:
         return None
     try:
         if not entry.is_file():
-            return "no file with content (a dead link, a pipe, a device)"
+            return NO_CONTENT
         with open(entry.path, "rb") as file:
             return None if is_surely_image(file.read(SIGNATURE_BYTES)) else NO_IMAGE
     except OSError as error:
         return f"a file that cannot be opened ({error.strerror})"
+
+
+def _why_closed(entry: os.DirEntry[str]) -> str | None:
+    """Return why nobody may wait for a file's content; None for files, and links to nothing."""
+    is_open = os.path.isfile(entry.path) or not os.path.exists(entry.path)
+    return None if is_open else NO_CONTENT
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

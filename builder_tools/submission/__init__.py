@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from builder_tools import __version__
-from builder_tools.csv_files import read_csv, write_csv
+from builder_tools.csv_files import read_any_csv, read_csv, write_csv
 from builder_tools.inference import BatchRow, BatchTable, Inference
 from builder_tools.journal import RUN_MARK, Journal
 from builder_tools.media import find_images
@@ -29,7 +29,7 @@ from builder_tools.persons import Persons
 from builder_tools.submission.by_person import compared
 from builder_tools.submission.faces_csv import PERSON_COLUMNS, write_faces
 from builder_tools.submission.resuming import Stamp, add_row, begin_rows, stamp_of
-from builder_tools.submission.sample import match_ids, read_cells, read_sample, spelt_as
+from builder_tools.submission.sample import match_ids, read_sample, spelt_as
 
 COLUMNS = ("image_path", "emotion")
 LOG_COLUMNS = ("image_path", "status", "emotion", "probability", "num_faces", "reason")
@@ -245,7 +245,7 @@ def standard_submission(
     _expect_there(csv_path)
     with suppress(ValueError):  # else it is in another form, or wrong
         return csv_path, _check_cells(read_csv(csv_path), emotions, sample, csv_path)
-    header, *rows = [row for row in read_cells(csv_path) if any(map(str.strip, row))] or [[]]
+    header, *rows = [row for row in read_any_csv(csv_path) if any(map(str.strip, row))] or [[]]
     header, *rows = [[cell.strip() for cell in row] for row in (header, *rows)]
     words = {name.casefold(): name for name in emotions}
     rows = [[*row[:1], *(words.get(cell.casefold(), cell) for cell in row[1:])] for row in rows]

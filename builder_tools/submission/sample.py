@@ -8,16 +8,14 @@ Kaggle compares it with its own.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
+from builder_tools.csv_files import read_any_csv
 from builder_tools.media import IMAGE_SUFFIXES
 
 ID_COLUMN = "image_path"
-DELIMITERS = (",", ";", "\t", "|")
 _SHOWN = 10
 
 
@@ -31,7 +29,7 @@ def read_sample(path: str | Path) -> list[PurePosixPath]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"Expected a sample submission at {str(path)!r}. Nothing there.")
-    names, *rows = read_cells(path) or [[]]
+    names, *rows = read_any_csv(path) or [[]]
     if not names or names[0].strip().casefold() != ID_COLUMN:
         raise ValueError(f"Expected the first column {ID_COLUMN!r} in {path}. Received: {names}.")
     ids = []
@@ -47,19 +45,6 @@ def read_sample(path: str | Path) -> list[PurePosixPath]:
     if twice:
         raise ValueError(f"Expected each image once in {path}. Twice or more: {twice[:_SHOWN]}.")
     return ids
-
-
-def read_cells(path: Path) -> list[list[str]]:
-    """Return the rows of a csv in whatever form it was written, the header among them."""
-    data = path.read_bytes()
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        text = data.decode("utf-16")
-    else:  # bytes of names that are no UTF-8 stay what they are
-        text = data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    lines = text.replace("\r\n", "\n").removeprefix("sep=;\n").removeprefix("sep=,\n")
-    header = lines.partition("\n")[0].strip()
-    delimiter = max(DELIMITERS, key=header.count)
-    return list(csv.reader(io.StringIO(lines, newline=""), delimiter=delimiter))
 
 
 def spelt_as(ids: Sequence[PurePosixPath], given: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ nobody is recognised. Intervals are 95 % percentile bootstraps over visits.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ import pandas as pd
 
 from builder_tools.inference import Inference
 from builder_tools.media import IMAGE_SUFFIXES, read_image
+from builder_tools.media.listing import files_below
 from builder_tools.media.partial import replacing
 from builder_tools.results import FrameResult
 from builder_tools.timeline.archived import (
@@ -35,7 +37,12 @@ from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.reading import emotions_of
 from builder_tools.timeline.summary import Summary, SummaryMaker
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".gif")
+logger = logging.getLogger(__name__)
+
+VIDEO_SUFFIXES = (
+    *(".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".gif"),
+    *(".mts", ".m2ts", ".ts", ".vob", ".wmv", ".asf", ".flv", ".3gp", ".ogv"),
+)
 STILL_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in VIDEO_SUFFIXES)
 INTERVAL = (2.5, 97.5)
 SHAPE_MEASURES = ("turned_away", "not_seen", "eyes_closed")
@@ -90,8 +97,7 @@ def watch_exhibit(
     emotions = tuple(video.model.emotions)
     paths = [Path(exhibit.source)]
     if paths[0].is_dir():
-        kinds = {*VIDEO_SUFFIXES, *STILL_SUFFIXES}
-        paths = sorted(path for path in paths[0].rglob("*") if path.suffix.lower() in kinds)
+        paths, failed = _recordings(paths[0])
     if not paths:
         raise ValueError(f"Expected videos or images in {str(exhibit.source)!r}. Found none.")
     for path in paths:
@@ -109,6 +115,18 @@ def watch_exhibit(
             continue
         visits += _visits(people, minimum_dwell_s)
     return visits, failed
+
+
+def _recordings(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the videos and images of a folder, and what cannot be read; say what is neither."""
+    found = list(files_below(folder))
+    unreadable = [f"{path}: {reason}" for path, reason in found if reason is not None]
+    kinds, paths, others = {*VIDEO_SUFFIXES, *STILL_SUFFIXES}, [], []
+    for path in sorted(path for path, reason in found if reason is None):
+        (paths if path.suffix.lower() in kinds else others).append(path)
+    for path in others:
+        logger.info("left out: %s: neither a video nor an image by its name", path)
+    return paths, unreadable
 
 
 def _for_seconds(results: Iterable[FrameResult], seconds: float) -> Iterable[FrameResult]:

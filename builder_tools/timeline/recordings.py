@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from builder_tools.csv_files import name_as_text
+from builder_tools.csv_files import name_as_text, read_any_csv
 from builder_tools.media.pipes import refuse_pipe
 from builder_tools.media.sound_samples import has_sound
 from builder_tools.timeline.archived import VIDEO, archived_files, is_archive
@@ -94,17 +94,29 @@ def read_offsets(path: Path) -> dict[str, float]:
         FileNotFoundError: If there is none.
         ValueError: If it lacks a column, or a cell is no number; says which.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+    header, *rows = read_any_csv(path) or [[]]
+    columns = [name.strip().casefold() for name in header]
     offsets: dict[str, float] = {}
     for number, row in enumerate(rows, start=2):
+        if not any(cell.strip() for cell in row):
+            continue
+        cells = dict(zip(columns, row, strict=False))
         try:
-            offsets[row["viewer"]] = float(row["offset_s"])
-        except (KeyError, TypeError, ValueError) as error:
+            viewer = name_as_text(cells["viewer"].strip())
+            offset_s = float(cells["offset_s"].replace(",", "."))  # 1,25 where a comma is a point
+        except (KeyError, ValueError):
+            viewer, offset_s = "", math.nan
+        if not math.isfinite(offset_s) or len(row) > len(columns):
             raise ValueError(
                 f"Expected the columns viewer and offset_s (a number of seconds) in line {number} "
                 f"of {str(path)!r}. Received: {row}."
-            ) from error
+            )
+        if viewer in offsets:
+            raise ValueError(
+                f"Expected each viewer once in {str(path)!r}. Received: {viewer!r} in line "
+                f"{number} again."
+            )
+        offsets[viewer] = offset_s
     return offsets
 
 

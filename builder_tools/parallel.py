@@ -35,7 +35,7 @@ def ordered_map(
     """
     waiting: deque[tuple[Future[Result], float]] = deque()
     failures: list[Exception] = []
-    with ThreadPoolExecutor(workers, thread_name_prefix="inference") as pool:
+    with ThreadPoolExecutor(workers, thread_name_prefix="ordered") as pool:
         try:
             for item in _until_failure(items, failures):
                 waiting.append((pool.submit(function, item), weigh(item)))

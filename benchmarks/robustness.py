@@ -177,7 +177,7 @@ def _draw(table: pd.DataFrame, path: Path) -> None:
     ax.set_xlim(0, 1)
     ax.set_xlabel("share of faces: found (grey) and judged rightly")
     ax.set_title("What spoiled images cost, end to end")
-    ax.legend(loc="lower right")
+    figure.legend(loc="outside lower center", ncols=2)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 

@@ -24,9 +24,9 @@ def answers(right_tenth: int, right_rest: int) -> np.ndarray:
 
 def test_the_rate_is_chosen_on_a_tenth_and_judged_on_the_rest():
     runs = {
-        ("adamw_cosine", "0.002"): answers(8, 72),
-        ("sgd_cosine", "0.1"): answers(12, 108),
-        ("sgd_cosine", "0.3"): answers(10, 144),
+        ("adam_exponential", "0.002"): answers(8, 72),
+        ("sgd_exponential", "0.1"): answers(12, 108),
+        ("sgd_exponential", "0.3"): answers(10, 144),
     }
     rows = pd.DataFrame(
         [{"trial": f"{way}-{rate}-s0", "group": way, "variant": rate, "seed": 0}
@@ -34,11 +34,11 @@ def test_the_rate_is_chosen_on_a_tenth_and_judged_on_the_rest():
     )  # fmt: skip
     kept = dict(zip(rows["trial"], runs.values(), strict=True))
     table = schedules_table(rows, kept, LABELS).set_index("group")
-    assert table.loc["sgd_cosine", "variant"] == "0.1", "0.3 is better where it does not count"
-    assert table.loc["sgd_cosine", "accuracy"] == pytest.approx(0.75)
-    assert table.loc["sgd_cosine", "choosing"] == pytest.approx(0.75)
-    assert table.loc["sgd_cosine", "accuracy_gain"] == pytest.approx(0.25)
-    assert table.loc["adamw_cosine", "accuracy_gain"] == 0
+    assert table.loc["sgd_exponential", "variant"] == "0.1", "0.3 is better where it does not count"
+    assert table.loc["sgd_exponential", "accuracy"] == pytest.approx(0.75)
+    assert table.loc["sgd_exponential", "choosing"] == pytest.approx(0.75)
+    assert table.loc["sgd_exponential", "accuracy_gain"] == pytest.approx(0.25)
+    assert table.loc["adam_exponential", "accuracy_gain"] == 0
 
 
 def test_without_runs_the_page_says_what_is_missing(tmp_path):

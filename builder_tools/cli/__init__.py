@@ -25,7 +25,7 @@ from builder_tools.cli.process import (
     keep_any_name_in_tables,
 )
 from builder_tools.cli.quiet import without_chatter
-from builder_tools.cli.verb import Verb
+from builder_tools.cli.verb import Verb, tell_defaults
 
 DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -133,6 +133,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         verb.add_options(own)
+        tell_defaults(own)
         own.set_defaults(run=verb.run)
     return parser
 

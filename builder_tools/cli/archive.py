@@ -17,7 +17,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="videos, images, folders, globs, or .txt lists with a path a line",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="the data set; goes on there"
+    )
     parser.add_argument(
         "--workers", type=positive, metavar="N",
         help="processes (default: 1), or actors of a cluster (default: all it has cores for)",

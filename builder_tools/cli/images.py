@@ -178,10 +178,24 @@ def _batch_options(parser: argparse.ArgumentParser) -> None:
     )
     _out_options(parser)
     parser.add_argument("--sample", type=Path, help="sample_submission.csv whose order to follow")
-    parser.add_argument("--batch-size", type=positive, default=32)
-    parser.add_argument("--workers", type=positive, help="threads (default: number of cores)")
-    parser.add_argument("--no-face", choices=NO_FACE_POLICIES, default="whole")
-    parser.add_argument("--multi-face", choices=list(MULTI_FACE_POLICIES), default="largest")
+    parser.add_argument(
+        "--batch-size", type=positive, metavar="N", default=32, help="images classified together"
+    )
+    parser.add_argument(
+        "--workers", type=positive, metavar="N", help="threads (default: number of cores)"
+    )
+    parser.add_argument(
+        "--no-face",
+        choices=NO_FACE_POLICIES,
+        default="whole",
+        help="where no face is found: classify the whole image, or say the most frequent class",
+    )
+    parser.add_argument(
+        "--multi-face",
+        choices=list(MULTI_FACE_POLICIES),
+        default="largest",
+        help="which of several faces counts: the largest, or the surest",
+    )
     parser.add_argument(
         "--person",
         metavar="folder|PATTERN|TABLE.csv",

@@ -45,7 +45,7 @@ def _add_video_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="a video, an address, or - for standard input")
     parser.add_argument("--json", action="store_true", help="one JSON line a frame")
     parser.add_argument("--show", action="store_true", help="show the frames in a window")
-    parser.add_argument("--max-frames", type=positive)
+    parser.add_argument("--max-frames", type=positive, metavar="N", help="end after so many")
     add_drawing_options(parser)
     parser.add_argument(
         "--detect-every",
@@ -89,7 +89,7 @@ def _record_options(parser: argparse.ArgumentParser) -> None:
     _add_video_options(parser)
     add_time_options(parser)
     add_rest_option(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="OUT.mp4")
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT.mp4", help="video to write")
 
 
 def _run_record(options: argparse.Namespace) -> int:
@@ -105,18 +105,23 @@ def _run_record(options: argparse.Namespace) -> int:
 
 
 def _online_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--camera", default="0", help="index (0) or URL (MJPEG over HTTP, RTSP)")
+    parser.add_argument(
+        "--camera", default="0", help="index (0, 1, ...) or address (MJPEG over HTTP, RTSP)"
+    )
     parser.add_argument("--mirror", action="store_true", help="exchange left and right")
     window = parser.add_mutually_exclusive_group()
     window.add_argument("--window", action="store_true", help="show a window (the default)")
     window.add_argument("--headless", action="store_true", help="no window; lines on stdout")
     parser.add_argument("--json", action="store_true", help="one JSON line a frame")
-    parser.add_argument("--max-frames", type=positive)
+    parser.add_argument("--max-frames", type=positive, metavar="N", help="end after so many")
     add_drawing_options(parser)
     parser.add_argument(
         "--record", type=Path, metavar="OUT.mp4", help="write what is shown into a video"
     )
-    parser.add_argument("--snapshots", type=Path, default=Path(), help="folder for the s key")
+    parser.add_argument(
+        "--snapshots", type=Path, metavar="DIR", default=Path(),
+        help="folder for the s key (default: the current one)",
+    )  # fmt: skip
     add_time_options(parser)
     add_rest_option(parser)
     add_geometry_options(parser)

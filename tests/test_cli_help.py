@@ -8,6 +8,7 @@ import pytest
 
 from builder_tools.cards import DEFAULT_MODEL
 from builder_tools.cli import build_parser
+from builder_tools.cli.verb import counted
 
 
 def options(parser: argparse.ArgumentParser, *path: str) -> Iterator[tuple[str, argparse.Action]]:
@@ -57,3 +58,8 @@ def test_the_defaults_of_configurations_are_told(verb):
             value = plain[action.dest]
             value = f"{value:g}" if isinstance(value, float) else value
             assert f"default: {value}" in said(action), name
+
+
+def test_one_is_not_told_as_many():
+    assert [counted(number, "frame") for number in (0, 1, 2)] == ["0 frames", "1 frame", "2 frames"]
+    assert counted(28556, "row") == "28556 rows"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from builder_tools.cli.model import add_model_options, detector_options, progress_bar
 from builder_tools.cli.over_time import SMOOTH_S
-from builder_tools.cli.verb import Verb, need_extra, positive
+from builder_tools.cli.verb import Verb, counted, need_extra, positive
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -61,8 +61,8 @@ def _run(options: argparse.Namespace) -> int:
     for one in report.failed:
         print(f"failed: {one['source']}: {one['reason']}", file=sys.stderr)
     print(
-        f"{report.files} files in {options.out} ({report.made} parts made now, "
-        f"{len(report.failed)} files failed)"
+        f"{counted(report.files, 'file')} in {options.out} ({counted(report.made, 'part')} made "
+        f"now, {counted(len(report.failed), 'file')} failed)"
     )
     return 1 if report.failed else 0
 

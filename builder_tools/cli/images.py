@@ -19,7 +19,7 @@ from builder_tools.cli.model import (
     progress_bar,
     shown_text,
 )
-from builder_tools.cli.verb import Verb, positive
+from builder_tools.cli.verb import Verb, counted, positive
 from builder_tools.detectors.turning import AUTO
 from builder_tools.rest import RestingFace
 from builder_tools.results import FrameResult
@@ -271,7 +271,7 @@ def _draw_batch(table: BatchTable, job: SubmissionJob, options: argparse.Namespa
         except (*IMAGE_ERRORS, OSError, ValueError) as error:
             failed += 1
             print(f"failed: {path}: cannot write it drawn: {error}", file=sys.stderr)
-    print(f"{options.out}: {len(drawn)} images drawn", file=sys.stderr)
+    print(f"{options.out}: {counted(len(drawn), 'image')} drawn", file=sys.stderr)
     _tell_bare(len(table.with_status("no_face")), options)
     return failed
 
@@ -281,7 +281,10 @@ def _report_batch(table, job, csv: Path) -> None:
     from builder_tools.submission import log_path
 
     counts = ", ".join(f"{len(table.with_status(status))} {status}" for status in STATUSES)
-    print(f"{csv}: {len(table)} rows ({counts}); details in {log_path(csv)}", file=sys.stderr)
+    print(
+        f"{csv}: {counted(len(table), 'row')} ({counts}); details in {log_path(csv)}",
+        file=sys.stderr,
+    )
     for row in table.with_status("unreadable"):
         print(f"unreadable: {row.image_path}: {row.reason}", file=sys.stderr)
     if job.extra:

@@ -29,7 +29,7 @@ from builder_tools.cli.over_time import (
     rest_of,
     writing_timeline,
 )
-from builder_tools.cli.verb import Verb, positive
+from builder_tools.cli.verb import Verb, counted, positive
 from builder_tools.results import FrameResult
 from builder_tools.timeline.faces import BestSights
 
@@ -142,7 +142,7 @@ def _run_online(options: argparse.Namespace) -> int:
         inference.run(camera, out=options.record, max_frames=options.max_frames) as results,
     ):
         code = _consume(results, options, text=options.headless, model=inference.model)
-        print(f"{results.dropped} frames dropped to stay live", file=sys.stderr)
+        print(f"{counted(results.dropped, 'frame')} dropped to stay live", file=sys.stderr)
     return code
 
 

@@ -89,6 +89,11 @@ def tell_defaults(parser: argparse.ArgumentParser) -> None:
             action.help = f"{action.help} ({told})" if action.help else told
 
 
+def counted(number: int, word: str) -> str:
+    """Return a number of things: `1 frame`, `2 frames`."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def positive(text: str) -> int:
     """Parse a whole number of at least 1."""
     try:

@@ -70,7 +70,10 @@ def _run_video(options: argparse.Namespace) -> int:
     ):
         total = _frame_count(results.source, options.max_frames)
         if results.comes_at_end:
-            print("Rests are learned from all of the film: results follow its end", file=sys.stderr)
+            print(
+                "Rests are learned from all of the film: results come after its end",
+                file=sys.stderr,
+            )
         code = _consume(results, options, total=total, model=inference.model, also=sights.add)
     if options.plot:
         plot_timeline(options, sights)

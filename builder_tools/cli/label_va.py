@@ -12,6 +12,8 @@ from builder_tools.datasets import DATASETS, SPLITS
 from builder_tools.valence_arousal.labellers import LABELLERS
 
 ALL_SPLITS = "all"
+SAVED = ("isomap", "isomap-network", "pca")
+"""Methods whose fitted labellers can be kept in a file."""
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -128,8 +130,11 @@ def _given(options: argparse.Namespace) -> dict:
 
 def _check_outputs(options: argparse.Namespace) -> None:
     """Refuse before the work what would fail after it."""
-    if options.method == "umap" and options.save:
-        raise ValueError("Expected a method that can be saved with --save: isomap or pca.")
+    if options.method not in SAVED and options.save and options.labeller is None:
+        raise ValueError(
+            f"Expected a method that can be saved with --save: {', '.join(SAVED)}. "
+            f"Received: {options.method}."
+        )
     if options.plot:
         figure_format(options.plot)
 

@@ -96,6 +96,8 @@ class _Verbs(UserDict[str, Verb]):
 
 VERBS = _Verbs(PLACES)
 
+OTHER_BACKENDS = ("jax", "torch")
+"""What KERAS_BACKEND may name and no extra brings."""
 
 MOVED = {
     "classical": "`python -m studies.classical`",
@@ -176,6 +178,8 @@ def _run(options: argparse.Namespace) -> int:
             raise
         extra = VERBS[options.verb].extra
         wanted = f"'builder-tools[{extra}]'" if extra else "builder-tools"
+        if package in OTHER_BACKENDS:
+            wanted = package
         print(
             f"builder-tools {options.verb}: This needs {package}: pip install {wanted}.",
             file=sys.stderr,

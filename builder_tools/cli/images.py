@@ -77,7 +77,9 @@ def _img_options(parser: argparse.ArgumentParser) -> None:
     )
     _out_options(parser)
     parser.add_argument("--json", action="store_true", help="one JSON line an image")
-    parser.add_argument("--show", action="store_true", help="show each image in a window")
+    parser.add_argument(
+        "--show", action="store_true", help="show each image in a window until a key is pressed"
+    )
     add_geometry_options(parser)
     parser.add_argument(
         "--rest",

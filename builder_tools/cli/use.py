@@ -44,7 +44,9 @@ def _video_options(parser: argparse.ArgumentParser) -> None:
 def _add_video_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="a video, an address, or - for standard input")
     parser.add_argument("--json", action="store_true", help="one JSON line a frame")
-    parser.add_argument("--show", action="store_true", help="show the frames in a window")
+    parser.add_argument(
+        "--show", action="store_true", help="show the frames in a window (q or Esc quits)"
+    )
     parser.add_argument("--max-frames", type=positive, metavar="N", help="end after so many")
     add_drawing_options(parser)
     parser.add_argument(

@@ -238,6 +238,18 @@ def test_a_camera_is_watched_for_its_seconds(mjpeg_server):
     assert 0.8 < visits[0].dwell_s < 1.5
 
 
+def test_a_camera_that_is_not_there_does_not_cost_the_other_exhibits(face_video, tmp_path, capsys):
+    (tmp_path / "c.toml").write_text(
+        f"minimum_group=2\n[[exhibit]]\nname='room'\nsource='{face_video.path}'\n"
+        "[[exhibit]]\nname='door'\nsource='http://127.0.0.1:9/'"
+    )
+    assert main(["exhibits", str(tmp_path / "c.toml"), "--out", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr()
+    assert "room: fewer than 2 visits" in told.out and "door: fewer than 2 visits" in told.out
+    assert "failed: door: No camera. Tried: http://127.0.0.1:9/" in told.err
+    assert (tmp_path / "out" / "exhibits.csv").is_file()
+
+
 def test_the_verb_on_a_real_face(face_video, tmp_path, capsys):
     rooms = tmp_path / "room"
     rooms.mkdir()

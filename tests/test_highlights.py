@@ -244,7 +244,7 @@ def _constant_video(path, value, frames):
     [
         (0, 50, "No face was found in any recording"),
         (120, 1, "No moment stands out"),
-        (120, 100, "No moment stands out by 1 sigmas in surprise"),
+        (120, 100, "No moment stands out by 1 sigma in surprise"),
     ],
 )
 def test_recordings_without_highlights(tmp_path, value, frames, message):

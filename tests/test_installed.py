@@ -53,16 +53,24 @@ def test_a_name_without_its_extra_names_the_pip_command(name, package, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("extra", "install"), [("study", "'builder-tools[study]'"), ("", "builder-tools")]
+    ("extra", "package", "install"),
+    [
+        ("study", "pandas", "'builder-tools[study]'"),
+        ("", "pandas", "builder-tools"),
+        ("study", "jax", "jax"),
+        ("study", "torch", "torch"),
+    ],
 )
-def test_a_verb_without_a_package_names_the_pip_command(extra, install, monkeypatch, capsys):
+def test_a_verb_without_a_package_names_the_pip_command(
+    extra, package, install, monkeypatch, capsys
+):
     def lacking(options):
-        raise ModuleNotFoundError("No module named 'pandas'", name="pandas.core")
+        raise ModuleNotFoundError(f"No module named {package!r}", name=f"{package}.core")
 
     verb = dataclasses.replace(VERBS["models"], run=lacking, extra=extra)
     monkeypatch.setitem(VERBS, "models", verb)
     assert main(["models"]) == 2
-    said = f"builder-tools models: This needs pandas: pip install {install}.\n"
+    said = f"builder-tools models: This needs {package}: pip install {install}.\n"
     assert capsys.readouterr().err == said
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from fakes import FakeDetector, FakeModel, files_of, save_image
 
+from builder_tools.datasets import fetch
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.inference import BatchRow, Inference
 from builder_tools.submission import (
@@ -451,6 +452,7 @@ def test_sending_needs_the_csv_and_the_client(tmp_path, monkeypatch):
         send_submission(tmp_path / "s.csv", "x")
     (tmp_path / "s.csv").write_text(GOOD)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(fetch, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"kaggle client: pip install 'builder-tools\[kaggle\]'"):
         send_submission(tmp_path / "s.csv", "x", dry_run=False)
 
@@ -467,6 +469,19 @@ def test_sending_calls_the_client_and_passes_its_refusal_on(tmp_path, monkeypatc
     monkeypatch.setenv("REFUSE", "1")
     with pytest.raises(RuntimeError, match="kaggle refused"):
         send_submission(tmp_path / "s.csv", "x", dry_run=False)
+
+
+def test_the_client_of_an_environment_that_is_not_activated_is_found(tmp_path, monkeypatch):
+    package = tmp_path / "kaggle"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(f"open({str(tmp_path / 'called')!r}, 'w').close()")
+    (tmp_path / "s.csv").write_text(GOOD)
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    send_submission(tmp_path / "s.csv", "x", dry_run=False)
+    assert (tmp_path / "called").exists()
 
 
 def test_sub_folders_give_relative_names_and_keep_twins_apart(tmp_path):

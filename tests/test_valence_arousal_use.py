@@ -85,6 +85,7 @@ def test_ferplus_is_labelled_by_split_and_labels_fit_its_table(official, tmp_pat
         (["{folders}", "--method", "anchor", "--neighbours", "5"], "no such option|neighbours"),
         (["{folders}", "--method", "votes"], "FER+ votes"),
         (["{folders}", "--method", "umap", "--save", "x.npz"], "can be saved"),
+        (["{folders}", "--method", "anchor", "--save", "x.npz"], "can be saved"),
         (["{folders}", "--method", "isomap-network", "--network", "none.keras"], "none.keras"),
         (["{folders}", "--labeller", "none.npz"], "saved labeller"),
         (["{folders}", "--labeller", "none.npz", "--pull", "1"], "no options"),

@@ -25,7 +25,7 @@ from builder_tools.cli.process import (
     keep_any_name_in_tables,
 )
 from builder_tools.cli.quiet import without_chatter
-from builder_tools.cli.verb import Verb
+from builder_tools.cli.verb import Verb, tell_defaults
 
 DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -96,6 +96,8 @@ class _Verbs(UserDict[str, Verb]):
 
 VERBS = _Verbs(PLACES)
 
+OTHER_BACKENDS = ("jax", "torch")
+"""What KERAS_BACKEND may name and no extra brings."""
 
 MOVED = {
     "classical": "`python -m studies.classical`",
@@ -133,6 +135,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         verb.add_options(own)
+        tell_defaults(own)
         own.set_defaults(run=verb.run)
     return parser
 
@@ -175,6 +178,8 @@ def _run(options: argparse.Namespace) -> int:
             raise
         extra = VERBS[options.verb].extra
         wanted = f"'builder-tools[{extra}]'" if extra else "builder-tools"
+        if package in OTHER_BACKENDS:
+            wanted = package
         print(
             f"builder-tools {options.verb}: This needs {package}: pip install {wanted}.",
             file=sys.stderr,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from builder_tools.cli.model import add_model_options, detector_options, progress_bar
 from builder_tools.cli.over_time import SMOOTH_S
-from builder_tools.cli.verb import Verb, need_extra, positive
+from builder_tools.cli.verb import Verb, counted, need_extra, positive
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +17,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="videos, images, folders, globs, or .txt lists with a path a line",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="the data set; goes on there"
+    )
     parser.add_argument(
         "--workers", type=positive, metavar="N",
         help="processes (default: 1), or actors of a cluster (default: all it has cores for)",
@@ -59,8 +61,8 @@ def _run(options: argparse.Namespace) -> int:
     for one in report.failed:
         print(f"failed: {one['source']}: {one['reason']}", file=sys.stderr)
     print(
-        f"{report.files} files in {options.out} ({report.made} parts made now, "
-        f"{len(report.failed)} files failed)"
+        f"{counted(report.files, 'file')} in {options.out} ({counted(report.made, 'part')} made "
+        f"now, {counted(len(report.failed), 'file')} failed)"
     )
     return 1 if report.failed else 0
 

@@ -19,21 +19,21 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--modify-coef", type=float, default=0.5, metavar="X",
-        help="share of the missing images made by interpolation, 0...1 (default 0.5)",
+        help="share of the missing images made by interpolation, 0...1",
     )  # fmt: skip
     parser.add_argument(
         "--train-part", type=float, default=0.3, metavar="X",
-        help="share of the originals nothing is made of, 0...1 (default 0.3)",
+        help="share of the originals nothing is made of, 0...1",
     )  # fmt: skip
     parser.add_argument(
         "--space", choices=("pixel", "pca"), default="pixel", help="where neighbours are searched"
     )
-    parser.add_argument("--neighbours", type=positive, default=5, metavar="K", help="default 5")
+    parser.add_argument("--neighbours", type=positive, default=5, metavar="K", help="of each face")
     parser.add_argument(
         "--size", type=positive, metavar="PX", help="resize; needed where sizes differ"
     )
     parser.add_argument("--detector", choices=list(DETECTORS), help="crop the largest face first")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of what is made")
 
 
 def _run(options: argparse.Namespace) -> None:

@@ -20,7 +20,12 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--models", nargs="+", help="names or folders (default: all installed)")
     parser.add_argument(
-        "--detectors", nargs="+", choices=list(DETECTORS), default=[DEFAULT_DETECTOR]
+        "--detectors",
+        nargs="+",
+        metavar="DETECTOR",
+        choices=list(DETECTORS),
+        default=[DEFAULT_DETECTOR],
+        help=f"some of {', '.join(DETECTORS)}",
     )
     parser.add_argument("--repeats", type=positive, default=20, help="of each image")
     parser.add_argument("--json", action="store_true", help="one JSON line a row")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 
 from builder_tools.cleaning.config import FORMATS, POLICIES
@@ -28,7 +29,7 @@ SETTINGS = (
     "format",
 )
 
-WHAT_IS_KEPT = (
+WHAT_IS_KEPT = textwrap.fill(
     "By default everything listed here is dropped but conflicts, which are reported; nothing is "
     "blurred without --min-sharpness. Expressions of one person before one background are no "
     "duplicates. The test split never loses an image as a duplicate. What is kept in spite of a "
@@ -39,8 +40,15 @@ WHAT_IS_KEPT = (
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="class folders, the competition's, or flat")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder")
-    parser.add_argument("--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR)
-    parser.add_argument("--min-score", type=float, help="leave out faces scored lower, 0...1")
+    parser.add_argument(
+        "--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR, help="what finds faces"
+    )
+    parser.add_argument(
+        "--min-score",
+        type=float,
+        metavar="SCORE",
+        help="leave out faces scored lower, 0...1 (default: the detector's own, as in `img`)",
+    )
     parser.add_argument("--workers", type=positive, help="threads (default: number of cores)")
     parser.add_argument("--restart", action="store_true", help="do not go on with an earlier run")
     parser.add_argument(
@@ -53,7 +61,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.2,
         metavar="SHARE",
-        help="stop, with a preview, if more than this share of the images would go (0.2)",
+        help="stop, with a preview, if more than this share of the images would go",
     )
     parser.add_argument("--strict", action="store_true", help="exit 1 if an image is unreadable")
     _add_writing_options(parser.add_argument_group("what is written"))
@@ -62,10 +70,22 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 def _add_writing_options(group) -> None:
     group.add_argument(
-        "--size", dest="size_px", type=_size, metavar="PX|none", help="side of what is written"
+        "--size",
+        dest="size_px",
+        type=_size,
+        metavar="PX|none",
+        help="side (default: none, as it is)",
     )
-    group.add_argument("--margin", type=float, help="side of the crop over the face's box")
-    group.add_argument("--shift-y", type=float, help="shift of the crop, share of the box, up < 0")
+    group.add_argument(
+        "--margin",
+        type=float,
+        help="side of the crop over the face's box (default: the detector's own)",
+    )
+    group.add_argument(
+        "--shift-y",
+        type=float,
+        help="shift of the crop, share of the box, up < 0 (default: the detector's own)",
+    )
     group.add_argument("--align-eyes", action="store_true", help="turn faces upright by the eyes")
     group.add_argument(
         "--no-crop", dest="crop", action="store_const", const="whole", help="whole images"
@@ -76,16 +96,23 @@ def _add_writing_options(group) -> None:
         help="the images are faces already (FER2013): --no-crop --no-face keep "
         "--multi-face largest --too-small keep",
     )
-    group.add_argument("--format", choices=FORMATS, help="of what is written (png)")
+    group.add_argument("--format", choices=FORMATS, help="of what is written (default: png)")
 
 
 def _add_keeping_options(group) -> None:
-    group.add_argument("--min-face", dest="min_face_px", type=float, metavar="PX", help="side (24)")
-    group.add_argument("--min-sharpness", type=float, metavar="X", help="limit (none)")
+    group.add_argument(
+        "--min-face", dest="min_face_px", type=float, metavar="PX", help="side (default: 24)"
+    )
+    group.add_argument("--min-sharpness", type=float, metavar="X", help="limit (default: none)")
     group.add_argument(
         "--no-face", choices=POLICIES["no_face"], help="drop, or keep the whole image"
     )
-    group.add_argument("--multi-face", "--many-faces", choices=POLICIES["multi_face"])
+    group.add_argument(
+        "--multi-face",
+        "--many-faces",
+        choices=POLICIES["multi_face"],
+        help="drop, or keep the largest face",
+    )
     group.add_argument("--too-small", choices=POLICIES["too_small"], help="faces under --min-face")
     group.add_argument("--blurred", choices=POLICIES["blurred"], help="faces under --min-sharpness")
     group.add_argument(

@@ -1,4 +1,4 @@
-"""Options of the verbs that draw: what is drawn beside faces, and whether they stay knowable."""
+"""Options of the verbs that draw: what is drawn beside faces, and whether faces are hidden."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def add_drawing_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--blur-faces",
         action="store_true",
-        help="make the faces that are found unknowable in all that is drawn; one that is not "
+        help="make the faces that are found unrecognisable in all that is drawn; one that is not "
         "found stays as it is, so look before you publish",
     )
     parser.add_argument(

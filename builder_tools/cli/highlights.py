@@ -25,7 +25,9 @@ def _options(parser: argparse.ArgumentParser) -> None:
         help="when recordings began, where many did: viewer,offset_s (as in viewers.csv)",
     )  # fmt: skip
     parser.add_argument("--film", type=Path, help="what they watched; the trailer is cut from it")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="for trailer, tables and plot"
+    )
     parser.add_argument("--count", type=positive, default=5, help="segments at most")
     parser.add_argument(
         "--seconds", type=float, help="length of a segment (default: 6, less in a short film)"
@@ -36,8 +38,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--agreement", type=float, default=0.5, metavar="SHARE",
-        help="viewers who must clearly react at a peak; their median's 95 %% interval must lie "
-        "above 0, too (default: %(default)s)",
+        help="share of the viewers who must clearly react at a peak; their median's 95 %% interval "
+        "must lie above 0, too (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--clear", type=float, default=1.0, metavar="SIGMAS",

@@ -19,7 +19,7 @@ from builder_tools.cli.model import (
     progress_bar,
     shown_text,
 )
-from builder_tools.cli.verb import Verb, positive
+from builder_tools.cli.verb import Verb, counted, positive
 from builder_tools.detectors.turning import AUTO
 from builder_tools.rest import RestingFace
 from builder_tools.results import FrameResult
@@ -77,7 +77,9 @@ def _img_options(parser: argparse.ArgumentParser) -> None:
     )
     _out_options(parser)
     parser.add_argument("--json", action="store_true", help="one JSON line an image")
-    parser.add_argument("--show", action="store_true", help="show each image in a window")
+    parser.add_argument(
+        "--show", action="store_true", help="show each image in a window until a key is pressed"
+    )
     add_geometry_options(parser)
     parser.add_argument(
         "--rest",
@@ -178,10 +180,24 @@ def _batch_options(parser: argparse.ArgumentParser) -> None:
     )
     _out_options(parser)
     parser.add_argument("--sample", type=Path, help="sample_submission.csv whose order to follow")
-    parser.add_argument("--batch-size", type=positive, default=32)
-    parser.add_argument("--workers", type=positive, help="threads (default: number of cores)")
-    parser.add_argument("--no-face", choices=NO_FACE_POLICIES, default="whole")
-    parser.add_argument("--multi-face", choices=list(MULTI_FACE_POLICIES), default="largest")
+    parser.add_argument(
+        "--batch-size", type=positive, metavar="N", default=32, help="images classified together"
+    )
+    parser.add_argument(
+        "--workers", type=positive, metavar="N", help="threads (default: number of cores)"
+    )
+    parser.add_argument(
+        "--no-face",
+        choices=NO_FACE_POLICIES,
+        default="whole",
+        help="where no face is found: classify the whole image, or say the most frequent class",
+    )
+    parser.add_argument(
+        "--multi-face",
+        choices=list(MULTI_FACE_POLICIES),
+        default="largest",
+        help="which of several faces counts: the largest, or the surest",
+    )
     parser.add_argument(
         "--person",
         metavar="folder|PATTERN|TABLE.csv",
@@ -257,7 +273,7 @@ def _draw_batch(table: BatchTable, job: SubmissionJob, options: argparse.Namespa
         except (*IMAGE_ERRORS, OSError, ValueError) as error:
             failed += 1
             print(f"failed: {path}: cannot write it drawn: {error}", file=sys.stderr)
-    print(f"{options.out}: {len(drawn)} images drawn", file=sys.stderr)
+    print(f"{options.out}: {counted(len(drawn), 'image')} drawn", file=sys.stderr)
     _tell_bare(len(table.with_status("no_face")), options)
     return failed
 
@@ -267,7 +283,10 @@ def _report_batch(table, job, csv: Path) -> None:
     from builder_tools.submission import log_path
 
     counts = ", ".join(f"{len(table.with_status(status))} {status}" for status in STATUSES)
-    print(f"{csv}: {len(table)} rows ({counts}); details in {log_path(csv)}", file=sys.stderr)
+    print(
+        f"{csv}: {counted(len(table), 'row')} ({counts}); details in {log_path(csv)}",
+        file=sys.stderr,
+    )
     for row in table.with_status("unreadable"):
         print(f"unreadable: {row.image_path}: {row.reason}", file=sys.stderr)
     if job.extra:

@@ -15,7 +15,7 @@ def _submit_options(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("csv", type=Path, help="made by img-batch")
     parser.add_argument("--message", default="builder_tools", help="shown beside the score")
-    parser.add_argument("--competition", default=COMPETITION)
+    parser.add_argument("--competition", default=COMPETITION, help="its name on Kaggle")
     parser.add_argument(
         "--sample",
         type=Path,

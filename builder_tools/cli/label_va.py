@@ -12,31 +12,46 @@ from builder_tools.datasets import DATASETS, SPLITS
 from builder_tools.valence_arousal.labellers import LABELLERS
 
 ALL_SPLITS = "all"
+SAVED = ("isomap", "isomap-network", "pca")
+"""Methods whose fitted labellers can be kept in a file."""
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder", nargs="?", type=Path, help="class folders, maybe under train/ val/ test/"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="CSV")
+    parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="labels to write")
     parser.add_argument("--data", choices=list(DATASETS), help="a data set in place of a folder")
     parser.add_argument("--source", type=Path, help="zip or folder of --data")
     parser.add_argument(
         "--split", default=ALL_SPLITS, choices=(*SPLITS, ALL_SPLITS),
         help="which images to label (default: all)",
     )  # fmt: skip
-    parser.add_argument("--method", default="isomap", choices=list(LABELLERS))
-    parser.add_argument("--neighbours", type=positive, metavar="K")
+    parser.add_argument(
+        "--method", default="isomap", choices=list(LABELLERS), help="what places the faces"
+    )
+    parser.add_argument(
+        "--neighbours",
+        type=positive,
+        metavar="K",
+        help="of each face, on the manifold (default: 10; umap 15)",
+    )
     parser.add_argument(
         "--landmarks", type=_landmarks, metavar="N",
-        help="faces the manifold is fitted on; 'all' is exact and slow",
+        help="faces the manifold is fitted on; all is exact and slow (default: 4000)",
     )  # fmt: skip
-    parser.add_argument("--stages", type=int, metavar="N", help="of the shift to the class; 0 none")
-    parser.add_argument("--pull", type=float, metavar="X", help="share of the way, a stage")
     parser.add_argument(
-        "--network", type=Path, help="name, folder or .keras file, for isomap-network"
+        "--stages", type=int, metavar="N", help="of the shift to the class; 0 none (default: 3)"
     )
-    parser.add_argument("--seed", type=int)
+    parser.add_argument(
+        "--pull", type=float, metavar="X", help="share of the way, a stage (default: 0.5)"
+    )
+    parser.add_argument(
+        "--network",
+        type=Path,
+        help="name, folder or .keras file, for isomap-network (default: fast)",
+    )
+    parser.add_argument("--seed", type=int, help="of the landmarks (default: 0)")
     parser.add_argument("--labeller", type=Path, metavar="NPZ", help="use a fitted one")
     parser.add_argument("--save", type=Path, metavar="NPZ", help="keep the fitted labeller")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw where the classes lie")
@@ -115,8 +130,11 @@ def _given(options: argparse.Namespace) -> dict:
 
 def _check_outputs(options: argparse.Namespace) -> None:
     """Refuse before the work what would fail after it."""
-    if options.method == "umap" and options.save:
-        raise ValueError("Expected a method that can be saved with --save: isomap or pca.")
+    if options.method not in SAVED and options.save and options.labeller is None:
+        raise ValueError(
+            f"Expected a method that can be saved with --save: {', '.join(SAVED)}. "
+            f"Received: {options.method}."
+        )
     if options.plot:
         figure_format(options.plot)
 

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterable
 
+from builder_tools.cards import DEFAULT_MODEL
 from builder_tools.classifier.runtimes import DEVICES
 from builder_tools.cli.drawing import drawer_of
 from builder_tools.cli.process import speaks_unicode
@@ -17,9 +18,16 @@ from builder_tools.detectors.turning import ROTATIONS
 from builder_tools.results import FaceEmotion, FrameResult
 
 
+def add_model_option(parser: argparse.ArgumentParser) -> None:
+    """Add --model."""
+    parser.add_argument(
+        "--model", help=f"name or folder of a model (see `models`; default: {DEFAULT_MODEL})"
+    )
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `make_inference`."""
-    parser.add_argument("--model", help="name or folder of a model (see `models`)")
+    add_model_option(parser)
     parser.add_argument(
         "--detector",
         choices=list(DETECTORS),

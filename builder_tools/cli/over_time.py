@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from builder_tools.cli.verb import counted
 from builder_tools.csv_files import name_as_text
 from builder_tools.languages import said
 from builder_tools.media.guarding import check_own
@@ -259,7 +260,7 @@ def writing_timeline(
             if not writer.num_rows:
                 raise
             early_end = error
-    print(f"Written: {path}, {writer.num_rows} rows", file=sys.stderr)
+    print(f"Written: {path}, {counted(writer.num_rows, 'row')}", file=sys.stderr)
     if not isinstance(early_end, OSError):
         for line in [*describe_people(maker.people()), describe_video(maker)]:
             print(line, file=tell)

@@ -16,7 +16,9 @@ def add_data_options(parser: argparse.ArgumentParser, *, sources: str | None = N
         parser: Where to.
         sources: How many sources (argparse's `nargs`); None for one.
     """
-    parser.add_argument("--data", default="ferplus", choices=list(DATASETS))
+    parser.add_argument(
+        "--data", default="ferplus", choices=list(DATASETS), help="the data set (see `data list`)"
+    )
     parser.add_argument(
         "--source",
         type=Path,

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from builder_tools.cli.model import add_model_option
 from builder_tools.cli.reading import add_data_options, reading_options
 from builder_tools.cli.verb import Verb, need_extra, positive
 from builder_tools.datasets import SPLITS
@@ -59,7 +60,7 @@ def add_va_labels_option(parser) -> None:
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     add_data_options(parser, sources="+")
-    parser.add_argument("--model", help="name or folder of a model")
+    add_model_option(parser)
     parser.add_argument(
         "--split",
         choices=[*SPLITS, "all"],
@@ -70,7 +71,9 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="on labelled folders: find the face first, as in use; whole images without",
     )
-    parser.add_argument("--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR)
+    parser.add_argument(
+        "--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR, help="of --detect"
+    )
     parser.add_argument(
         "--person",
         metavar="COLUMN|PATTERN",

@@ -16,7 +16,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         "images",
         nargs="+",
         metavar="IMAGE",
-        help="neutral images of one person, better of several days; of each the largest face",
+        help="neutral images of one person, best of several days; the largest face of each",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON to write")
     add_model_options(parser)

@@ -34,7 +34,9 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="checkpoints (default: runs/NAME); resumes there",
     )
-    parser.add_argument("--models", type=Path, default=Path("saved_models"))
+    parser.add_argument(
+        "--models", type=Path, default=Path("saved_models"), help="folder of models to write to"
+    )
     add_reports_option(parser)
     parser.add_argument("--note", default="", help="a remark for experiments.csv")
     parser.add_argument(
@@ -65,9 +67,13 @@ def _add_affect_options(group) -> None:
         "(default: emotion)",
     )
     add_va_labels_option(group)
-    group.add_argument("--affect-weight", type=float, help="of their loss beside the emotions' (1)")
-    group.add_argument("--ccc-weight", type=float, help="of 1 - concordance in their loss (1)")
-    group.add_argument("--mse-weight", type=float, help="of the squared error in it (1)")
+    group.add_argument(
+        "--affect-weight", type=float, help="of their loss beside the emotions' (default: 1)"
+    )
+    group.add_argument(
+        "--ccc-weight", type=float, help="of 1 - concordance in their loss (default: 1)"
+    )
+    group.add_argument("--mse-weight", type=float, help="of the squared error in it (default: 1)")
 
 
 def _add_network_options(group) -> None:
@@ -79,9 +85,11 @@ def _add_network_options(group) -> None:
         "--weights",
         help="what the backbone starts from: pretrained, or a file (.keras, .h5, or as published)",
     )
-    group.add_argument("--dense", type=int, nargs="*", metavar="WIDTH", help="hidden layers")
-    group.add_argument("--dropout", type=float)
-    group.add_argument("--precision", choices=PRECISIONS)
+    group.add_argument(
+        "--dense", type=int, nargs="*", metavar="WIDTH", help="hidden layers (default: none)"
+    )
+    group.add_argument("--dropout", type=float, help="before the last layer (default: 0.3)")
+    group.add_argument("--precision", choices=PRECISIONS, help="default: mixed_bfloat16")
 
 
 def _add_schedule_options(group) -> None:
@@ -100,42 +108,67 @@ def _add_schedule_options(group) -> None:
         help="compute what frozen layers give once, for so many augmented copies of each face "
         "(without a number: 4), in the user's cache, and train the rest on that",
     )
-    group.add_argument("--batch-size", type=positive)
-    group.add_argument("--optimizer", choices=list(OPTIMIZERS))
-    group.add_argument("--learning-rate", type=float)
-    group.add_argument("--fine-tune-learning-rate", type=float, help="of phases after the first")
-    group.add_argument("--schedule", choices=list(SCHEDULES))
-    group.add_argument("--decay-rate", type=float, help="of the exponential schedule, an epoch")
-    group.add_argument("--weight-decay", type=float)
-    group.add_argument("--seed", type=int)
-    group.add_argument("--patience", type=positive, help="early stopping, epochs a phase")
-    group.add_argument("--monitor", choices=list(MONITORS))
+    group.add_argument("--batch-size", type=positive, help="default: 64")
+    group.add_argument("--optimizer", choices=list(OPTIMIZERS), help="default: adamw")
+    group.add_argument("--learning-rate", type=float, help="its peak (default: 0.002)")
+    group.add_argument(
+        "--fine-tune-learning-rate",
+        type=float,
+        help="of phases after the first (default: --learning-rate)",
+    )
+    group.add_argument("--schedule", choices=list(SCHEDULES), help="default: cosine")
+    group.add_argument(
+        "--decay-rate", type=float, help="of the exponential schedule, an epoch (default: 0.9)"
+    )
+    group.add_argument("--weight-decay", type=float, help="default: 0.05")
+    group.add_argument("--seed", type=int, help="default: 0")
+    group.add_argument(
+        "--patience", type=positive, help="early stopping, epochs a phase (default: none)"
+    )
+    group.add_argument(
+        "--monitor",
+        choices=list(MONITORS),
+        help="what --patience and --keep best go by (default: val_loss)",
+    )
     group.add_argument("--keep", choices=KEEP, help="which epoch (default: last)")
 
 
 def _add_loss_options(group) -> None:
-    group.add_argument("--focal-gamma", type=float)
-    group.add_argument("--label-smoothing", type=float)
+    group.add_argument("--focal-gamma", type=float, help="0 is cross-entropy (default: 0)")
+    group.add_argument(
+        "--label-smoothing", type=float, help="share of a target over all classes (default: 0)"
+    )
     group.add_argument(
         "--class-weight-power",
         type=float,
         help="0 no class weights, 1 balanced ones; what is exported has them taken out of its "
-        "probabilities again (for balanced answers: --decision balanced in use)",
+        "probabilities again (for balanced answers: --decision balanced in use) (default: 0)",
     )
-    group.add_argument("--augmentation", choices=list(AUGMENTATIONS))
     group.add_argument(
-        "--degrade", type=float, help="probability of lost resolution, blur, noise, JPEG, gamma"
+        "--augmentation", choices=list(AUGMENTATIONS), help="default: full, but for colours"
     )
-    group.add_argument("--mixup", type=float, help="alpha of mixup")
-    group.add_argument("--cutmix", type=float, help="alpha of cutmix")
-    group.add_argument("--ema-decay", type=float, help="keep averaged weights, e.g. 0.999")
+    group.add_argument(
+        "--degrade",
+        type=float,
+        help="probability of lost resolution, blur, noise, JPEG, gamma (default: 0)",
+    )
+    group.add_argument("--mixup", type=float, help="alpha of mixup (default: 0)")
+    group.add_argument("--cutmix", type=float, help="alpha of cutmix (default: 0)")
+    group.add_argument(
+        "--ema-decay", type=float, help="keep averaged weights, e.g. 0.999 (default: 0)"
+    )
     group.add_argument(
         "--batch-norm-momentum", type=float, help="0.9 for short runs of Keras' networks"
     )
 
 
 def _add_target_options(group) -> None:
-    group.add_argument("--labels", choices=["soft", "hard"], default="soft")
+    group.add_argument(
+        "--labels",
+        choices=["soft", "hard"],
+        default="soft",
+        help="people's votes, or the label alone",
+    )
     group.add_argument(
         "--teachers",
         nargs="+",

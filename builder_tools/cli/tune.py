@@ -17,29 +17,34 @@ OBJECTIVES = {"macro-f1": "val_macro_f1", "accuracy": "val_accuracy"}
 
 def _options(parser: argparse.ArgumentParser) -> None:
     add_data_options(parser)
-    parser.add_argument("--network", default="compact", help="name in the registry")
+    parser.add_argument("--network", default="compact", help="its name")
     parser.add_argument(
         "--weights",
         help="what the backbone starts from: pretrained, or a file (.keras, .h5, or as published)",
     )
     parser.add_argument("--trials", type=positive, default=20, help="in all, with those done")
-    parser.add_argument("--objective", choices=list(OBJECTIVES), default="macro-f1")
+    parser.add_argument(
+        "--objective", choices=list(OBJECTIVES), default="macro-f1", help="on valid"
+    )
     parser.add_argument("--folder", type=Path, help="default: runs/tune/NETWORK; goes on there")
     parser.add_argument("--overwrite", action="store_true", help="remove the search in the folder")
     parser.add_argument("--seed", type=int, default=0)
     add_reports_option(parser)
     _budget_options(parser.add_argument_group("budget of a trial"))
     space = parser.add_argument_group("what is tuned; one name pins it")
-    known = {"optimizers": OPTIMIZERS, "schedules": SCHEDULES, "augmentations": AUGMENTATIONS}
-    for name, names in known.items():
-        space.add_argument(
-            f"--{name}", nargs="+", choices=list(names), metavar="NAME", help=", ".join(names)
-        )
+    for name, names, usual in (
+        ("optimizers", OPTIMIZERS, "all"),
+        ("schedules", SCHEDULES, "exponential"),
+        ("augmentations", AUGMENTATIONS, "off light full"),
+    ):
+        known = f"of {', '.join(names)} (default: {usual})"
+        space.add_argument(f"--{name}", nargs="+", choices=list(names), metavar="NAME", help=known)
     space.add_argument(
         "--unfreeze",
         nargs="+",
         metavar="N",
-        help="the backbone's last layers that learn in the second phase: numbers, or all",
+        help="the backbone's last layers that learn in the second phase: numbers, or all "
+        "(default: half, once and twice the network's own number)",
     )
     scale = parser.add_argument_group("several processes or machines")
     role = scale.add_mutually_exclusive_group()
@@ -57,12 +62,16 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 def _budget_options(group) -> None:
     group.add_argument("--faces", type=positive, help="training faces, stratified (default: all)")
-    group.add_argument("--size", type=positive, help="side of the faces, px")
+    group.add_argument(
+        "--size", type=positive, help="side of the faces, px (default: the network's own)"
+    )
     group.add_argument("--head-epochs", type=positive, default=3, help="unused from scratch")
     group.add_argument("--epochs", type=positive, default=10)
-    group.add_argument("--patience", type=positive, help="early stopping, epochs a phase")
+    group.add_argument(
+        "--patience", type=positive, help="early stopping, epochs a phase (default: none)"
+    )
     group.add_argument("--batch-size", type=positive, default=64)
-    group.add_argument("--precision", choices=PRECISIONS)
+    group.add_argument("--precision", choices=PRECISIONS, help="default: mixed_bfloat16")
     group.add_argument(
         "--cache-features",
         type=positive,

@@ -29,7 +29,7 @@ from builder_tools.cli.over_time import (
     rest_of,
     writing_timeline,
 )
-from builder_tools.cli.verb import Verb, positive
+from builder_tools.cli.verb import Verb, counted, positive
 from builder_tools.results import FrameResult
 from builder_tools.timeline.faces import BestSights
 
@@ -44,8 +44,10 @@ def _video_options(parser: argparse.ArgumentParser) -> None:
 def _add_video_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="a video, an address, or - for standard input")
     parser.add_argument("--json", action="store_true", help="one JSON line a frame")
-    parser.add_argument("--show", action="store_true", help="show the frames in a window")
-    parser.add_argument("--max-frames", type=positive)
+    parser.add_argument(
+        "--show", action="store_true", help="show the frames in a window (q or Esc quits)"
+    )
+    parser.add_argument("--max-frames", type=positive, metavar="N", help="end after so many")
     add_drawing_options(parser)
     parser.add_argument(
         "--detect-every",
@@ -70,7 +72,10 @@ def _run_video(options: argparse.Namespace) -> int:
     ):
         total = _frame_count(results.source, options.max_frames)
         if results.comes_at_end:
-            print("Rests are learned from all of the film: results follow its end", file=sys.stderr)
+            print(
+                "Rests are learned from all of the film: results come after its end",
+                file=sys.stderr,
+            )
         code = _consume(results, options, total=total, model=inference.model, also=sights.add)
     if options.plot:
         plot_timeline(options, sights)
@@ -89,7 +94,7 @@ def _record_options(parser: argparse.ArgumentParser) -> None:
     _add_video_options(parser)
     add_time_options(parser)
     add_rest_option(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="OUT.mp4")
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT.mp4", help="video to write")
 
 
 def _run_record(options: argparse.Namespace) -> int:
@@ -105,18 +110,23 @@ def _run_record(options: argparse.Namespace) -> int:
 
 
 def _online_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--camera", default="0", help="index (0) or URL (MJPEG over HTTP, RTSP)")
+    parser.add_argument(
+        "--camera", default="0", help="index (0, 1, ...) or address (MJPEG over HTTP, RTSP)"
+    )
     parser.add_argument("--mirror", action="store_true", help="exchange left and right")
     window = parser.add_mutually_exclusive_group()
     window.add_argument("--window", action="store_true", help="show a window (the default)")
     window.add_argument("--headless", action="store_true", help="no window; lines on stdout")
     parser.add_argument("--json", action="store_true", help="one JSON line a frame")
-    parser.add_argument("--max-frames", type=positive)
+    parser.add_argument("--max-frames", type=positive, metavar="N", help="end after so many")
     add_drawing_options(parser)
     parser.add_argument(
         "--record", type=Path, metavar="OUT.mp4", help="write what is shown into a video"
     )
-    parser.add_argument("--snapshots", type=Path, default=Path(), help="folder for the s key")
+    parser.add_argument(
+        "--snapshots", type=Path, metavar="DIR", default=Path(),
+        help="folder for the s key (default: the current one)",
+    )  # fmt: skip
     add_time_options(parser)
     add_rest_option(parser)
     add_geometry_options(parser)
@@ -137,7 +147,7 @@ def _run_online(options: argparse.Namespace) -> int:
         inference.run(camera, out=options.record, max_frames=options.max_frames) as results,
     ):
         code = _consume(results, options, text=options.headless, model=inference.model)
-        print(f"{results.dropped} frames dropped to stay live", file=sys.stderr)
+        print(f"{counted(results.dropped, 'frame')} dropped to stay live", file=sys.stderr)
     return code
 
 

@@ -72,6 +72,28 @@ def need_video() -> None:
     need_extra("video", "pandas", "matplotlib", "scipy")
 
 
+def tell_defaults(parser: argparse.ArgumentParser) -> None:
+    """Add the default to the help of every option, of its actions too, that does not say it."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for own in action.choices.values():
+                tell_defaults(own)
+        untold = "default" not in (action.help or "") and not isinstance(action.default, bool)
+        if (
+            untold
+            and action.option_strings
+            and action.default not in (None, "", [], argparse.SUPPRESS)
+        ):
+            default = action.default
+            told = f"default: {' '.join(default) if isinstance(default, list) else default}"
+            action.help = f"{action.help} ({told})" if action.help else told
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number of things: `1 frame`, `2 frames`."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def positive(text: str) -> int:
     """Parse a whole number of at least 1."""
     try:

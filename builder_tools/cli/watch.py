@@ -15,7 +15,9 @@ from builder_tools.cli.verb import Verb, need_extra, positive
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", type=Path, metavar="CONFIG.toml", nargs="?")
+    parser.add_argument(
+        "config", type=Path, metavar="CONFIG.toml", nargs="?", help="cameras, exhibits, database"
+    )
     parser.add_argument(
         "--example", action="store_true", help="print a configuration to begin with"
     )

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 
+from builder_tools.cli.model import add_model_option
 from builder_tools.cli.verb import Verb, need_extra
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
 
@@ -20,8 +21,10 @@ def _options(parser: argparse.ArgumentParser) -> None:
         "--host", default="127.0.0.1", help="address to listen at (default: this machine only)"
     )
     parser.add_argument("--port", type=int, default=7860, help="default: %(default)s")
-    parser.add_argument("--model", help="name or folder of a model (see `models`)")
-    parser.add_argument("--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR)
+    add_model_option(parser)
+    parser.add_argument(
+        "--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR, help="what finds faces"
+    )
     parser.add_argument(
         "--password",
         help=f"ask everybody for it, with any user name (or set {PASSWORD_VARIABLE}, which other "

@@ -201,13 +201,19 @@ def _check_competition(root: Path, shown: Path) -> None:
         raise ValueError(str(error).replace(str(root), str(shown))) from error
 
 
+def kaggle_client() -> list[str]:
+    """Return the words that call the kaggle client, also where its folder is not in PATH; or []."""
+    if client := shutil.which("kaggle"):
+        return [client]
+    return [sys.executable, "-m", "kaggle"] if find_spec("kaggle") else []
+
+
 def _run_kaggle(competition: str, folder: Path, *options: str) -> None:
     """Run `kaggle competitions download`, its progress shown to people on stderr."""
-    client = shutil.which("kaggle")
-    if not client and find_spec("kaggle") is None:
+    client = kaggle_client()
+    if not client:
         raise ImportError("it needs the kaggle client: pip install 'builder-tools[kaggle]'")
-    command = [client] if client else [sys.executable, "-m", "kaggle"]
-    command += ["competitions", "download", competition, "--path", str(folder), *options]
+    command = [*client, "competitions", "download", competition, "--path", str(folder), *options]
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -87,7 +87,7 @@ class DrawBox:
         show_numbers: Draw each face's number: its track, or in a still image of several faces its
             place among them, as tables and the command line count them.
         language: Of the words, one of `LANGUAGES`.
-        blur_faces: Make every face that was found unknowable, with what is around it; a tracked
+        blur_faces: Make every face that was found unrecognisable, with what is around it; a tracked
             one stays hidden for half a second when it is not found any more.
         show_mesh: Draw the mesh of the landmarks on faces with a geometry.
 

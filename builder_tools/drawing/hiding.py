@@ -1,4 +1,4 @@
-"""Faces made unknowable: a few flat patches in place of each, blurred into one another."""
+"""Faces made unrecognisable: a few flat patches in place of each, blurred into one another."""
 
 from __future__ import annotations
 

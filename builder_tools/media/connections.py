@@ -97,7 +97,7 @@ def no_camera_message(camera: int | str, reason: str) -> str:
     devices = f" Video devices present: {present}." if _on_linux() else ""
     return (
         f"No camera. Tried: {name} with OpenCV's {backends} ({reason}).{devices} Is it plugged in, "
-        "free and permitted? Others: --camera 1, or an address (http://..., rtsp://...)."
+        "free and permitted? Others: camera 1, or an address (http://..., rtsp://...)."
     )
 
 

@@ -144,7 +144,7 @@ def explained_offline(network: str, source: str) -> Iterator[None]:
             raise
         raise ConnectionError(
             f"Expected to fetch the published weights of {network!r} ({source}). Received: "
-            f"{_first_line(error)} Use weights=None to train from scratch, name a file of "
+            f"{_first_line(error)}. Use weights=None to train from scratch, name a file of "
             "weights, or run again where the address can be reached."
         ) from error
 

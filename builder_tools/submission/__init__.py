@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
@@ -307,9 +306,12 @@ def send_submission(
     command = ["kaggle", "competitions", "submit", competition, "-f", str(csv_path), "-m", message]
     if dry_run:
         return command
-    if shutil.which("kaggle") is None:
+    from builder_tools.datasets.fetch import kaggle_client
+
+    client = kaggle_client()
+    if not client:
         raise ImportError("Sending needs the kaggle client: pip install 'builder-tools[kaggle]'.")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run([*client, *command[1:]], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"kaggle refused: {(done.stderr or done.stdout).strip()}")
     return command

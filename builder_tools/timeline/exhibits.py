@@ -85,10 +85,13 @@ def watch_exhibit(
         ValueError: If the exhibit's folder has no videos and no images.
     """
     if exhibit.is_camera:
-        with camera.run(exhibit.source) as results:
-            frames = _for_seconds(results, exhibit.seconds)
-            people = _people(progress(frames, exhibit.name), tuple(camera.model.emotions), camera)
-            failed = [results.source.error] if results.source.error else []
+        try:
+            with camera.run(exhibit.source) as results:
+                frames = progress(_for_seconds(results, exhibit.seconds), exhibit.name)
+                people = _people(frames, tuple(camera.model.emotions), camera)
+                failed = [results.source.error] if results.source.error else []
+        except ConnectionError as error:
+            return [], [str(error)]
         return _visits(people, minimum_dwell_s), failed
     if is_archive(exhibit.source):
         return _archived_visits(exhibit, video, minimum_dwell_s, progress), []

@@ -17,7 +17,7 @@ EXAMPLE = """\
 # site can be given to `exhibits`, too, and reports from its database.
 title = "Spring show"
 minimum_group = 5             # an exhibit with fewer visits is not shown; at least 2
-minimum_dwell_s = 1.0         # who leaves sooner is a passer-by
+minimum_dwell_s = 1.0         # whoever leaves sooner is a passer-by
 rank_by = "intensity"         # dwell_s, intensity, valence, arousal or an emotion
 resamples = 2000              # of the bootstrap behind the intervals
 seed = 0

@@ -253,12 +253,12 @@ def _remarks(
         return [
             f"Nothing moved the {viewers} viewers together at {len(shaky)} of the moments that "
             f"stand out: that takes {settings.least_agreement:.0%} of those seen at "
-            f"{settings.clear_sigmas:g} sigmas or more, and a 95 % interval of their median "
+            f"{settings.clear_sigmas:g} sigma or more, and a 95 % interval of their median "
             f"above 0. {kept}"
         ]
     if not highlights:
         return [
-            f"No moment stands out by {settings.prominence:g} sigmas in {settings.signal.measure}: "
+            f"No moment stands out by {settings.prominence:g} sigma in {settings.signal.measure}: "
             "no highlights. Try a lower --prominence or another --by."
         ]
     return []

@@ -17,7 +17,7 @@ database = "visits.db"        # a file beside this one, or postgresql+psycopg://
 consent = "Signs at both doors tell that faces are analysed and that no image is kept."
 
 minimum_group = 5             # nothing is told of fewer visits
-minimum_dwell_s = 2.0         # who leaves sooner is a passer-by
+minimum_dwell_s = 2.0         # whoever leaves sooner is a passer-by
 gap_s = 10.0                  # out of sight for longer is another visit
 keep_days = 365               # older visits are deleted
 rank_by = "share_happy"       # dwell, intensity, valence, arousal or share_EMOTION

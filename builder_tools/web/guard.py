@@ -53,7 +53,7 @@ HEADERS = {
 _HOST_HEADERS = (b"host", b"x-forwarded-host")
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[\w.\-]+)(?::(\d{1,5}))?", re.ASCII)
 _TOO_BIG, _TOO_SLOW = "too_big", "too_slow: the request took too long to come."
-_FULL = "full: the server holds as many files as it may. Try again in some minutes."
+_FULL = "full: the server holds as many files as it may. Try again in a few minutes."
 
 
 class Guard:

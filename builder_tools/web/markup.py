@@ -40,7 +40,7 @@ def photo_html(result: FrameResult, words: Words, *, blurred: bool = False) -> s
     Args:
         result: What was found, with the image as it came.
         words: The language.
-        blurred: Make the faces unknowable.
+        blurred: Make the faces unrecognisable.
     """
     count = len(result.faces)
     shown, faces = _shown(result)

@@ -79,6 +79,14 @@ def evaluate(*words: object) -> int:
     return main([str(word) for word in words])
 
 
+def test_two_sets_of_one_name_are_told_apart(faces, tmp_path, capsys):
+    twin = tmp_path / "others" / "faces"
+    shutil.copytree(faces, twin)
+    assert evaluate("--source", faces, twin, "--json") == 0
+    names = [row["set"] for row in json.loads(capsys.readouterr().out)]
+    assert names == [f"{tmp_path.name}/faces", "others/faces"]
+
+
 def test_evaluate_on_any_labelled_folders(faces, tmp_path, capsys):
     pytest.importorskip("keras")
     packed = shutil.make_archive(str(tmp_path / "packed"), "zip", faces)

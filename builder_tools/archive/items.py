@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from builder_tools.csv_files import name_as_text
 from builder_tools.fields import read_text
 from builder_tools.media import IMAGE_SUFFIXES
-from builder_tools.media.listing import files_below
+from builder_tools.media.listing import files_below, names_apart
 from builder_tools.timeline.archived import IMAGES, VIDEO
 from builder_tools.timeline.exhibits import VIDEO_SUFFIXES
 
@@ -82,17 +81,7 @@ def find_items(sources: Sequence[str | Path], settings_hash: str) -> tuple[list[
 
 
 def _named_apart(files: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
-    """Return files with distinct names: those of one name with so many folders before it."""
-    named = list(files)
-    for more in range(1, max((len(path.absolute().parts) for path, _ in files), default=0)):
-        count = Counter(name for _, name in named)
-        if len(count) == len(named):
-            break
-        for place, (path, own) in enumerate(files):
-            if count[named[place][1]] > 1:
-                parts = path.absolute().parts[-len(Path(own).parts) - more :]
-                named[place] = path, name_as_text(Path(*parts).as_posix())
-    return named
+    return [(path, name_as_text(name)) for path, name in names_apart(files)]
 
 
 def _item(kind: str, files: Sequence[tuple[Path, str]], settings_hash: str) -> Item:

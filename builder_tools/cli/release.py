@@ -145,8 +145,10 @@ def _data_of_the_card(options: argparse.Namespace, card, sources: list[Path | No
 def _judge_elsewhere(options: argparse.Namespace, folder: Path, sources: list[Path]) -> int:
     """Judge on labelled folders that the model was not trained on."""
     import json
+    from dataclasses import replace
 
     from builder_tools.evaluation import format_cross, format_cross_table
+    from builder_tools.media.listing import names_apart
     from builder_tools.release import judge_on, labelled_set
 
     if sources == [None]:
@@ -154,12 +156,11 @@ def _judge_elsewhere(options: argparse.Namespace, folder: Path, sources: list[Pa
     reading = reading_options(options)
     if {"valid", "test"} & set(reading):
         raise ValueError("Expected no --shares here: the whole set is judged on, or its --split.")
+    reading |= {"split": options.split, "person": options.person}
+    named = names_apart([(source, source.name) for source in sources])
     judged = judge_on(
         folder,
-        [
-            labelled_set(source, split=options.split, person=options.person, **reading)
-            for source in sources
-        ],
+        [replace(labelled_set(source, **reading), name=name) for source, name in named],
         detector=options.detector if options.detect else None,
         decision=options.decision,
     )

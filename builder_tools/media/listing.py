@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -183,3 +184,21 @@ def natural_key(name: str) -> list[tuple[bool, tuple[list[str | int], str]]]:
 def _natural(name: str) -> tuple[list[str | int], str]:
     parts = re.split(r"(\d+)", name.casefold())
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def names_apart(files: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Return files with distinct names: those of one name with so many folders before it.
+
+    Args:
+        files: Each with the name it has so far, the end of its path.
+    """
+    named = list(files)
+    for more in range(1, max((len(path.absolute().parts) for path, _ in files), default=0)):
+        count = Counter(name for _, name in named)
+        if len(count) == len(named):
+            break
+        for place, (path, own) in enumerate(files):
+            if count[named[place][1]] > 1:
+                parts = path.absolute().parts[-len(Path(own).parts) - more :]
+                named[place] = path, Path(*parts).as_posix()
+    return named

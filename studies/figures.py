@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.transforms import Bbox
 
 from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
 
@@ -19,6 +20,10 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 """Okabe-Ito, the yellow darkened to be seen on white."""
 
 MARKERS = "os^vDPX*"
+NAME_PLACES = [(x, y) for y in (3, -9, 12, -18, 21, -27, 30, -36) for x in (5, -5)]
+"""Where a name may stand beside its point, in points, the best place first."""
+NEAR_NAME = 10
+"""A name that stands higher or lower than so many points is joined to its point by a line."""
 
 
 def plot_screening(
@@ -37,18 +42,32 @@ def plot_screening(
     """
     ax = axes_or_new(ax, (9, 6))
     ax.scatter(table[cost], table[score], color=FIRST_COLOUR, zorder=3)
-    for _, row in table.iterrows():
-        ax.annotate(
-            row["network"],
-            (row[cost], row[score]),
-            xytext=(4, 3),
-            textcoords="offset points",
-            fontsize=7.5,
-        )
     ax.set_xscale("log")
     ax.set(xlabel=cost.replace("_", " "), ylabel=score.replace("_", " "))
     ax.grid(alpha=0.3)
+    _name_points(ax, table["network"], table[[cost, score]].to_numpy())
     return ax
+
+
+def _name_points(ax: Axes, names: Sequence[str], points: np.ndarray) -> None:
+    """Write each name beside its point, at the first place where it covers no other."""
+    ax.margins(x=0.12, y=0.06)
+    taken = [Bbox.from_extents(*(at - 4), *(at + 4)) for at in ax.transData.transform(points)]
+    offset = {"textcoords": "offset points", "fontsize": 7.5}
+    line = {"arrowstyle": "-", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 0}
+    for name, point in zip(names, points, strict=True):
+        for x, y in NAME_PLACES:
+            side = "left" if x > 0 else "right"
+            text = ax.annotate(name, point, xytext=(x, y), ha=side, **offset)
+            place = text.get_window_extent()
+            if not place.count_overlaps(taken):
+                break
+            text.remove()
+        else:
+            (x, y), text = NAME_PLACES[0], ax.annotate(name, point, NAME_PLACES[0], **offset)
+        if abs(y) > NEAR_NAME:
+            ax.annotate("", point, xytext=(x, y), arrowprops=line, **offset)
+        taken.append(place)
 
 
 def plot_gains(summary: pd.DataFrame, figure: str = "accuracy", ax: Axes | None = None) -> Axes:

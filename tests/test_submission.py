@@ -460,15 +460,22 @@ def test_sending_needs_the_csv_and_the_client(tmp_path, monkeypatch):
 @pytest.mark.skipif(os.name != "posix", reason="the stand-in for the client is a shell script")
 def test_sending_calls_the_client_and_passes_its_refusal_on(tmp_path, monkeypatch):
     client = tmp_path / "kaggle"
-    client.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ntest -z "$REFUSE" || exit 1\n')
+    client.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n'
+        'test -z "$REFUSE" || { echo "$REFUSE"; echo "Try later"; exit 1; }\n'
+    )
     client.chmod(0o755)
     (tmp_path / "s.csv").write_text(GOOD)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     send_submission(tmp_path / "s.csv", "x", dry_run=False)
     assert (tmp_path / "calls").read_text().startswith("competitions submit skillbox")
-    monkeypatch.setenv("REFUSE", "1")
-    with pytest.raises(RuntimeError, match="kaggle refused"):
-        send_submission(tmp_path / "s.csv", "x", dry_run=False)
+    for refusal, told in (
+        ("Closed", r"^Nothing was sent: the kaggle client refused: Try later\.$"),
+        ("Authentication required", "no credentials: `kaggle auth login`"),
+    ):
+        monkeypatch.setenv("REFUSE", refusal)
+        with pytest.raises(RuntimeError, match=told):
+            send_submission(tmp_path / "s.csv", "x", dry_run=False)
 
 
 def test_the_client_of_an_environment_that_is_not_activated_is_found(tmp_path, monkeypatch):

@@ -228,15 +228,23 @@ def _run_kaggle(competition: str, folder: Path, *options: str) -> None:
                 sys.stderr.write(part.decode(errors="replace"))
     if not process.returncode:
         return
-    words = said.decode(errors="replace")
-    lines = [line.strip() for line in words.splitlines() if line.strip()]
-    reason = f"the kaggle client refused: {lines[-1] if lines else 'it did not say why'}"
+    raise RuntimeError(kaggle_reason(said.decode(errors="replace"), competition))
+
+
+def kaggle_reason(words: str, competition: str) -> str:
+    """Return in one sentence why the kaggle client ended with an error.
+
+    Args:
+        words: What it said.
+        competition: Which it was asked about.
+    """
     if "Authentication required" in words or "401" in words:
-        reason = "the kaggle client has no credentials: `kaggle auth login` gives it some"
-    elif "403" in words:
+        return "the kaggle client has no credentials: `kaggle auth login` gives it some"
+    if "403" in words:
         page = f"https://www.kaggle.com/competitions/{competition}/rules"
-        reason = f"Kaggle asks you to accept the rules first, on {page}"
-    raise RuntimeError(reason)
+        return f"Kaggle asks you to accept the rules first, on {page}"
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    return f"the kaggle client refused: {lines[-1] if lines else 'it did not say why'}"
 
 
 def _unpack(folder: Path) -> None:

@@ -300,20 +300,21 @@ def send_submission(
     Raises:
         FileNotFoundError: If the csv is not there.
         ImportError: If the client is not installed.
-        RuntimeError: If the client refuses; with its words.
+        RuntimeError: If the client refuses; says why.
     """
     _expect_there(Path(csv_path))
     command = ["kaggle", "competitions", "submit", competition, "-f", str(csv_path), "-m", message]
     if dry_run:
         return command
-    from builder_tools.datasets.fetch import kaggle_client
+    from builder_tools.datasets.fetch import kaggle_client, kaggle_reason
 
     client = kaggle_client()
     if not client:
         raise ImportError("Sending needs the kaggle client: pip install 'builder-tools[kaggle]'.")
     done = subprocess.run([*client, *command[1:]], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"kaggle refused: {(done.stderr or done.stdout).strip()}")
+        reason = kaggle_reason(f"{done.stdout}\n{done.stderr}", competition)
+        raise RuntimeError(f"Nothing was sent: {reason}.")
     return command
 
 

@@ -265,8 +265,8 @@ class Inference:
         """Return the faces of one image and the drawn image; show it.
 
         Args:
-            source: A path, an http(s) address, a file's bytes, an open file, an image of Pillow,
-                an array or a tensor (see `media.read_image`).
+            source: A path, an address, `-` (standard input), a file's bytes, an open file, an image
+                of Pillow, an array or a tensor (see `media.read_image`).
             draw: False to draw only where it is shown; `image` of the result is else None.
 
         Raises:

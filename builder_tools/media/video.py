@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from builder_tools.media.addresses import without_file_scheme
 from builder_tools.media.arrays import over_white
 from builder_tools.media.frame import Frame, fitted
 from builder_tools.media.own_process import OwnProcess
@@ -69,7 +70,7 @@ class VideoReader:
     """
 
     def __init__(self, source: str | Path) -> None:
-        self.source = str(source)
+        self.source = without_file_scheme(str(source))
         self.warning: str | None = None
         self._owner = OwnProcess("a video", "Open it there by itself.")
         self.opened: str | Pipe = self.source

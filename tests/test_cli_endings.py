@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -183,6 +185,56 @@ def test_the_rows_are_kept_when_the_disk_is_full(face_video, tmp_path, monkeypat
     rows = tmp_path / "rows.csv"
     assert main(["video", str(face_video.path), "--json", "--timeline", str(rows)]) == 2
     assert len(rows_of(rows)) == 3 and "No space" in capsys.readouterr().err
+
+
+def test_files_that_a_gone_reader_leaves_undone_are_told(face_video, tmp_path):
+    """`builder-tools video-rec film.mp4 --out drawn.mp4 --json | head -1` leaves no film."""
+    out = tmp_path / "drawn.mp4"
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "builder_tools",
+            "video-rec",
+            str(face_video.path),
+            "--out",
+            str(out),
+            "--json",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        assert process.stdout.readline().startswith("{")
+        process.stdout.close()
+        said = process.stderr.read()
+    assert process.returncode == 141 and not list(tmp_path.iterdir())
+    assert "nobody reads the results" in said and str(out) in said and said.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the shell's words are POSIX's")
+def test_messages_do_not_go_to_stdout_where_stderr_is_closed(tmp_path):
+    photo = write_image(tmp_path / "a.png", numbered_image(1))
+    command = shlex.join(
+        [sys.executable, "-m", "builder_tools", "img", str(photo), "nowhere.jpg", "--json"]
+    )
+    done = subprocess.run(
+        f"{command} 2>&-", shell=True, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert done.returncode == 1 and [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the shell's words are POSIX's")
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_no_file_takes_the_place_of_a_closed_stream(closed, tmp_path):
+    """What a native library says to stderr would stand in it."""
+    code = (
+        "import os, sys; from builder_tools.cli import main; main(['completion', 'bash']);"
+        "sys.exit(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY))"
+    )
+    command = shlex.join([sys.executable, "-c", code, str(tmp_path / "file")])
+    assert subprocess.run(f"{command} {closed}", shell=True, cwd=ROOT).returncode > 2
 
 
 def test_signals_that_are_ignored_stay_ignored(endless, tmp_path):

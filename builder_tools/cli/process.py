@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from types import FrameType, TracebackType
@@ -16,6 +16,8 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 """Ctrl-C; `kill`, `docker stop` and the system's end; a terminal or connection that closes."""
 ONE_END_S = 2.0
 """Signals that follow so soon are the same end: many senders send two."""
+READER_GONE = 141
+"""As a shell has it for SIGPIPE."""
 AGAIN_S = 0.05
 """An end that was lost comes again after so long."""
 
@@ -100,6 +102,42 @@ def _signal_main_thread(number: int) -> None:
 def exit_code_of(end: KeyboardInterrupt) -> int:
     """Return the exit code that says by which signal a command was ended: 130 for Ctrl-C."""
     return 128 + getattr(end, "number", signal.SIGINT)
+
+
+def say_reader_is_gone(verb: str, files: Sequence[str]) -> int:
+    """End a command whose stdout nobody reads any more (`| head`); return the exit code.
+
+    That is no error, but files that were to be written would be missing without a word.
+
+    Args:
+        verb: Of the command.
+        files: Files and folders that it was to write.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not files:
+        return 0
+    print(
+        f"builder-tools {verb}: ended early, as nobody reads the results any more. Missing, or "
+        f"there in part only: {', '.join(files)}. Try > FILE in place of the pipe.",
+        file=sys.stderr,
+    )
+    return READER_GONE
+
+
+def open_closed_streams() -> None:
+    """Let nothing else take the place of a stream that is closed, as stderr by `2>&-`.
+
+    What is printed to such a stderr would go to stdout, and what a library says there into the
+    file that is opened next.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
 
 
 def advice_on_place() -> str:

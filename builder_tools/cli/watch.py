@@ -43,7 +43,9 @@ def _run(options: argparse.Namespace) -> int:
     site = read_site(options.config)
     from builder_tools.watch.database import Database
 
-    with closing(Database(site.database, site.zone_info)) as database:
+    is_read = options.status or options.report
+    open_database = Database.with_visits if is_read else Database
+    with closing(open_database(site.database, site.zone_info)) as database:
         if options.status:
             return _print_status(database)
         if options.report:

@@ -136,6 +136,27 @@ def check_choice(name: str, value: str, allowed: Collection[str]) -> None:
         raise ValueError(f"Expected {name} to be one of {list(allowed)}. Received: {value!r}.")
 
 
+def check_part(name: str, part: Any, needed: Sequence[str]) -> None:
+    """Refuse an object that lacks what its part has to do.
+
+    Args:
+        name: Of the argument.
+        part: What was given.
+        needed: Names of the attributes and methods.
+
+    Raises:
+        TypeError: Names what is missing; or the class, where that was given in place of an object.
+    """
+    expected = f"Expected {name} to be an object with {', '.join(needed)}. Received:"
+    if isinstance(part, type):
+        raise TypeError(f"{expected} the class {part.__name__}. Try {part.__name__}().")
+    if missing := [each for each in needed if not hasattr(part, each)]:
+        raise TypeError(
+            f"{expected} {type(part).__name__} without {', '.join(missing)} "
+            "(docs/how_to/parts.md tells of each)."
+        )
+
+
 def check_positive(**values: int | None) -> None:
     """Raise a ValueError if an argument is given and below 1."""
     for name, value in values.items():

@@ -507,6 +507,20 @@ def test_no_start_of_a_webp_ends_in_another_error(length):
         read_image(data[:length])
 
 
+def test_a_reason_is_the_same_each_time(portrait):
+    """It stands in tables; Pillow's own words may name an object at its place in memory."""
+    data = _encoded(portrait, "PNG")[:33]
+    with pytest.raises(ImageError, match=r"a PNG image of 512 x 512 px") as caught:
+        read_image(data)
+    assert "0x" not in str(caught.value)
+
+
+def test_a_tiff_that_is_cut_short_is_a_sentence_alone(portrait, recwarn):
+    with pytest.raises(ImageError, match="cut short"):
+        read_image(_encoded(portrait, "TIFF", compression="tiff_lzw")[:-9000])
+    assert not recwarn
+
+
 def test_metadata_that_is_damaged_is_no_reason_to_refuse_a_image():
     """A transparent PNG whose eXIf chunk is no TIFF."""
     data = _encoded(Image.new("RGBA", (8, 8), (10, 20, 30, 255)), "PNG")

@@ -22,8 +22,10 @@ import pytest
 from made_videos import numbered_image
 from PIL import Image
 
+from builder_tools import inference
 from builder_tools.cli import VERBS, main, use
 from builder_tools.cli.process import Ended, ended_by_signals
+from builder_tools.inference import batch
 from builder_tools.media import VideoReader, pipes, write_image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -235,6 +237,43 @@ def test_no_file_takes_the_place_of_a_closed_stream(closed, tmp_path):
     )
     command = shlex.join([sys.executable, "-c", code, str(tmp_path / "file")])
     assert subprocess.run(f"{command} {closed}", shell=True, cwd=ROOT).returncode > 2
+
+
+@pytest.fixture
+def closed(tmp_path, monkeypatch):
+    """A folder in which nothing can be made, not even by root."""
+    (tmp_path / "closed").mkdir()
+    touch = Path.touch
+
+    def refuse(path, *given, **options):
+        if path.resolve().parent == tmp_path / "closed":
+            raise OSError(30, "Read-only file system", str(path))
+        touch(path, *given, **options)
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    return tmp_path / "closed"
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["img", "photos/1.png", "--out", "closed"], "closed"),
+        (["img-batch", "photos", "--csv", "closed/a.csv"], "closed/a.csv"),
+        (["img-batch", "photos", "--csv", "a.csv", "--faces-csv", "closed/f.csv"], "closed/f.csv"),
+        (["img-batch", "photos", "--csv", "a.csv", "--out", "closed"], "closed"),
+        (["rest", "photos/1.png", "--out", "closed/me.json"], "closed/me.json"),
+    ],
+)
+def test_a_place_that_takes_no_file_is_refused_before_the_work(
+    closed, words, name, monkeypatch, capsys
+):
+    monkeypatch.chdir(closed.parent)
+    write_image("photos/1.png", numbered_image(1))
+    monkeypatch.setattr(inference, "read_image", lambda *given: pytest.fail("it was looked at"))
+    monkeypatch.setattr(batch, "open_image", lambda *given: pytest.fail("it was looked at"))
+    assert main(words) == 2
+    assert f"Cannot write {name}: Read-only file system. Try another" in capsys.readouterr().err
+    assert {path.name for path in closed.parent.iterdir()} == {"closed", "photos"}
 
 
 def test_signals_that_are_ignored_stay_ignored(endless, tmp_path):

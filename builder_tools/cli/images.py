@@ -125,8 +125,12 @@ def _run_img(options: argparse.Namespace) -> int:
 
 
 def _check_out(options: argparse.Namespace) -> None:
+    from builder_tools.media.partial import check_place
+
     if options.out and options.out.exists() and not options.out.is_dir():
         raise ValueError(f"Expected a folder for --out. Received a file: {options.out}.")
+    if options.out:
+        check_place(options.out, folder=options.out)
 
 
 def _write_drawn(image: np.ndarray, wanted: Path, drawn: Iterable[Path]) -> Path:

@@ -186,6 +186,8 @@ def test_what_is_no_image_is_refused(source, error, message):
         ({"img_size": 0}, "img_size >= 1"),
         ({"batch_size": 0}, "batch_size >= 1"),
         ({"workers": -1}, "workers >= 1"),
+        ({"workers": "2"}, "workers >= 1, a whole number. Received: '2'"),
+        ({"batch_size": 2.5}, "batch_size >= 1, a whole number. Received: 2.5"),
     ],
 )
 def test_wrong_options_are_refused_with_the_choices(options, message):
@@ -287,6 +289,7 @@ class Unframed:
         ({"face_det_obj": "haar"}, r"face_det_obj.*str without detect"),
         ({"model_obj": FakeModel}, r"model_obj.*the class FakeModel. Try FakeModel\(\)"),
         ({"model_obj": "tiny"}, r"model_obj.*str without emotions, predict"),
+        ({"draw_box_obj": DrawBox}, r"draw_box_obj.*the class DrawBox. Try DrawBox\(\)"),
     ],
 )
 def test_a_part_that_is_none_is_refused_at_once(options, message):

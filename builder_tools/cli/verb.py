@@ -87,3 +87,11 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number >= 1, received {text!r}")
     return value
+
+
+def port(text: str) -> int:
+    """Parse the number of a port."""
+    value = positive(text)
+    if value > 65535:
+        raise argparse.ArgumentTypeError(f"expected a port of 1...65535, received {text!r}")
+    return value

@@ -11,7 +11,7 @@ from builder_tools.classifier import EmotionClassifier
 from builder_tools.detectors import FaceDetector, face_square
 from builder_tools.detectors.turning import turned_back
 from builder_tools.emotions import EmotionSet
-from builder_tools.fields import check_part, is_number, is_table
+from builder_tools.fields import checked_part, is_number, is_table
 from builder_tools.media import resize_faces, resize_square
 from builder_tools.results import (
     DOUBTFUL_BELOW,
@@ -63,7 +63,7 @@ def chosen_model(given: EmotionModel | None, decision: str | None) -> EmotionMod
     """
     if given is None:
         return EmotionClassifier(decision=decision or "natural")
-    check_part("model_obj", given, ("emotions", "predict"))
+    checked_part("model_obj", given, ("emotions", "predict"))
     if decision is not None:
         raise ValueError(
             f"Expected decision only for the default model. Received: decision={decision!r} and "

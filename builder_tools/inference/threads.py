@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from builder_tools.detectors import FaceDetector, detector_class, make_detector
-from builder_tools.fields import check_part
+from builder_tools.fields import checked_part
 from builder_tools.inference.reader import cut_faces
 from builder_tools.results import Face
 
@@ -42,8 +42,7 @@ class DetectorPool:
     """
 
     def __init__(self, given: FaceDetector | None, name: str, options: Mapping[str, Any]) -> None:
-        if given is not None:
-            check_part("face_det_obj", given, ("detect", "crop_scale", "crop_shift_y"))
+        checked_part("face_det_obj", given, ("detect", "crop_scale", "crop_shift_y"))
         self.given, self.name, self.options = given, name, dict(options)
         self._idle = [] if given is not None else [make_detector(name, **options)]
         # Forgotten detectors are closed, quietly, when the pool is dropped; at the end of the

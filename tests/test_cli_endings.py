@@ -13,7 +13,9 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import av
@@ -385,6 +387,24 @@ def test_an_end_is_heard_while_an_object_is_destroyed(capfd):
         time.sleep(20)
         raise AssertionError
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_end_leaves_no_lock_taken():
+    """Else the threads that want it wait for ever, and so does whoever waits for them.
+
+    Futures and pools take such locks for each image; an end comes in the midst of it.
+    """
+    enter, lock, heard = partial(signal.raise_signal, signal.SIGTERM), threading.RLock(), []
+    ended_at_once = types.SimpleNamespace(
+        acquire=lock.acquire, release=lock.release, __enter__=enter, __exit__=lambda *error: None
+    )
+    with pytest.raises(Ended), ended_by_signals():
+        with threading.Condition(ended_at_once):
+            heard.append("inside")
+        heard.append("outside")
+        time.sleep(20)
+        raise AssertionError
+    assert heard == ["inside", "outside"]
 
 
 def test_a_lost_end_does_not_come_when_all_is_over(capfd):

@@ -40,7 +40,8 @@ def ended_by_signals() -> Iterator[None]:
 
     One that is ignored (as by `nohup`) or handled already stays so. What fails because the work is
     being ended (a pool that takes no more, say) is that end, too. No end is lost: raised where
-    nothing can pass it on (a destructor, Python called by C), it comes again until it is heard.
+    nothing can pass it on (a destructor, Python called by C), it comes again until it is heard; and
+    so it does where a lock is being taken, which would stay so for ever.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -52,9 +53,19 @@ def ended_by_signals() -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> None:
         before_s, last_s[0] = last_s[0], time.monotonic()
-        if last_s[0] - before_s >= ONE_END_S and not over[0]:
-            ends.append(Ended(number))
-            raise ends[-1]
+        if last_s[0] - before_s < ONE_END_S or over[0]:
+            return
+        if _is_at_lock(frame):
+            come_again(number)
+            return
+        ends.append(Ended(number))
+        raise ends[-1]
+
+    def come_again(number: int) -> None:
+        last_s[0] = -ONE_END_S
+        again.append(threading.Timer(AGAIN_S, _signal_main_thread, [number]))
+        again[-1].daemon = True
+        again[-1].start()
 
     def print_error(kind: type, error: BaseException, trace: TracebackType | None) -> None:
         if not isinstance(error, Ended):  # Cython prints what it cannot pass on
@@ -64,10 +75,7 @@ def ended_by_signals() -> Iterator[None]:
         if not isinstance(lost.exc_value, Ended):
             unraisablehook(lost)
             return
-        last_s[0] = -ONE_END_S
-        again.append(threading.Timer(AGAIN_S, _signal_main_thread, [lost.exc_value.number]))
-        again[-1].daemon = True
-        again[-1].start()
+        come_again(lost.exc_value.number)
 
     unhandled = (signal.SIG_DFL, signal.default_int_handler)
     numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
@@ -89,6 +97,16 @@ def ended_by_signals() -> Iterator[None]:
         sys.excepthook, sys.unraisablehook = excepthook, unraisablehook
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def _is_at_lock(frame: FrameType | None) -> bool:
+    """Return whether a condition's lock is being taken or let go there.
+
+    That is Python code, at every step of which a signal can come; other locks are C's.
+    """
+    if frame is None or frame.f_globals.get("__name__") != threading.__name__:
+        return False
+    return frame.f_code.co_name in ("__enter__", "__exit__")
 
 
 def _signal_main_thread(number: int) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import index
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex, TypeVar
+
+Part = TypeVar("Part")
 
 
 def is_number(value: Any) -> bool:
@@ -136,8 +139,33 @@ def check_choice(name: str, value: str, allowed: Collection[str]) -> None:
         raise ValueError(f"Expected {name} to be one of {list(allowed)}. Received: {value!r}.")
 
 
+def checked_part(name: str, part: Part, needed: Sequence[str]) -> Part:
+    """Return an object, or None, unless it lacks what its part has to do.
+
+    Args:
+        name: Of the argument.
+        part: What was given.
+        needed: Names of the attributes and methods.
+
+    Raises:
+        TypeError: Names what is missing; or the class, where that was given in place of an object.
+    """
+    if part is None:
+        return part
+    expected = f"Expected {name} to be an object with {', '.join(needed)}. Received:"
+    if isinstance(part, type):
+        raise TypeError(f"{expected} the class {part.__name__}. Try {part.__name__}().")
+    if missing := [each for each in needed if not hasattr(part, each)]:
+        raise TypeError(
+            f"{expected} {type(part).__name__} without {', '.join(missing)} "
+            "(docs/how_to/parts.md tells of each)."
+        )
+    return part
+
+
 def check_positive(**values: int | None) -> None:
-    """Raise a ValueError if an argument is given and below 1."""
+    """Raise a ValueError if an argument is given and no whole number of at least 1."""
     for name, value in values.items():
-        if value is not None and value < 1:
-            raise ValueError(f"Expected {name} >= 1. Received: {value}.")
+        is_count = value is None or (isinstance(value, SupportsIndex) and index(value) >= 1)
+        if not is_count:
+            raise ValueError(f"Expected {name} >= 1, a whole number. Received: {value!r}.")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from builder_tools.cli.process import READER_GONE
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.inference import BatchRow
 from builder_tools.submission import LOG_COLUMNS
@@ -84,4 +85,4 @@ def test_environment_variables_are_told():
 def test_exit_codes_are_told():
     told = {int(code) for code in re.findall(r"^\| (\d+) \|", page("reference/exit_codes"), re.M)}
     ended = {128 + number for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)}
-    assert told == {0, 1, 2} | ended
+    assert told == {0, 1, 2, READER_GONE} | ended

@@ -186,6 +186,8 @@ def test_what_is_no_image_is_refused(source, error, message):
         ({"img_size": 0}, "img_size >= 1"),
         ({"batch_size": 0}, "batch_size >= 1"),
         ({"workers": -1}, "workers >= 1"),
+        ({"workers": "2"}, "workers >= 1, a whole number. Received: '2'"),
+        ({"batch_size": 2.5}, "batch_size >= 1, a whole number. Received: 2.5"),
     ],
 )
 def test_wrong_options_are_refused_with_the_choices(options, message):
@@ -263,6 +265,49 @@ def test_a_model_that_breaks_its_promise_is_named():
     model.predict = lambda faces: np.ones((len(faces), 2), np.float32) / 2
     with pytest.raises(ValueError, match=r"FakeModel.*\(1, 3\).*\(1, 2\)"):
         fake_inference(model=model).run(made_image(1, 200))
+
+
+def test_a_model_that_gives_no_probabilities_is_named():
+    model = FakeModel()
+    model.predict = lambda faces: np.array([[3.5, 0.5, -2.0]] * len(faces))
+    with pytest.raises(ValueError, match=r"FakeModel.*0\.\.\.1.*Received: -2\.\.\.3\.5.*softmax"):
+        fake_inference(model=model).run(made_image(1, 200))
+
+
+class Unframed:
+    """A detector as one would write it after the first sentence of a page."""
+
+    def detect(self, image):
+        return []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"face_det_obj": Unframed()}, r"face_det_obj.*Unframed without crop_scale, crop_shift_y"),
+        ({"face_det_obj": HaarDetector}, r"face_det_obj.*the class HaarDetector.*HaarDetector\(\)"),
+        ({"face_det_obj": "haar"}, r"face_det_obj.*str without detect"),
+        ({"model_obj": FakeModel}, r"model_obj.*the class FakeModel. Try FakeModel\(\)"),
+        ({"model_obj": "tiny"}, r"model_obj.*str without emotions, predict"),
+        ({"draw_box_obj": DrawBox}, r"draw_box_obj.*the class DrawBox. Try DrawBox\(\)"),
+    ],
+)
+def test_a_part_that_is_none_is_refused_at_once(options, message):
+    with pytest.raises(TypeError, match=message):
+        Inference(**{"model_obj": FakeModel(), "show_state_mode": "none"} | options)
+
+
+@pytest.mark.parametrize("found", [None, [(1, 2, 3, 4)], "faces", iter([])])
+@pytest.mark.parametrize("mode", ["img", "img_batch", "video"])
+def test_a_detector_that_gives_no_faces_is_named(found, mode, face_video):
+    detector = FakeDetector()
+    detector.detect = lambda image: found
+    source = str(face_video.path) if mode == "video" else [made_image(1)]
+    with (
+        Inference(FakeModel(), detector, show_state_mode="none", inference_mode=mode) as inference,
+        pytest.raises(TypeError, match=r"FakeDetector\.detect to give a list of Face.*Received"),
+    ):
+        list(inference.run(source))
 
 
 def test_detectors_made_here_are_closed_here(astronaut, monkeypatch):

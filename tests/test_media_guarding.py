@@ -36,6 +36,13 @@ def test_other_ways_to_write_an_input_s_name(read, monkeypatch):
             check_outputs({"out": way}, [str(read)])
 
 
+def test_an_input_s_address_is_the_input(tmp_path):
+    path = tmp_path / "a b.mp4"
+    path.write_bytes(b"mine")
+    with pytest.raises(ValueError, match="the one to read"):
+        check_outputs({"--out": path}, [path.as_uri()])
+
+
 def test_a_image_in_a_folder_that_is_read(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a.jpg").write_bytes(b"a")

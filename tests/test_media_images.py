@@ -3,6 +3,7 @@ import http.server
 import io
 import os
 import struct
+import subprocess
 import sys
 import threading
 import tracemalloc
@@ -264,6 +265,49 @@ def test_sources_that_give_no_image_say_what_to_do(tmp_path):
         read_image("a\0b.jpg")
 
 
+def test_file_addresses_are_paths(portrait, tmp_path):
+    path = write_image(tmp_path / "a b%20 笑.png", np.asarray(portrait.resize((40, 30))))
+    for address in (path.as_uri(), f"FILE://localhost{path.as_uri()[7:]}"):
+        assert read_image(address).shape == (30, 40, 3)
+    with pytest.raises(FileNotFoundError, match=r"No image at '/not/here\.jpg'"):
+        read_image("file:///not/here.jpg")
+    for elsewhere in ("file://host/a.jpg", "file://a.jpg"):
+        with pytest.raises(ImageError, match=rf"file:///PATH.*Received: '{elsewhere}'"):
+            read_image(elsewhere)
+
+
+@pytest.mark.parametrize("piped", [False, True])
+def test_an_image_comes_from_standard_input(portrait, tmp_path, piped):
+    path = write_image(tmp_path / "a.png", np.asarray(portrait.resize((40, 30))))
+    code = "from builder_tools.media import read_image; print(read_image('-').shape)"
+    command, given = [sys.executable, "-c", code], path.read_bytes()
+    with path.open("rb") as file:
+        source = {"input": given} if piped else {"stdin": file}
+        done = subprocess.run(command, capture_output=True, **source)
+    assert done.stdout == b"(30, 40, 3)\n", done.stderr
+
+
+def test_no_image_on_standard_input(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ImageError, match=r"an image on standard input \(-\). It is closed"):
+        read_image("-")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    with pytest.raises(ImageError, match=r"0 bytes.*: -"):
+        read_image("-")
+
+
+def test_what_a_text_file_gives_is_no_image(portrait, tmp_path):
+    path = tmp_path / "a.jpg"
+    portrait.save(path)
+    with open(path, encoding="utf-8") as file, pytest.raises(ImageError, match="opened for bytes"):
+        read_image(file)
+
+
+def test_an_image_of_pillow_without_pixels_is_refused():
+    with pytest.raises(ImageError, match="at least one pixel"):
+        read_image(Image.new("RGB", (0, 0)))
+
+
 class Site(http.server.BaseHTTPRequestHandler):
     """Answers `/image`, and `/endless` without an end."""
 
@@ -461,6 +505,20 @@ def test_no_start_of_a_webp_ends_in_another_error(length):
     data = b"RIFF\x1a\0\0\0WEBPVP8X\x0a\0\0\0\x10\0\0\0\x07\0\0\x07\0\0ALPH\0\0\0\0"
     with pytest.raises(ImageError):
         read_image(data[:length])
+
+
+def test_a_reason_is_the_same_each_time(portrait):
+    """It stands in tables; Pillow's own words may name an object at its place in memory."""
+    data = _encoded(portrait, "PNG")[:33]
+    with pytest.raises(ImageError, match=r"a PNG image of 512 x 512 px") as caught:
+        read_image(data)
+    assert "0x" not in str(caught.value)
+
+
+def test_a_tiff_that_is_cut_short_is_a_sentence_alone(portrait, recwarn):
+    with pytest.raises(ImageError, match="cut short"):
+        read_image(_encoded(portrait, "TIFF", compression="tiff_lzw")[:-9000])
+    assert not recwarn
 
 
 def test_metadata_that_is_damaged_is_no_reason_to_refuse_a_image():

@@ -405,6 +405,19 @@ def test_a_playlist_opens_no_other_file(tmp_path):
             VideoReader(tmp_path / name)
 
 
+def test_file_addresses_are_paths(tmp_path):
+    path = encode(tmp_path / "a b.mp4", [grey(9)] * 3)
+    reader, frames = read(path.as_uri())
+    assert reader.source == str(path) and len(frames) == 3
+    with pytest.raises(FileNotFoundError, match=r"/not/here\.mp4"):
+        VideoReader("file:///not/here.mp4")
+    (tmp_path / "list.m3u8").write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\na b.mp4\n#EXT-X-ENDLIST\n"
+    )
+    with pytest.raises(ValueError, match="playlist"):
+        VideoReader((tmp_path / "list.m3u8").as_uri())
+
+
 def test_names_that_look_like_addresses(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     encode(tmp_path / "film.mp4", [grey(9)] * 3)

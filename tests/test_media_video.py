@@ -216,6 +216,12 @@ def test_what_is_no_video_is_named(tmp_path, face_video, astronaut):
         VideoReader(tmp_path)
 
 
+@pytest.mark.parametrize("source", [5, b"a.mp4", ["a.mp4"], np.zeros((3, 9, 9, 3), np.uint8)])
+def test_what_names_no_video_is_refused(source):
+    with pytest.raises(ValueError, match=f"Received: {type(source).__name__}. Save it"):
+        VideoReader(source)
+
+
 def test_written_videos_play_in_browsers(tmp_path, face_video):
     path = tmp_path / "видео" / "out.mp4"
     _copy(face_video.path, path)

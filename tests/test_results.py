@@ -40,6 +40,9 @@ def test_box_measures():
 
 @pytest.mark.parametrize("corners", [(2, 0, 1, 5), (0, 2, 5, 1)])
 def test_a_box_is_not_turned_inside_out(corners):
+    for place in (float("nan"), float("inf"), float("-inf")):
+        with pytest.raises(ValueError, match="finite x1 <= x2"):
+            Box(place, 0, place, 1)
     with pytest.raises(ValueError, match="x1 <= x2"):
         Box(*corners)
 

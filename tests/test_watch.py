@@ -325,6 +325,30 @@ def test_a_database_that_cannot_be_used_is_a_sentence(tmp_path):
         Database(f"postgresql+psycopg://secret:word@/x?host={tmp_path}", BERLIN)
 
 
+@pytest.mark.parametrize("verb", ["report", "status", "exhibits"])
+def test_reading_makes_no_database(tmp_path, verb, capsys):
+    config = tmp_path / "show.toml"
+    config.write_text('database="places.db"\n' + CAMERA)
+    words = ["watch", str(config), f"--{verb}"]
+    if verb == "exhibits":
+        words = ["exhibits", str(config), "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "No database of visits at" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["show.toml"]
+    with sqlite3.connect(tmp_path / "places.db") as somebody_s:
+        somebody_s.execute("CREATE TABLE places (name)")
+    before = (tmp_path / "places.db").read_bytes()
+    assert main(words) == 2 and "holds no visits" in capsys.readouterr().err
+    assert (tmp_path / "places.db").read_bytes() == before
+
+
+def test_a_database_that_is_there_is_read(url):
+    fill(Database(url, BERLIN))
+    database = Database.with_visits(url, BERLIN)
+    assert [one.visits for one in figures(database, minimum_group=3)] == [8]
+    database.close()
+
+
 def test_the_example_is_a_configuration(tmp_path):
     (tmp_path / "show.toml").write_text(EXAMPLE)
     site = read_site(tmp_path / "show.toml")

@@ -174,6 +174,17 @@ def test_health_and_status_tell_of_a_camera_that_is_lost(tmp_path, portrait, fre
     assert service.returncode == 143
 
 
+def test_a_port_that_cannot_be_had_is_a_sentence(tmp_path, free_port, capsys):
+    config = tmp_path / "show.toml"
+    config.write_text('[[camera]]\nname="a"\nexhibit="b"\nsource=0\n')
+    with pytest.raises(SystemExit, match="2"):
+        main(["watch", str(config), "--health-port", "99999"])
+    assert "expected a port of 1...65535" in capsys.readouterr().err
+    with socket.create_server(("127.0.0.1", free_port)):
+        assert main(["watch", str(config), "--health-port", str(free_port)]) == 2
+    assert f"at port {free_port}: " in capsys.readouterr().err
+
+
 def test_the_example_is_printed_and_a_missing_configuration_told(tmp_path, capsys):
     assert main(["watch", "--example"]) == 0
     assert "[[camera]]" in capsys.readouterr().out

@@ -1,7 +1,8 @@
 """`builder-tools VERB`: one verb a capability.
 
 stdout carries results only; progress and messages go to stderr. Exit codes: 0 done, 1 some items
-failed (they are listed), 2 wrong usage; 130, 143 and 129 ended by Ctrl-C, SIGTERM and SIGHUP.
+failed (they are listed), 2 wrong usage; 130, 143 and 129 ended by Ctrl-C, SIGTERM and SIGHUP; 141
+stdout's reader went away while files were to be written.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging
-import os
 import sys
 from collections import UserDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +23,8 @@ from builder_tools.cli.process import (
     ended_by_signals,
     exit_code_of,
     keep_any_name_in_tables,
+    open_closed_streams,
+    say_reader_is_gone,
 )
 from builder_tools.cli.quiet import without_chatter
 from builder_tools.cli.verb import Verb, tell_defaults
@@ -142,6 +144,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; return the exit code."""
+    open_closed_streams()
     allow_any_letter()
     words = sys.argv[1:] if arguments is None else arguments
     if words and words[0] in MOVED:
@@ -169,9 +172,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"builder-tools: interrupted ({str(end) or 'SIGINT'})", file=sys.stderr)
         return exit_code_of(end)
     except BrokenPipeError:
-        # The reader of our stdout went away (`| head`): nothing more to say.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+        return say_reader_is_gone(options.verb, VERBS[options.verb].wanted_files(options))
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package == builder_tools.__name__:

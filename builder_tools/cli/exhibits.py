@@ -96,7 +96,7 @@ def _of_database(options: argparse.Namespace) -> int:
     site = read_site(options.config)
     _check(options, [site.database])
     period = {"since": options.since, "until": options.until}
-    with closing(Database(site.database, site.zone_info)) as database:
+    with closing(Database.with_visits(site.database, site.zone_info)) as database:
         found = figures(database, by=options.by, **period, minimum_group=site.minimum_group)
     results = exhibit_results(found, site, options.by)
     _write(options, results, report_config(site, results), report_paragraphs(site, **period))

@@ -73,7 +73,10 @@ def _img_options(parser: argparse.ArgumentParser) -> None:
     from builder_tools.media.limits import LIMITS_IN_WORDS
 
     parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help=f"files or http(s) addresses; {LIMITS_IN_WORDS}"
+        "images",
+        nargs="+",
+        metavar="IMAGE",
+        help=f"files, http(s) addresses, or - for standard input; {LIMITS_IN_WORDS}",
     )
     _out_options(parser)
     parser.add_argument("--json", action="store_true", help="one JSON line an image")
@@ -124,8 +127,12 @@ def _run_img(options: argparse.Namespace) -> int:
 
 
 def _check_out(options: argparse.Namespace) -> None:
+    from builder_tools.media.partial import check_place
+
     if options.out and options.out.exists() and not options.out.is_dir():
         raise ValueError(f"Expected a folder for --out. Received a file: {options.out}.")
+    if options.out:
+        check_place(options.out, folder=options.out)
 
 
 def _write_drawn(image: np.ndarray, wanted: Path, drawn: Iterable[Path]) -> Path:
@@ -153,9 +160,13 @@ def _tell_bare(bare: int, options: argparse.Namespace) -> None:
 def _drawn_name(image: str, out_format: str | None) -> str:
     """Return the name of a drawn image."""
     from builder_tools.media import WRITTEN_SUFFIXES
+    from builder_tools.media.addresses import STANDARD_INPUT, is_address, without_file_scheme
     from builder_tools.media.formats import LOSSY_FORMATS, format_of_suffix
 
-    path = Path(urlsplit(image).path if "://" in image else image)
+    if is_address(image):
+        path = Path(urlsplit(image).path)
+    else:
+        path = Path("" if image == STANDARD_INPUT else without_file_scheme(image))
     if out_format:
         return f"{path.stem or 'image'}.{out_format}"
     if path.suffix.lower() in WRITTEN_SUFFIXES:

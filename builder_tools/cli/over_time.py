@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from builder_tools.cli.verb import counted
 from builder_tools.csv_files import name_as_text
 from builder_tools.languages import said
 from builder_tools.media.guarding import check_own
-from builder_tools.media.partial import replacing
+from builder_tools.media.partial import check_place, replacing
 from builder_tools.media.pipes import refuse_pipe
 from builder_tools.rest import FILE_MARK, RestingFace
 from builder_tools.results import FrameResult
@@ -90,9 +89,7 @@ def check_rest_place(path: Path) -> None:
         OSError: If its folder cannot be made, or written to.
     """
     check_own(path, FILE_MARK)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f"Cannot write {path}: no right to. Try another folder.")
+    check_place(path)
 
 
 def write_rest(rest: RestingFace, path: Path) -> None:
@@ -191,6 +188,7 @@ def check_plot(options: argparse.Namespace) -> None:
         refuse_pipe(options.file)
     need_video()
     figure_format(options.plot)
+    check_place(options.plot)
 
 
 def plot_timeline(options: argparse.Namespace, sights: BestSights) -> None:

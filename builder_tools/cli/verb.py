@@ -31,6 +31,12 @@ class Verb:
     extra: str = ""
     also: Mapping[str, str] = field(default_factory=dict)
 
+    def wanted_files(self, options: argparse.Namespace) -> list[str]:
+        """Return the files and folders that the user asked to be written."""
+        names = dict.fromkeys((*self.writes, "out"))
+        wanted = (getattr(options, name, None) for name in names)
+        return [str(path) for path in wanted if path is not None]
+
     def guard(self, options: argparse.Namespace) -> None:
         """Refuse to write over what is read, and files where folders are.
 
@@ -102,4 +108,12 @@ def positive(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number >= 1, received {text!r}")
+    return value
+
+
+def port(text: str) -> int:
+    """Parse the number of a port."""
+    value = positive(text)
+    if value > 65535:
+        raise argparse.ArgumentTypeError(f"expected a port of 1...65535, received {text!r}")
     return value

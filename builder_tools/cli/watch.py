@@ -11,7 +11,7 @@ from pathlib import Path
 
 from builder_tools.cli.model import add_model_options, detector_options, make_classifier
 from builder_tools.cli.period import add_period_options
-from builder_tools.cli.verb import Verb, need_extra, positive
+from builder_tools.cli.verb import Verb, need_extra, port, positive
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", action="store_true", help="tell what was seen, as a csv")
     add_period_options(parser, "--report")
     parser.add_argument(
-        "--health-port", type=positive, metavar="PORT", help="answer /health on this machine"
+        "--health-port", type=port, metavar="PORT", help="answer /health on this machine"
     )
     parser.add_argument("--for", dest="for_s", type=positive, metavar="S", help="end after so long")
     add_model_options(parser)
@@ -45,7 +45,9 @@ def _run(options: argparse.Namespace) -> int:
     site = read_site(options.config)
     from builder_tools.watch.database import Database
 
-    with closing(Database(site.database, site.zone_info)) as database:
+    is_read = options.status or options.report
+    open_database = Database.with_visits if is_read else Database
+    with closing(open_database(site.database, site.zone_info)) as database:
         if options.status:
             return _print_status(database)
         if options.report:

@@ -71,6 +71,23 @@ class FaceDetector(Protocol):
         ...
 
 
+def faces_found(detector: FaceDetector, image_rgb: np.ndarray) -> Sequence[Face]:
+    """Return the faces that a detector, whoever wrote it, finds in an image.
+
+    Raises:
+        TypeError: If it gives anything else.
+    """
+    found = detector.detect(image_rgb)
+    is_list = isinstance(found, list | tuple)
+    if is_list and all(isinstance(face, Face) for face in found):
+        return found
+    received = f"a list with {found[:1]!r}" if is_list else type(found).__name__
+    raise TypeError(
+        f"Expected {type(detector).__name__}.detect to give a list of Face, [] where it finds "
+        f"none. Received: {received}."
+    )
+
+
 def face_square(box: Box, detector: FaceDetector, turned_deg: int = 0) -> Box:
     """Return the square around a face as training faces are framed.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.detectors.base import FaceDetector, enlarge, shrink
+from builder_tools.detectors.base import FaceDetector, enlarge, faces_found, shrink
 from builder_tools.results import Box, Face
 
 AUTO = "auto"
@@ -50,7 +50,7 @@ def detect_at_any_turn(detector: FaceDetector, image_rgb: np.ndarray) -> list[Fa
     Returns:
         Faces in pixels of the image; `turned_deg` says how they lie.
     """
-    upright, sure = detector.detect(image_rgb), getattr(detector, "sure_score", None)
+    upright, sure = faces_found(detector, image_rgb), getattr(detector, "sure_score", None)
     best = max((face.score for face in upright), default=0.0)
     if sure is None or best >= sure:
         return upright
@@ -63,7 +63,7 @@ def detect_at_any_turn(detector: FaceDetector, image_rgb: np.ndarray) -> list[Fa
         turned_image = turned_back(small, turn_deg)
         if look_large is not None and look_large(turned_image) == []:  # None: it has no such look
             continue
-        found = detector.detect(turned_image)
+        found = faces_found(detector, turned_image)
         score = max((face.score for face in found), default=0.0)
         if score >= least:
             turned = [as_turned(face, turn_deg, small.shape) for face in found]

@@ -17,7 +17,7 @@ import numpy as np
 
 from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector, face_square
 from builder_tools.detectors.turning import AUTO
-from builder_tools.fields import check_choice, check_positive
+from builder_tools.fields import check_choice, check_positive, checked_part
 from builder_tools.inference.analysis import Analyser
 from builder_tools.inference.batch import (
     MULTI_FACE_POLICIES,
@@ -177,11 +177,11 @@ class Inference:
             raise ValueError("Expected track=True with detect_every: only tracked faces move.")
         self.show_state_mode, self.inference_mode = show_state_mode, inference_mode
         self.img_size, self.batch_size, self.detect_every = img_size, batch_size, detect_every
-        self.workers = workers or os.cpu_count() or 1
+        self.workers, self.snapshot_folder = workers or os.cpu_count() or 1, Path(snapshot_folder)
         self._new_state = partial(StreamState, track=track, smooth_s=smooth_s, rest=rest)
         if not (of_images := inference_mode in ("img", "img_batch")):
             self._new_state()  # Raises at once; images are spared its imports.
-        self.snapshot_folder, self._own_draw_box = Path(snapshot_folder), draw_box_obj
+        self._own_draw_box = checked_part("draw_box_obj", draw_box_obj, ["draw"])
         self.model, self._rest = chosen_model(model_obj, decision), rest
         check_rest(rest, inference_mode, self.model)
         known_rest = rest if isinstance(rest, RestingFace) else None
@@ -265,8 +265,8 @@ class Inference:
         """Return the faces of one image and the drawn image; show it.
 
         Args:
-            source: A path, an http(s) address, a file's bytes, an open file, an image of Pillow,
-                an array or a tensor (see `media.read_image`).
+            source: A path, an address, `-` (standard input), a file's bytes, an open file, an image
+                of Pillow, an array or a tensor (see `media.read_image`).
             draw: False to draw only where it is shown; `image` of the result is else None.
 
         Raises:

@@ -11,7 +11,7 @@ from builder_tools.classifier import EmotionClassifier
 from builder_tools.detectors import FaceDetector, face_square
 from builder_tools.detectors.turning import turned_back
 from builder_tools.emotions import EmotionSet
-from builder_tools.fields import is_number, is_table
+from builder_tools.fields import checked_part, is_number, is_table
 from builder_tools.media import resize_faces, resize_square
 from builder_tools.results import (
     DOUBTFUL_BELOW,
@@ -30,6 +30,8 @@ Shape = tuple[FaceGeometry | None, str]
 NO_SHAPE: Shape = (None, "")
 """Where nobody asked for it."""
 
+ROUNDING = 1e-2
+"""A probability may be so far beyond 0 and 1, as one of half precision is."""
 LARGEST_FACE_PX = 1024
 """Longer side of a face, or of an image without one, that a model of unknown input is given."""
 
@@ -57,9 +59,11 @@ def chosen_model(given: EmotionModel | None, decision: str | None) -> EmotionMod
 
     Raises:
         ValueError: If a decision is asked of a model that was given.
+        TypeError: If that is no model.
     """
     if given is None:
         return EmotionClassifier(decision=decision or "natural")
+    checked_part("model_obj", given, ("emotions", "predict"))
     if decision is not None:
         raise ValueError(
             f"Expected decision only for the default model. Received: decision={decision!r} and "
@@ -138,7 +142,7 @@ def read_faces(model: EmotionModel, images: Sequence[np.ndarray], img_size: int 
     The network runs once a face. Faces are first resized where a size is given.
 
     Raises:
-        ValueError: If the model gives an array of another shape, or what is no number.
+        ValueError: If the model gives an array of another shape, or what is no probability.
     """
     expected = (len(images), len(model.emotions))
     if not len(images):
@@ -147,10 +151,10 @@ def read_faces(model: EmotionModel, images: Sequence[np.ndarray], img_size: int 
         images = resize_faces(images, img_size)
     if hasattr(model, "predict_with_affect"):
         found = model.predict_with_affect(images)
-        _check_shape(model, "predict_with_affect", found.probabilities, expected)
+        _check_answer(model, "predict_with_affect", found.probabilities, expected)
         return found
     probabilities = np.asarray(model.predict(images))
-    _check_shape(model, "predict", probabilities, expected)
+    _check_answer(model, "predict", probabilities, expected)
     if not hasattr(model, "valence_arousal"):
         return Readings(probabilities, np.full((len(probabilities), 2), np.nan))
     return Readings(probabilities, model.valence_arousal(probabilities))
@@ -185,7 +189,7 @@ def doubtful_below(model: EmotionModel) -> float:
     return DOUBTFUL_BELOW if threshold is None else threshold
 
 
-def _check_shape(model: EmotionModel, method: str, found: np.ndarray, expected: tuple) -> None:
+def _check_answer(model: EmotionModel, method: str, found: np.ndarray, expected: tuple) -> None:
     if found.shape != expected:
         raise ValueError(
             f"Expected {type(model).__name__}.{method} to give an array of shape {expected} "
@@ -194,4 +198,9 @@ def _check_shape(model: EmotionModel, method: str, found: np.ndarray, expected: 
     if not np.isfinite(found).all():
         raise ValueError(
             f"Expected {type(model).__name__}.{method} to give numbers. Received: NaN or infinity."
+        )
+    if found.min() < -ROUNDING or found.max() > 1 + ROUNDING:
+        raise ValueError(
+            f"Expected {type(model).__name__}.{method} to give probabilities, 0...1. "
+            f"Received: {found.min():g}...{found.max():g}. Try a softmax over each row."
         )

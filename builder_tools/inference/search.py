@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from builder_tools.detectors import FaceDetector
-from builder_tools.detectors.base import SAME_FACE_IOU, suppress_overlaps
+from builder_tools.detectors.base import SAME_FACE_IOU, faces_found, suppress_overlaps
 from builder_tools.detectors.turning import AUTO, check_rotation, detect_at_any_turn, turned_back
 from builder_tools.media import Frame
 from builder_tools.results import Face
@@ -220,7 +220,7 @@ def find_faces(detector: FaceDetector, image_rgb: np.ndarray, rotate: str | int)
     """Return the faces of one image, largest first; with "auto" at any turn."""
     if rotate == AUTO:
         return detect_at_any_turn(detector, image_rgb)
-    return detector.detect(image_rgb)
+    return faces_found(detector, image_rgb)
 
 
 def find_and_doubt(

@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from builder_tools.detectors import FaceDetector, detector_class, make_detector
+from builder_tools.fields import checked_part
 from builder_tools.inference.reader import cut_faces
 from builder_tools.results import Face
 
@@ -37,9 +38,11 @@ class DetectorPool:
     Raises:
         ValueError, ImportError, FileNotFoundError: If the detector cannot be made; now, not at
             the first image.
+        TypeError: If what is given is no detector.
     """
 
     def __init__(self, given: FaceDetector | None, name: str, options: Mapping[str, Any]) -> None:
+        checked_part("face_det_obj", given, ("detect", "crop_scale", "crop_shift_y"))
         self.given, self.name, self.options = given, name, dict(options)
         self._idle = [] if given is not None else [make_detector(name, **options)]
         # Forgotten detectors are closed, quietly, when the pool is dropped; at the end of the

@@ -1,10 +1,16 @@
-"""Images from the web by their address, of bounded size and in bounded time."""
+"""What a source is called that is no plain path, and images from the web by their address.
+
+Those are of bounded size and come in bounded time.
+"""
 
 from __future__ import annotations
 
 import time
 
-from builder_tools.media.limits import ImageLimits
+from builder_tools.media.limits import ImageError, ImageLimits
+
+STANDARD_INPUT = "-"
+_FILE_SCHEME = "file://"
 
 TIMEOUT_S = 15.0
 """The longest silence of a server."""
@@ -16,6 +22,25 @@ _CHUNK = 1 << 16
 def is_address(source: object) -> bool:
     """Return whether a source is the address of an image: a str with `http://` or `https://`."""
     return isinstance(source, str) and source[:8].lower().startswith(("http://", "https://"))
+
+
+def without_file_scheme(source: str) -> str:
+    """Return the path that a `file://` address names; any other source as it is.
+
+    Raises:
+        ImageError: A ValueError: if the address is of another machine, or no absolute path.
+    """
+    if source[: len(_FILE_SCHEME)].lower() != _FILE_SCHEME:
+        return source
+    from urllib.parse import unquote
+
+    host, slash, path = source[len(_FILE_SCHEME) :].partition("/")
+    if host.lower() not in ("", "localhost") or not slash:
+        raise ImageError(
+            f"Expected file:///PATH for a file of this machine. Received: {source!r}. "
+            "Try its path alone."
+        )
+    return unquote(slash + path, errors="surrogateescape")
 
 
 def fetch_image(address: str, limits: ImageLimits) -> bytes:

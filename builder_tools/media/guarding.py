@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+from builder_tools.media.addresses import without_file_scheme
 from builder_tools.media.formats import IMAGE_SUFFIXES
 from builder_tools.media.partial import refuse_device
 
@@ -103,6 +104,6 @@ def _stat(path: object) -> os.stat_result | None:
     if not isinstance(path, str | os.PathLike):
         return None
     try:
-        return os.stat(path)
+        return os.stat(without_file_scheme(path) if isinstance(path, str) else path)
     except (OSError, ValueError):
         return None

@@ -177,12 +177,15 @@ def _tiff(data: bytes) -> ImageHeader:
     """Read the first directory alone: Pillow itself refuses kinds of pixels that OpenCV reads."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+    from builder_tools.media.pillow import quiet_pillow
+
     file = io.BytesIO(data)
     start = file.read(8)
     start += file.read(8) if start[2:4] in (b"+\0", b"\0+") else b""
     tags = ImageFileDirectory_v2(start)
     file.seek(tags.next)
-    tags.load(file)
+    with quiet_pillow():
+        tags.load(file)
     depth = tags.get(258, 1)
     depth = max(depth) if isinstance(depth, tuple) else depth
     inverted, planar = tags.get(262) == 0, tags.get(284) == 2 and tags.get(277, 1) > 1

@@ -24,7 +24,12 @@ from typing import IO, Any
 import cv2
 import numpy as np
 
-from builder_tools.media.addresses import fetch_image, is_address
+from builder_tools.media.addresses import (
+    STANDARD_INPUT,
+    fetch_image,
+    is_address,
+    without_file_scheme,
+)
 from builder_tools.media.arrays import array_to_rgb, as_array
 from builder_tools.media.decoding import decode
 from builder_tools.media.formats import WRITTEN_SUFFIXES
@@ -65,10 +70,11 @@ def read_image(
     """Return an image as RGB, turned upright.
 
     Args:
-        source: A path or an http(s) address; the bytes of an image file (bytes, bytearray,
-            memoryview) or an open one; an image of Pillow; an array, or a tensor or anything
-            else with `__array__`: `(H, W)`, `(H, W, 1)`, `(H, W, 3)` RGB or `(H, W, 4)` RGBA of
-            uint8, uint16, bool or floats (see `array_to_rgb`).
+        source: A path, a file or http(s) address, or `-` for standard input; the bytes of an
+            image file (bytes, bytearray, memoryview) or an open one; an image of Pillow; an
+            array, or a tensor or anything else with `__array__`: `(H, W)`, `(H, W, 1)`,
+            `(H, W, 3)` RGB or `(H, W, 4)` RGBA of uint8, uint16, bool or floats (see
+            `array_to_rgb`).
         max_pixels: Refuse images with more pixels, before decoding them; None takes the limit
             of the environment, or the default one (see `ImageLimits`).
         max_side: The same of the longer side in px.
@@ -97,6 +103,10 @@ def open_image(
     name = name_of(source)
     if is_address(source):
         return _of_bytes(fetch_image(source, limits), name, limits)
+    if isinstance(source, str):
+        if source == STANDARD_INPUT:
+            return _of_bytes(_read_standard_input(limits), name, limits)
+        source = without_file_scheme(source)
     if isinstance(source, str | os.PathLike):
         return _of_bytes(_read_file(Path(source), limits), name, limits)
     # A memoryview of this form holds a file's bytes, of any other the pixels of an array.
@@ -110,8 +120,8 @@ def open_image(
         return _of_pillow(source, name, limits)
     if not (isinstance(source, memoryview) or hasattr(source, "__array__")):
         raise ImageError(
-            "Expected a path, an http(s) address, the bytes of an image, an open file, an image of "
-            "Pillow or an array (H, W, 3) in RGB. "
+            "Expected a path, a file or http(s) address, the bytes of an image, an open file, an "
+            "image of Pillow or an array (H, W, 3) in RGB. "
             f"Received: {type(source).__name__}. Try numpy.asarray(image)."
         )
     image = as_array(source)
@@ -201,6 +211,11 @@ def _of_pillow(image, name: str, limits: ImageLimits) -> OpenedImage:
             raise ImageError(f"Cannot read the image {name}: {error}") from error
 
     limits.check(image.size[::-1], name)
+    if min(image.size) < 1:
+        raise ImageError(
+            f"Expected an image of at least one pixel. Received: {name} with {image.width} x "
+            f"{image.height}."
+        )
     return OpenedImage(name, image.width * image.height * _NEEDED_BYTES_PER_PIXEL, convert)
 
 
@@ -230,8 +245,22 @@ def _read_file(path: Path, limits: ImageLimits) -> bytes:
 _FIRST_BYTES = 1 << 20
 
 
+def _read_standard_input(limits: ImageLimits) -> bytes:
+    from builder_tools.media.pipes import standard_input
+
+    try:
+        data = standard_input("an image", "img - < photo.jpg").read(limits.max_bytes + 1)
+    except ValueError as error:
+        raise ImageError(str(error)) from error
+    limits.check_bytes(len(data), STANDARD_INPUT)
+    return data
+
+
 def _read_open_file(file: IO[bytes], limits: ImageLimits) -> bytes:
-    data = file.read(limits.max_bytes + 1)
+    try:
+        data = file.read(limits.max_bytes + 1)
+    except UnicodeDecodeError:  # of a photograph, as a text
+        data = ""
     if isinstance(data, str):
         raise ImageError(
             "Expected a file opened for bytes. Received one that gives text. Try open(path, 'rb')."

@@ -53,6 +53,28 @@ def refuse_device(path: str | os.PathLike) -> None:
         )
 
 
+def check_place(path: Path, *, folder: Path | None = None) -> None:
+    """Refuse, before hours of work, a place where nothing can be written; its folder is made.
+
+    Args:
+        path: What is to be written.
+        folder: Where files are to be made; that of the path if None.
+
+    Raises:
+        OSError: Names the path, and why.
+    """
+    folder = path.parent if folder is None else folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tried = partial_path(folder / "any")
+        tried.touch()
+        tried.unlink()
+    except OSError as error:
+        raise OSError(
+            f"Cannot write {path}: {error.strerror or error}. Try another folder."
+        ) from error
+
+
 @atexit.register
 def _remove_left() -> None:
     for partial, process in _given:

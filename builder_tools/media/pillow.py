@@ -29,7 +29,7 @@ _settings = threading.Lock()
 
 
 @contextmanager
-def _pillow_settings(*, truncated: bool = False) -> Iterator[None]:
+def quiet_pillow(*, truncated: bool = False) -> Iterator[None]:
     """Let Pillow open what our own limits take, quietly, and leave its settings as they were."""
     from PIL import Image, ImageFile
 
@@ -44,11 +44,19 @@ def _pillow_settings(*, truncated: bool = False) -> Iterator[None]:
 
 
 def open_with_pillow(data: bytes, formats: Sequence[str]) -> Image:
-    """Return an image of one of some formats, its pixels not yet decoded."""
-    from PIL import Image
+    """Return an image of one of some formats, its pixels not yet decoded.
 
-    with _pillow_settings():
-        return Image.open(io.BytesIO(data), formats=formats)
+    Raises:
+        ValueError: If it is of none of them.
+        Exception: Whatever a damaged file makes of a parser.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    with quiet_pillow():
+        try:
+            return Image.open(io.BytesIO(data), formats=formats)
+        except UnidentifiedImageError as error:  # whose words name an object in memory
+            raise ValueError("") from error
 
 
 def open_heif(data: bytes):
@@ -81,7 +89,7 @@ def decode_by_pillow(data: bytes, kind: str, *, truncated: bool = False) -> tupl
         return pillow_to_rgb(open_heif(data).to_pillow())
     with open_with_pillow(data, (kind,)) as image:
         if truncated:
-            with _pillow_settings(truncated=True):
+            with quiet_pillow(truncated=True):
                 image.load()
         else:
             image.load()

@@ -14,8 +14,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-STANDARD_INPUT = "-"
+from builder_tools.media.addresses import STANDARD_INPUT
 
 
 class Pipe:
@@ -35,15 +36,8 @@ class Pipe:
         self.name = source
         if source != STANDARD_INPUT:
             self._stream = open(source, "rb", 0)  # noqa: SIM115
-        elif sys.stdin is None or sys.stdin.closed:
-            raise ValueError("Expected a video on standard input (-). It is closed.")
-        elif sys.stdin.isatty():
-            raise ValueError(
-                "Expected a video on standard input (-). It is a terminal. "
-                "Try: builder-tools video - < film.mp4"
-            )
         else:
-            self._stream = sys.stdin.buffer
+            self._stream = standard_input("a video", "video - < film.mp4")
         self._kept = tempfile.TemporaryFile(prefix="builder_tools_")  # noqa: SIM115
         self._size, self._ended = 0, False
 
@@ -162,6 +156,25 @@ class _Forward:
 
     def __init__(self, view: _View) -> None:
         self.name, self.read = view.name, view.read
+
+
+def standard_input(what: str, example: str) -> BinaryIO:
+    """Return standard input, to read bytes from.
+
+    Args:
+        what: What is expected there, for the message.
+        example: A command line that gives it, without `builder-tools`.
+
+    Raises:
+        ValueError: If it is closed or a terminal.
+    """
+    if sys.stdin is None or sys.stdin.closed:
+        raise ValueError(f"Expected {what} on standard input (-). It is closed.")
+    if sys.stdin.isatty():
+        raise ValueError(
+            f"Expected {what} on standard input (-). It is a terminal. Try: builder-tools {example}"
+        )
+    return sys.stdin.buffer
 
 
 def is_pipe(source: str) -> bool:

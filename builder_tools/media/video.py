@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from builder_tools.media.addresses import without_file_scheme
 from builder_tools.media.arrays import over_white
 from builder_tools.media.frame import Frame, fitted
 from builder_tools.media.own_process import OwnProcess
@@ -69,7 +71,12 @@ class VideoReader:
     """
 
     def __init__(self, source: str | Path) -> None:
-        self.source = str(source)
+        if not isinstance(source, str | os.PathLike):
+            raise ValueError(
+                f"Expected the path or address of a video. Received: {type(source).__name__}. "
+                "Save it to a file first, or give its images to analyse_image one by one."
+            )
+        self.source = without_file_scheme(os.fspath(source))
         self.warning: str | None = None
         self._owner = OwnProcess("a video", "Open it there by itself.")
         self.opened: str | Pipe = self.source

@@ -14,7 +14,7 @@ _KEY_NAMES = {27: "esc", 13: "enter", 10: "enter", 9: "tab", 8: "backspace"}
 _NO_KEY = -1
 _WINDOW_FLAGS = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
 _X_PORT = 6000
-_ADVICE = "Try --headless (show_state_mode='none'), --out FILE to keep the images, or xvfb-run."
+_ADVICE = "Try --headless, no --show (show_state_mode='none'), or xvfb-run."
 
 
 class Window:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -12,7 +13,7 @@ class Box:
     """A rectangle in pixels: x1, y1 inclusive, x2, y2 exclusive.
 
     Raises:
-        ValueError: If the rectangle is turned inside out (x2 < x1 or y2 < y1).
+        ValueError: If the rectangle is turned inside out (x2 < x1 or y2 < y1), or not finite.
     """
 
     x1: float
@@ -21,8 +22,8 @@ class Box:
     y2: float
 
     def __post_init__(self) -> None:
-        if self.x2 < self.x1 or self.y2 < self.y1:
-            raise ValueError(f"Expected x1 <= x2 and y1 <= y2. Received: {self.xyxy}.")
+        if not (-inf < self.x1 <= self.x2 < inf and -inf < self.y1 <= self.y2 < inf):
+            raise ValueError(f"Expected finite x1 <= x2 and y1 <= y2. Received: {self.xyxy}.")
 
     @property
     def xyxy(self) -> tuple[float, float, float, float]:

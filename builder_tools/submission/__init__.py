@@ -23,7 +23,7 @@ from builder_tools.inference import BatchRow, BatchTable, Inference
 from builder_tools.journal import RUN_MARK, Journal
 from builder_tools.media import find_images
 from builder_tools.media.guarding import check_outputs, check_own
-from builder_tools.media.partial import replacing
+from builder_tools.media.partial import check_place, replacing
 from builder_tools.persons import Persons
 from builder_tools.submission.by_person import compared
 from builder_tools.submission.faces_csv import PERSON_COLUMNS, write_faces
@@ -118,7 +118,7 @@ def make_submission(
         ValueError: If the csv does not pass `validate_submission` (it is then not written), or
             an interrupted run of other images or settings stands in the way.
         BlockingIOError: If another process is writing this csv.
-        OSError: If the csv cannot be written; before the first row where that can be known.
+        OSError: If a csv cannot be written; before the first row where that can be known.
     """
     csv_path = Path(csv_path)
     if csv_path.is_dir():
@@ -134,7 +134,8 @@ def make_submission(
     check_own(log, ",".join(LOG_COLUMNS))
     if restart:
         check_own(partial, RUN_MARK)
-    csv_path.parent.mkdir(parents=True, exist_ok=True)
+    for path in (csv_path, *([] if faces_csv is None else [Path(faces_csv)])):
+        check_place(path)
     run = _fingerprint(inference, job)
     with Journal(partial, run, of="images, model and settings") as journal:
         rows = begin_rows(journal, job.paths, restart=restart)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -66,18 +66,32 @@ class Database:
 
     def __init__(self, url: str, zone: ZoneInfo) -> None:
         self.zone = zone
-        address = url if "://" in url else f"sqlite:///{url}"
-        try:
-            self._engine = sa.create_engine(address, pool_pre_ping=True)
-        except (ArgumentError, NoSuchModuleError, ImportError) as error:
-            raise ValueError(
-                "Expected a database: a file, sqlite:///FILE or "
-                f"postgresql+psycopg://USER@HOST/NAME. Received: {url!r} ({error})."
-            ) from error
+        self._engine = _engine_of(url)
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
         with explained(self._engine):
             self._migrate()
+
+    @classmethod
+    def with_visits(cls, url: str, zone: ZoneInfo) -> Self:
+        """Open a database to read it: one that is not there yet is not made.
+
+        Raises:
+            DatabaseError: If it cannot be opened, or nothing has watched into it.
+            ValueError: If the address names no database.
+        """
+        engine = _engine_of(url)
+        file, name = engine.url.database or "", engine.url.render_as_string(hide_password=True)
+        then = "`watch` makes it: run it first, or look whether the configuration names another."
+        is_file = engine.dialect.name == "sqlite" and not file.startswith(("file:", ":memory:"))
+        if is_file and not Path(file).exists():
+            raise DatabaseError(f"No database of visits at {file!r}. {then}")
+        with explained(engine):
+            version = _version_of(engine)
+        engine.dispose()
+        if version is None:
+            raise DatabaseError(f"The database {name} holds no visits. {then}")
+        return cls(url, zone)
 
     def write(
         self, going_on: Iterable[tuple[Visit, Sighting]], ended: Iterable[tuple[Visit, Sighting]]
@@ -154,7 +168,6 @@ class Database:
         """Bring the schema up to date; nothing is locked where it is."""
         from alembic import command
         from alembic.config import Config
-        from alembic.migration import MigrationContext
         from alembic.script import ScriptDirectory
 
         config = Config()
@@ -162,8 +175,7 @@ class Database:
         newest_first = [
             one.revision for one in ScriptDirectory.from_config(config).walk_revisions()
         ]
-        with self._engine.connect() as connection:
-            version = MigrationContext.configure(connection).get_current_revision()
+        version = _version_of(self._engine)
         if version == newest_first[0]:
             return
         name = self._engine.url.render_as_string(hide_password=True)
@@ -216,6 +228,25 @@ class Database:
     def _insert(self, table: sa.Table):
         makers = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
         return makers[self._engine.dialect.name](table)
+
+
+def _engine_of(url: str) -> sa.Engine:
+    address = url if "://" in url else f"sqlite:///{url}"
+    try:
+        return sa.create_engine(address, pool_pre_ping=True)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise ValueError(
+            "Expected a database: a file, sqlite:///FILE or "
+            f"postgresql+psycopg://USER@HOST/NAME. Received: {url!r} ({error})."
+        ) from error
+
+
+def _version_of(engine: sa.Engine) -> str | None:
+    """Return the version of a database's schema; None where there is none."""
+    from alembic.migration import MigrationContext
+
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
 
 
 def _close(connection: sa.Connection, own) -> None:

@@ -39,7 +39,13 @@ def serve_health(port: int, health: Callable[[], dict[str, Any]]) -> ThreadingHT
         def log_message(self, *details: object) -> None:
             """Stay quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    except OSError as error:
+        raise OSError(
+            f"Cannot answer /health at port {port}: {error.strerror or error}. Try another "
+            "--health-port."
+        ) from error
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server

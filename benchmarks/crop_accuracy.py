@@ -1,81 +1,120 @@
-"""Which crop around a detector's box makes the shipped model most accurate?
+"""Which crop around a detector's box makes the shipped models most accurate?
 
-Puts labelled faces of FER+ *valid* into larger scenes as `crop_margin.py` does, lets a detector
-find them, crops by each scale and shift, and prints accuracy on the majority of eight emotions.
-What lies outside a FER+ image is unknown, so wide crops see blurred surroundings: read the
-table for where it is flat, not for the last half point.
-Run from the repository root: `python benchmarks/crop_accuracy.py`.
+Three sets: labelled faces of FER+ *valid* in larger scenes as `crop_margin.py` makes them, and the
+development sets `wild_dev` (crops of people in the wild) and `posed_dev` (portraits). A detector
+finds the faces, each is cut by every scale and shift, and the models' accuracy is that among the
+set's own classes, of the faces found, one side. What lies outside a FER+ image is unknown, so wide
+crops see blurred surroundings. Read the table for where it is flat, not for the last half point.
+Run from the repository root: `python benchmarks/crop_accuracy.py --models fast tiny`.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 from crop_margin import scene
 from machine import describe_machine
 
+from builder_tools.cards import DEFAULT_MODEL
 from builder_tools.classifier import EmotionClassifier
-from builder_tools.datasets.ferplus import load_ferplus
+from builder_tools.datasets.ferplus import data_folder, load_ferplus
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS, make_detector
-from builder_tools.emotions import FERPLUS_EIGHT
-from builder_tools.evaluation import majority_eight_labels, restrict
+from builder_tools.emotions import FERPLUS_EIGHT, own_word
+from builder_tools.evaluation import majority_eight_labels
+from builder_tools.release.labelled_sets import labelled_set
 from builder_tools.results import Box, crop
 
-SCALES = (0.9, 1.0, 1.1, 1.17, 1.25, 1.35, 1.5)
-SHIFTS = (-0.2, -0.1, 0.0, 0.1)
+SCALES = (1.0, 1.06, 1.12, 1.18, 1.25, 1.32)
+SHIFTS = (-0.1, -0.05, 0.0, 0.05)
+"""Share of the box's height, negative is up."""
+FERPLUS_SCENES = "FER+ valid"
+DEVELOPMENT_SETS = ("wild_dev", "posed_dev")
+
+LabelledImages = tuple[list[np.ndarray], list[str]]
 
 
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR)
-    parser.add_argument("--model")
-    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--models", nargs="+", default=[DEFAULT_MODEL])
+    parser.add_argument("--scales", nargs="+", type=float, default=SCALES)
+    parser.add_argument("--shifts", nargs="+", type=float, default=SHIFTS)
+    parser.add_argument("--images", type=int, default=3200, help="of FER+ valid, at most")
+    parser.add_argument("--data", type=Path, default=data_folder(), help="of the other two sets")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    classifier = EmotionClassifier(options.model)
-    scenes, labels = labelled_scenes(options.images, options.seed)
-    with make_detector(options.detector) as detector:
-        boxes = [found[0].box if (found := detector.detect(one)) else None for one in scenes]
-        own = f"{detector.crop_scale} and {detector.crop_shift_y}"
-    found = [i for i, box in enumerate(boxes) if box is not None]
     print(f"{describe_machine()}\n")
-    print(
-        f"{options.detector}: {len(found)} of {len(scenes)} faces found; "
-        f"its scale and shift: {own}; model: {classifier.card.name}\n"
-    )
-    print("| scale | " + " | ".join(f"shift {shift:+.1f}" for shift in SHIFTS) + " |")
-    print("|---|" + "---|" * len(SHIFTS))
-    for scale in SCALES:
-        row = [
-            accuracy(
-                classifier,
-                [crop(scenes[i], _cut(boxes[i], scale, s)) for i in found],
-                labels[found],
-            )
-            for s in SHIFTS
-        ]
-        print(f"| {scale} | " + " | ".join(f"{value:.3f}" for value in row) + " |", flush=True)
+    found = {}
+    with make_detector(options.detector) as detector:
+        print(
+            f"{options.detector}; its scale and shift: {detector.crop_scale} and "
+            f"{detector.crop_shift_y}"
+        )
+        for name, labelled in judged_sets(options.images, options.seed, options.data).items():
+            found[name] = _found(detector, labelled)
+            print(f"{name}: {len(found[name][1])} of {len(labelled[1])} faces found")
+    cells = [(model, name) for model in options.models for name in found]
+    print("\n| scale | shift | " + " | ".join(f"`{model}`, {name}" for model, name in cells) + " |")
+    print("|---|---|" + "---|" * len(cells))
+    classifiers = {model: EmotionClassifier(model) for model in options.models}
+    for scale in options.scales:
+        for shift_y in options.shifts:
+            row = [accuracy(classifiers[model], found[name], scale, shift_y)
+                   for model, name in cells]  # fmt: skip
+            figures = " | ".join(f"{value:.3f}" for value in row)
+            print(f"| {scale} | {shift_y:+.2f} | {figures} |", flush=True)
 
 
-def labelled_scenes(count: int, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return scenes with one face each, and their labels into `FERPLUS_EIGHT`."""
+def judged_sets(count: int, seed: int, data: Path) -> dict[str, LabelledImages]:
+    """Return the three sets: images, and the word for each.
+
+    Args:
+        count: Faces of FER+ valid, at most.
+        seed: Which of them.
+        data: Folder of the development sets.
+    """
     faces = load_ferplus().split("valid")
     labels = majority_eight_labels(faces.votes)
-    kept = np.flatnonzero(labels >= 0)
-    chosen = np.random.default_rng(seed).permutation(kept)[:count]
-    return [scene(face) for face in faces.images[chosen]], labels[chosen]
+    kept = np.random.default_rng(seed).permutation(np.flatnonzero(labels >= 0))[:count]
+    words = [FERPLUS_EIGHT.names[label] for label in labels[kept]]
+    sets = {FERPLUS_SCENES: ([scene(face) for face in faces.images[kept]], words)}
+    for name in DEVELOPMENT_SETS:
+        images = labelled_set(data / f"{name}.zip", split="all").images
+        pixels = [images.image(row) for row in range(len(images))]
+        sets[name] = (pixels, images.table["emotion"].tolist())
+    return sets
 
 
-def accuracy(classifier: EmotionClassifier, faces: list[np.ndarray], labels: np.ndarray) -> float:
-    """Return the share of faces whose most probable of eight emotions is the true one."""
-    found = restrict(classifier.predict(faces), classifier.emotions, FERPLUS_EIGHT)
-    return float((found.argmax(axis=1) == labels).mean())
+def accuracy(
+    classifier: EmotionClassifier,
+    found: tuple[list[np.ndarray], list[Box], list[str]],
+    scale: float,
+    shift_y: float,
+) -> float:
+    """Return the share of faces whose most probable emotion, of the set's own, is the true one."""
+    images, boxes, words = found
+    faces = [
+        crop(image, box.shift(0, shift_y * box.height).square().scale(scale))
+        for image, box in zip(images, boxes, strict=True)
+    ]
+    names = sorted(set(words))
+    columns = [list(classifier.emotions).index(own_word(name)) for name in names]
+    answers = classifier.predict(faces)[:, columns].argmax(axis=1)
+    truth = np.array([names.index(word) for word in words])
+    return float((answers == truth).mean())
 
 
-def _cut(box: Box, scale: float, shift_y: float) -> Box:
-    return box.shift(0, shift_y * box.height).square().scale(scale)
+def _found(detector, labelled: LabelledImages) -> tuple[list[np.ndarray], list[Box], list[str]]:
+    """Return those images in which a face is found, its box, and the words."""
+    seen = [
+        (image, faces[0].box, word)
+        for image, word in zip(*labelled, strict=True)
+        if (faces := detector.detect(image))
+    ]
+    return tuple(map(list, zip(*seen, strict=True)))
 
 
 if __name__ == "__main__":

@@ -14,16 +14,15 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from crop_accuracy import labelled_scenes
+from crop_accuracy import judged_sets
 from machine import describe_machine
 
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.cleaning.looking import align_face, cut_face, roll_deg
 from builder_tools.datasets.ferplus import data_folder
 from builder_tools.detectors import DETECTORS, make_detector
-from builder_tools.emotions import FERPLUS_EIGHT, own_word
+from builder_tools.emotions import own_word
 from builder_tools.evaluation import paired_gains
-from builder_tools.release.labelled_sets import labelled_set
 
 MARGINS = (0.9, 1.0, 1.1)
 """Times the detector's own."""
@@ -39,12 +38,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     classifier = EmotionClassifier(options.model)
-    scenes, labels = labelled_scenes(options.images, options.seed)
-    sets = {"FER+ valid": (scenes, [list(FERPLUS_EIGHT)[label] for label in labels])}
-    for name in ("wild_dev", "posed_dev"):
-        images = labelled_set(options.data / f"{name}.zip", split="all").images
-        pixels = [images.image(row) for row in range(len(images))]
-        sets[name] = (pixels, images.table["emotion"].tolist())
+    sets = judged_sets(options.images, options.seed, options.data)
     print(f"{describe_machine()}\n\nModel: {classifier.card.name}\n")
     print("| detector | set | with eyes | median roll | margin | as found | eyes level | gain |")
     print("|---|---|---|---|---|---|---|---|")

@@ -71,7 +71,8 @@ def schedules_table(
     Returns:
         Columns `group` (the way), `variant` (its rate), `seeds`, `accuracy`; `<figure>_gain` on
         the baseline's best rate and the same seed, with `_low` and `_high`, NaN without it;
-        `choosing`: the accuracy on the tenth.
+        `choosing`: the accuracy on the tenth; `lowest` and `highest`: the accuracy of all runs of
+        the way, at every rate.
     """
     kept, tenth = labels >= 0, np.arange(len(labels)) % TENTH == 0
     rows = rows[rows["trial"].isin(answers)].copy()
@@ -80,11 +81,14 @@ def schedules_table(
     rows["accuracy"] = [right[trial][kept & ~tenth].mean() for trial in rows["trial"]]
     means = rows.groupby(["group", "variant"], sort=False)["choosing"].mean()
     best = {way: own.idxmax()[1] for way, own in means.groupby("group")}
+    of_way = rows.groupby("group")["accuracy"]
+    rows = rows.assign(lowest=of_way.transform("min"), highest=of_way.transform("max"))
     rows = rows[rows["variant"] == rows["group"].map(best)]
     bases = {r["seed"]: r["trial"] for r in rows.to_dict("records") if r["group"] == BASELINE}
     found = []
     for row in rows.to_dict("records"):
-        about = {name: row[name] for name in ("group", "variant", "seed", "choosing", "accuracy")}
+        names = ("group", "variant", "seed", "choosing", "accuracy", "lowest", "highest")
+        about = {name: row[name] for name in names}
         if row["seed"] in bases:
             judged = [each[kept & ~tenth] for each in
                       (labels, answers[row["trial"]], answers[bases[row["seed"]]])]  # fmt: skip
@@ -122,6 +126,8 @@ def write_report(reports: Path, source: Path | None = None) -> list[Path]:
         "rates tried": [", ".join(f"{r:g}" for r in WAYS[way][1]) for way in table["group"]],
         "seeds": table["seeds"],
         "accuracy": table["accuracy"].map("{:.3f}".format),
+        "all rates and seeds": [f"{row['lowest']:.3f} to {row['highest']:.3f}"
+                                for row in table.to_dict("records")],
         **{f"gain in {name.replace('_', ' ')}":
            [points(row, f"{name}_gain") for row in table.to_dict("records")]
            for name in FIGURES},

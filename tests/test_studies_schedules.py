@@ -37,6 +37,7 @@ def test_the_rate_is_chosen_on_a_tenth_and_judged_on_the_rest():
     assert table.loc["sgd_exponential", "variant"] == "0.1", "0.3 is better where it does not count"
     assert table.loc["sgd_exponential", "accuracy"] == pytest.approx(0.75)
     assert table.loc["sgd_exponential", "choosing"] == pytest.approx(0.75)
+    assert table.loc["sgd_exponential", ["lowest", "highest"]].tolist() == [0.75, 1.0]
     assert table.loc["sgd_exponential", "accuracy_gain"] == pytest.approx(0.25)
     assert table.loc["adam_exponential", "accuracy_gain"] == 0
 

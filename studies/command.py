@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from builder_tools.cli.process import ended_by_signals, exit_code_of
+from builder_tools.cli.endings import ended_by_signals, exit_code_of
 from builder_tools.cli.quiet import without_chatter
 
 WRONG_USAGE = 2

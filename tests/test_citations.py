@@ -21,7 +21,7 @@ LONE = re.compile(r"(?<![\d.\[])(?<!, )([01]\.\d{3})(?!\d|\.\d)")
 PAGES = {
     "README.md": ("scoreboard", "crossdata"),
     "README.ru.md": ("scoreboard", "crossdata"),
-    "docs/explanation/accuracy.md": ("scoreboard", "crossdata", "calibration"),
+    "docs/explanation/accuracy.md": ("scoreboard", "crossdata", "calibration", "decisions"),
     "docs/explanation/findings.md": (
         *("ablations", "screening", "pretraining", "transfer", "searches"),
         *("valence_arousal", "va_regressors", "classical"),

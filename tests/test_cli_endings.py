@@ -26,7 +26,7 @@ from PIL import Image
 
 from builder_tools import inference
 from builder_tools.cli import VERBS, main, use
-from builder_tools.cli.process import Ended, ended_by_signals
+from builder_tools.cli.endings import Ended, ended_by_signals
 from builder_tools.inference import batch
 from builder_tools.media import VideoReader, pipes, write_image
 

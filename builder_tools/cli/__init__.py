@@ -17,11 +17,10 @@ from contextlib import nullcontext
 
 import builder_tools
 from builder_tools import __version__
+from builder_tools.cli.endings import ended_by_signals, exit_code_of
 from builder_tools.cli.process import (
     advice_on_place,
     allow_any_letter,
-    ended_by_signals,
-    exit_code_of,
     keep_any_name_in_tables,
     open_closed_streams,
     say_reader_is_gone,

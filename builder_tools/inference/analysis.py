@@ -119,29 +119,53 @@ class Analyser:
                 stack.callback(classifier.shutdown, cancel_futures=True)
                 read = partial(self._read, run=classifier.submit)
 
-            def search(part: Part) -> list[tuple[list[Face], Awaited]]:
-                with self.detectors.lend() as detector:
-                    found = part.find(detector, rotate)
-                return [(faces, read(frame.image, faces)) for frame, faces in found]
-
-            if workers > 1:
-                given = ordered_map(
-                    search,
-                    parts,
-                    workers=workers,
-                    ahead=ahead,
-                    weigh=lambda part: detect_every * sum(one.image.nbytes for one in part.frames),
-                    most_weight=min(BYTES_AHEAD, BYTES_A_WORKER * workers),
-                )
-                stack.enter_context(closing(given))
-            else:
-                given = map(search, parts)
-            found = chain.from_iterable(given)
+            how = {"rotate": rotate, "workers": workers, "ahead": ahead, "shown": detect_every}
+            found = stack.enter_context(closing(self._searched(parts, read, **how)))
             grouped = ((groups.popleft(), *told) for told in found)
             for frame, faces, readings in named_frames(grouped, state, read):
                 coming.read_one()
                 told = self._told(frame.image, faces, readings.result())
                 yield frame, state.steady(told, frame.time_s)
+
+    def _searched(
+        self,
+        parts: Iterable[Part],
+        read: Callable[[np.ndarray, list[Face]], Awaited],
+        *,
+        rotate: str | int,
+        workers: int,
+        ahead: int,
+        shown: int,
+    ) -> Generator[tuple[list[Face], Awaited]]:
+        """Yield the faces of each frame of the parts, and what they will show.
+
+        Args:
+            parts: Frames that one thread looks at, together.
+            read: Has faces of an image told.
+            rotate: As of `every`.
+            workers: Threads.
+            ahead: Parts that are looked at before they are asked for.
+            shown: Frames for each that is looked at: all are kept meanwhile.
+        """
+
+        def search(part: Part) -> list[tuple[list[Face], Awaited]]:
+            with self.detectors.lend() as detector:
+                found = part.find(detector, rotate)
+            return [(faces, read(frame.image, faces)) for frame, faces in found]
+
+        if workers == 1:
+            yield from chain.from_iterable(map(search, parts))
+            return
+        given = ordered_map(
+            search,
+            parts,
+            workers=workers,
+            ahead=ahead,
+            weigh=lambda part: shown * sum(one.image.nbytes for one in part.frames),
+            most_weight=min(BYTES_AHEAD, BYTES_A_WORKER * workers),
+        )
+        with closing(given):
+            yield from chain.from_iterable(given)
 
     def newest(
         self,

@@ -1,0 +1,98 @@
+"""`Inference` with a model, a detector and a drawer of one's own."""
+
+import numpy as np
+import pytest
+from fakes import FakeDetector, FakeModel, made_image
+
+from builder_tools.detectors.haar import HaarDetector
+from builder_tools.drawing import DrawBox
+from builder_tools.inference import Inference
+
+
+def test_any_model_and_detector_serve():
+    model, detector = FakeModel(), FakeDetector()
+    with Inference(model, detector, show_state_mode="none") as inference:
+        (face,) = inference.run(made_image(1, 200)).faces
+    assert list(face.probabilities) == ["happy", "neutral", "sad"]
+    assert face.emotion == "happy" and face.probability == pytest.approx(0.7, abs=1e-6)
+    assert model.calls[0][0].shape == (16, 16, 3) and (model.calls[0][0] == 200).all()
+    assert detector.closed == 0  # who made it closes it
+
+
+def test_the_crop_follows_the_detector():
+    """A 16 px box, twice as wide, moved down by half its height: 32 px, from y 8 to 40."""
+    model, detector = FakeModel(), FakeDetector()
+    detector.crop_scale, detector.crop_shift_y = 2.0, 0.5
+    image = made_image(1, 200)
+    Inference(model, detector, show_state_mode="none").run(image)
+    assert (model.calls[0][0] == image[8:40, 0:32]).all()
+
+
+def test_faces_are_resized_where_a_size_is_given():
+    model = FakeModel()
+    Inference(model, FakeDetector(), show_state_mode="none", img_size=10).run(
+        made_image(3, 200, 120, 20)
+    )
+    assert [face.shape for face in model.calls[0]] == [(10, 10, 3)] * 3
+
+
+def test_a_model_that_breaks_its_promise_is_named():
+    model = FakeModel()
+    model.predict = lambda faces: np.ones((len(faces), 2), np.float32) / 2
+    with pytest.raises(ValueError, match=r"FakeModel.*\(1, 3\).*\(1, 2\)"):
+        Inference(model, FakeDetector(), show_state_mode="none").run(made_image(1, 200))
+
+
+def test_a_model_that_gives_no_probabilities_is_named():
+    model = FakeModel()
+    model.predict = lambda faces: np.array([[3.5, 0.5, -2.0]] * len(faces))
+    with pytest.raises(ValueError, match=r"FakeModel.*0\.\.\.1.*Received: -2\.\.\.3\.5.*softmax"):
+        Inference(model, FakeDetector(), show_state_mode="none").run(made_image(1, 200))
+
+
+class Unframed:
+    """A detector as one would write it after the first sentence of a page."""
+
+    def detect(self, image):
+        return []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"face_det_obj": Unframed()}, r"face_det_obj.*Unframed without crop_scale, crop_shift_y"),
+        ({"face_det_obj": HaarDetector}, r"face_det_obj.*the class HaarDetector.*HaarDetector\(\)"),
+        ({"face_det_obj": "haar"}, r"face_det_obj.*str without detect"),
+        ({"model_obj": FakeModel}, r"model_obj.*the class FakeModel. Try FakeModel\(\)"),
+        ({"model_obj": "tiny"}, r"model_obj.*str without emotions, predict"),
+        ({"draw_box_obj": DrawBox}, r"draw_box_obj.*the class DrawBox. Try DrawBox\(\)"),
+    ],
+)
+def test_a_part_that_is_none_is_refused_at_once(options, message):
+    with pytest.raises(TypeError, match=message):
+        Inference(**{"model_obj": FakeModel(), "show_state_mode": "none"} | options)
+
+
+@pytest.mark.parametrize("found", [None, [(1, 2, 3, 4)], "faces", iter([])])
+@pytest.mark.parametrize("mode", ["img", "img_batch", "video"])
+def test_a_detector_that_gives_no_faces_is_named(found, mode, face_video):
+    detector = FakeDetector()
+    detector.detect = lambda image: found
+    source = str(face_video.path) if mode == "video" else [made_image(1)]
+    with (
+        Inference(FakeModel(), detector, show_state_mode="none", inference_mode=mode) as inference,
+        pytest.raises(TypeError, match=r"FakeDetector\.detect to give a list of Face.*Received"),
+    ):
+        list(inference.run(source))
+
+
+def test_detectors_made_here_are_closed_here(astronaut, monkeypatch):
+    closed, close = [], HaarDetector.close
+    monkeypatch.setattr(HaarDetector, "close", lambda self: closed.append(self) or close(self))
+    inference = Inference(FakeModel(), show_state_mode="none", detector="haar")
+    assert inference.run(astronaut).faces
+    inference.close()
+    inference.close()
+    assert len(closed) == 1
+    with pytest.raises(RuntimeError, match="closed"):
+        closed[0].detect(astronaut)

@@ -134,7 +134,8 @@ def pretrain(
 def write_report(runs: Path, reports: Path) -> list[Path]:
     """Write `pretraining.md` and, unless it were empty, `pretraining.json`.
 
-    They are made of finished runs and of what stood there.
+    They are made of finished runs and of what stood there; a run replaces one of the same network
+    and plan.
     """
     table = reports / TABLE
     reports.mkdir(parents=True, exist_ok=True)
@@ -143,7 +144,8 @@ def write_report(runs: Path, reports: Path) -> list[Path]:
         for network in RATES:
             file = runs / f"{network}.json"
             if file.is_file():
-                kept[network] = json.loads(file.read_text())
+                found = json.loads(file.read_text())
+                kept[f"{network}, {found['planned_epochs']} epochs"] = found
         page = write_page(reports / "pretraining.md", _sections(kept))
         if not kept:
             return [page]
@@ -153,7 +155,10 @@ def write_report(runs: Path, reports: Path) -> list[Path]:
 
 
 def _sections(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    missing = [network for network in RATES if network not in found]
+    told = sorted(
+        found.values(), key=lambda row: (list(RATES).index(row["network"]), -row["epochs"])
+    )
+    missing = sorted(set(RATES) - {row["network"] for row in told})
     sections = [
         "# Pretraining on faces: VGG16 and ResNet50 distilled from a face network",
         "From random weights, at 48 px, the networks learn to see faces as `face_mobilenet` "
@@ -165,7 +170,6 @@ def _sections(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
     if not found:
         return sections
-    told = [found[network] for network in RATES if network in found]
     runs = pd.DataFrame({
         "network": [row["network"] for row in told],
         "epochs": [f"{row['epochs']} of {row['planned_epochs']}" for row in told],
@@ -181,7 +185,7 @@ def _sections(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
         "file, sha256": [f"`{row['sha256'][:12]}`" for row in told],
     })  # fmt: skip
     probes = [
-        {"network": row["network"], "backbone": name}
+        {"network": row["network"], "epochs": row["epochs"], "backbone": name}
         | {"accuracy": interval(_with_ends(figures), "accuracy")}
         | {key: f"{figures[key]:.3f}" for key in ("macro_f1", "mean_recall")}
         for row in told

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -85,7 +86,20 @@ def test_the_report_stands_without_the_runs(distilled, tmp_path):
     assert pretraining.main(words) == 0
     page = (tmp_path / "pretraining.md").read_text()
     assert page == (distilled / "pretraining.md").read_text()
-    assert "| tiny | teacher at 16 px |" in page and "Missing" not in page
+    assert "| tiny | 2 | teacher at 16 px |" in page and "Missing" not in page
     (tmp_path / "pretraining.json").unlink()
     assert pretraining.main(words) == 0
     assert "Missing: tiny" in (tmp_path / "pretraining.md").read_text()
+
+
+def test_a_run_of_another_length_stands_beside(distilled, tmp_path):
+    shutil.copy(distilled / "pretraining.json", tmp_path)
+    longer = json.loads((distilled / "runs" / "tiny.json").read_text())
+    longer |= {"epochs": 3, "planned_epochs": 3}
+    (tmp_path / "tiny.json").write_text(json.dumps(longer))
+    words = ["--runs", str(tmp_path), "--reports", str(tmp_path), "--report"]
+    for _ in range(2):
+        assert pretraining.main(words) == 0
+    page = (tmp_path / "pretraining.md").read_text()
+    assert page.count("3 of 3") == page.count("2 of 2") == 1
+    assert page.index("3 of 3") < page.index("2 of 2")

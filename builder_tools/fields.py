@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import index
@@ -106,6 +107,22 @@ def read_text(path: Path, errors: str = "strict") -> str:
     is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
     text = content.decode("utf-16") if is_utf16 else content.decode("utf-8", errors)
     return text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Return what a JSON file says, which must be an object.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is no JSON, or no object; names the file.
+    """
+    try:
+        found = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"Expected JSON in {path}. Received: {error}.") from error
+    if not is_table(found):
+        raise ValueError(f"Expected a JSON object in {path}. Received: {type(found).__name__}.")
+    return found
 
 
 def read_toml(path: Path, tables: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -434,3 +434,14 @@ def test_an_impossible_space_is_refused(wrong, message):
 def test_an_impossible_hypermodel_is_refused(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         EmotionHyperModel(*arguments, **options)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+@pytest.mark.parametrize("pattern", ["search.json", "tiny-*/oracle.json", "*/trial_0/trial.json"])
+def test_a_damaged_search_is_named(tmp_path, pattern, content):
+    tune(Imagined(), TRAIN, VALID, trials=1, folder=tmp_path)
+    (file,) = tmp_path.glob(pattern)
+    file.write_text(content)
+    with pytest.raises(ValueError, match=r"Expected .*(damaged|begun with)") as refused:
+        tune(Imagined(), TRAIN, VALID, trials=1, folder=tmp_path)
+    assert str(tmp_path) in str(refused.value)

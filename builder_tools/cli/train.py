@@ -18,6 +18,7 @@ from builder_tools.cli.release import (
     print_report,
 )
 from builder_tools.cli.verb import Verb, positive
+from builder_tools.fields import read_json_object
 from builder_tools.tasks import KEEP, MONITORS, TASKS
 from builder_tools.training.optimizers import OPTIMIZERS, PRECISIONS, SCHEDULES
 
@@ -244,13 +245,12 @@ def _run_train(options: argparse.Namespace) -> None:
 def training_config(options: argparse.Namespace):
     """Return the configuration of --config, or the default one, with what was said changed."""
     import dataclasses
-    import json
 
     from builder_tools.training import TrainingConfig
 
     base = TrainingConfig()
     if options.config:
-        base = TrainingConfig.from_dict(json.loads(options.config.read_text(encoding="utf-8")))
+        base = TrainingConfig.from_dict(read_json_object(options.config))
     plain = {field.name for field in dataclasses.fields(base)} - {"stages", "head", "augmentation"}
     changes = {n: v for n, v in vars(options).items() if n in plain and v is not None}
     if options.stages is not None:

@@ -66,11 +66,11 @@ def export_network(
     Returns:
         The `Export`: card and parity.
     """
-    import keras
+    from builder_tools.networks import read_network
 
     network = Path(network)
     table = load_data(data, source, **(reading or {}))
-    model = keras.models.load_model(network, compile=False)
+    model = read_network(network)
     training: dict[str, Any] = {"network_file": network.name}
     if is_run(network):
         training = data_record(table, data) | run_record(network.parent)

@@ -11,6 +11,9 @@ from typing import Any, SupportsIndex, TypeVar
 
 Part = TypeVar("Part")
 
+MOST_SEED = 2**32 - 1
+"""The highest seed that Keras and NumPy's older generators take."""
+
 
 def is_number(value: Any) -> bool:
     """Return whether a value is a finite number; True and False are none."""
@@ -22,6 +25,16 @@ def is_number(value: Any) -> bool:
 def is_whole(value: Any) -> bool:
     """Return whether a value is a whole number; True and False are none."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number_in(least: float, most: float = math.inf) -> Callable[[Any], bool]:
+    """Return a check for finite numbers of a range, both ends in it."""
+    return lambda value: is_number(value) and least <= value <= most
+
+
+def is_whole_in(least: int, most: float = math.inf) -> Callable[[Any], bool]:
+    """Return a check for whole numbers of a range, both ends in it."""
+    return lambda value: is_whole(value) and least <= value <= most
 
 
 def is_text(value: Any) -> bool:

@@ -416,6 +416,9 @@ def test_wrong_input_is_refused_and_leaves_nothing(tmp_path, options, message):
         ({"augmentation": ("off", "off")}, "Expected distinct augmentation"),
         ({"dense_width": (0,)}, "Expected dense_width >= 1"),
         ({"unfrozen": ("some",)}, "Expected unfrozen as"),
+        ({"dropout": 0.5}, "Expected dropout as a tuple"),
+        ({"optimizer": "adam"}, "Expected optimizer as a tuple"),
+        ({"dropout": ("a", "b")}, "Expected dropout as"),
     ],
 )
 def test_an_impossible_space_is_refused(wrong, message):
@@ -429,6 +432,11 @@ def test_an_impossible_space_is_refused(wrong, message):
         (("vgg99",), {}, r"Expected one of \[.*network='vgg99'"),
         (("tiny", 1), {}, "num_classes of at least 2"),
         (("tiny", 3), {"epochs": 0}, "Expected stages"),
+        (("tiny", "3"), {}, "num_classes of at least 2"),
+        (("tiny", 3), {"epochs": "9"}, "Expected stages"),
+        (("tiny", 3), {"head_epochs": -1}, "head_epochs >= 0"),
+        (("tiny", 3), {"seed": -1}, "Expected seed in"),
+        (("tiny", 3), {"space": {"dropout": (0, 1)}}, "Expected space as a SearchSpace"),
     ],
 )
 def test_an_impossible_hypermodel_is_refused(arguments, options, message):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from builder_tools.cli.reading import add_reading_options, reading_options
-from builder_tools.cli.verb import Verb, need_extra, positive
+from builder_tools.cli.verb import Verb, need_extra, positive, seed
 from builder_tools.datasets import DATASETS
 from builder_tools.datasets.fetch import FETCHED
 
@@ -32,7 +32,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--per-class", type=positive, help="at most so many images a class and split"
     )
     add_reading_options(folders)
-    folders.add_argument("--seed", type=int, default=0, help="which images --per-class takes")
+    folders.add_argument("--seed", type=seed, default=0, help="which images --per-class takes")
 
 
 def _run(options: argparse.Namespace) -> int | None:

@@ -17,7 +17,7 @@ from builder_tools.cli.release import (
     need_study,
     print_report,
 )
-from builder_tools.cli.verb import Verb, positive
+from builder_tools.cli.verb import Verb, positive, seed
 from builder_tools.fields import read_json_object
 from builder_tools.tasks import KEEP, MONITORS, TASKS
 from builder_tools.training.optimizers import OPTIMIZERS, PRECISIONS, SCHEDULES
@@ -122,7 +122,7 @@ def _add_schedule_options(group) -> None:
         "--decay-rate", type=float, help="of the exponential schedule, an epoch (default: 0.9)"
     )
     group.add_argument("--weight-decay", type=float, help="default: 0.05")
-    group.add_argument("--seed", type=int, help="default: 0")
+    group.add_argument("--seed", type=seed, help="default: 0")
     group.add_argument(
         "--patience", type=positive, help="early stopping, epochs a phase (default: none)"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from builder_tools.augmentation.strength import AUGMENTATIONS
 from builder_tools.cli.reading import add_data_options, reading_options
 from builder_tools.cli.release import RUNS, add_reports_option, need_study
-from builder_tools.cli.verb import Verb, positive
+from builder_tools.cli.verb import Verb, positive, seed
 from builder_tools.fields import read_json_object
 from builder_tools.training.optimizers import OPTIMIZERS, PRECISIONS, SCHEDULES
 
@@ -29,7 +29,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--folder", type=Path, help="default: runs/tune/NETWORK; goes on there")
     parser.add_argument("--overwrite", action="store_true", help="remove the search in the folder")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=seed, default=0)
     add_reports_option(parser)
     _budget_options(parser.add_argument_group("budget of a trial"))
     space = parser.add_argument_group("what is tuned; one name pins it")

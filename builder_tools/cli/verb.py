@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from builder_tools.fields import MOST_SEED
+
 
 @dataclass(frozen=True)
 class Verb:
@@ -98,6 +100,15 @@ def tell_defaults(parser: argparse.ArgumentParser) -> None:
 def counted(number: int, word: str) -> str:
     """Return a number of things: `1 frame`, `2 frames`."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def seed(text: str) -> int:
+    """Parse a seed, a whole number from 0 on."""
+    if not text.isdecimal() or int(text) > MOST_SEED:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number in 0...{MOST_SEED}, received {text!r}"
+        )
+    return int(text)
 
 
 def positive(text: str) -> int:

@@ -571,6 +571,9 @@ def test_teaching_that_cannot_be_is_refused(shipped, tmp_path, monkeypatch):
         Teaching(teachers=("fast",))
     with pytest.raises(ValueError, match="a weight above 0 for each of 1 teachers"):
         Teaching(teachers=("fast",), teacher_share=0.5, teacher_weights=(1.0, 2.0))
+    for weight in (float("nan"), float("inf"), 0.0):
+        with pytest.raises(ValueError, match="Expected a weight above 0"):
+            Teaching(teachers=("fast",), teacher_share=0.5, teacher_weights=(weight,))
     with pytest.raises(ValueError, match="teachers for unlabelled faces"):
         Teaching(unlabelled=("faces",))
     with pytest.raises(ValueError, match=r"original_share in \[0, 1\]"):

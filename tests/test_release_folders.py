@@ -82,3 +82,27 @@ def test_a_model_of_another_run_is_not_overwritten(tmp_path, capsys):
     assert "Try another --name" in capsys.readouterr().err
     assert [path.name for path in model.iterdir()] == ["card.json"]
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../mine", "deep/mine"])
+def test_a_name_is_that_of_one_folder(tmp_path, name, capsys):
+    write_faces()
+    assert train("--name", name) == 2
+    assert "Expected --name as the name of one folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["faces"]
+
+
+def test_a_run_goes_on_with_the_targets_it_was_begun_with(tmp_path, capsys):
+    write_faces()
+    assert train("--train-only") == 0
+    begun = (tmp_path / "runs/mine/teaching.json").read_bytes()
+    assert train("--labels", "hard") == 2
+    assert "was begun with: {'soft': True}. Received: {'soft': False}" in capsys.readouterr().err
+    assert (tmp_path / "runs/mine/teaching.json").read_bytes() == begun
+    assert train() == 0
+    assert ModelCard.read(tmp_path / "saved_models/mine").training["teaching"]["soft"]
+
+
+def test_weights_of_teachers_are_numbers(capsys):
+    assert main(["train", "--teachers", "fast=much"]) == 2
+    assert "Expected --teachers as MODEL or MODEL=WEIGHT" in capsys.readouterr().err

@@ -203,12 +203,18 @@ def teaching(options: argparse.Namespace):
 
     named = [teacher.partition("=") for teacher in options.teachers]
     weighted = any(weight for _, _, weight in named)
+    try:
+        weights = tuple(float(weight or 1) for _, _, weight in named) if weighted else ()
+    except ValueError:
+        raise ValueError(
+            f"Expected --teachers as MODEL or MODEL=WEIGHT. Received: {options.teachers}."
+        ) from None
     return Teaching(
         soft=options.labels == "soft",
         original_share=options.original_share,
         teachers=tuple(name for name, _, _ in named),
         teacher_share=options.teacher_share if options.teachers else 0.0,
-        teacher_weights=tuple(float(weight or 1) for _, _, weight in named) if weighted else (),
+        teacher_weights=weights,
         match=options.match_teachers,
         unlabelled=tuple(map(str, options.unlabelled)),
     )
@@ -218,6 +224,11 @@ def _run_train(options: argparse.Namespace) -> None:
     need_study()
     from builder_tools.release import save_figures, train_and_ship
 
+    if options.name == ".." or Path("models", options.name).name != options.name:
+        raise ValueError(
+            f"Expected --name as the name of one folder in --models. Received: {options.name!r}. "
+            "Say with --models where that lies."
+        )
     run_folder = options.run_folder or RUNS / options.name
     shipped = train_and_ship(
         training_config(options),

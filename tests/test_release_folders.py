@@ -106,3 +106,21 @@ def test_a_run_goes_on_with_the_targets_it_was_begun_with(tmp_path, capsys):
 def test_weights_of_teachers_are_numbers(capsys):
     assert main(["train", "--teachers", "fast=much"]) == 2
     assert "Expected --teachers as MODEL or MODEL=WEIGHT" in capsys.readouterr().err
+
+
+def test_an_export_writes_new_folders_of_fitting_names(tmp_path, capsys):
+    write_faces()
+    assert train("--train-only") == 0
+    asked = ["export", "runs/mine/last.keras", "--data", "folders", "--source", "faces"]
+    asked += ["--size", "24"]
+    for options, words in (
+        (["--out", "faces"], "new or empty folder to write"),
+        (["--out", "runs/mine"], "new or empty folder to write"),
+        (["--out", "new", "--emotions", "happy", "sad"], "names for the 3 outputs"),
+        (["--out", "new", "--int8", "--format", "tflite"], "Expected .onnx as the first file"),
+    ):
+        assert main([*asked, *options]) == 2
+        assert words in capsys.readouterr().err
+        assert not (tmp_path / "new").exists()
+    assert {path.name for path in (tmp_path / "faces").iterdir()} == {"happy", "neutral", "sad"}
+    assert main([*asked, "--out", "new"]) == 0

@@ -117,6 +117,8 @@ def test_evaluate_refuses_in_a_sentence(faces, tmp_path, capsys):
         ((), "Expected labelled folders"),
         (("--source", faces, "--shares", "80/20"), "Expected no --shares here"),
         (("--source", faces, "--shares", "8:2"), "Expected --shares as 80/20"),
+        (("--source", faces, "--shares", "nan/nan"), "Expected --shares as 80/20"),
+        (("--source", faces, "--shares", "inf/1"), "Expected --shares as 80/20"),
         (("--source", faces, "--classes", "angry"), "Expected NAME=CLASS"),
     ):
         assert evaluate(*words) == 2

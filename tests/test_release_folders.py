@@ -124,3 +124,9 @@ def test_an_export_writes_new_folders_of_fitting_names(tmp_path, capsys):
         assert not (tmp_path / "new").exists()
     assert {path.name for path in (tmp_path / "faces").iterdir()} == {"happy", "neutral", "sad"}
     assert main([*asked, "--out", "new"]) == 0
+
+
+def test_too_much_for_the_memory_is_a_sentence(tmp_path, capsys):
+    write_faces()
+    assert train("--dense", "99999999999") == 2
+    assert "train: out of memory (OOM when allocating" in capsys.readouterr().err

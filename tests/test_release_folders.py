@@ -130,3 +130,16 @@ def test_too_much_for_the_memory_is_a_sentence(tmp_path, capsys):
     write_faces()
     assert train("--dense", "99999999999") == 2
     assert "train: out of memory (OOM when allocating" in capsys.readouterr().err
+
+
+def test_damaged_answers_of_teachers_are_asked_for_again(tmp_path, monkeypatch):
+    write_faces()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert train() == 0
+    assert train("--name", "first", "--teachers", "saved_models/mine") == 0
+    (answers,) = tmp_path.glob("cache/**/answers/*.npy")
+    whole = answers.read_bytes()
+    for number, content in enumerate((whole[:-9], b"", b"no array")):
+        answers.write_bytes(content)
+        assert train("--name", f"pupil{number}", "--teachers", "saved_models/mine") == 0
+        assert answers.read_bytes() == whole

@@ -165,13 +165,15 @@ def _judge_elsewhere(options: argparse.Namespace, folder: Path, sources: list[Pa
         decision=options.decision,
     )
     found = [each.to_dict() | {"model": folder.name} for each in judged]
-    if options.json:
-        print(json.dumps(found, indent=2))
-        return 0
-    print("\n\n".join(map(format_cross, found)))
-    if len(found) > 1:
-        print(f"\n{format_cross_table(found)}")
-    return 0
+    table = f"\n\n{format_cross_table(found)}" if len(found) > 1 else ""
+    print(
+        json.dumps(found, indent=2)
+        if options.json
+        else "\n\n".join(map(format_cross, found)) + table
+    )
+    for name, said in (pair for each in judged for pair in each.unreadable.items()):
+        print(f"unreadable: {name}: {said}", file=sys.stderr)
+    return int(any(each.unreadable for each in judged))
 
 
 def _judge_as_the_card(options: argparse.Namespace, folder: Path, card, data) -> int:

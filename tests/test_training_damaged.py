@@ -5,6 +5,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 keras = pytest.importorskip("keras")
@@ -13,7 +14,7 @@ from toy_training import CONFIG, TRAIN, VALID, tiny_is_a_network  # noqa: E402, 
 
 from builder_tools.networks import read_network  # noqa: E402
 from builder_tools.release.run_record import run_record  # noqa: E402
-from builder_tools.training import TrainingConfig, train  # noqa: E402
+from builder_tools.training import Samples, TrainingConfig, train  # noqa: E402
 from builder_tools.training.checkpoints import PROGRESS_ENTRY  # noqa: E402
 
 
@@ -121,3 +122,25 @@ def test_a_configuration_file_that_is_none_is_named(tmp_path):
 
     (tmp_path / "best.json").write_text("[]")
     assert main(["train", "--config", str(tmp_path / "best.json")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ((TRAIN.images, TRAIN.targets), "train as Samples. Received: tuple"),
+        (Samples(TRAIN.images / 255, TRAIN.targets), "uint8. Received: .*float64"),
+        (Samples(TRAIN.images.tolist(), TRAIN.targets), r"\(n, H, W\)"),
+        (Samples(TRAIN.images.reshape(71, -1), TRAIN.targets), r"\(n, H, W\)"),
+        (Samples(np.stack([TRAIN.images] * 4, -1), TRAIN.targets), r"\(n, H, W\)"),
+        (Samples(TRAIN.images, TRAIN.targets[:5]), "a row for each of at least one face"),
+        (Samples(TRAIN.images, TRAIN.targets[:, 0]), "a row for each of at least one face"),
+        (Samples(TRAIN.images[:0], TRAIN.targets[:0]), "a row for each of at least one face"),
+        (Samples(TRAIN.images, TRAIN.targets * np.nan), "finite train targets"),
+        (Samples(TRAIN.images, TRAIN.targets[:, :2]), "as many targets and channels"),
+        (Samples(np.stack([TRAIN.images] * 3, -1), TRAIN.targets), "as many targets and channels"),
+    ],
+)
+def test_faces_and_targets_that_do_not_fit_are_refused(tmp_path, part, words):
+    with pytest.raises(ValueError, match=words):
+        train(TrainingConfig(**CONFIG), part, VALID, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

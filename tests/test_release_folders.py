@@ -1,6 +1,8 @@
 """`train` on somebody's own folders: what it learns, and what it must not overwrite."""
 
 import os
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +13,11 @@ pytest.importorskip("keras")
 from toy_study import pattern, tiny_spec
 
 from builder_tools import EmotionClassifier
-from builder_tools.cards import ModelCard
+from builder_tools.cards import ModelCard, write_card
 from builder_tools.cli import main
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.media import write_image
-from builder_tools.networks import NETWORKS
+from builder_tools.networks import NETWORKS, build_network
 from builder_tools.release import load_data
 
 pytestmark = pytest.mark.slow
@@ -82,6 +84,43 @@ def test_a_model_of_another_run_is_not_overwritten(tmp_path, capsys):
     assert "Try another --name" in capsys.readouterr().err
     assert [path.name for path in model.iterdir()] == ["card.json"]
     assert not (tmp_path / "runs").exists()
+    (tmp_path / "empty").mkdir()
+    assert train("--name", "fast", "--run", "empty") == 2, "a folder, and no run"
+    assert [path.name for path in model.iterdir()] == ["card.json"]
+
+
+def test_reports_are_a_folder_before_the_work(tmp_path, capsys):
+    (tmp_path / "reports").write_text("a file")
+    with pytest.raises(SystemExit, match="2"):
+        train("--reports", "reports/deep")
+    assert "argument --reports: expected a folder, and reports is a file" in capsys.readouterr().err
+
+
+def test_members_of_an_ensemble_are_what_their_cards_say(tmp_path, capsys):
+    write_faces()
+    assert train() == 0
+    for name in ("other", "untold"):
+        shutil.copytree("saved_models/mine", name)
+    with open("other/model.onnx", "ab") as file:
+        file.write(b"more")
+    card = ModelCard.read("untold")
+    write_card("untold", replace(card, training={"network_file": "plain.keras"}))
+    asked = ["--data", "folders", "--source", "faces", "--out", "joined"]
+    for other, words in (("other", "model.onnx to have sha256"), ("untold", "['mine'] without")):
+        assert main(["ensemble", "saved_models/mine", other, *asked]) == 2
+        assert words in capsys.readouterr().err
+        assert not (tmp_path / "joined").exists()
+
+
+def test_weights_that_are_no_numbers_are_refused_before_training(tmp_path, capsys):
+    network = build_network("tiny", 3)
+    weights = network.get_layer("backbone").get_weights()
+    weights[0][:] = np.nan
+    network.get_layer("backbone").set_weights(weights)
+    network.save(tmp_path / "damaged.keras")
+    write_faces()
+    assert train("--weights", "damaged.keras") == 2
+    assert "Expected finite weights in damaged.keras" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../mine", "deep/mine"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from builder_tools.cli.model import add_model_option
 from builder_tools.cli.reading import add_data_options, reading_options
-from builder_tools.cli.verb import Verb, need_extra, positive
+from builder_tools.cli.verb import Verb, folder_to_write, need_extra, positive
 from builder_tools.datasets import SPLITS
 from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
@@ -31,7 +31,7 @@ def add_reports_option(parser: argparse.ArgumentParser) -> None:
     """Add --reports."""
     parser.add_argument(
         "--reports",
-        type=Path,
+        type=folder_to_write,
         metavar="DIR",
         help="add the row of runs/experiments.csv to DIR/experiments.csv, too, and draw figures "
         "there (the repository's: reports)",

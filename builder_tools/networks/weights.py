@@ -39,7 +39,8 @@ def load_backbone_weights(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no weights file, or one of another network: says where they differ.
+        ValueError: If it is no weights file, or one of another network (says where they differ),
+            or weights are not finite.
     """
     path = Path(path)
     if not path.is_file():
@@ -48,6 +49,8 @@ def load_backbone_weights(
     if path.suffix not in known:
         raise ValueError(f"Expected weights as one of {tuple(known)}. Received: {path.name}.")
     known[path.suffix](backbone, path)
+    if not all(np.isfinite(weights).all() for weights in backbone.get_weights()):
+        raise ValueError(f"Expected finite weights in {path}. Received: NaN or infinity.")
 
 
 def read_network(path: str | Path) -> keras.Model:

@@ -23,7 +23,7 @@ from builder_tools.release.affect import (
 from builder_tools.release.data import load_data
 from builder_tools.release.exporting import export_run
 from builder_tools.release.finishing import finish_model
-from builder_tools.release.run_record import data_record, run_record
+from builder_tools.release.run_record import CONFIG_FILE, data_record, run_record
 from builder_tools.release.targets import (
     Teaching,
     matching_teacher,
@@ -215,7 +215,7 @@ def save_figures(folder: str | Path, shipped: ShippedModel) -> list[Path]:
 
 def _expect_writable(folder: Path, run_folder: Path) -> None:
     """Find out before hours of training that their result could not be written, or must not be."""
-    if (folder / CARD_FILE).exists() and not run_folder.exists():
+    if (folder / CARD_FILE).exists() and not (run_folder / CONFIG_FILE).is_file():
         raise FileExistsError(
             f"Expected a new model folder, or the run its model is of. {folder} holds a model, "
             f"and there is no run in {run_folder}. Try another --name, or remove the model."

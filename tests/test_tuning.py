@@ -330,11 +330,11 @@ def test_a_trial_whose_loss_is_not_finite_has_failed(tmp_path):
             config = super().config(hp, monitor=monitor)
             return dataclasses.replace(config, optimizer="sgd", learning_rate=1.0)
 
-    bright = Samples(TRAIN.images, np.full_like(TRAIN.targets, np.inf))
+    bright = Samples(TRAIN.images, np.full_like(TRAIN.targets, 3e38))
     bright.targets[:, 0] = 1.0
     hypermodel = Diverging("tiny", 3, space=SPACE, **{**SMALL, "epochs": 1})
     hp = keras_tuner.HyperParameters()
-    valid = Samples(VALID.images, np.where(VALID.targets > 0, np.nan, 0).astype(np.float32))
+    valid = Samples(VALID.images, np.full_like(VALID.targets, 3e38))
     with pytest.raises(keras_tuner.errors.FailedTrialError, match="not finite"):
         hypermodel.fit(hp, None, bright, valid, folder=tmp_path / "run")
 

@@ -305,7 +305,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "focal_gamma": _NOT_NEGATIVE,
     "label_smoothing": _SHARE_BELOW_1,
     "class_weight_power": (is_number_in(0, 4), "in [0, 4]"),
-    "balanced_batches": (is_flag, "True or False"),
+    "balanced_batches": (lambda value: is_flag(value) or is_whole_in(0, 1)(value), "True or False"),
     "epoch_faces": (is_nothing_or(_COUNT[0]), f"{_COUNT[1]}, or None"),
     "patience": (is_nothing_or(_COUNT[0]), f"{_COUNT[1]}, or None"),
     "seed": (is_whole_in(0, MOST_SEED), f"in 0...{MOST_SEED}, a whole number"),

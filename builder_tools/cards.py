@@ -31,6 +31,7 @@ from builder_tools.fields import (
     is_table_of,
     is_text,
     is_whole,
+    read_json_object,
 )
 from builder_tools.tasks import NUM_AFFECT, TASKS
 
@@ -135,12 +136,7 @@ class ModelCard:
                 f"Expected a model card at {path}. Received: no such file. "
                 "Give a folder that holds a model and its card.json."
             )
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"Expected JSON in {path}. Received: {error}.") from error
-        if not isinstance(found, dict):
-            raise ValueError(f"Expected a JSON object in {path}. Received: {type(found).__name__}.")
+        found = read_json_object(path)
         allowed = {field.name: field for field in fields(cls)}
         required = {
             name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import index
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any, SupportsIndex, TypeVar
 
 Part = TypeVar("Part")
+
+MOST_SEED = 2**32 - 1
+"""The highest seed that Keras and NumPy's older generators take."""
 
 
 def is_number(value: Any) -> bool:
@@ -21,6 +25,16 @@ def is_number(value: Any) -> bool:
 def is_whole(value: Any) -> bool:
     """Return whether a value is a whole number; True and False are none."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number_in(least: float, most: float = math.inf) -> Callable[[Any], bool]:
+    """Return a check for finite numbers of a range, both ends in it."""
+    return lambda value: is_number(value) and least <= value <= most
+
+
+def is_whole_in(least: int, most: float = math.inf) -> Callable[[Any], bool]:
+    """Return a check for whole numbers of a range, both ends in it."""
+    return lambda value: is_whole(value) and least <= value <= most
 
 
 def is_text(value: Any) -> bool:
@@ -106,6 +120,22 @@ def read_text(path: Path, errors: str = "strict") -> str:
     is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
     text = content.decode("utf-16") if is_utf16 else content.decode("utf-8", errors)
     return text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Return what a JSON file says, which must be an object.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is no JSON, or no object; names the file.
+    """
+    try:
+        found = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"Expected JSON in {path}. Received: {error}.") from error
+    if not is_table(found):
+        raise ValueError(f"Expected a JSON object in {path}. Received: {type(found).__name__}.")
+    return found
 
 
 def read_toml(path: Path, tables: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -59,9 +59,9 @@ def headless_network(network: str | Path, weights: str | None = None) -> Headles
     if file is not None and file.suffix != ".keras":
         return _from_deployed(find_model(network))
     if file is not None:
-        import keras
+        from builder_tools.networks import read_network
 
-        model = keras.saving.load_model(file, compile=False)
+        model = read_network(file)
         outputs = [layer for layer in model.layers if layer.name in OUTPUT_LAYERS]
         return _without(model, (outputs or model.layers[-1:])[0])
     name = str(network)

@@ -264,6 +264,8 @@ def test_one_image_can_be_augmented_but_not_interpolated():
         ({"train_part": 1.0}, "Expected at least 2 images of class 0"),
         ({"train_part": 1.0, "modify_coef": 0}, "Expected at least 1 image of class 0"),
         ({"k_neighbors": 0}, "k_neighbors >= 1"),
+        ({"k_neighbors": "3"}, "k_neighbors >= 1, a whole number.*'3'"),
+        ({"modify_coef": "0.5"}, "modify_coef in"),
         ({"space": "voxel"}, "'voxel'"),
         ({"kind": "svm"}, "'svm'"),
         ({"space": "embedding"}, "embed=None"),
@@ -380,3 +382,9 @@ def test_the_sampler_augments_images_in_a_pipeline():
     assert model.fit(rows / 255, labels).predict(rows / 255).shape == (26,)
     with pytest.raises(ValueError, match="rows of 16 numbers"):
         FaceSampler(image_shape=(4, 4)).fit_resample(rows, labels)
+
+
+@pytest.mark.parametrize("labels", [[0.0, np.nan] * 6, np.array(["a", 1] * 6, object)])
+def test_labels_that_are_missing_or_of_two_types_are_refused(labels):
+    with pytest.raises(ValueError, match="Expected labels of one type, none of them missing"):
+        FaceSMOTE().fit_resample(np.zeros((12, 6, 6), np.uint8), labels)

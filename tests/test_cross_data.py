@@ -108,6 +108,21 @@ def test_evaluate_takes_overridden_words_and_decisions(faces, capsys):
     assert evaluate("--source", faces, "--decision", "balanced") == 0
 
 
+def test_images_that_cannot_be_read_are_left_out_and_told(faces, tmp_path, capsys):
+    shutil.copytree(faces, tmp_path / "set")
+    (tmp_path / "set/angry/broken.png").write_bytes(b"no image")
+    (tmp_path / "set/angry/empty.png").touch()
+    capsys.readouterr()
+    assert evaluate("--source", faces, "--json") == 0
+    (whole,) = json.loads(capsys.readouterr().out)
+    assert evaluate("--source", faces, tmp_path / "set", "--json") == 1
+    said = capsys.readouterr()
+    _, other = json.loads(said.out)
+    assert sorted(other.pop("unreadable")) == ["angry/broken.png", "angry/empty.png"]
+    assert {**other, "set": "faces"} == {**whole, "set": "faces"}
+    assert said.err.count("unreadable: angry/") == 2
+
+
 def test_evaluate_refuses_in_a_sentence(faces, tmp_path, capsys):
     pytest.importorskip("keras")
     shutil.copytree(faces / "angry", tmp_path / "cats" / "purr")
@@ -117,6 +132,8 @@ def test_evaluate_refuses_in_a_sentence(faces, tmp_path, capsys):
         ((), "Expected labelled folders"),
         (("--source", faces, "--shares", "80/20"), "Expected no --shares here"),
         (("--source", faces, "--shares", "8:2"), "Expected --shares as 80/20"),
+        (("--source", faces, "--shares", "nan/nan"), "Expected --shares as 80/20"),
+        (("--source", faces, "--shares", "inf/1"), "Expected --shares as 80/20"),
         (("--source", faces, "--classes", "angry"), "Expected NAME=CLASS"),
     ):
         assert evaluate(*words) == 2

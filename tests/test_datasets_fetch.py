@@ -293,6 +293,9 @@ class TestVerb:
         code, _, err = run(capsys, *arguments)
         assert code == 2 and "not empty" in err
         assert run(capsys, "verify", "folders", "--source", out)[0] == 0
+        within = ("folders", "folders", "--source", out, "--out", out / "again")
+        code, _, err = run(capsys, *within)
+        assert code == 2 and "outside" in err and not (out / "again").exists()
 
     def test_unknown_names_are_refused(self):
         with pytest.raises(ValueError, match=r"Expected one of .*Received: 'ferplus'"):

@@ -145,3 +145,15 @@ def test_options_where_a_data_set_has_none(tmp_path):
         DATASETS["ferplus"](None, classes={"a": "b"})
     with pytest.raises(ValueError, match=r"--data folders --source train\.csv"):
         DATASETS["competition"](tmp_path, columns={"path": "b"})
+
+
+def test_a_table_without_rows_is_refused(tmp_path):
+    (tmp_path / "labels.csv").write_text("path,emotion\n")
+    with pytest.raises(ValueError, match=r"a row for each image in .*labels\.csv"):
+        list_labelled(tmp_path / "labels.csv")
+
+
+def test_classes_that_are_not_there_are_named(tmp_path, caplog):
+    root = flat_folder(tmp_path / "set", "file,emotion", "{path},{word}")
+    list_labelled(root / "labels.csv", classes={"angy": "anger", "Happy": "happy"})
+    assert "'angy' asked for, and not there" in caplog.text and "'Happy'" not in caplog.text

@@ -345,7 +345,7 @@ def test_options_of_fine_tuning_become_the_configuration(tmp_path):
         config("--config", str(file))
 
 
-def test_quantize_gives_an_int8_twin_that_is_judged_anew(shipped, tmp_path):
+def test_quantize_gives_an_int8_twin_that_is_judged_anew(shipped, tmp_path, capfd):
     out = tmp_path / "twin"
     arguments = ["quantize", str(shipped.model), "--source", str(shipped.source)]
     arguments += ["--reports", str(tmp_path / "reports")]
@@ -361,7 +361,9 @@ def test_quantize_gives_an_int8_twin_that_is_judged_anew(shipped, tmp_path):
     np.testing.assert_allclose(twin.predict(faces), one.predict(faces), atol=0.2)
     assert main([*arguments, "--out", str(out)]) == 2, "the folder is there already"
     arguments[1] = str(out)
+    capfd.readouterr()
     assert main([*arguments, "--out", str(tmp_path / "again")]) == 2, "it is int8 already"
+    assert f"a float32 model in {out}." in capfd.readouterr().err
     assert not (tmp_path / "again").exists()
 
 
@@ -571,6 +573,9 @@ def test_teaching_that_cannot_be_is_refused(shipped, tmp_path, monkeypatch):
         Teaching(teachers=("fast",))
     with pytest.raises(ValueError, match="a weight above 0 for each of 1 teachers"):
         Teaching(teachers=("fast",), teacher_share=0.5, teacher_weights=(1.0, 2.0))
+    for weight in (float("nan"), float("inf"), 0.0):
+        with pytest.raises(ValueError, match="Expected a weight above 0"):
+            Teaching(teachers=("fast",), teacher_share=0.5, teacher_weights=(weight,))
     with pytest.raises(ValueError, match="teachers for unlabelled faces"):
         Teaching(unlabelled=("faces",))
     with pytest.raises(ValueError, match=r"original_share in \[0, 1\]"):

@@ -1,6 +1,8 @@
 """`train` on somebody's own folders: what it learns, and what it must not overwrite."""
 
 import os
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +13,11 @@ pytest.importorskip("keras")
 from toy_study import pattern, tiny_spec
 
 from builder_tools import EmotionClassifier
-from builder_tools.cards import ModelCard
+from builder_tools.cards import ModelCard, write_card
 from builder_tools.cli import main
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.media import write_image
-from builder_tools.networks import NETWORKS
+from builder_tools.networks import NETWORKS, build_network
 from builder_tools.release import load_data
 
 pytestmark = pytest.mark.slow
@@ -82,3 +84,101 @@ def test_a_model_of_another_run_is_not_overwritten(tmp_path, capsys):
     assert "Try another --name" in capsys.readouterr().err
     assert [path.name for path in model.iterdir()] == ["card.json"]
     assert not (tmp_path / "runs").exists()
+    (tmp_path / "empty").mkdir()
+    assert train("--name", "fast", "--run", "empty") == 2, "a folder, and no run"
+    assert [path.name for path in model.iterdir()] == ["card.json"]
+
+
+def test_reports_are_a_folder_before_the_work(tmp_path, capsys):
+    (tmp_path / "reports").write_text("a file")
+    with pytest.raises(SystemExit, match="2"):
+        train("--reports", "reports/deep")
+    assert "argument --reports: expected a folder, and reports is a file" in capsys.readouterr().err
+
+
+def test_members_of_an_ensemble_are_what_their_cards_say(tmp_path, capsys):
+    write_faces()
+    assert train() == 0
+    for name in ("other", "untold"):
+        shutil.copytree("saved_models/mine", name)
+    with open("other/model.onnx", "ab") as file:
+        file.write(b"more")
+    card = ModelCard.read("untold")
+    write_card("untold", replace(card, training={"network_file": "plain.keras"}))
+    asked = ["--data", "folders", "--source", "faces", "--out", "joined"]
+    for other, words in (("other", "model.onnx to have sha256"), ("untold", "['mine'] without")):
+        assert main(["ensemble", "saved_models/mine", other, *asked]) == 2
+        assert words in capsys.readouterr().err
+        assert not (tmp_path / "joined").exists()
+
+
+def test_weights_that_are_no_numbers_are_refused_before_training(tmp_path, capsys):
+    network = build_network("tiny", 3)
+    weights = network.get_layer("backbone").get_weights()
+    weights[0][:] = np.nan
+    network.get_layer("backbone").set_weights(weights)
+    network.save(tmp_path / "damaged.keras")
+    write_faces()
+    assert train("--weights", "damaged.keras") == 2
+    assert "Expected finite weights in damaged.keras" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../mine", "deep/mine"])
+def test_a_name_is_that_of_one_folder(tmp_path, name, capsys):
+    write_faces()
+    assert train("--name", name) == 2
+    assert "Expected --name as the name of one folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["faces"]
+
+
+def test_a_run_goes_on_with_the_targets_it_was_begun_with(tmp_path, capsys):
+    write_faces()
+    assert train("--train-only") == 0
+    begun = (tmp_path / "runs/mine/teaching.json").read_bytes()
+    assert train("--labels", "hard") == 2
+    assert "was begun with: {'soft': True}. Received: {'soft': False}" in capsys.readouterr().err
+    assert (tmp_path / "runs/mine/teaching.json").read_bytes() == begun
+    assert train() == 0
+    assert ModelCard.read(tmp_path / "saved_models/mine").training["teaching"]["soft"]
+
+
+def test_weights_of_teachers_are_numbers(capsys):
+    assert main(["train", "--teachers", "fast=much"]) == 2
+    assert "Expected --teachers as MODEL or MODEL=WEIGHT" in capsys.readouterr().err
+
+
+def test_an_export_writes_new_folders_of_fitting_names(tmp_path, capsys):
+    write_faces()
+    assert train("--train-only") == 0
+    asked = ["export", "runs/mine/last.keras", "--data", "folders", "--source", "faces"]
+    asked += ["--size", "24"]
+    for options, words in (
+        (["--out", "faces"], "new or empty folder to write"),
+        (["--out", "runs/mine"], "new or empty folder to write"),
+        (["--out", "new", "--emotions", "happy", "sad"], "names for the 3 outputs"),
+        (["--out", "new", "--int8", "--format", "tflite"], "Expected .onnx as the first file"),
+    ):
+        assert main([*asked, *options]) == 2
+        assert words in capsys.readouterr().err
+        assert not (tmp_path / "new").exists()
+    assert {path.name for path in (tmp_path / "faces").iterdir()} == {"happy", "neutral", "sad"}
+    assert main([*asked, "--out", "new"]) == 0
+
+
+def test_too_much_for_the_memory_is_a_sentence(tmp_path, capsys):
+    write_faces()
+    assert train("--dense", "99999999999") == 2
+    assert "train: out of memory (OOM when allocating" in capsys.readouterr().err
+
+
+def test_damaged_answers_of_teachers_are_asked_for_again(tmp_path, monkeypatch):
+    write_faces()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert train() == 0
+    assert train("--name", "first", "--teachers", "saved_models/mine") == 0
+    (answers,) = tmp_path.glob("cache/**/answers/*.npy")
+    whole = answers.read_bytes()
+    for number, content in enumerate((whole[:-9], b"", b"no array")):
+        answers.write_bytes(content)
+        assert train("--name", f"pupil{number}", "--teachers", "saved_models/mine") == 0
+        assert answers.read_bytes() == whole

@@ -215,6 +215,26 @@ def test_places_without_faces_are_refused(tmp_path):
             unlabelled_faces([str(tmp_path / place)], size_px=20, grey=True)
 
 
+def test_images_that_cannot_be_read_are_all_named(tmp_path):
+    folder = tmp_path / "faces"
+    write_faces(folder, 3)
+    (folder / "0.png").write_bytes(b"no image")
+    (folder / "gone.png").symlink_to(folder / "nowhere.png")
+    place = tmp_path / "faces.zip"
+    with zipfile.ZipFile(place, "w") as archive:
+        archive.writestr("a.png", (folder / "1.png").read_bytes())
+        archive.writestr("folder.png/", "")
+        archive.writestr("__MACOSX/._a.png", "what macOS adds")
+    faces = unlabelled_faces([str(place)], size_px=8, grey=True)
+    assert len(faces) == 1
+    content = bytearray(place.read_bytes())
+    content[60] ^= 0xFF
+    place.write_bytes(content)
+    with pytest.raises(ValueError, match="none of these 3:") as refused:
+        unlabelled_faces([str(folder), str(place)], size_px=8, grey=True)
+    assert all(name in str(refused.value) for name in ("0.png", "gone.png", "a.png"))
+
+
 def test_what_is_not_known_of_a_teacher_is_said_of_its_pupils_pupils():
     word = EXPRESSION_NETWORKS["face_expression"].reservation
     taught = {"teachers": ["face_expression (9a9840f2cf1f)", "fast (000000000000)"]}

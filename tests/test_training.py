@@ -235,11 +235,44 @@ def test_the_policy_comes_back_whatever_happens(tmp_path, monkeypatch):
         ({"label_smoothing": 1.0}, "label_smoothing in"),
         ({"patience": 0}, "patience >= 1"),
         ({"epoch_faces": 0}, "epoch_faces >= 1"),
+        ({"stages": Stage(32, 1)}, "Expected stages as a tuple"),
+        ({"stages": ((32, 1),)}, "Expected stages as a tuple"),
+        ({"stages": (Stage(32, 1, "heads"),)}, "Expected stages.*heads"),
+        ({"stages": (Stage(32, 1.5),)}, "Expected stages"),
+        ({"network": ["compact"]}, "Expected network of"),
+        ({"head": None}, "Expected head as a Head"),
+        ({"augmentation": "light"}, "Expected augmentation as an AugmentationStrength"),
+        ({"batch_size": "64"}, "batch_size >= 1.*'64'"),
+        ({"learning_rate": "0.1"}, "learning_rate in"),
+        ({"fine_tune_learning_rate": -3.0}, "fine_tune_learning_rate in"),
+        ({"class_weight_power": -1.0}, "class_weight_power in"),
+        ({"class_weight_power": 400.0}, "class_weight_power in"),
+        ({"weight_decay": float("inf")}, "weight_decay >= 0, a finite number"),
+        ({"mixup": float("nan")}, "mixup >= 0, a finite number"),
+        ({"seed": -1}, "seed in"),
+        ({"seed": None}, "seed in"),
+        ({"balanced_batches": "no"}, "balanced_batches True or False"),
     ],
 )
 def test_a_bad_configuration_is_refused_before_anything_is_written(change, message):
     with pytest.raises(ValueError, match=message):
         TrainingConfig(**{**CONFIG, **change})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"stages": [1]},
+        {"stages": [{"size": 32}]},
+        {"stages": [{"size": 32, "epochs": 1, "more": 2}]},
+        {"head": {"depth": 1}},
+        {"augmentation": {"zoom": 1}},
+        {"augmentation": 3},
+    ],
+)
+def test_a_configuration_of_another_shape_is_refused(values):
+    with pytest.raises(ValueError, match="Expected stages, head and augmentation"):
+        TrainingConfig.from_dict(values)
 
 
 def test_a_configuration_is_plain_json():

@@ -142,6 +142,15 @@ def test_copies_differ_and_stay_the_same_when_asked_again(own_cache):
     np.testing.assert_allclose(cached().copies[1], second, atol=1e-6)
 
 
+@pytest.mark.parametrize("content", [b"", b"no array", None])
+def test_damaged_files_of_the_cache_are_made_again(own_cache, content):
+    first, _ = (np.array(copy) for copy in cached().copies)
+    for file in own_cache.iterdir():
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    np.testing.assert_allclose(cached().copies[0], first, atol=1e-6)
+
+
 def test_copies_are_features_of_faces_as_they_are_where_nothing_changes_them():
     below = lower_part()
     faces = np.repeat(VALID.images[..., None], 3, axis=-1).astype(np.float32)

@@ -330,11 +330,11 @@ def test_a_trial_whose_loss_is_not_finite_has_failed(tmp_path):
             config = super().config(hp, monitor=monitor)
             return dataclasses.replace(config, optimizer="sgd", learning_rate=1.0)
 
-    bright = Samples(TRAIN.images, np.full_like(TRAIN.targets, np.inf))
+    bright = Samples(TRAIN.images, np.full_like(TRAIN.targets, 3e38))
     bright.targets[:, 0] = 1.0
     hypermodel = Diverging("tiny", 3, space=SPACE, **{**SMALL, "epochs": 1})
     hp = keras_tuner.HyperParameters()
-    valid = Samples(VALID.images, np.where(VALID.targets > 0, np.nan, 0).astype(np.float32))
+    valid = Samples(VALID.images, np.full_like(VALID.targets, 3e38))
     with pytest.raises(keras_tuner.errors.FailedTrialError, match="not finite"):
         hypermodel.fit(hp, None, bright, valid, folder=tmp_path / "run")
 
@@ -416,6 +416,9 @@ def test_wrong_input_is_refused_and_leaves_nothing(tmp_path, options, message):
         ({"augmentation": ("off", "off")}, "Expected distinct augmentation"),
         ({"dense_width": (0,)}, "Expected dense_width >= 1"),
         ({"unfrozen": ("some",)}, "Expected unfrozen as"),
+        ({"dropout": 0.5}, "Expected dropout as a tuple"),
+        ({"optimizer": "adam"}, "Expected optimizer as a tuple"),
+        ({"dropout": ("a", "b")}, "Expected dropout as"),
     ],
 )
 def test_an_impossible_space_is_refused(wrong, message):
@@ -429,8 +432,24 @@ def test_an_impossible_space_is_refused(wrong, message):
         (("vgg99",), {}, r"Expected one of \[.*network='vgg99'"),
         (("tiny", 1), {}, "num_classes of at least 2"),
         (("tiny", 3), {"epochs": 0}, "Expected stages"),
+        (("tiny", "3"), {}, "num_classes of at least 2"),
+        (("tiny", 3), {"epochs": "9"}, "Expected stages"),
+        (("tiny", 3), {"head_epochs": -1}, "head_epochs >= 0"),
+        (("tiny", 3), {"seed": -1}, "Expected seed in"),
+        (("tiny", 3), {"space": {"dropout": (0, 1)}}, "Expected space as a SearchSpace"),
     ],
 )
 def test_an_impossible_hypermodel_is_refused(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         EmotionHyperModel(*arguments, **options)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+@pytest.mark.parametrize("pattern", ["search.json", "tiny-*/oracle.json", "*/trial_0/trial.json"])
+def test_a_damaged_search_is_named(tmp_path, pattern, content):
+    tune(Imagined(), TRAIN, VALID, trials=1, folder=tmp_path)
+    (file,) = tmp_path.glob(pattern)
+    file.write_text(content)
+    with pytest.raises(ValueError, match=r"Expected .*(damaged|begun with)") as refused:
+        tune(Imagined(), TRAIN, VALID, trials=1, folder=tmp_path)
+    assert str(tmp_path) in str(refused.value)

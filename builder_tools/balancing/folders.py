@@ -154,13 +154,9 @@ def balance_folder(
 @contextmanager
 def _output(source: Path, out: Path) -> Iterator[Path]:
     """Lend the folder to write to; say what went wrong where it cannot be written."""
-    from builder_tools.datasets.new_folder import check_new_folder, new_folder
+    from builder_tools.datasets.new_folder import check_folder_outside, new_folder
 
-    check_new_folder(out)
-    if source.resolve() in (out.resolve(), *out.resolve().parents):
-        raise ValueError(
-            f"Expected an output folder outside {source}, which is left as it is. Received: {out}."
-        )
+    check_folder_outside(out, source)
     try:
         with new_folder(out) as folder:
             yield folder

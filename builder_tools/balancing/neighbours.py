@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from builder_tools.fields import check_positive
+
 logger = logging.getLogger(__name__)
 
 SPACES = ("pixel", "pca", "embedding")
@@ -51,8 +53,9 @@ class Search:
                 raise ValueError(
                     f"Expected {name} of {list(known)}. Received: {getattr(self, name)!r}."
                 )
-        if self.k_neighbors < 1:
-            raise ValueError(f"Expected k_neighbors >= 1. Received: {self.k_neighbors!r}.")
+        if self.k_neighbors is None:
+            raise ValueError("Expected k_neighbors >= 1, a whole number. Received: None.")
+        check_positive(k_neighbors=self.k_neighbors)
         if self.space == "embedding" and self.embed is None:
             raise ValueError(
                 "Expected embed, a function from faces to features (n, d), for "

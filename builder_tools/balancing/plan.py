@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from builder_tools.fields import is_number_in
+
 
 @dataclass(frozen=True)
 class ClassPlan:
@@ -49,7 +51,7 @@ class Shares:
     def __post_init__(self) -> None:
         for name in ("train_part", "modify_coef"):
             value = getattr(self, name)
-            if not 0 <= value <= 1:
+            if not is_number_in(0, 1)(value):
                 raise ValueError(f"Expected {name} in [0, 1]. Received: {name}={value!r}.")
 
 

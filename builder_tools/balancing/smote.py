@@ -171,4 +171,10 @@ def expect_faces(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np
             f"Expected one label an image and at least one image. Received: {len(images)} "
             f"images, labels of shape {labels.shape}."
         )
+    try:
+        known = bool((labels == labels).all()) and len(np.unique(labels)) > 0
+    except TypeError:  # words among numbers cannot be put in order
+        known = False
+    if not known:
+        raise ValueError("Expected labels of one type, none of them missing. Received: others.")
     return images, labels

@@ -190,3 +190,13 @@ def _run(options: argparse.Namespace) -> int:
         words = str(error).removesuffix("." if advice else "") or "out of memory"
         print(f"builder-tools {options.verb}: {words}{advice}", file=sys.stderr)
         return WRONG_USAGE
+    except Exception as error:
+        if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's, of no builtin class
+            raise
+        said = str(error).partition(" on ")[0].rpartition("}} ")[2]
+        print(
+            f"builder-tools {options.verb}: out of memory ({said}): take fewer or smaller faces at "
+            "once, or a smaller network.",
+            file=sys.stderr,
+        )
+        return WRONG_USAGE

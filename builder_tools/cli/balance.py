@@ -7,7 +7,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from builder_tools.cli.verb import Verb, positive
+from builder_tools.cli.verb import Verb, positive, seed
 from builder_tools.detectors import DETECTORS
 
 
@@ -33,7 +33,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         "--size", type=positive, metavar="PX", help="resize; needed where sizes differ"
     )
     parser.add_argument("--detector", choices=list(DETECTORS), help="crop the largest face first")
-    parser.add_argument("--seed", type=int, default=0, help="of what is made")
+    parser.add_argument("--seed", type=seed, default=0, help="of what is made")
 
 
 def _run(options: argparse.Namespace) -> None:

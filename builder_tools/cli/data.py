@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from builder_tools.cli.reading import add_reading_options, reading_options
-from builder_tools.cli.verb import Verb, need_extra, positive
+from builder_tools.cli.verb import Verb, need_extra, positive, seed
 from builder_tools.datasets import DATASETS
 from builder_tools.datasets.fetch import FETCHED
 
@@ -32,7 +32,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--per-class", type=positive, help="at most so many images a class and split"
     )
     add_reading_options(folders)
-    folders.add_argument("--seed", type=int, default=0, help="which images --per-class takes")
+    folders.add_argument("--seed", type=seed, default=0, help="which images --per-class takes")
 
 
 def _run(options: argparse.Namespace) -> int | None:
@@ -114,10 +114,12 @@ def _folders(options: argparse.Namespace) -> None:
     from builder_tools.datasets import DATASETS as LOADERS
     from builder_tools.datasets.class_folders import write_class_folders
     from builder_tools.datasets.fetch import KNOWN_DATA, find_data
-    from builder_tools.datasets.new_folder import check_new_folder
+    from builder_tools.datasets.new_folder import check_folder_outside, check_new_folder
 
     check_new_folder(options.out)
     source = _source(options.name, options.source, find_data(KNOWN_DATA[options.name]))
+    if source is not None:
+        check_folder_outside(options.out, source)
     table = LOADERS[options.name](source, **reading_options(options))
     print(write_class_folders(table, options.out, per_class=options.per_class, seed=options.seed))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from builder_tools.cli.model import add_model_options, make_inference, progress_bar
 from builder_tools.cli.over_time import SMOOTH_S
-from builder_tools.cli.verb import Verb, need_video, positive
+from builder_tools.cli.verb import Verb, need_video, positive, seed
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--reaction", type=float, default=1.0, help="delay of a face's reaction, s")
     parser.add_argument("--baseline", type=float, default=60.0, help="window of the usual face, s")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap over viewers")
+    parser.add_argument("--seed", type=seed, default=0, help="of the bootstrap over viewers")
     add_model_options(parser)
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from builder_tools.cli.figures import figure_format
-from builder_tools.cli.verb import Verb, positive
+from builder_tools.cli.verb import Verb, positive, seed
 from builder_tools.datasets import DATASETS, SPLITS
 from builder_tools.valence_arousal.labellers import LABELLERS
 
@@ -51,7 +51,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="name, folder or .keras file, for isomap-network (default: fast)",
     )
-    parser.add_argument("--seed", type=int, help="of the landmarks (default: 0)")
+    parser.add_argument("--seed", type=seed, help="of the landmarks (default: 0)")
     parser.add_argument("--labeller", type=Path, metavar="NPZ", help="use a fitted one")
     parser.add_argument("--save", type=Path, metavar="NPZ", help="keep the fitted labeller")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw where the classes lie")

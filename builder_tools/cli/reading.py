@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from builder_tools.datasets import DATASETS
+from builder_tools.fields import is_number
 
 
 def add_data_options(parser: argparse.ArgumentParser, *, sources: str | None = None) -> None:
@@ -76,7 +77,8 @@ def reading_options(options: argparse.Namespace) -> dict[str, Any]:
             shares = [float(part) for part in options.shares.split("/")]
         except ValueError:
             shares = []
-        if len(shares) not in (2, 3) or min(shares) < 0 or not shares[0] or sum(shares) <= 0:
+        possible = all(is_number(share) and share >= 0 for share in shares)
+        if len(shares) not in (2, 3) or not possible or not shares[0]:
             raise ValueError(
                 f"Expected --shares as 80/20 (train/test) or 70/15/15 (train/valid/test). "
                 f"Received: {options.shares!r}."

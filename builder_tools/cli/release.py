@@ -9,7 +9,7 @@ from pathlib import Path
 
 from builder_tools.cli.model import add_model_option
 from builder_tools.cli.reading import add_data_options, reading_options
-from builder_tools.cli.verb import Verb, need_extra, positive
+from builder_tools.cli.verb import Verb, folder_to_write, need_extra, positive
 from builder_tools.datasets import SPLITS
 from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
@@ -31,7 +31,7 @@ def add_reports_option(parser: argparse.ArgumentParser) -> None:
     """Add --reports."""
     parser.add_argument(
         "--reports",
-        type=Path,
+        type=folder_to_write,
         metavar="DIR",
         help="add the row of runs/experiments.csv to DIR/experiments.csv, too, and draw figures "
         "there (the repository's: reports)",
@@ -165,13 +165,15 @@ def _judge_elsewhere(options: argparse.Namespace, folder: Path, sources: list[Pa
         decision=options.decision,
     )
     found = [each.to_dict() | {"model": folder.name} for each in judged]
-    if options.json:
-        print(json.dumps(found, indent=2))
-        return 0
-    print("\n\n".join(map(format_cross, found)))
-    if len(found) > 1:
-        print(f"\n{format_cross_table(found)}")
-    return 0
+    table = f"\n\n{format_cross_table(found)}" if len(found) > 1 else ""
+    print(
+        json.dumps(found, indent=2)
+        if options.json
+        else "\n\n".join(map(format_cross, found)) + table
+    )
+    for name, said in (pair for each in judged for pair in each.unreadable.items()):
+        print(f"unreadable: {name}: {said}", file=sys.stderr)
+    return int(any(each.unreadable for each in judged))
 
 
 def _judge_as_the_card(options: argparse.Namespace, folder: Path, card, data) -> int:
@@ -263,7 +265,7 @@ def print_report(metrics: dict, affect: dict) -> None:
 def _export_options(parser: argparse.ArgumentParser) -> None:
     add_data_options(parser)
     parser.add_argument("network", type=Path, help="a .keras file, e.g. runs/fast/last.keras")
-    parser.add_argument("--out", type=Path, required=True, help="model folder to write")
+    parser.add_argument("--out", type=Path, required=True, help="new model folder to write")
     parser.add_argument("--size", type=positive, default=48, help="side of the input, px")
     parser.add_argument(
         "--format", nargs="+", default=["onnx"], choices=[suffix[1:] for suffix in WRITERS]

@@ -17,7 +17,8 @@ from builder_tools.cli.release import (
     need_study,
     print_report,
 )
-from builder_tools.cli.verb import Verb, positive
+from builder_tools.cli.verb import Verb, positive, seed
+from builder_tools.fields import read_json_object
 from builder_tools.tasks import KEEP, MONITORS, TASKS
 from builder_tools.training.optimizers import OPTIMIZERS, PRECISIONS, SCHEDULES
 
@@ -121,7 +122,7 @@ def _add_schedule_options(group) -> None:
         "--decay-rate", type=float, help="of the exponential schedule, an epoch (default: 0.9)"
     )
     group.add_argument("--weight-decay", type=float, help="default: 0.05")
-    group.add_argument("--seed", type=int, help="default: 0")
+    group.add_argument("--seed", type=seed, help="default: 0")
     group.add_argument(
         "--patience", type=positive, help="early stopping, epochs a phase (default: none)"
     )
@@ -202,12 +203,18 @@ def teaching(options: argparse.Namespace):
 
     named = [teacher.partition("=") for teacher in options.teachers]
     weighted = any(weight for _, _, weight in named)
+    try:
+        weights = tuple(float(weight or 1) for _, _, weight in named) if weighted else ()
+    except ValueError:
+        raise ValueError(
+            f"Expected --teachers as MODEL or MODEL=WEIGHT. Received: {options.teachers}."
+        ) from None
     return Teaching(
         soft=options.labels == "soft",
         original_share=options.original_share,
         teachers=tuple(name for name, _, _ in named),
         teacher_share=options.teacher_share if options.teachers else 0.0,
-        teacher_weights=tuple(float(weight or 1) for _, _, weight in named) if weighted else (),
+        teacher_weights=weights,
         match=options.match_teachers,
         unlabelled=tuple(map(str, options.unlabelled)),
     )
@@ -217,6 +224,11 @@ def _run_train(options: argparse.Namespace) -> None:
     need_study()
     from builder_tools.release import save_figures, train_and_ship
 
+    if options.name == ".." or Path("models", options.name).name != options.name:
+        raise ValueError(
+            f"Expected --name as the name of one folder in --models. Received: {options.name!r}. "
+            "Say with --models where that lies."
+        )
     run_folder = options.run_folder or RUNS / options.name
     shipped = train_and_ship(
         training_config(options),
@@ -244,13 +256,12 @@ def _run_train(options: argparse.Namespace) -> None:
 def training_config(options: argparse.Namespace):
     """Return the configuration of --config, or the default one, with what was said changed."""
     import dataclasses
-    import json
 
     from builder_tools.training import TrainingConfig
 
     base = TrainingConfig()
     if options.config:
-        base = TrainingConfig.from_dict(json.loads(options.config.read_text(encoding="utf-8")))
+        base = TrainingConfig.from_dict(read_json_object(options.config))
     plain = {field.name for field in dataclasses.fields(base)} - {"stages", "head", "augmentation"}
     changes = {n: v for n, v in vars(options).items() if n in plain and v is not None}
     if options.stages is not None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from builder_tools.augmentation.strength import AUGMENTATIONS
 from builder_tools.cli.reading import add_data_options, reading_options
 from builder_tools.cli.release import RUNS, add_reports_option, need_study
-from builder_tools.cli.verb import Verb, positive
+from builder_tools.cli.verb import Verb, positive, seed
+from builder_tools.fields import read_json_object
 from builder_tools.training.optimizers import OPTIMIZERS, PRECISIONS, SCHEDULES
 
 OBJECTIVES = {"macro-f1": "val_macro_f1", "accuracy": "val_accuracy"}
@@ -28,7 +29,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--folder", type=Path, help="default: runs/tune/NETWORK; goes on there")
     parser.add_argument("--overwrite", action="store_true", help="remove the search in the folder")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=seed, default=0)
     add_reports_option(parser)
     _budget_options(parser.add_argument_group("budget of a trial"))
     space = parser.add_argument_group("what is tuned; one name pins it")
@@ -135,7 +136,6 @@ def _search(options: argparse.Namespace, hypermodel, train, valid, folder: Path)
 def _row(options: argparse.Namespace, result, faces: int) -> dict:
     """Return the row of a search in the log of runs: budget, seed, machine, its best trial."""
     import datetime
-    import json
 
     from builder_tools.machine import hardware
 
@@ -156,7 +156,7 @@ def _row(options: argparse.Namespace, result, faces: int) -> dict:
         "train_faces": faces,
         "size": result.best.stages[-1].size,
         "seed": options.seed,
-        "commit": json.loads(begun.read_text())["commit"],
+        "commit": read_json_object(begun).get("commit", "unknown"),
         "precision": result.best.precision,
         "epochs": result.best.epochs,
         "minutes": round(float(result.trials["seconds"].sum()) / 60, 1),

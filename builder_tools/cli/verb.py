@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder_tools.fields import MOST_SEED
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,24 @@ def tell_defaults(parser: argparse.ArgumentParser) -> None:
 def counted(number: int, word: str) -> str:
     """Return a number of things: `1 frame`, `2 frames`."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def folder_to_write(text: str) -> Path:
+    """Parse a folder that may be made, so that its want is not found after the work."""
+    path = Path(text)
+    file = next((place for place in (path, *path.parents) if place.is_file()), None)
+    if file is not None:
+        raise argparse.ArgumentTypeError(f"expected a folder, and {file} is a file")
+    return path
+
+
+def seed(text: str) -> int:
+    """Parse a seed, a whole number from 0 on."""
+    if not text.isdecimal() or int(text) > MOST_SEED:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number in 0...{MOST_SEED}, received {text!r}"
+        )
+    return int(text)
 
 
 def positive(text: str) -> int:

@@ -153,7 +153,7 @@ def list_class_folders(
             f"Expected class folders named after one of {list(wanted)} in {root}. "
             f"Received: {unknown}. Rename them, or say what they are: --classes NAME=CLASS."
         )
-    say_classes({folder.name: name for folder, name in found})
+    say_classes({folder.name: name for folder, name in found}, classes)
     rows = [(path, name, folder.split) for folder, name in found for path in folder.paths]
     paths, names_of_emotions, splits = zip(*rows, strict=True)
     names = [path.relative_to(root).as_posix() for path in paths]

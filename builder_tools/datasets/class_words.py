@@ -52,8 +52,17 @@ def parse_classes(texts: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def say_classes(meant: Mapping[str, str]) -> None:
-    """Log, once a data set, which of its words are read as another; nothing if none is."""
+def say_classes(meant: Mapping[str, str], classes: Mapping[str, str]) -> None:
+    """Log, once a data set, which of its words are read as another, and what was asked in vain.
+
+    Args:
+        meant: The words that are there -> their classes.
+        classes: What was asked for, as in `class_of`.
+    """
+    there = {word.casefold() for word in meant}
+    absent = [name for name in classes if name.casefold() not in there]
+    if absent:
+        logger.warning("classes: %s asked for, and not there", ", ".join(map(repr, absent)))
     changed = [f"{word} = {name}" for word, name in sorted(meant.items()) if word != name]
     if changed:
         logger.info("classes: %s (--classes NAME=CLASS changes that)", ", ".join(changed))

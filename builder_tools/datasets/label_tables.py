@@ -98,7 +98,7 @@ def list_label_table(
     named = [class_of(word, None, classes) for word in words]
     if not {name for name in named if name} <= set(NINE_EMOTIONS):
         named = [as_written(word, classes) for word in words]
-    say_classes(dict(zip(words, named, strict=True)))
+    say_classes(dict(zip(words, named, strict=True)), classes)
     kept = np.array([bool(name) for name in named])
     emotions = [name for name in named if name]
     own = (
@@ -129,7 +129,10 @@ def _read(file: Path) -> pd.DataFrame:
             file, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=_separator(file)
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"Expected a csv in UTF-8: {file}. {error}.") from error
+        said = str(error).strip().removesuffix(".")
+        raise ValueError(f"Expected a csv in UTF-8: {file}. {said}.") from error
+    if rows.empty:
+        raise ValueError(f"Expected a row for each image in {file}. Received: none.")
     return rows.fillna("").rename(columns=lambda name: str(name).strip())
 
 

@@ -26,6 +26,21 @@ def check_new_folder(path: str | Path) -> Path:
     return path
 
 
+def check_folder_outside(path: str | Path, source: str | Path) -> Path:
+    """Return the path of a folder that may be written and is not in what is read.
+
+    Raises:
+        FileExistsError: If something is there.
+        ValueError: If it is in the source.
+    """
+    path, source = check_new_folder(path), Path(source)
+    if source.resolve() in (path.resolve(), *path.resolve().parents):
+        raise ValueError(
+            f"Expected an output folder outside {source}, which is left as it is. Received: {path}."
+        )
+    return path
+
+
 def followed(path: Path) -> Path:
     """Return where a link leads, which need not be there yet; else the path as it is."""
     return path.resolve() if path.is_symlink() else path

@@ -62,6 +62,19 @@ class ImageTable:
             table, images = table.assign(index=np.arange(len(table))), images[indices]
         return ImageTable(table, self.emotions, images)
 
+    def readable(self) -> tuple[ImageTable, dict[str, str]]:
+        """Return the images that can be read, and of the others the names and what is wrong.
+
+        Each file is read once for it.
+        """
+        wrong = {}
+        for row in np.flatnonzero(self.table["index"].to_numpy(np.int64) < 0):
+            try:
+                self.image(row)
+            except (OSError, ValueError) as error:
+                wrong[str(self.table["name"].iat[row])] = str(error)
+        return self.rows(~self.table["name"].isin(list(wrong)).to_numpy()), wrong
+
     def split(self, name: str) -> ImageTable:
         """Return the images of one split: train, valid or test."""
         if name not in SPLITS:

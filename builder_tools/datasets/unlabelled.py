@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path, PurePath, PurePosixPath
 
 import cv2
 import numpy as np
 
 from builder_tools.media import IMAGE_SUFFIXES, read_image, resize_square
+
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
+"""What reading from a zip raises that was changed, or wants a password."""
+_SHOWN = 5
 
 
 def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.ndarray:
@@ -25,36 +31,49 @@ def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.n
 
     Raises:
         FileNotFoundError: If a place is not there.
-        ValueError: If a place holds no image, or one that cannot be read: says which.
+        ValueError: If a place holds no image, or some that cannot be read: says which.
     """
-    faces = []
+    faces, unread = [], []
     for place in places:
-        before = len(faces)
-        for name, content in _image_files(Path(place)):
+        before = len(faces) + len(unread)
+        for name, read in _image_files(Path(place)):
             try:
-                image = read_image(content)
-            except (OSError, ValueError) as error:
-                raise ValueError(
-                    f"Expected images in {place}. Received: {name}: {error}"
-                ) from error
+                image = read_image(read())
+            except (*_DAMAGED, OSError, ValueError) as error:
+                unread.append(f"{place}: {name}: {error}")
+                continue
             image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if grey else image
             faces.append(resize_square(image, size_px))
-        if len(faces) == before:
+        if len(faces) + len(unread) == before:
             raise ValueError(f"Expected faces in {place}. Received: no image there.")
+    if unread:
+        more = f"\nand {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
+        raise ValueError(
+            f"Expected images that can be read, or none of these {len(unread)}:\n"
+            + "\n".join(unread[:_SHOWN])
+            + more
+        )
     return np.stack(faces)
 
 
-def _image_files(place: Path) -> Iterator[tuple[str, bytes]]:
+def _image_files(place: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Yield the name of each image and what reads it; what systems hide is none."""
     if not place.exists():
         raise FileNotFoundError(f"Expected a folder or zip of faces. Received: {place}, not there.")
     if place.is_dir():
         for path in sorted(place.rglob("*")):
-            if path.suffix.lower() in IMAGE_SUFFIXES:
-                yield str(path.relative_to(place)), path.read_bytes()
+            name = path.relative_to(place)
+            if _is_image(name) and not path.is_dir():
+                yield str(name), path.read_bytes
         return
     if not zipfile.is_zipfile(place):
         raise ValueError(f"Expected a folder or zip of faces. Received: {place}, neither.")
     with zipfile.ZipFile(place) as archive:
         for name in sorted(archive.namelist()):
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                yield name, archive.read(name)
+            if _is_image(PurePosixPath(name)) and not name.endswith("/"):
+                yield name, partial(archive.read, name)
+
+
+def _is_image(name: PurePath) -> bool:
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
+    return name.suffix.lower() in IMAGE_SUFFIXES and not hidden

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ class CrossJudgement:
         restricted: The prediction is the most probable of the classes that both know.
         left_out: Class of the data set that the model does not know -> its number of images.
         found: Share of the images in which a face was found; None where none was looked for.
+        unreadable: Name of an image that could not be read -> why; it is not judged.
     """
 
     name: str
@@ -32,6 +33,7 @@ class CrossJudgement:
     restricted: Evaluation
     left_out: Mapping[str, int]
     found: float | None = None
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the judgement as JSON values."""
@@ -44,6 +46,7 @@ class CrossJudgement:
             "accuracy_free": free["accuracy"],
             "accuracy_free_95": free["accuracy_95"],
             **self.restricted.to_dict(),
+            **({"unreadable": dict(self.unreadable)} if self.unreadable else {}),
         }
 
 

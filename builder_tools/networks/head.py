@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from builder_tools.fields import is_list_of, is_number_in, is_whole_in
 from builder_tools.tasks import NUM_AFFECT, TASKS
 
 POOLINGS: dict[str, type[keras.Layer]] = {
@@ -45,10 +46,12 @@ class Head:
             raise ValueError(f"Expected task of {list(TASKS)}. Received: {self.task!r}.")
         if self.pooling not in POOLINGS:
             raise ValueError(f"Expected pooling of {list(POOLINGS)}. Received: {self.pooling!r}.")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"Expected dropout in [0, 1). Received: {self.dropout}.")
-        if any(width < 1 for width in self.dense):
-            raise ValueError(f"Expected dense widths >= 1. Received: {self.dense}.")
+        if not is_number_in(0, 1)(self.dropout) or self.dropout == 1:
+            raise ValueError(f"Expected dropout in [0, 1). Received: {self.dropout!r}.")
+        if not is_list_of(is_whole_in(1))(self.dense):
+            raise ValueError(
+                f"Expected dense widths >= 1, whole numbers in a tuple. Received: {self.dense!r}."
+            )
 
 
 def with_head(backbone: keras.Model, head: Head, num_classes: int, *, name: str) -> keras.Model:

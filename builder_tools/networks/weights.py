@@ -39,7 +39,8 @@ def load_backbone_weights(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no weights file, or one of another network: says where they differ.
+        ValueError: If it is no weights file, or one of another network (says where they differ),
+            or weights are not finite.
     """
     path = Path(path)
     if not path.is_file():
@@ -48,6 +49,49 @@ def load_backbone_weights(
     if path.suffix not in known:
         raise ValueError(f"Expected weights as one of {tuple(known)}. Received: {path.name}.")
     known[path.suffix](backbone, path)
+    if not all(np.isfinite(weights).all() for weights in backbone.get_weights()):
+        raise ValueError(f"Expected finite weights in {path}. Received: NaN or infinity.")
+
+
+def read_network(path: str | Path) -> keras.Model:
+    """Return the network in a `.keras` file (or a whole one in an `.h5` file), not compiled.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds no network, or was cut or changed.
+    """
+    path = Path(path)
+    if path.suffix not in (".keras", ".h5"):
+        raise ValueError(f"Expected a network as a .keras file. Received: {path}.")
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected a network. Received: no such file as {path}.")
+    if path.suffix == ".keras":
+        expect_whole(path)
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        raise ValueError(
+            f"Expected a network that Keras {keras.__version__} can read in {path}. Received: "
+            f"{_first_line(error)}"
+        ) from error
+
+
+def expect_whole(path: Path) -> None:
+    """Refuse a `.keras` file that is none, or was cut or changed.
+
+    Raises:
+        ValueError: Says what is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        damaged = str(error)
+    if damaged:
+        raise ValueError(
+            f"Expected a whole .keras file. Received: {path}, which is none, or was cut or "
+            f"changed ({damaged})."
+        )
 
 
 def load_fetched(
@@ -150,17 +194,7 @@ def explained_offline(network: str, source: str) -> Iterator[None]:
 
 
 def _load_keras_file(backbone: keras.Model, path: Path) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        damaged = str(error)
-    if damaged:
-        raise ValueError(
-            f"Expected a whole .keras file. Received: {path}, which is none, or was cut or "
-            f"changed ({damaged})."
-        )
-    source, expected = keras.saving.load_model(path, compile=False), _shapes(backbone)
+    source, expected = read_network(path), _shapes(backbone)
     if any(layer.name == "backbone" for layer in source.layers):
         source = source.get_layer("backbone")
     elif _shapes(source) != expected and isinstance(source.layers[-1], keras.layers.Dense):

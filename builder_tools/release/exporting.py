@@ -13,6 +13,7 @@ import numpy as np
 
 from builder_tools.cards import write_card
 from builder_tools.classifier import EmotionClassifier
+from builder_tools.datasets.new_folder import check_new_folder
 from builder_tools.datasets.table import ImageTable
 from builder_tools.export import Export, export_model
 from builder_tools.media import resize_faces
@@ -54,7 +55,7 @@ def export_network(
 
     Args:
         network: A network from `(n, size, size, 3)` RGB 0...255 to probabilities.
-        folder: Where to.
+        folder: Where to; new or empty.
         size: Side of the deployed input, px.
         suffixes: Files to write; the first is deployed.
         emotions: Class order; that of the data set if None.
@@ -65,12 +66,28 @@ def export_network(
 
     Returns:
         The `Export`: card and parity.
+
+    Raises:
+        FileExistsError: If the folder holds something.
+        ValueError: If it is no network, or none of so many emotions; or as `export_model`.
     """
-    import keras
+    from builder_tools.networks import read_network
 
     network = Path(network)
+    check_new_folder(folder)
+    if int8 and next(iter(suffixes), None) != ".onnx":
+        raise ValueError(
+            "Expected .onnx as the first file of an int8 export: it is what is made into 8 bits. "
+            f"Received: {list(suffixes)}."
+        )
     table = load_data(data, source, **(reading or {}))
-    model = keras.models.load_model(network, compile=False)
+    model = read_network(network)
+    names = tuple(emotions or table.emotions)
+    if model.output_shape[-1] != len(names):
+        raise ValueError(
+            f"Expected names for the {model.output_shape[-1]} outputs of {network}. Received: "
+            f"{list(names)}. Say them with --emotions in their order, or use the data it learnt."
+        )
     training: dict[str, Any] = {"network_file": network.name}
     if is_run(network):
         training = data_record(table, data) | run_record(network.parent)
@@ -80,7 +97,7 @@ def export_network(
         parity_faces(table, size),
         load=one_sided,
         suffixes=suffixes,
-        emotions=tuple(emotions or table.emotions),
+        emotions=names,
         training=training,
         preprocessing=_preprocessing(model),
         **card_words(

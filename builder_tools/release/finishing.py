@@ -12,6 +12,7 @@ import pandas as pd
 
 from builder_tools.card_text import card_markdown
 from builder_tools.cards import ModelCard, write_card
+from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.identity import names_also_in_train
 from builder_tools.datasets.new_folder import new_folder
 from builder_tools.datasets.table import ImageTable
@@ -112,8 +113,10 @@ def quantize_model(
         FileExistsError: If `out` is not empty.
     """
     source, out = Path(source), Path(out)
+    if "int8" in EmotionClassifier(source).card.training:
+        raise ValueError(f"Expected a float32 model in {source}. Received: one that is int8.")
     with new_folder(out) as place:
-        for path in source.iterdir():
+        for path in filter(Path.is_file, source.iterdir()):
             shutil.copyfile(path, place / path.name)
         write_card(place, replace(ModelCard.read(place), name=out.name))
         card, judgements = finish_model(place, table, int8=True, labels=labels)

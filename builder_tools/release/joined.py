@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from builder_tools.cards import ModelCard, file_sha256, write_card
+from builder_tools.cards import ModelCard, file_sha256, verify_files, write_card
 from builder_tools.datasets.new_folder import new_folder
 from builder_tools.datasets.table import ImageTable
 from builder_tools.ensemble import ensemble_onnx, relative_shares
@@ -45,12 +45,15 @@ def join_models(
         The card as written, and the judgements by protocol.
 
     Raises:
-        ValueError: If the models do not go together; nothing is written then.
+        ValueError: If the models do not go together, or a file is not the one of its card;
+            nothing is written then.
         FileExistsError: If `out` is not empty.
     """
     folders = [Path(source) for source in sources]
     cards = [ModelCard.read(folder) for folder in folders]
     _expect_alike(cards)
+    for folder, card in zip(folders, cards, strict=True):
+        verify_files(folder, card, [card.file])
     record = _record(cards, shares)
     with new_folder(Path(out)) as place:
         files = [folder / card.file for folder, card in zip(folders, cards, strict=True)]
@@ -124,6 +127,12 @@ def _expect_alike(cards: Sequence[ModelCard]) -> None:
         raise ValueError(
             "Expected at least two models of emotions as ONNX files, of one class order. "
             f"Received: {told}."
+        )
+    untold = [card.name for card in cards if not set(SHARED) <= set(card.training)]
+    if untold:
+        raise ValueError(
+            f"Expected cards that tell what their models were trained on ({', '.join(SHARED)}). "
+            f"Received: {untold} without. Export them from the folders of their runs."
         )
     for name in SHARED:
         if len({str(card.training.get(name)) for card in cards}) > 1:

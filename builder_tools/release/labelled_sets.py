@@ -83,6 +83,8 @@ def judge_on(
 ) -> list[CrossJudgement]:
     """Judge a model on labelled sets, each on the classes that both know.
 
+    Images that cannot be read are left out, and told in the judgement.
+
     Args:
         model: A model's name, folder, or the loaded model.
         sets: Of `labelled_set`.
@@ -101,12 +103,21 @@ def judge_on(
             f"Expected a model with a balanced decision. The card of {classifier.card.name!r} "
             "holds none; leave out the decision."
         )
-    judged = []
     for each in sets:
-        words = each.images.table["emotion"].tolist()
         # Refuses sets without a common class before hours of reading.
+        words = each.images.table["emotion"].tolist()
         blank = np.ones((len(words), len(classifier.emotions)))
         judge_common(each.name, words, blank, classifier.emotions)
+    judged = []
+    for whole in sets:
+        images, unreadable = whole.images.readable()
+        if not len(images):
+            raise ValueError(
+                f"Expected images of {whole.name} that can be read. Received: "
+                f"{'; '.join(list(unreadable.values())[:3])}"
+            )
+        each = LabelledSet(whole.name, images)
+        words = images.table["emotion"].tolist()
         probabilities, found = predict_table(classifier, each.images), None
         if detector is not None:
             probabilities, found = _through_detector(classifier, detector, each, probabilities)
@@ -116,9 +127,8 @@ def judge_on(
             probabilities = relative_by_person(probabilities, classifier.emotions, persons, calm)
         if decision == "balanced":
             probabilities = apply_decision(probabilities, classifier.emotions, biases)
-        judged.append(
-            judge_common(each.name, words, probabilities, classifier.emotions, found=found)
-        )
+        one = judge_common(each.name, words, probabilities, classifier.emotions, found=found)
+        judged.append(replace(one, unreadable=unreadable))
     return judged
 
 

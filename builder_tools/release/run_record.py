@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from builder_tools.datasets.identity import data_sha256
 from builder_tools.datasets.table import SPLITS, ImageTable
+from builder_tools.fields import check_keys, read_json_object
 from builder_tools.machine import hardware
-from builder_tools.release.teachers import TEACHING_FILE, reservations
+from builder_tools.release.teachers import reservations, teaching_in
 
 CONFIG_FILE, HISTORY_FILE = "config.json", "history.csv"
 
@@ -36,13 +35,18 @@ def run_record(folder: str | Path) -> dict[str, Any]:
 
     Args:
         folder: Of the run, with `config.json` and `history.csv`.
+
+    Raises:
+        ValueError: If one of its files is damaged; names it.
     """
+    from builder_tools.training.checkpoints import read_history
+
     folder = Path(folder)
-    config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    history = pd.read_csv(folder / HISTORY_FILE)
-    told = folder / TEACHING_FILE
+    config = read_json_object(folder / CONFIG_FILE)
+    check_keys(str(folder / CONFIG_FILE), config, config, ("seed", "commit"))
+    history = read_history(folder / HISTORY_FILE)
     record = {
-        "teaching": json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {},
+        "teaching": teaching_in(folder),
         "seed": config["seed"],
         "commit": config["commit"],
         "budget": {

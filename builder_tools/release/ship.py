@@ -23,13 +23,13 @@ from builder_tools.release.affect import (
 from builder_tools.release.data import load_data
 from builder_tools.release.exporting import export_run
 from builder_tools.release.finishing import finish_model
-from builder_tools.release.run_record import data_record, run_record
+from builder_tools.release.run_record import CONFIG_FILE, data_record, run_record
 from builder_tools.release.targets import (
     Teaching,
     matching_teacher,
     taught_samples,
 )
-from builder_tools.release.teachers import TEACHING_FILE
+from builder_tools.release.teachers import TEACHING_FILE, teaching_in
 from builder_tools.tasks import TASKS
 
 
@@ -103,6 +103,7 @@ def train_on_table(
     Raises:
         ValueError: If labels are missing, or given to a network of emotions; and if the model
             folder cannot be written.
+        ValueError: If the run was begun with other targets.
         FileExistsError: If the model folder holds a model of another run.
     """
     from builder_tools.networks.head import divide_by_weights
@@ -113,10 +114,7 @@ def train_on_table(
     labels = read_label_files(va_labels) if va_labels else None
     _expect_writable(Path(model_folder), Path(run_folder))
     train_part, valid_part = _training_parts(config, table, teaching, labels)
-    taught = teaching.to_dict()
-    Path(run_folder).mkdir(parents=True, exist_ok=True)
-    with replacing(Path(run_folder) / TEACHING_FILE) as partial:
-        partial.write_text(json.dumps(taught, indent=2), encoding="utf-8")
+    _note_teaching(Path(run_folder), teaching)
     size_px = train_part.images.shape[1]
     teacher = matching_teacher(table, teaching, size_px=size_px)
     options = {"tensorboard": tensorboard, "teacher": teacher}
@@ -160,6 +158,23 @@ def _training_parts(config, table: ImageTable, teaching: Teaching, labels):
     )
 
 
+def _note_teaching(run_folder: Path, teaching: Teaching) -> None:
+    """Write what the run's network is taught, or compare with what it was taught so far."""
+    taught = json.loads(json.dumps(teaching.to_dict()))
+    earlier = teaching_in(run_folder)
+    if earlier and earlier != taught and (run_folder / "last.keras").is_file():
+        changed = {name for name in {**earlier, **taught} if earlier.get(name) != taught.get(name)}
+        raise ValueError(
+            f"Expected the targets that the run in {run_folder} was begun with: "
+            f"{ {name: earlier.get(name) for name in sorted(changed)} }. Received: "
+            f"{ {name: taught.get(name) for name in sorted(changed)} }. Use those to go on, or "
+            "name another folder."
+        )
+    run_folder.mkdir(parents=True, exist_ok=True)
+    with replacing(run_folder / TEACHING_FILE) as partial:
+        partial.write_text(json.dumps(taught, indent=2), encoding="utf-8")
+
+
 def _expect_labels(task: str, va_labels: Sequence[str | Path], teaching: Teaching) -> None:
     """Refuse labels without a use, and a use without labels."""
     if TASKS[task].affect != bool(va_labels):
@@ -200,7 +215,7 @@ def save_figures(folder: str | Path, shipped: ShippedModel) -> list[Path]:
 
 def _expect_writable(folder: Path, run_folder: Path) -> None:
     """Find out before hours of training that their result could not be written, or must not be."""
-    if (folder / CARD_FILE).exists() and not run_folder.exists():
+    if (folder / CARD_FILE).exists() and not (run_folder / CONFIG_FILE).is_file():
         raise FileExistsError(
             f"Expected a new model folder, or the run its model is of. {folder} holds a model, "
             f"and there is no run in {run_folder}. Try another --name, or remove the model."

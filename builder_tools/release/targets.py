@@ -14,6 +14,7 @@ from builder_tools.datasets.table import ImageTable
 from builder_tools.datasets.unlabelled import unlabelled_faces
 from builder_tools.evaluation import PROTOCOLS
 from builder_tools.evaluation.protocols import LEFT_OUT
+from builder_tools.fields import is_number
 from builder_tools.media import resize_stack
 from builder_tools.release.teachers import (
     mean_answers,
@@ -70,7 +71,8 @@ class Teaching:
                 f"teachers={list(self.teachers)}, teacher_share={self.teacher_share}."
             )
         weights = self.teacher_weights
-        if weights and (len(weights) != len(self.teachers) or min(weights) <= 0):
+        positive = all(is_number(weight) and weight > 0 for weight in weights)
+        if weights and (len(weights) != len(self.teachers) or not positive):
             raise ValueError(
                 f"Expected a weight above 0 for each of {len(self.teachers)} teachers, or none. "
                 f"Received: {list(weights)}."

@@ -17,6 +17,7 @@ from builder_tools import __version__
 from builder_tools.assets import cache_folder
 from builder_tools.cards import ModelCard, file_sha256, find_model
 from builder_tools.classifier import EmotionClassifier
+from builder_tools.fields import read_json_object
 from builder_tools.media import replacing, resize_faces
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def mean_answers(
     Raises:
         ValueError: If a teacher knows other classes.
     """
-    from builder_tools.training.features import content_hash
+    from builder_tools.training.features import content_hash, kept_array
 
     shares = np.asarray(weights, np.float64) / np.sum(weights)
     seen = content_hash(face for chunk in _chunks(faces) for face in chunk)
@@ -61,7 +62,8 @@ def mean_answers(
         about = [__version__, teacher_record(name), list(emotions), seen]
         key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
         file = cache_folder() / "answers" / f"{key}.npy"
-        total += share * (np.load(file) if file.is_file() else _asked(name, emotions, faces, file))
+        kept = kept_array(file, total.shape)
+        total += share * (_asked(name, emotions, faces, file) if kept is None else kept)
     return total
 
 
@@ -121,9 +123,14 @@ def teaching_of(name: str) -> dict:
     if name in EXPRESSION_NETWORKS:
         return {}
     if name.endswith(".keras"):
-        file = Path(name).with_name(TEACHING_FILE)
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return teaching_in(Path(name).parent)
     return dict(ModelCard.read(find_model(name)).training.get("teaching", {}))
+
+
+def teaching_in(folder: Path) -> dict:
+    """Return what the network of a run's folder is taught; {} where nothing says it."""
+    file = folder / TEACHING_FILE
+    return read_json_object(file) if file.is_file() else {}
 
 
 def reservations(teaching: Mapping) -> list[str]:
@@ -196,6 +203,7 @@ def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
     """Return a teacher from faces of one size to probabilities in the order of `emotions`."""
     import keras
 
+    from builder_tools.networks import read_network
     from builder_tools.networks.teachers import EXPRESSION_NETWORKS, placed
 
     if name in EXPRESSION_NETWORKS:
@@ -213,7 +221,7 @@ def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
             "Keras network. Received: no such file. Take a model that keeps one (those of shipped "
             "models are in a clone of the repository only), or leave --match-teachers out."
         )
-    network = keras.saving.load_model(path, compile=False)
+    network = read_network(path)
     inside = inside or network.input_shape[1] or size_px
     inputs = keras.Input((size_px, size_px, 3))
     seen = inputs
@@ -226,4 +234,9 @@ def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
 def _size_of_run(network: Path) -> int | None:
     """Return the side that a run's network was trained at last, None for other files."""
     begun = network.with_name("config.json")
-    return json.loads(begun.read_text())["stages"][-1]["size"] if begun.is_file() else None
+    if not begun.is_file():
+        return None
+    try:
+        return int(read_json_object(begun)["stages"][-1]["size"])
+    except (KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"Expected {begun} to tell the stages of a run. It is damaged.") from error

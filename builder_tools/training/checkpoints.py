@@ -15,10 +15,13 @@ import keras
 import numpy as np
 import pandas as pd
 
+from builder_tools.fields import is_whole, read_json_object
 from builder_tools.machine import clone, hardware
+from builder_tools.networks.weights import expect_whole
 from builder_tools.tasks import MONITORS
 from builder_tools.training.config import TrainingConfig
 
+HISTORY_FILE = "history.csv"
 PROGRESS_ENTRY = "progress.json"
 """A file inside `last.keras` that says how far the run has come: they cannot disagree."""
 
@@ -45,10 +48,17 @@ class RunFolder:
         What a run begun by earlier code does not say has its default.
 
         Raises:
-            ValueError: If the folder holds a run of another configuration.
+            ValueError: If the folder holds a run of another configuration, or one that does not
+                say what it was begun with.
         """
         file = self.folder / "config.json"
         if not file.is_file():
+            if self.last.exists():
+                raise ValueError(
+                    f"Expected {file} to say what {self.last.name} beside it was begun with. There "
+                    "is no such file. Name another folder to train, or use `builder-tools export` "
+                    "to deploy the network."
+                )
             self.folder.mkdir(parents=True, exist_ok=True)
             begun = {
                 **config.to_dict(),
@@ -58,7 +68,7 @@ class RunFolder:
                 "machine": hardware(),
             }
             _write_text(file, json.dumps(begun, indent=2))
-        begun = json.loads(file.read_text())
+        begun = read_json_object(file)
         earlier = TrainingConfig.from_dict(
             {field.name: begun[field.name] for field in fields(config) if field.name in begun}
         ).to_dict()
@@ -83,10 +93,12 @@ class RunFolder:
             faces: How many faces those are.
 
         Raises:
-            ValueError: If the run was begun with other data, or `last.keras` is not one of a run.
+            ValueError: If the run was begun with other data, `last.keras` is not one of a run, or
+                it or the history is damaged.
         """
         if not self.last.is_file():
             return 0
+        expect_whole(self.last)
         with zipfile.ZipFile(self.last) as archive:
             if PROGRESS_ENTRY not in archive.namelist():
                 raise ValueError(
@@ -101,12 +113,18 @@ class RunFolder:
                 f"{steps} steps an epoch; it was begun with {progress['faces']} and "
                 f"{progress['steps']}. Use the same data to go on, or name another folder."
             )
-        return progress["epochs_done"]
+        done = progress["epochs_done"]
+        if done - 1 not in [row["epoch"] for row in self.history()]:
+            raise ValueError(
+                f"Expected a row for each of {done} epochs in {self.folder / HISTORY_FILE}. The "
+                "last one is not there. Put the file back, or name another folder."
+            )
+        return done
 
     def history(self) -> list[dict]:
         """Return a row for each epoch so far."""
-        file = self.folder / "history.csv"
-        return pd.read_csv(file).to_dict("records") if file.is_file() else []
+        file = self.folder / HISTORY_FILE
+        return read_history(file).to_dict("records") if file.is_file() else []
 
     def add(self, row: dict, network: keras.Model, config: TrainingConfig, data: dict) -> None:
         """Keep an epoch: its row of history first, then the network, each atomically.
@@ -121,7 +139,7 @@ class RunFolder:
             data: `faces` and `steps`, to know the data again.
         """
         rows = [*(r for r in self.history() if r["epoch"] < row["epoch"]), row]
-        _write_text(self.folder / "history.csv", pd.DataFrame(rows).to_csv(index=False))
+        _write_text(self.folder / HISTORY_FILE, pd.DataFrame(rows).to_csv(index=False))
         finished = int(row["epoch"]) + 1 == config.epochs
         if config.keep == "best" and best_row(rows, config)["epoch"] == row["epoch"]:
             if self.each_epoch:
@@ -172,6 +190,26 @@ class RunFolder:
     def remove(self) -> None:
         """Remove the folder and what is in it."""
         shutil.rmtree(self.folder)
+
+
+def read_history(file: Path) -> pd.DataFrame:
+    """Return the history of a run, a row an epoch.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is damaged; names the file.
+    """
+    try:
+        rows = pd.read_csv(file)
+    except ValueError as error:  # pandas' and of letters that are no UTF-8
+        raise ValueError(f"Expected the history of a run in {file}. Received: {error}.") from error
+    wanted = ["epoch", "seconds"]
+    if not set(wanted) <= set(rows) or not all(map(is_whole, rows["epoch"].tolist())):
+        raise ValueError(
+            f"Expected the history of a run in {file}, with the columns {wanted}. Received: "
+            f"{list(rows)[:5]}. Put the file back, or name another folder."
+        )
+    return rows
 
 
 def best_row(rows: list[dict], config: TrainingConfig) -> dict:

@@ -5,11 +5,21 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from builder_tools.augmentation import AugmentationStrength
+from builder_tools.fields import (
+    MOST_SEED,
+    is_flag,
+    is_list_of,
+    is_nothing_or,
+    is_number,
+    is_number_in,
+    is_text,
+    is_whole_in,
+)
 from builder_tools.networks import NETWORKS, Head
 from builder_tools.tasks import KEEP, MONITORS, TASKS
 from builder_tools.training.optimizers import OPTIMIZERS, PRECISIONS, SCHEDULES
@@ -146,18 +156,16 @@ class TrainingConfig:
             "precision": PRECISIONS,
         }
         for name, names in known.items():
-            if getattr(self, name) not in names:
+            if getattr(self, name) not in list(names):
                 raise ValueError(
                     f"Expected {name} of {list(names)}. Received: {getattr(self, name)!r}."
                 )
-        if not self.stages or min(min(s.size, s.epochs) for s in self.stages) < 1:
-            raise ValueError(f"Expected stages of at least 1 px and 1 epoch. Got: {self.stages}.")
+        self._expect_numbers()
         if self.input_size is None and not NETWORKS[self.network].any_size:
             raise ValueError(
                 f"Expected one image size: {self.network!r} is built for a fixed one. "
                 f"Received: {[stage.size for stage in self.stages]} px."
             )
-        self._expect_numbers()
         self._expect_task()
         self._expect_cacheable()
 
@@ -197,16 +205,21 @@ class TrainingConfig:
         if unknown:
             raise ValueError(f"Expected names of {sorted(known)}. Received: {unknown}.")
         values = dict(values)
-        if "stages" in values:
-            values["stages"] = tuple(Stage(**stage) for stage in values["stages"])
-        if "head" in values:
-            head = dict(values["head"])
-            values["head"] = Head(**{**head, "dense": tuple(head.get("dense", ()))})
-        if "augmentation" in values:
-            ranges = values["augmentation"].items()
-            values["augmentation"] = AugmentationStrength(
-                **{k: tuple(v) if isinstance(v, list) else v for k, v in ranges}
-            )
+        try:
+            if "stages" in values:
+                values["stages"] = tuple(Stage(**stage) for stage in values["stages"])
+            if "head" in values:
+                head = dict(values["head"])
+                values["head"] = Head(**{**head, "dense": tuple(head.get("dense", ()))})
+            if "augmentation" in values:
+                ranges = dict(values["augmentation"]).items()
+                values["augmentation"] = AugmentationStrength(
+                    **{k: tuple(v) if isinstance(v, list) else v for k, v in ranges}
+                )
+        except TypeError as error:
+            raise ValueError(
+                f"Expected stages, head and augmentation as to_dict writes them. Received: {error}."
+            ) from error
         return cls(**values)
 
     def to_dict(self) -> dict:
@@ -214,34 +227,14 @@ class TrainingConfig:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
     def _expect_numbers(self) -> None:
-        lowest = {"batch_size": 1, "warmup_epochs": 0, "focal_gamma": 0, "weight_decay": 0}
-        lowest |= {"mixup": 0, "cutmix": 0, "affect_weight": 0, "ccc_weight": 0, "mse_weight": 0}
-        lowest["feature_copies"] = 0
-        for name, least in lowest.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"Expected {name} >= {least}. Received: {getattr(self, name)}.")
-        for name in ("learning_rate", "decay_rate"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"Expected {name} in (0, 1]. Received: {getattr(self, name)}.")
-        for name in ("label_smoothing", "ema_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"Expected {name} in [0, 1). Received: {getattr(self, name)}.")
-        if not 0 <= (self.batch_norm_momentum or 0) < 1:
-            raise ValueError(
-                "Expected batch_norm_momentum in [0, 1) or None. "
-                f"Received: {self.batch_norm_momentum}."
-            )
-        if not 0 <= self.degrade <= 1:
-            raise ValueError(f"Expected degrade in [0, 1]. Received: {self.degrade}.")
+        for name, (is_right, words) in _KINDS.items():
+            if not is_right(getattr(self, name)):
+                raise ValueError(f"Expected {name} {words}. Received: {getattr(self, name)!r}.")
         if self.ema_decay and self.patience is not None:
             raise ValueError(
                 "Expected ema_decay without early stopping: an average wants the whole schedule. "
                 f"Received: ema_decay={self.ema_decay}, patience={self.patience}."
             )
-        for name in ("patience", "epoch_faces"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"Expected {name} >= 1 or None. Received: {value}.")
 
     def _expect_cacheable(self) -> None:
         if not self.feature_copies:
@@ -278,6 +271,55 @@ class TrainingConfig:
                 f"Expected no options of emotions for the task 'va'. Received: {given}. Leave "
                 "them out, or use the task 'both'."
             )
+
+
+def _is_stage(value: Any) -> bool:
+    if not isinstance(value, Stage) or not is_list_of(is_whole_in(1))([value.size, value.epochs]):
+        return False
+    return value.trainable in ("all", "head") or is_whole_in(0)(value.trainable)
+
+
+_RATE = (lambda value: is_number(value) and 0 < value <= 1, "in (0, 1]")
+_SHARE_BELOW_1 = (lambda value: is_number(value) and 0 <= value < 1, "in [0, 1)")
+_NOT_NEGATIVE = (is_number_in(0), ">= 0, a finite number")
+_COUNT = (is_whole_in(1), ">= 1, a whole number")
+_COUNT_OR_0 = (is_whole_in(0), ">= 0, a whole number")
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "stages": (
+        lambda value: is_list_of(_is_stage)(value) and bool(value),
+        "as a tuple of Stage of at least 1 px and 1 epoch that train 'all', 'head' or a number of "
+        "last layers",
+    ),
+    "head": (lambda value: isinstance(value, Head), "as a Head"),
+    "augmentation": (
+        lambda value: isinstance(value, AugmentationStrength),
+        "as an AugmentationStrength",
+    ),
+    "weights": (is_nothing_or(is_text), "as the text 'pretrained', the path of a file, or None"),
+    "batch_size": _COUNT,
+    "learning_rate": _RATE,
+    "fine_tune_learning_rate": (is_nothing_or(_RATE[0]), f"{_RATE[1]} or None"),
+    "decay_rate": _RATE,
+    "weight_decay": _NOT_NEGATIVE,
+    "warmup_epochs": _COUNT_OR_0,
+    "focal_gamma": _NOT_NEGATIVE,
+    "label_smoothing": _SHARE_BELOW_1,
+    "class_weight_power": (is_number_in(0, 4), "in [0, 4]"),
+    "balanced_batches": (lambda value: is_flag(value) or is_whole_in(0, 1)(value), "True or False"),
+    "epoch_faces": (is_nothing_or(_COUNT[0]), f"{_COUNT[1]}, or None"),
+    "patience": (is_nothing_or(_COUNT[0]), f"{_COUNT[1]}, or None"),
+    "seed": (is_whole_in(0, MOST_SEED), f"in 0...{MOST_SEED}, a whole number"),
+    "degrade": (is_number_in(0, 1), "in [0, 1]"),
+    "mixup": _NOT_NEGATIVE,
+    "cutmix": _NOT_NEGATIVE,
+    "ema_decay": _SHARE_BELOW_1,
+    "batch_norm_momentum": (is_nothing_or(_SHARE_BELOW_1[0]), f"{_SHARE_BELOW_1[1]} or None"),
+    "feature_copies": _COUNT_OR_0,
+    "affect_weight": _NOT_NEGATIVE,
+    "ccc_weight": _NOT_NEGATIVE,
+    "mse_weight": _NOT_NEGATIVE,
+}
+"""What a field must be, as a check and in words."""
 
 
 def fine_tuning_stages(

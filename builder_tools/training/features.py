@@ -125,7 +125,7 @@ def cached_features(
         below, augmentation_model(config.augmentation), size=size, channels=channels
     )
     for copy, file in enumerate(files):
-        if not file.is_file():
+        if kept_array(file, shape) is None:
             chunks = _computed(model, faces, config, copy=copy, changed=augmented and changed)
             _write(file, chunks, shape, dtype)
         os.utime(file)
@@ -151,6 +151,15 @@ def _chunks(faces: FaceSource | np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the faces in order, each chunk with the row of its first."""
     for start in range(0, len(faces), CHUNK):
         yield start, faces[np.arange(start, min(start + CHUNK, len(faces)))]
+
+
+def kept_array(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return the array in a `.npy` file of a cache, mapped; None where it is absent or damaged."""
+    try:
+        found = np.load(file, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if isinstance(found, np.ndarray) and found.shape == shape else None
 
 
 def content_hash(arrays: Iterable[np.ndarray]) -> str:

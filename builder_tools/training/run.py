@@ -97,10 +97,11 @@ def train(
         The `TrainingRun`.
 
     Raises:
-        ValueError: If the folder holds a run of another configuration or other faces, or the
-            targets are none of the configuration's task.
+        ValueError: If the folder holds a run of another configuration or other faces, or faces
+            and targets are none, of several shapes, or none of the configuration's task.
         BlockingIOError: If another process trains in the folder.
     """
+    _expect_samples(train, valid)
     for part in (train, valid):
         TASKS[config.task].check_targets(part.targets)
     if teacher is not None and config.feature_copies:
@@ -129,6 +130,34 @@ def train(
             keras.config.set_dtype_policy(policy)
             if folder is None:
                 run_folder.remove()
+
+
+def _expect_samples(train: Samples, valid: Samples) -> None:
+    shapes = []
+    for name, part in {"train": train, "valid": valid}.items():
+        if not isinstance(part, Samples):
+            raise ValueError(f"Expected {name} as Samples. Received: {type(part).__name__}.")
+        faces, targets = (getattr(array, "shape", ()) for array in (part.images, part.targets))
+        dtype = getattr(part.images, "dtype", np.dtype(np.uint8))
+        if len(faces) not in (3, 4) or faces[3:] not in ((), (3,)) or dtype != np.uint8:
+            raise ValueError(
+                f"Expected {name} faces (n, H, W) or (n, H, W, 3) uint8. Received: {faces}, "
+                f"{dtype}."
+            )
+        if len(targets) != 2 or targets[0] != faces[0] or not faces[0]:
+            raise ValueError(
+                f"Expected {name} targets (n, k), a row for each of at least one face. Received: "
+                f"{targets} for {faces[0]} faces."
+            )
+        if not np.isfinite(part.targets).all():
+            raise ValueError(f"Expected finite {name} targets. Received: NaN or infinity.")
+        shapes.append((targets[1], faces[3:]))
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            "Expected train and valid with as many targets and channels. Received: targets "
+            f"{np.shape(train.targets)} and {np.shape(valid.targets)}, faces "
+            f"{np.shape(train.images)} and {np.shape(valid.images)}."
+        )
 
 
 class _Session:

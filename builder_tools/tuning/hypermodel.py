@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from builder_tools import training
+from builder_tools.fields import is_whole_in
 from builder_tools.networks import NETWORKS, build_network, set_trainable
 from builder_tools.training import (
     MONITORS,
@@ -81,8 +82,12 @@ class EmotionHyperModel(keras_tuner.HyperModel):
     ) -> None:
         if network not in NETWORKS:
             raise ValueError(f"Expected one of {list(NETWORKS)}. Received: network={network!r}.")
-        if num_classes < 2:
-            raise ValueError(f"Expected num_classes of at least 2. Received: {num_classes}.")
+        if not is_whole_in(2)(num_classes):
+            raise ValueError(f"Expected num_classes of at least 2. Received: {num_classes!r}.")
+        if not is_whole_in(0)(head_epochs):
+            raise ValueError(f"Expected head_epochs >= 0. Received: {head_epochs!r}.")
+        if not isinstance(space, SearchSpace | None):
+            raise ValueError(f"Expected space as a SearchSpace, or None. Received: {space!r}.")
         super().__init__(name=network)
         self.network, self.num_classes = network, num_classes
         self.space = space or SearchSpace()

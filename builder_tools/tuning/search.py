@@ -19,6 +19,7 @@ from pathlib import Path
 import keras_tuner
 import numpy as np
 
+from builder_tools.fields import check_fields, check_keys, is_text, read_json_object
 from builder_tools.media import replacing
 from builder_tools.training import Samples
 from builder_tools.tuning.distribution import Chief, playing, serve
@@ -179,7 +180,10 @@ def _begin(folder: Path, identity: dict) -> None:
 
 def _read_search(file: Path) -> dict:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        begun = read_json_object(file)
+        check_fields(str(file), begun, {"project": (is_text, "a text")})
+        check_keys(str(file), begun, begun, ["project"])
+        return begun
     except ValueError as error:
         raise ValueError(
             f"Expected {file} to say what a search was begun with. It is damaged ({error}). Name "

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from builder_tools.augmentation import AUGMENTATIONS
+from builder_tools.fields import is_list_of, is_nothing_or, is_number, is_whole_in
 from builder_tools.networks import Head
 from builder_tools.training import OPTIMIZERS, SCHEDULES
 
@@ -59,6 +60,11 @@ class SearchSpace:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
+            if not is_nothing_or(is_list_of(lambda part: True))(value):
+                raise ValueError(
+                    f"Expected {field.name} as a tuple, ('adam',) or (0.1, 0.5) say. Received: "
+                    f"{value!r}."
+                )
             if value is not None:
                 object.__setattr__(self, field.name, tuple(value))
         for name, known in _CHOICES.items():
@@ -71,8 +77,10 @@ class SearchSpace:
             _expect_range(name, getattr(self, name), 0, 0.95)
         for name in (*LOGARITHMIC, "decay_rate"):
             _expect_range(name, getattr(self, name), 1e-12, 1)
-        if not self.dense_width or min(self.dense_width) < 1:
-            raise ValueError(f"Expected dense_width >= 1. Received: {self.dense_width}.")
+        if not self.dense_width or not is_list_of(is_whole_in(1))(self.dense_width):
+            raise ValueError(
+                f"Expected dense_width >= 1, whole numbers. Received: {self.dense_width}."
+            )
         layers = (ALL_LAYERS,) if self.unfrozen is None else self.unfrozen
         wrong = [u for u in layers if u != ALL_LAYERS and not (isinstance(u, int) and u >= 0)]
         if wrong or not layers:
@@ -168,7 +176,8 @@ def _number(hp, name: str, bounds: tuple[float, float]) -> float | None:
 
 
 def _expect_range(name: str, bounds: tuple, least: float, most: float) -> None:
-    if len(bounds) != 2 or not least <= bounds[0] <= bounds[1] <= most:
+    numbers = len(bounds) == 2 and is_list_of(is_number)(bounds)
+    if not numbers or not least <= bounds[0] <= bounds[1] <= most:
         raise ValueError(
             f"Expected {name} as (lowest, highest) in {least}...{most}. Received: {bounds}."
         )

@@ -8,6 +8,7 @@ trials would be random altogether); a point is not tried twice.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
@@ -124,7 +125,8 @@ class EmotionOracle(BayesianOptimizationOracle):
 
     def reload(self):
         """Read the state; what had begun and not ended is run again, under the same number."""
-        super().reload()
+        with _named_if_damaged(self._project_dir):
+            super().reload()
         names = sorted(self.trials, key=int)
         for trial in self.trials.values():
             self._record_values(trial)
@@ -184,6 +186,11 @@ class EmotionTuner(keras_tuner.Tuner):
             self.oracle.save()
             _write_json(self._get_tuner_fname(), {})
 
+    def reload(self):
+        """Read the state."""
+        with _named_if_damaged(self.project_dir):
+            super().reload()
+
     def _get_tuner_fname(self):
         """The same alone and as chief, so that one goes on with the search of the other."""
         name = f"worker-{self.tuner_id}" if self._is_worker() else "search"
@@ -229,6 +236,20 @@ class EmotionTuner(keras_tuner.Tuner):
 
     def _run_folder(self, trial) -> Path:
         return Path(self.get_trial_dir(trial.trial_id)) / "run"
+
+
+@contextlib.contextmanager
+def _named_if_damaged(folder: str):
+    """Turn what KerasTuner says of damaged files into a sentence that names their folder."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        if str(error).startswith("Expected"):
+            raise
+        raise ValueError(
+            f"Expected the files of a search in {folder}. One of them is damaged ({error!r}). Name "
+            "another folder, or begin anew with --overwrite."
+        ) from error
 
 
 def forget_metrics(trial) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import index
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -13,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from builder_tools.cards import file_sha256
 from builder_tools.datasets.sampling import stratified_sample
 from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
+from builder_tools.fields import is_number_in
 from builder_tools.valence_arousal.orientation import clip_to_disc, fit_orientation, staged_shift
 from builder_tools.valence_arousal.reducers import REDUCERS, Reducer
 from builder_tools.valence_arousal.vectors import (
@@ -253,12 +255,13 @@ class ValenceArousalLabeller(BaseEstimator):
             )
         counts = {"neighbours": self.neighbours, "landmarks": self.landmarks, "pca": self.pca}
         for name, value in counts.items():
-            if value is not None and value < 2:
-                raise ValueError(f"Expected {name} >= 2. Received: {value}.")
-        if self.stages < 0 or not 0 <= self.pull <= 1:
+            if value is not None and not (isinstance(value, SupportsIndex) and index(value) >= 2):
+                raise ValueError(f"Expected {name} >= 2, a whole number. Received: {value!r}.")
+        whole = isinstance(self.stages, SupportsIndex) and index(self.stages) >= 0
+        if not whole or not is_number_in(0, 1)(self.pull):
             raise ValueError(
-                "Expected stages >= 0 and pull in [0, 1]. "
-                f"Received: stages={self.stages}, pull={self.pull}."
+                "Expected stages >= 0, a whole number, and pull in [0, 1]. "
+                f"Received: stages={self.stages!r}, pull={self.pull!r}."
             )
 
     def _check_anchors(self, labels: np.ndarray) -> None:

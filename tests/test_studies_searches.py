@@ -1,5 +1,6 @@
 """The searches of the study: what is searched, and that a toy one gives its rows and pages."""
 
+import dataclasses
 import os
 import shutil
 
@@ -36,7 +37,7 @@ def test_what_the_documents_pin_is_pinned(network):
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
     """A network of the toys that starts from a file, and the words that say where all is."""
-    monkeypatch.setitem(NETWORKS, "tiny", tiny_spec(16))
+    monkeypatch.setitem(NETWORKS, "tiny", dataclasses.replace(tiny_spec(16), unfreeze=2))
     weights = tmp_path / "tiny.keras"
     tiny_backbone(16).save(weights)
     monkeypatch.setattr(transfer, "STARTS", {"tiny": "distilled"})

@@ -102,8 +102,8 @@ def balance_folder(
     `source` holds `train`, `val` or `test`, only `train` is balanced; the other images are all
     kept. `manifest.csv` says what every file is made of.
 
-    Every train image is decoded once, so a damaged one is found before anything is written
-    under the final name. In memory are the parents of one class at a time.
+    Damaged images are found before anything is written. In memory are the parents of one class
+    at a time.
 
     Args:
         source: Folder of class folders, or of split folders that hold them; left as it is.
@@ -123,17 +123,20 @@ def balance_folder(
     Raises:
         FileNotFoundError, NotADirectoryError: If there is no such source.
         FileExistsError: If `out` is not empty.
-        ValueError: If there are no class folders, a class is empty or too small, an image is
-            damaged or of another size than its class, or a number is out of range.
+        ValueError: If there are no class folders, a class is empty or too small, images are
+            damaged (names them) or of another size than their class, or a number is out of range.
         OSError: If `out` cannot be written; nothing is left there then.
     """
     from tqdm import tqdm
 
     from builder_tools.datasets.class_folders import list_as_written
-    from builder_tools.datasets.table import PROGRESS
+    from builder_tools.datasets.table import PROGRESS, list_of_unreadable
 
     source, out = Path(source), Path(out)
-    table = list_as_written(source).table
+    listed = list_as_written(source)
+    if wrong := listed.readable()[1]:
+        raise ValueError(list_of_unreadable(list(wrong.values())))
+    table = listed.table
     train = table[table["split"].isin(("train", ""))].reset_index(drop=True)
     plans = list(plan_classes(train["emotion"].to_numpy(str), count, shares, seed))
     others = table[~table["split"].isin(("train", ""))]

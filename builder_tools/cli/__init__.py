@@ -21,6 +21,7 @@ from builder_tools.cli.endings import ended_by_signals, exit_code_of
 from builder_tools.cli.process import (
     advice_on_place,
     allow_any_letter,
+    hear_only_errors_of_opencv,
     keep_any_name_in_tables,
     open_closed_streams,
     say_reader_is_gone,
@@ -145,6 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; return the exit code."""
     open_closed_streams()
     allow_any_letter()
+    hear_only_errors_of_opencv()
     words = sys.argv[1:] if arguments is None else arguments
     if words and words[0] in MOVED:
         moved = f"This left the package: run {MOVED[words[0]]} in a clone of the repository."

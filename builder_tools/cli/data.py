@@ -75,7 +75,7 @@ def _verify(options: argparse.Namespace) -> int:
     for name in names:
         try:
             source = _source(name, options.source, found[name])
-            _print_counts(name, source, reading_options(options))
+            failed += _print_counts(name, source, reading_options(options))
         except (OSError, ValueError) as error:
             if options.name:
                 raise
@@ -91,7 +91,8 @@ def _source(name: str, given: Path | None, found: Path | None) -> Path | None:
     return found.parent
 
 
-def _print_counts(name: str, source: Path | None, reading: dict) -> None:
+def _print_counts(name: str, source: Path | None, reading: dict) -> bool:
+    """Print how many images each class and split has; return whether some cannot be read."""
     import pandas as pd
 
     from builder_tools.datasets import DATASETS as LOADERS
@@ -108,9 +109,16 @@ def _print_counts(name: str, source: Path | None, reading: dict) -> None:
     counts = counts.reindex(list(table.emotions), fill_value=0)[splits]
     counts.loc["all"] = counts.sum()
     print(f"{name}: {len(table)} images{remark}\n{counts.rename_axis(None).to_string()}")
+    return _say_unreadable(table.readable()[1])
 
 
-def _folders(options: argparse.Namespace) -> None:
+def _say_unreadable(wrong: dict[str, str]) -> bool:
+    for words in wrong.values():
+        print(f"unreadable: {words}", file=sys.stderr)
+    return bool(wrong)
+
+
+def _folders(options: argparse.Namespace) -> int:
     from builder_tools.datasets import DATASETS as LOADERS
     from builder_tools.datasets.class_folders import write_class_folders
     from builder_tools.datasets.fetch import KNOWN_DATA, find_data
@@ -120,8 +128,9 @@ def _folders(options: argparse.Namespace) -> None:
     source = _source(options.name, options.source, find_data(KNOWN_DATA[options.name]))
     if source is not None:
         check_folder_outside(options.out, source)
-    table = LOADERS[options.name](source, **reading_options(options))
+    table, wrong = LOADERS[options.name](source, **reading_options(options)).readable()
     print(write_class_folders(table, options.out, per_class=options.per_class, seed=options.seed))
+    return int(_say_unreadable(wrong))
 
 
 VERBS: dict[str, Verb] = {

@@ -47,6 +47,11 @@ def open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
 
 
+def hear_only_errors_of_opencv() -> None:
+    """Have OpenCV, which is imported later, not warn of images that are broken: verbs name them."""
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+
+
 def advice_on_place() -> str:
     """Return what to say after an error where the current folder is gone, else ""."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ IMAGE_COLUMNS = ("name", "path", "index", "label", "emotion", "split")
 
 PROGRESS = {"delay": 2, "leave": False, "disable": None}
 """How tqdm shows the progress of reading many images: late, briefly, to people only."""
+
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,23 @@ class ImageTable:
 
         Each file is read once for it.
         """
-        wrong = {}
-        for row in np.flatnonzero(self.table["index"].to_numpy(np.int64) < 0):
+        from tqdm import tqdm
+
+        def wrong(row: int) -> str | None:
             try:
                 self.image(row)
             except (OSError, ValueError) as error:
-                wrong[str(self.table["name"].iat[row])] = str(error)
-        return self.rows(~self.table["name"].isin(list(wrong)).to_numpy()), wrong
+                return str(error)
+            return None
+
+        rows = np.flatnonzero(self.table["index"].to_numpy(np.int64) < 0)
+        with ThreadPoolExecutor() as pool:
+            said = list(tqdm(pool.map(wrong, rows, chunksize=64), "checked", len(rows), **PROGRESS))
+        broken = {row: words for row, words in zip(rows, said, strict=True) if words}
+        kept = np.ones(len(self), bool)
+        kept[list(broken)] = False
+        names = self.table["name"]
+        return self.rows(kept), {str(names.iat[row]): words for row, words in broken.items()}
 
     def split(self, name: str) -> ImageTable:
         """Return the images of one split: train, valid or test."""
@@ -143,11 +156,23 @@ def table_of_files(
     return ImageTable(pd.DataFrame(columns), emotions)
 
 
+def list_of_unreadable(wrong: Sequence[str]) -> str:
+    """Return the words of an error that names images that cannot be read, the first ones of many.
+
+    Args:
+        wrong: What is wrong with each.
+    """
+    head = f"Expected images that can be read, or none of these {len(wrong)}:"
+    more = [f"and {len(wrong) - _SHOWN} more"] if len(wrong) > _SHOWN else []
+    return "\n".join([head, *wrong[:_SHOWN], *more])
+
+
 class ResizedImages:
     """Images of a table, decoded when asked for.
 
     `images[rows]` with an array of row numbers gives `(len(rows), size, size, 3)` uint8 RGB;
-    what is not square is squeezed. Safe to ask from several threads.
+    what is not square is squeezed. Safe to ask from several threads. Where one of several cannot
+    be read, the ValueError names all of the table that cannot.
 
     Args:
         table: Which images.
@@ -156,6 +181,7 @@ class ResizedImages:
 
     def __init__(self, table: ImageTable, size_px: int) -> None:
         self.size_px = size_px
+        self._table = table
         self._paths = table.table["path"].to_numpy(object)
         self._indices = table.table["index"].to_numpy(np.int64)
         self._images = table.images
@@ -172,6 +198,12 @@ class ResizedImages:
         found = np.empty((len(numbers), *self.shape[1:]), np.uint8)
         for place, number in enumerate(numbers):
             stored = self._indices[number]
-            image = read_image(self._paths[number] if stored < 0 else self._images[stored])
+            try:
+                image = read_image(self._paths[number] if stored < 0 else self._images[stored])
+            except (OSError, ValueError) as error:
+                if len(numbers) == 1:
+                    raise
+                wrong = list(self._table.readable()[1].values()) or [str(error)]
+                raise ValueError(list_of_unreadable(wrong)) from error
             found[place] = resize_square(image, self.size_px)
         return found

@@ -11,11 +11,11 @@ from pathlib import Path, PurePath, PurePosixPath
 import cv2
 import numpy as np
 
+from builder_tools.datasets.table import list_of_unreadable
 from builder_tools.media import IMAGE_SUFFIXES, read_image, resize_square
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 """What reading from a zip raises that was changed, or wants a password."""
-_SHOWN = 5
 
 
 def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.ndarray:
@@ -47,12 +47,7 @@ def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.n
         if len(faces) + len(unread) == before:
             raise ValueError(f"Expected faces in {place}. Received: no image there.")
     if unread:
-        more = f"\nand {len(unread) - _SHOWN} more" if len(unread) > _SHOWN else ""
-        raise ValueError(
-            f"Expected images that can be read, or none of these {len(unread)}:\n"
-            + "\n".join(unread[:_SHOWN])
-            + more
-        )
+        raise ValueError(list_of_unreadable(unread))
     return np.stack(faces)
 
 

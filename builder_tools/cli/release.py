@@ -181,6 +181,7 @@ def _judge_as_the_card(options: argparse.Namespace, folder: Path, card, data) ->
 
     from builder_tools.datasets.identity import names_also_in_train
     from builder_tools.release import (
+        LABELS,
         VALENCE_AROUSAL,
         Predictions,
         judge_affect,
@@ -206,6 +207,10 @@ def _judge_as_the_card(options: argparse.Namespace, folder: Path, card, data) ->
         metrics = metrics_of(judge_predicted(card, predicted, duplicates=duplicates))
         has_affect = TASKS[card.task].affect
         affect = judge_affect(card, predicted, labels=labels) if has_affect else {}
+    if labels is not None and LABELS not in affect:
+        print(
+            f"Not judged against --va-labels: images of {split} have none there.", file=sys.stderr
+        )
     if options.json:
         print(json.dumps(metrics | ({VALENCE_AROUSAL: affect} if affect else {}), indent=2))
     else:

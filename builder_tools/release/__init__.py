@@ -5,6 +5,7 @@ split, once, after training has ended.
 """
 
 from builder_tools.release.affect import (
+    LABELS,
     VALENCE_AROUSAL,
     format_affect,
     judge_affect,
@@ -27,6 +28,7 @@ from builder_tools.release.ship import (
 from builder_tools.release.targets import Teaching
 
 __all__ = [
+    "LABELS",
     "VALENCE_AROUSAL",
     "Predicted",
     "Predictions",

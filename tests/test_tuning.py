@@ -384,6 +384,13 @@ def test_overwrite_removes_the_search_and_nothing_else(tmp_path):
     assert len(list(tmp_path.glob("tiny-*"))) == 1
 
 
+def test_a_table_that_is_of_no_search_is_not_replaced(tmp_path):
+    (tmp_path / "trials.csv").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"'trials.csv'.*another folder"):
+        tune(Imagined(), TRAIN, VALID, trials=1, folder=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["trials.csv"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

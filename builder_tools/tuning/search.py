@@ -71,6 +71,7 @@ def tune(
     Raises:
         ValueError: If a number or name is wrong, no network can be built, the faces have one
             class only, or the folder holds another search.
+        FileExistsError: If the folder holds no search, but files of the names of its tables.
         RuntimeError: If every trial failed (`trials.csv` says why), or none ended in time.
     """
     if trials < 1:
@@ -163,6 +164,11 @@ def _begin(folder: Path, identity: dict) -> None:
     """Write what the search is begun with, or compare with what it was begun with."""
     file = folder / SEARCH_FILE
     if not file.is_file():
+        if others := [name for name in (TABLE_FILE, CONFIG_FILE) if (folder / name).exists()]:
+            raise FileExistsError(
+                f"Expected a folder for a search. Received: {folder}, which holds none, but files "
+                f"of the names {others}, which it would replace. Name another folder."
+            )
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(file) as partial:
             partial.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")

@@ -189,7 +189,7 @@ def test_evaluate_reprints_the_figures_of_the_card(study, capfd):
     printed = json.loads(out)
     assert printed.pop("valence_arousal") == card.metrics["valence_arousal"]["test"]
     assert printed == card.metrics["test"] and "exactly the figures" in err
-    assert "Not judged against --va-labels: images of test have none there." in err
+    assert "Not judged against --va-labels: images of test lack some." in err
     assert main([*arguments, "--split", "valid", *files]) == 0
     out = capfd.readouterr().out
     assert "against the votes' anchors" in out and "against its own kind of labels" in out

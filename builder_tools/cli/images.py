@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from builder_tools.cli.drawing import add_drawing_options, drawer_of
+from builder_tools.cli.drawing import add_drawing_options
+from builder_tools.cli.drawn_images import DrawnImages, check_drawing, draw_batch, drawn_name
 from builder_tools.cli.model import (
     add_geometry_options,
     add_model_options,
@@ -23,12 +21,6 @@ from builder_tools.cli.verb import Verb, counted, positive
 from builder_tools.detectors.turning import AUTO
 from builder_tools.rest import RestingFace
 from builder_tools.results import FrameResult
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from builder_tools.inference import BatchTable
-    from builder_tools.submission import SubmissionJob
 
 OUT_FORMATS = ("jpg", "png", "webp", "bmp")
 
@@ -100,7 +92,7 @@ def _run_img(options: argparse.Namespace) -> int:
 
     _check_out(options)
     failed: list[str] = []
-    drawn: dict[str, Path] = {}
+    drawn, written = DrawnImages(), set()
     bare = 0
     show = "cv2" if options.show else "none"
     rest = RestingFace.load(options.rest) if options.rest else None
@@ -115,9 +107,9 @@ def _run_img(options: argparse.Namespace) -> int:
             print_json(result) if options.json else _print_text(result)
             bare += not result.faces
             try:
-                if options.out and image not in drawn:
-                    wanted = options.out / _drawn_name(image, options.out_format)
-                    drawn[image] = _write_drawn(result.image, wanted, drawn.values())
+                if options.out and image not in written:
+                    drawn.write(result.image, options.out / drawn_name(image, options.out_format))
+                    written.add(image)
             except (OSError, ValueError) as error:
                 failed.append(f"{image}: cannot write it drawn: {error}")
     for line in failed:
@@ -135,18 +127,6 @@ def _check_out(options: argparse.Namespace) -> None:
         check_place(options.out, folder=options.out)
 
 
-def _write_drawn(image: np.ndarray, wanted: Path, drawn: Iterable[Path]) -> Path:
-    """Write a drawn image where nothing is yet; return where."""
-    from builder_tools.media import write_image
-    from builder_tools.media.guarding import unused_path
-
-    path = unused_path(wanted, drawn)
-    write_image(path, image)
-    if path != wanted:
-        print(f"{wanted} is there already; written: {path}", file=sys.stderr)
-    return path
-
-
 def _tell_bare(bare: int, options: argparse.Namespace) -> None:
     """Say where nothing could be blurred."""
     if bare and options.blur_faces and options.out:
@@ -155,24 +135,6 @@ def _tell_bare(bare: int, options: argparse.Namespace) -> None:
             "them before you show them.",
             file=sys.stderr,
         )
-
-
-def _drawn_name(image: str, out_format: str | None) -> str:
-    """Return the name of a drawn image."""
-    from builder_tools.media import WRITTEN_SUFFIXES
-    from builder_tools.media.addresses import STANDARD_INPUT, is_address, without_file_scheme
-    from builder_tools.media.formats import LOSSY_FORMATS, format_of_suffix
-
-    if is_address(image):
-        path = Path(urlsplit(image).path)
-    else:
-        path = Path("" if image == STANDARD_INPUT else without_file_scheme(image))
-    if out_format:
-        return f"{path.stem or 'image'}.{out_format}"
-    if path.suffix.lower() in WRITTEN_SUFFIXES:
-        return path.name
-    lossy = format_of_suffix(path.suffix) in LOSSY_FORMATS
-    return f"{path.stem or 'image'}.{'jpg' if lossy else 'png'}"
 
 
 def _batch_options(parser: argparse.ArgumentParser) -> None:
@@ -238,6 +200,8 @@ def _run_batch(options: argparse.Namespace) -> int:
     if options.neutral is not None and options.person is None:
         raise ValueError("Expected --person with --neutral: rests are a person's.")
     job = plan_submission(options.folder, options.sample)
+    if options.out:
+        check_drawing(job, options)
     persons = None
     if options.person is not None:
         persons = persons_of(job.names, options.person, options.neutral)
@@ -259,34 +223,11 @@ def _run_batch(options: argparse.Namespace) -> int:
         )
         table = BatchTable(progress_bar(rows, "images", total=len(job.names)))
     _report_batch(table, job, options.csv)
-    failed = _draw_batch(table, job, options) if options.out else 0
+    failed = 0
+    if options.out:
+        failed = draw_batch(table, job, options)
+        _tell_bare(len(table.with_status("no_face")), options)
     return 1 if failed or table.with_status("unreadable") else 0
-
-
-def _draw_batch(table: BatchTable, job: SubmissionJob, options: argparse.Namespace) -> int:
-    """Write every image that could be read with its faces drawn; return how many failed."""
-    from builder_tools.drawing import DrawBox
-    from builder_tools.inference.search import Orientation
-    from builder_tools.media import IMAGE_ERRORS, read_image
-    from builder_tools.results import FaceEmotion
-
-    drawer, failed, drawn = drawer_of(options) or DrawBox(), 0, []
-    view = Orientation(options.rotate)
-    pairs = [pair for pair in zip(table, job.paths, strict=True) if pair[0].status != "unreadable"]
-    for row, path in progress_bar(pairs, "images drawn", total=len(pairs)):
-        faces = [FaceEmotion.from_dict(face) for face in row.faces]
-        below = path.relative_to(job.folder)
-        wanted = options.out / below.parent / _drawn_name(below.name, options.out_format)
-        try:
-            drawn.append(
-                _write_drawn(drawer.draw(view.applied(read_image(path)), faces), wanted, drawn)
-            )
-        except (*IMAGE_ERRORS, OSError, ValueError) as error:
-            failed += 1
-            print(f"failed: {path}: cannot write it drawn: {error}", file=sys.stderr)
-    print(f"{options.out}: {counted(len(drawn), 'image')} drawn", file=sys.stderr)
-    _tell_bare(len(table.with_status("no_face")), options)
-    return failed
 
 
 def _report_batch(table, job, csv: Path) -> None:

@@ -165,12 +165,9 @@ def _judge_elsewhere(options: argparse.Namespace, folder: Path, sources: list[Pa
         decision=options.decision,
     )
     found = [each.to_dict() | {"model": folder.name} for each in judged]
-    table = f"\n\n{format_cross_table(found)}" if len(found) > 1 else ""
-    print(
-        json.dumps(found, indent=2)
-        if options.json
-        else "\n\n".join(map(format_cross, found)) + table
-    )
+    tables = [format_cross_table(found)] if len(found) > 1 else []
+    words = "\n\n".join([*map(format_cross, found), *tables])
+    print(json.dumps(found, indent=2) if options.json else words)
     for name, said in (pair for each in judged for pair in each.unreadable.items()):
         print(f"unreadable: {name}: {said}", file=sys.stderr)
     return int(any(each.unreadable for each in judged))
@@ -208,9 +205,7 @@ def _judge_as_the_card(options: argparse.Namespace, folder: Path, card, data) ->
         has_affect = TASKS[card.task].affect
         affect = judge_affect(card, predicted, labels=labels) if has_affect else {}
     if labels is not None and LABELS not in affect:
-        print(
-            f"Not judged against --va-labels: images of {split} have none there.", file=sys.stderr
-        )
+        print(f"Not judged against --va-labels: images of {split} lack some.", file=sys.stderr)
     if options.json:
         print(json.dumps(metrics | ({VALENCE_AROUSAL: affect} if affect else {}), indent=2))
     else:

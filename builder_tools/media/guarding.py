@@ -80,15 +80,15 @@ def check_own(path: Path, start: str) -> None:
         )
 
 
-def unused_path(path: Path, taken: Collection[Path] = ()) -> Path:
+def unused_path(path: Path, taken: Collection[str] = ()) -> Path:
     """Return the path, with a number in its name where something is already: `photo_2.png`.
 
     Args:
         path: Where to write.
-        taken: Paths that are given away, though nothing may be there yet.
+        taken: The `place_key` of paths that are given away, though nothing may be there yet.
     """
-    keys, number, free = {place_key(other) for other in taken}, 1, path
-    while os.path.lexists(free) or place_key(free) in keys:
+    number, free = 1, path
+    while os.path.lexists(free) or place_key(free) in taken:
         number += 1
         free = path.with_name(f"{path.stem}_{number}{path.suffix}")
     return free

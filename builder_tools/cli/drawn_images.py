@@ -1,0 +1,159 @@
+"""Images written drawn: each where nothing is yet; a batch that is interrupted goes on."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from builder_tools.cli.drawing import drawer_of
+from builder_tools.cli.model import progress_bar
+from builder_tools.cli.verb import counted
+from builder_tools.journal import RUN_MARK, Journal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from builder_tools.drawing import DrawBox
+    from builder_tools.inference import BatchTable
+    from builder_tools.inference.batch import BatchRow
+    from builder_tools.submission import SubmissionJob
+
+UNFINISHED = "drawing.partial.jsonl"
+"""Says in a folder which images of a batch are drawn; gone when all are."""
+OF = "images and options of what is drawn"
+
+
+class DrawnImages:
+    """Images that are written into a folder, none over another or over what is there."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def write(self, image: np.ndarray, wanted: Path) -> Path:
+        """Write an image where nothing is yet; return where."""
+        from builder_tools.media import write_image
+        from builder_tools.media.guarding import unused_path
+
+        path = unused_path(wanted, self._taken)
+        write_image(path, image)
+        self.take(path)
+        if path != wanted:
+            print(f"{wanted} is there already; written: {path}", file=sys.stderr)
+        return path
+
+    def take(self, path: Path) -> None:
+        """Note where an image is already."""
+        from builder_tools.media.guarding import place_key
+
+        self._taken.add(place_key(path))
+
+
+def drawn_name(image: str, out_format: str | None) -> str:
+    """Return the name of a drawn image."""
+    from builder_tools.media import WRITTEN_SUFFIXES
+    from builder_tools.media.addresses import STANDARD_INPUT, is_address, without_file_scheme
+    from builder_tools.media.formats import LOSSY_FORMATS, format_of_suffix
+
+    if is_address(image):
+        path = Path(urlsplit(image).path)
+    else:
+        path = Path("" if image == STANDARD_INPUT else without_file_scheme(image))
+    if out_format:
+        return f"{path.stem or 'image'}.{out_format}"
+    if path.suffix.lower() in WRITTEN_SUFFIXES:
+        return path.name
+    lossy = format_of_suffix(path.suffix) in LOSSY_FORMATS
+    return f"{path.stem or 'image'}.{'jpg' if lossy else 'png'}"
+
+
+def check_drawing(job: SubmissionJob, options: argparse.Namespace) -> None:
+    """Refuse a folder in which other images began to be drawn, before any is looked at.
+
+    Raises:
+        ValueError: Says what can be done.
+    """
+    from builder_tools.media.guarding import check_own
+
+    unfinished = options.out / UNFINISHED
+    if options.restart:
+        check_own(unfinished, RUN_MARK)
+    if unfinished.is_file():
+        with Journal(unfinished, _run_of(job, options), of=OF) as journal:
+            journal.begin(dict, restart=options.restart)
+
+
+def draw_batch(table: BatchTable, job: SubmissionJob, options: argparse.Namespace) -> int:
+    """Write every image that could be read with its faces drawn; return how many failed."""
+    from builder_tools.inference.search import Orientation
+    from builder_tools.media import IMAGE_ERRORS, read_image
+    from builder_tools.results import FaceEmotion
+
+    drawer, view, drawn, failed = _drawer(options), Orientation(options.rotate), DrawnImages(), 0
+    pairs = [pair for pair in zip(table, job.paths, strict=True) if pair[0].status != "unreadable"]
+
+    def holds(place: int, value: dict[str, Any]) -> bool:
+        return (
+            place < len(pairs)
+            and value["of"] == _stamp(pairs[place][0])
+            and (value["drawn"] is None or (options.out / value["drawn"]).is_file())
+        )
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    with Journal(options.out / UNFINISHED, _run_of(job, options), of=OF) as journal:
+        done = journal.begin(dict, holds=holds)
+        for value in done:
+            failed += _told(value["error"])
+            if value["drawn"] is not None:
+                drawn.take(options.out / value["drawn"])
+        left = pairs[len(done) :]
+        for row, path in progress_bar(left, "images drawn", total=len(left)):
+            value = {"of": _stamp(row), "drawn": None, "error": None}
+            below = path.relative_to(job.folder)
+            wanted = options.out / below.parent / drawn_name(below.name, options.out_format)
+            faces = [FaceEmotion.from_dict(face) for face in row.faces]
+            try:
+                place = drawn.write(drawer.draw(view.applied(read_image(path)), faces), wanted)
+                value["drawn"] = place.relative_to(options.out).as_posix()
+            except IMAGE_ERRORS as error:
+                value["error"] = f"failed: {path}: cannot write it drawn: {error}"
+            failed += _told(value["error"])
+            journal.add(value)
+        journal.remove()
+    print(f"{options.out}: {counted(len(pairs) - failed, 'image')} drawn", file=sys.stderr)
+    return failed
+
+
+def _drawer(options: argparse.Namespace) -> DrawBox:
+    from builder_tools.drawing import DrawBox
+
+    return drawer_of(options) or DrawBox()
+
+
+def _told(error: str | None) -> bool:
+    """Print what failed; return whether something did."""
+    if error is not None:
+        print(error, file=sys.stderr)
+    return error is not None
+
+
+def _stamp(row: BatchRow) -> str:
+    """Return what changes with an image's name and faces."""
+    facts = json.dumps([str(row.image_path), list(row.faces)], sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+def _run_of(job: SubmissionJob, options: argparse.Namespace) -> str:
+    """Name the images and how they are drawn."""
+    facts = {
+        "folder": str(job.folder.resolve()),
+        "names": job.names,
+        "drawn": repr(_drawer(options)),
+        "format": options.out_format,
+        "rotate": options.rotate,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

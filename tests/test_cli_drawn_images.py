@@ -1,0 +1,99 @@
+"""Images written drawn: a batch that was interrupted goes on, and many names cost little."""
+
+import pytest
+from fakes import made_image, save_image
+
+from builder_tools.cli import main
+from builder_tools.cli.drawn_images import UNFINISHED, DrawnImages
+from builder_tools.media import guarding
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Five images without a face, for the detector has nothing to do here."""
+    folder = tmp_path / "photos"
+    for number in range(5):
+        save_image(folder / f"{number}.png", 0)
+    return folder
+
+
+def words(photos, *more):
+    out = photos.parent
+    return ["img-batch", str(photos), "--csv", str(out / "a.csv"), "--out", str(out / "o"), *more]
+
+
+@pytest.fixture
+def interrupted(photos, monkeypatch, capsys):
+    """The folder of a batch that ended by Ctrl-C at its third drawn image."""
+    write, written = DrawnImages.write, []
+
+    def stop_at_third(self, image, wanted):
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(wanted)
+        return write(self, image, wanted)
+
+    monkeypatch.setattr(DrawnImages, "write", stop_at_third)
+    assert main(words(photos)) == 130
+    monkeypatch.undo()
+    capsys.readouterr()
+    out = photos.parent / "o"
+    assert names(out) == ["0.png", "1.png", UNFINISHED]
+    return out
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_it_goes_on_where_it_stopped(photos, interrupted, capsys):
+    before = [(interrupted / name).stat().st_mtime_ns for name in ("0.png", "1.png")]
+    assert main(words(photos)) == 0
+    assert names(interrupted) == [f"{number}.png" for number in range(5)]
+    assert before == [(interrupted / name).stat().st_mtime_ns for name in ("0.png", "1.png")]
+    assert "5 images drawn" in capsys.readouterr().err
+
+
+def test_an_image_that_went_is_drawn_again(photos, interrupted, capsys):
+    (interrupted / "1.png").unlink()
+    assert main(words(photos)) == 0
+    assert names(interrupted) == [f"{number}.png" for number in range(5)]
+
+
+def test_other_options_are_refused_before_the_work(photos, interrupted, capsys):
+    (photos.parent / "a.csv").unlink()
+    assert main(words(photos, "--bars")) == 2
+    assert "images and options of what is drawn" in capsys.readouterr().err
+    assert not (photos.parent / "a.csv").exists()
+    assert main(words(photos, "--bars", "--restart")) == 0
+    drawn = [f"{number}.png" for number in range(5)]
+    assert names(interrupted) == sorted([*drawn, "0_2.png", "1_2.png"]), "what is there stays"
+
+
+def test_what_failed_is_told_again(photos, monkeypatch, capsys):
+    write = DrawnImages.write
+
+    def fail_then_stop(self, image, wanted):
+        if wanted.name == "1.png":
+            raise OSError("No space left on device")
+        if wanted.name == "3.png":
+            raise KeyboardInterrupt
+        return write(self, image, wanted)
+
+    monkeypatch.setattr(DrawnImages, "write", fail_then_stop)
+    assert main(words(photos)) == 130
+    monkeypatch.undo()
+    capsys.readouterr()
+    assert main(words(photos)) == 1
+    said = capsys.readouterr().err
+    assert "1.png: cannot write it drawn: No space left" in said and "4 images drawn" in said
+
+
+def test_a_name_costs_as_much_after_many_as_at_first(tmp_path, monkeypatch):
+    """Of 2,000 images all names of before were looked up for each: 53 s."""
+    asked, key = [], guarding.place_key
+    monkeypatch.setattr(guarding, "place_key", lambda path: asked.append(path) or key(path))
+    drawn = DrawnImages()
+    for number in range(30):
+        drawn.write(made_image(0), tmp_path / f"{number}.png")
+    assert len(asked) <= 60

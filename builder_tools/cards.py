@@ -246,9 +246,14 @@ def find_model(name_or_path: str | Path | None = None) -> Path:
             None for the default model.
 
     Raises:
+        TypeError: If it is neither.
         ValueError: If there is no such model; lists those that exist.
     """
     wanted = DEFAULT_MODEL if name_or_path is None else name_or_path
+    if not isinstance(wanted, str | Path):
+        raise TypeError(
+            f"Expected the name of a model or a folder. Received: {type(wanted).__name__}."
+        )
     known = _model_folders()
     if isinstance(wanted, str) and wanted in known:
         return known[wanted]

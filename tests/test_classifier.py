@@ -345,3 +345,18 @@ def test_devices_are_named():
         EmotionClassifier(device="tpu")
     with pytest.raises(ImportError, match="onnxruntime-gpu"):
         EmotionClassifier(device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "error", "message"),
+    [
+        (5, {}, TypeError, "name of a model or a folder. Received: int"),
+        (EmotionClassifier, {}, TypeError, "Received: type"),
+        ("fast", {"threads": "2"}, ValueError, "a whole number. Received: threads='2'"),
+        ("fast", {"threads": 1.5}, ValueError, "a whole number. Received: threads=1.5"),
+        ("fast", {"flip_average": "yes"}, ValueError, "True, False or None. Received: 'yes'"),
+    ],
+)
+def test_options_of_another_type_are_refused(path, options, error, message):
+    with pytest.raises(error, match=message):
+        EmotionClassifier(path, **options)

@@ -105,3 +105,30 @@ def test_a_place_that_takes_no_file_is_refused_before_the_work(
     assert main(words) == 2
     assert f"Cannot write {name}: Read-only file system. Try another" in capsys.readouterr().err
     assert {path.name for path in closed.parent.iterdir()} == {"closed", "photos"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["img-batch", "", "--csv", "a.csv"],
+        ["img-batch", "photos", "--csv", ""],
+        ["clean", "", "--out", "o"],
+        ["archive", "", "--out", "o"],
+        ["data", "verify", "folders", "--source", ""],
+        ["video", "", "--json"],
+        ["img", ""],
+    ],
+)
+def test_an_unset_variable_is_not_this_folder(words, tmp_path, monkeypatch, capsys):
+    """`img-batch "$PHOTOS"`: an empty text, as a path, would be the current folder."""
+    monkeypatch.chdir(tmp_path)
+    write_image("photos/1.png", numbered_image(1))
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    assert "received an empty text" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_an_empty_text_is_no_folder_of_images():
+    with pytest.raises(ValueError, match="empty text"):
+        inference.Inference(show_state_mode="none").analyse_images("")

@@ -28,6 +28,7 @@ from builder_tools.classifier.runtimes import (
 )
 from builder_tools.decisions import DECISIONS, read_outputs
 from builder_tools.emotions import EmotionSet
+from builder_tools.fields import is_flag, is_nothing_or, is_whole_in
 from builder_tools.media import resize_faces
 from builder_tools.rest import RestingFace
 from builder_tools.results import Readings
@@ -74,8 +75,9 @@ class EmotionClassifier:
         emotions: The classes, in the order of the probabilities.
 
     Raises:
-        ValueError: If there is no such model, its file does not match its card, or the card
-            lacks the decision asked for.
+        TypeError: If the path is none.
+        ValueError: If there is no such model, its file does not match its card, the card lacks
+            the decision asked for, or an option is none of its kind.
         RuntimeError: If a GPU is asked for and cannot be had.
     """
 
@@ -88,8 +90,14 @@ class EmotionClassifier:
         decision: str = "natural",
         device: str = "cpu",
     ) -> None:
-        if threads < 1:
-            raise ValueError(f"Expected threads >= 1. Received: threads={threads!r}.")
+        if not is_whole_in(1)(threads):
+            raise ValueError(
+                f"Expected threads >= 1, a whole number. Received: threads={threads!r}."
+            )
+        if not is_nothing_or(is_flag)(flip_average):
+            raise ValueError(
+                f"Expected flip_average as True, False or None. Received: {flip_average!r}."
+            )
         folder = find_model(path)
         self.card = ModelCard.read(folder)
         self.emotions = EmotionSet(self.card.emotions)

@@ -27,7 +27,7 @@ from builder_tools.cli.process import (
     say_reader_is_gone,
 )
 from builder_tools.cli.quiet import without_chatter
-from builder_tools.cli.verb import Verb, tell_defaults
+from builder_tools.cli.verb import Verb, refuse_empty_words, tell_defaults
 
 DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
 
@@ -138,6 +138,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
         )
         verb.add_options(own)
         tell_defaults(own)
+        refuse_empty_words(own)
         own.set_defaults(run=verb.run)
     return parser
 

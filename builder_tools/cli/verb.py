@@ -98,6 +98,31 @@ def tell_defaults(parser: argparse.ArgumentParser) -> None:
             action.help = f"{action.help} ({told})" if action.help else told
 
 
+def refuse_empty_words(parser: argparse.ArgumentParser) -> None:
+    """Have what a parser, and its actions, read, and every path, refuse "", or it is this folder.
+
+    It is what an unset variable of a script gives: `clean "$PHOTOS"`.
+    """
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for own in action.choices.values():
+                refuse_empty_words(own)
+        elif action.type is Path:
+            action.type = _path
+        elif action.type is None and not action.option_strings:
+            action.type = _word
+
+
+def _word(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("received an empty text; . is the current folder")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_word(text))
+
+
 def counted(number: int, word: str) -> str:
     """Return a number of things: `1 frame`, `2 frames`."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
@@ -105,7 +130,7 @@ def counted(number: int, word: str) -> str:
 
 def folder_to_write(text: str) -> Path:
     """Parse a folder that may be made, so that its want is not found after the work."""
-    path = Path(text)
+    path = _path(text)
     file = next((place for place in (path, *path.parents) if place.is_file()), None)
     if file is not None:
         raise argparse.ArgumentTypeError(f"expected a folder, and {file} is a file")

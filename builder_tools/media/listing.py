@@ -130,6 +130,8 @@ def _walk(
 
 
 def _checked(folder: str | Path) -> Path:
+    if folder == "":
+        raise ValueError("Expected a folder of images. Received an empty text; '.' is this one.")
     folder = Path(folder)
     if not folder.exists():
         raise FileNotFoundError(f"Expected a folder of images. Nothing is at {str(folder)!r}.")

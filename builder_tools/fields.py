@@ -11,6 +11,7 @@ from typing import Any, SupportsIndex, TypeVar
 
 Part = TypeVar("Part")
 
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 MOST_SEED = 2**32 - 1
 """The highest seed that Keras and NumPy's older generators take."""
 
@@ -117,9 +118,19 @@ def read_text(path: Path, errors: str = "strict") -> str:
         UnicodeDecodeError: If it is no such text.
     """
     content = path.read_bytes()
-    is_utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
+    is_utf16 = content.startswith(UTF_16_MARKS)
     text = content.decode("utf-16") if is_utf16 else content.decode("utf-8", errors)
     return text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+def encoding_of(path: Path) -> str:
+    """Return the encoding of a text: UTF-16 if it begins with its mark, else UTF-8.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2).startswith(UTF_16_MARKS) else "utf-8-sig"
 
 
 def read_json_object(path: Path) -> dict[str, Any]:

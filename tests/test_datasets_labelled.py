@@ -43,6 +43,15 @@ def test_tables_are_read_by_what_columns_are_called(tmp_path, header, row, name)
         np.testing.assert_array_equal(table.image(3), read_image(root / "images/4.png"))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_tables_as_windows_writes_them(tmp_path, encoding):
+    root = flat_folder(tmp_path / "set", "file;emotion", "{path};{word}")
+    text = (root / "labels.csv").read_text().replace("\n", "\r\n")
+    (root / "labels.csv").write_bytes(text.encode(encoding))
+    for source in (root, root / "labels.csv"):
+        assert list_labelled(source).table["emotion"].tolist() == ["happy", "sad"] * 6
+
+
 def test_columns_and_classes_can_be_said(tmp_path):
     root = flat_folder(tmp_path / "set", "who,emotion,mood", "{path},person,{word}")
     columns = {"path": "who", "emotion": "mood"}

@@ -15,6 +15,7 @@ from builder_tools.datasets.duplicates import duplicate_groups
 from builder_tools.datasets.splits import with_splits
 from builder_tools.datasets.table import ImageTable, table_of_files
 from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.fields import encoding_of
 from builder_tools.media import list_images
 
 TRAIN_CSV, SAMPLE_CSV, TEST_FOLDER = "train.csv", "sample_submission.csv", "test_kaggle"
@@ -105,7 +106,11 @@ def _read_csv(file: Path, wanted: tuple[str, ...]) -> pd.DataFrame:
             "See data/README.md for how to get the competition's data."
         )
     try:
-        options = {"keep_default_na": False, "skip_blank_lines": False, "encoding": "utf-8-sig"}
+        options = {
+            "keep_default_na": False,
+            "skip_blank_lines": False,
+            "encoding": encoding_of(file),
+        }
         rows = pd.read_csv(file, dtype=str, **options)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise ValueError(f"Expected a csv with the columns {wanted}: {file}. {error}.") from error

@@ -19,6 +19,7 @@ from builder_tools.datasets.class_words import as_written, class_of, say_classes
 from builder_tools.datasets.ferplus import parse_pixels
 from builder_tools.datasets.table import IMAGE_COLUMNS, ImageTable, table_of_files
 from builder_tools.emotions import FER2013_TO_EMOTION, NINE_EMOTIONS, EmotionSet
+from builder_tools.fields import encoding_of
 from builder_tools.media import find_images
 
 COLUMN_NAMES = {
@@ -48,7 +49,7 @@ def find_label_table(folder: Path, columns: Mapping[str, str] | None = None) -> 
         if path.suffix.lower() not in TABLE_SUFFIXES or path.name.casefold() in NO_TABLES:
             continue
         try:
-            with path.open(encoding="utf-8-sig", newline="") as lines:
+            with path.open(encoding=encoding_of(path), newline="") as lines:
                 head = next(csv.reader([lines.readline(65536)], delimiter=_separator(path)), [])
             _columns_of(pd.DataFrame(columns=[name.strip() for name in head]), columns or {}, path)
         except (ValueError, OSError):
@@ -126,18 +127,22 @@ def _read(file: Path) -> pd.DataFrame:
         raise FileNotFoundError(f"Expected a table of labels. Nothing is at {str(file)!r}.")
     try:
         rows = pd.read_csv(
-            file, dtype=str, keep_default_na=False, encoding="utf-8-sig", sep=_separator(file)
+            file,
+            dtype=str,
+            keep_default_na=False,
+            encoding=encoding_of(file),
+            sep=_separator(file),
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         said = str(error).strip().removesuffix(".")
-        raise ValueError(f"Expected a csv in UTF-8: {file}. {said}.") from error
+        raise ValueError(f"Expected a csv in UTF-8 or UTF-16: {file}. {said}.") from error
     if rows.empty:
         raise ValueError(f"Expected a row for each image in {file}. Received: none.")
     return rows.fillna("").rename(columns=lambda name: str(name).strip())
 
 
 def _separator(file: Path) -> str:
-    with file.open(encoding="utf-8-sig", newline="", errors="replace") as lines:
+    with file.open(encoding=encoding_of(file), newline="", errors="replace") as lines:
         head = lines.readline(65536)
     return max(",;\t|", key=lambda sign: len(next(csv.reader([head], delimiter=sign), [])))
 

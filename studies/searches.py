@@ -170,7 +170,7 @@ def searches_table(
         about["accuracy_low"], about["accuracy_high"] = json.loads(row["valid_eight_accuracy_95"])
         network = row["group"]
         start = transfer.STARTS[network]
-        untuned = transfer.cell(network, start, "last", 100, row["seed"]).key
+        untuned = transfer.cell(network, start, "last", 100, int(row["seed"])).key
         if {row["trial"], untuned} <= set(answers):
             own, base = (answers[trial][kept] for trial in (row["trial"], untuned))
             about |= gain_columns(paired_gains(labels[kept], own, base, len(FERPLUS_EIGHT)))

@@ -152,7 +152,9 @@ def transfer_table(
         about |= {"seed": row["seed"], "minutes": row["minutes"]}
         about |= {name: row[f"valid_eight_{name}"] for name in FIGURES}
         about["accuracy_low"], about["accuracy_high"] = json.loads(row["valid_eight_accuracy_95"])
-        frozen = cell(row["group"], STARTS[row["group"]], "frozen", int(share), row["seed"]).key
+        frozen = cell(
+            row["group"], STARTS[row["group"]], "frozen", int(share), int(row["seed"])
+        ).key
         if {row["trial"], frozen} <= set(answers):
             own, base = (answers[trial][kept] for trial in (row["trial"], frozen))
             about |= gain_columns(paired_gains(labels[kept], own, base, len(FERPLUS_EIGHT)))

@@ -128,7 +128,7 @@ def row(depth: str, accuracy: float) -> dict:
         "trial": trial.key,
         "group": trial.group,
         "variant": trial.variant,
-        "seed": 0,
+        "seed": "0",
         "minutes": 1.0,
         "valid_eight_accuracy": accuracy,
         "valid_eight_accuracy_95": json.dumps([accuracy - 0.1, accuracy + 0.1]),

@@ -70,6 +70,14 @@ def test_other_options_are_refused_before_the_work(photos, interrupted, capsys):
     assert names(interrupted) == sorted([*drawn, "0_2.png", "1_2.png"]), "what is there stays"
 
 
+def test_a_journal_of_something_else_is_refused(photos, interrupted, capsys):
+    journal = interrupted / UNFINISHED
+    head = journal.read_text().splitlines()[0]
+    journal.write_text(f'{head}\n{{"image": "0.png"}}\n')
+    assert main(words(photos)) == 2
+    assert "or damaged" in capsys.readouterr().err and journal.is_file()
+
+
 def test_what_failed_is_told_again(photos, monkeypatch, capsys):
     write = DrawnImages.write
 

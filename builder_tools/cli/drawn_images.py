@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -84,7 +85,7 @@ def check_drawing(job: SubmissionJob, options: argparse.Namespace) -> None:
         check_own(unfinished, RUN_MARK)
     if unfinished.is_file():
         with Journal(unfinished, _run_of(job, options), of=OF) as journal:
-            journal.begin(dict, restart=options.restart)
+            journal.begin(_item, restart=options.restart)
 
 
 def draw_batch(table: BatchTable, job: SubmissionJob, options: argparse.Namespace) -> int:
@@ -105,7 +106,7 @@ def draw_batch(table: BatchTable, job: SubmissionJob, options: argparse.Namespac
 
     options.out.mkdir(parents=True, exist_ok=True)
     with Journal(options.out / UNFINISHED, _run_of(job, options), of=OF) as journal:
-        done = journal.begin(dict, holds=holds)
+        done = journal.begin(_item, holds=holds)
         for value in done:
             failed += _told(value["error"])
             if value["drawn"] is not None:
@@ -126,6 +127,11 @@ def draw_batch(table: BatchTable, job: SubmissionJob, options: argparse.Namespac
         journal.remove()
     print(f"{options.out}: {counted(len(pairs) - failed, 'image')} drawn", file=sys.stderr)
     return failed
+
+
+def _item(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the journal says of an image; KeyError where it never was given that."""
+    return {name: value[name] for name in ("of", "drawn", "error")}
 
 
 def _drawer(options: argparse.Namespace) -> DrawBox:

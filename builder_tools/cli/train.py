@@ -87,6 +87,12 @@ def _add_network_options(group) -> None:
         help="what the backbone starts from: pretrained, or a file (.keras, .h5, or as published)",
     )
     group.add_argument(
+        "--keep-head",
+        action="store_true",
+        default=None,
+        help="start from the head of --weights' file, too: the same classes go on being learnt",
+    )
+    group.add_argument(
         "--dense", type=int, nargs="*", metavar="WIDTH", help="hidden layers (default: none)"
     )
     group.add_argument("--dropout", type=float, help="before the last layer (default: 0.3)")
@@ -313,6 +319,8 @@ VERBS = {
             "builder-tools train --network face_mobilenet --weights pretrained --cache-features 4"
             " --stages 64:8:head,64:8:15 --precision float32 --name faces",
             "builder-tools train --config runs/tune/compact/best.json --name tuned",
+            "builder-tools train --weights saved_models/fast/model.keras --keep-head --stages 48:5"
+            " --learning-rate 0.0004 --data folders --source ours/ --name ours",
             "builder-tools train --network compact_tiny --teachers fast --int8 --name tiny",
             "builder-tools train --network compact_wide --flip-average --name accurate",
             "builder-tools train --task both --va-labels labels.csv --name both",

@@ -14,7 +14,7 @@ from builder_tools.networks.normalisation import (
 from builder_tools.networks.registry import NETWORKS, build_network
 from builder_tools.networks.spec import PRETRAINED, NetworkSpec
 from builder_tools.networks.trainable import set_trainable
-from builder_tools.networks.weights import load_backbone_weights, read_network
+from builder_tools.networks.weights import load_backbone_weights, load_head_weights, read_network
 
 __all__ = [
     "NETWORKS",
@@ -25,6 +25,7 @@ __all__ = [
     "batch_norm_layers",
     "build_network",
     "load_backbone_weights",
+    "load_head_weights",
     "read_network",
     "restore_batch_norm",
     "set_batch_norm_momentum",

@@ -53,6 +53,36 @@ def load_backbone_weights(
         raise ValueError(f"Expected finite weights in {path}. Received: NaN or infinity.")
 
 
+def load_head_weights(network: keras.Model, path: str | Path) -> None:
+    """Fill what follows a network's backbone with the weights of a file.
+
+    Args:
+        network: Of `build_network`.
+        path: A `.keras` file of a whole network with the same head: hidden layers of the same
+            widths, and as many classes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds no such network (says which layer differs), or weights are not
+            finite.
+    """
+    given = {layer.name: layer.get_weights() for layer in read_network(path).layers}
+    for layer in network.layers:
+        if layer.name == "backbone" or not layer.weights:
+            continue
+        expected = [tuple(weight.shape) for weight in layer.weights]
+        found = [weight.shape for weight in given.get(layer.name, [])]
+        if found != expected:
+            raise ValueError(
+                f"Expected a layer {layer.name!r} with arrays of {expected} in {path}, to go on "
+                f"with its head. Received: {found or 'no such layer'}. Begin with a new head, or "
+                "ask for the same classes and hidden layers."
+            )
+        if not all(np.isfinite(weights).all() for weights in given[layer.name]):
+            raise ValueError(f"Expected finite weights in {path}. Received: NaN or infinity.")
+        layer.set_weights(given[layer.name])
+
+
 def read_network(path: str | Path) -> keras.Model:
     """Return the network in a `.keras` file (or a whole one in an `.h5` file), not compiled.
 

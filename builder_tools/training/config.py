@@ -20,7 +20,7 @@ from builder_tools.fields import (
     is_text,
     is_whole_in,
 )
-from builder_tools.networks import NETWORKS, Head
+from builder_tools.networks import NETWORKS, PRETRAINED, Head
 from builder_tools.tasks import KEEP, MONITORS, TASKS
 from builder_tools.training.optimizers import OPTIMIZERS, PRECISIONS, SCHEDULES
 
@@ -75,6 +75,8 @@ class TrainingConfig:
         head: Pooling, hidden layers and dropout after the backbone, and the task: emotions,
             valence and arousal, or both.
         weights: What the backbone starts from: None (random), `pretrained`, or a weights file.
+        keep_head: Start from that file's head, too, whose probabilities are taken to be those of
+            the data, as an exported model's are.
         stages: Image sizes and what is trained; small sizes first, the deployed size last.
         batch_size: Faces a step.
         optimizer: Name in `OPTIMIZERS`.
@@ -116,6 +118,7 @@ class TrainingConfig:
     network: str = "compact"
     head: Head = field(default_factory=Head)
     weights: str | None = None
+    keep_head: bool = False
     stages: tuple[Stage, ...] = (Stage(32, 14), Stage(40, 10), Stage(48, 12))
     batch_size: int = 64
     optimizer: str = "adamw"
@@ -165,6 +168,11 @@ class TrainingConfig:
             raise ValueError(
                 f"Expected one image size: {self.network!r} is built for a fixed one. "
                 f"Received: {[stage.size for stage in self.stages]} px."
+            )
+        if self.keep_head and self.weights in (None, PRETRAINED):
+            raise ValueError(
+                "Expected weights as a .keras file of a whole network to keep its head. "
+                f"Received: {self.weights!r}."
             )
         self._expect_task()
         self._expect_cacheable()
@@ -282,6 +290,7 @@ def _is_stage(value: Any) -> bool:
 _RATE = (lambda value: is_number(value) and 0 < value <= 1, "in (0, 1]")
 _SHARE_BELOW_1 = (lambda value: is_number(value) and 0 <= value < 1, "in [0, 1)")
 _NOT_NEGATIVE = (is_number_in(0), ">= 0, a finite number")
+_FLAG = (lambda value: is_flag(value) or is_whole_in(0, 1)(value), "True or False")
 _COUNT = (is_whole_in(1), ">= 1, a whole number")
 _COUNT_OR_0 = (is_whole_in(0), ">= 0, a whole number")
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -296,6 +305,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
         "as an AugmentationStrength",
     ),
     "weights": (is_nothing_or(is_text), "as the text 'pretrained', the path of a file, or None"),
+    "keep_head": _FLAG,
     "batch_size": _COUNT,
     "learning_rate": _RATE,
     "fine_tune_learning_rate": (is_nothing_or(_RATE[0]), f"{_RATE[1]} or None"),
@@ -305,7 +315,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "focal_gamma": _NOT_NEGATIVE,
     "label_smoothing": _SHARE_BELOW_1,
     "class_weight_power": (is_number_in(0, 4), "in [0, 4]"),
-    "balanced_batches": (lambda value: is_flag(value) or is_whole_in(0, 1)(value), "True or False"),
+    "balanced_batches": _FLAG,
     "epoch_faces": (is_nothing_or(_COUNT[0]), f"{_COUNT[1]}, or None"),
     "patience": (is_nothing_or(_COUNT[0]), f"{_COUNT[1]}, or None"),
     "seed": (is_whole_in(0, MOST_SEED), f"in 0...{MOST_SEED}, a whole number"),

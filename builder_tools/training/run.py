@@ -16,10 +16,12 @@ from builder_tools.networks import (
     NETWORKS,
     PRETRAINED,
     build_network,
+    load_head_weights,
     restore_batch_norm,
     set_batch_norm_momentum,
     set_trainable,
 )
+from builder_tools.networks.head import divide_by_weights
 from builder_tools.tasks import TASKS
 from builder_tools.training.batches import BatchChanges, StreamedBatches
 from builder_tools.training.callbacks import (
@@ -32,6 +34,7 @@ from builder_tools.training.callbacks import (
 from builder_tools.training.checkpoints import RunFolder, has_stopped
 from builder_tools.training.config import Phase, Stage, TrainingConfig
 from builder_tools.training.features import cached_features, split_at_frozen
+from builder_tools.training.losses import class_weights
 from builder_tools.training.matching import MatchingLoss
 from builder_tools.training.objectives import (
     build_loss,
@@ -207,6 +210,12 @@ class _Session:
             head=self.config.head,
             weights=weights,
         )
+        if weights and self.config.keep_head:
+            load_head_weights(network, weights)
+            classes, _ = self.task.split(self.train.targets)
+            tilt = class_weights(classes, self.config.class_weight_power)
+            if tilt is not None:
+                divide_by_weights(network, 1 / tilt)
         if weights == PRETRAINED and NETWORKS[self.config.network].folded:
             rows = np.random.default_rng(self.config.seed).permutation(len(self.train.images))
             faces = self.train.images[rows[:CALIBRATION_FACES]]

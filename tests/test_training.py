@@ -40,6 +40,7 @@ from builder_tools.training import (  # noqa: E402
 from builder_tools.training.batches import StreamedBatches  # noqa: E402
 from builder_tools.training.losses import EmotionLoss, class_weights  # noqa: E402
 from builder_tools.training.objectives import validation_figures  # noqa: E402
+from builder_tools.training.optimizers import OPTIMIZERS, build_optimizer  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -333,7 +334,8 @@ rng = np.random.default_rng(0)
 images = rng.integers(0, 256, (8, 16, 16), np.uint8)
 samples = Samples(images, np.eye(2, dtype=np.float32)[np.arange(8) % 2])
 config = TrainingConfig(
-    network="tiny", stages=(Stage(12, 1),), batch_size=4, warmup_epochs=0, precision="float32"
+    network="tiny", stages=(Stage(12, 1),), batch_size=4, warmup_epochs=0, precision="float32",
+    ema_decay=0.5,
 )
 run = train(config, samples, samples, sys.argv[1])
 assert int(run.model.optimizer.iterations) == 2
@@ -394,6 +396,13 @@ def test_every_optimizer_learns(name, tmp_path):
     config = TrainingConfig(**{**CONFIG, "optimizer": name, "stages": (Stage(12, 3),)})
     losses = train(config, TRAIN, VALID, tmp_path).history["loss"]
     assert losses.iloc[-1] < losses.iloc[0]
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_every_optimizer_can_do_without_weight_decay(name):
+    weight = keras.Variable([3.0])
+    build_optimizer(name, 0.1, weight_decay=0).apply([keras.ops.zeros(1)], [weight])
+    assert keras.ops.convert_to_numpy(weight) == [3]
 
 
 def test_loss_by_hand():

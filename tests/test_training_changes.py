@@ -20,6 +20,7 @@ from builder_tools.augmentation import (  # noqa: E402
 from builder_tools.networks import batch_norm_layers  # noqa: E402
 from builder_tools.training import Stage, TrainingConfig, train  # noqa: E402
 from builder_tools.training.batches import BatchChanges  # noqa: E402
+from builder_tools.training.optimizers import OPTIMIZERS, build_optimizer  # noqa: E402
 
 RNG = np.random.default_rng
 PAIR = np.stack([np.full((8, 8), 0, np.uint8), np.full((8, 8), 200, np.uint8)])
@@ -114,6 +115,19 @@ def test_batches_change_anew_each_epoch_and_alike_each_time():
 def test_bad_values_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         TrainingConfig(**CONFIG, **change)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_an_average_of_weights_by_hand(name):
+    """Weights w1, w2, w3 after three steps at 0.5: (w1 / 4 + w2 / 2 + w3) / (7 / 4)."""
+    optimizer = build_optimizer(name, 0.1, weight_decay=0.0, ema_decay=0.5)
+    weight, after = keras.Variable([4.0, -2.0]), []
+    for gradient in ([1.0, 3.0], [-2.0, 1.0], [0.5, 0.5]):
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)], [weight])
+        after.append(keras.ops.convert_to_numpy(weight).copy())
+    optimizer.finalize_variable_values([weight])
+    expected = (after[0] / 4 + after[1] / 2 + after[2]) / 1.75
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), expected, rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -61,15 +61,41 @@ def build_optimizer(
         name: In `OPTIMIZERS`.
         schedule: A rate, or a schedule of them.
         weight_decay: Decoupled decay a step, relative to the rate.
-        ema_decay: Of the moving average of the weights; 0 keeps none.
+        ema_decay: Of the moving average of the weights (`averaging`); 0 keeps none.
     """
     import keras
 
     kind, options = OPTIMIZERS[name]
-    average = {"use_ema": True, "ema_momentum": ema_decay} if ema_decay else {}
-    optimizer = getattr(keras.optimizers, kind)(
-        schedule, weight_decay=weight_decay or None, **options, **average
-    )
+    build = getattr(keras.optimizers, kind)
+    if ema_decay:
+        build, options = averaging(build), {**options, "use_ema": True, "ema_momentum": ema_decay}
+    no_decay = 0.0 if name == "adamw" else None  # AdamW takes no None.
+    optimizer = build(schedule, weight_decay=weight_decay or no_decay, **options)
     if weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def averaging(kind: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
+    """Return an optimiser whose moving average of the weights forgets where it began.
+
+    Keras' own keeps `decay ** steps` of the weights after the first step: a third after 1,000
+    steps at 0.999. Here each step weighs `decay` times the next one, the first, too (Adam's
+    correction: Kingma and Ba, 2015, arXiv:1412.6980, section 3).
+
+    Args:
+        kind: Of `keras.optimizers`; used with `use_ema`.
+    """
+    from keras import ops
+
+    class Averaging(kind):
+        def _update_model_variables_moving_average(self, trainable_variables):
+            begun = self.ema_momentum ** ops.cast(self.iterations, "float32")
+            keep = self.ema_momentum * (1 - begun) / (1 - self.ema_momentum * begun)
+            pairs = zip(trainable_variables, self._model_variables_moving_average, strict=True)
+            for weights, average in pairs:
+                if average is not None:
+                    share = ops.cast(keep, average.dtype)
+                    average.assign(share * average + (1 - share) * weights)
+
+    return Averaging

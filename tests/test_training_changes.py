@@ -130,6 +130,16 @@ def test_an_average_of_weights_by_hand(name):
     np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), expected, rtol=1e-5)
 
 
+def test_an_average_that_hardly_forgets_is_the_mean():
+    optimizer = build_optimizer("sgd", 1.0, weight_decay=0.0, ema_decay=1 - 1e-9)
+    weight = keras.Variable([0.0])
+    for gradient in ([-1.0], [-1.0], [-4.0]):  # Without momentum 1, 2, 6.
+        optimizer.momentum, optimizer.nesterov = 0.0, False
+        optimizer.apply([keras.ops.convert_to_tensor(gradient)], [weight])
+    optimizer.finalize_variable_values([weight])
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(weight), [3], rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_averaged_weights_end_alike_in_one_and_in_pieces(tmp_path):
     config = TrainingConfig(**CONFIG, ema_decay=0.8, degrade=0.3, mixup=0.2)

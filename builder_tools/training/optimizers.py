@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -90,8 +91,9 @@ def averaging(kind: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.O
 
     class Averaging(kind):
         def _update_model_variables_moving_average(self, trainable_variables):
-            begun = self.ema_momentum ** ops.cast(self.iterations, "float32")
-            keep = self.ema_momentum * (1 - begun) / (1 - self.ema_momentum * begun)
+            steps, log = ops.cast(self.iterations, "float32"), math.log(self.ema_momentum)
+            # decay * (1 - decay**steps) / (1 - decay**(steps + 1)), of decays near 1, too
+            keep = self.ema_momentum * ops.expm1(steps * log) / ops.expm1((steps + 1) * log)
             pairs = zip(trainable_variables, self._model_variables_moving_average, strict=True)
             for weights, average in pairs:
                 if average is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from operator import index
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, SupportsIndex, TypeVar
+from typing import Any, TypeVar
 
 Part = TypeVar("Part")
 
@@ -87,6 +88,47 @@ def check_fields(
         if name in values and not is_right(values[name]):
             raise ValueError(
                 f"Expected {name} in {where} to be {words}. Received: {values[name]!r}."
+            )
+
+
+_PLAIN_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "int": (lambda value: _is_integral(value), "a whole number"),
+    "float": (lambda value: _is_real(value), "a finite number"),
+    "bool": (
+        # NumPy's flags are named so, too.
+        lambda value: type(value).__name__ == "bool" or (_is_integral(value) and value in (0, 1)),
+        "True or False",
+    ),
+    "str": (is_text, "a text"),
+    "tuple[float, float]": (
+        lambda value: is_list_of(_is_real)(value) and len(value) == 2,
+        "two finite numbers",
+    ),
+    "tuple[float, ...]": (lambda value: is_list_of(_is_real)(value), "a tuple of finite numbers"),
+    "tuple[int, ...]": (lambda value: is_list_of(_is_integral)(value), "a tuple of whole numbers"),
+    "tuple[str, ...]": (is_list_of(is_text), "a tuple of texts"),
+}
+"""What a field may be by its annotation, as a check and in words."""
+
+
+def check_types(settings: Any) -> None:
+    """Refuse a dataclass whose fields of plain types hold something else.
+
+    NumPy's numbers and flags are numbers and flags; NaN and infinity are none. Fields with other
+    annotations are left alone.
+
+    Raises:
+        ValueError: Names the field, what was expected and what stands there.
+    """
+    for field in dataclasses.fields(settings):
+        kind, value = str(field.type), getattr(settings, field.name)
+        if value is None and kind.endswith(" | None"):
+            continue
+        is_right, words = _PLAIN_TYPES.get(kind.removesuffix(" | None"), (None, ""))
+        if is_right and not is_right(value):
+            raise ValueError(
+                f"Expected {field.name} of {type(settings).__name__} to be {words}"
+                f"{' or None' if kind.endswith(' | None') else ''}. Received: {value!r}."
             )
 
 
@@ -204,9 +246,26 @@ def checked_part(name: str, part: Part, needed: Sequence[str]) -> Part:
     return part
 
 
+def check_seed(**values: int) -> None:
+    """Raise a ValueError if an argument is no whole number in 0...`MOST_SEED`."""
+    for name, value in values.items():
+        if not _is_integral(value) or not 0 <= value <= MOST_SEED:
+            raise ValueError(
+                f"Expected {name} in 0...{MOST_SEED}, a whole number. Received: {value!r}."
+            )
+
+
 def check_positive(**values: int | None) -> None:
     """Raise a ValueError if an argument is given and no whole number of at least 1."""
     for name, value in values.items():
-        is_count = value is None or (isinstance(value, SupportsIndex) and index(value) >= 1)
+        is_count = value is None or (isinstance(value, Integral) and value >= 1)
         if not is_count:
             raise ValueError(f"Expected {name} >= 1, a whole number. Received: {value!r}.")
+
+
+def _is_integral(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < 2**63

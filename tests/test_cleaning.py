@@ -260,7 +260,7 @@ def test_image_at_which_the_detector_fails_stops_nothing(tmp_path: Path) -> None
         ({"margin": 0.1}, r"margin in \[0.5, 4\]"),
         ({"shift_y": 2}, "shift_y in"),
         ({"size_px": 0}, "size_px in"),
-        ({"size_px": float("nan")}, "size_px in"),
+        ({"size_px": float("nan")}, "size_px of CleaningConfig to be a whole number"),
         ({"crop": "whole", "align_eyes": True}, "align_eyes"),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from builder_tools.fields import check_types
+
 
 @dataclass(frozen=True)
 class AugmentationStrength:
@@ -47,6 +49,7 @@ class AugmentationStrength:
     hue_deg: float = 0.0
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name in ("scale", "contrast", "saturation"):
             low, high = getattr(self, name)
             if not 0 <= low <= high or (name == "scale" and low == 0):

@@ -22,6 +22,7 @@ from builder_tools.balancing.neighbours import Search
 from builder_tools.balancing.plan import ClassPlan, Shares, plan_classes
 from builder_tools.csv_files import any_name_in_tables, write_table
 from builder_tools.detectors import face_square
+from builder_tools.fields import check_positive
 from builder_tools.media import read_image, resize_square, write_image
 from builder_tools.results import crop
 
@@ -48,8 +49,7 @@ class FaceCutter:
     size_px: int | None = None
 
     def __post_init__(self) -> None:
-        if self.size_px is not None and self.size_px < 1:
-            raise ValueError(f"Expected image_size >= 1. Received: image_size={self.size_px!r}.")
+        check_positive(image_size=self.size_px)
 
     @property
     def changes(self) -> bool:

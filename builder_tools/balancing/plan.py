@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from builder_tools.fields import is_number_in
+from builder_tools.fields import check_seed, is_number_in
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ def plan_classes(
     Raises:
         ValueError: If count < 1, or a class has too few originals for its plan.
     """
+    check_seed(random_state=seed)
     names, sizes = np.unique(labels, return_counts=True)
     count = int(sizes.max()) if count is None else expect_count(count)
     for label in names:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from builder_tools.fields import check_types
+
 STATUSES = ("ok", "unreadable", "no_face", "multi_face", "too_small", "blurred", "duplicate")
 """What an image can be. One with several faults has the first for which it is dropped."""
 
@@ -82,6 +84,7 @@ class CleaningConfig:
     surround: bool = True
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name, allowed in (*POLICIES.items(), ("crop", CROPS), ("format", FORMATS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(

@@ -15,6 +15,7 @@ import numpy as np
 
 from builder_tools.datasets.sampling import draw_by_class
 from builder_tools.datasets.table import SPLITS, ImageTable
+from builder_tools.fields import check_positive, check_seed
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ def with_splits(
             "Expected shares >= 0 that leave something for train. "
             f"Received: valid={valid}, test={test}."
         )
+    check_seed(seed=seed)
     groups = np.arange(len(table)) if groups is None else np.asarray(groups)
     if groups.shape != (len(table),):
         raise ValueError(f"Expected one group an image, ({len(table)},). Got: {groups.shape}.")
@@ -89,8 +91,8 @@ def sample_per_class(table: ImageTable, per_class: int, *, seed: int = 0) -> Ima
     Raises:
         ValueError: If `per_class` is below 1.
     """
-    if per_class < 1:
-        raise ValueError(f"Expected per_class >= 1. Received: {per_class}.")
+    check_positive(per_class=per_class)
+    check_seed(seed=seed)
     ordered = table.table.reset_index(drop=True).sort_values(["split", "label", "name"])
     kinds = ordered.groupby(["split", "label"]).ngroup().to_numpy()
     counts = np.full(kinds.max(initial=-1) + 1, per_class)

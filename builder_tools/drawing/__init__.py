@@ -30,6 +30,7 @@ from builder_tools.drawing.pen import (
 )
 from builder_tools.drawing.placing import Corners, Spot, Wish, leader, overlap, place_cards
 from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
+from builder_tools.fields import check_positive, check_types
 from builder_tools.languages import check_language, emotion_word, said
 from builder_tools.results import Box, FaceEmotion
 
@@ -110,10 +111,12 @@ class DrawBox:
     _memory: Memory = field(default_factory=Memory, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.line_width is not None and self.line_width < 1:
-            raise ValueError(f"Expected line_width >= 1. Received: {self.line_width}.")
-        if self.trail < 1:
-            raise ValueError(f"Expected trail >= 1. Received: {self.trail}.")
+        check_types(self)
+        if not isinstance(self.emotions, EmotionSet | None):
+            raise ValueError(
+                f"Expected emotions as an EmotionSet or None. Received: {self.emotions!r}."
+            )
+        check_positive(line_width=self.line_width, trail=self.trail)
         check_language(self.language)
 
     def forget(self) -> None:

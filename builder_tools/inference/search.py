@@ -22,6 +22,7 @@ import numpy as np
 from builder_tools.detectors import FaceDetector
 from builder_tools.detectors.base import SAME_FACE_IOU, faces_found, suppress_overlaps
 from builder_tools.detectors.turning import AUTO, check_rotation, detect_at_any_turn, turned_back
+from builder_tools.fields import check_types
 from builder_tools.media import Frame
 from builder_tools.results import Face
 
@@ -62,6 +63,7 @@ class Orientation:
     mirror: bool = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         object.__setattr__(self, "rotate", check_rotation(self.rotate))
 
     @property

@@ -10,6 +10,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from builder_tools.fields import check_types
+
 MEGAPIXELS_VARIABLE = "BUILDER_TOOLS_MAX_MEGAPIXELS"
 SIDE_VARIABLE = "BUILDER_TOOLS_MAX_SIDE"
 MOST_BYTES = 2**31 - 1
@@ -41,6 +43,7 @@ class ImageLimits:
     max_side: int = 100_000
 
     def __post_init__(self) -> None:
+        check_types(self)
         if not 1 <= self.max_pixels <= MOST_PIXELS or not 1 <= self.max_side <= MOST_SIDE:
             raise ValueError(
                 f"Expected limits of 1...{MOST_PIXELS} pixels and sides of 1...{MOST_SIDE} px. "

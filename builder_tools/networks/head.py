@@ -42,9 +42,9 @@ class Head:
     task: str = "emotion"
 
     def __post_init__(self) -> None:
-        if self.task not in TASKS:
+        if self.task not in list(TASKS):
             raise ValueError(f"Expected task of {list(TASKS)}. Received: {self.task!r}.")
-        if self.pooling not in POOLINGS:
+        if self.pooling not in list(POOLINGS):
             raise ValueError(f"Expected pooling of {list(POOLINGS)}. Received: {self.pooling!r}.")
         if not is_number_in(0, 1)(self.dropout) or self.dropout == 1:
             raise ValueError(f"Expected dropout in [0, 1). Received: {self.dropout!r}.")

@@ -14,7 +14,7 @@ from builder_tools.datasets.table import ImageTable
 from builder_tools.datasets.unlabelled import unlabelled_faces
 from builder_tools.evaluation import PROTOCOLS
 from builder_tools.evaluation.protocols import LEFT_OUT
-from builder_tools.fields import is_number
+from builder_tools.fields import check_types, is_number
 from builder_tools.media import resize_stack
 from builder_tools.release.teachers import (
     mean_answers,
@@ -62,6 +62,7 @@ class Teaching:
     unlabelled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        check_types(self)
         for name in ("original_share", "teacher_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"Expected {name} in [0, 1]. Received: {getattr(self, name)}.")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
+from builder_tools.fields import check_seed, check_types
 from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.seats import viewers_in
 from builder_tools.timeline.signals import SignalSettings, reaction, sample
@@ -57,9 +58,13 @@ class HighlightSettings:
     signal: SignalSettings = field(default_factory=SignalSettings)
 
     def __post_init__(self) -> None:
+        check_types(self)
+        check_seed(seed=self.seed)
+        if not isinstance(self.signal, SignalSettings):
+            raise ValueError(f"Expected signal as SignalSettings. Received: {self.signal!r}.")
         good = (
             self.count >= 1
-            and (self.seconds is None or (math.isfinite(self.seconds) and self.seconds > 0))
+            and (self.seconds is None or self.seconds > 0)
             and self.prominence > 0
             and self.reaction_s >= 0
             and 0 < self.least_share <= 1

@@ -6,11 +6,11 @@ moment. Both stay in tables, with their tracks, but nobody is counted or summed 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builder_tools.detectors import DEFAULT_DETECTOR
+from builder_tools.fields import check_types
 from builder_tools.tracking.flicker import LONGEST_STEP_S
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class PersonRule:
     least_score: float = LEAST_SCORES[DEFAULT_DETECTOR]
 
     def __post_init__(self) -> None:
-        in_time = self.least_s >= 0 and math.isfinite(self.least_s)
-        if not (in_time and 0 <= self.least_score <= 1):
+        check_types(self)
+        if not (self.least_s >= 0 and 0 <= self.least_score <= 1):
             raise ValueError(
                 "Expected least_s >= 0 and least_score in [0, 1]. "
                 f"Received: least_s={self.least_s}, least_score={self.least_score}."

@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from builder_tools.fields import check_types
 from builder_tools.timeline.reading import measure_column
 
 MAD_TO_SIGMA = 1.4826
@@ -45,6 +46,7 @@ class SignalSettings:
     bridge_s: float = 0.5
 
     def __post_init__(self) -> None:
+        check_types(self)
         numbers = {k: v for k, v in vars(self).items() if k != "measure"}
         wrong = {name: value for name, value in numbers.items() if not value > 0}
         if wrong:

@@ -60,7 +60,8 @@ class SearchSpace:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not is_nothing_or(is_list_of(lambda part: True))(value):
+            is_range = is_list_of(lambda part: True)
+            if not (is_nothing_or(is_range) if field.name == "unfrozen" else is_range)(value):
                 raise ValueError(
                     f"Expected {field.name} as a tuple, ('adam',) or (0.1, 0.5) say. Received: "
                     f"{value!r}."

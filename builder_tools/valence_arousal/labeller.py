@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from builder_tools.cards import file_sha256
 from builder_tools.datasets.sampling import stratified_sample
 from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
-from builder_tools.fields import is_number_in
+from builder_tools.fields import check_seed, is_number_in
 from builder_tools.valence_arousal.orientation import clip_to_disc, fit_orientation, staged_shift
 from builder_tools.valence_arousal.reducers import REDUCERS, Reducer
 from builder_tools.valence_arousal.vectors import (
@@ -253,6 +253,9 @@ class ValenceArousalLabeller(BaseEstimator):
                 f"Expected manifold of {list(REDUCERS)} and orient_on of {list(ORIENTATIONS)}. "
                 f"Received: manifold={self.manifold!r}, orient_on={self.orient_on!r}."
             )
+        check_seed(random_state=self.random_state)
+        if self.n_jobs == 0:
+            raise ValueError("Expected n_jobs as None or a number other than 0. Received: 0.")
         counts = {"neighbours": self.neighbours, "landmarks": self.landmarks, "pca": self.pca}
         for name, value in counts.items():
             if value is not None and not (isinstance(value, SupportsIndex) and index(value) >= 2):

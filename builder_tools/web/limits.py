@@ -17,6 +17,7 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from builder_tools.fields import check_types
 from builder_tools.media import IMAGE_SUFFIXES, ImageError, ImageLimits
 from builder_tools.media.headers import image_header
 from builder_tools.media.zip_names import zip_entry_name
@@ -131,6 +132,7 @@ class Limits:
     max_ratio: float = 200
 
     def __post_init__(self) -> None:
+        check_types(self)
         wrong = {k: v for k, v in vars(self).items() if not v > 0}
         if wrong:
             raise ValueError(f"Expected limits above 0. Received: {wrong}.")

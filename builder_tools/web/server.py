@@ -21,6 +21,7 @@ from fastapi.staticfiles import StaticFiles
 
 from builder_tools import __version__
 from builder_tools.detectors import DEFAULT_DETECTOR
+from builder_tools.fields import check_types
 from builder_tools.web import need_web
 from builder_tools.web.api import add_api
 from builder_tools.web.api_jobs import add_jobs
@@ -75,6 +76,9 @@ class WebSettings:
     watch: str | None = None
 
     def __post_init__(self) -> None:
+        check_types(self)
+        if not isinstance(self.limits, Limits):
+            raise ValueError(f"Expected limits as Limits. Received: {self.limits!r}.")
         if not 0 <= self.port <= 65535:
             raise ValueError(f"Expected a port of 0...65535. Received: port={self.port}.")
         if self.language is not None:

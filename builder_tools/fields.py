@@ -216,9 +216,25 @@ def read_toml(path: Path, tables: str) -> tuple[dict[str, Any], list[dict[str, A
     return content, rows
 
 
+def check_range(least: float, most: float = math.inf, /, **values: float) -> None:
+    """Raise a ValueError if an argument is no finite number of a range, both ends in it."""
+    for name, value in values.items():
+        if not (_is_real(value) and least <= value <= most):
+            limit = f"in [{least}, {most}]" if most < math.inf else f">= {least}, a finite number"
+            raise ValueError(f"Expected {name} {limit}. Received: {value!r}.")
+
+
+def check_whole(least: int, most: float = math.inf, /, **values: int) -> None:
+    """Raise a ValueError if an argument is no whole number of a range, both ends in it."""
+    for name, value in values.items():
+        if not (_is_integral(value) and least <= value <= most):
+            limit = f"in {least}...{most}" if most < math.inf else f">= {least}"
+            raise ValueError(f"Expected {name} {limit}, a whole number. Received: {value!r}.")
+
+
 def check_choice(name: str, value: str, allowed: Collection[str]) -> None:
     """Raise a ValueError if an argument is none of the values allowed."""
-    if value not in allowed:
+    if value not in list(allowed):
         raise ValueError(f"Expected {name} to be one of {list(allowed)}. Received: {value!r}.")
 
 
@@ -248,11 +264,7 @@ def checked_part(name: str, part: Part, needed: Sequence[str]) -> Part:
 
 def check_seed(**values: int) -> None:
     """Raise a ValueError if an argument is no whole number in 0...`MOST_SEED`."""
-    for name, value in values.items():
-        if not _is_integral(value) or not 0 <= value <= MOST_SEED:
-            raise ValueError(
-                f"Expected {name} in 0...{MOST_SEED}, a whole number. Received: {value!r}."
-            )
+    check_whole(0, MOST_SEED, **values)
 
 
 def check_positive(**values: int | None) -> None:

@@ -4,12 +4,15 @@ import dataclasses
 
 import numpy as np
 import pytest
+from fakes import FakeDetector, FakeModel
 
 from builder_tools.augmentation.strength import AugmentationStrength
 from builder_tools.balancing.plan import Shares, plan_classes
 from builder_tools.cleaning.config import CleaningConfig
+from builder_tools.detectors import make_detector
 from builder_tools.drawing import DrawBox
 from builder_tools.fields import check_types
+from builder_tools.inference import Inference
 from builder_tools.inference.search import Orientation
 from builder_tools.media.limits import ImageLimits
 from builder_tools.timeline.highlights import HighlightSettings
@@ -86,3 +89,39 @@ def test_what_is_no_seed_is_refused(seed):
     ):
         with pytest.raises(ValueError, match=r"(seed|random_state) .*a whole number"):
             refused()
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("haar", {"min_score": None}),
+        ("haar", {"min_score": "0.5"}),
+        ("haar", {"min_size_px": float("inf")}),
+        ("haar", {"max_side_px": 0}),
+        ("haar", {"scale_factor": 1.0}),
+        ("haar", {"min_neighbours": -1}),
+        ("mediapipe", {"max_tiles": 2.5}),
+        ("mediapipe", {"range": ["auto"]}),
+    ],
+)
+def test_options_of_detectors_are_checked_when_they_are_made(name, options):
+    with pytest.raises(ValueError, match=rf"(?s)Expected.*{next(iter(options))}"):
+        make_detector(name, **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": None},
+        {"detect_every": None},
+        {"multi_face": []},
+        {"every_face": "no"},
+        {"inference_mode": "video", "smooth_s": float("nan")},
+        {"inference_mode": "video", "smooth_s": "1"},
+        {"inference_mode": "video", "smooth_s": -1},
+    ],
+)
+def test_options_of_inference_are_checked_when_it_is_made(options):
+    name = list(options)[-1]
+    with pytest.raises(ValueError, match=f"Expected {name}"):
+        Inference(FakeModel(), FakeDetector(), show_state_mode="none", **options)

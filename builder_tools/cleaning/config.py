@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
-from builder_tools.fields import check_types
+from builder_tools.fields import check_range, check_types
 
 STATUSES = ("ok", "unreadable", "no_face", "multi_face", "too_small", "blurred", "duplicate")
 """What an image can be. One with several faults has the first for which it is dropped."""
@@ -25,6 +26,15 @@ POLICIES: dict[str, tuple[str, ...]] = {
 CROPS = ("face", "whole")
 FORMATS = ("png", "jpg")
 DEFAULT_MIN_FACE_PX = 24.0
+
+
+_RANGES = {
+    "min_face_px": (0, math.inf),
+    "min_sharpness": (0, math.inf),
+    "margin": (0.5, 4),
+    "shift_y": (-1, 1),
+    "size_px": (8, 4096),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +101,9 @@ class CleaningConfig:
                     f"Expected {name} to be one of {list(allowed)}. "
                     f"Received: {getattr(self, name)!r}."
                 )
-        _check_range("min_face_px", self.min_face_px, 0, None)
-        _check_range("min_sharpness", self.min_sharpness, 0, None)
-        _check_range("margin", self.margin, 0.5, 4)
-        _check_range("shift_y", self.shift_y, -1, 1)
-        _check_range("size_px", self.size_px, 8, 4096)
+        for name, (least, most) in _RANGES.items():
+            if (value := getattr(self, name)) is not None:
+                check_range(least, most, **{name: value})
         if self.crop == "whole" and self.align_eyes:
             raise ValueError(
                 "Expected align_eyes with crop='face'. Received: crop='whole': a whole image "
@@ -111,9 +119,3 @@ class CleaningConfig:
         """
         preset = {"crop": "whole", "no_face": "keep", "multi_face": "largest", "too_small": "keep"}
         return cls(**{**preset, **changes})
-
-
-def _check_range(name: str, value: float | None, low: float, high: float | None) -> None:
-    if value is not None and not (low <= value and (high is None or value <= high)):
-        limit = f"in [{low}, {high}]" if high is not None else f">= {low}"
-        raise ValueError(f"Expected {name} {limit}. Received: {value}.")

@@ -56,7 +56,7 @@ def detector_class(name: str) -> type[Any]:
     Raises:
         ValueError: If there is none of that name; names those there are.
     """
-    if name not in DETECTORS:
+    if name not in list(DETECTORS):
         raise ValueError(f"Expected one of {list(DETECTORS)}. Received: detector={name!r}.")
     module, _, attribute = DETECTORS[name].partition(":")
     return getattr(importlib.import_module(module), attribute)

@@ -22,6 +22,7 @@ from typing import ClassVar, Protocol, Self, runtime_checkable
 import cv2
 import numpy as np
 
+from builder_tools.fields import check_range
 from builder_tools.media.forks import at_work
 from builder_tools.media.limits import MOST_BYTES
 from builder_tools.results import Box, Face
@@ -122,10 +123,8 @@ class BaseDetector(ABC):
     """From this score on a face is upright beyond doubt; None: the score does not tell."""
 
     def __init__(self, *, min_score: float = 0.5, min_size_px: float = 0.0) -> None:
-        if not 0 <= min_score <= 1:
-            raise ValueError(f"Expected min_score in [0, 1]. Received: {min_score}.")
-        if not min_size_px >= 0:
-            raise ValueError(f"Expected min_size_px >= 0. Received: {min_size_px}.")
+        check_range(0, 1, min_score=min_score)
+        check_range(0, min_size_px=min_size_px)
         self.min_score = min_score
         self.min_size_px = min_size_px
         self._closed = False

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from builder_tools.detectors.base import BaseDetector, enlarge, shrink
+from builder_tools.fields import check_whole
 from builder_tools.results import Box, Face
 
 MIN_LOGIT = -8.0
@@ -42,7 +43,9 @@ class DlibDetector(BaseDetector):
         upsample: int = 0,
     ) -> None:
         super().__init__(min_score=min_score, min_size_px=min_size_px)
+        check_whole(1, max_side_px=max_side_px)
         self.max_side_px = max_side_px
+        check_whole(0, 4, upsample=upsample)
         self.upsample = upsample
         self._detector = import_dlib("The dlib face detector").get_frontal_face_detector()
 

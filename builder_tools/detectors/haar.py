@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from builder_tools.detectors.base import BaseDetector, enlarge, shrink
+from builder_tools.fields import check_range, check_whole
 from builder_tools.results import Box, Face
 
 CASCADE = "haarcascade_frontalface_default.xml"
@@ -47,7 +48,10 @@ class HaarDetector(BaseDetector):
         super().__init__(min_score=min_score, min_size_px=min_size_px)
         import cv2
 
+        check_whole(1, max_side_px=max_side_px)
         self.max_side_px = max_side_px
+        check_whole(0, min_neighbours=min_neighbours)
+        check_range(1.001, 10, scale_factor=scale_factor)
         self.scale_factor = scale_factor
         self.min_neighbours = min_neighbours
         self._cascade = cv2.CascadeClassifier(_cascade_path())

@@ -38,6 +38,7 @@ from builder_tools.detectors.scales import (
 )
 from builder_tools.detectors.short_range import SHORT_RANGE, ShortRange
 from builder_tools.detectors.tiles import CANDIDATE_SCORE, search_tiles
+from builder_tools.fields import check_whole
 from builder_tools.media.forks import at_work
 from builder_tools.results import Box, Face, crop
 
@@ -94,10 +95,9 @@ class MediaPipeDetector(BaseDetector):
         max_tiles: int = 12,
     ) -> None:
         super().__init__(min_score=min_score, min_size_px=min_size_px)
-        if range not in RANGES:
+        if range not in list(RANGES):
             raise ValueError(f"Expected one of {list(RANGES)}. Received: range={range!r}.")
-        if max_tiles < 0:
-            raise ValueError(f"Expected max_tiles >= 0. Received: {max_tiles}.")
+        check_whole(0, max_tiles=max_tiles)
         self.range = range
         self.max_tiles = max_tiles
         self._short: ShortRange | None = None

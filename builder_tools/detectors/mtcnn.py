@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from builder_tools.detectors.base import BaseDetector, enlarge, shrink
+from builder_tools.fields import check_whole
 from builder_tools.results import Box, Face
 
 KEYPOINTS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
@@ -36,6 +37,7 @@ class MTCNNDetector(BaseDetector):
         self, *, min_score: float = 0.9, min_size_px: float = 20.0, max_side_px: int = 1280
     ) -> None:
         super().__init__(min_score=min_score, min_size_px=min_size_px)
+        check_whole(1, max_side_px=max_side_px)
         self.max_side_px = max_side_px
         self._detector = _mtcnn().MTCNN(device="CPU:0")
 

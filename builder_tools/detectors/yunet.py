@@ -21,6 +21,7 @@ from builder_tools.detectors.base import BaseDetector, enlarge, shrink
 from builder_tools.detectors.lending import Memory, Sessions
 from builder_tools.detectors.onnx_file import CHANNELS
 from builder_tools.detectors.yunet_network import CELLS_PX, OUTPUTS, STEM_PX, as_onnx, in_two
+from builder_tools.fields import check_whole
 from builder_tools.results import Box, Face
 
 FILE = "face_detection_yunet_2023mar.onnx"
@@ -49,6 +50,7 @@ class YuNetDetector(BaseDetector):
         self, *, min_score: float = 0.6, min_size_px: float = 0.0, max_side_px: int = 1024
     ) -> None:
         super().__init__(min_score=min_score, min_size_px=min_size_px)
+        check_whole(1, max_side_px=max_side_px)
         self.max_side_px = max_side_px
         self._network = YuNet(asset_path(FILE))
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector, face_square
 from builder_tools.detectors.turning import AUTO
-from builder_tools.fields import check_choice, check_positive, checked_part
+from builder_tools.fields import check_choice, check_positive, check_whole, checked_part
 from builder_tools.inference.analysis import Analyser
 from builder_tools.inference.batch import (
     MULTI_FACE_POLICIES,
@@ -171,8 +171,8 @@ class Inference:
     ) -> None:
         check_choice("show_state_mode", show_state_mode, SHOW_STATE_MODES)
         check_choice("inference_mode", inference_mode, tuple(INFERENCE_MODES))
-        check_positive(img_size=img_size, batch_size=batch_size)
-        check_positive(workers=workers, detect_every=detect_every)
+        check_positive(img_size=img_size, workers=workers)
+        check_whole(1, batch_size=batch_size, detect_every=detect_every)
         if detect_every > 1 and not track:
             raise ValueError("Expected track=True with detect_every: only tracked faces move.")
         self.show_state_mode, self.inference_mode = show_state_mode, inference_mode

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from builder_tools.detectors import DETECTOR_ERRORS
-from builder_tools.fields import check_choice
+from builder_tools.fields import check_choice, check_types
 from builder_tools.inference.reader import (
     EmotionModel,
     Shape,
@@ -142,6 +142,7 @@ class BatchPolicy:
     every_face: bool = False
 
     def __post_init__(self) -> None:
+        check_types(self)
         check_choice("no_face", self.no_face, NO_FACE_POLICIES)
         check_choice("multi_face", self.multi_face, MULTI_FACE_POLICIES)
 

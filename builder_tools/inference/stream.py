@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from builder_tools.fields import check_range
 from builder_tools.inference.search import Orientation, Search, oriented
 from builder_tools.inference.sinks import FrameRate, Sink, closer
 from builder_tools.media import Frame
@@ -54,6 +55,8 @@ class StreamState:
         smooth_s: float | None,
         rest: RestingFace | str | float | None = None,
     ) -> None:
+        if smooth_s is not None:
+            check_range(0, smooth_s=smooth_s)
         if smooth_s and not track:
             raise ValueError("Expected track=True with smooth_s: emotions are smoothed per person.")
         if rest is not None and not isinstance(rest, RestingFace) and not track:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from builder_tools import training
-from builder_tools.fields import is_whole_in
+from builder_tools.fields import check_positive, is_whole_in
 from builder_tools.networks import NETWORKS, build_network, set_trainable
 from builder_tools.training import (
     MONITORS,
@@ -88,6 +88,9 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             raise ValueError(f"Expected head_epochs >= 0. Received: {head_epochs!r}.")
         if not isinstance(space, SearchSpace | None):
             raise ValueError(f"Expected space as a SearchSpace, or None. Received: {space!r}.")
+        if not isinstance(weights, str | Path | None):
+            raise ValueError(f"Expected weights as 'pretrained', a file, or None: {weights!r}.")
+        check_positive(size=size)
         super().__init__(name=network)
         self.network, self.num_classes = network, num_classes
         self.space = space or SearchSpace()

@@ -335,6 +335,10 @@ def test_options_of_fine_tuning_become_the_configuration(tmp_path):
     assert (chosen.head.dense, chosen.head.dropout) == ((64, 32), 0.5)
     last = config("--network", "vgg16", "--stages", "48:3:head,48:9:last")
     assert last.stages[1].trainable == NETWORKS["vgg16"].unfreeze == 4
+    further = config("--weights", "mine/model.keras", "--keep-head")
+    assert (further.weights, further.keep_head) == ("mine/model.keras", True)
+    with pytest.raises(ValueError, match="to keep its head"):
+        config("--weights", "pretrained", "--keep-head")
     file = tmp_path / "best.json"
     file.write_text(json.dumps(chosen.to_dict()))
     assert config("--config", str(file)) == chosen

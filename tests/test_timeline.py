@@ -237,7 +237,7 @@ def test_the_largest_face_is_the_viewer():
 def test_signal_settings_out_of_range(wrong):
     from builder_tools.timeline.signals import SignalSettings
 
-    with pytest.raises(ValueError, match="above 0|a finite number"):
+    with pytest.raises(ValueError, match=r"above 0|a finite number"):
         SignalSettings(**wrong)
 
 

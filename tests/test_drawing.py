@@ -6,6 +6,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+from fakes import a_face
 
 from builder_tools.detectors.mediapipe import MediaPipeDetector
 from builder_tools.drawing import BLACK, WHITE, DrawBox, ink_on, luminance
@@ -15,19 +16,13 @@ from builder_tools.emotions import COLOURS_RGB, NINE_EMOTIONS
 from builder_tools.results import Box, Face, FaceEmotion
 
 
-def _face(box, emotion="happy", probability=0.84, *, va=(None, None), track=None):
-    rest = (1 - probability) / (len(NINE_EMOTIONS) - 1)
-    probabilities = {name: probability if name == emotion else rest for name in NINE_EMOTIONS}
-    return FaceEmotion(Face(Box(*box), 0.9, track=track), probabilities, *va)
-
-
 def _has(image, colour):
     return bool((image == colour).all(axis=-1).any())
 
 
 def test_the_given_image_stays_and_a_new_one_comes(astronaut):
     before = astronaut.copy()
-    drawn = DrawBox(show_bars=True).draw(astronaut, [_face((170, 70, 275, 180))], fps=29.97)
+    drawn = DrawBox(show_bars=True).draw(astronaut, [a_face((170, 70, 275, 180))], fps=29.97)
     assert (astronaut == before).all()
     assert drawn.shape == astronaut.shape and drawn.dtype == np.uint8
     assert not np.shares_memory(drawn, astronaut) and (drawn != before).any()
@@ -41,7 +36,7 @@ def test_without_faces_nothing_changes_but_the_object_is_new(astronaut):
 @pytest.mark.parametrize("emotion", NINE_EMOTIONS)
 def test_each_emotion_has_its_colour(emotion):
     image = np.full((300, 300, 3), 7, np.uint8)
-    drawn = DrawBox().draw(image, [_face((100, 100, 200, 200), emotion)])
+    drawn = DrawBox().draw(image, [a_face((100, 100, 200, 200), emotion)])
     assert _has(drawn, COLOURS_RGB[emotion])
     for other in set(NINE_EMOTIONS) - {emotion}:
         assert not _has(drawn, COLOURS_RGB[other])
@@ -50,7 +45,7 @@ def test_each_emotion_has_its_colour(emotion):
 def test_the_box_lies_on_the_edge_of_the_face_and_leaves_its_inside():
     image = np.full((400, 400, 3), 7, np.uint8)
     draw = DrawBox(show_label=False, show_probability=False, line_width=3)
-    drawn = draw.draw(image, [_face((100, 120, 200, 260))])
+    drawn = draw.draw(image, [a_face((100, 120, 200, 260))])
     changed = np.argwhere((drawn != 7).any(axis=-1))
     assert changed.min(axis=0).tolist() == [120, 100]
     assert changed.max(axis=0).tolist() == [259, 199]
@@ -61,7 +56,7 @@ def test_the_box_lies_on_the_edge_of_the_face_and_leaves_its_inside():
 
 def test_the_card_stands_under_the_box_and_its_words_can_be_left_out():
     image = np.full((400, 400, 3), 7, np.uint8)
-    faces = [_face((100, 100, 300, 300))]
+    faces = [a_face((100, 100, 300, 300))]
 
     def drawn_below(**options):
         below = DrawBox(**options).draw(image, faces)[300:]
@@ -87,7 +82,7 @@ def test_cards_of_faces_at_the_edges_stay_whole(box):
     ground = np.full((400, 400, 3), 7, np.uint8)
 
     def text_pixels(box):
-        drawn = DrawBox(line_width=1).draw(ground, [_face(box)])
+        drawn = DrawBox(line_width=1).draw(ground, [a_face(box)])
         x1, y1, x2, y2 = (min(max(value, 0), 400) for value in box)
         drawn[y1:y2, x1:x2] = 7  # what is left is the card: black letters on yellow
         return (drawn == BLACK).sum()
@@ -96,7 +91,7 @@ def test_cards_of_faces_at_the_edges_stay_whole(box):
 
 
 def test_a_face_outside_the_image_is_not_drawn(astronaut):
-    drawn = DrawBox(show_bars=True).draw(astronaut, [_face((600, 600, 700, 700))])
+    drawn = DrawBox(show_bars=True).draw(astronaut, [a_face((600, 600, 700, 700))])
     assert (drawn == astronaut).all()
 
 
@@ -105,7 +100,7 @@ def test_bars_are_as_long_as_the_probabilities():
     lengths = []
     for probability in (0.4, 0.8):
         drawn = DrawBox(show_label=False, show_probability=False, show_bars=True).draw(
-            image, [_face((50, 50, 250, 250), "surprise", probability)]
+            image, [a_face((50, 50, 250, 250), "surprise", probability)]
         )
         beside = (drawn[:, 255:] == COLOURS_RGB["surprise"]).all(axis=-1)
         lengths.append(beside.sum(axis=1).max())
@@ -115,7 +110,7 @@ def test_bars_are_as_long_as_the_probabilities():
 
 def test_bars_go_left_when_there_is_no_room_on_the_right():
     image = np.full((600, 600, 3), 40, np.uint8)
-    drawn = DrawBox(show_bars=True).draw(image, [_face((380, 100, 590, 300))])
+    drawn = DrawBox(show_bars=True).draw(image, [a_face((380, 100, 590, 300))])
     assert (drawn[200:260, 200:360] != 40).any()
 
 
@@ -129,7 +124,7 @@ def test_cards_cover_no_face_and_no_other_card_and_stay_inside(seed, options, mo
         x, y = int(rng.integers(0, 1280 - side)), int(rng.integers(0, 720 - side))
         box = Box(x, y, x + side, y + side)
         if not any(box.iou(face.face.box) for face in faces):
-            faces.append(_face(box.xyxy, probability=rng.uniform(0.3, 1), va=(0.2, 0.3)))
+            faces.append(a_face(box.xyxy, probability=rng.uniform(0.3, 1), va=(0.2, 0.3)))
     cards = []
     draw = Card.draw
     monkeypatch.setattr(
@@ -153,7 +148,7 @@ def test_bars_become_the_most_probable_three_of_all_faces_where_room_is_short(mo
     draw = Card.draw
     monkeypatch.setattr(Card, "draw", lambda *args: (seen.append(args[0]), draw(*args))[1])
     image = np.full((480, 640, 3), 90, np.uint8)
-    DrawBox(show_bars=True).draw(image, [_face(box, "sad") for box in boxes])
+    DrawBox(show_bars=True).draw(image, [a_face(box, "sad") for box in boxes])
     rows = {len(panel.rows) if (panel := next(iter(card.panels), None)) else 0 for card in seen}
     assert len(seen) == len(boxes) and rows in ({3}, {0})
     assert "left out" in caplog.text
@@ -165,7 +160,7 @@ def test_a_gallery_of_many_faces_has_all_its_labels(monkeypatch):
     monkeypatch.setattr(Card, "draw", lambda *args: (cards.append(args[2]), draw(*args))[1])
     boxes = [(x, y, x + 36, y + 36) for y in range(8, 1050, 67) for x in range(8, 1850, 120)]
     image = np.full((1080, 1920, 3), 90, np.uint8)
-    DrawBox().draw(image, [_face(box) for box in boxes])
+    DrawBox().draw(image, [a_face(box) for box in boxes])
     assert len(boxes) == len(cards) == 256
     covered = np.zeros((1080, 1920), int)
     for x1, y1, x2, y2 in boxes + cards:
@@ -186,15 +181,15 @@ def test_a_card_away_from_its_face_is_tied_to_it_by_a_line():
     """A small face that big ones shut in on all sides has its card elsewhere."""
     image = np.full((400, 400, 3), 90, np.uint8)
     around = [(60, 60, 180, 340), (220, 60, 340, 340), (180, 60, 220, 180), (180, 220, 220, 340)]
-    faces = [_face(box, "neutral") for box in around] + [_face((180, 180, 220, 220), "sad")]
+    faces = [a_face(box, "neutral") for box in around] + [a_face((180, 180, 220, 220), "sad")]
     drawn = DrawBox().draw(image, faces)
     blue = (drawn == COLOURS_RGB["sad"]).all(axis=-1)
     assert blue[:60].any() or blue[340:].any() or blue[:, :60].any() or blue[:, 340:].any()
 
 
-def test_without_any_room_the_card_lies_on_the_upper_edge_of_its_own_face():
+def test_without_any_room_the_card_lies_on_the_upper_edge_of_its_owna_face():
     image = np.full((48, 48, 3), 200, np.uint8)
-    drawn = DrawBox(line_width=1).draw(image, [_face((0, 0, 48, 48))])
+    drawn = DrawBox(line_width=1).draw(image, [a_face((0, 0, 48, 48))])
     changed = (drawn[5:43, 5:43] != 200).any(axis=-1)
     assert changed[:8].any() and not changed[14:].any()
 
@@ -202,7 +197,7 @@ def test_without_any_room_the_card_lies_on_the_upper_edge_of_its_own_face():
 def test_numbers_are_tracks_or_the_place_in_a_still_image(monkeypatch):
     written = _written(monkeypatch)
     image = np.full((600, 600, 3), 7, np.uint8)
-    near, far = _face((50, 50, 200, 200)), _face((400, 300, 450, 350), "sad")
+    near, far = a_face((50, 50, 200, 200)), a_face((400, 300, 450, 350), "sad")
     DrawBox().draw(image, [near])
     DrawBox().draw(image, [far, near])
     DrawBox(show_numbers=False).draw(image, [far, near])
@@ -219,7 +214,7 @@ def test_numbers_are_tracks_or_the_place_in_a_still_image(monkeypatch):
 def test_words_are_drawn_in_a_language(monkeypatch):
     written = _written(monkeypatch)
     image = np.full((600, 600, 3), 7, np.uint8)
-    face = replace(_face((50, 50, 200, 200)), relative_probabilities={"sad": 0.2, "neutral": 0.8})
+    face = replace(a_face((50, 50, 200, 200)), relative_probabilities={"sad": 0.2, "neutral": 0.8})
     DrawBox(language="ru").draw(image, [face], fps=30, dropped=2)
     assert written == ["30.0 к/с, пропущено 2", "радость 84%", "от покоя: нейтрально 80%"]
     with pytest.raises(ValueError, match="language"):
@@ -237,7 +232,7 @@ def test_a_doubtful_face_has_a_broken_box_and_a_dark_card():
     image = np.full((400, 400, 3), 90, np.uint8)
     box = (100, 100, 300, 300)
     sure, doubtful = (
-        (DrawBox().draw(image, [_face(box, "sad", p)]) == COLOURS_RGB["sad"]).all(axis=-1)
+        (DrawBox().draw(image, [a_face(box, "sad", p)]) == COLOURS_RGB["sad"]).all(axis=-1)
         for p in (0.9, 0.4)
     )
     top = [drawn[100:106, 100:300].any(axis=0) for drawn in (sure, doubtful)]
@@ -257,7 +252,10 @@ def test_cards_of_a_video_stand_still(monkeypatch):
     offsets = []
     for step in range(40):
         x = 100 + 10 * step
-        faces = [_face((x, 100, x + 80, 180), track=1), _face((400, 190, 480, 270), track=2)]
+        faces = [
+            a_face((x, 100, x + 80, 180), track=1),
+            a_face((400, 190, 480, 270), track=2),
+        ]
         places.clear()
         drawer.draw(image, faces)
         card = next(corners for card, corners in places if "#1" in card.lines[0].text)
@@ -269,18 +267,18 @@ def test_cards_of_a_video_stand_still(monkeypatch):
 def test_bars_that_had_no_room_come_back_when_there_is_room_again():
     image = np.full((400, 800, 3), 90, np.uint8)
     drawer, near, far = DrawBox(show_bars=True), (10, 10, 790, 390), (300, 100, 400, 200)
-    wanted = DrawBox(show_bars=True).draw(image, [_face(far, track=1)])
+    wanted = DrawBox(show_bars=True).draw(image, [a_face(far, track=1)])
     for _ in range(40):
-        drawer.draw(image, [_face(near, track=1)])
+        drawer.draw(image, [a_face(near, track=1)])
     for _ in range(40):
-        drawn = drawer.draw(image, [_face(far, track=1)])
+        drawn = drawer.draw(image, [a_face(far, track=1)])
     assert (drawn == wanted).all()
 
 
 def test_blurred_faces_are_not_found_and_the_rest_is_drawn(astronaut):
     plain = DrawBox(blur_faces=True, show_label=False, show_probability=False, line_width=1)
     with MediaPipeDetector() as detector:
-        faces = [_face(face.box.xyxy) for face in detector.detect(astronaut)]
+        faces = [a_face(face.box.xyxy) for face in detector.detect(astronaut)]
         assert faces
         hidden = plain.draw(astronaut, faces)
         found = detector.detect(hidden)
@@ -297,28 +295,28 @@ def test_a_blurred_face_keeps_nothing_but_a_few_patches():
     fine = np.random.default_rng(0).integers(0, 255, (140, 140, 3), np.uint8)
     coarse = cv2.resize(fine, (5, 5), interpolation=cv2.INTER_AREA).repeat(28, 0).repeat(28, 1)
     drawer = DrawBox(blur_faces=True)
-    results = [drawer.draw(image, [_face((20, 20, 120, 120))]) for image in (fine, coarse)]
+    results = [drawer.draw(image, [a_face((20, 20, 120, 120))]) for image in (fine, coarse)]
     assert np.abs(results[0].astype(int) - results[1]).max() <= 2
 
 
 def test_a_tracked_face_stays_hidden_for_a_moment_when_it_is_not_found():
     image = np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8)
     drawer = DrawBox(blur_faces=True)
-    drawer.draw(image, [_face((100, 100, 200, 200), track=1)])
+    drawer.draw(image, [a_face((100, 100, 200, 200), track=1)])
     hidden = [(drawer.draw(image, [])[110:190, 110:190] != image[110:190, 110:190]).any()
               for _ in range(20)]  # fmt: skip
     assert hidden == [True] * 15 + [False] * 5
-    drawer.draw(image, [_face((100, 100, 200, 200), track=1)])
+    drawer.draw(image, [a_face((100, 100, 200, 200), track=1)])
     drawer.forget()
     assert (drawer.draw(image, []) == image).all()
-    drawer.draw(image, [_face((100, 100, 200, 200))])  # the next still image is another one
+    drawer.draw(image, [a_face((100, 100, 200, 200))])  # the next still image is another one
     assert (drawer.draw(image, []) == image).all()
 
 
-def test_the_speed_stands_in_a_corner_without_a_face():
+def test_the_speed_stands_in_a_corner_without_aa_face():
     image = np.full((400, 600, 3), 90, np.uint8)
     plain = DrawBox(show_label=False, show_probability=False)
-    faces = [_face((0, 0, 100, 100))]
+    faces = [a_face((0, 0, 100, 100))]
     changed = np.argwhere((plain.draw(image, faces, fps=30) != plain.draw(image, faces)).any(-1))
     assert changed.min(axis=0)[1] > 400 and changed.max(axis=0)[0] < 60
 
@@ -340,7 +338,10 @@ def test_the_speed_is_written_in_the_corner():
 @pytest.mark.parametrize("bars", [False, True])
 def test_tiny_and_big_images_can_be_drawn_on(size, bars):
     height, width = size
-    faces = [_face((0, 0, width, height), "fear"), _face((-9, -9, 2 * width, 0.5), "contempt")]
+    faces = [
+        a_face((0, 0, width, height), "fear"),
+        a_face((-9, -9, 2 * width, 0.5), "contempt"),
+    ]
     drawn = DrawBox(show_bars=bars).draw(np.zeros((*size, 3), np.uint8), faces, fps=12.3)
     assert drawn.shape == (*size, 3) and drawn.any()
 
@@ -378,109 +379,6 @@ def test_wrong_images_and_widths_are_refused(astronaut):
         DrawBox(line_width=0)
 
 
-GROUND = 200
-ONLY_DIAL = {
-    "show_label": False,
-    "show_probability": False,
-    "show_numbers": False,
-    "show_dial": True,
-}
-DIAL_FACE = (100, 100, 300, 300)
-
-
-def _dial(va, *, draw=None, track=None, box=DIAL_FACE):
-    """Draw one face; return what is to the right of it."""
-    draw = draw or DrawBox(**ONLY_DIAL)
-    image = np.full((600, 600, 3), GROUND, np.uint8)
-    return draw.draw(image, [_face(box, va=va, track=track)])[:, 301:]
-
-
-def _middle_of(image, colour):
-    rows, columns = np.nonzero((image == colour).all(axis=-1))
-    return np.array([columns.mean(), rows.mean()])
-
-
-def test_the_dial_needs_valence_and_arousal():
-    for missing in ((None, None), (0.5, None), (float("nan"), 0.2)):
-        assert (_dial(missing) == GROUND).all()
-    assert (_dial((0.5, 0.2)) != GROUND).any()
-    off = DrawBox(show_label=False, show_probability=False)
-    assert (_dial((0.5, 0.2), draw=off) == GROUND).all()
-
-
-def test_valence_points_right_and_arousal_up():
-    places = {va: _middle_of(_dial(va), COLOURS_RGB["happy"]) for va in
-              ((0, 0), (0.6, 0), (-0.6, 0), (0, 0.6), (0, -0.6), (3, 0), (1, 0))}  # fmt: skip
-    middle = places[0, 0]
-    right, up = places[0.6, 0] - middle, places[0, 0.6] - middle
-    assert right[0] > 10 and abs(right[1]) <= 0.5
-    assert up[1] == pytest.approx(-right[0], abs=1) and abs(up[0]) <= 0.5
-    assert places[-0.6, 0] - middle == pytest.approx(-right, abs=1)
-    assert places[0, -0.6] - middle == pytest.approx(-up, abs=1)
-    assert places[3, 0] == pytest.approx(places[1, 0])  # the disc's edge is the limit
-
-
-def test_the_dial_lies_on_dark_beside_the_face():
-    drawn = _dial((-0.5, -0.5))
-    changed = np.argwhere((drawn != GROUND).any(axis=-1))
-    (top, left), (bottom, right) = changed.min(axis=0), changed.max(axis=0)
-    assert left < 20 and right - left == pytest.approx(bottom - top, abs=2)
-    assert (drawn[(top + bottom) // 2 - 8, (left + right) // 2 + 8] < 100).all()
-
-
-def test_the_trail_follows_one_track_and_fades():
-    draw = DrawBox(**ONLY_DIAL)
-    way = [(-0.8, -0.4), (-0.4, -0.4), (0.0, -0.4), (0.4, -0.4)]
-    for place in way:
-        drawn = _dial(place, draw=draw, track=7)
-    alone, other = _dial(way[-1]), _dial(way[-1], draw=draw, track=8)
-    assert (alone == other).all()  # another track has no past yet, and a still image none
-    trail = (drawn != alone).any(axis=-1)
-    columns = np.nonzero(trail)[1]
-    dots = [_middle_of(_dial(place), COLOURS_RGB["happy"]) for place in (way[0], way[-1])]
-    assert columns.min() == pytest.approx(dots[0][0], abs=2)
-    assert columns.max() < dots[1][0]
-    row = round(dots[0][1])
-    old, young = (drawn[row, round(c)].astype(int) for c in (dots[0][0] + 3, dots[1][0] - 12))
-    assert young[0] > old[0] + 20  # happy is yellow: red tells how bright
-
-
-def test_the_trail_is_bounded_and_can_be_forgotten():
-    draw = DrawBox(**ONLY_DIAL, trail=2)
-    for place in ((-0.8, -0.4), (0.0, -0.4), (0.4, -0.4)):
-        drawn = _dial(place, draw=draw, track=1)
-    two = DrawBox(**ONLY_DIAL)
-    for place in ((0.0, -0.4), (0.4, -0.4)):
-        expected = _dial(place, draw=two, track=1)
-    assert (drawn == expected).all()
-    draw.forget()
-    assert (_dial((0.4, -0.4), draw=draw, track=1) == _dial((0.4, -0.4))).all()
-
-
-def test_old_tracks_make_room_for_new_ones_and_absent_ones_start_anew():
-    draw = DrawBox(**ONLY_DIAL)
-    for track in range(100):
-        _dial((0.1, 0.1), draw=draw, track=track)
-    assert (_dial((0.5, 0.1), draw=draw, track=0) == _dial((0.5, 0.1))).all()
-    assert (_dial((0.5, 0.1), draw=draw, track=99) != _dial((0.5, 0.1))).any()
-    for _ in range(100):
-        draw.draw(np.zeros((60, 60, 3), np.uint8), [])
-    assert (_dial((-0.5, 0.1), draw=draw, track=99) == _dial((-0.5, 0.1))).all()
-
-
-@pytest.mark.parametrize("size", [(1, 1), (16, 16), (24, 24), (48, 400), (2160, 3840)])
-def test_dials_on_tiny_and_big_images(size):
-    height, width = size
-    faces = [_face((0, 0, width, height), va=(1, 1)), _face((0, 0, 9, 9), va=(-1, 0), track=1)]
-    drawn = DrawBox(show_dial=True).draw(np.zeros((*size, 3), np.uint8), faces)
-    assert drawn.shape == (*size, 3)
-
-
-def test_a_wrong_trail_is_refused():
-    with pytest.raises(ValueError, match="trail"):
-        DrawBox(trail=0)
-
-
 def _written(monkeypatch):
     """Return the list that the drawn texts go to."""
     written = []
@@ -497,15 +395,15 @@ def _written(monkeypatch):
 def test_a_doubtful_emotion_is_drawn_with_a_question_mark(monkeypatch):
     written = _written(monkeypatch)
     image = np.full((300, 300, 3), 7, np.uint8)
-    DrawBox().draw(image, [_face((100, 100, 200, 200), "sad", 0.49)])
-    DrawBox().draw(image, [_face((100, 100, 200, 200), "sad", 0.5)])
+    DrawBox().draw(image, [a_face((100, 100, 200, 200), "sad", 0.49)])
+    DrawBox().draw(image, [a_face((100, 100, 200, 200), "sad", 0.5)])
     assert written == ["sad? 49%", "sad 50%"]
 
 
 def test_what_a_face_shows_from_its_rest_is_a_second_line(monkeypatch):
     written = _written(monkeypatch)
     image = np.full((300, 300, 3), 7, np.uint8)
-    plain = _face((100, 100, 200, 200), "sad", 0.9)
+    plain = a_face((100, 100, 200, 200), "sad", 0.9)
     face = replace(plain, relative_probabilities={"sad": 0.2, "neutral": 0.8})
     DrawBox().draw(image, [face])
     DrawBox(show_relative=False).draw(image, [face])

@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from builder_tools.assets import asset_path
 
@@ -114,6 +115,12 @@ def _why_absent(file: str) -> str:
 def astronaut() -> np.ndarray:
     """The portrait of Eileen Collins (NASA, public domain): `(512, 512, 3)` uint8 RGB, one face."""
     return pytest.importorskip("skimage.data").astronaut()
+
+
+@pytest.fixture(scope="session")
+def portrait(astronaut) -> Image.Image:
+    """The same as an image of Pillow."""
+    return Image.fromarray(astronaut)
 
 
 def _shared_folder(variable: str, name: str) -> Path:

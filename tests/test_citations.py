@@ -32,7 +32,7 @@ NOTEBOOKS = {
     "01_data_analysis": (),
     "02_cleaning_and_detectors": (),
     "03_balancing_and_augmentation": (),
-    "04_networks_and_tuning": ("networks", "transfer", "searches"),
+    "04_networks_and_tuning": ("networks", "pretraining", "transfer", "searches"),
     "05_experiments": ("ablations", "screening"),
     "06_benchmark_and_inference": ("scoreboard", "calibration", "robustness"),
     "07_valence_arousal": ("valence_arousal", "va_regressors"),

@@ -68,7 +68,10 @@ def test_trials_show_each_score_the_best_so_far_and_the_failed(trials):
     dots, crosses = ax.collections
     assert dots.get_offsets()[:, 1].tolist() == trials["score"].dropna().tolist()
     assert crosses.get_offsets()[:, 0].tolist() == [7]
-    assert ax.get_ylabel() == "val macro f1" and "0.600, trial 5" in ax.get_title("left")
+    assert ax.get_ylabel() == "val macro f1"
+    assert ax.get_title("left") == "best 0.600, trial 5"
+    read = trials.astype({"trial": float})  # As pandas reads a column that lacks some.
+    assert plot_trials(read).get_title("left") == "best 0.600, trial 5"
 
 
 def test_parallel_coordinates_place_every_value_on_its_own_scale(trials):

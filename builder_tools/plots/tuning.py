@@ -60,7 +60,7 @@ def plot_trials(trials: pd.DataFrame, score: str = "score", ax: Axes | None = No
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.margins(y=0.12)
     ax.set(xlabel="trial", ylabel=score.replace("_", " "))
-    ax.set_title(f"best {first['score']:.3f}, trial {first['trial']}", loc="left")
+    ax.set_title(f"best {first['score']:.3f}, trial {first['trial']:.0f}", loc="left")
     ax.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
     return ax
 

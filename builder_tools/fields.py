@@ -91,9 +91,19 @@ def check_fields(
             )
 
 
+def _is_integral(value: Any) -> bool:
+    """As `is_whole`, of NumPy's numbers, too, which JSON does not hold."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_real(value: Any) -> bool:
+    """As `is_number`, of NumPy's, too."""
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < 2**63
+
+
 _PLAIN_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "int": (lambda value: _is_integral(value), "a whole number"),
-    "float": (lambda value: _is_real(value), "a finite number"),
+    "int": (_is_integral, "a whole number"),
+    "float": (_is_real, "a finite number"),
     "bool": (
         # NumPy's flags are named so, too.
         lambda value: type(value).__name__ == "bool" or (_is_integral(value) and value in (0, 1)),
@@ -104,8 +114,8 @@ _PLAIN_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: is_list_of(_is_real)(value) and len(value) == 2,
         "two finite numbers",
     ),
-    "tuple[float, ...]": (lambda value: is_list_of(_is_real)(value), "a tuple of finite numbers"),
-    "tuple[int, ...]": (lambda value: is_list_of(_is_integral)(value), "a tuple of whole numbers"),
+    "tuple[float, ...]": (is_list_of(_is_real), "a tuple of finite numbers"),
+    "tuple[int, ...]": (is_list_of(_is_integral), "a tuple of whole numbers"),
     "tuple[str, ...]": (is_list_of(is_text), "a tuple of texts"),
 }
 """What a field may be by its annotation, as a check and in words."""
@@ -273,11 +283,3 @@ def check_positive(**values: int | None) -> None:
         is_count = value is None or (isinstance(value, Integral) and value >= 1)
         if not is_count:
             raise ValueError(f"Expected {name} >= 1, a whole number. Received: {value!r}.")
-
-
-def _is_integral(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _is_real(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < 2**63

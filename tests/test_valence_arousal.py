@@ -273,6 +273,8 @@ def _with(images, row, value):
         (lambda x, y: (x, y), {"pull": 1.5}, "pull in"),
         (lambda x, y: (x, y), {"stages": -1}, "stages >= 0"),
         (lambda x, y: (x, y), {"stages": 1.5}, "stages >= 0, a whole number"),
+        (lambda x, y: (x, y), {"random_state": -1}, "random_state in"),
+        (lambda x, y: (x, y), {"n_jobs": 0}, "n_jobs as None"),
         (lambda x, y: (x, y), {"pull": "0.5"}, r"pull in \[0, 1\].*'0.5'"),
         (lambda x, y: (x, y), {"landmarks": "all"}, "landmarks >= 2, a whole number.*'all'"),
     ],

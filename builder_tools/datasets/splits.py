@@ -15,7 +15,7 @@ import numpy as np
 
 from builder_tools.datasets.sampling import draw_by_class
 from builder_tools.datasets.table import SPLITS, ImageTable
-from builder_tools.fields import check_positive, check_seed
+from builder_tools.fields import check_seed, check_whole
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def sample_per_class(table: ImageTable, per_class: int, *, seed: int = 0) -> Ima
     Raises:
         ValueError: If `per_class` is below 1.
     """
-    check_positive(per_class=per_class)
+    check_whole(1, per_class=per_class)
     check_seed(seed=seed)
     ordered = table.table.reset_index(drop=True).sort_values(["split", "label", "name"])
     kinds = ordered.groupby(["split", "label"]).ngroup().to_numpy()

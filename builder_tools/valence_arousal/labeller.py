@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import index
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -14,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from builder_tools.cards import file_sha256
 from builder_tools.datasets.sampling import stratified_sample
 from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
-from builder_tools.fields import check_seed, is_number_in
+from builder_tools.fields import check_range, check_seed, check_whole
 from builder_tools.valence_arousal.orientation import clip_to_disc, fit_orientation, staged_shift
 from builder_tools.valence_arousal.reducers import REDUCERS, Reducer
 from builder_tools.valence_arousal.vectors import (
@@ -258,14 +257,10 @@ class ValenceArousalLabeller(BaseEstimator):
             raise ValueError("Expected n_jobs as None or a number other than 0. Received: 0.")
         counts = {"neighbours": self.neighbours, "landmarks": self.landmarks, "pca": self.pca}
         for name, value in counts.items():
-            if value is not None and not (isinstance(value, SupportsIndex) and index(value) >= 2):
-                raise ValueError(f"Expected {name} >= 2, a whole number. Received: {value!r}.")
-        whole = isinstance(self.stages, SupportsIndex) and index(self.stages) >= 0
-        if not whole or not is_number_in(0, 1)(self.pull):
-            raise ValueError(
-                "Expected stages >= 0, a whole number, and pull in [0, 1]. "
-                f"Received: stages={self.stages!r}, pull={self.pull!r}."
-            )
+            if value is not None:
+                check_whole(2, **{name: value})
+        check_whole(0, stages=self.stages)
+        check_range(0, 1, pull=self.pull)
 
     def _check_anchors(self, labels: np.ndarray) -> None:
         """Two places of classes are what a plane can be turned by; it refuses what has fewer."""

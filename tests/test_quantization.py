@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -53,3 +54,50 @@ def test_of_separable_networks_only_wide_convolutions_are_int8(tmp_path, depthwi
     int8 = {node.name for node in convolutions if given.get(node.input[1]) == "DequantizeLinear"}
     assert int8 == expected
     assert len(convolutions) == len(WIDTHS) + depthwise
+
+
+def write_gated_network(path) -> None:
+    """Write the kind of network that is shipped: grey entry, halving shortcut, gates."""
+    import keras
+
+    from builder_tools.export import write_onnx
+    from builder_tools.networks.architectures import compact_residual
+
+    keras.utils.set_random_seed(0)
+    backbone = compact_residual(16, stem_width=4, widths=(8, 16), blocks=1)
+    told = keras.layers.Dense(3, "softmax")(
+        keras.layers.GlobalAveragePooling2D()(backbone.outputs[0])
+    )
+    write_onnx(keras.Model(backbone.inputs, told), path, list("abc"))
+
+
+def test_a_network_with_gates_enters_float_seldom(tmp_path):
+    write_gated_network(tmp_path / "float.onnx")
+    faces = np.random.default_rng(1).integers(0, 256, (64, 16, 16, 3), np.uint8)
+    files = [tmp_path / "float.onnx", tmp_path / "int8.onnx"]
+    quantize_onnx(*files, faces, list("abc"))
+    told = []
+    for file in files:
+        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        told.append(session.run(None, {session.get_inputs()[0].name: faces.astype("f4")})[0])
+    assert np.abs(told[1] - told[0]).max() < 0.02
+    graph = onnx.load(files[1]).graph
+    given = {node.output[0]: node for node in graph.node}
+    by_type = {}
+    for node in graph.node:
+        by_type.setdefault(node.op_type, []).append(node)
+    assert "AveragePool" not in by_type
+    # Two gates of two products, and the head's.
+    assert len(by_type["Gemm"]) + len(by_type.get("MatMul", [])) == 5
+    int8 = [n for n in by_type["Conv"] if given.get(n.input[1]) is not None]
+    # Grey and the entry stay float: their input has one channel or they give one.
+    assert len(by_type["Conv"]) - len(int8) == 2
+    # No activation stands between a convolution's results and their 8 bits.
+    quantised = [given[n.input[0]].op_type for n in by_type["QuantizeLinear"]]
+    of_sums = [
+        given[given[n.input[0]].input[0]].op_type
+        for n in by_type["QuantizeLinear"]
+        if given[n.input[0]].op_type == "Relu"
+    ]
+    assert set(of_sums) <= {"Add", "Conv"}
+    assert quantised.count("Conv") == len(int8)

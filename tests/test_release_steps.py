@@ -11,7 +11,7 @@ from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.table import ImageTable
 from builder_tools.emotions import EmotionSet
 from builder_tools.release import Predicted, Predictions, judge_affect, judge_predicted
-from builder_tools.release.deciding import fit_decisions
+from builder_tools.release.deciding import fit_decisions, mildest_of_the_best
 from builder_tools.release.quantizing import compare_int8
 from builder_tools.release.slices import slice_figures
 
@@ -67,6 +67,20 @@ def test_a_decision_is_fitted_where_there_are_outputs_for_emotions() -> None:
 def test_earlier_decisions_do_not_count_when_they_are_fitted_anew() -> None:
     once = fit_decisions(CARD, predicted())
     assert fit_decisions(once, predicted()) == once
+
+
+@pytest.mark.parametrize(
+    ("best_of_first_class", "expected"), [([1, 1, 1, 1], 1), ([1, 1, 1, 0], 0)]
+)
+def test_of_decisions_about_as_good_the_mildest_is_taken(best_of_first_class, expected) -> None:
+    """Recalls (1 + 0.5) / 2 against (1 + 1) / 2: 0.25 lost, by sqrt(0.25 / 2) / 2 = 0.18 unsure.
+
+    Against (0.75 + 1) / 2: 0.125 lost, by sqrt(0.1875 / 4 + 0.25 / 2) / 2 = 0.21 unsure.
+    """
+    mild, strong = [1, 1, 1, 1, 1, 0], [*best_of_first_class, 1, 1]
+    hits = np.array([mild, strong], bool)
+    assert mildest_of_the_best(hits, np.array([0, 0, 0, 0, 1, 1])) == expected
+    assert mildest_of_the_best(hits[:1], np.array([0, 0, 0, 0, 1, 1])) == 0
 
 
 @pytest.mark.parametrize(("right", "deployed"), [(0.75, True), (0.7, False), (1.0, True)])

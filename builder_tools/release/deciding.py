@@ -63,20 +63,42 @@ def fit_decisions(card: ModelCard, valid: Predicted) -> ModelCard:
 def _fit_balanced(
     valid: Predicted, probabilities: np.ndarray, emotions: EmotionSet
 ) -> dict[str, float]:
-    """Fit the strength of the class-balanced decision: best mean recall on valid.
+    """Fit the strength of the class-balanced decision: the mildest of about the best mean recall.
+
+    Mean recall rests on a few images of rare classes, so strengths are often level; the milder
+    costs less accuracy. About the best: within one standard error of the difference (Breiman et
+    al., 1984, Classification and Regression Trees, 3.4.3).
 
     How frequent each class is to the model is told by its own probabilities: of a model that was
     taught people's votes, or by others, those differ from the counts of its training labels.
     """
     protocol, shares = protocol_of(valid.images, DECISION_PROTOCOL), probabilities.mean(axis=0)
-
-    def mean_recall(biases: dict[str, float]) -> float:
-        decided = apply_decision(probabilities, emotions, biases)
-        kept = protocol.apply(valid.images.table, decided, emotions)
-        return kept.evaluate().mean_recall.value
-
     candidates = [
         balanced_decision(shares, emotions, strength=strength) for strength in DECISION_STRENGTHS
     ]
-    best = max(candidates, key=mean_recall)
-    return {name: round(value, 4) for name, value in best.items()}
+    hits = []
+    for biases in candidates:
+        decided = apply_decision(probabilities, emotions, biases)
+        kept = protocol.apply(valid.images.table, decided, emotions)
+        hits.append(kept.probabilities.argmax(axis=1) == kept.labels)
+    chosen = mildest_of_the_best(np.array(hits), kept.labels)
+    return {name: round(value, 4) for name, value in candidates[chosen].items()}
+
+
+def mildest_of_the_best(hits: np.ndarray, labels: np.ndarray) -> int:
+    """Return the first decision whose mean recall is within a standard error of the best.
+
+    Args:
+        hits: `(c, n)` bool, from the mildest decision on: whether it is right about each image.
+        labels: `(n,)` int classes of the images.
+
+    Returns:
+        Its row. The standard error is that of the difference of two decisions about the same
+        images, classes drawn apart.
+    """
+    groups = [hits[:, labels == label].astype(float) for label in np.unique(labels)]
+    best = np.argmax(np.mean([group.mean(axis=1) for group in groups], axis=0))
+    lost = [group[best] - group for group in groups]
+    loss = np.mean([each.mean(axis=1) for each in lost], axis=0)
+    variance = np.sum([each.var(axis=1) / each.shape[1] for each in lost], axis=0)
+    return int(np.argmax(loss <= np.sqrt(variance) / len(groups)))

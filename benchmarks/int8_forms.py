@@ -1,6 +1,6 @@
 """Forms of a network in 8-bit integers: which convolutions, and what stands between them.
 
-    python benchmarks/int8_forms.py MODEL [--forms separable|gated] [--size 48]
+    python benchmarks/int8_forms.py MODEL... [--forms separable|gated] [--beside saved_models]
 
 MODEL is a folder with a float32 network (`builder-tools export`). Of a depthwise-separable one all
 convolutions, all but the depthwise ones, and only the wide ones between these are quantised in
@@ -30,7 +30,7 @@ from builder_tools.datasets.ferplus import data_folder
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.evaluation import judge_common
 from builder_tools.media import resize_faces
-from builder_tools.quantization import REWRITES, WIDE_CHANNELS, quantize_onnx
+from builder_tools.quantization import PERCENTILE, REWRITES, WIDE_CHANNELS, quantize_onnx
 from builder_tools.release import load_data
 from builder_tools.release.quantizing import calibration_faces
 from studies.report import markdown, write_page
@@ -44,9 +44,10 @@ FORMS = {
     },
     "gated": {
         "float32": None,
-        "int8": {"rewrites": ()},
-        "int8, pools as convolutions": {"rewrites": REWRITES[:1]},
-        "int8, and gates as products": {"rewrites": REWRITES},
+        "int8": {"rewrites": (), "percentile": 100},
+        "int8, pools as convolutions": {"rewrites": REWRITES[:1], "percentile": 100},
+        "int8, and gates as products": {"percentile": 100},
+        f"int8, and ranges of {PERCENTILE} %": {},
     },
 }
 """Kind of network -> form -> options of `quantize_onnx`, None for the file as it is."""
@@ -58,51 +59,75 @@ ROUNDS = 150
 
 
 def main() -> None:
-    """Quantise, judge and time the forms, write the table."""
+    """Quantise, judge and time the forms of each network, write the page."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", type=Path)
+    parser.add_argument("models", nargs="+", type=Path, metavar="MODEL")
     parser.add_argument("--forms", choices=FORMS, default="separable")
+    parser.add_argument("--beside", type=Path, help="folder of models of the same names, in int8")
     parser.add_argument("--size", type=int, default=48)
     parser.add_argument("--data", type=Path, default=data_folder(), help="of the development sets")
     parser.add_argument("--reports", type=Path, default=Path("reports"))
     options = parser.parse_args()
-    data, card = load_data("ferplus"), ModelCard.read(options.model)
-    valid, calibration = data.split("valid"), calibration_faces(data, card.input_size)
+    data = load_data("ferplus")
     words, wild = read_faces(options.data / f"{WILD}.zip", detect=False)
-    seen = [resize_faces(part, options.size) for part in (valid.resized(options.size)[:], wild)]
-    with tempfile.TemporaryDirectory() as folder:
-        models = {}
-        for number, (form, settings) in enumerate(FORMS[options.forms].items()):
-            place = Path(folder) / str(number)
-            place.mkdir()
-            file, source = place / card.file, options.model / card.file
-            if settings is None:
-                file.write_bytes(source.read_bytes())
-            else:
-                quantize_onnx(source, file, calibration, card.emotions, **settings)
-            write_card(place, replace(card, sha256={card.file: file_sha256(file)}))
-            models[form] = (EmotionClassifier(place, flip_average=True), file.stat().st_size)
-    times = _times({form: model for form, (model, _) in models.items()}, seen[0][:1])
+    seen = [data.split("valid").resized(options.size)[:], wild]
+    seen = [resize_faces(part, options.size) for part in seen]
+    page, title = PAGES[options.forms]
+    sections = [
+        title,
+        f"Written by `benchmarks/int8_forms.py --forms {options.forms}`. Valid and a development "
+        "set, for choosing.",
+        describe_machine(("onnxruntime",)),
+    ]
+    for source in options.models:
+        card = ModelCard.read(source)
+        with tempfile.TemporaryDirectory() as folder:
+            models = _write_forms(source, Path(folder), data, FORMS[options.forms])
+            if options.beside:
+                models["int8, as it stands"] = options.beside / card.name
+            table = _table(models, data.split("valid"), words, seen)
+        sections += [f"## `{card.name}`, {card.input_size} px", table]
+    write_page(options.reports / page, sections)
+
+
+def _write_forms(source: Path, out: Path, data, forms) -> dict[str, Path]:
+    """Write each form of a float32 model; return their folders by form."""
+    card, folders = ModelCard.read(source), {}
+    calibration = calibration_faces(data, card.input_size)
+    for number, (form, settings) in enumerate(forms.items()):
+        folders[form] = out / str(number)
+        folders[form].mkdir()
+        file = folders[form] / card.file
+        if settings is None:
+            file.write_bytes((source / card.file).read_bytes())
+        else:
+            quantize_onnx(source / card.file, file, calibration, card.emotions, **settings)
+        write_card(folders[form], replace(card, sha256={card.file: file_sha256(file)}))
+    return folders
+
+
+def _table(folders: dict[str, Path], valid, words, seen) -> str:
+    """Judge and time the forms, float32 first; return a Markdown table."""
+    models = {form: EmotionClassifier(path, flip_average=True) for form, path in folders.items()}
+    times = _times(models, seen[0][:1])
+    exact = models["float32"].outputs(seen[0])
     rows = []
-    for form, (model, size_bytes) in models.items():
+    for form, model in models.items():
         of_valid, of_wild = (model.outputs(part) for part in seen)
         judged = PROTOCOL.apply(valid.table, of_valid, NINE_EMOTIONS).evaluate()
         common = judge_common(WILD, words, of_wild, NINE_EMOTIONS).restricted
         figures = (judged.accuracy, judged.macro_f1, common.accuracy, common.macro_f1)
-        cells = [f"{figure.value:.4f}" for figure in figures]
-        rows.append([form, *cells, f"{times[form] / 2:.2f}", f"{size_bytes / 1e6:.1f}"])
-    head = ["form", "FER+ valid, majority-8", "macro-F1", WILD, "macro-F1", "ms a side", "MB"]
-    page, title = PAGES[options.forms]
-    sections = [
-        title,
-        f"Written by `benchmarks/int8_forms.py`, of the network of `{card.name}` "
-        f"({card.input_size} px). Valid and a development set, for choosing.",
-        describe_machine(("onnxruntime",)),
-        markdown(pd.DataFrame(rows, columns=head)),
-    ]
-    write_page(options.reports / page, sections)
+        size_bytes = (folders[form] / model.card.file).stat().st_size
+        row = {"form": form}
+        names = ("FER+ valid, majority-8", "macro-F1", WILD, f"macro-F1, {WILD}")
+        row |= {name: f"{figure.value:.4f}" for name, figure in zip(names, figures, strict=True)}
+        row["difference from float32, valid"] = f"{np.abs(of_valid - exact).mean():.5f}"
+        row["ms a side"] = f"{times[form] / 2:.2f}"
+        row["MB"] = f"{size_bytes / 1e6:.1f}"
+        rows.append(row)
+    return markdown(pd.DataFrame(rows))
 
 
 def _times(models: dict[str, EmotionClassifier], face: np.ndarray) -> dict[str, float]:

@@ -25,6 +25,9 @@ CALIBRATION_BATCH = 32
 WIDE_CHANNELS = 256
 """Input channels from which a convolution of a depthwise-separable network computes in int8: of
 those tried on `face_mobilenet` (`reports/int8_forms.md`) the one that costs nothing on valid."""
+PERCENTILE = 99.999
+"""Of a value's magnitudes on calibration faces, what its range holds: nearer to float32 than the
+extremes (`reports/int8_steps.md`)."""
 REWRITES = (pools_as_convolutions, gates_as_products)
 ACTIVATIONS = {"Relu", "Clip"}
 """What cuts a convolution's results off; it needs no step of its own where 8 bits begin there."""
@@ -38,6 +41,7 @@ def quantize_onnx(
     *,
     wide_channels: int = WIDE_CHANNELS,
     rewrites: Sequence[Callable] = REWRITES,
+    percentile: float = PERCENTILE,
 ) -> None:
     """Write the int8 form of an ONNX network.
 
@@ -52,6 +56,7 @@ def quantize_onnx(
         wide_channels: In networks with depthwise convolutions only those from so many input
             channels of each filter compute in int8 (a depthwise filter has one).
         rewrites: What makes steps fewer, in order; each changes a loaded network in place.
+        percentile: Of the values seen, what ranges of activations hold; 100 for all.
 
     Raises:
         ValueError: If the network has no convolution to quantise, or there is no face.
@@ -77,6 +82,8 @@ def quantize_onnx(
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
             reduce_range=True,
+            calibrate_method=quantization.CalibrationMethod.Percentile,
+            extra_options={"CalibPercentile": percentile},
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             nodes_to_quantize=_with_activations(

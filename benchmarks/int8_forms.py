@@ -4,8 +4,8 @@
 
 MODEL is a folder with a float32 network (`builder-tools export`). Of a depthwise-separable one all
 convolutions, all but the depthwise ones, and only the wide ones between these are quantised in
-turn (`quantization.WIDE_CHANNELS`); of one with gates the steps between convolutions are made
-fewer, one kind after the other (`onnx_rewriting`). Each form is asked about both sides of every
+turn (`quantization.WIDE_CHANNELS`); of one with gates, with and without steps of their own for
+averages (`onnx_rewriting`). Each form is asked about both sides of every
 face of FER+ valid and of `wild_dev`, as whole crops, after these were resized to `--size`. Time:
 one face, one thread, the lower quartile of runs taken in turn. No test image is used. Written to
 `reports/int8_forms.md` and `reports/int8_steps.md`.
@@ -30,7 +30,7 @@ from builder_tools.datasets.ferplus import data_folder
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.evaluation import judge_common
 from builder_tools.media import resize_faces
-from builder_tools.quantization import PERCENTILE, REWRITES, WIDE_CHANNELS, quantize_onnx
+from builder_tools.quantization import WIDE_CHANNELS, quantize_onnx
 from builder_tools.release import load_data
 from builder_tools.release.quantizing import calibration_faces
 from studies.report import markdown, write_page
@@ -44,10 +44,8 @@ FORMS = {
     },
     "gated": {
         "float32": None,
-        "int8": {"rewrites": (), "percentile": 100},
-        "int8, pools as convolutions": {"rewrites": REWRITES[:1], "percentile": 100},
-        "int8, and gates as products": {"percentile": 100},
-        f"int8, and ranges of {PERCENTILE} %": {},
+        "int8": {"join_pools": False},
+        "int8, pools as convolutions": {},
     },
 }
 """Kind of network -> form -> options of `quantize_onnx`, None for the file as it is."""

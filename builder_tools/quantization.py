@@ -3,9 +3,8 @@
 Static quantisation by ONNX Runtime: convolutions compute in int8, with weights scaled channel by
 channel and activations in ranges seen on calibration faces (Jacob et al., 2018,
 arXiv:1712.05877). What is small or must be exact stays float: the standardisation of the face,
-the convolution that reads its one channel, the gates of squeeze-and-excitation, the head. Steps
-between convolutions are made fewer first (`onnx_rewriting`). Whether accuracy holds is measured by
-the caller.
+the convolution that reads its one channel, the gates of squeeze-and-excitation, the head. Whether
+accuracy holds is measured by the caller.
 """
 
 from __future__ import annotations
@@ -13,22 +12,18 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from builder_tools.onnx_rewriting import gates_as_products, pools_as_convolutions
+from builder_tools.onnx_rewriting import pools_as_convolutions
 
 CALIBRATION_FACES = 512
 CALIBRATION_BATCH = 32
 WIDE_CHANNELS = 256
 """Input channels from which a convolution of a depthwise-separable network computes in int8: of
 those tried on `face_mobilenet` (`reports/int8_forms.md`) the one that costs nothing on valid."""
-PERCENTILE = 99.999
-"""Of a value's magnitudes on calibration faces, what its range holds: nearer to float32 than the
-extremes (`reports/int8_steps.md`)."""
-REWRITES = (pools_as_convolutions, gates_as_products)
 ACTIVATIONS = {"Relu", "Clip"}
 """What cuts a convolution's results off; it needs no step of its own where 8 bits begin there."""
 
@@ -40,8 +35,7 @@ def quantize_onnx(
     emotions: Sequence[str],
     *,
     wide_channels: int = WIDE_CHANNELS,
-    rewrites: Sequence[Callable] = REWRITES,
-    percentile: float = PERCENTILE,
+    join_pools: bool = True,
 ) -> None:
     """Write the int8 form of an ONNX network.
 
@@ -55,8 +49,7 @@ def quantize_onnx(
         emotions: Class order, written into the file.
         wide_channels: In networks with depthwise convolutions only those from so many input
             channels of each filter compute in int8 (a depthwise filter has one).
-        rewrites: What makes steps fewer, in order; each changes a loaded network in place.
-        percentile: Of the values seen, what ranges of activations hold; 100 for all.
+        join_pools: Make halving averages part of the convolutions behind them (`onnx_rewriting`).
 
     Raises:
         ValueError: If the network has no convolution to quantise, or there is no face.
@@ -71,8 +64,8 @@ def quantize_onnx(
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
         graph = onnx.load(prepared)
-        for rewrite in rewrites:
-            rewrite(graph)
+        if join_pools:
+            pools_as_convolutions(graph)
         graph = onnx.shape_inference.infer_shapes(graph)
         onnx.save(graph, prepared)
         quantization.quantize_static(
@@ -82,8 +75,6 @@ def quantize_onnx(
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
             reduce_range=True,
-            calibrate_method=quantization.CalibrationMethod.Percentile,
-            extra_options={"CalibPercentile": percentile},
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             nodes_to_quantize=_with_activations(

@@ -163,7 +163,8 @@ def _batch_options(parser: argparse.ArgumentParser) -> None:
         "--no-face",
         choices=NO_FACE_POLICIES,
         default="whole",
-        help="where no face is found: classify the whole image, or answer with the most frequent class",
+        help="where no face is found: classify the whole image, or answer with the most frequent "
+        "class",
     )
     parser.add_argument(
         "--multi-face",

@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m studies.blends",
-        description="Make faces without labels from others, for `builder-tools train --unlabelled`: "
+        description="Make unlabelled faces from others, for `builder-tools train --unlabelled`: "
         "half of them warped, half warped and blended in pairs.",
         epilog="example:\n  python -m studies.blends --out runs/blends.zip --faces 40000",
         formatter_class=argparse.RawDescriptionHelpFormatter,

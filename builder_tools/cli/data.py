@@ -18,7 +18,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     fetch = actions.add_parser("fetch", help="fetch and verify a data set")
     fetch.add_argument("name", choices=list(FETCHED))
     fetch.add_argument(
-        "--to", type=Path, metavar="DIR", help="folder (default: its place in the data)"
+        "--to", type=Path, metavar="DIR", help="folder to write to (default: its place in the data)"
     )
     verify = actions.add_parser(
         "verify", help="load a data set and count images by class and split"

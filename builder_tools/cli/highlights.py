@@ -43,7 +43,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--clear", type=float, default=1.0, metavar="SIGMAS",
-        help="how far above their usual face a viewer clearly reacts (default: %(default)s)",
+        help="how far above the usual face counts as a clear reaction (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--force", action="store_true", help="also cut peaks on which viewers do not agree"

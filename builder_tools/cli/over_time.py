@@ -39,8 +39,8 @@ def add_rest_option(parser: argparse.ArgumentParser, how: str = "estimated as it
         default="off",
         metavar="off|auto|3s|FILE",
         help="also report what each face shows compared with its own resting face: auto "
-        f"({how}), 3s (each person's first three seconds are rest) or a file from `builder-tools "
-        "rest` or --rest-out (default: %(default)s)",
+        f"({how}), 3s (each person's first three seconds count as rest) or a file from "
+        "`builder-tools rest` or --rest-out (default: %(default)s)",
     )
     parser.add_argument(
         "--rest-out",

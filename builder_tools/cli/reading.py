@@ -49,7 +49,7 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shares",
         metavar="TRAIN/TEST",
-        help="split of images that have none: 80/20 (valid is then taken from train), or "
+        help="shares for images without splits: 80/20 (valid is then taken from train), or "
         "train/valid/test, 70/15/15 (default)",
     )
 

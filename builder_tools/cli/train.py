@@ -88,7 +88,7 @@ def _add_network_options(group) -> None:
     group.add_argument("--network", help="name of the network (default: compact)")
     group.add_argument(
         "--weights",
-        help="where the backbone starts: pretrained, or a file (.keras, .h5, or as published)",
+        help="what the backbone starts from: pretrained, or a file (.keras, .h5, or as published)",
     )
     group.add_argument(
         "--keep-head",

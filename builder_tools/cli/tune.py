@@ -21,7 +21,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", default="compact", help="name of the network")
     parser.add_argument(
         "--weights",
-        help="where the backbone starts: pretrained, or a file (.keras, .h5, or as published)",
+        help="what the backbone starts from: pretrained, or a file (.keras, .h5, or as published)",
     )
     parser.add_argument(
         "--trials", type=positive, default=20, help="trials in total, including those done"

@@ -175,7 +175,7 @@ def write_report(reports: Path, source: Path | None = None) -> list[Path]:
 
 PLAN = Plan(
     STUDY,
-    "Change one choice at a time of the compact network's training, and see what it gains.",
+    "Change one choice at a time in the compact network's training, and see what it gains.",
     ("--jobs 2 --minutes 90", "--groups baseline balancing --list", "--report"),
     SEEDS,
     ablation_trials,

@@ -73,16 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m studies.blends",
-        description="Make faces of others, without labels, for `builder-tools train --unlabelled`: "
+        description="Make unlabelled faces from others, for `builder-tools train --unlabelled`: "
         "half of them warped, half warped and blended in pairs.",
         epilog="example:\n  python -m studies.blends --out runs/blends.zip --faces 40000",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--out", type=Path, required=True, metavar="ZIP", help="where to; replaced")
-    add("--faces", type=int, default=40_000, help="how many (default: %(default)s)")
+    add("--out", type=Path, required=True, metavar="ZIP", help="file to write; replaced if there")
+    add("--faces", type=int, default=40_000, help="how many to make (default: %(default)s)")
     add("--unlabelled", nargs="*", default=[], metavar="FOLDER|ZIP",
-        help="faces to make them of beside FER+ train")  # fmt: skip
+        help="faces to make them from, besides FER+ train")  # fmt: skip
     add("--seed", type=int, default=0)
     add("--source", type=Path, help="zip or folder of FER+ (see data/README.md)")
     return command(parser, _write, arguments)

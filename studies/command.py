@@ -36,11 +36,11 @@ def study_parser(
     add("--reports", type=Path, default=Path("reports"), metavar="FOLDER",
         help="tables and pages (default: reports)")  # fmt: skip
     add("--runs", type=Path, default=Path("runs") / module, metavar="FOLDER",
-        help=f"checkpoints and models; goes on there (default: runs/{module})")  # fmt: skip
+        help=f"checkpoints and models; resumes there (default: runs/{module})")  # fmt: skip
     if seeds is not None:
-        add("--seeds", type=int, nargs="+", metavar="N", default=list(seeds), help="a row each")
-    add("--minutes", type=float, help="begin no row after so long")
-    add("--list", action="store_true", help="print the rows that are missing, run nothing")
+        add("--seeds", type=int, nargs="+", metavar="N", default=list(seeds), help="one row each")
+    add("--minutes", type=float, help="start no row after this long")
+    add("--list", action="store_true", help="print the missing rows, run nothing")
     add("--report", action="store_true", help="write the pages from the tables, run nothing")
     return parser
 

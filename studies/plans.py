@@ -60,12 +60,12 @@ def plan_command(plan: Plan, arguments: Sequence[str] | None = None) -> int:
     """Run the command of a plan; return the exit code."""
     parser = study_parser(plan.study, plan.about, plan.examples, plan.seeds)
     add = parser.add_argument
-    add("--jobs", type=positive, default=1, help="trials beside each other")
-    add("--groups", nargs="+", default=[], help="of these groups only")
+    add("--jobs", type=positive, default=1, help="trials to run in parallel")
+    add("--groups", nargs="+", default=[], help="only these groups")
     for part in plan.parts:
-        add(f"--{part}", nargs="+", default=[], help=f"of these {part} only")
+        add(f"--{part}", nargs="+", default=[], help=f"only these {part}")
     add("--in-process", action="store_true",
-        help="run all in this process, one after the other: each start costs seconds")  # fmt: skip
+        help="run all in this process, one after another, as each start costs seconds")  # fmt: skip
     add_finished_option(parser)
     add("--trial", nargs="+", metavar="KEY", help="run these in this process; adds no row")
     return command(parser, partial(_act, plan), arguments)
@@ -76,7 +76,7 @@ def add_finished_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--finished",
         action="store_true",
-        help="add what finished runs in --runs have (of another machine, say), begin none",
+        help="add what finished runs in --runs have (from another machine, say), start none",
     )
 
 

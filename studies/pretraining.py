@@ -258,11 +258,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("networks", nargs="*", default=list(RATES), metavar="NETWORK",
-        help=f"of {', '.join(RATES)} (default: both)")  # fmt: skip
-    add("--unlabelled", nargs="+", default=[], metavar="FOLDER|ZIP", help="further faces")
+        help=f"any of {', '.join(RATES)} (default: both)")  # fmt: skip
+    add("--unlabelled", nargs="+", default=[], metavar="FOLDER|ZIP", help="more faces")
     add("--epochs", type=positive, default=EPOCHS, help="(default: %(default)s)")
     add("--batch-size", type=positive, default=BATCH, help="(default: %(default)s)")
-    add("--learning-rate", type=float, help=f"peak (default: {RATES})")
+    add("--learning-rate", type=float, help=f"peak rate (default: {RATES})")
     add("--precision", choices=PRECISIONS, default="float32", help="(default: %(default)s)")
     add("--seed", type=int, default=0)
     parser.set_defaults(minutes=MINUTES)

@@ -142,7 +142,7 @@ def write_report(reports: Path, source: Path | None = None) -> list[Path]:
 
 PLAN = Plan(
     STUDY,
-    "Train the last layers of a face network by several optimisers and schedules, each at three "
+    "Train the last layers of a face network with several optimisers and schedules, each at three "
     "rates.",
     ("--seeds 0", "--in-process", "--finished"),
     SEEDS,

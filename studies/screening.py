@@ -151,7 +151,7 @@ def write_report(reports: Path, source: Path | None = None) -> list[Path]:
 
 PLAN = Plan(
     STUDY,
-    "Train every network of the registry for a moment, on the same few faces.",
+    "Train every network in the registry briefly, on the same few faces.",
     ("--jobs 2", "--seeds 0 1 2 --minutes 90", "--report"),
     (0,),
     screening_trials,

@@ -331,14 +331,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
     parser = study_parser(
         STUDY,
-        "Search head and training of five networks, then train the best of each three times.",
+        "Search head and training for five networks, then train the best of each three times.",
         ("--groups vgg16 --minutes 60", "--trials 40", "--list", "--finished"),
         SEEDS,
     )
     add = parser.add_argument
     add("--groups", nargs="+", default=[], metavar="NETWORK",
-        help=f"of {', '.join(transfer.STARTS)} (default: all, one after the other)")  # fmt: skip
-    add("--trials", type=positive, default=TRIALS, help="of each search (default: %(default)s)")
+        help=f"any of {', '.join(transfer.STARTS)} (default: all, one after another)")  # fmt: skip
+    add("--trials", type=positive, default=TRIALS, help="per search (default: %(default)s)")
     add_finished_option(parser)
     return command(parser, _act, arguments)
 

@@ -80,14 +80,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("model", choices=MODELS)
     add("--unlabelled", nargs="+", required=True, metavar="FOLDER|ZIP",
-        help="faces without labels. Shipped models saw 8,544 of films and news, as they are and "
+        help="faces without labels. Shipped models saw 8,544 from films and news, as they are and "
         "as `builder-tools clean --size 48` cuts them")  # fmt: skip
     add("--teacher", default="accurate", metavar="MODEL",
         help="the accurate teacher, by name or folder (default: today's %(default)s; shipped "
         "models had that of commit 0b47eac79328)")  # fmt: skip
     add("--seed", type=int, default=0)
     add("--runs", type=Path, default=Path("runs/shipped"), metavar="FOLDER",
-        help="checkpoints; goes on there (default: %(default)s)")  # fmt: skip
+        help="checkpoints; resumes there (default: %(default)s)")  # fmt: skip
     add("--models", type=Path, default=Path("saved_models"), metavar="FOLDER",
         help="where MODEL_SEED is written (default: %(default)s)")  # fmt: skip
     add("--source", help="zip or folder of FER+ (see data/README.md)")

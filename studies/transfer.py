@@ -211,7 +211,7 @@ def write_report(reports: Path, source: Path | None = None) -> list[Path]:
 
 PLAN = Plan(
     STUDY,
-    "Train networks from random weights, ImageNet's and those of faces; let more or less learn.",
+    "Train networks from random, ImageNet and face weights; let more or less of them learn.",
     (
         "--minutes 90",
         "--groups face_mobilenet --depths frozen last --shares 100 --seeds 0",

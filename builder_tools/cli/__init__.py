@@ -126,7 +126,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
         dest="verb",
         metavar="VERB",
         required=True,
-        help="one of these; VERB --help tells more",
+        help="one of these; see VERB --help for more",
     )
     for name in VERBS if only is None else (only,):
         verb = VERBS[name]

@@ -15,21 +15,21 @@ def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "sources",
         nargs="+",
-        help="videos, images, folders, globs, or .txt lists with a path a line",
+        help="videos, images, folders, globs, or .txt lists with one path per line",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="the data set; goes on there"
+        "--out", type=Path, required=True, metavar="DIR", help="the data set; resumes there"
     )
     parser.add_argument(
         "--workers", type=positive, metavar="N",
-        help="processes (default: 1), or actors of a cluster (default: all it has cores for)",
+        help="processes (default: 1), or actors on a cluster (default: all it has cores for)",
     )  # fmt: skip
     parser.add_argument(
-        "--ray", metavar="ADDRESS", help="work on a Ray cluster: its address, or auto"
+        "--ray", metavar="ADDRESS", help="run on a Ray cluster: its address, or auto"
     )
     parser.add_argument(
         "--smooth", type=float, default=SMOOTH_S, metavar="SECONDS",
-        help="time constant of the smoothing in videos (default: %(default)s)",
+        help="time constant for smoothing in videos (default: %(default)s)",
     )  # fmt: skip
     add_model_options(parser)
 
@@ -69,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
 
 VERBS = {
     "archive": Verb(
-        "look at thousands of videos and images once each, into a Parquet data set",
+        "analyse thousands of videos and images, once each, into a Parquet data set",
         (
             "builder-tools archive recordings/ --out archive --workers 4",
             "builder-tools archive 'viewers/*.mp4' more.txt --out archive",

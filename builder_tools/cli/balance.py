@@ -12,28 +12,37 @@ from builder_tools.detectors import DETECTORS
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="class folders, maybe under train/ val/ test/")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder")
     parser.add_argument(
-        "--value", type=positive, metavar="N", help="images a class (default: the largest class)"
+        "folder", type=Path, help="class folders, optionally under train/ val/ test/"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="new folder to write"
+    )
+    parser.add_argument(
+        "--value",
+        type=positive,
+        metavar="N",
+        help="images per class (default: as in the largest class)",
     )
     parser.add_argument(
         "--modify-coef", type=float, default=0.5, metavar="X",
-        help="share of the missing images made by interpolation, 0...1",
+        help="share of missing images to make by interpolation, 0...1",
     )  # fmt: skip
     parser.add_argument(
         "--train-part", type=float, default=0.3, metavar="X",
-        help="share of the originals nothing is made of, 0...1",
+        help="share of originals from which nothing is made, 0...1",
     )  # fmt: skip
     parser.add_argument(
-        "--space", choices=("pixel", "pca"), default="pixel", help="where neighbours are searched"
+        "--space", choices=("pixel", "pca"), default="pixel", help="where to look for neighbours"
     )
-    parser.add_argument("--neighbours", type=positive, default=5, metavar="K", help="of each face")
     parser.add_argument(
-        "--size", type=positive, metavar="PX", help="resize; needed where sizes differ"
+        "--neighbours", type=positive, default=5, metavar="K", help="neighbours of each face"
+    )
+    parser.add_argument(
+        "--size", type=positive, metavar="PX", help="side to resize to; needed where sizes differ"
     )
     parser.add_argument("--detector", choices=list(DETECTORS), help="crop the largest face first")
-    parser.add_argument("--seed", type=seed, default=0, help="of what is made")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of what is made")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -64,7 +73,7 @@ def _run(options: argparse.Namespace) -> None:
 
 VERBS = {
     "balance": Verb(
-        "bring every class of a folder to the same number of images",
+        "bring every class in a folder to the same number of images",
         (
             "builder-tools balance faces/ --out balanced/ --value 1000",
             "builder-tools balance faces/ --out b/ --value 500 --modify-coef 1 --space pca",

@@ -16,7 +16,7 @@ from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "images", nargs="*", metavar="IMAGE", help="your own; without any, models alone"
+        "images", nargs="*", metavar="IMAGE", help="your own images; without any, models alone"
     )
     parser.add_argument("--models", nargs="+", help="names or folders (default: all installed)")
     parser.add_argument(
@@ -25,10 +25,10 @@ def _options(parser: argparse.ArgumentParser) -> None:
         metavar="DETECTOR",
         choices=list(DETECTORS),
         default=[DEFAULT_DETECTOR],
-        help=f"some of {', '.join(DETECTORS)}",
+        help=f"one or more of {', '.join(DETECTORS)}",
     )
-    parser.add_argument("--repeats", type=positive, default=20, help="of each image")
-    parser.add_argument("--json", action="store_true", help="one JSON line a row")
+    parser.add_argument("--repeats", type=positive, default=20, help="repeats of each image")
+    parser.add_argument("--json", action="store_true", help="print one JSON line per row")
 
 
 def _run(options: argparse.Namespace) -> None:

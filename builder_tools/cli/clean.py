@@ -30,40 +30,48 @@ SETTINGS = (
 )
 
 WHAT_IS_KEPT = textwrap.fill(
-    "By default everything listed here is dropped but conflicts, which are reported; nothing is "
-    "blurred without --min-sharpness. Expressions of one person before one background are no "
-    "duplicates. The test split never loses an image as a duplicate. What is kept in spite of a "
-    "fault is flagged in manifest.csv."
+    "By default everything listed here is dropped except conflicts, which are reported; nothing "
+    "counts as blurred without --min-sharpness. Expressions of one person against one background "
+    "are not duplicates. The test split never loses an image as a duplicate. What is kept despite "
+    "a fault is flagged in manifest.csv."
 )
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, help="class folders, the competition's, or flat")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder")
     parser.add_argument(
-        "--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR, help="what finds faces"
+        "folder", type=Path, help="class folders, the competition's, or a flat folder"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="new folder to write"
+    )
+    parser.add_argument(
+        "--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR, help="face detector"
     )
     parser.add_argument(
         "--min-score",
         type=float,
         metavar="SCORE",
-        help="leave out faces scored lower, 0...1 (default: the detector's own, as in `img`)",
+        help="leave out faces with a lower score, 0...1 (default: the detector's own, as in `img`)",
     )
     parser.add_argument("--workers", type=positive, help="threads (default: number of cores)")
-    parser.add_argument("--restart", action="store_true", help="do not go on with an earlier run")
+    parser.add_argument(
+        "--restart", action="store_true", help="start over instead of resuming an earlier run"
+    )
     parser.add_argument(
         "--preview",
         action="store_true",
-        help="only look, and write contact sheets of what would go; then run the same without it",
+        help="dry run: write contact sheets of what would be dropped; then rerun without it",
     )
     parser.add_argument(
         "--max-dropped",
         type=float,
         default=0.2,
         metavar="SHARE",
-        help="stop, with a preview, if more than this share of the images would go",
+        help="stop, with a preview, if more than this share of the images would be dropped",
     )
-    parser.add_argument("--strict", action="store_true", help="exit 1 if an image is unreadable")
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with 1 if an image is unreadable"
+    )
     _add_writing_options(parser.add_argument_group("what is written"))
     _add_keeping_options(parser.add_argument_group("what is kept", WHAT_IS_KEPT))
 
@@ -74,36 +82,46 @@ def _add_writing_options(group) -> None:
         dest="size_px",
         type=_size,
         metavar="PX|none",
-        help="side (default: none, as it is)",
+        help="side of the images written (default: none, as it is)",
     )
     group.add_argument(
         "--margin",
         type=float,
-        help="side of the crop over the face's box (default: the detector's own)",
+        help="side of the crop relative to the face's box (default: the detector's own)",
     )
     group.add_argument(
         "--shift-y",
         type=float,
-        help="shift of the crop, share of the box, up < 0 (default: the detector's own)",
+        help="vertical shift of the crop, share of the box, up < 0 (default: the detector's own)",
     )
-    group.add_argument("--align-eyes", action="store_true", help="turn faces upright by the eyes")
     group.add_argument(
-        "--no-crop", dest="crop", action="store_const", const="whole", help="whole images"
+        "--align-eyes", action="store_true", help="turn faces upright using the eyes"
+    )
+    group.add_argument(
+        "--no-crop", dest="crop", action="store_const", const="whole", help="write whole images"
     )
     group.add_argument(
         "--already-cropped",
         action="store_true",
-        help="the images are faces already (FER2013): --no-crop --no-face keep "
+        help="the images are already faces (FER2013): --no-crop --no-face keep "
         "--multi-face largest --too-small keep",
     )
-    group.add_argument("--format", choices=FORMATS, help="of what is written (default: png)")
+    group.add_argument(
+        "--format", choices=FORMATS, help="format of the images written (default: png)"
+    )
 
 
 def _add_keeping_options(group) -> None:
     group.add_argument(
-        "--min-face", dest="min_face_px", type=float, metavar="PX", help="side (default: 24)"
+        "--min-face",
+        dest="min_face_px",
+        type=float,
+        metavar="PX",
+        help="minimum side of a face (default: 24)",
     )
-    group.add_argument("--min-sharpness", type=float, metavar="X", help="limit (default: none)")
+    group.add_argument(
+        "--min-sharpness", type=float, metavar="X", help="minimum sharpness (default: none)"
+    )
     group.add_argument(
         "--no-face", choices=POLICIES["no_face"], help="drop, or keep the whole image"
     )
@@ -121,7 +139,7 @@ def _add_keeping_options(group) -> None:
     group.add_argument(
         "--conflicts", choices=POLICIES["conflicts"], help="the same photo in two classes"
     )
-    group.add_argument("--leaks", choices=POLICIES["leaks"], help="test's photos in train or valid")
+    group.add_argument("--leaks", choices=POLICIES["leaks"], help="test photos in train or valid")
 
 
 def _size(text: str) -> int | None:
@@ -180,7 +198,7 @@ def _print_summary(report) -> None:
 
 VERBS = {
     "clean": Verb(
-        "write the faces of a folder's images to a new folder, without the unfit ones",
+        "write the faces in a folder's images to a new folder, leaving out unfit ones",
         (
             "builder-tools clean photos/ --out faces/ --preview",
             "builder-tools clean photos/ --out faces/",

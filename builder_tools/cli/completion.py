@@ -71,7 +71,7 @@ def _run(options: argparse.Namespace) -> None:
 
 VERBS = {
     "completion": Verb(
-        "write a script for the shell that completes verbs, options and their choices",
+        "print a shell script that completes verbs, options and their choices",
         (
             "builder-tools completion bash > ~/.local/share/bash-completion/completions/"
             "builder-tools",

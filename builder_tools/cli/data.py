@@ -14,25 +14,33 @@ from builder_tools.datasets.fetch import FETCHED
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    actions.add_parser("list", help="what is known, where it lies, its licence, how to get it")
+    actions.add_parser("list", help="known data sets: location, licence, how to get them")
     fetch = actions.add_parser("fetch", help="fetch and verify a data set")
     fetch.add_argument("name", choices=list(FETCHED))
-    fetch.add_argument("--to", type=Path, metavar="DIR", help="default: its place in the data")
-    verify = actions.add_parser("verify", help="load a data set, count by class and split")
+    fetch.add_argument(
+        "--to", type=Path, metavar="DIR", help="folder to write to (default: its place in the data)"
+    )
+    verify = actions.add_parser(
+        "verify", help="load a data set and count images by class and split"
+    )
     verify.add_argument(
-        "name", nargs="?", choices=list(DATASETS), help="default: all that are there"
+        "name", nargs="?", choices=list(DATASETS), help="data set (default: all that are present)"
     )
     verify.add_argument("--source", type=Path, help="zip, folder or table (see data/README.md)")
     add_reading_options(verify)
     folders = actions.add_parser("folders", help="write a data set as class folders")
     folders.add_argument("name", choices=list(DATASETS))
     folders.add_argument("--source", type=Path, help="zip, folder or table (see data/README.md)")
-    folders.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
     folders.add_argument(
-        "--per-class", type=positive, help="at most so many images a class and split"
+        "--out", type=Path, required=True, metavar="DIR", help="new folder to write"
+    )
+    folders.add_argument(
+        "--per-class", type=positive, help="at most this many images per class and split"
     )
     add_reading_options(folders)
-    folders.add_argument("--seed", type=seed, default=0, help="which images --per-class takes")
+    folders.add_argument(
+        "--seed", type=seed, default=0, help="seed for choosing --per-class images"
+    )
 
 
 def _run(options: argparse.Namespace) -> int | None:

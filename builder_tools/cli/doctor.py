@@ -12,7 +12,7 @@ MARKS = {"ok": "ok    ", "absent": "-     ", "broken": "BROKEN"}
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="one JSON line a finding")
+    parser.add_argument("--json", action="store_true", help="print one JSON line per finding")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -32,7 +32,7 @@ def _run(options: argparse.Namespace) -> int:
 
 VERBS = {
     "doctor": Verb(
-        "tell what works on this machine: versions, extras, files, camera, screen, speed",
+        "check what works on this machine: versions, extras, files, camera, screen, speed",
         ("builder-tools doctor", "builder-tools doctor --json"),
         _options,
         _run,

@@ -17,25 +17,25 @@ def add_drawing_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bars",
         action="store_true",
-        help="draw every emotion's probability, of all faces; the three most probable or none "
-        "where there is no room for that",
+        help="draw every emotion's probability for all faces; only the three most probable, or "
+        "none, where there is no room",
     )
     parser.add_argument(
         "--dial",
         action="store_true",
-        help="draw where each face lies between pleasant and unpleasant, calm and excited",
+        help="draw where each face lies between unpleasant and pleasant, calm and excited",
     )
     parser.add_argument(
         "--blur-faces",
         action="store_true",
-        help="make the faces that are found unrecognisable in all that is drawn; one that is not "
-        "found stays as it is, so look before you publish",
+        help="make every face that is found unrecognisable in everything drawn; a face that is "
+        "not found stays visible, so check before you publish",
     )
     parser.add_argument(
         "--language",
         choices=LANGUAGES,
         default=LANGUAGES[0],
-        help="of the words that are drawn (default: %(default)s)",
+        help="language of the drawn text (default: %(default)s)",
     )
 
 

@@ -23,13 +23,15 @@ from builder_tools.cli.verb import Verb, need_extra, need_video
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "config", type=Path, metavar="CONFIG.toml", nargs="?",
-        help="exhibits and their recordings, or the site of `watch`, whose database is read",
+        help="exhibits and their recordings, or a `watch` site, whose database is read",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="DIR", help="for exhibits.csv, exhibits.html")
     parser.add_argument(
-        "--example", action="store_true", help="print a configuration to begin with"
+        "--out", type=Path, metavar="DIR", help="folder for exhibits.csv, exhibits.html"
     )
-    add_period_options(parser, "the report of a database")
+    parser.add_argument(
+        "--example", action="store_true", help="print a configuration to start from"
+    )
+    add_period_options(parser, "a database's report")
     add_geometry_options(parser, mesh=False)
     add_model_options(parser)
 
@@ -139,7 +141,7 @@ def _write(options: argparse.Namespace, results, config, paragraphs=None) -> Non
 
 VERBS = {
     "exhibits": Verb(
-        "tell what groups of visitors felt at each exhibit, without keeping a face",
+        "report what groups of visitors felt at each exhibit, without keeping any faces",
         (
             "builder-tools exhibits --example > show.toml",
             "builder-tools exhibits show.toml --out report",

@@ -16,47 +16,49 @@ def _options(parser: argparse.ArgumentParser) -> None:
         "recordings",
         nargs="+",
         metavar="VIEWER",
-        help="recording of a viewer, its timeline (.csv, .parquet), or a folder of `archive` with "
-        "those of many; VIEWER@+1.25 began 1.25 s after the film, VIEWER@-0.4 before it; else its "
-        "sound tells",
+        help="recording of a viewer, its timeline (.csv, .parquet), or an `archive` folder with "
+        "those of many; VIEWER@+1.25 began 1.25 s after the film, VIEWER@-0.4 before it; else the "
+        "start is found from its sound",
     )
     parser.add_argument(
         "--offsets", type=Path, metavar="CSV",
-        help="when recordings began, where many did: viewer,offset_s (as in viewers.csv)",
+        help="when the recordings began, for many of them: viewer,offset_s (as in viewers.csv)",
     )  # fmt: skip
     parser.add_argument("--film", type=Path, help="what they watched; the trailer is cut from it")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="for trailer, tables and plot"
+        "--out", type=Path, required=True, metavar="DIR", help="folder for trailer, tables and plot"
     )
-    parser.add_argument("--count", type=positive, default=5, help="segments at most")
+    parser.add_argument("--count", type=positive, default=5, help="maximum number of segments")
     parser.add_argument(
-        "--seconds", type=float, help="length of a segment (default: 6, less in a short film)"
+        "--seconds", type=float, help="length of a segment (default: 6, less for a short film)"
     )
     parser.add_argument(
         "--viewers", choices=("all", "largest"), default="all",
-        help="count all viewers of a recording, or the largest face (default: %(default)s)",
+        help="count all viewers in a recording, or only the largest face (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--agreement", type=float, default=0.5, metavar="SHARE",
-        help="share of the viewers who must clearly react at a peak; their median's 95 %% interval "
-        "must lie above 0, too (default: %(default)s)",
+        help="share of viewers who must clearly react at a peak; their median's 95 %% interval "
+        "must also lie above 0 (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--clear", type=float, default=1.0, metavar="SIGMAS",
-        help="how far above their usual face somebody clearly reacts (default: %(default)s)",
+        help="how far above the usual face counts as a clear reaction (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--force", action="store_true", help="cut peaks on which viewers do not agree, too"
+        "--force", action="store_true", help="also cut peaks on which viewers do not agree"
     )
     parser.add_argument(
-        "--by", default="arousal", help="arousal, valence, intensity, or an emotion of the model"
+        "--by",
+        default="arousal",
+        help="arousal, valence, intensity, or one of the model's emotions",
     )
     parser.add_argument(
-        "--prominence", type=float, default=1.0, help="least rise of a peak, sigmas"
+        "--prominence", type=float, default=1.0, help="minimum rise of a peak, sigmas"
     )
-    parser.add_argument("--reaction", type=float, default=1.0, help="delay of a face's reaction, s")
-    parser.add_argument("--baseline", type=float, default=60.0, help="window of the usual face, s")
-    parser.add_argument("--seed", type=seed, default=0, help="of the bootstrap over viewers")
+    parser.add_argument("--reaction", type=float, default=1.0, help="delay of facial reactions, s")
+    parser.add_argument("--baseline", type=float, default=60.0, help="window for the usual face, s")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the bootstrap over viewers")
     add_model_options(parser)
 
 
@@ -121,7 +123,7 @@ def _draw(found, settings, path: Path) -> None:
 
 VERBS = {
     "highlights": Verb(
-        "find what moved a film's viewers most, and cut a trailer of it",
+        "find what moved a film's viewers most, and cut a trailer from it",
         (
             "builder-tools highlights anna.mp4 ben.mp4 --film film.mp4 --out cut --count 5",
             "builder-tools highlights anna.mp4@+1.25 ben.mp4@-0.4 --film film.mp4 --out cut",

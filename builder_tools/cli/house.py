@@ -13,7 +13,7 @@ from builder_tools.tasks import TASKS
 def _assets_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", help="files to fetch")
     parser.add_argument(
-        "--fetch", action="store_true", help="fetch what the base install needs and is absent"
+        "--fetch", action="store_true", help="fetch missing files that the base install needs"
     )
 
 
@@ -38,8 +38,8 @@ def _run_assets(options: argparse.Namespace) -> int:
 
 
 def _models_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", help="show the whole card of this model")
-    parser.add_argument("--json", action="store_true", help="cards as JSON")
+    parser.add_argument("name", nargs="?", help="show this model's whole card")
+    parser.add_argument("--json", action="store_true", help="print cards as JSON")
 
 
 def _run_models(options: argparse.Namespace) -> None:
@@ -66,7 +66,7 @@ def _run_models(options: argparse.Namespace) -> None:
 
 VERBS = {
     "assets": Verb(
-        "list the third-party weight files, their licences and places",
+        "list the third-party weight files, their licences and locations",
         (
             "builder-tools assets",
             "builder-tools assets --fetch",

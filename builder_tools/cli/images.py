@@ -50,13 +50,13 @@ def _out_options(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help="write the drawn images here; what is there stays, and they get a number",
+        help="write the drawn images here; existing files stay, and new ones get a number",
     )
     parser.add_argument(
         "--out-format",
         choices=OUT_FORMATS,
-        help="of the drawn images (default: that of each image where it can be written, else "
-        "jpg for photo formats and png)",
+        help="format of the drawn images (default: each image's own where it can be written, else "
+        "jpg for photo formats and png for others)",
     )
     add_drawing_options(parser)
 
@@ -71,7 +71,7 @@ def _img_options(parser: argparse.ArgumentParser) -> None:
         help=f"files, http(s) addresses, or - for standard input; {LIMITS_IN_WORDS}",
     )
     _out_options(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON line an image")
+    parser.add_argument("--json", action="store_true", help="print one JSON line per image")
     parser.add_argument(
         "--show", action="store_true", help="show each image in a window until a key is pressed"
     )
@@ -80,8 +80,8 @@ def _img_options(parser: argparse.ArgumentParser) -> None:
         "--rest",
         type=Path,
         metavar="FILE",
-        help="tell besides what the faces, all of one person, show compared with this person's "
-        "resting face (of `builder-tools rest`)",
+        help="also report what the faces, all of one person, show compared with that person's "
+        "resting face (from `builder-tools rest`)",
     )
     add_rotate_option(parser, AUTO)
     add_model_options(parser)
@@ -142,7 +142,7 @@ def _batch_options(parser: argparse.ArgumentParser) -> None:
     from builder_tools.media.limits import LIMITS_IN_WORDS
 
     parser.add_argument(
-        "folder", type=Path, help=f"with the images, also in sub-folders; {LIMITS_IN_WORDS}"
+        "folder", type=Path, help=f"folder of images, including sub-folders; {LIMITS_IN_WORDS}"
     )
     parser.add_argument("--csv", type=Path, required=True, metavar="OUT", help="csv to write")
     parser.add_argument(
@@ -163,27 +163,31 @@ def _batch_options(parser: argparse.ArgumentParser) -> None:
         "--no-face",
         choices=NO_FACE_POLICIES,
         default="whole",
-        help="where no face is found: classify the whole image, or say the most frequent class",
+        help="where no face is found: classify the whole image, or answer with the most frequent "
+        "class",
     )
     parser.add_argument(
         "--multi-face",
         choices=list(MULTI_FACE_POLICIES),
         default="largest",
-        help="which of several faces counts: the largest, or the surest",
+        help="which of several faces counts: the largest or the surest",
     )
     parser.add_argument(
         "--person",
         metavar="folder|PATTERN|TABLE.csv",
-        help="tell besides, in the log and --faces-csv, what faces show compared with the rest of "
-        "their person, who is the image's folder, the group of a regular expression on its name, "
-        "or the column person of a csv with image_path (and emotion, where neutral is known)",
+        help="also report, in the log and --faces-csv, what faces show compared with their "
+        "person's resting face; the person is the image's folder, the group of a regular "
+        "expression on its name, or the column person of a csv with image_path (and emotion, "
+        "where neutral is known)",
     )
     parser.add_argument(
         "--neutral",
         metavar="PATTERN",
-        help="images in whose names this is found are neutral (default: those that look so)",
+        help="images whose names match this are neutral (default: those that look neutral)",
     )
-    parser.add_argument("--restart", action="store_true", help="do not go on with a broken run")
+    parser.add_argument(
+        "--restart", action="store_true", help="start over instead of resuming an interrupted run"
+    )
     add_geometry_options(parser, mesh=False)
     add_rotate_option(parser, AUTO)
     add_model_options(parser)
@@ -253,7 +257,7 @@ def _report_batch(table, job, csv: Path) -> None:
 
 VERBS = {
     "img": Verb(
-        "find the faces in images and tell their emotions",
+        "find the faces in images and recognise their emotions",
         (
             "builder-tools img photo.jpg",
             "builder-tools img *.jpg --out drawn/ --bars",

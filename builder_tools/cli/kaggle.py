@@ -13,16 +13,18 @@ from builder_tools.cli.verb import Verb
 def _submit_options(parser: argparse.ArgumentParser) -> None:
     from builder_tools.submission import COMPETITION
 
-    parser.add_argument("csv", type=Path, help="made by img-batch")
-    parser.add_argument("--message", default="builder_tools", help="shown beside the score")
-    parser.add_argument("--competition", default=COMPETITION, help="its name on Kaggle")
+    parser.add_argument("csv", type=Path, help="submission made by img-batch")
+    parser.add_argument("--message", default="builder_tools", help="message shown beside the score")
+    parser.add_argument(
+        "--competition", default=COMPETITION, help="name of the competition on Kaggle"
+    )
     parser.add_argument(
         "--sample",
         type=Path,
         help="sample_submission.csv to check against; without it, the csv's log or itself only",
     )
     parser.add_argument(
-        "--send", action="store_true", help="really send; without it only the command is printed"
+        "--send", action="store_true", help="actually send; without it, the command is only printed"
     )
 
 
@@ -45,7 +47,7 @@ def _run_submit(options: argparse.Namespace) -> None:
 
 VERBS = {
     "submit": Verb(
-        "send a csv to the Kaggle competition with its client; a dry run unless --send",
+        "submit a csv to the Kaggle competition with Kaggle's client; a dry run unless --send",
         (
             "builder-tools submit out.csv --sample sample_submission.csv",
             "builder-tools submit out.csv --message 'fast, balanced' --send",

@@ -18,43 +18,46 @@ SAVED = ("isomap", "isomap-network", "pca")
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "folder", nargs="?", type=Path, help="class folders, maybe under train/ val/ test/"
+        "folder", nargs="?", type=Path, help="class folders, optionally under train/ val/ test/"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="labels to write")
-    parser.add_argument("--data", choices=list(DATASETS), help="a data set in place of a folder")
+    parser.add_argument("--data", choices=list(DATASETS), help="a data set instead of a folder")
     parser.add_argument("--source", type=Path, help="zip or folder of --data")
     parser.add_argument(
         "--split", default=ALL_SPLITS, choices=(*SPLITS, ALL_SPLITS),
         help="which images to label (default: all)",
     )  # fmt: skip
     parser.add_argument(
-        "--method", default="isomap", choices=list(LABELLERS), help="what places the faces"
+        "--method", default="isomap", choices=list(LABELLERS), help="how to place the faces"
     )
     parser.add_argument(
         "--neighbours",
         type=positive,
         metavar="K",
-        help="of each face, on the manifold (default: 10; umap 15)",
+        help="neighbours of each face on the manifold (default: 10; umap 15)",
     )
     parser.add_argument(
         "--landmarks", type=_landmarks, metavar="N",
-        help="faces the manifold is fitted on; all is exact and slow (default: 4000)",
+        help="faces the manifold is fitted on; all is exact but slow (default: 4000)",
     )  # fmt: skip
     parser.add_argument(
-        "--stages", type=int, metavar="N", help="of the shift to the class; 0 none (default: 3)"
+        "--stages",
+        type=int,
+        metavar="N",
+        help="stages of the shift to the class; 0 for none (default: 3)",
     )
     parser.add_argument(
-        "--pull", type=float, metavar="X", help="share of the way, a stage (default: 0.5)"
+        "--pull", type=float, metavar="X", help="share of the way per stage (default: 0.5)"
     )
     parser.add_argument(
         "--network",
         type=Path,
-        help="name, folder or .keras file, for isomap-network (default: fast)",
+        help="name, folder or .keras file for isomap-network (default: fast)",
     )
-    parser.add_argument("--seed", type=seed, help="of the landmarks (default: 0)")
-    parser.add_argument("--labeller", type=Path, metavar="NPZ", help="use a fitted one")
+    parser.add_argument("--seed", type=seed, help="seed of the landmarks (default: 0)")
+    parser.add_argument("--labeller", type=Path, metavar="NPZ", help="use a fitted labeller")
     parser.add_argument("--save", type=Path, metavar="NPZ", help="keep the fitted labeller")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw where the classes lie")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="plot where the classes lie")
 
 
 def _landmarks(text: str) -> int | str:

@@ -32,14 +32,14 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--detector",
         choices=list(DETECTORS),
         default=DEFAULT_DETECTOR,
-        help="what finds faces (default: %(default)s, with YuNet for small faces and crowds)",
+        help="face detector (default: %(default)s, with YuNet for small faces and crowds)",
     )
     own = ", ".join(f"{name} {score:g}" for name, score in DEFAULT_MIN_SCORES.items())
     parser.add_argument(
         "--min-score",
         type=float,
         metavar="SCORE",
-        help=f"leave out faces scored lower, 0...1 (default: the detector's own: {own})",
+        help=f"leave out faces with a lower score, 0...1 (default: the detector's own: {own})",
     )
     parser.add_argument(
         "--min-face",
@@ -53,25 +53,25 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         type=positive,
         default=1,
         metavar="N",
-        help="CPU threads of the model (default: %(default)s)",
+        help="CPU threads for the model (default: %(default)s)",
     )
     parser.add_argument(
         "--device",
         choices=DEVICES,
         default="cpu",
-        help="what the model runs on; cuda needs onnxruntime-gpu (default: %(default)s)",
+        help="device the model runs on; cuda needs onnxruntime-gpu (default: %(default)s)",
     )
     parser.add_argument(
         "--decision",
         choices=DECISIONS,
         default="natural",
-        help="natural: as probable as in the training data; balanced: for images in which all "
-        "emotions are about equally frequent (default: %(default)s)",
+        help="natural: for emotions as frequent as in the training data; balanced: for images in "
+        "which all emotions are about equally frequent (default: %(default)s)",
     )
     parser.add_argument(
         "--flip-average",
         action=argparse.BooleanOptionalAction,
-        help="average with the mirrored face, 2x time (default: as the model's card says)",
+        help="average with the mirrored face, 2x the time (default: as the model's card says)",
     )
 
 
@@ -81,8 +81,8 @@ def add_rotate_option(parser: argparse.ArgumentParser, usual: str) -> None:
         "--rotate",
         choices=ROTATIONS,
         default=usual,
-        help="turn images clockwise by so many degrees first; auto turns none, but finds faces "
-        "that lie on their side or stand on their head, too, and says their tilt (default: "
+        help="rotate images clockwise by this many degrees first; auto rotates none, but also "
+        "finds faces lying on their side or upside down, and reports their tilt (default: "
         "%(default)s)",
     )
 
@@ -92,13 +92,13 @@ def add_geometry_options(parser: argparse.ArgumentParser, *, mesh: bool = True) 
     parser.add_argument(
         "--geometry",
         action="store_true",
-        help="besides, each face's head pose, 52 blendshapes, how far eyes and mouth are open "
-        "(needs 'builder-tools[geometry]'; about 7 ms a face); one turned by more than 50 degrees "
-        "is doubtful",
+        help="also report each face's head pose, 52 blendshapes, and how far eyes and mouth are "
+        "open (needs 'builder-tools[geometry]'; about 7 ms per face); a face turned by more than "
+        "50 degrees is doubtful",
     )
     if mesh:
         parser.add_argument(
-            "--mesh", action="store_true", help="draw the mesh of the landmarks; with --geometry"
+            "--mesh", action="store_true", help="draw the landmark mesh; needs --geometry"
         )
 
 

@@ -32,21 +32,21 @@ SMOOTH_S = 0.3
 SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
-def add_rest_option(parser: argparse.ArgumentParser, how: str = "estimated on the way") -> None:
+def add_rest_option(parser: argparse.ArgumentParser, how: str = "estimated as it goes") -> None:
     """Add --rest and --rest-out."""
     parser.add_argument(
         "--rest",
         default="off",
         metavar="off|auto|3s|FILE",
-        help="tell besides what each face shows compared with its own resting face: auto "
-        f"({how}), 3s (each person's first three seconds are rest) or a file of `builder-tools "
-        "rest` or --rest-out (default: %(default)s)",
+        help="also report what each face shows compared with its own resting face: auto "
+        f"({how}), 3s (each person's first three seconds count as rest) or a file from "
+        "`builder-tools rest` or --rest-out (default: %(default)s)",
     )
     parser.add_argument(
         "--rest-out",
         type=Path,
         metavar="FILE",
-        help="write the rest of the person who was seen at rest longest: a few means, no image",
+        help="write the resting face of the person seen at rest longest: a few means, no image",
     )
 
 
@@ -119,27 +119,27 @@ def add_time_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=SMOOTH_S,
         metavar="SECONDS",
-        help="time constant of the smoothing of each person's emotions (default: %(default)s)",
+        help="time constant for smoothing each person's emotions (default: %(default)s)",
     )
     parser.add_argument(
         "--timeline",
         type=Path,
         metavar="OUT",
-        help="write a row a face and frame (.csv, .parquet) and print a summary in place of them",
+        help="write a row per face and frame (.csv, .parquet) and print a summary instead",
     )
     parser.add_argument(
         "--person-s",
         type=float,
         default=LEAST_S,
         metavar="SECONDS",
-        help="a track found in fewer seconds of frames is no person (default: %(default)s)",
+        help="a track found in fewer seconds of frames is not a person (default: %(default)s)",
     )
     own = ", ".join(f"{name} {score:g}" for name, score in LEAST_SCORES.items())
     parser.add_argument(
         "--person-score",
         type=float,
         metavar="SCORE",
-        help=f"nor is one whose mean detection score is lower (default: {own}, else 0)",
+        help=f"nor is a track with a lower mean detection score (default: {own}, else 0)",
     )
 
 
@@ -158,12 +158,12 @@ def add_plot_options(parser: argparse.ArgumentParser) -> None:
         "--plot",
         type=Path,
         metavar="OUT.png",
-        help="draw the --timeline: a row a person, and the moments that moved them most",
+        help="draw the --timeline: one row per person, and the moments that moved them most",
     )
     parser.add_argument(
         "--plot-faces",
         action="store_true",
-        help="with each person's face beside their row; none is drawn else",
+        help="show each person's face beside their row; otherwise no face is drawn",
     )
 
 

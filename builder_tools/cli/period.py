@@ -15,10 +15,12 @@ def add_period_options(parser: argparse.ArgumentParser, of: str) -> None:
     """
     parser.add_argument(
         "--by", default="exhibit", choices=("exhibit", "hour", "weekday", "day"),
-        help=f"what {of} is by (default: %(default)s)",
+        help=f"what to group {of} by (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--since", type=_day, metavar="DAY", help=f"of {of}: 2026-11-01")
-    parser.add_argument("--until", type=_day, metavar="DAY", help=f"of {of}, that day included")
+    parser.add_argument(
+        "--since", type=_day, metavar="DAY", help=f"first day of {of}, e.g. 2026-11-01"
+    )
+    parser.add_argument("--until", type=_day, metavar="DAY", help=f"last day of {of}, inclusive")
 
 
 def _day(text: str) -> date:

@@ -36,20 +36,20 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME=CLASS",
-        help="what class words of --data folders mean, where synonyms, case and language do not "
-        "say it (angry=anger; NAME= leaves a class out)",
+        help="what class names in --data folders mean, where synonyms, case and language do not "
+        "settle it (angry=anger; NAME= leaves a class out)",
     )
     parser.add_argument(
         "--columns",
         nargs="+",
         default=[],
         metavar="WHAT=NAME",
-        help="what the columns path, emotion and split of a table of labels are called",
+        help="names of the columns path, emotion and split in a table of labels",
     )
     parser.add_argument(
         "--shares",
         metavar="TRAIN/TEST",
-        help="of images without splits: 80/20 (valid then comes out of train), or "
+        help="shares for images without splits: 80/20 (valid is then taken from train), or "
         "train/valid/test, 70/15/15 (default)",
     )
 

@@ -33,7 +33,7 @@ def add_reports_option(parser: argparse.ArgumentParser) -> None:
         "--reports",
         type=folder_to_write,
         metavar="DIR",
-        help="add the row of runs/experiments.csv to DIR/experiments.csv, too, and draw figures "
+        help="also add the row of runs/experiments.csv to DIR/experiments.csv, and draw figures "
         "there (the repository's: reports)",
     )
 
@@ -54,7 +54,7 @@ def add_va_labels_option(parser) -> None:
         default=[],
         type=Path,
         metavar="CSV",
-        help="written by label-va; together they label train and valid (and test, to be judged)",
+        help="written by label-va; together they label train and valid (and test, to be evaluated)",
     )
 
 
@@ -64,22 +64,25 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split",
         choices=[*SPLITS, "all"],
-        help="default: test, or all of a labelled folder that has no splits",
+        help="default: test, or all of a labelled folder without splits",
     )
     parser.add_argument(
         "--detect",
         action="store_true",
-        help="on labelled folders: find the face first, as in use; whole images without",
+        help="on labelled folders: find the face first, as in normal use; otherwise whole images",
     )
     parser.add_argument(
-        "--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR, help="of --detect"
+        "--detector",
+        choices=list(DETECTORS),
+        default=DEFAULT_DETECTOR,
+        help="face detector for --detect",
     )
     parser.add_argument(
         "--person",
         metavar="COLUMN|PATTERN",
         help="on labelled folders: judge each image against the other neutral images of its "
-        "person, whom a column of the table names, or the group of a regular expression on the "
-        "images' names",
+        "person, who is named by a column of the table or the group of a regular expression on "
+        "the images' names",
     )
     parser.add_argument(
         "--decision",
@@ -87,9 +90,9 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         default="natural",
         help="on labelled folders: balanced where classes are about equally frequent",
     )
-    parser.add_argument("--json", action="store_true", help="as in the card")
+    parser.add_argument("--json", action="store_true", help="print JSON, as in the card")
     parser.add_argument(
-        "--update-card", action="store_true", help="write the figures of test into the card"
+        "--update-card", action="store_true", help="write the test figures into the card"
     )
     add_va_labels_option(parser)
 
@@ -272,7 +275,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--emotions", nargs="+", help="class order (default: that of the data)")
     parser.add_argument(
-        "--int8", action="store_true", help="8-bit integers where they cost little on valid"
+        "--int8", action="store_true", help="use 8-bit integers where they cost little on valid"
     )
 
 
@@ -302,7 +305,7 @@ def _quantize_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="name or folder of a float32 model")
     parser.add_argument("--out", type=Path, required=True, help="new model folder to write")
     add_reports_option(parser)
-    parser.add_argument("--note", default="", help="a remark for experiments.csv")
+    parser.add_argument("--note", default="", help="remark for experiments.csv")
     add_va_labels_option(parser)
 
 
@@ -334,14 +337,14 @@ def _ensemble_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size",
         type=positive,
-        help="side of the input, px; each model gets the faces resized to its own (default: that "
-        "of the first)",
+        help="side of the input, px; each model gets faces resized to its own (default: that of "
+        "the first)",
     )
     parser.add_argument(
-        "--flip-average", action="store_true", help="average with the mirrored face in use"
+        "--flip-average", action="store_true", help="average with the mirrored face at inference"
     )
     add_reports_option(parser)
-    parser.add_argument("--note", default="", help="a remark for experiments.csv")
+    parser.add_argument("--note", default="", help="remark for experiments.csv")
 
 
 def _run_ensemble(options: argparse.Namespace) -> None:
@@ -360,7 +363,7 @@ def _run_ensemble(options: argparse.Namespace) -> None:
 
 VERBS = {
     "evaluate": Verb(
-        "judge a model under every protocol, or on any labelled folders",
+        "evaluate a model under every protocol, or on any labelled folders",
         (
             "builder-tools evaluate --data ferplus --split test",
             "builder-tools evaluate --model saved_models/fast --split valid --json",
@@ -371,14 +374,14 @@ VERBS = {
         extra="study",
     ),
     "quantize": Verb(
-        "give a float32 model an int8 twin: faster and smaller, judged anew",
+        "make an int8 twin of a float32 model: faster and smaller, re-evaluated",
         ("builder-tools quantize saved_models/mine --out saved_models/mine_int8",),
         _quantize_options,
         _run_quantize,
         extra="study",
     ),
     "ensemble": Verb(
-        "make one model of several: the (weighted) mean of their probabilities, judged anew",
+        "combine models into one: the (weighted) mean of their probabilities, re-evaluated",
         (
             "builder-tools ensemble fast saved_models/second --out saved_models/both",
             "builder-tools ensemble fast second third --member-shares 3 3 4 --flip-average "

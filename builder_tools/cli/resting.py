@@ -16,7 +16,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         "images",
         nargs="+",
         metavar="IMAGE",
-        help="neutral images of one person, best of several days; the largest face of each",
+        help="neutral images of one person, preferably from several days; the largest face counts",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="JSON to write")
     add_model_options(parser)
@@ -49,7 +49,7 @@ def _run(options: argparse.Namespace) -> int:
 
 VERBS = {
     "rest": Verb(
-        "learn how a person's face looks at rest from neutral images, for --rest FILE",
+        "learn a person's resting face from neutral images, for --rest FILE",
         ("builder-tools rest me1.jpg me2.jpg me3.jpg --out me.json",),
         _options,
         _run,

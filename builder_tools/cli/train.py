@@ -26,32 +26,32 @@ from builder_tools.training.optimizers import OPTIMIZERS, PRECISIONS, SCHEDULES
 def _train_options(parser: argparse.ArgumentParser) -> None:
     add_data_options(parser)
     parser.add_argument(
-        "--name", default="mine", help="folder of the model in --models (default: %(default)s)"
+        "--name", default="mine", help="folder for the model in --models (default: %(default)s)"
     )
     parser.add_argument(
         "--run",
         dest="run_folder",
         metavar="FOLDER",
         type=Path,
-        help="checkpoints (default: runs/NAME); resumes there",
+        help="folder for checkpoints (default: runs/NAME); resumes there",
     )
     parser.add_argument(
-        "--models", type=Path, default=Path("saved_models"), help="folder of models to write to"
+        "--models", type=Path, default=Path("saved_models"), help="folder to write models to"
     )
     add_reports_option(parser)
-    parser.add_argument("--note", default="", help="a remark for experiments.csv")
+    parser.add_argument("--note", default="", help="remark for experiments.csv")
     parser.add_argument(
         "--train-only",
         action="store_true",
-        help="stop after training; without it, also on another machine with the run's folder, "
-        "the same command goes on to export and judge",
+        help="stop after training; the same command without it, even on another machine with "
+        "the run's folder, goes on to export and evaluate",
     )
-    parser.add_argument("--tensorboard", action="store_true", help="logs in the run's folder")
+    parser.add_argument("--tensorboard", action="store_true", help="write logs to the run's folder")
     parser.add_argument(
         "--int8", action="store_true", help="deploy 8-bit integers if accuracy on valid holds"
     )
     parser.add_argument(
-        "--flip-average", action="store_true", help="average with the mirrored face in use"
+        "--flip-average", action="store_true", help="average with the mirrored face at inference"
     )
     _add_network_options(parser.add_argument_group("network"))
     _add_schedule_options(parser.add_argument_group("schedule"))
@@ -64,24 +64,28 @@ def _add_affect_options(group) -> None:
     group.add_argument(
         "--task",
         choices=list(TASKS),
-        help="what the network gives: emotions, valence and arousal, or both in one pass "
+        help="what the network predicts: emotions, valence and arousal, or both in one pass "
         "(default: emotion)",
     )
     add_va_labels_option(group)
     group.add_argument(
-        "--affect-weight", type=float, help="of their loss beside the emotions' (default: 1)"
+        "--affect-weight",
+        type=float,
+        help="weight of their loss relative to the emotions' (default: 1)",
     )
     group.add_argument(
-        "--ccc-weight", type=float, help="of 1 - concordance in their loss (default: 1)"
+        "--ccc-weight", type=float, help="weight of 1 - concordance in their loss (default: 1)"
     )
-    group.add_argument("--mse-weight", type=float, help="of the squared error in it (default: 1)")
+    group.add_argument(
+        "--mse-weight", type=float, help="weight of the squared error in it (default: 1)"
+    )
 
 
 def _add_network_options(group) -> None:
     group.add_argument(
-        "--config", type=Path, help="a configuration found by tune; other options change it"
+        "--config", type=Path, help="configuration found by tune; other options override it"
     )
-    group.add_argument("--network", help="default: compact")
+    group.add_argument("--network", help="name of the network (default: compact)")
     group.add_argument(
         "--weights",
         help="what the backbone starts from: pretrained, or a file (.keras, .h5, or as published)",
@@ -90,12 +94,16 @@ def _add_network_options(group) -> None:
         "--keep-head",
         action="store_true",
         default=None,
-        help="start from the head of --weights' file, too: the same classes go on being learnt",
+        help="also start from the head in the --weights file, and go on learning the same classes",
     )
     group.add_argument(
-        "--dense", type=int, nargs="*", metavar="WIDTH", help="hidden layers (default: none)"
+        "--dense",
+        type=int,
+        nargs="*",
+        metavar="WIDTH",
+        help="widths of hidden layers (default: none)",
     )
-    group.add_argument("--dropout", type=float, help="before the last layer (default: 0.3)")
+    group.add_argument("--dropout", type=float, help="dropout before the last layer (default: 0.3)")
     group.add_argument("--precision", choices=PRECISIONS, help="default: mixed_bfloat16")
 
 
@@ -112,47 +120,52 @@ def _add_schedule_options(group) -> None:
         nargs="?",
         const=4,
         metavar="COPIES",
-        help="compute what frozen layers give once, for so many augmented copies of each face "
-        "(without a number: 4), in the user's cache, and train the rest on that",
+        help="compute the output of frozen layers once, for this many augmented copies of each "
+        "face (without a number: 4), in the user's cache, and train the rest on that",
     )
     group.add_argument("--batch-size", type=positive, help="default: 64")
     group.add_argument("--optimizer", choices=list(OPTIMIZERS), help="default: adamw")
-    group.add_argument("--learning-rate", type=float, help="its peak (default: 0.002)")
+    group.add_argument("--learning-rate", type=float, help="peak rate (default: 0.002)")
     group.add_argument(
         "--fine-tune-learning-rate",
         type=float,
-        help="of phases after the first (default: --learning-rate)",
+        help="peak rate in phases after the first (default: --learning-rate)",
     )
     group.add_argument("--schedule", choices=list(SCHEDULES), help="default: cosine")
     group.add_argument(
-        "--decay-rate", type=float, help="of the exponential schedule, an epoch (default: 0.9)"
+        "--decay-rate",
+        type=float,
+        help="factor of the exponential schedule, per epoch (default: 0.9)",
     )
     group.add_argument("--weight-decay", type=float, help="default: 0.05")
     group.add_argument("--seed", type=seed, help="default: 0")
     group.add_argument(
-        "--patience", type=positive, help="early stopping, epochs a phase (default: none)"
+        "--patience", type=positive, help="early stopping, epochs per phase (default: none)"
     )
     group.add_argument(
         "--monitor",
         choices=list(MONITORS),
-        help="what --patience and --keep best go by (default: val_loss)",
+        help="what --patience and --keep best are based on (default: val_loss)",
     )
-    group.add_argument("--keep", choices=KEEP, help="which epoch (default: last)")
+    group.add_argument("--keep", choices=KEEP, help="which epoch to keep (default: last)")
 
 
 def _add_loss_options(group) -> None:
     group.add_argument("--focal-gamma", type=float, help="0 is cross-entropy (default: 0)")
     group.add_argument(
-        "--label-smoothing", type=float, help="share of a target over all classes (default: 0)"
+        "--label-smoothing",
+        type=float,
+        help="share of a target spread over all classes (default: 0)",
     )
     group.add_argument(
         "--class-weight-power",
         type=float,
-        help="0 no class weights, 1 balanced ones; what is exported has them taken out of its "
-        "probabilities again (for balanced answers: --decision balanced in use) (default: 0)",
+        help="0 for no class weights, 1 for balanced ones; the exported model's probabilities "
+        "have their effect removed (for balanced answers, use it with --decision balanced) "
+        "(default: 0)",
     )
     group.add_argument(
-        "--augmentation", choices=list(AUGMENTATIONS), help="default: full, but for colours"
+        "--augmentation", choices=list(AUGMENTATIONS), help="default: full, except colours"
     )
     group.add_argument(
         "--degrade",
@@ -162,10 +175,12 @@ def _add_loss_options(group) -> None:
     group.add_argument("--mixup", type=float, help="alpha of mixup (default: 0)")
     group.add_argument("--cutmix", type=float, help="alpha of cutmix (default: 0)")
     group.add_argument(
-        "--ema-decay", type=float, help="keep averaged weights, e.g. 0.999 (default: 0)"
+        "--ema-decay",
+        type=float,
+        help="keep averaged weights with this decay, e.g. 0.999 (default: 0)",
     )
     group.add_argument(
-        "--batch-norm-momentum", type=float, help="0.9 for short runs of Keras' networks"
+        "--batch-norm-momentum", type=float, help="0.9 for short runs of Keras networks"
     )
 
 
@@ -182,12 +197,12 @@ def _add_target_options(group) -> None:
         default=[],
         metavar="MODEL[=WEIGHT]",
         help="distil these: models by name or folder, face_expression (fetched, verified), or "
-        ".keras files; weights of their mean are equal unless said",
+        ".keras files; weights in their mean are equal unless given",
     )
     group.add_argument(
         "--match-teachers",
         action="store_true",
-        help="ask the teachers about the very faces trained on, augmented and mixed",
+        help="ask the teachers about the exact faces trained on, augmented and mixed",
     )
     group.add_argument(
         "--unlabelled",
@@ -197,9 +212,14 @@ def _add_target_options(group) -> None:
         metavar="FOLDER|ZIP",
         help="faces without labels, taught by the teachers alone",
     )
-    group.add_argument("--teacher-share", type=float, default=0.5, help="of each target")
     group.add_argument(
-        "--original-share", type=float, default=0.0, help="of FER2013's own label in each target"
+        "--teacher-share", type=float, default=0.5, help="teachers' share of each target"
+    )
+    group.add_argument(
+        "--original-share",
+        type=float,
+        default=0.0,
+        help="share of FER2013's own label in each target",
     )
 
 
@@ -309,7 +329,7 @@ def _refuse(text: str) -> None:
 
 VERBS = {
     "train": Verb(
-        "train a network, export it, judge it, write its card; goes on where it stopped",
+        "train, export and evaluate a network, and write its card; resumes where it stopped",
         (
             "builder-tools train --data ferplus",
             "builder-tools train --stages 32:2 --name quick --note 'two epochs, a check'",

@@ -18,46 +18,51 @@ OBJECTIVES = {"macro-f1": "val_macro_f1", "accuracy": "val_accuracy"}
 
 def _options(parser: argparse.ArgumentParser) -> None:
     add_data_options(parser)
-    parser.add_argument("--network", default="compact", help="its name")
+    parser.add_argument("--network", default="compact", help="name of the network")
     parser.add_argument(
         "--weights",
         help="what the backbone starts from: pretrained, or a file (.keras, .h5, or as published)",
     )
-    parser.add_argument("--trials", type=positive, default=20, help="in all, with those done")
     parser.add_argument(
-        "--objective", choices=list(OBJECTIVES), default="macro-f1", help="on valid"
+        "--trials", type=positive, default=20, help="trials in total, including those done"
     )
-    parser.add_argument("--folder", type=Path, help="default: runs/tune/NETWORK; goes on there")
+    parser.add_argument(
+        "--objective",
+        choices=list(OBJECTIVES),
+        default="macro-f1",
+        help="score to maximise on valid",
+    )
+    parser.add_argument("--folder", type=Path, help="default: runs/tune/NETWORK; resumes there")
     parser.add_argument("--overwrite", action="store_true", help="remove the search in the folder")
     parser.add_argument("--seed", type=seed, default=0)
     add_reports_option(parser)
     _budget_options(parser.add_argument_group("budget of a trial"))
-    space = parser.add_argument_group("what is tuned; one name pins it")
+    space = parser.add_argument_group("what is tuned; a single name pins it")
     for name, names, usual in (
         ("optimizers", OPTIMIZERS, "all"),
         ("schedules", SCHEDULES, "exponential"),
         ("augmentations", AUGMENTATIONS, "off light full"),
     ):
-        known = f"of {', '.join(names)} (default: {usual})"
+        known = f"any of {', '.join(names)} (default: {usual})"
         space.add_argument(f"--{name}", nargs="+", choices=list(names), metavar="NAME", help=known)
     space.add_argument(
         "--unfreeze",
         nargs="+",
         metavar="N",
-        help="the backbone's last layers that learn in the second phase: numbers, or all "
+        help="how many of the backbone's last layers learn in the second phase: numbers, or all "
         "(default: half, once and twice the network's own number)",
     )
     scale = parser.add_argument_group("several processes or machines")
     role = scale.add_mutually_exclusive_group()
-    role.add_argument("--chief", metavar="HOST:PORT", help="hand the trials to workers")
+    role.add_argument("--chief", metavar="HOST:PORT", help="hand trials out to workers")
     role.add_argument("--worker", metavar="HOST:PORT", help="run trials for that chief")
-    scale.add_argument("--worker-name", default="tuner0", help="another for each worker")
+    scale.add_argument("--worker-name", default="tuner0", help="a different name for each worker")
     scale.add_argument(
         "--patience-s",
         type=positive,
         default=300,
         metavar="S",
-        help="give up after so long without a chief or any worker (default: %(default)s)",
+        help="give up after S seconds without a chief or any worker (default: %(default)s)",
     )
 
 
@@ -66,10 +71,12 @@ def _budget_options(group) -> None:
     group.add_argument(
         "--size", type=positive, help="side of the faces, px (default: the network's own)"
     )
-    group.add_argument("--head-epochs", type=positive, default=3, help="unused from scratch")
+    group.add_argument(
+        "--head-epochs", type=positive, default=3, help="epochs of the head; unused from scratch"
+    )
     group.add_argument("--epochs", type=positive, default=10)
     group.add_argument(
-        "--patience", type=positive, help="early stopping, epochs a phase (default: none)"
+        "--patience", type=positive, help="early stopping, epochs per phase (default: none)"
     )
     group.add_argument("--batch-size", type=positive, default=64)
     group.add_argument("--precision", choices=PRECISIONS, help="default: mixed_bfloat16")
@@ -80,8 +87,8 @@ def _budget_options(group) -> None:
         const=4,
         default=0,
         metavar="COPIES",
-        help="compute what frozen layers give once for all trials, for so many augmented copies "
-        "of each face (without a number: 4)",
+        help="compute the output of frozen layers once for all trials, for this many augmented "
+        "copies of each face (without a number: 4)",
     )
 
 
@@ -229,7 +236,7 @@ def _report(result) -> int:
 
 VERBS: dict[str, Verb] = {
     "tune": Verb(
-        "search for the best head and training of a network; goes on where it stopped",
+        "search for the best head and training of a network; resumes where it stopped",
         (
             "builder-tools tune --network compact --trials 20 --faces 4000 --size 32 --epochs 6",
             "builder-tools tune --network vgg16 --weights pretrained --head-epochs 3 --epochs 9",

@@ -37,25 +37,25 @@ from builder_tools.timeline.faces import BestSights
 def _video_options(parser: argparse.ArgumentParser) -> None:
     _add_video_options(parser)
     add_time_options(parser)
-    add_rest_option(parser, "from all of the film; with --show, on the way")
+    add_rest_option(parser, "from the whole film; with --show, as it goes")
     add_plot_options(parser)
 
 
 def _add_video_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help="a video, an address, or - for standard input")
-    parser.add_argument("--json", action="store_true", help="one JSON line a frame")
+    parser.add_argument("--json", action="store_true", help="print one JSON line per frame")
     parser.add_argument(
         "--show", action="store_true", help="show the frames in a window (q or Esc quits)"
     )
-    parser.add_argument("--max-frames", type=positive, metavar="N", help="end after so many")
+    parser.add_argument("--max-frames", type=positive, metavar="N", help="stop after N frames")
     add_drawing_options(parser)
     parser.add_argument(
         "--detect-every",
         type=positive,
         default=1,
         metavar="N",
-        help="look at every N frames only, more often where N take over 200 MB; between them, "
-        "faces move evenly (default: 1)",
+        help="look at every Nth frame only, more often where N frames take over 200 MB; in "
+        "between, faces move evenly (default: 1)",
     )
     add_geometry_options(parser)
     add_rotate_option(parser, "0")
@@ -113,19 +113,19 @@ def _online_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--camera", default="0", help="index (0, 1, ...) or address (MJPEG over HTTP, RTSP)"
     )
-    parser.add_argument("--mirror", action="store_true", help="exchange left and right")
+    parser.add_argument("--mirror", action="store_true", help="swap left and right")
     window = parser.add_mutually_exclusive_group()
     window.add_argument("--window", action="store_true", help="show a window (the default)")
-    window.add_argument("--headless", action="store_true", help="no window; lines on stdout")
-    parser.add_argument("--json", action="store_true", help="one JSON line a frame")
-    parser.add_argument("--max-frames", type=positive, metavar="N", help="end after so many")
+    window.add_argument("--headless", action="store_true", help="no window; print lines to stdout")
+    parser.add_argument("--json", action="store_true", help="print one JSON line per frame")
+    parser.add_argument("--max-frames", type=positive, metavar="N", help="stop after N frames")
     add_drawing_options(parser)
     parser.add_argument(
-        "--record", type=Path, metavar="OUT.mp4", help="write what is shown into a video"
+        "--record", type=Path, metavar="OUT.mp4", help="record what is shown as a video"
     )
     parser.add_argument(
         "--snapshots", type=Path, metavar="DIR", default=Path(),
-        help="folder for the s key (default: the current one)",
+        help="folder for snapshots taken with the s key (default: the current one)",
     )  # fmt: skip
     add_time_options(parser)
     add_rest_option(parser)
@@ -199,7 +199,7 @@ def _frame_count(reader, max_frames: int | None) -> int | None:
 
 VERBS = {
     "video": Verb(
-        "tell the emotions in a video, frame by frame",
+        "recognise the emotions in a video, frame by frame",
         (
             "builder-tools video film.mp4",
             "builder-tools video film.mp4 --json > film.jsonl",
@@ -213,7 +213,7 @@ VERBS = {
         also={"geometry": "--geometry", "video": "--plot, .parquet tables"},
     ),
     "video-rec": Verb(
-        "draw the emotions into a copy of a video, with its sound",
+        "draw the emotions onto a copy of a video, keeping its sound",
         ("builder-tools video-rec film.mp4 --out drawn.mp4",),
         _record_options,
         _run_record,
@@ -222,7 +222,7 @@ VERBS = {
         also={"geometry": "--geometry", "video": ".parquet tables"},
     ),
     "online": Verb(
-        "watch a camera (q or Esc quits, s saves a snapshot, c begins --rest anew)",
+        "watch a camera (q or Esc quits, s saves a snapshot, c restarts --rest)",
         (
             "builder-tools online",
             "builder-tools online --camera http://192.0.2.7:8080/video",

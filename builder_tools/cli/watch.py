@@ -19,17 +19,19 @@ def _options(parser: argparse.ArgumentParser) -> None:
         "config", type=Path, metavar="CONFIG.toml", nargs="?", help="cameras, exhibits, database"
     )
     parser.add_argument(
-        "--example", action="store_true", help="print a configuration to begin with"
+        "--example", action="store_true", help="print a configuration to start from"
     )
     parser.add_argument(
-        "--status", action="store_true", help="tell how the cameras of a running service do"
+        "--status", action="store_true", help="show how the cameras of a running service are doing"
     )
-    parser.add_argument("--report", action="store_true", help="tell what was seen, as a csv")
+    parser.add_argument("--report", action="store_true", help="print what was seen, as a csv")
     add_period_options(parser, "--report")
     parser.add_argument(
-        "--health-port", type=port, metavar="PORT", help="answer /health on this machine"
+        "--health-port", type=port, metavar="PORT", help="serve /health on this machine"
     )
-    parser.add_argument("--for", dest="for_s", type=positive, metavar="S", help="end after so long")
+    parser.add_argument(
+        "--for", dest="for_s", type=positive, metavar="S", help="stop after S seconds"
+    )
     add_model_options(parser)
 
 
@@ -131,7 +133,7 @@ def _print_report(site, database, options: argparse.Namespace) -> int:
 
 VERBS = {
     "watch": Verb(
-        "watch the cameras of a site all day and keep visits in a database, no face",
+        "watch the cameras of a site all day and keep visits, but no faces, in a database",
         (
             "builder-tools watch --example > show.toml",
             "builder-tools watch show.toml --health-port 8090",

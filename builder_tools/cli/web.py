@@ -18,35 +18,37 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
     limits = Limits()
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen at (default: this machine only)"
+        "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
     )
-    parser.add_argument("--port", type=int, default=7860, help="default: %(default)s")
+    parser.add_argument("--port", type=int, default=7860, help="port (default: %(default)s)")
     add_model_option(parser)
     parser.add_argument(
-        "--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR, help="what finds faces"
+        "--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR, help="face detector"
     )
     parser.add_argument(
         "--password",
-        help=f"ask everybody for it, with any user name (or set {PASSWORD_VARIABLE}, which other "
-        "users of the machine do not see)",
+        help=f"require it of everybody, with any user name (or set {PASSWORD_VARIABLE}, which "
+        "other users of the machine cannot see)",
     )
     parser.add_argument(
-        "--no-password", action="store_true", help="let everybody in, on a network too"
+        "--no-password", action="store_true", help="let everybody in, even on a network"
     )
     parser.add_argument(
         "--name",
         action="append",
         default=[],
-        help="name this server is called by on its network, beside this machine's own and its IP "
+        help="name of this server on its network, besides this machine's own and its IP "
         "addresses; other names are refused (repeatable)",
     )
     parser.add_argument(
-        "--language", choices=("en", "ru"), help="default: what the browser asks for"
+        "--language",
+        choices=("en", "ru"),
+        help="page language (default: what the browser asks for)",
     )
     for name, default, text in (
         ("upload-mb", limits.max_upload_mb, "largest upload, MB"),
         ("video-s", limits.max_video_s, "longest video, s"),
-        ("stored-mb", limits.max_stored_mb, "most uploads and results at once, MB"),
+        ("stored-mb", limits.max_stored_mb, "most uploads and results stored at once, MB"),
         ("images", limits.max_images, "most images in a batch"),
     ):
         parser.add_argument(
@@ -54,14 +56,14 @@ def _options(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument(
         "--watch", metavar="SITE",
-        help="the TOML file of a site that `watch` watches, or its database's address: what its "
-        "cameras see now and saw, at /en/live",
+        help="TOML file of a `watch` site, or its database's address: shows at /en/live "
+        "what its cameras see now and have seen",
     )  # fmt: skip
     parser.add_argument(
         "--keep-minutes",
         type=float,
         default=15,
-        help="how long results of videos and batches are kept (default: %(default)s)",
+        help="how long to keep results of videos and batches (default: %(default)s)",
     )
 
 
@@ -100,7 +102,7 @@ def _run(options: argparse.Namespace) -> None:
 
 VERBS = {
     "web": Verb(
-        "open a web page for photos, the webcam, videos and batches, with an HTTP API",
+        "serve a web page for photos, the webcam, videos and batches, with an HTTP API",
         (
             "builder-tools web",
             "builder-tools web --port 8000 --language ru --detector yunet",

@@ -117,7 +117,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     )
     parser = argparse.ArgumentParser(
         prog="builder-tools",
-        description="Recognise nine emotions from faces, and study how.",
+        description="Recognise nine emotions from faces, and study how it is done.",
         epilog=None if only else "\n\n".join(map("\n".join, groups)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

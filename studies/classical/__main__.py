@@ -33,13 +33,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--models", nargs="+", default=[], metavar="NAME")
     add("--samplers", nargs="+", default=[], metavar="NAME")
     add("--fraction", nargs="+", type=float, default=[], metavar="X",
-        help="parts of the training faces, 0...1")  # fmt: skip
-    add("--deep", default="fast", metavar="MODEL", help="to compare and join with")
+        help="shares of the training faces, 0...1")  # fmt: skip
+    add("--deep", default="fast", metavar="MODEL", help="network to compare and combine with")
     add("--jobs", type=int, default=-1, help="processes (default: all cores)")
     add("--no-search", action="store_true", help="default parameters only")
     add("--no-hybrids", action="store_true")
     add("--networks", action="store_true",
-        help="train a network on 1, 5 and 25 %% of the faces, too, for the learning curves (about "
+        help="also train a network on 1, 5 and 25 %% of the faces for the learning curves (about "
         "40 minutes on two quiet cores)")  # fmt: skip
     return parser
 

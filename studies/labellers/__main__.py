@@ -241,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--steps", nargs="+", default=list(STEPS), choices=list(STEPS))
     add("--subset", type=int, default=0, help="faces of the exact run; 0 for all")
-    add("--rounds", type=int, default=3, help="of the time step")
+    add("--rounds", type=int, default=3, help="repeats of each time measured")
     add("--jobs", type=int, default=2, help="processes of the exact run")
     add("--child", choices=list(CHILDREN), help=argparse.SUPPRESS)
     return command(parser, _act, arguments)

@@ -256,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--labellers", nargs="+", choices=LABELLERS, default=list(LABELLERS))
     add("--networks", nargs="+", type=_network,
         default=["compact:emotion", "compact:va", "compact:both"])  # fmt: skip
-    add("--faces", type=int, default=8000, help="of train, evenly over classes; 0 for all")
+    add("--faces", type=int, default=8000, help="training faces, evenly over classes; 0 for all")
     add("--epochs", type=int, default=10)
     add("--size", type=int, default=32, help="side of the faces, px")
     add("--precision", default="mixed_bfloat16", help="Keras dtype policy of training")

@@ -72,10 +72,7 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         help="on labelled folders: find the face first, as in normal use; otherwise whole images",
     )
     parser.add_argument(
-        "--detector",
-        choices=list(DETECTORS),
-        default=DEFAULT_DETECTOR,
-        help="face detector for --detect",
+        "--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR, help="for --detect"
     )
     parser.add_argument(
         "--person",

@@ -161,15 +161,14 @@ def _write(path: Path, rows: list[list[str]], runs: list[list[str]]) -> None:
     of_runs = ["run", "network", "begun from", "epochs x faces", "targets", "time", "commit"]
     sections = [
         "# Networks of several schoolings, and their means",
-        "Written by `benchmarks/committees.py` (its head says how each set is read). Both sides of "
-        "every face; valid and development sets only, for choosing.",
+        "Written by `benchmarks/committees.py` (its docstring says how each set is read). Both "
+        "sides of every face were read, on valid and development sets only, for choosing.",
         describe_machine(("keras", "tensorflow", "onnxruntime")),
         markdown(pd.DataFrame(rows, columns=head)),
     ]
     if runs:
         sections += [
-            "The runs among them. Times are those of the epochs; runs on one accelerator shared "
-            "it.",
+            "The runs among them. Times cover the epochs; runs on one accelerator shared it.",
             markdown(pd.DataFrame(runs, columns=of_runs)),
         ]
     print(write_page(path, sections).read_text(encoding="utf-8"))

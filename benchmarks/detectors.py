@@ -60,12 +60,12 @@ CONFIGURATIONS: dict[str, tuple[str, dict]] = {
 SLOW = ("mtcnn", "haar", "dlib")
 """Seconds an image: these see every tenth trap and one image of a kind."""
 NOTE = (
-    "Truth of the photographs: YuNet's boxes at 1600 px, every one looked at by eye, wrong ones "
-    "dropped and missing ones added; that favours YuNet's framing a little. Made images: known, "
-    "and blind to framing. The default's threshold (0.7) was chosen on these sets; its looks on "
-    "other seeds, other people at the edge and FER+ valid (photographs and objects are in both). "
-    "`haar`, `dlib` and `mtcnn` see one image of a kind and every tenth trap. false: images with "
-    "a box that is no face."
+    "The truth of the photographs is YuNet's boxes at 1600 px, each checked by eye, with wrong "
+    "ones dropped and missing ones added; that favours YuNet's framing a little. That of made "
+    "images is known, and blind to framing. The default's threshold (0.7) was chosen on these "
+    "sets; its looks were chosen on other seeds, other people at the edge and FER+ valid "
+    "(photographs and objects are in both). `haar`, `dlib` and `mtcnn` see one image of a kind "
+    "and every tenth trap. false: images with a box that is not a face."
 )
 
 

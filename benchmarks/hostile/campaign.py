@@ -283,7 +283,7 @@ def table(outcomes: list[Outcome], seed: int) -> str:
             f"{one.seconds / 60:.1f} |"
         )
     notes = [f"- {note}" for one in outcomes for note in one.notes[:20]]
-    return "\n".join([*lines, "", *(notes or ["Nothing happened that should not."])])
+    return "\n".join([*lines, "", *(notes or ["Nothing happened that should not have."])])
 
 
 def write_report(text: str) -> None:
@@ -298,5 +298,5 @@ def write_report(text: str) -> None:
 
 
 _ABOUT = f"""`python benchmarks/hostile` makes the inputs from a seed (nobody's images) and
-counts what went wrong. Images go through `img-batch`; "answered" are those that could be read,
-the rest got a row as unreadable with its reason. Stated bound of memory: {MEMORY_BOUND_MB:,} MB."""
+counts what went wrong. Images go through `img-batch`; "answered" are those that could be read;
+the rest got a row as unreadable, with the reason. Stated memory bound: {MEMORY_BOUND_MB:,} MB."""

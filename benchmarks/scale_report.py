@@ -23,10 +23,10 @@ def write_report(results: Found, plan: Mapping[str, int], path: Path) -> Path:
     """
     text = (
         "# Past one machine\n\n"
-        "Measured by `python benchmarks/scale.py`; the figures stand in `scale.json` beside this. "
-        "Each part says its machine and load: on a busy machine wall times are long, while "
-        "processor time is near what a quiet one would show. Where a size is smaller than planned, "
-        "the plan stands beside it.\n\n"
+        "Measured by `python benchmarks/scale.py`; the figures are in `scale.json` beside this. "
+        "Each part states its machine and load: on a busy machine wall times are long, while "
+        "processor time is close to what a quiet one would show. Where a size is smaller than "
+        "planned, the plan is given beside it.\n\n"
     )
     for part, tell in SECTIONS.items():
         if part in results:
@@ -56,10 +56,10 @@ def _cameras(found: Found, plan: Mapping[str, int]) -> str:
     ]  # fmt: skip
     return (
         "## A camera-hour\n\n"
-        f"One process watches {found['cameras']} made cameras (a face for 8 of 14 s) over HTTP. "
+        f"One process watched {found['cameras']} made cameras (a face for 8 of 14 s) over HTTP. "
         f"{_machine(found)}\n\n{_table(('figure', 'value'), rows)}\n"
         f"Visits differ by {abs(visits['counted'] / visits['expected'] - 1):.1%} "
-        "(the first and the last of each camera are cut by the run's own ends).\n\n"
+        "(each camera's first and last are cut off by the run's own ends).\n\n"
     )
 
 
@@ -74,7 +74,7 @@ def _kills(found: Found, plan: Mapping[str, int]) -> str:
         f"start, with two cameras whose visitors stay for 20 s: {found['expected']} visitors came, "
         f"{found['counted']} were counted in {found['rows']} rows. Up to {found['most_met']} kills "
         f"fell into one visit; the shortest whole visit kept {found['shortest_s']:.1f} of its "
-        f"20 s, and a kill cost a visit {found['lost_s_a_kill']:.1f} s of its dwell at most. "
+        f"20 s, and a kill cost a visit at most {found['lost_s_a_kill']:.1f} s of its dwell. "
         f"{_machine(found)}\n\n"
     )
 
@@ -83,7 +83,7 @@ def _database(found: Found, plan: Mapping[str, int]) -> str:
     year = found["year"]
     names = list(found["reports_s"])
     pages = list(found["reports_s"][names[0]])
-    same = {True: " Both tell the same to the last digit.", False: " They DIFFER."}.get(
+    same = {True: " Both give the same to the last digit.", False: " They DIFFER."}.get(
         found.get("same"), ""
     )
     slowest = {name: max(found["reports_s"][name].values()) for name in names}
@@ -98,8 +98,8 @@ def _database(found: Found, plan: Mapping[str, int]) -> str:
         f"{_machine(found)}\n\n"
         f"A year of {year['cameras']} cameras with {year['visits_a_day']} visits a day each is "
         f"{year['visits']:,} visits, with indexes and hourly totals: {sizes}. `keep_days` bounds "
-        "it.\n\nSeconds of a report, the slowest of three. Reports read totals by day, those "
-        "by hour and the heat map totals by hour, so they grow with exhibits and days, not with "
+        "it.\n\nSeconds per report, the slowest of three. Reports read totals by day; those by "
+        "hour and the heat map read totals by hour. So they grow with exhibits and days, not with "
         "visits; by day over the year is a table of 18,250 lines. The slowest: "
         f"{', '.join(f'{name} {value:.2f} s' for name, value in slowest.items())}.{same}\n\n"
         f"{_table(('report', *names), rows)}\n"
@@ -125,10 +125,10 @@ def _archive(found: Found, plan: Mapping[str, int]) -> str:
         f"{found['film_fps']} fps, one face) and {_of(found['images'], plan['images'])} images "
         f"(512x512), by `archive`; the single-file verbs (`img-batch`, `video`) in one process, "
         f"so without their starts. {_machine(found)} The load was {found['load']:.1f} on "
-        "average: what is gained by a second worker is bounded by what others left of the second "
+        "average: the gain from a second worker is bounded by what others left of the second "
         f"core.\n\n{_table(('run', 'wall s', 'processor s', 'gain'), rows)}\n"
         f"On one core a film costs {found['cpu_s_a_film']:.2f} s of processor time, an image "
-        f"{1000 * found['cpu_s_an_image']:.0f} ms, the start of a worker, models included, "
+        f"{1000 * found['cpu_s_an_image']:.0f} ms, and starting a worker, models included, "
         f"{found['start_s']:.1f} s. A recording-hour at {found['film_fps']} fps costs "
         f"{hour:.0f} s, so a core does {3600 / hour:.1f} hours of film an hour.\n\n"
     )
@@ -141,9 +141,9 @@ def _archive_kills(found: Found, plan: Mapping[str, int]) -> str:
         "## Archives killed at random moments\n\n"
         f"`archive --workers 2` of {found['films']} films and {found['images']} images "
         f"({found['parts']} parts) was killed with `kill -9` "
-        f"{_of(found['kills'], plan['kills'])} times between 1 and 8 s after its start, its "
-        f"workers with it or its first process alone, in {found['rounds']} archives that each were "
-        f"taken to their end then. Compared with a run that nobody killed {told}. "
+        f"{_of(found['kills'], plan['kills'])} times between 1 and 8 s after its start, "
+        f"together with its workers or its first process alone, in {found['rounds']} archives that "
+        f"were each then run to the end. Compared with a run that was not killed, {told}. "
         f"{_machine(found)}\n\n"
     )
 
@@ -162,11 +162,11 @@ def _simulation(found: Found, plan: Mapping[str, int]) -> str:
     return (
         "## A cluster of N nodes\n\n"
         "Simulated: 1,000 recordings of 5 to 60 minutes at the cost above, largest "
-        "first to whichever node (of one core) is free, models loaded once a node. It leaves out "
-        "the network and the storage.\n\n"
+        "first to whichever node (of one core) is free, with models loaded once per node. Network "
+        "and storage are left out.\n\n"
         f"{_table(('nodes', 'hours', 'gain'), cells)}\n"
-        "The same simulation of the films and images above, and what Ray took for them on local "
-        "nodes of one core each (the one node held to one core; of two nodes both share the "
+        "The same simulation for the films and images above, and what Ray took for them on local "
+        "nodes of one core each (the single node was held to one core; two nodes share the "
         "machine's cores with the driver):\n\n"
         f"{_table(('nodes', 'simulated s', 'measured s', 'difference'), checks)}\n"
     )
@@ -174,12 +174,14 @@ def _simulation(found: Found, plan: Mapping[str, int]) -> str:
 
 WHERE_IT_ENDS = """## Where it stops scaling, and what then
 
-- **Cameras**: one process decodes all cameras; when cores are used up each is answered less often,
-  fairly, and visits stay right until gaps between answers near `gap_s`. Then a second `watch` with
-  other cameras writes into the same PostgreSQL: rows are named by camera and run, nothing clashes.
-- **SQLite** takes one writer and one machine. A second service or a page elsewhere: PostgreSQL.
-- **Reports** read a row an exhibit and day, those by hour a row an exhibit and hour. Hundreds of
-  exhibits by hour over many years would want totals by hour of the month beside these.
+- **Cameras**: one process decodes all cameras; when cores are used up, each camera is answered less
+  often, fairly, and visits stay right until gaps between answers approach `gap_s`. Then a second
+  `watch` with other cameras can write into the same PostgreSQL: rows are named by camera and run,
+  so nothing clashes.
+- **SQLite** takes one writer and one machine. A second service, or a page elsewhere, needs
+  PostgreSQL.
+- **Reports** read a row per exhibit and day, those by hour a row per exhibit and hour. Hundreds of
+  exhibits by hour over many years would need totals by hour of the month as well.
 - **Archives**: a recording is one unit of work, since identities do not survive a cut, so no run is
   shorter than its longest recording. Beyond that, all nodes read from one storage: its bandwidth is
   the next bound, and more nodes than it feeds wait.

@@ -210,8 +210,8 @@ def _head(note: str) -> str:
     remark = f" {note}" if note else ""
     return (
         "# Live: from camera to screen\n\nWritten by `python benchmarks/online.py`: MJPEG over "
-        "loopback, 640x480, one face, the time of making burnt into each image and read again "
-        f"after it was drawn; images were {shown}.{remark}\n\n{machine}\n"
+        "loopback, 640x480, one face; the time of making was burnt into each image and read "
+        f"back after it was drawn; images were {shown}.{remark}\n\n{machine}\n"
     )
 
 

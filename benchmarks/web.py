@@ -285,9 +285,9 @@ def main() -> int:
     with serving(["-m", "builder_tools", "web", "--port", str(port)], port, "/health") as server:
         load = measure_load(*server, arguments.clients, arguments.seconds)
     parts = [
-        "# The web page under load\n\nBy `python benchmarks/web.py`. Clients, browser and server "
-        "share the machine; every answer was compared with the one a single client had been "
-        "given for the same photo. MB = 10^6 bytes.\n",
+        "# The web page under load\n\nMeasured by `python benchmarks/web.py`. Clients, browser and "
+        "server shared the machine; every answer was compared with the one that a single client "
+        "had been given for the same photo. MB = 10^6 bytes.\n",
         f"{machine}\n",
         *([f"{arguments.note}\n"] if arguments.note else []),
         load_table(load, arguments.clients),

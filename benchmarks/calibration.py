@@ -39,9 +39,9 @@ def main() -> None:
     test = load_data("ferplus").split("test")
     parts = [
         "# Calibration and doubt",
-        "FER+ test; temperature and threshold of doubt were fitted on valid and stand in the "
-        "cards. ECE: expected calibration error, 15 bins. Coverage: the largest share of "
-        "images, the surest first, of which so many are right. Written by "
+        "FER+ test; temperature and threshold of doubt were fitted on valid and are in the cards. "
+        "ECE: expected calibration error, 15 bins. Coverage: the largest share of images, the "
+        "surest first, of which that many are right. Written by "
         "`python benchmarks/calibration.py`.",
     ]
     for name in options.models:

@@ -45,7 +45,7 @@ TRIED = (
     "One look is taken, a second only at faces that lean or lie elsewhere."
 )
 TRIED_BESIDES = (
-    "Tried on the first network besides: ONNX Runtime 14.6 ms (5.3 if its PReLU cost nothing), "
+    "Also tried on the first network: ONNX Runtime 14.6 ms (5.3 if its PReLU cost nothing), "
     "OpenCV 11.0, XNNPACK's flags 4.7 to 6.4, arithmetic in 16 bits 9.1; z and -z where layers "
     "have 16 channels: slower; 8 bits in its last layers (from 16 x 16 pixels on): 0.5 ms less, "
     "but landmarks 0.011 apart, more than from MediaPipe's, and blendshapes up to 0.44; 8 bits at "
@@ -75,8 +75,8 @@ def main() -> None:
             "Processor time is the figure to go by on a machine with other work, though that slows "
             "it, too: `fast` takes 1.2 ms on a quiet one (README), and the ratio to it travels.",
             _speed_table(),
-            "MediaPipe's own task searches the crop for a face again, whatever is known of it, so "
-            "the two networks are run directly in LiteRT.",
+            "MediaPipe's own task searches the crop for a face again, whatever is already known "
+            "of it, so the two networks are run directly in LiteRT.",
             TRIED,
             _nearness(posed, wild),
             TRIED_BESIDES,
@@ -218,7 +218,7 @@ def _agreement(*sets: Faces) -> str:
              "roll, degrees")  # fmt: skip
     lines = [
         f"{len(parts)} faces of the development sets that both find ({missed} others); MediaPipe "
-        "takes the crop for the view of a camera near by, hence its other pitch and yaw.",
+        "takes the crop for the view of a nearby camera, hence its different pitch and yaw.",
         "",
         "| difference | median | 95 % below |",
         "|---|---|---|",
@@ -294,9 +294,9 @@ def _turned(*sets: Faces) -> str:
         "",
         f"Rule: doubtful from the first step on in which, in both sets together, fewer than "
         f"{LEAST_RIGHT:.0%} are read rightly: {doubtful_from} degrees (in the package: "
-        f"{DOUBTFUL_TURN_DEG:g}). Few faces are turned so far, for detectors and data sets leave "
-        "them out. That a face is not seen is no reason to doubt more than its probability gives "
-        "(last column).",
+        f"{DOUBTFUL_TURN_DEG:g}). Few faces are turned so far, because detectors and data sets "
+        "leave them out. That a face is not seen is no reason to doubt more than its probability "
+        "gives (last column).",
     ]
     return "\n".join(lines)
 

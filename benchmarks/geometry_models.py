@@ -55,7 +55,7 @@ PARTNERS = ("logistic, balanced", "boosting", "boosting, balanced")
 MOST_LOST = 0.003
 NEUTRAL = NINE_EMOTIONS.label("neutral")
 RULE = (
-    "Rule, stated before: a hybrid is worth shipping if on both development sets it is more "
+    "Rule, stated beforehand: a hybrid is worth shipping if on both development sets it is more "
     f"accurate than its network alone, and on FER+ valid not {100 * MOST_LOST:.1f} points less."
 )
 CONCLUSION = (

@@ -159,7 +159,7 @@ def _check(name: str, file: Path, faces: np.ndarray, expected: np.ndarray) -> No
 
 HEAD = """# Networks
 
-Every network of the registry (`builder_tools/networks`), with random weights, the default head and
+Every network in the registry (`builder_tools/networks`), with random weights, the default head and
 nine classes, on faces of one size. A GFLOP is 10^9 operations, two for each multiply-add of a
 convolution or matrix product, counted from the ONNX file. Milliseconds are for one face in ONNX
 Runtime on one thread: the median of the thread's processor time. `of the floor` is how near that

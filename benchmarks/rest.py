@@ -56,7 +56,7 @@ from builder_tools.rest import relative_by_person
 
 FORM = "by spread (the package's)"
 FAILED = (
-    "Tried besides, without success: linear heads on the network's 192 features and their "
+    "Also tried, without success: linear heads on the network's 192 features and their "
     "difference from the rest's, taught on 9,000 faces of FER+ with made rests (the offset of "
     "another neutral face added to both, along 16 or 64 directions in which neutral faces differ): "
     "posed 0.469 to 0.479, wild 0.667 to 0.679, no anger found. FER+ does not say who is who, and "
@@ -114,16 +114,16 @@ def main() -> None:
             "then judged against it. In the last one the person shows only what the judged image "
             "shows (neutral ones are not judged there).",
             stream_table(sets[:2]),
-            "## Real films\n\nFaces a label, shown and compared with their rest (smoothed with "
-            f"0.3 s, at most {LONGEST_FILM} frames of a film).",
+            "## Real films\n\nFaces per label, as shown and compared with their rest (smoothed "
+            f"with 0.3 s, at most {LONGEST_FILM} frames of a film).",
             film_table(films),
             model_film_table(films_of),
             LOOKED_AT,
-            "## The first look\n\nAs so many independent images counts the first look at a face "
-            "that may be at rest; later ones by the seconds between. Gain over no rest in points "
-            "after so many seconds, mean of the streams but the last. And as in films: the faces "
-            "of all sets that are shown sad or angry, each held for "
-            f"{HELD_S} s; those labelled neutral are false, those labelled sad or angry true.",
+            "## The first look\n\nThe first look at a face that may be at rest counts as so many "
+            "independent images; later ones count by the seconds between. Gain over no rest in "
+            "points after so many seconds, mean of the streams but the last. And as in films: the "
+            f"faces of all sets that are shown sad or angry, each held for {HELD_S} s; those "
+            "labelled neutral are false, those labelled sad or angry true.",
             early_table(sets, films),
             "## What counts as rest\n\nGain in points over no rest. Settings: least probability of "
             "neutral, sad, anger and uncertain together, of neutral alone, and how many seconds "

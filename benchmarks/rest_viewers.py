@@ -69,12 +69,12 @@ def main() -> None:
 CONCLUSION = (
     "So there is one baseline: the running one of `timeline.signals` stays, and `highlights` reads "
     "what is shown, also from timelines that hold both answers. Rest in its place is no better "
-    "beyond the intervals, except in the arousal of the posed set, where neither tells the moments "
-    "(0.5 is chance); on top of it, it changes nothing. `exhibits` stays without rest, too: of a "
-    "visit's half minute too little rest is learned, and comparing moves mean probabilities away "
-    "from what is labelled in five cases of six. The most probable emotions compared with rest "
-    "come nearer to the labels where visitors are posed, and farther from them where they are in "
-    "the wild and mostly neutral."
+    "beyond the intervals, except in the arousal of the posed set, where neither recognises the "
+    "moments (0.5 is chance); added to it, rest changes nothing. `exhibits` stays without rest, "
+    "too: too little rest is learned from a visit's half minute, and comparing moves mean "
+    "probabilities away from what is labelled in five cases of six. The most probable emotions "
+    "compared with rest come nearer to the labels where visitors are posed, and farther from them "
+    "where they are in the wild and mostly neutral."
 )
 
 

@@ -133,10 +133,10 @@ def _report(table: pd.DataFrame, options: argparse.Namespace, count: int) -> str
         "# Robustness, end to end",
         "",
         f"{count} faces of FER+ test (seed {options.seed}) in 640x480 scenes, spoiled, found by "
-        "the detector, cropped and judged as shipped; majority of eight emotions. Written by "
-        "`python benchmarks/robustness.py`; the figures also in `robustness.csv`. "
-        "What the last run did not measure is from runs before it. Clean faces of 160 px are found "
-        "less often here than in `scoreboard.md`, for the scenes are others: see there.",
+        "the detector, cropped and classified as shipped; majority of eight emotions. Written by "
+        "`python benchmarks/robustness.py`; the figures are also in `robustness.csv`. What the "
+        "last run did not measure comes from earlier runs. Clean faces of 160 px are found less "
+        "often here than in `scoreboard.md`, because the scenes differ: see there.",
         "",
         f"{describe_machine()}",
     ]

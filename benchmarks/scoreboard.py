@@ -244,8 +244,8 @@ def _report(alone, through, fresh, options: argparse.Namespace) -> str:
     packages = ["onnxruntime", "opencv-contrib-python", "mediapipe"]
     parts = [
         "# Scoreboard",
-        "Written by `python benchmarks/scoreboard.py`; the figures also in `scoreboard.csv`. "
-        "Peers run beside ours in the same process and the same minutes; ratios travel to other "
+        "Written by `python benchmarks/scoreboard.py`; the figures are also in `scoreboard.csv`. "
+        "Peers ran beside ours in the same process and the same minutes; ratios travel to other "
         "machines, milliseconds do not.",
         describe_machine(packages),
         "## Models alone",
@@ -258,9 +258,10 @@ def _report(alone, through, fresh, options: argparse.Namespace) -> str:
         "![scoreboard](figures/scoreboard.png)",
         "## Detector x model, end to end",
         f"{options.scenes} of these faces (seed {options.seed}) at 160 px in 640x480 scenes; a "
-        "face that is not found counts as wrong. Two cores. Ground and place of a scene follow its "
-        "number, so another count of faces makes other scenes of the same faces (as in "
-        "`robustness.md`, which has 300). Shares of so few tell no single per cent.",
+        "face that is not found counts as wrong. Two cores. A scene's background and place follow "
+        "its number, so another count of faces makes other scenes of the same faces (as in "
+        "`robustness.md`, which has 300). Shares of so few cannot resolve single percentage "
+        "points.",
         _markdown(through),
         "## A fresh process on one photo",
         f"From the start of the interpreter to its end, medians of {PROCESSES}; `fer` imports "

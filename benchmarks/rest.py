@@ -65,13 +65,14 @@ FAILED = (
     "strangers: anger 2.8, contempt 1.4, disgust 2.9, fear 4.4, happy 6.1, neutral 0.2, sad 1.8, "
     "surprise 5.4, uncertain 1.2), a person's spread in these units, half of the class and half of "
     "the mean, trust 0.5 / (0.5 + spread^2 / images), weight 0.15: posed 0.746, anger 14 of 30, "
-    "wild 0.700, strangers 0.853. Held out +24.0, +1.4, -4.9, against +19.5, +1.2, -4.3 of one "
-    "spread for all classes searched alike: more for posed faces, at the strangers' cost."
+    "wild 0.700, strangers 0.853. Held out +24.0, +1.4, -4.9, against +19.5, +1.2, -4.3 for one "
+    "spread for all classes, searched in the same way: more for posed faces, at the strangers' "
+    "cost."
 )
 STRANGERS = (
-    "The strangers are nearly all happy or neutral, by weak labels: where hardly anything but "
-    "happy and neutral faces is to be told apart, what a face shows is the better answer, and "
-    "comparing costs. That is why both answers are given."
+    "The strangers are nearly all happy or neutral, by weak labels: where there are hardly any "
+    "but happy and neutral faces to tell apart, what a face shows is the better answer, and "
+    "comparing has a cost. That is why both answers are given."
 )
 
 
@@ -97,8 +98,8 @@ def main() -> None:
             "# A face against its own rest",
             f"Written by `python benchmarks/rest.py`. {describe_machine()}.",
             _population(neutral_faces, sets[0].emotions),
-            "## Forms\n\n" + RULE + " Held out: mean gain in points on the half of the people that "
-            "a setting was not chosen on, 40 halves.",
+            "## Forms\n\n" + RULE + " Held out: mean gain in points on the half of the people on "
+            "which a setting was not chosen, 40 halves.",
             forms,
             FAILED,
             "## The chosen one",
@@ -110,9 +111,9 @@ def main() -> None:
             "## Other models\n\nThe same form and constants, `fast`'s population.",
             _model_table(options),
             "## Streams\n\nMade of single images, held for a second, a minute a judged image, "
-            "which is not in its own stream; the rest is estimated unaided (`auto`) and the image "
-            "then judged against it. In the last one the person shows only what the judged image "
-            "shows (neutral ones are not judged there).",
+            "which is not in its own stream; the rest is estimated unaided (`auto`), and the "
+            "image is then judged against it. In the last one the person shows only what the "
+            "judged image shows (neutral ones are not judged there).",
             stream_table(sets[:2]),
             "## Real films\n\nFaces per label, as shown and compared with their rest (smoothed "
             f"with 0.3 s, at most {LONGEST_FILM} frames of a film).",

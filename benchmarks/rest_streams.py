@@ -51,7 +51,7 @@ EARLY_RULE = (
     "Rule, on the development sets alone: of those with which no stream but one mood only is more "
     "than a point below no rest after a minute, the one with the largest difference between what "
     "stays of true and of false sad and angry answers; of those within half a point, the one of "
-    "which the fewest false answers stay. (With the `fast` of before it was the least of those "
+    "which the fewest false answers stay. (With the former `fast` it was the least of those "
     "within half a point, 0.5; with today's that would be 0.25, and films on the way would not be "
     "halved: the rule was changed after seeing that.)"
 )
@@ -60,8 +60,8 @@ RULE = (
     "Rule: of the settings with which no stream but the last is more than a point below no rest, "
     "and with which the films' sad and angry answers are halved, whole and on the way, the one of "
     "the largest mean gain in all twelve columns; of two within a tenth of a point, the one whose "
-    "worst stream but the last is the better: (0.85, 0.08, 2). That was chosen with the `fast` of "
-    "before. Today's is better on the wild set without any rest (0.700, before 0.671), and no "
+    "worst stream but the last is the better: (0.85, 0.08, 2). That was chosen with the former "
+    "`fast`. Today's is better on the wild set without any rest (0.700, before 0.671), and no "
     "setting keeps its wild streams within a point of that; the setting was kept."
 )
 LOOKED_AT = (
@@ -74,11 +74,11 @@ LOOKED_AT = (
     "are gone after four seconds: on the way (`online`, `video-rec`) it helps them because the "
     "first look already counts. What it costs: a person who truly shows one sad or angry mood for "
     "as long as they are seen is compared with that mood (last stream). No estimate can tell the "
-    "two apart; what a face shows stands beside, and the default stays off. The films are of 4 to "
-    "9 seconds, and the count moves with the least probability of neutral, on which two of the "
-    "passers-by lie: that was chosen with these films as one condition. What a first look counts "
-    "was chosen without them (below), and without the two other models. Answers shown are held "
-    "against flicker."
+    "two apart; what a face shows is given beside it, and the default stays off. The films last 4 "
+    "to 9 seconds, and the count changes with the least probability of neutral, on which two of "
+    "the passers-by lie: that was chosen with these films as one condition. What a first look "
+    "counts was chosen without them (below), and without the two other models. Answers shown are "
+    "held against flicker."
 )
 
 

@@ -55,10 +55,10 @@ COPIES = 2
 DEPTHS = ("frozen", "last", "all")
 FIGURES = ("accuracy", "macro_f1", "mean_recall")
 IMPOSSIBLE = (
-    "Random weights have no cells but `all`: a backbone that never learnt is no start. No one "
-    "network is there with all starts: ImageNet's weights of the two face networks are nowhere to "
-    "be had, nor those of EfficientNet-Lite0 for faces; VGG16's and ResNet50's are published, but "
-    "could not be reached, so that they start from faces distilled from face_mobilenet "
+    "Random weights have no cells but `all`: a backbone that never learnt is no start. No single "
+    "network has all starts: ImageNet weights of the two face networks are nowhere to be had, nor "
+    "are those of EfficientNet-Lite0 for faces; VGG16's and ResNet50's are published, but could "
+    "not be reached, so they start from faces distilled from face_mobilenet "
     "([pretraining](pretraining.md))."
 )
 UNTUNED = (
@@ -201,8 +201,8 @@ def write_report(reports: Path, source: Path | None = None) -> list[Path]:
         UNTUNED,
         f"Runs that are missing: {missing}." if missing else "",
         f"Hardware: {joined(rows['machine'])}. Commits: {joined(rows['commit'])}. "
-        f"{rows['minutes'].sum() / 60:.1f} hours of runs, without what was computed once. Go on "
-        "with `python -m studies.transfer`.",
+        f"{rows['minutes'].sum() / 60:.1f} hours of runs, without what was computed once. "
+        "Continue with `python -m studies.transfer`.",
         markdown(shown),
     ]
     csv = write_table(reports / "transfer.csv", table.round(5))

@@ -31,7 +31,7 @@ after the class's centre was moved to its anchor and the face drawn towards it (
 0.5). Brackets are 95 % bootstrap intervals over faces, of one seed (the landmarks drawn); p from
 1,999 permutations. Manifolds see 48x48 grey pixels as 100 principal components. `ISOMAP on network`
 sees the features that the shipped model `fast` has before its last layer; that network was trained
-on the votes of the same train split, so its manifold has seen what votes look like, the pixel
+on the votes of the same train split, so its manifold has seen what votes look like; the pixel
 manifolds have not. Written by `python -m studies.labellers`."""
 
 COLUMNS = {
@@ -198,7 +198,7 @@ def _chosen(rows: pd.DataFrame) -> str:
         markdown(shown),
         f"Over all of these: {ranges}. The default is {default.landmarks:,} landmarks and "
         f"{default.neighbours} neighbours; with so many landmarks residual variance is least at "
-        f"{least} neighbours. What landmarks lose against the exact plane stands below.",
+        f"{least} neighbours. What landmarks lose against the exact plane is given below.",
         "![choice](figures/va_choice.png)",
     ])  # fmt: skip
 

@@ -5,10 +5,10 @@
 MODEL is a folder with a float32 network (`builder-tools export`). Of a depthwise-separable one all
 convolutions, all but the depthwise ones, and only the wide ones between these are quantised in
 turn (`quantization.WIDE_CHANNELS`); of one with gates, with and without steps of their own for
-averages (`onnx_rewriting`). Each form is asked about both sides of every
-face of FER+ valid and of `wild_dev`, as whole crops, after these were resized to `--size`. Time:
-one face, one thread, the lower quartile of runs taken in turn. No test image is used. Written to
-`reports/int8_forms.md` and `reports/int8_steps.md`.
+averages (`onnx_rewriting`). Each form is asked about both sides of every face of FER+ valid and of
+`wild_dev`, as whole crops, after these were resized to `--size`. Time: one face, one thread, the
+lower quartile of runs taken in turn. No test image is used. Written to `reports/int8_forms.md` and
+`reports/int8_steps.md`.
 """
 
 from __future__ import annotations

@@ -25,23 +25,26 @@ def pools_as_convolutions(model) -> None:
     weights = {value.name: value for value in graph.initializer}
     taken = Counter(name for node in graph.node for name in node.input)
     taken.update(output.name for output in graph.output)
+    replaced: set[str] = set()
     pools = {node.output[0]: node for node in graph.node if _halves(node)}
     for convolution in [node for node in graph.node if _is_pointwise(node, weights)]:
         pool = pools.get(convolution.input[0])
         if pool is None or taken[pool.output[0]] > 1:
             continue
-        one = numpy_helper.to_array(weights[convolution.input[1]])
+        one_by_one = weights[convolution.input[1]]
+        share = numpy_helper.to_array(one_by_one) / 4
         four = numpy_helper.from_array(
-            np.tile(one / 4, (1, 1, 2, 2)), f"{convolution.output[0]}_weights_2x2"
+            np.tile(share, (1, 1, 2, 2)), f"{convolution.output[0]}_weights_2x2"
         )
         graph.initializer.append(four)
         convolution.input[0], convolution.input[1] = pool.input[0], four.name
+        replaced.add(one_by_one.name)
         del convolution.attribute[:]
         for name in ("kernel_shape", "strides"):
             convolution.attribute.append(helper.make_attribute(name, [2, 2]))
         graph.node.remove(pool)
     used = {name for node in graph.node for name in node.input}
-    for name in weights.keys() - used:
+    for name in replaced - used:
         graph.initializer.remove(weights[name])
 
 
@@ -52,6 +55,8 @@ def _halves(node) -> bool:
         node.op_type == "AveragePool"
         and options.get("kernel_shape") == options.get("strides") == [2, 2]
         and not any(options.get("pads", []))
+        and options.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
+        and options.get("dilations", [1, 1]) == [1, 1]
         and not options.get("ceil_mode")
     )
 

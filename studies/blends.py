@@ -55,6 +55,8 @@ def blends(faces: np.ndarray, count: int, seed: int):
 
 
 def _write(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
     if options.faces < 1:
         raise ValueError(f"Expected --faces of at least 1. Received: {options.faces}.")
     train = load_ferplus(options.source).split("train")
@@ -63,8 +65,10 @@ def _write(options: argparse.Namespace) -> None:
         found = unlabelled_faces(options.unlabelled, size_px=SIZE, grey=True)
         faces = np.concatenate([faces, found])
     options.out.parent.mkdir(parents=True, exist_ok=True)
+    made = blends(faces, options.faces, options.seed)
+    bar = tqdm(made, "faces", options.faces, delay=2, disable=None, file=sys.stderr)
     with replacing(options.out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for number, face in enumerate(blends(faces, options.faces, options.seed)):
+        for number, face in enumerate(bar):
             archive.writestr(f"{number:06d}.png", cv2.imencode(".png", face)[1].tobytes())
     print(f"{options.faces} faces in {options.out}")
 

@@ -109,6 +109,7 @@ def test_two_averages_in_a_row_and_shared_weights():
         {"kernel_shape": [3, 3]},
         {"strides": [1, 1]},
         {"pads": [1, 1, 1, 1]},
+        {"auto_pad": "SAME_UPPER"},
         {"side": 3},
         {"also_output": True},
     ],

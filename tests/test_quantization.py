@@ -92,10 +92,4 @@ def test_a_network_with_gates_enters_float_seldom(tmp_path):
     assert len(by_type["Conv"]) - len(int8) == 2 + 2 * 2
     # No activation stands between a convolution's results and their 8 bits.
     quantised = [given[n.input[0]].op_type for n in by_type["QuantizeLinear"]]
-    of_sums = [
-        given[given[n.input[0]].input[0]].op_type
-        for n in by_type["QuantizeLinear"]
-        if given[n.input[0]].op_type == "Relu"
-    ]
-    assert set(of_sums) <= {"Add", "Conv"}
     assert quantised.count("Conv") == len(int8)

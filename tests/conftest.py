@@ -321,3 +321,11 @@ def mjpeg_server(astronaut: np.ndarray) -> Iterator[MjpegServer]:
     server.start()
     yield server
     server.stop()
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Waits for what other threads or processes bring about; fails where it does not come."""
+    deadline_s = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline_s, "waited in vain"
+        time.sleep(0.02)

@@ -22,6 +22,7 @@ import pytest
 from PIL import Image
 
 from builder_tools.assets import asset_path
+from builder_tools.media import write_image
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FACE_IN_ASTRONAUT = (slice(0, 200), slice(120, 330))
@@ -121,6 +122,12 @@ def astronaut() -> np.ndarray:
 def portrait(astronaut) -> Image.Image:
     """The same as an image of Pillow."""
     return Image.fromarray(astronaut)
+
+
+@pytest.fixture(scope="module")
+def photo(astronaut: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same as a file: its path, with a space in it, as a command line gives it."""
+    return str(write_image(tmp_path_factory.mktemp("photo") / "her face.png", astronaut))
 
 
 def _shared_folder(variable: str, name: str) -> Path:
@@ -314,3 +321,11 @@ def mjpeg_server(astronaut: np.ndarray) -> Iterator[MjpegServer]:
     server.start()
     yield server
     server.stop()
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Waits for what other threads or processes bring about; fails where it does not come."""
+    deadline_s = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline_s, "waited in vain"
+        time.sleep(0.02)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_datasets_folders import counts_of, write_folders
+from made_folders import counts_of, write_folders
 
 from builder_tools.datasets import DATASETS
 from builder_tools.datasets.labelled import list_labelled, load_labelled

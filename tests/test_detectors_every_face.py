@@ -10,12 +10,7 @@ import pytest
 
 from builder_tools.detectors import make_detector, scales
 from builder_tools.detectors.base import SAME_FACE_IOU
-from builder_tools.detectors.turning import (
-    as_turned,
-    check_rotation,
-    detect_at_any_turn,
-    turned_back,
-)
+from builder_tools.detectors.turning import as_turned, detect_at_any_turn, turned_back
 from builder_tools.inference import face_square
 from builder_tools.inference.reader import cut_faces
 from builder_tools.results import Box, Face
@@ -123,134 +118,6 @@ def test_without_its_file_the_search_goes_on_in_tiles_and_says_so(monkeypatch, h
     assert [record.message.count("YuNet") for record in caplog.records] == [1]
 
 
-class _Answers:
-    """A network that answers by the longer side of what it is shown."""
-
-    def __init__(self, **answers):
-        self._answers = {int(size[1:]): faces for size, faces in answers.items()}
-
-    def find(self, image_rgb, min_score):
-        faces = self._answers.get(max(image_rgb.shape[:2]), [])
-        return [face for face in faces if face.score >= min_score]
-
-    def find_each(self, images_rgb, min_score):
-        return [self.find(image_rgb, min_score) for image_rgb in images_rgb]
-
-
-def _seen(x, y, side, score):
-    points = np.array([(x + u * side, y + v * side) for u, v in _POINTS])
-    return Face(Box(x, y, x + side, y + side), score, points)
-
-
-_POINTS = [(0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8)]
-_EMPTY = np.zeros((480, 640, 3), np.uint8)
-
-
-@pytest.mark.parametrize(
-    ("side", "is_found"), [(100, True), (200, True), (256, True), (300, False)]
-)
-def test_the_fine_look_finds_faces_up_to_256_px(side, is_found):
-    network = _Answers(_640=[_seen(150, 90, side, 0.89)], _320=[_seen(75, 45, side / 2, 0.5)])
-    assert len(scales.search_scales(network, _EMPTY, 0.7)) == is_found
-
-
-def test_what_is_seen_from_near_by_counts_not_the_candidate():
-    """A candidate of 60 px between two faces; the face to its left is seen at 154 px."""
-    face, between = _seen(200, 100, 60, 0.92), _seen(225, 100, 60, 0.4)
-    # The window of 96 px begins at (207, 82) and is shown 154 px large.
-    near = _seen((200 - 207) * 154 / 96, (100 - 82) * 154 / 96, 60 * 154 / 96, 0.9)
-    (found,) = scales.search_scales(_Answers(_640=[face, between], _154=[near]), _EMPTY, 0.7)
-    assert found.score == 0.92
-    (found,) = scales.search_scales(_Answers(_640=[between], _154=[near]), _EMPTY, 0.7)
-    assert found.score == 0.9 and found.box.centre[0] == pytest.approx(230, abs=0.5)
-    assert scales.search_scales(_Answers(_640=[between]), _EMPTY, 0.7) == []
-
-
-@pytest.mark.parametrize(
-    ("from_near", "from_nearer", "is_found"),
-    [(0.5, 0.85, True), (0.5, 0.75, False), (0.15, 0.85, False), (0.5, None, False)],
-)
-def test_a_face_unsure_from_near_by_is_looked_at_closely(from_near, from_nearer, is_found):
-    near = _seen(77 - 48, 77 - 48, 96, from_near)  # amid the window, 154 px large
-    nearer = [] if from_nearer is None else [_seen(76 - 68, 76 - 68, 137, from_nearer)]
-    network = _Answers(_640=[_seen(400, 100, 60, 0.4)], _154=[near], _153=nearer)
-    found = scales.search_scales(network, _EMPTY, 0.7)
-    assert [face.score for face in found] == [from_nearer] * is_found
-    if is_found:
-        assert found[0].box.centre == pytest.approx((430, 132), abs=1)
-
-
-_TWO = [(100, 100), (100, 300)]
-
-
-@pytest.mark.parametrize(
-    ("score", "from_near", "side", "others", "is_found"),
-    [
-        (0.12, 0.82, 60, _TWO, True),
-        (0.12, 0.78, 60, _TWO, False),  # not sure enough from near by
-        (0.03, 0.82, 60, _TWO, True),
-        (0.01, 0.9, 60, _TWO, False),  # too faint
-        (0.12, 0.9, 14, _TWO, False),  # too small
-        (0.12, 0.9, 140, _TWO, False),  # large faces are seen well
-        (0.12, 0.9, 60, [(100, 100)], False),  # where there is but one other face
-        (0.12, 0.9, 60, [(437, 100), (100, 100)], False),  # a part of a known one
-    ],
-)
-def test_a_faint_small_face_beside_others_is_looked_at(score, from_near, side, others, is_found):
-    faint = _seen(400, 100, side, score)
-    known = [_seen(*place, 60, 0.9) for place in others]
-    seen = _seen(64 - 40, 64 - 40, 80, from_near)  # amid the window, 128 px large
-    found = scales.search_scales(_Answers(_640=[faint, *known], _128=[seen]), _EMPTY, 0.7)
-    assert [face.score for face in found] == [0.9] * len(others) + [from_near] * is_found
-    if is_found:
-        assert found[-1].box.centre == pytest.approx((430, 132), abs=1)
-
-
-@pytest.mark.parametrize(("from_near", "more"), [(0.9, 2), (0.82, 1)])
-def test_of_faint_places_the_second_half_must_be_surer(from_near, more):
-    """Beside two faces two of three places are looked at, the surest first."""
-    faint = [
-        _seen(*place, 60, 0.1 - place[1] / 1e4) for place in ((400, 300), (400, 100), (250, 200))
-    ]
-    known = [_seen(*place, 60, 0.9) for place in _TWO]
-    seen = _seen(64 - 40, 64 - 40, 80, from_near)
-    found = scales.search_scales(_Answers(_640=[*faint, *known], _128=[seen]), _EMPTY, 0.7)
-    assert [face.score for face in found[2:]] == [from_near] * more
-    assert found[2].box.centre == pytest.approx((430, 132), abs=1)
-
-
-@pytest.mark.parametrize(
-    ("score", "side", "other", "is_face"),
-    [
-        (0.4, 150, 0.6, True),  # 0.5 together: 0.2 under 0.7
-        (0.2, 150, 0.8, True),
-        (0.35, 150, 0.6, False),  # together too unsure
-        (0.6, 150, 0.55, False),  # the other alone too unsure
-        (0.6, 150, None, False),  # it sees none
-        (0.4, 70, 0.9, False),  # 60 px large as short range frames it: not asked
-    ],
-)
-def test_an_unsure_face_counts_where_another_network_sees_it_too(score, side, other, is_face):
-    face, asked = _seen(200, 100, side, score), []
-
-    def second(image_rgb, box):
-        asked.append(box)
-        return None if other is None else Face(box.shift(3, 0), other)
-
-    network = _Answers(_640=[face], _154=[_seen(77 - side / 2, 77 - side / 2, side, score)])
-    found = scales.search_scales(network, _EMPTY, 0.7, second)
-    assert len(found) == is_face and len(asked) == (side >= 100)
-    if is_face:
-        assert found[0].score == max(other, 0.7)
-        assert found[0].box.xyxy == asked[0].shift(3, 0).xyxy, "framed by the other network"
-
-
-def test_a_sure_face_needs_no_second_network():
-    network = _Answers(_640=[_seen(200, 100, 150, 0.9), _seen(215, 110, 150, 0.5)])
-    (found,) = scales.search_scales(network, _EMPTY, 0.7, lambda image_rgb, box: 1 / 0)
-    assert found.score == 0.9
-
-
 @pytest.mark.parametrize("size", [(1920, 1200), (1200, 1920)])
 def test_halves_of_a_large_image_give_each_face_once(detector, head, size, monkeypatch):
     """Faces before, on and after the middle of the longer side."""
@@ -264,23 +131,6 @@ def test_halves_of_a_large_image_give_each_face_once(detector, head, size, monke
     assert len(whole) == len(places)
     for one in in_halves:
         assert max(one.box.iou(other.box) for other in whole) > 0.9
-
-
-@pytest.mark.parametrize("apart", [-6.0, -0.6, 0.0, 0.6, 6.0])
-def test_a_face_on_the_middle_is_found_once_wherever_each_half_sees_it(apart):
-    """No half's view is exact: each may see its middle on the other half's side."""
-    image = np.zeros((1200, 1920, 3), np.uint8)
-    image[:, 960:] = 1
-    views = {0: 930 + apart / 2, 1: 930 - apart / 2 - (960 - scales.PAST_MIDDLE_PX)}
-
-    class Halves:
-        def find(self, part, min_score):
-            is_half = part.shape[:2] == (1200, 960 + scales.PAST_MIDDLE_PX)
-            number = int(part[0].mean() > 0.5)
-            return [_seen(views[number], 300, 60, 0.89 + number / 100)] if is_half else []
-
-    (found,) = scales.search_scales(Halves(), image, 0.7)
-    assert found.box.centre[0] == pytest.approx(960, abs=4) and found.score == 0.9
 
 
 def test_a_limit_that_is_reached_is_told(detector, head, monkeypatch, caplog):
@@ -307,47 +157,6 @@ def test_turned_images_give_the_same_faces_and_say_their_turn(detector, head, tu
     for image, own in zip(images, cut_faces(upright, wanted, detector), strict=True):
         small = [cv2.resize(each, (24, 24)).astype(float) for each in (image, own)]
         assert np.abs(small[0] - small[1]).mean() < 20
-
-
-@pytest.mark.parametrize(
-    ("quick", "searched"), [([], 1), (None, 4), ([Face(Box(0, 0, 9, 9), 0.9)], 4)]
-)
-def test_an_unsure_face_is_searched_at_turns_that_a_quick_look_likes(quick, searched):
-    """[]: the look shows nothing; None: the detector has no such look."""
-    seen = []
-
-    class Unsure:
-        sure_score = 0.88
-
-        def detect(self, image_rgb):
-            seen.append(image_rgb.shape)
-            return [Face(Box(2, 2, 20, 20), 0.75)]
-
-        def detect_large(self, image_rgb):
-            return quick
-
-    (face,) = detect_at_any_turn(Unsure(), np.zeros((60, 80, 3), np.uint8))
-    assert len(seen) == searched and face.turned_deg == 0
-
-
-def test_turning_a_face_there_by_hand():
-    """A copy of a 100x40 image, turned back by 90 degrees, is 40 wide and 100 high."""
-    face = Face(Box(5, 20, 15, 50), 0.9, np.array([[7.0, 30.0], [13.0, 31.0]]))
-    lying = as_turned(face, 90, (40, 100))
-    assert lying.box == Box(50, 5, 80, 15) and lying.turned_deg == 90
-    assert lying.keypoints.tolist() == [[70, 7], [69, 13]]
-    assert lying.roll_deg == pytest.approx(99.46, abs=0.01)
-    over = as_turned(face, 180, (40, 100))
-    assert over.box == Box(85, -10, 95, 20)
-    image = np.arange(100 * 40 * 3, dtype=np.uint32).reshape(40, 100, 3)
-    assert turned_back(image, 90).shape == (100, 40, 3)
-    assert (turned_back(image, 90)[30, 7] == image[7, 100 - 30 - 1]).all()
-
-
-@pytest.mark.parametrize("wrong", ["left", 45, -90, None, "360"])
-def test_other_rotations_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"auto.*270.*Received"):
-        check_rotation(wrong)
 
 
 def test_followed_faces_are_where_a_search_finds_them(detector, head):
@@ -389,12 +198,6 @@ def test_a_turned_face_is_followed_as_it_lies(detector, head):
     known = detect_at_any_turn(detector, lying)
     (face,) = detector.follow(lying, known)
     assert face.turned_deg == 270 and face.box.iou(known[0].box) > 0.75
-
-
-def test_a_face_keeps_its_turn_when_it_is_moved():
-    face = Face(Box(0, 0, 10, 10), 1.0, turned_deg=180)
-    assert replace(face, track=3).turned_deg == 180
-    assert face.size_px == 10 and face.roll_deg is None
 
 
 def test_every_face_of_the_photographs(detector, media_dir):

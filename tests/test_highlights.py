@@ -1,7 +1,5 @@
 """Highlights, offsets and trailers against a made film and viewers whose feelings are planted."""
 
-import os
-import re
 from dataclasses import replace
 
 import av
@@ -23,16 +21,10 @@ from builder_tools.inference import Inference
 from builder_tools.media import VideoReader, VideoWriter
 from builder_tools.media.clips import ClipReader
 from builder_tools.media.sound_samples import read_sound
-from builder_tools.timeline.cuts import Cut, cuts_of, write_edl, write_ffconcat
-from builder_tools.timeline.highlights import (
-    Highlight,
-    HighlightSettings,
-    bootstrap_median,
-    common_reaction,
-    find_highlights,
-)
+from builder_tools.timeline.cuts import cuts_of
+from builder_tools.timeline.highlights import HighlightSettings
 from builder_tools.timeline.offsets import find_offset
-from builder_tools.timeline.recordings import parse_viewers, read_offsets
+from builder_tools.timeline.recordings import parse_viewers
 from builder_tools.timeline.signals import SignalSettings
 from builder_tools.timeline.trailer import cut_trailer
 from builder_tools.timeline.viewers import search
@@ -56,30 +48,6 @@ def found(party, tmp_path_factory):
     out = tmp_path_factory.mktemp("found")
     viewers = parse_viewers([str(path) for path in party.viewers.values()])
     return search(viewers, party.film, out, watching(), SETTINGS), out
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_offsets_as_spreadsheets_write_them(tmp_path, encoding):
-    text = "Viewer;Offset_s;note\r\nЮлия;1,25;\r\nb;-2;x\r\n;;\r\n"
-    (tmp_path / "starts.csv").write_bytes(text.encode(encoding))
-    assert read_offsets(tmp_path / "starts.csv") == {"Юлия": 1.25, "b": -2.0}
-
-
-@pytest.mark.parametrize(
-    ("rows", "words"),
-    [
-        ("a,nan", "line 2 of .*starts.csv.*nan"),
-        ("a,1\nb,inf", "line 3 of .*starts.csv.*inf"),
-        ("a,1\nb,", "line 3 of .*starts.csv"),
-        ("a,1\nb", "line 3 of .*starts.csv"),
-        ("a,1,25", "line 2 of .*starts.csv"),
-        ("a,1\na,2", "each viewer once.*'a' in line 3"),
-    ],
-)
-def test_offsets_that_are_none(tmp_path, rows, words):
-    (tmp_path / "starts.csv").write_text(f"viewer,offset_s\n{rows}\n")
-    with pytest.raises(ValueError, match=words):
-        read_offsets(tmp_path / "starts.csv")
 
 
 def test_offsets_are_found_from_the_sound(found, party):
@@ -157,21 +125,6 @@ def _lag(a, b):
     match = np.fft.irfft(np.fft.rfft(a, size).conj() * np.fft.rfft(b, size))
     lag = int(match.argmax())
     return min(lag, size - lag)
-
-
-@pytest.mark.parametrize("fps", [24.0, 30000 / 1001])
-def test_cuts_are_exact_at_any_frame_rate(tmp_path, fps):
-    film = tmp_path / "film.mp4"
-    with VideoWriter(film, fps, (96, 54)) as writer:
-        for number in range(120):
-            writer.write(numbered_image(number))
-    cuts = [Cut(61, 20), Cut(3, 10), Cut(115, 8)]  # the last one runs over the end
-    cut_trailer(film, cuts, tmp_path / "t.mp4")
-    with VideoReader(tmp_path / "t.mp4") as reader:
-        shown = [number_in(frame.image) for frame in reader]
-    assert shown == [*range(61, 81), *range(3, 13), *range(115, 120), 119, 119, 119]
-    with av.open(str(tmp_path / "t.mp4")) as container:
-        assert not container.streams.audio
 
 
 def test_a_clip_reader_goes_back_and_forth(party):
@@ -269,79 +222,6 @@ def test_a_recording_damaged_in_its_middle(party, tmp_path):
     assert len(result.highlights) >= 2
 
 
-def test_viewers_as_written(tmp_path):
-    for name in ("a.mp4", "b@home.mp4"):
-        (tmp_path / name).write_bytes(b"x")
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "a.mp4").write_bytes(b"x")
-    texts = ["a.mp4@-0.5", "b@home.mp4", "b@home.mp4@+2", "other/a.mp4"]
-    viewers = parse_viewers([str(tmp_path / text) for text in texts])
-    assert [viewer.offset_s for viewer in viewers] == [-0.5, None, 2.0, None]
-    assert [viewer.name for viewer in viewers] == ["a", "b@home", "b@home 2", "a 2"]
-    with pytest.raises(FileNotFoundError, match=r"FILE@\+1.25"):
-        parse_viewers(["absent.mp4"])
-    with pytest.raises(ValueError, match="one or more recordings"):
-        parse_viewers([])
-
-
-def _frame(values, step_s=0.1):
-    times = pd.Index(np.arange(len(values)) * step_s, name="time_s")
-    return pd.DataFrame(np.asarray(values, float), index=times)
-
-
-def test_the_median_viewer_by_hand():
-    viewers = np.array([[1, 2, 9], [np.nan, 2, 4], [np.nan, np.nan, 5], [np.nan] * 3])
-    common = common_reaction(viewers, 0.5)
-    assert common[:2].tolist() == [2, 3] and np.isnan(common[2:]).all()
-
-
-def test_segments_stay_in_the_film_and_apart():
-    times = np.arange(0, 20, 0.1)
-    curve = sum(h * np.exp(-(((times - t) / 0.5) ** 2)) for t, h in ((0, 3), (10, 5), (19.9, 4)))
-    settings = HighlightSettings(count=5, seconds=4, reaction_s=1)
-    found = find_highlights(_frame(curve[:, None]), 20.0, settings)
-    assert [(round(h.start_s, 2), round(h.end_s, 2)) for h in found] == [(7, 11), (16, 20), (0, 4)]
-    assert [round(h.score, 3) for h in found] == [5, 4, 3]
-    longer = HighlightSettings(seconds=60)
-    assert [
-        (h.start_s, h.end_s) for h in find_highlights(_frame(curve[:, None]), 20.0, longer)
-    ] == [(0, 20)]
-
-
-def _bumps(*heights, peak_s=10.0):
-    times = np.arange(0, 20, 0.1)
-    bump = np.exp(-(((times - peak_s) / 0.5) ** 2))
-    return pd.DataFrame(
-        {f"v{number}": height * bump for number, height in enumerate(heights)},
-        index=pd.Index(times, name="time_s"),
-    )
-
-
-@pytest.mark.parametrize(
-    ("heights", "trust", "agreeing"),
-    [
-        ([3.0], "one viewer", 1),
-        ([3.0, 3.0, 2.5, 2.0], "agreed", 4),
-        ([3.0, 3.0, 3.0, 0.0, 0.0], "doubtful", 3),  # the median of some draws is 0
-        ([9.0, 9.0, 1.2, 0.9, 0.9, 0.9, 0.9, 0.9], "doubtful", 3),  # above 0, but 3 of 8
-    ],
-)
-def test_a_peak_needs_agreement(heights, trust, agreeing):
-    settings = HighlightSettings(prominence=0.5, only_agreed=False)
-    (found,) = find_highlights(_bumps(*heights), 20.0, settings)
-    assert (found.trust, found.agreeing, found.viewers) == (trust, agreeing, len(heights))
-    kept = find_highlights(_bumps(*heights), 20.0, HighlightSettings(prominence=0.5))
-    assert bool(kept) == (trust != "doubtful")
-
-
-def test_a_doubtful_peak_hides_no_other():
-    """The higher one, of two viewers of five, would have taken the place of the one of all."""
-    two, all_of_them = _bumps(9, 9, 9, 0, 0), _bumps(3, 3, 3, 3, 3, peak_s=13.0)
-    settings = HighlightSettings(seconds=6)
-    (found,) = find_highlights(two + all_of_them, 20.0, settings)
-    assert found.peak_s == pytest.approx(13.0, abs=0.1) and found.trust == "agreed"
-
-
 def test_what_moved_nobody_together_is_not_cut_unless_forced(party, tmp_path):
     """Two viewers who reacted at other moments, and the one of them alone."""
     films = [str(party.viewers["anna"]) + "@+0", str(party.viewers["ben"]) + "@+6"]
@@ -360,71 +240,6 @@ def test_what_moved_nobody_together_is_not_cut_unless_forced(party, tmp_path):
     alone = search(parse_viewers(films[:1]), party.film, tmp_path / "one", watching(), lone)
     assert {h.trust for h in alone.highlights} == {"one viewer"}
     assert alone.problems == ["One viewer alone: what moved them need not move others."]
-
-
-def test_the_bootstrap_interval():
-    assert bootstrap_median(np.array([2.0]), 100, 0) == (None, None)
-    assert bootstrap_median(np.array([2.0, 2.0]), 100, 0) == (2.0, 2.0)
-    low, high = bootstrap_median(np.arange(11.0), 2000, 0)
-    assert 1 <= low < 5 < high <= 9
-
-
-@pytest.mark.parametrize("wrong", [{"count": 0}, {"seconds": 0}, {"least_share": 0}])
-def test_settings_out_of_range(wrong):
-    with pytest.raises(ValueError, match="Expected count"):
-        HighlightSettings(**wrong)
-
-
-def _highlight(start, end):
-    return Highlight(1, start, end, end, 1.0, None, None, 1, 1, "one viewer")
-
-
-def test_pipes_are_refused_with_a_sentence(tmp_path, capsys):
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match="Save it first"):
-        parse_viewers([str(tmp_path / "pipe")])
-    (tmp_path / "anna.csv").touch()
-    command = ["highlights", str(tmp_path / "anna.csv"), "--film", str(tmp_path / "pipe")]
-    assert main([*command, "--out", str(tmp_path / "out")]) == 2
-    assert "Save it first" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("fps", "end"), [(0.4, "00:00:10:00"), (0.02, "00:02:30:00")])
-def test_a_film_slower_than_a_frame_a_second(tmp_path, fps, end):
-    """Seconds, in timecodes of 25 parts: frames 1...3 of 0.4 a second end after 10 s."""
-    film = tmp_path / "film.mp4"
-    with VideoWriter(film, fps, (96, 54)) as writer:
-        for number in range(6):
-            writer.write(numbered_image(number))
-    cuts = [Cut(1, 3)] if fps > 0.1 else [Cut(1, 2)]
-    text = write_edl(tmp_path / "a.edl", film, cuts, fps, sound=False).read_text()
-    codes = re.findall(r"\d\d:\d\d:\d\d:\d\d", text)
-    assert codes[1] == end and codes[2] == "00:00:00:00"
-    cut_trailer(film, cuts, tmp_path / "trailer.mp4")
-    with VideoReader(tmp_path / "trailer.mp4") as trailer:
-        frames = list(trailer)
-    assert [number_in(frame.image) for frame in frames] == [1, 2, 3][: cuts[0].count]
-    assert frames[1].time_s == pytest.approx(1 / fps, rel=1e-4)
-
-
-def test_lists_for_editing_programs(tmp_path):
-    film = tmp_path / "Ann's film.mp4"
-    cuts = cuts_of([_highlight(3661.5, 3664.5), _highlight(1, 2)], 25.0)
-    assert cuts == [Cut(25, 25), Cut(91538, 75)]
-    edl = write_edl(tmp_path / "a.edl", film, cuts, 25.0, sound=True).read_text().splitlines()
-    assert edl[:2] == ["TITLE: Ann's film", "FCM: NON-DROP FRAME"]
-    codes = [re.findall(r"\d\d:\d\d:\d\d:\d\d", line) for line in edl if line[:3].isdecimal()]
-    assert codes == [
-        ["00:00:01:00", "00:00:02:00", "00:00:00:00", "00:00:01:00"],
-        ["01:01:01:13", "01:01:04:13", "00:00:01:00", "00:00:04:00"],
-    ]
-    lines = write_ffconcat(tmp_path / "a.ffconcat", film, cuts, 25.0).read_text().splitlines()
-    assert lines[:4] == [
-        "ffconcat version 1.0",
-        "file 'Ann'\\''s film.mp4'",
-        "inpoint 1.000000",
-        "outpoint 2.000000",
-    ]
 
 
 def test_the_verb_on_a_real_face(face_video, tmp_path, capsys):

@@ -13,13 +13,14 @@ import pandas as pd
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-keras_tuner = pytest.importorskip("keras_tuner")
+pytest.importorskip("keras_tuner")
 
-from toy_study import pattern, tiny_spec  # noqa: E402
+from toy_study import tiny_spec
+from toy_tuning import TRAIN, VALID, Imagined, tiny_is_a_network, toy_hypermodel  # noqa: F401
 
-from builder_tools.networks import NETWORKS, build_network  # noqa: E402
-from builder_tools.training import Samples, Stage, TrainingConfig  # noqa: E402
-from builder_tools.tuning import (  # noqa: E402
+from builder_tools.networks import NETWORKS
+from builder_tools.training import TrainingConfig
+from builder_tools.tuning import (
     EmotionHyperModel,
     SearchSpace,
     hyperparameters_of,
@@ -28,49 +29,6 @@ from builder_tools.tuning import (  # noqa: E402
 )
 
 pytestmark = pytest.mark.slow
-
-SMALL = {"epochs": 2, "batch_size": 16, "precision": "float32"}
-SPACE = SearchSpace(dense_layers=(0, 1), dense_width=(8, 16), learning_rate=(1e-3, 2e-2))
-
-
-def toy_samples(count: int, seed: int, classes: int = 3) -> Samples:
-    rng = np.random.default_rng(seed)
-    labels = np.arange(count) % classes
-    images = np.stack([pattern(int(label), 16, rng) for label in labels])
-    return Samples(images, np.eye(3, dtype=np.float32)[labels])
-
-
-TRAIN, VALID = toy_samples(48, 0), toy_samples(24, 1)
-
-
-class Imagined(EmotionHyperModel):
-    """Trains nothing: the score is best at a learning rate of 0.003 without dropout."""
-
-    def __init__(
-        self, *, failing=(), error: type[Exception] = MemoryError, space=SPACE, **options
-    ) -> None:
-        super().__init__("tiny", 3, space=space, **SMALL, **options)
-        self.failing, self.error, self.calls = failing, error, 0
-
-    def fit(self, hp, model, train, valid, *, monitor, folder, callbacks=()):
-        self.calls += 1
-        if self.calls in self.failing:
-            raise self.error("no room for that")
-        config = self.config(hp)
-        score = 0.9 - 0.2 * np.log10(config.learning_rate / 3e-3) ** 2 - 0.3 * config.head.dropout
-        figures = {"val_accuracy": score, "val_macro_f1": score - 0.1, "val_loss": 1 - score}
-        return {**figures, "best_epoch": 1, "epochs": 2, "seconds": 3.0, "parameters": 99}
-
-
-def toy_hypermodel(**options) -> EmotionHyperModel:
-    return EmotionHyperModel("tiny", 3, space=SPACE, **{**SMALL, **options})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny_is_a_network():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(NETWORKS, "tiny", tiny_spec(16))
-        yield
 
 
 def search_until_killed(folder: str) -> None:
@@ -155,84 +113,6 @@ def test_the_score_is_the_best_epoch_of_the_run(resumed):
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    file = tmp_path_factory.mktemp("weights") / "tiny.keras"
-    build_network("tiny", 3, 16).save(file)
-    return file
-
-
-def test_with_weights_a_trial_has_two_phases_and_gives_the_best_of_both(weights, tmp_path):
-    space = SearchSpace(unfrozen=(3, "all"), optimizer=("adam",), learning_rate=(0.01, 0.01))
-    hypermodel = toy_hypermodel(weights=weights, head_epochs=2)
-    hypermodel.space = space
-    hp = keras_tuner.HyperParameters()
-    hp.Fixed("fine_tune_factor", 1.0)
-    model = hypermodel.build(hp)
-    figures = hypermodel.fit(hp, model, TRAIN, VALID, folder=tmp_path / "run")
-    history = pd.read_csv(tmp_path / "run" / "history.csv")
-    assert history["phase"].tolist() == [0, 0, 1, 1]
-    assert figures["val_accuracy"] == history["val_accuracy"].max()
-    best = history.loc[history["val_accuracy"].idxmax()]
-    assert figures["val_macro_f1"] == best["val_macro_f1"]
-    found = model.predict(np.repeat(VALID.images[..., None], 3, -1), verbose=0).argmax(1)
-    assert (found == VALID.targets.argmax(1)).mean() == pytest.approx(figures["val_accuracy"])
-
-
-def test_it_works_in_any_tuner_of_keras_tuner(tmp_path):
-    tuner = keras_tuner.RandomSearch(
-        toy_hypermodel(epochs=1),
-        objective="val_accuracy",
-        max_trials=1,
-        directory=tmp_path,
-        project_name="any",
-    )
-    tuner.search(TRAIN, VALID)
-    [trial] = tuner.oracle.get_best_trials(1)
-    model = tuner.get_best_models(1)[0]
-    found = model.predict(np.repeat(VALID.images[..., None], 3, -1), verbose=0).argmax(1)
-    assert (found == VALID.targets.argmax(1)).mean() == pytest.approx(trial.score)
-    assert (tmp_path / "any" / "trial_0" / "run" / "history.csv").is_file()
-
-
-def test_from_scratch_there_is_one_phase_and_nothing_to_unfreeze(weights):
-    hp = keras_tuner.HyperParameters()
-    config = toy_hypermodel().config(hp, monitor="val_macro_f1")
-    assert config.stages == (Stage(16, 2, "all"),)
-    assert (config.keep, config.monitor, config.weights) == ("best", "val_macro_f1", None)
-    assert config.schedule == "exponential"
-    assert not {"unfrozen", "fine_tune_factor"} & set(hp.values)
-    fine_tuned = keras_tuner.HyperParameters()
-    hypermodel = toy_hypermodel(weights=weights, head_epochs=1)
-    hypermodel.space = SearchSpace(unfrozen=(2, 4))
-    stages = hypermodel.config(fine_tuned).stages
-    assert stages == (Stage(16, 1, "head"), Stage(16, 2, 2))
-    assert {"unfrozen", "fine_tune_factor"} <= set(fine_tuned.values)
-
-
-def test_what_has_no_effect_has_no_value():
-    hp = keras_tuner.HyperParameters()
-    space = SearchSpace(schedule=("exponential", "cosine"))
-    hypermodel = EmotionHyperModel("tiny", 3, space=space)
-    hypermodel.config(hp)
-    assert "weight_decay" not in hp.values and "dense_width_1" not in hp.values
-    assert hypermodel.config(hp).weight_decay == 0
-    drawn = {"optimizer": "adamw", "weight_decay": 0.0123456, "schedule": "cosine"}
-    hp.values |= {**drawn, "dense_layers": 1, "dense_width_1": 256}
-    config = hypermodel.config(hp)
-    assert (config.weight_decay, config.head.dense) == (0.01235, (256,))
-
-
-def test_a_pinned_value_is_not_searched():
-    hp = keras_tuner.HyperParameters()
-    space = SearchSpace(
-        dropout=(0.3, 0.3), optimizer=("adamw",), dense_layers=(1, 1), dense_width=(32,)
-    )
-    config = EmotionHyperModel("tiny", 3, space=space).config(hp)
-    assert (config.head.dropout, config.optimizer, config.head.dense) == (0.3, "adamw", (32,))
-    assert not {"dropout", "optimizer", "dense_layers", "dense_width_1"} & set(hp.values)
-
-
-@pytest.fixture(scope="module")
 def imagined(tmp_path_factory):
     """A search of six trials for what the score is of: every dimension more costs time."""
     pinned = {"dense_layers": (0, 0), "decay_rate": (0.9, 0.9), "label_smoothing": (0.0, 0.0)}
@@ -302,161 +182,3 @@ def test_out_of_time_it_stops_between_trials_and_goes_on_later(tmp_path):
     result = tune(Imagined(), TRAIN, VALID, trials=3, folder=tmp_path, minutes=0)
     assert result.trials["status"].tolist() == ["completed"]
     assert len(tune(Imagined(), TRAIN, VALID, trials=3, folder=tmp_path, minutes=9).trials) == 3
-
-
-@pytest.mark.parametrize("error", [MemoryError, keras_tuner.errors.FailedTrialError])
-def test_a_failed_trial_is_recorded_and_the_search_goes_on(tmp_path, error):
-    hypermodel = Imagined(failing=(1, 3, 4, 5), error=error)
-    result = tune(hypermodel, TRAIN, VALID, trials=6, folder=tmp_path)
-    assert result.failed["trial"].tolist() == [0, 2, 3, 4]
-    assert result.failed["error"].str.contains("no room for that").all()
-    assert result.failed["score"].isna().all()
-    assert tune(hypermodel, TRAIN, VALID, trials=6, folder=tmp_path).failed.equals(result.failed)
-    assert hypermodel.calls == 6
-
-
-def test_when_every_trial_fails_the_last_reason_is_told(tmp_path):
-    hypermodel = Imagined(failing=range(9))
-    with pytest.raises(RuntimeError, match=r"All 2 failed, the last with: MemoryError: no room"):
-        tune(hypermodel, TRAIN, VALID, trials=2, folder=tmp_path)
-    assert pd.read_csv(tmp_path / "trials.csv")["status"].tolist() == ["failed", "failed"]
-
-
-def test_a_trial_whose_loss_is_not_finite_has_failed(tmp_path):
-    class Diverging(EmotionHyperModel):
-        def config(self, hp, *, monitor="val_accuracy"):
-            import dataclasses
-
-            config = super().config(hp, monitor=monitor)
-            return dataclasses.replace(config, optimizer="sgd", learning_rate=1.0)
-
-    bright = Samples(TRAIN.images, np.full_like(TRAIN.targets, 3e38))
-    bright.targets[:, 0] = 1.0
-    hypermodel = Diverging("tiny", 3, space=SPACE, **{**SMALL, "epochs": 1})
-    hp = keras_tuner.HyperParameters()
-    valid = Samples(VALID.images, np.full_like(VALID.targets, 3e38))
-    with pytest.raises(keras_tuner.errors.FailedTrialError, match="not finite"):
-        hypermodel.fit(hp, None, bright, valid, folder=tmp_path / "run")
-
-
-def test_a_trial_that_keeps_killing_its_process_is_given_up(tmp_path):
-    class Deadly(Imagined):
-        def fit(self, *arguments, **options):
-            if self.calls == 0:
-                raise KeyboardInterrupt  # as good as a kill: no clean end
-            return super().fit(*arguments, **options)
-
-    for _ in range(3):
-        with pytest.raises(KeyboardInterrupt):
-            tune(Deadly(), TRAIN, VALID, trials=2, folder=tmp_path)
-    alive = Imagined()
-    result = tune(alive, TRAIN, VALID, trials=2, folder=tmp_path)
-    assert result.trials["status"].tolist() == ["failed", "completed"]
-    assert "ended 3 times" in result.failed["error"].item()
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"train": toy_samples(48, 7)},
-        {"valid": toy_samples(30, 1)},
-        {"objective": "val_macro_f1"},
-        {"seed_of_trials": 5},
-    ],
-)
-def test_a_folder_with_another_search_is_refused_and_left_alone(tmp_path, changed):
-    tune(Imagined(), TRAIN, VALID, trials=1, folder=tmp_path)
-    before = sorted(tmp_path.rglob("*"))
-    hypermodel = Imagined(seed=changed.pop("seed_of_trials", 0))
-    faces = {"train": TRAIN, "valid": VALID} | changed
-    with pytest.raises(ValueError, match="holds one begun with"):
-        tune(hypermodel, trials=1, folder=tmp_path, **faces)
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_overwrite_removes_the_search_and_nothing_else(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    tune(Imagined(), TRAIN, VALID, trials=2, folder=tmp_path)
-    other = Imagined(seed=5)
-    result = tune(other, TRAIN, VALID, trials=1, folder=tmp_path, overwrite=True)
-    assert (other.calls, len(result.trials)) == (1, 1)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-    assert len(list(tmp_path.glob("tiny-*"))) == 1
-
-
-def test_a_table_that_is_of_no_search_is_not_replaced(tmp_path):
-    (tmp_path / "trials.csv").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"'trials.csv'.*another folder"):
-        tune(Imagined(), TRAIN, VALID, trials=1, folder=tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["trials.csv"]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"trials": 0}, r"Expected trials >= 1. Received: 0"),
-        ({"objective": "accuracy"}, r"val_macro_f1.*Received: objective='accuracy'"),
-        ({"train": toy_samples(9, 0, classes=1)}, r"at least two classes.*label 0 only"),
-        ({"valid": toy_samples(9, 0, classes=1)}, r"Expected valid faces of at least two"),
-        ({"valid": Samples(VALID.images, VALID.targets[:, :2])}, r"valid targets \(n, 3\)"),
-        ({"valid": Samples(VALID.images[:5], VALID.targets)}, r"5 faces, 24 targets"),
-        ({"hypermodel": (4, "tiny")}, r"at least 8 px"),
-    ],
-)
-def test_wrong_input_is_refused_and_leaves_nothing(tmp_path, options, message):
-    hypermodel = Imagined(size=4) if "hypermodel" in options else Imagined()
-    options.pop("hypermodel", None)
-    asked = {"train": TRAIN, "valid": VALID, "trials": 1, "folder": tmp_path / "new"}
-    with pytest.raises(ValueError, match=message):
-        tune(hypermodel, **asked | options)
-    assert not (tmp_path / "new").exists()
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"dropout": (0.5, 0.1)}, "Expected dropout as"),
-        ({"dropout": (0.0, 1.0)}, "Expected dropout as"),
-        ({"learning_rate": (0.0, 0.1)}, "Expected learning_rate as"),
-        ({"optimizer": ("adam", "lion")}, r"Expected distinct optimizer of.*lion"),
-        ({"schedule": ()}, "Expected distinct schedule"),
-        ({"augmentation": ("off", "off")}, "Expected distinct augmentation"),
-        ({"dense_width": (0,)}, "Expected dense_width >= 1"),
-        ({"unfrozen": ("some",)}, "Expected unfrozen as"),
-        ({"dropout": 0.5}, "Expected dropout as a tuple"),
-        ({"optimizer": "adam"}, "Expected optimizer as a tuple"),
-        ({"dropout": ("a", "b")}, "Expected dropout as"),
-    ],
-)
-def test_an_impossible_space_is_refused(wrong, message):
-    with pytest.raises(ValueError, match=message):
-        SearchSpace(**wrong)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "options", "message"),
-    [
-        (("vgg99",), {}, r"Expected one of \[.*network='vgg99'"),
-        (("tiny", 1), {}, "num_classes of at least 2"),
-        (("tiny", 3), {"epochs": 0}, "Expected stages"),
-        (("tiny", "3"), {}, "num_classes of at least 2"),
-        (("tiny", 3), {"epochs": "9"}, "Expected stages"),
-        (("tiny", 3), {"head_epochs": -1}, "head_epochs >= 0"),
-        (("tiny", 3), {"seed": -1}, "Expected seed in"),
-        (("tiny", 3), {"space": {"dropout": (0, 1)}}, "Expected space as a SearchSpace"),
-    ],
-)
-def test_an_impossible_hypermodel_is_refused(arguments, options, message):
-    with pytest.raises(ValueError, match=message):
-        EmotionHyperModel(*arguments, **options)
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
-@pytest.mark.parametrize("pattern", ["search.json", "tiny-*/oracle.json", "*/trial_0/trial.json"])
-def test_a_damaged_search_is_named(tmp_path, pattern, content):
-    tune(Imagined(), TRAIN, VALID, trials=1, folder=tmp_path)
-    (file,) = tmp_path.glob(pattern)
-    file.write_text(content)
-    with pytest.raises(ValueError, match=r"Expected .*(damaged|begun with)") as refused:
-        tune(Imagined(), TRAIN, VALID, trials=1, folder=tmp_path)
-    assert str(tmp_path) in str(refused.value)

@@ -1,0 +1,83 @@
+"""Highlights in curves made by hand: the median viewer, segments, agreement, intervals."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from builder_tools.timeline.highlights import (
+    HighlightSettings,
+    bootstrap_median,
+    common_reaction,
+    find_highlights,
+)
+
+
+def _frame(values, step_s=0.1):
+    times = pd.Index(np.arange(len(values)) * step_s, name="time_s")
+    return pd.DataFrame(np.asarray(values, float), index=times)
+
+
+def test_the_median_viewer_by_hand():
+    viewers = np.array([[1, 2, 9], [np.nan, 2, 4], [np.nan, np.nan, 5], [np.nan] * 3])
+    common = common_reaction(viewers, 0.5)
+    assert common[:2].tolist() == [2, 3] and np.isnan(common[2:]).all()
+
+
+def test_segments_stay_in_the_film_and_apart():
+    times = np.arange(0, 20, 0.1)
+    curve = sum(h * np.exp(-(((times - t) / 0.5) ** 2)) for t, h in ((0, 3), (10, 5), (19.9, 4)))
+    settings = HighlightSettings(count=5, seconds=4, reaction_s=1)
+    found = find_highlights(_frame(curve[:, None]), 20.0, settings)
+    assert [(round(h.start_s, 2), round(h.end_s, 2)) for h in found] == [(7, 11), (16, 20), (0, 4)]
+    assert [round(h.score, 3) for h in found] == [5, 4, 3]
+    longer = HighlightSettings(seconds=60)
+    assert [
+        (h.start_s, h.end_s) for h in find_highlights(_frame(curve[:, None]), 20.0, longer)
+    ] == [(0, 20)]
+
+
+def _bumps(*heights, peak_s=10.0):
+    times = np.arange(0, 20, 0.1)
+    bump = np.exp(-(((times - peak_s) / 0.5) ** 2))
+    return pd.DataFrame(
+        {f"v{number}": height * bump for number, height in enumerate(heights)},
+        index=pd.Index(times, name="time_s"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("heights", "trust", "agreeing"),
+    [
+        ([3.0], "one viewer", 1),
+        ([3.0, 3.0, 2.5, 2.0], "agreed", 4),
+        ([3.0, 3.0, 3.0, 0.0, 0.0], "doubtful", 3),  # the median of some draws is 0
+        ([9.0, 9.0, 1.2, 0.9, 0.9, 0.9, 0.9, 0.9], "doubtful", 3),  # above 0, but 3 of 8
+    ],
+)
+def test_a_peak_needs_agreement(heights, trust, agreeing):
+    settings = HighlightSettings(prominence=0.5, only_agreed=False)
+    (found,) = find_highlights(_bumps(*heights), 20.0, settings)
+    assert (found.trust, found.agreeing, found.viewers) == (trust, agreeing, len(heights))
+    kept = find_highlights(_bumps(*heights), 20.0, HighlightSettings(prominence=0.5))
+    assert bool(kept) == (trust != "doubtful")
+
+
+def test_a_doubtful_peak_hides_no_other():
+    """The higher one, of two viewers of five, would have taken the place of the one of all."""
+    two, all_of_them = _bumps(9, 9, 9, 0, 0), _bumps(3, 3, 3, 3, 3, peak_s=13.0)
+    settings = HighlightSettings(seconds=6)
+    (found,) = find_highlights(two + all_of_them, 20.0, settings)
+    assert found.peak_s == pytest.approx(13.0, abs=0.1) and found.trust == "agreed"
+
+
+def test_the_bootstrap_interval():
+    assert bootstrap_median(np.array([2.0]), 100, 0) == (None, None)
+    assert bootstrap_median(np.array([2.0, 2.0]), 100, 0) == (2.0, 2.0)
+    low, high = bootstrap_median(np.arange(11.0), 2000, 0)
+    assert 1 <= low < 5 < high <= 9
+
+
+@pytest.mark.parametrize("wrong", [{"count": 0}, {"seconds": 0}, {"least_share": 0}])
+def test_settings_out_of_range(wrong):
+    with pytest.raises(ValueError, match="Expected count"):
+        HighlightSettings(**wrong)

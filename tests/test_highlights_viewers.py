@@ -1,0 +1,57 @@
+"""Viewers of a film as they are written, and tables of when their recordings begin."""
+
+import os
+
+import pytest
+
+from builder_tools.cli import main
+from builder_tools.timeline.recordings import parse_viewers, read_offsets
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_offsets_as_spreadsheets_write_them(tmp_path, encoding):
+    text = "Viewer;Offset_s;note\r\nЮлия;1,25;\r\nb;-2;x\r\n;;\r\n"
+    (tmp_path / "starts.csv").write_bytes(text.encode(encoding))
+    assert read_offsets(tmp_path / "starts.csv") == {"Юлия": 1.25, "b": -2.0}
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ("a,nan", "line 2 of .*starts.csv.*nan"),
+        ("a,1\nb,inf", "line 3 of .*starts.csv.*inf"),
+        ("a,1\nb,", "line 3 of .*starts.csv"),
+        ("a,1\nb", "line 3 of .*starts.csv"),
+        ("a,1,25", "line 2 of .*starts.csv"),
+        ("a,1\na,2", "each viewer once.*'a' in line 3"),
+    ],
+)
+def test_offsets_that_are_none(tmp_path, rows, words):
+    (tmp_path / "starts.csv").write_text(f"viewer,offset_s\n{rows}\n")
+    with pytest.raises(ValueError, match=words):
+        read_offsets(tmp_path / "starts.csv")
+
+
+def test_viewers_as_written(tmp_path):
+    for name in ("a.mp4", "b@home.mp4"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.mp4").write_bytes(b"x")
+    texts = ["a.mp4@-0.5", "b@home.mp4", "b@home.mp4@+2", "other/a.mp4"]
+    viewers = parse_viewers([str(tmp_path / text) for text in texts])
+    assert [viewer.offset_s for viewer in viewers] == [-0.5, None, 2.0, None]
+    assert [viewer.name for viewer in viewers] == ["a", "b@home", "b@home 2", "a 2"]
+    with pytest.raises(FileNotFoundError, match=r"FILE@\+1.25"):
+        parse_viewers(["absent.mp4"])
+    with pytest.raises(ValueError, match="one or more recordings"):
+        parse_viewers([])
+
+
+def test_pipes_are_refused_with_a_sentence(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="Save it first"):
+        parse_viewers([str(tmp_path / "pipe")])
+    (tmp_path / "anna.csv").touch()
+    command = ["highlights", str(tmp_path / "anna.csv"), "--film", str(tmp_path / "pipe")]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
+    assert "Save it first" in capsys.readouterr().err

@@ -1,0 +1,141 @@
+"""Images of a video in their true shape: squeezed, turned, animated, changing their size."""
+
+from __future__ import annotations
+
+import threading
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from odd_videos import encode, grey, read, record
+from PIL import Image
+
+from builder_tools.media import CameraReader
+from builder_tools.media.clips import ClipReader
+
+
+@pytest.mark.parametrize(
+    ("aspect", "size"),
+    [
+        (Fraction(2), (128, 48)),
+        (Fraction(1, 2), (64, 96)),
+        (Fraction(12, 11), (70, 48)),
+        (Fraction(1), (64, 48)),
+        (Fraction(1000), (64, 48)),  # no such pixels: taken for square
+    ],
+)
+def test_pixels_are_made_square(tmp_path, aspect, size):
+    image = grey(40)
+    image[:, :32] = 200
+    path = encode(tmp_path / "squeezed.mp4", [image] * 3, sar=aspect)
+    reader, frames = read(path)
+    assert reader.size == size and frames[0].image.shape == (size[1], size[0], 3)
+    assert frames[0].image[:, : size[0] // 2 - 2].mean() == pytest.approx(200, abs=4)
+    assert read(record(path, tmp_path / "out.mp4"))[0].size == tuple(s + s % 2 for s in size)
+
+
+def test_pixels_of_a_network_camera_are_made_square(tmp_path):
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    encode(tmp_path / "live.ts", [grey(90)] * 50, sar=Fraction(2))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        with CameraReader(f"http://127.0.0.1:{server.server_port}/live.ts") as camera:
+            assert camera.size == (128, 48)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_squeezed_video_that_is_turned(tmp_path):
+    path = tmp_path / "turned.mp4"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(2)
+        stream.set_display_rotation(90)
+        output.mux(stream.encode(av.VideoFrame.from_ndarray(grey(90), format="rgb24")))
+        output.mux(stream.encode(None))
+    reader, frames = read(path)
+    assert reader.size == (48, 128) and frames[0].image.shape == (128, 48, 3)
+
+
+def _with_matrix(path: Path, entries) -> Path:
+    """Put a display matrix (a, b, c, d as the file has them) into a written MP4."""
+    data = path.read_bytes()
+    identity = b"".join(
+        int(v).to_bytes(4, "big") for v in (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
+    )
+    at = data.rindex(identity)
+    a, b, c, d = (round(65536 * value).to_bytes(4, "big", signed=True) for value in entries)
+    zero = bytes(4)
+    matrix = a + b + zero + c + d + zero + zero + zero + (1 << 30).to_bytes(4, "big")
+    path.write_bytes(data[:at] + matrix + data[at + 36 :])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("entries", "turned"),
+    [
+        ((1, 0, 0, 1), False),
+        ((0.5, 0, 0, 0.5), False),
+        ((0, 0, 0, 0), False),
+        ((0, 0.5, -0.5, 0), True),
+        ((0.8, 0.6, -0.6, 0.8), False),
+        ((2, 0, 0, 2), False),
+    ],
+)
+def test_any_display_matrix(tmp_path, entries, turned):
+    path = _with_matrix(encode(tmp_path / "m.mp4", [grey(90)] * 3), entries)
+    size = (48, 64) if turned else (64, 48)
+    reader, frames = read(record(path, tmp_path / "out.mp4"))
+    assert reader.size == size and len(frames) == 3
+    assert read(path)[1][0].image.mean() == pytest.approx(90, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "more"), [("webp", {"lossless": True}), ("png", {}), ("gif", {})]
+)
+def test_animations_are_videos(tmp_path, suffix, more):
+    path = tmp_path / f"a.{suffix}"
+    images = [Image.fromarray(grey(value)) for value in (0, 80, 160)]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=[100, 200, 300], **more)
+    reader, frames = read(path)
+    assert [frame.time_s for frame in frames] == pytest.approx([0, 0.1, 0.3])
+    assert [frame.image.mean() for frame in frames] == pytest.approx([0, 80, 160], abs=3)
+    assert reader.size == (64, 48) and reader.warning is None
+    with ClipReader(path) as clip:
+        (shown,) = clip.images_at([0.35])
+    assert shown.mean() == pytest.approx(160, abs=3)
+
+
+@pytest.mark.parametrize(("suffix", "more"), [("webp", {"lossless": True}), ("png", {"blend": 0})])
+def test_transparent_pixels_of_an_animation_are_white(tmp_path, suffix, more):
+    path = tmp_path / f"a.{suffix}"
+    shades = [
+        np.dstack([grey(v), np.full((48, 64, 1), a, np.uint8)]) for v, a in ((0, 255), (9, 0))
+    ]
+    images = [Image.fromarray(shade) for shade in shades]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=100, **more)
+    assert [frame.image.mean() for frame in read(path)[1]] == [0, 255]
+
+
+def test_images_that_change_their_size_keep_their_shape(tmp_path):
+    parts = [
+        encode(tmp_path / "a.ts", [grey(200, (96, 48))] * 10, codec="mpeg2video"),
+        encode(tmp_path / "b.ts", [grey(200, (48, 96))] * 10, codec="mpeg2video"),
+    ]
+    path = tmp_path / "both.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    reader, frames = read(path)
+    assert reader.size == (96, 48) and len(frames) >= 18
+    assert {frame.image.shape for frame in frames} == {(48, 96, 3)}
+    last = frames[-1].image
+    assert last[:, 38:58].mean() == pytest.approx(200, abs=5)  # 24 px wide, in the middle
+    assert last[:, :34].max() < 30 and last[:, 62:].max() < 30
+    assert (np.diff([frame.time_s for frame in frames]) > 0).all()

@@ -1,0 +1,73 @@
+"""The parts of training by hand: losses, weights of classes, figures, optimisers, epochs."""
+
+import os
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+keras = pytest.importorskip("keras")
+
+from builder_tools.training.batches import StreamedBatches  # noqa: E402
+from builder_tools.training.losses import EmotionLoss, class_weights  # noqa: E402
+from builder_tools.training.objectives import validation_figures  # noqa: E402
+from builder_tools.training.optimizers import OPTIMIZERS, build_optimizer  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_every_optimizer_can_do_without_weight_decay(name):
+    weight = keras.Variable([3.0])
+    build_optimizer(name, 0.1, weight_decay=0).apply([keras.ops.zeros(1)], [weight])
+    assert keras.ops.convert_to_numpy(weight) == [3]
+
+
+def test_loss_by_hand():
+    """Targets (1, 0) and (1/2, 1/2), probabilities (0.8, 0.2): -ln 0.8 and -(ln 0.16) / 2."""
+    y, p = np.array([[1.0, 0.0], [0.5, 0.5]]), np.array([[0.8, 0.2], [0.8, 0.2]])
+    plain = np.array(EmotionLoss(reduction=None)(y, p))
+    np.testing.assert_allclose(plain, [0.22314, 0.91629], atol=1e-4)
+    weighted = np.array(EmotionLoss([2.0, 1.0], reduction=None)(y, p))
+    np.testing.assert_allclose(weighted, [0.44629, 1.02786], atol=1e-4)
+    focal = np.array(EmotionLoss(gamma=2.0, reduction=None)(y, p))
+    np.testing.assert_allclose(focal, [0.22314 * 0.04, 0.0044629 + 0.515], atol=1e-4)
+    smooth = np.array(EmotionLoss(label_smoothing=0.2, reduction=None)(y, p))
+    np.testing.assert_allclose(smooth, [0.9 * 0.22314 + 0.1 * 1.60944, 0.91629], atol=1e-4)
+
+
+def test_class_weights_by_hand():
+    """Shares 3/4 and 1/4: inverse 4/3 and 4, made so that the average face weighs 1."""
+    targets = np.eye(2)[[0, 0, 0, 1]]
+    assert class_weights(targets, 0.0) is None
+    np.testing.assert_allclose(class_weights(targets, 1.0), [2 / 3, 2])
+    weights = class_weights(targets, 0.5)
+    np.testing.assert_allclose(weights[1] / weights[0], 3**0.5)
+    np.testing.assert_allclose((weights * [0.75, 0.25]).sum(), 1)
+    with pytest.raises(ValueError, match=r"face of every class.*none with label \[1\]"):
+        class_weights(np.eye(2)[[0, 0]], 1.0)
+
+
+def test_validation_figures_by_hand():
+    targets = np.eye(2)[[0, 0, 1]]
+    found = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    figures = validation_figures(targets, found)
+    assert figures["val_accuracy"] == pytest.approx(2 / 3)
+    assert figures["val_macro_f1"] == pytest.approx(2 / 3)
+    assert figures["val_loss"] == pytest.approx(-np.log([0.9, 0.4, 0.8]).mean())
+
+
+def test_an_epoch_of_any_length_goes_through_all_faces_evenly():
+    """Epochs of 4 out of 6 faces: 3 epochs are 2 whole passes."""
+    images = np.arange(6, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
+    batches = StreamedBatches(images, np.eye(6), epoch_faces=4, batch_size=3, shuffle_seed=1)
+    assert len(batches) == 2
+    seen = []
+    for epoch in range(3):
+        batches.start_epoch(epoch)
+        faces = [batches[i][0][:, 0, 0, 0] for i in range(len(batches))]
+        assert [len(batch) for batch in faces] == [3, 1]
+        seen += [int(face) for batch in faces for face in batch]
+    assert sorted(seen[:6]) == sorted(seen[6:]) == list(range(6))
+    batches.start_epoch(1)
+    assert batches[0][0][0, 0, 0, 0] == seen[4]

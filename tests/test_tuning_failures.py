@@ -1,0 +1,144 @@
+"""Trials that fail, and searches that are refused: what is recorded, and what is left alone."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+keras_tuner = pytest.importorskip("keras_tuner")
+
+from toy_tuning import (  # noqa: E402, F401
+    SMALL,
+    SPACE,
+    TRAIN,
+    VALID,
+    Imagined,
+    tiny_is_a_network,
+    toy_samples,
+)
+
+from builder_tools.training import Samples  # noqa: E402
+from builder_tools.tuning import EmotionHyperModel, tune  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("error", [MemoryError, keras_tuner.errors.FailedTrialError])
+def test_a_failed_trial_is_recorded_and_the_search_goes_on(tmp_path, error):
+    hypermodel = Imagined(failing=(1, 3, 4, 5), error=error)
+    result = tune(hypermodel, TRAIN, VALID, trials=6, folder=tmp_path)
+    assert result.failed["trial"].tolist() == [0, 2, 3, 4]
+    assert result.failed["error"].str.contains("no room for that").all()
+    assert result.failed["score"].isna().all()
+    assert tune(hypermodel, TRAIN, VALID, trials=6, folder=tmp_path).failed.equals(result.failed)
+    assert hypermodel.calls == 6
+
+
+def test_when_every_trial_fails_the_last_reason_is_told(tmp_path):
+    hypermodel = Imagined(failing=range(9))
+    with pytest.raises(RuntimeError, match=r"All 2 failed, the last with: MemoryError: no room"):
+        tune(hypermodel, TRAIN, VALID, trials=2, folder=tmp_path)
+    assert pd.read_csv(tmp_path / "trials.csv")["status"].tolist() == ["failed", "failed"]
+
+
+def test_a_trial_whose_loss_is_not_finite_has_failed(tmp_path):
+    class Diverging(EmotionHyperModel):
+        def config(self, hp, *, monitor="val_accuracy"):
+            import dataclasses
+
+            config = super().config(hp, monitor=monitor)
+            return dataclasses.replace(config, optimizer="sgd", learning_rate=1.0)
+
+    bright = Samples(TRAIN.images, np.full_like(TRAIN.targets, 3e38))
+    bright.targets[:, 0] = 1.0
+    hypermodel = Diverging("tiny", 3, space=SPACE, **{**SMALL, "epochs": 1})
+    hp = keras_tuner.HyperParameters()
+    valid = Samples(VALID.images, np.full_like(VALID.targets, 3e38))
+    with pytest.raises(keras_tuner.errors.FailedTrialError, match="not finite"):
+        hypermodel.fit(hp, None, bright, valid, folder=tmp_path / "run")
+
+
+def test_a_trial_that_keeps_killing_its_process_is_given_up(tmp_path):
+    class Deadly(Imagined):
+        def fit(self, *arguments, **options):
+            if self.calls == 0:
+                raise KeyboardInterrupt  # as good as a kill: no clean end
+            return super().fit(*arguments, **options)
+
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            tune(Deadly(), TRAIN, VALID, trials=2, folder=tmp_path)
+    alive = Imagined()
+    result = tune(alive, TRAIN, VALID, trials=2, folder=tmp_path)
+    assert result.trials["status"].tolist() == ["failed", "completed"]
+    assert "ended 3 times" in result.failed["error"].item()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"train": toy_samples(48, 7)},
+        {"valid": toy_samples(30, 1)},
+        {"objective": "val_macro_f1"},
+        {"seed_of_trials": 5},
+    ],
+)
+def test_a_folder_with_another_search_is_refused_and_left_alone(tmp_path, changed):
+    tune(Imagined(), TRAIN, VALID, trials=1, folder=tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    hypermodel = Imagined(seed=changed.pop("seed_of_trials", 0))
+    faces = {"train": TRAIN, "valid": VALID} | changed
+    with pytest.raises(ValueError, match="holds one begun with"):
+        tune(hypermodel, trials=1, folder=tmp_path, **faces)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_overwrite_removes_the_search_and_nothing_else(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    tune(Imagined(), TRAIN, VALID, trials=2, folder=tmp_path)
+    other = Imagined(seed=5)
+    result = tune(other, TRAIN, VALID, trials=1, folder=tmp_path, overwrite=True)
+    assert (other.calls, len(result.trials)) == (1, 1)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert len(list(tmp_path.glob("tiny-*"))) == 1
+
+
+def test_a_table_that_is_of_no_search_is_not_replaced(tmp_path):
+    (tmp_path / "trials.csv").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"'trials.csv'.*another folder"):
+        tune(Imagined(), TRAIN, VALID, trials=1, folder=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["trials.csv"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"trials": 0}, r"Expected trials >= 1. Received: 0"),
+        ({"objective": "accuracy"}, r"val_macro_f1.*Received: objective='accuracy'"),
+        ({"train": toy_samples(9, 0, classes=1)}, r"at least two classes.*label 0 only"),
+        ({"valid": toy_samples(9, 0, classes=1)}, r"Expected valid faces of at least two"),
+        ({"valid": Samples(VALID.images, VALID.targets[:, :2])}, r"valid targets \(n, 3\)"),
+        ({"valid": Samples(VALID.images[:5], VALID.targets)}, r"5 faces, 24 targets"),
+        ({"hypermodel": (4, "tiny")}, r"at least 8 px"),
+    ],
+)
+def test_wrong_input_is_refused_and_leaves_nothing(tmp_path, options, message):
+    hypermodel = Imagined(size=4) if "hypermodel" in options else Imagined()
+    options.pop("hypermodel", None)
+    asked = {"train": TRAIN, "valid": VALID, "trials": 1, "folder": tmp_path / "new"}
+    with pytest.raises(ValueError, match=message):
+        tune(hypermodel, **asked | options)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+@pytest.mark.parametrize("pattern", ["search.json", "tiny-*/oracle.json", "*/trial_0/trial.json"])
+def test_a_damaged_search_is_named(tmp_path, pattern, content):
+    tune(Imagined(), TRAIN, VALID, trials=1, folder=tmp_path)
+    (file,) = tmp_path.glob(pattern)
+    file.write_text(content)
+    with pytest.raises(ValueError, match=r"Expected .*(damaged|begun with)") as refused:
+        tune(Imagined(), TRAIN, VALID, trials=1, folder=tmp_path)
+    assert str(tmp_path) in str(refused.value)

@@ -1,0 +1,124 @@
+"""The webcam of the page in a real browser: label, speed, a learned rest; behind a password."""
+# ruff: noqa: F811 - fixtures by their names.
+
+import re
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the [web] extra is absent")
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is absent")
+
+from browser_page import (  # noqa: E402
+    CHROMIUM,
+    WAIT_MS,
+    address,  # noqa: F401
+    browser,  # noqa: F401
+    faults,
+    files,  # noqa: F401
+    keep_image,
+    open_page,  # noqa: F401
+)
+from web_server import running  # noqa: E402
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is absent")
+NUMBER = re.compile(r"\d")
+
+
+def start_webcam(page):
+    """Goes on once a face is shown."""
+    page.get_by_role("tab", name="Webcam").click()
+    page.click("#start")
+    page.wait_for_selector("#overlay[data-faces=happy]", state="attached")
+
+
+def test_the_webcam_shows_a_label_and_its_speed(open_page):
+    page = open_page()
+    start_webcam(page)
+    page.locator("#bars tr").first.wait_for()
+    playwright.expect(page.locator("#fps")).to_have_text(NUMBER, timeout=WAIT_MS)
+    keep_image(page, "webcam")
+    assert float(page.locator("#place").get_attribute("cx")) > 50  # happy: to the right
+    assert float(page.locator("#fps").inner_text()) > 0
+    assert float(page.locator("#latency").inner_text()) > 0
+    page.click("summary")
+    page.select_option("#bt-detector", "haar")
+    page.select_option("#bt-decision", "balanced")
+    page.locator("#overlay[data-faces=happy]").wait_for(state="attached")
+    assert faults(page) == []
+    page.locator("#start").click()
+    assert "off" in page.locator("#said").inner_text()
+
+
+def test_label_bars_and_dial_of_the_webcam_are_of_one_image(open_page):
+    """Also where answers are slow, and differ from one to the next."""
+    page = open_page()
+    start_webcam(page)
+    page.locator("#bars tr").first.wait_for()
+    shown = page.evaluate(
+        """() => {
+          socket.onmessage = null;  // from here on, this test answers
+          const seen = [];
+          for (let index = 0; index < 6; index++) {
+            const happy = index % 2, probabilities = { happy: 0.1 + 0.7 * happy, sad: 0.2 };
+            const emotion = happy ? "happy" : "sad", probability = probabilities[emotion];
+            const face = { box: [9, 9, 99, 99], emotion, probability, probabilities,
+                           valence: happy ? 0.8 : -0.6, arousal: 0 };
+            const id = next++;
+            sent.set(id, performance.now() - 900);
+            receive({ id, width: 640, height: 480, faces: [face], server_ms: 900 });
+            const rows = [...document.querySelectorAll("#bars tr")].map(
+              (row) => `${row.cells[0].textContent} ${row.cells[2].textContent}`);
+            seen.push([overlay.dataset.shown, rows, Number(byId("place").getAttribute("cx"))]);
+          }
+          return seen;
+        }"""
+    )
+    labels = [label for label, _, _ in shown]
+    assert labels == ["sad 20%", "happy 80%"] * 3
+    assert all(label in rows for label, rows, _ in shown)
+    assert [place for _, _, place in shown] == [-60, 80] * 3
+
+
+def test_the_webcam_learns_a_rest_by_a_button(open_page):
+    page = open_page()
+    start_webcam(page)
+    assert page.locator("#overlay").get_attribute("data-relative") == ""
+    page.get_by_role("button", name="Learn my resting face").click()
+    assert "Look neutral for three seconds" in page.locator("#said").inner_text()
+    playwright.expect(page.locator("#said")).to_contain_text(
+        "compared with its rest", timeout=WAIT_MS
+    )
+    assert page.locator("#overlay").get_attribute("data-relative")
+    keep_image(page, "webcam_rest")
+    assert faults(page) == []
+    page.locator("#start").click()
+    assert page.locator("#rest").is_hidden()
+
+
+def test_an_answer_that_a_newer_one_overtook_is_not_shown(open_page):
+    """Its delay is not known any more: once, the page showed NaN."""
+    page = open_page()
+    start_webcam(page)
+    shown = page.evaluate(
+        """() => {
+          const late = { id: 0, width: 640, height: 480, faces: [], server_ms: 1 };
+          for (let again = 0; again < 5; again++) { toldAt = 0; receive(late); }
+          return [overlay.dataset.faces, times.every((one) => one.latency > 0)];
+        }"""
+    )
+    assert shown == ["happy", True]
+
+
+def test_a_password_holds_for_page_and_camera(browser):
+    with running(password="open sesame") as (address, _):
+        stranger = browser.new_context()
+        assert stranger.request.get(f"{address}/en/").status == 401
+        stranger.close()
+        context = browser.new_context(
+            http_credentials={"username": "anybody", "password": "open sesame"}
+        )
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.goto(f"{address}/en/")
+        start_webcam(page)
+        context.close()

@@ -106,7 +106,7 @@ def test_pairs_say_how_alike_they_are(face, others):
     assert pairs["difference"].tolist()[::2] == [0, 0] and 0 < pairs["difference"][1] <= 0.06
 
 
-def test_groups_reach_over_a_image_between(face):
+def test_groups_reach_over_an_image_between(face):
     """A fade: neighbours are alike, its ends are not."""
     end = face[::-1]
     fade = [np.rint((1 - t) * face + t * end).astype(np.uint8) for t in np.linspace(0, 1, 13)]

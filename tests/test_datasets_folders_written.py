@@ -66,7 +66,7 @@ class TestWriting:
             write_class_folders(faces, tmp_path / "out")
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
-    def test_nothing_is_left_when_a_image_is_damaged(self, tmp_path):
+    def test_nothing_is_left_when_an_image_is_damaged(self, tmp_path):
         root = write_folders(tmp_path / "in", {"sad": 3})
         (root / "sad/2.png").write_bytes(b"damaged")
         with pytest.raises(ValueError, match=r"2\.png"):

@@ -57,7 +57,7 @@ def test_cyrillic_letters_are_not_boxes():
     assert (a != b).any() and (a == BLACK).any()
 
 
-def test_the_speed_stands_in_a_corner_without_aa_face():
+def test_the_speed_stands_in_a_corner_without_a_face():
     image = np.full((400, 600, 3), 90, np.uint8)
     plain = DrawBox(show_label=False, show_probability=False)
     faces = [a_face((0, 0, 100, 100))]

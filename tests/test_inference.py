@@ -128,7 +128,7 @@ def test_no_face_is_an_empty_result(inference, image):
     assert result.image.shape == image.shape
 
 
-def test_the_bytes_of_a_file_are_a_image_too(inference, tmp_path, astronaut):
+def test_the_bytes_of_a_file_are_an_image_too(inference, tmp_path, astronaut):
     path = tmp_path / "a.jpg"
     Image.fromarray(astronaut).save(path)
     result = inference.run(path.read_bytes())
@@ -293,7 +293,7 @@ def test_inline_without_a_notebook_says_what_is_missing(monkeypatch):
         fake_inference(show_state_mode="inline").run(made_image(0))
 
 
-def test_without_a_screen_a_image_is_still_read(monkeypatch, caplog):
+def test_without_a_screen_an_image_is_still_read(monkeypatch, caplog):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.setattr(sys, "platform", "linux")
     result = fake_inference(show_state_mode="cv2").run(made_image(1, 200))

@@ -41,7 +41,7 @@ def batch(model=None, **options):
     )
 
 
-def test_one_row_a_image_in_natural_order(folder):
+def test_one_row_an_image_in_natural_order(folder):
     table = batch().run(folder)
     assert [row.image_path for row in table] == NAMES
     statuses = ["ok", "multi_face", "no_face", "unreadable", "unreadable"] + 7 * ["ok"]
@@ -207,7 +207,7 @@ class TroubledDetector(FakeDetector):
         return super().detect(image_rgb)
 
 
-def test_a_image_no_detector_takes_is_a_row(folder):
+def test_an_image_no_detector_takes_is_a_row(folder):
     inference = Inference(
         FakeModel(), TroubledDetector(), show_state_mode="none", inference_mode="img_batch"
     )

@@ -82,7 +82,7 @@ def test_s_saves_a_snapshot_and_q_or_esc_quits(mjpeg_server, tmp_path, quit_key)
     shots = list((tmp_path / "shots").iterdir())
     assert shots and all(path.name.startswith("snapshot_") for path in shots)
     assert read_image(shots[0]).shape == (512, 512, 3)
-    assert f"Saved {shots[0].relative_to(tmp_path)}" in done.stderr or len(shots) > 1
+    assert any(f"Saved {shot.relative_to(tmp_path)}" in done.stderr for shot in shots)
     assert done.stdout == ""
     wait_until(lambda: mjpeg_server.num_clients == 0)
 
@@ -125,7 +125,7 @@ def test_q_is_heard_while_the_camera_is_away(mjpeg_server, tmp_path):
     assert float(done.stdout.split()[-1]) < 12
 
 
-def test_a_image_stays_until_a_key_is_pressed(astronaut, tmp_path):
+def test_an_image_stays_until_a_key_is_pressed(astronaut, tmp_path):
     from builder_tools.media import write_image
 
     write_image(tmp_path / "a.png", astronaut)

@@ -1,3 +1,5 @@
+"""Cameras: frames in real time, lost ones that come back, and clean ends."""
+
 import logging
 import subprocess
 import sys
@@ -6,6 +8,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from conftest import wait_until
 
 from builder_tools.media import CameraReader
 from builder_tools.media.connections import camera_name, camera_of
@@ -58,7 +61,7 @@ def test_a_camera_that_comes_back_goes_on(mjpeg_server, caplog):
     ):
         before = camera.read(PATIENCE_S)
         mjpeg_server.stop()
-        _wait_until(lambda: "Connection refused" in caplog.text)
+        wait_until(lambda: "Connection refused" in caplog.text)
         camera.read(0)
         mjpeg_server.start()
         after = camera.read(PATIENCE_S)
@@ -106,7 +109,7 @@ def test_closing_ends_the_waiting_for_a_reconnection(mjpeg_server, caplog):
     with caplog.at_level(logging.WARNING):
         camera = CameraReader(mjpeg_server.url, first_delay_s=60, longest_delay_s=60)
         mjpeg_server.stop()
-        _wait_until(lambda: "Attempt 1" in caplog.text)
+        wait_until(lambda: "Attempt 1" in caplog.text)
         start_s = time.monotonic()
         camera.close()
     assert time.monotonic() - start_s < 10
@@ -196,10 +199,3 @@ def test_a_webcam_is_read_as_rgb_and_opened_again(monkeypatch):
     assert camera.error == (
         "Lost camera 0: it gives no image. 1 attempts to reconnect failed: it does not open."
     )
-
-
-def _wait_until(condition):
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline_s, "waited in vain"
-        time.sleep(0.01)

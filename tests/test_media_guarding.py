@@ -43,7 +43,7 @@ def test_an_input_s_address_is_the_input(tmp_path):
         check_outputs({"--out": path}, [path.as_uri()])
 
 
-def test_a_image_in_a_folder_that_is_read(tmp_path):
+def test_an_image_in_a_folder_that_is_read(tmp_path):
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a.jpg").write_bytes(b"a")
     (tmp_path / "out.csv").write_text("of an earlier run")

@@ -137,7 +137,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
         *(("GIF", {"interlace": 0}), ("TIFF", {}), ("PPM", {}), ("TGA", {}), ("MPO", {})),
     ],
 )
-def test_a_image_without_its_last_bytes_gives_what_is_there(portrait, kind, options, caplog):
+def test_an_image_without_its_last_bytes_gives_what_is_there(portrait, kind, options, caplog):
     whole = read_image(portrait)
     data = encoded(portrait, kind, **options)
     almost = read_image(data[:-2])
@@ -158,7 +158,7 @@ def test_a_progressive_jpeg_may_be_cut_anywhere_behind_its_first_scan(portrait):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_image_of_which_nothing_is_there_is_unreadable(portrait, kind):
+def test_an_image_of_which_nothing_is_there_is_unreadable(portrait, kind):
     data = encoded(portrait, kind)
     start = data.index(b"\xff\xda") + 14 if kind == "JPEG" else 33
     with pytest.raises(ImageError, match="cut short"):
@@ -186,7 +186,7 @@ def test_a_tiff_that_is_cut_short_is_a_sentence_alone(portrait, recwarn):
     assert not recwarn
 
 
-def test_metadata_that_is_damaged_is_no_reason_to_refuse_a_image():
+def test_metadata_that_is_damaged_is_no_reason_to_refuse_an_image():
     """A transparent PNG whose eXIf chunk is no TIFF."""
     data = encoded(Image.new("RGBA", (8, 8), (10, 20, 30, 255)), "PNG")
     text = b"eXIfno TIFF at all"

@@ -197,7 +197,7 @@ def test_images_of_pillow_are_taken_in_every_mode(portrait, mode):
     assert mean_difference(read_image(given), np.asarray(expected)) <= 0.5
 
 
-def test_a_image_of_pillow_is_turned_and_laid_over_white():
+def test_an_image_of_pillow_is_turned_and_laid_over_white():
     given = Image.new("RGBA", (40, 24), (200, 100, 50, 0))
     given.getexif()[0x0112] = 6
     image = read_image(given)

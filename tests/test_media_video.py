@@ -1,3 +1,5 @@
+"""Videos: what is read from them and written to them."""
+
 import gc
 import itertools
 import logging
@@ -10,6 +12,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from odd_videos import tone_of
 
 from builder_tools.media import VideoReader, VideoWriter
 
@@ -22,16 +25,6 @@ def _packets(path, kind):
             for packet in container.demux(stream)
             if packet.pts is not None
         ]
-
-
-def _tone_hz(path):
-    """The loudest frequency of a file's sound and its length in seconds."""
-    with av.open(str(path)) as container:
-        stream = container.streams.audio[0]
-        samples = np.concatenate([f.to_ndarray()[0] for f in container.decode(stream)])
-        rate = stream.codec_context.sample_rate
-    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
-    return spectrum.argmax() * rate / len(samples), len(samples) / rate
 
 
 def _write(path, images, fps=25, **options):
@@ -246,7 +239,7 @@ def test_the_sound_is_copied_bit_by_bit_and_in_step(tmp_path, face_video):
     before, after = _packets(face_video.path, "audio"), _packets(path, "audio")
     assert [data for _, data in after] == [data for _, data in before]
     assert [t for t, _ in after] == pytest.approx([t for t, _ in before], abs=1e-3)
-    assert _tone_hz(path)[0] == pytest.approx(440, abs=2)
+    assert tone_of(path)[0] == pytest.approx(440, abs=2)
 
 
 def _write_tone(path, codec, rate, layout, length_s, hz=660):
@@ -279,7 +272,7 @@ def test_any_sound_is_carried_over(tmp_path, astronaut, name, codec, rate, layou
             writer.write(astronaut)
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert container.streams.audio[0].codec_context.name.startswith(codec_after)
-    tone_hz, length_s = _tone_hz(tmp_path / "out.mp4")
+    tone_hz, length_s = tone_of(tmp_path / "out.mp4")
     assert tone_hz == pytest.approx(660, abs=2) and length_s == pytest.approx(3, abs=0.15)
 
 

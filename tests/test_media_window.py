@@ -1,3 +1,5 @@
+"""The window: keys, sizes, closing, and screens that are not there."""
+
 import os
 import shutil
 import subprocess

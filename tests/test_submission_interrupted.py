@@ -108,7 +108,7 @@ def test_names_of_all_kinds_survive_an_interruption(tmp_path):
     assert sorted(names[1:]) == sorted(NAMES_OF_ALL_KINDS)
 
 
-def test_a_image_that_was_replaced_is_classified_again(folder, tmp_path):
+def test_an_image_that_was_replaced_is_classified_again(folder, tmp_path):
     images, csv_path = tmp_path / "images", tmp_path / "s.csv"
     images.mkdir()
     for number in range(12):
@@ -122,7 +122,7 @@ def test_a_image_that_was_replaced_is_classified_again(folder, tmp_path):
     assert model.seen == 5  # 7 ... 11
 
 
-def test_a_image_that_came_or_went_is_looked_at_again(folder, tmp_path):
+def test_an_image_that_came_or_went_is_looked_at_again(folder, tmp_path):
     names = ["0.png", "1.png", "2.png", "3.png"]
     images, csv_path = tmp_path / "images", tmp_path / "s.csv"
     sample = write_sample(tmp_path / "sample.csv", names)

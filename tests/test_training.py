@@ -145,7 +145,7 @@ def test_a_finished_run_is_only_read(whole, config):
 
 def test_a_row_without_its_model_is_written_again(tmp_path, monkeypatch):
     """A kill between history and model costs an epoch, not the schedule."""
-    one_epoch = TrainingConfig(**{**CONFIG, "stages": (Stage(12, 2),)})
+    two_epochs = TrainingConfig(**{**CONFIG, "stages": (Stage(12, 2),)})
     replaced = []
 
     def replace(source, target):
@@ -156,10 +156,10 @@ def test_a_row_without_its_model_is_written_again(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoints.os, "replace", replace)
     with pytest.raises(Killed):
-        train(one_epoch, TRAIN, VALID, tmp_path)
+        train(two_epochs, TRAIN, VALID, tmp_path)
     monkeypatch.undo()
     assert len(pd.read_csv(tmp_path / "history.csv")) == 2
-    done = train(one_epoch, TRAIN, VALID, tmp_path)
+    done = train(two_epochs, TRAIN, VALID, tmp_path)
     assert done.history["epoch"].tolist() == [0, 1]
     assert int(done.model.optimizer.iterations) == 10
 

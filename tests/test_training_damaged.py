@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-keras = pytest.importorskip("keras")
+pytest.importorskip("keras")
 
-from toy_training import CONFIG, TRAIN, VALID, tiny_is_a_network  # noqa: E402, F401
+from toy_training import CONFIG, TRAIN, VALID, tiny_is_a_network  # noqa: F401
 
-from builder_tools.networks import read_network  # noqa: E402
-from builder_tools.release.run_record import run_record  # noqa: E402
-from builder_tools.training import Samples, TrainingConfig, train  # noqa: E402
-from builder_tools.training.checkpoints import PROGRESS_ENTRY  # noqa: E402
+from builder_tools.networks import read_network
+from builder_tools.release.run_record import run_record
+from builder_tools.training import Samples, TrainingConfig, train
+from builder_tools.training.checkpoints import PROGRESS_ENTRY
 
 
 @pytest.fixture(scope="module")

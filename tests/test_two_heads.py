@@ -9,25 +9,25 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-keras = pytest.importorskip("keras")
+pytest.importorskip("keras")
 
-from fakes import FakeDetector  # noqa: E402
-from toy_study import tiny_spec, toy_faces, write_official  # noqa: E402
+from fakes import FakeDetector
+from toy_study import tiny_spec, toy_faces, write_official
 
-from builder_tools.card_text import card_markdown  # noqa: E402
-from builder_tools.cards import ModelCard, verify_files, write_card  # noqa: E402
-from builder_tools.classifier import EmotionClassifier  # noqa: E402
-from builder_tools.cli import main  # noqa: E402
-from builder_tools.datasets.ferplus import ferplus_table  # noqa: E402
-from builder_tools.decisions import apply_temperature, nearness  # noqa: E402
-from builder_tools.emotions import NINE_EMOTIONS  # noqa: E402
-from builder_tools.evaluation import evaluate_valence_arousal  # noqa: E402
-from builder_tools.inference import Inference  # noqa: E402
-from builder_tools.networks import NETWORKS  # noqa: E402
-from builder_tools.release import read_label_files  # noqa: E402
-from builder_tools.release.affect import class_centres  # noqa: E402
-from builder_tools.valence_arousal import vote_weighted_anchors  # noqa: E402
-from builder_tools.valence_arousal.vectors import network_vectors  # noqa: E402
+from builder_tools.card_text import card_markdown
+from builder_tools.cards import ModelCard, verify_files, write_card
+from builder_tools.classifier import EmotionClassifier
+from builder_tools.cli import main
+from builder_tools.datasets.ferplus import ferplus_table
+from builder_tools.decisions import apply_temperature, nearness
+from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.evaluation import evaluate_valence_arousal
+from builder_tools.inference import Inference
+from builder_tools.networks import NETWORKS
+from builder_tools.release import read_label_files
+from builder_tools.release.affect import class_centres
+from builder_tools.valence_arousal import vote_weighted_anchors
+from builder_tools.valence_arousal.vectors import network_vectors
 
 pytestmark = pytest.mark.slow
 
@@ -166,7 +166,7 @@ def test_mirrored_faces_are_averaged_in_places_too(study):
     np.testing.assert_allclose(averaged, np.mean(sides, axis=0), atol=1e-5)
 
 
-def test_json_of_a_image_keeps_the_contract(study, astronaut, tmp_path, capsys):
+def test_json_of_an_image_keeps_the_contract(study, astronaut, tmp_path, capsys):
     from builder_tools.media import write_image
 
     photo = tmp_path / "photo.png"

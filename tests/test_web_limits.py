@@ -273,7 +273,7 @@ def test_what_is_no_video_is_refused(tmp_path, data, code):
     assert refused(check_video, path, LIMITS).code == code
 
 
-def test_a_image_called_video_is_refused(tmp_path, astronaut):
+def test_an_image_called_video_is_refused(tmp_path, astronaut):
     path = tmp_path / "video.mp4"
     path.write_bytes(encoded(astronaut))
     assert refused(check_video, path, LIMITS).code == "no_video"

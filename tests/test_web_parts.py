@@ -266,7 +266,7 @@ def test_a_batch_of_images_that_are_too_large_or_none_still_gets_every_row(
     assert "0.3 million pixels are too many" in log and str(tmp_path) not in log
 
 
-def test_a_camera_survives_whatever_a_image_does(monkeypatch):
+def test_a_camera_survives_whatever_an_image_does(monkeypatch):
     """The first image fails in a way nobody foresaw; the second one is answered."""
     from builder_tools.web import camera
 

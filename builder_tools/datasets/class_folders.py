@@ -7,6 +7,7 @@ and one the class. Folders whose names start with a dot are not looked into.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,9 @@ SPLIT_OF_FOLDER = {
 }
 """Names of split folders that are read, in small letters without signs between: also FER2013's
 (`Training`, `PublicTest`, `PrivateTest`)."""
+
+_BESIDE_SPLIT = "(?:dataset|data|set|images|image|imgs|faces|split|folder)*"
+"""Words that say nothing beside the name of a split: `test_set`, `images-train`."""
 
 MANIFEST = "manifest.csv"
 MANIFEST_COLUMNS = ("file", "split", "emotion", "source")
@@ -265,16 +269,20 @@ def _leaves(folder: Path, root: Path) -> Iterator[tuple[tuple[str, ...], list[Pa
         yield from _leaves(path, root)
 
 
-def _split_word(part: str) -> str:
-    return SPLIT_OF_FOLDER.get("".join(filter(str.isalpha, part.casefold())), "")
+def split_word(word: str) -> str:
+    """Return the split that a word names (`Test`, `train_set`, `PublicTest images`), or ""."""
+    letters = "".join(filter(str.isalpha, word.casefold()))
+    names = "|".join(SPLIT_OF_FOLDER)
+    found = re.fullmatch(f"{_BESIDE_SPLIT}({names}){_BESIDE_SPLIT}", letters)
+    return SPLIT_OF_FOLDER[found[1]] if found else ""
 
 
 def _split_of(parts: Sequence[str]) -> str:
-    return next(filter(None, map(_split_word, parts)), "")
+    return next(filter(None, map(split_word, parts)), "")
 
 
 def _class_parts(parts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(part for part in parts if not _split_word(part))
+    return tuple(part for part in parts if not split_word(part))
 
 
 def _check_parts(root: Path, leaves: list[tuple[str, ...]]) -> None:
@@ -282,7 +290,7 @@ def _check_parts(root: Path, leaves: list[tuple[str, ...]]) -> None:
     splits = [_split_of(parts) for parts in leaves]
     if not any(splits):
         return
-    folders = {(_split_word(part), part) for parts in leaves for part in parts if _split_word(part)}
+    folders = {(split_word(part), part) for parts in leaves for part in parts if split_word(part)}
     if not all(splits):
         others = sorted({parts[0] for parts in leaves if not _split_of(parts)})
         raise ValueError(

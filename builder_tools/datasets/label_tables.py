@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from builder_tools.datasets.class_folders import SPLIT_OF_FOLDER
+from builder_tools.datasets.class_folders import SPLIT_OF_FOLDER, split_word
 from builder_tools.datasets.class_words import as_written, class_of, say_classes
 from builder_tools.datasets.ferplus import parse_pixels
 from builder_tools.datasets.table import IMAGE_COLUMNS, ImageTable, table_of_files
@@ -177,9 +177,8 @@ def _splits_of(file: Path, rows: pd.DataFrame, places: Mapping[str, str]) -> np.
     if "split" not in places:
         return np.full(len(rows), "", object)
     words = rows[places["split"]].str.strip()
-    plain = words.map(lambda word: "".join(filter(str.isalpha, word.casefold())))
-    known = plain.map(SPLIT_OF_FOLDER)
-    _refuse_rows(file, known.isna(), f"a split of {sorted(SPLIT_OF_FOLDER)}", words)
+    known = words.map(split_word)
+    _refuse_rows(file, known == "", f"a split of {sorted(SPLIT_OF_FOLDER)}", words)
     return known.to_numpy(object)
 
 

@@ -99,7 +99,7 @@ class Streams:
                     return
 
             def log_message(self, *details: object) -> None:
-                """Stay quiet."""
+                """Log nothing."""
 
         return Handler
 

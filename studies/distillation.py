@@ -137,7 +137,7 @@ def write_backbone(backbone: keras.Model, network: str, file: Path) -> None:
 
 
 def _student(backbone: keras.Model, width: int) -> keras.Model:
-    """Return backbone, pooling, and a projection to the width of the teacher's embedding."""
+    """Return the backbone with pooling and a projection to the width of the teacher's embedding."""
     inputs = keras.Input(backbone.input_shape[1:])
     features = backbone(inputs)
     pooled = layers.GlobalAveragePooling2D(dtype="float32")(features)

@@ -41,7 +41,7 @@ WAYS: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {
 }
 """Way -> changes to the cell of `studies.transfer`, and the rates of the head to try."""
 TENTH = 10
-"""Every tenth face of valid chooses the rate, the others judge."""
+"""Every tenth face of valid is used to choose the rate, the others to judge it."""
 FIGURES = ("accuracy", "macro_f1", "mean_recall")
 
 

@@ -1,7 +1,7 @@
-"""How sure the shipped models may be: calibration, and what abstaining buys.
+"""How far to trust the shipped models' confidence: calibration, and what abstaining gains.
 
-Temperature and threshold stand in the cards, fitted on FER+ valid; here they are judged on test.
-Writes reports/calibration.md and a figure a model.
+Temperature and threshold are in the model cards, fitted on FER+ valid; here they are judged on
+test. Writes reports/calibration.md and two figures per model.
 
     python benchmarks/calibration.py [--models fast tiny]
 """
@@ -31,7 +31,7 @@ WANTED = (0.9, 0.95, 0.98)
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=[card.name for card in list_models()])
     parser.add_argument("--reports", type=Path, default=Path("reports"))
@@ -53,13 +53,13 @@ def main() -> None:
 
 
 def _model(name: str, test: ImageTable, reports: Path) -> list[str]:
-    """Return the parts of the report of one model and draw its figure."""
+    """Return the parts of the report on one model, and draw its figures."""
     classifier = EmotionClassifier(name)
     card = classifier.card
     calibrated = predict_table(classifier, test)
     plain = apply_temperature(calibrated, 1 / card.temperature)
     confusion = Figure(figsize=(7, 5.5), layout="constrained")
-    nine = card.metrics["test"]["ferplus-nine"]  # of the file that is deployed
+    nine = card.metrics["test"]["ferplus-nine"]  # measured on the deployed file
     plot_confusion(nine["confusion"], card.emotions, confusion.subplots())
     confusion.savefig(reports / "figures" / f"{name}_confusion.png", dpi=120)
     figure = Figure(figsize=(9.5, 4.2), layout="constrained")

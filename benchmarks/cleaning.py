@@ -1,8 +1,8 @@
-"""What cleaning finds and how fast: detectors on the same images, eyes of leaning faces, speed.
+"""What cleaning finds and how fast: detectors on the same images, eyes of tilted faces, speed.
 
 Faces: a seeded sample of FER+ test, 48x48 face crops, written as class folders of PNG files. No
-faces: squares cut at random out of photographs without people. Photographs: all of the media
-folder. Parts whose data is absent are left out.
+faces: squares cut at random from photographs without people. Photographs: all of the media folder.
+Parts whose data is missing are left out.
 Run from the repository root: `python benchmarks/cleaning.py --out reports/cleaning.md`.
 """
 
@@ -112,7 +112,7 @@ def write_faces(root: Path, count: int, seed: int) -> None:
 
 
 def write_photos(root: Path, photos: Path) -> None:
-    """Copy the portraits under several names, so that a run takes longer than its start."""
+    """Copy the portraits under several names, so that a run takes longer than its start-up."""
     root.mkdir()
     for copy in range(PHOTO_COPIES):
         for photo in sorted(photos.iterdir()):
@@ -120,7 +120,7 @@ def write_photos(root: Path, photos: Path) -> None:
 
 
 def found_table(raw: Path, photos: dict[str, np.ndarray], options: argparse.Namespace) -> str:
-    """Compare the detectors on faces and on no faces, with and without the border."""
+    """Compare the detectors on images with and without faces, with and without the border."""
     faces = sorted(raw.rglob("*.png"), key=lambda path: path.name)
     empty = list(squares_without_faces(photos, options.seed))
     limits = {**dict.fromkeys(SLOW, options.slow), "mtcnn": options.slowest}
@@ -154,7 +154,7 @@ def found_table(raw: Path, photos: dict[str, np.ndarray], options: argparse.Name
 
 
 def border_table(raw: Path, photos: dict[str, np.ndarray], seed: int) -> str:
-    """Compare what is put around a face crop before the default detector looks."""
+    """Compare borders put around a face crop before the default detector searches it."""
     faces = [read_image(path) for path in sorted(raw.rglob("*.png"))]
     empty = list(squares_without_faces(photos, seed))
     lines = [
@@ -190,7 +190,7 @@ def _bordered(image: np.ndarray, kind: int, colour: tuple[float, ...] = ()) -> n
 
 
 def squares_without_faces(photos: dict[str, np.ndarray], seed: int) -> Iterator[np.ndarray]:
-    """Cut squares out of photographs without people, four a photograph and size."""
+    """Yield squares cut from photographs without people, four per photograph and size."""
     rng = np.random.default_rng(seed)
     for name in sorted(photos):
         if not name.startswith("noface/"):
@@ -209,7 +209,7 @@ def _false_shares(empty: list[np.ndarray], limits: dict[str, int]) -> dict[str, 
 
 
 def status_table(raw: Path, folder: Path) -> str:
-    """Return what becomes of FER+ faces, and how sharp they are."""
+    """Return what happens to FER+ faces under each preset, and how sharp they are."""
     reports = {
         name: clean_folder(raw, folder / f"status {number}", config=config, max_dropped=1)
         for number, (name, config) in enumerate(PRESETS.items())
@@ -227,7 +227,7 @@ def status_table(raw: Path, folder: Path) -> str:
 
 
 def eyes_table(photos: dict[str, np.ndarray], slowest: int) -> str:
-    """Turn portraits and ask how much of the turn the line of the eyes shows."""
+    """Turn portraits, and compare the turn with the change in the line of the eyes."""
     portraits = [_shrunk(photos[n]) for n in sorted(photos) if n.startswith("single/")]
     lines = [
         f"**Eyes of leaning faces**: {len(portraits)} portraits turned by "
@@ -267,7 +267,7 @@ def _rolls(detector, image: np.ndarray) -> tuple[float | None, float | None]:
 
 
 def speed_table(what: str, raw: Path, folder: Path) -> str:
-    """Time whole runs of `clean_folder`, duplicates and files included, by number of workers."""
+    """Time whole runs of `clean_folder`, with duplicates and file access, by number of workers."""
     config = CleaningConfig(size_px=48)
     rates: dict[int, list[float]] = {1: [], 2: []}
     costs_ms: dict[int, list[float]] = {1: [], 2: []}

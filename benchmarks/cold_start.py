@@ -1,8 +1,8 @@
 """Measure a light start: `builder-tools img PHOTO --json` in fresh processes.
 
 Prints Markdown: time from process start to the result (first line on stdout) and to the end,
-peak memory, the packages that importing costs most in, and with `--disk` what a base install
-takes. Only the standard library is used here, so that this process stays small: on Linux a
+peak memory, the packages that take longest to import, and, with `--disk`, the size of a base
+install. Only the standard library is used here, so that this process stays small: on Linux, a
 child's peak memory is never reported below that of the process that started it.
 
     python benchmarks/cold_start.py [--runs 10] [--photo FILE] [--python FILE] [--disk]
@@ -32,14 +32,14 @@ FORBIDDEN = ("tensorflow", "keras", "sklearn", "pandas", "seaborn")
 
 @dataclass(frozen=True)
 class Target:
-    """An upper limit of the contract: what must be met, and what is striven for."""
+    """Upper limits of the contract: what must be met, and what to strive for."""
 
     must: float
     strive: float
     unit: str
 
     def verdict(self, value: float) -> str:
-        """Which of the two limits `value` meets."""
+        """Return which of the two limits `value` meets."""
         if value <= self.strive:
             return "strive met"
         return "must met" if value <= self.must else "MISSED"
@@ -52,7 +52,7 @@ DISK = Target(760, 500, "MB")
 
 @dataclass(frozen=True)
 class Run:
-    """One fresh process: seconds to the first line of stdout and to the end, peak memory."""
+    """One fresh process: seconds to the first line on stdout and to the end, peak memory."""
 
     result_s: float
     end_s: float
@@ -63,7 +63,7 @@ def timed_run(command: list[str]) -> Run:
     """Run `command` once from the repository root and measure it.
 
     Raises:
-        RuntimeError: If it fails or prints no result; its messages are in the error.
+        RuntimeError: If it fails or prints no result; the message includes its stderr.
     """
     with tempfile.TemporaryFile() as messages:
         start = time.perf_counter()
@@ -89,13 +89,13 @@ def _peak_mb(ru_maxrss: int) -> float:
 
 
 def import_costs(command: list[str]) -> dict[str, tuple[int, int]]:
-    """Microseconds spent in and modules loaded of each top-level package, dearest first."""
+    """Return import time in microseconds and module count by top-level package, slowest first."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return summarise_imports(done.stderr)
 
 
 def summarise_imports(report: str) -> dict[str, tuple[int, int]]:
-    """Add up the own times of an `-X importtime` report by top-level package."""
+    """Add up the self times in an `-X importtime` report by top-level package, slowest first."""
     costs: dict[str, list[int]] = defaultdict(list)
     for self_us, module in IMPORT_LINE.findall(report):
         costs[module.split(".")[0]].append(int(self_us))
@@ -104,7 +104,7 @@ def summarise_imports(report: str) -> dict[str, tuple[int, int]]:
 
 
 def base_install_mb() -> float:
-    """Megabytes that `pip install .` adds to the site-packages of a fresh environment."""
+    """Return the megabytes that `pip install .` adds to site-packages of a fresh environment."""
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / "bin" / "python"
@@ -119,7 +119,7 @@ def _size_mb(folder: Path) -> float:
 
 
 def print_table(rows: list[tuple[str, float, Target]]) -> None:
-    """Print measured values beside their targets as a Markdown table."""
+    """Print measured values and their targets as a Markdown table."""
     print("| what | measured | must | strive | verdict |\n|---|---|---|---|---|")
     for what, value, target in rows:
         limits = f"<= {target.must:g} {target.unit} | <= {target.strive:g} {target.unit}"
@@ -127,7 +127,7 @@ def print_table(rows: list[tuple[str, float, Target]]) -> None:
 
 
 def print_imports(costs: dict[str, tuple[int, int]], top: int = 10) -> list[str]:
-    """Print the dearest packages; return those that a light start must not load."""
+    """Print the slowest packages to import; return those that a light start must not load."""
     total_ms = sum(us for us, _ in costs.values()) / 1000
     print(f"\nImports, {total_ms:.0f} ms in all (own time, `-X importtime` slows them):\n")
     print("| package | ms | modules |\n|---|---|---|")
@@ -139,7 +139,7 @@ def print_imports(costs: dict[str, tuple[int, int]], top: int = 10) -> list[str]
 
 
 def measured_rows(command: list[str], runs: int) -> list[tuple[str, float, Target]]:
-    """Medians over `runs` fresh processes, after one that warms the disk cache."""
+    """Return medians over `runs` fresh processes, after one that warms the disk cache."""
     timed_run(command)
     measured = [timed_run(command) for _ in range(runs)]
     return [

@@ -1,14 +1,13 @@
-"""What networks of several schoolings know alone, and what their means know.
+"""Accuracy of differently trained networks, alone and averaged.
 
     python benchmarks/committees.py fast accurate face_expression runs/wide/last.keras \\
         --mean fast=4 face_expression=1 --mean fast=1 runs/wide/last.keras=1
 
-Members are models by name or folder, expression networks of others by name, and `.keras` files of
-runs. Each is asked about both sides of every face, once: FER+ valid, and the two development sets
-(class folders or zips): `wild_dev` as whole crops, `posed_dev` through the default detector. No
-test image is used: the table is for choosing. Accuracies on the development sets are among the
-set's own classes; in brackets 95 % bootstrap intervals over faces. Written to
-`reports/committees.md`.
+Members are models by name or folder, third-party expression networks by name, and `.keras` files
+of runs. Each predicts every face and its mirror image once: FER+ valid, and the two development
+sets (zips): `wild_dev` as whole crops, `posed_dev` through the default detector. No test image is
+used: the table is for choosing. Accuracies on the development sets are among the set's own
+classes, with 95 % bootstrap intervals over faces in brackets. Writes `reports/committees.md`.
 """
 
 from __future__ import annotations
@@ -37,19 +36,19 @@ PROTOCOL = PROTOCOLS["ferplus-majority-8"]
 
 @dataclasses.dataclass
 class CropKeeper:
-    """In the place of a model: keeps the crop that `Inference` would have classified."""
+    """Stand-in for a model that keeps the crop `Inference` would have classified."""
 
     emotions = NINE_EMOTIONS
     crops: list[np.ndarray] = dataclasses.field(default_factory=list)
 
     def predict(self, faces) -> np.ndarray:
-        """Keep the first face; answer that nothing is known."""
+        """Keep the first face; return equal probabilities for all emotions."""
         self.crops.append(faces[0])
         return np.full((len(faces), len(self.emotions)), 1 / len(self.emotions))
 
 
 def main() -> None:
-    """Ask the members, judge them and their means, write the table."""
+    """Predict with the members, judge them and their means, and write the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -97,7 +96,7 @@ def _short(member: str) -> str:
 
 
 def read_faces(source: Path, *, detect: bool):
-    """Return the classes' words and the faces of a set; whole images where none is found."""
+    """Return the emotion words and the faces of a set; whole images where no face is found."""
     images = labelled_set(source, split="all").images
     faces = [images.image(row) for row in range(len(images))]
     if detect:
@@ -110,7 +109,7 @@ def read_faces(source: Path, *, detect: bool):
 
 
 def judged_row(title: str, answers, valid, words) -> list[str]:
-    """Return the cells of a network's answers on valid and both development sets."""
+    """Return the table cells of a network for valid and both development sets."""
     kept = PROTOCOL.apply(valid.table, answers["valid"], NINE_EMOTIONS)
     of_valid = kept.evaluate().to_dict()
     cells = [
@@ -126,7 +125,7 @@ def judged_row(title: str, answers, valid, words) -> list[str]:
 
 
 def _run_row(network: Path) -> list[str]:
-    """Return how a run's network was trained, as its folder tells."""
+    """Return the table cells on how a run's network was trained, read from its folder."""
     config = json.loads(network.with_name("config.json").read_text(encoding="utf-8"))
     history = pd.read_csv(network.with_name("history.csv"))
     told = network.with_name(TEACHING_FILE)

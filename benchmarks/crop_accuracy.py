@@ -1,10 +1,10 @@
 """Which crop around a detector's box makes the shipped models most accurate?
 
-Three sets: labelled faces of FER+ *valid* in larger scenes as `crop_margin.py` makes them, and the
+Three sets: labelled faces of FER+ *valid* in larger scenes made as in `crop_margin.py`, and the
 development sets `wild_dev` (crops of people in the wild) and `posed_dev` (portraits). A detector
-finds the faces, each is cut by every scale and shift, and the models' accuracy is that among the
-set's own classes, of the faces found, one side. What lies outside a FER+ image is unknown, so wide
-crops see blurred surroundings. Read the table for where it is flat, not for the last half point.
+finds the faces, each is cropped at every scale and shift, and accuracy is measured among the set's
+own classes, on the faces found. What lies outside a FER+ image is unknown, so wide crops see
+blurred surroundings. Look for where the table is flat, not for the last half point.
 Run from the repository root: `python benchmarks/crop_accuracy.py --models fast tiny`.
 """
 
@@ -28,7 +28,7 @@ from builder_tools.results import Box, crop
 
 SCALES = (1.0, 1.06, 1.12, 1.18, 1.25, 1.32)
 SHIFTS = (-0.1, -0.05, 0.0, 0.05)
-"""Share of the box's height, negative is up."""
+"""Fractions of the box's height; negative is up."""
 FERPLUS_SCENES = "FER+ valid"
 DEVELOPMENT_SETS = ("wild_dev", "posed_dev")
 
@@ -36,7 +36,7 @@ LabelledImages = tuple[list[np.ndarray], list[str]]
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--detector", choices=list(DETECTORS), default=DEFAULT_DETECTOR)
     parser.add_argument("--models", nargs="+", default=[DEFAULT_MODEL])
@@ -69,11 +69,11 @@ def main() -> None:
 
 
 def judged_sets(count: int, seed: int, data: Path) -> dict[str, LabelledImages]:
-    """Return the three sets: images, and the word for each.
+    """Return the three sets by name: images, and the emotion word for each.
 
     Args:
-        count: Faces of FER+ valid, at most.
-        seed: Which of them.
+        count: Largest number of faces of FER+ valid.
+        seed: Seed for choosing them.
         data: Folder of the development sets.
     """
     faces = load_ferplus().split("valid")
@@ -94,7 +94,7 @@ def accuracy(
     scale: float,
     shift_y: float,
 ) -> float:
-    """Return the share of faces whose most probable emotion, of the set's own, is the true one."""
+    """Return the share of faces whose most probable emotion, among the set's, is the true one."""
     images, boxes, words = found
     faces = [
         crop(image, box.shift(0, shift_y * box.height).square().scale(scale))
@@ -108,7 +108,7 @@ def accuracy(
 
 
 def _found(detector, labelled: LabelledImages) -> tuple[list[np.ndarray], list[Box], list[str]]:
-    """Return those images in which a face is found, its box, and the words."""
+    """Return the images in which a face is found, the box of each, and the words."""
     seen = [
         (image, faces[0].box, word)
         for image, word in zip(*labelled, strict=True)

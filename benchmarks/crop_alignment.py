@@ -1,10 +1,10 @@
-"""Is a face better known when the line of its eyes is level, and how wide should its crop be?
+"""Is a face recognised better when its eyes are level, and how wide should its crop be?
 
-For every detector that gives eyes: faces of FER+ valid in larger scenes (as `crop_margin.py` makes
-them), `wild_dev` (crops of people in the wild) and `posed_dev` (portraits). Each face is cut as
-`Inference` cuts it, and with the same square turned so that the eyes are level, at the detector's
-own margin and at others. Accuracy is among the set's own classes, of faces that were found with
-eyes; in brackets the 95 % interval of the gain, paired by face. No test image is used.
+For every detector that gives eyes: faces of FER+ valid in larger scenes (made as in
+`crop_margin.py`), `wild_dev` (crops of people in the wild) and `posed_dev` (portraits). Each face
+is cut as in `Inference`, and with the same square turned so that the eyes are level, at the
+detector's own margin and at others. Accuracy is among the set's own classes, on faces found with
+eyes, with the 95 % interval of the gain, paired by face, in brackets. No test image is used.
 Run from the repository root: `python benchmarks/crop_alignment.py`.
 """
 
@@ -25,11 +25,11 @@ from builder_tools.emotions import own_word
 from builder_tools.evaluation import paired_gains
 
 MARGINS = (0.9, 1.0, 1.1)
-"""Times the detector's own."""
+"""Multiples of the detector's own margin."""
 
 
 def main() -> None:
-    """Measure and print a row a detector, set and margin."""
+    """Measure, and print a row for each detector, set and margin."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--detectors", nargs="+", choices=list(DETECTORS), default=list(DETECTORS))
     parser.add_argument("--model")
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def rows(detector, classifier: EmotionClassifier, images, words):
-    """Yield the cells of a set: faces with eyes, roll, margin, both accuracies, the gain."""
+    """Yield the cells of a set by margin: faces with eyes, roll, margin, accuracies, gain."""
     faces = [found[0] if (found := detector.detect(image)) else None for image in images]
     usable = [i for i, face in enumerate(faces) if face is not None and roll_deg(face) is not None]
     if not usable:

@@ -1,10 +1,10 @@
 """How far to widen and shift a detector's box so that it frames a face as FER2013 does.
 
-Takes images of FER+'s *valid* split, which are face crops, enlarges them, repeats their edges
-blurred around them, and lets each detector find the face. An image's own square is then the crop
-wanted: `crop_scale` is the median of its side over the side of the detector's square box,
-`crop_shift_y` the median of (centre wanted - centre of the box) over the height of the box.
-No label is used. Run from the repository root: `python benchmarks/crop_margin.py`.
+Takes images of FER+'s *valid* split, which are face crops, enlarges them, surrounds them with
+their blurred edges, and lets each detector find the face. The square of the image itself is then
+the wanted crop: `crop_scale` is the median of its side over the side of the detector's square box,
+`crop_shift_y` the median of (wanted centre - centre of the box) over the height of the box.
+No labels are used. Run from the repository root: `python benchmarks/crop_margin.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from builder_tools.detectors import DETECTORS, FaceDetector, make_detector
 SIDE_PX = 48
 ENLARGE = 4
 PAD = 1.0
-"""Width of the border on each side over the side of the face image."""
+"""Width of the border on each side, relative to the side of the face image."""
 FOLDER = "FER2013Valid/"
 
 
@@ -52,7 +52,7 @@ def read_faces(data: Path, count: int, seed: int) -> list[np.ndarray]:
 
 
 def margins(detector: FaceDetector, faces: list[np.ndarray]) -> list[tuple[float, float, float]]:
-    """Return scale, vertical and horizontal shift for each image whose face is found."""
+    """Return scale and vertical and horizontal shift for each image whose face is found."""
     measured = []
     for face in faces:
         found = detector.detect(scene(face))
@@ -62,7 +62,7 @@ def margins(detector: FaceDetector, faces: list[np.ndarray]) -> list[tuple[float
 
 
 def scene(face: np.ndarray) -> np.ndarray:
-    """Put an enlarged face image amid its own blurred surroundings: RGB, three sides wide."""
+    """Return an enlarged face image amid its own blurred edges: RGB, three times its side."""
     side = SIDE_PX * ENLARGE
     large = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
     border = round(side * PAD)

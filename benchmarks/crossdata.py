@@ -1,12 +1,12 @@
-"""Models on labelled data sets that they never saw, with `fer`'s model in the same run.
+"""Models on labelled data sets they have never seen, with `fer`'s model in the same run.
 
-Each is judged on the classes that it shares with a set, by synonyms; predictions among these
-classes only. Both read whole images, or, with `--detect`, the largest face that their own
-detectors find, and whole images where these find none.
+Each is judged on the classes it shares with a set, matched by synonyms, with predictions among
+these classes only. Both read whole images or, with `--detect`, the largest face found by their own
+detectors, and the whole image where these find none.
 
     python benchmarks/crossdata.py SET... [--models fast tiny] [--detect] [--no-peer]
 
-SET is a labelled folder, table or zip; without one, those of the data folder's development sets.
+SET is a labelled folder, table or zip; the default is the development sets in the data folder.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DEVELOPMENT_SETS = ("wild_dev.zip", "posed_dev.zip")
 
 
 def main() -> None:
-    """Judge and print, and write where asked."""
+    """Judge the models, print the table, and write it if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="*", type=Path, help="labelled folders, tables or zips")
     parser.add_argument("--models", nargs="+", default=[card.name for card in list_models()])

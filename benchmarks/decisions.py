@@ -1,7 +1,7 @@
-"""How strongly a balanced decision may favour rare classes: what each strength gains and costs.
+"""How strongly a balanced decision should favour rare classes: what each strength gains and costs.
 
-On FER+ valid and, through the default detector, on the development sets of the data folder; cards
-hold the strength that `release/deciding.py` chose. Writes reports/decisions.md.
+Measured on FER+ valid and, through the default detector, on the development sets in the data
+folder; model cards hold the strength chosen by `release/deciding.py`. Writes reports/decisions.md.
 
     python benchmarks/decisions.py [--models fast tiny]
 """
@@ -29,11 +29,11 @@ from studies.report import markdown, write_page
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 JUDGED = {"ferplus-majority-7": "seven", "ferplus-nine": "nine"}
-"""Protocol -> how its classes are called in the table."""
+"""Protocol -> name of its classes in the table."""
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=[card.name for card in list_models()])
     parser.add_argument("--reports", type=Path, default=Path("reports"))
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _rows(name: str, valid: ImageTable, sets: list[LabelledSet]) -> list[dict[str, str]]:
-    """Return a row a strength."""
+    """Return one row per strength."""
     classifier, rows = EmotionClassifier(name), []
     emotions, probabilities = classifier.emotions, predict_table(classifier, valid)
     for strength in STRENGTHS:

@@ -1,8 +1,8 @@
 """Write the astronaut photograph to a file, for the demo and the benchmarks.
 
-The image (Eileen Collins, NASA, public domain) lies inside the scikit-image
-package; it is copied from there, so neither a network nor scikit-image's own
-(slow) import is needed.
+The image (Eileen Collins, NASA, public domain) is part of the scikit-image
+package; it is copied from there, so neither a network connection nor the (slow)
+import of scikit-image is needed.
 """
 
 import shutil
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def astronaut_path() -> Path:
-    """Path of the photograph inside the installed scikit-image package."""
+    """Return the path of the photograph in the installed scikit-image package."""
     spec = find_spec("skimage")
     if spec is None or spec.origin is None:
         raise ImportError(
@@ -22,7 +22,7 @@ def astronaut_path() -> Path:
 
 
 def write_photo(target: Path) -> Path:
-    """Copy the photograph to `target`, making its folder, and return `target`."""
+    """Copy the photograph to `target`, creating its folder, and return `target`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(astronaut_path(), target)
     return target

@@ -1,9 +1,9 @@
-"""What is lost, and what gained, where not every frame of a video is searched for faces.
+"""What is lost and gained when not every frame of a video is searched for faces.
 
 Each video is read with `detect_every` 1 and with higher values. The faces of the first are taken
-for the truth (they are not: boxes tremble, and small faces come and go): how many have a box at
-the same place (overlap above 0.3), how well these overlap, how many show the same emotion, and
-frames a second. Prints Markdown.
+as the truth (they are not: boxes jitter, and small faces come and go): shares of faces missed and
+added (no overlap above 0.3), how well the others overlap, how many have the same emotion, and
+frames per second. Prints Markdown.
 
     python benchmarks/detect_every.py film.mp4 ... [--every 2 3 5] [--frames 200]
 """
@@ -24,7 +24,7 @@ SAME_PLACE = 0.3
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("videos", nargs="+", type=Path)
     parser.add_argument("--every", nargs="+", type=int, default=[2, 3, 5])

@@ -1,14 +1,15 @@
 """Faces found, false faces and milliseconds of every detector, on photographs and made images.
 
-- `photographs`: 37 shared ones with 87 faces; found is a box that overlaps one of
-  `photo_faces.csv` by an IoU of 0.3 or more, each face once; faces marked `optional` there count
-  neither as missed nor as false. Time is of `detect` alone, warm, one image at a time.
-- Made images (`face_scenes.py`), found as its `matched` says: galleries and contact sheets at
-  1080p, a near face before 36 others, photographs turned by 90 and 180 degrees (searched at any
-  turn, as `img` does), faces cut by the image's edge, traps without a face.
-- `wild_dev`: tight crops of 506 faces, found, and right through the detector and as whole crops.
-- Same emotion: of the largest face of each photograph with one, and of `wild_dev`'s crops, after
-  turning by 90 and 180 degrees.
+- Photographs: the 37 shared ones with 87 faces. A face is found by a box that overlaps it, as
+  listed in `photo_faces.csv`, with an IoU of 0.3 or more, each face once; faces marked `optional`
+  count neither as missed nor as false. Time is of `detect` alone, warm, one image at a time.
+- Made images (`face_scenes.py`), with faces found as defined by its `matched`: galleries at 1080p,
+  contact sheets 1080 px high, a near face before 36 others, faces cut by the image's edge, traps
+  without a face.
+- `wild_dev`: tight crops of 506 faces; faces found, and emotions right through the detector and on
+  whole crops.
+- Same emotion: of the largest face of each photograph that has faces, and of the crops of
+  `wild_dev`, after turning by 90 and 180 degrees (searched at any turn, as in `img`).
 
     python benchmarks/detectors.py [--only CONFIGURATION...] [--out reports/detectors.md]
 """
@@ -58,7 +59,7 @@ CONFIGURATIONS: dict[str, tuple[str, dict]] = {
     "mtcnn": ("mtcnn", {}),
 }
 SLOW = ("mtcnn", "haar", "dlib")
-"""Seconds an image: these see every tenth trap and one image of a kind."""
+"""Detectors that take seconds per image: they see every tenth trap and one image of each kind."""
 NOTE = (
     "The truth of the photographs is YuNet's boxes at 1600 px, each checked by eye, with wrong "
     "ones dropped and missing ones added; that favours YuNet's framing a little. That of made "
@@ -70,7 +71,7 @@ NOTE = (
 
 
 def main() -> None:
-    """Measure, print and write where asked."""
+    """Measure, print the report, and write it if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, default=default_photos())
     parser.add_argument("--only", nargs="+", choices=list(CONFIGURATIONS), default=None)
@@ -107,7 +108,7 @@ PHOTO_HEADER = (
 
 
 def photo_row(detector: FaceDetector, photos: dict[str, np.ndarray], repeats: int) -> str:
-    """Return a detector's cells of the first table; each photograph's time is its median run."""
+    """Return a detector's cells of the first table; times are each photograph's median run."""
     truth, times_ms = read_truth(), []
     found = wanted = false = on_empty = 0
     for file, image in photos.items():
@@ -126,7 +127,7 @@ def photo_row(detector: FaceDetector, photos: dict[str, np.ndarray], repeats: in
 
 
 def match(faces: list[Face], wanted: list[tuple[Box, bool]]) -> tuple[int, int]:
-    """Return how many faces wanted were found, and how many faces found are none."""
+    """Return how many wanted faces were found, optional ones excluded, and how many are false."""
     free, found, false = list(wanted), 0, 0
     for face in sorted(faces, key=lambda face: face.score, reverse=True):
         best = max(free, key=lambda one: one[0].iou(face.box), default=None)
@@ -154,7 +155,7 @@ def made_images() -> dict[str, list[Scene]]:
 
 
 def made_cell(detector: FaceDetector, scenes: list[Scene], slow: bool) -> str:
-    """Return how many faces of a kind of image were found, and images with false ones."""
+    """Return how many faces in a kind of image were found, and how many images have false ones."""
     if slow:
         scenes = scenes[: 1 if scenes[0].faces else None : 1 if scenes[0].faces else 10]
     results = [matched(detector.detect(scene.image), scene) for scene in scenes]
@@ -167,7 +168,7 @@ def made_cell(detector: FaceDetector, scenes: list[Scene], slow: bool) -> str:
 
 
 def use_rows(photos: dict[str, np.ndarray]) -> Iterator[str]:
-    """Yield the table of tight crops and turned images: the default detector, then the model."""
+    """Yield the table of tight crops and turned images: default detector, then default model."""
     model = EmotionClassifier()
     crops, labels, columns = tight_crops(model.emotions)
     with make_detector() as detector:
@@ -193,7 +194,7 @@ def _emotions(model, detector: FaceDetector, images: list[np.ndarray]) -> np.nda
 
 
 def _largest(images: Iterable[np.ndarray], faces: Iterable[list[Face]], detector) -> list:
-    """Return the image of the largest face of each image, or the whole image without one."""
+    """Return the crop of the largest face of each image, or the whole image if it has none."""
     pairs = zip(images, faces, strict=True)
     return [cut_faces(im, found[:1], detector)[0] if found else im for im, found in pairs]
 

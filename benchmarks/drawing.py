@@ -1,9 +1,9 @@
-"""What drawing costs: a frame of noise with faces that move, by what is drawn. Prints Markdown.
+"""Cost of drawing on a frame of noise with moving faces, by what is drawn. Prints Markdown.
 
     python benchmarks/drawing.py [--frames 300]
 
-CPU time of one thread, so that a busy machine matters little. The first column is a copy of the
-frame, which every drawing begins with.
+CPU time of one thread, so that a busy machine matters little. The first column is the time to copy
+the frame, which every drawing starts with.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DRAWERS = {
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=300)
     options = parser.parse_args()
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _faces(width: int, height: int, count: int, frame: int) -> list[FaceEmotion]:
-    """Return faces on a grid, each on a small circle, their probabilities never the same."""
+    """Return faces on a grid, each moving in a small circle, with new probabilities each frame."""
     columns = int(np.ceil(np.sqrt(count * width / height)))
     cell, faces = width / columns, []
     for index in range(count):

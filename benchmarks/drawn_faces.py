@@ -1,7 +1,7 @@
-"""Draw people that nobody is: faces made of shaded shapes, with an expression as wanted.
+"""Draw people who do not exist: faces made of shaded shapes, with any expression.
 
-They are for example images and films, which may show no third person's face. Detectors find them
-and models read most of their expressions as meant.
+They are for example images and films, which must not show the faces of third parties. Detectors
+find them, and models read most of their expressions as intended.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 FINER = 3
-"""Pixels drawn for each pixel of the image, along each side."""
+"""Pixels drawn per pixel of the image, along each side."""
 
 Colour = tuple[int, int, int]
 SIDES = (-1, 1)
@@ -21,7 +21,7 @@ SIDES = (-1, 1)
 
 @dataclass(frozen=True)
 class Look:
-    """Who is drawn: RGB colours, and how far the hair comes down, 0 (short) ... 1."""
+    """How a person looks: RGB colours, and the length of the hair, 0 (short) ... 1."""
 
     skin: Colour
     hair: Colour
@@ -39,17 +39,17 @@ LOOKS = (
 
 @dataclass(frozen=True)
 class Expression:
-    """What a face shows; 0 is at rest.
+    """An expression of a face; 0 is at rest.
 
     Args:
-        smile: Corners of the mouth, up where positive; 1 is a clear smile.
+        smile: Height of the corners of the mouth, positive for up; 1 is a clear smile.
         open: How far the mouth is open.
-        wide: Width of the mouth beyond that at rest, a share.
+        wide: Width of the mouth beyond that at rest, as a fraction.
         teeth: How far the upper teeth show in an open mouth, 0...1.
-        brow_in: Inner ends of the brows, down where positive, shares of the image.
-        brow_out: Outer ends, likewise.
-        lids: How far the eyes are open beyond rest, a share.
-        squint: How far the lower lids are up, 0...1.
+        brow_in: Shift of the inner ends of the brows, positive for down, in fractions of the image.
+        brow_out: Shift of their outer ends, likewise.
+        lids: How far the eyes are open beyond rest, as a fraction.
+        squint: How far the lower lids are raised, 0...1.
     """
 
     smile: float = 0.0
@@ -62,7 +62,7 @@ class Expression:
     squint: float = 0.0
 
     def towards(self, other: Expression, share: float) -> Expression:
-        """Return what lies that share of the way to another expression."""
+        """Return the expression a fraction of the way to another."""
         return Expression(
             *(
                 (1 - share) * getattr(self, one.name) + share * getattr(other, one.name)
@@ -79,16 +79,16 @@ EXPRESSIONS = {
     "anger": Expression(-1.3, 0.7, 0.2, 1.0, brow_in=0.05, brow_out=-0.03, lids=0.0, squint=0.3),
     "fear": Expression(-0.9, 0.45, 0.2, 0.7, brow_in=-0.06, lids=0.6),
 }
-"""By the emotion they are meant to be."""
+"""Intended emotion -> expression."""
 
 
 def draw_person(ground: np.ndarray, look: Look, expression: Expression) -> np.ndarray:
-    """Return a square image with somebody drawn on it, head and shoulders.
+    """Return a square image with a person drawn on it, head and shoulders.
 
     Args:
-        ground: `(n, n, 3)` uint8 RGB, what is behind.
-        look: Who.
-        expression: What they show.
+        ground: Background, `(n, n, 3)` uint8 RGB.
+        look: Look of the person.
+        expression: Expression of the person.
     """
     pen = _Pen(ground)
     _draw_body(pen, look)
@@ -101,7 +101,7 @@ def draw_person(ground: np.ndarray, look: Look, expression: Expression) -> np.nd
 
 
 class _Pen:
-    """Fills soft-edged shapes whose points are shares of the image's side."""
+    """Fills soft-edged shapes whose points are in fractions of the image's side."""
 
     def __init__(self, ground: np.ndarray) -> None:
         self.side = ground.shape[0]
@@ -120,11 +120,11 @@ class _Pen:
         """Fill a shape.
 
         Args:
-            points: `(n, 2)` corners.
-            colour: RGB.
-            soft: Width of its edge.
-            share: Of the colour, 0...1; the rest is what was there.
-            inside: Another shape, beyond which nothing is drawn.
+            points: Corners, `(n, 2)`.
+            colour: RGB colour.
+            soft: Softness of its edge.
+            share: Opacity, 0...1.
+            inside: Another shape, outside which nothing is drawn.
         """
         points = np.asarray(points, float)
         scale, margin = self.side * FINER, 3 * soft

@@ -1,8 +1,8 @@
-"""Make what the page offers to try: a photo, a drawn group, a zip of portraits, and a short film.
+"""Make the examples of the web page: a photo, a drawn group, a zip of portraits, and a short film.
 
     python benchmarks/example_media.py [--out builder_tools/web/examples]
 
-The photo is scikit-image's astronaut (Eileen Collins, NASA, public domain); nobody else is anybody.
+The photo is scikit-image's astronaut (Eileen Collins, NASA, public domain); no one else is real.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ GROUP_SIZE, FILM_SIZE = (1280, 640), (640, 360)
 PORTRAIT_PX, PORTRAYED = 240, ("neutral", "happy", "sad", "surprise")
 SECONDS, FPS = 16, 25
 CHANGE_S = 0.6
-"""From one expression to the next."""
+"""Time to change from one expression to the next, seconds."""
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Somebody in a made film.
+    """A drawn person in an image or a film.
 
     Args:
-        look: Who.
-        middle: Of the head and shoulders, pixels; only their foot may leave the frame.
-        side: Of their square, pixels.
-        script: From when on they show what; the first at 0 s.
+        look: Look of the person.
+        middle: Centre of the head and shoulders, px; only their lower edge may leave the frame.
+        side: Side of their square, px.
+        script: Start in seconds -> emotion shown from then on; the first at 0.
     """
 
     look: Look
@@ -47,7 +47,7 @@ class Actor:
     script: Mapping[float, str]
 
     def expression(self, time_s: float) -> Expression:
-        """Return what they show at a time, in seconds."""
+        """Return the person's expression at a time in seconds."""
         shown = EXPRESSIONS[next(iter(self.script.values()))]
         for start_s, name in self.script.items():
             share = np.clip((time_s - start_s) / CHANGE_S, 0, 1)
@@ -55,7 +55,7 @@ class Actor:
         return shown
 
     def draw(self, frame: np.ndarray, time_s: float) -> None:
-        """Draw them on a frame, swaying a little."""
+        """Draw the person on a frame, swaying a little."""
         x = round(self.middle[0] + 5 * np.sin(1.1 * time_s + self.side))
         y = round(self.middle[1] + 2 * np.sin(1.7 * time_s))
         left, top = x - self.side // 2, y - self.side // 2
@@ -88,7 +88,7 @@ FILM_CAST = (
 
 
 def room(size: tuple[int, int]) -> np.ndarray:
-    """Return a wall, lit from above, as `(height, width, 3)` uint8 RGB."""
+    """Return a wall lit from above, `(height, width, 3)` uint8 RGB."""
     width, height = size
     y, x = np.mgrid[:height, :width].astype(np.float32)
     light = 1.0 - 0.35 * (y / height) - 0.15 * np.abs(x / width - 0.5)
@@ -101,19 +101,19 @@ def group_image() -> np.ndarray:
 
 
 def write_portraits(path: Path) -> Path:
-    """Write a zip of a portrait for each look and expression, and return its path."""
+    """Write a zip with a portrait for each look and expression, and return its path."""
     with zipfile.ZipFile(path, "w") as packed, tempfile.TemporaryDirectory() as folder:
         for number, look in enumerate(LOOKS[:3], start=1):
             for name in PORTRAYED:
                 drawn = draw_person(room((PORTRAIT_PX, PORTRAIT_PX)), look, EXPRESSIONS[name])
                 image = write_image(Path(folder) / "portrait.jpg", drawn)
-                entry = zipfile.ZipInfo(f"{name}_{number}.jpg")  # of 1980, so the same each time
+                entry = zipfile.ZipInfo(f"{name}_{number}.jpg")  # dated 1980, so always the same
                 packed.writestr(entry, image.read_bytes())
     return path
 
 
 def film_frame(cast: Sequence[Actor], ground: np.ndarray, time_s: float) -> np.ndarray:
-    """Return a frame of a film at a time, in seconds."""
+    """Return the frame of a film at a time in seconds."""
     frame = ground.copy()
     for actor in cast:
         actor.draw(frame, time_s)
@@ -121,7 +121,7 @@ def film_frame(cast: Sequence[Actor], ground: np.ndarray, time_s: float) -> np.n
 
 
 def write_film(path: Path) -> Path:
-    """Write the film of two drawn people who watch something, and return its path."""
+    """Write the film of two drawn people watching something, and return its path."""
     ground = room(FILM_SIZE)
     with VideoWriter(path, FPS, FILM_SIZE) as writer:
         for index in range(SECONDS * FPS):
@@ -130,7 +130,7 @@ def write_film(path: Path) -> Path:
 
 
 def main() -> None:
-    """Make all three."""
+    """Make all four, and print their sizes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=EXAMPLES)
     out = parser.parse_args().out

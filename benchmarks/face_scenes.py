@@ -1,9 +1,9 @@
 """Made images for measuring detectors: galleries, crowds, cut faces, and traps without a face.
 
-Faces come from the shared photographs (with what is around them) and from `wild_dev` (tight
-crops, continued outwards by their blurred edge); every face of an image is another one. Everything
-follows from the seed. The truth says where the middle of a face is and how large it is, so that no
-detector's way of drawing boxes is favoured.
+Faces come from the shared photographs (with their surroundings) and from `wild_dev` (tight crops,
+extended outwards with their blurred edges); no face occurs twice in an image. Everything follows
+from the seed. The truth gives the centre and size of each face, so that no detector's way of
+drawing boxes is favoured.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from builder_tools.results import Box, Face, crop
 
 FULL_HD = (1920, 1080)
 PERSON_SCALE = 2.2
-"""Side of what is shown of a person over the side of the face."""
+"""Side of the square image of a person, relative to the side of the face."""
 SMALLEST_SOURCE_PX = 60
 OBJECTS = (
     *("brick", "cell", "chelsea", "clock", "coffee", "coins", "colorwheel", "grass", "gravel"),
@@ -47,7 +47,7 @@ class Scene:
 
     Args:
         image: `(H, W, 3)` uint8 RGB.
-        faces: A square about each face, brows to chin.
+        faces: A box around each face, from brows to chin.
     """
 
     image: np.ndarray
@@ -56,17 +56,17 @@ class Scene:
 
 @dataclass(frozen=True)
 class Person:
-    """A square image of a person and the face in it, in shares of the side."""
+    """A square image of a person, and the box of the face in fractions of its side."""
 
     image: np.ndarray
     face: Box
 
 
 def matched(found: list[Face], scene: Scene) -> tuple[int, int]:
-    """Return how many faces of a scene were found, each once, and how many boxes are none.
+    """Return how many faces of a scene were found, each once, and how many boxes are false.
 
-    A face is found by a box whose middle lies within 0.4 of its side of its own and whose side is
-    0.4 to 2.2 times its own.
+    A face is found by a box whose centre is at most 0.4 of the face's side from the face's centre
+    and whose side is 0.4 to 2.2 times the face's.
     """
     free, hits = list(scene.faces), 0
     for face in sorted(found, key=lambda face: face.score, reverse=True):
@@ -78,7 +78,7 @@ def matched(found: list[Face], scene: Scene) -> tuple[int, int]:
 
 
 def gallery(columns: int, rows: int, seed: int, size: tuple[int, int] = FULL_HD) -> Scene:
-    """Return a video call's gallery: one person a tile, each tile with its own ground."""
+    """Return a video call's gallery: one person per tile, each tile with its own background."""
     rng = np.random.default_rng(seed)
     width, height = size[0] // columns, size[1] // rows
     people = _distinct(columns * rows, rng)
@@ -93,7 +93,7 @@ def gallery(columns: int, rows: int, seed: int, size: tuple[int, int] = FULL_HD)
 
 
 def grid(columns: int, rows: int, seed: int, side: int) -> Scene:
-    """Return tight crops of faces edge to edge, as contact sheets have them."""
+    """Return tight crops of faces edge to edge, as on contact sheets."""
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(_tight()))[: columns * rows]
     canvas = np.zeros((rows * side, columns * side, 3), np.uint8)
@@ -108,7 +108,7 @@ def grid(columns: int, rows: int, seed: int, side: int) -> Scene:
 
 
 def crowd(seed: int, *, near_px: int = 420, far_px: int = 78, far: int = 36) -> Scene:
-    """Return one near face before `far` others in rows, each person `far_px` large."""
+    """Return one near face in front of `far` others in rows, each person `far_px` wide."""
     rng = np.random.default_rng(seed)
     people = _distinct(far + 1, rng)
     canvas = np.full((FULL_HD[1], FULL_HD[0], 3), rng.integers(60, 190, 3), np.uint8)
@@ -124,11 +124,11 @@ def crowd(seed: int, *, near_px: int = 420, far_px: int = 78, far: int = 36) -> 
 
 
 def cut_at_edge(person: Person, cut: float, edge: str) -> Scene:
-    """Return a person of whose face the image's edge cuts a part off.
+    """Return a person whose face is partly cut off by the image's edge.
 
     Args:
-        person: Who.
-        cut: Share of the face's side outside.
+        person: The person.
+        cut: Fraction of the face's side outside the image.
         edge: left, right, top or bottom.
     """
     side, canvas = 400, np.full((480, 640, 3), 120, np.uint8)
@@ -144,12 +144,12 @@ def cut_at_edge(person: Person, cut: float, edge: str) -> Scene:
 
 
 def people() -> list[Person]:
-    """Return everybody: those of the shared photographs first, then those of `wild_dev`."""
+    """Return all people: those of the shared photographs first, then those of `wild_dev`."""
     return [*_from_photos(), *_from_crops()]
 
 
 def traps(seed: int = 0) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield kind and image of what shows no face: objects, titles, textures, coats, buildings."""
+    """Yield kind and image of traps without faces: objects, titles, textures, parts of photos."""
     rng = np.random.default_rng(seed)
     objects = list(_objects())
     for image in objects:
@@ -168,7 +168,7 @@ def traps(seed: int = 0) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def tight_crops(emotions: Iterable[str]) -> tuple[list[np.ndarray], np.ndarray, list[int]]:
-    """Return `wild_dev`: images, labels into its classes, and each class's place in `emotions`."""
+    """Return `wild_dev`: images, labels into its classes, and each class's index in `emotions`."""
     table, own = labelled_set(data_folder() / "wild_dev.zip").images, list(emotions)
     words = table.table["emotion"].tolist()
     names = sorted(set(words))
@@ -213,7 +213,7 @@ def _is_of(found: Box, wanted: Box) -> bool:
 
 
 def _put(canvas: np.ndarray, person: Person, x: int, y: int, side: int) -> Box:
-    """Lay a person on the canvas, cut at its edges; return the square of the face there."""
+    """Put a person on the canvas, cut at its edges; return the box of the face there."""
     height, width = canvas.shape[:2]
     image = cv2.resize(person.image, (side, side), interpolation=cv2.INTER_AREA)
     x1, y1, x2, y2 = max(x, 0), max(y, 0), min(x + side, width), min(y + side, height)
@@ -285,7 +285,7 @@ def _window(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _without(image: np.ndarray, faces: tuple[Box, ...], rng) -> np.ndarray | None:
-    """Return a part of a photograph that no face reaches into: coats, walls, hands."""
+    """Return a part of a photograph without any part of a face: coats, walls, hands."""
     height, width = image.shape[:2]
     wide = [box.scale(1.6) for box in faces]
     for _ in range(40):
@@ -311,7 +311,7 @@ def _title(number: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _texture(number: int, rng: np.random.Generator) -> np.ndarray:
-    """Return clouds, stripes or blots of a size of their own."""
+    """Return clouds, stripes or blots of random size."""
     height, width = (720, 1280) if number % 2 else (480, 640)
     scale = float(rng.uniform(2, 60))
     small = rng.integers(0, 256, (round(height / scale) + 2, round(width / scale) + 2, 3), np.uint8)

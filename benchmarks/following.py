@@ -1,10 +1,10 @@
-"""Measures what following faces loses against a search of every frame, and saves.
+"""Measure what following faces loses, and saves, against a search of every frame.
 
     python benchmarks/following.py --media FOLDER [--frames 150]
 
-Of each video in FOLDER/videos: the boxes that a whole search of each frame finds, how many of them
-a video's search (`inference.parts`) and a camera's (`inference.search.Search`) have, too (IoU above
-0.3), how many more they have, and the processor time of each a frame.
+For each video in FOLDER/videos: the boxes found by a full search of each frame, how many of them
+the search for videos (`inference.parts`) and the one for cameras (`inference.search.Search`) also
+have (IoU above 0.3), how many other boxes they have, and the processor time of each per frame.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _timed(find: Callable, detector: FaceDetector, frames: list[Frame]) -> tuple
 
 
 def counts(followed: list[list[Face]], searched: list[list[Face]]) -> tuple[int, int]:
-    """Return how many boxes of a whole search were followed, and how many others there are."""
+    """Return how many boxes of a full search were followed, and how many only were followed."""
     pairs = list(zip(followed, searched, strict=True))
     found = sum(is_among(face, ours) for ours, theirs in pairs for face in theirs)
     others = sum(not is_among(face, theirs) for ours, theirs in pairs for face in ours)

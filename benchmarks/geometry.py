@@ -1,7 +1,7 @@
 """The geometry of faces: how many are found, how fast, how well, and when a face is turned too far.
 
-Needs FER+ and two development sets with persons: posed faces (read through the detector, as in
-use) and faces in the wild (tight crops, read whole). Writes reports/geometry.md.
+Needs FER+ and two development sets whose persons are known: posed faces (read through the detector,
+as in use) and faces in the wild (tight crops, read whole). Writes reports/geometry.md.
 
     python benchmarks/geometry.py --posed posed_dev.zip --wild wild_dev.zip --cache cache/
 """
@@ -52,7 +52,7 @@ TRIED_BESIDES = (
     "the blendshapes' entry and end, too: 0.006 apart in the mean, up to 0.1."
 )
 COMPARED = 150
-"""Faces that both ways of running the networks look at."""
+"""Roughly how many faces of each set both ways of running the networks are compared on."""
 
 
 def main() -> None:
@@ -106,7 +106,7 @@ def _task():
 
 
 def _as_filed() -> FaceLandmarker:
-    """Return what runs the networks as they are in the file."""
+    """Return a landmarker that runs the networks as they are in the file."""
     cheaper = {name: getattr(landmarker, name) for name in ("filled", "cheaper_blendshapes")}
     for name in cheaper:
         setattr(landmarker, name, bytes)
@@ -160,7 +160,7 @@ def _speed_table() -> str:
 
 
 def _nearness(*sets: Faces) -> str:
-    """Return how near the cheaper forms come to the networks as they are in the file."""
+    """Return how close the cheaper forms come to the networks as they are in the file."""
     apart, moved = [], []
     with FaceLandmarker() as cheap, _as_filed() as filed:
         for faces in sets:
@@ -251,7 +251,7 @@ def _found_table(sets: list[Faces]) -> str:
 
 
 def _turned(*sets: Faces) -> str:
-    """Return the network's accuracy by how far a face is turned, and the angle of doubt."""
+    """Return the network's accuracy by how far a face is turned, and where doubt should begin."""
     classifier = EmotionClassifier()
     threshold = classifier.card.abstain_below or 0.5
     turned, seen, right, sure = [], [], [], []

@@ -48,10 +48,10 @@ MODELS = {
         {"reduce": "passthrough", "model__class_weight": "balanced"},
     ),
 }
-"""Name in the report -> name in the registry, and settings."""
+"""Name in the report -> name in the registry and settings."""
 NETWORKS = ("fast", "accurate")
 PARTNERS = ("logistic, balanced", "boosting", "boosting, balanced")
-"""Models on blendshapes that are joined with networks."""
+"""Models on blendshapes to combine with networks."""
 MOST_LOST = 0.003
 NEUTRAL = NINE_EMOTIONS.label("neutral")
 RULE = (
@@ -71,11 +71,11 @@ class Faces:
     """Faces of one set.
 
     Args:
-        name: Of the set.
-        images: RGB uint8, framed as FER2013 frames faces.
-        labels: Into the nine emotions; -1 is not judged.
-        persons: Who it is, or None where that is not known.
-        features: The numbers of `BlendshapeFeatures`, `(n, 57)`.
+        name: Name of the set.
+        images: RGB uint8, framed as in FER2013.
+        labels: Labels into the nine emotions; -1 for faces not judged.
+        persons: Person in each image; None if unknown.
+        features: Output of `BlendshapeFeatures`, `(n, 57)`.
     """
 
     name: str
@@ -89,12 +89,12 @@ class Faces:
         return self.labels != LEFT_OUT
 
     def right(self, scores: np.ndarray) -> np.ndarray:
-        """Return whether the best of the set's own classes is the true one, `(n,)` bool."""
+        """Return whether the best-scoring of the set's own classes is the true one, `(n,)` bool."""
         common = np.unique(self.labels[self.is_judged])
         return common[scores[:, common].argmax(axis=1)] == self.labels
 
     def neutrals_beside(self, row: int) -> np.ndarray:
-        """Return the other neutral images of the person of an image."""
+        """Return the rows of the other neutral images of the person in an image."""
         same = (self.persons == self.persons[row]) & (self.labels == NEUTRAL)
         return np.flatnonzero(same & (np.arange(len(same)) != row))
 
@@ -106,7 +106,7 @@ def shapes_of(faces: Faces) -> dict[str, np.ndarray]:
 
 @cache
 def ferplus_faces(split: str, folder: Path) -> Faces:
-    """Return the faces of a split: of train with nine classes, of others by majority of eight."""
+    """Return the faces of a split, train with nine classes, others with the majority of eight."""
     part = load_ferplus().split(split)
     if split == "train":
         labels = nine_class_labels(part.votes)
@@ -120,7 +120,7 @@ def ferplus_faces(split: str, folder: Path) -> Faces:
 
 
 def dev_faces(name: str, path: Path) -> Faces:
-    """Return a development set; posed faces are cut out as the detector finds them."""
+    """Return a development set; posed faces are cropped as the detector finds them."""
     with zipfile.ZipFile(path) as archive:
         rows = list(csv.DictReader(io.StringIO(archive.read("labels.csv").decode())))
         images = [read_image(archive.read(row["file"])) for row in rows]
@@ -136,12 +136,12 @@ def dev_faces(name: str, path: Path) -> Faces:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model says of FER+ valid and the development sets: `(n, 9)` each."""
+    """A model's probabilities on FER+ valid and the development sets, `(n, 9)` each."""
 
     valid: np.ndarray
     dev: list[np.ndarray]
     of_moved: list[np.ndarray] | None = None
-    """The same of development sets whose blendshapes were moved by the person's rest."""
+    """The same on the development sets with blendshapes shifted by each person's rest."""
 
 
 def models_section(train: Faces, valid: Faces, dev: list[Faces], folder: Path) -> str:
@@ -210,7 +210,7 @@ def _of_shapes(name: str, train: Faces, valid: Faces, dev: list[Faces]) -> Answe
 
 
 def _moved(faces: Faces, usual: np.ndarray) -> np.ndarray:
-    """Return features as if each person's rest were the usual one, without the image itself."""
+    """Return features shifted as if each person's rest, from their other images, were `usual`."""
     moved = faces.features.copy()
     for row in range(len(moved)):
         neutrals = faces.features[faces.neutrals_beside(row)]
@@ -221,7 +221,7 @@ def _moved(faces: Faces, usual: np.ndarray) -> np.ndarray:
 
 
 def _beside_embedding(train: Faces, valid: Faces, dev: list[Faces], folder: Path) -> dict:
-    """Return the answers of logistic regressions on the network's embedding, without and with."""
+    """Return answers of logistic regressions on the embedding, without and with blendshapes."""
     describer = NetworkFeatures().pinned()
     embedded = [
         cached_features(describer, np.ascontiguousarray(faces.images[..., 0]), folder, n_jobs=1)
@@ -239,14 +239,14 @@ def _beside_embedding(train: Faces, valid: Faces, dev: list[Faces], folder: Path
 
 
 def _partner_weight(members: list[Answers], valid: Faces) -> float:
-    """Return the share that soft voting gives the second member."""
+    """Return the weight that soft voting gives to the second member."""
     kept = valid.is_judged
     probabilities = np.stack([one.valid[kept] for one in members])
     return float(SoftVoting([]).fit_probabilities(probabilities, valid.labels[kept]).weights_[1])
 
 
 def _stacked(members: list[Answers], valid: Faces) -> Answers:
-    """Return the answers of a stack that is learnt on valid; those on valid are out of fold."""
+    """Return the answers of a stack learnt on valid; those on valid itself are out of fold."""
     hybrid = Stacked([])
     kept = np.flatnonzero(valid.is_judged)
     labels, stacked = valid.labels[kept], np.stack([one.valid for one in members])
@@ -278,7 +278,7 @@ def _mean_recall(faces: Faces, scores: np.ndarray) -> float:
 
 
 def _verdict(answers: dict[str, Answers], hybrids: dict[str, str], valid, dev) -> str:
-    """Return the hybrids that keep the rule, with their gains over the network alone."""
+    """Return the hybrids that satisfy the rule, with their gains over the network alone."""
     kept = []
     for name, network in hybrids.items():
         alone, now = answers[network], answers[name]
@@ -302,7 +302,7 @@ def _verdict(answers: dict[str, Answers], hybrids: dict[str, str], valid, dev) -
 
 
 def _gain(faces: Faces, now: np.ndarray, before: np.ndarray, rows: np.ndarray) -> str:
-    """Return the mean gain in points with a 95 % interval by bootstrap over people."""
+    """Return the mean gain in percentage points with a 95 % bootstrap interval over people."""
     gains, owners = now.astype(float) - before, faces.persons[rows]
     names = np.unique(owners)
     sums = np.array([gains[owners == name].sum() for name in names])

@@ -1,14 +1,14 @@
-"""Forms of a network in 8-bit integers: which convolutions, and what stands between them.
+"""Forms of a network in 8-bit integers: which convolutions, and the steps between them.
 
     python benchmarks/int8_forms.py MODEL... [--forms separable|gated] [--beside saved_models]
 
-MODEL is a folder with a float32 network (`builder-tools export`). Of a depthwise-separable one all
+MODEL is a folder with a float32 network (`builder-tools export`). In a depthwise-separable one, all
 convolutions, all but the depthwise ones, and only the wide ones between these are quantised in
-turn (`quantization.WIDE_CHANNELS`); of one with gates, with and without steps of their own for
-averages (`onnx_rewriting`). Each form is asked about both sides of every face of FER+ valid and of
-`wild_dev`, as whole crops, after these were resized to `--size`. Time: one face, one thread, the
-lower quartile of runs taken in turn. No test image is used. Written to `reports/int8_forms.md` and
-`reports/int8_steps.md`.
+turn (`quantization.WIDE_CHANNELS`); one with gates is quantised with and without separate steps
+for averages (`onnx_rewriting`). Each form predicts every face of FER+ valid and `wild_dev` and its
+mirror image, as whole crops resized to `--size`. Time: one face, one thread, the lower quartile of
+runs taken in turn. No test image is used. Writes `reports/int8_forms.md` (separable) or
+`reports/int8_steps.md` (gated).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ FORMS = {
         "int8, pools as convolutions": {},
     },
 }
-"""Kind of network -> form -> options of `quantize_onnx`, None for the file as it is."""
+"""Kind of network -> form -> options of `quantize_onnx`; None for the original file."""
 PAGES = {
     "separable": ("int8_forms.md", "# 8-bit integers in a depthwise-separable network"),
     "gated": ("int8_steps.md", "# Steps between convolutions in 8-bit integers"),
@@ -57,7 +57,7 @@ ROUNDS = 150
 
 
 def main() -> None:
-    """Quantise, judge and time the forms of each network, write the page."""
+    """Quantise, judge and time the forms of each network, and write the page."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -107,7 +107,7 @@ def _write_forms(source: Path, out: Path, data, forms) -> dict[str, Path]:
 
 
 def _table(folders: dict[str, Path], valid, words, seen) -> str:
-    """Judge and time the forms, float32 first; return a Markdown table."""
+    """Judge and time the forms, which include float32; return a Markdown table."""
     models = {form: EmotionClassifier(path, flip_average=True) for form, path in folders.items()}
     times = _times(models, seen[0][:1])
     exact = models["float32"].outputs(seen[0])
@@ -129,7 +129,7 @@ def _table(folders: dict[str, Path], valid, words, seen) -> str:
 
 
 def _times(models: dict[str, EmotionClassifier], face: np.ndarray) -> dict[str, float]:
-    """Return the milliseconds of one face with its mirror image."""
+    """Return the milliseconds for one face and its mirror image by form."""
     spent: dict[str, list[float]] = {form: [] for form in models}
     for _ in range(ROUNDS):
         for form, model in models.items():

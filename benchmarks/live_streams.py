@@ -1,7 +1,7 @@
-"""Made cameras: a real face that stands before each for a while and goes, over HTTP, as MJPEG.
+"""Simulated cameras: a real face appears before each for a while and leaves, as MJPEG over HTTP.
 
-Who is there follows the wall clock alone, so a service that is killed and begun again finds the
-truth where it is, and whoever measures knows every visit.
+Presence depends on the clock alone, so that it does not change when a service is killed and
+restarted, and every visit is known to whoever measures.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from skimage.data import astronaut
 
 @dataclass(frozen=True)
 class Plan:
-    """Who is before a camera, and when.
+    """When visitors are before a camera.
 
     Args:
         there_s: How long each visitor stays.
-        away_s: How long nobody is there after them.
-        fps: Of the stream.
+        away_s: How long nobody is there afterwards.
+        fps: Frame rate of the stream.
         size: Width and height, px.
     """
 
@@ -34,20 +34,20 @@ class Plan:
     size: tuple[int, int] = (1280, 720)
 
     def is_there(self, time_s: float) -> bool:
-        """Return whether somebody is in sight, seconds after the stream began."""
+        """Return whether a visitor is in sight at a time after the start of the stream."""
         return time_s % (self.there_s + self.away_s) < self.there_s
 
     def visits(self, seconds: float) -> int:
-        """Return how many visitors came in so many seconds."""
+        """Return how many visitors have come within a number of seconds."""
         return math.ceil(seconds / (self.there_s + self.away_s) - 1e-9)
 
 
 class Streams:
-    """Serves a camera at `/0`, `/1`, ...; every one shows the plan, one after another begun.
+    """Cameras served at `/0`, `/1`, ...; all follow the same plan, each later than the one before.
 
     Args:
-        plan: Of each camera.
-        phase_s: How much later each camera's plan runs than that of the one before.
+        plan: Plan of each camera.
+        phase_s: Delay of each camera's plan relative to that of the camera before.
     """
 
     def __init__(self, plan: Plan, phase_s: float = 0.0) -> None:
@@ -57,7 +57,7 @@ class Streams:
         ground = np.random.default_rng(0).integers(70, 110, (height // 8, width // 8, 3), np.uint8)
         empty = cv2.resize(ground, plan.size, interpolation=cv2.INTER_CUBIC)
         head = cv2.resize(np.ascontiguousarray(astronaut()[:300, 70:370]), (height // 2,) * 2)
-        # A face that breathes: three sizes of movement, so that no two images are the same.
+        # A face that sways between three positions, so that the images are not all the same.
         self._there = [_jpeg(_with(empty, head, shift)) for shift in (0, 2, 4, 2)]
         self._empty = _jpeg(empty)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -99,7 +99,7 @@ class Streams:
                     return
 
             def log_message(self, *details: object) -> None:
-                """Stay quiet."""
+                """Log nothing."""
 
         return Handler
 

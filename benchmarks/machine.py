@@ -1,4 +1,4 @@
-"""The machine in one line, for the head of every table, and the most memory a process has held."""
+"""The machine in one line, for the head of every table, and the peak memory of a process."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ __all__ = ["describe_machine", "peak_mb"]
 
 
 def peak_mb(pid: int | str = "self") -> float:
-    """Return the most memory that a running process has held, MB; 0 where it has ended.
+    """Return the peak memory of a running process, MiB; 0 if it has ended.
 
-    Of Linux only: what `getrusage` gives begins at the size of the process that started this one.
+    Linux only. The value from `getrusage` would start at the size of the parent process.
     """
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")

@@ -1,16 +1,16 @@
-"""Measures every network of the registry: parameters, arithmetic, time for one face.
+"""Measure every network in the registry: parameters, arithmetic, time for one face.
 
     python benchmarks/networks.py [--networks NAME...] [--size 48] [--rounds 50]
 
-Each network is built with random weights and nine classes, all at one size so that rows compare,
-written as ONNX as for deployment, checked against Keras, and run in ONNX Runtime on one thread.
-Arithmetic is counted from the file: two operations for each multiply-add of a convolution or
-matrix product, with the shapes of a real run. Times are medians of the thread's processor time,
-which is the time on a quiet machine even when others use it too.
+Each network is built with random weights and nine classes, all at the same size so that rows are
+comparable, written as ONNX as for deployment, checked against Keras, and run in ONNX Runtime on one
+thread. Arithmetic is counted from the file: two operations for each multiply-add of a convolution
+or matrix product, with the shapes of a real run. Times are medians of the thread's processor time,
+which is close to the time on an idle machine even if the machine is in use.
 
-Rows are kept in `reports/networks.csv` as they are measured; a row that is there for the size is
-not measured again, so the script may be stopped and started. `reports/networks.md` is written
-from it.
+Rows are kept in `reports/networks.csv` as they are measured; a row that exists for the size is not
+measured again, so the script may be stopped and restarted. `reports/networks.md` is written from
+it.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ REPORTS = Path(__file__).resolve().parents[1] / "reports"
 PACKAGES = ("onnxruntime", "keras", "tensorflow", "numpy")
 WARM_UP = 5
 MAX_SECONDS = 20.0
-"""A network's rounds end after so much time."""
+"""Limit on the total time of a network's rounds."""
 
 
 def main() -> None:
-    """Measure what is missing and write both reports."""
+    """Measure what is missing, and write both reports."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     parser.add_argument("--size", type=int, default=48, help="side of the face, px")
@@ -68,7 +68,7 @@ def measure(name: str, size: int, rounds: int) -> dict[str, object]:
     """Return the row of one network.
 
     Raises:
-        ValueError: If the ONNX file does not give Keras' answers.
+        ValueError: If the ONNX file does not reproduce the outputs of Keras.
     """
     network = build_network(name, len(NINE_EMOTIONS), max(size, NETWORKS[name].min_size))
     faces = _noise(network.input_shape[1])
@@ -92,7 +92,7 @@ def measure(name: str, size: int, rounds: int) -> dict[str, object]:
 
 
 def count_flop(file: Path, face: np.ndarray) -> int:
-    """Return the operations for one face: two for each multiply-add of a convolution or product."""
+    """Return the operations per face: two for each multiply-add of a convolution or product."""
     model = onnx.load(file)
     nodes = [node for node in model.graph.node if node.op_type in ("Conv", "Gemm", "MatMul")]
     constants = {array.name: tuple(array.dims) for array in model.graph.initializer}
@@ -108,7 +108,7 @@ def count_flop(file: Path, face: np.ndarray) -> int:
 
 
 def time_ms(file: Path, face: np.ndarray, rounds: int) -> float:
-    """Return the median milliseconds of the thread's processor time for one face."""
+    """Return the thread's median processor time for one face, ms."""
     session = _session(str(file))
     feed = {session.get_inputs()[0].name: face}
     for _ in range(WARM_UP):
@@ -122,7 +122,7 @@ def time_ms(file: Path, face: np.ndarray, rounds: int) -> float:
 
 
 def _node_flop(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
-    """Two for each of: values of the output times values summed for one."""
+    """Return twice the number of output values times the terms summed for each."""
     kernel = shapes[node.input[1]]
     if node.op_type == "Conv":
         summed = int(np.prod(kernel[1:]))

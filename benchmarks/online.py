@@ -1,13 +1,14 @@
-"""Measures `online`: latency from camera to screen, speed, dropped images, memory over time.
+"""Measure `online`: latency from camera to screen, speed, dropped images, memory over time.
 
     python benchmarks/online.py [--rates 15 30 60] [--seconds 20] [--soak-minutes 60]
 
-The camera is another process: MJPEG over HTTP on loopback, 640x480, a real face (scikit-image's
-astronaut) that drifts, and in its lowest rows the time it was made, as 32 black or white blocks.
-The time is read out of the drawn image when `Inference` gives it, after it was shown: in a window
-where there is a screen (`DISPLAY`; `xvfb-run -a python benchmarks/online.py` makes one), else
-nowhere. So the latency holds encoding, the network, decoding, waiting, detection, tracking, the
-model, drawing and showing; it does not hold a real camera's exposure and a real screen's refresh.
+The camera is another process: MJPEG over HTTP on loopback, 640x480, a drifting real face
+(scikit-image's astronaut), and in the lowest rows the time the image was made, as 32 black or white
+blocks.
+The time is read from the drawn image when `Inference` yields it, after it was shown: in a window
+if there is a screen (`DISPLAY`; `xvfb-run -a python benchmarks/online.py` makes one), otherwise
+not at all. So the latency includes encoding, the network, decoding, waiting, detection, tracking,
+the model, drawing and showing, but not a real camera's exposure or a real screen's refresh.
 """
 
 from __future__ import annotations
@@ -60,14 +61,14 @@ def _write(path: Path, lines: list[str]) -> None:
 
 @dataclass(frozen=True)
 class Watched:
-    """What watching a camera came to.
+    """Results of watching a camera.
 
     Args:
-        rate: Frames a second the camera makes.
-        shown: Frames a second that were shown.
+        rate: Frames per second made by the camera.
+        shown: Frames per second shown.
         dropped: Share of the images received that were dropped.
-        latencies_ms: Of each image shown, from made to shown.
-        processor: Processor seconds a second.
+        latencies_ms: Time from made to shown of each image shown.
+        processor: Processor seconds per second.
     """
 
     rate: float
@@ -78,7 +79,7 @@ class Watched:
 
 
 def watch(rate: float, seconds: float) -> Watched:
-    """Watch a camera of that rate after a warm-up."""
+    """Watch a camera with a frame rate for some time, after a warm-up."""
     with Camera(rate) as camera, online() as inference, inference.run(camera.url) as results:
         start_s = time.monotonic()
         while time.monotonic() - start_s < WARM_UP_S:
@@ -97,7 +98,7 @@ def watch(rate: float, seconds: float) -> Watched:
 
 
 def soak(rate: float, minutes: float) -> tuple[list[float], int, int]:
-    """Watch for so long; return the memory in MB each minute, images shown and dropped."""
+    """Watch for some minutes; return the memory each minute, MB, and images shown and dropped."""
     memory, shown, minute_s = [], 0, 60.0
     with Camera(rate) as camera, online() as inference, inference.run(camera.url) as results:
         start_s = time.monotonic()
@@ -111,16 +112,16 @@ def soak(rate: float, minutes: float) -> tuple[list[float], int, int]:
 
 
 def online() -> Inference:
-    """Return what `builder-tools online` uses, in a window where there is a screen."""
+    """Return what `builder-tools online` uses, with a window if there is a screen."""
     show = "cv2" if os.environ.get("DISPLAY") else "none"
-    drawer = DrawBox()  # given, so that images are drawn where nobody looks, too
+    drawer = DrawBox()  # passed so that images are drawn even if not shown
     return Inference(
         draw_box_obj=drawer, show_state_mode=show, inference_mode="online", smooth_s=0.3
     )
 
 
 class Camera:
-    """A network camera in a process of its own; a context manager."""
+    """A network camera in its own process, as a context manager."""
 
     def __init__(self, rate: float) -> None:
         self._queue = multiprocessing.Queue()
@@ -183,7 +184,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 def _with_time(image_bgr: np.ndarray) -> bytes:
-    """Burn the time into the lowest rows; return the JPEG."""
+    """Write the time into the lowest rows; return the JPEG."""
     stamp = int(time.monotonic() * 1000)
     for bit in range(BITS):
         left = bit * BLOCK_PX
@@ -192,7 +193,7 @@ def _with_time(image_bgr: np.ndarray) -> bytes:
 
 
 def _age_ms(image_rgb: np.ndarray) -> float:
-    """Return how long ago the image was made."""
+    """Return how long ago the image was made, ms."""
     middle = BLOCK_PX // 2
     row = image_rgb[-middle, middle : BITS * BLOCK_PX : BLOCK_PX].mean(axis=1)
     stamp = sum(int(value > 127) << bit for bit, value in enumerate(row))

@@ -1,4 +1,4 @@
-"""Measure how soon the page is there: start of the server, requests, bytes, time, memory.
+"""Measure how soon the page is usable: start of the server, requests, bytes, time, memory.
 
     python benchmarks/page_load.py [--times 5]
 
@@ -25,7 +25,7 @@ PHOTO_FIELD = "#bt-photo input[type=file]"
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the table."""
     from playwright.sync_api import sync_playwright
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -1,8 +1,8 @@
-"""Take images of every tab of the page: desktop and phone, both languages, light and dark.
+"""Take screenshots of every tab of the page: desktop and phone, both languages, light and dark.
 
     python benchmarks/page_screenshots.py [--out out/screenshots] [--only TAB...]
 
-To be looked at; nothing is judged here. Needs Chromium and Playwright.
+They are for looking at; nothing is judged here. Needs Chromium and Playwright.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 @contextmanager
 def served_pages() -> Iterator[Callable]:
-    """Run the page and a browser; lend a function that opens it in a language."""
+    """Run the page and a browser; yield a function that opens the page in a language."""
     from playwright.sync_api import sync_playwright
 
     port = free_port()
@@ -91,7 +91,7 @@ TABS = {
 
 
 def main() -> None:
-    """Take them all, each tab before and after it was used."""
+    """Take the screenshots, of each tab before and after its use."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "screenshots")
     parser.add_argument("--only", nargs="+", choices=list(TABS), default=list(TABS))

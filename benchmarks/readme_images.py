@@ -1,8 +1,8 @@
-"""Make the images of README: a photo with its answers, a film's timeline, and the page.
+"""Make the images of the README: a photo with its results, a film's timeline, and the page.
 
     python benchmarks/readme_images.py [--out docs/images] [--only photo timeline page]
 
-Made from what the page offers to try (`example_media.py`): scikit-image's astronaut and drawn
+They are made from the examples of the page (`example_media.py`): scikit-image's astronaut and drawn
 people. The page needs Chromium and Playwright.
 """
 
@@ -43,7 +43,7 @@ def _of_height(result) -> np.ndarray:
 
 
 def make_timeline(out: Path) -> Path:
-    """Write the timeline of the sample film, as `video --plot` draws it."""
+    """Write the timeline of the example film, as drawn by `video --plot`."""
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "film.csv"
         plot = out / "timeline.png"
@@ -52,7 +52,7 @@ def make_timeline(out: Path) -> Path:
 
 
 def make_page(out: Path) -> Path:
-    """Write what the page answers to the drawn group."""
+    """Write a screenshot of the page with its results for the drawn group."""
     with served_pages() as open_page:
         page = open_page("en", viewport=PAGE)
         page.set_input_files("#bt-photo input[type=file]", EXAMPLES / GROUP)
@@ -67,7 +67,7 @@ MAKERS = {"photo": make_photo, "timeline": make_timeline, "page": make_page}
 
 
 def main() -> None:
-    """Make what is asked for."""
+    """Make the requested images."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=IMAGES)
     parser.add_argument("--only", nargs="+", choices=list(MAKERS), default=list(MAKERS))

@@ -1,8 +1,9 @@
-"""A face against its own rest: the table of settings, the choice, and made streams.
+"""A face compared with its own rest: the table of settings, the choice, and made streams.
 
-Two development sets with persons: posed faces (read through the detector, as in use) and faces in
-the wild (tight crops, read whole). Each judged image is left out of its own rest; only people
-with another neutral image are judged. Intervals: bootstrap over people. Writes reports/rest.md.
+Two development sets whose persons are known: posed faces (read through the detector, as in use) and
+faces in the wild (tight crops, read whole). Each judged image is left out of its own rest; only
+images of people with another neutral image are judged. Intervals: bootstrap over people. Writes
+reports/rest.md.
 
     python benchmarks/rest.py --posed posed_dev.zip --wild wild_dev.zip [--cache predictions.npz]
         [--strangers wild_train.zip] [--others accurate tiny] [--videos film.mp4 ...]
@@ -77,7 +78,7 @@ STRANGERS = (
 
 
 def main() -> None:
-    """Predict once, measures and write."""
+    """Predict once, measure, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--posed", type=Path, required=True, help="zip with labels.csv (person)")
     parser.add_argument("--wild", type=Path, required=True, help="zip with labels.csv (person)")
@@ -140,7 +141,7 @@ def main() -> None:
 
 
 def _predictions(options: argparse.Namespace) -> tuple[list[People], np.ndarray]:
-    """Return both sets and the probabilities of FER+ valid's neutral faces."""
+    """Return the sets, and the probabilities of FER+ valid's neutral faces."""
     names = ["posed", "wild", *([WEAKLY_LABELLED] if options.strangers else [])]
     if options.cache is None or not options.cache.is_file():
         classifier = EmotionClassifier(options.model)
@@ -182,7 +183,7 @@ def _read(path: Path, classifier: EmotionClassifier, detect: bool) -> dict[str, 
 
 
 def _table(sets: list[People], neutral_faces: np.ndarray, chosen: Choice) -> str:
-    """Return the chosen setting, its control, and what sizes of share and kept share do."""
+    """Return the table of the chosen setting, its control, and other shares and kept shares."""
     fact = [(0.25, 0), (0.5, 0.5), (0.5, 0.75), (0.75, 0.5), (0.75, 0), (1, 0), (0.75, 1)]
     lines = [HEAD.format("compared")]
     for people in sets:
@@ -209,7 +210,7 @@ def _table(sets: list[People], neutral_faces: np.ndarray, chosen: Choice) -> str
 
 
 def _model_table(options: argparse.Namespace) -> str:
-    """Return what the choice does to other models' answers."""
+    """Return the table of what the package's constants do for other models."""
     lines = [HEAD.format("model and compared")]
     for name in options.others:
         classifier = EmotionClassifier(name)
@@ -228,7 +229,7 @@ def _model_table(options: argparse.Namespace) -> str:
 
 
 def _form_table(sets: list[People], neutral_faces: np.ndarray) -> tuple[str, Choice]:
-    """Return the best of each form by the rule, and that of the package's."""
+    """Return the table of each form's best setting by the rule, and that of the package's form."""
     lines = [
         f"| form | settings (floor; rest) | {' | '.join(people.name for people in sets)} "
         "| anger of posed found | held out, by set |",

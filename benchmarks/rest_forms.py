@@ -1,8 +1,9 @@
-"""Forms in which a face may be compared with its rest, and the choice among their settings.
+"""Forms of comparing a face with its rest, and the choice among their settings.
 
-A form takes what is known of each judged image and gives log-probabilities: `logs` `(n, k)` of the
-images, `means` of their rests, `counts` `(n, 1)` of the images those rest on, `squares` `(n, 1)`
-the sum of their mean square distances from the mean, and the population's mean `(k,)`.
+A form takes what is known about the judged images and returns log-probabilities. Known are `logs`
+`(n, k)` of the images, `means` of their rests, `counts` `(n, 1)` of the images in those, `squares`
+`(n, 1)`, the sum of the mean square distances of these from the mean, and the population's mean
+`(k,)`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ RULE = (
     "one with the largest mean of the accuracies of all sets; of equals the first in the grid."
 )
 WEAKLY_LABELLED = "strangers"
-"""A set of many people whose accuracy may fall: its labels are weak."""
+"""A set of many people on which accuracy may fall, since its labels are weak."""
 NO_FLOOR = 1e-12
 TENTHS = tuple(round(0.1 * tenth, 1) for tenth in range(11))
 SHARES = TENTHS[3:]
@@ -31,7 +32,7 @@ SHARES = TENTHS[3:]
 
 @dataclass(frozen=True)
 class People:
-    """Images of people: `(n, k)` probabilities, `(n,)` labels and persons, and who is judged."""
+    """Images of people: `(n, k)` probabilities, `(n,)` labels and persons."""
 
     name: str
     emotions: tuple[str, ...]
@@ -44,30 +45,30 @@ class People:
         return self.emotions.index("neutral")
 
     def neutrals_beside(self, row: int) -> np.ndarray:
-        """Return the other neutral images of the person of an image."""
+        """Return the rows of the other neutral images of the person in an image."""
         same = (self.persons == self.persons[row]) & (self.labels == self.neutral)
         return np.flatnonzero(same & (np.arange(len(same)) != row))
 
     @cached_property
     def judged(self) -> list[int]:
-        """The images whose person has another neutral one."""
+        """Rows of the images whose person has another neutral one."""
         return [row for row in range(len(self.labels)) if len(self.neutrals_beside(row))]
 
     def other_person(self, row: int) -> np.ndarray:
-        """Return the neutral images of the next person who has some: always the same one."""
+        """Return the rows of another person's neutral images, always of the next in order."""
         names = sorted(set(self.persons[self.labels == self.neutral]) | {self.persons[row]})
         other = names[(names.index(self.persons[row]) + 1) % len(names)]
         return np.flatnonzero((self.persons == other) & (self.labels == self.neutral))
 
     def right(self, rows: Sequence[int], scores: np.ndarray) -> np.ndarray:
-        """Return whether the best of the set's classes is the true one."""
+        """Return whether the best-scoring of the set's classes is the true one."""
         common = np.unique(self.labels)
         return common[scores[:, common].argmax(axis=1)] == self.labels[rows]
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of the judged images of a set at one floor (see above)."""
+    """What is known about the judged images of a set at one floor (see the module)."""
 
     neutral: int
     logs: np.ndarray
@@ -80,7 +81,7 @@ class Known:
 def known(
     people: People, rows: Sequence[int], rests: Callable, neutral_faces: np.ndarray, floor: float
 ) -> Known:
-    """Return what is known of images, with the rest in the images that `rests` names, by row."""
+    """Return what is known about images, with `rests(row)` the rows of the images of each rest."""
     logs = np.log(np.maximum(people.probabilities, floor))
     found = [logs[rests(row)] for row in rows]
     means = np.stack([each.mean(axis=0) for each in found])
@@ -96,7 +97,7 @@ def known(
 
 
 def by_spread(one: Known, share: float, weight: float, between: float) -> np.ndarray:
-    """As `builder_tools.rest`: population and trust by the spread of the neutral images."""
+    """Compare as `builder_tools.rest`: population and trust by the spread of neutral images."""
     square = (weight * USUAL_SPREAD**2 + one.squares) / (weight + one.counts - 1)
     kept = np.minimum(square / USUAL_SPREAD**2, 1)
     trust = between**2 / (between**2 + square / one.counts)
@@ -104,13 +105,13 @@ def by_spread(one: Known, share: float, weight: float, between: float) -> np.nda
 
 
 def fixed(one: Known, share: float, kept: float, half: float = 0.25) -> np.ndarray:
-    """One share of everybody's rest, shrunk by the count of images."""
+    """Subtract the same share of everyone's rest, shrunk by the number of images."""
     trust = one.counts / (one.counts + half)
     return one.logs - share * trust * (one.means - kept * one.population)
 
 
 def neutral_only(one: Known, share: float, kept: float) -> np.ndarray:
-    """Only the standing of neutral among the classes is moved."""
+    """Move only neutral relative to the other classes."""
     moved = np.zeros_like(one.logs)
     others = np.arange(one.logs.shape[1]) != one.neutral
     rest = (one.means - kept * one.population)[:, others].mean(axis=1)
@@ -119,7 +120,7 @@ def neutral_only(one: Known, share: float, kept: float) -> np.ndarray:
 
 
 def share_of_neutral(one: Known, share: float, kept: float, of_neutral: float) -> np.ndarray:
-    """A share for neutral and one for all other classes."""
+    """Subtract one share for neutral and another for all other classes."""
     shares = np.full(one.logs.shape[1], share)
     shares[one.neutral] = of_neutral
     trust = one.counts / (one.counts + 0.25)
@@ -147,7 +148,7 @@ FORMS: dict[str, tuple[Callable, Sequence[float], Sequence[tuple[float, ...]]]] 
         tuple(product(SHARES, TENTHS[::2], (0.0, 0.5, 1.0, 2.0))),
     ),
 }
-"""Form, its floors, and the grid of its settings."""
+"""Name -> form, its floors, and the grid of its settings."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class Choice:
 def all_right(
     sets: Sequence[People], neutral_faces: np.ndarray, name: str
 ) -> list[tuple[Choice, list[np.ndarray]]]:
-    """Return for each setting of a form which judged images it gets right, by set."""
+    """Return, for each setting of a form, which judged images it gets right, by set."""
     form, floors, grid = FORMS[name]
     found = []
     for floor in floors:
@@ -185,9 +186,9 @@ def choose(
     found: Sequence[tuple[Choice, list[np.ndarray]]],
     parts: Sequence[np.ndarray] | None = None,
 ) -> tuple[Choice, list[np.ndarray]] | None:
-    """Return the best setting by the rule, on the images of `parts` (masks by set) alone.
+    """Return the best setting by the rule, on the images in `parts` (masks by set) alone.
 
-    None where no setting keeps the rule.
+    None if no setting satisfies the rule.
     """
     best, best_mean = None, -1.0
     for choice, right in found:
@@ -212,7 +213,10 @@ def choose(
 def held_out_gains(
     sets: Sequence[People], found: Sequence[tuple[Choice, list[np.ndarray]]], rounds: int = 20
 ) -> np.ndarray:
-    """Return gains in points `(m, sets)`: of settings chosen on half of the people, on the rest."""
+    """Return gains in points on half of the people, with settings chosen on the other half.
+
+    The array is `(m, sets)`, with up to two rows per round.
+    """
     random, gains = np.random.default_rng(0), []
     for _ in range(rounds):
         halves = []
@@ -240,7 +244,7 @@ HEAD = (
 
 
 def interval(people: People, rows: list[int], gains: np.ndarray) -> str:
-    """Return the mean gain in points with a 95 % interval by bootstrap over people."""
+    """Return the mean gain in percentage points with a 95 % bootstrap interval over people."""
     owners = people.persons[rows]
     names = np.unique(owners)
     sums = np.array([gains[owners == name].sum() for name in names], float)
@@ -251,7 +255,7 @@ def interval(people: People, rows: list[int], gains: np.ndarray) -> str:
 
 
 def cells_of(people: People, rows: list[int], scores: np.ndarray) -> list[str]:
-    """Return accuracy, mean recall, neutral and anger found, gain with its interval."""
+    """Return accuracy, mean recall, neutral and anger found, and the gain with its interval."""
     right, today = people.right(rows, scores), people.right(rows, people.probabilities[rows])
     labels = people.labels[rows]
     recall = np.mean([right[labels == label].mean() for label in np.unique(labels)])

@@ -1,4 +1,4 @@
-"""Rest that is learnt unaided: made streams, real films, and what it costs: a part of `rest.py`."""
+"""Rest that is learnt unaided: made streams, real films, and its cost; a part of `rest.py`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STERN = ("sad", "anger")
 
 
 class Stream(NamedTuple):
-    """Share of neutral segments, and of segments of somebody else; whether moods never change."""
+    """Shares of neutral segments and of another person's; whether the mood never changes."""
 
     calm: float
     foreign: float = 0.0
@@ -43,7 +43,8 @@ STREAMS = {
 }
 SETTINGS = ((0.85, 0.05, 2), (0.85, 0.08, 1), (0.85, 0.08, 2), (0.85, 0.1, 2), (0.85, 0.15, 2),
             (0.85, 0.3, 2), (0.9, 0.08, 2), (0.95, 0.05, 2))  # fmt: skip
-"""What neutral, sad, anger and uncertain have together, what neutral has, seconds an image."""
+"""Least probability of neutral, sad, anger and uncertain together, of neutral alone; seconds that
+stand for one independent image."""
 FIRST_LOOKS = (0, 0.25, 0.5, 0.75, 1, 1.5, 2)
 ENDS = (1, 2, 4, 8, 20, STREAM_S)
 HELD_S, HELD_FPS = 4, 10
@@ -83,7 +84,7 @@ LOOKED_AT = (
 
 
 def stream_table(sets: Sequence[People]) -> str:
-    """Return what is found in made streams of each set."""
+    """Return the table of results on made streams of each set."""
     lines = [HEAD.format("stream")]
     for people in sets:
         rows = people.judged
@@ -97,7 +98,7 @@ def stream_table(sets: Sequence[People]) -> str:
 
 
 def settings_table(sets: Sequence[People], films: dict[str, list[FrameResult]]) -> str:
-    """Return what other settings give: gains in points a stream, and stern answers in films."""
+    """Return the table of other settings: gains by stream, and sad and angry faces in films."""
     heads = [f"{people.name}: {name}" for people in sets for name in STREAMS]
     lines = [f"| setting | {' | '.join(heads)} | films: sad and angry, whole, on the way |"]
     lines.append("|---|" + "---|" * (len(heads) + 1))
@@ -122,9 +123,9 @@ def settings_table(sets: Sequence[People], films: dict[str, list[FrameResult]]) 
 def _after_streams(
     people: People, stream: Stream, ends: Sequence[int] = (STREAM_S,)
 ) -> tuple[list[int], np.ndarray]:
-    """Return the judged images, and what each shows after so many seconds of its stream.
+    """Return the judged images, and what each shows when compared after parts of its stream.
 
-    The latter is `(ends, images, classes)`: compared with what the stream taught until then.
+    The latter is `(ends, images, classes)`: compared with the rest learnt from the stream by then.
     """
     random = np.random.default_rng(0)
     rows = [r for r in people.judged if not stream.one_mood or people.labels[r] != people.neutral]
@@ -153,11 +154,11 @@ def _after_stream(people: People, row: int, stream: Stream, ends: Sequence[int],
 
 
 def early_table(sets: Sequence[People], films: dict[str, list[FrameResult]]) -> str:
-    """Return what a first look may count for, early in made streams; films are the check.
+    """Return the table of weights of the first look, early in made streams, checked on films.
 
     Args:
-        sets: All of them tell which sad and angry answers stay, the first two the gains.
-        films: What each shows.
+        sets: All show which sad and angry answers stay, the first two the gains.
+        films: Name -> frames, without any rest.
     """
     lines = [
         f"| first look | {' | '.join(f'after {end} s' for end in ENDS)} | worst after {STREAM_S} s "
@@ -180,11 +181,11 @@ def early_table(sets: Sequence[People], films: dict[str, list[FrameResult]]) -> 
 
 
 def _stern_that_stays(sets: Sequence[People], labelled: tuple[str, ...]) -> float:
-    """Return the share of answers sad and angry that stay where each face is held for seconds.
+    """Return the share of sad and angry answers that stay when each face is held for seconds.
 
     Args:
-        sets: Those of their faces are held that are so labelled and shown sad or angry.
-        labelled: What they are labelled.
+        sets: Sets whose faces are held if they are so labelled and shown as sad or angry.
+        labelled: Emotions they are labelled as.
     """
     stays = []
     for people in sets:
@@ -200,14 +201,14 @@ def _stern_that_stays(sets: Sequence[People], labelled: tuple[str, ...]) -> floa
 
 
 def _early_gains(people: People, stream: Stream) -> np.ndarray:
-    """Return the gains in points after each of `ENDS`."""
+    """Return the gains in percentage points after each of `ENDS`."""
     rows, scores = _after_streams(people, stream, ENDS)
     before = people.right(rows, people.probabilities[rows]).mean()
     return 100 * (np.array([people.right(rows, one).mean() for one in scores]) - before)
 
 
 def read_films(paths: Sequence[str], model: EmotionClassifier) -> dict[str, list[FrameResult]]:
-    """Return what each film shows, without any rest."""
+    """Return the frames of each film with their faces, without any rest."""
     films = {}
     for path in paths:
         with Inference(
@@ -218,7 +219,7 @@ def read_films(paths: Sequence[str], model: EmotionClassifier) -> dict[str, list
 
 
 def whole_film(film: list[FrameResult]) -> list[FaceEmotion]:
-    """Return the faces of a film compared with the rests that all of it tells."""
+    """Return the faces of a film compared with the rests learnt from the whole film."""
     tracker = RestTracker(AUTO, memory_s=math.inf, forget_s=math.inf)
     for one in film:
         tracker.learn(one.faces, one.time_s)
@@ -226,19 +227,19 @@ def whole_film(film: list[FrameResult]) -> list[FaceEmotion]:
 
 
 def on_the_way(film: list[FrameResult], rest: str | float = AUTO) -> list[FaceEmotion]:
-    """Return the faces of a film compared with what is known of their rests by then."""
+    """Return the faces of a film compared with their rests as known by then."""
     tracker = RestTracker(rest)
     return [face for one in film for face in tracker.update(one.faces, one.time_s)]
 
 
 def stern_in(films: dict[str, list[FrameResult]], compared: Callable) -> int:
-    """Return how many faces of films are sad or angry, compared with their rest."""
+    """Return how many faces in films are sad or angry when compared with their rest."""
     told = [face for film in films.values() for face in compared(film)]
     return sum(face.relative_emotion in STERN for face in told)
 
 
 def model_film_table(films_by_model: dict[str, dict[str, list[FrameResult]]]) -> str:
-    """Return how many sad and angry answers each model gives about films."""
+    """Return the table of how many sad and angry answers each model gives on films."""
     lines = ["| model | sad and angry: shown | whole film | on the way |", "|---|---|---|---|"]
     for model, films in films_by_model.items():
         faces = [face for film in films.values() for one in film for face in one.faces]
@@ -249,7 +250,7 @@ def model_film_table(films_by_model: dict[str, dict[str, list[FrameResult]]]) ->
 
 
 def film_table(films: dict[str, list[FrameResult]]) -> str:
-    """Return which answers films give, shown and compared."""
+    """Return the table of the answers on films, as shown and as compared with the rest."""
     lines = [
         "| film | shown | compared (`auto`, whole film) | sad and angry: shown | whole film "
         "| on the way | after two seconds: shown | compared with those two |",
@@ -291,7 +292,7 @@ def _face(people: People, row: int) -> FaceEmotion:
 
 
 def cost_us(people: People) -> float:
-    """Return what an image that counts as rest costs, which is the dearest kind."""
+    """Return the cost of an image that counts as rest, the costliest kind, microseconds."""
     calmest = int(people.probabilities[:, people.neutral].argmax())
     tracker, face = RestTracker(AUTO), _face(people, calmest)
     rounds = []

@@ -1,10 +1,10 @@
-"""One baseline, never two: viewers' reactions and visitors' feelings with and without their rest.
+"""One baseline, never two: viewers' reactions and visitors' emotions with and without their rest.
 
-Made of the images of people in two development sets (`rest.py` keeps their predictions): five
-viewers watch the same three minutes, look neutral, now and then show something of their own, and
-react together at known times. How well does the common reaction of `timeline.signals` tell those
-times, with the running baseline it has, with the rest in its place, and with both? And how near do
-the figures of an exhibit come to what its visitors are labelled to show? Writes
+Simulated with the images of people in two development sets (`rest.py` caches their predictions):
+five viewers watch the same three minutes, look neutral, now and then show something unrelated, and
+react together at known times. How well does the common reaction of `timeline.signals` reveal those
+times, with the running baseline it has, with the rest in its place, and with both? And how close do
+the figures of an exhibit come to what its visitors are labelled as showing? Writes
 reports/rest_viewers.md.
 
     python benchmarks/rest_viewers.py --cache predictions.npz
@@ -30,13 +30,13 @@ from builder_tools.tracking.resting import AUTO, RestTracker
 STEP_S, FILM_S, REACTION_S, HOLD_S = 0.25, 180.0, 2.0, 3.0
 EVENTS, VIEWERS, FILMS = 6, 5, 40
 OWN_SHARE = 0.1
-"""Share of the time in which a viewer shows something that the film did not cause."""
+"""Fraction of the time in which a viewer shows something not caused by the film."""
 VISIT_S, VISITS = 30.0, 400
 MEASURES = ("intensity", "happy", "surprise", "arousal")
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, required=True, help="predictions of rest.py")
     parser.add_argument("--reports", type=Path, default=Path("reports"))
@@ -90,7 +90,7 @@ def _sets(cache: Path) -> list[People]:
 
 
 def _casts(people: People) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return who has two neutral images and another: the neutral ones, and the others."""
+    """Return the rows of neutral and of other images by person, for people with enough of both."""
     casts = {}
     for person in np.unique(people.persons):
         own = people.persons == person
@@ -102,7 +102,7 @@ def _casts(people: People) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def _compared(people: People, shown: np.ndarray) -> np.ndarray:
-    """Return what a stream of images shows compared with the rest that all of it tells."""
+    """Return what a stream of images shows compared with the rest learnt from all of it."""
     tracker = RestTracker(AUTO, memory_s=np.inf, forget_s=np.inf)
     faces = {row: _face(people, row) for row in np.unique(shown)}
     for step, row in enumerate(shown):
@@ -126,7 +126,7 @@ def _measured(people: People, rows: np.ndarray, measure: str) -> np.ndarray:
 
 
 def _viewer(people: People, cast, events: np.ndarray, wanted: int | None, random) -> np.ndarray:
-    """Return which image a viewer shows at each step."""
+    """Return the image that a viewer shows at each step."""
     calm, moved = cast
     count = round(FILM_S / STEP_S)
     shown = np.repeat(random.choice(calm, int(FILM_S / HOLD_S) + 1), int(HOLD_S / STEP_S))[:count]
@@ -216,12 +216,12 @@ def _exhibit_table(sets: list[People]) -> str:
 
 
 def _best(rows: np.ndarray) -> np.ndarray:
-    """Return 1 for the most probable of each row, else 0."""
+    """Return rows with 1 for the most probable emotion and 0 for the others."""
     return np.eye(rows.shape[1])[rows.argmax(axis=1)]
 
 
 def _intervals(rows) -> list[str]:
-    """Return the mean of each column with a 95 % interval by bootstrap over the rows."""
+    """Return the mean of each column with a 95 % bootstrap interval over the rows."""
     table = np.array(rows)
     drawn = np.random.default_rng(0).integers(0, len(table), (2000, len(table)))
     low, high = np.percentile(table[drawn].mean(axis=1), [2.5, 97.5], axis=0)

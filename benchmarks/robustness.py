@@ -1,13 +1,13 @@
-"""What spoiled images cost the shipped pipeline, from the image to the emotion.
+"""What corrupted images cost the shipped pipeline, from the image to the emotion.
 
-Faces of FER+ *test* (a seeded share, majority of eight emotions) are laid into 640x480 scenes and
-spoiled at stated levels (`scenes.py`); the detector finds them, the crop is the product's, the
-model judges. The largest face found is the answer; a face that is not found is a wrong answer in
-the last column. Writes reports/robustness.csv, reports/robustness.md and a figure.
+Faces of FER+ *test* (a seeded sample, majority of eight emotions) are placed in 640x480 scenes and
+corrupted at stated levels (`scenes.py`); the detector finds them, they are cropped as shipped, and
+the model predicts. The largest face found is the answer; a face that is not found counts as wrong
+in the accuracy of all. Writes reports/robustness.csv, reports/robustness.md and a figure.
 
     python benchmarks/robustness.py [--models fast tiny] [--detectors mediapipe yunet]
 
-Rows that are there of models and detectors not named stay as they are.
+Existing rows of models and detectors that are not named stay as they are.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NOT_FOUND = -1
 
 
 def main() -> None:
-    """Measure, write the table and draw it."""
+    """Measure, write the table, and draw it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=[card.name for card in list_models()])
     parser.add_argument(
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def _with_rows_before(new: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Return the rows with those that are there of other models and detectors, on as many faces."""
+    """Return new rows and existing ones of other models and detectors on as many faces."""
     if not path.is_file():
         return new
     before = pd.read_csv(path)
@@ -84,7 +84,7 @@ def _with_rows_before(new: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 class OneLook:
-    """A detector that searches an image once, whoever asks; it remembers the last few."""
+    """A detector that searches each image only once: it remembers the last few."""
 
     def __init__(self, detector: FaceDetector) -> None:
         self._detector = detector
@@ -104,7 +104,7 @@ class OneLook:
 def answers(
     inferences: Sequence[Inference], faces: LabelledFaces, spoiling: Spoiling
 ) -> np.ndarray:
-    """Return the label each model finds in each scene, `(models, scenes)`; -1 where no face was."""
+    """Return each model's label for each scene, `(models, scenes)`; -1 where no face was found."""
     found = np.full((len(inferences), len(faces.labels)), NOT_FOUND)
     for number, face in enumerate(faces.images):
         scene = spoiling.make(face, number)

@@ -1,14 +1,14 @@
-"""ONNX Runtime against LiteRT on one float32 network: which should the use wing run?
+"""ONNX Runtime against LiteRT on one float32 network: which should inference use?
 
-Prints Markdown: median milliseconds a run by runtime, threads and batch size, the share of the
+Prints Markdown: median milliseconds per run by runtime, threads and batch size, the share of the
 arithmetic floor reached (a large float32 matrix product on as many threads), and the machine.
-The runtimes take turns, so that other work on the machine meets both alike, and the floor is
-measured beside each pair; even so a share above 100 % says that other work disturbed it.
+The runtimes take turns, so that other work on the machine affects both alike, and the floor is
+measured with each pair; even so, a share above 100 % shows that other work disturbed it.
 
     python benchmarks/runtimes.py [--model FOLDER] [--network compact] [--rounds 40]
 
-`--model` takes a model folder that holds `model.keras`; without it a network of the registry is
-built with random weights, which compute just as long.
+`--model` takes a model folder that holds `model.keras`; without it, a network of the registry is
+built with random weights, which take just as long to compute.
 """
 
 import argparse
@@ -54,28 +54,28 @@ def load_network(folder: str | None, name: str) -> tuple[keras.Model, int, tuple
 
 
 def matrix_gflops(threads: int, side: int = 1024, rounds: int = 5) -> float:
-    """Return the speed of a float32 matrix product, GFLOP/s: the machine's floor for arithmetic."""
+    """Return the speed of a float32 matrix product, GFLOP/s: the machine's arithmetic floor."""
     matrix = np.random.default_rng(0).random((side, side), dtype=np.float32)
     with threadpool_limits(threads):
         return 2 * side**3 / min(timings_s(lambda: matrix @ matrix, rounds)) / 1e9
 
 
 def timings_s(call: Callable[[], object], rounds: int) -> list[float]:
-    """Return the seconds of each of some calls, after a warm-up."""
+    """Return the seconds each call takes, after a warm-up."""
     for _ in range(WARM_UP):
         call()
     return [one_timing_s(call) for _ in range(rounds)]
 
 
 def one_timing_s(call: Callable[[], object]) -> float:
-    """Return the seconds of a call."""
+    """Return the seconds a call takes."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
 def compare(folder: Path, size: int, threads: int, batch: int, rounds: int) -> dict[str, float]:
-    """Return the median milliseconds a run of each runtime, taking turns."""
+    """Return the median milliseconds per run of each runtime; they take turns."""
     faces = np.random.default_rng(1).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
     loaded = {s: RUNTIMES[s](folder / f"model{s}", threads) for s in NAMES}
     calls = {suffix: (lambda r=runtime: r.run(faces)) for suffix, runtime in loaded.items()}
@@ -89,7 +89,7 @@ def compare(folder: Path, size: int, threads: int, batch: int, rounds: int) -> d
 
 
 def export(model: keras.Model, size: int, emotions: tuple[str, ...], folder: Path) -> Export:
-    """Write the network in both formats, compared with Keras on noise."""
+    """Write the network in both formats, comparing them with Keras on noise."""
     noise = np.random.default_rng(2).integers(0, 256, (PARITY_FACES, size, size, 3))
     return export_model(
         model,
@@ -106,7 +106,7 @@ PACKAGES = ("onnxruntime", "ai-edge-litert", "keras", "numpy")
 
 
 def print_table(folder: Path, size: int, gflop: float, rounds: int) -> None:
-    """Measure every combination and print it as Markdown."""
+    """Measure every combination, and print a Markdown table."""
     print("| threads | batch | runtime | ms a run | ms a face | of the floor |")
     print("|---|---|---|---|---|---|")
     for threads in THREADS:
@@ -124,7 +124,7 @@ def print_table(folder: Path, size: int, gflop: float, rounds: int) -> None:
 
 
 def main() -> None:
-    """Export the network both ways, check both files, print the table."""
+    """Export the network in both formats, check both files, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help="model folder with model.keras")
     parser.add_argument("--network", default="compact", choices=NETWORKS)

@@ -1,10 +1,10 @@
-"""Measures what a camera-hour and a recording-hour cost, and where one machine and a cluster end.
+"""Measure what a camera-hour and a recording-hour cost, and the limits of a machine and a cluster.
 
     python benchmarks/scale.py [--minutes 60] [--kills 20] [--visits 1000000] [--only PART ...]
 
-Each part leaves its figures in `reports/scale.json`; the report `reports/scale.md` is written of
-all that are there, so a part can be measured anew alone. The plan stands in `PLAN`; the report says
-where a run was smaller. Cameras are made (`live_streams.py`), films and images show the astronaut.
+Each part keeps its figures in `reports/scale.json`; the report `reports/scale.md` is written from
+all of them, so a part can be measured again by itself. The plan is in `PLAN`; the report says where
+a run was smaller. Cameras are simulated (`live_streams.py`), films and images show the astronaut.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ STREAM = Plan(there_s=8.0, away_s=6.0)
 GAP_S = 3.0
 PHASE_S = 3.0
 YEAR_CAMERAS, VISITS_A_DAY = 50, 300
-"""The museum whose database is sized; visits are of each camera."""
+"""The museum whose database size is estimated: cameras, and visits a day of each."""
 RESULTS = Path("reports/scale.json")
 ZONE = ZoneInfo("UTC")
 ROWS_AT_ONCE = 20_000
@@ -60,18 +60,18 @@ def ticks(pid: int) -> float:
 
 
 def resident_mb(pid: int) -> float:
-    """Return the memory that a running process holds, MB."""
+    """Return the resident memory of a running process, MB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def measure_cameras(options: argparse.Namespace) -> dict[str, Any]:
-    """Watch made cameras; visits, answers, processor time, memory."""
+    """Watch simulated cameras; return visits, answers, processor time and memory."""
     with tempfile.TemporaryDirectory() as folder:
         streams, config = Streams(STREAM, PHASE_S), Path(folder) / "site.toml"
         config.write_text(site_text(streams, PLAN["cameras"], "v.db", GAP_S))
         service, seconds = start_watch(config), 60.0 * options.minutes
-        time.sleep(20.0)  # until models are loaded and memory is that of the work
+        time.sleep(20.0)  # until models are loaded and memory has settled
         database = Database(str(Path(folder) / "v.db"), ZONE)
         begin_s, begin_cpu_s = time.monotonic(), ticks(service.pid)
         memory, slowest, together = [resident_mb(service.pid)], [], []
@@ -84,14 +84,14 @@ def measure_cameras(options: argparse.Namespace) -> dict[str, Any]:
             slowest.append(min(rates))
             together.append(sum(rates))
         wall_s, cpu_s = time.monotonic() - begin_s, ticks(service.pid) - begin_cpu_s
-        # Ended while nobody is before any camera who has not been there for long enough.
+        # Any visitor present at the end must have been there long enough to count.
         end_s = time.monotonic() - streams.begin_s
         service.send_signal(signal.SIGTERM)
         service.wait()
         streams.close()
         counted = sum(one.visits for one in figures(database, minimum_group=1))
         database.close()
-    # The service starts some seconds into the first visit of each camera, which counts.
+    # The service may start some seconds into a camera's first visit, which still counts.
     expected = sum(STREAM.visits(end_s - n * PHASE_S) for n in range(PLAN["cameras"]))
     tenth = max(len(memory) // 10, 1)
     return {
@@ -109,12 +109,12 @@ def measure_cameras(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_kills(options: argparse.Namespace) -> dict[str, Any]:
-    """Kill the service at random moments."""
+    """Kill the service at random moments; return what came of it."""
     return vars(kill_at_random(options.kills, seed=0))
 
 
 def made_visits(count: int) -> Iterator[list[dict[str, Any]]]:
-    """Yield rows of so many visits over a year, 10 to 18 o'clock, 50 exhibits, some at a time."""
+    """Yield lists of rows of visits to 50 exhibits over a year, from 10 to 18 o'clock."""
     random = np.random.default_rng(0)
     for start in range(0, count, ROWS_AT_ONCE):
         size = min(ROWS_AT_ONCE, count - start)
@@ -144,7 +144,7 @@ def _visit(number: int, exhibit: int, day: int, hour: int, measured: list[int]) 
 
 
 def fill(url: str, visits: int) -> None:
-    """Write visits, and their totals in one statement instead of visit by visit."""
+    """Write visits, and each table of totals in one statement instead of visit by visit."""
     Database(url, ZONE).close()
     engine = sa.create_engine(url if "://" in url else f"sqlite:///{url}")
     wide = {name: sa.cast(sa.func.coalesce(VISITS.c[name], 0), sa.BigInteger) for name in MEASURES}
@@ -172,7 +172,7 @@ PERIODS = {
 
 
 def measure_reports(url: str) -> tuple[dict[str, float], list[list[GroupFigures]]]:
-    """Return the slowest of three of each report and live page, seconds; and all figures."""
+    """Return the slowest of three times of each report and live page, seconds, and all figures."""
     seconds, told = {}, []
 
     def take_time(name: str, work: Callable[[], Any]) -> Any:
@@ -199,7 +199,7 @@ def measure_reports(url: str) -> tuple[dict[str, float], list[list[GroupFigures]
 
 
 def measure_database(options: argparse.Namespace) -> dict[str, Any]:
-    """Fill both databases with made visits; their size and the time of every report."""
+    """Fill both databases with made visits; return their sizes and the time of every report."""
     found: dict[str, Any] = {"visits": options.visits, "reports_s": {}, "bytes_a_visit": {}}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "v.db"
@@ -253,7 +253,7 @@ def main() -> None:
 
 
 def measured() -> dict[str, Any]:
-    """Return the figures of the parts that were measured."""
+    """Return the figures of the parts measured so far."""
     return json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
 
 

@@ -1,8 +1,8 @@
-"""What `archive` costs, alone, by two workers, on nodes of a cluster, and killed again and again.
+"""Cost of `archive` with one worker, two workers and cluster nodes, and its results when killed.
 
-Parts of `scale.py`. Films and images show the astronaut. What a film, an image and a start cost is
-measured on one core; a cluster of N nodes is simulated from that, and the simulation compared with
-what one and two local nodes took.
+Parts of `scale.py`. Films and images show the astronaut. The cost of a film, an image and a start
+is measured on one core; from it a cluster of N nodes is simulated, and the simulation is compared
+with the time that one and two local nodes took.
 
     python benchmarks/scale_archive.py FOLDER OUT    # the single-file verbs alone, on all cores
 """
@@ -34,7 +34,7 @@ from builder_tools.media import VideoWriter, write_image
 
 FILM_S, FILM_FPS = 4.0, 15
 MORE_FILMS = 10
-"""Films beyond the first, whose time says what one costs."""
+"""Number of films after the first, whose time gives the cost of one."""
 NODES = (1, 2, 4, 8, 16, 32, 64)
 RECORDINGS = 1000
 KILLED_FILMS, KILLED_IMAGES = 24, 640
@@ -50,7 +50,7 @@ Found = dict[str, Any]
 
 
 def measure_archive(options: argparse.Namespace) -> Found:
-    """Look at films and images with one worker, two, the verbs, and nodes of a cluster."""
+    """Process films and images with one worker, two, the verbs, and cluster nodes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         some = make_sources(folder / "some", options.films, options.images)
@@ -67,7 +67,7 @@ def measure_archive(options: argparse.Namespace) -> Found:
             with held_to(cores), ray_nodes(nodes) as address:
                 out = folder / f"ray{nodes}"
                 runs[RAY[nodes]] = timed_archive(some, out, "--ray", address, cores=cores)
-            del runs[RAY[nodes]]["cpu_s"]  # of daemons that are nobody's children
+            del runs[RAY[nodes]]["cpu_s"]  # nodes are daemons, not children
     film_s = (
         runs["start and more films"]["cpu_s"] - runs["start and one film"]["cpu_s"]
     ) / MORE_FILMS
@@ -88,9 +88,9 @@ def measure_archive(options: argparse.Namespace) -> Found:
 
 
 def simulated_nodes(found: Found) -> Found:
-    """Return what N nodes of one core would take, and how near that is to one and two local ones.
+    """Return how long N one-core nodes would take, and a comparison with one and two local ones.
 
-    Largest first to whoever is free, as `archive` does it; a node loads its models once.
+    As in `archive`, the largest part goes first to any free node; a node loads its models once.
     """
     hours = np.random.default_rng(0).uniform(5, 60, RECORDINGS) / 60
     recordings = (hours * found["cpu_s_per_recording_hour"]).tolist()
@@ -114,7 +114,7 @@ def simulated_nodes(found: Found) -> Found:
 
 
 def simulated_s(nodes: int, start_s: float, services: Sequence[float]) -> float:
-    """Return when the last of some nodes has done the last of some work, seconds."""
+    """Return when the last node has finished the last part, seconds."""
     free = [start_s] * nodes
     for service_s in sorted(services, reverse=True):
         heapq.heapreplace(free, free[0] + service_s)
@@ -122,8 +122,10 @@ def simulated_s(nodes: int, start_s: float, services: Sequence[float]) -> float:
 
 
 def measure_archive_kills(options: argparse.Namespace) -> Found:
-    """Kill a run of two workers at random moments, all of it or its first process alone; begin it
-    again each time, and anew once it came to its end; compare its parts with those of a quiet run.
+    """Kill runs of two workers at random moments; compare their parts with an undisturbed run's.
+
+    Either all of a run is killed or its first process alone. It is restarted each time, and a new
+    one begins once it has ended.
     """
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
@@ -143,7 +145,7 @@ def measure_archive_kills(options: argparse.Namespace) -> Found:
                 )
                 try:
                     run.wait(random.uniform(*KILL_AFTER_S))
-                    break  # it was faster: another round
+                    break  # it ended first: another round
                 except subprocess.TimeoutExpired:
                     kill = os.killpg if random.random() < 0.5 else os.kill
                     kill(run.pid, signal.SIGKILL)
@@ -163,7 +165,7 @@ def measure_archive_kills(options: argparse.Namespace) -> Found:
 
 
 def difference(one: Path, other: Path) -> list[str]:
-    """Return the files of two archives that only one has, or whose bytes are not the same."""
+    """Return the files that only one of two archives has, or whose bytes differ."""
     names = [
         {path.relative_to(out).as_posix() for path in out.rglob("*") if path.suffix != ".part"}
         for out in (one, other)
@@ -174,7 +176,7 @@ def difference(one: Path, other: Path) -> list[str]:
 
 
 def make_sources(folder: Path, films: int, images: int) -> Path:
-    """Write films of a face in 640x360 and images; return their folder."""
+    """Write 640x360 films of a face, and images; return their folder."""
     for kind in ("films", "images"):
         (folder / kind).mkdir(parents=True)
     head = cv2.resize(np.ascontiguousarray(astronaut()[:300, 70:370]), (240, 240))
@@ -194,7 +196,7 @@ def make_sources(folder: Path, films: int, images: int) -> Path:
 
 @contextmanager
 def held_to(cores: set[int] | None) -> Iterator[None]:
-    """Hold what is begun meanwhile to some cores; None to none."""
+    """Restrict processes started meanwhile to some cores; None for no restriction."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, before if cores is None else cores)
     try:
@@ -205,7 +207,7 @@ def held_to(cores: set[int] | None) -> Iterator[None]:
 
 @contextmanager
 def ray_nodes(nodes: int) -> Iterator[str]:
-    """Run nodes of one core each on this machine; give the address."""
+    """Run Ray nodes of one core each on this machine; yield the address."""
     from ray.cluster_utils import Cluster
 
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_raylet_start_wait_time_s="120")
@@ -227,7 +229,7 @@ def archive_command(sources: Path, out: Path, *more: str) -> list[str]:
 def timed_archive(
     sources: Path, out: Path, *more: str, cores: set[int] | None = None
 ) -> dict[str, float]:
-    """Return the wall and processor seconds of a run of `archive`, that of its workers included."""
+    """Return the wall and processor seconds of a run of `archive`, including its workers."""
     with held_to(cores):
         return timed(archive_command(sources, out, *more))
 
@@ -242,7 +244,7 @@ def timed(command: Sequence[str]) -> dict[str, float]:
 
 
 def run_verbs(sources: Path, out: Path, verb: Callable[[list[str]], int] = builder_tools) -> None:
-    """Look at every file with the verbs for one, in one process: what they cost without starts."""
+    """Process all files with `img-batch` and `video` in one process: the cost without starts."""
     out.mkdir()
     table = str(out / "images.csv")
     done = [verb(["img-batch", str(sources / "images"), "--csv", table])]

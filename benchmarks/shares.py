@@ -1,11 +1,11 @@
-"""How much of each of two models their mean should be, and of what: probabilities or logits.
+"""How to weight two models in their mean, and what to average: probabilities or logits.
 
     python benchmarks/shares.py saved_models/accurate runs/third --size 48
 
-Both are asked once about both sides of every face of FER+ valid and of the two development sets
-(`committees.py` says how these are read), which are first resized to the size the joined file is to
-take; every row is computed from these answers. No test image is used: the table is for choosing.
-Several pairs may be given with `--pair`. Written to `reports/shares.md`.
+Both predict once every face of FER+ valid and of the two development sets (see `committees.py` for
+how these are read) and its mirror image, first resized to the input size of the joined file; every
+row is computed from these answers. No test image is used: the table is for choosing. Further pairs
+may be given with `--pair`. Writes `reports/shares.md`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LEAST = 1e-9
 
 
 def main() -> None:
-    """Ask the models, judge the means of each pair, write the table."""
+    """Predict with the models, judge the means of each pair, and write the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,10 +1,10 @@
-"""Measures the use wing, warm: one photo, a 720p video, a folder of images.
+"""Measure warm inference: one photo, 720p videos, a folder of images.
 
-The images are made of scikit-image's astronaut photo: the photo as it is (512x512, one face),
-640x480 JPEG files, and 1280x720 H.264 videos of 10 s: the photo moving (a face of 180 px, 14 %
-of the width), three copies of its head wandering before a table (64, 83, 102 px, 5 to 8 %), and the
-table alone, noisy, before a fixed and a swaying camera. Prints a Markdown table: medians, processor
-time a frame, targets, machine. Nothing else should run meanwhile.
+The images are made from scikit-image's astronaut photo: the photo as it is (512x512, one face),
+640x480 JPEG files, and 1280x720 H.264 videos of 10 s: the photo moving (a face of 180 px, 14 % of
+the width), three copies of its head moving in front of a table (64, 83, 102 px, 5 to 8 %), and the
+table alone, with noise, for a fixed and a swaying camera. Prints a Markdown table: medians,
+processor time per frame, targets, machine. Nothing else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ VIDEO_SIZE = (1280, 720)
 VIDEO_FPS = 30.0
 PHOTO_RUNS = 200
 FACE_PX = 95
-"""Width of the photo's face."""
+"""Width of the face in the photo, px."""
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3, help="of the video and the batch")
     parser.add_argument("--images", type=int, default=300, help="in the batch")
@@ -122,7 +122,7 @@ def _analysed(path: Path, repeats: int, out: Path | None = None, **options) -> s
 
 
 def _rates(count: Callable[[], int], repeats: int) -> str:
-    """Return frames a second, and the processor time of one; the median of each."""
+    """Return the medians of frames per second and of processor time per frame."""
     rates, spent_ms = [], []
     for _ in range(repeats):
         began_s, spent_s = time.perf_counter(), time.process_time()
@@ -138,7 +138,7 @@ def _rate(count: Callable[[], int]) -> float:
 
 
 def _near(angle: float) -> np.ndarray:
-    """Return the photo, enlarged so that its face is 180 px, on its way in a circle."""
+    """Return the photo, enlarged so that its face is 180 px wide, moving in an ellipse."""
     photo = cv2.resize(data.astronaut(), None, fx=1.9, fy=1.9)
     x, y = int(300 + 150 * np.cos(angle)), int(150 + 100 * np.sin(angle))
     ground = cv2.copyMakeBorder(photo, 100, 100, 400, 400, cv2.BORDER_REPLICATE)
@@ -146,7 +146,7 @@ def _near(angle: float) -> np.ndarray:
 
 
 def _small(angle: float) -> np.ndarray:
-    """Return three heads on their ways."""
+    """Return three moving heads in front of the table."""
     image = _table()[40:760, 60:1340].copy()
     for number, face_px in enumerate((64, 83, 102)):
         factor = face_px / FACE_PX
@@ -183,7 +183,7 @@ FILMS: dict[str, Callable[[float], np.ndarray]] = {
     "still.mp4": _still,
     "empty.mp4": _swaying,
 }
-"""How each image looks at an angle, 0...2 pi from the first to the last."""
+"""Video -> function that draws a frame at an angle, 0...2 pi from the first frame to the last."""
 
 
 def _batch_rate(folder: Path, options: argparse.Namespace) -> tuple[str, str, str]:

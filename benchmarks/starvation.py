@@ -1,18 +1,18 @@
 """Does reading faces from files keep the trainer waiting?
 
-Trains the compact network on 48 px at batch 64, augmentation and all, and compares the time of a
-step with faces from memory, from FER+ as 48 px PNG files, and from 224 px JPEG files made of
-them (decoded and shrunk to 48 px), with the time of a step that gets one batch again and again.
-The sources take turns, so that other work on the machine meets all alike. Then the readers run
+Trains the compact network on 48 px at batch 64 with augmentation, and compares the time of a step
+with faces from memory, from FER+ as 48 px PNG files, and from 224 px JPEG files made from them
+(decoded and shrunk to 48 px) with the time of a step that gets the same batch again and again.
+The sources take turns, so that other work on the machine affects all alike. Then the readers run
 alone, to show how fast a trainer they could feed.
 
     python benchmarks/starvation.py [--steps 8] [--rounds 12] [--workers 2] [--faces 4096]
 
-Prints Markdown: median milliseconds a step; the median over the rounds of the ratio to the
-repeated batch in the same round (must: <= 1.05); the processor time of reading a batch, and its
-share of that of a step with the repeated batch. Wall time says nothing while other work fills
-the machine; the share does, since it is what reading can cost at most where training itself
-fills every core (and nothing where one is free).
+Prints Markdown: median milliseconds per step; the median over the rounds of the ratio to the
+repeated batch in the same round (required: <= 1.05); the processor time of reading a batch, and its
+share of that of a step with the repeated batch. Wall time means nothing while other work fills the
+machine; the share does: it is the most that reading can cost when training itself fills every core
+(and reading costs nothing when a core is free).
 """
 
 import argparse
@@ -40,14 +40,14 @@ from builder_tools.networks import build_network
 
 SIZE_PX, JPEG_PX, BATCH = 48, 224, 64
 QUEUE = 2
-"""Batches read ahead: few, so that a short epoch does not live on what was read before it."""
+"""Batches read ahead: few, so that a short epoch does not live on batches read before it."""
 MUST = 1.05
 SKIPPED_STEPS = 2
 REPEATED = "one batch repeated"
 
 
 class Repeated(keras.utils.PyDataset):
-    """The same batch again and again: what training costs without any reading."""
+    """The same batch again and again: the cost of training without any reading."""
 
     def __init__(self, batch: tuple[np.ndarray, np.ndarray], steps: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Repeated(keras.utils.PyDataset):
 
 
 class FirstSteps(FaceBatches):
-    """Batches of an epoch that ends early."""
+    """Batches of an epoch that ends after `steps` batches."""
 
     steps = 0
 
@@ -70,7 +70,7 @@ class FirstSteps(FaceBatches):
 
 
 class StepTimer(keras.callbacks.Callback):
-    """Notes when each step ends: wall and processor time."""
+    """Records when each step ends: wall and processor time."""
 
     def on_epoch_begin(self, epoch, logs=None):
         self.ends_s = []
@@ -79,13 +79,13 @@ class StepTimer(keras.callbacks.Callback):
         self.ends_s.append((time.perf_counter(), time.process_time()))
 
     def step_s(self) -> np.ndarray:
-        """Return the mean wall and processor time of a step after the first ones."""
+        """Return the mean wall and processor seconds per step, without the first steps."""
         ends = np.array(self.ends_s[SKIPPED_STEPS:])
         return (ends[-1] - ends[0]) / (len(ends) - 1)
 
 
 def write_files(folder: Path, images: np.ndarray, suffix: str, size_px: int) -> ResizedImages:
-    """Write faces as files of a side and read them back as images of 48 px."""
+    """Write faces to files with a given side; return them as images read back at 48 px."""
     paths = [folder / f"{number}{suffix}" for number in range(len(images))]
     for path, image in zip(tqdm(paths, f"writing {suffix}", delay=2), images, strict=True):
         if image.shape[0] != size_px:
@@ -96,7 +96,7 @@ def write_files(folder: Path, images: np.ndarray, suffix: str, size_px: int) -> 
 
 
 def training_model() -> keras.Model:
-    """Build the compact network behind its augmentation, in the precision it is trained in."""
+    """Return the compact network with its augmentation, in the precision it is trained in."""
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("mixed_bfloat16")
     network = build_network("compact", len(NINE_EMOTIONS), None)
@@ -106,7 +106,7 @@ def training_model() -> keras.Model:
 
 
 def sources_of(folder: Path, count: int) -> tuple[dict[str, object], np.ndarray]:
-    """Return the faces by where they come from, and their targets."""
+    """Return the faces by source, and their targets."""
     faces = load_ferplus().split("train")
     images, targets = faces.images[:count], vote_distribution(faces.votes[:count])
     sources = {
@@ -118,7 +118,7 @@ def sources_of(folder: Path, count: int) -> tuple[dict[str, object], np.ndarray]
 
 
 def rounds_of(sources, targets, options: argparse.Namespace) -> Iterator[dict[str, np.ndarray]]:
-    """Yield wall and processor seconds of a step by source, round by round."""
+    """Yield the wall and processor seconds per step by source, round by round."""
     model, timer = training_model(), StepTimer()
     steps = options.steps + SKIPPED_STEPS
     batches: dict[str, keras.utils.PyDataset] = {}
@@ -147,7 +147,7 @@ def rounds_of(sources, targets, options: argparse.Namespace) -> Iterator[dict[st
 
 
 def reading_s(faces, targets, repeats: int = 24) -> float:
-    """Return the median processor seconds of reading a batch when nothing else is done."""
+    """Return the median processor seconds for reading a batch while nothing else is done."""
     batches = FaceBatches(faces, targets, batch_size=BATCH, shuffle_seed=1)
     times = []
     for index in range(min(repeats, len(batches))):
@@ -175,7 +175,7 @@ def report(rounds: list[dict[str, np.ndarray]], sources, targets) -> Iterator[st
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=8, help="timed steps a source and round")
     parser.add_argument("--rounds", type=int, default=12)

@@ -1,12 +1,12 @@
-"""Measures identities, smoothing, offsets and what they cost.
+"""Measure identities, smoothing, offsets and what they cost.
 
     python benchmarks/tracking.py [--media FOLDER] [--hours 1] [--only PART ...]
 
 Identities: made videos in which real faces cross, leave, return and blur (`tests/made_videos.py`;
-the astronaut's head in four variants, or heads from photos in MEDIA), found by the default detector
-or by a made-up poor one, against matching by overlap alone. People: how many are counted in the
-videos of MEDIA. Smoothing: of the same. Offsets: speech-like sound as rooms hear it, and unrelated
-sound. Memory: a stream of an hour, its faces made up, through tracker, smoother, summary and table.
+the astronaut's head in four variants, or heads from photos in FOLDER), found by the default
+detector or a simulated poor one, compared with matching by overlap alone. People: the number
+counted in videos in FOLDER. Smoothing: on such videos. Offsets: speech-like sound as in rooms, and
+unrelated sound. Memory: an hour of made-up faces through tracker, smoother, summary and table.
 """
 
 from __future__ import annotations
@@ -65,15 +65,15 @@ PEOPLE_BY_EYE = {
     "pyfeat_no_face.mp4": 0,
     "short_hamilton_clip.mp4": 9,
 }
-"""Faces to be seen for half a second or longer, in each shot anew."""
+"""Faces visible for half a second or longer, counted anew in each shot."""
 TIME_CONSTANTS_S = (0.0, 0.15, 0.3, 0.5, 1.0)
 
 
 class OverlapMatching:
-    """What is usually written: the largest overlap with a box seen before, greedily.
+    """The usual approach: greedy matching by the largest overlap with a box seen before.
 
     Args:
-        max_gap_s: How long boxes are remembered; 0 is the last frame only.
+        max_gap_s: How long boxes are remembered; 0 for the last frame only.
     """
 
     def __init__(self, max_gap_s: float = 0.0, least_iou: float = 0.3) -> None:
@@ -129,7 +129,7 @@ def main() -> None:
 
 
 def _heads(media: Path | None) -> tuple[list[np.ndarray], list]:
-    """Return four heads and where their faces are, by the default detector."""
+    """Return four heads and the places of their faces, from the default detector if of photos."""
     from skimage.data import astronaut
 
     if media is None:
@@ -183,7 +183,7 @@ def _print_scores(head: str, scene, truth, runs) -> None:
 
 
 def _people(folder: Path) -> None:
-    """Count people and tracks, against a count by eye."""
+    """Count people and tracks, and compare with counts by eye."""
     print("| film | tracks | people | short or weak | by eye |\n|---|---|---|---|---|")
     for name, by_eye in PEOPLE_BY_EYE.items():
         with Inference(inference_mode="video", show_state_mode="none") as inference:
@@ -227,7 +227,7 @@ def _emotion(face: Face, rng: np.random.Generator) -> FaceEmotion:
 
 
 def _video_rate(rounds: int = 5) -> None:
-    """720p with one face, with and without tracking, in turns."""
+    """Measure 720p video with one face, in turn without and with tracking."""
     from skimage.data import astronaut
 
     with tempfile.TemporaryDirectory() as folder:
@@ -250,7 +250,7 @@ def _video_rate(rounds: int = 5) -> None:
 
 
 def _rate(path: Path, more: dict) -> tuple[float, float]:
-    """Frames a second of time, and of processor time, which other work disturbs less."""
+    """Return frames per second of wall time, and of processor time, less affected by other work."""
     with Inference(show_state_mode="none", inference_mode="video", **more) as inference:
         start, used = time.perf_counter(), time.process_time()
         frames = inference.run(path).drain()
@@ -282,7 +282,7 @@ def _smoothed(results: Sequence[FrameResult], tau: float) -> list[FrameResult]:
 
 
 def _delay_s(raw: Sequence[FrameResult], smooth: Sequence[FrameResult]) -> float:
-    """The shift at which smoothed probabilities fit the raw ones best, all people together."""
+    """Return the shift at which smoothed probabilities best fit the raw ones, over all people."""
     before, after = _series(raw), _series(smooth)
     step_s = float(np.median(np.diff([result.time_s for result in raw])))
     errors = []
@@ -370,7 +370,7 @@ def _memory(hours: float, fps: float = 30.0, people: int = 3) -> None:
 
 
 def _made_frame(index, time_s, people, tracker, names, probabilities) -> FrameResult:
-    """People in a row who sway; each is away for 3 s of every minute, in turn."""
+    """Return a frame of people swaying in a row; each in turn is away for 3 s of every minute."""
     faces = []
     for person in range(people):
         if (time_s + 20 * person) % 60 < 3:

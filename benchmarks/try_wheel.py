@@ -1,11 +1,11 @@
-"""Try a wheel in an empty environment: installs it as a stranger would, and uses it.
+"""Try a wheel in an empty environment: install it as a new user would, and use it.
 
     python benchmarks/try_wheel.py dist
 
-The environment has nothing but the base install, in the versions of requirements.txt. Outside
-the repository, the command line must find its models, answer for a photograph, read and write a
-film, and name the pip command of what is missing. Also weighs the environment, and looks into the
-sdist.
+The environment has only the base install, in the versions of requirements.txt. Outside the
+repository, the command line must find its models, predict on a photograph, read and write a film,
+and name the pip command for what is missing. Also measures the size of the environment, and checks
+the contents of the wheel and the sdist.
 """
 
 import argparse
@@ -35,20 +35,20 @@ NEED_MORE = {
     "train": "study",
     "export last.keras --out mine": "study",
 }
-"""A command line -> the extra that it must ask for."""
+"""Command line -> the extra that it must ask for."""
 LEFT_OUT = ("tests/", "studies/", "benchmarks/", ".keras")
-"""No file of the wheel has such a name."""
+"""No file in the wheel may have any of these in its name."""
 
 
 def check(what: str, holds: bool) -> None:
-    """Print what was checked; end where it does not hold."""
+    """Print what was checked and whether it holds; exit if it does not."""
     print(f"{'ok' if holds else 'WRONG':<6}{what}", flush=True)
     if not holds:
         raise SystemExit(1)
 
 
 def look_into(dist: Path) -> Path:
-    """Check what the files hold; return the wheel."""
+    """Check the contents of the wheel and the sdist; return the path of the wheel."""
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -63,7 +63,7 @@ def look_into(dist: Path) -> Path:
 
 
 def use(folder: Path, wheel: Path) -> None:
-    """Install the wheel into an empty environment and use it there."""
+    """Install the wheel in an empty environment and use it there."""
     home = folder / "environment"
     venv.create(home, with_pip=True)
     before_mb = _size_mb(home)
@@ -75,7 +75,7 @@ def use(folder: Path, wheel: Path) -> None:
     package = next(home.glob("lib/*/site-packages/builder_tools"))
     photo, film = (package / "web" / "examples" / name for name in ("astronaut.jpg", "film.mp4"))
 
-    # Nothing of the caller's environment may lead to the clone's own package.
+    # Nothing in the caller's environment may lead to the package of the clone.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     if weights := asset_folder():
         clean["BUILDER_TOOLS_ASSETS"] = str(weights)
@@ -105,7 +105,7 @@ def use(folder: Path, wheel: Path) -> None:
 
 
 def main() -> None:
-    """Look into the files of a folder and use the wheel."""
+    """Check the files in a folder, and use the wheel."""
     parser = argparse.ArgumentParser(description="Try a wheel in an empty environment.")
     parser.add_argument("dist", type=Path, help="folder with one wheel and one sdist")
     wheel = look_into(parser.parse_args().dist.resolve())

@@ -1,10 +1,10 @@
-"""Kills `watch` at random moments, begins it again, and compares its visits with the truth.
+"""Kill `watch` at random moments, restart it, and compare its visits with the truth.
 
     python benchmarks/watch_kills.py [--kills 20] [--seed 0]
 
-Two made cameras (`live_streams.py`) whose visitors stay for 20 s; nobody is there for 14 s between
-them, longer than the gap (10 s) that a restart must fit into. No visit may be counted twice or be
-lost, and none may lose more than 5 s of its dwell a kill.
+Two simulated cameras (`live_streams.py`) have visitors who stay for 20 s, with nobody there for
+14 s in between, longer than the gap (10 s) into which a restart must fit. No visit may be counted
+twice or lost, and none may lose more than 5 s of its dwell time per kill.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ GAP_S = 10.0
 CAMERAS = 2
 PHASE_S = 7.0
 LATE_S = 5.0
-"""A visit that begins so shortly before the end may be too short to count."""
+"""A visit that begins less than this before the end may be too short to count."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class Kills:
     """What the kills did.
 
     Args:
-        kills: How many.
-        expected: Visits that were there to be seen.
+        kills: Number of kills.
+        expected: Visits that took place.
         counted: Visits in the totals.
         rows: Rows of visits.
-        shortest_s: Dwell of the shortest visit that was seen to its end, seconds; of 20.
-        most_met: Kills that fell into one visit, at most.
-        lost_s_a_kill: What a visit lost of its dwell for each kill that it met, at most, seconds.
+        shortest_s: Shortest dwell time of a visit seen to its end, seconds; of 20.
+        most_met: Largest number of kills during one visit.
+        lost_s_a_kill: Largest loss of dwell time of a visit per kill during it, seconds.
     """
 
     kills: int
@@ -59,7 +59,7 @@ class Kills:
 
 
 def site_text(streams: Streams, cameras: int, database: str, gap_s: float) -> str:
-    """Return the TOML of a site with made cameras, each of an exhibit of its own."""
+    """Return the TOML of a site with simulated cameras, each at its own exhibit."""
     text = f"database = '{database}'\ngap_s = {gap_s}\nminimum_dwell_s = 1.0\nminimum_group = 2\n"
     for number in range(cameras):
         text += f"[[camera]]\nname = 'c{number}'\nexhibit = 'room {number}'\n"
@@ -68,13 +68,13 @@ def site_text(streams: Streams, cameras: int, database: str, gap_s: float) -> st
 
 
 def start_watch(config: Path) -> subprocess.Popen:
-    """Begin the service."""
+    """Start the service; return its process."""
     command = [sys.executable, "-m", "builder_tools", "watch", str(config)]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL)
 
 
 def kill_at_random(kills: int, seed: int) -> Kills:
-    """Return what came of killing the service so often."""
+    """Kill the service a number of times; return what came of it."""
     random = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as folder:
         streams, config = Streams(PLAN, PHASE_S), Path(folder) / "site.toml"
@@ -104,7 +104,7 @@ def kill_at_random(kills: int, seed: int) -> Kills:
     for camera in range(CAMERAS):
         rows = zip(found["camera"], found["dwell"], strict=True)
         own = [dwell / 100 for name, dwell in rows if name == f"c{camera}"]
-        for number, dwell_s in enumerate(own[:-1]):  # the last is cut short by the end
+        for number, dwell_s in enumerate(own[:-1]):  # the end cuts the last one short
             begun_s = camera * PHASE_S + number * period_s
             met.append(sum(begun_s <= at_s <= begun_s + PLAN.there_s for at_s in killed_s))
             whole.append(dwell_s)

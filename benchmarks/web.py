@@ -1,13 +1,13 @@
 """Measure the web page: eight clients at once, memory, and the webcam in a real browser.
 
-The server runs in a process of its own (`builder-tools web`); clients and browser share the
-machine with it. Every answer is compared with what one client alone was given for the same
-photo, so a mixed-up answer is seen. Writes reports/web.md.
+The server runs in its own process (`builder-tools web`); clients and browser share the machine
+with it. Every answer is compared with the one that a single client was given for the same photo,
+so that mixed-up answers are noticed. Writes reports/web.md.
 
     python benchmarks/web.py [--seconds 60] [--clients 8] [--camera-seconds 20] [--note TEXT]
         [--report FILE | --report -]
 
-The webcam needs Chromium and Playwright and is left out without them.
+The webcam part needs Chromium and Playwright, and is left out without them.
 """
 
 import argparse
@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "reports" / "web.md"
 START_S = 180
 WARM_UP_SHARE = 0.25
-"""Memory is compared from here on."""
+"""Fraction of the run after which memory is compared."""
 FLAT_MB = 30
 LEAST_FPS = 15.0
 MEMORY_EVERY_S = 1.0
@@ -49,11 +49,11 @@ class Load:
     """What the clients saw.
 
     Args:
-        latencies_s: Of every answer.
-        mixed: Answers that were another photo's.
-        failed: Requests without an answer.
-        memory_mb: Resident memory of the server, with the seconds since the start.
-        seconds: How long it went.
+        latencies_s: Latency of every request, including failed ones.
+        mixed: Number of answers that belong to another photo.
+        failed: Number of requests without an answer.
+        memory_mb: Pairs of seconds since the start and the server's resident memory.
+        seconds: Duration.
     """
 
     latencies_s: list[float] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Load:
 
     @property
     def growth_mb(self) -> float:
-        """Median memory of the last quarter less that of the second one."""
+        """Median memory in the last quarter minus that in the second, MB."""
         start = [mb for s, mb in self.memory_mb if WARM_UP_SHARE <= s / self.seconds < 0.5]
         end = [mb for s, mb in self.memory_mb if s / self.seconds >= 0.75]
         return statistics.median(end) - statistics.median(start)
@@ -76,7 +76,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Camera:
-    """What the browser showed: medians over the time it was watched."""
+    """What the browser showed: medians over the time watched."""
 
     fps: float
     latency_ms: float | None
@@ -93,7 +93,7 @@ def photos() -> list[bytes]:
 
 
 def free_port() -> int:
-    """Return a port nobody listens at."""
+    """Return a port on which nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return taken.getsockname()[1]
@@ -101,7 +101,7 @@ def free_port() -> int:
 
 @contextmanager
 def serving(command: list[str], port: int, path: str) -> Iterator[tuple[str, int]]:
-    """Run a server; return its address and process id once it answers."""
+    """Run a server; yield its address and process id once it answers."""
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT)
     address = f"http://127.0.0.1:{port}"
     try:
@@ -130,7 +130,7 @@ def resident_mb(pid: int) -> float:
 
 
 def measure_load(address: str, pid: int, clients: int, seconds: float) -> Load:
-    """Let clients ask without a pause, each its own photos, and watch the memory."""
+    """Let clients send photos without a pause, each from another one on, and watch the memory."""
     images = photos()
     url = f"{address}/api/photo"
     expected = [httpx.post(url, content=data, timeout=60).json()["faces"] for data in images]
@@ -156,7 +156,7 @@ def measure_load(address: str, pid: int, clients: int, seconds: float) -> Load:
 
 
 def _ask_once(http: httpx.Client, url: str, data: bytes, name: str):
-    """Return the latency and the answer, or None where there was none."""
+    """Return the latency and the answer, or None if there was none."""
     sent_s = time.perf_counter()
     try:
         answer = http.post(url, content=data, params={"name": name})
@@ -174,7 +174,7 @@ def _count(load: Load, seen: tuple, expected: tuple) -> None:
 
 
 def write_camera(path: Path) -> Path:
-    """Write what the fake camera shows: 640x480, 30 frames of a face that moves."""
+    """Write what the fake camera shows: 30 frames of a moving face, 640x480."""
     with path.open("wb") as file:
         for index in range(30):
             image = np.full((480, 640, 3), 90, np.uint8)
@@ -186,7 +186,7 @@ def write_camera(path: Path) -> Path:
 
 @contextmanager
 def browsing(folder: Path) -> Iterator:
-    """Lend a page of headless Chromium with a fake camera."""
+    """Yield a page in headless Chromium with a fake camera."""
     from playwright.sync_api import sync_playwright
 
     fake = [
@@ -204,7 +204,7 @@ def browsing(folder: Path) -> Iterator:
 
 
 def measure_camera(page, address: str, seconds: float) -> Camera:
-    """Watch our webcam page and read the figures it shows."""
+    """Watch our webcam page, and return the figures it shows."""
     page.goto(f"{address}/en/#camera")
     page.click("#start")
     page.wait_for_selector("#overlay[data-faces=happy]", state="attached")
@@ -218,7 +218,7 @@ def measure_camera(page, address: str, seconds: float) -> Camera:
 
 
 def load_table(load: Load, clients: int) -> str:
-    """Return the load run as Markdown."""
+    """Return the results of the load run as Markdown."""
     memory = [mb for _, mb in load.memory_mb]
     rows = [
         ("answers", f"{len(load.latencies_s):,}", ""),
@@ -238,7 +238,7 @@ def load_table(load: Load, clients: int) -> str:
 
 
 def camera_table(ours: Camera) -> str:
-    """Return the webcam as Markdown."""
+    """Return the results of the webcam as Markdown."""
     required = f"{LEAST_FPS:.0f} fps: {_verdict(ours.fps >= LEAST_FPS)}"
     return (
         "| webcam 640x480, one user | frames a second | latency | of it the model | required |\n"
@@ -263,7 +263,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def measure_cameras(seconds: float) -> str:
-    """Return the webcam's table, or why there is none."""
+    """Return the webcam's table, or a line that says why there is none."""
     try:
         import playwright  # noqa: F401
     except ImportError:
@@ -278,7 +278,7 @@ def measure_cameras(seconds: float) -> str:
 
 
 def main() -> int:
-    """Measure and write the report; return 1 if an answer was mixed or failed."""
+    """Measure, and write the report; return 1 if an answer was mixed up or a request failed."""
     arguments = _arguments()
     port = free_port()
     machine = describe_machine(("fastapi", "onnxruntime"))

@@ -27,8 +27,8 @@ SEEDS = (0, 1, 2)
 EPOCHS = 4
 SIZE = 32
 EPOCH_FACES = 28_544
-"""Faces an epoch: as many as FER+ has for training, in whole batches of 64. The same for every
-variant, however many faces balancing made, so that all take the same steps."""
+"""Faces per epoch: as many as FER+ has for training, in whole batches of 64. The same for every
+variant, however many faces balancing added, so that all take the same number of steps."""
 
 VARIANTS: tuple[tuple[str, str, dict, dict], ...] = (
     ("baseline", "baseline", {}, {}),
@@ -48,8 +48,8 @@ VARIANTS: tuple[tuple[str, str, dict, dict], ...] = (
     ("input_size", "48", {"stages": (Stage(48, EPOCHS),)}, {}),
     ("input_size", "64", {"stages": (Stage(64, EPOCHS),)}, {}),
 )
-"""Group, variant, what differs in the configuration, what differs in the trial. SGD's decay is
-relative to its higher rate: the same 1e-4 a step."""
+"""Group, variant, changes to the configuration, changes to the trial. SGD's decay is relative to
+its higher learning rate: the same 1e-4 per step."""
 
 BASELINE = "baseline"
 FIGURES = ("accuracy", "macro_f1", "mean_recall")
@@ -57,7 +57,7 @@ RECALLS = tuple(f"recall_{name}" for name in FERPLUS_EIGHT)
 
 
 def ablation_trials(seeds: Sequence[int] = SEEDS) -> Iterator[Trial]:
-    """Yield the ablations: the first seed of everything comes before the second of anything."""
+    """Yield the ablations: every variant with the first seed, then with the second, and so on."""
     for seed in seeds:
         stages = (Stage(SIZE, EPOCHS),)
         base = TrainingConfig(stages=stages, epoch_faces=EPOCH_FACES, seed=seed)
@@ -70,20 +70,20 @@ def summarise(
     answers: Mapping[str, Mapping[str, np.ndarray]],
     labels: Mapping[str, np.ndarray],
 ) -> pd.DataFrame:
-    """Return a row a variant: its figures on valid, and its gains on the baseline.
+    """Return one row per variant: its figures on valid and its gains over the baseline.
 
-    A gain is that of a seed on the baseline of the same seed, averaged over seeds. How far other
-    faces would move it is measured on the answers face by face: on valid, or on test for runs
-    whose answers were kept there alone (the value is that on valid all the same).
+    A gain compares runs of the same seed and is averaged over seeds. How much it would vary with
+    other faces is estimated from the answers face by face: on valid, or on test for runs whose
+    answers were kept only there (the value itself is always that on valid).
 
     Args:
         trials: Rows of the log: `trial`, `group`, `variant`, `seed`, `valid_eight_<figure>`.
-        answers: Split -> trial -> labels of its faces, into `FERPLUS_EIGHT`.
+        answers: Split -> trial -> predicted labels of the faces, as indices into `FERPLUS_EIGHT`.
         labels: Split -> `(n,)` true labels of the same faces, -1 = left out.
 
     Returns:
         Columns `group`, `variant`, `seeds`; accuracy, macro_f1, mean_recall and
-        `recall_<emotion>`; `<figure>_gain` of the first three with `_low`, `_high` and `_sd`.
+        `recall_<emotion>`; `<figure>_gain` for the first three with `_low`, `_high` and `_sd`.
 
     Raises:
         ValueError: If a baseline or answers are missing.
@@ -111,7 +111,7 @@ def summarise(
 
 
 def read_summary(reports: Path, source: Path | None = None) -> pd.DataFrame:
-    """Return `summarise` of what stands in a folder of reports."""
+    """Return `summarise` of the log and answers in a folder of reports."""
     log, faces = pd.read_csv(reports / LOG), load_ferplus(source)
     splits = ("valid", "test")
     labels = {split: majority_eight_labels(faces.split(split).votes) for split in splits}
@@ -120,7 +120,7 @@ def read_summary(reports: Path, source: Path | None = None) -> pd.DataFrame:
 
 
 def write_report(reports: Path, source: Path | None = None) -> list[Path]:
-    """Write `ablations.md`, `ablations.csv` and the figures, of the log alone."""
+    """Write `ablations.md`, `ablations.csv` and the figures, from the log alone."""
     log = pd.read_csv(reports / LOG)
     rows, summary = log[log["study"] == STUDY], read_summary(reports, source)
     answered = set(read_answers(reports, "valid"))

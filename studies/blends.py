@@ -1,8 +1,8 @@
-"""Faces made of others, for teachers to answer about: warped ones, and blends of two.
+"""Faces made from others for teachers to label: warped ones, and blends of two.
 
-Teachers know the faces they were trained on by heart, so what they say of those teaches little
-beyond the labels. A face warped strongly, or blended with another, is new to them (Beyer et al.,
-2022, arXiv:2106.05237).
+Teachers know the faces they were trained on by heart, so what they predict for those teaches
+little beyond the labels. A face that is strongly warped, or blended with another, is new to them
+(Beyer et al., 2022, arXiv:2106.05237).
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from builder_tools.media import replacing
 from studies.command import command
 
 SIZE = 48
-"""Side of what is written, px."""
+"""Side of the faces written, px."""
 BLENDED = 0.5
-"""Share of the faces that hold another one, too."""
+"""Share of the faces that are blended with another one."""
 LEAST, MOST = 0.1, 0.4
-"""How much of that other one, drawn evenly between."""
+"""Bounds of the other face's weight in a blend, drawn uniformly between them."""
 BATCH = 500
-"""Faces that are warped at once."""
+"""Faces that are warped at a time."""
 
 
 def blends(faces: np.ndarray, count: int, seed: int):
-    """Yield new faces made of others: half of them warped, half warped and blended in pairs.
+    """Yield new faces made from others: half of them warped, half warped and blended in pairs.
 
     Args:
         faces: `(n, 48, 48)` grey uint8.
         count: How many to make.
-        seed: Decides which, and how.
+        seed: Seed for the choice of faces and how they are changed.
 
     Yields:
         `(48, 48)` uint8.
@@ -74,7 +74,7 @@ def _write(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code."""
+    """Run the command; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m studies.blends",
         description="Make unlabelled faces from others, for `builder-tools train --unlabelled`: "

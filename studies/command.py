@@ -1,4 +1,4 @@
-"""What every study's command shares: options, endings, and sentences in place of tracebacks."""
+"""What the studies' commands share: options, exit codes, and messages instead of tracebacks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ WRONG_USAGE = 2
 def study_parser(
     module: str, about: str, examples: Sequence[str], seeds: Sequence[int] | None = (0,)
 ) -> argparse.ArgumentParser:
-    """Return a parser with the options that all studies have.
+    """Return a parser with the options that all studies share.
 
     Args:
-        module: Its name below `studies`; runs are kept in `runs/<module>`.
-        about: What it measures; the first thing its help says.
-        examples: Options of commands that work.
-        seeds: Unless others are asked for; None where nothing is repeated.
+        module: Name of the study's module in `studies`; runs are kept in `runs/<module>`.
+        about: What the study measures; shown first in its help.
+        examples: Options of example commands.
+        seeds: Default seeds; None if nothing is repeated.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m studies.{module}",
@@ -50,7 +50,7 @@ def command(
     act: Callable[[argparse.Namespace], int | None],
     arguments: Sequence[str] | None = None,
 ) -> int:
-    """Parse, act, and return the exit code: 0 done, 1 some rows are missing, 2 wrong usage."""
+    """Parse, act, and return the exit code: 0 done, 1 rows missing, 2 wrong usage or an error."""
     options = parser.parse_args(arguments)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:

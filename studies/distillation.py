@@ -1,7 +1,7 @@
-"""A network learns from random weights to see faces as one does that tells people apart.
+"""Distillation of a face network, one that tells people apart, into a network with random weights.
 
-Both see the same augmented face; the student's pooled features, projected, are to point where the
-teacher's embedding does, from the mean of all faces: `1 - cosine`. No label takes part.
+Both see the same augmented face. The student's pooled features, projected, learn the direction of
+the teacher's embedding from the mean embedding; the loss is `1 - cosine`. No labels are used.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from builder_tools.training.optimizers import SCHEDULES, build_optimizer
 
 TEACHER = "face_mobilenet"
 TEACHER_SIZE = 96
-"""Side at which the teacher sees faces, enlarged from the student's, px."""
+"""Side of the teacher's faces, enlarged from the student's, px."""
 CENTRING_FACES = 2_048
-"""Faces whose mean embedding is where directions are seen from."""
+"""Number of faces whose mean embedding is the origin of all directions."""
 READERS = 4
-"""Threads that make batches ahead of training."""
+"""Threads that prepare batches ahead of training."""
 
 
 @keras.saving.register_keras_serializable("builder_tools_studies")
 class DirectionLoss(keras.losses.Loss):
-    """1 - cosine between the halves of each row: what the student gives, and what the teacher."""
+    """1 - cosine between the halves of each row: the student's output and the teacher's."""
 
     def __init__(self, name="loss", **kwargs):
         super().__init__(name=name, **kwargs)
@@ -51,12 +51,12 @@ def cosines(one, other):
 
 
 def face_teacher(stored_px: int, faces: np.ndarray, *, size: int = TEACHER_SIZE) -> keras.Model:
-    """Return the frozen teacher: from faces to its embedding minus that of the mean face.
+    """Return the frozen teacher: from faces to its embedding minus the mean embedding.
 
     Args:
-        stored_px: Side of the faces it is given.
-        faces: `(n, stored_px, stored_px, 3)` uint8 that the mean is taken of.
-        size: Side at which it looks at them, px.
+        stored_px: Side of the faces it is given, px.
+        faces: `(n, stored_px, stored_px, 3)` uint8 that the mean is taken over.
+        size: Side to which it enlarges them, px.
     """
     inputs = keras.Input((stored_px, stored_px, 3))
     backbone = NETWORKS[TEACHER].backbone(size, PRETRAINED)
@@ -80,23 +80,23 @@ def distil(
     minutes: float | None = None,
     make_teacher: Callable[[int, np.ndarray], keras.Model] = face_teacher,
 ) -> tuple[keras.Model, pd.DataFrame, dict]:
-    """Teach a network's backbone, or go on with the run in a folder.
+    """Train a network's backbone by distillation, or resume the run in a folder.
 
     Args:
-        config: Network, one stage, rate, augmentation: as of any training; what is of labels
-            in it means nothing here.
-        faces: `(n, H, H, 3)` uint8.
-        valid: Faces that the two are compared on after each epoch.
-        folder: Where the run lives.
-        minutes: Begin no epoch after so long.
-        make_teacher: Called as `make_teacher(H, faces)`; gives `(n, d)`.
+        config: Network, one stage, learning rate, augmentation, as for any training; options
+            about labels have no effect here.
+        faces: Training faces, `(n, H, H, 3)` uint8.
+        valid: Faces on which student and teacher are compared after each epoch.
+        folder: Folder of the run.
+        minutes: Start no epoch after this many minutes.
+        make_teacher: Called as `make_teacher(H, faces)`; its model maps faces to `(n, d)`.
 
     Returns:
-        The student's backbone; a row an epoch, `val_loss` = 1 - mean cosine on `valid`; what the
-        run was begun with.
+        The student's backbone; one row per epoch, `val_loss` = 1 - mean cosine on `valid`; the
+        record the run was started with.
 
     Raises:
-        ValueError: If the folder holds a run of another configuration or other faces.
+        ValueError: If the folder holds a run of another configuration or on other faces.
     """
     run_folder = RunFolder(folder)
     begun = run_folder.begin(config)
@@ -114,10 +114,10 @@ def distil(
 
 
 def write_backbone(backbone: keras.Model, network: str, file: Path) -> None:
-    """Write a backbone alone in half precision, atomically; `--weights FILE` takes it.
+    """Write only a backbone, in half precision, atomically; `--weights FILE` reads it.
 
     Raises:
-        ValueError: If a weight is beyond half precision.
+        ValueError: If a weight is out of the range of half precision.
     """
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float16")
@@ -137,7 +137,7 @@ def write_backbone(backbone: keras.Model, network: str, file: Path) -> None:
 
 
 def _student(backbone: keras.Model, width: int) -> keras.Model:
-    """Return backbone, pooling, and a projection to the width of the teacher's embedding."""
+    """Return the backbone with pooling and a projection to the width of the teacher's embedding."""
     inputs = keras.Input(backbone.input_shape[1:])
     features = backbone(inputs)
     pooled = layers.GlobalAveragePooling2D(dtype="float32")(features)
@@ -188,7 +188,7 @@ def _fit(network, teacher, config: TrainingConfig, faces, valid, folder: RunFold
 
 
 class _Comparison(keras.callbacks.Callback):
-    """After each epoch: 1 - the mean cosine on faces as they are."""
+    """After each epoch, logs 1 - mean cosine on unaugmented faces."""
 
     def __init__(self, batches: FaceBatches) -> None:
         super().__init__()
@@ -200,7 +200,7 @@ class _Comparison(keras.callbacks.Callback):
 
 
 class _Deadline(keras.callbacks.Callback):
-    """Ends training between two epochs when its minutes are over."""
+    """Ends training after the epoch in which its minutes run out."""
 
     def __init__(self, minutes: float | None) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """Figures of the studies: networks against their cost, gains, learning curves, choices.
 
-Each takes `ax=None` (a new figure then) and returns the axes.
+Each function takes `ax` (None for a new figure) and returns the axes.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
 
 LINE_STYLES = ("-", "--", ":", "-.")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A500")
-"""Okabe-Ito, the yellow darkened to be seen on white."""
+"""The Okabe-Ito palette, with the yellow darkened to be visible on white."""
 
 MARKERS = "os^vDPX*"
 NAME_PLACES = [(x, y) for y in (3, -9, 12, -18, 21, -27, 30, -36) for x in (5, -5)]
-"""Where a name may stand beside its point, in points, the best place first."""
+"""Possible offsets of a name from its point, in points, the best first."""
 NEAR_NAME = 10
-"""A name that stands higher or lower than so many points is joined to its point by a line."""
+"""A name offset vertically by more than this many points is joined to its point by a line."""
 
 
 def plot_screening(
@@ -32,10 +32,10 @@ def plot_screening(
     score: str = "valid_eight_accuracy",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw each network's score against its cost (log scale), named.
+    """Draw each network's score against its cost (log scale), labelled with its name.
 
     Args:
-        table: One row a network: `network`, `cost` and `score` columns.
+        table: One row per network: `network`, `cost` and `score` columns.
         cost: Column of the horizontal axis.
         score: Column of the vertical axis.
         ax: Where to draw.
@@ -50,7 +50,7 @@ def plot_screening(
 
 
 def _name_points(ax: Axes, names: Sequence[str], points: np.ndarray) -> None:
-    """Write each name beside its point, at the first place where it covers no other."""
+    """Write each name beside its point, at the first offset where it covers nothing else."""
     ax.margins(x=0.12, y=0.06)
     taken = [Bbox.from_extents(*(at - 4), *(at + 4)) for at in ax.transData.transform(points)]
     offset = {"textcoords": "offset points", "fontsize": 7.5}
@@ -71,12 +71,14 @@ def _name_points(ax: Axes, names: Sequence[str], points: np.ndarray) -> None:
 
 
 def plot_gains(summary: pd.DataFrame, figure: str = "accuracy", ax: Axes | None = None) -> Axes:
-    """Draw each variant's gain on the baseline with its interval, in points.
+    """Draw each variant's gain over the baseline with its interval, in percentage points.
+
+    Intervals above 0 are blue, those below 0 orange, and those that include 0 grey.
 
     Args:
-        summary: Of `ablations.summarise`.
-        figure: accuracy, macro_f1, mean_recall or recall_<emotion>.
-        ax: Where to draw. Blue: the interval leaves 0 out; grey: it does not.
+        summary: Output of `ablations.summarise`.
+        figure: accuracy, macro_f1 or mean_recall.
+        ax: Where to draw.
     """
     ax = axes_or_new(ax, (6.5, 0.35 * len(summary) + 1))
     others = summary[summary["group"] != "baseline"].iloc[::-1]
@@ -92,10 +94,10 @@ def plot_gains(summary: pd.DataFrame, figure: str = "accuracy", ax: Axes | None 
 
 
 def plot_recalls(summary: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw recall by emotion (columns) and variant (rows), in percent.
+    """Draw recall by emotion (columns) and variant (rows), in per cent.
 
     Args:
-        summary: Of `ablations.summarise`.
+        summary: Output of `ablations.summarise`.
         ax: Where to draw.
     """
     ends = ("_gain", "_low", "_high")
@@ -117,8 +119,8 @@ def plot_grid(
     """Draw a score by features (rows) and model (columns), in per cent.
 
     Args:
-        table: One row a combination: `features`, `model` and the score, 0...1.
-        score: Column.
+        table: One row per combination: `features`, `model` and the score, 0...1.
+        score: Column of the score.
         ax: Where to draw. Combinations that were not run stay empty.
     """
     grid = 100 * table.pivot_table(index="features", columns="model", values=score, sort=False)
@@ -140,12 +142,12 @@ def plot_grid(
 def plot_learning_curves(
     table: pd.DataFrame, score: str = "valid_eight_accuracy", ax: Axes | None = None
 ) -> Axes:
-    """Draw a score against the number of training faces, a line a combination.
+    """Draw a score against the number of training faces (log scale), one line per combination.
 
     Args:
-        table: One row a trial: `features`, `model`, `train_faces` and the score, 0...1.
-        score: Column.
-        ax: Where to draw. Faces are on a logarithmic scale; dashed: a network from pixels.
+        table: One row per trial: `features`, `model`, `train_faces` and the score, 0...1.
+        score: Column of the score.
+        ax: Where to draw. Networks trained on pixels are dashed.
     """
     ax = axes_or_new(ax, (7.5, 5))
     groups = table.groupby(["features", "model"], sort=False)
@@ -172,12 +174,12 @@ def plot_hybrid_gains(
     prefix: str = "eight",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw each model's gain on the deep one with its paired 95 % interval, in points.
+    """Draw each model's gain over the deep one with its paired 95 % interval, in percentage points.
 
     Args:
-        table: One row a model: `key` and `<prefix>_<figure>_gain[_low|_high]`.
-        figures: At most two: which figures.
-        prefix: Of the protocol's columns.
+        table: One row per model: `key` and `<prefix>_<figure>_gain[_low|_high]`.
+        figures: Names of at most two figures.
+        prefix: Prefix of the protocol's columns.
         ax: Where to draw.
     """
     ax = axes_or_new(ax, (7, 0.45 * len(table) + 1.2))
@@ -197,10 +199,10 @@ def plot_hybrid_gains(
 
 
 def plot_choice(scan: pd.DataFrame, figure: str, ax: Axes | None = None) -> Axes:
-    """Draw a figure of `scan_manifolds` over the neighbours, a line a landmark number.
+    """Draw a figure of `scan_manifolds` over neighbours, one line per number of landmarks.
 
     Args:
-        scan: The scan.
+        scan: Output of `scan_manifolds`.
         figure: Its column: `residual_variance`, `trustworthiness`, `continuity` or `seconds`.
         ax: Where to draw.
 
@@ -226,7 +228,7 @@ def plot_pull(scans: dict[str, pd.DataFrame], ax: Axes | None = None) -> Axes:
     """Draw the mean CCC over the strength of the shift towards the class.
 
     Args:
-        scans: Name of a labeller -> its `scan_pull`.
+        scans: Name of a labeller -> its output of `scan_pull`.
         ax: Where to draw.
     """
     ax = axes_or_new(ax, (5, 3.5))

@@ -1,9 +1,9 @@
-"""How sure a figure is: 95 % intervals over faces, and over seeds where there are several.
+"""Uncertainty of figures: 95 % intervals over faces, and over seeds where there are several.
 
-The bootstrap of `builder_tools` says what other faces would change. Of one seed no more can be
-said, so a gain of one seed is called that, and nothing is claimed from it. Of several seeds the
-spread counts, too: the interval of their mean is Student's, widened by that of the faces, which
-all seeds share:
+The bootstrap of `builder_tools` shows how much other faces would change a figure. With one seed
+nothing more is known, so a gain of one seed is marked as such and no claim is made from it. With
+several seeds their spread counts as well: the interval of the mean is Student's, widened by that
+over faces, which all seeds share:
 
     half width = sqrt(mean(half width over faces ** 2) + (t * standard deviation) ** 2 / seeds)
 """
@@ -20,14 +20,14 @@ from builder_tools.evaluation import Figure
 LEVEL = 0.95
 ONE_SEED = "one seed"
 SHARES = ("accuracy", "macro_f1", "mean_recall")
-"""Between 0 and 1: Student's interval of two seeds may leave that, what is true does not."""
+"""Figures clipped to between 0 and 1, which Student's interval for two seeds may exceed."""
 
 
 def over_seeds(figures: Sequence[Figure]) -> Figure:
     """Return the mean of a figure over seeds, with its interval over seeds and faces.
 
     Args:
-        figures: One a seed, each with its interval over the same faces.
+        figures: One per seed, each with its interval over the same faces.
     """
     if len(figures) == 1:
         return figures[0]
@@ -43,20 +43,21 @@ def over_seeds(figures: Sequence[Figure]) -> Figure:
 
 
 def recentred(figure: Figure, value: float) -> Figure:
-    """Return a figure of another value with the interval's width kept."""
+    """Return a figure moved to another value, keeping the width of its interval."""
     return Figure(value, value + figure.low - figure.value, value + figure.high - figure.value)
 
 
 def by_variant(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Return one row for those that differ in their seed alone.
+    """Return one row for each set of rows that differ only in their seed.
 
     Args:
-        rows: One a seed; `<name>_low` and `<name>_high` beside a figure are its interval.
-        by: The columns that tell variants apart.
+        rows: One per variant and seed; `<name>_low` and `<name>_high` are a figure's interval.
+        by: Columns that tell variants apart.
 
     Returns:
-        Means over seeds, intervals over seeds and faces, `seeds`, and `<name>_sd` of the figures
-        with intervals: between seeds, NaN where there is one. Text is that of the first seed.
+        Means over seeds, intervals over seeds and faces, the number of `seeds`, and, for figures
+        with intervals, the standard deviation over seeds `<name>_sd` (NaN for one seed). Text is
+        that of the first seed.
     """
     figures = [name for name in rows if {f"{name}_low", f"{name}_high"} <= set(rows)]
     found = []
@@ -76,7 +77,7 @@ def by_variant(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def gain_columns(gains: Mapping[str, Figure]) -> dict[str, float]:
-    """Return gains as columns of a row: `<figure>_gain`, `<figure>_gain_low`, `..._high`."""
+    """Return gains as columns of a row: `<figure>_gain`, also with `_low` and `_high`."""
     return {
         f"{name}_gain{end}": value
         for name, gain in gains.items()
@@ -85,7 +86,7 @@ def gain_columns(gains: Mapping[str, Figure]) -> dict[str, float]:
 
 
 def verdict(low: float, high: float, seeds: int, than: str) -> str:
-    """Return in words what an interval of a gain allows to say."""
+    """Return in words what the interval of a gain allows one to claim."""
     if seeds == 1:
         return f"{ONE_SEED}, interval over faces alone: no claim"
     if low > 0:

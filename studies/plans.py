@@ -1,7 +1,7 @@
-"""Run a plan of trials: each in a process of its own, several beside each other, rows to the log.
+"""Run a plan of trials: each in its own process, several in parallel, with rows added to the log.
 
-A process a trial gives its memory back at the end and can be told how many threads to use: on a
-small machine two runs on one thread each do more than one run on two.
+A process per trial frees its memory at the end and can be told how many threads to use: on a small
+machine, two runs on one thread each do more than one run on two.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from studies.trials import ANSWERS, Trial, finished_row, need_weights, run_trial
 
 LOG = "experiments.csv"
 ANSWERS_FILE = "experiments_{split}_labels.npz"
-"""Beside the log: the label that each trial gives each face of a split, so that trials can be
-compared face by face. Trials answer on valid; those before November 26 were kept on test only."""
+"""File beside the log with the label each trial predicts for each face of a split, to compare
+trials face by face. It is that of valid; trials before November 26 kept only their labels on test.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ class Plan:
     """A study whose rows are trials.
 
     Args:
-        study: Its name, module and folder of runs.
-        about: What it asks; the first thing its help says.
-        examples: Options of commands that work.
-        seeds: Unless others are asked for.
-        trials: From seeds to trials, in the order in which they are run.
-        write: From the folder of reports and the source of FER+ to the pages that were written.
-        parts: What the parts of a variant, joined by `-`, are: each is an option to choose by.
+        study: Name of the study, its module and its folder of runs.
+        about: What the study asks; shown first in its help.
+        examples: Options of example commands.
+        seeds: Default seeds.
+        trials: Function from seeds to trials, in the order in which they are run.
+        write: Function from the folder of reports and the source of FER+ to the files written.
+        parts: Names of the parts of a variant, joined by `-`: each becomes an option to select by.
     """
 
     study: str
@@ -72,7 +73,7 @@ def plan_command(plan: Plan, arguments: Sequence[str] | None = None) -> int:
 
 
 def add_finished_option(parser: argparse.ArgumentParser) -> None:
-    """Add --finished."""
+    """Add the option --finished."""
     parser.add_argument(
         "--finished",
         action="store_true",
@@ -84,7 +85,7 @@ def chosen_trials(plan: Plan, options: argparse.Namespace) -> list[Trial]:
     """Return the trials that the options ask for.
 
     Raises:
-        ValueError: If an option names what no trial has.
+        ValueError: If an option names a value that no trial has.
     """
     wanted = {-1: options.groups} | {
         place: getattr(options, part) for place, part in enumerate(plan.parts)
@@ -103,12 +104,12 @@ def chosen_trials(plan: Plan, options: argparse.Namespace) -> list[Trial]:
 
 
 def _part(trial: Trial, place: int) -> str:
-    """Return the group of a trial (-1), or a part of its variant."""
+    """Return the group of a trial (for -1) or a part of its variant."""
     return trial.group if place < 0 else trial.variant.split("-")[place]
 
 
 def find_trial(trials: Iterable[Trial], key: str) -> Trial:
-    """Return the trial of a key.
+    """Return the trial with a key.
 
     Raises:
         ValueError: If there is none.
@@ -125,13 +126,13 @@ def trial_jobs(trials: Iterable[Trial], make: Callable[[Trial], dict]) -> list[J
 
 
 def run_apart(trial: Trial, runs: Path, *, source: Path | None, at_once: int) -> dict:
-    """Run a trial in a process of its own, with its share of the cores; return its row.
+    """Run a trial in its own process, with its share of the cores; return its row.
 
-    A trial that was run before is only read.
+    A trial that has already been run is only read.
 
     Raises:
-        FileNotFoundError: If the weights that it starts from are not there.
-        RuntimeError: If the process fails; says its last line, and where the others are.
+        FileNotFoundError: If the weights it starts from are missing.
+        RuntimeError: If the process fails; gives its last line and the path of its log.
     """
     row = finished_row(trial, runs)
     if row is not None:
@@ -154,7 +155,7 @@ def run_apart(trial: Trial, runs: Path, *, source: Path | None, at_once: int) ->
 
 
 def run_here(trial: Trial, runs: Path, *, source: Path | None) -> dict:
-    """Run a trial in this process, without checkpoints on its way; return its row."""
+    """Run a trial in this process, without a checkpoint each epoch; return its row."""
     import keras
 
     keras.backend.clear_session()
@@ -162,7 +163,7 @@ def run_here(trial: Trial, runs: Path, *, source: Path | None) -> dict:
 
 
 def read_answers(reports: Path, split: str) -> dict[str, np.ndarray]:
-    """Return trial -> labels of the faces of a split, into `FERPLUS_EIGHT`; none where none are."""
+    """Return trial -> predicted labels of a split, into `FERPLUS_EIGHT`; empty without a file."""
     path = reports / ANSWERS_FILE.format(split=split)
     if not path.is_file():
         return {}
@@ -171,7 +172,7 @@ def read_answers(reports: Path, split: str) -> dict[str, np.ndarray]:
 
 
 def keep_answers(trials: Iterable[Trial], runs: Path, reports: Path) -> None:
-    """Keep what finished trials say of the faces of valid, atomically, beside the log."""
+    """Save the labels that finished trials predict on valid, atomically, beside the log."""
     found = {
         trial.key: restrict(np.load(file), NINE_EMOTIONS, FERPLUS_EIGHT).argmax(axis=1)
         for trial in trials

@@ -1,8 +1,8 @@
-"""VGG16 and ResNet50 that know faces: `python -m studies.pretraining`.
+"""VGG16 and ResNet50 pretrained on faces: `python -m studies.pretraining`.
 
-Their published weights are not everywhere to be had. Here random ones learn to see faces as
-`face_mobilenet` does (see `studies.distillation`), which was trained to tell people apart; a
-linear probe says what that is worth for emotions.
+Their published weights are not available everywhere. Here they learn from random weights to see
+faces as `face_mobilenet` does (see `studies.distillation`), which was trained to tell people apart;
+a linear probe shows what that is worth for emotions.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from studies.table import say_missing
 
 STUDY = "pretraining"
 RATES = {"vgg16": 2e-4, "resnet50": 1e-3}
-"""Network -> peak of its rate. VGG16 has no batch normalisation and wants a lower one."""
+"""Network -> its peak learning rate. VGG16 has no batch normalisation and needs a lower one."""
 SIZE = 48
 EPOCHS = 20
 BATCH = 256
@@ -46,16 +46,16 @@ TEACHER_SIZES = (48, 96)
 
 
 def distilled_weights(network: str) -> str:
-    """Return where a network's distilled backbone is, from the folder of the clone."""
+    """Return the path of a network's distilled backbone, relative to the folder of the clone."""
     return (FOLDER / f"{network}.keras").as_posix()
 
 
 def pretraining_config(network: str, **options: Any) -> TrainingConfig:
-    """Return how a network is taught.
+    """Return the training configuration of a network.
 
     Args:
         network: Name in `RATES`.
-        **options: Fields of `TrainingConfig` that differ; `epochs` for those of its one stage.
+        **options: Fields of `TrainingConfig` to change; `epochs` sets those of its only stage.
     """
     epochs = options.pop("epochs", EPOCHS)
     values = {
@@ -77,14 +77,14 @@ def pretrain(
     unlabelled: Sequence[str] = (),
     minutes: float | None = None,
 ) -> dict[str, Any]:
-    """Distil a network, write its backbone and what was measured; return the latter.
+    """Distil a network, write its backbone and the measurements, and return the latter.
 
     Args:
-        config: Of `pretraining_config`.
-        runs: Where `<network>/` (the run), `<network>.keras` and `<network>.json` are.
-        source: Where FER+ is; its training faces are learnt from, its labels are not used.
+        config: Configuration from `pretraining_config`.
+        runs: Folder of `<network>/` (the run), `<network>.keras` and `<network>.json`.
+        source: Zip or folder of FER+; its training faces are used, its labels are not.
         unlabelled: Folders and zips of further faces.
-        minutes: Begin no epoch after so long; the next call goes on.
+        minutes: Start no epoch after this many minutes; the next call resumes the run.
     """
     from studies.distillation import TEACHER, distil, write_backbone
     from studies.probes import linear_probe
@@ -132,10 +132,10 @@ def pretrain(
 
 
 def write_report(runs: Path, reports: Path) -> list[Path]:
-    """Write `pretraining.md` and, unless it were empty, `pretraining.json`.
+    """Write `pretraining.md` and, unless it would be empty, `pretraining.json`.
 
-    They are made of finished runs and of what stood there; a run replaces one of the same network
-    and plan.
+    They combine the runs in `runs` with those already in `pretraining.json`; a run replaces one of
+    the same network and planned epochs.
     """
     table = reports / TABLE
     reports.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a backbone knows of emotions before it is taught any: a linear probe of its features."""
+"""What a backbone knows about emotions before it is taught any: a linear probe of its features."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from builder_tools.networks import build_network
 from studies.trials import JUDGED, figures_on
 
 FACES = 10_000
-"""Training faces of a probe, drawn by seed 0: the same for every network."""
+"""Training faces of a probe, drawn with seed 0: the same for every network."""
 STRENGTH = 0.01
-"""`C` of the logistic regression: thousands of features want a strong prior. Not tuned."""
+"""`C` of the logistic regression: thousands of features need a strong prior. Not tuned."""
 CHUNK = 512
 
 
 def linear_probe(
     network: str, weights: str | Path | None, size: int, train: ImageTable, valid: ImageTable
 ) -> dict[str, Any]:
-    """Return how far a logistic regression comes on the pooled features of a frozen backbone.
+    """Return the figures of a logistic regression on the pooled features of a frozen backbone.
 
     Args:
         network: Name in `NETWORKS`.
-        weights: Of its backbone, as `build_network` takes them; None for random ones of seed 0.
+        weights: Weights of its backbone, as for `build_network`; None for random ones of seed 0.
         size: Side that faces are resized to, px.
-        train: Faces of FER+; those with a majority emotion are drawn from.
+        train: Training faces of FER+; drawn from those with a majority emotion.
         valid: Faces of FER+ that it is judged on, majority-8.
 
     Returns:

@@ -12,14 +12,14 @@ from builder_tools.media import replacing
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Return a table as Markdown; what is no number or text yet is written as `cell` does."""
+    """Return a table as Markdown, with each value formatted by `cell`."""
     lines = ["| " + " | ".join(map(str, table.columns)) + " |", "|" + "---|" * len(table.columns)]
     lines += ["| " + " | ".join(map(cell, row)) + " |" for row in table.itertuples(index=False)]
     return "\n".join(lines)
 
 
 def cell(value: Any) -> str:
-    """Return a value as it stands in a table: four digits, thousands apart, nothing for NaN."""
+    """Return a value formatted for a table: four digits, commas in thousands, NaN left empty."""
     if isinstance(value, float):
         return "" if pd.isna(value) else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
@@ -31,11 +31,11 @@ def interval(
     """Return a figure of a row with its interval: `0.760 [0.745, 0.775]`.
 
     Args:
-        row: Holds `name`, `<name>_low` and `<name>_high`.
-        name: Of the figure.
+        row: Row with `<name>`, `<name>_low` and `<name>_high`.
+        name: Name of the figure.
         form: Format of each number; `+.1f` for gains.
-        scale: 100 for points.
-        absent: What is written where the row has no such figure.
+        scale: Factor for each number; 100 for percentage points.
+        absent: Text to return if the row has no such figure.
     """
     if name not in row or pd.isna(row[name]):
         return absent
@@ -44,12 +44,12 @@ def interval(
 
 
 def points(row: Mapping[str, Any], name: str) -> str:
-    """Return a gain in points with its interval: `+3.0 [+1.4, +4.6]`."""
+    """Return a gain in percentage points with its interval: `+3.0 [+1.4, +4.6]`."""
     return interval(row, name, "+.1f", scale=100)
 
 
 def joined(values: Iterable[Any]) -> str:
-    """Return what there is, each once, in order."""
+    """Return the distinct values in order, joined by semicolons."""
     return "; ".join(dict.fromkeys(map(str, values)))
 
 
@@ -62,7 +62,7 @@ def write_table(path: Path, table: pd.DataFrame) -> Path:
 
 
 def write_page(path: Path, sections: Iterable[str]) -> Path:
-    """Write a Markdown page of sections, an empty line between them, atomically."""
+    """Write a Markdown page of sections separated by empty lines, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         partial.write_text("\n\n".join(part for part in sections if part) + "\n", encoding="utf-8")
@@ -75,10 +75,10 @@ def draw(
     """Write a figure as PNG, atomically.
 
     Args:
-        path: Where to.
-        onto: Called with the axes, or with as many as there are columns.
-        size_inches: Width, height.
-        columns: Diagrams beside each other.
+        path: Where to write.
+        onto: Called with the axes, or with an array of them if there are several columns.
+        size_inches: Width and height.
+        columns: Number of plots side by side.
     """
     from matplotlib.figure import Figure
 

@@ -1,8 +1,8 @@
 """Optimisers and schedules, each at its own best rate: `python -m studies.schedules`.
 
-They train one cell of `studies.transfer`, a face network whose last layers learn. Compared at one
-rate for all, the optimiser wins whose rate it is. Here each tries three; the best on a tenth of
-valid is taken, and judged on the rest.
+They train one cell of `studies.transfer`, a face network whose last layers learn. In a comparison
+at a single rate, the optimiser that the rate suits wins. Here each tries three; the best on a tenth
+of valid is chosen and judged on the rest.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ WAYS: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {
     "rmsprop_exponential": ({"optimizer": "rmsprop"}, ADAM_RATES),
     "sgd_exponential": ({"optimizer": "sgd"}, (1e-2, 3e-2, 1e-1)),
 }
-"""Way -> what differs from the cell of `studies.transfer`, and the rates of the head it tries."""
+"""Way -> changes to the cell of `studies.transfer`, and the rates of the head to try."""
 TENTH = 10
-"""Every tenth face of valid chooses the rate, the others judge."""
+"""Every tenth face of valid is used to choose the rate, the others to judge it."""
 FIGURES = ("accuracy", "macro_f1", "mean_recall")
 
 
 def schedule_trials(seeds: Sequence[int] = SEEDS) -> Iterator[Trial]:
-    """Yield every way at each of its rates: the first seed of all before the second of any."""
+    """Yield every way at each of its rates with the first seed, then with the second, and so on."""
     for seed in seeds:
         base = cell(NETWORK, STARTS[NETWORK], "last", 100, seed)
         for way, (changes, tried) in WAYS.items():
@@ -61,18 +61,18 @@ def schedule_trials(seeds: Sequence[int] = SEEDS) -> Iterator[Trial]:
 def schedules_table(
     rows: pd.DataFrame, answers: Mapping[str, np.ndarray], labels: np.ndarray
 ) -> pd.DataFrame:
-    """Return a row a way, at the rate that is best on a tenth of valid, judged on the rest.
+    """Return one row per way, at the rate that is best on a tenth of valid, judged on the rest.
 
     Args:
-        rows: Trials of this study, of the log.
-        answers: Trial -> labels of valid's faces, into `FERPLUS_EIGHT`.
+        rows: Rows of the log that belong to this study.
+        answers: Trial -> predicted labels of the faces of valid, indices into `FERPLUS_EIGHT`.
         labels: `(n,)` true labels of the same faces, -1 = left out.
 
     Returns:
-        Columns `group` (the way), `variant` (its rate), `seeds`, `accuracy`; `<figure>_gain` on
-        the baseline's best rate and the same seed, with `_low` and `_high`, NaN without it;
-        `choosing`: the accuracy on the tenth; `lowest` and `highest`: the accuracy of all runs of
-        the way, at every rate.
+        Columns `group` (the way), `variant` (its rate), `seeds`, `accuracy`; `<figure>_gain` over
+        the baseline at its best rate with the same seed, with `_low` and `_high`, NaN without it;
+        `choosing`: accuracy on the tenth; `lowest` and `highest`: range of the accuracy over all
+        runs of the way, at every rate.
     """
     kept, tenth = labels >= 0, np.arange(len(labels)) % TENTH == 0
     rows = rows[rows["trial"].isin(answers)].copy()
@@ -98,7 +98,7 @@ def schedules_table(
 
 
 def write_report(reports: Path, source: Path | None = None) -> list[Path]:
-    """Write `schedules.md` and, of the runs that are there, `schedules.csv`, of the log alone."""
+    """Write `schedules.md` and, if there are runs, `schedules.csv`, from the log alone."""
     log = pd.read_csv(reports / LOG, dtype={"variant": str})
     rows = log[log["study"] == STUDY]
     missing = len({trial.key for trial in schedule_trials()} - set(rows["trial"]))

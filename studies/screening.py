@@ -1,4 +1,4 @@
-"""Every network of the registry on the same small budget: `python -m studies.screening`."""
+"""Every network in the registry on the same small budget: `python -m studies.screening`."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ EPOCHS = 3
 SIZE = 32
 RATE = 1e-3
 LOW_RATE = 1e-4
-"""The second rate, for networks without batch normalisation: many of them stay where they began
-at the first."""
+"""Second learning rate for networks without batch normalisation, many of which do not learn at the
+first."""
 MOMENTUM = 0.9
-"""Of batch normalisation: at Keras' 0.99 a network that has learnt is judged with the statistics
-of its first steps. Xception reached 0.456 on its 2,000 training faces in 126 steps and gave the
-largest class for every face of valid."""
+"""Momentum of batch normalisation. With Keras' 0.99, a network that has learnt is judged with the
+statistics of its first steps: Xception reached 0.456 on its 2,000 training faces in 126 steps and
+predicted the largest class for every face of valid."""
 FIRST_STUDY = "screening-momentum-0.99"
-"""Rows of the log: the first screening, given up after twelve networks."""
+"""Study, in the log, of the first screening, given up after twelve networks."""
 LARGEST_CLASS = 0.375
-"""Accuracy on valid, majority-8, below which a network tells nothing apart."""
+"""Accuracy on valid, majority-8, below which a network tells no emotions apart."""
 COSTS = "networks.csv"
 
 
 def screening_trials(seeds: Sequence[int] = (0,)) -> Iterator[Trial]:
-    """Yield every network of the registry on the same faces for the same epochs, from scratch.
+    """Yield every network in the registry, from scratch on the same faces for the same epochs.
 
     Networks that cannot take 32 px get the next larger size they can take. Networks without batch
-    normalisation are trained at a second, lower rate, too.
+    normalisation are also trained at a second, lower rate.
     """
     for seed in seeds:
         for name, spec in NETWORKS.items():
@@ -67,13 +67,13 @@ def _trial(name: str, rate: float, seed: int) -> Trial:
 
 
 def screening_table(rows: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFrame:
-    """Return a row a network, best on valid first, with its cost where that was measured.
+    """Return one row per network, best on valid first, with its cost if that was measured.
 
-    A network that was trained at two rates stands there with the one that was better on valid.
+    A network that was trained at two rates is listed with the one that was better on valid.
 
     Args:
-        rows: Trials of the screening, of the log.
-        costs: Columns `network`, `gflop`, `ms_per_face`.
+        rows: Rows of the log that belong to the screening.
+        costs: Columns `network`, `gflop`, `ms_per_face`; None if not measured.
 
     Returns:
         `network`, `parameters`, `size`, `rate`, `accuracy` (on valid, with `_low` and `_high`),
@@ -97,7 +97,7 @@ def screening_table(rows: pd.DataFrame, costs: pd.DataFrame | None) -> pd.DataFr
 
 
 def read_table(reports: Path) -> pd.DataFrame:
-    """Return `screening_table` of the log and the costs in a folder of reports."""
+    """Return `screening_table` for the log and the costs in a folder of reports."""
     log, costs = pd.read_csv(reports / LOG), reports / COSTS
     return screening_table(
         log[log["study"] == STUDY], pd.read_csv(costs) if costs.is_file() else None
@@ -105,7 +105,7 @@ def read_table(reports: Path) -> pd.DataFrame:
 
 
 def write_report(reports: Path, source: Path | None = None) -> list[Path]:
-    """Write `screening.md` and its figure, of the log alone."""
+    """Write `screening.md` and its figure, from the log and the costs."""
     log = pd.read_csv(reports / LOG)
     rows, table = log[log["study"] == STUDY], read_table(reports)
     shown = pd.DataFrame({

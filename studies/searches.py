@@ -1,8 +1,8 @@
 """The Bayesian searches of the study's documents: `python -m studies.searches`.
 
-Head and training of five networks, on all training faces; what is frozen is computed once. The
-best configuration of each is trained three times. Networks may be searched at the same time, each
-in a process of its own (`--groups`): what they share is the cache of features.
+They tune the head and training of five networks on all training faces; frozen features are computed
+once. The best configuration of each is trained three times. Networks may be searched at the same
+time, each in its own process (`--groups`); they share only the cache of features.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ HEAD_EPOCHS, EPOCHS = 3, 6
 COPIES = 2
 BATCH = 256
 EPOCH_FACES = 111 * BATCH
-"""All of FER+ train but at most a batch, another one each epoch: no smaller batch is left over,
-for which a compiling backend would build each network twice."""
+"""All of FER+ train except less than one batch, a different one each epoch: a smaller last batch
+would make a compiling backend build each network twice."""
 SCORE = "val_macro_f1"
 PINNED = {
     "optimizer": ("adam",),
@@ -59,19 +59,19 @@ PINNED = {
     "augmentation": ("light",),
 }
 UNFROZEN = {"vgg16": (4,), "resnet50": (15,)}
-"""Networks whose last layers to learn are those of the study's documents. The others try half,
-once and twice their own number."""
+"""Networks that train as many last layers as in the study's documents. The others try half, once
+and twice their default number."""
 RATES = {"vgg16": (1e-4, 2e-2)}
 WIDER_RATES = (1e-4, 1e-1)
-"""VGG16's search, the first, ended with the highest rates it could have: others may have more."""
+"""VGG16's search, the first, ended at the highest rates allowed, so the others may go higher."""
 FOUND, BEST = "trials.csv", "best.json"
-"""What a search keeps in its folder."""
+"""Files that a search keeps in its folder."""
 TABLE = "searches.csv"
 FIGURES = ("accuracy", "macro_f1", "mean_recall")
 
 
 def hypermodel(network: str):
-    """Return what is searched of a network: an `EmotionHyperModel`."""
+    """Return the search space of a network as an `EmotionHyperModel`."""
     from builder_tools.tuning import EmotionHyperModel, SearchSpace
 
     return EmotionHyperModel(
@@ -103,10 +103,10 @@ def search(
     minutes: float | None = None,
     source: Path | None = None,
 ) -> None:
-    """Search for the best configuration of a network, or go on with the search in `runs/<network>`.
+    """Search for the best configuration of a network, or resume the search in `runs/<network>`.
 
     Raises:
-        FileNotFoundError: If it starts from distilled weights that are not there.
+        FileNotFoundError: If it starts from distilled weights that are missing.
     """
     from builder_tools.tuning import tune
 
@@ -123,7 +123,7 @@ def search(
 
 
 def ended_trials(network: str, runs: Path) -> pd.DataFrame:
-    """Return the trials of a search that have ended, a row each; none where there is no search."""
+    """Return the trials of a search that have ended, one row each; empty if there is no search."""
     file = runs / network / FOUND
     if not file.is_file():
         return pd.DataFrame({"status": []})
@@ -132,9 +132,9 @@ def ended_trials(network: str, runs: Path) -> pd.DataFrame:
 
 
 def seed_trials(network: str, runs: Path, trials: int, seeds: Sequence[int]) -> Iterator[Trial]:
-    """Yield the best configuration of a search with other seeds; nothing while it goes on.
+    """Yield the best configuration of a search with other seeds; nothing until the search ends.
 
-    What is judged is the network after its last epoch: none is chosen on valid.
+    The network after its last epoch is judged: no epoch is chosen on valid.
     """
     ended = len(ended_trials(network, runs))
     if ended < trials:
@@ -148,18 +148,18 @@ def seed_trials(network: str, runs: Path, trials: int, seeds: Sequence[int]) -> 
 def searches_table(
     rows: pd.DataFrame, answers: Mapping[str, np.ndarray], labels: np.ndarray
 ) -> pd.DataFrame:
-    """Return a row a network: its best configuration on valid, and what tuning gained.
+    """Return one row per network: its best configuration on valid, and what tuning gained.
 
     Args:
-        rows: Trials of this study, of the log; only those of the longest search of a network
-            count.
-        answers: Trial -> labels of valid's faces, into `FERPLUS_EIGHT`.
+        rows: Rows of the log that belong to this study; only those of the longest search of each
+            network count.
+        answers: Trial -> predicted labels of the faces of valid, indices into `FERPLUS_EIGHT`.
         labels: `(n,)` true labels of the same faces, -1 = left out.
 
     Returns:
         `group` (the network), `variant`, `seeds`; accuracy with its interval, `macro_f1`,
-        `mean_recall`; `<figure>_gain` on the untuned cell of the transfer table (last layers, all
-        faces) of the same seed, with `_low` and `_high`; NaN without one.
+        `mean_recall`; `<figure>_gain` over the untuned cell of the transfer table (last layers, all
+        faces) with the same seed, with `_low` and `_high`; NaN without one.
     """
     found, kept = [], labels >= 0
     longest = rows["variant"].str.extract(r"(\d+)$", expand=False).astype(int)
@@ -179,7 +179,7 @@ def searches_table(
 
 
 def keep_trials(runs: Path, reports: Path) -> pd.DataFrame:
-    """Add the trials of searches to `searches.csv`, atomically; return all that stand there."""
+    """Add the trials of searches to `searches.csv`, atomically; return all trials in it."""
     table = reports / TABLE
     reports.mkdir(parents=True, exist_ok=True)
     with alone_in(reports):
@@ -195,7 +195,7 @@ def keep_trials(runs: Path, reports: Path) -> pd.DataFrame:
 
 
 def write_report(runs: Path, reports: Path, source: Path | None = None) -> list[Path]:
-    """Write `searches.md` and, of the searches that are there, `searches.csv`."""
+    """Write `searches.md` and, if there are searches, `searches.csv`."""
     trials = keep_trials(runs, reports)
     log = pd.read_csv(reports / LOG) if (reports / LOG).is_file() else pd.DataFrame({"study": []})
     rows = log[log["study"] == STUDY]

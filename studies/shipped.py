@@ -1,11 +1,11 @@
-"""The networks of the shipped models again: `python -m studies.shipped fast --unlabelled ...`.
+"""Train the shipped networks again: `python -m studies.shipped fast --unlabelled ...`.
 
-Trainings by `builder-tools train`: a wide network; the network that is shipped, taught by people's
-votes, by the wide one and by others; `third` at last by votes alone. What was ended goes on where
-it stopped.
+The trainings use `builder-tools train`: first a wide network, then the network that is shipped,
+taught by people's votes, the wide network and others; `third` finally by votes alone. Interrupted
+trainings resume where they stopped.
 
-Their teacher `accurate` was the one of before (file bc6348ee3aa3): today's has `fast` in it. It
-stands in `saved_models` of commit 0b47eac79328; `--teacher` takes its folder.
+Their teacher `accurate` was an earlier one (file bc6348ee3aa3), since today's contains `fast`. It
+is in `saved_models` of commit 0b47eac79328; `--teacher` takes its folder.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ MODELS = {
     "tiny": "--network compact_tiny --stages 48:56 --learning-rate 0.003",
     "third": "--network face_mobilenet --weights pretrained --stages 96:18 --learning-rate 0.001",
 }
-"""Model -> its network and how long it is taught; `third` is a member of `accurate`."""
+"""Model -> its network and its stages of training; `third` is a member of `accurate`."""
 MILD = {
     "third": "--network face_mobilenet --stages 96:3:42 --cache-features 3 --learning-rate 0.0003"
     " --batch-size 64 --precision float32 --seed 1 --int8"
 }
-"""Model -> how its upper layers then learn from votes alone."""
+"""Model -> how its upper layers are then trained on votes alone."""
 WIDE = (
     "--network compact_wide --stages 48:20 --learning-rate 0.003 --batch-size 128"
     " --class-weight-power 0.2 --teachers {teacher}=0.85 face_expression=0.15 --teacher-share 0.5"
@@ -43,14 +43,14 @@ TAUGHT = (
 def trainings(
     name: str, seed: int, runs: Path, unlabelled: Sequence[str], *, teacher: str = "accurate"
 ) -> list[list[str]]:
-    """Return the options of the trainings that end in a model, in order.
+    """Return the options of the trainings that lead to a model, in order.
 
     Args:
-        name: In `MODELS`.
-        seed: Of the taught one; the wide network is made once.
+        name: Name in `MODELS`.
+        seed: Seed of the network taught; the wide network is trained only once.
         runs: Folder of the runs.
         unlabelled: Folders and zips of faces without labels.
-        teacher: The accurate one, by name or folder.
+        teacher: Name or folder of the accurate teacher.
     """
     wide, last = runs / "wide", f"{name}_{seed}"
     first = WIDE.format(teacher=teacher).split()

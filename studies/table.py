@@ -1,7 +1,7 @@
-"""One resumable table for every study: a row a configuration, made once, kept in a csv.
+"""One resumable table for every study: a row per configuration, made once, kept in a csv.
 
-A row is found again by the hash of its configuration, so a table that was interrupted, killed or
-extended goes on where it stopped. Further seeds are further rows.
+A row is identified by the hash of its configuration, so a table that was interrupted, killed or
+extended resumes where it stopped. Further seeds are further rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from builder_tools.release import add_rows, read_rows
 
 CONFIG = "config_sha256"
-"""The column that rows are found again by."""
+"""The column that identifies rows."""
 
 NO_TIME = "no time"
 
@@ -32,9 +32,9 @@ class Job:
     """A row to be made, or the few rows that one computation gives.
 
     Args:
-        key: Its name in messages.
-        config: All that decides the outcome: JSON values.
-        make: Makes the row, or the rows: column -> value.
+        key: Name of the job in messages.
+        config: Everything that decides the outcome, as JSON values.
+        make: Function that makes the row or the rows: column -> value.
     """
 
     key: str
@@ -43,7 +43,7 @@ class Job:
 
     @property
     def config_sha256(self) -> str:
-        """The hash of the configuration, 16 hexadecimal digits."""
+        """Hash of the configuration, 16 hexadecimal digits."""
         text = json.dumps(self.config, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -51,7 +51,7 @@ class Job:
 def what_differs(config: Any) -> dict[str, Any]:
     """Return the fields of a dataclass that are not at their defaults, as JSON values.
 
-    A field that is added later, and left at its default, so changes no hash.
+    A field that is added later and left at its default therefore changes no hash.
     """
     found = {}
     for field in dataclasses.fields(config):
@@ -72,19 +72,19 @@ def pending(jobs: Iterable[Job], csv: Path) -> list[Job]:
 def run_table(
     jobs: Iterable[Job], csv: Path, *, at_once: int = 1, minutes: float | None = None
 ) -> dict[str, str]:
-    """Make the rows that a csv does not hold, and add each as soon as it is there.
+    """Make the rows that a csv does not hold, and add each as soon as it is ready.
 
-    A row that cannot be made does not end the table: it is named in the answer, and tried again
-    by the next run.
+    A row that cannot be made does not stop the others: it is named in the result, and the next run
+    tries it again.
 
     Args:
-        jobs: Rows to be there, in the order in which they are made.
+        jobs: Rows that the table should have, in the order in which to make them.
         csv: The table; its rows stay as they are.
-        at_once: Jobs beside each other, each in a thread.
-        minutes: Begin no job after so long.
+        at_once: Number of jobs in parallel, each in a thread.
+        minutes: Start no job after this many minutes.
 
     Returns:
-        Key of each job that has no row -> why.
+        Key of each job without a row -> reason.
     """
     from tqdm import tqdm
 
@@ -101,7 +101,7 @@ def run_table(
 
 
 def say_missing(missing: Mapping[str, str]) -> int:
-    """Name the rows that are missing on stderr, and return the exit code: 1 if any is, else 0."""
+    """Print the missing rows to stderr, and return the exit code: 1 if there are any, else 0."""
     if missing:
         print(f"Rows that are missing: {len(missing)}", file=sys.stderr)
     for key, why in missing.items():
@@ -110,14 +110,14 @@ def say_missing(missing: Mapping[str, str]) -> int:
 
 
 def _made(todo: Sequence[Job], ends_at: float, at_once: int) -> Iterator[tuple[Job, Any]]:
-    """Yield each job with its rows, or with the sentence that says why there are none."""
+    """Yield each job with its rows, or with the message that says why there are none."""
 
     def make(job: Job) -> Any:
         if time.monotonic() > ends_at:
             return NO_TIME
         try:
             return job.make()
-        except Exception as error:  # whatever ends one row is told, and ends no other
+        except Exception as error:  # whatever fails one row is reported, and stops no other
             return str(error) or type(error).__name__
 
     if at_once == 1:
@@ -132,7 +132,7 @@ def _made(todo: Sequence[Job], ends_at: float, at_once: int) -> Iterator[tuple[J
 
 
 def _cells(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row with nothing where there is no number."""
+    """Return a row with NaN replaced by an empty string."""
     missing = {n for n, v in row.items() if isinstance(v, float | np.floating) and np.isnan(v)}
     return {name: "" if name in missing else value for name, value in row.items()}
 

@@ -1,8 +1,8 @@
 """Where networks start from, and how much of them learns: `python -m studies.transfer`.
 
 A cell is a network, its start (random weights, ImageNet's, those of networks that tell faces
-apart), what learns (the head, the last layers, too, or all) and a share of the training faces. All
-cells see as many faces in as many steps.
+apart), what learns (the head, also the last layers, or all) and a share of the training faces. All
+cells see the same number of faces in the same number of steps.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ STARTS = {
     "vgg16": "distilled",
     "resnet50": "distilled",
 }
-"""Network -> what the weights it starts from tell apart; `distilled`: faces, from a network that
-does (`studies.pretraining`)."""
+"""Network -> what the weights it starts from tell apart; `distilled`: faces, learnt from a network
+that does (`studies.pretraining`)."""
 SHARES = {5: 1_428, 25: 7_139, 100: None}
-"""Per cent of the training faces -> how many; None for all."""
+"""Percentage of the training faces -> their number; None for all."""
 SIZE = 48
 EPOCHS = 8
 HEAD_EPOCHS = 4
-"""Of those, for the head alone where more layers learn afterwards."""
+"""How many of the epochs train the head alone if more layers learn afterwards."""
 EPOCH_FACES = 14_272
-"""Faces an epoch: half of FER+ train in whole batches of 64, whatever the share."""
+"""Faces per epoch: half of FER+ train in whole batches of 64, whatever the share."""
 RATE, LOW_RATE = 1e-3, 2e-4
-"""Of random weights, and of published ones once they learn; the lower one, too, of random weights
-without batch normalisation, which stay where they began at the higher."""
+"""Learning rates of random weights, and of pretrained ones when fine-tuned. The lower one is also
+that of random weights without batch normalisation, which do not learn at the higher."""
 COPIES = 2
-"""Augmented copies of each face whose features are computed once where layers are frozen."""
+"""Augmented copies of each face whose features are computed once while layers are frozen."""
 DEPTHS = ("frozen", "last", "all")
 FIGURES = ("accuracy", "macro_f1", "mean_recall")
 IMPOSSIBLE = (
@@ -71,7 +71,7 @@ UNTUNED = (
 
 
 def transfer_trials(seeds: Sequence[int] = SEEDS) -> Iterator[Trial]:
-    """Yield the cells, cheap ones first: what is frozen, then few faces, then seeds."""
+    """Yield the cells, cheap ones first: by depth (random weights last), then seed, then share."""
     for depth in DEPTHS:
         for seed in seeds:
             for share in SHARES:
@@ -88,10 +88,10 @@ def cell(network: str, start: str, depth: str, share: int, seed: int) -> Trial:
 
     Args:
         network: Name in `STARTS`.
-        start: `scratch`, or that of `STARTS`.
+        start: `scratch`, or the network's start in `STARTS`.
         depth: Name in `DEPTHS`.
-        share: Per cent in `SHARES`.
-        seed: Of the run and of the subset.
+        share: Percentage in `SHARES`.
+        seed: Seed of the run; the subset is the same for all seeds.
     """
     spec = NETWORKS[network]
     size = spec.size_from(SIZE)
@@ -121,7 +121,7 @@ def cell(network: str, start: str, depth: str, share: int, seed: int) -> Trial:
 
 
 def start_weights(network: str, start: str) -> str | None:
-    """Return what a backbone starts from, as `TrainingConfig.weights`; the same on any machine."""
+    """Return the value of `TrainingConfig.weights` for a start; the same on every machine."""
     if start == "scratch":
         return None
     return distilled_weights(network) if start == "distilled" else PRETRAINED
@@ -130,14 +130,14 @@ def start_weights(network: str, start: str) -> str | None:
 def transfer_table(
     rows: pd.DataFrame, answers: Mapping[str, np.ndarray], labels: np.ndarray
 ) -> pd.DataFrame:
-    """Return a row a cell: figures on valid, and gains on the frozen cell of its network and share.
+    """Return one row per cell: figures on valid, and gains over the network's frozen cell.
 
-    Gains are those of a seed on the same network, share and seed with nothing but the head
-    learning, paired by face.
+    Gains are over the frozen cell, in which only the head learns, of the same network, share and
+    seed, paired by face.
 
     Args:
-        rows: Trials of this study, of the log.
-        answers: Trial -> labels of valid's faces, into `FERPLUS_EIGHT`.
+        rows: Rows of the log that belong to this study.
+        answers: Trial -> predicted labels of the faces of valid, indices into `FERPLUS_EIGHT`.
         labels: `(n,)` true labels of the same faces, -1 = left out.
 
     Returns:
@@ -163,7 +163,7 @@ def transfer_table(
 
 
 def write_report(reports: Path, source: Path | None = None) -> list[Path]:
-    """Write `transfer.md` and `transfer.csv`, of the log alone."""
+    """Write `transfer.md` and `transfer.csv`, from the log alone."""
     log = pd.read_csv(reports / LOG)
     rows = log[log["study"] == STUDY]
     labels = majority_eight_labels(load_ferplus(source).split("valid").votes)

@@ -1,7 +1,7 @@
 """One trial from FER+ to a row of the log: prepare faces, train, judge on valid.
 
-A trial is a configuration and what is done to the faces. Test is for shipped models: no trial is
-asked about it.
+A trial is a configuration and what is done to the faces. Test is for shipped models: no trial
+predicts it.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ JUDGED = {"eight": "ferplus-majority-8", "nine": "ferplus-nine"}
 """Prefix of a column -> protocol."""
 
 ANSWERS, ROW = "valid.npy", "row.json"
-"""What a finished trial leaves in its folder."""
+"""Files that a finished trial leaves in its folder."""
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
-"""Of logit adjustment; the best on valid is taken."""
+"""Strengths of logit adjustment to try; the best on valid is used."""
 
 WATCHED_SHARE = 4
-"""A trial on a subset watches its curves on so many times fewer faces of valid; it is judged on
-all of them."""
+"""A trial on a subset has its curves measured on this many times fewer faces of valid than it is
+trained on; it is judged on all of valid."""
 
 EMBEDDING_MODEL = "fast"
-"""The model whose last features the embedding balancer looks for neighbours in. It was trained
-on the training split alone."""
+"""The model in whose last features the embedding balancer looks for neighbours. It was trained on
+the training split alone."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class Trial:
     """One run to be made.
 
     Args:
-        study: `screening` or `ablations`.
+        study: Name of the study, such as `screening` or `ablations`.
         group: What is varied.
         variant: Its value.
         config: How the network is trained.
         labels: `hard` (the nine-class label) or `soft` (the shares of the votes).
         balancer: Name in `BALANCERS`: raises every class to the size of the largest.
-        train_faces: Size of a seeded stratified subset of the training faces; None for all.
+        train_faces: Size of a fixed stratified subset of the training faces; None for all.
         decision: `natural` (the largest probability) or `balanced` (logit adjustment with the
             strength that is best on valid).
         trained_as: Variant of the baseline group whose network is judged; its own if None.
@@ -81,33 +81,33 @@ class Trial:
 
     @property
     def key(self) -> str:
-        """Name the trial in its plan."""
+        """Name of the trial in its plan."""
         return f"{self.group}-{self.variant}-s{self.config.seed}"
 
     @property
     def training_key(self) -> str:
-        """Name the trial whose network is judged."""
+        """Name of the trial whose network is judged."""
         shared = self.trained_as
         return f"{shared}-{shared}-s{self.config.seed}" if shared else self.key
 
     @property
     def outcome(self) -> dict[str, Any]:
-        """All that decides its figures, as JSON values."""
+        """Everything that decides the figures of the trial, as JSON values."""
         names = ("group", "variant", "trained_as")
         return {name: value for name, value in what_differs(self).items() if name not in names}
 
 
 def finished_row(trial: Trial, runs: Path) -> dict[str, Any] | None:
-    """Return the row of a trial that was run, here or on another machine; None where it was not."""
+    """Return the row of a trial that was run, here or on another machine; None if it was not."""
     done = runs / trial.key / ROW
     return json.loads(done.read_text()) if done.is_file() else None
 
 
 def need_weights(network: str, weights: str | None) -> None:
-    """Refuse to go on where distilled weights are not there.
+    """Check that distilled weights, if they are used, exist.
 
     Raises:
-        FileNotFoundError: Says how they are made.
+        FileNotFoundError: If they do not; says how to make them.
     """
     if weights not in (None, PRETRAINED) and not Path(weights).is_file():
         raise FileNotFoundError(
@@ -119,14 +119,14 @@ def need_weights(network: str, weights: str | None) -> None:
 def run_trial(
     trial: Trial, runs: Path, *, source: str | Path | None = None, each_epoch: bool = True
 ) -> dict[str, Any]:
-    """Run a trial, or go on with it, and return its row.
+    """Run or resume a trial, and return its row.
 
     Args:
         trial: What to run.
-        runs: Where `<key>` is: checkpoints, the row (`row.json`) and what the network says of
-            valid (`valid.npy`: `(n, 9)` probabilities).
-        source: Where FER+ is.
-        each_epoch: Write a checkpoint after each epoch (see `train`).
+        runs: Folder of `<key>/`, which holds checkpoints, the row (`row.json`) and the network's
+            `(n, 9)` probabilities on valid (`valid.npy`).
+        source: Zip or folder of FER+.
+        each_epoch: Whether to write a checkpoint after each epoch (see `train`).
     """
     row = finished_row(trial, runs)
     if row is not None:
@@ -161,13 +161,13 @@ def run_trial(
 
 @functools.cache
 def read_faces(source: str | Path | None) -> ImageTable:
-    """Return the faces of FER+, without what people took for none; read once a process."""
+    """Return the images of FER+ that people took for faces; read once per process."""
     faces = load_ferplus(source)
     return faces.rows(is_face(faces.votes))
 
 
 def training_samples(trial: Trial, faces: ImageTable) -> Samples:
-    """Return the training faces of a trial: subset, balanced, with hard or soft targets."""
+    """Return the training faces of a trial: its subset, balanced, with hard or soft targets."""
     faces = faces if trial.train_faces is None else _subset(faces, trial.train_faces)
     labels = nine_class_labels(faces.votes)
     if trial.balancer == "none":
@@ -178,7 +178,7 @@ def training_samples(trial: Trial, faces: ImageTable) -> Samples:
 
 
 def _subset(faces: ImageTable, count: int) -> ImageTable:
-    """Return a stratified subset; the same for every network, whatever its seed."""
+    """Return a stratified subset, the same for every network and seed."""
     from sklearn.model_selection import train_test_split
 
     rows, _ = train_test_split(
@@ -236,7 +236,7 @@ def _described(trial: Trial, run: TrainingRun) -> dict[str, Any]:
 
 
 def _best_biases(valid: ImageTable, found: np.ndarray, train: ImageTable) -> dict[str, float]:
-    """Return the biases of the strength with the best mean recall on valid."""
+    """Return the biases for the strength with the best mean recall on valid."""
     labels, protocol = nine_class_labels(train.votes), PROTOCOLS[JUDGED["eight"]]
     counts = np.bincount(labels[labels >= 0], minlength=len(NINE_EMOTIONS))
 
@@ -261,7 +261,7 @@ def _predict(network, images: np.ndarray, size: int) -> np.ndarray:
 def figures_on(
     protocol: Protocol, part: ImageTable, found: np.ndarray, emotions: EmotionSet = NINE_EMOTIONS
 ) -> dict[str, Any]:
-    """Return what a protocol says of answers: accuracy with its interval, macro-F1, recalls.
+    """Return figures under a protocol: accuracy with its interval, macro-F1, recalls.
 
     Args:
         protocol: One of `PROTOCOLS`.

@@ -1,4 +1,4 @@
-"""The campaign of hostile files and requests, from the command line: see `campaign.py`."""
+"""Command line for the campaign of hostile files and requests; see `campaign.py`."""
 
 import argparse
 import sys

@@ -1,14 +1,14 @@
-"""The campaign of hostile files: nothing ends a run, hangs it, loses a row or leaves a file behind.
+"""The campaign of hostile files: none may end a run, hang it, lose a row or leave a file behind.
 
-Images go through `builder-tools img-batch`, as a user would give them, some hundred a folder;
-videos through `Inference` in `video` mode and zips through the page's unpacking, in a process of
-their own that is watched: whatever ends that process is a crash, and it is started again behind the
-file that did it. Counted are
+Images go through `builder-tools img-batch`, as a user would pass them, a hundred per folder; videos
+through `Inference` in `video` mode and zips through the page's unpacking, in a separate process
+that is watched: whatever ends that process is a crash, and it is restarted after the file that
+caused it. The following are counted:
 
-- crashes: a process that ended by a signal or with a traceback, or an error that is no sentence;
-- hangs: a file, or a folder, that took longer than its time;
-- missing rows: images without a row in the csv;
-- left files: anything left in the output's or the system's temporary folder, or written outside;
+- crashes: a process that ended by a signal or with a traceback, or an unexpected exception;
+- hangs: a file or a folder that exceeded its time limit;
+- missing rows: images without a row in the csv of the log;
+- left files: anything left in the output folder or the temporary folder;
 - peak memory of the processes, which has a stated bound.
 
 Raw requests to the page are made and sent by `requests.py`.
@@ -38,27 +38,27 @@ PROGRAM = Path(__file__).resolve().parent
 REPORT = PROGRAM.parent.parent / "reports" / "reliability.md"
 START, END = "<!-- hostile.py: begin -->", "<!-- hostile.py: end -->"
 FOLDER = 100
-"""Images a run of `img-batch`."""
+"""Images per run of `img-batch`."""
 MEMORY_BOUND_MB = 1_200
-"""For `img-batch` on two threads: some 200 MB for the program, and 256 MB a thread for decoding; or
-one image alone (the largest of the campaign have 36 megapixels, some 430 MB)."""
+"""Bound for `img-batch` on two threads: about 200 MB for the program plus 256 MB per thread for
+decoding, or one image alone (the largest in the campaign have 36 megapixels, about 430 MB)."""
 FOLDER_S, FILE_S = 300.0, 60.0
 WATCH_S = 0.02
-"""How often a process's memory is looked at."""
+"""Interval at which a process's memory is checked."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a part of the campaign gave.
+    """Outcome of a part of the campaign.
 
     Args:
-        kind: What was tried.
-        inputs: How many files.
-        answered: How many gave a result; the rest were refused in a sentence.
-        crashes, hangs, missing_rows, left_files: Counts; all are to be 0.
+        kind: Kind of input.
+        inputs: Number of files or requests.
+        answered: Number of inputs that gave a result; the rest were refused with a message.
+        crashes, hangs, missing_rows, left_files: Counts; all should be 0.
         peak_mb: Largest memory of a process.
-        seconds: How long it took.
-        notes: What happened where something did: which file, what was said.
+        seconds: Duration.
+        notes: What went wrong: which file, and its message.
     """
 
     kind: str
@@ -74,7 +74,7 @@ class Outcome:
 
     @property
     def faults(self) -> int:
-        """How many things went wrong; memory over the bound is one."""
+        """Number of things that went wrong; memory over the bound counts as one."""
         over = self.peak_mb > MEMORY_BOUND_MB
         return self.crashes + self.hangs + self.missing_rows + self.left_files + over
 
@@ -152,7 +152,7 @@ class _Done:
 
 
 def _watched(command: list[str], limit_s: float, temporary: Path) -> _Done:
-    """Run a process to its end, or kill it; with its peak memory."""
+    """Run a process until it ends, or kill it at the limit; return how it went and peak memory."""
     begin_s = time.monotonic()
     environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -179,7 +179,7 @@ def _watch_memory(process: subprocess.Popen, peaks: list[float]) -> None:
 
 
 def try_files(kind: str, seed: int, count: int, work: Path) -> Outcome:
-    """Give videos or zips to a process that tries one after another; restart it where it ends."""
+    """Give videos or zips to a process that tries them in turn; restart it whenever it ends."""
     total, number = Outcome(kind), 0
     while number < count:
         with tempfile.TemporaryDirectory(dir=work) as place:
@@ -203,7 +203,7 @@ def try_files(kind: str, seed: int, count: int, work: Path) -> Outcome:
                 ),
             )
             number += len(ended)
-            if number < count:  # it ended at this one
+            if number < count:  # this file ended it
                 part = replace(
                     part,
                     inputs=part.inputs + 1,
@@ -217,7 +217,7 @@ def try_files(kind: str, seed: int, count: int, work: Path) -> Outcome:
 
 
 def _followed(command: list[str], temporary: Path) -> tuple[list[dict], _Done]:
-    """Read what a worker tells, line by line; kill it when one file takes too long."""
+    """Read a worker's output line by line; kill it if one file takes too long."""
     environment = {**os.environ, "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -250,7 +250,7 @@ def try_requests(seed: int, count: int) -> Outcome:
 def run_campaign(
     seed: int, *, images: int = 0, videos: int = 0, zips: int = 0, num_requests: int = 0
 ) -> list[Outcome]:
-    """Run the campaign; one outcome a kind of input."""
+    """Run the campaign; return one outcome per kind of input."""
     with tempfile.TemporaryDirectory(prefix="hostile-") as folder:
         work = Path(folder)
         outcomes = [
@@ -269,7 +269,7 @@ _HEADER = (
 
 
 def table(outcomes: list[Outcome], seed: int) -> str:
-    """Return the report's part of this campaign in Markdown."""
+    """Return this campaign's part of the report in Markdown."""
     lines = [
         f"{describe_machine(['opencv-contrib-python', 'pillow', 'av', 'mediapipe'])}. Seed {seed}.",
         "",
@@ -287,7 +287,7 @@ def table(outcomes: list[Outcome], seed: int) -> str:
 
 
 def write_report(text: str) -> None:
-    """Put this campaign's part between its marks in the report; the rest stays."""
+    """Write this campaign's part between its marks in the report; the rest stays."""
     before, after = "# Reliability\n\nHostile inputs, made by scripts of this project.\n\n", "\n"
     if REPORT.is_file():
         whole = REPORT.read_text(encoding="utf-8")

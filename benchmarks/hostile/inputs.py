@@ -1,9 +1,9 @@
-"""Hostile files, made from a seed: images, videos and zips that nobody's camera made.
+"""Hostile files made from a seed: images, videos and zips that no camera would make.
 
-Every case is a small well-formed file (drawn here, nobody's face) that some mutators spoil: bits
-flipped, sizes in headers blown up, parts dropped and doubled, check sums made good again so that
-decoders go on, files glued together, cut off or dressed as others. The same seed and number give
-the same bytes.
+Every case is a small well-formed file (drawn here, no one's face) corrupted by some mutators: bits
+flipped, sizes in headers inflated, parts dropped and doubled, checksums corrected so that decoders
+carry on, files glued together, cut off or given another suffix. The same seed and number give the
+same bytes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def image_file(seed: int, number: int) -> tuple[str, bytes]:
         data = _tricky_start(rng)
     else:
         data = _spoilt(_drawn(kind, int(rng.integers(6))), rng)
-    if rng.random() < 0.15:  # dressed as another
+    if rng.random() < 0.15:  # disguised as another
         suffix = IMAGE_KINDS[rng.integers(len(IMAGE_KINDS))][1]
     stem = f"{number}"
     if rng.random() < 0.05:
@@ -85,7 +85,7 @@ def archive(seed: int, number: int) -> tuple[str, bytes]:
 
 
 def put_image(folder: Path, seed: int, number: int) -> Path:
-    """Write a hostile image into a folder; some are no files but links, pipes and folders."""
+    """Write a hostile image to a folder; some are links, pipes or sparse files instead."""
     name, data = image_file(seed, number)
     path = folder / name
     roll = np.random.default_rng([seed, 4, number]).random()
@@ -116,7 +116,7 @@ def _entry(index: int, rng: Rng) -> zipfile.ZipInfo:
 
 @cache
 def _drawn(kind: str, number: int) -> bytes:
-    """Draw a small image of some mode and encode it."""
+    """Return a small drawn image in one of several modes, encoded."""
     mode = ("RGB", "L", "P", "RGBA", "CMYK", "1")[number]
     x, y = np.meshgrid(np.linspace(0, 6, 96), np.linspace(0, 4, 64))
     waves = [127 + 120 * np.sin(x * (1 + c)) * np.cos(y * (1 + number)) for c in range(3)]
@@ -132,7 +132,7 @@ def _drawn(kind: str, number: int) -> bytes:
 
 @cache
 def _filmed(suffix: str, codec: str) -> bytes:
-    """Film ten frames of a moving square."""
+    """Return an encoded video with ten frames of a moving square."""
     import av
 
     stream = io.BytesIO()
@@ -150,14 +150,14 @@ def _filmed(suffix: str, codec: str) -> bytes:
 
 
 def _long_image(rng: Rng) -> bytes:
-    """Encode an image that is one or some pixels wide and very long."""
+    """Return an encoded image that is a few pixels wide and very long."""
     side, other = int(rng.choice(LONG_SIDES)), int(rng.integers(1, 9))
     shape = (side, other) if rng.random() < 0.5 else (other, side)
     return cv2.imencode(".png", np.full(shape, int(rng.integers(256)), np.uint8))[1].tobytes()
 
 
 def _large_png(rng: Rng) -> bytes:
-    """Encode a plain image of many megapixels in a few kilobytes, or the header of a huge one."""
+    """Return a plain image of many megapixels in a few kilobytes, or the start of a huge one."""
     side = int(rng.choice([2_000, 4_000, 6_000, 20_000, 60_000]))
     rows = zlib.compressobj(9)
     num_rows = side if side <= 6_000 else 10
@@ -168,7 +168,7 @@ def _large_png(rng: Rng) -> bytes:
 
 
 def _tricky_start(rng: Rng) -> bytes:
-    """Return the first bytes of a format and little behind them."""
+    """Return the first bytes of a format, followed by at most a few random ones."""
     starts = (
         b"RIFF\0\0\0\0WEBPVP8X",
         b"\xff\xd8\xff",
@@ -183,7 +183,7 @@ def _tricky_start(rng: Rng) -> bytes:
 
 
 def _spoilt(data: bytes, rng: Rng) -> bytes:
-    """Apply one to three mutators; now and then none, for the good among the bad."""
+    """Apply one to three mutators, or occasionally none, so that some files stay good."""
     for _ in range(int(rng.choice([0, 1, 1, 1, 2, 3]))):
         data = MUTATORS[rng.integers(len(MUTATORS))](data, rng)
     return data
@@ -233,7 +233,7 @@ def _drop(data: bytes, rng: Rng) -> bytes:
 
 
 def _extreme(data: bytes, rng: Rng) -> bytes:
-    """Write an extreme number where a header may hold a size."""
+    """Write an extreme number where a header might hold a size."""
     changed = bytearray(data)
     layout = str(rng.choice([">H", "<H", ">L", "<L"]))
     size = struct.calcsize(layout)
@@ -251,7 +251,7 @@ def _glue(data: bytes, rng: Rng) -> bytes:
 
 
 def _odd_metadata(data: bytes, rng: Rng) -> bytes:
-    """Put EXIF data of rubbish into a PNG or JPEG."""
+    """Insert rubbish EXIF data into a PNG or JPEG."""
     rubbish = rng.bytes(int(rng.integers(0, 60)))
     if rng.random() < 0.5:
         rubbish = b"II*\0\x08\0\0\0" + rubbish
@@ -264,7 +264,7 @@ def _odd_metadata(data: bytes, rng: Rng) -> bytes:
 
 
 def _good_checksums(data: bytes, rng: Rng) -> bytes:
-    """Spoil a chunk of a PNG and make its check sum right, so that decoders go on."""
+    """Corrupt chunks of a PNG and correct their checksums, so that decoders carry on."""
     if not data.startswith(b"\x89PNG"):
         return _changed(data, rng, len(data))
     out, at = bytearray(data[:8]), 8

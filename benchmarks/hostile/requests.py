@@ -1,14 +1,14 @@
-"""Hostile requests to a running page, made from a seed: what no browser sends.
+"""Hostile requests to a running page, made from a seed: requests no browser would send.
 
-A server is started in a process of its own, with a temporary folder of its own. Well-formed
-requests of every kind that the page takes (its uploads, the API, files, the camera's WebSocket) are
-spoilt: other methods, paths and headers, lists of files changed for paths of the machine and
-addresses of other servers, bytes flipped, lengths that lie, requests cut off. Counted are
+A server is started in its own process, with its own temporary folder. Well-formed requests of every
+kind that the page accepts (its uploads, the API, files, the camera's WebSocket) are corrupted:
+other methods, paths and headers, names in lists of files replaced by paths on the machine and
+addresses of other servers, bytes changed, wrong lengths, requests cut off. Counted are:
 
-- crashes: a server that ended, an answer of 500 or above that is no refusal (503 is one), a
+- crashes: a server that ended, a status of 500 or above that is not a refusal (503 is one), a
   traceback in its log, a secret of the machine in an answer, an address it fetched;
 - hangs: a whole request without any answer, and times the server did not answer `/health`;
-- left files: what lies in its temporary folder after SIGTERM, or outside its private one.
+- left files: files remaining in its temporary folder after SIGTERM.
 
     python benchmarks/hostile --images 0 --videos 0 --zips 0 --requests 2000 --seed 7 --no-report
 """
@@ -43,7 +43,7 @@ Rng = np.random.Generator
 SECRET = "a-secret-of-this-machine"
 THREADS = 3
 ANSWER_S, SPOILT_S = 60.0, 1.0
-"""How long the answer of a whole request, and of one that may not be whole, is waited for."""
+"""How long to wait for the answer to a whole request, and to one that may be incomplete."""
 MOST_READ = 200_000
 ALIVE_EVERY = 50
 BOUNDARY = "an-odd-boundary"
@@ -85,8 +85,8 @@ class Request:
     """A request as bytes.
 
     Args:
-        data: All of it.
-        is_whole: Whether an answer must come; else the server may wait for more of it.
+        data: The whole request.
+        is_whole: Whether an answer must come; otherwise the server may wait for more data.
     """
 
     data: bytes
@@ -95,7 +95,7 @@ class Request:
 
 @dataclass
 class Found:
-    """What a campaign gave so far; see `campaign.Outcome`."""
+    """Findings of a campaign so far; see `campaign.Outcome`."""
 
     answered: int = 0
     crashes: int = 0
@@ -107,14 +107,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Places:
-    """What hostile requests name: files of the machine, an address elsewhere."""
+    """What hostile requests refer to: files on the machine, and an address elsewhere."""
 
     files: tuple[str, ...]
     address: str
 
 
 def request(seed: int, number: int, places: Places) -> Request:
-    """Return a hostile request; the same for the same seed, number and places."""
+    """Return a hostile request, always the same for the same seed, number and places."""
     rng = np.random.default_rng((seed, number))
     method, path, headers, body = _well_formed(rng, places, (seed, number))
     spoil = rng.random(5) < (0.12, 0.15, 0.25, 0.12, 0.12)
@@ -140,7 +140,7 @@ def request(seed: int, number: int, places: Places) -> Request:
 def _well_formed(
     rng: Rng, places: Places, case: tuple[int, int]
 ) -> tuple[str, str, list[str], bytes]:
-    """Return method, path, headers and body of a request of some kind."""
+    """Return method, path, headers and body of a request of a random kind."""
     kinds = (_read, _several, _several, _several, _form_upload, _photo, _batch, _camera, _video)
     method, path, headers, body = kinds[rng.integers(len(kinds))](rng, places, case)
     return method, path, ["Host: 127.0.0.1", *headers], body
@@ -160,7 +160,7 @@ def _read(rng: Rng, places: Places, case):
 
 
 def _several(rng: Rng, places: Places, case):
-    """Several files, as the page sends them, with a list that may say anything."""
+    """Return several files, as the page sends them, with a list that may say anything."""
     name, data = inputs.image_file(*case)
     values = (
         *places.files, places.address, name, "\ud800", "x" * 3000, "=1+1.jpg", "../../a.jpg",
@@ -203,7 +203,7 @@ def _batch(rng: Rng, places: Places, case):
 
 
 def _video(rng: Rng, places: Places, case):
-    if rng.random() < 0.7:  # they take their time
+    if rng.random() < 0.7:  # since videos take long
         return _photo(rng, places, case)
     return "POST", "/api/video", [], inputs.video(*case)[1]
 
@@ -217,11 +217,11 @@ def _camera(rng: Rng, places: Places, case):
 
 
 def campaign(seed: int, count: int) -> dict[str, object]:
-    """Send so many requests to a server started for them; return counts as `campaign.Outcome`'s.
+    """Send requests to a server started for them; return fields of `campaign.Outcome`.
 
     Args:
-        seed: Of the requests.
-        count: How many.
+        seed: Seed of the requests.
+        count: Number of requests.
     """
     found = Found()
     with tempfile.TemporaryDirectory(prefix="hostile-") as folder, _elsewhere() as (url, fetched):
@@ -243,7 +243,7 @@ def campaign(seed: int, count: int) -> dict[str, object]:
 
 
 def _try(seed: int, number: int, places: Places, address: str, process, found: Found) -> int:
-    """Send a request, judge its answer; return 1."""
+    """Send a request and judge the answer; return 1, or 0 if the server has ended."""
     if process.poll() is not None:
         return 0
     sent = request(seed, number, places)
@@ -251,7 +251,7 @@ def _try(seed: int, number: int, places: Places, address: str, process, found: F
     try:
         said = _answer(sent, address)
     except (ConnectionError, BrokenPipeError):
-        said = None  # hung up on, which is the server's right
+        said = None  # the server hung up, which it may
     except TimeoutError:
         said = None
         if sent.is_whole:
@@ -284,7 +284,7 @@ def _answer(sent: Request, address: str) -> bytes:
                     return said
                 raise
             said += more
-            line.settimeout(0.3)  # of what goes on, the beginning is enough
+            line.settimeout(0.3)  # the beginning of a stream is enough
             if not more:
                 return said
             if b"\r\n\r\n" in said and not _has_more(said):
@@ -322,7 +322,7 @@ def _places(work: Path, address: str, url: str) -> Places:
 
 @contextmanager
 def _server(work: Path, found: Found) -> Iterator[tuple[str, subprocess.Popen]]:
-    """Run the page; afterwards count what it said and left."""
+    """Run the page; afterwards count tracebacks in its log and the files it left."""
     temporary = work / "tmp"
     temporary.mkdir()
     log = work / "log.txt"
@@ -369,7 +369,7 @@ def _wait_for(log: Path, process: subprocess.Popen) -> str:
 
 @contextmanager
 def _elsewhere() -> Iterator[tuple[str, list[str]]]:
-    """Run a server that nobody is to ask; give its address and what was asked."""
+    """Run a server that no one should contact; yield its address and the paths requested."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

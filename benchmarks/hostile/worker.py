@@ -1,4 +1,4 @@
-"""The process that tries hostile videos and zips one after another, and may end at any of them."""
+"""The process that tries hostile videos and zips one after another; any of them may end it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from machine import peak_mb
 from hostile import inputs
 
 Attempt = tuple[int, bool, str, int]
-"""Number, whether it gave a result, the error that is no sentence, files left."""
+"""Number, whether it gave a result, unexpected exception or an empty string, files left."""
 
 
 def work_through(kind: str, seed: int, first: int, count: int, place: Path) -> None:
-    """Try files one after another and tell a JSON line of each: what a worker does."""
+    """Try files one after another, printing a JSON line about each."""
     attempts = {"videos": _videos, "zips": _zips}[kind](seed, range(first, count), place)
     for number, answered, error, left in attempts:
         told = {"number": number, "answered": answered, "error": error, "left": left}
@@ -36,7 +36,7 @@ def _videos(seed: int, numbers: range, place: Path) -> Iterator[Attempt]:
                 with inference.run(folder / name, max_frames=50) as results:
                     answered = sum(1 for _ in results) > 0
             except (OSError, ValueError):
-                pass  # refused in a sentence
+                pass  # refused with a message
             except Exception as other:
                 error = f"{type(other).__name__}: {other}"
             (folder / name).unlink()
@@ -74,5 +74,5 @@ def _zips(seed: int, numbers: range, place: Path) -> Iterator[Attempt]:
 
 
 def _left(place: Path, own: Path) -> int:
-    """Count what lies in the temporary folder beside the worker's own, and in that."""
+    """Return how many paths remain in the temporary folder and in the worker's own folder."""
     return len([path for path in place.rglob("*") if path != own])

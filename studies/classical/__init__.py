@@ -1,1 +1,1 @@
-"""Classical and hybrid models beside the shipped network: `python -m studies.classical`."""
+"""Classical and hybrid models compared with the shipped network: `python -m studies.classical`."""

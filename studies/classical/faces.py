@@ -1,4 +1,4 @@
-"""What every row of the table needs: faces, labels, features, and what the deep model says."""
+"""What every row of the table needs: faces, labels, features, and the deep model's predictions."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from builder_tools.media.partial import replacing
 from builder_tools.release.predicting import predict_table
 
 LEAST_FACES = 6
-"""Of every class in a part of the training faces, where there are so many."""
+"""Least number of faces per class in a part of the training faces, if the class has as many."""
 
 TABLE_PROTOCOLS = {"eight": "ferplus-majority-8", "nine": "ferplus-nine"}
-"""Prefix of a column -> protocol, where people voted."""
+"""Prefix of a column -> protocol, for data with votes."""
 
 REMEMBERED = 4
-"""Sets of features in memory: two splits of two."""
+"""Feature arrays kept in memory: two splits of two feature sets."""
 
 
 class StudyFaces:
-    """A data set made ready for the table.
+    """A data set prepared for the table.
 
     Args:
         table: The data set, split.
         folder: Where features, models and answers are kept.
-        deep: The model all others are compared with: name or folder.
-        seed: Of everything random: faces, searches, models.
-        n_jobs: Processes, as in joblib.
+        deep: Name or folder of the model that all others are compared with.
+        seed: Seed for everything random: faces, searches, models.
+        n_jobs: Number of processes, as in joblib.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class StudyFaces:
 
     @cached_property
     def data_sha256(self) -> str:
-        """Name the data."""
+        """Hash that identifies the data."""
         return data_sha256(self.table)
 
     @cached_property
     def duplicates(self) -> frozenset[str]:
-        """Name of the images of valid and test that stand in train, too."""
+        """Names of the images of valid and test that also occur in train."""
         return names_also_in_train(self.table)
 
     def labels(self, split: str) -> np.ndarray:
@@ -94,9 +94,10 @@ class StudyFaces:
         return self._features(name, split)
 
     def some_features(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """Return the features of some training faces; compute no others.
+        """Return the features of some training faces, computing no others.
 
-        From half of the split on, the whole split is computed, and kept for the next row.
+        If half of the split or more is wanted, the whole split is computed and kept for the next
+        row.
         """
         faces = self.faces["train"]
         describer, _ = make_features(name)
@@ -105,7 +106,7 @@ class StudyFaces:
         return cached_features(describer, faces[rows], self._cache, n_jobs=self.n_jobs)
 
     def deep_probabilities(self, split: str) -> np.ndarray:
-        """Return what the deep model says of a split, `(n, k)`; kept on disk by its hash."""
+        """Return the deep model's probabilities on a split, `(n, k)`; cached on disk by hash."""
         model = find_model(self.deep)
         key = f"deep-{file_sha256(model / 'card.json')[:16]}-{self.data_sha256[:16]}-{split}"
         path = self._cache / f"{key}.npy"
@@ -121,11 +122,11 @@ class StudyFaces:
         return self.folder / f"seed-{self.seed}" / "models" / key
 
     def answers_file(self, key: str) -> Path:
-        """Return the file of what a row's model says of valid, before temperature."""
+        """Return the file of a row's probabilities on valid, before temperature scaling."""
         return self.folder / f"seed-{self.seed}" / "answers" / f"{key}.npy"
 
     def training_rows(self, fraction: float) -> np.ndarray:
-        """Return the rows of a part of the training faces; larger parts hold the smaller ones."""
+        """Return the rows of a part of the training faces; larger parts include smaller ones."""
         labels = self.labels("train")
         if fraction == 1:
             return np.arange(len(labels))
@@ -154,7 +155,7 @@ class StudyFaces:
         }
 
     def metrics(self, probabilities: np.ndarray) -> dict[str, Any]:
-        """Return what a card says of valid, as `evaluate` judges it: protocol -> figures."""
+        """Return the figures on valid for a model card, as from `evaluate`: protocol -> figures."""
         part = self.parts["valid"]
         return {
             protocol.name: judge(

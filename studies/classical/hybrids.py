@@ -1,4 +1,4 @@
-"""Rows of hybrids: the best classical models of the table, voted and stacked with the deep one."""
+"""Rows of hybrids: the table's best classical models combined with the deep one."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from studies.classical.faces import StudyFaces
 from studies.classical.rows import described, keep_model
 
 MOST_MEMBERS = 3
-"""Classical members of the larger hybrids, each with features of its own."""
+"""Largest number of classical members of a hybrid, each with different features."""
 
 DEEP_FEATURES = "network"
 HYBRIDS = {"vote": SoftVoting, "stack": Stacked}
 OUT_OF_FOLD = "stack_oof"
-"""Kind of the stack of classical models alone, learnt from out-of-fold predictions on train."""
+"""Kind of a stack of classical models alone, learnt from out-of-fold predictions on train."""
 
 
 def best_classical(rows: Sequence[Mapping[str, Any]], prefix: str) -> list[Mapping[str, Any]]:
-    """Return the best rows of classical models on valid, each with features of its own.
+    """Return the rows of the best classical models on valid, each with different features.
 
     Args:
-        rows: Of the table.
-        prefix: The protocol's: eight, nine, own.
+        rows: Rows of the table.
+        prefix: Prefix of the protocol's columns: eight, nine, own.
 
     Returns:
-        At most three rows, best first, fitted to the largest part of the faces that any was; rows
-        with the network's features and of hybrids do not count.
+        At most three rows, best first, all fitted to the largest part of the faces in the table.
+        Hybrids and models on the network's features are left out.
     """
     own = [
         row
@@ -64,7 +64,7 @@ def best_classical(rows: Sequence[Mapping[str, Any]], prefix: str) -> list[Mappi
 
 
 def hybrid_keys(rows: Sequence[Mapping[str, Any]], prefix: str) -> dict[str, tuple]:
-    """Return the hybrids that the table's rows allow: key -> kind, keys of classical members."""
+    """Return the hybrids possible with the rows: key -> kind, keys of classical members."""
     best = best_classical(rows, prefix)
     if not best:
         return {}
@@ -88,16 +88,16 @@ def run_hybrid(
 ) -> dict[str, Any]:
     """Make the row of a hybrid.
 
-    With a deep member the weights are found on valid, which no member was fitted on; figures on
-    valid, also those of the card, are cross-validated. Without, they are found on out-of-fold
-    predictions on train.
+    With a deep member, the weights are found on valid, which no member was fitted to, and the
+    figures on valid, including those on the card, are cross-validated. Without one, the weights
+    are found on out-of-fold predictions on train.
 
     Args:
         key: Name of the row.
         kind: vote, stack or stack_oof.
-        members: Keys of classical rows.
+        members: Keys of the classical members' rows.
         study: The data.
-        rows: The rows of the members (parameters).
+        rows: Rows of the table that include the members' (for their parameters).
     """
     started = time.perf_counter()
     models = [(name, load_model(study.model_folder(name))) for name in members]
@@ -139,10 +139,10 @@ def cross_validated(
     """Return a hybrid's probabilities `(n, k)`, each from weights found on other faces.
 
     Args:
-        hybrid: Not fitted; left so.
-        probabilities: Of its members, `(m, n, k)`.
-        y: `(n,)`.
-        seed: Of the folds.
+        hybrid: Unfitted hybrid; stays unfitted.
+        probabilities: Probabilities of its members, `(m, n, k)`.
+        y: True labels, `(n,)`.
+        seed: Seed for the folds.
     """
     found = np.empty(probabilities.shape[1:])
     for rest, own in stratified_folds(y, FOLDS, seed=seed).split(y, y):
@@ -154,7 +154,7 @@ def cross_validated(
 def _out_of_fold(
     members: Sequence[str], study: StudyFaces, rows: Sequence[Mapping[str, Any]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the members' probabilities on train, each by a model that did not see the face."""
+    """Return the members' out-of-fold probabilities on their training faces, and the labels."""
     by_key = {row["key"]: row for row in rows}
     own = study.training_rows(float(by_key[members[0]]["fraction"]))
     labels = study.labels("train")[own]

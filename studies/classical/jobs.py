@@ -1,4 +1,4 @@
-"""The rows of the table as jobs: of the plan, of networks from scratch, of hybrids of the best."""
+"""The rows of the table as jobs: the plan, networks trained from scratch, and hybrids."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def run_all(
     search: bool = True,
     minutes: float | None = None,
 ) -> dict[str, str]:
-    """Make the rows of a seed that the csv does not hold; hybrids once all others are there.
+    """Make the rows of a seed that the csv does not hold yet, hybrids last.
 
     Args:
         entries: Rows to make.
-        study: The data, and the seed.
-        csv: The table; other rows are left as they are.
-        hybrids: Whether to join the best classical models with the deep one, afterwards.
-        networks: Parts of the training faces to train the network of the learning curves on.
-        search: Whether each row searches for its parameters.
-        minutes: Begin no row after so long.
+        study: The data and the seed.
+        csv: The table; its other rows are left as they are.
+        hybrids: Whether to combine the best classical models with the deep one afterwards.
+        networks: Fractions of the training faces to train the learning-curve network on.
+        search: Whether to search for the parameters of each row.
+        minutes: Start no row after this many minutes.
 
     Returns:
-        Rows that are missing: key -> why.
+        Rows that are missing: key -> reason.
     """
     started = time.monotonic()
     jobs = [*plan_jobs(entries, study, search=search), *network_jobs(networks, study)]
@@ -59,14 +59,14 @@ def plan_jobs(entries: Iterable[Entry], study: StudyFaces, *, search: bool = Tru
 
 
 def network_jobs(fractions: Sequence[float], study: StudyFaces) -> Iterator[Job]:
-    """Yield networks from scratch on parts of the training faces."""
+    """Yield networks trained from scratch on parts of the training faces."""
     for fraction in fractions:
         config = {"network": NETWORK, "fraction": fraction}
         yield _job(curve_key(fraction), study, config, partial(run_network, fraction, study))
 
 
 def hybrid_jobs(study: StudyFaces, csv: Path) -> Iterator[Job]:
-    """Yield the hybrids that the table's rows allow, of the data and seed."""
+    """Yield the hybrids possible with the table's rows of this data and seed."""
     rows = rows_of(csv, study)
     for key, (kind, members) in hybrid_keys(rows, next(iter(study.protocols))).items():
         config = {"kind": kind, "members": list(members), "deep": study.deep}

@@ -1,8 +1,8 @@
-"""A network from scratch on parts of the training faces: what the learning curves compare with.
+"""A network trained from scratch on parts of the training faces, for the learning curves.
 
-Each part is trained on with the recipe of the default network; where it is small, its faces come
-several times an epoch, augmented anew. The last epoch counts, so valid decides nothing but the
-temperature. The time to fit is that of the epochs, also where training was interrupted.
+Each part is trained on with the recipe of the default network; the faces of a small part are seen
+several times per epoch, augmented anew each time. The last epoch counts, so valid decides nothing
+but the temperature. The fitting time is that of the epochs, even if training was interrupted.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from studies.classical.rows import as_used, described, figures
 
 NETWORK = "compact"
 LEAST_EPOCH_FACES = 2500
-"""Faces an epoch has at least: so 1 % of FER+ gets 1,400 steps."""
+"""Least number of faces per epoch; with it, 1 % of FER+ gets 1,400 steps."""
 
 WATCHED_FACES = 500
-"""Of valid: those whose loss is written into the history, which nothing follows from."""
+"""Faces of valid whose loss is written to the history; nothing depends on it."""
 
 
 def curve_key(fraction: float) -> str:
@@ -31,7 +31,7 @@ def curve_key(fraction: float) -> str:
 
 
 def curve_config(train_faces: int, *, seed: int = 0) -> Any:
-    """Return the training on so many faces."""
+    """Return the training configuration for a number of training faces."""
     from builder_tools.training import TrainingConfig
 
     epoch_faces = LEAST_EPOCH_FACES if train_faces < LEAST_EPOCH_FACES else None
@@ -42,12 +42,12 @@ def run_network(fraction: float, study: StudyFaces, *, config: Any = None) -> di
     """Make the row of a network trained from scratch on a part of the training faces.
 
     Args:
-        fraction: Of the training faces: the same faces that the classical rows get.
+        fraction: Fraction of the training faces; the same faces that the classical rows get.
         study: The data.
-        config: A `TrainingConfig`; `curve_config` if None.
+        config: A `TrainingConfig`; that of `curve_config` if None.
 
     Returns:
-        Column -> value; nothing is exported, so nothing is said of speed and size.
+        Column -> value, without speed and size, since nothing is exported.
     """
     from builder_tools.training import Samples, train
 
@@ -80,7 +80,7 @@ def run_network(fraction: float, study: StudyFaces, *, config: Any = None) -> di
 
 
 def _samples(make: Any, study: StudyFaces, split: str, rows: np.ndarray) -> Any:
-    """Return faces with the targets that the shipped network has: shares of votes, or labels."""
+    """Return faces with the targets the shipped network is trained on: vote shares, or labels."""
     from builder_tools.datasets.ferplus import vote_distribution
 
     votes = study.parts[split].votes

@@ -1,4 +1,4 @@
-"""Which combinations of features and models the table has, in the order in which they are run."""
+"""The combinations of features and models in the table, in the order in which they are run."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from builder_tools.classical.models import MODELS
 from builder_tools.classical.sampling import NO_SAMPLER, SAMPLERS
 
 FEW_NUMBERS = ("landmarks", "keypoints", "blendshapes", "eigenfaces", "network")
-"""Features of so few numbers that most models are quick on them."""
+"""Features with so few numbers that most models are quick on them."""
 
 MANY_NUMBERS = ("hog", "lbp", "gabor", "hog+landmarks")
 QUICK_MODELS = ("logistic", "rbf_svm", "neighbours", "discriminant")
-"""Models that are quick on many numbers, too; boosting and a forest on the 2,124 of LBP take four
-and eight minutes."""
+"""Models that are quick even on many numbers; on the 2,124 of LBP, boosting takes four minutes and
+a forest eight."""
 
 SLOWER = (("hog", "forest"), ("hog", "boosting"), ("gabor", "boosting"),
           ("hog+landmarks", "boosting"))  # fmt: skip
-"""Models that take a minute on many numbers, with the features they are fitted on all the same."""
+"""Models that take a minute on many numbers, with the features they are fitted to regardless."""
 
 SKIPPED = (("landmarks", "fourier_svm"), ("keypoints", "fourier_svm"), ("keypoints", "rbf_svm"),
            ("blendshapes", "fourier_svm"), ("eigenfaces", "fourier_svm"))  # fmt: skip
-"""Two minutes each, and little: the whole table is to end within the hour."""
+"""Left out: they take two minutes each and achieve little; the table should end within the hour."""
 
 FRACTIONS = (0.01, 0.05, 0.25)
 CURVE_FEATURES = ("hog", "landmarks", "hog+landmarks", "network")
@@ -38,13 +38,13 @@ class Entry:
     """One row of the table.
 
     Args:
-        features: Names of `FEATURES`, joined by `+`.
-        model: Of `MODELS`.
-        sampler: Of `SAMPLERS`.
-        fraction: Of the training faces, in (0, 1].
+        features: Names in `FEATURES`, joined by `+`.
+        model: Name in `MODELS`.
+        sampler: Name in `SAMPLERS`.
+        fraction: Fraction of the training faces, in (0, 1].
 
     Raises:
-        ValueError: If a name is in no registry, or the fraction out of range.
+        ValueError: If a name is in no registry or the fraction is out of range.
     """
 
     features: str
@@ -64,7 +64,7 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """Its name in the table, and of its folder."""
+        """Name of the row in the table and of its folder."""
         parts = [self.features, self.model]
         parts += [self.sampler] if self.sampler != NO_SAMPLER else []
         parts += [f"{self.fraction:g}"] if self.fraction != 1 else []
@@ -92,9 +92,9 @@ def chosen_plan(
     samplers: Sequence[str] = (),
     fractions: Sequence[float] = (),
 ) -> list[Entry]:
-    """Return every combination of what was chosen; the whole plan where nothing was.
+    """Return every combination of the choices; the whole plan if there are none.
 
-    What was not chosen is the whole of the study's features, its quick models, no sampler, all
+    Defaults for what is not chosen: all features of the study, its quick models, no sampler, all
     training faces. A fraction alone gives the rows of the whole plan on that part of the faces.
     """
     if not (features or models or samplers):

@@ -30,10 +30,10 @@ CURVE_WORDS = (
 
 
 def read_table(csv: str | Path) -> pd.DataFrame:
-    """Return one row a model: means over seeds, and gains on the deep model on valid.
+    """Return one row per model: means over seeds, and gains over the deep model on valid.
 
-    Rows whose gain was measured on test, as all were before November 26, keep the width of its
-    interval and nothing else: the gain is the difference on valid.
+    Of a gain measured on test, as all were before November 26, only the width of the interval is
+    kept: the gain is the difference on valid.
 
     Raises:
         ValueError: If the table has no row of the deep model.
@@ -58,10 +58,10 @@ def write_report(table: str | Path, folder: str | Path) -> list[Path]:
 
     Args:
         table: The csv of the rows.
-        folder: Where to.
+        folder: Where to write.
 
     Returns:
-        What was written.
+        Paths of the files written.
 
     Raises:
         ValueError: If the table has no row of the deep model.
@@ -108,7 +108,7 @@ def write_report(table: str | Path, folder: str | Path) -> list[Path]:
 
 
 def prefixes(rows: pd.DataFrame) -> list[str]:
-    """Return the protocols of a table, by the prefix of their columns."""
+    """Return the column prefixes of a table's protocols."""
     return [prefix for prefix in TITLES if f"valid_{prefix}_accuracy" in rows]
 
 
@@ -119,7 +119,7 @@ def full_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def findings(rows: pd.DataFrame) -> list[str]:
-    """Say what the figures say, no more."""
+    """Return sentences that state what the figures show and nothing more."""
     main, hybrids = prefixes(rows)[0], rows[_is_hybrid(rows)]
     score, whole = f"valid_{main}_accuracy", full_rows(rows)
     deep = rows[rows["key"] == DEEP_KEY].iloc[0]
@@ -191,7 +191,7 @@ def _is_hybrid(rows: pd.DataFrame) -> pd.Series:
 
 
 def _has_curve(rows: pd.DataFrame) -> pd.Series:
-    """Tell the rows of combinations that were fitted to several parts of the faces."""
+    """Return a mask of the combinations that were fitted to several parts of the faces."""
     own = (rows["sampler"] == "none") & (rows["key"] != DEEP_KEY) & ~_is_hybrid(rows)
     parts = rows[own].groupby(["features", "model"])["fraction"].transform("nunique")
     return own & (parts.reindex(rows.index).fillna(0) > 1)

@@ -34,18 +34,18 @@ DEEP_KEY = "deep"
 TIMED_FACES = 24
 BATCH_FACES = 256
 CERTAINTY = ("nine", "own")
-"""Protocols that the temperature is fitted for, the first there is."""
+"""Protocols to fit the temperature for; the first one available is used."""
 
 
 def run_entry(entry: Entry, study: StudyFaces, *, search: bool = True) -> dict[str, Any]:
-    """Make a row: what is chosen is chosen within train, temperatures on valid.
+    """Make a row: parameters are chosen within train, temperatures on valid.
 
     The model is left in `study.model_folder`, its probabilities on valid in `study.answers_file`.
 
     Args:
-        entry: Which.
+        entry: The row to make.
         study: The data.
-        search: Whether to search for parameters; else the defaults.
+        search: Whether to search for parameters; the defaults are used otherwise.
 
     Returns:
         Column -> value.
@@ -95,7 +95,7 @@ def run_entry(entry: Entry, study: StudyFaces, *, search: bool = True) -> dict[s
 
 
 def deep_row(study: StudyFaces) -> dict[str, Any]:
-    """Return the row of the deep model as it is shipped."""
+    """Return the row of the deep model as shipped."""
     folder = find_model(study.deep)
     card = ModelCard.read(folder)
     minutes = card.training.get("budget", {}).get("minutes")
@@ -119,14 +119,14 @@ def deep_row(study: StudyFaces) -> dict[str, Any]:
 def keep_model(
     model: Any, key: str, study: StudyFaces, found: np.ndarray, training: dict
 ) -> dict[str, Any]:
-    """Write model folder and answers; return the columns of size, speed and figures.
+    """Write the model folder and answers; return the columns of size, speed and figures.
 
     Args:
-        model: From faces to probabilities.
+        model: Model from faces to probabilities.
         key: Name of its folder.
         study: The data.
-        found: Its probabilities on valid, as they come.
-        training: For the card.
+        found: Its probabilities on valid, before temperature scaling.
+        training: What the card says about the training.
     """
     folder = study.model_folder(key)
     shutil.rmtree(folder, ignore_errors=True)
@@ -151,7 +151,7 @@ def keep_model(
 
 
 def described(key: str, study: StudyFaces) -> dict[str, Any]:
-    """Return the columns that say what, when, where and on what a row was made."""
+    """Return the columns that say what a row is and when, where and on what data it was made."""
     from builder_tools.training import commit_id
 
     return {
@@ -165,11 +165,11 @@ def described(key: str, study: StudyFaces) -> dict[str, Any]:
 
 
 def figures(study: StudyFaces, used: np.ndarray) -> dict[str, Any]:
-    """Return the columns of figures on valid by protocol, and of gains on the deep model, paired.
+    """Return the columns of figures on valid by protocol, and of paired gains over the deep model.
 
     Args:
         study: The data.
-        used: Probabilities on valid `(n, k)`, as the model gives them in use.
+        used: Probabilities on valid `(n, k)`, after temperature scaling.
     """
     columns: dict[str, Any] = {}
     for prefix, judgement in study.judge(used).items():
@@ -192,7 +192,7 @@ def figures(study: StudyFaces, used: np.ndarray) -> dict[str, Any]:
 
 
 def as_used(study: StudyFaces, key: str, found: np.ndarray) -> tuple[float, np.ndarray]:
-    """Keep a model's probabilities on valid; return its temperature, and them as it gives them."""
+    """Save probabilities on valid; return the temperature and the probabilities scaled with it."""
     path = study.answers_file(key)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial, partial.open("wb") as file:
@@ -206,7 +206,7 @@ def as_used(study: StudyFaces, key: str, found: np.ndarray) -> tuple[float, np.n
 
 
 def speed(folder: Path, faces: np.ndarray) -> dict[str, float]:
-    """Measure a model folder as it is used, one thread: one face at a time, and many."""
+    """Measure a model folder's speed in use, on one thread: one face at a time, and many."""
     classifier = EmotionClassifier(folder)
     rgb = np.repeat(faces[..., None], 3, axis=-1) if faces.ndim == 3 else faces
     alone = [_seconds(classifier, rgb[n : n + 1]) for n in range(min(TIMED_FACES, len(rgb)))]

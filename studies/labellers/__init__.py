@@ -1,1 +1,1 @@
-"""Labellers of valence and arousal compared: `python -m studies.labellers`."""
+"""Comparison of the valence-arousal labellers: `python -m studies.labellers`."""

@@ -1,16 +1,16 @@
 """Measure the valence-arousal labellers: `python -m studies.labellers`.
 
-- `time`: landmark ISOMAP labels for every training face of FER+, each round in a process of its
-  own; seconds from faces in memory to labels, and the process's peak memory.
-- `choose`: neighbours and landmarks by residual variance (on the landmarks) and trustworthiness
-  and continuity on the faces of valid.
-- `exact`: ISOMAP on every face at once against landmarks; the distances of all of train alone fill
-  3.3 GB (`--subset` takes fewer faces).
+- `time`: landmark ISOMAP labels for every training face of FER+, each round in its own process;
+  seconds from faces in memory to labels, and the process's peak memory.
+- `choose`: neighbours and landmarks by residual variance (on the landmarks) and by trustworthiness
+  and continuity (on the faces of valid).
+- `exact`: ISOMAP on every face at once against landmarks; the distances between all training faces
+  alone take 3.3 GB (`--subset` takes fewer faces).
 - `pull`: agreement with the votes for every strength of the shift towards the class, on valid.
-- `compare`: every labeller against the vote-weighted anchors, on valid, and what it says beyond
-  the class.
+- `compare`: every labeller against the vote-weighted anchors, on valid, and what its labels tell
+  beyond the class.
 
-Each step keeps its rows in `reports/valence_arousal_<step>.csv`; steps may be run apart.
+Each step keeps its rows in `reports/valence_arousal_<step>.csv`; steps may be run separately.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LANDMARKS = (1000, 2000, 4000)
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 0.875, 0.95, 1.0)
 PULLED = {"ISOMAP": "isomap", "PCA": "pca", "ISOMAP on network": "isomap-network"}
 ROWS_JUDGED = 1000
-"""Faces whose geodesics to all others residual variance is taken over."""
+"""Faces whose geodesics to all others the residual variance is computed from."""
 PACKAGES = ("scikit-learn", "scipy", "numpy")
 
 
@@ -72,13 +72,13 @@ def choice_jobs(options: argparse.Namespace) -> Iterator[Job]:
 
 
 def exact_jobs(options: argparse.Namespace) -> Iterator[Job]:
-    """Yield the exact run beside landmarks on the same faces."""
+    """Yield the exact run, compared with landmarks on the same faces."""
     config = {"step": "exact", "faces": options.subset or "all", "landmarks": LANDMARKS}
     yield Job(f"exact on {config['faces']}", config, partial(_in_a_process, "exact", options))
 
 
 def pull_jobs(options: argparse.Namespace) -> Iterator[Job]:
-    """Yield the scan of strengths of the shift, a labeller each."""
+    """Yield the scans of the strength of the shift, one per labeller."""
 
     def make(name: str, labeller: str) -> list[dict]:
         train, valid = _splits(options.source)
@@ -137,7 +137,7 @@ def child_landmarks(options: argparse.Namespace) -> dict[str, object]:
 
 
 def child_exact(options: argparse.Namespace) -> list[dict[str, object]]:
-    """Run exact ISOMAP and landmarks on the same faces; return the rows of the exact step."""
+    """Run exact and landmark ISOMAP on the same faces; return the rows of the exact step."""
     train = ferplus_table(options.source).split("train")
     chosen = stratified_sample(train.labels, options.subset or None, np.random.default_rng(0))
     subset = train.rows(np.isin(np.arange(len(train)), chosen))
@@ -190,7 +190,7 @@ def _busy_s() -> float:
 
 
 def _peak_mb(jobs: int = 0) -> float:
-    """Return the peak memory of this process, and `jobs` times that of its largest child."""
+    """Return the peak memory of this process plus `jobs` times that of its largest child, MiB."""
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if jobs > 1 else 0
     return (own + jobs * child) / 1024
@@ -209,7 +209,7 @@ def _rounded(table) -> list[dict]:
 
 
 def _round_row(row: dict) -> dict:
-    """Return a row with six significant digits, as they are kept."""
+    """Return a row with floats rounded to six significant digits, as kept in the csv."""
     return {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()}
 
 

@@ -1,4 +1,4 @@
-"""Choosing neighbours, landmarks and pull by what they do to held-out images."""
+"""Choice of neighbours, landmarks and pull by their effect on held-out images."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def scan_manifolds(
     """Fit ISOMAP with every number of neighbours and landmarks, and judge it on other faces.
 
     Args:
-        points: `(n, d)` of training faces, as `ValenceArousalLabeller.points` gives them.
-        labels: `(n,)`, to draw landmarks in strata.
-        held_out: `(m, d)` of faces it has not seen.
-        neighbours: Numbers to try.
-        landmarks: Numbers to try.
-        seed: Of landmarks and eigenvectors.
+        points: `(n, d)` points of training faces, from `ValenceArousalLabeller.points`.
+        labels: `(n,)` labels, to draw stratified landmarks.
+        held_out: `(m, d)` points of unseen faces.
+        neighbours: Numbers of neighbours to try.
+        landmarks: Numbers of landmarks to try.
+        seed: Seed for landmarks and eigenvectors.
 
     Returns:
-        One row a pair: `neighbours`, `landmarks`, `residual_variance` (on the landmarks),
+        One row per pair: `neighbours`, `landmarks`, `residual_variance` (on the landmarks),
         `trustworthiness`, `continuity` (on held-out faces) and `seconds` (processor time of the
-        fit). The figures are NaN where the neighbour graph falls apart.
+        fit). The figures are NaN where ISOMAP cannot be fitted (disconnected neighbour graph).
     """
     from tqdm import tqdm
 
@@ -62,13 +62,13 @@ def scan_pull(
     """Judge labels of held-out faces for every strength of the shift towards the class.
 
     Args:
-        labeller: Fitted.
+        labeller: A fitted labeller.
         table: Images with FER+ votes.
-        strengths: Share of the way to the anchor, 0 (centres moved, nothing drawn in) ... 1 (the
-            anchor itself).
+        strengths: Fractions of the way to the anchor, from 0 (class centres moved, faces not drawn
+            in) to 1 (the anchor itself).
 
     Returns:
-        One row a strength: `strength`, `mean_ccc`, `valence_rmse`, `arousal_rmse`.
+        One row per strength: `strength`, `mean_ccc`, `valence_rmse`, `arousal_rmse`.
     """
     from builder_tools.valence_arousal.labellers import faces_of
 

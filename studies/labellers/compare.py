@@ -1,4 +1,4 @@
-"""A labeller judged: what it knows of the votes, and beyond the class."""
+"""Evaluation of a labeller: agreement with the votes, and what it tells beyond the class."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Candidate:
     """A labeller to be compared.
 
     Args:
-        name: In the table.
+        name: Name in the table.
         labeller: Name in `LABELLERS`.
-        options: Of the labeller.
+        options: Options of the labeller.
     """
 
     name: str
@@ -70,14 +70,14 @@ def compare(
         candidate: What to fit.
         train: Labelled faces.
         held_out: Faces with votes.
-        points: Their pixels' principal components `(n, d)`: neighbours there are what manifolds
-            are to keep. Manifolds of a network's features are judged by their own neighbours.
-        seed: Of bootstrap and permutations.
+        points: Principal components `(n, d)` of the pixels of `held_out`, whose neighbours
+            manifolds should keep. Those of a network's features are judged by its neighbours.
+        seed: Seed for bootstrap and permutations.
 
     Yields:
         A row of the table: `labeller`, `class_known`, the figures of `RegressionEvaluation`, and
-        of each association its value, interval, p-value and number; `trustworthiness` and
-        `continuity` of the raw manifold.
+        value, interval, p-value and number of faces of each association; for the raw manifold
+        also `trustworthiness` and `continuity`.
     """
     labeller = make_labeller(candidate.labeller, **candidate.options)
     labeller.fit(faces_of(train), train.labels)

@@ -14,7 +14,7 @@ from studies.labellers.compare import ASSOCIATIONS, SHIFTED, UNSHIFTED
 from studies.report import draw, interval, markdown, write_page
 
 SIGNIFICANT = 0.01
-"""A p-value below this counts as more than chance: some forty tests are made."""
+"""P-values below this count as more than chance; low, since some forty tests are made."""
 
 LOAD = r", load ([0-9.]+)"
 
@@ -52,7 +52,7 @@ BEYOND = {
 
 
 def write_report(reports: Path) -> list[Path]:
-    """Write the page and the figures of what there are rows of."""
+    """Write the page and the figures of the steps that have rows."""
     written = []
     choice, pulled = _read(reports, "choose"), _read(reports, "pull")
     if choice is not None:
@@ -82,7 +82,7 @@ def labeller_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def within_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of what labels say beyond the class."""
+    """Return the table of what labels tell beyond the class."""
     head = ["valence given the class", "arousal given the class",
             "happy: arousal and surprise votes", "distance and disagreement"]  # fmt: skip
     cells = [[_association(row, name) for name in ASSOCIATIONS] for row in rows.to_dict("records")]
@@ -90,7 +90,7 @@ def within_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def quality_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of what the raw manifolds keep."""
+    """Return the table of how well the raw manifolds keep neighbours."""
     found = rows[rows["class_known"] == UNSHIFTED]
     return pd.DataFrame({
         "manifold": found["labeller"],
@@ -101,7 +101,7 @@ def quality_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def findings(rows: pd.DataFrame) -> list[str]:
-    """Say in sentences what the rows show; nothing that is not in them."""
+    """Return sentences that state what the rows show and nothing more."""
     known = rows[rows["class_known"] == SHIFTED].set_index("labeller")
     raw = rows[rows["class_known"] == UNSHIFTED].set_index("labeller")
     said = []
@@ -250,8 +250,7 @@ def _timed(rows: pd.DataFrame) -> str:
 
 
 def _machines(rows: pd.DataFrame) -> str:
-    """Name the machines once, with the range of their load: past 2, wall times are not a quiet
-    machine's."""
+    """Return the names of the machines, each once, and the range of the load on them."""
     loads = rows["machine"].str.extract(LOAD, expand=False).astype(float)
     names = rows["machine"].str.replace(LOAD, "", regex=True)
     return "; ".join(dict.fromkeys(names)) + (

@@ -1,6 +1,6 @@
-"""Judging labels and manifolds: against votes, against distances, and within a class.
+"""Evaluation of labels and manifolds: against votes, against distances, and within a class.
 
-Places are (valence, arousal) or raw planes alike, `(n, 2)`.
+Places are points `(n, 2)`, either (valence, arousal) or on a raw plane.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from builder_tools.valence_arousal.anchors import (
 )
 
 NEAREST = 15
-"""Neighbours whose keeping trustworthiness and continuity judge."""
+"""Number of neighbours that trustworthiness and continuity are computed with."""
 CHUNK = 256
 
 
@@ -32,8 +32,8 @@ class ManifoldQuality:
     """How well a plane keeps neighbours (Venna & Kaski, 2001, "Neighborhood preservation").
 
     Args:
-        trustworthiness: 0...1; low where the plane shows neighbours that are none.
-        continuity: 0...1; low where the plane tears neighbours apart.
+        trustworthiness: 0...1; low if points that were not neighbours are close on the plane.
+        continuity: 0...1; low if neighbours are torn apart on the plane.
     """
 
     trustworthiness: float
@@ -42,14 +42,14 @@ class ManifoldQuality:
 
 @dataclass(frozen=True)
 class WithinClass:
-    """What labels say beyond the class. All are rank correlations.
+    """What labels tell beyond the class, as rank correlations.
 
     Args:
-        valence: Of labelled and reference valence, given the class.
-        arousal: Of labelled and reference arousal, given the class.
-        happy_surprise: Of arousal and the share of surprise votes among happy faces.
-        disagreement: Of the distance from the class's mean place and the entropy of the votes,
-            given the class.
+        valence: Between labelled and reference valence, given the class.
+        arousal: Between labelled and reference arousal, given the class.
+        happy_surprise: Between arousal and the share of surprise votes, among happy faces.
+        disagreement: Between the distance from the class's mean place and the entropy of the
+            votes, given the class.
     """
 
     valence: Association
@@ -64,9 +64,9 @@ def manifold_quality(
     """Judge a plane by the neighbours it keeps.
 
     Args:
-        points: `(n, d)`, before. Memory is n x n: sample some thousands.
+        points: `(n, d)`, before. Takes n x n memory: use a sample of a few thousand.
         places: `(n, 2)`, after.
-        neighbours: Below n / 2.
+        neighbours: Number of neighbours, below n / 2.
     """
     from sklearn.manifold import trustworthiness
 
@@ -79,12 +79,12 @@ def manifold_quality(
 def residual_variance(geodesics: np.ndarray, places: np.ndarray, rows: np.ndarray) -> float:
     """Return the share of the variance of geodesic distances that the plane leaves unexplained.
 
-    1 - r^2 of the distances before and after (Tenenbaum et al., 2000): 0 is a perfect map.
+    It is 1 - r^2 of the distances before and after (Tenenbaum et al., 2000): 0 for a perfect map.
 
     Args:
-        geodesics: `(m, n)` distances of `rows` to all points.
-        places: `(n, 2)` of all points.
-        rows: `(m,)` which points.
+        geodesics: `(m, n)` distances from the points in `rows` to all points.
+        places: `(n, 2)` places of all points.
+        rows: `(m,)` indices of points.
     """
     sums = np.zeros(6)
     for start in range(0, len(rows), CHUNK):
@@ -104,10 +104,10 @@ def residual_variance(geodesics: np.ndarray, places: np.ndarray, rows: np.ndarra
 
 
 def procrustes_distance(places: np.ndarray, reference: np.ndarray) -> float:
-    """Return what is left between two planes after moving, turning and scaling one onto the other.
+    """Return what still differs after moving, turning and scaling one plane onto another.
 
     Returns:
-        The share of the reference's sum of squares that remains, 0 (same shape) ... 1.
+        The remaining fraction of the reference's sum of squares, 0 (same shape) ... 1.
     """
     from scipy.spatial import procrustes
 
@@ -120,25 +120,25 @@ def judge_labels(labels: np.ndarray, votes: np.ndarray, *, seed: int = 0) -> Reg
     Args:
         labels: `(n, 2)` valence and arousal.
         votes: `(n, 10)` FER+ counts.
-        seed: Of the bootstrap.
+        seed: Seed for the bootstrap.
     """
     return evaluate_valence_arousal(vote_weighted_anchors(votes), labels, seed=seed)
 
 
 def judge_within_classes(labels: np.ndarray, table: ImageTable, *, seed: int = 0) -> WithinClass:
-    """Judge what labels say beyond the class, on images with votes.
+    """Judge what labels tell beyond the class, on images with votes.
 
-    The reference varies within a class, because votes do; so whatever labels know of a face
-    beyond its class shows as a correlation there. Labels that are one place a class have none
-    (NaN).
+    The reference varies within a class because votes do, so whatever labels know about a face
+    beyond its class shows up as a correlation there. Labels that put a class at one place have
+    none (NaN).
 
     Args:
         labels: `(n, 2)` valence and arousal.
         table: FER+ images.
-        seed: Of bootstrap and permutations.
+        seed: Seed for bootstrap and permutations.
 
     Raises:
-        ValueError: If nobody voted.
+        ValueError: If the table has no votes.
     """
     if table.votes is None:
         raise ValueError("Expected images with FER+ votes. Received: none.")

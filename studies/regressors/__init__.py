@@ -1,1 +1,1 @@
-"""Networks taught the labels of every labeller: `python -m studies.regressors`."""
+"""Networks trained on the labels of every labeller: `python -m studies.regressors`."""

@@ -1,18 +1,18 @@
-"""Teach networks the labels of every labeller: `python -m studies.regressors`.
+"""Train networks on the labels of every labeller: `python -m studies.regressors`.
 
-A network is named with its task: `va` (two tanh outputs), `both` (beside nine emotions, one pass)
-or `emotion` (the direct classifier to compare with: no labels, its valence and arousal are the
-expected anchors). All see the same faces for the same epochs at the same size.
+A network is named with its task: `va` (two tanh outputs), `both` (those and nine emotions in one
+pass) or `emotion` (the direct classifier for comparison: no labels, its valence and arousal are
+the expected anchors). All see the same faces for the same number of epochs at the same size.
 
-Labellers are fitted on the training faces, and place faces of valid with their class known, as
-those of train. Figures against a labeller's own labels say how well they can be learnt; those
-against the vote-weighted anchors, how well the outcome agrees with people. `votes` is that
+Labellers are fitted on the training faces and place the faces of valid with their class known, as
+they do those of train. Figures against a labeller's own labels show how well they can be learnt;
+those against the vote-weighted anchors, how well the outcome agrees with people. `votes` is that
 reference itself.
 
-VGG16 learns by the study's recipe (Adam, ExponentialDecay): with `--vgg-weights` (a file, such as
-a checkpoint of this repository's own VGG16, or `pretrained`) first the head on frozen features,
-then the last four layers, too; without, all layers from random weights. The report is of the
-command without options, and of these (some four hours on two cores, all together):
+VGG16 follows the study's recipe (Adam, ExponentialDecay): with `--vgg-weights` (a file, such as a
+checkpoint of this repository's own VGG16, or `pretrained`) it first trains the head on frozen
+features, then the last four layers as well; without it, all layers from random weights. The report
+comes from the command without options and from these (about four hours on two cores in all):
 
     python -m studies.regressors --faces 0 --networks vgg16:emotion
     cp runs/regressors/all_10_32/vgg16_emotion_none_s0/vgg16_emotion_none/model.keras \\
@@ -63,14 +63,14 @@ TABLE = "va_regressors.csv"
 NO_LABELLER = "none"
 RANDOM = "random"
 HEAD_RATE, VGG_RATE = 1e-3, 1e-4
-"""Of a new head on frozen features, and of VGG16's own layers."""
+"""Learning rates of a new head on frozen features, and of VGG16's own layers."""
 LANDMARKS = 4000
 TIMED = 200
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One row: a network of a task, taught by a labeller. Its fields are columns."""
+    """One row: a network with a task and a labeller. Its fields are columns."""
 
     labeller: str
     network: str
@@ -87,7 +87,7 @@ class Trial:
 
 
 def trials(options: argparse.Namespace) -> Iterator[Trial]:
-    """Yield the trials that were asked for; classifiers need no labeller."""
+    """Yield the requested trials; classifiers need no labeller."""
     for seed in options.seeds:
         for text in options.networks:
             network, _, task = text.partition(":")
@@ -106,7 +106,7 @@ def trials(options: argparse.Namespace) -> Iterator[Trial]:
 
 
 def measure(trial: Trial, table: ImageTable, options: argparse.Namespace) -> dict[str, object]:
-    """Train, ship, judge on valid and log one network; return its row."""
+    """Train, export, judge on valid and log one network; return its row."""
     place = options.runs / f"{trial.faces}_{trial.epochs}_{trial.size}"
     folder = place / f"{trial.name}_s{trial.seed}"
     files = []
@@ -138,7 +138,7 @@ def measure(trial: Trial, table: ImageTable, options: argparse.Namespace) -> dic
 
 
 def label_file(labeller: str, table: ImageTable, place: Path, seed: int) -> Path:
-    """Return the csv of a labeller, written where it is not there yet."""
+    """Return the csv of a labeller's labels, writing it if it does not exist yet."""
     path = place / f"labels_{labeller}_s{seed}.csv"
     if path.is_file():
         return path
@@ -158,7 +158,7 @@ def label_file(labeller: str, table: ImageTable, place: Path, seed: int) -> Path
 
 
 def configuration(trial: Trial, options: argparse.Namespace) -> TrainingConfig:
-    """Return how a trial is trained."""
+    """Return the training configuration of a trial."""
     size = NETWORKS[trial.network].size_from(trial.size)
     values = {
         "network": trial.network,
@@ -183,7 +183,7 @@ def configuration(trial: Trial, options: argparse.Namespace) -> TrainingConfig:
 
 
 def ms_per_face(folder: Path) -> float:
-    """Return the median milliseconds of processor time for everything a model says of one face."""
+    """Return the median processor time for all of a model's outputs for one face, ms."""
     model = EmotionClassifier(folder)
     side = model.card.input_size
     face = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), np.uint8)
@@ -196,7 +196,7 @@ def ms_per_face(folder: Path) -> float:
 
 
 def _columns(found: dict) -> dict[str, object]:
-    """Return the figures of a split as columns; intervals as `_low` and `_high`."""
+    """Return the figures of a split as columns, with intervals as `_low` and `_high`."""
     flat: dict[str, object] = {}
     for reference in ("votes", "labels"):
         for name, value in found.get(f"against_{reference}", {}).items():

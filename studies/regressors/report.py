@@ -1,4 +1,4 @@
-"""`va_regressors.md`, made from the rows of the regressors alone."""
+"""`va_regressors.md`, made from the rows of `va_regressors.csv` alone."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ TABLES = (
         "direct, nine": f"valid_direct_{NINE}_accuracy",
     },
 )
-"""Three tables of one section: heading -> column."""
+"""The three tables of a section: heading -> column."""
 
 
 def write_report(csv: Path, page: Path) -> Path:
-    """Write the page, a section a budget."""
+    """Write the page, with one section per budget."""
     rows = pd.read_csv(csv)
     parts = ["# Regressors of valence and arousal", HOW]
     for budget, group in by_variant(rows, [*BUDGET, *NAME]).groupby(BUDGET, sort=False):
@@ -66,13 +66,13 @@ def write_report(csv: Path, page: Path) -> Path:
 
 
 def beside_the_classifier(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return how each regressor stands beside the classifier of the same network and base.
+    """Return how each regressor compares with the classifier of the same network and base.
 
     Args:
-        rows: Of one budget, one a variant.
+        rows: Rows of one budget, one per variant.
 
     Returns:
-        What its nearest centre, its places and its own outputs for emotions are beside the
+        How its nearest centre, its places and its own emotion outputs compare with the
         classifier's classes and expected anchors: below, above, or not told apart.
     """
     records = rows.to_dict("records")

@@ -228,7 +228,7 @@ def highlights_of(
 
 
 def _peaks(common: np.ndarray, settings: HighlightSettings) -> np.ndarray:
-    """Return the indices of the peaks, highest first; beyond its ends, the film is at its lowest."""
+    """Return the indices of the peaks, highest first; the film is padded with its lowest value."""
     from scipy.signal import find_peaks
 
     if not np.isfinite(common).any():

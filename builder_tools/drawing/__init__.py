@@ -64,7 +64,7 @@ class _Known:
 
 @dataclass(frozen=True)
 class DrawBox:
-    """Draws faces with their emotions; each emotion has its own colour besides its name.
+    """Draw faces with their emotions; each emotion has its own colour besides its name.
 
     A card covers no face and no other card, and stays inside the image: it is beside its face, or
     on free space with a line to it, with smaller text if there is little room. If there is no room

@@ -35,7 +35,7 @@ def resize_stack(images: np.ndarray | Sequence[np.ndarray], size_px: int) -> np.
 
 
 def resize_faces(faces: np.ndarray | Sequence[np.ndarray], size_px: int) -> np.ndarray:
-    """Return faces at a network's input size, `(n, size_px, size_px, 3)` uint8 RGB.
+    """Resize faces to a network's input, `(n, size_px, size_px, 3)` uint8 RGB (`resize_square`).
 
     Args:
         faces: `(n, H, W, 3)`, or faces `(H, W, 3)` of any sizes; grey ones get three channels.

@@ -1,8 +1,8 @@
-"""`builder-tools VERB`: one verb a capability.
+"""`builder-tools VERB`: one verb for each capability.
 
-stdout carries results only; progress and messages go to stderr. Exit codes: 0 done, 1 some items
-failed (they are listed), 2 wrong usage; 130, 143 and 129 ended by Ctrl-C, SIGTERM and SIGHUP; 141
-stdout's reader went away while files were to be written.
+Only results go to stdout; progress and messages go to stderr. Exit codes: 0 done; 1 some items
+failed (they are listed); 2 wrong usage; 130, 143 and 129 ended by Ctrl-C, SIGTERM and SIGHUP; 141
+the reader of stdout went away before all files were written.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ PLACES = {
     "doctor": ("doctor",),
     "completion": ("completion",),
 }
-"""The verbs of each module here: a start imports one of them."""
+"""The verbs of each module in this package; a command imports only its own module."""
 
 GROUPS = {
     "faces in images, videos and cameras": (
@@ -64,18 +64,18 @@ GROUPS = {
     "models": ("models", "tune", "train", "evaluate", "quantize", "ensemble", "export"),
     "this machine": ("doctor", "assets", "benchmark", "completion"),
 }
-"""Every verb under what it is for, in the order of the help."""
+"""The verbs grouped by purpose, in the order of the help."""
 
 STUDY_VERBS = {
     verb for name in ("balance", "label_va", "release", "train", "tune") for verb in PLACES[name]
 }
-"""Those that load TensorFlow."""
+"""Verbs that load TensorFlow."""
 TABLE_VERBS = {*STUDY_VERBS, *PLACES["clean"], *PLACES["data"]}
-"""Those that keep names of files in pandas' tables."""
+"""Verbs that keep file names in pandas tables."""
 
 
 class _Verbs(UserDict[str, Verb]):
-    """Every verb by name, imported when it is asked for."""
+    """Every verb by name, imported on first access."""
 
     def __init__(self, places: Mapping[str, Sequence[str]]) -> None:
         super().__init__()
@@ -99,17 +99,17 @@ class _Verbs(UserDict[str, Verb]):
 VERBS = _Verbs(PLACES)
 
 OTHER_BACKENDS = ("jax", "torch")
-"""What KERAS_BACKEND may name and no extra brings."""
+"""Values of KERAS_BACKEND whose packages no extra installs."""
 
 MOVED = {
     "classical": "`python -m studies.classical`",
     "experiment": "`python -m studies.screening` or `python -m studies.ablations`",
 }
-"""Verbs that only made this repository's own tables -> what makes them now."""
+"""Verbs that only made this repository's own tables -> the commands that make them now."""
 
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
-    """Build the parser of all verbs, or of one, whose module is then the only one imported."""
+    """Build the parser of all verbs, or of one verb, in which case only its module is imported."""
     width = max(map(len, VERBS)) + 2
     groups = (
         [f"{title}:", *(f"  {name:<{width}}{VERBS[name].help}" for name in names)]
@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Run the verb that was chosen; say in a sentence why it could not."""
+    """Run the chosen verb; if it fails, say why in one sentence."""
     try:
         with ended_by_signals():
             VERBS[options.verb].guard(options)
@@ -194,7 +194,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"builder-tools {options.verb}: {words}{advice}", file=sys.stderr)
         return WRONG_USAGE
     except Exception as error:
-        if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's, of no builtin class
+        if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's own class
             raise
         said = str(error).partition(" on ")[0].rpartition("}} ")[2]
         print(

@@ -1,4 +1,4 @@
-"""The verb that looks at whole archives."""
+"""The verb `archive`, which works on whole archives."""
 
 from __future__ import annotations
 

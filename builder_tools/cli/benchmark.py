@@ -1,4 +1,4 @@
-"""The verb that times the product on this machine."""
+"""The verb `benchmark`, which times the package on this machine."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def _run(options: argparse.Namespace) -> int:
     from builder_tools.cleaning import CleaningConfig, clean_folder
 
     given = {name: getattr(options, name) for name in SETTINGS}
-    # Not `in`: 0 is a value and equals False.
+    # Not `in`: 0 is a valid value but equals False.
     changes = {k: v for k, v in given.items() if v is not None and v is not False}
     make = CleaningConfig.already_cropped if options.already_cropped else CleaningConfig
     report = clean_folder(

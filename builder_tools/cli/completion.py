@@ -1,4 +1,4 @@
-"""The verb that writes what a shell needs to complete command lines."""
+"""The verb `completion`, which writes a shell's completion script."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _builder_tools() {{
 complete -o default -F _builder_tools builder-tools
 """
 SHELLS = {"bash": "", "zsh": "autoload -U +X bashcompinit && bashcompinit\n"}
-"""A shell -> what it needs before the script, which is bash's."""
+"""Shell -> what it needs before the script, which is written for bash."""
 
 
 def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """Return the script that completes verbs, options and choices; other words are files.
+    """Return a script that completes verbs, options and choices, and other words as file names.
 
     Args:
         parser: The parser of all verbs.

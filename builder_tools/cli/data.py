@@ -1,4 +1,4 @@
-"""The verb `data`: what data sets there are, fetching, verifying and rewriting them."""
+"""The verb `data`: list, fetch, verify and rewrite data sets."""
 
 from __future__ import annotations
 
@@ -93,14 +93,14 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _source(name: str, given: Path | None, found: Path | None) -> Path | None:
-    """Return what the loader is to be told: FER+ finds its own place, class folders are named."""
+    """Return the source to pass to the loader: FER+ finds its own, class folders are named."""
     if given is not None or found is None or name == "ferplus":
         return given
     return found.parent
 
 
 def _print_counts(name: str, source: Path | None, reading: dict) -> bool:
-    """Print how many images each class and split has; return whether some cannot be read."""
+    """Print the images per class and split; return whether any of them cannot be read."""
     import pandas as pd
 
     from builder_tools.datasets import DATASETS as LOADERS

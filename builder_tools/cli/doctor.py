@@ -1,4 +1,4 @@
-"""The verb that tells what works on this machine."""
+"""The verb `doctor`, which reports what works on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Print each finding; return 1 where something needed is broken."""
+    """Print each finding; return 1 if something required is broken."""
     from builder_tools.doctor import BROKEN, examine
 
     broken = False

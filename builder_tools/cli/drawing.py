@@ -1,4 +1,4 @@
-"""Options of the verbs that draw: what is drawn beside faces, and whether faces are hidden."""
+"""Options of the verbs that draw: what to draw beside faces, and whether to hide the faces."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def add_drawing_options(parser: argparse.ArgumentParser) -> None:
 
 
 def drawer_of(options: argparse.Namespace, seen: bool = True) -> DrawBox | None:
-    """Return what draws as the options say; None where they say nothing, or nobody looks.
+    """Return a drawer for the options; None if they ask for nothing special or nothing is shown.
 
     Raises:
-        ValueError: If faces are to be blurred that other options leave out, or a mesh is to be
-            drawn that nobody finds.
+        ValueError: If faces are to be blurred but other options leave some out, or if a mesh is
+            to be drawn over blurred faces or without the geometry that finds it.
     """
     if not hasattr(options, "blur_faces"):
         return None

@@ -1,4 +1,4 @@
-"""Images written drawn: each where nothing is yet; a batch that is interrupted goes on."""
+"""Writes annotated images without overwriting any file; an interrupted batch can be resumed."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from builder_tools.submission import SubmissionJob
 
 UNFINISHED = "drawing.partial.jsonl"
-"""Says in a folder which images of a batch are drawn; gone when all are."""
+"""The file that lists which images of a batch are drawn; removed once all of them are."""
 OF = "images and options of what is drawn"
 
 
 class DrawnImages:
-    """Images that are written into a folder, none over another or over what is there."""
+    """Writes images into a folder, never over one another or over an existing file."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
     def write(self, image: np.ndarray, wanted: Path) -> Path:
-        """Write an image where nothing is yet; return where."""
+        """Write an image under a name that is still free; return its path."""
         from builder_tools.media import write_image
         from builder_tools.media.guarding import unused_path
 
@@ -48,14 +48,14 @@ class DrawnImages:
         return path
 
     def take(self, path: Path) -> None:
-        """Note where an image is already."""
+        """Mark a path as taken by an image that is already written."""
         from builder_tools.media.guarding import place_key
 
         self._taken.add(place_key(path))
 
 
 def drawn_name(image: str, out_format: str | None) -> str:
-    """Return the name of a drawn image."""
+    """Return the file name of a drawn image."""
     from builder_tools.media import WRITTEN_SUFFIXES
     from builder_tools.media.addresses import STANDARD_INPUT, is_address, without_file_scheme
     from builder_tools.media.formats import LOSSY_FORMATS, format_of_suffix
@@ -73,10 +73,10 @@ def drawn_name(image: str, out_format: str | None) -> str:
 
 
 def check_drawing(job: SubmissionJob, options: argparse.Namespace) -> None:
-    """Refuse a folder in which other images began to be drawn, before any is looked at.
+    """Refuse, before reading any image, a folder that holds an unfinished batch of other images.
 
     Raises:
-        ValueError: Says what can be done.
+        ValueError: If there is such a batch; the message says what can be done.
     """
     from builder_tools.media.guarding import check_own
 
@@ -89,7 +89,7 @@ def check_drawing(job: SubmissionJob, options: argparse.Namespace) -> None:
 
 
 def draw_batch(table: BatchTable, job: SubmissionJob, options: argparse.Namespace) -> int:
-    """Write every image that could be read with its faces drawn; return how many failed."""
+    """Write every readable image with its faces drawn; return how many could not be written."""
     from builder_tools.inference.search import Orientation
     from builder_tools.media import IMAGE_ERRORS, read_image
     from builder_tools.results import FaceEmotion
@@ -130,7 +130,7 @@ def draw_batch(table: BatchTable, job: SubmissionJob, options: argparse.Namespac
 
 
 def _item(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the journal says of an image; KeyError where it never was given that."""
+    """Return the journal's entry of an image; raise KeyError if a field is missing."""
     return {name: value[name] for name in ("of", "drawn", "error")}
 
 
@@ -141,20 +141,20 @@ def _drawer(options: argparse.Namespace) -> DrawBox:
 
 
 def _told(error: str | None) -> bool:
-    """Print what failed; return whether something did."""
+    """Print the error, if any; return whether there was one."""
     if error is not None:
         print(error, file=sys.stderr)
     return error is not None
 
 
 def _stamp(row: BatchRow) -> str:
-    """Return what changes with an image's name and faces."""
+    """Return a short hash of an image's path and faces."""
     facts = json.dumps([str(row.image_path), list(row.faces)], sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
 def _run_of(job: SubmissionJob, options: argparse.Namespace) -> str:
-    """Name the images and how they are drawn."""
+    """Return a hash that identifies the images and how they are drawn."""
     facts = {
         "folder": str(job.folder.resolve()),
         "names": job.names,

@@ -1,4 +1,4 @@
-"""The signals that end a command: what they raise, and that no end is lost."""
+"""Signals that end a command: what they raise, and how none of them gets lost."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from types import FrameType, TracebackType
 from typing import Self
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-"""Ctrl-C; `kill`, `docker stop` and the system's end; a terminal or connection that closes."""
+"""Ctrl-C; `kill`, `docker stop` or system shutdown; a terminal or connection that closes."""
 ONE_END_S = 2.0
-"""Signals that follow so soon are the same end: many senders send two."""
+"""Signals within this many seconds count as one: many senders send two."""
 AGAIN_S = 0.05
-"""An end that was lost comes again after so long."""
+"""Seconds after which a lost signal is sent again."""
 
 
 class Ended(KeyboardInterrupt):
-    """A signal asks the process to end; whatever tidies up after Ctrl-C does after this too.
+    """Raised when a signal asks the process to end; code that cleans up after Ctrl-C handles it.
 
     Args:
-        number: The signal's.
+        number: Signal number.
     """
 
     def __init__(self, number: int) -> None:
@@ -33,12 +33,13 @@ class Ended(KeyboardInterrupt):
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Have `SIGNALS` raise `Ended` in the main thread within a `with`.
+    """Have `SIGNALS` raise `Ended` in the main thread within the `with` block.
 
-    One that is ignored (as by `nohup`) or handled already stays so. What fails because the work is
-    being ended (a pool that takes no more, say) is that end, too. No end is lost: raised where
-    nothing can pass it on (a destructor, Python called by C), it comes again until it is heard; and
-    so it does where a lock is being taken, which would stay so for ever.
+    Signals that are already ignored (as under `nohup`) or handled are left alone. An error caused
+    by the shutdown itself (a pool that accepts no more work, say) is raised as `Ended`, too. No
+    signal is lost: raised where nothing can propagate it (a destructor, Python called from C), it
+    is sent again until it gets through. It is also postponed while a lock is being acquired, as
+    the lock would otherwise stay locked forever.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -55,15 +56,15 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def exit_code_of(end: KeyboardInterrupt) -> int:
-    """Return the exit code that says by which signal a command was ended: 130 for Ctrl-C."""
+    """Return the exit code for the signal that ended a command: 130 for Ctrl-C."""
     return 128 + getattr(end, "number", signal.SIGINT)
 
 
 class _Ends:
-    """The ends that signals ask for within a `with`.
+    """The signal handlers within a `with` block.
 
     Attributes:
-        last: What was raised last; None before the first.
+        last: The exception raised last; None before the first.
     """
 
     def __init__(self) -> None:
@@ -109,7 +110,7 @@ class _Ends:
     def _print_error(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
-        if not isinstance(error, Ended):  # Cython prints what it cannot pass on
+        if not isinstance(error, Ended):  # Cython prints what it cannot propagate
             self._hooks[0](kind, error, trace)
 
     def _send_again(self, lost: sys.UnraisableHookArgs) -> None:
@@ -120,9 +121,9 @@ class _Ends:
 
 
 def _is_at_lock(frame: FrameType | None) -> bool:
-    """Return whether a condition's lock is being taken or let go there.
+    """Return whether a condition's lock is being acquired or released in the frame.
 
-    That is Python code, at every step of which a signal can come; other locks are C's.
+    That is Python code, which a signal can interrupt at any step; other locks are implemented in C.
     """
     if frame is None or frame.f_globals.get("__name__") != threading.__name__:
         return False
@@ -130,7 +131,7 @@ def _is_at_lock(frame: FrameType | None) -> bool:
 
 
 def _signal_main_thread(number: int) -> None:
-    """Send a signal from another thread, even to a main thread that waits for something."""
+    """Send a signal to the main thread from another one, even if the main thread is waiting."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident, number)
     else:

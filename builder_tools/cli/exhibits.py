@@ -1,4 +1,4 @@
-"""The verb that tells what visitors felt at each exhibit."""
+"""The verb `exhibits`, which reports what visitors felt at each exhibit."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _of_database(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace, read: Sequence[str | int]) -> None:
-    """Refuse to write over what is read, or over what is somebody else's."""
+    """Refuse to overwrite an input, or a file that this verb did not write."""
     from builder_tools.media.guarding import check_outputs, check_own
     from builder_tools.timeline.exhibits_page import PAGE_START
 

@@ -1,4 +1,4 @@
-"""Figures into files, whole or not at all, without a screen."""
+"""Writes figures to files, completely or not at all, without a display."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DPI = 120
 
 
 def without_screen() -> None:
-    """Have matplotlib draw into memory, and names as they are; before the first figure."""
+    """Have matplotlib draw without a display and names verbatim; call before the first figure."""
     import matplotlib
 
     matplotlib.use("agg")
@@ -22,10 +22,10 @@ def without_screen() -> None:
 
 
 def figure_format(path: Path) -> str:
-    """Return what a figure of this name is written as; one without an ending is a PNG.
+    """Return the format in which a figure of this name is written; PNG if it has no extension.
 
     Raises:
-        ValueError: If its ending is that of no figure.
+        ValueError: If the extension is not that of a figure format.
     """
     from matplotlib.backend_bases import FigureCanvasBase
 
@@ -37,7 +37,7 @@ def figure_format(path: Path) -> str:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as its name says and close it."""
+    """Write a figure in the format that its name implies, and close it."""
     import matplotlib.pyplot as plt
 
     path.parent.mkdir(parents=True, exist_ok=True)

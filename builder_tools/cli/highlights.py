@@ -1,4 +1,4 @@
-"""The verb that finds what moved viewers most, and cuts it from the film."""
+"""The verb `highlights`, which finds what moved viewers most and cuts it from the film."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verbs that tell what is there: weight files and models."""
+"""Verbs that list what is there: weight files and models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verbs that use a model on still images: some, or a whole folder."""
+"""Verbs that run a model on still images: single ones, or a whole folder."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def _check_out(options: argparse.Namespace) -> None:
 
 
 def _tell_bare(bare: int, options: argparse.Namespace) -> None:
-    """Say where nothing could be blurred."""
+    """Warn about written images in which no face was found, and so none blurred."""
     if bare and options.blur_faces and options.out:
         print(
             f"No face was found in {bare} of the images, so nothing is blurred in them: look at "

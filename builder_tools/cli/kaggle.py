@@ -1,4 +1,4 @@
-"""The verb that sends a csv to the competition."""
+"""The verb `submit`, which sends a CSV file to the competition."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from builder_tools.valence_arousal.labellers import LABELLERS
 
 ALL_SPLITS = "all"
 SAVED = ("isomap", "isomap-network", "pca")
-"""Methods whose fitted labellers can be kept in a file."""
+"""Methods whose fitted labellers can be saved to a file."""
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +123,7 @@ def _table(options: argparse.Namespace):
 
 
 def _given(options: argparse.Namespace) -> dict:
-    """Return the options of the labeller that were said, by its names."""
+    """Return the labeller's options that were given, under the labeller's own names."""
     named = {name: getattr(options, name) for name in
              ("neighbours", "landmarks", "stages", "pull", "network")}  # fmt: skip
     named["network"] = named["network"] and str(named["network"])
@@ -132,7 +132,7 @@ def _given(options: argparse.Namespace) -> dict:
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
-    """Refuse before the work what would fail after it."""
+    """Refuse outputs that would fail, before any work is done."""
     if options.method not in SAVED and options.save and options.labeller is None:
         raise ValueError(
             f"Expected a method that can be saved with --save: {', '.join(SAVED)}. "

@@ -1,4 +1,4 @@
-"""What verbs that use a model share: its options, what is made of them, how results are shown."""
+"""Shared by the verbs that use a model: its options, objects made from them, printed results."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_rotate_option(parser: argparse.ArgumentParser, usual: str) -> None:
-    """Add --rotate; `usual` is what happens without it."""
+    """Add --rotate; `usual` describes the default."""
     parser.add_argument(
         "--rotate",
         choices=ROTATIONS,
@@ -105,7 +105,7 @@ def add_geometry_options(parser: argparse.ArgumentParser, *, mesh: bool = True) 
 def make_inference(
     options: argparse.Namespace, mode: str, show: str = "none", draw: bool = True, **more
 ):
-    """Return the `Inference` that the options describe; `draw` is False where nobody looks."""
+    """Return the `Inference` that the options describe; `draw=False` if no image is shown."""
     from builder_tools.inference import Inference
 
     return Inference(
@@ -147,7 +147,7 @@ def print_json(result: FrameResult) -> None:
 
 
 def shown_text(face: FaceEmotion) -> str:
-    """Return the emotion a face shows and, where it was compared with its rest, that one."""
+    """Return a face's emotion and, if it was compared with its resting face, that emotion too."""
     shown = f"{face.emotion} {face.probability:.0%}"
     if face.relative_probabilities is None:
         return shown
@@ -157,7 +157,7 @@ def shown_text(face: FaceEmotion) -> str:
 def progress_bar(
     items: Iterable, unit: str, *, total: int | None = None, least: int = 0
 ) -> Iterable:
-    """A bar on stderr, not drawn for a few items or where stderr is no terminal."""
+    """Return a progress bar on stderr, hidden for few items or if stderr is not a terminal."""
     if least and len(items) < least:
         return items
     from tqdm import tqdm

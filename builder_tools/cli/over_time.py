@@ -1,4 +1,4 @@
-"""Options and endings of the verbs whose results come over time."""
+"""Options and final output of the verbs whose results come over time."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ def add_rest_option(parser: argparse.ArgumentParser, how: str = "estimated as it
 
 
 def rest_of(text: str, rest_out: Path | None = None) -> RestingFace | str | float | None:
-    """Return what `Inference` takes as rest.
+    """Return the `rest` argument of `Inference`.
 
     Args:
-        text: The option.
-        rest_out: Where the rest will be written, or None.
+        text: Value of the option.
+        rest_out: Where the resting face will be written, or None.
 
     Raises:
-        ValueError, FileNotFoundError: If the text says none, or what is to be written is not
-            learned or would replace something else.
+        ValueError, FileNotFoundError: If the text does not name a rest, or if the resting face to
+            write is not learned or would replace another file.
     """
     if rest_out is not None:
         check_rest_place(rest_out)
@@ -82,25 +82,25 @@ def rest_of(text: str, rest_out: Path | None = None) -> RestingFace | str | floa
 
 
 def check_rest_place(path: Path) -> None:
-    """Refuse, before anything is watched, a place where a resting face cannot be written.
+    """Refuse, before reading any frame, a path to which a resting face cannot be written.
 
     Raises:
-        ValueError: If something else than a resting face is there.
-        OSError: If its folder cannot be made, or written to.
+        ValueError: If the path holds something other than a resting face.
+        OSError: If its folder cannot be created or written to.
     """
     check_own(path, FILE_MARK)
     check_place(path)
 
 
 def write_rest(rest: RestingFace, path: Path) -> None:
-    """Write a resting face, whole or not at all, and say so."""
+    """Write a resting face, completely or not at all, and say so."""
     with replacing(path) as partial:
         rest.save(partial)
     print(f"Written: {path}, {rest}", file=sys.stderr)
 
 
 def keep_rest(rests: RestTracker | None, model: Any, path: Path | None) -> int:
-    """Write what was learned of a rest, if asked to; return 1 if nothing was, else 0."""
+    """Write the learned resting face if `path` is given; return 1 if none was learned, else 0."""
     if path is None:
         return 0
     try:
@@ -113,7 +113,7 @@ def keep_rest(rests: RestTracker | None, model: Any, path: Path | None) -> int:
 
 
 def add_time_options(parser: argparse.ArgumentParser) -> None:
-    """Add --smooth, --timeline and what makes a track a person."""
+    """Add --smooth, --timeline and the options that decide which tracks are people."""
     parser.add_argument(
         "--smooth",
         type=float,
@@ -144,10 +144,10 @@ def add_time_options(parser: argparse.ArgumentParser) -> None:
 
 
 def person_rule(options: argparse.Namespace) -> PersonRule:
-    """Return what makes a track a person.
+    """Return the rule that decides which tracks are people.
 
     Raises:
-        ValueError: If it is out of its range.
+        ValueError: If one of its values is out of range.
     """
     return PersonRule.for_detector(options.detector, options.person_s, options.person_score)
 
@@ -168,10 +168,10 @@ def add_plot_options(parser: argparse.ArgumentParser) -> None:
 
 
 def check_plot(options: argparse.Namespace) -> None:
-    """Refuse --plot without --timeline, or without the packages it needs; and faces that cannot be.
+    """Refuse --plot without --timeline or the packages it needs, and --plot-faces if impossible.
 
     Raises:
-        ValueError, ImportError: Before anything is watched.
+        ValueError, ImportError: Before any frame is read.
     """
     from builder_tools.cli.figures import figure_format
     from builder_tools.cli.verb import need_video
@@ -192,7 +192,7 @@ def check_plot(options: argparse.Namespace) -> None:
 
 
 def plot_timeline(options: argparse.Namespace, sights: BestSights) -> None:
-    """Draw a timeline into a file, if there is a person in it."""
+    """Draw a timeline to a file, if there is a person in it."""
     from builder_tools.cli.figures import save_figure, without_screen
 
     without_screen()
@@ -227,16 +227,16 @@ def plot_timeline(options: argparse.Namespace, sights: BestSights) -> None:
 def writing_timeline(
     path: Path | None, emotions, tell: TextIO, rule: PersonRule, **columns: bool
 ) -> Iterator[Callable[[FrameResult], None]]:
-    """Lend what writes a timeline and, at its end, tells who felt what.
+    """Yield a function that writes results to a timeline; at the end, print who felt what.
 
-    Whatever ends it early (a signal, a full disk, a reader that went away), the rows so far are
-    kept.
+    Whatever ends it early (a signal, a full disk, a reader that went away), the rows written so
+    far are kept.
 
     Args:
-        path: The table; None writes and tells nothing.
+        path: The table; None writes and prints nothing.
         emotions: Class order of the model.
-        tell: Where the summary goes.
-        rule: What makes a track a person.
+        tell: Stream to print the summary to.
+        rule: Which tracks are people.
         columns: Which optional columns are wanted (`timeline.writer.columns_of`).
     """
     if path is None:

@@ -1,4 +1,4 @@
-"""The options of reports out of a site's database: by what, and of which days."""
+"""Options of the reports from a site's database: how to group them, and which days."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ def add_period_options(parser: argparse.ArgumentParser, of: str) -> None:
     """Add `--by`, `--since` and `--until`.
 
     Args:
-        parser: The verb's.
-        of: What they are options of, for the help.
+        parser: The verb's parser.
+        of: What is reported, for the help texts.
     """
     parser.add_argument(
         "--by", default="exhibit", choices=("exhibit", "hour", "weekday", "day"),

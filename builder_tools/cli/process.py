@@ -1,4 +1,4 @@
-"""What surrounds a command: where its words go, and that it can say them."""
+"""The surroundings of a command: its output streams, and what they can print."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 READER_GONE = 141
-"""As a shell has it for SIGPIPE."""
+"""Exit code that a shell reports for SIGPIPE."""
 
 
 def say_reader_is_gone(verb: str, files: Sequence[str]) -> int:
-    """End a command whose stdout nobody reads any more (`| head`); return the exit code.
+    """End a command whose stdout is no longer read (`| head`); return the exit code.
 
-    That is no error, but files that were to be written would be missing without a word.
+    That is not an error, but output files would otherwise go missing silently.
 
     Args:
-        verb: Of the command.
-        files: Files and folders that it was to write.
+        verb: Verb of the command.
+        files: Files and folders that it should have written.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not files:
@@ -32,28 +32,28 @@ def say_reader_is_gone(verb: str, files: Sequence[str]) -> int:
 
 
 def open_closed_streams() -> None:
-    """Let nothing else take the place of a stream that is closed, as stderr by `2>&-`.
+    """Reopen closed streams on the null device, such as stderr after `2>&-`.
 
-    What is printed to such a stderr would go to stdout, and what a library says there into the
-    file that is opened next.
+    Otherwise text printed to stderr would go to stdout, and messages of libraries into whichever
+    file is opened next.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
 
 
 def hear_only_errors_of_opencv() -> None:
-    """Have OpenCV, which is imported later, not warn of images that are broken: verbs name them."""
+    """Keep OpenCV, imported later, from warning about broken images: the verbs report them."""
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
 
 
 def advice_on_place() -> str:
-    """Return what to say after an error where the current folder is gone, else ""."""
+    """Return advice to add to an error message if the current folder is gone, else ""."""
     try:
         os.getcwd()
     except OSError:
@@ -62,9 +62,9 @@ def advice_on_place() -> str:
 
 
 def allow_any_letter() -> None:
-    """Have stdout and stderr write letters they cannot show as escapes, and not fail.
+    """Have stdout and stderr escape characters they cannot encode instead of failing.
 
-    A name of 笑.jpg must not end a batch where the terminal speaks cp1252 or ASCII.
+    A file called 笑.jpg must not end a batch because the terminal uses cp1252 or ASCII.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -72,7 +72,7 @@ def allow_any_letter() -> None:
 
 
 def keep_any_name_in_tables() -> None:
-    """Have pandas keep names that are no UTF-8: the strings of Arrow, where it is, refuse them."""
+    """Have pandas keep names that are not UTF-8: Arrow strings, if installed, would refuse them."""
     if find_spec("pandas"):
         import pandas as pd
 
@@ -80,5 +80,5 @@ def keep_any_name_in_tables() -> None:
 
 
 def speaks_unicode() -> bool:
-    """Whether stdout can show every letter."""
+    """Return whether stdout can show every character."""
     return (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")

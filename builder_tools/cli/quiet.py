@@ -1,7 +1,7 @@
-"""Keeps the chatter of native libraries off stderr: it is for progress and for what went wrong.
+"""Keeps the chatter of native libraries off stderr, which is for progress and errors.
 
-TensorFlow's C++ code writes a dozen lines about its drivers and instruction sets straight to file
-descriptor 2, whatever its log level. Here that goes through a filter; what Python writes does not.
+TensorFlow's C++ code writes a dozen lines about drivers and instruction sets straight to file
+descriptor 2, whatever its log level. That output is filtered here; Python's own is not.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ CHATTER = re.compile(
     rb"|To enable the following instructions: "
     rb"|INFO: Created TensorFlow Lite "
 )
-"""How lines of chatter begin."""
+"""What lines of chatter begin with."""
 LAST_WORDS_S = 1.0
-"""How long the end waits for lines of child processes."""
+"""How long to wait at the end for lines from child processes."""
 
 
 @contextmanager
 def without_chatter() -> Iterator[None]:
-    """Filter what is written to file descriptor 2, until the end of the `with`."""
+    """Filter what is written to file descriptor 2 within the `with` block."""
     try:
         terminal = os.dup(2)
     except OSError:  # started without stderr
@@ -50,11 +50,11 @@ def without_chatter() -> Iterator[None]:
 
 
 def _straight_to(terminal: int, stream):
-    """Return Python's stderr, past the filter if it would go through it."""
+    """Return Python's stderr, redirected to bypass the filter if it would pass through it."""
     try:
         filtered = stream.fileno() == 2
     except (AttributeError, OSError, ValueError):
-        filtered = False  # a notebook's, a test's
+        filtered = False  # a notebook's stream, or a test's
     if not filtered:
         return stream
     stream.flush()

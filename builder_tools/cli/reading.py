@@ -11,10 +11,10 @@ from builder_tools.fields import is_number
 
 
 def add_data_options(parser: argparse.ArgumentParser, *, sources: str | None = None) -> None:
-    """Add --data, --source and how it is read.
+    """Add --data, --source and the reading options.
 
     Args:
-        parser: Where to.
+        parser: The parser to add them to.
         sources: How many sources (argparse's `nargs`); None for one.
     """
     parser.add_argument(
@@ -30,7 +30,7 @@ def add_data_options(parser: argparse.ArgumentParser, *, sources: str | None = N
 
 
 def add_reading_options(parser: argparse.ArgumentParser) -> None:
-    """Add what a labelled folder's words, columns and shares are."""
+    """Add the options for a labelled folder's class words, columns and split shares."""
     parser.add_argument(
         "--classes",
         nargs="+",
@@ -55,10 +55,10 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
 
 
 def reading_options(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what was said of reading, as the loaders of `DATASETS` take it.
+    """Return the reading options that were given, as arguments of the loaders in `DATASETS`.
 
     Raises:
-        ValueError: If a text is of another form.
+        ValueError: If a value is malformed.
     """
     from builder_tools.datasets.class_words import parse_classes
 

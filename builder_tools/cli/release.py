@@ -18,13 +18,13 @@ from builder_tools.tasks import TASKS
 
 
 def need_study() -> None:
-    """Refuse early, in one sentence, where the study's packages are not installed."""
+    """Fail early, in one sentence, if the study's packages are not installed."""
     need_extra("study", "keras", "pandas", "sklearn")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 RUNS = Path("runs")
-"""Where runs are kept, and the log of all of them, `experiments.csv`."""
+"""Where runs are kept, along with the log of all of them, `experiments.csv`."""
 
 
 def add_reports_option(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def add_reports_option(parser: argparse.ArgumentParser) -> None:
 
 
 def log_run(card, note: str, runs: Path, reports: Path | None = None) -> None:
-    """Add the row of a model to the log of the runs, and to that of the reports if asked for."""
+    """Append a model's row to the log of the runs and, if given, to that of the reports."""
     from builder_tools.release import log_experiment
 
     for folder in dict.fromkeys([runs, reports or runs]):
@@ -119,7 +119,7 @@ def _run_evaluate(options: argparse.Namespace) -> int:
 
 
 def _data_of_the_card(options: argparse.Namespace, card, sources: list[Path | None]):
-    """Return the data set if the model was trained on it (or figures go to its card), else None."""
+    """Return the data set if the model was trained on it or its card needs it, else None."""
     from builder_tools.datasets.identity import data_sha256
     from builder_tools.release import load_data
 
@@ -143,7 +143,7 @@ def _data_of_the_card(options: argparse.Namespace, card, sources: list[Path | No
 
 
 def _judge_elsewhere(options: argparse.Namespace, folder: Path, sources: list[Path]) -> int:
-    """Judge on labelled folders that the model was not trained on."""
+    """Evaluate on labelled folders that the model was not trained on."""
     import json
     from dataclasses import replace
 
@@ -214,10 +214,9 @@ def _judge_as_the_card(options: argparse.Namespace, folder: Path, card, data) ->
 
 
 def _compare_with_card(card, split: str, metrics: dict, affect: dict) -> int:
-    """Return whether the figures are those of the card; 1 if they are not.
+    """Compare the metrics with those of the card; return 1 if they differ, else 0.
 
-    Those of valence and arousal are compared as far as both have them: figures against labels
-    need the labels.
+    Those of valence and arousal are compared where both have them: computing them needs labels.
     """
     kept = affect_of(card, split)
     other = [name for name in affect if name in kept and affect[name] != kept[name]]
@@ -239,21 +238,21 @@ def _compare_with_card(card, split: str, metrics: dict, affect: dict) -> int:
 
 
 def _va_labels(options: argparse.Namespace):
-    """Return the labels of --va-labels, None without."""
+    """Return the labels of --va-labels, or None if it is not given."""
     from builder_tools.release import read_label_files
 
     return read_label_files(options.va_labels) if options.va_labels else None
 
 
 def affect_of(card, split: str) -> dict:
-    """Return a card's figures of valence and arousal on a split, none for models without."""
+    """Return a card's valence and arousal metrics on a split; empty if the model has none."""
     from builder_tools.release import VALENCE_AROUSAL
 
     return card.metrics.get(VALENCE_AROUSAL, {}).get(split, {})
 
 
 def print_report(metrics: dict, affect: dict) -> None:
-    """Print figures by protocol, and those of valence and arousal if there are any."""
+    """Print the metrics by protocol, and those of valence and arousal if there are any."""
     from builder_tools.evaluation import format_report
     from builder_tools.release import format_affect
 

@@ -1,4 +1,4 @@
-"""The verb that makes a resting face of neutral images."""
+"""The verb `rest`, which makes a resting face from neutral images."""
 
 from __future__ import annotations
 

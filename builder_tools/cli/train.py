@@ -280,7 +280,7 @@ def _run_train(options: argparse.Namespace) -> None:
 
 
 def training_config(options: argparse.Namespace):
-    """Return the configuration of --config, or the default one, with what was said changed."""
+    """Return the configuration of --config, or the default one, with the given options applied."""
     import dataclasses
 
     from builder_tools.training import TrainingConfig

@@ -141,13 +141,13 @@ def _search(options: argparse.Namespace, hypermodel, train, valid, folder: Path)
 
 
 def _row(options: argparse.Namespace, result, faces: int) -> dict:
-    """Return the row of a search in the log of runs: budget, seed, machine, its best trial."""
+    """Return a search's row in the log of runs: its budget, seed, machine and best trial."""
     import datetime
 
     from builder_tools.machine import hardware
 
     best = result.best_trial
-    # The commit that the best trial was run at, which need not be today's.
+    # The commit at which the best trial ran, which need not be the current one.
     (begun,) = (
         file
         for file in result.table.parent.glob("*/trial_*/run/config.json")
@@ -174,7 +174,7 @@ def _row(options: argparse.Namespace, result, faces: int) -> dict:
 
 
 def _prepared(options: argparse.Namespace):
-    """Return the hypermodel, the training and the validation faces."""
+    """Return the hypermodel, the training faces and the validation faces."""
     from builder_tools.release import load_data
     from builder_tools.training.samples import table_samples, thinned
     from builder_tools.tuning import EmotionHyperModel, SearchSpace
@@ -208,7 +208,7 @@ def _prepared(options: argparse.Namespace):
 
 
 def _report(result) -> int:
-    """Print and draw what a search found; return 1 where a trial failed."""
+    """Print and plot what a search found; return 1 if a trial failed."""
     from matplotlib.figure import Figure
 
     from builder_tools.plots.tuning import plot_parallel_coordinates, plot_trials

@@ -1,4 +1,4 @@
-"""Verbs that use a model over time: videos and cameras."""
+"""Verbs that run a model over time: on videos and cameras."""
 
 from __future__ import annotations
 
@@ -160,18 +160,18 @@ def _consume(
     text: bool = True,
     also: Callable[[FrameResult], None] = lambda result: None,
 ) -> int:
-    """Print the results of a stream, or with a timeline a summary.
+    """Print the results of a stream or, with a timeline, a summary.
 
     Args:
         results: The stream.
-        options: Of the verb.
-        model: What read the faces.
-        total: Frames expected.
-        text: Whether each result is a line.
-        also: Takes each result, too.
+        options: Options of the verb.
+        model: The model that read the faces.
+        total: Number of frames expected.
+        text: Whether to print a line for each result.
+        also: Also called with each result.
 
     Returns:
-        1 if its source broke off, or no rest was seen where one is to be written; else 0.
+        1 if the source broke off, or if no resting face was seen to be written; else 0.
     """
     summary = sys.stderr if options.json else sys.stdout
     columns = {"relative": options.rest != "off", "geometry": options.geometry}

@@ -1,4 +1,4 @@
-"""What a verb of the command line is, and options that several share."""
+"""Verbs of the command line, and helpers that several of them share."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from builder_tools.fields import MOST_SEED
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb: its help, its options, what it does.
+    """A verb: its help, its options and what it does.
 
     Args:
         help: One line, lower case.
         examples: Command lines that work.
         add_options: Adds the options to the verb's parser.
-        run: Called with the parsed options; gives the exit code, or None for 0.
+        run: Called with the parsed options; returns the exit code, or None for 0.
         reads: Names of the options whose files or folders are read.
-        writes: Names of the options whose files are written; none may be one that is read.
-        extra: The extra that the verb needs; "" for none, the base install does.
-        also: Extras that some options need -> these options.
+        writes: Names of the options whose files are written; none may be a file that is read.
+        extra: The extra that the verb needs; "" if the base install is enough.
+        also: Extra -> the options or inputs that need it.
     """
 
     help: str
@@ -35,13 +35,13 @@ class Verb:
     also: Mapping[str, str] = field(default_factory=dict)
 
     def wanted_files(self, options: argparse.Namespace) -> list[str]:
-        """Return the files and folders that the user asked to be written."""
+        """Return the files and folders that the user asked to write."""
         names = dict.fromkeys((*self.writes, "out"))
         wanted = (getattr(options, name, None) for name in names)
         return [str(path) for path in wanted if path is not None]
 
     def guard(self, options: argparse.Namespace) -> None:
-        """Refuse to write over what is read, and files where folders are.
+        """Refuse to overwrite an input, or to write a file where there is a folder.
 
         Raises:
             ValueError: Names the option and the file.
@@ -64,7 +64,7 @@ class Verb:
 
 
 def need_extra(extra: str, *modules: str) -> None:
-    """Refuse early, in one sentence, where the packages of an extra are not installed.
+    """Fail early, in one sentence, if the packages of an extra are not installed.
 
     Raises:
         ImportError: Names what is missing and the pip command.
@@ -77,12 +77,12 @@ def need_extra(extra: str, *modules: str) -> None:
 
 
 def need_video() -> None:
-    """Refuse early where the packages for tables and figures over time are not installed."""
+    """Fail early if the packages for tables and figures over time are not installed."""
     need_extra("video", "pandas", "matplotlib", "scipy")
 
 
 def tell_defaults(parser: argparse.ArgumentParser) -> None:
-    """Add the default to the help of every option, of its actions too, that does not say it."""
+    """Add the default to the help of every option, also of subcommands, that does not state it."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for own in action.choices.values():
@@ -99,9 +99,10 @@ def tell_defaults(parser: argparse.ArgumentParser) -> None:
 
 
 def refuse_empty_words(parser: argparse.ArgumentParser) -> None:
-    """Have what a parser, and its actions, read, and every path, refuse "", or it is this folder.
+    """Have the positional arguments and paths of a parser and its subcommands refuse "".
 
-    It is what an unset variable of a script gives: `clean "$PHOTOS"`.
+    An empty path would mean the current folder; an unset variable in a script yields one:
+    `clean "$PHOTOS"`.
     """
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -124,12 +125,12 @@ def _path(text: str) -> Path:
 
 
 def counted(number: int, word: str) -> str:
-    """Return a number of things: `1 frame`, `2 frames`."""
+    """Return a number with its noun: `1 frame`, `2 frames`."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def folder_to_write(text: str) -> Path:
-    """Parse a folder that may be made, so that its want is not found after the work."""
+    """Parse a folder that can be created, so that a mistake shows before the work, not after."""
     path = _path(text)
     file = next((place for place in (path, *path.parents) if place.is_file()), None)
     if file is not None:
@@ -138,7 +139,7 @@ def folder_to_write(text: str) -> Path:
 
 
 def seed(text: str) -> int:
-    """Parse a seed, a whole number from 0 on."""
+    """Parse a seed, a whole number from 0 to `MOST_SEED`."""
     if not text.isdecimal() or int(text) > MOST_SEED:
         raise argparse.ArgumentTypeError(
             f"expected a whole number in 0...{MOST_SEED}, received {text!r}"
@@ -158,7 +159,7 @@ def positive(text: str) -> int:
 
 
 def port(text: str) -> int:
-    """Parse the number of a port."""
+    """Parse a port number."""
     value = positive(text)
     if value > 65535:
         raise argparse.ArgumentTypeError(f"expected a port of 1...65535, received {text!r}")

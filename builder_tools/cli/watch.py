@@ -1,4 +1,4 @@
-"""The verb that watches the cameras of a site, and what it saw."""
+"""The verb `watch`, which watches the cameras of a site and reports what it saw."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _watch(site, database, options: argparse.Namespace) -> int:
 
 
 def _print_status(database) -> int:
-    """Print a line a camera; return 1 where one does not do well."""
+    """Print a line per camera; return 1 if any of them is not well."""
     from builder_tools.watch.health import STALE_S
 
     states = database.states()

@@ -1,4 +1,4 @@
-"""The verb that opens the web page."""
+"""The verb `web`, which opens the web page."""
 
 from __future__ import annotations
 

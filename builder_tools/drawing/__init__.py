@@ -1,5 +1,6 @@
-"""Drawing what was found: a box around each face and a card beside it that says what it shows, on
-an RGB image. Sizes follow the faces and the image.
+"""Draws results on an RGB image: a box around each face and a card beside it with its emotion.
+
+Sizes depend on the faces and the image.
 """
 
 from __future__ import annotations
@@ -37,19 +38,19 @@ from builder_tools.results import Box, FaceEmotion
 __all__ = ["BLACK", "WHITE", "DrawBox", "ink_on", "luminance"]
 
 SCALES, LAST_SCALE = (1.0, 0.8, 0.64, 0.5), 0.5
-"""Sizes of letters that are tried until there is room for all; the last may be too small to read
-where the image is shown small, so it is taken only where nothing else has room."""
+"""Text sizes tried until there is room for all cards; the last may be too small to read if the
+image is shown small, so it is used only if no other fits."""
 FEW_BARS = 3
-"""Bars a face, the most probable ones, where there is no room for all."""
+"""Bars per face, the most probable ones, if there is no room for all."""
 LEAST_LETTER_PX = 4
-"""Letters that would have to be smaller are left out."""
+"""Text that would have to be smaller is left out."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class _Known:
-    """A face in the image: its box clipped to it, and what is remembered of it."""
+    """A face in the image: its clipped box, and what is remembered of it."""
 
     face: FaceEmotion
     box: Box
@@ -63,33 +64,33 @@ class _Known:
 
 @dataclass(frozen=True)
 class DrawBox:
-    """Draw faces with their emotions; each emotion has its own colour, beside its name.
+    """Draw faces with their emotions; each emotion has its own colour besides its name.
 
-    A card covers no face and no other card, and stays inside the image: it stands beside its face,
-    or on free ground with a line to it, with smaller letters where there is little room. Where a
-    face leaves no room at all, its card lies on the upper edge of its own box. A doubtful emotion
-    has a question mark, a dashed box and a dark card.
+    A card covers no face and no other card, and stays inside the image: it is beside its face, or
+    on free space with a line to it, with smaller text if there is little room. If there is no room
+    at all, the card is on the upper edge of its face's box. A doubtful emotion has a question
+    mark, a dashed box and a dark card.
 
     Args:
         show_label: Draw the emotion's name.
         show_probability: Draw its probability in per cent.
-        show_bars: Draw every emotion's probability as bars; of all faces, or where there is no
-            room for so much, the three most probable ones of all, or none.
-        line_width: Of the box in pixels; by default it follows the image's size.
+        show_bars: Draw every emotion's probability as bars, for all faces; if there is no room,
+            only the three most probable ones of each face, or none.
+        line_width: Line width of the box in pixels; by default it depends on the image's size.
         emotions: The set whose colours to use; the nine emotions by default.
         show_dial: Draw where each face lies on the circumplex (valence to the right, arousal up,
-            the emotions' anchors as small dots), where the model gives valence and arousal; of
+            the emotions' anchors as small dots), if the model predicts valence and arousal; for
             all such faces or none.
-        trail: Recent places of a tracked face drawn on its dial, the older the fainter; 1 draws
-            the present one only. They are kept here, for the last few tracks; `forget` clears
-            them, between two videos.
-        show_relative: Draw what a face shows compared with its rest as a second line, where it
-            was compared.
-        show_numbers: Draw each face's number: its track, or in a still image of several faces its
-            place among them, as tables and the command line count them.
-        language: Of the words, one of `LANGUAGES`.
-        blur_faces: Make every face that was found unrecognisable, with what is around it; a tracked
-            one stays hidden for half a second when it is not found any more.
+        trail: How many recent places of a tracked face to draw on its dial, older ones fainter;
+            1 draws only the current one. They are kept here, for the last few tracks; call
+            `forget` between two videos to clear them.
+        show_relative: Draw the emotion relative to the resting face as a second line, if the face
+            was compared with it.
+        show_numbers: Draw each face's number: its track or, in a still image of several faces, its
+            position among them, as in tables and on the command line.
+        language: Language of the text, one of `LANGUAGES`.
+        blur_faces: Make every detected face and its surroundings unrecognisable; a tracked one
+            stays hidden for 15 more images (half a second at 30 fps) once it is lost.
         show_mesh: Draw the mesh of the landmarks on faces with a geometry.
 
     Raises:
@@ -120,7 +121,7 @@ class DrawBox:
         check_language(self.language)
 
     def forget(self) -> None:
-        """Forget all faces, as a new video needs whose tracks count from 1 again."""
+        """Forget all faces; call before a new video, whose tracks count from 1 again."""
         self._memory.clear()
 
     def draw(
@@ -131,13 +132,13 @@ class DrawBox:
         *,
         dropped: int | None = None,
     ) -> np.ndarray:
-        """Return a new image with the faces drawn; the one given stays as it is.
+        """Return a new image with the faces drawn; the given one is not changed.
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
-            faces: What was found in it. Small faces are drawn last, so they stay visible.
-            fps: Frames a second, written in a corner without a face.
-            dropped: Images left out so far to stay live; written behind `fps`.
+            faces: The faces in it. Small faces are drawn last, so they stay visible.
+            fps: Frames per second, drawn in a corner without a face.
+            dropped: Images skipped so far to stay live; drawn after `fps`.
 
         Raises:
             ValueError: If the image is not `(H, W, 3)` uint8.
@@ -173,7 +174,7 @@ class DrawBox:
         return (self.emotions or NINE_EMOTIONS).colour_rgb(emotion)
 
     def _known(self, canvas: np.ndarray, faces: Sequence[FaceEmotion]) -> list[_Known]:
-        """Return the faces that reach into the image, largest first."""
+        """Return the faces at least partly inside the image, largest first."""
         height, width = canvas.shape[:2]
         tracked = any(face.face.track is not None for face in faces)
         known = []
@@ -191,7 +192,7 @@ class DrawBox:
     def _draw_pace(
         self, canvas: np.ndarray, pace: str, known: Sequence[_Known], pen: Pen
     ) -> list[Corners]:
-        """Draw the speed in the first corner without a face; return what it covers."""
+        """Draw the speed in the first corner without a face; return the corners it covers."""
         height, width = canvas.shape[:2]
         card, letter = Card((Line(pace, PANEL),)), (pen.smallest + pen.largest) // 2
         letter = _fitting(card, letter, width, height)
@@ -211,7 +212,7 @@ class DrawBox:
     def _draw_cards(
         self, canvas: np.ndarray, known: Sequence[_Known], taken: Sequence[Corners], pen: Pen
     ) -> None:
-        """Place all cards, with as much on them as has room for all faces, and draw them."""
+        """Place and draw all cards, with as much detail as there is room for on all of them."""
         is_stream = any(one.face.face.track is not None for one in known)
         details = self._details(known)
         held = self._memory.first_tried() if is_stream else None
@@ -247,7 +248,7 @@ class DrawBox:
             one.seen.offset = (x, y) if spot.slot is None else None
 
     def _details(self, known: Sequence[_Known]) -> list[tuple[bool, bool]]:
-        """Return what to try, from most to least: whether few bars, whether any panel."""
+        """Return the levels to try, from most to least detail: (few bars, any panels)."""
         if not known or not (self.show_bars or self.show_dial):
             return [(False, False)]
         few = self.show_bars and len(known[0].face.probabilities) > FEW_BARS
@@ -297,9 +298,11 @@ def _placed(
     all_or_none: bool,
     held: int | None,
 ) -> tuple[list[int], list[Spot | None], int]:
-    """Return letters, places and the number of the scale: all beside their faces if any size allows
-    that, else the largest letters for which there is a place for all, else the smallest. A scale
-    that is held is enough where it has a place for all."""
+    """Return the text sizes, the places and the index of the scale.
+
+    It is the largest scale with all cards beside their faces, else the largest with a place for
+    all, else the smallest. A held scale is used as soon as it has a place for all.
+    """
     height, width = canvas.shape[:2]
     complete = None
     for number in range(held or 0, len(SCALES)):
@@ -323,7 +326,7 @@ def _placed(
 
 
 def _draw_on_edge(canvas: np.ndarray, card: Card, face: Box, letter: int) -> None:
-    """Draw a card for which there is no room along the upper edge of its own face."""
+    """Draw a card for which there is no other room on the upper edge of its own face."""
     height, width = canvas.shape[:2]
     card = Card(card.lines)
     fitting = _fitting(card, letter, width, height)
@@ -334,7 +337,7 @@ def _draw_on_edge(canvas: np.ndarray, card: Card, face: Box, letter: int) -> Non
 
 
 def _fitting(card: Card, letter: int, width: int, height: int) -> int | None:
-    """Return the largest letters, up to those given, with which a card fits into an image."""
+    """Return the largest text size, up to the given one, with which a card fits in an image."""
     for smaller in range(letter, LEAST_LETTER_PX - 1, -1):
         across, down = card.size(smaller)
         if across <= width and down <= height:

@@ -1,4 +1,4 @@
-"""Every emotion's probability as bars."""
+"""Draws the probability of every emotion as bars."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from builder_tools.drawing.pen import PANEL, WHITE, Colour, gap_of, line_height,
 BAR_LETTERS = 5
 """Length of a full probability bar, in letter heights."""
 SMALLER = 0.85
-"""Letters of the bars, in those of the label."""
+"""Text size of the bars, relative to that of the label."""
 
 RAIL: Colour = mixed(WHITE, 0.3)
-"""The colour of a bar's whole length."""
+"""The background colour of a bar, over its whole length."""
 
 
 @dataclass(frozen=True)
@@ -23,19 +23,19 @@ class Bars:
     """Rows of names and bars, the first at the top.
 
     Args:
-        rows: Name, probability in [0, 1] and colour.
+        rows: Name, probability in [0, 1] and colour of each row.
     """
 
     rows: tuple[tuple[str, float, Colour], ...]
 
     def size(self, letter: int) -> tuple[int, int]:
-        """Return width and height beside a label of that letter height."""
+        """Return the width and height that go with a label of this letter height."""
         small = round(SMALLER * letter)
         width = self._names_width(small) + BAR_LETTERS * small + 3 * gap_of(small)
         return width, len(self.rows) * line_height(small)
 
     def draw(self, region: np.ndarray, letter: int) -> None:
-        """Draw into a part of an image, which is dark and as large as `size` says."""
+        """Draw into a dark region of an image, as large as `size` returns."""
         small = round(SMALLER * letter)
         gap, height, names = gap_of(small), line_height(small), self._names_width(small)
         start, full = names + 2 * gap, BAR_LETTERS * small
@@ -47,7 +47,7 @@ class Bars:
             end = start + round(full * min(max(probability, 0.0), 1.0))
             rows = slice(top + gap, top + gap + small)
             region[rows, start : start + full] = RAIL
-            region[rows, start:end] = WHITE  # dark colours have a light edge
+            region[rows, start:end] = WHITE  # gives dark colours a light edge
             edge = max(small // 12, 1)
             region[top + gap + edge : top + gap + small - edge, start : max(end - edge, start)] = (
                 colour

@@ -1,4 +1,4 @@
-"""What is said about a face, in one rectangle: lines of text, under them bars and a dial."""
+"""The card of a face: a rectangle with lines of text, and below them bars and a dial."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Line:
     """A line of text in an emotion's colour.
 
     Args:
-        text: Of `letters.one_line`.
-        colour: Fills the line; of a doubtful one it is only the edge of a dark line.
-        doubtful: Whether it is not to be gone by.
+        text: From `letters.one_line`.
+        colour: Fills the line; if doubtful, it is only the edge of a dark line.
+        doubtful: Whether the emotion is too uncertain to rely on.
     """
 
     text: str
@@ -30,18 +30,18 @@ class Line:
 
 @dataclass(frozen=True)
 class Card:
-    """What stands beside a face.
+    """The card beside a face.
 
     Args:
-        lines: From the top.
-        panels: Under them, from the left.
+        lines: Lines of text, from the top.
+        panels: Panels below them, from the left.
     """
 
     lines: tuple[Line, ...]
     panels: tuple[Bars | Dial, ...] = ()
 
     def size(self, letter: int) -> tuple[int, int]:
-        """Return width and height in pixels; `letter` is the height of a capital."""
+        """Return the width and height in pixels; `letter` is the height of a capital."""
         widths = [text_width(line.text, letter) + 2 * gap_of(letter) for line in self.lines]
         sizes = [panel.size(letter) for panel in self.panels]
         width = max([*widths, sum(width for width, _ in sizes)], default=0)
@@ -53,7 +53,7 @@ class Card:
 
         Args:
             canvas: `(H, W, 3)` uint8 RGB.
-            corners: As large as `size` says, inside the image.
+            corners: Inside the image, as large as `size` returns.
             letter: Height of a capital.
         """
         x1, y1, x2, y2 = corners

@@ -1,4 +1,4 @@
-"""The valence-arousal dial: where a face lies on the circumplex, and the way it came."""
+"""The valence-arousal dial: where a face lies on the circumplex, and its recent path."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIAL_LETTERS = 8
 """Diameter of the dial, in letter heights."""
 
 SHADES = 6
-"""Of the way, from its beginning to now."""
+"""Number of shades of the path, from its beginning to now."""
 
 Place = tuple[float, float]
 """Valence and arousal."""
@@ -29,9 +29,9 @@ class Dial:
     """A circle with the circumplex: valence to the right, arousal up.
 
     Args:
-        way: Places in the order of time, the last is now.
-        colour: Of the shown emotion.
-        emotions: Whose anchors are marked.
+        way: Places in order of time; the last is the current one.
+        colour: Colour of the shown emotion.
+        emotions: Emotions whose anchors are marked.
     """
 
     way: tuple[Place, ...]
@@ -39,15 +39,15 @@ class Dial:
     emotions: EmotionSet
 
     def size(self, letter: int) -> tuple[int, int]:
-        """Return width and height beside a label of that letter height."""
+        """Return the width and height that go with a label of this letter height."""
         side = DIAL_LETTERS * letter
         return side, side
 
     def draw(self, region: np.ndarray, letter: int) -> None:
-        """Draw axes, anchors and the way, oldest place first.
+        """Draw the axes, the anchors and the path, oldest place first.
 
         Args:
-            region: A part of an image, dark, in whose middle the dial lies.
+            region: A dark region of an image; the dial is drawn at its centre.
             letter: Height of the label's capitals.
         """
         side = self.size(letter)[0]
@@ -59,7 +59,7 @@ class Dial:
         way = _pixels(np.array(self.way), side)
         steps = max(len(way) - 1, 1)
         pieces = np.linspace(0, len(way) - 1, min(SHADES, steps) + 1).round().astype(int).tolist()
-        for start, end in pairwise(pieces):  # the younger, the brighter
+        for start, end in pairwise(pieces):  # the more recent, the brighter
             ink = mixed(WHITE, 0.2 + 0.6 * end / steps)
             cv2.polylines(square, [way[start : end + 1]], False, ink, stroke, cv2.LINE_AA)
         dot, now = _dot_of(radius), way[-1].tolist()
@@ -69,7 +69,7 @@ class Dial:
 
 @lru_cache(maxsize=64)
 def _ground(side: int, emotions: EmotionSet) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is the same on every dial of a size, and where there is any of it."""
+    """Return the background shared by all dials of a size, and a mask of its drawn pixels."""
     ground = np.full((side, side, 3), PANEL, np.uint8)
     radius, stroke, grey = _radius_of(side), _stroke_of(side), mixed(WHITE, 0.45)
     west, east, south, north = _pixels(np.array([(-1, 0), (1, 0), (0, -1), (0, 1)]), side).tolist()
@@ -87,7 +87,7 @@ def _ground(side: int, emotions: EmotionSet) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pixels(places: np.ndarray, side: int) -> np.ndarray:
-    """Return where places `(n, 2)` are on a dial, `(n, 2)` int32; those outside on its edge."""
+    """Return pixels `(n, 2)` int32 of places `(n, 2)` on a dial; outside ones are on its edge."""
     reach = 0.9 * _radius_of(side) / np.maximum(np.hypot(*places.T), 1)
     return np.rint(side // 2 + places * reach[:, None] * (1, -1)).astype(np.int32)
 
@@ -105,7 +105,7 @@ def _dot_of(radius: int) -> int:
 
 
 def place_of(face: FaceEmotion) -> Place | None:
-    """Return a face's valence and arousal, or None where one is not known or not finite."""
+    """Return a face's valence and arousal, or None if either is unknown or not finite."""
     if face.valence is None or face.arousal is None:
         return None
     place = float(face.valence), float(face.arousal)

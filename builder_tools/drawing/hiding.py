@@ -1,4 +1,4 @@
-"""Faces made unrecognisable: a few flat patches in place of each, blurred into one another."""
+"""Makes faces unrecognisable: replaces each by a few patches that blend into one another."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 from builder_tools.results import Box
 
 PATCHES = 5
-"""Along each side of what is hidden: too few for eyes, nose and mouth."""
+"""Patches along each side of the hidden area: too few for eyes, nose and mouth."""
 AROUND = 1.4
-"""Side of what is hidden, in those of the face's box: hair and chin tell people apart, too."""
+"""Side of the hidden area, relative to the face's box: hair and chin identify people, too."""
 
 
 def hide_face(canvas: np.ndarray, face: Box) -> None:
-    """Replace a face and what is around it, in place.
+    """Hide a face and its surroundings, in place.
 
-    Nothing but the mean colours of 5 x 5 patches is left of it, however large it was.
+    Only the mean colours of 5 x 5 patches are left of it, however large it was.
 
     Args:
         canvas: `(H, W, 3)` uint8.
-        face: May reach over the image's edge.
+        face: Box of the face; may extend beyond the image.
     """
     box = face.scale(AROUND).clip(canvas.shape[1], canvas.shape[0])
     x1, y1 = int(box.x1), int(box.y1)

@@ -1,7 +1,7 @@
 """Text in images: DejaVu Sans by FreeType (Latin, Cyrillic, Greek and more), on filled tags.
 
-OpenCV's own letters are a plotter's and ASCII only, and its wheels come without FreeType; Pillow
-is part of the base install. Letters are rendered once a size and then copied: a tag costs some
+OpenCV's own font is a stroke font limited to ASCII, and its wheels come without FreeType; Pillow
+is part of the base install. Letters are rendered once per size and then copied: a tag takes some
 ten microseconds.
 """
 
@@ -17,13 +17,13 @@ from builder_tools.drawing.pen import Colour
 
 FONT_FILE = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"
 MOST_LETTERS = 32
-"""Longer names are cut."""
+"""Longer names are truncated."""
 CAPITAL_EMS = 0.729
-"""Height of a capital letter of that font."""
+"""Height of a capital letter of that font, in ems."""
 
 
 def one_line(text: str) -> str:
-    """Return text as it can be drawn: composed letters, no control characters, not too many."""
+    """Return text that can be drawn: NFC, without control characters, at most `MOST_LETTERS`."""
     composed = unicodedata.normalize("NFC", text)
     plain = "".join(c for c in composed if unicodedata.category(c)[0] != "C")
     return plain if len(plain) <= MOST_LETTERS else plain[: MOST_LETTERS - 1] + "\u2026"
@@ -39,13 +39,13 @@ def text_width(text: str, letter: int) -> int:
 def tag(
     text: str, letter: int, width: int, height: int, left: int, ground: Colour, ink: Colour
 ) -> np.ndarray:
-    """Return a filled rectangle with a line of text, `(height, width, 3)` uint8, not to write to.
+    """Return a filled rectangle with a line of text, `(height, width, 3)` uint8, cached: read-only.
 
     Args:
-        text: Of `one_line`.
+        text: From `one_line`.
         letter: Height of a capital letter in pixels.
-        width: Of the rectangle, in pixels; text that is wider is cut.
-        height: Likewise; the capitals stand in its middle.
+        width: Width of the rectangle in pixels; wider text is cut off.
+        height: Height of the rectangle in pixels; the capitals are centred in it.
         left: Where the text begins.
         ground: Colour of the rectangle.
         ink: Colour of the text.
@@ -66,14 +66,14 @@ def tag(
 
 @lru_cache(maxsize=64)
 def _shades(ground: Colour, ink: Colour) -> np.ndarray:
-    """Return the colour under each coverage 0...255, `(256, 3)` uint8."""
+    """Return the colour for each coverage 0...255, `(256, 3)` uint8."""
     share = np.linspace(0, 1, 256)[:, None]
     return np.rint(share * np.array(ink) + (1 - share) * np.array(ground)).astype(np.uint8)
 
 
 @lru_cache(maxsize=2048)
 def _glyph(char: str, letter: int) -> tuple[np.ndarray, tuple[int, int], int]:
-    """Return a letter's coverage 0...255, its place from its foot on the line, and its width."""
+    """Return a letter's coverage 0...255, its offset from the baseline origin, and its width."""
     font = _font(letter)
     image, place = font.getmask2(char, mode="L", anchor="ls")
     mask = np.array(image, np.uint8).reshape(image.size[::-1])

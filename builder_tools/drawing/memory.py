@@ -1,4 +1,4 @@
-"""What is kept of the images drawn before: by track, for a bounded number of tracks."""
+"""What is remembered of previously drawn images: by track, for a bounded number of tracks."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from builder_tools.results import Box
 
 TRACKS_KEPT = 64
 ABSENT_DRAWS = 90
-"""A track that was not drawn for so many images is forgotten."""
+"""A track that was not drawn for this many images is forgotten."""
 HIDDEN_DRAWS = 15
-"""A face that is not found any more stays hidden for so many images."""
+"""A face that was lost stays hidden for this many images."""
 LEVEL_DRAWS = 30
-"""What had no room is tried again after so many images."""
+"""Details that had no room are tried again after this many images."""
 
 
 @dataclass
 class Seen:
-    """A person in the images before.
+    """A person in the previous images.
 
     Args:
-        drawn: Number of the last image.
+        drawn: Number of the last image with the person.
         way: Recent places on the dial.
-        box: The last one, as it was given.
-        slot: Where its card stood: beside the face, or
-        offset: elsewhere, relative to it.
+        box: The last box, as it was given.
+        slot: Place of the card beside the face; None if it was elsewhere.
+        offset: Position of the card relative to the face, if it was elsewhere.
     """
 
     drawn: int
@@ -40,7 +40,7 @@ class Seen:
 
 @dataclass
 class Memory:
-    """Of one video, or camera."""
+    """The memory of one video or camera."""
 
     now: int = 0
     level: int = 0
@@ -49,7 +49,7 @@ class Memory:
     people: OrderedDict[int, Seen] = field(default_factory=OrderedDict)
 
     def tick(self) -> None:
-        """Count an image and forget who was away for long."""
+        """Count an image and forget tracks that have been absent too long."""
         self.now += 1
         for track in [t for t, seen in self.people.items() if self.now - seen.drawn > ABSENT_DRAWS]:
             del self.people[track]
@@ -60,12 +60,12 @@ class Memory:
         self.now = self.level = self.scale = self.level_at = 0
 
     def see(self, track: int | None, box: Box, length: int) -> Seen:
-        """Return what is known of a track that is in this image; of None nothing is kept.
+        """Return what is remembered of a track in this image; without a track, nothing is kept.
 
         Args:
-            track: The person, or None.
+            track: Track of the person, or None.
             box: Where the face is.
-            length: Places kept of its way.
+            length: Number of recent places to keep.
         """
         seen = self.people.get(track) if track is not None else None
         if seen is None:
@@ -79,19 +79,18 @@ class Memory:
         return seen
 
     def just_lost(self) -> Iterator[Box]:
-        """Yield where faces were that are not in this image, but were a moment ago."""
+        """Yield the last boxes of faces that are not in this image but were a moment ago."""
         for seen in self.people.values():
             if seen.box is not None and 0 < self.now - seen.drawn <= HIDDEN_DRAWS:
                 yield seen.box
 
     def first_tried(self) -> tuple[int, int] | None:
-        """Return from which level of detail and size of letters on cards are tried; None where
-        everything is."""
+        """Return the level of detail and the text scale to start at; None to try everything."""
         held = self.level_at and self.now - self.level_at < LEVEL_DRAWS
         return (self.level, self.scale) if held else None
 
     def keep_tried(self, level: int, scale: int) -> None:
-        """Remember the level and size that had room; worse ones hold on for a while."""
+        """Remember the level and scale that had room; worse ones are held for a while."""
         now = (level, scale)
         if now > (self.level, self.scale) or self.now - self.level_at >= LEVEL_DRAWS:
             self.level, self.scale, self.level_at = *now, self.now

@@ -1,4 +1,4 @@
-"""The mesh of a face's landmarks on the face."""
+"""Draws the mesh of a face's landmarks on the face."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from builder_tools.results import FaceGeometry
 
 SUBPIXEL_BITS = 4
-"""OpenCV draws at 1/16 px."""
+"""Makes OpenCV draw with a precision of 1/16 px."""
 OPACITY = 0.5
-"""The face has to stay visible under it."""
+"""The face must stay visible under the mesh."""
 
 
 def draw_mesh(
     canvas: np.ndarray, geometry: FaceGeometry, colour: tuple[int, int, int], line: int
 ) -> None:
-    """Draw the edges of the face's surface, thin and half transparent, into an image.
+    """Draw the edges of the face's surface into an image, thin and semi-transparent.
 
     Args:
-        canvas: `(H, W, 3)` uint8 RGB; drawn into.
-        geometry: The face's.
+        canvas: `(H, W, 3)` uint8 RGB; changed in place.
+        geometry: Geometry of the face.
         colour: RGB.
-        line: Width of other lines in the image, px; these are half as wide.
+        line: Width of other lines in the image in px; these are half as wide.
     """
     height, width = canvas.shape[:2]
     low, high = geometry.landmarks_px[:, :2].min(axis=0), geometry.landmarks_px[:, :2].max(axis=0)
@@ -42,9 +42,9 @@ def draw_mesh(
 
 @cache
 def _edges() -> np.ndarray:
-    """Return the landmarks at both ends of each edge once, `(n, 2)`.
+    """Return the landmarks at both ends of each edge, each edge once, `(n, 2)`.
 
-    What reads them is imported here, for most drawings have no mesh.
+    The module that reads them is imported here, since most drawings have no mesh.
     """
     from builder_tools.geometry import read_bundle
 

@@ -1,4 +1,4 @@
-"""What every drawing stands on: sizes that follow the faces and the image, frames, colours."""
+"""Basics of all drawings: sizes that depend on the faces and the image, frames, colours."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ LINES_PER_SIDE = 250
 LETTERS_PER_FACE = 7
 SMALLEST_LETTER_PX = 8
 SMALLEST_PER_SIDE, LARGEST_PER_SIDE = 1 / 100, 1 / 32
-"""Heights of capital letters in sides of the image (the mean of width and height)."""
+"""Heights of capitals relative to the side of the image (geometric mean of width and height)."""
 LETTER_STEP = 1.1
-"""Letters come in sizes this far apart, so that those of a face that comes nearer stand still."""
+"""Ratio between text sizes: a few fixed sizes keep the text steady while a face comes nearer."""
 
 
 @dataclass(frozen=True)
 class Pen:
-    """Sizes in pixels: lines follow the image, letters the face."""
+    """Sizes in pixels: of lines by the image, of letters by the face."""
 
     line: int
     smallest: int
@@ -36,7 +36,7 @@ class Pen:
 
     @classmethod
     def for_image(cls, image: np.ndarray, line: int | None) -> Pen:
-        """Return the pen for an image; `line` is a width in pixels to keep to."""
+        """Return the pen for an image; `line` is a fixed line width in pixels, or None."""
         side = (image.shape[0] * image.shape[1]) ** 0.5
         smallest = max(round(side * SMALLEST_PER_SIDE), SMALLEST_LETTER_PX)
         largest = max(round(side * LARGEST_PER_SIDE), smallest)
@@ -44,7 +44,7 @@ class Pen:
 
     @property
     def edge(self) -> int:
-        """Width of the dark or light line along another one."""
+        """Width of the dark or light line along each side of another one."""
         return max(round(self.line / 2), 1)
 
     def letter_for(self, face: Box) -> int:
@@ -60,18 +60,18 @@ def gap_of(letter: int) -> int:
 
 
 def line_height(letter: int) -> int:
-    """Return the height of a line of text with the space around it."""
+    """Return the height of a line of text including the space around it."""
     return letter + 2 * gap_of(letter)
 
 
 def draw_frame(canvas: np.ndarray, box: Box, colour: Colour, pen: Pen, *, dashed: bool) -> None:
-    """Draw a frame inside the box, between two edges that show it on any ground.
+    """Draw a frame inside a box, between two edges that make it visible on any background.
 
     Args:
-        canvas: Drawn into.
-        box: Whole pixels, inside the image.
-        colour: Of the frame.
-        pen: Its widths.
+        canvas: Image to draw into, in place.
+        box: Box in whole pixels, inside the image.
+        colour: Colour of the frame.
+        pen: Gives the line widths.
         dashed: Break it into dashes, with the edges' colour between them.
     """
     x1, y1, x2, y2 = (int(value) for value in box.xyxy)
@@ -89,7 +89,7 @@ def draw_frame(canvas: np.ndarray, box: Box, colour: Colour, pen: Pen, *, dashed
 
 
 def darken(region: np.ndarray) -> None:
-    """Lay the panel's dark over a part of an image, in place."""
+    """Overlay a region of an image with the dark panel colour, in place."""
     if region.size:
         region[:] = cv2.convertScaleAbs(
             region, alpha=1 - PANEL_OPACITY, beta=PANEL_OPACITY * PANEL[0]
@@ -98,7 +98,7 @@ def darken(region: np.ndarray) -> None:
 
 @cache
 def mixed(colour: Colour, share: float) -> Colour:
-    """Return a colour with the panel's dark shining through."""
+    """Return a colour blended with the dark panel colour."""
     mixed = (round(share * c + (1 - share) * p) for c, p in zip(colour, PANEL, strict=True))
     return tuple(mixed)
 
@@ -129,7 +129,7 @@ def _fill_frame(
 
 
 def _gaps(start: int, end: int, line: int) -> list[tuple[int, int]]:
-    """Return the gaps of a dashed side: an odd number of equal stretches begins and ends full."""
+    """Return the gaps of a dashed side: an odd number of equal parts, the first and last drawn."""
     stretches = max((end - start) // (4 * max(line, 2)), 3) // 2 * 2 + 1
     places = [start + round(i * (end - start) / stretches) for i in range(stretches + 1)]
     return list(zip(places[1::2], places[2::2], strict=False))

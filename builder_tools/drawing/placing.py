@@ -1,8 +1,8 @@
-"""Where what is said about each face stands: on free ground, as near to it as can be.
+"""Places the card of each face on free space, as close to the face as possible.
 
-Cards are placed one by one: beside their face where nothing else is, else on the nearest free
-ground of the image, tied to their face by a line. Those that had to go far are then tried first,
-and the better of the two ways is kept. Everything is in whole pixels.
+Cards are placed one by one: beside their face if there is room, else on the nearest free space in
+the image, connected to their face by a line. Those that ended up far away are then placed first,
+and the better arrangement is kept. Everything is in whole pixels.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Corners = tuple[int, int, int, int]
 Point = tuple[int, int]
 
 HEAD_ABOVE = 0.35
-"""How far a head reaches over its face's box, in heights of the box."""
+"""How far a head extends above its face's box, in heights of the box."""
 GRID = 28
-"""Places tried along each side of the image where there is no room beside a face."""
+"""Places tried along each side of the image if there is no room beside a face."""
 ATTEMPTS, MOST_TRIED_AGAIN = 3, 30
-"""More cards than the second are placed once only."""
+"""Arrangements tried, and the most cards for which more than one is tried."""
 TRIED_TOGETHER = 98
-"""Places looked at together, the nearest first; no farther ones where one of them is free."""
+"""Places tried at once, nearest first; farther ones only if none of them is free."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Spot:
     """A place for a card.
 
     Args:
-        corners: Of the card.
-        slot: Which place beside its face it is; None elsewhere, where it needs a line.
-        distance: From its face, in pixels.
+        corners: Corners of the card.
+        slot: Which place beside its face it is; None if elsewhere, where it needs a line.
+        distance: Distance from its face, in pixels.
     """
 
     corners: Corners
@@ -43,13 +43,13 @@ class Spot:
 
 @dataclass(frozen=True)
 class Wish:
-    """A face that wants a card.
+    """A face that needs a card.
 
     Args:
         face: Its box.
         size: Width and height of the card.
-        slot: The place beside the face it had a moment ago, tried first.
-        corners: Where it stood then, relative to the face, where that was elsewhere.
+        slot: The card's previous place beside the face, tried first.
+        offset: The card's previous position relative to the face, if it was elsewhere.
     """
 
     face: Corners
@@ -68,13 +68,13 @@ def place_cards(
     """Return a place for each card that covers no face, no other card and nothing taken.
 
     Args:
-        wishes: The faces, those first served first.
-        taken: What else is to stay free.
-        image_size: Width and height; no card leaves the image.
-        all_or_none: Whether it is of no use to place some only; then the rest is not tried.
+        wishes: The faces, in order of priority.
+        taken: Other areas to keep free.
+        image_size: Width and height; no card extends beyond the image.
+        all_or_none: Whether placing only some cards is useless; if one fails, the rest is skipped.
 
     Returns:
-        None where there is no room at all.
+        A spot for each face; None for cards without any room.
     """
     if not wishes:
         return []
@@ -98,7 +98,7 @@ def _placed(
     image_size: tuple[int, int],
     all_or_none: bool,
 ) -> list[Spot | None]:
-    """Place one after another; `full` is what is to stay free: the faces, `taken`, the cards."""
+    """Place the cards one by one; `full` holds what not to cover: faces, `taken` and cards."""
     count = len(wishes)
     full = np.zeros((2 * count + len(taken), 4), int)
     full[:count] = [wish.face for wish in wishes]
@@ -121,8 +121,10 @@ def _placed(
 def _beside(
     wish: Wish, index: int, full: np.ndarray, num_faces: int, image_size: tuple[int, int]
 ) -> Spot | None:
-    """Return the first free place that touches the face, better one that leaves the other heads
-    free, too: detectors end at the brows, so heads reach higher than boxes."""
+    """Return the first free place next to the face, preferably one that covers no other head.
+
+    Detected boxes end at the brows, so heads extend above them.
+    """
     slots = list(_slots(wish, image_size))
     if not slots:
         return None
@@ -141,13 +143,13 @@ def _beside(
 
 
 def _overlaps(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return which of `(n, 4)` rectangles share a pixel with which of `(m, 4)`: `(n, m)`."""
+    """Return which of `(n, 4)` rectangles share a pixel with which of `(m, 4)`, as `(n, m)`."""
     (x1, y1, x2, y2), (left, top, right, bottom) = some.T[..., None], others.T[:, None]
     return (x1 < right) & (left < x2) & (y1 < bottom) & (top < y2)
 
 
 def _slots(wish: Wish, image_size: tuple[int, int]) -> Iterator[tuple[int, Corners]]:
-    """Yield the places beside a face that lie in the image: flat cards under the chin first."""
+    """Yield the places beside a face inside the image; for flat cards, those below it first."""
     (x1, y1, x2, y2), (width, height) = wish.face, wish.size
     columns = x1, x2 - width, (x1 + x2 - width) // 2
     rows = y1, y2 - height, (y1 + y2 - height) // 2
@@ -204,7 +206,7 @@ def leader(card: Corners, face: Corners) -> tuple[Point, Point]:
 
 
 def _nearest(card: tuple[int, int], face: tuple[int, int]) -> tuple[int, int]:
-    """Return the nearest coordinates of two stretches, twice the middle of what they share."""
+    """Return the nearest coordinates of two intervals; if they overlap, twice the midpoint."""
     low, high = max(card[0], face[0]), min(card[1], face[1])
     if low <= high:
         return (low + high) // 2, (low + high) // 2
@@ -212,7 +214,7 @@ def _nearest(card: tuple[int, int], face: tuple[int, int]) -> tuple[int, int]:
 
 
 def _crosses(lines: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Return which of `(n, 2, 2)` lines reach into a box (Liang and Barsky's clipping): `(n,)`."""
+    """Return which of `(n, 2, 2)` lines intersect a box (Liang-Barsky clipping), as `(n,)`."""
     start, step = lines[:, None, 0], (lines[:, 1] - lines[:, 0])[:, None]
     low, high = boxes[None, :, :2] - start, boxes[None, :, 2:] - start
     with np.errstate(divide="ignore", invalid="ignore"):

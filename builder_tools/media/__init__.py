@@ -1,7 +1,7 @@
-"""Pixels in and out: images, videos, cameras, windows. The only package that knows BGR.
+"""Input and output of images, videos, cameras and windows: the only package that knows BGR.
 
-Everything that leaves or enters is `(H, W, 3)` uint8 RGB; times are seconds from the start of the
-source. Names are imported when they are first asked for, PyAV when the first video is opened: still
+All images passed in or out are `(H, W, 3)` uint8 RGB; times are in seconds from the start of the
+source. Names are imported on first access, and PyAV when the first video is opened, so still
 images never pay for either.
 """
 

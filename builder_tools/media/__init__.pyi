@@ -1,4 +1,4 @@
-"""The public names for type checkers, which do not follow names that are loaded when asked for."""
+"""The public names for type checkers, which do not follow lazily loaded names."""
 
 from builder_tools.media.camera import CameraReader as CameraReader
 from builder_tools.media.formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES

@@ -1,6 +1,6 @@
-"""What a source is called that is no plain path, and images from the web by their address.
+"""Sources that are not plain paths, and images fetched from the web.
 
-Those are of bounded size and come in bounded time.
+Fetching is bounded in size and time.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ STANDARD_INPUT = "-"
 _FILE_SCHEME = "file://"
 
 TIMEOUT_S = 15.0
-"""The longest silence of a server."""
+"""How long a server may stay silent."""
 MOST_SECONDS = 120.0
-"""The longest time for one image."""
+"""How long fetching one image may take."""
 _CHUNK = 1 << 16
 
 
 def is_address(source: object) -> bool:
-    """Return whether a source is the address of an image: a str with `http://` or `https://`."""
+    """Return whether a source is a web address: a str that begins with `http://` or `https://`."""
     return isinstance(source, str) and source[:8].lower().startswith(("http://", "https://"))
 
 
 def without_file_scheme(source: str) -> str:
-    """Return the path that a `file://` address names; any other source as it is.
+    """Return the path that a `file://` address names, or any other source unchanged.
 
     Raises:
-        ImageError: A ValueError: if the address is of another machine, or no absolute path.
+        ImageError: A ValueError: if the address names another machine or a relative path.
     """
     if source[: len(_FILE_SCHEME)].lower() != _FILE_SCHEME:
         return source
@@ -44,16 +44,16 @@ def without_file_scheme(source: str) -> str:
 
 
 def fetch_image(address: str, limits: ImageLimits) -> bytes:
-    """Return the bytes behind an http(s) address.
+    """Return the bytes at an http(s) address.
 
-    Only the command line and Python come here: the page's server hands over bytes, never
-    addresses.
+    Only the command line and the Python API call this: the web page's server passes on bytes,
+    never addresses.
 
     Raises:
-        ImageError: If it is larger than the limits allow.
-        OSError: If it cannot be had; says why.
+        ImageError: If the file is larger than the limits allow.
+        OSError: If it cannot be fetched; says why.
     """
-    # Imported here: with its TLS it costs 50 ms.
+    # Imported here because it takes 50 ms, with TLS.
     from http.client import HTTPException
     from urllib.request import Request, urlopen
 

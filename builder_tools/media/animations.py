@@ -1,4 +1,4 @@
-"""Animated WebP as a video: FFmpeg does not know it, Pillow does."""
+"""Reads animated WebP as a video: FFmpeg does not support it, Pillow does."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import numpy as np
 from builder_tools.media.pipes import Interrupted, Pipe
 
 SHORTEST_MS, INSTEAD_MS = 10, 100
-"""As browsers do: images shown this briefly or less are shown so long."""
+"""As in browsers: images with a duration of at most the first are shown for the second."""
 
 
 def animation_as_video(source: str | Pipe, start: bytes) -> IO[bytes] | None:
-    """Return a temporary video with the images of an animated WebP at their times.
+    """Return a temporary video with the images and times of an animated WebP.
 
-    Lossless; transparent pixels are laid over white, as a page shows them.
+    The video is lossless; transparent pixels are composited over white, as on a web page.
 
     Args:
         source: Path or pipe.
         start: Its first 16 bytes or more.
 
     Returns:
-        A file object that is removed when closed, or None if it is no animated WebP.
+        A file object that is removed when closed, or None if the source is not a WebP.
 
     Raises:
         ValueError: If it cannot be decoded, or is a still image.
@@ -55,7 +55,7 @@ def animation_as_video(source: str | Pipe, start: bytes) -> IO[bytes] | None:
                 output.mux(stream.encode(None))
     except Interrupted as error:
         raise error.__cause__ from None
-    except Exception as error:  # any exception of a decoder is the file's
+    except Exception as error:  # whatever a decoder raises is the file's fault
         file.close()
         raise ValueError(f"Cannot read {str(source)!r} as a video: {error}.") from error
     file.seek(0)
@@ -65,13 +65,13 @@ def animation_as_video(source: str | Pipe, start: bytes) -> IO[bytes] | None:
 def _durations_ms(animation) -> Iterator[int]:
     for index in range(animation.n_frames):
         animation.seek(index)
-        animation.load()  # only then is its duration known
+        animation.load()  # its duration is known only then
         duration_ms = round(animation.info.get("duration", 0))
         yield duration_ms if duration_ms > SHORTEST_MS else INSTEAD_MS
 
 
 def _over_white(animation, index: int) -> np.ndarray:
-    """Return an image of an animation, `(H, W, 3)` uint8 RGB."""
+    """Return one image of an animation over white, `(H, W, 3)` uint8 RGB."""
     from PIL import Image
 
     animation.seek(index)

@@ -1,4 +1,4 @@
-"""Any array that means an image, as `(H, W, 3)` uint8 RGB."""
+"""Converts any array that represents an image to `(H, W, 3)` uint8 RGB."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from builder_tools.media.limits import ImageError
 
 STRIP_PIXELS = 4_000_000
-"""Pixels converted at once where a conversion needs more room than the image."""
+"""Pixels converted at once if a conversion needs more memory than the image."""
 _SENSOR_BITS = (8, 10, 12, 14, 16)
 
 
 def as_array(source: Any) -> np.ndarray:
-    """Return an array, a tensor or anything else with `__array__` as a numpy array.
+    """Return an array, a tensor or anything else with `__array__` as a NumPy array.
 
     Raises:
-        ImageError: If it does not let itself be made one; says what to do.
+        ImageError: If it cannot be converted; says what to do.
     """
     try:
         return np.asarray(source)
@@ -30,19 +30,19 @@ def as_array(source: Any) -> np.ndarray:
 
 
 def array_to_rgb(image: np.ndarray) -> tuple[np.ndarray, str]:
-    """Return an array as an image, and a note on how its values were read ("" if as they are).
+    """Return an array as an image, and a note on how its values were read ("" if unchanged).
 
     Args:
         image: `(H, W)`, `(H, W, 1)`, `(H, W, 3)` RGB or `(H, W, 4)` RGBA of uint8, uint16, bool
-            (True is white) or floats: 0...1 if no value is above 1, else 0...255. Of uint16
-            the values are stretched from 10, 12 or 14 bits where none is higher.
+            (True is white) or floats: 0...1 if no value is above 1, else 0...255. uint16 values
+            are read as 8, 10, 12 or 14 bits if none is higher.
 
     Returns:
-        `(H, W, 3)` uint8 RGB, contiguous, transparent pixels laid over white; the array itself
-        where it is that already.
+        `(H, W, 3)` uint8 RGB, contiguous, with transparent pixels composited over white; the
+        array itself if it already has that form.
 
     Raises:
-        ImageError: If it is no image; says what it is and what to do.
+        ImageError: If it is not an image; says what it is and what to do.
     """
     _check_shape(image)
     if image.dtype == np.uint8:
@@ -57,7 +57,7 @@ def array_to_rgb(image: np.ndarray) -> tuple[np.ndarray, str]:
         ), note
     if image.dtype.kind == "f":
         low, high = float(image.min()), float(image.max())
-        if not (low >= 0 and high <= 255):  # NaN is neither
+        if not (low >= 0 and high <= 255):  # NaN fails both
             raise ImageError(
                 f"Expected values of 0...1 or 0...255 in an image of floats (dtype={image.dtype}). "
                 f"Received: values of {low:g}...{high:g}. Try numpy.clip, numpy.nan_to_num or "
@@ -74,18 +74,18 @@ def array_to_rgb(image: np.ndarray) -> tuple[np.ndarray, str]:
 
 
 def sensor_bits(highest: int) -> int:
-    """Return the bits of the sensor whose values reach so high: 8, 10, 12, 14 or 16.
+    """Return the bit depth of a sensor with this highest value: 8, 10, 12, 14 or 16.
 
-    Nothing but zeros is black in any of them; it is taken for the full range.
+    An image of zeros is black at any depth; it counts as 16 bits.
     """
     return next((b for b in _SENSOR_BITS if highest < 1 << b), 16) if highest else 16
 
 
 def as_sixteen_bits(values: np.ndarray) -> np.ndarray:
-    """Return whole numbers of another width as uint16.
+    """Return integers of another width as uint16.
 
     Raises:
-        ImageError: If they do not lie in 0...65535.
+        ImageError: If they are not all in 0...65535.
     """
     if values.min() < 0 or values.max() > 0xFFFF:
         raise ImageError(
@@ -95,7 +95,7 @@ def as_sixteen_bits(values: np.ndarray) -> np.ndarray:
 
 
 def over_white(image_rgba: np.ndarray) -> np.ndarray:
-    """Return `(H, W, 4)` uint8 RGBA laid over white, `(H, W, 3)` uint8."""
+    """Composite a `(H, W, 4)` uint8 RGBA image over white; return `(H, W, 3)` uint8."""
 
     def lay(part: np.ndarray) -> np.ndarray:
         alpha = part[..., 3:].astype(np.uint32)
@@ -126,7 +126,7 @@ def _channels_to_rgb(image: np.ndarray) -> np.ndarray:
 
 
 def _in_strips(image: np.ndarray, convert) -> np.ndarray:
-    """Convert some rows at a time, so that intermediate values take little memory."""
+    """Convert a few rows at a time, so that intermediate values take little memory."""
     rows = max(STRIP_PIXELS // image.shape[1], 1)
     if rows >= len(image):
         return convert(image)

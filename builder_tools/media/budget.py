@@ -1,4 +1,4 @@
-"""Memory that threads share for images: who needs much waits until there is room."""
+"""Memory that threads share for images: a thread that needs much waits until there is room."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 BYTES_PER_WORKER = 256_000_000
-"""Memory for images that are decoded and looked at, a thread; all threads share it."""
+"""Memory per thread for decoding and processing images; the total is shared by all threads."""
 
 
 class Budget:
-    """A number of bytes that is lent out and comes back.
+    """A number of bytes to lend out and take back.
 
     Args:
-        most: Bytes lent at once. Who needs more gets all of them, alone.
+        most: Bytes lent at once. A request for more gets all of them to itself.
     """
 
     def __init__(self, most: int) -> None:
@@ -24,7 +24,7 @@ class Budget:
 
     @contextmanager
     def lend(self, needed: int) -> Iterator[None]:
-        """Wait for so many bytes, and hold them for the length of a `with`."""
+        """Wait until this many bytes are free, and hold them within the `with` block."""
         amount = min(needed, self.most)
         with self._back:
             self._back.wait_for(lambda: amount <= self._free)

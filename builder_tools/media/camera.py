@@ -1,4 +1,4 @@
-"""Live images: always the newest one, over interruptions, with a clear end."""
+"""Live images: always the newest one, across interruptions, with a well-defined end."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ _logger = logging.getLogger(__name__)
 
 
 class CameraReader:
-    """Images of a camera or a network stream, newest first: late ones are dropped, not queued.
+    """The newest image of a camera or network stream: late images are dropped, not queued.
 
-    A context manager and an iterator of `Frame`. A thread reads as fast as the camera gives and
-    keeps one image. `Frame.index` counts every image received, so gaps show dropped ones;
-    `Frame.time_s` is the monotonic time of arrival since the first image. A camera that
-    vanishes is tried again `retries` times in a row, waiting `first_delay_s`, then twice as long
-    each time up to `longest_delay_s`; then iteration stops and `error` says why.
+    A context manager and an iterator of `Frame`. A thread reads as fast as the camera delivers
+    and keeps one image. `Frame.index` counts every image received, so gaps reveal dropped ones;
+    `Frame.time_s` is the monotonic time of arrival since the first image. If the camera
+    disappears, reconnecting is tried `retries` times in a row, after `first_delay_s` and then
+    twice as long each time, up to `longest_delay_s`; then iteration stops and `error` says why.
 
     Args:
         source: Camera index, device path or address (MJPEG over HTTP, RTSP, ...).
         retries: Attempts to reconnect after a loss.
-        first_delay_s: Wait before the first of them.
-        longest_delay_s: The longest wait.
+        first_delay_s: Delay before the first attempt.
+        longest_delay_s: The longest delay.
         timeout_s: How long an address may stay silent before it counts as lost.
 
     Attributes:
         size: (width, height) of the first image.
-        dropped: Images replaced by a newer one before anybody read them.
-        error: Why the images ended, or None while they go on and after `close`.
-        ended: Whether no image will follow.
+        dropped: Number of images replaced by a newer one before they were read.
+        error: Why the images ended; None while they continue and after `close`.
+        ended: Whether no more images will follow.
 
     Raises:
         ConnectionError: If there is no camera; lists what was tried.
@@ -88,13 +88,13 @@ class CameraReader:
         self._thread.start()
 
     def read(self, timeout_s: float | None = None) -> Frame | None:
-        """Wait for an image newer than the last one given.
+        """Wait for an image newer than the last one returned.
 
         Args:
-            timeout_s: The longest wait; None waits until there is one or the camera has ended.
+            timeout_s: How long to wait; None waits until there is one or the camera has ended.
 
         Returns:
-            The newest image, or None when the time is over or nothing will follow (`ended`).
+            The newest image, or None on timeout or if no more will follow (`ended`).
 
         Raises:
             RuntimeError: In a forked process.
@@ -108,7 +108,7 @@ class CameraReader:
             return self._newest
 
     def close(self) -> None:
-        """Stop; never waits longer than 2 s, even for a silent camera. May be called twice."""
+        """Stop, within 2 s even if the camera is silent. May be called twice."""
         self._stop.set()
         self._end(None)
         self._thread.join(timeout=CLOSE_TIMEOUT_S)
@@ -142,7 +142,7 @@ class CameraReader:
         return connection, image
 
     def _run(self, connection: Connection | None) -> None:
-        """The reader thread: images, losses, reconnections."""
+        """Run the reader thread: images, losses, reconnections."""
         try:
             while connection is not None:
                 lost = self._pump(connection)
@@ -153,7 +153,7 @@ class CameraReader:
             self._end(f"Reading {self._name} failed: {error}")
 
     def _pump(self, connection: Connection) -> str | None:
-        """Publish images until stopped or at the end (None) or lost (why)."""
+        """Publish images until stopped or at the end (returns None), or lost (returns why)."""
         try:
             while not self._stop.is_set():
                 image = connection.grab()
@@ -167,7 +167,7 @@ class CameraReader:
             connection.close()
 
     def _reconnect(self, lost: str) -> Connection | None:
-        """Try again with growing pauses; None when stopped or in vain."""
+        """Try again with growing delays; return None if stopped or unsuccessful."""
         reason = lost
         for attempt in range(1, self._retries + 1):
             delay_s = min(self._delays_s[0] * 2 ** (attempt - 1), self._delays_s[1])

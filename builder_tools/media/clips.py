@@ -1,4 +1,4 @@
-"""Stretches of a video, image by image at wanted times, not only from key frames."""
+"""Sections of a video, image by image at any times, not only from key frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 _TOLERANCE_FRAMES = 0.25
-"""Times that miss an image's by this part of a frame mean it."""
+"""A time that precedes an image's by up to this fraction of a frame selects that image."""
 _EARLIER_S = 10.0
 
 
@@ -25,11 +25,11 @@ class ClipReader(VideoReader):
     """
 
     def images_at(self, times_s: Sequence[float]) -> Iterator[np.ndarray]:
-        """Yield the image that is shown at each time.
+        """Yield the image shown at each time.
 
         Args:
-            times_s: Growing, seconds from the first image. Where images are missing or
-                damaged the one before stays; after the last one it stays too.
+            times_s: Increasing times in seconds from the first image. Where images are missing
+                or damaged, and after the last one, the previous image is repeated.
 
         Yields:
             `(H, W, 3)` uint8 RGB.
@@ -54,7 +54,7 @@ class ClipReader(VideoReader):
             yield image
 
     def _from(self, time_s: float) -> Iterator[VideoFrame]:
-        """Decode from a key frame at or before a time; earlier where that seeks too far."""
+        """Decode from a key frame at or before a time; seek earlier if that overshoots."""
         for earlier_s in (0.0, _EARLIER_S, time_s):
             decoded = self._decoded_from(time_s - earlier_s)
             first = next(decoded, None)

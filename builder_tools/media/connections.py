@@ -25,11 +25,11 @@ _LIVE_OPTIONS = {
     "analyzeduration": "500000",
     "fpsprobesize": "0",
 }
-"""Open fast. Not "fflags nobuffer": it throws the first key frame away, and H.264 needs that."""
+"""Open fast. Not "fflags nobuffer": it discards the first key frame, which H.264 needs."""
 
 
 class Connection(Protocol):
-    """A camera that is open now."""
+    """An open camera."""
 
     def grab(self) -> np.ndarray | None:
         """Wait for the next image, `(H, W, 3)` uint8 RGB; None at the end of a finite source.
@@ -39,7 +39,7 @@ class Connection(Protocol):
         """
 
     def close(self) -> None:
-        """Let the camera go."""
+        """Release the camera."""
 
 
 def camera_of(source: int | str) -> int | str:
@@ -65,7 +65,7 @@ def connect(camera: int | str, timeout_s: float) -> Connection:
     """Open a camera.
 
     Args:
-        camera: From `camera_of`.
+        camera: As returned by `camera_of`.
         timeout_s: How long an address may stay silent.
 
     Raises:
@@ -77,14 +77,14 @@ def connect(camera: int | str, timeout_s: float) -> Connection:
 
 
 def camera_name(camera: int | str) -> str:
-    """Return a name for messages, without the password of an address."""
+    """Return the camera's name for messages, without the password of an address."""
     if isinstance(camera, int):
         return f"camera {camera}"
     return re.sub(r"//[^/@]*@", "//***@", camera)
 
 
 def no_camera_message(camera: int | str, reason: str) -> str:
-    """Return what was tried in vain and what to do."""
+    """Return a message on what was tried, why it failed and what to do."""
     name = camera_name(camera)
     if isinstance(camera, str) and "://" in camera:
         return (
@@ -136,7 +136,7 @@ class _AddressConnection:
     def _decode(self, address: str) -> Iterator[np.ndarray]:
         name = camera_name(address)
         stream = video_stream_of(self._container, name)
-        stream.thread_type = "SLICE"  # frame threads would show images late
+        stream.thread_type = "SLICE"  # frame threads would delay images
         reformatter = import_av().video.reformatter.VideoReformatter()
         for decoded in decode_past_damage(self._container, stream, lambda parts: None, name):
             with explained(name):

@@ -1,8 +1,8 @@
-"""The bytes of an image file as RGB pixels: the one place where decoders are called.
+"""Decodes the bytes of an image file to RGB pixels: the only place that calls decoders.
 
-Whatever a decoder raises ends here as a `ImageError`, the reason of a row. JPEG, PNG, WebP and
-BMP are decoded by OpenCV, the rest by Pillow; what the one cannot read the other may. An image
-that is cut short or damaged gives what is there of it.
+Whatever a decoder raises becomes an `ImageError`, the reason given in a row. JPEG, PNG, WebP and
+BMP are decoded by OpenCV, the rest by Pillow; what OpenCV cannot read, Pillow may. Of a truncated
+or damaged image, the part that can be decoded is returned.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from builder_tools.media.limits import ImageError
 
 _BY_OPENCV = frozenset({"JPEG", "PNG", "WEBP", "BMP"})
 LEAST_PART = 0.05
-"""An image of which less can be decoded is unreadable: one row of JPEG's blocks is always made."""
+"""Below this decoded fraction an image is unreadable: one row of JPEG blocks always decodes."""
 _BEFORE_SCANS = (b"\xff\xc4", b"\xff\xda", b"\xff\xdb", b"\xff\xdd")
 Decoded = tuple[np.ndarray, str]
 
@@ -27,24 +27,24 @@ def decode(data: bytes, header: ImageHeader, name: str) -> Decoded:
     """Return an image as `(H, W, 3)` uint8 RGB, upright, and a note on it ("" for none).
 
     Args:
-        data: The file.
+        data: Contents of the file.
         header: From `image_header`, checked against the limits.
-        name: What to call it in messages.
+        name: Name of the image for messages.
 
     Raises:
-        ImageError: If it cannot be decoded, whatever the reason; names it.
+        ImageError: If it cannot be decoded, for whatever reason; names the image.
     """
     failed: list[Exception] = []
     reasons: list[str] = []
     for attempt in _attempts(data, header):
         try:
             return attempt()
-        except ImageError as error:  # decoded, but no image; says why
+        except ImageError as error:  # decoded, but not an image; says why
             raise ImageError(f"Cannot use {name}: {error}") from error
         except MemoryError as error:
             failed.append(error)
             reasons.append(" There is not enough memory for it.")
-        except Exception as error:  # whatever a damaged file makes of a decoder
+        except Exception as error:  # a damaged file can make a decoder raise anything
             failed.append(error)
             reasons += [f" The decoder said: {error}."] if str(error) else []
     reason = reasons[0] if reasons else ""
@@ -59,12 +59,12 @@ def _attempts(data: bytes, header: ImageHeader) -> Iterator:
     kind = header.format
     if kind in _BY_OPENCV:
         yield lambda: _by_opencv(data, header)
-    if kind == "TIFF" and header.depth > 8:  # Pillow knows few of these
+    if kind == "TIFF" and header.depth > 8:  # Pillow reads few of these
         yield lambda: _deep(data, header)
     yield lambda: _by_pillow(data, kind, truncated=False)
     yield lambda: _cut_short(*_by_pillow(data, kind, truncated=True))
     if kind == "JPEG":
-        # A progressive one without the scan that it is cut short in the beginning of.
+        # A progressive JPEG, without the scan at whose beginning it was truncated.
         whole_scans = data[: max(map(data.rfind, _BEFORE_SCANS))] + b"\xff\xd9"
         yield lambda: _cut_short(*_by_opencv(whole_scans, header))
 
@@ -83,8 +83,8 @@ def _by_opencv(data: bytes, header: ImageHeader) -> Decoded:
 
 
 def _deep(data: bytes, header: ImageHeader) -> Decoded:
-    """Decode a PNG or TIFF of more than 8 bits a channel, or of floats."""
-    if header.is_planar:  # both decoders mix their pixels up
+    """Decode a PNG or TIFF with more than 8 bits per channel, or with floats."""
+    if header.is_planar:  # both decoders scramble the pixels
         raise ImageError(
             f"its channels of {header.depth} bits are stored one after the other, which is not "
             "read. Try to save it as PNG."
@@ -114,21 +114,21 @@ def _by_pillow(data: bytes, kind: str, *, truncated: bool) -> Decoded:
 
 
 def _upright(image: np.ndarray, data: bytes, kind: str) -> np.ndarray:
-    """Turn what OpenCV has not turned: it leaves images alone that it decodes unchanged."""
+    """Rotate as EXIF says, which OpenCV does not do with IMREAD_UNCHANGED."""
     from builder_tools.media.pillow import open_with_pillow, orientation_of, turn_upright
 
     try:
         with open_with_pillow(data, (kind,)) as opened:
             orientation = orientation_of(opened)
-    except Exception:  # the pixels are fine; who only tells how they lie is not
+    except Exception:  # the pixels are fine, only their orientation is unknown
         return image
     return turn_upright(image, orientation)
 
 
 def _cut_short(image: np.ndarray, note: str) -> Decoded:
-    """Describe how much of an image there is: rows of one colour at its end were not decoded.
+    """Note how much of an image was decoded: rows of one colour at its end were not.
 
-    Of formats that begin with the last row, they are at its top.
+    In formats that store the last row first, these rows are at the top.
     """
     missing = max(_plain_rows(image), _plain_rows(image[::-1, ::-1])) / len(image)
     if 1 - missing < LEAST_PART:
@@ -138,13 +138,13 @@ def _cut_short(image: np.ndarray, note: str) -> Decoded:
 
 
 def _plain_rows(image: np.ndarray) -> int:
-    """Count the rows from the top on that are of the first pixel's colour."""
+    """Count the rows at the top that have only the first pixel's colour."""
     differs = (image != image[0, 0]).any(axis=(1, 2))
     return int(differs.argmax()) if differs.any() else len(image)
 
 
 def _may_be_transparent(data: bytes) -> bool:
-    """Look for an alpha channel in the headers of PNG and WebP."""
+    """Return whether the header of a PNG or WebP announces transparency."""
     start = data[:1024]
     if start.startswith(b"\x89PNG"):
         return start[25:26] in (b"\x04", b"\x06") or b"tRNS" in start.split(b"IDAT")[0]

@@ -1,4 +1,4 @@
-"""Forks wait for native code to rest: its locks would stay locked in the child for ever."""
+"""Makes forks wait for native code: a lock it holds would stay locked in the child forever."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 LONGEST_WAIT_S = 10.0
-"""Work that takes longer is not waited for, nor is a fork."""
+"""The longest wait of a fork for work, and of work for a fork."""
 
 _turn = threading.Condition()
 _num_at_work = 0
@@ -19,12 +19,12 @@ _own = threading.local()
 
 @contextmanager
 def at_work() -> Iterator[None]:
-    """Have forks wait for the end of a `with`, and its beginning for the end of a fork."""
+    """Make forks wait for the end of the `with` block, and its start wait for a running fork."""
     global _num_at_work
     if getattr(_own, "at_work", False):
         yield
         return
-    turn = _turn  # a child has another one
+    turn = _turn  # a forked child has its own
     with turn:
         turn.wait_for(lambda: not _forking, LONGEST_WAIT_S)
         _num_at_work += 1
@@ -59,7 +59,8 @@ def _begin_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # Later handlers are called earlier. That of this module locks executors, which work may need.
+    # Handlers registered later run first. The one of concurrent.futures locks executors, which the
+    # work may need, so import it before.
     importlib.import_module("concurrent.futures.thread")
     os.register_at_fork(
         before=_wait_for_rest, after_in_parent=_go_on, after_in_child=_begin_in_child

@@ -1,7 +1,7 @@
-"""The formats of still images: the one list that every verb, loader, zip and page goes by.
+"""The formats of still images: the single list for every verb, loader, zip and page.
 
-What a file is, its first bytes say; its name is asked only where a format has no such bytes (TGA)
-and when a folder is listed.
+The first bytes of a file decide its format; its name counts only if a format has no such bytes
+(TGA) and when a folder is listed.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ class ImageFormat:
     """A format that can be read.
 
     Args:
-        name: As Pillow calls it; HEIF is read by `pillow-heif`, the extra `[heif]`.
-        suffixes: What its files are called, in small letters.
+        name: Pillow's name for it; HEIF is read by `pillow-heif`, in the extra `[heif]`.
+        suffixes: Suffixes of its files, in lower case.
     """
 
     name: str
@@ -39,16 +39,16 @@ IMAGE_FORMATS = (
 )
 FORMAT_NAMES = tuple(each.name for each in IMAGE_FORMATS)
 IMAGE_SUFFIXES = frozenset(suffix for each in IMAGE_FORMATS for suffix in each.suffixes)
-"""Names of files that are images end in one of these, in small or capital letters."""
+"""Suffixes of image files, in lower case; compared case-insensitively."""
 
 LOSSY_FORMATS = frozenset({"JPEG", "AVIF", "JPEG2000", "MPO", "HEIF"})
-"""Formats that photographs come in, smaller for what the eye does not miss."""
+"""Lossy formats, in which photographs usually come."""
 
 WRITTEN_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
-"""Formats that images are written in."""
+"""Suffixes of the formats in which images can be written."""
 
 SIGNATURE_BYTES = 64
-"""So many first bytes of a file are enough for `format_of`."""
+"""Number of first bytes of a file that `format_of` needs."""
 
 _SIGNATURES = (
     (0, b"\xff\xd8\xff", "JPEG"),
@@ -70,7 +70,7 @@ _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 
 
 def format_of(start: bytes) -> str | None:
-    """Return the name of the format that a file's first bytes are of; None where they say none.
+    """Return the name of the format that a file's first bytes identify, or None.
 
     Args:
         start: The first `SIGNATURE_BYTES` bytes, or more.
@@ -89,15 +89,15 @@ def format_of(start: bytes) -> str | None:
 
 
 def format_of_suffix(suffix: str) -> str | None:
-    """Return the name of the format whose files end so; None for no image's suffix."""
+    """Return the name of the format with this suffix; None if it is not an image suffix."""
     return next((each.name for each in IMAGE_FORMATS if suffix.lower() in each.suffixes), None)
 
 
 def is_surely_image(start: bytes) -> bool:
-    """Return whether first bytes are an image's whatever its name says.
+    """Return whether a file's first bytes prove it an image, whatever its name.
 
-    TIFF is not among them, since raw files of cameras begin alike; nor are formats whose mark is
-    too short to be no chance.
+    Those of TIFF do not, as raw camera files begin the same way; nor do signatures so short that
+    they may occur by chance.
     """
     return format_of(start) in _SURE
 

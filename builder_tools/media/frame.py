@@ -1,4 +1,4 @@
-"""One image of a video or a camera, and when it is shown."""
+"""One image of a video or camera, and the time at which it is shown."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Frame:
     """An image of a stream.
 
     Args:
-        index: Position among the images the stream delivered, from 0.
-        time_s: When it is shown, seconds from the first image of the source.
+        index: Position among the images that the stream delivered, from 0.
+        time_s: When it is shown, in seconds from the first image of the source.
         image: `(H, W, 3)` uint8 RGB.
     """
 
@@ -24,11 +24,11 @@ class Frame:
 
 
 def fitted(image_rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return an image of that (width, height): as large as fits, its shape kept, black around.
+    """Fit an image into a size, as large as possible, keeping its aspect ratio, padded with black.
 
     Args:
-        image_rgb: `(H, W, 3)` uint8 RGB; given back as it is where it has that size.
-        size: In px.
+        image_rgb: `(H, W, 3)` uint8 RGB; returned as it is if it already has that size.
+        size: (width, height) in px.
     """
     height, width = image_rgb.shape[:2]
     if (width, height) == size:

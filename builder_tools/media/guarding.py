@@ -1,7 +1,8 @@
-"""What is written takes the place neither of what is read nor of a file that nobody named.
+"""Guards against overwriting an input, or a file that the user did not name.
 
-Files are compared as the file system sees them: hard and symbolic links count, and so do names that
-differ only in case or in their Unicode form, since many file systems take them for one.
+Files are compared as the file system sees them: hard and symbolic links count as the same file,
+and so do names that differ only in case or Unicode normalization, as many file systems treat
+them as one.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from builder_tools.media.partial import refuse_device
 def check_outputs(
     outputs: Mapping[str, str | os.PathLike | None], inputs: Iterable[str | os.PathLike]
 ) -> None:
-    """Refuse to write over something that is read or no file, and two outputs in one place.
+    """Refuse to overwrite an input or a device, and to write two outputs to one place.
 
     Args:
-        outputs: What each file to write is called -> its path, or None if it is not asked for.
-        inputs: What is read: files, and folders with the images in them. What is no file
-            (an address, a camera) is no matter.
+        outputs: Name of each output -> its path, or None if it is not wanted.
+        inputs: The inputs: files, and folders, which stand for the images in them. Anything that
+            is not a file (an address, a camera) is ignored.
 
     Raises:
-        ValueError: Names the output and what stands in its way.
+        ValueError: If an output is refused; names it and what stands in its way.
     """
     places: dict[str, str] = {}
     existing: list[tuple[str, Path, os.stat_result]] = []
@@ -58,14 +59,14 @@ def check_outputs(
 
 
 def check_own(path: Path, start: str) -> None:
-    """Refuse to replace a file that only shares its name with one that is written beside others.
+    """Refuse to replace a file that this package did not write.
 
     Args:
-        path: The file that would be replaced; nothing need be there.
-        start: What it begins with if it was written here.
+        path: The file that would be replaced; it need not exist.
+        start: What it begins with if this package wrote it.
 
     Raises:
-        ValueError: If something else is there.
+        ValueError: If there is something else.
     """
     if not os.path.lexists(path) or (path.is_file() and not path.stat().st_size):
         return
@@ -81,11 +82,11 @@ def check_own(path: Path, start: str) -> None:
 
 
 def unused_path(path: Path, taken: Collection[str] = ()) -> Path:
-    """Return the path, with a number in its name where something is already: `photo_2.png`.
+    """Return the path, with a number added to its name if it is taken: `photo_2.png`.
 
     Args:
         path: Where to write.
-        taken: The `place_key` of paths that are given away, though nothing may be there yet.
+        taken: `place_key` of paths that are already assigned, even if nothing is there yet.
     """
     number, free = 1, path
     while os.path.lexists(free) or place_key(free) in taken:
@@ -95,7 +96,7 @@ def unused_path(path: Path, taken: Collection[str] = ()) -> Path:
 
 
 def place_key(path: str | os.PathLike) -> str:
-    """Return what is equal for paths that some file system may take for one."""
+    """Return a key that is equal for paths that a file system may treat as the same."""
     folder, name = os.path.split(os.path.abspath(path))
     return unicodedata.normalize("NFC", os.path.join(os.path.realpath(folder), name)).casefold()
 

@@ -1,6 +1,6 @@
-"""Format, width and height of an image by its first bytes, before anything is decoded.
+"""Reads the format, width and height of an image from its first bytes, before decoding.
 
-JPEG, PNG, WebP and BMP, which come by the thousand, are read here; the rest by Pillow, which is
+JPEG, PNG, WebP and BMP, which come by the thousand, are parsed here; the rest by Pillow, which is
 imported only then.
 """
 
@@ -21,8 +21,8 @@ _SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 MOST_SCANS, USUAL_SCANS = 200, 20
 SCANNED_PIXELS = 4_000_000_000
-"""So many pixels are gone over at most in the scans of one JPEG: some two minutes. Progressive ones
-have about ten scans."""
+"""Most pixels to decode in all scans of one JPEG: about two minutes. Progressive ones have about
+ten scans; `USUAL_SCANS` are always allowed, more than `MOST_SCANS` never."""
 _OTHERS = (
     (b"%PDF", "a PDF document"),
     (b"RIFF", "a RIFF file other than WebP (AVI or WAV?)"),
@@ -37,15 +37,15 @@ _OTHERS = (
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What the first bytes of an image say.
+    """The header of an image file.
 
     Args:
-        format: Its name, one of `FORMAT_NAMES`.
-        width: Of the image as it is stored, px.
-        height: The same.
-        depth: Bits a channel, where they are known to be more than 8; else 8.
+        format: Name of the format, one of `FORMAT_NAMES`.
+        width: Width of the image as stored, in px.
+        height: Height of the image as stored, in px.
+        depth: Bits per channel if known to be more than 8, else 8.
         is_inverted: Whether 0 is white (some TIFFs).
-        is_planar: Whether channels are stored one after the other (some TIFFs).
+        is_planar: Whether the channels are stored one after the other (some TIFFs).
     """
 
     format: str
@@ -57,15 +57,15 @@ class ImageHeader:
 
 
 def image_header(data: bytes, name: str = "the image") -> ImageHeader:
-    """Return format and size of an image file.
+    """Return the format and size of an image file.
 
     Args:
-        data: The file, or as many of its first bytes as hold its header.
-        name: What to call it in messages.
+        data: Contents of the file, or enough of its first bytes to hold the header.
+        name: Name of the image for messages.
 
     Raises:
-        ImageError: If it is no image, its header is damaged or cut off, or its format needs a
-            package that is not installed.
+        ImageError: If it is not an image, its header is damaged or truncated, or its format
+            needs a package that is not installed.
     """
     kind = format_of(data)
     read = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "BMP": _bmp}.get(kind)
@@ -73,7 +73,7 @@ def image_header(data: bytes, name: str = "the image") -> ImageHeader:
         header = _by_pillow(kind, data) if read is None else read(data)
     except ImageError as error:
         raise ImageError(f"Cannot read {name}: {error}") from error
-    except Exception as error:  # whatever a damaged header makes of a parser
+    except Exception as error:  # a damaged header can make a parser raise anything
         raise ImageError(no_image(data, name)) from error
     if header.width < 1 or header.height < 1:
         raise ImageError(no_image(data, name))
@@ -81,7 +81,7 @@ def image_header(data: bytes, name: str = "the image") -> ImageHeader:
 
 
 def no_image(data: bytes, name: str) -> str:
-    """Return the sentence on a file that cannot be read as an image."""
+    """Return a sentence on a file that cannot be read as an image."""
     start = bytes(data[:16])
     kind = f"it is damaged, cut short or no image (it starts with {start[:8]!r})"
     for mark, other in _OTHERS:
@@ -115,7 +115,7 @@ def _jpeg(data: bytes) -> ImageHeader:
 
 
 def _check_scans(data: bytes, start: int, pixels: int) -> None:
-    """Refuse a JPEG whose pixels are gone over again and again: some kilobytes could take hours."""
+    """Refuse a JPEG with so many scans that a few kilobytes could take hours to decode."""
     most = min(MOST_SCANS, max(USUAL_SCANS, SCANNED_PIXELS // max(pixels, 1)))
     if data.count(_SCAN, start) <= most:
         return
@@ -174,7 +174,7 @@ def _by_pillow(kind: str | None, data: bytes) -> ImageHeader:
 
 
 def _tiff(data: bytes) -> ImageHeader:
-    """Read the first directory alone: Pillow itself refuses kinds of pixels that OpenCV reads."""
+    """Read only the first directory: Pillow itself rejects pixel formats that OpenCV reads."""
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     from builder_tools.media.pillow import quiet_pillow

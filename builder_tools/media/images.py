@@ -1,13 +1,13 @@
-"""Still images: read and write.
+"""Reading and writing of still images.
 
-Whatever comes (grey, palette, 16 bits, floats, CMYK, transparent, turned by its EXIF tag, in any of
-`formats.IMAGE_FORMATS`), `(H, W, 3)` uint8 RGB leaves. The rules:
+Any image (grey, palette, 16-bit, floats, CMYK, transparent, rotated by its EXIF tag, in any of
+`formats.IMAGE_FORMATS`) is returned as `(H, W, 3)` uint8 RGB. The rules:
 
-- 16 bits a channel keep their high byte; where all values lie in a sensor's 10, 12 or 14 bits,
+- of 16 bits per channel the high byte is kept; if all values fit in a sensor's 10, 12 or 14 bits,
   the high byte of those, with a note;
-- transparent pixels are laid over white, as a page shows them;
-- of an animation the first frame counts, of several images the first (of an icon the largest);
-- of an image that is cut short, what is there is decoded, with a note.
+- transparent pixels are composited over white, as on a web page;
+- of an animation the first frame is read, of several images the first (of an icon the largest);
+- of a truncated image, the part that can be decoded is returned, with a note.
 """
 
 from __future__ import annotations
@@ -39,11 +39,10 @@ from builder_tools.media.partial import replacing
 
 JPEG_QUALITY = 95
 _NEEDED_BYTES_PER_PIXEL = 12
-"""What decoding and looking at an image takes at most, whatever its kind; about."""
+"""About the most memory that decoding and processing an image takes, whatever its format."""
 
 IMAGE_ERRORS = (OSError, ValueError, MemoryError)
-"""What `open_image` and `read_image` raise for an image that cannot be had: no reason to end a
-batch."""
+"""What `open_image` and `read_image` raise for an unreadable image, which need not end a batch."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +52,10 @@ class OpenedImage:
     """An image whose size is known and within the limits, not yet decoded.
 
     Args:
-        name: What it is called: its path or address, or what it is.
-        needed_bytes: About how much memory decoding it and looking at it will take.
-        decode: Gives `(H, W, 3)` uint8 RGB and a note, "" where there is nothing to say; raises
-            a `ImageError` where it cannot.
+        name: Its path or address, or a description.
+        needed_bytes: Approximate memory for decoding and processing it.
+        decode: Returns `(H, W, 3)` uint8 RGB and a note, "" if there is nothing to say; raises
+            an `ImageError` on failure.
     """
 
     name: str
@@ -70,22 +69,21 @@ def read_image(
     """Return an image as RGB, turned upright.
 
     Args:
-        source: A path, a file or http(s) address, or `-` for standard input; the bytes of an
-            image file (bytes, bytearray, memoryview) or an open one; an image of Pillow; an
-            array, or a tensor or anything else with `__array__`: `(H, W)`, `(H, W, 1)`,
-            `(H, W, 3)` RGB or `(H, W, 4)` RGBA of uint8, uint16, bool or floats (see
-            `array_to_rgb`).
-        max_pixels: Refuse images with more pixels, before decoding them; None takes the limit
-            of the environment, or the default one (see `ImageLimits`).
-        max_side: The same of the longer side in px.
+        source: A path, a `file://` or http(s) address, or `-` for standard input; the bytes of an
+            image file (bytes, bytearray, memoryview) or an open one; a Pillow image; an array,
+            a tensor or anything else with `__array__`: `(H, W)`, `(H, W, 1)`, `(H, W, 3)` RGB or
+            `(H, W, 4)` RGBA of uint8, uint16, bool or floats (see `array_to_rgb`).
+        max_pixels: Refuse images with more pixels, before decoding them; None uses the limit
+            from the environment, or else the default (see `ImageLimits`).
+        max_side: The same for the longer side in px.
 
     Returns:
-        `(H, W, 3)` uint8 RGB, contiguous. An array that already is one comes back uncopied.
+        `(H, W, 3)` uint8 RGB, contiguous. An array already in that form is returned uncopied.
 
     Raises:
         FileNotFoundError: If there is no such file.
         OSError: If it cannot be read or fetched.
-        ImageError: A ValueError: if it is no readable image or too large, or its format
+        ImageError: A ValueError: if it is not a readable image or too large, or its format
             needs a package that is not installed.
     """
     opened = open_image(source, max_pixels=max_pixels, max_side=max_side)
@@ -109,7 +107,7 @@ def open_image(
         source = without_file_scheme(source)
     if isinstance(source, str | os.PathLike):
         return _of_bytes(_read_file(Path(source), limits), name, limits)
-    # A memoryview of this form holds a file's bytes, of any other the pixels of an array.
+    # A memoryview of this form holds a file's bytes; one of any other form, an array's pixels.
     is_flat = isinstance(source, memoryview) and source.ndim == 1 and source.itemsize == 1
     if isinstance(source, bytes | bytearray) or is_flat:
         limits.check_bytes(len(source), name)
@@ -130,7 +128,7 @@ def open_image(
 
 
 def name_of(source: Any) -> str:
-    """Return what to call a source: its path, address or file name, else what it is."""
+    """Return a name for a source: its path, address or file name, else a description."""
     if isinstance(source, str | os.PathLike):
         return os.fspath(source)
     named = getattr(source, "filename" if _is_pillow_image(source) else "name", None)
@@ -140,7 +138,7 @@ def name_of(source: Any) -> str:
 
 
 def is_one_image(source: Any) -> bool:
-    """Return whether a source is one image, not several of them."""
+    """Return whether a source is a single image rather than several."""
     if hasattr(source, "__array__"):
         shape = np.shape(source)
         return len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4))
@@ -150,18 +148,18 @@ def is_one_image(source: Any) -> bool:
 
 
 def write_image(path: str | Path, image_rgb: np.ndarray) -> Path:
-    """Write an image, whole or not at all; the suffix of the path chooses the format.
+    """Write an image, completely or not at all; the suffix of the path determines the format.
 
     Args:
-        path: Where to; missing folders are made, an existing file is replaced.
+        path: Path to write to; missing folders are created, an existing file is replaced.
         image_rgb: `(H, W, 3)` uint8 RGB (or any array `read_image` takes).
 
     Returns:
         The path.
 
     Raises:
-        ValueError: If the suffix is not one of `WRITTEN_SUFFIXES`, the array is no image, or
-            it is too large for the format.
+        ValueError: If the suffix is not one of `WRITTEN_SUFFIXES`, or the array is not an image
+            or too large for the format.
         OSError: If the file cannot be written.
     """
     path = Path(path)
@@ -207,7 +205,7 @@ def _of_pillow(image, name: str, limits: ImageLimits) -> OpenedImage:
     def convert() -> tuple[np.ndarray, str]:
         try:
             return pillow_to_rgb(image)
-        except Exception as error:  # pixels may be decoded only now
+        except Exception as error:  # pixels may only be decoded here
             raise ImageError(f"Cannot read the image {name}: {error}") from error
 
     limits.check(image.size[::-1], name)
@@ -220,7 +218,7 @@ def _of_pillow(image, name: str, limits: ImageLimits) -> OpenedImage:
 
 
 def _read_file(path: Path, limits: ImageLimits) -> bytes:
-    """Read a file of a size that an image may have, and only if it begins like one."""
+    """Read a file if its size is within the limits and it begins like an image."""
     try:
         found = path.stat()
     except FileNotFoundError as error:
@@ -228,7 +226,7 @@ def _read_file(path: Path, limits: ImageLimits) -> bytes:
         raise FileNotFoundError(
             f"No image at {str(path)!r}. Check the spelling and the folder.{dead}"
         ) from error
-    except ValueError as error:  # a name with a NUL
+    except ValueError as error:  # a name that contains NUL
         raise FileNotFoundError(f"No image at {str(path)!r}: {error}.") from error
     if stat.S_ISDIR(found.st_mode):
         raise ImageError(f"Expected one image. Received a folder: {path}. Try img-batch.")
@@ -259,7 +257,7 @@ def _read_standard_input(limits: ImageLimits) -> bytes:
 def _read_open_file(file: IO[bytes], limits: ImageLimits) -> bytes:
     try:
         data = file.read(limits.max_bytes + 1)
-    except UnicodeDecodeError:  # of a photograph, as a text
+    except UnicodeDecodeError:  # a photograph opened as text
         data = ""
     if isinstance(data, str):
         raise ImageError(
@@ -275,5 +273,5 @@ def _read_open_file(file: IO[bytes], limits: ImageLimits) -> bytes:
 
 
 def _is_pillow_image(source: Any) -> bool:
-    pillow = sys.modules.get("PIL.Image")  # where it is not imported nobody has such an image
+    pillow = sys.modules.get("PIL.Image")  # if not imported, there is no such image
     return pillow is not None and isinstance(source, pillow.Image)

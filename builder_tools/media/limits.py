@@ -1,6 +1,6 @@
-"""How large an image may be: one limit at the door, for pages, programs and the command line.
+"""How large an image may be: one limit on input for web pages, programs and the command line.
 
-Without it, a file of some kilobytes may ask for gigabytes. The limits can be changed: by the
+Without it, a file of a few kilobytes could claim gigabytes. The limits can be changed by the
 environment variables `BUILDER_TOOLS_MAX_MEGAPIXELS` and `BUILDER_TOOLS_MAX_SIDE`, or by argument.
 """
 
@@ -17,14 +17,14 @@ SIDE_VARIABLE = "BUILDER_TOOLS_MAX_SIDE"
 MOST_BYTES = 2**31 - 1
 """Larger images crash the libraries that decode and process them."""
 MOST_PIXELS = 500_000_000
-"""No limit goes beyond: so many pixels of four bytes are just under `MOST_BYTES`."""
+"""The highest possible limit: at four bytes each, these pixels are just under `MOST_BYTES`."""
 MOST_SIDE = 1_000_000
 _BYTES_PER_PIXEL = 4
 _LEAST_FILE_BYTES = 64_000_000
 
 
 class ImageError(ValueError):
-    """An image that is not read, and why; the reason of its row."""
+    """Why an image cannot be read; the reason given in its row."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class ImageLimits:
     """How large an image may be.
 
     Args:
-        max_pixels: Width times height; 200 million by default, the largest cameras' of phones.
+        max_pixels: Width times height; 200 million by default, as in the largest phone cameras.
         max_side: Longer side in px; 100,000 by default, for long screenshots.
 
     Raises:
@@ -52,7 +52,7 @@ class ImageLimits:
 
     @property
     def max_bytes(self) -> int:
-        """Size of an image's file in bytes: more is read of none."""
+        """Most bytes of an image file; larger files are not read."""
         return max(self.max_pixels * _BYTES_PER_PIXEL, _LEAST_FILE_BYTES)
 
     def check_bytes(self, size: int, name: str) -> None:
@@ -72,7 +72,7 @@ class ImageLimits:
 
         Args:
             size: `(height, width)` in px.
-            name: What it is called in the message.
+            name: Name of the image for the message.
 
         Raises:
             ImageError: If it is.
@@ -98,10 +98,10 @@ _OR_MORE = f", or a higher limit (environment: {MEGAPIXELS_VARIABLE}, {SIDE_VARI
 
 
 def image_limits(max_pixels: int | None = None, max_side: int | None = None) -> ImageLimits:
-    """Return the limits that are given, else those of the environment, else the default ones.
+    """Return the given limits, else those from the environment, else the defaults.
 
     Raises:
-        ValueError: If one is no number, below 1 or too high.
+        ValueError: If one is not a number, below 1 or too high.
     """
     pixels = _of_environment(MEGAPIXELS_VARIABLE, 1e6) if max_pixels is None else max_pixels
     side = _of_environment(SIDE_VARIABLE, 1) if max_side is None else max_side

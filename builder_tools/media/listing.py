@@ -1,9 +1,9 @@
-"""Which images, or files of any kind, a folder holds, and what else lies there.
+"""Lists the images, or files of any kind, in a folder, and what else is there.
 
-A file is an image if its name ends like one (`IMAGE_SUFFIXES`) or its first bytes are surely an
-image's. Those that cannot be read (empty, damaged, a link that leads nowhere) are listed all
-the same: they are somebody's images, and whoever reads them says what is wrong. Hidden files and
-folders, and the `._` files that a Mac leaves, are not looked at.
+A file counts as an image if it has an image's suffix (`IMAGE_SUFFIXES`) or its first bytes are
+surely an image's. Files that cannot be read (empty, damaged, a broken link) are listed all the
+same: they are the user's images, and the reader reports what is wrong. Hidden files and folders,
+including the `._` files that macOS leaves, are ignored.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class FoundImages:
     """The images of a folder.
 
     Args:
-        folder: Where they are.
-        paths: The images, in natural order; a folder's own before those of its sub-folders.
-        left_out: Why something was left out -> its names below `folder`.
+        folder: The folder that holds them.
+        paths: The images, in natural order; a folder's own before those of its subfolders.
+        left_out: Reason for leaving files out -> their names relative to `folder`.
     """
 
     folder: Path
@@ -44,16 +44,16 @@ class FoundImages:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Name below the folder with `/`; of images directly inside, their bare names.
+        """Names relative to the folder, with `/`; bare names for images directly inside.
 
-        Spelled as UTF-8 has it, whatever the surroundings call the file system's encoding: csv
-        files are written and read so.
+        They are decoded as UTF-8, whatever the file system's encoding is set to, since CSV files
+        are written and read that way.
         """
         names = (path.relative_to(self.folder).as_posix() for path in self.paths)
         return tuple(os.fsencode(name).decode("utf-8", "surrogateescape") for name in names)
 
     def sentences(self) -> list[str]:
-        """Return what to tell the user: `3 left out because ...: notes.txt, ...`, one a reason."""
+        """Return a sentence per reason for the user: `3 left out because ...: notes.txt, ...`."""
         return [
             f"{len(names)} left out because {'it is' if len(names) == 1 else 'they are'} {reason}: "
             f"{', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
@@ -74,9 +74,9 @@ def list_images(folder: str | Path) -> list[Path]:
 
 
 def find_images(folder: str | Path) -> FoundImages:
-    """List the images of a folder and of all folders below it, and what was left out.
+    """List the images in a folder and all its subfolders, and what was left out.
 
-    A linked folder is looked into, but none twice.
+    Links to folders are followed, but no folder is visited twice.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -95,10 +95,10 @@ def find_images(folder: str | Path) -> FoundImages:
 
 
 def files_below(folder: str | Path) -> Iterator[tuple[Path, str | None]]:
-    """Yield every file below a folder, whatever its kind, and why it cannot be read.
+    """Yield every file below a folder, whatever its kind, and why it cannot be read, or None.
 
-    None where it may be: a dead link is yielded so, too, since whoever reads it says where it
-    leads. A linked folder is looked into, but none twice.
+    A broken link comes with None, too, since the reader reports where it leads. Links to folders
+    are followed, but no folder is visited twice.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -111,7 +111,7 @@ def files_below(folder: str | Path) -> Iterator[tuple[Path, str | None]]:
 def _walk(
     folder: Path, why_not: Callable[[os.DirEntry[str]], str | None], seen: set[tuple[int, int]]
 ) -> Iterator[tuple[str, str | None]]:
-    """Yield every file below a folder and why it is left out, None where it is not."""
+    """Yield every file below a folder and the reason to leave it out, None if there is none."""
     try:
         here = folder.stat()
         entries = sorted(_visible(folder), key=lambda entry: _natural(entry.name))
@@ -150,7 +150,7 @@ def _visible(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _why_not(entry: os.DirEntry[str]) -> str | None:
-    """Return why a file is no image; None where it is one, be it a damaged one."""
+    """Return why a file is not an image; None if it is one, even if damaged."""
     if _is_folder(entry):
         return "a folder"
     if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
@@ -165,7 +165,7 @@ def _why_not(entry: os.DirEntry[str]) -> str | None:
 
 
 def _why_closed(entry: os.DirEntry[str]) -> str | None:
-    """Return why nobody may wait for a file's content; None for files, and links to nothing."""
+    """Return why an entry has no content to wait for; None for files and broken links."""
     is_open = os.path.isfile(entry.path) or not os.path.exists(entry.path)
     return None if is_open else NO_CONTENT
 
@@ -178,7 +178,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def natural_key(name: str) -> list[tuple[bool, tuple[list[str | int], str]]]:
-    """Return what sorts names below a folder naturally, a folder's files before its sub-folders."""
+    """Return a key that sorts relative names naturally, a folder's files before its subfolders."""
     *folders, last = name.split("/")
     return [*((True, _natural(folder)) for folder in folders), (False, _natural(last))]
 
@@ -189,10 +189,10 @@ def _natural(name: str) -> tuple[list[str | int], str]:
 
 
 def names_apart(files: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
-    """Return files with distinct names: those of one name with so many folders before it.
+    """Make names distinct by prefixing equal ones with as many parent folders as it takes.
 
     Args:
-        files: Each with the name it has so far, the end of its path.
+        files: Paths, each with its current name, which is the end of the path.
     """
     named = list(files)
     for more in range(1, max((len(path.absolute().parts) for path, _ in files), default=0)):

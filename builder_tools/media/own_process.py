@@ -1,4 +1,4 @@
-"""What belongs to the process that opened it: threads do not come along into a forked one."""
+"""Objects usable only in the process that opened them: a fork does not inherit their threads."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class OwnProcess:
         self._what, self._advice, self._process = what, advice, os.getpid()
 
     def check(self) -> None:
-        """Refuse another process, where waiting for the threads left behind would never end.
+        """Refuse use in another process, which would wait forever for threads it does not have.
 
         Raises:
-            RuntimeError: If this is another process than the one that opened it.
+            RuntimeError: If this is not the process that opened it.
         """
         if os.getpid() != self._process:
             raise RuntimeError(

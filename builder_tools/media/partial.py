@@ -1,7 +1,6 @@
-"""Writing files whole or not at all.
+"""Writes files completely or not at all.
 
-Whoever takes a partial path removes it. What a signal prevented them from removing is removed at
-the end of the process.
+The caller removes a partial path. If a signal prevents that, it is removed when the process ends.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pathlib import Path
 
 _MOST_REMEMBERED = 256
 _given: list[tuple[Path, int]] = []
-"""Partial paths that may still be there, and the process they are of."""
+"""Partial paths that may still exist, and the process each belongs to."""
 
 
 def partial_path(path: Path) -> Path:
@@ -37,7 +36,7 @@ def partial_path(path: Path) -> Path:
 
 
 def refuse_device(path: str | os.PathLike) -> None:
-    """Refuse to write where a device or a pipe is: it would be replaced by a file.
+    """Refuse to write to a device or a pipe, which would be replaced by a file.
 
     Raises:
         ValueError: Names it.
@@ -54,11 +53,11 @@ def refuse_device(path: str | os.PathLike) -> None:
 
 
 def check_place(path: Path, *, folder: Path | None = None) -> None:
-    """Refuse, before hours of work, a place where nothing can be written; its folder is made.
+    """Refuse, before hours of work, a path that cannot be written; create its folder.
 
     Args:
-        path: What is to be written.
-        folder: Where files are to be made; that of the path if None.
+        path: Path to write to later.
+        folder: Folder to create files in; that of the path if None.
 
     Raises:
         OSError: Names the path, and why.
@@ -78,7 +77,7 @@ def check_place(path: Path, *, folder: Path | None = None) -> None:
 @atexit.register
 def _remove_left() -> None:
     for partial, process in _given:
-        if process != os.getpid():  # a forked process has its parent's list
+        if process != os.getpid():  # a forked process inherits its parent's list
             continue
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
@@ -89,7 +88,7 @@ def _remove_left() -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Lend a temporary path; rename it to `path` on success, remove it on any exception."""
+    """Yield a temporary path; rename it to `path` on success, remove it on any exception."""
     partial = partial_path(path)
     try:
         yield partial

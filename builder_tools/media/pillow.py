@@ -1,6 +1,6 @@
-"""Images by Pillow: formats that OpenCV reads not, or less well, and images of Pillow's own.
+"""Images read by Pillow: formats that OpenCV cannot read, or reads less well, and Pillow images.
 
-Pillow takes 45 ms to start, so it is imported when the first such image comes.
+Pillow takes 45 ms to import, so it is imported when first needed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _settings = threading.Lock()
 
 @contextmanager
 def quiet_pillow(*, truncated: bool = False) -> Iterator[None]:
-    """Let Pillow open what our own limits take, quietly, and leave its settings as they were."""
+    """Let Pillow quietly open whatever our own limits allow, and restore its settings."""
     from PIL import Image, ImageFile
 
     with _settings, warnings.catch_warnings():
@@ -44,18 +44,18 @@ def quiet_pillow(*, truncated: bool = False) -> Iterator[None]:
 
 
 def open_with_pillow(data: bytes, formats: Sequence[str]) -> Image:
-    """Return an image of one of some formats, its pixels not yet decoded.
+    """Return an image in one of the given formats, its pixels not yet decoded.
 
     Raises:
-        ValueError: If it is of none of them.
-        Exception: Whatever a damaged file makes of a parser.
+        ValueError: If it is in none of them.
+        Exception: Whatever a parser raises on a damaged file.
     """
     from PIL import Image, UnidentifiedImageError
 
     with quiet_pillow():
         try:
             return Image.open(io.BytesIO(data), formats=formats)
-        except UnidentifiedImageError as error:  # whose words name an object in memory
+        except UnidentifiedImageError as error:  # its message names an object in memory
             raise ValueError("") from error
 
 
@@ -78,12 +78,12 @@ def decode_by_pillow(data: bytes, kind: str, *, truncated: bool = False) -> tupl
     """Decode an image; return it and a note as `array_to_rgb` does.
 
     Args:
-        data: The file.
+        data: Contents of the file.
         kind: Its format.
-        truncated: Decode what there is of an image that is cut short or damaged.
+        truncated: Decode as much as possible of a truncated or damaged image.
 
     Raises:
-        Exception: Whatever a damaged file makes of a decoder.
+        Exception: Whatever a decoder raises on a damaged file.
     """
     if kind == "HEIF":
         return pillow_to_rgb(open_heif(data).to_pillow())
@@ -97,7 +97,7 @@ def decode_by_pillow(data: bytes, kind: str, *, truncated: bool = False) -> tupl
 
 
 def pillow_to_rgb(pillow_image: Image) -> tuple[np.ndarray, str]:
-    """Return a Pillow pillow_image of any mode, turned upright, as `array_to_rgb` gives it."""
+    """Return a Pillow image of any mode, turned upright, in the form of `array_to_rgb`."""
     orientation = orientation_of(pillow_image)
     if pillow_image.mode in _WITH_ALPHA or "transparency" in pillow_image.info:
         image, note = array_to_rgb(np.asarray(pillow_image.convert("RGBA")))
@@ -111,7 +111,7 @@ def pillow_to_rgb(pillow_image: Image) -> tuple[np.ndarray, str]:
 
 
 def orientation_of(image: Image) -> int:
-    """Return the EXIF orientation, 1...8; 1 where there is none or the EXIF data is damaged."""
+    """Return the EXIF orientation, 1...8; 1 if there is none or the EXIF data is damaged."""
     try:
         return int(image.getexif().get(ORIENTATION_TAG, 1))
     except Exception:  # a damaged tag leaves the image as it is
@@ -119,7 +119,7 @@ def orientation_of(image: Image) -> int:
 
 
 def turn_upright(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Return an image turned as its EXIF orientation says."""
+    """Return an image rotated as its EXIF orientation says."""
     if orientation in _TRANSPOSING:
         image = cv2.transpose(image)
     flip = _FLIP_BY_ORIENTATION.get(orientation)

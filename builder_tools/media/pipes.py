@@ -1,7 +1,7 @@
-"""Videos that come through a pipe: standard input, a FIFO, a shell's process substitution.
+"""Videos from a pipe: standard input, a FIFO or a shell's process substitution.
 
-A pipe can be read once and forward only; a video's index may stand at its end, and its sound is
-read a second time. So what has come is kept in a temporary file, which goes with the pipe.
+A pipe can be read only once and forward, but a video's index may be at its end, and its sound is
+read a second time. So the data is kept in a temporary file, which is removed with the pipe.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from builder_tools.media.addresses import STANDARD_INPUT
 
 
 class Pipe:
-    """What comes through a pipe, to be read from anywhere and any number of times.
+    """The data of a pipe, readable from any position and any number of times.
 
-    Nothing is read before somebody asks for it, and only so far as is asked for.
+    Data is read from the pipe only when, and as far as, it is asked for.
 
     Args:
         source: `-` for standard input, or the path of a FIFO.
@@ -45,14 +45,14 @@ class Pipe:
         return self.name
 
     def start(self, size: int = 16) -> bytes:
-        """Return the first bytes; waits for all of them."""
+        """Return the first bytes, waiting for all of them."""
         self._pull(size)
         return self.bytes_at(0, size)
 
     def has_late_index(self) -> bool:
-        """Whether it is an MP4 (or MOV) whose images come before the index one needs for them.
+        """Return whether it is an MP4 (or MOV) whose images precede the index needed to read them.
 
-        Waits for whichever of the two comes first.
+        Waits until one of the two arrives.
         """
         place = 0
         while True:
@@ -68,26 +68,26 @@ class Pipe:
             place += size
 
     def forward(self) -> _Forward:
-        """Return what reads it from its beginning, without waiting for more than there is."""
+        """Return a reader that starts at the beginning and does not wait for more than there is."""
         return _Forward(_View(self))
 
     def view(self) -> io.RawIOBase:
-        """Return a file object that reads it from anywhere; its size is known at its end only."""
+        """Return a seekable file object; asking for its size waits for the end of the pipe."""
         return _View(self)
 
     def bytes_at(self, offset: int, size: int) -> bytes:
-        """Return up to so many bytes from a place, as many as there are by now; b"" at the end."""
+        """Return up to `size` bytes at an offset, as many as have arrived; b"" at the end."""
         self._pull(offset + 1)
         self._kept.seek(offset)
         return self._kept.read(size)
 
     def size(self) -> int:
-        """Return how many bytes there are in all, which waits for the end."""
+        """Return the total number of bytes, waiting for the end."""
         self._pull(sys.maxsize)
         return self._size
 
     def close(self) -> None:
-        """Forget what came; may be called twice."""
+        """Discard the data; may be called twice."""
         self._kept.close()
         self._ended = True
         if self._stream is not sys.stdin.buffer:
@@ -102,12 +102,12 @@ class Pipe:
                 self._kept.write(data)
                 self._size += len(data)
         except KeyboardInterrupt:
-            self._ended = True  # decoders would try again
+            self._ended = True  # or decoders would try again
             raise
 
 
 class Interrupted(RuntimeError):
-    """A `KeyboardInterrupt`, its cause, as decoders can pass it on: their C code knows errors only.
+    """Carries a `KeyboardInterrupt` (its cause) through C decoders, which only propagate errors.
 
     `pyav.explained` turns it back.
     """
@@ -122,7 +122,7 @@ def _passed_on() -> Iterator[None]:
 
 
 class _View(io.RawIOBase):
-    """One reading of a pipe."""
+    """One independent reader of a pipe."""
 
     def __init__(self, pipe: Pipe) -> None:
         self._pipe, self._place = pipe, 0
@@ -152,18 +152,18 @@ class _View(io.RawIOBase):
 
 
 class _Forward:
-    """A reading that cannot seek."""
+    """A reader that cannot seek."""
 
     def __init__(self, view: _View) -> None:
         self.name, self.read = view.name, view.read
 
 
 def standard_input(what: str, example: str) -> BinaryIO:
-    """Return standard input, to read bytes from.
+    """Return standard input as a binary stream.
 
     Args:
         what: What is expected there, for the message.
-        example: A command line that gives it, without `builder-tools`.
+        example: A command line that provides it, without `builder-tools`.
 
     Raises:
         ValueError: If it is closed or a terminal.
@@ -178,7 +178,7 @@ def standard_input(what: str, example: str) -> BinaryIO:
 
 
 def is_pipe(source: str) -> bool:
-    """Whether a source is standard input (`-`) or the path of a pipe."""
+    """Return whether a source is standard input (`-`) or the path of a pipe."""
     if source == STANDARD_INPUT:
         return True
     try:
@@ -188,7 +188,7 @@ def is_pipe(source: str) -> bool:
 
 
 def refuse_pipe(source: str | Path) -> None:
-    """Refuse a pipe where a file is read several times.
+    """Refuse a pipe, for uses that read the file several times.
 
     Raises:
         ValueError: If it is one.
@@ -201,11 +201,11 @@ def refuse_pipe(source: str | Path) -> None:
 
 
 def check_file(source: str) -> None:
-    """Refuse a path that holds no video for sure.
+    """Refuse a path that certainly holds no video.
 
     Raises:
-        FileNotFoundError: If nothing is there.
-        ValueError: If it is a folder, a device or empty.
+        FileNotFoundError: If there is nothing.
+        ValueError: If it is a folder, a device or an empty file.
     """
     path = Path(source)
     if not path.exists():

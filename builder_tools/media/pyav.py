@@ -1,7 +1,7 @@
-"""Opening and decoding with PyAV: one import, one set of errors.
+"""Opens and decodes with PyAV: one import, one set of errors.
 
-Whatever FFmpeg or PyAV end with leaves here as an OSError (the source stopped answering) or a
-ValueError (it cannot be decoded) with a sentence, so that nobody else need know their exceptions.
+Whatever FFmpeg or PyAV raise becomes an OSError (the source stopped answering) or a ValueError (it
+cannot be decoded) with a clear message, so that no other module needs to know their exceptions.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 VIDEO_MEGAPIXELS_VARIABLE = "BUILDER_TOOLS_MAX_VIDEO_MEGAPIXELS"
 DEFAULT_VIDEO_MEGAPIXELS = 68.0
-"""8192 x 8192: several images of a video are in memory at a time, so fewer than of a photo."""
+"""8192 x 8192: less than for photos, as several images of a video are in memory at a time."""
 MOST_SQUEEZED = 4
-"""Pixels that claim to be so many times as wide as high, or more, are taken for square."""
+"""Pixels with an aspect ratio of this or more, either way, are taken to be square."""
 
 _NOT_VIDEO_FORMATS = frozenset({"tty", "bin", "xbin", "idf", "adf", "image2"})
-"""What FFmpeg calls text art and still images, which it would gladly play as videos."""
+"""FFmpeg's formats for text art and still images, which it would readily play as videos."""
 _NAMES_OTHER_FILES = {
     *("concat", "dash", "hds", "hls", "imf", "mlv", "rtp", "rtsp", "sap", "sdp", "vobsub"),
     *("smoothstreaming", "webm_dash_manifest", "avisynth", "lavfi", "vapoursynth"),
 }
-"""Formats whose files name other files or addresses, which FFmpeg would then open, and scripts."""
+"""Scripts, and formats whose files name other files or addresses, which FFmpeg would open."""
 
 
 def import_av() -> ModuleType:
@@ -49,18 +49,18 @@ def import_av() -> ModuleType:
 
 @contextmanager
 def explained(source: str) -> Iterator[None]:
-    """Turn whatever FFmpeg or PyAV raise within a `with` into an OSError or a ValueError.
+    """Turn whatever FFmpeg or PyAV raise in the `with` block into an OSError or a ValueError.
 
-    Put nothing but their calls into it.
+    The block should contain nothing but calls to them.
 
     Args:
-        source: What to call the file or address.
+        source: Name of the file or address for messages.
 
     Raises:
         FileNotFoundError: If there is no such file.
         OSError: If it cannot be reached, or stops answering.
         ValueError: If it cannot be decoded.
-        KeyboardInterrupt: If a pipe was being read when that came.
+        KeyboardInterrupt: If it came while a pipe was being read.
     """
     av = import_av()
     try:
@@ -99,11 +99,11 @@ def open_input(source: str | Pipe, **options: Any) -> InputContainer:
 
     Args:
         source: Path, address or pipe.
-        **options: What `av.open` takes (`timeout`, `options`, ...).
+        **options: Further arguments of `av.open` (`timeout`, `options`, ...).
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If FFmpeg cannot make out what it is.
+        ValueError: If FFmpeg cannot recognise the format.
         OSError: If an address does not answer.
     """
     av = import_av()
@@ -131,7 +131,7 @@ def open_input(source: str | Pipe, **options: Any) -> InputContainer:
 
 @cache
 def _whitelist() -> str:
-    """Return FFmpeg's formats but those that name other files."""
+    """Return FFmpeg's formats except those that name other files."""
     return ",".join(sorted(import_av().formats_available - _NAMES_OTHER_FILES))
 
 
@@ -156,23 +156,23 @@ def video_stream_of(container: InputContainer, source: str) -> VideoStream:
     if not moving:
         kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
         raise ValueError(f"Expected a video stream. {source!r} holds {', '.join(kinds)} only.")
-    # An animated AVIF has a still image before its moving ones.
+    # An animated AVIF has a still image before its animation.
     stream = next((stream for stream in moving if stream.frames != 1), moving[0])
     codec = stream.codec_context
     check_video_size((codec.width, codec.height), source)
     with explained(source):
-        codec.options = {"max_pixels": str(most_video_pixels())}  # of images that grow later
+        codec.options = {"max_pixels": str(most_video_pixels())}  # in case images grow later
         stream.thread_type = "AUTO"
     return stream
 
 
 def known_streams(streams: Iterable[Any]) -> list[Any]:
-    """Return the streams whose codec FFmpeg knows; damaged headers may name any."""
+    """Return the streams whose codec FFmpeg knows; a damaged header may name any codec."""
     return [stream for stream in streams if stream.codec_context is not None]
 
 
 def square_size(image: VideoFrame, stream: VideoStream) -> tuple[int, int]:
-    """Return (width, height) of an image, as it is stored, with its pixels made square."""
+    """Return the (width, height) of an image, unrotated, after making its pixels square."""
     width, height = image.width, image.height
     aspect = stream.sample_aspect_ratio or Fraction(1)
     if not Fraction(1, MOST_SQUEEZED) < aspect < MOST_SQUEEZED:
@@ -181,10 +181,10 @@ def square_size(image: VideoFrame, stream: VideoStream) -> tuple[int, int]:
 
 
 def most_video_pixels() -> int:
-    """Return how many pixels an image of a video may have at most.
+    """Return the most pixels that an image of a video may have.
 
     Raises:
-        ValueError: If the environment's limit is no number of at least 0.01.
+        ValueError: If the limit in the environment is not a number of at least 0.01.
     """
     text = os.environ.get(VIDEO_MEGAPIXELS_VARIABLE, "").strip()
     try:
@@ -216,13 +216,13 @@ def check_video_size(size: tuple[int, int], source: str) -> None:
 def decode_past_damage(
     container: InputContainer, stream: Any, report: Callable[[int], None], source: str
 ) -> Iterator[Any]:
-    """Decode a stream of images or sound to its end, going on after damaged parts.
+    """Decode a stream of images or sound to its end, skipping damaged parts.
 
     Args:
-        container: What to read from.
+        container: The container to read from.
         stream: One of its streams.
-        report: Called with the number of damaged parts just met.
-        source: What to call it in errors.
+        report: Called with the number of damaged parts just skipped.
+        source: Name of the source for error messages.
 
     Yields:
         `av.VideoFrame` or `av.AudioFrame`.

@@ -1,4 +1,4 @@
-"""The one way images become squares of another size: what is trained on is what is served."""
+"""The only way images are resized to squares: the same in training and in serving."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 
 
 def resize_square(image: np.ndarray, size_px: int) -> np.ndarray:
-    """Return an image squeezed into a square.
+    """Resize an image to a square, ignoring its aspect ratio.
 
-    Shrinking averages the pixels covered (no aliasing), growing interpolates linearly.
+    Shrinking averages the covered pixels (no aliasing); enlarging interpolates linearly.
 
     Args:
         image: `(H, W)` or `(H, W, 3)` uint8.
         size_px: Side of the square.
 
     Returns:
-        `(size_px, size_px)` or `(size_px, size_px, 3)` uint8; the image itself where it has
-        that size.
+        `(size_px, size_px)` or `(size_px, size_px, 3)` uint8; the image itself if it already
+        has that size.
     """
     height, width = image.shape[:2]
     if height == width == size_px:
@@ -29,13 +29,13 @@ def resize_square(image: np.ndarray, size_px: int) -> np.ndarray:
 
 
 def resize_stack(images: np.ndarray | Sequence[np.ndarray], size_px: int) -> np.ndarray:
-    """Return images, `(n, H, W[, 3])` or decoded when sliced, as one array of squares."""
+    """Resize images, `(n, H, W[, 3])` or decoded when sliced, to one array of squares."""
     rows = range(len(images))
     return np.stack([resize_square(images[row : row + 1][0], size_px) for row in rows])
 
 
 def resize_faces(faces: np.ndarray | Sequence[np.ndarray], size_px: int) -> np.ndarray:
-    """Return faces at a network's size, `(n, size_px, size_px, 3)` uint8 RGB (`resize_square`).
+    """Resize faces to a network's input, `(n, size_px, size_px, 3)` uint8 RGB (`resize_square`).
 
     Args:
         faces: `(n, H, W, 3)`, or faces `(H, W, 3)` of any sizes; grey ones get three channels.

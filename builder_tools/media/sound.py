@@ -1,4 +1,4 @@
-"""Carrying the sound of one file over to another, in step with the images."""
+"""Copies the sound of one file to another, in sync with the images."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ if TYPE_CHECKING:
 COPIED_CODECS = frozenset({"aac", "mp3"})
 """Sound that every browser plays inside MP4; any other codec becomes AAC."""
 FIXED_SOUND_FORMATS = ("mov", "matroska")
-"""Formats whose AAC says once what it is; in others it may change on the way, so it is decoded."""
+"""Containers that describe their AAC once; in others it may change midway, so it is decoded."""
 AAC_RATES_HZ = (48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
-"""What AAC can hold and browsers play; other rates become the first."""
+"""Sample rates that AAC supports and browsers play; any other rate becomes the first."""
 SOUND_TAIL_S = 1.0
-"""How long sound may run on after the last image."""
+"""How long sound may continue after the last image."""
 _AAC_FRAME = 1024
 _LONGEST_SILENCE_S = 60.0
-"""Shorter gaps are filled with silence, which every player keeps time with."""
+"""Gaps up to this length are filled with silence, which keeps every player in sync."""
 _LONGEST_GAP_S = 3600.0
-"""MP4 cannot hold gaps of many hours: sound ends there."""
+"""At a longer gap the sound ends: MP4 cannot hold gaps of many hours."""
 
 _logger = logging.getLogger(__name__)
 
 
 class SoundTrack:
-    """The first sound stream of a file, written into an open container as time goes on.
+    """The first sound stream of a file, written progressively to an open container.
 
     Time 0 is the first image of the file, as in `VideoReader`; earlier sound is left out.
-    Damaged sound is left out too, whatever is wrong with it: it never costs the images.
+    Damaged sound is left out too, whatever its fault, and never affects the images.
 
     Args:
-        source: A file or pipe with sound (one without any gives no sound).
+        source: A file or pipe; if it has no sound, none is written.
         output: The container to write to; the stream is added to it at once.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no media file.
+        ValueError: If it is not a media file.
     """
 
     def __init__(self, source: str | Pipe, output: OutputContainer) -> None:
@@ -99,7 +99,7 @@ class SoundTrack:
                 self._packets = iter(())
 
     def close(self) -> None:
-        """Let the file go; may be called twice."""
+        """Close the source; may be called twice."""
         self._packets = iter(())
         self._input.close()
 
@@ -157,11 +157,12 @@ def _frames(
     """Cut blocks of sound into frames of 1024 samples, in order, with silence in short gaps.
 
     Args:
-        blocks: From `sound_blocks`; those before place 0 are left out.
-        rate: Samples a second.
+        blocks: From `sound_blocks`; samples before place 0 are left out.
+        rate: Samples per second.
 
     Yields:
-        (place, samples): growing; `(channels, 1024)` float32, the last one of a stretch padded.
+        (place, samples): increasing place; `(channels, 1024)` float32, the last one before a
+        long gap or the end padded.
     """
     waiting, begin = None, 0
     for place, samples in blocks:

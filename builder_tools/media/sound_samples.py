@@ -1,4 +1,4 @@
-"""Sound as numbers: samples of a file at true times, any rate, one or two channels."""
+"""Sound as samples: those of a file at their true times, at any rate, in one or two channels."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from builder_tools.media.pyav import (
 
 _LAYOUTS = {1: "mono", 2: "stereo"}
 _EARLIER_S = 1.0
-"""Seeking aims this much before the wanted time: sound codecs need a run-up."""
+"""Seek this much before the wanted time, as sound codecs need a run-up."""
 CLOCK_RESTARTS_S = 1.0
-"""Sound that jumps back by more goes on where it was, as images do."""
+"""Sound whose timestamps jump back by more continues where it was, as images do."""
 
 _logger = logging.getLogger(__name__)
 
 
 def has_sound(source: str | Path) -> bool:
-    """Whether a file has a sound stream."""
+    """Return whether a file has a sound stream."""
     with open_input(str(source)) as container:
         return bool(known_streams(container.streams.audio))
 
 
 def sound_rate_hz(source: str | Path) -> int | None:
-    """Return the samples a second of a file's first sound stream, or None without sound."""
+    """Return the sample rate of a file's first sound stream in Hz, or None if it has no sound."""
     with open_input(str(source)) as container:
         streams = known_streams(container.streams.audio)
         return streams[0].codec_context.sample_rate if streams else None
@@ -44,14 +44,14 @@ def sound_blocks(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield a file's sound block by block, in constant memory.
 
-    Damaged parts are left out; the blocks after them keep their place. Sound whose rate or
-    channels change on the way is carried on in the wanted ones.
+    Damaged parts are left out; the blocks after them keep their place. If the rate or channels
+    of the sound change midway, it is still yielded as requested.
 
     Args:
         source: A file with a sound stream.
-        rate_hz: Samples a second to give.
+        rate_hz: Samples per second to yield.
         channels: 1 or 2.
-        start_s: From about when (a block or two earlier may come first).
+        start_s: Approximate start (a block or two before it may come first).
 
     Yields:
         (place, samples): index of the first sample, 0 at the first image (or the first sound in
@@ -59,7 +59,7 @@ def sound_blocks(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no media file or has no sound.
+        ValueError: If it is not a media file or has no sound.
     """
     with open_input(source if isinstance(source, Pipe) else str(source)) as container:
         streams = known_streams(container.streams.audio)
@@ -112,13 +112,13 @@ def _decoded(container, stream, source: str) -> Iterator:
 def read_sound(
     source: str | Path, rate_hz: int, *, start_s: float, num_samples: int, channels: int = 2
 ) -> np.ndarray:
-    """Return a stretch of a file's sound, silent where there is none.
+    """Return a section of a file's sound, silent where there is none.
 
     Args:
         source: A file with a sound stream.
-        rate_hz: Samples a second to give.
-        start_s: When it begins, seconds from the first image.
-        num_samples: Its length.
+        rate_hz: Samples per second to return.
+        start_s: Start of the section, in seconds from the first image.
+        num_samples: Length of the section.
         channels: 1 or 2.
 
     Returns:

@@ -1,9 +1,9 @@
-"""Reading videos: every image with its true time, upright, in RGB.
+"""Reads videos: every image with its true time, upright, in RGB.
 
-Colours follow the stream's own matrix and range (swscale); transparent pixels are laid over white.
-Pixels that are not square are made so. All images have the size of the first: where a stream
-changes its size, later ones are fitted into it, with black around them. A damaged video gives what
-can be read and then says so in `VideoReader.warning`.
+Colours follow the stream's own matrix and range (swscale); transparent pixels are composited over
+white. Non-square pixels are made square. All images have the size of the first: if a stream changes
+its size, later images are fitted into it, padded with black. From a damaged video, whatever can
+be read is returned, and `VideoReader.warning` says so at the end.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 DEFAULT_FPS = 25.0
 EARLY_END_S = 1.0
-"""A video that ends this much before its declared end is reported as cut short."""
+"""A video that ends this much before its declared end is reported as truncated."""
 LONGEST_GAP_S = 3e7
-"""A year: a timestamp further from the one before is no time."""
+"""About a year: a timestamp further from the previous one is invalid."""
 
 _logger = logging.getLogger(__name__)
 
@@ -54,19 +54,19 @@ class VideoReader:
 
     Args:
         source: Path or address of the video; `-` for standard input. Animated GIF, PNG and WebP
-            count as videos. What comes through a pipe is kept in a temporary file meanwhile.
+            count as videos. Data from a pipe is kept in a temporary file while the reader is open.
 
     Attributes:
-        fps: Mean frames a second as the header says (29.97 stays 29.97...).
+        fps: Mean frames per second according to the header (29.97 stays 29.97...).
         size: (width, height) in square pixels after rotation.
-        duration_s: Declared length in seconds, or None when unknown.
+        duration_s: Declared length in seconds, or None if unknown.
         has_audio: Whether there is a sound stream.
-        opened: What `VideoWriter(audio_from=...)` takes to carry the sound over.
-        warning: None, or after the last image a sentence on what could not be read.
+        opened: Pass it to `VideoWriter(audio_from=...)` to copy the sound.
+        warning: None or, after the last image, a sentence on what could not be read.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no video, too large, or not one image can be decoded.
+        ValueError: If it is not a video, too large, or no image of it can be decoded.
         OSError: If it cannot be read, or an address does not answer.
     """
 
@@ -104,7 +104,7 @@ class VideoReader:
         if first is None:
             raise ValueError(f"Not one image of the video {self.source!r} could be decoded.")
         rate, guessed = self._stream.average_rate, self._stream.guessed_rate
-        if not rate or (guessed and rate > 2 * guessed):  # raw DV: ticks of its clock
+        if not rate or (guessed and rate > 2 * guessed):  # raw DV gives clock ticks
             rate = guessed
         if not rate:
             _logger.warning("%s names no frame rate; %s is assumed.", self.source, DEFAULT_FPS)
@@ -140,7 +140,7 @@ class VideoReader:
         self._frames.close()
         if self._container is not None:
             self._container.close()
-        # The decoder's threads end with it; a process forked later must not find it open.
+        # This ends the decoder's threads; a process forked later must not find them running.
         self._container = self._stream = None
         self._close_pipe()
 
@@ -183,8 +183,8 @@ class VideoReader:
     def _to_rgb(self, decoded: VideoFrame) -> np.ndarray:
         """Return `(H, W, 3)` uint8 RGB of the reader's size, upright.
 
-        Converts in FFmpeg's buffer, which is used again for the next decoded, then copies.
-        Handing that buffer out instead costs a fresh one a decoded: half the speed at 720p.
+        The image is converted in FFmpeg's buffer, which is reused for the next one, then copied.
+        Returning that buffer would cost a new one per image: half the speed at 720p.
         """
         own = square_size(decoded, self._stream)
         kind = "rgba" if any(part.is_alpha for part in decoded.format.components) else "rgb24"
@@ -194,10 +194,10 @@ class VideoReader:
         return _turn(fitted(image, self._shown_size), self._matrix)
 
     def _warn(self, read: int, end_s: float) -> None:
-        """Log what is missing, once all is read."""
+        """Log what is missing after everything has been read."""
         promised, found = self._stream.frames, []
         if promised and "mov" in self._container.format.name:
-            # An edit list (of a clip that was trimmed) leaves out images that are in the file.
+            # The edit list of a trimmed clip hides images that are in the file.
             shown = sum(not entry.is_discard for entry in self._stream.index_entries)
             promised = min(promised, shown or promised)
         if self._damaged:
@@ -214,15 +214,15 @@ class VideoReader:
 
 
 def _display_matrix(image: VideoFrame) -> np.ndarray:
-    """Return how to turn the coded image for display: `(2, 2)` of -1, 0, 1.
+    """Return the matrix that turns the coded image for display: `(2, 2)` of -1, 0, 1.
 
-    Quarter turns and mirrorings only: a matrix of another angle means the nearest of them, and
-    whatever scale it has is left out.
+    Only quarter turns and mirrorings: a matrix of another angle becomes the nearest of them, and
+    its scale is ignored.
 
-    Ask the first image only: PyAV ties an image whose side data was looked at into a reference
-    cycle, and a video full of those takes gigabytes before the garbage collector comes.
+    Call it for the first image only: PyAV creates a reference cycle for each image whose side
+    data is accessed, and a whole video of them takes gigabytes until garbage is collected.
 
-    FFmpeg's matrix maps a point to x' = a x + c y, y' = b x + d y; here [[a, b], [c, d]].
+    FFmpeg's matrix maps a point to x' = a x + c y, y' = b x + d y; here it is [[a, b], [c, d]].
     """
     data: Any = image.side_data.get("DISPLAYMATRIX")
     if data is None:

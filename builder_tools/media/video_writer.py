@@ -1,4 +1,4 @@
-"""Writing videos that browsers play: H.264 and sound in MP4, at true times, whole or not at all."""
+"""Writes videos that browsers play: H.264 and sound in MP4, at true times, whole or not at all."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov")
 QUALITY_CRF = "20"
 SPEED_PRESET = "superfast"
 _LOOK_AHEAD = "mbtree=1:rc-lookahead=10"
-"""As in the preset "veryfast": files are 4 to 6 % larger than by that, not twice as large, and as
-good (0.02 dB less), in two thirds of its time."""
+"""As in the preset "veryfast": files are 4 to 6 % larger than with that preset, not twice as large,
+and as good (0.02 dB less), in two thirds of its time."""
 _CLOCK_HZ = 60_000
-"""Times are kept at least this fine."""
+"""Times have at least this resolution."""
 _FINEST_CLOCK_HZ = 1_000_000
 _MOST_TICKS = 2**28
-"""How long MP4 can show an image, a third of an hour or more; one shown longer comes again."""
+"""How long MP4 can show an image: 1.2 h at 60 kHz; an image shown for longer is repeated."""
 _LEAN_PIXELS = 3840 * 2160
-"""Images larger than this are encoded without looking ahead: that holds dozens of them."""
+"""Larger images are encoded without lookahead, which would hold dozens of them in memory."""
 _LEAN = "rc-lookahead=0:sync-lookahead=0:bframes=0:sliced-threads=1:ref=1"
 
 
 class VideoWriter:
     """Writes RGB images as an H.264 video (yuv420p, BT.709, faststart).
 
-    A context manager. The file appears under its name only when the `with` block ends well;
-    after an exception nothing is left. Odd sizes get their last row or column doubled, because
-    the format needs even ones.
+    A context manager. The file appears under its name only if the `with` block succeeds; after
+    an exception nothing is left. For odd sizes the last row or column is doubled, because the
+    format requires even ones.
 
     Args:
-        path: Where to, ending in .mp4, .m4v or .mov; missing folders are made.
-        fps: Frames a second; the step between images written without a time.
+        path: Path to write to, ending in .mp4, .m4v or .mov; missing folders are created.
+        fps: Frames per second; sets the step between images written without a time.
         size: (width, height) in pixels of every image.
-        audio_from: A file (or `VideoReader.opened`) whose sound to carry over: MP3, and the AAC
-            of MP4 and Matroska, bit by bit, others as AAC. Its first image is time 0; sound
-            ends at most 1 s after the last image written. Damaged sound is left out.
+        audio_from: A file (or `VideoReader.opened`) whose sound to copy: MP3, and the AAC of MP4
+            and Matroska, bit for bit, other codecs as AAC. Its first image is time 0; sound ends
+            at most 1 s after the last image written. Damaged sound is left out.
 
     Raises:
-        ValueError: If the suffix, the speed or the size is not usable, or `audio_from` is no
-            media file.
-        FileNotFoundError: If there is no `audio_from`.
-        OSError: If the place cannot be written to.
+        ValueError: If the suffix, `fps` or the size is invalid, or `audio_from` is not a media
+            file.
+        FileNotFoundError: If `audio_from` does not exist.
+        OSError: If the path cannot be written to.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class VideoWriter:
                 f"Received: fps={self.fps}, size={self.size}."
             )
         self._partial = partial_path(self.path)
-        try:  # fail now, not after an hour of work, where nothing can be written
+        try:  # fail now, not after an hour of work, if nothing can be written
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.is_dir():
                 raise IsADirectoryError(f"{self.path} is a folder")
@@ -101,7 +101,7 @@ class VideoWriter:
 
     @property
     def has_images(self) -> bool:
-        """Whether an image was written."""
+        """Whether an image has been written."""
         return self._last_pts >= 0
 
     def write(self, image_rgb: np.ndarray, time_s: float | None = None) -> None:
@@ -109,11 +109,11 @@ class VideoWriter:
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB of the writer's size.
-            time_s: When it is shown, seconds from the first image; 1/fps after the one before
-                by default.
+            time_s: When it is shown, in seconds from the first image; by default 1/fps after the
+                previous one.
 
         Raises:
-            ValueError: If the size is another, or the time is not after the one before.
+            ValueError: If the size differs, or the time is not after the previous one.
         """
         if self._container is None:
             raise ValueError(f"Expected an open writer. {self.path} is already closed.")
@@ -138,7 +138,7 @@ class VideoWriter:
             if right or below:
                 edges = (0, below, 0, right)
                 image_rgb = cv2.copyMakeBorder(image_rgb, *edges, cv2.BORDER_REPLICATE)
-            # Not copied: new memory for each image costs more than its conversion.
+            # Not copied: new memory for each image would cost more than its conversion.
             packed = np.ascontiguousarray(image_rgb)
             rgb = import_av().VideoFrame.from_numpy_buffer(packed, format="rgb24")
             colours = {"dst_colorspace": "ITU709", "dst_color_range": "MPEG"}
@@ -169,7 +169,7 @@ class VideoWriter:
             self.discard()
 
     def discard(self) -> None:
-        """Drop what was written and leave no file; harmless after `close`."""
+        """Discard what was written and leave no file; harmless after `close`."""
         if self._sound is not None:
             self._sound.close()
         container, self._container = self._container, None
@@ -195,12 +195,12 @@ class VideoWriter:
 
     def _open(self, audio_from: str | Path | Pipe | None) -> None:
         av = import_av()
-        # Frames a second, or seconds an image, with a denominator of at most 1001.
+        # Frames per second, or seconds per image, with a denominator of at most 1001.
         if self.fps >= 1:
             rate = Fraction(self.fps).limit_denominator(1001)
         else:
             rate = 1 / Fraction(1 / self.fps).limit_denominator(1001)
-        # An image's share of a second is a whole number of ticks.
+        # Makes the duration of an image a whole number of ticks.
         hz = rate.numerator * math.ceil(_CLOCK_HZ / rate.numerator)
         self._clock = Fraction(1, min(hz, _FINEST_CLOCK_HZ))
         self._container = av.open(

@@ -1,4 +1,4 @@
-"""A window that shows images and listens to keys."""
+"""A window that shows images and reads keys."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Window:
     """A window on the screen; a context manager.
 
     Args:
-        title: What its title bar says.
+        title: Text of the title bar.
 
     Raises:
         RuntimeError: If there is no display. OpenCV would end the whole process, so this is
-            found out before it is asked.
+            checked first.
     """
 
     def __init__(self, title: str = "builder_tools") -> None:
@@ -40,11 +40,11 @@ class Window:
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
-            wait_ms: How long to listen for a key; 0 waits until one is pressed.
+            wait_ms: How long to wait for a key; 0 waits until one is pressed.
 
         Returns:
-            None, a lower-case character, "esc", "enter", "tab" or "backspace"; "esc" too when
-            the user has closed the window (then `closed` is True).
+            None, a lower-case character, "esc", "enter", "tab" or "backspace"; "esc" also if the
+            user has closed the window (`closed` is then True).
         """
         if self._is_gone():
             return "esc"
@@ -56,11 +56,11 @@ class Window:
         return "esc" if self._is_gone() else key_name(key)
 
     def _is_gone(self) -> bool:
-        """Ask whether the user has closed the window; showing would open it anew."""
+        """Return whether the user has closed the window; showing an image would reopen it."""
         if self._size is not None and not self.closed:
             try:
                 self.closed = cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) < 1
-            except cv2.error:  # so OpenCV says that its last window was closed
+            except cv2.error:  # raised by OpenCV once its last window is closed
                 self.closed = True
         return self.closed
 
@@ -78,12 +78,12 @@ class Window:
 
 
 def check_display() -> None:
-    """Refuse where no window can open.
+    """Refuse if no window can be opened.
 
-    OpenCV's wheel draws over X only; under Wayland that needs XWayland, which sets DISPLAY too.
+    OpenCV's wheel draws only via X; under Wayland that needs XWayland, which also sets DISPLAY.
 
     Raises:
-        RuntimeError: If this is Linux and DISPLAY is unset or nobody answers there.
+        RuntimeError: If this is Linux and DISPLAY is unset or no server answers there.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -97,7 +97,7 @@ def check_display() -> None:
 
 
 def _answers(display: str) -> bool:
-    """Knock at an X display such as ":0", "localhost:10.0" or a socket's path."""
+    """Return whether an X display answers, such as ":0", "localhost:10.0" or a socket's path."""
     host, _, number = display.rpartition(":")
     number = number.split(".")[0]
     if not number.isdecimal():
@@ -117,7 +117,7 @@ def _answers(display: str) -> bool:
 
 
 def key_name(key: int) -> str | None:
-    """Return the name of what `cv2.waitKey` returned."""
+    """Return the name of a key code that `cv2.waitKey` returned."""
     if key == _NO_KEY:
         return None
     code = key & 0xFF

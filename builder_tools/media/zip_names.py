@@ -1,8 +1,8 @@
-"""Names of files in zip archives by their true encoding.
+"""Decodes the names of files in zip archives by their true encoding.
 
-A zip says of a name either that it is UTF-8, or nothing; then it is in whatever the computer wrote
-it in. `zipfile` takes that for the DOS code page 437, which makes garbage of what a Mac (UTF-8) or
-a Russian Windows (code page 866, or 1251 by some programs) packed.
+A zip either marks a name as UTF-8 or says nothing; then it is in whichever encoding the packing
+computer used. `zipfile` assumes the DOS code page 437, which garbles names packed by a Mac (UTF-8)
+or a Russian Windows (code page 866, or 1251 by some programs).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _POSSIBLE = re.compile(r"[А-Яа-яЁё№]+|[ -~]+")  # noqa: RUF001
 
 
 def zip_entry_name(entry: ZipInfo) -> str:
-    """Return the name of a file in a zip as its extra field, UTF-8 or a code page give it.
+    """Return the name of a file in a zip, decoded by its extra field, as UTF-8 or by a code page.
 
-    Code page 866 or 1251 is taken where every word is then Russian, capitals first if it can be,
-    or plain ASCII; else 437.
+    Code page 866 or 1251 is chosen if it makes every word Russian, preferably with capitals only
+    at the start, or plain ASCII; else 437.
     """
     if entry.flag_bits & _IS_UTF8:
         return entry.filename
@@ -46,7 +46,7 @@ def zip_entry_name(entry: ZipInfo) -> str:
 
 
 def _in_extra_field(extra: bytes, packed: bytes) -> str | None:
-    """Return the name in Info-ZIP's field, if it is of the name that stands in the header."""
+    """Return the name in Info-ZIP's extra field, if its checksum matches the header's name."""
     while len(extra) >= 4:
         kind, length = struct.unpack("<HH", extra[:4])
         field, extra = extra[4 : 4 + length], extra[4 + length :]

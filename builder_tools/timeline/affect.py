@@ -1,4 +1,4 @@
-"""Valence, arousal and intensity of a face, whether or not its model gives them."""
+"""Valence, arousal and intensity of a face, whether or not its model predicts them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from builder_tools.results import FaceEmotion
 from builder_tools.tracking.flicker import LONGEST_STEP_S
 
 CALM_EMOTIONS = ("neutral", "uncertain")
-"""Emotions that count as showing none."""
+"""Emotions that count as showing no emotion."""
 FROM_MODEL, FROM_ANCHORS = "model", "anchors"
 FIRST_SIGHT_S = 1e-3
-"""What the first sight of somebody weighs, so that a single one has a mean too."""
+"""Weight of the first sighting of somebody, so that a single sighting has a mean, too."""
 
 
 @dataclass(frozen=True)
 class Affect:
-    """How a face feels and how strongly.
+    """The affect that a face shows, and its intensity.
 
     Args:
-        valence: In [-1, 1], or None if neither the model nor the emotions' anchors tell.
+        valence: In [-1, 1], or None if neither the model nor the emotions' anchors give it.
         arousal: In [-1, 1], or None.
         intensity: In [0, 1].
-        source: `model`, or `anchors` where valence and arousal are the mean of the emotions'
-            places on the plane, weighed by their probabilities.
+        source: `model`, or `anchors` if valence and arousal are the mean of the emotions' places
+            on the plane, weighted by their probabilities.
     """
 
     valence: float | None
@@ -39,8 +39,9 @@ class Affect:
 def affect_of(face: FaceEmotion) -> Affect:
     """Return the affect of a face.
 
-    With the model's own valence and arousal, intensity is the length of that vector, at most 1.
-    Without, it is the probability that the face shows anything: 1 - neutral - uncertain.
+    If the model predicts valence and arousal, intensity is the length of that vector, at most 1.
+    If not, it is the probability that the face shows any emotion: 1 - neutral - uncertain; for
+    models without these two, the length of the vector from the anchors.
     """
     if face.valence is not None and face.arousal is not None:
         length = min(math.hypot(face.valence, face.arousal), 1.0)
@@ -59,26 +60,26 @@ def affect_of(face: FaceEmotion) -> Affect:
 
 
 def sight_weight(passed_s: float) -> float:
-    """Return what a sight weighs in means, seconds.
+    """Return the weight of a sighting in means, in seconds.
 
     Args:
-        passed_s: Since the sight before of the same face; 0 for the first.
+        passed_s: Seconds since the previous sighting of the same face; 0 for the first.
     """
     return max(min(passed_s, LONGEST_STEP_S), FIRST_SIGHT_S)
 
 
 def affect_values(face: FaceEmotion) -> np.ndarray:
-    """Return `(4,)` valence, arousal, whether both are known, and intensity, to be summed."""
+    """Return `(4,)` valence, arousal, whether both are known, and intensity, for summing."""
     affect = affect_of(face)
     known = affect.valence is not None
     return np.array([affect.valence or 0.0, affect.arousal or 0.0, known, affect.intensity], float)
 
 
 def mean_affect(sums: np.ndarray, weight: float) -> tuple[float | None, float | None, float]:
-    """Return mean valence, arousal (None where unknown) and intensity.
+    """Return mean valence, arousal (None if unknown) and intensity.
 
     Args:
-        sums: `(4,)` weighed sums of `affect_values`.
+        sums: `(4,)` weighted sums of `affect_values`.
         weight: Sum of the weights.
     """
     valence, arousal, known, intensity = sums.tolist()

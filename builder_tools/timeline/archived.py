@@ -1,7 +1,7 @@
-"""The data set that `builder-tools archive` makes, read back file by file.
+"""Reads back, file by file, the data set that `builder-tools archive` writes.
 
-Its rows are those of `video --timeline`, so what is read from an archive is what the films would
-give, to the fifth decimal.
+Its rows are those of `video --timeline`, so reading an archive gives the same results as the videos
+themselves, to the fifth decimal.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class ArchivedFile:
     """A video or image of an archive.
 
     Args:
-        name: What it is called there.
+        name: Its name in the archive.
         kind: `video` or `images`.
-        part: The Parquet file with its rows; a video's holds no other's.
+        part: The Parquet file with its rows; a video has one to itself.
     """
 
     name: str
@@ -46,15 +46,15 @@ def is_archive(path: str | Path) -> bool:
 
 
 def archived_files(folder: str | Path, names: str = "*") -> list[ArchivedFile]:
-    """Return the files of an archive, by name.
+    """Return the files of an archive whose names match a pattern.
 
     Args:
-        folder: Of `archive --out`.
-        names: Glob that they match; `*` spans folders, as in `room1/*`.
+        folder: The folder given as `archive --out`.
+        names: Glob that their names match; `*` also matches `/`, as in `room1/*`.
 
     Raises:
-        FileNotFoundError: If the run that makes it has not ended yet.
-        ValueError: If no file matches, or a run of an earlier version wrote it.
+        FileNotFoundError: If the run that makes the archive has not finished yet.
+        ValueError: If no file matches, or an earlier version wrote the archive.
     """
     folder = Path(folder)
     if not (folder / SUMMARY).is_file():
@@ -92,13 +92,13 @@ def read_rows(file: ArchivedFile) -> pd.DataFrame:
 
 
 def results_of(table: pd.DataFrame, source: str) -> Iterator[FrameResult]:
-    """Yield the results that rows were made of, frame by frame.
+    """Yield the results that rows were made from, frame by frame.
 
-    What rows do not tell is not there: a face's box is a square of its size at the corner.
+    What the rows do not contain is missing: a face's box is a square of its size at the corner.
 
     Args:
         table: Rows of one file.
-        source: Its name.
+        source: Name of the file.
     """
     emotions = [c.removeprefix(PROBABILITY_PREFIX) for c in table if c.startswith("p_")]
     columns = ["track", "face_px", "detection_score", "valence", "arousal", "affect_from"]

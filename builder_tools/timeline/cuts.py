@@ -1,4 +1,4 @@
-"""Highlights as files that editing programs read: csv, CMX3600 EDL, ffconcat."""
+"""Highlights as files for editing programs: CSV, CMX3600 EDL, ffconcat."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HIGHLIGHT_COLUMNS = tuple(Highlight.__dataclass_fields__)
 
 @dataclass(frozen=True)
 class Cut:
-    """A stretch of the film in whole frames.
+    """A section of the film in whole frames.
 
     Args:
         first: Index of the first frame.
@@ -46,7 +46,7 @@ def cuts_of(highlights: Sequence[Highlight], fps: float) -> list[Cut]:
 
 
 def write_highlights(path: Path, highlights: Sequence[Highlight], measure: str) -> Path:
-    """Write `highlights.csv`, best first; with no highlight, the header alone."""
+    """Write `highlights.csv`, best first; only the header if there are no highlights."""
     table = pd.DataFrame([asdict(h) for h in highlights], columns=HIGHLIGHT_COLUMNS)
     table["measure"] = measure
     with replacing(path) as partial:
@@ -57,9 +57,9 @@ def write_highlights(path: Path, highlights: Sequence[Highlight], measure: str) 
 def write_edl(path: Path, film: Path, cuts: Sequence[Cut], fps: float, *, sound: bool) -> Path:
     """Write an edit decision list (CMX3600).
 
-    Timecodes count frames without dropping any, at the whole number of frames a second next to
-    `fps`; so they are exact frames at 29.97 too. A film of less than a frame a second, as no
-    editing program knows, is counted in parts of 1/25 s.
+    Timecodes are non-drop-frame, at the whole number of frames per second nearest to `fps`, so
+    they are exact frames at 29.97, too. A film of less than one frame per second, which no editing
+    program supports, is counted in units of 1/25 s.
     """
     part = 1.0 if fps >= 1 else _PARTS_A_SECOND / fps
     rate, at = round(fps) if fps >= 1 else _PARTS_A_SECOND, 0
@@ -74,7 +74,7 @@ def write_edl(path: Path, film: Path, cuts: Sequence[Cut], fps: float, *, sound:
 
 
 def write_ffconcat(path: Path, film: Path, cuts: Sequence[Cut], fps: float) -> Path:
-    """Write a list for `ffmpeg -f concat -safe 0 -i FILE`; the film's place is relative to it."""
+    """Write a list for `ffmpeg -f concat -safe 0 -i FILE`; the film's path is relative to it."""
     place = Path(os.path.relpath(film.resolve(), path.parent.resolve())).as_posix()
     quoted = place.replace("'", "'\\''")
     lines = ["ffconcat version 1.0"]
@@ -88,7 +88,7 @@ def write_ffconcat(path: Path, film: Path, cuts: Sequence[Cut], fps: float) -> P
 
 
 def _edl_name(text: str) -> str:
-    """Return a name in one line of ASCII, which is all an EDL holds."""
+    """Return a name as one line of ASCII, which is all that an EDL supports."""
     return " ".join(text.encode("ascii", "replace").decode().split())
 
 

@@ -1,11 +1,11 @@
-"""What visitors felt at each exhibit: dwell time, emotions, affect, with uncertainty.
+"""What visitors felt at each exhibit: dwell time, emotions and affect, with uncertainty.
 
-Only figures of groups leave this module: an exhibit with fewer visitors than the minimum group
-size shows nothing at all, not even how many there were. No face, no image and no single
-visitor's figures are stored.
+Only group figures leave this module: for an exhibit with fewer visits than the minimum group
+size nothing is shown, not even their number. No face, no image and no individual visitor's
+figures are stored.
 
-A visit is a track: the same person at two exhibits, or back after a while, is two visits, since
-nobody is recognised. Intervals are 95 % percentile bootstraps over visits.
+A visit is a track: the same person at two exhibits, or back after a while, counts as two visits,
+since nobody is recognised. Intervals are 95 % percentile bootstraps over visits.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ VIDEO_SUFFIXES = (
 STILL_SUFFIXES = tuple(suffix for suffix in IMAGE_SUFFIXES if suffix not in VIDEO_SUFFIXES)
 INTERVAL = (2.5, 97.5)
 SHAPE_MEASURES = ("turned_away", "not_seen", "eyes_closed")
-"""Only where the geometry of faces was asked for."""
+"""Measures available only if the geometry of faces was requested."""
 MEASURES = ("dwell_s", "intensity", "valence", "arousal", *SHAPE_MEASURES)
 """What is estimated besides emotions."""
 
 
 @dataclass(frozen=True)
 class Visit:
-    """A visitor before an exhibit; kept in memory only.
+    """One visit to an exhibit; kept only in memory.
 
     Args:
-        dwell_s: First to last sight, seconds; None in a still image.
-        summary: What they showed.
+        dwell_s: Seconds from first to last sighting; None in a still image.
+        summary: What the visitor showed.
     """
 
     dwell_s: float | None
@@ -72,17 +72,17 @@ def watch_exhibit(
     minimum_dwell_s: float,
     progress: Callable[[Iterable, str], Iterable] = lambda items, name: items,
 ) -> tuple[list[Visit], list[str]]:
-    """Return the visits to an exhibit, and what could not be read.
+    """Return the visits to an exhibit, and messages on what could not be read.
 
     Args:
-        exhibit: Where.
+        exhibit: The exhibit.
         video: `Inference` in `video` mode, with tracking.
-        camera: In `online` mode, with tracking.
+        camera: `Inference` in `online` mode, with tracking.
         minimum_dwell_s: Shorter visits are left out.
         progress: Wraps the frames of each recording.
 
     Raises:
-        ValueError: If the exhibit's folder has no videos and no images.
+        ValueError: If the exhibit's folder has no videos or images.
     """
     if exhibit.is_camera:
         try:
@@ -121,7 +121,7 @@ def watch_exhibit(
 
 
 def _recordings(folder: Path) -> tuple[list[Path], list[str]]:
-    """Return the videos and images of a folder, and what cannot be read; say what is neither."""
+    """Return the videos and images in a folder, and unreadable files; log all other files."""
     found = list(files_below(folder))
     unreadable = [f"{path}: {reason}" for path, reason in found if reason is not None]
     kinds, paths, others = {*VIDEO_SUFFIXES, *STILL_SUFFIXES}, [], []
@@ -145,7 +145,7 @@ def _archived_visits(
     minimum_dwell_s: float,
     progress: Callable[[Iterable, str], Iterable],
 ) -> list[Visit]:
-    """Return the visits that an archive holds: those its films and images would give."""
+    """Return the visits in an archive: the same as its videos and images would give."""
     visits: list[Visit] = []
     for file in progress(archived_files(exhibit.source, exhibit.files), exhibit.name):
         table = read_rows(file)
@@ -168,7 +168,7 @@ def _people(
 
 
 def _image_visits(result: FrameResult, emotions: tuple[str, ...]) -> list[Visit]:
-    """Return a still image's faces as visits without dwell."""
+    """Return the faces in a still image as visits without dwell time."""
     maker = SummaryMaker(emotions, PersonRule(0.0, 0.0))
     named = tuple(
         replace(face, face=replace(face.face, track=number))
@@ -196,11 +196,11 @@ class ExhibitResult:
     """What a group of visitors felt.
 
     Args:
-        name: Of the exhibit.
-        rank: 1 is the highest of `ExhibitConfig.rank_by`; None for groups that are too small.
-        visits: How many; None for groups that are too small.
-        estimates: By measure and emotion; empty for groups that are too small.
-        group: What else its visits share, such as an hour or a weekday, by name.
+        name: Name of the exhibit.
+        rank: 1 is the highest by `ExhibitConfig.rank_by`; None for groups that are too small.
+        visits: Number of visits; None for groups that are too small.
+        estimates: Measure or emotion -> estimate; empty for groups that are too small.
+        group: What else its visits have in common, such as an hour or a weekday, by name.
     """
 
     name: str
@@ -211,21 +211,21 @@ class ExhibitResult:
 
     @property
     def title(self) -> str:
-        """What it is called where there is one line for it."""
+        """Title of the group in one line."""
         return ", ".join((self.name, *self.group.values()))
 
 
 def judge_exhibits(
     visits: dict[str, Sequence[Visit]], config: ExhibitConfig
 ) -> list[ExhibitResult]:
-    """Return the exhibits by rank; those with too few visits last and empty.
+    """Return the exhibits by rank; those with too few visits come last and are empty.
 
     Args:
-        visits: By exhibit.
-        config: Group size, ranking, bootstrap.
+        visits: Exhibit -> its visits.
+        config: Group size, ranking and bootstrap.
 
     Raises:
-        ValueError: If `rank_by` is no measure and no emotion of the model.
+        ValueError: If `rank_by` is neither a measure nor an emotion of the model.
     """
     large = {name: v for name, v in visits.items() if len(v) >= config.minimum_group}
     has_shape = any(v.summary.turned_away is not None for group in large.values() for v in group)
@@ -265,7 +265,7 @@ def _estimates(
     for name, column in columns.items():
         values = np.array(column, float)
         known = np.isfinite(values)
-        if known.sum() < config.minimum_group:  # too few of whom it is known
+        if known.sum() < config.minimum_group:  # known for too few visits
             estimates[name] = Estimate(math.nan, math.nan, math.nan)
             continue
         sums, counts = np.where(known, values, 0.0)[draws].sum(axis=1), known[draws].sum(axis=1)
@@ -276,8 +276,10 @@ def _estimates(
 
 
 def write_exhibits(path: Path, results: Sequence[ExhibitResult], config: ExhibitConfig) -> Path:
-    """Write a row a result: `exhibit, rank, visits, note, <measure>, <measure>_low, ...`; after
-    `exhibit` stands what else its group shares."""
+    """Write a row per result: `exhibit, rank, visits, note, <measure>, <measure>_low, ...`.
+
+    The columns of `ExhibitResult.group`, if any, follow `exhibit`.
+    """
     rows = []
     for result in results:
         note = "" if result.rank else too_few(config)
@@ -299,5 +301,5 @@ def write_exhibits(path: Path, results: Sequence[ExhibitResult], config: Exhibit
 
 
 def too_few(config: ExhibitConfig) -> str:
-    """Return what is said of a group that is too small."""
+    """Return the note on a group that is too small."""
     return f"fewer than {config.minimum_group} visits: not shown"

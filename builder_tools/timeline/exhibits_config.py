@@ -1,4 +1,4 @@
-"""What `builder-tools exhibits` reads: a TOML file of exhibits and where to see their visitors."""
+"""The configuration of `builder-tools exhibits`: a TOML file of exhibits and their recordings."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ _CONFIG_KINDS = {
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A place to watch.
+    """An exhibit to watch.
 
     Args:
-        name: What it is called in the report.
+        name: Its name in the report.
         source: Folder of videos and images, a video, a folder that `builder-tools archive` made,
             a camera's index or an address.
         seconds: How long to watch a camera.
-        files: Of an archive: those of its files that are looked at, a glob.
+        files: Which files of an archive to use, a glob.
     """
 
     name: str
@@ -78,25 +78,25 @@ class Exhibit:
 
     @property
     def is_camera(self) -> bool:
-        """Whether the source never ends by itself."""
+        """Whether the source never ends on its own."""
         return isinstance(self.source, int) or "://" in self.source
 
 
 @dataclass(frozen=True)
 class ExhibitConfig:
-    """What `builder-tools exhibits` reads.
+    """The configuration of `builder-tools exhibits`.
 
     Args:
-        exhibits: Where to look.
-        title: Of the report.
-        minimum_group: Visits an exhibit needs before anything of it is shown.
-        minimum_dwell_s: Shorter visits are passers-by and do not count (images have no dwell).
+        exhibits: The exhibits to watch.
+        title: Title of the report.
+        minimum_group: Visits that an exhibit needs before any of its figures are shown.
+        minimum_dwell_s: Shorter visits are passers-by and do not count (images have no dwell time).
         rank_by: One of `exhibits.MEASURES`, or an emotion.
-        resamples: Of the bootstrap.
-        seed: Of the bootstrap.
+        resamples: Number of bootstrap resamples.
+        seed: Seed of the bootstrap.
 
     Raises:
-        ValueError: If something is out of its range.
+        ValueError: If a value is out of range.
     """
 
     exhibits: tuple[Exhibit, ...]
@@ -121,11 +121,11 @@ class ExhibitConfig:
 
 
 def read_config(path: str | Path) -> ExhibitConfig:
-    """Read a configuration, as `EXAMPLE` is one.
+    """Read a configuration, such as `EXAMPLE`.
 
     Raises:
-        FileNotFoundError: If it, or a source it names, does not exist.
-        ValueError: If it is no TOML, or a key is unknown or missing; says which.
+        FileNotFoundError: If the file, or a source it names, does not exist.
+        ValueError: If it is not TOML, or a key is unknown or missing; says which.
     """
     path = Path(path)
     content, rows = read_toml(path, "exhibit")
@@ -144,7 +144,7 @@ def read_config(path: str | Path) -> ExhibitConfig:
 
 
 def names_cameras(path: str | Path) -> bool:
-    """Return whether a file is that of a site which `builder-tools watch` watches.
+    """Return whether a file is the configuration of a site for `builder-tools watch`.
 
     Raises:
         FileNotFoundError, ValueError: If it cannot be read.

@@ -1,4 +1,4 @@
-"""The exhibits' report: one HTML page that needs nothing but itself."""
+"""The exhibits' report: a single self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _TITLES = {
 
 
 MOST_DRAWN = 24
-"""Of more results than this no figure is drawn: nobody could read it."""
+"""With more results than this no figure is drawn, as it would be unreadable."""
 
 
 def write_report(
@@ -61,10 +61,10 @@ def write_report(
     """Write the page; it names no visitor, shows no face and loads nothing from elsewhere.
 
     Args:
-        path: Of the page.
-        results: What it tells.
-        config: Its title, and what results are ranked by.
-        paragraphs: What is said before; None tells how recordings were judged.
+        path: Path of the page.
+        results: The results to show.
+        config: Gives the title, and the measure that results are ranked by.
+        paragraphs: Introduction; None explains how recordings were evaluated.
     """
     shown = [result for result in results if result.rank]
     shown = shown if len(shown) <= MOST_DRAWN else []

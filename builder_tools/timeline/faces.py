@@ -1,4 +1,4 @@
-"""A face of each person of a video, for those who ask for it: where it was found most surely."""
+"""A face of each person in a video, if requested: where it was detected most confidently."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from builder_tools.results import Box, FrameResult, crop
 
 FACE_PX = 96
 MARGIN = 1.5
-"""Side of what is cut out, in those of the face."""
+"""Side of the crop, relative to that of the face."""
 
 
 class BestSights:
-    """Remembers where each person was found most surely; no pixels."""
+    """Remembers where each person was detected most confidently, without pixels."""
 
     def __init__(self) -> None:
         self._sights: dict[int, tuple[float, int, Box]] = {}
 
     def add(self, result: FrameResult) -> None:
-        """Take in a frame."""
+        """Add the result of a frame."""
         for face in result.faces:
             track, score = face.face.track, float(face.face.score)
             if track is not None and score > self._sights.get(track, (-1.0,))[0]:
                 self._sights[track] = score, result.frame, face.face.box
 
     def cut(self, video: str | Path, people: Collection[int]) -> dict[int, np.ndarray]:
-        """Read a video again and return a face a person, `(96, 96, 3)` uint8 RGB, by track.
+        """Read a video again and return a face per person, `(96, 96, 3)` uint8 RGB, by track.
 
         Args:
-            video: The one that was watched; of what can be read once only, such as a pipe, no
-                face is given.
-            people: Whose.
+            video: The same video as before; a source that can be read only once, such as a pipe,
+                will not do.
+            people: Tracks of the people.
 
         Raises:
-            OSError, ValueError: If it cannot be read.
+            OSError, ValueError: If the video cannot be read.
         """
         import cv2
 

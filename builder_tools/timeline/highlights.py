@@ -1,4 +1,4 @@
-"""The moments that moved most viewers most: peaks of their common reaction, ranked."""
+"""The moments that moved most viewers most: ranked peaks of their common reaction."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from builder_tools.timeline.seats import viewers_in
 from builder_tools.timeline.signals import SignalSettings, reaction, sample
 
 USUAL_SECONDS = 6.0
-"""Length of a segment; in a film of less than five of them, a fifth of the film."""
+"""Length of a segment; in a film shorter than five of them, a fifth of the film."""
 INTERVAL = (2.5, 97.5)
 AGREED, DOUBTFUL, ONE_VIEWER = "agreed", "doubtful", "one viewer"
-"""How far a highlight can be trusted: enough viewers reacted together; they did not; there was one
-viewer only, who can agree with nobody."""
+"""How far to trust a highlight: enough viewers reacted together; they did not; there was only one
+viewer, who has nobody to agree with."""
 
 
 @dataclass(frozen=True)
@@ -27,22 +27,22 @@ class HighlightSettings:
     """What counts as a highlight.
 
     Args:
-        count: Most segments to give.
+        count: Most segments to return.
         seconds: Length of a segment; None for `USUAL_SECONDS`, less in a short film.
         prominence: How far a peak must rise above its surroundings, in sigmas.
         reaction_s: How long after its cause a face reacts; segments are centred on the cause.
-        least_share: Share of the viewers whose faces must be seen for a time to count.
-        clear_sigmas: A viewer reacts clearly this far above their usual face.
-        least_agreement: Share of the viewers seen who must react clearly for them to agree; the
-            interval of their median must lie above zero, too. One viewer alone agrees with nobody
-            and is let through, labelled.
-        only_agreed: Whether peaks without agreement are left out.
-        resamples: Of the bootstrap over viewers.
-        seed: Of the bootstrap.
-        signal: How reactions are read.
+        least_share: Share of viewers whose faces must be visible for a time to count.
+        clear_sigmas: A viewer reacts clearly if this far above their usual face.
+        least_agreement: Share of the visible viewers who must react clearly for them to agree;
+            the interval of their median must also lie above zero. A single viewer cannot agree
+            with anybody: such a peak is kept, and labelled so.
+        only_agreed: Whether to leave out peaks without agreement.
+        resamples: Number of bootstrap resamples over viewers.
+        seed: Seed of the bootstrap.
+        signal: How to read reactions.
 
     Raises:
-        ValueError: If a number is out of its range.
+        ValueError: If a number is out of range.
     """
 
     count: int = 5
@@ -80,7 +80,7 @@ class HighlightSettings:
             )
 
     def for_film(self, duration_s: float) -> HighlightSettings:
-        """Return these settings with the length of a segment that suits the film."""
+        """Return these settings with a segment length that suits the film."""
         if self.seconds is not None:
             return self
         return replace(self, seconds=min(USUAL_SECONDS, max(duration_s / 5, 0.5)))
@@ -92,14 +92,14 @@ class Highlight:
 
     Args:
         rank: 1 is the strongest.
-        start_s: First second of the segment, in the film's time.
-        end_s: Its end.
+        start_s: Start of the segment, in seconds of the film.
+        end_s: End of the segment.
         peak_s: When the viewers reacted most.
         score: The median viewer's reaction then, in sigmas.
         score_low: Lower end of its 95 % interval over viewers; None with one viewer.
-        score_high: Upper end.
-        viewers: How many were seen then.
-        agreeing: How many of them clearly reacted.
+        score_high: Upper end of the interval.
+        viewers: How many viewers were visible then.
+        agreeing: How many of them reacted clearly.
         trust: `agreed`, `doubtful` or `one viewer`.
     """
 
@@ -121,13 +121,13 @@ def reactions(
     duration_s: float,
     settings: SignalSettings,
 ) -> pd.DataFrame:
-    """Return every viewer's reaction over the film: a column a viewer, the index is `time_s`.
+    """Return every viewer's reaction over the film: a column per viewer, indexed by `time_s`.
 
     Args:
         tables: Timelines by viewer.
-        offsets_s: When each recording began, in the film's seconds.
-        duration_s: Of the film.
-        settings: How to read them.
+        offsets_s: When each recording began, in seconds of the film.
+        duration_s: Duration of the film.
+        settings: How to read reactions.
     """
     times_s = film_times(duration_s, settings)
     columns = {
@@ -143,11 +143,11 @@ def film_times(duration_s: float, settings: SignalSettings) -> np.ndarray:
 
 
 def common_reaction(viewers: np.ndarray, least_share: float) -> np.ndarray:
-    """Return the median over the viewers seen: `(n,)`, NaN where too few are.
+    """Return the median over the visible viewers: `(n,)`, NaN where there are too few.
 
     Args:
         viewers: `(n, viewers)` reactions, NaN where a face is missing.
-        least_share: Share of viewers needed.
+        least_share: Share of viewers required.
     """
     seen = np.isfinite(viewers).sum(axis=1)
     enough = seen >= max(math.ceil(least_share * viewers.shape[1] - 1e-9), 1)
@@ -160,19 +160,20 @@ def common_reaction(viewers: np.ndarray, least_share: float) -> np.ndarray:
 def find_highlights(
     viewers: pd.DataFrame, duration_s: float, settings: HighlightSettings
 ) -> list[Highlight]:
-    """Return the strongest segments, best first, without overlap. `[]` where nothing stands out,
-    or where viewers do not agree on what does.
+    """Return the strongest segments, best first, without overlap.
+
+    The list is empty if nothing stands out, or if the viewers do not agree on what does.
 
     Args:
-        viewers: Of `reactions`.
-        duration_s: Of the film; segments lie within.
-        settings: What counts.
+        viewers: From `reactions`.
+        duration_s: Duration of the film, which contains all segments.
+        settings: What counts as a highlight.
     """
     settings = settings.for_film(duration_s)
     common = common_reaction(viewers.to_numpy(), settings.least_share)
     chosen: list[Highlight] = []
     for peak in _peaks(common, settings):
-        # Centred on what caused the reaction, moved to lie inside the film.
+        # Centred on the cause of the reaction, shifted to lie inside the film.
         length_s = min(settings.seconds, duration_s)
         start_s = float(viewers.index[peak]) - settings.reaction_s - length_s / 2
         start_s = min(max(start_s, 0.0), duration_s - length_s)
@@ -207,15 +208,15 @@ def find_highlights(
 def highlights_of(
     table: pd.DataFrame, duration_s: float, rule: PersonRule | None
 ) -> list[Highlight]:
-    """Return the moments of one video in which its own people moved most, best first.
+    """Return the moments of a video at which the people in it reacted most, best first.
 
-    These are those of `builder-tools highlights VIDEO` without a film, but for where a segment
-    begins: what people show is not sought before they show it.
+    They are those of `builder-tools highlights VIDEO` without a film, except that segments are
+    centred on the reaction itself, not on a cause before it.
 
     Args:
-        table: Its timeline, with a face at least.
-        duration_s: Of the video.
-        rule: Who is a viewer, see `viewers_in`.
+        table: Timeline of the video, with at least one face.
+        duration_s: Duration of the video.
+        rule: Who is a viewer; see `viewers_in`.
     """
     settings = HighlightSettings(reaction_s=0.0)
     seats = viewers_in(table, rule)
@@ -227,7 +228,7 @@ def highlights_of(
 
 
 def _peaks(common: np.ndarray, settings: HighlightSettings) -> np.ndarray:
-    """Return the indices of the peaks, highest first; a film's ends count as its lowest place."""
+    """Return the indices of the peaks, highest first; the film is padded with its lowest value."""
     from scipy.signal import find_peaks
 
     if not np.isfinite(common).any():
@@ -243,7 +244,7 @@ def _peaks(common: np.ndarray, settings: HighlightSettings) -> np.ndarray:
 def bootstrap_median(
     values: np.ndarray, resamples: int, seed: int
 ) -> tuple[float, float] | tuple[None, None]:
-    """Return the 95 % interval of the median, viewers with replacement; None for one value."""
+    """Return the 95 % bootstrap interval of the median over viewers; None for one value."""
     if len(values) < 2:
         return None, None
     draws = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))

@@ -1,9 +1,9 @@
-"""When a viewer's recording began, found from its sound: the room hears the film.
+"""Finds when a viewer's recording began from its sound, in which the film can be heard.
 
-Waveforms of two microphones differ by echoes and loudness; what they share is when sounds begin.
-So the sound becomes, every 10 ms and in 16 bands, how much louder it got; each band is freed from
-its loudness, and the two are cross-correlated at all shifts at once by FFT. The best shift is
-refined by a parabola; it counts only where it stands out from all others.
+Waveforms from two microphones differ in echoes and loudness; what they share is when sounds begin.
+So the sound is reduced to how much louder it got every 10 ms in each of 16 bands; each band is
+normalised, and the two recordings are cross-correlated at all shifts at once by FFT. The best shift
+is refined by a parabola; it counts only if it stands out from all others.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ NUM_BANDS = 16
 LOWEST_HZ, HIGHEST_HZ = 150.0, 3600.0
 LEAST_OVERLAP_S = 2.0
 LEAST_OVERLAP_SHARE = 1 / 3
-"""Of the shorter of the two; less overlap fits by chance too often."""
+"""Least overlap, as a share of the shorter recording; less matches by chance too often."""
 CLEAR_SIGMAS = 8.0
 LEAST_LEAD = 2.5
-"""A shift is believed if its correlation stands this many sigmas above the others', and this many
-times as high as the next best: in speech-like sound the right shift led at least 6 times, the best
-shift of unrelated sounds at most 1.7 times (reports/tracking.md). Music that repeats itself is
-refused rather than guessed at."""
+"""A shift is accepted if its correlation is `CLEAR_SIGMAS` above the others and `LEAST_LEAD` times
+as high as the next best: in speech-like sound the right shift led by a factor of at least 6, the
+best shift of unrelated sounds by at most 1.7 (reports/tracking.md). Repetitive music is rejected
+rather than guessed at."""
 QUIET_SHARE = 0.1
-"""What is this much quieter than the mean begins nothing."""
+"""Energy well below this share of the mean does not count as an onset."""
 LOUDEST_STEP = 2.0
-"""A beginning counts for no more than this (natural logarithm of the energy)."""
+"""Most that an onset counts for (natural logarithm of the energy)."""
 _NEIGHBOURS_S = 0.25
 
 
@@ -41,9 +41,9 @@ class Offset:
     """When a recording began.
 
     Args:
-        seconds: In the film's time; add it to a time of the recording to get the film's.
-        clarity: How far the best shift stands above all others, in their sigmas.
-        runner_up: How far the next best one does.
+        seconds: In the film's time; add it to a time in the recording to get that in the film.
+        clarity: How far the best shift is above all others, in their sigmas.
+        runner_up: The same for the next best shift.
     """
 
     seconds: float
@@ -52,7 +52,7 @@ class Offset:
 
     @property
     def is_clear(self) -> bool:
-        """Whether it may be believed."""
+        """Whether it can be trusted."""
         return self.clarity >= max(CLEAR_SIGMAS, LEAST_LEAD * self.runner_up)
 
 
@@ -100,11 +100,11 @@ def read_onsets(source: str | Path) -> np.ndarray:
 
 
 def match_onsets(recording: np.ndarray, film: np.ndarray) -> Offset:
-    """Return the shift at which a recording's onsets fit the film's best.
+    """Return the shift at which a recording's onsets match the film's best.
 
     Args:
-        recording: `(n, bands)` of `read_onsets`.
-        film: `(m, bands)`.
+        recording: `(n, bands)`, from `read_onsets`.
+        film: `(m, bands)`, likewise.
     """
     size = 1 << (len(recording) + len(film) - 1).bit_length()
     spectrum = np.fft.rfft(film, size, axis=0) * np.fft.rfft(recording, size, axis=0).conj()
@@ -115,7 +115,7 @@ def match_onsets(recording: np.ndarray, film: np.ndarray) -> Offset:
     usable = overlap >= max(LEAST_OVERLAP_S * RATE_HZ / HOP, LEAST_OVERLAP_SHARE * shorter)
     strength = np.where(usable, correlation[shifts] / np.sqrt(np.maximum(overlap, 1)), 0.0)
     best = int(strength.argmax())
-    between = 0.0  # two shifts: there the parabola through the best three has its top
+    between = 0.0  # where between shifts the parabola through the best three peaks
     if 0 < best < len(strength) - 1:
         before, top, after = strength[best - 1 : best + 2]
         bend = before - 2 * top + after
@@ -125,7 +125,7 @@ def match_onsets(recording: np.ndarray, film: np.ndarray) -> Offset:
 
 
 def _energies(samples: np.ndarray, bands: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return `(steps, bands)` energies, and the samples left for the next block."""
+    """Return `(steps, bands)` energies, and the samples left over for the next block."""
     steps = max((len(samples) - WINDOW) // HOP + 1, 0)
     if not steps:
         return np.zeros((0, NUM_BANDS), np.float32), samples
@@ -135,7 +135,7 @@ def _energies(samples: np.ndarray, bands: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _clarity(strength: np.ndarray, best: int) -> tuple[float, float]:
-    """Return how far the best shift and the next best, not its neighbour, stand out."""
+    """Return how far the best shift and the next best, excluding neighbours, stand out."""
     reach = round(_NEIGHBOURS_S * RATE_HZ / HOP)
     near = np.arange(max(best - reach, 0), min(best + reach, len(strength)))
     others = np.delete(strength, near)

@@ -1,7 +1,7 @@
-"""Which tracks are people: those seen for long enough, and surely enough, to be one.
+"""Which tracks are people: those seen long enough, and confidently enough.
 
-A detector sees faces in a crest, in a coat, for a few frames; a passer-by is half a face for a
-moment. Both stay in tables, with their tracks, but nobody is counted or summed up by them.
+A detector may see faces in a crest or a coat for a few frames; a passer-by shows half a face for a
+moment. Both stay in tables, with their tracks, but are not counted or summarised as people.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 LEAST_S = 0.5
 LEAST_SCORES = {"mediapipe": 0.67, "yunet": 0.67}
-"""By detector. The scores of the others say too little: only the time counts."""
+"""Detector -> least score. Those of other detectors say too little: only the time counts."""
 
 
 @dataclass(frozen=True)
 class PersonRule:
-    """What makes a track a person.
+    """The rule that decides which tracks are people.
 
     Args:
-        least_s: Seconds of the frames in which the face was found, at least; of a shorter film
-            half of its length is enough.
-        least_score: Mean detection score in [0, 1], at least. On the films the default was chosen
-            on, what is no face had 0.60 to 0.66, and the weakest face 0.68.
+        least_s: Least time in which the face was found, in seconds of frames; in a short film,
+            half its length is enough.
+        least_score: Least mean detection score, in [0, 1]. On the films used to choose the
+            default, false faces had 0.60 to 0.66, and the weakest real face 0.68.
 
     Raises:
-        ValueError: If one is out of its range.
+        ValueError: If a value is out of range.
     """
 
     least_s: float = LEAST_S
@@ -50,12 +50,12 @@ class PersonRule:
     def for_detector(
         cls, detector: str | None, least_s: float = LEAST_S, least_score: float | None = None
     ) -> PersonRule:
-        """Return the rule for a detector's scores, by its name; None is an unknown detector.
+        """Return the rule that suits the scores of a detector.
 
         Args:
-            detector: Its name in `DETECTORS`.
+            detector: Its name in `DETECTORS`; None if unknown.
             least_s: See the class.
-            least_score: Likewise; None takes the detector's own.
+            least_score: See the class; None uses the detector's own.
         """
         own = LEAST_SCORES.get(detector, 0.0)
         return cls(least_s, own if least_score is None else least_score)
@@ -64,20 +64,20 @@ class PersonRule:
         """Return whether a track is a person.
 
         Args:
-            found_s: Seconds of the frames in which its face was found.
+            found_s: Time in which its face was found, in seconds of frames.
             score: Its mean detection score.
-            film_s: Seconds of the film.
+            film_s: Duration of the film.
         """
         least_s = min(self.least_s, film_s / 2)
         return found_s >= least_s - 1e-6 and score >= self.least_score - 1e-6
 
 
 def people_of(table: pd.DataFrame, rule: PersonRule) -> tuple[list[int], int]:
-    """Return the people of a timeline, those seen longest first, and how many tracks are none.
+    """Return the people in a timeline, longest seen first, and how many tracks are not people.
 
     Args:
-        table: As `read_timeline` gives it.
-        rule: What makes a track a person.
+        table: As returned by `read_timeline`.
+        rule: Which tracks are people.
     """
     times = table["time_s"].drop_duplicates().sort_values()
     steps = dict(zip(times, times.diff().fillna(0.0).clip(upper=LONGEST_STEP_S), strict=True))
@@ -95,7 +95,7 @@ def people_of(table: pd.DataFrame, rule: PersonRule) -> tuple[list[int], int]:
 
 
 def count_in_words(people: int, left_out: int) -> str:
-    """Return `N people (M short or weak tracks left out)`; nothing in brackets for none."""
+    """Return `N people (M short or weak tracks left out)`, without the brackets if M is 0."""
     words = f"{people} {'person' if people == 1 else 'people'}"
     tracks = "track" if left_out == 1 else "tracks"
     return f"{words} ({left_out} short or weak {tracks} left out)" if left_out else words

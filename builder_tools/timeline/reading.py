@@ -1,4 +1,4 @@
-"""Timelines read back, checked."""
+"""Reads timelines back and checks them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from builder_tools.timeline.writer import (
 
 
 def read_timeline(path: str | Path) -> pd.DataFrame:
-    """Return a timeline that `TimelineWriter` wrote, rows in order of time.
+    """Read a timeline that `TimelineWriter` wrote; its rows are in order of time.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no timeline; names the columns it lacks.
+        ValueError: If it is not a timeline; names the columns it lacks.
     """
     path = Path(path)
     check_table_name(path)
@@ -36,7 +36,7 @@ def read_timeline(path: str | Path) -> pd.DataFrame:
 
 
 def check_timeline(table: pd.DataFrame, name: str) -> None:
-    """Refuse a table without the columns of a timeline."""
+    """Refuse a table that lacks columns of a timeline."""
     missing = [column for column in (*FIRST_COLUMNS, *LAST_COLUMNS) if column not in table]
     if missing or not probability_columns(table):
         raise ValueError(
@@ -59,7 +59,7 @@ def measure_column(table: pd.DataFrame, measure: str) -> str:
     """Return the column of a measure: `valence`, `arousal`, `intensity` or an emotion.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If there is no such column.
     """
     names = {name: name for name in ("valence", "arousal", "intensity")}
     if measure in names:

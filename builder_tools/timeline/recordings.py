@@ -1,4 +1,4 @@
-"""The recordings of a film's viewers: as a command line names them, and when each began."""
+"""The recordings of a film's viewers: parsed from a command line, and when each began."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _OFFSET = re.compile(r"(?P<path>.+)@(?P<offset>[+-]\d+(?:\.\d*)?)")
 
 @dataclass(frozen=True)
 class Viewer:
-    """A recording of somebody who watches a film.
+    """A recording of somebody watching a film.
 
     Args:
-        name: What to call them; distinct.
-        path: A video, or a timeline made of one (.csv, .parquet), as the part of an archive is.
-        offset_s: When the recording began, in the film's seconds; None to find out.
+        name: Unique name of the viewer.
+        path: A video, or a timeline made from one (.csv, .parquet), such as part of an archive.
+        offset_s: When the recording began, in seconds of the film; None to find out.
     """
 
     name: str
@@ -42,13 +42,13 @@ class Viewer:
 
 
 def parse_viewers(texts: Sequence[str]) -> list[Viewer]:
-    """Read viewers as written on a command line: `anna.mp4`, `ben.mp4@+1.25`, `c.csv@-0.4`.
+    """Parse viewers as written on a command line: `anna.mp4`, `ben.mp4@+1.25`, `c.csv@-0.4`.
 
-    The number is when the recording began, in the film's seconds. A folder is one that
-    `builder-tools archive` made: every video in it is a viewer's. Equal names get a number.
+    The number is when the recording began, in seconds of the film. A folder must have been made
+    by `builder-tools archive`: every video in it is a viewer's. Equal names get a number.
 
     Raises:
-        ValueError: If none is given, one is a pipe, or an archive holds no video.
+        ValueError: If there are none, one is a pipe, or an archive holds no video.
         FileNotFoundError: If a file does not exist.
     """
     if not texts:
@@ -70,7 +70,7 @@ def parse_viewers(texts: Sequence[str]) -> list[Viewer]:
 
 
 def _recordings(path: Path) -> list[tuple[str, Path]]:
-    """Return the recordings a path means, each with what its viewer is called."""
+    """Return the recordings at a path, each with the name of its viewer."""
     refuse_pipe(path)
     if is_archive(path):
         videos = [file for file in archived_files(path) if file.kind == VIDEO]
@@ -86,13 +86,14 @@ def _recordings(path: Path) -> list[tuple[str, Path]]:
 
 
 def read_offsets(path: Path) -> dict[str, float]:
-    """Return when recordings began, by viewer, out of a csv with `viewer,offset_s`.
+    """Read when recordings began, by viewer, from a CSV file with `viewer,offset_s`.
 
-    The `viewers.csv` of an earlier search is one.
+    The `viewers.csv` of an earlier search is such a file.
 
     Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it lacks a column, or a cell is no number; says which.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it lacks a column, a cell is not a number or a viewer is repeated; says
+            where.
     """
     header, *rows = read_any_csv(path) or [[]]
     columns = [name.strip().casefold() for name in header]
@@ -103,7 +104,7 @@ def read_offsets(path: Path) -> dict[str, float]:
         cells = dict(zip(columns, row, strict=False))
         try:
             viewer = name_as_text(cells["viewer"].strip())
-            offset_s = float(cells["offset_s"].replace(",", "."))  # 1,25 where a comma is a point
+            offset_s = float(cells["offset_s"].replace(",", "."))  # some locales write 1,25
         except (KeyError, ValueError):
             viewer, offset_s = "", math.nan
         if not math.isfinite(offset_s) or len(row) > len(columns):
@@ -121,7 +122,7 @@ def read_offsets(path: Path) -> dict[str, float]:
 
 
 def with_offsets(viewers: Sequence[Viewer], offsets_s: Mapping[str, float]) -> list[Viewer]:
-    """Return viewers with the offsets that a table gives; those it does not name as they were.
+    """Return viewers with the offsets in a table; those it does not name are unchanged.
 
     Raises:
         ValueError: If the table names none of them.
@@ -137,12 +138,12 @@ def with_offsets(viewers: Sequence[Viewer], offsets_s: Mapping[str, float]) -> l
 def find_offsets(
     viewers: Sequence[Viewer], film: Path | None
 ) -> dict[str, tuple[float, str, float | None, str]]:
-    """Return for each viewer: offset in seconds, where from, how clearly, what was wrong.
+    """Return for each viewer the offset in seconds, its origin, its clarity and any problem.
 
-    Without a film, recordings are laid beside the first one.
+    Without a film, recordings are matched with the first one.
     """
     against = film or viewers[0].path
-    onsets = cache(lambda: read_onsets(against))  # read once, and only if somebody asks
+    onsets = cache(lambda: read_onsets(against))  # read once, and only if needed
     return {viewer.name: _offset(viewer, against, onsets) for viewer in viewers}
 
 

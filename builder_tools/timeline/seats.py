@@ -1,7 +1,7 @@
-"""The viewers of one recording: a family on its sofa is several.
+"""The viewers in one recording: a family on a sofa is several.
 
-Identities end when a face is lost, so one viewer may have many. People who are in sight at once are
-different viewers; somebody who comes after another has left takes over their seat.
+Identities end when a face is lost, so one viewer may have many. People who are visible at the same
+time are different viewers; somebody who appears after another has left takes over their seat.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from builder_tools.timeline.people import PersonRule, people_of
 from builder_tools.timeline.signals import largest_faces
 
 LEAST_SEAT = 0.2
-"""Share of the frames with a face in which a seat must be taken; else who sat there passed by."""
+"""Share of the frames with a face in which a seat must be taken; below it, they just passed by."""
 
 
 @dataclass
@@ -24,11 +24,11 @@ class _Seat:
 
 
 def viewers_in(table: pd.DataFrame, rule: PersonRule | None) -> list[pd.DataFrame]:
-    """Return the rows of each viewer of a recording, who was in sight first before the others.
+    """Return the rows of each viewer in a recording, in order of first appearance.
 
     Args:
-        table: Its timeline. Where no face has an identity, the largest face is the one viewer.
-        rule: What makes a track a person. None takes the largest face of each frame alone.
+        table: Its timeline. If no face has an identity, the largest face is the only viewer.
+        rule: Which tracks are people. None uses only the largest face of each frame.
     """
     faces = table[table["face_px"].notna()]
     if rule is None or faces["track"].isna().all():

@@ -1,8 +1,8 @@
-"""A viewer's reaction over the film's time, freed from their own habits.
+"""A viewer's reaction over the time of the film, relative to their own habits.
 
 Some people always look cheerful, others never move a muscle: what counts is the difference from
-the viewer's own usual face in the minute around, in units of their own usual restlessness. What is
-read is what faces show, not what they show compared with their rest: that would be a second
+the viewer's own usual face in the surrounding minute, in units of their own usual variation. The
+emotions used are those shown, not those relative to the resting face: that would be a second
 baseline, which was measured to add nothing (reports/rest_viewers.md).
 """
 
@@ -19,21 +19,21 @@ from builder_tools.timeline.reading import measure_column
 
 MAD_TO_SIGMA = 1.4826
 LEAST_SIGMA = 0.05
-"""Restlessness below this (in probability or affect units) is the model's noise."""
+"""Variation below this (in units of probability or affect) is noise of the model."""
 LARGEST_REACTION = 10.0
-"""In sigmas; nobody counts for more."""
+"""In sigmas; larger reactions are clipped to this."""
 
 
 @dataclass(frozen=True)
 class SignalSettings:
-    """How reactions are read out of timelines.
+    """How to read reactions from timelines.
 
     Args:
         measure: `arousal`, `valence`, `intensity` or an emotion.
-        step_s: Distance of the samples in seconds.
-        smooth_s: Standard deviation of the (centred) smoothing in seconds.
-        baseline_s: Width of the running window that says what is usual, in seconds.
-        bridge_s: Gaps without a face up to this are bridged; longer ones stay gaps.
+        step_s: Time between samples, in seconds.
+        smooth_s: Standard deviation of the (centred) smoothing, in seconds.
+        baseline_s: Width of the running window that defines what is usual, in seconds.
+        bridge_s: Gaps without a face up to this long are bridged; longer ones stay gaps.
 
     Raises:
         ValueError: If a number is not positive.
@@ -54,7 +54,7 @@ class SignalSettings:
 
 
 def largest_faces(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the row of the largest face of each frame: the viewer, not who passes behind.
+    """Return the row of the largest face in each frame: the viewer, not somebody passing behind.
 
     Frames without a face keep their empty row.
     """
@@ -70,8 +70,8 @@ def sample(
     Args:
         table: The viewer's timeline.
         settings: What to read.
-        times_s: `(n,)` the film's times, `settings.step_s` apart.
-        offset_s: When the recording began, in the film's seconds.
+        times_s: `(n,)` times in the film, `settings.step_s` apart.
+        offset_s: When the recording began, in seconds of the film.
     """
     rows = largest_faces(table)
     values = rows[measure_column(table, settings.measure)].to_numpy(float)
@@ -85,7 +85,7 @@ def sample(
 
 
 def _bridged(values: np.ndarray, settings: SignalSettings) -> np.ndarray:
-    """Fill short gaps between samples along a straight line; longer ones stay whole."""
+    """Fill short gaps between samples by linear interpolation; longer ones stay gaps."""
     known = np.flatnonzero(np.isfinite(values))
     if not len(known):
         return values
@@ -98,7 +98,7 @@ def _bridged(values: np.ndarray, settings: SignalSettings) -> np.ndarray:
 
 
 def _smoothed(values: np.ndarray, settings: SignalSettings) -> np.ndarray:
-    """Gaussian mean over what is known; gaps stay gaps."""
+    """Return the Gaussian mean over the known values; gaps stay gaps."""
     reach = int(np.ceil(3 * settings.smooth_s / settings.step_s))
     kernel = np.exp(
         -0.5 * (np.arange(-reach, reach + 1) * settings.step_s / settings.smooth_s) ** 2
@@ -110,17 +110,17 @@ def _smoothed(values: np.ndarray, settings: SignalSettings) -> np.ndarray:
 
 
 def reaction(values: np.ndarray, settings: SignalSettings) -> np.ndarray:
-    """Return how far a viewer is from their usual face, in their usual restlessness.
+    """Return how far a viewer is from their usual face, in units of their usual variation.
 
-    The usual is the running median, the restlessness the running median of the distance from it
-    (as a standard deviation, at least 0.05); both leave gaps out.
+    What is usual is the running median; the variation is the running median of the distance from
+    it (as a standard deviation, at least 0.05); both ignore gaps.
 
     Args:
-        values: `(n,)` of `sample`.
-        settings: With the width of the window.
+        values: `(n,)`, from `sample`.
+        settings: Gives the width of the window.
 
     Returns:
-        `(n,)` in sigmas, within 10 of zero; NaN where `values` is.
+        `(n,)` in sigmas, within 10 of zero; NaN where `values` is NaN.
     """
     width = max(round(settings.baseline_s / settings.step_s), 1)
     apart = values - _running_median(values, width)

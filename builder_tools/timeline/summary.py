@@ -1,8 +1,8 @@
 """People and videos in a few figures, gathered frame by frame.
 
-Each sight of a face counts for the time since the one before, at most `LONGEST_STEP_S`; the first
-counts for nothing but its existence. Memory grows with the number of tracks only. Tracks that are
-short or weak are no people (`people.PersonRule`): they are counted, and left out of all else.
+Each sighting of a face is weighted by the time since the previous one, at most `LONGEST_STEP_S`;
+the first hardly counts (`affect.FIRST_SIGHT_S`). Memory grows only with the number of tracks. Short
+or weak tracks are not people (`people.PersonRule`): they are counted but otherwise left out.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ class Summary:
 
     Args:
         track: The person's identity, or None for the whole video.
-        first_s: First seen, seconds.
-        last_s: Last seen.
-        seen_s: Seconds in sight (of the video: person-seconds).
+        first_s: When first seen, in seconds.
+        last_s: When last seen, in seconds.
+        seen_s: Seconds in view (for the video: person-seconds).
         probabilities: Mean probability of each emotion; they sum to 1.
-        shown: Share of the sights in which each emotion was the one shown.
-        valence: Mean, or None where unknown.
-        arousal: Mean, or None where unknown.
-        intensity: Mean, 0...1.
+        shown: Share of the time in view in which each emotion was the one shown.
+        valence: Mean valence, or None if unknown.
+        arousal: Mean arousal, or None if unknown.
+        intensity: Mean intensity, 0...1.
         changes: How often the shown emotion changed.
-        turned_away: Share of the sights whose geometry was asked for in which the face was turned
-            away by more than `AWAY_DEG`; None where nobody asked.
-        not_seen: Share of them in which the landmarker saw no face: most are profiles.
-        eyes_closed: Share of those with a geometry in which the eyes were closed; None where
+        turned_away: Share of the time with geometry requested in which the face was turned away by
+            more than `AWAY_DEG`; None if it was not requested.
+        not_seen: Share of that time in which the landmarker found no face: mostly profiles.
+        eyes_closed: Share of the time with a geometry in which the eyes were closed; None if
             there was none.
     """
 
@@ -61,7 +61,7 @@ class Summary:
 
     @property
     def changes_per_minute(self) -> float | None:
-        """Change of the shown emotion a minute in sight."""
+        """Changes of the shown emotion per minute in view."""
         return 60 * self.changes / self.seen_s if self.seen_s else None
 
 
@@ -97,20 +97,20 @@ class _Sums:
 
 
 AWAY_DEG = 30.0
-"""Who is turned by more (`HeadPose.turned_deg`) does not look at the screen or exhibit that the
-camera stands by."""
+"""Faces turned by more (`HeadPose.turned_deg`) are not looking at the screen or exhibit next to the
+camera."""
 
 
 class SummaryMaker:
-    """Gathers a stream.
+    """Gathers the results of a stream.
 
     Args:
         emotions: Class order of the model.
-        rule: What makes a track a person.
+        rule: Which tracks are people.
 
     Attributes:
-        num_frames: Frames seen.
-        with_face: Of them, those with a face.
+        num_frames: Number of frames so far.
+        with_face: Number of frames with a face.
     """
 
     def __init__(self, emotions: Sequence[str], rule: PersonRule = PersonRule()) -> None:  # noqa: B008
@@ -120,7 +120,7 @@ class SummaryMaker:
         self._first_s = self._time_s = 0.0
 
     def add(self, result: FrameResult) -> None:
-        """Take in a frame."""
+        """Add the result of a frame."""
         if not self.num_frames:
             self._first_s = self._time_s = result.time_s
         self.num_frames += 1
@@ -158,13 +158,13 @@ class SummaryMaker:
 
     @property
     def left_out(self) -> int:
-        """How many tracks are too short or weak to be a person."""
+        """Number of tracks too short or weak to be a person."""
         return len(self._tracks.keys() - {None}) - len(self._people())
 
     def whole(self) -> Summary | None:
-        """Return all people together, or None if nobody was seen.
+        """Return the summary of all people together, or None if nobody was seen.
 
-        Where faces have no tracks, because nobody asked for them, these are all faces.
+        If faces have no tracks, because tracking was off, it covers all faces.
         """
         sums = [sums for _, sums in self._people()]
         if self._tracks.keys() == {None}:
@@ -210,7 +210,7 @@ class SummaryMaker:
 
 
 def describe_people(people: Sequence[Summary], *, most: int = 20) -> list[str]:
-    """Return a line a person, those longest in sight first."""
+    """Return a line per person, longest in view first."""
     longest = sorted(people, key=lambda person: -person.seen_s)
     lines = [_line(f"person {person.track}", person) for person in longest[:most]]
     if len(longest) > most:
@@ -219,7 +219,7 @@ def describe_people(people: Sequence[Summary], *, most: int = 20) -> list[str]:
 
 
 def describe_video(maker: SummaryMaker) -> str:
-    """Return a video's line."""
+    """Return a line for the whole video."""
     whole, count = maker.whole(), count_in_words(len(maker.people()), maker.left_out)
     if whole is None and not maker.left_out:
         return f"0 people: no face in {maker.num_frames} frames"

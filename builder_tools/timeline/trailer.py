@@ -1,4 +1,4 @@
-"""The trailer: the highlights cut from the film, exact to the frame, with their sound."""
+"""The trailer: the highlights cut from the film, frame-accurate, with their sound."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from builder_tools.media.sound_samples import read_sound, sound_rate_hz
 from builder_tools.timeline.cuts import Cut
 
 FADE_S = 0.01
-"""Sound fades in and out at each cut this fast, so that it does not click."""
+"""Duration of the sound's fade-in and fade-out at each cut, which prevents clicks."""
 
 
 def cut_trailer(film: str | Path, cuts: Sequence[Cut], out: str | Path) -> Path:
-    """Cut stretches out of a film and put them one after another: H.264 and AAC in MP4.
+    """Cut sections out of a film and join them: H.264 and AAC in MP4.
 
-    Everything is encoded anew, so cuts fall on any frame, not only on key frames; the length is
+    Everything is re-encoded, so cuts may fall on any frame, not only on key frames; the length is
     that of the cuts to the frame, and sound starts and ends with its images to the sample. A
-    film whose frames come unevenly gets its mean rate.
+    film with a variable frame rate gets its mean rate.
 
     Args:
-        film: What to cut from.
-        cuts: In the order wanted.
-        out: Ending in .mp4, .m4v or .mov; it appears when complete.
+        film: The film to cut from.
+        cuts: Cuts in the wanted order.
+        out: File to write, ending in .mp4, .m4v or .mov; it appears when complete.
 
     Raises:
         FileNotFoundError, ValueError, OSError: If the film cannot be read, there is no cut, or
@@ -48,7 +48,7 @@ def cut_trailer(film: str | Path, cuts: Sequence[Cut], out: str | Path) -> Path:
 
 
 def _write_sound(path: Path, film: str | Path, cuts: Sequence[Cut], fps: float) -> Path | None:
-    """Write the cuts' sound as a wave file; return None for a silent film."""
+    """Write the cuts' sound as a WAV file; return None for a silent film."""
     rate = sound_rate_hz(film)
     if rate is None:
         return None

@@ -1,4 +1,4 @@
-"""From viewers' recordings and a film to everything `builder-tools highlights` gives."""
+"""Turns viewers' recordings and a film into everything that `builder-tools highlights` writes."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ from builder_tools.timeline.trailer import cut_trailer
 from builder_tools.timeline.writer import FIRST_COLUMNS, TABLE_SUFFIXES, TimelineWriter
 
 NAMED = 3
-"""Most viewers that a sentence names."""
+"""Most viewers named in one sentence."""
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ViewerReport:
-    """What became of a recording.
+    """A report on one recording.
 
     Args:
-        viewer: Their name.
-        offset_s: When the recording began, in the film's seconds.
+        viewer: Name of the viewer.
+        offset_s: When the recording began, in seconds of the film.
         offset_from: `given`, `sound`, or `assumed` (to begin with the film).
-        clarity: How clearly the sound said so, in sigmas; None where it was not asked.
+        clarity: How clear the match of the sound was, in sigmas; None if there was none.
         seconds: Length of the recording.
         face_share: Share of its frames with a face.
-        people: How many viewers it shows; 1 where the largest face alone is asked for.
+        people: How many viewers it shows; at most 1 if only the largest face counts.
         problem: What was wrong with it, or empty.
     """
 
@@ -67,14 +67,14 @@ class ViewerReport:
 
 @dataclass(frozen=True)
 class Found:
-    """Everything a search for highlights gave.
+    """Everything that a search for highlights found.
 
     Args:
-        highlights: Best first.
-        reports: A report a viewer.
-        viewers: Reactions, a column a viewer; empty if no face was seen.
-        duration_s: Of the film.
-        files: What was written.
+        highlights: The highlights, best first.
+        reports: A report per recording.
+        viewers: Reactions, a column per viewer; empty if no face was seen.
+        duration_s: Duration of the film.
+        files: The files written.
         problems: What to tell the user.
     """
 
@@ -92,12 +92,12 @@ def watch(
     folder: Path,
     progress: Callable[[Iterable, str, float], Iterable] = lambda items, name, total: items,
 ) -> tuple[pd.DataFrame, str]:
-    """Return a viewer's timeline, made of the recording if need be, and what was wrong with it.
+    """Return a viewer's timeline, made from the recording if needed, and what was wrong with it.
 
     Args:
-        viewer: Whose.
-        inference: In `video` mode, with tracking.
-        folder: Where the timeline is kept, as `<name>.csv`.
+        viewer: The viewer.
+        inference: `Inference` in `video` mode, with tracking.
+        folder: Folder in which the timeline is kept, as `<name>.csv`.
         progress: Wraps the frames; called with them, the viewer's name and how many are expected.
     """
     if viewer.path.suffix.lower() in TABLE_SUFFIXES:
@@ -124,19 +124,19 @@ def search(
     *,
     rule: PersonRule | None = None,
 ) -> Found:
-    """Watch all viewers, find the highlights and write everything but the figure.
+    """Process all viewers, find the highlights and write everything but the figure.
 
     Args:
-        viewers: Who.
-        film: What they watched; None with one viewer cuts the viewer's own recording.
-        out: Folder to write into: `highlights.csv`, `viewers.csv`, `reactions.csv`,
-            `timelines/`, and, where there is a film and a highlight, `highlights.edl`,
+        viewers: The viewers.
+        film: What they watched; if None and there is one viewer, that recording is cut.
+        out: Folder to write to: `highlights.csv`, `viewers.csv`, `reactions.csv`, `timelines/`
+            and, if there is something to cut and a highlight, `highlights.edl`,
             `highlights.ffconcat`, `trailer.mp4`.
-        inference: In `video` mode, with tracking.
-        settings: What counts.
-        progress: Of the frames, see `watch`.
-        rule: Who counts as a viewer of a recording, each of them for one; None counts the largest
-            face of each recording alone.
+        inference: `Inference` in `video` mode, with tracking.
+        settings: What counts as a highlight.
+        progress: Wraps the frames; see `watch`.
+        rule: Who counts as a viewer in a recording, each as one; None counts only the largest
+            face in each recording.
     """
     check_folder(out, viewers, film)
     clip = film or (viewers[0].path if len(viewers) == 1 else None)
@@ -144,7 +144,7 @@ def search(
         clip = None
     film_s = None
     if film:
-        with VideoReader(film) as reader:  # without a declared length the frames are counted
+        with VideoReader(film) as reader:  # read all frames if no duration is declared
             film_s = reader.duration_s or [f.time_s for f in reader][-1] + 1 / reader.fps
     out.mkdir(parents=True, exist_ok=True)
     offsets = find_offsets(viewers, film)
@@ -169,7 +169,7 @@ def search(
         if report.problem:
             befell.setdefault(report.problem, []).append(report.viewer)
     problems = []
-    for problem, who in befell.items():  # thousands may share one
+    for problem, who in befell.items():  # thousands may have the same one
         more = f" and {len(who) - NAMED} more" if len(who) > NAMED else ""
         problems.append(f"{', '.join(who[:NAMED])}{more}: {problem}")
     problems += _remarks(seen, highlights, duration_s, settings)
@@ -180,14 +180,14 @@ OUT_FILES = (
     *("highlights.csv", "viewers.csv", "reactions.csv", "highlights.png"),
     *("highlights.edl", "highlights.ffconcat", "trailer.mp4"),
 )
-"""What a search writes into its folder, or takes away if there is nothing to write."""
+"""What a search writes to its folder, or removes if there is nothing to write."""
 
 
 def check_folder(out: Path, viewers: Sequence[Viewer], film: Path | None) -> None:
-    """Refuse a folder in which something that is read, or not of a search, would be replaced.
+    """Refuse a folder in which an input, or a file not from a search, would be replaced.
 
     Raises:
-        ValueError: Names the file.
+        ValueError: If there is such a file; names it.
     """
     made = [
         f"timelines/{v.name}.csv" for v in viewers if v.path.suffix.lower() not in TABLE_SUFFIXES
@@ -195,7 +195,7 @@ def check_folder(out: Path, viewers: Sequence[Viewer], film: Path | None) -> Non
     outputs = {name: out / name for name in (*OUT_FILES, *made)}
     check_outputs(outputs, [*(viewer.path for viewer in viewers), *([film] if film else [])])
     check_own(out / "viewers.csv", "viewer,offset_s,")
-    for name in made:  # that of a search that was broken off is no reason
+    for name in made:  # those of an aborted search may be replaced
         check_own(out / name, ",".join(FIRST_COLUMNS[:3]))
     there = [name for name in OUT_FILES if (out / name).exists()]
     if there and not (out / "viewers.csv").is_file():
@@ -239,7 +239,7 @@ def _remarks(
     duration_s: float,
     settings: HighlightSettings,
 ) -> list[str]:
-    """Return why there is nothing, or how far what there is can be trusted."""
+    """Return why there are no highlights, or how far those found can be trusted."""
     if seen.empty:
         return ["No face was found in any recording, so there are no highlights."]
     viewers = seen.shape[1]
@@ -284,7 +284,7 @@ def _write_tables(
 
 
 def _write_cuts(out: Path, clip: Path | None, highlights: list[Highlight]) -> list[Path]:
-    """Write the lists and the trailer; take away those of an earlier search without any."""
+    """Write the lists and the trailer; if there are none, remove those of an earlier search."""
     names = ("highlights.edl", "highlights.ffconcat", "trailer.mp4")
     edl, concat, trailer = (out / name for name in names)
     if clip is None or not highlights:
@@ -301,7 +301,7 @@ def _write_cuts(out: Path, clip: Path | None, highlights: list[Highlight]) -> li
 
 
 def describe(highlight: Highlight) -> str:
-    """Return a highlight as a line of text."""
+    """Describe a highlight in a line of text."""
     interval = (
         ""
         if highlight.score_low is None

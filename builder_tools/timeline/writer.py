@@ -1,7 +1,7 @@
-"""A table of a stream, written as it goes: constant memory over hours.
+"""Writes the table of a stream as it goes, in constant memory even over hours.
 
-One row a face and frame. A frame without a face gives one row with an empty `track`, so that the
-table knows when nobody was there and when nobody looked. No pixels are kept.
+One row per face and frame. A frame without a face gives one row with an empty `track`, so that the
+table distinguishes frames without faces from frames that were never analysed. No pixels are kept.
 """
 
 from __future__ import annotations
@@ -32,21 +32,22 @@ FIRST_COLUMNS = (
 RELATIVE_COLUMNS = ("relative_emotion", "relative_probability")
 RELATIVE_PREFIX = "relative_p_"
 DOUBTFUL = "doubtful"
-"""A column after them: 1 where the emotion is too uncertain to go by; older tables lack it."""
+"""Column after `LAST_COLUMNS`: 1 if the emotion is too uncertain to rely on; older tables lack
+it."""
 LAST_COLUMNS = ("valence", "arousal", "intensity", "affect_from")
 TABLE_SUFFIXES = (".csv", ".parquet")
 ROWS_A_GROUP = 4096
-"""Rows kept in memory before Parquet writes them."""
+"""Rows held in memory before they are written to Parquet."""
 
 
 def columns_of(
     emotions: Sequence[str], *, relative: bool = False, geometry: bool = False
 ) -> list[str]:
-    """Return the columns of a timeline: `frame`, `time_s`, ..., `p_<emotion>`, ..., `intensity`.
+    """Return the columns of a timeline: `frame`, `time_s`, ..., `p_<emotion>`, ..., `doubtful`.
 
     Args:
         emotions: Class order of the model.
-        relative: Whether faces were compared with their rest: `relative_emotion`,
+        relative: Whether faces were compared with their resting face: `relative_emotion`,
             `relative_probability` and `relative_p_<emotion>` follow.
         geometry: Whether `geometry.GEOMETRY_COLUMNS` follow.
     """
@@ -64,7 +65,7 @@ def columns_of(
 def rows_of(
     result: FrameResult, emotions: Sequence[str], *, relative: bool = False, geometry: bool = False
 ) -> Iterator[list[Any]]:
-    """Yield a frame's rows, in the order of `columns_of`; None where there is no value."""
+    """Yield a frame's rows, in the order of `columns_of`; None stands for a missing value."""
     start = [result.frame, round(result.time_s, 6)]
     if not result.faces:
         columns = columns_of(emotions, relative=relative, geometry=geometry)
@@ -95,14 +96,14 @@ def rows_of(
 
 
 class _Rows(Protocol):
-    """Where rows go."""
+    """A destination for rows."""
 
     def write(self, row: list[Any]) -> None:
-        """Take a row."""
+        """Write a row."""
         ...
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining rows."""
         ...
 
 
@@ -151,7 +152,7 @@ class _ParquetRows:
 
 
 def parquet_schema(columns: Sequence[str]):
-    """Return the Arrow schema of a timeline's columns: words, whole numbers, else floats."""
+    """Return the Arrow schema of a timeline's columns: strings, integers or floats."""
     import pyarrow
 
     words = {"emotion", "affect_from", "relative_emotion", *REASONS}
@@ -162,21 +163,21 @@ def parquet_schema(columns: Sequence[str]):
 
 
 class TimelineWriter:
-    """Writes results into a table as they come.
+    """Writes results to a table as they come.
 
-    A context manager: the file appears under its name when the `with` block ends well; after an
+    A context manager: the file appears under its name if the `with` block succeeds; after an
     exception nothing is left.
 
     Args:
-        path: Ending in .csv, or in .parquet where pyarrow is installed; missing folders are made.
+        path: Path ending in .csv, or .parquet if pyarrow is installed; missing folders are created.
         emotions: Class order of the model.
-        relative: Whether faces were compared with their rest (`columns_of`).
-        geometry: Whether their geometry was asked for (`columns_of`).
+        relative: Whether faces were compared with their resting face (`columns_of`).
+        geometry: Whether their geometry was requested (`columns_of`).
 
     Raises:
-        ValueError: If the name ends otherwise.
-        ImportError: If Parquet is asked for without pyarrow.
-        OSError: If the place cannot be written to; at once, not after hours.
+        ValueError: If the path has another suffix.
+        ImportError: If Parquet is requested without pyarrow.
+        OSError: If the path cannot be written to; raised at once, not after hours.
     """
 
     def __init__(
@@ -203,7 +204,7 @@ class TimelineWriter:
             ) from error
 
     def write(self, result: FrameResult) -> None:
-        """Add a frame."""
+        """Add the result of a frame."""
         for row in rows_of(result, self.emotions, **self._optional):
             self._rows.write(row)
             self.num_rows += 1
@@ -226,10 +227,10 @@ class TimelineWriter:
 
 
 def check_table_name(path: Path) -> type:
-    """Return what writes a table of that name.
+    """Return the class that writes a table of this name.
 
     Raises:
-        ValueError: If the name ends in none of `TABLE_SUFFIXES`.
+        ValueError: If its suffix is not one of `TABLE_SUFFIXES`.
     """
     kinds = dict(zip(TABLE_SUFFIXES, (_CsvRows, _ParquetRows), strict=True))
     if path.suffix.lower() not in kinds:

@@ -1,4 +1,4 @@
-"""What `builder-tools watch` reads: a TOML file of a site and its cameras."""
+"""The configuration of `builder-tools watch`: a TOML file of a site and its cameras."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class Camera:
     """A camera of the site.
 
     Args:
-        name: Distinct.
-        exhibit: What it watches; several cameras may watch one exhibit.
+        name: Unique name.
+        exhibit: The exhibit it watches; several cameras may watch the same one.
         source: Index, device, address, or a film, which is played once at its own speed.
     """
 
@@ -69,18 +69,18 @@ class Camera:
 
 @dataclass(frozen=True)
 class Site:
-    """A configuration.
+    """The configuration of a site.
 
     Args:
-        cameras: At least one, of distinct names.
-        title: Of reports.
-        zone: Of the visitors' clock.
+        cameras: At least one; their names are unique.
+        title: Title of reports.
+        zone: Time zone of the visitors' clock.
         database: A file or an address.
-        consent: How visitors were asked; told with every report.
-        minimum_group: Visits before anything is told of them.
+        consent: How visitors were asked for consent; quoted in every report.
+        minimum_group: Visits that a group needs before any of its figures are shown.
         minimum_dwell_s: Shorter visits are passers-by.
-        gap_s: Longest time out of sight within a visit.
-        keep_days: How long visits are kept; None keeps them.
+        gap_s: Longest time out of view within a visit.
+        keep_days: How long visits are kept; None keeps them forever.
         rank_by: Measure by which exhibits are ranked.
     """
 
@@ -97,7 +97,7 @@ class Site:
 
     @property
     def zone_info(self) -> ZoneInfo:
-        """The time zone."""
+        """The time zone as a `ZoneInfo`."""
         return ZoneInfo(self.zone)
 
 
@@ -105,8 +105,8 @@ def read_site(path: str | Path) -> Site:
     """Read a configuration; paths in it are relative to it.
 
     Raises:
-        FileNotFoundError: If there is none, or no film a camera names.
-        ValueError: If it is no TOML, a key is unknown or missing, a value is out of range, or two
+        FileNotFoundError: If the file, or a film that a camera names, does not exist.
+        ValueError: If it is not TOML, a key is unknown or missing, a value is out of range, or two
             cameras share a name; says which.
     """
     path = Path(path)
@@ -132,7 +132,7 @@ def read_site(path: str | Path) -> Site:
     database = url if "://" in url else str(path.parent / url)
     site = Site(tuple(cameras), **{**content, "database": database})
     try:
-        site.zone_info  # noqa: B018 - asked whether there is one
+        site.zone_info  # noqa: B018 - checks that the zone exists
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise ValueError(
             f"Expected a time zone such as 'Europe/Berlin'. Received: zone={site.zone!r}."

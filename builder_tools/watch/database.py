@@ -1,8 +1,8 @@
 """The database of visits: SQLite in a file (the default) or PostgreSQL by its address.
 
-The schema is versioned: opening a database brings it up to date (`migrations/`). The row of a visit
-is written again while it lasts; ending it adds it to the totals in the same transaction, and only
-where it was open: so it is counted once, whatever was tried twice.
+The schema is versioned: opening a database upgrades it (`migrations/`). The row of a visit is
+rewritten while the visit lasts; ending it adds it to the totals in the same transaction, and only
+if it was still open, so it is counted exactly once, even after retries.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 BUSY_S = 10.0
 """How long to wait for another writer of a SQLite file."""
 ALONE = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(20261126)"}
-"""What makes two processes that open a new database at once bring it up to date in turn."""
+"""Makes two processes that open a new database at the same time upgrade it in turn."""
 
 
 class DatabaseError(OSError):
-    """The database cannot be used now: down, full, read-only, or not one."""
+    """The database cannot be used now: it is down, full, read-only or not a database."""
 
 
 @dataclass(frozen=True)
 class Sighting:
-    """Where and when a visit is, for its row.
+    """Where and when a visit takes place, for its row.
 
     Args:
         camera: Name of the camera.
         exhibit: Name of the exhibit.
-        run: Names the run of the service, so that a visit has one row.
+        run: Identifies the run of the service, so that a visit has one row.
         started_at: When the visit began, UTC.
         seen_at: When its visitor was last seen, UTC.
     """
@@ -53,7 +53,7 @@ class Sighting:
 
 
 class Database:
-    """Visits of a site.
+    """The database of a site's visits.
 
     Args:
         url: `visits.db` (a file), `sqlite:///...` or `postgresql+psycopg://user@host/name`.
@@ -61,7 +61,7 @@ class Database:
 
     Raises:
         DatabaseError: If it cannot be opened; says why.
-        ValueError: If the address names no database.
+        ValueError: If the address is not that of a database.
     """
 
     def __init__(self, url: str, zone: ZoneInfo) -> None:
@@ -74,11 +74,11 @@ class Database:
 
     @classmethod
     def with_visits(cls, url: str, zone: ZoneInfo) -> Self:
-        """Open a database to read it: one that is not there yet is not made.
+        """Open a database for reading, without creating one that does not exist yet.
 
         Raises:
-            DatabaseError: If it cannot be opened, or nothing has watched into it.
-            ValueError: If the address names no database.
+            DatabaseError: If it cannot be opened, or holds no table of visits.
+            ValueError: If the address is not that of a database.
         """
         engine = _engine_of(url)
         file, name = engine.url.database or "", engine.url.render_as_string(hide_password=True)
@@ -96,11 +96,11 @@ class Database:
     def write(
         self, going_on: Iterable[tuple[Visit, Sighting]], ended: Iterable[tuple[Visit, Sighting]]
     ) -> None:
-        """Write visits that go on and visits that ended, all or none.
+        """Write ongoing visits and visits that ended, all or none.
 
         Args:
-            going_on: Their rows stay open.
-            ended: Their rows are closed and counted, exactly once.
+            going_on: Ongoing visits, whose rows stay open.
+            ended: Visits that ended; their rows are closed and counted exactly once.
 
         Raises:
             DatabaseError: If nothing was written; says why.
@@ -127,7 +127,7 @@ class Database:
                 _close(connection, VISITS.c.id == row["id"])
 
     def forget(self, keep_days: int, now: datetime) -> int:
-        """Delete visits and totals older than so many days; return how many visits."""
+        """Delete visits and totals older than `keep_days`; return the number of visits deleted."""
         limit = now - timedelta(days=keep_days)
         day = limit.replace(tzinfo=UTC).astimezone(self.zone).date().isoformat()
         with explained(self._engine), self._engine.begin() as connection:
@@ -139,7 +139,7 @@ class Database:
             return gone.rowcount
 
     def tell(self, states: Iterable[Mapping[str, Any]]) -> None:
-        """Write how the cameras do, one row each."""
+        """Write the state of the cameras, one row each."""
         with explained(self._engine), self._engine.begin() as connection:
             for state in states:
                 told = self._insert(CAMERAS).values(**state)
@@ -147,13 +147,13 @@ class Database:
                 connection.execute(told)
 
     def states(self) -> list[dict[str, Any]]:
-        """Return how the cameras do, by name."""
+        """Return the states of the cameras, sorted by name."""
         query = sa.select(CAMERAS).order_by(CAMERAS.c.camera)
         with explained(self._engine), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def read(self, query: sa.Select) -> dict[str, tuple]:
-        """Return what a query gives, by column: a report by day has very many rows."""
+        """Return the results of a query by column, as a report by day has very many rows."""
         with explained(self._engine), self._engine.connect() as connection:
             found = connection.execute(query)
             names, rows = list(found.keys()), found.fetchall()
@@ -161,11 +161,11 @@ class Database:
         return dict(zip(names, columns, strict=True))
 
     def close(self) -> None:
-        """Let go of the database; may be called twice."""
+        """Close the database; may be called twice."""
         self._engine.dispose()
 
     def _migrate(self) -> None:
-        """Bring the schema up to date; nothing is locked where it is."""
+        """Upgrade the schema, locking nothing if it is up to date."""
         from alembic import command
         from alembic.config import Config
         from alembic.script import ScriptDirectory
@@ -198,7 +198,7 @@ class Database:
             ) from error
 
     def _put(self, connection: sa.Connection, visit: Visit, sighting: Sighting) -> None:
-        """Write the row of a visit, new or again; one that ended stays as it is."""
+        """Insert or update the row of a visit; a row that was closed stays as it is."""
         local = sighting.started_at.replace(tzinfo=UTC).astimezone(self.zone)
         begun = {
             **vars(sighting),
@@ -242,7 +242,7 @@ def _engine_of(url: str) -> sa.Engine:
 
 
 def _version_of(engine: sa.Engine) -> str | None:
-    """Return the version of a database's schema; None where there is none."""
+    """Return the version of a database's schema, or None if there is none."""
     from alembic.migration import MigrationContext
 
     with engine.connect() as connection:
@@ -250,7 +250,7 @@ def _version_of(engine: sa.Engine) -> str | None:
 
 
 def _close(connection: sa.Connection, own) -> None:
-    """End a visit and add it to the totals of its hour and its day, unless that was done before."""
+    """End a visit and add it to the totals of its hour and day, unless that was done before."""
     closed = sa.update(VISITS).where(own, VISITS.c.is_open).values(is_open=False)
     if not connection.execute(closed).rowcount:
         return
@@ -278,7 +278,7 @@ def _prepare_sqlite(connection, record) -> None:
 
 @contextmanager
 def explained(engine: sa.Engine) -> Iterator[None]:
-    """Turn what a driver raises into a `DatabaseError` of one sentence."""
+    """Turn whatever a driver raises into a `DatabaseError` of one sentence."""
     try:
         yield
     except DBAPIError as error:

@@ -1,4 +1,4 @@
-"""What a site's database knows, as the results that `builder-tools exhibits` reports."""
+"""Converts figures in a site's database to the results that `builder-tools exhibits` reports."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def exhibit_results(found: Sequence[GroupFigures], site: Site, by: str) -> list[
     """Return figures as results: exhibits by rank, hours and days in their own order.
 
     Args:
-        found: Of `figures`.
-        site: Says by what they are ranked.
-        by: What they are by, in `GROUPINGS`.
+        found: From `figures`.
+        site: Gives the measure they are ranked by.
+        by: How they are grouped, one of `GROUPINGS`.
     """
     ranked = rank(found, site.rank_by)
-    # Words of no model in use are a measure only where somebody showed them.
+    # "Other" emotions are a measure only if somebody showed one.
     others = f"share_{OTHER}"
     has_others = any(one.means[others].value for one in found)
     told = [measure for measure in MEASURES if measure != others or has_others]
@@ -48,7 +48,7 @@ def exhibit_results(found: Sequence[GroupFigures], site: Site, by: str) -> list[
 
 
 def report_config(site: Site, results: Sequence[ExhibitResult]) -> ExhibitConfig:
-    """Return what the report of recordings would have been told for these results."""
+    """Return the configuration with which the report of recordings shows these results."""
     exhibits = dict.fromkeys(camera.exhibit for camera in site.cameras)
     exhibits |= dict.fromkeys(result.name for result in results)
     return ExhibitConfig(
@@ -61,7 +61,7 @@ def report_config(site: Site, results: Sequence[ExhibitResult]) -> ExhibitConfig
 
 
 def report_paragraphs(site: Site, since: date | None, until: date | None) -> list[str]:
-    """Return what is said before such a report."""
+    """Return the introduction of such a report."""
     period = f"From {since or 'the first visit'} to {until or 'the last one'}, {site.zone} time."
     return [
         f"{period} Small figures are 95 % intervals of the mean over visits. A visit is one stay "

@@ -1,4 +1,4 @@
-"""A camera that is kept: connected again whenever it is lost, for as long as the service runs."""
+"""Camera feeds that reconnect whenever they are lost, for as long as the service runs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 class Feed:
     """The newest image of a camera, whatever happens to it.
 
-    A thread reads; late images are replaced, not queued. A camera that is lost, or was never
-    there, is tried again after 1, 2, 4 ... 30 s, without end. A film is played once at its own
+    A thread reads; late images are replaced, not queued. If a camera is lost, or was never there,
+    reconnecting is tried after 1, 2, 4 ... 30 s, indefinitely. A film is played once at its own
     speed, as a camera would show it.
 
     Args:
-        camera: Which.
+        camera: The camera.
         news: Notified whenever there is a new image.
 
     Attributes:
@@ -41,7 +41,7 @@ class Feed:
         self._thread.start()
 
     def take(self) -> Frame | None:
-        """Return the newest image if it was not taken yet."""
+        """Return the newest image, or None if it was taken already."""
         with self._news:
             newest, self._newest = self._newest, None
             return newest
@@ -53,11 +53,11 @@ class Feed:
 
     @property
     def is_over(self) -> bool:
-        """Whether it was a film, and its last image was taken."""
+        """Whether it is a film whose last image was taken."""
         return self.state == ENDED and not self.waits
 
     def close(self) -> None:
-        """Let the camera go; may be called twice."""
+        """Release the camera; may be called twice."""
         self._stop.set()
         self._thread.join(timeout=5.0)
 

@@ -1,4 +1,4 @@
-"""`/health` of a running service, for whatever watches over it: a few lines of HTTP."""
+"""`/health` of a running service, for monitoring: a few lines of HTTP."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from builder_tools.watch.feeds import ENDED, WATCHING
 
 STALE_S = 15.0
-"""A service that told nothing for so long does not run."""
+"""A service that has not reported for this long is not running."""
 
 
 def serve_health(port: int, health: Callable[[], dict[str, Any]]) -> ThreadingHTTPServer:
     """Answer `GET /health` on this machine, from a thread, until `shutdown`.
 
-    The answer is JSON; its status is 200 where the database and all cameras do well, else 503.
+    The answer is JSON; its status is 200 if the database and all cameras are well, else 503.
 
     Raises:
         OSError: If the port is taken.
@@ -37,7 +37,7 @@ def serve_health(port: int, health: Callable[[], dict[str, Any]]) -> ThreadingHT
             self.wfile.write(body)
 
         def log_message(self, *details: object) -> None:
-            """Stay quiet."""
+            """Log nothing."""
 
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
@@ -52,6 +52,6 @@ def serve_health(port: int, health: Callable[[], dict[str, Any]]) -> ThreadingHT
 
 
 def is_well(health: dict[str, Any]) -> bool:
-    """Return whether the database and every camera do well."""
+    """Return whether the database and every camera are well."""
     states = {camera["state"] for camera in health["cameras"]}
     return health["database"] == "ok" and states <= {WATCHING, ENDED}

@@ -1,8 +1,8 @@
-"""What groups of visitors felt, out of the database: by exhibit, hour or weekday, in any period.
+"""Reports from the database what groups of visitors felt: by exhibit, hour, weekday or day.
 
-Groups smaller than the site's minimum are left out by the query itself, so no page and no export
-can show them. Figures come from exact sums; intervals are 95 % of a normal distribution around the
-mean, which groups of visits are large enough for.
+The query itself leaves out groups smaller than the site's minimum, so no page and no export can
+show them. Figures come from exact sums; intervals are 95 % of a normal distribution around the
+mean, for which groups of visits are large enough.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ GROUPINGS: dict[str, tuple[str, ...]] = {
     "weekday": ("exhibit", "weekday"),
     "day": ("exhibit", "day"),
 }
-"""What a report may be by -> the columns it is grouped by."""
+"""Grouping of a report -> the columns it is grouped by."""
 WITHIN_SD = 1.959964
 
 
 class Mean(NamedTuple):
-    """A mean and its 95 % interval; None where nothing is known."""
+    """A mean and its 95 % interval; None where unknown."""
 
     value: float | None
     low: float | None
@@ -38,12 +38,11 @@ class Mean(NamedTuple):
 
 
 class Means(Mapping[str, Mean]):
-    """The means of a group by measure. A year of days has very many groups: these are looked up
-    when asked for.
+    """The means of a group by measure, looked up lazily: a year of days has very many groups.
 
     Args:
-        columns: Of each measure: values, lows and highs of all groups.
-        row: Which group.
+        columns: Measure -> the values, lower and upper ends of all groups.
+        row: Index of the group.
     """
 
     __slots__ = ("_columns", "_row")
@@ -68,8 +67,8 @@ class GroupFigures:
 
     Args:
         group: What they share: the exhibit, and the hour, weekday (0 is Monday) or day.
-        visits: How many.
-        means: By measure; dwell in seconds, the others as they are.
+        visits: Number of visits.
+        means: Measure -> mean; dwell time in seconds, the others in their own units.
     """
 
     group: dict[str, Any]
@@ -85,14 +84,14 @@ def figures(
     until: date | None = None,
     minimum_group: int,
 ) -> list[GroupFigures]:
-    """Return the figures of every group that is large enough, in the order of its columns.
+    """Return the figures of every group that is large enough, ordered by its columns.
 
     Args:
-        database: Where the visits are.
-        by: In `GROUPINGS`.
-        since: First day, by the site's clock; None from the beginning.
-        until: Last day; None to the end.
-        minimum_group: Visits a group needs.
+        database: The database of visits.
+        by: One of `GROUPINGS`.
+        since: First day, by the site's clock; None for the beginning.
+        until: Last day; None for the end.
+        minimum_group: Visits that a group needs.
 
     Raises:
         ValueError: If `by` is unknown, or the period ends before it begins.
@@ -105,12 +104,12 @@ def figures(
     totals = TOTALS if "hour" in GROUPINGS[by] else DAY_TOTALS
     key = [totals.c[name] for name in GROUPINGS[by]]
     sums = [
-        sa.cast(sa.func.sum(column), sa.BigInteger).label(column.name)  # no slow decimals
+        sa.cast(sa.func.sum(column), sa.BigInteger).label(column.name)  # avoids slow decimals
         for column in totals.c
         if column.name in ("visits", "placed") or column.name.endswith(("_sum", "_squares"))
     ]
     query = sa.select(*key, *sums).having(sa.func.sum(totals.c.visits) >= minimum_group)
-    if key:  # else the whole site is one group
+    if key:  # otherwise the whole site is one group
         query = query.group_by(*key).order_by(*key)
     if since:
         query = query.where(totals.c.day >= since.isoformat())
@@ -139,9 +138,9 @@ def rank(found: Sequence[GroupFigures], measure: str) -> list[GroupFigures]:
 
 
 def _means(found: Mapping[str, Sequence[int]], measure: str) -> tuple[list, list, list]:
-    """Return the mean of a measure in each group, its low and its high, from the exact sums."""
+    """Return each group's mean of a measure and the ends of its interval, from the exact sums."""
     count, total, squares = (
-        np.array(found[name], dtype=object)  # Python's whole numbers: none is too large
+        np.array(found[name], dtype=object)  # Python integers cannot overflow
         for name in (
             "placed" if measure in PLACES else "visits",
             f"{measure}_sum",
@@ -154,7 +153,7 @@ def _means(found: Mapping[str, Sequence[int]], measure: str) -> tuple[list, list
     variance = ((squares * count - total * total) / (several * (several - 1))).astype(float)
     reach = WITHIN_SD * np.sqrt(variance / several.astype(float))
     ends = [end.tolist() for end in (mean / scale, (mean - reach) / scale, (mean + reach) / scale)]
-    for row in np.flatnonzero(count < 2):  # too few for an interval, or for anything
+    for row in np.flatnonzero(count < 2):  # too few for an interval, or even a mean
         for end in ends[1:] if count[row] else ends:
             end[row] = None
     return tuple(ends)

@@ -1,8 +1,8 @@
 """The service: all cameras in one process, one model, one database.
 
-A round takes at most one image of each camera, always its newest: so cameras share the machine
-fairly, and a slow machine answers each less often, never later. The faces of a round are detected
-on all cores and classified together.
+A round takes at most one image from each camera, always its newest. So cameras share the machine
+fairly, and on a slow machine each is processed less often but without delay. The faces of a round
+are detected on all cores and classified together.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from builder_tools.watch.feeds import WATCHING, Feed
 from builder_tools.watch.visits import Visit, VisitKeeper, resumed_visit
 
 CHECKPOINT_S = 2.0
-"""Open visits are written so often: what a crash can lose."""
+"""Interval at which open visits are written: the most that a crash can lose."""
 SEARCH_STEP_S = 0.1
-"""The clock of a camera's search goes on by at most so much an image. So most images of a busy
-machine, too, are not searched in whole, only followed: else being late would make each dearer."""
+"""Most by which the clock of a camera's search advances per image. So even on a busy machine faces
+are only tracked in most images, without a full search; otherwise delays would raise its cost."""
 FORGET_S = 3600.0
 IDLE_S = 0.25
 
@@ -47,7 +47,7 @@ Seen = tuple["Watched", Frame, list[Face], list[np.ndarray]]
 
 
 class Watched:
-    """A camera with what its stream knows: who is who, which visits are open."""
+    """A camera and the state of its stream: its tracks and open visits."""
 
     def __init__(self, camera: Camera, feed: Feed, keeper: VisitKeeper) -> None:
         self.camera, self.feed, self.keeper = camera, feed, keeper
@@ -69,11 +69,11 @@ class Watch:
     """Watches the cameras of a site until it is stopped.
 
     Args:
-        site: Cameras and rules.
-        database: Where visits go.
-        model: Tells emotions.
+        site: The cameras and rules.
+        database: The database to write visits to.
+        model: Predicts emotions.
         detectors: Lends detectors.
-        workers: Threads that detect; None for one a core.
+        workers: Threads that detect; None for one per core.
 
     Raises:
         DatabaseError: If visits that were left open cannot be read.
@@ -90,7 +90,7 @@ class Watch:
     ) -> None:
         self.site, self.database, self.model, self.detectors = site, database, model, detectors
         self.run_name = uuid.uuid4().hex
-        # One reading of the clock: whatever it is set to later, durations stay true.
+        # The clock is read once: durations stay correct even if it is set later.
         self._start_at = datetime.now(UTC).replace(tzinfo=None)
         self._start_s = time.monotonic()
         self._news = threading.Condition()
@@ -103,9 +103,9 @@ class Watch:
         ]
 
     def run(self, goes_on: Callable[[], bool] = lambda: True) -> None:
-        """Watch until `goes_on` says no or all sources have ended; then end every visit.
+        """Watch until `goes_on` returns False or all sources have ended; then end every visit.
 
-        What ends it early (a signal's exception) leaves through here, visits kept.
+        If an exception (such as a signal's) ends it early, visits are still written.
         """
         checkpoint_s = forget_s = self._now_s()
         try:
@@ -126,21 +126,21 @@ class Watch:
             self._checkpoint(max(self._now_s() - checkpoint_s, 1e-3), last=True)
 
     def forget(self) -> int:
-        """Delete what is older than the site keeps; return how many visits."""
+        """Delete visits older than the site keeps them; return their number."""
         return self.database.forget(self.site.keep_days, self._at(self._now_s()))
 
     def health(self) -> dict[str, Any]:
-        """Return how the cameras and the database do, as plain values."""
+        """Return the state of the cameras and the database, as plain values."""
         return {
             "database": self._trouble or "ok",
             "cameras": [self._state(w) for w in self._watched],
         }
 
     def _keeper(self, camera: Camera) -> VisitKeeper:
-        """Return the keeper of a camera's visits; those left open too long ago are ended."""
+        """Return the keeper of a camera's visits, after ending those left open too long ago."""
         resumed, late = [], []
         for row in self.database.open_rows(camera.name):
-            # After the clock was set back, what was seen "later" was seen just now.
+            # If the clock was set back, visits seen "in the future" count as just seen.
             away_s = max((self._start_at - row["seen_at"]).total_seconds(), 0.0)
             if away_s <= self.site.gap_s:
                 resumed.append(resumed_visit(row, -away_s))
@@ -174,7 +174,7 @@ class Watch:
         return one, frame, faces, self.detectors.cut(frame.image, faces)
 
     def _checkpoint(self, passed_s: float, *, last: bool = False) -> None:
-        """Write what is open and what ended; what cannot be written now is kept for the next."""
+        """Write open and ended visits; those that cannot be written are kept for next time."""
         for one in self._watched:
             one.ended += one.keeper.update((), self._now_s()) if one.feed.state != WATCHING else []
             one.answers_per_s, one.answers = one.answers / passed_s, 0
@@ -193,7 +193,7 @@ class Watch:
     def _with_places(
         self, visits_of: Callable[[Watched], Sequence[Visit]]
     ) -> list[tuple[Visit, Sighting]]:
-        """Return the visits that count so far, each with where and when it is."""
+        """Return the visits long enough to count, each with its place and time."""
         return [
             (
                 visit,
@@ -211,8 +211,10 @@ class Watch:
         ]
 
     def _try(self, *works: Callable[[], Any]) -> list[bool]:
-        """Do what needs the database and return what could be done; say once where something could
-        not, and when all can again."""
+        """Run functions that need the database; return which of them succeeded.
+
+        Log once when one fails, and once when all succeed again.
+        """
         done, troubles = [], []
         for work in works:
             try:

@@ -1,8 +1,8 @@
-"""What is kept of visits: no image, no embedding, only whole numbers.
+"""What is stored about visits: no image, no embedding, only integers.
 
-Everything measured is stored as a whole number (centiseconds, ten-thousandths), so sums are exact
-and every database gives the same report to the last digit. Times are UTC; the day, hour and weekday
-of the site stand beside them, so that reports group by the visitors' own clock.
+Everything measured is stored as an integer (centiseconds, ten-thousandths), so sums are exact and
+every database gives the same report to the last digit. Times are UTC; the site's day, hour and
+weekday are stored as well, so that reports group by the visitors' own clock.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from builder_tools.emotions import NINE_EMOTIONS
 
 OTHER = "other"
 SHARES = tuple(f"share_{name}" for name in (*NINE_EMOTIONS, OTHER))
-"""Share of a visit in which each emotion was shown; the last is that of all words but ours."""
+"""Share of a visit in which each emotion was shown; the last is for emotions not among the nine."""
 PLACES = ("valence", "arousal")
 MEASURES = ("dwell", "intensity", *PLACES, *SHARES)
-"""What a visit is measured by, in the order of the tables."""
+"""Measures of a visit, in the order of the tables."""
 UNIT = 10_000
-"""Shares, valence, arousal, intensity and quality are stored times this; dwell in centiseconds."""
+"""Factor for storing shares, valence, arousal, intensity and quality; dwell is in centiseconds."""
 
 METADATA = MetaData()
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
@@ -59,12 +59,12 @@ VISITS = Table(
     Index("visits_open", "camera", "is_open"),
     Index("visits_started", "started_at"),
 )
-"""A visitor before an exhibit. While they are in sight the row is open and written again every few
-seconds; the last place of the face lets a visit go on after a gap or a restart."""
+"""Visits to exhibits. While the visitor is in view the row is open and rewritten every few seconds;
+the last place of the face lets a visit continue after a gap or a restart."""
 
 
 def _sums_table(name: str, *key: str) -> Table:
-    """Return a table of sums over visits, by what its key says."""
+    """Return a table of sums over visits, grouped by its key."""
     return Table(
         name,
         METADATA,
@@ -78,10 +78,10 @@ def _sums_table(name: str, *key: str) -> Table:
 
 
 TOTALS = _sums_table("totals", "exhibit", "day", "hour")
-"""Sums over the visits that ended, by exhibit and hour of the site: what reports by hour read. They
-grow in the transaction that ends a visit, so they never disagree with `visits`."""
+"""Sums over ended visits by exhibit, day and hour of the site, for reports by hour. They are
+updated in the transaction that ends a visit, so they always agree with `visits`."""
 DAY_TOTALS = _sums_table("day_totals", "exhibit", "day")
-"""The same by exhibit and day, for all other reports: fewer rows. They grow together."""
+"""The same by exhibit and day, in fewer rows, for all other reports; updated together."""
 
 CAMERAS = Table(
     "cameras",
@@ -94,4 +94,4 @@ CAMERAS = Table(
     Column("in_sight", Integer, nullable=False),
     Column("told_at", DateTime, nullable=False),
 )
-"""How each camera does, told every few seconds."""
+"""State of each camera, updated every few seconds."""

@@ -1,8 +1,8 @@
-"""From faces with identities to visits: gaps bridged, passers-by left out.
+"""Turns tracked faces into visits, bridging gaps.
 
-A visit is what one person shows before one exhibit. Identities of the tracker end after a second
-or two; here a visit whose face vanished waits for `gap_s`, and a new identity that begins near its
-last place goes on with it. Nobody is recognised by their looks.
+A visit is what one person shows in front of one exhibit. The tracker's identities end after a
+second or two; here a visit whose face disappeared waits for `gap_s`, and a new identity that begins
+near its last place continues it. Nobody is recognised by their looks.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from builder_tools.timeline.affect import affect_values, mean_affect, sight_weig
 from builder_tools.watch.tables import SHARES, UNIT
 
 REACH_SIDES = 1.5
-"""A face that comes back is looked for within so many face sides of its last place ..."""
+"""A returning face must be within this many face sides of its last place ..."""
 LARGEST_SIZE_RATIO = 1.6
-"""... and at most so many times as large or small."""
+"""... and its size within this factor of the last one."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a face is: centre and longer side, px."""
+    """Where a face is: its centre and longer side in px."""
 
     x_px: float
     y_px: float
@@ -40,8 +40,7 @@ class Place:
         return cls((x1 + x2) / 2, (y1 + y2) / 2, max(x2 - x1, y2 - y1))
 
     def sides_to(self, other: Place) -> float:
-        """Return the distance to another place in sides of the larger face; inf if the sizes are
-        those of two people."""
+        """Return the distance to another place in sides of the larger face; inf if sizes differ."""
         larger, smaller = sorted((self.side_px, other.side_px), reverse=True)
         if not smaller or larger / smaller > LARGEST_SIZE_RATIO:
             return math.inf
@@ -50,15 +49,15 @@ class Place:
 
 @dataclass
 class Visit:
-    """One visitor before one exhibit, so far.
+    """One visitor's visit to one exhibit, so far.
 
     Args:
-        number: Counts the visits of a run of a camera.
-        started_s: First sight, seconds of the run.
-        seen_s: Last sight.
+        number: Number of the visit within a run of a camera.
+        started_s: First sighting, in seconds of the run.
+        seen_s: Last sighting.
         place: Where the face was then.
-        earlier_s: Dwell of the visit before this run began, where it goes on with an older one.
-        run: The run that began it, where an older one did; "" for this one.
+        earlier_s: Dwell time before this run began, if it continues an older visit.
+        run: The earlier run that began the visit; "" for this run.
     """
 
     number: int
@@ -75,11 +74,11 @@ class Visit:
 
     @property
     def dwell_s(self) -> float:
-        """First to last sight, seconds."""
+        """Seconds from first to last sighting."""
         return self.earlier_s + self.seen_s - self.started_s
 
     def see(self, face: FaceEmotion, time_s: float) -> None:
-        """Take in a sight."""
+        """Add a sighting."""
         weight = sight_weight(time_s - self.seen_s)
         for name, share in face.probabilities.items():
             self.shares[_column(name)] += weight * share
@@ -90,7 +89,7 @@ class Visit:
         self.seen_s, self.place = time_s, Place.of(face.face.box)
 
     def measures(self) -> dict[str, int | None]:
-        """Return dwell in centiseconds and everything else in ten-thousandths."""
+        """Return the dwell time in centiseconds and everything else in ten-thousandths."""
         valence, arousal, intensity = mean_affect(self.affect, self.weight)
         shares = self.shares / self.shares.sum()
         return {
@@ -116,12 +115,12 @@ class VisitKeeper:
     """Turns the faces of one camera into visits.
 
     Args:
-        gap_s: How long a visitor may be out of sight, or lost to the tracker.
+        gap_s: How long a visitor may be out of view, or lost by the tracker.
         resumed: Visits that were open when an earlier run ended, with `seen_s` on this run's clock
-            (negative); who comes back near their place within the gap goes on with them.
+            (negative); a face that returns near their place within the gap continues them.
 
     Attributes:
-        open: Visits whose visitor is in sight or may come back.
+        open: Visits whose visitor is in view or may come back.
     """
 
     def __init__(self, gap_s: float, resumed: Iterable[Visit] = ()) -> None:
@@ -131,11 +130,11 @@ class VisitKeeper:
         self._num_visits = 0
 
     def update(self, faces: Sequence[FaceEmotion], time_s: float) -> list[Visit]:
-        """Take in the faces of an image; return the visits that ended.
+        """Add the faces in an image; return the visits that ended.
 
         Args:
-            faces: With tracks; those without one are nobody's.
-            time_s: Seconds of the run; never earlier than the one before.
+            faces: Faces with tracks; those without are ignored.
+            time_s: Seconds of the run; never earlier than in the previous call.
         """
         ended = [visit for visit in self.open if time_s - visit.seen_s > self.gap_s]
         self.open = [visit for visit in self.open if time_s - visit.seen_s <= self.gap_s]
@@ -157,13 +156,13 @@ class VisitKeeper:
         return ended
 
     def finish(self) -> list[Visit]:
-        """End every visit; return them."""
+        """End all visits and return them."""
         ended, self.open = self.open, []
         self._by_track.clear()
         return ended
 
     def _waiting_near(self, place: Place, tracks: set, time_s: float) -> Visit | None:
-        """Return the visit whose visitor is out of sight and was nearest, if near enough."""
+        """Return the nearest visit whose visitor is out of view, if near enough."""
         busy = {id(visit) for track, visit in self._by_track.items() if track in tracks}
         waiting = [v for v in self.open if id(v) not in busy and v.seen_s < time_s]
         nearest = min(waiting, key=lambda visit: visit.place.sides_to(place), default=None)
@@ -174,11 +173,11 @@ class VisitKeeper:
 
 
 def resumed_visit(row: Mapping[str, Any], seen_s: float) -> Visit:
-    """Return the visit of an open row, to go on with.
+    """Return the visit of an open row, to be continued.
 
     Args:
-        row: Of the table of visits.
-        seen_s: When it was last seen, on the clock of the run that goes on with it.
+        row: Row of the table of visits.
+        seen_s: When it was last seen, on the clock of the run that continues it.
     """
     dwell_s = row["dwell"] / 100
     weight = max(dwell_s, 1e-3)

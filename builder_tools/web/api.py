@@ -24,7 +24,7 @@ from builder_tools.web.uploads import read_image_upload
 def add_api(
     app: FastAPI, engine: Engine, store: ResultStore, limits: Limits, cameras: Cameras
 ) -> None:
-    """Add the API, the camera's socket, and the files to be fetched."""
+    """Add the API, the camera's WebSocket and the downloads."""
     router = APIRouter()
     _add_answers(router, engine, limits)
 
@@ -94,7 +94,7 @@ def _words(language: str, otherwise: str) -> Words:
 
 
 def _say_refused(request: Request, error: Exception) -> JSONResponse:
-    """Return why, in the language asked for by `Accept-Language` where it is one of ours."""
+    """Return the reason, in the language of `Accept-Language` if it is one of ours."""
     assert isinstance(error, Refused)
     wanted = request.headers.get("accept-language", "en")[:2].lower()
     said = {"error": error.code, "message": _words(wanted, "en").refusal(error)}

@@ -1,4 +1,4 @@
-"""The long answers of the HTTP API: a video or a zip comes, a file goes back, nothing stays."""
+"""The long jobs of the HTTP API: a video or zip is uploaded, a file returned, nothing kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from builder_tools.web.uploads import save_upload
 from builder_tools.web.videos import FILES, watch_video
 
 LONGEST_WAIT_S = 30.0
-"""For the turn of long jobs; then the program is asked to come again."""
+"""How long to wait for the turn of long jobs before asking the client to retry later."""
 WAIT_S = 0.2
 MEDIA_TYPES = {
     ".csv": "text/csv",
@@ -67,7 +67,7 @@ def add_jobs(app: FastAPI, engine: Engine, store: ResultStore, limits: Limits) -
 
 
 class _Jobs:
-    """Runs long jobs step by step, one at a time, as long as somebody waits for them."""
+    """Runs long jobs step by step, one at a time, as long as the client stays connected."""
 
     def __init__(self, engine: Engine, store: ResultStore, limits: Limits) -> None:
         self.engine, self.store, self.limits = engine, store, limits
@@ -75,7 +75,7 @@ class _Jobs:
     async def answer(
         self, request: Request, begin: Callable[[Path, Path], Iterator[Any]], name: str
     ) -> FileResponse:
-        """Return a file of the job; its folder is deleted once it is sent."""
+        """Return a file of the job; its folder is deleted once the file is sent."""
         token, folder = self.store.new()
         try:
             upload = folder / ".upload"
@@ -99,7 +99,7 @@ class _Jobs:
 
 
 async def _run(request: Request, steps: Iterator[Any]) -> None:
-    """Run a job to its end, or until nobody waits for it any more."""
+    """Run a job to its end, or until the client disconnects."""
     with closing(steps):
         while await run_in_threadpool(next, steps, None) is not None:
             if await request.is_disconnected():

@@ -1,4 +1,4 @@
-"""Answers to batches as HTML: a chart of the emotions, the files, the rows with small images."""
+"""Answers to batches as HTML: a chart of the emotions, the files, the rows with thumbnails."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def batch_html(answer: BatchAnswer, token: str, words: Words, keep_s: float, lim
     """Return a batch's summary, chart, files and rows.
 
     Args:
-        answer: What was found; its images are still there.
-        token: Under which its files are kept.
-        words: The language.
-        keep_s: How long they are kept, seconds.
-        limits: What is decoded for a small image.
+        answer: The answer; its images must still exist.
+        token: Token under which its files are kept.
+        words: Texts of the page's language.
+        keep_s: How long they are kept, in seconds.
+        limits: Limits on images decoded for thumbnails.
     """
     statuses = Counter(row.status for row in answer.rows)
     counts = ", ".join(
@@ -63,7 +63,7 @@ def batch_html(answer: BatchAnswer, token: str, words: Words, keep_s: float, lim
 def _thumbnail(
     row: BatchRow, at: int, paths: Mapping[str, Path], limits: Limits
 ) -> np.ndarray | None:
-    """Return a row's image, small; None of those that cannot be read, and after the first ones."""
+    """Return a row's thumbnail; None if the image is unreadable or not among the first rows."""
     if at >= MOST_THUMBNAILS or row.status == "unreadable":
         return None
     try:

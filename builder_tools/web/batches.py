@@ -1,4 +1,4 @@
-"""Many images, or a zip of them, into the Kaggle csv."""
+"""Turns many images, or a zip of them, into the Kaggle CSV file."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from builder_tools.web.limits import (
 CSV_NAME = "submission.csv"
 LOG_NAME = log_path(CSV_NAME).name
 TELL_EVERY = 8
-"""Images between two words on progress."""
+"""Images between two progress reports."""
 
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """How far a batch is: images done, of how many."""
+    """Progress of a batch: images done, and their total."""
 
     done: int
     total: int
@@ -39,14 +39,14 @@ class BatchProgress:
 
 @dataclass(frozen=True)
 class BatchAnswer:
-    """The rows of a batch; `submission.csv` and its log lie in the folder.
+    """The rows of a batch; `submission.csv` and its log are in the folder.
 
     Args:
-        rows: One an image, in natural order.
-        renamed: What was called like another, or as a formula of a spreadsheet is, and what it is
-            called now.
-        ignored: Files that are no images.
-        paths: Where the images lie for the moment, by the names of their rows.
+        rows: One per image, in natural order.
+        renamed: Names that clashed, look like a spreadsheet formula or cannot be kept -> the new
+            names.
+        ignored: Number of files that are not images.
+        paths: Row name -> where the image is for the moment.
     """
 
     rows: tuple[BatchRow, ...]
@@ -62,19 +62,19 @@ def classify_uploads(
     limits: Limits,
     choice: Choice = OWN,
 ) -> Iterator[BatchProgress | BatchAnswer]:
-    """Classify images; return progress now and then, and the answer at the end.
+    """Classify images; yield progress from time to time, and the answer at the end.
 
     Args:
-        uploads: Paths with the names they came under: images, or one zip.
-        folder: Where the csv and its log go. The images are put into `images` in it; delete
-            that afterwards, whatever happens.
-        engine: The models.
-        limits: What is taken.
-        choice: Model and detector.
+        uploads: Paths with their original names: images, or one zip.
+        folder: Folder for the CSV file and its log. The images are moved into its subfolder
+            `images`; delete that afterwards, whatever happens.
+        engine: The models and detectors.
+        limits: What is accepted.
+        choice: Model, detector and decision.
 
     Raises:
-        Refused: If there are too many or the zip is not taken. A single bad image is no reason:
-            it gets its row as `unreadable`.
+        Refused: If there are too many images or the zip is not accepted. A single bad image is
+            no reason to refuse: its row says `unreadable`.
     """
     images = folder / "images"
     images.mkdir()
@@ -97,7 +97,7 @@ def classify_uploads(
             files = [paths[name] for name in group]
             with closing(inference.batch_rows(files, group)) as found:
                 for row in found:
-                    place = str(paths[row.image_path])  # none of this machine's is shown
+                    place = str(paths[row.image_path])  # show none of this machine's paths
                     rows.append(replace(row, reason=row.reason.replace(place, row.image_path)))
                     if len(rows) % TELL_EVERY == 0:
                         yield BatchProgress(len(rows), len(names))
@@ -108,7 +108,7 @@ def classify_uploads(
 def _gather(
     uploads: Sequence[tuple[Path, str]], images: Path, limits: Limits
 ) -> tuple[dict[str, Path], dict[str, str], int]:
-    """Put all images into one folder; return their paths by name, the renamed, the ignored."""
+    """Move all images into one folder; return paths by name, new names and the ignored count."""
     if len(uploads) == 1:
         with uploads[0][0].open("rb") as file:
             is_zip = file.read(2) == b"PK"
@@ -132,7 +132,7 @@ def _gather(
 
 
 def _why_not(path: Path, limits: Limits) -> str:
-    """Return why an image is not decoded; empty for those that are."""
+    """Return why an image is not decoded, or "" if it is."""
     try:
         check_photo(path.read_bytes(), limits)
     except Refused as error:

@@ -1,10 +1,10 @@
-"""The live camera: images come over a WebSocket, faces go back; the newest image wins.
+"""The live camera: images arrive over a WebSocket, faces are returned; the newest image wins.
 
-A message of the browser is four bytes (the image's number, little endian) and a JPEG; one of
-the server is JSON: `id`, `width`, `height`, `server_ms`, `dropped` and `faces` as in the
-contract. Who is who and what they showed a moment ago lives as long as the connection. After the
-text `look_neutral` everybody's next three seconds are their rest, and `faces` hold the `relative_`
-answers, too.
+A message from the browser is four bytes (the image's number, little-endian) and a JPEG; one from
+the server is JSON: `id`, `width`, `height`, `server_ms`, `dropped` and `faces` as in the contract.
+Tracks and recent emotions are kept for the duration of the connection. After the text message
+`look_neutral`, the next three seconds of each face are its rest, and `faces` also hold the
+`relative_` answers.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ MOST_FRAME_BYTES = 4_000_000
 FRAME_LIMITS = Limits(max_photo_mb=MOST_FRAME_BYTES / 1e6, max_pixels=1920 * 1080)
 LOOK_NEUTRAL = "look_neutral"
 IDLE_S = 60.0
-"""A camera that sends nothing for this long is hung up on."""
+"""A camera that sends nothing for this long is disconnected."""
 
 
 @dataclass
 class _Slot:
-    """The newest image that waits; a newer one takes its place."""
+    """Holds the newest waiting image; a newer one replaces it."""
 
     data: bytes | None = None
     dropped: int = 0
@@ -62,7 +62,7 @@ class _Slot:
         self._filled.set()
 
     async def take(self) -> bytes | None:
-        """Return the image, or None at the end."""
+        """Wait for an image and return it, or None at the end."""
         await self._filled.wait()
         self._filled.clear()
         data, self.data = self.data, None
@@ -73,7 +73,7 @@ class Cameras:
     """Serves cameras.
 
     Args:
-        engine: The models.
+        engine: The models and detectors.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -81,7 +81,7 @@ class Cameras:
         self.open = 0
 
     async def serve(self, socket: WebSocket, choice: Choice, words: Words) -> None:
-        """Answer one camera until it hangs up."""
+        """Answer one camera until it disconnects."""
         await socket.accept()
         if self.open >= MOST_CAMERAS:
             await _say_refused(socket, Refused("busy"), words)
@@ -112,14 +112,14 @@ class Cameras:
             except Refused as error:
                 await _say_refused(socket, error, words)
                 continue
-            except Exception:  # one image may fail in any way; the next one is answered
+            except Exception:  # an image may fail in any way; go on with the next
                 logger.exception("An image of a camera could not be answered")
                 await _say_refused(socket, Refused("internal"), words)
                 continue
             await socket.send_text(json.dumps({**answer, "dropped": slot.dropped}))
 
     def _rests(self, choice: Choice) -> RestTracker:
-        """Return what learns everybody's rest from their next three seconds."""
+        """Return a tracker that learns each face's rest from its next three seconds."""
         emotions = self.engine.classifier(choice).emotions
         try:
             population_of(emotions)

@@ -1,4 +1,4 @@
-"""What the script of the live camera knows: words, colours, places on the dial."""
+"""Facts for the script of the live camera: texts, colours, positions on the dial."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from builder_tools.web.texts import Words
 
 
 def camera_facts(words: Words) -> dict[str, Any]:
-    """Return it, to be written as JSON; emotions of other models' spellings among it."""
+    """Return the facts, ready for JSON; they include other models' spellings of emotions."""
     known = EmotionSet((*NINE_EMOTIONS, *OTHER_WORDS))
     return {
         "language": words.language,

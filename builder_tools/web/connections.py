@@ -1,8 +1,8 @@
-"""Connections that keep the server waiting: how many there may be, and for how long.
+"""Connections that keep the server waiting: how many are allowed, and for how long.
 
-A connection that sends no whole request costs nothing to make and a file handle to hold; without a
-limit some thousand of them make the server deaf. Here each has its time, and where there are too
-many, the one that waits longest makes room for the newest.
+A connection that never completes a request costs nothing to open but holds a file handle; without
+a limit, about a thousand of them block the server. Here each has a time limit, and if there are too
+many, the one that has waited longest makes room for the newest.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADERS_S = 10.0
-"""For the headers of a request to come, all of them."""
+"""Time within which all headers of a request must arrive."""
 MOST_CONNECTIONS = 500
 
 
 def most_connections() -> int:
-    """Return how many connections are held at once: half of what the system lets this process
-    open, and no more than `MOST_CONNECTIONS`."""
+    """Return the most connections to hold at once.
+
+    It is half of what the system lets this process open, at most `MOST_CONNECTIONS`.
+    """
     try:
         import resource
     except ImportError:  # Windows, which has no such limit
@@ -29,7 +31,7 @@ def most_connections() -> int:
 
 
 class ImpatientProtocol(H11Protocol):
-    """HTTP/1.1 of uvicorn, with an end to waiting."""
+    """HTTP/1.1 protocol of uvicorn that limits how long it waits."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -60,12 +62,12 @@ class ImpatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, event: Any) -> None:
-        """Hand the connection over to a WebSocket, whose handshake has its time too."""
+        """Hand the connection over to a WebSocket, whose handshake has a time limit, too."""
         super().handle_websocket_upgrade(event)
         self.loop.call_later(HEADERS_S, self._check_handshake, self.transport.get_protocol())
 
     def send_400_response(self, msg: str) -> None:
-        """Say that a request is none, and tell who was reading it that no more will come."""
+        """Reject an invalid request, and tell the code reading its body that no more will come."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -79,7 +81,7 @@ class ImpatientProtocol(H11Protocol):
             self.transport.abort()
 
     def is_waiting(self) -> bool:
-        """Return whether no request is being answered and none has wholly come."""
+        """Return whether no request is being answered and none has fully arrived."""
         is_ours = self.transport.get_protocol() is self  # else it became a WebSocket
         return is_ours and (self.cycle is None or self.cycle.response_complete)
 

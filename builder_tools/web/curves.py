@@ -1,4 +1,4 @@
-"""A video's emotions over time as SVG: sharp at any size, readable without colour by its text."""
+"""A video's emotions over time as SVG: sharp at any size, with text for readers without colour."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ LEAST_SHARE = 0.005
 
 
 def curves_svg(curves: Curves, highlights: Sequence, words: Words) -> str:
-    """Return stacked probabilities, then valence and arousal, with the highlights marked.
+    """Return charts of stacked probabilities and of valence and arousal, highlights marked.
 
-    Each has a line (`bt-cursor`) that the page's script moves to the moment it tells about.
+    Each has a line (`bt-cursor`) that the page's script moves to the moment it describes.
 
     Args:
         curves: What to draw.
-        highlights: With `start_s`, `end_s` and `rank`.
-        words: The language.
+        highlights: Objects with `start_s`, `end_s` and `rank`.
+        words: Texts of the page's language.
     """
     ground = _Ground(curves, highlights)
     return (
@@ -40,8 +40,10 @@ def curves_svg(curves: Curves, highlights: Sequence, words: Words) -> str:
 
 
 def curves_values(curves: Curves) -> str:
-    """Return what the page's script tells of a moment, as JSON: times in seconds, emotions in per
-    cent, valence and arousal; null where nobody was seen."""
+    """Return the values that the page's script shows for a moment, as JSON.
+
+    These are times in seconds, emotions in per cent, valence and arousal; null if nobody was seen.
+    """
     told = {
         "left": LEFT,
         "right": WIDTH,
@@ -69,7 +71,7 @@ def _emotions(curves: Curves, ground: _Ground, words: Words) -> str:
     said = {name: f"{words.emotion(name)} {shares[name]:.0%}" for name in ranked}
     values = np.array(list(curves.emotions.values()))
     tops = np.nancumsum(values, axis=0)
-    runs = _runs(np.isfinite(values[0]))  # where nobody was seen there is no band
+    runs = _runs(np.isfinite(values[0]))  # no band where nobody was seen
     bands = ""
     for row, name in enumerate(curves.emotions):
         low, high = tops[row - 1] if row else np.zeros(len(curves.times_s)), tops[row]
@@ -82,7 +84,7 @@ def _emotions(curves: Curves, ground: _Ground, words: Words) -> str:
 
 
 def _band(curves: Curves, low: np.ndarray, high: np.ndarray, run: range) -> str:
-    """Return the outline of what lies between two heights in a run of moments, as a path."""
+    """Return the outline of the band between two heights in a run of moments, as a path."""
     half_s = (curves.times_s[1] - curves.times_s[0]) / 2 if len(curves.times_s) > 1 else 0.5
     ends = ((index, sign) for index in run for sign in (-1, 1))
     there = [(_x(curves, curves.times_s[i] + sign * half_s), i) for i, sign in ends]
@@ -122,13 +124,13 @@ def _legend(entries: Sequence[tuple[str, str]]) -> str:
 
 @dataclass(frozen=True)
 class _Ground:
-    """Axes and highlights around what is drawn."""
+    """Axes and highlights around a chart."""
 
     curves: Curves
     highlights: Sequence
 
     def chart(self, inside: str, height: int, marks: tuple[str, str, str], alt: str) -> str:
-        """Return the image; `marks` stand at the foot, in the middle and at the top."""
+        """Return the image; `marks` label the bottom, the middle and the top."""
         label = html.escape(alt)
         moments = ""
         for one in self.highlights:
@@ -163,7 +165,7 @@ class _Ground:
 
 
 def _runs(known: np.ndarray) -> list[range]:
-    """Return the stretches of true values."""
+    """Return the runs of consecutive true values."""
     groups = groupby(enumerate(known), key=lambda pair: bool(pair[1]))
     stretches = [[index for index, _ in group] for is_known, group in groups if is_known]
     return [range(stretch[0], stretch[-1] + 1) for stretch in stretches]

@@ -1,4 +1,4 @@
-"""The API's documentation, from `static/`, and where the page's files lie."""
+"""The API's documentation, from `static/`, and the paths of the page's files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from builder_tools.web.texts import Words
 
 STATIC = Path(__file__).parent / "static"
 EXAMPLES = Path(__file__).parent / "examples"
-"""What the page offers to try; `benchmarks/example_media.py` makes it."""
+"""Examples that the page offers to try; made by `benchmarks/example_media.py`."""
 
 
 def documentation_page(engine: Engine, limits: Limits) -> str:

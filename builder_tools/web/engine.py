@@ -1,7 +1,7 @@
-"""What all requests share: models loaded once, detectors lent to one thread at a time.
+"""Shared by all requests: models loaded once, detectors lent to one thread at a time.
 
-A model may be run by several threads; a detector may not, so a pool lends each to one at a time.
-Nothing of a request is kept here, so answers cannot be mixed up.
+Several threads may run a model at once but not a detector, so a pool lends each to one at a time.
+No request data is kept here, so answers cannot be mixed up.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from builder_tools.web.limits import Refused
 
 DEFAULT_DECISION = DECISIONS[0]
 MOST_WAITING = 64
-"""Images that may wait for their turn; more are refused at once."""
+"""Images that may wait for their turn; any more are refused immediately."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which model, detector and decision; None stands for the engine's own.
+    """Which model, detector and decision to use; None means the engine's default.
 
     Args:
         model: A model's name (see `Engine.models`).
@@ -49,7 +49,7 @@ class Choice:
 
 
 OWN = Choice()
-"""The engine's own model and detector."""
+"""The engine's default model, detector and decision."""
 
 
 class Engine:
@@ -58,11 +58,11 @@ class Engine:
     Args:
         model: The default model: a name, or a folder with a card.
         detector: The default detector.
-        workers: Images in work at once; the number of cores if None.
+        workers: Images processed at once; the number of cores if None.
 
     Raises:
         ValueError, ImportError, FileNotFoundError: If the default model or detector cannot be
-            loaded; at the start, not at the first request.
+            loaded; raised at the start, not on the first request.
     """
 
     def __init__(
@@ -85,22 +85,22 @@ class Engine:
 
     @property
     def models(self) -> dict[str, ModelCard]:
-        """The cards of the models to choose from, by name, the default one first."""
+        """Cards of the available models by name, the default one first."""
         cards = {card.name: card for card in list_models()}
         first = str(self.default.model)
         return {first: self.classifier().card, **cards}
 
     @property
     def detectors(self) -> list[str]:
-        """The names of the detectors to choose from, the default one first."""
+        """Names of the available detectors, the default one first."""
         first = str(self.default.detector)
         return [first, *(name for name in DETECTORS if name != first)]
 
     def classifier(self, choice: Choice = OWN) -> EmotionClassifier:
-        """Return a model, loaded once.
+        """Return a model, which is loaded only once.
 
         Raises:
-            Refused: `unknown_model`, `unknown_decision` or `no_decision`; only names are taken,
+            Refused: `unknown_model`, `unknown_decision` or `no_decision`; only names are accepted,
                 never paths.
         """
         name = choice.model or str(self.default.model)
@@ -133,12 +133,12 @@ class Engine:
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
-            choice: Model and detector.
-            state: What a stream knows of its past; of one stream only.
+            choice: Model, detector and decision.
+            state: State of a stream, to be used for that stream only.
             time_s: When the image was taken, in a stream.
 
         Raises:
-            Refused: `busy`, `unknown_detector`, `detector_absent`, or as `classifier` does.
+            Refused: `busy`, `unknown_detector`, `detector_absent`, or as in `classifier`.
         """
         model, pool = self.classifier(choice), self._pool(choice.detector)
         with self._in_turn():
@@ -153,21 +153,21 @@ class Engine:
         return state.steady(found, time_s) if state else found
 
     def check(self, choice: Choice) -> None:
-        """Load what is chosen.
+        """Load the chosen model and detector.
 
         Raises:
-            Refused: As `read`.
+            Refused: As in `read`.
         """
         self.classifier(choice)
         self._pool(choice.detector)
 
     def inference(self, choice: Choice, mode: str, **options) -> Inference:
-        """Return an `Inference` of one long job, on the shared model; close it.
+        """Return an `Inference` for one long job, on the shared model; the caller closes it.
 
         Raises:
-            Refused: As `read`.
+            Refused: As in `read`.
         """
-        self._pool(choice.detector)  # refuses what cannot be had
+        self._pool(choice.detector)  # refuses unavailable detectors
         return Inference(
             self.classifier(choice),
             show_state_mode="none",
@@ -178,11 +178,11 @@ class Engine:
         )
 
     def take_long_turn(self, timeout_s: float) -> bool:
-        """Wait for the only turn of long jobs (videos, batches); say whether it was got."""
+        """Wait for the single turn of long jobs (videos, batches); return whether it was got."""
         return self._long_job.acquire(timeout=timeout_s)
 
     def end_long_turn(self) -> None:
-        """Return the turn of long jobs back."""
+        """Give back the turn of long jobs."""
         self._long_job.release()
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
-"""What stands before every request: whose it is, where it comes from, how large it may be.
+"""Checks every request first: who sends it, which page it comes from, how large it is.
 
-Plain ASGI middleware, so that it holds for the page, the API and the camera's WebSocket alike.
+Plain ASGI middleware, so that it applies to the page, the API and the camera's WebSocket alike.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 OPEN_PATHS = ("/health",)
 """Paths that need no password."""
 KEPT_PATHS = ("/video", "/batch")
-"""Ends of paths whose requests end up on the disk: the jobs of the page and of the API."""
+"""Suffixes of paths whose requests are stored on disk: the jobs of the page and of the API."""
 BODY_S, STALL_S = 30.0, 30.0
-"""For a request's body to come, beside a second for every `SLOWEST_BYTES`; between two parts."""
+"""Time limits for a request's body, plus a second per `SLOWEST_BYTES`, and between its parts."""
 SLOWEST_BYTES = 10_000
 MOST_HEADER_BYTES = 32_768
 CONTENT_POLICY = (
@@ -41,7 +41,7 @@ CONTENT_POLICY = (
     "img-src 'self' data:; media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
-"""Nothing is loaded from elsewhere, no script runs but those of `static/`: browsers are told so."""
+"""Tells browsers to load nothing from elsewhere, and to run no scripts but those in `static/`."""
 HEADERS = {
     "content-security-policy": CONTENT_POLICY,
     "x-content-type-options": "nosniff",
@@ -57,17 +57,18 @@ _FULL = "full: the server holds as many files as it may. Try again in a few minu
 
 
 class Guard:
-    """Lets through what may pass.
+    """Middleware that passes on only permitted requests.
 
     Args:
-        app: What it stands before.
-        password: Asked for by HTTP Basic authentication, with any user name; None asks nothing.
-        hosts: Names this server is called by, beside those of `LOCAL_NAMES`. Another name is
-            refused: else a page elsewhere whose name is made to point here could read the answers.
-        addresses: Whether it may be called by any IP address too (a server for a network), which
-            nobody can make to point elsewhere.
-        max_bytes: Size of any request.
-        has_room: Says whether so many bytes more may come; None takes them always.
+        app: The app that it protects.
+        password: Asked for by HTTP Basic authentication, with any user name; None asks for none.
+        hosts: Names of this server, besides `LOCAL_NAMES`. Requests to any other name are refused;
+            otherwise a page elsewhere whose name is pointed at this server could read the answers.
+        addresses: Whether to accept any IP address, too (a server for a network), since an
+            address cannot be made to point elsewhere.
+        max_bytes: Largest size of a request.
+        has_room: Called with a number of bytes; returns whether they can be stored. None accepts
+            any.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class Guard:
             await self._pass(scope, receive, send)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count the bytes that come, and add the headers that go."""
+        """Count the incoming bytes, and add the outgoing headers."""
         came, begun, broken = 0, False, None
         begin_s, is_whole = time.monotonic(), False
 
@@ -137,7 +138,7 @@ class Guard:
         async def marked(message: Message) -> None:
             nonlocal begun
             if broken and not begun:
-                return  # what the app says of the interruption
+                return  # the app's own answer to the interruption
             if message["type"] == "http.response.start":
                 begun = True
                 told = message.get("headers", [])
@@ -147,15 +148,15 @@ class Guard:
                 message["headers"] = [*kept, *(pair for pair in own if pair[0] not in there)]
             await send(message)
 
-        with suppress(_Broken, ClientDisconnect):  # who hung up needs no answer
+        with suppress(_Broken, ClientDisconnect):  # a client that hung up needs no answer
             await self.app(scope, counted, marked)
         if broken and not begun:
             await answer_refusal(scope, send, *broken, [(b"connection", b"close")])
 
     def _is_for_us(self, scope: Scope) -> bool:
-        """Return whether every name a request calls this server by is one of its names.
+        """Return whether every name by which a request calls this server is one of its names.
 
-        `X-Forwarded-Host`, which proxies write, is a name like `Host`.
+        `X-Forwarded-Host`, which proxies set, counts like `Host`.
         """
         told = [value for key, value in scope["headers"] if key.lower() in _HOST_HEADERS]
         called = [name.strip() for value in told for name in value.split(b",")]
@@ -185,7 +186,7 @@ class Guard:
         return is_right
 
     async def _fits(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
-        """Return whether there is room for what a request brings; the store looks at the disk."""
+        """Return whether there is room to store a request's body; the store checks the disk."""
         keeps = scope.get("method") == "POST" and scope["path"].endswith(KEPT_PATHS)
         if self._has_room is None or not keeps:
             return True
@@ -197,10 +198,10 @@ class Guard:
 
 
 class Guesses:
-    """Wrong passwords by whoever sent them: after some, each next one has to wait twice as long.
+    """Wrong passwords by client: after the first few, each doubles the wait before the next try.
 
-    Who waits is not listened to at all, be the password right or wrong: what is sent at once, by
-    many connections, is no way round.
+    During the wait all of the client's passwords are rejected, right or wrong, so sending many at
+    once over several connections does not help.
     """
 
     FREE = 5
@@ -212,7 +213,7 @@ class Guesses:
         self._wrong: dict[str, tuple[int, float]] = {}
 
     def wait_s(self, client: str) -> float:
-        """Return how long a client has to wait, seconds."""
+        """Return how long a client still has to wait, in seconds."""
         count, last_s = self._wrong.get(client, (0, 0.0))
         if count < self.FREE:
             return 0.0
@@ -231,19 +232,19 @@ class Guesses:
 
 
 def _client(scope: Scope) -> str:
-    """Return whose request it is: an IPv4 address, or the half of an IPv6 one that is given out."""
+    """Return the client of a request: its IPv4 address, or the network half of its IPv6 address."""
     host = (scope.get("client") or ("",))[0]
     return ":".join(host.split(":")[:4]) if ":" in host and "." not in host else host
 
 
 class _Broken(Exception):
-    """A request that goes on past a limit."""
+    """Raised if a request exceeds a limit while it arrives."""
 
 
 def _is_own_page(headers: dict[bytes, bytes]) -> bool:
-    """Return whether a request comes from this page, or from no page; a link to it may be followed.
+    """Return whether a request comes from this page or from no page, or follows a link to it.
 
-    Browsers name the page in `Origin`, and in `Sec-Fetch-Site` where they leave the former out.
+    Browsers name the page in `Origin`, or use `Sec-Fetch-Site` if they omit the former.
     """
     origin = headers.get(b"origin")
     ours = [headers.get(name) for name in _HOST_HEADERS]
@@ -268,7 +269,7 @@ async def answer_refusal(
     text: str,
     headers: list[tuple[bytes, bytes]] | None = None,
 ) -> None:
-    """Answer a request with why it is not taken; hang up a WebSocket."""
+    """Answer a request with the reason for its refusal; close a WebSocket."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": text})
         return

@@ -1,4 +1,4 @@
-"""Long answers: a folder for each, so many at once, told step by step while somebody listens."""
+"""Long jobs: each has a folder, their number is limited, progress is streamed to the client."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from builder_tools.web.limits import Refused
 from builder_tools.web.result_store import ResultStore
 
 MOST_JOBS = 16
-"""Jobs at work or waiting for their turn; more are refused."""
+"""Jobs that may be running or waiting for their turn; any more are refused."""
 
 
 class Jobs:
-    """Makes jobs.
+    """Creates jobs.
 
     Args:
-        store: Where their results lie.
+        store: Where their results are kept.
     """
 
     def __init__(self, store: ResultStore) -> None:
@@ -32,7 +32,7 @@ class Jobs:
         self._free = threading.Semaphore(MOST_JOBS)
 
     def begin(self) -> Job:
-        """Return a new job; close it.
+        """Return a new job, which the caller closes.
 
         Raises:
             Refused: `busy`.
@@ -43,10 +43,10 @@ class Jobs:
 
 
 class Job:
-    """A folder for uploads and results; deleted with all that is in it unless it is kept.
+    """A folder for uploads and results; deleted with its contents unless kept.
 
     Args:
-        store: Where it lies.
+        store: The store that holds it.
         ended: Called once, at the end.
     """
 
@@ -56,7 +56,7 @@ class Job:
         self._is_kept = self._is_closed = False
 
     def keep(self) -> None:
-        """Keep the results, not the uploads."""
+        """Keep the results but not the uploads."""
         for path in self.folder.glob(".upload*"):
             path.unlink()
         shutil.rmtree(self.folder / "images", ignore_errors=True)
@@ -74,13 +74,13 @@ class Job:
 
 
 class Told(StreamingResponse):
-    """Sends what a job says, a line of JSON (`{"html": ...}`) each time; closes it at the end.
+    """Streams a job's output as lines of JSON (`{"html": ...}`), and closes the job at the end.
 
-    Whoever hangs up stops the job at its next step.
+    If the client disconnects, the job stops at its next step.
 
     Args:
-        request: Whose answer it is.
-        steps: What is said, in HTML.
+        request: The request to answer.
+        steps: The job's output, as HTML.
         job: Closed at the end, whatever happens.
     """
 
@@ -95,7 +95,7 @@ class Told(StreamingResponse):
             yield json.dumps({"html": said}, ensure_ascii=False) + "\n"
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Send it."""
+        """Send the response."""
         try:
             await super().__call__(scope, receive, send)
         finally:

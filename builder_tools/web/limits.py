@@ -1,7 +1,7 @@
-"""What the page refuses, and why: sizes, pixels, seconds, wrong types, bombs and paths in zips.
+"""What the page refuses, and why: size, pixels, duration, wrong type, zip bombs and zip paths.
 
-Everything here looks at bytes and headers only, before anything is decoded or unpacked. A file's
-own first bytes say what it is; its name says nothing.
+All checks look only at bytes and headers, before anything is decoded or unpacked. A file's type is
+determined by its first bytes, never by its name.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from builder_tools.media.zip_names import zip_entry_name
 
 MEGABYTE = 1_000_000
 MOST_DIRECTORY_BYTES = 5_000_000
-"""Of a zip's list of files: 50,000 of usual names."""
+"""Largest list of files in a zip: 50,000 files with names of usual length."""
 _ENTRY_BYTES, _CHUNK = 100, 1 << 20
 _ZIP_END_BYTES = 1 << 17
-"""The end of a zip that holds where its list is, behind a comment of up to 65,535 bytes."""
+"""The end of a zip, which locates its list of files, before a comment of up to 65,535 bytes."""
 MOST_NAME = 120
-"""Letters of a file name that are kept."""
+"""Characters of a file name that are kept."""
 FORMULAS = ("=", "+", "-", "@")
-"""What formulas of spreadsheets begin with; names stand in csv files that people open in these."""
+"""What spreadsheet formulas begin with; names end up in CSV files that people open in these."""
 
 _VIDEO_SIGNATURES = (
     (4, b"ftyp"),
@@ -48,15 +48,15 @@ _VIDEO_SIGNATURES = (
     (0, b"\x30\x26\xb2\x75"),  # ASF, WMV
 )
 """Containers that hold their own images. Playlists (HLS, DASH, concat), which make FFmpeg open
-other files and addresses, are text and none of these."""
+other files and addresses, are text, so not among these."""
 
 
 class Refused(ValueError):
-    """An upload that is not taken; `code` and `facts` let the page say it in any language.
+    """An upload that is refused; `code` and `facts` let the page say so in any language.
 
     Args:
-        code: One of `STATUS_OF`; the text is that of `refused.<code>` in `texts`.
-        facts: What the text names.
+        code: One of `STATUS_OF`; the text is `refused.<code>` in `texts`.
+        facts: Values that the text contains.
     """
 
     def __init__(self, code: str, **facts: Any) -> None:
@@ -97,24 +97,24 @@ STATUS_OF: Mapping[str, int] = {
     "gone": 410,
     "internal": 500,
 }
-"""HTTP status of each refusal."""
+"""Code of a refusal -> its HTTP status."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is taken.
+    """The limits on what is accepted.
 
     Args:
         max_upload_mb: Size of any upload, in millions of bytes.
         max_photo_mb: Size of one image.
-        max_pixels: Of one image; a 48-megapixel phone's are taken.
-        max_side: Longer side of an image or frame, px.
-        max_frame_pixels: Of one frame of a video; 4K is taken.
-        max_video_s: Length of a video.
-        max_images: In one batch.
-        max_unpacked_mb: Size of a zip's images when unpacked, together.
-        max_stored_mb: Of all uploads and results that lie on the disk at once; about.
-        max_ratio: How many times its packed size a file in a zip may have.
+        max_pixels: Pixels of one image; those of 48-megapixel phones are accepted.
+        max_side: Longer side of an image or frame, in px.
+        max_frame_pixels: Pixels of one video frame; 4K is accepted.
+        max_video_s: Duration of a video.
+        max_images: Images in one batch.
+        max_unpacked_mb: Total size of a zip's images when unpacked.
+        max_stored_mb: Approximate total size of all uploads and results on disk.
+        max_ratio: Ratio of unpacked to packed size of a file in a zip.
 
     Raises:
         ValueError: If a limit is not positive.
@@ -151,9 +151,9 @@ class Limits:
 
 
 def clean_name(name: str | None, otherwise: str = "upload") -> str:
-    """Return a bare, printable, short file name out of what somebody calls a file.
+    """Return a bare, printable, short file name from a client's name for a file.
 
-    A name that a spreadsheet would take for a formula (`=1+1.jpg`) begins with `_`.
+    A name that a spreadsheet would take for a formula (`=1+1.jpg`) gets a leading `_`.
     """
     bare = re.split(r"[/\\]", name or "")[-1]
     printable = "".join(letter for letter in bare if letter.isprintable()).strip(". ")
@@ -162,7 +162,7 @@ def clean_name(name: str | None, otherwise: str = "upload") -> str:
 
 
 def check_size(size: int, limit: int) -> None:
-    """Refuse a file without a byte, or with too many.
+    """Refuse a file with no bytes, or too many.
 
     Raises:
         Refused: `empty` or `too_big`.
@@ -174,7 +174,7 @@ def check_size(size: int, limit: int) -> None:
 
 
 def check_photo(data: bytes, limits: Limits) -> None:
-    """Refuse what is no image, or too large a one, by its header.
+    """Refuse, by its header, a file that is not an image or too large.
 
     Raises:
         Refused: `empty`, `too_big`, `no_picture`, `too_many_pixels` or `too_long_side`.
@@ -195,7 +195,7 @@ def _check_pixels(width: int, height: int, limit: int, limits: Limits) -> None:
 
 
 def check_video(path: Path, limits: Limits) -> None:
-    """Refuse what is no video, or too large or too long a one, by its header.
+    """Refuse, by its header, a file that is not a video, or is too large or too long.
 
     Raises:
         Refused: `empty`, `too_big`, `no_video`, `too_many_pixels`, `too_long_side` or `too_long`.
@@ -203,7 +203,7 @@ def check_video(path: Path, limits: Limits) -> None:
     check_size(path.stat().st_size, limits.upload_bytes)
     with path.open("rb") as file:
         start = file.read(189)
-    is_transport_stream = start[:1] == b"G" and start[188:189] == b"G"  # of MPEG
+    is_transport_stream = start[:1] == b"G" and start[188:189] == b"G"  # MPEG
     signed = any(start[at : at + len(mark)] == mark for at, mark in _VIDEO_SIGNATURES)
     if not (is_transport_stream or signed):
         raise Refused("no_video")
@@ -239,11 +239,11 @@ class Unpacked:
     """The images of a zip.
 
     Args:
-        paths: By their names, where they were unpacked to: numbered files, so that no name can do
-            harm or clash. A name is that in the zip, cleaned, with `/` between folders, without
-            the folders that all images lie in.
-        renamed: Names whose like was taken or that cannot be kept, with the name they got.
-        ignored: Files that are no images.
+        paths: Name -> unpacked file, which is numbered so that no name can do harm or clash. The
+            names are those in the zip, cleaned, with `/` between folders and without the folders
+            that all images share.
+        renamed: Names that were taken or cannot be kept -> the new names.
+        ignored: Number of files that are not images.
     """
 
     paths: Mapping[str, Path]
@@ -252,13 +252,12 @@ class Unpacked:
 
 
 def unpack_images(path: Path, folder: Path, limits: Limits) -> Unpacked:
-    """Unpack the images of a zip into a folder; what the zip says of sizes is checked first and
-    then held to.
+    """Unpack the images of a zip into a folder, checking the declared and the actual sizes.
 
     Raises:
         Refused: `no_zip`, `corrupt_zip`, `zip_password`, `zip_path` (a name that leads out of the
             archive), `too_many_files`, `unpacks_too_big` or `nothing_in_zip`; the folder may then
-            hold some images and should be thrown away.
+            hold some images and should be deleted.
     """
     check_size(path.stat().st_size, limits.upload_bytes)
     _check_directory(path)
@@ -271,7 +270,7 @@ def unpack_images(path: Path, folder: Path, limits: Limits) -> Unpacked:
         raise Refused("no_zip" if not zipfile.is_zipfile(path) else "corrupt_zip") from error
     except (NotImplementedError, RuntimeError) as error:
         raise Refused("zip_password") from error
-    except Exception as error:  # whatever damaged bytes make of a decompressor
+    except Exception as error:  # damaged bytes can make it raise anything
         raise Refused("corrupt_zip") from error
 
 
@@ -331,7 +330,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:
 
 
 def numbered_name(number: int, name: str) -> str:
-    """Return what the file of an image is called on the disk, whatever it is called outside."""
+    """Return an image's file name on disk, which depends only on its number and suffix."""
     suffix = PurePosixPath(name).suffix.lower()
     return f"{number}{suffix if suffix in IMAGE_SUFFIXES else ''}"
 
@@ -353,7 +352,7 @@ def free_name(name: str, taken: Container[str]) -> str:
     """Return the name, with a number before its suffix if it is taken.
 
     Args:
-        name: Wanted.
+        name: The wanted name.
         taken: Names in use, case-folded.
     """
     path, number, free = PurePosixPath(name), 1, name
@@ -364,7 +363,7 @@ def free_name(name: str, taken: Container[str]) -> str:
 
 
 def _copy(packed: IO[bytes], out: IO[bytes], limit: int, limits: Limits) -> int:
-    """Copy until the end or the limit, whatever the header promised; return the bytes."""
+    """Copy to the end, refusing more than the limit whatever the header says; return the size."""
     copied = 0
     while chunk := packed.read(_CHUNK):
         copied += len(chunk)

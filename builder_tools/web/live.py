@@ -1,8 +1,8 @@
-"""The live page of a site that `builder-tools watch` watches: its cameras now, its groups lately.
+"""The live page of a site watched by `builder-tools watch`: its cameras now, its recent groups.
 
-The page asks for its changing part every few seconds; everything comes from the site's database, so
-the service may run on another machine. Groups that are too small are left out by the query itself,
-and there is no face and nobody's own figure to be shown.
+The page requests its changing part every few seconds; everything comes from the site's database, so
+the service may run on another machine. The query itself leaves out groups that are too small, and
+the page shows neither faces nor figures about individuals.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from builder_tools.web.templating import render
 from builder_tools.web.texts import Words
 
 PERIODS = {"today": 0, "week": 6, "month": 29, "all": None}
-"""Name of a period -> days before today with which it begins; a last one, `days`, is picked."""
+"""Period -> how many days before today it begins; one more, `days`, lets the user pick dates."""
 PICKED = "days"
 MEASURES = ("share_happy", "intensity", "valence", "arousal", "dwell")
-"""What exhibits can be ranked and hours coloured by; the first answers which exhibit gives joy."""
+"""Measures for ranking exhibits and colouring hours; the first tells which exhibit gives joy."""
 REFRESH_S = 5
 LEAST_SHARE = 0.005
-"""Emotions that no group shows as much of are left out."""
+"""Emotions that stay below this share in every group are left out."""
 
 _logger = logging.getLogger(__name__)
 
@@ -43,8 +43,8 @@ class Asked:
 
     Args:
         period: One of `PERIODS`, or `days`.
-        since: First day of `days`; None from the beginning.
-        until: Last one; None to the end.
+        since: First day if `period` is `days`; None for the beginning.
+        until: Last day; None for the end.
         measure: One of `MEASURES`.
     """
 
@@ -54,7 +54,7 @@ class Asked:
     measure: str = MEASURES[0]
 
     def days(self, today: date) -> tuple[date | None, date | None]:
-        """Return the first and the last day meant."""
+        """Return the first and last day of the period."""
         if self.period == PICKED:
             return self.since, self.until
         before = PERIODS[self.period]
@@ -62,7 +62,7 @@ class Asked:
 
     @classmethod
     def of(cls, period: str, since: str, until: str, measure: str) -> Asked:
-        """Return what an address asks for; what is no period, day or measure is the usual one."""
+        """Return what an address asks for, with defaults for invalid periods, days and measures."""
         days = []
         for text in (since, until):
             try:
@@ -83,9 +83,9 @@ class Hours:
     """A heat map: exhibits by hour of the day.
 
     Args:
-        hours: Its columns.
-        rows: By exhibit: the measure, its visits and its place in 0...1 in each of the hours; None
-            where the group is too small.
+        hours: The columns.
+        rows: Exhibit -> for each hour the measure, the number of visits and the place in 0...1,
+            or None if the group is too small.
     """
 
     hours: Sequence[int]
@@ -93,19 +93,19 @@ class Hours:
 
 
 def open_site(text: str) -> Site:
-    """Return the site of a TOML file, or one that is known by its database's address alone.
+    """Return the site of a TOML file, or one given only by its database's address.
 
     Raises:
-        FileNotFoundError, ValueError: If the file is none.
+        FileNotFoundError, ValueError: If the file does not exist or is not a site's.
     """
     return Site((), database=text) if "://" in text else read_site(Path(text))
 
 
 class Live:
-    """What a site sees, for the page.
+    """The data of a site, for the page.
 
     Args:
-        site: Its zone, its smallest group and its database.
+        site: The site: its time zone, smallest group and database.
 
     Raises:
         DatabaseError, ValueError: If there is no such database.
@@ -116,14 +116,14 @@ class Live:
         self._database = Database(site.database, site.zone_info)
 
     def close(self) -> None:
-        """Let the database go."""
+        """Close the database."""
         self._database.close()
 
     def part(self, asked: Asked, words: Words) -> str:
-        """Return the part of the page that changes, as HTML.
+        """Return the changing part of the page, as HTML.
 
         Raises:
-            DatabaseError: If the database cannot be read now.
+            DatabaseError: If the database cannot be read at the moment.
         """
         now = datetime.now(self.site.zone_info)
         since, until = asked.days(now.date())

@@ -1,4 +1,4 @@
-"""Answers as HTML: images inside it, nothing stored. Templates escape what comes from outside."""
+"""Answers as HTML with embedded images, nothing stored. Templates escape untrusted text."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from builder_tools.web.texts import Words
 
 MOST_FACES = 12
 SHOWN_PX = 1280
-"""Longer side of an image that is shown."""
+"""Longer side of the images shown."""
 
 
 def notice(text: str, words: Words, kind: str = "info") -> str:
-    """Return a sentence that screen readers say at once; `kind` is info, busy or error."""
+    """Return a sentence that screen readers announce at once; `kind` is info, busy or error."""
     return render("notice", words, text=text, kind=kind)
 
 
 def refusal(error: Refused, words: Words) -> str:
-    """Return why an upload was not taken."""
+    """Return why an upload was refused."""
     return notice(words.refusal(error), words, "error")
 
 
 def photo_html(result: FrameResult, words: Words, *, blurred: bool = False) -> str:
-    """Return a photo with boxes, and each face's bars and dial under the number it has there.
+    """Return a photo with numbered boxes, and the bars and dial of each face by its number.
 
     Args:
-        result: What was found, with the image as it came.
-        words: The language.
-        blurred: Make the faces unrecognisable.
+        result: The faces found, with the original image.
+        words: Texts of the page's language.
+        blurred: Whether to make the faces unrecognisable.
     """
     count = len(result.faces)
     shown, faces = _shown(result)
@@ -77,13 +77,13 @@ def photo_html(result: FrameResult, words: Words, *, blurred: bool = False) -> s
 
 
 def count_html(done: int, total: int, words: Words) -> str:
-    """Return how far a batch is."""
+    """Return the progress of a batch."""
     said = words("batch.progress", done=done, total=total)
     return render("progress", words, said=said, most=max(total, 1), done=done)
 
 
 def _shown(result: FrameResult) -> tuple[np.ndarray, Sequence[FaceEmotion]]:
-    """Return an image small enough to be sent, and its faces where they then are."""
+    """Return the image shrunk for sending, and its faces scaled to match."""
     small, factor = shrink(result.image, SHOWN_PX)
     if factor == 1.0:
         return small, result.faces

@@ -1,4 +1,4 @@
-"""The models as rows of a table that people compare, from their cards."""
+"""The models as rows of a comparison table, from their cards."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from builder_tools.cards import ModelCard
 from builder_tools.web.texts import Words
 
 PROTOCOLS = ("ferplus-majority-8", "ferplus-nine")
-"""Of the table: the one that papers use, and that with doubt as a class."""
+"""Protocols of the table: the one that papers use, and the one with doubt as a class."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A measured share with its 95 % interval, None where it was not measured."""
+    """A measured share with its 95 % interval; None if it was not measured."""
 
     value: float | None
     low: float | None = None
@@ -26,11 +26,11 @@ class ModelRow:
     """A model as the page shows it.
 
     Args:
-        name: What it is called.
+        name: Its name.
         card: Its card.
-        accuracy: On test, by the `PROTOCOLS`.
-        recall: Mean over the classes of the first, by the decision that treats all alike.
-        recalls: Recall by emotion, of the second protocol, or of the first where there is no more.
+        accuracy: Accuracy on test by each of the `PROTOCOLS`.
+        recall: Mean recall over the classes of the first protocol, by the balanced decision.
+        recalls: Recall by emotion in the second protocol, or in the first if there is no second.
     """
 
     name: str
@@ -41,11 +41,11 @@ class ModelRow:
 
 
 def model_rows(models: Mapping[str, ModelCard], words: Words) -> list[ModelRow]:
-    """Return a row a model, in the order given.
+    """Return a row per model, in the given order.
 
     Args:
         models: Cards by name.
-        words: The language; emotions come in it.
+        words: Texts of the page's language, in which emotions are named.
     """
     rows = []
     for name, card in models.items():

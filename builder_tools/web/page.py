@@ -1,7 +1,7 @@
-"""The page itself: one HTML page a language, and the answers its script puts into it.
+"""The page itself: one HTML page per language, and the answers that its script inserts.
 
-Answers are HTML with their images inside. Those to a photo come at once and nothing is stored;
-those to videos and batches come line by line (`jobs.Told`), and their files are kept for a while.
+Answers are HTML with embedded images. Those to a photo come at once and nothing is stored; those
+to videos and batches come line by line (`jobs.Told`), and their files are kept for a while.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SAID_BY_SCRIPT = (
     *("refused.empty", "refused.full", "refused.internal", "refused.too_big"),
     *("refused.too_many_files", "video.stopped", "video.none", "batch.none"),
 )
-"""Texts that the script needs beside its own, `script.*`."""
+"""Texts that the script needs besides its own, `script.*`."""
 WAIT_S = 0.5
 
 _logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def chosen(
     detector: str | None = Query(None),
     decision: str | None = Query(None),
 ) -> Choice:
-    """Return what was chosen, from a request's address."""
+    """Return the choice in a request's address."""
     return Choice(model or None, detector or None, decision or None)
 
 
@@ -80,8 +80,10 @@ def add_pages(
 
 
 def _add_camera(app: FastAPI, cameras: Cameras, words: Words) -> None:
-    """Add the camera's socket beside the page: browsers send a password unasked only to what lies
-    below the place that asked for it."""
+    """Add the camera's WebSocket below the page.
+
+    Browsers send a password unasked only to addresses below the one that asked for it.
+    """
 
     @app.websocket(f"/{words.language}/camera")
     async def camera(socket: WebSocket, choice: Chosen) -> None:
@@ -92,10 +94,10 @@ class Page:
     """The page in one language.
 
     Args:
-        engine: The models.
-        jobs: Makes the jobs of videos and batches.
-        limits: What is taken.
-        words: The language.
+        engine: The models and detectors.
+        jobs: Creates the jobs of videos and batches.
+        limits: What is accepted.
+        words: Texts of the page's language.
         has_live: Whether there is a live page to link to.
     """
 
@@ -112,7 +114,7 @@ class Page:
         self.has_live = has_live
 
     def router(self) -> APIRouter:
-        """Return the routes, below the language's name."""
+        """Return the routes, under the language's name."""
         router = APIRouter(prefix=f"/{self.words.language}", include_in_schema=False)
         router.add_api_route("/", self.show, response_class=HTMLResponse)
         router.add_api_route("/photo", self.on_photo, methods=["POST"])
@@ -154,13 +156,13 @@ class Page:
     async def on_photo(
         self, request: Request, choice: Chosen, name: str = "", blur: bool = False
     ) -> Response:
-        """Answer a photo, the body of the request."""
+        """Answer a photo, sent as the body of the request."""
         data, _ = await read_image_upload(request, self.limits)
         told = await run_in_threadpool(self.photo_html, data, name, choice, blur=blur)
         return HTMLResponse(told)
 
     def photo_html(self, data: bytes, name: str, choice: Choice, *, blur: bool = False) -> str:
-        """Return what a photo shows, or why there is no answer."""
+        """Return the answer to a photo, or why there is none."""
 
         def answer() -> str:
             result = answer_photo(data, clean_name(name), self.engine, self.limits, choice)
@@ -171,7 +173,7 @@ class Page:
     async def on_video(
         self, request: Request, choice: Chosen, name: str = "", blur: bool = False
     ) -> Response:
-        """Answer a video, the body of the request, step by step."""
+        """Answer a video, sent as the body of the request, step by step."""
         job = self.jobs.begin()
         try:
             await save_upload(request.stream(), job.folder / ".upload", self.limits)
@@ -183,7 +185,7 @@ class Page:
     def video_steps(
         self, job: Job, name: str, choice: Choice, *, blur: bool = False
     ) -> Iterator[str]:
-        """Yield how far a job's video is, and at the end what it shows."""
+        """Yield the progress of a job's video, and at the end its answer."""
         drawer = DrawBox(language=self.words.language, blur_faces=blur)
 
         def steps() -> Iterator[str]:
@@ -211,7 +213,7 @@ class Page:
         return Told(request, self.batch_steps(job, files, choice), job)
 
     def batch_steps(self, job: Job, files: list[tuple[Path, str]], choice: Choice) -> Iterator[str]:
-        """Yield how far a job's batch is, and at the end its rows."""
+        """Yield the progress of a job's batch, and at the end its rows."""
 
         def steps() -> Iterator[str]:
             found = classify_uploads(files, job.folder, self.engine, self.limits, choice)
@@ -228,8 +230,7 @@ class Page:
         yield from self._in_turn(steps)
 
     def _in_turn(self, steps: Callable[[], Iterator[str]]) -> Iterator[str]:
-        """Yield the steps of a long job when its turn has come, and in the end why there are no
-        more."""
+        """Yield the steps of a long job once its turn comes, then why it failed, if it did."""
         while not self.engine.take_long_turn(WAIT_S):
             yield markup.notice(self.words("video.waiting"), self.words, "busy")
         try:
@@ -245,6 +246,6 @@ class Page:
             return answer()
         except Refused as error:
             return markup.refusal(error, self.words)
-        except Exception:  # the page goes on, whatever happens inside
+        except Exception:  # the page keeps working, whatever happens inside
             _logger.exception("a request failed")
             return markup.notice(self.words("refused.internal"), self.words, "error")

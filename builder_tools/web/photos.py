@@ -1,4 +1,4 @@
-"""One image: its bytes in, who shows what out. Nothing is written."""
+"""Answers for one image: bytes in, the emotions of its faces out. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from builder_tools.web.limits import Limits, Refused, check_photo
 def answer_photo(
     data: bytes, name: str, engine: Engine, limits: Limits, choice: Choice = OWN
 ) -> FrameResult:
-    """Return the faces in an image; the image itself is `image`, without anything drawn.
+    """Return the faces in an image; `image` of the result is the image with nothing drawn on it.
 
     Args:
         data: The bytes of an image file.
-        name: What to call it.
-        engine: The models.
-        limits: What is taken.
-        choice: Model and detector.
+        name: Name of the image.
+        engine: The models and detectors.
+        limits: What is accepted.
+        choice: Model, detector and decision.
 
     Raises:
-        Refused: If the image is not taken, or cannot be read.
+        Refused: If the image is not accepted, or cannot be read.
     """
     image = decode(data, limits)
     return FrameResult(name, 0, 0.0, engine.read(image, choice), image)
 
 
 def decode(data: bytes, limits: Limits) -> np.ndarray:
-    """Return an image file as `(H, W, 3)` uint8 RGB, its header checked first.
+    """Return an image file as `(H, W, 3)` uint8 RGB, after checking its header.
 
     Raises:
-        Refused: If it is not taken, or cannot be read.
+        Refused: If it is not accepted, or cannot be read.
     """
     check_photo(data, limits)
     try:

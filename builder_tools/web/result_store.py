@@ -1,6 +1,6 @@
-"""Files to be fetched from the page, each under a name nobody can guess, and their end.
+"""Files to download from the page, each under an unguessable name, and their deletion.
 
-Uploads lie in the same folders until they are used. Nothing survives the process.
+Uploads are kept in the same folders until they are used. Nothing survives the process.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _logger = logging.getLogger(__name__)
 
 
 class ResultStore:
-    """Folders of results and uploads, by token: of a job under way, then for a while.
+    """Folders of results and uploads by token, kept during a job and for a while afterwards.
 
     Args:
-        root: A private folder; made if need be.
-        keep_s: How long results are kept, seconds.
-        most_bytes: How much there may be of both, together; None for what the disk takes.
+        root: A private folder; created if needed.
+        keep_s: How long results are kept, in seconds.
+        most_bytes: Most bytes of both together; None for as much as the disk holds.
     """
 
     def __init__(self, root: Path, keep_s: float = 900.0, most_bytes: int | None = None) -> None:
@@ -43,7 +43,7 @@ class ResultStore:
         self._sweeper: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to sweep, in a thread of its own."""
+        """Start sweeping in a separate thread."""
         self._sweeper = threading.Thread(target=self._sweep_often, daemon=True, name="sweeper")
         self._sweeper.start()
 
@@ -55,7 +55,7 @@ class ResultStore:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def new(self) -> tuple[str, Path]:
-        """Make a folder for results; return its token and its path."""
+        """Create a folder for results; return its token and its path."""
         token = secrets.token_urlsafe(18)
         folder = self._results / token
         folder.mkdir(mode=0o700)
@@ -64,13 +64,13 @@ class ResultStore:
         return token, folder
 
     def finish(self, token: str) -> None:
-        """Start the time after which the results are deleted."""
+        """Start the countdown to the deletion of the results."""
         with self._lock:
             if token in self._ends:
                 self._ends[token] = time.monotonic() + self.keep_s
 
     def delete(self, token: str) -> bool:
-        """Delete results now; say whether there were any."""
+        """Delete results now; return whether there were any."""
         with self._lock:
             known = self._ends.pop(token, None) is not None
         if known:
@@ -81,7 +81,7 @@ class ResultStore:
         """Return a finished file of the results.
 
         Raises:
-            Refused: `gone`, also for names that are no bare names.
+            Refused: `gone`, also for names with a folder in them.
         """
         with self._lock:
             known = time.monotonic() < self._ends.get(token, 0.0) < float("inf")
@@ -91,7 +91,7 @@ class ResultStore:
         return path
 
     def has_room(self, coming: int) -> bool:
-        """Return whether so many bytes more may come; if so, they count as if they were there.
+        """Return whether there is room for more bytes; if so, count them as if already stored.
 
         The folder is measured every `MEASURED_S` seconds, so it is full at about `most_bytes`.
         """
@@ -106,7 +106,7 @@ class ResultStore:
         return fits
 
     def sweep(self) -> None:
-        """Delete what has had its time."""
+        """Delete whatever has expired."""
         now = time.monotonic()
         with self._lock:
             over = [token for token, end in self._ends.items() if end < now]
@@ -122,7 +122,7 @@ class ResultStore:
 
 
 def _bytes_below(folder: Path) -> int:
-    """Return the size of all files; one that goes while it is looked at counts as nothing."""
+    """Return the total size of all files; one deleted in the meantime counts as nothing."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):

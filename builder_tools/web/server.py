@@ -1,4 +1,4 @@
-"""The server: one FastAPI app with the page, the API, the camera and what stands before them."""
+"""The server: one FastAPI app with the page, the API, the camera and their guard."""
 
 from __future__ import annotations
 
@@ -36,31 +36,31 @@ from builder_tools.web.texts import LANGUAGES, Words
 
 STAY_OPEN_S = 5
 ACCEPTED_AT_ONCE = 100
-"""Connections; of more, the first would not yet be counted when the last takes the last handle."""
+"""Connections accepted at once; more could use up all file handles before they are counted."""
 FOLDER_PREFIX = "builder_tools_web_"
 
 
 @dataclass(frozen=True)
 class WebSettings:
-    """How the page is served.
+    """How to serve the page.
 
     Args:
-        host: Address to listen at; this machine only by default.
-        port: To listen at; 0 takes a free one.
+        host: Address to listen on; by default reachable only from this machine.
+        port: Port to listen on; 0 picks a free one.
         model: Default model: a name, or a folder with a card.
         detector: Default detector.
-        password: Asked of everybody; None or empty asks nothing.
-        no_password: That nothing is asked on a network, on purpose.
-        names: Names this server is called by, beside its host's; a server for a network is called
-            by any IP address too.
-        language: Of `/`, where the browser does not ask for one of ours.
-        limits: What is taken.
-        keep_s: How long results of videos and batches are kept, seconds.
+        password: Asked of everybody; None or empty asks for none.
+        no_password: Serve a network without a password, on purpose.
+        names: Names of this server besides its host's; a server for a network also answers to any
+            IP address.
+        language: Language of `/` if the browser does not ask for one of ours.
+        limits: What is accepted.
+        keep_s: How long results of videos and batches are kept, in seconds.
         watch: A site's TOML file or its database's address, for the live page; None for none.
 
     Raises:
         ValueError: If the port, the language or a limit is out of range; if a server for a network
-            has no password and `no_password` does not say so.
+            has no password and `no_password` is not set.
     """
 
     host: str = "127.0.0.1"
@@ -93,7 +93,7 @@ class WebSettings:
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine reaches the server."""
+        """Whether only this machine can reach the server."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
@@ -102,12 +102,11 @@ class WebSettings:
 
 @contextmanager
 def private_folder() -> Iterator[Path]:
-    """Lend a folder only this user can read, for everything that is uploaded or made; delete it at
-    the end."""
+    """Yield a folder that only this user can read, for all uploads and results; delete it after."""
     for left in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*_*"):
         number = left.name.removeprefix(FOLDER_PREFIX).partition("_")[0]
         if number.isdecimal() and not _runs(int(number)) and not left.is_symlink():
-            shutil.rmtree(left, ignore_errors=True)  # its process was killed before it could
+            shutil.rmtree(left, ignore_errors=True)  # its process was killed
     folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}_"))
     try:
         yield folder
@@ -121,17 +120,17 @@ def _runs(process: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # somebody else's
+        return True  # another user's process
     return True
 
 
 def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None) -> Any:
-    """Yield the whole app, to be run by an ASGI server; closing it deletes what was uploaded.
+    """Yield the whole app, to be run by an ASGI server; closing it deletes all uploads.
 
     Args:
-        settings: How it is served.
-        folder: Of `private_folder`, inside its `with`.
-        engine: The models; made of the settings if None.
+        settings: How to serve it.
+        folder: From `private_folder`, inside its `with` block.
+        engine: The models and detectors; created from the settings if None.
 
     Raises:
         ImportError: If the page's packages are not installed.
@@ -183,7 +182,7 @@ def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None
 
 
 def _names(settings: WebSettings) -> list[str]:
-    """Return what this server is called; BUILDER_TOOLS_WEB_HOSTS adds names, commas between."""
+    """Return the names of this server; BUILDER_TOOLS_WEB_HOSTS adds more, separated by commas."""
     named = os.environ.get("BUILDER_TOOLS_WEB_HOSTS", "").split(",")
     machine = socket.gethostname()
     own = [] if settings.is_local else [machine, f"{machine}.local"]
@@ -203,13 +202,13 @@ def _add_first_page(app: FastAPI, settings: WebSettings) -> None:
 
 
 def listen(settings: WebSettings) -> socket.socket:
-    """Take the address to listen at.
+    """Bind the address to listen on.
 
     Raises:
-        OSError: If it cannot be had; says what to try.
+        OSError: If that fails; says what to try.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # With its protocol named, asyncio sends at once; else every answer takes 40 ms.
+    # With the protocol named, asyncio sends at once; otherwise every answer takes 40 ms.
     listening = socket.socket(family, proto=socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -228,17 +227,17 @@ def serve(settings: WebSettings, listening: socket.socket) -> None:
     """Serve the page until it is interrupted.
 
     Args:
-        settings: How.
-        listening: Of `listen`; closed at the end.
+        settings: How to serve it.
+        listening: From `listen`; closed at the end.
 
     Raises:
-        ImportError, ValueError, FileNotFoundError: If it cannot begin; says why.
+        ImportError, ValueError, FileNotFoundError: If it cannot start; says why.
     """
     import uvicorn
 
     with private_folder() as folder, listening:
         config = server_config(create_app(settings, folder))
-        # What is still open at the end is broken off, which is no error.
+        # Connections still open at the end are dropped, which is not an error.
         logging.getLogger("uvicorn.error").addFilter(_is_no_break)
         uvicorn.Server(config).run(sockets=[listening])
 
@@ -248,11 +247,11 @@ def _is_no_break(record: logging.LogRecord) -> bool:
 
 
 def server_config(app: Any, **options: Any) -> Any:
-    """Return uvicorn's settings for the app of `create_app`: what is waited for, and how long.
+    """Return uvicorn's settings for the app of `create_app`: mainly its time limits.
 
     Args:
         app: The app.
-        **options: More of `uvicorn.Config`.
+        **options: Further arguments of `uvicorn.Config`.
     """
     import uvicorn
 

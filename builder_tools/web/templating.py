@@ -1,4 +1,4 @@
-"""Templates of the page: HTML in which whatever comes from outside is escaped."""
+"""Templates of the page: HTML in which untrusted text is escaped."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def render(name: str, words: Words, **values: Any) -> str:
     """Return a template of `templates/` as HTML.
 
     Args:
-        name: Of the template, without `.html`.
-        words: The language.
-        **values: What the template names.
+        name: Name of the template, without `.html`.
+        words: Texts of the page's language.
+        **values: Variables of the template.
     """
     made = _environment().get_template(f"{name}.html").render(words=words, **values)
-    return made.encode("utf-8", "replace").decode()  # names of files may be no text
+    return made.encode("utf-8", "replace").decode()  # file names may be invalid text
 
 
 @cache
@@ -56,7 +56,7 @@ def colour_of(name: str) -> str:
 
 
 def jpeg_address(image_rgb: np.ndarray) -> str:
-    """Return `(H, W, 3)` uint8 RGB as the address of a JPEG that holds it."""
+    """Return `(H, W, 3)` uint8 RGB as a JPEG in a data URL."""
     import cv2
 
     quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
@@ -65,10 +65,10 @@ def jpeg_address(image_rgb: np.ndarray) -> str:
 
 
 def text_address(data: bytes | str, kind: str) -> str:
-    """Return an address that holds its own data, for links and images.
+    """Return a data URL, for links and images.
 
     Args:
-        data: What it holds; text as UTF-8.
+        data: Its contents; text is encoded as UTF-8.
         kind: The media type.
     """
     held = data.encode() if isinstance(data, str) else data
@@ -76,7 +76,7 @@ def text_address(data: bytes | str, kind: str) -> str:
 
 
 def places_of(emotions: EmotionSet) -> Mapping[str, tuple[float, float]]:
-    """Return the emotions' anchors on the valence-arousal plane, those that are known."""
+    """Return the known anchors of the emotions on the valence-arousal plane."""
     pairs = zip(emotions, emotions.anchors.tolist(), strict=True)
     return {name: tuple(place) for name, place in pairs if np.isfinite(place).all()}
 

@@ -1,4 +1,4 @@
-"""The page's texts in one language, with their facts put in."""
+"""The page's texts in one language, with facts filled in."""
 
 from __future__ import annotations
 
@@ -25,24 +25,23 @@ class Words:
         self.language = language
 
     def __call__(self, key: str, **facts: Any) -> str:
-        """Return a text with its facts put in."""
+        """Return a text with its facts filled in."""
         return self._texts[key].format(**facts)
 
     def raw(self, key: str) -> str:
-        """Return a text with its braces, for the page's scripts to put facts in."""
+        """Return a text with its placeholders, for the page's scripts to fill in."""
         return self._texts[key]
 
     def emotion(self, name: str) -> str:
-        """Return an emotion's name in this language; English names stay as they are, and others
-        that say none of the nine."""
+        """Return an emotion's name in this language; names that mean none of the nine are kept."""
         return emotion_word(name, self.language)
 
     def refusal(self, error: Refused) -> str:
-        """Return why an upload was not taken."""
+        """Return why an upload was refused."""
         return self(f"refused.{error.code}", **error.facts)
 
     def group(self, prefix: str) -> dict[str, str]:
-        """Return the raw texts under a prefix, by what follows it; for the page's scripts."""
+        """Return the raw texts under a prefix, by the rest of their key; for the page's scripts."""
         return {
             key.removeprefix(prefix): text
             for key, text in self._texts.items()

@@ -1,4 +1,4 @@
-"""What comes in the body of a request: one image into memory, files into a job's folder."""
+"""Reads the body of a request: one image into memory, files into a job's folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi import Request
 from builder_tools.web.limits import Limits, Refused, check_size
 
 MOST_LIST_BYTES = 2_000_000
-"""Of the list of names and sizes before several files."""
+"""Largest list of names and sizes sent before several files."""
 
 
 async def read_image_upload(request: Request, limits: Limits) -> tuple[bytes, str | None]:
@@ -36,7 +36,7 @@ async def read_image_upload(request: Request, limits: Limits) -> tuple[bytes, st
 
 
 async def save_upload(chunks: AsyncIterator[bytes], path: Path, limits: Limits) -> None:
-    """Write a request's body into a file.
+    """Write a request's body to a file.
 
     Raises:
         Refused: If it is empty or too big.
@@ -53,13 +53,14 @@ async def save_upload(chunks: AsyncIterator[bytes], path: Path, limits: Limits) 
 async def save_uploads(
     chunks: AsyncIterator[bytes], folder: Path, limits: Limits
 ) -> list[tuple[Path, str]]:
-    """Write several files of one body into a folder; return their paths and names.
+    """Write the files in one body to a folder; return their paths and names.
 
-    The body is a line of JSON, `[{"name": ..., "size": ...}, ...]`, and then the files' bytes, one
-    after the other.
+    The body is a line of JSON, `[{"name": ..., "size": ...}, ...]`, followed by the files' bytes,
+    one file after the other.
 
     Raises:
-        Refused: If there is none, too many, too much, or not what the line says.
+        Refused: If there are no files, too many or too large ones, or if the line is invalid or
+            the body ends early.
     """
     body = _Body(chunks, limits)
     line = await body.line()
@@ -85,14 +86,14 @@ async def save_uploads(
 
 
 class _Body:
-    """A body that is read piece by piece, whatever chunks it comes in."""
+    """A body read piece by piece, whatever chunks it arrives in."""
 
     def __init__(self, chunks: AsyncIterator[bytes], limits: Limits) -> None:
         self._chunks, self._limits = chunks, limits
         self._held, self._size = b"", 0
 
     async def line(self) -> bytes:
-        """Return what comes before the first line feed."""
+        """Return everything before the first line feed."""
         while b"\n" not in self._held:
             if len(self._held) > MOST_LIST_BYTES or not await self._more():
                 raise Refused("gone" if self._held else "empty")
@@ -100,7 +101,7 @@ class _Body:
         return line
 
     async def parts(self, size: int) -> AsyncIterator[bytes]:
-        """Yield the next so many bytes."""
+        """Yield the next `size` bytes in parts."""
         while size:
             if not self._held and not await self._more():
                 raise Refused("gone")
@@ -109,7 +110,7 @@ class _Body:
             yield part
 
     async def _more(self) -> bool:
-        """Hold one chunk more; return whether there was one."""
+        """Buffer one more chunk; return whether there was one."""
         async for chunk in self._chunks:
             self._size += len(chunk)
             check_size(max(self._size, 1), self._limits.upload_bytes + MOST_LIST_BYTES)

@@ -1,4 +1,4 @@
-"""Answers to videos as HTML: how far one is, then what it shows."""
+"""Answers to videos as HTML: their progress, then what they show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from builder_tools.web.videos import FILES, MOST_PEOPLE, VideoAnswer, VideoProgr
 
 
 def progress_html(progress: VideoProgress, words: Words) -> str:
-    """Return how far a video is."""
+    """Return the progress of a video."""
     frame, total, fps = progress.frame, progress.total, f"{progress.fps:.0f}"
     if total is None:
         said = words("video.progress_open", frame=frame, fps=fps)
@@ -29,11 +29,11 @@ def video_html(answer: VideoAnswer, name: str, token: str, words: Words, keep_s:
     """Return a video's summary, files, player, timeline, highlights and people.
 
     Args:
-        answer: What was found.
-        name: Of the upload.
-        token: Under which its files are kept.
-        words: The language.
-        keep_s: How long they are kept, seconds.
+        answer: The answer.
+        name: Name of the upload.
+        token: Token under which its files are kept.
+        words: Texts of the page's language.
+        keep_s: How long they are kept, in seconds.
     """
     share = answer.with_face / answer.frames if answer.frames else 0.0
     said = words(
@@ -72,7 +72,7 @@ def _first_two(shares: Mapping[str, float]) -> list[tuple[str, float]]:
 
 
 def _mostly(answer: VideoAnswer) -> list[tuple[str, float]]:
-    """Return the two emotions shown most, of everybody, each weighed by their time in sight."""
+    """Return the two emotions shown most, over all people weighted by their time in view."""
     whole = sum(person.seen_s for person in answer.people)
     if not whole:
         return []

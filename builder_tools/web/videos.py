@@ -1,4 +1,4 @@
-"""A video: watched once, frame by frame, into an annotated video, tables and highlights."""
+"""Turns a video, read once frame by frame, into an annotated video, tables and highlights."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from builder_tools.web.limits import Limits, Refused, check_duration, check_vide
 SMOOTH_S = 0.3
 TELL_EVERY_S = 0.5
 MOST_POINTS = 300
-"""Points of a curve that is shown."""
+"""Most points of a curve."""
 MOST_PEOPLE = 8
-"""People that are shown, those seen longest; all are counted."""
+"""Most people shown, those seen longest; all are counted."""
 FRAMES_A_POINT = 3
-"""At least: frames come a little unevenly, and a stretch without any would look like a gap."""
+"""Least frames per point: frames are spaced unevenly, and a point without any would be a gap."""
 FILES = {
     "video": "annotated.mp4",
     "csv": "timeline.csv",
@@ -37,12 +37,12 @@ FILES = {
 
 @dataclass(frozen=True)
 class VideoProgress:
-    """How far a video is.
+    """Progress of a video.
 
     Args:
         frame: Frames done.
-        total: Frames expected, or None where the header does not tell.
-        fps: Frames done a second.
+        total: Frames expected, or None if the header does not say.
+        fps: Frames processed per second.
     """
 
     frame: int
@@ -51,21 +51,21 @@ class VideoProgress:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds to go, or None where nobody knows."""
+        """Seconds left, or None if unknown."""
         known = self.total is not None and self.fps > 0
         return max(self.total - self.frame, 0) / self.fps if known else None
 
 
 @dataclass(frozen=True)
 class Curves:
-    """What everybody showed over time, at most `MOST_POINTS` points.
+    """Means over all people in time, at most `MOST_POINTS` points.
 
     Args:
-        times_s: `(n,)` middles of equal stretches of time.
-        emotions: `(n,)` mean probability by emotion, NaN where nobody was seen.
+        times_s: `(n,)` midpoints of equal time intervals.
+        emotions: Emotion -> `(n,)` mean probability, NaN where nobody was seen.
         valence: `(n,)` mean, NaN where nobody was seen.
-        arousal: `(n,)` likewise.
-        duration_s: Of the video.
+        arousal: `(n,)` mean, NaN where nobody was seen.
+        duration_s: Duration of the video.
     """
 
     times_s: np.ndarray
@@ -77,19 +77,19 @@ class Curves:
 
 @dataclass(frozen=True)
 class VideoAnswer:
-    """What a video shows; the files of `FILES` lie in its folder.
+    """What a video shows; the files of `FILES` are in its folder.
 
     Args:
-        frames: Frames read.
-        with_face: Of them, those with a face.
-        people: Those seen, longest in sight first.
-        left_out: Tracks too short or weak to be a person.
+        frames: Number of frames read.
+        with_face: Number of frames with a face.
+        people: The people seen, longest in view first.
+        left_out: Number of tracks too short or weak to be a person.
         curves: Emotions over time, or None if nobody was seen.
-        curves_by_person: The same of each of the `MOST_PEOPLE` seen longest, by track; empty where
-            there is one person only.
-        highlights: Of `builder_tools.timeline.highlights`, best first.
-        warning: What of the video could not be read, or None.
-        duration_s: Of the part that was read.
+        curves_by_person: Track -> its own curves, for the `MOST_PEOPLE` seen longest; empty if
+            there is only one person.
+        highlights: From `builder_tools.timeline.highlights`, best first.
+        warning: What part of the video could not be read, or None.
+        duration_s: Duration of the part that was read.
     """
 
     frames: int
@@ -111,20 +111,20 @@ def watch_video(
     choice: Choice = OWN,
     drawer: DrawBox | None = None,
 ) -> Iterator[VideoProgress | VideoAnswer]:
-    """Watch a video; return its progress now and then, and the answer at the end.
+    """Process a video; yield its progress from time to time, and the answer at the end.
 
-    Closing the iterator early stops the work and leaves no half-written file.
+    Closing the iterator early stops the work and leaves no half-written video or table.
 
     Args:
         path: The video.
-        folder: Where the files of `FILES` go.
-        engine: The models.
-        limits: What is taken.
-        choice: Model and detector.
+        folder: Folder to write the files of `FILES` to.
+        engine: The models and detectors.
+        limits: What is accepted.
+        choice: Model, detector and decision.
         drawer: Draws the annotated video; `DrawBox()` if None.
 
     Raises:
-        Refused: If the video is not taken, cannot be read, or turns out longer than it said.
+        Refused: If the video is not accepted, cannot be read, or turns out to be too long.
     """
     check_video(path, limits)
     rule = PersonRule.for_detector(choice.detector or engine.default.detector)
@@ -140,14 +140,14 @@ def watch_video(
         warning, fps = stream.source.warning, stream.source.fps
     duration_s = last_s + 1 / fps
     if warning is not None:
-        warning = warning.replace(f"{path}: ", "")  # none of this machine's folders is shown
+        warning = warning.replace(f"{path}: ", "")  # show none of this machine's folders
     yield _answer(folder, maker, duration_s, warning)
 
 
 def _watch(
     stream: ResultStream, folder: Path, limits: Limits, maker: SummaryMaker
 ) -> Iterator[VideoProgress]:
-    """Write every frame; return progress, and return the last frame's time."""
+    """Write the results of every frame; yield progress, and return the last frame's time."""
     seconds, fps = stream.source.duration_s, stream.source.fps
     total = round(seconds * fps) if seconds else None
     begin = told = time.monotonic()
@@ -204,12 +204,12 @@ def _answer(
 
 
 def curves_of(table, emotions: tuple[str, ...], duration_s: float) -> Curves:
-    """Return means over everybody in equal stretches of time.
+    """Return means over all people in equal time intervals.
 
     Args:
-        table: A timeline, as `read_timeline` gives it, with at least one face.
+        table: A timeline, as `read_timeline` returns it, with at least one face.
         emotions: Class order of the model.
-        duration_s: Of the video.
+        duration_s: Duration of the video.
     """
     seen = table.dropna(subset=["track"])
     frames = max(int(table["frame"].nunique()), 1)

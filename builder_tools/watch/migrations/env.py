@@ -1,4 +1,4 @@
-"""Alembic's entry: the connection comes from `Database`, which alone runs migrations."""
+"""Entry point of Alembic: the connection comes from `Database`, which alone runs migrations."""
 
 from alembic import context
 

@@ -15,7 +15,7 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "visits",
         sa.Column("id", NUMBER, primary_key=True, autoincrement=True),

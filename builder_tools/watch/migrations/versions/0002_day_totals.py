@@ -1,4 +1,4 @@
-"""Totals by day beside those by hour, so that a report over years reads a row a day."""
+"""Totals by day besides those by hour, so that a report over years reads one row per day."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Make the table and fill it from the totals by hour."""
+    """Create the table and fill it from the totals by hour."""
     hourly = sa.Table("totals", sa.MetaData(), autoload_with=op.get_bind())
     kept = [column for column in hourly.c if column.name != "hour"]
     key = [column for column in kept if column.name in ("exhibit", "day")]
@@ -23,7 +23,7 @@ def upgrade() -> None:
     values = [
         column
         if column in key
-        else sa.func.max(column)  # of one day, all are the same
+        else sa.func.max(column)  # the same for all rows of a day
         if column.name == "weekday"
         else sa.func.sum(column)
         for column in kept

@@ -178,7 +178,7 @@ class Stage(Generic[Item, Result]):
 def awaited(
     source: Live[Item], goes_on: Callable[[], bool], *, every_s: float = 0.05
 ) -> Iterator[Item]:
-    """Yield the items of a live source; while none comes, call `goes_on` every `every_s` seconds."""
+    """Yield a live source's items; while none arrive, call `goes_on` every `every_s` seconds."""
     while True:
         ended = source.ended  # checked first, so that a last item arriving now is not lost
         item = source.read(every_s)

@@ -278,7 +278,7 @@ def _class_parts(parts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _check_parts(root: Path, leaves: list[tuple[str, ...]]) -> None:
-    """Refuse class folders beside split folders, and two folders of one split."""
+    """Refuse class folders next to split folders, and two folders for one split."""
     splits = [_split_of(parts) for parts in leaves]
     if not any(splits):
         return

@@ -209,7 +209,7 @@ def kaggle_client() -> list[str]:
 
 
 def _run_kaggle(competition: str, folder: Path, *options: str) -> None:
-    """Run `kaggle competitions download`, its progress shown to people on stderr."""
+    """Run `kaggle competitions download`, showing progress on stderr if that is a terminal."""
     client = kaggle_client()
     if not client:
         raise ImportError("it needs the kaggle client: pip install 'builder-tools[kaggle]'")

@@ -1,4 +1,4 @@
-"""Any labelled folder: class folders, a table of labels beside images, a zip of either."""
+"""Any labelled folder: class folders, a table of labels next to images, or a zip of either."""
 
 from __future__ import annotations
 

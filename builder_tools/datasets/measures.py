@@ -1,4 +1,4 @@
-"""What can be measured of each image without knowing what it shows."""
+"""Measurements of images that do not depend on knowing what they show."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class BaseDetector(ABC):
 
     Args:
         min_score: Faces with a lower score, in [0, 1], are left out.
-        min_size_px: Faces whose box has a shorter longer side than this are left out.
+        min_size_px: Faces are left out if the longer side of their box is below this.
 
     Raises:
         ValueError: If an argument is out of range.

@@ -121,8 +121,8 @@ class Inference:
             the displayed label; 0 or None treats every image on its own.
         detect_every: Look for faces in every n-th frame of a video (`video`, `video_rec`), more
             often where n frames exceed 200 MB; in between, tracked faces move evenly.
-        decision: `natural`, or `balanced` where all emotions are about equally frequent (see
-            `EmotionClassifier`); for the default model only. Your own model brings its own.
+        decision: `natural`, or `balanced` if all emotions are about equally frequent (see
+            `EmotionClassifier`); for the default model only, as your own model has its own.
         rest: What faces are also compared with (`face.relative_emotion`). In streams: `auto`,
             each person's rest as estimated along the way, or (`video` of known length, if nothing
             is drawn) from the whole film, in which case results come after its last frame; a
@@ -196,7 +196,7 @@ class Inference:
 
     @cached_property
     def draw_box(self) -> DrawBox:
-        """The drawer; imported on first use, as most images are never displayed."""
+        """The object that draws; imported on first use, as most images are never displayed."""
         from builder_tools.drawing import DrawBox
 
         return DrawBox() if self._own_draw_box is None else self._own_draw_box
@@ -234,7 +234,7 @@ class Inference:
         |---|---|---|---|---|
         | `img` | `analyse_image` | an image, or a list | | a `FrameResult`, or a list |
         | `img_batch` | `analyse_images` | a folder, or images | | a `BatchTable` |
-        | `video` | `analyse_video` | path or address | `max_frames` | a `ResultStream` |
+        | `video` | `analyse_video` | path or URL | `max_frames` | a `ResultStream` |
         | `video_rec` | `analyse_video` | the same | `out`, `max_frames` | a `ResultStream` |
         | `online` | `analyse_camera` | index (0) or URL | `out`, `max_frames` | a `ResultStream` |
 
@@ -391,7 +391,7 @@ class Inference:
         )
 
     def _draw_box_for(self, sinks: list[Sink]) -> DrawBox | None:
-        """Return the drawer if a sink shows images or one was given; otherwise None."""
+        """Return what draws if a sink shows images or it was given by the user; else None."""
         unseen = self._own_draw_box is None and all(isinstance(sink, NoSink) for sink in sinks)
         return None if unseen else self.draw_box
 

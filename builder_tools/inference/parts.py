@@ -37,7 +37,7 @@ UNSEEN_S = 0.35
 LOOK_EVERY_S = 0.1
 GROUP_BYTES = 90_000_000
 MOST_GROUP_BYTES = 200_000_000
-"""Limit however rarely frames are searched: the frames in between wait in memory."""
+"""Limit on the frames between two searched ones, which wait in memory."""
 
 
 class SearchedFrame:

@@ -7,7 +7,7 @@ long laugh does not become the rest. Somebody who looks sad whenever they are se
 taken to look so at rest; the absolute emotion is given as well. `update` knows only the past; with
 `learn` first and `compare` after the end, the whole film is used. No images are kept.
 
-The constants were compared on synthetic streams from two development sets: see reports/rest.md.
+The constants were compared on streams composed from two development sets: see reports/rest.md.
 """
 
 from __future__ import annotations

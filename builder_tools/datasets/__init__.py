@@ -1,7 +1,7 @@
 """Data sets read into one table: images in files or in memory, labels, splits, votes.
 
-`DATASETS[name](source)` gives a `ImageTable` with every split filled. Where a data set has no
-splits of its own they are seeded, stratified, and keep near-duplicates on one side.
+`DATASETS[name](source)` returns an `ImageTable` with every split filled. If a data set has no
+splits of its own, they are seeded, stratified, and keep near-duplicates on one side.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from builder_tools.datasets.table import ImageTable
 
 SPLITS = ("train", "valid", "test")
-"""What the parts of a data set are called."""
+"""Names of the parts of a data set."""
 
 
 def _ferplus(source: str | Path | None = None, **options: Any) -> ImageTable:
@@ -61,5 +61,5 @@ DATASETS: dict[str, Callable[..., ImageTable]] = {
     "folders": _folders,
     "competition": _competition,
 }
-"""Loaders by name. `source` is a folder (or FER+'s zip); only FER+ has a usual place. Options,
-where a data set takes them: `classes`, `columns`, `valid`, `test`, `seed` (`load_labelled`)."""
+"""Loaders by name. `source` is a folder (or FER+'s zip); only FER+ has a default location. Options,
+if a data set takes them: `classes`, `columns`, `valid`, `test`, `seed` (`load_labelled`)."""

@@ -1,8 +1,8 @@
 """Class folders: `root/<emotion>/*.jpg`, with or without `train/`, `val/`, `test/` above.
 
-Read into one table, and written from any table. Levels above, between and below (`archive/images/
-train/angry/person 3/1.jpg`) are allowed: of the folders on the way to an image one names the split
-and one the class. Folders whose names start with a dot are not looked into.
+They are read into one table, and written from any table. Levels above, between and below
+(`archive/images/train/angry/person 3/1.jpg`) are allowed: of the folders on the path to an image,
+one names the split and one the class. Folders whose names start with a dot are skipped.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ SPLIT_OF_FOLDER = {
     "testing": "test",
     "privatetest": "test",
 }
-"""Names of split folders that are read, in small letters without signs between: also FER2013's
-(`Training`, `PublicTest`, `PrivateTest`)."""
+"""Names of split folders that are recognised, in lower case and with letters only; including
+FER2013's (`Training`, `PublicTest`, `PrivateTest`)."""
 
 _BESIDE_SPLIT = "(?:dataset|data|set|images|image|imgs|faces|split|folder)*"
 """Words that say nothing beside the name of a split: `test_set`, `images-train`."""
@@ -44,10 +44,10 @@ _BESIDE_SPLIT = "(?:dataset|data|set|images|image|imgs|faces|split|folder)*"
 MANIFEST = "manifest.csv"
 MANIFEST_COLUMNS = ("file", "split", "emotion", "source")
 MADE_ORIGINS = ("interpolated", "augmented", "copied")
-"""Values of the column `origin` of a balancing's manifest: images made from others."""
+"""Values of a balanced set's manifest column `origin` that mark images made from others."""
 
 FOLDER_OF_SPLIT = {"train": "train", "valid": "val", "test": "test", "": ""}
-"""Names of split folders that are written."""
+"""Names of the split folders that are written."""
 
 _NOT_DATA = frozenset({"__macosx", "__pycache__"})
 
@@ -57,8 +57,8 @@ class ClassFolder:
     """A folder with images of one class.
 
     Args:
-        split: train, valid, test, or "" where there are no splits.
-        name: The name of the folder that says the class.
+        split: train, valid, test, or "" if there are no splits.
+        name: The name of the folder that names the class.
         paths: Its images, in natural order.
     """
 
@@ -81,12 +81,12 @@ def load_class_folders(
 
     Args:
         root: The folder of class folders, or of split folders that hold them.
-        emotions: The classes in label order. None: the nine where every folder says one of them,
-            in whatever word (`own_word`), else the folders' names as they are, sorted.
-        classes: Folder name -> class, where the words' own meaning is not wanted; "" leaves the
+        emotions: The classes in label order. None: the nine if every folder names one of them,
+            in any wording (`own_word`), else the folders' names as they are, sorted.
+        classes: Folder name -> class, to override the usual meaning of a name; "" leaves the
             folder out.
-        valid, test: Shares of the splits that are not given (`with_splits`).
-        seed: Chooses them: they are taken out of train, near-duplicates on one side.
+        valid, test: Shares of splits that are missing (`with_splits`).
+        seed: Seed for drawing them from train, near-duplicates on one side.
 
     Returns:
         Splits in order, then classes by name, then images in natural order; `name` is the path
@@ -96,7 +96,7 @@ def load_class_folders(
         FileNotFoundError, NotADirectoryError: If there is no such folder.
         ValueError: If there are no class folders, no train, an empty class, a class that is not
             in `emotions` (or, without them, not in train), too few images to split any class,
-            or images that balancing made would have to be split.
+            or images made by balancing that would have to be split.
     """
     table = list_class_folders(root, emotions=emotions, classes=classes)
     splits = set(table.table["split"])
@@ -109,7 +109,7 @@ def load_class_folders(
         return table
     manifest = Path(root) / MANIFEST
     if manifest.is_file():
-        # A made image beside its parents on the other side of a split would flatter every figure.
+        # A made image with its parents on the other side of a split would inflate every score.
         facts = pd.read_csv(manifest, encoding_errors="surrogateescape")
         if facts.get("origin", pd.Series(dtype=str)).isin(MADE_ORIGINS).any():
             raise ValueError(
@@ -127,16 +127,16 @@ def list_class_folders(
     emotions: EmotionSet | Sequence[str] | None = None,
     classes: Mapping[str, str] | None = None,
 ) -> ImageTable:
-    """As `load_class_folders`, but takes the splits as they are ("" where there are none).
+    """List class folders as `load_class_folders` does, keeping their splits ("" if there are none).
 
-    Reads no image, so damaged ones are listed, too.
+    Reads no images, so damaged ones are listed too.
     """
     root, classes = Path(root), classes or {}
     names_of = find_class_folders(root)
     wanted = None if emotions is None else EmotionSet(tuple(emotions))
     found = [(folder, class_of(folder.name, wanted, classes)) for folder in names_of]
     if wanted is None and not {name for _, name in found if name} <= set(NINE_EMOTIONS):
-        # A set of its own keeps its words: only what was asked for is changed.
+        # A data set with classes of its own keeps its names: only those asked for are changed.
         found = [(folder, as_written(folder.name, classes)) for folder in names_of]
     found = [(folder, name) for folder, name in found if name]
     if not found:
@@ -165,20 +165,20 @@ def list_class_folders(
 
 
 def list_as_written(root: str | Path) -> ImageTable:
-    """As `list_class_folders`, with the folders' names as classes: for what is written again."""
+    """List class folders with folder names as classes, for images that are written again."""
     names = {folder.name for folder in find_class_folders(root)}
     return list_class_folders(root, emotions=sorted(names))
 
 
 def find_class_folders(root: str | Path) -> list[ClassFolder]:
-    """List the folders that hold images, with the split and the class that the way there names.
+    """List the folders that hold images, with the split and the class named by their paths.
 
-    The class is the one folder on the way whose name is an emotion in some word; where none or
-    several are, the first that is not shared by all.
+    The class is the one folder on the path whose name is an emotion in any wording; if none or
+    several are, the first that is not common to all paths.
 
     Raises:
         FileNotFoundError, NotADirectoryError: If there is no such folder.
-        ValueError: If there are none, a class is empty, or splits and classes stand side by side.
+        ValueError: If there are none, a class is empty, or splits and classes are side by side.
     """
     root = Path(root)
     if not root.exists():
@@ -200,7 +200,7 @@ def find_class_folders(root: str | Path) -> list[ClassFolder]:
     _check_parts(root, [parts for parts, _ in leaves])
     leaves = [(parts, paths) for parts, paths in leaves if _class_parts(parts)]
     ways = [_class_parts(parts) for parts, _ in leaves]
-    shared = 0  # first parts that all ways have; one of each is left
+    shared = 0  # leading parts common to all paths; one of each remains
     while min(map(len, ways)) > shared + 1 and len({way[shared] for way in ways}) == 1:
         shared += 1
     found = []
@@ -219,11 +219,11 @@ def write_class_folders(
     """Write images as class folders with a `manifest.csv`, whole or not at all.
 
     Args:
-        table: Any images. With splits they go to `root/train|val|test/<emotion>/<name>.png`,
-            without to `root/<emotion>/<name>.png`. Images of one folder whose names differ
-            only in suffix or in folders above get a number.
+        table: Any images. With splits, they go to `root/train|val|test/<emotion>/<name>.png`;
+            without, to `root/<emotion>/<name>.png`. Images in one folder whose names differ only
+            in suffix or parent folders get a number.
         root: A new or empty folder.
-        per_class: At most so many images of each class in each split, chosen by `seed`.
+        per_class: Maximum number of images of each class in each split, chosen by `seed`.
         seed: See `per_class`.
 
     Returns:
@@ -233,7 +233,7 @@ def write_class_folders(
         FileExistsError: If `root` is not empty.
         ValueError: If there is nothing to write, an image cannot be read, or only some have a
             split.
-        OSError: If it cannot be written; nothing is left then.
+        OSError: If it cannot be written; nothing is left behind.
     """
     from tqdm import tqdm
 
@@ -256,7 +256,7 @@ def write_class_folders(
 
 
 def _leaves(folder: Path, root: Path) -> Iterator[tuple[tuple[str, ...], list[Path]]]:
-    """Yield each folder with images, or with nothing below it, as the parts of its path."""
+    """Yield each folder with images, or without subfolders, as the parts of its path."""
     below = sorted(
         (path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."),
         key=lambda path: path.name,
@@ -286,7 +286,7 @@ def _class_parts(parts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _check_parts(root: Path, leaves: list[tuple[str, ...]]) -> None:
-    """Refuse class folders beside split folders, and two folders of one split."""
+    """Refuse class folders next to split folders, and two folders for one split."""
     splits = [_split_of(parts) for parts in leaves]
     if not any(splits):
         return
@@ -303,7 +303,7 @@ def _check_parts(root: Path, leaves: list[tuple[str, ...]]) -> None:
 
 
 def _places(table: ImageTable) -> Iterator[Path]:
-    """Yield where each image goes, below the root."""
+    """Yield each image's destination, relative to the root."""
     taken: set[Path] = set()
     columns = table.table[["name", "emotion", "split"]].itertuples(index=False)
     for name, emotion, split in columns:

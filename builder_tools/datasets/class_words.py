@@ -1,4 +1,4 @@
-"""What a data set's words for its classes mean: shown, and overridable."""
+"""What a data set's names for its classes mean: reported to the user, and overridable."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ logger = logging.getLogger(__name__)
 
 
 def class_of(word: str, emotions: EmotionSet | None, classes: Mapping[str, str]) -> str:
-    """Return the class that a word of a data set means.
+    """Return the class denoted by a word in a data set.
 
     Args:
-        word: As it stands in the data set, in any case or language (`own_word`).
-        emotions: The classes there are; None where they are not known yet.
-        classes: Word (in any case) -> class, which goes first.
+        word: The word as written in the data set, in any case or language (`own_word`).
+        emotions: The existing classes; None if they are not known yet.
+        classes: Word (in any case) -> class; takes precedence.
 
     Returns:
-        The class; "" where it is to be left out; the word itself where it says none.
+        The class; "" if it is to be left out; the word itself if it denotes no class.
     """
     asked = as_written(word, classes)
     if asked != word or (emotions is not None and word in emotions):
@@ -31,7 +31,7 @@ def class_of(word: str, emotions: EmotionSet | None, classes: Mapping[str, str])
 
 
 def as_written(word: str, classes: Mapping[str, str]) -> str:
-    """Return the class that was asked for by name, else the word as it stands."""
+    """Return the class requested for a word, else the word as it is."""
     asked = {name.casefold(): value for name, value in classes.items()}
     return asked.get(word.casefold(), word)
 
@@ -40,7 +40,7 @@ def parse_classes(texts: Sequence[str]) -> dict[str, str]:
     """Read `NAME=CLASS` texts; `NAME=` leaves a class out.
 
     Raises:
-        ValueError: If a text is of another form or a name stands twice.
+        ValueError: If a text has another form or a name appears twice.
     """
     pairs = [text.partition("=") for text in texts]
     names = [name.casefold() for name, _, _ in pairs]
@@ -53,11 +53,11 @@ def parse_classes(texts: Sequence[str]) -> dict[str, str]:
 
 
 def say_classes(meant: Mapping[str, str], classes: Mapping[str, str]) -> None:
-    """Log, once a data set, which of its words are read as another, and what was asked in vain.
+    """Log, once per data set, which words are read as another, and which requests had no effect.
 
     Args:
-        meant: The words that are there -> their classes.
-        classes: What was asked for, as in `class_of`.
+        meant: The words present -> their classes.
+        classes: What was requested, as in `class_of`.
     """
     there = {word.casefold() for word in meant}
     absent = [name for name in classes if name.casefold() not in there]

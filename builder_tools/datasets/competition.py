@@ -1,8 +1,8 @@
-"""The Kaggle competition `skillbox-computer-vision-project`, as it is downloaded.
+"""The Kaggle competition `skillbox-computer-vision-project`, as downloaded.
 
-`train.csv` (first column an unnamed index, then `image_path` such as `./train/anger/0.jpg`, and
-`emotion`), the images it names, `test_kaggle/<n>.jpg` without labels, and
-`sample_submission.csv`, which gives the order of the answers.
+It consists of `train.csv` (first column an unnamed index, then `image_path` such as
+`./train/anger/0.jpg`, and `emotion`), the images it lists, `test_kaggle/<n>.jpg` without labels,
+and `sample_submission.csv`, which gives the order of the answers.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _SHOWN = 5
 def load_competition(
     root: str | Path, *, valid: float = 0.15, test: float = 0.15, seed: int = 0
 ) -> ImageTable:
-    """Read the labelled images, split seeded and stratified, near-duplicates on one side.
+    """Read the labelled images, with a seeded, stratified split, near-duplicates on one side.
 
     Args:
         root: The folder with `train.csv` and `train/`.
         valid, test: Shares of the splits.
-        seed: Chooses the splits (`with_splits`, `duplicate_groups`).
+        seed: Seed for drawing the splits (`with_splits`, `duplicate_groups`).
 
     Returns:
-        One row a row of `train.csv`, in its order; `name` is the path below `root`.
+        One row for each row of `train.csv`, in its order; `name` is the path below `root`.
 
     Raises:
-        FileNotFoundError: If `train.csv` or an image it names is missing; names the rows.
-        ValueError: If `train.csv` is malformed; names the rows, as an editor counts them.
+        FileNotFoundError: If `train.csv` or an image it lists is missing; names the rows.
+        ValueError: If `train.csv` is malformed; names the rows, as numbered in an editor.
     """
     table = list_competition(root)
     groups = duplicate_groups(table)
@@ -46,7 +46,7 @@ def load_competition(
 
 
 def list_competition(root: str | Path) -> ImageTable:
-    """As `load_competition`, without splits (""); reads no image, only looks that it is there."""
+    """List the labelled images, without splits (""); check that they exist but read none."""
     root = Path(root)
     file = root / TRAIN_CSV
     rows = _read_csv(file, ("image_path", "emotion"))
@@ -73,13 +73,13 @@ def competition_test(root: str | Path) -> list[Path]:
     """Return the images to be classified, in the order of the answers.
 
     Args:
-        root: The folder with `test_kaggle/` and maybe `sample_submission.csv`.
+        root: The folder with `test_kaggle/` and possibly `sample_submission.csv`.
 
     Returns:
-        Paths in the order of `sample_submission.csv` where it is there, else in natural order.
+        Paths in the order of `sample_submission.csv` if present, else in natural order.
 
     Raises:
-        FileNotFoundError: If the folder, or an image that the sample names, is missing.
+        FileNotFoundError: If the folder, or an image listed in the sample, is missing.
         ValueError: If the sample is malformed or there are no images.
     """
     folder = Path(root) / TEST_FOLDER
@@ -99,7 +99,7 @@ def competition_test(root: str | Path) -> list[Path]:
 
 
 def _read_csv(file: Path, wanted: tuple[str, ...]) -> pd.DataFrame:
-    """Read a csv as words ("" where empty), blank lines kept so that rows are lines."""
+    """Read a csv as strings ("" if empty), keeping blank lines so that rows match lines."""
     if not file.is_file():
         raise FileNotFoundError(
             f"Expected {file.name} in {str(file.parent)!r}. It is not there. "
@@ -129,7 +129,7 @@ def _check_rows(file: Path, rows: pd.DataFrame, bad: object, expected: str) -> N
 
 
 def _message(file: Path, rows: pd.DataFrame, bad: object, expected: str) -> str:
-    """Return what is wrong in which rows; row 1 is the header."""
+    """Return a message saying what is wrong in which rows; row 1 is the header."""
     wrong = [number for number, is_bad in enumerate(bad) if is_bad]
     columns = [column for column in ("image_path", "emotion") if column in rows]
     shown = "; ".join(

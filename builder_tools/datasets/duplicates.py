@@ -1,16 +1,16 @@
-"""Near-duplicates: copies of one photograph, scaled, recompressed, shifted, cut a little closer.
+"""Near-duplicates: copies of one photograph, scaled, recompressed, shifted or cropped slightly.
 
 Each image becomes a 48x48 grey miniature. Candidates are pairs whose 64-bit perceptual hashes
 (signs of the 8x8 lowest DCT frequencies around their median; Zauner, 2010, "Implementation and
 Benchmarking of Perceptual Image Hash Functions") differ in few bits and whose miniatures correlate;
 they are confirmed part by part (`copies.worst_difference`), because two expressions of one person
-before a fixed camera hash and correlate alike.
+in front of a fixed camera have similar hashes and correlate highly.
 
 The thresholds were chosen on FER+ (35,710 faces) and JAFFE (213 portraits). In FER+ a hash distance
 of 12 alone gives 87,000 pairs, nearly all wrong; of forty random pairs in each band of correlation,
-looked at by eye, none of 0.94...0.96 were wrong, one of 0.92...0.94, six of 0.90...0.92. But 958
+checked by eye, none in 0.94...0.96 were wrong, one in 0.92...0.94, and six in 0.90...0.92. But 958
 pairs of JAFFE correlate above 0.92, and none of them is a copy: the worst part tells them apart.
-Copies with a mark written over the face, and mirrored ones, are not found.
+Copies with a mark written across the face, and mirrored ones, are not found.
 """
 
 from __future__ import annotations
@@ -46,15 +46,16 @@ def duplicate_groups(
     """Number the groups of near-duplicates.
 
     Args:
-        table: Images; those that cannot be read stand alone (a warning tells how many).
-        max_distance_bits: Pairs whose hashes differ in more bits are not looked at, 0...63.
-        min_correlation: Pairs whose miniatures correlate less are not looked at, in [-1, 1].
-        max_difference: Pairs of which a part differs more are not duplicates; in shares of the
+        table: Images; those that cannot be read form groups of their own (a warning says how
+            many).
+        max_distance_bits: Pairs whose hashes differ in more bits are not considered, 0...63.
+        min_correlation: Pairs whose miniatures correlate less are not considered, in [-1, 1].
+        max_difference: Pairs with a part that differs more are not duplicates; relative to the
             image's contrast (`copies.worst_difference`).
 
     Returns:
-        `(n,)` int64 group numbers from 0, in the order of first appearance; equal where images
-        are near-duplicates, directly or by way of others.
+        `(n,)` int64 group numbers from 0, in order of first appearance; equal for images that
+        are near-duplicates, directly or via others.
     """
     pairs = duplicate_pairs(
         table,
@@ -66,14 +67,14 @@ def duplicate_groups(
 
 
 def groups_of_pairs(pairs: pd.DataFrame, count: int) -> np.ndarray:
-    """Number the groups that pairs link.
+    """Number the groups linked by pairs.
 
     Args:
-        pairs: Its columns `first` and `second` count.
-        count: How many images there are.
+        pairs: Only its columns `first` and `second` are used.
+        count: Number of images.
 
     Returns:
-        `(count,)` int64 group numbers from 0, in the order of first appearance.
+        `(count,)` int64 group numbers from 0, in order of first appearance.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -94,13 +95,13 @@ def duplicate_pairs(
     """Find pairs of near-duplicates.
 
     Args:
-        table: As `duplicate_groups`, like the other arguments.
+        table: See `duplicate_groups`, also for the other arguments.
 
     Returns:
         Columns `first`, `second` (rows of the table, first < second), `distance_bits`,
         `correlation` and `difference` (of the worst part). An image whose miniature equals an
-        earlier one's is paired with the first such image only, so a thousand equal images
-        give 999 pairs.
+        earlier one's is paired only with the first such image, so a thousand equal images give
+        999 pairs.
     """
     from tqdm import tqdm
 
@@ -129,22 +130,22 @@ def duplicate_pairs(
 
 @any_name_in_tables()
 def duplicates_across_classes(table: ImageTable, groups: np.ndarray) -> pd.DataFrame:
-    """List the groups of near-duplicates that stand in several classes: conflicting labels.
+    """List the groups of near-duplicates that span several classes: conflicting labels.
 
     Args:
         table: Images.
         groups: `(n,)` from `duplicate_groups`.
 
     Returns:
-        One row a group: `group`, `images` (count), `emotions`, `splits` and `names`, the last
-        three with "|" between the images' values, in the order of the table.
+        One row per group: `group`, `images` (count), `emotions`, `splits` and `names`, the last
+        three with the images' values separated by "|", in table order.
     """
     return _groups_across(table, groups, "emotion")
 
 
 @any_name_in_tables()
 def duplicates_across_splits(table: ImageTable, groups: np.ndarray) -> pd.DataFrame:
-    """As `duplicates_across_classes`, for groups that stand in several splits: leaks."""
+    """List groups like `duplicates_across_classes`, but those that span several splits: leaks."""
     return _groups_across(table, groups, "split")
 
 
@@ -165,7 +166,7 @@ def _groups_across(table: ImageTable, groups: np.ndarray, column: str) -> pd.Dat
 
 
 def _miniatures(table: ImageTable) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows that can be read and their grey miniatures, `(n, 48, 48)` uint8."""
+    """Return the readable rows and their grey miniatures, `(n, 48, 48)` uint8."""
     from tqdm import tqdm
 
     images = table.resized(MINIATURE_PX)
@@ -188,7 +189,7 @@ def _miniatures(table: ImageTable) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _standardised(flat: np.ndarray) -> np.ndarray:
-    """Return rows of mean 0 and length 1, float32; a blank image becomes the same unit row."""
+    """Return rows of mean 0 and length 1, float32; blank images all become the same unit row."""
     centred = flat.astype(np.float32)
     centred -= centred.mean(axis=1, keepdims=True)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
@@ -216,7 +217,7 @@ def _near_pairs(
     found = [(np.empty(0, np.int64),) * 3 + (np.empty(0, np.float32),)]
     for start in range(0, len(hashes), step):
         distance = np.bitwise_count(hashes[start : start + step, None] ^ hashes[None, start:])
-        # Flat: so NumPy finds the few near ones among many several times faster.
+        # Flattened, as NumPy then finds the few near ones among many several times faster.
         first, second = divmod(np.flatnonzero(distance <= max_distance_bits), distance.shape[1])
         first, second = first[first < second], second[first < second]
         bits = distance[first, second].astype(np.int64)

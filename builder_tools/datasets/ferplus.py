@@ -3,7 +3,7 @@
 Two layouts are read: the official one (folders `FER2013Train`, `FER2013Valid`, `FER2013Test`
 with `ferNNNNNNN.png` and `label.csv`, in a folder or one zip) and the Kaggle one (`fer2013.csv`
 or `icml_face_data.csv` with columns `emotion,pixels,Usage`, joined by row with
-`fer2013new.csv`). The labels are MIT licensed (Microsoft); the images are FER2013's, for
+`fer2013new.csv`). The labels are MIT-licensed (Microsoft); the images are FER2013's, for
 research use.
 """
 
@@ -33,10 +33,10 @@ ORIGINAL_LABELS_FILE = "fer2013_labels.csv"
 
 
 def data_folder() -> Path:
-    """Return the folder data sets are looked for in.
+    """Return the folder in which data sets are looked for.
 
-    `BUILDER_TOOLS_DATA` where set, else `../shared/data` beside the repository where it exists,
-    else the repository's `data/`; of an installed package, `data/` in the current folder.
+    This is `BUILDER_TOOLS_DATA` if set, else `../shared/data` next to the repository if it exists,
+    else the repository's `data/`; for an installed package, `data/` in the current folder.
     """
     named = os.environ.get("BUILDER_TOOLS_DATA")
     if named:
@@ -49,17 +49,17 @@ def data_folder() -> Path:
 
 
 def load_ferplus(source: str | Path | None = None) -> ImageTable:
-    """Read FER+ from a zip, a folder of the official layout, or a folder of the Kaggle form.
+    """Read FER+ from a zip, a folder in the official layout, or a folder in the Kaggle layout.
 
     Args:
         source: The zip or folder; by default `ferplus.zip`, then `ferplus/`, in `data_folder()`.
 
     Returns:
         Faces in memory, `(n, 48, 48)` uint8 grey, in the data set's own splits, with their votes
-        and labelled by `nine_class_labels` (-1, and no emotion, for what is no face).
+        and labels from `nine_class_labels` (-1, and no emotion, for non-faces).
 
     Raises:
-        FileNotFoundError: If nothing is there; says what was looked for.
+        FileNotFoundError: If nothing is found; says what was looked for.
         ValueError: If a file is malformed; names the file and the row.
     """
     if source is None:
@@ -86,14 +86,14 @@ def ferplus_table(source: str | Path | None = None) -> ImageTable:
 
 
 def nine_class_table(faces: ImageTable) -> ImageTable:
-    """Return FER+'s faces for the nine-class task: what people took for no face (NF) left out."""
+    """Return FER+'s faces for the nine-class task, without those judged not to be faces (NF)."""
     return faces.rows(faces.labels != LEFT_OUT)
 
 
 def with_original_labels(part: ImageTable) -> pd.DataFrame | None:
     """Return the table with FER2013's own labels (`emotion`, `ambiguous_labels`).
 
-    None where their file is absent or does not know all of the images.
+    Returns None if their file is absent or does not cover all of the images.
     """
     path = data_folder() / ORIGINAL_LABELS_FILE
     if not path.is_file():
@@ -106,11 +106,11 @@ def with_original_labels(part: ImageTable) -> pd.DataFrame | None:
 
 
 def vote_distribution(votes: np.ndarray, *, no_majority_uncertain: float = 0.5) -> np.ndarray:
-    """Return the soft label of each face: the share of its votes by emotion.
+    """Return the soft label of each face: the shares of its votes by emotion.
 
-    Single votes are dropped as in the FER+ paper. Votes for "not a face" are left out. Where no
-    class holds more than half of the votes, people disagree, and `no_majority_uncertain` of the
-    mass moves to `uncertain`: the nine-class protocol's label for such faces.
+    Single votes are dropped as in the FER+ paper. Votes for "not a face" are left out. If no class
+    has more than half of the votes, people disagree, and `no_majority_uncertain` of the mass moves
+    to `uncertain`, the nine-class protocol's label for such faces.
 
     Args:
         votes: `(n, 10)` counts in the order of `FERPLUS_VOTE_COLUMNS`.
@@ -118,7 +118,7 @@ def vote_distribution(votes: np.ndarray, *, no_majority_uncertain: float = 0.5) 
 
     Returns:
         `(n, 9)` float32 in `NINE_EMOTIONS` order; rows sum to 1. A face without any remaining
-        vote is wholly `uncertain`.
+        votes is entirely `uncertain`.
     """
     kept = np.where(votes > 1, votes, 0).astype(np.float64)
     counts = np.zeros((len(kept), len(NINE_EMOTIONS)))
@@ -133,7 +133,7 @@ def vote_distribution(votes: np.ndarray, *, no_majority_uncertain: float = 0.5) 
 
 
 def is_face(votes: np.ndarray) -> np.ndarray:
-    """Return which images people took for faces: `(n,)` bool, False where NF has the majority."""
+    """Return which images people judged to be faces: `(n,)` bool, False if NF has the majority."""
     kept = np.where(votes > 1, votes, 0)
     return kept[:, -1] * 2 <= kept.sum(axis=1)
 
@@ -243,8 +243,8 @@ def _read_kaggle(folder: Path) -> ImageTable:
     splits = pixels["Usage"].map(SPLIT_OF_USAGE)
     votes = _whole_votes(labels[list(FERPLUS_VOTE_COLUMNS)], labels_file)
     rows = [(n, s, *v) for n, s, v in zip(names, splits, votes, strict=True)]
-    # Names count the rows, less those without a name. Four rows of fer2013new.csv bear the name of
-    # another: of these the one nearest to its number is right, which the official layout holds.
+    # Names number the rows, minus those without a name. Four rows of fer2013new.csv have another's
+    # name: of each pair, the row nearest to the number is right, as in the official layout.
     numbers = pd.to_numeric(names.str.extract(r"(\d+)")[0], errors="coerce")
     distance = (numbers - np.arange(len(names))).abs()
     misnamed = distance > distance.groupby(names).transform("min")
@@ -289,7 +289,7 @@ def parse_pixels(text: str, file: Path, row: int) -> np.ndarray:
 
 
 def _image_table(images: list[np.ndarray], rows: list[tuple]) -> ImageTable:
-    """Return the table of faces and `(name, split, *votes)`."""
+    """Return the table of faces with the given `(name, split, *votes)` rows."""
     known = pd.DataFrame(rows, columns=["name", "split", *FERPLUS_VOTE_COLUMNS])
     labels = nine_class_labels(known)
     emotions = np.array([*NINE_EMOTIONS, ""], object)[labels]  # LEFT_OUT is the last

@@ -1,9 +1,9 @@
-"""Getting data sets: what is known, where it lies, its licence; fetched, verified, written whole.
+"""Getting data sets: which are known, their locations and licences; fetched, verified, kept whole.
 
-FER+'s labels come from Microsoft's repository, FER2013's images and the competition through the
-official `kaggle` client (the `[kaggle]` extra) with its own credentials. The client is run as a
-program, because importing it asks for credentials. Nothing is fetched unless it is asked for, and
-what does not pass its check is not kept.
+FER+'s labels come from Microsoft's repository; FER2013's images and the competition come through
+the official `kaggle` client (the `[kaggle]` extra) with its own credentials. The client is run as a
+program, because importing it asks for credentials. Nothing is fetched unless requested, and nothing
+that fails verification is kept.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TIMEOUT_S = 30.0
 PIXELS_COMPETITION = "challenges-in-representation-learning-facial-expression-recognition-challenge"
 PIXELS_FILE = "icml_face_data.csv"
 PIXELS_ROWS = {"Training": 28709, "PublicTest": 3589, "PrivateTest": 3589}
-"""Rows of FER2013 by usage: those of `fer2013new.csv`, which is joined to it by row."""
+"""Rows of FER2013 by usage, as in `fer2013new.csv`, which is joined to it by row."""
 
 COMPETITION = "skillbox-computer-vision-project"
 
@@ -53,12 +53,12 @@ class KnownData:
     """A data set, or a part of one, that the project can use.
 
     Args:
-        name: What it is asked for by.
+        name: The name it is requested by.
         about: What it is.
         licence: Who may use it for what.
-        places: Alternatives below `data_folder()`; present where all files of one are there.
+        places: Alternatives below `data_folder()`; it is present if all files of one exist.
         to_get: What to do to get it.
-        fetch: Fetches it into a folder and gives what was written; None where there is no way.
+        fetch: Fetches it into a folder and returns what was written; None if it cannot be fetched.
         folder: Where it is fetched to, below `data_folder()`.
     """
 
@@ -72,7 +72,7 @@ class KnownData:
 
 
 def find_data(known: KnownData) -> Path | None:
-    """Return where a data set lies in `data_folder()`, or None where it is not there."""
+    """Return the location of a data set in `data_folder()`, or None if it is not there."""
     from builder_tools.datasets.ferplus import data_folder
 
     for files in known.places:
@@ -87,14 +87,14 @@ def fetch_data(name: str, folder: str | Path | None = None) -> Path:
 
     Args:
         name: One of `FETCHED`.
-        folder: Where to; by default its place in `data_folder()`. What is already there is only
-            verified.
+        folder: Destination; by default its place in `data_folder()`. Anything already there is
+            only verified.
 
     Raises:
-        ValueError: If the name is not known, or what came is not as it should be.
-        OSError: If the address cannot be reached or the folder not be written.
-        ImportError: If the kaggle client is needed and not installed.
-        RuntimeError: If the kaggle client refuses.
+        ValueError: If the name is unknown, or what was fetched fails verification.
+        OSError: If the address cannot be reached or the folder cannot be written.
+        ImportError: If the kaggle client is needed but not installed.
+        RuntimeError: If the kaggle client fails.
     """
     if name not in FETCHED:
         raise ValueError(f"Expected one of {list(FETCHED)}. Received: {name!r}.")
@@ -112,7 +112,7 @@ def fetch_data(name: str, folder: str | Path | None = None) -> Path:
 
 
 def describe_ferplus(faces: ImageTable) -> str:
-    """Return which known form of FER+ this is, by its hash, or that it is none."""
+    """Return which known form of FER+ this is, according to its hash, or that it is none."""
     from builder_tools.datasets.identity import data_sha256
 
     sha256 = data_sha256(faces)
@@ -191,7 +191,7 @@ def _fetch_competition(folder: Path) -> Path:
 
 
 def _check_competition(root: Path, shown: Path) -> None:
-    """Look that every image that the csv files name is there."""
+    """Check that every image listed in the csv files exists."""
     from builder_tools.datasets.competition import competition_test, list_competition
 
     try:
@@ -202,14 +202,14 @@ def _check_competition(root: Path, shown: Path) -> None:
 
 
 def kaggle_client() -> list[str]:
-    """Return the words that call the kaggle client, also where its folder is not in PATH; or []."""
+    """Return the command that runs the kaggle client, even if it is not on PATH; or []."""
     if client := shutil.which("kaggle"):
         return [client]
     return [sys.executable, "-m", "kaggle"] if find_spec("kaggle") else []
 
 
 def _run_kaggle(competition: str, folder: Path, *options: str) -> None:
-    """Run `kaggle competitions download`, its progress shown to people on stderr."""
+    """Run `kaggle competitions download`, showing progress on stderr if that is a terminal."""
     client = kaggle_client()
     if not client:
         raise ImportError("it needs the kaggle client: pip install 'builder-tools[kaggle]'")
@@ -232,11 +232,11 @@ def _run_kaggle(competition: str, folder: Path, *options: str) -> None:
 
 
 def kaggle_reason(words: str, competition: str) -> str:
-    """Return in one sentence why the kaggle client ended with an error.
+    """Return, in one sentence, why the kaggle client failed.
 
     Args:
-        words: What it said.
-        competition: Which it was asked about.
+        words: Its output.
+        competition: The competition it was asked for.
     """
     if "Authentication required" in words or "401" in words:
         return "the kaggle client has no credentials: `kaggle auth login` gives it some"
@@ -248,7 +248,7 @@ def kaggle_reason(words: str, competition: str) -> str:
 
 
 def _unpack(folder: Path) -> None:
-    """Unpack the zips of a folder in their place."""
+    """Unpack the zips in a folder in place."""
     for packed in folder.glob("*.zip"):
         try:
             with zipfile.ZipFile(packed) as archive:
@@ -260,7 +260,7 @@ def _unpack(folder: Path) -> None:
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """Lend a folder on the same disk as `folder`, which may not be there yet."""
+    """Lend a folder on the same disk as `folder`, which may not exist yet."""
     parent = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
     with TemporaryDirectory(dir=parent, prefix=".fetch-") as scratch:
         yield Path(scratch)
@@ -329,7 +329,7 @@ KNOWN_DATA: dict[str, KnownData] = {
         ),
     )
 }
-"""Everything that `builder-tools data` knows of, by name."""
+"""Everything that `builder-tools data` knows about, by name."""
 
 FETCHED = {name: known for name, known in KNOWN_DATA.items() if known.fetch is not None}
 """What can be fetched, by name."""

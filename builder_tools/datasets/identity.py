@@ -1,4 +1,4 @@
-"""Which data it is: a hash of images, labels and splits; and which images stand twice."""
+"""The identity of data: a hash of images, labels and splits; and images that appear twice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from builder_tools.datasets.table import ImageTable
 
 
 def data_sha256(data: ImageTable) -> str:
-    """Return a hash of images, labels (votes where there are some) and splits: names the data."""
+    """Return a hash of images, labels (or votes, if any) and splits, which identifies the data."""
     if data.images is not None:
         content = np.ascontiguousarray(data.images[data.table["index"].to_numpy()]).data
     else:
@@ -23,7 +23,7 @@ def data_sha256(data: ImageTable) -> str:
 
 
 def names_also_in_train(data: ImageTable) -> frozenset[str]:
-    """Return the valid and test images that stand, byte for byte, in train, too."""
+    """Return the valid and test images that are also, byte for byte, in train."""
     contents = np.array([_content(data, row) for row in range(len(data))], object)
     in_train = (data.table["split"] == "train").to_numpy()
     trained = set(contents[in_train])

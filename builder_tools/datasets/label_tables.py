@@ -1,7 +1,7 @@
-"""Tables of labels: a csv that names images and says what each shows, or holds their pixels.
+"""Tables of labels: a csv that lists images, or holds their pixels, with the emotion of each.
 
-Columns are found by what they are usually called, in any case, or as the caller says. The form of
-FER2013 (`emotion,pixels,Usage`, emotions 0...6) is known, too.
+Columns are found by their usual names, in any case, or by those the caller gives. The format of
+FER2013 (`emotion,pixels,Usage`, emotions 0...6) is also supported.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COLUMN_NAMES = {
     "split": ("split", "usage", "subset", "set", "partition"),
     "person": (),
 }
-"""What a column is usually called; the first that is there counts. Persons only if asked for."""
+"""Usual names of each column; the first one present counts. Persons only if requested."""
 PIXELS = "pixels"
 TABLE_SUFFIXES = (".csv", ".tsv")
 NO_TABLES = frozenset({"manifest.csv", "sample_submission.csv", "submission.csv"})
@@ -42,7 +42,7 @@ def find_label_table(folder: Path, columns: Mapping[str, str] | None = None) -> 
     """Return the one table of labels directly in a folder, or None.
 
     Raises:
-        ValueError: If there are several; names them.
+        ValueError: If there are several; lists them.
     """
     found = []
     for path in sorted(folder.iterdir()):
@@ -69,18 +69,18 @@ def list_label_table(
     classes: Mapping[str, str] | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> ImageTable:
-    """Read a table of labels; splits are taken as they are ("" where there are none).
+    """Read a table of labels; splits are taken as they are ("" if there are none).
 
     Args:
-        file: A csv; images are looked for beside it and below its folder.
-        classes: As `list_class_folders`.
-        columns: What the columns `path`, `emotion` and `split` are called in the file; and
-            `person`, which the table then has, too.
+        file: A csv; images are looked for next to it and in subfolders.
+        classes: See `load_class_folders`.
+        columns: Names of the columns `path`, `emotion` and `split` in the file; and of `person`,
+            which the table then has too.
 
     Raises:
-        FileNotFoundError: If the file or an image that it names is not there; names the rows.
+        FileNotFoundError: If the file or an image it lists does not exist; names the rows.
         ValueError: If a column is missing, a label is empty or a number without a meaning, an
-            image stands twice, or pixels are malformed; names the rows as an editor counts them.
+            image appears twice, or pixels are malformed; names the rows, as numbered in an editor.
     """
     file, classes = Path(file), classes or {}
     rows = _read(file)
@@ -117,7 +117,7 @@ def list_label_table(
 
 
 def _with(images: ImageTable, columns: Mapping[str, pd.Series]) -> ImageTable:
-    """Return the images with more columns, which have a row an image."""
+    """Return the images with additional columns, which have one row per image."""
     more = {name: values.to_numpy(object) for name, values in columns.items()}
     return replace(images, table=images.table.assign(**more))
 
@@ -148,7 +148,7 @@ def _separator(file: Path) -> str:
 
 
 def _columns_of(rows: pd.DataFrame, asked: Mapping[str, str], file: Path) -> dict[str, str]:
-    """Return what the columns are called in the file, by what they hold."""
+    """Return the names of the columns in the file, by what they hold."""
     unknown = sorted(set(asked) - set(COLUMN_NAMES))
     absent = sorted(name for name in asked.values() if name not in rows)
     if unknown or absent:
@@ -183,7 +183,7 @@ def _splits_of(file: Path, rows: pd.DataFrame, places: Mapping[str, str]) -> np.
 
 
 def _images_of(file: Path, texts: pd.Series) -> tuple[list[str], list[Path]]:
-    """Find each image: at its path from the table's folder, else by its name, if that is one."""
+    """Find each image: at its path from the table's folder, else by its name, if that is unique."""
     folder = file.parent
     names = [PurePosixPath(text.strip().replace("\\", "/")).as_posix() for text in texts]
     doubled = pd.Series(names).duplicated()

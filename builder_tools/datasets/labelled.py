@@ -1,4 +1,4 @@
-"""Any labelled folder: class folders, a table of labels beside images, a zip of either."""
+"""Any labelled folder: class folders, a table of labels next to images, or a zip of either."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def list_labelled(
     classes: Mapping[str, str] | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> ImageTable:
-    """Read labelled images, with the splits they have ("" where they have none).
+    """Read labelled images, with the splits they have ("" if they have none).
 
     Args:
-        source: Class folders; a folder with a table of labels (`label_tables`), where no folder's
-            name says an emotion; the table itself; or a zip of these, which is unpacked until the
-            process ends.
-        classes: Word -> class, before the words' own meaning; "" leaves a class out.
-        columns: What the columns `path`, `emotion` and `split` of a table are called.
+        source: Class folders; a folder with a table of labels (`label_tables`), if no folder name
+            is an emotion or `columns` are given; the table itself; or a zip of these, which is
+            unpacked until the process ends.
+        classes: Word -> class, overriding the word's usual meaning; "" leaves a class out.
+        columns: Names of the columns `path`, `emotion` and `split` in a table.
 
     Raises:
-        FileNotFoundError: If there is nothing, or an image is missing.
+        FileNotFoundError: If nothing is there, or an image is missing.
         ValueError: If it is none of these, or malformed.
     """
     place = labelled_place(source, columns)
@@ -59,7 +59,10 @@ def load_labelled(
     test: float = 0.15,
     seed: int = 0,
 ) -> ImageTable:
-    """As `list_labelled`, with every split filled (`with_splits`), near-duplicates on one side."""
+    """Read labelled images as `list_labelled` does, filling every split (`with_splits`).
+
+    Near-duplicates are kept on one side.
+    """
     place = labelled_place(source, columns)
     if place.is_dir():
         return load_class_folders(place, classes=classes, valid=valid, test=test, seed=seed)
@@ -70,7 +73,7 @@ def load_labelled(
 
 
 def labelled_place(source: str | Path, columns: Mapping[str, str] | None = None) -> Path:
-    """Return the folder of class folders, or the table of labels, that a source is."""
+    """Return the folder of class folders, or the table of labels, that a source refers to."""
     source = Path(source)
     if source.is_file():
         if source.suffix.lower() in TABLE_SUFFIXES:
@@ -98,7 +101,7 @@ _kept: list[TemporaryDirectory] = []
 
 @lru_cache(maxsize=8)
 def _unpacked(source: Path, changed_ns: int) -> Path:
-    """Unpack a zip once a process, into a folder that goes when the process ends."""
+    """Unpack a zip, once per process, into a folder that is removed when the process ends."""
     folder = TemporaryDirectory(prefix="builder-tools-")
     try:
         with zipfile.ZipFile(source) as archive:

@@ -1,15 +1,15 @@
-"""The true label of a face, by each rule of FER+ and FER2013.
+"""The true label of a face, according to each rule of FER+ and FER2013.
 
 The FER+ majority rule (Barsoum et al., 2016, "Training Deep Networks for Facial Expression
-Recognition with Crowd-Sourced Label Distribution"), in the reading that gives the published
+Recognition with Crowd-Sourced Label Distribution"), as interpreted to match the published
 counts (train 25,045, valid 3,191, test 3,137):
 
 1. A vote count of exactly 1 becomes 0, in all ten columns.
-2. The winner is the column with more than half of the votes that remain, `unknown` and `NF`
-   included in that sum.
+2. The winner is the column with more than half of the remaining votes, counting `unknown` and `NF`
+   in that sum.
 3. Images without a winner, or won by `unknown` or `NF`, are left out of the majority
-   labels. In the nine-class labels no winner and `unknown` become `uncertain`, and only
-   images won by `NF` are left out (2 in train, none in valid and test).
+   labels. In the nine-class labels, those without a winner or won by `unknown` become
+   `uncertain`, and only images won by `NF` are left out (2 in train, none in valid and test).
 
 Label -1 means "left out".
 """
@@ -47,12 +47,12 @@ def majority_eight_labels(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
 
 
 def majority_seven_labels(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
-    """As `majority_eight_labels` with contempt left out; labels into `FER2013_SEVEN`."""
+    """Return `majority_eight_labels` with contempt left out; labels into `FER2013_SEVEN`."""
     return _labels(_majority_emotions(votes), FER2013_SEVEN)
 
 
 def nine_class_labels(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
-    """As `majority_eight_labels` with `uncertain` for unknown and for no majority.
+    """Return `majority_eight_labels` with `uncertain` for unknown and for no majority.
 
     Returns:
         `(n,)` int labels into `NINE_EMOTIONS`, -1 = not a face, left out.
@@ -63,10 +63,10 @@ def nine_class_labels(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
 
 
 def agreement(votes: np.ndarray | pd.DataFrame) -> np.ndarray:
-    """Return how much people agree: the winner's share of the votes, single votes dropped.
+    """Return how much people agree: the winner's share of the votes, with single votes dropped.
 
     Returns:
-        `(n,)` float in [0, 1]; 1 where all agree, 0 where no vote remains.
+        `(n,)` float in [0, 1]; 1 if all agree, 0 if no vote remains.
     """
     kept = _kept_votes(votes)
     total = kept.sum(axis=1)
@@ -78,10 +78,10 @@ def fer2013_seven_labels(table: pd.DataFrame) -> np.ndarray:
 
     Args:
         table: Columns `emotion` (FER2013's name, such as "angry") and `ambiguous_labels` (not
-            empty where identical images were labelled differently).
+            empty if identical images were labelled differently).
 
     Returns:
-        `(n,)` int labels into `FER2013_SEVEN`; -1 where the label is ambiguous.
+        `(n,)` int labels into `FER2013_SEVEN`; -1 if the label is ambiguous.
 
     Raises:
         ValueError: If a column is missing or an emotion is not one of FER2013's.

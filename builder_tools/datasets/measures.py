@@ -1,4 +1,4 @@
-"""What can be measured of each image without knowing what it shows."""
+"""Measurements of images that do not depend on knowing what they show."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import pandas as pd
 from builder_tools.datasets.table import PROGRESS, ImageTable
 
 BATCH = 256
-"""Images that are averaged at once."""
+"""Number of images averaged at once."""
 
 
 def measure_images(table: ImageTable) -> pd.DataFrame:
-    """Measure every image, in its own size.
+    """Measure every image at its own size.
 
     Args:
         table: Images.
 
     Returns:
-        One row an image, in order: `emotion`, `split`, `width_px`, `height_px`, `brightness`
+        One row per image, in order: `emotion`, `split`, `width_px`, `height_px`, `brightness`
         (mean grey, 0...255), `contrast` (standard deviation of grey) and `sharpness` (variance
         of the Laplacian of grey).
 
@@ -43,11 +43,11 @@ def mean_images(table: ImageTable, size_px: int) -> dict[str, np.ndarray]:
 
     Args:
         table: Images.
-        size_px: Side of the averages; what is not square is squeezed.
+        size_px: Side of the averages; images that are not square are stretched to fit.
 
     Returns:
         Emotion -> `(size, size, 3)` uint8 RGB, in class order, without classes that have no
-        image.
+        images.
     """
     images, labels = table.resized(size_px), table.labels
     means = {}

@@ -12,7 +12,7 @@ from builder_tools.media.partial import partial_path
 
 
 def check_new_folder(path: str | Path) -> Path:
-    """Return the path of a folder that may be written: nothing is there, or an empty folder.
+    """Return the path of a folder that may be written: it does not exist, or is empty.
 
     Raises:
         FileExistsError: If something is there.
@@ -27,7 +27,7 @@ def check_new_folder(path: str | Path) -> Path:
 
 
 def check_folder_outside(path: str | Path, source: str | Path) -> Path:
-    """Return the path of a folder that may be written and is not in what is read.
+    """Return the path of a folder that may be written and is not inside the source.
 
     Raises:
         FileExistsError: If something is there.
@@ -42,7 +42,7 @@ def check_folder_outside(path: str | Path, source: str | Path) -> Path:
 
 
 def followed(path: Path) -> Path:
-    """Return where a link leads, which need not be there yet; else the path as it is."""
+    """Return the target of a link, which need not exist yet; otherwise the path as it is."""
     return path.resolve() if path.is_symlink() else path
 
 
@@ -50,10 +50,10 @@ def followed(path: Path) -> Path:
 def new_folder(path: str | Path) -> Iterator[Path]:
     """Lend a temporary folder; rename it to `path` on success, remove it on any exception.
 
-    Where `path` is a link, the folder it leads to is written.
+    If `path` is a link, its target folder is written.
 
     Raises:
-        FileExistsError: If `path` is there and not empty; nothing is lent then.
+        FileExistsError: If `path` exists and is not empty; nothing is lent then.
     """
     path = followed(check_new_folder(path))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The one way to take some of many faces: at random, every class with its share."""
+"""The one way to sample from many faces: at random, keeping each class's share."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 
 
 def stratified_sample(labels: np.ndarray, size: int | None, rng: np.random.Generator) -> np.ndarray:
-    """Return sorted rows of a sample in which classes keep their shares; each keeps at least one.
+    """Return sorted rows of a sample in which classes keep their shares, with at least one each.
 
-    Shares are kept to the face, largest remainders first. A larger sample by the same generator
-    holds (nearly) all of a smaller one.
+    Shares are exact to within one face, by largest remainders. A larger sample from the same
+    generator contains (nearly) all of a smaller one.
 
     Args:
         labels: `(n,)` int, 0 or more.
-        size: How many; None or at least n gives all rows.
-        rng: Chooses.
+        size: Size of the sample; None or at least n returns all rows.
+        rng: Draws the rows.
 
     Raises:
         ValueError: If `size` is below the number of classes that occur.
@@ -37,12 +37,12 @@ def stratified_sample(labels: np.ndarray, size: int | None, rng: np.random.Gener
 
 
 def draw_by_class(labels: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return sorted rows: so many of each class, drawn at random.
+    """Return sorted rows: a given number of each class, drawn at random.
 
     Args:
         labels: `(n,)` int.
-        counts: `(k,)` int, of each label; all rows of a class that has no more.
-        rng: Chooses; with other counts it draws the same faces first.
+        counts: `(k,)` int, for each label; a class with fewer rows contributes all of them.
+        rng: Draws the rows; with other counts it draws the same faces first.
     """
     chosen = [
         rng.permutation(np.flatnonzero(labels == label))[:count]

@@ -1,9 +1,9 @@
 """Splits: seeded, stratified by class, near-duplicates on one side.
 
-scikit-learn's `StratifiedGroupKFold` was tried on paper and left: its sides are multiples of
-1/k, so 70/15/15 needs twenty folds, and a class with fewer images than folds may miss a side
-altogether. The rule here gives each side its share of each class to the image as far as groups
-allow, and every class to every side.
+scikit-learn's `StratifiedGroupKFold` was considered and rejected: its sides are multiples of 1/k,
+so 70/15/15 needs twenty folds, and a class with fewer images than folds may be missing from a side
+altogether. The rule here gives each side its exact share of each class as far as groups allow, and
+every side every class.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from builder_tools.fields import check_seed, check_whole
 logger = logging.getLogger(__name__)
 
 TAKEN_SIDES = SPLITS[1:]
-"""Sides that are taken out of train where they are not given."""
+"""Sides that are taken out of train if they are missing."""
 
 
 def with_splits(
@@ -33,24 +33,24 @@ def with_splits(
 ) -> ImageTable:
     """Fill the column `split`.
 
-    Sides that the table has are kept. A side that it lacks is taken out of train (and out of
-    images without a split, which else become train). Images are sorted by name first, so the
-    result does not depend on their order. Groups of several images are placed first, by a
-    seeded draw weighted by how much each side still lacks; single images then fill each side's
-    share of each class exactly.
+    Sides that the table has are kept. A missing side is taken out of train (and out of images
+    without a split, which otherwise become train). Images are sorted by name first, so the result
+    does not depend on their order. Groups of several images are placed first, by a seeded draw
+    weighted by how much each side still needs; single images then fill up each side's share of
+    each class exactly.
 
     Args:
         table: Images; those with a split keep it, except that train may be divided.
         valid: Share of the divided images for valid, in [0, 1); 0 leaves that side empty.
         test: Likewise for test.
-        seed: Chooses which images go where.
+        seed: Seed for deciding which images go where.
         groups: `(n,)` ints, equal for near-duplicates (see `duplicates.duplicate_groups`), which
-            then stay together; every image alone by default.
+            then stay together; by default, every image is on its own.
 
     Raises:
-        ValueError: If the shares are not possible, no image is left for train, or every class
-            has fewer different images than there are sides to fill. Where only some have, their
-            images stay in train, and a warning names them.
+        ValueError: If the shares are impossible, no image is left for train, or every class has
+            fewer different images than there are sides to fill. If only some do, their images
+            stay in train, and a warning names them.
     """
     if min(valid, test) < 0 or valid + test >= 1:
         raise ValueError(
@@ -72,7 +72,7 @@ def with_splits(
         part = table.rows(pool)
         order = np.argsort(part.table["name"].to_numpy(object), kind="stable")
         firsts, members = np.unique(groups[pool][order], return_index=True, return_inverse=True)[1:]
-        rank_of_group = np.argsort(np.argsort(firsts))  # groups in the order of their first image
+        rank_of_group = np.argsort(np.argsort(firsts))  # groups in order of their first image
         plan = _Plan(part, part.labels[order], rank_of_group[members], wanted)
         plan.check_classes()
         sides = plan.draw(np.random.default_rng(seed))
@@ -86,7 +86,7 @@ def sample_per_class(table: ImageTable, per_class: int, *, seed: int = 0) -> Ima
     Args:
         table: Images.
         per_class: At least 1.
-        seed: Chooses them; the order of the table does not matter.
+        seed: Seed for choosing them; the order of the table does not matter.
 
     Raises:
         ValueError: If `per_class` is below 1.
@@ -103,7 +103,7 @@ def sample_per_class(table: ImageTable, per_class: int, *, seed: int = 0) -> Ima
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is to be divided, in the order of names: labels, groups 0...g-1, shares of the sides."""
+    """The images to divide, in order of name: labels, groups 0...g-1, shares of the sides."""
 
     table: ImageTable
     labels: np.ndarray
@@ -112,13 +112,13 @@ class _Plan:
 
     @property
     def few(self) -> np.ndarray:
-        """Which classes have too few different images to stand on every side, `(k,)` bool."""
+        """Which classes have too few different images to be on every side, `(k,)` bool."""
         pairs = np.unique(np.stack([self.labels, self.groups]), axis=1)
         count = np.bincount(pairs[0], minlength=len(self.table.emotions))
         return (count > 0) & (count <= len(self.shares))
 
     def check_classes(self) -> None:
-        """Log which classes stay in train; refuse a table of such classes only."""
+        """Log which classes stay in train; refuse a table with only such classes."""
         count = np.bincount(self.labels, minlength=len(self.table.emotions))
         few = {
             self.table.emotions.names[label]: int(count[label]) for label in self.few.nonzero()[0]
@@ -141,14 +141,14 @@ class _Plan:
         count = np.bincount(self.labels, minlength=len(self.table.emotions))
         split = np.where(self.few, 0, count)
         taken = [np.maximum(np.rint(share * split), split > 0) for share in self.shares.values()]
-        # How many images each side still lacks of each class, `(sides, classes)`.
+        # How many images each side still needs of each class, `(sides, classes)`.
         lacking = np.stack([count - np.sum(taken, axis=0), *taken]).astype(np.int64)
         sides = np.zeros(len(self.labels), np.int64)
         sizes = np.bincount(self.groups)
         single = sizes[self.groups] == 1
         members = np.split(np.argsort(self.groups, kind="stable"), np.cumsum(sizes)[:-1])
         for group in rng.permutation(np.flatnonzero(sizes > 1)):
-            # A side with room for the group, by how much it lacks; train if none has.
+            # A side with room for the group, weighted by how much it needs; train if none has.
             rows = members[group]
             count = np.bincount(self.labels[rows], minlength=lacking.shape[1])
             room = (lacking >= count).all(axis=1)
@@ -164,7 +164,7 @@ class _Plan:
         return self._every_class_everywhere(sides)
 
     def _every_class_everywhere(self, sides: np.ndarray) -> np.ndarray:
-        """Move the smallest group of a class to a side without that class, where one is free."""
+        """Move the smallest group of a class to a side without that class, if one can be spared."""
         for side in range(len(self.shares) + 1):
             for label in np.setdiff1d(
                 self.labels[~self.few[self.labels]], self.labels[sides == side]

@@ -18,7 +18,7 @@ from builder_tools.media import read_image, resize_square
 IMAGE_COLUMNS = ("name", "path", "index", "label", "emotion", "split")
 
 PROGRESS = {"delay": 2, "leave": False, "disable": None}
-"""How tqdm shows the progress of reading many images: late, briefly, to people only."""
+"""How tqdm shows progress when reading many images: late, briefly, and only on a terminal."""
 
 _SHOWN = 5
 
@@ -28,10 +28,10 @@ class ImageTable:
     """Labelled images, row by row.
 
     Args:
-        table: One row an image, with the columns `name` (unique), `path` (file, "" if in memory),
+        table: One row per image, with the columns `name` (unique), `path` (file, "" if in memory),
             `index` (row of `images`, -1 if a file), `label` (int), `emotion` (its name), `split`
-            (train|valid|test, "" if not yet split); where people voted, the ten columns of
-            `FERPLUS_VOTE_COLUMNS`; where it is known, `person`.
+            (train|valid|test, "" if not yet split); if people voted, the ten columns of
+            `FERPLUS_VOTE_COLUMNS`; if known, `person`.
         emotions: The classes, in the order of `label`.
         images: Images in memory, `(m, H, W)` uint8 grey or `(m, H, W, 3)` uint8 RGB.
     """
@@ -50,14 +50,14 @@ class ImageTable:
 
     @property
     def votes(self) -> np.ndarray | None:
-        """The vote counts `(n, 10)` int64, or None where nobody voted."""
+        """The vote counts, `(n, 10)` int64, or None if nobody voted."""
         columns = list(FERPLUS_VOTE_COLUMNS)
         return self.table[columns].to_numpy(np.int64) if set(columns) <= set(self.table) else None
 
     def rows(self, mask: np.ndarray) -> ImageTable:
-        """Return the images where the boolean mask `(n,)` holds.
+        """Return the images for which the boolean mask `(n,)` is true.
 
-        Those in memory stay beside their rows: `images[i]` is that of row i where all are.
+        If all are in memory, their order follows the rows: `images[i]` belongs to row i.
         """
         table, images = self.table[mask].reset_index(drop=True), self.images
         indices = table["index"].to_numpy(np.int64)
@@ -66,9 +66,9 @@ class ImageTable:
         return ImageTable(table, self.emotions, images)
 
     def readable(self) -> tuple[ImageTable, dict[str, str]]:
-        """Return the images that can be read, and of the others the names and what is wrong.
+        """Return the images that can be read, and the names of the others with what is wrong.
 
-        Each file is read once for it.
+        Each file is read once to find out.
         """
         from tqdm import tqdm
 
@@ -95,32 +95,32 @@ class ImageTable:
         return self.rows((self.table["split"] == name).to_numpy())
 
     def with_emotions(self, emotions: EmotionSet) -> ImageTable:
-        """Return the images with labels into other classes of the same names.
+        """Return the images relabelled by name for another set of classes.
 
         Raises:
-            ValueError: If an emotion is not among them.
+            ValueError: If an emotion is not in that set.
         """
         labels = np.array([emotions.label(name) for name in self.table["emotion"]], np.int64)
         return ImageTable(self.table.assign(label=labels), emotions, self.images)
 
     def image(self, row: int) -> np.ndarray:
-        """Return one image in its own size, `(H, W, 3)` uint8 RGB.
+        """Return one image at its own size, `(H, W, 3)` uint8 RGB.
 
         Raises:
-            FileNotFoundError, ValueError: If its file is not there or no readable image.
+            FileNotFoundError, ValueError: If its file does not exist or is not a readable image.
         """
         stored = self.table["index"].iat[row]
         return read_image(self.table["path"].iat[row] if stored < 0 else self.images[stored])
 
     def as_stored(self, size_px: int) -> ResizedImages:
-        """Return the images in the size they have in memory, those in files as `size_px`.
+        """Return images in memory at their own size, and those in files at `size_px`.
 
-        For networks of that size: what is stored is resized once, from all there is of it.
+        For networks of that size: stored images are resized only once, from the original.
         """
         return self.resized(size_px if self.images is None else self.images.shape[1])
 
     def resized(self, size_px: int) -> ResizedImages:
-        """Return the images, decoded when asked for, as squares of `size_px`."""
+        """Return the images, decoded on demand, as squares of `size_px`."""
         return ResizedImages(self, size_px)
 
 
@@ -137,10 +137,10 @@ def table_of_files(
 
     Args:
         names: Unique names.
-        paths: The files, one a name.
-        emotions_of_rows: What each shows, by name.
+        paths: The files, one per name.
+        emotions_of_rows: The name of each image's emotion.
         emotions: The classes.
-        splits: The split of each; none is split yet where None.
+        splits: The split of each; None if they are not split yet.
 
     Raises:
         ValueError: If an emotion is not in `emotions`.
@@ -157,7 +157,7 @@ def table_of_files(
 
 
 def list_of_unreadable(wrong: Sequence[str]) -> str:
-    """Return the words of an error that names images that cannot be read, the first ones of many.
+    """Return an error message listing images that cannot be read, up to a limit.
 
     Args:
         wrong: What is wrong with each.
@@ -168,15 +168,15 @@ def list_of_unreadable(wrong: Sequence[str]) -> str:
 
 
 class ResizedImages:
-    """Images of a table, decoded when asked for.
+    """Images of a table, decoded on demand.
 
-    `images[rows]` with an array of row numbers gives `(len(rows), size, size, 3)` uint8 RGB;
-    what is not square is squeezed. Safe to ask from several threads. Where one of several cannot
-    be read, the ValueError names all of the table that cannot.
+    `images[rows]` with an array of row numbers returns `(len(rows), size, size, 3)` uint8 RGB;
+    images that are not square are stretched to fit. Safe to use from several threads. If one of
+    several images cannot be read, the ValueError lists all unreadable ones in the table.
 
     Args:
-        table: Which images.
-        size_px: Side of what is given.
+        table: The images.
+        size_px: Side of the returned images.
     """
 
     def __init__(self, table: ImageTable, size_px: int) -> None:

@@ -15,23 +15,23 @@ from builder_tools.datasets.table import list_of_unreadable
 from builder_tools.media import IMAGE_SUFFIXES, read_image, resize_square
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
-"""What reading from a zip raises that was changed, or wants a password."""
+"""Errors raised when reading from a zip that was altered, or that needs a password."""
 
 
 def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.ndarray:
-    """Read every image of some folders and zips, whatever it is called and labelled.
+    """Read every image in some folders and zips, whatever its name and label.
 
     Args:
-        places: Folders (with all below them) or zips.
-        size_px: Side of the faces; what is not square is squeezed.
+        places: Folders (including all subfolders) or zips.
+        size_px: Side of the faces; images that are not square are stretched to fit.
         grey: Whether to read one channel.
 
     Returns:
         `(n, size, size)` or `(n, size, size, 3)` RGB uint8, in the order of places and names.
 
     Raises:
-        FileNotFoundError: If a place is not there.
-        ValueError: If a place holds no image, or some that cannot be read: says which.
+        FileNotFoundError: If a place does not exist.
+        ValueError: If a place holds no images, or unreadable ones; lists them.
     """
     faces, unread = [], []
     for place in places:
@@ -52,7 +52,7 @@ def unlabelled_faces(places: Sequence[str], *, size_px: int, grey: bool) -> np.n
 
 
 def _image_files(place: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Yield the name of each image and what reads it; what systems hide is none."""
+    """Yield each image's name and a function that reads it; hidden files are skipped."""
     if not place.exists():
         raise FileNotFoundError(f"Expected a folder or zip of faces. Received: {place}, not there.")
     if place.is_dir():

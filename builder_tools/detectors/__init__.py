@@ -1,7 +1,7 @@
 """Face detectors behind one protocol: `detect(image_rgb) -> list[Face]`, largest face first.
 
-`DETECTORS` names them all; `make_detector("yunet", min_score=0.7)` makes one. A detector's module,
-and with it its back end, is imported only when it is asked for.
+`DETECTORS` lists them all; `make_detector("yunet", min_score=0.7)` makes one. A detector's module,
+and with it its back end, is imported only when requested.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DETECTORS: dict[str, str] = {
     "dlib": "builder_tools.detectors.dlib:DlibDetector",
     "mtcnn": "builder_tools.detectors.mtcnn:MTCNNDetector",
 }
-"""Where each detector's class is, by the name it is asked for by."""
+"""The location of each detector's class, by the detector's name."""
 
 
 DEFAULT_MIN_SCORES = {
@@ -47,14 +47,14 @@ DEFAULT_MIN_SCORES = {
     "dlib": 0.5,
     "mtcnn": 0.9,
 }
-"""Each detector's own `min_score`, for help texts: their modules are too heavy to be asked."""
+"""Each detector's default `min_score`, for help texts: their modules are too heavy to import."""
 
 
 def detector_class(name: str) -> type[Any]:
     """Return a detector's class without making one (its back end is not imported).
 
     Raises:
-        ValueError: If there is none of that name; names those there are.
+        ValueError: If there is no detector of that name; lists the available ones.
     """
     if name not in list(DETECTORS):
         raise ValueError(f"Expected one of {list(DETECTORS)}. Received: detector={name!r}.")
@@ -70,9 +70,9 @@ def make_detector(name: str = DEFAULT_DETECTOR, **options: Any) -> FaceDetector:
         **options: Its own keyword arguments; all take `min_score` and `min_size_px`.
 
     Raises:
-        ValueError: If there is none of that name, or an option is out of range.
+        ValueError: If there is no detector of that name, or an option is out of range.
         ImportError: If its back end is not installed; says how to install it.
-        FileNotFoundError: If a file it needs cannot be had; says what was tried.
+        FileNotFoundError: If a file it needs is not available; says what was tried.
     """
     return detector_class(name)(**options)
 

@@ -1,11 +1,11 @@
-"""What every face detector is: one method, one box convention, one way to open and close.
+"""What all face detectors share: one method, one box convention, one way to open and close.
 
 Boxes are in pixels of the given image, clipped to it, largest first. `BaseDetector.detect` is
-the template: it checks the image, asks the back end, and tidies what comes back.
+the template: it checks the image, calls the back end, and tidies up the result.
 
-No back end is shown an image longer than `LONGEST_SIDE_PX`: MediaPipe's native library ends the
-process on a side of 32,767 px, OpenCV's functions that remap pixels refuse one, and screenshots of
-long pages have such. They are looked at strip by strip; faces in them would be specks otherwise.
+No back end is given an image longer than `LONGEST_SIDE_PX`: on a side of 32,767 px, as in
+screenshots of long pages, MediaPipe's native library kills the process and OpenCV's remapping
+functions fail. Such images are searched strip by strip; if shrunk, their faces would be specks.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from builder_tools.media.limits import MOST_BYTES
 from builder_tools.results import Box, Face
 
 LONGEST_SIDE_PX = 8_192
-"""Longer images are not looked at whole: in strips, or shrunk to this."""
+"""Longer images are not searched whole, but in strips or shrunk to this."""
 STRIP = 4.0
-"""An image at least so many times as long as it is wide is cut into strips of this shape."""
+"""Long images with at least this aspect ratio are cut into strips of this aspect ratio."""
 LEAST_STRIP_PX = 2_048
 SAME_FACE_IOU = 0.3
 DETECTOR_ERRORS = (ValueError, RuntimeError, MemoryError, cv2.error)
-"""What a detector may raise for an image that it cannot take. A missing file of its own (an
-OSError) is not among them: that would be so for every image."""
+"""What a detector may raise for an image that it cannot process. A missing file of its own (an
+OSError) is not among them, as that would affect every image."""
 
 LONGEST_WAIT_S = 10.0
 
@@ -47,15 +47,15 @@ class FaceDetector(Protocol):
     """Anything that finds faces in an image.
 
     Attributes:
-        crop_scale: Side of the square face image (framed as FER2013 frames faces) over the
-            longer side of the detector's box; the box itself is never fit to be classified.
+        crop_scale: Ratio of the side of the square face image (framed as in FER2013) to the
+            longer side of the detector's box; the box itself is never suitable to classify.
         crop_shift_y: How far to move the centre of that square, as a fraction of the box's
             height; negative is up.
     """
 
     @property
     def crop_scale(self) -> float:
-        """See above; an attribute of the class or the object will do."""
+        """See above; may be an attribute of the class or the object."""
         ...
 
     @property
@@ -68,15 +68,15 @@ class FaceDetector(Protocol):
         ...
 
     def close(self) -> None:
-        """Free what the back end holds; may be called again."""
+        """Free what the back end holds; may be called more than once."""
         ...
 
 
 def faces_found(detector: FaceDetector, image_rgb: np.ndarray) -> Sequence[Face]:
-    """Return the faces that a detector, whoever wrote it, finds in an image.
+    """Return the faces found in an image by a detector, whoever wrote it.
 
     Raises:
-        TypeError: If it gives anything else.
+        TypeError: If it returns anything else.
     """
     found = detector.detect(image_rgb)
     is_list = isinstance(found, list | tuple)
@@ -90,37 +90,37 @@ def faces_found(detector: FaceDetector, image_rgb: np.ndarray) -> Sequence[Face]
 
 
 def face_square(box: Box, detector: FaceDetector, turned_deg: int = 0) -> Box:
-    """Return the square around a face as training faces are framed.
+    """Return the square around a face, framed like the training faces.
 
     Detectors draw their boxes differently (MediaPipe from brows to chin, SSD around the head);
-    each says by `crop_scale` and `crop_shift_y` how its box becomes such a square.
+    `crop_scale` and `crop_shift_y` specify how to turn a detector's box into such a square.
 
     Args:
-        box: Of the face.
-        detector: That drew it.
+        box: Box of the face.
+        detector: The detector that found it.
         turned_deg: How far the face is turned clockwise: 0, 90, 180 or 270.
     """
     return box.framed(detector.crop_scale, detector.crop_shift_y, turned_deg)
 
 
 class BaseDetector(ABC):
-    """A detector but for its back end: subclasses write `_find` and, if need be, `_release`.
+    """Base class of detectors: subclasses implement `_find` and, if needed, `_release`.
 
-    One object may be shared by threads: a lock lets one image in at a time. For speed on
-    several threads, make one detector a thread. A forked process may go on with its parent's.
+    An object may be shared by threads: a lock admits one image at a time. For speed on several
+    threads, make one detector per thread. A forked process may go on using its parent's.
 
     Args:
-        min_score: Faces scored lower, in [0, 1], are left out.
-        min_size_px: Faces whose box has its longer side below this are left out.
+        min_score: Faces with a lower score, in [0, 1], are left out.
+        min_size_px: Faces are left out if the longer side of their box is below this.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of range.
     """
 
     crop_scale: ClassVar[float] = 1.3
     crop_shift_y: ClassVar[float] = 0.0
     sure_score: ClassVar[float | None] = None
-    """From this score on a face is upright beyond doubt; None: the score does not tell."""
+    """Score from which a face is upright beyond doubt; None if the score does not tell."""
 
     def __init__(self, *, min_score: float = 0.5, min_size_px: float = 0.0) -> None:
         check_range(0, 1, min_score=min_score)
@@ -134,14 +134,14 @@ class BaseDetector(ABC):
         """Return the faces in an image.
 
         Args:
-            image_rgb: `(H, W, 3)` uint8 RGB, any size from 1x1 and any strides; left as it is.
+            image_rgb: `(H, W, 3)` uint8 RGB, any size from 1x1 and any strides; not modified.
 
         Returns:
-            Faces, largest box first; boxes clipped to the image, scores in [0, 1]. `[]` when
-            none is found.
+            Faces, largest box first; boxes clipped to the image, scores in [0, 1]. `[]` if none
+            are found.
 
         Raises:
-            ValueError: If the image has another shape or type.
+            ValueError: If the image has the wrong shape or type.
             RuntimeError: If the detector is closed, or cannot be used in a forked process.
         """
         with self._working_on(image_rgb):
@@ -163,11 +163,11 @@ class BaseDetector(ABC):
 
     @abstractmethod
     def _find(self, image_rgb: np.ndarray) -> list[Face]:
-        """Ask the back end; the image is checked and contiguous."""
+        """Call the back end; the image has been checked and is contiguous."""
 
     @contextmanager
     def _working_on(self, image_rgb: np.ndarray) -> Iterator[None]:
-        """Let one image in at a time, and none that is no image or comes after the end."""
+        """Admit one image at a time; refuse invalid images, and any image after closing."""
         check_image(image_rgb)
         with at_work(), self._own_lock():
             if self._closed:
@@ -175,17 +175,17 @@ class BaseDetector(ABC):
             yield
 
     def _own_lock(self) -> threading.Lock:
-        """Return this process's lock: a fork copies the object, held locks too, but no threads."""
+        """Return this process's lock: a fork copies the object and held locks, but no threads."""
         if self._process != os.getpid():
             self._leave_to_parent()
             self._lock, self._process = threading.Lock(), os.getpid()
         return self._lock
 
     def _leave_to_parent(self) -> None:  # noqa: B027 - most back ends survive a fork
-        """Let go, without closing it, of what works in the process only that made it.
+        """Drop, without closing it, whatever works only in the process that made it.
 
         Raises:
-            RuntimeError: If nothing can be made in its place; says what to do.
+            RuntimeError: If it cannot be replaced; says what to do.
         """
 
     def _release(self) -> None:  # noqa: B027 - most back ends hold nothing
@@ -209,7 +209,7 @@ def check_image(image_rgb: np.ndarray) -> None:
     """Refuse anything but an `(H, W, 3)` uint8 array with at least one pixel.
 
     Raises:
-        ValueError: If it is something else; names what was received.
+        ValueError: If it is anything else; says what was received.
     """
     if not isinstance(image_rgb, np.ndarray):
         raise ValueError(
@@ -225,13 +225,13 @@ def check_image(image_rgb: np.ndarray) -> None:
 
 
 def find_in_parts(find: Callable[[np.ndarray], list[Face]], image_rgb: np.ndarray) -> list[Face]:
-    """Return the faces of an image of any size, by a function that takes none too long.
+    """Return the faces of an image of any size, using a function that cannot take long images.
 
-    Strips overlap by their own width (at most half their length), so a face that one cuts lies
-    whole in the next.
+    Strips overlap by their own width (at most half their length), so a face cut off by one lies
+    entirely within the next.
 
     Args:
-        find: Gives the faces of a contiguous `(H, W, 3)` uint8 RGB image.
+        find: Returns the faces of a contiguous `(H, W, 3)` uint8 RGB image.
         image_rgb: `(H, W, 3)` uint8 RGB.
     """
     longer, shorter = max(image_rgb.shape[:2]), min(image_rgb.shape[:2])
@@ -263,7 +263,7 @@ def shrink(image_rgb: np.ndarray, max_side_px: int) -> tuple[np.ndarray, float]:
 
 
 def enlarge(face: Face, factor: float) -> Face:
-    """Return a face found in an image shrunk by `factor` in pixels of the whole image."""
+    """Convert a face found in an image shrunk by `factor` to pixels of the original image."""
     if factor == 1:
         return face
     keypoints = None if face.keypoints is None else face.keypoints / factor
@@ -272,18 +272,18 @@ def enlarge(face: Face, factor: float) -> Face:
 
 
 def moved(face: Face, dx: float, dy: float) -> Face:
-    """Return a face found in a part of an image in pixels of the whole image."""
+    """Convert a face found in a part of an image to pixels of the whole image."""
     keypoints = None if face.keypoints is None else np.add(face.keypoints, (dx, dy))
     return replace(face, box=face.box.shift(dx, dy), keypoints=keypoints)
 
 
 def suppress_overlaps(faces: Iterable[Face], iou: float, inside: float = 0.8) -> list[Face]:
-    """Keep the best-scored of faces that are one face seen twice.
+    """Keep the best-scored of detections that show the same face.
 
     Args:
         faces: Candidates from several passes over one image.
-        iou: Two boxes that overlap more are one face.
-        inside: So are two where this part of the smaller one lies within the other.
+        iou: Two boxes that overlap more than this are the same face.
+        inside: So are two boxes if more than this fraction of the smaller one is in the other.
 
     Returns:
         The faces kept, best score first.
@@ -301,7 +301,7 @@ def suppress_overlaps(faces: Iterable[Face], iou: float, inside: float = 0.8) ->
 
 
 def apart_from(known: Sequence[Face], seen: Sequence[Face], iou: float) -> list[Face]:
-    """Return faces seen that overlap with none of those known by more."""
+    """Return the seen faces that overlap no known one by more than `iou`."""
     boxes, areas = _boxes(known)
     own_boxes, own_areas = _boxes(seen)
     is_same = np.zeros(len(seen), bool)
@@ -312,13 +312,13 @@ def apart_from(known: Sequence[Face], seen: Sequence[Face], iou: float) -> list[
 
 
 def _boxes(faces: Sequence[Face]) -> tuple[np.ndarray, np.ndarray]:
-    """Return boxes, xyxy, and their areas."""
+    """Return boxes, as xyxy, and their areas."""
     boxes = np.array([face.box.xyxy for face in faces], float).reshape(-1, 4)
     return boxes, (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
 
 
 def _shared(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Return the area that a box shares with each of others."""
+    """Return the area that a box shares with each of several others."""
     sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
     np.maximum(sides, 0, out=sides)
     return sides[:, 0] * sides[:, 1]

@@ -1,7 +1,7 @@
 """dlib's HOG and linear-SVM detector (Dalal & Triggs, 2005; King, 2009): frontal, no file needed.
 
-It gives a distance from its decision plane, d; the score is the logistic 1 / (1 + exp(-d)), so
-the back end's own threshold, 0, is a score of 0.5.
+It returns the distance d from its decision plane; the score is the logistic 1 / (1 + exp(-d)), so
+the back end's own threshold, 0, corresponds to a score of 0.5.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ MIN_LOGIT = -8.0
 
 
 class DlibDetector(BaseDetector):
-    """Frontal faces of 80 px and more (40 px with `upsample=1`) by HOG.
+    """Find frontal faces of at least 80 px (40 px with `upsample=1`) by HOG.
 
     Args:
-        min_score: See the module; under 0.5 finds more, false ones too.
+        min_score: See the module; below 0.5 finds more faces, including false ones.
         min_size_px: Faces smaller than this are left out.
-        max_side_px: Larger images are searched at this size.
-        upsample: How many times the image is doubled first; each makes it four times slower.
+        max_side_px: Larger images are shrunk to this size.
+        upsample: How many times the image is first doubled in size; each makes it four times
+            slower.
 
     Raises:
         ImportError: If dlib is not installed; says how to install it.
@@ -71,7 +72,7 @@ def import_dlib(what: str) -> Any:
     """Import dlib.
 
     Args:
-        what: Needs it, as in "The dlib face detector".
+        what: What needs it, as in "The dlib face detector".
 
     Raises:
         ImportError: If it is not installed; says how to install it.

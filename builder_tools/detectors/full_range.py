@@ -1,4 +1,4 @@
-"""BlazeFace's full range, run by MediaPipe's own task: faces of about 3 % of an image and more."""
+"""BlazeFace's full range, run by MediaPipe's own task: faces of at least about 3 % of an image."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from builder_tools.results import Box, Face
 
 FULL_RANGE = "face_detection_full_range_sparse.tflite"
 TO_SHORT_RANGE = 0.95
-"""It frames faces a little wider than short range, to whose boxes its own are scaled."""
+"""Scales its boxes, which are a little wider than those of short range, to match them."""
 TALKATIVE_RUNS = 5
-"""The native library warns once, in one of its first runs; these are kept quiet."""
+"""The native library prints a warning in one of its first runs; these are kept quiet."""
 
 
 class FullRange:
-    """The network: an image in, faces out, framed as short range frames them.
+    """The network: an image in, faces out, framed like those of short range.
 
     Key points: eyes, nose tip, mouth centre, ears.
 
     Args:
-        path: The published file.
-        min_score: Faces scored lower are left out.
+        path: Path of the published file.
+        min_score: Faces with a lower score are left out.
     """
 
     def __init__(self, path: Path, min_score: float) -> None:

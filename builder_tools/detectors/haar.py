@@ -1,7 +1,7 @@
 """OpenCV's Haar cascade (Viola & Jones, 2001): old, no file to fetch, frontal faces only.
 
-Its file comes inside the OpenCV 4 wheel. It gives no probability: the score is the cascade's
-last-stage sum w turned into w / (w + 2), so 0.5 is a sum of 2 and most true faces score over 0.6.
+Its file is part of the OpenCV 4 wheel. It gives no probability: the score is w / (w + 2), where w
+is the cascade's last-stage sum, so 0.5 means a sum of 2, and most true faces score above 0.6.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ HALF_SCORE_SUM = 2.0
 
 
 class HaarDetector(BaseDetector):
-    """Frontal faces by a Haar cascade on the grey image.
+    """Find frontal faces with a Haar cascade on the grey image.
 
     Args:
-        min_score: See the module; 0 keeps all the cascade accepts.
+        min_score: See the module; 0 keeps everything the cascade accepts.
         min_size_px: Smallest face, in pixels of the image; larger is faster.
-        max_side_px: Larger images are searched at this size.
-        scale_factor: Step between the sizes searched, over 1; nearer to 1 finds more, slower.
+        max_side_px: Larger images are shrunk to this size.
+        scale_factor: Ratio between the sizes searched, above 1; closer to 1 finds more faces but
+            is slower.
         min_neighbours: Overlapping hits that make a face; more means fewer false ones.
 
     Raises:
-        FileNotFoundError: If this OpenCV carries no cascade (OpenCV 5 does not).
+        FileNotFoundError: If this OpenCV includes no cascade (OpenCV 5 does not).
     """
 
     crop_scale: ClassVar[float] = 1.01

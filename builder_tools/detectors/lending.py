@@ -1,8 +1,8 @@
-"""What a thread has to itself while it uses it, and gives back: networks' sessions, and memory.
+"""Things a thread has to itself while using them, then returns: network sessions, and memory.
 
-A session hands out the memory of its layers' results to whoever runs it. Two threads that share one
-get what the other core wrote last, which has to be fetched from there: small images take them half
-as long again, or twice as long, as two threads with a session each.
+A session reuses the memory of its layers' results for whoever runs it. Two threads that share one
+get memory last written by the other core, from which it has to be fetched: small images then take
+one and a half to two times as long as with one session per thread.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 
 
 class Sessions:
-    """As many sessions of a network, each on one thread, as threads run it at once.
+    """Single-threaded sessions of a network, one for each thread that runs it at the same time.
 
     Args:
-        network: An ONNX file.
-        one_size: Whether all images are of one size: then ONNX Runtime plans its memory once; for
-            others it would for each size of image, and keep 80 MB more.
+        network: Content of an ONNX file.
+        one_size: Whether all images are of one size, so that ONNX Runtime can plan its memory
+            once; otherwise it would do so for each image size, and keep 80 MB more.
     """
 
     def __init__(self, network: bytes, *, one_size: bool = False) -> None:
@@ -53,7 +53,7 @@ class Sessions:
 
 
 class Memory:
-    """Memory for arrays: new memory for each image costs ten times what filling it does."""
+    """Reusable memory for arrays: allocating it anew costs ten times as much as filling it."""
 
     def __init__(self) -> None:
         self._idle: list[np.ndarray] = []
@@ -61,13 +61,13 @@ class Memory:
 
     @contextmanager
     def lent(self, *shape: int) -> Iterator[np.ndarray]:
-        """Lend a float32 array, whatever it holds."""
+        """Lend an uninitialised float32 array."""
         size = math.prod(shape)
         with self._lock:
             fits = [number for number, one in enumerate(self._idle) if one.size >= size]
             best = min(fits, key=lambda number: self._idle[number].size, default=None)
             if best is None and self._idle:
-                self._idle.pop()  # too small: in its place comes what is larger
+                self._idle.pop()  # too small: a larger one takes its place
             memory = np.empty(size, np.float32) if best is None else self._idle.pop(best)
         try:
             yield memory[:size].reshape(shape)

@@ -1,11 +1,11 @@
-"""The default detector: MediaPipe's BlazeFace for what is near, YuNet for all the rest.
+"""The default detector: MediaPipe's BlazeFace for near faces, YuNet for all others.
 
-Short range (1 ms) alone is enough for an image of at most 512 px whose faces are upright, at least
-15 % of it and beyond doubt: webcams, selfies, small portraits. All others are searched for faces
-of every size: by YuNet (`scales`), which `benchmarks/detectors.py` finds better and faster at it
-than tiles, or where its file is not at hand by MediaPipe's two models in tiles (`tiles`).
+Short range alone (1 ms) is enough for an image of at most 512 px whose faces are upright, at least
+15 % of its size and beyond doubt: webcams, selfies, small portraits. All others are searched for
+faces of every size by YuNet (`scales`), which `benchmarks/detectors.py` finds better and faster
+than tiles, or, if its file is not available, by MediaPipe's two models in tiles (`tiles`).
 
-Where nothing is found and the image is noisy, the smoothed image is searched: noise hides faces.
+If nothing is found and the image is noisy, a smoothed copy is searched, as noise hides faces.
 `benchmarks/robustness.py` has rows for noise.
 """
 
@@ -51,37 +51,37 @@ NEAR_FACE = 0.15
 QUICK_SCORE = 0.88
 QUICK_ROLL_DEG = 30.0
 NOISY = 5.0
-"""Standard deviation of the noise in grey levels from which an image counts as noisy."""
+"""Standard deviation of noise, in grey levels, from which an image counts as noisy."""
 SMOOTHING_PX = 2.5
-"""Standard deviation of the Gaussian that smooths such an image."""
+"""Standard deviation of the Gaussian used to smooth such an image."""
 NOISE_WINDOW_PX = 320
 LOOK_AROUND = 2.0
-"""Side of what short range looks at where another network saw a face, over the face's side."""
+"""Size of the window short range examines around another network's face, relative to the face."""
 
 
 class MediaPipeDetector(BaseDetector):
-    """Faces from 1 % of the image's longer side up, with key points.
+    """Find faces from 1 % of the image's longer side up, with key points.
 
-    Key points: eyes (of an upright face the one on the left of the image first), nose tip, mouth
-    centre; of "short" and "full" the ears too. May be shared by threads, one image at a time; for
-    speed make one a thread. Close it, or use it in a `with`; one left open is closed at the end of
-    the process.
+    Key points: eyes (in an upright face, the one on the left of the image first), nose tip, mouth
+    centre; with "short" and "full" also the ears. May be shared by threads, one image at a time;
+    for speed, make one per thread. Close it, or use it in a `with`; if left open, it is closed at
+    the end of the process.
 
     Args:
-        min_score: Faces scored lower are left out. 0.7 keeps false faces under 1 % of images
-            without any (`reports/detectors.md`).
+        min_score: Faces with a lower score are left out. With 0.7, false faces appear in under
+            1 % of images without any (`reports/detectors.md`).
         min_size_px: Faces smaller than this are left out.
-        range: "auto" searches as the module's docstring says; "short" and "full" run that model
-            alone, once over the whole image; "tiles" both, in tiles, without YuNet.
-        max_tiles: At most this many tiles; 0 never cuts an image into tiles.
+        range: "auto" searches as described in the module's docstring; "short" and "full" run that
+            model alone, once over the whole image; "tiles" runs both, in tiles, without YuNet.
+        max_tiles: Maximum number of tiles; 0 never cuts an image into tiles.
 
     Raises:
         ImportError: If MediaPipe is not installed.
-        FileNotFoundError: If the model file cannot be had; says what was tried.
+        FileNotFoundError: If the model file is not available; says what was tried.
     """
 
-    # Framed as FER2013: 1.12 and -0.02 (crop_margin.py). Most accurate on three sets, with little
-    # between them (crop_accuracy.py, reports/crops.md):
+    # Framed as in FER2013: 1.12 and -0.02 (crop_margin.py). Most accurate on three data sets, by a
+    # narrow margin (crop_accuracy.py, reports/crops.md):
     crop_scale: ClassVar[float] = 1.06
     crop_shift_y: ClassVar[float] = -0.1
     sure_score: ClassVar[float | None] = QUICK_SCORE
@@ -108,13 +108,13 @@ class MediaPipeDetector(BaseDetector):
             self._short_range()
 
     def follow(self, image_rgb: np.ndarray, faces: Sequence[Face]) -> list[Face] | None:
-        """Return those faces, largest first, found again near where they were a moment ago.
+        """Return the faces, largest first, found again near where they were a moment ago.
 
-        None without YuNet: then the whole image has to be searched.
+        Returns None if the whole image has to be searched: without YuNet, or if it is small.
 
         Args:
-            image_rgb: `(H, W, 3)` uint8 RGB, as large as the image before.
-            faces: Those of the image before.
+            image_rgb: `(H, W, 3)` uint8 RGB, of the same size as the previous image.
+            faces: Faces of the previous image.
         """
         check_image(image_rgb)
         network = yunet() if self.range == "auto" else None
@@ -125,9 +125,9 @@ class MediaPipeDetector(BaseDetector):
         return None if found is None else self._tidy(found, image_rgb)
 
     def detect_and_doubt(self, image_rgb: np.ndarray) -> tuple[list[Face], list[Face]]:
-        """Return the faces that `detect` finds, and places where a moment later one may be seen.
+        """Return the faces that `detect` finds, and places where one may be seen a moment later.
 
-        But for faint ones, which cost a stream more than they are worth.
+        Faint faces are left out, as they cost a stream more than they are worth.
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
@@ -141,14 +141,14 @@ class MediaPipeDetector(BaseDetector):
     def detect_at(
         self, image_rgb: np.ndarray, faces: Sequence[Face], doubts: Sequence[Face]
     ) -> tuple[list[Face], list[Face]] | None:
-        """Return the faces and doubts that `detect_and_doubt` would find in some places.
+        """Return the faces and doubts that `detect_and_doubt` would find in certain places.
 
-        None where all of the image may as well be searched, or has to be.
+        Returns None if the whole image has to be searched, or might as well be.
 
         Args:
-            image_rgb: `(H, W, 3)` uint8 RGB, as large as the image before.
-            faces: Faces of the image before.
-            doubts: Its doubts; they are looked at as far as that costs little.
+            image_rgb: `(H, W, 3)` uint8 RGB, of the same size as the previous image.
+            faces: Faces of the previous image.
+            doubts: Its doubts; large or turned ones are skipped.
         """
         network = yunet() if self.range == "auto" else None
         if network is None or max(image_rgb.shape[:2]) <= QUICK_PX:
@@ -158,9 +158,9 @@ class MediaPipeDetector(BaseDetector):
         return None if seen is None else (self._tidy(seen[0], image_rgb), seen[1])
 
     def detect_large(self, image_rgb: np.ndarray) -> list[Face] | None:
-        """Return what one quick look shows: faces of about 5 % of an image and more, largest first.
+        """Return what one quick look shows: faces of at least about 5 % of an image, largest first.
 
-        None, not [], without YuNet.
+        Returns None, not [], without YuNet.
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
@@ -174,15 +174,15 @@ class MediaPipeDetector(BaseDetector):
         return self._tidy(found, image_rgb)
 
     def detect_near(self, image_rgb: np.ndarray) -> list[Face]:
-        """Return the faces of an image that a face all but fills, largest first.
+        """Return the faces of an image that is almost filled by a face, largest first.
 
-        By short range alone: on a leaning face its eyes lie truer than those of YuNet.
+        Uses short range alone: on a tilted face it places the eyes more accurately than YuNet.
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
 
         Raises:
-            ValueError: If the image has another shape or type.
+            ValueError: If the image has the wrong shape or type.
         """
         with self._working_on(image_rgb):
             found = self._near(image_rgb)
@@ -222,7 +222,7 @@ class MediaPipeDetector(BaseDetector):
         return [face for face in found if face.score >= self.min_score]
 
     def _seen_in(self, image_rgb: np.ndarray, box: Box) -> Face | None:
-        """Return the surest face that short range sees where another network saw one, or None."""
+        """Return the best face that short range sees where another network saw one, or None."""
         window = box.scale(LOOK_AROUND).round()
         seen = self._short_range().find(crop(image_rgb, window))
         placed = [moved(face, window.x1, window.y1) for face in seen]
@@ -241,7 +241,7 @@ class MediaPipeDetector(BaseDetector):
         return self._full
 
     def _leave_to_parent(self) -> None:
-        self._full = None  # its threads are in the parent: to run it hangs for ever
+        self._full = None  # its threads are in the parent: running it would hang forever
 
     def _release(self) -> None:
         if self._full is not None:

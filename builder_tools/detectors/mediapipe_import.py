@@ -1,10 +1,10 @@
-"""Imports MediaPipe the light way and keeps its native chatter out of the terminal.
+"""Import MediaPipe without its heavy dependencies, and keep its native log out of the terminal.
 
-MediaPipe imports TensorFlow where it is installed (for a decorator of its documentation),
-Matplotlib (to plot landmarks) and sounddevice (to record sound). None is needed to find a face;
-together they cost seconds and hundreds of megabytes. During that one import TensorFlow is made
-unimportable but for a stand-in of its decorator, and the other two are stand-ins that import the
-real module when something of it is first used. All are importable as before afterwards.
+MediaPipe imports TensorFlow if it is installed (for a documentation decorator), Matplotlib (to plot
+landmarks) and sounddevice (to record sound). None is needed to find a face; together they cost
+seconds and hundreds of megabytes. During that one import, TensorFlow cannot be imported, except for
+a stand-in for its decorator, and the other two are stand-ins that import the real module when one
+of its attributes is first used. Afterwards all can be imported as before.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _open_tasks: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class _Deferred(ModuleType):
-    """Stands in for a module until an attribute of it is used."""
+    """A stand-in for a module until one of its attributes is used."""
 
     def __getattr__(self, name: str) -> Any:
         real = importlib.import_module(self.__name__)
@@ -49,15 +49,15 @@ class _Deferred(ModuleType):
 def import_mediapipe() -> ModuleType:
     """Return the `mediapipe` module, imported without TensorFlow, Matplotlib and sounddevice.
 
-    What a process imported by itself before stays as it is. Another thread that imports
-    TensorFlow for the first time in these 0.2 s is told it is missing.
+    Any of them that the process has already imported stays as it is. Another thread that imports
+    TensorFlow for the first time during these 0.2 s is told it is missing.
 
     Raises:
         ImportError: If MediaPipe is not installed; says how to install it.
     """
     with _import_lock:
         if "mediapipe" not in sys.modules:
-            # Before MediaPipe's own exit handler is registered, so that it runs after it.
+            # Registered before MediaPipe's own exit handler, so as to run after it.
             atexit.register(_close_open_tasks)
         try:
             with _stand_ins():
@@ -69,19 +69,19 @@ def import_mediapipe() -> ModuleType:
 
 
 def close_at_exit(task: Any) -> None:
-    """Have a MediaPipe task closed at the end of the process, if nobody closed it before.
+    """Close a MediaPipe task at the end of the process, if it has not been closed before.
 
-    One that is still open then prints an exception from its destructor.
+    A task still open at that point prints an exception from its destructor.
     """
     _open_tasks.add(task)
 
 
 def without_reports(base_options: Any) -> Any:
-    """Return MediaPipe's `BaseOptions` such that no report of use reaches its maker.
+    """Return MediaPipe's `BaseOptions`, modified so that no usage report reaches its maker.
 
     MediaPipe 1.2 sends versions and timings (no images) to its maker and has no switch for it
-    (google-ai-edge/mediapipe, issue 6291). Given an empty file of certificate authorities it
-    trusts no server, so it still connects but sends nothing: checked against a server of our own
+    (google-ai-edge/mediapipe, issue 6291). Given an empty file of certificate authorities, it
+    trusts no server, so it still connects but sends nothing. This was verified with our own server
     under that name, whose certificate the system trusted.
     """
     original = base_options.to_ctypes
@@ -99,13 +99,13 @@ def without_reports(base_options: Any) -> Any:
 def quiet_stderr() -> Iterator[None]:
     """Keep the native library's log lines off the terminal; they go to `logging` as DEBUG.
 
-    The library has no switch for them. File descriptor 2 is turned aside for the duration, for
-    the whole process, so keep it short; any line that is no log line is printed afterwards.
+    The library has no switch for them. File descriptor 2 is redirected meanwhile, for the whole
+    process, so keep it short; any other lines are printed afterwards.
     """
     with _stderr_lock, contextlib.ExitStack() as undo:
         try:
             saved = os.dup(_STDERR)
-        except OSError:  # A process without a stderr: there is nothing to keep quiet.
+        except OSError:  # No stderr, so nothing to keep quiet.
             yield
             return
         aside = undo.enter_context(tempfile.TemporaryFile())
@@ -132,7 +132,7 @@ def _stand_ins() -> Iterator[None]:
     if {"matplotlib", "matplotlib.pyplot"} <= set(absent):
         stand_ins["matplotlib"].__dict__["pyplot"] = stand_ins["matplotlib.pyplot"]
     if BLOCKED in absent:
-        # The decorator alone is there, so that nothing even looks for TensorFlow.
+        # Only the decorator is provided, so that nothing even looks for TensorFlow.
         stand_ins |= {BLOCKED: None, DOCUMENTATION: _documentation_stand_in()}
     sys.modules.update(stand_ins)  # type: ignore[arg-type]
     try:
@@ -150,11 +150,11 @@ def _documentation_stand_in() -> ModuleType:
 
 
 def _forked() -> None:
-    """In a forked process: fresh locks; to close the parent's tasks would wait for its threads."""
+    """Reset locks in a forked process; closing the parent's tasks would wait for its threads."""
     global _import_lock, _stderr_lock
     _import_lock, _stderr_lock = threading.Lock(), threading.Lock()
     for task in _open_tasks:
-        task._handle = None  # so that its `close` has nothing to do
+        task._handle = None  # so that its `close` does nothing
     _open_tasks.clear()
 
 

@@ -1,6 +1,7 @@
-"""MTCNN (Zhang et al., 2016) from the package `mtcnn`, which carries its weights.
+"""MTCNN (Zhang et al., 2016) from the package `mtcnn`, which includes its weights.
 
-It runs on TensorFlow, so it belongs to the study wing: seconds to start, hundreds of megabytes.
+It runs on TensorFlow, so it is meant for studies: it takes seconds to start and hundreds of
+megabytes.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ SMALLEST_SIDE_PX = 12
 
 
 class MTCNNDetector(BaseDetector):
-    """Faces of many sizes with five key points: eyes, nose, corners of the mouth.
+    """Find faces of many sizes with five key points: eyes, nose, corners of the mouth.
 
     Args:
-        min_score: Faces scored lower are left out.
+        min_score: Faces with a lower score are left out.
         min_size_px: Smallest face, in pixels of the image; larger is faster.
-        max_side_px: Larger images are searched at this size.
+        max_side_px: Larger images are shrunk to this size.
 
     Raises:
         ImportError: If mtcnn or TensorFlow is not installed; says how to install them.

@@ -1,4 +1,4 @@
-"""Looks from near by: YuNet at parts of an image around what it is not sure of, enlarged."""
+"""Close-up looks: YuNet applied to enlarged parts of an image around uncertain candidates."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from builder_tools.detectors.yunet import YuNet
 from builder_tools.results import Box, Face, crop
 
 LEAST_SCORE = 0.2
-"""What is seen less surely from near by is nothing."""
+"""Anything that scores lower in a close-up is dropped."""
 LOOK_AROUND = 1.6
-"""Side of what is looked at over that of the face."""
+"""Side of the view, relative to that of the face."""
 NEAR_AT_ONCE = 4
-"""So many are looked at in one run: more need more memory than the processor has at hand."""
+"""Number examined in one run: more would not fit in the processor's caches."""
 ON_TWO_THREADS_PIXELS = 2_100_000
-"""Of images larger than 1080p, several places are looked at on two threads."""
+"""In images larger than 1080p, several places are examined on two threads."""
 MIRRORED_PX = 128
-"""Size of a face in the mirror."""
+"""Size of a face in a mirrored look."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a place is looked at: the size of a face, the view's side over it, the image's turn."""
+    """How to look at a place: size of the face, relative side of the view, rotation of the view."""
 
     face_px: int
     around: float = LOOK_AROUND
@@ -40,9 +40,9 @@ class Look:
 
 CLOSE_LOOK, BENT_LOOKS = Look(137, 1.12), (Look(137, 1.12, -20.0), Look(137, 1.12, 20.0))
 BENT_SCORE, CLOSE_SURE = 0.4, 0.8
-"""What is seen from near by, but not surely enough, is looked at once more, larger and without its
-surroundings; what then is not sure yet, but so sure, with the head bent either way, too. So 12 of
-64 faces missed in made galleries and crowds are found, and nothing in 1,461 images without one."""
+"""What a close-up shows, but not surely enough, is examined once more, larger and without its
+surroundings; if it then scores at least this but is not yet sure, also tilted either way. This
+finds 12 of 64 faces missed in composed galleries and crowds, and none in 1,461 faceless images."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -51,17 +51,17 @@ Result = TypeVar("Result")
 def seen_from_near(
     network: YuNet, image_rgb: np.ndarray, faces: Sequence[Face], px: int, min_score: float
 ) -> list[Face]:
-    """Return the surest face that is seen from near by in the middle of each candidate, if any.
+    """Return the best face seen in a close-up of each candidate, centred within it, if any.
 
-    Its own box, not the candidate's: that may lie between two faces and have the score of one.
-    What is not sure is looked at more closely and bent, and given again where it is a face.
+    Its own box is returned, not the candidate's, which may lie between two faces and have the score
+    of one. Unsure faces are examined more closely and tilted, and returned again if confirmed.
 
     Args:
-        network: Looks.
+        network: The network to use.
         image_rgb: `(H, W, 3)` uint8 RGB.
-        faces: Candidates, in the image.
-        px: How large they are shown.
-        min_score: What is scored so is sure.
+        faces: Candidates, in pixels of the image.
+        px: Size at which they are shown.
+        min_score: Score from which a face is sure.
     """
     found = _all_seen(network, image_rgb, faces, Look(px))
     unsure = [face for face in found if face.score < min_score]
@@ -73,9 +73,9 @@ def seen_from_near(
 
 
 def mirrored_score(network: YuNet, image_rgb: np.ndarray, face: Face) -> float:
-    """Return how sure the network is of a face from near by in the mirror; 0 where it sees none.
+    """Return the score of a face in a mirrored close-up; 0 if the network sees none.
 
-    A face is one there, too. Lamps, hands and spots that look like one from one side often do not.
+    A face is still one when mirrored. Lamps, hands and spots that resemble one often are not.
     """
     window = face.box.square().scale(LOOK_AROUND).round()
     view, factor = resized(crop(image_rgb, window), round(MIRRORED_PX * LOOK_AROUND))
@@ -88,7 +88,7 @@ def mirrored_score(network: YuNet, image_rgb: np.ndarray, face: Face) -> float:
 
 
 def on_two_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-    """Return what a function gives for each item, in order; two are at work at once."""
+    """Return a function's result for each item, in order, processing two at a time."""
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(function, items))
 
@@ -125,7 +125,7 @@ def _turned(view: np.ndarray, turn: np.ndarray) -> np.ndarray:
 
 
 def _turned_back(face: Face, turn: np.ndarray) -> Face:
-    """Return a face of a turned view where it lies in the view: its box stays as large."""
+    """Return a face of a rotated view in coordinates of the view; its box keeps its size."""
     back = cv2.invertAffineTransform(turn)
     (x, y), half_width, half_height = face.box.centre, face.box.width / 2, face.box.height / 2
     x, y = back @ (x, y, 1)

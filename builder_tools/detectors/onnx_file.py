@@ -1,20 +1,20 @@
-"""ONNX files read and written, of the format (protocol buffers) only what detectors take."""
+"""Read and write ONNX files: only the part of the format (protocol buffers) detectors need."""
 
 from __future__ import annotations
 
 import numpy as np
 
 CHANNELS = 16
-"""ONNX Runtime computes so many at a time: layers filled up to multiples need no repacking."""
+"""ONNX Runtime computes this many at a time: layers padded to multiples need no repacking."""
 IR_VERSION, OPSET, FLOAT, INT, TEXT, INTS = 8, 13, 1, 2, 3, 7
-"""Numbers of the format."""
+"""Numeric constants of the format."""
 
 
 class OnnxFile:
-    """An ONNX file that grows node by node; a tensor is called by its name.
+    """An ONNX file built node by node; tensors are referred to by name.
 
     Args:
-        sides: Of `input`: a number, or a name for what is free.
+        sides: Shape of `input`; each side is a number, or a name if it is free.
     """
 
     def __init__(self, sides: tuple[int | str, ...]) -> None:
@@ -22,7 +22,7 @@ class OnnxFile:
         self._sides, self._nodes, self._constants = sides, [], []
 
     def node(self, kind: str, *given: str, out: str = "", **attributes: int | str | tuple) -> str:
-        """Add a node; return the name of what it makes, of as many channels as it is given."""
+        """Add a node; return the name of its output, which has as many channels as its input."""
         out = out or f"{kind}_{len(self._nodes)}"
         joined = given if kind == "Concat" else given[:1]
         self.channels[out] = sum(self.channels[name] for name in joined)
@@ -41,14 +41,14 @@ class OnnxFile:
     def convolved(
         self, x: str, kernel: np.ndarray, bias: np.ndarray, out: str = "", **attributes: tuple
     ) -> str:
-        """Add a convolution, whose channels are filled up with zeros unless it is an output.
+        """Add a convolution, whose channels are padded with zeros unless it is an output.
 
         Args:
-            x: Name of what it is given.
-            kernel: `(made, given, h, w)`; given is 1 where each channel is its own.
+            x: Name of its input.
+            kernel: `(made, given, h, w)`; given is 1 for a depthwise convolution.
             bias: `(made,)`.
-            out: Name of what it makes, if it is an output.
-            **attributes: As ONNX names them.
+            out: Name of its result, if that is an output of the network.
+            **attributes: As named by ONNX.
         """
         of_each, channels = kernel.shape[1] == 1, self.channels[x]
         count = len(kernel) if out else -(-len(kernel) // CHANNELS) * CHANNELS
@@ -62,7 +62,7 @@ class OnnxFile:
         return made
 
     def constant(self, numbers: np.ndarray) -> str:
-        """Add a tensor of float32; return its name."""
+        """Add a float32 tensor; return its name."""
         name = f"constant_{len(self._constants)}"
         sides = b"".join(_field(1, side) for side in numbers.shape)
         data = numbers.astype("<f4").tobytes()
@@ -70,7 +70,7 @@ class OnnxFile:
         return name
 
     def content(self, outputs: tuple[str, ...]) -> bytes:
-        """Return the file of a network that takes `input` and gives some tensors."""
+        """Return the file of a network that takes `input` and returns the given tensors."""
         sides = (_field(1 if isinstance(side, int) else 2, side) for side in self._sides)
         shape = b"".join(_field(1, side) for side in sides)
         taken = _field(1, "input") + _field(2, _field(1, _field(1, FLOAT) + _field(2, shape)))
@@ -82,7 +82,7 @@ class OnnxFile:
 
 
 def convolutions(content: bytes) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the kernels, `(made, given, h, w)`, and biases of an ONNX file, in its order."""
+    """Return the kernels, `(made, given, h, w)`, and biases in an ONNX file, in file order."""
     graph = _fields(_fields(content)[7][0])
     constants = {}
     for tensor in map(_fields, graph[5]):
@@ -93,7 +93,7 @@ def convolutions(content: bytes) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _fields(message: bytes) -> dict[int, list]:
-    """Return the values of each field of a protocol buffer's message: numbers, or bytes."""
+    """Return the values of each field of a protocol buffer message: numbers, or bytes."""
     fields: dict[int, list] = {}
     at = 0
     while at < len(message):
@@ -117,7 +117,7 @@ def _number(message: bytes, at: int) -> tuple[int, int]:
 
 
 def _field(number: int, value: int | str | bytes) -> bytes:
-    """Return a field of a protocol buffer's message."""
+    """Return an encoded field of a protocol buffer message."""
     if isinstance(value, int):
         return _varint(number << 3) + _varint(value)
     data = value.encode() if isinstance(value, str) else value

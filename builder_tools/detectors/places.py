@@ -1,7 +1,7 @@
-"""A search of some places of an image: as `scales` searches all of it, for less.
+"""Search certain places of an image as `scales` searches all of it, at lower cost.
 
-YuNet looks at a window around each place, as large as it is in the fine look and on the same grid
-of cells, so it sees there what it sees in the whole image; what it is not sure of is judged alike.
+YuNet looks at a window around each place, at the scale of the fine look and on the same grid of
+cells, so it sees there what it sees in the whole image; unsure candidates are judged the same way.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from builder_tools.detectors.yunet_network import CELLS_PX
 from builder_tools.results import Box, Face, crop
 
 AROUND_PX = 128
-"""How much is looked at on each side of a place. What is around a face decides how sure YuNet is of
-it: in a street it found 99.3 % of the boxes that it finds in whole images, with 96 px 98.5 %, with
-64 px 97.1 %."""
+"""Margin on each side of a place. YuNet's score for a face depends on its surroundings: in a street
+scene, this margin gives 99.3 % of the boxes found in whole images; 96 px gives 98.5 %, and 64 px
+97.1 %."""
 MOST_OF_IMAGE = 0.6
-"""Where the windows are more of an image than this, all of it may as well be searched."""
+"""If the windows cover more of an image than this, all of it might as well be searched."""
 
 
 def search_places(
@@ -38,16 +38,17 @@ def search_places(
     min_score: float,
     second: Callable[[np.ndarray, Box], Face | None],
 ) -> tuple[list[Face], list[Face]] | None:
-    """Return the faces and doubts that `scales.search_and_doubt` would show in some places.
+    """Return the faces and doubts that `scales.search_and_doubt` would find in certain places.
 
-    None where one of the faces cannot be looked for so, or all of the image may as well be.
+    Returns None if one of the faces cannot be looked for in this way, or if the whole image might
+    as well be searched.
 
     Args:
-        network: Finds them.
+        network: Finds faces.
         image_rgb: `(H, W, 3)` uint8 RGB.
-        faces: Where some were.
-        doubts: Other places, looked at as far as that is little of the image.
-        min_score: See `scales.search_scales`, as for `second`.
+        faces: Previous faces, whose places are searched.
+        doubts: Other places; large or turned ones are skipped.
+        min_score: See `scales.search_scales`, also for `second`.
     """
     longer, area = max(image_rgb.shape[:2]), image_rgb.shape[0] * image_rgb.shape[1]
     factor = min(FINE_PX / longer, 1.0)
@@ -71,7 +72,7 @@ def search_places(
 
 
 def _window(box: Box, image_rgb: np.ndarray, factor: float) -> Box:
-    """Return the whole cells, of an image shrunk by a factor, around a box."""
+    """Return the window around a box, in whole cells of the image shrunk by a factor."""
     cell, around = CELLS_PX[-1] / factor, AROUND_PX / factor
     low = np.floor((np.array(box.xyxy[:2]) - around) / cell) * cell
     high = np.ceil((np.array(box.xyxy[2:]) + around) / cell) * cell
@@ -79,7 +80,7 @@ def _window(box: Box, image_rgb: np.ndarray, factor: float) -> Box:
 
 
 def _merged(apart: Sequence[Box], window: Box) -> list[Box]:
-    """Return windows, none over another, that hold some that are apart and one more."""
+    """Return non-overlapping windows that cover some that already are, and one more."""
     for one in apart:
         if min(one.x2, window.x2) > max(one.x1, window.x1) and (
             min(one.y2, window.y2) > max(one.y1, window.y1)

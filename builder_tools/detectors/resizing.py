@@ -1,4 +1,4 @@
-"""Images resized for a detector: quickly."""
+"""Fast resizing of images for a detector."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 def resized(image_rgb: np.ndarray, size_px: int) -> tuple[np.ndarray, float]:
     """Return the image with its longer side `size_px`, and the factor applied.
 
-    Shrunk by halves, then linearly: OpenCV averages 2x2 pixels ten times as fast as any other
-    number, and finds no fewer faces with it.
+    Shrinks by halves, then linearly: OpenCV averages 2x2 pixels ten times as fast as blocks of any
+    other size, and no fewer faces are found.
     """
     factor = size_px / max(image_rgb.shape[:2])
     if factor == 1:

@@ -1,18 +1,18 @@
-"""A search for faces of every size with YuNet: a coarse look, a fine one, and a nearer one.
+"""Search for faces of every size with YuNet: a coarse look, a fine one, and a close-up.
 
-YuNet sees faces of 16 to 256 px well. So an image is looked at 320 px large, for the faces that
-fill it, and at its own size up to 1,920 px, for all others; faces that both see are merged.
-Candidates that the fine look is not sure of are looked at again from near by, 96 px large, and
-what is seen there counts, box and score: it finds 90 of 111 faces of 27 px, 79 without, and
-refuses more traps; what is nearly sure then is looked at once more. Where faces are few, one that
-is not quite sure must be a face in the mirror, too. Where there are several, places that the fine
-look hardly sees are looked at, too: most small faces missed are such. Where YuNet stays unsure, as
-of leaning, covered and dark faces, another network is asked: what both see is a face. Where there
-is no face, the image is looked at once more with a third of its edge continued around it: a face
-may fill it.
+YuNet sees faces of 16 to 256 px well. So an image is examined at 320 px, for faces that fill it,
+and at its own size up to 1,920 px, for all others; faces seen by both looks are merged. Candidates
+of which the fine look is unsure are examined again in a close-up, at 96 px, whose box and score
+then count: this finds 90 of 111 faces of 27 px, against 79 without, and rejects more traps; what is
+then nearly sure is examined once more. If there are few faces, one that is not quite sure must also
+be seen in a mirrored view. If there are several, places that the fine look hardly notices are
+examined too, as most missed small faces are among them. If YuNet remains unsure, as with tilted,
+covered and dark faces, another network is consulted: what both see is a face. If there is no face,
+the image is examined once more with its edge pixels extended by a third around it, as a face may
+fill it.
 
-Boxes and key points come out as MediaPipe's short range gives them: a square from brows to chin;
-eyes, nose tip, mouth centre.
+Boxes and key points are returned in the form of MediaPipe's short range: a square from brows to
+chin; eyes, nose tip, mouth centre.
 """
 
 from __future__ import annotations
@@ -46,46 +46,46 @@ from builder_tools.detectors.yunet import FILE, YuNet
 from builder_tools.results import Box, Face, crop
 
 LEAST_PX, COARSE_PX, FINE_PX = 128, 320, 1920
-"""Longer side of an image at the least, in the coarse look, and at the most."""
+"""Longer side of an image: the minimum, in the coarse look, and the maximum."""
 LARGEST_PX = 256
-"""Larger faces of the fine look are left to the coarse one: YuNet errs on what is large."""
+"""Larger faces in the fine look are left to the coarse one: YuNet is inaccurate on large faces."""
 HALVED_PIXELS, PAST_MIDDLE_PX, ON_MIDDLE_PX = 2_100_000, 64, 8
-"""Images larger than 1080p are looked at in halves, so far over the middle, on two threads;
-faces so near to it are taken from both."""
+"""Images larger than 1080p are examined on two threads in halves, which extend this far past the
+middle; faces this close to it are taken from both."""
 SINGLE_LOOK_PX = 400
 """Smaller images need no coarse look."""
 CANDIDATE_SCORE = 0.2
 MIDDLE_PX, MIDDLE, SURE_SCORE = 128, 0.2, 0.85
-"""Faces under `min_score` and `MIDDLE_PX` in the fine look are looked at from near by; so are those
-between `MIDDLE_PX` and `MIDDLE` of the image that are not sure."""
+"""Faces below `min_score` and `MIDDLE_PX` in the fine look are examined in a close-up, as are faces
+between `MIDDLE_PX` and `MIDDLE` of the image's size that score below `SURE_SCORE`."""
 NEAR_PX = 96
-"""Size of a face in doubt as it is seen from near by."""
+"""Size of a doubtful face in a close-up."""
 FAINT_SCORE, FAINT_PX, FAINT_NEAR_PX, NEW_FACE_IOU = 0.02, 16, 80, 0.1
-"""Places seen so unsurely, as large and as far from others, are looked at, too: the surest, as many
-as there are faces. From near by, 80 px large (96 px find no more, and cost half as much again), the
-first half must be as sure as what is looked at closely, the others surer."""
+"""Places with at least this score and size, and no more overlap with others, are examined too: the
+best ones, as many as there are faces. In a close-up at 80 px (96 px finds no more, at one and a
+half times the cost), the first half must reach `CLOSE_SURE`, the others `SURE_SCORE`."""
 SEVERAL, LONE_SHARE, MIRRORED_SCORE = 4, 0.5, 0.6
-"""Of fewer faces, those that are not sure and under this share of the image are looked at mirrored,
-and must then be so sure: in 3,909 images without a face 24 false ones are left of 38."""
+"""If there are fewer faces, those that are unsure and smaller than this share of the image must
+reach this score when mirrored: in 3,909 images without a face, this leaves 24 of 38 false ones."""
 FOLLOW_PX, FOLLOW_AROUND = 128, 2.8
-"""A face known is looked for in a square so many times its box, so large: of six sizes of the face,
-30 to 115 px, YuNet is surest of 46 px, and of those this look costs least."""
+"""A known face is looked for in a square this many times its box, resized to this: of six face
+sizes from 30 to 115 px, YuNet is surest at 46 px, and among those this look costs least."""
 SECOND_PX, SECOND_SCORE, UNSURER_BY = 64, 0.2, 0.2
-"""The other network is asked about candidates so large and so sure; both together, in the mean, may
-be so much less sure of a face than `min_score`, and the other one half as much."""
+"""The other network is consulted on candidates of at least this size and score; the mean of both
+scores may be this much lower than `min_score`, and the other network's own half as much."""
 MOST_CANDIDATES = 2000
 SURROUND = 1 / 3
-"""Width of the continued edge over the longer side of the image."""
+"""Width of the extended edge, relative to the longer side of the image."""
 SHORT_RANGE_SIZE, SHORT_RANGE_SHIFT = 0.85, 0.03
-"""Short range's box over YuNet's longer side, and how far it is moved down, in its own heights: as
-short range frames the faces that both see, and most accurate of nine tried on two data sets."""
+"""Short range's box relative to YuNet's longer side, and its downward shift in its own heights: as
+short range frames the faces that both see, and the most accurate of nine tried on two data sets."""
 
 logger = logging.getLogger(__name__)
 
 
 @functools.cache
 def yunet() -> YuNet | None:
-    """Return this process's network, or None, after one warning, where its file is not at hand."""
+    """Return this process's network, or None, after one warning, if its file is not available."""
     try:
         return YuNet(asset_path(FILE))
     except FileNotFoundError:
@@ -106,10 +106,10 @@ def search_scales(
     """Return the faces of an image, each once, best score first.
 
     Args:
-        network: Finds them.
+        network: Finds faces.
         image_rgb: `(H, W, 3)` uint8 RGB.
-        min_score: Faces scored lower are left out.
-        second: What another network, that frames as short range does, sees in a box.
+        min_score: Faces with a lower score are left out.
+        second: Returns what another network, framing like short range, sees in a box.
     """
     plain, faint = _candidates(network, image_rgb, min_score, min(FAINT_SCORE, min_score))
     faces, _ = _judged_or_amid_edge(network, image_rgb, plain, min_score, second)
@@ -126,7 +126,7 @@ def search_and_doubt(
     min_score: float,
     second: Callable[[np.ndarray, Box], Face | None],
 ) -> tuple[list[Face], list[Face]]:
-    """Return the faces of an image, but for faint ones, and other candidates."""
+    """Return the faces of an image, except faint ones, and the other candidates."""
     candidates, _ = _candidates(network, image_rgb, min_score, min(CANDIDATE_SCORE, min_score))
     return _judged_or_amid_edge(network, image_rgb, candidates, min_score, second)
 
@@ -134,7 +134,7 @@ def search_and_doubt(
 def _candidates(
     network: YuNet, image_rgb: np.ndarray, min_score: float, lowest: float
 ) -> tuple[list[Face], list[Face]]:
-    """Return what both looks show, best score first, each once; and all that they hardly see."""
+    """Return what both looks show, best score first, each once; and everything they hardly see."""
     whole, factor = _not_too_large(image_rgb)
     seen = [enlarge(face, factor) for face in _seen_at_both_sizes(network, whole, lowest)]
     least = min(CANDIDATE_SCORE, min_score)
@@ -151,7 +151,7 @@ def _candidates(
 
 
 def _not_too_large(image_rgb: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return an image as it is looked at whole, and the factor by which it is shrunk."""
+    """Return an image at the size at which it is examined whole, and the factor applied."""
     is_large = max(image_rgb.shape[:2]) > FINE_PX
     return resized(image_rgb, FINE_PX) if is_large else (image_rgb, 1.0)
 
@@ -163,7 +163,7 @@ def _judged_or_amid_edge(
     min_score: float,
     second: Callable[[np.ndarray, Box], Face | None],
 ) -> tuple[list[Face], list[Face]]:
-    """Return the faces among candidates, or those that fill the image, and the other candidates."""
+    """Return the faces among the candidates, or those filling the image, and other candidates."""
     faces, doubts = judged(network, image_rgb, candidates, min_score, second)
     if not faces:
         amid = [_as_short_range(face) for face in _amid_edge(network, image_rgb)]
@@ -181,10 +181,10 @@ def judged(
     """Return which candidates are faces, each once, best score first, and which are not.
 
     Args:
-        network: Looks at those in doubt from near by.
+        network: Takes close-ups of doubtful ones.
         image_rgb: `(H, W, 3)` uint8 RGB.
-        candidates: As the network gave them, best score first.
-        min_score: See `search_scales`, as for the other arguments.
+        candidates: As returned by the network, best score first.
+        min_score: See `search_scales`, also for the other arguments.
     """
     looked_at = _looked_at_again(network, image_rgb, candidates, min_score)
     looked_at = _looked_at_mirrored(network, image_rgb, looked_at, min_score)
@@ -196,7 +196,7 @@ def judged(
 
 
 def _seen_at_both_sizes(network: YuNet, whole: np.ndarray, lowest: float) -> list[Face]:
-    """Return what the fine look shows, and where one is needed the coarse look, from a score on."""
+    """Return what the fine look and, if needed, the coarse look show, from a given score."""
     fine = _fine_px(whole)
     if whole.shape[0] * whole.shape[1] > HALVED_PIXELS:
         seen = _in_halves(network, whole, lowest)
@@ -210,14 +210,14 @@ def _seen_at_both_sizes(network: YuNet, whole: np.ndarray, lowest: float) -> lis
 
 
 def _fine_px(image_rgb: np.ndarray) -> int:
-    """Return how large the longer side of an image is in the fine look."""
+    """Return the length of an image's longer side in the fine look."""
     return min(max(*image_rgb.shape[:2], LEAST_PX), FINE_PX)
 
 
 def _looked_at_again(
     network: YuNet, image_rgb: np.ndarray, candidates: Sequence[Face], min_score: float
 ) -> list[Face]:
-    """Return candidates; those in doubt, and unsure ones of middle size, as seen from near by."""
+    """Return candidates, replacing doubtful and unsure mid-sized ones by what close-ups show."""
     fine, longer = _fine_px(image_rgb), max(image_rgb.shape[:2])
 
     def is_in_doubt(face: Face) -> bool:
@@ -233,7 +233,7 @@ def _looked_at_again(
 def _looked_at_mirrored(
     network: YuNet, image_rgb: np.ndarray, seen: Sequence[Face], min_score: float
 ) -> list[Face]:
-    """Return what was seen; of few faces, those that the mirror does not show have its score."""
+    """Return what was seen; if faces are few, those not confirmed mirrored get that score."""
     if sum(face.score >= min_score for face in seen) >= SEVERAL:
         return list(seen)
     most_px, least = LONE_SHARE * max(image_rgb.shape[:2]), min(MIRRORED_SCORE, min_score)
@@ -253,7 +253,7 @@ def _faint_faces(
     faces: Sequence[Face],
     min_score: float,
 ) -> list[Face]:
-    """Return the small faces among faint candidates: those sure from near by, and new."""
+    """Return the small faces among faint candidates: those that are new, and sure in a close-up."""
     fine, longer = _fine_px(image_rgb), max(image_rgb.shape[:2])
     small = [one for one in candidates if FAINT_PX <= one.size_px * fine / longer < MIDDLE_PX]
     new = apart_from(faces, small, NEW_FACE_IOU)
@@ -273,7 +273,7 @@ def _sure_faces(
     min_score: float,
     second: Callable[[np.ndarray, Box], Face | None],
 ) -> list[Face]:
-    """Return the faces that are sure enough, alone or together with another network's word."""
+    """Return the faces that are sure enough, alone or combined with another network's score."""
     faces: list[Face] = []
     for face in suppress_overlaps(map(_as_short_range, seen), SAME_FACE_IOU):
         if face.score >= min_score:
@@ -284,7 +284,7 @@ def _sure_faces(
 
 
 def _agreed(face: Face, other: Face | None, min_score: float) -> list[Face]:
-    """Return the face of the other network, if both together are sure enough of it, else none."""
+    """Return the other network's face if both together are sure enough of it, else none."""
     if other is None or other.score < min_score - UNSURER_BY / 2:
         return []
     if (face.score + other.score) / 2 < min_score - UNSURER_BY:
@@ -297,13 +297,13 @@ def search_near(
 ) -> list[Face] | None:
     """Return faces found again near where they were a moment ago.
 
-    None if the image is so small that it may as well be searched.
+    Returns None if the image is so small that it might as well be searched.
 
     Args:
-        network: Finds them.
+        network: Finds faces.
         image_rgb: `(H, W, 3)` uint8 RGB.
-        faces: Those of an image before, as `search_scales` gives them.
-        min_score: A face scored lower is not found.
+        faces: Those of a previous image, as returned by `search_scales`.
+        min_score: Faces with a lower score are not found.
     """
     if max(image_rgb.shape[:2]) <= SINGLE_LOOK_PX:
         return None
@@ -324,7 +324,7 @@ def search_near(
 
 
 def search_large(network: YuNet, image_rgb: np.ndarray, min_score: float) -> list[Face]:
-    """Return the faces that the coarse look shows: of about 5 % of the image and more."""
+    """Return the faces that the coarse look shows: those of at least about 5 % of the image."""
     small, factor = resized(image_rgb, COARSE_PX)
     return [_as_short_range(enlarge(one, factor)) for one in network.find(small, min_score)]
 
@@ -335,10 +335,10 @@ def _at_size(network: YuNet, image_rgb: np.ndarray, size_px: int, min_score: flo
 
 
 def _in_halves(network: YuNet, image_rgb: np.ndarray, min_score: float) -> list[Face]:
-    """Return the faces of an image that are at most `LARGEST_PX` large, or nearly.
+    """Return the faces of an image, up to about `LARGEST_PX` large, from its two halves.
 
-    A face is of the half in which its middle lies; the other half's view of it is left out. Where
-    its middle lies is not seen exactly: one on the border of both may come from both.
+    A face belongs to the half that holds its centre; the other half's view of it is left out. The
+    centre is not located exactly, so a face on the border may be returned by both halves.
     """
     axis = 0 if image_rgb.shape[0] >= image_rgb.shape[1] else 1
     middle = image_rgb.shape[axis] // 2
@@ -357,7 +357,7 @@ def _in_halves(network: YuNet, image_rgb: np.ndarray, min_score: float) -> list[
 
 
 def _amid_edge(network: YuNet, image_rgb: np.ndarray) -> list[Face]:
-    """Return the faces of an image whose edge is continued around it: one may fill it."""
+    """Return the faces of an image with its edge extended around it, as a face may fill it."""
     small, factor = resized(image_rgb, min(COARSE_PX, 4 * max(image_rgb.shape[:2])))
     border = round(max(small.shape[:2]) * SURROUND)
     wide = cv2.copyMakeBorder(small, *[border] * 4, cv2.BORDER_REPLICATE)
@@ -366,7 +366,7 @@ def _amid_edge(network: YuNet, image_rgb: np.ndarray) -> list[Face]:
 
 
 def _as_short_range(face: Face) -> Face:
-    """Return YuNet's face with the box and key points that short range would give it."""
+    """Convert YuNet's face to the box and key points that short range would return."""
     (x, y), size = face.box.centre, SHORT_RANGE_SIZE * max(face.box.width, face.box.height)
     y += SHORT_RANGE_SHIFT * size
     box = Box(x - size / 2, y - size / 2, x + size / 2, y + size / 2)

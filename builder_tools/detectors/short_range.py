@@ -1,7 +1,8 @@
-"""BlazeFace's short range (MediaPipe): faces of about 8 % of an image and more, in 1 ms.
+"""BlazeFace's short range (MediaPipe): faces of at least about 8 % of an image, in 1 ms.
 
-ONNX Runtime runs it on the caller's thread; MediaPipe, whose own task gives the same faces (a test
-compares), need not be imported, takes half as long again, and wakes threads of its own.
+ONNX Runtime runs it on the caller's thread. MediaPipe, whose own task finds the same faces (a test
+compares them), need not be imported; it takes one and a half times as long and wakes threads of its
+own.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from builder_tools.results import Box, Face
 
 SHORT_RANGE = "face_detection_short_range.tflite"
 ANCHORS = {8: 2, 16: 6}
-"""Of each cell, by its size in px."""
+"""Number of anchors per cell, by the cell's size in px."""
 NUM_POINTS = 8
-"""Of an anchor: the middle and size of a box, eyes, nose tip, middle of the mouth, ears."""
+"""Points per anchor: centre and size of a box, eyes, nose tip, centre of the mouth, ears."""
 SAME_FACE_IOU = 0.3
 
 
@@ -31,8 +32,8 @@ class ShortRange:
     Key points: eyes, nose tip, mouth centre, ears.
 
     Args:
-        path: The published file.
-        min_score: Faces scored lower, in [0, 1], are left out.
+        path: Path of the published file.
+        min_score: Faces with a lower score, in [0, 1], are left out.
     """
 
     def __init__(self, path: Path, min_score: float) -> None:
@@ -56,12 +57,12 @@ class ShortRange:
 
 @functools.cache
 def _sessions(path: Path) -> Sessions:
-    """Return this process's sessions: they hold no state of a caller's."""
+    """Return this process's sessions, which hold no caller's state."""
     return Sessions(as_onnx(path.read_bytes()), one_size=True)
 
 
 def _blob(image_rgb: np.ndarray) -> np.ndarray:
-    """Return `(1, 3, 128, 128)` in [-1, 1]: the image amid a black square, by single pixels."""
+    """Return `(1, 3, 128, 128)` in [-1, 1]: the image centred in a black square, not averaged."""
     height, width = image_rgb.shape[:2]
     side = max(height, width)
     factor = INPUT_PX / side
@@ -75,9 +76,9 @@ def _blob(image_rgb: np.ndarray) -> np.ndarray:
 
 
 def _cells(output: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores `(n,)` and points `(n, 8, 2)`, shares of the square, of sure enough anchors.
+    """Return scores `(n,)` and points `(n, 8, 2)`, as shares of the square, of likely anchors.
 
-    Of the points the first two are the corners of a box.
+    The first two points are the corners of a box.
     """
     count = output.shape[1]
     anchors = ANCHORS[INPUT_PX // count]
@@ -93,7 +94,7 @@ def _cells(output: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _merged(scores: np.ndarray, points: np.ndarray) -> list[tuple[float, np.ndarray]]:
-    """Return each face once: the surest score, and the mean of what overlaps, by its scores."""
+    """Return each face once: the best score, and the score-weighted mean of what overlaps."""
     faces = []
     order = np.argsort(-scores, kind="stable")
     scores, points = scores[order], points[order]
@@ -103,7 +104,7 @@ def _merged(scores: np.ndarray, points: np.ndarray) -> list[tuple[float, np.ndar
         shared = np.maximum(ends - np.maximum(corners[:, 0], corners[0, 0]), 0).prod(axis=1)
         areas = sizes.prod(axis=1)
         same = shared > SAME_FACE_IOU * (areas + areas[0] - shared)
-        same[0] = True  # also a box of no area
+        same[0] = True  # even if its box has no area
         weights = scores[same]
         mean = np.tensordot(weights / weights.sum(), points[same], 1)
         faces.append((float(scores[0]), mean))
@@ -112,7 +113,7 @@ def _merged(scores: np.ndarray, points: np.ndarray) -> list[tuple[float, np.ndar
 
 
 def _face(score: float, points: np.ndarray, width: int, height: int) -> Face:
-    """Return a face by its points, in px: the box in whole ones, begun within the image."""
+    """Return a face from its points, in px: its box in whole px, starting within the image."""
     limits = (width, height)
     start = [math.trunc(min(max(x, 0), most)) for x, most in zip(points[0], limits, strict=True)]
     sides = [

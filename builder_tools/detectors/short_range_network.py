@@ -1,11 +1,11 @@
-"""BlazeFace's short range as an ONNX network, made of the published LiteRT file when it is loaded.
+"""BlazeFace's short range as an ONNX network, made from the published LiteRT file on loading.
 
 The network (Bazarevsky et al., 2019) is a convolution and 16 blocks of a depthwise and a pointwise
-one, whose result is added to what the block was given. ONNX Runtime computes 16 channels at a time:
-the channels of each layer are filled up with zeros to a multiple of 16, and need no repacking from
-layer to layer. The answers are equal, in three quarters of the time.
+one, whose result is added to the block's input. ONNX Runtime computes 16 channels at a time: the
+channels of each layer are padded with zeros to a multiple of 16, so they need no repacking between
+layers. The results are equal, in three quarters of the time.
 
-Of the LiteRT format only what this takes is here: the constants in a file.
+Only the part of the LiteRT format needed for this is implemented: the constants in a file.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ INPUT_PX = 128
 HALVING_BLOCKS = (2, 5, 11)
 """Blocks with a stride of 2."""
 TOLD_AFTER = {10: 8, 15: 16}
-"""Blocks after which faces are told, and the size of the cells in which they are, px."""
+"""Blocks after which faces are predicted, and the size of their cells in px."""
 OUTPUTS = tuple(f"cells_{px}" for px in TOLD_AFTER.values())
 FIRST, HALVING, KEEPING = (1, 1, 2, 2), (0, 0, 1, 1), (1, 1, 1, 1)
-"""TensorFlow's "same" padding: of the first convolution, a block that halves, one that does not."""
+"""TensorFlow's "same" padding, for the first convolution, halving blocks, and other blocks."""
 LITERT_KINDS = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
 
 
 def as_onnx(content: bytes) -> bytes:
     """Return the network as an ONNX file.
 
-    It takes `input`, `(1, 3, 128, 128)` RGB in [-1, 1], and gives `OUTPUTS`, `(1, 17 a, n, n)`:
-    for the a anchors of each cell how sure it is of a face there (a), then its box and its key
-    points (16 a).
+    It takes `input`, `(1, 3, 128, 128)` RGB in [-1, 1], and returns `OUTPUTS`, `(1, 17 a, n, n)`:
+    for the a anchors of each cell, the confidence of a face (a), then its box and key points
+    (16 a).
 
     Args:
-        content: The LiteRT file.
+        content: Content of the LiteRT file.
     """
     weights, file = dict(litert_constants(content)), OnnxFile((1, 3, INPUT_PX, INPUT_PX))
     x = file.convolved("input", *_of(weights, "conv2d"), strides=(2, 2), pads=FIRST)
@@ -57,7 +57,7 @@ def as_onnx(content: bytes) -> bytes:
 
 
 def _of(weights: dict[str, np.ndarray], *names: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return kernels and biases, one after the other, as ONNX has them."""
+    """Return concatenated kernels and biases, in ONNX's layout."""
     kernel = np.concatenate([weights[f"{name}/Kernel"] for name in names])
     order = (3, 0, 1, 2) if names[0].startswith("depthwise") else (0, 3, 1, 2)
     biases = np.concatenate([weights[f"{name}/Bias"] for name in names])
@@ -65,7 +65,7 @@ def _of(weights: dict[str, np.ndarray], *names: str) -> tuple[np.ndarray, np.nda
 
 
 def _widened(file: OnnxFile, x: str, channels: int) -> str:
-    """Return a tensor with channels of zeros behind its own, by a convolution: it is packed."""
+    """Return a tensor padded with zero channels, by a convolution, which leaves it packed."""
     if file.channels[x] == channels:
         return x
     widening = np.eye(channels, file.channels[x], dtype=np.float32)[..., None, None]
@@ -85,7 +85,7 @@ def litert_constants(content: bytes) -> Iterator[tuple[str, np.ndarray]]:
 
 
 class _Table:
-    """A table of a flatbuffer, whose fields are asked for by their numbers."""
+    """A table of a flatbuffer, whose fields are accessed by number."""
 
     def __init__(self, content: bytes, start: int) -> None:
         self._content, self._start = content, start

@@ -15,10 +15,10 @@ MEAN_RGB = (123.0, 177.0, 104.0)
 
 
 class SSDDetector(BaseDetector):
-    """Faces by OpenCV's SSD; made for one or few faces that fill a good part of the image.
+    """Find faces with OpenCV's SSD, made for one or a few faces that fill much of the image.
 
     Args:
-        min_score: Faces scored lower are left out.
+        min_score: Faces with a lower score are left out.
         min_size_px: Faces smaller than this are left out.
     """
 
@@ -37,7 +37,7 @@ class SSDDetector(BaseDetector):
         import cv2
 
         height, width = image_rgb.shape[:2]
-        # The network eats BGR, and the mean is given in that order.
+        # The network takes BGR, and the mean is given in that order.
         blob = cv2.dnn.blobFromImage(
             image_rgb, 1.0, (INPUT_SIDE_PX, INPUT_SIDE_PX), MEAN_RGB[::-1], swapRB=True
         )

@@ -1,16 +1,16 @@
-"""A search for faces of every size with MediaPipe's two models alone, where YuNet is not at hand.
+"""Search for faces of every size with MediaPipe's two models alone, if YuNet is not available.
 
-1. Short range over the whole image: faces of about 8 % of it and more.
-2. Full range over the whole image (about 3 % and more, but unsure of small faces and wrong more
-   often), taking even doubtful candidates; short range then looks at each from near by, and its
-   word decides.
+1. Short range over the whole image: faces of at least about 8 % of it.
+2. Full range over the whole image (at least about 3 %, but unsure of small faces and wrong more
+   often), accepting even doubtful candidates; short range then takes a close-up of each and
+   decides.
 3. The same on overlapping square tiles of 60 % of the shorter side, larger ones if there would be
-   more than `max_tiles`; not in images under 240 px. What one rung finds ends no other: a near face
-   hides no far ones.
+   more than `max_tiles`; not in images under 240 px. Every step runs whatever the others find, so
+   a near face hides no far ones.
 
-A candidate that full range is sure of (0.75 and up) stays even if short range, which knows no
+A candidate of which full range is sure (0.75 and up) is kept even if short range, which knows no
 profiles, does not see it. The score of a face is that of the model that decided. An image without
-a face is looked at once more with its edge continued around it: a face may fill it.
+a face is examined once more with its edge extended around it, as a face may fill it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CANDIDATE_SCORE = 0.15
 SURE_SCORE = 0.75
 MOST_CANDIDATES = 500
 LOOK_AROUND = 2.5
-"""Side of the square short range looks at over the candidate's side."""
+"""Side of the square that short range examines, relative to the candidate's side."""
 SMALLEST_TILED_PX = 240
 TILE, TILE_OVERLAP = 0.6, 0.25
 SURROUND = 1 / 3
@@ -45,11 +45,11 @@ def search_tiles(
     """Return the faces of an image, each once, best score first.
 
     Args:
-        short: Short range; its word decides.
-        full: Full range, which gives candidates down to `CANDIDATE_SCORE`.
+        short: Short range, which decides.
+        full: Full range, which returns candidates down to `CANDIDATE_SCORE`.
         image_rgb: `(H, W, 3)` uint8 RGB.
-        min_score: Faces scored lower are left out.
-        max_tiles: 0 cuts nothing into tiles.
+        min_score: Faces with a lower score are left out.
+        max_tiles: Maximum number of tiles; 0 uses none.
     """
     height, width = image_rgb.shape[:2]
     near = [face for face in short.find(image_rgb) if face.score >= min_score]
@@ -72,7 +72,7 @@ def search_tiles(
 
 
 def _decide(short: ShortRange, image_rgb: np.ndarray, candidate: Face, least: float) -> Face | None:
-    """Return what short range sees of a candidate, or the candidate if full range is sure."""
+    """Return short range's view of a candidate, or the candidate itself if full range is sure."""
     height, width = image_rgb.shape[:2]
     window = candidate.box.square().scale(LOOK_AROUND).clip(width, height).round()
     seen = [

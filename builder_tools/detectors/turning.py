@@ -1,10 +1,10 @@
-"""Faces that lie on their side or stand on their head, found in turned copies of the image.
+"""Faces that lie on their side or upside down, found in rotated copies of the image.
 
-Detectors see few faces that are turned by more than about 45 degrees, and give such no eyes to go
-by. So an image in which the detector finds no face, or none that it is sure of (`sure_score`), is
-searched at 90, 180 and 270 degrees, too. Where there is an unsure face, as those cut by the border
-are, a quick look at that turn (`detect_large`) must show one first. The turn with the surest face
-counts: of 538 photographs and tight crops it is the right one for 537.
+Detectors see few faces turned by more than about 45 degrees, and locate their eyes unreliably. So
+an image in which the detector finds no face, or none it is sure of (`sure_score`), is also searched
+at 90, 180 and 270 degrees. If there is an unsure face, such as one cut off by the border, a quick
+look at that rotation (`detect_large`) must show a face first. The rotation with the surest face
+counts: of 538 photographs and tight crops, it is right for 537.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from builder_tools.results import Box, Face
 AUTO = "auto"
 TURNS_DEG = (0, 90, 180, 270)
 ROTATIONS = (AUTO, *map(str, TURNS_DEG))
-"""What options take, as words."""
+"""The values that options take, as strings."""
 TURNED_SCORE = 0.85
 """A turned face must be surer than others: three more looks are three more chances to err."""
 TURNED_PX = 1920
-"""Larger images are turned at this size, the largest that the default detector looks at whole."""
+"""Larger images are shrunk to this size, the largest the default detector examines whole."""
 BETTER_BY = 0.03
-"""How much surer the best face must be after turning, where there is one without."""
+"""How much surer the best face must be after turning, if there is one without turning."""
 
 
 def check_rotation(rotate: Any) -> str | int:
-    """Return "auto" or whole degrees, from a number or a word.
+    """Return "auto" or whole degrees, from a number or a string.
 
     Raises:
         ValueError: If it is neither "auto" nor 0, 90, 180 or 270.
@@ -41,27 +41,27 @@ def check_rotation(rotate: Any) -> str | int:
 
 
 def detect_at_any_turn(detector: FaceDetector, image_rgb: np.ndarray) -> list[Face]:
-    """Return the faces in an image, largest first, upright ones or those of the surest turn.
+    """Return the faces in an image, largest first: upright, or those of the surest rotation.
 
     Args:
-        detector: Finds them; from its `sure_score` on a face is beyond doubt.
+        detector: Finds faces; those of at least its `sure_score` are beyond doubt.
         image_rgb: `(H, W, 3)` uint8 RGB.
 
     Returns:
-        Faces in pixels of the image; `turned_deg` says how they lie.
+        Faces in pixels of the image; `turned_deg` says how they are turned.
     """
     upright, sure = faces_found(detector, image_rgb), getattr(detector, "sure_score", None)
     best = max((face.score for face in upright), default=0.0)
     if sure is None or best >= sure:
         return upright
     chosen, least = upright, max(best + BETTER_BY, TURNED_SCORE)
-    # A least size in pixels is one of the image as it is.
+    # A minimum size in pixels refers to the original image.
     counts_px = getattr(detector, "min_size_px", 0) > 0
     small, factor = (image_rgb, 1.0) if counts_px else shrink(image_rgb, TURNED_PX)
     look_large = getattr(detector, "detect_large", None) if upright else None
     for turn_deg in TURNS_DEG[1:]:
         turned_image = turned_back(small, turn_deg)
-        if look_large is not None and look_large(turned_image) == []:  # None: it has no such look
+        if look_large is not None and look_large(turned_image) == []:  # None: no such look
             continue
         found = faces_found(detector, turned_image)
         score = max((face.score for face in found), default=0.0)
@@ -72,12 +72,12 @@ def detect_at_any_turn(detector: FaceDetector, image_rgb: np.ndarray) -> list[Fa
 
 
 def turned_back(image_rgb: np.ndarray, turned_deg: int) -> np.ndarray:
-    """Return the upright copy of an image that is turned clockwise by quarters."""
+    """Return the upright copy of an image that is turned clockwise by quarter turns."""
     return np.ascontiguousarray(np.rot90(image_rgb, turned_deg // 90))
 
 
 def as_turned(face: Face, turned_deg: int, shape: tuple[int, ...]) -> Face:
-    """Return a face of the upright copy in pixels of the image, of that shape, as it lies there."""
+    """Convert a face of the upright copy to pixels of the turned image, which has that shape."""
     corners = np.array(face.box.xyxy, float).reshape(2, 2)
     (x1, y1), (x2, y2) = _to_turned(corners, turned_deg, shape)
     box = Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))

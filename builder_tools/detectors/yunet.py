@@ -1,8 +1,8 @@
 """YuNet (Wu, Peng & Yu, 2023): a small network that finds faces from 10 px up, many at once.
 
-It is run by ONNX Runtime on one thread, about three times as fast as OpenCV's `FaceDetectorYN`.
-Three grids of cells 8, 16 and 32 px wide each give, in every cell, how sure they are of a face
-there (the root of a class score times an objectness), its box and five key points.
+ONNX Runtime runs it on one thread, about three times as fast as OpenCV's `FaceDetectorYN`.
+Three grids with cells 8, 16 and 32 px wide each predict, for every cell, a face score (the square
+root of class score times objectness), its box and five key points.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from builder_tools.results import Box, Face
 FILE = "face_detection_yunet_2023mar.onnx"
 NMS_IOU = 0.3
 WHOLE_PIXELS, STRIP_PX = 500_000, 64
-"""The first layers see larger images in strips so high: what these layers make of a whole image is
-more than the processor's caches hold. It takes 4 to 8 % less time, and 35 MB less for 1920x1440."""
+"""The first layers process larger images in strips of this height, as their results for a whole
+image exceed the processor's caches. It takes 4 to 8 % less time, and 35 MB less for 1920x1440."""
 FAINT_BELOW, MOST_FAINT_CELLS = 0.2, 1000
-"""Of the cells that are less sure only the surest ones are given."""
+"""Of the cells below this score, at most this many are kept, the best ones."""
 
 
 class YuNetDetector(BaseDetector):
-    """Faces of many sizes with five key points: eyes, nose tip, corners of the mouth.
+    """Find faces of many sizes with five key points: eyes, nose tip, corners of the mouth.
 
     Args:
-        min_score: Faces scored lower are left out.
+        min_score: Faces with a lower score are left out.
         min_size_px: Faces smaller than this are left out.
-        max_side_px: Larger images are searched at this size; the cost goes with its square.
+        max_side_px: Larger images are shrunk to this size; the cost grows with its square.
     """
 
     crop_scale: ClassVar[float] = 0.94
@@ -60,10 +60,10 @@ class YuNetDetector(BaseDetector):
 
 
 class YuNet:
-    """The network: an image in, faces in its pixels out. May be shared by threads.
+    """The network: an image in, faces in pixels of it out. May be shared by threads.
 
     Args:
-        path: The published file.
+        path: Path of the published file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,7 +80,7 @@ class YuNet:
         return self.find_each([image_rgb], min_score)[0]
 
     def find_each(self, images_rgb: Sequence[np.ndarray], min_score: float) -> list[list[Face]]:
-        """Return the faces of each of several images, best of about one size, in one run."""
+        """Return the faces of each of several images, ideally of similar size, in one run."""
         sides = np.max([image.shape[:2] for image in images_rgb], axis=0)
         height, width = (int(side + -side % CELLS_PX[-1]) for side in sides)
         if len(images_rgb) == 1 and height * width > WHOLE_PIXELS:
@@ -104,7 +104,7 @@ class YuNet:
             return session.run(OUTPUTS, {"input": blob})
 
     def _in_strips(self, image_rgb: np.ndarray, height: int, width: int) -> list[np.ndarray]:
-        """Return the same, for which the first layers see the image strip by strip."""
+        """Return the same, with the first layers processing the image strip by strip."""
         with self._memory.lent(1, CHANNELS, height // STEM_PX, width // STEM_PX) as given:
             with self._in_two[0].lent() as session:
                 for start in range(0, height, STRIP_PX):
@@ -120,7 +120,7 @@ class YuNet:
 
 
 def _fill(blob: np.ndarray, image_rgb: np.ndarray) -> None:
-    """Fill `(3, h, w)` with an image as BGR, and with black on its right and under it."""
+    """Fill `(3, h, w)` with an image as BGR, padded with black on the right and below."""
     height, width = image_rgb.shape[:2]
     blob[:, height:], blob[..., width:] = 0, 0
     for channel in range(3):
@@ -128,7 +128,7 @@ def _fill(blob: np.ndarray, image_rgb: np.ndarray) -> None:
 
 
 def _cells(output: np.ndarray, px: int, min_score: float) -> tuple[np.ndarray, ...] | None:
-    """Return image, score, box (x, y, width, height), key points of cells that show a face."""
+    """Return image, score, box (x, y, width, height) and key points of cells with a face."""
     least = min(min_score**2, 1 - 1e-6)
     logit = math.log(least / (1 - least)) - 0.01 if least > 0 else -math.inf
     numbers, rows, columns = np.nonzero((output[:, 0] >= logit) & (output[:, 1] >= logit))
@@ -145,9 +145,9 @@ def _cells(output: np.ndarray, px: int, min_score: float) -> tuple[np.ndarray, .
 
 
 def _faces(scores: np.ndarray, boxes: np.ndarray, points: np.ndarray) -> list[Face]:
-    """Return the faces that cells of an image show, best score first, each once."""
+    """Return the faces shown by an image's cells, best score first, each once."""
     faint = np.flatnonzero(scores < FAINT_BELOW)
-    if len(faint) > MOST_FAINT_CELLS:  # noise has thousands
+    if len(faint) > MOST_FAINT_CELLS:  # noise yields thousands
         fainter = faint[scores[faint].argsort()[:-MOST_FAINT_CELLS]]
         scores, boxes, points = (np.delete(x, fainter, axis=0) for x in (scores, boxes, points))
     kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, NMS_IOU)

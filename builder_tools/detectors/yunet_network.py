@@ -1,10 +1,10 @@
-"""YuNet as an ONNX network, made of the published file when it is loaded.
+"""YuNet as an ONNX network, made from the published file on loading.
 
-The published file is for images of 640x640 px, and gives class, objectness, box and key points by
-four heads of 1, 1, 4 and 10 channels, each of which ONNX Runtime fills up to 16. Here sides are
-free, the heads are one of 16, and the layers that make the most numbers go 16 channels at a time,
-so that what one makes is still in the processor's caches for the next. The answers are equal, in
-nine tenths of the time.
+The published file takes images of 640x640 px, and predicts class, objectness, box and key points
+with four heads of 1, 1, 4 and 10 channels, each of which ONNX Runtime pads to 16. Here sides are
+free, a single head has 16 channels, and the layers with the largest outputs run 16 channels at a
+time, so that each finds its input still in the processor's caches. The results are equal, in nine
+tenths of the time.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from builder_tools.detectors.onnx_file import CHANNELS, OnnxFile, convolutions
 
 CELLS_PX = (8, 16, 32)
 STEM_PX = 4
-"""Size of the cells that the first layers make."""
+"""Size of the cells output by the first layers."""
 OUTPUTS = tuple(f"cells_{px}" for px in CELLS_PX)
 FIRST, SECOND, WIDENING, THIRD, FOURTH, FIFTH = (0,), (1, 2, 3), 4, (5, 6), (7, 8), (9, 10)
-"""Units (a pointwise convolution and one of each channel) of the stages, in the file's order."""
+"""Units (a pointwise and a depthwise convolution) of the stages, in file order."""
 LATERALS, HEADS = {8: 13, 16: 12, 32: 11}, {8: 14, 16: 15, 32: 16}
-"""Units by the size of cells; of heads the first (class), followed by box, objectness, points."""
+"""Units by cell size; for heads, the first one (class); box, objectness and points follow it."""
 CLASS, BOX, OBJECT, POINTS = 0, 3, 6, 9
 KEEPING = (1, 1, 1, 1)
 
@@ -32,21 +32,21 @@ Convolutions = Sequence[tuple[np.ndarray, np.ndarray]]
 def as_onnx(content: bytes) -> bytes:
     """Return the network as an ONNX file.
 
-    It takes `input`, `(n, 3, h, w)` BGR in [0, 255], sides whole cells of 32 px, and gives
-    `OUTPUTS`, `(n, 16, h / px, w / px)`: logits of class and objectness, box, key points.
+    It takes `input`, `(n, 3, h, w)` BGR in [0, 255] with sides that are multiples of 32 px, and
+    returns `OUTPUTS`, `(n, 16, h / px, w / px)`: logits of class and objectness, box, key points.
 
     Args:
-        content: The published file.
+        content: Content of the published file.
     """
     file, given = OnnxFile(("n", 3, "h", "w")), convolutions(content)
     return _rest(file, given, _stem(file, given))
 
 
 def in_two(content: bytes) -> tuple[bytes, bytes]:
-    """Return the same network as two: its first layers, and the rest.
+    """Return the same network in two parts: its first layers, and the rest.
 
-    The first gives the other's `input`, `(n, CHANNELS, h / STEM_PX, w / STEM_PX)`. What it gives
-    for a cell follows from that and the cells around it.
+    The first returns the other's `input`, `(n, CHANNELS, h / STEM_PX, w / STEM_PX)`. Its result for
+    a cell depends on that cell and its neighbours.
     """
     file, given = OnnxFile(("n", 3, "h", "w")), convolutions(content)
     stem = file.content((_stem(file, given),))
@@ -82,7 +82,7 @@ def _through(file: OnnxFile, given: Convolutions, x: str, units: tuple[int, ...]
 
 
 def _widened_and_halved(file: OnnxFile, given: Convolutions, x: str) -> str:
-    """Return what a unit makes of a tensor, halved, 16 channels after the other."""
+    """Apply a unit to a tensor and halve the result, 16 channels at a time."""
     halved, channels = [], range(0, len(given[2 * WIDENING + 1][0]), CHANNELS)
     for part in (slice(start, start + CHANNELS) for start in channels):
         own = [(kernel[part], bias[part]) for kernel, bias in given[: 2 * WIDENING + 3]]
@@ -95,7 +95,7 @@ def _halved(file: OnnxFile, x: str) -> str:
 
 
 def _doubled(file: OnnxFile, x: str) -> str:
-    """Return a tensor of which each cell is four."""
+    """Return a tensor with each cell repeated as 2x2 cells."""
     scales = file.constant(np.array([1, 1, 2, 2], np.float32))
     how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     return file.node("Resize", x, "", scales, mode="nearest", **how)

@@ -1,8 +1,8 @@
 """`Inference`: faces and their emotions from images, folders, videos and cameras.
 
-There is one frame loop (`stream.frame_loop`). An `analyse_...` method, or the mode `run` runs, is a
-choice of source and of sinks (window, notebook, video file, nothing). Frames of a video are
-analysed one and all; of a camera, the newest (`Analyser`).
+There is one frame loop (`stream.frame_loop`). Each `analyse_...` method, and each mode of `run`,
+is a choice of source and sinks (window, notebook, video file, nothing). Every frame of a video is
+analysed; of a camera, only the newest (`Analyser`).
 """
 
 from __future__ import annotations
@@ -88,59 +88,59 @@ INFERENCE_MODES: dict[str, tuple[str, ...]] = {
     "video_rec": ("out", "max_frames"),
     "online": ("out", "max_frames"),
 }
-"""What `run` takes in each mode beside the source."""
+"""The options `run` takes in each mode besides the source."""
 
 
 class Inference:
-    """Finds faces and tells their emotions.
+    """Find faces and recognise their emotions.
 
-    Without arguments: the shipped model, MediaPipe's detector, boxes drawn, results of one
-    image shown in a window where there is a screen.
+    By default, uses the shipped model and MediaPipe's detector, draws boxes, and shows the result
+    for a single image in a window if there is a screen.
 
     Args:
         model_obj: Anything with `.emotions` and `.predict(faces)`; `EmotionClassifier()` if None.
         face_det_obj: A face detector; `MediaPipeDetector()` if None.
         draw_box_obj: Anything with `.draw(image_rgb, faces, fps)`; `DrawBox()` if None.
-        img_size: Side in px faces are resized to before `model_obj.predict`; None leaves their
-            size to the model.
-        show_state_mode: `cv2` (a window; q or Esc ends, s saves a snapshot), `inline` (a
+        img_size: Side in px to which faces are resized before `model_obj.predict`; None leaves
+            resizing to the model.
+        show_state_mode: `cv2` (a window; q or Esc quits, s saves a snapshot), `inline` (a
             notebook) or `none`.
         inference_mode: `img`, `img_batch`, `video`, `video_rec` or `online`; see `run`.
-        batch_size: Faces classified together (`img_batch`).
+        batch_size: Number of images whose faces are classified together (`img_batch`).
         workers: Threads that decode and detect (`img_batch`), or detect (`video`, `video_rec`,
             unless `face_det_obj` is given); the number of cores if None.
-        no_face: Policy of `img_batch`, one of `NO_FACE_POLICIES`.
-        multi_face: Policy of `img_batch`, one of `MULTI_FACE_POLICIES`.
+        no_face: Policy for `img_batch`, one of `NO_FACE_POLICIES`.
+        multi_face: Policy for `img_batch`, one of `MULTI_FACE_POLICIES`.
         every_face: Whether rows of `img_batch` hold every face (`row.faces`).
         snapshot_folder: Where the s key saves images.
-        detector: Name in `DETECTORS` to make detectors of, one a thread, where `face_det_obj`
+        detector: Name in `DETECTORS` of the detectors to make, one per thread, if `face_det_obj`
             is None.
         detector_options: Keyword arguments of that detector.
-        track: Whether faces of a stream keep their identity (`face.track`; new ones a run).
-        smooth_s: Time constant in seconds of the smoothing of each person's emotions, and of the
-            shown label's reluctance to change; 0 or None shows every image by itself.
-        detect_every: Look at every so many frames of a video for faces (`video`, `video_rec`), more
-            often where they take over 200 MB; in between, tracked faces move evenly.
-        decision: `natural`, or `balanced` where all emotions are about equally frequent (see
-            `EmotionClassifier`); of the default model. A model that is given brings its own.
-        rest: What faces are compared with besides (`face.relative_emotion`). In streams: `auto`,
-            each person's rest as it is estimated on the way, or (`video`, of known length, where
-            nothing is drawn) from all of the film, whose results then come after its last frame;
-            a number of seconds, the first ones of each person, in which they look neutral; a
-            `RestingFace`, where one person is filmed; in `img`, that only. None: no comparison.
-        geometry: Whether faces get `face.geometry`: landmarks, blendshapes and head pose (6 ms a
-            face); a face that is turned far away is then doubtful.
-        rotate: Turns images clockwise first: 0, 90, 180 or 270. "auto" finds faces at any turn
-            (`face.turned_deg`) instead. None: "auto" for images, 0 for streams.
-        mirror: Whether left and right are exchanged then.
+        track: Whether faces in a stream keep their identity (`face.track`; new in each run).
+        smooth_s: Time constant in seconds for smoothing each person's emotions, which also steadies
+            the displayed label; 0 or None treats every image on its own.
+        detect_every: Look for faces in every n-th frame of a video (`video`, `video_rec`), more
+            often where n frames exceed 200 MB; in between, tracked faces move evenly.
+        decision: `natural`, or `balanced` if all emotions are about equally frequent (see
+            `EmotionClassifier`); for the default model only, as your own model has its own.
+        rest: What faces are also compared with (`face.relative_emotion`). In streams: `auto`,
+            each person's rest as estimated along the way, or (`video` of known length, if nothing
+            is drawn) from the whole film, in which case results come after its last frame; a
+            number of seconds, the first ones of each person, during which they look neutral; or
+            a `RestingFace`, if one person is filmed; in `img`, only that. None: no comparison.
+        geometry: Whether faces get `face.geometry`: landmarks, blendshapes and head pose (6 ms
+            per face); a face turned far away is then doubtful.
+        rotate: Clockwise rotation applied to images first: 0, 90, 180 or 270. "auto" instead finds
+            faces at any rotation (`face.turned_deg`). None: "auto" for images, 0 for streams.
+        mirror: Whether images are then flipped left to right.
 
     Raises:
-        ValueError: If a mode or policy is not one of those named, or `smooth_s` is negative or
-            given without `track`, or `detect_every` is above 1 without `track`, or `decision`
-            is given beside a model, or `rest` is none of these or of another model.
+        ValueError: If a mode or policy is not one of those listed, `smooth_s` is negative or
+            given without `track`, `detect_every` is above 1 without `track`, `decision` is
+            given along with a model, or `rest` is none of the above or from another model.
 
-    One object serves one thread at a time (`online` runs detector and model on threads of its
-    own, so that a slow one does not hold up the others). Close it, or use it as a context manager.
+    An object may be used by one thread at a time (`online` runs detector and model on its own
+    threads, so that a slow one does not hold up the others). Close it, or use it in a `with`.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class Inference:
         self.workers, self.snapshot_folder = workers or os.cpu_count() or 1, Path(snapshot_folder)
         self._new_state = partial(StreamState, track=track, smooth_s=smooth_s, rest=rest)
         if not (of_images := inference_mode in ("img", "img_batch")):
-            self._new_state()  # Raises at once; images are spared its imports.
+            self._new_state()  # To fail early; images are spared its imports.
         self._own_draw_box = checked_part("draw_box_obj", draw_box_obj, ["draw"])
         self.model, self._rest = chosen_model(model_obj, decision), rest
         check_rest(rest, inference_mode, self.model)
@@ -196,7 +196,7 @@ class Inference:
 
     @cached_property
     def draw_box(self) -> DrawBox:
-        """What draws; imported when it is first wanted, for most images are judged unseen."""
+        """The object that draws; imported on first use, as most images are never displayed."""
         from builder_tools.drawing import DrawBox
 
         return DrawBox() if self._own_draw_box is None else self._own_draw_box
@@ -208,13 +208,13 @@ class Inference:
         self.close()
 
     def close(self) -> None:
-        """Close what this object made: detectors (not one that was given to it), landmarker."""
+        """Close what this object made: its detectors (but not yours) and its landmarker."""
         self._detectors.close()
         if self._landmarker is not None:
             self._landmarker.close()
 
     def describe(self) -> dict[str, object]:
-        """Return what decides the results beside the model: detector, size and policies."""
+        """Return what determines the results besides the model: detector, size and policies."""
         return {
             "detector": self._detectors.describe(),
             "img_size": self.img_size,
@@ -230,17 +230,17 @@ class Inference:
     ) -> FrameResult | list[FrameResult] | BatchTable | ResultStream:
         """Run the mode this object was made for.
 
-        | mode | method | source | options | gives |
+        | mode | method | source | options | returns |
         |---|---|---|---|---|
         | `img` | `analyse_image` | an image, or a list | | a `FrameResult`, or a list |
         | `img_batch` | `analyse_images` | a folder, or images | | a `BatchTable` |
-        | `video` | `analyse_video` | path or address | `max_frames` | a `ResultStream` |
+        | `video` | `analyse_video` | path or URL | `max_frames` | a `ResultStream` |
         | `video_rec` | `analyse_video` | the same | `out`, `max_frames` | a `ResultStream` |
         | `online` | `analyse_camera` | index (0) or URL | `out`, `max_frames` | a `ResultStream` |
 
         Raises:
-            TypeError: If the mode takes no such option, or `out` is missing in `video_rec`.
-            FileNotFoundError, ValueError, OSError, RuntimeError: As the methods do.
+            TypeError: If the mode does not take an option, or `out` is missing in `video_rec`.
+            FileNotFoundError, ValueError, OSError, RuntimeError: As documented for each method.
         """
         mode = self.inference_mode
         for name, value in (("out", out), ("max_frames", max_frames)):
@@ -262,15 +262,15 @@ class Inference:
         return self.analyse_image(source)
 
     def analyse_image(self, source: Any, *, draw: bool = True) -> FrameResult:
-        """Return the faces of one image and the drawn image; show it.
+        """Return the faces of one image along with the drawn image, and show it.
 
         Args:
-            source: A path, an address, `-` (standard input), a file's bytes, an open file, an image
-                of Pillow, an array or a tensor (see `media.read_image`).
-            draw: False to draw only where it is shown; `image` of the result is else None.
+            source: A path, a URL, `-` (standard input), a file's bytes, an open file, a Pillow
+                image, an array or a tensor (see `media.read_image`).
+            draw: False to draw only if the image is shown; otherwise the result's `image` is None.
 
         Raises:
-            FileNotFoundError, ValueError, OSError: If it cannot be read.
+            FileNotFoundError, ValueError, OSError: If the image cannot be read.
         """
         check_rest(self._rest, "img", self.model)
         view = self._image_view
@@ -281,10 +281,10 @@ class Inference:
         return result
 
     def analyse_images(self, source: Any) -> BatchTable:
-        """Return a row for each image, in order; bad ones have a row too.
+        """Return a row for each image, in order; unreadable images get a row too.
 
         Args:
-            source: A folder with its sub-folders, or images as `analyse_image` takes them.
+            source: A folder, including its subfolders, or images as `analyse_image` takes them.
         """
         check_rest(self._rest, "img_batch", self.model)
         return BatchTable(self.batch_rows(*images_of(source)))
@@ -295,14 +295,14 @@ class Inference:
         """Return the results of every frame of a video, one by one.
 
         Args:
-            source: Path or address.
-            out: Where to write the drawn video (.mp4) with its sound; it is there once the
-                results are read to their end (`.drain()`).
-            max_frames: Ends after so many.
+            source: Path or URL.
+            out: Where to write the drawn video (.mp4) with its sound; it is complete once the
+                results have been read to the end (`.drain()`).
+            max_frames: Stop after this many frames.
 
         Raises:
-            FileNotFoundError, ValueError, OSError: If the source cannot be opened; at once, not
-                at the first result.
+            FileNotFoundError, ValueError, OSError: If the source cannot be opened; raised
+                immediately, not at the first result.
         """
         from builder_tools.media import VideoReader
 
@@ -334,12 +334,12 @@ class Inference:
 
         Args:
             source: Index of a camera, or its URL.
-            out: Where to write the drawn video (.mp4); however it ends, the file is kept.
-            max_frames: Ends after so many.
+            out: Where to write the drawn video (.mp4); kept if you end the recording early.
+            max_frames: Stop after this many frames.
 
         Raises:
-            FileNotFoundError, ValueError, OSError: If the source cannot be opened; at once.
-            RuntimeError: If a window is asked for where there is no screen.
+            FileNotFoundError, ValueError, OSError: If the source cannot be opened; immediately.
+            RuntimeError: If a window is requested but there is no screen.
         """
         from builder_tools.media import CameraReader
 
@@ -370,8 +370,8 @@ class Inference:
 
         Args:
             sources: Paths, or anything else that `read_image` takes.
-            names: What the rows call them; None takes the bare names of files, and for the rest
-                what they are and their number.
+            names: Their names in the rows; None uses bare file names, and for other sources
+                their type and number.
         """
         prepare = Preparer(
             self._detectors.lend,
@@ -391,7 +391,7 @@ class Inference:
         )
 
     def _draw_box_for(self, sinks: list[Sink]) -> DrawBox | None:
-        """Return what draws where a sink shows images or somebody gave it; else None."""
+        """Return what draws if a sink shows images or it was given by the user; else None."""
         unseen = self._own_draw_box is None and all(isinstance(sink, NoSink) for sink in sinks)
         return None if unseen else self.draw_box
 

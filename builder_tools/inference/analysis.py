@@ -1,7 +1,7 @@
-"""The faces of images and what they show: of one, of every frame, or of the newest ones.
+"""Faces and their emotions in a single image, in every frame, or in the newest frames.
 
-Of a video every so many frames may be looked at only (`detect_every`), searched or followed; in
-between, the faces move on their way from one frame looked at to the next.
+In a video, faces may be looked for in only every n-th frame (`detect_every`), by search or by
+following; in between, they are moved evenly from one examined frame to the next.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from builder_tools.media import CameraReader
 
 BYTES_AHEAD, BYTES_A_WORKER = 200_000_000, 75_000_000
-"""At most about so many bytes of frames are in work: of all threads, and for each."""
+"""Approximate limits on the bytes of frames in progress: in all threads, and per thread."""
 
 Awaited = Future[Readings]
 Analysed = tuple[Frame, tuple[FaceEmotion, ...]]
@@ -52,13 +52,13 @@ Analysed = tuple[Frame, tuple[FaceEmotion, ...]]
 
 @dataclass(frozen=True)
 class Analyser:
-    """Detects faces and classifies them.
+    """Detect faces and classify them.
 
     Args:
-        model: Tells emotions.
+        model: Predicts emotions.
         detectors: Lends detectors.
-        img_size: Side in px faces are resized to before the model; None leaves it to the model.
-        landmarker: Finds the geometry of faces; None where nobody asked for it.
+        img_size: Side in px to which faces are resized first; None leaves it to the model.
+        landmarker: Finds the geometry of faces; None if it was not requested.
     """
 
     model: EmotionModel
@@ -71,7 +71,7 @@ class Analyser:
 
         Args:
             image_rgb: The image.
-            rotate: "auto" finds faces at any turn, 0 upright ones.
+            rotate: "auto" finds faces at any rotation, 0 only upright ones.
         """
         with self.detectors.lend() as detector:
             faces = find_faces(detector, image_rgb, rotate)
@@ -87,21 +87,21 @@ class Analyser:
         detect_every: int = 1,
         max_frames: int | None = None,
     ) -> Generator[Analysed]:
-        """Yield every frame with its faces; close `frames` at the end, where they can be closed.
+        """Yield every frame with its faces; close `frames` at the end, if it can be closed.
 
         Args:
-            frames: In their order.
-            state: Names faces, calms emotions.
-            rotate: "auto" finds faces at any turn, 0 upright ones.
-            workers: Threads that detect.
-            detect_every: Look at every so many frames only.
-            max_frames: Ends after so many.
+            frames: In order.
+            state: Tracks faces and smooths their emotions.
+            rotate: "auto" finds faces at any rotation, 0 only upright ones.
+            workers: Number of threads that detect.
+            detect_every: Look for faces in only every n-th frame.
+            max_frames: Stop after this many frames.
         """
         with ExitStack() as stack:
             if hasattr(frames, "close"):
                 stack.enter_context(closing(frames))
-            # What has no known length, as a pipe, may come slowly: its results wait for what is
-            # read after them. So of that no part is read before a thread has time for it.
+            # A source of unknown length, such as a pipe, may be slow, and its results would wait
+            # for the frames read after them. So nothing is read before a thread is free for it.
             has_end = bool(getattr(frames, "duration_s", None))
             ahead = workers + has_end
             most_bytes = GROUP_BYTES if has_end and workers > 1 else 0
@@ -114,7 +114,7 @@ class Analyser:
                 parts = singles_of(looked_at)
 
             read = self._read
-            if workers > 1:  # the model on a thread of its own, for it may not be made for several
+            if workers > 1:  # the model gets a thread of its own: it may not be thread-safe
                 classifier = ThreadPoolExecutor(1, thread_name_prefix="classifier")
                 stack.callback(classifier.shutdown, cancel_futures=True)
                 read = partial(self._read, run=classifier.submit)
@@ -137,15 +137,15 @@ class Analyser:
         ahead: int,
         shown: int,
     ) -> Generator[tuple[list[Face], Awaited]]:
-        """Yield the faces of each frame of the parts, and what they will show.
+        """Yield the faces of each frame of the parts, and their future readings.
 
         Args:
-            parts: Frames that one thread looks at, together.
-            read: Has faces of an image told.
-            rotate: As of `every`.
-            workers: Threads.
-            ahead: Parts that are looked at before they are asked for.
-            shown: Frames for each that is looked at: all are kept meanwhile.
+            parts: Frames that one thread examines together.
+            read: Starts reading the emotions of an image's faces.
+            rotate: See `every`.
+            workers: Number of threads.
+            ahead: Number of parts examined before they are requested.
+            shown: Frames per examined frame, all of which are kept meanwhile.
         """
 
         def search(part: Part) -> list[tuple[list[Face], Awaited]]:
@@ -178,15 +178,15 @@ class Analyser:
     ) -> Generator[Analysed]:
         """Yield the newest image with its faces; close `camera` at the end.
 
-        The camera, the detector, the model and whoever takes the images are each on a thread
-        of their own and go at their own pace.
+        The camera, the detector, the model and the consumer of the images each run on their own
+        thread and at their own pace.
 
         Args:
-            camera: Gives the images.
-            state: Names faces, calms emotions.
-            goes_on: Asked while the camera gives nothing; False ends it.
-            rotate: "auto" finds faces at any turn, 0 upright ones.
-            max_frames: Ends after so many.
+            camera: Provides the images.
+            state: Tracks faces and smooths their emotions.
+            goes_on: Called while the camera provides nothing; False ends the loop.
+            rotate: "auto" finds faces at any rotation, 0 only upright ones.
+            max_frames: Stop after this many frames.
         """
 
         search = Search(rotate)
@@ -219,11 +219,11 @@ class Analyser:
 
 
 class ReadAhead(Iterator[Frame]):
-    """Frames, some of them read before they are wanted, so that threads do not wait for them.
+    """Frames, some of which are read ahead so that threads do not wait for them.
 
     Args:
-        frames: In their order.
-        most_bytes: Of images that wait.
+        frames: In order.
+        most_bytes: Limit on the bytes of waiting images.
     """
 
     def __init__(self, frames: Iterator[Frame], most_bytes: float) -> None:
@@ -232,11 +232,11 @@ class ReadAhead(Iterator[Frame]):
         self._end: Exception | None = None
 
     def read_one(self) -> None:
-        """Read the next frame, if it may wait; what breaks the frames off is raised in its turn."""
+        """Read the next frame if there is room for it; an error is raised in its turn."""
         if self._end is None and sum(one.image.nbytes for one in self._waiting) < self._most_bytes:
             try:
                 self._waiting.append(next(self._frames))
-            except Exception as error:  # it is the reader's
+            except Exception as error:  # raised later, to the consumer
                 self._end = error
 
     def __next__(self) -> Frame:
@@ -259,11 +259,11 @@ def named_frames(
     state: StreamState,
     read: Callable[[np.ndarray, Sequence[Face]], Awaited],
 ) -> Iterator[tuple[Frame, list[Face], Awaited]]:
-    """Yield every frame with its faces, named, and what they show.
+    """Yield every frame with its tracked faces and their readings.
 
     Args:
         searched: Groups of frames, with the faces and readings of each first frame.
-        state: Names faces.
+        state: Tracks faces.
         read: Reads the faces of a frame that was not searched.
     """
     group: list[Frame] = []
@@ -277,7 +277,7 @@ def named_frames(
 
 
 def _between(group: Sequence[Frame], before, after, end_s: float, read) -> Iterator:
-    """Yield the frames of a group but its first, with faces on their way to the next group."""
+    """Yield all but the first frame of a group, with faces on their way to the next group."""
     for frame in group[1:]:
         share = (frame.time_s - group[0].time_s) / (end_s - group[0].time_s)
         faces = faces_between(before, after, share)

@@ -1,8 +1,8 @@
 """Many images at once: decoding and detection on several threads, classification in batches.
 
-Rows come in the order of the images, whatever the batch size or the number of threads. Memory is
-bounded whatever the images: those being decoded share `BYTES_PER_WORKER` a thread (one that needs
-more is alone), and of an image that was looked at only what the model needs is kept.
+Rows come in the order of the images, whatever the batch size or the number of threads. Memory use
+is bounded: images being decoded share `BYTES_PER_WORKER` per thread (one that needs more is
+decoded alone), and after detection only what the model needs is kept of an image.
 """
 
 from __future__ import annotations
@@ -43,37 +43,38 @@ logger = logging.getLogger(__name__)
 
 STATUSES = ("ok", "no_face", "multi_face", "unreadable")
 IMAGES_AHEAD = 8
-"""Images in work per thread."""
+"""Images in progress per thread."""
 
 MULTI_FACE_POLICIES: dict[str, Callable[[Face], float]] = {
     "largest": lambda face: face.box.area,
     "best": lambda face: face.score,
 }
-"""Which of many faces counts: the largest, or the one the detector is surest of."""
+"""Which of several faces counts: the largest, or the one with the best detection score."""
 
 NO_FACE_POLICIES = ("whole", "frequent")
-"""What an image without a face gets: the whole image classified, or the frequent class."""
+"""How to label an image without a face: classify the whole image, or use the frequent class."""
 
 
 @dataclass(frozen=True)
 class BatchRow:
-    """What one image of a batch shows.
+    """The result for one image of a batch.
 
     Args:
-        image_path: Its name below the folder, with `/`: the bare file name where it lies directly
-            in it; of other sources what they are called, or what they are and their number.
+        image_path: Path relative to the folder, with `/` (just the file name for files directly
+            in it); for other sources their name, or their type and number.
         status: ok, no_face, multi_face or unreadable.
-        emotion: The emotion; by policy where there is no single face.
-        probability: Of that emotion, or None where nothing was classified.
-        num_faces: Faces found.
-        reason: Why the row is what it is, `doubtful` among it where the emotion is; else empty.
-        faces: Every face, largest first, each as in a line of `--json`; only where the policy
-            asks for every face.
-        counted: Which of `faces` counts.
-        probabilities: Of each emotion of the face that counts, not rounded; there with `faces`.
-        person: Who is on the image, where somebody asked.
-        relative_emotion: The emotion compared with the person's rest; None where none is known.
-        relative_probability: Of that emotion.
+        emotion: The emotion; chosen by policy if there is not exactly one face.
+        probability: Probability of that emotion, or None if nothing was classified.
+        num_faces: Number of faces found.
+        reason: Explanation of the result, including `doubtful` if the emotion is; otherwise empty.
+        faces: Every face, largest first, each as in a line of `--json`; only if the policy asks
+            for every face.
+        counted: Index in `faces` of the face that counts.
+        probabilities: Unrounded probability of each emotion for the face that counts; present
+            along with `faces`.
+        person: Who is in the image, if requested.
+        relative_emotion: The emotion relative to the person's rest; None if that is unknown.
+        relative_probability: Probability of that emotion.
     """
 
     image_path: str
@@ -91,7 +92,7 @@ class BatchRow:
 
 
 class BatchTable(Sequence[BatchRow]):
-    """The rows of a batch, one an image, in order."""
+    """The rows of a batch, one per image, in order."""
 
     def __init__(self, rows: Iterable[BatchRow]) -> None:
         self._rows = tuple(rows)
@@ -107,11 +108,11 @@ class BatchTable(Sequence[BatchRow]):
         return f"BatchTable({len(self)} images: {counts})"
 
     def with_status(self, status: str) -> list[BatchRow]:
-        """Return the rows of one status."""
+        """Return the rows with a given status."""
         return [row for row in self._rows if row.status == status]
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return the rows as a DataFrame, a column a field up to the reason (needs pandas)."""
+        """Return the rows as a DataFrame, one column per field up to `reason` (needs pandas)."""
         import pandas as pd
 
         rows = [[getattr(row, column) for column in _COLUMNS] for row in self._rows]
@@ -128,7 +129,7 @@ class BatchPolicy:
     Args:
         no_face: One of `NO_FACE_POLICIES`.
         multi_face: One of `MULTI_FACE_POLICIES`.
-        frequent_emotion: For unreadable images: the most frequent class of the training data.
+        frequent_emotion: The most frequent class of the training data, for unreadable images.
         every_face: Whether every face is classified and kept in its image's row, not only the
             one that counts.
 
@@ -152,13 +153,13 @@ class Prepared:
     """An image after decoding and detection.
 
     Args:
-        name: What its row calls it.
+        name: Its name in the table.
         status: See `BatchRow`.
-        num_faces: Faces found.
+        num_faces: Number of faces found.
         reason: See `BatchRow`.
-        images: What to classify: faces, or the whole image; empty for nothing.
-        faces: The faces of `images`; empty where these are the whole image.
-        chosen: Which of `images` counts.
+        images: What to classify: faces, or the whole image; may be empty.
+        faces: The faces in `images`; empty if that holds the whole image.
+        chosen: Index in `images` of the one that counts.
         shapes: The geometry of each of `faces`.
     """
 
@@ -174,15 +175,15 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Preparer:
-    """Decodes images and picks what to classify.
+    """Decode images and pick what to classify.
 
     Args:
-        lend_detector: Gives a detector for the length of a `with`.
-        policy: For images without exactly one face.
-        face_px: Side the model wants its faces at; None if that is not known.
+        lend_detector: Lends a detector for the duration of a `with`.
+        policy: What to do with images without exactly one face.
+        face_px: Side in px of the faces the model takes; None if unknown.
         budget: Memory for decoding.
-        landmarker: Finds the geometry of faces; None where nobody asked for it.
-        view: How images are turned first, and whether faces are found at any turn.
+        landmarker: Finds the geometry of faces; None if it was not requested.
+        view: How images are turned first, and whether faces are found at any rotation.
     """
 
     lend_detector: Callable[[], Any]
@@ -193,7 +194,7 @@ class Preparer:
     view: Orientation = AS_THEY_ARE
 
     def __call__(self, named: tuple[str, Any]) -> Prepared:
-        """Return what an image shows; never raises for a bad one."""
+        """Return what an image shows; never raises for an unreadable one."""
         name, source = named
         try:
             opened = open_image(source)
@@ -235,9 +236,9 @@ class Preparer:
 
 
 def images_of(source: Any) -> tuple[Iterable[Any], Sequence[str] | None]:
-    """Return the images of a folder and their names below it; of other sources no names.
+    """Return the images of a folder and their relative paths; for other sources, no names.
 
-    What is left out in the folder, and what was not looked into, is logged.
+    Files left out, and folders not looked into, are logged.
     """
     if not isinstance(source, str | os.PathLike):
         return ([source] if is_one_image(source) else source), None
@@ -254,8 +255,8 @@ def named_images(
 
     Args:
         sources: The images.
-        names: What to call them; None takes the bare names of files, and for the rest what they
-            are and their number.
+        names: Their names; None uses bare file names, and for other sources their type and
+            number.
     """
     if names is not None:
         yield from zip(names, sources, strict=False)
@@ -291,9 +292,9 @@ def classify_images(
         named: The images, each with the name of its row.
         prepare: Decodes and detects; called on `workers` threads.
         read: Classifies the faces of up to `batch_size` images; called on the caller's thread.
-        model: Whose classes and threshold of doubt count.
-        batch_size: Images classified together.
-        workers: Threads.
+        model: Supplies the classes and the threshold for doubt.
+        batch_size: Number of images classified together.
+        workers: Number of threads.
     """
     prepared = ordered_map(prepare, named, workers=workers, ahead=IMAGES_AHEAD * workers)
     while batch := list(islice(prepared, batch_size)):

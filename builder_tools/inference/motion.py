@@ -1,4 +1,4 @@
-"""Faces on their way between two frames that were looked at, in those that were not."""
+"""Positions of faces in the frames between two that were examined."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from builder_tools.media import Frame
 from builder_tools.results import Box, Face, crop
 
 STEADY_IOU = 0.5
-"""A face whose boxes in two frames overlap by less may have gone any way between them."""
+"""A face whose boxes in two frames overlap less may have taken any path between them."""
 HIDDEN, LOOK_PX = 30.0, 12
-"""Mean difference in grey levels, of a face seen so many pixels large, from which it is hidden."""
+"""A face counts as hidden above this mean difference in grey levels, at this size in pixels."""
 ROUNDING = 1e-9
-"""The middle of the way, from times in seconds, may come out a little under a half."""
+"""The midpoint, computed from times in seconds, may come out a little under a half."""
 
 
 def faces_between(before: Sequence[Face], after: Sequence[Face], share: float) -> list[Face]:
     """Return the faces part of the way between two searched frames, largest first.
 
-    A person seen in both moves evenly from one place to the other. A face seen in one of them
-    only stays where it is, in the half of the way that is nearer to its frame.
+    A person seen in both moves evenly from one place to the other. A face seen in only one of
+    them stays where it is, in the half of the interval nearer to its frame.
 
     Args:
-        before: Faces with tracks of the searched frame before.
+        before: Tracked faces of the searched frame before.
         after: Those of the one after.
-        share: How far between them, in (0, 1).
+        share: Position between the two, in (0, 1).
     """
     is_early = share < 0.5 - ROUNDING
     named = {face.track: face for face in after if face.track is not None}
@@ -45,15 +45,15 @@ def faces_between(before: Sequence[Face], after: Sequence[Face], share: float) -
 def between_looks(
     frames: Sequence[Frame], before: Sequence[Face], after: Sequence[Face]
 ) -> list[list[Face]] | None:
-    """Return the faces of the frames between two, largest first, evenly on their way.
+    """Return the faces of the frames between two, largest first, moved evenly.
 
-    None where that is not known: where a face is not seen in both, has moved far (`STEADY_IOU`),
-    or where something else is to be seen in its place on its way (`HIDDEN`).
+    Returns None if the positions are uncertain: a face is not seen in both, has moved far
+    (`STEADY_IOU`), or something else appears in its place on the way (`HIDDEN`).
 
     Args:
-        frames: In a row; of the first and the last the faces are known.
-        before: Those of the first, none of them over another.
-        after: Of the last.
+        frames: Consecutive frames; the faces of the first and the last are known.
+        before: Those of the first, none overlapping another.
+        after: Those of the last.
     """
     if len(before) != len(after):
         return None
@@ -78,7 +78,7 @@ def between_looks(
 
 
 def _look(image_rgb: np.ndarray, face: Face) -> np.ndarray:
-    """Return a face as a few pixels, to compare it with itself a moment later."""
+    """Return a tiny image of a face, to compare it with itself a moment later."""
     return cv2.resize(crop(image_rgb, face.box), (LOOK_PX, LOOK_PX), interpolation=cv2.INTER_AREA)
 
 
@@ -92,7 +92,7 @@ def _moved(before: Face, after: Face, share: float) -> Face:
 
     keypoints = None
     if before.keypoints is not None and after.keypoints is not None:
-        both = min(len(before.keypoints), len(after.keypoints))  # one may have ears as well
+        both = min(len(before.keypoints), len(after.keypoints))  # one may also have ears
         keypoints = mean(before.keypoints[:both], after.keypoints[:both])
     box = Box(*mean(before.box.xyxy, after.box.xyxy).tolist())
     return replace(

@@ -1,16 +1,17 @@
-"""The faces of a video: searched in some frames, followed through those between.
+"""The faces of a video: searched for in some frames, followed through those between.
 
-A video is cut into parts of `PART_S`, and at its cuts. The first frame of each is searched, and
-that after its last. If every face of the one, looked for near its last place (`follow`), is found
-each time and ends as one of the other, and those are all, the frames between are done: one that
-hardly moves is looked for every `LOOK_EVERY_S` and is on its way in between, one that moves far is
-looked for in each frame. Else the middle one is searched, too, and each half tried again: so a new
-face is found in the frame in which it comes, and many frames are searched only where faces come, go
-or are doubtful. One that comes and goes between two searches is found if a quick look, of which
-there is one every `UNSEEN_S`, shows it (`detect_large`): then that frame is searched.
+A video is split into parts of `PART_S`, and at scene cuts. The first frame of each part is
+searched, and so is the frame after its last. Each face of the former is then looked for near its
+last place (`follow`). If all are found each time, and end up as exactly the faces of the latter,
+the frames between are done: a face that hardly moves is looked for every `LOOK_EVERY_S` and
+interpolated in between; one that moves far is looked for in each frame. Otherwise the middle frame
+is searched too, and each half tried again. So a new face is found in the frame in which it appears,
+and many frames are searched only where faces come, go or are doubtful. A face that comes and goes
+between two searches is found if a quick look (`detect_large`), taken every `UNSEEN_S`, shows it:
+that frame is then searched.
 
-The parts need nothing of each other but the frame they share: several threads can search a video,
-with the same results as one.
+The parts depend on each other only for the frame they share, so several threads can search a
+video, with the same results as one.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ UNSEEN_S = 0.35
 LOOK_EVERY_S = 0.1
 GROUP_BYTES = 90_000_000
 MOST_GROUP_BYTES = 200_000_000
-"""However seldom frames are to be searched: those between two that are wait in memory."""
+"""Limit on the frames between two searched ones, which wait in memory."""
 
 
 class SearchedFrame:
-    """A frame whose faces are searched for once, by whichever thread asks first."""
+    """A frame that is searched for faces once, by whichever thread asks first."""
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
@@ -48,7 +49,7 @@ class SearchedFrame:
         self._faces: list[Face] | None = None
 
     def faces(self, detector: FaceDetector, rotate: str | int) -> list[Face]:
-        """Return its faces, largest first; with "auto" at any turn."""
+        """Return its faces, largest first; with "auto", at any rotation."""
         with self._lock:
             if self._faces is None:
                 self._faces = find_faces(detector, self.frame.image, rotate)
@@ -57,12 +58,12 @@ class SearchedFrame:
 
 @dataclass(frozen=True)
 class Part:
-    """Frames of one scene in a row.
+    """Consecutive frames of one scene.
 
     Args:
-        first: The first one.
+        first: The first frame.
         frames: All of them.
-        after: The first one of the next part; None where the scene ends.
+        after: The first frame of the next part; None if the scene ends.
     """
 
     first: SearchedFrame
@@ -73,8 +74,8 @@ class Part:
         """Return each frame with its faces, largest first.
 
         Args:
-            detector: Finds faces, and those known again if it has `follow`.
-            rotate: "auto" finds faces at any turn.
+            detector: Finds faces; if it has `follow`, also finds known faces again.
+            rotate: "auto" finds faces at any rotation.
         """
         shared = self.frames if self.after is None else [*self.frames, self.after.frame]
         found: list[list[Face]] = [[]] * len(shared)
@@ -102,12 +103,12 @@ class Part:
 
 
 def singles_of(frames: Iterable[Frame]) -> Iterator[Part]:
-    """Yield each frame as a part of its own: all are searched."""
+    """Yield each frame as a part of its own, so that all are searched."""
     return (Part(SearchedFrame(frame), [frame]) for frame in frames)
 
 
 def groups_of(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
-    """Yield frames in groups of `size`, the last one maybe shorter, or as many as fit."""
+    """Yield frames in groups of `size`, or as many as fit; the last group may be shorter."""
     group: list[Frame] = []
     try:
         for frame in frames:
@@ -116,7 +117,7 @@ def groups_of(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
             if len(group) == size or is_full:
                 yield group
                 group = []
-    except Exception:  # what came before it counts
+    except Exception:  # frames that came before the error still count
         if group:
             yield group
         raise
@@ -125,7 +126,7 @@ def groups_of(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
 
 
 def parts_of(frames: Iterable[Frame], *, most_bytes: int = GROUP_BYTES) -> Iterator[Part]:
-    """Yield a video in parts, none of more bytes of images, but of one frame at the least."""
+    """Yield a video in parts of at least one frame and otherwise at most `most_bytes`."""
     group: list[Frame] = []
     first = last_seen = None
     try:
@@ -142,7 +143,7 @@ def parts_of(frames: Iterable[Frame], *, most_bytes: int = GROUP_BYTES) -> Itera
                 first, group = searched, []
             group.append(frame)
             last_seen = seen
-    except Exception:  # what came before it counts
+    except Exception:  # frames that came before the error still count
         if first is not None:
             yield Part(first, group)
         raise
@@ -153,15 +154,15 @@ def parts_of(frames: Iterable[Frame], *, most_bytes: int = GROUP_BYTES) -> Itera
 def followed(
     detector: FaceDetector, frames: Sequence[Frame], before: list[Face], after: list[Face]
 ) -> list[list[Face]] | None:
-    """Return the faces of the frames between two, if they are those of the first and of the last.
+    """Return the faces of the frames between two, if the first and the last show the same faces.
 
-    Else, or if one is not found on its way, None comes back.
+    Returns None otherwise, or if a face is lost on the way.
 
     Args:
-        detector: Finds them again; where it has no `follow`, and there are faces, None comes back.
-        frames: In a row; the first and the last have been searched.
-        before: Faces of the first, none of them over another.
-        after: Of the last.
+        detector: Finds them again; without `follow`, the result is None if there are any faces.
+        frames: Consecutive frames; the first and the last have been searched.
+        before: Faces of the first, none overlapping another.
+        after: Faces of the last.
     """
     last = len(frames) - 1
     if not before and not after:
@@ -198,7 +199,7 @@ def followed(
 def _with_new_face(
     detector: FaceDetector, frames: Sequence[Frame], start: int, end: int, steps: list[list[Face]]
 ) -> int | None:
-    """Return a frame between two that shows a large face which is none of its step; or None."""
+    """Return the index of a frame between two that shows a large face not yet known, or None."""
     lasts_s = frames[end - 1].time_s - frames[start].time_s
     looks = min(int(lasts_s / UNSEEN_S), end - start - 1)
     for number in range(1, looks + 1):

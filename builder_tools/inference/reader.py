@@ -1,4 +1,4 @@
-"""From a face to what it shows: which model, which pixels, what it says of them."""
+"""From a face to its emotions: which model, which pixels, and what the model says of them."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from builder_tools.geometry import FaceLandmarker
 
 Shape = tuple[FaceGeometry | None, str]
-"""The geometry of a face, or None and why there is none."""
+"""The geometry of a face, or None and the reason why there is none."""
 NO_SHAPE: Shape = (None, "")
-"""Where nobody asked for it."""
+"""Used if no geometry was requested."""
 
 ROUNDING = 1e-2
-"""A probability may be so far beyond 0 and 1, as one of half precision is."""
+"""How far a probability may lie outside [0, 1], as happens with half precision."""
 LARGEST_FACE_PX = 1024
-"""Longer side of a face, or of an image without one, that a model of unknown input is given."""
+"""Longest side of a face, or of an image without one, given to a model of unknown input size."""
 
 
 class EmotionModel(Protocol):
-    """Anything that gives emotion probabilities for faces.
+    """Anything that predicts emotion probabilities for faces.
 
     Attributes:
         emotions: The classes, in the order of the probabilities.
 
-    One that also has `valence_arousal(probabilities) -> (n, 2)` gives faces their place on the
-    plane (NaN for none). One that has `read(faces) -> results.Readings` gives probabilities and
-    places at once and is asked that instead.
+    A model that also has `valence_arousal(probabilities) -> (n, 2)` places faces in the
+    valence-arousal plane (NaN for none). If it has `predict_with_affect(faces) ->
+    results.Readings`, that is called instead and returns probabilities and places at once.
     """
 
     emotions: EmotionSet
@@ -55,11 +55,11 @@ class EmotionModel(Protocol):
 
 
 def chosen_model(given: EmotionModel | None, decision: str | None) -> EmotionModel:
-    """Return the model that was given, or else the default one, which decides as asked.
+    """Return the given model, or else the default one with the requested decision.
 
     Raises:
-        ValueError: If a decision is asked of a model that was given.
-        TypeError: If that is no model.
+        ValueError: If a decision is requested along with a model.
+        TypeError: If the given object is not a model.
     """
     if given is None:
         return EmotionClassifier(decision=decision or "natural")
@@ -73,7 +73,7 @@ def chosen_model(given: EmotionModel | None, decision: str | None) -> EmotionMod
 
 
 def frequent_emotion(model: EmotionModel) -> str:
-    """Return the most frequent class of the training data by the card, else the first class."""
+    """Return the training data's most frequent class according to the card, or the first class."""
     card = getattr(model, "card", None)
     counts = card.training.get("class_counts") if card else None
     known = {name: counts.get(name) for name in model.emotions} if is_table(counts) else {}
@@ -92,7 +92,7 @@ def cut_faces(image_rgb: np.ndarray, faces: Sequence[Face], detector: FaceDetect
 
 
 def make_landmarker() -> FaceLandmarker:
-    """Return what finds the geometry of faces; imported here, for most runs do without."""
+    """Return an object that finds the geometry of faces; imported here, as few runs need it."""
     from builder_tools.geometry import FaceLandmarker
 
     return FaceLandmarker()
@@ -104,7 +104,7 @@ def face_shapes(
     faces: Sequence[Face],
     detector: FaceDetector,
 ) -> list[Shape]:
-    """Return the geometry of faces; that of none where there is no landmarker."""
+    """Return the geometry of each face; `NO_SHAPE` for all if there is no landmarker."""
     if landmarker is None:
         return [NO_SHAPE] * len(faces)
     return [
@@ -118,12 +118,12 @@ def face_shapes(
 
 
 def shrink_face(face: np.ndarray, face_px: int | None) -> np.ndarray:
-    """Return a face of the size that the model needs: no more of it has to be kept.
+    """Return a face resized to what the model needs, so that no more has to be kept.
 
     Args:
         face: `(H, W, 3)` uint8 RGB.
-        face_px: The model's side; None where it is not known: then only what is larger than
-            `LARGEST_FACE_PX` is shrunk to that.
+        face_px: Side of the model's input; if None (unknown), only faces larger than
+            `LARGEST_FACE_PX` are shrunk, to that size.
     """
     if face_px is not None:
         return resize_square(face, face_px)
@@ -137,12 +137,12 @@ def shrink_face(face: np.ndarray, face_px: int | None) -> np.ndarray:
 
 
 def read_faces(model: EmotionModel, images: Sequence[np.ndarray], img_size: int | None) -> Readings:
-    """Return probabilities `(n, num_classes)` and places `(n, 2)`, NaN where the model gives none.
+    """Return probabilities `(n, num_classes)` and places `(n, 2)`, NaN if the model gives none.
 
-    The network runs once a face. Faces are first resized where a size is given.
+    The network runs once per face. Faces are resized first if a size is given.
 
     Raises:
-        ValueError: If the model gives an array of another shape, or what is no probability.
+        ValueError: If the model returns an array of the wrong shape, or not probabilities.
     """
     expected = (len(images), len(model.emotions))
     if not len(images):
@@ -166,7 +166,7 @@ def face_emotions(
     readings: Readings,
     shapes: Sequence[Shape] | None = None,
 ) -> tuple[FaceEmotion, ...]:
-    """Put faces, their probabilities, their shape and, where it is known, their place together."""
+    """Combine faces with their probabilities, their shapes and, where known, their places."""
     names, threshold = tuple(model.emotions), doubtful_below(model)
     shapes = [NO_SHAPE] * len(faces) if shapes is None else shapes
     rows = zip(faces, readings.probabilities, readings.places, shapes, strict=True)
@@ -184,7 +184,7 @@ def face_emotions(
 
 
 def doubtful_below(model: EmotionModel) -> float:
-    """Return the probability under which an emotion is doubtful: by the model's card, else 0.5."""
+    """Return the probability below which an emotion is doubtful: from the card, or else 0.5."""
     threshold = getattr(getattr(model, "card", None), "abstain_below", None)
     return DOUBTFUL_BELOW if threshold is None else threshold
 

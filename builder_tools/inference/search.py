@@ -1,13 +1,13 @@
-"""How images are turned, and where faces are looked for: at any turn, or near their last place.
+"""How images are turned, and where faces are looked for: at any rotation, or near their last place.
 
-Of a camera the whole image is searched at the first frame, at a cut, then every `FULL_EVERY_S`
-where it has changed (every `BUSY_EVERY_S` where the last search found that a face had come or
-gone), and every `STILL_EVERY_S` where it has not. In between, each face known is looked for near
-its last place, where the detector can do that (`follow`). Those not found there, those lost in the
-last `REMEMBERED_S`, and places that the search was not sure of are searched as the whole image
-would be (`detect_at`): many small faces are seen in every other frame only. For a face that is not
-seen so either, the whole image is searched, but not sooner than `BUSY_EVERY_S` after the last time.
-(Of a video, the frames to come are known, too: see `parts`.)
+With a camera, the whole image is searched at the first frame, at a cut, and then every
+`FULL_EVERY_S` if it has changed (every `BUSY_EVERY_S` if the last search found that a face had come
+or gone), or every `STILL_EVERY_S` if it has not. In between, each known face is looked for near its
+last place, if the detector supports that (`follow`). Faces not found there, those lost in the last
+`REMEMBERED_S`, and places of which the search was unsure are searched as the whole image would be
+(`detect_at`), because many small faces are visible only in every other frame. If a face is not
+found that way either, the whole image is searched, but no sooner than `BUSY_EVERY_S` after the
+last time. (With a video, later frames are also available: see `parts`.)
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 FULL_EVERY_S, BUSY_EVERY_S, STILL_EVERY_S = 0.25, 0.08, 1.0
 REMEMBERED_S, BUSY_S = 0.5, 1.0
 LIKELY = 0.4
-"""Places less sure than this to show a face are looked at for `BUSY_S` after one has come or gone
-only: 1 in 70 shows one in the next frame of a street, of the surer ones 1 in 8."""
+"""Places that score below this are looked at only for `BUSY_S` after a face has come or gone: in a
+street scene, 1 in 70 of them shows a face in the next frame, against 1 in 8 of the others."""
 NEW_FACE_IOU = 0.1
-"""A large face that overlaps with none known by more is new."""
+"""A large face that overlaps no known one by more than this is new."""
 MOST_FOLLOWED = 12
-"""Of more faces a full search costs less than to follow each."""
+"""With more faces, a full search costs less than following each of them."""
 CUT_DIFFERENCE = 20.0
-"""Mean difference of two images in grey levels from which they are of different scenes."""
+"""Mean difference in grey levels above which two images are from different scenes."""
 CHANGE = 8.0
-"""Mean difference in grey levels of some cell of two images from which something has changed; of
-the noise of dark rooms (standard deviation 5) it is 5.6."""
+"""Mean difference in grey levels, in any cell, above which an image has changed; the noise of dark
+rooms (standard deviation 5) amounts to 5.6."""
 SAMPLES, CELLS = 96, 12
-"""Pixels looked at along each side for both, and cells."""
+"""Pixels sampled along each side for both comparisons, and cells."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Orientation:
     """How images are turned before anything else.
 
     Args:
-        rotate: By so many degrees, clockwise: 0, 90, 180 or 270. "auto" turns no image.
-        mirror: Whether left and right are exchanged then.
+        rotate: Degrees clockwise: 0, 90, 180 or 270. "auto" leaves images unturned.
+        mirror: Whether images are then flipped left to right.
 
     Raises:
-        ValueError: If `rotate` is something else.
+        ValueError: If `rotate` is anything else.
     """
 
     rotate: str | int = 0
@@ -68,16 +68,16 @@ class Orientation:
 
     @property
     def search(self) -> str | int:
-        """What is left for the search for faces to do: "auto", or 0."""
+        """The `rotate` left for the face search to handle: "auto", or 0."""
         return AUTO if self.rotate == AUTO else 0
 
     @property
     def lies(self) -> bool:
-        """Whether width and height change places."""
+        """Whether width and height are swapped."""
         return self.rotate in (90, 270)
 
     def applied(self, image_rgb: np.ndarray) -> np.ndarray:
-        """Return the image as it should be seen; itself where nothing has to be done."""
+        """Return the image as it should be seen; the same object if nothing has to be done."""
         if self.rotate not in (0, AUTO):
             image_rgb = turned_back(image_rgb, 360 - self.rotate)
         return np.ascontiguousarray(image_rgb[:, ::-1]) if self.mirror else image_rgb
@@ -87,10 +87,10 @@ AS_THEY_ARE = Orientation()
 
 
 class OrientedReader:
-    """A video or camera whose frames are turned; all else is the reader's own.
+    """A video or camera whose frames are turned; everything else is delegated to the reader.
 
     Args:
-        reader: Gives the frames; closed with this.
+        reader: Provides the frames; closed along with this object.
         orientation: How to turn them.
     """
 
@@ -118,17 +118,17 @@ class OrientedReader:
 
 
 def oriented(reader: Any, orientation: Orientation) -> Any:
-    """Return the reader itself where its frames are not to be turned, else one that turns them."""
+    """Return the reader itself if its frames need no turning, else one that turns them."""
     if orientation.rotate in (0, AUTO) and not orientation.mirror:
         return reader
     return OrientedReader(reader, orientation)
 
 
 class Search:
-    """Finds faces in the frames of a stream; make a new one a stream, or a part of one.
+    """Find faces in the frames of a stream; use a new object for each stream, or part of one.
 
     Args:
-        rotate: "auto" searches at any turn.
+        rotate: "auto" searches at any rotation.
     """
 
     def __init__(self, rotate: str | int = 0) -> None:
@@ -168,7 +168,7 @@ class Search:
         return near
 
     def _found_near(self, detector: FaceDetector, frame: Frame) -> list[Face] | None:
-        """Return the faces in places known; None where the whole image has to be searched."""
+        """Return the faces at known places; None if the whole image has to be searched."""
         found = follow(detector, frame.image, self._faces)
         if found is None:
             return None
@@ -187,7 +187,7 @@ class Search:
 
 
 class Glance:
-    """Some pixels of an image, evenly spread, to compare it with others of its stream.
+    """Evenly spaced pixels of an image, for comparing it with others of its stream.
 
     Args:
         image_rgb: `(H, W, 3)` uint8 RGB.
@@ -199,14 +199,14 @@ class Glance:
         self._pixels = cv2.resize(image_rgb, size, interpolation=cv2.INTER_NEAREST)
 
     def is_cut_from(self, before: Glance) -> bool:
-        """Return whether the images are of different scenes, or sizes."""
+        """Return whether the images are of different scenes or sizes."""
         return (
             self._shape != before._shape
             or cv2.mean(self._apart(before).reshape(-1))[0] > CUT_DIFFERENCE
         )
 
     def differs_from(self, other: Glance) -> bool:
-        """Return whether something has changed between two images, somewhere."""
+        """Return whether anything has changed between two images."""
         if self._shape != other._shape:
             return True
         per_cell = SAMPLES // CELLS
@@ -219,7 +219,7 @@ class Glance:
 
 
 def find_faces(detector: FaceDetector, image_rgb: np.ndarray, rotate: str | int) -> list[Face]:
-    """Return the faces of one image, largest first; with "auto" at any turn."""
+    """Return the faces of one image, largest first; with "auto", at any rotation."""
     if rotate == AUTO:
         return detect_at_any_turn(detector, image_rgb)
     return faces_found(detector, image_rgb)
@@ -228,7 +228,7 @@ def find_faces(detector: FaceDetector, image_rgb: np.ndarray, rotate: str | int)
 def find_and_doubt(
     detector: FaceDetector, image_rgb: np.ndarray, rotate: str | int
 ) -> tuple[list[Face], list[Face]]:
-    """Return the same, and where the detector tells, places that may show a face a moment later."""
+    """Return faces and, if the detector reports them, places that may show one a moment later."""
     look = getattr(detector, "detect_and_doubt", None)
     if look is None or rotate == AUTO:
         return find_faces(detector, image_rgb, rotate), []
@@ -236,7 +236,7 @@ def find_and_doubt(
 
 
 def follow(detector: FaceDetector, image_rgb: np.ndarray, faces: list[Face]) -> list[Face] | None:
-    """Return the faces found near where they were; None where the detector cannot do that."""
+    """Return the faces found near where they were; None if the detector cannot do that."""
     look_near = getattr(detector, "follow", None)
     return None if look_near is None or len(faces) > MOST_FOLLOWED else look_near(image_rgb, faces)
 
@@ -246,7 +246,7 @@ def _missing(faces: list[Face], among: list[Face]) -> list[Face]:
 
 
 def new_large(detector: FaceDetector, image_rgb: np.ndarray, faces: list[Face]) -> list[Face]:
-    """Return large faces that are none of those known, if the detector has a look for them."""
+    """Return large faces that are not yet known, if the detector has a quick look for them."""
     look = getattr(detector, "detect_large", None)
     large = [] if look is None else look(image_rgb)
     return [one for one in large or [] if not any(one.box.iou(f.box) > NEW_FACE_IOU for f in faces)]

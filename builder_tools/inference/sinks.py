@@ -1,7 +1,7 @@
-"""Where results go while they are made: a window, a notebook, a video file.
+"""Where results go as they are produced: a window, a notebook, a video file.
 
-A sink is called with each `FrameResult` (its image drawn) and answers whether to go on. What opens
-windows and writes files is imported where it is wanted: most images that are judged need neither.
+A sink is called with each `FrameResult` (its image drawn) and returns whether to go on. The modules
+that open windows and write files are imported on demand, as most images need neither.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ logger = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
-    """Takes results one by one."""
+    """A consumer of results, one by one."""
 
     def take(self, result: FrameResult) -> bool:
         """Take a result; False asks the loop to end."""
         ...
 
     def wait(self) -> bool:
-        """Called while a live source gives nothing; False asks the loop to end."""
+        """Wait while a live source provides nothing; False asks the loop to end."""
         ...
 
     def close(self, error: BaseException | None) -> None:
-        """Called once, after the last result (None) or with the error that ended the loop."""
+        """Close, once: after the last result (None) or with the error that ended the loop."""
         ...
 
 
 class NoSink:
-    """`show_state_mode="none"`: shows nothing."""
+    """`show_state_mode="none"`: show nothing."""
 
     def take(self, result: FrameResult) -> bool:
         return True
@@ -58,13 +58,13 @@ class NoSink:
 
 
 class WindowSink:
-    """`show_state_mode="cv2"`: a window; q or Esc ends, s saves a snapshot.
+    """`show_state_mode="cv2"`: a window; q or Esc quits, s saves a snapshot.
 
     Args:
-        title: Of the window.
-        folder: Where snapshots go.
+        title: Title of the window.
+        folder: Where snapshots are saved.
         hold: Whether each image stays until a key is pressed (still images).
-        on_rest_key: What the c key does.
+        on_rest_key: Called when the c key is pressed.
     """
 
     def __init__(
@@ -139,12 +139,12 @@ class InlineSink:
 
 
 def open_show_sink(mode: str, *, required: bool, **window: Any) -> Sink:
-    """Open what shows results.
+    """Open the sink that shows results.
 
     Args:
         mode: `cv2`, `inline` or `none`.
-        required: Whether to raise where there is no screen, in place of showing nothing.
-        window: Arguments of `WindowSink` but its title.
+        required: Whether to raise an error if there is no screen, instead of showing nothing.
+        window: Arguments of `WindowSink` other than its title.
     """
     if mode == "inline":
         return InlineSink()
@@ -160,7 +160,7 @@ def open_show_sink(mode: str, *, required: bool, **window: Any) -> Sink:
 
 
 class VideoSink:
-    """Writes the drawn frames into a video file with the sound of their source.
+    """Write the drawn frames to a video file with the sound of their source.
 
     Args:
         writer: An open `VideoWriter`; the loop closes it, or discards it after an error or an
@@ -172,7 +172,7 @@ class VideoSink:
 
     @classmethod
     def open(cls, out: str | Path, reader: VideoReader) -> VideoSink:
-        """Return one that writes a file beside the video that is read."""
+        """Return a sink that writes a file while the video is read."""
         from builder_tools.media import VideoWriter
 
         return cls(VideoWriter(out, reader.fps, reader.size, audio_from=reader.opened))
@@ -192,14 +192,14 @@ class VideoSink:
 
 
 class LiveVideoSink(VideoSink):
-    """Writes the drawn images of a camera, which has no end but an early one: the film is kept.
+    """Write the drawn images of a camera, which can only end early, so the film is kept.
 
-    Images of another size (a camera that came back) are fitted in, with black around them.
+    Images of another size (after a camera has reconnected) are fitted in with black borders.
     """
 
     @classmethod
     def open(cls, out: str | Path, reader: CameraReader) -> LiveVideoSink:
-        """Return one that writes a file beside the camera that is read."""
+        """Return a sink that writes a file while the camera is read."""
         from builder_tools.media import VideoWriter
         from builder_tools.media.video import DEFAULT_FPS
 
@@ -215,7 +215,7 @@ class LiveVideoSink(VideoSink):
 
 
 def closer(sink: Sink):
-    """Return what closes a sink at the end of a `with` and shows it the error it ends with."""
+    """Return an exit callback for a `with` that closes a sink, passing on any error."""
 
     def close(kind, error, trace) -> bool:
         sink.close(error)
@@ -225,7 +225,7 @@ def closer(sink: Sink):
 
 
 class FrameRate:
-    """Frames a second over the last `seconds`."""
+    """Frames per second over the last `seconds`."""
 
     def __init__(self, seconds: float = 2.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds, self._clock, self._times = seconds, clock, deque()

@@ -1,4 +1,4 @@
-"""A video or camera from frame to frame: what it knows of its past, and its results one by one."""
+"""A video or camera from frame to frame: its state so far, and its results one by one."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ logger = logging.getLogger(__name__)
 
 
 class StreamState:
-    """Names faces and calms their emotions, as far as wanted.
+    """Track faces and smooth their emotions, as requested.
 
     Args:
         track: Whether faces keep their identity.
         smooth_s: Time constant of the smoothing in seconds; 0 or None for none.
-        rest: What faces are compared with, as `RestTracker` takes it; None for nothing.
+        rest: What faces are compared with, as taken by `RestTracker`; None for nothing.
 
     Attributes:
-        rests: What is known of each person's rest; None where nobody asked.
+        rests: What is known of each person's rest; None if not requested.
         search: Finds faces in the next image, near their last place.
 
     Raises:
-        ValueError: If `smooth_s` is negative, or given without `track`, or a rest that has to be
-            estimated is.
+        ValueError: If `smooth_s` is negative, or if `smooth_s` or a rest that has to be estimated
+            is given without `track`.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class StreamState:
             raise ValueError("Expected track=True with rest: it is estimated per person.")
         self.search = Search()
         self._tracker, self._smoother, self.rests = None, None, None
-        if track or rest is not None:  # Imported here: images without either never pay for it.
+        if track or rest is not None:  # Imported here, as images without either need none of it.
             from builder_tools.tracking import EmotionSmoother, FaceTracker, RestTracker
 
             self._tracker = FaceTracker() if track else None
@@ -72,11 +72,11 @@ class StreamState:
 
     @property
     def is_auto(self) -> bool:
-        """Whether rests are estimated unaided."""
+        """Whether rests are estimated automatically."""
         return self.rests is not None and self.rests.is_auto
 
     def look_neutral(self) -> None:
-        """Take everybody's next three seconds as rest, where faces are compared with theirs."""
+        """Take everybody's next three seconds as their rest, if faces are compared with it."""
         if self.rests is not None:
             logger.warning("Look neutral for three seconds")
             self.rests.look_neutral()
@@ -92,10 +92,10 @@ class StreamState:
 
 
 def check_rest(rest: RestingFace | str | float | None, mode: str, model: Any) -> None:
-    """Refuse a rest that a mode cannot use, or that another model made.
+    """Refuse a rest that a mode cannot use, or that is from another model.
 
     Raises:
-        ValueError: Says which, and what to do.
+        ValueError: If so; the message says what to do.
     """
     if isinstance(rest, RestingFace):
         rest.check_model(model.emotions, getattr(model, "identity", None))
@@ -120,13 +120,13 @@ def open_ends(
     """Open window, source and file; if one cannot be opened, none stays open.
 
     Args:
-        open_show: Opens what shows results.
+        open_show: Opens the sink that shows results.
         open_reader: Opens the source.
         view: How its frames are turned.
-        record: Opens the file beside the source; None for no file.
+        record: Opens the file for an open source; None for no file.
 
     Returns:
-        The source, and the sinks: what shows results, then the file.
+        The source, and the sinks: the one that shows results, then the file.
     """
     with ExitStack() as opened:
         sinks = [open_show()]
@@ -144,14 +144,14 @@ def frame_loop(
     draw_box: Any,
     rate: FrameRate | None = None,
 ) -> Generator[FrameResult]:
-    """Draw what was found, hand it to the sinks, yield it: the one frame loop.
+    """Draw what was found, pass it to the sinks and yield it: the one frame loop.
 
     Args:
         analysed: Frames with their faces; closed at the end.
-        source: Name of where they come from.
-        sinks: Where results go; closed at the end. The first that declines ends the loop.
-        draw_box: Draws (see `Inference`); None where nobody sees the images.
-        rate: Counts the frames of a live source: its pace is drawn too.
+        source: Name of the source.
+        sinks: Where results go; closed at the end. The loop ends when any of them returns False.
+        draw_box: Draws (see `Inference`); None if nobody sees the images.
+        rate: Counts the frames of a live source, whose rate is then drawn too.
     """
     if draw_box is not None:
         from builder_tools.drawing import DrawBox
@@ -178,18 +178,18 @@ def frame_loop(
 
 
 class ResultStream(Iterator[FrameResult]):
-    """The results of a video or camera as they are made; close it, or read it to its end.
+    """The results of a video or camera as they are produced; close it, or read it to the end.
 
     Args:
         results: The results.
         source: Where they come from: a `VideoReader` or a `CameraReader`.
         sinks: Where they go.
-        rests: What is learned of each person's rest; None where nobody asked.
-        comes_at_end: Whether the results are given after the last image only.
+        rests: What is learned about each person's rest; None if not requested.
+        comes_at_end: Whether results come only after the last image.
 
     Attributes:
-        dropped: Images that came before the last result and were not given: a live source
-            drops what is late (0 for a video).
+        dropped: Number of images skipped before the last result: a live source drops late
+            images (0 for a video).
     """
 
     def __init__(
@@ -220,13 +220,13 @@ class ResultStream(Iterator[FrameResult]):
         self.close()
 
     def drain(self) -> int:
-        """Read to the end; return the number of frames."""
+        """Read to the end and return the number of frames."""
         return sum(1 for _ in self)
 
     def close(self) -> None:
-        """End early: closes the source and the window, and drop an unfinished file."""
+        """End early: close the source and the window, and discard an unfinished file."""
         self._results.close()
-        for sink in self._sinks:  # A loop that never began has not closed them.
+        for sink in self._sinks:  # A loop that never started has not closed them.
             sink.close(GeneratorExit())
         self.source.close()
 
@@ -234,12 +234,13 @@ class ResultStream(Iterator[FrameResult]):
 def whole_film(
     results: Generator[FrameResult], reader: VideoReader, sinks: Iterable[Sink]
 ) -> ResultStream:
-    """Return the results of a film, which wait for its end in a temporary file, without images.
+    """Return the results of a film, kept in a temporary file until its end, without images.
 
-    What breaks the film off is raised after the results so far, compared with the rests so far.
+    An error that cuts the film short is raised after the results so far, which are compared with
+    the rests so far.
 
     Args:
-        results: In the order of their times; closed at the end.
+        results: In order of time; closed at the end.
         reader: Where they come from.
         sinks: Where they go.
     """

@@ -1,7 +1,7 @@
-"""Work on several threads: detectors are lent, and of live work the newest wins.
+"""Work on several threads: detectors are lent out, and in live work the newest item wins.
 
-Live work goes in stages, each on a thread of its own (`Stage`). A detector is lent to one thread at
-a time, and made when there are too few (`DetectorPool`).
+Live work runs in stages, each on a thread of its own (`Stage`). A detector is lent to one thread at
+a time, and another is made when there are too few (`DetectorPool`).
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ CLOSE_TIMEOUT_S = 2.0
 
 
 class DetectorPool:
-    """Lends detectors, one to a thread at a time; makes them when needed.
+    """Lend detectors, each to one thread at a time, making them as needed.
 
     Args:
-        given: The user's own detector, lent to every thread (it guards itself) and never closed;
-            or None to make them.
+        given: The user's own detector, lent to every thread (it does its own locking) and never
+            closed; None to make detectors.
         name: Name in `DETECTORS`.
         options: Keyword arguments of that detector.
 
     Raises:
-        ValueError, ImportError, FileNotFoundError: If the detector cannot be made; now, not at
-            the first image.
-        TypeError: If what is given is no detector.
+        ValueError, ImportError, FileNotFoundError: If the detector cannot be made; raised now,
+            not at the first image.
+        TypeError: If `given` is not a detector.
     """
 
     def __init__(self, given: FaceDetector | None, name: str, options: Mapping[str, Any]) -> None:
         checked_part("face_det_obj", given, ("detect", "crop_scale", "crop_shift_y"))
         self.given, self.name, self.options = given, name, dict(options)
         self._idle = [] if given is not None else [make_detector(name, **options)]
-        # Forgotten detectors are closed, quietly, when the pool is dropped; at the end of the
-        # process that is too late for MediaPipe, which has an exit handler of its own.
+        # Detectors left open are closed quietly when the pool is garbage-collected. At process
+        # exit that is too late for MediaPipe, which has an exit handler of its own.
         weakref.finalize(self, _close_all, self._idle).atexit = False
 
     def describe(self) -> dict[str, object]:
-        """Return the kind of detector and its plain settings."""
+        """Return the type of detector and its simple settings."""
         if self.given is None:
             return {"name": self.name, **self.options}
         plain = {k: v for k, v in vars(self.given).items() if isinstance(v, str | int | float)}
@@ -58,7 +58,7 @@ class DetectorPool:
 
     @contextmanager
     def lend(self) -> Iterator[FaceDetector]:
-        """Lend a detector for the length of a `with`."""
+        """Lend a detector for the duration of a `with`."""
         if self.given is not None:
             yield self.given
             return
@@ -73,56 +73,56 @@ class DetectorPool:
 
     @property
     def framing(self) -> FaceDetector:
-        """What says how these detectors frame faces: none has to be lent for that."""
+        """A class or object that tells how these detectors frame faces, without lending one."""
         return detector_class(self.name) if self.given is None else self.given
 
     def cut(self, image_rgb: np.ndarray, faces: Sequence[Face]) -> list[np.ndarray]:
-        """Return the images of faces that one of these detectors found, framed as it frames."""
+        """Return the images of faces found by one of these detectors, framed as it frames them."""
         return cut_faces(image_rgb, faces, self.framing)
 
     def close(self) -> None:
-        """Close the detectors made here; may be called twice."""
+        """Close the detectors made here; may be called more than once."""
         _close_all(self._idle)
 
 
 def run_now(function: Callable[..., Result], *args: Any) -> Future[Result]:
-    """Call a function on this thread; return its result as an executor's `submit` does."""
+    """Call a function on this thread; return its result in a future, as `submit` would."""
     done: Future[Result] = Future()
     done.set_result(function(*args))
     return done
 
 
 class Live(Protocol[Item]):
-    """What a stage works on: a camera, or another stage.
+    """A source that a stage works on: a camera, or another stage.
 
     Attributes:
-        ended: Whether nothing will follow.
+        ended: Whether nothing more will follow.
     """
 
     ended: bool
 
     def read(self, timeout_s: float | None = None) -> Item | None:
-        """Wait for something newer than the last; None when the time is over or at the end."""
+        """Wait for an item newer than the last; return None on timeout or at the end."""
         ...
 
     def close(self) -> None:
-        """End; may be called twice."""
+        """Close the source; may be called more than once."""
         ...
 
 
 class Stage(Generic[Item, Result]):
-    """Does one kind of work on whatever is newest, and keeps the newest result only.
+    """Process whichever item is newest, keeping only the newest result.
 
-    So no stage waits for a slower one after it, and what comes out is never older than the time
-    the stages take, however seldom anybody looks.
+    So no stage waits for a slower one after it, and a result is never older than the time the
+    stages take, however rarely results are read.
 
     Args:
-        source: Gives items; a stage owns it and closes it.
-        work: What to do with each.
-        name: Of the thread.
+        source: Provides items; owned and closed by the stage.
+        work: The function applied to each item.
+        name: Name of the thread.
 
     Attributes:
-        ended: Whether no result will follow.
+        ended: Whether no further result will follow.
     """
 
     def __init__(self, source: Live[Item], work: Callable[[Item], Result], name: str) -> None:
@@ -136,16 +136,16 @@ class Stage(Generic[Item, Result]):
         self._thread.start()
 
     def read(self, timeout_s: float | None = None) -> Result | None:
-        """Wait for a result newer than the last one given.
+        """Wait for a result newer than the last one returned.
 
         Args:
-            timeout_s: The longest wait; None waits until there is one or none will follow.
+            timeout_s: Maximum wait; None waits until there is a result or none will follow.
 
         Returns:
-            The newest result, or None when the time is over or nothing will follow (`ended`).
+            The newest result, or None on timeout or if nothing will follow (`ended`).
 
         Raises:
-            Exception: What the work, or a stage before, ended with; after its last result.
+            Exception: Whatever ended the work, or an earlier stage; after its last result.
         """
         with self._news:
             self._news.wait_for(lambda: self._newest is not None or self.ended, timeout_s)
@@ -155,7 +155,7 @@ class Stage(Generic[Item, Result]):
             return newest
 
     def close(self) -> None:
-        """Stop the stages before and this one; may be called twice."""
+        """Stop this stage and those before it; may be called more than once."""
         self._stopped = True
         self._source.close()
         self._thread.join(timeout=CLOSE_TIMEOUT_S)
@@ -167,7 +167,7 @@ class Stage(Generic[Item, Result]):
                 with self._news:
                     self._newest = result
                     self._news.notify_all()
-        except Exception as error:  # it is the reader's
+        except Exception as error:  # raised later, to the reader
             self._error = error
         finally:
             with self._news:
@@ -178,9 +178,9 @@ class Stage(Generic[Item, Result]):
 def awaited(
     source: Live[Item], goes_on: Callable[[], bool], *, every_s: float = 0.05
 ) -> Iterator[Item]:
-    """Yield what a live source gives; ask at least so often whether to go on."""
+    """Yield a live source's items; while none arrive, call `goes_on` every `every_s` seconds."""
     while True:
-        ended = source.ended  # asked before, so that a last item just coming is not lost
+        ended = source.ended  # checked first, so that a last item arriving now is not lost
         item = source.read(every_s)
         if item is not None:
             yield item

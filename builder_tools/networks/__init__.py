@@ -1,8 +1,8 @@
-"""Networks of the study, by name: a spec says how to build one, nothing is built on import.
+"""Networks of the study, by name: a spec says how to build each one; nothing is built on import.
 
-Every network eats `(n, size, size, 3)` RGB 0...255 and gives `(n, num_classes)` probabilities;
-its preprocessing is inside. It is a backbone, one layer of the network named `backbone`, and a
-head of the same shape for all.
+Every network takes `(n, size, size, 3)` RGB 0...255 and returns `(n, num_classes)` probabilities;
+preprocessing is built in. It consists of a backbone, which is a single layer named `backbone`, and
+a head of the same form for all networks.
 """
 
 from builder_tools.networks.head import POOLINGS, Head, with_head

@@ -17,7 +17,7 @@ VGG16_BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and number of convolutions of each block."""
 
 GLANCES = 3
-"""A face is scanned in this many overlapping windows across and down."""
+"""Number of overlapping windows, across and down, in which a face is scanned."""
 
 
 def compact_residual(
@@ -30,18 +30,18 @@ def compact_residual(
     stem_stride: int = 1,
     squeeze_excite: bool = True,
 ) -> keras.Model:
-    """A small residual network for small faces: the one that is shipped.
+    """Build a small residual network for small faces: the one that is shipped.
 
     A 3x3 stem, then for each width `blocks` residual blocks (He et al., 2016, arXiv:1512.03385)
-    with squeeze-and-excitation (Hu et al., 2018, arXiv:1709.01507), the first of them halving
+    with squeeze-and-excitation (Hu et al., 2018, arXiv:1709.01507), the first of which halves
     the image. 1.6 M parameters with nine classes.
 
     Args:
         input_size: Side of the face in pixels, or None for any.
-        weights: None: it is trained from scratch.
-        stem_width: Channels of the stem.
-        widths: Channels of each stage.
-        blocks: Residual blocks a stage.
+        weights: None, as it is trained from scratch.
+        stem_width: Number of channels in the stem.
+        widths: Number of channels in each stage.
+        blocks: Number of residual blocks per stage.
         stem_stride: 2 halves the image in the stem.
         squeeze_excite: Whether blocks have gates.
     """
@@ -55,9 +55,9 @@ def compact_residual(
 
 
 def compact_tiny(input_size: int | None, weights: str | None = None) -> keras.Model:
-    """A compact network for processors that have no millisecond.
+    """Build a compact network for processors that cannot spare a millisecond.
 
-    In 8-bit integers a convolution costs little and every small step between two much: so the
+    In 8-bit integers, convolutions are cheap but every small step in between is expensive, so the
     stem halves the image, and there are two wide stages without gates. 0.66 M parameters with
     nine classes.
     """
@@ -67,16 +67,16 @@ def compact_tiny(input_size: int | None, weights: str | None = None) -> keras.Mo
 
 
 def compact_wide(input_size: int | None, weights: str | None = None) -> keras.Model:
-    """A compact network half as wide again: 3.6 M parameters with nine classes."""
+    """Build a compact network one and a half times as wide: 3.6 M parameters with nine classes."""
     return compact_residual(input_size, stem_width=48, widths=(72, 144, 288))
 
 
 def baseline_cnn(input_size: int | None, weights: str | None = None) -> keras.Model:
-    """The study's baseline: two convolutions of 32, two of 128, a dense layer of 256.
+    """Build the study's baseline: two convolutions of 32, two of 128, a dense layer of 256.
 
     32-32-pool-128-128-pool-256, then the head's outputs (six in the documents). ReLU throughout,
-    no normalisation and no shortcut. The dense layer belongs to the backbone. 4.9 M parameters at
-    48 px, nearly all in it.
+    no normalisation and no shortcuts. The dense layer belongs to the backbone. 4.9 M parameters at
+    48 px, nearly all in that layer.
     """
     inputs = face_input(input_size)
     x = standardised_grey(inputs)
@@ -89,10 +89,10 @@ def baseline_cnn(input_size: int | None, weights: str | None = None) -> keras.Mo
 
 
 def vgg16_scratch(input_size: int | None, weights: str | None = None) -> keras.Model:
-    """VGG16 (Simonyan and Zisserman, 2015, arXiv:1409.1556) to be trained from scratch.
+    """Build VGG16 (Simonyan and Zisserman, 2015, arXiv:1409.1556), to be trained from scratch.
 
     Batch normalisation after each convolution (Ioffe and Szegedy, 2015, arXiv:1502.03167), as
-    it hardly learns without; grey input; the head in place of its 124 M dense parameters.
+    it hardly learns without; grey input; the head replaces its 124 M dense parameters.
     14.7 M parameters with nine classes.
     """
     inputs = face_input(input_size)
@@ -105,10 +105,10 @@ def vgg16_scratch(input_size: int | None, weights: str | None = None) -> keras.M
 
 
 def ferplus_vgg13(input_size: int | None, weights: str | None = None) -> keras.Model:
-    """The VGG13 of FER+ (Barsoum et al., 2016, arXiv:1608.01041).
+    """Build the VGG13 of FER+ (Barsoum et al., 2016, arXiv:1608.01041).
 
-    Ten convolutions in four blocks with dropout, two dense layers of 1,024 which belong to the
-    backbone here; the head's dropout takes the place of the last. 8.8 M parameters at 64 px as
+    Ten convolutions in four blocks with dropout, and two dense layers of 1,024, which belong to
+    the backbone here; the head's dropout replaces the last one. 8.8 M parameters at 64 px as
     published.
     """
     inputs = face_input(input_size)
@@ -123,12 +123,12 @@ def ferplus_vgg13(input_size: int | None, weights: str | None = None) -> keras.M
 
 
 def cifar10_convnet(input_size: int | None, weights: str | None = None) -> keras.Model:
-    """A small ConvNet after Keras' example `cifar10_cnn.py`.
+    """Build a small ConvNet after Keras' example `cifar10_cnn.py`.
 
-    Works that compare real with generated images train a classifier of CIFAR-10 on either; which
-    one a document means by "the CIFAR-10 ConvNet" is seldom said, and this claims to be none of
-    them. Colour input 0...1; its dense layer of 512 belongs to the backbone and the head's dropout
-    takes the place of the last. 1.3 M parameters at 32 px, as that example has.
+    Papers that compare real and generated images train a CIFAR-10 classifier on each; they rarely
+    say which one they mean by "the CIFAR-10 ConvNet", and this one claims to be none of them.
+    Colour input 0...1; its dense layer of 512 belongs to the backbone, and the head's dropout
+    replaces the last one. 1.3 M parameters at 32 px, as in that example.
     """
     inputs = face_input(input_size)
     x = layers.Rescaling(1 / 255, dtype="float32")(inputs)
@@ -141,10 +141,10 @@ def cifar10_convnet(input_size: int | None, weights: str | None = None) -> keras
 
 
 def mini_xception(input_size: int | None, weights: str | None = None) -> keras.Model:
-    """Mini-Xception (Arriaga et al., 2017, arXiv:1710.07557).
+    """Build Mini-Xception (Arriaga et al., 2017, arXiv:1710.07557).
 
     Four residual modules of separable convolutions; grey input -1...1. Its last convolution,
-    which gives one map a class, is left to the head, and its L2 penalty to the optimiser.
+    with one map per class, is left to the head, and its L2 penalty to the optimiser.
     0.05 M parameters with nine classes.
     """
     inputs = face_input(input_size)
@@ -164,11 +164,11 @@ def mini_xception(input_size: int | None, weights: str | None = None) -> keras.M
 
 
 def conv_lstm(input_size: int | None, weights: str | None = None) -> keras.Model:
-    """A convolutional LSTM (Shi et al., 2015, arXiv:1506.04214) that scans the face.
+    """Build a convolutional LSTM (Shi et al., 2015, arXiv:1506.04214) that scans the face.
 
-    Features of a small stem are cut into nine windows, half overlapping, read row by row as a
-    sequence; two ConvLSTM layers, and the last state of the second is the feature map. After
-    the idea of the paper, for one image in place of a film. 0.8 M parameters with nine
+    Features of a small stem are cut into nine half-overlapping windows, read row by row as a
+    sequence by two ConvLSTM layers; the last state of the second is the feature map. It follows
+    the idea of the paper, for a single image instead of a film. 0.8 M parameters with nine
     classes.
     """
     inputs = face_input(input_size)
@@ -180,7 +180,7 @@ def conv_lstm(input_size: int | None, weights: str | None = None) -> keras.Model
         x[:, top : top + 2 * step, left : left + 2 * step] for top in starts for left in starts
     ]
     x = ops.stack(windows, axis=1)
-    # Unrolled: nine steps are few, and files that run elsewhere then hold no loop.
+    # Unrolled: nine steps are few, and exported files then contain no loop.
     x = layers.ConvLSTM2D(64, 3, padding="same", return_sequences=True, unroll=True)(x)
     x = layers.BatchNormalization()(layers.MaxPooling3D((1, 2, 2))(x))
     x = layers.ConvLSTM2D(96, 3, padding="same", unroll=True)(x)

@@ -15,10 +15,10 @@ from builder_tools.networks.spec import PRETRAINED
 from builder_tools.networks.weights import load_fetched, opened_npz, set_published
 
 ADDRESS = "https://storage.googleapis.com/bit_models/BiT-M-R50x1.npz"
-"""Trained on ImageNet-21k."""
+"""Weights trained on ImageNet-21k."""
 
 STAGES = ((256, 3), (512, 4), (1024, 6), (2048, 3))
-"""Channels and units of each block."""
+"""Number of channels and units of each block."""
 
 
 @keras.saving.register_keras_serializable("builder_tools")
@@ -37,9 +37,9 @@ class StandardisedConv2D(layers.Conv2D):
 
 
 def bit_m_r50x1(input_size: int | None, weights: str | None = None) -> keras.Model:
-    """BiT ResNet-50x1 (Kolesnikov et al., 2020, arXiv:1912.11370).
+    """Build BiT ResNet-50x1 (Kolesnikov et al., 2020, arXiv:1912.11370).
 
-    Input -1...1; published weights are of ImageNet-21k (BiT-M). 23.5 M parameters with nine
+    Input -1...1; published weights are from ImageNet-21k (BiT-M). 23.5 M parameters with nine
     classes.
     """
     inputs = face_input(input_size)
@@ -57,10 +57,10 @@ def bit_m_r50x1(input_size: int | None, weights: str | None = None) -> keras.Mod
 
 
 def load_published(backbone: keras.Model, path: str | Path) -> None:
-    """Fill the backbone from an `.npz` file in the layout of Big Transfer.
+    """Fill the backbone from an `.npz` file in Big Transfer's layout.
 
     Raises:
-        ValueError: If an array is missing or of another shape.
+        ValueError: If an array is missing or has the wrong shape.
     """
     names = []
     for layer in backbone.layers:
@@ -78,8 +78,8 @@ def load_published(backbone: keras.Model, path: str | Path) -> None:
 def zero_framed(x: keras.KerasTensor) -> keras.KerasTensor:
     """Add a frame of zeros, one pixel wide.
 
-    Not by a padding layer: ONNX Runtime (1.31) merges one into the pooling that follows, which
-    then ignores the frame in place of seeing zeros.
+    This avoids a padding layer, because ONNX Runtime (1.31) merges it into the pooling that
+    follows, which then ignores the frame instead of seeing zeros.
     """
     for axis in (1, 2):
         edge = ops.zeros_like(ops.take(x, [0], axis=axis))
@@ -88,7 +88,7 @@ def zero_framed(x: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _unit(x, width: int, *, stride: int, name: str):
-    """A bottleneck that normalises before it convolves; the projection sees that, too."""
+    """Add a pre-activation bottleneck; its projection sees the normalised input too."""
     ready = _normalised(x, f"{name}_a_norm")
     shortcut = x
     if x.shape[-1] != width:

@@ -1,4 +1,4 @@
-"""Darknet-53, the backbone of YOLOv3, as a classifier's."""
+"""Darknet-53, the backbone of YOLOv3, for use in a classifier."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from builder_tools.networks.spec import PRETRAINED
 from builder_tools.networks.weights import load_fetched
 
 ADDRESS = "https://pjreddie.com/media/files/darknet53.conv.74"
-"""Trained on ImageNet-1k; the first 75 layers of YOLOv3's configuration."""
+"""Weights trained on ImageNet-1k; the first 75 layers of YOLOv3's configuration."""
 
 YOLO_V3_NUMBERS = 62_001_757
-"""All numbers of `yolov3.weights`; the first of them are those of the backbone."""
+"""Count of all numbers in `yolov3.weights`; the first ones are those of the backbone."""
 
 HEADER_BYTES = {1: 16, 2: 20}
-"""Length of the header by minor version (the major one is 0): the count of images grew."""
+"""Length of the header by minor version (the major one is 0): its image count became wider."""
 
 STAGES = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))
-"""Channels and residual blocks of each halving."""
+"""Number of channels and residual blocks after each halving."""
 
 
 def darknet53(input_size: int | None, weights: str | None = None) -> keras.Model:
-    """Darknet-53 (Redmon and Farhadi, 2018, arXiv:1804.02767).
+    """Build Darknet-53 (Redmon and Farhadi, 2018, arXiv:1804.02767).
 
     52 convolutions with leaky ReLU and shortcuts; input 0...1. 40.6 M parameters with nine
     classes.
@@ -47,13 +47,13 @@ def darknet53(input_size: int | None, weights: str | None = None) -> keras.Model
 def load_published(backbone: keras.Model, path: str | Path) -> None:
     """Fill the backbone from a file of the Darknet framework.
 
-    It is `darknet53.conv.74`, or all of `yolov3.weights`, which begins with the same layers. The
-    file holds a header and then, for each convolution, beta, gamma, mean and variance of
-    its normalisation and its kernel, output channels first, as float32.
+    This is `darknet53.conv.74`, or all of `yolov3.weights`, which begins with the same layers. The
+    file holds a header and then, for each convolution, beta, gamma, mean and variance of its
+    normalisation and its kernel, output channels first, as float32.
 
     Raises:
-        ValueError: If header or length do not fit, or what stands where variances should is
-            negative: then the file is of another network. Nothing is filled then.
+        ValueError: If the header or length does not match, or there are negative values where
+            variances should be: the file is of another network. Nothing is filled then.
     """
     content = Path(path).read_bytes()
     major, minor = np.frombuffer(content[:8].ljust(8, b"\xff"), "<i4")

@@ -25,15 +25,15 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-"""Blocks, kernel, stride of the first, expansion and channels of each stage."""
+"""Blocks, kernel size, first block's stride, expansion and channels of each stage."""
 
 
 def efficientnet_lite0(input_size: int | None, weights: str | None = None) -> keras.Model:
     """Build EfficientNet-Lite0 (Tan and Le, 2019, arXiv:1905.11946; Liu, 2020).
 
-    EfficientNet-B0 without squeeze-and-excitation and with ReLU6 in place of swish. Input
-    (x - 127) / 128, as in its first publication: the converted weights are surer of images so
-    than with ImageNet's mean and deviation. 3.4 M parameters with nine classes.
+    EfficientNet-B0 without squeeze-and-excitation and with ReLU6 instead of swish. Input
+    (x - 127) / 128, as first published: with it, the converted weights are more confident than
+    with ImageNet's mean and deviation. 3.4 M parameters with nine classes.
 
     Args:
         input_size: Side of the face in pixels, or None for any.
@@ -58,10 +58,10 @@ def efficientnet_lite0(input_size: int | None, weights: str | None = None) -> ke
 
 
 def load_published(backbone: keras.Model, path: str | Path) -> None:
-    """Fill the backbone from a file in the layout of EfficientNet-PyTorch; its top is left out.
+    """Fill the backbone from a file in EfficientNet-PyTorch's layout; its top is left out.
 
     Raises:
-        ValueError: If it is no such file, or of another network.
+        ValueError: If it is not such a file, or is of another network.
     """
     arrays = {
         name: array.transpose(2, 3, 1, 0) if array.ndim == 4 else array

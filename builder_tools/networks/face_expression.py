@@ -1,7 +1,7 @@
-"""The expression network of face-api: a teacher of another schooling.
+"""The expression network of face-api: a teacher trained elsewhere.
 
-323,687 parameters, seven emotions. What it was taught on is described only as public data sets
-and images of the web, so it may have seen any data set that judges its students.
+323,687 parameters, seven emotions. Its training data is described only as public data sets and
+images from the web, so it may have seen any data set used to evaluate its students.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DATA_FILE = "face_expression_model.bin"
 SOURCE = f"the package @vladmandic/face-api 1.7.15 ({DATA_FILE})"
 
 EMOTIONS = ("neutral", "happy", "sad", "anger", "fear", "disgust", "surprise")
-"""In the order of its outputs, by our names."""
+"""Our names for its classes, in the order of its outputs."""
 
 INSIDE_PX = 112
 MEAN_RGB = (122.782, 117.001, 104.298)
@@ -28,21 +28,21 @@ WIDTHS = (32, 64, 128, 256)
 def face_expression(input_size: int, manifest, data) -> keras.Model:
     """Build the network with its published weights.
 
-    Faces are enlarged or shrunk to 112 px as TensorFlow.js did when it was trained: bilinear,
-    without half-pixel centres (source = index * scale). With today's usual resizing a tenth of
-    its answers change.
+    Faces are resized to 112 px as TensorFlow.js did when it was trained: bilinearly, without
+    half-pixel centres (source = index * scale). With today's usual resizing, a tenth of its
+    predictions change.
 
     Args:
-        input_size: Side of the face, pixels.
-        manifest: The published manifest, a path.
-        data: The published bytes, a path.
+        input_size: Side of the face in pixels.
+        manifest: Path of the published manifest.
+        data: Path of the published data.
 
     Returns:
         A frozen model from `(n, size, size, 3)` RGB 0...255 to `(n, 7)` probabilities in the
         order of `EMOTIONS`, float32.
 
     Raises:
-        ValueError: If the files are others.
+        ValueError: If they are not the published files.
     """
     arrays = read_tensorflow_js(manifest, data)
     inputs = face_input(input_size)
@@ -120,7 +120,7 @@ class _CornerBilinear(layers.Layer):
 
 
 def interpolation_matrix(source: int, target: int) -> np.ndarray:
-    """Return `(target, source)` weights, rows sum to 1."""
+    """Return the `(target, source)` interpolation weights; rows sum to 1."""
     places = np.arange(target) * (source / target)
     low = np.floor(places).astype(int)
     high = np.minimum(low + 1, source - 1)

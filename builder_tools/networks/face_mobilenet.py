@@ -1,4 +1,4 @@
-"""A MobileNet that was trained to tell people apart, as published for TensorFlow.js."""
+"""A MobileNet trained to tell people apart, as published for TensorFlow.js."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNITS = (
     (1024, 2),
     (1024, 1),
 )
-"""Channels and stride of each depthwise-separable unit."""
+"""Number of channels and stride of each depthwise-separable unit."""
 
 EPSILON = 1e-3
 
@@ -41,9 +41,9 @@ def face_mobilenet(input_size: int | None, weights: str | None = None) -> keras.
     """Build MobileNet v1 (Howard et al., 2017, arXiv:1704.04861) for faces.
 
     Published weights: HSE_FaceRec_tf (Savchenko, 2019), trained on the people of VGGFace2 (Cao
-    et al., 2018, arXiv:1710.08092). Input BGR minus the mean of ImageNet. Its batch
-    normalisations were folded into the convolutions before it was published; they are layers
-    again here, with statistics of 0 and 1 until `restore_batch_norm` measures them: outputs are
+    et al., 2018, arXiv:1710.08092). Input: BGR minus the mean of ImageNet. Its batch
+    normalisations were folded into the convolutions before publication; here they are layers
+    again, with statistics of 0 and 1 until `restore_batch_norm` measures them. The outputs equal
     the published ones either way. 3.2 M parameters with nine classes.
 
     Args:
@@ -79,12 +79,12 @@ def load_published(
     """Fill the backbone from the published files.
 
     Args:
-        backbone: Of `face_mobilenet`.
+        backbone: As returned by `face_mobilenet`.
         manifest: The published graph.
-        data: Its bytes; None for the file beside it that it names.
+        data: Its data; None for the file next to the graph that it names.
 
     Raises:
-        ValueError: If the files are others, or of another network.
+        ValueError: If they are not the published files, or are of another network.
     """
     arrays = read_tensorflow_js(manifest, data)
     try:

@@ -1,4 +1,4 @@
-"""dlib's residual network that was trained to tell people apart, as published for face-api."""
+"""dlib's residual network trained to tell people apart, as published for face-api."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ STAGES = (
     (128, ("down", "1", "2")),
     (256, ("down", "1", "2", "down_out")),
 )
-"""Channels and units of each stage; those named `down` halve the map."""
+"""Number of channels and names of the units of each stage; those named `down` halve the map."""
 
 SMALLEST_PX = 103
-"""Smaller faces would leave nothing to the last convolution."""
+"""Smaller faces would leave nothing for the last convolution."""
 
 MEAN_RGB = (122.782, 117.001, 104.298)
 EPSILON = 1e-3
@@ -35,11 +35,11 @@ EPSILON = 1e-3
 def face_resnet(input_size: int, weights: str | None = None) -> keras.Model:
     """Build dlib's ResNet for faces (King, 2017): a ResNet-34 with fewer layers, half as wide.
 
-    Published weights (public domain) were trained on three million faces of 7,485 people, and
-    are stored in eight bits but for some kernels. Their scales after each convolution are batch
-    normalisations here, with statistics of 0 and 1 until `restore_batch_norm` measures them:
-    outputs are the published ones either way. Faces under 103 px, its smallest, are enlarged to
-    that inside. 5.6 M parameters with nine classes.
+    Published weights (public domain) were trained on three million faces of 7,485 people, and are
+    stored in eight bits except for some kernels. Their scales after each convolution are batch
+    normalisations here, with statistics of 0 and 1 until `restore_batch_norm` measures them. The
+    outputs equal the published ones either way. Faces under 103 px, its minimum, are enlarged to
+    that internally. 5.6 M parameters with nine classes.
 
     Args:
         input_size: Side of the face in pixels; 150 is what it was trained at.
@@ -67,12 +67,12 @@ def load_published(
     """Fill the backbone from the published files; the embedding after it is left out.
 
     Args:
-        backbone: Of `face_resnet`.
+        backbone: As returned by `face_resnet`.
         manifest: The published manifest.
-        data: Its bytes; None for the file beside it that it names.
+        data: Its data; None for the file next to the manifest that it names.
 
     Raises:
-        ValueError: If the files are others, or of another network.
+        ValueError: If they are not the published files, or are of another network.
     """
     arrays = read_tensorflow_js(manifest, data)
     for layer in backbone.layers:
@@ -101,7 +101,7 @@ def _unit(x, name: str, width: int, *, halving: bool):
         missing = shortcut.shape[1] - x.shape[1]
         if missing:
             x = layers.ZeroPadding2D(((0, missing), (0, missing)))(x)
-        if shortcut.shape[-1] < width:  # the new channels begin as zeros
+        if shortcut.shape[-1] < width:  # the new channels start as zeros
             shortcut = layers.Concatenate()([shortcut, keras.ops.zeros_like(shortcut)])
     return layers.ReLU()(layers.Add()([shortcut, x]))
 

@@ -1,8 +1,8 @@
 """The head that every network shares: pooling, dropout, hidden layers, outputs.
 
-A head gives the probability of each emotion, valence and arousal, or both from the same features:
-then they stand side by side in one output `(n, k + 2)`, so that one pass gives both and nothing
-that handles networks needs to know of several outputs.
+A head predicts the probability of each emotion, valence and arousal, or both from the same
+features. In the last case they are side by side in one output `(n, k + 2)`, so that one pass yields
+both and code that handles networks need not deal with multiple outputs.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ POOLINGS: dict[str, type[keras.Layer]] = {
     "max": layers.GlobalMaxPooling2D,
     "flatten": layers.Flatten,
 }
-"""Name -> the layer that makes a vector of the backbone's feature map."""
+"""Name -> the layer that turns the backbone's feature map into a vector."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """What stands between a backbone's features and the outputs.
+    """The layers between a backbone's features and the outputs.
 
     Args:
-        dense: Widths of the hidden layers, ReLU, each followed by dropout.
+        dense: Widths of the hidden ReLU layers, each followed by dropout.
         dropout: Rate after the pooling and after each hidden layer, in [0, 1).
-        pooling: Name in `POOLINGS`; `flatten` keeps where things are and needs a fixed size.
-            Backbones that give a vector are not pooled.
-        task: Name in `TASKS`: what the outputs are.
+        pooling: Name in `POOLINGS`; `flatten` keeps spatial positions and needs a fixed size.
+            Backbones that return a vector are not pooled.
+        task: Name in `TASKS`, which determines the outputs.
     """
 
     dense: tuple[int, ...] = ()
@@ -59,17 +59,17 @@ def with_head(backbone: keras.Model, head: Head, num_classes: int, *, name: str)
 
     Args:
         backbone: From `(n, size, size, 3)` RGB 0...255 to features `(n, h, w, c)` or `(n, c)`.
-        head: Its shape.
-        num_classes: Number of emotions; not looked at for the task `va`.
-        name: Of the model.
+        head: The form of the head.
+        num_classes: Number of emotions; ignored for the task `va`.
+        name: Name of the model.
 
     Returns:
-        A model to float32: `(n, num_classes)` probabilities from a layer named `emotion`, `(n,
-        2)` valence and arousal in [-1, 1] from one named `affect`, or both, joined in this
-        order. The backbone is one layer of it, named `backbone`.
+        A model with float32 outputs: `(n, num_classes)` probabilities from a layer named
+        `emotion`, `(n, 2)` valence and arousal in [-1, 1] from one named `affect`, or both,
+        joined in this order. The backbone is one layer of it, named `backbone`.
 
     Raises:
-        ValueError: If `flatten` is asked of a backbone of any size.
+        ValueError: If `flatten` is requested for a backbone of any size.
     """
     inputs = keras.Input(backbone.input_shape[1:], name="face")
     x = backbone(inputs)
@@ -98,14 +98,14 @@ def with_head(backbone: keras.Model, head: Head, num_classes: int, *, name: str)
 
 
 def divide_by_weights(network: keras.Model, weights: np.ndarray) -> None:
-    """Divide the probabilities of a network by a weight a class; rows sum to 1 as before.
+    """Divide the probabilities of a network by a weight per class; rows still sum to 1.
 
-    What is learnt under a loss with class weights is tilted towards the classes that weigh more
-    (Elkan, 2001, "The foundations of cost-sensitive learning"). Divided by the weights the
-    probabilities are those of the data again, and what the small classes taught stays.
+    A network trained with class weights is biased towards the classes that weigh more (Elkan,
+    2001, "The foundations of cost-sensitive learning"). Dividing by the weights makes the
+    probabilities those of the data again, while keeping what was learnt from the small classes.
 
     Args:
-        network: Of `with_head`, with emotions; its layer `emotion` is changed.
+        network: As returned by `with_head`, with emotions; its layer `emotion` is modified.
         weights: `(k,)`, above 0.
     """
     layer = network.get_layer("emotion")

@@ -1,8 +1,8 @@
-"""What happens to the image before the first convolution, as layers of the network.
+"""Preprocessing of the image before the first convolution, as layers of the network.
 
-Networks trained from scratch turn colour to grey (faces of FER2013 are grey) and give every face
-mean 0 and variance 1, so exposure and contrast of the camera matter little. Published families
-get the range their weights were trained with.
+Networks trained from scratch convert colour to grey (FER2013's faces are grey) and normalise every
+face to mean 0 and variance 1, so the camera's exposure and contrast matter little. Published
+families get the range their weights were trained with.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import keras
 from keras import layers, ops
 
 LUMINANCE_RGB = [[0.299], [0.587], [0.114]]
-"""Weights of ITU-R BT.601, the grey that image libraries compute."""
+"""Weights of ITU-R BT.601, the grey used by image libraries."""
 
 
 def face_input(input_size: int | None) -> keras.KerasTensor:
@@ -20,7 +20,7 @@ def face_input(input_size: int | None) -> keras.KerasTensor:
 
 
 def grey(inputs: keras.KerasTensor) -> keras.KerasTensor:
-    """Return `(n, H, W, 1)` luminance 0...255, in float32 under any policy."""
+    """Return `(n, H, W, 1)` luminance 0...255, in float32 under any dtype policy."""
     return layers.Conv2D(
         1,
         1,
@@ -34,7 +34,7 @@ def grey(inputs: keras.KerasTensor) -> keras.KerasTensor:
 
 def standardised_grey(inputs: keras.KerasTensor) -> keras.KerasTensor:
     """Return `(n, H, W, 1)`: each face grey, with mean 0 and variance 1."""
-    # Statistics in units of 1/255 so that epsilon means a contrast nobody can see.
+    # Statistics in units of 1/255, so that epsilon is an invisible contrast.
     scaled = layers.Rescaling(1 / 255, dtype="float32")(grey(inputs))
     return layers.LayerNormalization(
         axis=(1, 2, 3), center=False, scale=False, epsilon=1e-4, dtype="float32"
@@ -47,13 +47,13 @@ def centred(inputs: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def bgr_around(inputs: keras.KerasTensor, mean_rgb: tuple[float, float, float]):
-    """Return blue, green and red minus a mean colour, as networks of Caffe were trained."""
+    """Return blue, green and red minus a mean colour, as in networks trained with Caffe."""
     offset = [-value for value in mean_rgb]
     shifted = layers.Rescaling(1.0, offset=offset, dtype="float32")(inputs)
-    # Not [..., ::-1]: the ONNX converter makes a broken file of a negative step.
+    # Not [..., ::-1]: the ONNX converter writes a broken file for a negative step.
     return ops.take(shifted, (2, 1, 0), axis=-1)
 
 
 def backbone_model(inputs: keras.KerasTensor, features: keras.KerasTensor) -> keras.Model:
-    """Return the model under the name by which networks find their backbone."""
+    """Return a model with the name by which networks find their backbone."""
     return keras.Model(inputs, features, name="backbone")

@@ -1,4 +1,4 @@
-"""Batch normalisation: how fast it follows what it sees; putting it back where it was folded."""
+"""Batch normalisation: setting its momentum, and restoring it where it was folded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from keras import ops
 
 
 def batch_norm_layers(network: keras.Model) -> Iterator[keras.layers.BatchNormalization]:
-    """Yield the batch normalisations of a network, those inside its backbone included."""
+    """Yield the batch normalisations of a network, including those inside its backbone."""
     for layer in network.layers:
         if isinstance(layer, keras.Model):
             yield from batch_norm_layers(layer)
@@ -19,14 +19,14 @@ def batch_norm_layers(network: keras.Model) -> Iterator[keras.layers.BatchNormal
 
 
 def set_batch_norm_momentum(network: keras.Model, momentum: float) -> keras.Model:
-    """Set how much of its running statistics batch normalisation keeps a step; then compile.
+    """Set the share of running statistics that batch normalisation keeps per step; then compile.
 
-    Keras' networks keep 0.99 or 0.999: after a run of some hundred steps they are judged with
-    statistics that are mostly those of the random start, and look as if they had learnt nothing.
-    PyTorch's default is 0.9.
+    Keras' networks keep 0.99 or 0.999: after a run of a few hundred steps, they are evaluated with
+    statistics mostly from the random start, and look as if they had learnt nothing. PyTorch's
+    default is 0.9.
 
     Args:
-        network: Any.
+        network: Any network.
         momentum: In [0, 1).
     """
     for layer in batch_norm_layers(network):
@@ -37,13 +37,13 @@ def set_batch_norm_momentum(network: keras.Model, momentum: float) -> keras.Mode
 def set_folded(
     backbone: keras.Model, name: str, kernel: np.ndarray, scale: np.ndarray, offset: np.ndarray
 ) -> None:
-    """Fill a convolution and the normalisation after it, of a network published without one.
+    """Fill a convolution and the normalisation after it, for a network published without one.
 
     The normalisation gets statistics of 0 and 1 and computes `scale * x + offset`.
 
     Args:
-        backbone: With layers `<name>` (without bias) and `<name>_bn`.
-        name: Of the convolution.
+        backbone: Has layers `<name>` (without bias) and `<name>_bn`.
+        name: Name of the convolution.
         kernel: Its weights.
         scale: `(channels,)` float32.
         offset: `(channels,)` float32.
@@ -55,16 +55,16 @@ def set_folded(
 
 
 def restore_batch_norm(backbone: keras.Model, faces: np.ndarray) -> keras.Model:
-    """Give batch normalisations the statistics of faces; outputs stay what they were.
+    """Give batch normalisations the statistics of faces, leaving outputs unchanged.
 
-    Published networks come with normalisation folded into the convolutions: layers that stand in
-    its place have statistics of no data, and training would start by moving every activation.
-    Here each layer gets mean and variance of what it sees, and the scale and offset that undo
+    Published networks come with normalisation folded into the convolutions. The layers that
+    replace it have statistics of no data, and training would start by shifting every activation.
+    Here each layer gets the mean and variance of its input, and the scale and offset that undo
     the change.
 
     Args:
         backbone: A functional model whose normalisations run over the last axis.
-        faces: `(n, size, size, 3)` RGB 0...255 of the size it is trained at, some hundred.
+        faces: `(n, size, size, 3)` RGB 0...255 at the training size; a few hundred.
 
     Returns:
         The backbone.

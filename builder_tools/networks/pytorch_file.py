@@ -1,4 +1,4 @@
-"""Arrays out of a file of PyTorch's, without PyTorch and without running what the file says."""
+"""Read arrays from a PyTorch file, without PyTorch and without running code from the file."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ STORAGES = {
 
 
 def read_pytorch(path: str | Path) -> dict[str, np.ndarray]:
-    """Return the tensors of a state dictionary as `torch.save` wrote it before PyTorch 1.6.
+    """Return the tensors of a state dictionary written by `torch.save` before PyTorch 1.6.
 
-    The pickles inside may name tensors, their storages and ordered dictionaries; whatever else
-    they ask for is refused before it is called.
+    The pickles inside may refer to tensors, their storages and ordered dictionaries; anything else
+    is refused before it is called.
 
     Args:
-        path: A `.pth` file of a dictionary of tensors.
+        path: A `.pth` file with a dictionary of tensors.
 
     Returns:
         Name -> array.
 
     Raises:
-        ValueError: If the file is something else, asks for anything but tensors, or is cut.
+        ValueError: If the file is something else, refers to anything but tensors, or is truncated.
     """
     with Path(path).open("rb") as file:
         try:
@@ -71,13 +71,13 @@ class _Tensor(NamedTuple):
 
 
 class _TensorsOnly(pickle.Unpickler):
-    """Knows tensors and ordered dictionaries, nothing else."""
+    """An unpickler that knows only tensors and ordered dictionaries."""
 
     def find_class(self, module: str, name: str):
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            # A new one each time: a pickle can set attributes of what it is given.
+            # A new one each time, as a pickle can set attributes on what it gets.
             return lambda storage, offset, shape, strides, *_: _Tensor(
                 storage, offset, shape, strides
             )
@@ -119,7 +119,7 @@ def _read(file: BinaryIO) -> dict[str, np.ndarray]:
 
 
 def _array(content: np.ndarray, tensor: _Tensor) -> np.ndarray:
-    """Copy a tensor out of its storage; its strides may be of any order, never outside."""
+    """Copy a tensor out of its storage; strides may be in any order but must stay within it."""
     sides = [(int(n), int(step)) for n, step in zip(tensor.shape, tensor.strides, strict=True)]
     count = int(np.prod([n for n, _ in sides], dtype=object))
     last = tensor.offset + sum((n - 1) * step for n, step in sides)

@@ -24,7 +24,7 @@ from builder_tools.networks.spec import PRETRAINED, NetworkSpec
 from builder_tools.networks.weights import explained_offline, load_backbone_weights
 
 PUBLISHED_PX = 224
-"""Default side for networks with published weights: the size most were trained at."""
+"""Default side in pixels for networks with published weights: the size most were trained at."""
 
 NETWORKS: dict[str, NetworkSpec] = {
     "compact": NetworkSpec(
@@ -260,21 +260,21 @@ def build_network(
     """Build a network of the registry.
 
     Args:
-        name: In `NETWORKS`.
+        name: Name in `NETWORKS`.
         num_classes: Number of emotions.
-        input_size: Side of the face, pixels; None for any size, or for the network's own where
-            it cannot take any.
-        head: What follows the backbone, and what the outputs are.
-        weights: What the backbone starts from: None for random weights, `pretrained` for the
+        input_size: Side of the face in pixels; None for any size, or for the network's own size
+            if it cannot take any.
+        head: The layers after the backbone, including the outputs.
+        weights: Initial weights of the backbone: None for random weights, `pretrained` for the
             published ones, or a file (see `load_backbone_weights`).
 
     Returns:
-        A model from `(n, size, size, 3)` RGB 0...255 to `(n, num_classes)` float32 (valence and
-        arousal beside them or in their place by the head's task, see `with_head`).
+        A model from `(n, size, size, 3)` RGB 0...255 to `(n, num_classes)` float32 (with valence
+        and arousal added or instead, depending on the head's task; see `with_head`).
 
     Raises:
-        ValueError: If name, size or weights do not fit.
-        ConnectionError: If published weights can neither be found here nor fetched.
+        ValueError: If name, size or weights are not suitable.
+        ConnectionError: If published weights are neither available locally nor can be fetched.
     """
     if name not in NETWORKS:
         raise ValueError(f"Expected one of {list(NETWORKS)}. Received: network={name!r}.")

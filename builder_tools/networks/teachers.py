@@ -1,4 +1,4 @@
-"""Expression networks of others, which teach ours and are never committed."""
+"""Third-party expression networks, which teach ours and are never committed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from builder_tools.networks import face_expression
 
 @dataclass(frozen=True)
 class ExpressionNetwork:
-    """A published network that tells emotions.
+    """A published network that recognises emotions.
 
     Args:
-        build: Called as `build(size_px)`; gives a frozen model from `(n, size, size, 3)` RGB
+        build: Called as `build(size_px)`; returns a frozen model from `(n, size, size, 3)` RGB
             0...255 to probabilities.
-        input_size: Side of the faces it was trained on, pixels.
-        emotions: The order of its outputs, by our names.
+        input_size: Side of the faces it was trained on, in pixels.
+        emotions: Our names for its classes, in the order of its outputs.
         files: Its assets, by name.
-        reservation: What whoever is taught by it must say.
+        reservation: What any network taught by it must disclose.
     """
 
     build: Callable[[int], keras.Model]
@@ -50,15 +50,15 @@ EXPRESSION_NETWORKS: dict[str, ExpressionNetwork] = {
 
 
 def placed(model: keras.Model, own: Sequence[str], wanted: Sequence[str]) -> keras.Model:
-    """Return a model whose outputs stand in another order of classes; absent ones are 0.
+    """Return a model with its outputs in another order of classes; absent ones are 0.
 
     Args:
-        model: To probabilities in the order of `own`.
+        model: A model that returns probabilities in the order of `own`.
         own: Its classes.
-        wanted: Classes in the order wanted; each of `own` must be one of them.
+        wanted: Classes in the wanted order; each of `own` must be one of them.
 
     Raises:
-        ValueError: If a class of `own` is not wanted.
+        ValueError: If a class of `own` is not in `wanted`.
     """
     if tuple(own) == tuple(wanted):
         return model

@@ -1,4 +1,4 @@
-"""Weights that TensorFlow.js publishes: a JSON that lists arrays, and their bytes beside it."""
+"""Weights in TensorFlow.js format: a JSON file that lists arrays, with their data next to it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def read_tensorflow_js(
     Args:
         manifest: A weights manifest (a JSON list), or a model's JSON that holds one under
             `weightsManifest`.
-        data: The bytes of all arrays, little-endian, in the order of the manifest; None for the
-            files beside the manifest that it names.
+        data: File with the bytes of all arrays, little-endian, in the order of the manifest; None
+            for the files next to the manifest that it names.
 
     Returns:
-        Name -> array, float32 (int32 where the manifest says so).
+        Name -> array, float32 (int32 if the manifest says so).
 
     Raises:
-        FileNotFoundError: If a file that the manifest names is not beside it.
-        ValueError: If the JSON is no manifest, or the bytes are more or fewer than it lists.
+        FileNotFoundError: If a file that the manifest names is not next to it.
+        ValueError: If the JSON is not a manifest, or the number of bytes differs from its list.
     """
     manifest = Path(manifest)
     try:
@@ -38,7 +38,7 @@ def read_tensorflow_js(
         raise ValueError(
             f"Expected a TensorFlow.js manifest of weights. Received: {manifest} ({error!r})."
         ) from error
-    # Without folders: only files beside the manifest are read.
+    # Without folders, as only files next to the manifest are read.
     named = [Path(path).name for group in groups for path in group.get("paths", [])]
     files = [Path(data)] if data else [manifest.with_name(name) for name in named]
     missing = [str(file) for file in files if not file.is_file()]

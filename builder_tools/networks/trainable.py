@@ -1,30 +1,30 @@
-"""Which layers of a network learn: the phases of fine-tuning."""
+"""Which layers of a network are trained: the phases of fine-tuning."""
 
 from __future__ import annotations
 
 import keras
 
 FIXED_LAYERS = frozenset({"grey"})
-"""Names of layers whose weights are constants: no phase trains them."""
+"""Names of layers whose weights are constants and never trained."""
 
 
 def set_trainable(network: keras.Model, what: str | int) -> keras.Model:
-    """Choose what learns; compile afterwards, or the choice has no effect.
+    """Choose which layers are trained; compile afterwards, or the choice has no effect.
 
-    Batch normalisation in the frozen part runs with its stored statistics, in training, too.
+    Batch normalisation in the frozen part uses its stored statistics, even in training.
 
     Args:
-        network: A network of `build_network`, or a flat one (then only `all` and counts over
-            its layers without the last make sense).
+        network: A network from `build_network`, or a flat one (for which only `all` and counts
+            over its layers except the last make sense).
         what: `all`; `head` (the backbone is frozen); or how many of the backbone's last layers
-            learn beside the head, counted as Keras lists them (also those without weights), as
-            in "the last 4 layers of VGG16". 0 is `head`.
+            are trained along with the head, counted as Keras lists them (including those without
+            weights), as in "the last 4 layers of VGG16". 0 means `head`.
 
     Returns:
         The network.
 
     Raises:
-        ValueError: If `what` is something else, or more layers than there are.
+        ValueError: If `what` is anything else, or exceeds the number of layers.
     """
     backbone = network.get_layer("backbone")
     layers = backbone.layers

@@ -1,7 +1,7 @@
 """Networks trained to tell people apart, as published for Keras (`keras-vggface` 2.0).
 
-Both weights are converted from the University of Oxford's and are for research only: VGG-Face's
-VGG16 knows 2,622 people, VGGFace2's ResNet-50 8,631.
+Both sets of weights are converted from the University of Oxford's and are for research only:
+VGG-Face's VGG16 knows 2,622 people, VGGFace2's ResNet-50 8,631.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ VGG16_FILE = "rcmalli_vggface_tf_notop_vgg16.h5"
 RESNET50_FILE = "rcmalli_vggface_tf_notop_resnet50.h5"
 
 RESNET50_STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
-"""Channels of the narrow convolutions and number of units of each stage."""
+"""Number of channels of the narrow convolutions and of units in each stage."""
 
 VGGFACE_MEAN_RGB = (129.1863, 104.7624, 93.5940)
 VGGFACE2_MEAN_RGB = (131.0912, 103.8827, 91.4953)
 
 
 def vggface_vgg16(input_size: int | None, weights: str | None = None) -> keras.Model:
-    """VGG-Face (Parkhi, Vedaldi and Zisserman, 2015, BMVC): VGG16 trained on faces.
+    """Build VGG-Face (Parkhi, Vedaldi and Zisserman, 2015, BMVC): VGG16 trained on faces.
 
-    Input BGR minus the mean face's colour. 14.7 M parameters with nine classes.
+    Input: BGR minus the mean face's colour. 14.7 M parameters with nine classes.
     """
     inputs = face_input(input_size)
     x = bgr_around(inputs, VGGFACE_MEAN_RGB)
@@ -41,9 +41,9 @@ def vggface_vgg16(input_size: int | None, weights: str | None = None) -> keras.M
 
 
 def vggface_resnet50(input_size: int | None, weights: str | None = None) -> keras.Model:
-    """VGGFace2's ResNet-50 (Cao et al., 2018, arXiv:1710.08092).
+    """Build VGGFace2's ResNet-50 (Cao et al., 2018, arXiv:1710.08092).
 
-    ResNet-50 without squeeze-and-excitation, convolutions without bias. Input BGR minus the mean
+    ResNet-50 without squeeze-and-excitation, convolutions without bias. Input: BGR minus the mean
     colour. 23.6 M parameters with nine classes.
     """
     inputs = face_input(input_size)

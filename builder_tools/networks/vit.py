@@ -1,8 +1,8 @@
 """Vision transformers (Dosovitskiy et al., 2021, arXiv:2010.11929), plain and pre-normalised.
 
-Built here because keras-hub's `ViTBackbone` has no published weights for patches of 8 px, costs
-238 MB of disk (its text tokenisers) and would be needed again wherever a trained network is
-loaded.
+Implemented here because keras-hub's `ViTBackbone` has no published weights for patches of 8 px,
+takes 238 MB of disk space (its text tokenisers) and would be needed again wherever a trained
+network is loaded.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ ADDRESS = (
     "https://storage.googleapis.com/vit_models/augreg/"
     "B_8-i21k-300ep-lr_0.001-aug_medium2-wd_0.1-do_0.0-sd_0.0.npz"
 )
-"""Trained on ImageNet-21k (Steiner et al., 2021, arXiv:2106.10270), at 224 px."""
+"""Weights trained on ImageNet-21k (Steiner et al., 2021, arXiv:2106.10270), at 224 px."""
 
 
 @dataclass(frozen=True)
 class TransformerShape:
-    """Patch side in pixels, width of a token, number of blocks and of heads."""
+    """Side of a patch in pixels, width of a token, and numbers of blocks and heads."""
 
     patch: int
     width: int
@@ -45,10 +45,10 @@ SMALL_FACE = TransformerShape(patch=6, width=192, depth=8, heads=3)
 
 
 def vit_b8(input_size: int | None, weights: str | None = None) -> keras.Model:
-    """ViT-B/8: twelve blocks over patches of 8 px; the class token is the feature vector.
+    """Build ViT-B/8: twelve blocks over patches of 8 px; the class token is the feature vector.
 
     Dosovitskiy et al., 2021, arXiv:2010.11929. Input -1...1, its side a multiple of 8; the
-    published places of patches are interpolated to other sizes. 85.8 M parameters at 224 px as
+    published position embeddings are interpolated to other sizes. 85.8 M parameters at 224 px as
     published.
     """
     inputs = face_input(input_size)
@@ -62,7 +62,7 @@ def vit_b8(input_size: int | None, weights: str | None = None) -> keras.Model:
 
 
 def vit_small(input_size: int | None, weights: str | None = None) -> keras.Model:
-    """A small ViT for small faces: eight blocks of width 192 over patches of 6 px, 8x8 at 48 px.
+    """Build a small ViT for small faces: eight blocks, width 192, patches of 6 px (8x8 at 48 px).
 
     Width and heads of DeiT-Ti (Touvron et al., 2021, arXiv:2012.12877); no class token: the
     head pools the map of patches, which learns faster from scratch (Beyer et al., 2022,
@@ -79,7 +79,7 @@ def load_published(backbone: keras.Model, path: str | Path) -> None:
     """Fill a ViT-B/8 from an `.npz` file in the layout of Google's `vision_transformer`.
 
     Raises:
-        ValueError: If an array is missing or of another shape.
+        ValueError: If an array is missing or has the wrong shape.
     """
     with opened_npz(path) as file:
         arrays = dict(file)
@@ -108,11 +108,11 @@ def load_published(backbone: keras.Model, path: str | Path) -> None:
 
 
 def resized_places(places: np.ndarray, length: int) -> np.ndarray:
-    """Interpolate learnt places of a square of patches to another number of patches.
+    """Interpolate learnt position embeddings of a square of patches to another number of patches.
 
     Args:
         places: `(1, 1 + side * side, width)`, the class token's first.
-        length: Wanted number of tokens, a square and one.
+        length: Wanted number of tokens, a square number plus one.
 
     Returns:
         `(1, length, width)`.
@@ -128,13 +128,13 @@ def resized_places(places: np.ndarray, length: int) -> np.ndarray:
 
 @keras.saving.register_keras_serializable("builder_tools")
 def tanh_gelu(x):
-    """The approximation of GELU that the published networks use, and that converts to ONNX."""
+    """Apply the approximation of GELU used by the published networks, which converts to ONNX."""
     return ops.gelu(x, approximate=True)
 
 
 @keras.saving.register_keras_serializable("builder_tools")
 class ClassToken(layers.Layer):
-    """Puts a learnt token before the others: `(n, t, width)` to `(n, 1 + t, width)`."""
+    """Prepend a learnt token to the others: `(n, t, width)` to `(n, 1 + t, width)`."""
 
     def build(self, input_shape):
         self.token = self.add_weight(
@@ -153,7 +153,7 @@ class ClassToken(layers.Layer):
 
 @keras.saving.register_keras_serializable("builder_tools")
 class PlaceEmbedding(layers.Layer):
-    """Adds to each token what was learnt for its place."""
+    """Add a learnt position embedding to each token."""
 
     def build(self, input_shape):
         self.table = self.add_weight(
@@ -170,7 +170,7 @@ class PlaceEmbedding(layers.Layer):
 
 
 def _embedded(x: keras.KerasTensor, shape: TransformerShape) -> keras.KerasTensor:
-    """Return one token a patch, `(n, patches, width)`."""
+    """Return one token per patch, `(n, patches, width)`."""
     if x.shape[1] % shape.patch:
         raise ValueError(
             f"Expected input_size a multiple of the patch, {shape.patch} px. "

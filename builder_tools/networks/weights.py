@@ -1,8 +1,8 @@
-"""Weights that come from outside: files of this study and of others, and published ones.
+"""Weights from outside: files from this study and others, and published ones.
 
-Published files are fetched by Keras into its own cache (`~/.keras`, or `KERAS_HOME`), once. Where
-their publishers tell no hash, that of the file which first filled a network is kept beside it in
-`<file>.sha256` (as `sha256sum -c` reads it), and a file that differs later is refused.
+Keras fetches published files once, into its own cache (`~/.keras`, or `KERAS_HOME`). If a publisher
+gives no hash, that of the first file to fill a network is kept next to it in `<file>.sha256` (in
+the format of `sha256sum -c`), and a file that differs later is refused.
 """
 
 from __future__ import annotations
@@ -27,19 +27,18 @@ def load_backbone_weights(
     path: str | Path,
     readers: Mapping[str, Callable[[keras.Model, Path], None]] = {},
 ) -> None:
-    """Fill a backbone with the weights of a file.
+    """Fill a backbone with the weights in a file.
 
     Args:
-        backbone: Of `build_network(...).get_layer("backbone")`.
+        backbone: As returned by `build_network(...).get_layer("backbone")`.
         path: A `.keras` file of a backbone, of a whole network that has one, or of one with a
             single dense layer at its end; or the backbone's `.weights.h5`, or `.h5` in the older
-            layout that published weights come in; or a file in the layout of the network's
-            publisher.
+            layout used for published weights; or a file in the layout of the network's publisher.
         readers: For publishers' layouts, by suffix (`NetworkSpec.readers`).
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no weights file, or one of another network (says where they differ),
+        ValueError: If it is not a weights file, or is of another network (says where they differ),
             or weights are not finite.
     """
     path = Path(path)
@@ -54,12 +53,12 @@ def load_backbone_weights(
 
 
 def load_head_weights(network: keras.Model, path: str | Path) -> None:
-    """Fill what follows a network's backbone with the weights of a file.
+    """Fill the layers after a network's backbone with the weights in a file.
 
     Args:
-        network: Of `build_network`.
+        network: As returned by `build_network`.
         path: A `.keras` file of a whole network with the same head: hidden layers of the same
-            widths, and as many classes.
+            widths, and the same number of classes.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -88,7 +87,7 @@ def read_network(path: str | Path) -> keras.Model:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it holds no network, or was cut or changed.
+        ValueError: If it holds no network, or was truncated or altered.
     """
     path = Path(path)
     if path.suffix not in (".keras", ".h5"):
@@ -107,10 +106,10 @@ def read_network(path: str | Path) -> keras.Model:
 
 
 def expect_whole(path: Path) -> None:
-    """Refuse a `.keras` file that is none, or was cut or changed.
+    """Refuse a file that is not a `.keras` file, or was truncated or altered.
 
     Raises:
-        ValueError: Says what is damaged.
+        ValueError: If so; says what is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -129,11 +128,11 @@ def load_fetched(
     address: str,
     load: Callable[[keras.Model, Path], None] = load_backbone_weights,
 ) -> None:
-    """Fill a backbone from a published file whose hash its publisher does not tell.
+    """Fill a backbone from a published file whose publisher gives no hash.
 
     Args:
-        backbone: What to fill.
-        address: Of the file; it is fetched when it is not in the cache yet.
+        backbone: The backbone to fill.
+        address: URL of the file, which is fetched if it is not in the cache yet.
         load: Called as `load(backbone, path)`; refuses files that do not fit.
 
     Raises:
@@ -159,10 +158,10 @@ def load_fetched(
 
 @contextmanager
 def opened_npz(path: str | Path) -> Iterator[Mapping[str, np.ndarray]]:
-    """Open a file of NumPy arrays, each read when it is asked for.
+    """Open a file of NumPy arrays, each read on demand.
 
     Raises:
-        ValueError: If it is no such file, or cut.
+        ValueError: If it is not such a file, or is truncated.
     """
     try:
         if not zipfile.is_zipfile(path):
@@ -183,12 +182,12 @@ def set_published(
     """Fill layers with named arrays, which may differ in shape only by axes of length 1.
 
     Args:
-        backbone: What to fill.
+        backbone: The backbone to fill.
         names: Each layer's name and the names of its arrays, in the order of its weights.
-        arrays: Of the published file.
+        arrays: Arrays of the published file.
 
     Raises:
-        ValueError: If an array is missing or of another size.
+        ValueError: If an array is missing or has the wrong size.
     """
     for layer_name, array_names in names:
         layer, values = backbone.get_layer(layer_name), []
@@ -213,7 +212,7 @@ def explained_offline(network: str, source: str) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:  # Keras raises nothing more special
+    except Exception as error:  # Keras raises nothing more specific
         if "URL fetch failure" not in str(error):
             raise
         raise ConnectionError(
@@ -228,7 +227,7 @@ def _load_keras_file(backbone: keras.Model, path: Path) -> None:
     if any(layer.name == "backbone" for layer in source.layers):
         source = source.get_layer("backbone")
     elif _shapes(source) != expected and isinstance(source.layers[-1], keras.layers.Dense):
-        # A whole network without nested backbone: what stands before its last layer.
+        # A whole network without a nested backbone: take everything before its last layer.
         source = keras.Model(source.inputs, source.layers[-1].input)
     found = _shapes(source)
     if found != expected:
@@ -247,7 +246,7 @@ def _load_keras_file(backbone: keras.Model, path: Path) -> None:
 def _load_h5_file(backbone: keras.Model, path: Path) -> None:
     try:
         with warnings.catch_warnings():
-            # Keras only warns of layers it finds nothing for, and leaves them random.
+            # Keras only warns about layers it finds nothing for, and leaves them random.
             warnings.filterwarnings("error", message="Skipping nested container")
             backbone.load_weights(path)
     except (ValueError, KeyError, OSError, UserWarning) as error:

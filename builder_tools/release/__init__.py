@@ -1,6 +1,6 @@
-"""From a data set to a shipped model: train, export, judge, card, and a row of the log.
+"""From a data set to a shipped model: train, export, evaluate, write the card, add a log entry.
 
-Figures are measured with the exported file as users run it, on the untouched images of the
+Metrics are measured with the exported file as users run it, on the untouched images of the
 split, once, after training has ended.
 """
 

@@ -1,7 +1,7 @@
-"""Valence and arousal in the study: labels as targets, centres of the emotions, figures.
+"""Valence and arousal in the study: labels as targets, centres of the emotions, metrics.
 
-Nobody rated valence and arousal of the study's images. Labels are computed (see
-`valence_arousal`); where people voted on emotions, the anchors weighted by their votes are a
+Nobody has rated the valence and arousal of the study's images. Labels are computed (see
+`valence_arousal`); if people voted on emotions, the anchors weighted by their votes are a
 reference that does not depend on the labels.
 """
 
@@ -28,7 +28,7 @@ from builder_tools.valence_arousal import (
 )
 
 VALENCE_AROUSAL = "valence_arousal"
-"""The key of these figures among a card's metrics: split -> `VOTES`, `LABELS`, ..."""
+"""The key of these metrics in a card: split -> `VOTES`, `LABELS`, ..."""
 
 VOTES, LABELS = "against_votes", "against_labels"
 DIRECT, NEAREST = "direct", "nearest_centre"
@@ -40,7 +40,7 @@ def read_label_files(paths: Sequence[str | Path]) -> pd.DataFrame:
     """Read one or more csv files of labels that together label a data set.
 
     Raises:
-        FileNotFoundError, ValueError: As `read_labels`; and if an image is in two files.
+        FileNotFoundError, ValueError: As in `read_labels`; also if an image is in two files.
     """
     rows = pd.concat([read_labels(path) for path in paths], ignore_index=True)
     twice = rows["name"][rows["name"].duplicated()]
@@ -53,12 +53,12 @@ def read_label_files(paths: Sequence[str | Path]) -> pd.DataFrame:
 
 
 def labels_record(paths: Sequence[str | Path]) -> dict[str, str]:
-    """Return what a card says of its labels: file name -> hash."""
+    """Return what a card says about its labels: file name -> hash."""
     return {Path(path).name: file_sha256(path) for path in paths}
 
 
 def places_of(labels: pd.DataFrame, table: ImageTable, split: str) -> np.ndarray:
-    """Return the labels of a split to train with, `(n, 2)` float32.
+    """Return the labels of a split for training, `(n, 2)` float32.
 
     Raises:
         ValueError: If an image has none.
@@ -76,7 +76,7 @@ def places_of(labels: pd.DataFrame, table: ImageTable, split: str) -> np.ndarray
 def class_centres(
     places: np.ndarray, labels: np.ndarray, emotions: EmotionSet
 ) -> dict[str, list[float]]:
-    """Return each emotion's mean valence and arousal, its anchor where it has no image.
+    """Return each emotion's mean valence and arousal, or its anchor if it has no images.
 
     Args:
         places: `(n, 2)`.
@@ -101,17 +101,17 @@ def class_centres(
 def judge_affect(
     card: ModelCard, predicted: Predicted, *, labels: pd.DataFrame | None = None
 ) -> dict[str, Any]:
-    """Judge the valence and arousal of predictions.
+    """Evaluate the valence and arousal of predictions.
 
     Args:
-        card: Of a model of any task; one of emotions alone is judged by expected anchors.
-        predicted: Of one split.
-        labels: What it was taught, for figures against it where the whole split has labels.
+        card: Card of a model of any task; one of emotions alone is evaluated by expected anchors.
+        predicted: Predictions for one split.
+        labels: The labels it was trained on, for metrics against them if they cover the split.
 
     Returns:
         `against_votes` and `against_labels` (`RegressionEvaluation.to_dict()`, with 95 %
-        intervals), where there are such; and by protocol the accuracy of the `nearest_centre` to
-        a face's place and, where the model has outputs for emotions, `direct` from these.
+        intervals), if available; and, by protocol, the accuracy of the `nearest_centre` to a
+        face's place and, if the model has outputs for emotions, `direct` from these.
     """
     images, readings, emotions = (
         predicted.images,
@@ -144,7 +144,7 @@ def judge_affect(
 
 
 def format_affect(found: Mapping[str, Any]) -> str:
-    """Return the figures of one split as text for a terminal."""
+    """Return the metrics of one split as text for a terminal."""
     lines = []
     for key, what in ((VOTES, "the votes' anchors"), (LABELS, "its own kind of labels")):
         if key in found:
@@ -159,7 +159,7 @@ def format_affect(found: Mapping[str, Any]) -> str:
 
 
 def affect_lines(agreement: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the figures of a `RegressionEvaluation.to_dict()` by name, in words."""
+    """Return the metrics of a `RegressionEvaluation.to_dict()` as pairs of name and text."""
     lines = []
     for name in agreement:
         if name == "n" or name.endswith("_95"):

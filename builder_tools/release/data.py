@@ -1,4 +1,4 @@
-"""Data sets by name, as what is trained and judged reads them."""
+"""Data sets by name, as read for training and evaluation."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def load_data(
     """Read a data set by name, split into train, valid and test.
 
     Args:
-        name: In `DATASETS`.
-        source: Where the data set is; its usual place if None.
-        emotions: The classes, in the order of the labels: a model's. None takes those that train
-            shows, to learn them. Where people voted they are always the data set's.
+        name: Name in `DATASETS`.
+        source: Location of the data set; its default location if None.
+        emotions: The classes in label order, as of an existing model. None takes those that
+            appear in train, for training. If people voted, they are always the data set's.
         **reading: Options of its loader: `classes`, `columns`, `valid`, `test`.
 
     Raises:
         ValueError: If the name is not in `DATASETS`, there is nothing to train on, an emotion is
-            none of `emotions`, or without them train lacks a class of valid or test.
+            not in `emotions`, or, without them, train lacks a class of valid or test.
     """
     if name not in DATASETS:
         raise ValueError(f"Expected one of {list(DATASETS)}. Received: data={name!r}.")
@@ -57,7 +57,7 @@ def load_data(
         )
     if len(learnt) == len(data.emotions):
         return data
-    # A folder of three emotions is for a network of three.
+    # A folder with three emotions makes a network with three.
     known = [emotion for emotion in data.emotions if emotion in learnt]
     _logger.warning("%s shows %d emotions: %s.", source or name, len(known), ", ".join(known))
     return data.with_emotions(EmotionSet(known))

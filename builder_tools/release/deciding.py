@@ -20,25 +20,25 @@ from builder_tools.tasks import TASKS
 
 DECISION_STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 DECISION_PROTOCOL = "ferplus-majority-7"
-"""What the class-balanced decision is fitted for, where people voted."""
+"""The protocol the class-balanced decision is fitted for, if people voted."""
 
 CERTAINTY_PROTOCOL = "ferplus-nine"
-"""What temperature and doubt are fitted for, where people voted: the product's task."""
+"""The protocol temperature and doubt are fitted for, if people voted: the product's task."""
 
 SURE_ACCURACY = 0.95
-"""A prediction is doubtful under the certainty above which so many are right."""
+"""A prediction is doubtful below the probability above which this share are right."""
 
 
 def fit_decisions(card: ModelCard, valid: Predicted) -> ModelCard:
-    """Fit temperature, class-balanced decision and doubt to predictions.
+    """Fit temperature, class-balanced decision and threshold of doubt to predictions.
 
     Args:
-        card: What it holds of the three is replaced.
+        card: The card, in which any of the three are replaced.
         valid: Predictions on validation images.
 
     Returns:
         The card with all three. A model without outputs for emotions has no class-balanced
-        decision: the nearest centre treats all emotions alike as it is.
+        decision, as the nearest centre treats all emotions alike anyway.
     """
     plain = replace(card, temperature=1.0, decision=None, abstain_below=None)
     emotions, table = EmotionSet(card.emotions), valid.images.table
@@ -63,14 +63,14 @@ def fit_decisions(card: ModelCard, valid: Predicted) -> ModelCard:
 def _fit_balanced(
     valid: Predicted, probabilities: np.ndarray, emotions: EmotionSet
 ) -> dict[str, float]:
-    """Fit the strength of the class-balanced decision: the mildest of about the best mean recall.
+    """Fit the strength of the class-balanced decision: the mildest with about the best mean recall.
 
-    Mean recall rests on a few images of rare classes, so strengths are often level; the milder
-    costs less accuracy. About the best: within one standard error of the difference (Breiman et
-    al., 1984, Classification and Regression Trees, 3.4.3).
+    Mean recall depends on a few images of rare classes, so strengths are often tied; the milder
+    costs less accuracy. "About the best" means within one standard error of the difference
+    (Breiman et al., 1984, Classification and Regression Trees, 3.4.3).
 
-    How frequent each class is to the model is told by its own probabilities: of a model that was
-    taught people's votes, or by others, those differ from the counts of its training labels.
+    How frequent each class is to the model follows from its own probabilities: for a model trained
+    on people's votes, or taught by others, they differ from the counts of its training labels.
     """
     protocol, shares = protocol_of(valid.images, DECISION_PROTOCOL), probabilities.mean(axis=0)
     candidates = [
@@ -89,12 +89,12 @@ def mildest_of_the_best(hits: np.ndarray, labels: np.ndarray) -> int:
     """Return the first decision whose mean recall is within a standard error of the best.
 
     Args:
-        hits: `(c, n)` bool, from the mildest decision on: whether it is right about each image.
+        hits: `(c, n)` bool, mildest decision first: whether each decision is right on each image.
         labels: `(n,)` int classes of the images.
 
     Returns:
-        Its row. The standard error is that of the difference of two decisions about the same
-        images, classes drawn apart.
+        Its row. The standard error is that of the difference between two decisions on the same
+        images, with classes sampled separately.
     """
     groups = [hits[:, labels == label].astype(float) for label in np.unique(labels)]
     best = np.argmax(np.mean([group.mean(axis=1) for group in groups], axis=0))

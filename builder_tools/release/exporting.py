@@ -49,27 +49,28 @@ def export_network(
     reading: Mapping[str, Any] | None = None,
     int8: bool = False,
 ) -> Export:
-    """Export a `.keras` file into a model folder, checked on test faces of a data set.
+    """Export a `.keras` file to a model folder, checked on test faces of a data set.
 
-    The card of a network in the folder of its run tells how it was trained.
+    For a network in the folder of its run, the card says how it was trained.
 
     Args:
-        network: A network from `(n, size, size, 3)` RGB 0...255 to probabilities.
-        folder: Where to; new or empty.
-        size: Side of the deployed input, px.
-        suffixes: Files to write; the first is deployed.
+        network: Path of a network from `(n, size, size, 3)` RGB 0...255 to probabilities.
+        folder: Destination folder; new or empty.
+        size: Side of the deployed input in px.
+        suffixes: Suffixes of the files to write; the first file is deployed.
         emotions: Class order; that of the data set if None.
-        data: Name in `DATASETS`: where the faces for the check come from.
-        source: Where that data set is.
+        data: Name in `DATASETS` of the source of faces for the check.
+        source: Location of that data set.
         reading: Options of its loader (`load_data`).
-        int8: Deploy 8-bit integers if that holds on valid (`quantize_where_it_holds`).
+        int8: Deploy 8-bit integers if accuracy holds on valid (`quantize_where_it_holds`).
 
     Returns:
         The `Export`: card and parity.
 
     Raises:
-        FileExistsError: If the folder holds something.
-        ValueError: If it is no network, or none of so many emotions; or as `export_model`.
+        FileExistsError: If the folder is not empty.
+        ValueError: If the file is not a network, or has another number of emotions; also as in
+            `export_model`.
     """
     from builder_tools.networks import read_network
 
@@ -124,10 +125,10 @@ def export_run(
 
     Args:
         model: A network with a layer `backbone`.
-        folder: Where to.
-        table: The data it was trained on, for the check and the words of the card.
-        size: Side of the deployed input, px.
-        training: What the card says of its training.
+        folder: Destination folder.
+        table: The data it was trained on, for the check and the text of the card.
+        size: Side of the deployed input in px.
+        training: What the card says about its training.
         fields: Further fields of the card.
     """
     return export_model(
@@ -150,17 +151,17 @@ def export_run(
 
 
 def _preprocessing(model) -> str:
-    """Return what a network does with RGB 0...255, in words."""
+    """Return a description of what a network does with RGB 0...255."""
     named = {layer.name: layer for layer in model.layers}
     inner = named["backbone"].layers if "backbone" in named else model.layers
     return GREY_INSIDE if "grey" in {layer.name for layer in inner} else INSIDE
 
 
 def one_sided(folder: Path) -> EmotionClassifier:
-    """Open a model as its file is, whatever it averages in use."""
+    """Open a model without averaging mirror images, whatever its card says."""
     return EmotionClassifier(folder, flip_average=False)
 
 
 def parity_faces(table: ImageTable, size: int) -> np.ndarray:
-    """Return test faces to compare on, `(n, size, size, 3)` uint8."""
+    """Return test faces for the comparison, `(n, size, size, 3)` uint8."""
     return resize_faces(table.split("test").as_stored(size)[:PARITY_FACES], size)

@@ -1,4 +1,4 @@
-"""From an exported model folder to one that may be shipped: int8, decisions, figures, card."""
+"""From an exported model folder to one that can be shipped: int8, decisions, metrics, card."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from builder_tools.release.slices import slice_figures
 from builder_tools.tasks import TASKS
 
 CARD_PAGE = "README.md"
-"""The card as a page, beside `card.json`."""
+"""The card as a page, next to `card.json`."""
 
 
 def finish_model(
@@ -37,14 +37,14 @@ def finish_model(
     int8: bool = False,
     labels: pd.DataFrame | None = None,
 ) -> tuple[ModelCard, dict[str, Judgement]]:
-    """Fit what is fitted on valid, judge on test, write the card.
+    """Fit the decisions on valid, evaluate on test, write the card.
 
     Args:
-        folder: A model folder fresh from export; its card holds no decision and no figures yet.
-        table: The data set, split.
+        folder: A freshly exported model folder, whose card holds no decision or metrics yet.
+        table: The data set with splits.
         int8: Deploy 8-bit integers if that keeps the accuracy on valid within 0.3 points, and
-            valence and arousal, where there are such, within a CCC of 0.99.
-        labels: Of valence and arousal, as it was taught.
+            valence and arousal, if any, at a CCC of at least 0.99.
+        labels: Labels of valence and arousal that it was trained on.
 
     Returns:
         The card as written, and the judgements by protocol.
@@ -65,9 +65,9 @@ def finish_model(
 def judge_and_write(
     folder: str | Path, table: ImageTable, *, labels: pd.DataFrame | None = None
 ) -> tuple[ModelCard, dict[str, Judgement]]:
-    """Judge a finished model folder anew and write figures, card and the card's page.
+    """Evaluate a finished model folder again and write metrics, card and the card's page.
 
-    Arguments and result are those of `finish_model`.
+    Arguments and result are as in `finish_model`.
     """
     found = Predictions(folder, table)
     card, judgements = judge_predictions(found.card, found, labels=labels)
@@ -78,9 +78,9 @@ def judge_and_write(
 def judge_predictions(
     card: ModelCard, found: Predictions, *, labels: pd.DataFrame | None = None
 ) -> tuple[ModelCard, dict[str, Judgement]]:
-    """Return a card with the figures of a model's predictions, and the judgements on test.
+    """Return a card with the metrics of a model's predictions, and the judgements on test.
 
-    Valence and arousal are judged on valid, too; against labels only where they are given.
+    Valence and arousal are also evaluated on valid; against labels only if they are given.
     """
     test = found.split("test")
     judgements = judge_predicted(card, test, duplicates=names_also_in_train(found.table))
@@ -99,17 +99,17 @@ def quantize_model(
     *,
     labels: pd.DataFrame | None = None,
 ) -> tuple[ModelCard, dict[str, Judgement]]:
-    """Write the int8 twin of a float32 model folder, with decisions and figures of its own.
+    """Write the int8 counterpart of a float32 model folder, with its own decisions and metrics.
 
     Args:
         source: The model folder to start from.
         out: New folder to write.
         table: The data set it was trained on.
-        labels: Of valence and arousal, as it was taught.
+        labels: Labels of valence and arousal that it was trained on.
 
     Raises:
-        ValueError: If int8 costs more than it may, or the model is int8 already;
-            nothing is written then.
+        ValueError: If int8 costs more than allowed, or the model is already int8; nothing is
+            written then.
         FileExistsError: If `out` is not empty.
     """
     source, out = Path(source), Path(out)

@@ -1,4 +1,4 @@
-"""Several trained models as one that is as sure as their mean."""
+"""Several trained models combined into one that returns their mean."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from builder_tools.release.words import card_words
 from builder_tools.tasks import EMOTION
 
 SHARED = ("data", "data_sha256", "pictures", "class_counts")
-"""What the members' cards must agree in: what they were trained on."""
+"""Entries in which the members' cards must agree: what they were trained on."""
 
 
 def join_models(
@@ -30,23 +30,23 @@ def join_models(
     size_px: int | None = None,
     flip_average: bool = False,
 ) -> tuple[ModelCard, dict[str, Judgement]]:
-    """Write the weighted mean of several models as one, with decisions and figures of its own.
+    """Write the weighted mean of several models as one, with its own decisions and metrics.
 
     Args:
-        sources: Folders of models in ONNX, each of emotions alone; float32 or int8. Each sees the
-            faces at its own input size. One that is itself a mean counts as its members do.
+        sources: Folders of ONNX models for emotions alone; float32 or int8. Each sees the faces
+            at its own input size. One that is itself a mean is recorded as its members.
         out: New folder to write.
         table: The data set they were trained on.
         shares: Weight of each in the mean, above 0; equal if None.
-        size_px: Side of the faces the whole takes; that of the first model if None.
-        flip_average: Average faces with their mirror images in use, and when it is judged.
+        size_px: Side of the faces taken by the combined model; that of the first model if None.
+        flip_average: Average faces with their mirror images, both in use and in evaluation.
 
     Returns:
         The card as written, and the judgements by protocol.
 
     Raises:
-        ValueError: If the models do not go together, or a file is not the one of its card;
-            nothing is written then.
+        ValueError: If the models are not compatible, or a file does not match its card; nothing
+            is written then.
         FileExistsError: If `out` is not empty.
     """
     folders = [Path(source) for source in sources]
@@ -85,7 +85,7 @@ def join_models(
 
 
 def _together(cards: Sequence[ModelCard]) -> str:
-    """Return the members' preprocessing, once; of which members, where they differ."""
+    """Return the members' preprocessing, once if all agree, else with the members' names."""
     said: dict[str, list[str]] = {}
     for card in cards:
         names = [member["name"] for member in _members(card)]
@@ -96,7 +96,7 @@ def _together(cards: Sequence[ModelCard]) -> str:
 
 
 def _record(cards: Sequence[ModelCard], shares: Sequence[float] | None) -> dict[str, Any]:
-    """Return how it was made: each member as its card says, with its share of the mean."""
+    """Return how it was made: each member according to its card, with its share of the mean."""
     shared = {name: cards[0].training[name] for name in SHARED}
     members = [
         member | {"share": round(float(share) * member["share"], 6)}
@@ -108,10 +108,10 @@ def _record(cards: Sequence[ModelCard], shares: Sequence[float] | None) -> dict[
 
 
 def _members(card: ModelCard) -> list[dict[str, Any]]:
-    """Return the networks a model is made of, each with its share, input size and record."""
+    """Return the networks that make up a model, each with its share, input size and record."""
     inner = card.training.get("members")
     if inner:
-        equal = 1 / len(inner)  # what cards without shares mean
+        equal = 1 / len(inner)  # the meaning of cards without shares
         return [{"input_size": card.input_size, "share": equal, **member} for member in inner]
     record = {name: value for name, value in card.training.items() if name not in SHARED}
     sha256 = card.sha256[card.file]

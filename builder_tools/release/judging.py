@@ -1,4 +1,4 @@
-"""Judging predictions under every protocol that a model and a data set both allow."""
+"""Evaluation of predictions under every protocol that both the model and the data set allow."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from builder_tools.release.predicting import Predicted
 def judge_predicted(
     card: ModelCard, predicted: Predicted, *, duplicates: Collection[str] = ()
 ) -> dict[str, Judgement]:
-    """Judge predictions under every protocol their classes and the images allow.
+    """Evaluate predictions under every protocol their classes and the images allow.
 
     Args:
-        card: The card with the temperature and decision to judge.
-        predicted: Of one split.
-        duplicates: Names of images that also stand in train, to leave out of a second figure.
+        card: The card with the temperature and decision to use.
+        predicted: Predictions for one split.
+        duplicates: Names of images that are also in train, excluded from a second evaluation.
 
     Returns:
         Protocol name -> judgement.
@@ -44,5 +44,5 @@ def judge_predicted(
 
 
 def metrics_of(judgements: dict[str, Judgement]) -> dict[str, Any]:
-    """Return judgements as a card keeps them under a split's name."""
+    """Return judgements in the form in which a card stores them under a split's name."""
     return {name: judgement.to_dict() for name, judgement in judgements.items()}

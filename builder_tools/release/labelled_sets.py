@@ -1,4 +1,4 @@
-"""Models read on data sets that they never saw, as they are or through a detector."""
+"""Models evaluated on data sets they have never seen, on whole images or through a detector."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Images to judge on, and what to call them."""
+    """Images for evaluation, and their name."""
 
     name: str
     images: ImageTable
@@ -38,18 +38,18 @@ def labelled_set(
     columns: Mapping[str, str] | None = None,
     person: str | None = None,
 ) -> LabelledSet:
-    """Read a labelled folder, table or zip to judge on.
+    """Read a labelled folder, table or zip for evaluation.
 
     Args:
         source: See `datasets.labelled.list_labelled`.
-        split: train, valid, test or "all"; None: test where the set has one of its own, else all.
+        split: train, valid, test or "all"; None: test if the set has its own, else all.
         classes: Word -> class.
-        columns: What the columns of a table are called.
-        person: Who is on each image: a column of the table; or, with a group in brackets, a
-            regular expression that is searched in the images' names (`(..)\\.` or `/(\\w+)/`).
+        columns: Names of the columns of a table.
+        person: Who is in each image: a column of the table; or a regular expression with a group
+            in parentheses, searched for in the images' names (`(..)\\.` or `/(\\w+)/`).
 
     Raises:
-        ValueError: If the split holds no image, or nobody is found on any.
+        ValueError: If the split has no images, or no person is found in any.
     """
     if person is not None and "(" not in person:
         columns = {**(columns or {}), "person": person}
@@ -81,17 +81,17 @@ def judge_on(
     detector: str | None = None,
     decision: str = "natural",
 ) -> list[CrossJudgement]:
-    """Judge a model on labelled sets, each on the classes that both know.
+    """Evaluate a model on labelled sets, each on the classes that both have in common.
 
-    Images that cannot be read are left out, and told in the judgement.
+    Images that cannot be read are left out, and reported in the judgement.
 
     Args:
-        model: A model's name, folder, or the loaded model.
-        sets: Of `labelled_set`.
-        detector: None classifies whole images; else the largest face that it finds, framed as
-            in use, and whole images where it finds none.
-        decision: natural, or balanced by the biases of the card. Sets with persons are judged
-            against their rest (`rest.relative_by_person`) before it.
+        model: A model's name or folder, or a loaded model.
+        sets: As returned by `labelled_set`.
+        detector: Name of a detector, whose largest face is classified, framed as in use (the
+            whole image if it finds none); None classifies whole images.
+        decision: natural, or balanced by the biases in the card. In sets with persons, faces are
+            first compared with the person's rest (`rest.relative_by_person`).
 
     Raises:
         ValueError: If a set shares no class with the model, or the card holds no biases.
@@ -104,7 +104,7 @@ def judge_on(
             "holds none; leave out the decision."
         )
     for each in sets:
-        # Refuses sets without a common class before hours of reading.
+        # Reject sets without a common class before hours of reading.
         words = each.images.table["emotion"].tolist()
         blank = np.ones((len(words), len(classifier.emotions)))
         judge_common(each.name, words, blank, classifier.emotions)
@@ -135,7 +135,7 @@ def judge_on(
 def _through_detector(
     classifier: EmotionClassifier, detector: str, part: LabelledSet, whole: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the probabilities of the largest faces, of whole images where there is none."""
+    """Return the probabilities of the largest faces, or of whole images if there are none."""
     probabilities, found = np.array(whole, np.float64), np.zeros(len(whole), bool)
     with Inference(classifier, show_state_mode="none", detector=detector) as inference:
         for row in range(len(whole)):

@@ -1,4 +1,4 @@
-"""The log of experiments: a csv to which rows are added, atomically; nothing is taken away."""
+"""The log of experiments: a csv file to which rows are added atomically; nothing is removed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COLUMN_PREFIXES = {
     "ferplus-nine": "nine_class",
     "own-labels": "own_labels",
 }
-"""Protocol -> how its columns begin."""
+"""Protocol -> prefix of its columns."""
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a csv as text, none if there is no such file."""
+    """Return the rows of a csv file as text; none if it does not exist."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -30,7 +30,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def add_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows, also while others do. Earlier rows keep every column; new columns come last."""
+    """Add rows, safely even while others do; earlier rows keep all columns, new ones come last."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with alone_in(path.parent):
         together = [*read_rows(path), *rows]
@@ -42,7 +42,7 @@ def add_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def log_experiment(path: str | Path, card: ModelCard, note: str = "") -> None:
-    """Add the row of a judged model to the log of experiments."""
+    """Add the row of an evaluated model to the log of experiments."""
     training = card.training
     runs = training.get("members", [training])
     row = {
@@ -69,12 +69,12 @@ def log_experiment(path: str | Path, card: ModelCard, note: str = "") -> None:
 
 
 def _all_of(values: Iterable[Any]) -> str:
-    """Name what the runs of a model have, once where they agree."""
+    """Return the values of a model's runs as text, just once if they agree."""
     return " + ".join(dict.fromkeys(map(str, values)))
 
 
 def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of the protocols that were judged."""
+    """Return the columns of the protocols that were evaluated."""
     row: dict[str, Any] = {}
     for protocol, prefix in COLUMN_PREFIXES.items():
         if protocol in metrics:

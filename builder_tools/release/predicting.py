@@ -1,4 +1,4 @@
-"""What a model gives for the splits of a data set; everything else is computed from it."""
+"""A model's outputs for the splits of a data set, from which everything else is computed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ IMAGES_AT_A_TIME = 512
 
 @dataclass(frozen=True)
 class Predicted:
-    """Images and what a network gives for them, before temperature and decision.
+    """Images and a network's outputs for them, before temperature and decision.
 
     Args:
-        images: Which.
+        images: The images.
         outputs: `(n, width)`, see `tasks`.
     """
 
@@ -29,19 +29,19 @@ class Predicted:
     outputs: np.ndarray
 
     def readings(self, card: ModelCard) -> Readings:
-        """Return what the outputs mean by a card, with its temperature and without its biases."""
+        """Interpret the outputs according to a card, with its temperature but not its biases."""
         return read_outputs(card, self.outputs)
 
 
 class Predictions:
-    """A model's predictions on a data set: each split is predicted once, when it is asked for.
+    """A model's predictions on a data set: each split is predicted once, on demand.
 
     Args:
-        folder: The model's.
-        table: The data set, split.
+        folder: Folder of the model.
+        table: The data set with splits.
 
     Attributes:
-        card: The card as the model was opened with it.
+        card: The card with which the model was opened.
     """
 
     def __init__(self, folder: str | Path, table: ImageTable) -> None:
@@ -51,7 +51,7 @@ class Predictions:
         self._found: dict[str, Predicted] = {}
 
     def split(self, name: str) -> Predicted:
-        """Return what the model gives for a split: train, valid or test.
+        """Return the model's predictions for a split: train, valid or test.
 
         Raises:
             ValueError: If the split is unknown or empty.
@@ -67,7 +67,7 @@ class Predictions:
 
 
 def predict_table(classifier: EmotionClassifier, images: ImageTable) -> np.ndarray:
-    """Return the probabilities `(n, k)` of all images of a table, some at a time."""
+    """Return the probabilities `(n, k)` of all images in a table, computed in batches."""
     return read_outputs(classifier.card, _outputs(classifier, images)).probabilities
 
 

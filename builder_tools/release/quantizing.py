@@ -1,4 +1,4 @@
-"""8-bit integers in place of float32, where they cost too little to matter."""
+"""8-bit integers instead of float32, if they cost too little accuracy to matter."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ INT8_LOSS = 0.003
 """Accuracy that 8-bit integers may cost on valid."""
 
 INT8_CCC = 0.99
-"""Agreement of their valence and arousal with those of float32 on valid that they must keep."""
+"""Minimum agreement (CCC) of their valence and arousal with those of float32 on valid."""
 
 INT8_PROTOCOL = "ferplus-majority-8"
-"""By which it is measured, where people voted."""
+"""The protocol by which accuracy is measured, if people voted."""
 
 
 def quantize_where_it_holds(folder: Path, place: Path, found: Predictions) -> Predictions:
     """Write the int8 form of a model, and choose between the two on valid.
 
     Args:
-        folder: Of the float32 model.
+        folder: Folder of the float32 model.
         place: An empty folder for the int8 form.
         found: Predictions of the float32 model.
 
     Returns:
-        The predictions of the form to deploy; the card's `training` tells what was measured.
+        The predictions of the form to deploy; the card's `training` records the measurements.
 
     Raises:
-        ValueError: If the model is int8 already.
+        ValueError: If the model is already int8.
     """
     card, table = found.card, found.table
     if "int8" in card.training:
@@ -65,9 +65,9 @@ def compare_int8(card: ModelCard, before: Predicted, after: Predicted) -> dict[s
     """Return what int8 costs on valid, and whether it may be `deployed`.
 
     Args:
-        card: Of the model.
-        before: What float32 gives.
-        after: What int8 gives for the same images.
+        card: Card of the model.
+        before: Predictions of float32.
+        after: Predictions of int8 for the same images.
     """
     emotions, protocol = EmotionSet(card.emotions), protocol_of(before.images, INT8_PROTOCOL)
     readings = [each.readings(card) for each in (before, after)]

@@ -1,4 +1,4 @@
-"""What a card says of the run its network comes from, and of the runs before it."""
+"""What a card says about the run its network comes from, and about the runs before it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONFIG_FILE, HISTORY_FILE = "config.json", "history.csv"
 
 
 def data_record(table: ImageTable, data: str) -> dict[str, Any]:
-    """Return what a card says of the data set that a model was trained on."""
+    """Return what a card says about the data set a model was trained on."""
     counts = np.bincount(table.split("train").labels, minlength=len(table.emotions))
     return {
         "data": data,
@@ -29,12 +29,12 @@ def data_record(table: ImageTable, data: str) -> dict[str, Any]:
 
 
 def run_record(folder: str | Path) -> dict[str, Any]:
-    """Return what a card says of a run: targets, seed, commit, budget, configuration.
+    """Return what a card says about a run: targets, seed, commit, budget, configuration.
 
-    Where it began from the network of another run, `begun_from` holds the record of that one.
+    If it started from the network of another run, `begun_from` holds the record of that one.
 
     Args:
-        folder: Of the run, with `config.json` and `history.csv`.
+        folder: Folder of the run, with `config.json` and `history.csv`.
 
     Raises:
         ValueError: If one of its files is damaged; names it.
@@ -59,7 +59,7 @@ def run_record(folder: str | Path) -> dict[str, Any]:
     weights = Path(str(config.get("weights") or ""))
     if weights.suffix != ".keras":
         return record
-    # The card tells the run's name: where its folder lay is nobody's business.
+    # The card gives the run's name: the location of its folder is nobody's business.
     record["config"] = {**config, "weights": f"{weights.parent.name}/{weights.name}"}
     if is_run(weights):
         record["begun_from"] = run_record(weights.parent)
@@ -67,12 +67,12 @@ def run_record(folder: str | Path) -> dict[str, Any]:
 
 
 def is_run(network: Path) -> bool:
-    """Return whether a `.keras` file lies in the folder of a run."""
+    """Return whether a `.keras` file is in the folder of a run."""
     return all(network.with_name(name).is_file() for name in (CONFIG_FILE, HISTORY_FILE))
 
 
 def reservations_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what must be said of runs' networks for who taught them, or those they began from."""
+    """Return disclosures due to the teachers of runs' networks, or of those they started from."""
     told = [
         sentence
         for record in records
@@ -83,7 +83,7 @@ def reservations_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def origins_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what published weights the networks of runs began from, with their licences."""
+    """Return the published weights that the networks of runs started from, with their licences."""
     from builder_tools.networks import NETWORKS, PRETRAINED
 
     specs = [
@@ -101,7 +101,7 @@ def origins_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def _runs(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Go through a run and those it began from."""
+    """Yield a run and those it started from."""
     while record:
         if "config" in record:
             yield {"teaching": {}, **record}

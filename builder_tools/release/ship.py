@@ -1,4 +1,4 @@
-"""Train, export, judge, write the card, draw the figures."""
+"""Train, export, evaluate, write the card, draw the figures."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def train_and_ship(
     Args:
         config: A `TrainingConfig`.
         data: Name in `DATASETS`.
-        source: Where the data set is; its usual place if None.
+        source: Location of the data set; its default location if None.
         reading: Options of its loader (`load_data`).
-        **options: Of `train_on_table`.
+        **options: Options of `train_on_table`.
 
     Raises:
-        ValueError: If the data cannot be read, or as there.
+        ValueError: If the data cannot be read; also as in `train_on_table`.
     """
     table = load_data(data, source, **(reading or {}))
     return train_on_table(config, table, data=data, **options)
@@ -80,30 +80,30 @@ def train_on_table(
     flip_average: bool = False,
     train_only: bool = False,
 ) -> ShippedModel | None:
-    """Train (or go on), export, judge on the test split and write the card.
+    """Train (or resume), export, evaluate on the test split and write the card.
 
-    Class weights of the loss are taken out of the probabilities again before export.
+    The effect of class weights in the loss is removed from the probabilities before export.
 
     Args:
         config: A `TrainingConfig`.
-        table: The data set, split.
-        data: What the card calls it.
-        run_folder: Checkpoints; a run that was interrupted goes on from there.
-        model_folder: Where the deployable model goes.
+        table: The data set with splits.
+        data: Its name in the card.
+        run_folder: Folder for checkpoints, from which an interrupted run is resumed.
+        model_folder: Folder for the deployable model.
         teaching: What the targets of the training faces are made of.
         va_labels: Files of valence and arousal (`label-va`) that together label train and valid,
             for the tasks `va` and `both`.
-        tensorboard: Write logs for TensorBoard into the run folder.
+        tensorboard: Write TensorBoard logs to the run folder.
         int8: Deploy 8-bit integers if they keep the accuracy on valid within 0.3 points (and
             valence and arousal, see `finish_model`).
-        flip_average: Average faces with their mirror images in use, and when it is judged.
+        flip_average: Average faces with their mirror images, both in use and in evaluation.
         train_only: Stop after training and return None: the same call without it, on this or
             another machine, finds the run finished and does the rest.
 
     Raises:
-        ValueError: If labels are missing, or given to a network of emotions; and if the model
-            folder cannot be written.
-        ValueError: If the run was begun with other targets.
+        ValueError: If labels are missing, or given for a network of emotions alone, or the run was
+            started with other targets.
+        OSError: If the model folder cannot be written.
         FileExistsError: If the model folder holds a model of another run.
     """
     from builder_tools.networks.head import divide_by_weights
@@ -138,7 +138,7 @@ def train_on_table(
 
 
 def _training_parts(config, table: ImageTable, teaching: Teaching, labels):
-    """Return the samples of train and valid with the targets of the task."""
+    """Return the samples of train and valid, with targets for the task."""
     from builder_tools.training import Samples
     from builder_tools.training.samples import table_samples
 
@@ -159,7 +159,7 @@ def _training_parts(config, table: ImageTable, teaching: Teaching, labels):
 
 
 def _note_teaching(run_folder: Path, teaching: Teaching) -> None:
-    """Write what the run's network is taught, or compare with what it was taught so far."""
+    """Write what the run's network is taught, or compare it with what it was taught so far."""
     taught = json.loads(json.dumps(teaching.to_dict()))
     earlier = teaching_in(run_folder)
     if earlier and earlier != taught and (run_folder / "last.keras").is_file():
@@ -176,7 +176,7 @@ def _note_teaching(run_folder: Path, teaching: Teaching) -> None:
 
 
 def _expect_labels(task: str, va_labels: Sequence[str | Path], teaching: Teaching) -> None:
-    """Refuse labels without a use, and a use without labels."""
+    """Refuse labels for tasks that do not use them, and tasks without the labels they need."""
     if TASKS[task].affect != bool(va_labels):
         raise ValueError(
             "Expected labels of valence and arousal with the tasks va and both, and only with "
@@ -214,7 +214,7 @@ def save_figures(folder: str | Path, shipped: ShippedModel) -> list[Path]:
 
 
 def _expect_writable(folder: Path, run_folder: Path) -> None:
-    """Find out before hours of training that their result could not be written, or must not be."""
+    """Fail before hours of training if the result could not, or must not, be written."""
     if (folder / CARD_FILE).exists() and not (run_folder / CONFIG_FILE).is_file():
         raise FileExistsError(
             f"Expected a new model folder, or the run its model is of. {folder} holds a model, "

@@ -1,4 +1,4 @@
-"""Where a model is better and where worse: accuracy on thirds of the images."""
+"""Where a model does better or worse: accuracy on thirds of the images."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from builder_tools.release.predicting import Predicted
 SLICED_BY = ("brightness", "contrast", "sharpness", "width_px")
 SLICES = ("lowest third", "middle third", "highest third")
 SLICE_PROTOCOL = "ferplus-majority-8"
-"""Which images count where people voted."""
+"""The protocol that selects images, if people voted."""
 
 
 def slice_figures(card: ModelCard, predicted: Predicted) -> dict[str, list[dict[str, Any]]]:
-    """Judge predictions on thirds of their images, by what can be measured of these.
+    """Evaluate predictions on thirds of their images, by measures of the images.
 
     Args:
-        card: The card to read the outputs by.
-        predicted: Of one split.
+        card: The card by which to interpret the outputs.
+        predicted: Predictions for one split.
 
     Returns:
-        Measure -> a row a third: `slice`, `from` and `to` (range of the measure), `n`,
+        Measure -> one row per third: `slice`, `from` and `to` (range of the measure), `n`,
         `accuracy`, `accuracy_95`. Measures that hardly vary are left out.
     """
     protocol = protocol_of(predicted.images, SLICE_PROTOCOL)

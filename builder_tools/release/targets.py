@@ -1,4 +1,4 @@
-"""What a network is taught: votes, FER2013's own labels, other models; or a mixture of them."""
+"""What a network is taught: votes, FER2013's own labels, other models, or a mixture of them."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ class Teaching:
     """What the targets of the training faces are made of.
 
     Args:
-        soft: The shares of the votes where people voted; else 1 for the label.
-        original_share: How much of each target is FER2013's own label (a second opinion on the
-            same images; those it is in two minds about keep their target).
+        soft: Use the shares of the votes if people voted; otherwise, 1 for the label.
+        original_share: Share of FER2013's own label in each target (a second opinion on the same
+            images; ambiguously labelled images keep their target).
         teachers: Models, by name or folder, whose mean probability is part of the target
-            (knowledge distillation, Hinton et al., 2015, arXiv:1503.02531). Each looks at a face
-            and at its mirror image.
-            Expression networks of others count by name (`face_expression`), and so do `.keras`
-            files of networks with the table's classes.
-        teacher_share: How much of each target that mean is.
+            (knowledge distillation, Hinton et al., 2015, arXiv:1503.02531). Without `match`, each
+            sees a face and its mirror image.
+            Third-party expression networks are given by name (`face_expression`); `.keras` files
+            of networks with the table's classes also work.
+        teacher_share: Share of that mean in each target.
         teacher_weights: Weight of each teacher in the mean; equal if empty.
-        match: Ask the teachers about the very faces that are trained on, augmented and mixed,
-            in place of once about the stored ones (see `training.matching`).
+        match: Ask the teachers about exactly the faces that are trained on, augmented and mixed,
+            instead of once about the stored ones (see `training.matching`).
         unlabelled: Folders or zips of faces without labels, taught by the teachers alone.
 
     Raises:
         ValueError: If a share is not in [0, 1], there is a share without a teacher, a teacher
-            without a weight, or unlabelled faces without a teacher.
+            without a share or a weight, or `match` or unlabelled faces without a teacher.
     """
 
     soft: bool = True
@@ -90,7 +90,7 @@ class Teaching:
         return self.teacher_weights or (1.0,) * len(self.teachers)
 
     def to_dict(self) -> dict:
-        """Return what a card says of it: teachers with the hash of their file, and their own."""
+        """Return what a card says about it: teachers with file hashes, and their own teaching."""
         taught_by = {teacher_record(name): teaching_of(name) for name in self.teachers}
         told = dataclasses.asdict(self) | {
             "teachers": [teacher_record(name) for name in self.teachers],
@@ -102,17 +102,17 @@ class Teaching:
 
 
 def taught_samples(table: ImageTable, teaching: Teaching, *, size_px: int) -> Samples:
-    """Return the training faces with the targets that a teaching makes.
+    """Return the training faces with the targets defined by a teaching.
 
     Args:
-        table: The data set, split.
-        teaching: What the targets are made of. With `match` the part of the teachers is left
-            open: rows sum to 1 - `teacher_share`, those of unlabelled faces to 0.
-        size_px: Side that files are decoded to; where there are unlabelled faces, that of all.
+        table: The data set with splits.
+        teaching: What the targets are made of. With `match`, the teachers' part is left open:
+            rows sum to 1 - `teacher_share`, those of unlabelled faces to 0.
+        size_px: Side of images decoded from files; with unlabelled faces, that of all images.
 
     Raises:
-        ValueError: If FER2013's labels are wanted and absent, a teacher has other classes, or
-            a place of unlabelled faces holds none.
+        ValueError: If FER2013's labels are requested but absent, a teacher has other classes, or
+            a place for unlabelled faces holds none.
     """
     from builder_tools.training import Samples
     from builder_tools.training.samples import table_samples
@@ -140,11 +140,11 @@ def taught_samples(table: ImageTable, teaching: Teaching, *, size_px: int) -> Sa
 
 
 def matching_teacher(table: ImageTable, teaching: Teaching, *, size_px: int):
-    """Return the network that answers while a student is trained, or None.
+    """Return the network that teaches while a student is trained, or None.
 
     Args:
         table: The data set.
-        teaching: With `match` or without.
+        teaching: What the student is taught; without `match`, the result is None.
         size_px: Side of the stored faces.
     """
     if not teaching.match:

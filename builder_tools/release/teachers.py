@@ -1,4 +1,4 @@
-"""Teachers: models of this study and expression networks of others, asked about faces."""
+"""Teachers: models of this study and third-party expression networks, asked about faces."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ _logger = logging.getLogger(__name__)
 ASKED_AT_ONCE = 256
 KERAS_FILE = "model.keras"
 TEACHING_FILE = "teaching.json"
-"""In a run's folder: what its network is taught."""
+"""File in a run's folder that records what its network is taught."""
 
 
 def mean_answers(
     names: Sequence[str], weights: Sequence[float], faces: np.ndarray, emotions: Sequence[str]
 ) -> np.ndarray:
-    """Return the weighted mean of the teachers' probabilities, each asked about both sides.
+    """Return the weighted mean of the teachers' probabilities, over faces and mirror images.
 
-    What a teacher answers is kept in the user's cache (36 bytes a face of nine classes): the next
-    student of the same teachers and faces starts at once.
+    A teacher's predictions are kept in the user's cache (36 bytes per face for nine classes), so
+    the next student with the same teachers and faces starts at once.
 
     Args:
-        names: Models by name or folder, expression networks by name, or `.keras` files (of a
-            run's folder: asked at the size it was trained at last).
-        weights: Of each, above 0; they are brought to a sum of 1.
-        faces: RGB uint8: `(n, H, W, 3)`, a list of faces of any sizes, or what is sliced into
-            either (`ResizedImages`).
-        emotions: Classes of the answers, in order.
+        names: Models by name or folder, expression networks by name, or `.keras` files (those in
+            a run's folder are asked at the size they were last trained at).
+        weights: Weight of each, above 0; they are normalised to sum to 1.
+        faces: RGB uint8: `(n, H, W, 3)`, a list of faces of any size, or an object whose slices
+            are either (`ResizedImages`).
+        emotions: Classes of the result, in order.
 
     Returns:
-        `(n, k)`.
+        `(n, k)` probabilities.
 
     Raises:
-        ValueError: If a teacher knows other classes.
+        ValueError: If a teacher has other classes.
     """
     from builder_tools.training.features import content_hash, kept_array
 
@@ -70,24 +70,24 @@ def mean_answers(
 def mean_teacher(
     names: Sequence[str], weights: Sequence[float], emotions: Sequence[str], size_px: int
 ) -> keras.Model:
-    """Return one frozen network that gives the weighted mean of the teachers' probabilities.
+    """Return one frozen network that returns the weighted mean of the teachers' probabilities.
 
     Args:
-        names: As in `mean_answers`; of models the `model.keras` is needed.
+        names: As in `mean_answers`; models must have a `model.keras`.
         weights: As in `mean_answers`.
-        emotions: Classes of the answers, in order.
-        size_px: Side of the faces it is asked about.
+        emotions: Classes of the result, in order.
+        size_px: Side of the faces it takes.
 
     Raises:
         FileNotFoundError: If a model has no `model.keras`.
-        ValueError: If a teacher knows other classes.
+        ValueError: If a teacher has other classes.
     """
     import keras
 
     shares = np.asarray(weights, np.float64) / np.sum(weights)
     inputs = keras.Input((size_px, size_px, 3), name="face")
     networks = [_network(name, emotions, size_px) for name in names]
-    # Under names of their own: two may be of one kind, or of the student's.
+    # With unique names: two may be of the same kind, or of the student's.
     networks = [
         keras.Model(network.inputs, network.outputs[0], name=f"teacher_{number}")
         for number, network in enumerate(networks)
@@ -102,7 +102,7 @@ def mean_teacher(
 
 
 def teacher_record(name: str) -> str:
-    """Return what a card says of a teacher: its name and the hash of its file."""
+    """Return what a card says about a teacher: its name and the hash of its file."""
     from builder_tools.networks.teachers import EXPRESSION_NETWORKS
 
     if name in EXPRESSION_NETWORKS:
@@ -117,7 +117,7 @@ def teacher_record(name: str) -> str:
 
 
 def teaching_of(name: str) -> dict:
-    """Return what a teacher was itself taught, as its run or card says; {} where nothing does."""
+    """Return what a teacher was itself taught, from its run or card; {} if neither says so."""
     from builder_tools.networks.teachers import EXPRESSION_NETWORKS
 
     if name in EXPRESSION_NETWORKS:
@@ -128,16 +128,16 @@ def teaching_of(name: str) -> dict:
 
 
 def teaching_in(folder: Path) -> dict:
-    """Return what the network of a run's folder is taught; {} where nothing says it."""
+    """Return what the network in a run's folder is taught; {} if there is no record."""
     file = folder / TEACHING_FILE
     return read_json_object(file) if file.is_file() else {}
 
 
 def reservations(teaching: Mapping) -> list[str]:
-    """Return what must be said of models that expression networks of others had a part in.
+    """Return the disclosures for models taught, even indirectly, by third-party networks.
 
     Args:
-        teaching: As a card keeps it (`Teaching.to_dict`); teachers' own teaching is looked into.
+        teaching: As stored in a card (`Teaching.to_dict`), including the teachers' own teaching.
     """
     from builder_tools.networks.teachers import EXPRESSION_NETWORKS
 
@@ -149,13 +149,13 @@ def reservations(teaching: Mapping) -> list[str]:
 
 
 def _chunks(faces) -> Iterator[Sequence[np.ndarray]]:
-    """Yield the faces in order, some at once."""
+    """Yield the faces in order, in chunks."""
     for start in range(0, len(faces), ASKED_AT_ONCE):
         yield faces[start : min(start + ASKED_AT_ONCE, len(faces))]
 
 
 def _asked(name: str, emotions: Sequence[str], faces, file: Path) -> np.ndarray:
-    """Ask a teacher, and keep its answers in a file; where that cannot be, say so and go on."""
+    """Ask a teacher and keep its predictions in a file; if that fails, log it and go on."""
     from tqdm import tqdm
 
     ask, chunks = _asker(name, emotions), math.ceil(len(faces) / ASKED_AT_ONCE)
@@ -171,7 +171,7 @@ def _asked(name: str, emotions: Sequence[str], faces, file: Path) -> np.ndarray:
 
 
 def _asker(name: str, emotions: Sequence[str]):
-    """Return a function from faces to probabilities, over both sides of each face."""
+    """Return a function from faces to probabilities, over each face and its mirror image."""
     from builder_tools.networks.teachers import EXPRESSION_NETWORKS
 
     if name in EXPRESSION_NETWORKS or name.endswith(".keras"):
@@ -200,7 +200,7 @@ def _asker(name: str, emotions: Sequence[str]):
 
 
 def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
-    """Return a teacher from faces of one size to probabilities in the order of `emotions`."""
+    """Return a teacher that maps faces of one size to probabilities in the order of `emotions`."""
     import keras
 
     from builder_tools.networks import read_network
@@ -232,7 +232,7 @@ def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
 
 
 def _size_of_run(network: Path) -> int | None:
-    """Return the side that a run's network was trained at last, None for other files."""
+    """Return the side that a run's network was last trained at; None for other files."""
     begun = network.with_name("config.json")
     if not begun.is_file():
         return None

@@ -1,4 +1,4 @@
-"""What every card says of licence, use and limits."""
+"""What every card says about licence, use and limits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CARD_WORDS = {
         "limits": f"As good as the images and labels it was trained on. {LIMITS}",
     },
 }
-"""Fields of the card that follow from the data it was trained on."""
+"""Fields of the card that depend on the data it was trained on."""
 
 
 def card_words(
@@ -42,10 +42,10 @@ def card_words(
     """Return the fields `licence`, `intended_use` and `limits` of a card.
 
     Args:
-        voted: Whether people voted on the images it was trained on: FER+.
-        task: Of the card.
-        reservations: Sentences about those who taught it.
-        origins: Sentences about published weights that it began from.
+        voted: Whether people voted on the images it was trained on, as for FER+.
+        task: Task of the card.
+        reservations: Sentences about its teachers.
+        origins: Sentences about published weights that it started from.
     """
     words = CARD_WORDS["ferplus" if voted else "other"]
     limits, licence = " ".join([words["limits"], *reservations]), words["licence"]

@@ -1,8 +1,8 @@
 """Who is who over time: face identities through a video, and emotions that do not flicker.
 
-Light enough for every stream: numpy only. `FaceTracker` names the faces, `EmotionSmoother` calms
-what they show, `RestTracker` compares it with their rest, `score_tracks` judges a tracker against
-known truth.
+Light enough for every stream: numpy only. `FaceTracker` identifies the faces, `EmotionSmoother`
+smooths their emotions, `RestTracker` compares these with each person's rest, and `score_tracks`
+evaluates a tracker against ground truth.
 """
 
 from builder_tools.tracking.flicker import label_changes_per_minute

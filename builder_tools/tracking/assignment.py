@@ -1,4 +1,4 @@
-"""The cheapest one-to-one assignment, in numpy: `scipy` (110 MB) is not part of the use wing."""
+"""The cheapest one-to-one assignment, in numpy: `scipy` (110 MB) is not a runtime dependency."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _FORBIDDEN_FACTOR = 1e6
 def assign(cost: np.ndarray) -> list[tuple[int, int]]:
     """Return the pairs that assign as many rows to columns as possible, at the least total cost.
 
-    The shortest augmenting paths of Jonker and Volgenant (1987, "A shortest augmenting path
-    algorithm for dense and sparse linear assignment problems", Computing 38), as
-    `scipy.optimize.linear_sum_assignment` has them; and a short cut for the usual case in which
-    the rows' cheapest columns differ.
+    Uses the shortest augmenting paths of Jonker and Volgenant (1987, "A shortest augmenting path
+    algorithm for dense and sparse linear assignment problems", Computing 38), like
+    `scipy.optimize.linear_sum_assignment`, and a shortcut for the usual case in which the rows'
+    cheapest columns differ.
 
     Args:
         cost: `(n, m)`, at least 0; infinity forbids a pair.
@@ -22,7 +22,7 @@ def assign(cost: np.ndarray) -> list[tuple[int, int]]:
         `(row, column)` by row, allowed pairs only.
 
     Raises:
-        ValueError: If the costs are no matrix, or negative or NaN.
+        ValueError: If the costs are not a matrix, or are negative or NaN.
     """
     cost = np.asarray(cost, float)
     if cost.ndim != 2 or not (cost >= 0).all():
@@ -34,7 +34,7 @@ def assign(cost: np.ndarray) -> list[tuple[int, int]]:
     cheapest = cost[rows].argmin(axis=1).tolist()
     if len(set(cheapest)) == len(cheapest):
         pairs = list(zip(rows.tolist(), cheapest, strict=True))
-    else:  # with forbidden pairs dearer than any number of allowed ones
+    else:  # make forbidden pairs cost more than any number of allowed ones
         dearest = max(cost[allowed].max(initial=1.0), 1.0) * _FORBIDDEN_FACTOR
         pairs = _augmented(np.where(allowed, cost, dearest))
     return [(row, column) for row, column in pairs if allowed[row, column]]
@@ -58,7 +58,7 @@ def _augment(
     column_price: np.ndarray,
     row_of: np.ndarray,
 ) -> None:
-    """Find the cheapest way to a free column for one more row, and shifts the pairs along it."""
+    """Find the cheapest path to a free column for one more row, and shift the pairs along it."""
     distance = np.full(cost.shape[1], np.inf)
     before = np.full(cost.shape[1], start)
     done = np.zeros(cost.shape[1], bool)
@@ -79,7 +79,7 @@ def _augment(
     column_price[done] -= reached - distance[done]
     while True:
         row = int(before[column])
-        held = np.flatnonzero(row_of == row)  # the column it had before it moves, if any
+        held = np.flatnonzero(row_of == row)  # the column it had before moving, if any
         row_of[column], column = row, int(held[0]) if len(held) else column
         if row == start:
             return

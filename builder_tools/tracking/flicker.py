@@ -1,4 +1,4 @@
-"""How restless the shown emotion is."""
+"""How often the displayed emotion changes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ LONGEST_STEP_S = 1.0
 
 
 def label_changes_per_minute(results: Iterable[FrameResult]) -> float:
-    """Return how often the shown emotion of a person changes, per minute in sight.
+    """Return how often a person's displayed emotion changes, per minute in sight.
 
     Args:
-        results: Frames in order, their faces with tracks (faces without are left out).
+        results: Frames in order, with tracked faces (faces without a track are left out).
 
     Returns:
-        Changes a minute over all people; NaN if nobody was in sight for two frames in a row.
+        Changes per minute over all people; NaN if nobody was in sight for two frames in a row.
     """
     last: dict[int, tuple[float, str]] = {}
     changes, seconds = 0, 0.0

@@ -1,7 +1,7 @@
-"""What somebody looks like within a shot: the colours of head and clothes, coarsely.
+"""What somebody looks like within a shot: the coarse colours of head and clothes.
 
-Enough to tell a man in a black coat from a woman in a red one a few seconds later in the same
-light; nobody can be recognised by it elsewhere, and nothing of it outlives the run.
+This is enough to tell a man in a black coat from a woman in a red one a few seconds later in the
+same light; nobody can be recognised by it elsewhere, and none of it outlives the run.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 from builder_tools.results import Box
 
 LEVELS = 4
-"""Of each colour channel."""
+"""Number of levels per colour channel."""
 SAMPLES = 24
-"""Pixels looked at along each side of head and clothes."""
+"""Pixels sampled along each side of head and clothes."""
 
 HEAD = (-0.25, -0.45, 1.25, 1.1)
 CLOTHES = (-0.4, 1.3, 1.4, 2.5)
-"""x1, y1, x2, y2 in sides of the face's box, from its upper left corner."""
+"""x1, y1, x2, y2 in sides of the face's box, from its top left corner."""
 
 
 def looks_of(image: np.ndarray, face: Box) -> np.ndarray:
@@ -27,7 +27,7 @@ def looks_of(image: np.ndarray, face: Box) -> np.ndarray:
 
     Args:
         image: `(H, W, 3)` uint8 RGB.
-        face: Inside it. A row is zero where that part lies outside.
+        face: A box in it. A row is zero if that part lies outside the image.
     """
     height, width = image.shape[:2]
     colours = np.zeros((2, LEVELS**3), np.float32)
@@ -48,11 +48,11 @@ def looks_of(image: np.ndarray, face: Box) -> np.ndarray:
 
 
 def likeness(some: Iterable[np.ndarray], other: np.ndarray) -> float:
-    """Return the largest overlap of colours, 0...1, over what both show; 0 where that is nothing.
+    """Return the largest overlap of colours, 0...1, over the parts both show; 0 if there are none.
 
     Args:
-        some: Of `looks_of`, at several times.
-        other: One.
+        some: Results of `looks_of` at several times.
+        other: A single result.
     """
     best = 0.0
     for one in some:

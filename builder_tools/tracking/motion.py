@@ -1,7 +1,7 @@
-"""Where a face will be: a Kalman filter of its centre with constant velocity.
+"""Where a face will be: a constant-velocity Kalman filter of its centre.
 
 Both axes share one variance, since the noise is the same along x and y. All noise is in face
-sides, so near and far faces move alike. Plain numbers, not arrays: six faces cost microseconds.
+sides, so near and far faces move alike. Plain numbers, not arrays: six faces take microseconds.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import math
 from builder_tools.results import Box
 
 MEASURED_SIDES = 0.05
-"""How far a detector's box jumps about, in face sides."""
+"""How much a detector's box jitters, in face sides."""
 ACCELERATION_SIDES = 1.5
-"""Density of the white acceleration, in face sides a second to the power 1.5."""
+"""Density of the white-noise acceleration, in face sides per second to the power 1.5."""
 BIRTH_SPEED_SIDES = 3.0
-"""How fast a face seen once may move, in face sides a second."""
+"""How fast a face seen only once may be moving, in face sides per second."""
 SIZE_SHARE = 0.5
-"""How much of a new box's size is believed."""
+"""Weight of a new box's size."""
 _LEAST_SIDE_PX = 1.0
 
 
@@ -42,17 +42,17 @@ class Motion:
 
     @property
     def spread(self) -> float:
-        """The standard deviation of where the next box will be, in face sides."""
+        """The standard deviation of the next box's position, in face sides."""
         return math.sqrt(self._place + (MEASURED_SIDES * self.side) ** 2) / self.side
 
     @property
     def box(self) -> Box:
-        """Where the face is thought to be."""
+        """The estimated box of the face."""
         w, h = self.width / 2, self.height / 2
         return Box(self.x - w, self.y - h, self.x + w, self.y + h)
 
     def predict(self, seconds: float) -> None:
-        """Move on by a time."""
+        """Advance by a number of seconds."""
         self.x += self.vx * seconds
         self.y += self.vy * seconds
         noise = (ACCELERATION_SIDES * self.side) ** 2
@@ -61,7 +61,7 @@ class Motion:
         self._speed += noise * seconds
 
     def correct(self, box: Box) -> None:
-        """Take in where the face was really seen."""
+        """Update with where the face was actually seen."""
         total = self._place + (MEASURED_SIDES * self.side) ** 2
         for_place, for_speed = self._place / total, self._both / total
         (x, y), old_x, old_y = box.centre, self.x, self.y

@@ -1,13 +1,13 @@
-"""Each person's rest in a stream, estimated while it runs, and what they show compared with it.
+"""Each person's rest in a stream, estimated as it runs, and their emotions relative to it.
 
-`auto` believes a first look a little, and more the longer a face looked at rest. An image counts
-as rest while what it shows is among what resting faces are taken for, neutral is possible and,
-once there is an estimate, it is near that; else the estimate stands still, so that a long laugh
-does not become the rest. Who looks sad for as long as they are seen is therefore taken to look so
-at rest: what a face shows stands beside. `update` knows only the past; with `learn` first and
-`compare` after the end, a whole film. No images are kept.
+`auto` trusts a first look a little, and trusts it more the longer a face has looked at rest. An
+image counts as rest if it shows what resting faces are commonly taken for, neutral is possible and,
+once there is an estimate, it is close to that. Otherwise the estimate stays as it is, so that a
+long laugh does not become the rest. Somebody who looks sad whenever they are seen is therefore
+taken to look so at rest; the absolute emotion is given as well. `update` knows only the past; with
+`learn` first and `compare` after the end, the whole film is used. No images are kept.
 
-The constants were compared on made streams of two development sets: see reports/rest.md.
+The constants were compared on streams composed from two development sets: see reports/rest.md.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ from builder_tools.results import FaceEmotion
 
 AUTO = "auto"
 FAR = 1.5
-"""Root mean square distance in log-probabilities beyond which a face is no longer near its rest."""
+"""Root mean square distance in log-probabilities above which a face is not close to its rest."""
 SURE_AFTER_S = 3.0
-"""Seconds of rest after which distance from the estimate counts."""
+"""Seconds of rest after which distance from the estimate matters."""
 LIKE_REST = ("neutral", "sad", "anger", "uncertain")
-"""What resting faces are taken for."""
+"""Emotions that resting faces are taken for."""
 LIKE_REST_FROM = 0.85
-"""Least probability of these together of an image that may be rest where nobody says so."""
+"""Minimum total probability of these for an image to count as rest unless told otherwise."""
 NEUTRAL_FROM = 0.08
-"""Least probability of neutral of such an image."""
+"""Minimum probability of neutral for such an image."""
 FIRST_LOOK = 0.75
-"""As so many independent images counts the first look at a face that may be at rest."""
+"""Number of independent images that the first look at a possibly resting face counts as."""
 IMAGE_S = 2.0
-"""So many seconds of rest after it stand for one more."""
+"""Seconds of rest after it that count as one more image."""
 HIDDEN_SPREAD = 1.22
-"""What the images of a stream do not show of a rest's spread: they are of one moment, and those
-unlike the rest are left out. Taken as independent of what they show."""
+"""The part of a rest's spread that a stream's images do not show, as they are from one occasion and
+those unlike the rest are left out. Assumed independent of the part they show."""
 LOOK_NEUTRAL_S = 3.0
-"""For how long people look neutral when they are asked to."""
+"""How long people look neutral when asked to."""
 MEMORY_S = 120.0
-"""Rest of longer ago weighs less and less."""
+"""Rest from longer ago than this weighs less and less."""
 LONGEST_STEP_S = 0.5
-"""An image stands for no more than this, however long ago the one before it was."""
+"""Maximum time an image stands for, however long ago the previous one was."""
 FORGET_S = 60.0
-"""People unseen for so long are forgotten."""
+"""People unseen for this long are forgotten."""
 
 
 @dataclass
 class _Rest:
-    """What is known of a person's rest: mean, mean square distance from it, seconds of rest."""
+    """What is known about a person's rest: mean, mean square distance from it, seconds of rest."""
 
     first_s: float
     last_s: float
@@ -71,7 +71,7 @@ class _Rest:
 
 @dataclass(frozen=True)
 class _Classes:
-    """What holds for every face of a model."""
+    """What is common to all faces of a model."""
 
     names: tuple[str, ...]
     population: tuple[float, ...]
@@ -80,13 +80,13 @@ class _Classes:
 
 
 class RestTracker:
-    """Puts beside what each face shows what it shows compared with its rest.
+    """Add to each face its emotions relative to the person's rest.
 
     Args:
-        rest: `auto`; a number of seconds, the first ones of each person, that are rest; or the
-            resting face of the one person who is filmed.
-        memory_s: Rest of longer ago weighs less and less; infinity for all alike.
-        forget_s: People unseen for so long are forgotten; infinity for never.
+        rest: `auto`; a number of seconds, the first ones of each person, taken as rest; or the
+            resting face of the only person filmed.
+        memory_s: Rest from longer ago weighs less and less; infinity weighs all equally.
+        forget_s: People unseen for this long are forgotten; infinity for never.
 
     Raises:
         ValueError: If the rest is none of these.
@@ -111,13 +111,13 @@ class RestTracker:
 
     @property
     def is_auto(self) -> bool:
-        """Whether rests are estimated unaided."""
+        """Whether rests are estimated automatically."""
         return self.rest == AUTO
 
     def look_neutral(self) -> None:
-        """Take the next three seconds of everybody as their rest, in place of what is known.
+        """Take everybody's next three seconds as their rest, replacing what is known.
 
-        People who come later have theirs in their own first three seconds. May be called from
+        For people who appear later, their own first three seconds count. May be called from
         another thread.
         """
         self._begins_anew = True
@@ -125,21 +125,21 @@ class RestTracker:
     def update(self, found: Sequence[FaceEmotion], time_s: float) -> tuple[FaceEmotion, ...]:
         """Return the faces of the next image with `relative_probabilities`.
 
-        A face whose rest is not known shows the same compared with it.
+        For a face whose rest is not known, they equal the probabilities.
 
         Args:
             found: The faces; those with `face.track` set have a rest of their own.
-            time_s: When the image is shown, seconds; not earlier than the one before.
+            time_s: Time of the image in seconds; not earlier than that of the previous one.
 
         Raises:
-            ValueError: If a class has no population (`auto`, seconds), or the resting face is of
+            ValueError: If a class has no population (`auto`, seconds), or the resting face has
                 other classes.
         """
         self.learn(found, time_s)
         return self.compare(found)
 
     def learn(self, found: Sequence[FaceEmotion], time_s: float) -> None:
-        """Take the faces of the next image in, as far as they are at rest; as `update`."""
+        """Learn from the faces of the next image that are at rest; arguments as in `update`."""
         if self._begins_anew:
             self.rest, self._classes, self._begins_anew = LOOK_NEUTRAL_S, None, False
             self._states.clear()
@@ -163,18 +163,18 @@ class RestTracker:
                 _take_in(state, logs, step_s, self._memory_s)
 
     def compare(self, found: Sequence[FaceEmotion]) -> tuple[FaceEmotion, ...]:
-        """Return faces with `relative_probabilities`, by what is known; nothing is learned.
+        """Return faces with `relative_probabilities` from what is known, without learning.
 
         Raises:
-            ValueError: As `update`.
+            ValueError: See `update`.
         """
         return tuple(self._compared(face) for face in found)
 
     def resting_face(self, model: str | None = None) -> RestingFace:
-        """Return the rest of the person of whom most seconds of it were seen.
+        """Return the rest of the person seen at rest for the longest time.
 
         Args:
-            model: Which model gave the probabilities (`EmotionClassifier.identity`).
+            model: The model that gave the probabilities (`EmotionClassifier.identity`).
 
         Raises:
             ValueError: If nobody was seen at rest.
@@ -192,7 +192,7 @@ class RestTracker:
         return RestingFace(names, tuple(state.mean), population, state.frames, spread, trust, model)
 
     def _compared(self, face: FaceEmotion) -> FaceEmotion:
-        """Plain numbers, not arrays: of nine classes they are several times as fast."""
+        """Compare one face, in plain numbers: for nine classes, several times as fast as arrays."""
         classes = self._classes_of(face)
         state = self._states.get(face.face.track)
         if isinstance(self.rest, RestingFace):
@@ -217,7 +217,7 @@ class RestTracker:
         return replace(face, relative_probabilities=relative)
 
     def _belief(self, state: _Rest) -> tuple[float, float]:
-        """Return the spread of a person's rest, and how far its mean is believed."""
+        """Return the spread of a person's rest, and how far its mean is trusted."""
         images = FIRST_LOOK * (state.frames > 0) + state.seconds / IMAGE_S
         square = (USUAL_WEIGHT * USUAL_SPREAD**2 + images * (HIDDEN_SPREAD**2 + state.square)) / (
             USUAL_WEIGHT + images
@@ -251,7 +251,7 @@ def _may_be_rest(face: FaceEmotion, classes: _Classes) -> bool:
 
 
 def _take_in(state: _Rest, logs: list[float], step_s: float, memory_s: float) -> None:
-    """Move mean and mean square by the weight of so many seconds among those they rest on."""
+    """Update mean and mean square with `step_s` seconds, weighted among those they are based on."""
     state.frames += 1
     state.seconds = min(state.seconds + step_s, memory_s)
     weight = step_s / state.seconds if state.seconds > 0 else 1.0

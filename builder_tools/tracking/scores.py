@@ -1,4 +1,4 @@
-"""How good a tracker is, against known truth: the CLEAR-MOT and identity measures.
+"""How good a tracker is, against ground truth: the CLEAR-MOT and identity measures.
 
 CLEAR-MOT: Bernardin and Stiefelhagen (2008, "Evaluating multiple object tracking performance").
 IDF1: Ristani et al. (2016, arXiv:1609.01775).
@@ -21,13 +21,14 @@ class TrackScores:
     """What a tracker got right.
 
     Args:
-        num_truths: Boxes that should have been found, over all frames.
-        misses: Of them, those nobody found.
-        false_alarms: Boxes found where nobody was.
-        switches: Times a person's identity became another one.
-        fragmentations: Times a person was lost and found again while in sight.
-        identity_matches: Boxes whose identity is right under the best naming of the whole video.
-        num_found: Boxes found and named, over all frames.
+        num_truths: Number of boxes that should have been found, over all frames.
+        misses: Number of those that were not found.
+        false_alarms: Number of boxes found where nobody was.
+        switches: Number of times a person's identity changed to another one.
+        fragmentations: Number of times a person was lost and found again while in sight.
+        identity_matches: Number of boxes with the right identity under the best assignment of
+            tracks to people for the whole video.
+        num_found: Number of boxes found and tracked, over all frames.
     """
 
     num_truths: int
@@ -46,7 +47,7 @@ class TrackScores:
 
     @property
     def idf1(self) -> float:
-        """The share of boxes with the right identity over the whole video, 0...1."""
+        """The F1 score of boxes with the right identity over the whole video, 0...1."""
         total = self.num_truths + self.num_found
         return 2 * self.identity_matches / total if total else float("nan")
 
@@ -59,10 +60,10 @@ def score_tracks(
     Args:
         truth: For each frame, who is where.
         found: For each frame, the faces with their tracks; those without a track are left out.
-        least_iou: Overlap from which a box is the person's.
+        least_iou: Minimum overlap for a box to be the person's.
 
     Raises:
-        ValueError: If there are not as many frames of one as of the other.
+        ValueError: If the numbers of frames differ.
     """
     if len(truth) != len(found):
         raise ValueError(f"Expected as many frames. Received: {len(truth)} and {len(found)}.")
@@ -85,7 +86,7 @@ def score_tracks(
         for person in [name for name in missing if name not in people]:
             missing[person] = False
         together.update((name, face.track) for name, face in _pairs(people, faces, least_iou))
-    # How many boxes agree when each track is named after one person, and vice versa.
+    # How many boxes agree if each track is assigned to one person, and vice versa.
     people = sorted({person for person, _ in together})
     tracks = sorted({track for _, track in together})
     counts = np.array([[together[person, track] for track in tracks] for person in people])
@@ -104,7 +105,7 @@ def score_tracks(
 def _owners(
     people: Mapping[str, Box], faces: Sequence[Face], last: Mapping[str, int], least_iou: float
 ) -> dict[str, int]:
-    """Return each person found their track: the one of before while it fits, else the best."""
+    """Return the track of each person found: the previous one while it fits, else the best."""
     pairs = [(name, face.track) for name, face in _pairs(people, faces, least_iou)]
     owners = {name: track for name, track in pairs if last.get(name) == track}
     names = [name for name in people if name not in owners]

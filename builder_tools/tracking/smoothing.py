@@ -1,4 +1,4 @@
-"""Emotions that do not flicker: an exponential mean in time per person, and a label that holds on.
+"""Emotions that do not flicker: an exponential mean over time per person, and a sticky label.
 
 The weight of a new image is `1 - exp(-step / time constant)`: the same time constant gives the
 same smoothing at any frame rate and at uneven steps.
@@ -21,23 +21,23 @@ FORGET_LEAST_S = 2.0
 
 @dataclass(frozen=True)
 class SteadyEmotion(FaceEmotion):
-    """A face whose shown emotion was chosen with regard to the images before.
+    """A face whose displayed emotion also depends on the previous images.
 
     Args:
-        shown: The emotion to show; it may be a little less probable than another one.
+        shown: The emotion to display; it may be slightly less probable than another one.
     """
 
     shown: str = ""
 
     @property
     def emotion(self) -> str:
-        """The emotion shown before, unless another has become clearly more probable."""
+        """The emotion displayed before, unless another has become clearly more probable."""
         return self.shown
 
 
 @dataclass
 class _State:
-    """What is remembered of a person."""
+    """What is remembered about a person."""
 
     time_s: float
     probabilities: np.ndarray
@@ -47,18 +47,18 @@ class _State:
 
 
 class EmotionSmoother:
-    """Smooths probabilities, valence and arousal per track; probabilities keep summing to 1.
+    """Smooth probabilities, valence and arousal per track; probabilities still sum to 1.
 
-    A slow change is shown `time_constant_s` late; a sudden one passes half-way after 0.69 of it.
+    A slow change is shown `time_constant_s` late; a sudden one is half complete after 0.69 of it.
     Memory does not grow: people unseen for five time constants (at least 2 s) are forgotten.
 
     Args:
-        time_constant_s: In seconds.
-        margin: How much more probable another emotion must be, 0...1, before the shown one
+        time_constant_s: Time constant in seconds.
+        margin: How much more probable another emotion must be, 0...1, before the displayed one
             changes (hysteresis).
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of range.
     """
 
     def __init__(self, time_constant_s: float, *, margin: float = DEFAULT_MARGIN) -> None:
@@ -76,7 +76,7 @@ class EmotionSmoother:
 
         Args:
             found: The faces, with `face.track` set.
-            time_s: When the image is shown, seconds; not earlier than the one before.
+            time_s: Time of the image in seconds; not earlier than that of the previous one.
         """
         kept = {t: s for t, s in self._states.items() if time_s - s.time_s <= self._forget_s}
         self._states = kept

@@ -1,17 +1,17 @@
 """Face identities through a video: motion, overlap and the cheapest assignment.
 
-Why our own: of the kept libraries (looked at in November 2026) `norfair` 2.3 wants numpy < 2,
-`supervision` 0.31 and its successor `trackers` 2.6 want scipy (110 MB) and more, the latter
-`opencv-python` too, which overwrites mediapipe's OpenCV. The use wing has neither room nor need
-for them: faces have a score, a box and a time, and a few dozen lines do.
+Why our own: of the maintained libraries (as of November 2026), `norfair` 2.3 requires numpy < 2,
+`supervision` 0.31 and its successor `trackers` 2.6 require scipy (110 MB) and more, and the latter
+also `opencv-python`, which overwrites mediapipe's OpenCV. The runtime has neither room nor need
+for them: faces have a score, a box and a time, and a few dozen lines are enough.
 
-The association is ByteTrack's (Zhang et al., 2021, arXiv:2110.06864): well-scored boxes first,
-to all tracks; then the poorly scored ones, to what is left of the tracks seen a moment ago, since
-a face that blurs or turns scores low before it vanishes. Poorly scored boxes begin no track.
+The association is ByteTrack's (Zhang et al., 2021, arXiv:2110.06864): boxes with good scores first,
+to all tracks; then those with poor scores, to the remaining tracks seen a moment ago, since a face
+that blurs or turns scores low before it vanishes. Boxes with poor scores start no track.
 
-Where the images are given, too, a film's cuts end its tracks, and somebody away for longer is the
-same person when they come back within the shot (or into a shot seen before) near where they were
-and look the same (`looks`); if two could be meant, nobody is.
+If the images are given too, a film's cuts end its tracks, and somebody away for longer keeps their
+identity if they come back within the shot (or into a shot seen before) near where they were and
+look the same (`looks`); if it could be either of two people, it is neither.
 """
 
 from __future__ import annotations
@@ -37,20 +37,21 @@ SIZE_WEIGHT = 0.5
 GAP_WEIGHT = 0.5
 """Cost of a second of absence: of two tracks that fit, the one seen last wins."""
 RECENT_S = 0.3
-"""Poorly scored boxes may go on with tracks seen this lately only."""
+"""Boxes with poor scores may only continue tracks seen this recently."""
 
 RETURN_S = 10.0
-"""Somebody who looks the same may come back so long after they were last seen."""
+"""Somebody who looks the same may come back up to this long after they were last seen."""
 RETURN_SIDES, RETURN_SIDES_PER_S, MOST_RETURN_SIDES = 2.5, 1.0, 6.0
-"""How far from where they were, in face sides, and how much farther a second of absence allows."""
+"""How far from where they were, in face sides; how much farther per second away; and at most."""
 SAME_LOOKS = 0.75
-"""Least likeness of who comes back. On a street film people are like themselves seconds later by
-0.76 (median) and like others by 0.73 at most in 95 of 100 pairs; alone before a camera by 0.8."""
+"""Minimum likeness of somebody who comes back. In a street film, people's likeness to themselves
+seconds later is 0.76 (median), and to others at most 0.73 in 95 of 100 pairs; alone in front of a
+camera it is 0.8."""
 CLEARLY = 0.03
-"""How much more alike they must be than the next who could be meant."""
+"""How much higher their likeness must be than that of the next candidate."""
 LOOK_EVERY_S, LOOKS_KEPT = 0.25, 4
 SHOTS_KEPT = 8
-"""Shots before this one into which a film may cut back."""
+"""Number of previous shots to which a film may cut back."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class TrackEvent:
     Args:
         kind: `new`, `found` (again, after a gap) or `lost`.
         track: Its identity.
-        time_s: When; for `lost`, when it was given up.
+        time_s: When it happened; for `lost`, when it was given up.
         reason: Why, in words.
     """
 
@@ -71,7 +72,7 @@ class TrackEvent:
 
 
 class _Track:
-    """One person in sight or lately so."""
+    """One person who is or was recently in sight."""
 
     def __init__(self, identity: int, face: Face, time_s: float) -> None:
         self.identity, self.seen_s = identity, time_s
@@ -87,7 +88,7 @@ class _Track:
             self._looked_s = time_s
 
     def could_be(self, face: Face, time_s: float) -> bool:
-        """Return whether a face is near enough, and of a like size, to be who was lost."""
+        """Return whether a face is near enough, and similar enough in size, to be this person."""
         gap_s, side = time_s - self.seen_s, (face.box.width + face.box.height) / 2
         reach = min(RETURN_SIDES + RETURN_SIDES_PER_S * gap_s, MOST_RETURN_SIDES)
         (x, y), larger = face.box.centre, max(side, self.motion.side)
@@ -98,22 +99,22 @@ class _Track:
 class FaceTracker:
     """Give each face of a stream the identity of the person it belongs to.
 
-    Identities are 1, 2, 3, ... in the order of appearance and never given to two people. The same
-    faces at the same times always get the same identities. Somebody away for longer than
-    `max_gap_s` comes back as a new person, unless the images say that they are the same (see
-    above).
+    Identities are 1, 2, 3, ... in order of appearance and are never reused for another person. The
+    same faces at the same times always get the same identities. Somebody away for longer than
+    `max_gap_s` comes back as a new person, unless the images show that they are the same (see the
+    module's docstring).
 
     Args:
         max_gap_s: How long a face may be unseen (behind another, turned away, missed by the
             detector) and still keep its identity, in seconds, whatever the frame rate.
-        start_score: Detection score in [0, 1] from which a face may begin a track; faces scored
-            lower only continue one.
+        start_score: Detection score in [0, 1] from which a face may start a track; faces with a
+            lower score only continue one.
 
     Attributes:
         events: What happened at the last `update`, as `TrackEvent`s.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of range.
     """
 
     def __init__(self, *, max_gap_s: float = 1.5, start_score: float = 0.5) -> None:
@@ -133,25 +134,26 @@ class FaceTracker:
 
     @property
     def tracks(self) -> tuple[int, ...]:
-        """Identities that are in sight or may still be where they are expected."""
+        """Identities that are in sight, or may still be where they are expected."""
         return tuple(track.identity for track in self._tracks)
 
     def update(
         self, faces: Sequence[Face], time_s: float, image: np.ndarray | None = None
     ) -> list[Face]:
-        """Name the faces of the next image.
+        """Identify the faces of the next image.
 
         Args:
-            faces: What the detector found, in any order; none is an image without a face.
-            time_s: When the image is shown, seconds; never earlier than the one before.
-            image: It, `(H, W, 3)` uint8 RGB; without, cuts are not seen and nobody is known again.
+            faces: Faces found by the detector, in any order; may be empty.
+            time_s: Time of the image in seconds; never earlier than that of the previous one.
+            image: The image, `(H, W, 3)` uint8 RGB; without it, cuts are not noticed and nobody is
+                recognised after a longer absence.
 
         Returns:
-            The same faces in the same order with `track` set; None for a poorly scored face that
-            continues no track.
+            The same faces in the same order with `track` set; None for a face with a poor score
+            that continues no track.
 
         Raises:
-            ValueError: If time goes back.
+            ValueError: If time goes backwards.
         """
         events: list[TrackEvent] = []
         self._advance(time_s, events)
@@ -174,7 +176,7 @@ class FaceTracker:
         ]
 
     def _advance(self, time_s: float, events: list[TrackEvent]) -> None:
-        """Move every track on to now; give up those unseen for too long."""
+        """Advance every track to the current time; give up those unseen for too long."""
         step_s = 0.0 if self._time_s is None else time_s - self._time_s
         if not step_s >= 0:
             raise ValueError(f"Expected a time >= {self._time_s} s. Received: {time_s} s.")
@@ -191,7 +193,7 @@ class FaceTracker:
         self._away = [track for track in self._away if time_s - track.seen_s <= RETURN_S]
 
     def _look(self, image: np.ndarray, time_s: float, events: list[TrackEvent]) -> None:
-        """End all tracks where the film is cut; take up those of a shot it cuts back into."""
+        """End all tracks if the film is cut; resume those of a shot it cuts back to."""
         before, self._glance = self._glance, glance(image)
         if before is None or not is_cut(before, self._glance):
             return
@@ -205,7 +207,7 @@ class FaceTracker:
             self._shots = deque(kept, maxlen=SHOTS_KEPT)
             self._away = known[-1][1]
             for track in self._away:
-                track.seen_s = time_s  # the time of another shot does not count
+                track.seen_s = time_s  # time spent in other shots does not count
 
     def _associate(self, faces: Sequence[Face], time_s: float) -> dict[int, _Track]:
         """Return the track of each face that continues one, by the face's index."""
@@ -238,9 +240,9 @@ class FaceTracker:
         return track
 
     def _returned(self, face: Face, time_s: float, image: np.ndarray) -> _Track | None:
-        """Return who a face is that was lost before, None where nobody or more than one could be.
+        """Return the lost person a face belongs to; None if it could be nobody or several.
 
-        Whoever looks like somebody in sight is not told apart from them by looks.
+        Somebody who looks like a person in sight cannot be told apart from them by looks.
         """
         near = [track for track in self._away if track.looks and track.could_be(face, time_s)]
         if not near:
@@ -255,9 +257,9 @@ class FaceTracker:
 
 
 def _costs(tracks: Sequence[_Track], faces: Sequence[Face], time_s: float) -> np.ndarray:
-    """Return `(tracks, faces)`: distance + missing overlap + change of size + absence.
+    """Return costs `(tracks, faces)`: distance + lack of overlap + change in size + absence.
 
-    Infinite where the face lies out of reach or is of another size.
+    Infinite if the face is out of reach or its size is too different.
     """
     expected = np.array([track.motion.box.xyxy for track in tracks])[:, None]
     seen = np.array([face.box.xyxy for face in faces])[None]

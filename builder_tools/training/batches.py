@@ -1,4 +1,4 @@
-"""Batches whose epochs are as long as asked for, whatever the number of faces."""
+"""Batches with epochs of any requested length, whatever the number of faces."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from builder_tools.augmentation.batches import piece_of_passes
 
 
 class StreamedBatches(FaceBatches):
-    """Faces in an endless row of shuffled passes, cut into epochs of equal length.
+    """Faces in an endless sequence of shuffled passes, cut into epochs of equal length.
 
-    Runs on data of different size (balanced and not, say) then take the same steps, and every
-    face is seen equally often up to one time.
+    Runs on data of different sizes (such as balanced and not) then take the same number of steps,
+    and every face is seen equally often, to within one time.
 
     Args:
-        images: As in `FaceBatches`.
-        targets: As in `FaceBatches`.
-        epoch_faces: Faces an epoch; with `balanced` at most as many as there are.
-        shuffle_seed: With the number of the pass it fixes the order of each pass.
-        **options: As in `FaceBatches`.
+        images: See `FaceBatches`.
+        targets: See `FaceBatches`.
+        epoch_faces: Number of faces per epoch; with `balanced`, at most as many as there are.
+        shuffle_seed: Determines the order of each pass, together with the number of the pass.
+        **options: See `FaceBatches`.
 
     Raises:
         ValueError: If `balanced` epochs are longer than the data.
@@ -52,7 +52,7 @@ class StreamedBatches(FaceBatches):
 
 
 class FeatureCopies:
-    """A `FaceSource` of features: in each epoch those of one copy of each face.
+    """A `FaceSource` of features: in each epoch, those of one copy of each face.
 
     Args:
         copies: Arrays `(n, ...)` of one shape, usually memory-mapped.
@@ -69,13 +69,13 @@ class FeatureCopies:
         return self.copy[rows]
 
     def start_epoch(self, epoch: int) -> None:
-        """Take the copy of an epoch."""
+        """Select the copy for an epoch."""
         self.copy = self.copies[epoch % len(self.copies)]
 
 
 @dataclass(frozen=True)
 class BatchChanges:
-    """What happens to the faces of a training batch before they reach the network.
+    """Changes to the faces of a training batch before they reach the network.
 
     Args:
         degrade: Probability that a face is degraded (see `degrade_faces`).
@@ -93,7 +93,7 @@ class BatchChanges:
     def __call__(
         self, faces: np.ndarray, targets: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return faces and targets in place of those given."""
+        """Return changed faces and targets."""
         if self.degrade:
             faces = degrade_faces(faces, rng, probability=self.degrade)
         if self.mixup or self.cutmix:

@@ -1,4 +1,4 @@
-"""What happens around the epochs of a run: seeds, validation, checkpoints, a bar."""
+"""What happens around the epochs of a run: seeds, validation, checkpoints, a progress bar."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from builder_tools.training.config import TrainingConfig
 from builder_tools.training.objectives import task_figures
 
 DRAWS_PER_EPOCH = 1_000_000
-"""Room for the random draws of one epoch in the counter of a Keras seed generator."""
+"""Range reserved for the random draws of one epoch in a Keras seed generator's counter."""
 
 
 def seed_generators(model: keras.Model, seed: int, count: int) -> None:
-    """Set every random generator of a model by a seed and a count of draws."""
+    """Set every random generator of a model from a seed and a count of draws."""
     generators = [v for v in model.variables if v.name == "seed_generator_state"]
     for number, state in enumerate(generators):
         state.assign([1000 * seed + number, count])
@@ -30,13 +30,13 @@ def seed_generators(model: keras.Model, seed: int, count: int) -> None:
 
 
 class EpochSeed(keras.callbacks.Callback):
-    """Before each epoch: the faces' order and copy and all random generators, by seed and epoch.
+    """Before each epoch, set the order and copy of faces and all random generators from the seed.
 
     Args:
-        batches: What is trained on.
-        seed: Of the run.
-        whole: The network behind its augmentation; what is trained may be the upper part of it,
-            which then draws what it would draw in the whole.
+        batches: The training batches.
+        seed: Seed of the run.
+        whole: The network with its augmentation; if only its upper part is trained, that draws
+            the same random numbers as it would in the whole.
     """
 
     def __init__(self, batches: FaceBatches, seed: int, whole: keras.Model) -> None:
@@ -51,14 +51,14 @@ class EpochSeed(keras.callbacks.Callback):
 
 
 class AveragedWeights(keras.callbacks.SwapEMAWeights):
-    """From the end of an epoch to the next one's begin, the network holds the averaged weights.
+    """Put the averaged weights into the network from the end of an epoch to the next one's start.
 
-    So they are what is judged and saved; training goes on from the others, which wait in the
-    optimiser. At the end of a stage both become the average.
+    So they are what is evaluated and saved; training goes on from the others, which are kept in
+    the optimiser. At the end of a stage both become the average.
 
     Args:
-        in_network: Whether the network holds the average when training begins: it does unless
-            this is the first epoch of a phase.
+        in_network: Whether the network holds the average when training begins, which it does
+            unless this is the first epoch of a phase.
     """
 
     def __init__(self, *, in_network: bool) -> None:
@@ -66,16 +66,16 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
         self._ema_weights_in_model = in_network
 
     def _backend_finalize_ema_values(self, optimizer):
-        """Copy: under jax two variables of one array would be given away together."""
+        """Copy, because in JAX two variables that share an array would be donated together."""
         averages = optimizer._model_variables_moving_average
         for variable, average in zip(optimizer._trainable_variables, averages, strict=True):
             average.assign(keras.ops.copy(variable))
 
 
 class Validation(keras.callbacks.Callback):
-    """After each epoch: the figures on validation faces (see `task_figures`).
+    """After each epoch, compute the metrics on validation faces (see `task_figures`).
 
-    What a teacher answers beside the network is left out.
+    A teacher's outputs alongside those of the network are ignored.
     """
 
     def __init__(self, batches: FaceBatches, targets: np.ndarray, config: TrainingConfig) -> None:
@@ -88,7 +88,7 @@ class Validation(keras.callbacks.Callback):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """After each epoch: a row of history and the network go to the folder; stops if it is time."""
+    """After each epoch, save a row of history and the network; stop training if it is time."""
 
     def __init__(self, network: keras.Model, folder: RunFolder, config, phase, stage, data) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """One bar an epoch on stderr."""
+    """Show one progress bar per epoch on stderr."""
 
     def __init__(self, epochs: int, stage) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The folder of a run: what it was begun with, its history, its checkpoint."""
+"""The folder of a run: its initial configuration, its history, its checkpoint."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from builder_tools.training.config import TrainingConfig
 
 HISTORY_FILE = "history.csv"
 PROGRESS_ENTRY = "progress.json"
-"""A file inside `last.keras` that says how far the run has come: they cannot disagree."""
+"""A file inside `last.keras` that records the run's progress, so that the two cannot disagree."""
 
 
 class RunFolder:
-    """Where a run lives.
+    """The folder of a run.
 
     Args:
-        folder: The place.
+        folder: Path of the folder.
         resumable: Whether the network is written at all.
-        each_epoch: Whether it is after each epoch; else once, at the end, and the best epoch's
-            weights wait in memory.
+        each_epoch: Whether it is written after each epoch; otherwise once, at the end, and the
+            best epoch's weights are kept in memory.
     """
 
     def __init__(self, folder: Path, *, resumable: bool = True, each_epoch: bool = True) -> None:
@@ -43,13 +43,13 @@ class RunFolder:
         self.last, self.best = folder / "last.keras", folder / "best.keras"
 
     def begin(self, config: TrainingConfig) -> dict:
-        """Write what the run is begun with, or compare with what it was begun with.
+        """Write the configuration the run starts with, or compare it with the one it started with.
 
-        What a run begun by earlier code does not say has its default.
+        Settings missing in a run started by earlier code have their defaults.
 
         Raises:
-            ValueError: If the folder holds a run of another configuration, or one that does not
-                say what it was begun with.
+            ValueError: If the folder holds a run of another configuration, or one without a
+                record of its configuration.
         """
         file = self.folder / "config.json"
         if not file.is_file():
@@ -81,19 +81,19 @@ class RunFolder:
         return begun
 
     def forget_unless_trained(self) -> None:
-        """Forget what the run was begun with while no epoch is done: it may begin otherwise."""
+        """Forget the configuration if no epoch is done yet, so that the run may start otherwise."""
         if not self.last.is_file() and not self.history():
             (self.folder / "config.json").unlink(missing_ok=True)
 
     def epochs_done(self, steps: int, faces: int) -> int:
-        """Return the number of the epoch that comes next.
+        """Return the number of epochs done, which is the number of the next epoch.
 
         Args:
-            steps: Steps an epoch takes with the data at hand.
-            faces: How many faces those are.
+            steps: Number of steps per epoch with the current data.
+            faces: Number of faces in it.
 
         Raises:
-            ValueError: If the run was begun with other data, `last.keras` is not one of a run, or
+            ValueError: If the run was started with other data, `last.keras` is not from a run, or
                 it or the history is damaged.
         """
         if not self.last.is_file():
@@ -127,16 +127,16 @@ class RunFolder:
         return read_history(file).to_dict("records") if file.is_file() else []
 
     def add(self, row: dict, network: keras.Model, config: TrainingConfig, data: dict) -> None:
-        """Keep an epoch: its row of history first, then the network, each atomically.
+        """Save an epoch: its row of history first, then the network, each atomically.
 
-        The network decides which epoch comes next; a row without its network is written again.
-        After the last epoch it is kept without its optimiser: nothing goes on from there.
+        The network determines which epoch comes next; a row without its network is written again.
+        After the last epoch it is saved without its optimiser, as training does not go on.
 
         Args:
-            row: Of the history.
-            network: After the epoch.
-            config: Of the run.
-            data: `faces` and `steps`, to know the data again.
+            row: The epoch's row of history.
+            network: The network after the epoch.
+            config: Configuration of the run.
+            data: `faces` and `steps`, to recognise the data.
         """
         rows = [*(r for r in self.history() if r["epoch"] < row["epoch"]), row]
         _write_text(self.folder / HISTORY_FILE, pd.DataFrame(rows).to_csv(index=False))
@@ -169,7 +169,7 @@ class RunFolder:
             network.optimizer = optimizer
 
     def keep_best(self, network: keras.Model) -> None:
-        """Write the best network of a finished run, where it is not there yet."""
+        """Write the best network of a finished run, if it has not been written yet."""
         if self.resumable and not self.each_epoch:
             self._save(network, self.best, optimizer=False)
 
@@ -188,12 +188,12 @@ class RunFolder:
         return file
 
     def remove(self) -> None:
-        """Remove the folder and what is in it."""
+        """Remove the folder and its contents."""
         shutil.rmtree(self.folder)
 
 
 def read_history(file: Path) -> pd.DataFrame:
-    """Return the history of a run, a row an epoch.
+    """Return the history of a run, one row per epoch.
 
     Raises:
         OSError: If it cannot be read.
@@ -201,7 +201,7 @@ def read_history(file: Path) -> pd.DataFrame:
     """
     try:
         rows = pd.read_csv(file)
-    except ValueError as error:  # pandas' and of letters that are no UTF-8
+    except ValueError as error:  # from pandas, or from text that is not UTF-8
         raise ValueError(f"Expected the history of a run in {file}. Received: {error}.") from error
     wanted = ["epoch", "seconds"]
     if not set(wanted) <= set(rows) or not all(map(is_whole, rows["epoch"].tolist())):
@@ -213,12 +213,12 @@ def read_history(file: Path) -> pd.DataFrame:
 
 
 def best_row(rows: list[dict], config: TrainingConfig) -> dict:
-    """Return the row of the best epoch, the earliest among equals."""
+    """Return the row of the best epoch, the earliest one in case of ties."""
     return max(rows, key=lambda row: MONITORS[config.monitor] * row[config.monitor])
 
 
 def has_stopped(rows: list[dict], config: TrainingConfig, phase) -> bool:
-    """Return whether early stopping has ended a phase, from the history alone."""
+    """Return whether early stopping has ended a phase, judging from the history alone."""
     own = [row for row in rows if row["phase"] == phase.number]
     if config.patience is None or not own:
         return False
@@ -226,10 +226,10 @@ def has_stopped(rows: list[dict], config: TrainingConfig, phase) -> bool:
 
 
 def commit_id() -> str:
-    """Return the commit the working tree stands at, "-dirty" if changed.
+    """Return the commit of the working tree, with "-dirty" if it has changes.
 
-    Outside git, and of an installed package, it is what `BUILDER_TOOLS_COMMIT` says (a copy of a
-    commit on another machine), or "unknown".
+    Outside git, and for an installed package, it is the value of `BUILDER_TOOLS_COMMIT` (for a copy
+    of a commit on another machine), or "unknown".
     """
     repository = clone()
     if repository is None:

@@ -1,4 +1,4 @@
-"""What decides how a run goes: stages, optimiser, loss, stopping."""
+"""The configuration of a run: stages, optimiser, loss, stopping."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from builder_tools.training.optimizers import OPTIMIZERS, PRECISIONS, SCHEDULES
 
 @dataclass(frozen=True)
 class Stage:
-    """Some epochs at one image size.
+    """A number of epochs at one image size.
 
     Args:
-        size: Side of the images, px.
-        epochs: How many.
+        size: Side of the images in px.
+        epochs: Number of epochs.
         trainable: `all`, `head` (the backbone is frozen), or the number of the backbone's last
-            layers that learn beside the head.
+            layers that are trained along with the head.
     """
 
     size: int
@@ -59,7 +59,7 @@ class Phase:
         return self.first_epoch + self.epochs
 
     def stage_epochs(self) -> Iterator[tuple[Stage, int, int]]:
-        """Yield each stage with its first epoch and the one after its last."""
+        """Yield each stage with its first epoch and the epoch after its last."""
         first = self.first_epoch
         for stage in self.stages:
             yield stage, first, first + stage.epochs
@@ -68,51 +68,52 @@ class Phase:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Everything that decides how a run goes, apart from the data.
+    """Everything that determines a run, apart from the data.
 
     Args:
         network: Name in `NETWORKS`.
         head: Pooling, hidden layers and dropout after the backbone, and the task: emotions,
             valence and arousal, or both.
-        weights: What the backbone starts from: None (random), `pretrained`, or a weights file.
-        keep_head: Start from that file's head, too, whose probabilities are taken to be those of
-            the data, as an exported model's are.
+        weights: Initial weights of the backbone: None (random), `pretrained`, or a weights file.
+        keep_head: Also start from that file's head, whose probabilities are assumed to be those
+            of the data, like an exported model's.
         stages: Image sizes and what is trained; small sizes first, the deployed size last.
-        batch_size: Faces a step.
+        batch_size: Number of faces per step.
         optimizer: Name in `OPTIMIZERS`.
         learning_rate: Peak of the schedule.
         fine_tune_learning_rate: Peak of every phase after the first; `learning_rate` if None.
         schedule: Name in `SCHEDULES`: `cosine` ends at 0, `exponential` multiplies the rate by
-            `decay_rate` each epoch, `constant` stays.
-        decay_rate: Of the exponential schedule, in (0, 1].
-        weight_decay: Decoupled, for optimisers that have it; biases and normalisation left out.
+            `decay_rate` each epoch, `constant` does not change it.
+        decay_rate: Decay of the exponential schedule, in (0, 1].
+        weight_decay: Decoupled, for optimisers that support it; biases and normalisation are
+            excluded.
         warmup_epochs: Linear warm-up of the cosine schedule.
-        focal_gamma: 0 is cross-entropy; above, easy faces count less (Lin et al., 2017).
+        focal_gamma: 0 is cross-entropy; above 0, easy faces count less (Lin et al., 2017).
         label_smoothing: Share of the target spread over all classes.
-        class_weight_power: Weight of a class = (its inverse frequency) ** power, mean weight of a
-            face 1: 0 is no weighting, 1 balanced.
+        class_weight_power: Weight of a class = (its inverse frequency) ** power, with a mean
+            weight per face of 1: 0 means no weighting, 1 balanced.
         balanced_batches: Draw faces so that all classes are equally frequent.
-        epoch_faces: Faces an epoch, drawn in shuffled passes; None for each face once.
-        patience: A phase ends after so many epochs without a better `monitor`; None never.
-        monitor: Name in `MONITORS`: what tells the best epoch, on validation faces.
+        epoch_faces: Faces per epoch, drawn in shuffled passes; None for each face once.
+        patience: End a phase after this many epochs without a better `monitor`; None for never.
+        monitor: Name in `MONITORS`: the criterion for the best epoch, on validation faces.
         keep: `last` epoch, or `best` over all phases.
-        precision: Keras dtype policy, of `PRECISIONS`.
-        seed: Of the weights, the order and the augmentation.
-        augmentation: How far faces are changed.
-        degrade: Probability that a face is degraded as by cameras and codecs.
+        precision: Keras dtype policy, one of `PRECISIONS`.
+        seed: Seed for the weights, the order and the augmentation.
+        augmentation: How strongly faces are changed.
+        degrade: Probability that a face is degraded as if by cameras and codecs.
         mixup: Alpha of mixup, 0 for none.
         cutmix: Alpha of cutmix, 0 for none.
-        ema_decay: Judge and keep the exponential moving average of the weights, which keeps so
-            much of itself a step (0.999, say); 0 keeps the weights themselves.
-        batch_norm_momentum: How much of their running statistics batch normalisations keep a
-            step; None as the network has it. Runs of some hundred steps want 0.9 (see
+        ema_decay: Evaluate and keep the exponential moving average of the weights with this decay
+            per step (such as 0.999); 0 keeps the weights themselves.
+        batch_norm_momentum: Share of their running statistics that batch normalisations keep per
+            step; None leaves the network's own. Runs of a few hundred steps need 0.9 (see
             `set_batch_norm_momentum`).
-        feature_copies: Compute what frozen layers give once, for so many augmented copies of each
-            face, and train the rest on that (see `training.features`); epochs take the copies
-            in turn. 0 computes it anew each step, for faces augmented anew.
-        affect_weight: Of the loss of valence and arousal beside that of the emotions (`both`).
-        ccc_weight: Of 1 - CCC in the loss of valence and arousal.
-        mse_weight: Of the mean squared error in it.
+        feature_copies: Compute the outputs of frozen layers once, for this many augmented copies
+            of each face, and train the rest on them (see `training.features`); epochs use the
+            copies in turn. 0 computes them anew each step, for newly augmented faces.
+        affect_weight: Weight of the valence and arousal loss relative to emotions (`both`).
+        ccc_weight: Weight of 1 - CCC in the loss of valence and arousal.
+        mse_weight: Weight of the mean squared error in it.
     """
 
     network: str = "compact"
@@ -179,7 +180,7 @@ class TrainingConfig:
 
     @property
     def task(self) -> str:
-        """Name in `TASKS`: what the network gives."""
+        """Name in `TASKS`, which determines the network's outputs."""
         return self.head.task
 
     @property
@@ -188,7 +189,7 @@ class TrainingConfig:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The phases: stages in a row that train the same layers."""
+        """The phases: consecutive stages that train the same layers."""
         phases, first = [], 0
         for trainable, group in itertools.groupby(self.stages, lambda stage: stage.trainable):
             phases.append(Phase(len(phases), trainable, tuple(group), first))
@@ -197,16 +198,16 @@ class TrainingConfig:
 
     @property
     def input_size(self) -> int | None:
-        """The one size all stages share, px; None if the network must take several."""
+        """The size that all stages share, in px; None if the network must take several."""
         sizes = {stage.size for stage in self.stages}
         return sizes.pop() if len(sizes) == 1 else None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingConfig:
-        """Return the configuration that `to_dict` wrote; what is not said takes its default.
+        """Return the configuration written by `to_dict`; missing settings take their defaults.
 
         Raises:
-            ValueError: If there is a name this configuration does not know, or a bad value.
+            ValueError: If there is an unknown name or an invalid value.
         """
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - known)
@@ -329,19 +330,19 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "ccc_weight": _NOT_NEGATIVE,
     "mse_weight": _NOT_NEGATIVE,
 }
-"""What a field must be, as a check and in words."""
+"""The valid values of a field, as a check and in words."""
 
 
 def fine_tuning_stages(
     size: int, *, head_epochs: int, epochs: int, unfrozen: str | int
 ) -> tuple[Stage, ...]:
-    """Return the two phases of fine-tuning: the head alone, then the last layers, too.
+    """Return the two phases of fine-tuning: the head alone, then also the last layers.
 
     Args:
-        size: Side of the images, px.
-        head_epochs: Epochs on frozen features; 0 leaves the phase out.
-        epochs: Epochs of the second phase; 0 leaves it out.
-        unfrozen: The backbone's last layers that learn in the second phase, or `all`.
+        size: Side of the images in px.
+        head_epochs: Number of epochs on frozen features; 0 skips the phase.
+        epochs: Number of epochs in the second phase; 0 skips it.
+        unfrozen: Number of the backbone's last layers trained in the second phase, or `all`.
     """
     stages = (Stage(size, head_epochs, "head"), Stage(size, epochs, unfrozen))
     return tuple(stage for stage in stages if stage.epochs)

@@ -1,10 +1,10 @@
-"""What frozen layers give, computed once.
+"""Outputs of frozen layers, computed once.
 
-While the lower part of a network is frozen, every epoch computes the same features anew. Here
-they are computed once, for some augmented copies of each face, and kept in files of the user's
-cache (`features` in `assets.cache_folder()`) that runs and the trials of a search share: a file
-is named after a hash of everything that its content follows from. Only the rest of the network is
-trained then; epoch e sees copy e modulo the number of copies.
+While the lower part of a network is frozen, every epoch computes the same features again. Here
+they are computed once, for several augmented copies of each face, and kept in files in the user's
+cache (`features` in `assets.cache_folder()`), shared by runs and by the trials of a search: a file
+is named after a hash of everything that determines its content. Then only the rest of the network
+is trained; epoch e sees copy e modulo the number of copies.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ from builder_tools.training.callbacks import DRAWS_PER_EPOCH, seed_generators
 from builder_tools.training.config import TrainingConfig
 
 CHUNK = 256
-"""Faces whose features are computed, and whose augmentation is drawn, together."""
+"""Number of faces whose features are computed, and whose augmentation is drawn, together."""
 
 LIMIT_BYTES = 10 * 2**30
-"""What all cached features take at most; the longest unused make room for new ones."""
+"""Maximum size of all cached features; the least recently used make room for new ones."""
 
 
 def split_at_frozen(network: keras.Model) -> tuple[keras.Model, keras.Model] | None:
-    """Return what of a network always gives the same, and the rest; they share its weights.
+    """Return the part of a network whose outputs never change, and the rest, sharing its weights.
 
-    The cut is the highest place, below every layer that learns or draws random numbers, where
-    one tensor is all that the rest needs. Where the whole backbone is frozen it comes after the
+    The cut is the highest place, below every layer that is trained or draws random numbers, where
+    one tensor is all that the rest needs. If the whole backbone is frozen, it comes after the
     pooling, so that features are vectors.
 
     Args:
-        network: Of `build_network`, after `set_trainable`.
+        network: As returned by `build_network`, after `set_trainable`.
 
     Returns:
-        Two models, from faces to features and from features to the network's outputs; None
-        where nothing with weights lies below a cut.
+        Two models, from faces to features and from features to the network's outputs; None if
+        there is nothing with weights below a cut.
     """
     backbone = network.get_layer("backbone")
-    # layers, and what stands between them without being one (of preprocessing, say)
+    # layers, and operations between them that are not layers (such as preprocessing)
     operations = backbone.operations
     changing = [
         isinstance(operation, keras.Layer)
@@ -85,20 +85,20 @@ def cached_features(
     size: int,
     augmented: bool,
 ) -> FeatureCopies:
-    """Return the features of faces, from the cache where they are there.
+    """Return the features of faces, from the cache if they are there.
 
-    They are float32 where the run is, else float16.
+    They are float32 if the run is, else float16.
 
     Args:
-        below: The frozen part, of `split_at_frozen`.
+        below: The frozen part, from `split_at_frozen`.
         faces: `(n, H, W[, 3])` uint8.
-        config: Of the run: copies, augmentation, degradation, precision, seed.
-        size: Side that faces are resized to, px.
-        augmented: Whether they are augmented, `config.feature_copies` times; else there is one
-            copy, as there is where the configuration changes nothing about a face.
+        config: The run's configuration: copies, augmentation, degradation, precision, seed.
+        size: Side in px to which faces are resized.
+        augmented: Whether they are augmented, `config.feature_copies` times; otherwise, or if the
+            configuration does not change faces, there is one copy.
 
     Raises:
-        ValueError: If the features are more than the cache may hold, or not finite.
+        ValueError: If the features exceed the cache's limit, or are not finite.
         OSError: If they cannot be written.
     """
     changed = config.augmentation != AUGMENTATIONS["off"] or config.degrade > 0
@@ -133,7 +133,7 @@ def cached_features(
 
 
 def _narrowest(operations: list[keras.Operation], end: int) -> keras.KerasTensor | None:
-    """Return the last tensor below `operations[end]` that alone leads to it and to all above."""
+    """Return the last tensor below `operations[end]` on which alone it and all above depend."""
     made = {
         id(tensor): place
         for place, operation in enumerate(operations)
@@ -148,13 +148,13 @@ def _narrowest(operations: list[keras.Operation], end: int) -> keras.KerasTensor
 
 
 def _chunks(faces: FaceSource | np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the faces in order, each chunk with the row of its first."""
+    """Yield the faces in order, in chunks, each with the row of its first face."""
     for start in range(0, len(faces), CHUNK):
         yield start, faces[np.arange(start, min(start + CHUNK, len(faces)))]
 
 
 def kept_array(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Return the array in a `.npy` file of a cache, mapped; None where it is absent or damaged."""
+    """Return the memory-mapped array of a cached `.npy` file; None if it is absent or damaged."""
     try:
         found = np.load(file, mmap_mode="r")
     except (OSError, ValueError, EOFError):
@@ -163,7 +163,7 @@ def kept_array(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def content_hash(arrays: Iterable[np.ndarray]) -> str:
-    """Return the SHA-256 of arrays in order: of their shapes, types and values."""
+    """Return the SHA-256 of a sequence of arrays: of their shapes, types and values."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(repr((array.shape, array.dtype.str)).encode())
@@ -172,7 +172,7 @@ def content_hash(arrays: Iterable[np.ndarray]) -> str:
 
 
 def _layer_texts(model: keras.Model) -> Iterator[str]:
-    """Yield what each layer does, without the names that Keras counts up."""
+    """Yield a description of each layer, without the names that Keras numbers."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from _layer_texts(layer)
@@ -182,13 +182,13 @@ def _layer_texts(model: keras.Model) -> Iterator[str]:
 
 
 def _make_room(files: list[Path], file_bytes: int) -> None:
-    """Remove what was not used for longest, until the files that are missing have room."""
+    """Remove the least recently used files until there is room for the missing ones."""
     folder = files[0].parent
     missing = sum(not file.is_file() for file in files) * file_bytes
     folder.mkdir(parents=True, exist_ok=True)
     others = {}
     for path in set(folder.iterdir()) - set(files):
-        with contextlib.suppress(FileNotFoundError):  # another process made room, too
+        with contextlib.suppress(FileNotFoundError):  # another process also made room
             others[path] = path.stat()
     taken = sum(stat.st_size for stat in others.values()) + len(files) * file_bytes
     for path in sorted(others, key=lambda path: others[path].st_mtime):

@@ -1,5 +1,8 @@
-"""The losses of the study: cross-entropy with soft targets, class weights and focus; concordance
-and squared error for valence and arousal; and their sum for networks with both."""
+"""The losses of the study.
+
+Cross-entropy with soft targets, class weights and focus; concordance and squared error for valence
+and arousal; and their sum for networks with both.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ class EmotionLoss(keras.losses.Loss):
     arXiv:1512.00567).
 
     Args:
-        class_weights: One a class, or None for 1.
+        class_weights: One weight per class; None means 1 for all.
         gamma: 0 is plain cross-entropy.
         label_smoothing: Share of each target that is spread over all classes.
     """
@@ -53,16 +56,16 @@ class EmotionLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("builder_tools")
 class AffectLoss(keras.losses.Loss):
-    """What valence and arousal lack of agreement, and how far they are off.
+    """Lack of agreement in valence and arousal, plus their squared error.
 
     `ccc_weight * (1 - mean CCC of the two over the batch) + mse_weight * mean squared error`. The
-    CCC (Lin, 1989, Biometrics 45) sees order, spread and level of a batch as a whole, which keeps
-    answers from shrinking to the mean as the squared error alone lets them; the squared error
-    holds every face.
+    CCC (Lin, 1989, Biometrics 45) measures order, spread and level over a whole batch, which keeps
+    predictions from shrinking to the mean, as the squared error alone would allow; the squared
+    error constrains every face.
 
     Args:
-        ccc_weight: Of the first part, >= 0.
-        mse_weight: Of the second part, >= 0.
+        ccc_weight: Weight of the first term, >= 0.
+        mse_weight: Weight of the second term, >= 0.
     """
 
     def __init__(self, ccc_weight=1.0, mse_weight=1.0, name="loss", **kwargs):
@@ -73,7 +76,7 @@ class AffectLoss(keras.losses.Loss):
         target, predicted = ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
         terms = self.mse_weight * ops.mean(ops.square(predicted - target), axis=-1)
         if self.ccc_weight:
-            # One number a batch: added to every face of it, it stays one in their mean.
+            # One number per batch: added to each of its faces, it is unchanged in their mean.
             terms = terms + self.ccc_weight * (1 - ops.mean(concordances(target, predicted)))
         return terms
 
@@ -84,11 +87,11 @@ class AffectLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable("builder_tools")
 class EmotionAffectLoss(keras.losses.Loss):
-    """The loss of emotions plus that of valence and arousal, of rows that hold both.
+    """The loss of emotions plus that of valence and arousal, for rows that hold both.
 
     Args:
-        emotion: Of the first columns.
-        affect: Of the last two columns.
+        emotion: Loss of the first columns.
+        affect: Loss of the last two columns.
         affect_weight: Factor of the latter, >= 0.
     """
 
@@ -127,7 +130,7 @@ def concordances(reference, predicted):
     """Return Lin's CCC of each column of two batches `(n, d)`, as `(d,)` float32 in -1...1.
 
     Variances are those of the batch (divided by n). A column that is constant on either side has
-    a CCC of 0, also where both are the same constant.
+    a CCC of 0, even if both are the same constant.
     """
     mean_r, mean_p = ops.mean(reference, axis=0), ops.mean(predicted, axis=0)
     off_r, off_p = reference - mean_r, predicted - mean_p
@@ -137,18 +140,18 @@ def concordances(reference, predicted):
 
 
 LEAST_SPREAD = 1e-8
-"""Keeps a batch of equal faces from dividing 0 by 0."""
+"""Prevents dividing 0 by 0 in a batch of equal faces."""
 
 
 def class_weights(targets: np.ndarray, power: float) -> np.ndarray | None:
-    """Return a weight a class: inverse frequency to a power, 1 for the average face.
+    """Return a weight per class: inverse frequency to a power, 1 for the average face.
 
     Args:
-        targets: `(n, k)` of the training faces; each class must have some mass.
-        power: 0 gives None (no weights), 1 makes every class count the same.
+        targets: `(n, k)` targets of the training faces; each class must have some mass.
+        power: 0 returns None (no weights); 1 makes every class count the same.
 
     Raises:
-        ValueError: If a class has no face.
+        ValueError: If a class has no faces.
     """
     if not power:
         return None

@@ -1,9 +1,10 @@
-"""Teachers that answer about the very faces a network is trained on (function matching).
+"""Teachers that predict on exactly the faces a network is trained on (function matching).
 
 Beyer et al., 2022, arXiv:2106.05237: a student learns most from a teacher that sees the same
-warped and mixed image, over many epochs. So the teacher stands beside the student in the
-training graph, and what the targets leave open is filled with its answer: a row of targets that
-sums to 0.7 gets 0.3 of the teacher, an unlabelled face (a row of zeros) the teacher alone.
+warped and mixed image, over many epochs. So the teacher runs alongside the student in the
+training graph, and the part left open by the targets is filled with its prediction: a row of
+targets that sums to 0.7 gets 0.3 from the teacher, an unlabelled face (a row of zeros) only the
+teacher.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from builder_tools.training.losses import EmotionLoss
 
 @keras.saving.register_keras_serializable("builder_tools")
 class MatchingLoss(keras.losses.Loss):
-    """An emotion loss whose targets are filled up with the answers of a teacher.
+    """An emotion loss whose targets are filled up with a teacher's predictions.
 
     Args:
         emotion: The loss of the student's probabilities.

@@ -1,7 +1,7 @@
-"""What follows from a network's task: how targets are laid out, losses, metrics, figures.
+"""What depends on a network's task: the layout of targets, losses and metrics.
 
-Targets are rows like the network's outputs: `(n, k)` shares of the emotions, `(n, 2)` valence and
-arousal, or `(n, k + 2)` with both in this order.
+Targets are laid out like the network's outputs: `(n, k)` shares of the emotions, `(n, 2)` valence
+and arousal, or `(n, k + 2)` with both in this order.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from builder_tools.training.losses import (
 
 
 def build_loss(config: TrainingConfig, targets: np.ndarray) -> keras.losses.Loss:
-    """Return the loss that a configuration asks for.
+    """Return the loss specified by a configuration.
 
     Args:
-        config: Of the run.
-        targets: Of the training faces, for class weights.
+        config: Configuration of the run.
+        targets: Targets of the training faces, for class weights.
 
     Raises:
-        ValueError: If classes are to be weighed and one has no face.
+        ValueError: If classes are to be weighted and one has no faces.
     """
     task, emotion = TASKS[config.task], None
     if task.emotions:
@@ -44,13 +44,13 @@ def build_loss(config: TrainingConfig, targets: np.ndarray) -> keras.losses.Loss
 
 
 def training_metrics(task: Task) -> list[keras.metrics.Metric]:
-    """Return what is counted while training: accuracy where there are emotions."""
+    """Return the metrics computed while training: accuracy if there are emotions."""
     counted = FirstColumnsAccuracy if task.affect else keras.metrics.CategoricalAccuracy
     return [counted(name="accuracy")] if task.emotions else []
 
 
 class FirstColumnsAccuracy(keras.metrics.CategoricalAccuracy):
-    """Accuracy of the emotions in rows that hold valence and arousal, too."""
+    """Accuracy of the emotions in rows that also hold valence and arousal."""
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         emotions = (slice(None), slice(None, -NUM_AFFECT))
@@ -58,16 +58,16 @@ class FirstColumnsAccuracy(keras.metrics.CategoricalAccuracy):
 
 
 def task_figures(config: TrainingConfig, targets: np.ndarray, found: np.ndarray) -> dict:
-    """Return the figures of an epoch on validation faces.
+    """Return the metrics of an epoch on validation faces.
 
     Args:
-        config: Of the run.
-        targets: `(n, width)`.
+        config: Configuration of the run.
+        targets: `(n, width)` targets.
         found: `(n, width)` outputs.
 
     Returns:
-        `val_loss` (without class weights, focus and smoothing, over all faces at once), and where
-        the task has them `val_accuracy`, `val_macro_f1`, `val_ccc` (mean of valence and arousal),
+        `val_loss` (without class weights, focus and smoothing, over all faces at once), and, if
+        the task has them, `val_accuracy`, `val_macro_f1`, `val_ccc` (mean of valence and arousal),
         `val_rmse` (root of the mean squared error over both).
     """
     task = TASKS[config.task]
@@ -88,7 +88,7 @@ def validation_figures(targets: np.ndarray, found: np.ndarray) -> dict[str, floa
     """Return `val_loss` (plain cross-entropy), `val_accuracy` and `val_macro_f1`.
 
     Args:
-        targets: `(n, k)`, maybe soft; the label is the largest.
+        targets: `(n, k)`, possibly soft; the largest is the label.
         found: `(n, k)` probabilities.
     """
     from sklearn.metrics import f1_score
@@ -111,7 +111,7 @@ def validation_figures(targets: np.ndarray, found: np.ndarray) -> dict[str, floa
 
 
 def affect_figures(places: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    """Return `val_ccc` and `val_rmse` of places `(n, 2)`."""
+    """Return `val_ccc` and `val_rmse` for places `(n, 2)`."""
     agreement = concordances(
         keras.ops.convert_to_tensor(places, "float32"),
         keras.ops.convert_to_tensor(found, "float32"),

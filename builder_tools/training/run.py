@@ -1,4 +1,4 @@
-"""The run itself: build, fit phase by phase, go on where it stopped."""
+"""The run itself: build, fit phase by phase, resume where it stopped."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from builder_tools.training.optimizers import SCHEDULES, build_optimizer
 VALIDATION_BATCH = 256
 CALIBRATION_FACES = 256
 READERS = 4
-"""Threads that make batches ahead of training."""
+"""Number of threads that prepare batches ahead of training."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Samples:
     """Faces and their targets.
 
     Args:
-        images: `(n, H, W[, 3])` uint8, or `ResizedImages` that are decoded when asked for.
-        targets: `(n, k)` float32, rows sum to 1; for the tasks `va` and `both` valence and
-            arousal `(n, 2)` in their place or behind them (see `training.objectives`).
+        images: `(n, H, W[, 3])` uint8, or `ResizedImages`, which are decoded on demand.
+        targets: `(n, k)` float32, rows sum to 1; for the tasks `va` and `both`, valence and
+            arousal `(n, 2)` instead of or after them (see `training.objectives`).
     """
 
     images: np.ndarray
@@ -64,7 +64,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A finished run: the network, its history (one row an epoch), what it was begun with."""
+    """A finished run: the network, its history (one row per epoch), its initial configuration."""
 
     model: keras.Model
     history: pd.DataFrame
@@ -81,28 +81,28 @@ def train(
     teacher: keras.Model | None = None,
     each_epoch: bool = True,
 ) -> TrainingRun:
-    """Train a network, or go on with the run in `folder`.
+    """Train a network, or resume the run in `folder`.
 
     Args:
-        config: How; must equal the one the folder was begun with.
+        config: The configuration; must equal the one the folder was started with.
         train: Training faces.
         valid: Faces for the curves, early stopping and the choice of the best epoch.
-        folder: Where the run lives; None for a run that need not survive a kill.
-        tensorboard: Write logs for TensorBoard to `folder/tensorboard`.
-        teacher: From stored faces `(n, H, W, 3)` to probabilities `(n, k)`: what the training
-            targets leave open is filled with its answer about the same augmented face (see
-            `training.matching`). For the task `emotion`.
-        each_epoch: Write a checkpoint after each epoch; else the network at the end alone: short
-            runs of large networks spend half their time on writing. One that is killed begins
-            anew.
+        folder: Folder of the run; None for a run that need not survive being killed.
+        tensorboard: Write TensorBoard logs to `folder/tensorboard`.
+        teacher: A model from stored faces `(n, H, W, 3)` to probabilities `(n, k)`: the part left
+            open by the training targets is filled with its prediction on the same augmented face
+            (see `training.matching`). For the task `emotion`.
+        each_epoch: Write a checkpoint after each epoch; otherwise only the network at the end, as
+            short runs of large networks spend half their time writing. Such a run starts over if
+            it is killed.
 
     Returns:
         The `TrainingRun`.
 
     Raises:
-        ValueError: If the folder holds a run of another configuration or other faces, or faces
-            and targets are none, of several shapes, or none of the configuration's task.
-        BlockingIOError: If another process trains in the folder.
+        ValueError: If the folder holds a run with another configuration or other faces, or faces
+            and targets are invalid, differ in shape, or do not suit the configuration's task.
+        BlockingIOError: If another process is training in the folder.
     """
     _expect_samples(train, valid)
     for part in (train, valid):
@@ -164,7 +164,7 @@ def _expect_samples(train: Samples, valid: Samples) -> None:
 
 
 class _Session:
-    """One call of `train`: what all phases share."""
+    """One call of `train`: the state that all phases share."""
 
     def __init__(
         self, config, train: Samples, valid: Samples, folder: RunFolder, tensorboard, teacher

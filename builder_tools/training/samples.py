@@ -1,4 +1,4 @@
-"""From a table of images to the faces and targets that training eats."""
+"""From a table of images to faces and targets for training."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def table_samples(table: ImageTable, split: str, *, size_px: int, soft: bool = T
     """Return the faces and targets of one split.
 
     Args:
-        table: Labelled images, split.
+        table: Labelled images with splits.
         split: train, valid or test.
-        size_px: Side that files are decoded to; images in memory keep theirs.
-        soft: Whether targets are the shares of the votes, where people voted and the classes are
-            the nine; else 1 for the label.
+        size_px: Side in px of images decoded from files; images in memory keep theirs.
+        soft: Whether targets are the shares of the votes, if people voted and the classes are the
+            nine; otherwise they are 1 for the label.
 
     Returns:
-        Images as one uint8 array where all are in memory, else `ResizedImages`; targets `(n, k)`
+        Images as one uint8 array if all are in memory, else `ResizedImages`; targets `(n, k)`
         float32 in the order of `table.emotions`.
 
     Raises:
@@ -40,16 +40,16 @@ def table_samples(table: ImageTable, split: str, *, size_px: int, soft: bool = T
 
 
 def thinned(table: ImageTable, split: str, count: int, *, seed: int = 0) -> ImageTable:
-    """Return the table with `count` images of one split, drawn evenly over the classes.
+    """Return the table with `count` images of one split, drawn proportionally from all classes.
 
-    Every class keeps its share (to the image, largest remainders first) and at least one
-    image. The other splits stay whole.
+    Every class keeps its share (to within one image, by largest remainders) and at least one
+    image. The other splits stay complete.
 
     Args:
-        table: Labelled images, split.
+        table: Labelled images with splits.
         split: The split to thin out.
-        count: How many images to leave there; all stay where there are no more.
-        seed: Chooses them.
+        count: Number of images to keep in it; all are kept if there are no more.
+        seed: Seed for choosing them.
 
     Raises:
         ValueError: If `count` is below the number of classes in the split.

@@ -51,8 +51,8 @@ USUAL_SPREAD = 1.7
 from the person's mean, over 1,460 images of strangers in the wild."""
 BETWEEN_PEOPLE = 1.2
 """How far people's rests are from the population's, in the same measure. The spread of FER+'s
-neutral faces, 2.00, less that within one person is 1.06 (1.15 with the previous `fast`, for which
-the value was chosen)."""
+neutral faces, 2.00, less that within one person (in squares) is 1.06; it was 1.15 with the previous
+`fast`, for which this value was chosen."""
 USUAL_WEIGHT = 0.25
 """Weight of the usual spread beside that of a person's own images, as a number of images."""
 CLEARLY_NEUTRAL = 0.7

@@ -341,7 +341,7 @@ def _rows(table: pd.DataFrame, track: Tracks) -> pd.DataFrame:
 
 
 def _mean_by_time(table: pd.DataFrame, track: Tracks, columns: list[str]) -> pd.DataFrame:
-    """Return means over about `MOST_POINTS` equal periods at most; NaN where nobody was seen."""
+    """Return means over equal periods, about `MOST_POINTS` at most; NaN where nobody was seen."""
     seen = _rows(table, track).dropna(subset=columns)
     if not len(seen):
         raise ValueError(f"Expected a face in the timeline. Received: none, track={track}.")

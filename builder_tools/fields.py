@@ -148,7 +148,7 @@ def check_keys(
     """Check that there are no unknown keys and that none of the required keys are missing.
 
     Raises:
-        ValueError: If there are; names them.
+        ValueError: If a key is unknown or missing; names these keys.
     """
     if unknown := sorted(set(given) - set(known)):
         raise ValueError(f"Expected in {where} only {sorted(known)}. Received: {unknown}.")

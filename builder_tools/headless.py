@@ -54,7 +54,7 @@ def headless_network(network: str | Path, weights: str | None = None) -> Headles
 
     Raises:
         ValueError: If there is no such network, it is a network of the registry without weights,
-            or it is deployed as anything but ONNX or without a dense layer at its end.
+            or its deployed file is not ONNX or has no dense layer.
     """
     file = network_file(network)
     if file is not None and file.suffix != ".keras":

@@ -27,7 +27,7 @@ _LABELS_COMPUTED = (
 
 
 KEEP = ("last", "best")
-"""Which epoch of a run is kept."""
+"""Which epoch of a run may be kept."""
 
 
 @dataclass(frozen=True)

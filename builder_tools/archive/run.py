@@ -50,7 +50,7 @@ class ArchiveReport:
         files: Number of files now in the data set.
         made: Number of parts made by this run; the others already existed.
         failed: `source` and `reason` of every file that could not be read.
-        left_out: Files that are neither videos nor images, or could not be listed.
+        left_out: Files that are neither videos nor images or cannot be read, with the reasons.
     """
 
     files: int

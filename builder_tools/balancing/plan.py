@@ -1,7 +1,7 @@
 """What balancing will do with each class.
 
-A plan says which originals stay, which may be parents, and how many images are made and how. Given
-the number of images, it depends only on the seed and the class's own originals.
+A plan says which originals stay, which may be parents, and how many images are made and how. Apart
+from the settings, it depends only on the seed and the class's own originals, not on other classes.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class LbpFeatures(FaceFeatures):
         from skimage.feature import local_binary_pattern
 
         line = np.arange(self.size_px) * self.grid // self.size_px
-        cells = line[:, None] * self.grid + line  # of each pixel, row by row
+        cells = line[:, None] * self.grid + line  # the cell of each pixel
         length = self.grid**2 * LBP_CODES
         found = np.empty((len(images), length), np.float32)
         for place, face in enumerate(grey_faces(images, self.size_px)):

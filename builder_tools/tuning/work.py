@@ -46,7 +46,7 @@ def join_search(
         playing(worker),
     ):
         tuner = EmotionTuner(
-            EmotionOracle(objective, trials=1, seed=0),  # the chief's decides
+            EmotionOracle(objective, trials=1, seed=0),  # the chief's oracle decides
             hypermodel,
             folder=Path(folder),
             project=identity["project"],

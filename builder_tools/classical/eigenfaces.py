@@ -40,7 +40,7 @@ class MainDirections(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, rows: np.ndarray) -> np.ndarray:
-        """Return the coordinate of each row in each direction, `(n, directions found)` float32."""
+        """Return the coordinates of each row in the k directions found, `(n, k)` float32."""
         check_is_fitted(self)
         rows = validate_data(self, rows, reset=False, dtype=np.float32)
         return self.pca_.transform(rows).astype(np.float32)

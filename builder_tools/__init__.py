@@ -1,7 +1,7 @@
-"""builder_tools: recognise nine emotions from faces in images, videos and cameras.
+"""builder_tools: recognise nine emotions in faces from images, videos and cameras.
 
-The names below are loaded when they are first asked for, so that `import builder_tools` costs
-nothing and using a model never loads what only the study needs.
+The names below are loaded on first access, so `import builder_tools` costs nothing and using a
+model never loads what only the study needs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _EXTRAS = {
     "FaceSMOTE": "study",
     "ValenceArousalLabeller": "study",
 }
-"""The extra that a name needs, where it is more than the base install."""
+"""The extra that a name needs if the base install is not enough."""
 
 __all__ = [
     "DrawBox",

@@ -1,4 +1,4 @@
-"""The public names for type checkers, which do not follow names that are loaded when asked for."""
+"""Public names for type checkers, which do not follow names that are loaded lazily."""
 
 from builder_tools.balancing import FaceSMOTE as FaceSMOTE
 from builder_tools.classifier import EmotionClassifier as EmotionClassifier

@@ -1,4 +1,4 @@
-"""`python -m builder_tools` is `builder-tools`."""
+"""Entry point: `python -m builder_tools` runs `builder-tools`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A model card as a page a person reads, made from `card.json` alone."""
+"""A model card as a human-readable page, made from `card.json` alone."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _figures(test: Mapping[str, Any]) -> str:
 
 
 def _affect(card: ModelCard) -> str:
-    """Agreement of valence and arousal with their references, and what the nearest centre says."""
+    """Return how valence and arousal agree with references, and the nearest-centre results."""
     parts = []
     for split, found in card.metrics.get("valence_arousal", {}).items():
         rows = [
@@ -196,7 +196,7 @@ def _training(training: Mapping[str, Any]) -> str:
 
 
 def _members(members: Iterable[Mapping[str, Any]]) -> str:
-    """Return what a model is the mean of, and how each was trained."""
+    """Return which models an ensemble averages, and how each of them was trained."""
     members = list(members)
     names = " ".join(member["name"] for member in members)
     shares = [member.get("share", 1 / len(members)) for member in members]

@@ -1,12 +1,12 @@
-"""Model cards: what a saved model is, what it expects, what it was measured to do.
+"""Model cards: what a saved model is, what it expects and how well it performs.
 
 A model folder `saved_models/<name>/` holds the deployable file and `card.json`. The card is the
 single source of the model's class order, input size and file hashes.
 
-Models are looked for in `builder_tools/saved_models` (an installed wheel), in `saved_models` beside
-the package (a clone of the repository), in `saved_models` of the current folder (where `train` puts
-them) and in the user's data folder (`XDG_DATA_HOME` or `~/.local/share`, then
-`builder_tools/saved_models`).
+Models are looked up in `builder_tools/saved_models` (an installed wheel), in `saved_models` next to
+the package (a clone of the repository), in `saved_models` in the current folder (where `train` puts
+them) and in the user's data folder (`builder_tools/saved_models` under `XDG_DATA_HOME` or
+`~/.local/share`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MODEL_ROOTS = (
     Path(__file__).resolve().parent / "saved_models",
     Path(__file__).resolve().parent.parent / "saved_models",
 )
-"""Where shipped models are looked for by name, first match wins; see `model_roots`."""
+"""Where shipped models are looked up by name; the first match wins (see `model_roots`)."""
 
 
 @dataclass(frozen=True)
@@ -52,32 +52,32 @@ class ModelCard:
     Args:
         name: The model's name, normally the name of its folder.
         file: Name of the deployable file inside the folder.
-        emotions: Class names; the order is the order of the model's outputs.
+        emotions: Class names, in the order of the model's outputs.
         input_size: Side of the square input, px.
         preprocessing: What the model does with its RGB 0...255 input, in words.
         training: How it was trained: data, data_sha256, seed, commit, budget, config, ...
-        metrics: Measured figures by evaluation protocol.
+        metrics: Measured results by evaluation protocol.
         sha256: Hexadecimal SHA-256 of each file in the folder that the card vouches for.
-        licence: Licence of the weights, and terms of the data behind them.
-        intended_use: What it is for.
-        limits: Where it is known to be wrong or untested.
-        decision: Per emotion, the number to add to the log of its probability for a decision
-            that treats all classes alike (see `decisions.apply_decision`); None if not fitted.
-        temperature: What the network's logits are divided by, so that a probability says how
-            often it is right; fitted on validation images (1: as the network gives them).
-        abstain_below: Probability under which the most probable emotion is doubtful: above it,
+        licence: Licence of the weights, and the terms of the data behind them.
+        intended_use: What the model is for.
+        limits: Where the model is known to be wrong or has not been tested.
+        decision: For each emotion, the number to add to the log of its probability for a decision
+            that treats all classes equally (see `decisions.apply_decision`); None if not fitted.
+        temperature: Divisor of the network's logits, so that a probability says how often the
+            prediction is right; fitted on validation images (1 leaves the outputs unchanged).
+        abstain_below: Probability below which the most probable emotion is doubtful: above it,
             95 % of the validation images are right; None if not fitted or not reached.
-        task: Name in `tasks.TASKS`. A model of `va` has no outputs for emotions: those of its card
-            are told by how near a face lies to their centres.
+        task: Name in `tasks.TASKS`. A `va` model has no outputs for emotions: they are predicted
+            from how close a face lies to their centres.
         centres: Mean valence and arousal of each emotion's training faces; None for models that
-            were not taught them. Those of the task `va` need them.
-        flip_average: Whether faces are averaged with their mirror images, unless somebody asks
-            for something else.
+            were not trained on them. Required for the task `va`.
+        flip_average: Whether predictions are averaged over a face and its mirror image by
+            default.
 
     Raises:
         ValueError: If the emotions are not distinct, the input size is not a positive whole
-            number, a file name is not a bare name, the task is unknown, or centres are missing
-            or outside [-1, 1].
+            number, a file name is not a bare name, the task is unknown, or the centres are
+            missing or outside [-1, 1].
     """
 
     name: str
@@ -128,7 +128,7 @@ class ModelCard:
         """Read the card of a model folder.
 
         Raises:
-            ValueError: If there is no card, or it is not valid; says which file and field.
+            ValueError: If there is no card, or it is invalid; names the file and the field.
         """
         path = Path(folder) / CARD_FILE
         if not path.is_file():
@@ -178,9 +178,9 @@ _KINDS = {
 
 
 def write_card(folder: str | Path, card: ModelCard) -> Path:
-    """Write `card.json` into a model folder, all or nothing; return its path.
+    """Write `card.json` into a model folder atomically and return its path.
 
-    Fields keep the order of `ModelCard`, so two cards compare line by line.
+    Fields keep the order of `ModelCard`, so two cards can be compared line by line.
     """
     path = Path(folder) / CARD_FILE
     text = json.dumps(asdict(card), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -208,10 +208,10 @@ def verify_files(folder: str | Path, card: ModelCard, names: Sequence[str] | Non
     Args:
         folder: The model folder.
         card: Its card.
-        names: Files to check; None checks all that the card lists.
+        names: Files to check; None checks all files that the card lists.
 
     Raises:
-        ValueError: If a file is missing, is not listed, or has other bytes than the card says.
+        ValueError: If a file is missing, is not listed, or does not match the card's hash.
     """
     for name in (*card.sha256,) if names is None else names:
         path = Path(folder) / name
@@ -226,13 +226,14 @@ def verify_files(folder: str | Path, card: ModelCard, names: Sequence[str] | Non
 
 
 def model_roots() -> tuple[Path, ...]:
-    """Return where models are looked for by name: first match wins, so nobody's own model takes
-    the place of a shipped one.
+    """Return the folders where models are looked up by name.
+
+    The first match wins, so a user's own model never replaces a shipped one.
     """
     roots = list(MODEL_ROOTS)
-    with suppress(OSError):  # the current folder may be gone
+    with suppress(OSError):  # the current folder may no longer exist
         roots.append(Path.cwd() / "saved_models")
-    with suppress(RuntimeError):  # a user need not have a home
+    with suppress(RuntimeError):  # a user may have no home folder
         data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
         roots.append(Path(data) / "builder_tools" / "saved_models")
     return tuple(roots)
@@ -246,8 +247,8 @@ def find_model(name_or_path: str | Path | None = None) -> Path:
             None for the default model.
 
     Raises:
-        TypeError: If it is neither.
-        ValueError: If there is no such model; lists those that exist.
+        TypeError: If it is none of these.
+        ValueError: If there is no such model; lists the models that exist.
     """
     wanted = DEFAULT_MODEL if name_or_path is None else name_or_path
     if not isinstance(wanted, str | Path):
@@ -271,16 +272,16 @@ def list_models() -> list[ModelCard]:
 
 
 def _model_folders() -> dict[str, Path]:
-    """Return folder name -> folder; where a name stands twice the first root wins."""
+    """Return a mapping from folder name to folder; for duplicate names, the first root wins."""
     cards = []
     for root in reversed(model_roots()):
-        with suppress(OSError):  # a folder that this user may not look into
+        with suppress(OSError):  # a folder that this user may not read
             cards += list(root.glob(f"*/{CARD_FILE}"))
     return {card.parent.name: card.parent for card in cards}
 
 
 def _check_task(card: ModelCard) -> None:
-    """Refuse an unknown task, and centres that are none."""
+    """Raise a ValueError for an unknown task or for missing or invalid centres."""
     if card.task not in TASKS:
         raise ValueError(
             f"Expected a task of {list(TASKS)} in the card of {card.name!r}. "

@@ -1,11 +1,11 @@
-"""Csv files with names of files in them, which may hold anything but a NUL.
+"""CSV files that contain file names, which may hold any character except NUL.
 
-Lines end in a line feed alone. The csv module quotes a cell for the characters of the line's end,
-and only for those; a carriage return that is not quoted ends a row where it is read again. So it
-is told that lines end in both, and `LineFeeds` takes the carriage return away.
+Lines end in a line feed alone. The csv module quotes a cell only if it contains a character of
+the line terminator, and an unquoted carriage return ends a row when the file is read back. So the
+module is told that lines end in both, and `LineFeeds` removes the carriage return.
 
-Names are bytes; those that are no UTF-8 keep them (`surrogateescape`). What holds text alone, as
-Parquet and figures do, gets them from `name_as_text`.
+Names are bytes; those that are not valid UTF-8 keep their bytes (`surrogateescape`). Formats that
+hold only text, such as Parquet and figures, get them from `name_as_text`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _BOTH = "\r\n"
 
 
 class LineFeeds(io.TextIOBase):
-    """A text file to write whole csv lines to that end in `\\r\\n`; it ends them in `\\n`.
+    """A text file that takes whole CSV lines ending in `\\r\\n` and writes them with `\\n`.
 
     Args:
-        file: Opened for text with `newline=""`.
+        file: A file opened in text mode with `newline=""`.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -42,24 +42,24 @@ class LineFeeds(io.TextIOBase):
 
 
 def csv_writer(file: TextIO) -> Any:
-    """Return a `csv.writer` whose rows read back whole, whatever stands in their cells.
+    """Return a `csv.writer` whose rows read back intact, whatever their cells contain.
 
     Args:
-        file: Opened for text with `newline=""`.
+        file: A file opened in text mode with `newline=""`.
     """
     return csv.writer(LineFeeds(file), lineterminator=_BOTH)
 
 
 def name_as_text(name: str) -> str:
-    """Return the name of a file as UTF-8 can hold it: bytes that are none become `\\xe9`."""
+    """Return a file name as valid UTF-8; bytes that are not become escapes such as `\\xe9`."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def read_csv(path: Path) -> list[list[str]]:
-    """Return the rows of a csv, the header among them.
+    """Return the rows of a CSV file, including the header.
 
     Raises:
-        ValueError: If it is none; says the file and the line.
+        ValueError: If it is not a CSV file; names the file and the line.
         OSError: If it cannot be read.
     """
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
@@ -67,15 +67,15 @@ def read_csv(path: Path) -> list[list[str]]:
 
 
 def read_any_csv(path: Path) -> list[list[str]]:
-    """Return the rows of a csv as spreadsheets and other hands write them, the header among them.
+    """Return the rows of a CSV file from a spreadsheet or another source, including the header.
 
-    Cells are parted by `,`, `;`, tabs or `|`, the text is as `read_text` takes it.
+    Cells are separated by `,`, `;`, tabs or `|`; the text is decoded as by `read_text`.
 
     Raises:
-        ValueError: If it is none; says the file and the line.
+        ValueError: If it is not a CSV file; names the file and the line.
         OSError: If it cannot be read.
     """
-    text = read_text(path, errors="surrogateescape")  # names that are no UTF-8 stay what they are
+    text = read_text(path, errors="surrogateescape")  # names that are not UTF-8 stay unchanged
     lines = text.removeprefix("sep=;\n").removeprefix("sep=,\n")
     header = lines.partition("\n")[0].strip()
     delimiter = max(DELIMITERS, key=header.count)
@@ -92,7 +92,7 @@ def _rows(reader: Any, path: Path) -> list[list[str]]:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a csv; None becomes an empty cell."""
+    """Write a CSV file; None becomes an empty cell."""
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv_writer(file)
         writer.writerow(columns)
@@ -101,9 +101,9 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
 
 @contextmanager
 def any_name_in_tables() -> Iterator[None]:
-    """Have tables that are made within a `with`, or a function decorated so, hold any name.
+    """Let tables created in a `with` block, or in a decorated function, hold any file name.
 
-    The strings of Arrow, which pandas takes where it is installed, refuse what is no UTF-8.
+    Arrow strings, which pandas uses where Arrow is installed, reject anything but UTF-8.
     """
     import pandas as pd
 
@@ -112,6 +112,6 @@ def any_name_in_tables() -> Iterator[None]:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a DataFrame as csv, without its index."""
+    """Write a DataFrame as CSV, without its index."""
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         table.to_csv(LineFeeds(file), index=False, lineterminator=_BOTH)

@@ -1,6 +1,6 @@
-"""From a network's outputs to the decision: temperature, class biases, doubt; nearest centres.
+"""From a network's outputs to a decision: temperature, class biases, doubt, nearest centres.
 
-What is fitted on validation faces stands in the model's card; here it is applied.
+Everything fitted on validation faces is stored in the model's card; it is applied here.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from builder_tools.results import Readings
 from builder_tools.tasks import TASKS
 
 DECISIONS = ("natural", "balanced")
-"""`natural`: the most probable class where classes are as frequent as in training. `balanced`:
-where all are alike, by the biases of the card."""
+"""`natural`: the most probable class if classes are as frequent as in training. `balanced`: the
+same if all classes are equally frequent, using the biases of the card."""
 
 LEAST_PROBABILITY = 1e-12
-"""Stands for 0 where a logarithm is taken."""
+"""Replaces 0 before a logarithm is taken."""
 
 CENTRE_SPREAD = 0.25
 """Standard deviation around a centre, in valence or arousal, at a temperature of 1."""
@@ -28,12 +28,12 @@ CENTRE_SPREAD = 0.25
 def read_outputs(
     card: ModelCard, outputs: np.ndarray, biases: Mapping[str, float] | None = None
 ) -> Readings:
-    """Return what the outputs of a network mean by its card.
+    """Return the readings that a network's outputs stand for, according to its card.
 
     Args:
-        card: Its classes, task, centres and temperature.
+        card: The network's card: classes, task, centres and temperature.
         outputs: `(n, card.num_outputs)`.
-        biases: Of the decision (`apply_decision`); None for the natural one.
+        biases: Biases of the decision (`apply_decision`); None for the natural decision.
     """
     emotions = EmotionSet(card.emotions)
     probabilities, places = TASKS[card.task].split(outputs)
@@ -51,9 +51,9 @@ def read_outputs(
 
 
 def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Return probabilities sharpened (below 1) or softened (above 1); their order stays.
+    """Return probabilities sharpened (below 1) or softened (above 1), in unchanged order.
 
-    Temperature scaling (Guo et al., 2017, arXiv:1706.04599): the same as dividing the logits.
+    Temperature scaling (Guo et al., 2017, arXiv:1706.04599), equivalent to dividing the logits.
 
     Returns:
         `(n, k)` float64, rows sum to 1.
@@ -77,11 +77,11 @@ def apply_decision(
 
 
 def nearness(places: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Return how probable places on the valence-arousal plane make each centre.
+    """Return the probability of each centre, given places on the valence-arousal plane.
 
-    Each centre is taken to be as frequent as the others, its faces to scatter normally by
-    `CENTRE_SPREAD` in every direction; so the nearest is the most probable (the first of equal
-    ones), and a temperature t stands for a spread `sqrt(t)` times as wide.
+    All centres are assumed to be equally frequent, and their faces to be normally distributed
+    with `CENTRE_SPREAD` in every direction. So the nearest centre is the most probable (the first
+    in a tie), and a temperature t corresponds to a spread `sqrt(t)` times as wide.
 
     Args:
         places: `(n, 2)` valence and arousal.

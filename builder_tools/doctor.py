@@ -1,6 +1,6 @@
 """What works on this machine and what does not: versions, extras, files, camera, screen, speed.
 
-`CHECKS` are run in their order; each yields findings. Nothing is fetched, and no camera is opened.
+`CHECKS` run in order and yield findings. Nothing is downloaded, and no camera is opened.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ OPENCV = tuple(
     f"opencv-{kind}"
     for kind in ("python", "python-headless", "contrib-python", "contrib-python-headless")
 )
-"""Distributions that all install one `cv2`, each over the other."""
+"""Distributions that all install the same `cv2`, overwriting one another."""
 WITHOUT = {
     SHORT_RANGE: "the default detector finds nothing",
     YUNET: "the default detector searches in tiles, and finds fewer faces",
     FULL_RANGE: "the default detector cannot search in tiles",
 }
-"""A file -> what is so where it is not there."""
+"""File -> what happens if it is missing."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,10 @@ class Finding:
 
     Args:
         check: One of `CHECKS`.
-        state: "ok", "absent" (something that is not needed) or "broken" (something that is).
+        state: "ok", "absent" (something optional is missing) or "broken" (something required is
+            missing or fails).
         what: What was found, in words.
-        advice: What to do; empty where there is nothing to do.
+        advice: What to do; empty if there is nothing to do.
     """
 
     check: str
@@ -58,16 +59,16 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Yield what every check finds, as it is found."""
+    """Run all checks and yield their findings as they come in."""
     for check in CHECKS.values():
         yield from check()
 
 
 def requirements(extra: str = "") -> list[str]:
-    """Return the names of the distributions that an extra needs, or the base install ("").
+    """Return the names of the distributions that an extra, or the base install (""), needs.
 
     Raises:
-        PackageNotFoundError: If the package runs from a folder that was not installed.
+        PackageNotFoundError: If the package runs from a folder without being installed.
     """
     found = []
     for line in distribution(PACKAGE).requires or []:
@@ -79,7 +80,7 @@ def requirements(extra: str = "") -> list[str]:
 
 
 def missing(names: list[str]) -> list[str]:
-    """Return those of some distributions that are not installed."""
+    """Return the given distributions that are not installed."""
     return [name for name in names if not _version(name)]
 
 
@@ -156,7 +157,7 @@ def _files() -> Iterator[Finding]:
 
 
 def _answer() -> Iterator[Finding]:
-    """Look at a photograph whose face and emotion are known."""
+    """Analyse a photograph whose face and emotion are known."""
     if not _is_here(SHORT_RANGE):
         yield Finding("answer", ABSENT, f"not tried: {SHORT_RANGE} is not here")
         return

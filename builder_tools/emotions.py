@@ -1,17 +1,17 @@
-"""Emotions: their names in order, their colours, their place on the valence-arousal plane.
+"""Emotions: their names in order, their colours and their place on the valence-arousal plane.
 
-Everything that needs a class order, a colour or an anchor asks an `EmotionSet`; nobody else
-writes a list of emotions. A label is an index into the set, an emotion is a name.
+All code that needs a class order, a colour or an anchor asks an `EmotionSet`; no other module
+lists the emotions. A label is an index into the set, an emotion is a name.
 
 Colours start from the Okabe-Ito palette (Okabe & Ito, 2008, "Color Universal Design"), made for
 people with any form of colour blindness; the ninth colour is a mid grey.
 
-Anchors are (valence, arousal) in [-1, 1]: the places of the words on Russell's circumplex
+Anchors are (valence, arousal) in [-1, 1]: the positions of the words on Russell's circumplex
 (Russell, 1980, "A circumplex model of affect", J. Pers. Soc. Psych. 39), rounded to the values
-commonly used to place the basic emotions; `neutral` and `uncertain` stand at the origin.
+commonly used for the basic emotions; `neutral` and `uncertain` are at the origin.
 
-Sets of other names keep them; those that only say the same in another word or language (`Angry`,
-`happiness`, `злость`: `SYNONYMS`) have the colour and anchor of ours.
+Sets with other names keep them; a synonym or translation of one of our names (`Angry`,
+`happiness`, `злость`: see `SYNONYMS`) gets its colour and anchor.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COLOURS_RGB: dict[str, tuple[int, int, int]] = {
     "anger": (213, 94, 0),
     "contempt": (204, 121, 167),
     "disgust": (0, 158, 115),
-    "fear": (80, 0, 130),  # a lighter purple is sad's blue to eyes without green cones
+    "fear": (80, 0, 130),  # without green cones, a lighter purple looks like the blue of sad
     "happy": (240, 228, 66),
     "neutral": (245, 245, 245),
     "sad": (0, 114, 178),
@@ -84,7 +84,7 @@ class EmotionSet:
         names: Distinct names; the label of an emotion is its position.
 
     Raises:
-        ValueError: If the set is empty or a name stands twice.
+        ValueError: If the set is empty or a name is repeated.
     """
 
     names: tuple[str, ...]
@@ -110,28 +110,28 @@ class EmotionSet:
         """Return the index of an emotion.
 
         Raises:
-            ValueError: If the emotion is not in the set; names those that are.
+            ValueError: If the emotion is not in the set; lists those that are.
         """
         if emotion not in self.names:
             raise ValueError(f"Expected one of {list(self.names)}. Received: emotion={emotion!r}.")
         return self.names.index(emotion)
 
     def colour_rgb(self, emotion: str) -> tuple[int, int, int]:
-        """Return the emotion's colour, RGB 0...255; names without one of their own get orange."""
+        """Return the emotion's colour, RGB 0...255; names without a known colour get orange."""
         return COLOURS_RGB.get(own_word(emotion), UNKNOWN_COLOUR_RGB)
 
     @property
     def anchors(self) -> np.ndarray:
-        """Valence and arousal of each emotion, `(n, 2)` in [-1, 1]; NaN where none is known."""
+        """Valence and arousal of each emotion, `(n, 2)` in [-1, 1]; NaN where unknown."""
         unknown = (np.nan, np.nan)
         places = ANCHORS_VALENCE_AROUSAL
         return np.array([places.get(own_word(name), unknown) for name in self.names])
 
     def expected_place(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return where faces lie on the valence-arousal plane: the mean of the emotions' anchors,
-        weighed by their probabilities.
+        """Return the expected places of faces on the valence-arousal plane.
 
-        Emotions without an anchor are left out of the mean.
+        These are means of the emotions' anchors weighted by their probabilities; emotions without
+        an anchor are left out.
 
         Args:
             probabilities: `(n, len(self))`.
@@ -195,22 +195,22 @@ SYNONYMS: dict[str, str] = {
     "uncertain": "uncertain uncertainty unknown unsure ambiguous неуверенность неопределенность "
     "неуверенный неизвестно unsicher unbekannt incertain incierto incerto",
 }
-"""What data sets, libraries and people call each of the nine, in small letters: one table."""
+"""What data sets, libraries and people call each of the nine emotions, in lower case."""
 
 OTHER_WORDS: dict[str, str] = {
     word: name for name, words in SYNONYMS.items() for word in words.split() if word != name
 }
-"""The same the other way round."""
+"""The inverse of `SYNONYMS`: other word -> emotion."""
 
 _NO_WORDS = frozenset({"", "face", "faces", "emotion", "emotions", "expression", "class", "images"})
 
 
 @lru_cache(maxsize=1024)
 def own_word(name: str) -> str:
-    """Return the word of the nine that says the same as a name; else the name itself.
+    """Return the one of the nine emotions that a name means, or else the name itself.
 
-    Case, a number in front (`0_angry`), an ending `_faces` and the like, and the dots over a
-    Russian letter make no difference.
+    Case, a leading number (`0_angry`), words such as a trailing `_faces`, and the dots over the
+    Russian letter yo are ignored.
     """
     plain = unicodedata.normalize("NFC", name).casefold().replace("\u0451", "\u0435")
     words = [word for word in re.split(r"[\W\d_]+", plain) if word not in _NO_WORDS]

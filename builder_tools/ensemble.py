@@ -1,8 +1,9 @@
-"""Several ONNX networks as one, which gives the weighted mean of their probabilities.
+"""Several ONNX networks joined into one that returns the weighted mean of their probabilities.
 
-Networks that were trained apart err apart; their mean errs less often (Hansen & Salamon, 1990,
-"Neural Network Ensembles"). One file costs what its members cost together, and is used like any.
-Members may take faces of different sizes: each gets them resized, inside the file, as in use.
+Networks trained independently make different errors, and their mean errs less often (Hansen &
+Salamon, 1990, "Neural Network Ensembles"). The one file costs as much as its members together and
+is used like any other. Members may take faces of different sizes: inside the file, faces are
+resized for each member exactly as they would be outside it.
 """
 
 from __future__ import annotations
@@ -26,19 +27,21 @@ def ensemble_onnx(
     shares: Sequence[float] | None = None,
     size_px: int | None = None,
 ) -> None:
-    """Write the weighted mean of several networks as one.
+    """Write the weighted mean of several networks as one network.
 
     Args:
-        paths: Networks from `(n, size, size, 3)` RGB 0...255 to probabilities; at least two, of
-            one class order; each has its own size.
-        out: Where to write.
+        paths: At least two networks from `(n, size, size, 3)` RGB 0...255 to probabilities, with
+            the same class order; each may have its own size.
+        out: File to write.
         emotions: Class order, written into the file.
-        shares: Weight of each in the mean, above 0; they are brought to a sum of 1. Equal if None.
-        size_px: Side of the faces that the whole takes; that of the first network if None.
+        shares: Weight of each network in the mean, above 0, normalised to a sum of 1; None for
+            equal weights.
+        size_px: Side of the faces that the joint network takes; None for that of the first
+            network.
 
     Raises:
-        ValueError: If there are fewer than two, their inputs or outputs differ in kind, or there
-            is not one share above 0 for each.
+        ValueError: If there are fewer than two networks, their inputs or outputs differ in kind,
+            or there is not exactly one share above 0 for each.
     """
     import onnx
     from onnx import compose, helper, numpy_helper
@@ -85,7 +88,7 @@ def relative_shares(shares: Sequence[float] | None, count: int) -> np.ndarray:
     """Return the weight of each of `count` members in their mean, `(count,)` with a sum of 1.
 
     Raises:
-        ValueError: If there is not one share above 0 for each.
+        ValueError: If there is not exactly one share above 0 for each.
     """
     found = np.ones(count) if shares is None else np.asarray(shares, np.float64)
     if found.shape != (count,) or not np.isfinite(found).all() or found.min() <= 0:
@@ -97,7 +100,7 @@ def relative_shares(shares: Sequence[float] | None, count: int) -> np.ndarray:
 
 
 def _entries(inputs: Sequence, size_px: int) -> tuple[list, list]:
-    """Return nodes (and their constants) that hand the faces to each member at its size."""
+    """Return the nodes, and their constants, that pass the faces to each member at its size."""
     from onnx import helper
 
     nodes, constants, resized = [], [], {size_px: FACES}
@@ -112,13 +115,13 @@ def _entries(inputs: Sequence, size_px: int) -> tuple[list, list]:
 
 
 def _kind(value) -> tuple[int, list[int | str]]:
-    """Return element type and shape; the batch size stays free."""
+    """Return the element type and the shape, with a free batch size."""
     tensor = value.type.tensor_type
     return tensor.elem_type, ["batch", *(size.dim_value for size in tensor.shape.dim[1:])]
 
 
 def _expect_alike(paths: Sequence[Path], graphs: Sequence) -> None:
-    """Refuse networks whose inputs are no faces in colour of one type, or with other outputs."""
+    """Refuse networks whose inputs are not colour faces of one type or whose outputs differ."""
     found = {
         str(path): (_kind(graph.input[0]), _kind(graph.output[0]))
         for path, graph in zip(paths, graphs, strict=True)

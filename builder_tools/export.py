@@ -1,8 +1,8 @@
 """A trained network as a folder that runs without TensorFlow: deployable file and card.
 
 Networks trained in mixed precision are rebuilt in float32 with the same weights, and networks
-that take any size are fixed to the deployed one. What is written is loaded again and compared
-with Keras on real faces; a folder is only filled when every face keeps its emotion.
+that take any size are fixed to the deployed one. The written file is loaded again and compared
+with Keras on real faces; the folder is filled only if every face keeps its emotion.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     import keras
 
 MAX_DIFFERENCE = 1e-4
-"""Largest difference of an output between Keras and the exported file."""
+"""Largest allowed difference of an output between Keras and the exported file."""
 
 LOW_PRECISION = {"bfloat16", "float16", "mixed_bfloat16", "mixed_float16"}
 
 
 class Predictor(Protocol):
-    """Anything that gives a network's outputs for faces, such as an `EmotionClassifier`."""
+    """Anything that returns a network's outputs for faces, such as an `EmotionClassifier`."""
 
     def outputs(self, faces: np.ndarray) -> np.ndarray:
         """Return `(n, width)` for `(n, H, W, 3)` uint8 RGB faces (see `tasks`)."""
@@ -42,7 +42,7 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True)
 class Parity:
-    """How far an exported file is from its Keras network.
+    """How closely an exported file matches its Keras network.
 
     Args:
         faces: Number of faces compared.
@@ -81,16 +81,16 @@ def export_model(
     Args:
         model: A network from `(n, size, size, 3)` RGB 0...255 to the outputs of the card's task,
             in any precision.
-        folder: Where to; made if it is not there.
+        folder: Folder to write to; created if needed.
         faces: `(n, size, size, 3)` uint8 RGB to compare on; their side becomes the input size.
-        load: Opens a model folder for use: `EmotionClassifier`.
-        suffixes: Files to write, of `WRITERS`; the first is the one the card deploys.
-        **card_fields: Fields of the `ModelCard`; `file`, `input_size` and `sha256` are found
-            here, `name` is the folder's unless given.
+        load: Opens a model folder for use, e.g. `EmotionClassifier`.
+        suffixes: Files to write, from `WRITERS`; the card deploys the first.
+        **card_fields: Fields of the `ModelCard`; `file`, `input_size` and `sha256` are filled in
+            here, and `name` defaults to the folder's name.
 
     Raises:
         ValueError: If the file does not agree with Keras, or faces, suffixes or fields are
-            wrong. The folder is then left as it was.
+            invalid. The folder is then left as it was.
     """
     _check_request(faces, suffixes)
     folder, size = Path(folder), faces.shape[1]
@@ -129,7 +129,7 @@ def check_parity(
         model: The Keras network, in float32.
         classifier: The exported one.
         faces: `(n, size, size, 3)` uint8 RGB at the network's input size, n >= 1.
-        num_affect: How many of the last outputs are no probabilities of emotions.
+        num_affect: How many of the last outputs are not probabilities of emotions.
     """
     expected = model.predict(faces.astype(np.float32), batch_size=64, verbose=0)
     received = classifier.outputs(faces)
@@ -167,16 +167,16 @@ def as_float32(model: keras.Model, input_size: int | None = None) -> keras.Model
 
 
 def write_onnx(model: keras.Model, path: Path, emotions: Sequence[str]) -> None:
-    """Write an ONNX file that names its classes; the batch size stays free.
+    """Write an ONNX file that names its classes and has a free batch size.
 
-    The converter folds batch normalisation into the convolutions and moves the channels first
-    once, at the entry (tests hold it to both).
+    The converter folds batch normalisation into the convolutions and transposes to channels-first
+    only once, at the input (tests check both).
     """
     import onnx
 
     # Keras only exports networks that have been called.
     model(np.zeros((1, *model.input_shape[1:]), np.float32))
-    with warnings.catch_warnings():  # of Keras, about its own use of NumPy
+    with warnings.catch_warnings():  # Keras warns about its own use of NumPy
         warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
         model.export(str(path), format="onnx", verbose=False)
     graph = onnx.load(path)
@@ -193,10 +193,10 @@ def write_tflite(model: keras.Model, path: Path, emotions: Sequence[str]) -> Non
 
 
 def write_keras(model: keras.Model, path: Path, emotions: Sequence[str]) -> None:
-    """Write the Keras network itself, for further training, in half the size.
+    """Write the Keras network itself, for further training, at half the size.
 
-    Its weights keep 11 of their 24 binary digits, more than the eight-bit integers it is deployed
-    with; the file is deflated.
+    Its weights keep 11 of their 24 significant bits, more than the eight-bit integers it is
+    deployed with; the file is compressed with deflate.
     """
     import keras
 
@@ -215,11 +215,11 @@ WRITERS: dict[str, Callable[[keras.Model, Path, Sequence[str]], None]] = {
     ".tflite": write_tflite,
     ".keras": write_keras,
 }
-"""Suffix -> what writes such a file."""
+"""Suffix -> function that writes such a file."""
 
 
 def _rounded(weights: np.ndarray) -> np.ndarray:
-    """Return float32 numbers whose last 13 binary digits are 0."""
+    """Return float32 numbers rounded so that their last 13 bits are 0."""
     if weights.dtype != np.float32:
         return weights
     bits = np.ascontiguousarray(weights).view(np.uint32)
@@ -227,7 +227,7 @@ def _rounded(weights: np.ndarray) -> np.ndarray:
 
 
 def _largest(rows: np.ndarray) -> np.ndarray:
-    """Return the place of the largest value of each row, 0 for rows of none."""
+    """Return the index of the largest value in each row, 0 for rows without values."""
     return rows.argmax(axis=1) if rows.shape[1] else np.zeros(len(rows), np.int64)
 
 

@@ -1,4 +1,4 @@
-"""What values given by hand must be: arguments, fields of cards and of configurations."""
+"""Checks of values given by users: arguments and fields of cards and configurations."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ Part = TypeVar("Part")
 
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 MOST_SEED = 2**32 - 1
-"""The highest seed that Keras and NumPy's older generators take."""
+"""The highest seed that Keras and NumPy's older generators accept."""
 
 
 def is_number(value: Any) -> bool:
-    """Return whether a value is a finite number; True and False are none."""
+    """Return whether a value is a finite number; True and False do not count."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) < 2**63 and math.isfinite(value)
 
 
 def is_whole(value: Any) -> bool:
-    """Return whether a value is a whole number; True and False are none."""
+    """Return whether a value is a whole number; True and False do not count."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_number_in(least: float, most: float = math.inf) -> Callable[[Any], bool]:
-    """Return a check for finite numbers of a range, both ends in it."""
+    """Return a check for finite numbers in a range, both ends included."""
     return lambda value: is_number(value) and least <= value <= most
 
 
 def is_whole_in(least: int, most: float = math.inf) -> Callable[[Any], bool]:
-    """Return a check for whole numbers of a range, both ends in it."""
+    """Return a check for whole numbers in a range, both ends included."""
     return lambda value: is_whole(value) and least <= value <= most
 
 
 def is_text(value: Any) -> bool:
-    """Return whether a value is a text."""
+    """Return whether a value is a string."""
     return isinstance(value, str)
 
 
 def is_flag(value: Any) -> bool:
-    """Return whether a value is true or false."""
+    """Return whether a value is a bool."""
     return isinstance(value, bool)
 
 
 def is_table(value: Any) -> bool:
-    """Return whether a value is a table (a JSON object) with texts as keys."""
+    """Return whether a value is a table (a JSON object) with strings as keys."""
     return isinstance(value, Mapping) and all(map(is_text, value))
 
 
@@ -60,29 +60,29 @@ def is_table_of(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def is_list_of(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Return a check for lists of one kind; a text is no list."""
+    """Return a check for lists whose items are of one kind; a string is not a list."""
     return lambda value: (
         isinstance(value, Sequence) and not is_text(value) and all(map(kind, value))
     )
 
 
 def is_nothing_or(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Return a check for values of one kind, or none."""
+    """Return a check for values of one kind, or None."""
     return lambda value: value is None or kind(value)
 
 
 def check_fields(
     where: str, values: Mapping[str, Any], kinds: Mapping[str, tuple[Callable[[Any], bool], str]]
 ) -> None:
-    """Refuse values that are not of their field's kind.
+    """Check that values are of their fields' kinds.
 
     Args:
-        where: What they are written in, for the message.
-        values: By the names of the fields.
-        kinds: The check and its words, by the names of the fields.
+        where: Where the values come from, for the message.
+        values: Field name -> value.
+        kinds: Field name -> check and its description.
 
     Raises:
-        ValueError: Names the field, what was expected and what stands there.
+        ValueError: If one is not; names the field, what was expected and what was found.
     """
     for name, (is_right, words) in kinds.items():
         if name in values and not is_right(values[name]):
@@ -92,12 +92,12 @@ def check_fields(
 
 
 def _is_integral(value: Any) -> bool:
-    """As `is_whole`, of NumPy's numbers, too, which JSON does not hold."""
+    """Like `is_whole`, but also accept NumPy's numbers, which JSON cannot hold."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _is_real(value: Any) -> bool:
-    """As `is_number`, of NumPy's, too."""
+    """Like `is_number`, but also accept NumPy's numbers."""
     return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < 2**63
 
 
@@ -105,7 +105,7 @@ _PLAIN_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "int": (_is_integral, "a whole number"),
     "float": (_is_real, "a finite number"),
     "bool": (
-        # NumPy's flags are named so, too.
+        # NumPy's own type of flags is called "bool", too.
         lambda value: type(value).__name__ == "bool" or (_is_integral(value) and value in (0, 1)),
         "True or False",
     ),
@@ -118,17 +118,17 @@ _PLAIN_TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "tuple[int, ...]": (is_list_of(_is_integral), "a tuple of whole numbers"),
     "tuple[str, ...]": (is_list_of(is_text), "a tuple of texts"),
 }
-"""What a field may be by its annotation, as a check and in words."""
+"""Annotation -> what such a field may hold, as a check and in words."""
 
 
 def check_types(settings: Any) -> None:
-    """Refuse a dataclass whose fields of plain types hold something else.
+    """Check that the fields of a dataclass with plain types hold values of these types.
 
-    NumPy's numbers and flags are numbers and flags; NaN and infinity are none. Fields with other
-    annotations are left alone.
+    NumPy's numbers and flags count as numbers and flags, NaN and infinity do not. Fields with
+    other annotations are not checked.
 
     Raises:
-        ValueError: Names the field, what was expected and what stands there.
+        ValueError: If one does not; names the field, what was expected and what was found.
     """
     for field in dataclasses.fields(settings):
         kind, value = str(field.type), getattr(settings, field.name)
@@ -145,10 +145,10 @@ def check_types(settings: Any) -> None:
 def check_keys(
     where: str, given: Mapping[str, Any], known: Collection[str], needed: Collection[str] = ()
 ) -> None:
-    """Refuse keys that nobody knows, and what lacks those that are needed.
+    """Check that there are no unknown keys and that none of the required keys are missing.
 
     Raises:
-        ValueError: Names them.
+        ValueError: If a key is unknown or missing; names these keys.
     """
     if unknown := sorted(set(given) - set(known)):
         raise ValueError(f"Expected in {where} only {sorted(known)}. Received: {unknown}.")
@@ -157,17 +157,18 @@ def check_keys(
 
 
 def read_text(path: Path, errors: str = "strict") -> str:
-    """Return the text of a file that an editor wrote, lines ended by `\\n`.
+    """Return the text of a file that an editor wrote, with lines ending in `\\n`.
 
-    UTF-8, or UTF-16 if it begins with its mark, as Windows' editors write it; the mark is left out.
+    The file is UTF-8, or UTF-16 if it begins with a byte order mark, as Windows editors write it;
+    the mark is removed.
 
     Args:
         path: The file.
-        errors: What is done with bytes that are no UTF-8, as `bytes.decode` has it.
+        errors: How to handle bytes that are not UTF-8, as in `bytes.decode`.
 
     Raises:
-        OSError: If it cannot be read.
-        UnicodeDecodeError: If it is no such text.
+        OSError: If the file cannot be read.
+        UnicodeDecodeError: If it is not such text.
     """
     content = path.read_bytes()
     is_utf16 = content.startswith(UTF_16_MARKS)
@@ -176,21 +177,21 @@ def read_text(path: Path, errors: str = "strict") -> str:
 
 
 def encoding_of(path: Path) -> str:
-    """Return the encoding of a text: UTF-16 if it begins with its mark, else UTF-8.
+    """Return the encoding of a text file: UTF-16 if it begins with its mark, else UTF-8.
 
     Raises:
-        OSError: If it cannot be read.
+        OSError: If the file cannot be read.
     """
     with path.open("rb") as file:
         return "utf-16" if file.read(2).startswith(UTF_16_MARKS) else "utf-8-sig"
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """Return what a JSON file says, which must be an object.
+    """Return the content of a JSON file, which must be an object.
 
     Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is no JSON, or no object; names the file.
+        OSError: If the file cannot be read.
+        ValueError: If it is not JSON, or not an object; names the file.
     """
     try:
         found = json.loads(read_text(path))
@@ -202,15 +203,15 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def read_toml(path: Path, tables: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return what a TOML file says, and its `[[tables]]` apart.
+    """Return the content of a TOML file and, separately, its `[[tables]]`.
 
     Args:
         path: The file.
-        tables: Name of the tables that may stand several times.
+        tables: Name of the tables that may be repeated.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no TOML, or its tables are none.
+        ValueError: If it is not TOML, or what it has under that name are not tables.
     """
     import tomllib
 
@@ -227,7 +228,7 @@ def read_toml(path: Path, tables: str) -> tuple[dict[str, Any], list[dict[str, A
 
 
 def check_range(least: float, most: float = math.inf, /, **values: float) -> None:
-    """Raise a ValueError if an argument is no finite number of a range, both ends in it."""
+    """Raise a ValueError if an argument is not a finite number in a range, both ends included."""
     for name, value in values.items():
         if not (_is_real(value) and least <= value <= most):
             limit = f"in [{least}, {most}]" if most < math.inf else f">= {least}, a finite number"
@@ -235,7 +236,7 @@ def check_range(least: float, most: float = math.inf, /, **values: float) -> Non
 
 
 def check_whole(least: int, most: float = math.inf, /, **values: int) -> None:
-    """Raise a ValueError if an argument is no whole number of a range, both ends in it."""
+    """Raise a ValueError if an argument is not a whole number in a range, both ends included."""
     for name, value in values.items():
         if not (_is_integral(value) and least <= value <= most):
             limit = f"in {least}...{most}" if most < math.inf else f">= {least}"
@@ -243,21 +244,21 @@ def check_whole(least: int, most: float = math.inf, /, **values: int) -> None:
 
 
 def check_choice(name: str, value: str, allowed: Collection[str]) -> None:
-    """Raise a ValueError if an argument is none of the values allowed."""
+    """Raise a ValueError if an argument is not one of the allowed values."""
     if value not in list(allowed):
         raise ValueError(f"Expected {name} to be one of {list(allowed)}. Received: {value!r}.")
 
 
 def checked_part(name: str, part: Part, needed: Sequence[str]) -> Part:
-    """Return an object, or None, unless it lacks what its part has to do.
+    """Return an object, or None, after checking that it has what its role requires.
 
     Args:
-        name: Of the argument.
-        part: What was given.
-        needed: Names of the attributes and methods.
+        name: Name of the argument.
+        part: The object given.
+        needed: Names of the required attributes and methods.
 
     Raises:
-        TypeError: Names what is missing; or the class, where that was given in place of an object.
+        TypeError: If some are missing, or a class was given instead of an object; names them.
     """
     if part is None:
         return part
@@ -273,12 +274,12 @@ def checked_part(name: str, part: Part, needed: Sequence[str]) -> Part:
 
 
 def check_seed(**values: int) -> None:
-    """Raise a ValueError if an argument is no whole number in 0...`MOST_SEED`."""
+    """Raise a ValueError if an argument is not a whole number in 0...`MOST_SEED`."""
     check_whole(0, MOST_SEED, **values)
 
 
 def check_positive(**values: int | None) -> None:
-    """Raise a ValueError if an argument is given and no whole number of at least 1."""
+    """Raise a ValueError if an argument is neither None nor a whole number of at least 1."""
     for name, value in values.items():
         is_count = value is None or (isinstance(value, Integral) and value >= 1)
         if not is_count:

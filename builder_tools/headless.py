@@ -1,6 +1,6 @@
-"""Networks without their last layer: what they make of faces, as vectors.
+"""Networks without their last layer: feature vectors of faces.
 
-Models are opened as they are deployed, without Keras; `.keras` files and the registry need it.
+Deployed models are opened without Keras; `.keras` files and networks of the registry need it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from builder_tools.tasks import OUTPUT_LAYERS
 
 BATCH_FACES = 64
 ANY_SIZE_PX = 48
-"""Side of faces for networks that take any."""
+"""Side of the faces for networks that take any size."""
 
 
 @dataclass(frozen=True)
 class HeadlessNetwork:
-    """A network up to what enters its last layer.
+    """A network up to the input of its last layer.
 
     Args:
-        run: From `(n, size_px, size_px, 3)` uint8 RGB to `(n, width)` float32.
+        run: Function from `(n, size_px, size_px, 3)` uint8 RGB to `(n, width)` float32.
         size_px: Side of its faces.
-        width: How many numbers it gives.
+        width: Length of its vectors.
     """
 
     run: Callable[[np.ndarray], np.ndarray]
@@ -50,10 +50,11 @@ def headless_network(network: str | Path, weights: str | None = None) -> Headles
     Args:
         network: A shipped model (name or folder: its deployed ONNX file), a `.keras` file, or a
             name in `NETWORKS`.
-        weights: Of a network of the registry: `pretrained`, or a file.
+        weights: Weights for a network of the registry: `pretrained`, or a file.
 
     Raises:
-        ValueError: If there is no such network, or it has no last layer to leave out.
+        ValueError: If there is no such network, it is a network of the registry without weights,
+            or its deployed file is not ONNX or has no dense layer.
     """
     file = network_file(network)
     if file is not None and file.suffix != ".keras":
@@ -76,9 +77,9 @@ def headless_network(network: str | Path, weights: str | None = None) -> Headles
 
 
 def network_file(network: str | Path) -> Path | None:
-    """Return the file of a network: a `.keras` file, or what a model deploys.
+    """Return the file of a network: a `.keras` file or the deployed file of a model.
 
-    None for a name of the registry.
+    None for a name in the registry.
 
     Raises:
         ValueError: If there is no such network.
@@ -97,7 +98,7 @@ def network_file(network: str | Path) -> Path | None:
 
 
 def _from_deployed(folder: Path) -> HeadlessNetwork:
-    """Open the ONNX file of a model folder with what enters its last layer as its output."""
+    """Open the ONNX file of a model folder with the input of its last layer as output."""
     card = ModelCard.read(folder)
     if not card.file.endswith(".onnx"):
         raise ValueError(

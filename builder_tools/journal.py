@@ -1,7 +1,7 @@
-"""The journal of work under way, so that what was interrupted goes on where it stopped.
+"""A journal of work in progress, so that interrupted work resumes where it stopped.
 
-One JSON line an item, after a first line that says which work it is. A line is added when its item
-is done; a line that broke off is cut off when the work goes on. One process at a time.
+It has one JSON line per item, after a first line that identifies the work. A line is added when
+its item is done; an incomplete line is removed on resuming. Only one process may use it at a time.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import IO, Any, Self, TypeVar
 
 RUN_MARK = '{"run": '
-"""How a journal begins."""
+"""Text that every journal begins with."""
 
 Item = TypeVar("Item")
 
 
 class Journal:
-    """A journal, locked against other processes; use it in a `with`.
+    """A journal, locked against other processes; use it in a `with` statement.
 
     Args:
-        path: The file; it is made, and stays if the work is not finished.
-        run: Names the work: its inputs and settings.
-        of: What work is told by, in words, for errors ("images and settings").
+        path: The file; it is created, and kept if the work is not finished.
+        run: Identifies the work by its inputs and settings.
+        of: What identifies the work, in words, for errors ("images and settings").
 
     Raises:
-        BlockingIOError: If another process works on it.
+        BlockingIOError: If another process is using it.
         OSError: If it cannot be written.
     """
 
@@ -49,17 +49,17 @@ class Journal:
         holds: Callable[[int, dict[str, Any]], bool] = lambda place, value: True,
         restart: bool = False,
     ) -> list[Item]:
-        """Return the items that are done; what follows them in the file is cut off.
+        """Return the finished items and truncate the file after them.
 
         Args:
-            read: Makes an item of what `add` was given; raises ValueError, TypeError or KeyError
-                for what it never was given.
-            holds: Whether an item (its place and what `add` was given) still holds: the first
-                that does not, and all after it, are done again.
-            restart: Forget all items.
+            read: Turns a value passed to `add` back into an item; raises ValueError, TypeError or
+                KeyError for anything else.
+            holds: Tells whether an item (its position and the value passed to `add`) is still
+                valid: the first that is not, and all after it, are done again.
+            restart: Whether to discard all items.
 
         Raises:
-            ValueError: If the file is of other work, or damaged; it is left as it is.
+            ValueError: If the file belongs to other work or is damaged; it is left unchanged.
         """
         self._file.seek(0)
         lines = [] if restart else self._file.read().splitlines(keepends=True)
@@ -68,7 +68,7 @@ class Journal:
             head, *values = [json.loads(line) for line in lines] or [{"run": self.run}]
             items = [read(value) for value in values] if head == {"run": self.run} else None
         except (ValueError, TypeError, KeyError):
-            items = None  # Not even lines of a journal.
+            items = None  # These are not lines of a journal at all.
         if items is None:
             raise ValueError(
                 f"Expected {self.path} to be an interrupted run of the same {self.of}. It is of "
@@ -82,18 +82,18 @@ class Journal:
         return items[:kept]
 
     def add(self, value: dict[str, Any]) -> None:
-        """Put an item on disk, as a JSON line in ASCII: what breaks off never breaks a letter."""
+        """Append an item as a JSON line, in ASCII so that no character can be cut in two."""
         self._file.write(f"{json.dumps(value)}\n".encode("ascii"))
         self._file.flush()
 
     def remove(self) -> None:
-        """Delete the file: the work is done."""
+        """Delete the file once the work is done."""
         self.path.unlink()
 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Have others who ask for the same folder wait until the `with` ends; leaves no file."""
+    """Make other users of the same folder wait until the `with` block ends; leave no file."""
     with _opened_folder(folder) as place:
         _lock(place, wait=True)
         yield
@@ -101,10 +101,10 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def only_one_in(folder: Path) -> Iterator[None]:
-    """Refuse others who ask for the same folder until the `with` ends; leaves no file.
+    """Refuse other users of the same folder until the `with` block ends; leave no file.
 
     Raises:
-        BlockingIOError: If another process, or another place in this one, is there.
+        BlockingIOError: If another process, or another call in this one, uses the folder.
     """
     with _opened_folder(folder) as place:
         try:
@@ -119,7 +119,7 @@ def only_one_in(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _opened_folder(folder: Path) -> Iterator[int]:
-    """Open a folder so that it can be locked; Windows opens none, and has no such locks."""
+    """Open a folder so that it can be locked; Windows supports neither."""
     if os.name == "nt":
         yield -1
         return
@@ -131,7 +131,7 @@ def _opened_folder(folder: Path) -> Iterator[int]:
 
 
 def _opened_alone(path: Path) -> IO[bytes]:
-    """Open a file for appending that no other process may have open so."""
+    """Open a file for appending, unless another process has opened it this way."""
     while True:
         file = open(path, "a+b")  # noqa: SIM115 - it stays open
         try:
@@ -139,7 +139,7 @@ def _opened_alone(path: Path) -> IO[bytes]:
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
         except FileNotFoundError:
-            pass  # the other process has just finished and removed it
+            pass  # another process has just finished and removed it
         except BlockingIOError as error:
             file.close()
             raise BlockingIOError(
@@ -150,7 +150,7 @@ def _opened_alone(path: Path) -> IO[bytes]:
 
 
 def _lock(file: IO[bytes] | int, *, wait: bool = False) -> None:
-    """Lock what is open; where another process has, wait for it or raise BlockingIOError."""
+    """Lock an open file; if another process holds the lock, wait or raise BlockingIOError."""
     try:
         import fcntl
     except ImportError:  # Windows: a second process fails when it replaces the open file

@@ -1,7 +1,7 @@
-"""Words that people see in images, figures and on the page, in each language.
+"""Words that users see in images, in figures and on the page, in each language.
 
-They lie in `locales/<language>.json`: `emotion` (the nine), `drawn` (into images and figures) and
-`page`. A text may name facts in braces (`{count}`).
+They are stored in `locales/<language>.json`: `emotion` (the nine), `drawn` (in images and figures)
+and `page`. A text may have placeholders in braces (`{count}`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _FOLDER = Path(__file__).parent / "locales"
 
 
 def check_language(language: str) -> str:
-    """Return a language that is known.
+    """Return the language after checking that it is known.
 
     Raises:
-        ValueError: If it is none of `LANGUAGES`.
+        ValueError: If it is not in `LANGUAGES`.
     """
     if language not in LANGUAGES:
         raise ValueError(f"Expected one of {list(LANGUAGES)}. Received: language={language!r}.")
@@ -30,7 +30,7 @@ def check_language(language: str) -> str:
 
 @cache
 def texts(language: str) -> Mapping[str, Mapping[str, str]]:
-    """Return all texts of a language by section and key, read once.
+    """Return all texts of a language by section and key; the file is read only once.
 
     Raises:
         ValueError: If the language is unknown.
@@ -40,13 +40,15 @@ def texts(language: str) -> Mapping[str, Mapping[str, str]]:
 
 
 def said(key: str, language: str, **facts: object) -> str:
-    """Return a text that is drawn, with its facts put in."""
+    """Return a text for drawing with its placeholders filled in."""
     return texts(language)["drawn"][key].format(**facts)
 
 
 def emotion_word(name: str, language: str) -> str:
-    """Return an emotion's name in a language; English names stay as they are, and names that say
-    none of the nine."""
+    """Return an emotion's name in a language.
+
+    English names, and names that mean none of the nine emotions, are returned unchanged.
+    """
     if language == "en":
         return name
     return texts(language)["emotion"].get(own_word(name), name)

@@ -1,7 +1,7 @@
-"""Packages whose names are imported when they are first asked for.
+"""Packages whose names are imported on first access.
 
-So a light module beside heavy ones (a registry, whose names help texts list) costs no more than
-itself.
+So a light module next to heavy ones (a registry whose names are listed in help texts) costs no
+more than itself.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ def lazy_names(
     """Return the `__getattr__` and `__dir__` of a package (PEP 562).
 
     Args:
-        package: Its `__name__`.
-        places: Public name -> the submodule that it stands in.
+        package: The package's `__name__`.
+        places: Public name -> the submodule that defines it.
     """
 
     def get(name: str) -> Any:

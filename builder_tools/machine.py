@@ -1,4 +1,4 @@
-"""What a run is made on: the machine in words, and the clone of the repository, if it is one."""
+"""What a run is executed on: the machine in words, and the clone of the repository, if any."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 
 def hardware() -> str:
-    """Return what a run is made on: the accelerator, or the number of cores."""
+    """Return the hardware of a run: architecture and accelerator, or number of cores."""
     threads = os.environ.get("TF_NUM_INTRAOP_THREADS")
     cores = f"{os.cpu_count()} CPU cores" + (f", {threads} thread(s) a run" if threads else "")
     return f"{platform.machine()}, {_accelerator() or cores}"
 
 
 def describe_machine(packages: Iterable[str] = ()) -> str:
-    """Return processor, cores, load, Python and the versions of some packages."""
+    """Return the processor, cores, load, Python version and versions of the given packages."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -31,7 +31,7 @@ def describe_machine(packages: Iterable[str] = ()) -> str:
 
 
 def clone() -> Path | None:
-    """Return the clone of the repository that this package runs from; None for an installed one."""
+    """Return the repository clone that this package runs from; None if it is installed."""
     root = Path(__file__).resolve().parents[1]
     return root if (root / "pyproject.toml").is_file() else None
 

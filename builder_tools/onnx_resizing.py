@@ -1,7 +1,7 @@
-"""The resizing of use (`media.resize_square`) as nodes of an ONNX graph.
+"""The resizing of `media.resize_square` as nodes of an ONNX graph.
 
-What OpenCV computes for 8-bit images, rounding included, so that a network inside a larger one
-sees the very pixels that it would be given alone.
+The nodes compute what OpenCV computes for 8-bit images, rounding included, so a network inside a
+larger one sees exactly the pixels that it would see on its own.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import cv2
 import numpy as np
 
 COEFFICIENT_BITS = 11
-"""OpenCV's linear interpolation of 8-bit images computes with weights in units of 1/2048."""
+"""OpenCV's linear interpolation of 8-bit images uses weights in units of 1/2048."""
 
 
 def resizing_nodes(name: str, given: str, from_px: int, to_px: int):
     """Return nodes and their constants that resize square faces.
 
     Args:
-        name: Of the result; what is computed on the way has names that begin with it.
+        name: Name of the result; the names of intermediate values begin with it.
         given: Name of the faces `(n, from_px, from_px, 3)`, whole numbers 0...255 as float32.
         from_px: Side of the faces.
-        to_px: Side of the result `(n, to_px, to_px, 3)`, of the same kind; another than `from_px`.
+        to_px: Side of the result `(n, to_px, to_px, 3)`, of the same kind; not `from_px`.
 
     Returns:
         The nodes, in order, and the initializers they need.
@@ -33,14 +33,14 @@ def resizing_nodes(name: str, given: str, from_px: int, to_px: int):
         shrunk = [cv2.resize(one, (to_px, to_px), interpolation=cv2.INTER_AREA) for one in square]
         rows = np.stack([one[:, 0] for one in shrunk], axis=1)
         average = graph.add("MatMul", graph.add("MatMul", rows, planes), np.swapaxes(rows, 0, 1))
-        if from_px == 2 * to_px:  # where OpenCV rounds halves up, else to even
+        if from_px == 2 * to_px:  # here OpenCV rounds halves up, otherwise to even
             resized = graph.add("Floor", graph.add("Add", average, np.float32(0.5)))
         else:
             resized = graph.add("Round", average)
     else:
         before, after = _linear(from_px, to_px)
-        # As OpenCV: along the rows in fixed point, four bits cut off; down the columns each of
-        # the two products cut to its whole part in quarters; then rounded.
+        # Like OpenCV: along the rows in fixed point, with four bits cut off; down the columns,
+        # each of the two products is truncated to whole quarters; then the sum is rounded.
         across = graph.add("MatMul", planes, np.swapaxes((before + after) / 16, 0, 1))
         across = graph.add("Floor", across)
         parts = [
@@ -54,9 +54,9 @@ def resizing_nodes(name: str, given: str, from_px: int, to_px: int):
 
 
 def _linear(from_px: int, to_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights of the source row before and after each row of the result.
+    """Return the weights of the source rows before and after each row of the result.
 
-    Each `(to_px, from_px)` float32 in units of 1/2048, with one entry a row.
+    Both are `(to_px, from_px)` float32 in units of 1/2048, with one entry per row.
     """
     one = 2**COEFFICIENT_BITS
     place = (np.arange(to_px) + 0.5) * (from_px / to_px) - 0.5
@@ -69,13 +69,13 @@ def _linear(from_px: int, to_px: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class _Nodes:
-    """Nodes under one prefix, with arrays as constants."""
+    """Nodes whose names share a prefix, with arrays as constants."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix, self.nodes, self.constants = prefix, [], []
 
     def add(self, operation: str, *inputs, out: str | None = None, **attributes) -> str:
-        """Add a node; return the name of what it gives."""
+        """Add a node and return the name of its output."""
         from onnx import helper, numpy_helper
 
         names = []

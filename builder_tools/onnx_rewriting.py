@@ -1,6 +1,7 @@
-"""An ONNX network with fewer steps between its convolutions, for 8-bit integers; same results.
+"""An ONNX network rewritten for 8-bit integers, with fewer steps between convolutions.
 
-In 8-bit integers a convolution costs little and what stands between two of them much.
+The results stay the same. In 8-bit integers, convolutions are cheap and the steps between them
+are expensive.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import numpy as np
 
 
 def pools_as_convolutions(model) -> None:
-    """Make an average over 2x2 pixels and the 1x1 convolution behind it one 2x2 convolution.
+    """Merge an average over 2x2 pixels and the following 1x1 convolution into a 2x2 convolution.
 
-    Four times as many products, of which shortcuts have few; averages of 8-bit integers are
-    slower and round once more.
+    This takes four times as many multiplications, of which shortcuts have few; averages of 8-bit
+    integers are slower and round one more time.
 
     Args:
-        model: ONNX network, float32, not quantised yet; changed in place. Other averages stay.
+        model: ONNX network in float32, not yet quantised; changed in place. Other averages are
+            left alone.
     """
     from onnx import helper, numpy_helper
 
@@ -49,7 +51,7 @@ def pools_as_convolutions(model) -> None:
 
 
 def _halves(node) -> bool:
-    """Tell whether a node averages squares of 2x2 side by side, without an edge."""
+    """Return whether a node averages adjacent 2x2 squares, without padding."""
     options = _options(node)
     return (
         node.op_type == "AveragePool"
@@ -62,7 +64,7 @@ def _halves(node) -> bool:
 
 
 def _is_pointwise(node, weights) -> bool:
-    """Tell whether a node is a convolution of 1x1 over all channels, of known weights."""
+    """Return whether a node is a 1x1 convolution over all channels with known weights."""
     if node.op_type != "Conv" or node.input[1] not in weights:
         return False
     options = _options(node)

@@ -1,4 +1,4 @@
-"""Work on several threads whose results keep the order of what they were made of."""
+"""Work on several threads, with results in the order of their inputs."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def ordered_map(
     weigh: Callable[[Item], float] = lambda item: 0,
     most_weight: float = math.inf,
 ) -> Iterator[Result]:
-    """Yield `function(item)` for each item, in order; close it to stop early.
+    """Yield `function(item)` for each item, in order; close the iterator to stop early.
 
-    No thread is at work any more when it has ended, however it ends.
+    However it ends, no thread is working any more afterwards.
 
     Args:
-        function: Called on `workers` threads; what it raises is raised in its turn.
-        items: Read on the caller's thread; what they raise is raised after the last result.
-        workers: Threads.
-        ahead: Most items read and not yet given; at least 1.
+        function: Called on `workers` threads; its exceptions are raised when its result is due.
+        items: Read on the caller's thread; their exceptions are raised after the last result.
+        workers: Number of threads.
+        ahead: Largest number of items read whose results are not yet yielded; at least 1.
         weigh: Returns the weight of an item.
-        most_weight: Of the items read and not yet given, but for the last.
+        most_weight: Largest total weight of these items, not counting the last.
     """
     waiting: deque[tuple[Future[Result], float]] = deque()
     failures: list[Exception] = []

@@ -1,4 +1,4 @@
-"""Who is on each image: said by its folder, by its name, or by a table."""
+"""Who is in each image, according to its folder, its name or a table."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from builder_tools.emotions import own_word
 
 FOLDER = "folder"
 NAME_COLUMNS = ("image_path", "path", "file", "image", "name")
-"""Columns of a table that may name the image, the first that is there."""
+"""Columns of a table that may name the image; the first one present is used."""
 
 
 @dataclass(frozen=True)
 class Persons:
-    """The person on each of some images, in their order.
+    """The person in each of several images, in their order.
 
     Args:
-        names: Who; "" where nobody is known.
-        is_neutral: Which images are known to be neutral; None where none is known for any.
+        names: Name of the person; "" where unknown.
+        is_neutral: Which images are known to be neutral; None if this is not known at all.
     """
 
     names: tuple[str, ...]
@@ -29,18 +29,19 @@ class Persons:
 
 
 def persons_of(images: Sequence[str], how: str, neutral: str | None = None) -> Persons:
-    """Return who is on each image.
+    """Return who is in each image.
 
     Args:
-        images: Their names, with `/` between folders.
-        how: `folder`: each folder is a person, and images outside of one are of nobody; a csv
-            with the columns `person` and `image_path` (or `path`, `file`, `image`, `name`), and
-            maybe `emotion`, which says what is neutral; else a regular expression with a group.
-        neutral: A regular expression: images in whose names it is found are neutral.
+        images: Names of the images, with `/` between folders.
+        how: `folder`, where each folder is a person and images outside of folders belong to
+            nobody; a CSV file with the columns `person` and `image_path` (or `path`, `file`,
+            `image`, `name`) and optionally `emotion`, which tells what is neutral; or else a
+            regular expression with a group.
+        neutral: A regular expression: images whose names it matches anywhere are neutral.
 
     Raises:
         FileNotFoundError: If there is no such table.
-        ValueError: If it is none of these, or nobody is found on any image.
+        ValueError: If `how` is none of these, or no image shows a known person.
     """
     is_neutral = None
     if how == FOLDER:
@@ -63,10 +64,10 @@ def persons_of(images: Sequence[str], how: str, neutral: str | None = None) -> P
 
 
 def persons_by_pattern(images: Sequence[str], pattern: str) -> list[str]:
-    """Return the first group of a pattern in each image's name, "" where it is not found.
+    """Return the first group of a pattern in each image's name, "" where it does not match.
 
     Raises:
-        ValueError: If it is no regular expression, or has no group.
+        ValueError: If it is not a regular expression, or has no group.
     """
     searched = compiled(pattern)
     if searched.groups < 1:
@@ -76,10 +77,10 @@ def persons_by_pattern(images: Sequence[str], pattern: str) -> list[str]:
 
 
 def compiled(pattern: str) -> re.Pattern[str]:
-    """Return a regular expression.
+    """Return a compiled regular expression.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If the pattern is not a regular expression.
     """
     try:
         return re.compile(pattern)
@@ -90,7 +91,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _persons_in_table(images: Sequence[str], path: Path) -> tuple[list[str], list[bool] | None]:
-    """Return the persons, and which images are neutral where the table has emotions."""
+    """Return the persons, and which images are neutral if the table has emotions."""
     if not path.is_file():
         raise FileNotFoundError(f"No table of persons at {str(path)!r}. Check the spelling.")
     header, *rows = [[cell.strip() for cell in row] for row in read_any_csv(path)] or [[]]

@@ -1,10 +1,10 @@
 """An ONNX network in 8-bit integers: two to three times as fast on a CPU, a quarter of the size.
 
-Static quantisation by ONNX Runtime: convolutions compute in int8, with weights scaled channel by
-channel and activations in ranges seen on calibration faces (Jacob et al., 2018,
-arXiv:1712.05877). What is small or must be exact stays float: the standardisation of the face,
-the convolution that reads its one channel, the gates of squeeze-and-excitation, the head. Whether
-accuracy holds is measured by the caller.
+Static quantisation by ONNX Runtime: convolutions compute in int8, with weights scaled per channel
+and activations in the ranges seen on calibration faces (Jacob et al., 2018, arXiv:1712.05877).
+Parts that are small or must be exact stay in float: the standardisation of the face, the
+convolution that reads its single channel, the gates of squeeze-and-excitation, and the head.
+Checking that accuracy holds is up to the caller.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from builder_tools.onnx_rewriting import pools_as_convolutions
 CALIBRATION_FACES = 512
 CALIBRATION_BATCH = 32
 WIDE_CHANNELS = 256
-"""Input channels from which a convolution of a depthwise-separable network computes in int8: of
-those tried on `face_mobilenet` (`reports/int8_forms.md`) the one that costs nothing on valid."""
+"""Fewest input channels for a convolution of a depthwise-separable network to compute in int8: of
+the values tried on `face_mobilenet` (`reports/int8_forms.md`), the one without loss on valid."""
 ACTIVATIONS = {"Relu", "Clip"}
-"""What cuts a convolution's results off; it needs no step of its own where 8 bits begin there."""
+"""Operations that clip a convolution's results; they need no step of their own in 8 bits."""
 
 
 def quantize_onnx(
@@ -39,20 +39,21 @@ def quantize_onnx(
 ) -> None:
     """Write the int8 form of an ONNX network.
 
-    Weights take 7 of their 8 bits: processors without VNNI instructions sum pairs of products in
-    16 bits, which full weights overflow.
+    Weights use only 7 of their 8 bits: processors without VNNI instructions sum pairs of products
+    in 16 bits, which full weights would overflow.
 
     Args:
-        path: The float32 network, `(n, size, size, 3)` RGB 0...255 to probabilities.
-        out: Where to write.
+        path: The float32 network, from `(n, size, size, 3)` RGB 0...255 to probabilities.
+        out: File to write.
         faces: `(n, size, size, 3)` uint8 RGB training faces, for the ranges of activations.
         emotions: Class order, written into the file.
-        wide_channels: In networks with depthwise convolutions only those from so many input
-            channels of each filter compute in int8 (a depthwise filter has one).
-        join_pools: Make halving averages part of the convolutions behind them (`onnx_rewriting`).
+        wide_channels: In networks with depthwise convolutions, only convolutions whose filters
+            have at least this many input channels compute in int8 (a depthwise filter has one).
+        join_pools: Whether to merge halving averages into the convolutions that follow them
+            (see `onnx_rewriting`).
 
     Raises:
-        ValueError: If the network has no convolution to quantise, or there is no face.
+        ValueError: If the network has no convolution to quantise, or there are no faces.
     """
     import onnx
     from onnxruntime import quantization
@@ -87,11 +88,12 @@ def quantize_onnx(
 
 
 def _convolutions_over_maps(path: Path, model, wide_channels: int) -> list[str]:
-    """Name the convolutions worth it: over maps larger than 1x1, between more than one channel.
+    """Return the names of the convolutions worth quantising: maps above 1x1, several channels.
 
-    The one that reads a grey face is small, and its input needs more than 8 bits. Of networks with
-    depthwise convolutions only the wide ones between these: the channels of a depthwise
-    convolution differ in range too much for one scale, and those early on cost most.
+    The convolution that reads a grey face is small, and its input needs more than 8 bits. In
+    networks with depthwise convolutions, only the wide ones between these are worth it: the
+    channels of a depthwise convolution differ too much in range for one scale, and early
+    convolutions lose the most accuracy.
     """
     shapes = {
         value.name: [size.dim_value for size in value.type.tensor_type.shape.dim]
@@ -106,7 +108,7 @@ def _convolutions_over_maps(path: Path, model, wide_channels: int) -> list[str]:
     least = wide_channels if has_depthwise else 2
     found = []
     for node in nodes:
-        shape = shapes.get(node.output[0], [])  # of a map (n, channels, height, width)
+        shape = shapes.get(node.output[0], [])  # a map has (n, channels, height, width)
         is_map = len(shape) == 4 and shape[1] > 1 and max(shape[2:]) > 1
         wide = inside.get(node.input[1], least) >= least
         if is_map and wide:
@@ -120,7 +122,7 @@ def _convolutions_over_maps(path: Path, model, wide_channels: int) -> list[str]:
 
 
 def _with_activations(model, names: Sequence[str]) -> list[str]:
-    """Add the activations right behind convolutions to their names, to be one step with them."""
+    """Return the names of convolutions and of the activations right after them, to fuse both."""
     of_chosen = {
         node.output[0] for node in model.graph.node if node.op_type == "Conv" and node.name in names
     }
@@ -136,7 +138,7 @@ def _faces_reader(name: str, faces: np.ndarray):
     from onnxruntime.quantization import CalibrationDataReader
 
     class FacesReader(CalibrationDataReader):
-        """Hands out faces in batches, then None, as ONNX Runtime asks."""
+        """Returns faces in batches, then None, as ONNX Runtime requires."""
 
         def __init__(self) -> None:
             self._starts = iter(range(0, len(faces), CALIBRATION_BATCH))
@@ -151,7 +153,7 @@ def _faces_reader(name: str, faces: np.ndarray):
 
 
 class _quiet:
-    """Keeps ONNX Runtime from advising, on the root logger, what has been done already."""
+    """Keeps ONNX Runtime from giving advice on the root logger that is already followed."""
 
     def __enter__(self) -> None:
         self._level = logging.getLogger().level

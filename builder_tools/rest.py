@@ -1,23 +1,23 @@
-"""A face against its own rest: what it shows compared with how it looks when it shows nothing.
+"""A face relative to its own rest: what it shows compared with how it looks when it shows nothing.
 
-Some faces look stern, sad or surprised at rest, and a network that knows nobody says so for an
-hour. Where neutral images of the same person are known, their mean log-probability `r` says what
-the resting face alone makes the network believe. By Bayes' rule the evidence of an image beyond
-that is `log p - r`; yet most of `r` is no habit of this person but of people (a resting face *is*
-neutral), of whom `population` is the mean. How much of that may be taken away, too, depends on how
-well the rest is known, and that shows in how far the neutral images are apart (their `spread`):
+Some faces look stern, sad or surprised at rest, and a network that does not know the person keeps
+saying so. Where neutral images of a person are known, their mean log-probability `r` is what the
+resting face alone makes the network predict. By Bayes' rule the evidence of an image beyond that
+is `log p - r`; yet most of `r` is common to all people (a resting face *is* neutral) rather than
+particular to this person, and `population` is the mean over people. How much of that may also be
+removed depends on how well the rest is known, as seen in the `spread` of the neutral images:
 
     log q = log max(p, FLOOR) - share * trust * (r - kept * population) + constant
     kept  = min(1, spread^2 / USUAL_SPREAD^2)
     trust = BETWEEN_PEOPLE^2 / (BETWEEN_PEOPLE^2 + spread^2 / images)
 
-Neutral images that are all alike (one session, one light) leave little doubt: what is unlike them
-is no rest. Where they differ as those of most people do, only what is this person's own is taken
-away, and little of it if there are few. Two of the constants are measured, two were chosen on
-development sets of other people: `benchmarks/rest.py` states the rule, measures it and writes
-reports/rest.md.
+Neutral images that are all alike (one session, one lighting) leave little doubt: a face unlike
+them is not at rest. If they differ as much as most people's do, only what is particular to this
+person is removed, and little of it if there are few images. Two of the constants are measured,
+two were chosen on development sets of other people: `benchmarks/rest.py` states the rule,
+measures it and writes reports/rest.md.
 
-A resting face holds no image and no embedding: a few means, and how much they rest on.
+A resting face stores no image and no embedding, only a few means and how reliable they are.
 """
 
 from __future__ import annotations
@@ -43,26 +43,26 @@ from builder_tools.fields import (
 )
 
 SHARE = 1.0
-"""How much of what is known of a rest is taken away, unless told otherwise."""
+"""How much of a known rest is removed by default."""
 FLOOR = 1e-5
-"""Least probability of which a logarithm is taken: below it, a network's numbers are noise."""
+"""Probabilities are raised to this before the logarithm: below it, a network's output is noise."""
 USUAL_SPREAD = 1.7
-"""How far neutral images of one person are apart: root mean square distance of a log-probability
+"""Typical spread of neutral images of one person: root mean square distance of a log-probability
 from the person's mean, over 1,460 images of strangers in the wild."""
 BETWEEN_PEOPLE = 1.2
-"""How far people's rests are from the population's, in the same measure: what the spread of one
-person leaves of that of FER+'s neutral faces, 2.00, is 1.06. (With the `fast` of before, for which
-it was chosen, 1.15.)"""
+"""How far people's rests are from the population's, in the same measure. The spread of FER+'s
+neutral faces, 2.00, less that within one person (in squares) is 1.06; it was 1.15 with the previous
+`fast`, for which this value was chosen."""
 USUAL_WEIGHT = 0.25
-"""As so many images the usual spread counts beside that of a person's own."""
+"""Weight of the usual spread beside that of a person's own images, as a number of images."""
 CLEARLY_NEUTRAL = 0.7
-"""Least probability of neutral of an image that may be rest where nobody says so. Where less is
-enough, people who are never neutral are judged against a mood."""
+"""Least probability of neutral for an unlabelled image to count as rest. With a lower value, people
+who are never neutral would be compared with a mood."""
 GUESSED_SPREAD = 1.0
-"""What images that look clearly neutral do not show of a rest's spread: those that do not are left
-out. Taken as independent of what they show."""
+"""The part of a rest's spread that clearly neutral images do not show, because the others are left
+out. Assumed to be independent of the spread they do show."""
 FILE_MARK = '{\n  "emotions": ['
-"""How the file of a resting face begins."""
+"""Text that the file of a resting face begins with."""
 POPULATION = {
     "anger": -5.70,
     "contempt": -6.42,
@@ -74,7 +74,7 @@ POPULATION = {
     "surprise": -7.14,
     "uncertain": -3.87,
 }
-"""Mean log-probabilities (floor 1e-5) that `fast` gives FER+'s neutral faces (valid, 1,180)."""
+"""Mean log-probabilities (floor 1e-5) of `fast` for FER+'s neutral faces (valid, 1,180)."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,14 @@ class RestingFace:
         emotions: The model's classes, in its order.
         log_probabilities: Mean log-probability of each class over the resting images, at most 0.
         population: The same over many people's neutral faces.
-        frames: How many images it rests on, at least 1.
+        frames: Number of images it is based on, at least 1.
         spread: How far they are apart (see above), at least 0.
-        trust: How far it is believed, 0...1.
-        model: Which model said so (`EmotionClassifier.identity`); None binds it to the classes
-            only.
+        trust: How far it is trusted, 0...1.
+        model: The model that gave the probabilities (`EmotionClassifier.identity`); None binds
+            the resting face to the classes only.
 
     Raises:
-        ValueError: If a field is of another kind or length, or there is no image behind it.
+        ValueError: If a field has the wrong kind or length, or there is no image behind it.
     """
 
     emotions: tuple[str, ...]
@@ -131,17 +131,17 @@ class RestingFace:
         model: str | None = None,
         hidden_spread: float = 0.0,
     ) -> RestingFace:
-        """Return the resting face behind independent images of one person's neutral face.
+        """Return the resting face estimated from independent images of a person's neutral face.
 
         Args:
-            probabilities: `(n, k)` of `EmotionClassifier.predict`, n at least 1.
+            probabilities: `(n, k)` from `EmotionClassifier.predict`, n at least 1.
             emotions: The model's classes, in the order of the columns.
-            population: Class -> mean log-probability of many people's neutral faces.
-            model: Which model gave them; None for any of these classes.
-            hidden_spread: What these images do not show of the rest's spread (`GUESSED_SPREAD`).
+            population: Class -> mean log-probability over many people's neutral faces.
+            model: The model that gave them; None for any model with these classes.
+            hidden_spread: Part of the rest's spread not shown by these images (`GUESSED_SPREAD`).
 
         Raises:
-            ValueError: If there is no row, one is no probability, or a class has no population.
+            ValueError: If there is no row, a row is invalid, or a class has no population.
         """
         names = tuple(emotions)
         if hasattr(probabilities, "__len__") and not len(probabilities):
@@ -169,14 +169,14 @@ class RestingFace:
 
         Args:
             probabilities: `(n, k)` in the order of `emotions`.
-            share: How much of the rest is taken away, 0...1; None for `SHARE`. 0 gives the
-                probabilities themselves.
+            share: How much of the rest is removed, 0...1; None for `SHARE`. 0 leaves the
+                probabilities unchanged.
 
         Returns:
             `(n, k)` float64, rows sum to 1.
 
         Raises:
-            ValueError: If a row is no probability, or the share is out of its range.
+            ValueError: If a row is not a distribution, or the share is out of range.
         """
         rows = checked_probabilities(probabilities, self.emotions)
         if share is not None and not (is_number(share) and 0 <= share <= 1):
@@ -191,10 +191,10 @@ class RestingFace:
         return weights / weights.sum(axis=1, keepdims=True)
 
     def check_model(self, emotions: Iterable[str], model: str | None = None) -> None:
-        """Refuse a model of other classes, another order of them, or other weights.
+        """Check that a model has the same classes, in the same order, and the same weights.
 
         Raises:
-            ValueError: Says which, and what to do.
+            ValueError: If it does not; says what differs and what to do.
         """
         names = tuple(emotions)
         if names != self.emotions:
@@ -212,7 +212,7 @@ class RestingFace:
         """Write the resting face as JSON and return its path.
 
         Raises:
-            OSError: If the place cannot be written to.
+            OSError: If the file cannot be written.
         """
         path = Path(path)
         path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
@@ -224,7 +224,7 @@ class RestingFace:
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If it holds no resting face; says the file and the field.
+            ValueError: If it holds no resting face; names the file and the field.
         """
         path = Path(path)
         if not path.is_file():
@@ -250,20 +250,20 @@ def rests_by_person(
     persons: Sequence[str],
     is_neutral: np.ndarray | None = None,
 ) -> list[RestingFace | None]:
-    """Return for each image the rest of its person, from this person's *other* neutral images.
+    """Return the rest of each image's person, from the *other* neutral images of that person.
 
     Args:
         probabilities: `(n, k)` in the order of `emotions`.
         emotions: The model's classes.
-        persons: Who is on each image, n of them; "" for nobody known.
-        is_neutral: `(n,)` bool, which images are known to be neutral; None where nobody says so:
-            then those that look clearly neutral.
+        persons: Who is in each of the n images; "" if unknown.
+        is_neutral: `(n,)` bool, which images are known to be neutral; if None, those that look
+            clearly neutral are used.
 
     Returns:
-        n of them, None where there is no other neutral image.
+        n resting faces, None where there is no other neutral image.
 
     Raises:
-        ValueError: If nobody says what is neutral, and the model has no such class.
+        ValueError: If `is_neutral` is None and the model has no neutral class.
     """
     names, rows = tuple(emotions), np.asarray(probabilities, np.float64)
     calm = looks_neutral(rows, names) if is_neutral is None else np.asarray(is_neutral, bool)
@@ -286,7 +286,7 @@ def looks_neutral(probabilities: np.ndarray, emotions: Sequence[str]) -> np.ndar
     """Return which rows are clearly neutral, `(n,)` bool.
 
     Raises:
-        ValueError: If there is no class neutral.
+        ValueError: If there is no neutral class.
     """
     labels = [label for label, name in enumerate(emotions) if own_word(name) == "neutral"]
     if not labels:
@@ -306,10 +306,10 @@ def relative_by_person(
     """Return what each image shows compared with its person's *other* neutral images.
 
     Args:
-        probabilities, emotions, persons, is_neutral: As `rests_by_person`.
+        probabilities, emotions, persons, is_neutral: As in `rests_by_person`.
 
     Returns:
-        `(n, k)` float64; images of people without another neutral one keep their rows.
+        `(n, k)` float64; rows of people without another neutral image are unchanged.
     """
     found = np.array(probabilities, np.float64)
     rests = rests_by_person(found, tuple(emotions), list(persons), is_neutral)
@@ -337,12 +337,12 @@ _KINDS = {
 
 
 def kept_of(spread: float) -> float:
-    """Return how much of the population's rest stays, 0...1, in a rest of that spread."""
+    """Return how much of the population's rest is kept, 0...1, at a given spread of the rest."""
     return min(1.0, (spread / USUAL_SPREAD) ** 2)
 
 
 def trust_of(spread: float, images: float) -> float:
-    """Return how far the mean of so many images, so far apart, is believed, 0...1."""
+    """Return how far the mean of a number of images with a given spread is trusted, 0...1."""
     if images <= 0:
         return 0.0
     return BETWEEN_PEOPLE**2 / (BETWEEN_PEOPLE**2 + spread**2 / images)
@@ -351,10 +351,10 @@ def trust_of(spread: float, images: float) -> float:
 def population_of(
     emotions: Iterable[str], population: Mapping[str, float] = POPULATION
 ) -> tuple[float, ...]:
-    """Return the population's rest in the order of a model's classes, whatever words it uses.
+    """Return the population's rest in the order of a model's classes; synonyms are recognised.
 
     Raises:
-        ValueError: If a class has none.
+        ValueError: If a class is not in the population.
     """
     known = {own_word(name): value for name, value in population.items()}
     missing = [name for name in emotions if own_word(name) not in known]
@@ -370,7 +370,7 @@ def checked_probabilities(probabilities: Any, emotions: tuple[str, ...]) -> np.n
     """Return probabilities as `(n, k)` float64.
 
     Raises:
-        ValueError: If their shape is another, or one is NaN, negative or above 1.
+        ValueError: If the shape is wrong, a value is not in 0...1, or a row's sum is not 1.
     """
     rows = np.asarray(probabilities, np.float64)
     if rows.ndim != 2 or rows.shape[1] != len(emotions):

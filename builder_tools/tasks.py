@@ -1,8 +1,8 @@
-"""What a network gives for a face: emotions, valence and arousal, or both.
+"""What a network predicts for a face: emotions, valence and arousal, or both.
 
-Rows of outputs, and of targets, are laid out alike: `(n, k)` shares of the emotions, `(n, 2)`
-valence and arousal in [-1, 1], or `(n, k + 2)` with both in this order. Whatever depends on the
-task stands in its `Task`; nothing else asks for its name.
+Rows of outputs and of targets share one layout: `(n, k)` shares of the emotions, `(n, 2)` valence
+and arousal in [-1, 1], or `(n, k + 2)` with both in this order. Everything that depends on the
+task is defined in its `Task`; no other code checks its name.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 NUM_AFFECT = 2
-"""Outputs of valence and arousal."""
+"""Number of outputs for valence and arousal."""
 
 OUTPUT_LAYERS = ("emotion", "affect")
-"""Names of the layers of a network that give these outputs; one of them may be missing."""
+"""Names of the layers of a network that return these outputs; one of them may be missing."""
 
 MONITORS = {"val_loss": -1, "val_accuracy": 1, "val_macro_f1": 1, "val_ccc": 1}
-"""What the best epoch of a run is chosen by, and whether more is better (1) or worse (-1)."""
+"""Figure that the best epoch of a run is chosen by -> whether more is better (1) or worse (-1)."""
 
 _LABELS_COMPUTED = (
     "Valence and arousal were learnt from labels that were computed from emotions and images; "
@@ -27,20 +27,20 @@ _LABELS_COMPUTED = (
 
 
 KEEP = ("last", "best")
-"""Which epoch of a run is kept."""
+"""Which epoch of a run may be kept."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One of the things a network may be trained for.
+    """One of the tasks a network may be trained for.
 
     Args:
-        name: In cards, configurations and on the command line.
+        name: Name in cards, configurations and on the command line.
         emotions: Whether the network has outputs for emotions.
         affect: Whether it has outputs for valence and arousal.
-        monitors: Those of `MONITORS` that it has.
+        monitors: The entries of `MONITORS` that apply to it.
         outputs: The outputs in words, for the card's page; "" for emotions alone.
-        limits: What a card says first of the limits of such a model.
+        limits: What a card says first about the limits of such a model.
     """
 
     name: str
@@ -52,33 +52,33 @@ class Task:
 
     @property
     def num_affect(self) -> int:
-        """How many of the last outputs are no shares of emotions."""
+        """How many of the last outputs are not shares of emotions."""
         return NUM_AFFECT if self.affect else 0
 
     def num_outputs(self, num_classes: int) -> int:
-        """Return the length of a row for so many emotions."""
+        """Return the length of a row for a number of emotions."""
         return (num_classes if self.emotions else 0) + self.num_affect
 
     def split(self, rows: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Return the columns of the emotions and those of valence and arousal, None for none."""
+        """Return the columns of emotions and of valence and arousal, None for those it lacks."""
         emotions = rows[:, : rows.shape[1] - self.num_affect] if self.emotions else None
         return emotions, rows[:, -NUM_AFFECT:] if self.affect else None
 
     def join(self, emotions: np.ndarray, places: np.ndarray | None) -> np.ndarray:
-        """Return rows `(n, width)` float32 of the shares of emotions and of places.
+        """Return rows `(n, width)` float32 made of the shares of emotions and the places.
 
         Args:
-            emotions: `(n, k)`; left out where the task has none.
-            places: `(n, 2)` valence and arousal; None where the task has none.
+            emotions: `(n, k)`; left out if the task has none.
+            places: `(n, 2)` valence and arousal; None if the task has none.
         """
         parts = [emotions] * self.emotions + [places] * self.affect
         return np.concatenate(parts, axis=1).astype(np.float32, copy=False)
 
     def check_targets(self, targets: np.ndarray) -> None:
-        """Refuse targets that are none of this task.
+        """Check that targets fit this task.
 
         Raises:
-            ValueError: If there are too few or too many columns, or a place outside [-1, 1].
+            ValueError: If there are too few or too many columns, or a place is outside [-1, 1].
         """
         emotions, places = self.split(targets)
         if places is None:

@@ -1,4 +1,4 @@
-"""How fast the product is on this machine, on somebody's own images."""
+"""How fast detection and classification are on this machine, with the user's own images."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ RANDOM_FACE_PX = 96
 
 @dataclass(frozen=True)
 class Timing:
-    """How long one way of looking took.
+    """How long one combination of detector and model took.
 
     Args:
         detector: Name of the detector; empty for a model alone, on one face.
         model: Name of the model.
-        images: How many different images.
-        faces: How many faces were found in them, once each.
-        median_ms: Milliseconds an image (a face, for a model alone).
-        p95_ms: So long or less took 95 % of the runs.
+        images: Number of different images; 0 for a model alone.
+        faces: Number of faces found in them, counted once each.
+        median_ms: Median time per image (per face, for a model alone), ms.
+        p95_ms: 95th percentile of the same, ms.
     """
 
     detector: str
@@ -39,7 +39,7 @@ class Timing:
 
 
 def time_models(models: Sequence[str], *, repeats: int = 100) -> Iterator[Timing]:
-    """Time models alone on one face of noise, resizing and preprocessing included."""
+    """Time models alone on one face of random noise, including resizing and preprocessing."""
     shape = (1, RANDOM_FACE_PX, RANDOM_FACE_PX, 3)
     face = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     for name in models:
@@ -54,10 +54,10 @@ def time_images(
     """Time detection and classification of sources, read beforehand.
 
     Args:
-        sources: Paths or addresses.
+        sources: Paths or URLs.
         detectors: Names in `DETECTORS`.
         models: Names or folders of models.
-        repeats: Times each source is looked at.
+        repeats: How many times each source is analysed.
 
     Raises:
         FileNotFoundError, ValueError: If a source cannot be read, or a name is unknown.
@@ -71,7 +71,7 @@ def time_images(
 
 
 def _milliseconds(calls: Sequence[Callable[[], object]], repeats: int) -> tuple[float, float]:
-    """Return median and 95th percentile; the calls take turns."""
+    """Return the median and 95th percentile of the calls' times; the calls take turns."""
     for call in calls[:WARM_UP]:
         call()
     spent = []

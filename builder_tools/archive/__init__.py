@@ -1,8 +1,8 @@
-"""Whole archives: thousands of videos and images into one Parquet data set, once a file.
+"""Whole archives: thousands of videos and images in one Parquet data set, each file only once.
 
-Every file becomes one part of the data set (images some dozens together), written whole under a
-name made of what the file is and how it is looked at. So a part that is there is done, whoever
-killed the run, and a file that was replaced since gets a new part. Rows are those of
+Every video becomes one part of the data set, as do a few dozen images together. A part is written
+atomically under a name that depends on the files and the settings. So an existing part is complete
+even if the run was killed, and a file that has been replaced gets a new part. Rows are those of
 `video --timeline`.
 """
 

@@ -1,8 +1,8 @@
-"""The parts of an archive made on a Ray cluster: an actor a core, wherever the nodes are.
+"""Making the parts of an archive on a Ray cluster, with one actor per core on all nodes.
 
 Every node needs this package, the sources and the folder of the archive under the same paths (a
-shared file system). An actor that dies with its node is begun anew on another one, and what it
-worked on is made again: parts appear whole, so nothing is there twice.
+shared file system). An actor that dies with its node is restarted on another one, and its item is
+processed again: parts are written atomically, so nothing is duplicated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from builder_tools.archive.items import Item
 from builder_tools.archive.work import Outcome, Settings, Worker, died, make_or_tell
 
 MOST_DEATHS = 3
-"""Of a cluster, nodes die, too: a file is given up later than on one machine."""
+"""In a cluster, nodes die, too, so a file is given up later than on a single machine."""
 MOST_FALSE_STARTS = 3
 ANSWER_S = 10.0
 
@@ -31,23 +31,23 @@ def on_cluster(
     """Make parts on a cluster.
 
     Args:
-        todo: Which.
-        settings: How.
-        parts: Their folder, shared by all nodes.
-        address: Of the cluster; `auto` for the one this machine belongs to.
-        workers: Actors; None for as many as the cluster has cores for.
+        todo: Items to make.
+        settings: How the files are analysed.
+        parts: Folder of the parts, shared by all nodes.
+        address: Address of the cluster; `auto` for the one that this machine belongs to.
+        workers: Number of actors; None for as many as the cluster has cores for.
 
     Raises:
         ImportError: If Ray is not installed; says how to install it.
         ConnectionError: If there is no such cluster.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # report nothing to anybody
     try:
         import ray
     except ImportError as error:
         raise ImportError("--ray needs Ray: pip install 'builder-tools[cluster]'") from error
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdecimal():  # Ray itself tries for minutes where nobody answers
+    if port.isdecimal():  # Ray itself would try for minutes if nobody answers
         try:
             socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
         except OSError as error:
@@ -57,7 +57,7 @@ def on_cluster(
     ended_by = signal.getsignal(signal.SIGTERM)
     ray.init(address=address, log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
     if ended_by is not None and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, ended_by)  # Ray's own would end the process on the spot
+        signal.signal(signal.SIGTERM, ended_by)  # Ray's own would end the process immediately
     try:
         if workers is None:
             workers = int(ray.cluster_resources().get("CPU", 1)) // settings.threads
@@ -69,7 +69,7 @@ def on_cluster(
 def _made(ray, todo, settings: Settings, parts: str, workers: int) -> Iterator[Outcome]:
     kind = ray.remote(num_cpus=settings.threads, max_restarts=0, max_task_retries=0)(_Maker)
     waiting, deaths, idle = deque(todo), Counter(), []
-    begun: dict[Any, tuple[Any, Item | None]] = {}  # what makers do: get ready, or an item
+    begun: dict[Any, tuple[Any, Item | None]] = {}  # what makers do: get ready (None), or an item
 
     def hire() -> None:
         maker = kind.remote(settings, parts)
@@ -90,7 +90,7 @@ def _made(ray, todo, settings: Settings, parts: str, workers: int) -> Iterator[O
             cause = getattr(error, "cause", None)
             if item is not None and isinstance(cause, OSError):
                 raise cause from error  # the disk is full
-            hire()  # it gets ready as soon as some node has room for it
+            hire()  # it gets ready as soon as a node has room for it
             if item is None:
                 deaths[""] += 1
                 if deaths[""] > MOST_FALSE_STARTS * workers:
@@ -106,13 +106,13 @@ def _made(ray, todo, settings: Settings, parts: str, workers: int) -> Iterator[O
 
 
 class _Maker:
-    """An actor: model and detector loaded once, items made one by one."""
+    """An actor that loads model and detector once and makes items one by one."""
 
     def __init__(self, settings: Settings, parts: str) -> None:
         self._worker = Worker(settings, parts)
 
     def get_ready(self) -> None:
-        """Answer once model and detector are loaded."""
+        """Return once model and detector are loaded."""
 
     def make(self, item: Item) -> list[dict[str, str]]:
         return make_or_tell(self._worker, item)

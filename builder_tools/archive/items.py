@@ -1,4 +1,4 @@
-"""What an archive is made of: the files of folders, globs and lists, each with its identity."""
+"""The items of an archive: the files from folders, globs and lists, each with its identity."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ IMAGES_A_PART = 64
 
 @dataclass(frozen=True)
 class Item:
-    """A part of the data set: one video, or some images.
+    """A part of the data set: one video, or several images.
 
     Args:
         kind: `video` or `images`.
         paths: The files.
-        names: What they are called in the column `source`; distinct in an archive.
-        identity: Changes when a file is replaced; names the part.
+        names: Their names in the column `source`, distinct within an archive.
+        identity: Name of the part; changes when a file is replaced.
     """
 
     kind: str
@@ -37,20 +37,20 @@ class Item:
 
     @property
     def size(self) -> int:
-        """Bytes of the files: the largest items are begun first."""
+        """Total size of the files in bytes; the largest items are started first."""
         return sum(Path(path).stat().st_size for path in self.paths if Path(path).exists())
 
 
 def find_items(sources: Sequence[str | Path], settings_hash: str) -> tuple[list[Item], list[str]]:
-    """Return the parts to be made, and what was left out and why.
+    """Return the parts to be made, and the files left out with the reasons.
 
     Args:
-        sources: Videos, images, folders (looked into), globs, and `.txt` lists with a path a line.
-        settings_hash: How the files are looked at; another way makes other parts.
+        sources: Videos, images, folders (searched), globs, and `.txt` lists with a path per line.
+        settings_hash: Hash of how the files are analysed; other settings make other parts.
 
     Raises:
-        FileNotFoundError: If a source names nothing.
-        ValueError: If there is no video and no image among them.
+        FileNotFoundError: If a source matches nothing.
+        ValueError: If there is neither a video nor an image among them.
     """
     videos: list[tuple[Path, str]] = []
     images: list[tuple[Path, str]] = []
@@ -95,7 +95,7 @@ def _item(kind: str, files: Sequence[tuple[Path, str]], settings_hash: str) -> I
 
 
 def _files(sources: Iterable[str | Path]) -> Iterator[tuple[Path, str, str | None]]:
-    """Yield every file of the sources, its name, as given or below its folder, and why not."""
+    """Yield every file, its name (relative to a given folder), and why it is left out or None."""
     for source in sources:
         path = Path(source)
         if path.is_dir():

@@ -1,4 +1,4 @@
-"""The run over an archive: what is missing is made, by one process or several, then told."""
+"""The run over an archive: missing parts are made by one or several processes, then summarised."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ from builder_tools.timeline.archived import PART, PARTS, SOURCE, SUMMARY
 
 ERRORS = "errors.csv"
 MOST_DEATHS = 2
-"""A file at whose work so many processes died is told as failed: it may be the file."""
+"""Deaths of processes on a file after which it is reported as failed, as it may be the cause."""
 
 PARQUET_END = b"PAR1"
-"""Every Parquet file ends so."""
+"""The end of every Parquet file."""
 
 STALE_S = 86_400.0
-"""A part that was not written to for so long is nobody's."""
+"""An unfinished part not written to for this long is abandoned."""
 
 
 @dataclass(frozen=True)
 class ArchiveReport:
-    """What a run did.
+    """The result of a run.
 
     Args:
-        files: Files in the data set now.
-        made: Parts made by this run; the others were there.
+        files: Number of files now in the data set.
+        made: Number of parts made by this run; the others already existed.
         failed: `source` and `reason` of every file that could not be read.
-        left_out: What was no video and no image.
+        left_out: Files that are neither videos nor images or cannot be read, with the reasons.
     """
 
     files: int
@@ -68,22 +68,23 @@ def archive(
     ray: str | None = None,
     progress: Callable[[Iterable, int], Iterable] = lambda done, total: done,
 ) -> ArchiveReport:
-    """Look at every file once and keep the rows in `out/parts`, a Parquet data set.
+    """Analyse every file once and keep the rows in `out/parts`, a Parquet data set.
 
-    Also writes `summary.csv`, a row a file, and `errors.csv`, a row a file that failed; failed
-    videos are tried again by the next run. Killed at any moment, the next run goes on.
+    Also write `summary.csv`, with one row per file, and `errors.csv`, with one row per failed file;
+    the next run tries failed videos again. A run may be killed at any moment; the next one resumes.
 
     Args:
         sources: Videos, images, folders, globs, `.txt` lists.
         out: Folder of the archive.
-        settings: How the files are looked at.
-        workers: Processes, or actors of a cluster; None for one, or all that the cluster has.
+        settings: How the files are analysed.
+        workers: Number of processes, or of actors in a cluster; None for one process, or as many
+            actors as the cluster has room for.
         ray: Address of a Ray cluster, or `auto`; None for this machine.
-        progress: Wraps what is done, with the number of parts to make.
+        progress: Wraps the iterable of finished parts, given their total number.
 
     Raises:
-        FileNotFoundError, ValueError: If a source names nothing, nothing is a video or image, or
-            a table of somebody else stands where one is to be written.
+        FileNotFoundError, ValueError: If a source matches nothing, there is no video or image, or
+            a table to be written would replace a file that is not an archive's.
         OSError: If the folder cannot be written to.
     """
     out = Path(out)
@@ -91,7 +92,7 @@ def archive(
         check_own(out / table, SOURCE)
     parts = out / PARTS
     parts.mkdir(parents=True, exist_ok=True)
-    for left in parts.glob(".*.part"):  # half written by a run that was killed, or is at it now
+    for left in parts.glob(".*.part"):  # left by a run that was killed, or still being written
         with suppress(FileNotFoundError):
             if time.time() - left.stat().st_mtime > STALE_S:
                 left.unlink()
@@ -121,7 +122,7 @@ def archive(
 
 
 def _is_whole(part: Path) -> bool:
-    """Return whether a part is there with its end; a disk that lost power may have kept less."""
+    """Return whether a part is there with its end; after a power failure, it may be truncated."""
     try:
         with part.open("rb") as file:
             file.seek(-len(PARQUET_END), os.SEEK_END)
@@ -133,7 +134,7 @@ def _is_whole(part: Path) -> bool:
 def _together(
     todo: Sequence[Item], settings: Settings, parts: Path, workers: int
 ) -> Iterator[Outcome]:
-    """Make parts in several processes; an item whose worker died is begun once more."""
+    """Make parts in several processes; an item whose worker died is tried once more."""
     waiting, deaths = deque(todo), Counter()
     hands = [_Hand(settings, parts) for _ in range(min(workers, len(todo)))]
     try:
@@ -160,7 +161,7 @@ def _together(
 
 
 class _Hand:
-    """A process with a `Worker`, and the item it works on."""
+    """A process with a `Worker`, and the item that it works on."""
 
     def __init__(self, settings: Settings, parts: Path) -> None:
         self._given = (settings, str(parts))
@@ -175,16 +176,16 @@ class _Hand:
         theirs.close()
 
     def begin(self, item: Item) -> None:
-        """Have an item made; one that a dead process was given ends as its death."""
+        """Start making an item; if the process is dead, `end` reports it."""
         self.item = item
         with suppress(OSError):
             self.answers.send(item)
 
     def end(self) -> list[dict[str, str]] | None:
-        """Return what failed; None if the process died, which is replaced then.
+        """Return the failures, or None if the process died, which is then replaced.
 
         Raises:
-            Exception: What keeps all from working, as a model that is not there or a full disk.
+            Exception: If something prevents all work, such as a missing model or a full disk.
         """
         self.item = None
         try:
@@ -204,11 +205,11 @@ class _Hand:
 
 
 def _work(commands: Connection, settings: Settings, parts: str) -> None:
-    """Make items until there are no more; what ends the parent ends this."""
+    """Make items until there are no more; end when the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         worker = Worker(settings, parts)
-    except Exception as error:  # no other process would begin either: it ends the run
+    except Exception as error:  # other processes would fail, too: this ends the run
         commands.send(error)
         return
     while True:
@@ -218,13 +219,13 @@ def _work(commands: Connection, settings: Settings, parts: str) -> None:
             return
         try:
             commands.send(make_or_tell(worker, item))
-        except OSError as error:  # of the disk, or the parent is gone, who hears nothing then
+        except OSError as error:  # the disk failed, or the parent is gone and gets no answer
             commands.send(error)
             return
 
 
 def _read_back(parts: Path, items: Sequence[Item]) -> tuple[list[dict], list[dict[str, str]]]:
-    """Return the summaries and failures that the parts themselves tell."""
+    """Return the summaries and failures stored in the parts themselves."""
     import pyarrow.parquet
 
     summaries: list[dict[str, Any]] = []

@@ -1,8 +1,8 @@
-"""One part of the data set: a video or some images looked at, written whole.
+"""One part of the data set: a video or several images, analysed and written atomically.
 
-A part is a Parquet file with the rows of `video --timeline` and the column `source` before them;
-the summary of each of its files stands in the part's own metadata, so that rows and summary come
-and go together.
+A part is a Parquet file with the rows of `video --timeline`, preceded by the column `source`; the
+summary of each of its files is stored in the part's own metadata, so rows and summary always stay
+together.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ ROWS_A_GROUP = 4096
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 Outcome = tuple[Item, list[dict[str, str]]]
-"""An item that was worked on, and its files that failed: `source` and `reason`."""
+"""An item that was processed, and its failed files: `source` and `reason`."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the files of an archive are looked at: what the verbs' options say.
+    """How the files of an archive are analysed, as set by command-line options.
 
     Args:
         model: Name or folder of a model; None for the default.
         detector: Name in `DETECTORS`.
-        detector_options: Its keyword arguments.
+        detector_options: Keyword arguments of the detector.
         decision: `natural` or `balanced`.
-        flip_average: Average with the mirrored face; None as the card says.
-        threads: Of the model, a worker.
-        device: What the model runs on.
-        smooth_s: Time constant of the smoothing in videos.
+        flip_average: Whether to average with the mirrored face; None for what the card says.
+        threads: Threads of the model, per worker.
+        device: Device that the model runs on.
+        smooth_s: Time constant of the smoothing in videos, in seconds.
     """
 
     model: str | None = None
@@ -58,16 +58,16 @@ class Settings:
 
     @property
     def sha256(self) -> str:
-        """Names everything that changes a row; not how many threads make it."""
+        """Hash of everything that affects a row, which excludes threads and device."""
         facts = {k: v for k, v in asdict(self).items() if k not in ("threads", "device")}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 class Worker:
-    """Looks at items; model and detector are loaded once.
+    """Makes the parts of items; model and detector are loaded once.
 
     Args:
-        settings: How.
+        settings: How the files are analysed.
         out: Folder of the parts.
     """
 
@@ -96,7 +96,7 @@ class Worker:
         )
 
     def make(self, item: Item) -> list[dict[str, str]]:
-        """Write a part under its name; return the files that failed and why.
+        """Write a part under its name; return the failed files and the reasons.
 
         Raises:
             OSError: If the part cannot be written.
@@ -118,7 +118,7 @@ class Worker:
                     if item.kind == VIDEO:
                         raise Failed(failed) from error
                     continue
-                if self._warning:  # what could be read of it is kept, and what could not is told
+                if self._warning:  # keep what could be read, and report what could not
                     failed.append({SOURCE: name, "reason": self._warning})
                 summaries.append(_summary(name, item.kind, maker))
             part.describe(summaries, failed)
@@ -136,7 +136,7 @@ class Worker:
 
 
 class Failed(Exception):
-    """A video of which no part can be made; holds what to tell of it."""
+    """A video from which no part can be made; holds what to report about it."""
 
     def __init__(self, files: list[dict[str, str]]) -> None:
         super().__init__(files)
@@ -144,16 +144,16 @@ class Failed(Exception):
 
 
 def make_or_tell(worker: Worker, item: Item) -> list[dict[str, str]]:
-    """Make an item; return the files that failed and why, whatever went wrong with them.
+    """Make an item; return the failed files and the reasons, whatever went wrong with them.
 
     Raises:
-        OSError: If no part can be written any more: the files to come would fail, too.
+        OSError: If no part can be written any more, so that all further files would fail, too.
     """
     try:
         return worker.make(item)
     except Failed as failed:
         return failed.files
-    except Exception as error:  # one file must not end the run; it is told with its reason
+    except Exception as error:  # a single file must not end the run; it is reported
         if _nothing_can_be_written(error):
             raise OSError(error.errno, f"Cannot write to {worker.out}: {error}") from error
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -161,12 +161,12 @@ def make_or_tell(worker: Worker, item: Item) -> list[dict[str, str]]:
 
 
 def _nothing_can_be_written(error: Exception) -> TypeGuard[OSError]:
-    """Return whether it is the disk that is at fault: full, or read-only by now."""
+    """Return whether the disk is at fault: full, or now read-only."""
     return isinstance(error, OSError) and error.errno in DISK_ERRORS
 
 
 def died(item: Item, times: int) -> list[dict[str, str]]:
-    """Return what is told of files whose worker died again and again."""
+    """Return what is reported about files whose worker died repeatedly."""
     reason = f"the process that worked on it died {times} times"
     return [{SOURCE: name, "reason": reason} for name in item.names]
 

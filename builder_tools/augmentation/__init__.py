@@ -1,7 +1,7 @@
-"""Augmentation as Keras layers, what changes faces before them, and batches for training.
+"""Augmentation as Keras layers, changes applied to faces before them, and batches for training.
 
 Faces go in and come out as float32 0...255. All layers run in float32 whatever the policy, and
-only act when called with `training=True`. The same code runs under each Keras back end.
+only act when called with `training=True`. The same code runs on every Keras backend.
 """
 
 from builder_tools.lazy import lazy_names

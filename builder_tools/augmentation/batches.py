@@ -1,4 +1,4 @@
-"""Batches of faces for training: from memory or from files, in an order that can be repeated."""
+"""Batches of faces for training, from memory or from files, in a reproducible order."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ Changes = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarr
 
 
 class FaceSource(Protocol):
-    """Where faces come from: an array, or `ResizedImages` that decode files when asked.
+    """Where faces come from: an array, or `ResizedImages` that decode files on access.
 
-    May be asked from several threads at once.
+    It may be accessed from several threads at once.
     """
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        """Return the faces of some rows, `(k, H, W[, C])` uint8."""
+        """Return the faces in the given rows, `(k, H, W[, C])` uint8."""
         ...
 
 
 class FaceBatches(keras.utils.PyDataset):
-    """Batches of faces for `fit(shuffle=False)`, in an order drawn anew for each epoch.
+    """Batches of faces for `fit(shuffle=False)`, in a new order for each epoch.
 
-    The order follows from seed and epoch alone. `fit` does not tell which epoch begins (Keras
-    calls `on_epoch_end` more often than epochs end), so a callback calls `start_epoch`.
+    The order depends only on seed and epoch. `fit` does not say which epoch begins (Keras calls
+    `on_epoch_end` more often than epochs end), so a callback calls `start_epoch`.
 
-    Only numpy works here: Keras operations inside a data pipeline can wait for each other for
-    ever on a machine with few cores. Augmentation is part of the training graph instead (see
-    `with_augmentation`).
+    Only NumPy is used here: Keras operations inside a data pipeline can deadlock on a machine with
+    few cores. Augmentation is part of the training graph instead (see `with_augmentation`).
 
     Args:
         images: `(n, H, W)` uint8 grey, `(n, H, W, 3)` uint8 RGB, or a `FaceSource`; features of
-            another type in their place are given as they are.
+            another type are passed through as float32.
         targets: `(n, k)` float32.
-        batch_size: Faces a batch.
-        shuffle_seed: With `epoch` it fixes the order of every epoch; None keeps the given order.
-        balanced: Draw faces so that every class (largest target) is equally frequent: an epoch
-            is as long as before, the faces of small classes come several times in it, and those
-            of large classes in turn over the epochs. Needs `shuffle_seed`.
-        workers: Threads that read ahead; 1 reads in the thread that trains (TensorFlow still
-            reads ahead on its own). Worth 2 or more where files are decoded.
-        max_queue_size: Batches read ahead.
+        batch_size: Number of faces per batch.
+        shuffle_seed: With the epoch, fixes the order of every epoch; None keeps the given order.
+        balanced: Whether to draw faces so that every class (largest target) is equally frequent:
+            an epoch keeps its length, faces of small classes appear in it several times, and those
+            of large classes take turns over the epochs. Needs `shuffle_seed`.
+        workers: Number of threads that read ahead; 1 reads in the training thread (TensorFlow
+            still reads ahead on its own). 2 or more pay off if files are decoded.
+        max_queue_size: Number of batches read ahead.
         changes: Called as `changes(faces, targets, rng)` with uint8 faces `(n, H, W[, 3])` of a
-            batch; gives what takes their place. The generator follows from seed, epoch and
-            batch. Needs `shuffle_seed`.
-        classes: `(n, k)` columns of the targets that tell the class for `balanced`; all if None.
+            batch; returns faces and targets to replace them. The generator depends on seed, epoch
+            and batch. Needs `shuffle_seed`.
+        classes: `(n, k)` columns of the targets that define the class for `balanced`; None for
+            all.
 
     Raises:
-        ValueError: If there are not as many targets as faces, or `balanced` or `changes` lacks a
-            seed.
+        ValueError: If the numbers of targets and faces differ, or `balanced` or `changes` is given
+            without a seed.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class FaceBatches(keras.utils.PyDataset):
         return faces.astype(np.float32), targets
 
     def start_epoch(self, epoch: int) -> None:
-        """Put the faces in the order of an epoch."""
+        """Set the order of the faces for an epoch."""
         self.epoch = epoch
         if self.balanced:
             self.order = balanced_order(self.classes.argmax(axis=1), self.shuffle_seed, epoch)
@@ -109,13 +109,13 @@ class FaceBatches(keras.utils.PyDataset):
 def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
     """Draw an epoch in which every class is equally frequent (up to one face).
 
-    Each class is an endless row of shuffled passes over its faces, and every epoch takes the
-    next piece of it: over the epochs, a class's faces come equally often (up to one time).
+    Each class is an endless stream of shuffled passes over its faces, and every epoch takes the
+    next piece of it: over the epochs, all faces of a class appear equally often (up to once).
 
     Args:
         labels: `(n,)` int.
-        seed: With the epoch it decides the order.
-        epoch: From 0.
+        seed: With the epoch, fixes the order.
+        epoch: Number of the epoch, from 0.
 
     Returns:
         `(n,)` rows.
@@ -133,13 +133,13 @@ def balanced_order(labels: np.ndarray, seed: int, epoch: int) -> np.ndarray:
 
 
 def piece_of_passes(rows: np.ndarray, first: int, size: int, seed: tuple) -> np.ndarray:
-    """Return a piece of an endless row of shuffled passes.
+    """Return a piece of an endless stream of shuffled passes.
 
     Args:
-        rows: What a pass goes through.
-        first: Place of the piece's first row.
+        rows: The rows of each pass.
+        first: Position in the stream at which the piece begins.
         size: Length of the piece.
-        seed: With the number of the pass it fixes the order of each pass.
+        seed: With the number of the pass, fixes the order of each pass.
     """
     passes = range(first // len(rows), (first + size) // len(rows) + 1)
     stream = [np.random.default_rng((*seed, number)).permutation(rows) for number in passes]

@@ -1,7 +1,7 @@
 """What cameras and codecs do to faces: lost resolution, blur, noise, JPEG, bad light.
 
-Works on stored images before the augmentation of the training graph, which has no JPEG. The
-same changes, at stated levels, are what robustness is measured with (`CORRUPTIONS`).
+The changes apply to stored images before the augmentation in the training graph, which has no
+JPEG.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Change = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 
 
 def lose_resolution(image: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the image shrunk to a share of its side and enlarged again."""
+    """Return the image shrunk to a share of its size and enlarged again."""
     height, width = image.shape[:2]
     small = (max(round(width * share), 4), max(round(height * share), 4))
     shrunk = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
@@ -23,18 +23,18 @@ def lose_resolution(image: np.ndarray, share: float, rng: np.random.Generator) -
 
 
 def blur(image: np.ndarray, sigma_share: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the image through a Gaussian whose deviation is a share of the side."""
+    """Return the image blurred by a Gaussian whose standard deviation is a share of its width."""
     return cv2.GaussianBlur(image, (0, 0), max(sigma_share * image.shape[1], 1e-3))
 
 
 def add_noise(image: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the image with Gaussian noise of that deviation, 0...255."""
+    """Return the image with Gaussian noise of a standard deviation, 0...255."""
     noisy = image + rng.normal(0, deviation, image.shape)
     return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
 
 
 def compress(image: np.ndarray, quality: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the image after JPEG at that quality, 1...100."""
+    """Return the image after JPEG compression at a quality, 1...100."""
     written, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])
     if not written:
         raise ValueError(f"Expected a uint8 image. Received: {image.dtype} {image.shape}.")
@@ -55,7 +55,7 @@ DEGRADATIONS: tuple[tuple[Change, tuple[float, float]], ...] = (
     (compress, (10.0, 60.0)),
     (change_gamma, (0.4, 2.5)),
 )
-"""What happens to a face in training, and the range its strength is drawn from."""
+"""The changes applied to faces in training, and the range that their strength is drawn from."""
 
 MOST_CHANGES = 2
 
@@ -65,11 +65,11 @@ def degrade_faces(faces: np.ndarray, rng: np.random.Generator, *, probability: f
 
     Args:
         faces: `(n, H, W)` or `(n, H, W, 3)` uint8.
-        rng: Decides which, how and how much.
-        probability: Of a face to be degraded.
+        rng: Decides which faces are degraded, how and how much.
+        probability: Probability that a face is degraded.
 
     Returns:
-        The same shape, uint8; a copy.
+        A copy of the same shape, uint8.
     """
     degraded = faces.copy()
     for row in np.flatnonzero(rng.random(len(faces)) < probability):

@@ -1,6 +1,6 @@
 """The layers of the augmentation. Faces go in and come out as float32 0...255.
 
-Each layer runs in float32 whatever the policy, and only acts when called with `training=True`.
+All layers run in float32 whatever the policy, and only act when called with `training=True`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import keras
 from keras import layers, ops
 
 LUMA_RED, LUMA_GREEN, LUMA_BLUE = 0.299, 0.587, 0.114
-"""How much each channel brightens (ITU-R BT.601)."""
+"""Weight of each channel in the luma (ITU-R BT.601)."""
 
 
 class _RandomLayer(layers.Layer):
-    """What the layers share: float32, a seed, a configuration of the arguments named in `OWN`."""
+    """Base class: float32, a seed, and a configuration with the arguments named in `OWN`."""
 
     OWN: tuple[str, ...] = ()
 
@@ -38,10 +38,10 @@ class _RandomLayer(layers.Layer):
 
 @keras.saving.register_keras_serializable("builder_tools")
 class RandomFaceAffine(_RandomLayer):
-    """Mirrors, turns, zooms, shears, tilts and moves each face in one interpolation.
+    """Mirrors, rotates, zooms, shears, tilts and shifts each face with a single interpolation.
 
-    Edge pixels are repeated where the face is moved away from the border. The arguments are
-    those of `AugmentationStrength`.
+    Edge pixels are repeated where the face moves away from the border. The arguments are those of
+    `AugmentationStrength`.
     """
 
     OWN = ("rotation_deg", "scale", "shift", "shear", "vertical_shear", "tilt", "mirror")
@@ -78,7 +78,7 @@ class RandomFaceAffine(_RandomLayer):
         )
 
     def _random_matrix(self, count):
-        """Draw `(n, 2, 3)` output-to-input maps; shifts in shares of the side."""
+        """Draw output-to-input maps `(n, 2, 3)`, with shifts relative to the side."""
         angle = self._draw(count, self.rotation_deg * math.pi / 180)
         low, high = (math.log(value) for value in self.scale)
         factor = ops.exp(-self._uniform(count, low, high))
@@ -120,9 +120,9 @@ class RandomLight(_RandomLayer):
 class RandomColour(_RandomLayer):
     """Changes saturation and hue of each face; its brightness (luma) stays, up to clipping.
 
-    A pixel is taken apart into luma and what differs from it; only the difference is stretched
-    and turned. It is exactly 0 where red, green and blue are equal, so grey faces, one channel
-    or three, come out bit by bit as they went in.
+    Each pixel is split into luma and the differences from it, and only the differences are scaled
+    and rotated. They are exactly 0 where red, green and blue are equal, so grey faces with one
+    or three channels come out bit-identical.
     """
 
     OWN = ("saturation", "hue_deg")
@@ -138,7 +138,7 @@ class RandomColour(_RandomLayer):
         factor = self._uniform(count, *self.saturation)
         angle = self._draw(count, self.hue_deg * math.pi / 180)
         cos, sin = (ops.reshape(f(angle) * factor, (-1, 1, 1)) for f in (ops.cos, ops.sin))
-        # Colour differences turn and stretch in the plane of U and V (BT.601).
+        # Rotate and scale colour differences in the plane of U and V (BT.601).
         red, green, blue = images[..., 0], images[..., 1], images[..., 2]
         luma = green + LUMA_RED * (red - green) + LUMA_BLUE * (blue - green)
         u, v = 0.492 * (blue - luma), 0.877 * (red - luma)
@@ -151,14 +151,14 @@ class RandomColour(_RandomLayer):
 
 @keras.saving.register_keras_serializable("builder_tools")
 class RandomFaceErasing(layers.RandomErasing):
-    """Keras's `RandomErasing`, which acts unless told not to: this one acts when told to."""
+    """Keras's `RandomErasing`, but inactive by default, i.e. unless `training=True`."""
 
     def call(self, data, training=False):
         return super().call(data, training=training)
 
 
 def _around_centre(matrix, height, width):
-    """Return the `(n, 8)` projective form of maps about the image's centre."""
+    """Return maps about the image's centre in projective form, `(n, 8)`."""
     height, width = ops.cast(height, "float32"), ops.cast(width, "float32")
     cx, cy = (width - 1) / 2, (height - 1) / 2
     a, b, tx = matrix[:, 0, 0], matrix[:, 0, 1], matrix[:, 0, 2] * width
@@ -170,9 +170,9 @@ def _around_centre(matrix, height, width):
 
 
 def _tilted_places(matrix, tilts, height, width):
-    """Return where each pixel of the result lies in the source, `(n, H, W)` x and y.
+    """Return the source coordinates of each pixel of the result, x and y `(n, H, W)`.
 
-    `ops.image.affine_transform` leaves out the perspective part under jax and torch.
+    `ops.image.affine_transform` ignores the perspective part on JAX and PyTorch.
     """
     cx = (ops.cast(width, "float32") - 1) / 2
     cy = (ops.cast(height, "float32") - 1) / 2
@@ -189,7 +189,7 @@ def _tilted_places(matrix, tilts, height, width):
 
 
 def _sample(images, x, y):
-    """Interpolate images `(n, H, W, C)` between pixels; edges are repeated."""
+    """Sample images `(n, H, W, C)` with bilinear interpolation; edges are repeated."""
     count, height, width, channels = ops.shape(images)
     x = ops.clip(x, 0.0, ops.cast(width - 1, "float32"))
     y = ops.clip(y, 0.0, ops.cast(height - 1, "float32"))

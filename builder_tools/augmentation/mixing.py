@@ -1,4 +1,4 @@
-"""Two faces become one: mixup and cutmix, on a batch of faces and their targets."""
+"""Mixing two faces into one: mixup and cutmix, for a batch of faces and their targets."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ def mix_faces(
     mixup: float = 0.0,
     cutmix: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mix each face of a batch with another one, and their targets alike.
+    """Mix each face of a batch with another one, and their targets accordingly.
 
     Mixup (Zhang et al., 2018, arXiv:1710.09412) blends two images; cutmix (Yun et al., 2019,
-    arXiv:1905.04899) pastes a rectangle of one into the other. Where both are wanted each face
-    draws one of them.
+    arXiv:1905.04899) pastes a rectangle of one into the other. If both are enabled, each face
+    gets one of them at random.
 
     Args:
         faces: `(n, H, W)` or `(n, H, W, C)`.
         targets: `(n, k)`, rows sum to 1.
         rng: Decides partners, shares and places.
-        mixup: Alpha of the Beta distribution of the share; 0 leaves mixup out.
-        cutmix: Alpha of the Beta distribution of the rectangle's area; 0 leaves cutmix out.
+        mixup: Alpha of the Beta distribution of the share; 0 disables mixup.
+        cutmix: Alpha of the Beta distribution of the rectangle's area; 0 disables cutmix.
 
     Returns:
         Faces of the same shape, float32, and `(n, k)` float32.
@@ -35,7 +35,7 @@ def mix_faces(
     kept = rng.beta(alphas, alphas)
     masks = np.broadcast_to(kept[:, None, None], faces.shape[:3]).astype(np.float32)
     for row in np.flatnonzero(~blends):
-        # 1 where the face stays, 0 in a rectangle around a random point, cut at the edge.
+        # 1 where the face stays, 0 in a rectangle around a random point, clipped at the edge.
         spans = []
         for side in faces.shape[1:3]:
             middle, half = rng.integers(side), side * np.sqrt(1 - kept[row]) / 2

@@ -1,4 +1,4 @@
-"""The augmentation as one Keras model, and its place before a network."""
+"""The augmentation as a Keras model, and how it is placed before a network."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def augmentation_model(
 ) -> keras.Sequential:
     """Build the augmentation of the study: mirror, affine and tilt, light, erasing, colour.
 
-    Colour comes last, and only where its strength is not nothing: grey faces meet the same draws
-    with and without it.
+    Colour comes last, and only if it changes anything, so that grey faces get the same draws with
+    and without it.
 
     Args:
-        strength: How far faces are changed; the shipped model's recipe by default.
-        seed: Of every draw.
+        strength: How strongly faces are changed; the shipped model's recipe by default.
+        seed: Seed of all draws.
 
     Returns:
         A model from `(n, H, W, C)` 0...255 to the same shape and range, C 1 or 3.
@@ -67,12 +67,12 @@ def with_augmentation(
     """Put augmentation and resizing before a network, for training only.
 
     Args:
-        network: Eats `(n, size, size, 3)`.
-        augment: Works on the images as stored, so one interpolation sees all their pixels.
-        size: Side the network trains at, px.
+        network: A network with inputs `(n, size, size, 3)`.
+        augment: Augmentation, applied at the stored size so that its interpolation sees all pixels.
+        size: Side that the network is trained at, px.
         channels: 1 for stored grey images, 3 for RGB.
-        teacher: Frozen, of the stored size; it sees the augmented faces, and its outputs stand
-            behind the network's.
+        teacher: A network to freeze, with the stored size as input; it sees the augmented faces,
+            and its outputs are appended to those of the network.
 
     Returns:
         A model from `(n, H, W, channels)` 0...255 to the network's outputs; it shares the

@@ -1,4 +1,4 @@
-"""How strongly faces are augmented, as ranges; and ready strengths by name."""
+"""How strongly faces are augmented, as ranges, and predefined strengths by name."""
 
 from __future__ import annotations
 
@@ -9,30 +9,29 @@ from builder_tools.fields import check_types
 
 @dataclass(frozen=True)
 class AugmentationStrength:
-    """How far a face may be changed; each value is drawn anew for each face.
+    """How strongly a face may be changed; each value is drawn anew for each face.
 
     The defaults are the recipe of the shipped model.
 
     Args:
         rotation_deg: Rotation up to this many degrees either way.
         scale: Lowest and highest zoom factor (1 = unchanged).
-        shift: Move up to this share of the side either way.
+        shift: Shift up to this share of the side either way.
         shear: Horizontal shear up to this slope either way.
-        brightness: Added value, share of 255, either way.
+        brightness: Largest added value either way, as a share of 255.
         contrast: Lowest and highest factor around the face's mean.
         erase: Highest probability that a rectangle is replaced by noise; each face draws its
             own between 0 and this, so half of it on average.
         vertical_shear: Vertical shear up to this slope either way.
-        tilt: Perspective: one edge comes nearer by up to this share and the opposite one goes
-            away, up to this much in both directions of the image; below 0.5.
+        tilt: Perspective: one edge comes closer and the opposite edge moves away by up to this
+            share, along both axes of the image; below 0.5.
         mirror: Probability that a face is mirrored.
-        saturation: Lowest and highest factor of colourfulness (0 = grey). Grey faces stay
-            exactly as they are.
-        hue_deg: Turn of the colour circle up to this many degrees either way. Grey faces stay
-            exactly as they are.
+        saturation: Lowest and highest factor of colourfulness (0 = grey). Grey faces are
+            unchanged.
+        hue_deg: Rotation of hues up to this many degrees either way. Grey faces are unchanged.
 
     Raises:
-        ValueError: If a value is out of its range.
+        ValueError: If a value is out of range.
     """
 
     rotation_deg: float = 15.0
@@ -113,4 +112,4 @@ AUGMENTATIONS: dict[str, AugmentationStrength] = {
         hue_deg=15.0,
     ),
 }
-"""Strength by name. On grey faces `full` is exactly the default strength."""
+"""Name -> strength. On grey faces, `full` is identical to the default strength."""

@@ -1,6 +1,6 @@
-"""Balancing faces: `FaceSMOTE` on arrays and folders, ready strategies, a flat sampler.
+"""Balancing faces: `FaceSMOTE` for arrays and folders, ready-made strategies, a flat sampler.
 
-Every made image has a provenance: what it was made of, and how.
+Every synthetic image has a provenance: what it was made of, and how.
 """
 
 from builder_tools.balancing.balancers import BALANCERS

@@ -1,4 +1,4 @@
-"""Ready ways to balance, by name: what an experiment compares."""
+"""Ready-made ways to balance, by name, for comparison in experiments."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def oversample_randomly(
 ) -> Balanced:
     """Repeat randomly drawn originals (imbalanced-learn's `RandomOverSampler`).
 
-    Repeats have the origin `copied`. Classes above `count` are thinned.
+    Repeated images have the origin `copied`. Classes above `count` are undersampled.
     """
     from imblearn.over_sampling import RandomOverSampler
 
@@ -63,5 +63,5 @@ BALANCERS: dict[str, Callable[..., Balanced]] = {
     "embedding_smote": _balancer(modify_coef=1.0, space="embedding"),
     "augmentation_smote": _balancer(modify_coef=0.0),
 }
-"""Balancer by name: from images, labels, `count` (images a class) and `seed` to images,
-labels and provenance. `embedding_smote` needs `embed`, too."""
+"""Name -> function from images, labels, `count` (images per class) and `seed` to images, labels
+and provenance. `embedding_smote` also needs `embed`."""

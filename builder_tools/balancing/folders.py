@@ -1,4 +1,4 @@
-"""Balancing class folders: read class by class, written whole or not at all."""
+"""Balancing class folders, read class by class and written atomically."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from builder_tools.results import crop
 MANIFEST = "manifest.csv"
 MANIFEST_COLUMNS = ("file", "split", "emotion", "origin", "parent", "neighbour", "weight")
 MAX_STEM = 80
-"""Longer names of parents are cut, so that the names of what is made of them can be written."""
+"""Longer names of parents are cut, so that the names of images made from them stay valid."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class FaceCutter:
     """What is done to every image before balancing; nothing by default.
 
     Args:
-        detector: Cuts out the largest face, framed as the detector's own crop; an image without
-            a found face stays whole. None leaves images whole.
-        size_px: Side of the square images are resized to; None leaves their size.
+        detector: Detector used to crop the largest face, framed like the detector's own crops; an
+            image in which no face is found stays whole. None leaves images whole.
+        size_px: Side of the square that images are resized to; None keeps their size.
 
     Raises:
         ValueError: If the size is below 1.
@@ -56,7 +56,7 @@ class FaceCutter:
         return self.detector is not None or self.size_px is not None
 
     def cut(self, image_rgb: np.ndarray) -> np.ndarray:
-        """Return the image as it is balanced and written, `(H, W, 3)` uint8 RGB."""
+        """Return the image as it will be balanced and written, `(H, W, 3)` uint8 RGB."""
         image = image_rgb
         if self.detector is not None:
             from builder_tools.cleaning.looking import find_faces
@@ -68,7 +68,7 @@ class FaceCutter:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Where images of one class and split go; gives each a name of its own."""
+    """Where the images of one class and split go; gives each image a unique name."""
 
     root: Path
     folder: str
@@ -97,34 +97,35 @@ def balance_folder(
 ) -> pd.DataFrame:
     """Write a balanced copy of class folders.
 
-    Originals are copied byte for byte, unless the cutter changes images; made images are PNG
-    files named `smote_<parent>_<neighbour>_<number>.png` and `aug_<parent>_<number>.png`. Where
-    `source` holds `train`, `val` or `test`, only `train` is balanced; the other images are all
-    kept. `manifest.csv` says what every file is made of.
+    Originals are copied byte for byte, unless the cutter changes images; synthetic images are PNG
+    files named `smote_<parent>_<neighbour>_<number>.png` and `aug_<parent>_<number>.png`. If
+    `source` holds `train`, `val` or `test`, only `train` is balanced; all other images are kept.
+    `manifest.csv` records what every file was made of.
 
-    Damaged images are found before anything is written. In memory are the parents of one class
-    at a time.
+    Damaged images are found before anything is written. Only the parents of one class are held in
+    memory at a time.
 
     Args:
-        source: Folder of class folders, or of split folders that hold them; left as it is.
+        source: Folder of class folders, or of split folders that hold them; not changed.
         out: A new or empty folder outside `source`.
-        count: Images a class; None for the size of the largest class.
+        count: Number of images per class; None for the size of the largest class.
         shares: How missing images are made.
         search: How neighbours are searched; its kind must be `regular`.
         cutter: What is done to every image first.
         gen_model: The augmentation; None for the default.
-        seed: Decides every draw.
+        seed: Seed of all random draws.
 
     Returns:
-        The manifest, one row a written image: `file` (below `out`), `split`, `emotion`,
-        `origin` (original|interpolated|augmented), `parent` and `neighbour` (below `source`, ""
-        if none) and `weight` of the neighbour.
+        The manifest, one row per written image: `file` (relative to `out`), `split`, `emotion`,
+        `origin` (original|interpolated|augmented), `parent` and `neighbour` (relative to `source`,
+        "" if none) and `weight` of the neighbour.
 
     Raises:
         FileNotFoundError, NotADirectoryError: If there is no such source.
         FileExistsError: If `out` is not empty.
         ValueError: If there are no class folders, a class is empty or too small, images are
-            damaged (names them) or of another size than their class, or a number is out of range.
+            damaged (named in the message) or differ in size within a class, or a number is out of
+            range.
         OSError: If `out` cannot be written; nothing is left there then.
     """
     from tqdm import tqdm
@@ -156,7 +157,7 @@ def balance_folder(
 
 @contextmanager
 def _output(source: Path, out: Path) -> Iterator[Path]:
-    """Lend the folder to write to; say what went wrong where it cannot be written."""
+    """Provide the folder to write to; explain the error if it cannot be written."""
     from builder_tools.datasets.new_folder import check_folder_outside, new_folder
 
     check_folder_outside(out, source)
@@ -173,7 +174,7 @@ def _output(source: Path, out: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class _Job:
-    """One balancing: what all its classes share."""
+    """What all classes share when a folder is balanced."""
 
     source: Path
     out: Path
@@ -184,7 +185,7 @@ class _Job:
     bar: object
 
     def balance(self, train: pd.DataFrame, plan: ClassPlan) -> list[tuple]:
-        """Write a class of train: kept originals, then what is made of the parents."""
+        """Write a training class: kept originals, then the images made from the parents."""
         kept = train.loc[plan.kept]
         writer = self._writer(kept)
         parents = set(plan.parents.tolist())
@@ -251,10 +252,10 @@ class _Job:
 
 
 def _stacked(images: list[np.ndarray], names: np.ndarray) -> np.ndarray:
-    """Return the images as one array, `(n, H, W)` where all are grey, so that grey stays grey.
+    """Return the images as one array, `(n, H, W)` if all are grey, so that grey stays grey.
 
     Raises:
-        ValueError: If they are not of one size; names two that differ.
+        ValueError: If their sizes differ; names two that do.
     """
     for image, name in zip(images, names, strict=True):
         if image.shape != images[0].shape:

@@ -19,7 +19,7 @@ ORIGINAL, INTERPOLATED, AUGMENTED, COPIED = "original", "interpolated", "augment
 NO_NEIGHBOUR = -1
 CHUNK = 256
 CHUNK_VALUES = 2_000_000
-"""Images made at a time: so many, but of large ones only as many as have so many values."""
+"""Images are made in chunks of at most `CHUNK` images and about `CHUNK_VALUES` values."""
 
 
 def provenance_of(
@@ -28,10 +28,9 @@ def provenance_of(
     """Draw what every image of the result is made of.
 
     Returns:
-        One row an image, originals first (in input order), then made images class by class:
-        `row` (of the result), `label`, `origin` (original|interpolated|augmented), `parent` (row
-        of the input), `neighbour` (row of the input, -1 if none) and `weight` of the neighbour in
-        [0, 1).
+        One row per image, originals first (in input order), then synthetic images by class: `row`
+        (of the result), `label`, `origin` (original|interpolated|augmented), `parent` (row of the
+        input), `neighbour` (row of the input, -1 if none) and `weight` of the neighbour in [0, 1).
     """
     kept = np.sort(np.concatenate([plan.kept for plan in plans]))
     parts = [part_of(labels[kept], ORIGINAL, kept)]
@@ -50,14 +49,14 @@ def made_parts(
     *,
     common: np.ndarray | None = None,
 ) -> list[pd.DataFrame]:
-    """Draw what the made images of one class are made of.
+    """Draw what the synthetic images of one class are made of.
 
     Args:
-        images: Those the plan's rows count.
-        labels: One an image.
-        plan: Of the class.
+        images: The images that the plan's rows refer to.
+        labels: One label per image.
+        plan: Plan of the class.
         search: How neighbours are searched.
-        seed: Decides every draw.
+        seed: Seed of all random draws.
         common: Features of all images, for the kinds that look at other classes.
 
     Returns:
@@ -82,7 +81,7 @@ def made_parts(
 
 
 def each_in_turn(size: int, count: int, seed: int) -> np.ndarray:
-    """Draw `count` of `size` positions, in shuffled passes: none twice as often as another."""
+    """Draw `count` of `size` positions in shuffled passes, so that counts differ by at most 1."""
     draws = np.random.default_rng((seed, 1))
     passes = [draws.permutation(size) for _ in range(-(-count // size))]
     return np.concatenate(passes)[:count]
@@ -91,11 +90,11 @@ def each_in_turn(size: int, count: int, seed: int) -> np.ndarray:
 def make_images(
     images: np.ndarray, provenance: pd.DataFrame, *, gen_model: Callable | None, seed: int
 ) -> np.ndarray:
-    """Return the chunk of a provenance table, `(len(provenance), H, W[, 3])` uint8.
+    """Return the images of a provenance table, `(len(provenance), H, W[, 3])` uint8.
 
     Args:
         images: As in `made_chunks`.
-        provenance: As `provenance_of` gives it.
+        provenance: As returned by `provenance_of`.
         gen_model: As in `made_chunks`.
         seed: As in `made_chunks`.
     """
@@ -108,14 +107,14 @@ def make_images(
 def made_chunks(
     images: np.ndarray, provenance: pd.DataFrame, *, gen_model: Callable | None, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Make the interpolated and augmented images of a table, some at a time.
+    """Make the interpolated and augmented images of a table in chunks.
 
     Args:
-        images: `(n, H, W)` or `(n, H, W, 3)` uint8, those `parent` and `neighbour` count.
-        provenance: As `provenance_of` gives it.
-        gen_model: From `(n, H, W, C)` float32 0...255 to the same, called with `training=True`;
-            None for `augmentation_model(seed=seed)`, begun anew for each class.
-        seed: Of that model.
+        images: `(n, H, W)` or `(n, H, W, 3)` uint8, to which `parent` and `neighbour` refer.
+        provenance: As returned by `provenance_of`.
+        gen_model: Function from `(n, H, W, C)` float32 0...255 to the same, called with
+            `training=True`; None for `augmentation_model(seed=seed)`, created anew for each class.
+        seed: Seed of that model.
 
     Yields:
         Rows of the table, `(k,)`, and their images, `(k, H, W[, 3])` uint8.
@@ -136,14 +135,13 @@ def made_chunks(
 
 
 def interpolate(images: np.ndarray, others: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mix images pixel by pixel, through floats, and return the type they had.
+    """Mix images pixel by pixel in floating point, and return them in their original type.
 
-    Whole numbers are rounded and clipped to the range of their type: without this uint8 would
-    wrap around.
+    Integers are rounded and clipped to the range of their type; otherwise uint8 would wrap around.
 
     Args:
         images: `(n, ...)` numbers.
-        others: The same.
+        others: `(n, ...)` numbers to mix in.
         weights: `(n,)` in [0, 1], the share of `others`.
     """
     wide = np.result_type(images.dtype, np.float32)
@@ -153,10 +151,10 @@ def interpolate(images: np.ndarray, others: np.ndarray, weights: np.ndarray) -> 
 
 
 def augment(images: np.ndarray, gen_model: Callable) -> np.ndarray:
-    """Return what the augmentation model makes of uint8 images, as uint8.
+    """Return the output of the augmentation model for uint8 images, as uint8.
 
     Raises:
-        ValueError: If the model gives another shape, or numbers that are not finite.
+        ValueError: If the model returns another shape, or numbers that are not finite.
     """
     batch = images[..., None] if images.ndim == 3 else images
     found = gen_model(batch.astype(np.float32), training=True)
@@ -173,7 +171,7 @@ def augment(images: np.ndarray, gen_model: Callable) -> np.ndarray:
 
 
 def rounded(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return numbers as a type: rounded and clipped to its range where it is of whole numbers."""
+    """Return numbers in another type, rounded and clipped to its range if it is an integer type."""
     if np.issubdtype(dtype, np.integer):
         limits = np.iinfo(dtype)
         numbers = np.clip(np.rint(numbers), limits.min, limits.max)
@@ -183,12 +181,12 @@ def rounded(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def carry_targets(provenance: pd.DataFrame, targets: np.ndarray) -> np.ndarray:
     """Return the targets of balanced images from those of the originals.
 
-    A made image has its parent's target; an interpolated one the mix of its parents', with the
-    weights their pixels were mixed with.
+    A synthetic image has its parent's target; for an interpolated one, its parents' targets are
+    mixed with the same weights as their pixels.
 
     Args:
-        provenance: As `FaceSMOTE.provenance_`.
-        targets: `(n, ...)` one row an original, numbers.
+        provenance: As in `FaceSMOTE.provenance_`.
+        targets: `(n, ...)` numbers, one row per original.
 
     Returns:
         `(len(provenance), ...)` float32.
@@ -204,14 +202,14 @@ def carry_targets(provenance: pd.DataFrame, targets: np.ndarray) -> np.ndarray:
 
 
 def default_model(seed: int) -> Callable:
-    """Return the augmentation that stands in where none is handed in."""
+    """Return the default augmentation, used if none is given."""
     from builder_tools.augmentation import augmentation_model
 
     return augmentation_model(seed=seed)
 
 
 def part_of(labels, origin: str, parents, neighbours=NO_NEIGHBOUR, weights=0.0) -> pd.DataFrame:
-    """Return rows of a provenance table that share an origin, still without `row`."""
+    """Return rows of a provenance table that share an origin, without the column `row`."""
     return pd.DataFrame(
         {
             "label": labels,
@@ -224,7 +222,7 @@ def part_of(labels, origin: str, parents, neighbours=NO_NEIGHBOUR, weights=0.0) 
 
 
 def concatenate_parts(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return the provenance table of some parts, with `row` counted through."""
+    """Return the provenance table joined from parts, with `row` numbered throughout."""
     table = pd.concat([part for part in parts if len(part)], ignore_index=True)
     table.insert(0, "row", np.arange(len(table)))
     return table

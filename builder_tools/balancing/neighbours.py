@@ -1,9 +1,9 @@
-"""Whose neighbour is who: spaces to search in, and pairs drawn as SMOTE draws them.
+"""Neighbours: spaces to search in, and pairs drawn like SMOTE draws them.
 
-The rules are imbalanced-learn's (`SMOTE`, `BorderlineSMOTE` of kind borderline-1, `ADASYN`), draw
-by draw where it can be: the tests compare image by image. They are written out here because
-a made image must know its parents, and because the space neighbours are searched in need not be
-the space images are mixed in.
+The rules are imbalanced-learn's (`SMOTE`, `BorderlineSMOTE` of kind borderline-1, `ADASYN`),
+reproduced draw by draw where possible; the tests compare image by image. They are implemented here
+because a synthetic image must know its parents, and because neighbours may be searched in a
+different space than the one in which images are mixed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SPACES = ("pixel", "pca", "embedding")
 KINDS = ("regular", "borderline", "adasyn")
 PCA_COMPONENTS = 64
 DANGER_NEIGHBOURS = 10
-"""How many neighbours of any class tell whether a face stands at the border of its class."""
+"""Number of neighbours, of any class, that decide whether a face is at the border of its class."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Search:
     """How neighbours are searched and pairs drawn.
 
     Args:
-        space: `pixel` (Euclidean between images), `pca` (between their first 64 principal
-            components) or `embedding` (between the features `embed` gives).
-        kind: `regular` (every parent equally likely), `borderline` (only parents whose
-            neighbours are at least half, but not all, of other classes) or `adasyn` (parents in
+        space: `pixel` (Euclidean distance between images), `pca` (between their first 64
+            principal components) or `embedding` (between the features from `embed`).
+        kind: `regular` (every parent equally likely), `borderline` (only parents of whose
+            neighbours at least half, but not all, are of other classes) or `adasyn` (parents in
             proportion to the share of other classes among their neighbours).
-        k_neighbors: Same-class neighbours to choose from, at least 1.
-        embed: From faces as they were given to features `(n, d)`.
+        k_neighbors: Number of same-class neighbours to choose from, at least 1.
+        embed: Function from faces, as given, to features `(n, d)`.
 
     Raises:
         ValueError: If a name is unknown, k_neighbors < 1, or `embed` is missing.
@@ -65,7 +65,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Parents and neighbours (positions among the candidates) and the neighbour's weight."""
+    """Parents and neighbours (positions among the candidates) and the neighbours' weights."""
 
     parents: np.ndarray
     neighbours: np.ndarray
@@ -73,10 +73,10 @@ class Pairs:
 
 
 def features_of(images: np.ndarray, search: Search, seed: int) -> np.ndarray:
-    """Return the images' places in the space of the search, `(n, d)` float32.
+    """Return the coordinates of images in the space of the search, `(n, d)` float32.
 
     Raises:
-        ValueError: If `embed` does not give one row of numbers an image.
+        ValueError: If `embed` does not return one row of finite numbers per image.
     """
     if search.space == "embedding":
         features = np.asarray(search.embed(images), np.float32)
@@ -104,14 +104,14 @@ def draw_pairs(
     label: object = None,
     chances: np.ndarray | None = None,
 ) -> Pairs:
-    """Draw parents among the candidates of one class, and for each one of its neighbours.
+    """Draw parents among the candidates of one class, and one of the neighbours of each.
 
     Args:
         features: `(n, d)` of the candidates, n >= 2.
-        count: Pairs to draw.
-        search: `k_neighbors` and `kind`; k shrinks, with a message, where the class has fewer.
-        seed: Decides the draws.
-        label: Names the class in the message.
+        count: Number of pairs to draw.
+        search: Gives `k_neighbors` and `kind`; k is reduced, with a warning, in smaller classes.
+        seed: Seed of the draws.
+        label: Name of the class in the warning.
         chances: `(n,)` from `border_chances`, for the kinds that need them.
     """
     k = min(search.k_neighbors, len(features) - 1)
@@ -124,7 +124,7 @@ def draw_pairs(
     draws = np.random.RandomState(seed)
     candidates = np.arange(len(features))
     if search.kind == "adasyn":
-        # In proportion to the chances, by largest remainders, so that it comes out exactly.
+        # In proportion to the chances, by largest remainders, so that the total is exact.
         exact = chances / chances.sum() * count
         shares = np.floor(exact).astype(int)
         order = np.argsort(shares - exact, kind="stable")
@@ -142,7 +142,7 @@ def draw_pairs(
 def nearest_others(features: np.ndarray, k: int) -> np.ndarray:
     """Return each row's k nearest other rows, nearest first: `(n, k)` positions.
 
-    A row is never its own neighbour, even where another one is identical to it.
+    A row is never its own neighbour, even if another row is identical to it.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -152,15 +152,15 @@ def nearest_others(features: np.ndarray, k: int) -> np.ndarray:
 def border_chances(
     features: np.ndarray, labels: np.ndarray, rows: np.ndarray, search: Search
 ) -> np.ndarray:
-    """Return the chance of each of some rows of one class to be a parent, `(len(rows),)`.
+    """Return the chance of each of several rows of one class to be a parent, `(len(rows),)`.
 
-    Where no row stands at the border, all are equally likely, and a message says so.
+    If no row is at the border, all are equally likely, and a warning is logged.
 
     Args:
         features: `(n, d)` of all images.
         labels: `(n,)`.
         rows: The candidates.
-        search: Its kind: `borderline` gives 0 or 1, `adasyn` the share of other classes.
+        search: Its kind decides: `borderline` gives 0 or 1, `adasyn` the share of other classes.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -168,7 +168,7 @@ def border_chances(
     k = min(wanted, len(features) - 1)
     index = NearestNeighbors(n_neighbors=k + 1).fit(features)
     nearest = index.kneighbors(features[rows], return_distance=False)
-    # Without each row's own number, or the farthest where twins pushed it out of the list.
+    # Leave out each row itself, or the farthest neighbour if duplicates pushed it off the list.
     own = nearest == rows[:, None]
     own[~own.any(axis=1), -1] = True
     others = nearest[~own].reshape(len(rows), k)

@@ -1,7 +1,7 @@
-"""What balancing will do with each class: which originals stay, which may be parents, how many
-images are made and how.
+"""What balancing will do with each class.
 
-The plan of a class follows from the seed and its own originals alone, not from other classes.
+A plan says which originals stay, which may be parents, and how many images are made and how. Apart
+from the settings, it depends only on the seed and the class's own originals, not on other classes.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from builder_tools.fields import check_seed, is_number_in
 
 @dataclass(frozen=True)
 class ClassPlan:
-    """What becomes of one class.
+    """What is done with one class.
 
     Args:
         label: The class.
         kept: Rows of the originals that stay, in input order.
-        parents: Rows of the originals that images may be made of.
-        num_interpolated: Images to make between a parent and one of its neighbours.
-        num_augmented: Images to make by the augmentation model.
+        parents: Rows of the originals that images may be made from.
+        num_interpolated: Number of images to make between a parent and one of its neighbours.
+        num_augmented: Number of images to make with the augmentation model.
     """
 
     label: object
@@ -62,9 +62,9 @@ def plan_classes(
 
     Args:
         labels: `(n,)`, n >= 1.
-        count: Images a class in the end; None for the size of the largest class.
+        count: Final number of images per class; None for the size of the largest class.
         shares: How missing images are made.
-        seed: Decides who is kept, thinned and held out.
+        seed: Seed for choosing which originals are kept, removed and held out.
 
     Raises:
         ValueError: If count < 1, or a class has too few originals for its plan.
@@ -83,10 +83,10 @@ def plan_classes(
 
 
 def expect_count(count: int) -> int:
-    """Return the wanted number of images a class.
+    """Return the requested number of images per class after checking it.
 
     Raises:
-        ValueError: If it is below 1 or no whole number.
+        ValueError: If it is below 1 or not a whole number.
     """
     if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
         raise ValueError(
@@ -103,13 +103,13 @@ def plan_made(
 
     Args:
         label: The class.
-        rows: Its originals.
-        missing: Images to make.
-        shares: How.
-        seed: Decides who is held out.
+        rows: Rows of its originals.
+        missing: Number of images to make.
+        shares: How they are made.
+        seed: Seed for choosing which originals are held out.
 
     Raises:
-        ValueError: If too few originals are left to make them of.
+        ValueError: If too few originals are left to make them from.
     """
     if not missing:
         return ClassPlan(label, rows, rows[:0], 0, 0)

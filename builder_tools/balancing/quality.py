@@ -1,4 +1,4 @@
-"""How good made images are: how near to real ones, how sharp."""
+"""Quality of synthetic images: how close to real ones they are, and how sharp."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import pandas as pd
 from builder_tools.balancing.making import ORIGINAL
 
 COPY_RMS = 1.0
-"""A made image nearer than this to a real one, in grey levels, is the same image to the eye."""
+"""A synthetic image closer than this to a real one, in grey levels, looks the same."""
 
 
 def judge_made(
     images: np.ndarray, labels: np.ndarray, balanced: np.ndarray, provenance: pd.DataFrame
 ) -> pd.DataFrame:
-    """Measure images of the classes that something was made of, made ones and originals.
+    """Measure the images, synthetic and original, of all classes with synthetic images.
 
-    Distances are root mean squares over the pixels, in grey levels 0...255. "Real" are all
-    originals of the same class; an original's nearest real image is another one.
+    Distances are root mean squares over the pixels, in grey levels 0...255. "Real" images are all
+    originals of the same class; an original's nearest real image is a different one.
 
     Args:
         images: The originals, `(n, H, W)` or `(n, H, W, 3)` uint8.
         labels: `(n,)`.
-        balanced: The result.
-        provenance: Of the result.
+        balanced: The balanced images.
+        provenance: Provenance of the balanced images.
 
     Returns:
-        One row an image: `row`, `label`, `origin`, `nearest_real` (distance), `nearest_stranger`
+        One row per image: `row`, `label`, `origin`, `nearest_real` (distance), `nearest_stranger`
         (distance to the nearest real image that is not one of its own parents), `sharpness`
         (`builder_tools.cleaning.looking.sharpness`) and `is_copy` (`nearest_real` below 1).
     """
@@ -53,7 +53,7 @@ def judge_made(
 
 
 def _nearest(images, real: np.ndarray, balanced, table: pd.DataFrame) -> np.ndarray:
-    """Return distances `(n, 2)` to the nearest real image and the nearest stranger."""
+    """Return the distances `(n, 2)` to the nearest real image and to the nearest stranger."""
     from sklearn.neighbors import NearestNeighbors
 
     pixels = images[real].reshape(len(real), -1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""`FaceSampler`: the same balancing for rows of numbers, for imbalanced-learn's pipelines."""
+"""`FaceSampler`: the same balancing for rows of numbers, for use in imbalanced-learn pipelines."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ HIGHEST_SEED = 2**31 - 1
 
 
 class FaceSampler(BaseOverSampler):
-    """Over-samples flattened faces; an imbalanced-learn sampler.
+    """An imbalanced-learn sampler that over-samples flattened faces.
 
-    With the defaults it draws what imbalanced-learn's `SMOTE` draws. On whole-number rows (uint8
-    pixels) it interpolates through float, rounds and clips to the type's range, where `SMOTE`
-    wraps around. Classes are never thinned: over-samplers only add.
+    With the defaults, it draws the same as imbalanced-learn's `SMOTE`. On integer rows (uint8
+    pixels), it interpolates in floating point, rounds and clips to the type's range, where `SMOTE`
+    wraps around. Classes are never undersampled, as over-samplers only add rows.
 
     Args:
         sampling_strategy: As in imbalanced-learn: which classes get how many rows.
-        image_shape: Shape of a row as an image, `(H, W)` or `(H, W, 3)`; needed where images
-            are augmented (`modify_coef` < 1) or embedded.
+        image_shape: Shape of a row as an image, `(H, W)` or `(H, W, 3)`; needed if images are
+            augmented (`modify_coef` < 1) or embedded as images.
         train_part: As in `FaceSMOTE`, 0 by default.
         modify_coef: As in `FaceSMOTE`, 1 by default: interpolation only.
         gen_model: As in `FaceSMOTE`.
         k_neighbors: As in `FaceSMOTE`.
         space: As in `FaceSMOTE`.
-        embed: As in `FaceSMOTE`; gets images of `image_shape` where it is given, else rows.
+        embed: As in `FaceSMOTE`; gets images of `image_shape` if it is given, else rows.
         kind: As in `FaceSMOTE`.
-        random_state: Whole number, `numpy.random.RandomState`, or None for other draws each time.
+        random_state: Whole number, `numpy.random.RandomState`, or None for new draws each time.
 
     Attributes:
-        sampling_strategy_: Rows to make, by class.
+        sampling_strategy_: Number of rows to make, by class.
         provenance_: As in `FaceSMOTE`.
     """
 

@@ -1,4 +1,4 @@
-"""`FaceSMOTE`: brings every class of a set of faces to the same number of images."""
+"""`FaceSMOTE`: brings every class in a set of faces to the same number of images."""
 
 from __future__ import annotations
 
@@ -17,43 +17,44 @@ from builder_tools.balancing.plan import Shares, plan_classes
 class FaceSMOTE(BaseEstimator):
     """Balances faces by interpolation between neighbours and by augmentation.
 
-    Classes below `smote_value` get made images: `modify_coef` of the missing ones are mixes of
-    a face and one of its nearest faces of the same class (SMOTE: Chawla et al., 2002,
-    arXiv:1106.1813), the rest comes from `gen_model`. Classes above it are thinned by a seeded
-    rule. Originals that stay are never changed.
+    Classes below `smote_value` get synthetic images: a share `modify_coef` of the missing ones are
+    mixes of a face and one of its nearest faces of the same class (SMOTE: Chawla et al., 2002,
+    arXiv:1106.1813), and the rest come from `gen_model`. Classes above it are undersampled with a
+    seed. Originals that stay are never changed.
 
-    A mix is always made of the pixels of the two faces, whatever the space the neighbour was
-    found in: only a mix of pixels is an image in every space, and going back from mixed
-    principal components would give the same image less what the components leave out (PCA is
-    linear), that is, blurred.
+    A mix is always made from the pixels of the two faces, whatever space the neighbour was found
+    in: only a mix of pixels is an image in every space, and going back from mixed principal
+    components would give the same image without what the components leave out (PCA is linear),
+    i.e. a blurred one.
 
-    What is made of what (`provenance_`) and every interpolated image follow from the arguments
-    alone. The pixels of augmented images also depend on the Keras back end, whose random
-    generators differ, and on the state of a `gen_model` that was handed in.
+    What is made from what (`provenance_`) and every interpolated image are determined by the
+    arguments alone. The pixels of augmented images also depend on the Keras backend, as random
+    generators differ, and on the state of a given `gen_model`.
 
     Args:
-        path_folder_train_data: Folder mode (`run`): class folders, maybe under `train/`.
-        path_save_imgs: Folder mode: where to; must not exist yet, or be empty.
-        smote_value: Images a class in the end; None for the size of the largest class.
-        gen_model: From `(n, H, W, C)` float32 0...255 to the same, called with `training=True`;
-            None for `augmentation_model(seed=random_state)`.
-        face_detector: Folder mode: crops the largest face of each image first.
-        image_size: Folder mode: side images are resized to, px; needed where they differ.
+        path_folder_train_data: For folders (`run`): class folders, optionally under `train/`.
+        path_save_imgs: For folders: output folder; must not exist yet, or be empty.
+        smote_value: Final number of images per class; None for the size of the largest class.
+        gen_model: Function from `(n, H, W, C)` float32 0...255 to the same, called with
+            `training=True`; None for `augmentation_model(seed=random_state)`.
+        face_detector: For folders: detector used to crop the largest face of each image first.
+        image_size: For folders: side that images are resized to, px; needed if sizes differ.
         train_part: Share of each class's originals, in [0, 1], that is kept out of augmentation
-            and interpolation: copied unchanged, never a parent of a made image.
+            and interpolation: copied unchanged, and never a parent of a synthetic image.
         modify_coef: Share of the missing images, in [0, 1], made by interpolation.
-        k_neighbors: Neighbours to choose from; shrinks, with a message, in small classes.
+        k_neighbors: Number of neighbours to choose from; reduced, with a warning, in small
+            classes.
         space: Where neighbours are searched: `pixel`, `pca` (64 components) or `embedding`.
-        embed: From faces, as they were given, to features `(n, d)`; for `embedding`.
+        embed: Function from faces, as given, to features `(n, d)`; for `embedding`.
         kind: `regular`, `borderline` or `adasyn`: which parents are likely (see
-            `neighbours.Search`). The last two look at all classes at once: arrays only.
+            `neighbours.Search`). The last two look at all classes at once and need arrays.
         random_state: A whole number >= 0.
 
     Attributes:
-        provenance_: DataFrame, one row an image of the result: `row`, `label`, `origin`
-            (original|interpolated|augmented), `parent` and `neighbour` (rows of the input; no
-            neighbour is -1), `weight` of the neighbour.
-        manifest_: After `run`: DataFrame, one row a written image.
+        provenance_: DataFrame, one row per image of the result: `row`, `label`, `origin`
+            (original|interpolated|augmented), `parent` and `neighbour` (rows of the input; -1 for
+            no neighbour), `weight` of the neighbour.
+        manifest_: After `run`: DataFrame, one row per written image.
     """
 
     def __init__(
@@ -95,12 +96,12 @@ class FaceSMOTE(BaseEstimator):
             labels: `(n,)` numbers or names.
 
         Returns:
-            Images, uint8, and labels: first the kept originals in the given order, then what
-            was made, class by class.
+            Images, uint8, and labels: first the kept originals in the given order, then the
+            synthetic images, class by class.
 
         Raises:
-            ValueError: If the images are not uint8, a number is out of its range, or a class
-                is too small for what is to be made of it.
+            ValueError: If the images are not uint8, a number is out of range, or a class is too
+                small to make images from it.
         """
         images, labels = expect_faces(images, labels)
         shares, search = Shares(self.train_part, self.modify_coef), self._search()
@@ -115,7 +116,7 @@ class FaceSMOTE(BaseEstimator):
         """Balance `path_folder_train_data` into `path_save_imgs`; see `balance_folder`.
 
         Returns:
-            The manifest: one row a written image (also `manifest_` and `manifest.csv`).
+            The manifest, with one row per written image (also in `manifest_` and `manifest.csv`).
         """
         from builder_tools.balancing.folders import FaceCutter, balance_folder
 
@@ -144,7 +145,7 @@ class FaceSMOTE(BaseEstimator):
         """Return the targets of the last result from those of the originals; see `carry_targets`.
 
         Args:
-            targets: `(n, k)`, one row an original: soft labels, say.
+            targets: `(n, k)`, one row per original, e.g. soft labels.
         """
         return carry_targets(self.provenance_, targets)
 
@@ -156,7 +157,8 @@ def expect_faces(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np
     """Return images and labels as arrays.
 
     Raises:
-        ValueError: If they are no uint8 images of one size, or not as many as labels.
+        ValueError: If they are not uint8 images of one size, or their number differs from that of
+            the labels, or labels are missing or of several types.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     colour = images.ndim == 4 and images.shape[3] == 3
@@ -173,7 +175,7 @@ def expect_faces(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np
         )
     try:
         known = bool((labels == labels).all()) and len(np.unique(labels)) > 0
-    except TypeError:  # words among numbers cannot be put in order
+    except TypeError:  # strings and numbers together cannot be sorted
         known = False
     if not known:
         raise ValueError("Expected labels of one type, none of them missing. Received: others.")

@@ -1,7 +1,7 @@
-"""Classical machine learning on faces, alone and beside networks.
+"""Classical machine learning on faces, alone and combined with networks.
 
-`FEATURES` turn faces into numbers, `MODELS` turn numbers into probabilities, `hybrids` join them
-with networks, `save_model` puts any of them into a folder that `EmotionClassifier` opens.
+`FEATURES` turn faces into numbers, `MODELS` turn numbers into probabilities, `hybrids` combine
+them with networks, and `save_model` writes any of them to a folder that `EmotionClassifier` opens.
 """
 
 from builder_tools.classical.blendshapes import BlendshapeFeatures

@@ -1,4 +1,4 @@
-"""What brows, eyes, mouth and cheeks do, as MediaPipe's face landmarker sees it."""
+"""Movements of brows, eyes, mouth and cheeks, as seen by MediaPipe's face landmarker."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from builder_tools.results import Box, HeadPose
 
 
 class BlendshapeFeatures(FaceFeatures):
-    """52 blendshapes, where the head is turned (degrees) and how far the mouth is open.
+    """52 blendshapes, the head pose (degrees) and how far the mouth is open.
 
-    Needs the `[geometry]` extra. A face that the landmarker does not see gets NaN and `found` = 0:
-    `impute` it in the pipeline, never leave it out.
+    Needs the `[geometry]` extra. A face that the landmarker does not find gets NaN and `found` = 0:
+    `impute` its values in the pipeline, never drop it.
 
     Args:
-        pose: Whether yaw, pitch and roll are among the numbers.
+        pose: Whether to include yaw, pitch and roll.
     """
 
     def __init__(self, *, pose: bool = True) -> None:
         self.pose = pose
 
     def weight_hashes(self) -> tuple[str, ...]:
-        """Return the sha256 of the landmarker's file."""
+        """Return the SHA-256 of the landmarker's file."""
         return (ASSETS[BUNDLE_FILE].sha256,)
 
     def files(self) -> tuple[Path, ...]:

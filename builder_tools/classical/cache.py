@@ -1,4 +1,4 @@
-"""Features kept on disk under a hash of the faces, the describer and its weights."""
+"""Features cached on disk under a hash of the faces, the describer and its weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from builder_tools.classical.face_features import FaceFeatures
 from builder_tools.media.partial import replacing
 
 VERSION = 1
-"""Of what describers compute; a higher one forgets everything that is kept."""
+"""Version of what describers compute; raising it invalidates the whole cache."""
 
 CHUNK_FACES = 256
 
@@ -27,15 +27,15 @@ def cached_features(
     *,
     n_jobs: int | None = -1,
 ) -> np.ndarray:
-    """Return the features of faces, from disk where they were computed before.
+    """Return the features of faces, from disk if they were computed before.
 
     Args:
-        describer: Something that learns nothing: `FaceFeatures`, or a `FeatureUnion` of such
-            (each is kept on its own).
+        describer: A transformer that learns nothing: `FaceFeatures`, or a `FeatureUnion` of them
+            (each is cached separately).
         faces: `(n, H, W)` or `(n, H, W, 3)` uint8.
-        folder: Where `<sha256>.npy` files are kept. Content decides the name, so it may be
-            removed at any time, and shared.
-        n_jobs: Processes, as in joblib.
+        folder: Folder of the `<sha256>.npy` files. Their names depend on content alone, so it may
+            be shared, and removed at any time.
+        n_jobs: Number of processes, as in joblib.
 
     Returns:
         `(n, num_features)` float32.
@@ -70,7 +70,7 @@ def is_cached(describer: TransformerMixin, faces: np.ndarray, folder: str | Path
 
 
 def features_key(describer: FaceFeatures, faces: np.ndarray) -> str:
-    """Return the sha256 of faces, the describer's class and options, and its weight files."""
+    """Return the SHA-256 of the faces, the describer's class and options, and its weight files."""
     about = {
         "version": VERSION,
         "class": type(describer).__name__,
@@ -86,7 +86,7 @@ def features_key(describer: FaceFeatures, faces: np.ndarray) -> str:
 def describe_all(
     describer: FaceFeatures, faces: np.ndarray, *, n_jobs: int | None = -1
 ) -> np.ndarray:
-    """Return the features of faces, in chunks, over several processes where that helps."""
+    """Return the features of faces, computed in chunks, on several processes where that helps."""
     from tqdm import tqdm
 
     describer.fit(faces[:1])

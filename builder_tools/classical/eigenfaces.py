@@ -9,17 +9,17 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 
 class MainDirections(TransformerMixin, BaseEstimator):
-    """Rows as sums of their main directions, whitened; of `PixelFeatures`, these are eigenfaces.
+    """Rows projected on their main directions, whitened; for `PixelFeatures`, on eigenfaces.
 
-    It learns from the rows it is fitted on, so it belongs inside a cross-validation. Unlike
-    `PCA(n)` it makes do with fewer rows than directions.
+    It learns from the rows it is fitted on, so it belongs inside the cross-validation. Unlike
+    `PCA(n)`, it also works with fewer rows than directions.
 
     Args:
-        num_directions: How many, at most.
+        num_directions: Largest number of directions.
         random_state: Seed of the solver.
 
     Attributes:
-        pca_: The fitted `PCA`; row i of its `components_`, laid out square, is eigenface i.
+        pca_: The fitted `PCA`; row i of its `components_`, reshaped to a square, is eigenface i.
     """
 
     def __init__(self, *, num_directions: int = 150, random_state: int | None = 0) -> None:
@@ -27,7 +27,7 @@ class MainDirections(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, rows: np.ndarray, y: np.ndarray | None = None) -> MainDirections:
-        """Find the directions of rows `(n, d)`.
+        """Find the main directions of rows `(n, d)`.
 
         Raises:
             ValueError: If there are fewer than two rows, or an option is out of range.
@@ -40,13 +40,13 @@ class MainDirections(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, rows: np.ndarray) -> np.ndarray:
-        """Return how far each row goes in each direction, `(n, num_directions)` float32."""
+        """Return the coordinates of each row in the k directions found, `(n, k)` float32."""
         check_is_fitted(self)
         rows = validate_data(self, rows, reset=False, dtype=np.float32)
         return self.pca_.transform(rows).astype(np.float32)
 
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
-        """Return a name for each direction, the strongest first."""
+        """Return a name for each direction, strongest first."""
         check_is_fitted(self)
         return self.pca_.get_feature_names_out(input_features).astype(object)
 

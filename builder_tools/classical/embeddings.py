@@ -1,4 +1,4 @@
-"""What networks make of faces: features before the last layer, and dlib's face embedding."""
+"""Embeddings of faces: a network's features before its last layer, and dlib's face embedding."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class NetworkFeatures(FaceFeatures):
     """A network's features before its last layer.
 
     Args:
-        network: A shipped model (name or folder: its deployed ONNX file, at the speed it is
-            used with), a `.keras` file, or a name in `networks.NETWORKS`.
-        weights: Of a network of the registry: `pretrained`, or a file. Required there, for
-            random weights say nothing.
-        sha256: Of the network's file; another one is refused. `pinned()` fills it in.
+        network: A shipped model (name or folder: its deployed ONNX file, as fast as in normal
+            use), a `.keras` file, or a name in `networks.NETWORKS`.
+        weights: Weights for a network of the registry: `pretrained`, or a file. Required there,
+            as random weights are meaningless.
+        sha256: SHA-256 of the network's file; any other file is refused. `pinned()` fills it in.
     """
 
     single_process = True
@@ -41,20 +41,23 @@ class NetworkFeatures(FaceFeatures):
         self.sha256 = sha256
 
     def pinned(self) -> NetworkFeatures:
-        """Return a copy that works with just this network's file, whatever replaces it later."""
+        """Return a copy that only works with the network's current file."""
         return NetworkFeatures(
             network=self.network, weights=self.weights, sha256=_network_sha256(self.network)
         )
 
     def weight_hashes(self) -> tuple[str, ...]:
-        """Return the sha256 of the network's file; of one of the registry, that of its weights."""
+        """Return the SHA-256 of the network's file or, for one of the registry, its weight file.
+
+        Published weights are identified by their names instead.
+        """
         found = _network_sha256(self.network)
         if found is None and self.weights and Path(self.weights).is_file():
             found = _sha256(Path(self.weights))
         return (found or f"{self.network} {self.weights}",)
 
     def files(self) -> tuple[Path, ...]:
-        """Return the network's file; none for published weights."""
+        """Return the network's file, or none for published weights."""
         file = network_file(self.network) or Path(self.weights or "")
         return (file,) if file.is_file() else ()
 
@@ -74,14 +77,14 @@ class NetworkFeatures(FaceFeatures):
 
 
 class DlibEmbeddingFeatures(FaceFeatures):
-    """dlib's 128 numbers that tell people apart (King, 2017), without alignment.
+    """dlib's 128 numbers for telling people apart (King, 2017), without alignment.
 
-    Needs the `[dlib]` extra and its file (CC0). Made to forget expressions, so a floor for what
-    knowing who it is tells about what they show. About 80 ms a face.
+    Needs the `[dlib]` extra and its file (CC0). It is designed to ignore expressions, so it is a
+    baseline for how much a person's identity says about their expression. About 80 ms per face.
     """
 
     def weight_hashes(self) -> tuple[str, ...]:
-        """Return the sha256 of the network's file."""
+        """Return the SHA-256 of the network's file."""
         return (ASSETS[DLIB_FILE].sha256,)
 
     def files(self) -> tuple[Path, ...]:
@@ -108,7 +111,7 @@ def _dlib_network() -> Any:
 
 
 def _network_sha256(network: str) -> str | None:
-    """Return the hash of the network's file; None for a name of the registry."""
+    """Return the SHA-256 of the network's file; None for a name in the registry."""
     file = network_file(network)
     return None if file is None else _sha256(file)
 
@@ -120,5 +123,5 @@ def _sha256(path: Path) -> str:
 
 @cache
 def _sha256_of_state(path: Path, mtime_ns: int, size: int) -> str:
-    """Hash a file once as long as it stays as it is: every call of `transform` asks."""
+    """Hash a file only once while it is unchanged, as every call of `transform` asks for it."""
     return file_sha256(path)

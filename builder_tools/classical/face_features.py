@@ -1,12 +1,12 @@
-"""What every transformer from faces to numbers is, and how it takes its faces.
+"""The base class of all transformers from faces to numbers, and the faces they accept.
 
-Faces come as a stack, `(n, H, W)` grey or `(n, H, W, 3)` RGB, uint8, of any one size; or as rows
-`(n, d)` of d grey values 0...255 (rounded and clipped), as scikit-learn passes tables about. A
-row is laid out as the squarest image of d pixels: 2304 values are a face of 48 x 48.
+Faces are a stack, `(n, H, W)` grey or `(n, H, W, 3)` RGB, uint8, all of the same size; or rows
+`(n, d)` of d grey values 0...255 (rounded and clipped), as in scikit-learn's tables. A row is
+reshaped to the squarest image of d pixels: 2304 values are a face of 48 x 48.
 
-A describer (`FaceFeatures`) learns nothing from the faces: what it gives for a face depends on
-that face and its options alone, so its output can be kept on disk (`cache`) and can leak nothing
-from one fold of a cross-validation into another.
+A describer (`FaceFeatures`) learns nothing from the faces: its output for a face depends on that
+face and its options alone, so it can be cached on disk (`cache`) and cannot leak anything from one
+fold of a cross-validation into another.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ from sklearn.utils.validation import validate_data
 from builder_tools.media import resize_square
 
 FACE_PX = 48
-"""Side that faces are looked at, unless a describer wants another: FER2013's own."""
+"""Default side of the faces that describers work on: that of FER2013."""
 
 MAX_GREY = 255.0
 
 
 class FaceFeatures(TransformerMixin, BaseEstimator):
-    """A describer but for its numbers: subclasses write `_describe` and `_names`.
+    """Base class of describers: subclasses implement `_describe` and `_names`.
 
-    `fit` only notes how wide rows are and checks the options; it need not be called.
+    `fit` only records the width of rows and checks the options; calling it is optional.
     """
 
     single_process = False
-    """Whether it uses all cores by itself, so that asking from several processes gains nothing."""
+    """Whether it uses all cores by itself, so that several processes would not be faster."""
 
     def fit(self, faces: np.ndarray, y: np.ndarray | None = None) -> FaceFeatures:
-        """Check options and faces.
+        """Check the options and the faces.
 
         Raises:
-            ValueError: If an option or the faces are not what they should be.
+            ValueError: If an option or the faces are invalid.
         """
         self._check_options()
         self._images(faces, reset=True)
         return self
 
     def transform(self, faces: np.ndarray) -> np.ndarray:
-        """Return the numbers of each face, `(n, num_features)` float32."""
+        """Return the features of each face, `(n, num_features)` float32."""
         self._check_options()
         images = self._images(faces, reset=False)
         return np.asarray(self._describe(images), np.float32)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return a name for each number, `(num_features,)` object."""
+        """Return a name for each feature, `(num_features,)` object."""
         known = getattr(self, "n_features_in_", None)
         if input_features is not None and known is not None and len(input_features) != known:
             raise ValueError(
@@ -65,11 +65,11 @@ class FaceFeatures(TransformerMixin, BaseEstimator):
         return np.array(self._names(), object)
 
     def weight_hashes(self) -> tuple[str, ...]:
-        """Return the sha256 of every weight file its numbers depend on."""
+        """Return the SHA-256 of every weight file that the features depend on."""
         return ()
 
     def files(self) -> tuple[Path, ...]:
-        """Return those weight files, fetched where they are not there yet."""
+        """Return these weight files, downloaded if they are missing."""
         return ()
 
     @abstractmethod
@@ -81,7 +81,7 @@ class FaceFeatures(TransformerMixin, BaseEstimator):
         """Return the names of the features."""
 
     def _check_options(self) -> None:
-        """Refuse options out of range."""
+        """Raise a ValueError for options out of range."""
 
     def _images(self, faces: np.ndarray, *, reset: bool) -> np.ndarray:
         if getattr(faces, "ndim", 2) > 2:
@@ -105,7 +105,7 @@ class FaceFeatures(TransformerMixin, BaseEstimator):
 
 
 def check_stack(faces: np.ndarray) -> None:
-    """Refuse anything but `(n, H, W)` or `(n, H, W, 3)` uint8 with at least one pixel."""
+    """Raise a ValueError unless faces are `(n, H, W[, 3])` uint8 with at least one pixel."""
     shape = faces.shape
     good = len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)
     if not good or 0 in shape[1:] or faces.dtype != np.uint8:
@@ -125,7 +125,7 @@ def grey_faces(images: np.ndarray, size_px: int) -> np.ndarray:
 
 
 def positive_option(**options: float) -> None:
-    """Refuse options that are not above 0; names the first."""
+    """Raise a ValueError that names the first option that is not above 0."""
     for name, value in options.items():
         if not value > 0:
             raise ValueError(f"Expected {name} above 0. Received: {name}={value!r}.")

@@ -1,4 +1,4 @@
-"""Every kind of features, by name."""
+"""The registry of features, by name."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from builder_tools.classical.texture import (
 )
 
 JOINED = "+"
-"""Between the names of features that are used together: `hog+landmarks`."""
+"""Separates the names of features that are used together: `hog+landmarks`."""
 
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """A row of the registry.
+    """An entry of the registry.
 
     Args:
         describe: Makes the describer, which learns nothing from the faces.
         description: One line for help and tables.
-        learn: Makes the transformers that follow it and do learn, by step name: they are fitted
-            with the model, inside every fold.
-        extra: The extra of `pip install 'builder-tools[...]'` it needs, or "".
+        learn: Makes the transformers after it that do learn, with their step names; they are
+            fitted with the model, inside every fold.
+        extra: The extra of `pip install 'builder-tools[...]'` that it needs, or "".
     """
 
     describe: Callable[[], FaceFeatures]
@@ -44,9 +44,9 @@ class FeatureSpec:
 
 
 def impute() -> SimpleImputer:
-    """Return what fills the numbers of faces whose points were not found: their median.
+    """Return an imputer that replaces missing features of faces by their medians.
 
-    `found` among the features stays 0 for those faces, so a model can tell them apart.
+    The feature `found` stays 0 for these faces, so a model can tell them apart.
     """
     return SimpleImputer(strategy="median", keep_empty_features=True)
 
@@ -97,13 +97,14 @@ FEATURES: dict[str, FeatureSpec] = {
 
 
 def make_features(name: str) -> tuple[TransformerMixin, list[tuple[str, Any]]]:
-    """Return the describer of some features, and the steps that learn after it.
+    """Return the describer of the named features, and the steps after it that learn.
 
     Args:
-        name: Of `FEATURES`, or several joined by `+`.
+        name: Name in `FEATURES`, or several joined by `+`.
 
     Raises:
-        ValueError: If one is not in the registry.
+        ValueError: If a name is not in the registry or is repeated, or eigenfaces are joined with
+            others.
     """
     names = check_features(name)
     if len(names) == 1:
@@ -117,10 +118,10 @@ def make_features(name: str) -> tuple[TransformerMixin, list[tuple[str, Any]]]:
 
 
 def check_features(name: str) -> list[str]:
-    """Return the parts of a name of features.
+    """Return the names that a name of features is joined from.
 
     Raises:
-        ValueError: If one is not in the registry, or stands twice.
+        ValueError: If one is not in the registry or is repeated.
     """
     names = name.split(JOINED)
     if not set(names) <= set(FEATURES) or len(set(names)) < len(names):

@@ -1,8 +1,8 @@
-"""Classical and deep models together: soft voting and stacking.
+"""Classical and deep models combined by soft voting and stacking.
 
-What weighs the members is found on faces that none of them was fitted on: the validation split
-where a deep model takes part (it has seen all of train, so its answers there are no evidence),
-or out-of-fold predictions on train where all members are classical (`out_of_fold`). Never test.
+The members' weights are fitted on faces that none of the members was fitted on: the validation
+split if there is a deep model (it has seen all of train, so its predictions there prove nothing),
+or out-of-fold predictions on train if all members are classical (`out_of_fold`). Never on test.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ Members = Sequence[tuple[str, Any]]
 
 
 class DeepModel(ClassifierMixin, BaseEstimator):
-    """A shipped network as a classifier of scikit-learn; it comes trained.
+    """A shipped network, already trained, as a scikit-learn classifier.
 
     Args:
-        model: Name or folder.
-        sha256: Of its file; another one is refused. `pinned()` fills it in.
+        model: Name or folder of the model.
+        sha256: SHA-256 of its file; any other file is refused. `pinned()` fills it in.
     """
 
     def __init__(self, *, model: str = "fast", sha256: str | None = None) -> None:
@@ -46,11 +46,11 @@ class DeepModel(ClassifierMixin, BaseEstimator):
         self.sha256 = sha256
 
     def pinned(self) -> DeepModel:
-        """Return a copy that works with just this file, whatever replaces it later."""
+        """Return a copy that only works with the model's current file."""
         return DeepModel(model=self.model, sha256=_model_sha256(self.model))
 
     def fit(self, faces: np.ndarray, y: np.ndarray | None = None) -> DeepModel:
-        """Do nothing: the network is trained."""
+        """Do nothing: the network is already trained."""
         return self
 
     @property
@@ -91,13 +91,13 @@ class DeepModel(ClassifierMixin, BaseEstimator):
 
 
 class _Hybrid(ClassifierMixin, BaseEstimator):
-    """Several fitted models as one; subclasses say how their probabilities become one."""
+    """Several fitted models as one; subclasses define how their probabilities are combined."""
 
     def __init__(self, members: Members) -> None:
         self.members = members
 
     def fit(self, faces: np.ndarray, y: np.ndarray) -> _Hybrid:
-        """Weigh the members, which stay as they are, on faces that none was fitted on."""
+        """Fit the weights of the members, which do not change, on faces that none was fitted on."""
         return self.fit_probabilities(member_probabilities(self.members, faces), y)
 
     def predict_proba(self, faces: np.ndarray) -> np.ndarray:
@@ -117,17 +117,17 @@ class SoftVoting(_Hybrid):
         members: Names and fitted models.
 
     Attributes:
-        weights_: `(m,)`, not negative, sum 1: those with the least cross-entropy.
+        weights_: `(m,)`, non-negative, sum 1: the weights with the lowest cross-entropy.
     """
 
     def fit_probabilities(self, probabilities: np.ndarray, y: np.ndarray) -> SoftVoting:
-        """Find the weights from the members' probabilities `(m, n, k)` and labels `(n,)`."""
+        """Fit the weights to the members' probabilities `(m, n, k)` and labels `(n,)`."""
         self.weights_ = voting_weights(probabilities, y)
         self.classes_ = np.arange(probabilities.shape[2])
         return self
 
     def combine(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return `(n, k)` from the members' `(m, n, k)`."""
+        """Return probabilities `(n, k)` from the members' `(m, n, k)`."""
         return np.tensordot(self.weights_, probabilities, axes=1)
 
 
@@ -148,7 +148,7 @@ class Stacked(_Hybrid):
         return self
 
     def combine(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return `(n, k)` from the members' `(m, n, k)`; 0 for classes that were not in `fit`."""
+        """Return probabilities `(n, k)` from the members' `(m, n, k)`; 0 for unseen classes."""
         found = np.zeros(probabilities.shape[1:])
         known = self.regression_.classes_
         found[:, known] = self.regression_.predict_proba(stack_rows(probabilities))
@@ -156,12 +156,12 @@ class Stacked(_Hybrid):
 
 
 def member_probabilities(members: Members, faces: np.ndarray) -> np.ndarray:
-    """Return what each member says of each face, `(m, n, k)` float64."""
+    """Return the probabilities of each member for each face, `(m, n, k)` float64."""
     return np.stack([np.asarray(each.predict_proba(faces), np.float64) for _, each in members])
 
 
 def voting_weights(probabilities: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the weights `(m,)` of a mean of probabilities with the least cross-entropy.
+    """Return the weights `(m,)` of the mean of probabilities with the lowest cross-entropy.
 
     Args:
         probabilities: `(m, n, k)`.
@@ -191,7 +191,7 @@ def stack_rows(probabilities: np.ndarray) -> np.ndarray:
 
 
 def fit_stack(rows: np.ndarray, y: np.ndarray, *, seed: int = 0) -> LogisticRegression:
-    """Fit a logistic regression whose strength cross-validation has chosen."""
+    """Fit a logistic regression whose strength is chosen by cross-validation."""
     folds = stratified_folds(y, FOLDS, seed=seed)
 
     def loss(strength: float) -> float:
@@ -204,7 +204,7 @@ def fit_stack(rows: np.ndarray, y: np.ndarray, *, seed: int = 0) -> LogisticRegr
 
 
 def _regression(strength: float) -> LogisticRegression:
-    # Members say nearly the same: gradients alone would take thousands of steps.
+    # Members are highly correlated: first-order solvers would take thousands of steps.
     return LogisticRegression(C=strength, solver="newton-cholesky")
 
 
@@ -216,14 +216,14 @@ def out_of_fold(
     folds: StratifiedKFold | None = None,
     n_jobs: int | None = -1,
 ) -> np.ndarray:
-    """Return the probability of each class for each row, by a model that did not see the row.
+    """Return the probability of each class for each row, from models that did not see the row.
 
     Args:
-        model: Unfitted, with `predict_proba`; whatever it resamples, it does within its folds.
+        model: An unfitted model with `predict_proba`; any resampling takes place inside the folds.
         features: `(n, d)`.
         y: `(n,)`.
-        folds: Which rows are left out together.
-        n_jobs: Processes.
+        folds: The folds, i.e. which rows are left out together.
+        n_jobs: Number of processes.
 
     Returns:
         `(n, k)` float64 in the order of `numpy.unique(y)`.

@@ -1,4 +1,4 @@
-"""The RBF kernel written in few numbers (Williams and Seeger, 2000)."""
+"""An approximation of the RBF kernel (Williams and Seeger, 2000)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sklearn.kernel_approximation import Nystroem
 
 
 class QuietNystroem(Nystroem):
-    """`Nystroem` that uses the whole kernel, without a word, where there are fewer rows."""
+    """`Nystroem` that silently uses the whole kernel if there are fewer rows than components."""
 
     def fit(self, X: np.ndarray, y: Any = None) -> QuietNystroem:
-        """Choose the rows that the kernel is written in."""
+        """Choose the rows that the kernel is approximated with."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="n_components > n_samples")
             return super().fit(X, y)

@@ -1,9 +1,9 @@
-"""Where eyes, brows, nose and mouth are: dlib's landmarks and MediaPipe's key points as geometry.
+"""Where eyes, brows, nose and mouth are: geometry of dlib's landmarks and MediaPipe's key points.
 
-Points are laid level (the eyes on a horizontal line), centred between the eyes and divided by
-the inter-ocular distance (between the centres of the eyes), so neither place, size nor tilt of
-the face matters. A face whose points are not found gets NaN and `found` = 0: `IMPUTE` it in the
-pipeline, never leave it out.
+Points are rotated level (the eyes on a horizontal line), centred between the eyes and divided by
+the inter-ocular distance (between the centres of the eyes), so the position, size and tilt of the
+face do not matter. A face whose points are not found gets NaN and `found` = 0: `impute` its values
+in the pipeline, never drop it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from builder_tools.detectors.short_range import SHORT_RANGE
 from builder_tools.media import resize_faces
 
 EYES = {68: (tuple(range(36, 42)), tuple(range(42, 48))), 5: ((2, 3), (0, 1)), 6: ((0,), (1,))}
-"""Number of points -> which are the eye on the left of the image and the one on the right."""
+"""Number of points -> indices of the eye on the left and of the eye on the right of the image."""
 
 DISTANCES = {
     68: (
@@ -52,28 +52,28 @@ ANGLES = {
     5: ((0, 4, 2), (1, 4, 3)),
     6: ((0, 2, 1), (0, 3, 1), (4, 2, 5), (4, 3, 5)),
 }
-"""Number of points -> triples whose angle at the middle point is measured, radians."""
+"""Number of points -> triples whose angle at the middle point is measured, in radians."""
 
 FOUND = "found"
 SMALLEST_EYE_DISTANCE = 1e-6
 _DLIB_LOCK = threading.Lock()
-"""dlib's detector works in memory of its own: one thread at a time."""
+"""dlib's detector keeps internal state, so only one thread may use it at a time."""
 
 Finder = Callable[[np.ndarray], np.ndarray | None]
-"""From an image to points `(k, 2)` in its pixels, or None."""
+"""Function from an image to points `(k, 2)` in its pixels, or None."""
 
 KEYPOINT_NAMES = ("eye_left", "eye_right", "nose", "mouth", "ear_left", "ear_right")
 
 
 def face_geometry(points: np.ndarray) -> np.ndarray:
-    """Turn points into level coordinates, distances and angles.
+    """Return the level coordinates, distances and angles of points.
 
     Args:
         points: `(k, 2)` x, y in pixels; k is 68 or 5 (dlib) or 6 (MediaPipe).
 
     Returns:
         `(m,)` float64: x, y of every point, then `DISTANCES`, then `ANGLES`; lengths are in
-        inter-ocular distances. All NaN where the eyes fall together.
+        inter-ocular distances. All NaN if the eyes coincide.
     """
     left, right = (points[list(eye)].mean(axis=0) for eye in EYES[len(points)])
     across = right - left
@@ -93,7 +93,7 @@ def face_geometry(points: np.ndarray) -> np.ndarray:
 
 
 def geometry_names(num_points: int) -> list[str]:
-    """Return the names of what `face_geometry` gives."""
+    """Return the names of the values of `face_geometry`."""
     points = KEYPOINT_NAMES if num_points == len(KEYPOINT_NAMES) else range(num_points)
     names = [f"{axis}_{point}" for point in points for axis in "xy"]
     names += [f"distance_{points[a]}_{points[b]}" for a, b in DISTANCES[num_points]]
@@ -101,9 +101,9 @@ def geometry_names(num_points: int) -> list[str]:
 
 
 class _PointFeatures(FaceFeatures):
-    """A describer by points but for how they are found: subclasses write `_finder`.
+    """Base class of describers based on points: subclasses implement `_finder`.
 
-    They say `num_points`, how many a face has.
+    They also set `num_points`, the number of points per face.
     """
 
     num_points: int
@@ -130,20 +130,21 @@ class _PointFeatures(FaceFeatures):
 
     @abstractmethod
     def _finder(self) -> Finder:
-        """Return a function from an RGB image to points."""
+        """Return a function that finds the points in an RGB image."""
 
 
 class LandmarkFeatures(_PointFeatures):
-    """Geometry of dlib's landmarks (Kazemi and Sullivan, 2014), found in faces found by dlib.
+    """Geometry of dlib's landmarks (Kazemi and Sullivan, 2014), in faces detected by dlib.
 
     Needs the `[dlib]` extra and its files (see `builder-tools assets`). A face that dlib's
-    detector does not find has no landmarks.
+    detector misses has no landmarks.
 
     Args:
         num_points: 68 (research only), or 5: corners of the eyes and the nose.
-        size_px: Side faces are brought to before they are looked for; dlib needs 80 and more.
-        margin: Border around it, in sides, that repeats the edge.
-        min_distance: From the detector's plane; lower finds more, false ones, too.
+        size_px: Side that faces are resized to before detection; dlib needs at least 80.
+        margin: Width of the border that repeats the edges, relative to the side.
+        min_distance: Least distance from the detector's decision plane; lower values find more
+            faces but also more false ones.
     """
 
     def __init__(
@@ -160,7 +161,7 @@ class LandmarkFeatures(_PointFeatures):
         self.min_distance = min_distance
 
     def weight_hashes(self) -> tuple[str, ...]:
-        """Return the sha256 of the landmark file."""
+        """Return the SHA-256 of the landmark file."""
         return (ASSETS[_landmark_file(self.num_points)].sha256,)
 
     def files(self) -> tuple[Path, ...]:
@@ -188,7 +189,7 @@ class LandmarkFeatures(_PointFeatures):
 
 @cache
 def _dlib_detector() -> Any:
-    """Open dlib's detector once: that takes longer than a hundred faces."""
+    """Open dlib's detector only once, as that takes longer than a hundred faces."""
     return import_dlib("dlib's landmarks").get_frontal_face_detector()
 
 
@@ -207,9 +208,9 @@ class KeypointFeatures(_PointFeatures):
     """Geometry of the six key points of MediaPipe's detector: eyes, nose, mouth, ears.
 
     Args:
-        size_px: Side faces are brought to before they are looked for.
-        margin: Border around it, in sides, that repeats the edge.
-        min_score: Faces scored lower count as not found.
+        size_px: Side that faces are resized to before detection.
+        margin: Width of the border that repeats the edges, relative to the side.
+        min_score: Faces with a lower score count as not found.
     """
 
     num_points = len(KEYPOINT_NAMES)
@@ -220,7 +221,7 @@ class KeypointFeatures(_PointFeatures):
         self.min_score = min_score
 
     def weight_hashes(self) -> tuple[str, ...]:
-        """Return the sha256 of the detector's file."""
+        """Return the SHA-256 of the detector's file."""
         return (ASSETS[SHORT_RANGE].sha256,)
 
     def files(self) -> tuple[Path, ...]:
@@ -239,7 +240,7 @@ class KeypointFeatures(_PointFeatures):
 
 @cache
 def _mediapipe_detector(min_score: float) -> Any:
-    """Open MediaPipe's detector once; it closes at the end of the process."""
+    """Open MediaPipe's detector only once; it is closed when the process ends."""
     from builder_tools.detectors import MediaPipeDetector
 
     return MediaPipeDetector(range="short", min_score=min_score)

@@ -1,10 +1,10 @@
-"""Every classical model, by name, and the pipeline that it is fitted in.
+"""The registry of classical models, by name, and the pipeline they are fitted in.
 
-The steps: what learns of the features (imputation, eigenfaces), `scale`, `reduce` (PCA, where
-the model wants few numbers), `sample` (SMOTE and its kin: imbalanced-learn's pipeline calls it in
-`fit` only, on the training rows only), `model`. Models without probabilities of their own are
-calibrated by cross-validation around the whole pipeline, so that no synthetic row of a fold is
-calibrated on.
+The steps are those of the features that learn (imputation, eigenfaces), `scale`, `reduce` (PCA, if
+the model works best with few features), `sample` (SMOTE and its variants: imbalanced-learn's
+pipeline calls it only in `fit`, on the training rows) and `model`. Models without probabilities of
+their own are calibrated by cross-validation around the whole pipeline, so that calibration never
+uses synthetic rows.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ from builder_tools.classical.sampling import NO_SAMPLER, SAMPLERS
 
 CALIBRATION_FOLDS = 3
 KERNEL_NUMBERS = 1000
-"""Numbers an approximated kernel is written in."""
+"""Number of components of an approximated kernel."""
 
 LEAST_GAMMA, MOST_GAMMA = 0.05, 1.0
-"""Range of the kernel's gamma, in parts of 1 / number of (standardised) features."""
+"""Range of the kernel's gamma, in units of 1 / number of (standardised) features."""
 
 Space = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A row of the registry.
+    """An entry of the registry.
 
     Args:
-        make: Makes the steps after `sample` from a seed; the last is the classifier.
+        make: Makes the steps after `sample` from a seed; the last step is the classifier.
         description: One line for help and tables.
-        space: From the number of features to what a search draws from: step and parameter ->
+        space: Function from the number of features to the search space: step and parameter ->
             list or distribution.
         kept_variance: Share of the variance that PCA keeps before the model; None for no PCA.
-        calibrate: Whether probabilities come by cross-validated calibration.
+        calibrate: Whether probabilities come from cross-validated calibration.
     """
 
     make: Callable[[int], list[tuple[str, Any]]]
@@ -92,7 +92,7 @@ def _boosting(seed: int) -> list[tuple[str, Any]]:
 
 
 def _neighbours(seed: int) -> list[tuple[str, Any]]:
-    # "brute": what a tree of few numbers is made of is not stored without pickle.
+    # "brute": the tree that few features would give cannot be stored without pickle.
     return [("model", KNeighborsClassifier(15, weights="distance", algorithm="brute", n_jobs=-1))]
 
 
@@ -169,17 +169,17 @@ def make_pipeline(
     params: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Pipeline:
-    """Make the pipeline of a model, not yet calibrated: what a search searches.
+    """Make the pipeline of a model before calibration, as used by a search.
 
     Args:
-        model: Of `MODELS`.
+        model: Name in `MODELS`.
         learn: Steps that belong to the features (`make_features`).
-        sampler: Of `SAMPLERS`.
-        params: Parameters of its steps, as a search gives them.
-        seed: Of everything random in it.
+        sampler: Name in `SAMPLERS`.
+        params: Parameters of its steps, as returned by a search.
+        seed: Seed of all random steps.
 
     Raises:
-        ValueError: If a name is in no registry.
+        ValueError: If a name is not in its registry.
     """
     for name, value, known in (("model", model, MODELS), ("sampler", sampler, SAMPLERS)):
         if value not in known:
@@ -202,11 +202,12 @@ def with_probabilities(
     """Return the pipeline, calibrated by cross-validation if its model needs that.
 
     Args:
-        model: Of `MODELS`.
-        pipeline: Of `make_pipeline`.
-        y: The labels it will be fitted to: no more folds than the smallest class has rows.
-        seed: Of the folds.
-        n_jobs: Folds at the same time.
+        model: Name in `MODELS`.
+        pipeline: A pipeline from `make_pipeline`.
+        y: The labels it will be fitted to; there are at most as many folds as the smallest class
+            has rows.
+        seed: Seed of the folds.
+        n_jobs: Number of folds to fit in parallel.
     """
     if not MODELS[model].calibrate:
         return pipeline
@@ -220,7 +221,7 @@ def stratified_folds(y: Any, folds: int, *, seed: int = 0) -> StratifiedKFold:
     """Return shuffled folds, at most as many as the smallest class has rows (at least 2).
 
     Raises:
-        ValueError: If a class has a single row.
+        ValueError: If a class has only one row.
     """
     labels, counts = np.unique(y, return_counts=True)
     if counts.min() < 2:
@@ -232,10 +233,10 @@ def stratified_folds(y: Any, folds: int, *, seed: int = 0) -> StratifiedKFold:
 
 
 def without_samplers(fitted: BaseEstimator) -> ClassifierMixin:
-    """Return a fitted model as it is kept: without what works in `fit` only, on one thread.
+    """Return a fitted model for storage: without steps used only in `fit`, and single-threaded.
 
     Args:
-        fitted: A fitted pipeline of `make_pipeline`, or one with probabilities.
+        fitted: A fitted pipeline from `make_pipeline` or `with_probabilities`.
     """
     if isinstance(fitted, CalibratedClassifierCV):
         for calibrated in fitted.calibrated_classifiers_:

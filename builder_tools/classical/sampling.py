@@ -1,4 +1,4 @@
-"""Balancing inside a pipeline: rare classes are filled up where, and only where, it is fitted."""
+"""Balancing inside a pipeline: rare classes are filled up only while it is fitted."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from imblearn.over_sampling import SMOTE, BorderlineSMOTE, RandomOverSampler
 
 NO_SAMPLER = "none"
 FILL_SHARE = 0.25
-"""Classes with fewer rows than this share of the largest are filled up to it."""
+"""Classes with fewer rows than this share of the largest class are filled up to this share."""
 
 NEIGHBOURS = 5
 
 
 def fill_up(y: np.ndarray) -> dict[Any, int]:
-    """Return how many rows each class should have: at least a quarter of the largest's."""
+    """Return how many rows each class should have: at least a quarter of the largest class."""
     counts = Counter(y.tolist())
     least = round(FILL_SHARE * max(counts.values()))
     return {label: max(count, least) for label, count in counts.items()}
 
 
 class FillingSmote(SMOTE):
-    """SMOTE that makes do with small classes: as many neighbours as the smallest has to give.
+    """SMOTE that supports small classes, using only as many neighbours as the smallest has.
 
-    Where a class has a single row, rows are repeated instead.
+    If a class has only one row, rows are repeated instead.
     """
 
     def _fit_resample(self, X, y):
@@ -46,7 +46,7 @@ class FillingSmote(SMOTE):
 
 
 class FillingBorderlineSmote(FillingSmote, BorderlineSMOTE):
-    """Borderline-SMOTE (Han et al., 2005) that makes do with small classes."""
+    """Borderline-SMOTE (Han et al., 2005) that supports small classes."""
 
     def _resample(self, X, y):
         return BorderlineSMOTE._fit_resample(self, X, y)
@@ -62,4 +62,4 @@ SAMPLERS: dict[str, Callable[[int], Any]] = {
         sampling_strategy=fill_up, k_neighbors=NEIGHBOURS, random_state=seed
     ),
 }
-"""Name -> maker of a step that resamples in `fit` and does nothing in `predict`."""
+"""Name -> function that makes a step that resamples in `fit` and does nothing in `predict`."""

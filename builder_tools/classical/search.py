@@ -1,4 +1,4 @@
-"""Successive halving: many settings on few faces, the better third on three times as many."""
+"""Successive halving: many settings on few faces, the best third on three times as many."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CANDIDATES = 9
 FOLDS = 3
 FACTOR = 3
 MOST_FACES = 3000
-"""Faces of the last round; the best setting is then fitted on all."""
+"""Most faces in the last round; the best setting is then fitted on all faces."""
 
 
 def search_params(
@@ -35,19 +35,19 @@ def search_params(
     """Find parameters of a model's pipeline by cross-validation within the training faces.
 
     Args:
-        model: Of `MODELS`.
+        model: Name in `MODELS`.
         features: `(n, d)` of training faces.
         labels: `(n,)`.
         learn: Steps that belong to the features.
-        sampler: Of `SAMPLERS`; it only ever sees the training folds.
-        scoring: A scorer of scikit-learn.
-        candidates: Settings in the first round.
-        most_faces: Faces in the last round, at most.
-        n_jobs: Processes.
-        seed: Of draws and folds.
+        sampler: Name in `SAMPLERS`; it only ever sees the training folds.
+        scoring: A scikit-learn scorer.
+        candidates: Number of settings in the first round.
+        most_faces: Largest number of faces in the last round.
+        n_jobs: Number of processes.
+        seed: Seed of draws and folds.
 
     Returns:
-        Step and parameter -> value, plain numbers and words; {} where there is nothing to find.
+        Step and parameter -> value, as plain numbers and strings; {} if there is nothing to tune.
     """
     from sklearn.experimental import enable_halving_search_cv  # noqa: F401
     from sklearn.model_selection import HalvingRandomSearchCV, StratifiedKFold
@@ -77,7 +77,7 @@ def search_params(
 
 @contextmanager
 def few_rows_allowed() -> Iterator[None]:
-    """Keep still about classes with fewer rows than there are folds."""
+    """Suppress warnings about classes with fewer rows than there are folds."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class")
         warnings.filterwarnings("ignore", message="Number of classes in training fold")
@@ -85,7 +85,7 @@ def few_rows_allowed() -> Iterator[None]:
 
 
 def plain(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters without NumPy's types, floats to four digits: fit for JSON."""
+    """Return parameters without NumPy types and with floats to four digits, ready for JSON."""
     found = {}
     for name, value in sorted(params.items()):
         value = value.item() if isinstance(value, np.generic) else value

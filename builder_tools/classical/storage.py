@@ -20,7 +20,7 @@ PREPROCESSING = "Inside the model: RGB 0...255; its features say what they make 
 
 
 def face_model(describer: Any, fitted: Any):
-    """Return describer and fitted model as one: a pipeline from faces to probabilities."""
+    """Return a describer and a fitted model as one pipeline from faces to probabilities."""
     from sklearn.pipeline import Pipeline
 
     return Pipeline([("describe", describer), ("classify", without_samplers(fitted))])
@@ -37,24 +37,24 @@ def save_model(
     intended_use: str = "",
     limits: str = "",
 ) -> ModelCard:
-    """Write a model folder, whole or not at all.
+    """Write a model folder atomically.
 
     Args:
-        model: Fitted, with `predict_proba(faces)` and `classes_` 0...k-1: `face_model`,
+        model: A fitted model with `predict_proba(faces)` and `classes_` 0...k-1: `face_model`,
             `SoftVoting` or `Stacked`.
         folder: A new or empty folder.
-        emotions: Its classes, in the order of its probabilities.
-        input_size: Side of the faces it gets, px.
+        emotions: The model's classes, in the order of its probabilities.
+        input_size: Side of the faces passed to it, px.
         training: How it was trained, for the card.
         licence: See `ModelCard`.
         intended_use: See `ModelCard`.
         limits: See `ModelCard`.
 
     Returns:
-        The card. `release.deciding.fit_decisions` adds temperature and decision to it.
+        The card. `release.deciding.fit_decisions` adds the temperature and the decision to it.
 
     Raises:
-        ValueError: If a class has no probability, or the model holds a type that
+        ValueError: If the model's classes are not 0...k-1, or it holds a type that
             `EmotionClassifier` would not trust.
         FileExistsError: If the folder is not empty.
     """
@@ -99,10 +99,10 @@ def save_model(
 
 
 def load_model(folder: str | Path) -> Any:
-    """Return the estimator of a model folder, to be a member of a hybrid.
+    """Return the estimator of a model folder, for use as a member of a hybrid.
 
     Raises:
-        ValueError: If the file is not the one of the card, or holds a type that is not trusted.
+        ValueError: If the file does not match the card, or holds a type that is not trusted.
     """
     card = ModelCard.read(folder)
     verify_files(folder, card, [card.file])
@@ -110,10 +110,10 @@ def load_model(folder: str | Path) -> Any:
 
 
 def needed_files(model: Any) -> frozenset[Path]:
-    """Return the weight files that a model works with beside its own file.
+    """Return the weight files that a model needs besides its own file.
 
     Args:
-        model: `face_model`, a hybrid of such, or a describer.
+        model: A `face_model`, a hybrid of such models, or a describer.
     """
     if hasattr(model, "files"):
         return frozenset(model.files())

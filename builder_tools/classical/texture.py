@@ -16,18 +16,18 @@ from builder_tools.classical.face_features import (
 
 BLOCK_CELLS = 2
 LBP_CODES = 59
-"""Uniform patterns of eight neighbours, each its own code, and one code for all others."""
+"""Number of codes: one for each uniform pattern of eight neighbours, and one for all others."""
 
 SMALLEST_SPREAD = 1.0
-"""Standard deviation, in grey values, that fainter faces are divided by, too."""
+"""Least standard deviation, in grey values, that faces are divided by."""
 
 
 class HogFeatures(FaceFeatures):
     """Histograms of oriented gradients (Dalal and Triggs, 2005), by OpenCV.
 
     Args:
-        size_px: Side faces are looked at; a multiple of `cell_px`.
-        cell_px: Side of a cell. Blocks are 2 x 2 cells and step by one.
+        size_px: Side that faces are resized to; a multiple of `cell_px`.
+        cell_px: Side of a cell. Blocks are 2 x 2 cells with a stride of one cell.
         orientations: Bins over 180 degrees.
     """
 
@@ -52,7 +52,7 @@ class HogFeatures(FaceFeatures):
     def _names(self) -> list[str]:
         blocks = range(self.size_px // self.cell_px - BLOCK_CELLS + 1)
         cells = range(BLOCK_CELLS)
-        # OpenCV goes down the columns, of blocks and of the cells in a block.
+        # OpenCV goes down the columns, both of blocks and of the cells in a block.
         return [
             f"hog_block{row}_{column}_cell{cell_row}_{cell_column}_bin{number}"
             for column in blocks
@@ -73,12 +73,12 @@ def _hog(size_px: int, cell_px: int, orientations: int) -> cv2.HOGDescriptor:
 class LbpFeatures(FaceFeatures):
     """Histograms of uniform local binary patterns on a grid (Ahonen et al., 2006).
 
-    Each histogram is of shares, and the square root of each share is given, so that the
-    Euclidean distance is Hellinger's.
+    Each histogram holds shares, and the features are their square roots, so that the Euclidean
+    distance is proportional to the Hellinger distance.
 
     Args:
-        size_px: Side faces are looked at.
-        grid: Cells along a side.
+        size_px: Side that faces are resized to.
+        grid: Number of cells along a side.
         radius_px: Distance of the eight neighbours.
     """
 
@@ -94,7 +94,7 @@ class LbpFeatures(FaceFeatures):
         from skimage.feature import local_binary_pattern
 
         line = np.arange(self.size_px) * self.grid // self.size_px
-        cells = line[:, None] * self.grid + line  # of each pixel, row by row
+        cells = line[:, None] * self.grid + line  # the cell of each pixel
         length = self.grid**2 * LBP_CODES
         found = np.empty((len(images), length), np.float32)
         for place, face in enumerate(grey_faces(images, self.size_px)):
@@ -112,14 +112,14 @@ class LbpFeatures(FaceFeatures):
 class GaborFeatures(FaceFeatures):
     """Mean energy of a bank of Gabor filters on a grid (Daugman, 1985; Lyons et al., 1998).
 
-    Each face is first brought to mean 0 and variance 1. The energy is the length of the pair of
-    answers to the even and the odd filter.
+    Each face is first standardised to mean 0 and variance 1. The energy is the magnitude of the
+    responses to the even and the odd filter.
 
     Args:
-        size_px: Side faces are looked at.
-        wavelengths_px: One scale each.
-        orientations: Directions over 180 degrees.
-        grid: Cells along a side that energies are averaged over.
+        size_px: Side that faces are resized to.
+        wavelengths_px: Wavelength of each scale.
+        orientations: Number of directions over 180 degrees.
+        grid: Number of cells along a side; energies are averaged over each cell.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ def _gabor_pairs(
 
 
 def _gabor(wavelength_px: float, angle: float, phase: float) -> np.ndarray:
-    """Return a filter one octave wide, without answer to even light, of unit length."""
+    """Return a filter of unit norm, one octave wide, without a response to uniform light."""
     sigma = 0.56 * wavelength_px
     side = 2 * round(2.5 * sigma) + 1
     kernel = cv2.getGaborKernel((side, side), sigma, angle, wavelength_px, 1.0, phase)
@@ -183,10 +183,10 @@ def _gabor(wavelength_px: float, angle: float, phase: float) -> np.ndarray:
 
 
 class PixelFeatures(FaceFeatures):
-    """Grey pixels of each face brought to mean 0 and variance 1; with PCA, eigenfaces.
+    """Grey pixels of each face at mean 0 and variance 1; with PCA, eigenfaces.
 
     Args:
-        size_px: Side faces are looked at.
+        size_px: Side that faces are resized to.
     """
 
     def __init__(self, *, size_px: int = 32) -> None:
@@ -203,7 +203,7 @@ class PixelFeatures(FaceFeatures):
 
 
 def standardised(faces: np.ndarray) -> np.ndarray:
-    """Return grey faces at mean 0 and variance 1, float32; a blank one is all 0."""
+    """Return grey faces standardised to mean 0 and variance 1, float32; blank faces are all 0."""
     values = np.asarray(faces, np.float32)
     mean = values.mean(axis=(1, 2), keepdims=True)
     spread = values.std(axis=(1, 2), keepdims=True)

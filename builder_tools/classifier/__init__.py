@@ -1,10 +1,10 @@
-"""Emotion, valence and arousal from face crops, with a deployable model and no TensorFlow.
+"""Emotion, valence and arousal from face crops, with a deployable model and without TensorFlow.
 
 Faces are RGB 0...255 of any size; the network's own preprocessing is inside the model file. The
-back end follows the file's suffix (`runtimes.RUNTIMES`).
+backend depends on the file's suffix (`runtimes.RUNTIMES`).
 
-An `EmotionClassifier` may be shared by threads: ONNX Runtime sessions are safe to run from
-several threads, and the LiteRT interpreter is guarded by a lock.
+An `EmotionClassifier` may be shared by threads: ONNX Runtime sessions are thread-safe, and the
+LiteRT interpreter is guarded by a lock.
 """
 
 from __future__ import annotations
@@ -45,40 +45,42 @@ __all__ = [
 ]
 
 CHUNK_FACES = 16
-"""Faces a run of the network. More are cut up so that memory stays flat: measured on the compact
-network, 64 at once take 80 MB of buffers and no less time a face than 8."""
+"""Faces per run of the network. More are split up to limit memory: measured on the compact network,
+64 at once take 80 MB of buffers and no less time per face than 8."""
 
 
 class EmotionClassifier:
     """Predict the probability of each emotion, and valence and arousal, for face crops.
 
-    Its card says by `task` what its network gives. Where that is no valence and arousal, they are
-    the expected anchor of the probabilities. Where it is nothing else (`va`), there are no
-    outputs for emotions: a face's emotion is the one whose centre is nearest, and probabilities
-    fall with the squared distance from the centres (see `nearness`), as fast as makes them fit
-    the validation faces.
+    The `task` of its card says what the network predicts. If this does not include valence and
+    arousal, they are the expected anchor of the probabilities. If it includes nothing else (`va`),
+    there are no outputs for emotions: a face's emotion is the one with the nearest centre, and
+    probabilities fall with the squared distance from the centres (see `nearness`), at a rate
+    fitted on the validation faces.
 
     Args:
         path: A model's name, its folder, or None for the default model.
-        threads: CPU threads the network may use. Two nearly halve the time of one face, but wait
-            for the next by spinning, which takes a core from decoding and detection.
-        flip_average: Average each face with its mirror image: somewhat more accurate, twice
-            the work. None does what the card says.
+        threads: Number of CPU threads for the network. Two nearly halve the time of one face, but
+            wait for the next face by spinning, which takes a core from decoding and detection.
+        flip_average: Whether to average each face with its mirror image, which is somewhat more
+            accurate but twice the work. None for what the card says.
         decision: `natural`, or `balanced` for images in which all emotions are about equally
-            frequent: rare emotions are found far more often, at some cost in accuracy where
-            they are rare.
-        device: `cpu`; `cuda` for an Nvidia GPU (`onnxruntime-gpu`), which pays for large batches
-            and large networks; or `auto`: the GPU where ONNX Runtime has one.
+            frequent: it finds rare emotions far more often, at some cost in accuracy if they are
+            in fact rare.
+        device: `cpu`; `cuda` for an Nvidia GPU (`onnxruntime-gpu`), which pays off for large
+            batches and large networks; or `auto` for the GPU if ONNX Runtime can use one.
 
     Attributes:
         card: The model's card.
         emotions: The classes, in the order of the probabilities.
+        flip_average: Whether faces are averaged with their mirror images.
 
     Raises:
-        TypeError: If the path is none.
+        TypeError: If the path is neither a string nor a path.
         ValueError: If there is no such model, its file does not match its card, the card lacks
-            the decision asked for, or an option is none of its kind.
-        RuntimeError: If a GPU is asked for and cannot be had.
+            the requested decision, or an option is invalid.
+        ImportError: If the model's runtime, or its support for GPUs, is not installed.
+        RuntimeError: If a GPU is requested but cannot be used.
     """
 
     def __init__(
@@ -116,19 +118,19 @@ class EmotionClassifier:
 
         Args:
             faces: `(n, H, W, 3)` uint8 RGB of any size, or a list of `(H, W, 3)` faces whose
-                sizes may differ. Also one face, or several, of any other kind that
-                `media.read_image` takes: paths, addresses, bytes, open files, images of
-                Pillow, arrays of other types and channels, tensors.
-            rest: How the face of the person looks at rest (`resting_face`): the answer is then
-                what the faces show compared with it. None: what they show.
+                sizes may differ. Also one or several faces of any other kind that
+                `media.read_image` accepts: paths, URLs, bytes, open files, Pillow images, arrays
+                of other types and channels, tensors.
+            rest: How the person's face looks at rest (`resting_face`); the probabilities are then
+                for what the faces show compared with it. None for what they show as such.
 
         Returns:
             `(n, num_classes)` float32 in the order of `emotions`; rows sum to 1.
 
         Raises:
-            ValueError: If a face is no image (says which and what it is), the model gives
-                something that is no number, or the rest is of another model or class order.
-            OSError: If one cannot be read.
+            ValueError: If a face is not an image (says which one and what it is), the model
+                outputs NaN or infinity, or the rest is of another model or class order.
+            OSError: If a face cannot be read.
         """
         if rest is None:
             return self.predict_with_affect(faces).probabilities
@@ -139,10 +141,10 @@ class EmotionClassifier:
         """Return how a person's face looks to this model at rest, for `predict(..., rest=...)`.
 
         Args:
-            faces: Neutral images of one person, as `predict` takes them; two or three suffice.
+            faces: Neutral images of one person, as for `predict`; two or three suffice.
 
         Raises:
-            ValueError: If there is none, or as `predict`.
+            ValueError: If there are none, or as for `predict`.
         """
         return RestingFace.from_probabilities(
             self.predict(faces), emotions=self.emotions, model=self.identity
@@ -150,18 +152,18 @@ class EmotionClassifier:
 
     @property
     def identity(self) -> str:
-        """The model's name and the start of its file's hash: other weights, another identity."""
+        """The model's name and the start of its file's hash, which change with the weights."""
         return f"{self.card.name} {self.card.sha256.get(self.card.file, '')[:12]}".strip()
 
     def predict_with_affect(self, faces: Any) -> Readings:
-        """Return the probabilities, valence and arousal of each face; one pass gives both.
+        """Return the probabilities and the valence and arousal of each face, from a single pass.
 
         Arguments and errors are those of `predict`.
         """
         return read_outputs(self.card, self.outputs(faces), self._biases)
 
     def outputs(self, faces: Any) -> np.ndarray:
-        """Return what the network itself gives, before temperature and decision.
+        """Return the raw outputs of the network, before temperature and decision.
 
         Arguments and errors are those of `predict`.
 
@@ -187,11 +189,12 @@ class EmotionClassifier:
         return found
 
     def valence_arousal(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return where probabilities put faces on the valence-arousal plane: `(n, 2)`.
+        """Return the expected places of faces on the valence-arousal plane, given probabilities.
 
-        The expected anchor of the emotions: for the default model it agrees with that of FER+'s
-        votes with a CCC of 0.92 on valid (`builder_tools.evaluation.evaluate_valence_arousal`).
-        What a network of the task `va` or `both` says of faces itself is in `read(faces).places`.
+        This is the expected anchor of the emotions. For the default model, it agrees with that of
+        FER+'s votes with a CCC of 0.92 on valid
+        (`builder_tools.evaluation.evaluate_valence_arousal`). The predictions of a network of the
+        task `va` or `both` itself are in `predict_with_affect(faces).places`.
 
         Returns:
             `(n, 2)` float64 in [-1, 1]; NaN where no emotion with an anchor is probable.
@@ -200,7 +203,7 @@ class EmotionClassifier:
 
 
 def _biases(card: ModelCard, decision: str) -> Mapping[str, float] | None:
-    """Return what a decision adds to log-probabilities; None for the natural one."""
+    """Return the biases that a decision adds to log-probabilities, None for the natural one."""
     if decision not in DECISIONS:
         raise ValueError(f"Expected decision of {list(DECISIONS)}. Received: {decision!r}.")
     if decision == "natural":

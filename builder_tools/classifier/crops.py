@@ -1,4 +1,4 @@
-"""Faces as a network takes them: any image in, `(n, size, size, 3)` uint8 RGB out."""
+"""Conversion of faces from any kind of image to `(n, H, W, 3)` uint8 RGB."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ CHANNELS = (1, 3, 4)
 
 
 def as_faces(faces: Any) -> np.ndarray | list[np.ndarray]:
-    """Return faces as `(n, H, W, 3)` uint8 RGB, or as a list of `(H, W, 3)` of different sizes.
+    """Return faces as `(n, H, W, 3)` uint8 RGB, or as a list of `(H, W, 3)` of any sizes.
 
     Args:
-        faces: One face or several, each anything that `media.read_image` takes. Arrays may be one
-            face `(H, W)`, `(H, W, 1|3|4)`, or several `(n, H, W)`, `(n, H, W, 1|3|4)`.
+        faces: One face or several, each anything that `media.read_image` accepts. Arrays may be
+            one face `(H, W)`, `(H, W, 1|3|4)`, or several `(n, H, W)`, `(n, H, W, 1|3|4)`.
 
     Raises:
-        ValueError: If one is no image; says which and what it is.
-        OSError: If one cannot be read.
+        ValueError: If a face is not an image; says which one and what it is.
+        OSError: If a face cannot be read.
     """
     if is_one_image(faces):
         faces = [faces]
     if not hasattr(faces, "__array__"):
         return [_face(index, face) for index, face in enumerate(faces)]
-    faces = as_array(faces)  # of one size, converted at once, so that floats have one range
+    faces = as_array(faces)  # of one size, converted together, so that floats share one range
     if not len(faces):
         return []
     if faces.ndim == 3:

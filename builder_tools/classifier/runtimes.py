@@ -1,7 +1,7 @@
-"""What runs a deployable model: a back end for each suffix of its file (`RUNTIMES`).
+"""What runs a deployable model: one backend for each file suffix (`RUNTIMES`).
 
-Another format is one entry more. ONNX Runtime sessions are safe to run from several threads; the
-LiteRT interpreter is guarded by a lock.
+Another format needs just another entry. ONNX Runtime sessions are thread-safe; the LiteRT
+interpreter is guarded by a lock.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Runtime(Protocol):
 
     Attributes:
         input_shape: `(height, width, channels)` of one input.
-        num_classes: Length of one output row (of any task).
-        emotions: Class names written in the file, or None when it carries none.
+        num_classes: Length of one output row (for any task).
+        emotions: Class names stored in the file, or None if it has none.
     """
 
     input_shape: tuple[int, ...]
@@ -39,27 +39,27 @@ class Runtime(Protocol):
 
 
 DEVICES = ("cpu", "cuda", "auto")
-"""What a network may run on: the CPU, an Nvidia GPU, or the GPU where there is one to be had."""
+"""What a network may run on: the CPU, an Nvidia GPU, or a GPU if one is available."""
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
 class OnnxRuntime:
-    """An `.onnx` file in ONNX Runtime, on the CPU unless a GPU is asked for.
+    """An `.onnx` file in ONNX Runtime, on the CPU unless a GPU is requested.
 
-    ONNX Runtime reports its use to its maker unless told otherwise before it is imported; here
-    it is told, so that nothing about anybody's faces leaves the machine. Set
+    ONNX Runtime reports its use to its vendor unless this is disabled before it is imported; it is
+    disabled here, so that nothing about anybody's faces leaves the machine. Set
     `ORT_DISABLE_TELEMETRY=0` to allow it.
 
     Args:
         path: The file.
-        threads: CPU threads it may use.
+        threads: Number of CPU threads that it may use.
         device: One of `DEVICES`.
 
     Attributes:
-        device: `cpu` or `cuda`: what it runs on.
+        device: What it runs on, `cpu` or `cuda`.
 
     Raises:
-        ImportError: If a GPU is asked for and this ONNX Runtime is made without.
+        ImportError: If a GPU is requested but this build of ONNX Runtime has no CUDA.
     """
 
     def __init__(self, path: Path, threads: int, device: str = "cpu") -> None:
@@ -70,7 +70,7 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # The card vouches for this file alone: weights in other files are sought where none is.
+        # The card vouches for this file alone, so make sure no weights in other files are found.
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", str(path)
         )
@@ -94,7 +94,7 @@ class OnnxRuntime:
 
 
 def _providers(device: str, available: list[str]) -> list[str]:
-    """Return what ONNX Runtime is to try, in order."""
+    """Return the providers for ONNX Runtime to try, in order."""
     if device == "cuda" and _CUDA not in available:
         raise ImportError(
             f"Expected an ONNX Runtime with CUDA. Received one with {available}. Try: pip install "
@@ -136,14 +136,14 @@ class LiteRuntime:
 
 
 class SkopsRuntime:
-    """A `.skops` file: a classical or hybrid model of scikit-learn, without pickle.
+    """A `.skops` file: a classical or hybrid scikit-learn model, without pickle.
 
-    skops builds only types that it knows to be harmless and this package's own estimators; a file
-    with any other is refused before anything of it is built. scikit-learn is imported here, and
-    only here.
+    skops only builds types that it knows to be harmless, this package's own estimators and
+    `FOREIGN_TYPES`; a file with any other type is refused before anything is built. scikit-learn
+    is imported here, and only here.
 
     Attributes:
-        model: The estimator, from `(n, H, W, 3)` uint8 faces to probabilities.
+        model: The estimator from `(n, H, W, 3)` uint8 faces to probabilities.
     """
 
     def __init__(self, path: Path, threads: int) -> None:
@@ -183,13 +183,13 @@ FOREIGN_TYPES = frozenset(
         "sklearn.tree._tree.Tree",
     }
 )
-"""What a `.skops` file may hold beside this package's own estimators and what skops itself trusts:
-options and arrays. Nobody checks the indices in trees; that they are those of the maker is what
-the card's hash is for."""
+"""Types that a `.skops` file may hold besides this package's own estimators and what skops itself
+trusts: options and arrays. Indices in trees are not checked; that they are unchanged is ensured by
+the card's hash."""
 
 
 def sorted_by_trust(path: Path) -> tuple[list[str], list[str]]:
-    """Return the types in a `.skops` file that skops does not know: the trusted, and the others."""
+    """Return the types in a `.skops` file unknown to skops: the trusted ones and the others."""
     import skops.io
 
     found = skops.io.get_untrusted_types(file=path)
@@ -198,9 +198,9 @@ def sorted_by_trust(path: Path) -> tuple[list[str], list[str]]:
 
 
 def _is_own_estimator(name: str) -> bool:
-    """Return whether a dotted name is a class of `builder_tools.classical` that fits and predicts.
+    """Return whether a dotted name is an estimator class of `builder_tools.classical`.
 
-    Building one runs nothing: scikit-learn's rules let `__init__` only store its arguments.
+    Building one executes nothing, as `__init__` only stores its arguments by scikit-learn's rules.
     """
     from sklearn.base import BaseEstimator
 
@@ -232,12 +232,12 @@ def load_runtime(folder: Path, card: ModelCard, threads: int, device: str = "cpu
     Args:
         folder: The model's folder.
         card: Its card.
-        threads: CPU threads the network may use.
+        threads: Number of CPU threads for the network.
         device: One of `DEVICES`; only `.onnx` files run on a GPU.
 
     Raises:
-        RuntimeError: If a GPU is asked for and cannot be had.
-        ValueError: If the file is not the card's, is damaged or of another network.
+        RuntimeError: If a GPU is requested but cannot be used.
+        ValueError: If the file does not match the card, is damaged or holds another network.
         ImportError: If its runtime is not installed; says how to install it.
     """
     path = folder / card.file
@@ -256,7 +256,7 @@ def load_runtime(folder: Path, card: ModelCard, threads: int, device: str = "cpu
         runtime = RUNTIMES[path.suffix](path, threads, **options)
     except ImportError:
         raise
-    except Exception as error:  # whatever a damaged file makes of a runtime
+    except Exception as error:  # whatever a damaged file causes in a runtime
         raise ValueError(
             f"Expected a model in {path} that can be loaded. Received: {type(error).__name__}: "
             f"{' '.join(str(error).split())}. Restore the file, or export the model again."

@@ -1,8 +1,8 @@
-"""From raw images to a folder of faces fit to train on; the raw images stay as they are.
+"""From raw images to a folder of faces ready for training; the raw images are not changed.
 
-`clean_folder` looks at every image with a detector, gives it a status, and writes the faces of
-those worth keeping to a new folder, with `manifest.csv` telling what became of every image.
-`compare_detectors` runs several detectors over the same images.
+`clean_folder` runs a detector on every image, assigns a status, and writes the faces worth keeping
+to a new folder, with a `manifest.csv` that records what happened to every image.
+`compare_detectors` runs several detectors on the same images.
 """
 
 from builder_tools.lazy import lazy_names

@@ -1,11 +1,11 @@
-"""`clean_folder`: looks at every image, writes the faces worth keeping, tells about all.
+"""`clean_folder`: examines every image, writes the faces worth keeping and reports on all images.
 
-While a run is under way its files wait in `OUT.unfinished/` beside the folder to be made: a journal
-with one line an image, and the images to write, under their numbers. When all are looked at,
-duplicates are resolved, the images kept move to their places, `manifest.csv` and `cleaning.json`
-are written, and the whole gets its name in one step: a folder `OUT` is a finished one. A run that
-was interrupted goes on from its journal and ends the same. An empty `OUT` that is there before may
-be a disk of its own, to which nothing beside it can be renamed; its files wait in `OUT/.cleaning/`.
+During a run, its files are kept in `OUT.unfinished/` next to the output folder: a journal with one
+line per image, and the images to write, named by number. Once all images are examined, duplicates
+are resolved, the images kept are moved to their places, `manifest.csv` and `cleaning.json` are
+written, and the folder is renamed in one step: if `OUT` exists, it is complete. An interrupted run
+resumes from its journal with the same result. An existing empty `OUT` may be a separate disk, to
+which folders cannot be renamed from outside; its files are kept in `OUT/.cleaning/` instead.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ UNFINISHED, CLEANED, PREVIEW = ".unfinished", "cleaned", "preview"
 MANIFEST, RECORD = "manifest.csv", "cleaning.json"
 MAX_DROPPED = 0.2
 STOPS_FROM = 3
-"""One or two images that would go never stop a run."""
+"""Fewest dropped images that can stop a run: one or two never do."""
 
 _logger = logging.getLogger(__name__)
 
@@ -79,34 +79,34 @@ def clean_folder(
 ) -> CleaningReport:
     """Write the faces of a folder's images to a new folder, and a manifest of all images.
 
-    The source is only read. An image that cannot be read is reported, and stops nothing. Called
-    again after an interruption, it goes on; after the end, it only gives the report again.
+    The source is only read. An unreadable image is reported and does not stop the run. Calling
+    the function again resumes an interrupted run; after a finished run, it only returns the report.
 
     Args:
         source: Class folders (with or without `train/ val/ test/`), the Kaggle competition's
             folder, or a flat folder of images.
-        out: New or empty folder, or one of an interrupted run; not within the source.
-        detector: A name in `DETECTORS`, or an object, which all workers share and which stays
+        out: A new or empty folder, or one of an interrupted run; not within the source.
+        detector: A name in `DETECTORS`, or an object, which is shared by all workers and stays
             open.
         detector_options: Keyword arguments for a detector given by name.
         config: What to keep and what to write; None for the defaults.
-        workers: Threads; None for one a core.
-        restart: Throw away what an earlier run wrote to `out`.
-        preview: Only look, and write a contact sheet of the images of each status that is not
-            well; the next call goes on from there.
-        max_dropped: Share of the readable images that may be dropped, in [0, 1]. If more would
-            go (and not just one or two), a preview is written and the run stops: a limit may be
-            wrong, not the images.
+        workers: Number of threads; None for one per core.
+        restart: Whether to discard what an earlier run wrote to `out`.
+        preview: Whether to only examine the images and write a contact sheet for each status that
+            indicates a problem; the next call continues from there.
+        max_dropped: Share of the readable images that may be dropped, in [0, 1]. If more would be
+            dropped (and not just one or two), a preview is written and the run stops: a limit may
+            be wrong rather than the images.
 
     Returns:
-        The report; its manifest also stands in `out/manifest.csv`.
+        The report; its manifest is also written to `out/manifest.csv`.
 
     Raises:
-        ValueError: If an argument is wrong, the source holds no images, `out` holds a run of
+        ValueError: If an argument is invalid, the source holds no images, `out` holds a run with
             other images or settings, or more than `max_dropped` would be dropped.
         FileNotFoundError: If there is no such source.
         FileExistsError: If `out` holds other files.
-        OSError: If a file cannot be written (disk full); the run can then be gone on with.
+        OSError: If a file cannot be written (disk full); the run can be resumed afterwards.
     """
     run = _Run.plan(Path(source), followed(Path(out)), detector, detector_options, config)
     workers = checked_workers(workers)
@@ -136,7 +136,7 @@ def clean_folder(
 
 @dataclass(frozen=True)
 class _Run:
-    """One run: what is to be done, and where its files are."""
+    """One run: what has to be done, and where its files are."""
 
     out: Path
     images: Sequence[RawImage]
@@ -153,7 +153,7 @@ class _Run:
                 f"source={str(source)!r}, out={str(out)!r}."
             )
         images = list_raw_images(source)
-        digest = hashlib.sha256()  # place, class, split, size and time of change of each
+        digest = hashlib.sha256()  # name, class, split, size and modification time of each
         for image in images:
             state = image.path.stat() if image.path.exists() else None
             change = (state.st_size, state.st_mtime_ns) if state else None
@@ -171,22 +171,22 @@ class _Run:
 
     @property
     def work(self) -> Path:
-        """Where files wait."""
+        """The folder for files of an unfinished run."""
         beside = self.out.with_name(self.out.name + UNFINISHED)
         return self.out / WORK_FOLDER if self.out.is_dir() and not beside.is_dir() else beside
 
     @property
     def made(self) -> Path:
-        """The folder that is put together: `out`, or what is renamed to it."""
+        """The folder in which the result is assembled: `out`, or one that is renamed to it."""
         return self.out if self.work.parent == self.out else self.work / CLEANED
 
     @property
     def name(self) -> str:
-        """Name the images and the settings."""
+        """A hash that identifies the images and the settings."""
         return hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()
 
     def is_finished(self) -> bool:
-        """Return whether this very run ended earlier; refuse if another one did."""
+        """Return whether this same run is already finished; raise if a different one is."""
         record = self.out / RECORD
         if not record.is_file() or not (self.out / MANIFEST).is_file():
             return False
@@ -201,7 +201,7 @@ class _Run:
         return True
 
     def check_out(self) -> None:
-        """Refuse a folder with files of others in it."""
+        """Refuse a folder that holds other files."""
         if self.out.exists() and not self.out.is_dir():
             raise NotADirectoryError(f"Expected a folder to write. Received a file: {self.out}.")
         if not self.out.is_dir() or (self.out / WORK_FOLDER).is_dir():
@@ -214,7 +214,7 @@ class _Run:
             )
 
     def look_at_all(self, free: queue.SimpleQueue, workers: int) -> list[Look]:
-        """Look at the images not in the journal yet; return all looks, in order."""
+        """Examine the images not yet in the journal; return the looks at all images, in order."""
         work = partial(self._look_and_write, free, Budget(BYTES_PER_WORKER * workers))
         self.work.mkdir(parents=True, exist_ok=True)
         with Journal(self.work / JOURNAL, self.name, of="images and settings") as journal:
@@ -236,7 +236,7 @@ class _Run:
         return folder
 
     def check_dropped(self, manifest: pd.DataFrame, most: float) -> None:
-        """Stop, before anything is written, where more would be dropped than may be."""
+        """Stop, before anything is written, if more images would be dropped than allowed."""
         readable = manifest[manifest["status"] != "unreadable"]
         dropped = readable[~readable["kept"]]
         share = len(dropped) / max(len(readable), 1)
@@ -252,7 +252,7 @@ class _Run:
             )
 
     def finish(self, manifest: pd.DataFrame) -> None:
-        """Move the images kept to their places, write the manifest."""
+        """Move the kept images to their places and write the manifest."""
         work, made = self.work, self.made
         made.mkdir(exist_ok=True)
         with replacing(work / PLAN) as plan:
@@ -283,7 +283,7 @@ class _Run:
         return CleaningReport(self.out, read_manifest(self.out / MANIFEST))
 
     def forget(self) -> None:
-        """Remove what an earlier run wrote, and nothing else."""
+        """Remove what an earlier run wrote, and empty folders, but nothing else."""
         for manifest in (self.out / MANIFEST, self.work / PLAN):
             if manifest.is_file():
                 for out_path in filter(None, read_manifest(manifest)["out_path"]):
@@ -298,7 +298,7 @@ class _Run:
             shutil.rmtree(work, ignore_errors=True)
 
     def explained(self, error: OSError) -> OSError:
-        """Return an error of writing with what is done so far and how to go on."""
+        """Return a write error with the progress so far and how to resume."""
         text = error.strerror or str(error)
         return OSError(
             error.errno,
@@ -307,7 +307,7 @@ class _Run:
         )
 
     def tell_how_to_go_on(self) -> None:
-        """Log, after an interruption, what is done so far."""
+        """Log the progress so far after an interruption."""
         _logger.warning(
             "%s They wait in %s; run the same again: it goes on from there.",
             *(self._progress_so_far(), self.work),
@@ -333,7 +333,7 @@ class _Run:
         return look
 
     def judge(self, looks: Sequence[Look]) -> pd.DataFrame:
-        """Decide on every image; return the manifest."""
+        """Decide on every image and return the manifest."""
         own = [faults(look, self.config) for look in looks]
         kept = {i for i, found in enumerate(own) if not any(fault.drops for fault in found)}
         repeated = same_face_faults(
@@ -344,7 +344,7 @@ class _Run:
 
     @property
     def _suffix(self) -> str:
-        """The suffix of what is written, "" where files are copied as they are."""
+        """The suffix of the written images, "" if files are copied unchanged."""
         copies = self.config.crop == "whole" and self.config.size_px is None
         return "" if copies else f".{self.config.format}"
 

@@ -1,4 +1,4 @@
-"""Several detectors over the same images: how much each finds, how fast, how far they agree."""
+"""Several detectors on the same images: how much each finds, how fast, and how far they agree."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Source = ImageTable | Sequence[str | Path | np.ndarray]
 
 @dataclass(frozen=True)
 class _Finding:
-    """What a detector gave for one image: largest face, number of faces, time."""
+    """A detector's result for one image: largest face, number of faces and time."""
 
     box: Box | None
     num_faces: int
@@ -42,22 +42,22 @@ def compare_detectors(
     limits: Mapping[str, int] | None = None,
     surround: bool = True,
 ) -> pd.DataFrame:
-    """Return one row a detector: shares found, milliseconds, agreement.
+    """Return one row per detector: shares of images with faces, milliseconds and agreement.
 
-    Times are of finding alone, not of reading, one image at a time, after a first image that
-    does not count. Images that cannot be read are left out.
+    Times cover detection only, not reading, one image at a time, after a warm-up. Images that
+    cannot be read are left out.
 
     Args:
         source: Images: a table, or paths or `(H, W, 3)` uint8 RGB arrays.
-        detectors: Names in `DETECTORS`, or detectors by any name; those stay open.
-        reference: The detector the others are compared with; None for the first.
-        limits: At most this many images, the first ones, for detectors that are slow.
+        detectors: Names in `DETECTORS`, or detectors under any names; the latter stay open.
+        reference: The detector that the others are compared with; None for the first.
+        limits: For slow detectors, the number of (first) images to use.
         surround: As in `find_faces`.
 
     Returns:
-        Columns `detector`, `images` (number looked at), `found` (share with a face), `many`
-        (share with several), `ms_median`, `ms_p95`, and `agreement`: the share of images in
-        which detector and reference see no face, or largest faces that overlap by an IoU of 0.3.
+        Columns `detector`, `images` (number examined), `found` (share with a face), `many`
+        (share with several), `ms_median`, `ms_p95`, and `agreement`: the share of images in which
+        both detector and reference find no face, or their largest faces have an IoU above 0.3.
 
     Raises:
         ValueError: If there is nothing to compare, or the reference is not among the detectors.

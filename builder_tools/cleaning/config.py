@@ -9,7 +9,7 @@ from typing import Self
 from builder_tools.fields import check_range, check_types
 
 STATUSES = ("ok", "unreadable", "no_face", "multi_face", "too_small", "blurred", "duplicate")
-"""What an image can be. One with several faults has the first for which it is dropped."""
+"""Possible statuses of an image. With several faults, the first one that drops it counts."""
 
 KEEP_OR_DROP = ("drop", "keep")
 POLICIES: dict[str, tuple[str, ...]] = {
@@ -21,7 +21,7 @@ POLICIES: dict[str, tuple[str, ...]] = {
     "conflicts": KEEP_OR_DROP,
     "leaks": KEEP_OR_DROP,
 }
-"""What can be done with each kind of image, by the name of the setting."""
+"""Setting -> what can be done with images of that kind."""
 
 CROPS = ("face", "whole")
 FORMATS = ("png", "jpg")
@@ -41,8 +41,8 @@ _RANGES = {
 class CleaningConfig:
     """The settings of a cleaning run.
 
-    An image that is kept although something is wrong with it keeps its status in the manifest,
-    so it can still be found. Unreadable images are always dropped: there is nothing to write.
+    An image that is kept despite a fault still has its status in the manifest, so it can be found
+    there. Unreadable images are always dropped, as there is nothing to write.
 
     Args:
         no_face: "drop", or "keep" the whole image.
@@ -50,30 +50,32 @@ class CleaningConfig:
         too_small: "drop" or "keep" faces smaller than `min_face_px`.
         blurred: "drop" or "keep" faces less sharp than `min_sharpness`.
         duplicates: The same photo again with the same emotion: "drop" all but the first, or
-            "keep" them. Expressions of one person before one background are different photos.
+            "keep" them. Expressions of one person on the same background are different photos.
         conflicts: The same photo with different emotions: "keep" one of each and report them, or
-            "drop" all of them, because nobody knows which is right.
-        leaks: The same photo in two splits: "drop" it from the one trained on (from train before
-            valid, from valid before test), or "keep" it. Whatever these three say, the test split
-            never loses an image as a duplicate: figures on it stay comparable.
-        min_face_px: Longer side of the detector's box in pixels of the image; 0 for any.
-        min_sharpness: See `sharpness`; None judges no image blurred, and the manifest shows
-            the figures to choose from.
+            "drop" all of them, as it is unknown which one is right.
+        leaks: The same photo in two splits: "drop" it from the split closer to training (from
+            train rather than valid, from valid rather than test), or "keep" it. Whatever these
+            three settings say, the test split never loses a duplicate, so that results on it stay
+            comparable.
+        min_face_px: Minimum longer side of the detector's box, in pixels of the image; 0 for any.
+        min_sharpness: Minimum `sharpness`; None treats no image as blurred, and the manifest
+            shows the values to choose from.
         crop: "face" writes the square around the face, "whole" the whole image.
-        margin: Side of the square over the longer side of the detector's box; None for the
-            detector's own `crop_scale` (framed as FER2013 frames faces).
-        shift_y: How far the square moves, as a share of the box's height, negative is up; None
-            for the detector's own `crop_shift_y`.
-        align_eyes: Turn faces upright where the detector gives eyes (mediapipe, yunet, mtcnn).
-        size_px: Side of what is written; None leaves faces as large as they are. With
-            crop="whole" images that are not square are squeezed, as everywhere in the house.
+        margin: Side of the square relative to the longer side of the detector's box; None for the
+            detector's own `crop_scale` (framed like the faces of FER2013).
+        shift_y: Vertical shift of the square, as a share of the box's height, negative is up;
+            None for the detector's own `crop_shift_y`.
+        align_eyes: Whether to rotate faces upright if the detector returns eyes (mediapipe,
+            yunet, mtcnn).
+        size_px: Side of the written images; None keeps faces at their original size. With
+            crop="whole", images that are not square are squeezed, as everywhere in this package.
         format: "png" (lossless) or "jpg". Images that need no change at all (crop="whole"
             without `size_px`) are copied byte for byte with their own suffix.
-        surround: Also look at images amid a plain border, where detectors find faces that fill
-            the image (see `find_faces`).
+        surround: Whether to also show the detector images inside a plain border, where detectors
+            find faces that fill the image (see `find_faces`).
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError: If a setting is out of range.
     """
 
     no_face: str = "drop"
@@ -112,10 +114,10 @@ class CleaningConfig:
 
     @classmethod
     def already_cropped(cls, **changes: object) -> Self:
-        """Return settings for images that are faces already, such as FER2013's 48x48 ones.
+        """Return settings for images that are already faces, such as FER2013's 48x48 images.
 
-        Whole images are written; an image is flagged, not dropped, where the detector sees no
-        face or several. Unreadable ones and duplicates are dropped as ever.
+        Whole images are written; an image without a detected face, with several or with a small
+        one is flagged but not dropped. Unreadable images and duplicates are dropped as usual.
         """
         preset = {"crop": "whole", "no_face": "keep", "multi_face": "largest", "too_small": "keep"}
         return cls(**{**preset, **changes})

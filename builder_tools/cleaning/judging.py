@@ -1,4 +1,4 @@
-"""What one image shows, and what is wrong with it."""
+"""What a single image shows, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from builder_tools.results import Face
 _logger = logging.getLogger(__name__)
 
 LOOKING_ERRORS = (*IMAGE_ERRORS, *DETECTOR_ERRORS)
-"""What a bad image may raise in a decoder or a detector; it never ends a run."""
+"""Errors that a bad image may raise in a decoder or a detector; they never stop a run."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What one image shows; a line of the journal.
+    """What a single image shows; one line of the journal.
 
     Args:
-        number: Which image, from 0.
-        error: Why it could not be looked at, or "".
-        num_faces: Faces found.
+        number: Number of the image, from 0.
+        error: Why it could not be examined, or "".
+        num_faces: Number of faces found.
         score: The detector's score of the largest face.
-        box: x1, y1, x2, y2 of the largest face, px of the image.
+        box: x1, y1, x2, y2 of the largest face, in pixels of the image.
         face_px: Longer side of that box.
-        sharpness: Of that face, or of the whole image where there is none.
-        roll_deg: How far that face was turned back, or None where it was not.
-        miniature: The whole image in grey at 48x48 px, base64: what duplicates are found by.
+        sharpness: Sharpness of that face, or of the whole image if there is none.
+        roll_deg: The angle by which that face was rotated upright, or None if it was not.
+        miniature: The whole image in grey at 48x48 px, base64, used to find duplicates.
         size_px: Width and height of the image.
     """
 
@@ -74,9 +74,9 @@ class Fault:
 
     Args:
         status: One of `STATUSES`.
-        reason: In words.
+        reason: The reason in words.
         drops: Whether the image is dropped for it.
-        repeats: Index of the image it repeats, or None.
+        repeats: Index of the image that it repeats, or None.
     """
 
     status: str
@@ -88,9 +88,9 @@ class Fault:
 def look_at(
     number: int, path: Path, detector: FaceDetector, config: CleaningConfig, budget: Budget
 ) -> tuple[Look, np.ndarray | None]:
-    """Look at an image; return what it shows and what to write of it, which is None if nothing.
+    """Examine an image; return what it shows and the image to write, or None to write nothing.
 
-    Never raises for a bad image: that is a `Look` with an error. It is decoded when there is
+    A bad image raises nothing but gives a `Look` with an error. The image is decoded once there is
     room in the budget.
     """
     with ExitStack() as held:
@@ -106,7 +106,7 @@ def look_at(
             _logger.warning("%s: %s.", path, note)
         cut, roll = _cut(image, faces[0], detector, config) if faces else (image, None)
         look = _describe(number, faces, sharpness(cut), roll)
-        # Shrunk once what is decoded once: duplicates need no second look at the file.
+        # Shrink the decoded image now, so that finding duplicates need not read the file again.
         small = cv2.cvtColor(resize_square(image, MINIATURE_PX), cv2.COLOR_RGB2GRAY)
         miniature = base64.b64encode(small).decode("ascii")
         look = replace(look, miniature=miniature, size_px=image.shape[1::-1])
@@ -117,7 +117,7 @@ def look_at(
 
 
 def faults(look: Look, config: CleaningConfig) -> list[Fault]:
-    """Return what is wrong with an image by itself, worst first; `[]` if nothing."""
+    """Return the faults of an image on its own, worst first; `[]` if there are none."""
     if look.error:
         return [Fault("unreadable", "it cannot be read", drops=True)]
     found = []
@@ -139,9 +139,9 @@ def faults(look: Look, config: CleaningConfig) -> list[Fault]:
 
 
 def verdict(found: Iterable[Fault]) -> Fault:
-    """Return the fault that decides: the first one that drops the image, else the first.
+    """Return the decisive fault: the first one that drops the image, or else the first.
 
-    Its reason names all of them. Without any fault the status is "ok".
+    Its reason names all faults. Without any fault, the status is "ok".
     """
     found = sorted(found, key=lambda fault: (not fault.drops, STATUSES.index(fault.status)))
     if not found:
@@ -165,7 +165,7 @@ def _cut(
 
 
 def _describe(number: int, faces: list[Face], sharp: float, roll: float | None) -> Look:
-    """Round as the manifest does, so that limits judge the figures that are shown."""
+    """Return a look, rounded as in the manifest so that limits apply to the values shown."""
     if not faces:
         return Look(number, sharpness=round(sharp, 2))
     box = faces[0].box

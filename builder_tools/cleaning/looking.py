@@ -1,4 +1,4 @@
-"""What is done with the pixels of one image: find faces, judge sharpness, cut, turn upright."""
+"""Operations on the pixels of one image: find faces, measure sharpness, crop, rotate upright."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from builder_tools.media import resize_square
 from builder_tools.results import Box, Face, crop
 
 SMALL_IMAGE_PX = 128
-"""Images up to this side are enlarged before a detector looks: they are crops of faces."""
+"""Images up to this side are enlarged before detection, as they are crops of faces."""
 ENLARGED_PX = 192
 SURROUND = 0.5
-"""Width of the border over the longer side of the image. It has the image's mean colour: so
-most true faces are found, and of plain colours the fewest false ones (`reports/cleaning.md`)."""
+"""Width of the border relative to the longer side of the image. It has the image's mean colour: of
+plain colours, this finds most true faces and fewest false ones (`reports/cleaning.md`)."""
 SECOND_LOOK_UP_TO_PX = 640
-"""Larger images without a face are not looked at again: faces there do not fill the frame."""
+"""Larger images without a face get no second look, as faces there do not fill the frame."""
 SECOND_LOOK_SCORE = 0.7
-"""A second look sees more faces where there are none, but is not sure of them."""
+"""Least score in a second look, which finds more false faces, but with low scores."""
 
 SHARPNESS_SIDE_PX = 64
 EYES_AROUND = 2.5
-"""Side of the square in which eyes are looked for again over the longer side of the box."""
+"""Side of the square searched again for eyes, relative to the longer side of the box."""
 EYES_PX = 512
 SAME_FACE_IOU = 0.3
 MAX_ROLL_DEG = 45.0
 MIN_EYE_DISTANCE = 0.15
-"""Eyes nearer together than this share of the box are of a profile, or wrong."""
+"""Eyes closer together than this share of the box belong to a profile, or are wrong."""
 
 
 def find_faces(
     detector: FaceDetector, image_rgb: np.ndarray, *, surround: bool = True
 ) -> list[Face]:
-    """Return the faces in an image, in pixels of the image, also where a face fills it.
+    """Return the faces in an image, in its pixels, even if a face fills the image.
 
-    Detectors are made for faces with something around them; of FER2013's 48x48 face images the
-    default one misses an eighth, dlib all. So images up to 128 px are looked at enlarged to 192
-    px amid a plain border of half a side, and images up to 640 px in which nothing was found are
-    looked at again amid such a border, where only faces scored 0.7 and more count
-    (`reports/cleaning.md` has the shares).
+    Detectors are designed for faces with some surroundings; of FER2013's 48x48 face images, the
+    default one misses an eighth and dlib all. So images up to 128 px are enlarged to 192 px and
+    shown to the detector inside a plain border of half a side. Images up to 640 px in which nothing
+    was found are shown again inside such a border, where only faces with a score of at least 0.7
+    count (see `reports/cleaning.md` for the shares).
 
     Args:
         detector: Any face detector.
         image_rgb: `(H, W, 3)` uint8 RGB.
-        surround: False asks the detector once, for the image as it is.
+        surround: False calls the detector only once, on the unchanged image.
 
     Returns:
         Faces, largest first; boxes clipped to the image.
@@ -63,11 +63,11 @@ def find_faces(
 
 
 def sharpness(face_rgb: np.ndarray) -> float:
-    """Return the variance of the Laplacian of the grey face at 64x64 px: the higher, the sharper.
+    """Return the variance of the Laplacian of the grey face at 64x64 px; higher is sharper.
 
-    The fixed size makes faces of all sizes comparable. It also grows with contrast and noise, so
-    choose a limit by looking at the images under it. (Pech-Pacheco et al., 2000, "Diatom
-    autofocusing in brightfield microscopy".)
+    The fixed size makes faces of all sizes comparable. The value also grows with contrast and
+    noise, so choose a limit by looking at the images below it (Pech-Pacheco et al., 2000, "Diatom
+    autofocusing in brightfield microscopy").
 
     Args:
         face_rgb: `(H, W, 3)` uint8 RGB.
@@ -77,13 +77,13 @@ def sharpness(face_rgb: np.ndarray) -> float:
 
 
 def cut_face(image_rgb: np.ndarray, face: Face, *, margin: float, shift_y: float) -> np.ndarray:
-    """Cut the square around a face; parts outside the image repeat its edge.
+    """Crop the square around a face; parts outside the image repeat its edge.
 
     Args:
         image_rgb: `(H, W, 3)` uint8 RGB.
         face: The face.
-        margin: Side of the square over the longer side of the face's box.
-        shift_y: How far the square's centre moves, as a share of the box's height; negative is up.
+        margin: Side of the square relative to the longer side of the face's box.
+        shift_y: Shift of the square's centre, as a share of the box's height; negative is up.
 
     Returns:
         `(side, side, 3)` uint8 RGB.
@@ -92,10 +92,10 @@ def cut_face(image_rgb: np.ndarray, face: Face, *, margin: float, shift_y: float
 
 
 def align_face(image_rgb: np.ndarray, face: Face, *, margin: float, shift_y: float) -> np.ndarray:
-    """Cut the square around a face as `cut_face`, turned so that the line of the eyes is level.
+    """Crop the square around a face like `cut_face`, rotated so that the line of the eyes is level.
 
-    The square has the same side; it is turned around the centre of the box, and shifted along
-    the face's own axis. Without usable eyes (`roll_deg` gives None) it is `cut_face`.
+    The square has the same side; it is rotated around the centre of the box, and shifted along
+    the face's own axis. Without usable eyes (`roll_deg` returns None), this is `cut_face`.
     """
     roll = roll_deg(face)
     if roll is None:
@@ -104,7 +104,7 @@ def align_face(image_rgb: np.ndarray, face: Face, *, margin: float, shift_y: flo
     cosine, sine = math.cos(math.radians(roll)), math.sin(math.radians(roll))
     turn = np.array([[cosine, -sine], [sine, cosine]])
     centre = np.array(face.box.centre) + turn @ (0.0, shift_y * face.box.height)
-    # A pixel's middle is at +0.5: from there to the middle of the square, turned, and back.
+    # Pixel centres are at +0.5: go from there to the centre of the square, rotate, and go back.
     start = centre - 0.5 + turn @ np.full(2, 0.5 - side / 2)
     return cv2.warpAffine(
         image_rgb,
@@ -116,10 +116,10 @@ def align_face(image_rgb: np.ndarray, face: Face, *, margin: float, shift_y: flo
 
 
 def with_nearer_eyes(detector: FaceDetector, image_rgb: np.ndarray, face: Face) -> Face:
-    """Return the face with key points found from near by, where the detector gives key points.
+    """Return the face with key points found in a close-up, if the detector returns key points.
 
-    Seen in a whole photo, a leaning face's eyes are often given too level; in the square around
-    the face, 512 px large, they are less so (`reports/cleaning.md` has the degrees).
+    In a whole photo, the eyes of a tilted face are often detected as too level; in a square of
+    512 px around the face, they are less so (see `reports/cleaning.md` for the degrees).
     """
     if face.keypoints is None:
         return face
@@ -137,10 +137,10 @@ def with_nearer_eyes(detector: FaceDetector, image_rgb: np.ndarray, face: Face) 
 
 
 def roll_deg(face: Face) -> float | None:
-    """Return how far the line of the eyes leans, in degrees, clockwise in the image positive.
+    """Return the tilt of the line of the eyes in degrees; clockwise in the image is positive.
 
-    None where the detector gives no eyes, where they are too near together to tell (a profile),
-    or where the line leans more than 45 degrees (which then is more often an error than a face).
+    None if the detector returns no eyes, if they are too close together to tell (a profile), or if
+    the line is tilted by more than 45 degrees (which is more often an error than a face).
     """
     if face.keypoints is None or len(face.keypoints) < 2:
         return None
@@ -160,7 +160,7 @@ def _find_amid_border(detector: FaceDetector, image_rgb: np.ndarray, factor: flo
     scene = cv2.copyMakeBorder(large, *[border] * 4, cv2.BORDER_CONSTANT, value=colour)
     kept = []
     for face in detector.detect(scene):
-        # Back from the enlarged, bordered image to pixels of the image.
+        # Map back from the enlarged, bordered image to pixels of the original.
         box = Box(*((value - border) / factor for value in face.box.xyxy)).clip(width, height)
         keypoints = None if face.keypoints is None else (face.keypoints - border) / factor
         if box.area > 0:

@@ -1,4 +1,4 @@
-"""The manifest: one row a raw image, with what it shows and what became of it; the report."""
+"""The report and its manifest: one row per raw image, with what it shows and what became of it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class CleaningReport:
-    """What a cleaning run did.
+    """The result of a cleaning run.
 
     Args:
-        out: The cleaned folder; of a preview, the folder of its contact sheets.
-        manifest: One row a raw image; see `COLUMNS`.
+        out: The cleaned folder; for a preview, the folder of its contact sheets.
+        manifest: One row per raw image; see `COLUMNS`.
     """
 
     out: Path
@@ -43,7 +43,7 @@ class CleaningReport:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of images by status, in the order of `STATUSES`; all of them."""
+        """Number of images by status, for all of `STATUSES` in that order."""
         found = self.manifest["status"].value_counts()
         return {status: int(found.get(status, 0)) for status in STATUSES}
 
@@ -62,7 +62,7 @@ class CleaningReport:
         return sorted(kept.index[~kept])
 
     def with_status(self, status: str) -> pd.DataFrame:
-        """Return the rows of one status.
+        """Return the rows with one status.
 
         Raises:
             ValueError: If there is no such status.
@@ -82,12 +82,12 @@ def make_manifest(
 
     Args:
         images: All images of the run.
-        looks: What each shows.
-        verdicts: What decided on each.
-        outputs: Where each goes if it is kept.
+        looks: What each image shows.
+        verdicts: The decisive fault of each image.
+        outputs: Where each image goes if it is kept.
 
     Returns:
-        One row an image, with the columns `COLUMNS`; what is not known is NaN or "".
+        One row per image, with the columns `COLUMNS`; unknown values are NaN or "".
     """
     rows = []
     for image, look, fault, out in zip(images, looks, verdicts, outputs, strict=True):
@@ -114,17 +114,17 @@ def make_manifest(
 
 
 def write_manifest(path: Path, manifest: pd.DataFrame) -> None:
-    """Write a manifest as csv; file names that are no UTF-8 keep their bytes."""
+    """Write a manifest as CSV; file names that are not UTF-8 keep their bytes."""
     write_table(path, manifest)
 
 
 @any_name_in_tables()
 def read_manifest(path: str | Path) -> pd.DataFrame:
-    """Read a manifest as `make_manifest` gave it.
+    """Read a manifest as returned by `make_manifest`.
 
     Raises:
-        FileNotFoundError: If it is not there.
-        ValueError: If it is no manifest.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a manifest.
     """
     texts = {name: str for name in COLUMNS if name not in (*NUMBER_COLUMNS, "kept", "num_faces")}
     manifest = pd.read_csv(

@@ -21,20 +21,20 @@ from builder_tools.media import read_image, resize_square
 from builder_tools.results import Box
 
 RANKS = {"test": 0, "valid": 1, "train": 2, "": 2}
-"""Of a photo in two splits, the copy in the split of the lower rank stays."""
+"""If a photo is in two splits, the copy in the split with the lower rank stays."""
 NO_EMOTION = EmotionSet(("",))
 
 
 FACE_FILLS = 0.6
-"""Where the face takes this share of the image's shorter side, the image is the face."""
+"""From this share of the image's shorter side, the face counts as filling the image."""
 AROUND_FACE = 1.3
 
 
 def same_face_groups(images: Sequence[RawImage], looks: Sequence[Look]) -> dict[int, int]:
-    """Return the group of copies of each readable image, by its number.
+    """Return the group of near-duplicates of each readable image, by the image's number.
 
-    Where the largest face is a small part of the image, copies must also be equal there: before a
-    fixed camera, whole photographs of two expressions hardly differ.
+    If the largest face is a small part of the image, copies must also match there: with a fixed
+    camera, whole photographs of two expressions hardly differ.
     """
     readable = [look for look in looks if look.miniature]
     if not readable:
@@ -54,7 +54,7 @@ def same_face_groups(images: Sequence[RawImage], looks: Sequence[Look]) -> dict[
 
 
 class _Faces:
-    """Compares the largest faces of images that look alike as wholes."""
+    """Compares the largest faces of images that look alike as a whole."""
 
     def __init__(self, images: Sequence[RawImage]) -> None:
         self._read = lru_cache(maxsize=64)(
@@ -62,7 +62,7 @@ class _Faces:
         )
 
     def are_equal(self, first: Look, second: Look) -> bool:
-        """Return whether a face is the same in both, at the place where either image has it."""
+        """Return whether both images match around the largest face found in either of them."""
         seen = next((look for look in (first, second) if look.box), None)
         if seen is None or seen.face_px >= FACE_FILLS * min(seen.size_px):
             return True
@@ -86,14 +86,14 @@ def same_face_faults(
     kept: set[int],
     config: CleaningConfig,
 ) -> dict[int, list[Fault]]:
-    """Return what is wrong with images because of other images.
+    """Return the faults that images have because of other images.
 
     Args:
-        images: All of them.
+        images: All images.
         groups: The group of near-duplicates of each readable image, by its index.
         kept: Indices of the images not dropped for faults of their own; only these get faults,
-            and only these count as the copy that stays. Emotions are compared with all of them.
-        config: Its `duplicates`, `conflicts` and `leaks` count.
+            and only these can be the copy that stays. Emotions are compared across all images.
+        config: The settings; `duplicates`, `conflicts` and `leaks` are used.
     """
     members: dict[int, list[int]] = defaultdict(list)
     for index in sorted(groups):

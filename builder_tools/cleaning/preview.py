@@ -1,4 +1,4 @@
-"""Contact sheets: images small, row by row, to be looked at before anything is dropped."""
+"""Contact sheets: small images in rows, for inspection before anything is dropped."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from builder_tools.cleaning.sources import RawImage
 from builder_tools.media import read_image, write_image
 
 SHOWN = ("no_face", "multi_face", "too_small", "blurred", "duplicate")
-"""Statuses that get a sheet; of the unreadable ones there is nothing to see."""
+"""Statuses that get a sheet; unreadable images cannot be shown."""
 MOST = 200
-"""Images on a sheet, spread evenly over those of the status."""
+"""Most images on a sheet, spread evenly over those with the status."""
 SIDE_PX, CAPTION_PX, COLUMNS = 112, 14, 10
 UNREADABLE_GREY = 200
 DROPPED_RGB, KEPT_RGB, TEXT_RGB = (213, 94, 0), (0, 158, 115), (0, 0, 0)
 
 
 def write_preview(folder: Path, images: Sequence[RawImage], manifest: pd.DataFrame) -> None:
-    """Write `<status>.png` for each status that occurs and is not well.
+    """Write `<status>.png` for each status in `SHOWN` that occurs.
 
-    Each image has its row of the manifest (as a table program counts, the header is 1) above it
-    and the box of its largest face in it; orange where it would be dropped, green where it stays.
-    A duplicate stands beside the image it repeats.
+    Each image is shown with its row in the manifest above it (counted as in a spreadsheet, where
+    the header is row 1) and the box of its largest face; orange if it would be dropped, green if
+    it stays. A duplicate is shown next to the image it repeats.
     """
     row_of = {name: row for row, name in enumerate(manifest["image_path"])}
     for status in SHOWN:
@@ -49,15 +49,15 @@ def contact_sheet(
     size_px: int = SIDE_PX,
     gap_px: int = CAPTION_PX,
 ) -> np.ndarray:
-    """Return images small, row by row, `(H, W, 3)` uint8 RGB.
+    """Return small images arranged in rows, `(H, W, 3)` uint8 RGB.
 
     Args:
-        images: Paths or `(H, W, 3)` uint8 RGB arrays; each is fitted into a white square, one
-            that cannot be read is a grey square.
-        captions: Short ASCII texts written above them, one an image, or none.
-        columns: Images in a row.
+        images: Paths or `(H, W, 3)` uint8 RGB arrays; each is fitted into a white square, and one
+            that cannot be read becomes a grey square.
+        captions: Short ASCII texts written above the images, one per image, or none.
+        columns: Number of images in a row.
         size_px: Side of a square.
-        gap_px: Height left above each row.
+        gap_px: Height of the gap above each row.
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
@@ -72,7 +72,7 @@ def contact_sheet(
 
 
 def _with_box(path: Path, row: pd.Series) -> Path | np.ndarray:
-    """Return the image with a frame that says what becomes of it, and its face's box."""
+    """Return the image with its face's box and a frame that shows whether it is kept."""
     try:
         image = read_image(path).copy()
     except (OSError, ValueError):
@@ -88,7 +88,7 @@ def _with_box(path: Path, row: pd.Series) -> Path | np.ndarray:
 
 
 def _fitted(source: str | Path | np.ndarray, size_px: int) -> np.ndarray:
-    """Return a source inside a white square, its shape kept."""
+    """Return a source fitted into a white square with its aspect ratio kept."""
     square = np.full((size_px, size_px, 3), 255, np.uint8)
     try:
         image = read_image(source)

@@ -1,4 +1,4 @@
-"""Which images there are, whatever way they are laid out, and where each goes."""
+"""Which images there are, in any supported layout, and where each one goes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class RawImage:
     """An image of the source.
 
     Args:
-        name: Its path below the source, with `/`.
+        name: Its path relative to the source, with `/`.
         path: The file.
         emotion: Its class, "" in a flat folder.
-        split: train, valid, test, or "" where there are no splits.
+        split: train, valid, test, or "" if there are no splits.
     """
 
     name: str
@@ -33,8 +33,9 @@ def list_raw_images(source: Path) -> list[RawImage]:
     """List the images of class folders, of the Kaggle competition, or of a flat folder.
 
     Args:
-        source: With `train.csv` it is the competition; with images in subfolders they are
-            classes, with or without `train/ val/ test/` above; else a flat folder.
+        source: A folder with `train.csv` is the competition; otherwise, subfolders with images
+            are classes, with or without `train/ val/ test/` above them; otherwise the folder is
+            flat.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -57,13 +58,13 @@ def list_raw_images(source: Path) -> list[RawImage]:
 
 
 def output_names(images: Sequence[RawImage], suffix: str) -> list[str]:
-    """Return each image its place below the output: `<split?>/<emotion?>/<name><suffix>`.
+    """Return the path of each image in the output: `<split?>/<emotion?>/<name><suffix>`.
 
-    Images of one folder that differ only by their suffix get a number.
+    Names that would collide, as of images that differ only in their suffix, get a number.
 
     Args:
         images: All images of the run.
-        suffix: Such as ".png", or "" to keep each image's own.
+        suffix: A suffix such as ".png", or "" to keep each image's own.
     """
     names, taken = [], set()
     for image in images:

@@ -1,4 +1,4 @@
-"""Threads that look at images, each with a detector of its own."""
+"""Threads that examine images, each with its own detector."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from builder_tools.parallel import ordered_map
 
 
 def in_parallel(function, items: Sequence[int], workers: int) -> Iterator[Look]:
-    """Yield `function(item)` for each item, in order, made on that many threads."""
+    """Yield `function(item)` for each item, in order, computed on several threads."""
     return ordered_map(function, items, workers=workers, ahead=4 * workers)
 
 
 def progress(items: Iterator[Look], *, total: int, initial: int) -> Iterator[Look]:
-    """Show people how far it is, after two seconds."""
+    """Show a progress bar after two seconds."""
     from tqdm import tqdm
 
     return tqdm(items, total=total, initial=initial, unit=" images", disable=None, delay=2)
@@ -28,7 +28,7 @@ def progress(items: Iterator[Look], *, total: int, initial: int) -> Iterator[Loo
 def detectors(
     stack: ExitStack, detector: str | FaceDetector, options: dict[str, Any], workers: int
 ) -> queue.SimpleQueue:
-    """Return a detector a worker, to be taken and put back; those made here close with `stack`."""
+    """Return a queue with a detector per worker; those made here are closed with `stack`."""
     free: queue.SimpleQueue = queue.SimpleQueue()
     for _ in range(workers):
         if isinstance(detector, str):
@@ -39,14 +39,14 @@ def detectors(
 
 
 def checked_workers(workers: int | None) -> int:
-    """Return the number of threads; None is one a core."""
+    """Return the number of threads; None means one per core."""
     if workers is not None and (not isinstance(workers, int) or workers < 1):
         raise ValueError(f"Expected workers >= 1, or None for one a core. Received: {workers!r}.")
     return workers or os.cpu_count() or 1
 
 
 def describe_detector(detector: str | FaceDetector, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the plain facts that name a detector."""
+    """Return the facts that identify a detector, as plain values."""
     if isinstance(detector, str):
         return {"name": detector, **options}
     plain = {k: v for k, v in vars(detector).items() if isinstance(v, str | int | float)}

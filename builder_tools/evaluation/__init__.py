@@ -1,8 +1,8 @@
-"""Judging: figures from true labels and probabilities, under named protocols.
+"""Evaluation: figures from true labels and probabilities, under named protocols.
 
-`protocols` says which images count and what their true label is, `metrics` turns labels and
-probabilities into figures with intervals, `report` puts both together and prints them,
-`cross_data` judges on data sets of other words and classes.
+`protocols` defines which images count and what their true labels are, `metrics` turns labels and
+probabilities into figures with intervals, `judgement` combines both and formats reports, and
+`cross_data` evaluates on data sets with other names and classes.
 """
 
 from builder_tools.evaluation.bootstrap import Figure

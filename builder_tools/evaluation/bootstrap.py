@@ -1,4 +1,4 @@
-"""The bootstrap behind every interval: 1,000 samples, the middle 95 % of a figure."""
+"""The bootstrap behind all intervals: the middle 95 % of a figure over 1,000 samples."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Figure:
         """Return a figure with the middle 95 % of its values over bootstrap samples.
 
         Args:
-            value: Of all images.
-            drawn: `(m,)`, of the samples; NaN where undefined there.
+            value: Value for all images.
+            drawn: `(m,)`, values for the samples; NaN where undefined.
         """
         if math.isnan(value):
             return cls(math.nan, math.nan, math.nan)
@@ -35,28 +35,28 @@ class Figure:
 
     @property
     def rounded(self) -> float | None:
-        """The value to four decimals, None where undefined."""
+        """The value to four decimals, None if undefined."""
         return _rounded(self.value)
 
     @property
     def interval(self) -> list[float | None]:
-        """Both ends to four decimals, None where undefined."""
+        """Both ends to four decimals, None if undefined."""
         return [_rounded(self.low), _rounded(self.high)]
 
     def entries(self, name: str) -> dict[str, Any]:
-        """Return the JSON values of a card: `name` and `name_95`."""
+        """Return the JSON values for a card: `name` and `name_95`."""
         return {name: self.rounded, f"{name}_95": self.interval}
 
 
 def redraw(counts: np.ndarray, seed: int) -> np.ndarray:
     """Return bootstrap samples of a table of counts, `(RESAMPLES, *counts.shape)`.
 
-    Drawing n images with replacement draws how many fall into each cell from a multinomial
-    distribution, so a table of all that matters of an image can be drawn in its place.
+    If n images are drawn with replacement, the counts in the cells follow a multinomial
+    distribution, so the table of counts can be drawn instead of the images.
 
     Args:
-        counts: Of any shape, int, with a sum above 0.
-        seed: Of the draws.
+        counts: Integers of any shape, with a sum above 0.
+        seed: Seed of the draws.
     """
     total = int(counts.sum())
     drawn = np.random.default_rng(seed).multinomial(total, counts.ravel() / total, RESAMPLES)

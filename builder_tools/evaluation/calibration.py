@@ -1,4 +1,4 @@
-"""How sure a model may be: temperature, and when to abstain."""
+"""How confident a model may be: temperature, and when to abstain."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from builder_tools.decisions import LEAST_PROBABILITY, apply_temperature
 
 TEMPERATURES = (0.2, 5.0)
-"""Where the fitted temperature is looked for."""
+"""Range in which the temperature is searched."""
 
 LEAST_IMAGES = 30
-"""A share of right answers over fewer images says nothing."""
+"""Accuracy on fewer images is meaningless."""
 
 
 def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the temperature with the least cross-entropy (Guo et al., 2017, arXiv:1706.04599).
+    """Return the temperature with the lowest cross-entropy (Guo et al., 2017, arXiv:1706.04599).
 
     Args:
         y_true: `(n,)` int labels.
-        probabilities: `(n, k)` as the network gives them.
+        probabilities: `(n, k)`, as output by the network.
     """
     from scipy.optimize import minimize_scalar
 
@@ -36,13 +36,13 @@ def fit_temperature(y_true: np.ndarray, probabilities: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """What is right among the surest predictions (El-Yaniv and Wiener, 2010, JMLR 11).
+    """Accuracy of the most confident predictions (El-Yaniv and Wiener, 2010, JMLR 11).
 
     Args:
-        threshold: `(m,)` distinct certainties (highest probabilities), falling.
-        coverage: `(m,)` share of images that are at least so sure, rising to 1.
+        threshold: `(m,)` distinct confidences (highest probabilities), in decreasing order.
+        coverage: `(m,)` share of images with at least this confidence, rising to 1.
         accuracy: `(m,)` share of right predictions among them.
-        images: How many there are in all.
+        images: Total number of images.
     """
 
     threshold: np.ndarray
@@ -51,9 +51,9 @@ class RiskCoverage:
     images: int
 
     def at_accuracy(self, wanted: float) -> tuple[float, float] | None:
-        """Return the threshold, and its coverage, of the largest share that is so often right.
+        """Return the threshold with the largest coverage at an accuracy, and this coverage.
 
-        None if no share of at least 30 images is.
+        None if no threshold reaches it on at least 30 images.
         """
         good = (self.accuracy >= wanted) & (self.coverage * self.images >= LEAST_IMAGES)
         if not good.any():
@@ -62,7 +62,7 @@ class RiskCoverage:
         return float(self.threshold[place]), float(self.coverage[place])
 
     def at_threshold(self, threshold: float) -> tuple[float, float]:
-        """Return coverage and accuracy of the images at least so sure (accuracy NaN if none)."""
+        """Return the coverage and accuracy of the images at or above a threshold (NaN if none)."""
         place = int((self.threshold >= threshold).sum()) - 1
         if place < 0:
             return 0.0, float("nan")
@@ -70,9 +70,9 @@ class RiskCoverage:
 
 
 def risk_coverage(y_true: np.ndarray, probabilities: np.ndarray) -> RiskCoverage:
-    """Order images by certainty and counts how many of the surest are right.
+    """Order images by confidence and count how many of the most confident are right.
 
-    Images equally sure are taken together, so every point belongs to a threshold.
+    Images with equal confidence are taken together, so every point has its own threshold.
 
     Args:
         y_true: `(n,)` int labels, n >= 1.

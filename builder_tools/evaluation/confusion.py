@@ -1,4 +1,4 @@
-"""Figures of confusion matrices, `(..., k, k)`: rows are true labels, columns predictions."""
+"""Figures from confusion matrices `(..., k, k)`: rows are true labels, columns are predictions."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ def mean_figures(confusion: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Return `part / whole`, NaN where the whole is not above 0."""
+    """Return `part / whole`, NaN where `whole` is not above 0."""
     part, whole = np.broadcast_arrays(np.asarray(part), np.asarray(whole))
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)

@@ -1,4 +1,4 @@
-"""A model judged on a data set of other words and classes: on those that both know."""
+"""Evaluation on a data set with other names and classes, on the classes that both know."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from builder_tools.evaluation.protocols import restrict
 
 @dataclass(frozen=True)
 class CrossJudgement:
-    """A model judged on one data set.
+    """The evaluation of a model on one data set.
 
     Args:
-        name: Of the data set.
+        name: Name of the data set.
         free: The prediction is the most probable of all the model's classes.
         restricted: The prediction is the most probable of the classes that both know.
         left_out: Class of the data set that the model does not know -> its number of images.
-        found: Share of the images in which a face was found; None where none was looked for.
-        unreadable: Name of an image that could not be read -> why; it is not judged.
+        found: Share of the images in which a face was found; None if no detector was used.
+        unreadable: Name of an image that could not be read -> the reason; it is not evaluated.
     """
 
     name: str
@@ -58,14 +58,14 @@ def judge_common(
     *,
     found: np.ndarray | None = None,
 ) -> CrossJudgement:
-    """Judge a model on the classes that it shares with a data set, whatever words each uses.
+    """Evaluate a model on the classes that it shares with a data set, under any known names.
 
     Args:
-        name: Of the data set.
-        words: The class of each image, as the data set calls it.
+        name: Name of the data set.
+        words: The class of each image, as named by the data set.
         probabilities: `(n, k)` in the order of `emotions`.
         emotions: The model's classes.
-        found: `(n,)` bool, where a face was found; None where none was looked for.
+        found: `(n,)` bool, whether a face was found; None if no detector was used.
 
     Raises:
         ValueError: If there is no common class, or no image.
@@ -114,7 +114,7 @@ def format_cross(found: Mapping[str, Any]) -> str:
 
 
 def format_cross_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return several judgements as one table in Markdown; a row may name its `model`."""
+    """Return several judgements as one Markdown table; a row may name its `model`."""
     lines = [
         "| set | model | images | classes | faces found | accuracy, any class "
         "| accuracy, common classes | macro-F1 | mean recall | recall by emotion |",

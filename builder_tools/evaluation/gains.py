@@ -1,4 +1,4 @@
-"""Is one model better than another? Both judged on the same faces, drawn again and again."""
+"""Whether one model is better than another, by a paired bootstrap on the same faces."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from builder_tools.evaluation.confusion import mean_figures
 def paired_gains(
     y_true: np.ndarray, found: np.ndarray, base: np.ndarray, num_classes: int, *, seed: int = 0
 ) -> dict[str, Figure]:
-    """Return how much better a model is than another, with 95 % bootstrap intervals.
+    """Return how much better one model is than another, with 95 % bootstrap intervals.
 
-    A face counts with its truth and both predictions, so drawing n faces with replacement is
-    drawing the table of these triples from a multinomial distribution.
+    Each face counts as a triple of its true label and both predictions, so drawing n faces with
+    replacement means drawing the table of these triples from a multinomial distribution.
 
     Args:
         y_true: `(n,)` labels, n >= 1.
-        found: `(n,)` labels that the model predicts.
-        base: `(n,)` labels that the other predicts.
-        num_classes: k.
-        seed: Of the draws.
+        found: `(n,)` labels predicted by the model.
+        base: `(n,)` labels predicted by the other model.
+        num_classes: Number of classes k.
+        seed: Seed of the draws.
 
     Returns:
-        accuracy, macro_f1, mean_recall -> gain; positive where the model is better.
+        accuracy, macro_f1, mean_recall -> gain; positive if the model is better.
 
     Raises:
         ValueError: If the lengths differ or there are no faces.

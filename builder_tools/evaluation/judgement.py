@@ -1,7 +1,7 @@
-"""A model judged under a protocol, beside the same without images that stand in train.
+"""The evaluation of a model under a protocol, with and without images that are also in train.
 
-Reports are printed from the dictionaries that cards hold, so a fresh evaluation and a shipped
-card print the same text when they agree.
+Reports are formatted from the dictionaries stored in cards, so a new evaluation and a shipped card
+give the same text if they agree.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ SURE = "sure"
 
 @dataclass(frozen=True)
 class Judgement:
-    """A model judged under one protocol.
+    """The evaluation of a model under one protocol.
 
     Args:
-        protocol: Which.
-        official: All images that the protocol keeps.
-        without_duplicates: Without those named as duplicates; None where none were named.
-        balanced: `official` with the card's class-balanced decision; None where none was given.
+        protocol: The protocol.
+        official: Evaluation on all images that the protocol keeps.
+        without_duplicates: The same without those named as duplicates; None if none were named.
+        balanced: `official` with the card's class-balanced decision; None if none was given.
         sure: Coverage and accuracy of the predictions that are not doubtful (see `judge`); None
-            where no threshold was given.
+            if no threshold was given, or the protocol has other classes than the model.
     """
 
     protocol: Protocol
@@ -65,18 +65,17 @@ def judge(
     biases: Mapping[str, float] | None = None,
     abstain_below: float | None = None,
 ) -> Judgement:
-    """Judge a model's probabilities under a protocol.
+    """Evaluate a model's probabilities under a protocol.
 
     Args:
-        protocol: Which images count and what their label is.
-        table: One row an image; the columns the protocol reads, and `name`.
+        protocol: Defines which images count and what their labels are.
+        table: One row per image, with the columns that the protocol reads and `name`.
         probabilities: `(len(table), k)` in the order of `emotions`.
-        emotions: The model's classes (its card's).
-        duplicates: Names of images to leave out in the second figure.
-        biases: The card's class-balanced decision, for the third figure.
-        abstain_below: The card's threshold of doubt, for coverage and accuracy of the sure
-            predictions; it belongs to probabilities of all the model's classes, so only
-            protocols of the same classes use it.
+        emotions: The model's classes (those of its card).
+        duplicates: Names of images to leave out of `without_duplicates`.
+        biases: The card's class-balanced decision, for `balanced`.
+        abstain_below: The card's threshold of doubt, for `sure`; it applies to probabilities over
+            all the model's classes, so only protocols with the same classes use it.
     """
     kept = protocol.apply(table, probabilities, emotions)
     fresh = ~table["name"].isin(set(duplicates)).to_numpy()[kept.mask]
@@ -118,7 +117,7 @@ def format_report(metrics: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def format_figures(found: Mapping[str, Any]) -> list[str]:
-    """Return the lines of number, accuracy, macro-F1, mean recall and calibration."""
+    """Return lines with the number of images, accuracy, macro-F1, mean recall and calibration."""
     lines = [f"    {'images':<28}{found['n']:>7}"]
     for key in ("accuracy", "macro_f1", "mean_recall"):
         lines.append(
@@ -128,7 +127,7 @@ def format_figures(found: Mapping[str, Any]) -> list[str]:
 
 
 def format_recall(found: Mapping[str, Any]) -> list[str]:
-    """Return a line a class."""
+    """Return one line per class, with its number of images and recall."""
     return [
         f"    {name:<12}{found['support'][name]:>7} images"
         f"{format_share(value, found['per_class_recall_95'][name])}"

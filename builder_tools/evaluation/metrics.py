@@ -1,10 +1,10 @@
 """Figures from true labels and probabilities, with bootstrap intervals.
 
-Recall of a class is the share of its images found, mean recall averages over the classes that
-occur, macro-F1 averages F1 over the classes that occur or are predicted. All three and accuracy
-follow from the confusion matrix alone, and drawing n images with replacement draws that
-matrix from a multinomial distribution; so the bootstrap resamples the matrix, which is the same
-thing and takes milliseconds.
+The recall of a class is the share of its images that are found; mean recall averages over the
+classes that occur, and macro-F1 averages F1 over the classes that occur or are predicted. These
+and accuracy follow from the confusion matrix alone, and drawing n images with replacement draws
+that matrix from a multinomial distribution. So the bootstrap resamples the matrix, which is
+equivalent and takes milliseconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Evaluation:
 
     Args:
         emotions: The classes, in label order.
-        n: Number of images judged.
+        n: Number of images evaluated.
         accuracy: Share of images whose most probable emotion is the true one.
         macro_f1: Mean F1 over classes.
         mean_recall: Mean recall over classes that occur.
@@ -67,16 +67,16 @@ class Evaluation:
 def evaluate(
     y_true: np.ndarray, probabilities: np.ndarray, emotions: EmotionSet, *, seed: int = 0
 ) -> Evaluation:
-    """Judge probabilities against true labels.
+    """Evaluate probabilities against true labels.
 
     Args:
         y_true: `(n,)` int labels into `emotions`, n >= 1.
-        probabilities: `(n, k)` in the order of `emotions`; the prediction is the largest.
+        probabilities: `(n, k)` in the order of `emotions`; the prediction is the most probable.
         emotions: The k classes.
         seed: Seed of the bootstrap; the same input and seed give the same figures.
 
     Raises:
-        ValueError: If shapes do not fit, a label is out of range, or a probability is not a
+        ValueError: If shapes do not match, a label is out of range, or a probability is not a
             finite number.
     """
     y_true, probabilities = _checked(y_true, probabilities, len(emotions))
@@ -104,11 +104,12 @@ def evaluate(
 def reliability_bins(
     y_true: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compare how sure predictions are with how often they are right.
+    """Compare the confidence of predictions with how often they are right.
 
     Returns:
         Three `(bins,)` arrays over equal bins (low, high] of the highest probability: number of
-        images, mean highest probability, share of right predictions (NaN in empty bins).
+        images, mean highest probability, share of right predictions (the latter two are NaN in
+        empty bins).
     """
     sure = np.asarray(probabilities, np.float64).max(axis=1)
     right = np.asarray(probabilities).argmax(axis=1) == np.asarray(y_true)
@@ -122,7 +123,7 @@ def reliability_bins(
 def expected_calibration_error(
     y_true: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> float:
-    """Return the mean gap between certainty and rightness, 0 (calibrated) ... 1."""
+    """Return the mean gap between confidence and accuracy, 0 (calibrated) ... 1."""
     count, sure, right = reliability_bins(y_true, probabilities, bins)
     return float(np.nansum(count * np.abs(sure - right)) / count.sum())
 
@@ -130,16 +131,16 @@ def expected_calibration_error(
 def balanced_decision(
     shares: np.ndarray, emotions: EmotionSet, *, strength: float = 1.0
 ) -> dict[str, float]:
-    """Return the biases of a decision that treats all classes alike.
+    """Return the biases of a decision that treats all classes equally.
 
     Logit adjustment after training (Menon et al., 2021, "Long-tail learning via logit
-    adjustment"): minus `strength` times the log of how frequent a model takes each class to be,
-    shifted so that the most frequent one has 0.
+    adjustment"): minus `strength` times the log of each class's frequency as assumed by the model,
+    shifted so that the most frequent class has 0.
 
     Args:
-        shares: `(k,)` counts or shares of the classes, in training or in the model's answers.
+        shares: `(k,)` counts or shares of the classes, in training or in the model's predictions.
         emotions: The classes; each must occur.
-        strength: 0 leaves the decision as it is, 1 divides by the shares.
+        strength: 0 leaves the decision unchanged, 1 divides by the shares.
 
     Raises:
         ValueError: If a class never occurs; names it.

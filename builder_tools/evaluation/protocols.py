@@ -42,10 +42,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Protocol:
-    """A way to judge a model.
+    """A way to evaluate a model.
 
     Args:
-        name: What it is called in cards and on the command line.
+        name: Name in cards and on the command line.
         emotions: The classes it distinguishes, in label order.
         labels: Table (or votes) -> `(n,)` int labels into `emotions`, -1 = left out.
         description: One sentence for reports.
@@ -60,7 +60,7 @@ class Protocol:
         """Return the images that count, with their labels and probabilities.
 
         Args:
-            table: One row an image, with the columns that the labels are read from.
+            table: One row per image, with the columns that the labels are read from.
             probabilities: `(len(table), k)` in the order of `emotions`.
             emotions: The model's classes.
 
@@ -78,7 +78,7 @@ class Kept:
     """The images that a protocol keeps.
 
     Args:
-        mask: `(n,)` bool over all images: which they are.
+        mask: `(n,)` bool, which of all images these are.
         labels: `(m,)` int labels into `emotions`.
         probabilities: `(m, len(emotions))` among the protocol's classes.
         emotions: The protocol's classes.
@@ -90,17 +90,17 @@ class Kept:
     emotions: EmotionSet
 
     def evaluate(self, rows: np.ndarray | slice = slice(None)) -> Evaluation:
-        """Judge them, or some rows of them."""
+        """Evaluate these images, or some rows of them."""
         return evaluate(self.labels[rows], self.probabilities[rows], self.emotions)
 
 
 def restrict(probabilities: np.ndarray, emotions: EmotionSet, wanted: EmotionSet) -> np.ndarray:
-    """Return the probabilities among some of the classes, picked by name.
+    """Return the probabilities among some of the classes, selected by name.
 
     Args:
         probabilities: `(n, len(emotions))`.
-        emotions: Their class order (the model card's).
-        wanted: The classes to keep, in the order to give them.
+        emotions: Their class order (that of the model card).
+        wanted: The classes to keep, in the order to return them.
 
     Returns:
         `(n, len(wanted))` float64, rows sum to 1 (equal shares where all were zero).
@@ -121,11 +121,11 @@ def restrict(probabilities: np.ndarray, emotions: EmotionSet, wanted: EmotionSet
 
 
 OWN_LABELS = "own-labels"
-"""The protocol of data sets on which nobody voted: their own labels, all images."""
+"""The protocol of data sets without votes: their own labels, all images."""
 
 
 def own_labels(emotions: EmotionSet) -> Protocol:
-    """Return the protocol of a data set on which nobody voted."""
+    """Return the protocol of a data set without votes."""
     return Protocol(
         OWN_LABELS,
         emotions,
@@ -135,14 +135,14 @@ def own_labels(emotions: EmotionSet) -> Protocol:
 
 
 def protocol_of(images: ImageTable, name: str) -> Protocol:
-    """Return the protocol of a name where people voted, else that of the data set's own labels."""
+    """Return the named protocol if there are votes, else that of the data set's own labels."""
     return own_labels(images.emotions) if images.votes is None else PROTOCOLS[name]
 
 
 def protocols_for(
     images: ImageTable, emotions: EmotionSet
 ) -> Iterator[tuple[Protocol, pd.DataFrame]]:
-    """Yield the protocols that images and a model's classes allow, each with its table."""
+    """Yield the protocols that fit the images and a model's classes, each with its table."""
     if images.votes is None:
         yield own_labels(images.emotions), images.table
         return

@@ -1,12 +1,11 @@
-"""Figures of valence and arousal against a reference, with bootstrap intervals.
+"""Figures for valence and arousal against a reference, with bootstrap intervals.
 
 CCC is Lin's concordance correlation coefficient (Lin, 1989, "A concordance correlation
-coefficient to evaluate reproducibility", Biometrics 45): 1 where values agree, less where they
-differ in order, spread or level. All figures follow from sums over images, and drawing n of
-them with replacement weighs each image by how often it is drawn, so the bootstrap is a matrix
-product.
+coefficient to evaluate reproducibility", Biometrics 45): 1 if values agree, less if they differ
+in order, spread or level. All figures follow from sums over images, and drawing n images with
+replacement weights each one by how often it is drawn, so the bootstrap is a matrix product.
 
-Rank correlations resample the ranks of all images (they are not ranked anew in each sample).
+Rank correlations resample the ranks of all images (images are not ranked again in each sample).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from builder_tools.evaluation.bootstrap import RESAMPLES, Figure
 from builder_tools.evaluation.confusion import ratio
 
 CHUNK = 50
-"""Bootstrap samples weighed at once."""
+"""Bootstrap samples processed at once."""
 _Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -30,8 +29,8 @@ class AxisAgreement:
 
     Args:
         ccc: Concordance correlation, -1...1.
-        rmse: Root of the mean squared difference, >= 0.
-        pearson: Correlation, -1...1; NaN where either side is constant.
+        rmse: Root mean squared difference, >= 0.
+        pearson: Pearson's correlation, -1...1; NaN if either side is constant.
     """
 
     ccc: Figure
@@ -45,9 +44,9 @@ class RegressionEvaluation:
 
     Args:
         n: Number of images.
-        valence: Of the first column.
-        arousal: Of the second column.
-        mean_ccc: Mean of both axes' CCC.
+        valence: Agreement of the first column.
+        arousal: Agreement of the second column.
+        mean_ccc: Mean of the CCC of both axes.
     """
 
     n: int
@@ -70,9 +69,9 @@ class Association:
 
     Args:
         n: Number of images.
-        correlation: With its interval; NaN where either side is constant.
+        correlation: The correlation with its interval; NaN if either side is constant.
         p_value: Share of permutations whose correlation is at least as far from 0 (two-sided,
-            the given order counted as one); NaN with it.
+            counting the given order as one); NaN if the correlation is.
     """
 
     n: int
@@ -81,22 +80,22 @@ class Association:
 
 
 def concordance(reference: np.ndarray, predicted: np.ndarray) -> float:
-    """Return Lin's CCC of two series `(n,)`; NaN where both are constant and equal."""
+    """Return Lin's CCC of two series `(n,)`; NaN if both are constant and equal."""
     return float(_from_sums(_sums(*_checked_pair(reference, predicted), _ones(reference)))["ccc"])
 
 
 def evaluate_valence_arousal(
     reference: np.ndarray, predicted: np.ndarray, *, seed: int = 0
 ) -> RegressionEvaluation:
-    """Judge valence and arousal.
+    """Evaluate valence and arousal against a reference.
 
     Args:
         reference: `(n, 2)` valence and arousal, n >= 2.
         predicted: `(n, 2)`.
-        seed: Of the bootstrap; the same input and seed give the same figures.
+        seed: Seed of the bootstrap; the same input and seed give the same figures.
 
     Raises:
-        ValueError: If shapes do not fit or a value is not finite.
+        ValueError: If shapes do not match or a value is not finite.
     """
     pairs = _checked_axes(reference, predicted)
     whole, drawn = _whole(pairs), _drawn(pairs, seed)
@@ -111,22 +110,22 @@ def evaluate_valence_arousal(
 def concordance_gain(
     reference: np.ndarray, first: np.ndarray, second: np.ndarray, *, seed: int = 0
 ) -> Figure:
-    """Return how much more the first agrees with the reference than the second does.
+    """Return how much better the first agrees with the reference than the second does.
 
-    Both are judged on the same bootstrap samples, so that what makes images hard for either
-    drops out: the interval is that of the difference.
+    Both are evaluated on the same bootstrap samples, so that what makes images hard for both
+    cancels out: the interval is that of the difference.
 
     Args:
         reference: `(n, 2)` valence and arousal, n >= 2.
         first: `(n, 2)`.
         second: `(n, 2)`.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
-        The mean CCC of the first less that of the second, -2...2.
+        The mean CCC of the first minus that of the second, -2...2.
 
     Raises:
-        ValueError: If shapes do not fit or a value is not finite.
+        ValueError: If shapes do not match or a value is not finite.
     """
     pairs = _checked_axes(reference, first) + _checked_axes(reference, second)
     whole, drawn = _whole(pairs), _drawn(pairs, seed)
@@ -142,15 +141,15 @@ def rank_correlation(
     permutations: int = 1999,
     seed: int = 0,
 ) -> Association:
-    """Return Spearman's correlation, or what is left of it within groups.
+    """Return Spearman's correlation, overall or within groups.
 
     Args:
         first: `(n,)`.
         second: `(n,)`.
-        groups: `(n,)` int. Where given, each group's mean rank is taken out of both sides first
-            (the partial rank correlation given the group) and order is permuted within groups.
-        permutations: Behind the p-value.
-        seed: Of bootstrap and permutations.
+        groups: `(n,)` int. If given, each group's mean rank is first subtracted from both sides
+            (the partial rank correlation given the group), and permutations stay within groups.
+        permutations: Number of permutations for the p-value.
+        seed: Seed of bootstrap and permutations.
 
     Raises:
         ValueError: If lengths differ or a value is not finite.
@@ -174,7 +173,7 @@ def rank_correlation(
 
 
 def _checked_axes(reference: np.ndarray, predicted: np.ndarray) -> list[_Pair]:
-    """Return valence of both, and arousal of both."""
+    """Return the pairs of reference and prediction for valence and for arousal."""
     reference, predicted = np.asarray(reference, np.float64), np.asarray(predicted, np.float64)
     if reference.ndim != 2 or reference.shape[1:] != (2,) or reference.shape != predicted.shape:
         raise ValueError(
@@ -201,7 +200,7 @@ def _ones(like: np.ndarray) -> np.ndarray:
 
 
 def _moments(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return `(n, 6)`: what is summed, around the first image's mean for precision."""
+    """Return the terms to sum, `(n, 6)`, centred at the first series' mean for precision."""
     first, second = first - first.mean(), second - first.mean()
     columns = [np.ones_like(first), first, second, first**2, second**2, first * second]
     return np.stack(columns, axis=1)
@@ -224,7 +223,7 @@ def _mean_ccc(axes: list[dict[str, np.ndarray]]) -> np.ndarray:
 
 
 def _drawn_sums(pairs: list[_Pair], seed: int) -> list[np.ndarray]:
-    """Return for each pair the sums `(RESAMPLES, 6)` over the same bootstrap samples."""
+    """Return the sums `(RESAMPLES, 6)` of each pair over the same bootstrap samples."""
     rng, length = np.random.default_rng(seed), len(pairs[0][0])
     moments = np.concatenate([_moments(*pair) for pair in pairs], axis=1)
     parts = []
@@ -248,7 +247,7 @@ def _from_sums(sums: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _variance(mean_square: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Return a variance; what is only the error of its arithmetic counts as 0."""
+    """Return a variance, with values that are only rounding errors set to 0."""
     found = mean_square - mean**2
     return np.where(found > 1e-12 * np.maximum(mean_square, 1e-300), found, 0.0)
 

@@ -1,8 +1,8 @@
-"""The geometry of faces: 478 landmarks, 52 blendshapes and where the head is turned.
+"""The geometry of faces: 478 landmarks, 52 blendshapes and the head pose.
 
 `FaceLandmarker` runs the networks of MediaPipe's `face_landmarker.task` (Apache-2.0) on faces
-whose boxes are known; `results.FaceGeometry` is what it finds. Left and right in names are the
-person's own; x, yaw and roll are counted to the right of the image.
+whose boxes are known and returns a `results.FaceGeometry`. Left and right in names are the
+person's own; x, yaw and roll are positive to the right of the image.
 """
 
 from builder_tools.geometry.bundle import BUNDLE_FILE, read_bundle

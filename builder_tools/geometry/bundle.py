@@ -1,4 +1,4 @@
-"""What MediaPipe's `face_landmarker.task` holds: two networks and a model of a face's shape."""
+"""The content of MediaPipe's `face_landmarker.task`: two networks and a model of face shape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from builder_tools.assets import asset_path
 
 BUNDLE_FILE = "face_landmarker.task"
 NUMBERS_A_VERTEX = 5
-"""x, y, z in cm (x to the person's left, y up, z out of the face), and two of a texture."""
+"""x, y, z in cm (x to the person's left, y up, z out of the face), and two texture coordinates."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Bundle:
     Args:
         landmarks: The network from a face to 478 landmarks, LiteRT.
         blendshapes: The network from landmarks to 52 blendshapes, LiteRT.
-        vertices_cm: `(468, 3)`: the shape of an average face that looks ahead.
-        triangles: `(898, 3)`: which vertices are the corners of each triangle of its surface.
-        steady: Which landmarks expressions hardly move.
-        weights: How much each of these says about where the head is turned.
+        vertices_cm: `(468, 3)`, the shape of an average face looking straight ahead.
+        triangles: `(898, 3)`, the vertices at the corners of each triangle of its surface.
+        steady: Indices of the landmarks that expressions hardly move.
+        weights: How much each of these says about the head pose.
     """
 
     landmarks: bytes
@@ -40,10 +40,10 @@ class Bundle:
 
 @cache
 def read_bundle() -> Bundle:
-    """Read the file, fetched and verified where it is not there yet.
+    """Read the file, downloading and verifying it first if it is missing.
 
     Raises:
-        FileNotFoundError: If it cannot be had; says what was tried.
+        FileNotFoundError: If it cannot be obtained; says what was tried.
     """
     with zipfile.ZipFile(asset_path(BUNDLE_FILE)) as archive:
         landmarks = archive.read("face_landmarks_detector.tflite")
@@ -65,7 +65,7 @@ def read_bundle() -> Bundle:
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield the number and value of each field of a protocol buffer; the file is verified."""
+    """Yield the number and value of each field of a protocol buffer from a verified file."""
     position = 0
 
     def varint() -> int:

@@ -1,15 +1,15 @@
-"""Cheaper forms of LiteRT networks: two that are equal, and one that nearly is.
+"""Cheaper forms of LiteRT networks: two that are equivalent, and one that nearly is.
 
-The landmarks' network begins with blocks of 8 channels, half of what a register of AVX-512 holds:
-a pointwise convolution, PReLU, a depthwise convolution and a pointwise one again. With
-`prelu(z) = relu(z) - slope * relu(-z)` the first convolution gives `z` and `-z` at once (a ReLU
-costs nothing there), the depthwise one takes both, and the slope goes into the weights of the
-last: 16 channels instead of 8, which such a register does in the same time, and one pass over the
-image less. Of the blendshapes' 97 rows the last block makes, one is read; and its large layers are
-multiplied in 8 bits, with a scale for each output, and one for each row of what they are given.
-reports/geometry.md has what each gains, and how near to it the answers stay.
+The network for landmarks begins with blocks of 8 channels, half of what an AVX-512 register holds:
+a pointwise convolution, PReLU, a depthwise convolution and another pointwise one. Using
+`prelu(z) = relu(z) - slope * relu(-z)`, the first convolution computes both `z` and `-z` (a ReLU
+is free there), the depthwise one processes both, and the slope goes into the weights of the last:
+16 channels instead of 8, which take the same time in such a register, and one pass over the image
+less. In the network for blendshapes, only one of the 97 rows computed by the last block is used;
+and its large layers are multiplied in 8 bits, with one scale per output and per row of their input.
+See reports/geometry.md for what each form gains and how close the results stay.
 
-A file is patched where it lies: unpacking it whole and packing it again takes 0.2 s.
+A file is patched in place, as unpacking it completely and packing it again takes 0.2 s.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from typing import Any
 import numpy as np
 
 NARROW = 8
-"""Channels that fill no more than half of a register of 512 bits."""
+"""Most channels that fill at most half of a register of 512 bits."""
 LARGE = 1 << 14
-"""Weights from which a layer is multiplied in 8 bits: not those at the entry and the end."""
+"""Fewest weights of a layer to multiply in 8 bits, which excludes the first and last layers."""
 ALIGNED = 16
-"""Where LiteRT wants numbers to begin, bytes."""
+"""Alignment that LiteRT requires for numbers, bytes."""
 
 
 def filled(content: bytes) -> bytes:
-    """Return the network with its narrow PReLUs taken into the convolutions around them.
+    """Return the network with its narrow PReLUs merged into the surrounding convolutions.
 
     Args:
-        content: A LiteRT network of float32 or float16 weights. It gives the same as before but
-            for rounding; one without such blocks is returned as it is.
+        content: A LiteRT network with float32 or float16 weights. Its outputs stay the same up to
+            rounding; a network without such blocks is returned unchanged.
     """
     graph = _Graph(content)
     for prelu in graph.of_kind("PRELU"):
@@ -63,17 +63,17 @@ def filled(content: bytes) -> bytes:
 
 
 def cheaper_blendshapes(content: bytes) -> bytes:
-    """Return the network of blendshapes without what nobody reads, its large layers in 8 bits."""
+    """Return the network for blendshapes without unread rows and with large layers in 8 bits."""
     return in_8_bits(without_unread_rows(content))
 
 
 def without_unread_rows(content: bytes) -> bytes:
-    """Return the network without what its last block makes of rows that nobody reads.
+    """Return the network without its last block's computations on unread rows.
 
     Args:
-        content: A LiteRT network. One whose last block mixes rows by a convolution over their
-            transpose, and treats each row alone from there on, of which the first is then cut
-            out, gives the same as before; others are returned as they are.
+        content: A LiteRT network. It must have a last block that mixes rows by a convolution over
+            their transpose and then treats each row separately, and a slice that reads only the
+            first row; its outputs stay the same. Other networks are returned unchanged.
     """
     graph = _Graph(content)
     for cut in graph.of_kind("STRIDED_SLICE"):
@@ -98,11 +98,11 @@ def without_unread_rows(content: bytes) -> bytes:
 def in_8_bits(content: bytes) -> bytes:
     """Return the network with the weights of its large convolutions in 8 bits.
 
-    LiteRT then rounds what they are given, too, row by row as it comes; what they make, and all
-    other layers, stay in 32 bits.
+    LiteRT then also rounds their inputs, row by row on the fly; their outputs and all other layers
+    stay in 32 bits.
 
     Args:
-        content: A LiteRT network of float32 or float16 weights.
+        content: A LiteRT network with float32 or float16 weights.
     """
     graph = _Graph(content)
     for convolution in graph.of_kind("CONV_2D"):
@@ -115,7 +115,7 @@ def in_8_bits(content: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class _Operator:
-    """An operator: its kind, the tensors it takes and makes, and its place in the file's list."""
+    """An operator: its kind, its input and output tensors, and its position in the file's list."""
 
     kind: str
     inputs: tuple[int, ...]
@@ -124,9 +124,9 @@ class _Operator:
 
 
 class _Graph:
-    """A network's file: what is changed is added at its end, and pointed to from its lists.
+    """A network's file: changes are appended at its end, and its lists point to them.
 
-    What is asked is answered from the file as it was.
+    Queries are answered from the original file.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -161,23 +161,23 @@ class _Graph:
         return self._users.get(tensor, [])
 
     def only_user(self, tensor: int, kind: str) -> _Operator | None:
-        """Return what alone takes a tensor, if it is of that kind."""
+        """Return the only user of a tensor if there is just one and it is of the given kind."""
         users = self.users(tensor)
         return users[0] if [one.kind for one in users] == [kind] else None
 
     def numbers(self, tensor: int) -> np.ndarray:
-        """Return a constant as float32, also where the file holds it in 16 bits."""
+        """Return a constant as float32, even if the file stores it in 16 bits."""
         found = self._graph.Tensors(self._stored(tensor))
         kind = {0: np.float32, 1: np.float16}[found.Type()]
         data = self._model.Buffers(found.Buffer()).DataAsNumpy().tobytes()
         return np.frombuffer(data, kind).reshape(found.ShapeAsNumpy()).astype(np.float32)
 
     def put_numbers(self, tensor: int, numbers: np.ndarray) -> None:
-        """Put other numbers in the place of a constant, in 32 bits."""
+        """Replace a constant by other numbers in 32 bits."""
         self._put(tensor, numbers.astype("<f4"), self._schema.TensorType.FLOAT32)
 
     def put_8_bits(self, tensor: int, numbers: np.ndarray) -> None:
-        """Put numbers in the place of a constant, in 8 bits, with a scale for each output."""
+        """Replace a constant by numbers in 8 bits, with one scale per output."""
         largest = np.abs(numbers).reshape(len(numbers), -1).max(axis=1)
         scales = np.maximum(largest, np.finfo(np.float32).tiny) / 127
         rounded = np.round(numbers / scales[:, None, None, None]).astype(np.int8)
@@ -188,7 +188,7 @@ class _Graph:
     def _put(self, tensor: int, numbers: np.ndarray, kind: int, steps: Any = None) -> None:
         stored = self._stored(tensor)
         if stored != tensor:
-            self.drop(self._maker[tensor])  # it would make 32 bits of 16
+            self.drop(self._maker[tensor])  # it would convert 16 bits to 32
         table = self._schema.TensorT.InitFromObj(self._graph.Tensors(stored))
         table.shape, table.type = np.array(numbers.shape, np.int32), kind
         table.quantization = steps
@@ -200,7 +200,7 @@ class _Graph:
             self._point(_list_at(self._graph, "tensors"), place, added)
 
     def put_channels(self, tensor: int, count: int) -> None:
-        """Give what an operator makes so many channels."""
+        """Set the number of channels of a tensor that an operator makes."""
         table = self._schema.TensorT.InitFromObj(self._graph.Tensors(tensor))
         table.shape = np.array([*table.shape[:-1], count], np.int32)
         table.shapeSignature = None
@@ -212,12 +212,12 @@ class _Graph:
         self._point(_list_at(self._graph, "operators"), operator.place, self._added(table))
 
     def put_input(self, operator: _Operator, tensor: int, number: int = 0) -> None:
-        """Let an operator take another tensor."""
+        """Make an operator take another tensor as input."""
         start = _list_at(self._graph.Operators(operator.place), "inputs") + 4 * number
         self._file[start : start + 4] = tensor.to_bytes(4, "little")
 
     def move_before(self, operator: _Operator, other: _Operator) -> None:
-        """Let an operator run before another."""
+        """Make an operator run before another one."""
         self._order.remove(operator.place)
         self._order.insert(self._order.index(other.place), operator.place)
 
@@ -226,7 +226,7 @@ class _Graph:
             self._order.remove(operator.place)
 
     def saved(self) -> bytes:
-        """Return the file with the operators that are kept, in their order."""
+        """Return the file with the remaining operators, in order."""
         start, kept = _list_at(self._graph, "operators"), self._order
         entries = [start + 4 * place for place in kept]
         steps = [int.from_bytes(self._file[entry : entry + 4], "little") for entry in entries]
@@ -242,7 +242,7 @@ class _Graph:
         return tensor if maker is None else maker.inputs[0]
 
     def _added(self, table: Any) -> int:
-        """Return where a table now lies at the end of the file."""
+        """Append a table to the file and return its position."""
         import flatbuffers
 
         builder = flatbuffers.Builder(0)
@@ -254,13 +254,13 @@ class _Graph:
         return start + int.from_bytes(packed[:4], "little")
 
     def _point(self, start: int, place: int, table: int) -> None:
-        """Point from a place in the list that starts there to a table behind it."""
+        """Make an entry of the list that begins at `start` point to a table after it."""
         entry = start + 4 * place
         self._file[entry : entry + 4] = (table - entry).to_bytes(4, "little")
 
 
 _FIELDS = {"tensors": 4, "inputs": 6, "operators": 10, "buffers": 12}
-"""Where the tables of LiteRT's format keep these lists, as flatbuffers count fields."""
+"""Where the tables of LiteRT's format store these lists, as flatbuffers field offsets."""
 
 
 def _list_at(table: Any, name: str) -> int:

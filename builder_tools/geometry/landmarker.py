@@ -1,10 +1,10 @@
 """MediaPipe's face landmarker, run directly on the faces that a detector has found.
 
 MediaPipe's own task would search each crop for a face again and takes 1.6 times as long
-(`reports/geometry.md`); here the two networks of its file run in LiteRT on one thread. A face is
-cut out upright with its surroundings; where the landmarks say that it leans, or lies elsewhere
-than the box, or no face is seen, it is cut out again by them and looked at a second time; where
-still none is seen, a third time without its surroundings.
+(`reports/geometry.md`); here the two networks in its file run in LiteRT on one thread. A face is
+first cropped upright with its surroundings. If the landmarks show that it is tilted or not where
+the box is, or if no face is found, it is cropped again by the landmarks for a second look; if there
+is still none, it gets a third look without its surroundings.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from builder_tools.results import Box, FaceGeometry
 INPUT_PX = 256
 NUM_LANDMARKS = 478
 FOUND_FROM = 0.5
-"""Presence from which there is a face."""
+"""Least presence that counts as a face."""
 WINDOW = 1.5
-"""Side of what the network looks at over the longer side of the landmarks' box."""
+"""Side of the network's view relative to the longer side of the landmarks' box."""
 SQUARE_TO_WINDOW = 1.2
-"""The same over the side of a face framed as FER2013 frames faces."""
+"""The same relative to the side of a face framed as in FER2013."""
 SQUARE_SHIFT_Y = 0.04
-"""How much lower its middle is, in sides of that frame."""
+"""How much lower its centre is, relative to the side of that square."""
 SAME_ROLL_DEG = 12.0
 SAME_PLACE = 0.12
-"""In sides of the window."""
+"""Relative to the side of the window."""
 SAME_SIDE = 1.25
-"""Landmarks that turn, move or resize the window by more than these are looked for again."""
+"""Landmarks that rotate, move or resize the window by more than this get a second look."""
 AVX_512 = 13
-"""Registers of 512 bits, in OpenCV's numbers of what processors have."""
+"""OpenCV's number for the processor feature AVX-512 (registers of 512 bits)."""
 EYE_CORNERS = [33, 263]
-"""The outer ones: of the eye on the left of the image and of the right one."""
+"""The outer corners of the eyes on the left and on the right of the image."""
 
 SUBSET = np.array(
     [
@@ -57,17 +57,17 @@ SUBSET = np.array(
         *(400, 402, 405, 409, 415, 454, 466, 468, 469, 470, 471, 472, 473, 474, 475, 476, 477),
     ]
 )
-"""The landmarks that blendshapes are read from, as MediaPipe takes them."""
+"""The landmarks that blendshapes are computed from, as in MediaPipe."""
 
 
 class FaceLandmarker:
-    """Finds the shape of faces. Close it, or use it in a `with`.
+    """Finds the geometry of faces. Close it, or use it in a `with` statement.
 
-    May be shared by threads, one face at a time.
+    It may be shared by threads, one face at a time.
 
     Raises:
         ImportError: If LiteRT is not installed; says how to install it.
-        FileNotFoundError: If the networks' file cannot be had; says what was tried.
+        FileNotFoundError: If the networks' file cannot be obtained; says what was tried.
     """
 
     def __init__(self) -> None:
@@ -91,16 +91,16 @@ class FaceLandmarker:
     def look(
         self, image_rgb: np.ndarray, square: Box, *, roll_deg: float = 0.0
     ) -> tuple[FaceGeometry | None, str]:
-        """Return the shape of a face, or None and why there is none.
+        """Return the geometry of a face and "", or None and the reason why there is none.
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
-            square: The face, framed as FER2013 frames faces (`inference.face_square`).
-            roll_deg: How far the face leans to the right of the image, where that is known: of
-                great angles it saves the second look.
+            square: The face, framed as in FER2013 (`inference.face_square`).
+            roll_deg: How far the face is tilted to the right of the image, if known; for large
+                angles, this saves the second look.
 
         Raises:
-            RuntimeError: If it is closed.
+            RuntimeError: If the landmarker is closed.
         """
         with self._lock:
             if self._landmarks is None:
@@ -115,7 +115,7 @@ class FaceLandmarker:
     def _best(
         self, image_rgb: np.ndarray, square: Box, roll_deg: float
     ) -> tuple[np.ndarray, float]:
-        """Return landmarks and presence of the look that a face is found in, one of up to three."""
+        """Return landmarks and presence from the best of up to three looks."""
         centre = square.shift(0, SQUARE_SHIFT_Y * square.height).centre
         window = _Window(centre, square.width * SQUARE_TO_WINDOW, roll_deg)
         landmarks, presence = self._find(image_rgb, window)
@@ -130,7 +130,7 @@ class FaceLandmarker:
         return self._find(image_rgb, _Window(centre, square.width, roll_deg))
 
     def _find(self, image_rgb: np.ndarray, window: _Window) -> tuple[np.ndarray, float]:
-        """Return `(478, 3)` landmarks in pixels of the image, and the presence."""
+        """Return landmarks `(478, 3)` in pixels of the image, and the presence."""
         found, logit, _ = self._landmarks.run(_cut(image_rgb, window), times=1 / 255)
         points = found.reshape(NUM_LANDMARKS, 3)
         landmarks = np.empty_like(points)
@@ -140,7 +140,7 @@ class FaceLandmarker:
 
 
 class _Window:
-    """The turned square that the network looks at."""
+    """The rotated square that the network sees."""
 
     def __init__(self, centre: tuple[float, float], side_px: float, roll_deg: float) -> None:
         self.centre, self.side_px, self.roll_deg = centre, max(side_px, 1.0), roll_deg
@@ -152,14 +152,14 @@ class _Window:
         return turn <= SAME_ROLL_DEG and moved <= SAME_PLACE and ratio <= SAME_SIDE
 
     def to_image(self) -> np.ndarray:
-        """Return the `(2, 3)` matrix from x, y of the network's input to those of the image."""
+        """Return the `(2, 3)` matrix that maps x, y of the network's input to the image."""
         step, angle = self.side_px / INPUT_PX, math.radians(self.roll_deg)
         cos, sin, half = step * math.cos(angle), step * math.sin(angle), INPUT_PX / 2
         x, y = self.centre
         return np.array([[cos, -sin, x - half * (cos - sin)], [sin, cos, y - half * (sin + cos)]])
 
     def box(self) -> tuple[float, float, float, float]:
-        """Return x1, y1, x2, y2 of the upright box around the square, pixels of the image."""
+        """Return x1, y1, x2, y2 of the upright box around the square, in pixels of the image."""
         angle = math.radians(self.roll_deg)
         reach = self.side_px / 2 * (abs(math.cos(angle)) + abs(math.sin(angle)))
         x, y = self.centre
@@ -167,7 +167,7 @@ class _Window:
 
 
 def _window_of(landmarks: np.ndarray) -> _Window:
-    """Return the window around landmarks, upright with the eyes."""
+    """Return the window around landmarks, aligned with the line of the eyes."""
     (left_x, left_y), (right_x, right_y) = landmarks[EYE_CORNERS, :2].tolist()
     angle = math.atan2(right_y - left_y, right_x - left_x)
     cos, sin = math.cos(angle), math.sin(angle)
@@ -182,7 +182,7 @@ def _window_of(landmarks: np.ndarray) -> _Window:
 
 
 def _cut(image_rgb: np.ndarray, window: _Window) -> np.ndarray:
-    """Return what the network sees, `(256, 256, 3)` uint8 RGB; edges are repeated."""
+    """Return the network's view, `(256, 256, 3)` uint8 RGB; edges are repeated."""
     height, width = image_rgb.shape[:2]
     left, top, right, bottom = window.box()
     x1 = min(max(math.floor(left) - 2, 0), width - 1)
@@ -192,12 +192,12 @@ def _cut(image_rgb: np.ndarray, window: _Window) -> np.ndarray:
     part, matrix = image_rgb[y1:y2, x1:x2], window.to_image()
     matrix[:, 2] -= x1, y1
     times = window.side_px / INPUT_PX
-    if times > 2:  # so that no pixel is skipped
+    if times > 2:  # shrink first, so that no pixel is skipped
         small = [max(round(side / times), 1) for side in part.shape[1::-1]]
         factors = np.array(small) / part.shape[1::-1]
         part = cv2.resize(part, small, interpolation=cv2.INTER_AREA)
         matrix *= factors[:, None]
-    matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV counts from the middle of a pixel
+    matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5  # OpenCV counts from pixel centres
     return cv2.warpAffine(
         part,
         matrix,
@@ -208,7 +208,7 @@ def _cut(image_rgb: np.ndarray, window: _Window) -> np.ndarray:
 
 
 class _Network:
-    """A LiteRT network on one thread, in a form that is cheaper to run."""
+    """A LiteRT network on one thread, in a cheaper form."""
 
     def __init__(self, content: bytes, cheaper: Callable[[bytes], bytes]) -> None:
         try:
@@ -228,10 +228,10 @@ class _Network:
 
         Args:
             given: The input without its first axis.
-            times: What its numbers are multiplied by.
+            times: Factor that its numbers are multiplied by.
         """
         with at_work():
-            # Straight to its place: no copy of the image, no memory that is new each time.
+            # Write directly into the input tensor: no copy of the image, no new memory.
             np.multiply(given, np.float32(times), out=self._interpreter.tensor(self._entry)()[0])
             self._interpreter.invoke()
             return [self._interpreter.get_tensor(index) for index in self._outputs]

@@ -1,4 +1,4 @@
-"""Blendshapes by their published names, and the FACS action units that they resemble."""
+"""The published names of blendshapes, and the FACS action units that they resemble."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLENDSHAPES = (
     *("mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight"),
     *("mouthUpperUpLeft", "mouthUpperUpRight", "noseSneerLeft", "noseSneerRight"),
 )
-"""The 52, in the order of the network's output; left and right are the person's own."""
+"""All 52 in the order of the network's output; left and right are the person's own."""
 
 ACTION_UNITS: dict[str, tuple[str, tuple[str, ...]]] = {
     "AU1": ("inner brow raiser", ("browInnerUp",)),
@@ -44,7 +44,7 @@ ACTION_UNITS: dict[str, tuple[str, tuple[str, ...]]] = {
     "AU34": ("cheek puff", ("cheekPuff",)),
     "AU45": ("blink", ("eyeBlinkLeft", "eyeBlinkRight")),
 }
-"""Action unit -> its FACS name and the blendshapes that resemble it (a mean of these is a guess
-at it). Resemble only: blendshapes were made to move drawn faces. They are not action units coded
-by a certified person, their numbers are not FACS intensities, and nobody checked them here
+"""Action unit -> its FACS name and the blendshapes that resemble it (their mean is a guess at it).
+They only resemble it: blendshapes were designed to animate faces. They are not action units coded
+by a certified person, their values are not FACS intensities, and they were not validated here
 against such codes."""

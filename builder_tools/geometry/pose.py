@@ -1,4 +1,4 @@
-"""Where a head is turned, from its landmarks: the rotation that fits an average face to them."""
+"""Head pose from landmarks: the rotation that fits an average face to them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from builder_tools.geometry.bundle import read_bundle
 from builder_tools.results import HeadPose
 
 UP_AND_NEAR = np.array([1, -1, -1])
-"""From an image's axes (y down, depth away) to those of the average face (y up, z near)."""
+"""From the image's axes (y down, depth away) to those of the average face (y up, z nearer)."""
 
 
 def head_pose(landmarks_px: np.ndarray) -> HeadPose:
-    """Return yaw, pitch and roll of a face.
+    """Return the yaw, pitch and roll of a face.
 
-    The camera is taken to be far away: the image of a face is its shape, turned and scaled
+    The camera is assumed to be far away, so the image of a face is its shape, rotated and scaled
     (weighted orthogonal Procrustes on the landmarks that expressions hardly move).
 
     Args:
-        landmarks_px: `(478, 3)` or `(468, 3)` x, y, depth in pixels.
+        landmarks_px: `(478, 3)` or `(468, 3)`, x, y and depth in pixels.
     """
     points, weights, average = _steady_shape()
     seen = landmarks_px[points] * UP_AND_NEAR
     seen -= weights @ seen
     left, _, right = np.linalg.svd((seen.T * weights) @ average)
     turn = left @ right
-    if np.linalg.det(turn) < 0:  # a mirror
+    if np.linalg.det(turn) < 0:  # a reflection
         left[:, 2] *= -1
         turn = left @ right
     return angles_of(turn)
@@ -36,7 +36,7 @@ def head_pose(landmarks_px: np.ndarray) -> HeadPose:
 
 @cache
 def _steady_shape() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the steady landmarks, their weights (sum 1), and the average face's, centred."""
+    """Return the steady landmarks, their weights (sum 1) and their centred average places."""
     bundle = read_bundle()
     weights = bundle.weights / bundle.weights.sum()
     average = bundle.vertices_cm[bundle.steady]
@@ -47,7 +47,7 @@ def angles_of(rotation: np.ndarray) -> HeadPose:
     """Return the angles of a rotation.
 
     Args:
-        rotation: `(3, 3)`: from the axes of a face (x to its left, y up, z out of it) to those of
+        rotation: `(3, 3)`, from the axes of a face (x to its left, y up, z out of it) to those of
             the image (x right, y up, z to the camera): roll after yaw after pitch.
     """
     (x_x, _, _), (y_x, _, _), (z_x, z_y, z_z) = rotation.tolist()

@@ -10,15 +10,15 @@ from builder_tools.geometry.names import BLENDSHAPES
 MEASURES = ("yaw_deg", "pitch_deg", "roll_deg", "eyes_open", "mouth_open", "presence")
 REASONS = ("no_geometry", "doubtful_because")
 GEOMETRY_COLUMNS = (*MEASURES, *BLENDSHAPES, *REASONS)
-"""Head pose, openness, the landmarker's confidence and blendshapes; why there are none, and why
+"""Head pose, openness, the landmarker's confidence and blendshapes; why these are missing, and why
 the emotion is doubtful."""
 
 
 def geometry_cells(face: Mapping[str, Any]) -> list[Any]:
-    """Return the cells of `GEOMETRY_COLUMNS`; None where there is no value.
+    """Return the cells of `GEOMETRY_COLUMNS`, None for those without a value.
 
     Args:
-        face: `FaceEmotion.to_dict()`.
+        face: The result of `FaceEmotion.to_dict()`.
     """
     reasons = [face.get(name) or None for name in REASONS]
     found = face.get("geometry")

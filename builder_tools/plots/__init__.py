@@ -1,9 +1,9 @@
-"""The study's figures, a module a subject. Each takes `ax=None` (a new figure then) and returns
-the axes.
+"""The study's figures, one module per subject.
 
-Those of any trained model stand here; `plots.data`, `plots.cleaning`, `plots.balancing`,
-`plots.tuning` and `plots.timeline` are imported by name. The latter needs no
-more than the extra `[video]`, so what stands here is loaded when it is asked for.
+Each function takes `ax=None` (for a new figure) and returns the axes. The figures of any trained
+model are available here; `plots.data`, `plots.cleaning`, `plots.balancing`, `plots.tuning`,
+`plots.valence_arousal` and `plots.timeline` are imported by name. The last needs only the extra
+`[video]`, so the figures here are loaded on first access.
 """
 
 from __future__ import annotations

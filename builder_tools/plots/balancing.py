@@ -1,4 +1,4 @@
-"""Figures of balancing and augmentation: what was made, of what, and how it looks."""
+"""Figures of balancing and augmentation: what was made, from what, and how it looks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ORIGIN_COLOURS = {
     AUGMENTED: "#009E73",
     COPIED: "#CC79A7",
 }
-"""Of the Okabe-Ito palette: told apart with any colour vision."""
+"""Colours of the Okabe-Ito palette, distinguishable with any colour vision."""
 GAP_PX = 2
 
 
@@ -27,10 +27,10 @@ def plot_class_counts(
     """Draw each class's number of images before (outlined) and after balancing, by origin.
 
     Args:
-        labels: `(n,)` of the originals.
-        provenance: Of the result, as `FaceSMOTE.provenance_`.
+        labels: `(n,)`, labels of the originals.
+        provenance: Provenance of the result, as in `FaceSMOTE.provenance_`.
         names: Name of each label.
-        ax: Where to draw.
+        ax: Axes to draw on.
     """
     ax = axes_or_new(ax, (7, 4))
     places = np.arange(len(names))
@@ -56,17 +56,17 @@ def plot_interpolations(
     rows: np.ndarray,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw strips of parent, made image and neighbour, one a row.
+    """Draw rows of parent, synthetic image and neighbour.
 
     Args:
         images: The originals, `(n, H, W)` or `(n, H, W, 3)` uint8.
-        balanced: The result.
-        provenance: Of the result.
-        rows: Interpolated rows of the result.
-        ax: Where to draw.
+        balanced: The balanced images.
+        provenance: Provenance of the balanced images.
+        rows: Rows of the balanced images that are interpolated.
+        ax: Axes to draw on.
 
     Raises:
-        ValueError: If a row is not of an interpolated image.
+        ValueError: If a row is not an interpolated image.
     """
     table = provenance.iloc[np.asarray(rows)]
     if not len(table) or (table["origin"] != INTERPOLATED).any():
@@ -90,13 +90,13 @@ def plot_augmentations(
     draws: int = 7,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw faces, each with some augmented forms beside it.
+    """Draw faces, each with several augmented versions next to it.
 
     Args:
-        images: `(n, H, W)` or `(n, H, W, 3)` uint8, one a row of the figure.
-        augment: As `augmentation_model` gives it.
-        draws: Augmented forms of each.
-        ax: Where to draw.
+        images: `(n, H, W)` or `(n, H, W, 3)` uint8, one per row of the figure.
+        augment: Augmentation as returned by `augmentation_model`.
+        draws: Number of augmented versions of each face.
+        ax: Axes to draw on.
     """
     from builder_tools.balancing.making import augment as augmented
 
@@ -108,7 +108,7 @@ def plot_augmentations(
 
 
 def _show(images: np.ndarray, ax: Axes | None) -> Axes:
-    """Show images `(rows, columns, H, W[, 3])` as a grid with white gaps."""
+    """Show images `(rows, columns, H, W[, 3])` in a grid with white gaps."""
     rows, columns, height, width = images.shape[:4]
     grid = np.full(
         (rows * (height + GAP_PX), columns * (width + GAP_PX), *images.shape[4:]), 255, np.uint8

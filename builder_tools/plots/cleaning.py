@@ -1,4 +1,4 @@
-"""Figures of a cleaning run: what became of the images, sharpness, detectors side by side."""
+"""Figures of a cleaning run: what became of the images, sharpness, comparison of detectors."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ STATUS_COLOURS: Mapping[str, str] = {
     "blurred": "#56B4E9",
     "duplicate": "#CC79A7",
 }
-"""Okabe-Ito colours, grey for what is well."""
+"""Okabe-Ito colours, with grey for images without faults."""
 PX_AN_INCH = 100
-"""Of contact sheets, which are then as large as their pixels at the usual resolution."""
+"""Resolution of contact sheets, so that at the default resolution they keep their pixel size."""
 
 
 def plot_statuses(manifest: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw how many images of each class have which status, as stacked bars.
+    """Draw the number of images of each class by status, as stacked bars.
 
     Args:
-        manifest: As `CleaningReport.manifest`; the columns `emotion` and `status` count.
-        ax: Where to draw.
+        manifest: As in `CleaningReport.manifest`; the columns `emotion` and `status` are used.
+        ax: Axes to draw on.
     """
     ax = axes_or_new(ax, (7, 4))
     emotions = sorted(manifest["emotion"].unique())
@@ -54,12 +54,12 @@ def plot_statuses(manifest: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_sharpness(
     manifest: pd.DataFrame, min_sharpness: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw how sharp the faces are, on a logarithmic axis.
+    """Draw a histogram of the faces' sharpness on a logarithmic axis.
 
     Args:
-        manifest: As `CleaningReport.manifest`; the column `sharpness` counts.
-        min_sharpness: Draws a line there and says how many are under it.
-        ax: Where to draw.
+        manifest: As in `CleaningReport.manifest`; the column `sharpness` is used.
+        min_sharpness: A limit to mark with a line; the title says how many are below it.
+        ax: Axes to draw on.
 
     Raises:
         ValueError: If no image has a sharpness above 0.
@@ -81,11 +81,11 @@ def plot_sharpness(
 
 
 def plot_detectors(comparison: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw share found against milliseconds, one dot a detector; bars show the 95th percentile.
+    """Draw the share found against time, one dot per detector; bars show the 95th percentile.
 
     Args:
-        comparison: As `compare_detectors` gives it.
-        ax: Where to draw.
+        comparison: As returned by `compare_detectors`.
+        ax: Axes to draw on.
     """
     ax = axes_or_new(ax, (6, 4))
     rows = comparison.dropna(subset=["found"])
@@ -109,17 +109,17 @@ def plot_contact_sheet(
     size_px: int = 48,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw many images small, row by row; an image that cannot be read is a grey square.
+    """Draw many small images in rows; an image that cannot be read becomes a grey square.
 
     Args:
         images: Paths or `(H, W, 3)` uint8 RGB arrays; each is fitted into a square.
-        titles: Short texts above them, one an image, or none.
-        columns: Images in a row.
+        titles: Short texts above the images, one per image, or none.
+        columns: Number of images in a row.
         size_px: Side of a square.
-        ax: Where to draw.
+        ax: Axes to draw on.
 
     Raises:
-        ValueError: If there are no images, or not one title each.
+        ValueError: If there are no images, or the number of titles differs from theirs.
     """
     if not len(images) or (len(titles) and len(titles) != len(images)):
         raise ValueError(
@@ -140,13 +140,13 @@ def plot_contact_sheet(
 def plot_dropped(
     source: str | Path, manifest: pd.DataFrame, *, most: int = 40, ax: Axes | None = None
 ) -> Axes:
-    """Draw images that were dropped, with their status; see them before trusting a limit.
+    """Draw images that were dropped, with their statuses, to check a limit before trusting it.
 
     Args:
         source: The folder that was cleaned.
-        manifest: As `CleaningReport.manifest`, all of it or the rows of interest.
-        most: At most this many, spread evenly over the manifest, sorted by status.
-        ax: Where to draw.
+        manifest: As in `CleaningReport.manifest`, all of it or the rows of interest.
+        most: Largest number of images, spread evenly over the manifest sorted by status.
+        ax: Axes to draw on.
 
     Raises:
         ValueError: If no image was dropped.

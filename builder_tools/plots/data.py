@@ -1,4 +1,4 @@
-"""Figures of a data set: how many of each class, how large, how bright, what they look like."""
+"""Figures of a data set: class balance, image sizes, brightness, and what images look like."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _GAP_PX = 2
 
 
 def plot_class_balance(table: ImageTable, ax: Axes | None = None) -> Axes:
-    """Draw the share of each class in each split; the legend has the number of images.
+    """Draw the share of each class in each split; the legend shows the number of images.
 
     Args:
-        table: Images.
-        ax: Where to draw.
+        table: The images.
+        ax: Axes to draw on.
     """
     ax = axes_or_new(ax, (7, 3.6))
     splits = [split for split in (*SPLITS, "") if split in set(table.table["split"])]
@@ -49,7 +49,7 @@ def plot_image_sizes(measures: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
     Args:
         measures: From `measure_images`.
-        ax: Where to draw.
+        ax: Axes to draw on.
     """
     ax = axes_or_new(ax, (4.5, 4))
     count = measures.groupby(["width_px", "height_px"]).size()
@@ -67,15 +67,15 @@ def plot_image_sizes(measures: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def plot_by_class(
     measures: pd.DataFrame, measure: str = "brightness", ax: Axes | None = None
 ) -> Axes:
-    """Draw how a measure spreads in each class: median, quartiles, 5 % and 95 %.
+    """Draw the distribution of a measure in each class: median, quartiles, 5 % and 95 %.
 
     Args:
         measures: From `measure_images`.
         measure: One of `MEASURES`.
-        ax: Where to draw.
+        ax: Axes to draw on.
 
     Raises:
-        ValueError: If the measure is not known.
+        ValueError: If the measure is unknown.
     """
     if measure not in MEASURES:
         raise ValueError(f"Expected one of {list(MEASURES)}. Received: measure={measure!r}.")
@@ -103,14 +103,14 @@ def plot_samples(
     size_px: int = 48,
     seed: int = 0,
 ) -> Axes:
-    """Draw some images of each class, a row a class.
+    """Draw sample images, one row per class.
 
     Args:
-        table: Images.
-        ax: Where to draw.
-        per_class: How many of each, fewer where there are no more.
-        size_px: Side of each.
-        seed: Chooses them.
+        table: The images.
+        ax: Axes to draw on.
+        per_class: Number of images per class, fewer if there are no more.
+        size_px: Side of each image.
+        seed: Seed of their choice.
     """
     rng, images = np.random.default_rng(seed), table.resized(size_px)
     present = [name for name in table.emotions if (table.table["emotion"] == name).any()]
@@ -130,9 +130,9 @@ def plot_mean_faces(table: ImageTable, ax: Axes | None = None, *, size_px: int =
     """Draw the mean image of each class side by side.
 
     Args:
-        table: Images.
-        ax: Where to draw.
-        size_px: Side of each.
+        table: The images.
+        ax: Axes to draw on.
+        size_px: Side of each mean image.
     """
     means = mean_images(table, size_px)
     ax = axes_or_new(ax, (0.9 * len(means) + 0.3, 1.4))
@@ -144,7 +144,7 @@ def plot_mean_faces(table: ImageTable, ax: Axes | None = None, *, size_px: int =
 
 
 def _mosaic(rows: list[np.ndarray], columns: int, size_px: int) -> np.ndarray:
-    """Lay images out on white, `(rows, columns)` cells."""
+    """Arrange images on white in rows of `columns` cells."""
     step = size_px + _GAP_PX
     canvas = np.full((len(rows) * step - _GAP_PX, columns * step - _GAP_PX, 3), 255, np.uint8)
     for row, images in enumerate(rows):
@@ -155,7 +155,7 @@ def _mosaic(rows: list[np.ndarray], columns: int, size_px: int) -> np.ndarray:
 
 
 def _bare(ax: Axes) -> Axes:
-    """Take frame and tick marks off an image's axes."""
+    """Remove the frame and the tick marks from an image's axes."""
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     return ax

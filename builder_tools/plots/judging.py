@@ -20,13 +20,13 @@ from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
 def plot_confusion(
     confusion: Sequence[Sequence[int]] | np.ndarray, emotions: Sequence[str], ax: Axes | None = None
 ) -> Axes:
-    """Draw the confusion matrix: colour is the share of the row, numbers are images.
+    """Draw the confusion matrix: colours show shares of the row, numbers count images.
 
     Args:
-        confusion: `(k, k)` counts as `Evaluation` and cards hold them: rows are true emotions,
-            columns predictions.
+        confusion: `(k, k)` counts as stored in an `Evaluation` or a card: rows are true emotions,
+            columns are predictions.
         emotions: Their names, in label order.
-        ax: Where to draw.
+        ax: Axes to draw on.
     """
     ax = axes_or_new(ax, (6, 5.5))
     confusion, names = np.asarray(confusion), list(emotions)
@@ -48,13 +48,13 @@ def plot_confusion(
 def plot_training_curves(
     history: pd.DataFrame, metric: str = "loss", ax: Axes | None = None
 ) -> Axes:
-    """Draw a metric over the epochs, for training and, where known, validation faces.
+    """Draw a metric over the epochs, for training and, if known, validation faces.
 
     Args:
-        history: One row an epoch, in order; the columns `metric` and maybe `val_<metric>`.
+        history: One row per epoch, in order; the columns `metric` and optionally `val_<metric>`.
             With a column `size`, epochs where the image size changes are marked.
-        metric: Which column.
-        ax: Where to draw.
+        metric: Name of the column.
+        ax: Axes to draw on.
 
     Raises:
         ValueError: If there is no such column.
@@ -78,12 +78,14 @@ def plot_training_curves(
 
 
 def plot_reliability(y_true: np.ndarray, probabilities: np.ndarray, ax: Axes | None = None) -> Axes:
-    """Draw how often predictions are right against how sure they are; the diagonal is ideal.
+    """Draw how often predictions are right against how confident they are; the diagonal is ideal.
+
+    The area of a dot grows with its number of images.
 
     Args:
         y_true: `(n,)` int labels.
-        probabilities: `(n, k)`; the prediction is the largest.
-        ax: Where to draw. The area of a dot grows with its number of images.
+        probabilities: `(n, k)`; the prediction is the class with the highest.
+        ax: Axes to draw on.
     """
     ax = axes_or_new(ax, (4.5, 4.5))
     count, sure, right = reliability_bins(y_true, probabilities)
@@ -100,12 +102,12 @@ def plot_reliability(y_true: np.ndarray, probabilities: np.ndarray, ax: Axes | N
 def plot_risk_coverage(
     curve: RiskCoverage, threshold: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Draw how often the surest predictions are right, by how many of the images they are.
+    """Draw how often the most confident predictions are right, against their share of the images.
 
     Args:
         curve: From `risk_coverage`.
         threshold: A threshold of doubt to mark, or None.
-        ax: Where to draw.
+        ax: Axes to draw on.
     """
     ax = axes_or_new(ax, (5.5, 4))
     shown = curve.coverage * curve.images >= LEAST_IMAGES

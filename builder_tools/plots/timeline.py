@@ -1,4 +1,4 @@
-"""Figures of results over time: emotions stacked, the path of affect, highlights, exhibits."""
+"""Figures of results over time: stacked emotions, the path of affect, highlights, places."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from builder_tools.plots.canvas import FIRST_COLOUR, SECOND_COLOUR, axes_or_new
 MOST_POINTS = 400
 PREFIX = "p_"
 BAND_EDGE = {"edgecolor": "0.35", "linewidth": 0.4}
-"""Light bands, as that of neutral, stand out from paper and from each other."""
+"""Edges make light bands, such as that of neutral, stand out from paper and from each other."""
 ABSENT = {"facecolor": "0.9", "edgecolor": "0.7", "hatch": "///"}
 ROW_INCHES = 1.35
 AROUSAL_DASHES = (0, (4, 2))
@@ -36,12 +36,12 @@ def plot_emotions_over_time(
 
     Args:
         table: A timeline (`time_s`, `track`, `p_<emotion>`, ...).
-        track: One person; the mean of several, or of everybody by default.
-        ax: Where to draw.
-        language: Of the words, one of `LANGUAGES`.
+        track: One person, or several for their mean; None for the mean of everybody.
+        ax: Axes to draw on.
+        language: Language of the words, one of `LANGUAGES`.
 
     Raises:
-        ValueError: If there is nobody of that track, or nobody at all.
+        ValueError: If there is no such track, or nobody at all.
     """
     ax = axes_or_new(ax, (9, 3.5))
     _draw_bands(ax, table, track)
@@ -57,14 +57,16 @@ def plot_affect_path(
 ) -> Axes:
     """Draw the path on the valence-arousal plane, from dark (early) to bright (late).
 
+    The anchors of the emotions are marked.
+
     Args:
         table: A timeline with `valence` and `arousal`.
-        track: One person; the mean of several, or of everybody by default.
-        ax: Where to draw. The emotions' own places are marked.
-        language: Of the words, one of `LANGUAGES`.
+        track: One person, or several for their mean; None for the mean of everybody.
+        ax: Axes to draw on.
+        language: Language of the words, one of `LANGUAGES`.
 
     Raises:
-        ValueError: If there is nobody of that track, or nobody at all.
+        ValueError: If there is no such track, or nobody at all.
     """
     ax = axes_or_new(ax, (5.5, 5))
     means = _mean_by_time(table, track, ["valence", "arousal"])
@@ -93,20 +95,20 @@ def plot_video(
     faces: Mapping[int, np.ndarray] | None = None,
     language: str = "en",
 ) -> Figure:
-    """Draw a video: for each person a row of emotions, and of valence and arousal, over time.
+    """Draw a video: for each person, emotions and valence and arousal over time, in one row.
 
-    Of more than `most_people` people, those seen longest have a row, and one row is the mean of
-    the others. No face is drawn unless it is given.
+    With several people, the first row is the mean of all. With more than `most_people`, those seen
+    longest have a row, and the last row is the mean of the others. No face is drawn unless given.
 
     Args:
         table: A timeline with at least one face.
         people: Tracks that are people, those seen longest first; all by default.
-        most_people: How many have a row of their own.
-        title: Of the figure.
-        note: A sentence under the title.
+        most_people: Largest number of people with their own row.
+        title: Title of the figure.
+        note: A sentence below the title.
         highlights: (start, end) in seconds, best first; framed and numbered in every row.
-        faces: By track, `(h, w, 3)` uint8 RGB, drawn beside their rows.
-        language: Of the words, one of `LANGUAGES`.
+        faces: Track -> `(h, w, 3)` uint8 RGB, drawn next to the row.
+        language: Language of the words, one of `LANGUAGES`.
 
     Raises:
         ValueError: If there is nobody to draw.
@@ -183,7 +185,7 @@ def _draw_affect(ax: Axes, table: pd.DataFrame, track: Tracks) -> None:
 
 
 def _draw_absence(ax: Axes, means: pd.DataFrame) -> None:
-    """Hatch the stretches in which nobody was seen."""
+    """Hatch the periods in which nobody was seen."""
     step = means.index[1] - means.index[0] if len(means) > 1 else 1.0
     absent = means.isna().all(axis=1).to_numpy().astype(int)
     edges = np.diff(np.concatenate([[0], absent, [0]]))
@@ -214,7 +216,7 @@ def _who(track: Tracks, language: str, *, of_others: bool = False) -> str:
 
 
 def _seen_s(table: pd.DataFrame, track: Tracks) -> float:
-    """Return for how long anybody of them was seen."""
+    """Return how long any of the tracks was seen, in seconds."""
     times = np.sort(table["time_s"].unique())
     steps = np.diff(times, prepend=times[:1])
     seen = _rows(table, track).dropna(subset=["emotion"])["time_s"].unique()
@@ -230,7 +232,7 @@ def _emotion_handles(table: pd.DataFrame, language: str) -> list[Patch]:
 
 
 def _other_handles(language: str) -> list[Line2D | Patch]:
-    """Return what a legend says besides emotions: valence, arousal, nobody; highlights last."""
+    """Return the legend's other entries: valence, arousal, nobody and, last, highlights."""
     valence, arousal, nobody, highlight = (
         said(word, language) for word in ("valence", "arousal", "nobody", "highlight")
     )
@@ -262,14 +264,14 @@ def plot_highlights(
     measure: str,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw every viewer's reaction, the common one, and the segments chosen.
+    """Draw every viewer's reaction, the common one and the chosen segments.
 
     Args:
-        viewers: A column a viewer, index `time_s`, in sigmas; NaN where a face is missing.
-        common: `(n,)` the median viewer's.
+        viewers: One column per viewer, index `time_s`, in sigmas; NaN where a face is missing.
+        common: `(n,)`, the reaction of the median viewer.
         segments: (start, end) in seconds, best first.
-        measure: What it is.
-        ax: Where to draw.
+        measure: Name of the measure.
+        ax: Axes to draw on.
     """
     ax = axes_or_new(ax, (10, 3.5))
     for name in viewers:
@@ -290,12 +292,12 @@ def plot_shares(
     shares: Sequence[dict[str, tuple[float, float, float]]],
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the emotions' shares of several places as bars with their intervals.
+    """Draw the emotions' shares at several places as bars with intervals.
 
     Args:
-        names: Of the places.
-        shares: For each place and emotion: value, low end, high end; 0...1.
-        ax: Where to draw.
+        names: Names of the places.
+        shares: For each place and emotion, the value and the low and high ends; 0...1.
+        ax: Axes to draw on.
     """
     emotions = EmotionSet(list(shares[0]))
     ax = axes_or_new(ax, (1.5 + 1.1 * len(emotions), 3.8))
@@ -319,9 +321,9 @@ def plot_places(
     """Draw places on the valence-arousal plane with their intervals.
 
     Args:
-        places: By name: (value, low, high) of valence, and of arousal.
-        emotions: Whose own places to mark.
-        ax: Where to draw.
+        places: Name -> (value, low, high) of valence, and the same of arousal.
+        emotions: Emotions whose anchors to mark.
+        ax: Axes to draw on.
     """
     ax = axes_or_new(ax, (5.5, 5))
     for name, ((x, x_low, x_high), (y, y_low, y_high)) in places.items():
@@ -339,7 +341,7 @@ def _rows(table: pd.DataFrame, track: Tracks) -> pd.DataFrame:
 
 
 def _mean_by_time(table: pd.DataFrame, track: Tracks, columns: list[str]) -> pd.DataFrame:
-    """Return means over at most `MOST_POINTS` equal stretches of time; NaN where nobody was."""
+    """Return means over equal periods, about `MOST_POINTS` at most; NaN where nobody was seen."""
     seen = _rows(table, track).dropna(subset=columns)
     if not len(seen):
         raise ValueError(f"Expected a face in the timeline. Received: none, track={track}.")

@@ -1,4 +1,4 @@
-"""Figures of a search: how it went, and where in the space it found what."""
+"""Figures of a search: its progress, and its results across the search space."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ NOT_TUNED = (
 """Columns of a table of trials that are not hyperparameters."""
 
 LOGARITHMIC = ("learning_rate", "fine_tune_factor", "weight_decay", "dense_width")
-"""Hyperparameters (by how their names begin) whose axis is logarithmic."""
+"""Prefixes of the names of hyperparameters with a logarithmic axis."""
 
 ABSENT = "none"
-"""What stands at the foot of an axis for trials in which the hyperparameter had no effect."""
+"""Label below an axis for trials in which the hyperparameter had no effect."""
 
 _ROOM = 0.12
-"""Height of that foot, in axis heights."""
+"""Room for that label, in axis heights."""
 
 
 def plot_trials(trials: pd.DataFrame, score: str = "score", ax: Axes | None = None) -> Axes:
     """Draw the score of each trial, the best so far, and which trials failed.
 
     Args:
-        trials: One row a trial with `trial`, `status` and `score` (see `SearchResult.trials`).
-        score: What the score is, for the axis.
-        ax: Where to draw.
+        trials: One row per trial with `trial`, `status` and `score` (see `SearchResult.trials`).
+        score: Name of the score, for the axis.
+        ax: Axes to draw on.
 
     Raises:
         ValueError: If no trial was completed.
@@ -70,15 +70,15 @@ def plot_parallel_coordinates(
 ) -> Axes:
     """Draw each completed trial as a line through its hyperparameters, coloured by score.
 
-    Each axis has its own scale: rates logarithmic, few whole numbers evenly spaced, words from
-    the one with the worst mean score up to that with the best. Where a hyperparameter had no
-    effect in a trial, the line passes below the axis ("none"). Better trials are drawn over
-    worse ones; the last axis is the score. Hyperparameters with one value are left out.
+    Each axis has its own scale: rates are logarithmic, a few whole numbers are evenly spaced, and
+    words are ordered from the worst mean score to the best. If a hyperparameter had no effect in a
+    trial, the line passes below the axis ("none"). Better trials are drawn over worse ones; the
+    last axis is the score. Hyperparameters with only one value are left out.
 
     Args:
-        trials: One row a trial (see `SearchResult.trials`).
-        score: What the score is, for the axis.
-        ax: Where to draw.
+        trials: One row per trial (see `SearchResult.trials`).
+        score: Name of the score, for the axis.
+        ax: Axes to draw on.
 
     Raises:
         ValueError: If no trial was completed.
@@ -125,7 +125,7 @@ def _completed(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 class _Scale:
-    """One axis: where each value stands (0 foot ... 1 top), and what is written beside it."""
+    """One axis: the height of each value (0 bottom ... 1 top), and the ticks next to it."""
 
     def __init__(self, values: pd.Series, name: str, scores: pd.Series) -> None:
         self.name = name
@@ -143,7 +143,7 @@ class _Scale:
     def _number_place(self, known: pd.Series, name: str):
         least, most = known.min(), known.max()
         convert, ticks = np.asarray, np.linspace(least, most, 5)
-        if name.startswith(LOGARITHMIC):  # lowest, highest, the powers of ten well between them
+        if name.startswith(LOGARITHMIC):  # lowest, highest, and powers of ten well between them
             convert = np.log10
             exponents = range(int(np.ceil(np.log10(least))), int(np.floor(np.log10(most))) + 1)
             margin = (most / least) ** 0.08

@@ -1,4 +1,4 @@
-"""Figures of valence and arousal: the circumplex, ways on it, and what choices were made by."""
+"""Figures of valence and arousal: the circumplex, densities and trajectories on it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from builder_tools.emotions import EmotionSet
 from builder_tools.plots.canvas import axes_or_new
 
 GRID = 81
-"""Points a side that densities are drawn from."""
+"""Grid points per side that densities are drawn from."""
 MOST_FACES = 2000
-"""Faces of a class a density is estimated from."""
+"""Most faces of a class that a density is estimated from."""
 DENSEST_SHARES = (0.5, 0.9)
-"""Share of a class's faces inside its contours."""
+"""Shares of a class's faces inside its contours."""
 
 
 def plot_circumplex(
     emotions: EmotionSet, *, title: str = "", ax: Axes | None = None
 ) -> Axes:  # fmt: skip
-    """Draw the empty plane: unit disc, axes, the emotions at their anchors.
+    """Draw the empty plane: unit disc, axes, and the emotions at their anchors.
 
     Args:
-        emotions: Those named; without an anchor they are left out.
-        title: Over it.
-        ax: Where to draw.
+        emotions: Emotions to mark; those without an anchor are left out.
+        title: Title of the figure.
+        ax: Axes to draw on.
     """
     ax = axes_or_new(ax, (5.5, 5.5))
     ax.add_patch(Circle((0, 0), 1, fill=False, color="0.4", linewidth=1))
@@ -55,13 +55,15 @@ def plot_density(
 ) -> Axes:
     """Draw where the faces of each class lie: contours around half and 90 % of them.
 
+    Classes with fewer than ten faces, or with all faces at one place or on one line, are drawn as
+    dots.
+
     Args:
         places: `(n, 2)` valence and arousal.
-        labels: `(n,)` into `emotions`. Classes with fewer than ten faces, or all at one place or
-            on one line, are drawn as dots.
+        labels: `(n,)` indices into `emotions`.
         emotions: The classes.
-        title: Over it.
-        ax: Where to draw.
+        title: Title of the figure.
+        ax: Axes to draw on.
     """
     ax = plot_circumplex(emotions, title=title, ax=ax)
     axis = np.linspace(-1.05, 1.05, GRID)
@@ -84,18 +86,18 @@ def plot_trajectories(
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw ways on the plane, each from a small dot to a large one, in its emotion's colour.
+    """Draw trajectories on the plane, each from a small dot to a large one, in emotion colours.
 
     Args:
         ways: `(steps, n, 2)`: stages of the labeller (`ValenceArousalLabeller.trajectory`), or
             faces of a video over time.
-        labels: `(n,)` into `emotions`, one a way.
+        labels: `(n,)` indices into `emotions`, one per trajectory.
         emotions: The classes.
-        title: Over it.
-        ax: Where to draw.
+        title: Title of the figure.
+        ax: Axes to draw on.
 
     Raises:
-        ValueError: If there is not one label a way.
+        ValueError: If there is not one label per trajectory.
     """
     if ways.ndim != 3 or ways.shape[1:] != (len(labels), 2):
         raise ValueError(
@@ -111,13 +113,13 @@ def plot_trajectories(
 
 
 def _dark(emotions: EmotionSet, emotion: str) -> tuple[float, ...]:
-    """Return the emotion's colour, darkened where it would not show on white."""
+    """Return the emotion's colour, darkened if it would not be visible on white."""
     colour = np.array(emotions.colour_rgb(emotion)) / 255
     return tuple(colour * (0.75 if colour.mean() > 0.7 else 1))
 
 
 def _density(places: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, list[float]] | None:
-    """Return the density on a grid and the levels that hold 90 % and half of it; None: too few."""
+    """Return the density on a grid and its levels around 90 % and half of it, or None if none."""
     from scipy.stats import gaussian_kde
 
     if len(places) < 10 or np.linalg.matrix_rank(places - places.mean(axis=0), tol=1e-6) < 2:
@@ -125,7 +127,7 @@ def _density(places: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, list[flo
     rows = np.random.default_rng(0).permutation(len(places))[:MOST_FACES]
     x, y = np.meshgrid(axis, axis)
     grid = gaussian_kde(places[rows].T)(np.stack([x.ravel(), y.ravel()])).reshape(x.shape)
-    if not grid.any():  # so narrow that no point of the grid sees it
+    if not grid.any():  # so narrow that it misses all points of the grid
         return None
     ordered = np.sort(grid.ravel())[::-1]
     share = ordered.cumsum() / ordered.sum()

@@ -1,4 +1,4 @@
-"""The values that travel between modules: boxes, faces, and what was found in a frame.
+"""The values passed between modules: boxes, faces and the results for a frame.
 
 Pixel conventions: images are `(H, W, 3)` uint8 RGB; boxes are x1, y1, x2, y2 in pixels of the
 image they were found in, x to the right, y down, x2 and y2 exclusive. Times are in seconds.
@@ -28,15 +28,15 @@ __all__ = [
 ]
 
 DOUBTFUL_BELOW = 0.5
-"""Probability under which an emotion is doubtful, where nobody measured another threshold."""
+"""Probability below which an emotion is doubtful, unless another threshold was fitted."""
 PITCH_AHEAD_DEG = -6.0
-"""The pitch of faces that look ahead: the median of posed frontal portraits is -6.6, of faces in
-the wild -3, of FER+ -7."""
+"""The pitch of faces looking straight ahead: the median is -6.6 for posed frontal portraits, -3 for
+faces in the wild and -7 for FER+."""
 DOUBTFUL_TURN_DEG = 50.0
 """`HeadPose.turned_deg` beyond which an emotion is doubtful (measured: `reports/geometry.md`)."""
 EYES_CLOSED_BELOW = 0.5
-"""`FaceGeometry.eyes_open` below which the eyes count as closed: of faces of FER+ below it, most
-have closed, narrowed or downcast eyes to the naked eye, of those above 0.6 few."""
+"""`FaceGeometry.eyes_open` below which the eyes count as closed: most FER+ faces below it have
+visibly closed, narrowed or downcast eyes, but few of those above 0.6."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class Face:
 
     Args:
         box: Where it is, clipped to the image.
-        score: The detector's confidence in [0, 1]; 1.0 from back ends that give none.
+        score: The detector's confidence in [0, 1]; 1.0 from backends that give none.
         keypoints: `(k, 2)` x, y in pixels in the detector's own order, or None. Detectors that
-            give eyes put them first: of an upright face the one on the left of the image, then
-            the right one; then the nose tip.
+            return eyes put them first: for an upright face, the one on the left of the image, then
+            the one on the right; then the nose tip.
         track: The face's identity over a video, or None for still images.
-        turned_deg: How far the face is turned clockwise in the image, in quarters: 0, 90, 180 or
-            270. What is classified is turned back.
+        turned_deg: How far the face is rotated clockwise in the image, in quarter turns: 0, 90,
+            180 or 270. It is rotated back before classification.
     """
 
     box: Box
@@ -67,7 +67,7 @@ class Face:
 
     @property
     def roll_deg(self) -> float | None:
-        """How far the line of the eyes leans, clockwise in the image, -180...180; None without."""
+        """Tilt of the line of the eyes, clockwise in the image, -180...180; None without eyes."""
         if self.keypoints is None or len(self.keypoints) < 2:
             return None
         dx, dy = (float(value) for value in self.keypoints[1] - self.keypoints[0])
@@ -75,9 +75,9 @@ class Face:
 
     @property
     def tilt_deg(self) -> float | None:
-        """How far the face leans: `roll_deg`; without eyes `turned_deg`, or None where that is 0.
+        """Tilt of the face: `roll_deg`, or without eyes `turned_deg`, or None if that is 0.
 
-        Of a face in a turned image it is about 90, -90 or +-180.
+        For a face in a rotated image, it is about 90, -90 or +-180.
         """
         return (self.turned_deg or None) if self.roll_deg is None else self.roll_deg
 
@@ -88,11 +88,11 @@ class Face:
 
 @dataclass(frozen=True)
 class Readings:
-    """What a model gives for some faces, from one pass of its network.
+    """A model's predictions for several faces, from a single pass of its network.
 
     Args:
         probabilities: `(n, num_classes)` float32, rows sum to 1.
-        places: `(n, 2)` float64 valence and arousal in [-1, 1]; NaN where they are not known.
+        places: `(n, 2)` float64 valence and arousal in [-1, 1]; NaN where unknown.
     """
 
     probabilities: np.ndarray
@@ -100,15 +100,15 @@ class Readings:
 
 
 class HeadPose(NamedTuple):
-    """Where a head is turned, degrees, as seen in the image.
+    """The pose of a head in degrees, as seen in the image.
 
     Attributes:
-        yaw: Positive where the nose points to the right of the image, -90...90.
-        pitch: Positive where it points up. 0 is the average face of MediaPipe's model; people who
-            look ahead are at about `PITCH_AHEAD_DEG`.
-        roll: Positive where the head leans to the right of the image (turned clockwise),
-            -180...180. Turning the image changes only this one; mirroring it turns the signs of
-            yaw and roll.
+        yaw: Positive if the nose points to the right of the image, -90...90.
+        pitch: Positive if it points up. 0 is the average face of MediaPipe's model; people looking
+            straight ahead are at about `PITCH_AHEAD_DEG`.
+        roll: Positive if the head is tilted to the right of the image (clockwise), -180...180.
+            Rotating the image changes only this angle; mirroring it flips the signs of yaw and
+            roll.
     """
 
     yaw: float
@@ -117,20 +117,20 @@ class HeadPose(NamedTuple):
 
     @property
     def turned_deg(self) -> float:
-        """How far the face is turned away: the larger of yaw and pitch, from looking ahead."""
+        """How far the face is turned away from straight ahead: the larger of yaw and pitch."""
         return max(abs(self.yaw), abs(self.pitch - PITCH_AHEAD_DEG))
 
 
 @dataclass(frozen=True)
 class FaceGeometry:
-    """The shape of a face, as MediaPipe's face landmarker sees it.
+    """The geometry of a face, as seen by MediaPipe's face landmarker.
 
     Args:
-        landmarks_px: `(478, 3)` float32: x, y in pixels of the image, and the depth in the same
-            unit, smaller is nearer; in MediaPipe's order (468 of the face, 5 of each iris).
-        blendshapes: 52 by their published names, each 0...1; how much brows, eyes, mouth and
-            cheeks are moved. `geometry.ACTION_UNITS` has what they resemble.
-        pose_deg: Where the head is turned.
+        landmarks_px: `(478, 3)` float32: x, y in pixels of the image, and depth in the same unit,
+            smaller is nearer; in MediaPipe's order (468 of the face, 5 of each iris).
+        blendshapes: 52 values by their published names, each 0...1: how much brows, eyes, mouth
+            and cheeks are moved. See `geometry.ACTION_UNITS` for what they resemble.
+        pose_deg: The head pose.
         presence: The landmarker's confidence that there is a face, 0.5...1.
     """
 
@@ -141,7 +141,7 @@ class FaceGeometry:
 
     @property
     def eyes_open(self) -> float:
-        """How far the wider eye is open, 0 (closed) to 1: who winks has eyes open."""
+        """How far the wider eye is open, 0 (closed) to 1, so winking counts as open."""
         blinks = self.blendshapes["eyeBlinkLeft"], self.blendshapes["eyeBlinkRight"]
         return 1 - min(blinks)
 
@@ -152,13 +152,13 @@ class FaceGeometry:
 
     @property
     def mouth_open(self) -> float:
-        """The gap between the lips over the width between the inner corners of the mouth."""
+        """The gap between the lips relative to the width between the inner mouth corners."""
         upper, lower, left, right = self.landmarks_px[[13, 14, 78, 308]]
         width = float(np.linalg.norm(left - right))
         return float(np.linalg.norm(upper - lower)) / max(width, 1e-6)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entry `geometry` of a face in a JSON line: all but the landmarks."""
+        """Return the entry `geometry` of a face in a JSON line: everything but the landmarks."""
         return {
             **{f"{name}_deg": round(angle, 1) for name, angle in self.pose_deg._asdict().items()},
             "eyes_open": round(self.eyes_open, 4),
@@ -175,12 +175,12 @@ class FaceEmotion:
     Args:
         face: The detected face.
         probabilities: Probability of each emotion in the model's class order; they sum to 1.
-        valence: In [-1, 1], or None when the model gives none.
-        arousal: In [-1, 1], or None when the model gives none.
-        doubtful_below: Probability under which the emotion is doubtful, by the model's card.
-        relative_probabilities: The same of what the face shows compared with its rest; None where
-            nobody asked for it.
-        geometry: The shape of the face; None where nobody asked for it, or it was not found.
+        valence: In [-1, 1], or None if the model gives none.
+        arousal: In [-1, 1], or None if the model gives none.
+        doubtful_below: Probability below which the emotion is doubtful, from the model's card.
+        relative_probabilities: Probabilities of what the face shows compared with its rest; None
+            if not requested.
+        geometry: The geometry of the face; None if not requested or not found.
         no_geometry: Why it was not found; empty otherwise.
     """
 
@@ -201,9 +201,9 @@ class FaceEmotion:
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> FaceEmotion:
-        """Return the face of such an entry as `to_dict` gives; numbers are as rounded there.
+        """Return the face from an entry as returned by `to_dict`, with its rounded numbers.
 
-        It has no geometry: the entry lacks the landmarks.
+        It has no geometry, as the entry lacks the landmarks.
         """
         box, score = Box(*entry["box"]), entry["detection_score"]
         return cls(
@@ -217,7 +217,7 @@ class FaceEmotion:
 
     @property
     def emotion(self) -> str:
-        """The most probable emotion (the first in class order when tied)."""
+        """The most probable emotion (the first in class order if tied)."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
@@ -227,12 +227,12 @@ class FaceEmotion:
 
     @property
     def doubtful(self) -> bool:
-        """Whether there is a reason not to go by the emotion: `doubtful_because`."""
+        """Whether there is a reason not to rely on the emotion (see `doubtful_because`)."""
         return bool(self.doubtful_because)
 
     @property
     def doubtful_because(self) -> str:
-        """Why the emotion is not to go by: too improbable, or the face turned away; else empty."""
+        """Why the emotion is doubtful: too improbable, or the face turned away; else empty."""
         reasons = []
         if self.probability < self.doubtful_below:
             reasons.append(f"probability under {self.doubtful_below:.2f}")
@@ -242,24 +242,24 @@ class FaceEmotion:
 
     @property
     def relative_emotion(self) -> str | None:
-        """The most probable emotion compared with the face's rest; None where nobody asked."""
+        """The most probable emotion compared with the face's rest; None if not requested."""
         relative = self.relative_probabilities
         return None if relative is None else max(relative, key=relative.__getitem__)
 
     @property
     def relative_probability(self) -> float | None:
-        """The probability of `relative_emotion`."""
+        """The probability of `relative_emotion`; None if not requested."""
         relative = self.relative_probabilities
         return None if relative is None else max(relative.values())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the face as the `faces` entry of a JSON line (see `FrameResult.to_dict`).
 
-        `track`, `valence` and `arousal` are None (null) where the source or model gives none;
-        `tilt_deg` is there only where the face is turned. The keys
-        `relative_...` are there only where the face was compared with its rest, `geometry`
-        only where that was asked for: null where it was not found, with `no_geometry` saying why;
-        `doubtful_because` comes with it.
+        `track`, `valence` and `arousal` are None (null) if the source or the model gives none;
+        `tilt_deg` is only present if the face is rotated by quarter turns. The keys `relative_...`
+        are only present if the face was compared with its rest, and `geometry` only if requested:
+        it is null if not found, with the reason in `no_geometry`. `doubtful_because` comes with
+        it.
         """
         relative: dict[str, Any] = {}
         shape: dict[str, Any] = {}
@@ -297,12 +297,12 @@ class FrameResult:
     """What was found in one image or one frame of a video.
 
     Args:
-        source: File name, address or camera the image came from ("array" for arrays).
+        source: File name, URL or camera that the image came from ("array" for arrays).
         frame: Index of the frame in its source, from 0.
-        time_s: When the frame is shown, seconds from the start of the source (0.0 for images).
+        time_s: When the frame is shown, in seconds from the start of the source (0.0 for images).
         faces: The faces, largest first.
-        image: The image itself, `(H, W, 3)` uint8 RGB, with boxes drawn if drawing was on;
-            None when it was not kept.
+        image: The image itself, `(H, W, 3)` uint8 RGB, with boxes if drawing was on; None if it
+            was not kept.
     """
 
     source: str

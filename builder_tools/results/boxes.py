@@ -1,4 +1,4 @@
-"""Rectangles in pixels, and cutting them out of images."""
+"""Rectangles in pixels, and cropping images to them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Box:
     """A rectangle in pixels: x1, y1 inclusive, x2, y2 exclusive.
 
     Raises:
-        ValueError: If the rectangle is turned inside out (x2 < x1 or y2 < y1), or not finite.
+        ValueError: If the rectangle is inverted (x2 < x1 or y2 < y1), or not finite.
     """
 
     x1: float
@@ -46,24 +46,25 @@ class Box:
         return ((self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2)
 
     def square(self) -> Box:
-        """Return the square around the same centre whose side is the longer side."""
+        """Return the square around the same centre with the longer side as its side."""
         (x, y), half = self.centre, max(self.width, self.height) / 2
         return Box(x - half, y - half, x + half, y + half)
 
     def framed(self, scale: float, shift_y: float, turned_deg: int = 0) -> Box:
-        """Return the square around a face as faces are cut out.
+        """Return the square around a face to which it is cropped.
 
         Args:
-            scale: Side of the square over the longer side of the box.
-            shift_y: How far its centre moves, as a share of the box's height; negative is up.
-            turned_deg: How far the face is turned clockwise: 0, 90, 180 or 270; up turns with it.
+            scale: Side of the square relative to the longer side of the box.
+            shift_y: Shift of its centre, as a share of the box's height; negative is up.
+            turned_deg: How far the face, and its up direction, is rotated clockwise: 0, 90, 180 or
+                270.
         """
         down_x, down_y = {0: (0, 1), 90: (-1, 0), 180: (0, -1), 270: (1, 0)}[turned_deg]
         shift = shift_y * (self.height if down_y else self.width)
         return self.shift(shift * down_x, shift * down_y).square().scale(scale)
 
     def scale(self, factor: float) -> Box:
-        """Return the box `factor` times as wide and high around the same centre."""
+        """Return the box scaled by `factor` around the same centre."""
         (x, y), w, h = self.centre, self.width * factor / 2, self.height * factor / 2
         return Box(x - w, y - h, x + w, y + h)
 
@@ -72,7 +73,7 @@ class Box:
         return Box(self.x1 + dx, self.y1 + dy, self.x2 + dx, self.y2 + dy)
 
     def clip(self, width: int, height: int) -> Box:
-        """Return the part of the box inside an image of that size (may be empty)."""
+        """Return the part of the box inside an image of the given size (may be empty)."""
         x1, x2 = (min(max(x, 0), width) for x in (self.x1, self.x2))
         y1, y2 = (min(max(y, 0), height) for y in (self.y1, self.y2))
         return Box(x1, y1, x2, y2)
@@ -95,15 +96,15 @@ class Box:
 
 
 def crop(image: np.ndarray, box: Box) -> np.ndarray:
-    """Cut a box out of an image; parts outside repeat the image's edge pixels.
+    """Crop an image to a box; parts outside repeat the image's edge pixels.
 
     Args:
         image: `(H, W, 3)` uint8.
-        box: Where to cut; its corner and its sides are rounded to whole pixels, at least 1x1.
+        box: The box; its corner and its sides are rounded to whole pixels, at least 1x1.
 
     Returns:
-        `(box height, box width, 3)` uint8, a copy. A box reaching over the edge keeps its size,
-        so a square box always gives a square face.
+        `(box height, box width, 3)` uint8, a copy. A box that extends beyond the edge keeps its
+        size, so a square box always gives a square face.
     """
     height, width = image.shape[:2]
     x1, y1 = round(box.x1), round(box.y1)
@@ -114,11 +115,11 @@ def crop(image: np.ndarray, box: Box) -> np.ndarray:
     inner = image[top : max(y2, top + 1), left : max(x2, left + 1)]
     above, aside = (min(max(-at, 0), side - 1) for at, side in ((y1, y2 - y1), (x1, x2 - x1)))
     below, beyond = y2 - y1 - inner.shape[0] - above, x2 - x1 - inner.shape[1] - aside
-    import cv2  # only here, for it takes a fifth of np.pad's time
+    import cv2  # imported only here; it takes a fifth of the time of np.pad
 
     return cv2.copyMakeBorder(inner, above, below, aside, beyond, cv2.BORDER_REPLICATE)
 
 
 def _whole_px(length: float) -> int:
-    """Round a side; sides that differ by the error of their arithmetic only stay equal."""
+    """Round a side to whole pixels, so that sides equal up to rounding errors stay equal."""
     return max(round(round(length, 3)), 1)

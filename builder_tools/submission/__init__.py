@@ -1,9 +1,9 @@
-"""The Kaggle csv: written whole, validated, resumable; and sent when asked.
+"""The Kaggle CSV file: written atomically, validated, resumable, and submitted on request.
 
-`image_path,emotion`, one row for every image, in the order of `sample_submission.csv` where
-given, else in natural order. Beside `NAME.csv` stands `NAME.log.csv` with what happened to each
-image. While a run is under way its rows stand in `NAME.partial.jsonl`; a run that was
-interrupted goes on from there, up to the first image that was replaced since.
+It has the columns `image_path,emotion` and one row per image, in the order of
+`sample_submission.csv` if given, else in natural order. `NAME.log.csv` next to `NAME.csv` records
+what happened to each image. During a run, rows are kept in `NAME.partial.jsonl`; an interrupted run
+resumes from there, reusing the rows before the first image that has been replaced since.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class SubmissionJob:
     """Which images a submission is about.
 
     Args:
-        folder: Where the images are.
-        names: What the rows call them, in order: names below the folder with `/`, which are bare
-            file names where they lie directly in it; with a sample, its names.
+        folder: Folder of the images.
+        names: Names of the images in the rows, in order: names relative to the folder with `/`,
+            i.e. bare file names for images directly in it; with a sample, its names.
         paths: Where each image is, or would be.
-        extra: Images of the folder that the sample does not ask for; they get no row.
-        left_out: Sentences on the other files of the folder: how many, why, which.
+        extra: Images in the folder that the sample does not ask for; they get no row.
+        left_out: Sentences about the other files in the folder: how many, why, which.
         sample: The sample that was followed, if any.
     """
 
@@ -61,13 +61,13 @@ def plan_submission(folder: str | Path, sample: str | Path | None = None) -> Sub
     """Find the images and their order.
 
     Args:
-        folder: Folder of images, which may lie in sub-folders.
-        sample: `sample_submission.csv`; its order and ids are followed (see `match_ids`), an
-            image it names and the folder lacks gets a row as unreadable.
+        folder: Folder of images, which may be in subfolders.
+        sample: `sample_submission.csv`; its order and ids are followed (see `match_ids`), and an
+            image that it names but the folder lacks gets a row as unreadable.
 
     Raises:
-        FileNotFoundError: If the folder or the sample is not there.
-        ValueError: If there are no images, or the sample is malformed or of other images.
+        FileNotFoundError: If the folder or the sample does not exist.
+        ValueError: If there are no images, or the sample is malformed or for other images.
     """
     found, followed = find_images(folder), None if sample is None else Path(sample)
     ids = None if followed is None else read_sample(followed)
@@ -97,28 +97,28 @@ def make_submission(
     persons: Persons | None = None,
     restart: bool = False,
 ) -> Iterator[BatchRow]:
-    """Classify the images and write the csv and its log; return the rows as they are made.
+    """Classify the images and write the CSV file and its log; yield the rows as they are made.
 
-    Read it to its end: the files are written after the last row. Rows of an interrupted run of
-    the same images, model and policies are given first and not made again; from the first
-    image on whose file has changed since, they are.
+    Read the iterator to its end, as the files are written after the last row. Rows of an
+    interrupted run with the same images, model and policies are yielded first without being
+    computed again, up to the first image whose file has changed since.
 
     Args:
-        inference: Made with any mode; its batch policies count.
+        inference: Made with any mode; its batch policies are used.
         job: From `plan_submission`.
-        csv_path: The csv to write; its folder is made.
-        faces_csv: A table of every face to write, see `write_faces`; needs an `Inference` with
+        csv_path: The CSV file to write; its folder is created.
+        faces_csv: Also write a table of every face, see `write_faces`; needs an `Inference` with
             `every_face`.
-        persons: Who is on the images of the job; the log and the table of faces then hold, too,
+        persons: Who is in the images of the job; the log and the table of faces then also hold
             what faces show compared with their person's rest (`by_person`); needs an `Inference`
             with `every_face`.
-        restart: Throw away the rows of an interrupted run.
+        restart: Whether to discard the rows of an interrupted run.
 
     Raises:
-        ValueError: If the csv does not pass `validate_submission` (it is then not written), or
-            an interrupted run of other images or settings stands in the way.
-        BlockingIOError: If another process is writing this csv.
-        OSError: If a csv cannot be written; before the first row where that can be known.
+        ValueError: If the CSV file does not pass `validate_submission` (it is then not written),
+            or there is an interrupted run with other images or settings.
+        BlockingIOError: If another process is writing this file.
+        OSError: If a file cannot be written; before the first row if possible.
     """
     csv_path = Path(csv_path)
     if csv_path.is_dir():
@@ -158,7 +158,7 @@ def make_submission(
 def _noted_rows(
     inference: Inference, named: Sequence[tuple[str, Path]], journal: Journal
 ) -> Iterator[BatchRow]:
-    """Yield the rows of images, each noted with what its file was before it was read."""
+    """Yield the rows of images, adding each to the journal with its file's stamp before reading."""
     stamps: deque[Stamp] = deque()
 
     def stamped() -> Iterator[Path]:
@@ -179,17 +179,17 @@ def write_submission(
     *,
     persons: bool = False,
 ) -> None:
-    """Write the csv and its log, each whole or not at all, after validating the csv.
+    """Write the CSV file and its log, each atomically, after validating the CSV file.
 
     Args:
-        rows: One an image.
-        csv_path: Where to.
-        names: The bare file names expected, in order.
-        emotions: The words allowed.
-        persons: Whether `PERSON_COLUMNS` follow in the log.
+        rows: One row per image.
+        csv_path: File to write.
+        names: The expected names, in order.
+        emotions: The allowed emotions.
+        persons: Whether the log also has `PERSON_COLUMNS`.
 
     Raises:
-        ValueError: If the csv is not valid; nothing is written.
+        ValueError: If the CSV file is not valid; nothing is written.
     """
     csv_path = Path(csv_path)
     csv_path.parent.mkdir(parents=True, exist_ok=True)
@@ -201,7 +201,7 @@ def write_submission(
 
 
 def log_path(csv_path: str | Path) -> Path:
-    """Return the path of a submission's log: `NAME.log.csv` beside `NAME.csv`."""
+    """Return the path of a submission's log: `NAME.log.csv` next to `NAME.csv`."""
     return Path(csv_path).with_suffix(".log.csv")
 
 
@@ -211,7 +211,7 @@ def validate_submission(
     """Check a submission: header, one row for each name in order, known emotions.
 
     Raises:
-        ValueError: Names the row, what was expected and what stands there.
+        ValueError: If a check fails; names the row, what was expected and what was found.
     """
     _check_lines(read_csv(Path(csv_path)), names, emotions, Path(csv_path))
 
@@ -221,29 +221,32 @@ def standard_submission(
 ) -> tuple[Path, str]:
     """Check a submission before it is sent, whatever form it was written in.
 
-    Always: the header, one name and one known emotion a row, no name twice. Against the sample if
-    it is given, else against the log that `img-batch` left beside the csv: count, names, order.
+    The header, one name and one known emotion per row, and unique names are always checked. Number,
+    names and order are checked against the sample if given, else against the log that `img-batch`
+    left next to the file.
 
-    A byte order mark, UTF-16, `;`, tabs or `|`, spaces around cells, capital letters of header and
-    emotions, blank lines; with a sample also ids in another case or without suffix: where the
-    meaning is plain, the standard form is written to `NAME.standard.csv`.
+    Other forms are accepted if their meaning is clear: a byte order mark, UTF-16, `;`, tabs or `|`,
+    spaces around cells, capital letters in the header and emotions, blank lines, and, with a
+    sample, ids in another case or without suffix. The standard form is then written to
+    `NAME.standard.csv`.
 
     Args:
         csv_path: The submission.
-        emotions: The words allowed.
+        emotions: The allowed emotions.
         sample: `sample_submission.csv`.
 
     Returns:
-        (path, words): the csv in the standard form, which may be this one; what it was checked
-        against.
+        (path, words): the file in the standard form, which may be the given one, and what it was
+        checked against.
 
     Raises:
-        FileNotFoundError: If the csv or the sample is not there.
-        ValueError: Names the row, what was expected and what stands there; nothing is written.
+        FileNotFoundError: If the submission or the sample does not exist.
+        ValueError: If a check fails; names the row, what was expected and what was found. Nothing
+            is written.
     """
     csv_path = Path(csv_path)
     _expect_there(csv_path)
-    with suppress(ValueError):  # else it is in another form, or wrong
+    with suppress(ValueError):  # otherwise it is in another form, or wrong
         return csv_path, _check_cells(read_csv(csv_path), emotions, sample, csv_path)
     header, *rows = [row for row in read_any_csv(csv_path) if any(map(str.strip, row))] or [[]]
     header, *rows = [[cell.strip() for cell in row] for row in (header, *rows)]
@@ -279,7 +282,7 @@ def _check_cells(
         raise ValueError(f"Expected each image once in {csv_path}. Twice or more: {twice[:10]}.")
     if sample is not None:
         ids, against = read_sample(sample), f"the {len(given)} ids of {sample}"
-        # With as many folders as the rows have, which may be none.
+        # Keep as many folders as the rows have, which may be none.
         depths = [len(PurePosixPath(name).parts) for name in given]
         depths += [1] * (len(ids) - len(depths))
         names = [str(PurePosixPath(*one.parts[-n:])) for one, n in zip(ids, depths)]  # noqa: B905
@@ -296,12 +299,12 @@ def _check_cells(
 def send_submission(
     csv_path: str | Path, message: str, *, competition: str = COMPETITION, dry_run: bool = True
 ) -> list[str]:
-    """Send a csv with the official `kaggle` client, or (dry run) only gives its command.
+    """Submit a CSV file with the official `kaggle` client, or (dry run) only return the command.
 
     Raises:
-        FileNotFoundError: If the csv is not there.
+        FileNotFoundError: If the file does not exist.
         ImportError: If the client is not installed.
-        RuntimeError: If the client refuses; says why.
+        RuntimeError: If the client fails; says why.
     """
     _expect_there(Path(csv_path))
     command = ["kaggle", "competitions", "submit", competition, "-f", str(csv_path), "-m", message]
@@ -320,7 +323,7 @@ def send_submission(
 
 
 def _fingerprint(inference: Inference, job: SubmissionJob) -> str:
-    """Name the images, the model, the detector and the policies of a run."""
+    """Return a hash of the images, the model, the detector and the policies of a run."""
     card = getattr(inference.model, "card", None)
     facts = {
         "version": __version__,

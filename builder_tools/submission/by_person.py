@@ -1,4 +1,4 @@
-"""The faces of a batch compared with the rests of the people that are on its images."""
+"""The faces of a batch compared with the resting faces of the people in its images."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from builder_tools.rest import rests_by_person
 
 
 def compared(rows: Sequence[BatchRow], persons: Persons, emotions: Sequence[str]) -> list[BatchRow]:
-    """Return rows with what the face that counts shows compared with its person's rest.
+    """Return rows with what the counted face shows compared with its person's rest.
 
-    A person's rest comes from their *other* images that are neutral, or, where nothing says
-    which are, look clearly neutral. Without one, `relative_emotion` stays None.
+    A person's rest comes from their *other* images that are neutral or, if it is unknown which
+    are, that look clearly neutral. Without any, `relative_emotion` stays None.
 
     Args:
-        rows: Of an `Inference` with `every_face`.
-        persons: Of the images of the rows, in their order.
+        rows: Rows from an `Inference` with `every_face`.
+        persons: Persons in the images of the rows, in the same order.
         emotions: The model's classes, in order.
     """
     seen = [place for place, row in enumerate(rows) if row.faces]

@@ -1,4 +1,4 @@
-"""The table of every face of a batch: a row a face."""
+"""The table of all faces in a batch, with one row per face."""
 
 from __future__ import annotations
 
@@ -26,22 +26,23 @@ def write_faces(
     geometry: bool = False,
     persons: bool = False,
 ) -> None:
-    """Write a csv of every face, whole or not at all.
+    """Write a CSV file of all faces, atomically.
 
     Columns: `image_path`, `face` (its number in the image, the largest is 1), the box in pixels,
     `detection_score`, `emotion`, its `probability`, `doubtful` (1 or 0), `p_<emotion>` for each,
-    `valence` and `arousal` (empty where the model gives none). An image without a face has no row.
+    `valence` and `arousal` (empty if the model gives none). An image without faces has no row.
 
     Args:
-        path: Where to; its folder is made.
-        rows: Of an `Inference` with `every_face`.
+        path: File to write; its folder is created.
+        rows: Rows from an `Inference` with `every_face`.
         emotions: The model's classes, in order.
-        geometry: Whether `geometry.GEOMETRY_COLUMNS` follow.
-        persons: Whether `person`, `relative_emotion`, `relative_probability` and
-            `relative_p_<emotion>` follow; empty for faces that do not count, or without a rest.
+        geometry: Whether to add `geometry.GEOMETRY_COLUMNS`.
+        persons: Whether to add `person`, `relative_emotion`, `relative_probability` and
+            `relative_p_<emotion>`. All are empty for faces that are not counted, the last three
+            also for faces without a rest.
 
     Raises:
-        OSError: If it cannot be written.
+        OSError: If the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = _columns(emotions)
@@ -53,10 +54,10 @@ def write_faces(
 
 
 def faces_text(row: BatchRow, emotions: Sequence[str]) -> str:
-    """Return the same table of one image as text.
+    """Return the same table for one image as text.
 
     Args:
-        row: With its `faces`.
+        row: The image's row, with its `faces`.
         emotions: The model's classes, in order.
     """
     text = io.StringIO(newline="")

@@ -1,7 +1,7 @@
-"""The rows of a batch under way as lines of a journal.
+"""The rows of a batch in progress as lines of a journal.
 
-With each row stands what its image's file was when it was read: rows from the first file on that
-is another now are made again.
+Each row is stored with a stamp of its image's file from before it was read: rows from the first
+changed file onwards are made again.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Stamp = tuple[int, int, int] | None
 
 
 def stamp_of(path: Path) -> Stamp:
-    """Return size, time of change and of its entry (ns): they tell a file from its successor.
+    """Return size, modification time and change time (ns), which tell a file from its successor.
 
-    None where there is no file.
+    None if there is no file.
     """
     try:
         found = path.stat()
@@ -30,20 +30,20 @@ def stamp_of(path: Path) -> Stamp:
 
 
 def add_row(journal: Journal, row: BatchRow, stamp: Stamp) -> None:
-    """Put a row on disk, with the stamp of its image from before it was read."""
+    """Write a row to disk, with the stamp of its image from before it was read."""
     journal.add({"row": asdict(row), "stamp": stamp})
 
 
 def begin_rows(journal: Journal, paths: Sequence[Path], *, restart: bool) -> list[BatchRow]:
-    """Return the rows that still hold.
+    """Return the rows that are still valid.
 
     Args:
-        journal: Of the batch.
+        journal: Journal of the batch.
         paths: The images in the order of the rows.
-        restart: Throw all rows away.
+        restart: Whether to discard all rows.
 
     Raises:
-        ValueError: If the journal is of another batch; it is left as it is.
+        ValueError: If the journal belongs to another batch; it is left unchanged.
     """
 
     def read(value: Mapping[str, Any]) -> BatchRow:

@@ -1,9 +1,9 @@
 """The sample submission: which ids Kaggle asks for, in which order, and which image each means.
 
-Samples come from many hands: with `,`, `;`, tabs or `|` between the cells, from Excel, with or
-without the images' suffixes, with folders before the names, with `\\` in paths and capital
-letters where the files have small ones. An id keeps its own spelling in the submission, since
-Kaggle compares it with its own.
+Samples come from many sources: with `,`, `;`, tabs or `|` between cells, from Excel, with or
+without the images' suffixes, with folders before the names, with `\\` in paths, and with capital
+letters where the files have lower-case ones. An id keeps its spelling in the submission, as Kaggle
+compares it with its own.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def read_sample(path: str | Path) -> list[PurePosixPath]:
     """Return the ids of a sample submission as paths, in its order.
 
     Raises:
-        FileNotFoundError: If it is not there.
-        ValueError: If it is no sample submission; says what was expected and found.
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a sample submission; says what was expected and found.
     """
     path = Path(path)
     if not path.is_file():
@@ -48,11 +48,11 @@ def read_sample(path: str | Path) -> list[PurePosixPath]:
 
 
 def spelt_as(ids: Sequence[PurePosixPath], given: Sequence[str]) -> list[str]:
-    """Return names as the ids that they mean: in another case, without suffixes or folders.
+    """Return names spelt like the ids that they mean, despite case, suffixes or folders.
 
     Args:
         ids: From `read_sample`.
-        given: Names, with folders or without.
+        given: Names, with or without folders; those that mean no id are returned unchanged.
     """
     whole, ends = _index([str(name) for name in ids], _without_suffix)
     paths = (PurePosixPath(name.replace("\\", "/")) for name in given)
@@ -63,15 +63,15 @@ def spelt_as(ids: Sequence[PurePosixPath], given: Sequence[str]) -> list[str]:
 
 
 def match_ids(ids: Sequence[PurePosixPath], names: Sequence[str]) -> list[tuple[str, str | None]]:
-    """Return for each id what its row is called and the name of its image; None without one.
+    """Return for each id the name of its row and the name of its image, or None without one.
 
-    An id means the image whose path ends like it, or whose whole path is its end, first in the
-    same spelling, then in any case, then without suffixes. Where several do, it means none: nobody
-    knows which.
+    An id means the image whose path ends with it, or whose whole path is at its end; first in the
+    same spelling, then in any case, then without suffixes. If several match, it means none, as it
+    is ambiguous.
 
     Args:
         ids: From `read_sample`.
-        names: The images below the folder, with `/`.
+        names: Names of the images relative to the folder, with `/`.
 
     Raises:
         ValueError: If no id means an image, or two mean the same one.
@@ -113,7 +113,7 @@ def _without_suffix(path: PurePosixPath) -> PurePosixPath:
 
 
 def _index(names: Sequence[str], spelling: Callable) -> tuple[dict, dict]:
-    """Return the images by their whole path, and by every end of it."""
+    """Return the images by their whole path, and by every trailing part of it."""
     whole, ends = defaultdict(set), defaultdict(set)
     for name in names:
         path = spelling(PurePosixPath(name))

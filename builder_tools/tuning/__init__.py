@@ -1,7 +1,7 @@
-"""Tuning: Bayesian search over head and training of a network, alone or with workers.
+"""Tuning: Bayesian search over the head and training of a network, alone or with workers.
 
-Two functions run it: `tune` searches (or hands trials out, as chief), `join_search` is a worker's
-part. The networks, phases and resuming are those of `builder_tools.training`.
+Two functions run it: `tune` searches (or, as chief, hands out trials), and `join_search` runs a
+worker. The networks, phases and resuming are those of `builder_tools.training`.
 """
 
 from builder_tools.tuning.distribution import Chief, Worker

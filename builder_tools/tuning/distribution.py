@@ -1,10 +1,10 @@
-"""A search over several processes or machines: a chief that chooses, workers that train.
+"""A search over several processes or machines: a chief chooses trials, workers train them.
 
-KerasTuner's own protocol carries the trials. What it lacks is added on the same port: a worker
-says hello before it begins (is a chief there, and does it search the same?) and gives a sign of
-life every few seconds, so that the trial of a worker that died or left is handed to another, and
-the chief ends when the work is done and the workers have left, not before and not much later.
-Nobody waits for ever: without a partner, both end after `patience_s`.
+Trials use KerasTuner's own protocol. What it lacks is added on the same port: a worker says hello
+before it begins (is there a chief, and does it run the same search?) and sends a sign of life
+every few seconds, so that the trial of a worker that died or left is handed to another, and the
+chief ends once the work is done and the workers have left, no earlier and not much later. Nobody
+waits forever: without a partner, both end after `patience_s`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ BEAT_S = 2.0
 """Seconds between a worker's signs of life."""
 
 LOST_AFTER_S = 120.0
-"""A worker silent for so long has died; its trial goes to another."""
+"""A worker silent for this long counts as dead; its trial goes to another."""
 
 PATIENCE_S = 300.0
-"""How long a chief waits for any worker, and a worker for an answer of the chief."""
+"""How long a chief waits for any worker, and a worker for an answer from the chief."""
 
 CHIEF = "chief"
 METHOD = "/builder_tools.Search/Beat"
@@ -43,9 +43,9 @@ class Chief:
     """The process that chooses the trials.
 
     Args:
-        address: `HOST:PORT` it listens on.
+        address: `HOST:PORT` that it listens on.
         lost_after_s: Seconds of silence after which a worker counts as dead.
-        patience_s: How long it waits without any worker before it gives up.
+        patience_s: How long it waits without any worker before it gives up, in seconds.
     """
 
     address: str
@@ -64,7 +64,7 @@ class Worker:
     Args:
         address: `HOST:PORT` of the chief.
         name: Its own name among the workers.
-        patience_s: How long it waits for an answer of the chief, at any time.
+        patience_s: How long it waits for an answer from the chief at any time, in seconds.
     """
 
     address: str
@@ -81,7 +81,7 @@ class Worker:
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Return host and port of `HOST:PORT`.
+    """Return the host and the port of `HOST:PORT`.
 
     Raises:
         ValueError: If it is not of that form.
@@ -94,7 +94,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 @contextlib.contextmanager
 def playing(role: Chief | Worker | None) -> Iterator[None]:
-    """Set KerasTuner's role by the environment of this process, for as long as it lasts."""
+    """Set KerasTuner's role in the environment of this process while the context is active."""
     before = {name: os.environ.pop(name, None) for name in _VARIABLES}
     if role is not None:
         host, port = split_address(role.address)
@@ -114,12 +114,12 @@ def serve(oracle, chief: Chief, key: str, *, after_trial: Callable[[object], Non
     Args:
         oracle: Chooses the trials.
         chief: Where to listen.
-        key: Of the search; workers with another are refused.
+        key: Key of the search; workers with another key are refused.
         after_trial: Called with the oracle when a trial has ended.
 
     Raises:
-        OSError: If the address cannot be listened on.
-        ConnectionError: If no worker is there for as long as the chief's patience.
+        OSError: If it cannot listen on the address.
+        ConnectionError: If there is no worker for as long as the chief's patience.
     """
     import grpc
     from keras_tuner.src import protos
@@ -127,7 +127,7 @@ def serve(oracle, chief: Chief, key: str, *, after_trial: Callable[[object], Non
 
     attendance = _Attendance(key, chief.lost_after_s)
     servicer = OracleServicer(oracle)
-    # KerasTuner's loop is not used: it looks every 20 s, and waits for dead workers for ever.
+    # KerasTuner's loop is not used: it polls every 20 s, and waits for dead workers forever.
     server = grpc.server(futures.ThreadPoolExecutor(8), options=(("grpc.so_reuseport", 0),))
     protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
     service, method = METHOD.strip("/").split("/")
@@ -147,11 +147,11 @@ def serve(oracle, chief: Chief, key: str, *, after_trial: Callable[[object], Non
 
 @contextlib.contextmanager
 def attending(worker: Worker, key: str) -> Iterator[None]:
-    """Greet the chief, send signs of life, say goodbye.
+    """Greet the chief, send signs of life and say goodbye at the end.
 
     Raises:
         ConnectionError: If no chief answers in time, or it stops answering.
-        ValueError: If it searches something else, or has a worker of that name.
+        ValueError: If it runs another search, or already has a worker of that name.
     """
     import grpc
 
@@ -181,7 +181,7 @@ def attending(worker: Worker, key: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _bounded_calls(seconds: float) -> Iterator[None]:
-    """Have KerasTuner's calls wait so long for a chief that has gone; its own hour is a hang."""
+    """Limit how long KerasTuner's calls wait for a chief that is gone; its own limit is an hour."""
     from keras_tuner.src.distribute import oracle_client
 
     before, oracle_client.TIMEOUT = oracle_client.TIMEOUT, seconds
@@ -211,12 +211,12 @@ def _keep_beating(beat, message: dict, left: threading.Event) -> None:
     import grpc
 
     while not left.wait(BEAT_S):
-        with contextlib.suppress(grpc.RpcError):  # a chief that is started again hears the next
+        with contextlib.suppress(grpc.RpcError):  # a restarted chief gets the next one
             beat(json.dumps(message).encode(), timeout=BEAT_S)
 
 
 class _Attendance:
-    """Who is at work: name -> identity and time of the last sign of life."""
+    """The workers at work: name -> identity and time of the last sign of life."""
 
     def __init__(self, key: str, lost_after_s: float) -> None:
         self._key, self._lost_after_s = key, lost_after_s
@@ -239,7 +239,7 @@ class _Attendance:
         return json.dumps({"refusal": refusal}).encode()
 
     def gone(self) -> dict[str, str]:
-        """Return, once, the workers that are there no more and how they went."""
+        """Return the workers that have gone since the last call, and how they went."""
         now = time.monotonic()
         with self._lock:
             went = dict.fromkeys(self._left, "left")
@@ -295,20 +295,20 @@ def _wait(oracle, servicer, attendance: _Attendance, chief: Chief, after_trial) 
 
 @keras_tuner.synchronized
 def _tell(oracle, after_trial) -> None:
-    """Call back while no worker can change the trials."""
+    """Call `after_trial` while no worker can change the trials."""
     after_trial(oracle)
 
 
 @keras_tuner.synchronized
 def _is_over(oracle, exhausted: bool) -> bool:
-    """Return whether nothing is left to do."""
+    """Return whether there is nothing left to do."""
     all_ended = oracle.num_ended >= oracle.max_trials
     return (exhausted or all_ended) and not oracle.ongoing_trials and not oracle._retry_queue
 
 
 @keras_tuner.synchronized
 def _take_back(oracle, name: str) -> str | None:
-    """Put the trial of a worker that went first in the queue; return its number."""
+    """Put the trial of a worker that has gone at the front of the queue; return its number."""
     oracle.tuner_ids.discard(name)
     trial = oracle.ongoing_trials.pop(name, None)
     if trial is None:

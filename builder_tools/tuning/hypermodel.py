@@ -1,4 +1,4 @@
-"""The hypermodel: from a point of the search space to a network trained in two phases."""
+"""The hypermodel: from a point in the search space to a network trained in two phases."""
 
 from __future__ import annotations
 
@@ -29,36 +29,37 @@ from builder_tools.training.optimizers import build_optimizer
 from builder_tools.tuning.space import ALL_LAYERS, SearchSpace, draw
 
 OBJECTIVES = ("val_accuracy", "val_macro_f1")
-"""What a search may maximise."""
+"""Objectives that a search can maximise."""
 
 
 class EmotionHyperModel(keras_tuner.HyperModel):
     """A network of the registry whose head and training are tuned.
 
-    With weights to start from, a trial has two phases: the head alone, then the backbone's last
-    layers, too. From scratch it has one.
+    With weights to start from, a trial has two phases: the head alone, then also the backbone's
+    last layers. From scratch it has only one.
 
     Args:
         network: Name in `NETWORKS`.
-        num_classes: Length of the output.
-        space: What is tuned.
+        num_classes: Number of outputs.
+        space: What is tuned; the default `SearchSpace` if None.
         size: Side of the faces, px; the network's own if None.
         head_epochs: Epochs of the first phase; unused from scratch.
-        epochs: Epochs of the second phase, or of the one from scratch.
+        epochs: Epochs of the second phase, or of the only one from scratch.
         weights: What the backbone starts from: None, `pretrained`, or a file.
-        batch_size: Faces a step.
-        precision: Keras dtype policy of training.
-        patience: A phase ends after so many epochs without a better objective; None never.
-        seed: Of weights, order and augmentation; the same in every trial.
-        feature_copies: Compute what frozen layers give once for all trials, for so many augmented
-            copies of each face (see `TrainingConfig`); 0 anew each step.
+        batch_size: Number of faces per step.
+        precision: Keras dtype policy for training.
+        patience: Number of epochs without a better objective after which a phase ends; None for
+            never.
+        seed: Seed of weights, order and augmentation; the same in every trial.
+        feature_copies: Compute the output of frozen layers only once, for this number of augmented
+            copies of each face (see `TrainingConfig`); 0 to compute it at every step.
         batch_norm_momentum: See `TrainingConfig`.
-        epoch_faces: Faces an epoch (see `TrainingConfig`); None for all.
-        each_epoch: Whether a trial that is killed goes on after its last whole epoch; else it
-            begins anew, and no time goes to checkpoints (see `train`).
+        epoch_faces: Number of faces per epoch (see `TrainingConfig`); None for all.
+        each_epoch: Whether a killed trial resumes after its last complete epoch; otherwise it
+            starts again, and no time is spent on checkpoints (see `train`).
 
     Raises:
-        ValueError: If the network is unknown, or a number is too small.
+        ValueError: If the network is unknown, or another argument is invalid.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         self.patience, self.seed, self.feature_copies = patience, seed, feature_copies
         self.batch_norm_momentum, self.epoch_faces = batch_norm_momentum, epoch_faces
         self.each_epoch = each_epoch
-        self.config(keras_tuner.HyperParameters())  # refuses what no trial could be made of
+        self.config(keras_tuner.HyperParameters())  # refuses values that no trial could use
 
     def config(
         self, hp: keras_tuner.HyperParameters, *, monitor: str = "val_accuracy"
@@ -110,7 +111,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
 
         Args:
             hp: `keras_tuner.HyperParameters`; everything that is tuned is declared in it.
-            monitor: What tells the best epoch; name in `MONITORS`.
+            monitor: Figure that decides which epoch is best; name in `MONITORS`.
         """
         drawn = draw(self.space, hp, unfrozen=self._unfrozen())
         stages = (Stage(self.size, self.epochs),)
@@ -140,7 +141,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Build the network of a trial, compiled at its peak learning rate.
 
-        The schedule belongs to `fit`, which knows how many steps an epoch has.
+        The schedule is set up by `fit`, which knows how many steps an epoch has.
         """
         config = self.config(hp)
         with _policy(config.precision):
@@ -167,21 +168,23 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         folder: str | Path | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> dict[str, float]:
-        """Train a trial's network in its phases, or go on where that was interrupted.
+        """Train a trial's network in its phases, or resume an interrupted training.
 
         Args:
             hp: The trial's hyperparameters.
-            model: What `build` gave; it receives the best weights. None if nobody needs them.
+            model: The network from `build`; it receives the best weights. None if they are not
+                needed.
             train: Training faces.
             valid: Faces that the objective is measured on.
-            monitor: What tells the best epoch.
-            folder: Where the run lives; by default that of the trial which KerasTuner's own
-                callbacks know, else one that is removed afterwards.
-            callbacks: See the best epoch once, as KerasTuner's own need to save the weights.
+            monitor: Figure that decides which epoch is best.
+            folder: Folder of the run; by default that of the trial known to KerasTuner's own
+                callbacks, or else one that is removed afterwards.
+            callbacks: Callbacks that are shown only the best epoch, which lets KerasTuner's own
+                save the weights.
 
         Returns:
             Figures of the best epoch over all phases (`val_accuracy`, `val_macro_f1`,
-            `val_loss`, `best_epoch`), and what the trial took: `epochs`, `seconds`,
+            `val_loss`, `best_epoch`), and the cost of the trial: `epochs`, `seconds`,
             `parameters`.
 
         Raises:
@@ -196,7 +199,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         figures = trial_figures(run, monitor)
         if model is not None:
             model.set_weights(run.model.get_weights())
-            # They see one epoch, the best.
+            # The callbacks see only one epoch, the best.
             told = keras.callbacks.CallbackList(list(callbacks), model=model)
             epoch = int(figures["best_epoch"]) - 1
             told.on_train_begin()
@@ -206,7 +209,7 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         return figures
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything that decides what a trial means, apart from the data."""
+        """Return everything that determines the result of a trial, apart from the data."""
         later = ("feature_copies", "batch_norm_momentum", "epoch_faces")
         return {
             "network": self.network,
@@ -220,12 +223,12 @@ class EmotionHyperModel(keras_tuner.HyperModel):
             "patience": self.patience,
             "seed": self.seed,
             "space": dataclasses.asdict(self.space),
-            # searches begun before there were these go on
+            # only if set, so that searches begun before these options existed can be resumed
             **{name: getattr(self, name) for name in later if getattr(self, name)},
         }
 
     def _unfrozen(self) -> tuple[int | str, ...]:
-        """Return what may be unfrozen in a second phase; nothing where there is none."""
+        """Return what may be unfrozen in the second phase; empty if there is none."""
         if self.weights is None or not self.epochs:
             return ()
         if self.space.unfrozen is not None:
@@ -235,11 +238,11 @@ class EmotionHyperModel(keras_tuner.HyperModel):
 
 
 def trial_figures(run: TrainingRun, monitor: str) -> dict[str, float]:
-    """Return the figures of a run's best epoch, and what the run took.
+    """Return the figures of a run's best epoch, and the cost of the run.
 
     Args:
         run: A finished run.
-        monitor: What tells the best epoch; epochs without a finite loss do not count.
+        monitor: Figure that decides which epoch is best; epochs without a finite loss are ignored.
 
     Raises:
         keras_tuner.errors.FailedTrialError: If no epoch ended with a finite loss.

@@ -1,9 +1,9 @@
 """A search: alone in this process, or as the chief of workers.
 
-Its folder holds `search.json` (what it was begun with), `trials.csv`, `best.json` and, in a
-folder named after network and data, KerasTuner's state and one folder a trial. Calling `tune`
-again with the same folder goes on: trials that ended are kept, the one that was interrupted goes
-on after its last whole epoch.
+Its folder holds `search.json` (the options it was started with), `trials.csv`, `best.json` and, in
+a folder named after network and data, KerasTuner's state and one folder per trial. Calling `tune`
+again with the same folder resumes the search: finished trials are kept, and an interrupted one
+continues after its last complete epoch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from builder_tools.tuning.tuner import EmotionOracle, EmotionTuner, drop_network
 
 SEARCH_FILE, TABLE_FILE, CONFIG_FILE = "search.json", "trials.csv", "best.json"
 HASHED_IMAGES = 256
-"""Images in files that stand for all of them in the hash of the data."""
+"""Number of images that represent all of them in the hash of the data, if they are in files."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,31 +47,31 @@ def tune(
     minutes: float | None = None,
     chief: Chief | None = None,
 ) -> SearchResult:
-    """Search for the best configuration by Bayesian optimisation, or go on with a search.
+    """Search for the best configuration by Bayesian optimisation, or resume a search.
 
     A trial that fails (an error, out of memory, a loss that is not finite) is recorded and the
-    search goes on.
+    search continues.
 
     Args:
         hypermodel: What is tuned.
         train: Training faces.
         valid: Faces that the objective is measured on.
-        trials: How many in all, with those already done.
-        folder: Where the search lives.
-        objective: Name in `OBJECTIVES`; more is better.
-        overwrite: Remove the search that lives in the folder, and begin anew.
-        seed: Of the choice of points.
-        minutes: Begin no trial after so long; the next call goes on.
-        chief: Run no trial here but hand them to workers that call `join_search` with its
-            address; returns when all are done and the workers gone.
+        trials: Total number of trials, including those already done.
+        folder: Folder of the search.
+        objective: Name in `OBJECTIVES`; higher is better.
+        overwrite: Whether to remove an existing search from the folder and start a new one.
+        seed: Seed of the choice of points.
+        minutes: Time after which no new trial is started; the next call resumes the search.
+        chief: Run no trials here but hand them to workers that call `join_search` with its
+            address; returns when all are done and the workers have left.
 
     Returns:
         The `SearchResult`.
 
     Raises:
-        ValueError: If a number or name is wrong, no network can be built, the faces have one
-            class only, or the folder holds another search.
-        FileExistsError: If the folder holds no search, but files of the names of its tables.
+        ValueError: If a number or name is invalid, no network can be built, the faces have only
+            one class, or the folder holds another search.
+        FileExistsError: If the folder holds no search, but files with the names of its results.
         RuntimeError: If every trial failed (`trials.csv` says why), or none ended in time.
     """
     if trials < 1:
@@ -79,9 +79,9 @@ def tune(
     identity = search_identity(hypermodel, train, valid, objective)
     folder = Path(folder)
     if overwrite or not (folder / SEARCH_FILE).is_file():
-        hypermodel.build(keras_tuner.HyperParameters())  # what cannot be built fails here
+        hypermodel.build(keras_tuner.HyperParameters())  # fails here if it cannot be built
     if overwrite and (folder / SEARCH_FILE).is_file():
-        # The search goes and nothing else; what says that there is one goes last.
+        # Only the search is removed; the file that marks the folder as a search goes last.
         project = folder / Path(_read_search(folder / SEARCH_FILE)["project"]).name
         if project.is_dir():
             shutil.rmtree(project)
@@ -89,7 +89,7 @@ def tune(
             (folder / name).unlink(missing_ok=True)
     _begin(folder, identity)
     oracle = EmotionOracle(objective, trials=trials, seed=seed, minutes=minutes)
-    # KerasTuner prints; stdout is for results.
+    # KerasTuner prints, but stdout is reserved for results.
     with contextlib.redirect_stdout(sys.stderr), playing(chief):
         tuner = EmotionTuner(
             oracle,
@@ -110,7 +110,7 @@ def tune(
 def search_identity(
     hypermodel: EmotionHyperModel, train: Samples, valid: Samples, objective: str
 ) -> dict:
-    """Return everything that decides what a score of the search means, and its `key`.
+    """Return everything that determines the scores of a search, and its `key`.
 
     Args:
         hypermodel: What is tuned.
@@ -124,7 +124,7 @@ def search_identity(
     if objective not in OBJECTIVES:
         raise ValueError(f"Expected one of {list(OBJECTIVES)}. Received: objective={objective!r}.")
     _check_faces(hypermodel, train, valid)
-    # Of faces and targets; of images in files, some stand for all.
+    # A hash of faces and targets; if images are in files, some represent all of them.
     digest = hashlib.sha256()
     for samples in (train, valid):
         digest.update(repr(tuple(samples.images.shape)).encode())
@@ -161,7 +161,7 @@ def _check_faces(hypermodel: EmotionHyperModel, train: Samples, valid: Samples) 
 
 
 def _begin(folder: Path, identity: dict) -> None:
-    """Write what the search is begun with, or compare with what it was begun with."""
+    """Write the options the search is started with, or compare them with the stored ones."""
     file = folder / SEARCH_FILE
     if not file.is_file():
         if others := [name for name in (TABLE_FILE, CONFIG_FILE) if (folder / name).exists()]:
@@ -198,7 +198,7 @@ def _read_search(file: Path) -> dict:
 
 
 def _report(oracle: EmotionOracle, folder: Path, project: str) -> None:
-    """Write the table, drop what nobody needs, say how far the search has come."""
+    """Write the table, remove networks no longer needed and log the progress."""
     table = trial_table(oracle, folder / project)
     write_table(table, folder / TABLE_FILE)
     drop_networks(oracle, folder / project)

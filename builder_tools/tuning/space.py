@@ -1,4 +1,4 @@
-"""The search space as data: what is tuned, and between which bounds."""
+"""The search space as data: what is tuned, and within which bounds."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from builder_tools.training import OPTIMIZERS, SCHEDULES
 
 ALL_LAYERS = "all"
 LOGARITHMIC = ("learning_rate", "fine_tune_factor", "weight_decay")
-"""Ranges that are searched by order of magnitude."""
+"""Ranges that are searched on a logarithmic scale."""
 
 _CHOICES = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "augmentation": AUGMENTATIONS}
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What is tuned. Ranges are (lowest, highest); equal ends, or a single choice, pin a value.
+    """What is tuned. Ranges are (lowest, highest); equal ends, or a single choice, fix a value.
 
     Args:
-        dense_layers: Hidden layers of the head, fewest and most.
-        dense_width: Widths a hidden layer may have.
-        dropout: Of the head.
+        dense_layers: Fewest and most hidden layers of the head.
+        dense_width: Possible widths of a hidden layer.
+        dropout: Dropout of the head.
         optimizer: Names in `OPTIMIZERS`.
-        learning_rate: Peak, by order of magnitude.
-        fine_tune_factor: The second phase's rate as a share of the first's, by order of
-            magnitude; only where there are two phases.
+        learning_rate: Peak learning rate, on a logarithmic scale.
+        fine_tune_factor: Learning rate of the second phase relative to the first, on a
+            logarithmic scale; only if there are two phases.
         schedule: Names in `SCHEDULES`; `exponential` is the study's.
-        decay_rate: Of the exponential schedule, an epoch; only with it.
-        weight_decay: By order of magnitude; only with `adamw`, which is `adam` without it.
-        label_smoothing: Share of the target spread over all classes.
-        unfrozen: How many of the backbone's last layers learn in the second phase, or `all`;
-            None for half, once and twice the network's own number. Only where there are two
-            phases.
+        decay_rate: Decay per epoch of the `exponential` schedule; only used with it.
+        weight_decay: Weight decay, on a logarithmic scale; only used with `adamw`, which would be
+            `adam` without it.
+        label_smoothing: Share of the target that is spread over all classes.
+        unfrozen: How many of the backbone's last layers are trained in the second phase, or `all`;
+            None for half, once and twice the network's own number. Only if there are two phases.
         augmentation: Names in `AUGMENTATIONS`.
 
     Raises:
@@ -92,19 +92,19 @@ class SearchSpace:
 
 @dataclass(frozen=True)
 class Draw:
-    """A point of the space, as fields of `TrainingConfig` and the layers to unfreeze."""
+    """A point in the space, as fields of `TrainingConfig` and the layers to unfreeze."""
 
     fields: dict[str, Any]
     unfrozen: str | int
 
 
 def draw(space: SearchSpace, hp, *, unfrozen: Sequence[int | str]) -> Draw:
-    """Take a point of the space from KerasTuner, declaring every hyperparameter.
+    """Draw a point in the space from KerasTuner, declaring every hyperparameter.
 
     Args:
         space: The space.
         hp: `keras_tuner.HyperParameters`.
-        unfrozen: What may be unfrozen; empty where there is one phase.
+        unfrozen: Choices of what is unfrozen; empty if there is only one phase.
     """
     drawn = {
         "head": Head(_dense(space, hp), _number(hp, "dropout", space.dropout)),
@@ -127,12 +127,12 @@ def draw(space: SearchSpace, hp, *, unfrozen: Sequence[int | str]) -> Draw:
 
 
 def readable(value: float) -> float:
-    """Return four significant digits: what a float keeps on its way between processes."""
+    """Round to four significant digits, which survive the transfer between processes."""
     return float(f"{value:.4g}")
 
 
 def _dense(space: SearchSpace, hp) -> tuple[int, ...]:
-    """Return the widths of the hidden layers; each has a width of its own."""
+    """Return the widths of the hidden layers, each drawn separately."""
     counts = range(space.dense_layers[0], space.dense_layers[1] + 1)
     count = _choice(hp, "dense_layers", counts)
     widths = []
@@ -144,7 +144,7 @@ def _dense(space: SearchSpace, hp) -> tuple[int, ...]:
 
 
 def _only(hp, space: SearchSpace, parent: str, wanted: str, name: str) -> float | None:
-    """Return a number that there is only with one choice of another hyperparameter."""
+    """Return a number that is active only with one choice of another hyperparameter, else None."""
     choices = getattr(space, parent)
     if wanted not in choices:
         return None
@@ -154,7 +154,7 @@ def _only(hp, space: SearchSpace, parent: str, wanted: str, name: str) -> float 
 
 
 def _scope(hp, parent: str, choices: Sequence, wanted: Sequence):
-    """Where a hyperparameter is active; always, if its parent is pinned."""
+    """Return the scope in which a hyperparameter is active: everywhere if its parent is fixed."""
     if len(choices) == 1:
         return contextlib.nullcontext()
     return hp.conditional_scope(parent, list(wanted))
@@ -165,7 +165,7 @@ def _choice(hp, name: str, values: Sequence) -> Any:
 
 
 def _number(hp, name: str, bounds: tuple[float, float]) -> float | None:
-    """Return a number in bounds, None where it is not active."""
+    """Return a number within bounds, None if it is not active."""
     low, high = bounds
     if low == high:
         return low

@@ -1,4 +1,4 @@
-"""What a search found: the table of trials, the best configuration, what seems to matter."""
+"""Results of a search: the table of trials, the best configuration, and what seems to matter."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ FIGURES = ("val_accuracy", "val_macro_f1", "val_loss")
 TAKEN = ("best_epoch", "epochs", "seconds", "parameters")
 FIRST_COLUMNS = ("trial", "status", "score", *FIGURES)
 LAST_COLUMNS = (*TAKEN, "error")
-"""Columns of the table of trials; the hyperparameters stand between the first and the last."""
+"""Last columns of the table of trials; the hyperparameters come after the first columns."""
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
+    """The results of a search.
 
     Args:
-        trials: One row a trial, in the order they began: `trial` (from 0), `status`
+        trials: One row per trial, in the order they began: `trial` (from 0), `status`
             (completed|failed|running), `score`, the figures of the best epoch, a column for each
             hyperparameter (empty where it had no effect), `best_epoch` (from 1), `epochs`,
-            `seconds`, `parameters`, `error` (the reason of a failure).
+            `seconds`, `parameters`, `error` (the reason for a failure).
         best: The configuration of the best trial.
-        table: The csv file of `trials`.
-        config: The json file of `best`, for `builder-tools train --config`.
-        network: The best trial's trained network, a `.keras` file; None if it is elsewhere.
+        table: The CSV file of `trials`.
+        config: The JSON file of `best`, for `builder-tools train --config`.
+        network: The trained network of the best trial, a `.keras` file; None if it is elsewhere.
     """
 
     trials: pd.DataFrame
@@ -53,16 +53,16 @@ class SearchResult:
 
 
 def hyperparameters_of(trials: pd.DataFrame) -> list[str]:
-    """Return the columns of a table of trials that were tuned."""
+    """Return the columns of a table of trials that hold tuned hyperparameters."""
     return [name for name in trials if name not in (*FIRST_COLUMNS, *LAST_COLUMNS)]
 
 
 def trial_table(oracle, folder: Path) -> pd.DataFrame:
-    """Return one row a trial; see `SearchResult`.
+    """Return a table with one row per trial; see `SearchResult`.
 
     Args:
         oracle: A KerasTuner oracle.
-        folder: That of the project, where trials keep the reasons of failures.
+        folder: Folder of the project, where trials keep the reasons for failures.
     """
     tuned = list(dict.fromkeys(hp.name for hp in oracle.hyperparameters.space))
     rows = [_row(oracle.trials[name], folder) for name in sorted(oracle.trials, key=int)]
@@ -82,21 +82,22 @@ def write_config(config: TrainingConfig, file: Path) -> None:
 
 
 def summarise_trials(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return how each hyperparameter went with the score, strongest first.
+    """Return how each hyperparameter is associated with the score, strongest first.
 
-    A description of these trials, not an estimate: the search chose where to look, and a few
-    dozen trials prove little. Only completed trials count; where a hyperparameter had no effect,
-    the trial is left out for it.
+    This describes the trials and is not an estimate: the search chose where to look, and a few
+    dozen trials prove little. Only completed trials count; trials in which a hyperparameter had no
+    effect are left out for it.
 
     Args:
-        trials: Of `SearchResult`, or its csv.
+        trials: The trials of a `SearchResult`, or its CSV file as a DataFrame.
 
     Returns:
-        One row a hyperparameter: `trials` (how many count), `association` (a choice: share of
-        the score's variance between its values, eta squared; a number: Spearman's rho squared;
-        both 0...1), `direction` (a number: +1 if more went with better, -1 with worse, 0 for
-        choices), `best` (its value in the best trial), `favoured` (a choice: the value with the
-        highest mean score; a number: the median of the better half of the trials).
+        One row per hyperparameter: `trials` (how many count), `association` (for a choice, the
+        share of the score's variance between its values, eta squared; for a number, Spearman's
+        rho squared; both 0...1), `direction` (for a number, +1 if higher goes with better and -1
+        with worse; 0 for choices), `best` (its value in the best trial), `favoured` (for a choice,
+        the value with the highest mean score; for a number, the median over the better half of the
+        trials).
     """
     done = trials[trials["status"] == "completed"]
     rows = [_effect(done, name) for name in hyperparameters_of(trials)]
@@ -116,7 +117,7 @@ def _row(trial, folder: Path) -> dict:
             last[name] = trial.metrics.get_last_value(name)
     error = ""
     if trial.status == "FAILED":
-        # The last line of the trace; over the wire KerasTuner sends none.
+        # The last line of the traceback, which KerasTuner does not send over the network.
         file = folder / f"trial_{trial.trial_id}" / "error.txt"
         text = trial.message or (file.read_text(encoding="utf-8") if file.is_file() else "")
         error = (text.strip() or "unknown: see the worker's messages").splitlines()[-1]

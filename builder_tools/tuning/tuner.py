@@ -1,9 +1,9 @@
-"""KerasTuner's Bayesian search, made to survive a kill at any moment.
+"""KerasTuner's Bayesian search, made to survive being killed at any moment.
 
 Three things differ from `keras_tuner.BayesianOptimization`, which is the same oracle in the same
-tuner: files are written whole or not at all, and what they say is made consistent when they are
-read again; a third of the trials is random, not three for each hyperparameter (a search of 20
-trials would be random altogether); a point is not tried twice.
+tuner: files are written atomically and made consistent when they are read again; a third of the
+trials (at least 3) is random, instead of three for each hyperparameter (which would make a search
+of 20 trials entirely random); and no point is tried twice.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from builder_tools.tuning.hypermodel import EmotionHyperModel
 
 ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 IDLE_S = 1.0
-"""How long a worker waits before it asks again whether there is a trial."""
+"""How long a worker waits before it asks for a trial again."""
 
 MOST_STARTS = 3
-"""A trial that dies so often with its process, without an epoch more, is not tried again."""
+"""A trial whose process dies this often without finishing another epoch is not tried again."""
 
 logger = logging.getLogger(__name__)
 
 
 def _frees_lock(method):
-    """Have a method that fails free KerasTuner's lock, or nobody would ever get a trial again."""
+    """Make a method release KerasTuner's lock if it fails; otherwise nobody would get a trial."""
 
     @functools.wraps(method)
     def guarded(oracle, *arguments, **options):
@@ -61,10 +61,10 @@ class EmotionOracle(BayesianOptimizationOracle):
     """Chooses the points of a search.
 
     Args:
-        objective: What is maximised.
-        trials: How many in all.
-        seed: Of the search.
-        minutes: Begin no trial after so long.
+        objective: Figure to maximise.
+        trials: Total number of trials.
+        seed: Seed of the search.
+        minutes: Time after which no new trial is started.
     """
 
     def __init__(
@@ -74,19 +74,19 @@ class EmotionOracle(BayesianOptimizationOracle):
             keras_tuner.Objective(objective, "max"),
             max_trials=trials,
             num_initial_points=max(trials // 3, 3),
-            seed=seed + 1,  # KerasTuner takes 0 for "any"
+            seed=seed + 1,  # KerasTuner treats 0 as "any"
             max_consecutive_failed_trials=trials + 1,
         )
         self.verbose = 0
         self._ends_at = time.monotonic() + (math.inf if minutes is None else 60 * minutes)
 
     def populate_space(self, trial_id):
-        """Return the next point, a random one where the model proposes a point once more."""
+        """Return the next point, a random one if the model proposes the same point again."""
         from sklearn.exceptions import ConvergenceWarning
         from threadpoolctl import threadpool_limits
 
         try:
-            # Thousands of tiny matrix products: more threads only wait for each other.
+            # Thousands of tiny matrix products: more threads would only wait for each other.
             with threadpool_limits(1), warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 found = super().populate_space(trial_id)
@@ -98,7 +98,7 @@ class EmotionOracle(BayesianOptimizationOracle):
     @_frees_lock
     @keras_tuner.synchronized
     def create_trial(self, tuner_id):
-        """Return the next trial; none yet, while a trial of another may come back."""
+        """Return the next trial, or an idle one while another worker's trial may come back."""
         if time.monotonic() > self._ends_at:
             return Trial(hyperparameters=self.get_space(), status=TrialStatus.STOPPED)
         trial = super().create_trial(tuner_id)
@@ -108,12 +108,12 @@ class EmotionOracle(BayesianOptimizationOracle):
 
     @_frees_lock
     def update_trial(self, trial_id, metrics, step=0):
-        """Note the measures of a trial."""
+        """Record the metrics of a trial."""
         return super().update_trial(trial_id, metrics, step=step)
 
     @_frees_lock
     def end_trial(self, trial):
-        """Note the end of a trial."""
+        """Record the end of a trial."""
         super().end_trial(trial)
 
     def save(self):
@@ -124,7 +124,7 @@ class EmotionOracle(BayesianOptimizationOracle):
         _write_json(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
 
     def reload(self):
-        """Read the state; what had begun and not ended is run again, under the same number."""
+        """Read the state; trials that began but did not end are run again with the same number."""
         with _named_if_damaged(self._project_dir):
             super().reload()
         names = sorted(self.trials, key=int)
@@ -141,7 +141,7 @@ class EmotionOracle(BayesianOptimizationOracle):
 
     @property
     def num_ended(self) -> int:
-        """How many trials have ended, well or not."""
+        """How many trials have ended, successfully or not."""
         return _num_ended(self)
 
 
@@ -155,10 +155,10 @@ class EmotionTuner(keras_tuner.Tuner):
     """Runs the trials that an oracle chooses.
 
     Args:
-        oracle: Chooses them.
-        hypermodel: Makes configurations of them.
-        folder: Where the search lives.
-        project: Folder of this search in it.
+        oracle: Chooses the trials.
+        hypermodel: Turns them into configurations.
+        folder: Folder of the search.
+        project: Name of the folder in it that holds KerasTuner's state and the trials.
         after_trial: Called with the oracle when a trial has ended.
     """
 
@@ -181,7 +181,7 @@ class EmotionTuner(keras_tuner.Tuner):
         return Path(self.project_dir)
 
     def save(self):
-        """Write the state, atomically; a worker has none."""
+        """Write the state, atomically; a worker has no state."""
         if not self._is_worker():
             self.oracle.save()
             _write_json(self._get_tuner_fname(), {})
@@ -192,29 +192,29 @@ class EmotionTuner(keras_tuner.Tuner):
             super().reload()
 
     def _get_tuner_fname(self):
-        """The same alone and as chief, so that one goes on with the search of the other."""
+        """Return the same name alone and as chief, so that each can resume the other's search."""
         name = f"worker-{self.tuner_id}" if self._is_worker() else "search"
         return os.path.join(self.project_dir, f"{name}.json")
 
     def _populate_initial_space(self):
-        """Declare every hyperparameter at once; KerasTuner would build networks to find them."""
+        """Declare all hyperparameters at once; KerasTuner would build networks to find them."""
         hp = self.oracle.get_space()
         self.hypermodel.config(hp)
         self.oracle.update_space(hp)
 
     def pre_create_trial(self):
-        """Wait, if the oracle had none the last time."""
+        """Wait if the oracle had no trial the last time."""
         if self._asked:
             time.sleep(IDLE_S)
         self._asked = True
 
     def on_trial_begin(self, trial):
-        """Note that there was a trial."""
+        """Remember that there was a trial."""
         self._asked = False
         super().on_trial_begin(trial)
 
     def run_trial(self, trial, train: Samples, valid: Samples):
-        """Train in the trial's folder, or go on there."""
+        """Train in the trial's folder, or resume there."""
         keras.backend.clear_session()
         folder = self._run_folder(trial)
         _count_start(folder)
@@ -224,7 +224,7 @@ class EmotionTuner(keras_tuner.Tuner):
         )
 
     def on_trial_end(self, trial):
-        """Report the end; keep the reason of a failure beside the trial."""
+        """Report the end of a trial; keep the reason for a failure in its folder."""
         if trial.message:
             _write_text(Path(self.get_trial_dir(trial.trial_id)) / "error.txt", trial.message)
             reason = trial.message.strip().splitlines()[-1]
@@ -240,7 +240,7 @@ class EmotionTuner(keras_tuner.Tuner):
 
 @contextlib.contextmanager
 def _named_if_damaged(folder: str):
-    """Turn what KerasTuner says of damaged files into a sentence that names their folder."""
+    """Turn KerasTuner's errors about damaged files into a message that names their folder."""
     try:
         yield
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
@@ -253,7 +253,7 @@ def _named_if_damaged(folder: str):
 
 
 def forget_metrics(trial) -> None:
-    """Make a trial fit to be run again."""
+    """Clear a trial's metrics so that it can be run again."""
     trial.metrics = type(trial.metrics)()
 
 
@@ -261,8 +261,8 @@ def drop_networks(oracle: EmotionOracle, folder: Path) -> None:
     """Remove the networks of trials that have ended, except the best one's.
 
     Args:
-        oracle: Knows which those are.
-        folder: That of the project.
+        oracle: The oracle, which knows these trials.
+        folder: Folder of the project.
     """
     best = oracle.get_best_trials(1)
     for name, trial in oracle.trials.items():
@@ -275,7 +275,7 @@ def drop_networks(oracle: EmotionOracle, folder: Path) -> None:
 
 
 def _count_start(folder: Path) -> None:
-    """Count how often a trial began at the same epoch; refuse what dies again and again."""
+    """Count how often a trial started at the same epoch; refuse one that dies repeatedly."""
     folder.mkdir(parents=True, exist_ok=True)
     history, file = folder / "history.csv", folder / "starts.json"
     epoch = len(history.read_text().splitlines()) if history.is_file() else 0

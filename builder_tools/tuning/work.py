@@ -1,4 +1,4 @@
-"""A worker's part of a search."""
+"""A worker's part in a search."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def join_search(
     folder: str | Path,
     objective: str = "val_accuracy",
 ) -> int:
-    """Run trials that a chief chooses, until it has no more; return how many.
+    """Run trials that a chief chooses until it has no more; return how many were run.
 
     Args:
         hypermodel: What is tuned, as at the chief.
         train: Training faces, as at the chief.
         valid: Validation faces, as at the chief.
         worker: Where the chief is, and this worker's name.
-        folder: Where trials are trained. Where it is the chief's own (the same machine, a shared
-            disk), another worker can go on with the trial of one that died, and the best network
-            is found there.
+        folder: Folder in which trials are trained. If it is the chief's own (same machine or
+            shared disk), another worker can resume the trial of one that died, and the best
+            network is found there.
         objective: As at the chief.
 
     Raises:
         ConnectionError: If no chief answers in time, or it stops answering.
-        ValueError: If the chief searches something else, or has a worker of that name.
+        ValueError: If the chief runs another search, or already has a worker of that name.
     """
     identity = search_identity(hypermodel, train, valid, objective)
     done: list[object] = []
@@ -46,7 +46,7 @@ def join_search(
         playing(worker),
     ):
         tuner = EmotionTuner(
-            EmotionOracle(objective, trials=1, seed=0),  # the chief's decides
+            EmotionOracle(objective, trials=1, seed=0),  # the chief's oracle decides
             hypermodel,
             folder=Path(folder),
             project=identity["project"],

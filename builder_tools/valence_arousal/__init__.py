@@ -1,7 +1,7 @@
-"""Valence and arousal: labels for faces, from manifolds, anchors and votes, and their judgement.
+"""Valence and arousal: labels for faces, from manifolds, anchors and votes.
 
-`labeller` is the study's method (ISOMAP), `anchors` what needs no image, `registry` names all
-of them, `labels_csv` keeps labels, `validation` and `choice` judge them.
+`labeller` is the study's method (ISOMAP), `anchors` has the methods that need no image,
+`labellers` is the registry of all of them, and `labels_csv` stores labels.
 """
 
 from builder_tools.lazy import lazy_names

@@ -1,4 +1,4 @@
-"""Labels that need no image: an emotion's anchor, and the anchor to expect of votes."""
+"""Labels that need no image: an emotion's anchor, and the expected anchor of votes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
 
 
 class AnchorLabeller(BaseEstimator):
-    """Places every face at the anchor of its emotion, or of several, weighted.
+    """Places every face at the anchor of its emotion, or at the weighted mean of several.
 
-    With hard labels it is the least a labeller can do: one place a class. With shares it gives
-    the expected anchor.
+    With hard labels, this is the simplest possible labeller: one place per class. With shares, it
+    returns the expected anchor.
 
     Args:
         emotions: The classes, in label order.
@@ -26,7 +26,7 @@ class AnchorLabeller(BaseEstimator):
         self.emotions = emotions
 
     def fit(self, images=None, labels: np.ndarray | None = None) -> AnchorLabeller:
-        """Take the anchors; look at nothing.
+        """Take the anchors of the emotions; images and labels are ignored.
 
         Raises:
             ValueError: If an emotion has no anchor; names it.
@@ -42,7 +42,7 @@ class AnchorLabeller(BaseEstimator):
         """Return valence and arousal, `(n, 2)` float64.
 
         Args:
-            images: Not looked at.
+            images: Ignored.
             labels: `(n,)` int labels, or `(n, k)` shares of the classes that sum to 1.
 
         Raises:
@@ -61,7 +61,9 @@ class AnchorLabeller(BaseEstimator):
 
 
 def vote_shares(votes: np.ndarray) -> np.ndarray:
-    """Return the shares of FER+'s votes, `(n, 9)` in `NINE_EMOTIONS` order; `unknown` is uncertain.
+    """Return the shares of FER+'s votes, `(n, 9)` in `NINE_EMOTIONS` order.
+
+    Votes for `unknown` count as `uncertain`.
 
     Args:
         votes: `(n, 10)` counts. Single votes and votes for "no face" are dropped.
@@ -70,10 +72,10 @@ def vote_shares(votes: np.ndarray) -> np.ndarray:
 
 
 def vote_weighted_anchors(votes: np.ndarray) -> np.ndarray:
-    """Return the expected anchor of each face: its votes' anchors, weighted, `(n, 2)` float64.
+    """Return the expected anchor of each face, weighted by its votes, `(n, 2)` float64.
 
-    The study's reference: it knows what ten people saw and nothing of pixels or manifolds. It is
-    no rating of valence and arousal: no such rating exists for FER+.
+    This is the study's reference: it knows what ten people saw, but nothing about pixels or
+    manifolds. It is not a rating of valence and arousal, as none exists for FER+.
 
     Args:
         votes: `(n, 10)` counts in the order of `FERPLUS_VOTE_COLUMNS`.
@@ -82,9 +84,9 @@ def vote_weighted_anchors(votes: np.ndarray) -> np.ndarray:
 
 
 def vote_entropy(votes: np.ndarray) -> np.ndarray:
-    """Return annotators' disagreement: the entropy of the vote shares in bits, `(n,)`, 0 = agreed.
+    """Return the annotators' disagreement, `(n,)`: the entropy of vote shares in bits, 0 if none.
 
-    Single votes count here: they are disagreement too. Votes for "no face" do not.
+    Single votes count here, as they are disagreement, too. Votes for "no face" do not.
     """
     counts = np.asarray(votes, np.float64)[:, :-1]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

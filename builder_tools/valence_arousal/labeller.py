@@ -1,4 +1,4 @@
-"""Valence and arousal of faces by their place on a manifold of faces."""
+"""Valence and arousal of faces from their places on a manifold of faces."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ from builder_tools.valence_arousal.vectors import (
 )
 
 PCA_SAMPLE = 5_000
-"""Faces the principal components are found from."""
+"""Most faces that the principal components are computed from."""
 ORIENTATIONS = ("classes", "images")
 
 
 class ValenceArousalLabeller(BaseEstimator):
-    """Label faces with valence, arousal: manifold, orientation to the anchors, pull to class.
+    """Label faces with valence and arousal: manifold, orientation to anchors, pull to classes.
 
-    Grey, 48 x 48, vector, principal components, ISOMAP fitted on a stratified sample
-    (landmarks) that places all other faces; then the plane is turned and scaled so that class
-    means lie as near as can be to the emotions' anchors, and, where labels are known, each class
-    is moved to its anchor and drawn together in stages.
+    Faces become grey 48 x 48 vectors and then principal components; ISOMAP is fitted on a
+    stratified sample (landmarks) and places all other faces. The plane is then rotated and scaled
+    so that the class means lie as close as possible to the emotions' anchors. If labels are known,
+    each class is moved to its anchor and contracted in stages.
 
     Args:
         emotions: The classes, in label order.
         manifold: Name in `REDUCERS`: isomap, pca or umap.
-        neighbours: In the graph of isomap and umap.
-        landmarks: Faces the manifold is fitted on; None takes all of them (exact).
-        pca: Principal components kept before the manifold; None keeps the vectors.
+        neighbours: Number of neighbours in the graph of isomap and umap.
+        landmarks: Number of faces that the manifold is fitted on; None for all (exact).
+        pca: Number of principal components kept before the manifold; None keeps the vectors.
         network: A `.keras` file, model folder or name of a model whose features replace the pixels.
-        orient_on: What least squares bring to the anchors: `classes` (class means, each class
-            alike) or `images` (every face; the plane shrinks to what it can tell).
-        stages: Of the shift towards the class; 0 leaves the raw manifold.
+        orient_on: What is aligned with the anchors by least squares: `classes` (class means, all
+            weighted equally) or `images` (every face; the plane shrinks to what it can predict).
+        stages: Number of stages of the shift towards the class; 0 leaves the raw manifold.
         pull: Share of the way to the anchor in each stage, 0...1.
-        n_jobs: Processes that search shortest paths, as in joblib.
+        n_jobs: Number of processes for shortest paths, as in joblib.
         random_state: Seed of landmarks, components and manifold.
 
     Attributes:
-        landmark_rows_: Rows the manifold was fitted on.
-        mean_, axes_: Of the principal components, `(d,)` and `(pca, d)`; None without.
+        landmark_rows_: Rows that the manifold was fitted on.
+        mean_, axes_: Mean `(d,)` and axes `(pca, d)` of the principal components; None without.
         reducer_: The fitted manifold.
         orientation_: The `Orientation`.
-        centres_: `(k, 2)` oriented mean place of each class; NaN where it had no face.
-        clipped_share_: Share of the fitted faces that lay outside the unit disc, raw.
+        centres_: `(k, 2)`, the oriented mean place of each class; NaN for classes without faces.
+        clipped_share_: Share of the fitted faces outside the unit disc before any shift.
     """
 
     def __init__(
@@ -90,17 +90,17 @@ class ValenceArousalLabeller(BaseEstimator):
         self.random_state = random_state
 
     def fit(self, images: Faces, labels: np.ndarray) -> ValenceArousalLabeller:
-        """Learn components, manifold and orientation.
+        """Fit components, manifold and orientation.
 
         Args:
-            images: `(n, H, W)` or `(n, H, W, 3)` uint8, or `ResizedImages` of a table.
-            labels: `(n,)` int into `emotions`.
+            images: `(n, H, W)` or `(n, H, W, 3)` uint8, or the `ResizedImages` of a table.
+            labels: `(n,)` int indices into `emotions`.
 
         Raises:
-            ValueError: If options or input are unfit: one class only, fewer faces than
+            ValueError: If options or input are invalid: only one class, too few faces for the
                 neighbours, blank faces, NaN, a neighbour graph in several pieces.
-            FileNotFoundError: If the network is not there.
-            ImportError: If UMAP is asked for and not installed.
+            FileNotFoundError: If the network does not exist.
+            ImportError: If UMAP is requested but not installed.
         """
         self._fit(images, labels)
         return self
@@ -109,22 +109,22 @@ class ValenceArousalLabeller(BaseEstimator):
         """Return valence and arousal in the unit disc, `(n, 2)` float64.
 
         Args:
-            images: As for `fit`, of any number.
-            labels: `(n,)` int. Where given, the shift towards the class applies; without, the
-                place on the oriented manifold comes as it is, which knows nothing of classes.
+            images: As for `fit`, in any number.
+            labels: `(n,)` int. If given, the shift towards the class is applied; otherwise the
+                places on the oriented manifold are returned, which do not depend on classes.
 
         Raises:
-            ValueError: If the input is unfit, or a label is of a class that fit has not seen.
+            ValueError: If the input is invalid, or a label is of a class not seen by `fit`.
         """
         return clip_to_disc(self._path(self.oriented(images), labels)[-1])
 
     def fit_transform(self, images: Faces, labels: np.ndarray) -> np.ndarray:
-        """Return `fit(images, labels).transform(images, labels)`, placing each face once."""
+        """Return `fit(images, labels).transform(images, labels)`, placing each face only once."""
         places = self._fit(images, labels)
         return clip_to_disc(self._path(places, labels)[-1])
 
     def trajectory(self, images: Faces, labels: np.ndarray) -> np.ndarray:
-        """Return the way of every face from the raw manifold to its label.
+        """Return the trajectory of every face from the oriented manifold to its label.
 
         Returns:
             `(stages + 1, n, 2)` in the unit disc; the last is `transform(images, labels)`.
@@ -132,12 +132,12 @@ class ValenceArousalLabeller(BaseEstimator):
         return clip_to_disc(self._path(self.oriented(images), labels))
 
     def oriented(self, images: Faces) -> np.ndarray:
-        """Return places on the oriented manifold, `(n, 2)`, not clipped: for judging manifolds."""
+        """Return unclipped places on the oriented manifold, `(n, 2)`, for evaluating manifolds."""
         check_is_fitted(self)
         return self.orientation_.apply(self.reducer_.transform(self.points(images)))
 
     def points(self, images: Faces) -> np.ndarray:
-        """Return faces as the manifold sees them, `(n, d)` float32."""
+        """Return faces as the input of the manifold, `(n, d)` float32."""
         check_faces(images)
         return vectors_of(images, self._vectorise(), self._project)
 
@@ -145,7 +145,7 @@ class ValenceArousalLabeller(BaseEstimator):
         """Write the fitted labeller as one `.npz` of plain arrays (no pickle), atomically.
 
         Raises:
-            ValueError: If the manifold is UMAP's, which has no such form.
+            ValueError: If the manifold is UMAP's, which cannot be stored this way.
         """
         from builder_tools.valence_arousal.storage import save_labeller
 
@@ -154,18 +154,18 @@ class ValenceArousalLabeller(BaseEstimator):
 
     @classmethod
     def load(cls, path: str | Path) -> ValenceArousalLabeller:
-        """Read what `save` wrote; run nothing that stands in the file.
+        """Read a labeller written by `save`, without executing anything from the file.
 
         Raises:
-            FileNotFoundError: If there is no such file, or its network is gone.
-            ValueError: If it is no saved labeller, or its network has changed.
+            FileNotFoundError: If there is no such file, or its network is missing.
+            ValueError: If it is not a saved labeller, or its network has changed.
         """
         from builder_tools.valence_arousal.storage import load_labeller
 
         return load_labeller(Path(path))
 
     def _fit(self, images: Faces, labels: np.ndarray) -> np.ndarray:
-        """Learn everything; return the oriented places of the faces."""
+        """Fit everything and return the oriented places of the faces."""
         self._check_options()
         check_faces(images)
         labels = self._checked_labels(labels, len(images))
@@ -189,9 +189,9 @@ class ValenceArousalLabeller(BaseEstimator):
         return places
 
     def _fit_points(self, images: Faces, rng: np.random.Generator) -> np.ndarray:
-        """Learn the components; return the faces as the manifold sees them."""
+        """Fit the components and return the faces as the input of the manifold."""
         vectorise = self._vectorise()
-        if self.network is None:  # vectors of pixels are quickly made twice, and large
+        if self.network is None:  # pixel vectors are large, and quick to compute twice
             self._fit_components(
                 len(images), rng, lambda rows: vectors_of(_Chosen(images, rows), vectorise, _same)
             )
@@ -263,7 +263,7 @@ class ValenceArousalLabeller(BaseEstimator):
         check_range(0, 1, pull=self.pull)
 
     def _check_anchors(self, labels: np.ndarray) -> None:
-        """Two places of classes are what a plane can be turned by; it refuses what has fewer."""
+        """Refuse classes with fewer than two distinct anchors, which cannot orient a plane."""
         anchors, present = self.emotions.anchors, np.unique(labels)
         known = ~np.isnan(anchors[present]).any(axis=1)
         if len(np.unique(anchors[present[known]], axis=0)) < 2:
@@ -291,7 +291,7 @@ class ValenceArousalLabeller(BaseEstimator):
 
 
 def class_means(places: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return the mean place of each class, `(k, 2)`; NaN where it has none."""
+    """Return the mean place of each class, `(k, 2)`; NaN for classes without faces."""
     count = np.bincount(labels, minlength=num_classes)
     sums = [np.bincount(labels, weights=axis, minlength=num_classes) for axis in places.T]
     with np.errstate(invalid="ignore"):
@@ -299,7 +299,7 @@ def class_means(places: np.ndarray, labels: np.ndarray, num_classes: int) -> np.
 
 
 class _Chosen:
-    """Some rows of faces, read in chunks."""
+    """Selected rows of faces, read in chunks."""
 
     def __init__(self, images: Faces, rows: np.ndarray) -> None:
         self._images, self._rows = images, rows

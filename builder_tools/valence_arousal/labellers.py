@@ -1,4 +1,4 @@
-"""Every labeller by name, to choose from and to compare."""
+"""The registry of labellers, by name, for choice and comparison."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class LabellerSpec:
     """A labeller of the registry.
 
     Args:
-        make: Called with options, gives the labeller; `fit`, `transform`, `fit_transform`.
-        description: What it goes by.
-        defaults: Options of `make` unless others are given.
-        needs_votes: It takes the shares of votes for labels.
+        make: Makes the labeller from options; it has `fit`, `transform` and `fit_transform`.
+        description: What the labels are based on.
+        defaults: Default options of `make`.
+        needs_votes: Whether its labels are shares of votes.
     """
 
     make: Callable[..., Labeller]
@@ -67,8 +67,8 @@ def make_labeller(name: str, **options: Any) -> Labeller:
     """Return a labeller of the registry, not yet fitted.
 
     Args:
-        name: In `LABELLERS`.
-        **options: Of the labeller; others than the registry's defaults.
+        name: Name in `LABELLERS`.
+        **options: Options of the labeller, which override the registry's defaults.
 
     Raises:
         ValueError: If there is no such labeller, or it has no such option.
@@ -86,10 +86,10 @@ def make_labeller(name: str, **options: Any) -> Labeller:
 
 
 def labels_for(name: str, table: ImageTable) -> np.ndarray:
-    """Return what the labeller takes for labels: `(n,)` classes, or `(n, 9)` shares of votes.
+    """Return the labels that a labeller needs: `(n,)` classes, or `(n, 9)` shares of votes.
 
     Raises:
-        ValueError: If it needs votes and nobody voted.
+        ValueError: If it needs votes and the table has none.
     """
     if not LABELLERS[name].needs_votes:
         return table.labels
@@ -101,7 +101,7 @@ def labels_for(name: str, table: ImageTable) -> np.ndarray:
 
 
 def faces_of(table: ImageTable):
-    """Return a table's faces, decoded chunk by chunk at the size the labellers use."""
+    """Return a table's faces, decoded in chunks at the size that the labellers use."""
     from builder_tools.valence_arousal.vectors import SIDE_PX
 
     return table.resized(SIDE_PX)

@@ -1,7 +1,7 @@
-"""Labels as a csv: one row an image, `name,path,split,emotion,valence,arousal`.
+"""Labels as CSV: one row per image, `name,path,split,emotion,valence,arousal`.
 
-`name` is the name in the image table, so that labels find their images again whatever the
-order: `labels_by_name` gives them for a table.
+`name` is the name in the image table, so labels can be matched with their images in any order:
+`labels_by_name` returns them for a table.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ DECIMALS = 5
 
 
 def write_labels(path: str | Path, table: ImageTable, labels: np.ndarray) -> Path:
-    """Write labels, whole or not at all.
+    """Write labels, atomically.
 
     Args:
-        path: The csv; missing folders are made.
+        path: The CSV file; missing folders are created.
         table: The images.
         labels: `(n, 2)` valence and arousal in the unit disc.
 
     Raises:
-        ValueError: If the number of labels is not that of the images, or one is not finite.
+        ValueError: If the numbers of labels and images differ, or a label is not finite.
         OSError: If the file cannot be written.
     """
     path, labels = Path(path), np.asarray(labels, np.float64)
@@ -48,11 +48,11 @@ def write_labels(path: str | Path, table: ImageTable, labels: np.ndarray) -> Pat
 
 @any_name_in_tables()
 def read_labels(path: str | Path) -> pd.DataFrame:
-    """Read what `write_labels` wrote, checked.
+    """Read and check labels written by `write_labels`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If a column is missing, a name stands twice, or a value lies outside the unit
+        ValueError: If a column is missing, a name is repeated, or a place lies outside the unit
             disc; names the row.
     """
     path = Path(path)
@@ -86,7 +86,7 @@ def labels_by_name(labels: pd.DataFrame, table: ImageTable) -> np.ndarray:
     """Return the labels of a table's images, `(n, 2)` float32, found by name.
 
     Args:
-        labels: As `read_labels` gives them.
+        labels: As returned by `read_labels`.
         table: The images.
 
     Raises:

@@ -1,9 +1,9 @@
-"""Turning a plane so that its axes mean valence and arousal, and moving classes to their anchors.
+"""Rotating a plane so that its axes mean valence and arousal, and moving classes to their anchors.
 
-Places are (valence, arousal). A raw plane has no names on its axes, may be mirrored and has a
-scale of its own: `fit_orientation` finds, by least squares, what turns it to the anchors of the
-emotions (orthogonal Procrustes: Schoenemann, 1966, "A generalized solution of the orthogonal
-Procrustes problem"; with scale and shift).
+Places are (valence, arousal). The axes of a raw plane have no meaning, and it may be mirrored and
+have any scale: `fit_orientation` aligns it with the anchors of the emotions by least squares
+(orthogonal Procrustes: Schoenemann, 1966, "A generalized solution of the orthogonal Procrustes
+problem"; with scale and shift).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Orientation:
     """Rotation or reflection, scale and shift of a plane.
 
     Args:
-        rotation: `(2, 2)`, orthogonal; its determinant is -1 where it mirrors.
+        rotation: `(2, 2)`, orthogonal; its determinant is -1 if it mirrors.
         scale: Factor, > 0.
         shift: `(2,)`, added last.
     """
@@ -28,19 +28,19 @@ class Orientation:
     shift: np.ndarray
 
     def apply(self, places: np.ndarray) -> np.ndarray:
-        """Return the turned places, `(n, 2)` float64."""
+        """Return the transformed places, `(n, 2)` float64."""
         return self.scale * (np.asarray(places, np.float64) @ self.rotation) + self.shift
 
 
 def fit_orientation(places: np.ndarray, targets: np.ndarray) -> Orientation:
-    """Return what brings places nearest to their targets, in the sense of least squares.
+    """Return the orientation that brings places closest to their targets, by least squares.
 
     Args:
         places: `(n, 2)`.
         targets: `(n, 2)`.
 
     Raises:
-        ValueError: If all places, or all targets, are one.
+        ValueError: If all places, or all targets, coincide.
     """
     mean, aim = places.mean(axis=0), targets.mean(axis=0)
     centred, aimed = places - mean, targets - aim
@@ -64,17 +64,17 @@ def staged_shift(
     stages: int,
     pull: float,
 ) -> np.ndarray:
-    """Return the way of every place towards the anchor of its class.
+    """Return the trajectory of every place towards the anchor of its class.
 
-    Stage 0 is the place itself. In stage 1 the class's centre moves to its anchor and all its
-    places with it; every stage draws them `pull` of the way that is left to the anchor.
+    Stage 0 is the place itself. In stage 1, the class's centre moves to its anchor together with
+    all its places; every stage moves them a share `pull` of the remaining way to the anchor.
 
     Args:
         places: `(n, 2)`, oriented.
-        labels: `(n,)` into the classes.
+        labels: `(n,)`, indices of the classes.
         centres: `(k, 2)`, mean place of each class.
         anchors: `(k, 2)`, where each class belongs; NaN leaves the class at its centre.
-        stages: >= 0.
+        stages: Number of stages, >= 0.
         pull: Share in [0, 1].
 
     Returns:
@@ -87,6 +87,6 @@ def staged_shift(
 
 
 def clip_to_disc(places: np.ndarray) -> np.ndarray:
-    """Return places `(..., 2)` with those outside the unit disc drawn in to its edge."""
+    """Return places `(..., 2)` with those outside the unit disc moved to its edge."""
     radius = np.linalg.norm(places, axis=-1, keepdims=True)
     return places / np.maximum(radius, 1.0)

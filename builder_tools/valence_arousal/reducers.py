@@ -1,10 +1,10 @@
-"""Ways down to a plane: ISOMAP, PCA, UMAP. Each is fitted on some points and places any others.
+"""Reductions to a plane: ISOMAP, PCA, UMAP. Each is fitted on some points and can place others.
 
 ISOMAP (Tenenbaum, de Silva & Langford, 2000, "A global geometric framework for nonlinear
-dimensionality reduction", Science 290) is scikit-learn's `Isomap` step by step, written out for
-three reasons: distances are kept in float32 and made in chunks, so that an exact run on 28,558
-faces fits into memory; its eigenvectors are seeded; and what a fitted map is made of is plain
-arrays, so that it can be saved without pickle. A test holds it to scikit-learn's.
+dimensionality reduction", Science 290) is scikit-learn's `Isomap` step by step, reimplemented for
+three reasons: distances are kept in float32 and computed in chunks, so that an exact run on 28,558
+faces fits into memory; its eigenvectors are seeded; and a fitted map consists of plain arrays, so
+that it can be saved without pickle. A test compares it with scikit-learn's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 PLANE = 2
 CHUNK = 256
 SMALLEST_STEP = 1e-6
-"""Length of the edge between identical points: a sparse graph cannot hold an edge of length 0."""
+"""Length of the edge between identical points, as a sparse graph cannot hold edges of length 0."""
 
 
 class Reducer(Protocol):
@@ -26,7 +26,7 @@ class Reducer(Protocol):
     embedding_: np.ndarray
 
     def fit(self, points: np.ndarray) -> Reducer:
-        """Learn the map from points `(n, d)` float32; `embedding_` are their places `(n, 2)`."""
+        """Fit the map to points `(n, d)` float32; `embedding_` holds their places `(n, 2)`."""
 
     def transform(self, points: np.ndarray) -> np.ndarray:
         """Return the places `(m, 2)` float64 of any points `(m, d)`."""
@@ -35,16 +35,16 @@ class Reducer(Protocol):
         """Return the fitted map as plain arrays."""
 
     def from_arrays(self, arrays: Mapping[str, np.ndarray]) -> Reducer:
-        """Take a fitted map over from plain arrays."""
+        """Restore a fitted map from plain arrays."""
 
 
 class IsomapReducer:
     """ISOMAP to the plane.
 
     Args:
-        neighbours: Of each point, in the graph whose shortest paths are the distances.
-        n_jobs: Processes that search paths, as in joblib.
-        random_state: Seed of the eigenvectors' start.
+        neighbours: Neighbours of each point in the graph whose shortest paths are the distances.
+        n_jobs: Number of processes for shortest paths, as in joblib.
+        random_state: Seed of the start vector for the eigenvectors.
 
     Attributes:
         embedding_: `(n, 2)` float64, places of the fitted points.
@@ -78,7 +78,7 @@ class IsomapReducer:
 
     @property
     def geodesics_(self) -> np.ndarray:
-        """Shortest paths between the fitted points, `(n, n)` float32; sought anew after loading."""
+        """Shortest paths between the fitted points, `(n, n)` float32; recomputed after loading."""
         if self._distances is None:
             self._distances = shortest_paths(self.graph_, n_jobs=self.n_jobs)
         return self._distances
@@ -91,7 +91,7 @@ class IsomapReducer:
         scaled = self.vectors_ / np.sqrt(self.eigenvalues_)
         parts = []
         for start in range(0, len(points), CHUNK):
-            # The shortest ways from new points over their neighbours to all fitted points.
+            # The shortest paths from new points via their neighbours to all fitted points.
             rows = slice(start, start + CHUNK)
             paths = step[rows, :1].astype(np.float32) + self.geodesics_[place[rows, 0]]
             for number in range(1, self.neighbours):
@@ -170,7 +170,7 @@ class UmapReducer:
             raise ValueError(
                 f"Expected more faces than neighbours ({self.neighbours}). Received: {len(points)}."
             )
-        # One process: with a seed UMAP allows no more, and warns where it is not said.
+        # One process: with a seed, UMAP allows no more and warns unless this is set.
         self._umap = UMAP(
             n_neighbors=self.neighbours, random_state=self.random_state, n_jobs=1
         ).fit(points)
@@ -198,17 +198,17 @@ REDUCERS: dict[str, Callable[..., Reducer]] = {
 
 
 def neighbour_graph(points: np.ndarray, neighbours: int):
-    """Return the graph of nearest neighbours, an edge where either is a neighbour of the other.
+    """Return the nearest-neighbour graph, with an edge if either point is the other's neighbour.
 
     Args:
         points: `(n, d)` float32.
-        neighbours: Of each point.
+        neighbours: Number of neighbours of each point.
 
     Returns:
         A symmetric sparse array `(n, n)` of distances.
 
     Raises:
-        ValueError: If the graph falls apart; says into what.
+        ValueError: If the graph is in several pieces; gives their sizes.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
@@ -229,11 +229,11 @@ def neighbour_graph(points: np.ndarray, neighbours: int):
 
 
 def shortest_paths(graph, *, n_jobs: int | None = None) -> np.ndarray:
-    """Return the lengths of all shortest paths, `(n, n)` float32, in chunks.
+    """Return the lengths of all shortest paths, `(n, n)` float32, computed in chunks.
 
     Args:
-        graph: Symmetric, sparse, in one piece.
-        n_jobs: Processes, as in joblib.
+        graph: A symmetric, sparse and connected graph.
+        n_jobs: Number of processes, as in joblib.
     """
     from joblib import Parallel, delayed
     from tqdm import tqdm
@@ -252,12 +252,12 @@ def shortest_paths(graph, *, n_jobs: int | None = None) -> np.ndarray:
 def _paths_from(graph, rows: range) -> np.ndarray:
     from scipy.sparse.csgraph import dijkstra
 
-    # Both directions are in the graph: searching it as directed looks at each edge once.
+    # The graph has both directions: searched as directed, each edge is visited only once.
     return dijkstra(graph, directed=True, indices=list(rows)).astype(np.float32)
 
 
 def _top_eigenvectors(distances: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the two largest eigenvalues of the centred kernel -J D^2 J / 2, and their vectors."""
+    """Return the two largest eigenvalues of the centred kernel -J D^2 J / 2 and their vectors."""
     from scipy.sparse.linalg import LinearOperator, eigsh
 
     length = len(distances)

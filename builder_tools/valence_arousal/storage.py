@@ -1,4 +1,4 @@
-"""A fitted labeller as one `.npz`: arrays, and a line of JSON among them. No pickle either way."""
+"""A fitted labeller as one `.npz` of arrays and a line of JSON, written and read without pickle."""
 
 from __future__ import annotations
 

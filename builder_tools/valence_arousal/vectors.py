@@ -1,4 +1,4 @@
-"""Faces to vectors: grey pixels at 48 x 48, or the features of a network."""
+"""Faces as vectors: grey pixels at 48 x 48, or the features of a network."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from builder_tools.media import resize_stack
 SIDE_PX = 48
 CHUNK = 512
 GREY_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)
-"""Of red, green and blue (ITU-R BT.601), as OpenCV has them."""
+"""Weights of red, green and blue (ITU-R BT.601), as in OpenCV."""
 
 
 class Faces(Protocol):
-    """Faces that are asked for in chunks: an array, or `datasets.table.ResizedImages`."""
+    """Faces that are read in chunks: an array, or `datasets.table.ResizedImages`."""
 
     shape: tuple[int, ...]
 
@@ -32,14 +32,14 @@ class Faces(Protocol):
 
 
 Vectorise = Callable[[np.ndarray], np.ndarray]
-"""From faces as they came `(m, H, W[, 3])` uint8 to vectors `(m, d)` float32."""
+"""Function from faces as given, `(m, H, W[, 3])` uint8, to vectors `(m, d)` float32."""
 
 
 def check_faces(images: Faces) -> None:
-    """Refuse what is no stack of faces.
+    """Check that images are a stack of faces.
 
     Raises:
-        ValueError: If shape or type is wrong; says so where numbers are NaN.
+        ValueError: If the shape or type is wrong; mentions NaN if there are any.
     """
     shape = tuple(getattr(images, "shape", ()))
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3) or 0 in shape:
@@ -58,7 +58,7 @@ def pixel_vectors(images: np.ndarray) -> np.ndarray:
     """Return grey faces at 48 x 48 as rows, `(m, 2304)` float32 in [0, 1].
 
     Raises:
-        ValueError: If a face is of one single grey; names its row in the chunk.
+        ValueError: If a face is a single shade of grey; names its row in the chunk.
     """
     stacked = resize_stack(images, SIDE_PX).astype(np.float32)
     grey = stacked @ GREY_WEIGHTS if stacked.ndim == 4 else stacked
@@ -76,7 +76,8 @@ def network_vectors(path: str | Path) -> Vectorise:
         path: A `.keras` file, a model folder with `model.keras`, or the name of such a model.
 
     Returns:
-        From `(m, H, W[, 3])` uint8 to `(m, d)` float32; faces are resized to the network's input.
+        A function from `(m, H, W[, 3])` uint8 to `(m, d)` float32; faces are resized to the
+        network's input.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -84,7 +85,7 @@ def network_vectors(path: str | Path) -> Vectorise:
     network = headless_network(keras_file(path))
 
     def vectors(images: np.ndarray) -> np.ndarray:
-        pixel_vectors(images)  # refuses blank faces alike
+        pixel_vectors(images)  # refuses blank faces here, too
         found = network.vectors(images)
         if not np.isfinite(found).all():
             raise ValueError(f"Expected finite features of {path}. Received: NaN or infinite ones.")
@@ -94,10 +95,10 @@ def network_vectors(path: str | Path) -> Vectorise:
 
 
 def keras_file(path: str | Path) -> Path:
-    """Return the `.keras` file of a path to it, to its model folder, or of a model's name.
+    """Return the `.keras` file, given its path, its model folder or the model's name.
 
     Raises:
-        FileNotFoundError: If it is not there.
+        FileNotFoundError: If there is no such file.
     """
     path = Path(path)
     if not path.exists() and len(path.parts) == 1 and not path.suffix:
@@ -116,12 +117,12 @@ def keras_file(path: str | Path) -> Path:
 def vectors_of(
     images: Faces, vectorise: Vectorise, finish: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """Return the vectors of all faces, made chunk by chunk so that few are in memory at once.
+    """Return the vectors of all faces, computed in chunks to save memory.
 
     Args:
         images: The faces.
-        vectorise: To vectors.
-        finish: What is kept of the vectors of a chunk, such as their projection.
+        vectorise: Function from faces to vectors.
+        finish: Function applied to the vectors of each chunk, such as a projection.
 
     Raises:
         ValueError: If a chunk holds a blank face; names its row.

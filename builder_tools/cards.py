@@ -123,6 +123,13 @@ class ModelCard:
         """Length of one row of the network's output."""
         return TASKS[self.task].num_outputs(len(self.emotions))
 
+    @property
+    def answers_sha256(self) -> str:
+        """Hash of all that affects the model's answers: not of its metrics or descriptions."""
+        told = ("training", "metrics", "licence", "intended_use", "limits")
+        facts = {name: value for name, value in asdict(self).items() if name not in told}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
     @classmethod
     def read(cls, folder: str | Path) -> ModelCard:
         """Read the card of a model folder.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ import pandas as pd
 
 from builder_tools import Inference
 from builder_tools.archive import Settings, archive
+from builder_tools.cards import ModelCard, find_model, write_card
 from builder_tools.cli import main
 from builder_tools.media import VideoWriter, write_image
 from builder_tools.timeline.reading import read_timeline
@@ -347,6 +350,17 @@ def test_workers_that_cannot_begin_are_one_sentence(sources, tmp_path):
 def test_the_settings_hash_knows_what_changes_rows():
     assert Settings(threads=4).sha256 == Settings().sha256
     assert Settings(smooth_s=0).sha256 != Settings().sha256
+
+
+def test_parts_of_another_model_of_the_same_name_are_not_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    hashes = set()
+    for temperature in (1.0, 1.5):
+        shutil.copytree(find_model("tiny"), "saved_models/ours", dirs_exist_ok=True)
+        card = ModelCard.read("saved_models/ours")
+        write_card("saved_models/ours", replace(card, temperature=temperature))
+        hashes.add(Settings(model="ours").sha256)
+    assert len(hashes) == 2
 
 
 def test_two_nodes_make_the_same_and_one_may_die(sources, made, tmp_path):

@@ -1,11 +1,14 @@
 """Images written drawn: a batch that was interrupted goes on, and many names cost little."""
 
+import threading
+
+import numpy as np
 import pytest
 from fakes import made_image, save_image
 
 from builder_tools.cli import main
 from builder_tools.cli.drawn_images import UNFINISHED, DrawnImages
-from builder_tools.media import guarding
+from builder_tools.media import guarding, images, read_image
 
 
 @pytest.fixture
@@ -105,3 +108,50 @@ def test_a_name_costs_as_much_after_many_as_at_first(tmp_path, monkeypatch):
     for number in range(30):
         drawn.write(made_image(0), tmp_path / f"{number}.png")
     assert len(asked) <= 60
+
+
+def test_equal_names_do_not_cost_more_and_more(tmp_path, monkeypatch):
+    looked, lexists = [], guarding.os.path.lexists
+    drawn = DrawnImages()
+    monkeypatch.setattr(
+        guarding.os.path, "lexists", lambda path: looked.append(path) or lexists(path)
+    )
+    for _ in range(40):
+        drawn.write(made_image(0), tmp_path / "frame.png")
+    assert len(looked) <= 80
+    assert {"frame.png", "frame_2.png", "frame_40.png"} <= set(names(tmp_path))
+
+
+def test_two_runs_into_one_folder_do_not_replace_each_others_images(tmp_path, monkeypatch):
+    """Both look for a free name before either writes."""
+    both, replacing = threading.Barrier(2), images.replacing
+
+    def meet(path, **options):
+        if path.name == "a.png":
+            both.wait(10)
+        return replacing(path, **options)
+
+    monkeypatch.setattr(images, "replacing", meet)
+    runs = [
+        threading.Thread(target=DrawnImages().write, args=(np.full((8, 8, 3), grey, np.uint8), out))
+        for grey, out in ((10, tmp_path / "a.png"), (200, tmp_path / "a.png"))
+    ]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+    greys = {int(read_image(tmp_path / name)[0, 0, 0]) for name in ("a.png", "a_2.png")}
+    assert greys == {10, 200} and names(tmp_path) == ["a.png", "a_2.png"]
+
+
+def test_what_is_drawn_into_a_subfolder_is_not_read_by_the_next_run(photos, capsys):
+    run = ["img-batch", str(photos), "--csv", str(photos.parent / "a.csv"), "--out"]
+    for _ in range(2):
+        assert main([*run, str(photos / "drawn")]) == 0
+    told = capsys.readouterr().err
+    assert "1 left out because it is the folder that results are written to: drawn" in told
+    assert len((photos.parent / "a.csv").read_text().splitlines()) == 1 + 5
+    assert not (photos / "drawn" / "drawn").exists()
+    assert main([*run, str(photos)]) == 2
+    assert "other than the folder that is read" in capsys.readouterr().err
+    assert len(names(photos)) == 5 + 1

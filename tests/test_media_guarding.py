@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from builder_tools.cli import main
-from builder_tools.media.guarding import check_outputs, check_own, place_key, unused_path
+from builder_tools.media.guarding import UnusedPaths, check_outputs, check_own
 from builder_tools.media.partial import replacing
 
 
@@ -87,9 +87,11 @@ def test_no_file_takes_the_place_of_a_device_or_a_pipe(read, tmp_path, capsys):
 def test_a_number_where_something_is(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"")
     (tmp_path / "a_2.jpg").symlink_to("nowhere")
-    assert unused_path(tmp_path / "a.jpg") == tmp_path / "a_3.jpg"
-    assert unused_path(tmp_path / "b.jpg", {place_key(tmp_path / "B.JPG")}) == tmp_path / "b_2.jpg"
-    assert unused_path(tmp_path / "c.jpg") == tmp_path / "c.jpg"
+    unused = UnusedPaths()
+    unused.take(tmp_path / "B.JPG")
+    assert unused.next(tmp_path / "a.jpg") == tmp_path / "a_3.jpg"
+    assert unused.next(tmp_path / "b.jpg") == tmp_path / "b_2.jpg"
+    assert unused.next(tmp_path / "c.jpg") == tmp_path / "c.jpg"
 
 
 def test_a_file_beside_an_output_is_replaced_only_if_it_was_written_here(tmp_path):

@@ -58,7 +58,9 @@ def test_only_the_csv_was_missing(folder, whole, tmp_path):
         {"multi_face": "best"},
         {"img_size": 8},
         {"detector": FakeDetector(1)},
+        {"mirror": True},
         {"flip_average": True},
+        {"decision": "balanced"},
         {"image": "41.png"},
     ],
     ids=lambda change: next(iter(change)),
@@ -72,8 +74,8 @@ def test_the_rows_of_another_run_are_not_taken(folder, tmp_path, change):
         submit(images, csv_path, breaks_after(8), batch_size=4)
     before = (tmp_path / "s.partial.jsonl").read_bytes()
     model, options = FakeModel(), dict(change)
-    if options.pop("flip_average", False):
-        model.flip_average = True
+    for name in {"flip_average", "decision"} & options.keys():
+        setattr(model, name, options.pop(name))
     if options.pop("image", None):
         save_image(images / "41.png", 1, 20)
     with pytest.raises(ValueError, match=r"interrupted run of the same.*--restart"):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from builder_tools.archive.items import Item
+from builder_tools.cards import ModelCard, find_model
 from builder_tools.media import read_image
 from builder_tools.media.images import IMAGE_ERRORS
 from builder_tools.media.partial import replacing
@@ -58,8 +59,9 @@ class Settings:
 
     @property
     def sha256(self) -> str:
-        """Hash of everything that affects a row, which excludes threads and device."""
+        """Hash of everything that affects a row: the model's card, but not threads and device."""
         facts = {k: v for k, v in asdict(self).items() if k not in ("threads", "device")}
+        facts["model"] = ModelCard.read(find_model(self.model)).answers_sha256
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

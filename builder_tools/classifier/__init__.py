@@ -74,6 +74,7 @@ class EmotionClassifier:
         card: The model's card.
         emotions: The classes, in the order of the probabilities.
         flip_average: Whether faces are averaged with their mirror images.
+        decision: `natural` or `balanced`.
 
     Raises:
         TypeError: If the path is neither a string nor a path.
@@ -104,6 +105,7 @@ class EmotionClassifier:
         self.card = ModelCard.read(folder)
         self.emotions = EmotionSet(self.card.emotions)
         self.flip_average = self.card.flip_average if flip_average is None else flip_average
+        self.decision = decision
         self._biases = _biases(self.card, decision)
         self._runtime = load_runtime(folder, self.card, threads, device)
 

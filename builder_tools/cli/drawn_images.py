@@ -33,15 +33,15 @@ class DrawnImages:
     """Writes images into a folder, never over one another or over an existing file."""
 
     def __init__(self) -> None:
-        self._taken: set[str] = set()
+        from builder_tools.media.guarding import UnusedPaths
+
+        self._unused = UnusedPaths()
 
     def write(self, image: np.ndarray, wanted: Path) -> Path:
         """Write an image under a name that is still free; return its path."""
-        from builder_tools.media import write_image
-        from builder_tools.media.guarding import unused_path
+        from builder_tools.media.images import write_unused
 
-        path = unused_path(wanted, self._taken)
-        write_image(path, image)
+        path = write_unused(wanted, image, self._unused)
         self.take(path)
         if path != wanted:
             print(f"{wanted} is there already; written: {path}", file=sys.stderr)
@@ -49,9 +49,7 @@ class DrawnImages:
 
     def take(self, path: Path) -> None:
         """Mark a path as taken by an image that is already written."""
-        from builder_tools.media.guarding import place_key
-
-        self._taken.add(place_key(path))
+        self._unused.take(path)
 
 
 def drawn_name(image: str, out_format: str | None) -> str:

@@ -199,11 +199,16 @@ def _run_batch(options: argparse.Namespace) -> int:
     from builder_tools.submission import make_submission, plan_submission
 
     _check_out(options)
+    if options.out and options.folder.exists() and options.out.samefile(options.folder):
+        raise ValueError(
+            f"Expected --out other than the folder that is read. Received {options.out} for both: "
+            "the next run would read the drawn images, too. Try a subfolder, which is left out."
+        )
     if options.geometry and options.faces_csv is None:
         raise ValueError("Expected --faces-csv with --geometry: it gets the columns.")
     if options.neutral is not None and options.person is None:
         raise ValueError("Expected --person with --neutral: rests are a person's.")
-    job = plan_submission(options.folder, options.sample)
+    job = plan_submission(options.folder, options.sample, without=options.out)
     if options.out:
         check_drawing(job, options)
     persons = None

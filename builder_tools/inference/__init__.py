@@ -222,7 +222,7 @@ class Inference:
             "multi_face": self.policy.multi_face,
             "every_face": self.policy.every_face,
             "geometry": self.geometry,
-            "rotate": self._view.rotate,
+            **vars(self._view),
         }
 
     def run(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from builder_tools.media.frame import fitted
-from builder_tools.media.guarding import unused_path
+from builder_tools.media.guarding import UnusedPaths
 from builder_tools.results import FrameResult
 
 if TYPE_CHECKING:
@@ -100,11 +100,11 @@ class WindowSink:
 
     def _snapshot_if(self, key: str | None, result: FrameResult) -> None:
         if key == SNAPSHOT_KEY:
-            from builder_tools.media import write_image
+            from builder_tools.media.images import write_unused
 
             name = f"snapshot_{time.strftime('%Y%m%d_%H%M%S')}_{result.frame}.png"
-            path = unused_path(self._folder / name)
-            logger.warning("Saved %s", write_image(path, result.image))
+            path = write_unused(self._folder / name, result.image, UnusedPaths())
+            logger.warning("Saved %s", path)
 
 
 class InlineSink:

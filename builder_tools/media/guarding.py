@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from builder_tools.media.addresses import without_file_scheme
@@ -81,18 +81,30 @@ def check_own(path: Path, start: str) -> None:
         )
 
 
-def unused_path(path: Path, taken: Collection[str] = ()) -> Path:
-    """Return the path, with a number added to its name if it is taken: `photo_2.png`.
+class UnusedPaths:
+    """Paths that nothing has taken, with a number added to the name if need be: `photo_2.png`."""
 
-    Args:
-        path: Where to write.
-        taken: `place_key` of paths that are already assigned, even if nothing is there yet.
-    """
-    number, free = 1, path
-    while os.path.lexists(free) or place_key(free) in taken:
-        number += 1
-        free = path.with_name(f"{path.stem}_{number}{path.suffix}")
-    return free
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._numbers: dict[Path, int] = {}
+
+    def take(self, path: Path) -> None:
+        """Mark a path as taken, whether or not something is there."""
+        self._taken.add(place_key(path))
+
+    def next(self, wanted: Path) -> Path:
+        """Return the wanted path, or the first numbered one after the last that was returned."""
+        number = self._numbers.get(wanted, 1)
+        free = _numbered(wanted, number)
+        while os.path.lexists(free) or place_key(free) in self._taken:
+            number += 1
+            free = _numbered(wanted, number)
+        self._numbers[wanted] = number
+        return free
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path if number == 1 else path.with_name(f"{path.stem}_{number}{path.suffix}")
 
 
 def place_key(path: str | os.PathLike) -> str:

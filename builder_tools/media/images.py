@@ -33,6 +33,7 @@ from builder_tools.media.addresses import (
 from builder_tools.media.arrays import array_to_rgb, as_array
 from builder_tools.media.decoding import decode
 from builder_tools.media.formats import WRITTEN_SUFFIXES
+from builder_tools.media.guarding import UnusedPaths
 from builder_tools.media.headers import image_header
 from builder_tools.media.limits import MOST_BYTES, ImageError, ImageLimits, image_limits
 from builder_tools.media.partial import replacing
@@ -147,12 +148,13 @@ def is_one_image(source: Any) -> bool:
     return not hasattr(source, "__iter__")
 
 
-def write_image(path: str | Path, image_rgb: np.ndarray) -> Path:
+def write_image(path: str | Path, image_rgb: np.ndarray, *, overwrite: bool = True) -> Path:
     """Write an image, completely or not at all; the suffix of the path determines the format.
 
     Args:
-        path: Path to write to; missing folders are created, an existing file is replaced.
+        path: Path to write to; missing folders are created.
         image_rgb: `(H, W, 3)` uint8 RGB (or any array `read_image` takes).
+        overwrite: Whether an existing file is replaced.
 
     Returns:
         The path.
@@ -160,7 +162,7 @@ def write_image(path: str | Path, image_rgb: np.ndarray) -> Path:
     Raises:
         ValueError: If the suffix is not one of `WRITTEN_SUFFIXES`, or the array is not an image
             or too large for the format.
-        OSError: If the file cannot be written.
+        OSError: If the file cannot be written; FileExistsError if it may not be replaced.
     """
     path = Path(path)
     image, suffix = array_to_rgb(np.asarray(image_rgb))[0], path.suffix.lower()
@@ -180,9 +182,27 @@ def write_image(path: str | Path, image_rgb: np.ndarray) -> Path:
             "for that format. Try .png."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial:
+    with replacing(path, overwrite=overwrite) as partial:
         partial.write_bytes(encoded.tobytes())
     return path
+
+
+def write_unused(wanted: Path, image_rgb: np.ndarray, unused: UnusedPaths) -> Path:
+    """Write an image under a name that nothing has taken, also if others write there, too.
+
+    Returns:
+        The path: the wanted one, or one with a number.
+
+    Raises:
+        ValueError, OSError: As `write_image`.
+    """
+    while True:
+        path = unused.next(wanted)
+        try:
+            return write_image(path, image_rgb, overwrite=False)
+        except FileExistsError:
+            if not os.path.lexists(path):  # it was its folder's name that a file has
+                raise
 
 
 def _of_bytes(data: bytes, name: str, limits: ImageLimits) -> OpenedImage:

@@ -73,10 +73,15 @@ def list_images(folder: str | Path) -> list[Path]:
     return sorted((Path(entry.path) for entry in found), key=lambda path: _natural(path.name))
 
 
-def find_images(folder: str | Path) -> FoundImages:
+def find_images(folder: str | Path, *, without: str | Path | None = None) -> FoundImages:
     """List the images in a folder and all its subfolders, and what was left out.
 
     Links to folders are followed, but no folder is visited twice.
+
+    Args:
+        folder: Where to look.
+        without: A folder that is not looked into, because results are written there; it need
+            not exist.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -85,7 +90,14 @@ def find_images(folder: str | Path) -> FoundImages:
     folder = _checked(folder)
     paths: list[Path] = []
     left_out: dict[str, list[str]] = {}
-    for entry, reason in _walk(folder, _why_not, set()):
+    seen: set[tuple[int, int]] = set()
+    if without is not None and os.path.isdir(without):
+        status, place = os.stat(without), Path(without).resolve()
+        seen.add((status.st_dev, status.st_ino))
+        if place.is_relative_to(folder.resolve()) and os.listdir(place):
+            name = place.relative_to(folder.resolve()).as_posix()
+            left_out["the folder that results are written to"] = [name]
+    for entry, reason in _walk(folder, _why_not, seen):
         path = Path(entry)
         if reason is None:
             paths.append(path)

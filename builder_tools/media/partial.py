@@ -87,12 +87,22 @@ def _remove_left() -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; rename it to `path` on success, remove it on any exception."""
-    partial = partial_path(path)
+def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """Yield a temporary path; rename it to `path` on success, remove it on any exception.
+
+    Raises:
+        FileExistsError: If nothing may be overwritten and something is there by then, also if
+            another process was just quicker.
+    """
+    partial, is_claimed = partial_path(path), False
     try:
         yield partial
+        if not overwrite:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+            is_claimed = True
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
+        if is_claimed:
+            path.unlink(missing_ok=True)
         raise

@@ -57,19 +57,23 @@ class SubmissionJob:
     sample: Path | None = None
 
 
-def plan_submission(folder: str | Path, sample: str | Path | None = None) -> SubmissionJob:
+def plan_submission(
+    folder: str | Path, sample: str | Path | None = None, *, without: str | Path | None = None
+) -> SubmissionJob:
     """Find the images and their order.
 
     Args:
         folder: Folder of images, which may be in subfolders.
         sample: `sample_submission.csv`; its order and ids are followed (see `match_ids`), and an
             image that it names but the folder lacks gets a row as unreadable.
+        without: A folder that is not looked into, because drawn images are written there.
 
     Raises:
         FileNotFoundError: If the folder or the sample does not exist.
         ValueError: If there are no images, or the sample is malformed or for other images.
     """
-    found, followed = find_images(folder), None if sample is None else Path(sample)
+    found = find_images(folder, without=without)
+    followed = None if sample is None else Path(sample)
     ids = None if followed is None else read_sample(followed)
     if not found.names and ids is None:
         reasons = "".join(f" {sentence}." for sentence in found.sentences())
@@ -329,8 +333,9 @@ def _fingerprint(inference: Inference, job: SubmissionJob) -> str:
         "version": __version__,
         "folder": str(job.folder.resolve()),
         "names": job.names,
-        "model": dict(card.sha256) if card else type(inference.model).__name__,
+        "model": card.answers_sha256 if card else type(inference.model).__name__,
         "flip_average": bool(getattr(inference.model, "flip_average", False)),
+        "decision": getattr(inference.model, "decision", None),
         "settings": inference.describe(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

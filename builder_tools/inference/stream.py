@@ -224,7 +224,7 @@ class ResultStream(Iterator[FrameResult]):
         return sum(1 for _ in self)
 
     def close(self) -> None:
-        """End early: close the source and the window, and discard an unfinished file."""
+        """End early: close the source and the window; a camera's film is kept, others are not."""
         self._results.close()
         for sink in self._sinks:  # A loop that never started has not closed them.
             sink.close(GeneratorExit())

@@ -143,9 +143,12 @@ def main() -> None:
 def _predictions(options: argparse.Namespace) -> tuple[list[People], np.ndarray]:
     """Return the sets, and the probabilities of FER+ valid's neutral faces."""
     names = ["posed", "wild", *([WEAKLY_LABELLED] if options.strangers else [])]
-    if options.cache is None or not options.cache.is_file():
-        classifier = EmotionClassifier(options.model)
-        found = {"emotions": np.array(classifier.emotions.names)}
+    classifier = EmotionClassifier(options.model)
+    model, found = np.array(classifier.card.answers_sha256), {}
+    if options.cache is not None and options.cache.is_file():
+        found = dict(np.load(options.cache))
+    if found.get("model") != model:
+        found = {"model": model, "emotions": np.array(classifier.emotions.names)}
         for name in names:
             for key, values in _read(getattr(options, name), classifier, name == "posed").items():
                 found[f"{name}_{key}"] = values
@@ -154,8 +157,6 @@ def _predictions(options: argparse.Namespace) -> tuple[list[People], np.ndarray]
         found["neutral_faces"] = classifier.predict(valid.images[neutral])
         if options.cache is not None:
             np.savez(options.cache, **found)
-    else:
-        found = dict(np.load(options.cache))
     emotions = tuple(map(str, found["emotions"]))
     sets = []
     for name in names:

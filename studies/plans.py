@@ -176,7 +176,7 @@ def keep_answers(trials: Iterable[Trial], runs: Path, reports: Path) -> None:
     found = {
         trial.key: restrict(np.load(file), NINE_EMOTIONS, FERPLUS_EIGHT).argmax(axis=1)
         for trial in trials
-        if (file := runs / trial.key / ANSWERS).is_file()
+        if (file := runs / trial.key / ANSWERS).is_file() and finished_row(trial, runs)
     }
     if not found:
         return

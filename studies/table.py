@@ -44,8 +44,13 @@ class Job:
     @property
     def config_sha256(self) -> str:
         """Hash of the configuration, 16 hexadecimal digits."""
-        text = json.dumps(self.config, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hash_of(self.config)
+
+
+def hash_of(config: Mapping[str, Any]) -> str:
+    """Return the hash of a configuration of JSON values, 16 hexadecimal digits."""
+    text = json.dumps(config, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def what_differs(config: Any) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from builder_tools.machine import hardware
 from builder_tools.media.partial import replacing
 from builder_tools.networks import PRETRAINED
 from builder_tools.training import Samples, TrainingConfig, TrainingRun, train
-from studies.table import what_differs
+from studies.table import CONFIG, hash_of, what_differs
 
 JUDGED = {"eight": "ferplus-majority-8", "nine": "ferplus-nine"}
 """Prefix of a column -> protocol."""
@@ -98,9 +98,13 @@ class Trial:
 
 
 def finished_row(trial: Trial, runs: Path) -> dict[str, Any] | None:
-    """Return the row of a trial that was run, here or on another machine; None if it was not."""
+    """Return the row of a trial that was run, here or on another machine; None if it was not.
+
+    A row of the same name with another configuration is not this trial's.
+    """
     done = runs / trial.key / ROW
-    return json.loads(done.read_text()) if done.is_file() else None
+    row = json.loads(done.read_text()) if done.is_file() else {}
+    return row if row.get(CONFIG) == hash_of(trial.outcome) else None
 
 
 def need_weights(network: str, weights: str | None) -> None:
@@ -150,7 +154,7 @@ def run_trial(
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / ANSWERS) as partial, partial.open("wb") as file:
         np.save(file, found.astype(np.float16))
-    row = _described(trial, run)
+    row = {CONFIG: hash_of(trial.outcome)} | _described(trial, run)
     for prefix, protocol in JUDGED.items():
         figures = figures_on(PROTOCOLS[protocol], valid, found)
         row |= {f"valid_{prefix}_{name}": value for name, value in figures.items()}

@@ -122,6 +122,39 @@ def test_what_a_camera_gave_is_kept(mjpeg_server, tmp_path, number):
     assert len(rows_of(tmp_path / "visit.csv")) >= 4 and len(images) >= 4
 
 
+@pytest.mark.parametrize("verb", ["online", "video-rec"])
+def test_an_end_leaves_a_film_that_is_finished_meanwhile(
+    mjpeg_server, face_video, tmp_path, monkeypatch, verb
+):
+    """Moving the index of a long film to its front takes longer than a user waits."""
+
+    class EndedAtItsEnd:
+        def __init__(self, container) -> None:
+            self._container = container
+
+        def __getattr__(self, name):
+            return getattr(self._container, name)
+
+        def close(self) -> None:
+            self._container.close()
+            signal.raise_signal(signal.SIGINT)
+
+    def open_ended(file, mode="r", **options):
+        container = opened(file, mode, **options)
+        return EndedAtItsEnd(container) if mode == "w" else container
+
+    opened, out = av.open, tmp_path / "film.mp4"
+    monkeypatch.setattr(av, "open", open_ended)
+    command = {
+        "online": ["--headless", "--camera", mjpeg_server.url, "--record", str(out)],
+        "video-rec": [str(face_video.path), "--out", str(out)],
+    }
+    assert main([verb, *command[verb], "--detector", "haar", "--max-frames", "5"]) == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
+    with VideoReader(out) as film:
+        assert len(list(film)) == 5
+
+
 def test_an_end_before_the_first_result_leaves_nothing(tmp_path):
     """A FIFO nobody writes to: the command waits for its first byte."""
     os.mkfifo(tmp_path / "fifo")

@@ -93,6 +93,7 @@ def closed(tmp_path, monkeypatch):
         (["img-batch", "photos", "--csv", "a.csv", "--faces-csv", "closed/f.csv"], "closed/f.csv"),
         (["img-batch", "photos", "--csv", "a.csv", "--out", "closed"], "closed"),
         (["rest", "photos/1.png", "--out", "closed/me.json"], "closed/me.json"),
+        (["online", "--camera", "61", "--snapshots", "closed"], "closed"),
     ],
 )
 def test_a_place_that_takes_no_file_is_refused_before_the_work(

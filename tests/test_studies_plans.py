@@ -23,8 +23,8 @@ from studies import ablations, plans, schedules, screening, transfer
 from studies.ablations import ablation_trials, summarise
 from studies.plans import find_trial, keep_answers, plan_command, read_answers, run_apart
 from studies.screening import screening_table, screening_trials
-from studies.table import Job
-from studies.trials import Trial, run_trial, training_samples
+from studies.table import Job, hash_of
+from studies.trials import Trial, finished_row, run_trial, training_samples
 
 PLANS = (ablations.PLAN, schedules.PLAN, screening.PLAN, transfer.PLAN)
 
@@ -129,6 +129,8 @@ def test_a_trial_is_judged_on_valid_alone(source, tmp_path):
     }
     assert json.loads((folder / "row.json").read_text()) == row
     assert run_trial(toy_trial(), tmp_path, source=tmp_path / "gone") == row, "only read"
+    assert finished_row(toy_trial(), tmp_path) == row
+    assert finished_row(toy_trial(labels="soft"), tmp_path) is None, "of the same name"
 
 
 @pytest.mark.parametrize("balancer", ["random_oversampling", "pixel_smote", "augmentation_smote"])
@@ -264,6 +266,8 @@ def test_answers_are_kept_beside_the_log(tmp_path):
         (tmp_path / trial.key).mkdir()
         certain = np.eye(9)[[number, number + 1]]
         np.save(tmp_path / trial.key / "valid.npy", certain)
+        row = {"config_sha256": hash_of(trial.outcome)}
+        (tmp_path / trial.key / "row.json").write_text(json.dumps(row))
         keep_answers([trial, toy_trial("not run")], tmp_path, tmp_path)
     found = read_answers(tmp_path, "valid")
     assert {key: labels.tolist() for key, labels in found.items()} == {

@@ -95,7 +95,8 @@ def test_what_ran_elsewhere_joins_the_log_without_training(tmp_path, monkeypatch
     trial = cell("vgg16", "distilled", "all", 100, 0)
     folder = tmp_path / "runs" / trial.key
     folder.mkdir(parents=True)
-    (folder / "row.json").write_text(json.dumps(row("all", 0.5) | {"trial": trial.key}))
+    of = {"trial": trial.key, "config_sha256": Job("", trial.outcome, dict).config_sha256}
+    (folder / "row.json").write_text(json.dumps(row("all", 0.5) | of))
     np.save(folder / "valid.npy", np.eye(9)[[1, 2]])
     monkeypatch.setattr(transfer, "PLAN", dataclasses.replace(PLAN, write=lambda *_: []))
     words = ["--runs", str(tmp_path / "runs"), "--reports", str(tmp_path)]

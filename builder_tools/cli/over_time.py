@@ -253,7 +253,10 @@ def writing_timeline(
             maker.add(result)
 
         try:
-            yield write
+            try:
+                yield write
+            finally:
+                writer.flush()
         except BaseException as error:
             if not writer.num_rows:
                 raise

@@ -30,6 +30,7 @@ from builder_tools.cli.over_time import (
     writing_timeline,
 )
 from builder_tools.cli.verb import Verb, counted, positive
+from builder_tools.media.partial import check_place
 from builder_tools.results import FrameResult
 from builder_tools.timeline.faces import BestSights
 
@@ -124,7 +125,7 @@ def _online_options(parser: argparse.ArgumentParser) -> None:
         "--record", type=Path, metavar="OUT.mp4", help="record what is shown as a video"
     )
     parser.add_argument(
-        "--snapshots", type=Path, metavar="DIR", default=Path(),
+        "--snapshots", type=Path, metavar="DIR",
         help="folder for snapshots taken with the s key (default: the current one)",
     )  # fmt: skip
     add_time_options(parser)
@@ -137,8 +138,10 @@ def _online_options(parser: argparse.ArgumentParser) -> None:
 def _run_online(options: argparse.Namespace) -> int:
     camera = int(options.camera) if options.camera.isdecimal() else options.camera
     show = "none" if options.headless else "cv2"
+    if options.snapshots:
+        check_place(options.snapshots, folder=options.snapshots)
     settings = {
-        "snapshot_folder": options.snapshots,
+        "snapshot_folder": options.snapshots or Path(),
         "smooth_s": options.smooth,
         "rest": rest_of(options.rest, options.rest_out),
     }

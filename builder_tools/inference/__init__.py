@@ -334,7 +334,7 @@ class Inference:
 
         Args:
             source: Index of a camera, or its URL.
-            out: Where to write the drawn video (.mp4); kept if you end the recording early.
+            out: Where to write the drawn video (.mp4); however it ends, the file is kept.
             max_frames: Stop after this many frames.
 
         Raises:

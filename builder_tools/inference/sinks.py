@@ -103,8 +103,11 @@ class WindowSink:
             from builder_tools.media.images import write_unused
 
             name = f"snapshot_{time.strftime('%Y%m%d_%H%M%S')}_{result.frame}.png"
-            path = write_unused(self._folder / name, result.image, UnusedPaths())
-            logger.warning("Saved %s", path)
+            try:
+                path = write_unused(self._folder / name, result.image, UnusedPaths())
+                logger.warning("Saved %s", path)
+            except (OSError, ValueError) as error:  # the rest, a recording too, goes on
+                logger.warning("No snapshot is saved: %s", error)
 
 
 class InlineSink:
@@ -192,7 +195,7 @@ class VideoSink:
 
 
 class LiveVideoSink(VideoSink):
-    """Write the drawn images of a camera, which can only end early, so the film is kept.
+    """Write the drawn images of a camera, whose film is kept however it ends.
 
     Images of another size (after a camera has reconnected) are fitted in with black borders.
     """
@@ -210,8 +213,10 @@ class LiveVideoSink(VideoSink):
         return True
 
     def close(self, error: BaseException | None) -> None:
-        ended = error is None or isinstance(error, KeyboardInterrupt | GeneratorExit)
-        super().close(None if ended and self._writer.has_images else error or GeneratorExit())
+        if self._writer.has_images:
+            self._writer.close()
+        else:
+            self._writer.discard()
 
 
 def closer(sink: Sink):

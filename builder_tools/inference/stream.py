@@ -19,6 +19,7 @@ from builder_tools.inference.search import Orientation, Search, oriented
 from builder_tools.inference.sinks import FrameRate, Sink, closer
 from builder_tools.media import Frame
 from builder_tools.media.own_process import OwnProcess
+from builder_tools.media.partial import append
 from builder_tools.rest import RestingFace
 from builder_tools.results import Face, FaceEmotion, FrameResult
 
@@ -224,7 +225,7 @@ class ResultStream(Iterator[FrameResult]):
         return sum(1 for _ in self)
 
     def close(self) -> None:
-        """End early: close the source and the window, and discard an unfinished file."""
+        """End early: close the source and the window; a camera's film is kept, others are not."""
         self._results.close()
         for sink in self._sinks:  # A loop that never started has not closed them.
             sink.close(GeneratorExit())
@@ -254,11 +255,11 @@ def _compared(
     results: Generator[FrameResult], rests: RestTracker
 ) -> Generator[FrameResult, None, None]:
     count, early_end, told_s = 0, None, time.monotonic()
-    with TemporaryFile() as kept, closing(results):
+    with TemporaryFile(buffering=0) as kept, closing(results):
         try:
             for result in results:
                 rests.learn(result.faces, result.time_s)
-                pickle.dump(replace(result, image=None), kept)
+                append(kept, pickle.dumps(replace(result, image=None)))
                 count += 1
                 if time.monotonic() - told_s > TELL_EVERY_S:
                     logger.info("%d frames are read; results follow the last one", count)

@@ -6,6 +6,7 @@ The caller removes a partial path. If a signal prevents that, it is removed when
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import shutil
 import stat
@@ -72,6 +73,21 @@ def check_place(path: Path, *, folder: Path | None = None) -> None:
         raise OSError(
             f"Cannot write {path}: {error.strerror or error}. Try another folder."
         ) from error
+
+
+def append(file: io.FileIO, data: bytes) -> None:
+    """Add all of the bytes at the end of an unbuffered file, or none, as when the disk is full.
+
+    Raises:
+        OSError: If there is no room for them, or they cannot be written.
+    """
+    end, rest = file.seek(0, os.SEEK_END), memoryview(data)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except BaseException:
+        file.truncate(end)
+        raise
 
 
 @atexit.register

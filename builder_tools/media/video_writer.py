@@ -148,10 +148,11 @@ class VideoWriter:
             self._sound.write_until(time_s)
 
     def close(self) -> None:
-        """Finish the file and give it its name.
+        """Finish the file and give it its name, even if Ctrl-C comes while its end is written.
 
         Raises:
             ValueError: If no image was written.
+            OSError: If the file cannot be written.
         """
         if self._container is None:
             return
@@ -163,7 +164,13 @@ class VideoWriter:
             if self._sound is not None:
                 self._sound.write_until(self._time_s + SOUND_TAIL_S)
             container, self._container = self._container, None
-            container.close()
+            with explained_writing(self.path):
+                try:
+                    container.close()
+                except KeyboardInterrupt:  # raised after FFmpeg has moved the index to the front
+                    container.close()  # harmless, or the end, if it was raised before
+                    os.replace(self._partial, self.path)
+                    raise
             os.replace(self._partial, self.path)
         finally:
             self.discard()

@@ -6,8 +6,10 @@ table distinguishes frames without faces from frames that were never analysed. N
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -15,7 +17,7 @@ from typing import Any, Protocol
 from builder_tools.csv_files import csv_writer
 from builder_tools.geometry import GEOMETRY_COLUMNS, geometry_cells
 from builder_tools.geometry.table import REASONS
-from builder_tools.media.partial import partial_path
+from builder_tools.media.partial import append, partial_path
 from builder_tools.results import FrameResult
 from builder_tools.timeline.affect import affect_of
 
@@ -96,31 +98,56 @@ def rows_of(
 
 
 class _Rows(Protocol):
-    """A destination for rows."""
+    """A destination for rows; those that an error keeps from being written are dropped.
+
+    Attributes:
+        num_rows: Number of rows, without those dropped.
+    """
+
+    num_rows: int
 
     def write(self, row: list[Any]) -> None:
-        """Write a row."""
+        """Write a row, at once or later with others."""
+        ...
+
+    def flush(self) -> None:
+        """Write the rows that wait."""
         ...
 
     def close(self) -> None:
-        """Write the remaining rows."""
+        """Finish the file, without the rows that wait."""
         ...
 
 
 class _CsvRows:
     def __init__(self, path: Path, columns: list[str]) -> None:
-        self._file = path.open("w", newline="", encoding="utf-8")
-        self._csv = csv_writer(self._file)
-        self._csv.writerow(columns)
+        self.num_rows = 0
+        self._file = path.open("wb", buffering=0)
+        self._append(columns)
 
     def write(self, row: list[Any]) -> None:
-        self._csv.writerow(row)
+        self._append(row)
+        self.num_rows += 1
+
+    def flush(self) -> None:
+        pass  # no row waits
 
     def close(self) -> None:
         self._file.close()
 
+    def _append(self, row: list[Any]) -> None:
+        line = io.StringIO(newline="")
+        csv_writer(line).writerow(row)
+        append(self._file, line.getvalue().encode())
+
 
 class _ParquetRows:
+    """Rows in groups.
+
+    The end of a Parquet file, without which it cannot be read, grows with each group. So there is
+    always room for it: before a group is written, the file grows by the group's own Parquet file.
+    """
+
     def __init__(self, path: Path, columns: list[str]) -> None:
         try:
             import pyarrow
@@ -130,25 +157,47 @@ class _ParquetRows:
                 "Parquet tables need pyarrow: pip install pyarrow (or 'builder-tools[video]'), or "
                 "name a .csv."
             ) from error
-        self._schema = parquet_schema(columns)
-        self._make_batch = pyarrow.record_batch
+        self._arrow, self._schema = pyarrow, parquet_schema(columns)
+        self.num_rows = 0
         self._waiting: list[list[Any]] = []
-        self._writer = pyarrow.parquet.ParquetWriter(path, self._schema)
+        self._file = path.open("wb", buffering=0)
+        self._take_room([])
+        self._writer = pyarrow.parquet.ParquetWriter(self._file, self._schema)
 
     def write(self, row: list[Any]) -> None:
         self._waiting.append(row)
+        self.num_rows += 1
         if len(self._waiting) >= ROWS_A_GROUP:
-            self._flush()
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._waiting:
+            return
+        columns = [list(column) for column in zip(*self._waiting, strict=True)]
+        batch = self._arrow.record_batch(columns, schema=self._schema)
+        try:
+            self._take_room([batch])
+        except OSError:
+            self.num_rows -= len(self._waiting)
+            self._waiting = []
+            raise
+        self._waiting = []  # first, as a signal that comes meanwhile is raised after the writing
+        self._writer.write_batch(batch)
 
     def close(self) -> None:
-        self._flush()
         self._writer.close()
+        self._file.truncate()
+        self._file.close()
 
-    def _flush(self) -> None:
-        if self._waiting:
-            columns = [list(column) for column in zip(*self._waiting, strict=True)]
-            self._writer.write_batch(self._make_batch(columns, schema=self._schema))
-            self._waiting = []
+    def _take_room(self, batches: Sequence[Any]) -> None:
+        place, alone = self._file.tell(), io.BytesIO()
+        with self._arrow.parquet.ParquetWriter(alone, self._schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+        try:
+            append(self._file, bytes(len(alone.getbuffer())))
+        finally:
+            self._file.seek(place)
 
 
 def parquet_schema(columns: Sequence[str]):
@@ -190,7 +239,6 @@ class TimelineWriter:
     ) -> None:
         self.path, self.emotions = Path(path), tuple(emotions)
         self._optional = {"relative": relative, "geometry": geometry}
-        self.num_rows = 0
         kind = check_table_name(self.path)
         self._partial = partial_path(self.path)
         try:
@@ -199,15 +247,34 @@ class TimelineWriter:
                 raise IsADirectoryError(f"{self.path} is a folder")
             self._rows: _Rows = kind(self._partial, columns_of(self.emotions, **self._optional))
         except OSError as error:
+            with suppress(OSError):
+                self._partial.unlink(missing_ok=True)
             raise OSError(
                 f"Cannot write {self.path}: {error.strerror or error}. Try another folder."
             ) from error
 
     def write(self, result: FrameResult) -> None:
-        """Add the result of a frame."""
+        """Add the result of a frame.
+
+        Raises:
+            OSError: As `flush`.
+        """
         for row in rows_of(result, self.emotions, **self._optional):
             self._rows.write(row)
-            self.num_rows += 1
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows, without those that found no room on the disk."""
+        return self._rows.num_rows
+
+    def flush(self) -> None:
+        """Write the rows that are still in memory.
+
+        Raises:
+            OSError: If they find no room on the disk; the rows before them stay, and the table can
+                be finished with those.
+        """
+        self._rows.flush()
 
     def __enter__(self) -> TimelineWriter:
         return self
@@ -219,6 +286,8 @@ class TimelineWriter:
         trace: TracebackType | None,
     ) -> None:
         try:
+            if kind is None:
+                self._rows.flush()
             self._rows.close()
             if kind is None:
                 os.replace(self._partial, self.path)

@@ -101,11 +101,11 @@ def test_a_database_that_is_down_for_a_while_loses_and_doubles_nothing(
     monkeypatch.setattr(service, "CHECKPOINT_S", 0.1)
     database, write, calls = Database(str(tmp_path / "v.db"), BERLIN), Database.write, []
 
-    def failing(self, going_on, ended):
+    def failing(self, *what):
         calls.append(1)
         if 2 <= len(calls) <= 6:
             raise DatabaseError("The database is down.")
-        write(self, going_on, ended)
+        write(self, *what)
         if len(calls) == 7:  # it was written, and the answer was lost
             raise DatabaseError("The database is gone.")
 

@@ -96,7 +96,8 @@ class Watch:
         self._news = threading.Condition()
         self._workers = workers or os.cpu_count() or 1
         self._trouble = ""
-        keepers = [self._keeper(camera) for camera in site.cameras]
+        self._left: list[dict[str, Any]] = []
+        keepers = self._resume()
         self._watched = [
             Watched(camera, Feed(camera, self._news), keeper)
             for camera, keeper in zip(site.cameras, keepers, strict=True)
@@ -136,18 +137,29 @@ class Watch:
             "cameras": [self._state(w) for w in self._watched],
         }
 
-    def _keeper(self, camera: Camera) -> VisitKeeper:
-        """Return the keeper of a camera's visits, after ending those left open too long ago."""
-        resumed, late = [], []
-        for row in self.database.open_rows(camera.name):
+    def _resume(self) -> list[VisitKeeper]:
+        """Return the keepers of the cameras' visits, after ending those left open too long ago.
+
+        All others that are open are noted in `_left`, to be ended once the gap is over unless their
+        visitor is seen again: nobody may come back, or their camera is no longer in the site.
+        """
+        resumed: dict[tuple[str, str], list[Visit]] = {}
+        late = []
+        for row in self.database.open_rows():
             # If the clock was set back, visits seen "in the future" count as just seen.
             away_s = max((self._start_at - row["seen_at"]).total_seconds(), 0.0)
-            if away_s <= self.site.gap_s:
-                resumed.append(resumed_visit(row, -away_s))
-            else:
+            if away_s > self.site.gap_s:
                 late.append(row)
-        self.database.close_rows(late)
-        return VisitKeeper(self.site.gap_s, resumed)
+                continue
+            self._left.append(row)
+            place = (row["camera"], row["exhibit"])
+            resumed.setdefault(place, []).append(resumed_visit(row, -away_s))
+        if late:
+            self.database.write((), (), late)
+        return [
+            VisitKeeper(self.site.gap_s, resumed.get((camera.name, camera.exhibit), ()))
+            for camera in self.site.cameras
+        ]
 
     def _round(self, pool: ThreadPoolExecutor) -> None:
         with self._news:
@@ -175,16 +187,19 @@ class Watch:
 
     def _checkpoint(self, passed_s: float, *, last: bool = False) -> None:
         """Write open and ended visits; those that cannot be written are kept for next time."""
+        now_s = self._now_s()
         for one in self._watched:
-            one.ended += one.keeper.update((), self._now_s()) if one.feed.state != WATCHING else []
+            one.ended += one.keeper.update((), now_s) if one.feed.state != WATCHING else []
             one.answers_per_s, one.answers = one.answers / passed_s, 0
         going_on = [] if last else self._with_places(lambda one: one.keeper.open)
         ended = self._with_places(lambda one: one.ended)
+        left = self._left if last or now_s > self.site.gap_s else []
         is_written, _ = self._try(
-            lambda: self.database.write(going_on, ended),
+            lambda: self.database.write(going_on, ended, left),
             lambda: self.database.tell([self._state(one) for one in self._watched]),
         )
         if is_written:
+            self._left = [] if left else self._left
             for one in self._watched:
                 one.ended = []
         elif last and ended:
@@ -193,7 +208,11 @@ class Watch:
     def _with_places(
         self, visits_of: Callable[[Watched], Sequence[Visit]]
     ) -> list[tuple[Visit, Sighting]]:
-        """Return the visits long enough to count, each with its place and time."""
+        """Return the visits to write, each with its place and time.
+
+        They are long enough to count, or were when an earlier run wrote them. Visits that only
+        earlier runs have seen so far are left as they are.
+        """
         return [
             (
                 visit,
@@ -207,7 +226,7 @@ class Watch:
             )
             for one in self._watched
             for visit in visits_of(one)
-            if visit.dwell_s >= self.site.minimum_dwell_s
+            if visit.seen_s > 0 and (visit.run or visit.dwell_s >= self.site.minimum_dwell_s)
         ]
 
     def _try(self, *works: Callable[[], Any]) -> list[bool]:

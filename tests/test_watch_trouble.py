@@ -171,23 +171,3 @@ def test_a_clock_that_was_set_back_counts_nobody_twice(tmp_path, face_film, ahea
     assert visit["dwell"] / 100 > 3.5 and not visit["is_open"]  # 5.0 s; later on a busy machine
     (counted,) = figures(database, minimum_group=1)
     assert counted.visits == 1
-
-
-def test_the_wall_clock_moves_no_visit_of_a_run(tmp_path, face_film, monkeypatch):
-    """Durations and ends follow the clock that only runs forward."""
-
-    class Jumping(datetime):
-        calls = 0
-
-        @classmethod
-        def now(cls, zone=None):
-            cls.calls += 1
-            return datetime(2026, 11, 2, 11, 0, tzinfo=UTC) - timedelta(days=cls.calls - 1)
-
-    monkeypatch.setattr(service, "datetime", Jumping)
-    database = Database(str(tmp_path / "v.db"), BERLIN)
-    began = time.monotonic()
-    watch(database, face_film).run()
-    (visit,) = visits(database)
-    assert visit["day"] == "2026-11-02" and visit["started_at"] <= visit["seen_at"]
-    assert 0.5 < visit["dwell"] / 100 < time.monotonic() - began

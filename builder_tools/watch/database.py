@@ -204,14 +204,17 @@ class Database:
     def _put(self, connection: sa.Connection, visit: Visit, sighting: Sighting) -> None:
         """Insert or update the row of a visit; a row that was closed stays as it is."""
         local = sighting.started_at.replace(tzinfo=UTC).astimezone(self.zone)
-        begun = {
-            **vars(sighting),
+        own = {
+            "camera": sighting.camera,
+            "exhibit": sighting.exhibit,
+            "run": sighting.run,
             "number": visit.number,
+        }
+        changing = {
+            "started_at": sighting.started_at,  # these, too: the clock may have been set meanwhile
             "day": local.date().isoformat(),
             "hour": local.hour,
             "weekday": local.weekday(),
-        }
-        changing = {
             "seen_at": sighting.seen_at,
             "is_open": True,
             "sights": visit.sights,
@@ -223,7 +226,7 @@ class Database:
         }
         connection.execute(
             self._insert(VISITS)
-            .values(**(begun | changing))
+            .values(**(own | changing))
             .on_conflict_do_update(
                 index_elements=["camera", "run", "number"], set_=changing, where=VISITS.c.is_open
             )

@@ -17,6 +17,8 @@ from made_machine import NORTH, Machine
 from test_watch import BERLIN, NOON, made_visit, postgres, server, url  # noqa: F401
 from test_watch_trouble import visits
 
+from builder_tools.cli import main
+from builder_tools.watch.config import Camera
 from builder_tools.watch.database import Database, Sighting
 from builder_tools.watch.report import figures
 from builder_tools.watch.tables import VISITS
@@ -131,4 +133,51 @@ def test_old_visits_are_forgotten_also_if_nothing_ended_them(url):
         database.write([(made_visit(1, 10.0), place)], [])
     assert database.forget(30, NOON) == 1
     assert [row["run"] for row in visits(database)] == ["still seen"], "it is not over"
+    database.close()
+
+
+def test_status_tells_of_the_cameras_that_are_configured(tmp_path, monkeypatch, capsys):
+    from builder_tools.watch import health
+
+    config = tmp_path / "show.toml"
+    tables = "".join(
+        f"[[camera]]\nname='{name}'\nexhibit='Blue'\nsource={number}\n"
+        for number, name in enumerate(("north-2", "door"))
+    )
+    config.write_text("database='v.db'\n" + tables)
+    machine, database = Machine(monkeypatch, NOON), Database(str(tmp_path / "v.db"), BERLIN)
+    monkeypatch.setattr(health, "datetime", machine.clock)
+
+    def told() -> tuple[int, list[str]]:
+        code = main(["watch", str(config), "--status"])
+        return code, capsys.readouterr().out.splitlines()
+
+    machine.watch(database, machine.passes(3), NORTH)
+    machine.sleep(hours=1)
+    machine.watch(database, machine.passes(3), RENAMED)
+    code, lines = told()
+    assert code == 1 and [line.split(",")[0] for line in lines] == [
+        "north-2: watching",
+        "door: no service has told of it yet",
+    ]
+    machine.watch(database, machine.passes(3), RENAMED, Camera("door", "Blue", 1))
+    assert told()[0] == 0
+    machine.now += timedelta(seconds=60)
+    assert told()[1][0].startswith("north-2: silent for 60 s,")
+    machine.now -= timedelta(hours=1)
+    code, lines = told()
+    assert code == 1 and lines[0].startswith("north-2: last told of 3540 s ahead of this clock,")
+
+
+def test_the_states_of_former_cameras_go_unless_a_service_still_tells_of_them(url, machine):
+    database = Database(url, BERLIN)
+    machine.watch(database, machine.passes(3), NORTH)
+    machine.now += timedelta(hours=1)
+    machine.watch(database, machine.passes(3), Camera("south", "Red", 1))
+    assert [one["camera"] for one in database.states()] == ["south"]
+    machine.watch(database, machine.passes(3), NORTH)
+    assert [one["camera"] for one in database.states()] == ["north", "south"]
+    machine.now -= timedelta(hours=1)
+    machine.watch(database, machine.passes(3), NORTH)
+    assert [one["camera"] for one in database.states()] == ["north"]
     database.close()

@@ -150,6 +150,13 @@ class Database:
                 told = told.on_conflict_do_update(index_elements=["camera"], set_=dict(state))
                 connection.execute(told)
 
+    def drop_states(self, kept: Iterable[str], since: datetime, until: datetime) -> None:
+        """Delete the states of cameras, except those kept and those told of in a period."""
+        is_told = CAMERAS.c.told_at.between(since, until)
+        gone = sa.delete(CAMERAS).where(CAMERAS.c.camera.not_in(list(kept)), sa.not_(is_told))
+        with explained(self._engine), self._engine.begin() as connection:
+            connection.execute(gone)
+
     def states(self) -> list[dict[str, Any]]:
         """Return the states of the cameras, sorted by name."""
         query = sa.select(CAMERAS).order_by(CAMERAS.c.camera)

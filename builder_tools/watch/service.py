@@ -32,6 +32,7 @@ from builder_tools.tracking import FaceTracker
 from builder_tools.watch.config import Camera, Site
 from builder_tools.watch.database import Database, DatabaseError, Sighting
 from builder_tools.watch.feeds import WATCHING, Feed
+from builder_tools.watch.health import STALE_S
 from builder_tools.watch.visits import Visit, VisitKeeper, resumed_visit
 
 CHECKPOINT_S = 2.0
@@ -97,6 +98,7 @@ class Watch:
         self._trouble = ""
         self._left: list[dict[str, Any]] = []
         keepers = self._resume()
+        self._drop_former_cameras()
         self._watched = [
             Watched(camera, Feed(camera, self._news), keeper)
             for camera, keeper in zip(site.cameras, keepers, strict=True)
@@ -159,6 +161,15 @@ class Watch:
             VisitKeeper(self.site.gap_s, resumed.get((camera.name, camera.exhibit), ()))
             for camera in self.site.cameras
         ]
+
+    def _drop_former_cameras(self) -> None:
+        """Delete the states of cameras of an earlier configuration, which nobody will update.
+
+        Cameras that another service tells of now are kept.
+        """
+        now, stale = _now(), timedelta(seconds=STALE_S)
+        names = [camera.name for camera in self.site.cameras]
+        self.database.drop_states(names, now - stale, now + stale)
 
     def _round(self, pool: ThreadPoolExecutor) -> None:
         with self._news:

@@ -33,7 +33,8 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, now: datetime) -> None:
         self.now = now
         self._awake_s = self._asleep_s = 0.0
-        self._somebody = False
+        self._somebody: bool | None = False
+        self.state = WATCHING
         machine = self
 
         class Clock(datetime):
@@ -42,12 +43,20 @@ class Machine:
                 return machine.now.replace(tzinfo=UTC)
 
         class ScriptedFeed:
-            """A camera that always has an image."""
+            """A camera that has an image in every step, or none."""
+
+            message, waits, is_over = "", True, False
 
             def __init__(self, camera, news) -> None:
-                self.state, self.message, self.waits, self.is_over = WATCHING, "", True, False
+                pass
 
-            def take(self) -> Frame:
+            @property
+            def state(self) -> str:
+                return machine.state
+
+            def take(self) -> Frame | None:
+                if machine._somebody is None:
+                    return None
                 grey = 140 if machine._somebody else 0
                 return Frame(0, machine._awake_s, np.full((64, 64, 3), grey, np.uint8))
 
@@ -65,8 +74,13 @@ class Machine:
         monkeypatch.setattr(service, "datetime", Clock)
         monkeypatch.setattr(service, "Feed", ScriptedFeed)
 
-    def passes(self, seconds: float, *, somebody: bool = False) -> Iterator[bool]:
-        """Let time pass in steps; the service works in each."""
+    def passes(self, seconds: float, *, somebody: bool | None = False) -> Iterator[bool]:
+        """Let time pass in steps; the service works in each.
+
+        Args:
+            seconds: How long.
+            somebody: Whether somebody stands before the cameras; None if these give no image.
+        """
         self._somebody = somebody
         for _ in range(round(seconds / STEP_S)):
             self._awake_s += STEP_S

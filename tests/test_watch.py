@@ -372,7 +372,8 @@ CAMERA = '[[camera]]\nname="a"\nexhibit="b"\nsource=0\n'
         (CAMERA.replace("name", "nam"), "only"),
         ('[[camera]]\nname="a"\n', "Missing"),
         (CAMERA.replace("=0", "=-1"), "index"),
-        ("keep_days=0\n" + CAMERA, "at least 1"),
+        ("keep_days=0\n" + CAMERA, "whole number of 1 to 36500"),
+        ("keep_days=1000000\n" + CAMERA, "leave it out"),
     ],
 )
 def test_a_wrong_configuration_is_a_sentence(tmp_path, text, words):

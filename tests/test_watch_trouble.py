@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from made_machine import Machine
 from made_videos import BrightFaceDetector, BrightnessModel
 
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("alembic")
 
 import sqlalchemy as sa
-from test_watch import BERLIN, fill, made_visit, sighting
+from test_watch import BERLIN, NOON, fill, made_visit, sighting
 
 from builder_tools.inference.threads import DetectorPool
 from builder_tools.media import VideoWriter
@@ -171,3 +172,21 @@ def test_a_clock_that_was_set_back_counts_nobody_twice(tmp_path, face_film, ahea
     assert visit["dwell"] / 100 > 3.5 and not visit["is_open"]  # 5.0 s; later on a busy machine
     (counted,) = figures(database, minimum_group=1)
     assert counted.visits == 1
+
+
+@pytest.mark.parametrize("state", [WATCHING, LOST])
+def test_visits_end_though_a_camera_hangs_and_nobody_is_in_its_sight(tmp_path, monkeypatch, state):
+    """A camera of this machine may give no image for hours, and no error either."""
+    machine, database = Machine(monkeypatch, NOON), Database(str(tmp_path / "v.db"), BERLIN)
+    told = []
+
+    def script():
+        yield from machine.passes(4, somebody=True)
+        machine.state = state
+        yield from machine.passes(9, somebody=None)
+        told.extend(database.states())
+        assert [row["is_open"] for row in visits(database)] == [False]
+
+    machine.watch(database, script())
+    assert [one["in_sight"] for one in told] == [0 if state == LOST else 1]
+    assert [row["dwell"] for row in visits(database)] == [350]

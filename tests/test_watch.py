@@ -350,6 +350,15 @@ def test_a_database_that_is_there_is_read(url):
     database.close()
 
 
+def test_the_password_of_a_database_is_not_printed(postgres, tmp_path, capsys):
+    url = postgres.replace("postgres@", "postgres:secret@")
+    camera = CAMERA.replace("=0", '="http://127.0.0.1:9/"')
+    (tmp_path / "show.toml").write_text(f"database='{url}'\n" + camera)
+    assert main(["watch", str(tmp_path / "show.toml"), "--for", "1"]) == 0
+    said = capsys.readouterr().err
+    assert "into postgresql+psycopg://postgres:***@/" in said and "secret" not in said
+
+
 def test_the_example_is_a_configuration(tmp_path):
     (tmp_path / "show.toml").write_text(EXAMPLE)
     site = read_site(tmp_path / "show.toml")

@@ -68,7 +68,7 @@ def _watch(site, database, options: argparse.Namespace) -> int:
             watch.forget()
         server = serve_health(options.health_port, watch.health) if options.health_port else None
         cameras = f"{len(site.cameras)} cameras" if len(site.cameras) > 1 else "one camera"
-        print(f"Watching {cameras} into {site.database}; Ctrl-C ends.", file=sys.stderr)
+        print(f"Watching {cameras} into {database.address}; Ctrl-C ends.", file=sys.stderr)
         try:
             watch.run(lambda: time.monotonic() < end_s)
         finally:

@@ -93,6 +93,11 @@ class Database:
             raise DatabaseError(f"The database {name} holds no visits. {then}")
         return cls(url, zone)
 
+    @property
+    def address(self) -> str:
+        """The address for messages, without its password."""
+        return self._engine.url.render_as_string(hide_password=True)
+
     def write(
         self,
         going_on: Iterable[tuple[Visit, Sighting]],
@@ -189,7 +194,7 @@ class Database:
         version = _version_of(self._engine)
         if version == newest_first[0]:
             return
-        name = self._engine.url.render_as_string(hide_password=True)
+        name = self.address
         if version is not None and version not in newest_first:
             raise DatabaseError(
                 f"Expected the database {name} to be of version {newest_first[0]} or earlier. "

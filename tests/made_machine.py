@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -64,7 +65,7 @@ class Machine:
                 pass
 
         clocks = types.SimpleNamespace(
-            monotonic=lambda: self._awake_s,
+            monotonic=lambda: self._awake_s + self._asleep_s * (sys.platform == "win32"),
             clock_gettime=lambda clock: self._awake_s + self._asleep_s,
             CLOCK_BOOTTIME=7,
             CLOCK_MONOTONIC=1,

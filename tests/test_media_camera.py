@@ -160,6 +160,8 @@ def test_what_cannot_name_a_camera_is_refused(source):
 def test_sources_are_understood():
     assert [camera_of(s) for s in (2, "2", "/dev/video3")] == [2, 2, "/dev/video3"]
     assert camera_name("http://a:b@host/x") == "http://***@host/x"
+    assert camera_name("rtsp://a:b@c@host/x@y") == "rtsp://***@host/x@y", "b@c is the password"
+    assert camera_name("http://host?to=a@b") == "http://host?to=a@b"
 
 
 class _FakeCapture:

@@ -251,20 +251,20 @@ def test_a_visit_is_counted_once_however_often_it_is_written(url):
     for _ in range(3):
         database.write([(visit, place)], [])
     assert figures(database, minimum_group=2) == []
-    assert len(database.open_rows("north")) == 1
+    assert len(database.open_rows()) == 1
     for _ in range(3):
         database.write([], [(visit, place), (made_visit(2, 20.0), place)])
         database.write([(visit, place)], [])
     (blue,) = figures(database, minimum_group=2)
     assert blue.visits == 2 and blue.means["dwell"].value == 15.0
-    assert database.open_rows("north") == []
+    assert database.open_rows() == []
     database.close()
 
 
 def test_what_a_crash_left_open_goes_on_or_ends(url):
     database = Database(url, BERLIN)
     database.write([(made_visit(1, 10.0, 1.0), sighting(seen_s=10.0))], [])
-    (row,) = database.open_rows("north")
+    (row,) = database.open_rows()
     keeper = VisitKeeper(5.0, [resumed_visit(row, seen_s=-2.0)])
     keeper.update([face(1, 105.0, happy=0.0)], 1.0)
     keeper.update([face(1, 105.0, happy=0.0)], 4.5)
@@ -273,8 +273,9 @@ def test_what_a_crash_left_open_goes_on_or_ends(url):
     assert visit.dwell_s == 20.0 and visit.run == "a"
     database.write([], [(visit, sighting(run=visit.run, seen_s=20.0))])
     database.write([(made_visit(9, 30.0), sighting(run="b"))], [])
-    database.close_rows(database.open_rows("north"))
-    database.close_rows(database.open_rows("north"))
+    left = database.open_rows()
+    database.write([], [], left)
+    database.write([], [], left)
     (blue,) = figures(database, minimum_group=2)
     assert blue.visits == 2 and blue.means["dwell"].value == 25.0
     database.close()
@@ -300,7 +301,7 @@ def test_an_opened_database_is_not_locked_and_other_versions_are_a_sentence(tmp_
 def test_two_may_open_a_new_database_at_once(url):
     with ThreadPoolExecutor(8) as pool:
         for database in pool.map(lambda _: Database(url, BERLIN), range(8)):
-            assert database.open_rows("north") == []
+            assert database.open_rows() == []
             database.close()
 
 
@@ -349,6 +350,15 @@ def test_a_database_that_is_there_is_read(url):
     database.close()
 
 
+def test_the_password_of_a_database_is_not_printed(postgres, tmp_path, capsys):
+    url = postgres.replace("postgres@", "postgres:secret@")
+    camera = CAMERA.replace("=0", '="http://127.0.0.1:9/"')
+    (tmp_path / "show.toml").write_text(f"database='{url}'\n" + camera)
+    assert main(["watch", str(tmp_path / "show.toml"), "--for", "1"]) == 0
+    said = capsys.readouterr().err
+    assert "into postgresql+psycopg://postgres:***@/" in said and "secret" not in said
+
+
 def test_the_example_is_a_configuration(tmp_path):
     (tmp_path / "show.toml").write_text(EXAMPLE)
     site = read_site(tmp_path / "show.toml")
@@ -371,7 +381,8 @@ CAMERA = '[[camera]]\nname="a"\nexhibit="b"\nsource=0\n'
         (CAMERA.replace("name", "nam"), "only"),
         ('[[camera]]\nname="a"\n', "Missing"),
         (CAMERA.replace("=0", "=-1"), "index"),
-        ("keep_days=0\n" + CAMERA, "at least 1"),
+        ("keep_days=0\n" + CAMERA, "whole number of 1 to 36500"),
+        ("keep_days=1000000\n" + CAMERA, "leave it out"),
     ],
 )
 def test_a_wrong_configuration_is_a_sentence(tmp_path, text, words):

@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from made_machine import Machine
 from made_videos import BrightFaceDetector, BrightnessModel
 
 pytest.importorskip("sqlalchemy")
 pytest.importorskip("alembic")
 
 import sqlalchemy as sa
-from test_watch import BERLIN, fill, made_visit, sighting
+from test_watch import BERLIN, NOON, fill, made_visit, sighting
 
 from builder_tools.inference.threads import DetectorPool
 from builder_tools.media import VideoWriter
@@ -101,11 +102,11 @@ def test_a_database_that_is_down_for_a_while_loses_and_doubles_nothing(
     monkeypatch.setattr(service, "CHECKPOINT_S", 0.1)
     database, write, calls = Database(str(tmp_path / "v.db"), BERLIN), Database.write, []
 
-    def failing(self, going_on, ended):
+    def failing(self, *what):
         calls.append(1)
         if 2 <= len(calls) <= 6:
             raise DatabaseError("The database is down.")
-        write(self, going_on, ended)
+        write(self, *what)
         if len(calls) == 7:  # it was written, and the answer was lost
             raise DatabaseError("The database is gone.")
 
@@ -173,21 +174,19 @@ def test_a_clock_that_was_set_back_counts_nobody_twice(tmp_path, face_film, ahea
     assert counted.visits == 1
 
 
-def test_the_wall_clock_moves_no_visit_of_a_run(tmp_path, face_film, monkeypatch):
-    """Durations and ends follow the clock that only runs forward."""
+@pytest.mark.parametrize("state", [WATCHING, LOST])
+def test_visits_end_though_a_camera_hangs_and_nobody_is_in_its_sight(tmp_path, monkeypatch, state):
+    """A camera of this machine may give no image for hours, and no error either."""
+    machine, database = Machine(monkeypatch, NOON), Database(str(tmp_path / "v.db"), BERLIN)
+    told = []
 
-    class Jumping(datetime):
-        calls = 0
+    def script():
+        yield from machine.passes(4, somebody=True)
+        machine.state = state
+        yield from machine.passes(9, somebody=None)
+        told.extend(database.states())
+        assert [row["is_open"] for row in visits(database)] == [False]
 
-        @classmethod
-        def now(cls, zone=None):
-            cls.calls += 1
-            return datetime(2026, 11, 2, 11, 0, tzinfo=UTC) - timedelta(days=cls.calls - 1)
-
-    monkeypatch.setattr(service, "datetime", Jumping)
-    database = Database(str(tmp_path / "v.db"), BERLIN)
-    began = time.monotonic()
-    watch(database, face_film).run()
-    (visit,) = visits(database)
-    assert visit["day"] == "2026-11-02" and visit["started_at"] <= visit["seen_at"]
-    assert 0.5 < visit["dwell"] / 100 < time.monotonic() - began
+    machine.watch(database, script())
+    assert [one["in_sight"] for one in told] == [0 if state == LOST else 1]
+    assert [row["dwell"] for row in visits(database)] == [350]

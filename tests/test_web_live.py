@@ -68,6 +68,18 @@ def test_the_part_tells_groups_and_hides_small_ones(tmp_path):
     live.close()
 
 
+def test_a_camera_last_told_of_in_the_future_is_silent(tmp_path):
+    """The clock was ahead when the service ended, and has been set since."""
+    site = Site((), database=filled(tmp_path / "v.db"))
+    database, live = Database(site.database, site.zone_info), Live(site)
+    (north,) = (one for one in database.states() if one["camera"] == "north")
+    database.tell([{**north, "told_at": north["told_at"] + timedelta(hours=1)}])
+    text = live.part(Asked(), Words("en"))
+    assert 'data-camera="north" data-state="silent"' in text and '<dd id="bt-now">0</dd>' in text
+    live.close()
+    database.close()
+
+
 def test_what_an_address_asks_for():
     assert Asked.of("week", "", "", "dwell") == Asked("week", None, None, "dwell")
     assert Asked.of("never", "2026-13-01", "x", "'; drop") == Asked()

@@ -6,7 +6,6 @@ import argparse
 import sys
 import time
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 from builder_tools.cli.model import add_model_options, detector_options, make_classifier
@@ -51,7 +50,7 @@ def _run(options: argparse.Namespace) -> int:
     open_database = Database.with_visits if is_read else Database
     with closing(open_database(site.database, site.zone_info)) as database:
         if options.status:
-            return _print_status(database)
+            return _print_status(site, database)
         if options.report:
             return _print_report(site, database, options)
         return _watch(site, database, options)
@@ -69,7 +68,7 @@ def _watch(site, database, options: argparse.Namespace) -> int:
             watch.forget()
         server = serve_health(options.health_port, watch.health) if options.health_port else None
         cameras = f"{len(site.cameras)} cameras" if len(site.cameras) > 1 else "one camera"
-        print(f"Watching {cameras} into {site.database}; Ctrl-C ends.", file=sys.stderr)
+        print(f"Watching {cameras} into {database.address}; Ctrl-C ends.", file=sys.stderr)
         try:
             watch.run(lambda: time.monotonic() < end_s)
         finally:
@@ -78,16 +77,19 @@ def _watch(site, database, options: argparse.Namespace) -> int:
     return 0
 
 
-def _print_status(database) -> int:
-    """Print a line per camera; return 1 if any of them is not well."""
-    from builder_tools.watch.health import STALE_S
+def _print_status(site, database) -> int:
+    """Print a line per configured camera; return 1 if any of them is not well."""
+    from builder_tools.watch.health import silence
 
-    states = database.states()
-    now = datetime.now(UTC).replace(tzinfo=None)
+    states = {one["camera"]: one for one in database.states()}
     well = bool(states)
-    for one in states:
-        silent_s = (now - one["told_at"]).total_seconds()
-        state = one["state"] if silent_s <= STALE_S else f"silent for {silent_s:.0f} s"
+    for camera in site.cameras if states else ():
+        if camera.name not in states:
+            print(f"{camera.name}: no service has told of it yet")
+            well = False
+            continue
+        one = states[camera.name]
+        state = silence(one["told_at"]) or one["state"]
         well &= state in ("watching", "ended")
         print(
             f"{one['camera']}: {state}, {one['answers_per_s']:g} answers a second, "

@@ -80,7 +80,7 @@ def camera_name(camera: int | str) -> str:
     """Return the camera's name for messages, without the password of an address."""
     if isinstance(camera, int):
         return f"camera {camera}"
-    return re.sub(r"//[^/@]*@", "//***@", camera)
+    return re.sub(r"//[^/?#]*@", "//***@", camera)
 
 
 def no_camera_message(camera: int | str, reason: str) -> str:

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from builder_tools.fields import check_fields, check_keys, is_number, is_text, is_whole, read_toml
+from builder_tools.fields import (
+    check_fields,
+    check_keys,
+    is_number,
+    is_text,
+    is_whole,
+    is_whole_in,
+    read_toml,
+)
 
 EXAMPLE = """\
 # A museum with two cameras. `builder-tools watch show.toml` runs until it is stopped;
@@ -33,6 +41,9 @@ exhibit = "Entrance"
 source = 0                    # a camera of this machine by its index, an address, or a film
 """
 
+MOST_DAYS = 36_500
+"""Visits can be kept for a century, or without a limit; dates do not go back for ever."""
+
 _TEXT = (is_text, "a text")
 _SECONDS = (lambda value: is_number(value) and value >= 0, "a number of seconds, at least 0")
 _SITE_KINDS = {
@@ -40,7 +51,10 @@ _SITE_KINDS = {
     "minimum_group": (lambda n: is_whole(n) and n >= 2, "a whole number, at least 2"),
     "minimum_dwell_s": _SECONDS,
     "gap_s": _SECONDS,
-    "keep_days": (lambda days: is_whole(days) and days >= 1, "a whole number, at least 1"),
+    "keep_days": (
+        is_whole_in(1, MOST_DAYS),
+        f"a whole number of 1 to {MOST_DAYS} (leave it out to keep visits for ever)",
+    ),
 }
 _CAMERA_KINDS = {
     "name": _TEXT,

@@ -93,14 +93,24 @@ class Database:
             raise DatabaseError(f"The database {name} holds no visits. {then}")
         return cls(url, zone)
 
+    @property
+    def address(self) -> str:
+        """The address for messages, without its password."""
+        return self._engine.url.render_as_string(hide_password=True)
+
     def write(
-        self, going_on: Iterable[tuple[Visit, Sighting]], ended: Iterable[tuple[Visit, Sighting]]
+        self,
+        going_on: Iterable[tuple[Visit, Sighting]],
+        ended: Iterable[tuple[Visit, Sighting]],
+        left: Iterable[Mapping[str, Any]] = (),
     ) -> None:
         """Write ongoing visits and visits that ended, all or none.
 
         Args:
             going_on: Ongoing visits, whose rows stay open.
             ended: Visits that ended; their rows are closed and counted exactly once.
+            left: Open rows that are closed and counted as they are, except those whose visitor was
+                seen again after they were read.
 
         Raises:
             DatabaseError: If nothing was written; says why.
@@ -113,29 +123,28 @@ class Database:
                 key = {"camera": sighting.camera, "run": sighting.run, "number": visit.number}
                 own = sa.and_(*(VISITS.c[name] == value for name, value in key.items()))
                 _close(connection, own)
+            for row in left:
+                same = sa.and_(VISITS.c.id == row["id"], VISITS.c.seen_at == row["seen_at"])
+                _close(connection, same)
 
-    def open_rows(self, camera: str) -> list[dict[str, Any]]:
-        """Return the visits of a camera that an earlier run left open."""
-        query = sa.select(VISITS).where(VISITS.c.camera == camera, VISITS.c.is_open)
+    def open_rows(self) -> list[dict[str, Any]]:
+        """Return the open visits of all cameras, also of those no longer configured."""
+        query = sa.select(VISITS).where(VISITS.c.is_open)
         with explained(self._engine), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def close_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """End visits that an earlier run left open, as they were last seen."""
-        with explained(self._engine), self._engine.begin() as connection:
-            for row in rows:
-                _close(connection, VISITS.c.id == row["id"])
-
     def forget(self, keep_days: int, now: datetime) -> int:
-        """Delete visits and totals older than `keep_days`; return the number of visits deleted."""
+        """Delete visits and totals older than `keep_days`; return the number of visits deleted.
+
+        An open visit is as old as its last sighting: it may have been left open for ever.
+        """
         limit = now - timedelta(days=keep_days)
         day = limit.replace(tzinfo=UTC).astimezone(self.zone).date().isoformat()
         with explained(self._engine), self._engine.begin() as connection:
             for totals in (TOTALS, DAY_TOTALS):
                 connection.execute(sa.delete(totals).where(totals.c.day < day))
-            gone = connection.execute(
-                sa.delete(VISITS).where(VISITS.c.day < day, sa.not_(VISITS.c.is_open))
-            )
+            is_over = sa.or_(sa.not_(VISITS.c.is_open), VISITS.c.seen_at < limit)
+            gone = connection.execute(sa.delete(VISITS).where(VISITS.c.day < day, is_over))
             return gone.rowcount
 
     def tell(self, states: Iterable[Mapping[str, Any]]) -> None:
@@ -145,6 +154,13 @@ class Database:
                 told = self._insert(CAMERAS).values(**state)
                 told = told.on_conflict_do_update(index_elements=["camera"], set_=dict(state))
                 connection.execute(told)
+
+    def drop_states(self, kept: Iterable[str], since: datetime, until: datetime) -> None:
+        """Delete the states of cameras, except those kept and those told of in a period."""
+        is_told = CAMERAS.c.told_at.between(since, until)
+        gone = sa.delete(CAMERAS).where(CAMERAS.c.camera.not_in(list(kept)), sa.not_(is_told))
+        with explained(self._engine), self._engine.begin() as connection:
+            connection.execute(gone)
 
     def states(self) -> list[dict[str, Any]]:
         """Return the states of the cameras, sorted by name."""
@@ -178,7 +194,7 @@ class Database:
         version = _version_of(self._engine)
         if version == newest_first[0]:
             return
-        name = self._engine.url.render_as_string(hide_password=True)
+        name = self.address
         if version is not None and version not in newest_first:
             raise DatabaseError(
                 f"Expected the database {name} to be of version {newest_first[0]} or earlier. "
@@ -200,14 +216,17 @@ class Database:
     def _put(self, connection: sa.Connection, visit: Visit, sighting: Sighting) -> None:
         """Insert or update the row of a visit; a row that was closed stays as it is."""
         local = sighting.started_at.replace(tzinfo=UTC).astimezone(self.zone)
-        begun = {
-            **vars(sighting),
+        own = {
+            "camera": sighting.camera,
+            "exhibit": sighting.exhibit,
+            "run": sighting.run,
             "number": visit.number,
+        }
+        changing = {
+            "started_at": sighting.started_at,  # these, too: the clock may have been set meanwhile
             "day": local.date().isoformat(),
             "hour": local.hour,
             "weekday": local.weekday(),
-        }
-        changing = {
             "seen_at": sighting.seen_at,
             "is_open": True,
             "sights": visit.sights,
@@ -219,7 +238,7 @@ class Database:
         }
         connection.execute(
             self._insert(VISITS)
-            .values(**(begun | changing))
+            .values(**(own | changing))
             .on_conflict_do_update(
                 index_elements=["camera", "run", "number"], set_=changing, where=VISITS.c.is_open
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -49,6 +50,19 @@ def serve_health(port: int, health: Callable[[], dict[str, Any]]) -> ThreadingHT
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server
+
+
+def silence(told_at: datetime) -> str:
+    """Say that a service no longer reports; "" if it does.
+
+    Args:
+        told_at: When it last reported, UTC without a zone. If that is yet to come by this clock, a
+            clock was set or is wrong, and nothing shows that the service still runs.
+    """
+    silent_s = (datetime.now(UTC).replace(tzinfo=None) - told_at).total_seconds()
+    if silent_s > STALE_S:
+        return f"silent for {silent_s:.0f} s"
+    return f"last told of {-silent_s:.0f} s ahead of this clock" if silent_s < -STALE_S else ""
 
 
 def is_well(health: dict[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 import uuid
@@ -31,6 +32,7 @@ from builder_tools.tracking import FaceTracker
 from builder_tools.watch.config import Camera, Site
 from builder_tools.watch.database import Database, DatabaseError, Sighting
 from builder_tools.watch.feeds import WATCHING, Feed
+from builder_tools.watch.health import STALE_S
 from builder_tools.watch.visits import Visit, VisitKeeper, resumed_visit
 
 CHECKPOINT_S = 2.0
@@ -90,13 +92,13 @@ class Watch:
     ) -> None:
         self.site, self.database, self.model, self.detectors = site, database, model, detectors
         self.run_name = uuid.uuid4().hex
-        # The clock is read once: durations stay correct even if it is set later.
-        self._start_at = datetime.now(UTC).replace(tzinfo=None)
-        self._start_s = time.monotonic()
+        self._start_s = _clock_s()
         self._news = threading.Condition()
         self._workers = workers or os.cpu_count() or 1
         self._trouble = ""
-        keepers = [self._keeper(camera) for camera in site.cameras]
+        self._left: list[dict[str, Any]] = []
+        keepers = self._resume()
+        self._drop_former_cameras()
         self._watched = [
             Watched(camera, Feed(camera, self._news), keeper)
             for camera, keeper in zip(site.cameras, keepers, strict=True)
@@ -127,7 +129,7 @@ class Watch:
 
     def forget(self) -> int:
         """Delete visits older than the site keeps them; return their number."""
-        return self.database.forget(self.site.keep_days, self._at(self._now_s()))
+        return self.database.forget(self.site.keep_days, _now())
 
     def health(self) -> dict[str, Any]:
         """Return the state of the cameras and the database, as plain values."""
@@ -136,18 +138,38 @@ class Watch:
             "cameras": [self._state(w) for w in self._watched],
         }
 
-    def _keeper(self, camera: Camera) -> VisitKeeper:
-        """Return the keeper of a camera's visits, after ending those left open too long ago."""
-        resumed, late = [], []
-        for row in self.database.open_rows(camera.name):
+    def _resume(self) -> list[VisitKeeper]:
+        """Return the keepers of the cameras' visits, after ending those left open too long ago.
+
+        All others that are open are noted in `_left`, to be ended once the gap is over unless their
+        visitor is seen again: nobody may come back, or their camera is no longer in the site.
+        """
+        resumed: dict[tuple[str, str], list[Visit]] = {}
+        now, late = _now(), []
+        for row in self.database.open_rows():
             # If the clock was set back, visits seen "in the future" count as just seen.
-            away_s = max((self._start_at - row["seen_at"]).total_seconds(), 0.0)
-            if away_s <= self.site.gap_s:
-                resumed.append(resumed_visit(row, -away_s))
-            else:
+            away_s = max((now - row["seen_at"]).total_seconds(), 0.0)
+            if away_s > self.site.gap_s:
                 late.append(row)
-        self.database.close_rows(late)
-        return VisitKeeper(self.site.gap_s, resumed)
+                continue
+            self._left.append(row)
+            place = (row["camera"], row["exhibit"])
+            resumed.setdefault(place, []).append(resumed_visit(row, -away_s))
+        if late:
+            self.database.write((), (), late)
+        return [
+            VisitKeeper(self.site.gap_s, resumed.get((camera.name, camera.exhibit), ()))
+            for camera in self.site.cameras
+        ]
+
+    def _drop_former_cameras(self) -> None:
+        """Delete the states of cameras of an earlier configuration, which nobody will update.
+
+        Cameras that another service tells of now are kept.
+        """
+        now, stale = _now(), timedelta(seconds=STALE_S)
+        names = [camera.name for camera in self.site.cameras]
+        self.database.drop_states(names, now - stale, now + stale)
 
     def _round(self, pool: ThreadPoolExecutor) -> None:
         with self._news:
@@ -175,25 +197,38 @@ class Watch:
 
     def _checkpoint(self, passed_s: float, *, last: bool = False) -> None:
         """Write open and ended visits; those that cannot be written are kept for next time."""
+        now_s = self._now_s()
+        # The wall clock is read every time: it may have been wrong, or set, since the last.
+        began_at = _now() - timedelta(seconds=now_s)
         for one in self._watched:
-            one.ended += one.keeper.update((), self._now_s()) if one.feed.state != WATCHING else []
+            one.ended += one.keeper.update((), now_s)  # also if it is lost, or gives no image
             one.answers_per_s, one.answers = one.answers / passed_s, 0
-        going_on = [] if last else self._with_places(lambda one: one.keeper.open)
-        ended = self._with_places(lambda one: one.ended)
+        going_on = [] if last else self._with_places(began_at, lambda one: one.keeper.open)
+        ended = self._with_places(began_at, lambda one: one.ended)
+        left = self._left if last or now_s > self.site.gap_s else []
         is_written, _ = self._try(
-            lambda: self.database.write(going_on, ended),
+            lambda: self.database.write(going_on, ended, left),
             lambda: self.database.tell([self._state(one) for one in self._watched]),
         )
         if is_written:
+            self._left = [] if left else self._left
             for one in self._watched:
                 one.ended = []
         elif last and ended:
             raise DatabaseError(f"{len(ended)} visits were not written. {self._trouble}")
 
     def _with_places(
-        self, visits_of: Callable[[Watched], Sequence[Visit]]
+        self, began_at: datetime, visits_of: Callable[[Watched], Sequence[Visit]]
     ) -> list[tuple[Visit, Sighting]]:
-        """Return the visits long enough to count, each with its place and time."""
+        """Return the visits to write, each with its place and time.
+
+        They are long enough to count, or were when an earlier run wrote them. Visits that only
+        earlier runs have seen so far are left as they are.
+
+        Args:
+            began_at: When this run began, by the clock as it is set now.
+            visits_of: Gives the visits of a camera.
+        """
         return [
             (
                 visit,
@@ -201,13 +236,13 @@ class Watch:
                     one.camera.name,
                     one.camera.exhibit,
                     visit.run or self.run_name,
-                    self._at(visit.started_s),
-                    self._at(visit.seen_s),
+                    began_at + timedelta(seconds=visit.started_s),
+                    began_at + timedelta(seconds=visit.seen_s),
                 ),
             )
             for one in self._watched
             for visit in visits_of(one)
-            if visit.dwell_s >= self.site.minimum_dwell_s
+            if visit.seen_s > 0 and (visit.run or visit.dwell_s >= self.site.minimum_dwell_s)
         ]
 
     def _try(self, *works: Callable[[], Any]) -> list[bool]:
@@ -238,12 +273,25 @@ class Watch:
             "state": one.feed.state,
             "message": one.feed.message,
             "answers_per_s": round(one.answers_per_s, 2),
-            "in_sight": one.in_sight,
-            "told_at": self._at(self._now_s()),
+            "in_sight": one.in_sight if one.feed.state == WATCHING else 0,
+            "told_at": _now(),
         }
 
     def _now_s(self) -> float:
-        return time.monotonic() - self._start_s
+        return _clock_s() - self._start_s
 
-    def _at(self, run_s: float) -> datetime:
-        return self._start_at + timedelta(seconds=run_s)
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _clock_s() -> float:
+    """Return the seconds of a clock that is never set and does not stop in sleep.
+
+    `time.monotonic` stands still while Linux or macOS is suspended.
+    """
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    if sys.platform == "darwin":
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
+    return time.monotonic()

@@ -53,10 +53,9 @@ class Visit:
 
     Args:
         number: Number of the visit within a run of a camera.
-        started_s: First sighting, in seconds of the run.
+        started_s: First sighting, in seconds of the run; negative if an earlier run saw it.
         seen_s: Last sighting.
         place: Where the face was then.
-        earlier_s: Dwell time before this run began, if it continues an older visit.
         run: The earlier run that began the visit; "" for this run.
     """
 
@@ -64,7 +63,6 @@ class Visit:
     started_s: float
     seen_s: float
     place: Place
-    earlier_s: float = 0.0
     run: str = ""
     sights: int = 0
     weight: float = 0.0
@@ -75,7 +73,7 @@ class Visit:
     @property
     def dwell_s(self) -> float:
         """Seconds from first to last sighting."""
-        return self.earlier_s + self.seen_s - self.started_s
+        return self.seen_s - self.started_s
 
     def see(self, face: FaceEmotion, time_s: float) -> None:
         """Add a sighting."""
@@ -185,10 +183,9 @@ def resumed_visit(row: Mapping[str, Any], seen_s: float) -> Visit:
     affect = [row["valence"] or 0, row["arousal"] or 0, UNIT * known, row["intensity"]]
     return Visit(
         row["number"],
-        seen_s,
+        seen_s - dwell_s,
         seen_s,
         Place(row["x_px"], row["y_px"], row["side_px"]),
-        earlier_s=dwell_s,
         run=row["run"],
         sights=row["sights"],
         weight=weight,

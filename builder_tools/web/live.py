@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
@@ -20,7 +20,7 @@ from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.languages import LANGUAGES
 from builder_tools.watch.config import Site, read_site
 from builder_tools.watch.database import Database, DatabaseError
-from builder_tools.watch.health import STALE_S
+from builder_tools.watch.health import silence
 from builder_tools.watch.report import GroupFigures, Mean, figures, rank
 from builder_tools.web.templating import render
 from builder_tools.web.texts import Words
@@ -129,8 +129,7 @@ class Live:
         since, until = asked.days(now.date())
         cameras = self._database.states()
         for camera in cameras:
-            told_at = camera["told_at"].replace(tzinfo=UTC)
-            if (datetime.now(UTC) - told_at).total_seconds() > STALE_S:
+            if silence(camera["told_at"]):
                 camera["state"] = "silent"
         found = self._figures("exhibit", since, until)
         shares = {

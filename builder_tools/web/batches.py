@@ -121,13 +121,12 @@ def _gather(
         raise Refused("no_zip")
     paths: dict[str, Path] = {}
     renamed: dict[str, str] = {}
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     for path, called in uploads:
         name = free_name(clean_name(called), taken)
         if name != called:
             renamed[called] = name
         paths[name] = path.rename(images / numbered_name(len(paths), name))
-        taken.add(name.casefold())
     return paths, renamed, 0
 
 

@@ -11,7 +11,7 @@ import re
 import stat
 import struct
 import zipfile
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -310,7 +310,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:
     if total > limits.max_unpacked_mb * MEGABYTE or is_squeezed:
         raise Refused("unpacks_too_big", size_mb=_mb(total), limit_mb=round(limits.max_unpacked_mb))
     paths: dict[str, Path] = {}
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     renamed: dict[str, str] = {}
     left = int(limits.max_unpacked_mb * MEGABYTE)
     parts = [PurePosixPath(name.replace("\\", "/")).parts for name, _ in images]
@@ -322,7 +322,6 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:
         name = free_name(wanted, taken)
         if PurePosixPath(name).name != PurePosixPath(called).name:
             renamed[called] = name
-        taken.add(name.casefold())
         paths[name] = folder / numbered_name(len(paths), name)
         with archive.open(entry) as packed, paths[name].open("xb") as out:
             left -= _copy(packed, out, min(left, limits.photo_bytes), limits)
@@ -348,17 +347,19 @@ def _is_image_entry(name: str, entry: zipfile.ZipInfo) -> bool:
     return kind in (0, stat.S_IFREG) and not hidden and path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def free_name(name: str, taken: Container[str]) -> str:
-    """Return the name, with a number before its suffix if it is taken.
+def free_name(name: str, taken: dict[str, int]) -> str:
+    """Return the name, with a number before its suffix if it is taken; from now on it is.
 
     Args:
         name: The wanted name.
-        taken: Names in use, case-folded.
+        taken: Names in use, case-folded -> the last number tried for each, so that very many equal
+            names need not try all numbers from the first one; the returned name is added.
     """
-    path, number, free = PurePosixPath(name), 1, name
+    path, wanted, free = PurePosixPath(name), name.casefold(), name
     while free.casefold() in taken:
-        number += 1
-        free = path.with_name(f"{path.stem}_{number}{path.suffix}").as_posix()
+        taken[wanted] += 1
+        free = path.with_name(f"{path.stem}_{taken[wanted]}{path.suffix}").as_posix()
+    taken[free.casefold()] = 1
     return free
 
 

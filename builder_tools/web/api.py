@@ -84,8 +84,12 @@ def _add_answers(router: APIRouter, engine: Engine, limits: Limits) -> None:
         data, called = await read_image_upload(request, limits)
         called = clean_name(name or called)
         choice = Choice(model, detector, decision)
-        answer = await run_in_threadpool(answer_photo, data, called, engine, limits, choice)
-        line = json.dumps(answer.to_dict(), ensure_ascii=False)
+
+        def answer() -> dict[str, Any]:
+            with engine.turn():
+                return answer_photo(data, called, engine, limits, choice).to_dict()
+
+        line = json.dumps(await run_in_threadpool(answer), ensure_ascii=False)
         return Response(f"{line}\n", media_type="application/json")
 
 

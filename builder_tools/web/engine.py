@@ -121,6 +121,27 @@ class Engine:
             self._classifiers[name, decision] = loaded
             return loaded
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for a turn, and hold it within the `with` block.
+
+        Whatever decodes an image takes a turn first and keeps it for as long as it needs the
+        image, so no more than `workers` images are in memory, however many are waiting.
+
+        Raises:
+            Refused: `busy`.
+        """
+        with self._lock:
+            if self._waiting >= MOST_WAITING:
+                raise Refused("busy")
+            self._waiting += 1
+        try:
+            with self._turn:
+                yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
     def read(
         self,
         image_rgb: np.ndarray,
@@ -129,7 +150,7 @@ class Engine:
         state: StreamState | None = None,
         time_s: float = 0.0,
     ) -> tuple[FaceEmotion, ...]:
-        """Return the faces in an image, largest first.
+        """Return the faces in an image, largest first; to be called, and decoded for, in a `turn`.
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
@@ -138,18 +159,17 @@ class Engine:
             time_s: When the image was taken, in a stream.
 
         Raises:
-            Refused: `busy`, `unknown_detector`, `detector_absent`, or as in `classifier`.
+            Refused: `unknown_detector`, `detector_absent`, or as in `classifier`.
         """
         model, pool = self.classifier(choice), self._pool(choice.detector)
-        with self._in_turn():
-            with pool.lend() as detector:
-                if state is None:
-                    faces = find_faces(detector, image_rgb, AUTO)
-                else:
-                    faces = state.search.find(detector, Frame(0, time_s, image_rgb))
-            faces = state.name(faces, time_s, image_rgb) if state else faces
-            images = pool.cut(image_rgb, faces)
-            found = face_emotions(model, faces, read_faces(model, images, None))
+        with pool.lend() as detector:
+            if state is None:
+                faces = find_faces(detector, image_rgb, AUTO)
+            else:
+                faces = state.search.find(detector, Frame(0, time_s, image_rgb))
+        faces = state.name(faces, time_s, image_rgb) if state else faces
+        images = pool.cut(image_rgb, faces)
+        found = face_emotions(model, faces, read_faces(model, images, None))
         return state.steady(found, time_s) if state else found
 
     def check(self, choice: Choice) -> None:
@@ -201,16 +221,3 @@ class Engine:
                 except (ImportError, FileNotFoundError) as error:
                     raise Refused("detector_absent", detector=name, reason=str(error)) from error
             return self._pools[name]
-
-    @contextmanager
-    def _in_turn(self) -> Iterator[None]:
-        with self._lock:
-            if self._waiting >= MOST_WAITING:
-                raise Refused("busy")
-            self._waiting += 1
-        try:
-            with self._turn:
-                yield
-        finally:
-            with self._lock:
-                self._waiting -= 1

@@ -165,8 +165,9 @@ class Page:
         """Return the answer to a photo, or why there is none."""
 
         def answer() -> str:
-            result = answer_photo(data, clean_name(name), self.engine, self.limits, choice)
-            return markup.photo_html(result, self.words, blurred=blur)
+            with self.engine.turn():
+                result = answer_photo(data, clean_name(name), self.engine, self.limits, choice)
+                return markup.photo_html(result, self.words, blurred=blur)
 
         return self._told(answer)
 

@@ -1,11 +1,14 @@
 """How much a server holds at once, whoever asks: decoded images, bytes on disk, jobs."""
 
 import asyncio
+import io
+import json
 import shutil
 import socket
 import struct
 import tempfile
 import time
+import zipfile
 from contextlib import ExitStack
 
 import cv2
@@ -102,3 +105,150 @@ def test_a_turn_lasts_until_the_decoded_image_is_no_longer_needed(
     assert client.post("/en/photo", content=photo).text == "<p>"
     with engine.turn():
         pass
+
+
+# disk
+
+
+def test_what_is_promised_counts_until_the_job_ends(store, clock):
+    (one, folder), (other, _) = store.new(400), store.new(500)
+    clock["s"] += results.MEASURED_S + 1
+    with pytest.raises(Refused) as caught:
+        store.new(101)
+    assert caught.value.code == "full", "nothing of it has come yet, but it may"
+    (folder / ".upload").write_bytes(bytes(300))
+    clock["s"] += results.MEASURED_S + 1
+    with pytest.raises(Refused):
+        store.new(101)
+    store.finish(one)
+    with pytest.raises(Refused):
+        store.new(201)
+    last, folder = store.new(200)
+    (folder / "result").write_bytes(bytes(500))
+    clock["s"] += results.MEASURED_S + 1
+    with pytest.raises(Refused):
+        store.new()  # more came than was promised
+    assert store.delete(last) and store.delete(other)
+    store.new(700)
+
+
+def test_a_full_server_takes_small_files_and_no_large_ones(make_client):
+    client, _ = make_client(max_stored_mb=0.002)
+    for path in JOB_PATHS:
+        answer = client.post(path, content=bytes(3000))
+        assert (answer.status_code, answer.json()["error"]) == (503, "full"), path
+        assert int(answer.headers["retry-after"]) > 0
+    small = client.post("/en/video", content=b"x")
+    assert small.status_code == 200 and "no video" in small.json()["html"]
+
+
+def begin_upload(address, path, *headers):
+    """Begins an upload of which nothing comes."""
+    host, port = address.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=30)
+    head = "\r\n".join((f"POST {path} HTTP/1.1", f"Host: {host}", *headers))
+    connection.sendall(f"{head}\r\n\r\n".encode())
+    return connection
+
+
+def wait_until(is_true, seconds=30.0):
+    end_s = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+
+
+def test_slow_uploads_take_no_more_room_than_there_is(monkeypatch):
+    """One that is sent in pieces may become of any allowed size, whatever length it claims."""
+    monkeypatch.setattr(results, "MEASURED_S", -1.0)
+    limits = Limits(max_upload_mb=1, max_stored_mb=2.5)
+    with running(limits=limits) as (address, folder), ExitStack() as opened:
+        whole, pieces = "Content-Length: 1000000", ("Transfer-Encoding: chunked",)
+        for number, headers in enumerate(([whole], [*pieces, "Content-Length: 1"]), start=1):
+            opened.enter_context(begin_upload(address, "/api/video", *headers))
+            wait_until(lambda count=number: len(list((folder / "results").iterdir())) == count)
+        for path in JOB_PATHS:
+            with begin_upload(address, path, whole) as refused:
+                answer = refused.recv(2000).decode()
+            assert answer.startswith("HTTP/1.1 503") and "retry-after: " in answer, path
+        opened.enter_context(begin_upload(address, "/en/video", "Content-Length: 400000"))
+        wait_until(lambda: len(list((folder / "results").iterdir())) == 3)
+
+
+def test_a_folder_that_goes_while_it_is_measured_counts_as_nothing(store, monkeypatch):
+    _, folder = store.new()
+    (folder / "images").mkdir()
+    scandir = results.os.scandir
+
+    def scan(path):
+        if str(path).endswith("images"):
+            shutil.rmtree(path)
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", scan)
+    monkeypatch.setattr(results, "MEASURED_S", -1.0)
+    store.new(1000)
+
+
+def form(data, boundary=b"b"):
+    head = b'Content-Disposition: form-data; name="file"; filename="her.png"\r\n\r\n'
+    return b"--b\r\n" + head + data + b"\r\n--b--\r\n"
+
+
+def test_a_form_with_a_photo_touches_no_disk(make_client, monkeypatch):
+    rolled = []
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", rolled.append)
+    client, _ = make_client(max_photo_mb=3)
+    pixels = np.random.default_rng(0).integers(0, 256, (800, 800, 3), np.uint8)
+    data = cv2.imencode(".png", pixels)[1].tobytes()
+    assert len(data) > 1_500_000
+    answer = client.post("/api/photo", files={"file": ("her.png", data)})
+    assert (answer.status_code, answer.json()["source"]) == (200, "her.png")
+    assert rolled == []
+
+
+def test_a_form_is_refused_as_soon_as_it_is_too_large():
+    came = []
+
+    async def receive():
+        came.append(100_000)
+        body = form(b"")[:-9] if len(came) == 1 else bytes(100_000)
+        return {"type": "http.request", "body": body, "more_body": len(came) < 100}
+
+    kind = b"multipart/form-data; boundary=b"
+    scope = {"type": "http", "method": "POST", "headers": [(b"content-type", kind)]}
+    with pytest.raises(Refused) as caught:
+        asyncio.run(read_image_upload(Request(scope, receive), Limits(max_photo_mb=1)))
+    assert caught.value.code == "too_big" and caught.value.facts["limit_mb"] == 1
+    assert sum(came) < 1_500_000
+
+
+def test_a_form_that_is_none_is_refused(make_client):
+    client, _ = make_client()
+    for kind in ("multipart/form-data", "multipart/form-data; boundary=b"):
+        answer = client.post("/api/photo", content=b"no form", headers={"content-type": kind})
+        assert answer.status_code == 400, kind
+
+
+# jobs
+
+
+def test_no_more_jobs_than_may_by_any_way(make_client, monkeypatch):
+    monkeypatch.setattr(jobs_module, "MOST_JOBS", 0)
+    client, folder = make_client()
+    for path in JOB_PATHS:
+        answer = client.post(path, content=b"x")
+        assert (answer.status_code, answer.json()["error"]) == (503, "busy"), path
+    assert list((folder / "results").iterdir()) == []
+
+
+def test_jobs_that_end_make_room_for_others(make_client, monkeypatch):
+    monkeypatch.setattr(jobs_module, "MOST_JOBS", 1)
+    client, folder = make_client()
+    for _ in range(2):
+        for path in JOB_PATHS:
+            answer = client.post(path, content=b'[{"name": "a.mp4", "size": 1}]\nx')
+            assert answer.status_code != 503, path
+    assert {path.name for path in folder.rglob("*") if path.is_file()} == {
+        *("submission.csv", "submission.log.csv"),
+    }

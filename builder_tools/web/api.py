@@ -20,6 +20,9 @@ from builder_tools.web.result_store import ResultStore
 from builder_tools.web.texts import LANGUAGES, Words
 from builder_tools.web.uploads import read_image_upload
 
+RETRY_S = "60"
+"""How long to wait before sending a file again to a full server, in seconds."""
+
 
 def add_api(
     app: FastAPI, engine: Engine, store: ResultStore, limits: Limits, cameras: Cameras
@@ -102,4 +105,5 @@ def _say_refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
     wanted = request.headers.get("accept-language", "en")[:2].lower()
     said = {"error": error.code, "message": _words(wanted, "en").refusal(error)}
-    return JSONResponse(said, status_code=error.status)
+    wait = {"retry-after": RETRY_S} if error.code == "full" else None
+    return JSONResponse(said, status_code=error.status, headers=wait)

@@ -252,3 +252,25 @@ def test_jobs_that_end_make_room_for_others(make_client, monkeypatch):
     assert {path.name for path in folder.rglob("*") if path.is_file()} == {
         *("submission.csv", "submission.log.csv"),
     }
+
+
+def test_a_job_that_cannot_begin_takes_no_place(store, monkeypatch):
+    monkeypatch.setattr(jobs_module, "MOST_JOBS", 1)
+    jobs = Jobs(store)
+    with monkeypatch.context() as full:
+        full.setattr("pathlib.Path.mkdir", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "")))
+        for _ in range(2):
+            with pytest.raises(OSError):
+                jobs.begin()
+    with pytest.raises(Refused):
+        jobs.begin(2000)
+    jobs.begin(1000).close()
+    jobs.begin(1000).close()
+
+
+def test_the_folder_of_results_is_made_again_if_something_deleted_it(store):
+    shutil.rmtree(store.root)
+    _, folder = store.new()
+    assert folder.is_dir()
+    for private in (store.root, folder.parent, folder):
+        assert private.stat().st_mode & 0o777 == 0o700

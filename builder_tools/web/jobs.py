@@ -43,7 +43,11 @@ class Jobs:
         """
         if not self._free.acquire(blocking=False):
             raise Refused("busy")
-        return Job(self.store, coming, self._free.release)
+        try:
+            return Job(self.store, coming, self._free.release)
+        except BaseException:
+            self._free.release()
+            raise
 
 
 class Job:

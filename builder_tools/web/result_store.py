@@ -74,6 +74,7 @@ class ResultStore:
         with self._lock:
             if self.most_bytes is not None and self._held() + coming > self.most_bytes:
                 raise Refused("full")
+            self._make_private()  # whatever cleans /tmp may have deleted it
             folder.mkdir(mode=0o700)
             self._ends[token] = float("inf")  # until it is finished
             self._promised[token] = coming

@@ -12,7 +12,6 @@ import zipfile
 from contextlib import ExitStack
 
 import cv2
-import httpx
 import numpy as np
 import pytest
 from web_server import running
@@ -140,6 +139,23 @@ def test_a_full_server_takes_small_files_and_no_large_ones(make_client):
         assert int(answer.headers["retry-after"]) > 0
     small = client.post("/en/video", content=b"x")
     assert small.status_code == 200 and "no video" in small.json()["html"]
+
+
+def test_a_zip_is_unpacked_only_where_there_is_room_for_its_images(make_client):
+    client, folder = make_client(max_stored_mb=0.5)
+    data = np.random.default_rng(0).bytes(10_000) * 20
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(3):
+            archive.writestr(f"{number}.jpg", data)
+    assert len(packed.getvalue()) < 50_000
+    told = json.dumps([{"name": "a.zip", "size": len(packed.getvalue())}]).encode() + b"\n"
+    assert (
+        "as many files as it may" in client.post("/en/batch", content=told + packed.getvalue()).text
+    )
+    answer = client.post("/api/batch", content=packed.getvalue())
+    assert (answer.status_code, answer.json()["error"]) == (503, "full")
+    assert list((folder / "results").iterdir()) == []
 
 
 def begin_upload(address, path, *headers):

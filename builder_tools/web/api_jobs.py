@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from builder_tools.web.batches import CSV_NAME, LOG_NAME, classify_uploads
 from builder_tools.web.engine import Choice, Engine
-from builder_tools.web.jobs import Jobs
+from builder_tools.web.jobs import Job, Jobs
 from builder_tools.web.limits import Limits, Refused
 from builder_tools.web.uploads import coming_bytes, save_upload
 from builder_tools.web.videos import FILES, watch_video
@@ -44,8 +44,8 @@ def add_jobs(app: FastAPI, engine: Engine, jobs: Jobs, limits: Limits) -> None:
     ) -> FileResponse:
         choice = Choice(model, detector, decision)
 
-        def watch(upload: Path, folder: Path) -> Iterator[Any]:
-            return watch_video(upload, folder, engine, limits, choice)
+        def watch(upload: Path, job: Job) -> Iterator[Any]:
+            return watch_video(upload, job.folder, engine, limits, choice)
 
         return await runner.answer(request, watch, FILES[give])
 
@@ -59,9 +59,9 @@ def add_jobs(app: FastAPI, engine: Engine, jobs: Jobs, limits: Limits) -> None:
     ) -> FileResponse:
         choice = Choice(model, detector, decision)
 
-        def classify(upload: Path, folder: Path) -> Iterator[Any]:
+        def classify(upload: Path, job: Job) -> Iterator[Any]:
             uploads = [(upload, "upload.zip")]
-            return classify_uploads(uploads, folder, engine, limits, choice)
+            return classify_uploads(uploads, job.folder, engine, limits, choice, job.promise)
 
         return await runner.answer(request, classify, {"csv": CSV_NAME, "log": LOG_NAME}[give])
 
@@ -73,7 +73,7 @@ class _Runner:
         self.engine, self.jobs, self.limits = engine, jobs, limits
 
     async def answer(
-        self, request: Request, begin: Callable[[Path, Path], Iterator[Any]], name: str
+        self, request: Request, begin: Callable[[Path, Job], Iterator[Any]], name: str
     ) -> FileResponse:
         """Return a file of the job; its folder is deleted once the file is sent.
 
@@ -88,7 +88,7 @@ class _Runner:
                 if time.monotonic() > end_s or await request.is_disconnected():
                     raise Refused("busy")
             try:
-                await _run(request, begin(upload, job.folder))
+                await _run(request, begin(upload, job))
             finally:
                 self.engine.end_long_turn()
             await run_in_threadpool(job.keep)

@@ -150,7 +150,9 @@ class Engine:
         state: StreamState | None = None,
         time_s: float = 0.0,
     ) -> tuple[FaceEmotion, ...]:
-        """Return the faces in an image, largest first; to be called, and decoded for, in a `turn`.
+        """Return the faces in an image, largest first.
+
+        Call it in a `turn`, which is taken before the image is decoded.
 
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.

@@ -64,6 +64,14 @@ class Job:
         self.token, self.folder = store.new(coming)
         self._is_kept = self._is_closed = False
 
+    def promise(self, more: int) -> None:
+        """Promise room for more bytes than those of the upload.
+
+        Raises:
+            Refused: `full`.
+        """
+        self.store.promise(self.token, more)
+
     def keep(self) -> None:
         """Keep the results but not the uploads."""
         for path in self.folder.glob(".upload*"):

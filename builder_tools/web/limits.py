@@ -11,7 +11,7 @@ import re
 import stat
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -113,7 +113,8 @@ class Limits:
         max_video_s: Duration of a video.
         max_images: Images in one batch.
         max_unpacked_mb: Total size of a zip's images when unpacked.
-        max_stored_mb: Approximate total size of all uploads and results on disk.
+        max_stored_mb: Total size of all uploads and results on disk; the results of the running
+            job may exceed it.
         max_ratio: Ratio of unpacked to packed size of a file in a zip.
 
     Raises:
@@ -251,8 +252,17 @@ class Unpacked:
     ignored: int
 
 
-def unpack_images(path: Path, folder: Path, limits: Limits) -> Unpacked:
+def unpack_images(
+    path: Path, folder: Path, limits: Limits, promise: Callable[[int], None] | None = None
+) -> Unpacked:
     """Unpack the images of a zip into a folder, checking the declared and the actual sizes.
+
+    Args:
+        path: The zip.
+        folder: An empty folder.
+        limits: What is accepted.
+        promise: Called with the size of all images before they are unpacked; refuses if there is
+            no room for them.
 
     Raises:
         Refused: `no_zip`, `corrupt_zip`, `zip_password`, `zip_path` (a name that leads out of the
@@ -263,7 +273,7 @@ def unpack_images(path: Path, folder: Path, limits: Limits) -> Unpacked:
     _check_directory(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            return _unpack(archive, folder, limits)
+            return _unpack(archive, folder, limits, promise)
     except Refused:
         raise
     except zipfile.BadZipFile as error:
@@ -293,7 +303,12 @@ def _check_directory(path: Path) -> None:
         )
 
 
-def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:
+def _unpack(
+    archive: zipfile.ZipFile,
+    folder: Path,
+    limits: Limits,
+    promise: Callable[[int], None] | None,
+) -> Unpacked:
     entries = [(zip_entry_name(one), one) for one in archive.infolist() if not one.is_dir()]
     for name, entry in entries:
         _check_entry_name(name)
@@ -309,6 +324,8 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:
     )
     if total > limits.max_unpacked_mb * MEGABYTE or is_squeezed:
         raise Refused("unpacks_too_big", size_mb=_mb(total), limit_mb=round(limits.max_unpacked_mb))
+    if promise is not None:
+        promise(total)
     paths: dict[str, Path] = {}
     taken: dict[str, int] = {}
     renamed: dict[str, str] = {}

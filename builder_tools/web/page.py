@@ -220,7 +220,9 @@ class Page:
         """Yield the progress of a job's batch, and at the end its rows."""
 
         def steps() -> Iterator[str]:
-            found = classify_uploads(files, job.folder, self.engine, self.limits, choice)
+            found = classify_uploads(
+                files, job.folder, self.engine, self.limits, choice, job.promise
+            )
             with closing(found):
                 for step in found:
                     if isinstance(step, BatchAnswer):

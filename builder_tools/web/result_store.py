@@ -31,8 +31,8 @@ class ResultStore:
     Args:
         root: A private folder; created if needed.
         keep_s: How long results are kept, in seconds.
-        most_bytes: Most bytes of both together; None for as much as the disk holds. The folders
-            are measured every `MEASURED_S` seconds, so results may exceed it for a moment.
+        most_bytes: Most bytes of both together; None for as much as the disk holds. Results count
+            once they are there, so those of the running job may exceed it.
     """
 
     def __init__(self, root: Path, keep_s: float = 900.0, most_bytes: int | None = None) -> None:
@@ -72,13 +72,22 @@ class ResultStore:
         token = secrets.token_urlsafe(18)
         folder = self._results / token
         with self._lock:
-            if self.most_bytes is not None and self._held() + coming > self.most_bytes:
-                raise Refused("full")
+            self._check_room(coming)
             self._make_private()  # whatever cleans /tmp may have deleted it
             folder.mkdir(mode=0o700)
             self._ends[token] = float("inf")  # until it is finished
             self._promised[token] = coming
         return token, folder
+
+    def promise(self, token: str, more: int) -> None:
+        """Count more bytes as stored until the job is finished, before they are written.
+
+        Raises:
+            Refused: `full`.
+        """
+        with self._lock:
+            self._check_room(more)
+            self._promised[token] += more
 
     def finish(self, token: str) -> None:
         """Start the countdown to the deletion of the results."""
@@ -123,12 +132,15 @@ class ResultStore:
         for folder in (self.root, self._results):
             folder.mkdir(exist_ok=True, mode=0o700)
 
-    def _held(self) -> int:
-        """Return the bytes stored: of each token those promised or those there, if more."""
+    def _check_room(self, coming: int) -> None:
+        """Refuse bytes that do not fit; each token has those promised or those there, if more."""
+        if self.most_bytes is None:
+            return
         now = time.monotonic()
         if now - self._measured_at > MEASURED_S:
             self._measured, self._measured_at = _bytes_by_token(self._results), now
-        return (self._promised | self._measured).total()
+        if (self._promised | self._measured).total() + coming > self.most_bytes:
+            raise Refused("full")
 
     def _sweep_often(self) -> None:
         while not self._stopped.wait(SWEEP_S):

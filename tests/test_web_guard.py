@@ -4,11 +4,9 @@ import base64
 import time
 
 import pytest
-from web_server import running
 
 pytest.importorskip("fastapi")
 
-import httpx
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -17,7 +15,7 @@ from starlette.testclient import TestClient
 from builder_tools.web import guard
 from builder_tools.web import result_store as results
 from builder_tools.web.guard import Guard
-from builder_tools.web.limits import Limits, Refused
+from builder_tools.web.limits import Refused
 from builder_tools.web.result_store import ResultStore
 
 # results
@@ -54,20 +52,6 @@ def test_results_are_deleted_after_their_time_and_when_asked(store, monkeypatch)
     assert not folder.exists()
 
 
-def test_a_store_has_room_for_so_much_together(tmp_path, monkeypatch):
-    now = time.monotonic()
-    monkeypatch.setattr(results.time, "monotonic", lambda: now)
-    store = ResultStore(tmp_path / "private", most_bytes=1000)
-    (store.new()[1] / ".upload").write_bytes(bytes(300))
-    (store.new()[1] / "result.csv").write_bytes(bytes(300))
-    assert not store.has_room(401)
-    assert store.has_room(300)
-    assert not store.has_room(101), "what was let in a moment ago counts before it is there"
-    now += results.MEASURED_S + 1
-    assert store.has_room(400), "it never came"
-    assert not store.has_room(1)
-
-
 def test_a_job_under_way_is_not_swept(store, monkeypatch):
     _, folder = store.new()
     now = time.monotonic()
@@ -92,7 +76,6 @@ def guarded(**options):
 
     routes = [
         Route("/", length, methods=["GET", "POST"]),
-        Route("/en/video", length, methods=["GET", "POST"]),
         Route("/health", length, methods=["GET"]),
     ]
     settings = {"password": None, "hosts": [], "max_bytes": 1000, **options}
@@ -160,25 +143,6 @@ def test_a_request_that_does_not_say_its_length_is_counted():
     assert guarded().post("/", content=parts).status_code == 413
 
 
-def test_uploads_are_refused_where_there_is_no_room():
-    """What is not kept passes; a request that does not say its length may be of any allowed."""
-    asked = []
-
-    def has_room(coming):
-        asked.append(coming)
-        return coming < 500
-
-    client, path = guarded(has_room=has_room), "/en/video"
-    assert client.get(path).status_code == client.post("/", content=bytes(900)).status_code == 200
-    assert asked == []
-    assert client.post(path, content=bytes(499)).text == "499"
-    full = client.post(path, content=bytes(500))
-    assert full.status_code == 503 and full.json()["error"] == "full"
-    assert int(full.headers["retry-after"]) > 0
-    assert client.post(path, content=iter([b"x"])).status_code == 503
-    assert asked == [499, 500, 1000]
-
-
 def test_a_server_is_called_by_its_names_only():
     """One for a network by any IP address too: no name can be made to point to another one."""
     for host, hosts, addresses, status in (
@@ -240,12 +204,3 @@ def test_other_pages_may_link_here_and_nothing_else(told, status, method):
 def test_every_answer_forbids_loading_from_elsewhere():
     policy = guarded().get("/").headers["content-security-policy"]
     assert "default-src 'none'" in policy and "http" not in policy
-
-
-def test_a_full_server_takes_no_uploads_by_any_way():
-    with running(limits=Limits(max_stored_mb=0.002)) as (address, _):
-        for path in ("/en/batch", "/ru/video", "/api/batch", "/api/video"):
-            answer = httpx.post(f"{address}{path}", files={"files": bytes(3000)}, timeout=60)
-            assert (answer.status_code, answer.json()["error"]) == (503, "full"), path
-        small = httpx.post(f"{address}/en/video", content=b"x", timeout=60)
-        assert small.status_code == 200 and "no video" in small.json()["html"]

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import time
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -288,3 +290,16 @@ def test_refused_uploads_are_named_by_code_and_facts():
     error = Refused("too_big", size_mb=3, limit_mb=2)
     assert isinstance(error, ValueError) and error.status == 413
     assert io.StringIO(str(error)).read() == "too_big: size_mb=3, limit_mb=2"
+
+
+def test_equal_names_are_numbered_without_trying_all_numbers(tmp_path, folder):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of zipfile: the name is there
+        archive.writestr("a_3.jpg", b"x")
+        for number in range(1500):
+            archive.writestr("A.jpg" if number == 1 else "a.jpg", b"x")
+    begin_s = time.process_time()
+    names = list(unpack_images(tmp_path / "a.zip", folder, LIMITS).paths)
+    assert time.process_time() - begin_s < 3
+    assert names[:5] == ["a_3.jpg", "a.jpg", "A_2.jpg", "a_4.jpg", "a_5.jpg"]
+    assert names[-1] == "a_1501.jpg"

@@ -17,7 +17,6 @@ pytest.importorskip("fastapi")
 from starlette.testclient import TestClient
 
 from builder_tools.timeline.reading import read_timeline
-from builder_tools.web import jobs as jobs_module
 from builder_tools.web import page as page_module
 from builder_tools.web.engine import Choice, Engine
 from builder_tools.web.jobs import Jobs
@@ -195,15 +194,6 @@ def test_a_second_long_job_waits_its_turn_and_says_so(make_page, face_video, mon
         assert "next in line" in next(steps)
         page.engine.end_long_turn()
         assert any("<progress" in html for html in steps)
-
-
-def test_no_more_jobs_wait_than_may(make_client, monkeypatch):
-    monkeypatch.setattr(jobs_module, "MOST_JOBS", 0)
-    client, folder = make_client()
-    for path in ("/en/video", "/en/batch"):
-        answer = client.post(path, content=b"x")
-        assert (answer.status_code, answer.json()["error"]) == (503, "busy")
-    assert files_below(folder) == []
 
 
 @pytest.mark.parametrize(

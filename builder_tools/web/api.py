@@ -20,6 +20,9 @@ from builder_tools.web.result_store import ResultStore
 from builder_tools.web.texts import LANGUAGES, Words
 from builder_tools.web.uploads import read_image_upload
 
+RETRY_S = "60"
+"""How long to wait before sending a file again to a full server, in seconds."""
+
 
 def add_api(
     app: FastAPI, engine: Engine, store: ResultStore, limits: Limits, cameras: Cameras
@@ -84,8 +87,12 @@ def _add_answers(router: APIRouter, engine: Engine, limits: Limits) -> None:
         data, called = await read_image_upload(request, limits)
         called = clean_name(name or called)
         choice = Choice(model, detector, decision)
-        answer = await run_in_threadpool(answer_photo, data, called, engine, limits, choice)
-        line = json.dumps(answer.to_dict(), ensure_ascii=False)
+
+        def answer() -> dict[str, Any]:
+            with engine.turn():
+                return answer_photo(data, called, engine, limits, choice).to_dict()
+
+        line = json.dumps(await run_in_threadpool(answer), ensure_ascii=False)
         return Response(f"{line}\n", media_type="application/json")
 
 
@@ -98,4 +105,5 @@ def _say_refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
     wanted = request.headers.get("accept-language", "en")[:2].lower()
     said = {"error": error.code, "message": _words(wanted, "en").refusal(error)}
-    return JSONResponse(said, status_code=error.status)
+    wait = {"retry-after": RETRY_S} if error.code == "full" else None
+    return JSONResponse(said, status_code=error.status, headers=wait)

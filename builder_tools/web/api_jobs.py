@@ -15,9 +15,9 @@ from starlette.concurrency import run_in_threadpool
 
 from builder_tools.web.batches import CSV_NAME, LOG_NAME, classify_uploads
 from builder_tools.web.engine import Choice, Engine
+from builder_tools.web.jobs import Job, Jobs
 from builder_tools.web.limits import Limits, Refused
-from builder_tools.web.result_store import ResultStore
-from builder_tools.web.uploads import save_upload
+from builder_tools.web.uploads import coming_bytes, save_upload
 from builder_tools.web.videos import FILES, watch_video
 
 LONGEST_WAIT_S = 30.0
@@ -30,9 +30,9 @@ MEDIA_TYPES = {
 }
 
 
-def add_jobs(app: FastAPI, engine: Engine, store: ResultStore, limits: Limits) -> None:
+def add_jobs(app: FastAPI, engine: Engine, jobs: Jobs, limits: Limits) -> None:
     """Add `POST /api/video` and `POST /api/batch`."""
-    jobs = _Jobs(engine, store, limits)
+    runner = _Runner(engine, jobs, limits)
 
     @app.post("/api/video")
     async def video(
@@ -44,10 +44,10 @@ def add_jobs(app: FastAPI, engine: Engine, store: ResultStore, limits: Limits) -
     ) -> FileResponse:
         choice = Choice(model, detector, decision)
 
-        def watch(upload: Path, folder: Path) -> Iterator[Any]:
-            return watch_video(upload, folder, engine, limits, choice)
+        def watch(upload: Path, job: Job) -> Iterator[Any]:
+            return watch_video(upload, job.folder, engine, limits, choice)
 
-        return await jobs.answer(request, watch, FILES[give])
+        return await runner.answer(request, watch, FILES[give])
 
     @app.post("/api/batch")
     async def batch(
@@ -59,40 +59,43 @@ def add_jobs(app: FastAPI, engine: Engine, store: ResultStore, limits: Limits) -
     ) -> FileResponse:
         choice = Choice(model, detector, decision)
 
-        def classify(upload: Path, folder: Path) -> Iterator[Any]:
+        def classify(upload: Path, job: Job) -> Iterator[Any]:
             uploads = [(upload, "upload.zip")]
-            return classify_uploads(uploads, folder, engine, limits, choice)
+            return classify_uploads(uploads, job.folder, engine, limits, choice, job.promise)
 
-        return await jobs.answer(request, classify, {"csv": CSV_NAME, "log": LOG_NAME}[give])
+        return await runner.answer(request, classify, {"csv": CSV_NAME, "log": LOG_NAME}[give])
 
 
-class _Jobs:
+class _Runner:
     """Runs long jobs step by step, one at a time, as long as the client stays connected."""
 
-    def __init__(self, engine: Engine, store: ResultStore, limits: Limits) -> None:
-        self.engine, self.store, self.limits = engine, store, limits
+    def __init__(self, engine: Engine, jobs: Jobs, limits: Limits) -> None:
+        self.engine, self.jobs, self.limits = engine, jobs, limits
 
     async def answer(
-        self, request: Request, begin: Callable[[Path, Path], Iterator[Any]], name: str
+        self, request: Request, begin: Callable[[Path, Job], Iterator[Any]], name: str
     ) -> FileResponse:
-        """Return a file of the job; its folder is deleted once the file is sent."""
-        token, folder = self.store.new()
+        """Return a file of the job; its folder is deleted once the file is sent.
+
+        If the client never takes the file, it is deleted like the results of the page.
+        """
+        job = await run_in_threadpool(self.jobs.begin, coming_bytes(request, self.limits))
         try:
-            upload = folder / ".upload"
+            upload = job.folder / ".upload"
             await save_upload(request.stream(), upload, self.limits)
             end_s = time.monotonic() + LONGEST_WAIT_S
             while not await run_in_threadpool(self.engine.take_long_turn, WAIT_S):
                 if time.monotonic() > end_s or await request.is_disconnected():
                     raise Refused("busy")
             try:
-                await _run(request, begin(upload, folder))
+                await _run(request, begin(upload, job))
             finally:
                 self.engine.end_long_turn()
-        except BaseException:
-            self.store.delete(token)
-            raise
-        path = folder / name
-        gone = BackgroundTask(self.store.delete, token)
+            await run_in_threadpool(job.keep)
+        finally:
+            job.close()
+        path = job.folder / name
+        gone = BackgroundTask(job.store.delete, job.token)
         return FileResponse(
             path, media_type=MEDIA_TYPES[path.suffix], filename=name, background=gone
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -61,6 +61,7 @@ def classify_uploads(
     engine: Engine,
     limits: Limits,
     choice: Choice = OWN,
+    promise: Callable[[int], None] | None = None,
 ) -> Iterator[BatchProgress | BatchAnswer]:
     """Classify images; yield progress from time to time, and the answer at the end.
 
@@ -71,6 +72,7 @@ def classify_uploads(
         engine: The models and detectors.
         limits: What is accepted.
         choice: Model, detector and decision.
+        promise: See `unpack_images`.
 
     Raises:
         Refused: If there are too many images or the zip is not accepted. A single bad image is
@@ -78,7 +80,7 @@ def classify_uploads(
     """
     images = folder / "images"
     images.mkdir()
-    paths, renamed, ignored = _gather(uploads, images, limits)
+    paths, renamed, ignored = _gather(uploads, images, limits, promise)
     names = sorted(paths, key=natural_key)
     not_read = {name: why for name in names if (why := _why_not(paths[name], limits))}
     yield BatchProgress(0, len(names))
@@ -106,14 +108,17 @@ def classify_uploads(
 
 
 def _gather(
-    uploads: Sequence[tuple[Path, str]], images: Path, limits: Limits
+    uploads: Sequence[tuple[Path, str]],
+    images: Path,
+    limits: Limits,
+    promise: Callable[[int], None] | None,
 ) -> tuple[dict[str, Path], dict[str, str], int]:
     """Move all images into one folder; return paths by name, new names and the ignored count."""
     if len(uploads) == 1:
         with uploads[0][0].open("rb") as file:
             is_zip = file.read(2) == b"PK"
         if is_zip:
-            unpacked = unpack_images(uploads[0][0], images, limits)
+            unpacked = unpack_images(uploads[0][0], images, limits, promise)
             return dict(unpacked.paths), dict(unpacked.renamed), unpacked.ignored
     if len(uploads) > limits.max_images:
         raise Refused("too_many_files", count=len(uploads), limit=limits.max_images)
@@ -121,13 +126,12 @@ def _gather(
         raise Refused("no_zip")
     paths: dict[str, Path] = {}
     renamed: dict[str, str] = {}
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     for path, called in uploads:
         name = free_name(clean_name(called), taken)
         if name != called:
             renamed[called] = name
         paths[name] = path.rename(images / numbered_name(len(paths), name))
-        taken.add(name.casefold())
     return paths, renamed, 0
 
 

@@ -133,8 +133,9 @@ class Cameras:
     ) -> dict[str, Any]:
         begin_s = time.perf_counter()
         (number,) = struct.unpack("<I", data[:4])
-        image = decode(data[4:], FRAME_LIMITS)
-        faces = self.engine.read(image, choice, state=state, time_s=time_s)
+        with self.engine.turn():
+            image = decode(data[4:], FRAME_LIMITS)
+            faces = self.engine.read(image, choice, state=state, time_s=time_s)
         return {
             "id": number,
             "width": image.shape[1],

@@ -8,6 +8,7 @@ from string import Template
 
 from builder_tools.decisions import DECISIONS
 from builder_tools.web.engine import Engine
+from builder_tools.web.jobs import MOST_JOBS
 from builder_tools.web.limits import STATUS_OF, Limits
 from builder_tools.web.texts import Words
 
@@ -35,5 +36,6 @@ def documentation_page(engine: Engine, limits: Limits) -> str:
         upload_mb=f"{limits.max_upload_mb:g}",
         video_s=f"{limits.max_video_s:g}",
         images=str(limits.max_images),
+        jobs=str(MOST_JOBS),
         refusals=refusals,
     )

@@ -121,6 +121,27 @@ class Engine:
             self._classifiers[name, decision] = loaded
             return loaded
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for a turn, and hold it within the `with` block.
+
+        Whatever decodes an image takes a turn first and keeps it for as long as it needs the
+        image, so no more than `workers` images are in memory, however many are waiting.
+
+        Raises:
+            Refused: `busy`.
+        """
+        with self._lock:
+            if self._waiting >= MOST_WAITING:
+                raise Refused("busy")
+            self._waiting += 1
+        try:
+            with self._turn:
+                yield
+        finally:
+            with self._lock:
+                self._waiting -= 1
+
     def read(
         self,
         image_rgb: np.ndarray,
@@ -131,6 +152,8 @@ class Engine:
     ) -> tuple[FaceEmotion, ...]:
         """Return the faces in an image, largest first.
 
+        Call it in a `turn`, which is taken before the image is decoded.
+
         Args:
             image_rgb: `(H, W, 3)` uint8 RGB.
             choice: Model, detector and decision.
@@ -138,18 +161,17 @@ class Engine:
             time_s: When the image was taken, in a stream.
 
         Raises:
-            Refused: `busy`, `unknown_detector`, `detector_absent`, or as in `classifier`.
+            Refused: `unknown_detector`, `detector_absent`, or as in `classifier`.
         """
         model, pool = self.classifier(choice), self._pool(choice.detector)
-        with self._in_turn():
-            with pool.lend() as detector:
-                if state is None:
-                    faces = find_faces(detector, image_rgb, AUTO)
-                else:
-                    faces = state.search.find(detector, Frame(0, time_s, image_rgb))
-            faces = state.name(faces, time_s, image_rgb) if state else faces
-            images = pool.cut(image_rgb, faces)
-            found = face_emotions(model, faces, read_faces(model, images, None))
+        with pool.lend() as detector:
+            if state is None:
+                faces = find_faces(detector, image_rgb, AUTO)
+            else:
+                faces = state.search.find(detector, Frame(0, time_s, image_rgb))
+        faces = state.name(faces, time_s, image_rgb) if state else faces
+        images = pool.cut(image_rgb, faces)
+        found = face_emotions(model, faces, read_faces(model, images, None))
         return state.steady(found, time_s) if state else found
 
     def check(self, choice: Choice) -> None:
@@ -201,16 +223,3 @@ class Engine:
                 except (ImportError, FileNotFoundError) as error:
                     raise Refused("detector_absent", detector=name, reason=str(error)) from error
             return self._pools[name]
-
-    @contextmanager
-    def _in_turn(self) -> Iterator[None]:
-        with self._lock:
-            if self._waiting >= MOST_WAITING:
-                raise Refused("busy")
-            self._waiting += 1
-        try:
-            with self._turn:
-                yield
-        finally:
-            with self._lock:
-                self._waiting -= 1

@@ -30,8 +30,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
 OPEN_PATHS = ("/health",)
 """Paths that need no password."""
-KEPT_PATHS = ("/video", "/batch")
-"""Suffixes of paths whose requests are stored on disk: the jobs of the page and of the API."""
 BODY_S, STALL_S = 30.0, 30.0
 """Time limits for a request's body, plus a second per `SLOWEST_BYTES`, and between its parts."""
 SLOWEST_BYTES = 10_000
@@ -53,7 +51,6 @@ HEADERS = {
 _HOST_HEADERS = (b"host", b"x-forwarded-host")
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[\w.\-]+)(?::(\d{1,5}))?", re.ASCII)
 _TOO_BIG, _TOO_SLOW = "too_big", "too_slow: the request took too long to come."
-_FULL = "full: the server holds as many files as it may. Try again in a few minutes."
 
 
 class Guard:
@@ -67,8 +64,6 @@ class Guard:
         addresses: Whether to accept any IP address, too (a server for a network), since an
             address cannot be made to point elsewhere.
         max_bytes: Largest size of a request.
-        has_room: Called with a number of bytes; returns whether they can be stored. None accepts
-            any.
     """
 
     def __init__(
@@ -79,9 +74,8 @@ class Guard:
         hosts: Iterable[str],
         max_bytes: int,
         addresses: bool = False,
-        has_room: Callable[[int], bool] | None = None,
     ) -> None:
-        self.app, self.max_bytes, self._has_room = app, max_bytes, has_room
+        self.app, self.max_bytes = app, max_bytes
         self._password = password.encode() if password else None
         self._hosts = {*LOCAL_NAMES, *(host.lower() for host in hosts)}
         self._addresses = addresses
@@ -108,8 +102,6 @@ class Guard:
             await answer_refusal(scope, send, 401, "A password is needed.", ask)
         elif _length(headers) > self.max_bytes:
             await answer_refusal(scope, send, 413, self._too_big())
-        elif not await self._fits(scope, headers):
-            await answer_refusal(scope, send, 503, _FULL, [(b"retry-after", b"60")])
         else:
             await self._pass(scope, receive, send)
 
@@ -184,14 +176,6 @@ class Guard:
         if not is_right:
             self._guesses.wrong(_client(scope))
         return is_right
-
-    async def _fits(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
-        """Return whether there is room to store a request's body; the store checks the disk."""
-        keeps = scope.get("method") == "POST" and scope["path"].endswith(KEPT_PATHS)
-        if self._has_room is None or not keeps:
-            return True
-        coming = _length(headers) if b"content-length" in headers else self.max_bytes
-        return await asyncio.to_thread(self._has_room, coming)
 
     def _too_big(self) -> str:
         return f"{_TOO_BIG}: at most {self.max_bytes / MEGABYTE:g} MB are taken."

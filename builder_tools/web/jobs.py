@@ -24,22 +24,30 @@ class Jobs:
     """Creates jobs.
 
     Args:
-        store: Where their results are kept.
+        store: Where their uploads and results are kept.
     """
 
     def __init__(self, store: ResultStore) -> None:
         self.store = store
         self._free = threading.Semaphore(MOST_JOBS)
 
-    def begin(self) -> Job:
+    def begin(self, coming: int = 0) -> Job:
         """Return a new job, which the caller closes.
 
+        Args:
+            coming: Bytes of its upload.
+
         Raises:
-            Refused: `busy`.
+            Refused: `busy` or `full`.
+            OSError: If its folder cannot be created.
         """
         if not self._free.acquire(blocking=False):
             raise Refused("busy")
-        return Job(self.store, self._free.release)
+        try:
+            return Job(self.store, coming, self._free.release)
+        except BaseException:
+            self._free.release()
+            raise
 
 
 class Job:
@@ -47,13 +55,22 @@ class Job:
 
     Args:
         store: The store that holds it.
+        coming: Bytes of the upload.
         ended: Called once, at the end.
     """
 
-    def __init__(self, store: ResultStore, ended: Callable[[], None]) -> None:
+    def __init__(self, store: ResultStore, coming: int, ended: Callable[[], None]) -> None:
         self.store, self._ended = store, ended
-        self.token, self.folder = store.new()
+        self.token, self.folder = store.new(coming)
         self._is_kept = self._is_closed = False
+
+    def promise(self, more: int) -> None:
+        """Promise room for more bytes than those of the upload.
+
+        Raises:
+            Refused: `full`.
+        """
+        self.store.promise(self.token, more)
 
     def keep(self) -> None:
         """Keep the results but not the uploads."""

@@ -11,7 +11,7 @@ import re
 import stat
 import struct
 import zipfile
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
@@ -113,7 +113,8 @@ class Limits:
         max_video_s: Duration of a video.
         max_images: Images in one batch.
         max_unpacked_mb: Total size of a zip's images when unpacked.
-        max_stored_mb: Approximate total size of all uploads and results on disk.
+        max_stored_mb: Total size of all uploads and results on disk; the results of the running
+            job may exceed it.
         max_ratio: Ratio of unpacked to packed size of a file in a zip.
 
     Raises:
@@ -251,8 +252,17 @@ class Unpacked:
     ignored: int
 
 
-def unpack_images(path: Path, folder: Path, limits: Limits) -> Unpacked:
+def unpack_images(
+    path: Path, folder: Path, limits: Limits, promise: Callable[[int], None] | None = None
+) -> Unpacked:
     """Unpack the images of a zip into a folder, checking the declared and the actual sizes.
+
+    Args:
+        path: The zip.
+        folder: An empty folder.
+        limits: What is accepted.
+        promise: Called with the size of all images before they are unpacked; refuses if there is
+            no room for them.
 
     Raises:
         Refused: `no_zip`, `corrupt_zip`, `zip_password`, `zip_path` (a name that leads out of the
@@ -263,7 +273,7 @@ def unpack_images(path: Path, folder: Path, limits: Limits) -> Unpacked:
     _check_directory(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            return _unpack(archive, folder, limits)
+            return _unpack(archive, folder, limits, promise)
     except Refused:
         raise
     except zipfile.BadZipFile as error:
@@ -293,7 +303,12 @@ def _check_directory(path: Path) -> None:
         )
 
 
-def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:
+def _unpack(
+    archive: zipfile.ZipFile,
+    folder: Path,
+    limits: Limits,
+    promise: Callable[[int], None] | None,
+) -> Unpacked:
     entries = [(zip_entry_name(one), one) for one in archive.infolist() if not one.is_dir()]
     for name, entry in entries:
         _check_entry_name(name)
@@ -309,8 +324,10 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:
     )
     if total > limits.max_unpacked_mb * MEGABYTE or is_squeezed:
         raise Refused("unpacks_too_big", size_mb=_mb(total), limit_mb=round(limits.max_unpacked_mb))
+    if promise is not None:
+        promise(total)
     paths: dict[str, Path] = {}
-    taken: set[str] = set()
+    taken: dict[str, int] = {}
     renamed: dict[str, str] = {}
     left = int(limits.max_unpacked_mb * MEGABYTE)
     parts = [PurePosixPath(name.replace("\\", "/")).parts for name, _ in images]
@@ -322,7 +339,6 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, limits: Limits) -> Unpacked:
         name = free_name(wanted, taken)
         if PurePosixPath(name).name != PurePosixPath(called).name:
             renamed[called] = name
-        taken.add(name.casefold())
         paths[name] = folder / numbered_name(len(paths), name)
         with archive.open(entry) as packed, paths[name].open("xb") as out:
             left -= _copy(packed, out, min(left, limits.photo_bytes), limits)
@@ -348,17 +364,19 @@ def _is_image_entry(name: str, entry: zipfile.ZipInfo) -> bool:
     return kind in (0, stat.S_IFREG) and not hidden and path.suffix.lower() in IMAGE_SUFFIXES
 
 
-def free_name(name: str, taken: Container[str]) -> str:
-    """Return the name, with a number before its suffix if it is taken.
+def free_name(name: str, taken: dict[str, int]) -> str:
+    """Return the name, with a number before its suffix if it is taken; from now on it is.
 
     Args:
         name: The wanted name.
-        taken: Names in use, case-folded.
+        taken: Names in use, case-folded -> the last number tried for each, so that very many equal
+            names need not try all numbers from the first one; the returned name is added.
     """
-    path, number, free = PurePosixPath(name), 1, name
+    path, wanted, free = PurePosixPath(name), name.casefold(), name
     while free.casefold() in taken:
-        number += 1
-        free = path.with_name(f"{path.stem}_{number}{path.suffix}").as_posix()
+        taken[wanted] += 1
+        free = path.with_name(f"{path.stem}_{taken[wanted]}{path.suffix}").as_posix()
+    taken[free.casefold()] = 1
     return free
 
 

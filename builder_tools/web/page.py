@@ -30,10 +30,14 @@ from builder_tools.web.jobs import Job, Jobs, Told
 from builder_tools.web.limits import Limits, Refused, clean_name
 from builder_tools.web.model_table import model_rows
 from builder_tools.web.photos import answer_photo
-from builder_tools.web.result_store import ResultStore
 from builder_tools.web.templating import render
 from builder_tools.web.texts import Words
-from builder_tools.web.uploads import read_image_upload, save_upload, save_uploads
+from builder_tools.web.uploads import (
+    coming_bytes,
+    read_image_upload,
+    save_upload,
+    save_uploads,
+)
 from builder_tools.web.video_markup import progress_html, video_html
 from builder_tools.web.videos import VideoAnswer, watch_video
 
@@ -65,14 +69,13 @@ Chosen = Annotated[Choice, Depends(chosen)]
 def add_pages(
     app: FastAPI,
     engine: Engine,
-    store: ResultStore,
+    jobs: Jobs,
     limits: Limits,
     cameras: Cameras,
     *,
     has_live: bool = False,
 ) -> None:
     """Add the page in each language; `has_live` links the live page of a watched site."""
-    jobs = Jobs(store)
     for language in LANGUAGES:
         page = Page(engine, jobs, limits, Words(language), has_live=has_live)
         app.include_router(page.router())
@@ -165,8 +168,9 @@ class Page:
         """Return the answer to a photo, or why there is none."""
 
         def answer() -> str:
-            result = answer_photo(data, clean_name(name), self.engine, self.limits, choice)
-            return markup.photo_html(result, self.words, blurred=blur)
+            with self.engine.turn():
+                result = answer_photo(data, clean_name(name), self.engine, self.limits, choice)
+                return markup.photo_html(result, self.words, blurred=blur)
 
         return self._told(answer)
 
@@ -174,7 +178,7 @@ class Page:
         self, request: Request, choice: Chosen, name: str = "", blur: bool = False
     ) -> Response:
         """Answer a video, sent as the body of the request, step by step."""
-        job = self.jobs.begin()
+        job = await run_in_threadpool(self.jobs.begin, coming_bytes(request, self.limits))
         try:
             await save_upload(request.stream(), job.folder / ".upload", self.limits)
         except BaseException:
@@ -204,7 +208,7 @@ class Page:
 
     async def on_batch(self, request: Request, choice: Chosen) -> Response:
         """Answer several images or a zip, in the form of `save_uploads`, step by step."""
-        job = self.jobs.begin()
+        job = await run_in_threadpool(self.jobs.begin, coming_bytes(request, self.limits))
         try:
             files = await save_uploads(request.stream(), job.folder, self.limits)
         except BaseException:
@@ -216,7 +220,9 @@ class Page:
         """Yield the progress of a job's batch, and at the end its rows."""
 
         def steps() -> Iterator[str]:
-            found = classify_uploads(files, job.folder, self.engine, self.limits, choice)
+            found = classify_uploads(
+                files, job.folder, self.engine, self.limits, choice, job.promise
+            )
             with closing(found):
                 for step in found:
                     if isinstance(step, BatchAnswer):

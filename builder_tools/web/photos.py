@@ -15,6 +15,8 @@ def answer_photo(
 ) -> FrameResult:
     """Return the faces in an image; `image` of the result is the image with nothing drawn on it.
 
+    Call it in a turn of the engine (`Engine.turn`), held until the image is no longer needed.
+
     Args:
         data: The bytes of an image file.
         name: Name of the image.

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import secrets
 import shutil
 import stat
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,16 +31,19 @@ class ResultStore:
     Args:
         root: A private folder; created if needed.
         keep_s: How long results are kept, in seconds.
-        most_bytes: Most bytes of both together; None for as much as the disk holds.
+        most_bytes: Most bytes of both together; None for as much as the disk holds. Results count
+            once they are there, so those of the running job may exceed it.
     """
 
     def __init__(self, root: Path, keep_s: float = 900.0, most_bytes: int | None = None) -> None:
         self.root, self.keep_s, self.most_bytes = Path(root), keep_s, most_bytes
         self._results = self.root / "results"
-        self._results.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make_private()
         self._lock = threading.Lock()
         self._ends: dict[str, float] = {}
-        self._held, self._measured_at = 0, -math.inf
+        self._promised: Counter[str] = Counter()
+        self._measured: Counter[str] = Counter()
+        self._measured_at = -math.inf
         self._stopped = threading.Event()
         self._sweeper: threading.Thread | None = None
 
@@ -54,20 +59,43 @@ class ResultStore:
             self._sweeper.join(timeout=5)
         shutil.rmtree(self.root, ignore_errors=True)
 
-    def new(self) -> tuple[str, Path]:
-        """Create a folder for results; return its token and its path."""
+    def new(self, coming: int = 0) -> tuple[str, Path]:
+        """Create a folder for an upload and its results; return its token and its path.
+
+        Args:
+            coming: Bytes of the upload, which count as stored from now on until it is finished.
+
+        Raises:
+            Refused: `full`.
+            OSError: If the folder cannot be created.
+        """
         token = secrets.token_urlsafe(18)
         folder = self._results / token
-        folder.mkdir(mode=0o700)
         with self._lock:
+            self._check_room(coming)
+            self._make_private()  # whatever cleans /tmp may have deleted it
+            folder.mkdir(mode=0o700)
             self._ends[token] = float("inf")  # until it is finished
+            self._promised[token] = coming
         return token, folder
+
+    def promise(self, token: str, more: int) -> None:
+        """Count more bytes as stored until the job is finished, before they are written.
+
+        Raises:
+            Refused: `full`.
+        """
+        with self._lock:
+            self._check_room(more)
+            self._promised[token] += more
 
     def finish(self, token: str) -> None:
         """Start the countdown to the deletion of the results."""
         with self._lock:
             if token in self._ends:
                 self._ends[token] = time.monotonic() + self.keep_s
+                del self._promised[token]
+                self._measured_at = -math.inf
 
     def delete(self, token: str) -> bool:
         """Delete results now; return whether there were any."""
@@ -75,6 +103,8 @@ class ResultStore:
             known = self._ends.pop(token, None) is not None
         if known:
             shutil.rmtree(self._results / token, ignore_errors=True)
+            with self._lock:
+                del self._promised[token], self._measured[token]
         return known
 
     def find(self, token: str, name: str) -> Path:
@@ -90,21 +120,6 @@ class ResultStore:
             raise Refused("gone")
         return path
 
-    def has_room(self, coming: int) -> bool:
-        """Return whether there is room for more bytes; if so, count them as if already stored.
-
-        The folder is measured every `MEASURED_S` seconds, so it is full at about `most_bytes`.
-        """
-        if self.most_bytes is None:
-            return True
-        with self._lock:
-            now = time.monotonic()
-            if now - self._measured_at > MEASURED_S:
-                self._held, self._measured_at = _bytes_below(self.root), now
-            fits = self._held + coming <= self.most_bytes
-            self._held += coming if fits else 0
-        return fits
-
     def sweep(self) -> None:
         """Delete whatever has expired."""
         now = time.monotonic()
@@ -112,6 +127,20 @@ class ResultStore:
             over = [token for token, end in self._ends.items() if end < now]
         for token in over:
             self.delete(token)
+
+    def _make_private(self) -> None:
+        for folder in (self.root, self._results):
+            folder.mkdir(exist_ok=True, mode=0o700)
+
+    def _check_room(self, coming: int) -> None:
+        """Refuse bytes that do not fit; each token has those promised or those there, if more."""
+        if self.most_bytes is None:
+            return
+        now = time.monotonic()
+        if now - self._measured_at > MEASURED_S:
+            self._measured, self._measured_at = _bytes_by_token(self._results), now
+        if (self._promised | self._measured).total() + coming > self.most_bytes:
+            raise Refused("full")
 
     def _sweep_often(self) -> None:
         while not self._stopped.wait(SWEEP_S):
@@ -121,11 +150,13 @@ class ResultStore:
                 _logger.warning("sweeping %s: %s", self.root, error)
 
 
-def _bytes_below(folder: Path) -> int:
-    """Return the total size of all files; one deleted in the meantime counts as nothing."""
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            about = path.lstat()
-            total += about.st_size if stat.S_ISREG(about.st_mode) else 0
-    return total
+def _bytes_by_token(results: Path) -> Counter[str]:
+    """Return the total size of each token's files; what is deleted meanwhile counts as nothing."""
+    sizes: Counter[str] = Counter()
+    for folder, _, names in os.walk(results):
+        token = os.path.relpath(folder, results).partition(os.sep)[0]
+        for name in names:
+            with suppress(FileNotFoundError):
+                about = os.lstat(os.path.join(folder, name))
+                sizes[token] += about.st_size if stat.S_ISREG(about.st_mode) else 0
+    return sizes

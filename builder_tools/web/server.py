@@ -29,6 +29,7 @@ from builder_tools.web.camera import Cameras
 from builder_tools.web.documents import EXAMPLES, STATIC
 from builder_tools.web.engine import Engine
 from builder_tools.web.guard import LOCAL_NAMES, MOST_HEADER_BYTES, Guard
+from builder_tools.web.jobs import Jobs
 from builder_tools.web.limits import Limits
 from builder_tools.web.page import add_pages
 from builder_tools.web.result_store import ResultStore
@@ -164,8 +165,9 @@ def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None
     )
     cameras = Cameras(engine)
     add_api(app, engine, store, settings.limits, cameras)
-    add_jobs(app, engine, store, settings.limits)
-    add_pages(app, engine, store, settings.limits, cameras, has_live=live is not None)
+    jobs = Jobs(store)
+    add_jobs(app, engine, jobs, settings.limits)
+    add_pages(app, engine, jobs, settings.limits, cameras, has_live=live is not None)
     if live is not None:
         add_live(app, live)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
@@ -177,7 +179,6 @@ def create_app(settings: WebSettings, folder: Path, engine: Engine | None = None
         hosts=_names(settings),
         addresses=not settings.is_local,
         max_bytes=settings.limits.upload_bytes + 100_000,
-        has_room=store.has_room,
     )
 
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
-from fastapi import Request
+from fastapi import HTTPException, Request
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from builder_tools.web.limits import Limits, Refused, check_size
 
 MOST_LIST_BYTES = 2_000_000
 """Largest list of names and sizes sent before several files."""
+MOST_FORM_BYTES = 100_000
+"""Most bytes of a form besides its file."""
+
+
+def coming_bytes(request: Request, limits: Limits) -> int:
+    """Return the size of a request's body, or of the largest one if that is not known yet."""
+    told = request.headers.get("content-length", "")
+    is_known = told.isdecimal() and "transfer-encoding" not in request.headers
+    return int(told) if is_known else limits.upload_bytes
 
 
 async def read_image_upload(request: Request, limits: Limits) -> tuple[bytes, str | None]:
@@ -19,20 +29,37 @@ async def read_image_upload(request: Request, limits: Limits) -> tuple[bytes, st
 
     Raises:
         Refused: If it is empty or too big.
+        HTTPException: If it is not a form.
     """
-    kind = request.headers.get("content-type", "")
-    if kind.startswith("multipart/form-data"):
-        async with request.form(max_files=1, max_fields=8) as form:
-            file = next((v for v in form.values() if not isinstance(v, str)), None)
-            if file is None:
-                raise Refused("empty")
-            check_size(file.size or 0, limits.photo_bytes)
-            return await file.read(), file.filename
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        check_size(max(len(data), 1), limits.photo_bytes)
-    return bytes(data), None
+    most = limits.photo_bytes
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        data = bytearray()
+        async for chunk in _bounded(request.stream(), most):
+            data += chunk
+        return bytes(data), None
+    chunks = _bounded(request.stream(), most, beside=MOST_FORM_BYTES)
+    parser = MultiPartParser(request.headers, chunks, max_files=1, max_fields=8)
+    parser.spool_max_size = most + MOST_FORM_BYTES  # nothing of it touches the disk
+    try:
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise HTTPException(400, error.message) from error
+    file = next((v for v in form.values() if not isinstance(v, str)), None)
+    if file is None:
+        raise Refused("empty")
+    check_size(file.size or 0, most)
+    return await file.read(), file.filename
+
+
+async def _bounded(
+    chunks: AsyncIterator[bytes], most: int, beside: int = 0
+) -> AsyncGenerator[bytes, None]:
+    """Yield the parts of a body, refusing more bytes than the most, and some beside it."""
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        check_size(max(size - beside, 1), most)
+        yield chunk
 
 
 async def save_upload(chunks: AsyncIterator[bytes], path: Path, limits: Limits) -> None:
@@ -43,10 +70,8 @@ async def save_upload(chunks: AsyncIterator[bytes], path: Path, limits: Limits) 
     """
     size = 0
     with path.open("wb") as file:
-        async for chunk in chunks:
-            size += len(chunk)
-            check_size(max(size, 1), limits.upload_bytes)
-            file.write(chunk)
+        async for chunk in _bounded(chunks, limits.upload_bytes):
+            size += file.write(chunk)
     check_size(size, limits.upload_bytes)
 
 

@@ -20,7 +20,7 @@ from studies.figures import plot_gains, plot_recalls
 from studies.intervals import by_variant, gain_columns, recentred
 from studies.plans import LOG, Plan, plan_command, read_answers
 from studies.report import draw, joined, markdown, points, write_page, write_table
-from studies.trials import Trial
+from studies.trials import EMBEDDING_MODEL, STRENGTHS, Trial
 
 STUDY = "ablations"
 SEEDS = (0, 1, 2)
@@ -125,6 +125,7 @@ def write_report(reports: Path, source: Path | None = None) -> list[Path]:
     rows, summary = log[log["study"] == STUDY], read_summary(reports, source)
     answered = set(read_answers(reports, "valid"))
     on_test = (~rows["trial"].isin(answered)).sum()
+    embedded = rows.loc[rows["balancer"] == "embedding_smote", "date"]
     main = summary[["group", "variant", "seeds"]].copy()
     for name in FIGURES:
         words = name.replace("_", " ")
@@ -145,7 +146,11 @@ def write_report(reports: Path, source: Path | None = None) -> list[Path]:
         f"{joined(sorted(set(summary['seeds'])))} seeds. A gain is that on the baseline of the "
         "same seed; brackets are 95 % intervals over seeds (Student's) and faces (paired "
         "bootstrap) together. Fifteen variants and three figures are compared, so one or two "
-        "intervals may leave 0 out by chance."
+        "intervals may leave 0 out by chance. Logit adjustment takes the strength of "
+        f"{joined(STRENGTHS)} that is best on valid, on which it is then judged: its gain in mean "
+        "recall is flattered."
+        + (f" SMOTE in the embedding looked for neighbours with the `{EMBEDDING_MODEL}` of "
+           f"{joined(embedded)}; later ones may do otherwise." if len(embedded) else "")
         + (f" {on_test} of the runs kept their answers face by face on test only: there they say "
            "how wide the interval over faces is, and nothing else." if on_test else ""),
         f"Hardware: {joined(rows['machine'])}. Commits: {joined(rows['commit'])}. "

@@ -281,6 +281,7 @@ def _seeds(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
         "[transfer table](transfer.md) of the same network and seed (last layers, all faces), "
         f"which saw {transfer.EPOCHS * transfer.EPOCH_FACES:,} faces in smaller batches where "
         f"these saw {HEAD_EPOCHS + EPOCHS} epochs of all: tuning and a longer schedule together. "
+        "Seed 0 is that of the search, which chose the configuration on these faces. "
         "Brackets: 95 % over seeds (Student's) and faces (paired bootstrap) together; of one seed "
         "no claim is made.",
         f"Hardware: {joined(rows['machine'])}. Commits: {joined(rows['commit'])}.",

@@ -171,7 +171,9 @@ def _head(rows: pd.DataFrame, main: str) -> list[str]:
         "Milliseconds are medians over single faces, one at a time, as the model is used "
         "(describing included, one thread); size is that of the model's file, and after + that of "
         f"the weight files its features need. Machine: {joined(rows['machine'])}. Commits: "
-        f"{joined(rows['commit'])}. {(~trained).sum()} rows in {minutes:.1f} minutes. Rerun with "
+        f"{joined(rows['commit'])}. The deep model, its features and the hybrids are those of the "
+        f"`fast` of {joined(rows.loc[rows['key'] == DEEP_KEY, 'date'])}. "
+        f"{(~trained).sum()} rows in {minutes:.1f} minutes. Rerun with "
         "`python -m studies.classical`."
         + (f" The {trained.sum()} networks of the learning curves (`--networks`) took "
            f"{more:.0f} minutes more." if trained.any() else ""),

@@ -320,8 +320,9 @@ def test_a_database_that_cannot_be_used_is_a_sentence(tmp_path):
         Database(str(tmp_path / "text.db"), BERLIN)
     with pytest.raises(DatabaseError, match="unable to open"):
         Database(str(tmp_path / "no" / "folder.db"), BERLIN)
-    with pytest.raises(ValueError, match="Expected a database"):
-        Database("mysteryql://somewhere", BERLIN)
+    with pytest.raises(ValueError, match="Expected a database") as told:
+        Database("mysteryql://somebody:secret@somewhere", BERLIN)
+    assert "secret" not in str(told.value)
     with pytest.raises(DatabaseError, match="cannot be used"):
         Database(f"postgresql+psycopg://secret:word@/x?host={tmp_path}", BERLIN)
 

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from builder_tools.media.connections import camera_name
 from builder_tools.watch.tables import CAMERAS, DAY_TOTALS, MEASURES, TOTALS, UNIT, VISITS
 from builder_tools.watch.visits import Visit
 
@@ -256,7 +257,7 @@ def _engine_of(url: str) -> sa.Engine:
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise ValueError(
             "Expected a database: a file, sqlite:///FILE or "
-            f"postgresql+psycopg://USER@HOST/NAME. Received: {url!r} ({error})."
+            f"postgresql+psycopg://USER@HOST/NAME. Received: {camera_name(url)!r} ({error})."
         ) from error
 
 

@@ -28,7 +28,7 @@ from builder_tools.timeline.highlights import (
     reactions,
 )
 from builder_tools.timeline.people import PersonRule
-from builder_tools.timeline.reading import measure_column, read_timeline
+from builder_tools.timeline.reading import AFFECT, measure_column, read_emotions, read_timeline
 from builder_tools.timeline.recordings import Viewer, find_offsets
 from builder_tools.timeline.seats import viewers_in
 from builder_tools.timeline.trailer import cut_trailer
@@ -139,6 +139,7 @@ def search(
             face in each recording.
     """
     check_folder(out, viewers, film)
+    check_measure(viewers, settings.signal.measure, inference.model.emotions)
     clip = film or (viewers[0].path if len(viewers) == 1 else None)
     if clip is not None and clip.suffix.lower() in TABLE_SUFFIXES:
         clip = None
@@ -203,6 +204,29 @@ def check_folder(out: Path, viewers: Sequence[Viewer], film: Path | None) -> Non
             f"Expected a new folder for --out, or that of an earlier search. {out} holds {there}, "
             "which would be replaced. Name another folder."
         )
+
+
+def check_measure(viewers: Sequence[Viewer], measure: str, emotions: Iterable[str]) -> None:
+    """Refuse a measure that a viewer's timeline lacks, before any recording is watched.
+
+    Args:
+        viewers: The viewers.
+        measure: `arousal`, `valence`, `intensity` or an emotion.
+        emotions: Emotions of the model that watches recordings.
+
+    Raises:
+        ValueError: If there is such a viewer; names the first.
+    """
+    if measure in AFFECT:
+        return
+    for viewer in viewers:
+        is_table = viewer.path.suffix.lower() in TABLE_SUFFIXES
+        own = list(read_emotions(viewer.path) if is_table else emotions)
+        if measure not in own:
+            raise ValueError(
+                f"Expected one of {[*AFFECT, *own]} for the viewer {viewer.name!r}. Received: "
+                f"measure={measure!r}."
+            )
 
 
 def _report(

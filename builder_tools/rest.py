@@ -150,19 +150,10 @@ class RestingFace:
                 "images of the same person."
             )
         rows = checked_probabilities(probabilities, names)
-        logs, count = np.log(np.maximum(rows, FLOOR)), len(rows)
-        squares = ((logs - logs.mean(axis=0)) ** 2).mean(axis=1).sum()
-        square = (USUAL_WEIGHT * USUAL_SPREAD**2 + squares) / (USUAL_WEIGHT + count - 1)
-        spread = math.sqrt(square + hidden_spread**2)
-        return cls(
-            names,
-            tuple(logs.mean(axis=0).tolist()),
-            population_of(names, population),
-            count,
-            spread,
-            trust_of(spread, count),
-            model,
-        )
+        logs, usual = np.log(np.maximum(rows, FLOOR)), population_of(names, population)
+        mean, count = logs.mean(axis=0), len(rows)
+        spread = _spread_of(((logs - mean) ** 2).mean(axis=1).sum(), count, hidden_spread)
+        return cls(names, mean.tolist(), usual, count, spread, trust_of(spread, count), model)
 
     def relative(self, probabilities: Any, share: float | None = None) -> np.ndarray:
         """Return what faces of this person show compared with their rest.
@@ -267,19 +258,37 @@ def rests_by_person(
     """
     names, rows = tuple(emotions), np.asarray(probabilities, np.float64)
     calm = looks_neutral(rows, names) if is_neutral is None else np.asarray(is_neutral, bool)
+    hidden = GUESSED_SPREAD if is_neutral is None else 0.0
     images: dict[str, list[int]] = {}
-    for neutral in np.flatnonzero(calm).tolist():
-        images.setdefault(persons[neutral], []).append(neutral)
-    rests: list[RestingFace | None] = []
     for number, person in enumerate(persons):
-        others = [other for other in images.get(person, []) if other != number and person]
-        hidden = GUESSED_SPREAD if is_neutral is None else 0.0
-        rests.append(
-            RestingFace.from_probabilities(rows[others], emotions=names, hidden_spread=hidden)
-            if others
-            else None
-        )
+        images.setdefault(person, []).append(number)
+    rests: list[RestingFace | None] = [None] * len(persons)
+    for person, own in images.items():
+        neutral = rows[[number for number in own if calm[number]]]
+        if person and len(neutral) and len(own) > 1:
+            whole = RestingFace.from_probabilities(neutral, emotions=names, hidden_spread=hidden)
+            of_others = iter(_without_each(whole, neutral, hidden))
+            for number in own:
+                rests[number] = next(of_others) if calm[number] else whole
     return rests
+
+
+def _without_each(
+    rest: RestingFace, rows: np.ndarray, hidden_spread: float
+) -> list[RestingFace | None]:
+    """Return, for each of the `(n, k)` images of a rest, the rest of all the others."""
+    logs, count = np.log(np.maximum(rows, FLOOR)), len(rows) - 1
+    if not count:
+        return [None]
+    apart = logs - logs.mean(axis=0)
+    means = np.minimum(logs.mean(axis=0) - apart / count, 0.0).tolist()
+    squares = (apart**2).mean(axis=1)
+    left = np.maximum(squares.sum() - squares * len(rows) / count, 0.0).tolist()
+    spreads = [_spread_of(one, count, hidden_spread) for one in left]
+    return [
+        RestingFace(rest.emotions, mean, rest.population, count, spread, trust_of(spread, count))
+        for mean, spread in zip(means, spreads, strict=True)
+    ]
 
 
 def looks_neutral(probabilities: np.ndarray, emotions: Sequence[str]) -> np.ndarray:
@@ -319,21 +328,22 @@ def relative_by_person(
     return found
 
 
+_LOGS = is_list_of(lambda value: is_number(value) and value <= 0), "a list of numbers, none above 0"
 _KINDS = {
     "emotions": (is_list_of(is_text), "a list of emotion names"),
-    "log_probabilities": (
-        is_list_of(lambda value: is_number(value) and value <= 0),
-        "a list of numbers, none above 0",
-    ),
-    "population": (
-        is_list_of(lambda value: is_number(value) and value <= 0),
-        "a list of numbers, none above 0",
-    ),
+    "log_probabilities": _LOGS,
+    "population": _LOGS,
     "frames": (lambda count: is_whole(count) and count >= 1, "a whole number, at least 1"),
     "spread": (lambda value: is_number(value) and value >= 0, "a number, at least 0"),
     "trust": (lambda value: is_number(value) and 0 <= value <= 1, "a number, 0...1"),
     "model": (is_nothing_or(is_text), "a text or null"),
 }
+
+
+def _spread_of(squares: float, count: int, hidden_spread: float) -> float:
+    """Return the spread of a rest from its images' squared distances from their mean, summed."""
+    square = (USUAL_WEIGHT * USUAL_SPREAD**2 + squares) / (USUAL_WEIGHT + count - 1)
+    return math.sqrt(square + hidden_spread**2)
 
 
 def kept_of(spread: float) -> float:

@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from builder_tools.timeline.exhibits import (
 from builder_tools.timeline.exhibits_config import Exhibit, ExhibitConfig, read_config
 from builder_tools.timeline.exhibits_page import write_report
 from builder_tools.timeline.summary import Summary
+from builder_tools.timeline.writer import TimelineWriter
 
 
 def visit(dwell_s, happy, valence=0.2, turned_away=None):
@@ -109,6 +111,42 @@ def test_a_report_without_any_group(tmp_path):
 def test_a_ranking_that_does_not_exist():
     with pytest.raises(ValueError, match="rank_by='beauty'"):
         judge_exhibits({"a": [visit(1.0, 0.5)] * 3}, config("a", rank_by="beauty"))
+
+
+def _of_classes(*names):
+    seen = visit(5.0, 0.5)
+    shares = dict.fromkeys(names, 1 / len(names))
+    return replace(seen, summary=replace(seen.summary, probabilities=shares))
+
+
+def test_exhibits_of_other_classes_are_refused():
+    """A group that is not shown does not matter, nor does the order of the classes."""
+    own, turned, other = (
+        _of_classes("happy", "sad"),
+        _of_classes("sad", "happy"),
+        _of_classes("Happy", "Sad", "Ahegao"),
+    )
+    with pytest.raises(ValueError, match=r"one model.*'a' with \['happy', 'sad'\], 'b' with .*Ah"):
+        judge_exhibits({"a": [own] * 3, "b": [other] * 3}, config("a", "b"))
+    with pytest.raises(ValueError, match="one model"):
+        judge_exhibits({"a": [own, own, other]}, config("a"))
+    found = judge_exhibits({"a": [own] * 3, "b": [other] * 2, "c": [turned] * 3}, config(*"abc"))
+    assert [result.name for result in found if result.rank] == ["a", "c"]
+
+
+def test_an_archive_of_other_classes_is_refused_before_anything_is_watched(tmp_path, capsys):
+    (tmp_path / "film.mp4").write_bytes(b"would be told as failed")
+    (tmp_path / "old" / "parts").mkdir(parents=True)
+    with TimelineWriter(tmp_path / "old" / "parts" / "a.parquet", ("Happy", "Sad")):
+        pass
+    (tmp_path / "old" / "summary.csv").write_text("source,kind,part\na.mp4,video,a.parquet\n")
+    (tmp_path / "c.toml").write_text(
+        "[[exhibit]]\nname='room'\nsource='film.mp4'\n[[exhibit]]\nname='hall'\nsource='old'\n"
+    )
+    assert main(["exhibits", str(tmp_path / "c.toml"), "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert "'hall' with ['Happy', 'Sad']" in told and "failed" not in told
+    assert not (tmp_path / "out").exists()
 
 
 ONE = "\n[[exhibit]]\nname='a'\nsource=0"

@@ -6,6 +6,7 @@ import pytest
 
 from builder_tools.cli import main
 from builder_tools.timeline.recordings import parse_viewers, read_offsets
+from builder_tools.timeline.writer import TimelineWriter
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -55,3 +56,15 @@ def test_pipes_are_refused_with_a_sentence(tmp_path, capsys):
     command = ["highlights", str(tmp_path / "anna.csv"), "--film", str(tmp_path / "pipe")]
     assert main([*command, "--out", str(tmp_path / "out")]) == 2
     assert "Save it first" in capsys.readouterr().err
+
+
+def test_timelines_without_the_emotion_are_named_before_anything_is_watched(tmp_path, capsys):
+    (tmp_path / "anna.mp4").write_bytes(b"would not be read as a video")
+    for name, emotion in (("ben", "happy"), ("cleo", "Happy")):
+        with TimelineWriter(tmp_path / f"{name}.csv", ("neutral", emotion)):
+            pass
+    viewers = [str(tmp_path / name) for name in ("anna.mp4", "ben.csv", "cleo.csv")]
+    assert main(["highlights", *viewers, "--by", "happy", "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert "'neutral', 'Happy'] for the viewer 'cleo'. Received: measure='happy'" in told
+    assert not (tmp_path / "out").exists()

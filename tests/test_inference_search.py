@@ -97,6 +97,18 @@ def test_videos_are_turned_and_recorded_so(face_video, tmp_path, rotate, size):
         assert written.size == size
 
 
+@pytest.mark.parametrize("mode", ["img", "img_batch", "video", "online"])
+def test_an_image_alone_is_turned_and_mirrored_too(mode):
+    image = np.zeros((90, 160, 3), np.uint8)
+    image[20:50, 10:40] = 255
+    options = {"show_state_mode": "none", "inference_mode": mode, "rotate": 90, "mirror": True}
+    with Inference(FakeModel(), FollowsSquare([], []), **options) as inference:
+        (face,) = inference.analyse(image)
+        (same,) = inference.analyse_image(image).faces
+    assert face.face.box == Box(20, 10, 50, 40)  # turned, at 40 ... 70 of 90; then mirrored
+    assert same.face == face.face
+
+
 def test_help_states_the_defaults(capsys):
     for verb, usual in {"img": "auto", "img-batch": "auto", "video": "0", "online": "0"}.items():
         with pytest.raises(SystemExit):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import time
 
 import numpy as np
 import pytest
@@ -103,6 +104,59 @@ def test_images_that_look_neutral_are_rest_where_nobody_says_so():
         rests_by_person(np.array([[0.5, 0.5]]), ("happy", "sad"), ["ann"])
 
 
+def by_plain_loop(rows, persons, calm, hidden):
+    """Return what `rests_by_person` should: every rest made anew from its own images."""
+    rests = []
+    for number, person in enumerate(persons):
+        others = [n for n in np.flatnonzero(calm) if persons[n] == person and n != number]
+        rests.append(
+            RestingFace.from_probabilities(rows[others], hidden_spread=hidden)
+            if others and person
+            else None
+        )
+    return rests
+
+
+def made_rows(kind, count=90):
+    """Return probabilities: of all kinds of faces, all alike, or all alike but one."""
+    if kind == "mixed":
+        rows = np.random.default_rng(3).dirichlet([0.2] * 9, count)
+        rows[::3] = np.random.default_rng(4).dirichlet([1] * 5 + [80] + [1] * 3, count)[::3]
+        return rows
+    neutral, happy = (np.eye(9)[NINE.index(name)] for name in ("neutral", "happy"))
+    rows = np.tile(neutral, (count, 1))
+    rows[0] = 0.7 * neutral + 0.3 * happy if kind == "one differs" else neutral
+    return rows
+
+
+@pytest.mark.parametrize("kind", ["mixed", "alike", "one differs"])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_each_rest_is_that_of_the_other_images_alone(kind, is_told):
+    rows, persons = made_rows(kind), [*(["ann", "bob", ""] * 28), *["cleo"] * 5, "dan"]
+    told = np.arange(len(rows)) % 7 < 3 if is_told else None
+    calm = rows[:, NINE.index("neutral")] >= 0.7 if told is None else told
+    expected = by_plain_loop(rows, persons, calm, 0.0 if is_told else GUESSED_SPREAD)
+    found = rests_by_person(rows, NINE_EMOTIONS, persons, told)
+    assert [one and one.frames for one in found] == [one and one.frames for one in expected]
+    for one, other in zip(found, expected, strict=True):
+        if one is not None:
+            assert one.log_probabilities == pytest.approx(other.log_probabilities, abs=1e-9)
+            assert (one.spread, one.trust) == pytest.approx((other.spread, other.trust), abs=1e-9)
+            assert one.population == other.population
+
+
+def test_four_times_the_images_of_a_person_take_about_four_times_as_long():
+    def spent_s(count):
+        rows, spent = made_rows("alike", count), []
+        for _ in range(3):
+            start = time.process_time()
+            rests_by_person(rows, NINE_EMOTIONS, ["ann"] * count)
+            spent.append(time.process_time() - start)
+        return min(spent)
+
+    assert spent_s(4000) < 8 * spent_s(1000)
+
+
 def row(name, probabilities, others=()):
     """A row whose face that counts stands before others."""
     faces = [{"emotion": "x", "probabilities": {}} for _ in (0, *others)]
@@ -123,6 +177,12 @@ def test_rows_get_the_second_answer_for_the_face_that_counts():
     assert "relative_emotion" not in second
     assert found[0].relative_probability == pytest.approx(expected.max())
     assert {one.person for one in found} == {"ann"}
+
+
+def test_nobody_is_compared_where_no_face_was_found():
+    rows = [BatchRow("ann/wall", "no_face", "happy", 0.4, 0, "")]
+    (found,) = compared(rows, persons_of(["ann/wall"], "folder"), NINE)
+    assert (found.person, found.relative_emotion) == ("ann", None)
 
 
 NINE = NINE_EMOTIONS.names

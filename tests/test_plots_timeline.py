@@ -1,6 +1,7 @@
 """Figures of videos: who has a row, what is said, what is marked, and whose face is shown."""
 # ruff: noqa: RUF001 - Russian letters that look like Latin ones are meant.
 
+import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -8,10 +9,13 @@ import pytest
 from matplotlib.patches import Patch
 
 from builder_tools.cli import main
+from builder_tools.detectors.turning import turned_back
+from builder_tools.inference import Inference
+from builder_tools.inference.search import Orientation
 from builder_tools.media import VideoWriter, read_image
 from builder_tools.plots.timeline import plot_emotions_over_time, plot_video
-from builder_tools.results import Box, Face, FaceEmotion, FrameResult
-from builder_tools.timeline.faces import BestSights
+from builder_tools.results import Box, Face, FaceEmotion, FrameResult, crop
+from builder_tools.timeline.faces import FACE_PX, MARGIN, BestSights
 
 EMOTIONS = ("happy", "neutral", "sad")
 
@@ -130,11 +134,33 @@ def test_the_surest_sight_of_each_person_is_cut_out(astronaut, tmp_path):
     for index, (score, box) in enumerate([(0.9, (170, 70, 270, 170)), (0.5, (0, 0, 20, 20))]):
         face = Face(Box(*box), score, track=4)
         sights.add(FrameResult("film", 12 + index, 0.0, (FaceEmotion(face, {"happy": 1.0}),)))
-    faces = sights.cut(path, [4, 5])
+    faces = sights.cut(path, [4, 5], Orientation())
     assert list(faces) == [4] and faces[4].shape == (96, 96, 3)
     wanted = astronaut[45:195, 145:295].mean(axis=(0, 1))
     assert np.abs(faces[4].mean(axis=(0, 1)) - wanted).max() < 12
-    assert BestSights().cut(path, [1]) == {}
+    assert BestSights().cut(path, [1], Orientation()) == {}
+
+
+@pytest.mark.parametrize(("lies_deg", "rotate"), [(90, "270"), (180, "180"), (90, "auto")])
+def test_faces_of_a_turned_video_are_drawn_upright(
+    lies_deg, rotate, astronaut, tmp_path, monkeypatch
+):
+    film, drawn = tmp_path / "film.mp4", {}
+    with VideoWriter(film, 10, (512, 512)) as writer:
+        for _ in range(10):
+            writer.write(turned_back(astronaut, 360 - lies_deg))
+    monkeypatch.setattr(
+        "builder_tools.plots.timeline.plot_video",
+        lambda *args, **options: drawn.update(options["faces"]) or plt.figure(),
+    )
+    outputs = ["--timeline", str(tmp_path / "t.csv"), "--plot", str(tmp_path / "p.png")]
+    assert main(["video", str(film), "--rotate", rotate, *outputs, "--plot-faces"]) == 0
+    (face,) = drawn.values()
+    with Inference(show_state_mode="none") as inference:
+        (found,) = inference.analyse(astronaut)
+    upright = crop(astronaut, found.face.box.square().scale(MARGIN))
+    wanted = cv2.resize(upright, (FACE_PX, FACE_PX), interpolation=cv2.INTER_AREA)
+    assert np.corrcoef(face.ravel(), wanted.ravel())[0, 1] > 0.8
 
 
 def test_the_verb_draws_people_and_their_faces_when_asked(astronaut, tmp_path, capsys):

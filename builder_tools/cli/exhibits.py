@@ -54,7 +54,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _of_recordings(options: argparse.Namespace) -> int:
-    from builder_tools.timeline.exhibits import judge_exhibits, watch_exhibit
+    from builder_tools.timeline.exhibits import (
+        check_same_emotions,
+        emotions_at,
+        judge_exhibits,
+        watch_exhibit,
+    )
     from builder_tools.timeline.exhibits_config import read_config
 
     config = read_config(options.config)
@@ -69,6 +74,7 @@ def _of_recordings(options: argparse.Namespace) -> int:
         make_inference(options, "video", smooth_s=SMOOTH_S) as video,
         make_inference(options, "online", smooth_s=SMOOTH_S) as camera,
     ):
+        check_same_emotions((one.name, emotions_at(one, video)) for one in config.exhibits)
         for exhibit in config.exhibits:
             visits[exhibit.name], problems = watch_exhibit(
                 exhibit,

@@ -196,6 +196,7 @@ def plot_timeline(options: argparse.Namespace, sights: BestSights) -> None:
     from builder_tools.cli.figures import save_figure, without_screen
 
     without_screen()
+    from builder_tools.inference.search import Orientation
     from builder_tools.plots.timeline import plot_video
     from builder_tools.timeline.highlights import highlights_of
     from builder_tools.timeline.reading import read_timeline
@@ -211,13 +212,14 @@ def plot_timeline(options: argparse.Namespace, sights: BestSights) -> None:
     note = said("people", options.language, count=len(people))
     if left_out:
         note += "; " + said("left_out", options.language, count=left_out)
+    view = Orientation(options.rotate)
     figure = plot_video(
         table,
         people,
         title=name_as_text(Path(options.file).name),
         note=note,
         highlights=[(one.start_s, one.end_s) for one in moments],
-        faces=sights.cut(options.file, people) if options.plot_faces else None,
+        faces=sights.cut(options.file, people, view) if options.plot_faces else None,
         language=options.language,
     )
     print(f"Drawn: {save_figure(figure, options.plot)}", file=sys.stderr)

@@ -132,7 +132,7 @@ class Inference:
             per face); a face turned far away is then doubtful.
         rotate: Clockwise rotation applied to images first: 0, 90, 180 or 270. "auto" instead finds
             faces at any rotation (`face.turned_deg`). None: "auto" for images, 0 for streams.
-        mirror: Whether images are then flipped left to right.
+        mirror: Whether images are then flipped left to right; boxes are of the image so turned.
 
     Raises:
         ValueError: If a mode or policy is not one of those listed, `smooth_s` is negative or
@@ -361,7 +361,7 @@ class Inference:
 
     def analyse(self, image_rgb: np.ndarray) -> tuple[FaceEmotion, ...]:
         """Return the faces in one `(H, W, 3)` uint8 RGB image, largest first; draw nothing."""
-        return self._still.steady(self._analyser.one(image_rgb, self._view.search), 0.0)
+        return self._still.steady(self._analyser.one(image_rgb, self._view), 0.0)
 
     def batch_rows(
         self, sources: Iterable[Any], names: Iterable[str] | None = None

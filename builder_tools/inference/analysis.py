@@ -32,7 +32,7 @@ from builder_tools.inference.reader import (
     face_shapes,
     read_faces,
 )
-from builder_tools.inference.search import Search, find_faces
+from builder_tools.inference.search import Orientation, Search, find_faces
 from builder_tools.inference.stream import StreamState
 from builder_tools.inference.threads import DetectorPool, Stage, awaited, run_now
 from builder_tools.media import Frame
@@ -66,15 +66,17 @@ class Analyser:
     img_size: int | None
     landmarker: FaceLandmarker | None = None
 
-    def one(self, image_rgb: np.ndarray, rotate: str | int = 0) -> tuple[FaceEmotion, ...]:
+    def one(self, image_rgb: np.ndarray, view: Orientation) -> tuple[FaceEmotion, ...]:
         """Return the faces in one `(H, W, 3)` uint8 RGB image, largest first.
 
         Args:
             image_rgb: The image.
-            rotate: "auto" finds faces at any rotation, 0 only upright ones.
+            view: How it is turned first, and whether faces are found at any rotation; boxes are of
+                the turned image.
         """
+        image_rgb = view.applied(image_rgb)
         with self.detectors.lend() as detector:
-            faces = find_faces(detector, image_rgb, rotate)
+            faces = find_faces(detector, image_rgb, view.search)
         return self._told(image_rgb, faces, self._read(image_rgb, faces).result())
 
     def every(

@@ -24,7 +24,8 @@ def compared(rows: Sequence[BatchRow], persons: Persons, emotions: Sequence[str]
         emotions: The model's classes, in order.
     """
     seen = [place for place, row in enumerate(rows) if row.faces]
-    probabilities = np.array([rows[place].probabilities for place in seen]).reshape(len(seen), -1)
+    probabilities = np.array([rows[place].probabilities for place in seen])
+    probabilities = probabilities.reshape(len(seen), len(emotions))
     told = persons.is_neutral
     rests = rests_by_person(
         probabilities,

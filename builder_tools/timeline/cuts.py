@@ -37,11 +37,17 @@ class Cut:
         return (self.first + self.count) / fps
 
 
-def cuts_of(highlights: Sequence[Highlight], fps: float) -> list[Cut]:
-    """Return the segments in whole frames, in the order of the film."""
-    ordered = sorted(highlights, key=lambda highlight: highlight.start_s)
+def cuts_of(highlights: Sequence[Highlight], fps: float, offset_s: float = 0.0) -> list[Cut]:
+    """Return the segments in whole frames, in the order of the film.
+
+    Args:
+        highlights: The segments.
+        fps: Frames per second of what is cut.
+        offset_s: When that began, in seconds of the film: 0 for the film itself.
+    """
     return [
-        Cut(round(h.start_s * fps), max(round((h.end_s - h.start_s) * fps), 1)) for h in ordered
+        Cut(round((h.start_s - offset_s) * fps), max(round((h.end_s - h.start_s) * fps), 1))
+        for h in sorted(highlights, key=lambda highlight: highlight.start_s)
     ]
 
 

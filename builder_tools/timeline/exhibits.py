@@ -34,7 +34,7 @@ from builder_tools.timeline.archived import (
 )
 from builder_tools.timeline.exhibits_config import Exhibit, ExhibitConfig
 from builder_tools.timeline.people import PersonRule
-from builder_tools.timeline.reading import emotions_of
+from builder_tools.timeline.reading import emotions_of, read_emotions
 from builder_tools.timeline.summary import Summary, SummaryMaker
 
 logger = logging.getLogger(__name__)
@@ -118,6 +118,39 @@ def watch_exhibit(
             continue
         visits += _visits(people, minimum_dwell_s)
     return visits, failed
+
+
+def emotions_at(exhibit: Exhibit, inference: Inference) -> list[str]:
+    """Return the emotions that an exhibit's visits will have, without watching it.
+
+    Raises:
+        FileNotFoundError, ValueError: If it is an archive without its files.
+    """
+    if exhibit.is_camera or not is_archive(exhibit.source):
+        return list(inference.model.emotions)
+    first, *_ = archived_files(exhibit.source, exhibit.files)
+    return list(read_emotions(first.part))
+
+
+def check_same_emotions(exhibits: Iterable[tuple[str, Iterable[str]]]) -> None:
+    """Check that all exhibits have the same emotions, in any order, so that they can be compared.
+
+    Args:
+        exhibits: Names of exhibits and their emotions; a name may come several times.
+
+    Raises:
+        ValueError: If two of them differ; names both.
+    """
+    first: tuple[str, list[str]] | None = None
+    for name, emotions in exhibits:
+        own = list(emotions)
+        first = first or (name, own)
+        if set(own) != set(first[1]):
+            raise ValueError(
+                "Expected the emotions of one model at all exhibits. Received: "
+                f"{first[0]!r} with {first[1]}, {name!r} with {own}. Make each archive with the "
+                "model of the others (--model), or report on these exhibits apart."
+            )
 
 
 def _recordings(folder: Path) -> tuple[list[Path], list[str]]:
@@ -225,9 +258,11 @@ def judge_exhibits(
         config: Group size, ranking and bootstrap.
 
     Raises:
-        ValueError: If `rank_by` is neither a measure nor an emotion of the model.
+        ValueError: If `rank_by` is neither a measure nor an emotion of the model, or the visits
+            to exhibits that are shown have different emotions.
     """
     large = {name: v for name, v in visits.items() if len(v) >= config.minimum_group}
+    check_same_emotions((name, v.summary.probabilities) for name in large for v in large[name])
     has_shape = any(v.summary.turned_away is not None for group in large.values() for v in group)
     shapes = SHAPE_MEASURES if has_shape else ()
     found = {name: _estimates(group, config, shapes) for name, group in large.items()}

@@ -158,7 +158,11 @@ def common_reaction(viewers: np.ndarray, least_share: float) -> np.ndarray:
 
 
 def find_highlights(
-    viewers: pd.DataFrame, duration_s: float, settings: HighlightSettings
+    viewers: pd.DataFrame,
+    duration_s: float,
+    settings: HighlightSettings,
+    *,
+    from_s: float = 0.0,
 ) -> list[Highlight]:
     """Return the strongest segments, best first, without overlap.
 
@@ -168,15 +172,16 @@ def find_highlights(
         viewers: From `reactions`.
         duration_s: Duration of the film, which contains all segments.
         settings: What counts as a highlight.
+        from_s: Segments begin no earlier, as if that were the beginning of the film.
     """
-    settings = settings.for_film(duration_s)
+    settings = settings.for_film(duration_s - from_s)
     common = common_reaction(viewers.to_numpy(), settings.least_share)
     chosen: list[Highlight] = []
     for peak in _peaks(common, settings):
         # Centred on the cause of the reaction, shifted to lie inside the film.
-        length_s = min(settings.seconds, duration_s)
+        length_s = min(settings.seconds, duration_s - from_s)
         start_s = float(viewers.index[peak]) - settings.reaction_s - length_s / 2
-        start_s = min(max(start_s, 0.0), duration_s - length_s)
+        start_s = min(max(start_s, from_s), duration_s - length_s)
         end_s = start_s + length_s
         if any(start_s < one.end_s - 1e-9 and end_s > one.start_s + 1e-9 for one in chosen):
             continue

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +16,9 @@ from builder_tools.timeline.writer import (
     check_table_name,
 )
 
+AFFECT = ("valence", "arousal", "intensity")
+"""Measures of every timeline, besides its emotions."""
+
 
 def read_timeline(path: str | Path) -> pd.DataFrame:
     """Read a timeline that `TimelineWriter` wrote; its rows are in order of time.
@@ -22,17 +27,42 @@ def read_timeline(path: str | Path) -> pd.DataFrame:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a timeline; names the columns it lacks.
     """
+    table = _read(path, pd.read_csv, pd.read_parquet)
+    table["track"] = table["track"].astype("Int64")
+    return table.sort_values(["time_s", "track"], kind="stable", ignore_index=True)
+
+
+def read_emotions(path: str | Path) -> EmotionSet:
+    """Return the emotions of a timeline, in class order, without reading its rows.
+
+    Raises:
+        FileNotFoundError, ValueError: As `read_timeline`.
+    """
+    return emotions_of(_read(path, partial(pd.read_csv, nrows=0), _parquet_columns))
+
+
+def _read(
+    path: str | Path,
+    csv: Callable[[Path], pd.DataFrame],
+    parquet: Callable[[Path], pd.DataFrame],
+) -> pd.DataFrame:
+    """Read a timeline with one of two functions, by its name, and check its columns."""
     path = Path(path)
     check_table_name(path)
     if not path.is_file():
         raise FileNotFoundError(f"No timeline at {str(path)!r}. Check the spelling.")
     try:
-        table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path)
+        table = (parquet if path.suffix.lower() == ".parquet" else csv)(path)
     except (ValueError, UnicodeDecodeError) as error:
         raise ValueError(f"Cannot read {str(path)!r} as a table: {error}.") from error
     check_timeline(table, str(path))
-    table["track"] = table["track"].astype("Int64")
-    return table.sort_values(["time_s", "track"], kind="stable", ignore_index=True)
+    return table
+
+
+def _parquet_columns(path: Path) -> pd.DataFrame:
+    from pyarrow.parquet import read_schema
+
+    return pd.DataFrame(columns=read_schema(path).names)
 
 
 def check_timeline(table: pd.DataFrame, name: str) -> None:
@@ -61,10 +91,10 @@ def measure_column(table: pd.DataFrame, measure: str) -> str:
     Raises:
         ValueError: If there is no such column.
     """
-    names = {name: name for name in ("valence", "arousal", "intensity")}
-    if measure in names:
+    if measure in AFFECT:
         return measure
-    names |= {name: PROBABILITY_PREFIX + name for name in emotions_of(table)}
-    if measure not in names:
-        raise ValueError(f"Expected one of {list(names)}. Received: measure={measure!r}.")
-    return names[measure]
+    emotions = emotions_of(table)
+    if measure not in emotions:
+        names = [*AFFECT, *emotions]
+        raise ValueError(f"Expected one of {names}. Received: measure={measure!r}.")
+    return PROBABILITY_PREFIX + measure

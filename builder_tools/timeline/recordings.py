@@ -140,20 +140,30 @@ def find_offsets(
 ) -> dict[str, tuple[float, str, float | None, str]]:
     """Return for each viewer the offset in seconds, its origin, its clarity and any problem.
 
-    Without a film, recordings are matched with the first one.
+    Without a film, recordings are matched with the first one that has sound and a given offset,
+    or else with the first one, which is assumed to begin with the film.
     """
-    against = film or viewers[0].path
+    against, start_s = film, 0.0
+    if against is None:
+        given = (one for one in viewers if one.offset_s is not None)
+        first = next((one for one in given if _is_heard(one.path)), viewers[0])
+        against, start_s = first.path, first.offset_s or 0.0
     onsets = cache(lambda: read_onsets(against))  # read once, and only if needed
-    return {viewer.name: _offset(viewer, against, onsets) for viewer in viewers}
+    return {viewer.name: _offset(viewer, against, start_s, onsets) for viewer in viewers}
+
+
+def _is_heard(path: Path) -> bool:
+    return path.suffix.lower() not in TABLE_SUFFIXES and has_sound(path)
 
 
 def _offset(
-    viewer: Viewer, film: Path, film_onsets: Callable[[], np.ndarray]
+    viewer: Viewer, film: Path, start_s: float, film_onsets: Callable[[], np.ndarray]
 ) -> tuple[float, str, float | None, str]:
+    """Return a viewer's offset, from the sound of a film or of a recording that began then."""
     if viewer.offset_s is not None:
         return viewer.offset_s, GIVEN, None, ""
     if viewer.path == film:
-        return 0.0, ASSUMED, None, ""
+        return start_s, ASSUMED, None, ""
     advice = f"it is assumed to begin with the film; else write {viewer.path.name}@+SECONDS"
     if any(path.suffix.lower() in TABLE_SUFFIXES for path in (viewer.path, film)):
         return 0.0, ASSUMED, None, _SOUNDLESS
@@ -166,4 +176,4 @@ def _offset(
         return 0.0, ASSUMED, None, f"{error} So {advice}"
     if not found.is_clear:
         return 0.0, ASSUMED, found.clarity, f"its sound does not match the film's: {advice}"
-    return found.seconds, BY_SOUND, found.clarity, ""
+    return start_s + found.seconds, BY_SOUND, found.clarity, ""

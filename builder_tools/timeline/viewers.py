@@ -28,7 +28,7 @@ from builder_tools.timeline.highlights import (
     reactions,
 )
 from builder_tools.timeline.people import PersonRule
-from builder_tools.timeline.reading import measure_column, read_timeline
+from builder_tools.timeline.reading import AFFECT, measure_column, read_emotions, read_timeline
 from builder_tools.timeline.recordings import Viewer, find_offsets
 from builder_tools.timeline.seats import viewers_in
 from builder_tools.timeline.trailer import cut_trailer
@@ -128,7 +128,8 @@ def search(
 
     Args:
         viewers: The viewers.
-        film: What they watched; if None and there is one viewer, that recording is cut.
+        film: What they watched; if None and there is one viewer, that recording is cut, at the
+            moments of the film less its offset.
         out: Folder to write to: `highlights.csv`, `viewers.csv`, `reactions.csv`, `timelines/`
             and, if there is something to cut and a highlight, `highlights.edl`,
             `highlights.ffconcat`, `trailer.mp4`.
@@ -139,6 +140,7 @@ def search(
             face in each recording.
     """
     check_folder(out, viewers, film)
+    check_measure(viewers, settings.signal.measure, inference.model.emotions)
     clip = film or (viewers[0].path if len(viewers) == 1 else None)
     if clip is not None and clip.suffix.lower() in TABLE_SUFFIXES:
         clip = None
@@ -161,9 +163,11 @@ def search(
             tables[name], starts[name] = seat[needed], report.offset_s
     duration_s = film_s or max(r.offset_s + r.seconds for r in reports)
     seen = reactions(tables, starts, duration_s, settings.signal) if tables else pd.DataFrame()
-    highlights = find_highlights(seen, duration_s, settings) if tables else []
+    # Without the film, all that is known of it lies between the first beginning and the last end.
+    from_s = 0.0 if film else max(min(report.offset_s for report in reports), 0.0)
+    highlights = find_highlights(seen, duration_s, settings, from_s=from_s) if tables else []
     files = _write_tables(out, highlights, reports, seen, settings)
-    files += _write_cuts(out, clip, highlights)
+    files += _write_cuts(out, clip, highlights, 0.0 if film else reports[0].offset_s)
     befell: dict[str, list[str]] = {}
     for report in reports:
         if report.problem:
@@ -172,7 +176,7 @@ def search(
     for problem, who in befell.items():  # thousands may have the same one
         more = f" and {len(who) - NAMED} more" if len(who) > NAMED else ""
         problems.append(f"{', '.join(who[:NAMED])}{more}: {problem}")
-    problems += _remarks(seen, highlights, duration_s, settings)
+    problems += _remarks(seen, highlights, (from_s, duration_s), settings)
     return Found(highlights, reports, seen, duration_s, files, problems)
 
 
@@ -203,6 +207,29 @@ def check_folder(out: Path, viewers: Sequence[Viewer], film: Path | None) -> Non
             f"Expected a new folder for --out, or that of an earlier search. {out} holds {there}, "
             "which would be replaced. Name another folder."
         )
+
+
+def check_measure(viewers: Sequence[Viewer], measure: str, emotions: Iterable[str]) -> None:
+    """Refuse a measure that a viewer's timeline lacks, before any recording is watched.
+
+    Args:
+        viewers: The viewers.
+        measure: `arousal`, `valence`, `intensity` or an emotion.
+        emotions: Emotions of the model that watches recordings.
+
+    Raises:
+        ValueError: If there is such a viewer; names the first.
+    """
+    if measure in AFFECT:
+        return
+    for viewer in viewers:
+        is_table = viewer.path.suffix.lower() in TABLE_SUFFIXES
+        own = list(read_emotions(viewer.path) if is_table else emotions)
+        if measure not in own:
+            raise ValueError(
+                f"Expected one of {[*AFFECT, *own]} for the viewer {viewer.name!r}. Received: "
+                f"measure={measure!r}."
+            )
 
 
 def _report(
@@ -236,7 +263,7 @@ def _report(
 def _remarks(
     seen: pd.DataFrame,
     highlights: Sequence[Highlight],
-    duration_s: float,
+    span_s: tuple[float, float],
     settings: HighlightSettings,
 ) -> list[str]:
     """Return why there are no highlights, or how far those found can be trusted."""
@@ -247,7 +274,8 @@ def _remarks(
         return ["One viewer alone: what moved them need not move others."]
     shaky = [one for one in highlights if one.trust != AGREED]
     if not highlights and settings.only_agreed and viewers > 1:
-        shaky = find_highlights(seen, duration_s, replace(settings, only_agreed=False))
+        from_s, to_s = span_s
+        shaky = find_highlights(seen, to_s, replace(settings, only_agreed=False), from_s=from_s)
     if shaky and viewers > 1:
         kept = "They are cut all the same." if highlights else "Nothing is cut (--force does)."
         return [
@@ -283,8 +311,17 @@ def _write_tables(
     return [*files, out / "viewers.csv", out / "reactions.csv"]
 
 
-def _write_cuts(out: Path, clip: Path | None, highlights: list[Highlight]) -> list[Path]:
-    """Write the lists and the trailer; if there are none, remove those of an earlier search."""
+def _write_cuts(
+    out: Path, clip: Path | None, highlights: list[Highlight], offset_s: float
+) -> list[Path]:
+    """Write the lists and the trailer; if there are none, remove those of an earlier search.
+
+    Args:
+        out: Folder to write to.
+        clip: What is cut; None writes nothing.
+        highlights: In seconds of the film.
+        offset_s: When the clip began, in seconds of the film.
+    """
     names = ("highlights.edl", "highlights.ffconcat", "trailer.mp4")
     edl, concat, trailer = (out / name for name in names)
     if clip is None or not highlights:
@@ -293,7 +330,7 @@ def _write_cuts(out: Path, clip: Path | None, highlights: list[Highlight]) -> li
         return []
     with VideoReader(clip) as reader:
         fps, sound = reader.fps, reader.has_audio
-    cuts = cuts_of(highlights, fps)
+    cuts = cuts_of(highlights, fps, offset_s)
     write_edl(edl, clip, cuts, fps, sound=sound)
     write_ffconcat(concat, clip, cuts, fps)
     _logger.info("Cutting %s", trailer)

@@ -179,7 +179,7 @@ def test_exhibits_reports_from_the_database(url, tmp_path, capsys):
     fill(Database(url, BERLIN))
     (tmp_path / "site.toml").write_text(
         f"title = 'Show'\nzone = 'Europe/Berlin'\ndatabase = '{url}'\nminimum_group = 4\n"
-        "rank_by = 'share_happy'\nconsent = 'Signs tell.'\n"
+        "rank_by = 'happy'\nconsent = 'Signs tell.'\n"
         "[[camera]]\nname = 'north'\nexhibit = 'Blue'\nsource = 0\n"
     )
     out = tmp_path / "out"
@@ -384,6 +384,7 @@ CAMERA = '[[camera]]\nname="a"\nexhibit="b"\nsource=0\n'
         (CAMERA.replace("=0", "=-1"), "index"),
         ("keep_days=0\n" + CAMERA, "whole number of 1 to 36500"),
         ("keep_days=1000000\n" + CAMERA, "leave it out"),
+        ("rank_by='beauty'\n" + CAMERA, "rank_by to be one of"),
     ],
 )
 def test_a_wrong_configuration_is_a_sentence(tmp_path, text, words):

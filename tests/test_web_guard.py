@@ -91,6 +91,7 @@ def test_a_password_is_asked_for_and_taken_with_any_user_name():
     client = guarded(password="sésame")
     asked = client.get("/")
     assert asked.status_code == 401 and "Basic" in asked.headers["www-authenticate"]
+    assert asked.json() == {"error": "password", "message": "A password is needed."}
     assert client.get("/", headers=basic("sésame")).status_code == 200
     for wrong in ("Basic !!!", "Bearer x", "Basic", basic("b")["authorization"]):
         assert client.get("/", headers={"authorization": wrong}).status_code == 401
@@ -140,7 +141,8 @@ def test_requests_may_be_so_large_and_no_larger(size, status):
 
 def test_a_request_that_does_not_say_its_length_is_counted():
     parts = (bytes(300) for _ in range(4))
-    assert guarded().post("/", content=parts).status_code == 413
+    refused = guarded().post("/", content=parts)
+    assert (refused.status_code, refused.json()["error"]) == (413, "too_big")
 
 
 def test_a_server_is_called_by_its_names_only():

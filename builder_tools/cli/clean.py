@@ -67,7 +67,8 @@ def _options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.2,
         metavar="SHARE",
-        help="stop, with a preview, if more than this share of the images would be dropped",
+        help="stop, with a preview, if more than this share of the readable images (and more than "
+        "two) would be dropped",
     )
     parser.add_argument(
         "--strict", action="store_true", help="exit with 1 if an image is unreadable"

@@ -55,6 +55,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _of_recordings(options: argparse.Namespace) -> int:
     from builder_tools.timeline.exhibits import (
+        check_rank_by,
         check_same_emotions,
         emotions_at,
         judge_exhibits,
@@ -75,6 +76,7 @@ def _of_recordings(options: argparse.Namespace) -> int:
         make_inference(options, "online", smooth_s=SMOOTH_S) as camera,
     ):
         check_same_emotions((one.name, emotions_at(one, video)) for one in config.exhibits)
+        check_rank_by(config.rank_by, emotions_at(config.exhibits[0], video))
         for exhibit in config.exhibits:
             visits[exhibit.name], problems = watch_exhibit(
                 exhibit,

@@ -9,6 +9,7 @@ import sys
 from builder_tools.cli.model import add_model_option
 from builder_tools.cli.verb import Verb, need_extra
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
+from builder_tools.languages import LANGUAGES
 
 PASSWORD_VARIABLE = "BUILDER_TOOLS_WEB_PASSWORD"
 
@@ -42,7 +43,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--language",
-        choices=("en", "ru"),
+        choices=LANGUAGES,
         help="page language (default: what the browser asks for)",
     )
     for name, default, text in (

@@ -153,6 +153,17 @@ def check_same_emotions(exhibits: Iterable[tuple[str, Iterable[str]]]) -> None:
             )
 
 
+def check_rank_by(measure: str, emotions: Iterable[str]) -> None:
+    """Check, before anything is watched, that exhibits can be ranked by a measure.
+
+    Raises:
+        ValueError: If it is neither one of `MEASURES` nor an emotion.
+    """
+    known = [*MEASURES, *emotions]
+    if measure not in known:
+        raise ValueError(f"Expected rank_by to be one of {known}. Received: rank_by={measure!r}.")
+
+
 def _recordings(folder: Path) -> tuple[list[Path], list[str]]:
     """Return the videos and images in a folder, and unreadable files; log all other files."""
     found = list(files_below(folder))

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.fields import (
+    check_choice,
     check_fields,
     check_keys,
     is_number,
@@ -44,6 +46,8 @@ source = 0                    # a camera of this machine by its index, an addres
 MOST_DAYS = 36_500
 """Visits can be kept for a century, or without a limit; dates do not go back for ever."""
 
+_EXHIBITS_WORDS = {"dwell_s": "dwell"} | {name: f"share_{name}" for name in NINE_EMOTIONS}
+"""What `exhibits` calls measures -> what they are called here; `rank_by` may be either."""
 _TEXT = (is_text, "a text")
 _SECONDS = (lambda value: is_number(value) and value >= 0, "a number of seconds, at least 0")
 _SITE_KINDS = {
@@ -144,7 +148,12 @@ def read_site(path: str | Path) -> Site:
         raise ValueError(f"Expected cameras of distinct names in {path}. Received: {names}.")
     url = content.get("database", Site.database)
     database = url if "://" in url else str(path.parent / url)
-    site = Site(tuple(cameras), **{**content, "database": database})
+    from builder_tools.watch.tables import MEASURES  # needs the extra; --example does not
+
+    measure = content.get("rank_by", Site.rank_by)
+    measure = _EXHIBITS_WORDS.get(measure, measure)
+    check_choice("rank_by", measure, (*MEASURES, *_EXHIBITS_WORDS))
+    site = Site(tuple(cameras), **{**content, "database": database, "rank_by": measure})
     try:
         site.zone_info  # noqa: B018 - checks that the zone exists
     except (ZoneInfoNotFoundError, ValueError) as error:

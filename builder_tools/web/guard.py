@@ -50,7 +50,7 @@ HEADERS = {
 }
 _HOST_HEADERS = (b"host", b"x-forwarded-host")
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[\w.\-]+)(?::(\d{1,5}))?", re.ASCII)
-_TOO_BIG, _TOO_SLOW = "too_big", "too_slow: the request took too long to come."
+_TOO_SLOW = "The request took too long to come."
 
 
 class Guard:
@@ -89,19 +89,24 @@ class Guard:
         guesses = self._password is not None and b"authorization" in headers
         wait_s = self._guesses.wait_s(_client(scope)) if guesses else 0.0
         if not self._is_for_us(scope):
-            await answer_refusal(scope, send, 400, "This server is not called by that name.")
+            await answer_refusal(
+                scope, send, 400, "other_name", "This server is not called by that name."
+            )
         elif sum(len(key) + len(value) for key, value in scope["headers"]) > MOST_HEADER_BYTES:
-            await answer_refusal(scope, send, 431, "The headers are too long.")
+            await answer_refusal(scope, send, 431, "long_headers", "The headers are too long.")
         elif not _is_own_page(headers):
-            await answer_refusal(scope, send, 403, "Requests from other pages are not taken.")
+            await answer_refusal(
+                scope, send, 403, "other_page", "Requests from other pages are not taken."
+            )
         elif wait_s:
             after = [(b"retry-after", str(round(wait_s + 0.5)).encode())]
-            await answer_refusal(scope, send, 429, "Too many wrong passwords. Wait.", after)
+            said = "Too many wrong passwords. Wait."
+            await answer_refusal(scope, send, 429, "wait", said, after)
         elif not self._may_pass(scope, headers):
             ask = [(b"www-authenticate", b'Basic realm="builder-tools", charset="UTF-8"')]
-            await answer_refusal(scope, send, 401, "A password is needed.", ask)
+            await answer_refusal(scope, send, 401, "password", "A password is needed.", ask)
         elif _length(headers) > self.max_bytes:
-            await answer_refusal(scope, send, 413, self._too_big())
+            await answer_refusal(scope, send, 413, "too_big", self._too_big())
         else:
             await self._pass(scope, receive, send)
 
@@ -118,12 +123,12 @@ class Guard:
             try:
                 message = await asyncio.wait_for(receive(), max(min(left_s, STALL_S), 0.001))
             except TimeoutError:
-                broken = (408, _TOO_SLOW)
+                broken = (408, "too_slow", _TOO_SLOW)
                 raise _Broken from None
             is_whole = not message.get("more_body")
             came += len(message.get("body") or b"")
             if came > self.max_bytes:
-                broken = (413, self._too_big())
+                broken = (413, "too_big", self._too_big())
                 raise _Broken
             return message
 
@@ -178,7 +183,7 @@ class Guard:
         return is_right
 
     def _too_big(self) -> str:
-        return f"{_TOO_BIG}: at most {self.max_bytes / MEGABYTE:g} MB are taken."
+        return f"At most {self.max_bytes / MEGABYTE:g} MB are taken."
 
 
 class Guesses:
@@ -250,6 +255,7 @@ async def answer_refusal(
     scope: Scope,
     send: Send,
     status: int,
+    code: str,
     text: str,
     headers: list[tuple[bytes, bytes]] | None = None,
 ) -> None:
@@ -257,7 +263,7 @@ async def answer_refusal(
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": text})
         return
-    body = json.dumps({"error": text.partition(":")[0], "message": text}).encode()
+    body = json.dumps({"error": code, "message": text}).encode()
     length = str(len(body)).encode()
     start = [(b"content-type", b"application/json"), (b"content-length", length), *(headers or [])]
     await send({"type": "http.response.start", "status": status, "headers": start})

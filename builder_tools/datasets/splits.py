@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from builder_tools.datasets.made_images import check_none_made
 from builder_tools.datasets.sampling import draw_by_class
 from builder_tools.datasets.table import SPLITS, ImageTable
 from builder_tools.fields import check_seed, check_whole
@@ -48,8 +49,9 @@ def with_splits(
             then stay together; by default, every image is on its own.
 
     Raises:
-        ValueError: If the shares are impossible, no image is left for train, or every class has
-            fewer different images than there are sides to fill. If only some do, their images
+        ValueError: If the shares are impossible, no image is left for train, images to be divided
+            were made from others by balancing (`made_images`), or every class has fewer different
+            images than there are sides to fill. If only some do, their images
             stay in train, and a warning names them.
     """
     if min(valid, test) < 0 or valid + test >= 1:
@@ -70,6 +72,7 @@ def with_splits(
         raise ValueError("Expected images for train. Received: only valid and test images.")
     if wanted:
         part = table.rows(pool)
+        check_none_made(part.table["name"].tolist(), part.table["path"].tolist())
         order = np.argsort(part.table["name"].to_numpy(object), kind="stable")
         firsts, members = np.unique(groups[pool][order], return_index=True, return_inverse=True)[1:]
         rank_of_group = np.argsort(np.argsort(firsts))  # groups in order of their first image

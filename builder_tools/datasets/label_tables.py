@@ -183,7 +183,7 @@ def _splits_of(file: Path, rows: pd.DataFrame, places: Mapping[str, str]) -> np.
 
 
 def _images_of(file: Path, texts: pd.Series) -> tuple[list[str], list[Path]]:
-    """Find each image: at its path from the table's folder, else by its name, if that is unique."""
+    """Find each image at its path from the table's folder, else by its name, if only one has it."""
     folder = file.parent
     names = [PurePosixPath(text.strip().replace("\\", "/")).as_posix() for text in texts]
     doubled = pd.Series(names).duplicated()
@@ -203,6 +203,8 @@ def _images_of(file: Path, texts: pd.Series) -> tuple[list[str], list[Path]]:
         absent = [not path.is_file() for path in paths]
         if any(absent):
             raise FileNotFoundError(_wrong_rows(file, absent, "an image that is there", texts))
+        shared = pd.Series(paths).duplicated(keep=False)
+        _refuse_rows(file, shared, "an image, each of its own (found by name, not path),", texts)
     return names, paths
 
 

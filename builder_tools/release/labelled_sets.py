@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.labelled import list_labelled, load_labelled
 from builder_tools.datasets.table import ImageTable
-from builder_tools.decisions import apply_decision
-from builder_tools.emotions import own_word
+from builder_tools.decisions import apply_decision, read_outputs
+from builder_tools.emotions import EmotionSet, own_word
 from builder_tools.evaluation import CrossJudgement, judge_common
 from builder_tools.inference import Inference
 from builder_tools.persons import persons_by_pattern
@@ -86,7 +87,7 @@ def judge_on(
     Images that cannot be read are left out, and reported in the judgement.
 
     Args:
-        model: A model's name or folder, or a loaded model.
+        model: A model's name or folder, or a loaded model, whose own decision does not matter.
         sets: As returned by `labelled_set`.
         detector: Name of a detector, whose largest face is classified, framed as in use (the
             whole image if it finds none); None classifies whole images.
@@ -132,12 +133,27 @@ def judge_on(
     return judged
 
 
+@dataclass(frozen=True)
+class _Natural:
+    """A classifier whose probabilities are those of the natural decision."""
+
+    classifier: EmotionClassifier
+
+    @property
+    def emotions(self) -> EmotionSet:
+        return self.classifier.emotions
+
+    def predict(self, faces: Any) -> np.ndarray:
+        """Return the probabilities `(n, k)` of faces as `EmotionClassifier.predict` takes them."""
+        return read_outputs(self.classifier.card, self.classifier.outputs(faces)).probabilities
+
+
 def _through_detector(
     classifier: EmotionClassifier, detector: str, part: LabelledSet, whole: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the probabilities of the largest faces, or of whole images if there are none."""
     probabilities, found = np.array(whole, np.float64), np.zeros(len(whole), bool)
-    with Inference(classifier, show_state_mode="none", detector=detector) as inference:
+    with Inference(_Natural(classifier), show_state_mode="none", detector=detector) as inference:
         for row in range(len(whole)):
             faces = inference.analyse(part.images.image(row))
             if faces:

@@ -15,6 +15,7 @@ from builder_tools.cleaning import CleaningConfig, clean_folder
 from builder_tools.datasets.class_folders import write_class_folders
 from builder_tools.datasets.labelled import list_labelled, load_labelled
 from builder_tools.datasets.made_images import origins_of
+from builder_tools.datasets.table import ResizedImages
 from builder_tools.media import write_image
 from builder_tools.results import Box, Face
 
@@ -111,6 +112,15 @@ def manifest_edited_in_a_spreadsheet(balanced, tmp_path):
 def test_made_images_are_not_split(way, balanced, tmp_path):
     with pytest.raises(ValueError, match=REFUSED):
         load_labelled(way(balanced, tmp_path))
+
+
+def test_they_are_refused_before_images_are_read(balanced, monkeypatch):
+    def read(images, rows):
+        pytest.fail("images were read")
+
+    monkeypatch.setattr(ResizedImages, "__getitem__", read)
+    with pytest.raises(ValueError, match=REFUSED):
+        load_labelled(balanced)
 
 
 @pytest.fixture

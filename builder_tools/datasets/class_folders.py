@@ -106,8 +106,7 @@ def load_class_folders(
         )
     if set(TAKEN_SIDES) <= splits:
         return table
-    groups = duplicate_groups(table)
-    return with_splits(table, valid=valid, test=test, seed=seed, groups=groups)
+    return with_splits(table, valid=valid, test=test, seed=seed, groups=duplicate_groups)
 
 
 def list_class_folders(

@@ -73,7 +73,7 @@ def load_labelled(
     table = list_label_table(place, classes=classes, columns=columns)
     if set(TAKEN_SIDES) <= set(table.table["split"]):
         return table
-    return with_splits(table, valid=valid, test=test, seed=seed, groups=duplicate_groups(table))
+    return with_splits(table, valid=valid, test=test, seed=seed, groups=duplicate_groups)
 
 
 def labelled_place(source: str | Path, columns: Mapping[str, str] | None = None) -> Path:

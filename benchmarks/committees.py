@@ -161,7 +161,9 @@ def _write(path: Path, rows: list[list[str]], runs: list[list[str]]) -> None:
     sections = [
         "# Networks of several schoolings, and their means",
         "Written by `benchmarks/committees.py` (its docstring says how each set is read). Both "
-        "sides of every face were read, on valid and development sets only, for choosing.",
+        "sides of every face were read, on valid and development sets only, for choosing. "
+        "Intervals are drawn over faces, not over people, so those of the development sets are too "
+        "narrow.",
         describe_machine(("keras", "tensorflow", "onnxruntime")),
         markdown(pd.DataFrame(rows, columns=head)),
     ]

@@ -55,7 +55,8 @@ def main() -> None:
         [
             "# Other people's faces",
             f"Written by `python benchmarks/crossdata.py`; {how}, {options.decision} decision; "
-            "95 % intervals by the bootstrap.",
+            "95 % intervals by the bootstrap, over people where the images column counts them, "
+            "otherwise over faces.",
             describe_machine(["onnxruntime"]),
             format_cross_table(rows),
         ]
@@ -77,7 +78,14 @@ def _of_peer(peer: FerPeer, each: LabelledSet, detect: bool) -> dict:
         for row in np.flatnonzero(found):
             probabilities[row] = [faces[row][name] for name in peer.emotions]
     words = table.table["emotion"].tolist()
-    return judge_common(each.name, words, probabilities, peer.emotions, found=found).to_dict()
+    return judge_common(
+        each.name,
+        words,
+        probabilities,
+        peer.emotions,
+        groups=table.table.get("person"),
+        found=found,
+    ).to_dict()
 
 
 if __name__ == "__main__":

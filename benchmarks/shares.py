@@ -64,7 +64,8 @@ def main() -> None:
         "# Shares of two models in their mean",
         "Written by `benchmarks/shares.py`. Both sides of every face; valid and development sets "
         "only, for choosing. Input: the size that the joined file takes; each model sees the faces "
-        "resized from it to its own.",
+        "resized from it to its own. Intervals are drawn over faces, not over people, so those of "
+        "the development sets are too narrow.",
         describe_machine(("onnxruntime",)),
         markdown(pd.DataFrame(rows, columns=head)),
     ]

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from builder_tools import EmotionClassifier
 from builder_tools.cli import main
 from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import format_cross, format_cross_table, judge_common
 from builder_tools.media import write_image
+from builder_tools.release import judge_on, labelled_set
 
 MODEL = EmotionSet(("anger", "happy", "neutral"))
 WORDS = ["Angry", "Angry", "HAPPY", "радость", "Ahegao"]
@@ -106,6 +108,22 @@ def test_evaluate_takes_overridden_words_and_decisions(faces, capsys):
     assert evaluate("--source", faces, "--classes", "angry=happy", "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["accuracy"] == 1
     assert evaluate("--source", faces, "--decision", "balanced") == 0
+
+
+@pytest.mark.parametrize("detector", [None, "mediapipe"])
+@pytest.mark.parametrize("decision", ["natural", "balanced"])
+def test_the_decision_is_made_once_however_the_model_was_opened(faces, decision, detector):
+    pytest.importorskip("keras")
+    one, other = (
+        judge_on(
+            EmotionClassifier("fast", decision=opened),
+            [labelled_set(faces)],
+            detector=detector,
+            decision=decision,
+        )[0]
+        for opened in ("natural", "balanced")
+    )
+    assert other.to_dict() == one.to_dict() and other.free.ece == one.free.ece
 
 
 def test_images_that_cannot_be_read_are_left_out_and_told(faces, tmp_path, capsys):

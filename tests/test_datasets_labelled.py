@@ -134,6 +134,17 @@ def test_a_wrong_row_is_named(tmp_path, old, new, error, message):
         list_labelled(table)
 
 
+@pytest.mark.parametrize("other", ["test/1.png", "images/1.png"])
+def test_two_rows_are_not_one_file(tmp_path, other):
+    """Images not at their path are found by name, which two rows may share."""
+    root = flat_folder(tmp_path / "set", "file,emotion,split", "{path},{word},{split}")
+    rows = ["path,emotion,split", "train/1.png,angry,train", f"{other},happy,test"]
+    (root / "labels.csv").write_text("\n".join([*rows, "2.png,sad,train"]))
+    message = rf"each of its own.*labels\.csv.*row 2: 'train/1\.png'; row 3: '{other}'\.$"
+    with pytest.raises(ValueError, match=message):
+        list_labelled(root)
+
+
 def test_two_tables_are_not_guessed_between(tmp_path):
     root = flat_folder(tmp_path / "set", "file,emotion", "{path},{word}")
     shutil.copy(root / "labels.csv", root / "other.csv")

@@ -21,13 +21,13 @@ from builder_tools.balancing.making import (
 from builder_tools.balancing.neighbours import Search
 from builder_tools.balancing.plan import ClassPlan, Shares, plan_classes
 from builder_tools.csv_files import any_name_in_tables, write_table
+from builder_tools.datasets.made_images import MANIFEST, ORIGIN_COLUMNS, origins_of
 from builder_tools.detectors import face_square
 from builder_tools.fields import check_positive
 from builder_tools.media import read_image, resize_square, write_image
 from builder_tools.results import crop
 
-MANIFEST = "manifest.csv"
-MANIFEST_COLUMNS = ("file", "split", "emotion", "origin", "parent", "neighbour", "weight")
+MANIFEST_COLUMNS = ("file", "split", "emotion", *ORIGIN_COLUMNS)
 MAX_STEM = 80
 """Longer names of parents are cut, so that the names of images made from them stay valid."""
 
@@ -100,7 +100,8 @@ def balance_folder(
     Originals are copied byte for byte, unless the cutter changes images; synthetic images are PNG
     files named `smote_<parent>_<neighbour>_<number>.png` and `aug_<parent>_<number>.png`. If
     `source` holds `train`, `val` or `test`, only `train` is balanced; all other images are kept.
-    `manifest.csv` records what every file was made of.
+    `manifest.csv` records what every file was made of. Images of `source` that an earlier balancing
+    made keep what its manifest says about them.
 
     Damaged images are found before anything is written. Only the parents of one class are held in
     memory at a time.
@@ -118,7 +119,8 @@ def balance_folder(
     Returns:
         The manifest, one row per written image: `file` (relative to `out`), `split`, `emotion`,
         `origin` (original|interpolated|augmented), `parent` and `neighbour` (relative to `source`,
-        "" if none) and `weight` of the neighbour.
+        "" if none) and `weight` of the neighbour. For images made by an earlier balancing, the
+        last four are copied from its manifest; if they are missing there, `origin` is unknown.
 
     Raises:
         FileNotFoundError, NotADirectoryError: If there is no such source.
@@ -137,7 +139,7 @@ def balance_folder(
     listed = list_as_written(source)
     if wrong := listed.readable()[1]:
         raise ValueError(list_of_unreadable(list(wrong.values())))
-    table = listed.table
+    table = listed.table.assign(**origins_of(listed.table["path"]))
     train = table[table["split"].isin(("train", ""))].reset_index(drop=True)
     plans = list(plan_classes(train["emotion"].to_numpy(str), count, shares, seed))
     others = table[~table["split"].isin(("train", ""))]
@@ -185,15 +187,15 @@ class _Job:
     bar: object
 
     def balance(self, train: pd.DataFrame, plan: ClassPlan) -> list[tuple]:
-        """Write a training class: kept originals, then the images made from the parents."""
+        """Write a training class: kept images, then the images made from the parents."""
         kept = train.loc[plan.kept]
         writer = self._writer(kept)
         parents = set(plan.parents.tolist())
         rows, images = [], []
-        for row, name, path in kept[["name", "path"]].itertuples():
-            image = self.cutter.cut(read_image(path))
-            rows.append(self._write_original(writer, name, Path(path), image, kept))
-            if row in parents:
+        for given in kept[["name", "path", *ORIGIN_COLUMNS]].itertuples():
+            image = self.cutter.cut(read_image(given.path))
+            rows.append(self._write_given(writer, given, image, kept))
+            if given.Index in parents:
                 images.append(image)
         if plan.num_interpolated + plan.num_augmented:
             names = train.loc[plan.parents, "name"].to_numpy(str)
@@ -205,9 +207,9 @@ class _Job:
     def copy(self, part: pd.DataFrame) -> list[tuple]:
         """Write a class of another split."""
         writer, rows = self._writer(part), []
-        for name, path in part[["name", "path"]].itertuples(index=False):
-            image = self.cutter.cut(read_image(path)) if self.cutter.changes else None
-            rows.append(self._write_original(writer, name, Path(path), image, part))
+        for given in part[["name", "path", *ORIGIN_COLUMNS]].itertuples():
+            image = self.cutter.cut(read_image(given.path)) if self.cutter.changes else None
+            rows.append(self._write_given(writer, given, image, part))
         return rows
 
     def _make(self, writer, kept, plan: ClassPlan, faces, names) -> list[tuple]:
@@ -230,7 +232,8 @@ class _Job:
                 rows.append(self._row(place, kept, *facts))
         return rows
 
-    def _write_original(self, writer, name: str, path: Path, image, part) -> tuple:
+    def _write_given(self, writer, given, image, part) -> tuple:
+        path = Path(given.path)
         if self.cutter.changes:
             place = writer.place(path.stem, ".png")
             write_image(place, image)
@@ -238,7 +241,10 @@ class _Job:
             place = writer.place(path.stem, path.suffix)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
-        return self._row(place, part, ORIGINAL, name, "", 0.0)
+        if given.origin in ("", ORIGINAL):
+            return self._row(place, part, ORIGINAL, given.name, "", 0.0)
+        weight = float(given.weight or 0)
+        return self._row(place, part, given.origin, given.parent, given.neighbour, weight)
 
     def _writer(self, part: pd.DataFrame) -> _Writer:
         folder = Path(part["name"].iloc[0]).parent.as_posix()

@@ -47,6 +47,7 @@ from builder_tools.cleaning.workers import (
 )
 from builder_tools.csv_files import any_name_in_tables
 from builder_tools.datasets.duplicates import MINIATURE_PX
+from builder_tools.datasets.made_images import columns_to_carry
 from builder_tools.datasets.new_folder import followed
 from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector
 from builder_tools.journal import Journal
@@ -340,7 +341,9 @@ class _Run:
             self.images, same_face_groups(self.images, looks), kept, self.config
         )
         verdicts = [verdict([*found, *repeated.get(i, [])]) for i, found in enumerate(own)]
-        return make_manifest(self.images, looks, verdicts, output_names(self.images, self._suffix))
+        outputs = output_names(self.images, self._suffix)
+        manifest = make_manifest(self.images, looks, verdicts, outputs)
+        return manifest.assign(**columns_to_carry([image.path for image in self.images]))
 
     @property
     def _suffix(self) -> str:

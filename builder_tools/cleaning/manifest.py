@@ -12,6 +12,7 @@ from builder_tools.cleaning.config import STATUSES
 from builder_tools.cleaning.judging import Fault, Look
 from builder_tools.cleaning.sources import RawImage
 from builder_tools.csv_files import any_name_in_tables, write_table
+from builder_tools.datasets.made_images import ORIGIN_COLUMNS
 
 NUMBER_COLUMNS = ("detection_score", "x1", "y1", "x2", "y2", "face_px", "sharpness", "roll_deg")
 COLUMNS = (
@@ -27,6 +28,7 @@ COLUMNS = (
     "out_path",
     "error",
 )
+"""Columns of the manifest; followed by `ORIGIN_COLUMNS`, if balancing made any of the images."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,8 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a manifest.
     """
-    texts = {name: str for name in COLUMNS if name not in (*NUMBER_COLUMNS, "kept", "num_faces")}
+    columns = (*COLUMNS, *ORIGIN_COLUMNS)
+    texts = {name: str for name in columns if name not in (*NUMBER_COLUMNS, "kept", "num_faces")}
     manifest = pd.read_csv(
         path,
         dtype={**texts, **dict.fromkeys(NUMBER_COLUMNS, float), "kept": bool, "num_faces": int},
@@ -134,6 +137,6 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
         na_values={name: [""] for name in NUMBER_COLUMNS},
         encoding_errors="surrogateescape",
     )
-    if list(manifest) != list(COLUMNS):
+    if tuple(manifest) not in (COLUMNS, columns):
         raise ValueError(f"Expected the columns {list(COLUMNS)} in {path}. Got: {list(manifest)}.")
     return manifest

@@ -44,7 +44,7 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="WHAT=NAME",
-        help="names of the columns path, emotion and split in a table of labels",
+        help="names of the columns path, emotion, split and person in a table of labels",
     )
     parser.add_argument(
         "--shares",

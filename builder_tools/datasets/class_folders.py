@@ -17,6 +17,7 @@ import pandas as pd
 from builder_tools.csv_files import any_name_in_tables, write_table
 from builder_tools.datasets.class_words import as_written, class_of, say_classes
 from builder_tools.datasets.duplicates import duplicate_groups
+from builder_tools.datasets.made_images import MANIFEST, columns_to_carry
 from builder_tools.datasets.new_folder import new_folder
 from builder_tools.datasets.splits import TAKEN_SIDES, sample_per_class, with_splits
 from builder_tools.datasets.table import PROGRESS, ImageTable, table_of_files
@@ -41,10 +42,8 @@ FER2013's (`Training`, `PublicTest`, `PrivateTest`)."""
 _BESIDE_SPLIT = "(?:dataset|data|set|images|image|imgs|faces|split|folder)*"
 """Words that say nothing beside the name of a split: `test_set`, `images-train`."""
 
-MANIFEST = "manifest.csv"
 MANIFEST_COLUMNS = ("file", "split", "emotion", "source")
-MADE_ORIGINS = ("interpolated", "augmented", "copied")
-"""Values of a balanced set's manifest column `origin` that mark images made from others."""
+"""Columns of the manifest; with those of `made_images`, if balancing made any of the images."""
 
 FOLDER_OF_SPLIT = {"train": "train", "valid": "val", "test": "test", "": ""}
 """Names of the split folders that are written."""
@@ -107,18 +106,7 @@ def load_class_folders(
         )
     if set(TAKEN_SIDES) <= splits:
         return table
-    manifest = Path(root) / MANIFEST
-    if manifest.is_file():
-        # A made image with its parents on the other side of a split would inflate every score.
-        facts = pd.read_csv(manifest, encoding_errors="surrogateescape")
-        if facts.get("origin", pd.Series(dtype=str)).isin(MADE_ORIGINS).any():
-            raise ValueError(
-                f"Expected {Path(root)} to hold val/ and test/ beside train/: it was balanced, and "
-                "images made from others must not be split from them. Split first "
-                "(builder-tools data folders folders --source RAW --out SPLIT), then balance."
-            )
-    groups = duplicate_groups(table)
-    return with_splits(table, valid=valid, test=test, seed=seed, groups=groups)
+    return with_splits(table, valid=valid, test=test, seed=seed, groups=duplicate_groups)
 
 
 def list_class_folders(
@@ -251,7 +239,8 @@ def write_class_folders(
             facts = chosen.table.iloc[row]
             rows.append((place.as_posix(), facts["split"], facts["emotion"], facts["name"]))
         manifest = pd.DataFrame(rows, columns=list(MANIFEST_COLUMNS))
-        write_table(partial / MANIFEST, manifest)
+        carried = columns_to_carry(chosen.table["path"])
+        write_table(partial / MANIFEST, manifest.assign(**carried))
     return Path(root)
 
 

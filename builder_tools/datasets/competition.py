@@ -41,8 +41,7 @@ def load_competition(
         ValueError: If `train.csv` is malformed; names the rows, as numbered in an editor.
     """
     table = list_competition(root)
-    groups = duplicate_groups(table)
-    return with_splits(table, valid=valid, test=test, seed=seed, groups=groups)
+    return with_splits(table, valid=valid, test=test, seed=seed, groups=duplicate_groups)
 
 
 def list_competition(root: str | Path) -> ImageTable:

@@ -29,9 +29,9 @@ COLUMN_NAMES = {
     ),
     "emotion": ("emotion", "label", "labels", "class", "expression", "emotion_label", "target"),
     "split": ("split", "usage", "subset", "set", "partition"),
-    "person": (),
+    "person": ("person",),
 }
-"""Usual names of each column; the first one present counts. Persons only if requested."""
+"""Usual names of each column; the first one present counts."""
 PIXELS = "pixels"
 TABLE_SUFFIXES = (".csv", ".tsv")
 NO_TABLES = frozenset({"manifest.csv", "sample_submission.csv", "submission.csv"})
@@ -49,9 +49,7 @@ def find_label_table(folder: Path, columns: Mapping[str, str] | None = None) -> 
         if path.suffix.lower() not in TABLE_SUFFIXES or path.name.casefold() in NO_TABLES:
             continue
         try:
-            with path.open(encoding=encoding_of(path), newline="") as lines:
-                head = next(csv.reader([lines.readline(65536)], delimiter=_separator(path)), [])
-            _columns_of(pd.DataFrame(columns=[name.strip() for name in head]), columns or {}, path)
+            _columns_of(_head(path), columns or {}, path)
         except (ValueError, OSError):
             continue
         found.append(path)
@@ -74,8 +72,8 @@ def list_label_table(
     Args:
         file: A csv; images are looked for next to it and in subfolders.
         classes: See `load_class_folders`.
-        columns: Names of the columns `path`, `emotion` and `split` in the file; and of `person`,
-            which the table then has too.
+        columns: Names of the columns `path`, `emotion`, `split` and `person` in the file. The
+            table has `person` if anybody is named there.
 
     Raises:
         FileNotFoundError: If the file or an image it lists does not exist; names the rows.
@@ -106,7 +104,9 @@ def list_label_table(
         NINE_EMOTIONS if set(emotions) <= set(NINE_EMOTIONS) else EmotionSet(sorted(set(emotions)))
     )
     splits = _splits_of(file, rows, places)[kept]
-    persons = {"person": rows[places["person"]].str.strip()[kept]} if "person" in places else {}
+    persons = {}
+    if "person" in places and any(named := rows[places["person"]].str.strip()[kept]):
+        persons["person"] = named
     if PIXELS in places:
         images = [parse_pixels(text, file, row) for row, text in enumerate(rows[places[PIXELS]])]
         return _with(_in_memory(np.stack(images)[kept], emotions, own, splits), persons)
@@ -116,10 +116,32 @@ def list_label_table(
     return _with(table_of_files(names, paths, emotions, own, splits=splits.tolist()), persons)
 
 
+def persons_beside(folder: Path) -> dict[str, str]:
+    """Return image -> person from the table of labels directly in a folder; empty if it has none.
+
+    Raises:
+        ValueError: If there are several tables, or an image appears twice; names the rows.
+    """
+    file = find_label_table(folder)
+    if file is None or not {"path", "person"} <= set(_columns_of(_head(file), {}, file)):
+        return {}
+    rows = _read(file)
+    places = _columns_of(rows, {}, file)
+    names = _names_of(file, rows[places["path"]])
+    return dict(zip(names, rows[places["person"]].str.strip(), strict=True))
+
+
 def _with(images: ImageTable, columns: Mapping[str, pd.Series]) -> ImageTable:
     """Return the images with additional columns, which have one row per image."""
     more = {name: values.to_numpy(object) for name, values in columns.items()}
     return replace(images, table=images.table.assign(**more))
+
+
+def _head(file: Path) -> pd.DataFrame:
+    """Return the columns of a table, without its rows."""
+    with file.open(encoding=encoding_of(file), newline="") as lines:
+        head = next(csv.reader([lines.readline(65536)], delimiter=_separator(file)), [])
+    return pd.DataFrame(columns=[name.strip() for name in head])
 
 
 def _read(file: Path) -> pd.DataFrame:
@@ -182,12 +204,16 @@ def _splits_of(file: Path, rows: pd.DataFrame, places: Mapping[str, str]) -> np.
     return known.to_numpy(object)
 
 
-def _images_of(file: Path, texts: pd.Series) -> tuple[list[str], list[Path]]:
-    """Find each image: at its path from the table's folder, else by its name, if that is unique."""
-    folder = file.parent
+def _names_of(file: Path, texts: pd.Series) -> list[str]:
+    """Return the images' paths with "/"; refuse rows with a path of an earlier row."""
     names = [PurePosixPath(text.strip().replace("\\", "/")).as_posix() for text in texts]
-    doubled = pd.Series(names).duplicated()
-    _refuse_rows(file, doubled, "each image once", texts)
+    _refuse_rows(file, pd.Series(names).duplicated(), "each image once", texts)
+    return names
+
+
+def _images_of(file: Path, texts: pd.Series) -> tuple[list[str], list[Path]]:
+    """Find each image at its path from the table's folder, else by its name, if only one has it."""
+    folder, names = file.parent, _names_of(file, texts)
     outside = [PurePosixPath(n).is_absolute() or ".." in PurePosixPath(n).parts for n in names]
     _refuse_rows(file, pd.Series(outside), "a path below the table's folder", texts)
     paths = [folder / name for name in names]
@@ -203,6 +229,8 @@ def _images_of(file: Path, texts: pd.Series) -> tuple[list[str], list[Path]]:
         absent = [not path.is_file() for path in paths]
         if any(absent):
             raise FileNotFoundError(_wrong_rows(file, absent, "an image that is there", texts))
+        shared = pd.Series(paths).duplicated(keep=False)
+        _refuse_rows(file, shared, "an image, each of its own (found by name, not path),", texts)
     return names, paths
 
 

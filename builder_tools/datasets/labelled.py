@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +20,7 @@ from builder_tools.datasets.label_tables import (
     TABLE_SUFFIXES,
     find_label_table,
     list_label_table,
+    persons_beside,
 )
 from builder_tools.datasets.splits import TAKEN_SIDES, with_splits
 from builder_tools.datasets.table import ImageTable
@@ -36,7 +38,8 @@ def list_labelled(
     Args:
         source: Class folders; a folder with a table of labels (`label_tables`), if no folder name
             is an emotion or `columns` are given; the table itself; or a zip of these, which is
-            unpacked until the process ends.
+            unpacked until the process ends. Who is in each image is also read from a table of
+            labels directly in the folder of class folders.
         classes: Word -> class, overriding the word's usual meaning; "" leaves a class out.
         columns: Names of the columns `path`, `emotion` and `split` in a table.
 
@@ -46,7 +49,7 @@ def list_labelled(
     """
     place = labelled_place(source, columns)
     if place.is_dir():
-        return list_class_folders(place, classes=classes)
+        return _with_persons(list_class_folders(place, classes=classes), place)
     return list_label_table(place, classes=classes, columns=columns)
 
 
@@ -65,11 +68,12 @@ def load_labelled(
     """
     place = labelled_place(source, columns)
     if place.is_dir():
-        return load_class_folders(place, classes=classes, valid=valid, test=test, seed=seed)
+        table = load_class_folders(place, classes=classes, valid=valid, test=test, seed=seed)
+        return _with_persons(table, place)
     table = list_label_table(place, classes=classes, columns=columns)
     if set(TAKEN_SIDES) <= set(table.table["split"]):
         return table
-    return with_splits(table, valid=valid, test=test, seed=seed, groups=duplicate_groups(table))
+    return with_splits(table, valid=valid, test=test, seed=seed, groups=duplicate_groups)
 
 
 def labelled_place(source: str | Path, columns: Mapping[str, str] | None = None) -> Path:
@@ -94,6 +98,15 @@ def labelled_place(source: str | Path, columns: Mapping[str, str] | None = None)
         return table
     says_emotions = any(own_word(each.name) in NINE_EMOTIONS for each in folders)
     return source if says_emotions else table
+
+
+def _with_persons(images: ImageTable, root: Path) -> ImageTable:
+    """Return images of class folders with who is in them, if a table beside the folders says so."""
+    named = persons_beside(root)
+    persons = [named.get(name, "") for name in images.table["name"]]
+    if not any(persons):
+        return images
+    return replace(images, table=images.table.assign(person=persons))
 
 
 _kept: list[TemporaryDirectory] = []

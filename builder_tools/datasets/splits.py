@@ -9,10 +9,12 @@ every side every class.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from builder_tools.datasets.made_images import check_none_made
 from builder_tools.datasets.sampling import draw_by_class
 from builder_tools.datasets.table import SPLITS, ImageTable
 from builder_tools.fields import check_seed, check_whole
@@ -29,7 +31,7 @@ def with_splits(
     valid: float = 0.15,
     test: float = 0.15,
     seed: int = 0,
-    groups: np.ndarray | None = None,
+    groups: np.ndarray | Callable[[ImageTable], np.ndarray] | None = None,
 ) -> ImageTable:
     """Fill the column `split`.
 
@@ -44,12 +46,14 @@ def with_splits(
         valid: Share of the divided images for valid, in [0, 1); 0 leaves that side empty.
         test: Likewise for test.
         seed: Seed for deciding which images go where.
-        groups: `(n,)` ints, equal for near-duplicates (see `duplicates.duplicate_groups`), which
-            then stay together; by default, every image is on its own.
+        groups: `(n,)` ints, equal for near-duplicates, which then stay together; or a function
+            that finds them (`duplicates.duplicate_groups`), called only if images are divided. By
+            default, every image is on its own.
 
     Raises:
-        ValueError: If the shares are impossible, no image is left for train, or every class has
-            fewer different images than there are sides to fill. If only some do, their images
+        ValueError: If the shares are impossible, no image is left for train, images to be divided
+            were made from others by balancing (`made_images`), or every class has fewer different
+            images than there are sides to fill. If only some do, their images
             stay in train, and a warning names them.
     """
     if min(valid, test) < 0 or valid + test >= 1:
@@ -58,9 +62,6 @@ def with_splits(
             f"Received: valid={valid}, test={test}."
         )
     check_seed(seed=seed)
-    groups = np.arange(len(table)) if groups is None else np.asarray(groups)
-    if groups.shape != (len(table),):
-        raise ValueError(f"Expected one group an image, ({len(table)},). Got: {groups.shape}.")
     given = table.table["split"].to_numpy(object).copy()
     pool = (given == "") | (given == "train")
     given[pool] = "train"
@@ -70,6 +71,11 @@ def with_splits(
         raise ValueError("Expected images for train. Received: only valid and test images.")
     if wanted:
         part = table.rows(pool)
+        check_none_made(part.table["name"].tolist(), part.table["path"].tolist())
+        groups = groups(table) if callable(groups) else groups
+        groups = np.arange(len(table)) if groups is None else np.asarray(groups)
+        if groups.shape != (len(table),):
+            raise ValueError(f"Expected one group an image, ({len(table)},). Got: {groups.shape}.")
         order = np.argsort(part.table["name"].to_numpy(object), kind="stable")
         firsts, members = np.unique(groups[pool][order], return_index=True, return_inverse=True)[1:]
         rank_of_group = np.argsort(np.argsort(firsts))  # groups in order of their first image

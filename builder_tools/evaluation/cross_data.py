@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,7 @@ def judge_common(
     probabilities: np.ndarray,
     emotions: EmotionSet,
     *,
+    groups: Sequence[Hashable] | None = None,
     found: np.ndarray | None = None,
 ) -> CrossJudgement:
     """Evaluate a model on the classes that it shares with a data set, under any known names.
@@ -65,6 +66,7 @@ def judge_common(
         words: The class of each image, as named by the data set.
         probabilities: `(n, k)` in the order of `emotions`.
         emotions: The model's classes.
+        groups: Who is in each image, if intervals are to be drawn over people; see `evaluate`.
         found: `(n,)` bool, whether a face was found; None if no detector was used.
 
     Raises:
@@ -82,11 +84,14 @@ def judge_common(
     common = EmotionSet([emotions.names[label] for label in np.unique(labels[kept])])
     place = {emotions.label(emotion): number for number, emotion in enumerate(common)}
     inside = restrict(probabilities[kept], emotions, common)
+    people = None if groups is None else np.asarray(groups, object)[kept]
     unknown = Counter(word for word, keep in zip(words, kept, strict=True) if not keep)
     return CrossJudgement(
         name=name,
-        free=evaluate(labels[kept], probabilities[kept], emotions),
-        restricted=evaluate(np.array([place[n] for n in labels[kept]]), inside, common),
+        free=evaluate(labels[kept], probabilities[kept], emotions, groups=people),
+        restricted=evaluate(
+            np.array([place[n] for n in labels[kept]]), inside, common, groups=people
+        ),
         left_out=dict(sorted(unknown.items())),
         found=None if found is None else float(found[kept].mean()),
     )
@@ -127,6 +132,7 @@ def format_cross_table(rows: Sequence[Mapping[str, Any]]) -> str:
             for name in ("accuracy_free", "accuracy", "macro_f1", "mean_recall")
         ]
         recalls = ", ".join(f"{n} {value:.2f}" for n, value in row["per_class_recall"].items())
-        cells = [row["set"], row.get("model", ""), row["n"], len(row["classes"]), found]
+        images = f"{row['n']} of {row['people']} people" if "people" in row else row["n"]
+        cells = [row["set"], row.get("model", ""), images, len(row["classes"]), found]
         lines.append(f"| {' | '.join(map(str, [*cells, *figures, recalls]))} |")
     return "\n".join(lines)

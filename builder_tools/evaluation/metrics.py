@@ -4,19 +4,26 @@ The recall of a class is the share of its images that are found; mean recall ave
 classes that occur, and macro-F1 averages F1 over the classes that occur or are predicted. These
 and accuracy follow from the confusion matrix alone, and drawing n images with replacement draws
 that matrix from a multinomial distribution. So the bootstrap resamples the matrix, which is
-equivalent and takes milliseconds.
+equivalent and takes milliseconds. If it is known who is in each image, it draws people instead,
+each with all their images (`bootstrap`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from builder_tools.emotions import EmotionSet
-from builder_tools.evaluation.bootstrap import DECIMALS, Figure, redraw
+from builder_tools.evaluation.bootstrap import (
+    DECIMALS,
+    Figure,
+    group_numbers,
+    redraw,
+    redraw_rows,
+)
 from builder_tools.evaluation.confusion import mean_figures, ratio, recalls
 
 CALIBRATION_BINS = 15
@@ -37,6 +44,7 @@ class Evaluation:
         ece: Expected calibration error, 15 equal bins of the highest probability (Guo et al.,
             2017, "On Calibration of Modern Neural Networks").
         confusion: `(k, k)` int, rows are true labels, columns predictions.
+        people: Number of people drawn for the intervals; None if images were drawn.
     """
 
     emotions: EmotionSet
@@ -48,10 +56,13 @@ class Evaluation:
     support: Mapping[str, int]
     ece: float
     confusion: np.ndarray = field(compare=False, repr=False)
+    people: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the evaluation as JSON values rounded to four decimals, for model cards."""
         found: dict[str, Any] = {"n": self.n}
+        if self.people is not None:
+            found["people"] = self.people
         for name in ("accuracy", "macro_f1", "mean_recall"):
             found |= getattr(self, name).entries(name)
         recall = self.per_class_recall
@@ -65,7 +76,12 @@ class Evaluation:
 
 
 def evaluate(
-    y_true: np.ndarray, probabilities: np.ndarray, emotions: EmotionSet, *, seed: int = 0
+    y_true: np.ndarray,
+    probabilities: np.ndarray,
+    emotions: EmotionSet,
+    *,
+    groups: Iterable[Hashable] | None = None,
+    seed: int = 0,
 ) -> Evaluation:
     """Evaluate probabilities against true labels.
 
@@ -73,17 +89,26 @@ def evaluate(
         y_true: `(n,)` int labels into `emotions`, n >= 1.
         probabilities: `(n, k)` in the order of `emotions`; the prediction is the most probable.
         emotions: The k classes.
+        groups: Who is in each of the n images ("" if unknown, taken for somebody else each time);
+            the bootstrap then draws people. None draws images.
         seed: Seed of the bootstrap; the same input and seed give the same figures.
 
     Raises:
-        ValueError: If shapes do not match, a label is out of range, or a probability is not a
-            finite number.
+        ValueError: If shapes or lengths do not match, a label is out of range, or a probability is
+            not a finite number.
     """
     y_true, probabilities = _checked(y_true, probabilities, len(emotions))
     k = len(emotions)
     cells = y_true * k + probabilities.argmax(axis=1)
     confusion = np.bincount(cells, minlength=k * k).reshape(k, k)
-    drawn = redraw(confusion, seed)
+    people = None
+    if groups is None:
+        drawn = redraw(confusion, seed)
+    else:
+        places = group_numbers(groups, len(y_true))
+        people = int(places.max()) + 1
+        tables = np.bincount(places * k * k + cells, minlength=people * k * k)
+        drawn = redraw_rows(tables.reshape(people, k * k), seed).reshape(-1, k, k)
     means, drawn_means = mean_figures(confusion), mean_figures(drawn)
     return Evaluation(
         emotions=emotions,
@@ -98,6 +123,7 @@ def evaluate(
         support=dict(zip(emotions, confusion.sum(axis=1).tolist(), strict=True)),
         ece=expected_calibration_error(y_true, probabilities),
         confusion=confusion,
+        people=people,
     )
 
 

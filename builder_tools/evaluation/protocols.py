@@ -60,7 +60,8 @@ class Protocol:
         """Return the images that count, with their labels and probabilities.
 
         Args:
-            table: One row per image, with the columns that the labels are read from.
+            table: One row per image, with the columns that the labels are read from, and `person`
+                if known.
             probabilities: `(len(table), k)` in the order of `emotions`.
             emotions: The model's classes.
 
@@ -70,7 +71,8 @@ class Protocol:
         labels = self.labels(table)
         mask = labels != LEFT_OUT
         inside = restrict(probabilities[mask], emotions, self.emotions)
-        return Kept(mask, labels[mask], inside, self.emotions)
+        people = table["person"].to_numpy(object)[mask] if "person" in table else None
+        return Kept(mask, labels[mask], inside, self.emotions, people)
 
 
 @dataclass(frozen=True)
@@ -82,16 +84,19 @@ class Kept:
         labels: `(m,)` int labels into `emotions`.
         probabilities: `(m, len(emotions))` among the protocol's classes.
         emotions: The protocol's classes.
+        groups: `(m,)` who is in each image; None if nobody is known.
     """
 
     mask: np.ndarray
     labels: np.ndarray
     probabilities: np.ndarray
     emotions: EmotionSet
+    groups: np.ndarray | None = None
 
     def evaluate(self, rows: np.ndarray | slice = slice(None)) -> Evaluation:
         """Evaluate these images, or some rows of them."""
-        return evaluate(self.labels[rows], self.probabilities[rows], self.emotions)
+        people = None if self.groups is None else self.groups[rows]
+        return evaluate(self.labels[rows], self.probabilities[rows], self.emotions, groups=people)
 
 
 def restrict(probabilities: np.ndarray, emotions: EmotionSet, wanted: EmotionSet) -> np.ndarray:

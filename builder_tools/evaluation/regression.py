@@ -3,23 +3,23 @@
 CCC is Lin's concordance correlation coefficient (Lin, 1989, "A concordance correlation
 coefficient to evaluate reproducibility", Biometrics 45): 1 if values agree, less if they differ
 in order, spread or level. All figures follow from sums over images, and drawing n images with
-replacement weights each one by how often it is drawn, so the bootstrap is a matrix product.
+replacement weights each one by how often it is drawn, so the bootstrap is a matrix product
+(`bootstrap.redraw_rows`).
 
 Rank correlations resample the ranks of all images (images are not ranked again in each sample).
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from builder_tools.evaluation.bootstrap import RESAMPLES, Figure
+from builder_tools.evaluation.bootstrap import Figure, group_numbers, redraw_rows
 from builder_tools.evaluation.confusion import ratio
 
-CHUNK = 50
-"""Bootstrap samples processed at once."""
 _Pair = tuple[np.ndarray, np.ndarray]
 
 
@@ -85,20 +85,25 @@ def concordance(reference: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def evaluate_valence_arousal(
-    reference: np.ndarray, predicted: np.ndarray, *, seed: int = 0
+    reference: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    groups: Iterable[Hashable] | None = None,
+    seed: int = 0,
 ) -> RegressionEvaluation:
     """Evaluate valence and arousal against a reference.
 
     Args:
         reference: `(n, 2)` valence and arousal, n >= 2.
         predicted: `(n, 2)`.
+        groups: Who is in each image; see `evaluate`.
         seed: Seed of the bootstrap; the same input and seed give the same figures.
 
     Raises:
         ValueError: If shapes do not match or a value is not finite.
     """
     pairs = _checked_axes(reference, predicted)
-    whole, drawn = _whole(pairs), _drawn(pairs, seed)
+    whole, drawn = _whole(pairs), _drawn(pairs, seed, groups)
     axes = [
         AxisAgreement(**{name: Figure.of(found[name], samples[name]) for name in found})
         for found, samples in zip(whole, drawn, strict=True)
@@ -214,24 +219,26 @@ def _whole(pairs: list[_Pair]) -> list[dict[str, np.ndarray]]:
     return [_from_sums(_sums(*pair, _ones(pair[0]))) for pair in pairs]
 
 
-def _drawn(pairs: list[_Pair], seed: int) -> list[dict[str, np.ndarray]]:
-    return [_from_sums(sums) for sums in _drawn_sums(pairs, seed)]
+def _drawn(
+    pairs: list[_Pair], seed: int, groups: Iterable[Hashable] | None = None
+) -> list[dict[str, np.ndarray]]:
+    return [_from_sums(sums) for sums in _drawn_sums(pairs, seed, groups)]
 
 
 def _mean_ccc(axes: list[dict[str, np.ndarray]]) -> np.ndarray:
     return (axes[0]["ccc"] + axes[1]["ccc"]) / 2
 
 
-def _drawn_sums(pairs: list[_Pair], seed: int) -> list[np.ndarray]:
+def _drawn_sums(
+    pairs: list[_Pair], seed: int, groups: Iterable[Hashable] | None = None
+) -> list[np.ndarray]:
     """Return the sums `(RESAMPLES, 6)` of each pair over the same bootstrap samples."""
-    rng, length = np.random.default_rng(seed), len(pairs[0][0])
     moments = np.concatenate([_moments(*pair) for pair in pairs], axis=1)
-    parts = []
-    for _ in range(0, RESAMPLES, CHUNK):
-        rows = rng.integers(0, length, (CHUNK, length))
-        weights = np.stack([np.bincount(row, minlength=length) for row in rows])
-        parts.append(weights.astype(np.float64) @ moments)
-    return np.split(np.concatenate(parts), len(pairs), axis=1)
+    if groups is not None:
+        places = group_numbers(groups, len(moments))
+        columns = [np.bincount(places, weights=column) for column in moments.T]
+        moments = np.stack(columns, axis=1)
+    return np.split(redraw_rows(moments, seed), len(pairs), axis=1)
 
 
 def _from_sums(sums: np.ndarray) -> dict[str, np.ndarray]:

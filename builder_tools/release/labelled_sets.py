@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.labelled import list_labelled, load_labelled
 from builder_tools.datasets.table import ImageTable
-from builder_tools.decisions import apply_decision
-from builder_tools.emotions import own_word
+from builder_tools.decisions import apply_decision, read_outputs
+from builder_tools.emotions import EmotionSet, own_word
 from builder_tools.evaluation import CrossJudgement, judge_common
 from builder_tools.inference import Inference
 from builder_tools.persons import persons_by_pattern
@@ -24,10 +25,17 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Images for evaluation, and their name."""
+    """Images for evaluation.
+
+    Args:
+        name: Name of the set.
+        images: The images, with the column `person` if known; intervals are then drawn over people.
+        compared: Whether each face is compared with its person's rest.
+    """
 
     name: str
     images: ImageTable
+    compared: bool = False
 
 
 def labelled_set(
@@ -45,8 +53,9 @@ def labelled_set(
         split: train, valid, test or "all"; None: test if the set has its own, else all.
         classes: Word -> class.
         columns: Names of the columns of a table.
-        person: Who is in each image: a column of the table; or a regular expression with a group
-            in parentheses, searched for in the images' names (`(..)\\.` or `/(\\w+)/`).
+        person: Who is in each image, if faces are to be compared with their person's rest: a
+            column of the table; or a regular expression with a group in parentheses, searched for
+            in the images' names (`(..)\\.` or `/(\\w+)/`).
 
     Raises:
         ValueError: If the split has no images, or no person is found in any.
@@ -71,7 +80,7 @@ def labelled_set(
             f"Expected persons of {source} by {person!r}. Received: none. Give the column of a "
             "table of labels, or a regular expression with one group, such as '/(\\w+)-[0-9]+'."
         )
-    return LabelledSet(Path(source).name, part)
+    return LabelledSet(Path(source).name, part, compared=person is not None)
 
 
 def judge_on(
@@ -86,12 +95,12 @@ def judge_on(
     Images that cannot be read are left out, and reported in the judgement.
 
     Args:
-        model: A model's name or folder, or a loaded model.
+        model: A model's name or folder, or a loaded model, whose own decision does not matter.
         sets: As returned by `labelled_set`.
         detector: Name of a detector, whose largest face is classified, framed as in use (the
             whole image if it finds none); None classifies whole images.
-        decision: natural, or balanced by the biases in the card. In sets with persons, faces are
-            first compared with the person's rest (`rest.relative_by_person`).
+        decision: natural, or balanced by the biases in the card. In sets to be `compared`, faces
+            are first compared with their person's rest (`rest.relative_by_person`).
 
     Raises:
         ValueError: If a set shares no class with the model, or the card holds no biases.
@@ -116,20 +125,37 @@ def judge_on(
                 f"Expected images of {whole.name} that can be read. Received: "
                 f"{'; '.join(list(unreadable.values())[:3])}"
             )
-        each = LabelledSet(whole.name, images)
+        each = replace(whole, images=images)
         words = images.table["emotion"].tolist()
         probabilities, found = predict_table(classifier, each.images), None
         if detector is not None:
             probabilities, found = _through_detector(classifier, detector, each, probabilities)
-        if "person" in each.images.table:
+        persons = images.table.get("person")
+        if each.compared:
             calm = np.array([own_word(word) == "neutral" for word in words])
-            persons = each.images.table["person"]
             probabilities = relative_by_person(probabilities, classifier.emotions, persons, calm)
         if decision == "balanced":
             probabilities = apply_decision(probabilities, classifier.emotions, biases)
-        one = judge_common(each.name, words, probabilities, classifier.emotions, found=found)
+        one = judge_common(
+            each.name, words, probabilities, classifier.emotions, groups=persons, found=found
+        )
         judged.append(replace(one, unreadable=unreadable))
     return judged
+
+
+@dataclass(frozen=True)
+class _Natural:
+    """A classifier whose probabilities are those of the natural decision."""
+
+    classifier: EmotionClassifier
+
+    @property
+    def emotions(self) -> EmotionSet:
+        return self.classifier.emotions
+
+    def predict(self, faces: Any) -> np.ndarray:
+        """Return the probabilities `(n, k)` of faces as `EmotionClassifier.predict` takes them."""
+        return read_outputs(self.classifier.card, self.classifier.outputs(faces)).probabilities
 
 
 def _through_detector(
@@ -137,7 +163,7 @@ def _through_detector(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the probabilities of the largest faces, or of whole images if there are none."""
     probabilities, found = np.array(whole, np.float64), np.zeros(len(whole), bool)
-    with Inference(classifier, show_state_mode="none", detector=detector) as inference:
+    with Inference(_Natural(classifier), show_state_mode="none", detector=detector) as inference:
         for row in range(len(whole)):
             faces = inference.analyse(part.images.image(row))
             if faces:

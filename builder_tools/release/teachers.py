@@ -41,7 +41,8 @@ def mean_answers(
 
     Args:
         names: Models by name or folder, expression networks by name, or `.keras` files (those in
-            a run's folder are asked at the size they were last trained at).
+            a run's folder are asked at the size they were last trained at, and answer without
+            the effect of class weights).
         weights: Weight of each, above 0; they are normalised to sum to 1.
         faces: RGB uint8: `(n, H, W, 3)`, a list of faces of any size, or an object whose slices
             are either (`ResizedImages`).

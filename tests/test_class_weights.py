@@ -74,7 +74,7 @@ def test_a_run_teaches_like_the_shipped_network(weighted, monkeypatch, tmp_path)
 
 @pytest.fixture(scope="module")
 def tilted(tmp_path_factory):
-    """Networks as their runs save them, for the tasks of emotions: one weight each for 3 classes."""
+    """Networks of each task with emotions, as their runs save them."""
     folder = tmp_path_factory.mktemp("tilted")
     targets = np.eye(3, dtype=np.float32)[np.repeat([0, 1, 2], [40, 20, 11])]
     for task in ("emotion", "both"):

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.cards import find_model
 from builder_tools.datasets.ferplus import is_face, load_ferplus, vote_distribution
 from builder_tools.datasets.table import ImageTable
 from builder_tools.decisions import apply_decision
@@ -32,6 +31,7 @@ from builder_tools.machine import hardware
 from builder_tools.media.partial import replacing
 from builder_tools.networks import PRETRAINED
 from builder_tools.training import Samples, TrainingConfig, TrainingRun, train
+from builder_tools.valence_arousal.vectors import keras_file
 from studies.table import CONFIG, hash_of, what_differs
 
 JUDGED = {"eight": "ferplus-majority-8", "nine": "ferplus-nine"}
@@ -201,7 +201,7 @@ def _balanced(trial: Trial, images: np.ndarray, labels: np.ndarray):
 
     options = {}
     if trial.balancer == "embedding_smote":
-        options["embed"] = headless_network(find_model(EMBEDDING_MODEL) / "model.keras").vectors
+        options["embed"] = headless_network(keras_file(EMBEDDING_MODEL)).vectors
     images, labels, _ = BALANCERS[trial.balancer](
         images, labels, count=int(np.bincount(labels).max()), seed=trial.config.seed, **options
     )

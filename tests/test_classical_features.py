@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from builder_tools.assets import asset_path
+from builder_tools.cards import find_model
 from builder_tools.classical import (
     FEATURES,
     BlendshapeFeatures,
@@ -20,6 +23,7 @@ from builder_tools.classical import (
     MainDirections,
     NetworkFeatures,
     PixelFeatures,
+    cached_features,
     face_geometry,
     make_features,
     make_pipeline,
@@ -217,6 +221,21 @@ def test_network_features_of_the_registry_and_of_a_keras_file(tmp_path):
     model.save(tmp_path / "toy.keras")
     with pytest.raises(ValueError, match="has changed since"):
         describer.transform(faces)
+
+
+def test_features_of_a_replaced_model_are_those_of_the_new_one(tmp_path):
+    """In one process, and in the cache, whose keys follow the file."""
+    faces, folder = three_kinds(1)[0], tmp_path / "model"
+    expected = [
+        NetworkFeatures(network=name).transform(faces)
+        for name in (str(find_model("tiny")), str(find_model("fast")))
+    ]
+    for name, vectors in zip(("tiny", "fast"), expected, strict=True):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(find_model(name), folder)
+        found = cached_features(NetworkFeatures(network=str(folder)), faces, tmp_path / "kept")
+        np.testing.assert_array_equal(found, vectors)
+        assert len(NetworkFeatures(network=str(folder)).get_feature_names_out()) == len(vectors[0])
 
 
 @pytest.mark.slow  # Keras is loaded

@@ -1,7 +1,10 @@
 """What students learn from: votes, FER2013's own labels, teachers, faces without labels."""
 # ruff: noqa: F811 - fixtures by their names.
 
+import json
 import os
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +15,7 @@ keras = pytest.importorskip("keras")
 
 from toy_release import shipped, study_faces, surroundings  # noqa: E402, F401
 
-from builder_tools.cards import ModelCard  # noqa: E402
+from builder_tools.cards import ModelCard, write_card  # noqa: E402
 from builder_tools.classifier import EmotionClassifier  # noqa: E402
 from builder_tools.cli import main  # noqa: E402
 from builder_tools.datasets.ferplus import ferplus_table, with_original_labels  # noqa: E402
@@ -116,6 +119,28 @@ def test_a_student_is_matched_with_a_run_beside_faces_without_labels(shipped, tm
     taken_out -= taken_out.mean(axis=1, keepdims=True)
     np.testing.assert_allclose(taken_out, np.repeat(taken_out[:1], 4, axis=0), atol=1e-4)
     assert np.ptp(taken_out[0]) > 0.1, "classes weigh differently, by their shares of the votes"
+
+
+def test_a_run_goes_on_with_teachers_of_the_same_temperature(
+    shipped, tmp_path, monkeypatch, capsys
+):
+    """Runs that earlier code began do not tell it, and go on."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    teacher = shutil.copytree(shipped.model, tmp_path / "teacher")
+    run = ["train", "--source", shipped.source, "--network", "tiny", "--stages", "24:1"]
+    run += ["--precision", "float32", "--teachers", teacher, "--run", tmp_path / "run"]
+    run = list(map(str, [*run, "--models", tmp_path, "--name", "student", "--train-only"]))
+    assert main(run) == 0
+    card = ModelCard.read(teacher)
+    write_card(teacher, replace(card, temperature=2 * card.temperature))
+    assert main(run) == 2
+    assert "Expected the targets that the run" in capsys.readouterr().err
+    record = tmp_path / "run/teaching.json"
+    told = json.loads(record.read_text())
+    assert told.pop("teacher_temperatures") == [card.temperature]
+    record.write_text(json.dumps(told))
+    assert main(run) == 0
+    assert json.loads(record.read_text())["teacher_temperatures"] == [2 * card.temperature]
 
 
 def test_teaching_that_cannot_be_is_refused(shipped, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from builder_tools.cards import ModelCard
 from builder_tools.classical.hybrids import SoftVoting
 from builder_tools.cli import main
 from builder_tools.datasets.ferplus import ferplus_table
+from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.release.log import read_rows
 from studies.classical.__main__ import main as table_main
 from studies.classical.faces import StudyFaces
@@ -74,6 +75,13 @@ def test_rows_say_what_was_measured(rows):
     assert float(row["eight_accuracy_gain"]) == pytest.approx(gain, abs=2e-4)
     assert float(row["eight_accuracy_gain_low"]) <= gain <= float(row["eight_accuracy_gain_high"])
     assert float(rows["deep"]["eight_macro_f1_gain"]) == 0
+
+
+@pytest.mark.parametrize("key, count", [("hog-logistic", 12), ("hog-logistic-0.5", 6)])
+def test_cards_count_the_classes_of_the_faces_learnt(made, key, count):
+    training = ModelCard.read(made[0].model_folder(key)).training
+    assert training["class_counts"] == dict.fromkeys(NINE_EMOTIONS, count)
+    assert training["pictures"] == {"train": 9 * count}
 
 
 def test_hybrids_lean_on_who_is_right(rows):

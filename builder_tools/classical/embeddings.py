@@ -12,7 +12,7 @@ from builder_tools.assets import ASSETS, asset_path
 from builder_tools.cards import file_sha256
 from builder_tools.classical.face_features import FaceFeatures
 from builder_tools.detectors.dlib import import_dlib
-from builder_tools.headless import headless_network, network_file
+from builder_tools.headless import HeadlessNetwork, headless_network, network_file
 from builder_tools.media import resize_faces
 
 DLIB_PX = 150
@@ -70,10 +70,13 @@ class NetworkFeatures(FaceFeatures):
             )
 
     def _describe(self, images: np.ndarray) -> np.ndarray:
-        return _network(str(self.network), self.weights).vectors(images)
+        return self._opened().vectors(images)
 
     def _names(self) -> list[str]:
-        return [f"network{n}" for n in range(_network(str(self.network), self.weights).width)]
+        return [f"network{n}" for n in range(self._opened().width)]
+
+    def _opened(self) -> HeadlessNetwork:
+        return _network(str(self.network), self.weights, self.weight_hashes())
 
 
 class DlibEmbeddingFeatures(FaceFeatures):
@@ -100,7 +103,10 @@ class DlibEmbeddingFeatures(FaceFeatures):
         return [f"dlib_embedding{n}" for n in range(DLIB_NUMBERS)]
 
 
-_network = cache(headless_network)
+@cache
+def _network(network: str, weights: str | None, hashes: tuple[str, ...]) -> HeadlessNetwork:
+    """Open a network only once while its file is the one with these hashes."""
+    return headless_network(network, weights)
 
 
 @cache

@@ -8,6 +8,7 @@ the format of `sha256sum -c`), and a file that differs later is refused.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import warnings
 import zipfile
@@ -15,11 +16,17 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
+from builder_tools.networks.head import divide_by_weights
+
 logger = logging.getLogger(__name__)
+
+EMOTION_LOSS = "builder_tools>EmotionLoss"
+"""What Keras calls `training.losses.EmotionLoss` in files."""
 
 
 def load_backbone_weights(
@@ -53,7 +60,7 @@ def load_backbone_weights(
 
 
 def load_head_weights(network: keras.Model, path: str | Path) -> None:
-    """Fill the layers after a network's backbone with the weights in a file.
+    """Fill the layers after a network's backbone with those in a file, as `read_network` reads it.
 
     Args:
         network: As returned by `build_network`.
@@ -85,6 +92,9 @@ def load_head_weights(network: keras.Model, path: str | Path) -> None:
 def read_network(path: str | Path) -> keras.Model:
     """Return the network in a `.keras` file (or a whole one in an `.h5` file), not compiled.
 
+    If its loss had class weights, as in the checkpoints of a run, their effect on its
+    probabilities is removed (`divide_by_weights`).
+
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it holds no network, or was truncated or altered.
@@ -97,12 +107,16 @@ def read_network(path: str | Path) -> keras.Model:
     if path.suffix == ".keras":
         expect_whole(path)
     try:
-        return keras.saving.load_model(path, compile=False)
+        network = keras.saving.load_model(path, compile=False)
     except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         raise ValueError(
             f"Expected a network that Keras {keras.__version__} can read in {path}. Received: "
             f"{_first_line(error)}"
         ) from error
+    weights = _class_weights(_loss_in(path))
+    if weights is not None:
+        divide_by_weights(network, np.array(weights))
+    return network
 
 
 def expect_whole(path: Path) -> None:
@@ -255,6 +269,28 @@ def _load_h5_file(backbone: keras.Model, path: Path) -> None:
             f"{backbone.count_params():,} parameters in {path}. Received: {_first_line(error)} "
             "A whole network's weights are read from its .keras file."
         ) from error
+
+
+def _loss_in(path: Path) -> Any:
+    """Return the loss that the network in a file was compiled with, as Keras writes it, or None."""
+    if path.suffix == ".h5":
+        import h5py
+
+        with h5py.File(path) as file:
+            compiled = json.loads(file.attrs.get("training_config", "{}"))
+    else:
+        with zipfile.ZipFile(path) as archive:
+            compiled = json.loads(archive.read("config.json")).get("compile_config")
+    return (compiled or {}).get("loss")
+
+
+def _class_weights(loss: Any) -> list[float] | None:
+    """Return the class weights of a loss as Keras writes it, or of the one for emotions in it."""
+    if not isinstance(loss, dict) or not isinstance(loss.get("config"), dict):
+        return None
+    if EMOTION_LOSS in (loss.get("registered_name"), loss.get("class_name")):
+        return loss["config"].get("class_weights")
+    return _class_weights(loss["config"].get("emotion"))
 
 
 def _shapes(model: keras.Model) -> list[tuple[int, ...]]:

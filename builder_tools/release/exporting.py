@@ -51,7 +51,8 @@ def export_network(
 ) -> Export:
     """Export a `.keras` file to a model folder, checked on test faces of a data set.
 
-    For a network in the folder of its run, the card says how it was trained.
+    For a network in the folder of its run, the card says how it was trained. The effect of class
+    weights in its loss is removed from the probabilities.
 
     Args:
         network: Path of a network from `(n, size, size, 3)` RGB 0...255 to probabilities.

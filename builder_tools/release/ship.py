@@ -25,6 +25,7 @@ from builder_tools.release.exporting import export_run
 from builder_tools.release.finishing import finish_model
 from builder_tools.release.run_record import CONFIG_FILE, data_record, run_record
 from builder_tools.release.targets import (
+    TEMPERATURES,
     Teaching,
     matching_teacher,
     taught_samples,
@@ -162,8 +163,10 @@ def _note_teaching(run_folder: Path, teaching: Teaching) -> None:
     """Write what the run's network is taught, or compare it with what it was taught so far."""
     taught = json.loads(json.dumps(teaching.to_dict()))
     earlier = teaching_in(run_folder)
-    if earlier and earlier != taught and (run_folder / "last.keras").is_file():
-        changed = {name for name in {**earlier, **taught} if earlier.get(name) != taught.get(name)}
+    changed = {name for name in {**earlier, **taught} if earlier.get(name) != taught.get(name)}
+    if TEMPERATURES not in earlier:
+        changed.discard(TEMPERATURES)
+    if earlier and changed and (run_folder / "last.keras").is_file():
         raise ValueError(
             f"Expected the targets that the run in {run_folder} was begun with: "
             f"{ {name: earlier.get(name) for name in sorted(changed)} }. Received: "

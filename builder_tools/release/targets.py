@@ -17,9 +17,11 @@ from builder_tools.evaluation.protocols import LEFT_OUT
 from builder_tools.fields import check_types, is_number
 from builder_tools.media import resize_stack
 from builder_tools.release.teachers import (
+    KERAS_FILE,
     mean_answers,
     mean_teacher,
     teacher_record,
+    teacher_temperature,
     teaching_of,
 )
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from builder_tools.training import Samples
 
 ORIGINAL_PROTOCOL = "fer2013-7"
+TEMPERATURES = "teacher_temperatures"
+"""Key of the temperatures of the teachers in a teaching's record; earlier runs lack it."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +94,22 @@ class Teaching:
         return self.teacher_weights or (1.0,) * len(self.teachers)
 
     def to_dict(self) -> dict:
-        """Return what a card says about it: teachers with file hashes, and their own teaching."""
-        taught_by = {teacher_record(name): teaching_of(name) for name in self.teachers}
+        """Return what a card says about it: teachers with file hashes, and their own teaching.
+
+        Raises:
+            FileNotFoundError: With `match`, if a teacher has no `model.keras`.
+            ValueError: If a teacher's file does not match its card.
+        """
+        file = KERAS_FILE if self.match else None
+        records = [teacher_record(name, file) for name in self.teachers]
+        taught_by = dict(zip(records, map(teaching_of, self.teachers), strict=True))
         told = dataclasses.asdict(self) | {
-            "teachers": [teacher_record(name) for name in self.teachers],
+            "teachers": records,
+            TEMPERATURES: [teacher_temperature(name) for name in self.teachers],
             "unlabelled": [Path(name).name for name in self.unlabelled],
             "taught_by": {name: teaching for name, teaching in taught_by.items() if teaching},
         }
-        later = ("teacher_weights", "match", "unlabelled", "taught_by")
+        later = ("teacher_weights", "match", "unlabelled", "taught_by", TEMPERATURES)
         return {name: value for name, value in told.items() if value or name not in later}
 
 

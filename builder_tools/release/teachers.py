@@ -15,8 +15,9 @@ import numpy as np
 
 from builder_tools import __version__
 from builder_tools.assets import cache_folder
-from builder_tools.cards import ModelCard, file_sha256, find_model
+from builder_tools.cards import ModelCard, file_sha256, find_model, verify_files
 from builder_tools.classifier import EmotionClassifier
+from builder_tools.decisions import LEAST_PROBABILITY
 from builder_tools.fields import read_json_object
 from builder_tools.media import replacing, resize_faces
 
@@ -41,7 +42,8 @@ def mean_answers(
 
     Args:
         names: Models by name or folder, expression networks by name, or `.keras` files (those in
-            a run's folder are asked at the size they were last trained at).
+            a run's folder are asked at the size they were last trained at, and answer without
+            the effect of class weights).
         weights: Weight of each, above 0; they are normalised to sum to 1.
         faces: RGB uint8: `(n, H, W, 3)`, a list of faces of any size, or an object whose slices
             are either (`ResizedImages`).
@@ -51,7 +53,7 @@ def mean_answers(
         `(n, k)` probabilities.
 
     Raises:
-        ValueError: If a teacher has other classes.
+        ValueError: If a teacher has other classes, or its file does not match its card.
     """
     from builder_tools.training.features import content_hash, kept_array
 
@@ -59,7 +61,7 @@ def mean_answers(
     seen = content_hash(face for chunk in _chunks(faces) for face in chunk)
     total = np.zeros((len(faces), len(emotions)))
     for name, share in zip(names, shares, strict=True):
-        about = [__version__, teacher_record(name), list(emotions), seen]
+        about = [__version__, teacher_record(name), _beside_file(name), list(emotions), seen]
         key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]
         file = cache_folder() / "answers" / f"{key}.npy"
         kept = kept_array(file, total.shape)
@@ -72,6 +74,8 @@ def mean_teacher(
 ) -> keras.Model:
     """Return one frozen network that returns the weighted mean of the teachers' probabilities.
 
+    Those of a model have the temperature of its card.
+
     Args:
         names: As in `mean_answers`; models must have a `model.keras`.
         weights: As in `mean_answers`.
@@ -80,7 +84,7 @@ def mean_teacher(
 
     Raises:
         FileNotFoundError: If a model has no `model.keras`.
-        ValueError: If a teacher has other classes.
+        ValueError: If a teacher has other classes, or its file does not match its card.
     """
     import keras
 
@@ -101,8 +105,17 @@ def mean_teacher(
     return teacher
 
 
-def teacher_record(name: str) -> str:
-    """Return what a card says about a teacher: its name and the hash of its file."""
+def teacher_record(name: str, file: str | None = None) -> str:
+    """Return what a card says about a teacher: its name and the hash of the file that answers.
+
+    Args:
+        name: As in `mean_answers`.
+        file: Name of the file of a model folder that answers; None for the deployed one.
+
+    Raises:
+        FileNotFoundError: If the file is to be `model.keras`, and there is none.
+        ValueError: If the file does not match the card.
+    """
     from builder_tools.networks.teachers import EXPRESSION_NETWORKS
 
     if name in EXPRESSION_NETWORKS:
@@ -113,18 +126,21 @@ def teacher_record(name: str) -> str:
         return f"{Path(name).parent.name}/{Path(name).name} ({file_sha256(Path(name))[:12]})"
     folder = find_model(name)
     card = ModelCard.read(folder)
-    return f"{card.name} ({file_sha256(folder / card.file)[:12]})"
+    return f"{card.name} ({file_sha256(_verified(folder, card, file or card.file))[:12]})"
+
+
+def teacher_temperature(name: str) -> float:
+    """Return the temperature that a teacher answers at: that of its card, 1 without one."""
+    card = _card_of(name)
+    return 1.0 if card is None else card.temperature
 
 
 def teaching_of(name: str) -> dict:
     """Return what a teacher was itself taught, from its run or card; {} if neither says so."""
-    from builder_tools.networks.teachers import EXPRESSION_NETWORKS
-
-    if name in EXPRESSION_NETWORKS:
-        return {}
     if name.endswith(".keras"):
         return teaching_in(Path(name).parent)
-    return dict(ModelCard.read(find_model(name)).training.get("teaching", {}))
+    card = _card_of(name)
+    return {} if card is None else dict(card.training.get("teaching", {}))
 
 
 def teaching_in(folder: Path) -> dict:
@@ -199,6 +215,36 @@ def _asker(name: str, emotions: Sequence[str]):
     return teacher.predict
 
 
+def _card_of(name: str) -> ModelCard | None:
+    """Return the card of a teacher; None for expression networks and `.keras` files."""
+    from builder_tools.networks.teachers import EXPRESSION_NETWORKS
+
+    if name in EXPRESSION_NETWORKS or name.endswith(".keras"):
+        return None
+    return ModelCard.read(find_model(name))
+
+
+def _beside_file(name: str) -> str | int | None:
+    """Return what decides a teacher's answers beside its file: its card, or the size of its run."""
+    card = _card_of(name)
+    if card is not None:
+        return card.answers_sha256
+    return _size_of_run(Path(name)) if name.endswith(".keras") else None
+
+
+def _verified(folder: Path, card: ModelCard, file: str) -> Path:
+    """Return the path of a file in a model folder that matches the card."""
+    path = folder / file
+    if file == KERAS_FILE and not path.is_file():
+        raise FileNotFoundError(
+            f"Expected {path}: a teacher that answers while a student is trained is needed as a "
+            "Keras network. Received: no such file. Take a model that keeps one (those of shipped "
+            "models are in a clone of the repository only), or leave --match-teachers out."
+        )
+    verify_files(folder, card, [file])
+    return path
+
+
 def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
     """Return a teacher that maps faces of one size to probabilities in the order of `emotions`."""
     import keras
@@ -209,25 +255,28 @@ def _network(name: str, emotions: Sequence[str], size_px: int) -> keras.Model:
     if name in EXPRESSION_NETWORKS:
         spec = EXPRESSION_NETWORKS[name]
         return placed(spec.build(size_px), spec.emotions, emotions)
-    if name.endswith(".keras"):
+    card = _card_of(name)
+    if card is None:
         path, own, inside = Path(name), tuple(emotions), _size_of_run(Path(name))
     else:
-        folder = find_model(name)
-        card = ModelCard.read(folder)
-        path, own, inside = folder / KERAS_FILE, card.emotions, card.input_size
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"Expected {path}: a teacher that answers while a student is trained is needed as a "
-            "Keras network. Received: no such file. Take a model that keeps one (those of shipped "
-            "models are in a clone of the repository only), or leave --match-teachers out."
-        )
+        path = _verified(find_model(name), card, KERAS_FILE)
+        own, inside = card.emotions, card.input_size
     network = read_network(path)
+    if network.output_shape[-1] != len(own):
+        raise ValueError(
+            f"Expected a teacher with one output for each of {list(own)}. Received: {name!r} with "
+            f"{network.output_shape[-1]}. Name a network of these emotions alone."
+        )
     inside = inside or network.input_shape[1] or size_px
     inputs = keras.Input((size_px, size_px, 3))
     seen = inputs
     if inside != size_px:
         seen = keras.layers.Resizing(inside, inside, antialias=True, dtype="float32")(inputs)
-    network = keras.Model(inputs, network(seen), name="teacher")
+    answers = network(seen)
+    if card is not None and card.temperature != 1:
+        logits = keras.ops.log(keras.ops.maximum(answers, LEAST_PROBABILITY))
+        answers = keras.ops.softmax(logits / card.temperature)
+    network = keras.Model(inputs, answers, name="teacher")
     return placed(network, own, emotions)
 
 

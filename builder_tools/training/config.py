@@ -76,7 +76,7 @@ class TrainingConfig:
             valence and arousal, or both.
         weights: Initial weights of the backbone: None (random), `pretrained`, or a weights file.
         keep_head: Also start from that file's head, whose probabilities are assumed to be those
-            of the data, like an exported model's.
+            of the data, like an exported model's (the class weights of a run are taken out).
         stages: Image sizes and what is trained; small sizes first, the deployed size last.
         batch_size: Number of faces per step.
         optimizer: Name in `OPTIMIZERS`.

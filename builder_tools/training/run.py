@@ -64,7 +64,10 @@ class Samples:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A finished run: the network, its history (one row per epoch), its initial configuration."""
+    """A finished run: the network, its history (one row per epoch), its initial configuration.
+
+    The network is as trained: class weights in the loss still affect its probabilities.
+    """
 
     model: keras.Model
     history: pd.DataFrame

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from builder_tools.cards import find_model
+from builder_tools.cards import CARD_FILE, ModelCard, find_model, verify_files
 from builder_tools.headless import headless_network
 from builder_tools.media import resize_stack
 
@@ -81,6 +81,7 @@ def network_vectors(path: str | Path) -> Vectorise:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        ValueError: If it does not match the card of its model.
     """
     network = headless_network(keras_file(path))
 
@@ -99,6 +100,7 @@ def keras_file(path: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        ValueError: If the folder's card vouches for another file.
     """
     path = Path(path)
     if not path.exists() and len(path.parts) == 1 and not path.suffix:
@@ -111,6 +113,8 @@ def keras_file(path: str | Path) -> Path:
             f"one. Nothing is at {str(file)!r}. Those of the shipped models are in a clone of the "
             "repository only."
         )
+    if path.is_dir() and (path / CARD_FILE).is_file():
+        verify_files(path, ModelCard.read(path), [file.name])
     return file
 
 

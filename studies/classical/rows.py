@@ -67,7 +67,7 @@ def run_entry(entry: Entry, study: StudyFaces, *, search: bool = True) -> dict[s
     fitted = time.perf_counter()
     found = model.predict_proba(study.features(entry.features, "valid"))
     describer.fit(study.faces["train"][:1])
-    counts = np.bincount(study.labels("train"), minlength=len(study.emotions))
+    counts = np.bincount(labels, minlength=len(study.emotions))
     training = {
         "data_sha256": study.data_sha256,
         "features": entry.features,

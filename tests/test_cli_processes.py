@@ -5,6 +5,9 @@ import os
 import subprocess
 import sys
 
+import pytest
+from conftest import REPOSITORY
+
 import builder_tools
 
 
@@ -85,3 +88,42 @@ def test_the_img_command_never_loads_tensorflow(photo):
     assert done.returncode == 0 and "cv2" in imported
     heavy = ("tensorflow", "keras", "sklearn", "pandas", "matplotlib", "seaborn")
     assert not [name for name in imported if name.split(".")[0] in heavy]
+
+
+def _printed_into(stdout, *arguments, stderr=subprocess.PIPE):
+    """A command whose results wait in Python's buffer until it ends, as they do in a shell."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    environment.pop("PYTHONUNBUFFERED", None)
+    command = [sys.executable, "-m", "builder_tools", *arguments]
+    return subprocess.run(
+        command, stdout=stdout, stderr=stderr, text=True, timeout=90, check=False, env=environment
+    )
+
+
+@pytest.fixture
+def unread():
+    """The writing end of a pipe that nobody reads."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    yield writes
+    os.close(writes)
+
+
+@pytest.mark.parametrize("words", [["models"], ["--help"], ["exhibits", "--example"]])
+def test_results_that_nobody_reads_end_in_0(unread, words):
+    done = _printed_into(unread, *words)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_results_and_messages_that_nobody_reads_end_in_141(unread, photo, tmp_path):
+    words = ["img", photo, "nofile.jpg", "--json", "--out", str(tmp_path / "out")]
+    assert _printed_into(unread, *words, stderr=unread).returncode == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+@pytest.mark.parametrize("words", [["models"], ["--version"]])
+def test_results_that_do_not_fit_end_in_a_sentence(words):
+    with open("/dev/full", "w") as full:
+        done = _printed_into(full, *words)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "Cannot write the results to stdout: " in done.stderr and "No space" in done.stderr

@@ -19,17 +19,19 @@ import builder_tools
 from builder_tools import __version__
 from builder_tools.cli.endings import ended_by_signals, exit_code_of
 from builder_tools.cli.process import (
+    WRONG_USAGE,
     advice_on_place,
     allow_any_letter,
     hear_only_errors_of_opencv,
     keep_any_name_in_tables,
     open_closed_streams,
     say_reader_is_gone,
+    write_out,
 )
 from builder_tools.cli.quiet import without_chatter
 from builder_tools.cli.verb import Verb, refuse_empty_words, tell_defaults
 
-DONE, SOME_FAILED, WRONG_USAGE = 0, 1, 2
+DONE, SOME_FAILED = 0, 1
 
 PLACES = {
     "images": ("img", "img-batch"),
@@ -154,14 +156,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"builder-tools {words[0]}: {moved}", file=sys.stderr)
         return WRONG_USAGE
     only = words[0] if words and words[0] in VERBS else None
-    options = build_parser(only).parse_args(words)
+    try:
+        options = build_parser(only).parse_args(words)
+    except SystemExit as end:  # --help, or wrong usage
+        raise SystemExit(write_out(end.code)) from None
     if options.verb in TABLE_VERBS:
         keep_any_name_in_tables()
     quiet = without_chatter() if options.verb in STUDY_VERBS else nullcontext()
     with quiet:
         logging.basicConfig(format="%(message)s", stream=sys.stderr)
         logging.getLogger(builder_tools.__name__).setLevel(logging.INFO)
-        return _run(options)
+        return write_out(_run(options))
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import TextIO
 
+WRONG_USAGE = 2
 READER_GONE = 141
 """Exit code that a shell reports for SIGPIPE."""
 
@@ -20,15 +22,42 @@ def say_reader_is_gone(verb: str, files: Sequence[str]) -> int:
         verb: Verb of the command.
         files: Files and folders that it should have written.
     """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _write_to_nothing(sys.stdout)
     if not files:
         return 0
-    print(
-        f"builder-tools {verb}: ended early, as nobody reads the results any more. Missing, or "
-        f"there in part only: {', '.join(files)}. Try > FILE in place of the pipe.",
-        file=sys.stderr,
-    )
+    try:
+        print(
+            f"builder-tools {verb}: ended early, as nobody reads the results any more. Missing, or "
+            f"there in part only: {', '.join(files)}. Try > FILE in place of the pipe.",
+            file=sys.stderr,
+        )
+    except OSError:  # nobody reads messages either (`2>&1 | head`)
+        _write_to_nothing(sys.stderr)
     return READER_GONE
+
+
+def write_out(code: int) -> int:
+    """Write what is left of the results to stdout; return the exit code.
+
+    Python does this when it exits, but then a reader that is gone or a full disk ends in code 120.
+
+    Args:
+        code: Exit code of the command, whose files are written.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _write_to_nothing(sys.stdout)
+    except OSError as error:
+        _write_to_nothing(sys.stdout)
+        if code < WRONG_USAGE:
+            print(f"builder-tools: Cannot write the results to stdout: {error}.", file=sys.stderr)
+        return WRONG_USAGE
+    return code
+
+
+def _write_to_nothing(stream: TextIO) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def open_closed_streams() -> None:

@@ -20,6 +20,7 @@ from builder_tools.machine import clone, hardware
 from builder_tools.networks.weights import expect_whole
 from builder_tools.tasks import MONITORS
 from builder_tools.training.config import TrainingConfig
+from builder_tools.training.identity import differing_data
 
 HISTORY_FILE = "history.csv"
 PROGRESS_ENTRY = "progress.json"
@@ -85,12 +86,11 @@ class RunFolder:
         if not self.last.is_file() and not self.history():
             (self.folder / "config.json").unlink(missing_ok=True)
 
-    def epochs_done(self, steps: int, faces: int) -> int:
+    def epochs_done(self, data: dict) -> int:
         """Return the number of epochs done, which is the number of the next epoch.
 
         Args:
-            steps: Number of steps per epoch with the current data.
-            faces: Number of faces in it.
+            data: Record of the current data (see `data_record`).
 
         Raises:
             ValueError: If the run was started with other data, `last.keras` is not from a run, or
@@ -107,11 +107,16 @@ class RunFolder:
                     "folder to train, or use `builder-tools export` to deploy it."
                 )
             progress = json.loads(archive.read(PROGRESS_ENTRY))
-        if progress["faces"] != faces or progress["steps"] != steps:
+        if progress["faces"] != data["faces"] or progress["steps"] != data["steps"]:
             raise ValueError(
-                f"Expected {self.folder} to hold a run on as many faces. Received: {faces} faces, "
-                f"{steps} steps an epoch; it was begun with {progress['faces']} and "
+                f"Expected {self.folder} to hold a run on as many faces. Received: {data['faces']} "
+                f"faces, {data['steps']} steps an epoch; it was begun with {progress['faces']} and "
                 f"{progress['steps']}. Use the same data to go on, or name another folder."
+            )
+        if other := differing_data(data, progress):
+            raise ValueError(
+                f"Expected {self.folder} to hold a run on the same faces and targets. Received: "
+                f"other {other}. Use the data it was begun with, or name another folder."
             )
         done = progress["epochs_done"]
         if done - 1 not in [row["epoch"] for row in self.history()]:
@@ -136,7 +141,7 @@ class RunFolder:
             row: The epoch's row of history.
             network: The network after the epoch.
             config: Configuration of the run.
-            data: `faces` and `steps`, to recognise the data.
+            data: Record of the data (see `data_record`), by which it is recognised.
         """
         rows = [*(r for r in self.history() if r["epoch"] < row["epoch"]), row]
         _write_text(self.folder / HISTORY_FILE, pd.DataFrame(rows).to_csv(index=False))

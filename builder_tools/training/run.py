@@ -34,6 +34,7 @@ from builder_tools.training.callbacks import (
 from builder_tools.training.checkpoints import RunFolder, has_stopped
 from builder_tools.training.config import Phase, Stage, TrainingConfig
 from builder_tools.training.features import cached_features, split_at_frozen
+from builder_tools.training.identity import data_record
 from builder_tools.training.losses import class_weights
 from builder_tools.training.matching import MatchingLoss
 from builder_tools.training.objectives import (
@@ -100,8 +101,9 @@ def train(
         The `TrainingRun`.
 
     Raises:
-        ValueError: If the folder holds a run with another configuration or other faces, or faces
-            and targets are invalid, differ in shape, or do not suit the configuration's task.
+        ValueError: If the folder holds a run with another configuration, other faces or other
+            targets, or faces and targets are invalid, differ in shape, or do not suit the
+            configuration's task.
         BlockingIOError: If another process is training in the folder.
     """
     _expect_samples(train, valid)
@@ -173,9 +175,10 @@ class _Session:
         self.tensorboard, self.teacher = tensorboard, teacher
         self.task = TASKS[config.task]
         self.steps = len(self._batches(train.images))
+        self.data = data_record(self.steps, train, valid)
 
     def run(self) -> keras.Model:
-        done = self.folder.epochs_done(self.steps, len(self.train.images))
+        done = self.folder.epochs_done(self.data)
         network = self._network(weights=None if done else self.config.weights)
         phases = self.config.phases
         begun = self._rows(done)[-1]["phase"] if done else -1
@@ -308,10 +311,9 @@ class _Session:
         return StreamedBatches(images, targets, epoch_faces=config.epoch_faces, **options)
 
     def _callbacks(self, network, phase, stage) -> list[keras.callbacks.Callback]:
-        data = {"faces": len(self.train.images), "steps": self.steps}
         callbacks = [
             Progress(self.config.epochs, stage),
-            Checkpoint(network, self.folder, self.config, phase, stage, data),
+            Checkpoint(network, self.folder, self.config, phase, stage, self.data),
         ]
         if self.tensorboard:
             logs = self.folder.folder / "tensorboard"

@@ -9,13 +9,15 @@ import pytest
 
 pytest.importorskip("keras")
 
-from toy_training import CONFIG, TRAIN, VALID, run_killed, tiny_is_a_network  # noqa: F401
+from toy_training import CONFIG, TRAIN, VALID, Killed, run_killed, tiny_is_a_network  # noqa: F401
 
 from builder_tools.training import (
     Samples,
     Stage,
     TrainingConfig,
     checkpoints,
+    fine_tuning_stages,
+    run,
     train,
 )
 
@@ -108,6 +110,68 @@ def test_a_run_whose_data_were_not_recorded_goes_on_and_records_them(finished, t
     assert set(progress(tmp_path)) == set(BEGUN_WITH)
     assert len(train(TrainingConfig(**SHORT), TRAIN, VALID, tmp_path).history) == 2
     assert progress(tmp_path) == progress(finished) and len(progress(tmp_path)) > len(BEGUN_WITH)
+
+
+STOPPING = {
+    **CONFIG,
+    "stages": fine_tuning_stages(16, head_epochs=6, epochs=2, unfrozen="all"),
+    "learning_rate": 1e-12,
+    "fine_tune_learning_rate": 0.01,
+    "monitor": "val_macro_f1",
+    "keep": "best",
+    "patience": 1,
+}
+"""The first phase stops after two epochs, as nothing is learnt at a rate of almost nothing."""
+
+
+def equal(one, other) -> bool:
+    pairs = zip(one.model.get_weights(), other.model.get_weights(), strict=True)
+    return all(np.allclose(a, b, atol=1e-5) for a, b in pairs)
+
+
+def test_what_a_killed_attempt_has_left_stops_no_phase(tmp_path):
+    """Nothing was saved, so the run starts over: with its first phase, not the second."""
+    config, folder = TrainingConfig(**STOPPING), tmp_path / "killed"
+    whole = train(config, TRAIN, VALID, None, each_epoch=False)
+    assert whole.history["phase"].tolist() == [0, 0, 1, 1]
+
+    class Assassin(run.Checkpoint):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            if epoch == 6:
+                raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(run, "Checkpoint", Assassin)
+        train(config, TRAIN, VALID, folder, each_epoch=False)
+    again = train(config, TRAIN, VALID, folder, each_epoch=False)
+    assert again.history["epoch"].tolist() == whole.history["epoch"].tolist()
+    assert equal(again, whole)
+
+
+def test_the_epoch_that_stops_a_run_counts_once_it_is_saved(tmp_path, monkeypatch):
+    config = TrainingConfig(
+        **{**CONFIG, "stages": (Stage(12, 8),), "learning_rate": 1e-12, "patience": 1}
+    )
+    config = TrainingConfig.from_dict({**config.to_dict(), "monitor": "val_macro_f1"})
+    whole = train(config, TRAIN, VALID, tmp_path / "whole")
+    last = int(whole.history["epoch"].iloc[-1])
+    assert last < 7
+    save = checkpoints.RunFolder._save
+
+    def full(folder, network, file, **options):
+        if len(folder.history()) == last + 1:
+            raise OSError(28, "No space left on device")
+        return save(folder, network, file, **options)
+
+    monkeypatch.setattr(checkpoints.RunFolder, "_save", full)
+    with pytest.raises(OSError, match="No space"):
+        train(config, TRAIN, VALID, tmp_path / "full")
+    monkeypatch.undo()
+    again = train(config, TRAIN, VALID, tmp_path / "full")
+    assert again.history["epoch"].tolist() == whole.history["epoch"].tolist()
+    assert progress(tmp_path / "full") == progress(tmp_path / "whole")
+    assert equal(again, whole)
 
 
 def test_a_finished_run_needs_no_more_than_its_files(finished, tmp_path):

@@ -89,6 +89,9 @@ class RunFolder:
     def epochs_done(self, data: dict) -> int:
         """Return the number of epochs done, which is the number of the next epoch.
 
+        Only what the saved network has seen counts: rows of history beyond it, written by an
+        attempt that was interrupted before it saved, are removed.
+
         Args:
             data: Record of the current data (see `data_record`).
 
@@ -97,6 +100,7 @@ class RunFolder:
                 it or the history is damaged.
         """
         if not self.last.is_file():
+            (self.folder / HISTORY_FILE).unlink(missing_ok=True)
             return 0
         expect_whole(self.last)
         with zipfile.ZipFile(self.last) as archive:
@@ -119,11 +123,15 @@ class RunFolder:
                 f"other {other}. Use the data it was begun with, or name another folder."
             )
         done = progress["epochs_done"]
-        if done - 1 not in [row["epoch"] for row in self.history()]:
+        rows = self.history()
+        seen = [row for row in rows if row["epoch"] < done]
+        if done - 1 not in [row["epoch"] for row in seen]:
             raise ValueError(
                 f"Expected a row for each of {done} epochs in {self.folder / HISTORY_FILE}. The "
                 "last one is not there. Put the file back, or name another folder."
             )
+        if len(seen) < len(rows):
+            self._write_history(seen)
         return done
 
     def history(self) -> list[dict]:
@@ -134,7 +142,7 @@ class RunFolder:
     def add(self, row: dict, network: keras.Model, config: TrainingConfig, data: dict) -> None:
         """Save an epoch: its row of history first, then the network, each atomically.
 
-        The network determines which epoch comes next; a row without its network is written again.
+        The network determines which epoch comes next; a row without its network is dropped then.
         After the last epoch it is saved without its optimiser, as training does not go on.
 
         Args:
@@ -143,8 +151,8 @@ class RunFolder:
             config: Configuration of the run.
             data: Record of the data (see `data_record`), by which it is recognised.
         """
-        rows = [*(r for r in self.history() if r["epoch"] < row["epoch"]), row]
-        _write_text(self.folder / HISTORY_FILE, pd.DataFrame(rows).to_csv(index=False))
+        rows = [*self.history(), row]
+        self._write_history(rows)
         finished = int(row["epoch"]) + 1 == config.epochs
         if config.keep == "best" and best_row(rows, config)["epoch"] == row["epoch"]:
             if self.each_epoch:
@@ -177,6 +185,9 @@ class RunFolder:
         """Write the best network of a finished run, if it has not been written yet."""
         if self.resumable and not self.each_epoch:
             self._save(network, self.best, optimizer=False)
+
+    def _write_history(self, rows: list[dict]) -> None:
+        _write_text(self.folder / HISTORY_FILE, pd.DataFrame(rows).to_csv(index=False))
 
     def _save(self, network: keras.Model, file: Path, *, optimizer: bool = True) -> Path:
         partial = file.with_name(f"saving-{file.name}")

@@ -181,7 +181,7 @@ class _Session:
         done = self.folder.epochs_done(self.data)
         network = self._network(weights=None if done else self.config.weights)
         phases = self.config.phases
-        begun = self._rows(done)[-1]["phase"] if done else -1
+        begun = self.folder.history()[-1]["phase"] if done else -1
         if done == self.config.epochs:
             network.load_weights(self.folder.last)
             self._compile(network, phases[begun])
@@ -189,14 +189,14 @@ class _Session:
             self._compile(network, phases[begun])
             network.load_weights(self.folder.last)
         for phase in phases[max(begun, 0) :]:
-            if done >= phase.end_epoch or has_stopped(self._rows(done), self.config, phase):
+            if done >= phase.end_epoch or self._has_stopped(phase):
                 continue
             if phase.number != begun:
                 if phase.number and self.config.keep == "best":
                     self.folder.restore_best(network)
                 self._compile(network, phase)
             for stage, first, last in phase.stage_epochs():
-                if done < last and not has_stopped(self._rows(last), self.config, phase):
+                if done < last and not self._has_stopped(phase):
                     self._fit_stage(network, phase, stage, max(first, done), last)
             done = phase.end_epoch
         if self.config.keep == "best":
@@ -230,8 +230,8 @@ class _Session:
             set_batch_norm_momentum(network, self.config.batch_norm_momentum)
         return network
 
-    def _rows(self, done: int) -> list[dict]:
-        return [row for row in self.folder.history() if row["epoch"] < done]
+    def _has_stopped(self, phase: Phase) -> bool:
+        return has_stopped(self.folder.history(), self.config, phase)
 
     def _compile(self, network: keras.Model, phase: Phase) -> None:
         config = self.config

@@ -165,7 +165,8 @@ def _fit(network, teacher, config: TrainingConfig, faces, valid, folder: RunFold
     )
     optimizer = build_optimizer(config.optimizer, schedule, weight_decay=config.weight_decay)
     network.compile(optimizer, DirectionLoss())
-    optimizer.build(network.trainable_variables)
+    # the one compiled, which scales the loss if the precision is mixed_float16
+    network.optimizer.build(network.trainable_variables)
     if done:
         network.load_weights(folder.last)
     stage, augment = config.stages[-1], augmentation_model(config.augmentation)

@@ -174,6 +174,16 @@ def test_the_epoch_that_stops_a_run_counts_once_it_is_saved(tmp_path, monkeypatc
     assert equal(again, whole)
 
 
+def test_the_loss_scale_of_half_precision_goes_on(tmp_path):
+    config = TrainingConfig(**{**SHORT, "precision": "mixed_float16"})
+    whole = train(config, TRAIN, VALID, tmp_path / "whole").model.optimizer
+    run_killed(tmp_path / "killed", epoch=1, config=config)
+    resumed = train(config, TRAIN, VALID, tmp_path / "killed").model.optimizer
+    assert int(whole.step_counter) > 5, "steps of both epochs"
+    assert int(resumed.step_counter) == int(whole.step_counter)
+    assert float(resumed.dynamic_scale) == float(whole.dynamic_scale)
+
+
 def test_a_finished_run_needs_no_more_than_its_files(finished, tmp_path):
     """A copy on another machine is only read, whatever it is called."""
     copy = shutil.copytree(finished, tmp_path / "copy")

@@ -253,7 +253,8 @@ class _Session:
             ema_decay=config.ema_decay,
         )
         network.compile(optimizer, build_loss(config, self.train.targets))
-        optimizer.build(network.trainable_variables)
+        # the one compiled, which scales the loss if the precision is mixed_float16
+        network.optimizer.build(network.trainable_variables)
 
     def _fit_stage(self, network, phase: Phase, stage: Stage, first: int, last: int) -> None:
         config, train, valid = self.config, self.train.images, self.valid.images

@@ -36,6 +36,24 @@ def test_loss_by_hand():
     np.testing.assert_allclose(smooth, [0.9 * 0.22314 + 0.1 * 1.60944, 0.91629], atol=1e-4)
 
 
+def test_focus_by_hand():
+    """Probability 0.8 of the target: -ln 0.8 * 0.2 ** gamma; a certain answer costs nothing."""
+    y, p = np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[0.8, 0.2], [1.0, 0.0]])
+    for gamma in (0.0, 0.25, 0.5, 1.0, 2.0):
+        found = np.array(EmotionLoss(gamma=gamma, reduction=None)(y, p))
+        np.testing.assert_allclose(found, [0.223143551 * 0.2**gamma, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.25, 0.5, 1.0])
+def test_a_certain_answer_does_not_break_the_weights(gamma):
+    """A softmax of 0 and 90 is exactly 0 and 1, whichever of them is right."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, activation="softmax")])
+    model.set_weights([np.array([[0.0, 90.0]]), np.zeros(2)])
+    model.compile(keras.optimizers.SGD(0.1), EmotionLoss(gamma=gamma))
+    model.train_on_batch(np.ones((2, 1)), np.eye(2))
+    assert all(np.isfinite(weights).all() for weights in model.get_weights())
+
+
 def test_class_weights_by_hand():
     """Shares 3/4 and 1/4: inverse 4/3 and 4, made so that the average face weighs 1."""
     targets = np.eye(2)[[0, 0, 0, 1]]

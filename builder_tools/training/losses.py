@@ -40,7 +40,8 @@ class EmotionLoss(keras.losses.Loss):
             target = target * (1 - share) + share / target.shape[-1]
         terms = -target * ops.log(predicted)
         if self.gamma:
-            terms = terms * ops.power(1 - predicted, self.gamma)
+            # The gradient of a power below 1 is infinite at 0.
+            terms = terms * ops.power(ops.maximum(1 - predicted, 1e-7), self.gamma)
         if self.class_weights is not None:
             terms = terms * ops.convert_to_tensor(self.class_weights, "float32")
         return ops.sum(terms, axis=-1)

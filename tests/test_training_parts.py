@@ -66,6 +66,17 @@ def test_class_weights_by_hand():
         class_weights(np.eye(2)[[0, 0]], 1.0)
 
 
+def test_what_targets_leave_open_does_not_weigh_classes():
+    """The part that a teacher fills is missing in some rows, or all of a row."""
+    labelled = np.eye(2, dtype=np.float32)[[0, 0, 0, 1]]
+    opened = np.concatenate([0.3 * labelled, np.zeros((96, 2), np.float32)])
+    for power in (0.5, 1.0):
+        expected = class_weights(labelled, power)
+        np.testing.assert_allclose(class_weights(opened, power), expected, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"face of every class.*none with label \[0, 1\]"):
+        class_weights(opened[4:], 1.0)
+
+
 def test_validation_figures_by_hand():
     targets = np.eye(2)[[0, 0, 1]]
     found = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])

@@ -148,7 +148,8 @@ def class_weights(targets: np.ndarray, power: float) -> np.ndarray | None:
     """Return a weight per class: inverse frequency to a power, 1 for the average face.
 
     Args:
-        targets: `(n, k)` targets of the training faces; each class must have some mass.
+        targets: `(n, k)` targets of the training faces; each class must have some mass. What
+            they leave open for a teacher does not count.
         power: 0 returns None (no weights); 1 makes every class count the same.
 
     Raises:
@@ -163,5 +164,6 @@ def class_weights(targets: np.ndarray, power: float) -> np.ndarray | None:
             f"Expected a face of every class to weight classes. Received: none with label "
             f"{absent}. Add some, or set class_weight_power to 0."
         )
+    shares = shares / shares.sum()
     weights = shares**-power
     return weights / (weights * shares).sum()

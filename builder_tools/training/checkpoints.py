@@ -27,6 +27,10 @@ PROGRESS_ENTRY = "progress.json"
 """A file inside `last.keras` that records the run's progress, so that the two cannot disagree."""
 
 
+class DivergedError(RuntimeError):
+    """A run has ended, but the epoch to be kept has no finite loss."""
+
+
 class RunFolder:
     """The folder of a run.
 
@@ -154,7 +158,7 @@ class RunFolder:
         rows = [*self.history(), row]
         self._write_history(rows)
         finished = int(row["epoch"]) + 1 == config.epochs
-        if config.keep == "best" and best_row(rows, config)["epoch"] == row["epoch"]:
+        if config.keep == "best" and best_row(rows, config) is row:
             if self.each_epoch:
                 self._save(network, self.best)
             else:
@@ -166,6 +170,22 @@ class RunFolder:
                 done = {"epochs_done": int(row["epoch"]) + 1, **data}
                 archive.writestr(PROGRESS_ENTRY, json.dumps(done))
             os.replace(partial, self.last)
+
+    def expect_finite(self, config: TrainingConfig) -> None:
+        """Check that the epoch to be kept, of those so far, has a finite loss.
+
+        Raises:
+            DivergedError: If it has none, or, with `keep="best"`, no epoch has.
+        """
+        rows = self.history()
+        best = config.keep == "best"
+        if best_row(rows if best else rows[-1:], config) is None:
+            raise DivergedError(
+                f"Expected a finite val_loss after {'any' if best else 'the last'} epoch. "
+                f"Received: {rows[-1]['val_loss']} after epoch {rows[-1]['epoch'] + 1}, as the "
+                "training diverged. Train with a lower learning rate (or in float32, if it was in "
+                "half precision) in another folder."
+            )
 
     def restore_best(self, network: keras.Model) -> None:
         """Give a network the weights of the best epoch; leave its optimiser alone.
@@ -228,9 +248,14 @@ def read_history(file: Path) -> pd.DataFrame:
     return rows
 
 
-def best_row(rows: list[dict], config: TrainingConfig) -> dict:
-    """Return the row of the best epoch, the earliest one in case of ties."""
-    return max(rows, key=lambda row: MONITORS[config.monitor] * row[config.monitor])
+def best_row(rows: list[dict], config: TrainingConfig) -> dict | None:
+    """Return the row of the best epoch with a finite loss, the earliest one in case of ties.
+
+    It is None if there is no such epoch. (NaN is taken for the first class, and may be right.)
+    """
+    finite = [row for row in rows if np.isfinite(row["val_loss"])]
+    sign = MONITORS[config.monitor]
+    return max(finite, key=lambda row: sign * row[config.monitor], default=None)
 
 
 def has_stopped(rows: list[dict], config: TrainingConfig, phase) -> bool:
@@ -238,7 +263,9 @@ def has_stopped(rows: list[dict], config: TrainingConfig, phase) -> bool:
     own = [row for row in rows if row["phase"] == phase.number]
     if config.patience is None or not own:
         return False
-    return own[-1]["epoch"] - best_row(own, config)["epoch"] >= config.patience
+    best = best_row(own, config)
+    last_better = own[0]["epoch"] - 1 if best is None else best["epoch"]
+    return own[-1]["epoch"] - last_better >= config.patience
 
 
 def commit_id() -> str:

@@ -105,6 +105,7 @@ def train(
             targets, or faces and targets are invalid, differ in shape, or do not suit the
             configuration's task.
         BlockingIOError: If another process is training in the folder.
+        DivergedError: A RuntimeError: if the loss is not finite after the epoch to be kept.
     """
     _expect_samples(train, valid)
     for part in (train, valid):
@@ -193,12 +194,14 @@ class _Session:
                 continue
             if phase.number != begun:
                 if phase.number and self.config.keep == "best":
+                    self.folder.expect_finite(self.config)
                     self.folder.restore_best(network)
                 self._compile(network, phase)
             for stage, first, last in phase.stage_epochs():
                 if done < last and not self._has_stopped(phase):
                     self._fit_stage(network, phase, stage, max(first, done), last)
             done = phase.end_epoch
+        self.folder.expect_finite(self.config)
         if self.config.keep == "best":
             self.folder.restore_best(network)
             self.folder.keep_best(network)

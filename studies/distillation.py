@@ -19,9 +19,10 @@ from keras import layers, ops
 from builder_tools.augmentation import FaceBatches, augmentation_model, with_augmentation
 from builder_tools.media import replacing
 from builder_tools.networks import NETWORKS, PRETRAINED
-from builder_tools.training import TrainingConfig
+from builder_tools.training import Samples, TrainingConfig
 from builder_tools.training.callbacks import Checkpoint, EpochSeed, Progress
 from builder_tools.training.checkpoints import RunFolder
+from builder_tools.training.identity import data_record
 from builder_tools.training.optimizers import SCHEDULES, build_optimizer
 
 TEACHER = "face_mobilenet"
@@ -149,7 +150,9 @@ def _fit(network, teacher, config: TrainingConfig, faces, valid, folder: RunFold
     nothing = np.zeros((len(faces), 1), np.float32)
     options = {"batch_size": config.batch_size, "shuffle_seed": config.seed, "workers": READERS}
     batches = FaceBatches(faces, nothing, **options)
-    done = folder.epochs_done(len(batches), len(faces))
+    none_of_valid = np.zeros((len(valid), 1), np.float32)
+    data = data_record(len(batches), Samples(faces, nothing), Samples(valid, none_of_valid))
+    done = folder.epochs_done(data)
     if done == config.epochs:
         network.load_weights(folder.last)
         return
@@ -162,13 +165,13 @@ def _fit(network, teacher, config: TrainingConfig, faces, valid, folder: RunFold
     )
     optimizer = build_optimizer(config.optimizer, schedule, weight_decay=config.weight_decay)
     network.compile(optimizer, DirectionLoss())
-    optimizer.build(network.trainable_variables)
+    # the one compiled, which scales the loss if the precision is mixed_float16
+    network.optimizer.build(network.trainable_variables)
     if done:
         network.load_weights(folder.last)
     stage, augment = config.stages[-1], augmentation_model(config.augmentation)
     model = with_augmentation(network, augment, size=stage.size, channels=3, teacher=teacher)
     model.compile(network.optimizer, DirectionLoss())
-    data = {"faces": len(faces), "steps": len(batches)}
     model.fit(
         batches,
         shuffle=False,
@@ -177,9 +180,7 @@ def _fit(network, teacher, config: TrainingConfig, faces, valid, folder: RunFold
         verbose=0,
         callbacks=[
             EpochSeed(batches, config.seed, model),
-            _Comparison(
-                FaceBatches(valid, np.zeros((len(valid), 1)), batch_size=config.batch_size)
-            ),
+            _Comparison(FaceBatches(valid, none_of_valid, batch_size=config.batch_size)),
             Progress(config.epochs, stage),
             Checkpoint(network, folder, config, config.phases[-1], stage, data),
             _Deadline(minutes),

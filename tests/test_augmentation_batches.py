@@ -98,6 +98,18 @@ def test_balanced_epochs_stay_as_long_as_before():
     assert np.max(counts) <= 4 and np.min(counts) >= 3
 
 
+def test_faces_without_targets_are_a_class_of_their_own():
+    """Rows of zeros, which a teacher fills, are not faces of the first class."""
+    labels = np.repeat([0, 1], [2, 4])
+    targets = np.concatenate([0.3 * np.eye(2)[labels], np.zeros((12, 2))]).astype(np.float32)
+    batches = FaceBatches(numbered(18)[0], targets, batch_size=18, shuffle_seed=0, balanced=True)
+    for epoch in range(3):
+        batches.start_epoch(epoch)
+        drawn = batches.order
+        counts = [(drawn < 2).sum(), ((drawn >= 2) & (drawn < 6)).sum(), (drawn >= 6).sum()]
+        assert counts == [6, 6, 6]
+
+
 def test_wrong_batches_are_refused():
     images, targets = numbered()
     with pytest.raises(ValueError, match="10 faces, 9 targets"):

@@ -36,6 +36,24 @@ def test_loss_by_hand():
     np.testing.assert_allclose(smooth, [0.9 * 0.22314 + 0.1 * 1.60944, 0.91629], atol=1e-4)
 
 
+def test_focus_by_hand():
+    """Probability 0.8 of the target: -ln 0.8 * 0.2 ** gamma; a certain answer costs nothing."""
+    y, p = np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[0.8, 0.2], [1.0, 0.0]])
+    for gamma in (0.0, 0.25, 0.5, 1.0, 2.0):
+        found = np.array(EmotionLoss(gamma=gamma, reduction=None)(y, p))
+        np.testing.assert_allclose(found, [0.223143551 * 0.2**gamma, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.25, 0.5, 1.0])
+def test_a_certain_answer_does_not_break_the_weights(gamma):
+    """A softmax of 0 and 90 is exactly 0 and 1, whichever of them is right."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, activation="softmax")])
+    model.set_weights([np.array([[0.0, 90.0]]), np.zeros(2)])
+    model.compile(keras.optimizers.SGD(0.1), EmotionLoss(gamma=gamma))
+    model.train_on_batch(np.ones((2, 1)), np.eye(2))
+    assert all(np.isfinite(weights).all() for weights in model.get_weights())
+
+
 def test_class_weights_by_hand():
     """Shares 3/4 and 1/4: inverse 4/3 and 4, made so that the average face weighs 1."""
     targets = np.eye(2)[[0, 0, 0, 1]]
@@ -46,6 +64,17 @@ def test_class_weights_by_hand():
     np.testing.assert_allclose((weights * [0.75, 0.25]).sum(), 1)
     with pytest.raises(ValueError, match=r"face of every class.*none with label \[1\]"):
         class_weights(np.eye(2)[[0, 0]], 1.0)
+
+
+def test_what_targets_leave_open_does_not_weigh_classes():
+    """The part that a teacher fills is missing in some rows, or all of a row."""
+    labelled = np.eye(2, dtype=np.float32)[[0, 0, 0, 1]]
+    opened = np.concatenate([0.3 * labelled, np.zeros((96, 2), np.float32)])
+    for power in (0.5, 1.0):
+        expected = class_weights(labelled, power)
+        np.testing.assert_allclose(class_weights(opened, power), expected, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"face of every class.*none with label \[0, 1\]"):
+        class_weights(opened[4:], 1.0)
 
 
 def test_validation_figures_by_hand():

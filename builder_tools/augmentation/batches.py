@@ -42,7 +42,8 @@ class FaceBatches(keras.utils.PyDataset):
         shuffle_seed: With the epoch, fixes the order of every epoch; None keeps the given order.
         balanced: Whether to draw faces so that every class (largest target) is equally frequent:
             an epoch keeps its length, faces of small classes appear in it several times, and those
-            of large classes take turns over the epochs. Needs `shuffle_seed`.
+            of large classes take turns over the epochs. Faces whose targets are all 0, left to a
+            teacher, are one more class. Needs `shuffle_seed`.
         workers: Number of threads that read ahead; 1 reads in the training thread (TensorFlow
             still reads ahead on its own). 2 or more pay off if files are decoded.
         max_queue_size: Number of batches read ahead.
@@ -99,7 +100,9 @@ class FaceBatches(keras.utils.PyDataset):
         """Set the order of the faces for an epoch."""
         self.epoch = epoch
         if self.balanced:
-            self.order = balanced_order(self.classes.argmax(axis=1), self.shuffle_seed, epoch)
+            num_classes, labelled = self.classes.shape[1], self.classes.any(axis=1)
+            labels = np.where(labelled, self.classes.argmax(axis=1), num_classes)
+            self.order = balanced_order(labels, self.shuffle_seed, epoch)
             return
         self.order = np.arange(len(self.images))
         if self.shuffle_seed is not None:

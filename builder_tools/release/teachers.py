@@ -55,7 +55,8 @@ def mean_answers(
     Raises:
         ValueError: If a teacher has other classes, or its file does not match its card.
     """
-    from builder_tools.training.features import content_hash, kept_array
+    from builder_tools.training.features import kept_array
+    from builder_tools.training.identity import content_hash
 
     shares = np.asarray(weights, np.float64) / np.sum(weights)
     seen = content_hash(face for chunk in _chunks(faces) for face in chunk)

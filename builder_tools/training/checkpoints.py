@@ -20,10 +20,15 @@ from builder_tools.machine import clone, hardware
 from builder_tools.networks.weights import expect_whole
 from builder_tools.tasks import MONITORS
 from builder_tools.training.config import TrainingConfig
+from builder_tools.training.identity import differing_data
 
 HISTORY_FILE = "history.csv"
 PROGRESS_ENTRY = "progress.json"
 """A file inside `last.keras` that records the run's progress, so that the two cannot disagree."""
+
+
+class DivergedError(RuntimeError):
+    """A run has ended, but the epoch to be kept has no finite loss."""
 
 
 class RunFolder:
@@ -85,18 +90,21 @@ class RunFolder:
         if not self.last.is_file() and not self.history():
             (self.folder / "config.json").unlink(missing_ok=True)
 
-    def epochs_done(self, steps: int, faces: int) -> int:
+    def epochs_done(self, data: dict) -> int:
         """Return the number of epochs done, which is the number of the next epoch.
 
+        Only what the saved network has seen counts: rows of history beyond it, written by an
+        attempt that was interrupted before it saved, are removed.
+
         Args:
-            steps: Number of steps per epoch with the current data.
-            faces: Number of faces in it.
+            data: Record of the current data (see `data_record`).
 
         Raises:
             ValueError: If the run was started with other data, `last.keras` is not from a run, or
                 it or the history is damaged.
         """
         if not self.last.is_file():
+            (self.folder / HISTORY_FILE).unlink(missing_ok=True)
             return 0
         expect_whole(self.last)
         with zipfile.ZipFile(self.last) as archive:
@@ -107,18 +115,27 @@ class RunFolder:
                     "folder to train, or use `builder-tools export` to deploy it."
                 )
             progress = json.loads(archive.read(PROGRESS_ENTRY))
-        if progress["faces"] != faces or progress["steps"] != steps:
+        if progress["faces"] != data["faces"] or progress["steps"] != data["steps"]:
             raise ValueError(
-                f"Expected {self.folder} to hold a run on as many faces. Received: {faces} faces, "
-                f"{steps} steps an epoch; it was begun with {progress['faces']} and "
+                f"Expected {self.folder} to hold a run on as many faces. Received: {data['faces']} "
+                f"faces, {data['steps']} steps an epoch; it was begun with {progress['faces']} and "
                 f"{progress['steps']}. Use the same data to go on, or name another folder."
             )
+        if other := differing_data(data, progress):
+            raise ValueError(
+                f"Expected {self.folder} to hold a run on the same faces and targets. Received: "
+                f"other {other}. Use the data it was begun with, or name another folder."
+            )
         done = progress["epochs_done"]
-        if done - 1 not in [row["epoch"] for row in self.history()]:
+        rows = self.history()
+        seen = [row for row in rows if row["epoch"] < done]
+        if done - 1 not in [row["epoch"] for row in seen]:
             raise ValueError(
                 f"Expected a row for each of {done} epochs in {self.folder / HISTORY_FILE}. The "
                 "last one is not there. Put the file back, or name another folder."
             )
+        if len(seen) < len(rows):
+            self._write_history(seen)
         return done
 
     def history(self) -> list[dict]:
@@ -129,19 +146,19 @@ class RunFolder:
     def add(self, row: dict, network: keras.Model, config: TrainingConfig, data: dict) -> None:
         """Save an epoch: its row of history first, then the network, each atomically.
 
-        The network determines which epoch comes next; a row without its network is written again.
+        The network determines which epoch comes next; a row without its network is dropped then.
         After the last epoch it is saved without its optimiser, as training does not go on.
 
         Args:
             row: The epoch's row of history.
             network: The network after the epoch.
             config: Configuration of the run.
-            data: `faces` and `steps`, to recognise the data.
+            data: Record of the data (see `data_record`), by which it is recognised.
         """
-        rows = [*(r for r in self.history() if r["epoch"] < row["epoch"]), row]
-        _write_text(self.folder / HISTORY_FILE, pd.DataFrame(rows).to_csv(index=False))
+        rows = [*self.history(), row]
+        self._write_history(rows)
         finished = int(row["epoch"]) + 1 == config.epochs
-        if config.keep == "best" and best_row(rows, config)["epoch"] == row["epoch"]:
+        if config.keep == "best" and best_row(rows, config) is row:
             if self.each_epoch:
                 self._save(network, self.best)
             else:
@@ -153,6 +170,22 @@ class RunFolder:
                 done = {"epochs_done": int(row["epoch"]) + 1, **data}
                 archive.writestr(PROGRESS_ENTRY, json.dumps(done))
             os.replace(partial, self.last)
+
+    def expect_finite(self, config: TrainingConfig) -> None:
+        """Check that the epoch to be kept, of those so far, has a finite loss.
+
+        Raises:
+            DivergedError: If it has none, or, with `keep="best"`, no epoch has.
+        """
+        rows = self.history()
+        best = config.keep == "best"
+        if best_row(rows if best else rows[-1:], config) is None:
+            raise DivergedError(
+                f"Expected a finite val_loss after {'any' if best else 'the last'} epoch. "
+                f"Received: {rows[-1]['val_loss']} after epoch {rows[-1]['epoch'] + 1}, as the "
+                "training diverged. Train with a lower learning rate (or in float32, if it was in "
+                "half precision) in another folder."
+            )
 
     def restore_best(self, network: keras.Model) -> None:
         """Give a network the weights of the best epoch; leave its optimiser alone.
@@ -172,6 +205,9 @@ class RunFolder:
         """Write the best network of a finished run, if it has not been written yet."""
         if self.resumable and not self.each_epoch:
             self._save(network, self.best, optimizer=False)
+
+    def _write_history(self, rows: list[dict]) -> None:
+        _write_text(self.folder / HISTORY_FILE, pd.DataFrame(rows).to_csv(index=False))
 
     def _save(self, network: keras.Model, file: Path, *, optimizer: bool = True) -> Path:
         partial = file.with_name(f"saving-{file.name}")
@@ -212,9 +248,14 @@ def read_history(file: Path) -> pd.DataFrame:
     return rows
 
 
-def best_row(rows: list[dict], config: TrainingConfig) -> dict:
-    """Return the row of the best epoch, the earliest one in case of ties."""
-    return max(rows, key=lambda row: MONITORS[config.monitor] * row[config.monitor])
+def best_row(rows: list[dict], config: TrainingConfig) -> dict | None:
+    """Return the row of the best epoch with a finite loss, the earliest one in case of ties.
+
+    It is None if there is no such epoch. (NaN is taken for the first class, and may be right.)
+    """
+    finite = [row for row in rows if np.isfinite(row["val_loss"])]
+    sign = MONITORS[config.monitor]
+    return max(finite, key=lambda row: sign * row[config.monitor], default=None)
 
 
 def has_stopped(rows: list[dict], config: TrainingConfig, phase) -> bool:
@@ -222,7 +263,9 @@ def has_stopped(rows: list[dict], config: TrainingConfig, phase) -> bool:
     own = [row for row in rows if row["phase"] == phase.number]
     if config.patience is None or not own:
         return False
-    return own[-1]["epoch"] - best_row(own, config)["epoch"] >= config.patience
+    best = best_row(own, config)
+    last_better = own[0]["epoch"] - 1 if best is None else best["epoch"]
+    return own[-1]["epoch"] - last_better >= config.patience
 
 
 def commit_id() -> str:

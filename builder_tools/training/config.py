@@ -92,7 +92,8 @@ class TrainingConfig:
         label_smoothing: Share of the target spread over all classes.
         class_weight_power: Weight of a class = (its inverse frequency) ** power, with a mean
             weight per face of 1: 0 means no weighting, 1 balanced.
-        balanced_batches: Draw faces so that all classes are equally frequent.
+        balanced_batches: Draw faces so that all classes are equally frequent; faces without
+            labels, which only a teacher labels, are one more class.
         epoch_faces: Faces per epoch, drawn in shuffled passes; None for each face once.
         patience: End a phase after this many epochs without a better `monitor`; None for never.
         monitor: Name in `MONITORS`: the criterion for the best epoch, on validation faces.

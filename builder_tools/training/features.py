@@ -17,7 +17,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -31,6 +31,7 @@ from builder_tools.media import replacing
 from builder_tools.training.batches import BatchChanges, FeatureCopies
 from builder_tools.training.callbacks import DRAWS_PER_EPOCH, seed_generators
 from builder_tools.training.config import TrainingConfig
+from builder_tools.training.identity import content_hash
 
 CHUNK = 256
 """Number of faces whose features are computed, and whose augmentation is drawn, together."""
@@ -160,15 +161,6 @@ def kept_array(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     except (OSError, ValueError, EOFError):
         return None
     return found if isinstance(found, np.ndarray) and found.shape == shape else None
-
-
-def content_hash(arrays: Iterable[np.ndarray]) -> str:
-    """Return the SHA-256 of a sequence of arrays: of their shapes, types and values."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 def _layer_texts(model: keras.Model) -> Iterator[str]:

@@ -40,7 +40,8 @@ class EmotionLoss(keras.losses.Loss):
             target = target * (1 - share) + share / target.shape[-1]
         terms = -target * ops.log(predicted)
         if self.gamma:
-            terms = terms * ops.power(1 - predicted, self.gamma)
+            # The gradient of a power below 1 is infinite at 0.
+            terms = terms * ops.power(ops.maximum(1 - predicted, 1e-7), self.gamma)
         if self.class_weights is not None:
             terms = terms * ops.convert_to_tensor(self.class_weights, "float32")
         return ops.sum(terms, axis=-1)
@@ -147,7 +148,8 @@ def class_weights(targets: np.ndarray, power: float) -> np.ndarray | None:
     """Return a weight per class: inverse frequency to a power, 1 for the average face.
 
     Args:
-        targets: `(n, k)` targets of the training faces; each class must have some mass.
+        targets: `(n, k)` targets of the training faces; each class must have some mass. What
+            they leave open for a teacher does not count.
         power: 0 returns None (no weights); 1 makes every class count the same.
 
     Raises:
@@ -162,5 +164,6 @@ def class_weights(targets: np.ndarray, power: float) -> np.ndarray | None:
             f"Expected a face of every class to weight classes. Received: none with label "
             f"{absent}. Add some, or set class_weight_power to 0."
         )
+    shares = shares / shares.sum()
     weights = shares**-power
     return weights / (weights * shares).sum()

@@ -34,6 +34,7 @@ from builder_tools.training.callbacks import (
 from builder_tools.training.checkpoints import RunFolder, has_stopped
 from builder_tools.training.config import Phase, Stage, TrainingConfig
 from builder_tools.training.features import cached_features, split_at_frozen
+from builder_tools.training.identity import data_record
 from builder_tools.training.losses import class_weights
 from builder_tools.training.matching import MatchingLoss
 from builder_tools.training.objectives import (
@@ -103,9 +104,11 @@ def train(
         The `TrainingRun`.
 
     Raises:
-        ValueError: If the folder holds a run with another configuration or other faces, or faces
-            and targets are invalid, differ in shape, or do not suit the configuration's task.
+        ValueError: If the folder holds a run with another configuration, other faces or other
+            targets, or faces and targets are invalid, differ in shape, or do not suit the
+            configuration's task.
         BlockingIOError: If another process is training in the folder.
+        DivergedError: A RuntimeError: if the loss is not finite after the epoch to be kept.
     """
     _expect_samples(train, valid)
     for part in (train, valid):
@@ -176,12 +179,13 @@ class _Session:
         self.tensorboard, self.teacher = tensorboard, teacher
         self.task = TASKS[config.task]
         self.steps = len(self._batches(train.images))
+        self.data = data_record(self.steps, train, valid)
 
     def run(self) -> keras.Model:
-        done = self.folder.epochs_done(self.steps, len(self.train.images))
+        done = self.folder.epochs_done(self.data)
         network = self._network(weights=None if done else self.config.weights)
         phases = self.config.phases
-        begun = self._rows(done)[-1]["phase"] if done else -1
+        begun = self.folder.history()[-1]["phase"] if done else -1
         if done == self.config.epochs:
             network.load_weights(self.folder.last)
             self._compile(network, phases[begun])
@@ -189,16 +193,18 @@ class _Session:
             self._compile(network, phases[begun])
             network.load_weights(self.folder.last)
         for phase in phases[max(begun, 0) :]:
-            if done >= phase.end_epoch or has_stopped(self._rows(done), self.config, phase):
+            if done >= phase.end_epoch or self._has_stopped(phase):
                 continue
             if phase.number != begun:
                 if phase.number and self.config.keep == "best":
+                    self.folder.expect_finite(self.config)
                     self.folder.restore_best(network)
                 self._compile(network, phase)
             for stage, first, last in phase.stage_epochs():
-                if done < last and not has_stopped(self._rows(last), self.config, phase):
+                if done < last and not self._has_stopped(phase):
                     self._fit_stage(network, phase, stage, max(first, done), last)
             done = phase.end_epoch
+        self.folder.expect_finite(self.config)
         if self.config.keep == "best":
             self.folder.restore_best(network)
             self.folder.keep_best(network)
@@ -230,8 +236,8 @@ class _Session:
             set_batch_norm_momentum(network, self.config.batch_norm_momentum)
         return network
 
-    def _rows(self, done: int) -> list[dict]:
-        return [row for row in self.folder.history() if row["epoch"] < done]
+    def _has_stopped(self, phase: Phase) -> bool:
+        return has_stopped(self.folder.history(), self.config, phase)
 
     def _compile(self, network: keras.Model, phase: Phase) -> None:
         config = self.config
@@ -253,7 +259,8 @@ class _Session:
             ema_decay=config.ema_decay,
         )
         network.compile(optimizer, build_loss(config, self.train.targets))
-        optimizer.build(network.trainable_variables)
+        # the one compiled, which scales the loss if the precision is mixed_float16
+        network.optimizer.build(network.trainable_variables)
 
     def _fit_stage(self, network, phase: Phase, stage: Stage, first: int, last: int) -> None:
         config, train, valid = self.config, self.train.images, self.valid.images
@@ -311,10 +318,9 @@ class _Session:
         return StreamedBatches(images, targets, epoch_faces=config.epoch_faces, **options)
 
     def _callbacks(self, network, phase, stage) -> list[keras.callbacks.Callback]:
-        data = {"faces": len(self.train.images), "steps": self.steps}
         callbacks = [
             Progress(self.config.epochs, stage),
-            Checkpoint(network, self.folder, self.config, phase, stage, data),
+            Checkpoint(network, self.folder, self.config, phase, stage, self.data),
         ]
         if self.tensorboard:
             logs = self.folder.folder / "tensorboard"

@@ -10,20 +10,19 @@ from typing import Any
 
 import keras
 import keras_tuner
-import numpy as np
 import pandas as pd
 
 from builder_tools import training
 from builder_tools.fields import check_positive, is_whole_in
 from builder_tools.networks import NETWORKS, build_network, set_trainable
 from builder_tools.training import (
-    MONITORS,
     Samples,
     Stage,
     TrainingConfig,
     TrainingRun,
     fine_tuning_stages,
 )
+from builder_tools.training.checkpoints import DivergedError, best_row
 from builder_tools.training.losses import EmotionLoss
 from builder_tools.training.optimizers import build_optimizer
 from builder_tools.tuning.space import ALL_LAYERS, SearchSpace, draw
@@ -195,8 +194,11 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         for callback in callbacks:  # KerasTuner's own belongs to a trial, which has a folder
             if place is None and hasattr(callback, "tuner") and hasattr(callback, "trial"):
                 place = Path(callback.tuner.get_trial_dir(callback.trial.trial_id)) / "run"
-        run = training.train(config, train, valid, place, each_epoch=self.each_epoch)
-        figures = trial_figures(run, monitor)
+        try:
+            run = training.train(config, train, valid, place, each_epoch=self.each_epoch)
+        except DivergedError as error:
+            raise keras_tuner.errors.FailedTrialError(str(error)) from error
+        figures = trial_figures(run, config)
         if model is not None:
             model.set_weights(run.model.get_weights())
             # The callbacks see only one epoch, the best.
@@ -237,22 +239,10 @@ class EmotionHyperModel(keras_tuner.HyperModel):
         return (ALL_LAYERS,) if own is None else (max(own // 2, 1), own, 2 * own)
 
 
-def trial_figures(run: TrainingRun, monitor: str) -> dict[str, float]:
-    """Return the figures of a run's best epoch, and the cost of the run.
-
-    Args:
-        run: A finished run.
-        monitor: Figure that decides which epoch is best; epochs without a finite loss are ignored.
-
-    Raises:
-        keras_tuner.errors.FailedTrialError: If no epoch ended with a finite loss.
-    """
-    rows = run.history[np.isfinite(run.history["val_loss"])]
-    if rows.empty:
-        raise keras_tuner.errors.FailedTrialError(
-            "The loss was not finite after any epoch: it diverged."
-        )
-    best = rows.loc[(MONITORS[monitor] * rows[monitor]).idxmax()]
+def trial_figures(run: TrainingRun, config: TrainingConfig) -> dict[str, float]:
+    """Return the figures of a run's best epoch, and the cost of the run."""
+    best = best_row(run.history.to_dict("records"), config)
+    assert best is not None, "a run that has diverged does not finish"
     return {
         **{name: float(best[name]) for name in ("val_accuracy", "val_macro_f1", "val_loss")},
         "best_epoch": float(best["epoch"] + 1),

@@ -22,14 +22,13 @@ import numpy as np
 from builder_tools.fields import check_fields, check_keys, is_text, read_json_object
 from builder_tools.media import replacing
 from builder_tools.training import Samples
+from builder_tools.training.identity import hashed_images
 from builder_tools.tuning.distribution import Chief, playing, serve
 from builder_tools.tuning.hypermodel import OBJECTIVES, EmotionHyperModel
 from builder_tools.tuning.trials import SearchResult, trial_table, write_config, write_table
 from builder_tools.tuning.tuner import EmotionOracle, EmotionTuner, drop_networks
 
 SEARCH_FILE, TABLE_FILE, CONFIG_FILE = "search.json", "trials.csv", "best.json"
-HASHED_IMAGES = 256
-"""Number of images that represent all of them in the hash of the data, if they are in files."""
 
 logger = logging.getLogger(__name__)
 
@@ -129,11 +128,7 @@ def search_identity(
     for samples in (train, valid):
         digest.update(repr(tuple(samples.images.shape)).encode())
         digest.update(np.ascontiguousarray(samples.targets, np.float32).tobytes())
-        images = samples.images
-        if not isinstance(images, np.ndarray):
-            count = min(HASHED_IMAGES, len(images))
-            images = images[np.linspace(0, len(images) - 1, count).astype(int)]
-        digest.update(np.ascontiguousarray(images).tobytes())
+        digest.update(np.ascontiguousarray(hashed_images(samples.images)).tobytes())
     data = digest.hexdigest()
     identity = {**hypermodel.to_dict(), "objective": objective, "data": data}
     identity = json.loads(json.dumps(identity))

@@ -105,7 +105,7 @@ class Worker:
         """
         failed: list[dict[str, str]] = []
         summaries: list[dict[str, Any]] = []
-        final = self.out / f"{item.identity}.parquet"
+        final = self.out / item.part
         with replacing(final) as partial, _Part(partial, self.emotions) as part:
             for path, name in zip(item.paths, item.names, strict=True):
                 maker = SummaryMaker(self.emotions)
@@ -171,6 +171,20 @@ def died(item: Item, times: int) -> list[dict[str, str]]:
     """Return what is reported about files whose worker died repeatedly."""
     reason = f"the process that worked on it died {times} times"
     return [{SOURCE: name, "reason": reason} for name in item.names]
+
+
+def told_by(part: Path) -> dict[str, Any] | None:
+    """Return what a part tells of its files: their summaries (`files`), and those that `failed`.
+
+    None if there is no whole part of an archive; after a power failure, it may be damaged.
+    """
+    import pyarrow.parquet
+
+    try:
+        metadata = pyarrow.parquet.read_metadata(part).metadata
+    except (OSError, ValueError):
+        return None
+    return json.loads(metadata[SUMMARY_KEY]) if metadata and SUMMARY_KEY in metadata else None
 
 
 class _Part:

@@ -16,6 +16,7 @@ from typing import Any
 
 from builder_tools.archive.cluster import on_cluster
 from builder_tools.archive.items import Item, find_items
+from builder_tools.archive.outdated import remove_outdated
 from builder_tools.archive.work import (
     Outcome,
     Settings,
@@ -25,6 +26,7 @@ from builder_tools.archive.work import (
     told_by,
 )
 from builder_tools.csv_files import csv_writer
+from builder_tools.journal import among_others_in
 from builder_tools.media.guarding import check_own
 from builder_tools.media.partial import replacing
 from builder_tools.timeline.archived import IMAGES, PART, PARTS, SOURCE, SUMMARY
@@ -46,12 +48,14 @@ class ArchiveReport:
         made: Number of parts made by this run; the others already existed.
         failed: `source` and `reason` of every file that could not be read.
         left_out: Files that are neither videos nor images or cannot be read, with the reasons.
+        removed: Number of parts removed, as their files were replaced, removed or regrouped.
     """
 
     files: int
     made: int
     failed: tuple[dict[str, str], ...]
     left_out: tuple[str, ...]
+    removed: int = 0
 
 
 def archive(
@@ -67,7 +71,8 @@ def archive(
 
     Also write `summary.csv`, with one row per file, and `errors.csv`, with one row per failed file;
     the next run tries those again, except videos that could be read in part. A run may be killed
-    at any moment; the next one resumes.
+    at any moment; the next one resumes. In the end, parts are removed that `remove_outdated` finds,
+    unless another run is writing to the same folder.
 
     Args:
         sources: Videos, images, folders, globs, `.txt` lists.
@@ -92,29 +97,31 @@ def archive(
         with suppress(FileNotFoundError):
             if time.time() - left.stat().st_mtime > STALE_S:
                 left.unlink()
-    items, left_out = find_items(sources, settings.sha256)
-    todo = [item for item in items if _is_to_be_made(parts, item)]
-    todo.sort(key=lambda item: -item.size)
-    failed: list[dict[str, str]] = []
-    made = 0
-    if not todo:
-        work = iter(())
-    elif ray is not None:
-        work = on_cluster(todo, settings, parts, ray, workers)
-    elif (workers or 1) > 1:
-        work = _together(todo, settings, parts, workers)
-    else:
-        worker = Worker(settings, parts)
-        work = ((item, make_or_tell(worker, item)) for item in todo)
-    for item, problems in progress(work, len(todo)):
-        made += told_by(parts / item.part) is not None
-        failed += problems
-    summaries, kept_failures = _read_back(parts, items)
-    failed = [*kept_failures, *(one for one in failed if one not in kept_failures)]
-    failed.sort(key=lambda one: one[SOURCE])
-    _write_csv(out / SUMMARY, summaries)
-    _write_csv(out / ERRORS, failed, columns=[SOURCE, "reason"])
-    return ArchiveReport(len(summaries), made, tuple(failed), tuple(left_out))
+    with among_others_in(parts) as is_alone:
+        items, left_out = find_items(sources, settings.sha256)
+        todo = [item for item in items if _is_to_be_made(parts, item)]
+        todo.sort(key=lambda item: -item.size)
+        failed: list[dict[str, str]] = []
+        made = 0
+        if not todo:
+            work = iter(())
+        elif ray is not None:
+            work = on_cluster(todo, settings, parts, ray, workers)
+        elif (workers or 1) > 1:
+            work = _together(todo, settings, parts, workers)
+        else:
+            worker = Worker(settings, parts)
+            work = ((item, make_or_tell(worker, item)) for item in todo)
+        for item, problems in progress(work, len(todo)):
+            made += told_by(parts / item.part) is not None
+            failed += problems
+        summaries, kept_failures = _read_back(parts, items)
+        failed = [*kept_failures, *(one for one in failed if one not in kept_failures)]
+        failed.sort(key=lambda one: one[SOURCE])
+        _write_csv(out / SUMMARY, summaries)
+        _write_csv(out / ERRORS, failed, columns=[SOURCE, "reason"])
+        removed = remove_outdated(parts, items, sources) if is_alone() else 0
+    return ArchiveReport(len(summaries), made, tuple(failed), tuple(left_out), removed)
 
 
 def _is_to_be_made(parts: Path, item: Item) -> bool:

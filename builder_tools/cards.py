@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,8 @@ from builder_tools.fields import (
     read_json_object,
 )
 from builder_tools.tasks import NUM_AFFECT, TASKS
+
+logger = logging.getLogger(__name__)
 
 CARD_FILE = "card.json"
 DEFAULT_MODEL = "fast"
@@ -262,7 +266,7 @@ def find_model(name_or_path: str | Path | None = None) -> Path:
         raise TypeError(
             f"Expected the name of a model or a folder. Received: {type(wanted).__name__}."
         )
-    known = _model_folders()
+    known = model_folders()
     if isinstance(wanted, str) and wanted in known:
         return known[wanted]
     if (Path(wanted) / CARD_FILE).is_file():
@@ -274,11 +278,25 @@ def find_model(name_or_path: str | Path | None = None) -> Path:
 
 
 def list_models() -> list[ModelCard]:
-    """Return the cards of the models that can be loaded by name, sorted by name."""
-    return [ModelCard.read(folder) for _, folder in sorted(_model_folders().items())]
+    """Return the cards of the models that can be loaded by name, sorted by name.
+
+    Models whose card cannot be read are left out, with one warning each.
+    """
+    found = []
+    for _, folder in sorted(model_folders().items()):
+        try:
+            found.append(ModelCard.read(folder))
+        except (OSError, ValueError) as error:
+            _warn_once(f"The model of {folder / CARD_FILE} is left out: {error}")
+    return found
 
 
-def _model_folders() -> dict[str, Path]:
+@cache
+def _warn_once(message: str) -> None:
+    logger.warning("%s", message)
+
+
+def model_folders() -> dict[str, Path]:
     """Return a mapping from folder name to folder; for duplicate names, the first root wins."""
     cards = []
     for root in reversed(model_roots()):

@@ -14,7 +14,13 @@ from pathlib import Path
 
 from builder_tools import __version__
 from builder_tools.assets import list_assets
-from builder_tools.cards import DEFAULT_MODEL, find_model, list_models, verify_files
+from builder_tools.cards import (
+    DEFAULT_MODEL,
+    MODEL_ROOTS,
+    ModelCard,
+    model_folders,
+    verify_files,
+)
 from builder_tools.detectors.full_range import FULL_RANGE
 from builder_tools.detectors.short_range import SHORT_RANGE
 from builder_tools.detectors.yunet import FILE as YUNET
@@ -59,9 +65,15 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """Run all checks and yield their findings as they come in."""
-    for check in CHECKS.values():
-        yield from check()
+    """Run all checks and yield their findings as they come in.
+
+    An error that a check does not expect is a finding, too, so the others still run.
+    """
+    for name, check in CHECKS.items():
+        try:
+            yield from check()
+        except Exception as error:
+            yield Finding(name, BROKEN, f"{type(error).__name__}: {error}")
 
 
 def requirements(extra: str = "") -> list[str]:
@@ -146,14 +158,20 @@ def _files() -> Iterator[Finding]:
             yield Finding(
                 "files", state, f"{name} is not here: {without}", f"builder-tools assets {name}"
             )
-    for card in list_models():
+    for name, folder in sorted(model_folders().items()):
         try:
-            verify_files(find_model(card.name), card, [card.file])
+            card = ModelCard.read(folder)
+            verify_files(folder, card, [card.file])
         except (ValueError, OSError) as error:
-            state = BROKEN if card.name == DEFAULT_MODEL else ABSENT
-            yield Finding("files", state, f"model {card.name}: {error}", "install the package anew")
+            shipped = folder.parent in MODEL_ROOTS
+            yield Finding(
+                "files",
+                BROKEN if name == DEFAULT_MODEL else ABSENT,
+                f"model {name} in {folder}: {error}",
+                "install the package anew" if shipped else "export it again, or remove its folder",
+            )
         else:
-            yield Finding("files", OK, f"model {card.name}, {card.input_size} px")
+            yield Finding("files", OK, f"model {name}, {card.input_size} px")
 
 
 def _answer() -> Iterator[Finding]:

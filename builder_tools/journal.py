@@ -118,6 +118,26 @@ def only_one_in(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
+def among_others_in(folder: Path) -> Iterator[Callable[[], bool]]:
+    """Use a folder together with others that call this, until the `with` block ends.
+
+    Yields:
+        A function to call last: it returns whether nobody else uses the folder. If so, others that
+        begin wait until the block ends. Where there are no locks, nobody knows: it returns False.
+    """
+    with _opened_folder(folder) as place:
+        is_locked = _lock(place, wait=True, shared=True)
+
+        def alone() -> bool:
+            try:
+                return is_locked and _lock(place)
+            except BlockingIOError:
+                return False
+
+        yield alone
+
+
+@contextmanager
 def _opened_folder(folder: Path) -> Iterator[int]:
     """Open a folder so that it can be locked; Windows supports neither."""
     if os.name == "nt":
@@ -149,15 +169,20 @@ def _opened_alone(path: Path) -> IO[bytes]:
         file.close()
 
 
-def _lock(file: IO[bytes] | int, *, wait: bool = False) -> None:
-    """Lock an open file; if another process holds the lock, wait or raise BlockingIOError."""
+def _lock(file: IO[bytes] | int, *, wait: bool = False, shared: bool = False) -> bool:
+    """Lock an open file; if another process holds the lock, wait or raise BlockingIOError.
+
+    Return whether it is locked: not every system has locks.
+    """
     try:
         import fcntl
     except ImportError:  # Windows: a second process fails when it replaces the open file
-        return
+        return False
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind if wait else kind | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
     except OSError:
-        return  # a file system without locks
+        return False  # a file system without locks
+    return True

@@ -14,6 +14,7 @@ from builder_tools.cards import (
     verify_files,
     write_card,
 )
+from builder_tools.cli import main
 
 CARD = ModelCard(
     name="toy",
@@ -202,3 +203,23 @@ def test_models_are_found_without_a_home_and_a_current_folder(roots, monkeypatch
     monkeypatch.setattr(cards.Path, "home", homeless)
     monkeypatch.setattr(cards.Path, "cwd", gone)
     assert [card.name for card in list_models()] == ["tiny"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [('{"name": "mine"', "Expected JSON"), ("{}", "without"), (None, "no such file")],
+)
+def test_a_damaged_card_leaves_the_other_models_usable(roots, tmp_path, caplog, content, why):
+    put(roots[0], "fast")
+    card = tmp_path / "saved_models" / "mine" / "card.json"
+    if content is None:
+        card.mkdir(parents=True)
+    else:
+        card.parent.mkdir(parents=True)
+        card.write_text(content)
+    for _ in range(2):
+        assert [each.name for each in list_models()] == ["fast"]
+    (warning,) = caplog.messages
+    assert str(card) in warning and why in warning
+    assert main(["models"]) == 0
+    assert main(["models", "mine"]) == 2

@@ -33,6 +33,7 @@ from builder_tools.classical import (
     search_params,
     with_probabilities,
 )
+from builder_tools.classical.cache import is_cached
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import paired_gains
@@ -271,6 +272,18 @@ def test_features_are_cached_by_content(tmp_path, monkeypatch):
     assert len(keys) == 4
     with pytest.raises(ValueError, match="learns nothing"):
         cached_features(MainDirections(), faces, tmp_path)
+
+
+@pytest.mark.parametrize("kept", [lambda whole: whole[:200], lambda whole: b"", lambda whole: b"x"])
+def test_damaged_features_are_computed_again(tmp_path, kept):
+    faces, _ = three_kinds(3)
+    first = cached_features(HogFeatures(), faces, tmp_path, n_jobs=1)
+    (file,) = tmp_path.glob("*.npy")
+    whole = file.read_bytes()
+    file.write_bytes(kept(whole))
+    assert not is_cached(HogFeatures(), faces, tmp_path)
+    np.testing.assert_array_equal(cached_features(HogFeatures(), faces, tmp_path, n_jobs=1), first)
+    assert file.read_bytes() == whole and is_cached(HogFeatures(), faces, tmp_path)
 
 
 def test_voting_finds_the_better_member_and_stacking_its_inverse():

@@ -1,12 +1,14 @@
 """What `builder-tools doctor` finds, and when it says that something is broken."""
 
 import json
+import shutil
 from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from builder_tools import doctor
+from builder_tools import cards, doctor
 from builder_tools.assets import list_assets
+from builder_tools.cards import find_model
 from builder_tools.cli import main
 
 
@@ -41,6 +43,46 @@ def test_only_the_file_that_the_default_cannot_do_without_is_broken(quick, monke
     yunet = next(line for line in lines if "yunet" in line)
     assert yunet.startswith("-") and "tiles" in yunet
     assert [each.state for each in (*doctor._answer(), *doctor._speed())] == ["absent"] * 2
+
+
+def damaged_card(folder):
+    (folder / "card.json").write_text('{"name": "fast"')
+
+
+def damaged_network(folder):
+    (network,) = folder.glob("*.onnx")
+    network.write_bytes(network.read_bytes()[:1000])
+
+
+@pytest.mark.parametrize("damage", [damaged_card, damaged_network])
+def test_a_damaged_default_model_is_broken_and_the_other_checks_still_run(
+    monkeypatch, tmp_path, capsys, damage, needs_detector
+):
+    needs_detector("mediapipe")
+    shutil.copytree(find_model("fast"), tmp_path / "fast")
+    damage(tmp_path / "fast")
+    monkeypatch.setattr(cards, "MODEL_ROOTS", (tmp_path,))
+    monkeypatch.chdir(tmp_path)
+    assert main(["doctor", "--json"]) == 1
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {each["check"] for each in found} == {*doctor.CHECKS}
+    broken = {each["check"]: each["what"] for each in found if each["state"] == "broken"}
+    assert sorted(broken) == ["answer", "files", "speed"]
+    assert str(tmp_path / "fast") in broken["files"]
+
+
+def test_a_damaged_card_of_an_own_model_is_told_and_nothing_is_broken(
+    quick, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "saved_models" / "mine"
+    own.mkdir(parents=True)
+    damaged_card(own)
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (told,) = [line for line in lines if "model mine" in line]
+    assert told.startswith("-") and "card.json" in told and "(try: export it again" in told
+    assert any("model fast, " in line for line in lines)
 
 
 def test_two_opencvs_and_missing_packages_are_broken(quick, monkeypatch):

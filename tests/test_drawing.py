@@ -7,7 +7,9 @@ from fakes import a_face
 
 from builder_tools.detectors.mediapipe import MediaPipeDetector
 from builder_tools.drawing import DrawBox
+from builder_tools.drawing.memory import Memory
 from builder_tools.emotions import COLOURS_RGB, NINE_EMOTIONS
+from builder_tools.results import Box
 
 
 def _has(image, colour):
@@ -114,6 +116,28 @@ def test_a_tracked_face_stays_hidden_for_a_moment_when_it_is_not_found():
     assert (drawer.draw(image, []) == image).all()
     drawer.draw(image, [a_face((100, 100, 200, 200))])  # the next still image is another one
     assert (drawer.draw(image, []) == image).all()
+
+
+def test_the_largest_face_of_a_crowd_stays_hidden_when_it_is_not_found():
+    image = np.random.default_rng(0).integers(0, 255, (600, 1300, 3), np.uint8)
+    small = [(230 + n % 30 * 35, n // 30 * 60) for n in range(69)]
+    crowd = [a_face((0, 0, 200, 200), track=1)]
+    crowd += [a_face((x, y, x + 30, y + 30), track=n) for n, (x, y) in enumerate(small, start=2)]
+    drawer = DrawBox(blur_faces=True, show_label=False, show_probability=False)
+    drawer.draw(image, crowd)
+    others = [crowd[1:], *[[]] * 15]
+    hidden = [(drawer.draw(image, faces)[20:180, 20:180] != image[20:180, 20:180]).mean() > 0.9
+              for faces in others]  # fmt: skip
+    assert hidden == [True] * 15 + [False]
+
+
+def test_a_long_film_of_ever_new_people_is_not_remembered_for_ever():
+    memory = Memory()
+    for track in range(4000):
+        if track % 4 == 0:
+            memory.tick()
+        memory.see(track, Box(8, 8, 40, 40), 20)
+    assert sorted(memory.people) == list(range(4000 - 64, 4000))
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,11 @@ class Item:
     identity: str
 
     @property
+    def part(self) -> str:
+        """Name of its Parquet file."""
+        return f"{self.identity}.parquet"
+
+    @property
     def size(self) -> int:
         """Total size of the files in bytes; the largest items are started first."""
         return sum(Path(path).stat().st_size for path in self.paths if Path(path).exists())

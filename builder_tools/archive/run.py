@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import multiprocessing.connection
-import os
 import signal
 import time
 from collections import Counter, deque
@@ -18,25 +16,24 @@ from typing import Any
 
 from builder_tools.archive.cluster import on_cluster
 from builder_tools.archive.items import Item, find_items
+from builder_tools.archive.outdated import remove_outdated
 from builder_tools.archive.work import (
-    SUMMARY_KEY,
     Outcome,
     Settings,
     Worker,
     died,
     make_or_tell,
+    told_by,
 )
 from builder_tools.csv_files import csv_writer
+from builder_tools.journal import among_others_in
 from builder_tools.media.guarding import check_own
 from builder_tools.media.partial import replacing
-from builder_tools.timeline.archived import PART, PARTS, SOURCE, SUMMARY
+from builder_tools.timeline.archived import IMAGES, PART, PARTS, SOURCE, SUMMARY
 
 ERRORS = "errors.csv"
 MOST_DEATHS = 2
 """Deaths of processes on a file after which it is reported as failed, as it may be the cause."""
-
-PARQUET_END = b"PAR1"
-"""The end of every Parquet file."""
 
 STALE_S = 86_400.0
 """An unfinished part not written to for this long is abandoned."""
@@ -51,12 +48,14 @@ class ArchiveReport:
         made: Number of parts made by this run; the others already existed.
         failed: `source` and `reason` of every file that could not be read.
         left_out: Files that are neither videos nor images or cannot be read, with the reasons.
+        removed: Number of parts removed, as their files were replaced, removed or regrouped.
     """
 
     files: int
     made: int
     failed: tuple[dict[str, str], ...]
     left_out: tuple[str, ...]
+    removed: int = 0
 
 
 def archive(
@@ -71,7 +70,9 @@ def archive(
     """Analyse every file once and keep the rows in `out/parts`, a Parquet data set.
 
     Also write `summary.csv`, with one row per file, and `errors.csv`, with one row per failed file;
-    the next run tries failed videos again. A run may be killed at any moment; the next one resumes.
+    the next run tries those again, except videos that could be read in part. A run may be killed
+    at any moment; the next one resumes. In the end, parts are removed that `remove_outdated` finds,
+    unless another run is writing to the same folder.
 
     Args:
         sources: Videos, images, folders, globs, `.txt` lists.
@@ -96,39 +97,37 @@ def archive(
         with suppress(FileNotFoundError):
             if time.time() - left.stat().st_mtime > STALE_S:
                 left.unlink()
-    items, left_out = find_items(sources, settings.sha256)
-    todo = [item for item in items if not _is_whole(parts / f"{item.identity}.parquet")]
-    todo.sort(key=lambda item: -item.size)
-    failed: list[dict[str, str]] = []
-    made = 0
-    if not todo:
-        work = iter(())
-    elif ray is not None:
-        work = on_cluster(todo, settings, parts, ray, workers)
-    elif (workers or 1) > 1:
-        work = _together(todo, settings, parts, workers)
-    else:
-        worker = Worker(settings, parts)
-        work = ((item, make_or_tell(worker, item)) for item in todo)
-    for item, problems in progress(work, len(todo)):
-        made += _is_whole(parts / f"{item.identity}.parquet")
-        failed += problems
-    summaries, kept_failures = _read_back(parts, items)
-    failed = [*kept_failures, *(one for one in failed if one not in kept_failures)]
-    failed.sort(key=lambda one: one[SOURCE])
-    _write_csv(out / SUMMARY, summaries)
-    _write_csv(out / ERRORS, failed, columns=[SOURCE, "reason"])
-    return ArchiveReport(len(summaries), made, tuple(failed), tuple(left_out))
+    with among_others_in(parts) as is_alone:
+        items, left_out = find_items(sources, settings.sha256)
+        todo = [item for item in items if _is_to_be_made(parts, item)]
+        todo.sort(key=lambda item: -item.size)
+        failed: list[dict[str, str]] = []
+        made = 0
+        if not todo:
+            work = iter(())
+        elif ray is not None:
+            work = on_cluster(todo, settings, parts, ray, workers)
+        elif (workers or 1) > 1:
+            work = _together(todo, settings, parts, workers)
+        else:
+            worker = Worker(settings, parts)
+            work = ((item, make_or_tell(worker, item)) for item in todo)
+        for item, problems in progress(work, len(todo)):
+            made += told_by(parts / item.part) is not None
+            failed += problems
+        summaries, kept_failures = _read_back(parts, items)
+        failed = [*kept_failures, *(one for one in failed if one not in kept_failures)]
+        failed.sort(key=lambda one: one[SOURCE])
+        _write_csv(out / SUMMARY, summaries)
+        _write_csv(out / ERRORS, failed, columns=[SOURCE, "reason"])
+        removed = remove_outdated(parts, items, sources) if is_alone() else 0
+    return ArchiveReport(len(summaries), made, tuple(failed), tuple(left_out), removed)
 
 
-def _is_whole(part: Path) -> bool:
-    """Return whether a part is there with its end; after a power failure, it may be truncated."""
-    try:
-        with part.open("rb") as file:
-            file.seek(-len(PARQUET_END), os.SEEK_END)
-            return file.read() == PARQUET_END
-    except OSError:
-        return False
+def _is_to_be_made(parts: Path, item: Item) -> bool:
+    """Return whether a part is missing, or lacks images that may be readable by now."""
+    told = told_by(parts / item.part)
+    return told is None or bool(item.kind == IMAGES and told["failed"])
 
 
 def _together(
@@ -226,15 +225,12 @@ def _work(commands: Connection, settings: Settings, parts: str) -> None:
 
 def _read_back(parts: Path, items: Sequence[Item]) -> tuple[list[dict], list[dict[str, str]]]:
     """Return the summaries and failures stored in the parts themselves."""
-    import pyarrow.parquet
-
     summaries: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     for item in items:
-        path = parts / f"{item.identity}.parquet"
-        if _is_whole(path):
-            told = json.loads(pyarrow.parquet.read_metadata(path).metadata[SUMMARY_KEY])
-            summaries += ({**one, PART: path.name} for one in told["files"])
+        told = told_by(parts / item.part)
+        if told is not None:
+            summaries += ({**one, PART: item.part} for one in told["files"])
             failed += told["failed"]
     return sorted(summaries, key=lambda one: one[SOURCE]), failed
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -26,6 +27,8 @@ from builder_tools.timeline.summary import SummaryMaker
 from builder_tools.timeline.writer import columns_of, parquet_schema, rows_of
 
 SUMMARY_KEY = b"builder_tools.files"
+PATHS = "paths"
+"""Where the files of a part lay when it was made; parts of earlier versions do not tell it."""
 ROWS_A_GROUP = 4096
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
@@ -105,7 +108,7 @@ class Worker:
         """
         failed: list[dict[str, str]] = []
         summaries: list[dict[str, Any]] = []
-        final = self.out / f"{item.identity}.parquet"
+        final = self.out / item.part
         with replacing(final) as partial, _Part(partial, self.emotions) as part:
             for path, name in zip(item.paths, item.names, strict=True):
                 maker = SummaryMaker(self.emotions)
@@ -123,7 +126,7 @@ class Worker:
                 if self._warning:  # keep what could be read, and report what could not
                     failed.append({SOURCE: name, "reason": self._warning})
                 summaries.append(_summary(name, item.kind, maker))
-            part.describe(summaries, failed)
+            part.describe(summaries, failed, item.paths)
         return failed
 
     def _results(self, kind: str, path: str) -> Iterator[FrameResult]:
@@ -173,6 +176,20 @@ def died(item: Item, times: int) -> list[dict[str, str]]:
     return [{SOURCE: name, "reason": reason} for name in item.names]
 
 
+def told_by(part: Path) -> dict[str, Any] | None:
+    """Return what a part tells of its files: summaries (`files`), those that `failed`, `paths`.
+
+    None if there is no whole part of an archive; after a power failure, it may be damaged.
+    """
+    import pyarrow.parquet
+
+    try:
+        metadata = pyarrow.parquet.read_metadata(part).metadata
+    except (OSError, ValueError):
+        return None
+    return json.loads(metadata[SUMMARY_KEY]) if metadata and SUMMARY_KEY in metadata else None
+
+
 class _Part:
     """A Parquet file being written, in bounded memory."""
 
@@ -191,8 +208,9 @@ class _Part:
         if len(self._waiting) >= ROWS_A_GROUP:
             self._flush()
 
-    def describe(self, summaries: list[dict], failed: list[dict]) -> None:
-        told = json.dumps({"files": summaries, "failed": failed})
+    def describe(self, summaries: list[dict], failed: list[dict], paths: Sequence[str]) -> None:
+        own = [os.path.realpath(path) for path in paths]
+        told = json.dumps({"files": summaries, "failed": failed, PATHS: own})
         self._writer.add_key_value_metadata({SUMMARY_KEY: told.encode()})
 
     def __enter__(self) -> _Part:

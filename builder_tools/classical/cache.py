@@ -12,7 +12,7 @@ from sklearn.base import TransformerMixin
 from sklearn.pipeline import FeatureUnion
 
 from builder_tools.classical.face_features import FaceFeatures
-from builder_tools.media.partial import replacing
+from builder_tools.media.partial import kept_array, replacing
 
 VERSION = 1
 """Version of what describers compute; raising it invalidates the whole cache."""
@@ -53,8 +53,9 @@ def cached_features(
             f"{type(describer).__name__}. Put it into the pipeline instead."
         )
     path = Path(folder) / f"{features_key(describer, faces)}.npy"
-    if path.is_file():
-        return np.load(path)
+    kept = kept_array(path, (len(faces), None))
+    if kept is not None:
+        return np.array(kept)
     found = describe_all(describer, faces, n_jobs=n_jobs)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial, partial.open("wb") as file:
@@ -66,7 +67,8 @@ def is_cached(describer: TransformerMixin, faces: np.ndarray, folder: str | Path
     """Return whether `cached_features` would find all of these features on disk."""
     if isinstance(describer, FeatureUnion):
         return all(is_cached(each, faces, folder) for _, each in describer.transformer_list)
-    return (Path(folder) / f"{features_key(describer, faces)}.npy").is_file()
+    path = Path(folder) / f"{features_key(describer, faces)}.npy"
+    return kept_array(path, (len(faces), None)) is not None
 
 
 def features_key(describer: FaceFeatures, faces: np.ndarray) -> str:

@@ -60,6 +60,9 @@ def _run(options: argparse.Namespace) -> int:
         print(f"left out: {line}", file=sys.stderr)
     for one in report.failed:
         print(f"failed: {one['source']}: {one['reason']}", file=sys.stderr)
+    if report.removed:
+        removed = counted(report.removed, "part")
+        print(f"{removed} of replaced, removed or regrouped files removed", file=sys.stderr)
     print(
         f"{counted(report.files, 'file')} in {options.out} ({counted(report.made, 'part')} made "
         f"now, {counted(len(report.failed), 'file')} failed)"

@@ -11,6 +11,7 @@ from builder_tools.drawing.placing import Point
 from builder_tools.results import Box
 
 TRACKS_KEPT = 64
+"""Beyond these, tracks are forgotten as soon as their faces need no longer be hidden."""
 ABSENT_DRAWS = 90
 """A track that was not drawn for this many images is forgotten."""
 HIDDEN_DRAWS = 15
@@ -75,7 +76,10 @@ class Memory:
             self.people[track] = seen
             self.people.move_to_end(track)
             while len(self.people) > TRACKS_KEPT:
-                self.people.popitem(last=False)
+                oldest = next(iter(self.people))
+                if self.now - self.people[oldest].drawn <= HIDDEN_DRAWS:
+                    break
+                del self.people[oldest]
         return seen
 
     def just_lost(self) -> Iterator[Box]:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
+
 _MOST_REMEMBERED = 256
 _given: list[tuple[Path, int]] = []
 """Partial paths that may still exist, and the process each belongs to."""
@@ -122,3 +124,21 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         if is_claimed:
             path.unlink(missing_ok=True)
         raise
+
+
+def kept_array(path: Path, shape: tuple[int | None, ...]) -> np.ndarray | None:
+    """Return the memory-mapped array of a cached `.npy` file; None if it is absent or damaged.
+
+    After a power failure, even a file that was written this way may be cut short.
+
+    Args:
+        path: The file.
+        shape: Shape that the array must have; None for any length.
+    """
+    try:
+        found = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    fits = isinstance(found, np.ndarray) and len(found.shape) == len(shape)
+    fits = fits and all(want in (None, have) for have, want in zip(found.shape, shape, strict=True))
+    return found if fits else None

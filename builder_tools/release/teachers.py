@@ -20,6 +20,7 @@ from builder_tools.classifier import EmotionClassifier
 from builder_tools.decisions import LEAST_PROBABILITY
 from builder_tools.fields import read_json_object
 from builder_tools.media import replacing, resize_faces
+from builder_tools.media.partial import kept_array
 
 if TYPE_CHECKING:
     import keras
@@ -55,7 +56,6 @@ def mean_answers(
     Raises:
         ValueError: If a teacher has other classes, or its file does not match its card.
     """
-    from builder_tools.training.features import kept_array
     from builder_tools.training.identity import content_hash
 
     shares = np.asarray(weights, np.float64) / np.sum(weights)

@@ -28,6 +28,7 @@ from builder_tools.assets import cache_folder
 from builder_tools.augmentation import AUGMENTATIONS, augmentation_model, with_augmentation
 from builder_tools.augmentation.batches import FaceSource
 from builder_tools.media import replacing
+from builder_tools.media.partial import kept_array
 from builder_tools.training.batches import BatchChanges, FeatureCopies
 from builder_tools.training.callbacks import DRAWS_PER_EPOCH, seed_generators
 from builder_tools.training.config import TrainingConfig
@@ -152,15 +153,6 @@ def _chunks(faces: FaceSource | np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the faces in order, in chunks, each with the row of its first face."""
     for start in range(0, len(faces), CHUNK):
         yield start, faces[np.arange(start, min(start + CHUNK, len(faces)))]
-
-
-def kept_array(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Return the memory-mapped array of a cached `.npy` file; None if it is absent or damaged."""
-    try:
-        found = np.load(file, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return None
-    return found if isinstance(found, np.ndarray) and found.shape == shape else None
 
 
 def _layer_texts(model: keras.Model) -> Iterator[str]:

@@ -25,7 +25,7 @@ from builder_tools.evaluation import (
     own_labels,
     protocols_for,
 )
-from builder_tools.media.partial import replacing
+from builder_tools.media.partial import kept_array, replacing
 from builder_tools.release.predicting import predict_table
 
 LEAST_FACES = 6
@@ -110,12 +110,13 @@ class StudyFaces:
         model = find_model(self.deep)
         key = f"deep-{file_sha256(model / 'card.json')[:16]}-{self.data_sha256[:16]}-{split}"
         path = self._cache / f"{key}.npy"
-        if not path.is_file():
+        found = kept_array(path, (len(self.labels(split)), None))
+        if found is None:
             found = predict_table(EmotionClassifier(self.deep), self.parts[split])
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as partial, partial.open("wb") as file:
                 np.save(file, found)
-        return np.load(path)
+        return np.array(found)
 
     def model_folder(self, key: str) -> Path:
         """Return the folder of a row's model."""

@@ -1,0 +1,142 @@
+"""Archives that are run again: what failed is tried again, and no file is kept twice."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+pytest.importorskip("pyarrow")
+pytest.importorskip("pandas")
+
+import numpy as np
+import pandas as pd
+
+from builder_tools.archive import Settings, archive
+from builder_tools.cli import main
+from builder_tools.journal import among_others_in
+from builder_tools.media import VideoWriter, write_image
+
+
+def grey(path, side=64):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, np.full((side, side, 3), 90, np.uint8))
+    return path
+
+
+def test_images_that_failed_are_tried_again(tmp_path, monkeypatch):
+    root, out = tmp_path / "photos", tmp_path / "out"
+    grey(root / "small.png")
+    grey(root / "large.png", 1100)
+    monkeypatch.setenv("BUILDER_TOOLS_MAX_MEGAPIXELS", "1")
+    for _ in range(2):
+        report = archive([root], out, Settings())
+        assert [one["source"] for one in report.failed] == ["large.png"]
+        assert report.files == 1
+    monkeypatch.delenv("BUILDER_TOOLS_MAX_MEGAPIXELS")
+    report = archive([root], out, Settings())
+    assert (report.files, report.made, report.failed) == (2, 1, ())
+    assert len(pd.read_csv(out / "errors.csv")) == 0
+    assert archive([root], out, Settings()).made == 0
+
+
+def test_a_part_without_what_is_told_of_its_files_is_made_again(tmp_path):
+    image, out = grey(tmp_path / "a.png"), tmp_path / "out"
+    assert archive([image], out, Settings()).made == 1
+    (part,) = (out / "parts").glob("*.parquet")
+    part.write_bytes(part.read_bytes()[:-8] + b"\0\0\0\0PAR1")
+    report = archive([image], out, Settings())
+    assert (report.made, report.files) == (1, 1)
+
+
+def sources_in(out):
+    """The files that whoever reads the folder as one data set finds, with repetitions."""
+    return sorted(pd.read_parquet(out / "parts")["source"])
+
+
+def test_parts_of_replaced_removed_and_regrouped_files_are_removed(tmp_path, capsys):
+    root, out = tmp_path / "photos", tmp_path / "out"
+    command = ["archive", str(root), "--out", str(out)]
+    grey(root / "a.png")
+    grey(root / "old" / "b.png")
+    assert main(command) == 0
+    assert "removed" not in capsys.readouterr().err
+    changes = [
+        (lambda: grey(root / "a.png", 80), ["a.png", "old/b.png"]),
+        (lambda: grey(root / "c.png"), ["a.png", "c.png", "old/b.png"]),
+        (lambda: shutil.rmtree(root / "old"), ["a.png", "c.png"]),
+    ]
+    for change, expected in changes:
+        change()
+        assert main(command) == 0
+        assert sources_in(out) == expected == pd.read_csv(out / "summary.csv")["source"].tolist()
+        assert "1 part of replaced, removed or regrouped files removed" in capsys.readouterr().err
+    assert main([*command, "--min-score", "0.6"]) == 0
+    assert sources_in(out) == ["a.png", "c.png"]
+
+
+def test_a_film_that_was_removed_leaves_no_part(tmp_path):
+    root, out = tmp_path / "films", tmp_path / "out"
+    root.mkdir()
+    for name in ("a", "b"):
+        with VideoWriter(root / f"{name}.mp4", 10, (64, 64)) as writer:
+            writer.write(np.full((64, 64, 3), 90, np.uint8))
+    archive([root], out, Settings())
+    (root / "b.mp4").unlink()
+    report = archive([f"{root}/*.mp4"], out, Settings())
+    assert (report.files, report.made, report.removed) == (1, 0, 1)
+    assert sources_in(out) == ["a.mp4"]
+
+
+def test_other_sources_and_other_peoples_files_stay(tmp_path):
+    out = tmp_path / "out"
+    for name in ("a", "b"):
+        grey(tmp_path / name / f"{name}.png")
+        assert archive([tmp_path / name], out, Settings()).removed == 0
+    (of_a,) = [path for path in (out / "parts").iterdir() if sources_of(path) == ["a.png"]]
+    shutil.copy(of_a, out / "parts" / "mine.parquet")
+    (out / "parts" / f"images-{'0' * 24}.parquet").write_bytes(b"notes")
+    pd.DataFrame({"x": [1]}).to_parquet(out / "parts" / f"video-{'0' * 24}.parquet")
+    (tmp_path / "a").rename(tmp_path / "disk that is away")
+    assert archive([tmp_path / "b"], out, Settings()).removed == 0
+    (tmp_path / "disk that is away").rename(tmp_path / "a")
+    grey(tmp_path / "a" / "a.png", 80)
+    assert archive([tmp_path / "a"], out, Settings()).removed == 1
+    assert not of_a.exists() and len([*(out / "parts").iterdir()]) == 5
+
+
+def sources_of(part):
+    return pd.read_parquet(part)["source"].tolist()
+
+
+def test_nothing_is_replaced_by_a_part_that_could_not_be_made(tmp_path):
+    film, out = tmp_path / "a.mp4", tmp_path / "out"
+    with VideoWriter(film, 10, (64, 64)) as writer:
+        writer.write(np.full((64, 64, 3), 90, np.uint8))
+    archive([film], out, Settings())
+    film.write_bytes(b"no film")
+    report = archive([film], out, Settings())
+    assert (len(report.failed), report.removed) == (1, 0)
+
+
+def test_images_on_a_disk_that_is_away_keep_their_rows(tmp_path):
+    out, listed = tmp_path / "out", tmp_path / "list.txt"
+    image = grey(tmp_path / "disk" / "a.png")
+    listed.write_text(f"{image}\n")
+    archive([listed], out, Settings())
+    (tmp_path / "disk").rename(tmp_path / "away")
+    report = archive([listed], out, Settings())
+    assert (len(report.failed), report.removed) == (1, 0)
+    (tmp_path / "away").rename(tmp_path / "disk")
+    report = archive([listed], out, Settings())
+    assert (report.files, report.made, report.failed) == (1, 0, ()), "the rows are still there"
+
+
+def test_nothing_is_removed_while_another_run_writes_there(tmp_path):
+    image, out = grey(tmp_path / "a.png"), tmp_path / "out"
+    archive([image], out, Settings())
+    grey(image, 80)
+    with among_others_in(out / "parts"):
+        assert archive([image], out, Settings()).removed == 0
+    assert archive([image], out, Settings()).removed == 1
+    assert sources_in(out) == ["a.png"]

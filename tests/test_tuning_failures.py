@@ -76,6 +76,24 @@ def test_a_trial_that_keeps_killing_its_process_is_given_up(tmp_path):
     assert "ended 3 times" in result.failed["error"].item()
 
 
+@pytest.mark.parametrize("options", [{}, {"overwrite": True}])
+def test_a_search_in_progress_is_left_alone(tmp_path, options):
+    refused = []
+
+    class Visited(Imagined):
+        def fit(self, *arguments, **more):
+            try:
+                tune(Imagined(), TRAIN, VALID, trials=1, folder=tmp_path, **options)
+            except BlockingIOError as error:
+                refused.append(str(error))
+            return super().fit(*arguments, **more)
+
+    result = tune(Visited(), TRAIN, VALID, trials=2, folder=tmp_path)
+    assert result.trials["status"].tolist() == ["completed"] * 2
+    assert len(refused) == 2
+    assert refused[0].startswith(f"Expected to be the only one to work in {tmp_path}. Another")
+
+
 @pytest.mark.parametrize(
     "changed",
     [

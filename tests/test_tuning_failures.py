@@ -9,6 +9,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras_tuner = pytest.importorskip("keras_tuner")
 
+from toy_study import toy_faces, write_official  # noqa: E402
 from toy_tuning import (  # noqa: E402, F401
     SMALL,
     SPACE,
@@ -19,6 +20,7 @@ from toy_tuning import (  # noqa: E402, F401
     toy_samples,
 )
 
+from builder_tools.cli import main  # noqa: E402
 from builder_tools.training import Samples  # noqa: E402
 from builder_tools.tuning import EmotionHyperModel, tune  # noqa: E402
 
@@ -92,6 +94,16 @@ def test_a_search_in_progress_is_left_alone(tmp_path, options):
     assert result.trials["status"].tolist() == ["completed"] * 2
     assert len(refused) == 2
     assert refused[0].startswith(f"Expected to be the only one to work in {tmp_path}. Another")
+
+
+def test_a_search_whose_trials_ran_on_another_machine_is_logged(tmp_path, monkeypatch):
+    """Its folder has no files of theirs; they only sent what they measured."""
+    faces = write_official(tmp_path / "data", toy_faces({"train": 6, "valid": 3, "test": 1}))
+    monkeypatch.setattr(EmotionHyperModel, "fit", Imagined().fit)
+    command = ["tune", "--source", str(faces), "--network", "tiny", "--size", "16", "--trials", "1"]
+    assert main([*command, "--folder", str(tmp_path / "runs" / "search")]) == 0
+    (row,) = pd.read_csv(tmp_path / "runs" / "experiments.csv").to_dict("records")
+    assert (row["study"], row["commit"], row["parameters"]) == ("search", "unknown", 99)
 
 
 @pytest.mark.parametrize(

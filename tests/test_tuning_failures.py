@@ -62,20 +62,35 @@ def test_a_trial_whose_loss_is_not_finite_has_failed(tmp_path):
         hypermodel.fit(hp, None, bright, valid, folder=tmp_path / "run")
 
 
+class Ending(Imagined):
+    """Ends its process in the first trial."""
+
+    def __init__(self, end: type[BaseException]) -> None:
+        super().__init__()
+        self.end = end
+
+    def fit(self, *arguments, **options):
+        raise self.end
+
+
 def test_a_trial_that_keeps_killing_its_process_is_given_up(tmp_path):
-    class Deadly(Imagined):
-        def fit(self, *arguments, **options):
-            if self.calls == 0:
-                raise KeyboardInterrupt  # as good as a kill: no clean end
-            return super().fit(*arguments, **options)
+    class Kill(BaseException):
+        """Nobody hears of it, as of a real one."""
 
     for _ in range(3):
-        with pytest.raises(KeyboardInterrupt):
-            tune(Deadly(), TRAIN, VALID, trials=2, folder=tmp_path)
-    alive = Imagined()
-    result = tune(alive, TRAIN, VALID, trials=2, folder=tmp_path)
+        with pytest.raises(Kill):
+            tune(Ending(Kill), TRAIN, VALID, trials=2, folder=tmp_path)
+    result = tune(Imagined(), TRAIN, VALID, trials=2, folder=tmp_path)
     assert result.trials["status"].tolist() == ["failed", "completed"]
     assert "ended 3 times" in result.failed["error"].item()
+
+
+def test_a_trial_is_not_given_up_because_somebody_stops_the_search(tmp_path):
+    for _ in range(5):
+        with pytest.raises(KeyboardInterrupt):
+            tune(Ending(KeyboardInterrupt), TRAIN, VALID, trials=2, folder=tmp_path)
+    result = tune(Imagined(), TRAIN, VALID, trials=2, folder=tmp_path)
+    assert result.trials["status"].tolist() == ["completed"] * 2
 
 
 @pytest.mark.parametrize("options", [{}, {"overwrite": True}])

@@ -13,7 +13,11 @@ from builder_tools.detectors.turning import turned_back
 from builder_tools.inference import Inference
 from builder_tools.inference.search import Orientation
 from builder_tools.media import VideoWriter, read_image
-from builder_tools.plots.timeline import plot_emotions_over_time, plot_video
+from builder_tools.plots.timeline import (
+    plot_affect_path,
+    plot_emotions_over_time,
+    plot_video,
+)
 from builder_tools.results import Box, Face, FaceEmotion, FrameResult, crop
 from builder_tools.timeline.faces import FACE_PX, MARGIN, BestSights
 
@@ -53,6 +57,17 @@ def test_every_person_has_a_row():
     figure = plot_video(_table(7))
     assert _rows(figure) == ["all 7 people", *(f"person {n}" for n in range(1, 8))]
     assert _rows(plot_video(_table(1))) == ["person 1"]
+
+
+def test_classes_without_valence_and_arousal_leave_their_panels_empty():
+    table = _table(2).assign(valence=np.nan, arousal=np.nan)
+    axes = plot_video(table, language="en").axes
+    assert len(axes) == 6 and all(ax.collections for ax in axes[::2])
+    for ax in axes[1::2]:
+        assert ax.get_ylim() == (-1, 1) and ax.get_xlim() == axes[0].get_xlim()
+        assert not ax.patches, "somebody is there"
+    with pytest.raises(ValueError, match=r"a face .*\['valence', 'arousal'\].*Received: none"):
+        plot_affect_path(table)
 
 
 def test_the_others_are_one_row_and_said():

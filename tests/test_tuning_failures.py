@@ -9,6 +9,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras_tuner = pytest.importorskip("keras_tuner")
 
+from toy_study import toy_faces, write_official  # noqa: E402
 from toy_tuning import (  # noqa: E402, F401
     SMALL,
     SPACE,
@@ -19,6 +20,7 @@ from toy_tuning import (  # noqa: E402, F401
     toy_samples,
 )
 
+from builder_tools.cli import main  # noqa: E402
 from builder_tools.training import Samples  # noqa: E402
 from builder_tools.tuning import EmotionHyperModel, tune  # noqa: E402
 
@@ -62,20 +64,63 @@ def test_a_trial_whose_loss_is_not_finite_has_failed(tmp_path):
         hypermodel.fit(hp, None, bright, valid, folder=tmp_path / "run")
 
 
+class Ending(Imagined):
+    """Ends its process in the first trial."""
+
+    def __init__(self, end: type[BaseException]) -> None:
+        super().__init__()
+        self.end = end
+
+    def fit(self, *arguments, **options):
+        raise self.end
+
+
 def test_a_trial_that_keeps_killing_its_process_is_given_up(tmp_path):
-    class Deadly(Imagined):
-        def fit(self, *arguments, **options):
-            if self.calls == 0:
-                raise KeyboardInterrupt  # as good as a kill: no clean end
-            return super().fit(*arguments, **options)
+    class Kill(BaseException):
+        """Nobody hears of it, as of a real one."""
 
     for _ in range(3):
-        with pytest.raises(KeyboardInterrupt):
-            tune(Deadly(), TRAIN, VALID, trials=2, folder=tmp_path)
-    alive = Imagined()
-    result = tune(alive, TRAIN, VALID, trials=2, folder=tmp_path)
+        with pytest.raises(Kill):
+            tune(Ending(Kill), TRAIN, VALID, trials=2, folder=tmp_path)
+    result = tune(Imagined(), TRAIN, VALID, trials=2, folder=tmp_path)
     assert result.trials["status"].tolist() == ["failed", "completed"]
     assert "ended 3 times" in result.failed["error"].item()
+
+
+def test_a_trial_is_not_given_up_because_somebody_stops_the_search(tmp_path):
+    for _ in range(5):
+        with pytest.raises(KeyboardInterrupt):
+            tune(Ending(KeyboardInterrupt), TRAIN, VALID, trials=2, folder=tmp_path)
+    result = tune(Imagined(), TRAIN, VALID, trials=2, folder=tmp_path)
+    assert result.trials["status"].tolist() == ["completed"] * 2
+
+
+@pytest.mark.parametrize("options", [{}, {"overwrite": True}])
+def test_a_search_in_progress_is_left_alone(tmp_path, options):
+    refused = []
+
+    class Visited(Imagined):
+        def fit(self, *arguments, **more):
+            try:
+                tune(Imagined(), TRAIN, VALID, trials=1, folder=tmp_path, **options)
+            except BlockingIOError as error:
+                refused.append(str(error))
+            return super().fit(*arguments, **more)
+
+    result = tune(Visited(), TRAIN, VALID, trials=2, folder=tmp_path)
+    assert result.trials["status"].tolist() == ["completed"] * 2
+    assert len(refused) == 2
+    assert refused[0].startswith(f"Expected to be the only one to work in {tmp_path}. Another")
+
+
+def test_a_search_whose_trials_ran_on_another_machine_is_logged(tmp_path, monkeypatch):
+    """Its folder has no files of theirs; they only sent what they measured."""
+    faces = write_official(tmp_path / "data", toy_faces({"train": 6, "valid": 3, "test": 1}))
+    monkeypatch.setattr(EmotionHyperModel, "fit", Imagined().fit)
+    command = ["tune", "--source", str(faces), "--network", "tiny", "--size", "16", "--trials", "1"]
+    assert main([*command, "--folder", str(tmp_path / "runs" / "search")]) == 0
+    (row,) = pd.read_csv(tmp_path / "runs" / "experiments.csv").to_dict("records")
+    assert (row["study"], row["commit"], row["parameters"]) == ("search", "unknown", 99)
 
 
 @pytest.mark.parametrize(

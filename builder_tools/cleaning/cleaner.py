@@ -4,8 +4,10 @@ During a run, its files are kept in `OUT.unfinished/` next to the output folder:
 line per image, and the images to write, named by number. Once all images are examined, duplicates
 are resolved, the images kept are moved to their places, `manifest.csv` and `cleaning.json` are
 written, and the folder is renamed in one step: if `OUT` exists, it is complete. An interrupted run
-resumes from its journal with the same result. An existing empty `OUT` may be a separate disk, to
-which folders cannot be renamed from outside; its files are kept in `OUT/.cleaning/` instead.
+resumes from its journal with the same result. An existing `OUT` may be a separate disk, to which
+folders cannot be renamed from outside; a run's files are kept in `OUT/.cleaning/` instead, and an
+earlier result stays next to them until the new one is complete. The journal's lock keeps other
+processes away until the run ends.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from builder_tools.cleaning.manifest import (
     write_manifest,
 )
 from builder_tools.cleaning.near_duplicates import same_face_faults, same_face_groups
+from builder_tools.cleaning.placing import MANIFEST, RECORD, put_in_place, result_files
 from builder_tools.cleaning.preview import write_preview
 from builder_tools.cleaning.sources import RawImage, list_raw_images, output_names
 from builder_tools.cleaning.workers import (
@@ -50,14 +53,13 @@ from builder_tools.datasets.duplicates import MINIATURE_PX
 from builder_tools.datasets.made_images import columns_to_carry
 from builder_tools.datasets.new_folder import followed
 from builder_tools.detectors import DEFAULT_DETECTOR, FaceDetector
-from builder_tools.journal import Journal
+from builder_tools.journal import RUN_MARK, Journal
 from builder_tools.media import write_image
 from builder_tools.media.budget import BYTES_PER_WORKER, Budget
 from builder_tools.media.partial import replacing
 
-WORK_FOLDER, JOURNAL, PLAN = ".cleaning", "journal.jsonl", "manifest.csv"
+WORK_FOLDER, JOURNAL = ".cleaning", "journal.jsonl"
 UNFINISHED, CLEANED, PREVIEW = ".unfinished", "cleaned", "preview"
-MANIFEST, RECORD = "manifest.csv", "cleaning.json"
 MAX_DROPPED = 0.2
 STOPS_FROM = 3
 """Fewest dropped images that can stop a run: one or two never do."""
@@ -92,7 +94,9 @@ def clean_folder(
         detector_options: Keyword arguments for a detector given by name.
         config: What to keep and what to write; None for the defaults.
         workers: Number of threads; None for one per core.
-        restart: Whether to discard what an earlier run wrote to `out`.
+        restart: Whether to start over: an unfinished run is discarded, a finished result is
+            replaced once the new one is complete. If this is interrupted or previewed, a call
+            without `restart` goes on, unless the finished result is of the same settings.
         preview: Whether to only examine the images and write a contact sheet for each status that
             indicates a problem; the next call continues from there.
         max_dropped: Share of the readable images that may be dropped, in [0, 1]. If more would be
@@ -107,26 +111,33 @@ def clean_folder(
             other images or settings, or more than `max_dropped` would be dropped.
         FileNotFoundError: If there is no such source.
         FileExistsError: If `out` holds other files.
+        BlockingIOError: If another process is cleaning to `out`.
         OSError: If a file cannot be written (disk full); the run can be resumed afterwards.
     """
     run = _Run.plan(Path(source), followed(Path(out)), detector, detector_options, config)
     workers = checked_workers(workers)
     if not 0 <= max_dropped <= 1:
         raise ValueError(f"Expected max_dropped in [0, 1]. Received: {max_dropped}.")
-    if restart:
-        run.forget()
-    if run.is_finished():
-        shutil.rmtree(run.work, ignore_errors=True)
+    if not restart and run.is_finished():
+        run.remove_leftovers()
         return run.report()
-    run.check_out()
+    run.check_out(restart=restart)
     with ExitStack() as stack:
         free = detectors(stack, detector, dict(detector_options or {}), workers)
         try:
-            manifest = run.judge(run.look_at_all(free, workers))
-            if preview:
-                return CleaningReport(run.show(manifest), manifest)
-            run.check_dropped(manifest, max_dropped)
-            run.finish(manifest)
+            with run.journal() as journal:
+                if restart:
+                    run.discard_unfinished()
+                elif run.is_finished():  # by another process, meanwhile
+                    shutil.rmtree(run.work, ignore_errors=True)
+                    return run.report()
+                manifest = run.judge(run.look_at_all(journal, free, workers, restart=restart))
+                if preview:
+                    return CleaningReport(run.show(manifest), manifest)
+                run.check_dropped(manifest, max_dropped)
+                run.finish(manifest)
+        except BlockingIOError:
+            raise
         except OSError as error:
             raise run.explained(error) from error
         except KeyboardInterrupt:
@@ -178,8 +189,8 @@ class _Run:
 
     @property
     def made(self) -> Path:
-        """The folder in which the result is assembled: `out`, or one that is renamed to it."""
-        return self.out if self.work.parent == self.out else self.work / CLEANED
+        """The folder in which the result is assembled."""
+        return self.work / CLEANED
 
     @property
     def name(self) -> str:
@@ -187,12 +198,14 @@ class _Run:
         return hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()
 
     def is_finished(self) -> bool:
-        """Return whether this same run is already finished; raise if a different one is."""
+        """Return whether this run is finished; raise if another is that it does not replace."""
         record = self.out / RECORD
         if not record.is_file() or not (self.out / MANIFEST).is_file():
             return False
         earlier = json.loads(record.read_text(encoding="utf-8"))
         if earlier.get("run") != self.name:
+            if self._is_begun():
+                return False
             changed = [key for key, value in self.facts.items() if earlier.get(key) != value]
             raise ValueError(
                 f"Expected {self.out} to be new, or of the same images and settings. It is of "
@@ -201,30 +214,59 @@ class _Run:
             )
         return True
 
-    def check_out(self) -> None:
-        """Refuse a folder that holds other files."""
+    def _is_begun(self) -> bool:
+        """Return whether the work folder is of this same run."""
+        journal = self.work / JOURNAL
+        if not journal.is_file():
+            return False
+        with open(journal, "rb") as file:
+            return file.readline().startswith(f'{RUN_MARK}"{self.name}"'.encode("ascii"))
+
+    def check_out(self, *, restart: bool) -> None:
+        """Refuse a folder that holds other files than, on a restart, those of an earlier result."""
         if self.out.exists() and not self.out.is_dir():
             raise NotADirectoryError(f"Expected a folder to write. Received a file: {self.out}.")
-        if not self.out.is_dir() or (self.out / WORK_FOLDER).is_dir():
+        if not self.out.is_dir() or (self.work.is_dir() and not restart):
             return
-        strangers = sorted(path.name for path in self.out.iterdir())
+        work, own = self.out / WORK_FOLDER, result_files(self.out) if restart else []
+        strangers = set(self.out.rglob("*") if own else self.out.iterdir())
+        strangers -= {*own, *(folder for path in own for folder in path.parents)}
+        strangers -= {work, *work.rglob("*")}
         if strangers:
+            besides = " besides an earlier result" if own else ""
+            name = min(path.relative_to(self.out).as_posix() for path in strangers)
             raise FileExistsError(
                 f"Expected {self.out} to be new or empty. It holds {len(strangers)} files or "
-                f"folders, such as {strangers[0]!r}. Choose another folder."
+                f"folders{besides}, such as {name!r}. Choose another folder."
             )
 
-    def look_at_all(self, free: queue.SimpleQueue, workers: int) -> list[Look]:
+    def journal(self) -> Journal:
+        """Return the run's journal, locked against other processes."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        return Journal(self.work / JOURNAL, self.name, of="images and settings")
+
+    def discard_unfinished(self) -> None:
+        """Remove the files of an unfinished run, except the journal, which is locked."""
+        (self.made / RECORD).unlink(missing_ok=True)  # first: no part of it counts as complete
+        for path in self.work.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != JOURNAL:
+                path.unlink()
+
+    def look_at_all(
+        self, journal: Journal, free: queue.SimpleQueue, workers: int, *, restart: bool
+    ) -> list[Look]:
         """Examine the images not yet in the journal; return the looks at all images, in order."""
         work = partial(self._look_and_write, free, Budget(BYTES_PER_WORKER * workers))
-        self.work.mkdir(parents=True, exist_ok=True)
-        with Journal(self.work / JOURNAL, self.name, of="images and settings") as journal:
-            looks = journal.begin(_read_look, holds=lambda place, look: look["number"] == place)
-            todo = range(len(looks), len(self.images))
-            with closing(in_parallel(work, todo, workers)) as found:
-                for look in progress(found, total=len(self.images), initial=len(looks)):
-                    journal.add(asdict(look))
-                    looks.append(look)
+        looks = journal.begin(
+            _read_look, holds=lambda place, look: look["number"] == place, restart=restart
+        )
+        todo = range(len(looks), len(self.images))
+        with closing(in_parallel(work, todo, workers)) as found:
+            for look in progress(found, total=len(self.images), initial=len(looks)):
+                journal.add(asdict(look))
+                looks.append(look)
         return looks
 
     def show(self, manifest: pd.DataFrame) -> Path:
@@ -253,11 +295,16 @@ class _Run:
             )
 
     def finish(self, manifest: pd.DataFrame) -> None:
-        """Move the kept images to their places and write the manifest."""
-        work, made = self.work, self.made
+        """Assemble the result, then put it in place of an earlier one."""
+        if not (self.made / RECORD).is_file():  # otherwise, an interrupted run has assembled it
+            self._assemble(manifest)
+        put_in_place(self.made, self.out)
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def _assemble(self, manifest: pd.DataFrame) -> None:
+        """Move the kept images to their places and write the manifest and, last, the record."""
+        made = self.made
         made.mkdir(exist_ok=True)
-        with replacing(work / PLAN) as plan:
-            write_manifest(plan, manifest)
         for number, out_path in enumerate(manifest["out_path"]):
             if not out_path:
                 continue
@@ -267,50 +314,40 @@ class _Run:
                 os.replace(waiting, place)
             elif not place.exists():
                 raise ValueError(
-                    f"Expected {waiting.name} in {work}, as the journal says. It is gone: start "
-                    "anew with --restart."
+                    f"Expected {waiting.name} in {self.work}, as the journal says. It is gone: "
+                    "start anew with --restart."
                 )
+        with replacing(made / MANIFEST) as file:
+            write_manifest(file, manifest)
         counts = manifest["status"].value_counts().to_dict()
         record = {"run": self.name, **self.facts, "kept": int(manifest["kept"].sum())}
         with replacing(made / RECORD) as file:
             text = json.dumps({**record, "statuses": counts}, indent=2, sort_keys=True)
             file.write_text(text + "\n", encoding="utf-8")
-        os.replace(work / PLAN, made / MANIFEST)
-        if made != self.out:
-            os.replace(made, self.out)
-        shutil.rmtree(work)
 
     def report(self) -> CleaningReport:
         return CleaningReport(self.out, read_manifest(self.out / MANIFEST))
 
-    def forget(self) -> None:
-        """Remove what an earlier run wrote, and empty folders, but nothing else."""
-        for manifest in (self.out / MANIFEST, self.work / PLAN):
-            if manifest.is_file():
-                for out_path in filter(None, read_manifest(manifest)["out_path"]):
-                    (self.out / out_path).unlink(missing_ok=True)
-                below = (path for path in self.out.rglob("*") if path.is_dir())
-                for folder in sorted(below, reverse=True):
-                    if not any(folder.iterdir()):
-                        folder.rmdir()
-                manifest.unlink()
-        (self.out / RECORD).unlink(missing_ok=True)
-        for work in (self.work, self.out / WORK_FOLDER):
-            shutil.rmtree(work, ignore_errors=True)
+    def remove_leftovers(self) -> None:
+        """Remove the work folder of a finished run, unless another process is replacing it."""
+        if self.work.is_dir():
+            with self.journal():
+                shutil.rmtree(self.work, ignore_errors=True)
 
     def explained(self, error: OSError) -> OSError:
         """Return a write error with the progress so far and how to resume."""
-        text = error.strerror or str(error)
-        return OSError(
-            error.errno,
+        text = (error.strerror or str(error)).rstrip(".")
+        said = (
             f"Cannot write to {self.out}: {text}. {self._progress_so_far()} Make room, or see to "
-            "it that the folder can be written, and run the same again: it goes on from there.",
+            "it that the folder can be written, and run the same again without --restart: it goes "
+            "on from there."
         )
+        return OSError(error.errno, said) if error.errno else OSError(said)
 
     def tell_how_to_go_on(self) -> None:
         """Log the progress so far after an interruption."""
         _logger.warning(
-            "%s They wait in %s; run the same again: it goes on from there.",
+            "%s They wait in %s; run the same again without --restart: it goes on from there.",
             *(self._progress_so_far(), self.work),
         )
 

@@ -55,7 +55,10 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=positive, help="threads (default: number of cores)")
     parser.add_argument(
-        "--restart", action="store_true", help="start over instead of resuming an earlier run"
+        "--restart",
+        action="store_true",
+        help="start over instead of resuming an earlier run; a finished result is replaced once "
+        "the new one is complete",
     )
     parser.add_argument(
         "--preview",

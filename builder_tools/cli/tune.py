@@ -147,12 +147,14 @@ def _row(options: argparse.Namespace, result, faces: int) -> dict:
     from builder_tools.machine import hardware
 
     best = result.best_trial
-    # The commit at which the best trial ran, which need not be the current one.
-    (begun,) = (
+    # The commit at which the best trial ran, which need not be the current one; a trial of another
+    # machine has left none here.
+    files = (
         file
         for file in result.table.parent.glob("*/trial_*/run/config.json")
         if int(file.parts[-3].removeprefix("trial_")) == int(best["trial"])
     )
+    begun = next(map(read_json_object, files), {})
     return {
         "date": datetime.date.today().isoformat(),
         "study": "search",
@@ -163,7 +165,7 @@ def _row(options: argparse.Namespace, result, faces: int) -> dict:
         "train_faces": faces,
         "size": result.best.stages[-1].size,
         "seed": options.seed,
-        "commit": read_json_object(begun).get("commit", "unknown"),
+        "commit": begun.get("commit", "unknown"),
         "precision": result.best.precision,
         "epochs": result.best.epochs,
         "minutes": round(float(result.trials["seconds"].sum()) / 60, 1),

@@ -66,7 +66,8 @@ def plot_affect_path(
         language: Language of the words, one of `LANGUAGES`.
 
     Raises:
-        ValueError: If there is no such track, or nobody at all.
+        ValueError: If there is no such track, nobody at all, or nobody with these values, as with
+            a model whose classes have no anchors.
     """
     ax = axes_or_new(ax, (5.5, 5))
     means = _mean_by_time(table, track, ["valence", "arousal"])
@@ -174,14 +175,19 @@ def _draw_bands(ax: Axes, table: pd.DataFrame, track: Tracks) -> None:
 
 
 def _draw_affect(ax: Axes, table: pd.DataFrame, track: Tracks) -> None:
-    means = _mean_by_time(table, track, ["valence", "arousal"])
-    _draw_absence(ax, means)
+    """Draw valence and arousal; nothing but their axes if no class of the model has them."""
     ax.axhline(0, color="0.7", linewidth=0.8)
+    ax.set(ylim=(-1, 1), yticks=(-1, 0, 1))
+    columns = ["valence", "arousal"]
+    if not _rows(table, track)[columns].notna().all(axis=1).any():
+        return
+    means = _mean_by_time(table, track, columns)
+    _draw_absence(ax, means)
     ax.plot(means.index, means["valence"], color=FIRST_COLOUR, linewidth=1.6)
     ax.plot(
         means.index, means["arousal"], color=SECOND_COLOUR, linewidth=1.6, linestyle=AROUSAL_DASHES
     )
-    ax.set(xlim=_limits(means), ylim=(-1, 1), yticks=(-1, 0, 1))
+    ax.set_xlim(_limits(means))
 
 
 def _draw_absence(ax: Axes, means: pd.DataFrame) -> None:
@@ -344,7 +350,9 @@ def _mean_by_time(table: pd.DataFrame, track: Tracks, columns: list[str]) -> pd.
     """Return means over equal periods, about `MOST_POINTS` at most; NaN where nobody was seen."""
     seen = _rows(table, track).dropna(subset=columns)
     if not len(seen):
-        raise ValueError(f"Expected a face in the timeline. Received: none, track={track}.")
+        raise ValueError(
+            f"Expected a face with {columns} in the timeline. Received: none, track={track}."
+        )
     end = float(table["time_s"].max())
     times = np.sort(table["time_s"].unique())
     step = max(end / MOST_POINTS, float(np.median(np.diff(times))) if len(times) > 1 else 1.0)

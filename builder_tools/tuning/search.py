@@ -20,6 +20,7 @@ import keras_tuner
 import numpy as np
 
 from builder_tools.fields import check_fields, check_keys, is_text, read_json_object
+from builder_tools.journal import only_one_in
 from builder_tools.media import replacing
 from builder_tools.training import Samples
 from builder_tools.training.identity import hashed_images
@@ -71,6 +72,7 @@ def tune(
         ValueError: If a number or name is invalid, no network can be built, the faces have only
             one class, or the folder holds another search.
         FileExistsError: If the folder holds no search, but files with the names of its results.
+        BlockingIOError: If another process is searching in the folder.
         RuntimeError: If every trial failed (`trials.csv` says why), or none ended in time.
     """
     if trials < 1:
@@ -79,31 +81,33 @@ def tune(
     folder = Path(folder)
     if overwrite or not (folder / SEARCH_FILE).is_file():
         hypermodel.build(keras_tuner.HyperParameters())  # fails here if it cannot be built
-    if overwrite and (folder / SEARCH_FILE).is_file():
-        # Only the search is removed; the file that marks the folder as a search goes last.
-        project = folder / Path(_read_search(folder / SEARCH_FILE)["project"]).name
-        if project.is_dir():
-            shutil.rmtree(project)
-        for name in (TABLE_FILE, CONFIG_FILE, SEARCH_FILE):
-            (folder / name).unlink(missing_ok=True)
-    _begin(folder, identity)
-    oracle = EmotionOracle(objective, trials=trials, seed=seed, minutes=minutes)
-    # KerasTuner prints, but stdout is reserved for results.
-    with contextlib.redirect_stdout(sys.stderr), playing(chief):
-        tuner = EmotionTuner(
-            oracle,
-            hypermodel,
-            folder=folder,
-            project=identity["project"],
-            after_trial=lambda oracle: _report(oracle, folder, identity["project"]),
-        )
-        if oracle.num_ended:
-            logger.info("Going on: %d of %d trials are done.", oracle.num_ended, trials)
-        if chief:
-            serve(oracle, chief, identity["key"], after_trial=tuner.after_trial)
-        else:
-            tuner.search(train, valid)
-    return _result(hypermodel, oracle, folder, tuner.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with only_one_in(folder):
+        if overwrite and (folder / SEARCH_FILE).is_file():
+            # Only the search is removed; the file that marks the folder as a search goes last.
+            project = folder / Path(_read_search(folder / SEARCH_FILE)["project"]).name
+            if project.is_dir():
+                shutil.rmtree(project)
+            for name in (TABLE_FILE, CONFIG_FILE, SEARCH_FILE):
+                (folder / name).unlink(missing_ok=True)
+        _begin(folder, identity)
+        oracle = EmotionOracle(objective, trials=trials, seed=seed, minutes=minutes)
+        # KerasTuner prints, but stdout is reserved for results.
+        with contextlib.redirect_stdout(sys.stderr), playing(chief):
+            tuner = EmotionTuner(
+                oracle,
+                hypermodel,
+                folder=folder,
+                project=identity["project"],
+                after_trial=lambda oracle: _report(oracle, folder, identity["project"]),
+            )
+            if oracle.num_ended:
+                logger.info("Going on: %d of %d trials are done.", oracle.num_ended, trials)
+            if chief:
+                serve(oracle, chief, identity["key"], after_trial=tuner.after_trial)
+            else:
+                tuner.search(train, valid)
+        return _result(hypermodel, oracle, folder, tuner.folder)
 
 
 def search_identity(
@@ -164,7 +168,6 @@ def _begin(folder: Path, identity: dict) -> None:
                 f"Expected a folder for a search. Received: {folder}, which holds none, but files "
                 f"of the names {others}, which it would replace. Name another folder."
             )
-        folder.mkdir(parents=True, exist_ok=True)
         with replacing(file) as partial:
             partial.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
         return

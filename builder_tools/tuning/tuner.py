@@ -219,9 +219,13 @@ class EmotionTuner(keras_tuner.Tuner):
         folder = self._run_folder(trial)
         _count_start(folder)
         objective = self.oracle.objective.name
-        return self.hypermodel.fit(
-            trial.hyperparameters, None, train, valid, monitor=objective, folder=folder
-        )
+        try:
+            return self.hypermodel.fit(
+                trial.hyperparameters, None, train, valid, monitor=objective, folder=folder
+            )
+        except KeyboardInterrupt:  # somebody stops the search, which is not the trial's fault
+            _take_start_back(folder)
+            raise
 
     def on_trial_end(self, trial):
         """Report the end of a trial; keep the reason for a failure in its folder."""
@@ -286,6 +290,12 @@ def _count_start(folder: Path) -> None:
             f"Its process ended {starts} times in the same epoch: killed, or out of memory?"
         )
     _write_json(file, {"epoch": epoch, "starts": starts + 1})
+
+
+def _take_start_back(folder: Path) -> None:
+    file = folder / "starts.json"
+    counted = json.loads(file.read_text())
+    _write_json(file, {**counted, "starts": counted["starts"] - 1})
 
 
 def _write_json(file: str | Path, value: dict) -> None:

@@ -243,8 +243,18 @@ document.addEventListener("click", async (event) => {
   const gone = event.target.closest(".bt-delete");
   if (!gone) return;
   const result = gone.closest(".bt-result");
-  await fetch(`/results/${result.dataset.token}`, { method: "DELETE" });
-  result.replaceChildren(note(gone.dataset.said));
+  let deleted = null;
+  try {
+    deleted = await fetch(`/results/${result.dataset.token}`, { method: "DELETE" });
+  } catch { /* told below: the server does not answer */ }
+  if (deleted?.ok || deleted?.status === 404) {
+    result.replaceChildren(note(gone.dataset.said));
+    return;
+  }
+  for (const old of result.querySelectorAll(".bt-undeleted")) old.remove();
+  const told = note(said("script.not_deleted"), "error");
+  told.classList.add("bt-undeleted");
+  gone.closest(".bt-kept").after(told);
 });
 
 for (const kind of ["mouseover", "focusin"]) {

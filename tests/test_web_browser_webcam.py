@@ -17,6 +17,7 @@ from browser_page import (  # noqa: E402
     files,  # noqa: F401
     keep_image,
     open_page,  # noqa: F401
+    wait_until,
 )
 from web_server import running  # noqa: E402
 
@@ -127,7 +128,7 @@ def ask_for_webcam(page):
     page.get_by_role("tab", name="Webcam").click()
     page.evaluate(ASKS_FIRST)
     page.click("#start")
-    page.wait_for_function("allow.length === 1")
+    wait_until(page, "() => allow.length === 1")
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -135,14 +136,14 @@ def test_a_webcam_asked_for_twice_is_off_after_one_stop(open_page, order):
     page = open_page()
     ask_for_webcam(page)
     page.click("#start")
-    page.wait_for_function("allow.length === 2")
+    wait_until(page, "() => allow.length === 2")
     for place, number in enumerate(order):
         page.evaluate("number => allow[number]()", number)
-        page.wait_for_function("n => opened.length === n", arg=place + 1)
+        wait_until(page, "(n) => opened.length === n", place + 1)
     page.wait_for_selector("#overlay[data-faces=happy]", state="attached")
     assert page.evaluate("opened.filter((one) => one.active).length") == 1
     page.click("#start")
-    page.wait_for_function(ALL_OFF, arg=2)
+    wait_until(page, ALL_OFF, 2)
     assert "off" in page.inner_text("#said")
 
 
@@ -151,7 +152,7 @@ def test_a_webcam_allowed_after_the_page_was_left_is_turned_off(open_page):
     ask_for_webcam(page)
     page.evaluate("dispatchEvent(new Event('pagehide'))")
     page.evaluate("allow[0]()")
-    page.wait_for_function(ALL_OFF, arg=1)
+    wait_until(page, ALL_OFF, 1)
     assert page.evaluate("video.srcObject === null && socket === null")
 
 
@@ -165,7 +166,7 @@ def test_a_webcam_stopped_before_its_first_image_is_turned_off(open_page):
         }"""
     )
     page.evaluate("allow[0]()")
-    page.wait_for_function(ALL_OFF, arg=1)
+    wait_until(page, ALL_OFF, 1)
     page.evaluate("new Promise(requestAnimationFrame)")
     assert page.evaluate("socket === null") and "off" in page.inner_text("#said")
 

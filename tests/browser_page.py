@@ -166,6 +166,23 @@ def fetch(page, name, folder):
     return path
 
 
+def wait_until(page, condition, arg=None):
+    """Goes on once a function of the page's script gives true.
+
+    Playwright's `wait_for_function` asks a second time by `eval`, which the page's policy forbids.
+    """
+    page.evaluate(
+        f"""async (arg) => {{
+          const condition = {condition}, end = Date.now() + {WAIT_MS};
+          while (!condition(arg)) {{
+            if (Date.now() > end) throw new Error(`never true: ${{condition}}`);
+            await new Promise(requestAnimationFrame);
+          }}
+        }}""",
+        arg,
+    )
+
+
 def faults(page):
     """What cannot be read, for the eye and for a screen reader."""
     return page.evaluate(LOW_CONTRAST, LEAST_CONTRAST) + page.evaluate(UNREADABLE)

@@ -33,6 +33,7 @@ from browser_page import (  # noqa: E402
     files,  # noqa: F401
     keep_image,
     open_page,  # noqa: F401
+    wait_until,
 )
 from web_server import running  # noqa: E402
 
@@ -164,7 +165,7 @@ def test_the_timeline_of_a_video_tells_of_a_moment_and_of_each_person(open_page)
     page.wait_for_selector("#bt-video-result .bt-chart")
     readout = page.locator(".bt-readout")
     chart = page.locator(".bt-curves:visible .bt-chart").first
-    page.wait_for_function("document.querySelector('.bt-result video').readyState > 0")
+    wait_until(page, "() => document.querySelector('.bt-result video').readyState > 0")
     chart.hover(position={"x": chart.bounding_box()["width"] * (56 + 744 * 10 / 16) / 814, "y": 40})
     assert re.match(r"(9\.9|10\.\d) s: surprise \d{2,3} %", readout.inner_text())
     curves, ends = page.locator(".bt-curves:visible"), set()
@@ -180,7 +181,7 @@ def test_the_timeline_of_a_video_tells_of_a_moment_and_of_each_person(open_page)
     player = page.locator(".bt-result video")
     chart = page.locator(".bt-curves:visible .bt-chart").first
     chart.click(position={"x": chart.bounding_box()["width"] / 2, "y": 40})
-    page.wait_for_function("document.querySelector('.bt-result video').currentTime > 7")
+    wait_until(page, "() => document.querySelector('.bt-result video').currentTime > 7")
     player.evaluate("v => v.pause()")
     assert faults(page) == []
 

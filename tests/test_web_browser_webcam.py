@@ -17,6 +17,7 @@ from browser_page import (  # noqa: E402
     files,  # noqa: F401
     keep_image,
     open_page,  # noqa: F401
+    wait_until,
 )
 from web_server import running  # noqa: E402
 
@@ -107,6 +108,77 @@ def test_an_answer_that_a_newer_one_overtook_is_not_shown(open_page):
         }"""
     )
     assert shown == ["happy", True]
+
+
+# A camera that the user allows only when the test says so: allow.shift()().
+ASKS_FIRST = """() => {
+  const devices = navigator.mediaDevices, open = devices.getUserMedia.bind(devices);
+  window.allow = [];
+  window.opened = [];
+  devices.getUserMedia = async (wanted) => {
+    await new Promise((go) => allow.push(go));
+    opened.push(await open(wanted));
+    return opened.at(-1);
+  };
+}"""
+ALL_OFF = "(n) => opened.length === n && opened.every((one) => !one.active)"
+
+
+def ask_for_webcam(page):
+    page.get_by_role("tab", name="Webcam").click()
+    page.evaluate(ASKS_FIRST)
+    page.click("#start")
+    wait_until(page, "() => allow.length === 1")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_webcam_asked_for_twice_is_off_after_one_stop(open_page, order):
+    page = open_page()
+    ask_for_webcam(page)
+    page.click("#start")
+    wait_until(page, "() => allow.length === 2")
+    for place, number in enumerate(order):
+        page.evaluate("number => allow[number]()", number)
+        wait_until(page, "(n) => opened.length === n", place + 1)
+    page.wait_for_selector("#overlay[data-faces=happy]", state="attached")
+    assert page.evaluate("opened.filter((one) => one.active).length") == 1
+    page.click("#start")
+    wait_until(page, ALL_OFF, 2)
+    assert "off" in page.inner_text("#said")
+
+
+def test_a_webcam_allowed_after_the_page_was_left_is_turned_off(open_page):
+    page = open_page()
+    ask_for_webcam(page)
+    page.evaluate("dispatchEvent(new Event('pagehide'))")
+    page.evaluate("allow[0]()")
+    wait_until(page, ALL_OFF, 1)
+    assert page.evaluate("video.srcObject === null && socket === null")
+
+
+def test_a_webcam_stopped_before_its_first_image_is_turned_off(open_page):
+    page = open_page()
+    ask_for_webcam(page)
+    page.evaluate(
+        """() => {
+          const play = video.play.bind(video);
+          video.play = () => { const going = play(); byId("start").click(); return going; };
+        }"""
+    )
+    page.evaluate("allow[0]()")
+    wait_until(page, ALL_OFF, 1)
+    page.evaluate("new Promise(requestAnimationFrame)")
+    assert page.evaluate("socket === null") and "off" in page.inner_text("#said")
+
+
+def test_a_webcam_that_is_unplugged_is_told_of(open_page):
+    page = open_page()
+    start_webcam(page)
+    page.evaluate("stream.getTracks()[0].dispatchEvent(new Event('ended'))")
+    assert "no more images" in page.inner_text("#said[role=alert]")
+    assert page.locator("#stage").is_hidden()
+    assert page.inner_text("#start") == "Start camera"
+    assert page.evaluate("stream === null && socket === null")
 
 
 def test_a_password_holds_for_page_and_camera(browser):

@@ -14,7 +14,8 @@ const byId = (id) => document.getElementById(id);
 const video = byId("video"), overlay = byId("overlay"), stage = byId("stage");
 const grabber = document.createElement("canvas");
 const choice = {};
-let socket = null, stream = null, next = 0, sent = new Map(), times = [], toldAt = 0, restAt = 0;
+let starts = 0, socket = null, stream = null;
+let next = 0, sent = new Map(), times = [], toldAt = 0, restAt = 0;
 
 function say(text, kind) {
   const said = byId("said");
@@ -26,19 +27,35 @@ function say(text, kind) {
 
 async function start() {
   if (!navigator.mediaDevices) { say(words.insecure, "error"); return; }
+  const own = ++starts;
   say(words.starting, "busy");
+  let opened = null;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({
+    opened = await navigator.mediaDevices.getUserMedia({
       video: { width: { ideal: WIDTH }, height: { ideal: HEIGHT }, facingMode: "user" },
       audio: false,
     });
+    if (own === starts) {
+      stream = opened;
+      for (const track of stream.getTracks()) track.addEventListener("ended", () => ended(own));
+      video.srcObject = stream;
+      await video.play();
+    }
   } catch (error) {
+    if (own !== starts) return; // stop() has turned off what was open
+    stop();
     say(words.denied.replace("{error}", error.name), "error");
     return;
   }
-  video.srcObject = stream;
-  await video.play();
-  connect();
+  if (own === starts) connect();
+  else for (const track of opened.getTracks()) track.stop();
+}
+
+// A camera was unplugged, or its permission withdrawn.
+function ended(own) {
+  if (own !== starts) return;
+  stop();
+  say(words.ended, "error");
 }
 
 function connect() {
@@ -61,7 +78,9 @@ function connect() {
   socket.onclose = () => { if (own === socket && stream) { stop(); say(words.lost, "error"); } };
 }
 
+// Also calls off a start that still waits for permission.
 function stop() {
+  starts++;
   const own = socket;
   socket = null;
   if (own) own.close();
@@ -252,4 +271,4 @@ document.addEventListener("builder-tools-choice", (event) => {
     connect();
   }
 });
-window.addEventListener("pagehide", () => stream && stop());
+window.addEventListener("pagehide", stop);

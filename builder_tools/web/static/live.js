@@ -4,7 +4,8 @@
 const form = document.getElementById("bt-asked");
 const part = document.getElementById("bt-live");
 const said = document.getElementById("bt-said");
-let asking = 0;
+const LONGEST_MS = 60_000;
+let asking = null;
 
 function asked() {
   const chosen = new URLSearchParams(new FormData(form));
@@ -15,13 +16,19 @@ function asked() {
 }
 
 async function refresh() {
-  const number = ++asking;
+  if (asking) asking.abort();
+  const own = (asking = new AbortController());
+  const late = setTimeout(() => own.abort(), LONGEST_MS);
   let answer = null, text = "";
   try {
-    answer = await fetch(`${location.pathname}/part?${asked()}`, { cache: "no-store" });
-    text = await answer.text();
+    const options = { cache: "no-store", signal: own.signal };
+    const coming = await fetch(`${location.pathname}/part?${asked()}`, options);
+    text = await coming.text();
+    answer = coming;
   } catch { /* told below: the server does not answer */ }
-  if (number !== asking) return;  // something else was chosen meanwhile
+  clearTimeout(late);
+  if (own !== asking) return;  // something else was chosen meanwhile
+  asking = null;
   part.setAttribute("aria-busy", "false");
   part.classList.toggle("bt-stale", !answer?.ok);
   if (answer?.ok) {
@@ -36,13 +43,18 @@ async function refresh() {
   }
 }
 
-for (const [name, value] of new URLSearchParams(location.search))
-  if (form.elements[name]) form.elements[name].value = value;
+for (const [name, value] of new URLSearchParams(location.search)) {
+  const field = form.elements.namedItem(name);
+  if (field) field.value = value;
+}
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("change", () => {
   history.replaceState(null, "", `?${asked()}`);
   refresh();
 });
-setInterval(() => { if (!document.hidden) refresh(); }, 1000 * form.dataset.refresh);
-document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+
+// An answer may take longer than the time between two: none is asked for while one is under way.
+const keepUp = () => { if (!document.hidden && !asking) refresh(); };
+setInterval(keepUp, 1000 * form.dataset.refresh);
+document.addEventListener("visibilitychange", keepUp);
 refresh();

@@ -94,7 +94,17 @@ async function* lines(response) {
   }
 }
 
-async function answer(kind, files, result, signal) {
+// A folder counts as a file that cannot be read; so does a file that was changed since.
+async function unreadable(files) {
+  for (const file of files) {
+    const isRead = await file.slice(0, 1).arrayBuffer().then(() => true, () => false);
+    if (!isRead) return said("script.unreadable", { name: file.name });
+  }
+  return "";
+}
+
+// Shows an answer as long as nothing newer is asked for in its place.
+async function answer(kind, files, result, signal, isCurrent) {
   const why = whyNot(kind, files);
   if (why) { result.replaceChildren(note(why, "error")); return; }
   result.replaceChildren(note(said("script.uploading"), "busy"));
@@ -105,15 +115,31 @@ async function answer(kind, files, result, signal) {
   if (blur && blur.checked) query.set("blur", "true");
   const headers = { "Accept-Language": facts.language };
   const body = bodyOf(kind, files);
+  let response = null;
   try {
-    const response = await fetch(`${kind}?${query}`, { method: "POST", body, headers, signal });
+    response = await fetch(`${kind}?${query}`, { method: "POST", body, headers, signal });
     if (!response.ok) throw Object.assign(new Error(), { told: await refusalOf(response) });
-    if (kind === "photo") result.innerHTML = await response.text();
-    else for await (const html of lines(response)) result.innerHTML = html;
+    const parts = kind === "photo" ? [await response.text()] : lines(response);
+    for await (const html of parts) if (isCurrent()) result.innerHTML = html;
   } catch (error) {
-    if (signal.aborted) result.replaceChildren(note(said("video.stopped")));
-    else result.replaceChildren(note(error.told || said("script.lost"), "error"));
+    const why = error.told || (!response && await unreadable(files)) || said("script.lost");
+    if (!isCurrent()) return;
+    result.replaceChildren(signal.aborted ? note(said("video.stopped")) : note(why, "error"));
   }
+}
+
+// Tells of a failure below what stays shown, in place of an earlier one.
+function complain(place, text) {
+  if (place.nextElementSibling?.matches(".bt-failed")) place.nextElementSibling.remove();
+  const told = note(text, "error");
+  told.classList.add("bt-failed");
+  place.after(told);
+}
+
+async function exampleFile(name) {
+  const response = await fetch(`/examples/${name}`);
+  if (!response.ok) throw new Error(`${name}: ${response.status}`);
+  return new File([await response.blob()], name);
 }
 
 // A drop field, its examples and, for what takes long, its two buttons.
@@ -121,19 +147,21 @@ function wire(kind) {
   const field = byId(`bt-${kind}`), input = field.querySelector("input");
   const result = byId(`bt-${kind}-result`), isLong = kind !== "photo";
   const start = byId(`bt-${kind}-start`), stop = byId(`bt-${kind}-stop`);
-  let files = [], running = null;
+  let files = [], running = null, chosen = 0;
 
   const run = async () => {
     if (running) running.abort();
     const own = (running = new AbortController());
     if (isLong) stop.hidden = false;
-    await answer(kind, files, result, own.signal);
+    await answer(kind, files, result, own.signal, () => own === running);
     if (own === running) {
       running = null;
       if (isLong) stop.hidden = true;
     }
   };
   const choose = (list) => {
+    chosen++;
+    for (const old of field.parentElement.querySelectorAll(":scope > .bt-failed")) old.remove();
     files = kind === "batch" ? [...list] : [...list].slice(0, 1);
     field.querySelector(".bt-chosen").textContent = files.slice(0, 8).map((file) => file.name).join(", ")
       + (files.length > 8 ? ` ... (${files.length})` : "");
@@ -155,10 +183,10 @@ function wire(kind) {
   }
   for (const one of document.querySelectorAll(`.bt-example[data-kind=${kind}]`))
     one.addEventListener("click", async () => {
-      const found = await Promise.all(one.dataset.files.split(" ").map(async (name) => {
-        const response = await fetch(`/examples/${name}`);
-        return new File([await response.blob()], name);
-      }));
+      const own = ++chosen, names = one.dataset.files.split(" ");
+      const found = await Promise.all(names.map(exampleFile)).catch(() => null);
+      if (own !== chosen) return; // another file was chosen meanwhile
+      if (!found) { complain(one.parentElement, said("script.no_example")); return; }
       choose(found);
       if (isLong) run();
     });
@@ -243,8 +271,12 @@ document.addEventListener("click", async (event) => {
   const gone = event.target.closest(".bt-delete");
   if (!gone) return;
   const result = gone.closest(".bt-result");
-  await fetch(`/results/${result.dataset.token}`, { method: "DELETE" });
-  result.replaceChildren(note(gone.dataset.said));
+  let deleted = null;
+  try {
+    deleted = await fetch(`/results/${result.dataset.token}`, { method: "DELETE" });
+  } catch { /* told below: the server does not answer */ }
+  if (deleted?.ok || deleted?.status === 404) result.replaceChildren(note(gone.dataset.said));
+  else complain(gone.closest(".bt-kept"), said("script.not_deleted"));
 });
 
 for (const kind of ["mouseover", "focusin"]) {

@@ -174,3 +174,16 @@ def test_stopped_while_the_result_is_replaced(
             clean(root, out, SMALL, restart=True)
     clean(root, out, SMALL, restart=again)
     assert files(out) == files(clean(root, tmp_path / "whole", SMALL).out)
+
+
+def test_a_manifest_that_names_files_outside_removes_none_of_them(root, tmp_path):
+    out, own = tmp_path / "out", tmp_path / "own.png"
+    clean(root, out, SMALL)
+    own.write_bytes(b"mine")
+    manifest = pd.read_csv(out / "manifest.csv", keep_default_na=False)
+    kept = manifest.index[manifest["out_path"] != ""]
+    manifest.loc[kept[0], "out_path"] = "../own.png"
+    manifest.to_csv(out / "manifest.csv", index=False)
+    with pytest.raises(FileExistsError, match="besides an earlier result"):
+        clean(root, out, replace(PLAIN, size_px=48), restart=True)
+    assert own.read_bytes() == b"mine"

@@ -16,8 +16,9 @@ def result_files(out: Path) -> list[Path]:
     manifest = out / MANIFEST
     if not manifest.is_file():
         return []
-    images = filter(None, read_manifest(manifest)["out_path"])
-    return [out / RECORD, *(out / image for image in images), manifest]
+    named = [Path(image) for image in read_manifest(manifest)["out_path"] if image]
+    images = [out / image for image in named if not image.is_absolute() and ".." not in image.parts]
+    return [out / RECORD, *images, manifest]
 
 
 def put_in_place(made: Path, out: Path) -> None:

@@ -2,6 +2,8 @@
 
 import csv
 import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -105,7 +107,7 @@ def test_without_its_file_the_search_goes_on_in_tiles_and_says_so(monkeypatch, h
         raise FileNotFoundError(f"No {name}.\nTried: ...")
 
     monkeypatch.setattr(scales, "asset_path", absent)
-    scales.yunet.cache_clear()
+    scales._opened.cache_clear()
     places = [(100, 100, 150), (1200, 80, 150), (600, 400, 600)]
     try:
         with caplog.at_level(logging.WARNING), make_detector("mediapipe") as detector:
@@ -113,9 +115,24 @@ def test_without_its_file_the_search_goes_on_in_tiles_and_says_so(monkeypatch, h
             detector.detect(_scene(head, places[:1]))
             assert detector.follow(_scene(head, places), faces) is None
     finally:
-        scales.yunet.cache_clear()
+        scales._opened.cache_clear()
     assert len(faces) == 3 and _all_found(faces, places)
     assert [record.message.count("YuNet") for record in caplog.records] == [1]
+
+
+def test_threads_that_begin_together_are_warned_once(monkeypatch, caplog):
+    def absent(name):
+        time.sleep(0.2)  # all threads are in here, if they may
+        raise FileNotFoundError(f"No {name}.")
+
+    monkeypatch.setattr(scales, "asset_path", absent)
+    scales._opened.cache_clear()
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            found = list(threads.map(lambda _: scales.yunet(), range(4)))
+    finally:
+        scales._opened.cache_clear()
+    assert found == [None] * 4 and len(caplog.records) == 1
 
 
 @pytest.mark.parametrize("size", [(1920, 1200), (1200, 1920)])

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -83,9 +84,19 @@ short range frames the faces that both see, and the most accurate of nine tried 
 logger = logging.getLogger(__name__)
 
 
-@functools.cache
+_FIRST = threading.Lock()
+
+
 def yunet() -> YuNet | None:
     """Return this process's network, or None, after one warning, if its file is not available."""
+    if not _opened.cache_info().currsize:
+        with _FIRST:  # threads that begin together fetch it, or are warned, once
+            return _opened()
+    return _opened()
+
+
+@functools.cache
+def _opened() -> YuNet | None:
     try:
         return YuNet(asset_path(FILE))
     except FileNotFoundError:

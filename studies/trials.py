@@ -103,8 +103,11 @@ def finished_row(trial: Trial, runs: Path) -> dict[str, Any] | None:
     A row of the same name with another configuration is not this trial's.
     """
     done = runs / trial.key / ROW
-    row = json.loads(done.read_text()) if done.is_file() else {}
-    return row if row.get(CONFIG) == hash_of(trial.outcome) else None
+    if not done.is_file():
+        return None
+    row, wanted = json.loads(done.read_text()), hash_of(trial.outcome)
+    # Rows of earlier code do not say what they are of.
+    return row if row.get(CONFIG, wanted) == wanted else None
 
 
 def need_weights(network: str, weights: str | None) -> None:

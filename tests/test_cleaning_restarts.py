@@ -187,3 +187,36 @@ def test_a_manifest_that_names_files_outside_removes_none_of_them(root, tmp_path
     with pytest.raises(FileExistsError, match="besides an earlier result"):
         clean(root, out, replace(PLAIN, size_px=48), restart=True)
     assert own.read_bytes() == b"mine"
+
+
+def test_a_file_that_came_meanwhile_stays_beside_the_new_result(root, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    clean(root, out, SMALL)
+    folder = next(path for path in out.iterdir() if path.is_dir())
+    find = FakeDetector.detect
+
+    def detect(self, image):
+        (folder / "note.txt").write_text("mine")
+        return find(self, image)
+
+    monkeypatch.setattr(FakeDetector, "detect", detect)
+    report = clean(root, out, replace(PLAIN, size_px=48), restart=True)
+    assert (folder / "note.txt").read_text() == "mine"
+    kept = [name for name in report.manifest["out_path"] if name]
+    assert kept and all((out / name).is_file() for name in kept)
+
+
+def test_a_folder_that_others_filled_meanwhile_is_refused(root, tmp_path, monkeypatch):
+    """An interrupted run waits beside the folder, which was not there yet."""
+    out = tmp_path / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(2, patch)
+        with pytest.raises(KeyboardInterrupt):
+            clean(root, out, SMALL)
+    assert (tmp_path / "out.unfinished").is_dir() and not out.exists()
+    out.mkdir()
+    (out / "note.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="new or empty"):
+        clean(root, out, SMALL)
+    (out / "note.txt").unlink()
+    clean(root, out, SMALL)

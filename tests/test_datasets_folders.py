@@ -108,6 +108,7 @@ class TestReading:
             "data/{name}/{split}",
             "{split} set/faces/{name}/session/1",
             "{split}_images/{name}",
+            "{split} set/{split}/{name}",
             "data-{split}/{name}",
         ],
     )

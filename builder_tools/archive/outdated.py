@@ -18,17 +18,16 @@ from builder_tools.timeline.archived import IMAGES, SOURCE, VIDEO
 PART_NAME = re.compile(rf"({VIDEO}|{IMAGES})-[0-9a-f]{{24}}\.parquet")
 
 
-def remove_outdated(parts: Path, items: Sequence[Item], sources: Sequence[str | Path]) -> int:
+def remove_outdated(parts: Path, items: Sequence[Item]) -> int:
     """Remove parts with a file whose rows another part has now, or whose files are all gone.
 
-    A file is gone if it is missing, but others were found in its folder, or in the given folder
-    that it lay in: a disk that is not connected loses nothing. Parts of sources that are not given
-    this time stay, and so does what this package did not write.
+    A file is gone if it is missing, but others were found in its folder: a disk that is not
+    connected loses nothing. Parts of sources that are not given this time stay, and so does what
+    this package did not write.
 
     Args:
         parts: Folder of the parts, in which nobody else is writing.
         items: The parts that belong to the sources.
-        sources: What was given: videos, images, folders, globs, `.txt` lists.
 
     Returns:
         Number of parts removed.
@@ -41,14 +40,9 @@ def remove_outdated(parts: Path, items: Sequence[Item], sources: Sequence[str | 
         own = zip(item.names, item.paths, strict=True)
         covered.update(os.path.realpath(path) for name, path in own if name in read)
     near = {os.path.dirname(path) for path in covered}
-    above = {str(folder) for path in covered for folder in Path(path).parents}
-    given = {os.path.realpath(source) for source in sources if Path(source).is_dir()} & above
 
     def is_gone(path: str) -> bool:
-        looked_at = os.path.dirname(path) in near or not given.isdisjoint(
-            map(str, Path(path).parents)
-        )
-        return looked_at and _is_missing(path)
+        return os.path.dirname(path) in near and _is_missing(path)
 
     removed = 0
     for part in sorted(parts.iterdir()):

@@ -120,7 +120,7 @@ def archive(
         failed.sort(key=lambda one: one[SOURCE])
         _write_csv(out / SUMMARY, summaries)
         _write_csv(out / ERRORS, failed, columns=[SOURCE, "reason"])
-        removed = remove_outdated(parts, items, sources) if is_alone() else 0
+        removed = remove_outdated(parts, items) if is_alone() else 0
     return ArchiveReport(len(summaries), made, tuple(failed), tuple(left_out), removed)
 
 

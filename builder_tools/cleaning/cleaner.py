@@ -226,9 +226,13 @@ class _Run:
         """Refuse a folder that holds other files than, on a restart, those of an earlier result."""
         if self.out.exists() and not self.out.is_dir():
             raise NotADirectoryError(f"Expected a folder to write. Received a file: {self.out}.")
-        if not self.out.is_dir() or (self.work.is_dir() and not restart):
+        work = self.out / WORK_FOLDER
+        goes_on = not restart and self.work.is_dir()
+        if not self.out.is_dir() or (goes_on and self.work == work):
             return
-        work, own = self.out / WORK_FOLDER, result_files(self.out) if restart else []
+        replaces = restart or (goes_on and (self.out / RECORD).is_file())
+        replaces |= goes_on and (self.made / RECORD).is_file()
+        own = result_files(self.out) if replaces else []
         strangers = set(self.out.rglob("*") if own else self.out.iterdir())
         strangers -= {*own, *(folder for path in own for folder in path.parents)}
         strangers -= {work, *work.rglob("*")}

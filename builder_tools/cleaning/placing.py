@@ -40,8 +40,11 @@ def put_in_place(made: Path, out: Path) -> None:
     if (made / MANIFEST).is_file():
         _forget_result(out)
         os.replace(made / MANIFEST, out / MANIFEST)
-    for path in (*(path for path in made.iterdir() if path.name != RECORD), made / RECORD):
-        os.replace(path, out / path.name)
+    images = [path for path in made.rglob("*") if path.is_file() and path != made / RECORD]
+    for path in (*images, made / RECORD):
+        place = out / path.relative_to(made)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(path, place)
 
 
 def _forget_result(out: Path) -> None:

@@ -279,7 +279,8 @@ def _check_parts(root: Path, leaves: list[tuple[str, ...]]) -> None:
     splits = [_split_of(parts) for parts in leaves]
     if not any(splits):
         return
-    folders = {(split_word(part), part) for parts in leaves for part in parts if split_word(part)}
+    named = (next(filter(split_word, parts), "") for parts in leaves)
+    folders = {(split_word(part), part) for part in named if part}
     if not all(splits):
         others = sorted({parts[0] for parts in leaves if not _split_of(parts)})
         raise ValueError(

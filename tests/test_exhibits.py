@@ -305,6 +305,19 @@ def test_the_verb_on_a_real_face(face_video, tmp_path, capsys):
     assert sorted(path.name for path in out.iterdir()) == ["exhibits.csv", "exhibits.html"]
 
 
+@pytest.mark.parametrize("measure", ["beauty", "eyes_closed"])
+def test_a_measure_that_there_will_not_be_is_refused_before_anything_is_watched(
+    measure, tmp_path, capsys
+):
+    (tmp_path / "film.mp4").write_bytes(b"no film")
+    (tmp_path / "c.toml").write_text(
+        f"rank_by='{measure}'\n[[exhibit]]\nname='room'\nsource='film.mp4'\n"
+    )
+    words = ["exhibits", str(tmp_path / "c.toml"), "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert f"rank_by='{measure}'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["exhibits.csv", "exhibits.html"])
 def test_a_report_of_somebody_else_is_not_replaced(tmp_path, name, capsys):
     (tmp_path / "film.mp4").touch()

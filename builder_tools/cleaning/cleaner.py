@@ -230,9 +230,8 @@ class _Run:
         goes_on = not restart and self.work.is_dir()
         if not self.out.is_dir() or (goes_on and self.work == work):
             return
-        replaces = restart or (goes_on and (self.out / RECORD).is_file())
-        replaces |= goes_on and (self.made / RECORD).is_file()
-        own = result_files(self.out) if replaces else []
+        is_begun = goes_on and any((place / RECORD).is_file() for place in (self.out, self.made))
+        own = result_files(self.out) if restart or is_begun else []
         strangers = set(self.out.rglob("*") if own else self.out.iterdir())
         strangers -= {*own, *(folder for path in own for folder in path.parents)}
         strangers -= {work, *work.rglob("*")}

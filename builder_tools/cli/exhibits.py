@@ -54,6 +54,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _of_recordings(options: argparse.Namespace) -> int:
+    from builder_tools.timeline.archived import is_archive
     from builder_tools.timeline.exhibits import (
         check_rank_by,
         check_same_emotions,
@@ -76,7 +77,12 @@ def _of_recordings(options: argparse.Namespace) -> int:
         make_inference(options, "online", smooth_s=SMOOTH_S) as camera,
     ):
         check_same_emotions((one.name, emotions_at(one, video)) for one in config.exhibits)
-        check_rank_by(config.rank_by, emotions_at(config.exhibits[0], video))
+        watched = [one for one in config.exhibits if one.is_camera or not is_archive(one.source)]
+        check_rank_by(
+            config.rank_by,
+            emotions_at(config.exhibits[0], video),
+            has_shape=bool(options.geometry and watched),
+        )
         for exhibit in config.exhibits:
             visits[exhibit.name], problems = watch_exhibit(
                 exhibit,

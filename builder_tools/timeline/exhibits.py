@@ -153,13 +153,19 @@ def check_same_emotions(exhibits: Iterable[tuple[str, Iterable[str]]]) -> None:
             )
 
 
-def check_rank_by(measure: str, emotions: Iterable[str]) -> None:
+def check_rank_by(measure: str, emotions: Iterable[str], *, has_shape: bool) -> None:
     """Check, before anything is watched, that exhibits can be ranked by a measure.
 
+    Args:
+        measure: What `rank_by` says.
+        emotions: The emotions of the visits.
+        has_shape: Whether visits will have the geometry of faces, and so `SHAPE_MEASURES`.
+
     Raises:
-        ValueError: If it is neither one of `MEASURES` nor an emotion.
+        ValueError: If it is neither one of `MEASURES` that there will be nor an emotion.
     """
-    known = [*MEASURES, *emotions]
+    lacking = () if has_shape else SHAPE_MEASURES
+    known = [*(name for name in MEASURES if name not in lacking), *emotions]
     if measure not in known:
         raise ValueError(f"Expected rank_by to be one of {known}. Received: rank_by={measure!r}.")
 

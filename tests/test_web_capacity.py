@@ -203,7 +203,8 @@ def test_a_folder_that_goes_while_it_is_measured_counts_as_nothing(store, monkey
 
     monkeypatch.setattr("os.scandir", scan)
     monkeypatch.setattr(results, "MEASURED_S", -1.0)
-    store.new(1000)
+    _, other = store.new(1000)
+    assert other.is_dir() and not (folder / "images").exists()
 
 
 def form(data, boundary=b"b"):

@@ -95,7 +95,7 @@ class _Runner:
         finally:
             job.close()
         path = job.folder / name
-        gone = BackgroundTask(job.store.delete, job.token)
+        gone = BackgroundTask(job.store.drop, job.token)
         return FileResponse(
             path, media_type=MEDIA_TYPES[path.suffix], filename=name, background=gone
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
@@ -14,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from builder_tools.web.limits import Refused
-from builder_tools.web.result_store import ResultStore
+from builder_tools.web.result_store import ResultStore, remove_folder
 
 MOST_JOBS = 16
 """Jobs that may be running or waiting for their turn; any more are refused."""
@@ -73,10 +72,14 @@ class Job:
         self.store.promise(self.token, more)
 
     def keep(self) -> None:
-        """Keep the results but not the uploads."""
+        """Keep the results but not the uploads.
+
+        Raises:
+            OSError: If an upload cannot be deleted; the results are not kept then.
+        """
         for path in self.folder.glob(".upload*"):
             path.unlink()
-        shutil.rmtree(self.folder / "images", ignore_errors=True)
+        remove_folder(self.folder / "images")
         self.store.finish(self.token)
         self._is_kept = True
 
@@ -86,7 +89,7 @@ class Job:
             return
         self._is_closed = True
         if not self._is_kept:
-            self.store.delete(self.token)
+            self.store.drop(self.token)
         self._ended()
 
 

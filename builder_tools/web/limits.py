@@ -95,6 +95,7 @@ STATUS_OF: Mapping[str, int] = {
     "busy": 503,
     "full": 503,
     "gone": 410,
+    "not_deleted": 500,
     "internal": 500,
 }
 """Code of a refusal -> its HTTP status."""

@@ -39,7 +39,7 @@ class ResultStore:
         self.root, self.keep_s, self.most_bytes = Path(root), keep_s, most_bytes
         self._results = self.root / "results"
         self._make_private()
-        self._lock = threading.Lock()
+        self._lock, self._deleting = threading.Lock(), threading.Lock()
         self._ends: dict[str, float] = {}
         self._promised: Counter[str] = Counter()
         self._measured: Counter[str] = Counter()
@@ -57,7 +57,7 @@ class ResultStore:
         self._stopped.set()
         if self._sweeper is not None:
             self._sweeper.join(timeout=5)
-        shutil.rmtree(self.root, ignore_errors=True)
+        remove_or_warn(self.root)
 
     def new(self, coming: int = 0) -> tuple[str, Path]:
         """Create a folder for an upload and its results; return its token and its path.
@@ -75,7 +75,7 @@ class ResultStore:
             self._check_room(coming)
             self._make_private()  # whatever cleans /tmp may have deleted it
             folder.mkdir(mode=0o700)
-            self._ends[token] = float("inf")  # until it is finished
+            self._ends[token] = math.inf  # until it is finished
             self._promised[token] = coming
         return token, folder
 
@@ -92,20 +92,41 @@ class ResultStore:
     def finish(self, token: str) -> None:
         """Start the countdown to the deletion of the results."""
         with self._lock:
-            if token in self._ends:
+            if self._ends.get(token) == math.inf:
                 self._ends[token] = time.monotonic() + self.keep_s
                 del self._promised[token]
                 self._measured_at = -math.inf
 
     def delete(self, token: str) -> bool:
-        """Delete results now; return whether there were any."""
+        """Delete results now; return whether there were any.
+
+        Raises:
+            Refused: `not_deleted`, if some are left. Nobody can fetch them, and the sweep tries
+                again.
+        """
         with self._lock:
-            known = self._ends.pop(token, None) is not None
-        if known:
-            shutil.rmtree(self._results / token, ignore_errors=True)
-            with self._lock:
-                del self._promised[token], self._measured[token]
+            known = token in self._ends
+        if not self.drop(token):
+            raise Refused("not_deleted")
         return known
+
+    def drop(self, token: str) -> bool:
+        """Delete results, now or in a later sweep; return whether none are left."""
+        with self._deleting:
+            with self._lock:
+                end = self._ends.get(token)
+                if end is None:
+                    return True
+                self._ends[token] = -math.inf  # not to be found from now on
+            try:
+                remove_folder(self._results / token)
+            except OSError as error:
+                if end > -math.inf:  # else that was said before
+                    _logger.warning("Results could not be deleted: %s. Trying again.", error)
+                return False
+            with self._lock:
+                del self._ends[token], self._promised[token], self._measured[token]
+            return True
 
     def find(self, token: str, name: str) -> Path:
         """Return a finished file of the results.
@@ -114,7 +135,7 @@ class ResultStore:
             Refused: `gone`, also for names with a folder in them.
         """
         with self._lock:
-            known = time.monotonic() < self._ends.get(token, 0.0) < float("inf")
+            known = time.monotonic() < self._ends.get(token, -math.inf) < math.inf
         path = self._results / token / name
         if not known or Path(name).name != name or name.startswith(".") or not path.is_file():
             raise Refused("gone")
@@ -126,7 +147,7 @@ class ResultStore:
         with self._lock:
             over = [token for token, end in self._ends.items() if end < now]
         for token in over:
-            self.delete(token)
+            self.drop(token)
 
     def _make_private(self) -> None:
         for folder in (self.root, self._results):
@@ -144,10 +165,26 @@ class ResultStore:
 
     def _sweep_often(self) -> None:
         while not self._stopped.wait(SWEEP_S):
-            try:
-                self.sweep()
-            except OSError as error:
-                _logger.warning("sweeping %s: %s", self.root, error)
+            self.sweep()
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder and as much in it as can be deleted; do nothing if it is gone already.
+
+    Raises:
+        OSError: If anything is left; says why.
+    """
+    shutil.rmtree(path, ignore_errors=True)  # goes on after what it cannot delete
+    with suppress(FileNotFoundError):
+        shutil.rmtree(path)  # says why the rest stays
+
+
+def remove_or_warn(path: Path) -> None:
+    """Delete a folder for good, or warn that people's files are left in it."""
+    try:
+        remove_folder(path)
+    except OSError as error:
+        _logger.warning("Uploads or results are left in %s: %s. Delete them.", path, error)
 
 
 def _bytes_by_token(results: Path) -> Counter[str]:

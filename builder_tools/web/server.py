@@ -6,7 +6,6 @@ import asyncio
 import ipaddress
 import logging
 import os
-import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -32,7 +31,7 @@ from builder_tools.web.guard import LOCAL_NAMES, MOST_HEADER_BYTES, Guard
 from builder_tools.web.jobs import Jobs
 from builder_tools.web.limits import Limits
 from builder_tools.web.page import add_pages
-from builder_tools.web.result_store import ResultStore
+from builder_tools.web.result_store import ResultStore, remove_or_warn
 from builder_tools.web.texts import LANGUAGES, Words
 
 STAY_OPEN_S = 5
@@ -107,12 +106,12 @@ def private_folder() -> Iterator[Path]:
     for left in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*_*"):
         number = left.name.removeprefix(FOLDER_PREFIX).partition("_")[0]
         if number.isdecimal() and not _runs(int(number)) and not left.is_symlink():
-            shutil.rmtree(left, ignore_errors=True)  # its process was killed
+            remove_or_warn(left)  # its process was killed
     folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{os.getpid()}_"))
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_or_warn(folder)
 
 
 def _runs(process: int) -> bool:

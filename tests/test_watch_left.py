@@ -20,6 +20,7 @@ from test_watch_trouble import visits
 from builder_tools.cli import main
 from builder_tools.watch.config import Camera
 from builder_tools.watch.database import Database, Sighting
+from builder_tools.watch.feeds import WATCHING
 from builder_tools.watch.report import figures
 from builder_tools.watch.tables import VISITS
 
@@ -98,6 +99,64 @@ def test_visits_that_another_service_goes_on_with_stay_open(url, machine):
     machine.watch(database, script(), RENAMED)
     (row,) = visits(database)
     assert row["is_open"] and row["dwell"] == 1300
+    database.close()
+
+
+SOUTH = Camera("south", "Red", 1)
+
+
+def test_a_service_ends_no_visit_of_one_that_waits_longer(url, machine):
+    """Two services share a database; the second begins while the first waits for somebody."""
+    database, open_in = Database(url, BERLIN), []
+
+    def script() -> Iterator[bool]:
+        yield from machine.passes(5, somebody=True)
+        yield from machine.passes(8)
+        machine.watch(database, machine.passes(11), SOUTH, gap_s=5.0)
+        open_in.append(sum(row["is_open"] for row in visits(database)))
+        yield from machine.passes(3)
+        machine.watch(database, machine.passes(1), SOUTH, gap_s=5.0)  # and ends at once
+        open_in.append(sum(row["is_open"] for row in visits(database)))
+        yield from machine.passes(4, somebody=True)
+
+    machine.watch(database, script(), NORTH, gap_s=60.0)
+    assert open_in == [1, 1]
+    assert counted(database) == {"Blue": (1, pytest.approx(31.5, abs=1.0))}
+    database.close()
+
+
+def test_one_that_has_just_begun_is_known_to_watch_its_cameras(url, machine):
+    """It resumed a visit, and has had no time yet to write it."""
+    database = Database(url, BERLIN)
+
+    def script() -> Iterator[bool]:
+        yield from machine.passes(0.5)
+        machine.watch(database, machine.passes(1), SOUTH, gap_s=5.0)
+        yield from machine.passes(4, somebody=True)
+
+    leave(database, 10.0, ago=timedelta(seconds=20))
+    machine.watch(database, script(), NORTH, gap_s=60.0)
+    assert counted(database) == {"Blue": (1, pytest.approx(35.0, abs=1.0))}
+    database.close()
+
+
+@pytest.mark.parametrize("ago", [timedelta(), timedelta(seconds=8)])
+def test_visits_of_a_service_that_was_killed_are_ended_once_it_is_silent(url, machine, ago):
+    """And started again with another name for its camera, so nobody watches the former one."""
+    database, open_in = Database(url, BERLIN), []
+
+    def script() -> Iterator[bool]:
+        for seconds in (10, 30):
+            yield from machine.passes(seconds)
+            open_in.append(sum(row["is_open"] for row in visits(database)))
+
+    state = {"state": WATCHING, "message": "", "answers_per_s": 9.0, "in_sight": 1}
+    leave(database, 10.0, ago=ago)
+    database.tell([{"camera": "north", "exhibit": "Blue", "told_at": NOON, **state}])
+    machine.watch(database, machine.passes(1), RENAMED)
+    machine.watch(database, script(), RENAMED)
+    assert open_in == [1, 0]
+    assert counted(database) == {"Blue": (1, 10.0)}
     database.close()
 
 

@@ -111,6 +111,7 @@ class Watch:
         """
         checkpoint_s = forget_s = self._now_s()
         try:
+            self._try(self._tell)  # so that another service leaves visits to these cameras alone
             with ThreadPoolExecutor(self._workers, "detector") as pool:
                 while goes_on() and not all(one.feed.is_over for one in self._watched):
                     self._round(pool)
@@ -143,13 +144,16 @@ class Watch:
 
         All others that are open are noted in `_left`, to be ended once the gap is over unless their
         visitor is seen again: nobody may come back, or their camera is no longer in the site.
+        Those of cameras that another service watches are its own to end.
         """
         resumed: dict[tuple[str, str], list[Visit]] = {}
         now, late = _now(), []
-        for row in self.database.open_rows():
+        rows = self.database.open_rows()
+        elsewhere = self._elsewhere()
+        for row in rows:
             # If the clock was set back, visits seen "in the future" count as just seen.
             away_s = max((now - row["seen_at"]).total_seconds(), 0.0)
-            if away_s > self.site.gap_s:
+            if away_s > self.site.gap_s and row["camera"] not in elsewhere:
                 late.append(row)
                 continue
             self._left.append(row)
@@ -161,6 +165,17 @@ class Watch:
             VisitKeeper(self.site.gap_s, resumed.get((camera.name, camera.exhibit), ()))
             for camera in self.site.cameras
         ]
+
+    def _elsewhere(self) -> set[str]:
+        """Return the cameras that another service tells of now, under its own rules."""
+        now, stale = _now(), timedelta(seconds=STALE_S)
+        told = {s["camera"] for s in self.database.states() if abs(now - s["told_at"]) <= stale}
+        return told - {camera.name for camera in self.site.cameras}
+
+    def _to_end(self) -> list[dict[str, Any]]:
+        """Return the visits in `_left`, except those of cameras that another service watches."""
+        elsewhere = self._elsewhere() if self._left else set()
+        return [row for row in self._left if row["camera"] not in elsewhere]
 
     def _drop_former_cameras(self) -> None:
         """Delete the states of cameras of an earlier configuration, which nobody will update.
@@ -205,13 +220,15 @@ class Watch:
             one.answers_per_s, one.answers = one.answers / passed_s, 0
         going_on = [] if last else self._with_places(began_at, lambda one: one.keeper.open)
         ended = self._with_places(began_at, lambda one: one.ended)
-        left = self._left if last or now_s > self.site.gap_s else []
+        is_left_over = last or now_s > self.site.gap_s
         is_written, _ = self._try(
-            lambda: self.database.write(going_on, ended, left),
-            lambda: self.database.tell([self._state(one) for one in self._watched]),
+            lambda: self.database.write(going_on, ended, self._to_end() if is_left_over else ()),
+            self._tell,
         )
         if is_written:
-            self._left = [] if left else self._left
+            # By then a service that was killed is silent, and one that is not ends its own.
+            if now_s > self.site.gap_s + 2 * STALE_S:
+                self._left = []
             for one in self._watched:
                 one.ended = []
         elif last and ended:
@@ -265,6 +282,9 @@ class Watch:
             logger.warning("The database can be used again.")
         self._trouble = trouble
         return done
+
+    def _tell(self) -> None:
+        self.database.tell([self._state(one) for one in self._watched])
 
     def _state(self, one: Watched) -> dict[str, Any]:
         return {

@@ -35,7 +35,7 @@ from watch_kills import kill_at_random, site_text, start_watch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from postgres_server import BINARIES, running_postgres
 
-from builder_tools.watch.config import Site
+from builder_tools.watch.config import Camera, Site
 from builder_tools.watch.database import Database
 from builder_tools.watch.report import GROUPINGS, GroupFigures, figures
 from builder_tools.watch.tables import DAY_TOTALS, MEASURES, TOTALS, UNIT, VISITS
@@ -186,7 +186,7 @@ def measure_reports(url: str) -> tuple[dict[str, float], list[list[GroupFigures]
 
     with (
         closing(Database(url, ZONE)) as database,
-        closing(Live(Site((), database=url, minimum_group=5))) as live,
+        closing(Live(Site((Camera("north", "Blue", 0),), database=url))) as live,
     ):
         for by in GROUPINGS:
             for period, (since, until) in PERIODS.items():

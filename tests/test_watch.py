@@ -103,7 +103,7 @@ def postgres(server):
     yield server
     engine = sa.create_engine(server)
     with engine.begin() as connection:
-        for name in ("visits", "totals", "day_totals", "cameras", "alembic_version"):
+        for name in ("visits", "totals", "day_totals", "cameras", "rules", "alembic_version"):
             connection.execute(sa.text(f"DROP TABLE IF EXISTS {name}"))
     engine.dispose()
 
@@ -237,7 +237,8 @@ def test_totals_by_day_are_those_by_hour_also_of_an_older_database(url):
         ("Red", "2026-11-02", 0, 2),
     ]
     with engine.begin() as connection:  # as it was before there were totals by day
-        connection.execute(sa.text("DROP TABLE day_totals"))
+        for name in ("day_totals", "rules"):
+            connection.execute(sa.text(f"DROP TABLE {name}"))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     database.close()
     Database(url, BERLIN).close()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import urllib.request
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -15,13 +17,16 @@ import pytest
 pytest.importorskip("sqlalchemy", reason="the [watch] extra is absent")
 pytest.importorskip("fastapi", reason="the [web] extra is absent")
 
+from made_videos import BrightFaceDetector, BrightnessModel
 from test_watch import made_visit
 from web_server import running
 
+from builder_tools.inference.threads import DetectorPool
 from builder_tools.media import VideoWriter
-from builder_tools.watch.config import Site
-from builder_tools.watch.database import Database, Sighting
+from builder_tools.watch.config import Camera, Site
+from builder_tools.watch.database import Database, Rules, Sighting
 from builder_tools.watch.report import figures
+from builder_tools.watch.service import Watch
 from builder_tools.web.live import Asked, Live, open_site
 from builder_tools.web.texts import Words
 
@@ -35,6 +40,7 @@ def filled(path) -> str:
     site = Site((), database=str(path))
     database = Database(site.database, site.zone_info)
     now = datetime.now(UTC).replace(tzinfo=None)
+    database.record(Rules(5, "UTC"), ["north", "door"], now)
     for number in range(9):
         place = Sighting("north", "Blue <1>", "a", now, now + timedelta(seconds=9))
         database.write([], [(made_visit(number, 9.0, 0.1 * number), place)])
@@ -78,6 +84,66 @@ def test_a_camera_last_told_of_in_the_future_is_silent(tmp_path):
     assert 'data-camera="north" data-state="silent"' in text and '<dd id="bt-now">0</dd>' in text
     live.close()
     database.close()
+
+
+def service(database: Database, camera: Camera, **rules) -> None:
+    """A service that begins and ends at once."""
+    detectors = DetectorPool(BrightFaceDetector(), "", {})
+    watch = Watch(Site((camera,), **rules), database, BrightnessModel(), detectors)
+    watch.run(lambda: False)
+
+
+def test_an_address_shows_no_group_below_what_the_services_recorded(tmp_path):
+    url = f"sqlite:///{filled(tmp_path / 'v.db')}"
+    north, south = (Camera(name, "Blue <1>", str(tmp_path / "none.mp4")) for name in ("north", "s"))
+    database, live = Database(url, open_site(url).zone_info), Live(open_site(url))
+
+    def shown() -> str:
+        return live.part(Asked(), Words("en"))
+
+    assert 'data-exhibit="Blue' in shown() and "at least 5 visits" in shown()
+    service(database, north, minimum_group=20, zone="Pacific/Kiritimati")
+    assert "data-exhibit" not in shown() and '<dd id="bt-today">&lt; 20</dd>' in shown()
+    assert "at least 20 visits" in shown()
+    service(database, south, minimum_group=2, zone="Pacific/Kiritimati")
+    assert "data-exhibit" not in shown(), "another service on the same database asks for less"
+    service(database, north, minimum_group=9, zone="UTC")
+    assert 'data-exhibit="Blue' in shown() and "at least 9 visits" in shown()
+    live.close()
+    database.close()
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago"])
+def test_an_address_has_the_days_and_hours_of_its_services(tmp_path, zone):
+    """25 hours lie between these two zones, so their days differ at any time."""
+    url = str(tmp_path / "v.db")
+    database = Database(url, ZoneInfo(zone))
+    database.record(Rules(2, zone), ["north"], datetime.now(UTC).replace(tzinfo=None))
+    now = datetime.now(UTC).replace(tzinfo=None)
+    for number in range(3):
+        database.write([], [(made_visit(number, 9.0), Sighting("north", "Blue", "a", now, now))])
+    live = Live(open_site(f"sqlite:///{url}"))
+    text = live.part(Asked(), Words("en"))
+    assert '<dd id="bt-today">3</dd>' in text and f"Hours of {zone}." in text
+    live.close()
+    database.close()
+
+
+def test_visits_of_which_no_rules_are_known_are_not_shown(tmp_path):
+    """As they are in a database of an earlier version until its service begins again."""
+    url = f"sqlite:///{filled(tmp_path / 'v.db')}"
+    with sqlite3.connect(tmp_path / "v.db") as writer:
+        writer.execute("DROP TABLE rules")
+        writer.execute("UPDATE alembic_version SET version_num = '0002'")
+    live = Live(open_site(url))
+    for language, said in (("en", "No service has recorded"), ("ru", "Ни одна служба")):
+        text = live.part(Asked("all"), Words(language))
+        assert said in text and "Blue" not in text and "bt-visits" not in text
+    live.close()
+    configured = Site((Camera("north", "Blue", 0),), database=url, minimum_group=3)
+    live = Live(configured)
+    assert 'data-exhibit="Red"' in live.part(Asked(), Words("en")), "the configuration tells"
+    live.close()
 
 
 def test_what_an_address_asks_for():

@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from builder_tools.media.connections import camera_name
-from builder_tools.watch.tables import CAMERAS, DAY_TOTALS, MEASURES, TOTALS, UNIT, VISITS
+from builder_tools.watch.tables import CAMERAS, DAY_TOTALS, MEASURES, RULES, TOTALS, UNIT, VISITS
 from builder_tools.watch.visits import Visit
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -51,6 +51,19 @@ class Sighting:
     run: str
     started_at: datetime
     seen_at: datetime
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What services say about reading their visits.
+
+    Args:
+        minimum_group: Visits that a group needs before any of its figures are shown.
+        zone: Time zone of the visitors' clock.
+    """
+
+    minimum_group: int
+    zone: str
 
 
 class Database:
@@ -150,11 +163,24 @@ class Database:
 
     def tell(self, states: Iterable[Mapping[str, Any]]) -> None:
         """Write the state of the cameras, one row each."""
-        with explained(self._engine), self._engine.begin() as connection:
-            for state in states:
-                told = self._insert(CAMERAS).values(**state)
-                told = told.on_conflict_do_update(index_elements=["camera"], set_=dict(state))
-                connection.execute(told)
+        self._replace(CAMERAS, states)
+
+    def record(self, rules: Rules, cameras: Iterable[str], now: datetime) -> None:
+        """Write the rules of a service, replacing earlier ones of its cameras."""
+        row = {"minimum_group": rules.minimum_group, "zone": rules.zone, "recorded_at": now}
+        self._replace(RULES, [{"camera": camera, **row} for camera in cameras])
+
+    def rules(self) -> Rules | None:
+        """Return the largest minimum group of all cameras, also of former ones, and the last zone.
+
+        None if no service has recorded its rules.
+        """
+        query = sa.select(RULES).order_by(RULES.c.recorded_at, RULES.c.camera)
+        with explained(self._engine), self._engine.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+        if not rows:
+            return None
+        return Rules(max(row["minimum_group"] for row in rows), rows[-1]["zone"])
 
     def drop_states(self, kept: Iterable[str], since: datetime, until: datetime) -> None:
         """Delete the states of cameras, except those kept and those told of in a period."""
@@ -244,6 +270,14 @@ class Database:
                 index_elements=["camera", "run", "number"], set_=changing, where=VISITS.c.is_open
             )
         )
+
+    def _replace(self, table: sa.Table, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Insert or update one row for each camera."""
+        with explained(self._engine), self._engine.begin() as connection:
+            for row in rows:
+                put = self._insert(table).values(**row)
+                put = put.on_conflict_do_update(index_elements=["camera"], set_=dict(row))
+                connection.execute(put)
 
     def _insert(self, table: sa.Table):
         makers = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}

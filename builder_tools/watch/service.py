@@ -30,7 +30,7 @@ from builder_tools.media import Frame
 from builder_tools.results import Face, Readings
 from builder_tools.tracking import FaceTracker
 from builder_tools.watch.config import Camera, Site
-from builder_tools.watch.database import Database, DatabaseError, Sighting
+from builder_tools.watch.database import Database, DatabaseError, Rules, Sighting
 from builder_tools.watch.feeds import WATCHING, Feed
 from builder_tools.watch.health import STALE_S
 from builder_tools.watch.visits import Visit, VisitKeeper, resumed_visit
@@ -78,7 +78,7 @@ class Watch:
         workers: Threads that detect; None for one per core.
 
     Raises:
-        DatabaseError: If visits that were left open cannot be read.
+        DatabaseError: If its rules cannot be recorded, or visits that were left open not be read.
     """
 
     def __init__(
@@ -97,6 +97,8 @@ class Watch:
         self._workers = workers or os.cpu_count() or 1
         self._trouble = ""
         self._left: list[dict[str, Any]] = []
+        names = [camera.name for camera in site.cameras]
+        database.record(Rules(site.minimum_group, site.zone), names, _now())
         keepers = self._resume()
         self._drop_former_cameras()
         self._watched = [

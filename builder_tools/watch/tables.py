@@ -95,3 +95,14 @@ CAMERAS = Table(
     Column("told_at", DateTime, nullable=False),
 )
 """State of each camera, updated every few seconds."""
+
+RULES = Table(
+    "rules",
+    METADATA,
+    Column("camera", String, primary_key=True),
+    Column("minimum_group", Integer, nullable=False),
+    Column("zone", String, nullable=False),
+    Column("recorded_at", DateTime, nullable=False),
+)
+"""Rules that each camera's service recorded last, for whoever reads the database without a
+configuration. They stay when a camera is removed, since its visits do."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -93,7 +93,7 @@ class Hours:
 
 
 def open_site(text: str) -> Site:
-    """Return the site of a TOML file, or one given only by its database's address.
+    """Return the site of a TOML file, or one without cameras, known by its database's address.
 
     Raises:
         FileNotFoundError, ValueError: If the file does not exist or is not a site's.
@@ -105,7 +105,8 @@ class Live:
     """The data of a site, for the page.
 
     Args:
-        site: The site: its time zone, smallest group and database.
+        site: The site: its time zone, smallest group and database. Of one without cameras only the
+            database is used, and the rules that its services recorded there.
 
     Raises:
         DatabaseError, ValueError: If there is no such database.
@@ -125,13 +126,17 @@ class Live:
         Raises:
             DatabaseError: If the database cannot be read at the moment.
         """
-        now = datetime.now(self.site.zone_info)
+        site = self._site_now()
+        if site is None:
+            return render("notice", words, text=words("live.no_rules"), kind="info")
+        group = site.minimum_group
+        now = datetime.now(site.zone_info)
         since, until = asked.days(now.date())
         cameras = self._database.states()
         for camera in cameras:
             if silence(camera["told_at"]):
                 camera["state"] = "silent"
-        found = self._figures("exhibit", since, until)
+        found = self._figures("exhibit", since, until, group)
         shares = {
             name: max(((one.means[f"share_{name}"].value or 0.0) for one in found), default=0.0)
             for name in NINE_EMOTIONS
@@ -140,23 +145,33 @@ class Live:
         return render(
             "live_part",
             words,
-            site=self.site,
+            site=site,
             asked=asked,
             time=f"{now:%H:%M:%S}",
             cameras=cameras,
-            today=self._visits(now.date(), now.date()),
-            visits=self._visits(since, until),
+            today=self._visits(now.date(), now.date(), group),
+            visits=self._visits(since, until, group),
             exhibits=rank(found, asked.measure),
             emotions=sorted(shown, key=lambda name: -shares[name]),
-            hours=_hours(self._figures("hour", since, until), asked.measure),
+            hours=_hours(self._figures("hour", since, until, group), asked.measure),
         )
 
-    def _figures(self, by: str, since: date | None, until: date | None) -> list[GroupFigures]:
-        group = self.site.minimum_group
+    def _site_now(self) -> Site | None:
+        """Return the site under the rules that hold now, or None if none are known."""
+        if self.site.cameras:
+            return self.site
+        rules = self._database.rules()
+        if rules is None:
+            return None
+        return replace(self.site, minimum_group=rules.minimum_group, zone=rules.zone)
+
+    def _figures(
+        self, by: str, since: date | None, until: date | None, group: int
+    ) -> list[GroupFigures]:
         return figures(self._database, by=by, since=since, until=until, minimum_group=group)
 
-    def _visits(self, since: date | None, until: date | None) -> int | None:
-        found = self._figures("site", since, until)
+    def _visits(self, since: date | None, until: date | None, group: int) -> int | None:
+        found = self._figures("site", since, until, group)
         return found[0].visits if found else None
 
 

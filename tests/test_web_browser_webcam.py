@@ -181,6 +181,62 @@ def test_a_webcam_that_is_unplugged_is_told_of(open_page):
     assert page.evaluate("stream === null && socket === null")
 
 
+def show(page, *, hidden):
+    """As if another tab of the browser were shown, or this one again."""
+    page.evaluate(
+        """(hidden) => {
+          Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
+
+
+IS_OFF = "stream === null && socket === null && video.srcObject === null"
+
+
+def test_a_webcam_is_off_while_another_tab_is_shown(open_page):
+    page = open_page()
+    start_webcam(page)
+    page.evaluate("window.own = { socket, tracks: stream.getTracks() }")
+    show(page, hidden=True)
+    assert page.evaluate(IS_OFF)
+    assert page.evaluate("own.tracks.every((one) => one.readyState === 'ended')")
+    wait_until(page, "() => own.socket.readyState === WebSocket.CLOSED")
+    assert "paused" in page.inner_text("#said[role=status]")
+    page.evaluate("overlay.removeAttribute('data-faces')")
+    show(page, hidden=False)
+    page.wait_for_selector("#overlay[data-faces=happy]", state="attached")
+    assert page.inner_text("#start") == "Stop camera" and page.locator("#stage").is_visible()
+    page.click("#start")
+    for hidden in (True, False):
+        show(page, hidden=hidden)
+        assert page.evaluate(IS_OFF) and "off" in page.inner_text("#said"), "its user stopped it"
+
+
+def test_a_webcam_allowed_while_another_tab_is_shown_waits_for_the_page(open_page):
+    page = open_page()
+    ask_for_webcam(page)
+    show(page, hidden=True)
+    page.evaluate("allow[0]()")
+    wait_until(page, ALL_OFF, 1)
+    assert page.evaluate(IS_OFF) and "paused" in page.inner_text("#said")
+    show(page, hidden=False)
+    wait_until(page, "() => allow.length === 2")
+    page.evaluate("allow[1]()")
+    page.wait_for_selector("#overlay[data-faces=happy]", state="attached")
+    assert page.evaluate("opened[1].active")
+
+
+def test_a_page_that_was_left_while_paused_turns_no_webcam_on(open_page):
+    page = open_page()
+    start_webcam(page)
+    show(page, hidden=True)
+    page.evaluate("dispatchEvent(new Event('pagehide'))")
+    show(page, hidden=False)
+    assert page.evaluate(IS_OFF) and "off" in page.inner_text("#said")
+
+
 def test_a_password_holds_for_page_and_camera(browser):
     with running(password="open sesame") as (address, _):
         stranger = browser.new_context()

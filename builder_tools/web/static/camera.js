@@ -15,6 +15,7 @@ const video = byId("video"), overlay = byId("overlay"), stage = byId("stage");
 const grabber = document.createElement("canvas");
 const choice = {};
 let starts = 0, socket = null, stream = null;
+let isWanted = false, isPaused = false;
 let next = 0, sent = new Map(), times = [], toldAt = 0, restAt = 0;
 
 function say(text, kind) {
@@ -28,6 +29,7 @@ function say(text, kind) {
 async function start() {
   if (!navigator.mediaDevices) { say(words.insecure, "error"); return; }
   const own = ++starts;
+  isWanted = true;
   say(words.starting, "busy");
   let opened = null;
   try {
@@ -81,6 +83,7 @@ function connect() {
 // Also calls off a start that still waits for permission.
 function stop() {
   starts++;
+  isWanted = isPaused = false;
   const own = socket;
   socket = null;
   if (own) own.close();
@@ -90,6 +93,18 @@ function stop() {
   for (const id of SHOWN) byId(id).hidden = true;
   byId("start").textContent = words.start;
   say(words.idle);
+}
+
+// Turns the camera off while another tab is shown, and on again unless its user had stopped it.
+function pauseUnseen() {
+  if (document.hidden && isWanted) {
+    stop();
+    isPaused = true;
+    say(words.paused);
+  } else if (!document.hidden && isPaused) {
+    isPaused = false;
+    start();
+  }
 }
 
 // Takes everybody's next three seconds as their rest. The server counts from the next image on.
@@ -271,4 +286,5 @@ document.addEventListener("builder-tools-choice", (event) => {
     connect();
   }
 });
+document.addEventListener("visibilitychange", pauseUnseen);
 window.addEventListener("pagehide", stop);

@@ -26,9 +26,11 @@ from builder_tools.classifier import EmotionClassifier
 from builder_tools.evaluation import PROTOCOLS
 from builder_tools.export import as_float32, write_onnx
 from builder_tools.media import replacing, resize_faces
+from builder_tools.networks import read_network
 from builder_tools.quantization import CALIBRATION_FACES, quantize_onnx
 from builder_tools.release import load_data
 from builder_tools.release.predicting import predict_table
+from builder_tools.valence_arousal.vectors import keras_file
 
 PROTOCOL = PROTOCOLS["ferplus-majority-8"]
 PACKAGES = ("onnxruntime", "onnx", "keras")
@@ -71,7 +73,6 @@ def main() -> None:
 
 def write_forms(source: Path, card: ModelCard, data, place: Path) -> dict[str, Path]:
     """Write one model folder per number format; return the folders by format."""
-    import keras
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -79,7 +80,7 @@ def write_forms(source: Path, card: ModelCard, data, place: Path) -> dict[str, P
     for folder in folders.values():
         folder.mkdir()
     files = {form: folder / card.file for form, folder in folders.items()}
-    network = keras.models.load_model(source / "model.keras", compile=False)
+    network = read_network(keras_file(source))
     write_onnx(as_float32(network, card.input_size), files["float32"], card.emotions)
     half = convert_float_to_float16(onnx.load(files["float32"]), keep_io_types=True)
     onnx.save(half, files["float16"])

@@ -5,10 +5,10 @@ arithmetic floor reached (a large float32 matrix product on as many threads), an
 The runtimes take turns, so that other work on the machine affects both alike, and the floor is
 measured with each pair; even so, a share above 100 % shows that other work disturbed it.
 
-    python benchmarks/runtimes.py [--model FOLDER] [--network compact] [--rounds 40]
+    python benchmarks/runtimes.py [--model MODEL] [--network compact] [--rounds 40]
 
-`--model` takes a model folder that holds `model.keras`; without it, a network of the registry is
-built with random weights, which take just as long to compute.
+`--model` takes a model (folder or name) with `model.keras`; without it, a network of the registry
+is built with random weights, which take just as long to compute.
 """
 
 import argparse
@@ -28,7 +28,8 @@ from builder_tools.cards import ModelCard
 from builder_tools.classifier import RUNTIMES, EmotionClassifier
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.export import Export, export_model
-from builder_tools.networks import NETWORKS, build_network
+from builder_tools.networks import NETWORKS, build_network, read_network
+from builder_tools.valence_arousal.vectors import keras_file
 
 THREADS = (1, 2)
 BATCH_SIZES = (1, 8, 32)
@@ -41,16 +42,15 @@ def load_network(folder: str | None, name: str) -> tuple[keras.Model, int, tuple
     """Return a network, its input size in pixels and its classes.
 
     Raises:
-        ValueError: If the folder holds no `model.keras`.
+        FileNotFoundError: If the folder holds no `model.keras`.
+        ValueError: If that is not the file its card tells of.
     """
     if folder is None:
         size = NETWORKS[name].input_size
         return build_network(name, len(NINE_EMOTIONS), size), size, NINE_EMOTIONS.names
-    path = Path(folder) / "model.keras"
-    if not path.is_file():
-        raise ValueError(f"Expected the Keras network at {path}. Received: no such file.")
-    card = ModelCard.read(folder)
-    return keras.models.load_model(path), card.input_size, card.emotions
+    path = keras_file(folder)
+    card = ModelCard.read(path.parent)
+    return read_network(path), card.input_size, card.emotions
 
 
 def matrix_gflops(threads: int, side: int = 1024, rounds: int = 5) -> float:
@@ -126,7 +126,7 @@ def print_table(folder: Path, size: int, gflop: float, rounds: int) -> None:
 def main() -> None:
     """Export the network in both formats, check both files, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", help="model folder with model.keras")
+    parser.add_argument("--model", help="name or folder, with model.keras")
     parser.add_argument("--network", default="compact", choices=NETWORKS)
     parser.add_argument("--rounds", type=int, default=40)
     arguments = parser.parse_args()

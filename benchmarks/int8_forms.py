@@ -24,7 +24,7 @@ import pandas as pd
 from committees import PROTOCOL, WILD, read_faces
 from machine import describe_machine
 
-from builder_tools.cards import ModelCard, file_sha256, write_card
+from builder_tools.cards import ModelCard, file_sha256, verify_files, write_card
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.ferplus import data_folder
 from builder_tools.emotions import NINE_EMOTIONS
@@ -82,7 +82,7 @@ def main() -> None:
     for source in options.models:
         card = ModelCard.read(source)
         with tempfile.TemporaryDirectory() as folder:
-            models = _write_forms(source, Path(folder), data, FORMS[options.forms])
+            models = write_forms(source, Path(folder), data, FORMS[options.forms])
             if options.beside:
                 models["int8, as it stands"] = options.beside / card.name
             table = _table(models, data.split("valid"), words, seen)
@@ -90,9 +90,10 @@ def main() -> None:
     write_page(options.reports / page, sections)
 
 
-def _write_forms(source: Path, out: Path, data, forms) -> dict[str, Path]:
+def write_forms(source: Path, out: Path, data, forms) -> dict[str, Path]:
     """Write each form of a float32 model; return their folders by form."""
     card, folders = ModelCard.read(source), {}
+    verify_files(source, card, [card.file])
     calibration = calibration_faces(data, card.input_size)
     for number, (form, settings) in enumerate(forms.items()):
         folders[form] = out / str(number)

@@ -11,10 +11,11 @@ pytest.importorskip("onnxruntime")
 
 sys.path.append(str(REPOSITORY / "benchmarks"))
 
-import precisions
-import runtimes
+import int8_forms  # noqa: E402
+import precisions  # noqa: E402
+import runtimes  # noqa: E402
 
-from builder_tools.cards import CARD_FILE, ModelCard
+from builder_tools.cards import CARD_FILE, ModelCard  # noqa: E402
 
 
 @pytest.fixture
@@ -34,6 +35,9 @@ def test_an_exchanged_network_is_not_measured(exchanged, tmp_path):
     place.mkdir()
     with pytest.raises(ValueError, match=r"Expected .*model\.keras to have sha256"):
         precisions.write_forms(exchanged, ModelCard.read(exchanged), None, place)
+    (exchanged / "model.onnx").write_bytes(b"another")
+    with pytest.raises(ValueError, match=r"Expected .*model\.onnx to have sha256"):
+        int8_forms.write_forms(exchanged, tmp_path / "forms", None, {"float32": None})
 
 
 def test_a_network_as_its_card_tells_is_measured():

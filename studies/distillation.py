@@ -98,6 +98,7 @@ def distil(
 
     Raises:
         ValueError: If the folder holds a run of another configuration or on other faces.
+        RuntimeError: If the training diverged.
     """
     run_folder = RunFolder(folder)
     begun = run_folder.begin(config)
@@ -186,6 +187,7 @@ def _fit(network, teacher, config: TrainingConfig, faces, valid, folder: RunFold
             _Deadline(minutes),
         ],
     )
+    folder.expect_finite(config)
 
 
 class _Comparison(keras.callbacks.Callback):

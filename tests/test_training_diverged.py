@@ -7,6 +7,7 @@ pytest.importorskip("keras")
 
 from toy_training import CONFIG, TRAIN, VALID, tiny_is_a_network  # noqa: F401
 
+from builder_tools.networks import read_network
 from builder_tools.training import Samples, Stage, TrainingConfig, fine_tuning_stages, run, train
 from builder_tools.training.checkpoints import has_stopped
 
@@ -67,7 +68,10 @@ NAN = float("nan")
 )
 def test_early_stopping_counts_from_the_best_finite_epoch(losses, stopped):
     """With a patience of 2."""
-    rows = [{"epoch": number, "phase": 0, "val_loss": loss} for number, loss in enumerate(losses)]
+    rows = [
+        {"epoch": number, "phase": 0, "loss": 3.0, "val_loss": loss}
+        for number, loss in enumerate(losses)
+    ]
     config = TrainingConfig(**{**CONFIG, "patience": 2, "monitor": "val_loss"})
     assert has_stopped(rows, config, config.phases[0]) == stopped
 
@@ -75,7 +79,7 @@ def test_early_stopping_counts_from_the_best_finite_epoch(losses, stopped):
 @pytest.mark.parametrize(
     ("changes", "broken", "words"),
     [
-        ({"keep": "last"}, (2,), "after the last epoch. Received: nan"),
+        ({"keep": "last"}, (2,), "after epoch 3. Received: nan"),
         ({"keep": "best"}, (0, 1, 2), "after any epoch. Received: nan"),
         ({"keep": "best", "patience": 1}, (0, 1, 2), "after any epoch. Received: nan"),
         (
@@ -94,3 +98,58 @@ def test_a_network_of_nan_is_not_returned(tmp_path, diverging, changes, broken, 
     for _ in range(2):  # a run that has ended so ends so again
         with pytest.raises(RuntimeError, match=f"finite val_loss {words}.*lower learning rate"):
             train(config, TRAIN, VALID, tmp_path)
+
+
+@pytest.fixture
+def lost(monkeypatch):
+    """Makes all weights NaN before an epoch, as a far too high learning rate does."""
+
+    def make(first: int) -> list[int]:
+        trained = []
+
+        class Lost(run.Validation):
+            def on_epoch_begin(self, epoch, logs=None):
+                trained.append(epoch)
+                if epoch == first:
+                    old = self.model.get_weights()
+                    self.model.set_weights([w * np.nan if w.dtype.kind == "f" else w for w in old])
+
+        monkeypatch.setattr(run, "Validation", Lost)
+        return trained
+
+    return make
+
+
+LONG = {**CONFIG, "stages": (Stage(12, 3), Stage(16, 3))}
+
+
+def test_a_diverged_run_ends_at_once_and_its_last_good_network_stays(tmp_path, lost):
+    trained = lost(2)
+    said = r"finite val_loss after epoch 3\. Received: nan.*last\.keras is the one after epoch 2"
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=said):
+            train(TrainingConfig(**LONG), TRAIN, VALID, tmp_path)
+    assert trained == [0, 1, 2, 2]
+    kept = read_network(tmp_path / "last.keras")
+    assert all(np.isfinite(weights).all() for weights in kept.get_weights())
+
+
+@pytest.mark.parametrize("each_epoch", [True, False])
+def test_a_run_that_keeps_its_best_epoch_ends_with_it(tmp_path, lost, each_epoch):
+    trained = lost(2)
+    config = TrainingConfig(**{**LONG, "keep": "best"})
+    done = train(config, TRAIN, VALID, tmp_path, each_epoch=each_epoch)
+    assert trained == done.history["epoch"].tolist() == [0, 1, 2]
+    assert all(np.isfinite(weights).all() for weights in done.model.get_weights())
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+@pytest.mark.parametrize("folder", ["run", None])
+def test_a_run_that_diverges_in_its_first_epoch_keeps_nothing(tmp_path, lost, keep, folder):
+    trained = lost(0)
+    stages = fine_tuning_stages(16, head_epochs=2, epochs=2, unfrozen=2)
+    config = TrainingConfig(**{**CONFIG, "stages": stages, "keep": keep})
+    with pytest.raises(RuntimeError, match=r"as the training diverged\. Train with a lower"):
+        train(config, TRAIN, VALID, folder and tmp_path / folder)
+    assert trained == [0]
+    assert not list(tmp_path.rglob("*.keras"))

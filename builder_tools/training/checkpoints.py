@@ -28,7 +28,7 @@ PROGRESS_ENTRY = "progress.json"
 
 
 class DivergedError(RuntimeError):
-    """A run has ended, but the epoch to be kept has no finite loss."""
+    """A run has ended because its loss is not finite, and no epoch is left to be kept."""
 
 
 class RunFolder:
@@ -147,7 +147,8 @@ class RunFolder:
         """Save an epoch: its row of history first, then the network, each atomically.
 
         The network determines which epoch comes next; a row without its network is dropped then.
-        After the last epoch it is saved without its optimiser, as training does not go on.
+        After the last epoch it is saved without its optimiser, as training does not go on. One
+        whose `val_loss` is not finite does not replace the last one whose is.
 
         Args:
             row: The epoch's row of history.
@@ -164,7 +165,7 @@ class RunFolder:
             else:
                 self._best_weights = network.get_weights()
         at_the_end = self.resumable and finished and config.keep == "last"
-        if self.each_epoch or at_the_end:
+        if (self.each_epoch or at_the_end) and np.isfinite(row["val_loss"]):
             partial = self._save(network, self.folder / "partial.keras", optimizer=not finished)
             with zipfile.ZipFile(partial, "a") as archive:
                 done = {"epochs_done": int(row["epoch"]) + 1, **data}
@@ -180,11 +181,16 @@ class RunFolder:
         rows = self.history()
         best = config.keep == "best"
         if best_row(rows if best else rows[-1:], config) is None:
+            ended = rows[-1]["epoch"] + 1
+            kept = ""
+            if self.last.is_file():
+                good = max(row["epoch"] + 1 for row in rows if np.isfinite(row["val_loss"]))
+                kept = f" The network in {self.last} is the one after epoch {good}."
             raise DivergedError(
-                f"Expected a finite val_loss after {'any' if best else 'the last'} epoch. "
-                f"Received: {rows[-1]['val_loss']} after epoch {rows[-1]['epoch'] + 1}, as the "
-                "training diverged. Train with a lower learning rate (or in float32, if it was in "
-                "half precision) in another folder."
+                f"Expected a finite val_loss after {'any epoch' if best else f'epoch {ended}'}. "
+                f"Received: {rows[-1]['val_loss']}{f' after epoch {ended}' if best else ''}, as "
+                f"the training diverged.{kept} Train with a lower learning rate (or in float32, if "
+                "it was in half precision) in another folder."
             )
 
     def restore_best(self, network: keras.Model) -> None:
@@ -258,9 +264,19 @@ def best_row(rows: list[dict], config: TrainingConfig) -> dict | None:
     return max(finite, key=lambda row: sign * row[config.monitor], default=None)
 
 
+def has_diverged(rows: list[dict]) -> bool:
+    """Return whether neither loss of the last epoch is finite.
+
+    One alone may be in half precision, where the next epoch goes on from finite weights.
+    """
+    return bool(rows) and not np.isfinite([rows[-1]["loss"], rows[-1]["val_loss"]]).any()
+
+
 def has_stopped(rows: list[dict], config: TrainingConfig, phase) -> bool:
-    """Return whether early stopping has ended a phase, judging from the history alone."""
+    """Return whether a phase has diverged or was stopped early, judging from the history alone."""
     own = [row for row in rows if row["phase"] == phase.number]
+    if has_diverged(own):
+        return True
     if config.patience is None or not own:
         return False
     best = best_row(own, config)

@@ -31,7 +31,7 @@ from builder_tools.training.callbacks import (
     Progress,
     Validation,
 )
-from builder_tools.training.checkpoints import RunFolder, has_stopped
+from builder_tools.training.checkpoints import RunFolder, has_diverged, has_stopped
 from builder_tools.training.config import Phase, Stage, TrainingConfig
 from builder_tools.training.features import cached_features, split_at_frozen
 from builder_tools.training.identity import data_record
@@ -108,7 +108,9 @@ def train(
             targets, or faces and targets are invalid, differ in shape, or do not suit the
             configuration's task.
         BlockingIOError: If another process is training in the folder.
-        DivergedError: A RuntimeError: if the loss is not finite after the epoch to be kept.
+        DivergedError: A RuntimeError: if the loss is not finite after the epoch to be kept. A
+            phase that diverges ends with that epoch; with `keep="best"`, the best one so far is
+            gone on from.
     """
     _expect_samples(train, valid)
     for part in (train, valid):
@@ -203,6 +205,8 @@ class _Session:
             for stage, first, last in phase.stage_epochs():
                 if done < last and not self._has_stopped(phase):
                     self._fit_stage(network, phase, stage, max(first, done), last)
+            if has_diverged(self.folder.history()):
+                self.folder.expect_finite(self.config)
             done = phase.end_epoch
         self.folder.expect_finite(self.config)
         if self.config.keep == "best":

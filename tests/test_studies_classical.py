@@ -251,9 +251,9 @@ def test_cross_validated_hybrids_never_weigh_with_the_face_itself(monkeypatch):
     asked = []
     original = SoftVoting.fit_probabilities
 
-    def noting(self, probabilities, y):
+    def noting(self, probabilities, y, **kin):
         asked.append(probabilities[0, :, 0].tolist())
-        return original(self, probabilities, y)
+        return original(self, probabilities, y, **kin)
 
     monkeypatch.setattr(SoftVoting, "fit_probabilities", noting)
     first = np.linspace(0.01, 0.99, 40)

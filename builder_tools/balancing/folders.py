@@ -119,8 +119,8 @@ def balance_folder(
     Returns:
         The manifest, one row per written image: `file` (relative to `out`), `split`, `emotion`,
         `origin` (original|interpolated|augmented), `parent` and `neighbour` (relative to `source`,
-        "" if none) and `weight` of the neighbour. For images made by an earlier balancing, the
-        last four are copied from its manifest; if they are missing there, `origin` is unknown.
+        "" if none) and `weight` of the neighbour. For images of an earlier balancing, the last
+        four are copied from its manifest; if they are missing there, `origin` is unknown.
 
     Raises:
         FileNotFoundError, NotADirectoryError: If there is no such source.
@@ -242,7 +242,7 @@ class _Job:
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
         if given.origin in ("", ORIGINAL):
-            return self._row(place, part, ORIGINAL, given.name, "", 0.0)
+            return self._row(place, part, ORIGINAL, given.parent or given.name, "", 0.0)
         weight = float(given.weight or 0)
         return self._row(place, part, given.origin, given.parent, given.neighbour, weight)
 

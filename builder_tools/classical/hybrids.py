@@ -15,12 +15,12 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import cross_val_predict
 from sklearn.utils.validation import check_is_fitted
 
 from builder_tools.cards import ModelCard, file_sha256, find_model
 from builder_tools.classical.face_features import check_stack
-from builder_tools.classical.models import stratified_folds
+from builder_tools.classical.models import Folds, stratified_folds
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.decisions import LEAST_PROBABILITY
 from builder_tools.media import resize_faces
@@ -120,8 +120,13 @@ class SoftVoting(_Hybrid):
         weights_: `(m,)`, non-negative, sum 1: the weights with the lowest cross-entropy.
     """
 
-    def fit_probabilities(self, probabilities: np.ndarray, y: np.ndarray) -> SoftVoting:
-        """Fit the weights to the members' probabilities `(m, n, k)` and labels `(n,)`."""
+    def fit_probabilities(
+        self, probabilities: np.ndarray, y: np.ndarray, *, kin: np.ndarray | None = None
+    ) -> SoftVoting:
+        """Fit the weights to the members' probabilities `(m, n, k)` and labels `(n,)`, all at once.
+
+        Without folds, it does not matter which groups the rows come from (`kin`).
+        """
         self.weights_ = voting_weights(probabilities, y)
         self.classes_ = np.arange(probabilities.shape[2])
         return self
@@ -141,9 +146,14 @@ class Stacked(_Hybrid):
         regression_: The regression; its strength is chosen by cross-validation.
     """
 
-    def fit_probabilities(self, probabilities: np.ndarray, y: np.ndarray) -> Stacked:
-        """Fit the regression to the members' probabilities `(m, n, k)` and labels `(n,)`."""
-        self.regression_ = fit_stack(stack_rows(probabilities), y)
+    def fit_probabilities(
+        self, probabilities: np.ndarray, y: np.ndarray, *, kin: np.ndarray | None = None
+    ) -> Stacked:
+        """Fit the regression to the members' probabilities `(m, n, k)` and labels `(n,)`.
+
+        Its folds do not divide the groups that the rows come from (`stratified_folds`).
+        """
+        self.regression_ = fit_stack(stack_rows(probabilities), y, kin=kin)
         self.classes_ = np.arange(probabilities.shape[2])
         return self
 
@@ -190,9 +200,11 @@ def stack_rows(probabilities: np.ndarray) -> np.ndarray:
     return np.concatenate(list(logs), axis=1)
 
 
-def fit_stack(rows: np.ndarray, y: np.ndarray, *, seed: int = 0) -> LogisticRegression:
+def fit_stack(
+    rows: np.ndarray, y: np.ndarray, *, kin: np.ndarray | None = None, seed: int = 0
+) -> LogisticRegression:
     """Fit a logistic regression whose strength is chosen by cross-validation."""
-    folds = stratified_folds(y, FOLDS, seed=seed)
+    folds = stratified_folds(y, FOLDS, kin=kin, seed=seed)
 
     def loss(strength: float) -> float:
         regression = _regression(strength)
@@ -213,7 +225,7 @@ def out_of_fold(
     features: np.ndarray,
     y: np.ndarray,
     *,
-    folds: StratifiedKFold | None = None,
+    folds: Folds | None = None,
     n_jobs: int | None = -1,
 ) -> np.ndarray:
     """Return the probability of each class for each row, from models that did not see the row.
@@ -222,7 +234,7 @@ def out_of_fold(
         model: An unfitted model with `predict_proba`; any resampling takes place inside the folds.
         features: `(n, d)`.
         y: `(n,)`.
-        folds: The folds, i.e. which rows are left out together.
+        folds: The folds (`stratified_folds`), i.e. which rows are left out together.
         n_jobs: Number of processes.
 
     Returns:

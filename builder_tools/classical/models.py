@@ -23,7 +23,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -39,6 +39,8 @@ LEAST_GAMMA, MOST_GAMMA = 0.05, 1.0
 """Range of the kernel's gamma, in units of 1 / number of (standardised) features."""
 
 Space = Mapping[str, Any]
+Folds = StratifiedKFold | list[tuple[np.ndarray, np.ndarray]]
+"""Folds as scikit-learn's `cv`: the rows to learn from and those held out, or what draws them."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,13 @@ def make_pipeline(
 
 
 def with_probabilities(
-    model: str, pipeline: Pipeline, y: Any, *, seed: int = 0, n_jobs: int | None = None
+    model: str,
+    pipeline: Pipeline,
+    y: Any,
+    *,
+    kin: np.ndarray | None = None,
+    seed: int = 0,
+    n_jobs: int | None = None,
 ) -> BaseEstimator:
     """Return the pipeline, calibrated by cross-validation if its model needs that.
 
@@ -206,30 +214,50 @@ def with_probabilities(
         pipeline: A pipeline from `make_pipeline`.
         y: The labels it will be fitted to; there are at most as many folds as the smallest class
             has rows.
+        kin: Which rows they come from (`stratified_folds`); the model then fits these rows only.
         seed: Seed of the folds.
         n_jobs: Number of folds to fit in parallel.
     """
     if not MODELS[model].calibrate:
         return pipeline
-    folds = stratified_folds(y, CALIBRATION_FOLDS, seed=seed)
+    folds = stratified_folds(y, CALIBRATION_FOLDS, kin=kin, seed=seed)
     return CalibratedClassifierCV(
         pipeline, method="sigmoid", cv=folds, ensemble=False, n_jobs=n_jobs
     )
 
 
-def stratified_folds(y: Any, folds: int, *, seed: int = 0) -> StratifiedKFold:
+def stratified_folds(y: Any, folds: int, *, kin: np.ndarray | None = None, seed: int = 0) -> Folds:
     """Return shuffled folds, at most as many as the smallest class has rows (at least 2).
 
+    Args:
+        y: `(n,)` labels.
+        folds: Number of folds.
+        kin: `(n, m)` groups that each row comes from (`kin_of`); None if each is on its own. Rows
+            of the same main group are held out together, and rows made of anything that is held
+            out are not learnt from meanwhile.
+        seed: Seed of the folds.
+
+    Returns:
+        The folds, as scikit-learn's `cv` takes them; with `kin`, the rows to learn from and those
+        held out of each.
+
     Raises:
-        ValueError: If a class has only one row.
+        ValueError: If a class has only one row, or with `kin` only one group.
     """
-    labels, counts = np.unique(y, return_counts=True)
+    y = np.asarray(y)
+    rows = y if kin is None else np.unique(np.stack([y, kin[:, 0]]), axis=1)[0]
+    labels, counts = np.unique(rows, return_counts=True)
     if counts.min() < 2:
+        apart = "" if kin is None else " of different people, not made from each other"
         raise ValueError(
-            f"Expected two or more faces of every class. Received: one of class "
+            f"Expected two or more faces of every class{apart}. Received: one of class "
             f"{labels[counts.argmin()]}. Take more faces."
         )
-    return StratifiedKFold(min(folds, int(counts.min())), shuffle=True, random_state=seed)
+    options = {"n_splits": min(folds, int(counts.min())), "shuffle": True, "random_state": seed}
+    if kin is None:
+        return StratifiedKFold(**options)
+    held_out = [own for _, own in StratifiedGroupKFold(**options).split(y, y, kin[:, 0])]
+    return [(np.flatnonzero(~np.isin(kin, kin[own, 0]).any(axis=1)), own) for own in held_out]
 
 
 def without_samplers(fitted: BaseEstimator) -> ClassifierMixin:

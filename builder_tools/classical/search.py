@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.classical.models import MODELS, make_pipeline
+from builder_tools.classical.models import MODELS, make_pipeline, stratified_folds
 from builder_tools.classical.sampling import NO_SAMPLER
 
 CANDIDATES = 9
@@ -29,6 +29,7 @@ def search_params(
     scoring: str = "accuracy",
     candidates: int = CANDIDATES,
     most_faces: int = MOST_FACES,
+    kin: np.ndarray | None = None,
     n_jobs: int | None = -1,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -43,6 +44,7 @@ def search_params(
         scoring: A scikit-learn scorer.
         candidates: Number of settings in the first round.
         most_faces: Largest number of faces in the last round.
+        kin: Groups that the faces come from, which folds do not divide (`stratified_folds`).
         n_jobs: Number of processes.
         seed: Seed of draws and folds.
 
@@ -55,6 +57,10 @@ def search_params(
     space = MODELS[model].space(features.shape[1])
     if not space or candidates < 2:
         return {}
+    if kin is None:
+        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    else:
+        folds = stratified_folds(labels, FOLDS, kin=kin, seed=seed)
     last = min(most_faces, len(features))
     rounds = max(1, int(np.log(candidates) / np.log(FACTOR)))
     search = HalvingRandomSearchCV(
@@ -64,7 +70,7 @@ def search_params(
         factor=FACTOR,
         min_resources=max(last // FACTOR**rounds, 2 * FOLDS),
         max_resources=last,
-        cv=StratifiedKFold(FOLDS, shuffle=True, random_state=seed),
+        cv=folds,
         scoring=scoring,
         refit=False,
         random_state=seed,

@@ -14,6 +14,7 @@ from builder_tools.classical.face_features import FACE_PX
 from builder_tools.classical.features import make_features
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.identity import data_sha256, names_also_in_train
+from builder_tools.datasets.made_images import kin_of
 from builder_tools.datasets.sampling import draw_by_class
 from builder_tools.datasets.table import SPLITS, ImageTable
 from builder_tools.emotions import EmotionSet
@@ -88,6 +89,13 @@ class StudyFaces:
     def labels(self, split: str) -> np.ndarray:
         """Return the labels of a split, `(n,)`."""
         return self.parts[split].labels
+
+    def kin(self, split: str, rows: np.ndarray | None = None) -> np.ndarray | None:
+        """Return the groups that faces of a split come from, for folds (`kin_of`)."""
+        part = self.parts[split].table
+        part = part if rows is None else part.iloc[rows]
+        persons = part["person"].tolist() if "person" in part else None
+        return kin_of(part["path"].tolist(), persons)
 
     def features(self, name: str, split: str) -> np.ndarray:
         """Return the features of all faces of a split, `(n, d)` float32."""

@@ -100,6 +100,7 @@ def run_hybrid(
         rows: Rows of the table that include the members' (for their parameters).
     """
     started = time.perf_counter()
+    fraction = float(next(row["fraction"] for row in rows if row["key"] == members[0]))
     models = [(name, load_model(study.model_folder(name))) for name in members]
     answers = [np.load(study.answers_file(name)).astype(np.float64) for name in members]
     if kind != OUT_OF_FOLD:
@@ -109,16 +110,18 @@ def run_hybrid(
     hybrid = HYBRIDS.get(kind, Stacked)(models)
     truth = study.labels("valid")
     if kind == OUT_OF_FOLD:
-        learnt, labels = _out_of_fold(members, study, rows)
-        on_valid = hybrid.fit_probabilities(learnt, labels).combine(valid)
+        own = study.training_rows(fraction)
+        kin, labels = study.kin("train", own), study.labels("train")[own]
+        learnt = _out_of_fold(members, study, rows, own)
+        on_valid = hybrid.fit_probabilities(learnt, labels, kin=kin).combine(valid)
     else:
-        on_valid = cross_validated(hybrid, valid, truth, seed=study.seed)
-        hybrid.fit_probabilities(valid, truth)
+        kin = study.kin("valid")
+        on_valid = cross_validated(hybrid, valid, truth, kin=kin, seed=study.seed)
+        hybrid.fit_probabilities(valid, truth, kin=kin)
     fitted = time.perf_counter()
     weights = getattr(hybrid, "weights_", None)
     params = {} if weights is None else {"weights": np.round(weights, 4).tolist()}
     training = {"members": [name for name, _ in models], "data_sha256": study.data_sha256}
-    fraction = float(next(row["fraction"] for row in rows if row["key"] == members[0]))
     columns = keep_model(hybrid, key, study, on_valid, training | params)
     return {
         **described(key, study),
@@ -134,7 +137,12 @@ def run_hybrid(
 
 
 def cross_validated(
-    hybrid: SoftVoting | Stacked, probabilities: np.ndarray, y: np.ndarray, *, seed: int = 0
+    hybrid: SoftVoting | Stacked,
+    probabilities: np.ndarray,
+    y: np.ndarray,
+    *,
+    kin: np.ndarray | None = None,
+    seed: int = 0,
 ) -> np.ndarray:
     """Return a hybrid's probabilities `(n, k)`, each from weights found on other faces.
 
@@ -142,31 +150,47 @@ def cross_validated(
         hybrid: Unfitted hybrid; stays unfitted.
         probabilities: Probabilities of its members, `(m, n, k)`.
         y: True labels, `(n,)`.
+        kin: Groups that the faces come from, which folds do not divide (`stratified_folds`).
         seed: Seed for the folds.
     """
     found = np.empty(probabilities.shape[1:])
-    for rest, own in stratified_folds(y, FOLDS, seed=seed).split(y, y):
-        fresh = type(hybrid)(hybrid.members).fit_probabilities(probabilities[:, rest], y[rest])
+    folds = stratified_folds(y, FOLDS, kin=kin, seed=seed)
+    for rest, own in folds.split(y, y) if kin is None else folds:
+        fresh = type(hybrid)(hybrid.members).fit_probabilities(
+            probabilities[:, rest], y[rest], kin=None if kin is None else kin[rest]
+        )
         found[own] = fresh.combine(probabilities[:, own])
     return found
 
 
 def _out_of_fold(
-    members: Sequence[str], study: StudyFaces, rows: Sequence[Mapping[str, Any]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the members' out-of-fold probabilities on their training faces, and the labels."""
+    members: Sequence[str],
+    study: StudyFaces,
+    rows: Sequence[Mapping[str, Any]],
+    own: np.ndarray,
+) -> np.ndarray:
+    """Return the members' out-of-fold probabilities on their training faces, rows `own`."""
     by_key = {row["key"]: row for row in rows}
-    own = study.training_rows(float(by_key[members[0]]["fraction"]))
-    labels = study.labels("train")[own]
-    folds = stratified_folds(labels, 3, seed=study.seed)
-    found = []
+    labels, kin = study.labels("train")[own], study.kin("train", own)
+    folds, found = stratified_folds(labels, 3, kin=kin, seed=study.seed), []
     for name in members:
         row = by_key[name]
         _, learn = make_features(row["features"])
         about = {"learn": learn, "sampler": row["sampler"], "seed": study.seed}
         pipeline = make_pipeline(row["model"], params=json.loads(row["params"]), **about)
-        model = with_probabilities(row["model"], pipeline, labels, seed=study.seed)
         features = study.some_features(row["features"], own)
         with few_rows_allowed():
-            found.append(out_of_fold(model, features, labels, folds=folds, n_jobs=study.n_jobs))
-    return np.stack(found), labels
+            if kin is None:
+                model = with_probabilities(row["model"], pipeline, labels, seed=study.seed)
+                found.append(out_of_fold(model, features, labels, folds=folds, n_jobs=study.n_jobs))
+                continue
+            answers = np.zeros((len(labels), len(np.unique(labels))))
+            for rest, held_out in folds:
+                # Folds of calibration are those of these very rows.
+                calibrated = {"kin": kin[rest], "seed": study.seed, "n_jobs": study.n_jobs}
+                model = with_probabilities(row["model"], pipeline, labels[rest], **calibrated)
+                model.fit(features[rest], labels[rest])
+                known = np.searchsorted(np.unique(labels), model.classes_)
+                answers[np.ix_(held_out, known)] = model.predict_proba(features[held_out])
+            found.append(answers)
+    return np.stack(found)

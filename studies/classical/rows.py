@@ -55,13 +55,14 @@ def run_entry(entry: Entry, study: StudyFaces, *, search: bool = True) -> dict[s
     describer, learn = make_features(entry.features)
     features = study.some_features(entry.features, rows)
     about = {"learn": learn, "sampler": entry.sampler, "seed": study.seed}
+    apart = {"kin": study.kin("train", rows), "n_jobs": study.n_jobs}
     started = time.perf_counter()
     params = {}
     if search:
-        params = search_params(entry.model, features, labels, n_jobs=study.n_jobs, **about)
+        params = search_params(entry.model, features, labels, **apart, **about)
     searched = time.perf_counter()
     pipeline = make_pipeline(entry.model, params=params, **about)
-    model = with_probabilities(entry.model, pipeline, labels, seed=study.seed, n_jobs=study.n_jobs)
+    model = with_probabilities(entry.model, pipeline, labels, seed=study.seed, **apart)
     with few_rows_allowed():
         model.fit(features, labels)
     fitted = time.perf_counter()

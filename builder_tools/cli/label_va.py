@@ -109,11 +109,12 @@ def _table(options: argparse.Namespace):
     """Return the images to label."""
     from builder_tools.datasets import DATASETS
     from builder_tools.datasets.class_folders import load_class_folders
+    from builder_tools.datasets.label_tables import persons_beside
 
     if (options.folder is None) == (options.data is None):
         raise ValueError("Expected a folder of class folders, or --data NAME: one of them.")
     if options.folder is not None:
-        table = load_class_folders(options.folder)
+        table = load_class_folders(options.folder, persons=persons_beside(options.folder))
     else:
         table = DATASETS[options.data](options.source)
     chosen = table if options.split == ALL_SPLITS else table.split(options.split)

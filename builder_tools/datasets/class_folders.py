@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -72,6 +72,7 @@ def load_class_folders(
     *,
     emotions: EmotionSet | Sequence[str] | None = None,
     classes: Mapping[str, str] | None = None,
+    persons: Mapping[str, str] | None = None,
     valid: float = 0.15,
     test: float = 0.15,
     seed: int = 0,
@@ -84,8 +85,9 @@ def load_class_folders(
             in any wording (`own_word`), else the folders' names as they are, sorted.
         classes: Folder name -> class, to override the usual meaning of a name; "" leaves the
             folder out.
+        persons: Path below `root` with "/" -> who is in the image, for the column `person`.
         valid, test: Shares of splits that are missing (`with_splits`).
-        seed: Seed for drawing them from train, near-duplicates on one side.
+        seed: Seed for drawing them from train, near-duplicates and people on one side.
 
     Returns:
         Splits in order, then classes by name, then images in natural order; `name` is the path
@@ -97,7 +99,7 @@ def load_class_folders(
             in `emotions` (or, without them, not in train), too few images to split any class,
             or images made by balancing that would have to be split.
     """
-    table = list_class_folders(root, emotions=emotions, classes=classes)
+    table = list_class_folders(root, emotions=emotions, classes=classes, persons=persons)
     splits = set(table.table["split"])
     if not splits & {"", "train"}:
         raise ValueError(
@@ -114,6 +116,7 @@ def list_class_folders(
     *,
     emotions: EmotionSet | Sequence[str] | None = None,
     classes: Mapping[str, str] | None = None,
+    persons: Mapping[str, str] | None = None,
 ) -> ImageTable:
     """List class folders as `load_class_folders` does, keeping their splits ("" if there are none).
 
@@ -149,7 +152,9 @@ def list_class_folders(
     rows = [(path, name, folder.split) for folder, name in found for path in folder.paths]
     paths, names_of_emotions, splits = zip(*rows, strict=True)
     names = [path.relative_to(root).as_posix() for path in paths]
-    return table_of_files(names, paths, names_of_emotions, wanted, splits=splits)
+    table = table_of_files(names, paths, names_of_emotions, wanted, splits=splits)
+    named = [(persons or {}).get(name, "") for name in names]
+    return replace(table, table=table.table.assign(person=named)) if any(named) else table
 
 
 def list_as_written(root: str | Path) -> ImageTable:

@@ -29,7 +29,7 @@ COLUMN_NAMES = {
     ),
     "emotion": ("emotion", "label", "labels", "class", "expression", "emotion_label", "target"),
     "split": ("split", "usage", "subset", "set", "partition"),
-    "person": ("person",),
+    "person": ("person", "person_id", "subject", "subject_id"),
 }
 """Usual names of each column; the first one present counts."""
 PIXELS = "pixels"
@@ -122,7 +122,7 @@ def persons_beside(folder: Path) -> dict[str, str]:
     Raises:
         ValueError: If there are several tables, or an image appears twice; names the rows.
     """
-    file = find_label_table(folder)
+    file = find_label_table(folder) if folder.is_dir() else None
     if file is None or not {"path", "person"} <= set(_columns_of(_head(file), {}, file)):
         return {}
     rows = _read(file)

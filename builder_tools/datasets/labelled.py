@@ -5,7 +5,6 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,7 +48,7 @@ def list_labelled(
     """
     place = labelled_place(source, columns)
     if place.is_dir():
-        return _with_persons(list_class_folders(place, classes=classes), place)
+        return list_class_folders(place, classes=classes, persons=persons_beside(place))
     return list_label_table(place, classes=classes, columns=columns)
 
 
@@ -64,12 +63,13 @@ def load_labelled(
 ) -> ImageTable:
     """Read labelled images as `list_labelled` does, filling every split (`with_splits`).
 
-    Near-duplicates are kept on one side.
+    Near-duplicates are kept on one side, and so are all images of a person, if a table says who is
+    in them.
     """
     place = labelled_place(source, columns)
     if place.is_dir():
-        table = load_class_folders(place, classes=classes, valid=valid, test=test, seed=seed)
-        return _with_persons(table, place)
+        options = {"persons": persons_beside(place), "valid": valid, "test": test, "seed": seed}
+        return load_class_folders(place, classes=classes, **options)
     table = list_label_table(place, classes=classes, columns=columns)
     if set(TAKEN_SIDES) <= set(table.table["split"]):
         return table
@@ -98,15 +98,6 @@ def labelled_place(source: str | Path, columns: Mapping[str, str] | None = None)
         return table
     says_emotions = any(own_word(each.name) in NINE_EMOTIONS for each in folders)
     return source if says_emotions else table
-
-
-def _with_persons(images: ImageTable, root: Path) -> ImageTable:
-    """Return images of class folders with who is in them, if a table beside the folders says so."""
-    named = persons_beside(root)
-    persons = [named.get(name, "") for name in images.table["name"]]
-    if not any(persons):
-        return images
-    return replace(images, table=images.table.assign(person=persons))
 
 
 _kept: list[TemporaryDirectory] = []

@@ -1,9 +1,10 @@
-"""Splits: seeded, stratified by class, near-duplicates on one side.
+"""Splits: seeded, stratified by class, near-duplicates and people on one side.
 
 scikit-learn's `StratifiedGroupKFold` was considered and rejected: its sides are multiples of 1/k,
 so 70/15/15 needs twenty folds, and a class with fewer images than folds may be missing from a side
 altogether. The rule here gives each side its exact share of each class as far as groups allow, and
-every side every class.
+every side every class. People bring many images of all classes along, so where they are known,
+whole groups are then moved as long as that brings the shares nearer.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
+from builder_tools.datasets.duplicates import groups_of_pairs
 from builder_tools.datasets.made_images import check_none_made
 from builder_tools.datasets.sampling import draw_by_class
 from builder_tools.datasets.table import SPLITS, ImageTable
@@ -23,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 TAKEN_SIDES = SPLITS[1:]
 """Sides that are taken out of train if they are missing."""
+
+_MISSING, _LEAST_GAIN = 100.0, 1e-9
 
 
 def with_splits(
@@ -39,7 +44,8 @@ def with_splits(
     without a split, which otherwise become train). Images are sorted by name first, so the result
     does not depend on their order. Groups of several images are placed first, by a seeded draw
     weighted by how much each side still needs; single images then fill up each side's share of
-    each class exactly.
+    each class exactly. If the table says who is in the images (`person`), all images of a person
+    are a group, too; shares are then as near as whole groups allow.
 
     Args:
         table: Images; those with a split keep it, except that train may be divided.
@@ -53,8 +59,8 @@ def with_splits(
     Raises:
         ValueError: If the shares are impossible, no image is left for train, images to be divided
             were made from others by balancing (`made_images`), or every class has fewer different
-            images than there are sides to fill. If only some do, their images
-            stay in train, and a warning names them.
+            images (or people) than there are sides to fill. If only some do, their images stay in
+            train, along with all others of the same people, and a warning names them.
     """
     if min(valid, test) < 0 or valid + test >= 1:
         raise ValueError(
@@ -76,10 +82,13 @@ def with_splits(
         groups = np.arange(len(table)) if groups is None else np.asarray(groups)
         if groups.shape != (len(table),):
             raise ValueError(f"Expected one group an image, ({len(table)},). Got: {groups.shape}.")
+        persons = table.table.get("person", pd.Series("", table.table.index)).to_numpy(object)
+        if are_people := any(persons[pool]):
+            groups = _with_people(groups, persons)
         order = np.argsort(part.table["name"].to_numpy(object), kind="stable")
         firsts, members = np.unique(groups[pool][order], return_index=True, return_inverse=True)[1:]
         rank_of_group = np.argsort(np.argsort(firsts))  # groups in order of their first image
-        plan = _Plan(part, part.labels[order], rank_of_group[members], wanted)
+        plan = _Plan(part, part.labels[order], rank_of_group[members], wanted, are_people)
         plan.check_classes()
         sides = plan.draw(np.random.default_rng(seed))
         given[np.flatnonzero(pool)[order]] = np.array(["train", *wanted], object)[sides]
@@ -107,6 +116,16 @@ def sample_per_class(table: ImageTable, per_class: int, *, seed: int = 0) -> Ima
     return table.rows(mask)
 
 
+def _with_people(groups: np.ndarray, persons: np.ndarray) -> np.ndarray:
+    """Return groups that also hold all images of a person ("" where unknown), directly or not."""
+    named = np.flatnonzero(persons != "")
+    rows = np.concatenate([np.arange(len(groups)), named])
+    known = pd.factorize(persons[named])[0] + len(groups)
+    keys = np.concatenate([pd.factorize(groups)[0], known])
+    firsts = pd.Series(rows).groupby(keys).transform("first").to_numpy()
+    return groups_of_pairs(pd.DataFrame({"first": firsts, "second": rows}), len(groups))
+
+
 @dataclass(frozen=True)
 class _Plan:
     """The images to divide, in order of name: labels, groups 0...g-1, shares of the sides."""
@@ -115,6 +134,7 @@ class _Plan:
     labels: np.ndarray
     groups: np.ndarray
     shares: dict[str, float]
+    are_people: bool
 
     @property
     def few(self) -> np.ndarray:
@@ -129,16 +149,18 @@ class _Plan:
         few = {
             self.table.emotions.names[label]: int(count[label]) for label in self.few.nonzero()[0]
         }
+        people = ", and all images of one person," if self.are_people else ""
         if few and len(few) == np.count_nonzero(count):
             raise ValueError(
                 f"Expected at least {len(self.shares) + 1} different images of a class "
-                f"(near-duplicates count once), to split them into train, {', '.join(self.shares)}"
-                f". Received: {few}. Add images, or give the splits as folders train/, val/ and "
-                "test/."
+                f"(near-duplicates{people} count once), to split them into train, "
+                f"{', '.join(self.shares)}. Received: {few}. Add images, or give the "
+                "splits as folders train/, val/ and test/."
             )
         if few:
             logger.warning(
-                "too few different images to split, all stay in train: %s",
+                "too few different images%s to split, all stay in train: %s",
+                " of different people" if self.are_people else "",
                 ", ".join(f"{name} ({number})" for name, number in few.items()),
             )
 
@@ -149,7 +171,7 @@ class _Plan:
         taken = [np.maximum(np.rint(share * split), split > 0) for share in self.shares.values()]
         # How many images each side still needs of each class, `(sides, classes)`.
         lacking = np.stack([count - np.sum(taken, axis=0), *taken]).astype(np.int64)
-        sides = np.zeros(len(self.labels), np.int64)
+        wanted, sides = lacking.copy(), np.zeros(len(self.labels), np.int64)
         sizes = np.bincount(self.groups)
         single = sizes[self.groups] == 1
         members = np.split(np.argsort(self.groups, kind="stable"), np.cumsum(sizes)[:-1])
@@ -167,7 +189,44 @@ class _Plan:
             ends = np.cumsum(np.maximum(lacking[1:, label], 0))
             for side, part in enumerate(np.split(rows, ends)[:-1], start=1):
                 sides[part] = side
+        if self.are_people:
+            return self._nearer_to(wanted, sides)
         return self._every_class_everywhere(sides)
+
+    def _nearer_to(self, wanted: np.ndarray, sides: np.ndarray) -> np.ndarray:
+        """Move whole groups while that brings the sides nearer to what is wanted of each class.
+
+        Args:
+            wanted: Images of each class on each side, `(sides, classes)`.
+            sides: Side of each image.
+        """
+        own = np.zeros((self.groups.max() + 1, wanted.shape[1]))
+        np.add.at(own, (self.groups, self.labels), 1)
+        places = sides[np.unique(self.groups, return_index=True)[1]]
+        movable = (own[:, self.few] == 0).all(axis=1)
+        rows = np.arange(len(own))
+
+        def distance(side: np.ndarray | int, counts: np.ndarray) -> np.ndarray:
+            missing = (counts == 0) & (wanted[side] > 0)  # far worse than any share
+            shares = (counts - wanted[side]) / np.maximum(wanted.sum(axis=0), 1)
+            return (shares**2 + _MISSING * missing).sum(axis=-1)
+
+        while True:
+            have = np.stack([own[places == side].sum(axis=0) for side in range(len(wanted))])
+            left = distance(places, have[places] - own) - distance(places, have[places])
+            change = np.stack(
+                [
+                    left + distance(side, have[side] + own) - distance(side, have[side])
+                    for side in range(len(wanted))
+                ],
+                axis=1,
+            )
+            change[rows, places] = 0
+            change[~movable] = 0
+            group, side = np.unravel_index(change.argmin(), change.shape)
+            if change[group, side] > -_LEAST_GAIN:
+                return places[self.groups]
+            places[group] = side
 
     def _every_class_everywhere(self, sides: np.ndarray) -> np.ndarray:
         """Move the smallest group of a class to a side without that class, if one can be spared."""

@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 CARD_FILE = "card.json"
 DEFAULT_MODEL = "fast"
 MOST_INPUT_PX = 4096
+MOST_TRAINED_PX = 1024
+"""Largest side of the faces that networks are built for here, px; memory ends well before more."""
 MODEL_ROOTS = (
     Path(__file__).resolve().parent / "saved_models",
     Path(__file__).resolve().parent.parent / "saved_models",

@@ -23,11 +23,12 @@ from builder_tools.balancing.plan import ClassPlan, Shares, plan_classes
 from builder_tools.csv_files import any_name_in_tables, write_table
 from builder_tools.datasets.made_images import MANIFEST, ORIGIN_COLUMNS, origins_of
 from builder_tools.detectors import face_square
-from builder_tools.fields import check_positive
+from builder_tools.fields import check_whole
 from builder_tools.media import read_image, resize_square, write_image
 from builder_tools.results import crop
 
 MANIFEST_COLUMNS = ("file", "split", "emotion", *ORIGIN_COLUMNS)
+MOST_PX = 4096
 MAX_STEM = 80
 """Longer names of parents are cut, so that the names of images made from them stay valid."""
 
@@ -42,14 +43,15 @@ class FaceCutter:
         size_px: Side of the square that images are resized to; None keeps their size.
 
     Raises:
-        ValueError: If the size is below 1.
+        ValueError: If the size is not in 1...`MOST_PX`.
     """
 
     detector: object | None = None
     size_px: int | None = None
 
     def __post_init__(self) -> None:
-        check_positive(image_size=self.size_px)
+        if self.size_px is not None:
+            check_whole(1, MOST_PX, image_size=self.size_px)
 
     @property
     def changes(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from builder_tools.cli.model import add_model_option
 from builder_tools.cli.reading import add_data_options, reading_options
-from builder_tools.cli.verb import Verb, folder_to_write, need_extra, positive
+from builder_tools.cli.verb import Verb, folder_to_write, need_extra, side
 from builder_tools.datasets import SPLITS
 from builder_tools.decisions import DECISIONS
 from builder_tools.detectors import DEFAULT_DETECTOR, DETECTORS
@@ -265,7 +265,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     add_data_options(parser)
     parser.add_argument("network", type=Path, help="a .keras file, e.g. runs/fast/last.keras")
     parser.add_argument("--out", type=Path, required=True, help="new model folder to write")
-    parser.add_argument("--size", type=positive, default=48, help="side of the input, px")
+    parser.add_argument("--size", type=side, default=48, help="side of the input, px")
     parser.add_argument(
         "--format", nargs="+", default=["onnx"], choices=[suffix[1:] for suffix in WRITERS]
     )
@@ -332,9 +332,9 @@ def _ensemble_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--size",
-        type=positive,
-        help="side of the input, px; each model gets faces resized to its own (default: that of "
-        "the first)",
+        type=side,
+        help="side of the input, px, at most the largest of the models'; each gets faces resized "
+        "to its own (default: that of the first)",
     )
     parser.add_argument(
         "--flip-average", action="store_true", help="average with the mirrored face at inference"

@@ -9,7 +9,7 @@ from pathlib import Path
 from builder_tools.augmentation.strength import AUGMENTATIONS
 from builder_tools.cli.reading import add_data_options, reading_options
 from builder_tools.cli.release import RUNS, add_reports_option, need_study
-from builder_tools.cli.verb import Verb, positive, seed
+from builder_tools.cli.verb import Verb, positive, seed, side
 from builder_tools.fields import read_json_object
 from builder_tools.training.optimizers import OPTIMIZERS, PRECISIONS, SCHEDULES
 
@@ -69,7 +69,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def _budget_options(group) -> None:
     group.add_argument("--faces", type=positive, help="training faces, stratified (default: all)")
     group.add_argument(
-        "--size", type=positive, help="side of the faces, px (default: the network's own)"
+        "--size", type=side, help="side of the faces, px (default: the network's own)"
     )
     group.add_argument(
         "--head-epochs", type=positive, default=3, help="epochs of the head; unused from scratch"

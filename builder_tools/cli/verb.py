@@ -158,6 +158,16 @@ def positive(text: str) -> int:
     return value
 
 
+def side(text: str) -> int:
+    """Parse the side of a network's input in px."""
+    from builder_tools.cards import MOST_TRAINED_PX
+
+    value = positive(text)
+    if value > MOST_TRAINED_PX:
+        raise argparse.ArgumentTypeError(f"expected 1...{MOST_TRAINED_PX} px, received {text!r}")
+    return value
+
+
 def port(text: str) -> int:
     """Parse a port number."""
     value = positive(text)

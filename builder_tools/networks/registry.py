@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from builder_tools.assets import ASSETS
+from builder_tools.cards import MOST_TRAINED_PX
 from builder_tools.networks import (
     architectures,
     bit,
@@ -285,6 +286,11 @@ def build_network(
         raise ValueError(
             f"Expected input_size of at least {spec.min_size} px for {name!r}: its feature map "
             f"would vanish. Received: {input_size}. Enlarge the faces, or take another network."
+        )
+    if input_size is not None and input_size > MOST_TRAINED_PX:
+        raise ValueError(
+            f"Expected input_size of at most {MOST_TRAINED_PX} px. Received: {input_size}. Faces "
+            "are told apart at far less."
         )
     if weights == PRETRAINED and spec.pretrained is None:
         names = [known for known, other in NETWORKS.items() if other.pretrained]

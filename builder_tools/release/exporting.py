@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from builder_tools.cards import write_card
+from builder_tools.cards import MOST_TRAINED_PX, write_card
 from builder_tools.classifier import EmotionClassifier
 from builder_tools.datasets.new_folder import check_new_folder
 from builder_tools.datasets.table import ImageTable
 from builder_tools.export import Export, export_model
+from builder_tools.fields import check_whole
 from builder_tools.media import resize_faces
 from builder_tools.release.data import load_data
-from builder_tools.release.predicting import Predictions
+from builder_tools.release.predicting import Predictions, faces_within
 from builder_tools.release.quantizing import quantize_where_it_holds
 from builder_tools.release.run_record import (
     data_record,
@@ -30,7 +31,8 @@ from builder_tools.release.run_record import (
 from builder_tools.release.words import card_words
 from builder_tools.tasks import EMOTION
 
-PARITY_FACES = 1000
+PARITY_FACES, PARITY_PX = 1000, 224
+"""Number of faces that are compared, and up to which side; of larger ones as many pixels are."""
 GREY_INSIDE = (
     "Inside the model: RGB 0...255 to ITU-R BT.601 grey, each face to mean 0 and variance 1."
 )
@@ -57,7 +59,7 @@ def export_network(
     Args:
         network: Path of a network from `(n, size, size, 3)` RGB 0...255 to probabilities.
         folder: Destination folder; new or empty.
-        size: Side of the deployed input in px.
+        size: Side of the deployed input in px, at most `MOST_TRAINED_PX`.
         suffixes: Suffixes of the files to write; the first file is deployed.
         emotions: Class order; that of the data set if None.
         data: Name in `DATASETS` of the source of faces for the check.
@@ -76,6 +78,7 @@ def export_network(
     from builder_tools.networks import read_network
 
     network = Path(network)
+    check_whole(1, MOST_TRAINED_PX, size=size)
     check_new_folder(folder)
     if int8 and next(iter(suffixes), None) != ".onnx":
         raise ValueError(
@@ -165,4 +168,5 @@ def one_sided(folder: Path) -> EmotionClassifier:
 
 def parity_faces(table: ImageTable, size: int) -> np.ndarray:
     """Return test faces for the comparison, `(n, size, size, 3)` uint8."""
-    return resize_faces(table.split("test").as_stored(size)[:PARITY_FACES], size)
+    count = faces_within(PARITY_FACES, PARITY_PX, size)
+    return resize_faces(table.split("test").as_stored(size)[:count], size)

@@ -38,7 +38,8 @@ def join_models(
         out: New folder to write.
         table: The data set they were trained on.
         shares: Weight of each in the mean, above 0; equal if None.
-        size_px: Side of the faces taken by the combined model; that of the first model if None.
+        size_px: Side of the faces taken by the combined model, at most that of the member with the
+            largest; that of the first model if None.
         flip_average: Average faces with their mirror images, both in use and in evaluation.
 
     Returns:
@@ -54,6 +55,12 @@ def join_models(
     _expect_alike(cards)
     for folder, card in zip(folders, cards, strict=True):
         verify_files(folder, card, [card.file])
+    most_px = max(card.input_size for card in cards)
+    if size_px is not None and not 1 <= size_px <= most_px:
+        raise ValueError(
+            f"Expected a size of 1...{most_px} px, as none of the members takes larger faces. "
+            f"Received: {size_px}."
+        )
     record = _record(cards, shares)
     with new_folder(Path(out)) as place:
         files = [folder / card.file for folder, card in zip(folders, cards, strict=True)]

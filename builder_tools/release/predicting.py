@@ -13,7 +13,8 @@ from builder_tools.datasets.table import ImageTable
 from builder_tools.decisions import read_outputs
 from builder_tools.results import Readings
 
-IMAGES_AT_A_TIME = 512
+IMAGES_AT_A_TIME, THEIR_PX = 512, 224
+"""Images held at a time, and up to which side; of larger ones as many pixels are."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,16 @@ def predict_table(classifier: EmotionClassifier, images: ImageTable) -> np.ndarr
     return read_outputs(classifier.card, _outputs(classifier, images)).probabilities
 
 
+def faces_within(count: int, usual_px: int, size_px: int) -> int:
+    """Return how many faces of a side have no more pixels than so many of the usual one."""
+    return count if size_px <= usual_px else max(count * usual_px**2 // size_px**2, 1)
+
+
 def _outputs(classifier: EmotionClassifier, images: ImageTable) -> np.ndarray:
     faces = images.as_stored(classifier.card.input_size)
+    at_a_time = faces_within(IMAGES_AT_A_TIME, THEIR_PX, classifier.card.input_size)
     found = [
-        classifier.outputs(faces[first : first + IMAGES_AT_A_TIME])
-        for first in range(0, len(images), IMAGES_AT_A_TIME)
+        classifier.outputs(faces[first : first + at_a_time])
+        for first in range(0, len(images), at_a_time)
     ]
     return np.concatenate(found)

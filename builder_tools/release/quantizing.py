@@ -15,7 +15,7 @@ from builder_tools.emotions import EmotionSet
 from builder_tools.evaluation import concordance, protocol_of
 from builder_tools.media import resize_faces
 from builder_tools.quantization import CALIBRATION_FACES, quantize_onnx
-from builder_tools.release.predicting import Predicted, Predictions
+from builder_tools.release.predicting import Predicted, Predictions, faces_within
 from builder_tools.tasks import TASKS
 
 INT8_LOSS = 0.003
@@ -23,6 +23,9 @@ INT8_LOSS = 0.003
 
 INT8_CCC = 0.99
 """Minimum agreement (CCC) of their valence and arousal with those of float32 on valid."""
+
+CALIBRATION_PX = 224
+"""Side up to which `CALIBRATION_FACES` are used; of larger ones as many pixels are."""
 
 INT8_PROTOCOL = "ferplus-majority-8"
 """The protocol by which accuracy is measured, if people voted."""
@@ -91,5 +94,6 @@ def compare_int8(card: ModelCard, before: Predicted, after: Predicted) -> dict[s
 def calibration_faces(table: ImageTable, size_px: int) -> np.ndarray:
     """Return seeded training faces at the network's size, `(n, size_px, size_px, 3)` uint8."""
     train = table.split("train")
-    rows = np.random.default_rng(0).permutation(len(train))[:CALIBRATION_FACES]
+    count = faces_within(CALIBRATION_FACES, CALIBRATION_PX, size_px)
+    rows = np.random.default_rng(0).permutation(len(train))[:count]
     return resize_faces(train.as_stored(size_px)[np.sort(rows)], size_px)

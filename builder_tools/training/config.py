@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from builder_tools.augmentation import AugmentationStrength
+from builder_tools.cards import MOST_TRAINED_PX
 from builder_tools.fields import (
     MOST_SEED,
     is_flag,
@@ -284,7 +285,9 @@ class TrainingConfig:
 
 
 def _is_stage(value: Any) -> bool:
-    if not isinstance(value, Stage) or not is_list_of(is_whole_in(1))([value.size, value.epochs]):
+    if not isinstance(value, Stage) or not is_whole_in(1, MOST_TRAINED_PX)(value.size):
+        return False
+    if not is_whole_in(1)(value.epochs):
         return False
     return value.trainable in ("all", "head") or is_whole_in(0)(value.trainable)
 
@@ -298,8 +301,8 @@ _COUNT_OR_0 = (is_whole_in(0), ">= 0, a whole number")
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "stages": (
         lambda value: is_list_of(_is_stage)(value) and bool(value),
-        "as a tuple of Stage of at least 1 px and 1 epoch that train 'all', 'head' or a number of "
-        "last layers",
+        f"as a tuple of Stage of 1...{MOST_TRAINED_PX} px and at least 1 epoch that train 'all', "
+        "'head' or a number of last layers",
     ),
     "head": (lambda value: isinstance(value, Head), "as a Head"),
     "augmentation": (

@@ -189,7 +189,7 @@ def test_names_that_are_taken_get_a_number_and_long_ones_are_cut(tmp_path):
         ({"happy": 3, "sad": 1}, {}, ValueError, "at least 2 images of class 'sad'"),
         ({}, {}, ValueError, "Expected class folders"),
         ({"happy": 3}, {"smote_value": 0}, ValueError, "smote_value=0"),
-        ({"happy": 3}, {"image_size": 0}, ValueError, "image_size >= 1"),
+        ({"happy": 3}, {"image_size": 0}, ValueError, r"image_size in 1\.\.\.4096"),
         ({"happy": 3}, {"modify_coef": 2}, ValueError, "modify_coef=2"),
         ({"happy": 3}, {"kind": "adasyn"}, ValueError, "kind='regular'"),
         ({"happy": 3}, {"path_save_imgs": None}, ValueError, "path_save_imgs=None"),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from builder_tools.card_shapes import AGREEMENT, SHARES
 from builder_tools.cards import ModelCard
 from builder_tools.results import DOUBTFUL_BELOW
 from builder_tools.tasks import TASKS
@@ -14,8 +15,7 @@ REFERENCES = {
     "against_votes": "anchors weighted by people's votes",
     "against_labels": "labels like those it was taught",
 }
-AGREEMENT = ("mean_ccc", "valence_ccc", "arousal_ccc", "valence_rmse", "arousal_rmse",
-             "valence_pearson", "arousal_pearson")  # fmt: skip
+UNKNOWN_INTERVAL = (None, None)
 
 
 def card_markdown(card: ModelCard) -> str:
@@ -31,7 +31,7 @@ def card_markdown(card: ModelCard) -> str:
         "Where it is better and worse": _slices(card.metrics.get("slices", {})),
         "Certainty": _certainty(card),
         "Training data": _data(card.training),
-        "How it was trained, and how to train it again": _training(card.training),
+        "How it was trained, and how to train it again": _making(card.training),
     }
     parts = [f"## {title}\n\n{text}" for title, text in sections.items() if text]
     return "\n\n".join(parts).replace("## ", "# ", 1) + "\n"
@@ -59,19 +59,22 @@ def _figures(test: Mapping[str, Any]) -> str:
         parts = {"natural": found, "class-balanced": found.get("balanced_decision")}
         for decision, part in parts.items():
             if part:
-                shares = (_share(part, key) for key in ("accuracy", "macro_f1", "mean_recall"))
-                rows.append((name, decision, part["n"], *shares, _number(part["ece"])))
+                rows.append((name, decision, *_evaluation(part)))
         fresh = found.get("without_duplicates")
         if fresh:
-            shares = (_share(fresh, key) for key in ("accuracy", "macro_f1", "mean_recall"))
             label = f"{name}, without images that stand in train"
-            rows.append((label, "natural", fresh["n"], *shares, _number(fresh["ece"])))
+            rows.append((label, "natural", *_evaluation(fresh)))
     described = "".join(
         f"\n- {name}: {found['description']}"
         for name, found in test.items()
         if "description" in found
     )
     return f"{_table(head, rows)}\n{described}" if rows else ""
+
+
+def _evaluation(found: Mapping[str, Any]) -> list[str]:
+    shares = (_share(found, key) for key in SHARES)
+    return [found.get("n", "-"), *shares, _number(found.get("ece"))]
 
 
 def _affect(card: ModelCard) -> str:
@@ -83,7 +86,7 @@ def _affect(card: ModelCard) -> str:
                 split,
                 words,
                 *(
-                    "constant" if found[key][name] is None else _share(found[key], name)
+                    "constant" if found[key].get(name) is None else _share(found[key], name)
                     for name in AGREEMENT
                 ),
             )
@@ -96,7 +99,7 @@ def _affect(card: ModelCard) -> str:
     head = ("split", "against", *(name.replace("_", " ") for name in AGREEMENT))
     test = card.metrics["valence_arousal"].get("test", {})
     ways = [
-        (way.replace("_", " "), protocol, one["n"], _share(one, "accuracy"))
+        (way.replace("_", " "), protocol, one.get("n", "-"), _share(one, "accuracy"))
         for way in ("nearest_centre", "direct")
         for protocol, one in test.get(way, {}).items()
     ]
@@ -111,26 +114,28 @@ def _affect(card: ModelCard) -> str:
 def _recalls(test: Mapping[str, Any]) -> str:
     if not test:
         return ""
-    names = list(dict.fromkeys(e for found in test.values() for e in found["per_class_recall"]))
+    recalls = [found.get("per_class_recall", {}) for found in test.values()]
+    names = list(dict.fromkeys(emotion for recall in recalls for emotion in recall))
     rows = [(name, *(_recall(found, name) for found in test.values())) for name in names]
     return _table(("emotion", *test), rows)
 
 
 def _recall(found: Mapping[str, Any], emotion: str) -> str:
-    if emotion not in found["per_class_recall"]:
+    recall = found.get("per_class_recall", {})
+    if emotion not in recall:
         return ""
-    low, high = found["per_class_recall_95"][emotion]
-    value = _number(found["per_class_recall"][emotion])
-    return f"{value} [{_number(low)}, {_number(high)}] of {found['support'][emotion]}"
+    low, high = found.get("per_class_recall_95", {}).get(emotion, UNKNOWN_INTERVAL)
+    value, images = _number(recall[emotion]), found.get("support", {}).get(emotion, "-")
+    return f"{value} [{_number(low)}, {_number(high)}] of {images}"
 
 
 def _slices(slices: Mapping[str, Any]) -> str:
     rows = [
         (
             measure,
-            row["slice"],
-            f"{row['from']:g}...{row['to']:g}",
-            row["n"],
+            row.get("slice", "-"),
+            f"{row['from']:g}...{row['to']:g}" if {"from", "to"} <= row.keys() else "-",
+            row.get("n", "-"),
             _share(row, "accuracy"),
         )
         for measure, thirds in slices.items()
@@ -155,8 +160,8 @@ def _certainty(card: ModelCard) -> str:
         if "sure" in found:
             sure = found["sure"]
             lines.append(
-                f"On test ({name}) {_number(sure['coverage'])} of the images are above it and "
-                f"{_number(sure['accuracy'])} of these are right."
+                f"On test ({name}) {_number(sure.get('coverage'))} of the images are above it and "
+                f"{_number(sure.get('accuracy'))} of these are right."
             )
     return " ".join(lines)
 
@@ -164,25 +169,31 @@ def _certainty(card: ModelCard) -> str:
 def _data(training: Mapping[str, Any]) -> str:
     if "data" not in training:
         return ""
-    counts = training.get("class_counts", {})
     rows = {
         "data set": training["data"],
-        "sha256": f"`{training['data_sha256'][:16]}`",
-        "images": ", ".join(f"{split} {n:,}" for split, n in training["pictures"].items()),
-        "training images by class": ", ".join(f"{name} {n:,}" for name, n in counts.items()),
+        "sha256": f"`{training.get('data_sha256', '-')[:16]}`",
+        "images": _counts(training.get("pictures", {})),
+        "training images by class": _counts(training.get("class_counts", {})),
     }
     return _table(("what", "value"), rows.items())
 
 
+def _counts(counts: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {n:,}" for name, n in counts.items()) or "-"
+
+
+def _making(training: Mapping[str, Any]) -> str:
+    return _members(training["members"]) if training.get("members") else _training(training)
+
+
 def _training(training: Mapping[str, Any]) -> str:
-    if "members" in training:
-        return _members(training["members"])
     if "config" not in training:
         return ""
-    budget = training["budget"]
+    budget = {"epochs": "-", "machine": "-"} | training.get("budget", {})
+    minutes = f"{budget['minutes']:g}" if "minutes" in budget else "-"
     said = (
-        f"{budget['epochs']} epochs, {budget['minutes']:g} minutes on {budget['machine']}; seed "
-        f"{training['seed']}, commit `{training['commit']}`."
+        f"{budget['epochs']} epochs, {minutes} minutes on {budget['machine']}; seed "
+        f"{training.get('seed', '-')}, commit `{training.get('commit', '-')}`."
     )
     text = f"{said} `builder-tools train --config config.json` at that commit, with\n\n"
     text += _code(training["config"])
@@ -195,9 +206,11 @@ def _training(training: Mapping[str, Any]) -> str:
     return text
 
 
-def _members(members: Iterable[Mapping[str, Any]]) -> str:
-    """Return which models an ensemble averages, and how each of them was trained."""
-    members = list(members)
+def _members(given: Iterable[Mapping[str, Any] | str]) -> str:
+    """Return which models one is made of and, for an ensemble, how each of them was trained."""
+    members = [{"name": "-"} | member for member in given if not isinstance(member, str)]
+    if not members:
+        return f"Made of these models: {', '.join(map(str, given))}."
     names = " ".join(member["name"] for member in members)
     shares = [member.get("share", 1 / len(members)) for member in members]
     command, mean = f"builder-tools ensemble {names}", "mean"
@@ -227,8 +240,8 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 
 def _share(found: Mapping[str, Any], key: str) -> str:
-    low, high = found[f"{key}_95"]
-    return f"{_number(found[key])} [{_number(low)}, {_number(high)}]"
+    low, high = found.get(f"{key}_95", UNKNOWN_INTERVAL)
+    return f"{_number(found.get(key))} [{_number(low)}, {_number(high)}]"
 
 
 def _number(value: float | None) -> str:

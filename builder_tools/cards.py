@@ -23,6 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from builder_tools.card_shapes import check_contents
 from builder_tools.fields import (
     check_fields,
     is_flag,
@@ -62,7 +63,7 @@ class ModelCard:
         input_size: Side of the square input, px.
         preprocessing: What the model does with its RGB 0...255 input, in words.
         training: How it was trained: data, data_sha256, seed, commit, budget, config, ...
-        metrics: Measured results by evaluation protocol.
+        metrics: Measured results: `test` by evaluation protocol, `slices`, `valence_arousal`.
         sha256: Hexadecimal SHA-256 of each file in the folder that the card vouches for.
         licence: Licence of the weights, and the terms of the data behind them.
         intended_use: What the model is for.
@@ -82,8 +83,9 @@ class ModelCard:
 
     Raises:
         ValueError: If the emotions are not distinct, the input size is not a positive whole
-            number, a file name is not a bare name, the task is unknown, or the centres are
-            missing or outside [-1, 1].
+            number, a file name is not a bare name, the task is unknown, the centres are missing
+            or outside [-1, 1], or `training` or `metrics` hold something else at a place that is
+            read (see `card_shapes`).
     """
 
     name: str
@@ -106,6 +108,7 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         check_fields(f"the card of {self.name!r}", vars(self), _KINDS)
+        check_contents(f"the card of {self.name!r}", self.training, self.metrics)
         if len(set(self.emotions)) != len(self.emotions) or not self.emotions:
             raise ValueError(
                 f"Expected distinct emotion names, in output order, in the card of {self.name!r}. "

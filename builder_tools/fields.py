@@ -15,6 +15,10 @@ Part = TypeVar("Part")
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 MOST_SEED = 2**32 - 1
 """The highest seed that Keras and NumPy's older generators accept."""
+MOST_LEVELS = 100
+"""Tables and lists of a JSON file inside one another; beyond this, Python cannot handle them."""
+EACH = "*"
+"""In a shape: every key of the table (see `check_shape`)."""
 
 
 def is_number(value: Any) -> bool:
@@ -89,6 +93,36 @@ def check_fields(
             raise ValueError(
                 f"Expected {name} in {where} to be {words}. Received: {values[name]!r}."
             )
+
+
+def check_shape(where: str, name: str, value: Any, shape: Any) -> None:
+    """Check a value from a file, and all that it holds, as far as a shape tells of it.
+
+    Args:
+        where: Where the value comes from, for the message.
+        name: Name of the value, for the message.
+        value: The value.
+        shape: A check and its description; or a list of one shape, for a list of such values; or a
+            table of key -> shape, for a table with or without these keys. `EACH` as the key is for
+            all keys, and keys that are not in the shape may hold anything.
+
+    Raises:
+        ValueError: If it is of another shape; names the place, what was expected and was found.
+    """
+    if isinstance(shape, tuple):
+        is_right, words = shape
+    elif isinstance(shape, list):
+        is_right, words = is_list_of(lambda item: True), "a list"
+    else:
+        is_right, words = is_table, "a table"
+    if not is_right(value):
+        raise ValueError(f"Expected {name} in {where} to be {words}. Received: {value!r:.200}.")
+    if isinstance(shape, list):
+        for place, item in enumerate(value):
+            check_shape(where, f"{name}[{place}]", item, shape[0])
+    elif isinstance(shape, Mapping):
+        for key in value if EACH in shape else value.keys() & shape.keys():
+            check_shape(where, f"{name}.{key}", value[key], shape.get(EACH) or shape[key])
 
 
 def _is_integral(value: Any) -> bool:
@@ -191,7 +225,8 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is not JSON, or not an object; names the file.
+        ValueError: If it is not JSON, not an object, nested too deeply, or holds a number that is
+            not finite; names the file.
     """
     try:
         found = json.loads(read_text(path))
@@ -199,7 +234,20 @@ def read_json_object(path: Path) -> dict[str, Any]:
         raise ValueError(f"Expected JSON in {path}. Received: {error}.") from error
     if not is_table(found):
         raise ValueError(f"Expected a JSON object in {path}. Received: {type(found).__name__}.")
+    if not _is_plain(found, MOST_LEVELS):
+        raise ValueError(
+            f"Expected finite numbers, at most {MOST_LEVELS} levels deep, in {path}. Received: "
+            "NaN, an infinite number, or more levels."
+        )
     return found
+
+
+def _is_plain(value: Any, levels: int) -> bool:
+    """Return whether all numbers of a JSON value are finite, and it has so many levels at most."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return levels > 0 and all(_is_plain(one, levels - 1) for one in inner)
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def read_toml(path: Path, tables: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from builder_tools.cards import ModelCard, write_card
 from builder_tools.media import VideoReader, VideoWriter, write_image
 from builder_tools.submission import validate_submission
 
@@ -311,3 +312,24 @@ def test_the_page_names_every_model_with_its_figures(make_page, language):
         assert f'data-model="{name}"' in html
         assert f"{100 * test['accuracy']:.1f} %" in html
     assert page.words("models.column.nine") in html and page.words.emotion("disgust") in html
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        {},
+        {"accuracy": None, "accuracy_95": [None, None], "per_class_recall": {"happy": None}},
+        {"accuracy": 0.5, "accuracy_95": [0.5, None], "balanced_decision": {}},
+    ],
+)
+def test_models_with_few_figures_are_in_the_table(make_client, tmp_path, monkeypatch, figures):
+    metrics = {"test": {"ferplus-nine": figures}}
+    card = ModelCard("lean", "model.onnx", ("happy", "sad"), 48, "none", metrics=metrics)
+    folder = tmp_path / "saved_models" / "lean"
+    folder.mkdir(parents=True)
+    write_card(folder, card)
+    monkeypatch.chdir(tmp_path)
+    client, _ = make_client()
+    answer = client.get("/")
+    assert answer.status_code == 200
+    assert 'data-model="lean"' in answer.text and 'data-model="tiny"' in answer.text

@@ -61,7 +61,9 @@ def _run_models(options: argparse.Namespace) -> None:
         gives = f"\ttask {card.task}" if TASKS[card.task].affect else ""
         print(f"{card.name}{mark}\t{card.input_size} px\t{' '.join(card.emotions)}{gives}")
         for protocol, found in card.metrics.get("test", {}).items():
-            print(f"\t{protocol}: accuracy {found['accuracy']}, macro-F1 {found['macro_f1']}")
+            shares = (found.get(name) for name in ("accuracy", "macro_f1"))
+            accuracy, macro_f1 = ("-" if share is None else share for share in shares)
+            print(f"\t{protocol}: accuracy {accuracy}, macro-F1 {macro_f1}")
 
 
 VERBS = {

@@ -30,14 +30,15 @@ class ModelRow:
         card: Its card.
         accuracy: Accuracy on test by each of the `PROTOCOLS`.
         recall: Mean recall over the classes of the first protocol, by the balanced decision.
-        recalls: Recall by emotion in the second protocol, or in the first if there is no second.
+        recalls: Recall by emotion in the second protocol, or in the first if there is no second;
+            None for emotions without images.
     """
 
     name: str
     card: ModelCard
     accuracy: tuple[Figure, ...]
     recall: Figure
-    recalls: Mapping[str, float]
+    recalls: Mapping[str, float | None]
 
 
 def model_rows(models: Mapping[str, ModelCard], words: Words) -> list[ModelRow]:
@@ -51,7 +52,7 @@ def model_rows(models: Mapping[str, ModelCard], words: Words) -> list[ModelRow]:
     for name, card in models.items():
         test = card.metrics.get("test", {})
         found = [test.get(protocol, {}) for protocol in PROTOCOLS]
-        recalls = next((one["per_class_recall"] for one in reversed(found) if one), {})
+        recalls = next((one.get("per_class_recall", {}) for one in reversed(found) if one), {})
         row = ModelRow(
             name=name,
             card=card,

@@ -4,7 +4,8 @@ All code that needs a class order, a colour or an anchor asks an `EmotionSet`; n
 lists the emotions. A label is an index into the set, an emotion is a name.
 
 Colours start from the Okabe-Ito palette (Okabe & Ito, 2008, "Color Universal Design"), made for
-people with any form of colour blindness; the ninth colour is a mid grey.
+people with any form of colour blindness; the ninth colour is a mid grey. Other names each have a
+colour of their own within a set, whatever its order; mostly the same one in every set.
 
 Anchors are (valence, arousal) in [-1, 1]: the positions of the words on Russell's circumplex
 (Russell, 1980, "A circumplex model of affect", J. Pers. Soc. Psych. 39), rounded to the values
@@ -21,6 +22,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from zlib import crc32
 
 import numpy as np
 
@@ -35,7 +37,23 @@ COLOURS_RGB: dict[str, tuple[int, int, int]] = {
     "surprise": (86, 180, 233),
     "uncertain": (128, 128, 128),
 }
-UNKNOWN_COLOUR_RGB = (230, 159, 0)
+OTHER_COLOURS_RGB = (
+    (230, 159, 0),
+    (20, 20, 254),
+    (98, 20, 20),
+    (228, 20, 254),
+    (20, 254, 150),
+    (20, 20, 46),
+    (202, 20, 72),
+    (20, 124, 254),
+    (124, 176, 72),
+    (202, 20, 176),
+    (124, 20, 98),
+    (176, 254, 202),
+)
+"""For other names; each was chosen to be as far as possible from the nine and those before it."""
+DARKER = 0.8
+"""Once all of these are taken, they are repeated, darker by this factor."""
 
 ANCHORS_VALENCE_AROUSAL: dict[str, tuple[float, float]] = {
     "anger": (-0.51, 0.59),
@@ -117,8 +135,12 @@ class EmotionSet:
         return self.names.index(emotion)
 
     def colour_rgb(self, emotion: str) -> tuple[int, int, int]:
-        """Return the emotion's colour, RGB 0...255; names without a known colour get orange."""
-        return COLOURS_RGB.get(own_word(emotion), UNKNOWN_COLOUR_RGB)
+        """Return the emotion's colour, RGB 0...255; no two names without a known one share theirs.
+
+        A name that is not in the set gets the colour that it would have alone.
+        """
+        known = COLOURS_RGB.get(own_word(emotion))
+        return known or _other_colours(self.names if emotion in self else (emotion,))[emotion]
 
     @property
     def anchors(self) -> np.ndarray:
@@ -203,6 +225,23 @@ OTHER_WORDS: dict[str, str] = {
 """The inverse of `SYNONYMS`: other word -> emotion."""
 
 _NO_WORDS = frozenset({"", "face", "faces", "emotion", "emotions", "expression", "class", "images"})
+
+
+@lru_cache(maxsize=1024)
+def _other_colours(names: tuple[str, ...]) -> dict[str, tuple[int, int, int]]:
+    """Return the colours of the names without a known one: by their letters, then the next free."""
+    found: dict[str, tuple[int, int, int]] = {}
+    places = len(OTHER_COLOURS_RGB)
+    for name in sorted(name for name in names if own_word(name) not in COLOURS_RGB):
+        round_, first = len(found) // places, crc32(name.casefold().encode("utf-8", "replace"))
+        for place in range(first, first + places):
+            red, green, blue = OTHER_COLOURS_RGB[place % places]
+            shade = DARKER**round_
+            colour = (round(shade * red), round(shade * green), round(shade * blue))
+            if colour not in found.values():
+                break
+        found[name] = colour
+    return found
 
 
 @lru_cache(maxsize=1024)

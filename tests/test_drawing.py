@@ -1,5 +1,7 @@
 """What is drawn on images: boxes and bars in the colours of emotions, and faces that are hidden."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from fakes import a_face
 from builder_tools.detectors.mediapipe import MediaPipeDetector
 from builder_tools.drawing import DrawBox
 from builder_tools.drawing.memory import Memory
-from builder_tools.emotions import COLOURS_RGB, NINE_EMOTIONS
+from builder_tools.emotions import COLOURS_RGB, NINE_EMOTIONS, EmotionSet
 from builder_tools.results import Box
 
 
@@ -160,3 +162,14 @@ def test_wrong_images_and_widths_are_refused(astronaut):
             DrawBox().draw(wrong, [])
     with pytest.raises(ValueError, match="line_width"):
         DrawBox(line_width=0)
+
+
+def test_a_models_own_classes_are_drawn_in_colours_of_their_own():
+    own = dict.fromkeys(["boredom", "confusion", "engagement", "frustration"], 0.02)
+    blank = np.full((300, 300, 3), 200, np.uint8)
+    colours = {name: EmotionSet(tuple(own)).colour_rgb(name) for name in own}
+    assert len(set(colours.values())) == len(own)
+    for emotion in own:
+        face = replace(a_face((90, 90, 200, 200)), probabilities=own | {emotion: 0.94})
+        drawn = DrawBox().draw(blank, [face])
+        assert [_has(drawn, colours[name]) for name in own] == [name == emotion for name in own]

@@ -12,7 +12,7 @@ from builder_tools.emotions import (
     FERPLUS_TO_EMOTION,
     FERPLUS_VOTE_COLUMNS,
     NINE_EMOTIONS,
-    UNKNOWN_COLOUR_RGB,
+    OTHER_COLOURS_RGB,
     EmotionSet,
     own_word,
 )
@@ -108,7 +108,7 @@ def test_words_of_other_data_sets_have_the_place_and_colour_of_ours():
     theirs, ours = EmotionSet(pairs), EmotionSet(dict.fromkeys(pairs.values()))
     for name, word in pairs.items():
         assert own_word(name) == word
-        assert theirs.colour_rgb(name) == ours.colour_rgb(word) != UNKNOWN_COLOUR_RGB
+        assert theirs.colour_rgb(name) == ours.colour_rgb(word)
         place = theirs.anchors[theirs.label(name)]
         assert place.tolist() == ours.anchors[ours.label(word)].tolist()
     assert own_word("Ahegao") == "Ahegao"
@@ -140,8 +140,28 @@ def test_other_words_stay_as_they_are(name):
     assert own_word(name) == name
 
 
-def test_names_without_a_colour_get_one():
-    assert len(MUSEUM.colour_rgb("Ahegao")) == 3
+def test_names_without_a_colour_each_get_their_own_whatever_the_order():
+    words = [
+        "boredom",
+        "confusion",
+        "engagement",
+        "frustration",
+        "awe",
+        "pride",
+        "shame",
+        "relief",
+        "Ahegao",
+    ]
+    own = EmotionSet((*words, *NINE))
+    turned = EmotionSet(tuple(reversed(own.names)))
+    colours = {name: own.colour_rgb(name) for name in own}
+    assert len(set(colours.values())) == len(own)
+    assert colours == {name: turned.colour_rgb(name) for name in own}
+    assert {colours[name] for name in words} <= set(OTHER_COLOURS_RGB)
+    assert [own.colour_rgb(name) for name in NINE] == [NINE_EMOTIONS.colour_rgb(n) for n in NINE]
+    many = EmotionSet([f"class {number}" for number in range(40)])
+    assert len({many.colour_rgb(name) for name in many}) == len(many)
+    assert MUSEUM.colour_rgb("Ahegao") == NINE_EMOTIONS.colour_rgb("Ahegao")
 
 
 def _lab(colour_rgb, simulation):
@@ -155,9 +175,12 @@ def _lab(colour_rgb, simulation):
 @pytest.mark.parametrize("eyes", COLOUR_BLINDNESS)
 def test_every_two_colours_can_be_told_apart(eyes):
     """CIE76 distance; 2.3 is just noticeable, 10 is seen at a glance."""
-    seen = {name: _lab(NINE_EMOTIONS.colour_rgb(name), COLOUR_BLINDNESS[eyes]) for name in NINE}
+    colours = {name: NINE_EMOTIONS.colour_rgb(name) for name in NINE}
+    colours |= dict(enumerate(OTHER_COLOURS_RGB))
+    seen = {name: _lab(colour, COLOUR_BLINDNESS[eyes]) for name, colour in colours.items()}
     distances = {
-        pair: float(np.linalg.norm(seen[pair[0]] - seen[pair[1]])) for pair in combinations(NINE, 2)
+        (one, other): float(np.linalg.norm(seen[one] - seen[other]))
+        for one, other in combinations(seen, 2)
     }
     closest = min(distances, key=distances.get)
     assert distances[closest] > 10, (closest, distances[closest])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY
 
+from builder_tools.cards import ModelCard
 from builder_tools.emotions import NINE_EMOTIONS
 from builder_tools.languages import texts
 from builder_tools.results import Box, Face, FaceEmotion, FrameResult
@@ -181,6 +182,19 @@ def test_curves_are_svg_with_gaps_where_nobody_was():
     numbers = [float(x) for x in re.findall(r"[ML]([\d.]+) ", bands[0].split("Z")[0])]
     assert (min(numbers), max(numbers)) == (56.0, pytest.approx(56 + 0.4 * 744, abs=0.1))
     assert [text.text for text in charts[0].iter("text")].count("1") == 2  # a rank and a mark
+
+
+def test_a_models_own_classes_have_colours_of_their_own():
+    own = [f"class {number}" for number in range(8)]
+    share = np.full(4, 1 / len(own))
+    curves = Curves(np.arange(4) + 0.5, dict.fromkeys(own, share), share, share, 4.0)
+    page = curves_svg(curves, [], ENGLISH)
+    bands = re.findall(r'fill="(#[0-9a-f]{6})"', page)
+    legend = re.findall(r'<li><span style="background:(#[0-9a-f]{6})', page)
+    assert len(set(bands)) == len(own) and legend == bands
+    card = ModelCard("mine", "model.onnx", tuple(own), 48, "none")
+    colours = camera_facts(ENGLISH, [card])["colours"]
+    assert len({colours[name] for name in own}) == len(own)
 
 
 # the engine

@@ -77,7 +77,7 @@ class DrawBox:
         show_bars: Draw every emotion's probability as bars, for all faces; if there is no room,
             only the three most probable ones of each face, or none.
         line_width: Line width of the box in pixels; by default it depends on the image's size.
-        emotions: The set whose colours to use; the nine emotions by default.
+        emotions: The set whose colours to use; by default each face's own; the nine on the dial.
         show_dial: Draw where each face lies on the circumplex (valence to the right, arousal up,
             the emotions' anchors as small dots), if the model predicts valence and arousal; for
             all such faces or none.
@@ -157,7 +157,7 @@ class DrawBox:
             for box in [*(one.face.face.box for one in known), *self._memory.just_lost()]:
                 hide_face(canvas, box)
         for one in known:
-            colour = self._colour(one.face.emotion)
+            colour = self._colour(one.face, one.face.emotion)
             if self.show_mesh and one.face.geometry is not None:
                 draw_mesh(canvas, one.face.geometry, colour, pen.line)
             draw_frame(canvas, one.box, colour, pen, dashed=one.face.doubtful)
@@ -170,8 +170,8 @@ class DrawBox:
         self._draw_cards(canvas, known, taken, pen)
         return canvas
 
-    def _colour(self, emotion: str) -> tuple[int, int, int]:
-        return (self.emotions or NINE_EMOTIONS).colour_rgb(emotion)
+    def _colour(self, face: FaceEmotion, emotion: str) -> tuple[int, int, int]:
+        return (self.emotions or EmotionSet(tuple(face.probabilities))).colour_rgb(emotion)
 
     def _known(self, canvas: np.ndarray, faces: Sequence[FaceEmotion]) -> list[_Known]:
         """Return the faces at least partly inside the image, largest first."""
@@ -235,7 +235,10 @@ class DrawBox:
             )
         for one, spot in zip(known, spots, strict=True):
             if spot is not None and spot.slot is None:
-                ends, colour = leader(spot.corners, one.corners), self._colour(one.face.emotion)
+                ends, colour = (
+                    leader(spot.corners, one.corners),
+                    self._colour(one.face, one.face.emotion),
+                )
                 cv2.line(canvas, *ends, ink_on(colour), pen.line + 2 * pen.edge, cv2.LINE_AA)
                 cv2.line(canvas, *ends, colour, pen.line, cv2.LINE_AA)
         for one, card, letter, spot in zip(known, cards, letters, spots, strict=True):
@@ -261,12 +264,12 @@ class DrawBox:
         name = one_line(emotion_word(face.emotion, language)) + mark if self.show_label else ""
         percent = f"{face.probability:.0%}" if self.show_probability else ""
         text = " ".join(filter(None, (number, name, percent)))
-        lines = [Line(text, self._colour(face.emotion), face.doubtful)] if text else []
+        lines = [Line(text, self._colour(face, face.emotion), face.doubtful)] if text else []
         if self.show_relative and face.relative_emotion is not None:
             word = one_line(emotion_word(face.relative_emotion, language))
             shown = f"{word} {face.relative_probability:.0%}"
             line = Line(
-                said("from_rest", language, shown=shown), self._colour(face.relative_emotion)
+                said("from_rest", language, shown=shown), self._colour(face, face.relative_emotion)
             )
             lines.append(line)
         drawn = []
@@ -277,14 +280,14 @@ class DrawBox:
             drawn.append(
                 Bars(
                     tuple(
-                        (one_line(emotion_word(name, language)), float(p), self._colour(name))
+                        (one_line(emotion_word(name, language)), float(p), self._colour(face, name))
                         for name, p in pairs
                     )
                 )
             )
         if panels and self.show_dial and place_of(face) is not None:
             emotions = self.emotions or NINE_EMOTIONS
-            drawn.append(Dial(tuple(one.seen.way), self._colour(face.emotion), emotions))
+            drawn.append(Dial(tuple(one.seen.way), self._colour(face, face.emotion), emotions))
         return Card(tuple(lines), tuple(drawn))
 
 

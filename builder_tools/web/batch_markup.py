@@ -51,6 +51,7 @@ def batch_html(answer: BatchAnswer, token: str, words: Words, keep_s: float, lim
         token=token,
         files={"submission": CSV_NAME, "log": LOG_NAME},
         minutes=round(keep_s / 60),
+        emotions=sorted({row.emotion for row in answer.rows}),
         counts=[(name, count / most, str(count)) for name, count in found.most_common()],
         rows=[
             (row, _thumbnail(row, at, answer.paths, limits))

@@ -62,7 +62,7 @@ def _rounded(values: np.ndarray, places: int) -> list[float | None]:
 
 
 def _emotions(curves: Curves, ground: _Ground, words: Words) -> str:
-    colours = {name: colour_of(name) for name in curves.emotions}
+    colours = {name: colour_of(name, curves.emotions) for name in curves.emotions}
     shares = {
         name: float(np.nanmean(values)) if np.isfinite(values).any() else 0.0
         for name, values in curves.emotions.items()

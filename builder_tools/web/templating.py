@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,15 +44,19 @@ def _environment() -> Environment:
         "percent": lambda share: f"{share:.0%}",
         "signed": lambda value: f"{value:+.2f}",
         "colour": colour_of,
-        "ink": lambda name: _hex(ink_on(EmotionSet((name,)).colour_rgb(name))),
+        "ink": lambda name, emotions=(): _hex(ink_on(_colour_rgb(name, emotions))),
         "jpeg": jpeg_address,
     }
     return found
 
 
-def colour_of(name: str) -> str:
-    """Return an emotion's colour as `#rrggbb`."""
-    return _hex(EmotionSet((name,)).colour_rgb(name))
+def colour_of(name: str, emotions: Iterable[str] = ()) -> str:
+    """Return an emotion's colour among those of its model, if these are known, as `#rrggbb`."""
+    return _hex(_colour_rgb(name, emotions))
+
+
+def _colour_rgb(name: str, emotions: Iterable[str]) -> tuple[int, int, int]:
+    return EmotionSet(tuple(emotions) or (name,)).colour_rgb(name)
 
 
 def jpeg_address(image_rgb: np.ndarray) -> str:

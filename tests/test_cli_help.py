@@ -63,3 +63,10 @@ def test_the_defaults_of_configurations_are_told(verb):
 def test_one_is_not_told_as_many():
     assert [counted(number, "frame") for number in (0, 1, 2)] == ["0 frames", "1 frame", "2 frames"]
     assert counted(28556, "row") == "28556 rows"
+
+
+def test_evaluate_says_what_naming_people_changes():
+    found = {name: said(action) for name, action in options(build_parser("evaluate"))}
+    told = found["evaluate --person"]
+    assert "compare each face with the other neutral images of its person" in told
+    assert "people, not images, for the intervals" in told

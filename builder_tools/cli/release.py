@@ -64,7 +64,8 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split",
         choices=[*SPLITS, "all"],
-        help="default: test, or all of a labelled folder without splits",
+        help="the images to evaluate on (default: test, or all of a labelled folder without "
+        "splits)",
     )
     parser.add_argument(
         "--detect",
@@ -77,15 +78,17 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--person",
         metavar="COLUMN|PATTERN",
-        help="on labelled folders: judge each image against the other neutral images of its "
-        "person, who is named by a column of the table or the group of a regular expression on "
-        "the images' names",
+        help="on labelled folders: compare each face with the other neutral images of its person, "
+        "where there are any, before the emotion is decided, and draw people, not images, for the "
+        "intervals; the person is named by a column of the table of labels, or by a regular "
+        "expression with a group in parentheses, searched for in the images' names",
     )
     parser.add_argument(
         "--decision",
         choices=DECISIONS,
         default="natural",
-        help="on labelled folders: balanced where classes are about equally frequent",
+        help="on labelled folders: balanced for images in which all emotions are about equally "
+        "frequent; data sets of the card are evaluated by both",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, as in the card")
     parser.add_argument(

@@ -122,26 +122,40 @@ def test_what_a_camera_gave_is_kept(mjpeg_server, tmp_path, number):
     assert len(rows_of(tmp_path / "visit.csv")) >= 4 and len(images) >= 4
 
 
+@pytest.mark.parametrize("moment", ["the encoder's last images", "the index"])
 @pytest.mark.parametrize("verb", ["online", "video-rec"])
 def test_an_end_leaves_a_film_that_is_finished_meanwhile(
-    mjpeg_server, face_video, tmp_path, monkeypatch, verb
+    mjpeg_server, face_video, tmp_path, monkeypatch, verb, moment
 ):
-    """Moving the index of a long film to its front takes longer than a user waits."""
+    """Encoding the last images, and moving the index to the front, take longer than users wait."""
 
-    class EndedAtItsEnd:
-        def __init__(self, container) -> None:
-            self._container = container
+    class Part:
+        def __init__(self, part) -> None:
+            self._part = part
 
         def __getattr__(self, name):
-            return getattr(self._container, name)
+            return getattr(self._part, name)
+
+    class EndedWhenFlushed(Part):
+        def encode(self, image):
+            packets = self._part.encode(image)
+            if image is None:
+                signal.raise_signal(signal.SIGINT)
+            return packets
+
+    class Container(Part):
+        def add_stream(self, *given, **options):
+            stream = self._part.add_stream(*given, **options)
+            return EndedWhenFlushed(stream) if moment.startswith("the encoder") else stream
 
         def close(self) -> None:
-            self._container.close()
-            signal.raise_signal(signal.SIGINT)
+            self._part.close()
+            if moment == "the index":
+                signal.raise_signal(signal.SIGINT)
 
     def open_ended(file, mode="r", **options):
         container = opened(file, mode, **options)
-        return EndedAtItsEnd(container) if mode == "w" else container
+        return Container(container) if mode == "w" else container
 
     opened, out = av.open, tmp_path / "film.mp4"
     monkeypatch.setattr(av, "open", open_ended)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov")
+ENDING_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 QUALITY_CRF = "20"
 SPEED_PRESET = "superfast"
 _LOOK_AHEAD = "mbtree=1:rc-lookahead=10"
@@ -148,7 +153,7 @@ class VideoWriter:
             self._sound.write_until(time_s)
 
     def close(self) -> None:
-        """Finish the file and give it its name, even if Ctrl-C comes while its end is written.
+        """Finish the file and give it its name; Ctrl-C and the like wait until that is done.
 
         Raises:
             ValueError: If no image was written.
@@ -156,24 +161,11 @@ class VideoWriter:
         """
         if self._container is None:
             return
-        try:
-            if not self.has_images:
-                raise ValueError(f"Expected at least one image for {self.path}. None was written.")
-            with explained_writing(self.path):
-                self._container.mux(self._stream.encode(None))
-            if self._sound is not None:
-                self._sound.write_until(self._time_s + SOUND_TAIL_S)
-            container, self._container = self._container, None
-            with explained_writing(self.path):
-                try:
-                    container.close()
-                except KeyboardInterrupt:  # raised after FFmpeg has moved the index to the front
-                    container.close()  # harmless, or the end, if it was raised before
-                    os.replace(self._partial, self.path)
-                    raise
-            os.replace(self._partial, self.path)
-        finally:
-            self.discard()
+        with _signals_waiting():
+            try:
+                self._finish()
+            finally:
+                self.discard()
 
     def discard(self) -> None:
         """Discard what was written and leave no file; harmless after `close`."""
@@ -231,7 +223,45 @@ class VideoWriter:
             source = audio_from if isinstance(audio_from, Pipe) else str(audio_from)
             self._sound = SoundTrack(source, self._container)
 
+    def _finish(self) -> None:
+        if not self.has_images:
+            raise ValueError(f"Expected at least one image for {self.path}. None was written.")
+        with explained_writing(self.path):
+            self._container.mux(self._stream.encode(None))
+        if self._sound is not None:
+            self._sound.write_until(self._time_s + SOUND_TAIL_S)
+        container, self._container = self._container, None
+        with explained_writing(self.path):
+            container.close()
+        os.replace(self._partial, self.path)
+
     def _encode(self, yuv: VideoFrame, pts: int) -> None:
         yuv.pts, yuv.time_base = pts, self._clock
         self._container.mux(self._stream.encode(yuv))
         self._last_yuv, self._last_pts = yuv, pts
+
+
+@contextmanager
+def _signals_waiting() -> Iterator[None]:
+    """Have signals that would raise an error wait until the `with` block ends.
+
+    Handlers are replaced, as blocked signals would reach Python through another thread. Python
+    handles signals in the main thread only, so there is nothing to do in others.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heard: list[int] = []
+    numbers = [getattr(signal, name) for name in ENDING_SIGNALS if hasattr(signal, name)]
+    numbers = [number for number in numbers if callable(signal.getsignal(number))]
+    handlers = {
+        number: signal.signal(number, lambda number, frame: heard.append(number))
+        for number in numbers
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in heard[:1]:
+            signal.raise_signal(number)

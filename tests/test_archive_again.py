@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -11,8 +12,10 @@ pytest.importorskip("pandas")
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 
 from builder_tools.archive import Settings, archive
+from builder_tools.archive.work import PATHS, SUMMARY_KEY, told_by
 from builder_tools.cli import main
 from builder_tools.journal import among_others_in
 from builder_tools.media import VideoWriter, write_image
@@ -29,10 +32,11 @@ def test_images_that_failed_are_tried_again(tmp_path, monkeypatch):
     grey(root / "small.png")
     grey(root / "large.png", 1100)
     monkeypatch.setenv("BUILDER_TOOLS_MAX_MEGAPIXELS", "1")
-    for _ in range(2):
+    for made in (1, 0, 0):
         report = archive([root], out, Settings())
         assert [one["source"] for one in report.failed] == ["large.png"]
-        assert report.files == 1
+        assert (report.files, report.made) == (1, made)
+        assert pd.read_csv(out / "errors.csv")["source"].tolist() == ["large.png"]
     monkeypatch.delenv("BUILDER_TOOLS_MAX_MEGAPIXELS")
     report = archive([root], out, Settings())
     assert (report.files, report.made, report.failed) == (2, 1, ())
@@ -107,6 +111,25 @@ def test_other_sources_and_other_peoples_files_stay(tmp_path):
 
 def sources_of(part):
     return pd.read_parquet(part)["source"].tolist()
+
+
+def test_parts_of_earlier_versions_stay_and_are_told_of(tmp_path, capsys):
+    image, out = grey(tmp_path / "a.png"), tmp_path / "out"
+    command = ["archive", str(image), "--out", str(out)]
+    assert main(command) == 0
+    assert "earlier version" not in capsys.readouterr().err
+    (part,) = (out / "parts").iterdir()
+    told = {what: value for what, value in told_by(part).items() if what != PATHS}
+    table = pyarrow.parquet.read_table(part)
+    old = table.replace_schema_metadata({SUMMARY_KEY: json.dumps(told)})
+    for number in range(5):
+        pyarrow.parquet.write_table(old, out / "parts" / f"images-{number:024}.parquet")
+    for _ in range(2):
+        assert main(command) == 0
+        (line,) = [x for x in capsys.readouterr().err.splitlines() if "earlier version" in x]
+        assert line.startswith("5 parts of an earlier version left in") and "..." in line
+        assert f"images-{0:024}.parquet" in line and "Remove them, or" in line
+    assert len([*(out / "parts").iterdir()]) == 6
 
 
 def test_nothing_is_replaced_by_a_part_that_could_not_be_made(tmp_path):

@@ -18,7 +18,7 @@ from builder_tools.timeline.archived import IMAGES, SOURCE, VIDEO
 PART_NAME = re.compile(rf"({VIDEO}|{IMAGES})-[0-9a-f]{{24}}\.parquet")
 
 
-def remove_outdated(parts: Path, items: Sequence[Item]) -> int:
+def remove_outdated(parts: Path, items: Sequence[Item]) -> tuple[int, tuple[str, ...]]:
     """Remove parts with a file whose rows another part has now, or whose files are all gone.
 
     A file is gone if it is missing, but others were found in its folder: a disk that is not
@@ -30,7 +30,8 @@ def remove_outdated(parts: Path, items: Sequence[Item]) -> int:
         items: The parts that belong to the sources.
 
     Returns:
-        Number of parts removed.
+        Number of parts removed; and names of the parts of earlier versions, which stay: they do not
+        tell where their files lay.
     """
     current = {item.part for item in items}
     covered = set()
@@ -44,16 +45,18 @@ def remove_outdated(parts: Path, items: Sequence[Item]) -> int:
     def is_gone(path: str) -> bool:
         return os.path.dirname(path) in near and _is_missing(path)
 
-    removed = 0
+    removed, untold = 0, []
     for part in sorted(parts.iterdir()):
         if part.name in current or not PART_NAME.fullmatch(part.name):
             continue
         told = told_by(part)
         paths = told.get(PATHS) if told else None
-        if paths and (not covered.isdisjoint(paths) or all(map(is_gone, paths))):
+        if told and paths is None:
+            untold.append(part.name)
+        elif paths and (not covered.isdisjoint(paths) or all(map(is_gone, paths))):
             part.unlink()
             removed += 1
-    return removed
+    return removed, tuple(untold)
 
 
 def _is_missing(path: str) -> bool:

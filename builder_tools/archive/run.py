@@ -27,7 +27,9 @@ from builder_tools.archive.work import (
 )
 from builder_tools.csv_files import csv_writer
 from builder_tools.journal import among_others_in
+from builder_tools.media import read_image
 from builder_tools.media.guarding import check_own
+from builder_tools.media.images import IMAGE_ERRORS
 from builder_tools.media.partial import replacing
 from builder_tools.timeline.archived import IMAGES, PART, PARTS, SOURCE, SUMMARY
 
@@ -49,6 +51,8 @@ class ArchiveReport:
         failed: `source` and `reason` of every file that could not be read.
         left_out: Files that are neither videos nor images or cannot be read, with the reasons.
         removed: Number of parts removed, as their files were replaced, removed or regrouped.
+        untold: Names of the parts of earlier versions that were left as they are: they do not tell
+            where their files lay, so nobody knows whether other parts have rows of them now.
     """
 
     files: int
@@ -56,6 +60,7 @@ class ArchiveReport:
     failed: tuple[dict[str, str], ...]
     left_out: tuple[str, ...]
     removed: int = 0
+    untold: tuple[str, ...] = ()
 
 
 def archive(
@@ -70,9 +75,10 @@ def archive(
     """Analyse every file once and keep the rows in `out/parts`, a Parquet data set.
 
     Also write `summary.csv`, with one row per file, and `errors.csv`, with one row per failed file;
-    the next run tries those again, except videos that could be read in part. A run may be killed
-    at any moment; the next one resumes. In the end, parts are removed that `remove_outdated` finds,
-    unless another run is writing to the same folder.
+    the next run tries those again, except videos that could be read in part. A part that lacks
+    images is made again once one of them can be read. A run may be killed at any moment; the next
+    one resumes. In the end, parts are removed that `remove_outdated` finds, unless another run is
+    writing to the same folder.
 
     Args:
         sources: Videos, images, folders, globs, `.txt` lists.
@@ -120,14 +126,26 @@ def archive(
         failed.sort(key=lambda one: one[SOURCE])
         _write_csv(out / SUMMARY, summaries)
         _write_csv(out / ERRORS, failed, columns=[SOURCE, "reason"])
-        removed = remove_outdated(parts, items) if is_alone() else 0
-    return ArchiveReport(len(summaries), made, tuple(failed), tuple(left_out), removed)
+        removed, untold = remove_outdated(parts, items) if is_alone() else (0, ())
+    return ArchiveReport(len(summaries), made, tuple(failed), tuple(left_out), removed, untold)
 
 
 def _is_to_be_made(parts: Path, item: Item) -> bool:
-    """Return whether a part is missing, or lacks images that may be readable by now."""
+    """Return whether a part is missing, or lacks images that can be read by now."""
     told = told_by(parts / item.part)
-    return told is None or bool(item.kind == IMAGES and told["failed"])
+    if told is None or item.kind != IMAGES:
+        return told is None
+    failed = {one[SOURCE] for one in told["failed"]}
+    named = zip(item.paths, item.names, strict=True)
+    return any(_can_be_read(path) for path, name in named if name in failed)
+
+
+def _can_be_read(path: str) -> bool:
+    try:
+        read_image(path)
+    except IMAGE_ERRORS:
+        return False
+    return True
 
 
 def _together(

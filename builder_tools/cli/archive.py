@@ -10,6 +10,9 @@ from builder_tools.cli.model import add_model_options, detector_options, progres
 from builder_tools.cli.over_time import SMOOTH_S
 from builder_tools.cli.verb import Verb, counted, need_extra, positive
 
+MOST_NAMES = 3
+"""Parts of an earlier version that are named; their number is always told."""
+
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -37,6 +40,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     need_extra("video", "pyarrow", "pandas")
     from builder_tools.archive import Settings, archive
+    from builder_tools.timeline.archived import PARTS
 
     settings = Settings(
         model=options.model,
@@ -63,6 +67,15 @@ def _run(options: argparse.Namespace) -> int:
     if report.removed:
         removed = counted(report.removed, "part")
         print(f"{removed} of replaced, removed or regrouped files removed", file=sys.stderr)
+    if report.untold:
+        names = ", ".join(report.untold[:MOST_NAMES])
+        names += " ..." if len(report.untold) > MOST_NAMES else ""
+        print(
+            f"{counted(len(report.untold), 'part')} of an earlier version left in "
+            f"{options.out / PARTS} ({names}): whoever reads that folder finds rows of them, too, "
+            "which other parts may have now. Remove them, or make the archive anew elsewhere.",
+            file=sys.stderr,
+        )
     print(
         f"{counted(report.files, 'file')} in {options.out} ({counted(report.made, 'part')} made "
         f"now, {counted(len(report.failed), 'file')} failed)"

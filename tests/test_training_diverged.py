@@ -1,6 +1,10 @@
 """Runs that diverge: an epoch of NaN is never the best, and a network of NaN is not returned."""
 
+import json
+import zipfile
+
 import numpy as np
+import pandas as pd
 import pytest
 
 pytest.importorskip("keras")
@@ -9,7 +13,7 @@ from toy_training import CONFIG, TRAIN, VALID, tiny_is_a_network  # noqa: F401
 
 from builder_tools.networks import read_network
 from builder_tools.training import Samples, Stage, TrainingConfig, fine_tuning_stages, run, train
-from builder_tools.training.checkpoints import has_stopped
+from builder_tools.training.checkpoints import DivergedError, RunFolder, has_stopped
 
 SHORT = {**CONFIG, "stages": (Stage(12, 3),)}
 OF_FIRST_CLASS = VALID.targets[:, 0] == 1
@@ -153,3 +157,15 @@ def test_a_run_that_diverges_in_its_first_epoch_keeps_nothing(tmp_path, lost, ke
         train(config, TRAIN, VALID, folder and tmp_path / folder)
     assert trained == [0]
     assert not list(tmp_path.rglob("*.keras"))
+
+
+@pytest.mark.parametrize(("losses", "good"), [([NAN, NAN], 0), ([1.0, NAN], 0), ([1.0, NAN], 1)])
+def test_a_network_of_nan_that_an_earlier_version_saved_is_not_called_good(tmp_path, losses, good):
+    folder = RunFolder(tmp_path)
+    rows = {"epoch": [0, 1], "seconds": 1.0, "phase": 0, "loss": losses, "val_loss": losses}
+    pd.DataFrame(rows).to_csv(tmp_path / "history.csv", index=False)
+    with zipfile.ZipFile(folder.last, "w") as archive:
+        archive.writestr("progress.json", json.dumps({"epochs_done": good or 2}))
+    with pytest.raises(DivergedError, match=r"after epoch 2\. Received: nan") as caught:
+        folder.expect_finite(TrainingConfig(**LONG))
+    assert ("last.keras is the one after epoch 1" in str(caught.value)) == bool(good)

@@ -181,11 +181,8 @@ class RunFolder:
         rows = self.history()
         best = config.keep == "best"
         if best_row(rows if best else rows[-1:], config) is None:
-            ended = rows[-1]["epoch"] + 1
-            kept = ""
-            if self.last.is_file():
-                good = max(row["epoch"] + 1 for row in rows if np.isfinite(row["val_loss"]))
-                kept = f" The network in {self.last} is the one after epoch {good}."
+            ended, good = rows[-1]["epoch"] + 1, self._good_epoch(rows)
+            kept = f" The network in {self.last} is the one after epoch {good}." if good else ""
             raise DivergedError(
                 f"Expected a finite val_loss after {'any epoch' if best else f'epoch {ended}'}. "
                 f"Received: {rows[-1]['val_loss']}{f' after epoch {ended}' if best else ''}, as "
@@ -211,6 +208,18 @@ class RunFolder:
         """Write the best network of a finished run, if it has not been written yet."""
         if self.resumable and not self.each_epoch:
             self._save(network, self.best, optimizer=False)
+
+    def _good_epoch(self, rows: list[dict]) -> int | None:
+        """Return after which epoch the network was saved; None if there is none, or a bad one.
+
+        Earlier versions also saved networks that had diverged.
+        """
+        if not self.last.is_file():
+            return None
+        with zipfile.ZipFile(self.last) as archive:
+            done = json.loads(archive.read(PROGRESS_ENTRY))["epochs_done"]
+        finite = [row["epoch"] + 1 for row in rows if np.isfinite(row["val_loss"])]
+        return done if done in finite else None
 
     def _write_history(self, rows: list[dict]) -> None:
         _write_text(self.folder / HISTORY_FILE, pd.DataFrame(rows).to_csv(index=False))

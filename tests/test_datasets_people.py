@@ -8,6 +8,7 @@ import pytest
 from made_folders import counts_of, write_folders
 
 from builder_tools.cli import main
+from builder_tools.datasets.label_tables import persons_beside
 from builder_tools.datasets.labelled import load_labelled
 from builder_tools.datasets.splits import with_splits
 from builder_tools.datasets.table import ImageTable
@@ -130,3 +131,16 @@ def test_label_va_takes_the_same_train(faces, tmp_path):
     assert main(command) == 0
     train = load_labelled(faces).split("train").table["name"]
     assert set(pd.read_csv(out)["name"]) == set(train)
+
+
+def test_other_tables_beside_the_folders_do_not_matter(faces):
+    """`label-va` may have written its own there, of the same images."""
+    (faces / "places.csv").write_text("name,emotion,valence\nhappy/1.png,happy,0.8\n")
+    assert persons_beside(faces)["happy/4.png"] == "1"
+    (faces / "more.csv").write_text("name,emotion,person\nhappy/1.png,happy,ann\n")
+    with pytest.raises(ValueError, match=r"one table in .* people.*labels.csv.*more.csv"):
+        persons_beside(faces)
+    (faces / "labels.csv").unlink()
+    (faces / "more.csv").unlink()
+    (faces / "places 2.csv").write_text("name,emotion,valence\nhappy/1.png,happy,0.8\n")
+    assert persons_beside(faces) == {}

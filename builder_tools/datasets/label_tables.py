@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -44,15 +45,7 @@ def find_label_table(folder: Path, columns: Mapping[str, str] | None = None) -> 
     Raises:
         ValueError: If there are several; lists them.
     """
-    found = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in TABLE_SUFFIXES or path.name.casefold() in NO_TABLES:
-            continue
-        try:
-            _columns_of(_head(path), columns or {}, path)
-        except (ValueError, OSError):
-            continue
-        found.append(path)
+    found = list(_label_tables(folder, columns or {}))
     if len(found) > 1:
         raise ValueError(
             f"Expected one table of labels in {folder}. Received: {[p.name for p in found]}. Name "
@@ -117,18 +110,35 @@ def list_label_table(
 
 
 def persons_beside(folder: Path) -> dict[str, str]:
-    """Return image -> person from the table of labels directly in a folder; empty if it has none.
+    """Return image -> person from the table directly in a folder that names them; empty if none.
 
     Raises:
-        ValueError: If there are several tables, or an image appears twice; names the rows.
+        ValueError: If several tables do, or an image appears twice; names the tables or rows.
     """
-    file = find_label_table(folder) if folder.is_dir() else None
-    if file is None or not {"path", "person"} <= set(_columns_of(_head(file), {}, file)):
+    tables = _label_tables(folder, {}) if folder.is_dir() else {}
+    tables = {file: has for file, has in tables.items() if {"path", "person"} <= has.keys()}
+    if not tables:
         return {}
+    if len(tables) > 1:
+        raise ValueError(
+            f"Expected one table in {folder} that names the people in the images. Received: "
+            f"{[file.name for file in tables]}. Put the others elsewhere."
+        )
+    ((file, places),) = tables.items()
     rows = _read(file)
-    places = _columns_of(rows, {}, file)
     names = _names_of(file, rows[places["path"]])
     return dict(zip(names, rows[places["person"]].str.strip(), strict=True))
+
+
+def _label_tables(folder: Path, columns: Mapping[str, str]) -> dict[Path, dict[str, str]]:
+    """Return the tables of labels directly in a folder, with the names of their columns."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in TABLE_SUFFIXES or path.name.casefold() in NO_TABLES:
+            continue
+        with suppress(ValueError, OSError):
+            found[path] = _columns_of(_head(path), columns, path)
+    return found
 
 
 def _with(images: ImageTable, columns: Mapping[str, pd.Series]) -> ImageTable:

@@ -106,6 +106,18 @@ def test_without_people_nothing_changes():
 BEFORE = "rrrarrrereaeerrrrrrerrrrearaerarrrrarrra"
 
 
+@pytest.mark.parametrize("unknown", [np.nan, None, ""])
+def test_people_may_be_numbers_and_unknown_ones_missing_values(unknown):
+    labels = np.arange(120) % 3
+    assert images([0, *range(119)], labels).persons[:3].tolist() == ["0", "0", "1"]
+    alone = with_splits(images([""] * 120, labels)).table["split"].tolist()
+    assert with_splits(images([unknown] * 120, labels)).table["split"].tolist() == alone
+    named = [number // 6 if number < 60 else unknown for number in range(120)]
+    as_words = ["" if who == "" or who != who or who is None else f"{who}" for who in named]
+    found, expected = with_splits(images(named, labels)), with_splits(images(as_words, labels))
+    assert found.table["split"].tolist() == expected.table["split"].tolist()
+
+
 @pytest.fixture
 def faces(tmp_path):
     """Class folders beside a table that names the person of each image."""

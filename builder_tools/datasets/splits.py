@@ -82,8 +82,9 @@ def with_splits(
         groups = np.arange(len(table)) if groups is None else np.asarray(groups)
         if groups.shape != (len(table),):
             raise ValueError(f"Expected one group an image, ({len(table)},). Got: {groups.shape}.")
-        persons = table.table.get("person", pd.Series("", table.table.index)).to_numpy(object)
-        if are_people := any(persons[pool]):
+        persons = table.persons
+        are_people = persons is not None and any(persons[pool])
+        if persons is not None and are_people:
             groups = _with_people(groups, persons)
         order = np.argsort(part.table["name"].to_numpy(object), kind="stable")
         firsts, members = np.unique(groups[pool][order], return_index=True, return_inverse=True)[1:]

@@ -54,6 +54,17 @@ class ImageTable:
         columns = list(FERPLUS_VOTE_COLUMNS)
         return self.table[columns].to_numpy(np.int64) if set(columns) <= set(self.table) else None
 
+    @property
+    def persons(self) -> np.ndarray | None:
+        """Who is in each image, `(n,)` str, "" where unknown; None if that is never told.
+
+        Numbers, and missing values of pandas, are taken as well.
+        """
+        if "person" not in self.table:
+            return None
+        given = self.table["person"].astype(object)
+        return given.map(lambda who: "" if pd.isna(who) else str(who)).to_numpy(object)
+
     def rows(self, mask: np.ndarray) -> ImageTable:
         """Return the images for which the boolean mask `(n,)` is true.
 

@@ -92,10 +92,10 @@ class StudyFaces:
 
     def kin(self, split: str, rows: np.ndarray | None = None) -> np.ndarray | None:
         """Return the groups that faces of a split come from, for folds (`kin_of`)."""
-        part = self.parts[split].table
-        part = part if rows is None else part.iloc[rows]
-        persons = part["person"].tolist() if "person" in part else None
-        return kin_of(part["path"].tolist(), persons)
+        part = self.parts[split]
+        rows = np.arange(len(part)) if rows is None else rows
+        paths, persons = part.table["path"].to_numpy(object), part.persons
+        return kin_of(paths[rows].tolist(), None if persons is None else persons[rows].tolist())
 
     def features(self, name: str, split: str) -> np.ndarray:
         """Return the features of all faces of a split, `(n, d)` float32."""

@@ -14,7 +14,7 @@ import pytest
 from conftest import REPOSITORY
 
 from builder_tools.cards import ModelCard
-from builder_tools.emotions import NINE_EMOTIONS
+from builder_tools.emotions import NINE_EMOTIONS, EmotionSet
 from builder_tools.languages import texts
 from builder_tools.results import Box, Face, FaceEmotion, FrameResult
 
@@ -193,8 +193,13 @@ def test_a_models_own_classes_have_colours_of_their_own():
     legend = re.findall(r'<li><span style="background:(#[0-9a-f]{6})', page)
     assert len(set(bands)) == len(own) and legend == bands
     card = ModelCard("mine", "model.onnx", tuple(own), 48, "none")
-    colours = camera_facts(ENGLISH, [card])["colours"]
-    assert len({colours[name] for name in own}) == len(own)
+    fewer = [own[5], own[1], own[6]]
+    cards = {"mine": card, "other": ModelCard("other", "model.onnx", tuple(fewer), 48, "none")}
+    colours = camera_facts(ENGLISH, cards)["model_colours"]
+    for model, names in (("mine", own), ("other", fewer)):
+        rgb = ["rgb({},{},{})".format(*EmotionSet(names).colour_rgb(name)) for name in names]
+        assert [colours[model][name] for name in names] == rgb
+        assert len(set(rgb)) == len(names)
 
 
 # the engine

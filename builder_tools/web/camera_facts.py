@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 from builder_tools.cards import ModelCard
@@ -15,23 +15,26 @@ from builder_tools.emotions import (
 from builder_tools.web.texts import Words
 
 
-def camera_facts(words: Words, models: Iterable[ModelCard] = ()) -> dict[str, Any]:
+def camera_facts(words: Words, models: Mapping[str, ModelCard] | None = None) -> dict[str, Any]:
     """Return the facts, ready for JSON; they include other models' spellings of emotions.
 
     Args:
         words: Texts of the page's language.
-        models: Cards of the models that may be chosen, for the colours of their own classes.
+        models: Cards of the models that may be chosen by their names, for the colours of each.
     """
     known = EmotionSet((*NINE_EMOTIONS, *OTHER_WORDS))
     return {
         "language": words.language,
         "words": words.group("camera."),
         "emotions": {name: words.emotion(name) for name in known},
-        "colours": {
-            name.lower(): "rgb({},{},{})".format(*emotions.colour_rgb(name))
-            for emotions in (*(EmotionSet(card.emotions) for card in models), known)
-            for name in emotions
+        "colours": _colours(known),
+        "model_colours": {
+            model: _colours(EmotionSet(card.emotions)) for model, card in (models or {}).items()
         },
         "anchors": ANCHORS_VALENCE_AROUSAL,
         "dial": words.raw("dial.alt"),
     }
+
+
+def _colours(emotions: EmotionSet) -> dict[str, str]:
+    return {name: "rgb({},{},{})".format(*emotions.colour_rgb(name)) for name in emotions}

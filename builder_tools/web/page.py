@@ -131,7 +131,7 @@ class Page:
         texts = {key: words.raw(key) for key in SAID_BY_SCRIPT}
         texts |= {"script." + key: text for key, text in words.group("script.").items()}
         facts = {
-            **camera_facts(words, self.engine.models.values()),
+            **camera_facts(words, self.engine.models),
             "page": texts,
             "photo_bytes": limits.photo_bytes,
             "upload_bytes": limits.upload_bytes,

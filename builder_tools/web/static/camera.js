@@ -220,7 +220,8 @@ function markAnchors() {
 
 // A model may write the names of emotions otherwise: "Angry" has the colour of anger.
 const named = (emotion) => facts.emotions[emotion.toLowerCase()] || emotion;
-const colour = (emotion) => facts.colours[emotion.toLowerCase()] || "rgb(230,159,0)";
+const colour = (emotion) => (facts.model_colours[choice.model] || {})[emotion]
+  || facts.colours[emotion.toLowerCase()] || "rgb(230,159,0)";
 
 // Black or white, whichever is the easier to read on a colour (WCAG's relative luminance).
 function ink(emotion) {

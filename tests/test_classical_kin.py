@@ -102,6 +102,28 @@ def test_people_are_not_divided():
         stratified_folds(labels, 3, kin=kin_of([""] * 24, ["ann"] * 24))
 
 
+def test_a_class_of_few_people_is_learnt_in_every_fold():
+    rng = np.random.default_rng(0)
+    tried = 0
+    for _ in range(150):
+        has = rng.random((rng.integers(4, 12), 5)) < [1, 1, 1, 1, 0.2]
+        person, y = np.repeat(np.argwhere(has), rng.integers(1, 6, has.sum()), axis=0).T
+        if has[:, 4].sum() < 2:
+            continue
+        folds = stratified_folds(y, 5, kin=person[:, None])
+        assert all(set(y[learnt]) == set(range(5)) for learnt, _ in folds)
+        tried += 1
+    assert tried > 20
+
+
+def test_a_class_whose_images_were_all_made_of_each_other_is_refused():
+    y = np.repeat([0, 1], [20, 6])
+    kin = np.stack([np.arange(26), np.arange(26)], axis=1)
+    kin[20:] = [[20, 21], [21, 20]] * 3
+    with pytest.raises(ValueError, match=r"not made from each other\. Received: .* class 1\."):
+        stratified_folds(y, 3, kin=kin)
+
+
 def test_images_of_unknown_origin_are_refused(balanced, tmp_path):
     folder = written(balanced, tmp_path / "out")
     place = write_image(folder / "train" / "happy" / "new.png", np.zeros((8, 8, 3), np.uint8))

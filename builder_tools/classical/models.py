@@ -23,7 +23,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -37,6 +37,10 @@ KERNEL_NUMBERS = 1000
 
 LEAST_GAMMA, MOST_GAMMA = 0.05, 1.0
 """Range of the kernel's gamma, in units of 1 / number of (standardised) features."""
+
+FOLD_DRAWS = 40
+"""Draws of folds until every class is learnt in each, as all people of a rare one may come to one;
+the latter half is not stratified, where the same people come together again and again."""
 
 Space = Mapping[str, Any]
 Folds = StratifiedKFold | list[tuple[np.ndarray, np.ndarray]]
@@ -242,22 +246,29 @@ def stratified_folds(y: Any, folds: int, *, kin: np.ndarray | None = None, seed:
         held out of each.
 
     Raises:
-        ValueError: If a class has only one row, or with `kin` only one group.
+        ValueError: If a class has only one row; or with `kin` only one group, or only groups that
+            are held out together, so that it would not be learnt.
     """
     y = np.asarray(y)
     rows = y if kin is None else np.unique(np.stack([y, kin[:, 0]]), axis=1)[0]
     labels, counts = np.unique(rows, return_counts=True)
-    if counts.min() < 2:
-        apart = "" if kin is None else " of different people, not made from each other"
-        raise ValueError(
-            f"Expected two or more faces of every class{apart}. Received: one of class "
-            f"{labels[counts.argmin()]}. Take more faces."
-        )
-    options = {"n_splits": min(folds, int(counts.min())), "shuffle": True, "random_state": seed}
-    if kin is None:
-        return StratifiedKFold(**options)
-    held_out = [own for _, own in StratifiedGroupKFold(**options).split(y, y, kin[:, 0])]
-    return [(np.flatnonzero(~np.isin(kin, kin[own, 0]).any(axis=1)), own) for own in held_out]
+    count, rare = min(folds, int(counts.min())), labels[counts.argmin()]
+    if count > 1 and kin is None:
+        return StratifiedKFold(count, shuffle=True, random_state=seed)
+    for number in range(FOLD_DRAWS if count > 1 and kin is not None else 0):
+        kind = StratifiedGroupKFold if number < FOLD_DRAWS // 2 else GroupKFold
+        drawn = kind(count, shuffle=True, random_state=(seed + number) % 2**32)
+        held_out = [own for _, own in drawn.split(y, y, kin[:, 0])]
+        learnt = [np.flatnonzero(~np.isin(kin, kin[own, 0]).any(axis=1)) for own in held_out]
+        lost = [label for rows in learnt for label in np.setdiff1d(labels, y[rows])]
+        if not lost:
+            return list(zip(learnt, held_out, strict=True))
+        rare = lost[0]
+    apart = "" if kin is None else " of different people, not made from each other"
+    raise ValueError(
+        f"Expected two or more faces of every class{apart}. Received: one of class {rare}. Take "
+        "more faces."
+    )
 
 
 def without_samplers(fitted: BaseEstimator) -> ClassifierMixin:

@@ -74,6 +74,16 @@ def test_what_a_killed_process_left_is_deleted_and_a_living_ones_is_not(tmp_path
         assert not dead.exists() and alive.exists() and other.exists()
 
 
+def test_what_another_users_process_left_is_theirs(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    theirs = tmp_path / "builder_tools_web_99999999_abc"
+    theirs.mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: theirs.stat().st_uid + 1)
+    with private_folder():
+        assert theirs.exists()
+    assert not caplog.records
+
+
 def test_a_taken_port_is_named():
     with listen(WebSettings(port=0)) as taken:
         port = taken.getsockname()[1]

@@ -195,7 +195,7 @@ def _constant_video(path, value, frames):
 @pytest.mark.parametrize(
     ("value", "frames", "message"),
     [
-        (0, 50, "No face was found in any recording"),
+        (0, 50, "No viewer was seen in any recording"),
         (120, 1, "No moment stands out"),
         (120, 100, "No moment stands out by 1 sigma in surprise"),
     ],

@@ -167,10 +167,10 @@ def _offset(
     advice = f"it is assumed to begin with the film; else write {viewer.path.name}@+SECONDS"
     if any(path.suffix.lower() in TABLE_SUFFIXES for path in (viewer.path, film)):
         return 0.0, ASSUMED, None, _SOUNDLESS
-    silent = [path.name for path in (viewer.path, film) if not has_sound(path)]
-    if silent:
-        return 0.0, ASSUMED, None, f"{' and '.join(silent)} without sound: {advice}"
     try:
+        silent = [path.name for path in (viewer.path, film) if not has_sound(path)]
+        if silent:
+            return 0.0, ASSUMED, None, f"{' and '.join(silent)} without sound: {advice}"
         found = match_onsets(read_onsets(viewer.path), film_onsets())
     except (OSError, ValueError) as error:
         return 0.0, ASSUMED, None, f"{error} So {advice}"

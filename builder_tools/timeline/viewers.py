@@ -29,7 +29,7 @@ from builder_tools.timeline.highlights import (
 )
 from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.reading import AFFECT, measure_column, read_emotions, read_timeline
-from builder_tools.timeline.recordings import Viewer, find_offsets
+from builder_tools.timeline.recordings import ASSUMED, GIVEN, Viewer, find_offsets
 from builder_tools.timeline.seats import viewers_in
 from builder_tools.timeline.trailer import cut_trailer
 from builder_tools.timeline.writer import FIRST_COLUMNS, TABLE_SUFFIXES, TimelineWriter
@@ -51,7 +51,8 @@ class ViewerReport:
         clarity: How clear the match of the sound was, in sigmas; None if there was none.
         seconds: Length of the recording.
         face_share: Share of its frames with a face.
-        people: How many viewers it shows; at most 1 if only the largest face counts.
+        people: How many viewers it shows; at most 1 if only the largest face counts, 0 if it is
+            left out.
         problem: What was wrong with it, or empty.
     """
 
@@ -63,6 +64,16 @@ class ViewerReport:
     face_share: float
     people: int
     problem: str
+
+    @property
+    def end_s(self) -> float:
+        """When the recording ended, in seconds of the film."""
+        return self.offset_s + self.seconds
+
+    @property
+    def is_before_film(self) -> bool:
+        """Whether it ended before the film began."""
+        return self.offset_s < 0 and self.end_s <= 0
 
 
 @dataclass(frozen=True)
@@ -91,8 +102,10 @@ def watch(
     inference: Inference,
     folder: Path,
     progress: Callable[[Iterable, str, float], Iterable] = lambda items, name, total: items,
-) -> tuple[pd.DataFrame, str]:
+) -> tuple[pd.DataFrame | None, str]:
     """Return a viewer's timeline, made from the recording if needed, and what was wrong with it.
+
+    The timeline is None if the recording cannot be read.
 
     Args:
         viewer: The viewer.
@@ -100,13 +113,14 @@ def watch(
         folder: Folder in which the timeline is kept, as `<name>.csv`.
         progress: Wraps the frames; called with them, the viewer's name and how many are expected.
     """
-    if viewer.path.suffix.lower() in TABLE_SUFFIXES:
-        return read_timeline(viewer.path), ""
+    try:
+        if viewer.path.suffix.lower() in TABLE_SUFFIXES:
+            return read_timeline(viewer.path), ""
+        results = inference.run(viewer.path)
+    except (OSError, ValueError) as error:
+        return None, str(error)
     path = folder / f"{viewer.name}.csv"
-    with (
-        inference.run(viewer.path) as results,
-        TimelineWriter(path, tuple(inference.model.emotions)) as writer,
-    ):
+    with results, TimelineWriter(path, tuple(inference.model.emotions)) as writer:
         expected = (results.source.duration_s or 0) * results.source.fps
         for result in progress(results, viewer.name, expected):
             writer.write(result)
@@ -138,6 +152,10 @@ def search(
         progress: Wraps the frames; see `watch`.
         rule: Who counts as a viewer in a recording, each as one; None counts only the largest
             face in each recording.
+
+    Raises:
+        ValueError: If an output would replace something, a timeline lacks the measure, or no
+            recording can be read; if only some cannot, they are reported and left out.
     """
     check_folder(out, viewers, film)
     check_measure(viewers, settings.signal.measure, inference.model.emotions)
@@ -149,22 +167,32 @@ def search(
         with VideoReader(film) as reader:  # read all frames if no duration is declared
             film_s = reader.duration_s or [f.time_s for f in reader][-1] + 1 / reader.fps
     out.mkdir(parents=True, exist_ok=True)
-    offsets = find_offsets(viewers, film)
-    tables, reports, starts = {}, [], {}
+    seats: dict[str, list[pd.DataFrame]] = {}
+    reports = []
     for viewer in viewers:
         table, problem = watch(viewer, inference, out / "timelines", progress)
-        needed = ["frame", "time_s", "track", "face_px"]
-        needed.append(measure_column(table, settings.signal.measure))
-        seats = viewers_in(table, rule)
-        report = _report(viewer, table, offsets[viewer.name], len(seats), problem)
-        reports.append(report)
-        for number, seat in enumerate(seats, start=1):
-            name = viewer.name if len(seats) == 1 else f"{viewer.name} #{number}"
-            tables[name], starts[name] = seat[needed], report.offset_s
-    duration_s = film_s or max(r.offset_s + r.seconds for r in reports)
+        reports.append(_report(viewer, table, problem))
+        if table is not None:
+            needed = ["frame", "time_s", "track", "face_px"]
+            needed.append(measure_column(table, settings.signal.measure))
+            seats[viewer.name] = [seat[needed] for seat in viewers_in(table, rule)]
+    if not seats:
+        raise ValueError(reports[0].problem)
+    offsets = find_offsets([viewer for viewer in viewers if viewer.name in seats], film)
+    tables, starts = {}, {}
+    for place, report in enumerate(reports):
+        if report.viewer not in seats:
+            continue  # it could not be read
+        there = seats[report.viewer]
+        report = reports[place] = _placed(report, offsets[report.viewer], len(there), film_s)
+        for number, seat in enumerate(there[: report.people], start=1):
+            name = report.viewer if len(there) == 1 else f"{report.viewer} #{number}"
+            tables[name], starts[name] = seat, report.offset_s
+    spans_s = [(r.offset_s, r.end_s) for r in reports if r.viewer in seats and not r.is_before_film]
+    duration_s = film_s or max((end_s for _, end_s in spans_s), default=0.0)
     seen = reactions(tables, starts, duration_s, settings.signal) if tables else pd.DataFrame()
     # Without the film, all that is known of it lies between the first beginning and the last end.
-    from_s = 0.0 if film else max(min(report.offset_s for report in reports), 0.0)
+    from_s = 0.0 if film else max(min(spans_s, default=(0.0, 0.0))[0], 0.0)
     highlights = find_highlights(seen, duration_s, settings, from_s=from_s) if tables else []
     files = _write_tables(out, highlights, reports, seen, settings)
     files += _write_cuts(out, clip, highlights, 0.0 if film else reports[0].offset_s)
@@ -232,32 +260,52 @@ def check_measure(viewers: Sequence[Viewer], measure: str, emotions: Iterable[st
             )
 
 
-def _report(
-    viewer: Viewer,
-    table: pd.DataFrame,
-    offset: tuple[float, str, float | None, str],
-    people: int,
-    problem: str,
-) -> ViewerReport:
-    seconds, source, clarity, doubt = offset
-    frames = table.groupby("frame")["face_px"].count()
-    share = float((frames > 0).mean()) if len(frames) else 0.0
+def _report(viewer: Viewer, table: pd.DataFrame | None, problem: str) -> ViewerReport:
+    """Return the report on a recording that nobody has placed in the film yet."""
+    report = ViewerReport(
+        viewer=viewer.name,
+        offset_s=viewer.offset_s or 0.0,
+        offset_from=ASSUMED if viewer.offset_s is None else GIVEN,
+        clarity=None,
+        seconds=0.0,
+        face_share=0.0,
+        people=0,
+        problem=problem if table is not None else f"{problem} So it is left out.",
+    )
+    if table is None or table.empty:
+        return report
     times = table["time_s"].drop_duplicates()
     step = float(times.diff().median()) if len(times) > 1 else 0.0
-    unseen = "" if share else "no face was found in it; it is left out"
-    if share and not people:
+    share = float((table.groupby("frame")["face_px"].count() > 0).mean())
+    return replace(report, seconds=float(times.max()) + step, face_share=share)
+
+
+def _placed(
+    report: ViewerReport,
+    offset: tuple[float, str, float | None, str],
+    people: int,
+    film_s: float | None,
+) -> ViewerReport:
+    """Return the report with when the recording began, and whether its people count as viewers.
+
+    Args:
+        report: From `_report`.
+        offset: From `find_offsets`.
+        people: How many viewers the recording shows.
+        film_s: Duration of the film; None if it is unknown.
+    """
+    seconds, source, clarity, doubt = offset
+    placed = replace(report, offset_s=seconds, offset_from=source, clarity=clarity)
+    unseen = ""
+    if not report.face_share:
+        unseen = "no face was found in it; it is left out"
+    elif not people:
         unseen = "nobody is seen in it for long or surely enough; it is left out"
-    notes = [problem, doubt, unseen]
-    return ViewerReport(
-        viewer=viewer.name,
-        offset_s=seconds,
-        offset_from=source,
-        clarity=clarity,
-        seconds=float(times.max()) + step if len(times) else 0.0,
-        face_share=share,
-        people=people,
-        problem="; ".join(note for note in notes if note),
-    )
+    elif placed.is_before_film or (film_s is not None and seconds >= film_s):
+        unseen = "none of it lies in the film, given when it began; it is left out"
+    notes = [report.problem, doubt, unseen]
+    problem = "; ".join(note for note in notes if note)
+    return replace(placed, people=0 if unseen else people, problem=problem)
 
 
 def _remarks(
@@ -268,7 +316,7 @@ def _remarks(
 ) -> list[str]:
     """Return why there are no highlights, or how far those found can be trusted."""
     if seen.empty:
-        return ["No face was found in any recording, so there are no highlights."]
+        return ["No viewer was seen in any recording, so there are no highlights."]
     viewers = seen.shape[1]
     if viewers == 1 and highlights:
         return ["One viewer alone: what moved them need not move others."]

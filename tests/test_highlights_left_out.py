@@ -51,7 +51,8 @@ def test_recordings_none_of_which_can_be_read(tmp_path, capsys):
     for name in names:
         name.touch()
     assert main(["highlights", *map(str, names), "--out", str(tmp_path / "out")]) == 2
-    assert "Expected a video" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "Expected a video" in told and "left out" not in told
     assert not (tmp_path / "out" / "viewers.csv").exists()
 
 
@@ -90,3 +91,14 @@ def test_a_recording_that_is_left_out_does_not_prolong_the_film(tmp_path, viewer
     out = tmp_path / "out"
     assert main(["highlights", *viewers, *extra, "--out", str(out)]) == 1
     assert len(pd.read_csv(out / "reactions.csv")) == 200
+
+
+def test_nobody_is_lost_where_a_file_is_called_like_one_of_several(tmp_path):
+    """Anna's recording shows two; another file is called as the first of them would be."""
+    family = write_viewer(tmp_path / "anna.csv", tracks=(1, 2))
+    other = write_viewer(tmp_path / "Anna #1.csv")
+    out = tmp_path / "out"
+    assert main(["highlights", f"{family}@+0", f"{other}@+0", "--out", str(out)]) == 0
+    columns = list(pd.read_csv(out / "reactions.csv", nrows=0))
+    assert columns == ["time_s", "median", "anna #1 2", "anna #2", "Anna #1"]
+    assert highlights_of(out)["viewers"].tolist() == [3]

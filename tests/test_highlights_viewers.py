@@ -68,3 +68,26 @@ def test_timelines_without_the_emotion_are_named_before_anything_is_watched(tmp_
     told = capsys.readouterr().err
     assert "'neutral', 'Happy'] for the viewer 'cleo'. Received: measure='happy'" in told
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("again", ["anna.mp4@+2", "./anna.mp4", "link.mp4"])
+def test_a_recording_given_twice_is_no_second_viewer(tmp_path, capsys, monkeypatch, again):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "anna.mp4").write_bytes(b"would not be read as a video")
+    os.link("anna.mp4", "link.mp4")
+    assert main(["highlights", "anna.mp4", again, "--out", "out"]) == 2
+    told = capsys.readouterr().err
+    assert "Expected each recording once" in told and "anna.mp4" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_film_is_no_viewer_of_itself(tmp_path, capsys, monkeypatch):
+    """As with `highlights *.mp4 --film film.mp4`, where the actors would count as viewers."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("anna.mp4", "film.mp4"):
+        (tmp_path / name).write_bytes(b"would not be read as a video")
+    options = ["--film", str(tmp_path / "film.mp4"), "--out", "out"]
+    assert main(["highlights", "anna.mp4", "film.mp4", *options]) == 2
+    told = capsys.readouterr().err
+    assert "recordings of viewers beside the film" in told and "film.mp4" in told
+    assert not (tmp_path / "out").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -60,13 +61,46 @@ def parse_viewers(texts: Sequence[str]) -> list[Viewer]:
         path = Path(match["path"] if match else text)
         offset_s = float(match["offset"]) if match else None
         for stem, one in _recordings(path):
-            called = name_as_text(stem)
-            name, number = called, 2
-            while name.casefold() in taken:
-                name, number = f"{called} {number}", number + 1
-            taken.add(name.casefold())
-            viewers.append(Viewer(name, one, offset_s))
+            viewers.append(Viewer(unused_name(name_as_text(stem), taken), one, offset_s))
     return viewers
+
+
+def unused_name(wanted: str, taken: set[str]) -> str:
+    """Return a name, numbered if it is taken already, and take it.
+
+    Args:
+        wanted: The name.
+        taken: Names that are taken, in lower case (`casefold`); the one returned is added.
+    """
+    name, number = wanted, 2
+    while name.casefold() in taken:
+        name, number = f"{wanted} {number}", number + 1
+    taken.add(name.casefold())
+    return name
+
+
+def check_repeats(viewers: Sequence[Viewer], film: Path | None) -> None:
+    """Refuse a recording that is given twice, or is the film: each would be one viewer too many.
+
+    Files are compared as the file system sees them; links to one file are the same recording.
+
+    Raises:
+        ValueError: If there is such a recording; names it.
+    """
+    seen: dict[tuple[int, int], Viewer] = {}
+    for viewer in viewers:
+        found = viewer.path.stat()
+        if film is not None and os.path.samestat(found, film.stat()):
+            raise ValueError(
+                "Expected recordings of viewers beside the film. Received the film among them: "
+                f"{viewer.path}. Leave it out there."
+            )
+        first = seen.setdefault((found.st_dev, found.st_ino), viewer)
+        if first is not viewer:
+            raise ValueError(
+                "Expected each recording once, as it would count as two viewers. Received: "
+                f"{first.path} and {viewer.path}, which is the same file. Leave one out."
+            )
 
 
 def _recordings(path: Path) -> list[tuple[str, Path]]:

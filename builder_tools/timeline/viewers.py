@@ -29,51 +29,16 @@ from builder_tools.timeline.highlights import (
 )
 from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.reading import AFFECT, measure_column, read_emotions, read_timeline
-from builder_tools.timeline.recordings import ASSUMED, GIVEN, Viewer, find_offsets
+from builder_tools.timeline.recordings import Viewer, check_repeats, find_offsets, unused_name
 from builder_tools.timeline.seats import viewers_in
 from builder_tools.timeline.trailer import cut_trailer
+from builder_tools.timeline.viewer_reports import ViewerReport, placed_report, report_of
 from builder_tools.timeline.writer import FIRST_COLUMNS, TABLE_SUFFIXES, TimelineWriter
 
 NAMED = 3
 """Most viewers named in one sentence."""
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ViewerReport:
-    """A report on one recording.
-
-    Args:
-        viewer: Name of the viewer.
-        offset_s: When the recording began, in seconds of the film.
-        offset_from: `given`, `sound`, or `assumed` (to begin with the film).
-        clarity: How clear the match of the sound was, in sigmas; None if there was none.
-        seconds: Length of the recording.
-        face_share: Share of its frames with a face.
-        people: How many viewers it shows; at most 1 if only the largest face counts, 0 if it is
-            left out.
-        problem: What was wrong with it, or empty.
-    """
-
-    viewer: str
-    offset_s: float
-    offset_from: str
-    clarity: float | None
-    seconds: float
-    face_share: float
-    people: int
-    problem: str
-
-    @property
-    def end_s(self) -> float:
-        """When the recording ended, in seconds of the film."""
-        return self.offset_s + self.seconds
-
-    @property
-    def is_before_film(self) -> bool:
-        """Whether it ended before the film began."""
-        return self.offset_s < 0 and self.end_s <= 0
 
 
 @dataclass(frozen=True)
@@ -154,9 +119,10 @@ def search(
             face in each recording.
 
     Raises:
-        ValueError: If an output would replace something, a timeline lacks the measure, or no
-            recording can be read; if only some cannot, they are reported and left out.
+        ValueError: If a recording is given twice, an output would replace something, a timeline
+            lacks the measure, or no recording can be read; if only some cannot, they are left out.
     """
+    check_repeats(viewers, film)
     check_folder(out, viewers, film)
     check_measure(viewers, settings.signal.measure, inference.model.emotions)
     clip = film or (viewers[0].path if len(viewers) == 1 else None)
@@ -171,7 +137,7 @@ def search(
     reports = []
     for viewer in viewers:
         table, problem = watch(viewer, inference, out / "timelines", progress)
-        reports.append(_report(viewer, table, problem))
+        reports.append(report_of(viewer, table, problem))
         if table is not None:
             needed = ["frame", "time_s", "track", "face_px"]
             needed.append(measure_column(table, settings.signal.measure))
@@ -179,14 +145,19 @@ def search(
     if not seats:
         raise ValueError(reports[0].problem)
     offsets = find_offsets([viewer for viewer in viewers if viewer.name in seats], film)
-    tables, starts = {}, {}
+    tables, starts, taken = {}, {}, {viewer.name.casefold() for viewer in viewers}
     for place, report in enumerate(reports):
         if report.viewer not in seats:
-            continue  # it could not be read
+            reports[place] = replace(report, problem=f"{report.problem} So it is left out.")
+            continue
         there = seats[report.viewer]
-        report = reports[place] = _placed(report, offsets[report.viewer], len(there), film_s)
+        report = reports[place] = placed_report(report, offsets[report.viewer], len(there), film_s)
         for number, seat in enumerate(there[: report.people], start=1):
-            name = report.viewer if len(there) == 1 else f"{report.viewer} #{number}"
+            name = (
+                report.viewer
+                if len(there) == 1
+                else unused_name(f"{report.viewer} #{number}", taken)
+            )
             tables[name], starts[name] = seat, report.offset_s
     spans_s = [(r.offset_s, r.end_s) for r in reports if r.viewer in seats and not r.is_before_film]
     duration_s = film_s or max((end_s for _, end_s in spans_s), default=0.0)
@@ -258,54 +229,6 @@ def check_measure(viewers: Sequence[Viewer], measure: str, emotions: Iterable[st
                 f"Expected one of {[*AFFECT, *own]} for the viewer {viewer.name!r}. Received: "
                 f"measure={measure!r}."
             )
-
-
-def _report(viewer: Viewer, table: pd.DataFrame | None, problem: str) -> ViewerReport:
-    """Return the report on a recording that nobody has placed in the film yet."""
-    report = ViewerReport(
-        viewer=viewer.name,
-        offset_s=viewer.offset_s or 0.0,
-        offset_from=ASSUMED if viewer.offset_s is None else GIVEN,
-        clarity=None,
-        seconds=0.0,
-        face_share=0.0,
-        people=0,
-        problem=problem if table is not None else f"{problem} So it is left out.",
-    )
-    if table is None or table.empty:
-        return report
-    times = table["time_s"].drop_duplicates()
-    step = float(times.diff().median()) if len(times) > 1 else 0.0
-    share = float((table.groupby("frame")["face_px"].count() > 0).mean())
-    return replace(report, seconds=float(times.max()) + step, face_share=share)
-
-
-def _placed(
-    report: ViewerReport,
-    offset: tuple[float, str, float | None, str],
-    people: int,
-    film_s: float | None,
-) -> ViewerReport:
-    """Return the report with when the recording began, and whether its people count as viewers.
-
-    Args:
-        report: From `_report`.
-        offset: From `find_offsets`.
-        people: How many viewers the recording shows.
-        film_s: Duration of the film; None if it is unknown.
-    """
-    seconds, source, clarity, doubt = offset
-    placed = replace(report, offset_s=seconds, offset_from=source, clarity=clarity)
-    unseen = ""
-    if not report.face_share:
-        unseen = "no face was found in it; it is left out"
-    elif not people:
-        unseen = "nobody is seen in it for long or surely enough; it is left out"
-    elif placed.is_before_film or (film_s is not None and seconds >= film_s):
-        unseen = "none of it lies in the film, given when it began; it is left out"
-    notes = [report.problem, doubt, unseen]
-    problem = "; ".join(note for note in notes if note)
-    return replace(placed, people=0 if unseen else people, problem=problem)
 
 
 def _remarks(

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from builder_tools.cli import main
+from builder_tools.timeline.reading import read_timeline
 from builder_tools.timeline.writer import columns_of
 
 EMOTIONS = ("happy", "sad")
@@ -102,3 +103,36 @@ def test_nobody_is_lost_where_a_file_is_called_like_one_of_several(tmp_path):
     columns = list(pd.read_csv(out / "reactions.csv", nrows=0))
     assert columns == ["time_s", "median", "anna #1 2", "anna #2", "Anna #1"]
     assert highlights_of(out)["viewers"].tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "words"),
+    [
+        ("time_s", "abc", "numbers in the column 'time_s'.*'abc' in row 4"),
+        ("time_s", "", "numbers in the column 'time_s'.*nan in row 4"),
+        ("time_s", "inf", "numbers in the column 'time_s'.*inf in row 4"),
+        ("frame", "2.5", "whole numbers in the column 'frame'.*2.5 in row 4"),
+        ("track", "1.5", "whole numbers in the column 'track'.*1.5 in row 4"),
+        ("track", "x", "whole numbers in the column 'track'.*'x' in row 4"),
+        ("face_px", "big", "numbers in the column 'face_px'.*'big' in row 4"),
+        ("detection_score", "good", "numbers in the column 'detection_score'.*'good' in row 4"),
+        ("p_sad", "0,1", "numbers in the column 'p_sad'.*'0,1' in row 4"),
+        ("arousal", "high", "numbers in the column 'arousal'.*'high' in row 4"),
+    ],
+)
+def test_a_timeline_with_a_cell_that_is_no_number(tmp_path, column, cell, words):
+    path = write_viewer(tmp_path / "anna.csv", seconds=1.0)
+    table = pd.read_csv(path, dtype=str)
+    table.loc[3, column] = cell
+    table.to_csv(path, index=False)
+    with pytest.raises(ValueError, match=rf"Expected {words} below the header\.") as refusal:
+        read_timeline(path)
+    assert "anna.csv" in str(refusal.value)
+
+
+def test_cells_that_may_be_empty(tmp_path):
+    path = write_viewer(tmp_path / "anna.csv", seconds=1.0)
+    table = pd.read_csv(path)
+    table.loc[3, table.columns[2:]] = None
+    table.to_csv(path, index=False)
+    assert read_timeline(path)["track"].isna().sum() == 1

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from builder_tools.emotions import EmotionSet
@@ -18,6 +19,8 @@ from builder_tools.timeline.writer import (
 
 AFFECT = ("valence", "arousal", "intensity")
 """Measures of every timeline, besides its emotions."""
+EVERY_ROW, WHOLE = ("frame", "time_s"), ("frame", "track")
+"""Columns with a number in every row, also of frames without a face, and with whole numbers."""
 
 
 def read_timeline(path: str | Path) -> pd.DataFrame:
@@ -25,9 +28,13 @@ def read_timeline(path: str | Path) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not a timeline; names the columns it lacks.
+        ValueError: If it is not a timeline; names the columns it lacks, or the cell that is no
+            number.
     """
     table = _read(path, pd.read_csv, pd.read_parquet)
+    columns = ["frame", "time_s", "track", "face_px", "detection_score", *AFFECT]
+    for column in (*columns, *probability_columns(table)):
+        table[column] = _numbers(table[column], str(path))
     table["track"] = table["track"].astype("Int64")
     return table.sort_values(["time_s", "track"], kind="stable", ignore_index=True)
 
@@ -57,6 +64,26 @@ def _read(
         raise ValueError(f"Cannot read {str(path)!r} as a table: {error}.") from error
     check_timeline(table, str(path))
     return table
+
+
+def _numbers(cells: pd.Series, name: str) -> pd.Series:
+    """Return the cells of a column as numbers, NaN where there is none.
+
+    Raises:
+        ValueError: If a cell holds something else, or no number though each row has one.
+    """
+    numbers = pd.to_numeric(cells, errors="coerce").astype(float)
+    wrong = ~np.isfinite(numbers) & (cells.notna() | (cells.name in EVERY_ROW))
+    kind = "numbers"
+    if cells.name in WHOLE:
+        kind, wrong = "whole numbers", wrong | (numbers % 1 != 0) & numbers.notna()
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise ValueError(
+            f"Expected {kind} in the column {cells.name!r} of {name!r}. Received: "
+            f"{cells.tolist()[row]!r} in row {row + 1} below the header."
+        )
+    return numbers.astype(int) if cells.name == "frame" else numbers
 
 
 def _parquet_columns(path: Path) -> pd.DataFrame:

@@ -91,3 +91,14 @@ def test_the_film_is_no_viewer_of_itself(tmp_path, capsys, monkeypatch):
     told = capsys.readouterr().err
     assert "recordings of viewers beside the film" in told and "film.mp4" in told
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("out", ["notes.txt", "notes.txt/cut"])
+def test_a_file_where_the_folder_should_be(tmp_path, capsys, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    for name in ("anna.csv", "notes.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(SystemExit) as end:
+        main(["highlights", "anna.csv", "--out", out])
+    assert end.value.code == 2
+    assert "expected a folder, and notes.txt is a file" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from builder_tools.cli.model import add_model_options, make_inference, progress_bar
 from builder_tools.cli.over_time import SMOOTH_S
-from builder_tools.cli.verb import Verb, need_video, positive, seed
+from builder_tools.cli.verb import Verb, folder_to_write, need_video, positive, seed
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,11 @@ def _options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--film", type=Path, help="what they watched; the trailer is cut from it")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder for trailer, tables and plot"
+        "--out",
+        type=folder_to_write,
+        required=True,
+        metavar="DIR",
+        help="folder for trailer, tables and plot",
     )
     parser.add_argument("--count", type=positive, default=5, help="maximum number of segments")
     parser.add_argument(

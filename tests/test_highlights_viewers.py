@@ -5,7 +5,7 @@ import os
 import pytest
 
 from builder_tools.cli import main
-from builder_tools.timeline.recordings import parse_viewers, read_offsets
+from builder_tools.timeline.recordings import parse_viewers, read_offsets, with_offsets
 from builder_tools.timeline.writer import TimelineWriter
 
 
@@ -102,3 +102,17 @@ def test_a_file_where_the_folder_should_be(tmp_path, capsys, monkeypatch, out):
         main(["highlights", "anna.csv", "--out", out])
     assert end.value.code == 2
     assert "expected a folder, and notes.txt is a file" in capsys.readouterr().err
+
+
+def test_offsets_of_nobody_are_told(tmp_path, caplog):
+    """A misspelt name would else leave its viewer where the sound, or nothing, says."""
+    (tmp_path / "anna.csv").touch()
+    viewers = parse_viewers([str(tmp_path / "anna.csv")])
+    assert with_offsets(viewers, {"anna": 1.5, "bne": 2.0})[0].offset_s == 1.5
+    assert "no recording of 'bne'" in caplog.text
+    caplog.clear()
+    with_offsets(viewers, {"anna": 1.5, **dict.fromkeys(map(str, range(2000)), 0.0)})
+    assert "no recording of '0', '1', '2' and 1997 more" in caplog.text
+    caplog.clear()
+    with_offsets(viewers, {"anna": 1.5})
+    assert not caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -19,12 +20,16 @@ from builder_tools.timeline.archived import VIDEO, archived_files, is_archive
 from builder_tools.timeline.offsets import match_onsets, read_onsets
 from builder_tools.timeline.writer import TABLE_SUFFIXES
 
+NAMED = 3
+"""Most viewers named in one sentence."""
 GIVEN, BY_SOUND, ASSUMED = "given", "sound", "assumed"
 _SOUNDLESS = (
     "a table has no sound to find its beginning by: it is assumed to begin with the film; else "
     "write VIEWER@+SECONDS or give --offsets"
 )
 _OFFSET = re.compile(r"(?P<path>.+)@(?P<offset>[+-]\d+(?:\.\d*)?)")
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -158,15 +163,27 @@ def read_offsets(path: Path) -> dict[str, float]:
 def with_offsets(viewers: Sequence[Viewer], offsets_s: Mapping[str, float]) -> list[Viewer]:
     """Return viewers with the offsets in a table; those it does not name are unchanged.
 
+    Names of the table without a recording are told in a warning, as they may be misspelt.
+
     Raises:
         ValueError: If the table names none of them.
     """
-    if not any(viewer.name in offsets_s for viewer in viewers):
+    names = {viewer.name for viewer in viewers}
+    if names.isdisjoint(offsets_s):
         raise ValueError(
             f"Expected offsets of viewers such as {viewers[0].name!r}. "
             f"Received those of {list(offsets_s)[:5]}."
         )
+    strangers = [repr(name) for name in offsets_s if name not in names]
+    if strangers:
+        _logger.warning("Offsets are given, but no recording of %s", few_of(strangers))
     return [replace(one, offset_s=offsets_s.get(one.name, one.offset_s)) for one in viewers]
+
+
+def few_of(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are: thousands would fill the screen."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def find_offsets(

@@ -29,14 +29,17 @@ from builder_tools.timeline.highlights import (
 )
 from builder_tools.timeline.people import PersonRule
 from builder_tools.timeline.reading import AFFECT, measure_column, read_emotions, read_timeline
-from builder_tools.timeline.recordings import Viewer, check_repeats, find_offsets, unused_name
+from builder_tools.timeline.recordings import (
+    Viewer,
+    check_repeats,
+    few_of,
+    find_offsets,
+    unused_name,
+)
 from builder_tools.timeline.seats import viewers_in
 from builder_tools.timeline.trailer import cut_trailer
 from builder_tools.timeline.viewer_reports import ViewerReport, placed_report, report_of
 from builder_tools.timeline.writer import FIRST_COLUMNS, TABLE_SUFFIXES, TimelineWriter
-
-NAMED = 3
-"""Most viewers named in one sentence."""
 
 _logger = logging.getLogger(__name__)
 
@@ -173,8 +176,7 @@ def search(
             befell.setdefault(report.problem, []).append(report.viewer)
     problems = []
     for problem, who in befell.items():  # thousands may have the same one
-        more = f" and {len(who) - NAMED} more" if len(who) > NAMED else ""
-        problems.append(f"{', '.join(who[:NAMED])}{more}: {problem}")
+        problems.append(f"{few_of(who)}: {problem}")
     problems += _remarks(seen, highlights, (from_s, duration_s), settings)
     return Found(highlights, reports, seen, duration_s, files, problems)
 

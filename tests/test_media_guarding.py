@@ -2,12 +2,13 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
 from builder_tools.cli import main
 from builder_tools.media.guarding import UnusedPaths, check_outputs, check_own
-from builder_tools.media.partial import replacing
+from builder_tools.media.partial import partial_path, replacing
 
 
 def linked(kind, path):
@@ -103,3 +104,16 @@ def test_a_file_beside_an_output_is_replaced_only_if_it_was_written_here(tmp_pat
     path.write_text("my diary")
     with pytest.raises(ValueError, match=r"Something else is there"):
         check_own(path, "image_path,")
+
+
+@pytest.mark.skipif(not os.path.lexists("/dev/stdout"), reason="no such names here")
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/./stdout.log.csv", "/proc/self/fd/1"])
+def test_no_file_takes_the_place_of_the_name_of_an_output(name, tmp_path):
+    """With stdout redirected to a file, an administrator's --csv /dev/stdout replaced its name."""
+    (tmp_path / "link").symlink_to("/dev")
+    for given in (name, name.replace("/dev", str(tmp_path / "link"))):
+        with pytest.raises(ValueError, match="Received a name of the system's"):
+            check_outputs({"a": given}, [])
+        with pytest.raises(ValueError, match="Received a name of the system's"):
+            partial_path(Path(given))
+    check_outputs({"a": "/dev/shm/out.csv", "b": tmp_path / "dev" / "stdout"}, [])

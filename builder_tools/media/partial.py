@@ -28,7 +28,7 @@ def partial_path(path: Path) -> Path:
     The name does not repeat the final one, so it stays short enough for any file system.
 
     Raises:
-        ValueError: If a device or a pipe is there (`refuse_device`).
+        ValueError: If a device or a pipe is there, or the name is the system's (`refuse_device`).
     """
     refuse_device(path)
     partial = path.with_name(f".{uuid.uuid4().hex}.part")
@@ -41,9 +41,18 @@ def partial_path(path: Path) -> Path:
 def refuse_device(path: str | os.PathLike) -> None:
     """Refuse to write to a device or a pipe, which would be replaced by a file.
 
+    So are names such as `/dev/stdout`, a link that every program of the system uses; where it
+    leads to may well be a file.
+
     Raises:
         ValueError: Names it.
     """
+    folder = os.path.realpath(os.path.dirname(os.path.abspath(path)))
+    if folder == "/dev" or f"{folder}/".startswith("/proc/"):
+        raise ValueError(
+            f"Expected a file to write. Received a name of the system's: {path}, which a file "
+            "would replace. Name a file."
+        )
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):
